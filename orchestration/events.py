@@ -1,0 +1,85 @@
+"""What a run can report while it works, as plain values.
+
+The engine emits these to a sink (any callable). The web's recorder numbers them and
+stores them as rows; the CLI prints them. A sink must be cheap and thread-safe: tasks
+of one instruction emit from many threads. Nothing here is a log record: logs are for
+us, events are for the user.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """How one resource's task ended."""
+
+    DONE = "done"
+    UNCHANGED = "unchanged"
+    WARNING = "warning"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    SKIPPED = "skipped"
+
+
+class Stream(StrEnum):
+    """Where a log line came from; `INFO` is the engine's own voice."""
+
+    INFO = "info"
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of output; `text` has no line end and may hold any character."""
+
+    index: int
+    resource: str
+    host: str
+    stream: Stream
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStarted:
+    """Work on one resource of instruction `index` began."""
+
+    index: int
+    resource: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskProgressed:
+    """`done` of `total` `unit`s; `total` 0 means unknown. `note` says what."""
+
+    index: int
+    resource: str
+    host: str
+    done: int
+    total: int
+    unit: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFinished:
+    """Work on one resource ended; `message`, `hint` and `detail` as in errors."""
+
+    index: int
+    resource: str
+    host: str
+    status: Status
+    message: str = ""
+    hint: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+
+Event = LogLine | TaskStarted | TaskProgressed | TaskFinished
+Sink = Callable[[Event], None]
+
+
+def discard(event: Event) -> None:
+    """Be a sink for callers that do not listen."""

@@ -1,0 +1,1 @@
+"""Verbs of one outside system each; no decisions."""

@@ -1,0 +1,1 @@
+"""libvirt: the only importers of the libvirt binding."""

@@ -1,0 +1,1 @@
+"""What the spec means on our hosts: names, addresses, places. Pure."""
