@@ -1,0 +1,302 @@
+"""The state: everything that a spec means on our hosts, decided and complete.
+
+Built by `state.build` from a Spec, an Identity, hosts and a catalogue; read by the
+plan, the providers' builders, the instructions and the web's diagram. Nothing is
+left to choose later: names, hosts, MACs, addresses, paths and tunnel ids are here.
+Only `Markers` change afterwards, written by `project.py` when a thing has happened.
+Units are in the names; addresses and subnets are their usual text forms.
+"""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+SCHEMA_VERSION = 1
+
+
+class Frozen(BaseModel):
+    """Refuse unknown keys and changes: a state file is what we wrote, or an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HostKind(StrEnum):
+    """`simulated` hosts run the same plans without touching any machine."""
+
+    REAL = "real"
+    SIMULATED = "simulated"
+
+
+class DomainType(StrEnum):
+    """libvirt's domain type: `kvm` only where acceleration was proven."""
+
+    KVM = "kvm"
+    QEMU = "qemu"
+
+
+class Datapath(StrEnum):
+    """Open vSwitch's datapath: the kernel's, or userspace where there is none."""
+
+    SYSTEM = "system"
+    NETDEV = "netdev"
+
+
+class HostState(Frozen):
+    """One testbed host as this testbed uses it.
+
+    `address` is where SSH answers, `tunnel_address` where tunnels end.
+    `projects_dir` holds `<testbed>/artefacts/`, `images_dir` the base images;
+    on the main host `projects_dir` is where the testbeds' folders are.
+    `host_key` is the pinned public key line; `identity_file` is a path on main.
+    """
+
+    name: str
+    kind: HostKind = HostKind.REAL
+    is_main: bool = False
+    address: str = ""
+    port: int = 22
+    user: str = "root"
+    identity_file: str = ""
+    host_key: str = ""
+    tunnel_address: str = ""
+    domain_type: DomainType = DomainType.QEMU
+    datapath: Datapath = Datapath.SYSTEM
+    projects_dir: str = ""
+    images_dir: str = ""
+    cpus: int = 0
+    memory_mib: int = 0
+
+
+class BridgeState(Frozen):
+    """One Open vSwitch bridge on one host; a stretched bridge has several."""
+
+    name: str
+    host: str
+    device: str
+    datapath: Datapath
+    protocol: str | None = None
+    controller: str | None = None
+    rstp: bool = False
+
+
+class PatchState(Frozen):
+    """A link between two bridges of one host: a pair of patch ports."""
+
+    name: str
+    host: str
+    device_a: str
+    device_b: str
+    port_a: str
+    port_b: str
+
+
+class TunnelEnd(Frozen):
+    """One end of a tunnel: `port` on `device` of `host`, towards `remote_address`."""
+
+    host: str
+    device: str
+    port: str
+    local_address: str
+    remote_address: str
+
+
+class TunnelState(Frozen):
+    """A link between bridges on two hosts; `key` is unique among all testbeds."""
+
+    name: str
+    kind: str
+    key: int
+    ends: tuple[TunnelEnd, TunnelEnd]
+
+
+class Reservation(Frozen):
+    """A fixed DHCP lease, which is also a name in the network's DNS."""
+
+    mac: str
+    address: str
+    names: tuple[str, ...]
+
+
+class NatState(Frozen):
+    """The libvirt NAT network on main, and its veth pair into the external bridge.
+
+    `subnet` is `a.b.c.d/n`; `gateway` also serves DHCP and DNS.
+    """
+
+    host: str
+    network: str
+    device: str
+    subnet: str
+    gateway: str
+    mtu: int
+    reservations: tuple[Reservation, ...]
+    external_device: str
+    veth_network_end: str
+    veth_bridge_end: str
+
+
+class ManagementState(Frozen):
+    """The isolated libvirt network by which a host reaches its own guests."""
+
+    host: str
+    network: str
+    device: str
+    subnet: str
+    address: str
+
+
+class NetworkState(Frozen):
+    """All networks of a testbed."""
+
+    bridges: tuple[BridgeState, ...] = ()
+    patches: tuple[PatchState, ...] = ()
+    tunnels: tuple[TunnelState, ...] = ()
+    nat: NatState | None = None
+    management: tuple[ManagementState, ...] = ()
+
+
+class InterfaceState(Frozen):
+    """One interface of a guest on an experiment's bridge.
+
+    `name` is what the guest calls it, `tap` what its host does. `address` is known
+    for static and reserved addresses (`prefix` with it) and empty otherwise.
+    `dhcp` says that the guest asks for it.
+    """
+
+    name: str
+    bridge: str
+    device: str
+    tap: str
+    mac: str
+    mtu: int
+    dhcp: bool
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+
+
+class ManagementInterface(Frozen):
+    """A guest's last interface: static, no gateway, isolated from other guests."""
+
+    name: str
+    network: str
+    tap: str
+    mac: str
+    address: str
+    prefix: int
+
+
+class ImageState(Frozen):
+    """The base image of a disk: catalogue name, digest and its path per host.
+
+    `path` is in the images folder of the guest's host; `main_path` in main's.
+    """
+
+    name: str
+    sha256: str
+    format: str
+    path: str
+    main_path: str
+
+
+class ScriptState(Frozen):
+    """A script of the user: its path in the testbed's folder, and its digest.
+
+    `sha256` is empty when the state was built without files (offline plans).
+    """
+
+    path: str
+    sha256: str = ""
+
+
+class Markers(Frozen):
+    """What has happened to a guest; written after the fact, never before.
+
+    `disk` is the digest of what the disk was made from, `seed` of the seed that was
+    pushed, `script` of the setup script that ended with `script_exit_code`.
+    """
+
+    disk: str = ""
+    seed: str = ""
+    script: str = ""
+    script_exit_code: int | None = None
+    run_script: str = ""
+    run_script_exit_code: int | None = None
+
+
+class GuestState(Frozen):
+    """One guest on its host, with every name and path already chosen.
+
+    `domain` is libvirt's name and the hostname. `artefacts_dir` is the folder on
+    the guest's host; `disk`, `seed`, `xml` and `console` are full paths there.
+    `spec_hash` covers what the user wrote about this guest.
+    """
+
+    name: str
+    index: int
+    host: str
+    domain: str
+    uuid: str
+    user: str
+    cpus: int
+    memory_mib: int
+    expand_gib: int
+    image: ImageState
+    artefacts_dir: str
+    disk: str
+    seed: str
+    xml: str
+    console: str
+    interfaces: tuple[InterfaceState, ...]
+    management: ManagementInterface | None
+    environment: dict[str, str]
+    context: str | None = None
+    setup_script: ScriptState | None = None
+    run_script: ScriptState | None = None
+    spec_hash: str
+    markers: Markers = Markers()
+
+
+class State(Frozen):
+    """One testbed, complete. `directory` is its folder on main.
+
+    `yaml_sha256` tells whether the YAML changed since. `identity_file` is the
+    private key (a path on main) that logs in to the guests, `public_key` its line.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    testbed: str
+    number: int
+    directory: str
+    yaml_sha256: str
+    identity_file: str
+    public_key: str
+    hosts: tuple[HostState, ...]
+    network: NetworkState
+    guests: tuple[GuestState, ...]
+
+    @property
+    def main(self) -> HostState:
+        """The one host that is main."""
+        return next(host for host in self.hosts if host.is_main)
+
+    def host(self, name: str) -> HostState:
+        """Return a host by name. Raises KeyError."""
+        for host in self.hosts:
+            if host.name == name:
+                return host
+        raise KeyError(name)
+
+    def guest(self, name: str) -> GuestState:
+        """Return a guest by name. Raises KeyError."""
+        for guest in self.guests:
+            if guest.name == name:
+                return guest
+        raise KeyError(name)
+
+    @property
+    def used_hosts(self) -> tuple[HostState, ...]:
+        """The hosts that this testbed puts anything on; main is always one."""
+        names = {guest.host for guest in self.guests}
+        names |= {bridge.host for bridge in self.network.bridges}
+        return tuple(h for h in self.hosts if h.is_main or h.name in names)
