@@ -1,0 +1,131 @@
+"""A testbed host as the instructions use it: its transport and its libvirt.
+
+`Hosts` keeps what it opened, one SSH transport per host and per guest and one libvirt
+connection per host, for as long as the process lives: nothing logs in per command.
+Which of the four ways leads to a machine is decided here and nowhere else.
+"""
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.errors import StateError
+from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.simulated import open_connection
+from orchestration.state.model import GuestState, HostKind, HostState, State
+from orchestration.transport.base import Transport
+from orchestration.transport.local import LocalTransport
+from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.ssh import SSHTransport
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One opened testbed host."""
+
+    state: HostState
+    transport: Transport
+    libvirt: Connection
+
+
+class Hosts:
+    """Open hosts and guests once and keep them; thread-safe.
+
+    `runtime_dir` holds ssh wrappers for libvirt and the simulated hosts' files.
+    """
+
+    def __init__(self, runtime_dir: Path) -> None:
+        self._runtime_dir = runtime_dir
+        self._lock = threading.Lock()
+        self._hosts: dict[HostState, Host] = {}
+        self._guests: dict[tuple[str, str, str, str], Transport] = {}
+
+    def open(self, state: HostState) -> Host:
+        """Return the host, opened (no connection is made before the first use)."""
+        with self._lock:
+            if state not in self._hosts:
+                self._hosts[state] = self._open(state)
+            return self._hosts[state]
+
+    def guest(self, state: State, guest: GuestState, *, host_key: str) -> Transport:
+        """Return the guest's transport: SSH from main, or through its remote host.
+
+        `host_key` is the public key line that was seeded. Raises: StateError when
+        the guest has no address that we know.
+        """
+        key = (state.testbed, guest.name, guest.host, host_key)
+        host = self.open(state.host(guest.host))
+        with self._lock:
+            if key not in self._guests:
+                self._guests[key] = self._open_guest(state, guest, host, host_key)
+            return self._guests[key]
+
+    def forget_guest(self, state: State, guest: GuestState) -> None:
+        """Close a guest's transports, because the guest is gone or new."""
+        with self._lock:
+            keys = [k for k in self._guests if k[:2] == (state.testbed, guest.name)]
+            found = [self._guests.pop(key) for key in keys]
+        for transport in found:
+            transport.close()
+
+    def close(self) -> None:
+        """Close everything that was opened."""
+        with self._lock:
+            guests, hosts = list(self._guests.values()), list(self._hosts.values())
+            self._guests.clear()
+            self._hosts.clear()
+        for transport in guests:
+            transport.close()
+        for host in hosts:
+            host.transport.close()
+            host.libvirt.close()
+
+    def _open(self, state: HostState) -> Host:
+        libvirt = open_connection(
+            state,
+            wrapper_dir=self._runtime_dir / "libvirt",
+            simulated_dir=self._runtime_dir / "simulated",
+        )
+        return Host(state, self._host_transport(state), libvirt)
+
+    def _host_transport(self, state: HostState) -> Transport:
+        if state.kind is HostKind.SIMULATED:
+            return SimulatedTransport(state.name, self._runtime_dir / "simulated")
+        if state.is_main:
+            return LocalTransport(state.name)
+        return SSHTransport(
+            state.address,
+            port=state.port,
+            user=state.user,
+            identity_file=Path(state.identity_file),
+            host_key=state.host_key,
+            machine=state.name,
+        )
+
+    def _open_guest(
+        self, state: State, guest: GuestState, host: Host, host_key: str
+    ) -> Transport:
+        if host.state.kind is HostKind.SIMULATED:
+            return SimulatedTransport(guest.domain, self._runtime_dir / "simulated")
+        address = guest_address(guest)
+        if not address:
+            raise StateError(
+                f"Guest {guest.name} has no address that the testbed knows.",
+                hint="Switch management_network on, or give an interface an ip.",
+            )
+        via = host.transport if isinstance(host.transport, SSHTransport) else None
+        return SSHTransport(
+            address,
+            user=guest.user,
+            identity_file=Path(state.identity_file),
+            host_key=host_key,
+            machine=guest.name,
+            via=via,
+        )
+
+
+def guest_address(guest: GuestState) -> str:
+    """Return where SSH answers: the management address, else the first known one."""
+    if guest.management is not None:
+        return guest.management.address
+    return next((i.address for i in guest.interfaces if i.address), "")

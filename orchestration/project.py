@@ -1,0 +1,150 @@
+"""A testbed's folder on the main host: the user's files, the state, the artefacts.
+
+    <directory>/files/       what the user gave: kvm-compose.yaml, scripts, context
+    <directory>/artefacts/   what we generated from it
+    <directory>/keys/        the key pair that logs in to the guests
+    <directory>/state.json   what the YAML means here, with each guest's markers
+
+The only writer of state.json. Markers are written by many workers at once: each
+write is read-modify-write under a lock, and the file is always whole.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from orchestration.errors import PathOutside, StateError
+from orchestration.state.model import SCHEMA_VERSION, Markers, State
+
+YAML_NAME = "kvm-compose.yaml"
+
+
+class Project:
+    """One testbed's folder; cheap to make, holds no open files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.files = directory / "files"
+        self.artefacts = directory / "artefacts"
+        self.keys = directory / "keys"
+        self.state_file = directory / "state.json"
+
+    @property
+    def yaml(self) -> Path:
+        """The user's kvm-compose.yaml."""
+        return self.files / YAML_NAME
+
+    @property
+    def identity_file(self) -> Path:
+        """The private key that logs in to this testbed's guests."""
+        return self.keys / "id_ed25519"
+
+    def create(self) -> None:
+        """Make the folders; QEMU may pass through to the artefacts, nobody to keys."""
+        for folder in (self.directory, self.files, self.artefacts):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
+        self.keys.mkdir(exist_ok=True, mode=0o700)
+
+    def file(self, path: str) -> Path:
+        """Return the user's file at a relative path, symlinks resolved.
+
+        Raises: PathOutside.
+        """
+        root = self.files.resolve()
+        found = (root / path).resolve()
+        if found != root and root not in found.parents:
+            raise PathOutside(
+                f"The path {path!r} leaves the testbed's folder.",
+                hint="Put the file beside kvm-compose.yaml and use a relative path.",
+            )
+        return found
+
+    def has_state(self) -> bool:
+        """Say whether a state was generated."""
+        return self.state_file.is_file()
+
+    def read_state(self) -> State:
+        """Read state.json. Raises: StateError (missing, broken, another version)."""
+        try:
+            text = self.state_file.read_bytes()
+        except FileNotFoundError as exc:
+            raise StateError(
+                "This testbed has no state yet.", hint="Generate the artefacts first."
+            ) from exc
+        try:
+            state = State.model_validate_json(text)
+        except ValidationError as exc:
+            raise StateError(
+                "The file state.json of this testbed cannot be read.",
+                hint="Clear the artefacts and generate them again.",
+                detail=str(exc)[:2000],
+            ) from exc
+        if state.schema_version != SCHEMA_VERSION:
+            raise StateError(
+                f"The file state.json has version {state.schema_version}; "
+                f"this program reads version {SCHEMA_VERSION}.",
+                hint="Take the testbed down with the old version, then generate again.",
+            )
+        return state
+
+    def write_state(self, state: State) -> None:
+        """Replace state.json, whole or not at all."""
+        with self._locked():
+            self._replace(state)
+
+    def clear(self) -> None:
+        """Remove state and artefacts; the user's files and keys stay."""
+        with self._locked():
+            self.state_file.unlink(missing_ok=True)
+            if self.artefacts.exists():
+                shutil.rmtree(self.artefacts)
+            self.artefacts.mkdir(mode=0o755)
+
+    def mark(self, guest: str, **changes: str | int | None) -> None:
+        """Write markers of one guest after the thing has happened.
+
+        Harmless when the state is gone or the guest is no longer in it.
+        """
+        with self._locked():
+            if not self.has_state():
+                return
+            state = self.read_state()
+            guests = tuple(
+                g.model_copy(update={"markers": g.markers.model_copy(update=changes)})
+                if g.name == guest
+                else g
+                for g in state.guests
+            )
+            self._replace(state.model_copy(update={"guests": guests}))
+
+    def markers(self, guest: str) -> Markers:
+        """Read one guest's markers as they are on disk now."""
+        return self.read_state().guest(guest).markers
+
+    def yaml_sha256(self) -> str:
+        """Digest the YAML as it is now; empty when there is none."""
+        return sha256(self.yaml.read_bytes()).hexdigest() if self.yaml.exists() else ""
+
+    def _replace(self, state: State) -> None:
+        text = state.model_dump_json(indent=1) + "\n"
+        handle, name = tempfile.mkstemp(dir=self.directory, prefix=".state-")
+        with os.fdopen(handle, "w") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(self.state_file)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / ".state.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
