@@ -1,0 +1,78 @@
+"""Where each value of a document stands: path in the document → line and column.
+
+A path is a tuple of keys and indexes, `("machines", 2, "name")`, shown to people as
+`machines[2].name`. The loader fills `Positions` while it reads the text; every
+later check asks it for the line of whatever it complains about, so that no rule has
+to know how YAML is parsed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from orchestration.errors import Finding, Severity
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A 1-based line and column."""
+
+    line: int = 1
+    column: int = 1
+
+
+@dataclass(slots=True)
+class Positions:
+    """The places of all keys and values of one document."""
+
+    values: dict[Path, Position] = field(default_factory=dict)
+    keys: dict[Path, Position] = field(default_factory=dict)
+
+    def of_value(self, path: Path) -> Position:
+        """Return where the value stands, or its nearest parent that exists."""
+        for length in range(len(path), -1, -1):
+            found = self.values.get(path[:length])
+            if found is not None:
+                return found
+        return Position()
+
+    def of_key(self, path: Path) -> Position:
+        """Return where the key itself stands, or else its value."""
+        return self.keys.get(path) or self.of_value(path)
+
+    def error(
+        self, path: Path, message: str, hint: str = "", *, at_key: bool = False
+    ) -> Finding:
+        """Build an error at a path."""
+        return self._finding(Severity.ERROR, path, message, hint, at_key=at_key)
+
+    def warning(
+        self, path: Path, message: str, hint: str = "", *, at_key: bool = False
+    ) -> Finding:
+        """Build a warning at a path."""
+        return self._finding(Severity.WARNING, path, message, hint, at_key=at_key)
+
+    def _finding(
+        self, severity: Severity, path: Path, message: str, hint: str, *, at_key: bool
+    ) -> Finding:
+        place = self.of_key(path) if at_key else self.of_value(path)
+        return Finding(
+            line=place.line,
+            column=place.column,
+            severity=severity,
+            path=show_path(path),
+            message=message,
+            hint=hint,
+        )
+
+
+def show_path(path: Iterable[str | int]) -> str:
+    """Write a path the way people read it: `machines[2].interfaces[0].bridge`."""
+    shown = ""
+    for part in path:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        else:
+            shown += f".{part}" if shown else part
+    return shown
