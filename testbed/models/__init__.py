@@ -1,0 +1,22 @@
+"""What the web remembers: testbeds, hosts, what was observed, runs and their events.
+
+Rows are the truth that every page, tab and reconnecting socket reads. Rules that need
+one row live here; everything that changes something is in `services`; events, tasks
+and batches are written by `recorder` and `tasks`.
+"""
+
+from testbed.models.hosts import Host
+from testbed.models.progress import Batch, Event, Instruction, Task
+from testbed.models.runs import Run
+from testbed.models.testbeds import ObservedGuest, Testbed
+
+__all__ = [
+    "Batch",
+    "Event",
+    "Host",
+    "Instruction",
+    "ObservedGuest",
+    "Run",
+    "Task",
+    "Testbed",
+]

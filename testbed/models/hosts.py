@@ -1,0 +1,77 @@
+"""Testbed hosts: how they are reached, and what the last check found there."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from orchestration.state.model import Datapath, DomainType, HostKind, HostState
+
+
+class Host(models.Model):
+    """A testbed host as an admin added it, and what the last check found there.
+
+    `host_key` is pinned when the host is added. `problem` is empty while it answers.
+    """
+
+    name = models.SlugField(max_length=40, unique=True)
+    kind = models.CharField(
+        max_length=10,
+        choices=[(kind.value, kind.value) for kind in HostKind],
+        default=HostKind.REAL.value,
+    )
+    is_main = models.BooleanField(default=False)
+    address = models.CharField(max_length=255, blank=True)
+    port = models.PositiveIntegerField(default=22)
+    user = models.CharField(max_length=32, default="root")
+    identity_file = models.CharField(max_length=255, blank=True)
+    host_key = models.TextField(blank=True)
+    tunnel_address = models.GenericIPAddressField(null=True, blank=True)
+    projects_dir = models.CharField(max_length=255, default="/var/lib/testbed/projects")
+    images_dir = models.CharField(max_length=255, default="/var/lib/testbed/images")
+    domain_type = models.CharField(
+        max_length=8,
+        choices=[(kind.value, kind.value) for kind in DomainType],
+        default=DomainType.QEMU.value,
+    )
+    datapath = models.CharField(
+        max_length=8,
+        choices=[(kind.value, kind.value) for kind in Datapath],
+        default=Datapath.SYSTEM.value,
+    )
+    cpus = models.PositiveIntegerField(default=0)
+    memory_mib = models.PositiveIntegerField(default=0)
+    load = models.FloatField(default=0.0)
+    free_memory_mib = models.PositiveIntegerField(default=0)
+    problem = models.TextField(blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("-is_main", "name")
+        constraints = models.UniqueConstraint(
+            fields=["is_main"], condition=Q(is_main=True), name="one_main_host"
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def to_state(self) -> HostState:
+        """Return the host as the engine knows it."""
+        main_dirs = (str(settings.TESTBEDS_DIR), str(settings.IMAGES_DIR))
+        dirs = main_dirs if self.is_main else (self.projects_dir, self.images_dir)
+        return HostState(
+            name=self.name,
+            kind=HostKind(self.kind),
+            is_main=self.is_main,
+            address=self.address,
+            port=self.port,
+            user=self.user,
+            identity_file=self.identity_file,
+            host_key=self.host_key,
+            tunnel_address=self.tunnel_address or self.address,
+            domain_type=DomainType(self.domain_type),
+            datapath=Datapath(self.datapath),
+            projects_dir=dirs[0],
+            images_dir=dirs[1],
+            cpus=self.cpus,
+            memory_mib=self.memory_mib,
+        )

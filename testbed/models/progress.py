@@ -1,0 +1,144 @@
+"""How a run goes: its instructions, their tasks and batches, and the events."""
+
+from django.db import models
+
+from testbed.models.runs import Run
+
+
+class Instruction(models.Model):
+    """One instruction of a run as it went. Users see it as part of its stage."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="instructions")
+    index = models.PositiveIntegerField()
+    kind = models.CharField(max_length=32)
+    stage = models.CharField(max_length=32)
+    title = models.CharField(max_length=200)
+    status = models.CharField(
+        max_length=12, choices=Status.choices, default=Status.WAITING
+    )
+    message = models.TextField(blank=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ("index",)
+        constraints = models.UniqueConstraint(
+            fields=["run", "index"], name="one_instruction_per_index"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.index} {self.title}"
+
+
+class Task(models.Model):
+    """One resource's work inside an instruction, as a card of the run page.
+
+    Created with the run as `waiting`; kept up to date by the recorder.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        UNCHANGED = "unchanged"
+        WARNING = "warning"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        SKIPPED = "skipped"
+
+    instruction = models.ForeignKey(
+        Instruction, on_delete=models.CASCADE, related_name="tasks"
+    )
+    resource = models.CharField(max_length=120)
+    host = models.CharField(max_length=40)
+    status = models.CharField(
+        max_length=12, choices=Status.choices, default=Status.WAITING
+    )
+    message = models.TextField(blank=True)
+    hint = models.TextField(blank=True)
+    detail = models.TextField(blank=True)
+    seconds = models.FloatField(default=0.0)
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    unit = models.CharField(max_length=12, blank=True)
+    note = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = models.UniqueConstraint(
+            fields=["instruction", "resource", "host"], name="one_task_per_resource"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.resource} on {self.host}: {self.status}"
+
+
+class Batch(models.Model):
+    """One Celery task: what an instruction does on one host.
+
+    A worker owns a running batch while its lease is fresh.
+    """
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        FINISHED = "finished"
+        LOST = "lost"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+    instruction = models.ForeignKey(
+        Instruction, on_delete=models.CASCADE, related_name="batches"
+    )
+    host = models.CharField(max_length=40)
+    status = models.CharField(
+        max_length=10, choices=Status.choices, default=Status.QUEUED
+    )
+    celery_id = models.UUIDField()
+    worker = models.CharField(max_length=120, blank=True)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    queued_at = models.DateTimeField(auto_now_add=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = models.UniqueConstraint(
+            fields=["instruction", "host"], name="one_batch_per_host"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.instruction} on {self.host}: {self.status}"
+
+
+class Event(models.Model):
+    """A numbered fact about a run; `seq` has no gaps and is in commit order.
+
+    `kind`: log, task-started, task-progressed, task-finished, instruction-started, result,
+    cancel-requested, run. `text` is a log line; everything else is in `data`.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    seq = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=20)
+    index = models.IntegerField(default=-1)
+    resource = models.CharField(max_length=120, blank=True)
+    host = models.CharField(max_length=40, blank=True)
+    stream = models.CharField(max_length=8, blank=True)
+    text = models.TextField(blank=True)
+    data = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ("seq",)
+        constraints = models.UniqueConstraint(
+            fields=["run", "seq"], name="one_event_per_seq"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.kind}"

@@ -1,0 +1,97 @@
+"""Runs: one execution of a plan each, and who may see them."""
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import models
+from django.db.models import Q
+
+from testbed.models.testbeds import Testbed
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Which runs a user may see, and which are on."""
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "RunQuerySet":
+        """Return the runs of the testbeds that the user may see."""
+        return self.filter(testbed__in=Testbed.objects.all().visible_to(user))
+
+    def active(self) -> "RunQuerySet":
+        """Return the runs that are not over."""
+        return self.filter(status__in=Run.ACTIVE)
+
+
+class Run(models.Model):
+    """One execution of a plan, asked for by one user.
+
+    `plan` is `orchestration.plan.Plan` as JSON. `next_index` is the instruction that
+    may be sent next. `driver` says who sends it; a client is believed to be there
+    while `driver_seen_at` is fresh. `last_seq` numbers the events.
+    `leftovers` lists what a cancel could not confirm as ended, by host and pid.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        CANCELLING = "cancelling"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+        INTERRUPTED = "interrupted"
+
+    class Driver(models.TextChoices):
+        NOBODY = "nobody"
+        CLIENT = "client"
+        SERVER = "server"
+
+    ACTIVE = (Status.PENDING, Status.RUNNING, Status.CANCELLING)
+
+    testbed = models.ForeignKey(Testbed, on_delete=models.CASCADE, related_name="runs")
+    command = models.CharField(max_length=32)
+    options = models.JSONField(default=dict)
+    plan = models.JSONField()
+    asked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    status = models.CharField(
+        max_length=12, choices=Status.choices, default=Status.PENDING
+    )
+    message = models.TextField(blank=True)
+    hint = models.TextField(blank=True)
+    driver = models.CharField(
+        max_length=8, choices=Driver.choices, default=Driver.NOBODY
+    )
+    driver_channel = models.CharField(max_length=120, blank=True)
+    driver_seen_at = models.DateTimeField(null=True, blank=True)
+    next_index = models.PositiveIntegerField(default=0)
+    last_seq = models.PositiveBigIntegerField(default=0)
+    leftovers = models.JSONField(default=list)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-id",)
+        constraints = models.UniqueConstraint(
+            fields=["testbed"],
+            condition=Q(status__in=["pending", "running", "cancelling"]),
+            name="one_active_run_per_testbed",
+        )
+
+    def __str__(self) -> str:
+        return f"{self.testbed} {self.command} #{self.pk}"
+
+    @property
+    def is_over(self) -> bool:
+        """Say whether nothing more will happen in this run."""
+        return self.status not in self.ACTIVE
+
+    @property
+    def tag(self) -> str:
+        """What every process of this run carries first in TESTBED_TAG."""
+        return f"{self.testbed.slug}.r{self.pk}."

@@ -1,0 +1,85 @@
+"""Testbeds, who sees them, and their guests as last observed."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.db import models
+
+from orchestration.project import Project
+
+
+class TestbedQuerySet(models.QuerySet["Testbed"]):
+    """Which testbeds a user may see."""
+
+    def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "TestbedQuerySet":
+        """Return the user's own testbeds; an admin's are all."""
+        if not isinstance(user, User) or not user.is_active:
+            return self.none()
+        return self.all() if user.is_superuser else self.filter(owner=user)
+
+
+class Testbed(models.Model):
+    """One user's project. `number` is unique and derives subnets and device names."""
+
+    __test__ = False
+
+    class Condition(models.TextChoices):
+        EMPTY = "empty"
+        GENERATED = "generated"
+        UP = "up"
+        DOWN = "down"
+        PARTIAL = "partial"
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="testbeds"
+    )
+    slug = models.SlugField(max_length=40, unique=True)
+    number = models.PositiveIntegerField(unique=True)
+    condition = models.CharField(
+        max_length=12, choices=Condition.choices, default=Condition.EMPTY
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    observed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = TestbedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("slug",)
+
+    def __str__(self) -> str:
+        return self.slug
+
+    @property
+    def directory(self) -> Path:
+        """The testbed's folder on main."""
+        return Path(settings.TESTBEDS_DIR) / self.slug
+
+    @property
+    def project(self) -> Project:
+        """The folder's contents."""
+        return Project(self.directory)
+
+
+class ObservedGuest(models.Model):
+    """A guest as its host showed it last. `status` is libvirt's word, or `absent`."""
+
+    testbed = models.ForeignKey(
+        Testbed, on_delete=models.CASCADE, related_name="observed_guests"
+    )
+    name = models.CharField(max_length=64)
+    host = models.CharField(max_length=40)
+    status = models.CharField(max_length=20)
+    cpu_percent = models.FloatField(default=0.0)
+    cpu_time_ns = models.BigIntegerField(default=0)
+    memory_mib = models.PositiveIntegerField(default=0)
+    observed_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ("name",)
+        constraints = models.UniqueConstraint(
+            fields=["testbed", "name"], name="one_observation_per_guest"
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.status}"
