@@ -47,8 +47,10 @@ class Host(models.Model):
 
     class Meta:
         ordering = ("-is_main", "name")
-        constraints = models.UniqueConstraint(
-            fields=["is_main"], condition=Q(is_main=True), name="one_main_host"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["is_main"], condition=Q(is_main=True), name="one_main_host"
+            ),
         )
 
     def __str__(self) -> str:

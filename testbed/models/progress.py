@@ -29,8 +29,10 @@ class Instruction(models.Model):
 
     class Meta:
         ordering = ("index",)
-        constraints = models.UniqueConstraint(
-            fields=["run", "index"], name="one_instruction_per_index"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["run", "index"], name="one_instruction_per_index"
+            ),
         )
 
     def __str__(self) -> str:
@@ -72,8 +74,10 @@ class Task(models.Model):
 
     class Meta:
         ordering = ("id",)
-        constraints = models.UniqueConstraint(
-            fields=["instruction", "resource", "host"], name="one_task_per_resource"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["instruction", "resource", "host"], name="one_task_per_resource"
+            ),
         )
 
     def __str__(self) -> str:
@@ -108,8 +112,10 @@ class Batch(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        constraints = models.UniqueConstraint(
-            fields=["instruction", "host"], name="one_batch_per_host"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["instruction", "host"], name="one_batch_per_host"
+            ),
         )
 
     def __str__(self) -> str:
@@ -136,8 +142,8 @@ class Event(models.Model):
 
     class Meta:
         ordering = ("seq",)
-        constraints = models.UniqueConstraint(
-            fields=["run", "seq"], name="one_event_per_seq"
+        constraints = (
+            models.UniqueConstraint(fields=["run", "seq"], name="one_event_per_seq"),
         )
 
     def __str__(self) -> str:

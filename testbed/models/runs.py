@@ -77,10 +77,12 @@ class Run(models.Model):
 
     class Meta:
         ordering = ("-id",)
-        constraints = models.UniqueConstraint(
-            fields=["testbed"],
-            condition=Q(status__in=["pending", "running", "cancelling"]),
-            name="one_active_run_per_testbed",
+        constraints = (
+            models.UniqueConstraint(
+                fields=["testbed"],
+                condition=Q(status__in=["pending", "running", "cancelling"]),
+                name="one_active_run_per_testbed",
+            ),
         )
 
     def __str__(self) -> str:

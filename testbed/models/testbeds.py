@@ -77,8 +77,10 @@ class ObservedGuest(models.Model):
 
     class Meta:
         ordering = ("name",)
-        constraints = models.UniqueConstraint(
-            fields=["testbed", "name"], name="one_observation_per_guest"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["testbed", "name"], name="one_observation_per_guest"
+            ),
         )
 
     def __str__(self) -> str:
