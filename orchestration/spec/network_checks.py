@@ -1,0 +1,156 @@
+"""Rules about bridges: names, connections between them, and who uses them.
+
+Part of `checks.py`. When the network section itself could not be read, nothing here
+is judged: what machines say about bridges may well be right. Pure.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from orchestration.errors import Finding
+from orchestration.spec.loader import Draft
+from orchestration.spec.positions import Path, Positions
+from orchestration.spec.schema import Network
+
+# Interface names are built from bridge names and must fit 15 characters.
+BRIDGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,4}")
+PROTOCOL = re.compile(r"OpenFlow1[0-5](,OpenFlow1[0-5])*")
+CONTROLLER = re.compile(r"(tcp|ssl|unix|punix|ptcp|pssl):\S+")
+
+
+def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
+    """Check the bridges, their connections, and every use of a bridge's name."""
+    network = draft.network
+    if network is None:
+        return
+    used = any(machine.interfaces for _, machine in draft.machines)
+    if used and not network.bridges:
+        yield positions.error(
+            ("network", "bridges"),
+            "Machines have interfaces, and `network` has no `bridges`.",
+            "Add `network: {bridges: [{name: br0}], external_bridge: br0}`.",
+        )
+        return
+    names = {bridge.name for bridge in network.bridges}
+    yield from _bridges(network, positions)
+    yield from _connections(network, names, positions)
+    yield from _loops(network, positions)
+    yield from _external(network, names, positions, used=used)
+    yield from _interfaces(draft, names, positions)
+
+
+def _bridges(network: Network, positions: Positions) -> Iterator[Finding]:
+    seen: dict[str, Path] = {}
+    for index, bridge in enumerate(network.bridges):
+        path: Path = ("network", "bridges", index)
+        at = (*path, "name")
+        if not BRIDGE.fullmatch(bridge.name):
+            yield positions.error(
+                at,
+                f"`{bridge.name}` is no bridge name: 1 to 5 of letters, digits, `-` "
+                "and `_`, starting with a letter or digit.",
+                "For example `br0`.",
+            )
+        if seen.setdefault(bridge.name, at) != at:
+            line = positions.of_value(seen[bridge.name]).line
+            yield positions.error(
+                at,
+                f"The bridge `{bridge.name}` is listed twice; first in line {line}.",
+                "Keep one of them.",
+            )
+        if bridge.protocol is not None and not PROTOCOL.fullmatch(bridge.protocol):
+            yield positions.error(
+                (*path, "protocol"),
+                f"`{bridge.protocol}` is no OpenFlow version.",
+                "Write OpenFlow10 to OpenFlow15, for example OpenFlow13.",
+            )
+        if bridge.controller is not None and not CONTROLLER.fullmatch(
+            bridge.controller
+        ):
+            yield positions.error(
+                (*path, "controller"),
+                f"`{bridge.controller}` is no address of an OpenFlow controller.",
+                "For example tcp:127.0.0.1:6653.",
+            )
+
+
+def _connections(
+    network: Network, names: set[str], positions: Positions
+) -> Iterator[Finding]:
+    for source, target in network.bridge_connections:
+        path: Path = ("network", "bridge_connections", source)
+        if source not in names:
+            yield _unknown(path, source, names, positions, at_key=True)
+        if target not in names:
+            yield _unknown(path, target, names, positions)
+        if source == target:
+            yield positions.error(
+                path, f"`{source}` is connected to itself.", "Name another bridge."
+            )
+
+
+def _loops(network: Network, positions: Positions) -> Iterator[Finding]:
+    """Warn at each connection that closes a loop (also a link written both ways)."""
+    group = {bridge.name: bridge.name for bridge in network.bridges}
+
+    def root(name: str) -> str:
+        while group.setdefault(name, name) != name:
+            name = group[name]
+        return name
+
+    for source, target in network.bridge_connections:
+        if source == target:
+            continue
+        if root(source) == root(target):
+            yield positions.warning(
+                ("network", "bridge_connections", source),
+                f"The connection {source} to {target} closes a loop; "
+                "RSTP is switched on for those bridges.",
+                "Remove it unless the loop is what you want to study.",
+                at_key=True,
+            )
+        group[root(source)] = root(target)
+
+
+def _external(
+    network: Network, names: set[str], positions: Positions, *, used: bool
+) -> Iterator[Finding]:
+    path: Path = ("network", "external_bridge")
+    if network.external_bridge is not None:
+        if network.external_bridge not in names:
+            yield _unknown(path, network.external_bridge, names, positions)
+    elif used:
+        yield positions.error(
+            path,
+            "`external_bridge` is missing: guests get their addresses through it.",
+            f"Add `external_bridge: {network.bridges[0].name}`.",
+        )
+
+
+def _interfaces(
+    draft: Draft, names: set[str], positions: Positions
+) -> Iterator[Finding]:
+    for index, machine in draft.machines:
+        for number, interface in enumerate(machine.interfaces):
+            if interface.bridge not in names:
+                path = ("machines", index, "interfaces", number, "bridge")
+                yield _unknown(path, interface.bridge, names, positions)
+
+
+def _unknown(
+    path: Path,
+    name: str,
+    names: set[str],
+    positions: Positions,
+    *,
+    at_key: bool = False,
+) -> Finding:
+    near = difflib.get_close_matches(name, sorted(names), n=1)
+    known = ", ".join(sorted(names)) or "none"
+    return positions.error(
+        path,
+        f"Unknown bridge `{name}`.",
+        f"Did you mean `{near[0]}`?" if near else f"Bridges: {known}.",
+        at_key=at_key,
+    )
