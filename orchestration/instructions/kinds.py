@@ -1,0 +1,35 @@
+"""The kinds of instruction: the words between a plan and the actions that obey it.
+
+`plan.py` writes them, the engine looks actions up by them, and they are on the wire
+and in stored runs; so a kind is never renamed, only added. In the order of `up`,
+then of `down`.
+"""
+
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an instruction does to each of its resources."""
+
+    INIT = "init"
+    CHECK_ARTEFACTS = "check-artefacts"
+    GENERATE_ARTEFACTS = "generate-artefacts"
+    CHECK_HOSTS = "check-hosts"
+    PREPARE_HOSTS = "prepare-hosts"
+    ENSURE_NETWORKS = "ensure-networks"
+    ENSURE_BRIDGES = "ensure-bridges"
+    ENSURE_LINKS = "ensure-links"
+    FETCH_IMAGES = "fetch-images"
+    PUSH_IMAGES = "push-images"
+    PUSH_ARTEFACTS = "push-artefacts"
+    CREATE_DISKS = "create-disks"
+    START_GUESTS = "start-guests"
+    SET_UP_GUESTS = "set-up-guests"
+    RUN_SCRIPTS = "run-scripts"
+    STOP_GUESTS = "stop-guests"
+    DELETE_LINKS = "delete-links"
+    DELETE_BRIDGES = "delete-bridges"
+    DELETE_NETWORKS = "delete-networks"
+    CLEAN_HOSTS = "clean-hosts"
+    CLEAR_ARTEFACTS = "clear-artefacts"
+    END = "end"

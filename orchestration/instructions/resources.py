@@ -1,0 +1,89 @@
+"""The resources of a state: what instructions work on, where, and by which key.
+
+Used by `plan.py` to fill instructions; the actions find the thing again in the state
+by the resource's host and key: a guest's name, a bridge's device, a link's name, an
+image's name, a host's name, or one of the constants here.
+"""
+
+from collections.abc import Iterable
+
+from orchestration.instructions.base import Resource
+from orchestration.state.model import GuestState, State
+
+NAT_KEY = "nat"
+MANAGEMENT_KEY = "management"
+# The veth pair between the NAT network and the external bridge, on main.
+EXTERNAL_KEY = "external"
+
+Resources = tuple[Resource, ...]
+
+
+def whole_testbed(state: State) -> Resources:
+    """Return the testbed itself, on main."""
+    return (Resource(state.testbed, state.main.name, state.testbed),)
+
+
+def host_resources(state: State) -> Resources:
+    """Return the hosts that the testbed uses, main first."""
+    return tuple(Resource(h.name, h.name, h.name) for h in state.used_hosts)
+
+
+def guest_resources(guests: Iterable[GuestState], *, host: str = "") -> Resources:
+    """Return guests, each on its host, or all on the host given."""
+    return tuple(Resource(g.name, host or g.host, g.name) for g in guests)
+
+
+def network_resources(state: State) -> Resources:
+    """Return the libvirt networks: NAT on main, management where guests are."""
+    nat, management = state.network.nat, state.network.management
+    first = (Resource("NAT", nat.host, NAT_KEY),) if nat else ()
+    return first + tuple(
+        Resource(f"management on {m.host}", m.host, MANAGEMENT_KEY) for m in management
+    )
+
+
+def bridge_resources(state: State) -> Resources:
+    """Return each bridge on each of its hosts; the home comes first, unadorned."""
+    homes: set[str] = set()
+    resources: list[Resource] = []
+    for bridge in state.network.bridges:
+        is_stretch = bridge.name in homes
+        name = f"{bridge.name} on {bridge.host}" if is_stretch else bridge.name
+        resources.append(Resource(name, bridge.host, bridge.device))
+        homes.add(bridge.name)
+    return tuple(resources)
+
+
+def link_resources(state: State) -> Resources:
+    """Return the patches, both ends of each tunnel, and the way out of main."""
+    network = state.network
+    patches = [Resource(p.name, p.host, p.name) for p in network.patches]
+    ends = [
+        Resource(f"{tunnel.name} on {end.host}", end.host, tunnel.name)
+        for tunnel in network.tunnels
+        for end in tunnel.ends
+    ]
+    nat = network.nat
+    external = [Resource("way out", nat.host, EXTERNAL_KEY)] if nat else []
+    return (*patches, *ends, *external)
+
+
+def image_resources(state: State) -> Resources:
+    """Return the images that the guests' disks start from, on main."""
+    names = dict.fromkeys(guest.image.name for guest in state.guests)
+    return tuple(Resource(name, state.main.name, name) for name in names)
+
+
+def remote_image_resources(state: State) -> Resources:
+    """Return each image once for each other host that needs it."""
+    main = state.main.name
+    wanted = dict.fromkeys(
+        (guest.image.name, guest.host) for guest in state.guests if guest.host != main
+    )
+    return tuple(Resource(f"{name} to {host}", host, name) for name, host in wanted)
+
+
+def remote_guest_resources(state: State) -> Resources:
+    """Return the guests that are not on main, each on its host."""
+    main = state.main.name
+    return guest_resources(guest for guest in state.guests if guest.host != main)

@@ -1,0 +1,182 @@
+"""Subnets, addresses, MACs and DNS names: derived or counted, never chosen at random.
+
+Each testbed has a number, and with it one subnet of each pool; inside the subnet
+addresses are handed out in the order of the YAML, and whoever had one keeps it.
+Used by `state.build`. Which interface gets an address at all is decided there.
+"""
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from ipaddress import IPv4Address, IPv4Network, ip_address
+
+from orchestration.errors import StateError
+
+# A guest's interface, by the guest's name and the interface's name in it.
+Card = tuple[str, str]
+
+# 1,024 subnets of 4,096 addresses each. 10.64/10 is private (RFC 1918) and keeps
+# clear of 10.0/16 and 10.255/16, which most labs and VPNs use themselves.
+NAT_POOL = IPv4Network("10.64.0.0/10")
+
+# Shared address space (RFC 6598): nobody's own network is there, so that a guest
+# that is given any private subnet still reaches its host. Host-local, never routed.
+MANAGEMENT_POOL = IPv4Network("100.64.0.0/10")
+
+SUBNET_PREFIX = 20
+
+# Addresses below are for us: .1 is the host's (gateway, DHCP, DNS), the rest is spare.
+FIRST_GUEST = 16
+
+# What libvirt and QEMU use: locally administered, not multicast.
+MAC_PREFIX = "52:54"
+
+# Ethernet's 1,500 less VXLAN over IPv4: 14 + 8 + 8 + 20 bytes (RFC 7348, section 5).
+# The same on every experiment network, so that a guest never notices where its peer is.
+GUEST_MTU = 1450
+
+
+def nat_subnet(number: int) -> IPv4Network:
+    """Return the subnet of a testbed's NAT network."""
+    return _subnet(NAT_POOL, number)
+
+
+def management_subnet(number: int) -> IPv4Network:
+    """Return the subnet of a testbed's management network, the same on each host."""
+    return _subnet(MANAGEMENT_POOL, number)
+
+
+def _subnet(pool: IPv4Network, number: int) -> IPv4Network:
+    size = 1 << (pool.max_prefixlen - SUBNET_PREFIX)
+    first = int(pool.network_address) + number * size
+    return IPv4Network((first, SUBNET_PREFIX))
+
+
+def host_address(subnet: IPv4Network) -> str:
+    """Return the address that the host has in a subnet."""
+    return str(subnet.network_address + 1)
+
+
+def is_within(address: str, subnet: IPv4Network) -> bool:
+    """Say whether an address (of any version) belongs to a subnet."""
+    return ip_address(address) in subnet
+
+
+def static_prefix(address: str, subnet: IPv4Network) -> int:
+    """Return the prefix of an address that the user chose.
+
+    Source: the language has no masks; outside our own subnet it means /24.
+    """
+    if is_within(address, subnet):
+        return SUBNET_PREFIX
+    return 24 if ip_address(address).version == 4 else 64
+
+
+def assign_addresses(
+    subnet: IPv4Network,
+    cards: Iterable[Card],
+    *,
+    kept: Mapping[Card, str],
+    static: Mapping[Card, str],
+) -> dict[Card, str]:
+    """Give each card an address that no `static` one has; who had one keeps it.
+
+    Raises: StateError (two cards want the same address, or the subnet is full).
+    """
+    taken = _taken(subnet, static)
+    cards = tuple(cards)
+    assigned: dict[Card, str] = {}
+    for card in cards:
+        address = kept.get(card, "")
+        if address and address not in taken and _is_for_guests(address, subnet):
+            assigned[card] = address
+            taken.add(address)
+    free = iter(range(FIRST_GUEST, subnet.num_addresses - 1))
+    for card in cards:
+        if card not in assigned:
+            assigned[card] = _next_free(subnet, free, taken)
+    return {card: assigned[card] for card in cards}
+
+
+def _taken(subnet: IPv4Network, static: Mapping[Card, str]) -> set[str]:
+    owners = {
+        host_address(subnet): "the main host",
+        str(subnet.network_address): "the subnet itself",
+        str(subnet.broadcast_address): "everybody (broadcast)",
+    }
+    for (guest, interface), address in static.items():
+        if address in owners:
+            raise StateError(
+                f"Interface {interface} of guest {guest} wants {address}, "
+                f"which belongs to {owners[address]}.",
+                hint="Give it another address, or leave `ip` out.",
+            )
+        owners[address] = f"guest {guest}"
+    return set(owners)
+
+
+def _is_for_guests(address: str, subnet: IPv4Network) -> bool:
+    offset = int(IPv4Address(address)) - int(subnet.network_address)
+    return FIRST_GUEST <= offset < subnet.num_addresses - 1
+
+
+def _next_free(subnet: IPv4Network, free: Iterable[int], taken: set[str]) -> str:
+    for offset in free:
+        address = str(subnet.network_address + offset)
+        if address not in taken:
+            return address
+    raise StateError(
+        f"The subnet {subnet} has no address left.",
+        hint=f"A testbed can have {subnet.num_addresses - FIRST_GUEST - 1} addresses; "
+        "split it into two.",
+    )
+
+
+def assign_macs(testbed: str, given: Mapping[Card, str | None]) -> dict[Card, str]:
+    """Give each card the MAC that the user wrote, or derive one that nobody has."""
+    taken = {mac for mac in given.values() if mac}
+    macs: dict[Card, str] = {}
+    for card, mac in given.items():
+        macs[card] = mac or _derived_mac(testbed, card, taken)
+        taken.add(macs[card])
+    return macs
+
+
+def _derived_mac(testbed: str, card: Card, taken: set[str]) -> str:
+    seed = "/".join((testbed, *card))
+    salt = 0
+    while True:
+        text = f"{seed}/{salt}" if salt else seed
+        digest = sha256(text.encode()).digest()[:4].hex(":")
+        mac = f"{MAC_PREFIX}:{digest}"
+        if mac not in taken:
+            return mac
+        salt += 1
+
+
+def dns_names(testbed: str, cards: Iterable[Card]) -> dict[Card, tuple[str, ...]]:
+    """Name each card in DNS: a guest's first by the guest, the others with theirs.
+
+    A name that two guests could claim goes to the one whose full name it is.
+    """
+    cards = tuple(cards)
+    full = {f"{testbed}-{guest}" for guest, _ in cards}
+    taken = full | {guest for guest, _ in cards}
+    seen: set[str] = set()
+    names: dict[Card, tuple[str, ...]] = {}
+    for guest, interface in cards:
+        if guest in seen:
+            names[guest, interface] = (_further_name(guest, interface, taken),)
+            continue
+        seen.add(guest)
+        short = () if guest in full else (guest,)
+        names[guest, interface] = (f"{testbed}-{guest}", *short)
+    return names
+
+
+def _further_name(guest: str, interface: str, taken: set[str]) -> str:
+    name, count = f"{guest}-{interface}", 1
+    while name in taken:
+        count += 1
+        name = f"{guest}-{interface}-{count}"
+    taken.add(name)
+    return name

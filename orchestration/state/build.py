@@ -1,0 +1,184 @@
+"""Spec → State: every name, place, address and path, decided here and nowhere else.
+
+Takes a checked Spec, who the testbed is, its hosts and the image catalogue; with the
+previous state, whatever still fits stays as it was. The order of decisions: hosts,
+places, bridges and links, MACs and addresses, guests. Pure: the same input gives the
+same state, byte for byte. Reading and writing files is `project.py`'s work.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestration.spec.catalogue import Image
+from orchestration.spec.schema import Spec
+from orchestration.state.addresses import (
+    GUEST_MTU,
+    Card,
+    assign_addresses,
+    dns_names,
+    host_address,
+    management_subnet,
+    nat_subnet,
+)
+from orchestration.state.guests import Cards, Guests, build_cards
+from orchestration.state.model import (
+    HostState,
+    ManagementState,
+    NatState,
+    NetworkState,
+    Reservation,
+    State,
+)
+from orchestration.state.names import MANAGEMENT_INTERFACE, Names
+from orchestration.state.placement import Placement, order_hosts, place
+from orchestration.state.topology import (
+    build_bridges,
+    build_components,
+    build_links,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a testbed is: what neither the YAML nor the hosts can say.
+
+    `number` is unique among the testbeds of this installation; `directory` and
+    `identity_file` are paths on the main host.
+    """
+
+    testbed: str
+    number: int
+    directory: str
+    yaml_sha256: str
+    identity_file: str
+    public_key: str
+
+
+def build_state(
+    spec: Spec,
+    *,
+    identity: Identity,
+    hosts: Sequence[HostState],
+    catalogue: Mapping[str, Image],
+    script_sha256: Mapping[str, str] | None = None,
+    previous: State | None = None,
+    tunnel_kind: str = "vxlan",
+) -> State:
+    """Decide what a spec means on these hosts.
+
+    `script_sha256` maps the scripts' paths as written to their digests.
+    Raises: StateError (no host, a full subnet, what checks would have found).
+    """
+    names = Names(identity.testbed, identity.number)
+    ordered = order_hosts(hosts)
+    placement = place(spec, ordered, previous)
+    components = build_components(spec.network)
+    cards = build_cards(spec, names, components, previous)
+    guests = Guests(
+        names=names,
+        directory=identity.directory,
+        placement=placement,
+        catalogue=catalogue,
+        cards=cards,
+        management=_management_addresses(spec, names, placement, previous),
+        scripts=script_sha256 or {},
+        previous={guest.name: guest for guest in previous.guests} if previous else {},
+    )
+    patches, tunnels = build_links(
+        spec.network,
+        names=names,
+        placement=placement,
+        tunnel_kind=tunnel_kind,
+        previous=previous,
+    )
+    network = NetworkState(
+        bridges=build_bridges(
+            spec.network.bridges,
+            names=names,
+            placement=placement,
+            components=components,
+        ),
+        patches=patches,
+        tunnels=tunnels,
+        nat=_nat(spec, names, placement, cards),
+        management=_management(spec, names, placement),
+    )
+    return State(
+        testbed=identity.testbed,
+        number=identity.number,
+        directory=identity.directory,
+        yaml_sha256=identity.yaml_sha256,
+        identity_file=identity.identity_file,
+        public_key=identity.public_key,
+        hosts=ordered,
+        network=network,
+        guests=guests.build(spec.machines),
+    )
+
+
+def _nat(
+    spec: Spec, names: Names, placement: Placement, cards: Cards
+) -> NatState | None:
+    external = spec.network.external_bridge
+    if external is None:
+        return None
+    subnet = nat_subnet(names.number)
+    dns = dns_names(names.testbed, cards.reserved)
+    return NatState(
+        host=placement.main.name,
+        network=names.nat_network,
+        device=names.nat_device,
+        subnet=str(subnet),
+        gateway=host_address(subnet),
+        mtu=GUEST_MTU,
+        reservations=tuple(
+            Reservation(mac=cards.macs[card], address=address, names=dns[card])
+            for card, address in cards.reserved.items()
+        ),
+        external_device=names.bridge(external),
+        veth_network_end=names.veth_network_end,
+        veth_bridge_end=names.veth_bridge_end,
+    )
+
+
+def _management(
+    spec: Spec, names: Names, placement: Placement
+) -> tuple[ManagementState, ...]:
+    if not spec.testbed_options.management_network:
+        return ()
+    subnet = management_subnet(names.number)
+    used = set(placement.guests.values())
+    return tuple(
+        ManagementState(
+            host=host,
+            network=names.management_network,
+            device=names.management_device,
+            subnet=str(subnet),
+            address=host_address(subnet),
+        )
+        for host in placement.hosts
+        if host in used
+    )
+
+
+def _management_addresses(
+    spec: Spec, names: Names, placement: Placement, previous: State | None
+) -> dict[str, str]:
+    """Return each guest's management address, counted on each host by itself."""
+    if not spec.testbed_options.management_network:
+        return {}
+    kept: dict[Card, str] = {
+        (guest.name, MANAGEMENT_INTERFACE): guest.management.address
+        for guest in (previous.guests if previous else ())
+        if guest.management
+    }
+    on_host: dict[str, list[Card]] = {}
+    for guest, host in placement.guests.items():
+        on_host.setdefault(host, []).append((guest, MANAGEMENT_INTERFACE))
+    return {
+        guest: address
+        for cards in on_host.values()
+        for (guest, _), address in assign_addresses(
+            management_subnet(names.number), cards, kept=kept, static={}
+        ).items()
+    }

@@ -1,0 +1,110 @@
+"""The names that a testbed gives to things on its hosts.
+
+Two users may both write `br0`, and the kernel cuts interface names at 15 characters;
+so every device name starts with the testbed's number (`t12-br0`). What the user named
+has a hyphen after the number, what we add has none (`t12nat`): the two never meet.
+Used by the other modules of this package; the names end up in the state.
+"""
+
+from dataclasses import dataclass
+
+from orchestration.errors import StateError
+
+# The kernel's IFNAMSIZ is 16 bytes with the closing zero.
+DEVICE_NAME_LIMIT = 15
+
+# As many as the address pools have subnets (addresses.py); four digits at most.
+NUMBER_LIMIT = 1024
+
+MANAGEMENT_INTERFACE = "mgmt0"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """All names of one testbed; `number` is unique among the testbeds."""
+
+    testbed: str
+    number: int
+
+    def __post_init__(self) -> None:
+        """Raise StateError when the number is not one that the pools have."""
+        if not 0 <= self.number < NUMBER_LIMIT:
+            raise StateError(
+                f"Testbed {self.testbed} has the number {self.number}; "
+                f"numbers go from 0 to {NUMBER_LIMIT - 1}.",
+                hint="Delete testbeds that nobody needs, so that a number is free.",
+            )
+
+    @property
+    def _prefix(self) -> str:
+        return f"t{self.number}"
+
+    def bridge(self, name: str) -> str:
+        """Return the device of a bridge. Raises StateError when it is too long."""
+        device = f"{self._prefix}-{name}"
+        if len(device) > DEVICE_NAME_LIMIT:
+            raise StateError(
+                f"The bridge name {name!r} is too long for a network device.",
+                hint="Use at most 5 characters.",
+            )
+        return device
+
+    @property
+    def nat_network(self) -> str:
+        """The libvirt network that leads outside."""
+        return f"{self.testbed}-nat"
+
+    @property
+    def nat_device(self) -> str:
+        """The Linux bridge of the NAT network."""
+        return f"{self._prefix}nat"
+
+    @property
+    def management_network(self) -> str:
+        """The libvirt network by which a host reaches its guests."""
+        return f"{self.testbed}-mgmt"
+
+    @property
+    def management_device(self) -> str:
+        """The Linux bridge of the management network."""
+        return f"{self._prefix}mgmt"
+
+    @property
+    def veth_network_end(self) -> str:
+        """The end of the veth pair that is a port of the NAT network's bridge."""
+        return f"{self._prefix}vn"
+
+    @property
+    def veth_bridge_end(self) -> str:
+        """The end of the veth pair that is a port of the external bridge."""
+        return f"{self._prefix}vb"
+
+    def tap(self, guest: int, interface: int) -> str:
+        """Return the host's side of a guest's interface."""
+        return f"{self._prefix}g{guest}i{interface}"
+
+    def management_tap(self, guest: int) -> str:
+        """Return the host's side of a guest's management interface."""
+        return f"{self._prefix}g{guest}im"
+
+    def patch_ports(self, link: int) -> tuple[str, str]:
+        """Return the two ports of a link inside one host."""
+        return f"{self._prefix}p{link}a", f"{self._prefix}p{link}b"
+
+    def tunnel_port(self, link: int) -> str:
+        """Return the port of a link between hosts, the same on both."""
+        return f"{self._prefix}v{link}"
+
+    def domain(self, guest: str) -> str:
+        """Return libvirt's name of a guest, which is also its hostname."""
+        return f"{self.testbed}-{guest}"
+
+
+def connection_name(source: str, target: str) -> str:
+    """Name the link between two bridges."""
+    return f"{source}/{target}"
+
+
+def stretch_name(bridge: str, host: str) -> str:
+    """Name the link that stretches a bridge to one more host."""
+    return f"{bridge}@{host}"

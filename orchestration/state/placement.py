@@ -1,0 +1,134 @@
+"""Which host runs which guest, and on which hosts a bridge exists.
+
+Bridges go round the hosts; a guest goes to the host of its first bridge; a bridge is
+then *stretched* to every further host that has a guest on it. Whatever the previous
+state had on a host stays there while that host exists, so that an edited YAML moves
+nothing by accident. Used by `state.build` and `state.topology`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestration.errors import StateError
+from orchestration.spec.schema import Machine, Spec
+from orchestration.state.model import HostState, State
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Hosts by name, main first; a bridge's hosts begin with its home."""
+
+    hosts: Mapping[str, HostState]
+    bridges: Mapping[str, tuple[str, ...]]
+    guests: Mapping[str, str]
+
+    @property
+    def main(self) -> HostState:
+        """The host that is main, which is always the first."""
+        return next(iter(self.hosts.values()))
+
+    def home(self, bridge: str) -> str:
+        """Return the host that the bridge's stretches lead to."""
+        return self.bridges[bridge][0]
+
+
+def order_hosts(hosts: Iterable[HostState]) -> tuple[HostState, ...]:
+    """Put the hosts into the one order that everything follows: main, then by name.
+
+    Raises: StateError (no host, not exactly one main, a name twice).
+    """
+    ordered = tuple(sorted(hosts, key=lambda host: (not host.is_main, host.name)))
+    if not ordered:
+        raise StateError(
+            "There is no testbed host to put guests on.",
+            hint="Ask an administrator to add a host.",
+        )
+    mains = [host.name for host in ordered if host.is_main]
+    if len(mains) != 1:
+        found = ", ".join(mains) or "none"
+        raise StateError(
+            f"Exactly one testbed host must be the main host; found: {found}.",
+            hint="Mark the host that runs this program, and no other, as main.",
+        )
+    if len({host.name for host in ordered}) != len(ordered):
+        raise StateError(
+            "Two testbed hosts have the same name.", hint="Rename one of them."
+        )
+    return ordered
+
+
+def place(
+    spec: Spec, hosts: Sequence[HostState], previous: State | None = None
+) -> Placement:
+    """Place bridges and guests on ordered hosts.
+
+    Raises: StateError (an interface names a bridge that does not exist).
+    """
+    by_name = {host.name: host for host in hosts}
+    homes = _place_bridges(spec, tuple(by_name), previous)
+    guests = _place_guests(spec, tuple(by_name), homes, previous)
+    return Placement(by_name, _stretch(spec, by_name, homes, guests), guests)
+
+
+def _place_bridges(
+    spec: Spec, hosts: Sequence[str], previous: State | None
+) -> dict[str, str]:
+    stays: dict[str, str] = {}
+    for bridge in previous.network.bridges if previous else ():
+        stays.setdefault(bridge.name, bridge.host)
+    homes: dict[str, str] = {}
+    for index, new in enumerate(spec.network.bridges):
+        home = stays.get(new.name, "")
+        homes[new.name] = home if home in hosts else hosts[index % len(hosts)]
+    return homes
+
+
+def _place_guests(
+    spec: Spec,
+    hosts: Sequence[str],
+    homes: Mapping[str, str],
+    previous: State | None,
+) -> dict[str, str]:
+    stays = {guest.name: guest.host for guest in previous.guests} if previous else {}
+    known = frozenset(hosts)
+    guests: dict[str, str] = {}
+    loose = 0
+    for machine in spec.machines:
+        host = stays.get(machine.name, "")
+        if machine.interfaces:
+            wanted = homes[_known_bridges(machine, homes)[0]]
+        else:
+            wanted = hosts[loose % len(hosts)]
+            loose += 1
+        guests[machine.name] = host if host in known else wanted
+    return guests
+
+
+def _known_bridges(machine: Machine, homes: Mapping[str, str]) -> tuple[str, ...]:
+    for interface in machine.interfaces:
+        if interface.bridge not in homes:
+            raise StateError(
+                f"Guest {machine.name} is plugged into bridge {interface.bridge}, "
+                "which does not exist.",
+                hint="Add the bridge under `network: bridges`, or mend its name.",
+            )
+    return tuple(interface.bridge for interface in machine.interfaces)
+
+
+def _stretch(
+    spec: Spec,
+    hosts: Mapping[str, HostState],
+    homes: Mapping[str, str],
+    guests: Mapping[str, str],
+) -> dict[str, tuple[str, ...]]:
+    needed: dict[str, set[str]] = {bridge: set() for bridge in homes}
+    for machine in spec.machines:
+        for interface in machine.interfaces:
+            needed[interface.bridge].add(guests[machine.name])
+    external = spec.network.external_bridge
+    if external is not None and external in needed:
+        needed[external].add(next(iter(hosts)))
+    return {
+        bridge: (home, *(h for h in hosts if h in needed[bridge] and h != home))
+        for bridge, home in homes.items()
+    }

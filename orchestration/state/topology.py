@@ -1,0 +1,243 @@
+"""Bridges, and the links that join them: patch ports inside a host, tunnels between.
+
+Every connection of the YAML becomes exactly one link, wherever its bridges are, and
+every further host of a stretched bridge one tunnel from its home. So the links form a
+loop only where the user's connections do; those bridges get RSTP.
+A bridge's home is the host of its first `BridgeState`; `state.placement` relies on it.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestration.errors import StateError
+from orchestration.spec.schema import Bridge, Network
+from orchestration.state.model import (
+    BridgeState,
+    HostKind,
+    HostState,
+    PatchState,
+    State,
+    TunnelEnd,
+    TunnelState,
+)
+from orchestration.state.names import Names, connection_name, stretch_name
+from orchestration.state.placement import Placement
+
+# Tunnel ids have 24 bits (RFC 7348): 1,024 testbeds of 8,192 ids fill 23 of them.
+KEYS_PER_TESTBED = 8192
+
+Connection = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link before it has an index; one host only when both ends are on it."""
+
+    name: str
+    source: str
+    target: str
+    source_host: str
+    target_host: str
+
+
+def connections(network: Network) -> tuple[Connection, ...]:
+    """Return the connections in order, each pair of bridges once.
+
+    Raises: StateError (a bridge that does not exist).
+    """
+    known = {bridge.name for bridge in network.bridges}
+    seen: dict[frozenset[str], Connection] = {}
+    for source, target in network.bridge_connections:
+        for name in (source, target):
+            if name not in known:
+                raise StateError(
+                    f"A connection leads to bridge {name}, which does not exist.",
+                    hint="Add it under `network: bridges`, or remove the connection.",
+                )
+        if source != target:
+            seen.setdefault(frozenset((source, target)), (source, target))
+    return tuple(seen.values())
+
+
+class Components:
+    """Which bridges are connected, directly or through others, and which in a loop."""
+
+    def __init__(self, names: Iterable[str], joined: Iterable[Connection]) -> None:
+        self._parent = {name: name for name in names}
+        closing: list[str] = []
+        for source, target in joined:
+            one, other = self._root(source), self._root(target)
+            if one == other:
+                closing.append(one)
+            self._parent[one] = other
+        self._loops = {self._root(name) for name in closing}
+
+    def _root(self, name: str) -> str:
+        while self._parent[name] != name:
+            self._parent[name] = self._parent[self._parent[name]]
+            name = self._parent[name]
+        return name
+
+    def are_connected(self, one: str, other: str) -> bool:
+        """Say whether frames can go from one bridge to the other."""
+        return self._root(one) == self._root(other)
+
+    def has_loop(self, name: str) -> bool:
+        """Say whether a loop can be reached from this bridge."""
+        return self._root(name) in self._loops
+
+
+def build_components(network: Network) -> Components:
+    """Find out which bridges of a spec are connected."""
+    return Components((bridge.name for bridge in network.bridges), connections(network))
+
+
+def build_bridges(
+    bridges: Iterable[Bridge],
+    *,
+    names: Names,
+    placement: Placement,
+    components: Components,
+) -> tuple[BridgeState, ...]:
+    """Return each bridge on each of its hosts, its home first."""
+    return tuple(
+        BridgeState(
+            name=bridge.name,
+            host=host,
+            device=names.bridge(bridge.name),
+            datapath=placement.hosts[host].datapath,
+            protocol=bridge.protocol,
+            controller=bridge.controller,
+            rstp=components.has_loop(bridge.name),
+        )
+        for bridge in bridges
+        for host in placement.bridges[bridge.name]
+    )
+
+
+def build_links(
+    network: Network,
+    *,
+    names: Names,
+    placement: Placement,
+    tunnel_kind: str,
+    previous: State | None = None,
+) -> tuple[tuple[PatchState, ...], tuple[TunnelState, ...]]:
+    """Return the links inside hosts and between hosts.
+
+    A link keeps the index (thus ports and tunnel key) that it had before.
+    Raises: StateError (too many links, a host without an address for tunnels).
+    """
+    links = tuple(_links(network, placement))
+    indexes = _indexes(links, _previous_indexes(previous, names))
+    patches: list[PatchState] = []
+    tunnels: list[TunnelState] = []
+    for link in links:
+        index = indexes[link.name]
+        if link.source_host == link.target_host:
+            patches.append(_patch(link, index, names))
+        else:
+            ends = _ends(link, names.tunnel_port(index), names, placement)
+            key = names.number * KEYS_PER_TESTBED + index + 1
+            tunnels.append(
+                TunnelState(name=link.name, kind=tunnel_kind, key=key, ends=ends)
+            )
+    return tuple(patches), tuple(tunnels)
+
+
+def _links(network: Network, placement: Placement) -> Iterator[Link]:
+    for source, target in connections(network):
+        name = connection_name(source, target)
+        here, there = placement.home(source), placement.home(target)
+        shared = [
+            host
+            for host in (here, *placement.hosts)
+            if host in placement.bridges[source] and host in placement.bridges[target]
+        ]
+        if shared:
+            here = there = shared[0]
+        yield Link(name, source, target, here, there)
+    for bridge in network.bridges:
+        home, *further = placement.bridges[bridge.name]
+        for host in further:
+            name = stretch_name(bridge.name, host)
+            yield Link(name, bridge.name, bridge.name, home, host)
+
+
+def _previous_indexes(previous: State | None, names: Names) -> dict[str, int]:
+    """Read the indexes back out of the names and keys that were made from them."""
+    if previous is None or previous.number != names.number:
+        return {}
+    first_key = names.number * KEYS_PER_TESTBED + 1
+    indexes = {
+        tunnel.name: tunnel.key - first_key for tunnel in previous.network.tunnels
+    }
+    for patch in previous.network.patches:
+        digits = patch.port_a.rpartition("p")[2].removesuffix("a")
+        indexes[patch.name] = int(digits)
+    return indexes
+
+
+def _indexes(links: tuple[Link, ...], before: Mapping[str, int]) -> dict[str, int]:
+    # The last id of a testbed would be the first of the next one.
+    limit = KEYS_PER_TESTBED - 1
+    if len(links) > limit:
+        raise StateError(
+            f"The testbed needs {len(links)} links between bridges; "
+            f"{limit} are possible.",
+            hint="Use fewer bridges, or split the testbed into two.",
+        )
+    kept = {link.name: before[link.name] for link in links if link.name in before}
+    taken = set(kept.values())
+    free = (index for index in range(limit) if index not in taken)
+    return {
+        link.name: kept[link.name] if link.name in kept else next(free)
+        for link in links
+    }
+
+
+def _patch(link: Link, index: int, names: Names) -> PatchState:
+    port_a, port_b = names.patch_ports(index)
+    return PatchState(
+        name=link.name,
+        host=link.source_host,
+        device_a=names.bridge(link.source),
+        device_b=names.bridge(link.target),
+        port_a=port_a,
+        port_b=port_b,
+    )
+
+
+def _ends(
+    link: Link, port: str, names: Names, placement: Placement
+) -> tuple[TunnelEnd, TunnelEnd]:
+    source, target = (
+        placement.hosts[name] for name in (link.source_host, link.target_host)
+    )
+    here, there = _tunnel_address(source), _tunnel_address(target)
+    return (
+        TunnelEnd(
+            host=source.name,
+            device=names.bridge(link.source),
+            port=port,
+            local_address=here,
+            remote_address=there,
+        ),
+        TunnelEnd(
+            host=target.name,
+            device=names.bridge(link.target),
+            port=port,
+            local_address=there,
+            remote_address=here,
+        ),
+    )
+
+
+def _tunnel_address(host: HostState) -> str:
+    address = host.tunnel_address or host.address
+    if not address and host.kind is HostKind.REAL:
+        raise StateError(
+            f"Host {host.name} has no address at which tunnels could end.",
+            hint="Set its tunnel address.",
+        )
+    return address
