@@ -1,0 +1,319 @@
+"""Open vSwitch on one host: bridges, patch ports, tunnel ends, and who owns them.
+
+Instructions call these with values of the state. Each verb is one read and, when
+something differs, one transaction. Every bridge and port carries its testbed in
+`external_ids`; what carries another one's name, or none, is never touched.
+Taps of guests are added and removed by libvirt itself, devices are in `ip_link.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestration.errors import HostUnreachable, NetworkFailed
+from orchestration.providers.failures import Failure, run_or_fail
+from orchestration.providers.ip_link import bring_up
+from orchestration.providers.ovsdb import (
+    START_HINT,
+    Clause,
+    Row,
+    assign,
+    list_clause,
+    read,
+    refuse_foreign,
+    write,
+)
+from orchestration.state.model import (
+    BridgeState,
+    Datapath,
+    PatchState,
+    TunnelEnd,
+    TunnelState,
+)
+from orchestration.transport.base import Scope, Transport, command
+
+CHECK_TIMEOUT_S = 3
+_BRIDGE_COLUMNS = (
+    "name,datapath_type,protocols,external_ids,controller,rstp_enable,ports"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """What one testbed has on a host: names of its bridges and ports, sorted."""
+
+    bridges: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class OvsFacts:
+    """A host's Open vSwitch: its version, and whether the kernel datapath works."""
+
+    version: str
+    datapath_ok_kernel: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Port:
+    device: str
+    name: str
+    label: str
+    kind: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def ensure_bridge(
+    transport: Transport, bridge: BridgeState, *, testbed: str, scope: Scope
+) -> bool:
+    """Make the bridge as the state has it, its internal port up."""
+    device = bridge.device
+    rows, interfaces, controllers = read(
+        transport,
+        list_clause("Bridge", _BRIDGE_COLUMNS, device),
+        list_clause("Interface", "name,admin_state", device),
+        ("--columns=_uuid,target", "list", "Controller"),
+        scope=scope,
+    )
+    current = rows[0] if rows else None
+    if current is not None:
+        refuse_foreign(current, f"bridge {device}", testbed, transport.machine)
+    clauses = _bridge_changes(bridge, current, controllers, testbed=testbed)
+    if clauses:
+        what = f"Bridge {bridge.name} could not be made on {transport.machine}."
+        write(transport, clauses, what, scope=scope)
+    was_up = any(row.text("admin_state") == "up" for row in interfaces)
+    if was_up and current is not None:
+        return bool(clauses)
+    offload = bridge.datapath is not Datapath.NETDEV
+    bring_up(transport, device, checksum_offload=offload, scope=scope)
+    return True
+
+
+def ensure_patch(
+    transport: Transport, patch: PatchState, *, testbed: str, scope: Scope
+) -> bool:
+    """Join two bridges of this host with a pair of patch ports."""
+    a, b = patch.port_a, patch.port_b
+    ports = (
+        _Port(patch.device_a, a, patch.name, "patch", {"peer": b}),
+        _Port(patch.device_b, b, patch.name, "patch", {"peer": a}),
+    )
+    return _ensure_ports(transport, ports, testbed=testbed, scope=scope)
+
+
+def ensure_tunnel_end(
+    transport: Transport,
+    tunnel: TunnelState,
+    end: TunnelEnd,
+    *,
+    testbed: str,
+    scope: Scope,
+) -> bool:
+    """Make this host's end of a tunnel; changed addresses and keys are corrected."""
+    options = {"remote_ip": end.remote_address, "key": str(tunnel.key)}
+    if end.local_address:
+        options["local_ip"] = end.local_address
+    port = _Port(end.device, end.port, tunnel.name, tunnel.kind, options)
+    return _ensure_ports(transport, (port,), testbed=testbed, scope=scope)
+
+
+def ensure_port(
+    transport: Transport, device: str, port: str, *, testbed: str, scope: Scope
+) -> bool:
+    """Put an existing network device (the external veth's end) on a bridge."""
+    ports = (_Port(device, port, port),)
+    return _ensure_ports(transport, ports, testbed=testbed, scope=scope)
+
+
+def delete_bridge(
+    transport: Transport, device: str, *, testbed: str, scope: Scope
+) -> bool:
+    """Delete a bridge of this testbed with its ports; False when there is none."""
+    clause = ("--if-exists", "del-br", device)
+    return _delete(transport, ("Bridge", device), clause, testbed=testbed, scope=scope)
+
+
+def delete_port(transport: Transport, port: str, *, testbed: str, scope: Scope) -> bool:
+    """Delete a port of this testbed; False when there is none."""
+    clause = ("--if-exists", "del-port", port)
+    return _delete(transport, ("Port", port), clause, testbed=testbed, scope=scope)
+
+
+def tagged(transport: Transport, *, scope: Scope) -> dict[str, Tagged]:
+    """Return what each testbed has on this host, by the tags on bridges and ports."""
+    tables = read(
+        transport,
+        ("--columns=name,external_ids", "list", "Bridge"),
+        ("--columns=name,external_ids", "list", "Port"),
+        scope=scope,
+    )
+    bridges, ports = (_names_by_owner(rows) for rows in tables)
+    return {
+        owner: Tagged(bridges.get(owner, ()), ports.get(owner, ()))
+        for owner in sorted({*bridges, *ports})
+    }
+
+
+def check(transport: Transport, *, scope: Scope) -> OvsFacts:
+    """Ask the switch daemon itself whether it is there.
+
+    Raises: HostUnreachable when the daemon or its database does not answer in 3 s.
+    """
+    failure = Failure(
+        HostUnreachable,
+        f"Open vSwitch does not answer on {transport.machine}.",
+        START_HINT,
+    )
+    limit = str(CHECK_TIMEOUT_S)
+    asked = command("ovs-appctl", "-T", limit, "version").with_root()
+    answer = run_or_fail(
+        transport, asked, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S
+    )
+    stored = command("ovs-vsctl", f"--timeout={limit}", "show").with_root()
+    run_or_fail(transport, stored, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S)
+    listed = command("ovs-dpctl", "dump-dps").with_root()
+    kernel = transport.run(listed, scope=scope, check=False)
+    words = answer.stdout.split()
+    return OvsFacts(words[-1] if words else "", kernel.exit_code == 0)
+
+
+def _bridge_changes(
+    bridge: BridgeState,
+    current: Row | None,
+    controllers: Sequence[Row],
+    *,
+    testbed: str,
+) -> list[Clause]:
+    device = bridge.device
+    wanted = {
+        "datapath_type": bridge.datapath.value,
+        "protocols": bridge.protocol or "",
+        "rstp_enable": "true" if bridge.rstp else "false",
+        "external_ids:testbed": testbed,
+        "external_ids:bridge": bridge.name,
+    }
+    changes: list[Clause] = []
+    if current is None:
+        changes.append(("--may-exist", "add-br", device))
+    if current is None or _bridge_facts(current) != wanted:
+        pairs = (assign(key, value) for key, value in wanted.items())
+        changes.append(("set", "Bridge", device, *pairs))
+    uuids = current.values("controller") if current else ()
+    targets = {row.text("target") for row in controllers if row.text("_uuid") in uuids}
+    if bridge.controller and targets != {bridge.controller}:
+        changes.append(("set-controller", device, bridge.controller))
+    if not bridge.controller and targets:
+        changes.append(("del-controller", device))
+    return changes
+
+
+def _bridge_facts(row: Row) -> dict[str, str]:
+    tags = row.map("external_ids")
+    return {
+        "datapath_type": row.text("datapath_type"),
+        "protocols": ",".join(row.values("protocols")),
+        "rstp_enable": row.text("rstp_enable"),
+        "external_ids:testbed": tags.get("testbed", ""),
+        "external_ids:bridge": tags.get("bridge", ""),
+    }
+
+
+def _ensure_ports(
+    transport: Transport, ports: Sequence[_Port], *, testbed: str, scope: Scope
+) -> bool:
+    devices = sorted({port.device for port in ports})
+    names = [port.name for port in ports]
+    tables = read(
+        transport,
+        list_clause("Bridge", "name,external_ids,ports", *devices),
+        list_clause("Port", "_uuid,name,external_ids", *names),
+        list_clause("Interface", "name,type,options,error", *names),
+        scope=scope,
+    )
+    bridges, rows, interfaces = ({row.text("name"): row for row in t} for t in tables)
+    clauses: list[Clause] = []
+    for port in ports:
+        bridge = bridges.get(port.device)
+        if bridge is None:
+            raise _no_bridge(port, transport.machine)
+        current = rows.get(port.name)
+        refuse_foreign(bridge, f"bridge {port.device}", testbed, transport.machine)
+        if current is not None:
+            refuse_foreign(current, f"port {port.name}", testbed, transport.machine)
+        interface = interfaces.get(port.name)
+        clauses += _port_changes(port, testbed, bridge, current, interface)
+    if clauses:
+        what = f"Port {' and '.join(names)} could not be made on {transport.machine}."
+        write(transport, clauses, what, scope=scope)
+    return bool(clauses)
+
+
+def _port_changes(
+    port: _Port,
+    testbed: str,
+    bridge: Row,
+    current: Row | None,
+    interface: Row | None,
+) -> list[Clause]:
+    """Return the clauses that make the port so; a broken one is made anew."""
+    tags = {"testbed": testbed, "link": port.label}
+    options = dict(port.options)
+    if current is not None and interface is not None:
+        in_place = current.text("_uuid") in bridge.values("ports")
+        usable = in_place and not interface.text("error")
+        is_so = (
+            interface.text("type") == port.kind
+            and interface.map("options") == options
+            and tags.items() <= current.map("external_ids").items()
+        )
+        if usable and is_so:
+            return []
+        make: list[Clause] = []
+        if not usable:
+            make = [("del-port", port.name), ("add-port", port.device, port.name)]
+    else:
+        make = [("add-port", port.device, port.name)]
+    tag_words = (assign(f"external_ids:{key}", tags[key]) for key in tags)
+    kind = assign("type", port.kind) if port.kind else 'type=""'
+    return [
+        *make,
+        ("set", "Port", port.name, *tag_words),
+        ("set", "Interface", port.name, kind, assign("options", options)),
+    ]
+
+
+def _delete(
+    transport: Transport,
+    record: tuple[str, str],
+    clause: Clause,
+    *,
+    testbed: str,
+    scope: Scope,
+) -> bool:
+    table, name = record
+    (rows,) = read(
+        transport, list_clause(table, "name,external_ids", name), scope=scope
+    )
+    if not rows:
+        return False
+    what = f"{table.lower()} {name}"
+    refuse_foreign(rows[0], what, testbed, transport.machine)
+    message = f"The {what} could not be removed from {transport.machine}."
+    write(transport, [clause], message, scope=scope)
+    return True
+
+
+def _no_bridge(port: _Port, machine: str) -> NetworkFailed:
+    return NetworkFailed(
+        f"Port {port.name} needs bridge {port.device}, "
+        f"which does not exist on {machine}.",
+        hint="Run `up` again: it makes missing bridges.",
+    )
+
+
+def _names_by_owner(rows: Sequence[Row]) -> dict[str, tuple[str, ...]]:
+    owners: dict[str, list[str]] = {}
+    for row in rows:
+        if owner := row.map("external_ids").get("testbed"):
+            owners.setdefault(owner, []).append(row.text("name"))
+    return {owner: tuple(sorted(names)) for owner, names in owners.items()}

@@ -1,0 +1,313 @@
+"""The Open vSwitch provider against real daemons, on two hosts made of namespaces."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import HostUnreachable, NetworkFailed
+from orchestration.providers import ip_link, ovs
+from orchestration.state.model import (
+    BridgeState,
+    Datapath,
+    PatchState,
+    TunnelEnd,
+    TunnelState,
+)
+from orchestration.transport.base import Scope, command
+from orchestration.transport.local import LocalTransport
+
+needs = [tool for tool in ("ovs-vsctl", "unshare", "nsenter") if not shutil.which(tool)]
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
+    pytest.mark.skipif(bool(needs), reason=f"not installed: {', '.join(needs)}"),
+]
+
+START = """
+set -e
+mount --make-rprivate /
+mount -t tmpfs tmpfs /run
+mkdir -p /run/openvswitch /run/lock
+mount -t tmpfs tmpfs /etc/openvswitch
+mount -t tmpfs tmpfs /var/log
+mkdir -p /var/log/openvswitch
+ip link set lo up
+/usr/share/openvswitch/scripts/ovs-ctl start --system-id="$1" --no-mlockall
+echo ready
+exec sleep infinity
+"""
+
+
+class Host(LocalTransport):
+    """A LocalTransport that enters the namespaces of a holder process."""
+
+    def __init__(self, machine, folder):
+        super().__init__(machine)
+        self.log = folder / f"{machine}.log"
+        with self.log.open("wb") as log:
+            self.holder = subprocess.Popen(
+                ["unshare", "-n", "-m", "sh", "-c", START, "sh", machine],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+
+    def run(self, cmd, **options):
+        prefix = ("nsenter", "-t", str(self.holder.pid), "-m", "-n")
+        return super().run(replace(cmd, argv=(*prefix, *cmd.argv)), **options)
+
+    def say(self, words):
+        return self.run(command(*words.split()), scope=Scope()).stdout
+
+    def wait_until_ready(self):
+        for _ in range(300):
+            if "ready" in self.log.read_text().splitlines():
+                return
+            time.sleep(0.05)
+        pytest.fail(self.log.read_text())
+
+    def stop_daemon(self, name):
+        pid = int(self.say(f"cat /run/openvswitch/{name}.pid"))
+        os.kill(pid, signal.SIGKILL)
+
+    def stop(self):
+        for name in ("ovs-vswitchd", "ovsdb-server"):
+            with contextlib.suppress(Exception):
+                self.stop_daemon(name)
+        self.holder.kill()
+        self.holder.wait()
+
+
+@pytest.fixture(scope="module")
+def hosts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ovs")
+    pair = [Host("host-a", folder), Host("host-b", folder)]
+    try:
+        for host in pair:
+            host.wait_until_ready()
+        yield pair
+    finally:
+        for host in pair:
+            host.stop()
+
+
+@pytest.fixture(scope="module")
+def wire(hosts):
+    """The cable between the hosts, with the underlay address on a bridge."""
+    a, b = (str(host.holder.pid) for host in hosts)
+    words = f"ip link add wire netns {a} mtu 9000 type veth peer name wire netns {b}"
+    subprocess.run(words.split(), check=True)
+    for number, host in enumerate(hosts, 1):
+        host.say("ip link set wire mtu 9000 up")
+        host.say("ethtool -K wire tx off")
+        host.say(
+            "ovs-vsctl add-br phy -- set bridge phy datapath_type=netdev "
+            "-- add-port phy wire"
+        )
+        host.say("ethtool -K phy tx off")
+        host.say(f"ip address add 172.31.0.{number}/24 dev phy")
+        host.say("ip link set phy up")
+
+
+@pytest.fixture
+def host(hosts):
+    return hosts[0]
+
+
+@pytest.fixture
+def scope():
+    return Scope("test")
+
+
+def bridge(name, device, **changes):
+    values = {"name": name, "host": "host-a", "device": device}
+    return BridgeState(datapath=Datapath.NETDEV, **values, **changes)
+
+
+def tunnel(device, remote, *, key=77, number=1):
+    mine, other = f"172.31.0.{number}", remote
+    end = TunnelEnd(
+        host="x",
+        device=device,
+        port="tun0",
+        local_address=mine,
+        remote_address=other,
+    )
+    return TunnelState(name="br0-br0", kind="vxlan", key=key, ends=(end, end)), end
+
+
+def test_bridge_is_made_once_then_unchanged_then_corrected(host, scope):
+    wanted = bridge("br0", "t1br0", protocol="OpenFlow13", rstp=True)
+    wanted = wanted.model_copy(update={"controller": "tcp:127.0.0.1:6653"})
+
+    made = ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    again = ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    plain = bridge("br0", "t1br0")
+    corrected = ovs.ensure_bridge(host, plain, testbed="one", scope=scope)
+    settled = ovs.ensure_bridge(host, plain, testbed="one", scope=scope)
+
+    assert [made, again, corrected, settled] == [True, False, True, False]
+    assert host.say("ovs-vsctl get-controller t1br0") == ""
+    assert host.say("ovs-vsctl get bridge t1br0 protocols").strip() == "[]"
+    assert "UP" in host.say("ip link show t1br0")
+    offload = host.say("ethtool -k t1br0").splitlines()
+    assert "tx-checksumming: off" in offload
+
+
+def test_bridge_that_went_down_is_brought_up(host, scope):
+    wanted = bridge("br0", "t1down")
+    ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    host.say("ip link set t1down down")
+
+    assert ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    assert not ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+
+
+def test_what_belongs_to_others_is_left_alone(host, scope):
+    theirs = bridge("br0", "t2br0")
+    ovs.ensure_bridge(host, theirs, testbed="two", scope=scope)
+    host.say("ip link add vother type veth peer name vother2")
+    ovs.ensure_port(host, "t2br0", "vother", testbed="two", scope=scope)
+    host.say("ovs-vsctl add-br untagged -- set bridge untagged datapath_type=netdev")
+
+    with pytest.raises(NetworkFailed, match="belongs to testbed two"):
+        ovs.ensure_bridge(host, theirs, testbed="one", scope=scope)
+    with pytest.raises(NetworkFailed, match="belongs to testbed two"):
+        ovs.delete_bridge(host, "t2br0", testbed="one", scope=scope)
+    with pytest.raises(NetworkFailed, match="belongs to testbed two"):
+        ovs.delete_port(host, "vother", testbed="one", scope=scope)
+    with pytest.raises(NetworkFailed, match="was not made by a testbed"):
+        ovs.delete_bridge(host, "untagged", testbed="one", scope=scope)
+    assert ovs.tagged(host, scope=scope)["two"] == ovs.Tagged(("t2br0",), ("vother",))
+
+
+def test_patch_joins_two_bridges_and_is_mended(host, scope):
+    for name in ("t3a", "t3b"):
+        ovs.ensure_bridge(host, bridge(name, name), testbed="three", scope=scope)
+    patch = PatchState(
+        name="t3a-t3b",
+        host="host-a",
+        device_a="t3a",
+        device_b="t3b",
+        port_a="t3pa",
+        port_b="t3pb",
+    )
+
+    made = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    again = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    host.say("ovs-vsctl del-port t3pb")
+    mended = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    host.say("ovs-vsctl del-port t3pb -- add-port t3a t3pb")
+    host.say("ovs-vsctl set port t3pb external_ids:testbed=three")
+    moved = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    settled = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+
+    assert [made, again, mended, moved, settled] == [True, False, True, True, False]
+    assert host.say("ovs-vsctl port-to-br t3pb").strip() == "t3b"
+
+
+def test_stale_tunnel_options_are_corrected(host, scope):
+    ovs.ensure_bridge(host, bridge("br0", "t4br0"), testbed="four", scope=scope)
+    old, new = (
+        tunnel("t4br0", "172.31.0.9", key=4),
+        tunnel("t4br0", "172.31.0.8", key=5),
+    )
+
+    results = [
+        ovs.ensure_tunnel_end(host, state, end, testbed="four", scope=scope)
+        for state, end in (old, old, new, new)
+    ]
+
+    assert results == [True, False, True, False]
+    options = host.say("ovs-vsctl get interface tun0 options").strip()
+    assert options == '{key="5", local_ip="172.31.0.1", remote_ip="172.31.0.8"}'
+    assert ovs.delete_bridge(host, "t4br0", testbed="four", scope=scope)
+    assert not ovs.delete_bridge(host, "t4br0", testbed="four", scope=scope)
+
+
+def test_port_without_a_device_fails_and_is_healed_later(host, scope):
+    ovs.ensure_bridge(host, bridge("br0", "t5br0"), testbed="five", scope=scope)
+
+    with pytest.raises(NetworkFailed) as failed:
+        ovs.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
+    host.say("ip link add t5master type bridge")
+    ip_link.ensure_veth(host, "t5vn", "t5ve", master_of_a="t5master", scope=scope)
+    ovs.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
+
+    assert "No such device" in failed.value.detail
+    assert not ovs.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
+    assert ovs.delete_port(host, "t5ve", testbed="five", scope=scope)
+    assert not ovs.delete_port(host, "t5ve", testbed="five", scope=scope)
+
+
+def test_veth_is_made_once_repaired_and_deleted(host, scope):
+    host.say("ip link add t6master type bridge")
+    make = {"master_of_a": "t6master", "scope": scope}
+
+    made = ip_link.ensure_veth(host, "t6a", "t6b", **make)
+    again = ip_link.ensure_veth(host, "t6a", "t6b", **make)
+    host.say("ip link set t6a nomaster")
+    repaired = ip_link.ensure_veth(host, "t6a", "t6b", **make)
+    host.say("ip address add 10.99.0.1/24 dev t6master")
+
+    assert [made, again, repaired] == [True, False, True]
+    assert "tx-checksumming: off" in host.say("ethtool -k t6b")
+    assert ip_link.addresses(host, scope=scope)["t6master"][0] == "10.99.0.1/24"
+    with pytest.raises(NetworkFailed, match="t6c to t6d"):
+        ip_link.ensure_veth(host, "t6c", "t6d", master_of_a="none", scope=scope)
+    assert ip_link.delete_link(host, "t6a", scope=scope)
+    assert not ip_link.delete_link(host, "t6b", scope=scope)
+
+
+@pytest.mark.usefixtures("wire")
+def test_tunnel_carries_full_size_tcp(hosts, scope):
+    for number, host in enumerate(hosts, 1):
+        ovs.ensure_bridge(host, bridge("lan", "t7lan"), testbed="seven", scope=scope)
+        state, end = tunnel("t7lan", f"172.31.0.{3 - number}", number=number)
+        ovs.ensure_tunnel_end(host, state, end, testbed="seven", scope=scope)
+        host.say(f"ip address add 10.7.0.{number}/24 dev t7lan")
+
+    received = transfer(*hosts, address="10.7.0.2", size_bytes=2_000_000)
+
+    assert received == 2_000_000
+
+
+def transfer(sender, receiver, *, address, size_bytes):
+    """Send bytes over TCP between two namespaces; return how many arrived."""
+    listen = (
+        "import socket; s = socket.create_server(('', 5007)); s.settimeout(20);"
+        "print('up', flush=True); c = s.accept()[0]; c.settimeout(20); n = 0\n"
+        "while d := c.recv(65536): n += len(d)\n"
+        "print(n)"
+    )
+    send = (
+        f"import socket; c = socket.create_connection(('{address}', 5007), 20);"
+        f"c.sendall(bytes({size_bytes})); c.close()"
+    )
+    enter = ["nsenter", "-t", str(receiver.holder.pid), "-m", "-n"]
+    with subprocess.Popen(
+        [*enter, "python3", "-c", listen], stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout.readline().strip() == "up"
+        sender.run(command("python3", "-c", send), scope=Scope())
+        return int(server.stdout.read())
+
+
+def test_check_tells_the_version_and_a_dead_daemon(hosts, scope):
+    dying = hosts[1]
+    facts = ovs.check(dying, scope=scope)
+    has_module = Path("/sys/module/openvswitch").exists()
+
+    assert facts.version[0].isdigit()
+    assert facts.datapath_ok_kernel is has_module
+    dying.stop_daemon("ovs-vswitchd")
+    with pytest.raises(HostUnreachable, match="does not answer on host-b"):
+        ovs.check(dying, scope=scope)
