@@ -140,7 +140,9 @@ class Task:
         """A callback for `Transport.run` that shows each line to the user."""
         return lambda stream, text: self.log(text, stream)
 
-    def progress(self, done: int, total: int, *, unit: str = "B", note: str = "") -> None:
+    def progress(
+        self, done: int, total: int, *, unit: str = "B", note: str = ""
+    ) -> None:
         """Show how far the task is; equal calls are dropped."""
         if (done, total) == self._progress:
             return

@@ -31,5 +31,6 @@ class Kind(StrEnum):
     DELETE_BRIDGES = "delete-bridges"
     DELETE_NETWORKS = "delete-networks"
     CLEAN_HOSTS = "clean-hosts"
+    CLEAR_HOSTS = "clear-hosts"
     CLEAR_ARTEFACTS = "clear-artefacts"
     END = "end"

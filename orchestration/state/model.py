@@ -187,9 +187,11 @@ class ManagementInterface(Frozen):
 
 
 class ImageState(Frozen):
-    """The base image of a disk: catalogue name, digest and its path per host.
+    """The base image of a disk: where it comes from, and its path per host.
 
-    `path` is in the images folder of the guest's host; `main_path` in main's.
+    `path` is in the images folder of the guest's host; `main_path` in main's, which
+    is filled from `source` (a file on main) or `url`. `sums_url` names the
+    publisher's list of digests where `sha256` is empty.
     """
 
     name: str
@@ -197,6 +199,10 @@ class ImageState(Frozen):
     format: str
     path: str
     main_path: str
+    source: str = ""
+    url: str = ""
+    sums_url: str = ""
+    size_bytes: int = 0
 
 
 class ScriptState(Frozen):

@@ -1,0 +1,167 @@
+"""Run one instruction's share on one host: threads, results, cancel.
+
+Called by a Celery batch or by the command line with a `Work`; reports to a sink and
+returns one result per resource. Siblings of a failed task go on: a stage ends whole.
+What runs next is decided by `plan.py`, not here.
+"""
+
+import logging
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from threading import Event as Flag
+
+from orchestration.errors import Cancelled, HostUnreachable, TestbedError
+from orchestration.events import Sink, Status, TaskFinished, TaskStarted
+from orchestration.hosts import Hosts
+from orchestration.instructions.base import (
+    Instruction,
+    Options,
+    Outcome,
+    Resource,
+    Task,
+)
+from orchestration.instructions.table import ACTIONS
+from orchestration.project import Project
+from orchestration.state.model import State
+from orchestration.transport.base import Scope
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One instruction's share on one host; `instruction` holds only its resources."""
+
+    instruction: Instruction
+    host: str
+    state: State
+    project: Project
+    options: Options
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceResult:
+    """How one resource's task ended; texts as in errors, `seconds` of wall time."""
+
+    name: str
+    host: str
+    status: Status
+    message: str = ""
+    hint: str = ""
+    detail: str = ""
+    seconds: float = 0.0
+
+
+class Engine:
+    """Run instructions on kept connections, `tasks_per_host` tasks at once."""
+
+    def __init__(self, hosts: Hosts, *, tasks_per_host: int = 16) -> None:
+        self._hosts = hosts
+        self._tasks_per_host = tasks_per_host
+
+    def run(
+        self, work: Work, *, scope: Scope, sink: Sink
+    ) -> tuple[ResourceResult, ...]:
+        """Work on all resources and return when every task has ended.
+
+        Never raises for a task's failure. After `scope.cancel()` every task ends as
+        soon as what it started is proven gone; the proofs are in `scope.ended`.
+        """
+        resources = work.instruction.resources
+        batch = _Batch(work, self._hosts, scope, sink)
+        workers = max(1, min(len(resources), self._tasks_per_host))
+        with ThreadPoolExecutor(workers, thread_name_prefix="task") as pool:
+            return tuple(pool.map(batch.run_task, range(len(resources)), resources))
+
+
+class _Batch:
+    """What the tasks of one call share: the first word that the host is dead."""
+
+    def __init__(self, work: Work, hosts: Hosts, scope: Scope, sink: Sink) -> None:
+        self._work = work
+        self._hosts = hosts
+        self._scope = scope
+        self._sink = sink
+        self._dead = Flag()
+        self._reason = HostUnreachable(f"Host {work.host} does not answer.")
+
+    def run_task(self, number: int, resource: Resource) -> ResourceResult:
+        """Run one task from start to finish, and report both."""
+        index = self._work.instruction.index
+        started = time.monotonic()
+        scope = Scope(f"{self._scope.tag}t{number}.", stop=self._scope.stop)
+        self._sink(TaskStarted(index, resource.name, resource.host))
+        outcome = self._attempt(resource, scope)
+        self._scope.ended.extend(scope.ended)
+        result = ResourceResult(
+            resource.name,
+            resource.host,
+            outcome.status,
+            outcome.message,
+            outcome.hint,
+            outcome.detail,
+            round(time.monotonic() - started, 3),
+        )
+        self._sink(
+            TaskFinished(
+                index,
+                result.name,
+                result.host,
+                result.status,
+                result.message,
+                result.hint,
+                result.detail,
+                result.seconds,
+            )
+        )
+        return result
+
+    def _attempt(self, resource: Resource, scope: Scope) -> Outcome:
+        try:
+            scope.check_cancelled()
+            if self._dead.is_set():
+                raise self._reason
+            return ACTIONS[self._work.instruction.kind](self._task(resource, scope))
+        except Cancelled as exc:
+            return Outcome(Status.CANCELLED, exc.message)
+        except HostUnreachable as exc:
+            self._reason = exc
+            self._dead.set()
+            return _failed(exc)
+        except TestbedError as exc:
+            return _failed(exc)
+        except Exception:  # the task border: no task may take others down
+            reference = uuid.uuid4().hex[:8]
+            logger.exception("%s failed, reference %s", resource, reference)
+            return Outcome(
+                Status.FAILED,
+                f"{resource.name} failed for a reason that we did not foresee.",
+                f"Give the reference {reference} to your administrator.",
+            )
+
+    def _task(self, resource: Resource, scope: Scope) -> Task:
+        work = self._work
+        return Task(
+            index=work.instruction.index,
+            resource=resource,
+            state=work.state,
+            project=work.project,
+            options=work.options,
+            host=self._hosts.open(work.state.host(resource.host)),
+            hosts=self._hosts,
+            scope=scope,
+            sink=self._sink,
+            peers=len(work.instruction.resources),
+        )
+
+
+def share(instruction: Instruction, host: str) -> Instruction:
+    """Return the instruction with only the resources of one host."""
+    mine = tuple(r for r in instruction.resources if r.host == host)
+    return replace(instruction, resources=mine)
+
+
+def _failed(error: TestbedError) -> Outcome:
+    return Outcome(Status.FAILED, error.message, error.hint, error.detail)

@@ -1,0 +1,145 @@
+"""The instructions that start, set up and stop guests.
+
+A script of the user runs once: its digest and exit code are marked after it ended,
+and it runs again when it changed, failed, or when the user asks for it.
+"""
+
+from pathlib import Path
+
+from orchestration.errors import CommandFailed, GuestUnreachable, HostUnreachable
+from orchestration.events import Status
+from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.prepare import local_artefact
+from orchestration.instructions.waiting import wait_until_reachable
+from orchestration.providers.libvirt import domains
+from orchestration.state.model import GuestState, ScriptState
+from orchestration.transport.base import Command, Transport, command
+
+# A researcher's set-up may build software; what hangs longer is ended and named.
+SCRIPT_TIMEOUT_S = 6 * 3600.0
+# Our test guest answers ACPI in 2 s, Debian 12 under plain QEMU in 12 s (measured).
+SHUT_DOWN_TIMEOUT_S = 20.0
+
+
+def start_guests(task: Task) -> Outcome:
+    """Define and start one guest; a running one is left alone."""
+    guest, conn = task.state.guest(task.resource.key), task.host.libvirt
+    found = domains.find(conn, guest.domain)
+    if found is not None and found.is_active:
+        if found.spec_hash == guest.spec_hash:
+            return unchanged("already runs")
+        return Outcome(
+            Status.WARNING,
+            "runs with older settings",
+            "Take the testbed down and up again to apply the changes.",
+        )
+    domains.define(conn, local_artefact(task, guest.xml).read_text())
+    task.project.mark(guest.name, run_script="", run_script_exit_code=None)
+    domains.start(conn, guest.domain)
+    return done()
+
+
+def set_up_guests(task: Task) -> Outcome:
+    """Wait for one guest and run its setup script once."""
+    guest = task.state.guest(task.resource.key)
+    markers = task.project.markers(guest.name)
+    transport = wait_until_reachable(task, guest)
+    if guest.setup_script is None:
+        return unchanged("reachable") if markers.seed else _reached(task, guest)
+    if _is_done(task, guest.setup_script, markers.script, markers.script_exit_code):
+        return unchanged("its setup script ran before")
+    exit_code = _run_script(task, transport, guest.setup_script)
+    task.project.mark(
+        guest.name, script=guest.setup_script.sha256, script_exit_code=exit_code
+    )
+    return _outcome(task, guest.setup_script, exit_code)
+
+
+def run_scripts(task: Task) -> Outcome:
+    """Run one guest's `run_script`, which starts the experiment, once per boot."""
+    guest = task.state.guest(task.resource.key)
+    script, markers = guest.run_script, task.project.markers(guest.name)
+    if script is None:
+        return unchanged()
+    if _is_done(task, script, markers.run_script, markers.run_script_exit_code):
+        return unchanged("it ran since the guest was started")
+    transport = wait_until_reachable(task, guest)
+    exit_code = _run_script(task, transport, script)
+    task.project.mark(
+        guest.name, run_script=script.sha256, run_script_exit_code=exit_code
+    )
+    return _outcome(task, script, exit_code)
+
+
+def stop_guests(task: Task) -> Outcome:
+    """Shut one guest down, by force after a while, and undefine it."""
+    guest, conn = task.state.guest(task.resource.key), task.host.libvirt
+    task.hosts.forget_guest(task.state, guest)
+    found = domains.find(conn, guest.domain)
+    if found is None:
+        return unchanged("was not there")
+    message = ""
+    if found.is_active and not domains.shut_down(
+        conn, guest.domain, sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
+    ):
+        domains.destroy(conn, guest.domain)
+        message = f"did not answer within {SHUT_DOWN_TIMEOUT_S:.0f} s, powered off"
+    domains.undefine(conn, guest.domain)
+    return done(message)
+
+
+def _reached(task: Task, guest: GuestState) -> Outcome:
+    task.project.mark(guest.name, seed=guest.spec_hash)
+    return done("reachable")
+
+
+def _is_done(
+    task: Task, script: ScriptState, marker: str, exit_code: int | None
+) -> bool:
+    if task.options.rerun_scripts:
+        return False
+    return marker == script.sha256 and exit_code == 0
+
+
+def _run_script(task: Task, transport: Transport, script: ScriptState) -> int:
+    source = task.project.file(script.path)
+    target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # noqa: S108 - the guest's
+    task.log(f"runs {script.path}")
+    try:
+        transport.put(source, target, scope=task.scope, mode=0o755)
+        completed = transport.run(
+            _interpreted(source, target),
+            scope=task.scope,
+            timeout_s=SCRIPT_TIMEOUT_S,
+            on_line=task.on_line,
+            check=False,
+        )
+        remove = command("rm", "-f", "--", target).with_root()
+        transport.run(remove, scope=task.scope, check=False)
+    except HostUnreachable as exc:
+        raise GuestUnreachable(
+            f"Guest {task.resource.key} on {task.resource.host} was lost while "
+            f"{script.path} ran.",
+            hint="Look at its console, then start up again: the script runs anew.",
+            detail=exc.message,
+            retryable=True,
+        ) from exc
+    return completed.exit_code
+
+
+def _interpreted(source: Path, target: str) -> Command:
+    """Run with the interpreter that the script names, else with sh."""
+    first = source.read_bytes().split(b"\n", 1)[0].decode(errors="replace")
+    words = first[2:].split() if first.startswith("#!") else ["sh"]
+    return command(*(words or ["sh"]), target).with_root()
+
+
+def _outcome(task: Task, script: ScriptState, exit_code: int) -> Outcome:
+    if exit_code == 0:
+        return done(f"{script.path} ended well")
+    raise CommandFailed(
+        f"{script.path} in guest {task.resource.key} on {task.resource.host} ended "
+        f"with exit code {exit_code}.",
+        exit_code=exit_code,
+        hint="Read its log, mend the script, and start up again.",
+    )

@@ -1,0 +1,142 @@
+"""The instructions that make and remove networks, bridges and links.
+
+A resource's key leads to its entry in the state; a tunnel has one resource per end,
+told apart by the host. Everything is idempotent and touches only what carries this
+testbed's name.
+"""
+
+from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY
+from orchestration.providers import ip_link, ovs
+from orchestration.providers.libvirt import networks
+from orchestration.providers.libvirt.xml import (
+    build_management_network,
+    build_nat_network,
+)
+from orchestration.state.model import (
+    BridgeState,
+    ManagementState,
+    NatState,
+    PatchState,
+    TunnelEnd,
+    TunnelState,
+)
+
+Link = PatchState | TunnelState | NatState
+
+
+def ensure_networks(task: Task) -> Outcome:
+    """Define and start the NAT or the management network on one host."""
+    network, testbed = _network(task), task.state.testbed
+    if isinstance(network, NatState):
+        xml = build_nat_network(network, testbed=testbed)
+    else:
+        xml = build_management_network(network, testbed=testbed)
+    return _outcome(networks.ensure(task.host.libvirt, network.network, xml))
+
+
+def delete_networks(task: Task) -> Outcome:
+    """Stop and undefine the network."""
+    return _outcome(networks.delete(task.host.libvirt, _network(task).network))
+
+
+def ensure_bridges(task: Task) -> Outcome:
+    """Make one Open vSwitch bridge as the state has it."""
+    changed = ovs.ensure_bridge(
+        task.host.transport,
+        _bridge(task),
+        testbed=task.state.testbed,
+        scope=task.scope,
+    )
+    return _outcome(changed)
+
+
+def delete_bridges(task: Task) -> Outcome:
+    """Remove one Open vSwitch bridge."""
+    changed = ovs.delete_bridge(
+        task.host.transport,
+        _bridge(task).device,
+        testbed=task.state.testbed,
+        scope=task.scope,
+    )
+    return _outcome(changed)
+
+
+def ensure_links(task: Task) -> Outcome:
+    """Join bridges: a patch, one end of a tunnel, or the way out to the NAT."""
+    link, transport, testbed = _link(task), task.host.transport, task.state.testbed
+    if isinstance(link, PatchState):
+        changed = ovs.ensure_patch(transport, link, testbed=testbed, scope=task.scope)
+    elif isinstance(link, TunnelState):
+        changed = ovs.ensure_tunnel_end(
+            transport, link, _end(task, link), testbed=testbed, scope=task.scope
+        )
+    else:
+        veth = ip_link.ensure_veth(
+            transport,
+            link.veth_network_end,
+            link.veth_bridge_end,
+            master_of_a=link.device,
+            scope=task.scope,
+        )
+        port = ovs.ensure_port(
+            transport,
+            link.external_device,
+            link.veth_bridge_end,
+            testbed=testbed,
+            scope=task.scope,
+        )
+        changed = veth or port
+    return _outcome(changed)
+
+
+def delete_links(task: Task) -> Outcome:
+    """Remove what `ensure_links` made."""
+    link, transport, testbed = _link(task), task.host.transport, task.state.testbed
+    if isinstance(link, PatchState):
+        ports: tuple[str, ...] = (link.port_a, link.port_b)
+    elif isinstance(link, TunnelState):
+        ports = (_end(task, link).port,)
+    else:
+        ports = (link.veth_bridge_end,)
+    changed = [
+        ovs.delete_port(transport, port, testbed=testbed, scope=task.scope)
+        for port in ports
+    ]
+    if isinstance(link, NatState):
+        changed.append(
+            ip_link.delete_link(transport, link.veth_network_end, scope=task.scope)
+        )
+    return _outcome(any(changed))
+
+
+def _network(task: Task) -> NatState | ManagementState:
+    nat = task.state.network.nat
+    if task.resource.key == NAT_KEY and nat is not None:
+        return nat
+    return next(
+        m for m in task.state.network.management if m.host == task.resource.host
+    )
+
+
+def _bridge(task: Task) -> BridgeState:
+    device, host = task.resource.key, task.resource.host
+    return next(
+        b for b in task.state.network.bridges if b.device == device and b.host == host
+    )
+
+
+def _link(task: Task) -> Link:
+    network, key = task.state.network, task.resource.key
+    if key == EXTERNAL_KEY and network.nat is not None:
+        return network.nat
+    links: tuple[PatchState | TunnelState, ...] = (*network.patches, *network.tunnels)
+    return next(link for link in links if link.name == key)
+
+
+def _end(task: Task, tunnel: TunnelState) -> TunnelEnd:
+    return next(e for e in tunnel.ends if e.host == task.resource.host)
+
+
+def _outcome(changed: bool) -> Outcome:
+    return done() if changed else unchanged()

@@ -1,0 +1,113 @@
+"""Wait until a guest can be worked with, or say at which layer it failed.
+
+The probe reads the SSH banner with a short timeout, because an accepted connection
+proves nothing; then one login, then the seed's own mark that first boot is over.
+Each failed attempt is remembered as the layer that it reached.
+"""
+
+import time
+
+from orchestration.errors import (
+    AuthenticationRefused,
+    GuestUnreachable,
+    HostKeyMismatch,
+    HostUnreachable,
+    TestbedError,
+)
+from orchestration.hosts import guest_address
+from orchestration.instructions.base import Task
+from orchestration.instructions.prepare import host_key, is_simulated
+from orchestration.providers import console
+from orchestration.providers.cloud_init import READY_FILE
+from orchestration.providers.libvirt import domains
+from orchestration.state.model import DomainType, GuestState
+from orchestration.transport.base import Transport, command
+from orchestration.transport.ssh import SSHTransport, probe_banner
+
+# design.md 6: 120 s, more with company and with software emulation. A Debian 12
+# under plain QEMU took 59 s alone on 2 cores; boots share the processors.
+DEADLINE_S = 120.0
+PER_PEER_S = {DomainType.KVM: 5.0, DomainType.QEMU: 30.0}
+# Every 0.3 s finds a guest 0.4 s earlier than every 2 s (performance.md).
+PROBE_EVERY_S = 0.3
+PROBE_TIMEOUT_S = 2.0
+
+
+def deadline_s(domain_type: DomainType, peers: int) -> float:
+    """Return how long a guest may take that boots together with `peers - 1`."""
+    return DEADLINE_S + PER_PEER_S[domain_type] * peers
+
+
+def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
+    """Return the guest's transport once a login works and its first boot is over.
+
+    Raises: GuestUnreachable naming the first layer that failed, with the end of the
+    console; Cancelled.
+    """
+    transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
+    limit_s = deadline_s(task.host.state.domain_type, task.peers)
+    started, reached = time.monotonic(), "it did not answer"
+    while True:
+        reached = _attempt(task, guest, transport)
+        if not reached:
+            return transport
+        waited = time.monotonic() - started
+        if waited > limit_s:
+            raise _unreachable(task, guest, reached, limit_s)
+        task.progress(int(waited), int(limit_s), unit="s", note=reached)
+        if domain_problem := _domain_problem(task, guest):
+            raise _unreachable(task, guest, domain_problem, waited)
+        task.scope.sleep(PROBE_EVERY_S)
+
+
+def _attempt(task: Task, guest: GuestState, transport: Transport) -> str:
+    """Return the layer that was not passed, empty when the guest is ready."""
+    try:
+        if not is_simulated(task):
+            via = task.host.transport
+            probe_banner(
+                guest_address(guest),
+                22,
+                PROBE_TIMEOUT_S,
+                via=via if isinstance(via, SSHTransport) else None,
+            )
+        test = command("test", "-e", READY_FILE)
+        ready = transport.run(test, scope=task.scope, timeout_s=10, check=False)
+    except HostKeyMismatch:
+        return "its SSH host key is not the seeded one"
+    except AuthenticationRefused:
+        return "SSH refuses the login"
+    except HostUnreachable as exc:
+        return exc.message
+    return "" if ready.exit_code == 0 else "its first boot is not over"
+
+
+def _domain_problem(task: Task, guest: GuestState) -> str:
+    """Return why waiting is useless, empty while the domain runs."""
+    found = domains.find(task.host.libvirt, guest.domain)
+    if found is None:
+        return "its domain is gone"
+    return "" if found.is_active else f"its domain is {found.status}"
+
+
+def _unreachable(
+    task: Task, guest: GuestState, layer: str, waited_s: float
+) -> GuestUnreachable:
+    return GuestUnreachable(
+        f"Guest {guest.name} on {guest.host} was not ready within {waited_s:.0f} s: "
+        f"{layer}.",
+        hint="The end of its console is below. Mend it and start up again: "
+        "what is done stays done.",
+        detail=_console(task, guest),
+        retryable=True,
+    )
+
+
+def _console(task: Task, guest: GuestState) -> str:
+    try:
+        tail = console.console_tail(
+            task.host.transport, guest.console, lines=20, scope=task.scope
+        )
+    except TestbedError as exc:
+        return f"The console cannot be read: {exc.message}"
+    return tail or "The console is empty: the guest never printed anything."
