@@ -1,0 +1,192 @@
+"""Verbs of libvirt domains: define, start, shut down, destroy, undefine, observe.
+
+The instructions call them with names and XML from the state; each looks before it
+acts, so that repeating one is harmless and says so. What a domain should look like is
+decided in `xml`, when to act in the plan.
+"""
+
+from collections.abc import Callable
+
+import libvirt
+
+from orchestration.providers.libvirt.connection import Connection, is_simulated
+from orchestration.providers.libvirt.domain_facts import (
+    STATS,
+    DomainFacts,
+    DomainStatus,
+    describe,
+)
+
+__all__ = [
+    "DomainFacts",
+    "DomainStatus",
+    "define",
+    "destroy",
+    "find",
+    "observe",
+    "shut_down",
+    "start",
+    "undefine",
+]
+
+POLL_S = 0.25
+PRESS_AGAIN_S = 10.0
+"""A guest that is still booting ignores the power button: press it again."""
+
+_FORGET = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+
+
+def define(conn: Connection, xml: str) -> None:
+    """Define a domain, or replace its definition (which a running one gets later)."""
+    conn.call("define a guest", lambda handle: handle.defineXML(xml), changes=True)
+
+
+def start(conn: Connection, name: str) -> bool:
+    """Start a domain, or resume a paused one; False when it already ran."""
+
+    def work(handle: libvirt.virConnect) -> bool:
+        domain = handle.lookupByName(name)
+        if domain.isActive():
+            if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+                return False
+            domain.resume()
+            return True
+        try:
+            domain.create()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+                raise
+            if not domain.isActive():
+                raise
+            return False
+        return True
+
+    return conn.call(f"start domain {name}", work, changes=True)
+
+
+def destroy(conn: Connection, name: str) -> bool:
+    """Stop a domain at once, like pulling its plug; False when it did not run."""
+
+    def work(handle: libvirt.virConnect) -> bool:
+        domain = _lookup(handle, name)
+        if domain is None or not domain.isActive():
+            return False
+        try:
+            domain.destroy()
+        except libvirt.libvirtError:
+            if _is_active(domain):
+                raise
+            return False
+        return True
+
+    return conn.call(f"stop domain {name}", work, changes=True)
+
+
+def shut_down(
+    conn: Connection, name: str, *, sleep: Callable[[float], None], timeout_s: float
+) -> bool:
+    """Press the power button and wait; True when the domain is off at the end.
+
+    Also True when it was off, or absent, before. False means that it still runs
+    after `timeout_s`. Every wait goes through `sleep`, which may raise Cancelled.
+    """
+    waited_s, next_press_s = 0.0, 0.0
+    while True:
+        press = waited_s >= next_press_s
+        if press:
+            next_press_s += PRESS_AGAIN_S
+        if not _press_or_look(conn, name, press=press):
+            return True
+        if waited_s >= timeout_s:
+            return False
+        sleep(POLL_S)
+        waited_s += POLL_S
+
+
+def undefine(conn: Connection, name: str) -> bool:
+    """Remove a domain's definition and all that libvirt keeps beside it.
+
+    That is: firmware variables, a saved memory image, the records of snapshots and
+    checkpoints. Disks stay. False when it was not defined.
+    """
+
+    def work(handle: libvirt.virConnect) -> bool:
+        domain = _lookup(handle, name)
+        if domain is None:
+            return False
+        flags = _FORGET
+        if not is_simulated(handle):
+            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        domain.undefineFlags(flags)
+        return True
+
+    return conn.call(f"undefine domain {name}", work, changes=True)
+
+
+def observe(conn: Connection) -> tuple[DomainFacts, ...]:
+    """Describe all domains of a host, sorted by name.
+
+    One bulk call for the figures (it waits for no busy domain) and one short call
+    per domain for our mark. Raises: HostUnreachable, LibvirtFailed.
+    """
+
+    def work(handle: libvirt.virConnect) -> tuple[DomainFacts, ...]:
+        nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        records = handle.getAllDomainStats(STATS, nowait)
+        found = (describe(domain, stats) for domain, stats in records)
+        return tuple(sorted(filter(None, found), key=lambda facts: facts.name))
+
+    return conn.call("list its domains", work)
+
+
+def find(conn: Connection, name: str) -> DomainFacts | None:
+    """Describe one domain; None when there is none of this name."""
+
+    def work(handle: libvirt.virConnect) -> DomainFacts | None:
+        domain = _lookup(handle, name)
+        if domain is None:
+            return None
+        records = handle.domainListGetStats([domain], STATS)
+        return next((describe(*record) for record in records), None)
+
+    return conn.call(f"look up domain {name}", work)
+
+
+def _press_or_look(conn: Connection, name: str, *, press: bool) -> bool:
+    """Return whether the domain still runs, pressing its power button if it does."""
+
+    def work(handle: libvirt.virConnect) -> bool:
+        domain = _lookup(handle, name)
+        if domain is None or not domain.isActive():
+            return False
+        if press:
+            try:
+                domain.shutdown()
+            except libvirt.libvirtError:
+                if _is_active(domain):
+                    raise
+        return _is_active(domain)
+
+    return conn.call(f"shut down domain {name}", work, changes=press)
+
+
+def _lookup(handle: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
+    try:
+        return handle.lookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+
+
+def _is_active(domain: libvirt.virDomain) -> bool:
+    try:
+        return bool(domain.isActive())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
+        raise

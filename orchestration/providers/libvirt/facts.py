@@ -1,0 +1,66 @@
+"""What libvirt knows about a testbed host itself.
+
+The host check compares it with what the admin entered, and the web shows it. Whether
+acceleration really works is not decided here: libvirt lists `kvm` whenever the device
+exists, also on processors where a guest then hangs (design.md 8).
+"""
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+import libvirt
+
+from orchestration.providers.libvirt.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class NodeFacts:
+    """A host's size and hypervisor; `kvm` as libvirt sees it.
+
+    `free_memory_mib` counts caches that the kernel would give back.
+    `version` is the hypervisor's: "7.2.22".
+    """
+
+    cpus: int
+    memory_mib: int
+    free_memory_mib: int
+    hypervisor: str
+    version: str
+    kvm: bool
+
+
+def node_facts(conn: Connection) -> NodeFacts:
+    """Ask a host for its facts. Raises: HostUnreachable, LibvirtFailed."""
+    return conn.call("describe itself", _node_facts)
+
+
+def _node_facts(handle: libvirt.virConnect) -> NodeFacts:
+    _model, memory_mib, cpus, *_topology = handle.getInfo()
+    return NodeFacts(
+        cpus=cpus,
+        memory_mib=memory_mib,
+        free_memory_mib=_free_memory_mib(handle),
+        hypervisor=handle.getType(),
+        version=_dotted(handle.getVersion()),
+        kvm=_offers_kvm(handle.getCapabilities()),
+    )
+
+
+def _free_memory_mib(handle: libvirt.virConnect) -> int:
+    try:
+        stats = handle.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return int(handle.getFreeMemory()) >> 20
+    return sum(int(stats.get(key, 0)) for key in ("free", "buffers", "cached")) >> 10
+
+
+def _dotted(version: int) -> str:
+    return f"{version // 1_000_000}.{version // 1_000 % 1_000}.{version % 1_000}"
+
+
+def _offers_kvm(capabilities: str) -> bool:
+    # The text comes from libvirtd itself, not from a user.
+    root = ET.fromstring(capabilities)  # noqa: S314
+    return root.find("./guest/arch/domain[@type='kvm']") is not None

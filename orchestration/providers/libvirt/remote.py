@@ -1,0 +1,87 @@
+"""How libvirt reaches a remote host: its URI, and the ssh that the URI names.
+
+libvirt runs the `ssh` program for qemu+ssh. It is given a small wrapper instead, made
+per host, that adds a config file of ours: only the host's own key pair, only the
+pinned host key, no questions, and a keepalive that ends a call after 15 s of silence.
+A login other than root needs membership of the group libvirt on that host.
+"""
+
+import os
+import shlex
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+from orchestration.state.model import HostState
+
+LOCAL_URI = "qemu:///system"
+
+
+def system_uri(host: HostState, wrapper_dir: Path) -> str:
+    """Return the URI of a real host's system libvirt.
+
+    For a remote host it names the wrapper that `write_wrapper` makes.
+    """
+    if host.is_main:
+        return LOCAL_URI
+    address = f"[{host.address}]" if ":" in host.address else host.address
+    command = quote(str(_wrapper(host, wrapper_dir)), safe="/")
+    login = f"{quote(host.user, safe='')}@{address}:{host.port}"
+    return f"qemu+ssh://{login}/system?command={command}&no_tty=1"
+
+
+def write_wrapper(host: HostState, wrapper_dir: Path) -> None:
+    """Write the ssh wrapper of a remote host, its config and its known_hosts.
+
+    Each file is replaced whole, so another process never reads half of one.
+    """
+    wrapper_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    wrapper = _wrapper(host, wrapper_dir)
+    config = wrapper.with_suffix(".config")
+    known_hosts = wrapper.with_suffix(".known_hosts")
+    _write(known_hosts, f"{_alias(host)} {host.host_key.strip()}\n", mode=0o600)
+    _write(config, _ssh_config(host, known_hosts), mode=0o600)
+    script = f'#!/bin/sh\nexec ssh -F {shlex.quote(str(config))} "$@"\n'
+    _write(wrapper, script, mode=0o700)
+
+
+def _ssh_config(host: HostState, known_hosts: Path) -> str:
+    options = {
+        "HostName": host.address,
+        "HostKeyAlias": _alias(host),
+        "IdentityFile": _quoted(host.identity_file),
+        "IdentitiesOnly": "yes",
+        "IdentityAgent": "none",
+        "UserKnownHostsFile": _quoted(str(known_hosts)),
+        "GlobalKnownHostsFile": "none",
+        "StrictHostKeyChecking": "yes",
+        "UpdateHostKeys": "no",
+        "BatchMode": "yes",
+        "ServerAliveInterval": "5",
+        "ServerAliveCountMax": "3",
+        "ConnectTimeout": "10",
+        "ControlPath": "none",
+    }
+    lines = [f"    {key} {value}" for key, value in options.items()]
+    return "\n".join(["Host *", *lines, ""])
+
+
+def _alias(host: HostState) -> str:
+    """Return the name under which known_hosts holds the key, whatever the port."""
+    return f"testbed-host-{host.name}"
+
+
+def _wrapper(host: HostState, wrapper_dir: Path) -> Path:
+    return wrapper_dir.absolute() / f"{host.name}.ssh"
+
+
+def _quoted(path: str) -> str:
+    return '"' + path.replace("%", "%%") + '"'
+
+
+def _write(path: Path, text: str, *, mode: int) -> None:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        os.fchmod(descriptor, mode)
+        file.write(text)
+    Path(name).replace(path)

@@ -1,0 +1,148 @@
+"""Simulated hosts: libvirt's test driver behind the same Connection.
+
+The driver lives in memory, one per process; several workers must see the same host.
+So a host is a file, `<dir>/<host>.xml`, in the driver's own format: read again when
+another process wrote it, written after each call that changes something, both under a
+lock. `open_connection` chooses between this and a real host; the rest of the package
+knows the driver only where it lacks a call.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import libvirt
+
+from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.remote import system_uri, write_wrapper
+from orchestration.providers.libvirt.translate import call_failed
+from orchestration.state.model import HostKind, HostState
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+_TEST_NAMESPACE = "http://libvirt.org/schemas/domain/test/1.0"
+_DEFAULT_CPUS = 16
+_DEFAULT_MEMORY_MIB = 65_536
+
+
+def open_connection(
+    host: HostState, *, wrapper_dir: Path, simulated_dir: Path
+) -> Connection:
+    """Return the connection of a host, simulated or real; nothing is opened yet.
+
+    `wrapper_dir` gets the ssh wrappers of remote hosts, `simulated_dir` the files
+    of simulated ones.
+    """
+    if host.kind is HostKind.SIMULATED:
+        return SimulatedConnection(host, simulated_dir)
+    uri = system_uri(host, wrapper_dir)
+    prepare = None if host.is_main else partial(write_wrapper, host, wrapper_dir)
+    return Connection(uri, machine=host.name, prepare=prepare)
+
+
+class SimulatedConnection(Connection):
+    """A host that exists in a file only, shared by all processes that know it.
+
+    Calls of one host run one at a time: each is a fraction of a millisecond.
+    """
+
+    def __init__(self, host: HostState, directory: Path) -> None:
+        self._file = directory.absolute() / f"{host.name}.xml"
+        super().__init__(f"test://{self._file}", machine=host.name)
+        self._host = host
+        self._generation = -1
+        self._text = ""
+
+    def call(
+        self, what: str, fn: Callable[[libvirt.virConnect], T], *, changes: bool = False
+    ) -> T:
+        """Run `fn` on the newest state of the host, and keep what it changes."""
+        with self._lock, self._locked(exclusive=changes) as lock:
+            handle = self._newest(lock)
+            try:
+                return fn(handle)
+            except libvirt.libvirtError as error:
+                raise call_failed(error, what=what, machine=self.machine) from error
+            finally:
+                if changes:
+                    self._save(handle, lock)
+
+    @contextmanager
+    def _locked(self, *, exclusive: bool) -> Iterator[int]:
+        """Hold the host's lock file, whose content counts the writes."""
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+        path = self._file.with_suffix(".lock")
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _newest(self, lock: int) -> libvirt.virConnect:
+        generation = int(os.pread(lock, 20, 0) or b"0")
+        if self._handle is None or generation != self._generation:
+            if not self._file.exists():
+                self._replace(_document(self._host, ()))
+            self._handle = self._open()
+            self._text = _dump(self._handle, self._host)
+            self._generation = generation
+        return self._handle
+
+    def _save(self, handle: libvirt.virConnect, lock: int) -> None:
+        text = _dump(handle, self._host)
+        if text == self._text:
+            return
+        # Counted before it is written: dying in between costs a needless read.
+        self._generation += 1
+        os.pwrite(lock, b"%020d" % self._generation, 0)
+        self._replace(text)
+        self._text = text
+
+    def _replace(self, text: str) -> None:
+        descriptor, name = tempfile.mkstemp(
+            dir=self._file.parent, prefix=f".{self._file.name}."
+        )
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).replace(self._file)
+
+
+def _dump(handle: libvirt.virConnect, host: HostState) -> str:
+    """Print all that the driver holds, in the format that it reads."""
+    inactive = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+    objects = [
+        _with_state(domain.XMLDesc(inactive), domain.state()[0])
+        for domain in handle.listAllDomains()
+    ]
+    objects += [network.XMLDesc() for network in handle.listAllNetworks()]
+    return _document(host, sorted(objects))
+
+
+def _with_state(xml: str, state: int) -> str:
+    """Add the state, which the driver reads from its file and does not print."""
+    head, _, body = xml.partition(">")
+    body = body.rstrip().removesuffix("</domain>")
+    mark = f"<test:runstate>{state}</test:runstate>"
+    return f'{head} xmlns:test="{_TEST_NAMESPACE}">{body}{mark}</domain>\n'
+
+
+def _document(host: HostState, objects: list[str] | tuple[()]) -> str:
+    node = ET.Element("node")
+    cpus = str(host.cpus or _DEFAULT_CPUS)
+    memory_kib = (host.memory_mib or _DEFAULT_MEMORY_MIB) << 10
+    cpu = ET.SubElement(node, "cpu")
+    topology = {"nodes": "1", "sockets": "1", "cores": cpus, "threads": "1"}
+    for tag, text in {"model": "x86_64", "active": cpus, **topology}.items():
+        ET.SubElement(cpu, tag).text = text
+    ET.SubElement(node, "memory").text = str(memory_kib)
+    head = ET.tostring(node, encoding="unicode").removesuffix("</node>")
+    return "".join([head, *objects, "</node>\n"])

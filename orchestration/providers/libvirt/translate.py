@@ -1,0 +1,128 @@
+"""From libvirtError to our errors: the one place that knows libvirt's codes.
+
+`connection` calls it for every failure; nobody else imports it. libvirt reports the
+words of ssh and of QEMU inside its own text, so a few of those are known here too.
+The text itself always travels in `detail`.
+"""
+
+import libvirt
+
+from orchestration.errors import (
+    AuthenticationRefused,
+    HostKeyMismatch,
+    HostUnreachable,
+    LibvirtFailed,
+)
+
+_HINTS = {
+    libvirt.VIR_ERR_NO_DOMAIN: "The guest is not defined there: run up.",
+    libvirt.VIR_ERR_NO_NETWORK: "The network is not defined there: run up.",
+    libvirt.VIR_ERR_NO_SUPPORT: "This libvirt is too old, or of another kind.",
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED: "QEMU on this host lacks what is asked for.",
+    libvirt.VIR_ERR_XML_ERROR: "Generate the artefacts again.",
+    libvirt.VIR_ERR_XML_INVALID_SCHEMA: "Generate the artefacts again.",
+    libvirt.VIR_ERR_OPERATION_TIMEOUT: "The guest is busy with another operation.",
+    libvirt.VIR_ERR_ACCESS_DENIED: "Use a login that may manage all guests.",
+}
+
+_TEXT_HINTS = (
+    (
+        "permission denied",
+        "QEMU's own user must be able to read the folder of the disk.",
+    ),
+    ("no space left", "Make room on the host's disk."),
+    ("cannot allocate memory", "The host has no memory left for this guest."),
+    ("no such file or directory", "A file of the guest is missing: run up again."),
+    ("already exists with uuid", "Something else on the host has this name."),
+    ("already defined with uuid", "Something else on the host has this name."),
+    ("could not access kvm", "Acceleration does not work here: check the host."),
+    ('failed to get "write" lock', "Another process uses the disk."),
+    ("is already in use by", "Another network of the host has this bridge or subnet."),
+)
+
+_REFUSED = frozenset(
+    {
+        libvirt.VIR_ERR_AUTH_FAILED,
+        libvirt.VIR_ERR_AUTH_CANCELLED,
+        libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    }
+)
+_LOST = frozenset(
+    {
+        libvirt.VIR_ERR_INTERNAL_ERROR,
+        libvirt.VIR_ERR_RPC,
+        libvirt.VIR_ERR_SYSTEM_ERROR,
+        libvirt.VIR_ERR_INVALID_CONN,
+        libvirt.VIR_ERR_NO_CONNECT,
+    }
+)
+
+_GROUP_HINT = "Log in as root, or add the login to the group libvirt of that host."
+
+
+def is_connection_lost(error: libvirt.libvirtError, handle: libvirt.virConnect) -> bool:
+    """Tell a dead connection from a refused call."""
+    if error.get_error_code() not in _LOST:
+        return False
+    try:
+        return bool(handle.isAlive() != 1)
+    except libvirt.libvirtError:
+        return True
+
+
+def open_failed(error: libvirt.libvirtError, *, machine: str) -> HostUnreachable:
+    """Return why there is no connection: the key, the login, or the daemon."""
+    text = str(error)
+    words = text.lower()
+    if "host key verification failed" in words or "identification has changed" in words:
+        return HostKeyMismatch(
+            f"Host {machine} answered with another SSH key than the pinned one.",
+            hint="If the host was installed anew, let an admin pin its new key.",
+            detail=text,
+        )
+    if "permission denied (" in words or "too many authentication failures" in words:
+        return AuthenticationRefused(
+            f"Host {machine} refused our SSH key.",
+            hint="Add the host's public key to authorized_keys of its login.",
+            detail=text,
+        )
+    if _is_refused(error, words):
+        return AuthenticationRefused(
+            f"libvirt on host {machine} refused our login.",
+            hint=_GROUP_HINT,
+            detail=text,
+        )
+    return HostUnreachable(
+        f"libvirt on host {machine} does not answer.",
+        hint="Start libvirtd there, and look whether the host answers on SSH.",
+        detail=text,
+        retryable=True,
+    )
+
+
+def call_failed(
+    error: libvirt.libvirtError, *, what: str, machine: str
+) -> LibvirtFailed:
+    """Return the error of a call that libvirt refused or failed to do."""
+    text = str(error)
+    code = error.get_error_code()
+    return LibvirtFailed(
+        f"libvirt on host {machine} could not {what}.",
+        hint=_hint(code, text),
+        detail=text,
+        retryable=code == libvirt.VIR_ERR_OPERATION_TIMEOUT,
+    )
+
+
+def _is_refused(error: libvirt.libvirtError, words: str) -> bool:
+    if error.get_error_code() in _REFUSED:
+        return True
+    return "permission denied" in words and "socket" in words
+
+
+def _hint(code: int | None, text: str) -> str:
+    words = text.lower()
+    for part, hint in _TEXT_HINTS:
+        if part in words:
+            return hint
+    return _HINTS.get(code, "") if code is not None else ""
