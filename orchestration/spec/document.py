@@ -21,7 +21,7 @@ from orchestration.spec.syntax import syntax_finding
 
 SIZE_LIMIT_BYTES = 1024 * 1024
 DEPTH_LIMIT = 40
-NODE_LIMIT = 200_000
+NODE_LIMIT = 100_000
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"] | None
 
@@ -179,6 +179,7 @@ class _Reader:
     def _refuse_tag(self, event: yaml.Event) -> None:
         tag = getattr(event, "tag", None)
         if tag:
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
             self._complain(
                 event,
                 f"Tags are not supported: `{tag}`.",

@@ -8,7 +8,7 @@ I/O and never raises for what a user wrote.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,7 @@ from orchestration.spec.messages import kind_of, type_finding
 from orchestration.spec.positions import Path, Positions
 from orchestration.spec.schema import Machine, Network, Spec, TestbedOptions
 
+FINDINGS_LIMIT = 500
 Section = TypeVar("Section", bound=BaseModel)
 
 
@@ -82,7 +83,7 @@ def conclude(
     draft: Draft, positions: Positions, findings: Iterable[Finding], file_name: str
 ) -> Loaded:
     """Sort the findings and give out a spec only when none of them is an error."""
-    ordered = tuple(sorted(set(findings)))
+    ordered = sorted(set(findings))
     spec = None
     if not any(finding.severity is Severity.ERROR for finding in ordered):
         spec = Spec(
@@ -90,7 +91,22 @@ def conclude(
             network=draft.network or Network(),
             testbed_options=draft.options,
         )
-    return Loaded(spec, ordered, positions, draft, file_name)
+    return Loaded(spec, _shortened(ordered), positions, draft, file_name)
+
+
+def _shortened(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Cut a flood of findings, and say so at the line where it is cut."""
+    if len(findings) <= FINDINGS_LIMIT:
+        return tuple(findings)
+    hidden = findings[FINDINGS_LIMIT:]
+    rest = replace(
+        hidden[0],
+        severity=min(finding.severity for finding in hidden),
+        path="",
+        message=f"{len(hidden)} more findings from here on are not shown.",
+        hint="Mend those above first.",
+    )
+    return (*findings[:FINDINGS_LIMIT], rest)
 
 
 def _maps(value: Value, path: Path = ()) -> Iterator[tuple[Path, dict[str, Value]]]:

@@ -10,6 +10,7 @@ from orchestration.errors import Finding, Severity
 
 INDENT = "Check the indentation: entries of one list or map start in one column."
 HINTS = (
+    ("tab character", "Indent with spaces, not tabs."),
     ("cannot start any token", "Indent with spaces, not tabs; quote @, ` and %."),
     ("mapping values are not allowed", "Quote the text if it holds `: `. " + INDENT),
     ("could not find expected ':'", "A key needs `: ` after it. " + INDENT),

@@ -1,0 +1,38 @@
+"""A testbed's folder that is a dictionary, and a catalogue with a local image."""
+
+from dataclasses import dataclass, field
+
+from orchestration.spec.catalogue import Catalogue, Image, load_catalogue
+
+
+@dataclass
+class FakeFiles:
+    """Files by path; `sizes` overrides sizes, `outside` are links that lead out."""
+
+    files: dict[str, bytes] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    sizes: dict[str, int] = field(default_factory=dict)
+    outside: set[str] = field(default_factory=set)
+
+    def inside(self, path: str) -> bool:
+        return path not in self.outside
+
+    def exists(self, path: str) -> bool:
+        return self.is_file(path) or self.is_folder(path)
+
+    def is_file(self, path: str) -> bool:
+        return path in self.files
+
+    def is_folder(self, path: str) -> bool:
+        return path in self.folders
+
+    def size_bytes(self, path: str, *, at_most: int) -> int:
+        return self.sizes.get(path, len(self.files.get(path, b"")))
+
+    def head(self, path: str) -> bytes:
+        return self.files.get(path, b"")[:256]
+
+
+def catalogue_with_test_guest() -> Catalogue:
+    local = Image(name="test_guest", path="/images/test_guest.qcow2")
+    return Catalogue([*load_catalogue().values(), local])
