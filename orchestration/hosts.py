@@ -10,10 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.errors import StateError
+from orchestration.providers import machine, ovs
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.facts import node_facts
 from orchestration.providers.libvirt.simulated import open_connection
-from orchestration.state.model import GuestState, HostKind, HostState, State
-from orchestration.transport.base import Transport
+from orchestration.state.model import (
+    Datapath,
+    DomainType,
+    GuestState,
+    HostKind,
+    HostState,
+    State,
+)
+from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
 from orchestration.transport.ssh import SSHTransport
@@ -122,6 +131,44 @@ class Hosts:
             machine=guest.name,
             via=via,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What a host showed: its size, and which domains and datapath it can run.
+
+    `load` is the one-minute load average. `remark` and `hint` name something that
+    works badly and how to mend it.
+    """
+
+    cpus: int
+    memory_mib: int
+    free_memory_mib: int
+    load: float
+    domain_type: DomainType
+    datapath: Datapath
+    switch_version: str
+    remark: str = ""
+    hint: str = ""
+
+
+def examine(host: Host, *, scope: Scope) -> HostFacts:
+    """Ask a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
+    seen = machine.look(host.transport, scope=scope)
+    node = node_facts(host.libvirt)
+    switch = ovs.check(host.transport, scope=scope)
+    kernel = switch.datapath_ok_kernel
+    return HostFacts(
+        cpus=node.cpus,
+        memory_mib=node.memory_mib,
+        free_memory_mib=node.free_memory_mib,
+        load=seen.load,
+        domain_type=DomainType.KVM if seen.kvm and node.kvm else DomainType.QEMU,
+        datapath=Datapath.SYSTEM if kernel else Datapath.NETDEV,
+        switch_version=switch.version,
+        remark=seen.remark,
+        hint=seen.hint,
+    )
 
 
 def guest_address(guest: GuestState) -> str:

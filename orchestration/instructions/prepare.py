@@ -7,9 +7,11 @@ hosts. A seed is written again only when what goes into it has changed.
 from pathlib import Path, PurePosixPath
 
 from orchestration.errors import StateError
+from orchestration.events import Status
+from orchestration.hosts import examine
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.providers import cloud_init, keys, ovs
-from orchestration.providers.libvirt import domains, facts, networks
+from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.xml import build_domain
 from orchestration.state.model import GuestState, HostKind
 from orchestration.transport.base import command
@@ -50,14 +52,14 @@ def generate_artefacts(task: Task) -> Outcome:
 def check_hosts(task: Task) -> Outcome:
     """See that SSH, libvirt and Open vSwitch of one host answer."""
     host = task.host
-    host.transport.run(command("true"), scope=task.scope, timeout_s=10)
-    node = facts.node_facts(host.libvirt)
-    switch = ovs.check(host.transport, scope=task.scope)
+    facts = examine(host, scope=task.scope)
     task.log(
-        f"{node.cpus} cpus, {node.free_memory_mib} of {node.memory_mib} MiB free, "
-        f"{host.state.domain_type} guests, Open vSwitch {switch.version} "
+        f"{facts.cpus} cpus, {facts.free_memory_mib} of {facts.memory_mib} MiB free, "
+        f"{host.state.domain_type} guests, Open vSwitch {facts.switch_version} "
         f"({host.state.datapath} datapath)"
     )
+    if facts.remark:
+        return Outcome(Status.WARNING, facts.remark, facts.hint)
     return done("answers")
 
 
@@ -97,8 +99,7 @@ def clean_hosts(task: Task) -> Outcome:
         raise StateError(
             f"On {host.state.name} {', '.join(kept)} could not be removed."
         )
-    ended = host.transport.end(f"{testbed}.").found
-    found = [*strays, *left.ports, *left.bridges, *(p.name for p in ended)]
+    found = [*strays, *left.ports, *left.bridges]
     return (
         done(f"removed {', '.join(found)}") if found else unchanged("nothing is left")
     )

@@ -1,0 +1,56 @@
+"""Add a testbed host, or bring its row up to date, after asking it how it is."""
+
+from argparse import ArgumentParser
+from pathlib import Path
+
+from django.core.management.base import BaseCommand, CommandError
+
+from orchestration.errors import TestbedError
+from orchestration.state.model import HostKind
+from testbed.models import Host
+from testbed.services.hosts import add_host
+
+
+class Command(BaseCommand):
+    """`manage.py add_host host-b --address 192.0.2.7 --host-key-file key.pub …`."""
+
+    help = "Add a testbed host after checking that SSH, libvirt and Open vSwitch answer"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Name the parts of a host's row."""
+        parser.add_argument("name")
+        parser.add_argument("--main", action="store_true", help="this machine itself")
+        parser.add_argument("--simulated", action="store_true", help="only rehearses")
+        parser.add_argument("--address", default="", help="where its SSH answers")
+        parser.add_argument("--port", type=int, default=22)
+        parser.add_argument("--user", default="root")
+        parser.add_argument("--identity-file", default="", help="private key on main")
+        parser.add_argument("--host-key-file", help="its public SSH host key (pinned)")
+        parser.add_argument("--tunnel-address", help="where tunnels end; else address")
+        parser.add_argument("--projects-dir", default="/var/lib/testbed/projects")
+        parser.add_argument("--images-dir", default="/var/lib/testbed/images")
+
+    def handle(self, **options: str | int | bool | None) -> None:
+        """Check the host first: a host that does not answer is not added."""
+        name = str(options["name"])
+        host = Host.objects.filter(name=name).first() or Host(name=name)
+        host.is_main = bool(options["main"])
+        host.kind = HostKind.SIMULATED if options["simulated"] else HostKind.REAL
+        host.address = str(options["address"])
+        host.port = int(options["port"] or 22)
+        host.user = str(options["user"])
+        host.identity_file = str(options["identity_file"])
+        host.projects_dir = str(options["projects_dir"])
+        host.images_dir = str(options["images_dir"])
+        host.tunnel_address = str(options["tunnel_address"] or "") or None
+        if options["host_key_file"]:
+            words = Path(str(options["host_key_file"])).read_text().split()
+            host.host_key = " ".join(words[:2])
+        try:
+            add_host(host)
+        except TestbedError as exc:
+            raise CommandError(f"{exc.message} {exc.hint}\n{exc.detail}") from exc
+        self.stdout.write(
+            f"{name}: {host.cpus} cpus, {host.memory_mib} MiB, {host.domain_type} "
+            f"guests, {host.datapath} datapath"
+        )

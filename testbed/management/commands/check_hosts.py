@@ -1,0 +1,27 @@
+"""Ask every testbed host how it is, and say it in one line each."""
+
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from orchestration.hosts import Hosts
+from testbed.models import Host
+from testbed.services.hosts import check_host
+
+
+class Command(BaseCommand):
+    """`manage.py check_hosts`; the exit status is 1 when a host has a problem."""
+
+    help = "Check that SSH, libvirt and Open vSwitch of every host answer"
+
+    def handle(self, **_options: object) -> None:
+        """Check the hosts one after the other."""
+        hosts, bad = Hosts(Path(settings.RUNTIME_DIR)), 0
+        for host in Host.objects.all():
+            check_host(host, hosts)
+            bad += bool(host.problem)
+            self.stdout.write(f"{host.name}: {host.problem or 'answers'}")
+        hosts.close()
+        if bad:
+            raise CommandError(f"{bad} of the hosts have a problem.")
