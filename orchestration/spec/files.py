@@ -5,12 +5,15 @@ line a `FolderFiles`. The only I/O of this package beside the catalogue: it look
 never writes, and it refuses to look outside the folder, symbolic links resolved.
 """
 
+import stat
 from pathlib import Path
 from typing import Protocol
 
 from orchestration.errors import PathOutside
 
 HEAD_BYTES = 256
+# A context travels as a tar file; counting it bounds a million empty files, too.
+TAR_HEADER_BYTES = 512
 
 
 class Files(Protocol):
@@ -36,7 +39,7 @@ class Files(Protocol):
         ...
 
     def size_bytes(self, path: str, *, at_most: int) -> int:
-        """Return the size of a file or of everything in a folder.
+        """Return the size of a file, or of a folder as a tar file, roughly.
 
         May stop counting as soon as it is above `at_most`.
         """
@@ -74,7 +77,7 @@ class FolderFiles:
         return self.inside(path) and self._resolve(path).is_dir()
 
     def size_bytes(self, path: str, *, at_most: int) -> int:
-        """Return the size of a file or of everything in a folder."""
+        """Return the size of a file, or of a folder as a tar file, roughly."""
         if not self.exists(path):
             return 0
         found = self._resolve(path)
@@ -84,7 +87,9 @@ class FolderFiles:
         for entry in found.rglob("*"):
             if total > at_most:
                 break
-            total += entry.lstat().st_size
+            status = entry.lstat()
+            total += TAR_HEADER_BYTES
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
         return total
 
     def head(self, path: str) -> bytes:
