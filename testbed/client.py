@@ -1,0 +1,158 @@
+"""A client of the web's own pages and websocket: sign in, create, run, watch, cancel.
+
+Used by script/demo, script/bench and the live tests; a command line can be built on
+it. It knows only the protocol of docs/protocol.md, imports nothing of Django, and is
+driven by one thread.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.sync.client import ClientConnection, connect
+
+Frame = dict[str, Any]
+OnFrame = Callable[[Frame], None]
+_TIMEOUT_S = 30.0
+_MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+
+class Refused(Exception):
+    """The server said no; the text is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedRun:
+    """A run that was created: its number and its ordered instructions."""
+
+    number: int
+    instructions: tuple[Frame, ...]
+
+
+class Client:
+    """One signed-in user at one server; `base_url` has no path."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._http = httpx.Client(base_url=self.base_url, timeout=_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._http.close()
+
+    def sign_in(self, username: str, password: str) -> None:
+        """Sign in with the page's own form. Raises: Refused."""
+        answer = self._post("/login/", {"username": username, "password": password})
+        if answer.status_code != httpx.codes.FOUND:
+            raise Refused(f"{self.base_url} does not let {username} in.")
+
+    def has_testbed(self, slug: str) -> bool:
+        """Say whether the user can see this testbed."""
+        return self._http.get(f"/testbeds/{slug}/").status_code == httpx.codes.OK
+
+    def create_testbed(self, slug: str, folder: Path) -> None:
+        """Upload a folder with a kvm-compose.yaml as one archive. Raises: Refused."""
+        form = {"slug": slug, "source": "upload"}
+        files = {"archive": ("testbed.zip", _zipped(folder), "application/zip")}
+        answer = self._post("/testbeds/new/", form, files=files)
+        if answer.status_code != httpx.codes.FOUND:
+            raise Refused(f"{slug} was not created: {answer.text[:2000]}")
+
+    def start(self, slug: str, command: str, **options: bool) -> StartedRun:
+        """Ask for a run and get its plan. Raises: Refused with the server's reason."""
+        form = {"command": command, **{k: "on" for k, on in options.items() if on}}
+        answer = self._post(
+            f"/testbeds/{slug}/runs/", form, headers={"Accept": "application/json"}
+        )
+        body = answer.json() if "json" in answer.headers["content-type"] else {}
+        if "run" not in body:
+            raise Refused(str(body or answer.text[:2000]))
+        return StartedRun(body["run"], tuple(body["instructions"]))
+
+    def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
+        """Send the instructions one by one and return how the run ended.
+
+        After a failed instruction the next is offered too: the server takes it in a
+        teardown, which goes on, and answers that the run is over otherwise.
+        """
+        with self.socket(run.number) as socket:
+            send(socket, {"type": "subscribe", "after": 0})
+            waiting = list(run.instructions)
+            _send_next(socket, waiting)
+            for frame in frames(socket):
+                on_frame(frame)
+                if frame["type"] == "run":
+                    return str(frame["status"])
+                if frame["type"] == "result":
+                    _send_next(socket, waiting)
+        raise Refused(f"The connection to run {run.number} was closed too early.")
+
+    def run(self, slug: str, command: str, on_frame: OnFrame, **options: bool) -> str:
+        """Start a command, drive it to its end, and return the run's status."""
+        return self.drive(self.start(slug, command, **options), on_frame)
+
+    @contextmanager
+    def socket(self, number: int, query: str = "") -> Iterator[ClientConnection]:
+        """Open the websocket of a run with this user's session."""
+        cookies = "; ".join(f"{c.name}={c.value}" for c in self._http.cookies.jar)
+        place = urlsplit(self.base_url)
+        scheme = "wss" if place.scheme == "https" else "ws"
+        with connect(
+            f"{scheme}://{place.netloc}/ws/orchestration/{number}/{query}",
+            additional_headers={"Cookie": cookies},
+            origin=f"{place.scheme}://{place.netloc}",  # type: ignore[arg-type]
+            max_size=_MAX_FRAME_BYTES,
+            proxy=None,
+        ) as socket:
+            yield socket
+
+    def _post(
+        self,
+        path: str,
+        form: dict[str, str],
+        *,
+        files: dict[str, tuple[str, bytes, str]] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        if "csrftoken" not in self._http.cookies:
+            self._http.get("/login/").raise_for_status()
+        token = {
+            "X-CSRFToken": self._http.cookies["csrftoken"],
+            "Referer": self.base_url,
+        }
+        return self._http.post(
+            path, data=form, files=files, headers=token | (headers or {})
+        )
+
+
+def send(socket: ClientConnection, frame: Frame) -> None:
+    """Send one frame."""
+    socket.send(json.dumps(frame))
+
+
+def frames(socket: ClientConnection) -> Iterator[Frame]:
+    """Yield the frames as they come, until the server closes."""
+    for text in socket:
+        yield json.loads(text)
+
+
+def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
+    if waiting:
+        entry = waiting.pop(0)
+        frame = {"type": "instruction", "index": entry["index"], "kind": entry["kind"]}
+        send(socket, frame)
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            archive.write(path, path.relative_to(folder).as_posix())
+    return buffer.getvalue()

@@ -1,0 +1,41 @@
+"""Say in a terminal what is running where, as the testbed pages do."""
+
+from argparse import ArgumentParser
+
+from django.core.management.base import BaseCommand, CommandError
+
+from orchestration.hosts import guest_address
+from testbed.models import Testbed
+
+
+class Command(BaseCommand):
+    """`manage.py status [TESTBED]`: one line for each guest."""
+
+    help = "Print the guests of one or all testbeds as last observed"
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Take a testbed's name."""
+        parser.add_argument("testbed", nargs="?", default="")
+
+    def handle(self, **options: str) -> None:
+        """Print from rows and state; no host is asked."""
+        testbeds = Testbed.objects.all()
+        if options["testbed"]:
+            testbeds = testbeds.filter(slug=options["testbed"])
+            if not testbeds:
+                raise CommandError(f"There is no testbed {options['testbed']}.")
+        for testbed in testbeds:
+            self.stdout.write(f"{testbed.slug}: {testbed.condition}")
+            self._guests(testbed)
+
+    def _guests(self, testbed: Testbed) -> None:
+        if not testbed.project.has_state():
+            return
+        status = dict(testbed.observed_guests.values_list("name", "status"))
+        for guest in testbed.project.read_state().guests:
+            addresses = [i.address for i in guest.interfaces if i.address]
+            self.stdout.write(
+                f"  {guest.name:<16} {status.get(guest.name, 'absent'):<10} "
+                f"on {guest.host:<10} {', '.join(addresses):<16} "
+                f"management {guest_address(guest)}"
+            )
