@@ -125,7 +125,13 @@ def plan_clear_artefacts(state: State, options: Options) -> Plan:
     return _numbered(
         Command.CLEAR_ARTEFACTS,
         options,
-        (_init(state), *tear_down, _clear_artefacts(state), _end()),
+        (
+            _init(state),
+            *tear_down,
+            _clear_hosts(state),
+            _clear_artefacts(state),
+            _end(),
+        ),
     )
 
 
@@ -236,6 +242,12 @@ def _tear_down(state: State) -> Iterator[Instruction]:
     hosts = host_resources(state)
     title = f"Clean up {_count(hosts, 'host')}"
     yield _entry(Kind.CLEAN_HOSTS, Stage.CLEAN_UP, title, hosts, keep_going=True)
+
+
+def _clear_hosts(state: State) -> Instruction:
+    resources = tuple(r for r in host_resources(state) if r.host != state.main.name)
+    title = f"Remove the folders on {_count(resources, 'other host')}"
+    return _entry(Kind.CLEAR_HOSTS, Stage.CLEAN_UP, title, resources)
 
 
 def _clear_artefacts(state: State) -> Instruction:

@@ -200,7 +200,7 @@ class Guests:
             card = (machine.name, interface_name(index))
             address = wanted.ip or self.cards.reserved.get(card, "")
             dhcp = wanted.ip is None and card in self.cards.reserved
-            gateway = wanted.gateway or ""
+            gateway = (wanted.gateway or "") if wanted.ip else ""
             if card == gateway_card:
                 gateway = host_address(subnet)
             interfaces.append(
@@ -221,7 +221,7 @@ class Guests:
 
     def _gateway_card(self, machine: Machine) -> Card | None:
         """Return the interface that leads outside unless the user chose one."""
-        if any(interface.gateway for interface in machine.interfaces):
+        if any(interface.ip and interface.gateway for interface in machine.interfaces):
             return None
         for index, interface in enumerate(machine.interfaces):
             card = (machine.name, interface_name(index))

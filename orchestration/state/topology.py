@@ -41,22 +41,23 @@ class Link:
 
 
 def connections(network: Network) -> tuple[Connection, ...]:
-    """Return the connections in order, each pair of bridges once.
+    """Return the connections in order; one written both ways is two, and a loop.
 
     Raises: StateError (a bridge that does not exist).
     """
     known = {bridge.name for bridge in network.bridges}
-    seen: dict[frozenset[str], Connection] = {}
-    for source, target in network.bridge_connections:
-        for name in (source, target):
+    for connection in network.bridge_connections:
+        for name in connection:
             if name not in known:
                 raise StateError(
                     f"A connection leads to bridge {name}, which does not exist.",
                     hint="Add it under `network: bridges`, or remove the connection.",
                 )
-        if source != target:
-            seen.setdefault(frozenset((source, target)), (source, target))
-    return tuple(seen.values())
+    return tuple(
+        (source, target)
+        for source, target in dict.fromkeys(network.bridge_connections)
+        if source != target
+    )
 
 
 class Components:

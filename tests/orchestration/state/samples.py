@@ -1,0 +1,146 @@
+"""Fixed hosts, images and a testbed, so that expected files never change by chance."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestration.spec.catalogue import Catalogue, Image
+from orchestration.spec.loader import load_spec
+from orchestration.spec.schema import Spec
+from orchestration.state.build import Identity, build_state
+from orchestration.state.model import Datapath, DomainType, HostState, State
+from tests.golden import DATA
+
+EXPECTED = DATA / "expected"
+EXAMPLES = DATA.parent.parent / "examples"
+
+CATALOGUE = Catalogue(
+    [
+        Image(name="test_guest", path="/images/test_guest.qcow2", sha256="5e" * 32),
+        Image(
+            name="ubuntu_22_04",
+            url="https://images.invalid/jammy.img",
+            sha256="0b" * 32,
+            user="nocloud",
+        ),
+        Image(name="unsigned", url="https://images.invalid/x.img", user="admin"),
+    ]
+)
+
+HOSTS = (
+    HostState(
+        name="host-a",
+        is_main=True,
+        address="192.0.2.1",
+        tunnel_address="198.51.100.1",
+        domain_type=DomainType.KVM,
+        projects_dir="/srv/testbeds",
+        images_dir="/srv/images",
+    ),
+    HostState(
+        name="host-b",
+        address="192.0.2.2",
+        tunnel_address="198.51.100.2",
+        datapath=Datapath.NETDEV,
+        identity_file="/etc/testbed/host-b",
+        host_key="ssh-ed25519 AAAAhostb",
+        projects_dir="/var/lib/testbed/projects",
+        images_dir="/var/lib/testbed/images",
+    ),
+    HostState(
+        name="host-c",
+        address="192.0.2.3",
+        projects_dir="/var/lib/testbed/projects",
+        images_dir="/var/lib/testbed/images",
+    ),
+)
+
+# Every sample, with the number of hosts that it is built for.
+SAMPLES: Mapping[str, tuple[Path, int]] = {
+    **{
+        folder.name: (folder / "kvm-compose.yaml", 2)
+        for folder in sorted(EXAMPLES.iterdir())
+        if (folder / "kvm-compose.yaml").is_file()
+    },
+    **{
+        name: (DATA / "testbeds" / f"{name}.yaml", hosts)
+        for name, hosts in (
+            ("one-host", 1),
+            ("two-bridges-two-hosts", 2),
+            ("three-bridges-two-hosts", 2),
+            ("stretched", 2),
+            ("triangle", 3),
+            ("external-on-remote", 2),
+            ("no-interfaces", 2),
+        )
+    },
+}
+
+
+def identity(name: str = "demo", number: int = 7) -> Identity:
+    return Identity(
+        testbed=name,
+        number=number,
+        directory=f"/srv/testbeds/{name}",
+        yaml_sha256="ya" * 32,
+        identity_file=f"/srv/testbeds/{name}/keys/id_ed25519",
+        public_key="ssh-ed25519 AAAAdemo testbed",
+    )
+
+
+def build(
+    spec: Spec,
+    *,
+    hosts: Sequence[HostState] = HOSTS[:2],
+    number: int = 7,
+    name: str = "demo",
+    previous: State | None = None,
+) -> State:
+    return build_state(
+        spec,
+        identity=identity(name, number),
+        hosts=hosts,
+        catalogue=CATALOGUE,
+        previous=previous,
+    )
+
+
+def sample(name: str, previous: State | None = None) -> State:
+    path, hosts = SAMPLES[name]
+    spec = load_spec(path.read_bytes()).require()
+    return build(spec, hosts=HOSTS[:hosts], name=name, previous=previous)
+
+
+def machine(name: str, /, *interfaces: str | dict[str, str], **image: object) -> object:
+    """Return one machine as in YAML; an interface is a bridge or a map."""
+    return {
+        "name": name,
+        "interfaces": [
+            {"bridge": entry} if isinstance(entry, str) else entry
+            for entry in interfaces
+        ],
+        "libvirt": {
+            "cpus": 1,
+            "memory_mb": 128,
+            "libvirt_type": {"cloud_image": {"name": "test_guest", **image}},
+        },
+    }
+
+
+def spec_of(
+    *machines: object,
+    bridges: Sequence[str] = ("br0",),
+    joined: Mapping[str, str] | None = None,
+    external: str | None = "br0",
+    management: bool = True,
+) -> Spec:
+    return Spec.model_validate(
+        {
+            "machines": machines,
+            "network": {
+                "bridges": [{"name": name} for name in bridges],
+                "bridge_connections": dict(joined or {}),
+                "external_bridge": external,
+            },
+            "testbed_options": {"management_network": management},
+        }
+    )

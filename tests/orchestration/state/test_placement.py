@@ -1,0 +1,114 @@
+"""Which host runs what, and what stays where it was."""
+
+import pytest
+
+from orchestration.errors import StateError
+from orchestration.state.model import HostState
+from orchestration.state.placement import order_hosts, place
+from tests.orchestration.state.samples import HOSTS, build, machine, spec_of
+
+A, B, C = HOSTS
+
+
+def test_hosts_are_ordered_main_first_then_by_name() -> None:
+    first = HostState(name="aaa")
+
+    assert order_hosts([C, first, B, A]) == (A, first, B, C)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        ([], "no testbed host"),
+        ([B, C], "found: none"),
+        ([A, B.model_copy(update={"is_main": True})], "found: host-a, host-b"),
+        ([A, B, B], "same name"),
+    ],
+)
+def test_impossible_inventory_is_refused(hosts: list[HostState], message: str) -> None:
+    with pytest.raises(StateError, match=message) as caught:
+        order_hosts(hosts)
+
+    assert caught.value.hint
+
+
+def test_bridges_go_round_the_hosts_and_guests_follow_their_first_bridge() -> None:
+    spec = spec_of(
+        machine("g0", "br0"),
+        machine("g1", "br1"),
+        machine("g2", "br2", "br1"),
+        bridges=("br0", "br1", "br2"),
+    )
+
+    placement = place(spec, [A, B])
+
+    assert placement.guests == {"g0": "host-a", "g1": "host-b", "g2": "host-a"}
+    assert placement.bridges == {
+        "br0": ("host-a",),
+        "br1": ("host-b", "host-a"),
+        "br2": ("host-a",),
+    }
+
+
+def test_guests_without_interfaces_go_round_the_hosts_themselves() -> None:
+    spec = spec_of(
+        machine("g0"), machine("on", "br0"), machine("g1"), machine("g2"), machine("g3")
+    )
+
+    placement = place(spec, [A, B, C])
+
+    loose = [placement.guests[name] for name in ("g0", "g1", "g2", "g3")]
+    assert loose == ["host-a", "host-b", "host-c", "host-a"]
+    assert placement.guests["on"] == "host-a"
+
+
+def test_external_bridge_is_stretched_to_main() -> None:
+    spec = spec_of(bridges=("br0", "br1"), external="br1")
+
+    assert place(spec, [A, B]).bridges["br1"] == ("host-b", "host-a")
+
+
+def test_bridges_and_guests_stay_when_hosts_and_bridges_are_added() -> None:
+    spec = spec_of(machine("g1", "br1"), machine("g2"), bridges=("br0", "br1"))
+    before = build(spec, hosts=[A, C])
+    later = spec_of(
+        machine("new", "br9"),
+        machine("g1", "br9"),
+        machine("g2", "br1"),
+        bridges=("br9", "br1", "br0"),
+    )
+
+    placement = place(later, [A, B, C], before)
+
+    assert placement.home("br1") == "host-c"
+    assert placement.home("br0") == "host-a"
+    assert placement.guests == {"new": "host-a", "g1": "host-c", "g2": "host-a"}
+    assert placement.bridges["br9"] == ("host-a", "host-c")
+
+
+def test_what_was_on_a_host_that_is_gone_is_placed_anew() -> None:
+    spec = spec_of(machine("g1", "br1"), bridges=("br0", "br1"))
+    before = build(spec, hosts=[A, B])
+
+    placement = place(spec, [A, C], before)
+
+    assert placement.home("br1") == "host-c"
+    assert placement.guests["g1"] == "host-c"
+
+
+def test_home_of_a_stretched_bridge_is_remembered() -> None:
+    spec = spec_of(machine("g", "br0", "br1"), bridges=("br0", "br1"), external="br1")
+    before = build(spec, hosts=[A, B])
+    assert [b.host for b in before.network.bridges if b.name == "br1"] == [
+        "host-b",
+        "host-a",
+    ]
+
+    placement = place(spec_of(bridges=("br1",), external="br1"), [A, B], before)
+
+    assert placement.bridges["br1"] == ("host-b", "host-a")
+
+
+def test_unknown_bridge_is_refused() -> None:
+    with pytest.raises(StateError, match="Guest g is plugged into bridge nope"):
+        place(spec_of(machine("g", "br0", "nope")), [A])

@@ -1,0 +1,176 @@
+"""Plans: expected files for each sample, and the rules about order."""
+
+import pytest
+from hypothesis import given, settings
+
+from orchestration.errors import StateError
+from orchestration.instructions.base import Command, Instruction, Options, Stage
+from orchestration.instructions.kinds import Kind
+from orchestration.plan import Plan, plan, plan_up
+from orchestration.spec.schema import Spec
+from orchestration.state.model import HostState
+from tests.golden import Golden
+from tests.orchestration.state.samples import (
+    EXPECTED,
+    HOSTS,
+    SAMPLES,
+    build,
+    machine,
+    sample,
+    spec_of,
+)
+from tests.orchestration.state.strategies import NUMBER, inventories, specs
+
+STAGES = list(Stage)
+
+
+def entry(whole: Plan, kind: Kind) -> Instruction:
+    (found,) = (e for e in whole.instructions if e.kind == kind)
+    return found
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_up_of_each_sample_is_as_reviewed(name: str, golden: Golden) -> None:
+    golden(plan(Command.UP, sample(name)).to_text(), EXPECTED / f"{name}.plan.txt")
+
+
+@pytest.mark.parametrize("command", [c for c in Command if c is not Command.UP])
+def test_other_commands_are_as_reviewed(command: Command, golden: Golden) -> None:
+    text = plan(command, sample("stretched")).to_text()
+
+    golden(text, EXPECTED / f"stretched.{command}.plan.txt")
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(specs(), inventories())
+def test_every_plan_is_numbered_ordered_and_says_each_thing_once(
+    spec: Spec, hosts: tuple[HostState, ...]
+) -> None:
+    state = build(spec, hosts=hosts, number=NUMBER)
+
+    for command in Command:
+        whole = plan(command, state)
+        entries = whole.instructions
+
+        assert [e.index for e in entries] == list(range(len(entries)))
+        stages = [STAGES.index(e.stage) for e in entries]
+        assert stages == sorted(stages)
+        assert (entries[0].kind, entries[-1].kind) == (Kind.INIT, Kind.END)
+        assert all(e.resources for e in entries[:-1])
+        assert entries[-1].resources == ()
+        for e in entries:
+            names = [resource.name for resource in e.resources]
+            places = [(resource.host, resource.key) for resource in e.resources]
+            assert len(set(names)) == len(names)
+            assert len(set(places)) == len(places)
+            assert {r.host for r in e.resources} <= {h.name for h in state.used_hosts}
+        assert Plan.from_json(whole.to_json()) == whole
+        assert plan(command, state) == whole
+
+
+def test_plan_survives_json_with_its_options() -> None:
+    options = Options(provision=True, rerun_scripts=True)
+
+    whole = plan(Command.UP, sample("stretched"), options)
+    again = Plan.from_json(whole.to_json())
+
+    assert again == whole
+    assert again.options == options
+    assert again.instructions[0].stage is Stage.PREPARE
+    assert whole.to_text().splitlines()[0] == "up --provision --rerun-scripts"
+
+
+@pytest.mark.parametrize("text", ["", "{}", '{"command": "dance"}', "[1]"])
+def test_stored_plan_that_is_broken_is_refused(text: str) -> None:
+    with pytest.raises(StateError, match="cannot be read"):
+        Plan.from_json(text)
+
+
+def test_only_what_is_needed_goes_to_other_hosts() -> None:
+    spec = spec_of(
+        machine("a", "br0", name="ubuntu_22_04"),
+        machine("b", "br1"),
+        machine("c", "br1"),
+        machine("d", "br2", run_script="run.sh"),
+        bridges=("br0", "br1", "br2"),
+    )
+
+    whole = plan_up(build(spec, hosts=HOSTS), Options())
+
+    def places(kind: Kind) -> list[tuple[str, str]]:
+        return [(r.key, r.host) for r in entry(whole, kind).resources]
+
+    assert places(Kind.FETCH_IMAGES) == [
+        ("ubuntu_22_04", "host-a"),
+        ("test_guest", "host-a"),
+    ]
+    assert places(Kind.PUSH_IMAGES) == [
+        ("test_guest", "host-b"),
+        ("test_guest", "host-c"),
+    ]
+    assert places(Kind.PUSH_ARTEFACTS) == [
+        ("b", "host-b"),
+        ("c", "host-b"),
+        ("d", "host-c"),
+    ]
+    assert places(Kind.RUN_SCRIPTS) == [("d", "host-c")]
+    generated = entry(whole, Kind.GENERATE_ARTEFACTS).resources
+    assert {resource.host for resource in generated} == {"host-a"}
+
+
+def test_hosts_that_the_testbed_does_not_use_are_left_alone() -> None:
+    state = build(spec_of(machine("a", "br0")), hosts=HOSTS)
+
+    for command in (Command.UP, Command.DOWN):
+        hosts = {r.host for e in plan(command, state).instructions for r in e.resources}
+        assert hosts == {"host-a"}
+
+
+def test_both_ends_of_a_tunnel_are_resources_of_one_link() -> None:
+    spec = spec_of(bridges=("br0", "br1"), joined={"br0": "br1"})
+
+    links = entry(plan_up(build(spec), Options()), Kind.ENSURE_LINKS)
+
+    assert links.title == "Create 2 links"
+    assert [(r.key, r.host) for r in links.resources] == [
+        ("br0/br1", "host-a"),
+        ("br0/br1", "host-b"),
+        ("external", "host-a"),
+    ]
+
+
+def test_down_takes_down_what_up_makes_in_the_opposite_order() -> None:
+    state = sample("stretched")
+    up, down = plan(Command.UP, state), plan(Command.DOWN, state)
+
+    pairs = (
+        (Kind.START_GUESTS, Kind.STOP_GUESTS),
+        (Kind.ENSURE_LINKS, Kind.DELETE_LINKS),
+        (Kind.ENSURE_BRIDGES, Kind.DELETE_BRIDGES),
+        (Kind.ENSURE_NETWORKS, Kind.DELETE_NETWORKS),
+        (Kind.PREPARE_HOSTS, Kind.CLEAN_HOSTS),
+    )
+
+    for made, deleted in pairs:
+        assert entry(up, made).resources == entry(down, deleted).resources
+    made = [entry(up, kind).index for kind, _ in pairs]
+    deleted = [entry(down, kind).index for _, kind in pairs]
+    assert made == sorted(made, reverse=True)
+    assert deleted == sorted(deleted)
+
+
+def test_down_goes_on_after_a_failure_and_up_does_not() -> None:
+    state = sample("stretched")
+
+    down = plan(Command.DOWN, state).instructions
+    up = plan(Command.UP, state).instructions
+
+    assert all(e.keep_going for e in down[1:-1])
+    assert not any(e.keep_going for e in up)
+
+
+def test_state_is_cleared_last_and_only_after_everything_else_went() -> None:
+    entries = plan(Command.CLEAR_ARTEFACTS, sample("stretched")).instructions
+
+    assert entries[-2].kind == Kind.CLEAR_ARTEFACTS
+    assert not any(e.keep_going for e in entries)
