@@ -1,0 +1,69 @@
+"""Run one command of a testbed through the product's own websocket, and show it.
+
+Called by script/demo: `run_command.py URL USER PASSWORD_FILE TESTBED COMMAND [FOLDER]`.
+With FOLDER the testbed is created from it when it is not there yet. The exit status is
+0 only when the run succeeded.
+"""
+
+import sys
+from pathlib import Path
+
+from testbed.client import Client, Frame, Refused
+
+MARKS = {
+    "done": "ok",
+    "unchanged": "=",
+    "warning": "!",
+    "failed": "FAILED",
+    "cancelled": "cancelled",
+}
+
+
+class Screen:
+    """Print frames as lines that a person can follow."""
+
+    def __init__(self, instructions: tuple[Frame, ...]) -> None:
+        self._titles = {entry["index"]: entry["title"] for entry in instructions}
+
+    def show(self, frame: Frame) -> None:
+        """Print one frame; results speak for their resources."""
+        if frame["type"] == "event" and frame["kind"] == "instruction-started":
+            print(f"  {self._titles.get(frame['index'], '')}", flush=True)
+        elif frame["type"] == "event" and frame["kind"] == "log":
+            print(f"      {frame['resource']} | {frame['text']}", flush=True)
+        elif frame["type"] == "result":
+            self._result(frame)
+        elif frame["type"] == "ack" and not frame["valid"]:
+            print(f"  not accepted: {frame['message']}", flush=True)
+
+    def _result(self, frame: Frame) -> None:
+        for entry in frame["resources"]:
+            mark = MARKS.get(entry["status"], entry["status"])
+            text = f"    {mark:<6} {entry['name']} ({entry['seconds']:.1f} s)"
+            print(f"{text} {entry['message']}".rstrip(), flush=True)
+            if entry["status"] == "failed" and entry["hint"]:
+                print(f"           {entry['hint']}", flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """Sign in, create when needed, run, report."""
+    url, user, password_file, slug, command, *folder = arguments
+    client = Client(url)
+    try:
+        client.sign_in(user, Path(password_file).read_text().strip())
+        if folder and not client.has_testbed(slug):
+            client.create_testbed(slug, Path(folder[0]))
+            print(f"  created testbed {slug}", flush=True)
+        run = client.start(slug, command)
+        status = client.drive(run, Screen(run.instructions).show)
+    except Refused as exc:
+        print(f"Error: {exc}", file=sys.stderr)
+        return 1
+    finally:
+        client.close()
+    print(f"  {command} {status}: {url}/runs/{run.number}/", flush=True)
+    return 0 if status == "succeeded" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
