@@ -36,7 +36,9 @@ PRESS_AGAIN_S = 10.0
 _FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+_FORGET_REAL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 )
 
 
@@ -118,10 +120,8 @@ def undefine(conn: Connection, name: str) -> bool:
         domain = _lookup(handle, name)
         if domain is None:
             return False
-        flags = _FORGET
-        if not is_simulated(handle):
-            flags |= libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
-        domain.undefineFlags(flags)
+        real = 0 if is_simulated(handle) else _FORGET_REAL
+        domain.undefineFlags(_FORGET | real)
         return True
 
     return conn.call(f"undefine domain {name}", work, changes=True)

@@ -169,8 +169,8 @@ def _canonical(host: ET.Element) -> str:
     copy = ET.Element("host", dict(sorted(host.attrib.items())))
     if "mac" in copy.attrib:
         copy.set("mac", _mac(copy.get("mac")))
-    for hostname in sorted(child.text or "" for child in host.iterfind("hostname")):
-        ET.SubElement(copy, "hostname").text = hostname
+    for hostname in host.iterfind("hostname"):
+        ET.SubElement(copy, "hostname").text = (hostname.text or "").strip()
     return ET.tostring(copy, encoding="unicode")
 
 

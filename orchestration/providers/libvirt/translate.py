@@ -32,7 +32,7 @@ _TEXT_HINTS = (
     ),
     ("no space left", "Make room on the host's disk."),
     ("cannot allocate memory", "The host has no memory left for this guest."),
-    ("no such file or directory", "A file of the guest is missing: run up again."),
+    ("cannot access storage file", "A file of the guest is missing: run up again."),
     ("already exists with uuid", "Something else on the host has this name."),
     ("already defined with uuid", "Something else on the host has this name."),
     ("could not access kvm", "Acceleration does not work here: check the host."),

@@ -23,10 +23,7 @@ from orchestration.state.model import (
     NatState,
 )
 
-DNSMASQ_NAMESPACE = "http://libvirt.org/schemas/network/dnsmasq/1.0"
 BALLOON_PERIOD_S = 10
-
-ET.register_namespace("dnsmasq", DNSMASQ_NAMESPACE)
 
 _UUIDS = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE)
 
@@ -59,6 +56,7 @@ def build_nat_network(nat: NatState, *, testbed: str) -> str:
     """Build the NAT network: DHCP with reservations, and DNS for their names.
 
     dnsmasq knows one name per reservation, so all names go to its hosts file too.
+    libvirt itself makes it offer the network's MTU to DHCP clients.
     """
     network = _network(nat.network)
     forward = ET.SubElement(network, "forward", mode="nat")
@@ -72,9 +70,6 @@ def build_nat_network(nat: NatState, *, testbed: str) -> str:
     dhcp = ET.SubElement(ip, "dhcp")
     first, last = _dhcp_range(nat)
     ET.SubElement(dhcp, "range", start=first, end=last)
-    options = ET.SubElement(network, f"{{{DNSMASQ_NAMESPACE}}}options")
-    mtu_option = f"dhcp-option=option:mtu,{nat.mtu}"
-    ET.SubElement(options, f"{{{DNSMASQ_NAMESPACE}}}option", value=mtu_option)
     _mark_network(network, testbed)
     for reservation in nat.reservations:
         host = ET.SubElement(dhcp, "host", mac=reservation.mac)
