@@ -6,17 +6,17 @@ something differs, one transaction. Every bridge and port carries its testbed in
 Taps of guests are added and removed by libvirt itself, devices are in `ip_link.py`.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from orchestration.errors import HostUnreachable, NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.providers.ip_link import bring_up
+from orchestration.providers.ovs_changes import Port, bridge_changes, port_changes
 from orchestration.providers.ovsdb import (
     START_HINT,
     Clause,
     Row,
-    assign,
     list_clause,
     read,
     refuse_foreign,
@@ -53,15 +53,6 @@ class OvsFacts:
     datapath_ok_kernel: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Port:
-    device: str
-    name: str
-    label: str
-    kind: str = ""
-    options: Mapping[str, str] = field(default_factory=dict)
-
-
 def ensure_bridge(
     transport: Transport, bridge: BridgeState, *, testbed: str, scope: Scope
 ) -> bool:
@@ -77,7 +68,7 @@ def ensure_bridge(
     current = rows[0] if rows else None
     if current is not None:
         refuse_foreign(current, f"bridge {device}", testbed, transport.machine)
-    clauses = _bridge_changes(bridge, current, controllers, testbed=testbed)
+    clauses = bridge_changes(bridge, current, controllers, testbed=testbed)
     if clauses:
         what = f"Bridge {bridge.name} could not be made on {transport.machine}."
         write(transport, clauses, what, scope=scope)
@@ -95,8 +86,8 @@ def ensure_patch(
     """Join two bridges of this host with a pair of patch ports."""
     a, b = patch.port_a, patch.port_b
     ports = (
-        _Port(patch.device_a, a, patch.name, "patch", {"peer": b}),
-        _Port(patch.device_b, b, patch.name, "patch", {"peer": a}),
+        Port(patch.device_a, a, patch.name, "patch", {"peer": b}),
+        Port(patch.device_b, b, patch.name, "patch", {"peer": a}),
     )
     return _ensure_ports(transport, ports, testbed=testbed, scope=scope)
 
@@ -113,7 +104,7 @@ def ensure_tunnel_end(
     options = {"remote_ip": end.remote_address, "key": str(tunnel.key)}
     if end.local_address:
         options["local_ip"] = end.local_address
-    port = _Port(end.device, end.port, tunnel.name, tunnel.kind, options)
+    port = Port(end.device, end.port, tunnel.name, tunnel.kind, options)
     return _ensure_ports(transport, (port,), testbed=testbed, scope=scope)
 
 
@@ -121,7 +112,7 @@ def ensure_port(
     transport: Transport, device: str, port: str, *, testbed: str, scope: Scope
 ) -> bool:
     """Put an existing network device (the external veth's end) on a bridge."""
-    ports = (_Port(device, port, port),)
+    ports = (Port(device, port, port),)
     return _ensure_ports(transport, ports, testbed=testbed, scope=scope)
 
 
@@ -177,49 +168,8 @@ def check(transport: Transport, *, scope: Scope) -> OvsFacts:
     return OvsFacts(words[-1] if words else "", kernel.exit_code == 0)
 
 
-def _bridge_changes(
-    bridge: BridgeState,
-    current: Row | None,
-    controllers: Sequence[Row],
-    *,
-    testbed: str,
-) -> list[Clause]:
-    device = bridge.device
-    wanted = {
-        "datapath_type": bridge.datapath.value,
-        "protocols": bridge.protocol or "",
-        "rstp_enable": "true" if bridge.rstp else "false",
-        "external_ids:testbed": testbed,
-        "external_ids:bridge": bridge.name,
-    }
-    changes: list[Clause] = []
-    if current is None:
-        changes.append(("--may-exist", "add-br", device))
-    if current is None or _bridge_facts(current) != wanted:
-        pairs = (assign(key, value) for key, value in wanted.items())
-        changes.append(("set", "Bridge", device, *pairs))
-    uuids = current.values("controller") if current else ()
-    targets = {row.text("target") for row in controllers if row.text("_uuid") in uuids}
-    if bridge.controller and targets != {bridge.controller}:
-        changes.append(("set-controller", device, bridge.controller))
-    if not bridge.controller and targets:
-        changes.append(("del-controller", device))
-    return changes
-
-
-def _bridge_facts(row: Row) -> dict[str, str]:
-    tags = row.map("external_ids")
-    return {
-        "datapath_type": row.text("datapath_type"),
-        "protocols": ",".join(row.values("protocols")),
-        "rstp_enable": row.text("rstp_enable"),
-        "external_ids:testbed": tags.get("testbed", ""),
-        "external_ids:bridge": tags.get("bridge", ""),
-    }
-
-
 def _ensure_ports(
-    transport: Transport, ports: Sequence[_Port], *, testbed: str, scope: Scope
+    transport: Transport, ports: Sequence[Port], *, testbed: str, scope: Scope
 ) -> bool:
     devices = sorted({port.device for port in ports})
     names = [port.name for port in ports]
@@ -241,45 +191,11 @@ def _ensure_ports(
         if current is not None:
             refuse_foreign(current, f"port {port.name}", testbed, transport.machine)
         interface = interfaces.get(port.name)
-        clauses += _port_changes(port, testbed, bridge, current, interface)
+        clauses += port_changes(port, testbed, bridge, current, interface)
     if clauses:
         what = f"Port {' and '.join(names)} could not be made on {transport.machine}."
         write(transport, clauses, what, scope=scope)
     return bool(clauses)
-
-
-def _port_changes(
-    port: _Port,
-    testbed: str,
-    bridge: Row,
-    current: Row | None,
-    interface: Row | None,
-) -> list[Clause]:
-    """Return the clauses that make the port so; a broken one is made anew."""
-    tags = {"testbed": testbed, "link": port.label}
-    options = dict(port.options)
-    if current is not None and interface is not None:
-        in_place = current.text("_uuid") in bridge.values("ports")
-        usable = in_place and not interface.text("error")
-        is_so = (
-            interface.text("type") == port.kind
-            and interface.map("options") == options
-            and tags.items() <= current.map("external_ids").items()
-        )
-        if usable and is_so:
-            return []
-        make: list[Clause] = []
-        if not usable:
-            make = [("del-port", port.name), ("add-port", port.device, port.name)]
-    else:
-        make = [("add-port", port.device, port.name)]
-    tag_words = (assign(f"external_ids:{key}", tags[key]) for key in tags)
-    kind = assign("type", port.kind) if port.kind else 'type=""'
-    return [
-        *make,
-        ("set", "Port", port.name, *tag_words),
-        ("set", "Interface", port.name, kind, assign("options", options)),
-    ]
 
 
 def _delete(
@@ -303,7 +219,7 @@ def _delete(
     return True
 
 
-def _no_bridge(port: _Port, machine: str) -> NetworkFailed:
+def _no_bridge(port: Port, machine: str) -> NetworkFailed:
     return NetworkFailed(
         f"Port {port.name} needs bridge {port.device}, "
         f"which does not exist on {machine}.",

@@ -1,0 +1,33 @@
+"""The end of a guest's serial console, as a person can read it.
+
+Shown when a guest does not come up. The file is QEMU's, so root reads it; terminal
+colours, cursor movements and control characters are taken out.
+"""
+
+import re
+
+from orchestration.transport.base import Scope, Transport, command
+
+TAIL_BYTES = 64 * 1024
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]"  # colours and cursor movements
+    r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles
+    r"|\x1b[ -/]*[0-~]"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def console_tail(
+    transport: Transport, path: str, *, lines: int = 20, scope: Scope
+) -> str:
+    """Return the last lines of a console file; empty when there is none."""
+    cmd = command("tail", "-c", str(TAIL_BYTES), path).with_root()
+    completed = transport.run(cmd, scope=scope, timeout_s=10, check=False)
+    return "\n".join(clean(completed.stdout).splitlines()[-lines:])
+
+
+def clean(text: str) -> str:
+    """Return text without escapes, control characters and empty lines at its end."""
+    text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
+    kept = (line.rstrip() for line in _CONTROLS.sub("", text).split("\n"))
+    return "\n".join(line for line in kept if line)

@@ -1,0 +1,274 @@
+"""The store of base images: fetched once to main, verified, copied once per host.
+
+Beside each image lie a lock, so that several workers wait for one fetch instead of
+repeating it, and a stamp with digest, size and time of change, so that gigabytes are
+read only once. `download.py` talks HTTP; what images exist is the catalogue's.
+"""
+
+import fcntl
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.providers import download
+from orchestration.providers.stamps import (
+    Digest,
+    Stamp,
+    digest_of,
+    read_stamp,
+    stamp_name,
+    write_stamp,
+)
+from orchestration.spec.catalogue import Image
+from orchestration.transport import copying
+from orchestration.transport.base import OnProgress, Scope, Transport, command
+
+LOCK_POLL_S = 0.1
+# A file system that is filled to the last byte stops more than this image.
+SPARE_BYTES = 64 * 1024 * 1024
+
+Log = Callable[[str], None]
+
+
+def ensure_image(
+    image: Image,
+    target: Path,
+    *,
+    scope: Scope,
+    on_progress: OnProgress | None = None,
+    log: Log | None = None,
+) -> bool:
+    """Bring an image to `target` on this machine, verified; False if it is there.
+
+    Raises: ImageFailed, NotEnoughSpace, Cancelled. A cancelled fetch is resumed by
+    the next one where the server can do that.
+    """
+    progress, say = on_progress or _no_progress, log or _no_log
+    if _is_verified(target, image):
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(target, scope, say):
+        if _is_verified(target, image):
+            return False
+        wanted = _wanted(image, scope)
+        if not wanted.value:
+            say(f"Nobody told a checksum of {image.name}: it is used unverified.")
+        if target.exists() and _adopt(target, wanted, scope, progress, say):
+            return False
+        part = target.with_name(f"{target.name}.part")
+        if image.path:
+            found = _copy(image, part, wanted, scope, progress)
+        else:
+            found = _fetch(image, part, wanted, scope, progress, say)
+        part.replace(target)
+        write_stamp(target, found)
+    return True
+
+
+def push_image(
+    source: Path,
+    transport: Transport,
+    target: str,
+    *,
+    scope: Scope,
+    on_progress: OnProgress | None = None,
+) -> bool:
+    """Copy a verified image of main to a host; False when the host has it."""
+    with _locked(source, scope, _no_log, purpose=f"push-{transport.machine}"):
+        digest = _digest_of_stored(source, scope)
+        stamp_path = stamp_name(target)
+        if _remote_stamp(transport, target, digest, scope=scope) == _cat(
+            transport, stamp_path, scope=scope
+        ):
+            return False
+        transport.put(
+            source, target, scope=scope, as_root=True, on_progress=on_progress
+        )
+        stamp = _remote_stamp(transport, target, digest, scope=scope)
+        if stamp.split()[1:2] != [str(source.stat().st_size)]:
+            raise ImageFailed(
+                f"The image {source.name} did not arrive whole on {transport.machine}.",
+                hint="Start again: it is copied anew.",
+                detail=f"the host has: {stamp or 'nothing'}",
+            )
+        transport.put(stamp.encode(), stamp_path, scope=scope, as_root=True)
+    return True
+
+
+def has_same_file(
+    transport: Transport, source: Path, target: str, *, scope: Scope
+) -> bool:
+    """Say whether a host has exactly this (small) file of main."""
+    cmd = command("sha256sum", target).with_root()
+    completed = transport.run(cmd, scope=scope, check=False)
+    with source.open("rb") as file:
+        ours = hashlib.file_digest(file, "sha256").hexdigest()
+    return completed.exit_code == 0 and completed.stdout.split()[:1] == [ours]
+
+
+def _wanted(image: Image, scope: Scope) -> Digest:
+    if image.sha256:
+        return Digest("sha256", image.sha256)
+    if image.sha512:
+        return Digest("sha512", image.sha512)
+    if image.sums_url:
+        scope.check_cancelled()
+        value = download.published_sum(image.sums_url, image.url.rsplit("/", 1)[-1])
+        return Digest("sha512" if len(value) == 128 else "sha256", value)
+    return Digest("sha256", "")
+
+
+def _adopt(
+    target: Path, wanted: Digest, scope: Scope, progress: OnProgress, say: Log
+) -> bool:
+    """Verify a file that is there without a valid stamp; a wrong one is replaced."""
+    found = digest_of(target, wanted.algorithm, scope, progress)
+    if wanted.value and found.value != wanted.value:
+        say(f"{target.name} is damaged or another file; it is replaced.")
+        return False
+    write_stamp(target, found)
+    return True
+
+
+def _copy(
+    image: Image, part: Path, wanted: Digest, scope: Scope, progress: OnProgress
+) -> Digest:
+    source = Path(image.path)
+    if not source.is_file():
+        raise ImageFailed(
+            f"The image {image.name} is not at {source}.",
+            hint="Build it or put it there, or change the image catalogue.",
+        )
+    check_space(part, source.stat().st_blocks * 512)
+    part.unlink(missing_ok=True)
+    try:
+        copying.copy_here(
+            source, part, check=scope.check_cancelled, on_progress=progress
+        )
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise download.not_stored(part, exc) from exc
+    return _verified(image, part, wanted, scope)
+
+
+def _fetch(
+    image: Image,
+    part: Path,
+    wanted: Digest,
+    scope: Scope,
+    progress: OnProgress,
+    say: Log,
+) -> Digest:
+    get = partial(
+        download.fetch,
+        scope=scope,
+        on_progress=progress,
+        log=say,
+        check_space=partial(check_space, part),
+    )
+    resumed = get(image.url, part)
+    try:
+        return _verified(image, part, wanted, scope)
+    except ImageFailed:
+        if not resumed:
+            raise
+    say("The two halves do not fit together: fetched again from the start.")
+    get(image.url, part)
+    return _verified(image, part, wanted, scope)
+
+
+def _verified(image: Image, part: Path, wanted: Digest, scope: Scope) -> Digest:
+    """Return the part's digest. Raises: ImageFailed, and removes a wrong file."""
+    found = digest_of(part, wanted.algorithm, scope, _no_progress)
+    if wanted.value and found.value != wanted.value:
+        part.unlink()
+        raise ImageFailed(
+            f"The image {image.name} is not the expected file; it was discarded.",
+            hint="The publisher may have replaced it: update the image catalogue.",
+            detail=f"expected {wanted.algorithm} {wanted.value}\n"
+            f"got      {found.algorithm} {found.value}\n"
+            f"from     {image.url or image.path}",
+        )
+    return found
+
+
+def check_space(path: Path, needed_bytes: int) -> None:
+    """Raise NotEnoughSpace when so much more does not fit beside `path`."""
+    free = shutil.disk_usage(path.parent).free
+    if needed_bytes + SPARE_BYTES > free:
+        raise NotEnoughSpace(
+            f"There is no room for {path.name.removesuffix('.part')} in {path.parent}: "
+            f"{needed_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free.",
+            hint="Make room there, then start again.",
+        )
+
+
+def _digest_of_stored(source: Path, scope: Scope) -> Digest:
+    if not source.is_file():
+        raise ImageFailed(
+            f"The image {source.name} is not in main's store.",
+            hint="Run `up` again: it is fetched first.",
+        )
+    stamp = read_stamp(source)
+    if stamp is None:
+        digest = digest_of(source, "sha256", scope, _no_progress)
+        write_stamp(source, digest)
+        return digest
+    return stamp.digest
+
+
+def _is_verified(target: Path, image: Image) -> bool:
+    stamp = read_stamp(target)
+    if stamp is None:
+        return False
+    known = {"sha256": image.sha256, "sha512": image.sha512}
+    wanted = known.get(stamp.digest.algorithm, "")
+    return stamp.digest.value == wanted if wanted else not image.digest
+
+
+def _remote_stamp(
+    transport: Transport, target: str, digest: Digest, *, scope: Scope
+) -> str:
+    """Return what the stamp of the host's file has to be; empty without a file."""
+    cmd = command("stat", "-c", "%s %Y", target).with_root()
+    completed = transport.run(cmd, scope=scope, check=False)
+    if completed.exit_code != 0:
+        return ""
+    size, changed = completed.stdout.split()
+    return str(Stamp(digest, int(size), int(changed)))
+
+
+def _cat(transport: Transport, path: str, *, scope: Scope) -> str | None:
+    cmd = command("cat", path).with_root()
+    completed = transport.run(cmd, scope=scope, check=False)
+    return completed.stdout if completed.exit_code == 0 else None
+
+
+@contextmanager
+def _locked(
+    target: Path, scope: Scope, say: Log, *, purpose: str = "fetch"
+) -> Iterator[None]:
+    """Hold the file lock of an image; the kernel lets go when a worker dies."""
+    path = target.with_name(f".{target.name}.{purpose}.lock")
+    with path.open("a") as file:
+        waiting = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waiting:
+                    say(f"Another run works on {target.name}; waiting for it.")
+                waiting = True
+                scope.sleep(LOCK_POLL_S)
+        yield
+
+
+def _no_progress(done: int, total: int) -> None: ...
+
+
+def _no_log(text: str) -> None: ...

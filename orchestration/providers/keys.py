@@ -1,0 +1,53 @@
+"""SSH key pairs: made here, so that no tool has to be installed for it.
+
+Used for a testbed's own key and for each guest's host key. Where keys are stored,
+and with which permissions, is the caller's business; who may log in with them too.
+"""
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+from orchestration.errors import StateError
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """An ed25519 key: the private file in OpenSSH's format, the public line."""
+
+    private_openssh: bytes = field(repr=False)
+    public_line: str
+
+
+def generate_key_pair(comment: str) -> KeyPair:
+    """Make a new ed25519 key pair; `comment` ends the public line."""
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    return KeyPair(private, f"{public.decode()} {comment}".strip())
+
+
+def fingerprint(public_line: str) -> str:
+    """Return a public key's fingerprint as `ssh-keygen -l` prints it: `SHA256:…`.
+
+    Raises: StateError when the line is not a public key.
+    """
+    try:
+        blob = base64.b64decode(public_line.split()[1], validate=True)
+    except (IndexError, binascii.Error) as exc:
+        raise StateError(
+            "This is not a public SSH key.",
+            hint="It is one line: ssh-ed25519 AAAA… comment.",
+            detail=public_line[:80],
+        ) from exc
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode()
+    return f"SHA256:{digest.rstrip('=')}"

@@ -1,0 +1,161 @@
+"""Disk images of a host by `qemu-img`: facts, overlays, conversion, health.
+
+A guest's disk is a qcow2 overlay on a base image of the same host. Whatever is made
+is written beside its path and renamed, so that nothing half done looks ready.
+Existing disks are never changed. Fetching base images is in `images.py`.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+
+from orchestration.errors import ImageFailed
+from orchestration.events import Stream
+from orchestration.providers.failures import Failure, failure_of, run_or_fail
+from orchestration.transport.base import OnProgress, Scope, Transport, command
+
+GIB = 1024**3
+CONVERT_TIMEOUT_S = 6 * 3600.0
+_PROGRESS = re.compile(r"\((\d+(?:\.\d+)?)/100%\)")
+_LEAKS_ONLY = 3
+_NOT_CHECKABLE = 63
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """What an image file is; `backing` is as written in it, empty without."""
+
+    format: str
+    virtual_size_bytes: int
+    actual_size_bytes: int
+    backing: str
+
+
+def info(transport: Transport, path: str, *, scope: Scope) -> ImageInfo:
+    """Read an image's facts; works while a guest runs on it."""
+    failure = Failure(
+        ImageFailed,
+        f"The image {path} on {transport.machine} cannot be read.",
+        "Check that the file exists there and is a disk image.",
+    )
+    cmd = command("qemu-img", "info", "--force-share", "--output=json", path)
+    completed = run_or_fail(transport, cmd.with_root(), failure, scope=scope)
+    try:
+        facts = json.loads(completed.stdout)
+        return ImageInfo(
+            facts["format"],
+            int(facts["virtual-size"]),
+            int(facts.get("actual-size", 0)),
+            facts.get("backing-filename", ""),
+        )
+    except (ValueError, KeyError) as exc:
+        raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
+
+
+def create_overlay(
+    transport: Transport,
+    path: str,
+    *,
+    backing: str,
+    backing_format: str,
+    expand_gib: int = 0,
+    scope: Scope,
+) -> bool:
+    """Make a qcow2 overlay, `expand_gib` larger than its base; False if it is there.
+
+    Raises: ImageFailed, also when the disk is there on another base;
+    NotEnoughSpace.
+    """
+    if exists(transport, path, scope=scope):
+        _refuse_other_base(transport, path, backing, scope=scope)
+        return False
+    failure = Failure(
+        ImageFailed,
+        f"The disk {path} could not be made on {transport.machine}.",
+        f"Check that {backing} exists there.",
+    )
+    words = ["-q", "-f", "qcow2", "-F", backing_format, "-b", backing]
+    size = []
+    if expand_gib:
+        base = info(transport, backing, scope=scope)
+        size = [str(base.virtual_size_bytes + expand_gib * GIB)]
+    part = f"{path}.part"
+    create = command("qemu-img", "create", *words, part, *size).with_root()
+    run_or_fail(transport, create, failure, scope=scope)
+    _rename(transport, part, path, failure, scope=scope)
+    return True
+
+
+def convert(
+    transport: Transport,
+    source: str,
+    target: str,
+    *,
+    source_format: str,
+    target_format: str = "qcow2",
+    scope: Scope,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Copy an image into another format, flattened; progress is of 10,000."""
+    failure = Failure(
+        ImageFailed,
+        f"The image {source} on {transport.machine} could not be converted.",
+        "Check that the file is a whole disk image.",
+    )
+
+    def on_line(stream: Stream, text: str) -> None:
+        found = _PROGRESS.search(text)
+        if found and on_progress is not None:
+            on_progress(round(float(found[1]) * 100), 10_000)
+
+    part = f"{target}.part"
+    words = ("-p", "-f", source_format, "-O", target_format, source, part)
+    run_or_fail(
+        transport,
+        command("qemu-img", "convert", *words).with_root(),
+        failure,
+        scope=scope,
+        timeout_s=CONVERT_TIMEOUT_S,
+        on_line=on_line,
+    )
+    _rename(transport, part, target, failure, scope=scope)
+
+
+def check(transport: Transport, path: str, *, scope: Scope) -> None:
+    """Look through a stopped image's tables. Raises: ImageFailed when broken."""
+    cmd = command("qemu-img", "check", "-q", path).with_root()
+    completed = transport.run(
+        cmd, scope=scope, timeout_s=CONVERT_TIMEOUT_S, check=False
+    )
+    if completed.exit_code not in (0, _LEAKS_ONLY, _NOT_CHECKABLE):
+        failure = Failure(
+            ImageFailed,
+            f"The image {path} on {transport.machine} is broken.",
+            "Make the disk anew, or restore it from a copy.",
+        )
+        raise failure_of(completed, failure, machine=transport.machine)
+
+
+def exists(transport: Transport, path: str, *, scope: Scope) -> bool:
+    """Say whether there is a file of this name."""
+    cmd = command("test", "-e", path).with_root()
+    return transport.run(cmd, scope=scope, check=False).exit_code == 0
+
+
+def _refuse_other_base(
+    transport: Transport, path: str, backing: str, *, scope: Scope
+) -> None:
+    found = info(transport, path, scope=scope).backing
+    if found != backing:
+        raise ImageFailed(
+            f"The disk {path} on {transport.machine} is made from another image.",
+            hint="Provision the guest anew to replace its disk; its data is lost then.",
+            detail=f"wanted: {backing}\nfound: {found or 'no base image'}",
+        )
+
+
+def _rename(
+    transport: Transport, part: str, path: str, failure: Failure, *, scope: Scope
+) -> None:
+    cmd = command("mv", "-f", part, path).with_root()
+    run_or_fail(transport, cmd, failure, scope=scope)
