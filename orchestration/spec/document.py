@@ -7,7 +7,6 @@ keys are always text, times and dates and base-60 numbers stay text (an unquoted
 such as 52:54:00:12:34:56 would be a number), tags and merge keys are refused.
 """
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import cast
@@ -18,17 +17,14 @@ from orchestration.errors import Finding, Severity
 from orchestration.spec.positions import Path, Position, Positions
 from orchestration.spec.scalars import Scalar, typed
 from orchestration.spec.syntax import syntax_finding
+from orchestration.spec.text import Refused, as_text
 
-SIZE_LIMIT_BYTES = 1024 * 1024
 DEPTH_LIMIT = 40
 NODE_LIMIT = 100_000
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"] | None
 
 Resolve = Callable[[type[yaml.Node], str, tuple[bool, bool]], str]
-NOT_TEXT = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
-)
 
 
 @dataclass(slots=True)
@@ -66,21 +62,11 @@ class Anchored:
     height: int
 
 
-class Refused(Exception):
-    """Stop reading because of a finding that makes the rest meaningless."""
-
-    def __init__(self, position: Position, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.finding = Finding(
-            position.line, position.column, Severity.ERROR, "", message, hint
-        )
-
-
 def read_document(text: str | bytes) -> Document:
     """Read one YAML document; never raises for what a user wrote."""
     document = Document()
     try:
-        root = _Reader(_as_text(text), document.findings).read()
+        root = _Reader(as_text(text), document.findings).read()
     except Refused as refused:
         document.findings.append(refused.finding)
         document.readable = False
@@ -90,40 +76,6 @@ def read_document(text: str | bytes) -> Document:
     else:
         document.data = _plain(root, (), document)
     return document
-
-
-def _as_text(text: str | bytes) -> str:
-    if len(text) > SIZE_LIMIT_BYTES:
-        raise Refused(
-            Position(),
-            f"The file is larger than {SIZE_LIMIT_BYTES // 1024} KiB.",
-            "A kvm-compose.yaml is text of a few kilobytes; is it the right file?",
-        )
-    if isinstance(text, bytes):
-        text = _decoded(text)
-    text = text.removeprefix("\ufeff")
-    strange = NOT_TEXT.search(text)
-    if strange:
-        before = text[: strange.start()]
-        raise Refused(
-            Position(before.count("\n") + 1, len(before) - before.rfind("\n")),
-            f"Character U+{ord(strange.group()):04X} cannot stand in a YAML file.",
-            "Save the file as plain UTF-8 text.",
-        )
-    return text
-
-
-def _decoded(raw: bytes) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise Refused(
-            Position(line, column),
-            "The file is not UTF-8 text.",
-            "Save it in the UTF-8 encoding; it may also be a binary file.",
-        ) from error
 
 
 class _Reader:

@@ -4,7 +4,6 @@ set -eu
 
 greeting=$(/etc/nocloud/env.sh GREETING)
 page=/etc/nocloud/context/index.html
-[ -f "$page" ] || page=/etc/nocloud/context/context/index.html
 
 mkdir -p /var/www
 sed -e "s/@GREETING@/$greeting/" -e "s/@HOSTNAME@/$(hostname)/" "$page" \

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.spec.checks import check
-from orchestration.spec.document import DEPTH_LIMIT, NODE_LIMIT, SIZE_LIMIT_BYTES
+from orchestration.spec.document import DEPTH_LIMIT, NODE_LIMIT
 from orchestration.spec.loader import load_spec
+from orchestration.spec.text import SIZE_LIMIT_BYTES
 from tests.orchestration.spec.fakes import FakeFiles, catalogue_with_test_guest
 
 CATALOGUE = catalogue_with_test_guest()
