@@ -8,28 +8,42 @@ JSON file. Nothing here touches a machine. The only module that prints.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
+from typing import TextIO
 
-from orchestration.errors import Finding, TestbedError
+from pydantic import TypeAdapter, ValidationError
+
+from orchestration.errors import Finding, SpecError, TestbedError
+from orchestration.instructions.base import Options
+from orchestration.plan import plan_up
 from orchestration.spec.catalogue import load_catalogue
 from orchestration.spec.checks import check
-from orchestration.spec.document import SIZE_LIMIT_BYTES
 from orchestration.spec.files import FolderFiles
 from orchestration.spec.loader import Loaded
+from orchestration.spec.machine_checks import suggest_name
+from orchestration.spec.report import as_json, as_line
+from orchestration.spec.text import SIZE_LIMIT_BYTES
+from orchestration.state.build import Identity, build_state
+from orchestration.state.model import HostState
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+HOSTS = TypeAdapter(tuple[HostState, ...])
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
     options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.run
     try:
-        return check_command(options)
+        return command(options)
     except TestbedError as error:
         print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
         if error.detail:
             print(error.detail, file=sys.stderr)
+        if isinstance(error, SpecError):
+            _print_findings(options.file, error.findings, sys.stderr)
         return FAILED
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
@@ -38,44 +52,72 @@ def main(arguments: Sequence[str]) -> int:
 
 def check_command(options: argparse.Namespace) -> int:
     """Print every finding of a YAML."""
-    loaded = _load(options)
+    loaded = _load(options, options.testbed)
     if options.json:
         print(json.dumps([as_json(f) for f in loaded.findings], indent=2))
     else:
-        for finding in loaded.findings:
-            print(as_line(options.file, finding))
+        _print_findings(options.file, loaded.findings, sys.stdout)
     return FAILED if loaded.errors else DONE
 
 
-def as_line(file: Path, finding: Finding) -> str:
-    """Write a finding the way compilers do, so that editors can follow it."""
-    where = f"{file}:{finding.line}:{finding.column}"
-    path = f" {finding.path}" if finding.path else ""
-    hint = f" ({finding.hint})" if finding.hint else ""
-    return f"{where} {finding.severity}{path}: {finding.message}{hint}"
+def plan_command(options: argparse.Namespace) -> int:
+    """Print what `up` would do on the given hosts."""
+    folder = options.file.resolve().parent
+    testbed = options.testbed or suggest_name(folder.name) or "testbed"
+    state = build_state(
+        _load(options, testbed).require(),
+        identity=_identity(testbed, options.file),
+        hosts=options.hosts,
+        catalogue=load_catalogue(options.images),
+    )
+    plan = plan_up(state, Options())
+    print(plan.to_json() if options.json else plan.to_text(), end="")
+    if options.json:
+        print()
+    return DONE
 
 
-def as_json(finding: Finding) -> dict[str, str | int]:
-    """Return a finding as the JSON object that editors read."""
-    return {
-        "severity": finding.severity.value,
-        "line": finding.line,
-        "column": finding.column,
-        "path": finding.path,
-        "message": finding.message,
-        "hint": finding.hint,
-    }
+def _print_findings(file: Path, findings: Sequence[Finding], to: TextIO) -> None:
+    for finding in findings:
+        print(as_line(file, finding), file=to)
 
 
-def _load(options: argparse.Namespace) -> Loaded:
+def _load(options: argparse.Namespace, testbed: str) -> Loaded:
     with options.file.open("rb") as stream:
         text = stream.read(SIZE_LIMIT_BYTES + 1)
     return check(
         text,
         files=FolderFiles(options.file.resolve().parent),
         catalogue=load_catalogue(options.images),
-        testbed_name=options.testbed,
+        testbed_name=testbed,
         file_name=options.file.name,
+    )
+
+
+def _hosts(file: str) -> tuple[HostState, ...]:
+    """Read a list of hosts; `name` and, for one of them, `is_main` are enough."""
+    try:
+        return HOSTS.validate_json(Path(file).read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise argparse.ArgumentTypeError(
+            f"{file} cannot be used: {place} {first['msg']}; write "
+            '[{"name": "main", "is_main": true}, {"name": "host2"}]'
+        ) from error
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from error
+
+
+def _identity(testbed: str, file: Path) -> Identity:
+    """Stand in for a testbed that the web would have created."""
+    return Identity(
+        testbed=testbed,
+        number=1,
+        directory=f"testbeds/{testbed}",
+        yaml_sha256=sha256(file.read_bytes()).hexdigest(),
+        identity_file=f"testbeds/{testbed}/keys/id_ed25519",
+        public_key="",
     )
 
 
@@ -85,12 +127,21 @@ def _parser() -> argparse.ArgumentParser:
         description="Check a kvm-compose.yaml and show what it would do. Offline.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
+
     checker = commands.add_parser("check", help="print every finding of a YAML")
-    _common(checker)
+    _add_common(checker)
+    checker.set_defaults(run=check_command)
+
+    planner = commands.add_parser("plan", help="print what `up` would do")
+    _add_common(planner)
+    planner.add_argument(
+        "--hosts", metavar="HOSTS.json", type=_hosts, required=True, help="the hosts"
+    )
+    planner.set_defaults(run=plan_command)
     return parser
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="a kvm-compose.yaml")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(

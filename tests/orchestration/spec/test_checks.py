@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.cli import as_line
 from orchestration.errors import Severity, SpecError
 from orchestration.spec.checks import check
 from orchestration.spec.loader import Loaded
 from orchestration.spec.machine_checks import suggest_name
+from orchestration.spec.report import as_line
 from tests.golden import DATA, Golden
 from tests.orchestration.spec.fakes import FakeFiles, catalogue_with_test_guest
 

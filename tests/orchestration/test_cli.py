@@ -1,0 +1,182 @@
+"""The command line: what it prints, and how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestration.cli import main
+from tests.golden import DATA, Golden
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+BAD = DATA / "testbeds" / "bad"
+HOSTS = DATA / "hosts" / "two-hosts.json"
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> str:
+    image = {"name": "test_guest", "path": "test_guest.qcow2", "sha256": "ab" * 32}
+    (tmp_path / "test_guest.json").write_text(json.dumps(image))
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "two-bridges", "single", "ubuntu"])
+def test_example_passes_without_a_finding(
+    name: str, images: str, capsys: Captured
+) -> None:
+    file = EXAMPLES / name / "kvm-compose.yaml"
+
+    assert main(["check", str(file), "--images", images, "--testbed", name]) == 0
+
+    assert capsys.readouterr().out == ""
+
+
+def test_every_example_is_tested_and_explained() -> None:
+    folders = {folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()}
+
+    assert folders == {"quickstart", "two-bridges", "single", "ubuntu"}
+    assert all((EXAMPLES / name / "README.md").is_file() for name in folders)
+
+
+def test_examples_scripts_are_valid_shell() -> None:
+    scripts = sorted(EXAMPLES.glob("*/scripts/*.sh"))
+
+    assert scripts
+    for script in scripts:
+        shell = script.read_text().splitlines()[0].removeprefix("#!")
+        subprocess.run([shell, "-n", str(script)], check=True)
+
+
+def test_findings_are_printed_like_a_compilers(capsys: Captured) -> None:
+    file = BAD / "no-external-bridge.yaml"
+
+    assert main(["check", str(file)]) == 1
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"{file}:4:77 error machines[0].libvirt.libvirt_type.cloud")
+    assert second == (
+        f"{file}:6:3 error network.external_bridge: `external_bridge` is missing: "
+        "guests get their addresses through it. (Add `external_bridge: br0`.)"
+    )
+
+
+def test_json_lists_severity_place_message_and_hint(capsys: Captured) -> None:
+    assert main(["check", str(BAD / "list.yaml"), "--json"]) == 1
+
+    assert json.loads(capsys.readouterr().out) == [
+        {
+            "severity": "error",
+            "line": 1,
+            "column": 1,
+            "path": "",
+            "message": "The file must be a map with `machines` and `network`, "
+            "it is a list.",
+            "hint": "Start it with `machines:` at the beginning of a line.",
+        }
+    ]
+
+
+def test_warnings_alone_end_with_zero(capsys: Captured) -> None:
+    assert main(["check", str(BAD / "nothing.yaml"), "--json"]) == 0
+
+    assert [f["severity"] for f in json.loads(capsys.readouterr().out)] == ["warning"]
+
+
+def test_missing_file_is_wrong_use(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["check", str(tmp_path / "nowhere.yaml")]) == 2
+
+    assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["check"], ["chekc", "x"], ["plan", "x"], ["check", "x", "--no"]]
+)
+def test_wrong_arguments_end_with_two(arguments: list[str], capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+
+    assert ended.value.code == 2
+    assert "usage:" in capsys.readouterr().err
+
+
+def test_broken_image_list_is_said_in_words(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "broken.json").write_text("{")
+
+    code = main(["check", str(BAD / "list.yaml"), "--images", str(tmp_path)])
+
+    assert code == 1
+    assert "broken.json cannot be used" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["quickstart", "two-bridges", "single"])
+def test_plan_shows_stages_instructions_and_resources(
+    name: str, images: str, golden: Golden, capsys: Captured
+) -> None:
+    file = EXAMPLES / name / "kvm-compose.yaml"
+
+    code = main(["plan", str(file), "--hosts", str(HOSTS), "--images", images])
+
+    assert code == 0
+    golden(capsys.readouterr().out, DATA / "expected" / "cli" / f"{name}.plan.txt")
+
+
+def test_plan_puts_guests_on_both_hosts(images: str, capsys: Captured) -> None:
+    file = EXAMPLES / "quickstart" / "kvm-compose.yaml"
+
+    main(["plan", str(file), "--hosts", str(HOSTS), "--images", images, "--json"])
+
+    plan = json.loads(capsys.readouterr().out)
+    start = next(i for i in plan["instructions"] if i["stage"] == "Start guests")
+    hosts = {resource["name"]: resource["host"] for resource in start["resources"]}
+    assert hosts == {"web": "main", "client": "host2", "sensor": "host2"}
+
+
+def test_plan_of_a_wrong_yaml_prints_its_findings(capsys: Captured) -> None:
+    code = main(["plan", str(BAD / "list.yaml"), "--hosts", str(HOSTS)])
+
+    captured = capsys.readouterr()
+    assert code == 1
+    assert captured.out == ""
+    assert "list.yaml:1:1 error" in captured.err
+    assert "list.yaml has 1 error." in captured.err
+
+
+@pytest.mark.parametrize(
+    "hosts", ["{", "[3]", '[{"name": "a", "colour": "blue"}]', '{"name": "a"}']
+)
+def test_unusable_hosts_are_wrong_use(
+    hosts: str, tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "hosts.json"
+    file.write_text(hosts)
+
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", str(BAD / "nothing.yaml"), "--hosts", str(file)])
+
+    assert ended.value.code == 2
+    assert "hosts.json cannot be used" in capsys.readouterr().err
+
+
+def test_plan_without_a_main_host_fails(tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "hosts.json"
+    file.write_text('[{"name": "a"}]')
+
+    code = main(["plan", str(BAD / "nothing.yaml"), "--hosts", str(file)])
+
+    assert code == 1
+    assert "main" in capsys.readouterr().err
+
+
+def test_check_works_without_the_web() -> None:
+    code = (
+        "import sys\n"
+        "from orchestration.cli import main\n"
+        f"assert main(['check', {str(BAD / 'nothing.yaml')!r}]) == 0\n"
+        "web = {'django', 'channels', 'celery', 'redis', 'testbed'}\n"
+        "assert not web & set(sys.modules), web & set(sys.modules)\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
