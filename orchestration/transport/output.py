@@ -1,0 +1,117 @@
+"""What a command prints: lines for whoever listens, the last of it for the result.
+
+Fed with bytes by both transports. Memory stays bounded: a line without end is handed
+on in pieces, and only the last MiB of each stream is kept. A carriage return ends a
+line as well, so that progress bars arrive while they move. `conclude` turns the end
+of a command into its result or its error.
+"""
+
+import codecs
+import re
+
+from orchestration.errors import CommandFailed, CommandTimedOut
+from orchestration.events import Stream
+from orchestration.transport.base import Command, Completed, OnLine
+
+KEPT_BYTES = 1024 * 1024
+PIECE_CHARACTERS = 64 * 1024
+DETAIL_LINES = 20
+SHOWN_CHARACTERS = 200
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+class Output:
+    """One stream of one command."""
+
+    def __init__(self, stream: Stream, on_line: OnLine | None) -> None:
+        self._stream = stream
+        self._on_line = on_line
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._pending = ""
+        self._kept = bytearray()
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they come and hand on the lines that are complete."""
+        self._kept += data
+        if len(self._kept) > 2 * KEPT_BYTES:
+            del self._kept[:-KEPT_BYTES]
+        if self._on_line is not None:
+            self._split(self._decoder.decode(data), self._on_line)
+
+    def close(self) -> None:
+        """Hand on what is left without a line end."""
+        if self._on_line is None:
+            return
+        self._split(self._decoder.decode(b"", final=True), self._on_line)
+        if self._pending:
+            self._on_line(self._stream, self._pending.removesuffix("\r"))
+            self._pending = ""
+
+    @property
+    def text(self) -> str:
+        """The last MiB, decoded leniently."""
+        return self._kept[-KEPT_BYTES:].decode(errors="replace")
+
+    def _split(self, text: str, on_line: OnLine) -> None:
+        text = self._pending + text
+        start = 0
+        for end in _LINE_END.finditer(text):
+            # A carriage return at the very end may be half of a line end.
+            if end.end() == len(text) and end[0] == "\r":
+                break
+            if end.start() > start or end[0] != "\r":
+                self._emit(text[start : end.start()], on_line)
+            start = end.end()
+        rest = text[start:]
+        while len(rest) > PIECE_CHARACTERS:
+            on_line(self._stream, rest[:PIECE_CHARACTERS])
+            rest = rest[PIECE_CHARACTERS:]
+        self._pending = rest
+
+    def _emit(self, line: str, on_line: OnLine) -> None:
+        for start in range(0, max(len(line), 1), PIECE_CHARACTERS):
+            on_line(self._stream, line[start : start + PIECE_CHARACTERS])
+
+
+def conclude(completed: Completed, machine: str, *, check: bool) -> Completed:
+    """Return the result, or raise CommandFailed for a non-zero exit and `check`."""
+    if check and completed.exit_code != 0:
+        raise CommandFailed(
+            f"Command `{shown(completed.command)}` failed on {machine} "
+            f"with exit code {completed.exit_code}.",
+            exit_code=completed.exit_code,
+            hint=_hint(completed),
+            detail=last_lines(completed.stderr or completed.stdout),
+        )
+    return completed
+
+
+def timed_out(
+    cmd: Command, machine: str, timeout_s: float, detail: str
+) -> CommandTimedOut:
+    """Build the error for a command that was ended because its time was up."""
+    return CommandTimedOut(
+        f"Command `{shown(cmd)}` did not end on {machine} within {timeout_s:g} s.",
+        exit_code=124,
+        hint="Everything it started was ended. Try again, or give it more time.",
+        detail=last_lines(detail),
+    )
+
+
+def last_lines(text: str) -> str:
+    """Return the end of an output, as much as an error shows."""
+    return "\n".join(text.splitlines()[-DETAIL_LINES:])
+
+
+def shown(cmd: Command) -> str:
+    """Return a command as an error names it: one line, not too long."""
+    text = " ".join(str(cmd).split())
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} …"
+
+
+def _hint(completed: Completed) -> str:
+    if completed.exit_code == 127:
+        return f"Is {completed.command.argv[0]} installed there?"
+    if "sudo:" in completed.stderr:
+        return "The login needs sudo without a password, or must be root."
+    return ""

@@ -1,0 +1,190 @@
+"""Keep one SSH link per machine, and open channels on it from many threads.
+
+The link is dialled on first use and again when it turned out dead before a command
+was sent. Everything in paramiko that can block without an end happens on a thread of
+its own, so that a cancelled caller leaves at once: opening a channel and asking for
+the command wait for a peer that may be gone.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+import paramiko
+
+from orchestration.errors import Cancelled
+from orchestration.transport.ssh.link import (
+    Link,
+    Login,
+    TunnelSocket,
+    connect_tcp,
+    dial,
+    unreachable,
+)
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.02
+_T = TypeVar("_T")
+
+
+class Wake(threading.Event):
+    """An event that several paramiko objects set and only its owner clears."""
+
+    def clear(self) -> None:
+        """Do nothing: paramiko clears when one of the streams is empty."""
+
+    def rearm(self) -> None:
+        """Clear it, before looking at what came."""
+        super().clear()
+
+
+class Connection:
+    """One machine's link; thread-safe."""
+
+    def __init__(self, login: Login, via: "Connection | None" = None) -> None:
+        self.login = login
+        self._via = via
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._dialling: Future[Link] | None = None
+        self._generation = 0
+
+    def open(self, wake: Wake, is_stopped: Callable[[], bool]) -> paramiko.Channel:
+        """Open a channel for one command; `wake` is set when something comes on it.
+
+        Dials again, once, when the kept link turns out dead. Raises: Cancelled
+        (`is_stopped` said so), HostUnreachable and its kinds.
+        """
+        kept = self._alive()
+        if kept is not None:
+            try:
+                return self._open_on(kept, wake, is_stopped)
+            except _Dead as dead:
+                logger.info("Dialling %s again: %s", self.login.machine, dead)
+        try:
+            return self._open_on(self._ensure(is_stopped), wake, is_stopped)
+        except _Dead as dead:
+            raise unreachable(self.login, dead.reason) from dead.reason
+
+    def tunnel(self, address: str, port: int, timeout_s: float) -> TunnelSocket:
+        """Open a TCP connection from this machine to another one.
+
+        Raises: HostUnreachable (this machine), OSError (the other one).
+        """
+        link = self._ensure(lambda: False)
+        return link.open_tunnel(address, port, timeout_s)
+
+    def is_alive(self) -> bool:
+        """Return whether a link is kept that is not known to be dead."""
+        return self._alive() is not None
+
+    def close(self) -> None:
+        """Close the link; a later use dials again."""
+        with self._lock:
+            link, self._link = self._link, None
+            self._generation += 1
+        if link is not None:
+            link.close()
+
+    def _alive(self) -> Link | None:
+        with self._lock:
+            link = self._link
+        return link if link is not None and link.is_active() else None
+
+    def _ensure(self, is_stopped: Callable[[], bool]) -> Link:
+        """Return the link; callers that find none share one dialling."""
+        with self._lock:
+            if self._link is not None and self._link.is_active():
+                return self._link
+            if self._dialling is None:
+                self._dialling = _start(self._dial)
+            dialling = self._dialling
+        return _await(dialling, is_stopped)
+
+    def _dial(self) -> Link:
+        generation = self._generation
+        try:
+            link = self._dialled()
+            with self._lock:
+                is_wanted = generation == self._generation
+                self._link = link if is_wanted else None
+            if not is_wanted:
+                link.close()
+            return link
+        finally:
+            with self._lock:
+                self._dialling = None
+
+    def _dialled(self) -> Link:
+        login = self.login
+        connect = connect_tcp if self._via is None else self._via.tunnel
+        try:
+            sock = connect(login.address, login.port, login.connect_timeout_s)
+        except OSError as exc:
+            raise unreachable(login, exc) from exc
+        return dial(login, sock)
+
+    def _open_on(
+        self, link: Link, wake: Wake, is_stopped: Callable[[], bool]
+    ) -> paramiko.Channel:
+        def open_session() -> paramiko.Channel:
+            channel = link.open_session(timeout=self.login.connect_timeout_s)
+            channel.in_buffer.set_event(wake)
+            channel.in_stderr_buffer.set_event(wake)
+            channel.status_event = wake
+            return channel
+
+        try:
+            return patiently(open_session, is_stopped)
+        except paramiko.ChannelException as exc:
+            # The link lives, and so may other commands on it.
+            raise unreachable(self.login, exc) from exc
+        except (paramiko.SSHException, EOFError, OSError) as exc:
+            self._drop(link)
+            raise _Dead(exc) from exc
+
+    def _drop(self, link: Link) -> None:
+        with self._lock:
+            if self._link is link:
+                self._link = None
+        link.close()
+
+
+class _Dead(Exception):
+    """A link on which no channel could be opened: nothing was sent."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def patiently(work: Callable[[], _T], is_stopped: Callable[[], bool]) -> _T:
+    """Do what may block, but leave when told to. Raises: Cancelled, what it raises."""
+    return _await(_start(work), is_stopped)
+
+
+def _start(work: Callable[[], _T]) -> Future[_T]:
+    future: Future[_T] = Future()
+
+    def target() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
+            future.set_exception(exc)
+
+    threading.Thread(target=target, name="ssh-patience", daemon=True).start()
+    return future
+
+
+def _await(future: Future[_T], is_stopped: Callable[[], bool]) -> _T:
+    while True:
+        try:
+            return future.result(timeout=POLL_S)
+        except TimeoutError:
+            if future.done():
+                raise
+            if is_stopped():
+                raise Cancelled from None

@@ -1,0 +1,126 @@
+"""One command on one SSH channel: start it, move its bytes, learn how it ended.
+
+All on the caller's thread, for any amount of input and output: input is sent when the
+peer has room, output is handed on as it comes, and the peer waits while nobody reads.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+
+import paramiko
+
+from orchestration.errors import Cancelled
+from orchestration.transport.ssh.connection import POLL_S, Wake, patiently
+
+# OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
+CHUNK_BYTES = 32 * 1024 - 64
+# How long output is awaited after the program's end: a background process may hold
+# the streams open for ever.
+LINGER_S = 1.0
+_READ_BYTES = 4 * 1024 * 1024
+_NO_STATUS = -1
+
+Sink = Callable[[bytes], None]
+
+
+class LinkLost(Exception):
+    """The connection ended before the command did."""
+
+
+class TimeUp(Exception):
+    """The command did not end in time."""
+
+
+class Session:
+    """A channel with a command on it."""
+
+    def __init__(
+        self, channel: paramiko.Channel, wake: Wake, *, stdout: Sink, stderr: Sink
+    ) -> None:
+        self._channel = channel
+        self._wake = wake
+        self._stdout = stdout
+        self._stderr = stderr
+        self._unsent = b""
+        self._exited_at = 0.0
+        # How long one send may wait for room before output is looked at again.
+        channel.settimeout(POLL_S)
+
+    def start(self, line: str, is_stopped: Callable[[], bool]) -> None:
+        """Ask for the command. Raises: Cancelled, LinkLost; it may run all the same."""
+        try:
+            patiently(lambda: self._channel.exec_command(line), is_stopped)
+        except (paramiko.SSHException, EOFError, OSError) as exc:
+            raise LinkLost(str(exc)) from exc
+
+    def pump(
+        self, stdin: Iterator[bytes], is_stopped: Callable[[], bool], deadline: float
+    ) -> int:
+        """Move bytes until the command has ended; return its exit code.
+
+        Raises: Cancelled, TimeUp, LinkLost, and what the sinks and `stdin` raise.
+        """
+        is_sending = True
+        while True:
+            self._wake.rearm()
+            is_done = self._is_done()
+            self._drain()
+            if is_done:
+                return self._exit_code()
+            if is_stopped():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise TimeUp
+            if is_sending:
+                is_sending = self._send(stdin)
+            else:
+                self._wake.wait(POLL_S)
+
+    def _is_done(self) -> bool:
+        channel = self._channel
+        if channel.closed:
+            return True
+        if channel.exit_status == _NO_STATUS:
+            return False
+        self._exited_at = self._exited_at or time.monotonic()
+        return (
+            bool(channel.eof_received) or time.monotonic() > self._exited_at + LINGER_S
+        )
+
+    def _drain(self) -> None:
+        channel = self._channel
+        while channel.recv_ready():
+            self._stdout(channel.recv(_READ_BYTES))
+        while channel.recv_stderr_ready():
+            self._stderr(channel.recv_stderr(_READ_BYTES))
+
+    def _send(self, stdin: Iterator[bytes]) -> bool:
+        """Send the next piece; return whether there may be more."""
+        try:
+            if not self._unsent:
+                self._unsent = next(stdin, b"")
+            if not self._unsent:
+                self._channel.shutdown_write()
+                return False
+            self._unsent = self._unsent[self._channel.send(self._unsent) :]
+        except TimeoutError:
+            return True
+        except OSError as exc:
+            if not self._channel.closed:
+                raise LinkLost(str(exc)) from exc
+            return False
+        return True
+
+    def _exit_code(self) -> int:
+        """Return the exit code, 255 when the server named none."""
+        if self._channel.exit_status != _NO_STATUS:
+            return self._channel.exit_status
+        if not self._channel.eof_received:
+            raise LinkLost("the connection was closed")
+        return 255
+
+
+def pieces(data: bytes) -> Iterator[bytes]:
+    """Cut bytes into pieces that fit a packet."""
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield data[start : start + CHUNK_BYTES]

@@ -1,0 +1,315 @@
+"""A machine behind SSH: the Transport that providers and instructions use.
+
+Implements the protocol of base.py over one kept connection with many channels;
+`via` sends that connection through another machine's. Everything that a command
+started is ended over a second channel: closing the first ends nothing.
+"""
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
+from orchestration.events import Stream
+from orchestration.transport import copying
+from orchestration.transport.base import (
+    Command,
+    Completed,
+    Ended,
+    OnLine,
+    OnProgress,
+    Process,
+    Scope,
+    command,
+)
+from orchestration.transport.ending import end_line, parse_ended
+from orchestration.transport.output import (
+    Output,
+    conclude,
+    last_lines,
+    shown,
+    timed_out,
+)
+from orchestration.transport.ssh.connection import POLL_S, Connection, Wake
+from orchestration.transport.ssh.link import Login, unreachable
+from orchestration.transport.ssh.session import (
+    CHUNK_BYTES,
+    LinkLost,
+    Session,
+    Sink,
+    TimeUp,
+    pieces,
+)
+from orchestration.transport.wrapper import tag_of, wrap_line
+
+# sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
+SESSIONS = 8
+ENDING_SESSIONS = 2
+END_TIMEOUT_S = 4.0
+GRACE_S = 0.3
+PROGRESS_BYTES = 1024 * 1024
+
+
+class SSHTransport:
+    """Run commands and copy files on a machine that runs an SSH server.
+
+    `host_key` is the pinned public key line. Connects on first use, once for all
+    threads, and again when the kept connection turns out dead before a command was
+    sent; a command that may have run is never sent twice.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        port: int = 22,
+        user: str,
+        identity_file: Path,
+        host_key: str,
+        machine: str,
+        via: "SSHTransport | None" = None,
+        connect_timeout_s: float = 10.0,
+    ) -> None:
+        self._login = Login(
+            machine, address, port, user, identity_file, host_key, connect_timeout_s
+        )
+        jump = via.connection if via else None
+        self.connection: Connection = Connection(self._login, jump)
+        self._sessions = threading.BoundedSemaphore(SESSIONS)
+        self._ending_sessions = threading.BoundedSemaphore(ENDING_SESSIONS)
+
+    @property
+    def machine(self) -> str:
+        """The name that users know this machine by."""
+        return self._login.machine
+
+    def run(
+        self,
+        cmd: Command,
+        *,
+        scope: Scope,
+        timeout_s: float = 60.0,
+        on_line: OnLine | None = None,
+        check: bool = True,
+    ) -> Completed:
+        """Run a command to its end; see Transport.run."""
+        stdout = Output(Stream.STDOUT, on_line)
+        stderr = Output(Stream.STDERR, on_line)
+        started = time.monotonic()
+        try:
+            code = self._execute(
+                cmd,
+                pieces(cmd.stdin),
+                (stdout.feed, stderr.feed),
+                scope=scope,
+                timeout_s=timeout_s,
+            )
+        except TimeUp:
+            detail = stderr.text or stdout.text
+            raise timed_out(cmd, self.machine, timeout_s, detail) from None
+        stdout.close()
+        stderr.close()
+        seconds = time.monotonic() - started
+        completed = Completed(cmd, code, stdout.text, stderr.text, seconds)
+        return conclude(completed, self.machine, check=check)
+
+    def put(
+        self,
+        source: Path | bytes,
+        target: str,
+        *,
+        scope: Scope,
+        mode: int = 0o644,
+        as_root: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        """Copy a file or bytes to `target`; see Transport.put."""
+        part = copying.part_path(target)
+        with contextlib.ExitStack() as stack:
+            if isinstance(source, bytes):
+                size, extents = len(source), [(0, len(source))]
+                chunks = _reported(pieces(source), size, on_progress)
+            else:
+                descriptor = stack.enter_context(source.open("rb")).fileno()
+                size = os.fstat(descriptor).st_size
+                extents = copying.data_extents(descriptor, size)
+                total = sum(end - start for start, end in extents)
+                chunks = _reported(
+                    copying.read_extents(descriptor, extents, CHUNK_BYTES),
+                    total,
+                    on_progress,
+                )
+            is_whole = extents in ([], [(0, size)])
+            receive = copying.put_command(
+                target, part, mode=mode, size=size, extents=() if is_whole else extents
+            )
+            if as_root:
+                receive = receive.with_root()
+            try:
+                self._transfer(receive, chunks, scope=scope)
+            except CommandFailed as exc:
+                raise copying.put_failed(exc, target, self.machine) from exc
+            except BaseException:
+                self._remove(part, as_root=as_root)
+                raise
+
+    def get(self, source: str, target: Path, *, scope: Scope) -> None:
+        """Fetch one file, whole or not at all."""
+        part = Path(copying.part_path(str(target.absolute())))
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("xb") as file:
+                writer = copying.SparseWriter(file)
+                self._transfer(
+                    command("cat", source), iter(()), scope=scope, stdout=writer.write
+                )
+                writer.finish()
+            part.replace(target)
+        except OSError as exc:
+            raise copying.not_written(exc, str(target), "main") from exc
+        except CommandFailed as exc:
+            raise CommandFailed(
+                f"Could not read {source} on {self.machine}.",
+                exit_code=exc.exit_code,
+                detail=exc.detail,
+            ) from exc
+        finally:
+            part.unlink(missing_ok=True)
+
+    def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
+        """End every process that carries the tag; see Transport.end.
+
+        Takes at most the grace and a few seconds. Raises: HostUnreachable.
+        """
+        line = end_line(tag_prefix, grace_s, is_root=self._login.user == "root")
+        deadline = time.monotonic() + grace_s + END_TIMEOUT_S
+        stdout = Output(Stream.STDOUT, None)
+        stderr = Output(Stream.STDERR, None)
+
+        def is_late() -> bool:
+            return time.monotonic() > deadline
+
+        try:
+            with (
+                _slot(self._ending_sessions, is_late),
+                self._session((stdout.feed, stderr.feed), is_late) as session,
+            ):
+                session.start(line, is_late)
+                session.pump(iter(()), is_late, deadline)
+            return parse_ended(self.machine, stdout.text)
+        except (Cancelled, TimeUp, LinkLost, ValueError) as exc:
+            raise unreachable(self._login, TimeoutError(stderr.text)) from exc
+
+    def close(self) -> None:
+        """Give the connection back; harmless twice."""
+        self.connection.close()
+
+    def _transfer(
+        self,
+        cmd: Command,
+        chunks: Iterator[bytes],
+        *,
+        scope: Scope,
+        stdout: Sink | None = None,
+    ) -> None:
+        """Run one side of a copy; the other side is `chunks` or `stdout`."""
+        ignored = Output(Stream.STDOUT, None)
+        stderr = Output(Stream.STDERR, None)
+        code = self._execute(
+            cmd,
+            chunks,
+            (stdout or ignored.feed, stderr.feed),
+            scope=scope,
+            timeout_s=copying.COPY_TIMEOUT_S,
+        )
+        if code != 0:
+            raise CommandFailed(
+                f"A copy failed on {self.machine} with exit code {code}.",
+                exit_code=code,
+                detail=last_lines(stderr.text),
+            )
+
+    def _execute(
+        self,
+        cmd: Command,
+        stdin: Iterator[bytes],
+        sinks: tuple[Sink, Sink],
+        *,
+        scope: Scope,
+        timeout_s: float,
+    ) -> int:
+        scope.check_cancelled()
+        tag = tag_of(scope)
+        sudo = cmd.as_root and self._login.user != "root"
+        line = wrap_line(cmd, tag, sudo=sudo)
+        deadline = time.monotonic() + timeout_s
+        is_stopped = scope.stop.is_set
+        with (
+            _slot(self._sessions, is_stopped),
+            self._session(sinks, is_stopped) as session,
+        ):
+            try:
+                session.start(line, is_stopped)
+                return session.pump(stdin, is_stopped, deadline)
+            except LinkLost as exc:
+                raise unreachable(self._login, exc) from exc
+            except BaseException:
+                scope.ended.append(self._end_or_admit(tag, cmd))
+                raise
+
+    @contextlib.contextmanager
+    def _session(
+        self, sinks: tuple[Sink, Sink], is_stopped: Callable[[], bool]
+    ) -> Iterator[Session]:
+        wake = Wake()
+        channel = self.connection.open(wake, is_stopped)
+        try:
+            yield Session(channel, wake, stdout=sinks[0], stderr=sinks[1])
+        finally:
+            channel.close()
+
+    def _end_or_admit(self, tag: str, cmd: Command) -> Ended:
+        """End what a command started, or say that nobody knows."""
+        try:
+            return self.end(tag)
+        except HostUnreachable as exc:
+            name = f"{shown(cmd)} (not confirmed: {exc.message})"
+            return Ended(self.machine, (), (Process(0, name),))
+
+    def _remove(self, part: str, *, as_root: bool) -> None:
+        """Remove what a cancelled copy left, where there is still a connection."""
+        if not self.connection.is_alive():
+            return
+        remove = replace(command("rm", "-f", part), as_root=as_root)
+        with contextlib.suppress(CommandFailed, HostUnreachable):
+            self.run(remove, scope=Scope(), timeout_s=END_TIMEOUT_S)
+
+
+@contextlib.contextmanager
+def _slot(
+    slots: threading.BoundedSemaphore, is_stopped: Callable[[], bool]
+) -> Iterator[None]:
+    while not slots.acquire(timeout=POLL_S):
+        if is_stopped():
+            raise Cancelled
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _reported(
+    chunks: Iterator[bytes], total: int, on_progress: OnProgress | None
+) -> Iterator[bytes]:
+    """Pass chunks on and say how far they are, about once per MiB."""
+    done = reported = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        if on_progress and (done - reported >= PROGRESS_BYTES or done == total):
+            on_progress(done, total)
+            reported = done

@@ -1,0 +1,306 @@
+"""Connections to a real sshd: two hops, keys, dead servers, silence, probes."""
+
+import os
+import signal
+import socket
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from orchestration.errors import (
+    AuthenticationRefused,
+    Cancelled,
+    HostKeyMismatch,
+    HostUnreachable,
+)
+from orchestration.transport.base import Scope, command
+from orchestration.transport.ssh import ProbeFailed, ProbeStep, probe_banner
+from tests.orchestration.transport.conftest import (
+    carriers,
+    descendants,
+    free_port,
+    keygen,
+    wait_until,
+)
+
+
+def sessions_of(server) -> int:
+    """Count the connections that a server serves."""
+    children = f"/proc/{server.process.pid}/task/{server.process.pid}/children"
+    with open(children) as file:  # noqa: PTH123
+        return len(file.read().split())
+
+
+def test_thirty_commands_at_once_share_one_connection(server, scope):
+    machine = server.transport()
+
+    def echo(number: int) -> str:
+        return machine.run(command("echo", str(number)), scope=scope).stdout
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = list(pool.map(echo, range(30)))
+
+    assert answers == [f"{number}\n" for number in range(30)]
+    assert sessions_of(server) == 1
+
+
+def test_two_hops_share_the_jump_and_answer_apart(make_server, scope):
+    host, guest = make_server("host"), make_server("guest")
+    jump = host.transport("host-b")
+    targets = [guest.transport(f"guest-{n}", via=jump) for n in range(6)]
+
+    def tell(number: int) -> str:
+        target = targets[number % len(targets)]
+        script = f"echo {number}; echo $SSH_CONNECTION"
+        return target.run(command("sh", "-c", script), scope=scope).stdout
+
+    with ThreadPoolExecutor(30) as pool:
+        answers = [answer.splitlines() for answer in pool.map(tell, range(30))]
+
+    assert [lines[0] for lines in answers] == [str(n) for n in range(30)]
+    assert {lines[1].split()[3] for lines in answers} == {str(guest.port)}
+    assert sessions_of(host) == 1
+    assert sessions_of(guest) == len(targets)
+    assert jump.run(command("echo", "still there"), scope=scope).exit_code == 0
+
+
+def test_closing_targets_amid_output_leaves_the_jump_alone(make_server, scope):
+    host, guest = make_server("host"), make_server("guest")
+    jump = host.transport("host-b")
+
+    def fan_out(number: int) -> int:
+        target = guest.transport(f"guest-{number}", via=jump)
+        done = target.run(command("head", "-c", "300000", "/dev/zero"), scope=scope)
+        target.close()
+        return len(done.stdout)
+
+    for _ in range(3):
+        with ThreadPoolExecutor(10) as pool:
+            assert set(pool.map(fan_out, range(10))) == {300000}
+    assert sessions_of(host) == 1
+
+
+def test_another_host_key_is_refused_with_both_fingerprints(server, scope, tmp_path):
+    pinned = keygen(tmp_path / "other")
+
+    with pytest.raises(HostKeyMismatch, match="another host key") as refused:
+        server.transport(host_key=pinned).run(command("true"), scope=scope)
+
+    for key in (pinned, server.host_key):
+        (tmp_path / "one.pub").write_text(key + "\n")
+        shown = subprocess.run(
+            ["ssh-keygen", "-lf", tmp_path / "one.pub"],
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert shown.split()[1] in refused.value.detail
+
+
+def test_host_key_of_a_type_that_the_server_has_not(server, scope, tmp_path):
+    path = tmp_path / "ecdsa"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path], check=True
+    )
+    pinned = path.with_suffix(".pub").read_text()
+
+    with pytest.raises(HostKeyMismatch, match="another host key"):
+        server.transport(host_key=pinned).run(command("true"), scope=scope)
+
+
+def test_unreadable_pin_is_never_taken_for_any_key(server, scope):
+    with pytest.raises(HostKeyMismatch, match="cannot be read"):
+        server.transport(host_key="").run(command("true"), scope=scope)
+
+
+def test_refused_key_is_an_authentication_error(server, scope, tmp_path):
+    keygen(tmp_path / "stranger")
+
+    with pytest.raises(AuthenticationRefused, match="does not let root in"):
+        server.transport(identity_file=tmp_path / "stranger").run(
+            command("true"), scope=scope
+        )
+
+
+def test_nobody_listening_is_said_plainly(server, scope):
+    machine = server.transport(port=free_port())
+
+    with pytest.raises(HostUnreachable, match="nobody listens there") as failed:
+        machine.run(command("true"), scope=scope)
+
+    assert not isinstance(failed.value, AuthenticationRefused | HostKeyMismatch)
+    assert failed.value.retryable
+
+
+def test_unreachable_guest_behind_a_host_names_the_guest(server, scope):
+    guest = server.transport("web-1", port=free_port(), via=server.transport())
+
+    with pytest.raises(HostUnreachable, match=r"web-1 .* cannot be reached"):
+        guest.run(command("true"), scope=scope)
+
+
+def test_restarted_server_is_dialled_again(server, scope):
+    machine = server.transport()
+    machine.run(command("true"), scope=scope)
+    server.kill()
+    server.start()
+
+    assert machine.run(command("echo", "back"), scope=scope).stdout == "back\n"
+
+
+def test_restarted_jump_is_dialled_again(make_server, scope):
+    host, guest = make_server("host"), make_server("guest")
+    target = guest.transport("guest", via=host.transport("host-b"))
+    target.run(command("true"), scope=scope)
+    host.kill()
+    host.start()
+
+    assert target.run(command("echo", "back"), scope=scope).stdout == "back\n"
+
+
+def test_command_whose_server_dies_is_not_sent_again(server, scope, tmp_path):
+    machine = server.transport()
+    log = tmp_path / "log"
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            machine.run(
+                command("sh", "-c", f"echo ran >>{log}; sleep 600"), scope=scope
+            )
+        except HostUnreachable as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until(log.exists)
+    server.kill()
+    thread.join(20)
+    server.start()
+
+    assert "cannot be reached" in str(errors[0])
+    assert log.read_text() == "ran\n"
+    machine.end(scope.tag)
+
+
+@pytest.fixture
+def frozen(server, scope):
+    """A server whose kept connection is stopped: alive for TCP, silent for SSH."""
+    machine = server.transport()
+    machine.run(command("true"), scope=scope)
+    pids = [*descendants(server.process.pid), server.process.pid]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    yield machine
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_cancel_before_the_command_was_sent_leaves_at_once(frozen):
+    waiting = Scope("frozen.1")
+    threading.Timer(0.2, waiting.cancel).start()
+
+    with pytest.raises(Cancelled):
+        frozen.run(command("true"), scope=waiting)
+
+    assert waiting.ended == []
+
+
+def test_cancel_on_a_silent_link_admits_what_is_unknown(server):
+    machine = server.transport()
+    running = Scope(f"silent.{os.getpid()}")
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            machine.run(command("sleep", "600"), scope=running)
+        except Cancelled as exc:
+            raised.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_until(lambda: carriers(running.tag))
+    pids = [
+        pid
+        for pid in [*descendants(server.process.pid), server.process.pid]
+        if pid not in carriers(running.tag)
+    ]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    running.cancel()
+    thread.join(20)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+    assert len(raised) == 1
+    assert "sleep 600 (not confirmed" in running.ended[0].survivors[0].name
+    assert machine.end(running.tag).survivors == ()
+    assert carriers(running.tag) == []
+
+
+def test_cancel_while_dialling_leaves_at_once(server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        machine = server.transport(port=silent.getsockname()[1])
+        waiting = Scope("dialling.1")
+        threading.Timer(0.2, waiting.cancel).start()
+
+        with pytest.raises(Cancelled):
+            machine.run(command("true"), scope=waiting)
+
+
+def test_close_is_harmless_twice_and_a_later_use_connects(server, scope):
+    machine = server.transport()
+    machine.close()
+    machine.run(command("true"), scope=scope)
+    machine.close()
+    machine.close()
+
+    assert machine.run(command("echo", "x"), scope=scope).stdout == "x\n"
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_probe_reads_the_banner(server, hops):
+    via = server.transport() if hops == 2 else None
+
+    assert probe_banner("127.0.0.1", server.port, 5, via=via).startswith("SSH-2.0-")
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_probe_tells_refused_from_silent(server, hops):
+    via = server.transport() if hops == 2 else None
+
+    with pytest.raises(ProbeFailed) as refused:
+        probe_banner("127.0.0.1", free_port(), 5, via=via)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(ProbeFailed) as mute,
+    ):
+        probe_banner("127.0.0.1", silent.getsockname()[1], 0.3, via=via)
+
+    assert refused.value.step is ProbeStep.REFUSED
+    assert mute.value.step is ProbeStep.NO_BANNER
+
+
+@pytest.fixture
+def deaf_port():
+    """A port whose queue of connections is full: the kernel drops new ones."""
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        socket.create_connection(full.getsockname()),
+        socket.socket() as waiting,
+    ):
+        waiting.setblocking(False)
+        waiting.connect_ex(full.getsockname())
+        yield full.getsockname()[1]
+
+
+@pytest.mark.parametrize("hops", [1, 2])
+def test_probe_of_an_address_without_an_answer(server, deaf_port, hops):
+    via = server.transport() if hops == 2 else None
+
+    with pytest.raises(ProbeFailed) as failed:
+        probe_banner("127.0.0.1", deaf_port, 0.5, via=via)
+
+    assert failed.value.step is ProbeStep.NO_ANSWER
