@@ -1,0 +1,160 @@
+"""Verbs of domains, against libvirt's own test driver."""
+
+import pytest
+
+from orchestration.errors import Cancelled, LibvirtFailed
+from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.domains import DomainStatus
+from orchestration.providers.libvirt.xml import build_domain
+from tests.orchestration.providers.libvirt.samples import HOST, build_guest
+
+NAME = "lab-web-0"
+XML = build_domain(build_guest(), HOST, testbed="lab")
+FOREIGN = (
+    "<domain type='qemu'><name>someone-elses</name><memory>1024</memory>"
+    "<os><type>hvm</type></os></domain>"
+)
+
+
+def never(_seconds: float) -> None:
+    pytest.fail("waited for a domain that was off at once")
+
+
+def test_defined_domain_is_found_with_our_mark(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+
+    facts = domains.find(simulated, NAME)
+
+    assert facts is not None
+    assert (facts.testbed, facts.guest, facts.spec_hash) == ("lab", "web-0", "hash-0")
+    assert (facts.status, facts.vcpus, facts.memory_mib) == ("shut off", 2, 512)
+    assert facts.uuid == build_guest().uuid
+    assert not facts.is_active
+
+
+def test_absent_domain_is_none(simulated: Connection) -> None:
+    assert domains.find(simulated, NAME) is None
+
+
+def test_defining_again_replaces_the_definition(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+    changed = build_guest().model_copy(update={"memory_mib": 768, "spec_hash": "new"})
+
+    domains.define(simulated, build_domain(changed, HOST, testbed="lab"))
+
+    (facts,) = domains.observe(simulated)
+    assert (facts.memory_mib, facts.spec_hash) == (768, "new")
+
+
+def test_start_says_whether_it_did_anything(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+
+    assert domains.start(simulated, NAME) is True
+    assert domains.start(simulated, NAME) is False
+    assert domains.find(simulated, NAME).status is DomainStatus.RUNNING
+
+
+def test_start_resumes_a_paused_domain(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+    domains.start(simulated, NAME)
+    simulated.call("pause", lambda c: c.lookupByName(NAME).suspend(), changes=True)
+    assert domains.find(simulated, NAME).status is DomainStatus.PAUSED
+
+    assert domains.start(simulated, NAME) is True
+    assert domains.find(simulated, NAME).status is DomainStatus.RUNNING
+
+
+def test_starting_an_unknown_domain_names_it_and_helps(simulated: Connection) -> None:
+    with pytest.raises(LibvirtFailed) as caught:
+        domains.start(simulated, "lab-nobody")
+
+    assert caught.value.message == (
+        "libvirt on host sim-1 could not start domain lab-nobody."
+    )
+    assert caught.value.hint == "The guest is not defined there: run up."
+    assert caught.value.detail == "Domain not found"
+
+
+def test_destroy_says_whether_it_did_anything(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+    domains.start(simulated, NAME)
+
+    assert domains.destroy(simulated, NAME) is True
+    assert domains.destroy(simulated, NAME) is False
+    assert domains.destroy(simulated, "lab-nobody") is False
+    assert domains.find(simulated, NAME).status is DomainStatus.SHUT_OFF
+
+
+def test_undefine_says_whether_it_did_anything(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+
+    assert domains.undefine(simulated, NAME) is True
+    assert domains.undefine(simulated, NAME) is False
+    assert domains.observe(simulated) == ()
+
+
+def test_shut_down_ends_when_the_domain_is_off(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+    domains.start(simulated, NAME)
+
+    assert domains.shut_down(simulated, NAME, sleep=never, timeout_s=5) is True
+    assert domains.shut_down(simulated, NAME, sleep=never, timeout_s=5) is True
+    assert domains.find(simulated, NAME).status is DomainStatus.SHUT_OFF
+
+
+def test_cancel_ends_the_wait_for_a_deaf_guest(
+    simulated: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presses = deafen(monkeypatch)
+
+    def cancelled(_seconds: float) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        domains.shut_down(simulated, NAME, sleep=cancelled, timeout_s=60)
+    assert presses == [True]
+
+
+def test_deaf_guest_is_asked_again_and_given_up(
+    simulated: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presses = deafen(monkeypatch)
+    slept: list[float] = []
+
+    off = domains.shut_down(simulated, NAME, sleep=slept.append, timeout_s=25)
+
+    assert off is False
+    assert sum(slept) == 25
+    assert presses.count(True) == 3
+
+
+def test_observe_tells_ours_from_foreign_domains(simulated: Connection) -> None:
+    domains.define(simulated, XML)
+    domains.define(simulated, FOREIGN)
+
+    ours, foreign = domains.observe(simulated)
+
+    assert (ours.name, ours.testbed) == (NAME, "lab")
+    assert (foreign.name, foreign.testbed, foreign.spec_hash) == (
+        "someone-elses",
+        "",
+        "",
+    )
+
+
+def test_broken_xml_is_a_clear_error(simulated: Connection) -> None:
+    with pytest.raises(LibvirtFailed, match="could not define a guest"):
+        domains.define(simulated, "<domain>")
+
+
+def deafen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Let the domain ignore its power button; return the list of what was asked."""
+    presses: list[bool] = []
+
+    def press_or_look(_conn: Connection, _name: str, *, press: bool) -> bool:
+        presses.append(press)
+        return True
+
+    monkeypatch.setattr(domains, "_press_or_look", press_or_look)
+    return presses

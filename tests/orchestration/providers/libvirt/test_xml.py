@@ -1,0 +1,103 @@
+"""The text that libvirt is given, compared with reviewed files and its own schema."""
+
+import xml.etree.ElementTree as ET
+
+import libvirt
+import pytest
+
+from orchestration.providers.libvirt.metadata import find_mark
+from orchestration.providers.libvirt.xml import (
+    build_domain,
+    build_management_network,
+    build_nat_network,
+)
+from tests.golden import DATA, Golden
+from tests.orchestration.providers.libvirt.samples import (
+    HOST,
+    KVM_HOST,
+    MANAGEMENT,
+    NAT,
+    build_guest,
+)
+
+BUILT = {
+    "domain-emulated-userspace": build_domain(build_guest(), HOST, testbed="lab"),
+    "domain-kvm-kernel": build_domain(build_guest(1), KVM_HOST, testbed="lab"),
+    "network-nat": build_nat_network(NAT, testbed="lab"),
+    "network-management": build_management_network(MANAGEMENT, testbed="lab"),
+}
+
+
+def parse(text: str) -> ET.Element:
+    return ET.fromstring(text)  # noqa: S314
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_text_is_the_reviewed_one(name: str, golden: Golden) -> None:
+    golden(BUILT[name], DATA / "expected" / f"libvirt-{name}.xml")
+
+
+@pytest.mark.parametrize("name", BUILT)
+def test_text_obeys_libvirts_schema(name: str) -> None:
+    handle = libvirt.open("test:///default")
+
+    if name.startswith("domain"):
+        handle.defineXMLFlags(BUILT[name], libvirt.VIR_DOMAIN_DEFINE_VALIDATE)
+    else:
+        flags = libvirt.VIR_NETWORK_DEFINE_VALIDATE
+        handle.networkDefineXMLFlags(BUILT[name], flags)
+
+
+def test_guest_without_management_network_has_no_network_interface() -> None:
+    guest = build_guest().model_copy(update={"management": None})
+
+    domain = parse(build_domain(guest, HOST, testbed="lab"))
+
+    assert [i.get("type") for i in domain.iter("interface")] == ["bridge", "bridge"]
+
+
+def test_names_with_markup_stay_names() -> None:
+    guest = build_guest().model_copy(update={"disk": "/lab/<a>&\"b'.qcow2"})
+
+    domain = parse(build_domain(guest, HOST, testbed="lab"))
+
+    assert domain.find("./devices/disk/source").get("file") == "/lab/<a>&\"b'.qcow2"
+
+
+def test_interface_identity_is_the_same_each_time_and_differs_per_interface() -> None:
+    def identities() -> list[str]:
+        domain = parse(build_domain(build_guest(), HOST, testbed="lab"))
+        return [p.get("interfaceid") for p in domain.iter("parameters")]
+
+    first = identities()
+
+    assert first == identities()
+    assert len(set(first)) == 2
+
+
+@pytest.mark.parametrize(
+    ("gateway", "expected"),
+    [
+        ("10.201.3.1", ("10.201.3.2", "10.201.3.254")),
+        ("10.201.3.254", ("10.201.3.1", "10.201.3.253")),
+        ("10.201.3.100", ("10.201.3.101", "10.201.3.254")),
+    ],
+)
+def test_dhcp_never_offers_the_gateway(gateway: str, expected: tuple[str, str]) -> None:
+    nat = NAT.model_copy(update={"gateway": gateway})
+
+    network = parse(build_nat_network(nat, testbed="lab"))
+
+    offered = network.find("./ip/dhcp/range")
+    assert (offered.get("start"), offered.get("end")) == expected
+
+
+def test_digest_of_a_network_ignores_its_hosts_only() -> None:
+    def digest(**change: object) -> str:
+        nat = NAT.model_copy(update=change)
+        network = parse(build_nat_network(nat, testbed="lab"))
+        return find_mark(network).spec_hash
+
+    assert digest() == digest(reservations=())
+    assert digest() != digest(mtu=1400)
+    assert digest() != digest(gateway="10.201.3.254")
