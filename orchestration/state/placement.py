@@ -62,7 +62,7 @@ def place(
 ) -> Placement:
     """Place bridges and guests on ordered hosts.
 
-    Raises: StateError (an interface names a bridge that does not exist).
+    Raises: StateError (an interface, or the way out, names no bridge that exists).
     """
     by_name = {host.name: host for host in hosts}
     homes = _place_bridges(spec, tuple(by_name), previous)
@@ -126,7 +126,12 @@ def _stretch(
         for interface in machine.interfaces:
             needed[interface.bridge].add(guests[machine.name])
     external = spec.network.external_bridge
-    if external is not None and external in needed:
+    if external is not None:
+        if external not in needed:
+            raise StateError(
+                f"The external bridge {external} does not exist.",
+                hint="Add it under `network: bridges`, or mend its name.",
+            )
         needed[external].add(next(iter(hosts)))
     return {
         bridge: (home, *(h for h in hosts if h in needed[bridge] and h != home))

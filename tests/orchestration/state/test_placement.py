@@ -112,3 +112,8 @@ def test_home_of_a_stretched_bridge_is_remembered() -> None:
 def test_unknown_bridge_is_refused() -> None:
     with pytest.raises(StateError, match="Guest g is plugged into bridge nope"):
         place(spec_of(machine("g", "br0", "nope")), [A])
+
+
+def test_unknown_external_bridge_is_refused() -> None:
+    with pytest.raises(StateError, match="external bridge nope does not exist"):
+        place(spec_of(external="nope"), [A])

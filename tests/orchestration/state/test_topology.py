@@ -124,12 +124,12 @@ def test_links_keep_their_ports_and_keys_when_others_come_and_go() -> None:
     names = ("br0", "br1", "br2", "br3")
     joined = {"br0": "br1", "br2": "br3", "br1": "br2"}
     before = build(spec_of(bridges=names, joined=joined), hosts=[A, B])
-    joined = {"br3": "br0", "br2": "br3", "br1": "br2"}
+    joined = {"br3": "br0", "br0": "br3", "br2": "br3", "br1": "br2"}
 
     after = build(spec_of(bridges=names, joined=joined), hosts=[A, B], previous=before)
 
     keys = {tunnel.name: tunnel.key - 7 * 8192 - 1 for tunnel in after.network.tunnels}
-    assert keys == {"br3/br0": 0, "br2/br3": 1, "br1/br2": 2}
+    assert keys == {"br3/br0": 0, "br0/br3": 3, "br2/br3": 1, "br1/br2": 2}
 
 
 def test_patch_that_becomes_a_tunnel_keeps_its_index() -> None:
