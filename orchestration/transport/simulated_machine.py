@@ -1,0 +1,224 @@
+"""What a simulated machine holds, and the files and disks side of its shell.
+
+Plain values that fit into JSON: `simulated.py` loads and stores them around every
+command, `simulated_network.py` answers for Open vSwitch and links. Only what our own
+providers ask is understood; whatever else is asked succeeds and says nothing.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+# What every machine has by itself, as far as `test` is concerned.
+SYSTEM_FOLDERS = ("/bin/", "/dev/", "/etc/", "/proc/", "/run/", "/sbin/", "/usr/")
+UNKNOWN_DISK_BYTES = 2 * 1024**3
+
+
+class Answer(NamedTuple):
+    """What a simulated command says."""
+
+    exit_code: int = 0
+    stdout: str = ""
+    stderr: str = ""
+
+
+@dataclass
+class File:
+    """A file: its size and times; digest when it was small, facts when a disk."""
+
+    size: int = 0
+    changed_s: int = 0
+    sha256: str = ""
+    virtual_size: int = 0
+    format: str = "raw"
+    backing: str = ""
+
+
+@dataclass
+class Bridge:
+    """An Open vSwitch bridge."""
+
+    datapath_type: str = ""
+    protocols: str = ""
+    rstp_enable: str = "false"
+    controller: str = ""
+    external_ids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Port:
+    """A port of a bridge with its one interface."""
+
+    bridge: str
+    type: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    external_ids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Link:
+    """A network device."""
+
+    up: bool = False
+    peer: str = ""
+    master: str = ""
+
+
+@dataclass
+class Sleeper:
+    """A command that is still running; `stubborn` ones cannot be ended."""
+
+    pid: int
+    tag: str
+    name: str
+    until: float
+    stubborn: bool = False
+
+
+@dataclass
+class Machine:
+    """Everything that a simulated machine remembers."""
+
+    files: dict[str, File] = field(default_factory=dict)
+    folders: list[str] = field(default_factory=list)
+    bridges: dict[str, Bridge] = field(default_factory=dict)
+    ports: dict[str, Port] = field(default_factory=dict)
+    links: dict[str, Link] = field(default_factory=dict)
+    sleepers: dict[str, Sleeper] = field(default_factory=dict)
+    next_pid: int = 1000
+
+    def to_json(self) -> str:
+        """Write everything as JSON."""
+        return json.dumps(self, default=vars, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Machine":
+        """Read what `to_json` wrote."""
+        raw = json.loads(text)
+        return cls(
+            files={key: File(**value) for key, value in raw["files"].items()},
+            folders=raw["folders"],
+            bridges={key: Bridge(**value) for key, value in raw["bridges"].items()},
+            ports={key: Port(**value) for key, value in raw["ports"].items()},
+            links={key: Link(**value) for key, value in raw["links"].items()},
+            sleepers={key: Sleeper(**v) for key, v in raw["sleepers"].items()},
+            next_pid=raw["next_pid"],
+        )
+
+    def has(self, path: str) -> bool:
+        """Say whether there is such a file or folder."""
+        if path in self.files or path in self.folders:
+            return True
+        below = f"{path.rstrip('/')}/"
+        known = (*self.files, *self.folders)
+        return path.startswith(SYSTEM_FOLDERS) or any(
+            name.startswith(below) for name in known
+        )
+
+
+Handler = Callable[[Machine, list[str]], Answer]
+
+
+def mkdir(machine: Machine, words: list[str]) -> Answer:
+    """`mkdir -p [-m MODE] FOLDER…`."""
+    folders = (word for word in words if word.startswith("/"))
+    machine.folders += [folder for folder in folders if folder not in machine.folders]
+    return Answer()
+
+
+def remove(machine: Machine, words: list[str]) -> Answer:
+    """`rm -f|-rf [--] PATH…`: a folder goes with all that is in it."""
+    for path in (word for word in words if word.startswith("/")):
+        below = f"{path.rstrip('/')}/"
+        for name in [n for n in machine.files if n == path or n.startswith(below)]:
+            del machine.files[name]
+        machine.folders = [
+            n for n in machine.folders if n != path and not n.startswith(below)
+        ]
+    return Answer()
+
+
+def move(machine: Machine, words: list[str]) -> Answer:
+    """`mv -f SOURCE TARGET`."""
+    source, target = words[-2:]
+    if source not in machine.files:
+        return _missing("mv", source)
+    machine.files[target] = machine.files.pop(source)
+    return Answer()
+
+
+def test(machine: Machine, words: list[str]) -> Answer:
+    """`test -e A [-a -d B …]`: true when all of them are there."""
+    paths = [word for word in words if word.startswith("/")]
+    return Answer(0 if all(machine.has(path) for path in paths) else 1)
+
+
+def stat(machine: Machine, words: list[str]) -> Answer:
+    """`stat -c FORMAT FILE` with %s (size) and %Y (time of change)."""
+    file = machine.files.get(words[-1])
+    if file is None:
+        return _missing("stat", words[-1])
+    shape = words[words.index("-c") + 1] if "-c" in words else "%s"
+    text = shape.replace("%s", str(file.size)).replace("%Y", str(file.changed_s))
+    return Answer(stdout=f"{text}\n")
+
+
+def sha256sum(machine: Machine, words: list[str]) -> Answer:
+    """`sha256sum FILE`."""
+    file = machine.files.get(words[-1])
+    if file is None or not file.sha256:
+        return _missing("sha256sum", words[-1])
+    return Answer(stdout=f"{file.sha256}  {words[-1]}\n")
+
+
+def qemu_img(machine: Machine, words: list[str]) -> Answer:
+    """`qemu-img create|info …`; base images need not be there to rehearse."""
+    verb, options, names = words[0], *_split_options(words[1:])
+    if verb == "create":
+        size = int(names[1]) if len(names) > 1 else UNKNOWN_DISK_BYTES
+        machine.files[names[0]] = File(
+            size=196_616,
+            virtual_size=size,
+            format=options.get("-f", "raw"),
+            backing=options.get("-b", ""),
+        )
+        return Answer()
+    if verb == "info":
+        return Answer(stdout=_disk_facts(machine, names[0]))
+    if verb == "convert":
+        machine.files[names[-1]] = File(
+            virtual_size=UNKNOWN_DISK_BYTES, format=options.get("-O", "raw")
+        )
+    return Answer()
+
+
+def _disk_facts(machine: Machine, path: str) -> str:
+    disk = machine.files.get(path) or File(format="qcow2")
+    facts: dict[str, str | int] = {
+        "filename": PurePosixPath(path).name,
+        "format": disk.format,
+        "virtual-size": disk.virtual_size or UNKNOWN_DISK_BYTES,
+        "actual-size": disk.size,
+    }
+    if disk.backing:
+        facts["backing-filename"] = disk.backing
+    return json.dumps(facts)
+
+
+def _split_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
+    """Tell options with values (-f qcow2) from flags (-q, --x) and from names."""
+    options: dict[str, str] = {}
+    names: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in ("-f", "-F", "-b", "-O", "-o"):
+            options[word] = next(rest, "")
+        elif not word.startswith("-"):
+            names.append(word)
+    return options, names
+
+
+def _missing(program: str, path: str) -> Answer:
+    return Answer(1, "", f"{program}: {path}: No such file or directory\n")
