@@ -15,6 +15,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(bool(needs), reason=f"not installed: {', '.join(needs)}"),
 ]
+STUBBORN = "trap '' TERM; exec > /dev/null 2>&1; sleep 600"
 
 
 def run(*command):
@@ -82,13 +83,13 @@ def test_host_is_reached_by_ssh_with_its_own_key(hosts, tmp_path):
         "root@172.31.77.2", "ovs-vsctl get open . external_ids:system-id",
     )  # fmt: skip
 
-    assert answer.strip() == f'"{hosts["b"]}"'
+    assert answer.strip().strip('"') == hosts["b"]
 
 
 def test_stop_leaves_nothing_and_may_be_repeated(hosts, tmp_path):
     name, folder = hosts["b"], str(tmp_path / "b")
+    on(hosts, tmp_path, "b", "setsid", "--fork", "sh", "-c", STUBBORN)
     pids = pids_in(name)
-    on(hosts, tmp_path, "b", "setsid", "--fork", "sh", "-c", "trap '' TERM; sleep 600")
 
     run(COMMAND, "stop", name, folder)
     run(COMMAND, "stop", name, folder)

@@ -1,0 +1,203 @@
+# shellcheck shell=bash
+# What script/demo does, piece by piece. Sourced by it; needs common.sh, packages.sh
+# and daemons.sh. Everything that it makes is below DATA or called tb-demo*.
+
+DATA=$(data_dir)
+STATE=$DATA/daemons
+PORT=${TESTBED_DEMO_PORT:-8000}
+URL=http://127.0.0.1:$PORT
+HOST_B=tb-demo-b
+HOST_B_DIR=$DATA/host-b
+MAIN_BRIDGE=tb-demo-phy
+MAIN_ADDRESS=172.31.78.1
+HOST_B_ADDRESS=172.31.78.2
+ADMIN=admin
+ADMIN_PASSWORD_FILE=$DATA/admin-password
+HOSTS_IN_WORDS="two testbed hosts"
+DAPHNE_PID=
+WORKER_PID=
+
+export TESTBED_DATA_DIR=$DATA
+export TESTBED_DEBUG=${TESTBED_DEBUG:-1}
+TESTBED_REDIS_URL=unix://$DATA/redis.sock
+TESTBED_CATALOGUE=$(image_cache)
+export TESTBED_REDIS_URL TESTBED_CATALOGUE
+
+python() { "$VENV/bin/python" "$@"; }
+manage() { python "$CHECKOUT/manage.py" "$@"; }
+
+install_everything() {
+  step "Install packages" install_packages
+  step "Prepare the Python environment" install_python
+}
+
+# On a machine that cannot run guests the same plan is rehearsed on simulated hosts.
+choose_hosts() {
+  local missing
+  missing=$(missing_capabilities)
+  install -d -m 755 "$DATA"
+  step "Start Redis" ensure_redis "$DATA/redis.sock" "$STATE"
+  if [[ -n $missing ]]; then
+    SIMULATED=1
+    HOSTS_IN_WORDS="two simulated hosts"
+    say "  This machine cannot run real guests:"
+    sed 's/^/    - /' <<< "$missing"
+    say "  The same plan runs on simulated hosts instead."
+    return
+  fi
+  SIMULATED=
+  step "Start libvirt" ensure_libvirtd "$STATE"
+  step "Start Open vSwitch" ensure_openvswitch "$STATE"
+  step "Build the test guest image" "$LAB/guest-image" "$(image_cache)"
+  step "Make a second testbed host" make_host_b
+}
+
+make_host_b() {
+  local key=$DATA/host-b-key
+  [[ -f $key ]] || ssh-keygen -q -t ed25519 -N '' -C testbed-demo -f "$key"
+  install -d -m 755 "$HOST_B_DIR"
+  cp "$key.pub" "$HOST_B_DIR/authorized_keys"
+  "$LAB/namespace-host" wire - tbdemo0 "$HOST_B" tbdemo1
+  ovs-vsctl --may-exist add-br "$MAIN_BRIDGE" -- \
+    set bridge "$MAIN_BRIDGE" datapath_type=netdev -- \
+    --may-exist add-port "$MAIN_BRIDGE" tbdemo0
+  ip addr replace "$MAIN_ADDRESS/24" dev "$MAIN_BRIDGE"
+  ip link set "$MAIN_BRIDGE" mtu 9000 up
+  ethtool -K "$MAIN_BRIDGE" tx off > /dev/null
+  "$LAB/namespace-host" start "$HOST_B" "$HOST_B_DIR" \
+    --address "$HOST_B_ADDRESS/24" --wire tbdemo1
+}
+
+prepare_product() {
+  step "Prepare the database" manage migrate --verbosity 0
+  step "Create the administrator" create_admin
+  step "Add the testbed hosts" add_hosts
+}
+
+create_admin() {
+  if [[ ! -f $ADMIN_PASSWORD_FILE ]]; then
+    (umask 077; python -c 'import secrets; print(secrets.token_urlsafe(12))' > "$ADMIN_PASSWORD_FILE")
+  fi
+  DJANGO_SUPERUSER_PASSWORD=$(< "$ADMIN_PASSWORD_FILE")
+  export DJANGO_SUPERUSER_PASSWORD
+  if ! manage createsuperuser --noinput --username "$ADMIN" --email admin@localhost; then
+    manage shell -v 0 -c "
+from django.contrib.auth.models import User
+assert User.objects.filter(username='$ADMIN', is_superuser=True).exists()"
+  fi
+}
+
+add_hosts() {
+  if [[ -n $SIMULATED ]]; then
+    manage add_host main --main --simulated
+    manage add_host host-b --simulated
+    return
+  fi
+  manage add_host main --main --address "$MAIN_ADDRESS"
+  manage add_host host-b --address "$HOST_B_ADDRESS" \
+    --identity-file "$DATA/host-b-key" \
+    --host-key-file "$HOST_B_DIR/ssh_host_ed25519_key.pub"
+}
+
+start_product() {
+  step "Start the worker" start_worker
+  step "Start the web server" start_daphne
+  WORKER_PID=$(< "$STATE/worker.pid")
+  DAPHNE_PID=$(< "$STATE/daphne.pid")
+}
+
+start_worker() {
+  stop_recorded worker
+  (cd "$CHECKOUT" && exec setsid "$VENV/bin/celery" -A testbed worker -B \
+    --schedule "$DATA/celerybeat" --concurrency 6 --loglevel INFO) \
+    > "$DATA/worker.log" 2>&1 < /dev/null &
+  echo $! > "$STATE/worker.pid"
+}
+
+start_daphne() {
+  local attempt
+  stop_recorded daphne
+  (cd "$CHECKOUT" && exec setsid "$VENV/bin/daphne" -b 127.0.0.1 -p "$PORT" \
+    testbed.asgi:application) > "$DATA/daphne.log" 2>&1 < /dev/null &
+  echo $! > "$STATE/daphne.pid"
+  for ((attempt = 0; attempt < 100; attempt++)); do
+    if curl -fs -o /dev/null "$URL/login/"; then return; fi
+    kill -0 "$(< "$STATE/daphne.pid")" || fail "The web server ended." "See $DATA/daphne.log."
+    sleep 0.2
+  done
+  fail "The web server does not answer at $URL." "See $DATA/daphne.log."
+}
+
+# stop_recorded NAME: end what an earlier demo started, by its pid.
+stop_recorded() {
+  local pid file=$STATE/$1.pid attempt
+  [[ -f $file ]] || return 0
+  pid=$(< "$file")
+  rm -f "$file"
+  tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -q "$VENV" || return 0
+  kill -TERM "$pid" 2> /dev/null || return 0
+  for ((attempt = 0; attempt < 50; attempt++)); do
+    kill -0 "$pid" 2> /dev/null || return 0
+    sleep 0.1
+  done
+  kill -KILL -- "-$pid" 2> /dev/null || true
+}
+
+stop_product() {
+  stop_recorded daphne
+  stop_recorded worker
+}
+
+# run_command COMMAND [FOLDER]
+run_command() {
+  PYTHONPATH=$CHECKOUT python "$LAB/run_command.py" "$URL" "$ADMIN" \
+    "$ADMIN_PASSWORD_FILE" "$TESTBED" "$@"
+}
+
+show_result() {
+  say ""
+  say "What is running where:"
+  manage status "$TESTBED"
+  say ""
+  say "Open      $URL/testbeds/$TESTBED/"
+  say "Sign in   $ADMIN / $(< "$ADMIN_PASSWORD_FILE")"
+}
+
+clean() {
+  [[ -d $DATA ]] || { say "There is nothing to remove."; return; }
+  stop_product
+  if [[ -x $VENV/bin/python && -e $DATA/db.sqlite3 ]]; then
+    step "Take down every testbed" take_down_all || true
+  fi
+  step "Remove the second testbed host" "$LAB/namespace-host" stop "$HOST_B" "$HOST_B_DIR"
+  if command -v ovs-vsctl > /dev/null; then
+    step "Remove the cable" ovs-vsctl --if-exists --timeout=5 del-br "$MAIN_BRIDGE" || true
+  fi
+  if [[ -e /sys/class/net/tbdemo0 ]]; then ip link delete tbdemo0; fi
+  step "Stop what the demo started" stop_daemons "$STATE"
+  rm -rf "$DATA"
+  say "The demo is removed."
+}
+
+# Through the product again: it alone knows what belongs to which testbed.
+take_down_all() {
+  start_product_for_clean
+  local slug
+  for slug in $(manage shell -v 0 -c "
+from testbed.models import Testbed
+print(*Testbed.objects.exclude(condition__in=['empty', 'generated', 'down']).values_list('slug', flat=True))"); do
+    TESTBED=$slug run_command down
+  done
+  stop_product
+}
+
+start_product_for_clean() {
+  ensure_redis "$DATA/redis.sock" "$STATE"
+  if [[ -d $HOST_B_DIR ]]; then
+    ensure_libvirtd "$STATE"
+    ensure_openvswitch "$STATE"
+    make_host_b
+  fi
+  start_worker
+  start_daphne
+}

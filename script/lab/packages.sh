@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# What the machine needs: Debian packages, the virtual environment, front-end files.
+# Sourced after common.sh. A second call finds everything and takes part of a second.
+
+# shellcheck disable=SC2034  # for those who source this
+RUN_PACKAGES=(python3-venv python3-dev pkg-config gcc libvirt-dev
+  libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils openvswitch-switch
+  dnsmasq-base iptables openssh-server openssh-client redis-server iproute2 ethtool
+  util-linux procps iputils-ping)
+# shellcheck disable=SC2034
+IMAGE_PACKAGES=(syslinux syslinux-common mtools dosfstools e2fsprogs fdisk kmod cpio
+  zstd xz-utils jq)
+# shellcheck disable=SC2034
+TEST_PACKAGES=(shellcheck)
+
+as_root() {
+  if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+# Prints those of the packages that are not installed.
+missing_packages() {
+  local package installed
+  installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2> /dev/null |
+    awk '$1 == "installed" {print $2}' || true)
+  for package in "$@"; do
+    grep -qxF "$package" <<< "$installed" || printf '%s\n' "$package"
+  done
+}
+
+ensure_packages() {
+  local missing
+  [[ -r /etc/debian_version ]] || fail "This needs Debian 12 or Ubuntu 24.04."
+  mapfile -t missing < <(missing_packages "$@")
+  ((${#missing[@]})) || return 0
+  [[ $EUID -eq 0 ]] || command -v sudo > /dev/null ||
+    fail "These packages are missing: ${missing[*]}" "Run this as root or install sudo."
+  apt_get update
+  apt_get install --no-install-recommends "${missing[@]}"
+}
+
+# Another apt may be at work, as unattended-upgrades on a fresh machine: wait.
+apt_get() {
+  as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l apt-get -qq -y \
+    -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+}
+
+# Ubuntu's chromium is a snap, which namespaces and root cannot use; there only an
+# already installed browser counts. Fails when there is none.
+ensure_browser() {
+  find_browser > /dev/null && return
+  if grep -qx 'ID=debian' /etc/os-release; then ensure_packages chromium; fi
+  find_browser > /dev/null
+}
+
+find_browser() {
+  local path
+  for path in "${CHROMIUM:-}" /usr/bin/chromium /usr/bin/google-chrome \
+    /usr/bin/chromium-browser; do
+    [[ -x $path ]] || continue
+    # Ubuntu's chromium-browser only points to the snap.
+    grep -qs snap <(head -c 4096 "$path") && continue
+    printf '%s\n' "$path"
+    return
+  done
+  return 1
+}
+
+# ensure_venv FILE...: pip runs only when a requirements file changed.
+ensure_venv() {
+  local stamp=$VENV/.requirements-${1%.txt} digest file arguments=()
+  digest=$(cd "$CHECKOUT" && cat requirements.txt "$@" | sha256sum)
+  [[ -x $VENV/bin/python && $(cat "$stamp" 2> /dev/null) == "$digest" ]] && return
+  [[ -x $VENV/bin/python ]] || python3 -m venv "$VENV"
+  for file in "$@"; do arguments+=(-r "$CHECKOUT/$file"); done
+  "$VENV/bin/pip" install --quiet --disable-pip-version-check "${arguments[@]}"
+  printf '%s\n' "$digest" > "$stamp"
+}
+
+# htmx comes inside django-htmx. A package that exists only on npm goes here: pinned
+# in package.json, copied to static/vendor, not committed.
+ensure_front_end() { :; }
