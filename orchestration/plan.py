@@ -111,7 +111,7 @@ def plan_up(state: State, options: Options) -> Plan:
 
 
 def plan_down(state: State, options: Options) -> Plan:
-    """Take everything down, as much as can be; disks on main and the state stay."""
+    """Take everything down, as much as can be; disks and the state stay."""
     return _numbered(Command.DOWN, options, (_init(state), *_tear_down(state), _end()))
 
 

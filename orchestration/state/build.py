@@ -32,6 +32,7 @@ from orchestration.state.model import (
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement, order_hosts, place
 from orchestration.state.topology import (
+    Components,
     build_bridges,
     build_components,
     build_links,
@@ -71,37 +72,24 @@ def build_state(
     """
     names = Names(identity.testbed, identity.number)
     ordered = order_hosts(hosts)
-    placement = place(spec, ordered, previous)
     components = build_components(spec.network)
-    cards = build_cards(spec, names, components, previous)
+    decided = Decided(
+        spec=spec,
+        names=names,
+        placement=place(spec, ordered, previous),
+        components=components,
+        cards=build_cards(spec, names, components, previous),
+        previous=previous,
+    )
     guests = Guests(
         names=names,
         directory=identity.directory,
-        placement=placement,
+        placement=decided.placement,
         catalogue=catalogue,
-        cards=cards,
-        management=_management_addresses(spec, names, placement, previous),
+        cards=decided.cards,
+        management=_management_addresses(decided),
         scripts=script_sha256 or {},
         previous={guest.name: guest for guest in previous.guests} if previous else {},
-    )
-    patches, tunnels = build_links(
-        spec.network,
-        names=names,
-        placement=placement,
-        tunnel_kind=tunnel_kind,
-        previous=previous,
-    )
-    network = NetworkState(
-        bridges=build_bridges(
-            spec.network.bridges,
-            names=names,
-            placement=placement,
-            components=components,
-        ),
-        patches=patches,
-        tunnels=tunnels,
-        nat=_nat(spec, names, placement, cards),
-        management=_management(spec, names, placement),
     )
     return State(
         testbed=identity.testbed,
@@ -111,21 +99,56 @@ def build_state(
         identity_file=identity.identity_file,
         public_key=identity.public_key,
         hosts=ordered,
-        network=network,
+        network=_network(decided, tunnel_kind),
         guests=guests.build(spec.machines),
     )
 
 
-def _nat(
-    spec: Spec, names: Names, placement: Placement, cards: Cards
-) -> NatState | None:
-    external = spec.network.external_bridge
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided:
+    """What has been decided when networks and guests are built."""
+
+    spec: Spec
+    names: Names
+    placement: Placement
+    components: Components
+    cards: Cards
+    previous: State | None
+
+
+def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
+    network, names = decided.spec.network, decided.names
+    patches, tunnels = build_links(
+        network,
+        names=names,
+        placement=decided.placement,
+        tunnel_kind=tunnel_kind,
+        previous=decided.previous,
+    )
+    bridges = build_bridges(
+        network.bridges,
+        names=names,
+        placement=decided.placement,
+        components=decided.components,
+    )
+    return NetworkState(
+        bridges=bridges,
+        patches=patches,
+        tunnels=tunnels,
+        nat=_nat(decided),
+        management=_management(decided),
+    )
+
+
+def _nat(decided: Decided) -> NatState | None:
+    external = decided.spec.network.external_bridge
     if external is None:
         return None
+    names, cards = decided.names, decided.cards
     subnet = nat_subnet(names.number)
     dns = dns_names(names.testbed, cards.reserved)
     return NatState(
-        host=placement.main.name,
+        host=decided.placement.main.name,
         network=names.nat_network,
         device=names.nat_device,
         subnet=str(subnet),
@@ -141,11 +164,10 @@ def _nat(
     )
 
 
-def _management(
-    spec: Spec, names: Names, placement: Placement
-) -> tuple[ManagementState, ...]:
-    if not spec.testbed_options.management_network:
+def _management(decided: Decided) -> tuple[ManagementState, ...]:
+    if not decided.spec.testbed_options.management_network:
         return ()
+    names, placement = decided.names, decided.placement
     subnet = management_subnet(names.number)
     used = set(placement.guests.values())
     return tuple(
@@ -161,24 +183,23 @@ def _management(
     )
 
 
-def _management_addresses(
-    spec: Spec, names: Names, placement: Placement, previous: State | None
-) -> dict[str, str]:
+def _management_addresses(decided: Decided) -> dict[str, str]:
     """Return each guest's management address, counted on each host by itself."""
-    if not spec.testbed_options.management_network:
+    if not decided.spec.testbed_options.management_network:
         return {}
+    previous = decided.previous
     kept: dict[Card, str] = {
         (guest.name, MANAGEMENT_INTERFACE): guest.management.address
         for guest in (previous.guests if previous else ())
         if guest.management
     }
     on_host: dict[str, list[Card]] = {}
-    for guest, host in placement.guests.items():
+    for guest, host in decided.placement.guests.items():
         on_host.setdefault(host, []).append((guest, MANAGEMENT_INTERFACE))
     return {
         guest: address
         for cards in on_host.values()
         for (guest, _), address in assign_addresses(
-            management_subnet(names.number), cards, kept=kept, static={}
+            management_subnet(decided.names.number), cards, kept=kept, static={}
         ).items()
     }

@@ -174,3 +174,11 @@ def test_state_is_cleared_last_and_only_after_everything_else_went() -> None:
 
     assert entries[-2].kind == Kind.CLEAR_ARTEFACTS
     assert not any(e.keep_going for e in entries)
+
+
+def test_only_other_hosts_lose_their_folders_with_the_state() -> None:
+    spec = spec_of(machine("a", "br0"), machine("b", "br1"), bridges=("br0", "br1"))
+
+    remote = entry(plan(Command.CLEAR_ARTEFACTS, build(spec)), Kind.CLEAR_HOSTS)
+
+    assert [resource.host for resource in remote.resources] == ["host-b"]
