@@ -72,15 +72,7 @@ def build_state(
     """
     names = Names(identity.testbed, identity.number)
     ordered = order_hosts(hosts)
-    components = build_components(spec.network)
-    decided = Decided(
-        spec=spec,
-        names=names,
-        placement=place(spec, ordered, previous),
-        components=components,
-        cards=build_cards(spec, names, components, previous),
-        previous=previous,
-    )
+    decided = _decide(spec, names, ordered, previous)
     guests = Guests(
         names=names,
         directory=identity.directory,
@@ -89,7 +81,7 @@ def build_state(
         cards=decided.cards,
         management=_management_addresses(decided),
         scripts=script_sha256 or {},
-        previous={guest.name: guest for guest in previous.guests} if previous else {},
+        previous={g.name: g for g in previous.guests} if previous else {},
     )
     return State(
         testbed=identity.testbed,
@@ -114,6 +106,20 @@ class Decided:
     components: Components
     cards: Cards
     previous: State | None
+
+
+def _decide(
+    spec: Spec, names: Names, hosts: Sequence[HostState], previous: State | None
+) -> Decided:
+    components = build_components(spec.network)
+    return Decided(
+        spec=spec,
+        names=names,
+        placement=place(spec, hosts, previous),
+        components=components,
+        cards=build_cards(spec, names, components, previous),
+        previous=previous,
+    )
 
 
 def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
