@@ -91,7 +91,7 @@ class _Batch:
         """Run one task from start to finish, and report both."""
         index = self._work.instruction.index
         started = time.monotonic()
-        scope = Scope(f"{self._scope.tag}t{number}.", stop=self._scope.stop)
+        scope = Scope(f"{self._scope.tag}t{number}", stop=self._scope.stop)
         self._sink(TaskStarted(index, resource.name, resource.host))
         outcome = self._attempt(resource, scope)
         self._scope.ended.extend(scope.ended)

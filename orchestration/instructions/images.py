@@ -21,14 +21,9 @@ def fetch_images(task: Task) -> Outcome:
     if is_simulated(task):
         return unchanged("not fetched in a rehearsal")
     changed = images.ensure_image(
-        Image(
-            name=image.name,
-            url=image.url,
-            path=image.source,
-            sha256=image.sha256,
-            sums_url=image.sums_url,
-            format=image.format,
-            size_bytes=image.size_bytes,
+        Image.model_validate(
+            image.model_dump(exclude={"path", "main_path", "source"})
+            | {"path": image.source}
         ),
         Path(image.main_path),
         scope=task.scope,

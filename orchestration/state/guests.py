@@ -188,6 +188,11 @@ class Guests:
             format=image.format,
             path=str(PurePosixPath(host.images_dir, file)),
             main_path=str(PurePosixPath(self.placement.main.images_dir, file)),
+            sha512=image.sha512,
+            source=image.path,
+            url=image.url,
+            sums_url=image.sums_url,
+            size_bytes=image.size_bytes,
         )
 
     def _interfaces(

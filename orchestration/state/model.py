@@ -191,11 +191,12 @@ class ImageState(Frozen):
 
     `path` is in the images folder of the guest's host; `main_path` in main's, which
     is filled from `source` (a file on main) or `url`. `sums_url` names the
-    publisher's list of digests where `sha256` is empty.
+    publisher's list of digests where neither digest is known beforehand.
     """
 
     name: str
     sha256: str
+    sha512: str = ""
     format: str
     path: str
     main_path: str
