@@ -112,12 +112,14 @@ class Connection:
                 # Another thread just tried and failed: fifty threads that each
                 # wait for the same dead host would need fifty timeouts.
                 raise self._failure
-            self._attempts += 1
             try:
                 self._handle = self._open()
             except TestbedError as error:
                 self._failure = error
                 raise
+            finally:
+                # Counted when it is over: who arrives meanwhile shares its outcome.
+                self._attempts += 1
             self._failure = None
             return self._handle
 

@@ -57,6 +57,7 @@ def _ssh_config(host: HostState, known_hosts: Path) -> str:
         "StrictHostKeyChecking": "yes",
         "UpdateHostKeys": "no",
         "BatchMode": "yes",
+        "LogLevel": "ERROR",
         "ServerAliveInterval": "5",
         "ServerAliveCountMax": "3",
         "ConnectTimeout": "10",

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import quote
 
 import libvirt
 
@@ -56,7 +57,7 @@ class SimulatedConnection(Connection):
 
     def __init__(self, host: HostState, directory: Path) -> None:
         self._file = directory.absolute() / f"{host.name}.xml"
-        super().__init__(f"test://{self._file}", machine=host.name)
+        super().__init__(f"test://{quote(str(self._file))}", machine=host.name)
         self._host = host
         self._generation = -1
         self._text = ""

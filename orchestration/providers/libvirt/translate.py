@@ -5,6 +5,9 @@ words of ssh and of QEMU inside its own text, so a few of those are known here t
 The text itself always travels in `detail`.
 """
 
+import errno
+import os
+
 import libvirt
 
 from orchestration.errors import (
@@ -57,6 +60,14 @@ _LOST = frozenset(
     }
 )
 
+_KEY_CHANGED = (
+    "host key verification failed",
+    "identification has changed",
+    # ssh's warning is longer than libvirt's buffer for it, nothing else it says is
+    # (our LogLevel keeps login banners away): libvirt then reports the overflow.
+    os.strerror(errno.EOVERFLOW).lower(),
+)
+
 _GROUP_HINT = "Log in as root, or add the login to the group libvirt of that host."
 
 
@@ -74,7 +85,7 @@ def open_failed(error: libvirt.libvirtError, *, machine: str) -> HostUnreachable
     """Return why there is no connection: the key, the login, or the daemon."""
     text = str(error)
     words = text.lower()
-    if "host key verification failed" in words or "identification has changed" in words:
+    if any(sign in words for sign in _KEY_CHANGED):
         return HostKeyMismatch(
             f"Host {machine} answered with another SSH key than the pinned one.",
             hint="If the host was installed anew, let an admin pin its new key.",

@@ -64,7 +64,8 @@ def build_nat_network(nat: NatState, *, testbed: str) -> str:
     ET.SubElement(network, "bridge", name=nat.device, stp="off", delay="0")
     ET.SubElement(network, "mtu", size=str(nat.mtu))
     ET.SubElement(network, "domain", name=testbed, localOnly="yes")
-    dns = ET.SubElement(network, "dns")
+    # Names without a dot are ours: nobody upstream is asked about them.
+    dns = ET.SubElement(network, "dns", forwardPlainNames="no")
     subnet = ipaddress.ip_network(nat.subnet)
     ip = ET.SubElement(network, "ip", address=nat.gateway, prefix=str(subnet.prefixlen))
     dhcp = ET.SubElement(ip, "dhcp")

@@ -5,6 +5,7 @@ pair, with IPv4 and IPv6. Everything it starts is a child of one holder process 
 listed by pid file in its own folder, and ends with `stop`.
 """
 
+import ipaddress
 import os
 import shutil
 import signal
@@ -12,9 +13,6 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-
-IPV4 = "198.18.77.2"
-IPV6 = "fd77:7e57:bed::2"
 
 START = r"""
 set -eu
@@ -48,6 +46,12 @@ class PrivateHost:
     """One such host, while it lives."""
 
     def __init__(self) -> None:
+        # Several test runs share a machine: each has subnets of its own.
+        number = os.getpid() % 0x8000
+        first = ipaddress.ip_address("198.18.0.0") + 4 * number
+        self.outer_ipv4, self.ipv4 = str(first + 1), str(first + 2)
+        self.outer_ipv6 = f"fd77:7e57:bed:{number:x}::1"
+        self.ipv6 = f"fd77:7e57:bed:{number:x}::2"
         self.directory = Path(tempfile.mkdtemp(prefix="testbed-libvirt-"))
         self.directory.chmod(0o755)
         for name in ("id", "host_key", "other_key"):
@@ -74,18 +78,18 @@ class PrivateHost:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self._wait_for(self.directory / "run/ready")
-        self._plug_in()
+        try:
+            self._wait_for(self.directory / "run/ready")
+            self._plug_in()
+        except BaseException:
+            self.holder.kill()
+            raise
 
     def run(self, *argv: str) -> str:
         enter = ["nsenter", "-t", str(self.holder.pid), "-m", "-n"]
         done = subprocess.run([*enter, *argv], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         return done.stdout
-
-    def spawn(self, *argv: str) -> subprocess.Popen[bytes]:
-        enter = ["nsenter", "-t", str(self.holder.pid), "-m", "-n"]
-        return subprocess.Popen([*enter, *argv])
 
     def restart_libvirtd(self) -> None:
         self._end(self._pid("libvirtd.pid"))
@@ -110,14 +114,14 @@ class PrivateHost:
         commands = [
             ["ip", "link", "add", outer, "type", "veth", "peer", "name", inner],
             ["ip", "link", "set", inner, "netns", pid],
-            ["ip", "address", "add", "198.18.77.1/30", "dev", outer],
-            ["ip", "address", "add", "fd77:7e57:bed::1/64", "dev", outer, "nodad"],
+            ["ip", "address", "add", f"{self.outer_ipv4}/30", "dev", outer],
+            ["ip", "address", "add", f"{self.outer_ipv6}/64", "dev", outer, "nodad"],
             ["ip", "link", "set", outer, "up"],
         ]
         for argv in commands:
             subprocess.run(argv, check=True)
-        self.run("ip", "address", "add", f"{IPV4}/30", "dev", inner)
-        self.run("ip", "address", "add", f"{IPV6}/64", "dev", inner, "nodad")
+        self.run("ip", "address", "add", f"{self.ipv4}/30", "dev", inner)
+        self.run("ip", "address", "add", f"{self.ipv6}/64", "dev", inner, "nodad")
         self.run("ip", "link", "set", inner, "up")
 
     def _pid(self, name: str) -> int:

@@ -123,3 +123,10 @@ def test_failed_call_leaves_the_host_as_it_was(
         domains.start(simulated, "lab-web-9")
 
     assert states(open_simulated(tmp_path)) == {"lab-web-0": "shut off"}
+
+
+def test_folder_may_have_any_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a b%20c?d#e&f"
+    define(open_simulated(folder), 0)
+
+    assert states(open_simulated(folder)) == {"lab-web-0": "shut off"}
