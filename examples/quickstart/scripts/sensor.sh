@@ -7,7 +7,7 @@ echo "Addresses of $(hostname):"
 ip -4 addr show | sed -n 's/^ *inet \([^ ]*\).* \([^ ]*\)$/  \2 \1/p'
 
 tries=0
-until ping -c 1 -W 2 "$server" > /dev/null 2>&1; do
+until /usr/bin/ping -c 1 -W 2 "$server" > /dev/null 2>&1; do
     tries=$((tries + 1))
     if [ "$tries" -ge 30 ]; then
         echo "$server does not answer." >&2
@@ -15,5 +15,5 @@ until ping -c 1 -W 2 "$server" > /dev/null 2>&1; do
     fi
     sleep 1
 done
-ping -c 3 "$server"
-ping -c 1 -s 1300 "$server"
+/usr/bin/ping -c 3 "$server"
+/usr/bin/ping -c 1 -s 1300 "$server"

@@ -3,7 +3,7 @@
 set -eu
 
 tries=0
-until ping -c 1 -W 2 10.44.0.1 > /dev/null 2>&1; do
+until /usr/bin/ping -c 1 -W 2 10.44.0.1 > /dev/null 2>&1; do
     tries=$((tries + 1))
     if [ "$tries" -ge 30 ]; then
         echo "10.44.0.1 does not answer." >&2
@@ -12,4 +12,4 @@ until ping -c 1 -W 2 10.44.0.1 > /dev/null 2>&1; do
     sleep 1
 done
 echo "The way to the middle works:"
-ping -c 3 10.44.0.1
+/usr/bin/ping -c 3 10.44.0.1
