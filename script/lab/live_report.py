@@ -1,0 +1,55 @@
+"""A pytest plugin that says which live parts ran, and which did not and why.
+
+Loaded by script/test. A live part is a test file with a test marked live or browser.
+With CI=true a live test that skips itself fails: there a machine that cannot run
+them is a broken machine. Not here: what each test needs, which it says itself.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Generator
+
+import pytest
+
+STRICT = os.environ.get("CI") == "true"
+LIVE_MARKS = ("live", "browser")
+
+ran: Counter[str] = Counter()
+skipped: dict[tuple[str, str], int] = defaultdict(int)
+
+
+def reason_of(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if not any(item.get_closest_marker(mark) for mark in LIVE_MARKS):
+        return report
+    part = item.nodeid.split("::")[0]
+    if report.skipped and not hasattr(report, "wasxfail"):
+        reason = reason_of(report)
+        skipped[part, reason] += 1
+        if STRICT:
+            report.outcome = "failed"
+            report.longrepr = f"A live test was skipped in CI: {reason}"
+    elif report.when == "call":
+        ran[part] += 1
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    write = terminalreporter.write_line
+    terminalreporter.section("live parts")
+    for part, count in sorted(ran.items()):
+        write(f"ran      {part}: {count} tests")
+    for (part, reason), count in sorted(skipped.items()):
+        write(f"skipped  {part}: {count} tests, {reason}")
+    if not ran and not skipped:
+        write("none were selected")
