@@ -6,7 +6,7 @@ server=$(/etc/nocloud/env.sh SERVER)
 echo "Fetching http://$server/ from $(hostname)"
 
 tries=0
-until /usr/bin/wget -q -T 5 -O /tmp/page.html "http://$server/"; do
+until timeout 5 /usr/bin/wget -q -O /tmp/page.html "http://$server/"; do
     tries=$((tries + 1))
     if [ "$tries" -ge 30 ]; then
         echo "$server did not answer." >&2
