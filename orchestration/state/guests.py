@@ -41,9 +41,10 @@ from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement
 from orchestration.state.topology import Components
 
-# What a later `up` compares: scripts have digests of their own in the markers, and
-# markers and the hash itself say nothing about what the guest should be.
+# Scripts have digests of their own in the markers; and the markers, the hash itself
+# and where an image is fetched from say nothing about what the guest should be.
 NOT_HASHED = ("index", "setup_script", "run_script", "spec_hash", "markers")
+NOT_HASHED_OF_IMAGE = ("main_path", "source", "url", "sums_url", "size_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,7 @@ class Guests:
 def spec_hash(guest: GuestState, host: HostState) -> str:
     """Digest everything that, when changed, needs the guest to be defined again."""
     content = guest.model_dump(mode="json", exclude=set(NOT_HASHED))
+    content["image"] = guest.image.model_dump(exclude=set(NOT_HASHED_OF_IMAGE))
     content |= {"domain_type": host.domain_type, "datapath": host.datapath}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()

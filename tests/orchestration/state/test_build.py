@@ -3,10 +3,10 @@
 import pytest
 
 from orchestration.errors import StateError
-from orchestration.spec.catalogue import Catalogue
+from orchestration.spec.catalogue import Catalogue, Image
 from orchestration.spec.loader import load_spec
 from orchestration.state.build import build_state
-from orchestration.state.model import Markers, State
+from orchestration.state.model import GuestState, Markers, State
 from tests.golden import Golden
 from tests.orchestration.state.samples import (
     CATALOGUE,
@@ -244,6 +244,26 @@ def test_spec_hash_changes_when_its_host_can_no_longer_accelerate() -> None:
     before, after = build(spec, hosts=HOSTS[:1]), build(spec, hosts=[slower])
 
     assert before.guests[0].spec_hash != after.guests[0].spec_hash
+
+
+def test_spec_hash_depends_on_the_image_and_not_on_where_it_comes_from() -> None:
+    def built(**image: str) -> GuestState:
+        catalogue = Catalogue([Image(name="test_guest", **image)])
+        spec = spec_of(machine("g"))
+        return build_state(
+            spec, identity=identity(), hosts=HOSTS, catalogue=catalogue
+        ).guests[0]
+
+    here = built(path="/images/a.qcow2", sha256="5e" * 32)
+    mirror = built(url="https://images.invalid/a", sha256="5e" * 32)
+    newer = built(path="/images/a.qcow2", sha256="5f" * 32)
+
+    assert (here.image.source, mirror.image.url) == (
+        "/images/a.qcow2",
+        "https://images.invalid/a",
+    )
+    assert here.spec_hash == mirror.spec_hash
+    assert here.spec_hash != newer.spec_hash
 
 
 def test_other_number_gives_up_addresses_and_link_indexes_of_the_old_one() -> None:
