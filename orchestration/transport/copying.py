@@ -23,10 +23,11 @@ _FULL = ("No space left on device", "Disk quota exceeded")
 
 # $1 target, $2 file beside it, $3 mode, $4 size in bytes, then first block and number
 # of blocks of each extent; without extents all of stdin is the file. A connection
-# that dies looks like an end of input, so the size is checked before the rename.
+# that dies looks like an end of input, so the size is checked before the rename; and
+# then nobody reads what we say, which must not end us before the clean-up.
 PUT_SCRIPT = """\
 target=$1 part=$2 mode=$3 size=$4; shift 4
-trap 'rm -f "$part"; exit 143' TERM HUP INT
+trap 'rm -f "$part"; exit 143' TERM HUP INT; trap '' PIPE
 fail() { rm -f "$part"; exit 1; }
 LC_ALL=C; export LC_ALL
 if [ -d "$target" ]; then echo "$target is a folder" >&2; exit 1; fi
@@ -46,7 +47,7 @@ chmod "$mode" "$part" && mv -f "$part" "$target" || fail
 
 # $1 source, $2 target, $3 file beside it, $4 mode: the same on one machine.
 COPY_SCRIPT = """\
-trap 'rm -f "$3"; exit 143' TERM HUP INT
+trap 'rm -f "$3"; exit 143' TERM HUP INT; trap '' PIPE
 if [ -d "$2" ]; then echo "$2 is a folder" >&2; exit 1; fi
 mkdir -p "${3%/*}/" || exit 1
 LC_ALL=C cp --sparse=auto "$1" "$3" && chmod "$4" "$3" && mv -f "$3" "$2" && exit 0

@@ -21,6 +21,7 @@ from orchestration.transport.ssh.link import (
     TunnelSocket,
     connect_tcp,
     dial,
+    reason_of,
     unreachable,
 )
 
@@ -63,7 +64,11 @@ class Connection:
             try:
                 return self._open_on(kept, wake, is_stopped)
             except _Dead as dead:
-                logger.info("Dialling %s again: %s", self.login.machine, dead)
+                logger.info(
+                    "Dialling %s again: %s",
+                    self.login.machine,
+                    reason_of(dead.reason),
+                )
         try:
             return self._open_on(self._ensure(is_stopped), wake, is_stopped)
         except _Dead as dead:

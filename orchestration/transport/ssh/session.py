@@ -4,6 +4,7 @@ All on the caller's thread, for any amount of input and output: input is sent wh
 peer has room, output is handed on as it comes, and the peer waits while nobody reads.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -90,23 +91,31 @@ class Session:
     def _drain(self) -> None:
         channel = self._channel
         while channel.recv_ready():
-            self._stdout(channel.recv(_READ_BYTES))
+            self._stdout(self._received(channel.recv))
         while channel.recv_stderr_ready():
-            self._stderr(channel.recv_stderr(_READ_BYTES))
+            self._stderr(self._received(channel.recv_stderr))
+
+    def _received(self, receive: Callable[[int], bytes]) -> bytes:
+        """Take what is there; doing so also tells the peer that there is room."""
+        try:
+            return receive(_READ_BYTES)
+        except (paramiko.SSHException, EOFError, OSError) as exc:
+            raise LinkLost(str(exc)) from exc
 
     def _send(self, stdin: Iterator[bytes]) -> bool:
         """Send the next piece; return whether there may be more."""
+        channel = self._channel
+        self._unsent = self._unsent or next(stdin, b"")
         try:
             if not self._unsent:
-                self._unsent = next(stdin, b"")
-            if not self._unsent:
-                self._channel.shutdown_write()
+                channel.shutdown_write()
                 return False
-            self._unsent = self._unsent[self._channel.send(self._unsent) :]
+            self._unsent = self._unsent[channel.send(self._unsent) :]
         except TimeoutError:
             return True
-        except OSError as exc:
-            if not self._channel.closed:
+        except (paramiko.SSHException, EOFError, OSError) as exc:
+            # A channel that is closed no longer takes input: no failure in itself.
+            if not channel.closed:
                 raise LinkLost(str(exc)) from exc
             return False
         return True
@@ -124,3 +133,9 @@ def pieces(data: bytes) -> Iterator[bytes]:
     """Cut bytes into pieces that fit a packet."""
     for start in range(0, len(data), CHUNK_BYTES):
         yield data[start : start + CHUNK_BYTES]
+
+
+def release(channel: paramiko.Channel) -> None:
+    """Close a channel, dead or alive; what still runs on it is not ended by that."""
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        channel.close()

@@ -43,6 +43,7 @@ from orchestration.transport.ssh.session import (
     Sink,
     TimeUp,
     pieces,
+    release,
 )
 from orchestration.transport.wrapper import tag_of, wrap_line
 
@@ -270,7 +271,7 @@ class SSHTransport:
         try:
             yield Session(channel, wake, stdout=sinks[0], stderr=sinks[1])
         finally:
-            channel.close()
+            release(channel)
 
     def _end_or_admit(self, tag: str, cmd: Command) -> Ended:
         """End what a command started, or say that nobody knows."""

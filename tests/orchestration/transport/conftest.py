@@ -1,7 +1,9 @@
 """Real SSH servers on free loopback ports, each with its own keys, for these tests."""
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -13,7 +15,7 @@ import pytest
 
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.ssh import SSHTransport, probe_banner
+from orchestration.transport.ssh import ProbeFailed, SSHTransport, probe_banner
 
 SSHD = "/usr/sbin/sshd"
 DROPBEAR = "/usr/sbin/dropbear"
@@ -52,25 +54,25 @@ class Server:
             self.argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         for _ in range(200):
-            try:
+            with contextlib.suppress(ProbeFailed):
                 probe_banner("127.0.0.1", self.port, 1.0)
-            except OSError:
-                raise
-            except Exception:  # noqa: BLE001 - not up yet
-                time.sleep(0.02)
-            else:
                 return
+            time.sleep(0.02)
         pytest.fail(f"{self.argv[0]} did not start")
 
     def kill(self) -> None:
-        """Kill the server and every connection that it serves."""
+        """Kill the server and every connection that it serves, not their commands."""
         assert self.process is not None
-        for pid in [*descendants(self.process.pid), self.process.pid]:
-            try:
-                os.kill(pid, 9)
-            except ProcessLookupError:
-                continue
+        for pid in self.own_pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.process.wait()
+
+    def own_pids(self) -> list[int]:
+        """The server's processes, the listener first."""
+        assert self.process is not None
+        pids = [self.process.pid, *descendants(self.process.pid)]
+        return [pid for pid in pids if name_of(pid) in ("sshd", "dropbear")]
 
     def transport(self, machine: str = "host-a", **changes: object) -> SSHTransport:
         settings: dict[str, object] = {
@@ -90,18 +92,25 @@ class Server:
         self.kill()
 
 
+def name_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def parent_of(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("\nPPid:")[1].split()[0])
 
 
 def descendants(pid: int) -> list[int]:
-    """Return the processes below a process, those further down first."""
+    """Return the processes below a process, parents first."""
     found: list[int] = []
     for entry in os.listdir("/proc"):  # noqa: PTH208
         try:
             if entry.isdecimal() and parent_of(int(entry)) == pid:
-                found = [*descendants(int(entry)), int(entry), *found]
+                found += [int(entry), *descendants(int(entry))]
         except (OSError, IndexError):
             continue
     return found
@@ -127,6 +136,21 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+def with_plain_login(folder: Path, serve: str) -> list[str]:
+    """Serve with a root login of /bin/sh and an empty home, seen by nobody else.
+
+    The login files of whoever runs the tests would decide how fast commands are, and
+    dropbear reads authorized keys only from the home.
+    """
+    home = folder / "home"
+    home.mkdir(mode=0o700)
+    others = Path("/etc/passwd").read_text().splitlines()[1:]
+    lines = [f"root:x:0:0:root:{home}:/bin/sh", *others]
+    (folder / "passwd").write_text("\n".join(lines) + "\n")
+    script = f"mount --bind {folder / 'passwd'} /etc/passwd && {serve}"
+    return ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
 
 
 @pytest.fixture
@@ -164,7 +188,8 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             *options,
         ]
         (folder / "config").write_text("\n".join(config) + "\n")
-        argv = [SSHD, "-D", "-e", "-f", str(folder / "config")]
+        serve = f"exec {SSHD} -D -e -f {folder / 'config'}"
+        argv = with_plain_login(folder, serve)
         server = Server(argv, port, host_key, folder / "id")
         server.start()
         servers.append(server)
@@ -218,19 +243,15 @@ def _convert(source: Path, target: Path) -> None:
 def _dropbear(
     folder: Path, port: int, host_key: str, identity: str
 ) -> Iterator[SSHTransport]:
-    """Give dropbear a root home of its own: it reads keys only from there."""
-    home = folder / "home"
-    (home / ".ssh").mkdir(parents=True, mode=0o700)
-    home.chmod(0o700)
-    (home / ".ssh" / "authorized_keys").write_text(identity + "\n")
-    (home / ".ssh" / "authorized_keys").chmod(0o600)
-    passwd = folder / "passwd"
-    passwd.write_text(f"root:x:0:0:root:{home}:/bin/sh\n")
     serve = (
-        f"mount --bind {passwd} /etc/passwd && exec {DROPBEAR} -F -E "
-        f"-r {folder / 'host.db'} -p 127.0.0.1:{port} -P {folder / 'pid'}"
+        f"exec {DROPBEAR} -F -E -r {folder / 'host.db'} "
+        f"-p 127.0.0.1:{port} -P {folder / 'pid'}"
     )
-    argv = ["unshare", "-m", "--propagation", "private", "sh", "-c", serve]
+    argv = with_plain_login(folder, serve)
+    keys = folder / "home" / ".ssh"
+    keys.mkdir(mode=0o700)
+    (keys / "authorized_keys").write_text(identity + "\n")
+    (keys / "authorized_keys").chmod(0o600)
     server = Server(argv, port, host_key, folder / "id")
     server.start()
     yield server.transport("guest")

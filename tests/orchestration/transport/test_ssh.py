@@ -19,7 +19,6 @@ from orchestration.transport.base import Scope, command
 from orchestration.transport.ssh import ProbeFailed, ProbeStep, probe_banner
 from tests.orchestration.transport.conftest import (
     carriers,
-    descendants,
     free_port,
     keygen,
     wait_until,
@@ -190,7 +189,7 @@ def frozen(server, scope):
     """A server whose kept connection is stopped: alive for TCP, silent for SSH."""
     machine = server.transport()
     machine.run(command("true"), scope=scope)
-    pids = [*descendants(server.process.pid), server.process.pid]
+    pids = server.own_pids()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     yield machine
@@ -222,11 +221,7 @@ def test_cancel_on_a_silent_link_admits_what_is_unknown(server):
     thread = threading.Thread(target=run)
     thread.start()
     wait_until(lambda: carriers(running.tag))
-    pids = [
-        pid
-        for pid in [*descendants(server.process.pid), server.process.pid]
-        if pid not in carriers(running.tag)
-    ]
+    pids = server.own_pids()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     running.cancel()
