@@ -27,7 +27,7 @@ def console_tail(
 
 
 def clean(text: str) -> str:
-    """Return text without escapes, control characters and empty lines at its end."""
+    """Return text without escapes, control characters and empty lines."""
     text = _ESCAPES.sub("", text).replace("\r\n", "\n").replace("\r", "\n")
     kept = (line.rstrip() for line in _CONTROLS.sub("", text).split("\n"))
     return "\n".join(line for line in kept if line)

@@ -20,7 +20,7 @@ from orchestration.transport.base import OnProgress, Scope
 
 ATTEMPTS = 3
 PAUSE_S = 1.0
-CHUNK_BYTES = 1024 * 1024
+TELL_BYTES = 4 * 1024 * 1024
 SUMS_LIMIT_BYTES = 4 * 1024 * 1024
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 # Content must arrive as it is stored: digests are of the file, not of a transfer.
@@ -149,10 +149,14 @@ class _Transfer:
         self._check_space(missing)
         mode = "ab" if start else "wb"
         with self._part.open(mode) as file, _stoppable(response, self._scope):
-            for chunk in response.iter_raw(CHUNK_BYTES):
+            done = told = start
+            # In pieces as they come: a larger chunk would be lost with its connection.
+            for chunk in response.iter_raw():
                 self._scope.check_cancelled()
-                file.write(chunk)
-                self._on_progress(file.tell(), total)
+                done += file.write(chunk)
+                if done >= told + TELL_BYTES or done == total:
+                    self._on_progress(done, total)
+                    told = done
             self._scope.check_cancelled()
             file.flush()
             os.fsync(file.fileno())

@@ -1,0 +1,153 @@
+"""Disks made by the real qemu-img on this machine."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.providers import qemu_img
+from orchestration.transport.base import Scope, command
+from orchestration.transport.local import LocalTransport
+from orchestration.transport.simulated import SimulatedTransport
+from tests.fakes import FakeTransport, Reply
+
+needs_qemu = pytest.mark.skipif(
+    not shutil.which("qemu-img"), reason="qemu-img not installed"
+)
+MIB = 1024**2
+
+
+@pytest.fixture
+def scope():
+    return Scope("demo.1")
+
+
+@pytest.fixture
+def host():
+    return LocalTransport("host-a")
+
+
+@pytest.fixture
+def base(tmp_path, host, scope):
+    path = str(tmp_path / "base.qcow2")
+    host.run(command("qemu-img", "create", "-f", "qcow2", path, "8M"), scope=scope)
+    return path
+
+
+def overlay(host, path, base, scope, **options):
+    return qemu_img.create_overlay(
+        host, str(path), backing=base, backing_format="qcow2", scope=scope, **options
+    )
+
+
+@needs_qemu
+def test_overlay_is_made_once_and_leaves_nothing_beside_it(host, base, tmp_path, scope):
+    disk = tmp_path / "web.qcow2"
+
+    results = [overlay(host, disk, base, scope) for _ in range(2)]
+    info = qemu_img.info(host, str(disk), scope=scope)
+
+    assert results == [True, False]
+    assert (info.format, info.backing) == ("qcow2", base)
+    assert info.virtual_size_bytes == 8 * MIB
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["base.qcow2", "web.qcow2"]
+
+
+@needs_qemu
+def test_overlay_grows_by_gigabytes_on_top_of_its_base(host, base, tmp_path, scope):
+    overlay(host, tmp_path / "big.qcow2", base, scope, expand_gib=3)
+
+    info = qemu_img.info(host, str(tmp_path / "big.qcow2"), scope=scope)
+
+    assert info.virtual_size_bytes == 8 * MIB + 3 * qemu_img.GIB
+
+
+@needs_qemu
+def test_disk_on_another_base_is_not_touched(host, base, tmp_path, scope):
+    disk = tmp_path / "web.qcow2"
+    overlay(host, disk, base, scope)
+    before = disk.read_bytes()
+
+    with pytest.raises(ImageFailed, match="made from another image"):
+        overlay(host, disk, str(tmp_path / "other.qcow2"), scope)
+    assert disk.read_bytes() == before
+
+
+@needs_qemu
+def test_missing_base_leaves_nothing_that_looks_ready(host, tmp_path, scope):
+    disk = tmp_path / "web.qcow2"
+
+    with pytest.raises(ImageFailed, match=r"web\.qcow2 could not be made on host-a"):
+        overlay(host, disk, str(tmp_path / "none.qcow2"), scope)
+    assert not disk.exists()
+
+
+@needs_qemu
+def test_convert_reports_progress_and_flattens(host, base, tmp_path, scope):
+    overlay(host, tmp_path / "web.qcow2", base, scope)
+    seen = []
+
+    qemu_img.convert(
+        host,
+        str(tmp_path / "web.qcow2"),
+        str(tmp_path / "flat.raw"),
+        source_format="qcow2",
+        target_format="raw",
+        scope=scope,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+
+    assert qemu_img.info(host, str(tmp_path / "flat.raw"), scope=scope).backing == ""
+    assert seen[-1] == (10_000, 10_000)
+
+
+@needs_qemu
+def test_check_finds_a_broken_image(host, base, scope):
+    qemu_img.check(host, base, scope=scope)
+    with Path(base).open("r+b") as file:
+        file.seek(65536)
+        file.write(b"\xff" * 65536)
+
+    with pytest.raises(ImageFailed, match="is broken"):
+        qemu_img.check(host, base, scope=scope)
+
+
+@needs_qemu
+def test_what_is_no_image_cannot_be_read(host, tmp_path, scope):
+    with pytest.raises(ImageFailed, match="cannot be read") as failed:
+        qemu_img.info(host, str(tmp_path / "none"), scope=scope)
+    assert "No such file" in failed.value.detail
+
+
+def test_full_file_system_is_told_as_such(scope):
+    full = Reply(stderr="qemu-img: d.part: No space left on device", exit_code=1)
+    host = FakeTransport(
+        "host-b",
+        [
+            ("test -e /d", 1),
+            ("qemu-img create -q -f qcow2 -F qcow2 -b /base /d.part", full),
+        ],
+    )
+
+    with pytest.raises(NotEnoughSpace, match="host-b is full"):
+        overlay(host, "/d", "/base", scope)
+    assert all(cmd.as_root for cmd in host.calls)
+
+
+def test_nonsense_from_the_tool_is_an_image_error(scope):
+    words = "qemu-img info --force-share --output=json /d"
+    host = FakeTransport("host-b", [(words, "{}")])
+
+    with pytest.raises(ImageFailed, match="cannot be read"):
+        qemu_img.info(host, "/d", scope=scope)
+
+
+def test_rehearsed_overlay_is_idempotent_too(tmp_path, scope):
+    host = SimulatedTransport("host-a", tmp_path)
+
+    results = [overlay(host, "/a/d", "/i/b", scope, expand_gib=1) for _ in range(2)]
+
+    assert results == [True, False]
+    with pytest.raises(ImageFailed, match="another image"):
+        overlay(host, "/a/d", "/i/other", scope)
