@@ -159,6 +159,23 @@ DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 
+# Beat runs inside a worker started with -B; a call that had to wait is dropped.
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celery-beat")
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {
+        "task": "testbed.tasks.periodic.sweep",
+        "schedule": SWEEP_EVERY_S,
+        "options": {"expires": SWEEP_EVERY_S},
+    },
+    "observe": {
+        "task": "testbed.tasks.observe.observe",
+        "schedule": OBSERVE_EVERY_S,
+        "options": {"expires": OBSERVE_EVERY_S},
+    },
+}
+# Batches wait for machines more than they work; each host of a stage is one.
+CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 8)
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -1,0 +1,35 @@
+"""What Daphne serves: pages by Django, one websocket address by channels.
+
+A websocket must come from a page of ours (its Origin is one of ALLOWED_HOSTS; command
+line clients send it too), and carries the session of the page.
+"""
+
+import os
+
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import AllowedHostsOriginValidator
+from django.core.asgi import get_asgi_application
+from django.urls import re_path
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
+http = get_asgi_application()
+
+# The consumers need Django to be set up, which the line above has done.
+from testbed.consumers import NothingHere, RunConsumer  # noqa: E402
+from testbed.flow import FlowControl  # noqa: E402
+
+websocket = URLRouter(
+    [
+        re_path(r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", RunConsumer.as_asgi()),
+        re_path(r"", NothingHere.as_asgi()),
+    ]
+)
+application = ProtocolTypeRouter(
+    {
+        "http": http,
+        "websocket": FlowControl(
+            AllowedHostsOriginValidator(AuthMiddlewareStack(websocket))
+        ),
+    }
+)

@@ -1,0 +1,228 @@
+"""`/ws/orchestration/<run>/`: the orchestration protocol of design.md, section 5.
+
+Frames become calls of `services.runs`; what happens is read back as rows, woken by
+the doorbell and, because a bell may not ring, by a slow timer. Every frame and every
+tick checks again who is there. Nothing here knows hosts, Celery or the channel
+layer's messages.
+
+Close codes: 4400 for a binary frame, a frame above 64 KiB, or too many misunderstood
+frames in a row (one is only answered with an error); 4401, 4403, 4404 as named in
+`follower`; 1000 after the run's end was sent.
+"""
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Coroutine
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from orchestration.instructions.kinds import Kind
+from testbed import doorbell, follower
+from testbed.follower import NO_SUCH_RUN, Page
+from testbed.frames import (
+    BadFrame,
+    CancelFrame,
+    DetachFrame,
+    Frame,
+    Incoming,
+    InstructionFrame,
+    SubscribeFrame,
+    ack_frame,
+    error_frame,
+    pack,
+    read_frame,
+)
+from testbed.services import runs
+
+logger = logging.getLogger(__name__)
+_in_thread = database_sync_to_async
+
+NOT_UNDERSTOOD = 4400
+OVER = 1000
+BROKEN = 1011
+MAX_FRAME_BYTES = 64 * 1024
+MAX_BAD_FRAMES = 10
+TICK_S = 2.0
+# What comes within this time is read together.
+GATHER_S = 0.02
+
+
+class NothingHere(AsyncWebsocketConsumer):
+    """Answer every other websocket address."""
+
+    channel_layer_alias = ""
+
+    async def connect(self) -> None:
+        """Say that there is no such run."""
+        await self.accept()
+        await self.close(NO_SUCH_RUN)
+
+
+class RunConsumer(AsyncWebsocketConsumer):
+    """One client of one run."""
+
+    # The doorbell listens by itself: a socket must open while Redis is down.
+    channel_layer_alias = ""
+
+    async def connect(self) -> None:
+        """Let in who may see the run, and follow it from here on."""
+        self._run_id = int(self.scope["url_route"]["kwargs"]["run"])
+        self._socket = uuid.uuid4().hex
+        self._is_driver = self._is_closed = self._has_spoken = False
+        self._bad_frames = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        await self.accept()
+        if not await self._may_stay():
+            return
+        query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
+        self._has_html = query.get("render") == ["html"]
+        self._is_packed = query.get("batch") == ["1"]
+        self._cursor = await _in_thread(follower.last_seq)(self._run_id)
+        self._news = asyncio.Event()
+        # An ack is sent before anything that its instruction causes.
+        self._turn = asyncio.Lock()
+        self._start(doorbell.listen(self._run_id, self._news))
+        self._start(self._follow())
+        self._start(self._tick())
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        """Do what a frame says, or answer why not."""
+        if self._is_closed or not await self._may_stay():
+            return
+        if text_data is None:
+            await self._close(NOT_UNDERSTOOD, "Frames are JSON text, not binary.")
+        elif len(text_data.encode(errors="replace")) > MAX_FRAME_BYTES:
+            await self._close(NOT_UNDERSTOOD, "Frames have at most 64 KiB.")
+        else:
+            await self._read(text_data)
+
+    async def disconnect(self, code: int) -> None:
+        """Stop following; a run that this client drove goes on without it."""
+        self._is_closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._is_driver:
+            await _in_thread(runs.hand_over)(self._run_id, self._socket)
+
+    async def _read(self, text: str) -> None:
+        try:
+            frame = read_frame(text)
+        except BadFrame as exc:
+            self._bad_frames += 1
+            await self._send(error_frame(f"This frame was not understood. {exc}"))
+            if self._bad_frames >= MAX_BAD_FRAMES:
+                await self._close(NOT_UNDERSTOOD, "Too many frames were no frames.")
+            return
+        self._bad_frames = 0
+        await self._do(frame)
+
+    async def _do(self, frame: Incoming) -> None:
+        match frame:
+            case InstructionFrame():
+                await self._instruct(frame)
+            case CancelFrame():
+                await _in_thread(runs.request_cancel)(self._run_id, self._user)
+            case SubscribeFrame():
+                async with self._turn:
+                    newest = await _in_thread(follower.last_seq)(self._run_id)
+                    self._cursor = min(frame.after, newest)
+            case DetachFrame():
+                self._is_driver = False
+                await _in_thread(runs.hand_over)(self._run_id, self._socket)
+        self._has_spoken = True
+        self._news.set()
+
+    async def _instruct(self, frame: InstructionFrame) -> None:
+        async with self._turn:
+            ack = await _in_thread(runs.accept)(
+                self._run_id, frame.index, frame.kind, self._socket
+            )
+            self._is_driver = self._is_driver or ack.valid
+            if frame.kind != Kind.END:
+                answer = ack_frame(frame.index, valid=ack.valid, message=ack.message)
+                await self._send(answer)
+            elif not ack.valid:
+                await self._send(error_frame(ack.message))
+
+    async def _follow(self) -> None:
+        """Send rows as they come, and the run's end last."""
+        while True:
+            self._news.clear()
+            run_end = await self._send_news()
+            if run_end is not None and self._has_spoken:
+                await self._send(run_end)
+                await self._close(OVER)
+                return
+            # A run that was over at connect: its client may still subscribe.
+            heard = await self._wait_for_news()
+            self._has_spoken = self._has_spoken or not heard
+            await asyncio.sleep(GATHER_S)
+
+    async def _wait_for_news(self) -> bool:
+        try:
+            await asyncio.wait_for(self._news.wait(), TICK_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _send_news(self) -> Frame | None:
+        """Send all new rows, page by page; return the run's end if it is reached."""
+        while True:
+            async with self._turn:
+                page: Page = await _in_thread(follower.read_page)(
+                    self._run_id, self._cursor, has_html=self._has_html
+                )
+                for frame in pack(page.frames) if self._is_packed else page.frames:
+                    await self.scope["gate"].wait()
+                    await self._send(frame)
+                self._cursor = page.last_seq
+            if not page.has_more:
+                return page.run_end
+
+    async def _tick(self) -> None:
+        """Look again who is there, and tell the server that the driver is."""
+        while await self._may_stay():
+            if self._is_driver:
+                self._is_driver = await _in_thread(runs.keep_driving)(
+                    self._run_id, self._socket
+                )
+            await asyncio.sleep(TICK_S)
+
+    async def _may_stay(self) -> bool:
+        session = self.scope["session"].session_key
+        found = await _in_thread(follower.visitor)(session, self._run_id)
+        self._user = found.user
+        if found.refusal:
+            await self._close(found.refusal)
+        return not found.refusal
+
+    async def _send(self, frame: Frame) -> None:
+        if not self._is_closed:
+            await self.send(json.dumps(frame, ensure_ascii=False))
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        """Close with a code; servers drop the reason, so it is also sent as a frame."""
+        if self._is_closed:
+            return
+        if reason:
+            await self._send(error_frame(reason))
+        self._is_closed = True
+        await self.close(code, reason or None)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Let a client whose follower broke connect and subscribe again."""
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            logger.error("following run %s failed", self._run_id, exc_info=problem)
+            self._tasks.append(asyncio.create_task(self._close(BROKEN)))

@@ -1,0 +1,40 @@
+"""`manage.py recover`: mend at once what the sweeper would mend by and by.
+
+For after a crash, or where no worker runs with `-B`. `--lost RUN` declares that the
+workers of a run are dead, without waiting for their leases to lapse.
+"""
+
+import argparse
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from testbed.models import Batch, Run
+from testbed.tasks.periodic import sweep_once
+
+
+class Command(BaseCommand):
+    """Sweep once and print what was mended."""
+
+    help = "End, join, send and drive on what a crash left behind."
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Take the run whose workers are known to be dead."""
+        parser.add_argument("--lost", type=int, metavar="RUN")
+
+    def handle(self, *args: str, lost: int | None = None, **options: object) -> None:
+        """Sweep, then say in one line per step what happened."""
+        if lost is not None:
+            self._declare_lost(lost)
+        mended = {name: count for name, count in sweep_once().items() if count}
+        for name, count in mended.items():
+            self.stdout.write(f"{count} {name}")
+        if not mended:
+            self.stdout.write("Nothing had to be mended.")
+
+    def _declare_lost(self, run_id: int) -> None:
+        if not Run.objects.filter(pk=run_id).exists():
+            raise CommandError(f"There is no run {run_id}.")
+        Batch.objects.filter(
+            instruction__run=run_id, status=Batch.Status.RUNNING
+        ).update(lease_until=timezone.now())

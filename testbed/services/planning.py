@@ -1,0 +1,172 @@
+"""From a testbed's folder to its state and a plan, before anything runs.
+
+Reads the user's YAML and files, checks them, builds the state where it may be built
+anew, and writes state.json. What is deployed keeps the state that it was deployed
+from: it is the only record of what runs under which names. Called by `runs`.
+"""
+
+import logging
+from collections.abc import Iterable
+from hashlib import sha256
+
+from django.conf import settings
+
+from orchestration.errors import StateError
+from orchestration.instructions.base import Command, Options
+from orchestration.plan import Plan, plan
+from orchestration.project import YAML_NAME, Project
+from orchestration.providers.keys import generate_key_pair
+from orchestration.spec.catalogue import Catalogue, load_catalogue
+from orchestration.spec.checks import check
+from orchestration.spec.files import FolderFiles
+from orchestration.spec.schema import Spec
+from orchestration.state.build import Identity, build_state
+from orchestration.state.model import GuestState, State
+from testbed.models import Host, Testbed
+
+logger = logging.getLogger(__name__)
+
+DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)
+YAML_CHANGED = (
+    f"{YAML_NAME} has changed since this testbed was deployed; "
+    "take it down and up again to apply the change."
+)
+
+
+def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
+    """Build or read the state, write it where it is new, and plan the command.
+
+    Raises: SpecError (with all findings), StateError, ImageFailed.
+    """
+    state = _state_for(testbed, command)
+    return state, plan(command, state, options)
+
+
+def note_for(testbed: Testbed, command: Command, state: State) -> str:
+    """Return what a user should know before this runs; mostly nothing."""
+    is_edited = testbed.project.yaml_sha256() != state.yaml_sha256
+    return YAML_CHANGED if command == Command.UP and is_edited else ""
+
+
+def _state_for(testbed: Testbed, command: Command) -> State:
+    project = testbed.project
+    is_deployed = testbed.condition in DEPLOYED and project.has_state()
+    if command in (Command.DOWN, Command.CLEAR_ARTEFACTS):
+        return _existing(project, command)
+    if is_deployed and command == Command.UP:
+        return project.read_state()
+    if is_deployed:
+        deployed = project.read_state()
+        _refuse_changes(deployed, _build(testbed, deployed))
+        return deployed
+    state = _build(testbed, _previous(project))
+    project.write_state(state)
+    return state
+
+
+def _previous(project: Project) -> State | None:
+    """Return the state that was; nothing depends on one that cannot be read."""
+    try:
+        return project.read_state()
+    except StateError as exc:
+        logger.info("%s: a new state is built: %s", project.directory, exc)
+        return None
+
+
+def _existing(project: Project, command: Command) -> State:
+    if not project.has_state():
+        what = "taken down" if command == Command.DOWN else "cleared"
+        raise StateError(
+            f"There is nothing to be {what}: this testbed has no state.",
+            hint="Generate the artefacts or bring it up first.",
+        )
+    return project.read_state()
+
+
+def _build(testbed: Testbed, previous: State | None) -> State:
+    project = testbed.project
+    catalogue = load_catalogue(settings.LOCAL_CATALOGUE)
+    spec = _spec(testbed, catalogue)
+    return build_state(
+        spec,
+        identity=_identity(testbed),
+        hosts=[host.to_state() for host in Host.objects.all()],
+        catalogue=catalogue,
+        script_sha256=_script_digests(spec, project),
+        previous=previous,
+    )
+
+
+def _spec(testbed: Testbed, catalogue: Catalogue) -> Spec:
+    project = testbed.project
+    if not project.yaml.is_file():
+        raise StateError(
+            f"This testbed has no {YAML_NAME}.", hint="Upload one, then try again."
+        )
+    return check(
+        project.yaml.read_bytes(),
+        files=FolderFiles(project.files),
+        catalogue=catalogue,
+        testbed_name=testbed.slug,
+    ).require()
+
+
+def _identity(testbed: Testbed) -> Identity:
+    project = testbed.project
+    return Identity(
+        testbed=testbed.slug,
+        number=testbed.number,
+        directory=str(project.directory),
+        yaml_sha256=project.yaml_sha256(),
+        identity_file=str(project.identity_file),
+        public_key=_ensure_key_pair(project, testbed.slug),
+    )
+
+
+def _ensure_key_pair(project: Project, comment: str) -> str:
+    """Return the public line of the key that logs in to the guests, made if missing."""
+    project.create()
+    private = project.identity_file
+    public = private.with_suffix(".pub")
+    if not (private.is_file() and public.is_file()):
+        pair = generate_key_pair(comment)
+        private.unlink(missing_ok=True)
+        private.touch(mode=0o600)
+        private.write_bytes(pair.private_openssh)
+        public.write_text(pair.public_line + "\n")
+    return public.read_text().strip()
+
+
+def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
+    images = [machine.libvirt.libvirt_type for machine in spec.machines]
+    paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
+    return {path: sha256(project.file(path).read_bytes()).hexdigest() for path in paths}
+
+
+def _refuse_changes(deployed: State, wanted: State) -> None:
+    """Raise StateError naming what would change below something that runs."""
+    before = {guest.name: guest for guest in deployed.guests}
+    after = {guest.name: guest for guest in wanted.guests}
+    changed = [n for n in before if n in after and _differ(before[n], after[n])]
+    changes = [
+        *_named("added", after.keys() - before.keys()),
+        *_named("removed", before.keys() - after.keys()),
+        *_named("changed", changed),
+    ]
+    if deployed.network != wanted.network and not changes:
+        changes = ["the network changed"]
+    if changes:
+        raise StateError(
+            "The artefacts cannot be generated anew while the testbed is deployed: "
+            f"{'; '.join(changes)}.",
+            hint="Take the testbed down first; up then applies the change.",
+        )
+
+
+def _differ(one: GuestState, other: GuestState) -> bool:
+    return one.spec_hash != other.spec_hash or one.host != other.host
+
+
+def _named(what: str, names: Iterable[str]) -> list[str]:
+    found = sorted(names)
+    return [f"{what}: {', '.join(found)}"] if found else []

@@ -1,0 +1,156 @@
+"""Look at every host once and write down what is really there.
+
+The only source of guest states, loads and conditions on the pages: no page request
+talks to a host. One libvirt call per host covers all its domains; hosts are asked at
+once, so that a dead one delays nobody.
+"""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+from celery import shared_task
+from django.utils import timezone
+
+from orchestration.errors import TestbedError
+from orchestration.hosts import HostFacts, Hosts, examine
+from orchestration.instructions.base import Command
+from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
+from orchestration.providers.libvirt.domains import observe as observe_domains
+from orchestration.transport.base import Scope
+from testbed.models import Host, ObservedGuest, Run, Testbed
+from testbed.tasks.worker import kept_hosts
+
+logger = logging.getLogger(__name__)
+_ASKED_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one host showed, or why it did not."""
+
+    host: Host
+    domains: tuple[DomainFacts, ...] = ()
+    facts: HostFacts | None = None
+    problem: str = ""
+
+
+def observe_all(hosts: Hosts) -> None:
+    """Ask every host and save what is seen; a silent host keeps its guests' rows."""
+    rows = list(Host.objects.all())
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        sights = list(pool.map(lambda row: _look(row, hosts), rows))
+    now = timezone.now()
+    for sight in sights:
+        _save_host(sight, now)
+    _save_guests([s for s in sights if s.facts is not None], now)
+    for testbed in Testbed.objects.exclude(runs__status__in=Run.ACTIVE):
+        save_condition(testbed, now)
+
+
+def save_condition(testbed: Testbed, now: datetime | None = None) -> None:
+    """Set a testbed's condition from what was observed of its guests."""
+    condition = _condition(testbed)
+    Testbed.objects.filter(pk=testbed.pk).update(
+        condition=condition, observed_at=now or timezone.now()
+    )
+
+
+def _look(row: Host, hosts: Hosts) -> Sight:
+    try:
+        host = hosts.open(row.to_state())
+        facts = examine(host, scope=Scope())
+        return Sight(row, observe_domains(host.libvirt), facts)
+    except TestbedError as exc:
+        return Sight(row, problem=f"{exc.message} {exc.hint}".strip())
+
+
+def _save_host(sight: Sight, now: datetime) -> None:
+    changes: dict[str, object] = {"problem": sight.problem, "checked_at": now}
+    if sight.facts is not None:
+        changes |= {
+            "problem": sight.facts.remark,
+            "load": sight.facts.load,
+            "free_memory_mib": sight.facts.free_memory_mib,
+            "cpus": sight.facts.cpus,
+            "memory_mib": sight.facts.memory_mib,
+        }
+    Host.objects.filter(pk=sight.host.pk).update(**changes)
+
+
+def _save_guests(sights: list[Sight], now: datetime) -> None:
+    testbeds = dict(Testbed.objects.values_list("slug", "pk"))
+    old = {
+        (row.testbed_id, row.name): row
+        for row in ObservedGuest.objects.filter(host__in=[s.host.name for s in sights])
+    }
+    seen: dict[tuple[int, str], ObservedGuest] = {}
+    for sight in sights:
+        for domain in sight.domains:
+            if domain.testbed in testbeds:
+                key = (testbeds[domain.testbed], domain.guest)
+                seen[key] = _observed(key, sight.host.name, domain, old.get(key), now)
+    ObservedGuest.objects.bulk_create(
+        seen.values(),
+        update_conflicts=True,
+        unique_fields=["testbed", "name"],
+        update_fields=[
+            "host",
+            "status",
+            "cpu_percent",
+            "cpu_time_ns",
+            "memory_mib",
+            "observed_at",
+        ],
+    )
+    gone = [row.pk for key, row in old.items() if key not in seen]
+    ObservedGuest.objects.filter(pk__in=gone).delete()
+
+
+def _observed(
+    key: tuple[int, str],
+    host: str,
+    domain: DomainFacts,
+    old: ObservedGuest | None,
+    now: datetime,
+) -> ObservedGuest:
+    percent = 0.0
+    if old is not None and old.cpu_time_ns and domain.vcpus:
+        elapsed_ns = max((now - old.observed_at).total_seconds(), 0.001) * 1e9
+        used_ns = max(domain.cpu_time_ns - old.cpu_time_ns, 0)
+        percent = min(100.0, 100.0 * used_ns / elapsed_ns / domain.vcpus)
+    return ObservedGuest(
+        testbed_id=key[0],
+        name=key[1],
+        host=host,
+        status=domain.status,
+        cpu_percent=round(percent, 1),
+        cpu_time_ns=domain.cpu_time_ns,
+        memory_mib=domain.used_memory_mib or domain.memory_mib,
+        observed_at=now,
+    )
+
+
+def _condition(testbed: Testbed) -> str:
+    """Correct what the last run said by what is seen: `up` only while all run."""
+    conditions = Testbed.Condition
+    statuses = list(testbed.observed_guests.values_list("status", flat=True))
+    if testbed.condition not in (conditions.UP, conditions.PARTIAL):
+        return conditions.PARTIAL if statuses else testbed.condition
+    last = (
+        testbed.runs.filter(command__in=[Command.UP, Command.DOWN])
+        .values_list("command", "status")
+        .first()
+    )
+    if last != (Command.UP, Run.Status.SUCCEEDED) or not testbed.project.has_state():
+        return conditions.PARTIAL
+    wanted = len(testbed.project.read_state().guests)
+    all_run = statuses.count(DomainStatus.RUNNING) == len(statuses) == wanted
+    return conditions.UP if all_run else conditions.PARTIAL
+
+
+@shared_task(name="testbed.tasks.observe.observe", ignore_result=True)
+def observe() -> None:
+    """Observe once; overlapping calls are harmless, late ones expire in the queue."""
+    observe_all(kept_hosts())

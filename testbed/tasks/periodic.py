@@ -1,0 +1,196 @@
+"""Looking after runs: what a crash, a lost message or a closed laptop left behind.
+
+Celery beat calls `sweep`; `manage.py recover` calls it once. Every step finds rows by
+their times and changes them by conditional UPDATEs, so that two sweepers at once do
+no harm. Resuming an interrupted run is the user's choice, not made here.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from orchestration.events import Status
+from testbed.models import Batch, Instruction, Run
+from testbed.recorder import finish_tasks, record
+from testbed.tasks.cancelling import (
+    Leftover,
+    conclude_cancel,
+    drop_queued,
+    end_processes,
+    open_tasks,
+    revoke,
+    running_batches,
+)
+from testbed.tasks.dispatch import drive, publish, take_over, unattended
+from testbed.tasks.joining import finish_batch, join
+
+logger = logging.getLogger(__name__)
+
+RESEND_AFTER_S = 10
+KILL_AFTER_S = 30
+SWEEPER = "sweeper"
+LEFTOVERS_FOR = timedelta(days=1)
+
+
+@shared_task(ignore_result=True)
+def adopt(run_id: int) -> None:
+    """Drive a run that no client has taken; sent with a countdown when it is made."""
+    take_over(run_id)
+
+
+@shared_task(ignore_result=True)
+def sweep() -> None:
+    """Find and mend everything that is stuck."""
+    sweep_once()
+
+
+def sweep_once() -> dict[str, int]:
+    """Run every step; return how many things each one mended."""
+    steps: dict[str, Callable[[], int]] = {
+        "batches whose worker was lost": end_lost_batches,
+        "batches sent again": send_again,
+        "instructions joined": join_finished,
+        "runs taken over from their drivers": take_over_unattended,
+        "runs driven on": drive_on,
+        "cancelled runs ended": end_cancelled,
+        "workers killed that did not stop": kill_stuck,
+        "leftovers confirmed as ended": retry_leftovers,
+    }
+    return {name: step() for name, step in steps.items()}
+
+
+def end_lost_batches() -> int:
+    """End the batches whose lease lapsed, with what they had started."""
+    lapsed = Batch.objects.filter(
+        status=Batch.Status.RUNNING, lease_until__lt=timezone.now()
+    ).select_related("instruction__run__testbed")
+    return sum(_end_lost(batch) for batch in lapsed)
+
+
+def send_again() -> int:
+    """Send the batches whose message vanished; a double one finds nothing to claim."""
+    before = timezone.now() - timedelta(seconds=RESEND_AFTER_S)
+    waiting = Batch.objects.filter(
+        status=Batch.Status.QUEUED,
+        queued_at__lt=before,
+        instruction__run__cancel_requested_at=None,
+    )
+    sent = 0
+    for batch in waiting:
+        mine = Batch.objects.filter(pk=batch.pk, queued_at=batch.queued_at)
+        if mine.update(queued_at=timezone.now()):
+            publish(batch.pk, batch.celery_id)
+            sent += 1
+    return sent
+
+
+def join_finished() -> int:
+    """Join the instructions whose last batch ended without doing it."""
+    running = Instruction.objects.filter(status=Instruction.Status.RUNNING).exclude(
+        batches__status__in=Batch.ACTIVE
+    )
+    return sum(join(pk) for pk in list(running.values_list("pk", flat=True)))
+
+
+def take_over_unattended() -> int:
+    """Let the server drive the runs whose driver went away without a word."""
+    runs = Run.objects.active().filter(unattended(timezone.now()))
+    return sum(take_over(pk) for pk in list(runs.values_list("pk", flat=True)))
+
+
+def drive_on() -> int:
+    """Start what comes next in runs that the server drives and where nothing runs."""
+    idle = (
+        Run.objects.active()
+        .filter(driver=Run.Driver.SERVER, cancel_requested_at=None)
+        .exclude(instructions__status=Instruction.Status.RUNNING)
+    )
+    found = list(idle.values_list("pk", flat=True))
+    for run_id in found:
+        drive(run_id)
+    return len(found)
+
+
+def end_cancelled() -> int:
+    """End the cancelling runs of which nothing runs any more."""
+    runs = Run.objects.filter(status=Run.Status.CANCELLING)
+    ended = 0
+    for run_id in list(runs.values_list("pk", flat=True)):
+        with transaction.atomic():
+            drop_queued(run_id)
+        ended += conclude_cancel(run_id)
+    return ended
+
+
+def kill_stuck() -> int:
+    """Kill the workers that did not stop in time; their leases then lapse."""
+    before = timezone.now() - timedelta(seconds=KILL_AFTER_S)
+    stuck = Run.objects.filter(
+        status=Run.Status.CANCELLING, cancel_requested_at__lt=before
+    )
+    killed = 0
+    for run_id in list(stuck.values_list("pk", flat=True)):
+        batches = running_batches(run_id).values_list("celery_id", flat=True)
+        if ids := [str(celery_id) for celery_id in batches]:
+            revoke(ids, "SIGKILL")
+            killed += len(ids)
+    return killed
+
+
+def retry_leftovers() -> int:
+    """Ask again for what could not be confirmed as ended."""
+    since = timezone.now() - LEFTOVERS_FOR
+    runs = Run.objects.filter(ended_at__gt=since).exclude(leftovers=[])
+    return sum(_retry_leftovers(run) for run in runs.select_related("testbed"))
+
+
+def _end_lost(batch: Batch) -> int:
+    run = batch.instruction.run
+    with transaction.atomic():
+        lapsed = Batch.objects.filter(
+            pk=batch.pk, status=Batch.Status.RUNNING, lease_until=batch.lease_until
+        )
+        # Still running, with a lease of our own: nobody joins before the proof.
+        until = timezone.now() + timedelta(seconds=settings.BATCH_LEASE_S)
+        if not lapsed.update(lease_until=until, worker=SWEEPER):
+            return 0
+        batch.worker = SWEEPER
+        logger.warning("batch %s of run %s was lost", batch.pk, run.pk)
+        is_cancelled = run.cancel_requested_at is not None
+        finish_tasks(
+            run.pk,
+            open_tasks(batch),
+            Status.CANCELLED if is_cancelled else Status.FAILED,
+            message="The worker that did this was lost.",
+            hint="" if is_cancelled else "Start the command again; it goes on.",
+        )
+    place = (batch.host, batch.host, f"{run.tag}b{batch.pk}.")
+    _keep_leftovers(run, end_processes(run, [place]))
+    finished = finish_batch(batch, status=Batch.Status.LOST)
+    conclude_cancel(run.pk)
+    return int(finished)
+
+
+def _keep_leftovers(run: Run, left: list[Leftover]) -> None:
+    if left:
+        with transaction.atomic():
+            locked = Run.objects.select_for_update().get(pk=run.pk)
+            locked.leftovers = [*locked.leftovers, *left]
+            locked.save(update_fields=["leftovers"])
+
+
+def _retry_leftovers(run: Run) -> int:
+    places = {(left["host"], left["machine"], left["tag"]) for left in run.leftovers}
+    left = end_processes(run, sorted(places))
+    if len(left) == len(run.leftovers):
+        return 0
+    with transaction.atomic():
+        Run.objects.filter(pk=run.pk).update(leftovers=left)
+        text = f"{len(left)} processes are left." if left else "Nothing is left."
+        record(run.pk, "leftovers", text=text, left=len(left))
+    return len(run.leftovers) - len(left)

@@ -1,0 +1,86 @@
+"""What one worker process keeps: its engine with all connections, its cancel signal.
+
+Made on first use, in the process that uses it: pool processes are forks, and a
+connection that crosses a fork is broken in both.
+"""
+
+import os
+import queue
+import signal
+import threading
+from enum import Enum, auto
+from functools import lru_cache
+from types import FrameType
+
+from django.conf import settings
+
+from orchestration.engine import Engine
+from orchestration.hosts import Hosts
+from orchestration.state.model import State
+from orchestration.transport.base import Transport
+
+
+class Word(Enum):
+    """What a batch's main thread is told."""
+
+    CANCEL = auto()
+    DONE = auto()
+
+
+# SimpleQueue.put may be called from a signal handler, even inside another put.
+Inbox = queue.SimpleQueue[Word]
+_inboxes: list[Inbox] = []
+
+
+def kept_hosts() -> Hosts:
+    """Return this process's hosts, with whatever they opened."""
+    return _hosts(os.getpid())
+
+
+def engine() -> Engine:
+    """Return this process's engine."""
+    return _engine(os.getpid())
+
+
+def machine(state: State, host: str, name: str) -> Transport:
+    """Return the transport of a host, or of the guest `name` on it.
+
+    Raises: KeyError (no such guest), OSError (its host key is gone), TestbedError.
+    """
+    if name == host:
+        return kept_hosts().open(state.host(host)).transport
+    guest = next(g for g in state.guests if name in (g.name, g.domain))
+    key = f"{state.directory}/artefacts/{guest.name}-host-key.pub"
+    with open(key, encoding="ascii") as file:  # noqa: PTH123
+        return kept_hosts().guest(state, guest, host_key=file.read().strip())
+
+
+def catch_cancel(inbox: Inbox) -> None:
+    """Let SIGUSR1 put a word into `inbox` from now on, until `ignore_cancel`.
+
+    Celery's own handler raises SoftTimeLimitExceeded wherever the main thread
+    happens to be, also between two tasks, where it ends the process. Ours stays.
+    """
+    _inboxes[:] = [inbox]
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGUSR1, _on_signal)
+
+
+def ignore_cancel() -> None:
+    """Let a signal that comes too late do nothing."""
+    _inboxes.clear()
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    for inbox in _inboxes:
+        inbox.put(Word.CANCEL)
+
+
+@lru_cache(maxsize=1)
+def _hosts(pid: int) -> Hosts:
+    return Hosts(settings.RUNTIME_DIR)
+
+
+@lru_cache(maxsize=1)
+def _engine(pid: int) -> Engine:
+    return Engine(_hosts(pid), tasks_per_host=settings.TASKS_PER_HOST)

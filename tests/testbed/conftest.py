@@ -1,0 +1,227 @@
+"""Users, simulated hosts, a small testbed, and doors to Celery that open into the test.
+
+`doors` replaces the two ways to the workers (sending a batch, signalling one) and the
+engine; nothing else is faked: services, tasks, recorder and consumers are real.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from orchestration.engine import ResourceResult, Work
+from orchestration.events import (
+    LogLine,
+    Sink,
+    Status,
+    Stream,
+    TaskFinished,
+    TaskStarted,
+)
+from orchestration.instructions.base import Command
+from orchestration.transport.base import Scope
+from testbed.celery import app
+from testbed.models import Host, Run, Testbed
+from testbed.services.runs import create_run
+from testbed.tasks import worker
+from testbed.tasks.batches import run_batch
+from testbed.tasks.periodic import adopt
+
+YAML = """\
+machines:
+  - name: web
+    interfaces: [{bridge: lan}]
+    libvirt:
+      cpus: 1
+      memory_mb: 256
+      libvirt_type:
+        cloud_image: {name: cirros_0_6_2}
+  - name: db
+    interfaces: [{bridge: lan}]
+    libvirt:
+      cpus: 1
+      memory_mb: 256
+      libvirt_type:
+        cloud_image: {name: cirros_0_6_2}
+network:
+  bridges: [{name: lan}]
+  external_bridge: lan
+"""
+
+
+@pytest.fixture
+def owner(db: None) -> User:
+    return User.objects.create_user("olive", password="olive-pass")
+
+
+@pytest.fixture
+def member(db: None) -> User:
+    """A colleague of the lab who owns nothing here."""
+    return User.objects.create_user("mark", password="mark-pass")
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    return User.objects.create_user("sam", password="sam-pass")
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return User.objects.create_superuser("ada", password="ada-pass")
+
+
+@pytest.fixture
+def hosts(db: None) -> tuple[Host, Host]:
+    """Two simulated hosts; the first is main."""
+    main = Host.objects.create(
+        name="main", kind="simulated", is_main=True, cpus=8, memory_mib=16384
+    )
+    other = Host.objects.create(
+        name="host-b",
+        kind="simulated",
+        address="192.0.2.2",
+        tunnel_address="192.0.2.2",
+        cpus=8,
+        memory_mib=16384,
+    )
+    return main, other
+
+
+@pytest.fixture
+def testbed(
+    owner: User, hosts: tuple[Host, Host], settings: object, tmp_path: object
+) -> Testbed:
+    """Two guests on two simulated hosts, owned by `owner`, never up."""
+    settings.TESTBEDS_DIR = tmp_path / "testbeds"
+    settings.RUNTIME_DIR = tmp_path / "runtime"
+    found = Testbed.objects.create(owner=owner, slug="lab", number=7)
+    found.project.create()
+    found.project.yaml.write_text(YAML)
+    return found
+
+
+@dataclass
+class FakeEngine:
+    """Do every task at once, except for what a test says by instruction or host.
+
+    `fails` holds resource names; `holds` keeps a host's batch until `release` or a
+    cancel, as a command would.
+    """
+
+    fails: set[str] = field(default_factory=set)
+    holds: set[str] = field(default_factory=set)
+    lines: int = 1
+    worked: list[tuple[str, str]] = field(default_factory=list)
+    began: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    release: threading.Event = field(default_factory=threading.Event)
+    error: Exception | None = None
+
+    def run(
+        self, work: Work, *, scope: Scope, sink: Sink
+    ) -> tuple[ResourceResult, ...]:
+        if self.error is not None:
+            raise self.error
+        self.worked.append((work.instruction.kind, work.host))
+        resources = work.instruction.resources
+        for resource in resources:
+            sink(TaskStarted(work.instruction.index, resource.name, resource.host))
+        self.began.release()
+        if {work.host, work.instruction.kind} & self.holds:
+            while not self.release.is_set() and not scope.stop.wait(0.01):
+                pass
+        results = []
+        for resource in resources:
+            place = (work.instruction.index, resource.name, resource.host)
+            for number in range(self.lines):
+                sink(LogLine(*place, Stream.STDOUT, f"line {number}"))
+            status, message = Status.DONE, ""
+            if scope.stop.is_set():
+                status, message = Status.CANCELLED, "Cancelled."
+            elif resource.name in self.fails:
+                status, message = Status.FAILED, f"{resource.name} does not work."
+            sink(TaskFinished(*place, status, message, seconds=0.5))
+            results.append(ResourceResult(place[1], place[2], status, message))
+        return tuple(results)
+
+
+@dataclass
+class Doors:
+    """What went to Celery, and the engine that the batches get."""
+
+    engine: FakeEngine = field(default_factory=FakeEngine)
+    sent: list[tuple[int, str]] = field(default_factory=list)
+    signalled: list[tuple[tuple[str, ...], str]] = field(default_factory=list)
+    adopted: list[int] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+    is_automatic: bool = False
+    broken: Exception | None = None
+
+    def send(self, name: str, args: list[int], task_id: str) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.sent.append((args[0], task_id))
+        if self.is_automatic:
+            self.start(args[0])
+
+    def start(self, batch_id: int) -> threading.Thread:
+        """Run a batch in a thread, as a worker would."""
+        thread = threading.Thread(target=self._run, args=(batch_id,))
+        self.threads.append(thread)
+        thread.start()
+        return thread
+
+    def run_sent(self) -> int:
+        """Run what was sent so far, one after the other; return how many it were."""
+        batches, self.sent = self.sent, []
+        for batch_id, _ in batches:
+            run_batch(batch_id)
+        return len(batches)
+
+    def signal(self, ids: list[str], *, terminate: bool, signal: str) -> None:
+        if self.broken is not None:
+            raise self.broken
+        assert terminate
+        self.signalled.append((tuple(ids), signal))
+
+    def adopt(self, args: tuple[int], countdown: int) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.adopted.append(args[0])
+
+    def join(self) -> None:
+        """Wait for all batches, also for those that batches start."""
+        while self.threads:
+            self.threads.pop().join()
+
+    @staticmethod
+    def _run(batch_id: int) -> None:
+        try:
+            run_batch(batch_id)
+        finally:
+            connection.close()
+
+
+@pytest.fixture
+def doors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
+    """The doors; at the end everything that still holds is released."""
+    doors = Doors()
+    monkeypatch.setattr(app, "send_task", doors.send)
+    monkeypatch.setattr(app.control, "revoke", doors.signal)
+    monkeypatch.setattr(adopt, "apply_async", doors.adopt)
+    monkeypatch.setattr(worker, "engine", lambda: doors.engine)
+    yield doors
+    doors.engine.release.set()
+    doors.join()
+
+
+@pytest.fixture
+def make_run(testbed: Testbed, owner: User, doors: Doors) -> Callable[..., Run]:
+    """Make a run of `testbed`: `make_run(Command.UP)`."""
+
+    def make(command: Command = Command.UP, user: User | None = None) -> Run:
+        return create_run(testbed, user or owner, command)
+
+    return make
