@@ -278,16 +278,23 @@ def test_image_without_any_checksum_is_used_and_said_so(server, target, scope):
     assert "unverified" in said[0]
 
 
-def test_cancel_ends_a_fetch_that_waits_for_a_silent_server(server, target, scope):
+def test_cancel_ends_a_fetch_that_waits_for_a_silent_server(
+    server, target, scope, monkeypatch
+):
+    monkeypatch.setattr(download, "TELL_BYTES", 1)
     server.cut_after = 5000
     server.go_on.clear()
-    canceller = threading.Thread(
-        target=lambda: (server.stalled.wait(30), scope.cancel())
-    )
+    all_read = threading.Event()
+
+    def note(done, total):
+        if done == server.cut_after:
+            all_read.set()
+
+    canceller = threading.Thread(target=lambda: (all_read.wait(30), scope.cancel()))
     canceller.start()
 
     with pytest.raises(Cancelled):
-        images.ensure_image(image(server), target, scope=scope)
+        images.ensure_image(image(server), target, scope=scope, on_progress=note)
 
     canceller.join()
     assert not server.gave_up
