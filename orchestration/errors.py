@@ -32,6 +32,8 @@ class TestbedError(Exception):
     last lines of evidence (shown folded). `retryable` is decided by the raiser.
     """
 
+    __test__ = False  # pytest: the name starts with Test
+
     def __init__(
         self,
         message: str,
