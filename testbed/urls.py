@@ -1,8 +1,42 @@
 """Every address of the web, in one table."""
 
 from django.contrib import admin
-from django.urls import path
+from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.urls import path, reverse_lazy
+
+from testbed.views import create, files, hosts, runs, testbeds
 
 urlpatterns = [
+    path("", testbeds.index, name="testbeds"),
+    path("testbeds/new/", create.new, name="testbed-new"),
+    path("testbeds/new/name/", create.check_name, name="testbed-check-name"),
+    path("testbeds/new/yaml/", create.check_yaml, name="testbed-check-yaml"),
+    path("testbeds/<slug:slug>/", testbeds.detail, name="testbed"),
+    path("testbeds/<slug:slug>/live/", testbeds.live, name="testbed-live"),
+    path("testbeds/<slug:slug>/guests/", testbeds.guests, name="testbed-guests"),
+    path("testbeds/<slug:slug>/delete/", testbeds.delete, name="testbed-delete"),
+    path("testbeds/<slug:slug>/yaml/", files.save_yaml, name="testbed-yaml"),
+    path("testbeds/<slug:slug>/files/", files.upload, name="testbed-upload"),
+    path("testbeds/<slug:slug>/files/remove/", files.remove, name="testbed-remove"),
+    path("testbeds/<slug:slug>/files/<path:path>", files.show, name="testbed-file"),
+    path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
+    path("runs/<int:pk>/", runs.detail, name="run"),
+    path("runs/<int:pk>/stage/", runs.stage, name="run-stage"),
+    path("runs/<int:pk>/log/", runs.log, name="run-log"),
+    path("runs/<int:pk>/log.txt", runs.log_text, name="run-log-text"),
+    path("runs/<int:pk>/cancel/", runs.cancel, name="run-cancel"),
+    path("hosts/", hosts.index, name="hosts"),
+    path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path(
+        "password/",
+        PasswordChangeView.as_view(
+            template_name="account/password.html", success_url=reverse_lazy("testbeds")
+        ),
+        name="password-change",
+    ),
     path("admin/", admin.site.urls),
 ]
+handler403 = "testbed.views.problems.forbidden"
+handler404 = "testbed.views.problems.not_found"
+handler500 = "testbed.views.problems.failed"

@@ -1,0 +1,57 @@
+// What every page has: polling while it is seen, menus that close, forms with their token.
+
+const token = /name="csrfmiddlewaretoken" value="[^"]*"/g;
+const seen = new Map();
+
+// [data-poll="4"]: ask htmx for news every 4 seconds, but never under a user's hands.
+const held = (element) =>
+  element.querySelector("details[data-hold][open]") !== null ||
+  element.querySelector("form:focus-within input, form:focus-within textarea") !== null;
+
+let ticks = 0;
+setInterval(() => {
+  ticks += 1;
+  if (document.visibilityState !== "visible" || !window.htmx) return;
+  for (const element of document.querySelectorAll("[data-poll]")) {
+    const due = ticks % Number(element.dataset.poll) === 0;
+    if (due && !held(element)) window.htmx.trigger(element, "poll");
+  }
+}, 1000);
+
+// A poll that brings the same again leaves the page, the focus and the scroll alone.
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  const { target, xhr } = detail;
+  if (xhr.status === 422) detail.shouldSwap = true;
+  if (!target.matches("[data-poll]")) return;
+  if (xhr.responseURL && new URL(xhr.responseURL).pathname.startsWith("/login")) {
+    location.reload();
+    detail.shouldSwap = false;
+    return;
+  }
+  const text = xhr.responseText.replace(token, "");
+  if (seen.get(target.id) === text) detail.shouldSwap = false;
+  seen.set(target.id, text);
+});
+
+// Fragments that come over the websocket know no token: forms take the page's.
+document.addEventListener("submit", ({ target }) => {
+  if (target.method !== "post" || target.elements.csrfmiddlewaretoken) return;
+  const headers = JSON.parse(document.body.getAttribute("hx-headers") || "{}");
+  const input = document.createElement("input");
+  Object.assign(input, { type: "hidden", name: "csrfmiddlewaretoken" });
+  input.value = headers["X-CSRFToken"] || "";
+  target.append(input);
+});
+
+document.addEventListener("click", ({ target }) => {
+  for (const menu of document.querySelectorAll("details[data-menu][open]")) {
+    if (!menu.contains(target)) menu.open = false;
+  }
+});
+document.addEventListener("keydown", ({ key }) => {
+  if (key !== "Escape") return;
+  const menu = document.querySelector("details[data-menu][open]");
+  if (!menu) return;
+  menu.open = false;
+  menu.querySelector("summary").focus();
+});

@@ -1,0 +1,163 @@
+"""Django admin for users, hosts, testbeds and runs.
+
+Hosts are edited here. Runs are records: they are read, never changed. A testbed's
+number and name are fixed, because subnets and guests on the hosts are called after
+them; deleting is left to the testbed's own page, which first looks at what is up.
+"""
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from testbed.models import Host, Instruction, Run, Testbed
+
+if TYPE_CHECKING:  # these classes take type arguments in their stubs only
+    HostBase = admin.ModelAdmin[Host]
+    TestbedBase = admin.ModelAdmin[Testbed]
+    RunBase = admin.ModelAdmin[Run]
+    InstructionBase = admin.TabularInline[Instruction, Run]
+else:
+    HostBase = TestbedBase = RunBase = admin.ModelAdmin
+    InstructionBase = admin.TabularInline
+
+admin.site.site_header = "Testbed administration"
+admin.site.site_title = "Testbed"
+admin.site.index_title = "Users, hosts, testbeds and runs"
+
+
+@admin.register(Host)
+class HostAdmin(HostBase):
+    """Hosts: how to reach them, and what the last check found."""
+
+    list_display = (
+        "name",
+        "is_main",
+        "kind",
+        "address",
+        "domain_type",
+        "datapath",
+        "cpus",
+        "memory_mib",
+        "works",
+        "checked_at",
+    )
+    list_filter = ("kind", "is_main", "domain_type", "datapath")
+    search_fields = ("name", "address")
+    readonly_fields = (
+        "cpus",
+        "memory_mib",
+        "load",
+        "free_memory_mib",
+        "problem",
+        "checked_at",
+    )
+    fieldsets = (
+        (None, {"fields": ("name", "kind", "is_main")}),
+        (
+            "How it is reached",
+            {"fields": ("address", "port", "user", "identity_file", "host_key")},
+        ),
+        ("How guests run there", {"fields": ("domain_type", "datapath")}),
+        (
+            "Network and folders",
+            {"fields": ("tunnel_address", "projects_dir", "images_dir")},
+        ),
+        ("What the last check found", {"fields": readonly_fields}),
+    )
+
+    @admin.display(boolean=True, description="works")
+    def works(self, host: Host) -> bool | None:
+        """Say whether the last check found it working; None before the first."""
+        return None if host.checked_at is None else not host.problem
+
+
+@admin.register(Testbed)
+class TestbedAdmin(TestbedBase):
+    """Testbeds and who owns them."""
+
+    list_display = ("slug", "owner", "condition", "number", "created_at", "page")
+    list_filter = ("condition", "owner")
+    list_select_related = ("owner",)
+    search_fields = ("slug", "owner__username")
+    readonly_fields = ("slug", "number", "condition", "created_at", "observed_at")
+    fields = ("owner", *readonly_fields)
+
+    @admin.display(description="page")
+    def page(self, testbed: Testbed) -> SafeString:
+        """Link to the testbed's own page."""
+        return format_html('<a href="{}">open</a>', reverse("testbed", args=[testbed]))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Testbeds are created with their files, on their own page."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Testbed | None = None
+    ) -> bool:
+        """Testbeds are deleted on their own page, which looks at what is up."""
+        return False
+
+
+class InstructionInline(InstructionBase):
+    """A run's instructions as they went."""
+
+    model = Instruction
+    fields = readonly_fields = ("index", "stage", "title", "status", "message")
+    extra = 0
+    can_delete = False
+
+    def has_add_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
+        """Only a plan makes instructions."""
+        return False
+
+
+@admin.register(Run)
+class RunAdmin(RunBase):
+    """Runs, read-only."""
+
+    list_display = (
+        "id",
+        "testbed",
+        "command",
+        "status",
+        "asked_by",
+        "created_at",
+        "ended_at",
+        "page",
+    )
+    list_filter = ("status", "command", "asked_by")
+    list_select_related = ("testbed", "asked_by")
+    search_fields = ("testbed__slug", "asked_by__username", "message")
+    date_hierarchy = "created_at"
+    exclude = ("plan",)
+    inlines = (InstructionInline,)
+
+    @admin.display(description="page")
+    def page(self, run: Run) -> SafeString:
+        """Link to the run's own page."""
+        return format_html('<a href="{}">open</a>', reverse("run", args=[run.pk]))
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
+        """Leave out the plan, which is large."""
+        return super().get_queryset(request).defer("plan")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Runs are started on a testbed's page."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Run | None = None
+    ) -> bool:
+        """Runs are records."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Run | None = None
+    ) -> bool:
+        """Runs are kept; they go with their testbed."""
+        return False

@@ -1,0 +1,161 @@
+"""The board of a run page: stages with their tasks, from the rows as they are now.
+
+The page, a reload in the middle and the websocket's fragments all come from here, so
+that they cannot differ: `stages_of` for the whole page, `stage_of` for one stage that
+has news. A stage with very many tasks shows those that need eyes and counts the rest.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.utils.text import slugify
+
+from testbed.models import Event, Instruction, Run, Task
+
+SHOWN_TASKS = 60
+LOG_LINES = 400
+OVER = {
+    Task.Status.DONE,
+    Task.Status.UNCHANGED,
+    Task.Status.WARNING,
+    Task.Status.FAILED,
+    Task.Status.CANCELLED,
+    Task.Status.SKIPPED,
+}
+EYES_FIRST = (
+    Task.Status.FAILED,
+    Task.Status.RUNNING,
+    Task.Status.WARNING,
+    Task.Status.CANCELLED,
+    Task.Status.SKIPPED,
+    Task.Status.WAITING,
+    Task.Status.DONE,
+    Task.Status.UNCHANGED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The tasks of one instruction that are shown, and how many more there are."""
+
+    index: int
+    title: str
+    status: str
+    message: str
+    tasks: tuple[Task, ...]
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a run; `total` counts all of its tasks, `over` the ended ones."""
+
+    run_id: int
+    name: str
+    status: str
+    groups: tuple[Group, ...]
+    counts: tuple[tuple[str, int], ...]
+    over: int
+    total: int
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def id(self) -> str:
+        """The id of its element on the page."""
+        return f"stage-{slugify(self.name)}"
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether it is shown unfolded: it works, or something went wrong."""
+        return self.status in {
+            Instruction.Status.RUNNING,
+            Instruction.Status.FAILED,
+            Instruction.Status.CANCELLED,
+        }
+
+
+def stages_of(run: Run) -> list[Stage]:
+    """Return all stages of a run in the order of its plan (two queries)."""
+    found: dict[str, list[Instruction]] = {}
+    for instruction in _instructions(run):
+        found.setdefault(instruction.stage, []).append(instruction)
+    return [_stage(run, name, members) for name, members in found.items()]
+
+
+def stage_of(run: Run, name: str) -> Stage:
+    """Return one stage of a run (two queries)."""
+    return _stage(run, name, list(_instructions(run).filter(stage=name)))
+
+
+def log_of(
+    run: Run, *, resource: str = "", host: str = "", before: int | None = None
+) -> tuple[list[Event], bool]:
+    """Return the last lines before `before`, oldest first, and whether there are more.
+
+    Empty `resource` and `host` mean all of them.
+    """
+    events = run.events.filter(kind="log")
+    if resource:
+        events = events.filter(resource=resource)
+    if host:
+        events = events.filter(host=host)
+    if before is not None:
+        events = events.filter(seq__lt=before)
+    found = list(events.order_by("-seq")[: LOG_LINES + 1])
+    return found[:LOG_LINES][::-1], len(found) > LOG_LINES
+
+
+def _instructions(run: Run) -> QuerySet[Instruction]:
+    return run.instructions.order_by("index").prefetch_related("tasks")
+
+
+def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
+    tasks = [task for member in members for task in member.tasks.all()]
+    counts = Counter(task.status for task in tasks)
+    started = [member.started_at for member in members if member.started_at]
+    ended = [member.ended_at for member in members if member.ended_at]
+    return Stage(
+        run_id=run.pk,
+        name=name,
+        status=_status(members),
+        groups=tuple(_groups(members, len(tasks))),
+        counts=tuple((s.value, counts[s]) for s in EYES_FIRST if counts[s]),
+        over=sum(counts[status] for status in OVER),
+        total=len(tasks),
+        started_at=min(started, default=None),
+        ended_at=max(ended) if len(ended) == len(members) > 0 else None,
+    )
+
+
+def _groups(members: Iterable[Instruction], total: int) -> Iterable[Group]:
+    room = SHOWN_TASKS
+    for member in members:
+        tasks = list(member.tasks.all())
+        if total > SHOWN_TASKS:
+            tasks.sort(key=lambda task: EYES_FIRST.index(Task.Status(task.status)))
+        shown = tuple(tasks[:room])
+        room -= len(shown)
+        yield Group(
+            member.index,
+            member.title,
+            member.status,
+            member.message,
+            shown,
+            len(tasks) - len(shown),
+        )
+
+
+def _status(members: list[Instruction]) -> str:
+    """Say the stage's status: the one that matters most among its instructions."""
+    found = {member.status for member in members}
+    status = Instruction.Status
+    for one in (status.FAILED, status.RUNNING, status.CANCELLED):
+        if one in found and not (one is status.FAILED and status.RUNNING in found):
+            return one.value
+    if found == {status.SUCCEEDED}:
+        return status.SUCCEEDED.value
+    return status.RUNNING.value if status.SUCCEEDED in found else status.WAITING.value

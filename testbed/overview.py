@@ -1,0 +1,130 @@
+"""What the testbed pages show, read in few queries however many testbeds there are.
+
+`rows_for` is the list of testbeds; `guests_of` joins a testbed's state with what was
+last observed. Reads only; no page talks to a host.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Count, Max
+
+from orchestration.errors import StateError
+from orchestration.state.model import GuestState, State
+from testbed.models import ObservedGuest, Run, Testbed
+
+UP = {"running", "blocked"}
+UNKNOWN = "unknown"
+
+
+@dataclass(slots=True)
+class Row:
+    """One testbed of the list."""
+
+    testbed: Testbed
+    guests_up: int = 0
+    guests_total: int = 0
+    hosts: set[str] = field(default_factory=set)
+    last_run: Run | None = None
+
+    @property
+    def host_names(self) -> list[str]:
+        """The hosts that have guests of it."""
+        return sorted(self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestRow:
+    """One guest of a testbed, as planned and as last observed."""
+
+    guest: GuestState
+    status: str
+    observed: ObservedGuest | None
+
+    @property
+    def is_up(self) -> bool:
+        """Say whether it was running when it was last looked at."""
+        return self.status in UP
+
+    @property
+    def management_address(self) -> str:
+        """Where orchestration reaches it."""
+        management = self.guest.management
+        return management.address if management else ""
+
+    @property
+    def experiment_addresses(self) -> list[str]:
+        """Its addresses on the experiment's bridges."""
+        return [i.address for i in self.guest.interfaces if i.address]
+
+    @property
+    def setup(self) -> str:
+        """Say how its setup script stands: `none`, `waiting`, `done`, `failed`, `changed`."""
+        script, markers = self.guest.setup_script, self.guest.markers
+        if script is None:
+            return "none"
+        if not markers.script:
+            return "waiting"
+        if markers.script_exit_code:
+            return "failed"
+        return "done" if markers.script == script.sha256 else "changed"
+
+
+def rows_for(user: User | AnonymousUser) -> list[Row]:
+    """Return the testbeds that a user may see (four queries)."""
+    testbeds = Testbed.objects.all().visible_to(user).select_related("owner")
+    rows = {testbed.pk: Row(testbed) for testbed in testbeds}
+    _count_guests(rows)
+    for run in _last_runs(rows):
+        rows[run.testbed_id].last_run = run
+    return list(rows.values())
+
+
+def state_of(testbed: Testbed) -> tuple[State | None, StateError | None]:
+    """Return the testbed's state, or none with the reason if it cannot be read."""
+    if not testbed.project.has_state():
+        return None, None
+    try:
+        return testbed.project.read_state(), None
+    except StateError as exc:
+        return None, exc
+
+
+def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
+    """Return the guests of the state with what was observed (one query)."""
+    if state is None:
+        return []
+    observed = {guest.name: guest for guest in testbed.observed_guests.all()}
+    return [
+        GuestRow(
+            guest,
+            observed[guest.name].status if guest.name in observed else UNKNOWN,
+            observed.get(guest.name),
+        )
+        for guest in state.guests
+    ]
+
+
+def _count_guests(rows: dict[int, Row]) -> None:
+    found = ObservedGuest.objects.filter(testbed__in=list(rows))
+    for pk, host, status, count in (
+        found.order_by()
+        .values_list("testbed", "host", "status")
+        .annotate(count=Count("id"))
+    ):
+        row = rows[pk]
+        row.guests_total += count
+        row.guests_up += count if status in UP else 0
+        row.hosts |= {host} if host else set()
+
+
+def _last_runs(rows: dict[int, Row]) -> Iterable[Run]:
+    newest = (
+        Run.objects.filter(testbed__in=list(rows))
+        .order_by()
+        .values("testbed")
+        .annotate(newest=Max("id"))
+        .values("newest")
+    )
+    return Run.objects.filter(pk__in=newest).select_related("asked_by").defer("plan")

@@ -1,0 +1,199 @@
+"""Every way a user can change a testbed's name, files and existence.
+
+Called by the views, the demo and the tests, always with a user who may. Files are
+written below the testbed's folder only. What runs on hosts is changed by runs, never
+here.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from orchestration.errors import PathOutside, StateError, TestbedBusy, TestbedError
+from orchestration.project import YAML_NAME
+from orchestration.spec.loader import load_spec
+from orchestration.spec.schema import Spec
+from testbed.models import Run, Testbed
+from testbed.uploads import check_bounds, safe_path
+
+NUMBERS = 1024
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A testbed that ships; `about` is the comment at the top of its YAML."""
+
+    name: str
+    about: str
+    guests: int
+    bridges: int
+
+
+class NameTaken(TestbedError):
+    """Say that another testbed has this name."""
+
+
+def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed:
+    """Create a testbed with its folder and files.
+
+    Raises: NameTaken, UploadRefused, PathOutside, StateError (no number is free).
+    """
+    check_bounds(files)
+    for path in files:
+        safe_path(path)
+    testbed = _allocate(user, slug)
+    try:
+        testbed.project.create()
+        _write(testbed, files)
+    except BaseException:
+        testbed.delete()
+        shutil.rmtree(testbed.directory, ignore_errors=True)
+        raise
+    return testbed
+
+
+def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
+    """Add or replace files. Raises: UploadRefused, PathOutside."""
+    check_bounds({**dict.fromkeys(list_files(testbed), b""), **files})
+    testbed.project.create()
+    _write(testbed, files)
+
+
+def delete_file(testbed: Testbed, path: str) -> None:
+    """Remove one of the user's files. Raises: PathOutside, StateError (the YAML)."""
+    if safe_path(path) == YAML_NAME:
+        raise StateError(
+            f"{YAML_NAME} is what the testbed is made from.",
+            hint="Replace it, or delete the testbed.",
+        )
+    testbed.project.file(path).unlink(missing_ok=True)
+
+
+def delete_testbed(testbed: Testbed) -> None:
+    """Remove a testbed, its runs and its folder.
+
+    Raises: TestbedBusy (a run is on), StateError (something is deployed).
+    """
+    with transaction.atomic():
+        locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
+        require_deletable(locked)
+        directory = locked.directory
+        locked.delete()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def require_deletable(testbed: Testbed) -> None:
+    """Raise TestbedBusy or StateError when something of it runs."""
+    run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
+    if run is not None:
+        raise TestbedBusy(
+            f"{run.asked_by} runs {run.command} on this testbed.",
+            hint="Wait until it is over, or cancel it.",
+        )
+    deployed = {Testbed.Condition.UP, Testbed.Condition.PARTIAL}
+    if testbed.condition in deployed:
+        raise StateError(
+            "Some of this testbed is still there.", hint="Take it down first."
+        )
+
+
+def list_files(testbed: Testbed) -> dict[str, int]:
+    """Return the user's files and their sizes in bytes, the YAML first."""
+    root = testbed.project.files
+    found = {
+        path.relative_to(root).as_posix(): path.stat().st_size
+        for path in _walk(root)
+        if path.is_file() and not path.is_symlink()
+    }
+    return dict(sorted(found.items(), key=lambda item: (item[0] != YAML_NAME, item[0])))
+
+
+def list_examples() -> list[Example]:
+    """Return the examples that ship, the smallest first."""
+    yamls = Path(settings.EXAMPLES_DIR).glob(f"*/{YAML_NAME}")
+    found = [_example(path) for path in yamls]
+    return sorted(found, key=lambda example: (example.guests, example.name))
+
+
+def read_example(name: str) -> dict[str, bytes]:
+    """Return an example's files. Raises: StateError when there is none."""
+    if name not in {example.name for example in list_examples()}:
+        raise StateError(f"There is no example {name!r}.", hint="Choose another one.")
+    root = Path(settings.EXAMPLES_DIR) / name
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in _walk(root)
+        if path.is_file()
+    }
+
+
+def _example(path: Path) -> Example:
+    text = path.read_text(encoding="utf-8")
+    spec = load_spec(text).spec or Spec()
+    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    about = " ".join(line.strip("# ") for line in comment).strip()
+    counts = (len(spec.machines), len(spec.network.bridges))
+    return Example(path.parent.name, about, *counts)
+
+
+def _allocate(user: User, slug: str) -> Testbed:
+    """Take the smallest free number; another request may take it first, so repeat."""
+    for _ in range(ATTEMPTS):
+        if Testbed.objects.filter(slug=slug).exists():
+            raise NameTaken(f"There is already a testbed named {slug}.")
+        number = _free_number()
+        try:
+            with transaction.atomic():
+                return Testbed.objects.create(owner=user, slug=slug, number=number)
+        except IntegrityError:
+            continue
+    raise StateError("The testbed could not be created.", hint="Try again.")
+
+
+def _free_number() -> int:
+    taken = set(Testbed.objects.values_list("number", flat=True))
+    for number in range(NUMBERS):
+        if number not in taken:
+            return number
+    raise StateError(
+        f"There are already {NUMBERS} testbeds.", hint="Delete one that is not needed."
+    )
+
+
+def _write(testbed: Testbed, files: Mapping[str, bytes]) -> None:
+    """Write each file whole or not at all."""
+    for name, content in files.items():
+        target = testbed.project.file(safe_path(name))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _replace(target, content)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
+            raise PathOutside(
+                f"{name!r} is a file in one place and a folder in another.",
+                hint="Rename one of them.",
+            ) from exc
+
+
+def _replace(target: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".upload-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _walk(root: Path) -> Iterable[Path]:
+    return sorted(root.rglob("*")) if root.is_dir() else ()

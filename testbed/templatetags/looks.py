@@ -1,0 +1,196 @@
+"""How facts look: a status as colour, icon and word; sizes; durations; log text.
+
+Loaded by the templates with `{% load looks %}`. One table says how each status word of
+a testbed, guest, run, stage or task is shown, so that no page has its own idea.
+"""
+
+import re
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from django import template
+from django.utils import timezone
+
+register = template.Library()
+
+# For each word: its tone, its icon, and what is written.
+LOOKS = {
+    "up": ("good", "check", "up"),
+    "running": ("live", "play", "running"),
+    "blocked": ("live", "play", "running"),
+    "done": ("good", "check", "done"),
+    "succeeded": ("good", "check", "succeeded"),
+    "unchanged": ("calm", "equal", "unchanged"),
+    "partial": ("warn", "half", "partial"),
+    "warning": ("warn", "alert", "warning"),
+    "paused": ("warn", "pause", "paused"),
+    "changed": ("warn", "alert", "changed since"),
+    "cancelling": ("warn", "spin", "cancelling…"),
+    "failed": ("bad", "cross", "failed"),
+    "error": ("bad", "cross", "error"),
+    "crashed": ("bad", "cross", "crashed"),
+    "interrupted": ("bad", "alert", "interrupted"),
+    "cancelled": ("calm", "stop", "cancelled"),
+    "skipped": ("calm", "skip", "skipped"),
+    "waiting": ("calm", "clock", "waiting"),
+    "pending": ("calm", "clock", "about to start"),
+    "generated": ("calm", "file", "generated"),
+    "empty": ("calm", "circle", "not generated"),
+    "down": ("calm", "circle", "down"),
+    "shutoff": ("calm", "circle", "off"),
+    "shut off": ("calm", "circle", "off"),
+    "shutdown": ("calm", "circle", "going off"),
+    "pmsuspended": ("warn", "pause", "suspended"),
+    "absent": ("calm", "circle", "not there"),
+    "unknown": ("calm", "question", "not observed"),
+    "none": ("calm", "circle", "none"),
+}
+RUN_LOOKS = {"running": ("live", "spin", "running")}
+ANSI = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])"
+)
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def look_of(word: str) -> tuple[str, str, str]:
+    """Return tone, icon and text of a status word."""
+    return LOOKS.get(word.lower(), ("calm", "question", word))
+
+
+@register.inclusion_tag("_status.html")
+def status(word: str) -> dict[str, str]:
+    """Show a status of a thing: colour, icon and word."""
+    tone, icon, text = look_of(str(word))
+    return {"tone": tone, "icon": icon, "text": text}
+
+
+@register.inclusion_tag("_status.html")
+def work_status(word: str, *, bare: bool = False) -> dict[str, str | bool]:
+    """Show a status of work (run, stage, task): `running` turns."""
+    tone, icon, text = RUN_LOOKS.get(str(word), look_of(str(word)))
+    return {"tone": tone, "icon": icon, "text": text, "bare": bare}
+
+
+@register.filter
+def tone(word: str) -> str:
+    """Return the tone of a status word, for a class name."""
+    return look_of(str(word))[0]
+
+
+@register.filter
+def glyph(word: str) -> str:
+    """Return the icon of a status word."""
+    return look_of(str(word))[1]
+
+
+@register.filter
+def word(status_word: str) -> str:
+    """Return a status word as it is written."""
+    return look_of(str(status_word))[2]
+
+
+@register.filter
+def half(number: int) -> int:
+    """Return half of a number of pixels."""
+    return number // 2
+
+
+@register.inclusion_tag("_icon.html")
+def icon(name: str) -> dict[str, str]:
+    """Show an icon of the sprite, hidden from screen readers."""
+    return {"name": name}
+
+
+@register.filter
+def plain(text: str) -> str:
+    """Return a line of output without terminal codes; a `\\r` keeps what came last."""
+    line = ANSI.sub("", text).rstrip("\r").rpartition("\r")[2]
+    return CONTROL.sub("", line)
+
+
+@register.filter
+def size(count: float) -> str:
+    """Show a number of bytes."""
+    value, unit = float(count), 0
+    while value >= 1024 and unit < len(SIZES) - 1:
+        value, unit = value / 1024, unit + 1
+    return f"{value:.0f} {SIZES[unit]}" if unit == 0 else f"{value:.1f} {SIZES[unit]}"
+
+
+@register.filter
+def amount(count: float, unit: str) -> str:
+    """Show a progress count in its unit."""
+    return size(count) if unit == "B" else f"{count} {unit}".strip()
+
+
+@register.filter
+def duration(seconds: float | timedelta | None) -> str:
+    """Show how long something took: `0.4 s`, `12 s`, `3 min 07 s`, `2 h 05 min`."""
+    if seconds is None:
+        return ""
+    if isinstance(seconds, timedelta):
+        seconds = seconds.total_seconds()
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+@register.filter
+def took(thing: object) -> str:
+    """Show how long a run, stage or instruction took, or nothing before it ended."""
+    started = getattr(thing, "started_at", None)
+    ended = getattr(thing, "ended_at", None)
+    return duration(ended - started) if started and ended else ""
+
+
+@register.filter
+def ago(moment: datetime | None) -> str:
+    """Show a moment as it is said: `now`, `4 min ago`, `yesterday`, `12 Mar 2026`."""
+    if moment is None:
+        return "never"
+    seconds = (timezone.now() - moment).total_seconds()
+    if seconds < 45:
+        return "just now"
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min ago"
+    if seconds < 86400:
+        return f"{round(seconds / 3600)} h ago"
+    if seconds < 7 * 86400:
+        days = max(1, round(seconds / 86400))
+        return "yesterday" if days == 1 else f"{days} days ago"
+    return timezone.localtime(moment).strftime("%-d %b %Y")
+
+
+@register.filter
+def verb(command: str) -> str:
+    """Show a run's command as a title."""
+    words = {
+        "generate-artefacts": "Generate",
+        "clear-artefacts": "Clear",
+        "up": "Up",
+        "down": "Down",
+    }
+    return words.get(command, command.replace("-", " ").capitalize())
+
+
+@register.filter
+def plural(count: int, word: str) -> str:
+    """Show `1 guest`, `2 guests`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
+@register.filter
+def plain_text(text: str) -> str:
+    """Return output of several lines without terminal codes."""
+    return "\n".join(plain(line) for line in text.split("\n"))
+
+
+@register.filter
+def query(values: dict[str, str]) -> str:
+    """Return a query string."""
+    return urlencode(values)

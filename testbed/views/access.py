@@ -1,0 +1,46 @@
+"""Who asks, and which object they may see; strangers get 404, not 403.
+
+Every view takes its objects from here.
+"""
+
+from typing import TypeVar
+
+from django.contrib.auth.models import User
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
+from django_htmx.middleware import HtmxDetails
+
+from testbed.models import Run, Testbed
+
+PAGE_SIZE = 50
+Thing = TypeVar("Thing")
+Row = TypeVar("Row", bound=Model)
+
+
+class Request(HttpRequest):
+    """A request of a signed-in user, with htmx's details."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+def testbed_for(request: Request, slug: str) -> Testbed:
+    """Return the testbed. Raises: Http404 when this user may not see it."""
+    visible = Testbed.objects.all().visible_to(request.user)
+    return get_object_or_404(visible.select_related("owner"), slug=slug)
+
+
+def run_for(request: Request, pk: int) -> Run:
+    """Return the run. Raises: Http404 when this user may not see it."""
+    visible = Run.objects.all().visible_to(request.user)
+    people = ("testbed__owner", "asked_by", "cancel_requested_by")
+    return get_object_or_404(visible.select_related(*people), pk=pk)
+
+
+def page_of(
+    request: Request, things: list[Thing] | QuerySet[Row]
+) -> "Page[Thing | Row]":
+    """Return the page that `?page=` names; a wrong number shows the nearest."""
+    return Paginator(things, PAGE_SIZE).get_page(request.GET.get("page"))

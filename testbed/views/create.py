@@ -1,0 +1,94 @@
+"""A new testbed: its form, and the checks that run while it is filled in."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_POST,
+)
+
+from orchestration.errors import TestbedError
+from orchestration.project import YAML_NAME
+from testbed.findings import findings_of_upload
+from testbed.forms import NameForm, NewTestbedForm
+from testbed.models import Testbed
+from testbed.services.testbeds import create_testbed, list_examples, read_example
+from testbed.views.access import Request
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new(request: Request) -> HttpResponse:
+    """Show the form of a new testbed, or create it."""
+    if request.method == "POST" and request.POST.get("example"):
+        return _from_example(request)
+    form = NewTestbedForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        testbed = _create(request, form, form.files_to_write)
+        if testbed is not None:
+            return redirect("testbed", testbed.slug)
+    return _page(request, form)
+
+
+@login_required
+@require_GET
+def check_name(request: Request) -> HttpResponse:
+    """Say whether a name can be used, while it is typed."""
+    form = NameForm(request.GET)
+    return render(request, "testbeds/_name_check.html", {"form": form})
+
+
+@login_required
+@require_POST
+def check_yaml(request: Request) -> HttpResponse:
+    """Show the findings of a YAML, while it is typed."""
+    text = request.POST.get("yaml") or request.POST.get("text") or ""
+    findings = findings_of_upload({YAML_NAME: text.encode()}, "") if text else ()
+    context = {"findings": findings, "checked": bool(text)}
+    return render(request, "testbeds/_findings.html", context)
+
+
+def _from_example(request: Request) -> HttpResponse:
+    """Create a testbed from an example; without a name it gets the example's."""
+    example = request.POST["example"]
+    data = request.POST.copy()
+    data["slug"] = request.POST.get("slug") or _free_name(example)
+    form = NewTestbedForm(data, is_example=True)
+    if form.is_valid():
+        try:
+            testbed = _create(request, form, read_example(example))
+        except TestbedError as exc:
+            form.add_error("yaml", exc.message)
+        else:
+            if testbed is not None:
+                return redirect("testbed", testbed.slug)
+    return _page(request, form)
+
+
+def _create(
+    request: Request, form: NewTestbedForm, files: dict[str, bytes]
+) -> Testbed | None:
+    try:
+        testbed = create_testbed(request.user, form.cleaned_data["slug"], files)
+    except TestbedError as exc:
+        form.add_error("slug", exc.message)
+        return None
+    messages.success(request, f"{testbed.slug} was created.")
+    return testbed
+
+
+def _page(request: Request, form: NewTestbedForm) -> HttpResponse:
+    context = {"form": form, "examples": list_examples()}
+    status = 422 if form.is_bound else 200
+    return render(request, "testbeds/new.html", context, status=status)
+
+
+def _free_name(example: str) -> str:
+    taken = set(
+        Testbed.objects.filter(slug__startswith=example).values_list("slug", flat=True)
+    )
+    names = [example, *(f"{example}-{number}" for number in range(2, len(taken) + 3))]
+    return next(name for name in names if name not in taken)

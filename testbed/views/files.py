@@ -1,0 +1,85 @@
+"""A testbed's own files: look at them, replace them, add to them."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST
+
+from orchestration.errors import PathOutside, TestbedError
+from orchestration.project import YAML_NAME
+from testbed.forms import UploadForm, YamlForm
+from testbed.services.testbeds import delete_file, list_files, update_files
+from testbed.views.access import Request, testbed_for
+
+
+@login_required
+@require_POST
+def save_yaml(request: Request, slug: str) -> HttpResponse:
+    """Replace kvm-compose.yaml by what was typed."""
+    testbed = testbed_for(request, slug)
+    form = YamlForm(request.POST)
+    if form.is_valid():
+        update_files(testbed, {YAML_NAME: form.cleaned_data["text"].encode()})
+        messages.success(request, f"{YAML_NAME} was saved.")
+    else:
+        messages.error(request, f"{YAML_NAME} cannot be empty.")
+    return redirect("testbed", slug)
+
+
+@login_required
+@require_POST
+def upload(request: Request, slug: str) -> HttpResponse:
+    """Add files, or replace those of the same path."""
+    testbed = testbed_for(request, slug)
+    form = UploadForm(request.POST, request.FILES)
+    try:
+        problem = "" if form.is_valid() else _first_error(form)
+        found = {} if problem else form.read_files()
+        update_files(testbed, found)
+    except TestbedError as exc:
+        found, problem = {}, f"{exc.message} {exc.hint}".strip()
+    count = len(found)
+    if count:
+        messages.success(request, f"Saved: {', '.join(sorted(found)[:5])}.")
+    else:
+        messages.error(request, problem or "No file was chosen.")
+    return redirect("testbed", slug)
+
+
+@login_required
+@require_POST
+def remove(request: Request, slug: str) -> HttpResponse:
+    """Delete one file."""
+    testbed = testbed_for(request, slug)
+    path = request.POST.get("path", "")
+    try:
+        delete_file(testbed, path)
+        messages.success(request, f"{path} was deleted.")
+    except TestbedError as exc:
+        messages.error(request, f"{exc.message} {exc.hint}".strip())
+    return redirect("testbed", slug)
+
+
+@login_required
+@require_GET
+def show(request: Request, slug: str, path: str) -> HttpResponse:
+    """Send one file as text, or to be saved with `?download`."""
+    testbed = testbed_for(request, slug)
+    try:
+        file = testbed.project.file(path)
+    except PathOutside as exc:
+        raise Http404(exc.message) from exc
+    if path not in list_files(testbed):
+        raise Http404(f"There is no file {path}.")
+    response = HttpResponse(file.read_bytes(), content_type="text/plain; charset=utf-8")
+    if "download" in request.GET:
+        response.headers["Content-Type"] = "application/octet-stream"
+        as_saved = content_disposition_header(True, file.name) or "attachment"
+        response.headers["Content-Disposition"] = as_saved
+    return response
+
+
+def _first_error(form: UploadForm) -> str:
+    return str(next(iter(form.errors.values()))[0])

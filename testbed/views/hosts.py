@@ -1,0 +1,22 @@
+"""The testbed hosts as everybody may see them; admins change them in the admin."""
+
+from django.contrib.auth.decorators import login_required
+from django.db.models import Count
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from testbed.models import Host, ObservedGuest
+from testbed.overview import UP
+from testbed.views.access import Request
+
+
+@login_required
+@require_GET
+def index(request: Request) -> HttpResponse:
+    """Show all hosts with their load and guests; htmx gets the table only."""
+    running = ObservedGuest.objects.filter(status__in=UP).order_by()
+    counts = dict(running.values_list("host").annotate(count=Count("id")))
+    hosts = [(host, counts.get(host.name, 0)) for host in Host.objects.all()]
+    template = "hosts/_table.html" if request.htmx else "hosts/list.html"
+    return render(request, template, {"hosts": hosts})

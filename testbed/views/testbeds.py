@@ -1,0 +1,117 @@
+"""The list of testbeds, and one testbed's page."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods
+
+from orchestration.errors import StateError, TestbedBusy
+from testbed.diagram import layout
+from testbed.findings import errors_among, findings_of
+from testbed.models import Run, Testbed
+from testbed.overview import GuestRow, guests_of, rows_for, state_of
+from testbed.services.testbeds import (
+    delete_testbed,
+    list_examples,
+    list_files,
+    require_deletable,
+)
+from testbed.views.access import Request, page_of, testbed_for
+
+RUNS_SHOWN = 8
+
+
+@login_required
+@require_GET
+def index(request: Request) -> HttpResponse:
+    """Show the testbeds; htmx gets the table only."""
+    rows = rows_for(request.user)
+    template = "testbeds/_table.html" if request.htmx else "testbeds/list.html"
+    examples = {} if rows else list_examples()
+    return render(request, template, {"rows": rows, "examples": examples})
+
+
+@login_required
+@require_GET
+def detail(request: Request, slug: str) -> HttpResponse:
+    """Show a testbed: what is there, what it is made from, what was done."""
+    testbed = testbed_for(request, slug)
+    findings = findings_of(testbed)
+    context = {
+        **_live(request, testbed),
+        "findings": findings,
+        "error_count": errors_among(findings),
+        "files": list_files(testbed),
+        "yaml_lines": _yaml(testbed).splitlines(),
+        "yaml": _yaml(testbed),
+    }
+    return render(request, "testbeds/detail.html", context)
+
+
+@login_required
+@require_GET
+def live(request: Request, slug: str) -> HttpResponse:
+    """Show the part of a testbed's page that changes by itself."""
+    context = _live(request, testbed_for(request, slug))
+    return render(request, "testbeds/_live.html", context)
+
+
+@login_required
+@require_GET
+def guests(request: Request, slug: str) -> HttpResponse:
+    """Show a testbed's guests, a page of them at a time."""
+    testbed = testbed_for(request, slug)
+    page = page_of(request, guests_of(testbed, state_of(testbed)[0]))
+    context = {"testbed": testbed, "page": page}
+    template = "testbeds/_guests.html" if request.htmx else "testbeds/guests.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: Request, slug: str) -> HttpResponse:
+    """Ask, then delete a testbed that is not deployed."""
+    testbed, problem = testbed_for(request, slug), None
+    try:
+        if request.method == "POST":
+            delete_testbed(testbed)
+            messages.success(request, f"{slug} was deleted.")
+            return redirect("testbeds")
+        require_deletable(testbed)
+    except (TestbedBusy, StateError) as exc:
+        problem = exc
+    context = {"testbed": testbed, "problem": problem}
+    return render(
+        request, "testbeds/delete.html", context, status=409 if problem else 200
+    )
+
+
+def _live(request: Request, testbed: Testbed) -> dict[str, object]:
+    state, problem = state_of(testbed)
+    found = guests_of(testbed, state)
+    recent = testbed.runs.select_related("asked_by").defer("plan")[: RUNS_SHOWN + 1]
+    last = recent[0] if recent else None
+    sha256 = testbed.project.yaml_sha256()
+    return {
+        "testbed": testbed,
+        "state": state,
+        "state_problem": problem,
+        "is_edited": state is not None and state.yaml_sha256 != sha256,
+        "diagram": layout(state, _statuses(found)) if state else None,
+        "page": page_of(request, found),
+        "up_count": sum(row.is_up for row in found),
+        "last_run": last,
+        "active_run": last if last and last.status in Run.ACTIVE else None,
+        "recent_runs": list(recent)[:RUNS_SHOWN],
+        "has_more_runs": len(recent) > RUNS_SHOWN,
+    }
+
+
+def _statuses(rows: list[GuestRow]) -> dict[str, str]:
+    return {row.guest.name: row.status for row in rows}
+
+
+def _yaml(testbed: Testbed) -> str:
+    path = testbed.project.yaml
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
