@@ -130,7 +130,7 @@ class PrivateHost:
     def _end(self, pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
         for _ in range(100):
-            if not Path(f"/proc/{pid}").exists():
+            if not is_alive(pid):
                 return
             time.sleep(0.1)
         os.kill(pid, signal.SIGKILL)
@@ -144,6 +144,15 @@ class PrivateHost:
             ).read_text()
             time.sleep(0.1)
         raise AssertionError((self.directory / "start.log").read_text())
+
+
+def is_alive(pid: int) -> bool:
+    """Tell a running process from one that is gone or waits to be collected."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def why_not_possible() -> str:

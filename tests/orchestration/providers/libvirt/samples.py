@@ -4,6 +4,10 @@ from pathlib import Path
 
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.simulated import open_connection
+from orchestration.providers.libvirt.xml import (
+    build_management_network,
+    build_nat_network,
+)
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -26,6 +30,7 @@ HOST = HostState(
     cpus=32,
     memory_mib=131_072,
 )
+REAL_HOST = HOST.model_copy(update={"kind": HostKind.REAL})
 KVM_HOST = HOST.model_copy(
     update={"domain_type": DomainType.KVM, "datapath": Datapath.SYSTEM}
 )
@@ -61,6 +66,8 @@ NAT = NatState(
     veth_network_end="tb-vn",
     veth_bridge_end="tb-vb",
 )
+NAT_XML = build_nat_network(NAT, testbed="lab")
+MANAGEMENT_XML = build_management_network(MANAGEMENT, testbed="lab")
 
 
 def build_guest(index: int = 0, *, folder: str = "/lab") -> GuestState:

@@ -1,0 +1,90 @@
+"""Domains of a real libvirtd, emulated by QEMU, on Open vSwitch."""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.domains import DomainStatus
+from orchestration.providers.libvirt.xml import build_domain
+from orchestration.state.model import GuestState
+from tests.orchestration.providers.libvirt.private_host import PrivateHost
+from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+
+pytestmark = pytest.mark.live
+
+
+def test_domain_lives_and_goes_without_a_trace(
+    conn: Connection, private_host: PrivateHost, guest: GuestState
+) -> None:
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    xml = build_domain(guest, REAL_HOST, testbed="lab")
+    domains.define(conn, xml)
+    domains.define(conn, xml)
+
+    assert domains.start(conn, guest.domain) is True
+    assert domains.start(conn, guest.domain) is False
+    (facts,) = domains.observe(conn)
+    assert facts.status is DomainStatus.RUNNING
+    assert (facts.testbed, facts.guest, facts.spec_hash) == ("lab", "web-0", "hash-0")
+    assert (facts.vcpus, facts.memory_mib) == (2, 512)
+    assert facts.used_memory_mib > 0
+    assert domains.find(conn, guest.domain).uuid == guest.uuid
+    ports = private_host.run("ovs-vsctl", "list-ports", "tb-br0").split()
+    assert ports == ["tb-0-0", "tb-0-1"]
+
+    assert domains.destroy(conn, guest.domain) is True
+    assert domains.destroy(conn, guest.domain) is False
+    assert domains.find(conn, guest.domain).reason == "destroyed"
+    assert domains.undefine(conn, guest.domain) is True
+    assert private_host.run("ovs-vsctl", "list-ports", "tb-br0") == ""
+
+
+def test_guest_that_ignores_the_power_button_is_given_up(
+    conn: Connection, guest: GuestState
+) -> None:
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
+    domains.start(conn, guest.domain)
+
+    off = domains.shut_down(conn, guest.domain, sleep=lambda _s: None, timeout_s=1)
+
+    assert off is False
+    assert domains.find(conn, guest.domain).is_active
+
+
+def test_booted_guest_obeys_the_power_button(
+    conn: Connection, guest: GuestState
+) -> None:
+    image = built_image()
+    if image is None:
+        pytest.skip("the test guest image is not built: script/lab/guest-image")
+    shutil.copy(image, guest.disk)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
+    domains.start(conn, guest.domain)
+    for _ in range(600):
+        if "guest ready" in Path(guest.console).read_text(errors="replace"):
+            break
+        time.sleep(0.2)
+
+    off = domains.shut_down(conn, guest.domain, sleep=time.sleep, timeout_s=60)
+
+    assert off is True
+    facts = domains.find(conn, guest.domain)
+    assert (facts.status, facts.reason) == (DomainStatus.SHUT_OFF, "shut down")
+
+
+def built_image() -> Path | None:
+    """Return the image that script/lab/guest-image made, if it did."""
+    default = Path(__file__).parents[4] / "var/cache/images"
+    cache = Path(os.environ.get("TESTBED_IMAGE_CACHE", default))
+    found = cache / "test_guest.json"
+    if not found.exists():
+        return None
+    return cache / str(json.loads(found.read_text())["path"])

@@ -1,0 +1,116 @@
+"""Networks of a real libvirtd, with its dnsmasq and QEMU."""
+
+import pytest
+
+from orchestration.errors import NetworkFailed
+from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.xml import (
+    build_domain,
+    build_management_network,
+    build_nat_network,
+)
+from orchestration.state.model import GuestState, Reservation
+from tests.orchestration.providers.libvirt.private_host import PrivateHost
+from tests.orchestration.providers.libvirt.samples import (
+    MANAGEMENT,
+    MANAGEMENT_XML,
+    NAT,
+    NAT_XML,
+    REAL_HOST,
+)
+
+pytestmark = pytest.mark.live
+
+
+def test_networks_are_made_once_and_removed(
+    conn: Connection, private_host: PrivateHost
+) -> None:
+    assert networks.ensure(conn, "lab-nat", NAT_XML) is True
+    assert networks.ensure(conn, "lab-nat", NAT_XML) is False
+    assert networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML) is True
+    assert networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML) is False
+    assert "10.254.1.1/24" in private_host.run("ip", "address", "show", "tb-m")
+    assert "mtu 1450" in private_host.run("ip", "link", "show", "tb-nat")
+
+    assert networks.delete(conn, "lab-nat") is True
+    assert networks.delete(conn, "lab-mgmt") is True
+    assert "tb-nat" not in private_host.run("ip", "link")
+
+
+def test_dhcp_gives_the_reserved_address_and_the_mtu(
+    conn: Connection, private_host: PrivateHost
+) -> None:
+    networks.ensure(conn, "lab-nat", NAT_XML)
+    mac = NAT.reservations[0].mac
+
+    answer = ask_dhcp(private_host, mac)
+
+    assert answer == {"ip": "10.201.3.10", "mtu": "1450", "router": "10.201.3.1"}
+    assert networks.leases(conn, "lab-nat") == {mac: "10.201.3.10"}
+
+
+@pytest.mark.parametrize("name", ["web", "www", "web.lab", "www.lab", "db"])
+def test_every_name_of_a_reservation_resolves(
+    conn: Connection, private_host: PrivateHost, name: str
+) -> None:
+    networks.ensure(conn, "lab-nat", NAT_XML)
+
+    answer = private_host.run("busybox", "nslookup", name, "10.201.3.1")
+
+    expected = "10.201.3.11" if name == "db" else "10.201.3.10"
+    assert f"Address: {expected}" in answer
+
+
+def test_running_network_learns_a_new_guest_in_place(
+    conn: Connection, private_host: PrivateHost
+) -> None:
+    networks.ensure(conn, "lab-nat", NAT_XML)
+    pid = private_host.run("cat", "/sys/class/net/tb-nat/ifindex")
+    new = Reservation(mac="52:54:00:00:00:03", address="10.201.3.12", names=("new",))
+    nat = NAT.model_copy(update={"reservations": (NAT.reservations[0], new)})
+    xml = build_nat_network(nat, testbed="lab")
+
+    assert networks.ensure(conn, "lab-nat", xml) is True
+    assert networks.ensure(conn, "lab-nat", xml) is False
+
+    assert private_host.run("cat", "/sys/class/net/tb-nat/ifindex") == pid
+    assert ask_dhcp(private_host, new.mac)["ip"] == "10.201.3.12"
+    assert "10.201.3.12" in private_host.run("busybox", "nslookup", "new", NAT.gateway)
+
+
+def test_changed_network_restarts_only_when_nobody_hangs_on_it(
+    conn: Connection, guest: GuestState
+) -> None:
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
+    domains.start(conn, guest.domain)
+    moved = MANAGEMENT.model_copy(update={"address": "10.254.1.2"})
+    xml = build_management_network(moved, testbed="lab")
+
+    with pytest.raises(NetworkFailed, match="1 guest interface"):
+        networks.ensure(conn, "lab-mgmt", xml)
+
+    domains.destroy(conn, guest.domain)
+    assert networks.ensure(conn, "lab-mgmt", xml) is True
+    assert networks.ensure(conn, "lab-mgmt", xml) is False
+
+
+def ask_dhcp(host: PrivateHost, mac: str) -> dict[str, str]:
+    """Plug a client with this MAC into the NAT bridge and let it ask."""
+    script = host.directory / "dhcp.sh"
+    script.write_text(
+        '#!/bin/sh\n[ "$1" = bound ] && echo "ip=$ip mtu=$mtu router=$router"\nexit 0\n'
+    )
+    script.chmod(0o755)
+    link = ["ip", "link"]
+    host.run(*link, "add", "cli-a", "type", "veth", "peer", "name", "cli-b")
+    try:
+        host.run(*link, "set", "cli-b", "address", mac)
+        host.run(*link, "set", "cli-a", "master", "tb-nat", "up")
+        host.run(*link, "set", "cli-b", "up")
+        argv = ["busybox", "udhcpc", "-i", "cli-b", "-n", "-q", "-f", "-O", "mtu"]
+        answer = host.run(*argv, "-s", str(script), "-t", "20", "-T", "1")
+    finally:
+        host.run(*link, "del", "cli-a")
+    return dict(word.split("=") for word in answer.split())
