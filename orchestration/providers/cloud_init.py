@@ -93,7 +93,6 @@ def build_user_data(
             ],
             "ssh_pwauth": False,
             "ssh_deletekeys": True,
-            "ssh_genkeytypes": [],
             "ssh_keys": {
                 "ed25519_private": host_key_private.decode(),
                 "ed25519_public": host_key_public.strip(),

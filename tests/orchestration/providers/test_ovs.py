@@ -231,7 +231,7 @@ def test_check_tells_version_and_kernel_datapath(code, usable, scope):
         "host-a",
         [
             ("ovs-appctl -T 3 version", "ovs-vswitchd (Open vSwitch) 3.1.0\n"),
-            ("ovs-vsctl --timeout=3 show", ""),
+            ("ovs-vsctl --timeout=3 get Open_vSwitch . _uuid", ""),
             ("ovs-dpctl dump-dps", code),
         ],
     )
