@@ -33,6 +33,7 @@ POLL_S = 0.25
 PRESS_AGAIN_S = 10.0
 """A guest that is still booting ignores the power button: press it again."""
 
+_NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 _FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -135,8 +136,7 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
     """
 
     def work(handle: libvirt.virConnect) -> tuple[DomainFacts, ...]:
-        nowait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-        records = handle.getAllDomainStats(STATS, nowait)
+        records = handle.getAllDomainStats(STATS, _NOWAIT)
         found = (describe(domain, stats) for domain, stats in records)
         return tuple(sorted(filter(None, found), key=lambda facts: facts.name))
 
@@ -150,7 +150,7 @@ def find(conn: Connection, name: str) -> DomainFacts | None:
         domain = _lookup(handle, name)
         if domain is None:
             return None
-        records = handle.domainListGetStats([domain], STATS)
+        records = handle.domainListGetStats([domain], STATS, _NOWAIT)
         return next((describe(*record) for record in records), None)
 
     return conn.call(f"look up domain {name}", work)
