@@ -23,11 +23,18 @@ note_daemon() {
 # The name in field two may hold blanks; counting starts behind its bracket.
 start_time_of() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
 
-# Ends what was started from this state directory, the last first.
+# Ends what was started from this state directory, the last first. A daemon that
+# somebody else's guests or bridges depend on by now is left alone.
 stop_started_daemons() {
-  local path pid born
+  local path pid born guests='' bridges=''
+  guests=$(timeout 10 virsh -q -c qemu:///system list --name 2> /dev/null) || true
+  bridges=$(ovs-vsctl --timeout=5 list-br 2> /dev/null) || true
   for path in "$1"/{libvirtd,virtlogd,ovs-vswitchd,ovsdb-server,redis}.pid; do
     [[ -f $path ]] || continue
+    case ${path##*/} in
+      libvirtd.pid | virtlogd.pid) [[ -z ${guests//[[:space:]]/} ]] || continue ;;
+      ovs*) [[ -z $bridges ]] || continue ;;
+    esac
     read -r pid born < "$path"
     if [[ -n $born && $(start_time_of "$pid") == "$born" ]]; then
       kill "$pid" 2> /dev/null || true

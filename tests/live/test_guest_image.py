@@ -113,6 +113,7 @@ class Guest:
 
     def __init__(self, folder, disk):
         self.folder, self.disk = folder, disk
+        self.process = None
         self.port = free_port()
         self.console = folder / "console.log"
         public = (folder / "host.pub").read_text().split()
@@ -162,7 +163,7 @@ class Guest:
             self.process.wait(DEADLINE_S)
 
     def stop(self):
-        if self.process.poll() is None:
+        if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
 
@@ -174,20 +175,22 @@ def image():
     return {**json.loads(described.read_text()), "folder": described.parent}
 
 
-@pytest.fixture(scope="module")
-def guest(image, tmp_path_factory):
-    tmp_path = tmp_path_factory.mktemp("guest")
+def make_guest(image, folder, documents=None):
     for name in ("id", "host"):
-        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name))
-    key = (tmp_path / "id.pub").read_text().strip()
-    documents = seed_documents(key, (tmp_path / "host").read_text())
-    write_seed(tmp_path / "seed.iso", documents)
-    disk = tmp_path / "disk.qcow2"
-    base = image["folder"] / image["path"]
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
+    key = (folder / "id.pub").read_text().strip()
+    documents = documents or seed_documents(key, (folder / "host").read_text())
+    write_seed(folder / "seed.iso", documents)
+    base, disk = image["folder"] / image["path"], folder / "disk.qcow2"
     run(
         "qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, disk, "3G"
     )
-    guest = Guest(tmp_path, disk)
+    return Guest(folder, disk)
+
+
+@pytest.fixture(scope="module")
+def guest(image, tmp_path_factory):
+    guest = make_guest(image, tmp_path_factory.mktemp("guest"))
     try:
         guest.start()
         yield guest
@@ -219,6 +222,7 @@ def test_guest_obeys_its_seed(guest):
     assert guest.ssh("sudo -n env 'A=b c' sh -c 'echo \"$A\"'").strip() == "b c"
     assert guest.ssh("sudo cat /etc/lab/greeting") == 'it\'s "here"\n'
     assert guest.ssh("stat -c %a /etc/lab/greeting").strip() == "640"
+    assert guest.ssh("nohup echo still; pgrep -x dropbear").startswith("still")
     assert guest.ssh("sudo ls /root").split("\n")[:2] == ["runs", "two words"]
 
 
@@ -283,3 +287,20 @@ def test_root_file_system_grows_with_the_disk(guest):
     kib = int(guest.ssh("df -k /").splitlines()[1].split()[1])
 
     assert kib > 2 * 1024 * 1024
+
+
+def test_smallest_seed_is_read_and_what_is_not_json_is_named(image, tmp_path):
+    documents = {
+        "meta-data": "instance-id: y-1\nlocal-hostname: plain\n",
+        "user-data": "#cloud-config\nusers: []\n",
+    }
+    guest = make_guest(image, tmp_path, documents)
+
+    try:
+        guest.start()
+        console = guest.console.read_text(errors="replace")
+    finally:
+        guest.stop()
+
+    assert "no seed" not in console
+    assert "user-data is not JSON" in console

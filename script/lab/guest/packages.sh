@@ -3,7 +3,7 @@
 # everything they need, unpacked, never installed.
 
 GUEST_PROGRAMS=(busybox bash dropbear-bin openssh-sftp-server sudo jq iputils-ping
-  fdisk e2fsprogs util-linux)
+  fdisk e2fsprogs util-linux coreutils procps)
 
 # The small kernel of each distribution; its image depends on the real package.
 kernel_package() {
@@ -15,7 +15,7 @@ kernel_package() {
   printf '%s\n' "$kernel"
 }
 
-# Ubuntu keeps the modules in a package beside the kernel.
+# Packages without what they depend on. Ubuntu keeps the modules beside the kernel;
 # busybox-static conflicts with busybox, which is there for its resolver.
 single_packages() {
   local kernel

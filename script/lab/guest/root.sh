@@ -2,7 +2,8 @@
 # The guest's root file system and initramfs, picked from the unpacked packages.
 
 PICKED_PROGRAMS=(usr/bin/bash usr/bin/sudo usr/bin/jq usr/bin/ping
-  usr/bin/partx usr/sbin/sfdisk usr/sbin/resize2fs usr/sbin/dropbear
+  usr/bin/nohup usr/bin/pgrep usr/bin/pkill usr/bin/partx usr/sbin/sfdisk
+  usr/sbin/resize2fs usr/sbin/dropbear
   usr/bin/dropbearkey usr/bin/dropbearconvert usr/lib/openssh/sftp-server)
 
 # Drivers that the disk and network need, then those of a booted guest, then those
@@ -43,6 +44,7 @@ make_tree() {
   done
   mkdir -p "$root"/{dev,proc,sys,run,tmp,root,home,mnt,opt,srv,etc} \
     "$root"/var/{lib/testbed-guest,lib/sudo,log,tmp,cache}
+  ln -s ../run "$root/var/run"
   chmod 1777 "$root/tmp" "$root/var/tmp"
   chmod 700 "$root/root"
 }

@@ -18,10 +18,9 @@ def interface_calls:
       (.routes // [] | .[] | @sh "add_route \($key) \(.to) \(.via)"),
       (.nameservers.search // [] | select(length > 0)
         | @sh "add_search \($key) \(join(" "))"),
-      (.nameservers.addresses // [] | .[] | @sh "add_nameserver \($key) \(.)"),
-      (if .dhcp4 then
-        @sh "request_lease \($key) \(if .optional then "optional" else "" end)"
-      else empty end));
+      (.nameservers.addresses // [] | .[] | @sh "add_nameserver \($key) \(.)")),
+  (ethernets | select(.value.dhcp4)
+    | @sh "request_lease \(.key) \(if .value.optional then "optional" else "" end)");
 
 def as_list: if type == "array" then . elif type == "string" then [.] else [] end;
 
