@@ -160,8 +160,8 @@ def check(transport: Transport, *, scope: Scope) -> OvsFacts:
     answer = run_or_fail(
         transport, asked, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S
     )
-    words = (f"--timeout={limit}", "get", "Open_vSwitch", ".", "_uuid")
-    stored = command("ovs-vsctl", *words).with_root()
+    query = (f"--timeout={limit}", "get", "Open_vSwitch", ".", "_uuid")
+    stored = command("ovs-vsctl", *query).with_root()
     run_or_fail(transport, stored, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S)
     listed = command("ovs-dpctl", "dump-dps").with_root()
     kernel = transport.run(listed, scope=scope, check=False)

@@ -106,15 +106,7 @@ class SimulatedTransport:
     ) -> None:
         """Remember a file; the content of small ones too. See Transport.put."""
         scope.check_cancelled()
-        fault = self._store.fault(f"put {target}")
-        if fault.sleep_s:
-            scope.sleep(fault.sleep_s)
-        if fault.exit_code:
-            raise CommandFailed(
-                f"{target} could not be written on {self._machine}.",
-                exit_code=fault.exit_code,
-                detail=fault.stderr,
-            )
+        self._refuse_file(f"put {target}", scope)
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
         file = File(size=size, changed_s=int(time.time()))
         if size <= KEPT_BYTES:
@@ -129,6 +121,7 @@ class SimulatedTransport:
     def get(self, source: str, target: Path, *, scope: Scope) -> None:
         """Fetch a file; of a large one only its size is known: it comes as a hole."""
         scope.check_cancelled()
+        self._refuse_file(f"get {source}", scope)
         with self._store.opened() as machine:
             file = machine.files.get(source)
             self._store.record(0 if file else 1, f"get {source}")
@@ -179,12 +172,27 @@ class SimulatedTransport:
             else:
                 answer = self._read_or_run(machine, cmd)
             self._store.record(answer.exit_code, str(cmd))
+        self._refuse_away(fault)
+        return answer
+
+    def _refuse_away(self, fault: Fault) -> None:
         if fault.unreachable:
             raise HostUnreachable(
                 f"{self._machine} does not answer.",
                 hint="It is simulated: see its faults file.",
             )
-        return answer
+
+    def _refuse_file(self, line: str, scope: Scope) -> None:
+        """Let a fault of `put PATH` or `get PATH` happen."""
+        fault = self._store.fault(line)
+        self._refuse_away(fault)
+        scope.sleep(fault.sleep_s)
+        if fault.exit_code:
+            raise CommandFailed(
+                f"Simulated: {line} failed on {self._machine}.",
+                exit_code=fault.exit_code,
+                detail=fault.stderr,
+            )
 
     def _read_or_run(self, machine: Machine, cmd: Command) -> Answer:
         """Answer `cat`, and scripts that were put here: any program with their path."""

@@ -166,7 +166,7 @@ def test_fault_with_the_longest_beginning_wins(host, tmp_path, scope):
     assert (failed.value.exit_code, failed.value.detail) == (3, "special")
     assert run(host, "ip link show", scope, check=False).exit_code == 2
     assert run(host, "ip address show", scope).exit_code == 0
-    with pytest.raises(CommandFailed, match="could not be written on host-a"):
+    with pytest.raises(CommandFailed, match="put /etc/x failed on host-a"):
         host.put(b"", "/etc/x", scope=scope)
 
 
@@ -175,6 +175,10 @@ def test_machine_can_be_away(host, tmp_path, scope):
 
     with pytest.raises(HostUnreachable, match="host-a does not answer"):
         run(host, "true", scope)
+    with pytest.raises(HostUnreachable):
+        host.put(b"", "/x", scope=scope)
+    with pytest.raises(HostUnreachable):
+        host.get("/x", tmp_path / "x", scope=scope)
 
 
 @pytest.mark.parametrize("text", ["{", '{"ip": {"nonsense": 1}}', '{"ip": 1}'])
