@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from orchestration.errors import CommandFailed, NotEnoughSpace, TestbedError
-from orchestration.transport.base import Command
+from orchestration.transport.base import Command, OnProgress
 
 BLOCK_BYTES = 64 * 1024
 MAX_EXTENTS = 512
+PROGRESS_BYTES = 1024 * 1024
 COPY_BYTES = 8 * 1024 * 1024
 _FULL = ("No space left on device", "Disk quota exceeded")
 
@@ -145,15 +146,38 @@ def read_extents(
             yield os.pread(descriptor, min(chunk_bytes, end - position), position)
 
 
+def reported(
+    chunks: Iterator[bytes], total: int, on_progress: OnProgress | None
+) -> Iterator[bytes]:
+    """Pass chunks on and say how far they are, about once per MiB."""
+    done = told = 0
+    for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        if on_progress and (done - told >= PROGRESS_BYTES or done == total):
+            on_progress(done, total)
+            told = done
+
+
+def open_source(source: Path) -> BinaryIO:
+    """Open a file of this machine. Raises: CommandFailed."""
+    try:
+        return source.open("rb")
+    except OSError as exc:
+        raise CommandFailed(
+            f"Could not read {source}.", exit_code=1, detail=str(exc)
+        ) from exc
+
+
 def copy_here(
     source: Path,
     part: Path,
     *,
     check: Callable[[], None],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> None:
     """Copy a file on this machine with its holes; `check` may raise between pieces."""
-    with source.open("rb") as reader, part.open("xb") as writer:
+    with open_source(source) as reader, part.open("xb") as writer:
         size = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer.fileno(), size)
         extents = list(_raw_extents(reader.fileno(), size))

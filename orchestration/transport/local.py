@@ -80,17 +80,17 @@ class LocalTransport:
             completed = _not_started(cmd, exc)
             return conclude(completed, self._machine, check=check)
         outputs = (Output(Stream.STDOUT, on_line), Output(Stream.STDERR, on_line))
-        with child:
-            try:
-                pump = _Pump(child, cmd.stdin, outputs)
-                in_time = pump.run(scope, started + timeout_s)
-            except BaseException:
-                self._end_child(child, tag, scope)
-                raise
-            if not in_time:
-                self._end_child(child, tag, scope)
-                detail = outputs[1].text or outputs[0].text
-                raise timed_out(cmd, self._machine, timeout_s, detail)
+        try:
+            pump = _Pump(child, cmd.stdin, outputs)
+            in_time = pump.run(scope, started + timeout_s)
+        except BaseException:
+            self._end_child(child, tag, scope)
+            raise
+        if not in_time:
+            self._end_child(child, tag, scope)
+            detail = outputs[1].text or outputs[0].text
+            raise timed_out(cmd, self._machine, timeout_s, detail)
+        _release(child)
         for output in outputs:
             output.close()
         code = child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -160,10 +160,7 @@ class LocalTransport:
         scope.ended.append(self.end(tag))
         with contextlib.suppress(OSError):
             child.kill()
-        for stream in (child.stdin, child.stdout, child.stderr):
-            if stream is not None:
-                with contextlib.suppress(OSError):
-                    stream.close()
+        _release(child)
 
     def _put_as_root(
         self, source: Path | bytes, target: str, *, scope: Scope, mode: int
@@ -253,6 +250,16 @@ class _Pump:
         if not self._unsent:
             self._selector.unregister(pipe)
             pipe.close()
+
+
+def _release(child: subprocess.Popen[bytes]) -> None:
+    """Close the pipes of a child that has ended, or that not even KILL could end."""
+    for stream in (child.stdin, child.stdout, child.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=LINGER_S)
 
 
 def _not_started(cmd: Command, error: OSError) -> Completed:

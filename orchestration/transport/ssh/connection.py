@@ -6,24 +6,19 @@ its own, so that a cancelled caller leaves at once: opening a channel and asking
 the command wait for a peer that may be gone.
 """
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 import paramiko
 
 from orchestration.errors import Cancelled
-from orchestration.transport.ssh.link import (
-    Link,
-    Login,
-    TunnelSocket,
-    connect_tcp,
-    dial,
-    reason_of,
-    unreachable,
-)
+from orchestration.transport.ssh.link import Link, TunnelSocket, connect_tcp
+from orchestration.transport.ssh.login import Login, dial, reason_of, unreachable
 
 logger = logging.getLogger(__name__)
 
@@ -136,14 +131,14 @@ class Connection:
         self, link: Link, wake: Wake, is_stopped: Callable[[], bool]
     ) -> paramiko.Channel:
         def open_session() -> paramiko.Channel:
-            channel = link.open_session(timeout=self.login.connect_timeout_s)
+            channel = link.open_command_channel(self.login.connect_timeout_s)
             channel.in_buffer.set_event(wake)
             channel.in_stderr_buffer.set_event(wake)
             channel.status_event = wake
             return channel
 
         try:
-            return patiently(open_session, is_stopped)
+            return patiently(open_session, is_stopped, discard=release)
         except paramiko.ChannelException as exc:
             # The link lives, and so may other commands on it.
             raise unreachable(self.login, exc) from exc
@@ -166,9 +161,48 @@ class _Dead(Exception):
         self.reason = reason
 
 
-def patiently(work: Callable[[], _T], is_stopped: Callable[[], bool]) -> _T:
-    """Do what may block, but leave when told to. Raises: Cancelled, what it raises."""
-    return _await(_start(work), is_stopped)
+def patiently(
+    work: Callable[[], _T],
+    is_stopped: Callable[[], bool],
+    *,
+    discard: Callable[[_T], object] | None = None,
+) -> _T:
+    """Do what may block, but leave when told to; `discard` gets what comes too late.
+
+    Raises: Cancelled, what `work` raises.
+    """
+    future = _start(work)
+    try:
+        return _await(future, is_stopped)
+    except Cancelled:
+        if discard is not None:
+            future.add_done_callback(partial(_discard_late, discard))
+        raise
+
+
+@contextlib.contextmanager
+def slot(
+    slots: threading.BoundedSemaphore, is_stopped: Callable[[], bool]
+) -> Iterator[None]:
+    """Hold one of a bounded number of places. Raises: Cancelled (while waiting)."""
+    while not slots.acquire(timeout=POLL_S):
+        if is_stopped():
+            raise Cancelled
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def release(channel: paramiko.Channel) -> None:
+    """Close a channel, dead or alive; what still runs on it is not ended by that."""
+    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+        channel.close()
+
+
+def _discard_late(discard: Callable[[_T], object], future: Future[_T]) -> None:
+    if future.exception() is None:
+        discard(future.result())
 
 
 def _start(work: Callable[[], _T]) -> Future[_T]:

@@ -9,12 +9,8 @@ import time
 from enum import StrEnum
 
 from orchestration.errors import HostUnreachable
-from orchestration.transport.ssh.link import (
-    QuickSocket,
-    TunnelSocket,
-    connect_tcp,
-    reason_of,
-)
+from orchestration.transport.ssh.link import QuickSocket, TunnelSocket, connect_tcp
+from orchestration.transport.ssh.login import reason_of
 from orchestration.transport.ssh.transport import SSHTransport
 
 _MAX_BANNER_BYTES = 16 * 1024

@@ -4,7 +4,6 @@ All on the caller's thread, for any amount of input and output: input is sent wh
 peer has room, output is handed on as it comes, and the peer waits while nobody reads.
 """
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 
@@ -133,9 +132,3 @@ def pieces(data: bytes) -> Iterator[bytes]:
     """Cut bytes into pieces that fit a packet."""
     for start in range(0, len(data), CHUNK_BYTES):
         yield data[start : start + CHUNK_BYTES]
-
-
-def release(channel: paramiko.Channel) -> None:
-    """Close a channel, dead or alive; what still runs on it is not ended by that."""
-    with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-        channel.close()

@@ -34,8 +34,8 @@ from orchestration.transport.output import (
     shown,
     timed_out,
 )
-from orchestration.transport.ssh.connection import POLL_S, Connection, Wake
-from orchestration.transport.ssh.link import Login, unreachable
+from orchestration.transport.ssh.connection import Connection, Wake, release, slot
+from orchestration.transport.ssh.login import Login, unreachable
 from orchestration.transport.ssh.session import (
     CHUNK_BYTES,
     LinkLost,
@@ -43,7 +43,6 @@ from orchestration.transport.ssh.session import (
     Sink,
     TimeUp,
     pieces,
-    release,
 )
 from orchestration.transport.wrapper import tag_of, wrap_line
 
@@ -52,7 +51,6 @@ SESSIONS = 8
 ENDING_SESSIONS = 2
 END_TIMEOUT_S = 4.0
 GRACE_S = 0.3
-PROGRESS_BYTES = 1024 * 1024
 
 
 class SSHTransport:
@@ -133,13 +131,14 @@ class SSHTransport:
         with contextlib.ExitStack() as stack:
             if isinstance(source, bytes):
                 size, extents = len(source), [(0, len(source))]
-                chunks = _reported(pieces(source), size, on_progress)
+                chunks = copying.reported(pieces(source), size, on_progress)
             else:
-                descriptor = stack.enter_context(source.open("rb")).fileno()
+                reader = stack.enter_context(copying.open_source(source))
+                descriptor = reader.fileno()
                 size = os.fstat(descriptor).st_size
                 extents = copying.data_extents(descriptor, size)
                 total = sum(end - start for start, end in extents)
-                chunks = _reported(
+                chunks = copying.reported(
                     copying.read_extents(descriptor, extents, CHUNK_BYTES),
                     total,
                     on_progress,
@@ -166,7 +165,10 @@ class SSHTransport:
             with part.open("xb") as file:
                 writer = copying.SparseWriter(file)
                 self._transfer(
-                    command("cat", source), iter(()), scope=scope, stdout=writer.write
+                    command("cat", "--", source),
+                    iter(()),
+                    scope=scope,
+                    stdout=writer.write,
                 )
                 writer.finish()
             part.replace(target)
@@ -196,7 +198,7 @@ class SSHTransport:
 
         try:
             with (
-                _slot(self._ending_sessions, is_late),
+                slot(self._ending_sessions, is_late),
                 self._session((stdout.feed, stderr.feed), is_late) as session,
             ):
                 session.start(line, is_late)
@@ -250,16 +252,16 @@ class SSHTransport:
         deadline = time.monotonic() + timeout_s
         is_stopped = scope.stop.is_set
         with (
-            _slot(self._sessions, is_stopped),
+            slot(self._sessions, is_stopped),
             self._session(sinks, is_stopped) as session,
         ):
             try:
                 session.start(line, is_stopped)
                 return session.pump(stdin, is_stopped, deadline)
-            except LinkLost as exc:
-                raise unreachable(self._login, exc) from exc
-            except BaseException:
+            except BaseException as exc:
                 scope.ended.append(self._end_or_admit(tag, cmd))
+                if isinstance(exc, LinkLost):
+                    raise unreachable(self._login, exc) from exc
                 raise
 
     @contextlib.contextmanager
@@ -278,6 +280,7 @@ class SSHTransport:
         try:
             return self.end(tag)
         except HostUnreachable as exc:
+            self.connection.close()
             name = f"{shown(cmd)} (not confirmed: {exc.message})"
             return Ended(self.machine, (), (Process(0, name),))
 
@@ -288,29 +291,3 @@ class SSHTransport:
         remove = replace(command("rm", "-f", part), as_root=as_root)
         with contextlib.suppress(CommandFailed, HostUnreachable):
             self.run(remove, scope=Scope(), timeout_s=END_TIMEOUT_S)
-
-
-@contextlib.contextmanager
-def _slot(
-    slots: threading.BoundedSemaphore, is_stopped: Callable[[], bool]
-) -> Iterator[None]:
-    while not slots.acquire(timeout=POLL_S):
-        if is_stopped():
-            raise Cancelled
-    try:
-        yield
-    finally:
-        slots.release()
-
-
-def _reported(
-    chunks: Iterator[bytes], total: int, on_progress: OnProgress | None
-) -> Iterator[bytes]:
-    """Pass chunks on and say how far they are, about once per MiB."""
-    done = reported = 0
-    for chunk in chunks:
-        yield chunk
-        done += len(chunk)
-        if on_progress and (done - reported >= PROGRESS_BYTES or done == total):
-            on_progress(done, total)
-            reported = done

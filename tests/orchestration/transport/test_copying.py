@@ -170,6 +170,11 @@ def test_full_file_system_is_named(full, machine, scope, tmp_path):
     assert names(full) == []
 
 
+def test_missing_file_to_send_is_named(machine, scope, tmp_path):
+    with pytest.raises(CommandFailed, match=r"Could not read .*no-such-file"):
+        machine.put(tmp_path / "no-such-file", str(tmp_path / "x"), scope=scope)
+
+
 def test_missing_source_is_named(machine, scope, tmp_path):
     with pytest.raises(CommandFailed, match=r"no-such-file.* on "):
         machine.get(str(tmp_path / "no-such-file"), tmp_path / "x", scope=scope)

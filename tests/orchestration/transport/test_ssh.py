@@ -7,6 +7,7 @@ import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import paramiko
 import pytest
 
 from orchestration.errors import (
@@ -15,7 +16,7 @@ from orchestration.errors import (
     HostKeyMismatch,
     HostUnreachable,
 )
-from orchestration.transport.base import Scope, command
+from orchestration.transport.base import Command, Scope, command
 from orchestration.transport.ssh import ProbeFailed, ProbeStep, probe_banner
 from tests.orchestration.transport.conftest import (
     carriers,
@@ -79,6 +80,46 @@ def test_closing_targets_amid_output_leaves_the_jump_alone(make_server, scope):
         with ThreadPoolExecutor(10) as pool:
             assert set(pool.map(fan_out, range(10))) == {300000}
     assert sessions_of(host) == 1
+
+
+def test_guest_that_dies_amid_input_leaves_the_jump_alone(make_server, scope):
+    host, guest = make_server("host"), make_server("guest")
+    jump = host.transport("host-b")
+
+    def feed(number: int) -> None:
+        target = guest.transport(f"guest-{number}", via=jump)
+        cmd = Command(("sh", "-c", "cat >/dev/null"), stdin=b"x" * 300_000_000)
+        with pytest.raises(HostUnreachable):
+            target.run(cmd, scope=scope)
+
+    with ThreadPoolExecutor(6) as pool:
+        feeding = [pool.submit(feed, number) for number in range(6)]
+        wait_until(lambda: len(carriers(scope.tag)) >= 12)
+        connected = host.own_pids()
+        guest.kill()
+        for one in feeding:
+            one.result()
+
+    assert jump.run(command("true"), scope=scope).exit_code == 0
+    assert host.own_pids() == connected
+
+
+def test_data_that_comes_late_for_a_closed_tunnel_is_dropped(make_server, scope):
+    host, guest = make_server("host"), make_server("guest")
+    jump = host.transport("host-b")
+    jump.run(command("true"), scope=scope)
+    connected = host.own_pids()
+    tunnel = jump.connection.tunnel("127.0.0.1", guest.port, 5)
+    late = paramiko.Message()
+    late.add_byte(paramiko.common.cMSG_CHANNEL_DATA)
+    late.add_int(tunnel._channel.remote_chanid)
+    late.add_string(b"late")
+
+    tunnel.close()
+    tunnel._channel.transport._send_user_message(late)
+
+    assert jump.run(command("true"), scope=scope).exit_code == 0
+    assert host.own_pids() == connected
 
 
 def test_another_host_key_is_refused_with_both_fingerprints(server, scope, tmp_path):
@@ -181,7 +222,8 @@ def test_command_whose_server_dies_is_not_sent_again(server, scope, tmp_path):
 
     assert "cannot be reached" in str(errors[0])
     assert log.read_text() == "ran\n"
-    machine.end(scope.tag)
+    assert "sleep 600" in scope.ended[0].survivors[0].name
+    assert len(machine.end(scope.tag).found) == 2
 
 
 @pytest.fixture
