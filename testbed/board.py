@@ -6,7 +6,7 @@ has news. A stage with very many tasks shows those that need eyes and counts the
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -122,7 +122,7 @@ def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
         run_id=run.pk,
         name=name,
         status=_status(members),
-        groups=tuple(_groups(members, len(tasks))),
+        groups=tuple(_groups(members, tasks)),
         counts=tuple((s.value, counts[s]) for s in EYES_FIRST if counts[s]),
         over=sum(counts[status] for status in OVER),
         total=len(tasks),
@@ -131,22 +131,21 @@ def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
     )
 
 
-def _groups(members: Iterable[Instruction], total: int) -> Iterable[Group]:
-    room = SHOWN_TASKS
+def _groups(members: Iterable[Instruction], tasks: list[Task]) -> Iterator[Group]:
+    """Share the room of a stage: first to those that need eyes, wherever they are."""
+    by_need = sorted(tasks, key=_need) if len(tasks) > SHOWN_TASKS else tasks
+    shown = {task.pk for task in by_need[:SHOWN_TASKS]}
     for member in members:
-        tasks = list(member.tasks.all())
-        if total > SHOWN_TASKS:
-            tasks.sort(key=lambda task: EYES_FIRST.index(Task.Status(task.status)))
-        shown = tuple(tasks[:room])
-        room -= len(shown)
+        own = [task for task in by_need if task.instruction_id == member.pk]
+        seen = tuple(task for task in own if task.pk in shown)
+        hidden = len(own) - len(seen)
         yield Group(
-            member.index,
-            member.title,
-            member.status,
-            member.message,
-            shown,
-            len(tasks) - len(shown),
+            member.index, member.title, member.status, member.message, seen, hidden
         )
+
+
+def _need(task: Task) -> int:
+    return EYES_FIRST.index(Task.Status(task.status))
 
 
 def _status(members: list[Instruction]) -> str:

@@ -8,7 +8,7 @@ them, tunnels between the boxes. Very large testbeds show counts instead of gues
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestration.state.model import BridgeState, GuestState, HostState, State
 from testbed.diagram_lines import (
@@ -24,7 +24,7 @@ from testbed.diagram_lines import (
 )
 
 AGGREGATE_ABOVE = 120
-CARD_WIDTH, CARD_HEIGHT = 148, 44
+CARD_WIDTH, CARD_HEIGHT = 164, 44
 GAP, ROW_GAP = 12, 22
 BAR_HEIGHT, BAND_GAP = 24, 26
 PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
@@ -125,9 +125,9 @@ class _Placer:
         return left + width
 
     def finish(self, width: int) -> Diagram:
-        """Even the hosts out, draw the lines and return everything."""
+        """Draw the lines and return everything."""
         height = max((box.height for box in self.boxes), default=0)
-        boxes = tuple(replace(box, height=height) for box in self.boxes)
+        boxes = tuple(self.boxes)
         cloud = self._cloud()
         lines = [
             *bus_lines(self.bars, self.cards),

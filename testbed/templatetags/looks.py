@@ -16,8 +16,8 @@ register = template.Library()
 # For each word: its tone, its icon, and what is written.
 LOOKS = {
     "up": ("good", "check", "up"),
-    "running": ("live", "play", "running"),
-    "blocked": ("live", "play", "running"),
+    "running": ("good", "play", "running"),
+    "blocked": ("good", "play", "running"),
     "done": ("good", "check", "done"),
     "succeeded": ("good", "check", "succeeded"),
     "unchanged": ("calm", "equal", "unchanged"),
@@ -116,6 +116,12 @@ def size(count: float) -> str:
     while value >= 1024 and unit < len(SIZES) - 1:
         value, unit = value / 1024, unit + 1
     return f"{value:.0f} {SIZES[unit]}" if unit == 0 else f"{value:.1f} {SIZES[unit]}"
+
+
+@register.filter
+def mib(count: int) -> str:
+    """Show a number of MiB."""
+    return size(count * 1024 * 1024)
 
 
 @register.filter

@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from orchestration.errors import StateError, TestbedBusy
+from orchestration.errors import Finding, StateError, TestbedBusy
 from testbed.diagram import layout
 from testbed.findings import errors_among, findings_of
 from testbed.models import Run, Testbed
@@ -19,7 +19,7 @@ from testbed.services.testbeds import (
 )
 from testbed.views.access import Request, page_of, testbed_for
 
-RUNS_SHOWN = 8
+RUNS_SHOWN = 5
 
 
 @login_required
@@ -43,7 +43,7 @@ def detail(request: Request, slug: str) -> HttpResponse:
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
-        "yaml_lines": _yaml(testbed).splitlines(),
+        "yaml_lines": _marked_lines(_yaml(testbed), findings),
         "yaml": _yaml(testbed),
     }
     return render(request, "testbeds/detail.html", context)
@@ -110,6 +110,13 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
 
 def _statuses(rows: list[GuestRow]) -> dict[str, str]:
     return {row.guest.name: row.status for row in rows}
+
+
+def _marked_lines(text: str, findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
+    """Return each line with the severity of what was found there, or ''."""
+    ranked = sorted(findings, key=lambda f: f.severity, reverse=True)
+    found = {finding.line: finding.severity.value for finding in ranked}
+    return [(line, found.get(n, "")) for n, line in enumerate(text.splitlines(), 1)]
 
 
 def _yaml(testbed: Testbed) -> str:

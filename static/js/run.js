@@ -1,0 +1,67 @@
+// The page of a run: follows it over the websocket, drives it if this page asked for it.
+import { connect } from "./run/socket.js";
+import { applyFragments } from "./run/fragments.js";
+import { createDriver } from "./run/driver.js";
+import { createLog } from "./run/log.js";
+import { createStages } from "./run/stages.js";
+import { startClock } from "./run/clock.js";
+
+const root = document.getElementById("run");
+const notice = root.querySelector("[data-connection]");
+const isOver = ["succeeded", "failed", "cancelled", "interrupted"].includes(
+  root.dataset.status,
+);
+
+let lastSeq = Number(root.dataset.lastSeq);
+const log = createLog(root);
+const stages = createStages(root);
+const driver = createDriver(root, document.getElementById("instructions"));
+startClock();
+log.toEnd();
+
+const show = (frame) => {
+  if (frame.html) applyFragments(frame.html, log);
+  if (frame.seq) lastSeq = Math.max(lastSeq, frame.seq);
+  if (frame.kind && frame.kind !== "log") stages.touch(frame.index);
+};
+
+const onFrame = (frame, socket) => {
+  if (frame.type === "events") {
+    // A full batch of cards is laid out once.
+    frame.events.forEach(show);
+    log.follow();
+    return;
+  }
+  show(frame);
+  log.follow();
+  if (frame.type === "run") {
+    root.dataset.status = frame.status;
+    stages.refreshAll();
+  }
+  driver.onFrame(frame, socket);
+};
+
+const socket = isOver
+  ? null
+  : connect(`/ws/orchestration/${root.dataset.run}/?render=html&batch=1`, {
+      onOpen(live) {
+        live.send({ type: "subscribe", after: lastSeq });
+        driver.onOpen(live);
+      },
+      onFrame,
+      onState(text) {
+        notice.textContent = text;
+        notice.hidden = !text;
+      },
+      isOver: () => driver.isRunOver(),
+    });
+
+// Cancel at once over the socket; without one the form does the same.
+root.addEventListener("submit", (event) => {
+  if (!event.target.matches("[data-cancel]") || !socket?.isOpen()) return;
+  event.preventDefault();
+  socket.send({ type: "cancel" });
+  const button = event.target.querySelector("button");
+  button.disabled = true;
+  button.lastChild.textContent = " Cancelling…";
+});
