@@ -23,7 +23,7 @@ def test_unknown_command_names_the_nearest_expected_one():
         "host-a", [("ip link show br0", ""), (re.compile("ovs-vsctl .*"), "")]
     )
 
-    with pytest.raises(pytest.fail.Exception, match="nearest.*ip link show br0"):
+    with pytest.raises(pytest.fail.Exception, match=r"nearest.*ip link show br0"):
         fake.run(command("ip", "link", "show", "br1"), scope=Scope())
 
 
