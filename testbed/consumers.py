@@ -22,7 +22,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from orchestration.instructions.kinds import Kind
 from testbed import doorbell, follower
-from testbed.follower import NO_SUCH_RUN, Page
+from testbed.follower import NO_SUCH_RUN, Page, Visitor
 from testbed.frames import (
     BadFrame,
     CancelFrame,
@@ -75,13 +75,16 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._is_driver = self._is_closed = self._has_spoken = False
         self._bad_frames = 0
         self._tasks: list[asyncio.Task[None]] = []
+        found = await self._visitor()
+        if not found.refusal:
+            self._cursor = await _in_thread(follower.last_seq)(self._run_id)
         await self.accept()
-        if not await self._may_stay():
+        if found.refusal:
+            await self._close(found.refusal)
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
         self._has_html = query.get("render") == ["html"]
         self._is_packed = query.get("batch") == ["1"]
-        self._cursor = await _in_thread(follower.last_seq)(self._run_id)
         self._news = asyncio.Event()
         # An ack is sent before anything that its instruction causes.
         self._turn = asyncio.Lock()
@@ -196,12 +199,16 @@ class RunConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(TICK_S)
 
     async def _may_stay(self) -> bool:
-        session = self.scope["session"].session_key
-        found = await _in_thread(follower.visitor)(session, self._run_id)
-        self._user = found.user
+        found = await self._visitor()
         if found.refusal:
             await self._close(found.refusal)
         return not found.refusal
+
+    async def _visitor(self) -> Visitor:
+        session = self.scope["session"].session_key
+        found: Visitor = await _in_thread(follower.visitor)(session, self._run_id)
+        self._user = found.user
+        return found
 
     async def _send(self, frame: Frame) -> None:
         if not self._is_closed:

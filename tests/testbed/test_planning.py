@@ -1,0 +1,184 @@
+"""From a testbed's folder to state and plan: when the state is built, when it is kept."""
+
+import pytest
+
+from orchestration.errors import SpecError, StateError
+from orchestration.instructions.base import Command, Options
+from testbed.models import Testbed
+from testbed.services.planning import YAML_CHANGED, note_for, prepare
+
+pytestmark = pytest.mark.django_db
+CONDITIONS = Testbed.Condition
+
+
+def edit(testbed, old, new):
+    yaml = testbed.project.yaml
+    text = yaml.read_text()
+    assert old in text
+    yaml.write_text(text.replace(old, new))
+
+
+def deploy(testbed):
+    state, _ = prepare(testbed, Command.UP, Options())
+    testbed.condition = CONDITIONS.UP
+    testbed.save()
+    return state
+
+
+def test_first_up_builds_writes_and_plans(testbed):
+    state, plan = prepare(testbed, Command.UP, Options(provision=True))
+
+    assert testbed.project.read_state() == state
+    assert [guest.name for guest in state.guests] == ["web", "db"]
+    assert plan.command == Command.UP
+    assert plan.options.provision
+
+
+def test_key_pair_is_made_once_and_private(testbed):
+    first, _ = prepare(testbed, Command.UP, Options())
+    second, _ = prepare(testbed, Command.UP, Options())
+
+    private = testbed.project.identity_file
+    assert first.public_key == second.public_key
+    assert first.public_key.startswith("ssh-ed25519 ")
+    assert private.stat().st_mode & 0o077 == 0
+    assert str(private) == first.identity_file
+
+
+def test_guests_keep_their_addresses_when_one_is_added(testbed):
+    before, _ = prepare(testbed, Command.UP, Options())
+
+    edit(
+        testbed,
+        "machines:\n",
+        "machines:\n"
+        "  - name: a-first\n"
+        "    interfaces: [{bridge: lan}]\n"
+        "    libvirt: {cpus: 1, memory_mb: 256, libvirt_type: "
+        "{cloud_image: {name: cirros_0_6_2}}}\n",
+    )
+    after, _ = prepare(testbed, Command.UP, Options())
+
+    assert len(after.guests) == 3
+    for guest in before.guests:
+        kept = after.guest(guest.name)
+        assert kept.management == guest.management
+        assert kept.interfaces == guest.interfaces
+
+
+def test_edited_yaml_of_a_deployed_testbed_waits_and_is_noted(testbed):
+    deployed = deploy(testbed)
+
+    edit(testbed, "memory_mb: 256", "memory_mb: 512")
+    state, _ = prepare(testbed, Command.UP, Options())
+
+    assert state == deployed
+    assert note_for(testbed, Command.UP, state) == YAML_CHANGED
+    assert note_for(testbed, Command.DOWN, state) == ""
+
+
+def test_unchanged_yaml_is_not_noted(testbed):
+    state = deploy(testbed)
+
+    assert note_for(testbed, Command.UP, state) == ""
+
+
+def test_down_and_up_apply_an_edit(testbed):
+    deploy(testbed)
+    edit(testbed, "memory_mb: 256", "memory_mb: 512")
+    testbed.condition = CONDITIONS.DOWN
+
+    state, _ = prepare(testbed, Command.UP, Options())
+
+    assert {guest.memory_mib for guest in state.guests} == {512}
+
+
+def test_generate_below_a_deployed_testbed_names_what_would_change(testbed):
+    deployed = deploy(testbed)
+    edit(testbed, "name: db", "name: store")
+    edit(testbed, "memory_mb: 256", "memory_mb: 512")
+
+    with pytest.raises(StateError) as refused:
+        prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    for words in ("added: store", "removed: db", "changed: web"):
+        assert words in refused.value.message
+    assert testbed.project.read_state() == deployed
+
+
+def test_generate_below_a_deployed_testbed_repeats_what_is_there(testbed):
+    deployed = deploy(testbed)
+
+    state, plan = prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    assert state == deployed
+    assert plan.command == Command.GENERATE_ARTEFACTS
+
+
+@pytest.mark.parametrize("command", [Command.DOWN, Command.CLEAR_ARTEFACTS])
+def test_nothing_can_be_taken_down_without_a_state(testbed, command):
+    with pytest.raises(StateError) as refused:
+        prepare(testbed, command, Options())
+
+    assert refused.value.hint
+
+
+def test_down_works_when_the_yaml_is_gone(testbed):
+    deployed = deploy(testbed)
+    testbed.project.yaml.unlink()
+
+    state, plan = prepare(testbed, Command.DOWN, Options())
+
+    assert state == deployed
+    assert any(i.kind == "stop-guests" for i in plan.instructions)
+
+
+def test_up_without_a_yaml_says_so(testbed):
+    testbed.project.yaml.unlink()
+
+    with pytest.raises(StateError, match=r"no kvm-compose\.yaml"):
+        prepare(testbed, Command.UP, Options())
+
+
+def test_all_mistakes_of_a_yaml_are_reported_and_nothing_is_written(testbed):
+    edit(testbed, "bridge: lan", "bridge: wan")
+    edit(testbed, "cirros_0_6_2", "windows_95")
+
+    with pytest.raises(SpecError) as broken:
+        prepare(testbed, Command.UP, Options())
+
+    assert len(broken.value.findings) >= 4
+    assert not testbed.project.has_state()
+
+
+def test_digest_of_a_script_is_in_the_state(testbed):
+    (testbed.project.files / "setup.sh").write_text("#!/bin/sh\necho 1\n")
+    edit(
+        testbed, "{name: cirros_0_6_2}", "{name: cirros_0_6_2, setup_script: setup.sh}"
+    )
+    before, _ = prepare(testbed, Command.UP, Options())
+
+    (testbed.project.files / "setup.sh").write_text("#!/bin/sh\necho 2\n")
+    after, _ = prepare(testbed, Command.UP, Options())
+
+    first, second = before.guest("web").setup_script, after.guest("web").setup_script
+    assert first is not None
+    assert second is not None
+    assert len(first.sha256) == 64
+    assert first.sha256 != second.sha256
+
+
+def test_unreadable_state_of_what_is_not_deployed_is_replaced(testbed):
+    testbed.project.state_file.write_text("{broken")
+
+    state, _ = prepare(testbed, Command.UP, Options())
+
+    assert testbed.project.read_state() == state
+
+
+def test_unreadable_state_of_what_is_deployed_is_an_error(testbed):
+    deploy(testbed)
+    testbed.project.state_file.write_text("{broken")
+
+    with pytest.raises(StateError, match="cannot be read"):
+        prepare(testbed, Command.UP, Options())
