@@ -130,7 +130,7 @@ def test_of_two_drivers_at_once_one_starts_the_instruction(make_run, doors):
     barrier, acks = threading.Barrier(2), []
 
     def send(channel):
-        barrier.wait()
+        barrier.wait(timeout=30)
         acks.append(accept(run.pk, 0, "init", channel))
         connection.close()
 
@@ -245,7 +245,7 @@ def test_of_two_runs_at_once_one_is_made(testbed, owner, doors):
     barrier, made, refused = threading.Barrier(4), [], []
 
     def create():
-        barrier.wait()
+        barrier.wait(timeout=30)
         try:
             made.append(create_run(testbed, owner, Command.UP))
         except TestbedBusy as exc:
@@ -344,7 +344,7 @@ def test_cancelling_run_accepts_no_instruction(make_run, owner, doors):
     accept(run.pk, 0, "init", "tab")
     doors.engine.holds = {"init"}
     doors.start(doors.sent[0][0])
-    doors.engine.began.acquire()
+    doors.engine.began.acquire(timeout=30)
 
     request_cancel(run.pk, owner)
     ack = accept(run.pk, 1, "check-artefacts", "tab")
@@ -360,7 +360,7 @@ def test_running_batch_sees_the_cancel_without_a_signal(
     accept(run.pk, 0, "init", "tab")
     doors.engine.holds = {"init"}
     doors.start(doors.sent[0][0])
-    doors.engine.began.acquire()
+    doors.engine.began.acquire(timeout=30)
 
     request_cancel(run.pk, owner)
     doors.join()

@@ -1,0 +1,430 @@
+"""Batches, joins and the sweeper: what happens on workers, and when they die."""
+
+import threading
+import uuid
+from datetime import timedelta
+
+import pytest
+from celery.exceptions import SoftTimeLimitExceeded
+from django.core.management import call_command
+from django.db import connection
+from django.utils import timezone
+
+from orchestration.errors import HostUnreachable, StateError
+from orchestration.transport.base import Ended, Process
+from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
+from testbed.services.runs import accept, hand_over, request_cancel
+from testbed.tasks import batches, cancelling, periodic, worker
+from testbed.tasks.batches import claim, run_batch
+from testbed.tasks.joining import finish_batch
+from testbed.tasks.worker import Inbox, Word
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LONG_AGO = timedelta(hours=1)
+
+
+@pytest.fixture
+def on_two_hosts(make_run, doors):
+    """A run whose `check-hosts` was accepted: two queued batches."""
+    run = make_run()
+    for instruction in run.instructions.all():
+        accept(run.pk, instruction.index, instruction.kind, "tab")
+        if instruction.kind == "check-hosts":
+            break
+        doors.run_sent()
+    return run
+
+
+@pytest.fixture
+def machines(monkeypatch):
+    """Machines by name that answer `end`, with survivors or an error."""
+
+    class Machine:
+        def __init__(self):
+            self.tags, self.survivors, self.error = [], (), None
+
+        def end(self, tag):
+            self.tags.append(tag)
+            if self.error:
+                raise self.error
+            return Ended(
+                "it", (Process(7, "sleep 600"), *self.survivors), self.survivors
+            )
+
+    known = {}
+
+    def machine(state, host, name):
+        return known.setdefault(name, Machine())
+
+    monkeypatch.setattr(worker, "machine", machine)
+    for name in ("main", "host-b"):
+        machine(None, name, name)
+    return known
+
+
+def results(run):
+    return Event.objects.filter(run=run, kind="result")
+
+
+def test_each_host_of_an_instruction_is_a_batch(on_two_hosts, doors):
+    hosts = Batch.objects.filter(instruction__kind="check-hosts")
+
+    assert sorted(hosts.values_list("host", flat=True)) == ["host-b", "main"]
+    assert len(doors.sent) == 2
+
+
+def test_result_comes_with_the_last_batch(on_two_hosts, doors):
+    (first, _), (second, _) = doors.sent
+    before = results(on_two_hosts).count()
+
+    run_batch(first)
+    between = results(on_two_hosts).count()
+    run_batch(second)
+
+    assert (between, results(on_two_hosts).count()) == (before, before + 1)
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_of_batches_that_finish_at_once_one_writes_the_result(
+    on_two_hosts, doors, attempt
+):
+    taken = [claim(batch_id, owner=str(batch_id)) for batch_id, _ in doors.sent]
+    Task.objects.filter(instruction__kind="check-hosts").update(status="done")
+    before = results(on_two_hosts).count()
+    barrier = threading.Barrier(2)
+
+    def finish(batch):
+        barrier.wait(timeout=30)
+        finish_batch(batch)
+        connection.close()
+
+    threads = [threading.Thread(target=finish, args=(batch,)) for batch in taken]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    instruction = Instruction.objects.get(kind="check-hosts")
+    assert instruction.status == Instruction.Status.SUCCEEDED
+    assert results(on_two_hosts).count() == before + 1
+
+
+def test_batch_is_claimed_once(on_two_hosts, doors):
+    batch_id = doors.sent[0][0]
+
+    assert claim(batch_id, owner="one") is not None
+    assert claim(batch_id, owner="two") is None
+
+
+def test_message_that_comes_twice_works_once(on_two_hosts, doors):
+    doors.engine.worked.clear()
+    batch_id = doors.sent[0][0]
+
+    run_batch(batch_id)
+    run_batch(batch_id)
+
+    assert len(doors.engine.worked) == 1
+
+
+def test_unreadable_state_fails_the_tasks_with_its_words(on_two_hosts, doors, testbed):
+    testbed.project.state_file.write_text("{broken")
+
+    doors.run_sent()
+
+    on_two_hosts.refresh_from_db()
+    tasks = Task.objects.filter(instruction__kind="check-hosts")
+    assert {task.status for task in tasks} == {"failed"}
+    assert "cannot be read" in tasks[0].message
+    assert on_two_hosts.status == Run.Status.FAILED
+
+
+def test_unforeseen_error_shows_a_reference_and_logs_the_rest(
+    on_two_hosts, doors, caplog
+):
+    doors.engine.error = ZeroDivisionError("secret detail")
+
+    doors.run_sent()
+
+    task = Task.objects.filter(instruction__kind="check-hosts").first()
+    reference = task.hint.split()[3]
+    assert "secret" not in task.message + task.hint + task.detail
+    assert reference in caplog.text
+    assert "secret detail" in caplog.text
+
+
+def test_engine_error_is_shown_as_it_is(on_two_hosts, doors):
+    doors.engine.error = StateError("It is so.", hint="Do this.", detail="why")
+
+    doors.run_sent()
+
+    task = Task.objects.filter(instruction__kind="check-hosts").first()
+    assert (task.message, task.hint, task.detail) == ("It is so.", "Do this.", "why")
+
+
+def test_signals_that_come_twice_cancel_once(on_two_hosts, doors, owner, machines):
+    doors.engine.holds = {"check-hosts"}
+    for batch_id, _ in doors.sent:
+        doors.start(batch_id)
+        doors.engine.began.acquire(timeout=30)
+    request_cancel(on_two_hosts.pk, owner)
+
+    for inbox in list(worker._inboxes) * 2:
+        inbox.put(Word.CANCEL)
+    doors.join()
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.CANCELLED
+    assert results(on_two_hosts).last().data["success"] is False
+
+
+def test_soft_time_limit_is_a_cancel(on_two_hosts):
+    class Interrupted(Inbox):
+        def get(self):
+            raise SoftTimeLimitExceeded
+
+    running = batches._Running(Batch.objects.first(), Interrupted())
+
+    assert running._next_word() is Word.CANCEL
+
+
+def test_cancelled_run_ends_after_each_used_host_was_asked(
+    on_two_hosts, doors, owner, machines
+):
+    doors.engine.holds = {"check-hosts"}
+    doors.start(doors.sent[0][0])
+    doors.engine.began.acquire(timeout=30)
+
+    request_cancel(on_two_hosts.pk, owner)
+    doors.join()
+
+    on_two_hosts.refresh_from_db()
+    host = Batch.objects.get(pk=doors.sent[0][0]).host
+    assert on_two_hosts.tag in machines[host].tags
+    assert machines["main"].tags.count(on_two_hosts.tag) == 1
+    assert on_two_hosts.leftovers == []
+    texts = on_two_hosts.events.filter(text__startswith="Ended on")
+    assert texts.first().text == "Ended on it: sleep 600 (7)"
+
+
+def test_what_outlives_a_cancel_is_listed_and_asked_for_again(
+    on_two_hosts, doors, owner, machines
+):
+    machines["main"].survivors = (Process(9, "stubborn"),)
+    machines["host-b"].error = HostUnreachable("Host host-b does not answer.")
+    doors.engine.holds = {"check-hosts"}
+    for batch_id, _ in doors.sent:
+        doors.start(batch_id)
+        doors.engine.began.acquire(timeout=30)
+
+    request_cancel(on_two_hosts.pk, owner)
+    doors.join()
+
+    on_two_hosts.refresh_from_db()
+    left = {(x["host"], x["pid"], x["name"]) for x in on_two_hosts.leftovers}
+    assert on_two_hosts.status == Run.Status.CANCELLED
+    assert left == {
+        ("main", 9, "stubborn"),
+        ("host-b", 0, "Host host-b does not answer."),
+    }
+    assert "2 processes could not be confirmed" in on_two_hosts.message
+
+    machines["main"].survivors, machines["host-b"].error = (), None
+    assert periodic.retry_leftovers() == 2
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.leftovers == []
+
+
+def test_lost_worker_interrupts_the_run_and_its_processes_end(
+    on_two_hosts, doors, machines, testbed
+):
+    (lost, _), (fine, _) = doors.sent
+    batch = claim(lost, owner="dead")
+    run_batch(fine)
+    Batch.objects.filter(pk=lost).update(lease_until=timezone.now() - LONG_AGO)
+
+    assert periodic.end_lost_batches() == 1
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.INTERRUPTED
+    assert f"{on_two_hosts.tag}b{lost}." in machines[batch.host].tags
+    task = Task.objects.get(instruction=batch.instruction, host=batch.host)
+    assert (task.status, task.message) == (
+        "failed",
+        "The worker that did this was lost.",
+    )
+    assert not finish_batch(batch)
+
+
+def test_fresh_lease_is_left_alone(on_two_hosts, doors, machines):
+    claim(doors.sent[0][0], owner="alive")
+
+    assert periodic.end_lost_batches() == 0
+
+
+def test_lost_worker_of_a_cancelling_run_ends_it_as_cancelled(
+    on_two_hosts, doors, owner, machines
+):
+    claim(doors.sent[0][0], owner="dead")
+    request_cancel(on_two_hosts.pk, owner)
+    Batch.objects.update(lease_until=timezone.now() - LONG_AGO)
+
+    periodic.sweep_once()
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.CANCELLED
+
+
+def test_worker_that_does_not_stop_is_killed(on_two_hosts, doors, owner):
+    claim(doors.sent[0][0], owner="stuck")
+    request_cancel(on_two_hosts.pk, owner)
+    Run.objects.update(cancel_requested_at=timezone.now() - LONG_AGO)
+
+    assert periodic.kill_stuck() == 1
+
+    assert doors.signalled[-1] == ((doors.sent[0][1],), "SIGKILL")
+
+
+def test_worker_that_lost_its_lease_stops(on_two_hosts, doors, machines, monkeypatch):
+    monkeypatch.setattr(batches, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(batches.settings, "BATCH_LEASE_S", 0)
+    doors.engine.holds = {"check-hosts"}
+    batch_id = doors.sent[0][0]
+    doors.start(batch_id)
+    doors.engine.began.acquire(timeout=30)
+
+    Batch.objects.filter(pk=batch_id).update(worker="sweeper")
+    doors.join()
+
+    assert Batch.objects.get(pk=batch_id).status == Batch.Status.RUNNING
+
+
+def test_vanished_message_is_sent_again(on_two_hosts, doors):
+    sent = set(doors.sent)
+    doors.sent.clear()
+    assert periodic.send_again() == 0
+    Batch.objects.update(queued_at=timezone.now() - LONG_AGO)
+
+    assert periodic.send_again() == 2
+
+    assert set(doors.sent) == sent
+    assert periodic.send_again() == 0
+
+
+def test_instruction_whose_worker_died_before_the_join_is_joined(on_two_hosts, doors):
+    for batch_id, _ in doors.sent:
+        claim(batch_id, owner="dead")
+    Batch.objects.update(status=Batch.Status.FINISHED)
+    Task.objects.filter(instruction__kind="check-hosts").update(status="done")
+
+    assert periodic.join_finished() == 1
+
+    instruction = Instruction.objects.get(kind="check-hosts")
+    assert instruction.status == Instruction.Status.SUCCEEDED
+
+
+def test_run_of_a_vanished_driver_is_driven_by_the_server(on_two_hosts, doors):
+    doors.run_sent()
+    assert periodic.take_over_unattended() == 0
+    Run.objects.update(driver_seen_at=timezone.now() - LONG_AGO)
+
+    assert periodic.take_over_unattended() == 1
+
+    while doors.run_sent():
+        pass
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.SUCCEEDED
+
+
+def test_run_without_a_driver_is_adopted_after_a_while(make_run, doors):
+    run = make_run()
+    periodic.adopt(run.pk)
+    run.refresh_from_db()
+    assert run.driver == Run.Driver.NOBODY
+    Run.objects.update(created_at=timezone.now() - LONG_AGO)
+
+    periodic.adopt(run.pk)
+
+    run.refresh_from_db()
+    assert run.driver == Run.Driver.SERVER
+    assert len(doors.sent) == 1
+
+
+def test_server_that_died_between_two_instructions_goes_on(on_two_hosts, doors):
+    doors.run_sent()
+    Run.objects.update(driver=Run.Driver.SERVER)
+
+    assert periodic.drive_on() == 1
+
+    assert len(doors.sent) > 0
+
+
+def test_cancelling_run_that_nobody_ends_is_ended(on_two_hosts, machines):
+    Run.objects.update(status=Run.Status.CANCELLING, cancel_requested_at=timezone.now())
+
+    assert periodic.end_cancelled() == 1
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.CANCELLED
+    assert not Batch.objects.filter(status__in=Batch.ACTIVE).exists()
+
+
+def test_sweep_of_a_healthy_run_changes_nothing(on_two_hosts, doors):
+    claim(doors.sent[0][0], owner="alive")
+    before = list(Event.objects.values_list("pk", flat=True))
+
+    assert not any(periodic.sweep_once().values())
+
+    assert list(Event.objects.values_list("pk", flat=True)) == before
+
+
+def test_recover_says_what_it_mended(on_two_hosts, doors, machines, capsys):
+    for batch_id, _ in doors.sent:
+        claim(batch_id, owner="dead")
+
+    call_command("recover", lost=on_two_hosts.pk)
+    first = capsys.readouterr().out
+    call_command("recover")
+
+    assert "2 batches whose worker was lost" in first
+    assert capsys.readouterr().out == "Nothing had to be mended.\n"
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.INTERRUPTED
+
+
+def test_signalling_that_fails_leaves_the_wish_in_the_database(
+    on_two_hosts, doors, owner
+):
+    claim(doors.sent[0][0], owner="busy")
+    doors.broken = ConnectionRefusedError("no Redis")
+
+    assert request_cancel(on_two_hosts.pk, owner)
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.CANCELLING
+
+
+def test_condition_is_partial_after_a_cancel_that_had_started_guests(
+    make_run, doors, owner, machines, testbed
+):
+    run = make_run()
+    doors.engine.holds = {"set-up-guests"}
+    doors.is_automatic = True
+    hand_over(run.pk, "")
+    assert doors.engine.began.acquire(timeout=30)
+
+    request_cancel(run.pk, owner)
+    doors.join()
+
+    testbed.refresh_from_db()
+    run.refresh_from_db()
+    assert run.status == Run.Status.CANCELLED
+    assert testbed.condition == Testbed.Condition.PARTIAL
+    assert "0 of 2 guests are set up" in run.message
+
+
+def test_unknown_state_leaves_every_place_unconfirmed(on_two_hosts, testbed):
+    testbed.project.clear()
+
+    left = cancelling.end_processes(on_two_hosts, [("main", "main", str(uuid.uuid4()))])
+
+    assert [(x["host"], x["pid"]) for x in left] == [("main", 0)]
