@@ -11,11 +11,10 @@ HOST_B_DIR=$DATA/host-b
 MAIN_BRIDGE=tb-demo-phy
 MAIN_ADDRESS=172.31.78.1
 HOST_B_ADDRESS=172.31.78.2
-ADMIN=admin
+ADMIN="admin"
 ADMIN_PASSWORD_FILE=$DATA/admin-password
+# shellcheck disable=SC2034  # said by script/demo
 HOSTS_IN_WORDS="two testbed hosts"
-DAPHNE_PID=
-WORKER_PID=
 
 export TESTBED_DATA_DIR=$DATA
 export TESTBED_DEBUG=${TESTBED_DEBUG:-1}
@@ -23,12 +22,12 @@ TESTBED_REDIS_URL=unix://$DATA/redis.sock
 TESTBED_CATALOGUE=$(image_cache)
 export TESTBED_REDIS_URL TESTBED_CATALOGUE
 
-python() { "$VENV/bin/python" "$@"; }
-manage() { python "$CHECKOUT/manage.py" "$@"; }
+manage() { "$VENV/bin/python" "$CHECKOUT/manage.py" "$@"; }
 
 install_everything() {
-  step "Install packages" install_packages
-  step "Prepare the Python environment" install_python
+  step "Install packages" ensure_packages "${RUN_PACKAGES[@]}" "${IMAGE_PACKAGES[@]}" curl
+  step "Prepare the Python environment" ensure_venv requirements.txt
+  ensure_front_end
 }
 
 # On a machine that cannot run guests the same plan is rehearsed on simulated hosts.
@@ -39,9 +38,10 @@ choose_hosts() {
   step "Start Redis" ensure_redis "$DATA/redis.sock" "$STATE"
   if [[ -n $missing ]]; then
     SIMULATED=1
+    # shellcheck disable=SC2034
     HOSTS_IN_WORDS="two simulated hosts"
     say "  This machine cannot run real guests:"
-    sed 's/^/    - /' <<< "$missing"
+    say "    ${missing//$'\n'/$'\n'    }"
     say "  The same plan runs on simulated hosts instead."
     return
   fi
@@ -58,12 +58,7 @@ make_host_b() {
   install -d -m 755 "$HOST_B_DIR"
   cp "$key.pub" "$HOST_B_DIR/authorized_keys"
   "$LAB/namespace-host" wire - tbdemo0 "$HOST_B" tbdemo1
-  ovs-vsctl --may-exist add-br "$MAIN_BRIDGE" -- \
-    set bridge "$MAIN_BRIDGE" datapath_type=netdev -- \
-    --may-exist add-port "$MAIN_BRIDGE" tbdemo0
-  ip addr replace "$MAIN_ADDRESS/24" dev "$MAIN_BRIDGE"
-  ip link set "$MAIN_BRIDGE" mtu 9000 up
-  ethtool -K "$MAIN_BRIDGE" tx off > /dev/null
+  attach_underlay "$MAIN_BRIDGE" tbdemo0 "$MAIN_ADDRESS/24"
   "$LAB/namespace-host" start "$HOST_B" "$HOST_B_DIR" \
     --address "$HOST_B_ADDRESS/24" --wire tbdemo1
 }
@@ -76,15 +71,15 @@ prepare_product() {
 
 create_admin() {
   if [[ ! -f $ADMIN_PASSWORD_FILE ]]; then
-    (umask 077; python -c 'import secrets; print(secrets.token_urlsafe(12))' > "$ADMIN_PASSWORD_FILE")
+    (umask 077; head -c 12 /dev/urandom | base64 | tr +/ -_ > "$ADMIN_PASSWORD_FILE")
   fi
   DJANGO_SUPERUSER_PASSWORD=$(< "$ADMIN_PASSWORD_FILE")
   export DJANGO_SUPERUSER_PASSWORD
-  if ! manage createsuperuser --noinput --username "$ADMIN" --email admin@localhost; then
-    manage shell -v 0 -c "
+  manage shell -v 0 -c "
+import os
 from django.contrib.auth.models import User
-assert User.objects.filter(username='$ADMIN', is_superuser=True).exists()"
-  fi
+if not User.objects.filter(username='$ADMIN').exists():
+    User.objects.create_superuser('$ADMIN', password=os.environ['DJANGO_SUPERUSER_PASSWORD'])"
 }
 
 add_hosts() {
@@ -102,12 +97,11 @@ add_hosts() {
 start_product() {
   step "Start the worker" start_worker
   step "Start the web server" start_daphne
-  WORKER_PID=$(< "$STATE/worker.pid")
-  DAPHNE_PID=$(< "$STATE/daphne.pid")
 }
 
 start_worker() {
   stop_recorded worker
+  mkdir -p "$STATE"
   (cd "$CHECKOUT" && exec setsid "$VENV/bin/celery" -A testbed worker -B \
     --schedule "$DATA/celerybeat" --concurrency 6 --loglevel INFO) \
     > "$DATA/worker.log" 2>&1 < /dev/null &
@@ -143,6 +137,17 @@ stop_recorded() {
   kill -KILL -- "-$pid" 2> /dev/null || true
 }
 
+# Until Ctrl+C, or until one of the two servers dies.
+wait_for_the_end() {
+  local name
+  while sleep 1; do
+    for name in worker daphne; do
+      [[ -e /proc/$(< "$STATE/$name.pid")/exe ]] ||
+        fail "The $name ended by itself." "Its last words are in $DATA/$name.log."
+    done
+  done
+}
+
 stop_product() {
   stop_recorded daphne
   stop_recorded worker
@@ -150,7 +155,7 @@ stop_product() {
 
 # run_command COMMAND [FOLDER]
 run_command() {
-  PYTHONPATH=$CHECKOUT python "$LAB/run_command.py" "$URL" "$ADMIN" \
+  PYTHONPATH=$CHECKOUT "$VENV/bin/python" "$LAB/run_command.py" "$URL" "$ADMIN" \
     "$ADMIN_PASSWORD_FILE" "$TESTBED" "$@"
 }
 
@@ -170,11 +175,9 @@ clean() {
     step "Take down every testbed" take_down_all || true
   fi
   step "Remove the second testbed host" "$LAB/namespace-host" stop "$HOST_B" "$HOST_B_DIR"
-  if command -v ovs-vsctl > /dev/null; then
-    step "Remove the cable" ovs-vsctl --if-exists --timeout=5 del-br "$MAIN_BRIDGE" || true
-  fi
+  if switch_answers > /dev/null 2>&1; then detach_underlay "$MAIN_BRIDGE"; fi
   if [[ -e /sys/class/net/tbdemo0 ]]; then ip link delete tbdemo0; fi
-  step "Stop what the demo started" stop_daemons "$STATE"
+  step "Stop the daemons that the demo started" stop_started_daemons "$STATE"
   rm -rf "$DATA"
   say "The demo is removed."
 }
