@@ -1,0 +1,157 @@
+"""`script/bench orchestrator`: a large `up` on simulated hosts, seen from a browser.
+
+What is measured is the product without machines: plan, queue, engine, events, rows
+and websocket. The client takes every frame as an open page would, checks that the
+numbers of the events have no gap, and counts the ends of tasks.
+"""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from benchmarks.measuring import Table, Usage, conclude, folder, parser, usage
+from testbed.client import Frame
+from tests.live.stack import Stack, simulated_stack
+
+TARGET_S = 60
+TARGET_CPU_MS = 40
+GOOD = ("done", "unchanged", "warning")
+COUNT = (
+    "from testbed.models import Run, Task; run = Run.objects.last(); "
+    "tasks = Task.objects.filter(instruction__run=run).count(); "
+    "print(tasks, run.events.count())"
+)
+GUEST = """\
+  - name: g{n}
+    interfaces:
+      - bridge: br{bridge}
+    libvirt:
+      cpus: 1
+      memory_mb: 128
+      libvirt_type:
+        cloud_image:
+          name: test_guest
+          setup_script: setup.sh
+"""
+
+
+@dataclass(slots=True)
+class Observer:
+    """What a client saw: every event's number, how tasks ended, when stages did."""
+
+    seqs: list[int] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    results: list[tuple[int, float]] = field(default_factory=list)
+
+    def see(self, frame: Frame) -> None:
+        """Take one frame."""
+        if "seq" in frame:
+            self.seqs.append(frame["seq"])
+        if frame["type"] == "event" and frame["kind"] == "task-finished":
+            self.ends[frame["data"]["status"]] += 1
+        if frame["type"] == "result":
+            self.results.append((frame["index"], time.monotonic()))
+
+    @property
+    def good(self) -> int:
+        """How many tasks ended well."""
+        return sum(self.ends[status] for status in GOOD)
+
+    def faults(self, stored: int) -> int:
+        """Count the events that are missing, came twice, or came out of order."""
+        missing = len(set(range(1, stored + 1)) - set(self.seqs))
+        doubled = len(self.seqs) - len(set(self.seqs))
+        backwards = sum(b < a for a, b in pairwise(self.seqs))
+        return missing + doubled + backwards
+
+
+def main() -> int:
+    """Run the benchmark."""
+    options = parser("1,000 guests on 20 simulated hosts")
+    options.add_argument("--guests", type=int, default=1000)
+    options.add_argument("--hosts", type=int, default=20)
+    options.add_argument("--stages", action="store_true", help="show each instruction")
+    chosen = options.parse_args()
+    with folder(keep=chosen.keep) as place:
+        testbed = place / "testbed"
+        write_testbed(testbed, chosen.guests)
+        with simulated_stack(place, hosts=chosen.hosts) as stack:
+            table = measure(stack, testbed, chosen.guests, has_stages=chosen.stages)
+    return conclude(table, strict=chosen.strict)
+
+
+def write_testbed(target: Path, guests: int) -> None:
+    """Write a testbed whose guests hang on ten bridges in a row."""
+    target.mkdir()
+    bridges = min(10, guests)
+    (target / "setup.sh").write_text("#!/bin/sh\necho hello\n")
+    lines = ["machines:\n"]
+    lines += [GUEST.format(n=n, bridge=n % bridges) for n in range(guests)]
+    lines += ["network:\n", "  bridges:\n"]
+    lines += [f"    - name: br{n}\n" for n in range(bridges)]
+    if bridges > 1:
+        lines.append("  bridge_connections:\n")
+        lines += [f"    br{n}: br{n + 1}\n" for n in range(bridges - 1)]
+    lines.append("  external_bridge: br0\n")
+    (target / "kvm-compose.yaml").write_text("".join(lines))
+
+
+def measure(stack: Stack, testbed: Path, guests: int, *, has_stages: bool) -> Table:
+    """Bring the testbed up and sum up what it took."""
+    stack.add_user("owner")
+    client = stack.client("owner")
+    started = time.monotonic()
+    client.create_testbed("large", testbed)
+    created_s = time.monotonic() - started
+    before = used(stack)
+    observer = Observer()
+    started = time.monotonic()
+    run = client.start("large", "up")
+    click_s = time.monotonic() - started
+    status = client.drive(run, observer.see)
+    up_s = time.monotonic() - started
+    after = used(stack)
+    if has_stages:
+        show_stages(run.instructions, observer, started + click_s)
+    if status != "succeeded":
+        print(f"the run ended {status}:", stack.log("worker"), sep="\n")
+    cpu_s = {name: after[name].cpu_s - before[name].cpu_s for name in after}
+    tasks, stored = (int(word) for word in stack.shell(COUNT).split())
+    table = Table(f"up of {guests} guests")
+    table.add("create the testbed", created_s, "s")
+    table.add("click to plan", click_s, "s")
+    table.add("click to all guests set up", up_s, "s", at_most=TARGET_S)
+    per_guest_ms = 1000 * sum(cpu_s.values()) / guests
+    table.add("CPU per guest", per_guest_ms, "ms", at_most=TARGET_CPU_MS)
+    table.add("  of the worker", 1000 * cpu_s["worker"] / guests, "ms")
+    table.add("  of the web", 1000 * cpu_s["web"] / guests, "ms")
+    table.add("tasks", tasks)
+    table.add("  good ends that were not seen", tasks - observer.good, at_most=0)
+    table.add("events", stored)
+    table.add("  lost, doubled or out of order", observer.faults(stored), at_most=0)
+    table.add("  per second", stored / up_s, "/s")
+    table.add("peak memory of the web", after["web"].peak_mib, "MiB")
+    count = after["worker"].processes
+    table.add(f"  of {count} worker processes", after["worker"].peak_mib, "MiB")
+    return table
+
+
+def used(stack: Stack) -> dict[str, Usage]:
+    """Look at the worker's and the web's processes."""
+    return {name: usage(stack.processes[name].pid) for name in ("worker", "web")}
+
+
+def show_stages(
+    instructions: tuple[Frame, ...], observer: Observer, begun: float
+) -> None:
+    """Print how long each instruction took, from the result before it to its own."""
+    for index, at in observer.results:
+        print(f"{at - begun:7.2f} s  {instructions[index]['title']}")
+        begun = at
+
+
+if __name__ == "__main__":
+    sys.exit(main())
