@@ -7,6 +7,7 @@ variable with `_FILE` behind it.
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -43,32 +44,47 @@ def env_int(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name}={value!r}: use a whole number.") from exc
 
 
-def env_secret(name: str, *, generated_in: Path) -> str:
-    """Return a secret: the variable, its `_FILE`, or one made and kept on first start."""
+def env_secret(name: str, default: str = "") -> str:
+    """Return a secret: the variable, or what the file named by its `_FILE` holds.
+
+    Raises: ImproperlyConfigured when that file cannot be read.
+    """
     if value := os.environ.get(name):
         return value
     path = os.environ.get(f"{name}_FILE")
-    if path:
+    if not path:
+        return default
+    try:
         return Path(path).read_text().strip()
-    if not generated_in.exists():
-        generated_in.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(generated_in, os.O_WRONLY | os.O_CREAT, 0o600)
+    except OSError as exc:
+        raise ImproperlyConfigured(f"{name}_FILE={path}: {exc.strerror}.") from exc
+
+
+def env_generated(name: str, *, kept_in: Path) -> str:
+    """Return a secret as `env_secret` does, or one made and kept on first start."""
+    if value := env_secret(name):
+        return value
+    if not kept_in.exists():
+        kept_in.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(kept_in, os.O_WRONLY | os.O_CREAT, 0o600)
         with os.fdopen(handle, "w") as stream:
             stream.write(secrets.token_urlsafe(64))
-    return generated_in.read_text().strip()
+    return kept_in.read_text().strip()
 
 
 def database(url: str, *, data_dir: Path) -> dict[str, object]:
     """Return Django's database settings for a URL.
 
-    `sqlite:///path` (relative to the data folder) or
-    `postgresql://user:password@host:port/name`. Raises: ImproperlyConfigured.
+    `sqlite:///path` is below the data folder, `sqlite:////path` is absolute.
+    `postgresql://user:password@host:port/name?sslmode=require`: parts are URL-quoted,
+    a folder as the host (`%2Frun%2Fpostgresql`, or none) is a unix socket, and what
+    follows `?` are libpq's options. Raises: ImproperlyConfigured.
     """
     scheme, _, rest = url.partition("://")
-    if scheme == "sqlite":
+    if scheme == "sqlite" and len(rest) > 1:
         return {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": str(data_dir / rest.lstrip("/")) if rest.count("/") <= 1 else rest,
+            "NAME": str(data_dir / rest[1:]),
             "OPTIONS": {
                 "timeout": 20,
                 "transaction_mode": "IMMEDIATE",
@@ -76,20 +92,34 @@ def database(url: str, *, data_dir: Path) -> dict[str, object]:
             },
         }
     if scheme in {"postgresql", "postgres"}:
-        login, _, place = rest.rpartition("@")
-        user, _, password = login.partition(":")
-        server, _, name = place.partition("/")
-        host, _, port = server.partition(":")
-        return {
-            "ENGINE": "django.db.backends.postgresql",
-            "NAME": name,
-            "USER": user,
-            "PASSWORD": password,
-            "HOST": host,
-            "PORT": port,
-            "CONN_MAX_AGE": 60,
-        }
+        return _postgresql(url)
     raise ImproperlyConfigured(
         f"TESTBED_DATABASE_URL={scheme}://…: use sqlite:///db.sqlite3 or "
         "postgresql://user:password@host:5432/name."
     )
+
+
+def _postgresql(url: str) -> dict[str, object]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    except ValueError:
+        # Neither the message nor its cause may repeat the URL: it holds the password.
+        raise ImproperlyConfigured(
+            "TESTBED_DATABASE_URL=postgresql://…: its parts cannot be told apart; "
+            "write / : @ # ? and % of a password as %2F %3A %40 %23 %3F and %25."
+        ) from None
+    # urlsplit's hostname is in small letters, which a socket's folder may not be.
+    place = parts.netloc.rpartition("@")[2]
+    host = (parts.hostname or "") if place[:1] == "[" else place.partition(":")[0]
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": unquote(parts.path.lstrip("/")),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": options.pop("host", unquote(host)),
+        "PORT": options.pop("port", str(port or "")),
+        "OPTIONS": options,
+        "CONN_MAX_AGE": 60,
+    }

@@ -12,6 +12,7 @@ from django.urls import reverse_lazy
 from testbed.environment import (
     database,
     env_bool,
+    env_generated,
     env_int,
     env_list,
     env_secret,
@@ -23,7 +24,7 @@ DATA_DIR = Path(env_str("TESTBED_DATA_DIR", str(BASE_DIR / "var")))
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env_bool("TESTBED_DEBUG", default=False)
-SECRET_KEY = env_secret("TESTBED_SECRET_KEY", generated_in=DATA_DIR / "secret-key")
+SECRET_KEY = env_generated("TESTBED_SECRET_KEY", kept_in=DATA_DIR / "secret-key")
 ALLOWED_HOSTS = env_list("TESTBED_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("TESTBED_TRUSTED_ORIGINS")
 HTTPS = env_bool("TESTBED_HTTPS", default=False)
@@ -80,13 +81,13 @@ TEMPLATES = [
 
 DATABASES = {
     "default": database(
-        env_str("TESTBED_DATABASE_URL", "sqlite:///db.sqlite3"), data_dir=DATA_DIR
+        env_secret("TESTBED_DATABASE_URL", "sqlite:///db.sqlite3"), data_dir=DATA_DIR
     )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # redis://host:port/0 or unix:///path/to/redis.sock
-REDIS_URL = env_str("TESTBED_REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = env_secret("TESTBED_REDIS_URL", "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
