@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Origin
 
 Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
@@ -107,7 +108,7 @@ class Client:
         with connect(
             f"{scheme}://{place.netloc}/ws/orchestration/{number}/{query}",
             additional_headers={"Cookie": cookies},
-            origin=f"{place.scheme}://{place.netloc}",  # type: ignore[arg-type]
+            origin=Origin(f"{place.scheme}://{place.netloc}"),
             max_size=_MAX_FRAME_BYTES,
             proxy=None,
         ) as socket:

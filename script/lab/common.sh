@@ -9,7 +9,11 @@ export CHECKOUT LAB VENV
 
 # QEMU's own user must be able to reach guest disks, so a demo cannot live below
 # a home directory.
-data_dir() { printf '%s\n' "${TESTBED_DATA_DIR:-/var/lib/testbed-demo}"; }
+data_dir() {
+  local below=/var/lib
+  [[ $EUID -eq 0 ]] || below=${XDG_DATA_HOME:-$HOME/.local/share}
+  printf "%s\n" "${TESTBED_DATA_DIR:-$below/testbed-demo}"
+}
 image_cache() { printf '%s\n' "${TESTBED_IMAGE_CACHE:-$CHECKOUT/var/cache/images}"; }
 
 # Seconds since START (an EPOCHREALTIME), with one decimal.

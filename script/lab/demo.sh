@@ -162,7 +162,7 @@ run_command() {
 show_result() {
   say ""
   say "What is running where:"
-  manage status "$TESTBED"
+  manage status "$TESTBED" --now
   say ""
   say "Open      $URL/testbeds/$TESTBED/"
   say "Sign in   $ADMIN / $(< "$ADMIN_PASSWORD_FILE")"

@@ -5,17 +5,24 @@ over. The testbed's condition follows from the tasks as they went, never from wh
 was intended: a failed or cancelled `up` is not `up`.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
 
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
+from testbed.celery import app
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.recorder import record
 
+logger = logging.getLogger(__name__)
+OBSERVE = "testbed.tasks.observe.observe"
 DEPLOYING = (
     Kind.ENSURE_NETWORKS,
     Kind.ENSURE_BRIDGES,
@@ -61,7 +68,16 @@ def finish_run(
             condition=condition_after(run, status)
         )
         record(run_id, "run", status=status.value, message=message, hint=hint)
+        transaction.on_commit(look_at_hosts)
     return True
+
+
+def look_at_hosts() -> None:
+    """Have the hosts observed now, for the pages that show what the run left."""
+    try:
+        app.send_task(OBSERVE, expires=settings.OBSERVE_EVERY_S)
+    except (KombuError, RedisError, OSError) as exc:
+        logger.warning("the hosts are observed later: %s", exc)
 
 
 def outcome(run: Run) -> Run.Status:

@@ -6,6 +6,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.hosts import guest_address
 from testbed.models import Testbed
+from testbed.tasks.observe import observe_all
+from testbed.tasks.worker import kept_hosts
 
 
 class Command(BaseCommand):
@@ -14,19 +16,22 @@ class Command(BaseCommand):
     help = "Print the guests of one or all testbeds as last observed"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a testbed's name."""
+        """Take a testbed's name, and whether to look at the hosts first."""
         parser.add_argument("testbed", nargs="?", default="")
+        parser.add_argument("--now", action="store_true", help="ask the hosts first")
 
-    def handle(self, **options: str) -> None:
-        """Print from rows and state; no host is asked."""
+    def handle(self, *, testbed: str, now: bool, **_options: object) -> None:
+        """Print from rows and state."""
+        if now:
+            observe_all(kept_hosts())
         testbeds = Testbed.objects.all()
-        if options["testbed"]:
-            testbeds = testbeds.filter(slug=options["testbed"])
+        if testbed:
+            testbeds = testbeds.filter(slug=testbed)
             if not testbeds:
-                raise CommandError(f"There is no testbed {options['testbed']}.")
-        for testbed in testbeds:
-            self.stdout.write(f"{testbed.slug}: {testbed.condition}")
-            self._guests(testbed)
+                raise CommandError(f"There is no testbed {testbed}.")
+        for row in testbeds:
+            self.stdout.write(f"{row.slug}: {row.condition}")
+            self._guests(row)
 
     def _guests(self, testbed: Testbed) -> None:
         if not testbed.project.has_state():
