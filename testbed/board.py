@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 
 from django.db.models import QuerySet
 from django.utils.text import slugify
@@ -35,6 +36,13 @@ EYES_FIRST = (
     Task.Status.DONE,
     Task.Status.UNCHANGED,
 )
+
+
+class LogFilter(TypedDict, total=False):
+    """What a log is limited to; nothing means all."""
+
+    resource: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)

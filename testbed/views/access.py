@@ -3,20 +3,21 @@
 Every view takes its objects from here.
 """
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django_htmx.middleware import HtmxDetails
 
 from testbed.models import Run, Testbed
 
+if TYPE_CHECKING:
+    from django.core.paginator import _SupportsPagination
+
 PAGE_SIZE = 50
 Thing = TypeVar("Thing")
-Row = TypeVar("Row", bound=Model)
 
 
 class Request(HttpRequest):
@@ -39,8 +40,6 @@ def run_for(request: Request, pk: int) -> Run:
     return get_object_or_404(visible.select_related(*people), pk=pk)
 
 
-def page_of(
-    request: Request, things: list[Thing] | QuerySet[Row]
-) -> "Page[Thing | Row]":
+def page_of(request: Request, things: "_SupportsPagination[Thing]") -> "Page[Thing]":
     """Return the page that `?page=` names; a wrong number shows the nearest."""
     return Paginator(things, PAGE_SIZE).get_page(request.GET.get("page"))

@@ -9,12 +9,11 @@ from django.views.decorators.http import (
     require_http_methods,
     require_POST,
 )
-from django_htmx.http import HttpResponseClientRedirect
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.instructions.base import Command, Options
-from testbed.board import log_of, stage_of, stages_of
-from testbed.models import Run
+from testbed.board import LogFilter, log_of, stage_of, stages_of
+from testbed.models import Run, Testbed
 from testbed.services.runs import create_run, request_cancel
 from testbed.templatetags.looks import plain
 from testbed.views.access import Request, page_of, run_for, testbed_for
@@ -108,30 +107,32 @@ def cancel(request: Request, pk: int) -> HttpResponse:
 
 def _start(request: Request, slug: str) -> HttpResponse:
     testbed = testbed_for(request, slug)
-    wants_json = "application/json" in request.headers.get("Accept", "")
     try:
         command = Command(request.POST.get("command", ""))
-        run = create_run(testbed, request.user, command, _options(request))
     except ValueError:
         problem = TestbedError("There is no such command.", hint="Use the buttons.")
-        return _refused(request, problem, status=400, wants_json=wants_json)
+        return _refused(request, testbed, problem, status=400)
+    try:
+        run = create_run(testbed, request.user, command, _options(request))
     except TestbedError as exc:
         status = 409 if isinstance(exc, TestbedBusy) else 422
-        return _refused(request, exc, status=status, wants_json=wants_json)
-    if wants_json:
+        return _refused(request, testbed, exc, status=status)
+    if _wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
-    if request.htmx:
-        return HttpResponseClientRedirect(reverse("run", args=[run.pk]))
     return redirect("run", run.pk)
 
 
 def _refused(
-    request: Request, problem: TestbedError, *, status: int, wants_json: bool
+    request: Request, testbed: Testbed, problem: TestbedError, *, status: int
 ) -> HttpResponse:
-    if wants_json:
+    if _wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
-    back = reverse("testbed", args=[str(request.resolver_match.kwargs["slug"])])
+    back = reverse("testbed", args=[testbed.slug])
     return problem_page(request, problem, status=status, back=back)
+
+
+def _wants_json(request: Request) -> bool:
+    return "application/json" in request.headers.get("Accept", "")
 
 
 def _options(request: Request) -> Options:
@@ -141,10 +142,14 @@ def _options(request: Request) -> Options:
     )
 
 
-def _filter(request: Request) -> dict[str, str]:
+def _filter(request: Request) -> LogFilter:
     """The resource and host that the log is limited to, as far as they are given."""
-    names = ("resource", "host")
-    return {name: request.GET[name] for name in names if request.GET.get(name)}
+    chosen = LogFilter()
+    if resource := request.GET.get("resource"):
+        chosen["resource"] = resource
+    if host := request.GET.get("host"):
+        chosen["host"] = host
+    return chosen
 
 
 def _drives(request: Request, run: Run) -> bool:

@@ -1,0 +1,1 @@
+"""Every way a user can change something, one module per subject."""

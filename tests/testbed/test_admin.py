@@ -1,0 +1,77 @@
+"""The admin: hosts are edited, runs only read, and nothing is left unregistered."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from testbed.models import Host, Run, Testbed
+
+
+@pytest.fixture
+def office(client: Client, admin: User) -> Client:
+    """The admin's browser."""
+    client.force_login(admin)
+    return client
+
+
+@pytest.fixture
+def run(testbed: Testbed, owner: User) -> Run:
+    return Run.objects.create(
+        testbed=testbed, command="up", plan={}, asked_by=owner, status="failed"
+    )
+
+
+@pytest.mark.parametrize("model", ["host", "testbed", "run"])
+def test_lists_can_be_read_and_searched(office: Client, run: Run, model: str):
+    answer = office.get(f"/admin/testbed/{model}/?q=a")
+
+    assert answer.status_code == 200
+
+
+def test_users_are_there_too(office: Client, owner: User):
+    assert "olive" in office.get("/admin/auth/user/").content.decode()
+
+
+def test_host_is_added(office: Client):
+    values = {
+        "name": "host-z",
+        "kind": "simulated",
+        "port": 22,
+        "user": "root",
+        "domain_type": "qemu",
+        "datapath": "system",
+        "projects_dir": "/srv/p",
+        "images_dir": "/srv/i",
+    }
+
+    answer = office.post("/admin/testbed/host/add/", values)
+
+    assert answer.status_code == 302
+    assert Host.objects.get().name == "host-z"
+
+
+def test_run_is_a_record(office: Client, run: Run):
+    page = office.get(f"/admin/testbed/run/{run.pk}/change/")
+    change = office.post(
+        f"/admin/testbed/run/{run.pk}/change/", {"status": "succeeded"}
+    )
+    delete = office.post(f"/admin/testbed/run/{run.pk}/delete/", {"post": "yes"})
+
+    assert page.status_code == 200
+    assert (change.status_code, delete.status_code) == (403, 403)
+    run.refresh_from_db()
+    assert run.status == "failed"
+
+
+def test_rows_link_to_the_pages(office: Client, run: Run):
+    assert (
+        f'href="/runs/{run.pk}/"' in office.get("/admin/testbed/run/").content.decode()
+    )
+    testbeds = office.get("/admin/testbed/testbed/").content.decode()
+    assert 'href="/testbeds/lab/"' in testbeds
+
+
+def test_researcher_is_kept_out(client: Client, owner: User):
+    client.force_login(owner)
+
+    assert client.get("/admin/testbed/host/").status_code == 302
