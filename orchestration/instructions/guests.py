@@ -42,10 +42,10 @@ def start_guests(task: Task) -> Outcome:
 def set_up_guests(task: Task) -> Outcome:
     """Wait for one guest and run its setup script once."""
     guest = task.state.guest(task.resource.key)
-    markers = task.project.markers(guest.name)
+    markers = guest.markers
     transport = wait_until_reachable(task, guest)
     if guest.setup_script is None:
-        return unchanged("reachable") if markers.seed else _reached(task, guest)
+        return unchanged("reachable") if markers.reached else _reached(task, guest)
     if _is_done(task, guest.setup_script, markers.script, markers.script_exit_code):
         return unchanged("its setup script ran before")
     exit_code = _run_script(task, transport, guest.setup_script)
@@ -58,7 +58,7 @@ def set_up_guests(task: Task) -> Outcome:
 def run_scripts(task: Task) -> Outcome:
     """Run one guest's `run_script`, which starts the experiment, once per boot."""
     guest = task.state.guest(task.resource.key)
-    script, markers = guest.run_script, task.project.markers(guest.name)
+    script, markers = guest.run_script, guest.markers
     if script is None:
         return unchanged()
     if _is_done(task, script, markers.run_script, markers.run_script_exit_code):
@@ -89,7 +89,7 @@ def stop_guests(task: Task) -> Outcome:
 
 
 def _reached(task: Task, guest: GuestState) -> Outcome:
-    task.project.mark(guest.name, seed=guest.spec_hash)
+    task.project.mark(guest.name, reached=guest.spec_hash)
     return done("reachable")
 
 

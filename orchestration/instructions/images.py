@@ -4,8 +4,9 @@ A base image is fetched once to main, goes to each remote host once, and is neve
 written to: each guest's disk is a qcow2 overlay on the copy of its own host.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.prepare import is_simulated, local_artefact
 from orchestration.providers import images, qemu_img
@@ -69,10 +70,11 @@ def create_disks(task: Task) -> Outcome:
         scope=task.scope,
     )
     if not changed:
-        return unchanged()
+        return _kept(guest)
     task.project.mark(
         guest.name,
-        disk=guest.image.sha256 or guest.image.name,
+        disk=PurePosixPath(guest.image.path).name,
+        reached="",
         script="",
         script_exit_code=None,
         run_script="",
@@ -80,6 +82,18 @@ def create_disks(task: Task) -> Outcome:
     )
     task.hosts.forget_guest(task.state, guest)
     return done(f"on {guest.image.name}")
+
+
+def _kept(guest: GuestState) -> Outcome:
+    """An image that was renewed in the catalogue does not take a guest's data."""
+    image = PurePosixPath(guest.image.path).name
+    if guest.markers.disk in ("", image):
+        return unchanged()
+    return Outcome(
+        Status.WARNING,
+        f"keeps its disk, which was made from {guest.markers.disk}",
+        "Use Up with Provision to make it anew from the present image.",
+    )
 
 
 def _discard_disk(task: Task, guest: GuestState) -> None:

@@ -69,11 +69,10 @@ def create_overlay(
 
     `template` is what `read_template` returned for the same base and growth: it is
     written as it is, ten times as fast as running qemu-img (measured).
-    Raises: ImageFailed, also when the disk is there on another base;
-    NotEnoughSpace.
+    A disk that is there is never touched, whatever its base.
+    Raises: ImageFailed, NotEnoughSpace.
     """
     if exists(transport, path, scope=scope):
-        _refuse_other_base(transport, path, backing, scope=scope)
         return False
     if template:
         transport.put(template, path, scope=scope, as_root=True)
@@ -184,18 +183,6 @@ def _not_made(transport: Transport, path: str, backing: str) -> Failure:
         f"The disk {path} could not be made on {transport.machine}.",
         f"Check that {backing} exists there.",
     )
-
-
-def _refuse_other_base(
-    transport: Transport, path: str, backing: str, *, scope: Scope
-) -> None:
-    found = info(transport, path, scope=scope).backing
-    if found != backing:
-        raise ImageFailed(
-            f"The disk {path} on {transport.machine} is made from another image.",
-            hint="Provision the guest anew to replace its disk; its data is lost then.",
-            detail=f"wanted: {backing}\nfound: {found or 'no base image'}",
-        )
 
 
 def _rename(

@@ -8,6 +8,7 @@ Units are in the names; addresses and subnets are their usual text forms.
 """
 
 from enum import StrEnum
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -45,8 +46,7 @@ class HostState(Frozen):
     """One testbed host as this testbed uses it.
 
     `address` is where SSH answers, `tunnel_address` where tunnels end.
-    `projects_dir` holds `<testbed>/artefacts/`, `images_dir` the base images;
-    on the main host `projects_dir` is where the testbeds' folders are.
+    `projects_dir` holds `<testbed>/artefacts/` (on main the testbeds' folders).
     `host_key` is the pinned public key line; `identity_file` is a path on main.
     """
 
@@ -118,10 +118,7 @@ class Reservation(Frozen):
 
 
 class NatState(Frozen):
-    """The libvirt NAT network on main, and its veth pair into the external bridge.
-
-    `subnet` is `a.b.c.d/n`; `gateway` also serves DHCP and DNS.
-    """
+    """The libvirt NAT network on main, and its veth pair into the external bridge."""
 
     host: str
     network: str
@@ -156,11 +153,10 @@ class NetworkState(Frozen):
 
 
 class InterfaceState(Frozen):
-    """One interface of a guest on an experiment's bridge.
+    """One interface on an experiment's bridge: `name` in the guest, `tap` on its host.
 
-    `name` is what the guest calls it, `tap` what its host does. `address` is known
-    for static and reserved addresses (`prefix` with it) and empty otherwise.
-    `dhcp` says that the guest asks for it.
+    `address` is known for static and reserved addresses (`prefix` with it) and empty
+    otherwise. `dhcp` says that the guest asks for it.
     """
 
     name: str
@@ -207,10 +203,7 @@ class ImageState(Frozen):
 
 
 class ScriptState(Frozen):
-    """A script of the user: its path in the testbed's folder, and its digest.
-
-    `sha256` is empty when the state was built without files (offline plans).
-    """
+    """A script in the testbed's folder; the digest is empty in offline plans."""
 
     path: str
     sha256: str = ""
@@ -219,12 +212,13 @@ class ScriptState(Frozen):
 class Markers(Frozen):
     """What has happened to a guest; written after the fact, never before.
 
-    `disk` is the digest of what the disk was made from, `seed` of the seed that was
-    pushed, `script` of the setup script that ended with `script_exit_code`.
+    `disk` is the file name of the image that the disk was made from, `reached` the
+    spec hash with which the guest was first reached, `script` the digest of the
+    setup script that ended with `script_exit_code`.
     """
 
     disk: str = ""
-    seed: str = ""
+    reached: str = ""
     script: str = ""
     script_exit_code: int | None = None
     run_script: str = ""
@@ -289,17 +283,11 @@ class State(Frozen):
 
     def host(self, name: str) -> HostState:
         """Return a host by name. Raises KeyError."""
-        for host in self.hosts:
-            if host.name == name:
-                return host
-        raise KeyError(name)
+        return _named(self.hosts, name)
 
     def guest(self, name: str) -> GuestState:
         """Return a guest by name. Raises KeyError."""
-        for guest in self.guests:
-            if guest.name == name:
-                return guest
-        raise KeyError(name)
+        return _named(self.guests, name)
 
     @property
     def used_hosts(self) -> tuple[HostState, ...]:
@@ -307,3 +295,13 @@ class State(Frozen):
         names = {guest.host for guest in self.guests}
         names |= {bridge.host for bridge in self.network.bridges}
         return tuple(h for h in self.hosts if h.is_main or h.name in names)
+
+
+_Named = TypeVar("_Named", HostState, GuestState)
+
+
+def _named(things: tuple[_Named, ...], name: str) -> _Named:
+    for thing in things:
+        if thing.name == name:
+            return thing
+    raise KeyError(name)
