@@ -8,7 +8,6 @@ Units are in the names; addresses and subnets are their usual text forms.
 """
 
 from enum import StrEnum
-from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -283,11 +282,11 @@ class State(Frozen):
 
     def host(self, name: str) -> HostState:
         """Return a host by name. Raises KeyError."""
-        return _named(self.hosts, name)
+        return {host.name: host for host in self.hosts}[name]
 
     def guest(self, name: str) -> GuestState:
         """Return a guest by name. Raises KeyError."""
-        return _named(self.guests, name)
+        return {guest.name: guest for guest in self.guests}[name]
 
     @property
     def used_hosts(self) -> tuple[HostState, ...]:
@@ -295,13 +294,3 @@ class State(Frozen):
         names = {guest.host for guest in self.guests}
         names |= {bridge.host for bridge in self.network.bridges}
         return tuple(h for h in self.hosts if h.is_main or h.name in names)
-
-
-_Named = TypeVar("_Named", HostState, GuestState)
-
-
-def _named(things: tuple[_Named, ...], name: str) -> _Named:
-    for thing in things:
-        if thing.name == name:
-            return thing
-    raise KeyError(name)
