@@ -9,13 +9,14 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -65,6 +66,20 @@ class Client:
         answer = self._post("/testbeds/new/", form, files=files)
         if answer.status_code != httpx.codes.FOUND:
             raise Refused(f"{slug} was not created: {answer.text[:2000]}")
+
+    def update_files(self, slug: str, folder: Path) -> None:
+        """Add a folder's files to a testbed, or replace them. Raises: Refused."""
+        files = {"archive": ("files.zip", _zipped(folder), "application/zip")}
+        answer = self._post(f"/testbeds/{slug}/files/", {}, files=files)
+        if answer.status_code != httpx.codes.FOUND:
+            raise Refused(f"The files of {slug} were not taken: {answer.text[:2000]}")
+
+    def page(self, path: str) -> str:
+        """Return a page's HTML. Raises: Refused."""
+        answer = self._http.get(path)
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(f"{path} answers {answer.status_code}.")
+        return answer.text
 
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Ask for a run and get its plan. Raises: Refused with the server's reason."""
@@ -148,7 +163,9 @@ def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
     if waiting:
         entry = waiting.pop(0)
         frame = {"type": "instruction", "index": entry["index"], "kind": entry["kind"]}
-        send(socket, frame)
+        # After the run's end the server closes; how it ended is still to be read.
+        with suppress(ConnectionClosed):
+            send(socket, frame)
 
 
 def _zipped(folder: Path) -> bytes:

@@ -5,6 +5,7 @@ that both share, Daphne answers on loopback. Everything is below one directory a
 ended by its pid. Nothing here replaces a part of the product.
 """
 
+import json
 import os
 import secrets
 import signal
@@ -78,6 +79,8 @@ class Stack:
         folder.chmod(0o755)
         self.data = folder / "data"
         self.data.mkdir(mode=0o755)
+        self.catalogue = folder / "catalogue"
+        self._offer_images(image_cache)
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.main = NamespaceHost(f"{label}-a", folder / "a")
@@ -88,7 +91,7 @@ class Stack:
             "TESTBED_DATA_DIR": str(self.data),
             "TESTBED_REDIS_URL": f"unix://{folder}/redis.sock",
             "TESTBED_DATABASE_URL": "sqlite:///db.sqlite3",
-            "TESTBED_CATALOGUE": str(image_cache),
+            "TESTBED_CATALOGUE": str(self.catalogue),
             "TESTBED_OBSERVE_EVERY_S": "2",
             "TESTBED_SWEEP_EVERY_S": "2",
             "DJANGO_SETTINGS_MODULE": "testbed.settings",
@@ -156,6 +159,12 @@ class Stack:
                 raise RuntimeError(f"the web did not start: {self.log('web')}")
             time.sleep(0.1)
 
+    def add_image(self, name: str, path: Path, **entry: str) -> None:
+        """Offer a local file as an image; `entry` has sha256 and format."""
+        self.catalogue.mkdir(exist_ok=True)
+        found = {"name": name, "path": str(path.resolve())} | entry
+        (self.catalogue / f"{name}.json").write_text(json.dumps(found))
+
     def log(self, name: str) -> str:
         """Return the end of what a process printed."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
@@ -217,6 +226,12 @@ class Stack:
         (self.folder / "redis.conf").write_text(config)
         self._start("redis", ["redis-server", str(self.folder / "redis.conf")])
         self.manage("migrate", "--verbosity", "0")
+
+    def _offer_images(self, cache: Path) -> None:
+        for file in cache.glob("*.json"):
+            entry = json.loads(file.read_text())
+            words = {key: entry[key] for key in ("sha256", "format")}
+            self.add_image(entry["name"], cache / entry["path"], **words)
 
     def _answers(self) -> bool:
         try:

@@ -1,0 +1,216 @@
+"""What the live tests look at: a run's frames, the guests' insides, what hosts hold.
+
+`Ran` is a run as its client saw it. `Guest` looks into a guest with the system's own
+ssh from the guest's host, past the product. `holdings` is everything on a host that
+a testbed could leave behind.
+"""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestration.project import Project
+from testbed.client import Client, Frame, StartedRun, frames, send
+from tests.live.stack import NamespaceHost, Stack
+
+DATA = Path(__file__).resolve().parents[1] / "data/live"
+PATIENCE_S = 90
+Act = Callable[[Frame], None]
+
+
+@dataclass
+class Ran:
+    """A run: what came over its websocket, in order."""
+
+    started: StartedRun
+    frames: list[Frame] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """How it ended."""
+        return str(self.frames[-1].get("status"))
+
+    @property
+    def words(self) -> str:
+        """What the user is told at the end, and what to do."""
+        return f"{self.frames[-1]['message']} {self.frames[-1]['hint']}"
+
+    @property
+    def log(self) -> str:
+        """All lines, each after its resource's name."""
+        lines = (f for f in self.frames if f.get("kind") == "log")
+        return "\n".join(f"{f['resource']}: {f['text']}" for f in lines)
+
+    def of(self, kind: str) -> dict[str, Frame]:
+        """Return how an instruction went for each `resource on host`."""
+        index = next(i["index"] for i in self.started.instructions if i["kind"] == kind)
+        for frame in self.frames:
+            if frame["type"] == "result" and frame["index"] == index:
+                return {r["name"]: r for r in frame["resources"]}
+        raise AssertionError(f"{kind} has no result: {self.words}")
+
+    def statuses(self) -> dict[str, set[str]]:
+        """Return each instruction's kind with how its resources ended."""
+        kinds = {i["index"]: i["kind"] for i in self.started.instructions}
+        results = (f for f in self.frames if f["type"] == "result")
+        return {
+            kinds[f["index"]]: {r["status"] for r in f["resources"]} for f in results
+        }
+
+    def finished(self, resource: str) -> Frame:
+        """Return the last end of a resource's task, with its detail."""
+        return next(
+            f["data"]
+            for f in reversed(self.frames)
+            if f.get("kind") == "task-finished" and f["resource"] == resource
+        )
+
+
+def ran(
+    client: Client, slug: str, command: str, act: Act | None = None, **options: bool
+) -> Ran:
+    """Drive a command to its end; `act` sees every frame as it comes."""
+    run = Ran(client.start(slug, command, **options))
+
+    def note(frame: Frame) -> None:
+        run.frames.append(frame)
+        if act is not None:
+            act(frame)
+
+    client.drive(run.started, note)
+    return run
+
+
+def followed(client: Client, started: StartedRun, *, after: int = 0) -> Ran:
+    """Subscribe to a run that somebody else drives, until it is over."""
+    run = Ran(started)
+    with client.socket(started.number) as socket:
+        send(socket, {"type": "subscribe", "after": after})
+        for frame in frames(socket):
+            run.frames.append(frame)
+            if frame["type"] == "run":
+                return run
+    raise AssertionError(f"run {started.number} did not end")
+
+
+def cancel(client: Client, number: int) -> None:
+    """Send the cancel frame from a window of its own."""
+    with client.socket(number) as socket:
+        send(socket, {"type": "cancel"})
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Look again until it is so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.2)
+
+
+def project(stack: Stack, slug: str) -> Project:
+    """Return a testbed's folder."""
+    return Project(stack.data / "testbeds" / slug)
+
+
+def status(stack: Stack, slug: str) -> list[str]:
+    """Return what `manage.py status` prints: the condition, then each guest."""
+    return stack.manage("status", slug).splitlines()
+
+
+def condition(stack: Stack, slug: str) -> str:
+    """Return the testbed's condition."""
+    return status(stack, slug)[0].split(": ")[1]
+
+
+def wait_until_observed(stack: Stack, slug: str, **wanted: str) -> None:
+    """Wait until each guest was seen as wanted; `web="running on main"`."""
+
+    def seen() -> dict[str, str]:
+        words = [line.split() for line in status(stack, slug)[1:]]
+        return {word[0]: " ".join(word[1:4]) for word in words}
+
+    wait_until(lambda: wanted.items() <= seen().items(), f"{wanted} is not observed")
+
+
+class Guest:
+    """A running guest, entered from its host with the testbed's key."""
+
+    def __init__(self, stack: Stack, slug: str, name: str) -> None:
+        state = project(stack, slug).read_state()
+        guest = state.guest(name)
+        assert guest.management is not None
+        self.host = host_of(stack, guest.host)
+        self._address = guest.management.address
+        self._key = state.identity_file
+        public = project(stack, slug).artefacts / f"{name}-host-key.pub"
+        self._known = stack.folder / f"known-{slug}-{name}"
+        self._known.write_text(f"{self._address} {public.read_text()}")
+
+    def run(self, command: str) -> str:
+        """Run a shell command as root in the guest and return its output."""
+        options = ["BatchMode=yes", "ConnectTimeout=10", "LogLevel=ERROR"]
+        options += [f"UserKnownHostsFile={self._known}", "IdentitiesOnly=yes"]
+        words = ["ssh", "-F", "none", "-i", self._key]
+        words += [word for option in options for word in ("-o", option)]
+        target = f"nocloud@{self._address}"
+        done = subprocess.run(
+            self.host.argv(*words, target, "sudo", "sh", "-s"),
+            input=command,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout.strip()
+
+    @property
+    def boot(self) -> str:
+        """What names this boot of the guest."""
+        return self.run("cat /proc/sys/kernel/random/boot_id")
+
+
+def host_of(stack: Stack, name: str) -> NamespaceHost:
+    """Return a host by the product's name for it."""
+    return stack.main if name == "main" else stack.other
+
+
+def holdings(stack: Stack) -> dict[str, set[str]]:
+    """Return what each host holds of testbeds, as `kind name`."""
+    return {name: _holdings(host_of(stack, name)) for name in ("main", "host-b")}
+
+
+def _holdings(host: NamespaceHost) -> set[str]:
+    found = {f"domain {n}" for n in _lines(host, "virsh", "list", "--all", "--name")}
+    networks = _lines(host, "virsh", "net-list", "--all", "--name")
+    found |= {f"network {name}" for name in networks}
+    found |= {f"bridge {name}" for name in _lines(host, "ovs-vsctl", "list-br")}
+    for bridge in _lines(host, "ovs-vsctl", "list-br"):
+        ports = _lines(host, "ovs-vsctl", "list-ports", bridge)
+        found |= {f"port {name}" for name in ports}
+    links = json.loads(host.run("ip", "-j", "link"))
+    found |= {f"link {link['ifname']}" for link in links}
+    return found | _processes(host)
+
+
+def _processes(host: NamespaceHost) -> set[str]:
+    """Return the guests' and networks' processes, and those that a run started."""
+    found = set()
+    pids = subprocess.run(
+        ["ip", "netns", "pids", host.name], check=True, capture_output=True, text=True
+    ).stdout.split()
+    for pid in pids:
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            environ = Path(f"/proc/{pid}/environ").read_bytes()
+        except OSError:
+            continue
+        program = words[0].decode().rsplit("/", 1)[-1]
+        if program.startswith(("qemu", "dnsmasq")) or b"TESTBED_TAG=" in environ:
+            found.add(f"process {program} {pid}")
+    return found
+
+
+def _lines(host: NamespaceHost, *command: str) -> list[str]:
+    return host.run(*command).split()
