@@ -76,6 +76,11 @@ def _save_host(sight: Sight, now: datetime) -> None:
             "cpus": sight.facts.cpus,
             "memory_mib": sight.facts.memory_mib,
         }
+        if not sight.host.cpus:  # added in the admin, and seen for the first time
+            changes |= {
+                "domain_type": sight.facts.domain_type,
+                "datapath": sight.facts.datapath,
+            }
     Host.objects.filter(pk=sight.host.pk).update(**changes)
 
 
