@@ -34,6 +34,10 @@ export const createStages = (root) => {
 
   return {
     touch: (index) => add(stageOf(index)),
-    refreshAll: () => root.querySelectorAll(".stage").forEach(add),
+    refreshAll() {
+      root.querySelectorAll(".stage").forEach((stage) => waiting.add(stage.id));
+      clearTimeout(timer);
+      flush();
+    },
   };
 };

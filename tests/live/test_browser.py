@@ -1,0 +1,219 @@
+"""A researcher at work in a real browser: the product runs, its hosts are rehearsed.
+
+Redis, Celery worker and Daphne are the real ones; guests on real hosts are the
+business of the quickstart test. Every page must be free of console errors, which
+includes violations of the content security policy.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.live.stack import PASSWORD, Stack, simulated_stack
+
+pytestmark = pytest.mark.browser
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
+YAML = """\
+machines:
+  - name: web
+    interfaces: [{bridge: lan}]
+    libvirt: {cpus: 1, memory_mb: 64, libvirt_type: {cloud_image: {name: tiny}}}
+  - name: db
+    interfaces: [{bridge: lan}]
+    libvirt: {cpus: 1, memory_mb: 64, libvirt_type: {cloud_image: {name: tiny}}}
+network:
+  bridges: [{name: lan}]
+  external_bridge: lan
+"""
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The product on two simulated hosts, with one small image and two users."""
+    if not shutil.which("redis-server"):
+        pytest.skip("not installed: redis-server")
+    folder = tmp_path_factory.mktemp("browser")
+    with simulated_stack(folder) as stack:
+        image = folder / "tiny.raw"
+        image.write_bytes(b"tiny" * 1024)
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        stack.add_image("tiny", image, sha256=digest, format="raw")
+        stack.add_user("owner")
+        stack.add_user("other")
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("not installed: chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(product: Stack, chromium: Browser) -> Iterator[Page]:
+    """The owner's page, signed in; fails on any error in the console."""
+    context = chromium.new_context(base_url=product.url)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    errors: list[str] = []
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    sign_in(page, "owner")
+    yield page
+    context.close()
+    assert errors == []
+
+
+def sign_in(page: Page, name: str) -> None:
+    page.goto("/login/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Testbeds", exact=True)).to_be_visible()
+
+
+def create(page: Page, slug: str) -> None:
+    page.goto("/testbeds/new/")
+    page.get_by_label("Name", exact=True).fill(slug)
+    page.get_by_label("kvm-compose.yaml").fill(YAML)
+    page.get_by_role("button", name="Create testbed").click()
+    expect(page.get_by_role("heading", name=slug, exact=True)).to_be_visible()
+
+
+def test_example_is_created_and_looked_at(page: Page):
+    page.get_by_role("link", name="New testbed").click()
+    page.get_by_role("button", name="Create from two-bridges").click()
+
+    expect(page.get_by_role("heading", name="two-bridges", exact=True)).to_be_visible()
+    expect(page.get_by_text("Nothing is generated yet.")).to_be_visible()
+    page.get_by_role("link", name="Testbeds").first.click()
+    expect(page.get_by_role("link", name="two-bridges")).to_be_visible()
+
+
+def test_form_answers_while_it_is_filled_in(page: Page):
+    page.goto("/testbeds/new/")
+
+    page.get_by_label("Name", exact=True).press_sequentially("Bad_name")
+    expect(page.get_by_text("Use lower-case letters")).to_be_visible()
+    page.get_by_label("Name", exact=True).fill("good-name")
+    page.get_by_label("Name", exact=True).press("End")
+    expect(page.get_by_text("good-name is free.")).to_be_visible()
+    page.get_by_label("kvm-compose.yaml").fill(YAML.replace("cpus: 1", "cpus: one", 1))
+
+    expect(page.locator("#findings")).to_contain_text("line 4")
+
+
+def test_folder_is_uploaded_with_its_paths(page: Page, tmp_path: Path):
+    (tmp_path / "mine/scripts").mkdir(parents=True)
+    (tmp_path / "mine/kvm-compose.yaml").write_text(YAML)
+    (tmp_path / "mine/scripts/a.sh").write_text("echo a\n")
+
+    page.goto("/testbeds/new/")
+    page.get_by_label("Name", exact=True).fill("folder")
+    page.locator("input[name=folder]").set_input_files(tmp_path / "mine")
+    page.get_by_role("button", name="Create testbed").click()
+
+    expect(page.get_by_role("link", name="scripts/a.sh", exact=True)).to_be_visible()
+
+
+def test_up_is_watched_to_its_end_and_down_follows(page: Page):
+    create(page, "watched")
+
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    started = page.locator("#stage-start-guests")
+    expect(started).to_contain_text("2 done")
+    expect(page.locator("#stage-finish")).to_contain_text("succeeded")
+    before = page.locator("#run").inner_text()
+    page.reload()
+    assert page.locator("#run").inner_text() == before
+
+    page.get_by_role("link", name="To watched").click()
+    expect(page.locator("#live")).to_contain_text("2 of 2 guests up")
+    page.get_by_role("button", name="Down").click()
+    expect(page.locator("#run-outcome")).to_contain_text("Down succeeded.")
+
+
+def test_second_tab_follows_without_a_reload(
+    page: Page, product: Stack, chromium: Browser
+):
+    create(page, "tabs")
+    page.get_by_role("button", name="Generate").click()
+    page.wait_for_url(re.compile(r"/runs/\d+/"))
+    second = page.context.new_page()
+
+    second.goto(page.url)
+
+    expect(second.locator("#run-outcome")).to_contain_text("Generate succeeded.")
+    expect(page.locator("#run-outcome")).to_contain_text("Generate succeeded.")
+
+
+def test_log_is_limited_to_one_resource(page: Page):
+    create(page, "logged")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    page.locator("#stage-start-guests summary").click()
+
+    page.locator("#stage-start-guests [data-resource=web]").click()
+
+    expect(page.locator(".log__filter")).to_contain_text("web")
+    who = page.locator(".line__who").all_inner_texts()
+    assert set(who) <= {"web"}
+    page.get_by_role("link", name="Show all resources").click()
+    expect(page.get_by_text("all resources", exact=True)).to_be_visible()
+
+
+def test_stranger_finds_nothing(product: Stack, chromium: Browser, page: Page):
+    create(page, "private")
+    context = chromium.new_context(base_url=product.url)
+    other = context.new_page()
+
+    sign_in(other, "other")
+
+    assert other.goto("/testbeds/private/").status == 404
+    expect(other.get_by_text("belongs to somebody else")).to_be_visible()
+    context.close()
+
+
+def test_keyboard_reaches_content_menu_and_buttons(page: Page):
+    create(page, "keys")
+    page.goto("/testbeds/keys/")
+
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    reached = []
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    page.locator(".top__user").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+    page.keyboard.press("Escape")
+
+    assert {"do-up", "up-options", "do-generate"} <= set(reached)
+    expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+    assert page.evaluate("document.activeElement.className") == "top__user"
+
+
+def test_chosen_colours_are_kept(page: Page):
+    toggle = page.locator("[data-theme-toggle]")
+
+    toggle.click()
+    toggle.click()
+    page.reload()
+
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
