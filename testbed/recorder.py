@@ -51,6 +51,7 @@ class Recorder:
         self._queue: queue.Queue[Stamped | None] = queue.Queue(QUEUE_EVENTS)
         self._task_ids: dict[TaskKey, int] = {}
         self._rung_at = 0.0
+        self._unrung_seq = 0
         self._closing_at = 0.0
         self._writer = threading.Thread(target=self._write, name="recorder")
         self._writer.start()
@@ -91,12 +92,14 @@ class Recorder:
         return True
 
     def _flush(self, batch: list[Stamped], *, is_last: bool) -> None:
-        seq = self._store(batch) if batch else 0
+        if batch:
+            self._unrung_seq = self._store(batch) or self._unrung_seq
         now = time.monotonic()
         is_quiet = self._queue.empty() or now - self._rung_at > RING_S
-        if seq and (is_last or is_quiet):
+        if self._unrung_seq and (is_last or is_quiet):
             self._rung_at = now
-            ring(self._run_id, seq)
+            ring(self._run_id, self._unrung_seq)
+            self._unrung_seq = 0
 
     def _store(self, batch: list[Stamped]) -> int:
         """Store until it works; only a closing recorder gives up, and says so."""

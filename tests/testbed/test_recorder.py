@@ -1,5 +1,6 @@
 """Events become rows: numbered without gaps, complete, cleaned, and announced."""
 
+import math
 import threading
 
 import pytest
@@ -61,6 +62,22 @@ def test_twenty_talkers_lose_no_line_and_leave_no_gap(make_run, rings):
     for number in range(THREADS):
         said = [text for _, resource, text in rows if resource == f"guest-{number}"]
         assert said == [str(count) for count in range(LINES)]
+    assert rings[-1] == (run.pk, run.last_seq)
+
+
+def test_last_ring_names_the_last_event_also_behind_a_full_batch(
+    make_run, rings, monkeypatch
+):
+    run = make_run()
+    monkeypatch.setattr(recorder_module, "FLUSH_ROWS", 1)
+    monkeypatch.setattr(recorder_module, "RING_S", math.inf)
+    recorder = Recorder(run.pk)
+    monkeypatch.setattr(recorder._queue, "empty", lambda: False)
+
+    recorder.sink(line("the batch that closing finds stored"))
+    recorder.close()
+
+    run.refresh_from_db()
     assert rings[-1] == (run.pk, run.last_seq)
 
 
