@@ -121,5 +121,7 @@ def _postgresql(url: str) -> dict[str, object]:
         "HOST": options.pop("host", unquote(host)),
         "PORT": options.pop("port", str(port or "")),
         "OPTIONS": options,
-        "CONN_MAX_AGE": 60,
+        # Kept connections stay behind in the threads of ASGI requests: 60 page views
+        # left 41 of them open.
+        "CONN_MAX_AGE": 0,
     }
