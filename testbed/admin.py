@@ -36,17 +36,15 @@ class HostAdmin(HostBase):
 
     list_display = (
         "name",
-        "is_main",
+        "role",
         "kind",
         "address",
         "domain_type",
         "datapath",
-        "cpus",
-        "memory_mib",
         "works",
         "checked_at",
     )
-    list_filter = ("kind", "is_main", "domain_type", "datapath")
+    list_filter = ("kind", "domain_type")
     search_fields = ("name", "address")
     readonly_fields = (
         "cpus",
@@ -69,6 +67,11 @@ class HostAdmin(HostBase):
         ),
         ("What the last check found", {"fields": readonly_fields}),
     )
+
+    @admin.display(description="role", ordering="is_main")
+    def role(self, host: Host) -> str:
+        """Say which host is main."""
+        return "main" if host.is_main else ""
 
     @admin.display(boolean=True, description="works")
     def works(self, host: Host) -> bool | None:

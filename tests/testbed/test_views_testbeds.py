@@ -312,3 +312,25 @@ def test_pages_hold_no_inline_code(browser: Client, generated: Testbed):
         assert " onclick=" not in text
         assert "<script>" not in text
         assert "unsafe" not in page["Content-Security-Policy"]
+
+
+def test_expired_form_says_what_to_do(owner: User):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+
+    answer = browser.post("/testbeds/new/", {"slug": "lab"})
+
+    assert answer.status_code == 403
+    assert "load the page again" in answer.content.decode()
+
+
+def test_password_is_changed(browser: Client, owner: User):
+    words = {"new_password1": "quiet-river-81", "new_password2": "quiet-river-81"}
+
+    wrong = browser.post("/password/", {"old_password": "no", **words})
+    right = browser.post("/password/", {"old_password": "olive-pass", **words})
+
+    assert wrong.status_code == 200
+    assert right["Location"] == "/"
+    owner.refresh_from_db()
+    assert owner.check_password("quiet-river-81")
