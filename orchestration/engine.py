@@ -16,6 +16,7 @@ from orchestration.errors import Cancelled, HostUnreachable, TestbedError
 from orchestration.events import Sink, Status, TaskFinished, TaskStarted
 from orchestration.hosts import Hosts
 from orchestration.instructions.base import (
+    BOOT_DEADLINE_S,
     Instruction,
     Options,
     Outcome,
@@ -55,11 +56,21 @@ class ResourceResult:
 
 
 class Engine:
-    """Run instructions on kept connections, `tasks_per_host` tasks at once."""
+    """Run instructions on kept connections, `tasks_per_host` tasks at once.
 
-    def __init__(self, hosts: Hosts, *, tasks_per_host: int = 16) -> None:
+    `boot_deadline_s` is what a guest may take that boots alone.
+    """
+
+    def __init__(
+        self,
+        hosts: Hosts,
+        *,
+        tasks_per_host: int = 16,
+        boot_deadline_s: float = BOOT_DEADLINE_S,
+    ) -> None:
         self._hosts = hosts
         self._tasks_per_host = tasks_per_host
+        self._boot_deadline_s = boot_deadline_s
 
     def run(
         self, work: Work, *, scope: Scope, sink: Sink
@@ -70,7 +81,7 @@ class Engine:
         soon as what it started is proven gone; the proofs are in `scope.ended`.
         """
         resources = work.instruction.resources
-        batch = _Batch(work, self._hosts, scope, sink)
+        batch = _Batch(work, self._hosts, scope, sink, self._boot_deadline_s)
         workers = max(1, min(len(resources), self._tasks_per_host))
         with ThreadPoolExecutor(workers, thread_name_prefix="task") as pool:
             return tuple(pool.map(batch.run_task, range(len(resources)), resources))
@@ -79,7 +90,10 @@ class Engine:
 class _Batch:
     """What the tasks of one call share: the first word that the host is dead."""
 
-    def __init__(self, work: Work, hosts: Hosts, scope: Scope, sink: Sink) -> None:
+    def __init__(
+        self, work: Work, hosts: Hosts, scope: Scope, sink: Sink, boot_deadline_s: float
+    ) -> None:
+        self._boot_deadline_s = boot_deadline_s
         self._work = work
         self._hosts = hosts
         self._scope = scope
@@ -154,6 +168,7 @@ class _Batch:
             scope=scope,
             sink=self._sink,
             peers=len(work.instruction.resources),
+            boot_deadline_s=self._boot_deadline_s,
         )
 
 

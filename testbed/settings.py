@@ -157,6 +157,8 @@ CONTENT_SECURITY_POLICY = {
 # How the engine is driven; seconds unless the name says otherwise.
 BATCH_LEASE_S = env_int("TESTBED_BATCH_LEASE_S", 15)
 TASKS_PER_HOST = env_int("TESTBED_TASKS_PER_HOST", 16)
+# For a guest that boots alone; it grows with company and with software emulation.
+BOOT_DEADLINE_S = env_int("TESTBED_BOOT_DEADLINE_S", 120)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)

@@ -24,18 +24,17 @@ from orchestration.state.model import DomainType, GuestState
 from orchestration.transport.base import Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
 
-# design.md 6: 120 s, more with company and with software emulation. A Debian 12
-# under plain QEMU took 59 s alone on 2 cores; boots share the processors.
-DEADLINE_S = 120.0
+# Boots share the processors, the more so with software emulation.
 PER_PEER_S = {DomainType.KVM: 5.0, DomainType.QEMU: 30.0}
 # Every 0.3 s finds a guest 0.4 s earlier than every 2 s (performance.md).
 PROBE_EVERY_S = 0.3
 PROBE_TIMEOUT_S = 2.0
 
 
-def deadline_s(domain_type: DomainType, peers: int) -> float:
+def deadline_s(task: Task) -> float:
     """Return how long a guest may take that boots together with `peers - 1`."""
-    return DEADLINE_S + PER_PEER_S[domain_type] * peers
+    per_peer_s = PER_PEER_S[task.host.state.domain_type]
+    return task.boot_deadline_s + per_peer_s * task.peers
 
 
 def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
@@ -45,7 +44,7 @@ def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
     console; Cancelled.
     """
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
-    limit_s = deadline_s(task.host.state.domain_type, task.peers)
+    limit_s = deadline_s(task)
     started, reached = time.monotonic(), "it did not answer"
     while True:
         reached = _attempt(task, guest, transport)

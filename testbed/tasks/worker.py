@@ -83,4 +83,8 @@ def _hosts(pid: int) -> Hosts:
 
 @lru_cache(maxsize=1)
 def _engine(pid: int) -> Engine:
-    return Engine(_hosts(pid), tasks_per_host=settings.TASKS_PER_HOST)
+    return Engine(
+        _hosts(pid),
+        tasks_per_host=settings.TASKS_PER_HOST,
+        boot_deadline_s=settings.BOOT_DEADLINE_S,
+    )
