@@ -18,7 +18,7 @@ from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"
 PATIENCE_S = 90
-Act = Callable[[Frame], None]
+Act = Callable[["Ran", Frame], None]
 
 
 @dataclass
@@ -60,6 +60,11 @@ class Ran:
             kinds[f["index"]]: {r["status"] for r in f["resources"]} for f in results
         }
 
+    def is_at(self, frame: Frame, kind: str, event: str) -> bool:
+        """Say whether a frame is this event of this kind of instruction."""
+        index = next(i["index"] for i in self.started.instructions if i["kind"] == kind)
+        return frame.get("kind") == event and frame["index"] == index
+
     def finished(self, resource: str) -> Frame:
         """Return the last end of a resource's task, with its detail."""
         return next(
@@ -78,7 +83,7 @@ def ran(
     def note(frame: Frame) -> None:
         run.frames.append(frame)
         if act is not None:
-            act(frame)
+            act(run, frame)
 
     client.drive(run.started, note)
     return run

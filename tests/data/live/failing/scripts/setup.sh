@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "one disk is missing" >&2
+exit 3

@@ -1,0 +1,131 @@
+"""Cancel: whatever runs, it stops, it is proven, and `up` goes on from there.
+
+The guest is on the remote host, so that its script is reached through that host. The
+tests share one testbed and follow each other; the guest boots once.
+"""
+
+import pytest
+
+from testbed.client import Client, send
+from tests.live.stack import Stack
+from tests.live.watch import (
+    DATA,
+    Guest,
+    cancel,
+    condition,
+    followed,
+    holdings,
+    project,
+    ran,
+    wait_until_observed,
+)
+
+pytestmark = pytest.mark.live
+SLUG = "stubborn"
+SLEEPERS = "ps | grep '[s]leep 600' || true"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _testbed(stack: Stack, owner: Client):
+    before = holdings(stack)
+    owner.create_testbed(SLUG, DATA / "far")
+    owner.update_files(SLUG, DATA / "stubborn")
+    yield
+    assert ran(owner, SLUG, "down").status == "succeeded"
+    assert holdings(stack) == before
+
+
+def test_run_of_which_nothing_runs_is_cancelled_at_once(stack, owner):
+    started = owner.start(SLUG, "up")
+
+    cancel(owner, started.number)
+    over = followed(owner, started)
+
+    assert over.status == "cancelled"
+    assert "Cancelled by owner. 0 of 1 guests are set up." in over.words
+    assert over.statuses() == {}
+    assert condition(stack, SLUG) == "empty"
+
+
+def test_waiting_for_a_booting_guest_is_cancelled(stack, owner):
+    def act(run, frame):
+        if run.is_at(frame, "set-up-guests", "task-started"):
+            cancel(owner, run.started.number)
+
+    over = ran(owner, SLUG, "up", act)
+
+    assert over.status == "cancelled", over.words
+    assert over.statuses()["start-guests"] == {"done"}
+    assert over.statuses()["set-up-guests"] == {"cancelled"}
+    assert "go on with Up" in over.words
+    assert "could not be confirmed" not in over.words
+    assert condition(stack, SLUG) == "partial"
+    wait_until_observed(stack, SLUG, far="running on host-b")
+
+
+def test_script_is_cancelled_with_all_that_it_started(stack, owner):
+    seen = []
+
+    def act(run, frame):
+        if frame.get("text") == "three sleepers":
+            far = Guest(stack, SLUG, "far")
+            seen.append(far.run(SLEEPERS).count("sleep 600"))
+            with owner.socket(run.started.number) as window:
+                send(window, {"type": "cancel"})
+                send(window, {"type": "cancel"})
+
+    over = ran(owner, SLUG, "up", act)
+
+    assert seen == [3]
+    assert over.status == "cancelled", over.words
+    far = Guest(stack, SLUG, "far")
+    assert far.run(SLEEPERS) == ""
+    assert "Ended on far: " in over.log
+    assert sum(f.get("kind") == "cancel-requested" for f in over.frames) == 1
+    assert "could not be confirmed" not in over.words
+    assert condition(stack, SLUG) == "partial"
+    markers = project(stack, SLUG).read_state().guest("far").markers
+    assert (markers.script, markers.script_exit_code) == ("", None)
+    assert "Cancelled by owner" in owner.page(f"/runs/{over.started.number}/")
+
+
+def test_up_goes_on_after_a_cancel_with_the_mended_script(stack, owner):
+    owner.update_files(SLUG, DATA / "far")
+
+    over = ran(owner, SLUG, "up")
+
+    assert over.status == "succeeded", over.words
+    assert over.statuses()["create-disks"] == {"unchanged"}
+    assert over.statuses()["start-guests"] == {"unchanged"}
+    assert "far: set up on stubborn-far" in over.log
+    assert condition(stack, SLUG) == "up"
+
+    again = ran(owner, SLUG, "up")
+
+    assert again.statuses()["set-up-guests"] == {"unchanged"}
+
+
+def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
+    image = stack.folder / "bulky.raw"
+    with image.open("wb") as file, open("/dev/urandom", "rb") as source:  # noqa: PTH123
+        for _ in range(400):
+            file.write(source.read(1 << 20))
+    stack.add_image("bulky", image, format="raw")
+    owner.create_testbed("bulky", DATA / "bulky")
+    copied = []
+
+    def act(run, frame):
+        if run.is_at(frame, "push-images", "task-progressed") and not copied:
+            copied.append(frame["data"]["done"])
+            cancel(owner, run.started.number)
+
+    over = ran(owner, "bulky", "up", act)
+
+    assert over.status == "cancelled", over.words
+    assert 0 < copied[0] < image.stat().st_size
+    images = stack.other.run("ls", "-A", "/var/lib/testbed/images")
+    assert "bulky" not in images
+    assert ".part" not in images
+    assert condition(stack, "bulky") == "partial"
+    assert ran(owner, "bulky", "down").status == "succeeded"
+    assert condition(stack, "bulky") == "down"
