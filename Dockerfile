@@ -1,0 +1,22 @@
+# One image for web and worker. The worker's tools are Debian's own: the same qemu-img,
+# ovs-vsctl and ip that a testbed host runs.
+FROM debian:bookworm-slim
+
+RUN apt-get update && apt-get install -y --no-install-recommends \
+        python3-venv python3-dev pkg-config gcc libc6-dev libvirt-dev libvirt-clients \
+        qemu-utils openvswitch-common openvswitch-switch openssh-client iproute2 ethtool \
+        procps iputils-ping ca-certificates \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /app
+COPY requirements.txt .
+RUN python3 -m venv .venv \
+    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+COPY . .
+ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 TESTBED_DATA_DIR=/var/lib/testbed
+RUN useradd --system --uid 10001 --no-create-home testbed \
+    && TESTBED_DATA_DIR=/tmp/build python manage.py collectstatic --noinput \
+    && rm -rf /tmp/build
+USER testbed
+EXPOSE 8000
+CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--proxy-headers", "testbed.asgi:application"]
