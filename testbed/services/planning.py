@@ -66,6 +66,8 @@ def _state_for(testbed: Testbed, command: Command) -> State:
 
 def _previous(project: Project) -> State | None:
     """Return the state that was; nothing depends on one that cannot be read."""
+    if not project.has_state():
+        return None
     try:
         return project.read_state()
     except StateError as exc:
@@ -85,7 +87,8 @@ def _existing(project: Project, command: Command) -> State:
 
 def _build(testbed: Testbed, previous: State | None) -> State:
     project = testbed.project
-    catalogue = load_catalogue(settings.LOCAL_CATALOGUE)
+    local = settings.LOCAL_CATALOGUE
+    catalogue = load_catalogue(local if local.exists() else None)
     spec = _spec(testbed, catalogue)
     return build_state(
         spec,

@@ -5,7 +5,7 @@ engine; nothing else is faked: services, tasks, recorder and consumers are real.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -28,6 +28,7 @@ from testbed.models import Host, Run, Testbed
 from testbed.services.runs import create_run
 from testbed.tasks import worker
 from testbed.tasks.batches import run_batch
+from testbed.tasks.dispatch import RUN_BATCH
 from testbed.tasks.periodic import adopt
 
 YAML = """\
@@ -160,9 +161,13 @@ class Doors:
     is_automatic: bool = False
     broken: Exception | None = None
 
-    def send(self, name: str, args: list[int], task_id: str) -> None:
+    def send(
+        self, name: str, args: Sequence[int] = (), task_id: str = "", **options: object
+    ) -> None:
         if self.broken is not None:
             raise self.broken
+        if name != RUN_BATCH:
+            return
         self.sent.append((args[0], task_id))
         if self.is_automatic:
             self.start(args[0])
