@@ -13,6 +13,7 @@ import time
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from celery import Task as CeleryTask
 from celery import shared_task
@@ -70,7 +71,8 @@ def claim(batch_id: int, *, owner: str) -> Batch | None:
         status=Batch.Status.RUNNING, worker=owner, lease_until=_lease_end()
     ):
         return None
-    return Batch.objects.select_related("instruction__run__testbed").get(pk=batch_id)
+    found = Batch.objects.select_related("instruction__run__testbed")
+    return found.defer("instruction__run__plan").get(pk=batch_id)
 
 
 @dataclass(slots=True)
@@ -135,7 +137,7 @@ class _Running:
 
     def _share(self) -> Work:
         project = self.of_run.testbed.project
-        plan = Plan.from_json(json.dumps(self.of_run.plan))
+        plan = _plan(self.of_run.pk, self.of_run.created_at)
         instruction = plan.instructions[self.batch.instruction.index]
         return Work(
             instruction=share(instruction, self.batch.host),
@@ -211,6 +213,13 @@ class _Lease:
             pk=self._batch.pk, status=Batch.Status.RUNNING, worker=self._batch.worker
         )
         return bool(mine.update(lease_until=_lease_end()))
+
+
+# A run's plan never changes, and each of its batches needs it: 40 ms for 1,000 guests.
+@lru_cache(maxsize=4)
+def _plan(run_id: int, created_at: datetime) -> Plan:
+    run = Run.objects.filter(pk=run_id, created_at=created_at)
+    return Plan.from_json(json.dumps(run.values_list("plan", flat=True).get()))
 
 
 def _lease_end() -> datetime:

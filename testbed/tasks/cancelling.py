@@ -117,7 +117,7 @@ def revoke(celery_ids: Sequence[str], signal: str) -> None:
 
 def conclude_cancel(run_id: int) -> bool:
     """End a cancelling run whose batches are all over; proves before it says so."""
-    run = Run.objects.select_related("testbed").get(pk=run_id)
+    run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
     active = Batch.objects.filter(instruction__run=run_id, status__in=Batch.ACTIVE)
     if run.status != Run.Status.CANCELLING or active.exists():
         return False

@@ -46,7 +46,7 @@ def accept(run_id: int, index: int, kind: str, *, channel: str) -> Ack:
     The first client that sends one becomes the driver. `end` finishes the run.
     """
     with transaction.atomic():
-        run = Run.objects.select_for_update().filter(pk=run_id).first()
+        run = Run.objects.select_for_update().defer("plan").filter(pk=run_id).first()
         if run is None:
             return Ack(valid=False, message="There is no such run.")
         refusal = _refuse(run, index, kind, channel)
@@ -60,7 +60,8 @@ def accept(run_id: int, index: int, kind: str, *, channel: str) -> Ack:
 
 def drive(run_id: int) -> None:
     """Start the next instruction of a run that the server drives, if none is on."""
-    run = Run.objects.filter(pk=run_id, driver=Run.Driver.SERVER).first()
+    runs = Run.objects.filter(pk=run_id, driver=Run.Driver.SERVER)
+    run = runs.defer("plan").first()
     instruction = run and run.instructions.filter(index=run.next_index).first()
     if instruction:
         accept(run_id, instruction.index, instruction.kind, channel=SERVER)

@@ -53,7 +53,7 @@ def finish_run(
 ) -> bool:
     """End a run: row, testbed and event in one transaction. False: it was over."""
     with transaction.atomic():
-        run = Run.objects.select_related("testbed").get(pk=run_id)
+        run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
         message, hint = _words(run, status, len(leftovers))
         ended = Run.objects.filter(pk=run_id, status__in=Run.ACTIVE).update(
             status=status,

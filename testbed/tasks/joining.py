@@ -35,7 +35,8 @@ def join(instruction_id: int) -> bool:
     """
     with transaction.atomic():
         instruction = Instruction.objects.get(pk=instruction_id)
-        run = Run.objects.select_for_update().get(pk=instruction.run_id)
+        runs = Run.objects.select_for_update().defer("plan")
+        run = runs.get(pk=instruction.run_id)
         tasks = list(instruction.tasks.all())
         instruction.status = _status(tasks)
         instruction.message = _message(tasks)
