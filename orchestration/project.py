@@ -65,12 +65,15 @@ class Project:
 
         Raises: PathOutside.
         """
+        hint = "Put the file beside kvm-compose.yaml and use a relative path."
         root = self.files.resolve()
-        found = (root / path).resolve()
-        if found != root and root not in found.parents:
+        try:
+            found = (root / path).resolve()
+        except (OSError, ValueError, RuntimeError) as exc:  # NUL, links in a circle
+            raise PathOutside(f"{path!r} is no usable path.", hint=hint) from exc
+        if not found.is_relative_to(root):
             raise PathOutside(
-                f"The path {path!r} leaves the testbed's folder.",
-                hint="Put the file beside kvm-compose.yaml and use a relative path.",
+                f"The path {path!r} leaves the testbed's folder.", hint=hint
             )
         return found
 
@@ -103,14 +106,25 @@ class Project:
             self.artefacts.mkdir(mode=0o755)
 
     def mark(self, guest: str, **changes: str | int | None) -> None:
-        """Write markers of one guest after the thing has happened."""
-        line = json.dumps({"guest": guest, **changes}) + "\n"
+        """Write markers of one guest after the thing has happened.
+
+        The line end comes first too: what a crash left half written before it stays
+        a line of its own. Raises: StateError when the disk is full.
+        """
+        line = f"\n{json.dumps({'guest': guest, **changes})}\n".encode()
         handle = os.open(
             self.markers_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644
         )
         try:
-            os.write(handle, line.encode())
+            if os.write(handle, line) != len(line):
+                raise OSError("only a part was written")
             os.fsync(handle)
+        except OSError as exc:
+            raise StateError(
+                f"What happened to guest {guest} could not be written down.",
+                hint=f"Make room on the disk of {self.directory} and start again.",
+                detail=str(exc),
+            ) from exc
         finally:
             os.close(handle)
 
@@ -121,12 +135,15 @@ class Project:
     def _replace(self, state: State) -> None:
         text = state.model_dump_json(indent=1) + "\n"
         handle, name = tempfile.mkstemp(dir=self.directory, prefix=".state-")
-        with os.fdopen(handle, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(self.state_file)
+        try:
+            with os.fdopen(handle, "w") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            Path(name).chmod(0o644)
+            Path(name).replace(self.state_file)
+        finally:
+            Path(name).unlink(missing_ok=True)
         self.markers_file.unlink(missing_ok=True)
 
     @contextmanager
@@ -182,10 +199,18 @@ def _stamp(path: Path) -> Stamp:
 
 
 def _marker_lines(path: Path) -> Iterator[dict[str, str | int | None]]:
-    for line in path.read_text().splitlines():
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:  # the state was replaced meanwhile, and holds them
+        return
+    for line in filter(None, lines):
         try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if isinstance(found, dict) and "guest" in found:
+            yield found
+        else:
             logger.warning("%s: a broken line is left out", path)
 
 
