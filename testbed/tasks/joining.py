@@ -37,15 +37,18 @@ def join(instruction_id: int) -> bool:
         instruction = Instruction.objects.get(pk=instruction_id)
         runs = Run.objects.select_for_update().defer("plan")
         run = runs.get(pk=instruction.run_id)
-        tasks = list(instruction.tasks.all())
-        instruction.status = _status(tasks)
-        instruction.message = _message(tasks)
         active = Batch.objects.filter(
             instruction=OuterRef("pk"), status__in=Batch.ACTIVE
         )
         open_ones = Instruction.objects.filter(
             ~Exists(active), pk=instruction_id, status=Instruction.Status.RUNNING
         )
+        # Most batches are not the last, and a large testbed has many tasks to read.
+        if not open_ones.exists():
+            return False
+        tasks = list(instruction.tasks.all())
+        instruction.status = _status(tasks)
+        instruction.message = _message(tasks)
         won = open_ones.update(
             status=instruction.status,
             message=instruction.message,
