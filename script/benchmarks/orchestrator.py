@@ -77,16 +77,16 @@ def main() -> int:
     chosen = options.parse_args()
     with folder(keep=chosen.keep) as place:
         testbed = place / "testbed"
-        write_testbed(testbed, chosen.guests)
+        write_testbed(testbed, chosen.guests, chosen.hosts)
         with simulated_stack(place, hosts=chosen.hosts) as stack:
             table = measure(stack, testbed, chosen.guests, has_stages=chosen.stages)
     return conclude(table, strict=chosen.strict)
 
 
-def write_testbed(target: Path, guests: int) -> None:
-    """Write a testbed whose guests hang on ten bridges in a row."""
+def write_testbed(target: Path, guests: int, hosts: int) -> None:
+    """Write a testbed whose guests hang on a row of bridges, one a host."""
     target.mkdir()
-    bridges = min(10, guests)
+    bridges = min(hosts, guests)
     (target / "setup.sh").write_text("#!/bin/sh\necho hello\n")
     lines = ["machines:\n"]
     lines += [GUEST.format(n=n, bridge=n % bridges) for n in range(guests)]
