@@ -16,6 +16,7 @@ from testbed.models import ObservedGuest, Run, Testbed
 
 UP = {"running", "blocked"}
 UNKNOWN = "unknown"
+ABSENT = "absent"
 
 
 @dataclass(slots=True)
@@ -96,10 +97,11 @@ def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
     if state is None:
         return []
     observed = {guest.name: guest for guest in testbed.observed_guests.all()}
+    missing = ABSENT if testbed.observed_at else UNKNOWN
     return [
         GuestRow(
             guest,
-            observed[guest.name].status if guest.name in observed else UNKNOWN,
+            observed[guest.name].status if guest.name in observed else missing,
             observed.get(guest.name),
         )
         for guest in state.guests

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from testbed.client import Client
+from tests.live.browser import find_chromium, launched
 from tests.live.stack import Stack, images, real_stack
 
 TOOLS = ("libvirtd", "virsh", "qemu-system-x86_64", "ovs-vsctl", "redis-server")
@@ -36,6 +38,16 @@ def stack() -> Iterator[Stack]:
             yield stack
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A real browser."""
+    path = find_chromium()
+    if path is None:
+        pytest.skip("not installed: chromium")
+    with launched(path) as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -6,21 +6,18 @@ includes violations of the content security policy.
 """
 
 import hashlib
-import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-from tests.live.stack import PASSWORD, Stack, simulated_stack
+from tests.live.browser import sign_in, signed_in
+from tests.live.stack import Stack, simulated_stack
 
 pytestmark = pytest.mark.browser
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PATIENCE_MS = 60_000
-expect.set_options(timeout=PATIENCE_MS)
 YAML = """\
 machines:
   - name: web
@@ -51,38 +48,11 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        pytest.skip("not installed: chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def page(product: Stack, chromium: Browser) -> Iterator[Page]:
     """The owner's page, signed in; fails on any error in the console."""
-    context = chromium.new_context(base_url=product.url)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    errors: list[str] = []
-    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    sign_in(page, "owner")
-    yield page
-    context.close()
-    assert errors == []
-
-
-def sign_in(page: Page, name: str) -> None:
-    page.goto("/login/")
-    page.get_by_label("Username").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("heading", name="Testbeds", exact=True)).to_be_visible()
+    with signed_in(chromium, product.url, "owner") as page:
+        yield page
 
 
 def create(page: Page, slug: str) -> None:

@@ -1,0 +1,54 @@
+"""A real Chromium for the tests: signed-in pages that must stay free of errors."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.live.stack import PASSWORD
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
+
+
+def find_chromium() -> str | None:
+    """Return the browser's path, or None when there is none."""
+    return os.environ.get("CHROMIUM") or shutil.which("chromium")
+
+
+@contextmanager
+def launched(path: str) -> Iterator[Browser]:
+    """Run a browser for a while."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
+    """Give a user's page; fails on any error in the console of any of its tabs."""
+    context = browser.new_context(base_url=url)
+    errors: list[str] = []
+    context.on(
+        "console", lambda m: errors.append(m.text) if m.type == "error" else None
+    )
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    sign_in(page, user)
+    yield page
+    context.close()
+    assert errors == []
+
+
+def sign_in(page: Page, name: str) -> None:
+    """Sign in with the form, as a person does."""
+    page.goto("/login/")
+    page.get_by_label("Username").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="Testbeds", exact=True)).to_be_visible()
