@@ -1,12 +1,19 @@
 """The instructions that start, set up and stop guests.
 
 A script of the user runs once: its digest and exit code are marked after it ended,
-and it runs again when it changed, failed, or when the user asks for it.
+and it runs again when it changed, failed, or when the user asks for it. What counts
+is the file as it is now: a script is mended while its testbed is up.
 """
 
+from hashlib import sha256
 from pathlib import Path
 
-from orchestration.errors import CommandFailed, GuestUnreachable, HostUnreachable
+from orchestration.errors import (
+    CommandFailed,
+    GuestUnreachable,
+    HostUnreachable,
+    StateError,
+)
 from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.prepare import local_artefact
@@ -46,12 +53,11 @@ def set_up_guests(task: Task) -> Outcome:
     transport = wait_until_reachable(task, guest)
     if guest.setup_script is None:
         return unchanged("reachable") if markers.reached else _reached(task, guest)
-    if _is_done(task, guest.setup_script, markers.script, markers.script_exit_code):
+    digest = _digest(task, guest.setup_script)
+    if _is_done(task, digest, markers.script, markers.script_exit_code):
         return unchanged("its setup script ran before")
     exit_code = _run_script(task, transport, guest.setup_script)
-    task.project.mark(
-        guest.name, script=guest.setup_script.sha256, script_exit_code=exit_code
-    )
+    task.project.mark(guest.name, script=digest, script_exit_code=exit_code)
     return _outcome(task, guest.setup_script, exit_code)
 
 
@@ -61,13 +67,12 @@ def run_scripts(task: Task) -> Outcome:
     script, markers = guest.run_script, guest.markers
     if script is None:
         return unchanged()
-    if _is_done(task, script, markers.run_script, markers.run_script_exit_code):
+    digest = _digest(task, script)
+    if _is_done(task, digest, markers.run_script, markers.run_script_exit_code):
         return unchanged("it ran since the guest was started")
     transport = wait_until_reachable(task, guest)
     exit_code = _run_script(task, transport, script)
-    task.project.mark(
-        guest.name, run_script=script.sha256, run_script_exit_code=exit_code
-    )
+    task.project.mark(guest.name, run_script=digest, run_script_exit_code=exit_code)
     return _outcome(task, script, exit_code)
 
 
@@ -93,12 +98,20 @@ def _reached(task: Task, guest: GuestState) -> Outcome:
     return done("reachable")
 
 
-def _is_done(
-    task: Task, script: ScriptState, marker: str, exit_code: int | None
-) -> bool:
+def _digest(task: Task, script: ScriptState) -> str:
+    path = task.project.file(script.path)
+    if not path.is_file():
+        raise StateError(
+            f"The script {script.path} is not in the testbed's folder any more.",
+            hint="Upload it and start up again, or take the testbed down.",
+        )
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _is_done(task: Task, digest: str, marker: str, exit_code: int | None) -> bool:
     if task.options.rerun_scripts:
         return False
-    return marker == script.sha256 and exit_code == 0
+    return marker == digest and exit_code == 0
 
 
 def _run_script(task: Task, transport: Transport, script: ScriptState) -> int:

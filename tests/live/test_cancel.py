@@ -4,6 +4,8 @@ The guest is on the remote host, so that its script is reached through that host
 tests share one testbed and follow each other; the guest boots once.
 """
 
+from hashlib import sha256
+
 import pytest
 
 from testbed.client import Client, send
@@ -98,6 +100,9 @@ def test_up_goes_on_after_a_cancel_with_the_mended_script(stack, owner):
     assert over.statuses()["create-disks"] == {"unchanged"}
     assert over.statuses()["start-guests"] == {"unchanged"}
     assert "far: set up on stubborn-far" in over.log
+    mended = sha256((DATA / "far/scripts/setup.sh").read_bytes()).hexdigest()
+    markers = project(stack, SLUG).read_state().guest("far").markers
+    assert (markers.script, markers.script_exit_code) == (mended, 0)
     assert condition(stack, SLUG) == "up"
 
     again = ran(owner, SLUG, "up")
