@@ -29,12 +29,13 @@ SHUT_DOWN_TIMEOUT_S = 20.0
 
 
 def start_guests(task: Task) -> Outcome:
-    """Define and start one guest; a running one is left alone."""
+    """Define and start one guest; a running one is left alone, a paused one resumed."""
     guest, conn = task.state.guest(task.resource.key), task.host.libvirt
     found = domains.find(conn, guest.domain)
     if found is not None and found.is_active:
+        is_resumed = domains.start(conn, guest.domain)
         if found.spec_hash == guest.spec_hash:
-            return unchanged("already runs")
+            return done("was paused") if is_resumed else unchanged("already runs")
         return Outcome(
             Status.WARNING,
             "runs with older settings",

@@ -9,6 +9,7 @@ import time
 
 from orchestration.errors import (
     AuthenticationRefused,
+    CommandTimedOut,
     GuestUnreachable,
     HostKeyMismatch,
     HostUnreachable,
@@ -20,6 +21,7 @@ from orchestration.instructions.prepare import host_key, is_simulated
 from orchestration.providers import console
 from orchestration.providers.cloud_init import READY_FILE
 from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.domain_facts import DomainStatus
 from orchestration.state.model import DomainType, GuestState
 from orchestration.transport.base import Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
@@ -29,6 +31,7 @@ PER_PEER_S = {DomainType.KVM: 5.0, DomainType.QEMU: 30.0}
 # Every 0.3 s finds a guest 0.4 s earlier than every 2 s (performance.md).
 PROBE_EVERY_S = 0.3
 PROBE_TIMEOUT_S = 2.0
+_STANDING_STILL = (DomainStatus.PAUSED, DomainStatus.CRASHED, DomainStatus.SUSPENDED)
 
 
 def deadline_s(task: Task) -> float:
@@ -77,7 +80,9 @@ def _attempt(task: Task, guest: GuestState, transport: Transport) -> str:
     except AuthenticationRefused:
         return "SSH refuses the login"
     except HostUnreachable as exc:
-        return exc.message
+        return exc.message.removesuffix(".")
+    except CommandTimedOut:
+        return "SSH lets us in, but it is too busy to run a command"
     return "" if ready.exit_code == 0 else "its first boot is not over"
 
 
@@ -86,7 +91,10 @@ def _domain_problem(task: Task, guest: GuestState) -> str:
     found = domains.find(task.host.libvirt, guest.domain)
     if found is None:
         return "its domain is gone"
-    return "" if found.is_active else f"its domain is {found.status}"
+    if found.is_active and found.status not in _STANDING_STILL:
+        return ""
+    reason = f" ({found.reason})" if found.reason else ""
+    return f"its domain is {found.status}{reason}"
 
 
 def _unreachable(

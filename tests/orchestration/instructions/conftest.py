@@ -1,0 +1,43 @@
+"""A rehearsal in a fresh folder, closed at the end."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.instructions.base import Options, Resource, Task
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+MakeTask = Callable[..., Task]
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
+    """Two guests without scripts: `a` on main, `b` on host-b."""
+    rehearsal = Rehearsal(tmp_path)
+    yield rehearsal
+    rehearsal.hosts.close()
+
+
+@pytest.fixture
+def make_task(rehearsal: Rehearsal) -> MakeTask:
+    """Make a task: `make_task("a", host="host-a", provision=True)`."""
+
+    def make(
+        key: str, *, host: str = "host-a", peers: int = 1, **options: bool
+    ) -> Task:
+        state = rehearsal.state
+        return Task(
+            index=0,
+            resource=Resource(key, host, key),
+            state=state,
+            project=rehearsal.project,
+            options=Options(**options),
+            host=rehearsal.hosts.open(state.host(host)),
+            hosts=rehearsal.hosts,
+            scope=rehearsal.scope,
+            sink=rehearsal.events.append,
+            peers=peers,
+        )
+
+    return make
