@@ -1,0 +1,202 @@
+"""`script/bench up`: from the click to guests that are set up, against a bare script.
+
+The product brings a testbed up from nothing: artefacts, networks, bridges, disks,
+guests, scripts. Then its domains and disks are taken away below it, and `floor.sh`
+makes and starts the same ones, networks and seeds being there already. Both by turns.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.measuring import Table, conclude, folder, parser
+from testbed.client import Client, Frame
+from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
+
+TARGET = 1.3
+FLOOR = CHECKOUT / "script/benchmarks/floor.sh"
+SETUP = "#!/bin/sh\nset -e\nhostname\necho set up > /var/tmp/set-up\n"
+GUEST = """\
+  - name: g{n}
+    interfaces:
+      - bridge: br{bridge}
+    libvirt:
+      cpus: 1
+      memory_mb: 128
+      libvirt_type:
+        cloud_image:
+          name: test_guest
+          setup_script: setup.sh
+"""
+
+
+@dataclass(slots=True)
+class Stages:
+    """When each instruction of one run ended, seconds after the click."""
+
+    began: float = field(default_factory=time.monotonic)
+    ends: list[tuple[int, float]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def see(self, frame: Frame) -> None:
+        """Take one frame."""
+        if frame["type"] != "result":
+            return
+        self.ends.append((frame["index"], time.monotonic() - self.began))
+        if not frame["success"]:
+            self.problems.append(str(frame["message"]))
+
+
+class Contest:
+    """One testbed of `count` guests, brought up by the product and by the script."""
+
+    def __init__(self, stack: Stack, client: Client, *, count: int, hosts: int) -> None:
+        self.slug = f"up{count}"
+        self.stack = stack
+        self.client = client
+        self.count = count
+        self.setup = stack.folder / self.slug / "setup.sh"
+        write_testbed(self.setup.parent, count, hosts)
+        client.create_testbed(self.slug, self.setup.parent)
+        self.titles: dict[int, str] = {}
+        self.stages: dict[int, list[float]] = defaultdict(list)
+
+    def product_s(self) -> float:
+        """Let the product bring it up; return the seconds from the click."""
+        stages = Stages()
+        run = self.client.start(self.slug, "up")
+        clicked = time.monotonic() - stages.began
+        status = self.client.drive(run, stages.see)
+        taken = time.monotonic() - stages.began
+        if status != "succeeded":
+            raise RuntimeError(f"up ended {status}: {stages.problems}")
+        self.titles = {entry["index"]: entry["title"] for entry in run.instructions}
+        self.stages[-1].append(clicked)
+        before = clicked
+        for index, at in stages.ends:
+            self.stages[index].append(at - before)
+            before = at
+        return taken
+
+    def floor_s(self) -> float:
+        """Let the script make and start the same guests; return its seconds."""
+        text = (self.stack.data / "testbeds" / self.slug / "state.json").read_text()
+        state = json.loads(text)
+        lists = [
+            (host, self._list(host, [g for g in state["guests"] if g["host"] == name]))
+            for host, name in ((self.stack.main, "main"), (self.stack.other, "host-b"))
+        ]
+        for guest in state["guests"]:
+            host = self.stack.main if guest["host"] == "main" else self.stack.other
+            remove(host, guest)
+        words = [str(self.setup), state["identity_file"]]
+        scripts = [
+            subprocess.Popen(
+                host.argv(str(FLOOR), str(listed), *words), stdout=subprocess.PIPE
+            )
+            for host, listed in lists
+        ]
+        printed = [script.communicate()[0] for script in scripts]
+        if any(script.returncode for script in scripts):
+            raise RuntimeError("the floor script failed")
+        return max(int(text) for text in printed) / 1000
+
+    def clear(self) -> None:
+        """Take everything down and remove what was generated."""
+        status = self.client.run(self.slug, "clear-artefacts", lambda _: None)
+        if status != "succeeded":
+            raise RuntimeError(f"clear-artefacts ended {status}")
+
+    def show_stages(self) -> None:
+        """Print the median of each instruction, with what lies before it."""
+        print(f"{self.count} guests:")
+        for index, seconds in self.stages.items():
+            print(f"  {median(seconds):6.2f} s  {self.titles.get(index, 'Plan')}")
+
+    def _list(self, host: NamespaceHost, guests: list[Frame]) -> Path:
+        """Write what the script needs to know about the guests of one host."""
+        lines = []
+        artefacts = self.stack.data / "testbeds" / self.slug / "artefacts"
+        for guest in guests:
+            address = guest["management"]["address"]
+            key = (artefacts / f"{guest['name']}-host-key.pub").read_text()
+            known_hosts = host.folder / f"{guest['domain']}.known-hosts"
+            known_hosts.write_text(f"{address} {key}")
+            image = guest["image"]
+            words = (guest["domain"], image["path"], image["format"], guest["disk"])
+            login = f"{guest['user']}@{address}"
+            lines.append(" ".join([*words, guest["xml"], login, str(known_hosts)]))
+        listed = host.folder / f"{self.slug}.list"
+        listed.write_text("".join(f"{line}\n" for line in lines))
+        return listed
+
+
+def main() -> int:
+    """Run the benchmark."""
+    options = parser("Click to guests set up, against a bare shell script")
+    options.add_argument("--guests", default="1,2,4", help="how many, with commas")
+    options.add_argument("--repeat", type=int, default=3)
+    options.add_argument("--hosts", type=int, default=1, choices=(1, 2))
+    options.add_argument("--stages", action="store_true", help="show each instruction")
+    chosen = options.parse_args()
+    table = Table(f"up on {chosen.hosts} host(s), median of {chosen.repeat}")
+    with folder(keep=chosen.keep) as place, real_stack(place, label="tbu") as stack:
+        stack.add_user("owner")
+        client = stack.client("owner")
+        for count in map(int, chosen.guests.split(",")):
+            contest = Contest(stack, client, count=count, hosts=chosen.hosts)
+            compare(contest, table, chosen.repeat)
+            if chosen.stages:
+                contest.show_stages()
+    return conclude(table, strict=chosen.strict)
+
+
+def compare(contest: Contest, table: Table, repeat: int) -> None:
+    """Run both by turns after a warm-up of both, and add the medians."""
+    pairs = []
+    for turn in range(repeat + 1):
+        if turn == 1:
+            contest.stages.clear()
+        product_s = contest.product_s()
+        floor_s = contest.floor_s()
+        contest.clear()
+        word = "" if turn else " (warm-up)"
+        print(f"  {contest.count} guests: {product_s:.2f} s, {floor_s:.2f} s{word}")
+        pairs.append((product_s, floor_s))
+    product_s, floor_s = (median(side) for side in zip(*pairs[1:], strict=True))
+    guests = "1 guest" if contest.count == 1 else f"{contest.count} guests"
+    table.add(f"{guests}: click to all set up", product_s, "s")
+    table.add("  bare script", floor_s, "s")
+    table.add("  ratio", product_s / floor_s, at_most=TARGET)
+
+
+def write_testbed(target: Path, count: int, hosts: int) -> None:
+    """Write a testbed; with two hosts every other guest is on the second."""
+    target.mkdir()
+    (target / "setup.sh").write_text(SETUP)
+    bridges = min(hosts, count)
+    lines = ["machines:\n"]
+    lines += [GUEST.format(n=n, bridge=n % bridges) for n in range(count)]
+    lines += ["network:\n", "  bridges:\n"]
+    lines += [f"    - name: br{n}\n" for n in range(bridges)]
+    if bridges > 1:
+        lines.append("  bridge_connections:\n    br0: br1\n")
+    lines.append("  external_bridge: br0\n")
+    (target / "kvm-compose.yaml").write_text("".join(lines))
+
+
+def remove(host: NamespaceHost, guest: Frame) -> None:
+    """Take one domain and its disk away, whoever made them."""
+    virsh = ("virsh", "-q", "-c", "qemu:///system")
+    host.run(*virsh, "destroy", guest["domain"], check=False)
+    host.run(*virsh, "undefine", guest["domain"], check=False)
+    host.run("rm", "-f", guest["disk"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
