@@ -27,6 +27,10 @@ from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
 from orchestration.transport.ssh import SSHTransport
 
+# Another worker may have stopped a guest that then came back elsewhere: whatever leads
+# to it is a part of the key.
+GuestKey = tuple[str, str, HostState, tuple[str, str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -47,7 +51,7 @@ class Hosts:
         self._runtime_dir = runtime_dir
         self._lock = threading.Lock()
         self._hosts: dict[HostState, Host] = {}
-        self._guests: dict[tuple[str, str, str, str], Transport] = {}
+        self._guests: dict[GuestKey, Transport] = {}
 
     def open(self, state: HostState) -> Host:
         """Return the host, opened (no connection is made before the first use)."""
@@ -62,8 +66,9 @@ class Hosts:
         `host_key` is the public key line that was seeded. Raises: StateError when
         the guest has no address that we know.
         """
-        key = (state.testbed, guest.name, guest.host, host_key)
         host = self.open(state.host(guest.host))
+        place = (guest_address(guest), guest.user, host_key)
+        key = (state.testbed, guest.name, host.state, place)
         with self._lock:
             if key not in self._guests:
                 self._guests[key] = self._open_guest(state, guest, host, host_key)

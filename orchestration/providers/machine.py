@@ -44,7 +44,7 @@ def _parse(text: str, machine: str) -> Machine:
     if len(device) != 2:
         return Machine(load, kvm=False)
     group, mode = device
-    is_open = mode.endswith("6") or (group == "kvm" and mode[-2:-1] in {"6", "7"})
+    is_open = mode[-1] in "67" or (group == "kvm" and mode[-2:-1] in {"6", "7"})
     has_extension = lines[1] not in {"", "0"} or lines[2] == _ARM
     if is_open:
         return Machine(load, kvm=has_extension)
