@@ -175,8 +175,9 @@ class Doors:
     def start(self, batch_id: int) -> threading.Thread:
         """Run a batch in a thread, as a worker would."""
         thread = threading.Thread(target=self._run, args=(batch_id,))
-        self.threads.append(thread)
         thread.start()
+        # Not before: whoever joins may find it at once.
+        self.threads.append(thread)
         return thread
 
     def run_sent(self) -> int:
