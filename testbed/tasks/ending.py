@@ -146,10 +146,17 @@ def _failed_words(run: Run) -> tuple[str, str]:
         return f"{_progress(run)}; {failed[0].message}", failed[0].hint
     if run.command == Command.GENERATE_ARTEFACTS:
         return failed[0].message, failed[0].hint
-    names = ", ".join(f"{task.resource} on {task.host}" for task in failed[:SHOWN])
+    names = ", ".join(_placed(task) for task in failed[:SHOWN])
     more = " and more" if len(failed) > SHOWN else ""
     message = f"Not everything could be taken down: {names}{more}. {failed[0].message}"
-    return message, failed[0].hint or "Mend it and take the testbed down again."
+    return message, f"{failed[0].hint} Then take the testbed down again.".strip()
+
+
+def _placed(task: Task) -> str:
+    """Name a resource with its host; some already carry it in their name."""
+    end = f" on {task.host}"
+    is_host = task.resource == task.host
+    return task.resource if is_host else f"{task.resource.removesuffix(end)}{end}"
 
 
 def _cancelled_words(run: Run) -> tuple[str, str]:
