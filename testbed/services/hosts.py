@@ -30,7 +30,6 @@ def check_host(host: Host, hosts: Hosts) -> None:
     """Ask a host how it is, and save the answer or the reason why there is none."""
     try:
         _note(host, hosts)
-        host.problem = ""
     except TestbedError as exc:
         host.problem = f"{exc.message} {exc.hint}".strip()
     host.checked_at = timezone.now()
@@ -42,4 +41,5 @@ def _note(host: Host, hosts: Hosts) -> None:
     host.cpus, host.memory_mib = facts.cpus, facts.memory_mib
     host.free_memory_mib, host.load = facts.free_memory_mib, facts.load
     host.domain_type, host.datapath = facts.domain_type, facts.datapath
+    host.problem = f"{facts.remark} {facts.hint}".strip()
     host.checked_at = timezone.now()

@@ -13,7 +13,7 @@ from datetime import datetime
 from celery import shared_task
 from django.utils import timezone
 
-from orchestration.errors import TestbedError
+from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.instructions.base import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
@@ -38,14 +38,16 @@ class Sight:
 
 def observe_all(hosts: Hosts) -> None:
     """Ask every host and save what is seen; a silent host keeps its guests' rows."""
-    rows = list(Host.objects.all())
+    rows, began = list(Host.objects.all()), timezone.now()
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         sights = list(pool.map(lambda row: _look(row, hosts), rows))
     now = timezone.now()
     for sight in sights:
         _save_host(sight, now)
     _save_guests([s for s in sights if s.facts is not None], now)
-    for testbed in Testbed.objects.exclude(runs__status__in=Run.ACTIVE):
+    # What was seen before a run ended says nothing about the testbed after it.
+    idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
+    for testbed in idle.exclude(runs__ended_at__gt=began):
         save_condition(testbed, now)
 
 
@@ -70,7 +72,7 @@ def _save_host(sight: Sight, now: datetime) -> None:
     changes: dict[str, object] = {"problem": sight.problem, "checked_at": now}
     if sight.facts is not None:
         changes |= {
-            "problem": sight.facts.remark,
+            "problem": f"{sight.facts.remark} {sight.facts.hint}".strip(),
             "load": sight.facts.load,
             "free_memory_mib": sight.facts.free_memory_mib,
             "cpus": sight.facts.cpus,
@@ -143,16 +145,28 @@ def _condition(testbed: Testbed) -> str:
     statuses = list(testbed.observed_guests.values_list("status", flat=True))
     if testbed.condition not in (conditions.UP, conditions.PARTIAL):
         return conditions.PARTIAL if statuses else testbed.condition
-    last = (
-        testbed.runs.filter(command__in=[Command.UP, Command.DOWN])
-        .values_list("command", "status")
-        .first()
-    )
-    if last != (Command.UP, Run.Status.SUCCEEDED) or not testbed.project.has_state():
+    command, ended = _last_run(testbed)
+    if (command, ended) == (Command.UP, Run.Status.SUCCEEDED):
+        return conditions.UP if _all_run(testbed, statuses) else conditions.PARTIAL
+    if statuses or ended not in ("", Run.Status.SUCCEEDED):
         return conditions.PARTIAL
-    wanted = len(testbed.project.read_state().guests)
-    all_run = statuses.count(DomainStatus.RUNNING) == len(statuses) == wanted
-    return conditions.UP if all_run else conditions.PARTIAL
+    if command == Command.DOWN:
+        return conditions.DOWN
+    return conditions.GENERATED if testbed.project.has_state() else conditions.EMPTY
+
+
+def _last_run(testbed: Testbed) -> tuple[str, str]:
+    """Return what was last asked for, and how it ended; generating changes nothing."""
+    runs = testbed.runs.exclude(command=Command.GENERATE_ARTEFACTS)
+    return runs.values_list("command", "status").first() or ("", "")
+
+
+def _all_run(testbed: Testbed, statuses: list[str]) -> bool:
+    try:
+        wanted = len(testbed.project.read_state().guests)
+    except StateError:
+        return False
+    return statuses.count(DomainStatus.RUNNING) == len(statuses) == wanted
 
 
 @shared_task(name="testbed.tasks.observe.observe", ignore_result=True)
