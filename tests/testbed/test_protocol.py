@@ -5,9 +5,10 @@ import json
 from datetime import timedelta
 
 import pytest
-from channels.db import database_sync_to_async as sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.contrib.sessions.models import Session
+from django.db import connections
 from django.test import Client
 from django.utils import timezone
 
@@ -20,6 +21,13 @@ from testbed.services.runs import request_cancel
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PATIENCE_S = 20
+
+
+@pytest.fixture(autouse=True)
+def no_connection_is_left():
+    """Close what channels' communicator, unlike its server, leaves open."""
+    yield
+    SyncToAsync.single_thread_executor.submit(connections.close_all).result()
 
 
 class Tab:
