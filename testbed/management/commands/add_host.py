@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.errors import TestbedError
@@ -44,13 +45,26 @@ class Command(BaseCommand):
         host.images_dir = str(options["images_dir"])
         host.tunnel_address = str(options["tunnel_address"] or "") or None
         if options["host_key_file"]:
-            words = Path(str(options["host_key_file"])).read_text().split()
-            host.host_key = " ".join(words[:2])
+            host.host_key = _host_key(Path(str(options["host_key_file"])))
         try:
+            host.full_clean()
             add_host(host)
+        except ValidationError as exc:
+            raise CommandError(" ".join(exc.messages)) from exc
         except TestbedError as exc:
             raise CommandError(f"{exc.message} {exc.hint}\n{exc.detail}") from exc
         self.stdout.write(
             f"{name}: {host.cpus} cpus, {host.memory_mib} MiB, {host.domain_type} "
             f"guests, {host.datapath} datapath"
         )
+
+
+def _host_key(path: Path) -> str:
+    """Return the key of a public key file without its comment."""
+    try:
+        words = path.read_text().split()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise CommandError(f"{path} cannot be read: {exc}.") from exc
+    if len(words) < 2 or not words[1].startswith("AAAA"):
+        raise CommandError(f"{path} is no public key: use `ssh-ed25519 AAAA…`.")
+    return " ".join(words[:2])

@@ -4,6 +4,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 
+from orchestration.errors import TestbedError
 from orchestration.hosts import guest_address
 from testbed.models import Testbed
 from testbed.tasks.observe import observe_all
@@ -36,8 +37,13 @@ class Command(BaseCommand):
     def _guests(self, testbed: Testbed) -> None:
         if not testbed.project.has_state():
             return
+        try:
+            state = testbed.project.read_state()
+        except TestbedError as exc:
+            self.stdout.write(f"  {exc.message} {exc.hint}")
+            return
         status = dict(testbed.observed_guests.values_list("name", "status"))
-        for guest in testbed.project.read_state().guests:
+        for guest in state.guests:
             addresses = [i.address for i in guest.interfaces if i.address]
             self.stdout.write(
                 f"  {guest.name:<16} {status.get(guest.name, 'absent'):<10} "
