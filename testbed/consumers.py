@@ -13,6 +13,7 @@ frames in a row (one is only answered with an error); 4401, 4403, 4404 as named 
 import asyncio
 import json
 import logging
+import time
 import uuid
 from collections.abc import Coroutine
 from urllib.parse import parse_qs
@@ -47,7 +48,7 @@ BROKEN = 1011
 MAX_FRAME_BYTES = 64 * 1024
 MAX_BAD_FRAMES = 10
 TICK_S = 2.0
-# What comes within this time is read together.
+# News is read at once, and what comes within this time after it together.
 GATHER_S = 0.02
 
 
@@ -158,6 +159,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         """Send rows as they come, and the run's end last."""
         while True:
             self._news.clear()
+            earliest = time.monotonic() + GATHER_S
             run_end = await self._send_news()
             if run_end is not None and self._has_spoken:
                 await self._send(run_end)
@@ -166,7 +168,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             # A run that was over at connect: its client may still subscribe.
             heard = await self._wait_for_news()
             self._has_spoken = self._has_spoken or not heard
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(earliest - time.monotonic())
 
     async def _wait_for_news(self) -> bool:
         try:

@@ -6,6 +6,8 @@ variable with `_FILE` behind it.
 
 import os
 import secrets
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -61,14 +63,21 @@ def env_secret(name: str, default: str = "") -> str:
 
 
 def env_generated(name: str, *, kept_in: Path) -> str:
-    """Return a secret as `env_secret` does, or one made and kept on first start."""
+    """Return a secret as `env_secret` does, or one made and kept on first start.
+
+    Several processes start at once: the first one's secret is everybody's, and nobody
+    reads half of it.
+    """
     if value := env_secret(name):
         return value
     if not kept_in.exists():
         kept_in.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(kept_in, os.O_WRONLY | os.O_CREAT, 0o600)
+        handle, part = tempfile.mkstemp(dir=kept_in.parent)  # only its owner may read
         with os.fdopen(handle, "w") as stream:
             stream.write(secrets.token_urlsafe(64))
+        with suppress(FileExistsError):
+            kept_in.hardlink_to(part)
+        Path(part).unlink()
     return kept_in.read_text().strip()
 
 
@@ -85,6 +94,8 @@ def database(url: str, *, data_dir: Path) -> dict[str, object]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(data_dir / rest[1:]),
+            # Opening costs 3 ms, and each frame and each Celery task asks anew.
+            "CONN_MAX_AGE": 60,
             "OPTIONS": {
                 "timeout": 20,
                 "transaction_mode": "IMMEDIATE",
