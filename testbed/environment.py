@@ -38,18 +38,21 @@ def env_bool(name: str, *, default: bool) -> bool:
 
 
 def env_int(name: str, default: int) -> int:
-    """Return a whole number. Raises: ImproperlyConfigured when it is none."""
+    """Return a count or a time. Raises: ImproperlyConfigured unless 1 or more."""
     value = os.environ.get(name, "")
     try:
-        return int(value) if value else default
+        number = int(value) if value else default
     except ValueError as exc:
         raise ImproperlyConfigured(f"{name}={value!r}: use a whole number.") from exc
+    if number < 1:
+        raise ImproperlyConfigured(f"{name}={value!r}: use a whole number from 1 on.")
+    return number
 
 
 def env_secret(name: str, default: str = "") -> str:
     """Return a secret: the variable, or what the file named by its `_FILE` holds.
 
-    Raises: ImproperlyConfigured when that file cannot be read.
+    Raises: ImproperlyConfigured when that file cannot be read or is empty.
     """
     if value := os.environ.get(name):
         return value
@@ -57,9 +60,14 @@ def env_secret(name: str, default: str = "") -> str:
     if not path:
         return default
     try:
-        return Path(path).read_text().strip()
+        secret = Path(path).read_text().strip()
     except OSError as exc:
         raise ImproperlyConfigured(f"{name}_FILE={path}: {exc.strerror}.") from exc
+    except UnicodeDecodeError:  # its text shows a part of the secret
+        secret = ""
+    if not secret:
+        raise ImproperlyConfigured(f"{name}_FILE={path}: put one line of text there.")
+    return secret
 
 
 def env_generated(name: str, *, kept_in: Path) -> str:
@@ -121,12 +129,18 @@ def _postgresql(url: str) -> dict[str, object]:
             "TESTBED_DATABASE_URL=postgresql://…: its parts cannot be told apart; "
             "write / : @ # ? and % of a password as %2F %3A %40 %23 %3F and %25."
         ) from None
+    database_name = unquote(parts.path.lstrip("/"))
+    if not database_name:
+        raise ImproperlyConfigured(
+            "TESTBED_DATABASE_URL=postgresql://…: it names no database; "
+            "use postgresql://user:password@host:5432/name."
+        )
     # urlsplit's hostname is in small letters, which a socket's folder may not be.
     place = parts.netloc.rpartition("@")[2]
     host = (parts.hostname or "") if place[:1] == "[" else place.partition(":")[0]
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
+        "NAME": database_name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
         "HOST": options.pop("host", unquote(host)),

@@ -1,11 +1,20 @@
 """Reading settings: secrets from files, database addresses, and bad values."""
 
+import threading
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from testbed.environment import database, env_bool, env_generated, env_int, env_secret
+from testbed.environment import (
+    database,
+    env_bool,
+    env_generated,
+    env_int,
+    env_list,
+    env_secret,
+    env_str,
+)
 
 DATA = Path("/data")
 
@@ -98,19 +107,100 @@ def test_other_databases_are_refused(url: str) -> None:
         database(url, data_dir=DATA)
 
 
-@pytest.mark.parametrize(("word", "switch"), [("1", True), ("No", False), ("", True)])
+@pytest.mark.parametrize("url", ["postgresql://h", "postgres://h/", "postgresql:///"])
+def test_postgresql_without_a_database_is_refused(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"host:5432/name") as caught:
+        database(url, data_dir=DATA)
+
+    assert "TESTBED_DATABASE_URL" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "switch"),
+    [("1", True), ("TRUE", True), ("yes", True), ("0", False), ("No", False)],
+)
 def test_switches_have_few_words(
     monkeypatch: pytest.MonkeyPatch, word: str, switch: bool
 ) -> None:
     monkeypatch.setenv("SOME_SWITCH", word)
 
-    assert env_bool("SOME_SWITCH", default=True) is switch
+    assert env_bool("SOME_SWITCH", default=not switch) is switch
 
 
-def test_bad_values_name_their_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOME_VALUE", "perhaps")
+def test_what_is_not_set_or_empty_keeps_its_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOME_VALUE", "")
 
-    with pytest.raises(ImproperlyConfigured, match="SOME_VALUE='perhaps'"):
+    for name in ("SOME_VALUE", "NOT_SET_ANYWHERE"):
+        assert env_bool(name, default=True) is True
+        assert env_int(name, 3) == 3
+        assert env_secret(name, "default") == "default"
+    assert env_str("NOT_SET_ANYWHERE", "default") == "default"
+    assert env_list("NOT_SET_ANYWHERE", "a,b") == ["a", "b"]
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_LIST", " a.example , ,b.example,")
+
+    assert env_list("SOME_LIST", "default") == ["a.example", "b.example"]
+
+
+@pytest.mark.parametrize("value", ["perhaps", "2", "on"])
+def test_bad_switch_names_its_variable_and_the_form(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOME_VALUE", value)
+
+    with pytest.raises(ImproperlyConfigured) as caught:
         env_bool("SOME_VALUE", default=True)
-    with pytest.raises(ImproperlyConfigured, match="whole number"):
+
+    assert str(caught.value) == f"SOME_VALUE='{value}': use 1 or 0."
+
+
+@pytest.mark.parametrize("value", ["perhaps", "1.5", "0", "-1", "1e3"])
+def test_bad_number_names_its_variable_and_the_form(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOME_VALUE", value)
+
+    with pytest.raises(ImproperlyConfigured) as caught:
         env_int("SOME_VALUE", 3)
+
+    assert str(caught.value).startswith(f"SOME_VALUE='{value}': use a whole number")
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe\x00secret"])
+def test_secret_file_without_a_secret_is_named_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+    monkeypatch.setenv("SOME_KEY_FILE", str(path))
+
+    with pytest.raises(ImproperlyConfigured) as caught:
+        env_secret("SOME_KEY", "default")
+
+    assert str(caught.value) == f"SOME_KEY_FILE={path}: put one line of text there."
+
+
+def test_processes_that_start_at_once_agree_on_the_generated_secret(
+    tmp_path: Path,
+) -> None:
+    path, crowd = tmp_path / "secret-key", 16
+    together = threading.Barrier(crowd)
+    found: list[str] = []
+
+    def start() -> None:
+        together.wait(30)
+        found.append(env_generated("NOT_SET_ANYWHERE", kept_in=path))
+
+    threads = [threading.Thread(target=start) for _ in range(crowd)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(found) == crowd
+    assert set(found) == {path.read_text()}
+    assert list(tmp_path.iterdir()) == [path]
