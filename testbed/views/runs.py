@@ -1,5 +1,7 @@
 """Runs: start one, watch it, stop it, read what it said."""
 
+import json
+
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -12,9 +14,10 @@ from django.views.decorators.http import (
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.instructions.base import Command, Options
+from orchestration.plan import Plan
 from testbed.board import LogFilter, log_of, stage_of, stages_of
 from testbed.models import Run, Testbed
-from testbed.services.runs import create_run, request_cancel
+from testbed.services.runs import PlanJson, create_run, request_cancel
 from testbed.templatetags.looks import plain
 from testbed.views.access import Request, page_of, run_for, testbed_for
 from testbed.views.problems import problem_page
@@ -113,7 +116,13 @@ def _start(request: Request, slug: str) -> HttpResponse:
         problem = TestbedError("There is no such command.", hint="Use the buttons.")
         return _refused(request, testbed, problem, status=400)
     try:
-        run = create_run(testbed, request.user, command, _options(request))
+        run = create_run(
+            testbed,
+            request.user,
+            command,
+            _options(request),
+            client_plan=_client_plan(request),
+        )
     except TestbedError as exc:
         status = 409 if isinstance(exc, TestbedBusy) else 422
         return _refused(request, testbed, exc, status=status)
@@ -140,6 +149,15 @@ def _options(request: Request) -> Options:
         provision="provision" in request.POST,
         rerun_scripts="rerun_scripts" in request.POST,
     )
+
+
+def _client_plan(request: Request) -> PlanJson | None:
+    """Return the plan that a command line made itself, for comparison with ours."""
+    text = request.POST.get("plan")
+    if text is None:
+        return None
+    plan: PlanJson = json.loads(Plan.from_json(text).to_json())
+    return plan
 
 
 def _filter(request: Request) -> LogFilter:

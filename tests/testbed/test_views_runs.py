@@ -1,15 +1,19 @@
 """Runs are started, watched and cancelled in the browser."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
+from orchestration.instructions.base import Command, Options
 from testbed.board import LOG_LINES, SHOWN_TASKS, stage_of, stages_of
 from testbed.models import Event, Run, Task, Testbed
+from testbed.services.planning import prepare
 from tests.testbed.conftest import Doors
 
 MakeRun = Callable[..., Run]
@@ -79,6 +83,29 @@ def test_json_client_gets_the_instructions(
     start = next(i for i in answer["instructions"] if i["kind"] == "start-guests")
     assert start["resources"] == ["web", "db"]
     assert set(start) == {"index", "kind", "title", "resources"}
+
+
+def test_clients_own_plan_is_taken_only_when_it_is_ours_too(
+    browser: Client, testbed: Testbed, doors: Doors
+):
+    _, ours = prepare(testbed, Command.UP, Options())
+    other = replace(ours, instructions=ours.instructions[:-2])
+
+    refused = post_plan(browser, other.to_json())
+    broken = post_plan(browser, "{}")
+    taken = post_plan(browser, ours.to_json())
+
+    assert refused.status_code == broken.status_code == 422
+    assert "not the one that the server made" in refused.json()["error"]
+    assert taken.json()["run"] == Run.objects.get().pk
+
+
+def post_plan(browser: Client, plan: str) -> HttpResponse:
+    return browser.post(
+        "/testbeds/lab/runs/",
+        {"command": "up", "plan": plan},
+        headers={"Accept": "application/json"},
+    )
 
 
 def test_busy_testbed_says_who_and_since_when(
