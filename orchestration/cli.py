@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 from orchestration.errors import Finding, SpecError, TestbedError
 from orchestration.instructions.base import Options
 from orchestration.plan import plan_up
+from orchestration.spec.built import require_built
 from orchestration.spec.catalogue import load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
@@ -64,8 +65,10 @@ def plan_command(options: argparse.Namespace) -> int:
     """Print what `up` would do on the given hosts."""
     folder = options.file.resolve().parent
     testbed = options.testbed or suggest_name(folder.name) or "testbed"
+    spec = _load(options, testbed).require()
+    require_built(spec)
     state = build_state(
-        _load(options, testbed).require(),
+        spec,
         identity=_identity(testbed, options.file),
         hosts=options.hosts,
         catalogue=load_catalogue(options.images),

@@ -1,23 +1,27 @@
 """Every rule of the language, over one YAML: the door for the web and the CLI.
 
-`check` reads the text, applies the rules of `machine_checks`, `network_checks` and
-`file_checks` to whatever could be read, and returns all findings at once, sorted by
-line. Pure: files come in as `Files`, images as a `Catalogue`. A rule that needs to
-know hosts (is there room?) belongs to the plan, not here.
+`check` reads the text, applies the rules of the `*_checks` modules to whatever could
+be read, and returns all findings at once, sorted by line. Files come in as `Files` and
+allowed folders, images as a `Catalogue`, hosts as what is known of them; without hosts
+the rules about hosts are left out. What is not built yet is no finding: `built.py`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from orchestration.errors import Finding
 from orchestration.spec.catalogue import Catalogue
+from orchestration.spec.draft import Draft
 from orchestration.spec.file_checks import check_files
-from orchestration.spec.files import Files
-from orchestration.spec.loader import Draft, Loaded, conclude, load_spec
+from orchestration.spec.files import Files, FolderFiles
+from orchestration.spec.host_checks import KnownHost, check_hosts
+from orchestration.spec.interface_checks import check_interfaces
+from orchestration.spec.loader import Loaded, conclude, load_spec
 from orchestration.spec.machine_checks import check_machines
 from orchestration.spec.network_checks import check_network
+from orchestration.spec.ovn_checks import check_ovn
 from orchestration.spec.positions import Positions
-
-__all__ = ["check", "check_files"]
+from orchestration.spec.scaling_checks import check_scaling
 
 
 def check(
@@ -27,18 +31,26 @@ def check(
     catalogue: Catalogue,
     testbed_name: str = "",
     file_name: str = "kvm-compose.yaml",
+    image_folders: Sequence[Path] = (),
+    hosts: Sequence[KnownHost] = (),
 ) -> Loaded:
     """Load a YAML and apply every rule; never raises for what a user wrote.
 
     An empty `testbed_name` leaves out the rule about the length of host names.
+    `image_folders` are those besides the testbed's own in which disks may be.
     """
     loaded = load_spec(text, file_name=file_name)
     draft, positions = loaded.draft, loaded.positions
+    folders = tuple(FolderFiles(folder) for folder in image_folders)
     findings = [
         *loaded.findings,
         *check_machines(draft, positions, catalogue, testbed_name),
+        *check_interfaces(draft, positions),
+        *check_scaling(draft, positions),
         *check_network(draft, positions),
-        *check_files(draft, positions, files),
+        *check_ovn(draft, positions),
+        *check_files(draft, positions, files, folders),
+        *check_hosts(draft, positions, hosts),
     ]
     if not any(finding.severity == "error" for finding in loaded.findings):
         findings += _nothing_to_do(draft, positions)

@@ -1,32 +1,105 @@
-"""Rules about the files that a YAML points to: scripts and context folders.
+"""Rules about the files that a YAML points to: scripts, contexts, disks, volumes.
 
-Part of `checks.py`; sees files only through `Files`, so it stays pure. Every path is
-relative to the testbed's folder and must stay in it.
+Part of `checks.py`; sees files only through `Files`. Every path is relative to the
+testbed's folder and must stay in it; disks may also stand in a folder of images that
+an administrator allowed, by their absolute path.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 from orchestration.errors import Finding
+from orchestration.spec.draft import Draft, Drafted
 from orchestration.spec.files import Files
-from orchestration.spec.loader import Draft
 from orchestration.spec.positions import Path, Positions
+from orchestration.spec.schema import Android, CloudImage, Docker, Libvirt
+from orchestration.spec.written import GoldenScaling
 
 CONTEXT_LIMIT_BYTES = 64 * 1024 * 1024
 SCRIPT_LIMIT_BYTES = 1024 * 1024
+PROJECT_FOLDER = "${PWD}"
 
 
-def check_files(draft: Draft, positions: Positions, files: Files) -> Iterator[Finding]:
-    """Check every script and context of the draft."""
-    for index, machine in draft.machines:
-        image = machine.libvirt.libvirt_type
-        base: Path = ("machines", index, "libvirt", "libvirt_type", "cloud_image")
-        for key in ("setup_script", "run_script"):
-            script = image.setup_script if key == "setup_script" else image.run_script
-            if script is not None:
-                yield from _script((*base, key), script, positions, files)
-        if image.context is not None:
-            yield from _context((*base, "context"), image.context, positions, files)
+def check_files(
+    draft: Draft,
+    positions: Positions,
+    files: Files,
+    image_folders: Sequence[Files] = (),
+) -> Iterator[Finding]:
+    """Check every path of the draft."""
+    for drafted in draft.machines:
+        kind = drafted.machine.kind
+        for path, script in _scripts(drafted):
+            yield from _script(path, script, positions, files)
+        if isinstance(kind, Docker):
+            yield from _docker(drafted.kind_path, kind, positions, files)
+        elif isinstance(kind, Android) and kind.existing_avd is not None:
+            path = (*drafted.kind_path, "existing_avd", "path")
+            problem = _place_problem(path, kind.existing_avd, positions, files)
+            yield from (problem,) if problem else ()
+        elif isinstance(kind, Libvirt):
+            yield from _disk(drafted, kind, positions, (files, *image_folders))
+
+
+def _scripts(drafted: Drafted) -> Iterator[tuple[Path, str]]:
+    """Return every script of a machine and its clones with where it stands."""
+    kind, scaling = drafted.machine.kind, drafted.scaling
+    if isinstance(kind, Libvirt) and isinstance(kind.libvirt_type, CloudImage):
+        image, base = kind.libvirt_type, drafted.disk_path
+        if image.setup_script is not None:
+            yield (*base, "setup_script"), image.setup_script
+        if image.run_script is not None:
+            yield (*base, "run_script"), image.run_script
+    if isinstance(scaling, GoldenScaling):
+        path = (*drafted.kind_path, "scaling")
+        if scaling.shared_setup is not None:
+            yield (*path, "shared_setup"), scaling.shared_setup
+        for index, entry in enumerate(scaling.clone_setup):
+            yield (*path, "clone_setup", index, "script"), entry.script
+        for index, entry in enumerate(scaling.clone_run):
+            yield (*path, "clone_run", index, "script"), entry.script
+
+
+def _disk(
+    drafted: Drafted, kind: Libvirt, positions: Positions, folders: Sequence[Files]
+) -> Iterator[Finding]:
+    disk, path = kind.libvirt_type, drafted.disk_path
+    own = folders[0]
+    if isinstance(disk, CloudImage):
+        if disk.context is not None:
+            yield from _context((*path, "context"), disk.context, positions, own)
+        return
+    at = (*path, "path")
+    allowed = next((f for f in folders[1:] if f.inside(disk.path)), own)
+    if PurePosixPath(disk.path).is_absolute() and allowed is not own:
+        if not allowed.is_file(disk.path):
+            message = f"`{disk.path}` is not a file."
+            yield positions.error(at, message, "Name a disk image.")
+        return
+    problem = _place_problem(at, disk.path, positions, own)
+    if problem:
+        yield problem
+    elif not own.is_file(disk.path):
+        yield positions.error(at, f"`{disk.path}` is not a file.", "Name a disk image.")
+
+
+def _docker(
+    path: Path, kind: Docker, positions: Positions, files: Files
+) -> Iterator[Finding]:
+    if kind.env_file is not None:
+        at = (*path, "env_file")
+        problem = _place_problem(at, kind.env_file, positions, files)
+        if problem:
+            yield problem
+        elif not files.is_file(kind.env_file):
+            yield positions.error(at, f"`{kind.env_file}` is not a file.")
+    for index, volume in enumerate(kind.volumes):
+        at = (*path, "volumes", index, "source")
+        source = volume.source
+        if source.startswith(PROJECT_FOLDER):
+            source = source.removeprefix(PROJECT_FOLDER).lstrip("/") or "."
+        problem = _place_problem(at, source, positions, files)
+        yield from (problem,) if problem else ()
 
 
 def _script(
@@ -98,7 +171,9 @@ def _place_problem(
         return positions.error(
             path,
             f"`{value}` is an absolute path.",
-            "Paths start in the testbed's folder; put the file beside the YAML.",
+            "Paths start in the testbed's folder; put the file beside the YAML."
+            if key != "path"
+            else "Put the file beside the YAML, or have its folder allowed.",
         )
     if ".." in PurePosixPath(value).parts or not files.inside(value):
         return positions.error(

@@ -1,29 +1,26 @@
-"""Which keys may stand where, and which of them are not built yet.
+"""Which keys may stand where: derived from the models, with the few that are special.
 
-One table, read by the loader: at each place of the document the known keys, and the
-keys that the language has and this version does not do, each with the sentence that
-the user gets. A key in neither is a warning that names the nearest known key. Places
-are paths with `[]` for any index; maps with free keys have no place here. A test
-holds this table and the models of `schema.py` together.
+At each place of the document the known keys, those that are accepted without any
+effect, and those that are refused with a sentence. A key in none of them is a warning
+that names the nearest known key. Places are paths with `[]` for any index and `*` for
+any name. Read by the loader, the JSON schema and the reference.
 """
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import get_args
 
+from pydantic import BaseModel
+
+from orchestration.spec import ovn, written
 from orchestration.spec.positions import Path
-
-OVN = "Logical switches and routers (`ovn`) are not built yet."
-OVN_HINT = "Use `bridges`, and `interfaces: [{bridge: …}]` on the machines."
-SCALING = "Scaling (golden images and linked clones) is not built yet."
-ANDROID = "Android guests are not built yet."
-KVM_HINT = "Use a `libvirt` machine for now."
-IMAGE_HINT = "Use `cloud_image` for now."
+from orchestration.spec.schema import CloudImage, Network
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
-    """A key of the language that this version recognises and refuses."""
+class Remark:
+    """What is said about a key that is known and does nothing, or is refused."""
 
     message: str
     hint: str = ""
@@ -33,94 +30,99 @@ class Later:
 class Place:
     """The keys of one map of the language."""
 
+    model: type[BaseModel]
     keys: tuple[str, ...]
-    later: Mapping[str, Later] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    warned: Mapping[str, Remark] = field(default_factory=dict)
+    refused: Mapping[str, Remark] = field(default_factory=dict)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All keys that are not unknown."""
+        return frozenset((*self.keys, *self.ignored, *self.warned, *self.refused))
 
     def nearest(self, key: str) -> str:
         """Return the known key that looks most like a mistyped one, or ''."""
-        names = [*self.keys, *self.later]
-        found = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
+        found = difflib.get_close_matches(key.lower(), self.keys, n=1, cutoff=0.6)
         return found[0] if found else ""
 
 
-PLACES: Mapping[str, Place] = {
-    "": Place(
-        keys=("machines", "network", "testbed_options"),
-        ignored=("tooling",),
+STATIC_IP = Remark(
+    "`static_ip` has no effect.", "Write `ip` at the machine's interface."
+)
+CLONE_OF = Remark(
+    "`is_clone_of` has no effect: clones are made by `scaling`.", "Remove the key."
+)
+
+# Keys that the testbed itself decides, or that older versions had.
+IGNORED: Mapping[type[BaseModel], tuple[str, ...]] = {
+    written.WrittenLibvirt: (
+        "extended_graphics_support",
+        "hostname",
+        "ssh_address",
+        "tcp_tty_port",
     ),
-    "machines[]": Place(
-        keys=("name", "interfaces", "libvirt"),
-        later={
-            "network": Later(OVN, OVN_HINT),
-            "docker": Later("Docker guests are not built yet.", KVM_HINT),
-            "android": Later(ANDROID, KVM_HINT),
-            "avd": Later(ANDROID, KVM_HINT),
-        },
-    ),
-    "machines[].interfaces[]": Place(
-        keys=("bridge", "mac", "ip", "gateway"),
-        later={
-            "switch": Later(OVN, OVN_HINT),
-            "network_name": Later(OVN, OVN_HINT),
-        },
-    ),
-    "machines[].libvirt": Place(
-        keys=("cpus", "memory_mb", "libvirt_type"),
-        later={
-            "scaling": Later(SCALING, "Write the machines out one by one for now."),
-            "is_clone_of": Later(SCALING, "Write a `cloud_image` machine for now."),
-            "username": Later(
-                "Choosing the user of a guest is not built yet.",
-                "Remove the key; the user is `nocloud`.",
-            ),
-            "password": Later(
-                "Passwords for guests are not built yet.",
-                "Remove the key; guests are reached with the testbed's key.",
-            ),
-        },
-        ignored=(
-            "extended_graphics_support",
-            "hostname",
-            "ssh_address",
-            "static_ip",
-            "tcp_tty_port",
-        ),
-    ),
-    "machines[].libvirt.libvirt_type": Place(
-        keys=("cloud_image",),
-        later={
-            "existing_disk": Later("Existing disks are not built yet.", IMAGE_HINT),
-            "iso_guest": Later("Guests from an ISO are not built yet.", IMAGE_HINT),
-        },
-    ),
-    "machines[].libvirt.libvirt_type.cloud_image": Place(
-        keys=(
-            "name",
-            "expand_gigabytes",
-            "setup_script",
-            "run_script",
-            "context",
-            "environment",
-        ),
-        ignored=("path",),
-    ),
-    "network": Place(
-        keys=("bridges", "bridge_connections", "external_bridge"),
-        later={
-            "ovn": Later(OVN, OVN_HINT),
-            "ovs": Later(
-                "The `ovs` form of `network` is not built yet.",
-                "Write `bridges` directly under `network`.",
-            ),
-            "network_interfaces": Later(
-                "Plugging a host's network card into a bridge is not built yet."
-            ),
-        },
-    ),
-    "network.bridges[]": Place(keys=("name", "protocol", "controller")),
-    "testbed_options": Place(keys=("load_balancing", "management_network")),
+    written.WrittenDocker: ("hostname",),
+    CloudImage: ("path",),
 }
+WARNED: Mapping[type[BaseModel], Mapping[str, Remark]] = {
+    written.WrittenLibvirt: {"static_ip": STATIC_IP, "is_clone_of": CLONE_OF},
+    written.WrittenDocker: {"static_ip": STATIC_IP},
+    written.AndroidChoice: {"static_ip": STATIC_IP},
+    written.MachineAvd: {"static_ip": STATIC_IP},
+}
+REFUSED: Mapping[type[BaseModel], Mapping[str, Remark]] = {
+    Network: {
+        "ovs": Remark(
+            "The `ovs` form of `network` was never defined.",
+            "Write `bridges` directly under `network`.",
+        )
+    },
+    ovn.SwitchPort: {
+        "router": Remark(
+            "Ports towards routers come by themselves.",
+            "Write the port under `routers` instead.",
+        )
+    },
+}
+
+
+def _models(annotation: object, at: str) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Walk through a key's type: lists add `[]`, maps with free keys add `*`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield at, annotation
+        return
+    origin = getattr(annotation, "__origin__", None)
+    arguments = get_args(annotation)
+    if origin is tuple:
+        yield from _models(arguments[0], f"{at}[]")
+    elif origin is dict:
+        yield from _models(arguments[1], f"{at}.*")
+    else:
+        for argument in arguments:
+            yield from _models(argument, at)
+
+
+def _places(model: type[BaseModel], at: str) -> Iterator[tuple[str, Place]]:
+    fields = model.model_fields
+    keys = {name: field.alias or name for name, field in fields.items()}
+    yield (
+        at,
+        Place(
+            model=model,
+            keys=tuple(keys.values()),
+            ignored=IGNORED.get(model, ()),
+            warned=WARNED.get(model, {}),
+            refused=REFUSED.get(model, {}),
+        ),
+    )
+    for name, key in keys.items():
+        below = f"{at}.{key}" if at else key
+        for place, found in _models(fields[name].annotation, below):
+            yield from _places(found, place)
+
+
+PLACES: Mapping[str, Place] = dict(_places(written.Document, ""))
 
 
 def place_of(path: Path) -> Place | None:
@@ -129,6 +131,8 @@ def place_of(path: Path) -> Place | None:
     for part in path:
         if isinstance(part, int):
             shown += "[]"
+        elif f"{shown}.*" in PLACES:
+            shown += ".*"
         else:
             shown += f".{part}" if shown else part
     return PLACES.get(shown)

@@ -1,40 +1,33 @@
 """YAML text → `Spec`, with every mistake at its line instead of the first only.
 
-Three steps: read the document (`document.py`), compare its keys with the language
-(`language.py`), validate each section against the models (`schema.py`). Sections are
-validated one by one, so that a broken machine does not hide what is wrong with the
-next; what could be read is kept as a `Draft` for the rules in `checks.py`. Does no
-I/O and never raises for what a user wrote.
+Four steps: read the document (`document.py`), compare its keys with the language
+(`language.py`, `generations.py`), validate each section against the models of
+`written.py`, bring it into the one internal form (`normal.py`). Sections are validated
+one by one, so that a broken machine does not hide what is wrong with the next; what
+could be read is kept as a `Draft` for the rules in `checks.py`. Does no I/O and never
+raises for what a user wrote.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import Finding, Severity, SpecError
 from orchestration.spec.document import Document, Value, read_document
+from orchestration.spec.draft import Draft, Drafted
+from orchestration.spec.generations import mixed_ways
 from orchestration.spec.language import Place, place_of
 from orchestration.spec.messages import kind_of, type_finding
+from orchestration.spec.normal import build_machine, build_spec, kind_of_machine
 from orchestration.spec.positions import Path, Positions
-from orchestration.spec.schema import Machine, Network, Spec, TestbedOptions
+from orchestration.spec.schema import Network, Spec, TestbedOptions
+from orchestration.spec.written import WrittenMachine
 
 FINDINGS_LIMIT = 500
+GUESTS_LIMIT = 10_000
 Section = TypeVar("Section", bound=BaseModel)
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """The sections that could be read; a section with type errors is left out.
-
-    `machines` keeps each machine's index in the YAML. `network` is None when it has
-    errors of its own, so that no rule judges what is only half known.
-    """
-
-    machines: tuple[tuple[int, Machine], ...] = ()
-    network: Network | None = None
-    options: TestbedOptions = field(default_factory=TestbedOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +62,12 @@ def load_spec(text: str | bytes, *, file_name: str = "kvm-compose.yaml") -> Load
     document = read_document(text)
     findings, draft = list(document.findings), Draft()
     if document.readable and isinstance(document.data, dict):
-        refused = dict(_refused(document))
-        findings += [*refused.values(), *_unknown(document)]
+        refused, mixed = dict(_refused(document)), list(mixed_ways(document))
+        findings += [*mixed, *refused.values(), *_unknown(document)]
         draft = _Sections(document.data, document.positions, findings).draft(
             {path[:2] if path[0] == "machines" else path[:1] for path in refused}
         )
+        draft = replace(draft, network=None) if mixed else draft
     elif document.readable:
         findings.append(_no_map(document))
     return conclude(draft, document.positions, findings, file_name)
@@ -86,11 +80,8 @@ def conclude(
     ordered = sorted(set(findings))
     spec = None
     if not any(finding.severity is Severity.ERROR for finding in ordered):
-        spec = Spec(
-            machines=tuple(machine for _, machine in draft.machines),
-            network=draft.network or Network(),
-            testbed_options=draft.options,
-        )
+        machines = (drafted.machine for drafted in draft.machines)
+        spec = build_spec(machines, draft.network or Network(), draft.options)
     return Loaded(spec, _shortened(ordered), positions, draft, file_name)
 
 
@@ -130,31 +121,31 @@ def _known_maps(
 
 
 def _refused(document: Document) -> Iterator[tuple[Path, Finding]]:
-    """Find the keys that the language has and this version does not do."""
+    """Find the keys that exist in the language and can never be used."""
     for path, entries, place in _known_maps(document):
         for key in entries:
-            if key in place.later:
-                later, below = place.later[key], (*path, key)
+            if key in place.refused:
+                below, remark = (*path, key), place.refused[key]
                 yield (
                     below,
                     document.positions.error(
-                        below, later.message, later.hint, at_key=True
+                        below, remark.message, remark.hint, at_key=True
                     ),
                 )
 
 
 def _unknown(document: Document) -> Iterator[Finding]:
+    """Warn about keys that nobody knows, and about those that do nothing."""
     for path, entries, place in _known_maps(document):
-        known = {*place.keys, *place.later, *place.ignored}
-        for key in entries:
-            if key not in known:
-                near = place.nearest(key)
-                yield document.positions.warning(
-                    (*path, key),
-                    f"Unknown key `{key}` is ignored.",
-                    f"Did you mean `{near}`?" if near else "",
-                    at_key=True,
-                )
+        for key in entries.keys() - place.refused.keys() - set(place.keys):
+            if key in place.ignored:
+                continue
+            near = place.nearest(key)
+            message = f"Unknown key `{key}` is ignored."
+            hint = f"Did you mean `{near}`?" if near else ""
+            if key in place.warned:
+                message, hint = place.warned[key].message, place.warned[key].hint
+            yield document.positions.warning((*path, key), message, hint, at_key=True)
 
 
 def _no_map(document: Document) -> Finding:
@@ -189,22 +180,36 @@ class _Sections:
             or TestbedOptions(),
         )
 
-    def _machines(self, refused: set[Path]) -> Iterator[tuple[int, Machine]]:
+    def _machines(self, refused: set[Path]) -> Iterator[Drafted]:
         entries = self.data.get("machines") or []
         if not isinstance(entries, list):
             message = f"`machines` must be a list, it is {kind_of(entries)}."
             hint = "Start each machine with `- name: …`."
             self.findings.append(self.positions.error(("machines",), message, hint))
             return
+        guests = 0
         for index, entry in enumerate(entries):
             path: Path = ("machines", index)
-            machine = None if path in refused else self._section(Machine, path, entry)
-            if machine is not None:
-                yield index, machine
+            if path in refused:
+                continue
+            written = self._section(WrittenMachine, path, entry)
+            if written is None:
+                continue
+            scaling = kind_of_machine(written).scaling
+            guests += 1 + (scaling.count if scaling else 0)
+            if guests > GUESTS_LIMIT:
+                self._too_many(path)
+                return
+            yield Drafted(path, written, build_machine(written))
+
+    def _too_many(self, path: Path) -> None:
+        message = f"From here on there are more than {GUESTS_LIMIT} guests."
+        hint = "Write less, or split it into several testbeds."
+        self.findings.append(self.positions.error(path, message, hint))
 
     def _section(self, model: type[Section], path: Path, data: Value) -> Section | None:
         try:
-            return model.model_validate(data, by_alias=True, by_name=False)
+            return model.model_validate(data)
         except ValidationError as error:
             self.findings += [
                 type_finding(detail, path, data, self.positions)

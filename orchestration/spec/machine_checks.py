@@ -1,45 +1,49 @@
-"""Rules about machines: names, sizes, images, interfaces and their addresses.
+"""Rules about one machine by itself: its name, sizes, image and variables.
 
-Part of `checks.py`. Each rule yields findings and never stops the others; rules about
-one machine get its path, rules across machines the whole draft. Pure.
+Part of `checks.py`. Each rule yields findings and never stops the others. Interfaces
+are in `interface_checks.py`, clones in `scaling_checks.py`, files in `file_checks.py`.
+Pure.
 """
 
 import re
-from collections.abc import Iterator
-from ipaddress import AddressValueError, IPv4Address
+from collections.abc import Iterator, Mapping
 
 from orchestration.errors import Finding
 from orchestration.spec.catalogue import Catalogue
-from orchestration.spec.loader import Draft
+from orchestration.spec.draft import Draft, Drafted
 from orchestration.spec.positions import Path, Positions
-from orchestration.spec.schema import CloudImage, Interface, Machine
+from orchestration.spec.schema import CloudImage, Docker, IsoGuest, Libvirt
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 NAME_LIMIT = 40
 # RFC 1035: one label of a host name.
 HOSTNAME_LIMIT = 63
-MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-INTERFACES_LIMIT = 10
+# What useradd takes everywhere.
+USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 MEMORY_MB = range(32, 4 * 1024 * 1024 + 1)
 CPUS = range(1, 255 + 1)
 EXPAND_GIGABYTES = range(65_535 + 1)
+
+Size = tuple[Path, int, range, str]
 
 
 def check_machines(
     draft: Draft, positions: Positions, catalogue: Catalogue, testbed_name: str
 ) -> Iterator[Finding]:
-    """Check each machine, then what must be unique among them."""
-    for index, machine in draft.machines:
-        path: Path = ("machines", index)
-        yield from _name(path, machine, positions, testbed_name)
-        yield from _sizes(path, machine, positions)
-        image = machine.libvirt.libvirt_type
-        below = (*path, "libvirt", "libvirt_type", "cloud_image")
-        yield from _image(below, image, positions, catalogue)
-        yield from _environment((*below, "environment"), image, positions)
-        yield from _interfaces(path, machine, positions)
-    yield from _duplicates(draft, positions)
+    """Check each machine."""
+    for drafted in draft.machines:
+        yield from _name(drafted, positions, testbed_name)
+        kind = drafted.machine.kind
+        if isinstance(kind, Libvirt):
+            yield from _sizes(_libvirt_sizes(drafted, kind), positions)
+            yield from _user(drafted, kind, positions)
+            if isinstance(kind.libvirt_type, CloudImage):
+                yield from _image(drafted, kind.libvirt_type, positions, catalogue)
+        elif isinstance(kind, Docker):
+            path = (*drafted.kind_path, "environment")
+            yield from _environment(path, kind.environment, positions)
+            yield from _docker(drafted, kind, positions)
 
 
 def suggest_name(name: str) -> str:
@@ -48,10 +52,19 @@ def suggest_name(name: str) -> str:
     return dashed[:NAME_LIMIT].rstrip("-")
 
 
+def longest_name(drafted: Drafted) -> str:
+    """Return a machine's name, or that of its last clone, which is the longest."""
+    scaling = drafted.machine.scaling
+    if scaling is None or not scaling.clones:
+        return drafted.machine.name
+    return f"{drafted.machine.name}-{len(scaling.clones) - 1}"
+
+
 def _name(
-    path: Path, machine: Machine, positions: Positions, testbed_name: str
+    drafted: Drafted, positions: Positions, testbed_name: str
 ) -> Iterator[Finding]:
-    name, at = machine.name, (*path, "name")
+    name, at = drafted.machine.name, (*drafted.path, "name")
+    longest = longest_name(drafted)
     if not NAME.fullmatch(name) or len(name) > NAME_LIMIT:
         better = suggest_name(name)
         yield positions.error(
@@ -60,30 +73,35 @@ def _name(
             "with no `-` at the ends.",
             f"For example `{better}`." if better else "For example `guest-1`.",
         )
-    elif testbed_name and len(testbed_name) + 1 + len(name) > HOSTNAME_LIMIT:
+    elif len(longest) > NAME_LIMIT:
         yield positions.error(
             at,
-            f"The host name `{testbed_name}-{name}` is longer than "
+            f"The clone's name `{longest}` is longer than {NAME_LIMIT} characters.",
+            "Shorten the machine's name.",
+        )
+    elif testbed_name and len(testbed_name) + 1 + len(longest) > HOSTNAME_LIMIT:
+        yield positions.error(
+            at,
+            f"The host name `{testbed_name}-{longest}` is longer than "
             f"{HOSTNAME_LIMIT} characters.",
             "Shorten the machine's or the testbed's name.",
         )
 
 
-def _sizes(path: Path, machine: Machine, positions: Positions) -> Iterator[Finding]:
-    libvirt = machine.libvirt
-    below = (*path, "libvirt")
-    disk = (*below, "libvirt_type", "cloud_image", "expand_gigabytes")
-    rules: tuple[tuple[Path, int, range, str], ...] = (
-        ((*below, "cpus"), libvirt.cpus, CPUS, ""),
-        ((*below, "memory_mb"), libvirt.memory_mb, MEMORY_MB, "The unit is MiB."),
-        (
-            disk,
-            libvirt.libvirt_type.expand_gigabytes,
-            EXPAND_GIGABYTES,
-            "The disk is made this many GiB larger than the image.",
-        ),
-    )
-    for at, value, allowed, hint in rules:
+def _libvirt_sizes(drafted: Drafted, kind: Libvirt) -> Iterator[Size]:
+    below, disk = drafted.kind_path, kind.libvirt_type
+    yield (*below, "cpus"), kind.cpus, CPUS, ""
+    yield (*below, "memory_mb"), kind.memory_mb, MEMORY_MB, "The unit is MiB."
+    if isinstance(disk, CloudImage | IsoGuest):
+        path = (*drafted.disk_path, "expand_gigabytes")
+        hint = "The disk is made this many GiB larger than the image."
+        if isinstance(disk, IsoGuest):
+            hint = "It is the size of the blank disk in GiB."
+        yield path, disk.expand_gigabytes, EXPAND_GIGABYTES, hint
+
+
+def _sizes(sizes: Iterator[Size], positions: Positions) -> Iterator[Finding]:
+    for at, value, allowed, hint in sizes:
         if value not in allowed:
             yield positions.error(
                 at,
@@ -93,9 +111,34 @@ def _sizes(path: Path, machine: Machine, positions: Positions) -> Iterator[Findi
             )
 
 
+def _user(drafted: Drafted, kind: Libvirt, positions: Positions) -> Iterator[Finding]:
+    path = drafted.kind_path
+    if kind.username is not None and not USER.fullmatch(kind.username):
+        yield positions.error(
+            (*path, "username"),
+            f"`{kind.username}` is no user name: up to 32 of a-z, 0-9, `_` and `-`, "
+            "starting with a letter.",
+            "For example `student`.",
+        )
+    if kind.password is not None and not kind.password.strip():
+        yield positions.error(
+            (*path, "password"), "The password is empty.", "Write one, or remove it."
+        )
+    if not isinstance(kind.libvirt_type, CloudImage) and (
+        kind.username is not None or kind.password is not None
+    ):
+        key = "username" if kind.username is not None else "password"
+        yield positions.warning(
+            (*path, key),
+            f"`{key}` has no effect: only a `cloud_image` is given an account.",
+            at_key=True,
+        )
+
+
 def _image(
-    path: Path, image: CloudImage, positions: Positions, catalogue: Catalogue
+    drafted: Drafted, image: CloudImage, positions: Positions, catalogue: Catalogue
 ) -> Iterator[Finding]:
+    path = drafted.disk_path
     if image.name not in catalogue:
         near = catalogue.nearest(image.name)
         known = f"Known images: {', '.join(catalogue)}."
@@ -104,12 +147,13 @@ def _image(
             f"Unknown cloud image `{image.name}`.",
             f"Did you mean `{near}`? {known}" if near else known,
         )
+    yield from _environment((*path, "environment"), image.environment, positions)
 
 
 def _environment(
-    path: Path, image: CloudImage, positions: Positions
+    path: Path, environment: Mapping[str, str], positions: Positions
 ) -> Iterator[Finding]:
-    for name in image.environment:
+    for name in environment:
         if not VARIABLE.fullmatch(name):
             yield positions.error(
                 (*path, name),
@@ -119,95 +163,16 @@ def _environment(
             )
 
 
-def _interfaces(
-    path: Path, machine: Machine, positions: Positions
-) -> Iterator[Finding]:
-    if len(machine.interfaces) > INTERFACES_LIMIT:
+def _docker(drafted: Drafted, kind: Docker, positions: Positions) -> Iterator[Finding]:
+    path = drafted.kind_path
+    if not kind.image.strip() or kind.image.startswith("-"):
         yield positions.error(
-            (*path, "interfaces"),
-            f"{len(machine.interfaces)} interfaces; a guest can have "
-            f"{INTERFACES_LIMIT}.",
+            (*path, "image"), f"`{kind.image}` is no image.", "For example `nginx`."
         )
-    for index, interface in enumerate(machine.interfaces):
-        below = (*path, "interfaces", index)
-        yield from _mac(below, interface, positions)
-        yield from _addresses(below, interface, positions)
-
-
-def _mac(path: Path, interface: Interface, positions: Positions) -> Iterator[Finding]:
-    mac, at = interface.mac, (*path, "mac")
-    if mac is None:
-        return
-    if not MAC.fullmatch(mac):
-        yield positions.error(
-            at,
-            f"`{mac}` is no MAC address.",
-            "Six pairs of hexadecimal digits with colons, such as 52:54:00:12:34:56.",
-        )
-    elif mac == "00:00:00:00:00:00":
-        yield positions.error(at, "A MAC address cannot be all zero.")
-    elif int(mac[:2], 16) & 1:
-        yield positions.error(
-            at,
-            f"`{mac}` is a multicast address; a network card cannot have it.",
-            "Make the second digit even, for example start with 52:54:00.",
-        )
-
-
-def _addresses(
-    path: Path, interface: Interface, positions: Positions
-) -> Iterator[Finding]:
-    for key, value in (("ip", interface.ip), ("gateway", interface.gateway)):
-        if value is not None and not _is_ipv4(value):
-            hint = "Write four numbers with dots, such as 10.0.0.5."
-            if "/" in value:
-                hint = f"Leave the mask away: {value.partition('/')[0]}."
-            elif ":" in value:
-                hint = "IPv6 is not built yet; give an IPv4 address."
-            yield positions.error((*path, key), f"`{value}` is no IPv4 address.", hint)
-    if interface.gateway is not None and interface.ip is None:
-        yield positions.warning(
-            (*path, "gateway"),
-            "`gateway` has no effect without `ip`: DHCP gives the guest its gateway.",
-            "Add `ip`, or remove `gateway`.",
-        )
-
-
-def _is_ipv4(text: str) -> bool:
-    try:
-        IPv4Address(text)
-    except AddressValueError:
-        return False
-    return True
-
-
-def _duplicates(draft: Draft, positions: Positions) -> Iterator[Finding]:
-    names: dict[str, Path] = {}
-    macs: dict[str, Path] = {}
-    addresses: dict[str, Path] = {}
-    for index, machine in draft.machines:
-        path: Path = ("machines", index)
-        places = [("machine name", machine.name, (*path, "name"), names)]
-        for number, interface in enumerate(machine.interfaces):
-            below = (*path, "interfaces", number)
-            places += [
-                ("MAC", interface.mac or "", (*below, "mac"), macs),
-                ("address", interface.ip or "", (*below, "ip"), addresses),
-            ]
-        for what, value, at, seen in places:
-            yield from _seen_before(what, value, at, seen, positions)
-
-
-def _seen_before(
-    what: str, value: str, at: Path, seen: dict[str, Path], positions: Positions
-) -> Iterator[Finding]:
-    if not value:
-        return
-    first = seen.setdefault(value, at)
-    if first != at:
-        line = positions.of_value(first).line
-        yield positions.error(
-            at,
-            f"The {what} `{value}` is used twice; first in line {line}.",
-            "Each must be different.",
-        )
+    for index, volume in enumerate(kind.volumes):
+        if not volume.target.startswith("/"):
+            yield positions.error(
+                (*path, "volumes", index, "target"),
+                f"`{volume.target}` is no absolute path.",
+                "Where the container sees it: start it with `/`.",
+            )

@@ -31,13 +31,18 @@ def type_finding(
     return positions.error(path, message, hint)
 
 
+def _is_form(part: int | str) -> bool:
+    """Say whether a part names the form of a value (`<list>`), not a place."""
+    return isinstance(part, str) and part.startswith("<")
+
+
 def _walk(loc: tuple[int | str, ...], data: Value) -> tuple[Path, Value, bool]:
     """Follow pydantic's location in the data, as far as the data goes.
 
     A map that a model turned into pairs is counted by pydantic: (index, 0 or 1).
     """
     path: Path = ()
-    parts = list(loc)
+    parts = [part for part in loc if not _is_form(part)]
     while parts:
         part = parts.pop(0)
         if isinstance(data, dict) and isinstance(part, int):
@@ -69,8 +74,12 @@ def kind_of(value: Value) -> str:
 
 
 def _sentence(kind: str, error: ErrorDetails, found: Value) -> tuple[str, str]:
-    if kind == "enum":
+    if kind in ("enum", "literal_error"):
         return _choice(error, found)
+    if kind in BOUNDS:
+        words, key = BOUNDS[kind]
+        limit = error.get("ctx", {}).get(key)
+        return f"This must be {words} {limit}, it is {found}.", ""
     say = SENTENCES.get(kind)
     if say is None:
         return f"{error['msg']}.", ""
@@ -79,6 +88,8 @@ def _sentence(kind: str, error: ErrorDetails, found: Value) -> tuple[str, str]:
 
 
 def _choice(error: ErrorDetails, found: Value) -> tuple[str, str]:
+    if isinstance(found, dict | list):
+        return f"This must be a word, it is {kind_of(found)}.", ""
     allowed = error.get("ctx", {}).get("expected", "")
     names = [name.strip(" '") for name in allowed.replace(" or ", ",").split(",")]
     near = difflib.get_close_matches(str(found), names, n=1, cutoff=0.3)
@@ -118,6 +129,10 @@ def _map(found: Value) -> tuple[str, str]:
     return "a map", "Write lines of `key: value`, indented below the key."
 
 
+BOUNDS = {
+    "less_than_equal": ("at most", "le"),
+    "greater_than_equal": ("at least", "ge"),
+}
 Say = Callable[[Value], tuple[str, str]]
 SENTENCES: dict[str, Say] = {
     "string_type": _text,

@@ -1,14 +1,16 @@
 """Rules about bridges: names, connections between them, and who uses them.
 
 Part of `checks.py`. When the network section itself could not be read, nothing here
-is judged: what machines say about bridges may well be right. Pure.
+is judged: what machines say about bridges may well be right. Logical switches are in
+`ovn_checks.py`. Pure.
 """
 
 import re
 from collections.abc import Iterator
 
 from orchestration.errors import Finding
-from orchestration.spec.loader import Draft
+from orchestration.spec.cards import cards_of
+from orchestration.spec.draft import Draft
 from orchestration.spec.positions import Path, Positions
 from orchestration.spec.schema import Network
 
@@ -16,15 +18,16 @@ from orchestration.spec.schema import Network
 BRIDGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,4}")
 BRIDGES_SHOWN = 20
 PROTOCOL = re.compile(r"OpenFlow1[0-5](,OpenFlow1[0-5])*")
+HOST_INTERFACE = re.compile(r"[^\s/]{1,15}")
 CONTROLLER = re.compile(r"(tcp|ssl|unix|punix|ptcp|pssl):\S+")
 
 
 def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
     """Check the bridges, their connections, and every use of a bridge's name."""
     network = draft.network
-    if network is None:
+    if network is None or network.ovn is not None:
         return
-    used = any(machine.interfaces for _, machine in draft.machines)
+    used = any(not card.is_on_switch for card in cards_of(draft))
     if used and not network.bridges:
         yield positions.error(
             ("network", "bridges"),
@@ -38,6 +41,7 @@ def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
     yield from _loops(network, positions)
     yield from _external(network, names, positions, used=used)
     yield from _interfaces(draft, names, positions)
+    yield from _host_interfaces(network, names, positions)
 
 
 def _bridges(network: Network, positions: Positions) -> Iterator[Finding]:
@@ -131,11 +135,41 @@ def _external(
 def _interfaces(
     draft: Draft, names: set[str], positions: Positions
 ) -> Iterator[Finding]:
-    for index, machine in draft.machines:
-        for number, interface in enumerate(machine.interfaces):
-            if interface.bridge not in names:
-                path = ("machines", index, "interfaces", number, "bridge")
-                yield _unknown(path, interface.bridge, names, positions)
+    for card in cards_of(draft):
+        if card.is_on_switch:
+            yield positions.error(
+                card.attached,
+                f"Guest {card.guest} is on a logical switch, and `network` has no "
+                "`ovn`.",
+                "Add `network: {ovn: {switches: …}}`.",
+            )
+        elif card.interface.attached_to not in names:
+            yield _unknown(card.attached, card.interface.attached_to, names, positions)
+
+
+def _host_interfaces(
+    network: Network, names: set[str], positions: Positions
+) -> Iterator[Finding]:
+    seen: dict[tuple[str, str], Path] = {}
+    for index, card in enumerate(network.network_interfaces):
+        path: Path = ("network", "network_interfaces", index)
+        if card.testbed_bridge not in names:
+            at = (*path, "testbed_bridge")
+            yield _unknown(at, card.testbed_bridge, names, positions)
+        if not HOST_INTERFACE.fullmatch(card.nic_name):
+            yield positions.error(
+                (*path, "nic_name"),
+                f"`{card.nic_name}` is no name of a network card.",
+                "What `ip link` shows, up to 15 characters, such as `eth1`.",
+            )
+        first = seen.setdefault((card.testbed_host, card.nic_name), path)
+        if first != path:
+            line = positions.of_value(first).line
+            yield positions.error(
+                (*path, "nic_name"),
+                f"`{card.nic_name}` is plugged in twice; first in line {line}.",
+                "A network card can be in one bridge.",
+            )
 
 
 def _unknown(

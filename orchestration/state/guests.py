@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from uuid import NAMESPACE_URL, uuid5
 
 from orchestration.errors import StateError
+from orchestration.spec.built import built_guest
 from orchestration.spec.catalogue import Image
 from orchestration.spec.schema import CloudImage, Machine, Spec
 from orchestration.state.addresses import (
@@ -79,7 +80,7 @@ def build_cards(
             given[card] = interface.mac
             if external is None:
                 continue
-            if not components.are_connected(interface.bridge, external):
+            if not components.are_connected(interface.attached_to, external):
                 continue
             if interface.ip is None:
                 dynamic.append(card)
@@ -133,7 +134,7 @@ class Guests:
         return {g: kept[g] if g in kept else next(free) for g in guests}
 
     def _guest(self, machine: Machine, index: int) -> GuestState:
-        names, source = self.names, machine.libvirt.libvirt_type
+        names, (libvirt, source) = self.names, built_guest(machine)
         image = self._known_image(machine.name, source)
         folder = self._artefacts_dir(machine.name)
         before = self.previous.get(machine.name)
@@ -143,9 +144,9 @@ class Guests:
             host=self.placement.guests[machine.name],
             domain=names.domain(machine.name),
             uuid=str(uuid5(NAMESPACE_URL, f"testbed:{names.testbed}/{machine.name}")),
-            user=image.user,
-            cpus=machine.libvirt.cpus,
-            memory_mib=machine.libvirt.memory_mb,
+            user=libvirt.username or image.user,
+            cpus=libvirt.cpus,
+            memory_mib=libvirt.memory_mb,
             expand_gib=source.expand_gigabytes,
             image=self._image_state(machine.name, image),
             artefacts_dir=str(folder),
@@ -212,8 +213,8 @@ class Guests:
             interfaces.append(
                 InterfaceState(
                     name=interface_name(index),
-                    bridge=wanted.bridge,
-                    device=self.names.bridge(wanted.bridge),
+                    bridge=wanted.attached_to,
+                    device=self.names.bridge(wanted.attached_to),
                     tap=self.names.tap(guest_index, index),
                     mac=self.cards.macs[card],
                     mtu=GUEST_MTU,

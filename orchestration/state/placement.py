@@ -106,13 +106,13 @@ def _place_guests(
 
 def _known_bridges(machine: Machine, homes: Mapping[str, str]) -> tuple[str, ...]:
     for interface in machine.interfaces:
-        if interface.bridge not in homes:
+        if interface.attached_to not in homes:
             raise StateError(
-                f"Guest {machine.name} is plugged into bridge {interface.bridge}, "
+                f"Guest {machine.name} is plugged into bridge {interface.attached_to}, "
                 "which does not exist.",
                 hint="Add the bridge under `network: bridges`, or mend its name.",
             )
-    return tuple(interface.bridge for interface in machine.interfaces)
+    return tuple(interface.attached_to for interface in machine.interfaces)
 
 
 def _stretch(
@@ -124,7 +124,7 @@ def _stretch(
     needed: dict[str, set[str]] = {bridge: set() for bridge in homes}
     for machine in spec.machines:
         for interface in machine.interfaces:
-            needed[interface.bridge].add(guests[machine.name])
+            needed[interface.attached_to].add(guests[machine.name])
     external = spec.network.external_bridge
     if external is not None:
         if external not in needed:

@@ -16,6 +16,7 @@ from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.keys import generate_key_pair
+from orchestration.spec.built import built_guest, require_built
 from orchestration.spec.catalogue import Catalogue, load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
@@ -36,7 +37,7 @@ YAML_CHANGED = (
 def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
     """Build or read the state, write it where it is new, and plan the command.
 
-    Raises: SpecError (with all findings), StateError, ImageFailed.
+    Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed.
     """
     state = _state_for(testbed, command)
     return state, plan(command, state, options)
@@ -90,6 +91,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
     local = settings.LOCAL_CATALOGUE
     catalogue = load_catalogue(local if local.exists() else None)
     spec = _spec(testbed, catalogue)
+    require_built(spec)
     return build_state(
         spec,
         identity=_identity(testbed),
@@ -141,7 +143,7 @@ def _ensure_key_pair(project: Project, comment: str) -> str:
 
 
 def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
-    images = [machine.libvirt.libvirt_type for machine in spec.machines]
+    images = [built_guest(machine)[1] for machine in spec.machines]
     paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
     return {path: sha256(project.file(path).read_bytes()).hexdigest() for path in paths}
 

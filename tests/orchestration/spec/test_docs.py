@@ -3,16 +3,21 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from orchestration.spec.checks import check
 from orchestration.spec.language import PLACES
 from orchestration.spec.schema import Spec
+from tests.golden import Golden
 from tests.orchestration.spec.fakes import FakeFiles, catalogue_with_test_guest
+from tests.orchestration.spec.reference import TABLE, with_tables
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "yaml.md"
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
 
 
-def test_complete_example_of_the_reference_has_no_finding() -> None:
-    (text,) = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
+@pytest.mark.parametrize("text", EXAMPLES, ids=["bridges", "switches"])
+def test_example_of_the_reference_has_no_finding(text: str) -> None:
     files = FakeFiles(
         files={"scripts/setup.sh": b"#!/bin/sh\n", "scripts/run.sh": b"#!/bin/sh\n"},
         folders={"files"},
@@ -24,11 +29,25 @@ def test_complete_example_of_the_reference_has_no_finding() -> None:
     assert isinstance(loaded.spec, Spec)
 
 
+def test_tables_of_the_reference_are_those_of_the_models(golden: Golden) -> None:
+    golden(with_tables(REFERENCE.read_text()), REFERENCE)
+
+
+def test_every_model_has_its_table() -> None:
+    shown = {match["place"] for match in TABLE.finditer(REFERENCE.read_text())}
+
+    models = {PLACES["" if place == "top" else place].model for place in shown}
+
+    inside = {"AddressRange", "MacRange", "IpType", "Tooling", "MachineAvd"}
+    missing = {place.model.__name__ for place in PLACES.values()} - {
+        model.__name__ for model in models
+    }
+    assert missing <= inside | {"PlainScaling"}
+
+
 def test_every_key_and_image_is_in_the_reference() -> None:
-    reference = REFERENCE.read_text()
-    words = set(re.findall(r"`([a-z0-9_]+)[:`]", reference))
+    words = set(re.findall(r"`([a-z0-9_]+)[:`]", REFERENCE.read_text()))
 
     for name, place in PLACES.items():
-        missing = {*place.keys, *place.later, *place.ignored} - words
-        assert missing <= {"switch", "network_name", "is_clone_of", "path"}, name
+        assert set(place.known) - words <= {"path"}, name
     assert set(catalogue_with_test_guest()) <= words

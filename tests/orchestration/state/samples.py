@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestration.spec.catalogue import Catalogue, Image
 from orchestration.spec.loader import load_spec
+from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import Datapath, DomainType, HostState, State
@@ -133,7 +134,7 @@ def spec_of(
     external: str | None = "br0",
     management: bool = True,
 ) -> Spec:
-    return Spec.model_validate(
+    return read_spec(
         {
             "machines": machines,
             "network": {

@@ -4,6 +4,7 @@ from ipaddress import IPv4Address
 
 from hypothesis import strategies as st
 
+from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
 from orchestration.state.addresses import nat_subnet
 from orchestration.state.model import HostState
@@ -40,7 +41,7 @@ def specs(draw: st.DrawFn, *, with_loops: bool = True, number: int = NUMBER) -> 
             shape, count = draw(st.integers(0, 7)), count + 1
             interfaces.append(_interface(bridge, shape, count, number))
         machines.append(machine(guest, *interfaces))
-    return Spec.model_validate(
+    return read_spec(
         {
             "machines": machines,
             "network": {

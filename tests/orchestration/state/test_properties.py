@@ -184,7 +184,7 @@ def test_who_asks_for_an_address_gets_the_reserved_one(
     reserved = {r.mac: r.address for r in nat.reservations} if nat else {}
     for machine, guest in zip(spec.machines, state.guests, strict=True):
         for wanted, interface in zip(machine.interfaces, guest.interfaces, strict=True):
-            reaches = external and graph.are_connected(wanted.bridge, external)
+            reaches = external and graph.are_connected(wanted.attached_to, external)
             assert interface.dhcp is bool(reaches and wanted.ip is None)
             if interface.dhcp:
                 assert interface.address == reserved[interface.mac]
