@@ -19,6 +19,7 @@ from tests.live.stack import Stack, real_stack
 
 TARGET_S = 2
 PATIENCE_S = 120
+EVERY_S = 0.05
 SLUG = "stubborn"
 SETUP = "#!/bin/sh\nsleep 600 & setsid sleep 600 & trap '' TERM; sleep 600\n"
 SLEEPS = 3
@@ -42,9 +43,10 @@ network:
     br0: br1
   external_bridge: br0
 """
-# Builtins only: no process of the watcher can be taken for one of the script.
+# Builtins only: no process of the watcher can be taken for one of the script. It
+# counts when asked: counting all the time takes half of the guest's one processor.
 COUNT = """\
-while :; do
+while read -r turn; do
   n=0
   for f in /proc/[0-9]*/comm; do
     read -r name < "$f" && [ "$name" = sleep ] && n=$((n + 1))
@@ -68,12 +70,16 @@ class Watcher:
         known_hosts = stack.folder / "known-hosts"
         key = (artefacts / f"{guest['name']}-host-key.pub").read_text()
         known_hosts.write_text(f"{address} {key}")
-        words = ["ssh", "-n", "-i", state["identity_file"], "-o", "BatchMode=yes"]
+        words = ["ssh", "-i", state["identity_file"], "-o", "BatchMode=yes"]
         words += ["-o", f"UserKnownHostsFile={known_hosts}", "-o", "LogLevel=ERROR"]
         words += [f"{guest['user']}@{address}", COUNT]
         self._process = subprocess.Popen(
-            stack.other.argv(*words), stdout=subprocess.PIPE, text=True
+            stack.other.argv(*words),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
+        self._stopped = threading.Event()
         self._changed = threading.Condition()
         self._count, self._at = -1, 0.0
         self._thread = threading.Thread(target=self._read)
@@ -96,14 +102,21 @@ class Watcher:
 
     def stop(self) -> None:
         """End the session."""
+        self._stopped.set()
+        self._thread.join()
         self._process.terminate()
         self._process.wait()
-        self._thread.join()
 
     def _read(self) -> None:
-        if self._process.stdout is None:
+        questions, answers = self._process.stdin, self._process.stdout
+        if questions is None or answers is None:
             return
-        for line in self._process.stdout:
+        while not self._stopped.wait(EVERY_S):
+            questions.write("count\n")
+            questions.flush()
+            line = answers.readline()
+            if not line:
+                return
             with self._changed:
                 self._count, self._at = int(line), time.monotonic()
                 self._changed.notify_all()
