@@ -1,8 +1,9 @@
-"""`python -m orchestration check|plan`: what a YAML means, offline, without the web.
+"""`python -m orchestration check|plan|schema`: what a YAML means, without the web.
 
 Reads files, prints, and returns an exit code: 0 fine, 1 the YAML has errors, 2 wrong
 use. `check` prints every finding; `plan` prints what `up` would do on the hosts of a
-JSON file. Nothing here touches a machine. The only module that prints.
+JSON file; `schema` prints the language for editors. Nothing here touches a machine.
+The only module that prints.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from orchestration.spec.built import require_built
 from orchestration.spec.catalogue import load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
+from orchestration.spec.json_schema import language_schema
 from orchestration.spec.loader import Loaded
 from orchestration.spec.machine_checks import suggest_name
 from orchestration.spec.report import as_json, as_line
@@ -80,6 +82,12 @@ def plan_command(options: argparse.Namespace) -> int:
     return DONE
 
 
+def schema_command(options: argparse.Namespace) -> int:
+    """Print the JSON schema of the language."""
+    print(json.dumps(language_schema(), indent=2))
+    return DONE
+
+
 def _print_findings(file: Path, findings: Sequence[Finding], to: TextIO) -> None:
     for finding in findings:
         print(as_line(file, finding), file=to)
@@ -94,6 +102,8 @@ def _load(options: argparse.Namespace, testbed: str) -> Loaded:
         catalogue=load_catalogue(options.images),
         testbed_name=testbed,
         file_name=options.file.name,
+        image_folders=options.disks,
+        hosts=options.hosts,
     )
 
 
@@ -133,14 +143,16 @@ def _parser() -> argparse.ArgumentParser:
 
     checker = commands.add_parser("check", help="print every finding of a YAML")
     _add_common(checker)
+    _add_hosts(checker, required=False)
     checker.set_defaults(run=check_command)
 
     planner = commands.add_parser("plan", help="print what `up` would do")
     _add_common(planner)
-    planner.add_argument(
-        "--hosts", metavar="HOSTS.json", type=_hosts, required=True, help="the hosts"
-    )
+    _add_hosts(planner, required=True)
     planner.set_defaults(run=plan_command)
+
+    printer = commands.add_parser("schema", help="print the language's JSON schema")
+    printer.set_defaults(run=schema_command)
     return parser
 
 
@@ -154,5 +166,24 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="folder (or JSON file) of locally built images",
     )
     parser.add_argument(
+        "--disks",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="folder outside the testbed's that disks may be in; may be repeated",
+    )
+    parser.add_argument(
         "--testbed", metavar="NAME", default="", help="name of the testbed"
+    )
+
+
+def _add_hosts(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    parser.add_argument(
+        "--hosts",
+        metavar="HOSTS.json",
+        type=_hosts,
+        default=(),
+        required=required,
+        help="the testbed hosts",
     )

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.urls import path, reverse_lazy
 
-from testbed.views import create, files, hosts, runs, testbeds
+from testbed.views import create, files, hosts, runs, schema, testbeds
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("runs/<int:pk>/log.txt", runs.log_text, name="run-log-text"),
     path("runs/<int:pk>/cancel/", runs.cancel, name="run-cancel"),
     path("hosts/", hosts.index, name="hosts"),
+    path("kvm-compose.schema.json", schema.kvm_compose, name="schema"),
     path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path(

@@ -9,7 +9,7 @@ this version does not build yet is in `built.py`.
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
 
 from orchestration.spec.entry import Entry
 from orchestration.spec.ovn import Ovn
@@ -203,7 +203,9 @@ class Network(Entry):
     bridges: tuple[Bridge, ...] = ()
     """The bridges; needed as soon as a machine has interfaces."""
     bridge_connections: Annotated[
-        tuple[tuple[str, str], ...], BeforeValidator(_pairs)
+        tuple[tuple[str, str], ...],
+        BeforeValidator(_pairs),
+        WithJsonSchema({"type": "object", "additionalProperties": {"type": "string"}}),
     ] = ()
     """Links from bridge to bridge; each may be the left side once."""
     external_bridge: str | None = None

@@ -196,3 +196,38 @@ def test_check_works_without_the_web() -> None:
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_schema_is_printed_as_json(capsys: Captured) -> None:
+    assert main(["schema"]) == 0
+
+    assert "machines" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_plan_of_what_is_not_built_names_the_guests(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    file = tmp_path / "kvm-compose.yaml"
+    file.write_text("machines: [{name: box, docker: {image: nginx}}]\n")
+
+    assert main(["check", str(file)]) == 0
+    assert main(["plan", str(file), "--hosts", str(HOSTS)]) == 1
+
+    assert "cannot bring up `docker` (box)." in capsys.readouterr().err
+
+
+def test_disk_in_an_allowed_folder_is_accepted(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    file, disk = tmp_path / "kvm-compose.yaml", tmp_path / "disks" / "old.qcow2"
+    disk.parent.mkdir()
+    disk.write_bytes(b"QFI\xfb")
+    file.write_text(
+        "machines: [{name: old, libvirt: {cpus: 1, memory_mb: 64, libvirt_type: "
+        f"{{existing_disk: {{path: {disk}}}}}}}}}]\n"
+    )
+
+    assert main(["check", str(file), "--disks", str(disk.parent)]) == 0
+    assert main(["check", str(file)]) == 1
+
+    assert "is an absolute path" in capsys.readouterr().out

@@ -16,6 +16,7 @@ from orchestration.spec.language import PLACES
 
 TABLE = re.compile(r"<!-- keys: (?P<place>\S*) -->\n\n(?:\|[^\n]*\n)*")
 HEAD = "| key | type | default | meaning |\n|---|---|---|---|\n"
+MAP_OF_TEXT = "map of text to text"
 SCRIPTS = ("setup_script", "run_script", "shared_setup", "script")
 PATHS = frozenset((*SCRIPTS, "context", "path", "env_file", "source"))
 
@@ -54,9 +55,9 @@ def _kinds(annotation: object) -> list[str]:
         return [f"`{word}`" for word in arguments]
     if origin is tuple:
         is_pairs = get_origin(arguments[0]) is tuple
-        return ["map of text to text" if is_pairs else "list"]
+        return [MAP_OF_TEXT if is_pairs else "list"]
     if origin is dict:
-        return ["map of text to text" if arguments[1] is str else "map by name"]
+        return [MAP_OF_TEXT if arguments[1] is str else "map by name"]
     names = {str: "text", int: "whole number", bool: "truth value"}
     if annotation in names:
         return [names[annotation]]
@@ -72,7 +73,8 @@ def _default(field: FieldInfo) -> str:
     if value is None:
         return "\N{EN DASH}"
     if value == ():
-        return "`[]`"
+        is_map = _kinds(field.annotation) == [MAP_OF_TEXT]
+        return "`{}`" if is_map else "`[]`"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value}`"
