@@ -87,7 +87,8 @@ class Client:
         answer = self._post(
             f"/testbeds/{slug}/runs/", form, headers={"Accept": "application/json"}
         )
-        body = answer.json() if "json" in answer.headers["content-type"] else {}
+        is_json = "json" in answer.headers.get("content-type", "")
+        body = answer.json() if is_json else {}
         if "run" not in body:
             raise Refused(str(body or answer.text[:2000]))
         return StartedRun(body["run"], tuple(body["instructions"]))
@@ -170,7 +171,9 @@ def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
 
 def _zipped(folder: Path) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(
+        buffer, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False
+    ) as archive:
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             archive.write(path, path.relative_to(folder).as_posix())
     return buffer.getvalue()
