@@ -182,7 +182,7 @@ def test_script_that_fails_runs_again_at_the_next_up(stack, owner):
 def _impatient(stack: Stack) -> Iterator[None]:
     """A worker that gives a guest no time of its own to boot."""
     stack.stop("worker")
-    stack.environment["TESTBED_BOOT_DEADLINE_S"] = "0"
+    stack.environment["TESTBED_BOOT_DEADLINE_S"] = "1"
     stack.start_worker()
     yield
     stack.stop("worker")
