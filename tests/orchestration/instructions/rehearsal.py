@@ -101,6 +101,7 @@ class Rehearsal:
             script_sha256={
                 path.name: sha256(path.read_bytes()).hexdigest()
                 for path in self.project.files.iterdir()
+                if path.is_file()
             },
             previous=previous,
         )

@@ -1,0 +1,176 @@
+"""Images, artefacts and disks on their way to the hosts, on simulated machines."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestration.events import Status, TaskProgressed
+from orchestration.hosts import Host
+from orchestration.instructions import images
+from orchestration.instructions.base import Task
+from orchestration.instructions.kinds import Kind
+from orchestration.providers.libvirt import domains
+from orchestration.state.model import HostKind
+from orchestration.transport.base import OnProgress
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+MakeTask = Callable[..., Task]
+
+
+def disk_result(rehearsal: Rehearsal, **options: bool) -> tuple[Status, str]:
+    found = rehearsal.up(**options).of(Kind.CREATE_DISKS)["b"]
+    return found.status, found.message
+
+
+def test_rehearsal_fetches_and_copies_no_image(rehearsal: Rehearsal) -> None:
+    outcomes = rehearsal.up()
+
+    results = [*outcomes.of(Kind.FETCH_IMAGES).values()]
+    results += outcomes.of(Kind.PUSH_IMAGES).values()
+    assert {result.status for result in results} == {Status.UNCHANGED}
+    assert all("rehearsal" in result.message for result in results)
+
+
+def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
+    rehearsal: Rehearsal, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = rehearsal.state.guest("a").image
+    asked: list[tuple[str, str, str, Path]] = []
+
+    def ensure(image: object, target: Path, **hooks: object) -> bool:
+        asked.append((image.name, image.path, image.sha256, target))
+        on_progress: OnProgress = hooks["on_progress"]
+        on_progress(5, 10)
+        return len(asked) == 1
+
+    monkeypatch.setattr(images.images, "ensure_image", ensure)
+    task = _real(make_task("test_guest"))
+
+    assert images.fetch_images(task).status is Status.DONE
+    assert images.fetch_images(task).status is Status.UNCHANGED
+    assert asked[0] == (
+        "test_guest",
+        wanted.source,
+        wanted.sha256,
+        Path(wanted.main_path),
+    )
+    seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
+    assert [(e.done, e.total, e.note) for e in seen] == [(5, 10, "fetch")]
+
+
+def test_image_is_copied_to_where_the_hosts_guests_expect_it(
+    rehearsal: Rehearsal, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Path, str, str]] = []
+
+    def push(source: Path, transport: object, target: str, **_: object) -> bool:
+        asked.append((source, transport.machine, target))
+        return len(asked) == 1
+
+    monkeypatch.setattr(images.images, "push_image", push)
+    task = _real(make_task("test_guest", host="host-b"))
+
+    assert images.push_images(task).status is Status.DONE
+    assert images.push_images(task).status is Status.UNCHANGED
+    image = rehearsal.state.guest("b").image
+    assert asked[0] == (Path(image.main_path), "host-b", image.path)
+
+
+def test_artefacts_go_to_the_remote_host_once(rehearsal: Rehearsal) -> None:
+    guest = rehearsal.state.guest("b")
+
+    first = rehearsal.up().of(Kind.PUSH_ARTEFACTS)
+    again = rehearsal.up().of(Kind.PUSH_ARTEFACTS)
+
+    assert first["b"].status is Status.DONE
+    assert again["b"].status is Status.UNCHANGED
+    assert {guest.seed, guest.xml} <= set(rehearsal.memory("host-b")["files"])
+    assert "a" not in first
+
+
+def test_changed_artefact_is_copied_again_and_named(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+    rehearsal.events.clear()
+    (rehearsal.project.artefacts / "b-domain.xml").write_text("<other/>")
+
+    (result,) = rehearsal.obey(rehearsal.instruction(Kind.PUSH_ARTEFACTS))
+
+    assert result.status is Status.DONE
+    assert rehearsal.lines("b") == ["copied b-domain.xml"]
+
+
+def test_disk_is_an_overlay_on_the_hosts_own_copy(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+
+    guest = rehearsal.state.guest("b")
+    disk = rehearsal.memory("host-b")["files"][guest.disk]
+    assert (disk["format"], disk["backing"]) == ("qcow2", guest.image.path)
+    assert guest.markers.disk == Path(guest.image.path).name
+
+
+def test_disk_is_kept_unless_it_is_to_be_made_anew(rehearsal: Rehearsal) -> None:
+    assert disk_result(rehearsal) == (Status.DONE, "on test_guest")
+    assert disk_result(rehearsal) == (Status.UNCHANGED, "")
+    rehearsal.down()
+    assert disk_result(rehearsal) == (Status.UNCHANGED, "")
+    assert disk_result(rehearsal, provision=True) == (Status.DONE, "on test_guest")
+
+
+def test_provision_stops_the_guest_and_removes_its_disk(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+    guest = rehearsal.state.guest("b")
+    rehearsal.events.clear()
+
+    outcomes = rehearsal.up(provision=True)
+
+    assert "stopped, to be made anew" in rehearsal.lines("b")
+    assert f"rm -f -- {guest.disk}" in rehearsal.asked("host-b")
+    assert outcomes.of(Kind.START_GUESTS)["b"].status is Status.DONE
+    host = rehearsal.hosts.open(rehearsal.state.host("host-b"))
+    found = domains.find(host.libvirt, guest.domain)
+    assert found is not None
+    assert found.is_active
+
+
+def test_new_disk_forgets_what_happened_to_the_old_one(rehearsal: Rehearsal) -> None:
+    rehearsal.project.mark("b", script="x", script_exit_code=0, run_script="y")
+
+    rehearsal.up()
+
+    markers = rehearsal.state.guest("b").markers
+    assert (markers.script, markers.script_exit_code) == ("", None)
+    assert (markers.run_script, markers.run_script_exit_code) == ("", None)
+    assert markers.reached == rehearsal.state.guest("b").spec_hash
+
+
+def test_renewed_image_is_a_warning_and_takes_no_data(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+    rehearsal.project.mark("b", disk="older.qcow2")
+
+    status, message = disk_result(rehearsal)
+
+    assert status is Status.WARNING
+    assert message == "keeps its disk, which was made from older.qcow2"
+    removed = f"rm -f -- {rehearsal.state.guest('b').disk}"
+    assert removed not in rehearsal.asked("host-b")
+    assert disk_result(rehearsal, provision=True)[0] is Status.DONE
+    assert disk_result(rehearsal)[0] is Status.UNCHANGED
+
+
+def test_disk_that_cannot_be_made_leaves_no_mark(rehearsal: Rehearsal) -> None:
+    fault = {"exit_code": 1, "stderr": "Could not open backing file"}
+    rehearsal.break_("host-b", {"qemu-img create": fault})
+
+    status, message = disk_result(rehearsal)
+
+    assert status is Status.FAILED
+    assert "could not be made on host-b" in message
+    assert rehearsal.state.guest("b").markers.disk == ""
+
+
+def _real(task: Task) -> Task:
+    """The same task as on a host that does not only rehearse."""
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL})
+    return replace(task, host=Host(real, task.host.transport, task.host.libvirt))

@@ -1,0 +1,99 @@
+"""Networks, bridges and links: made once, mended, and removed to the last port."""
+
+from orchestration.events import Status
+from orchestration.instructions.base import Command
+from orchestration.instructions.kinds import Kind
+from orchestration.providers.libvirt import networks
+from orchestration.transport.base import Scope, command
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+
+def statuses(rehearsal: Rehearsal, kind: Kind, of: Command) -> dict[str, Status]:
+    results = rehearsal.obey(rehearsal.instruction(kind, of))
+    return {result.name: result.status for result in results}
+
+
+def test_networks_are_where_the_state_has_them(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+
+    found = {
+        name: networks.names(rehearsal.hosts.open(rehearsal.state.host(name)).libvirt)
+        for name in ("host-a", "host-b")
+    }
+
+    assert found == {"host-a": ("demo-mgmt", "demo-nat"), "host-b": ("demo-mgmt",)}
+
+
+def test_bridges_and_tunnel_ends_are_where_the_state_has_them(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+
+    (tunnel,) = rehearsal.state.network.tunnels
+    for end in tunnel.ends:
+        memory = rehearsal.memory(end.host)
+        port = memory["ports"][end.port]
+        assert port["bridge"] == end.device
+        assert port["type"] == tunnel.kind
+        assert port["options"]["remote_ip"] == end.remote_address
+        assert port["external_ids"]["testbed"] == "demo"
+        assert list(memory["bridges"]) == [end.device]
+
+
+def test_way_out_is_a_pair_of_devices_between_network_and_bridge(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+
+    nat = rehearsal.state.network.nat
+    assert nat is not None
+    memory = rehearsal.memory("host-a")
+    assert memory["links"][nat.veth_network_end]["master"] == nat.device
+    assert memory["ports"][nat.veth_bridge_end]["bridge"] == nat.external_device
+
+
+def test_what_somebody_removed_is_made_again_and_only_that(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+    (tunnel,) = rehearsal.state.network.tunnels
+    end = next(e for e in tunnel.ends if e.host == "host-b")
+    host = rehearsal.hosts.open(rehearsal.state.host("host-b"))
+    host.transport.run(command("ovs-vsctl", "del-port", end.port), scope=Scope())
+
+    links = statuses(rehearsal, Kind.ENSURE_LINKS, Command.UP)
+
+    assert links == {
+        "br0/br1 on host-a": Status.UNCHANGED,
+        "br0/br1 on host-b": Status.DONE,
+        "way out": Status.UNCHANGED,
+    }
+
+
+def test_each_deletion_says_whether_there_was_anything(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+
+    for kind in (Kind.DELETE_LINKS, Kind.DELETE_BRIDGES):
+        first = statuses(rehearsal, kind, Command.DOWN)
+        again = statuses(rehearsal, kind, Command.DOWN)
+        assert set(first.values()) == {Status.DONE}
+        assert set(again.values()) == {Status.UNCHANGED}
+
+
+def test_deletion_of_what_never_was_is_unchanged(rehearsal: Rehearsal) -> None:
+    for kind in (Kind.DELETE_LINKS, Kind.DELETE_BRIDGES, Kind.DELETE_NETWORKS):
+        found = statuses(rehearsal, kind, Command.DOWN)
+        assert set(found.values()) == {Status.UNCHANGED}
+
+
+def test_bridge_of_somebody_else_is_not_touched(rehearsal: Rehearsal) -> None:
+    (bridge,) = (b for b in rehearsal.state.network.bridges if b.host == "host-b")
+    host = rehearsal.hosts.open(rehearsal.state.host("host-b"))
+    host.transport.run(command("ovs-vsctl", "add-br", bridge.device), scope=Scope())
+
+    made = statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)
+    deleted = statuses(rehearsal, Kind.DELETE_BRIDGES, Command.DOWN)
+
+    assert made[bridge.name] is Status.FAILED
+    assert deleted[bridge.name] is Status.FAILED
+    assert bridge.device in rehearsal.memory("host-b")["bridges"]
