@@ -24,6 +24,12 @@ PATIENCE_S = 20
 
 
 @pytest.fixture(autouse=True)
+def looks_often(monkeypatch):
+    """Look for news all the time: the in-memory layer rings in its own loop only."""
+    monkeypatch.setattr(consumers, "TICK_S", 0.05)
+
+
+@pytest.fixture(autouse=True)
 def no_connection_is_left():
     """Close what channels' communicator, unlike its server, leaves open."""
     yield
@@ -505,7 +511,6 @@ async def test_failed_instruction_has_a_result_and_ends_the_run(
 async def test_events_come_without_a_doorbell_a_little_later(
     tab, run, owner, monkeypatch
 ):
-    monkeypatch.setattr(consumers, "TICK_S", 0.05)
     monkeypatch.setattr("testbed.recorder.ring", lambda run_id, seq: None)
     socket = await tab(run.pk, owner)
 
