@@ -23,6 +23,9 @@ from orchestration.transport.ssh.login import Login, dial, reason_of, unreachabl
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.02
+# A machine that is up accepts at once; three SYNs go out in this time. What comes
+# after, the key exchange of a busy guest, may take all of `connect_timeout_s`.
+ACCEPT_S = 5.0
 _T = TypeVar("_T")
 
 
@@ -121,8 +124,11 @@ class Connection:
     def _dialled(self) -> Link:
         login = self.login
         connect = connect_tcp if self._via is None else self._via.tunnel
+        timeout_s = login.connect_timeout_s
+        if self._via is None:
+            timeout_s = min(timeout_s, ACCEPT_S)
         try:
-            sock = connect(login.address, login.port, login.connect_timeout_s)
+            sock = connect(login.address, login.port, timeout_s)
         except OSError as exc:
             raise unreachable(login, exc) from exc
         return dial(login, sock)
