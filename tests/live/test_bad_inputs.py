@@ -180,7 +180,7 @@ def test_script_that_fails_runs_again_at_the_next_up(stack, owner):
 
 @pytest.fixture(name="impatient")
 def _impatient(stack: Stack) -> Iterator[None]:
-    """A worker that gives a guest no time of its own to boot."""
+    """A worker that gives a guest a second to boot, and thirty more for QEMU."""
     stack.stop("worker")
     stack.environment["TESTBED_BOOT_DEADLINE_S"] = "1"
     stack.start_worker()
@@ -202,8 +202,8 @@ def test_guest_that_never_boots_is_named_with_its_layer(stack, owner, impatient)
     up = ran(owner, "blank", "up")
 
     assert up.status == "failed"
-    assert "Guest solo on main was not ready within 30 s: " in up.words
-    assert re.search("30 s: .*(does not answer|could not be reached)", up.words)
+    assert "Guest solo on main was not ready within 31 s: " in up.words
+    assert re.search("31 s: .*(does not answer|could not be reached)", up.words)
     assert "The end of its console is below." in up.words
     detail = up.finished("solo")["detail"]
     assert detail == "The console is empty: the guest never printed anything."
