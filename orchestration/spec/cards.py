@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from orchestration.spec.draft import Draft, Drafted
 from orchestration.spec.positions import Path
 from orchestration.spec.schema import Interface
+from orchestration.spec.written import IpType, PlainScaling
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One interface of one guest; paths of what it is plugged into, address and MAC."""
+    """One interface of one guest; paths of what it is plugged into, address and MAC.
+
+    A card whose address cannot be read has none and is not dynamic either.
+    """
 
     guest: str
     interface: Interface
@@ -23,6 +27,7 @@ class Card:
     ip: Path
     mac: Path
     is_on_switch: bool
+    is_dynamic: bool
 
 
 def cards_of(draft: Draft) -> Iterator[Card]:
@@ -43,6 +48,7 @@ def machine_cards(drafted: Drafted) -> Iterator[Card]:
             ip=(*path, "ip"),
             mac=(*path, "mac"),
             is_on_switch=drafted.attach_key == "switch",
+            is_dynamic=interface.ip is None,
         )
 
 
@@ -53,6 +59,7 @@ def clone_cards(drafted: Drafted) -> Iterator[Card]:
         return
     base: Path = (*drafted.kind_path, "scaling", "interfaces")
     is_map = isinstance(written.interfaces, dict)
+    counted = _counted(written)
     for number, clone in enumerate(machine.scaling.clones):
         for interface in clone.interfaces:
             path = (*base, interface.attached_to) if is_map else base
@@ -63,4 +70,16 @@ def clone_cards(drafted: Drafted) -> Iterator[Card]:
                 ip=(*path, "ip_type"),
                 mac=(*path, "mac_range"),
                 is_on_switch=is_map,
+                is_dynamic=interface.attached_to not in counted,
             )
+
+
+def _counted(written: PlainScaling) -> frozenset[str]:
+    """Return the switches on which clones get addresses from a range."""
+    if not isinstance(written.interfaces, dict):
+        return frozenset()
+    return frozenset(
+        switch
+        for switch, entry in written.interfaces.items()
+        if isinstance(entry.ip_type, IpType)
+    )

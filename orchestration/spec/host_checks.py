@@ -76,7 +76,7 @@ def _sizes(
             yield positions.warning(
                 (*path, "cpus"),
                 f"No testbed host has {kind.cpus} processors; the largest has "
-                f"{max(cpus)}. The guest's share them and it will be slow.",
+                f"{max(cpus)}. The guest will be slow.",
                 "Ask for fewer.",
             )
 

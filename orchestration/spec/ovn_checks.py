@@ -72,6 +72,8 @@ def _port(
     yield from check_mac((*below, "mac"), internal.mac, positions)
     yield from check_address((*below, "ip"), internal.ip, positions)
     yield from _inside((*below, "ip"), internal.ip, switch, subnets, positions)
+    if internal.ip is None:
+        yield from _given((*below, "ip"), switch, subnets, positions)
 
 
 def _card(card: Card, subnets: Subnets, positions: Positions) -> Iterator[Finding]:
@@ -80,10 +82,23 @@ def _card(card: Card, subnets: Subnets, positions: Positions) -> Iterator[Findin
     if switch not in subnets.ovn.switches:
         yield unknown_switch(card.attached, switch, subnets.ovn, positions)
         return
-    yield from _inside(card.ip, interface.ip, switch, subnets, positions)
+    if card.is_dynamic:
+        yield from _given(card.ip, switch, subnets, positions)
     gateway = (*card.ip[:-1], "gateway")
-    if interface.gateway is not None:
-        yield from _inside(gateway, interface.gateway, switch, subnets, positions)
+    yield from _inside(card.ip, interface.ip, switch, subnets, positions)
+    yield from _inside(gateway, interface.gateway, switch, subnets, positions)
+
+
+def _given(
+    path: Path, switch: str, subnets: Subnets, positions: Positions
+) -> Iterator[Finding]:
+    """Check that somebody hands out addresses on a switch."""
+    if not subnets.has_dhcp(switch):
+        yield positions.error(
+            path,
+            f"No router hands out addresses on switch `{switch}`.",
+            "Add a `dhcp` entry for it to a router, or give an `ip`.",
+        )
 
 
 def _inside(
@@ -93,16 +108,8 @@ def _inside(
     subnets: Subnets,
     positions: Positions,
 ) -> Iterator[Finding]:
-    """Check that an address belongs to its switch, and that `dynamic` has a giver."""
-    if address is None:
-        if not subnets.has_dhcp(switch):
-            yield positions.error(
-                path,
-                f"No router hands out addresses on switch `{switch}`.",
-                "Add a `dhcp` entry for it to a router, or give an `ip`.",
-            )
-        return
-    found, subnet = parse_address(address), subnets.of(switch)
+    """Check that an address belongs to its switch."""
+    found, subnet = parse_address(address or ""), subnets.of(switch)
     problem = address_problem(found, subnet) if found and subnet else ""
     if problem:
         yield positions.error(
@@ -114,7 +121,7 @@ def _inside(
 
 def _dynamic_switches(ovn: Ovn, cards: tuple[Card, ...]) -> frozenset[str]:
     """Return the switches that have a dynamic address to give."""
-    guests = {c.interface.attached_to for c in cards if c.interface.ip is None}
+    guests = {c.interface.attached_to for c in cards if c.is_dynamic}
     ports = {
         name
         for name, switch in ovn.switches.items()

@@ -35,7 +35,8 @@ def check_routers(
         for index, dhcp in enumerate(router.dhcp):
             at = (*path, "dhcp", index)
             yield from _dhcp(at, dhcp, router, subnets, positions)
-            yield from _serves((*at, "switch"), dhcp, dynamic, served, positions)
+            if dhcp.switch in ovn.switches:
+                yield from _serves((*at, "switch"), dhcp, dynamic, served, positions)
 
 
 def unknown_switch(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestration.errors import SpecError, StateError
+from orchestration.errors import NotBuiltYet, SpecError, StateError
 from orchestration.instructions.base import Command, Options
 from testbed.models import Testbed
 from testbed.services.planning import YAML_CHANGED, note_for, prepare
@@ -182,3 +182,14 @@ def test_unreadable_state_of_what_is_deployed_is_an_error(testbed):
 
     with pytest.raises(StateError, match="cannot be read"):
         prepare(testbed, Command.UP, Options())
+
+
+@pytest.mark.parametrize("command", [Command.UP, Command.GENERATE_ARTEFACTS])
+def test_what_is_not_built_yet_is_refused_and_nothing_is_written(testbed, command):
+    yaml = "machines: [{name: box, docker: {image: nginx}}]\nnetwork: {}\n"
+    testbed.project.yaml.write_text(yaml)
+
+    with pytest.raises(NotBuiltYet, match=r"`docker` \(box\)"):
+        prepare(testbed, command, Options())
+
+    assert not testbed.project.has_state()

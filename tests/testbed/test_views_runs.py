@@ -357,3 +357,16 @@ def test_past_runs_are_paged_and_all_kept(
 
     assert first.count('class="runs__row"') == 50
     assert second.count('class="runs__row"') == 5
+
+
+def test_up_of_what_is_not_built_yet_is_refused_in_one_sentence(
+    browser: Client, testbed: Testbed
+):
+    yaml = "machines: [{name: box, docker: {image: nginx}}]\nnetwork: {}\n"
+    testbed.project.yaml.write_text(yaml)
+
+    answer = browser.post("/testbeds/lab/runs/", {"command": "up"})
+
+    assert answer.status_code == 422
+    assert "cannot bring up `docker` (box)." in answer.content.decode()
+    assert not testbed.runs.exists()

@@ -1,0 +1,5 @@
+#!/bin/sh
+# The first clone is the leader.
+set -eu
+
+echo "first on $(hostname)"

@@ -1,0 +1,5 @@
+#!/bin/sh
+# The others follow it.
+set -eu
+
+echo "other on $(hostname)"

@@ -1,0 +1,87 @@
+"""What cannot be brought up yet is named in one sentence."""
+
+import pytest
+
+from orchestration.errors import NotBuiltYet
+from orchestration.spec.built import built_guest, not_built, require_built
+from orchestration.spec.normal import read_spec
+from orchestration.spec.schema import Spec
+
+IMAGE = {"cloud_image": {"name": "test_guest"}}
+
+
+def guest(name: str, **libvirt: object) -> dict[str, object]:
+    kind = {"cpus": 1, "memory_mb": 64, "libvirt_type": IMAGE, **libvirt}
+    return {"name": name, "libvirt": kind}
+
+
+def spec_of(*machines: object, **sections: object) -> Spec:
+    return read_spec({"machines": list(machines), **sections})
+
+
+def test_nothing_is_said_about_what_is_built() -> None:
+    spec = spec_of(guest("a", username="student"))
+
+    assert not_built(spec) == ""
+    require_built(spec)
+    kind, disk = built_guest(spec.machines[0])
+    assert (kind.username, disk.name) == ("student", "test_guest")
+
+
+@pytest.mark.parametrize(
+    ("machine", "words"),
+    [
+        ({"name": "a", "docker": {"image": "nginx"}}, "`docker` (a)"),
+        ({"name": "a", "avd": {}}, "`android` (a)"),
+        (guest("a", password="secret"), "`password` (a)"),
+        (guest("a", scaling={"count": 0, "interfaces": []}), "`scaling` (a)"),
+    ],
+)
+def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
+    sentence = not_built(spec_of(machine, guest("b")))
+
+    assert sentence == f"This version cannot bring up {words}."
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"network": {"ovn": {"switches": {}}}}, "the logical network `ovn`"),
+        (
+            {"network": {"ovn": {"switches": {"sw0": {"subnet": "10.0.0.0/24"}}}}},
+            "the logical network `ovn` (sw0)",
+        ),
+        (
+            {
+                "network": {
+                    "network_interfaces": [
+                        {"nic_name": "eth1", "testbed_bridge": "b", "testbed_host": "h"}
+                    ]
+                }
+            },
+            "`network_interfaces` (eth1)",
+        ),
+    ],
+)
+def test_thing_that_is_not_built_is_named(section: object, words: str) -> None:
+    assert words in not_built(spec_of(guest("a"), **section))
+
+
+def test_everything_is_named_at_once_and_long_lists_are_cut() -> None:
+    boxes = [{"name": f"box{n}", "docker": {"image": "x"}} for n in range(12)]
+
+    with pytest.raises(NotBuiltYet) as refused:
+        require_built(spec_of(*boxes, {"name": "phone", "avd": {}}))
+
+    assert refused.value.message == (
+        "This version cannot bring up `docker` (box0, box1, box2, box3, box4, box5, "
+        "box6, box7, box8, box9 and 2 more); `android` (phone)."
+    )
+    assert refused.value.hint
+
+
+def test_state_cannot_be_built_from_a_container() -> None:
+    (machine,) = spec_of({"name": "box", "docker": {"image": "nginx"}}).machines
+
+    with pytest.raises(NotBuiltYet, match=r"`docker` \(box\)"):
+        built_guest(machine)

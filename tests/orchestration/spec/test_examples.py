@@ -1,0 +1,46 @@
+"""The examples cover the language: no findings, and each means what was reviewed."""
+
+from pathlib import Path
+
+import pytest
+
+from orchestration.spec.built import not_built
+from orchestration.spec.checks import check
+from orchestration.spec.files import FolderFiles
+from orchestration.spec.schema import Spec
+from tests.golden import DATA, Golden
+from tests.orchestration.spec.fakes import catalogue_with_test_guest
+
+EXAMPLES = sorted((DATA.parent.parent / "examples").glob("*/kvm-compose.yaml"))
+
+
+def spec_of(file: Path) -> Spec:
+    loaded = check(
+        file.read_bytes(),
+        files=FolderFiles(file.parent),
+        catalogue=catalogue_with_test_guest(),
+        testbed_name=file.parent.name,
+    )
+    assert loaded.findings == ()
+    return loaded.require()
+
+
+def name_of(file: Path) -> str:
+    return file.parent.name
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=name_of)
+def test_example_has_no_finding_and_means_what_was_reviewed(
+    file: Path, golden: Golden
+) -> None:
+    spec = spec_of(file)
+
+    text = spec.model_dump_json(indent=1, exclude_none=True, by_alias=True)
+    golden(text, DATA / "expected" / f"{file.parent.name}.spec.json")
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=name_of)
+def test_readme_says_whether_the_example_can_be_brought_up(file: Path) -> None:
+    readme = file.with_name("README.md").read_text()
+
+    assert ("Not built yet" in readme) == bool(not_built(spec_of(file)))
