@@ -13,7 +13,8 @@ from orchestration.project import YAML_NAME
 from orchestration.spec.catalogue import Catalogue, load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import HEAD_BYTES, FolderFiles
-from testbed.models import Testbed
+from orchestration.state.model import HostState
+from testbed.models import Host, Testbed
 from testbed.uploads import safe_path
 
 
@@ -65,6 +66,7 @@ def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, 
         files=MemoryFiles(files),
         catalogue=installed_catalogue(),
         testbed_name=slug,
+        hosts=known_hosts(),
     ).findings
 
 
@@ -78,12 +80,18 @@ def findings_of(testbed: Testbed) -> tuple[Finding, ...]:
         files=FolderFiles(project.files),
         catalogue=installed_catalogue(),
         testbed_name=testbed.slug,
+        hosts=known_hosts(),
     ).findings
 
 
 def errors_among(findings: tuple[Finding, ...]) -> int:
     """Count the findings that forbid `up`."""
     return sum(finding.severity is Severity.ERROR for finding in findings)
+
+
+def known_hosts() -> list[HostState]:
+    """Return the testbed hosts, for the rules about room and names of hosts."""
+    return [host.to_state() for host in Host.objects.all()]
 
 
 def installed_catalogue() -> Catalogue:

@@ -7,6 +7,7 @@ any name. Read by the loader, the JSON schema and the reference.
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import get_args
@@ -123,6 +124,10 @@ def _places(model: type[BaseModel], at: str) -> Iterator[tuple[str, Place]]:
 
 
 PLACES: Mapping[str, Place] = dict(_places(written.Document, ""))
+# Maps whose keys are names: everything that stands before a `*`.
+NAMED = frozenset(
+    place[: found.start()] for place in PLACES for found in re.finditer(r"\.\*", place)
+)
 
 
 def place_of(path: Path) -> Place | None:
@@ -131,7 +136,7 @@ def place_of(path: Path) -> Place | None:
     for part in path:
         if isinstance(part, int):
             shown += "[]"
-        elif f"{shown}.*" in PLACES:
+        elif shown in NAMED:
             shown += ".*"
         else:
             shown += f".{part}" if shown else part

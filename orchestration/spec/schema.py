@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, WithJsonSchema
+from pydantic_core import PydanticKnownError
 
 from orchestration.spec.entry import Entry
 from orchestration.spec.ovn import Ovn
@@ -17,7 +18,11 @@ from orchestration.spec.ovn import Ovn
 
 def _pairs(value: object) -> object:
     """Turn the YAML map of connections into pairs, in the order of the text."""
-    return tuple(value.items()) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return tuple(value.items())
+    if isinstance(value, tuple):
+        return value
+    raise PydanticKnownError("dict_type")
 
 
 class Interface(Entry):

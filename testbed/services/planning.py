@@ -22,8 +22,9 @@ from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
 from orchestration.spec.schema import Spec
 from orchestration.state.build import Identity, build_state
-from orchestration.state.model import GuestState, State
-from testbed.models import Host, Testbed
+from orchestration.state.model import GuestState, HostState, State
+from testbed.findings import known_hosts
+from testbed.models import Testbed
 
 logger = logging.getLogger(__name__)
 
@@ -90,19 +91,20 @@ def _build(testbed: Testbed, previous: State | None) -> State:
     project = testbed.project
     local = settings.LOCAL_CATALOGUE
     catalogue = load_catalogue(local if local.exists() else None)
-    spec = _spec(testbed, catalogue)
+    hosts = known_hosts()
+    spec = _spec(testbed, catalogue, hosts)
     require_built(spec)
     return build_state(
         spec,
         identity=_identity(testbed),
-        hosts=[host.to_state() for host in Host.objects.all()],
+        hosts=hosts,
         catalogue=catalogue,
         script_sha256=_script_digests(spec, project),
         previous=previous,
     )
 
 
-def _spec(testbed: Testbed, catalogue: Catalogue) -> Spec:
+def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spec:
     project = testbed.project
     if not project.yaml.is_file():
         raise StateError(
@@ -113,6 +115,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue) -> Spec:
         files=FolderFiles(project.files),
         catalogue=catalogue,
         testbed_name=testbed.slug,
+        hosts=hosts,
     ).require()
 
 

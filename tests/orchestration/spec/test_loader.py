@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestration.spec.language import place_of
 from orchestration.spec.loader import Loaded, load_spec
 from orchestration.spec.positions import Position
 from orchestration.spec.schema import (
@@ -163,3 +164,60 @@ def test_flood_of_findings_is_cut_and_stays_an_error() -> None:
     assert len(loaded.findings) == 501
     assert loaded.findings[-1].message.startswith("101 more findings")
     assert loaded.errors == (loaded.findings[-1],)
+
+
+@pytest.mark.parametrize("value", ["[[]]", "[[a, b]]", "text", "3"])
+def test_connections_that_are_no_map_are_said_to_be_none(value: str) -> None:
+    (finding,) = load_spec(f"network: {{bridge_connections: {value}}}").findings
+
+    assert finding.path == "network.bridge_connections"
+    assert finding.message.startswith("This must be a map, it is ")
+
+
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [
+        (("machines", 3, "network"), "switch"),
+        (("machines", 3, "network", 0), "switch"),
+        (("network", "ovn", "switches", "any", "ports", 0), "chassis"),
+        (("network", "ovn", "switches", "ports", "ports", 0, "internal"), "ip"),
+        (("network", "ovn", "acl", "switches", "sw0", 2), "priority"),
+    ],
+)
+def test_place_of_a_path_has_its_keys(path: tuple[str | int, ...], key: str) -> None:
+    place = place_of(path)
+
+    assert place is not None
+    assert key in place.keys
+
+
+def test_maps_with_free_keys_are_no_place() -> None:
+    disk = ("machines", 0, "libvirt", "libvirt_type", "cloud_image")
+
+    assert place_of((*disk, "environment")) is None
+    assert place_of(("network", "bridge_connections")) is None
+    assert place_of(("network", "ovn", "switches")) is None
+
+
+def test_unknown_keys_are_warned_about_everywhere() -> None:
+    text = """
+machines:
+  - name: a
+    network: {switch: sw0, ip: 10.0.0.5, gatway: 10.0.0.1}
+    docker: {image: x, privledged: true, static_ip: 10.0.0.5}
+network:
+  ovn:
+    switches: {sw0: {subnet: 10.0.0.0/24, prots: []}}
+    routers: {r0: {nat: [{nat_type: snat, external_ip: 1.1.1.1, logical_ip: 10.0.0.5,
+      comment: x}]}}
+"""
+
+    findings = load_spec(text).findings
+
+    assert [(f.path.rpartition(".")[2], f.hint) for f in findings] == [
+        ("gatway", "Did you mean `gateway`?"),
+        ("privledged", "Did you mean `privileged`?"),
+        ("static_ip", "Write `ip` at the machine's interface."),
+        ("prots", "Did you mean `ports`?"),
+        ("comment", ""),
+    ]
