@@ -66,6 +66,7 @@ def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, 
         files=MemoryFiles(files),
         catalogue=installed_catalogue(),
         testbed_name=slug,
+        image_folders=settings.DISK_FOLDERS,
         hosts=known_hosts(),
     ).findings
 
@@ -80,6 +81,7 @@ def findings_of(testbed: Testbed) -> tuple[Finding, ...]:
         files=FolderFiles(project.files),
         catalogue=installed_catalogue(),
         testbed_name=testbed.slug,
+        image_folders=settings.DISK_FOLDERS,
         hosts=known_hosts(),
     ).findings
 

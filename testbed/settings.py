@@ -33,6 +33,8 @@ HTTPS = env_bool("TESTBED_HTTPS", default=False)
 TESTBEDS_DIR = DATA_DIR / "testbeds"
 IMAGES_DIR = Path(env_str("TESTBED_IMAGES_DIR", str(DATA_DIR / "images")))
 LOCAL_CATALOGUE = Path(env_str("TESTBED_CATALOGUE", str(IMAGES_DIR / "local.json")))
+# Besides their testbed's folder, users may name disks and ISO files below these.
+DISK_FOLDERS = tuple(Path(folder) for folder in env_list("TESTBED_DISK_FOLDERS"))
 RUNTIME_DIR = DATA_DIR / "runtime"
 EXAMPLES_DIR = BASE_DIR / "examples"
 

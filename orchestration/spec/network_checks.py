@@ -7,6 +7,7 @@ is judged: what machines say about bridges may well be right. Logical switches a
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from orchestration.errors import Finding
 from orchestration.spec.cards import cards_of
@@ -35,7 +36,7 @@ def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
             "Add `network: {bridges: [{name: br0}], external_bridge: br0}`.",
         )
         return
-    names = {bridge.name for bridge in network.bridges}
+    names = frozenset(bridge.name for bridge in network.bridges)
     yield from _bridges(network, positions)
     yield from _connections(network, names, positions)
     yield from _loops(network, positions)
@@ -80,7 +81,7 @@ def _bridges(network: Network, positions: Positions) -> Iterator[Finding]:
 
 
 def _connections(
-    network: Network, names: set[str], positions: Positions
+    network: Network, names: frozenset[str], positions: Positions
 ) -> Iterator[Finding]:
     for source, target in network.bridge_connections:
         path: Path = ("network", "bridge_connections", source)
@@ -118,7 +119,7 @@ def _loops(network: Network, positions: Positions) -> Iterator[Finding]:
 
 
 def _external(
-    network: Network, names: set[str], positions: Positions, *, used: bool
+    network: Network, names: frozenset[str], positions: Positions, *, used: bool
 ) -> Iterator[Finding]:
     path: Path = ("network", "external_bridge")
     if network.external_bridge is not None:
@@ -133,7 +134,7 @@ def _external(
 
 
 def _interfaces(
-    draft: Draft, names: set[str], positions: Positions
+    draft: Draft, names: frozenset[str], positions: Positions
 ) -> Iterator[Finding]:
     for card in cards_of(draft):
         if card.is_on_switch:
@@ -148,7 +149,7 @@ def _interfaces(
 
 
 def _host_interfaces(
-    network: Network, names: set[str], positions: Positions
+    network: Network, names: frozenset[str], positions: Positions
 ) -> Iterator[Finding]:
     seen: dict[tuple[str, str], Path] = {}
     for index, card in enumerate(network.network_interfaces):
@@ -175,12 +176,16 @@ def _host_interfaces(
 def _unknown(
     path: Path,
     name: str,
-    names: set[str],
+    names: frozenset[str],
     positions: Positions,
     *,
     at_key: bool = False,
 ) -> Finding:
-    known = ", ".join(sorted(names)[:BRIDGES_SHOWN]) or "none"
-    return positions.error(
-        path, f"Unknown bridge `{name}`.", f"Bridges: {known}.", at_key=at_key
-    )
+    hint = f"Bridges: {_shown(names)}."
+    return positions.error(path, f"Unknown bridge `{name}`.", hint, at_key=at_key)
+
+
+# A file can name thousands of bridges that do not exist; sorting for each took 36 s.
+@lru_cache(maxsize=1)
+def _shown(names: frozenset[str]) -> str:
+    return ", ".join(sorted(names)[:BRIDGES_SHOWN]) or "none"

@@ -5,6 +5,7 @@ one of their ports; DHCP serves switches that the router is on. Pure.
 """
 
 from collections.abc import Iterator
+from itertools import islice
 
 from orchestration.errors import Finding
 from orchestration.spec.address_checks import (
@@ -43,7 +44,7 @@ def unknown_switch(
     path: Path, name: str, ovn: Ovn, positions: Positions, *, at_key: bool = False
 ) -> Finding:
     """Build the error about a switch that does not exist."""
-    known = ", ".join(list(ovn.switches)[:SWITCHES_SHOWN]) or "none"
+    known = ", ".join(islice(ovn.switches, SWITCHES_SHOWN)) or "none"
     return positions.error(
         path, f"Unknown switch `{name}`.", f"Switches: {known}.", at_key=at_key
     )

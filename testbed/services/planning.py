@@ -115,6 +115,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
         files=FolderFiles(project.files),
         catalogue=catalogue,
         testbed_name=testbed.slug,
+        image_folders=settings.DISK_FOLDERS,
         hosts=hosts,
     ).require()
 

@@ -4,7 +4,8 @@ import pytest
 
 from orchestration.errors import NotBuiltYet, SpecError, StateError
 from orchestration.instructions.base import Command, Options
-from testbed.models import Testbed
+from testbed.findings import findings_of
+from testbed.models import Host, Testbed
 from testbed.services.planning import YAML_CHANGED, note_for, prepare
 
 pytestmark = pytest.mark.django_db
@@ -193,3 +194,27 @@ def test_what_is_not_built_yet_is_refused_and_nothing_is_written(testbed, comman
         prepare(testbed, command, Options())
 
     assert not testbed.project.has_state()
+
+
+def test_disk_below_an_allowed_folder_passes_the_checks(testbed, settings, tmp_path):
+    disk = tmp_path / "disks" / "old.img"
+    disk.parent.mkdir()
+    disk.write_bytes(b"x")
+    testbed.project.yaml.write_text(
+        "machines: [{name: old, libvirt: {cpus: 1, memory_mb: 64, libvirt_type: "
+        f"{{existing_disk: {{path: {disk}}}}}}}}}]\nnetwork: {{}}\n"
+    )
+
+    assert len(findings_of(testbed)) == 1
+
+    settings.DISK_FOLDERS = (disk.parent,)
+    assert findings_of(testbed) == ()
+
+
+def test_guest_that_fits_on_no_host_is_refused(testbed):
+    Host.objects.update(memory_mib=128, cpus=1)
+
+    with pytest.raises(SpecError) as refused:
+        prepare(testbed, Command.UP, Options())
+
+    assert "No testbed host has 256 MiB" in refused.value.findings[0].message

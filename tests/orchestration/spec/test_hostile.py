@@ -165,3 +165,18 @@ def test_any_values_under_known_keys_give_findings(data: dict[str, object]) -> N
     loaded = check(text, files=FakeFiles(), catalogue=CATALOGUE, testbed_name="lab")
 
     assert all(finding.line == 1 for finding in loaded.findings)
+
+
+def test_thousands_of_clones_on_unknown_bridges_among_thousands_are_judged() -> None:
+    clones = ", ".join(str(number) for number in range(3300))
+    text = (
+        "machines: [{name: a, docker: {image: x, scaling: {count: 3300, "
+        f"interfaces: [{{bridge: zz, clones: [{clones}]}}]}}}}}}]\n"
+        "network: {external_bridge: b0, bridges: ["
+        + ", ".join(f"{{name: b{number}}}" for number in range(9999))
+        + "]}\n"
+    )
+
+    loaded = check(text, files=FakeFiles(), catalogue=CATALOGUE)
+
+    assert [f.message for f in loaded.errors] == ["Unknown bridge `zz`."]
