@@ -19,8 +19,9 @@ from django.db import IntegrityError, transaction
 
 from orchestration.errors import PathOutside, StateError, TestbedBusy, TestbedError
 from orchestration.project import YAML_NAME
+from orchestration.spec.built import not_built
 from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import Spec
+from orchestration.spec.schema import Machine, Spec
 from testbed.models import Run, Testbed
 from testbed.uploads import check_bounds, safe_path
 
@@ -30,12 +31,16 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A testbed that ships; `about` is the comment at the top of its YAML."""
+    """A testbed that ships; `about` is the comment at the top of its YAML.
+
+    `missing` says why it can only be looked at so far, mostly nothing.
+    """
 
     name: str
     about: str
     guests: int
     bridges: int
+    missing: str = ""
 
 
 class NameTaken(TestbedError):
@@ -118,10 +123,10 @@ def list_files(testbed: Testbed) -> dict[str, int]:
 
 
 def list_examples() -> list[Example]:
-    """Return the examples that ship, the smallest first."""
+    """Return the examples that ship, those that come up and small ones first."""
     yamls = Path(settings.EXAMPLES_DIR).glob(f"*/{YAML_NAME}")
     found = [_example(path) for path in yamls]
-    return sorted(found, key=lambda example: (example.guests, example.name))
+    return sorted(found, key=lambda e: (bool(e.missing), e.guests, e.name))
 
 
 def read_example(name: str) -> dict[str, bytes]:
@@ -141,8 +146,19 @@ def _example(path: Path) -> Example:
     spec = load_spec(text).spec or Spec()
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     about = " ".join(line.strip("# ") for line in comment).strip()
-    counts = (len(spec.machines), len(spec.network.bridges))
-    return Example(path.parent.name, about, *counts)
+    ovn = spec.network.ovn
+    bridges = len(ovn.switches if ovn else spec.network.bridges)
+    return Example(
+        name=path.parent.name,
+        about=about,
+        guests=sum(_guests(machine) for machine in spec.machines),
+        bridges=bridges,
+        missing=not_built(spec),
+    )
+
+
+def _guests(machine: Machine) -> int:
+    return len(machine.scaling.clones) if machine.scaling else 1
 
 
 def _allocate(user: User, slug: str) -> Testbed:

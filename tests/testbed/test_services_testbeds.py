@@ -175,6 +175,17 @@ def test_every_example_can_be_created(owner: User):
     assert all(testbed.project.yaml.is_file() for testbed in created)
 
 
+def test_examples_that_come_up_are_offered_first_and_the_others_say_why_not():
+    examples = list_examples()
+
+    missing = [bool(example.missing) for example in examples]
+    assert missing == sorted(missing)
+    assert examples[0].name == "single"
+    found = {example.name: example for example in examples}
+    assert "`scaling` (worker)" in found["clones"].missing
+    assert (found["clones"].guests, found["routed"].bridges) == (3, 3)
+
+
 @pytest.mark.parametrize("name", ["nothing", "../examples/single", ""])
 def test_unknown_example_is_refused(name: str):
     with pytest.raises(StateError, match="no example"):
