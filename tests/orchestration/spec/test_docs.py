@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.spec.built import NOT_BUILT_DISKS, NOT_BUILT_KINDS
 from orchestration.spec.checks import check
 from orchestration.spec.language import PLACES
 from orchestration.spec.schema import Spec
@@ -51,3 +52,13 @@ def test_every_key_and_image_is_in_the_reference() -> None:
     for name, place in PLACES.items():
         assert set(place.known) - words <= {"path"}, name
     assert set(catalogue_with_test_guest()) <= words
+
+
+def test_reference_names_exactly_what_is_not_built_yet() -> None:
+    (paragraph,) = re.findall(
+        r"Not everything that can be written.*?\n\n", REFERENCE.read_text(), re.DOTALL
+    )
+    named = set(re.findall(r"`([a-z_]+)`", paragraph))
+
+    kinds = {*NOT_BUILT_KINDS.values(), *NOT_BUILT_DISKS.values()}
+    assert named & {"docker", "android", "existing_disk", "iso_guest"} == kinds
