@@ -14,7 +14,7 @@ from threading import Event as Flag
 
 from orchestration.errors import Cancelled, HostUnreachable, TestbedError
 from orchestration.events import Sink, Status, TaskFinished, TaskStarted
-from orchestration.hosts import Hosts
+from orchestration.hosts import Hosts, require_answer
 from orchestration.instructions.base import (
     BOOT_DEADLINE_S,
     Instruction,
@@ -82,6 +82,8 @@ class Engine:
         """
         resources = work.instruction.resources
         batch = _Batch(work, self._hosts, scope, sink, self._boot_deadline_s)
+        if work.instruction.keep_going:
+            batch.look_for_host()
         workers = max(1, min(len(resources), self._tasks_per_host))
         with ThreadPoolExecutor(workers, thread_name_prefix="task") as pool:
             return tuple(pool.map(batch.run_task, range(len(resources)), resources))
@@ -100,6 +102,18 @@ class _Batch:
         self._sink = sink
         self._dead = Flag()
         self._reason = HostUnreachable(f"Host {work.host} does not answer.")
+
+    def look_for_host(self) -> None:
+        """Let all tasks fail at once when the host is dead.
+
+        For teardown, which goes on without it: each of its instructions would wait
+        for the same dead host again.
+        """
+        try:
+            require_answer(self._work.state.host(self._work.host))
+        except HostUnreachable as exc:
+            self._reason = exc
+            self._dead.set()
 
     def run_task(self, number: int, resource: Resource) -> ResourceResult:
         """Run one task from start to finish, and report both."""

@@ -282,14 +282,14 @@ def test_lost_guest_does_not_condemn_its_host(tmp_path: Path) -> None:
 def test_cancel_in_the_middle_cancels_what_runs_and_what_waits(
     rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finished = threading.Semaphore(0)
+    finished = {"r0": threading.Event(), "r1": threading.Event()}
 
     def action(task: Task) -> Outcome:
-        if task.resource.key in ("r0", "r1"):
-            finished.release()
+        if task.resource.key in finished:
+            finished[task.resource.key].set()
             return done()
-        finished.acquire()
-        finished.acquire()
+        for event in finished.values():
+            event.wait()
         rehearsal.scope.cancel()
         task.scope.sleep(600)
         return done()
