@@ -128,7 +128,7 @@ def _run_script(task: Task, transport: Transport, script: ScriptState) -> int:
             on_line=task.on_line,
             check=False,
         )
-        remove = command("rm", "-f", "--", target).with_root()
+        remove = command("rm", "-f", "--", target)
         transport.run(remove, scope=task.scope, check=False)
     except HostUnreachable as exc:
         raise GuestUnreachable(

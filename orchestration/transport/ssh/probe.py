@@ -33,16 +33,21 @@ class ProbeFailed(HostUnreachable):
 
 
 def probe_banner(
-    address: str, port: int, timeout_s: float, via: SSHTransport | None = None
+    address: str,
+    port: int,
+    timeout_s: float,
+    via: SSHTransport | None = None,
+    *,
+    connect_timeout_s: float | None = None,
 ) -> str:
     """Return the banner of the SSH server there ("SSH-2.0-…").
 
-    With `via` the connection is made from that machine. Raises: ProbeFailed,
-    HostUnreachable (`via` itself).
+    With `via` the connection is made from that machine. `connect_timeout_s` is what
+    connecting may take of it. Raises: ProbeFailed, HostUnreachable (`via` itself).
     """
     where = f"{address}:{port}" + (f" from {via.machine}" if via else "")
     deadline = time.monotonic() + timeout_s
-    sock = _connect(address, port, timeout_s, via, where)
+    sock = _connect(address, port, connect_timeout_s or timeout_s, via, where)
     try:
         return _read_banner(sock, deadline)
     except (OSError, EOFError) as exc:
