@@ -108,6 +108,7 @@ def test_image_with_a_wrong_checksum_is_discarded(stack, owner):
 @contextmanager
 def full_disk(host: NamespaceHost, folder: str) -> Iterator[None]:
     """Put a file system of 8 MiB over a host's folder."""
+    host.run("mkdir", "-p", folder)
     host.run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder)
     try:
         yield
