@@ -118,6 +118,7 @@ build_root() {
   ln -s ../run/testbed/resolv.conf "$root/etc/resolv.conf"
   chown -R 0:0 "$root"
   chmod 4755 "$root/usr/bin/sudo"
+  install -d -m 750 "$root/etc/sudoers.d"
   chmod 440 "$root/etc/sudoers"
   chmod 600 "$root/etc/shadow"
 }
