@@ -117,7 +117,7 @@ def measure(stack: Stack, testbed: Path, guests: int, *, has_stages: bool) -> Ta
     if has_stages:
         show_stages(run.instructions, observer, started + click_s)
     if status != "succeeded":
-        print(f"the run ended {status}:", stack.log("worker"), sep="\n")
+        print(f"the run ended {status}:", stack.log("worker")[-4000:], sep="\n")
     cpu_s = {name: after[name].cpu_s - before[name].cpu_s for name in after}
     tasks, stored = (int(word) for word in stack.shell(COUNT).split())
     table = Table(f"up of {guests} guests")

@@ -106,20 +106,27 @@ start_worker() {
     --schedule "$DATA/celerybeat" --concurrency 6 --loglevel INFO) \
     > "$DATA/worker.log" 2>&1 < /dev/null &
   echo $! > "$STATE/worker.pid"
+  wait_for_server worker grep -q ' ready\.$' "$DATA/worker.log"
 }
 
 start_daphne() {
-  local attempt
   stop_recorded daphne
   (cd "$CHECKOUT" && exec setsid "$VENV/bin/daphne" -b 127.0.0.1 -p "$PORT" \
     testbed.asgi:application) > "$DATA/daphne.log" 2>&1 < /dev/null &
   echo $! > "$STATE/daphne.pid"
-  for ((attempt = 0; attempt < 100; attempt++)); do
-    if curl -fs -o /dev/null "$URL/login/"; then return; fi
-    kill -0 "$(< "$STATE/daphne.pid")" || fail "The web server ended." "See $DATA/daphne.log."
+  wait_for_server daphne curl -fs -o /dev/null "$URL/login/"
+}
+
+# wait_for_server NAME COMMAND...: until the command succeeds, while NAME lives.
+wait_for_server() {
+  local name=$1 attempt
+  shift
+  for ((attempt = 0; attempt < 150; attempt++)); do
+    if "$@"; then return; fi
+    [[ -e /proc/$(< "$STATE/$name.pid")/exe ]] || break
     sleep 0.2
   done
-  fail "The web server does not answer at $URL." "See $DATA/daphne.log."
+  fail "The $name did not start." "Its last words: $(tail -n 3 "$DATA/$name.log")"
 }
 
 # stop_recorded NAME: end what an earlier demo started, by its pid.

@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -146,17 +146,22 @@ class Stack:
         words = [sys.executable, "-m", "celery", "-A", "testbed", "worker", "-B"]
         words += ["--schedule", str(self.folder / "beat")]
         words += ["--concurrency", str(concurrency), "--loglevel", "INFO"]
+        before = self.log("worker").count(" ready.")
         self._start("worker", self.main.argv(*words) if self.on_main else words)
+        self._wait_for("worker", lambda: self.log("worker").count(" ready.") > before)
 
     def start_web(self) -> None:
         """Start Daphne and wait until it answers."""
         words = [sys.executable, "-m", "daphne", "-b", "127.0.0.1"]
         words += ["-p", str(self.port), "testbed.asgi:application"]
         self._start("web", words)
+        self._wait_for("web", self._answers)
+
+    def _wait_for(self, name: str, is_there: Callable[[], bool]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not self._answers():
-            if time.monotonic() > deadline or self.processes["web"].poll() is not None:
-                raise RuntimeError(f"the web did not start: {self.log('web')}")
+        while not is_there():
+            if time.monotonic() > deadline or self.processes[name].poll() is not None:
+                raise RuntimeError(f"{name} did not start: {self.log(name)[-4000:]}")
             time.sleep(0.1)
 
     def add_image(self, name: str, path: Path, **entry: str) -> None:
@@ -166,8 +171,9 @@ class Stack:
         (self.catalogue / f"{name}.json").write_text(json.dumps(found))
 
     def log(self, name: str) -> str:
-        """Return the end of what a process printed."""
-        return (self.folder / f"{name}.log").read_text(errors="replace")[-4000:]
+        """Return what a process printed so far."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def manage(self, *words: str) -> str:
         """Run manage.py where main's daemons are."""
