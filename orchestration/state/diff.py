@@ -1,0 +1,241 @@
+"""What is deployed against what is wanted: each difference with its reason.
+
+`plan_up` removes and restarts by it, and a testbed's page shows it before anything is
+done. Pure: two states in, changes in a user's words out. The deployed state may be a
+union of two (`state.deployed`), in which a guest can be on two hosts.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestration.state.guest_diff import disk_reasons, guest_reasons, script_reasons
+from orchestration.state.model import BridgeState, GuestState, State
+from orchestration.state.network_diff import (
+    Part,
+    bridge_parts,
+    link_parts,
+    network_parts,
+)
+
+MOVED_DISK = "its disk starts anew there"
+
+
+class Action(StrEnum):
+    """What becomes of a thing; the order is the order of reading."""
+
+    REMOVE = "remove"
+    RECREATE = "recreate"
+    RESTART = "restart"
+    CHANGE = "change"
+    CREATE = "create"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing on one host; `key` finds it in the state, as in a plan's resource."""
+
+    action: Action
+    name: str
+    host: str
+    key: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HostNeed:
+    """What a host's guests need, before and after, and what it has (0: unknown)."""
+
+    name: str
+    memory_mib_before: int
+    memory_mib: int
+    memory_mib_of_host: int
+    cpus_before: int
+    cpus: int
+    cpus_of_host: int
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Everything that differs; `untouched` names the guests that run on."""
+
+    guests: tuple[Change, ...]
+    bridges: tuple[Change, ...]
+    links: tuple[Change, ...]
+    networks: tuple[Change, ...]
+    untouched: tuple[str, ...]
+    hosts: tuple[HostNeed, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing differs."""
+        return not (self.guests or self.bridges or self.links or self.networks)
+
+    def to_text(self) -> str:
+        """Return the changes for reading, one a line."""
+        groups = (
+            ("Guests", self.guests),
+            ("Bridges", self.bridges),
+            ("Links", self.links),
+            ("Networks", self.networks),
+        )
+        lines: list[str] = []
+        for title, changes in groups:
+            lines += [title] if changes else []
+            lines += [
+                f"  {c.action:<10}{c.name} on {c.host}: {', '.join(c.reasons)}"
+                for c in changes
+            ]
+        lines += [f"Untouched: {', '.join(self.untouched) or 'none'}", "Hosts"]
+        lines += [
+            f"  {h.name}: memory {h.memory_mib_before} → {h.memory_mib} of "
+            f"{h.memory_mib_of_host} MiB, cpus {h.cpus_before} → {h.cpus} of "
+            f"{h.cpus_of_host}"
+            for h in self.hosts
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def diff(deployed: State, wanted: State) -> Changes:
+    """Return what must change so that `wanted` is deployed in place of `deployed`."""
+    guests = tuple(_guests(deployed, wanted))
+    touched = {change.name for change in guests}
+    return Changes(
+        guests=_sorted(guests),
+        bridges=_sorted(_parts(bridge_parts(deployed), bridge_parts(wanted))),
+        links=_sorted(_parts(link_parts(deployed), link_parts(wanted))),
+        networks=_sorted(_parts(network_parts(deployed), network_parts(wanted))),
+        untouched=tuple(g.name for g in wanted.guests if g.name not in touched),
+        hosts=tuple(_hosts(deployed, wanted)),
+    )
+
+
+def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
+    order = list(Action)
+    return tuple(sorted(changes, key=lambda change: order.index(change.action)))
+
+
+def _guests(deployed: State, wanted: State) -> Iterator[Change]:
+    before: dict[str, list[GuestState]] = {}
+    for guest in deployed.guests:
+        before.setdefault(guest.name, []).append(guest)
+    names = {guest.name for guest in wanted.guests}
+    for guest in deployed.guests:
+        if guest.name not in names:
+            yield _guest(Action.REMOVE, guest, "is not in the YAML any more")
+    bridges = _bridge_hosts(wanted.network.bridges)
+    for guest in wanted.guests:
+        for old in before.get(guest.name, ()):
+            if old.host != guest.host:
+                yield _guest(Action.REMOVE, old, *_why_moved(old, guest, bridges))
+        here = [old for old in before.get(guest.name, ()) if old.host == guest.host]
+        if here:
+            yield from _same_place(here[0], guest, deployed, wanted)
+        elif guest.name in before:
+            source = before[guest.name][0].host
+            reason = f"moves from {source}; {MOVED_DISK}"
+            yield _guest(Action.RECREATE, guest, reason)
+        else:
+            yield _guest(Action.CREATE, guest, "is new")
+
+
+def _same_place(
+    old: GuestState, new: GuestState, deployed: State, wanted: State
+) -> Iterator[Change]:
+    """Compare a guest with itself; its host's type of guests counts too."""
+    disk, scripts = disk_reasons(old, new), script_reasons(old, new)
+    if disk:
+        settings = guest_reasons(
+            old, new, deployed.host(old.host), wanted.host(new.host)
+        )
+        yield _guest(Action.RECREATE, new, *disk, *settings, *scripts)
+    elif old.spec_hash != new.spec_hash:
+        settings = guest_reasons(
+            old, new, deployed.host(old.host), wanted.host(new.host)
+        )
+        reasons = settings or ("its other settings change",)
+        yield _guest(Action.RESTART, new, *reasons, *scripts)
+    elif scripts:
+        yield _guest(Action.CHANGE, new, *scripts)
+
+
+def _guest(action: Action, guest: GuestState, *reasons: str) -> Change:
+    return Change(action, guest.name, guest.host, guest.name, reasons)
+
+
+def _why_moved(
+    old: GuestState, new: GuestState, bridges: dict[str, set[str]]
+) -> Iterator[str]:
+    """Name the bridges that left the old host; else only say where it goes."""
+    names = dict.fromkeys(interface.bridge for interface in old.interfaces)
+    left = [n for n in names if n in bridges and old.host not in bridges[n]]
+    if left:
+        word = "bridge" if len(left) == 1 else "bridges"
+        verb = "moves" if len(left) == 1 else "move"
+        yield f"touched because its {word} {', '.join(left)} {verb} to {new.host}"
+    else:
+        yield f"moves to {new.host}"
+
+
+def _bridge_hosts(bridges: Iterable[BridgeState]) -> dict[str, set[str]]:
+    hosts: dict[str, set[str]] = {}
+    for bridge in bridges:
+        hosts.setdefault(bridge.name, set()).add(bridge.host)
+    return hosts
+
+
+def _parts(before: list[Part], after: list[Part]) -> Iterator[Change]:
+    """Compare parts of the network by their identity, then by what they say."""
+    old = {part.identity: part for part in before}
+    new = {part.identity: part for part in after}
+    # What another part made of the same name and host replaces is no plain removal.
+    names = {(part.name, part.host) for part in after}
+    for part in old.values():
+        if part.identity not in new:
+            is_replaced = (part.name, part.host) in names
+            reason = "is made anew" if is_replaced else "is not needed any more"
+            yield Change(Action.REMOVE, part.name, part.host, part.key, (reason,))
+    for part in new.values():
+        known = old.get(part.identity)
+        if known is None:
+            reason = "is new"
+            yield Change(Action.CREATE, part.name, part.host, part.key, (reason,))
+        elif known.settings != part.settings:
+            reasons = tuple(_settings(known, part))
+            yield Change(Action.CHANGE, part.name, part.host, part.key, reasons)
+
+
+def _settings(old: Part, new: Part) -> Iterator[str]:
+    for (what, before), (_, after) in zip(old.settings, new.settings, strict=True):
+        if before == after:
+            continue
+        if isinstance(before, frozenset) and isinstance(after, frozenset):
+            one, other = len(before), len(after)
+            yield f"{what} {one} → {other}" if one != other else f"{what} change"
+        else:
+            yield f"{what} {before} → {after}"
+
+
+def _hosts(deployed: State, wanted: State) -> Iterator[HostNeed]:
+    before, after = _needs(deployed), _needs(wanted)
+    for host in wanted.hosts:
+        if host.name in before or host.name in after:
+            memory_before, cpus_before = before.get(host.name, (0, 0))
+            memory, cpus = after.get(host.name, (0, 0))
+            yield HostNeed(
+                host.name,
+                memory_before,
+                memory,
+                host.memory_mib,
+                cpus_before,
+                cpus,
+                host.cpus,
+            )
+
+
+def _needs(state: State) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for guest in state.guests:
+        memory, cpus = found.get(guest.host, (0, 0))
+        found[guest.host] = (memory + guest.memory_mib, cpus + guest.cpus)
+    return found

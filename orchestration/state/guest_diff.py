@@ -1,0 +1,114 @@
+"""Why one guest is restarted or made anew, in a user's words. Used by `state.diff`.
+
+What the spec hash covers needs a restart; another image or size needs another disk;
+scripts need neither. A guest whose hash is empty was part of a change that did not
+finish: nobody knows which settings it runs with.
+"""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from orchestration.state.model import (
+    GuestState,
+    HostState,
+    InterfaceState,
+    ScriptState,
+)
+
+UNFINISHED = "a change of it was not finished"
+
+
+def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
+    """Return why its disk must be made anew; its data is lost then."""
+    pairs = (
+        ("image", before.image.name, after.image.name),
+        ("disk", _size(before.expand_gib), _size(after.expand_gib)),
+    )
+    found = [f"{what} {old} → {new}" for what, old, new in pairs if old != new]
+    return (*found, "its disk is made anew") if found else ()
+
+
+def guest_reasons(
+    old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
+) -> tuple[str, ...]:
+    """Return what changes of its settings, except for the disk's."""
+    return (*_plain(old, new, old_host, new_host), *_interfaces(old, new))
+
+
+def script_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
+    """Return which of its scripts change, which needs no restart."""
+    pairs = (
+        ("setup script", old.setup_script, new.setup_script),
+        ("run script", old.run_script, new.run_script),
+    )
+    return tuple(
+        _script(what, before, after) for what, before, after in pairs if before != after
+    )
+
+
+def _size(gib: int) -> str:
+    return f"+{gib} GiB"
+
+
+def _script(what: str, old: ScriptState | None, new: ScriptState | None) -> str:
+    if old and new and old.path == new.path:
+        return f"{what} {new.path} was edited"
+    return f"{what} {old.path if old else 'none'} → {new.path if new else 'none'}"
+
+
+def _plain(
+    old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
+) -> Iterator[str]:
+    if not old.spec_hash:
+        yield UNFINISHED
+    if old.cpus != new.cpus:
+        yield f"cpus {old.cpus} → {new.cpus}"
+    if old.memory_mib != new.memory_mib:
+        yield f"memory {old.memory_mib} → {new.memory_mib} MiB"
+    if old.user != new.user:
+        yield f"user {old.user} → {new.user}"
+    if old.image.name == new.image.name and old.image.path != new.image.path:
+        yield f"image {new.image.name} was renewed; its disk stays"
+    if old.context != new.context:
+        yield f"context {old.context or 'none'} → {new.context or 'none'}"
+    changed = sorted(
+        key
+        for key in {*old.environment, *new.environment}
+        if old.environment.get(key) != new.environment.get(key)
+    )
+    if changed:
+        yield f"environment: {', '.join(changed)}"
+    if old_host.domain_type != new_host.domain_type:
+        yield f"host type {old_host.domain_type} → {new_host.domain_type}"
+    if old_host.datapath != new_host.datapath:
+        yield f"datapath of its host {old_host.datapath} → {new_host.datapath}"
+
+
+def _interfaces(old: GuestState, new: GuestState) -> Iterator[str]:
+    for before, after in zip_longest(old.interfaces, new.interfaces):
+        if before is None:
+            yield f"{after.name} on {after.bridge} is new"
+        elif after is None:
+            yield f"{before.name} on {before.bridge} goes"
+        elif before != after:
+            yield _interface(before, after)
+    if old.management != new.management:
+        if old.management and new.management:
+            was, now = old.management.address, new.management.address
+            yield f"management address {was} → {now}" if was != now else "management"
+        else:
+            verb = "gets a" if new.management else "loses its"
+            yield f"{verb} management interface"
+
+
+def _interface(old: InterfaceState, new: InterfaceState) -> str:
+    pairs = (
+        ("bridge", old.bridge, new.bridge),
+        ("MAC", old.mac, new.mac),
+        ("address", old.address or "none", new.address or "none"),
+        ("gateway", old.gateway or "none", new.gateway or "none"),
+    )
+    for what, before, after in pairs:
+        if before != after:
+            return f"{new.name}: {what} {before} → {after}"
+    return f"{new.name} changes"
