@@ -40,9 +40,9 @@ def stack() -> Iterator[Stack]:
         shutil.rmtree(folder)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real browser."""
+    """A real browser; playwright's loop must be over before asynchronous tests."""
     path = find_chromium()
     if path is None:
         pytest.skip("not installed: chromium")
