@@ -79,11 +79,13 @@ def test_existing_file_is_replaced(machine, scope, tmp_path):
 def test_folder_is_not_replaced(machine, scope, tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
+    before = names(tmp_path)
 
     with pytest.raises(CommandFailed, match=f"Could not write {folder}"):
         machine.put(b"new", str(folder), scope=scope)
 
-    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path) == before
+    assert names(folder) == []
 
 
 def test_twenty_mebibytes_there_and_back(machine, scope, tmp_path):
