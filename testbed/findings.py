@@ -73,12 +73,15 @@ def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, 
 
 def findings_of(testbed: Testbed) -> tuple[Finding, ...]:
     """Check a testbed's YAML as it is now; nothing to find when there is none."""
-    project = testbed.project
-    if not project.yaml.is_file():
-        return ()
+    yaml = testbed.project.yaml
+    return findings_of_text(testbed, yaml.read_bytes()) if yaml.is_file() else ()
+
+
+def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
+    """Check what a testbed's YAML would be, beside the files that it has."""
     return check(
-        project.yaml.read_bytes(),
-        files=FolderFiles(project.files),
+        content,
+        files=FolderFiles(testbed.project.files),
         catalogue=installed_catalogue(),
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,

@@ -182,14 +182,11 @@ class NewTestbedForm(UploadForm, NameForm):
         return next(chosen, "yaml")
 
 
-class YamlForm(forms.Form):
-    """The YAML of a testbed, edited as text."""
+class EditForm(forms.Form):
+    """A text file as it was typed, and the digest of what was loaded."""
 
-    text = forms.CharField(label=YAML_NAME, strip=False, widget=forms.Textarea)
-
-    def clean_text(self) -> str:
-        """Return the text with line ends as files have them."""
-        return str(self.cleaned_data["text"]).replace("\r\n", "\n")
+    text = forms.CharField(strip=False, required=False, widget=forms.Textarea)
+    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
 
 
 def _without_top(files: dict[str, bytes]) -> dict[str, bytes]:

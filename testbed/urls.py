@@ -4,7 +4,16 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.urls import path, reverse_lazy
 
-from testbed.views import create, files, hosts, runs, schema, testbeds
+from testbed.views import (
+    artefacts,
+    create,
+    editor,
+    files,
+    hosts,
+    runs,
+    schema,
+    testbeds,
+)
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -15,10 +24,19 @@ urlpatterns = [
     path("testbeds/<slug:slug>/live/", testbeds.live, name="testbed-live"),
     path("testbeds/<slug:slug>/guests/", testbeds.guests, name="testbed-guests"),
     path("testbeds/<slug:slug>/delete/", testbeds.delete, name="testbed-delete"),
-    path("testbeds/<slug:slug>/yaml/", files.save_yaml, name="testbed-yaml"),
+    path("testbeds/<slug:slug>/edit/", editor.edit, name="testbed-edit"),
+    path("testbeds/<slug:slug>/check/", editor.check, name="testbed-check"),
+    path(
+        "testbeds/<slug:slug>/edit/<path:path>", editor.edit, name="testbed-edit-file"
+    ),
     path("testbeds/<slug:slug>/files/", files.upload, name="testbed-upload"),
+    path("testbeds/<slug:slug>/files/new/", editor.new, name="testbed-new-file"),
+    path("testbeds/<slug:slug>/files/rename/", editor.rename, name="testbed-rename"),
     path("testbeds/<slug:slug>/files/remove/", files.remove, name="testbed-remove"),
     path("testbeds/<slug:slug>/files/<path:path>", files.show, name="testbed-file"),
+    path("testbeds/<slug:slug>/artefacts/", artefacts.index, name="artefacts"),
+    path("testbeds/<slug:slug>/artefacts.zip", artefacts.all_of, name="artefacts-zip"),
+    path("testbeds/<slug:slug>/artefacts/<path:name>", artefacts.one, name="artefact"),
     path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
     path("runs/<int:pk>/", runs.detail, name="run"),
     path("runs/<int:pk>/stage/", runs.stage, name="run-stage"),

@@ -5,10 +5,12 @@ written below the testbed's folder only. What runs on hosts is changed by runs, 
 here.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -81,6 +83,15 @@ def delete_file(testbed: Testbed, path: str) -> None:
             hint="Replace it, or delete the testbed.",
         )
     testbed.project.file(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def files_locked(testbed: Testbed) -> Iterator[None]:
+    """Keep other edits away between looking at a file and replacing it."""
+    testbed.project.create()
+    with (testbed.directory / ".files.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def delete_testbed(testbed: Testbed) -> None:

@@ -1,4 +1,7 @@
-"""A testbed's own files: look at them, replace them, add to them."""
+"""A testbed's own files: look at them, add to them, replace and delete them.
+
+Text files are edited in `editor`; others are only downloaded.
+"""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -8,24 +11,15 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import PathOutside, TestbedError
-from orchestration.project import YAML_NAME
-from testbed.forms import UploadForm, YamlForm
-from testbed.services.testbeds import delete_file, list_files, update_files
+from testbed.forms import UploadForm
+from testbed.services.testbeds import (
+    delete_file,
+    files_locked,
+    list_files,
+    update_files,
+)
+from testbed.texts import is_text
 from testbed.views.access import Request, testbed_for
-
-
-@login_required
-@require_POST
-def save_yaml(request: Request, slug: str) -> HttpResponse:
-    """Replace kvm-compose.yaml by what was typed."""
-    testbed = testbed_for(request, slug)
-    form = YamlForm(request.POST)
-    if form.is_valid():
-        update_files(testbed, {YAML_NAME: form.cleaned_data["text"].encode()})
-        messages.success(request, f"{YAML_NAME} was saved.")
-    else:
-        messages.error(request, f"{YAML_NAME} cannot be empty.")
-    return redirect("testbed", slug)
 
 
 @login_required
@@ -37,7 +31,8 @@ def upload(request: Request, slug: str) -> HttpResponse:
     try:
         problem = "" if form.is_valid() else _first_error(form)
         found = {} if problem else form.read_files()
-        update_files(testbed, found)
+        with files_locked(testbed):
+            update_files(testbed, found)
     except TestbedError as exc:
         found, problem = {}, f"{exc.message} {exc.hint}".strip()
     count = len(found)
@@ -65,7 +60,7 @@ def remove(request: Request, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def show(request: Request, slug: str, path: str) -> HttpResponse:
-    """Send one file as text, or to be saved with `?download`."""
+    """Send one file as text; to be saved with `?download` or when it is binary."""
     testbed = testbed_for(request, slug)
     try:
         file = testbed.project.file(path)
@@ -73,8 +68,9 @@ def show(request: Request, slug: str, path: str) -> HttpResponse:
         raise Http404(exc.message) from exc
     if path not in list_files(testbed):
         raise Http404(f"There is no file {path}.")
-    response = HttpResponse(file.read_bytes(), content_type="text/plain; charset=utf-8")
-    if "download" in request.GET:
+    content = file.read_bytes()
+    response = HttpResponse(content, content_type="text/plain; charset=utf-8")
+    if "download" in request.GET or not is_text(content):
         response.headers["Content-Type"] = "application/octet-stream"
         as_saved = content_disposition_header(True, file.name) or "attachment"
         response.headers["Content-Disposition"] = as_saved

@@ -44,7 +44,6 @@ def detail(request: Request, slug: str) -> HttpResponse:
         "error_count": errors_among(findings),
         "files": list_files(testbed),
         "yaml_lines": _marked_lines(_yaml(testbed), findings),
-        "yaml": _yaml(testbed),
     }
     return render(request, "testbeds/detail.html", context)
 

@@ -8,6 +8,7 @@ includes violations of the content security policy.
 import hashlib
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +145,97 @@ def test_log_is_limited_to_one_resource(page: Page):
     assert set(who) <= {"web"}
     page.get_by_role("link", name="Show all resources").click()
     expect(page.get_by_text("all resources", exact=True)).to_be_visible()
+
+
+def test_error_is_found_at_its_line_while_one_types(page: Page):
+    create(page, "edited")
+    page.get_by_role("link", name="Edit", exact=True).click()
+    text = page.locator("#editor-text")
+    lines = page.locator(".editor__lines li")
+    expect(lines).to_have_count(YAML.count("\n") + 1)
+
+    text.fill(YAML.replace("cpus: 1", "cpus: one", 1))
+    expect(lines.nth(3)).to_have_class("editor__line--error")
+    expect(lines.nth(3)).to_contain_text("error in line 4")
+    expect(page.locator("[data-said][role=status]")).to_have_text("1 error")
+    page.get_by_role("link", name="line 4").click()
+    chosen = text.evaluate("e => e.value.slice(e.selectionStart, e.selectionEnd)")
+    assert "one" in chosen
+    text.fill(f"# mine\n{YAML}")
+    expect(page.get_by_text("Nothing to mend in the YAML.")).to_be_visible()
+    expect(page.locator(".editor__line--error")).to_have_count(0)
+    expect(page.get_by_text("unsaved", exact=True)).to_be_visible()
+
+    text.press("Control+s")
+    expect(page.get_by_text("kvm-compose.yaml was saved.")).to_be_visible()
+    expect(page.get_by_text("unsaved", exact=True)).to_be_hidden()
+    page.reload()
+    expect(text).to_have_value(f"# mine\n{YAML}")
+
+
+def test_tab_indents_and_escape_leaves_the_editor(page: Page):
+    create(page, "tabbed")
+    page.goto("/testbeds/tabbed/edit/")
+    text = page.locator("#editor-text")
+
+    text.press("Control+Home")
+    text.press("Tab")
+    expect(text).to_have_value(f"  {YAML}")
+    expect(text).to_be_focused()
+    text.press("Control+z")
+    expect(text).to_have_value(YAML)
+    text.press("Escape")
+    text.press("Tab")
+
+    expect(page.locator("#save")).to_be_focused()
+
+
+def test_unsaved_text_is_not_lost_by_leaving(page: Page):
+    create(page, "kept")
+    page.goto("/testbeds/kept/edit/")
+    asked = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
+
+    page.locator("#editor-text").press("x")
+    page.get_by_role("link", name="Hosts").click()
+    expect(page.locator("#editor-text")).to_have_value(re.compile("x"))
+
+    assert asked == ["beforeunload"]
+    page.locator("#editor-text").press("Control+z")
+
+
+def test_editor_saves_without_javascript(page: Page, product: Stack, chromium: Browser):
+    create(page, "plain")
+    cookies = page.context.cookies()
+    context = chromium.new_context(base_url=product.url, java_script_enabled=False)
+    context.add_cookies(cookies)
+    plain = context.new_page()
+
+    plain.goto("/testbeds/plain/edit/")
+    plain.locator("#editor-text").fill(YAML.replace("cpus: 1", "cpus: one", 1))
+    plain.get_by_role("button", name="Save").click()
+
+    expect(plain.get_by_text("kvm-compose.yaml was saved.")).to_be_visible()
+    expect(plain.locator("#editor-findings")).to_contain_text("line 4")
+    context.close()
+
+
+def test_artefacts_are_looked_at_and_downloaded(page: Page):
+    create(page, "made")
+    page.get_by_role("link", name="Artefacts").click()
+    page.get_by_role("button", name="Generate").click()
+    expect(page.locator("#run-outcome")).to_contain_text("Generate succeeded.")
+
+    page.goto("/testbeds/made/artefacts/")
+    page.get_by_role("link", name="user-data").first.click()
+    expect(page.locator("#artefact")).to_contain_text("#cloud-config")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All as .zip").click()
+
+    with zipfile.ZipFile(download.value.path()) as archive:
+        names = archive.namelist()
+    assert "made-artefacts/guests/web/domain.xml" in names
+    assert not [name for name in names if name.endswith("-host-key")]
 
 
 def test_stranger_finds_nothing(product: Stack, chromium: Browser, page: Page):

@@ -15,6 +15,13 @@ from testbed.services.planning import prepare
 from testbed.services.testbeds import list_files
 from tests.testbed.conftest import YAML
 
+PAGES = (
+    "/",
+    "/testbeds/new/",
+    "/testbeds/lab/",
+    "/testbeds/lab/edit/",
+    "/testbeds/lab/artefacts/",
+)
 BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
 
 
@@ -42,7 +49,15 @@ def paths_of(testbed: Testbed) -> list[tuple[str, str]]:
         ("get", f"{base}/delete/"),
         ("post", f"{base}/delete/"),
         ("post", f"{base}/runs/"),
-        ("post", f"{base}/yaml/"),
+        ("get", f"{base}/edit/"),
+        ("post", f"{base}/edit/"),
+        ("get", f"{base}/edit/kvm-compose.yaml"),
+        ("post", f"{base}/check/"),
+        ("get", f"{base}/files/new/?path=new.sh"),
+        ("post", f"{base}/files/rename/"),
+        ("get", f"{base}/artefacts/"),
+        ("get", f"{base}/artefacts.zip"),
+        ("get", f"{base}/artefacts/state.json"),
         ("post", f"{base}/files/"),
         ("post", f"{base}/files/remove/"),
     ]
@@ -74,7 +89,10 @@ def test_owner_and_admin_see_the_testbed(
 ):
     client.force_login(request.getfixturevalue(persona))
 
-    answers = [client.get(path) for how, path in paths_of(testbed) if how == "get"]
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    paths = [path for how, path in paths_of(testbed) if how == "get"]
+    answers = [client.get(path, follow=True) for path in paths]
 
     assert {answer.status_code for answer in answers} == {200}
 
@@ -165,13 +183,14 @@ def test_page_shows_guests_as_planned_and_as_observed(
 
 def test_edited_yaml_is_said(browser: Client, generated: Testbed):
     before = browser.get("/testbeds/lab/").content.decode()
-    browser.post("/testbeds/lab/yaml/", {"text": YAML + "\n# more\r\n"})
+    generated.project.yaml.write_text(YAML + "\n# more\n")
 
     after = browser.get("/testbeds/lab/").content.decode()
 
     assert "The YAML was edited" not in before
     assert "The YAML was edited since this was generated." in after
-    assert generated.project.yaml.read_text() == YAML + "\n# more\n"
+    assert "not deployed yet" not in before
+    assert "not deployed yet" in after
 
 
 def test_findings_are_shown_with_their_lines(browser: Client, testbed: Testbed):
@@ -227,12 +246,17 @@ def test_long_list_of_guests_is_paged(browser: Client, testbed: Testbed):
 
 def test_files_are_added_shown_and_removed(browser: Client, testbed: Testbed):
     script = SimpleUploadedFile("setup.sh", b"<script>alert(1)</script>\n")
+    binary = SimpleUploadedFile("tool", b"\x7fELF\0\xff")
 
-    browser.post("/testbeds/lab/files/", {"uploads": [script]})
+    browser.post("/testbeds/lab/files/", {"uploads": [script, binary]})
     shown = browser.get("/testbeds/lab/files/setup.sh")
     saved = browser.get("/testbeds/lab/files/setup.sh?download")
-    browser.post("/testbeds/lab/files/remove/", {"path": "setup.sh"})
+    tool = browser.get("/testbeds/lab/files/tool")
+    for path in ("setup.sh", "tool"):
+        browser.post("/testbeds/lab/files/remove/", {"path": path})
 
+    assert tool["Content-Disposition"] == 'attachment; filename="tool"'
+    assert tool["Content-Type"] == "application/octet-stream"
     assert shown["Content-Type"] == "text/plain; charset=utf-8"
     assert shown["X-Content-Type-Options"] == "nosniff"
     assert saved["Content-Disposition"] == 'attachment; filename="setup.sh"'
@@ -304,7 +328,7 @@ def test_missing_page_says_what_next(browser: Client):
 
 
 def test_pages_hold_no_inline_code(browser: Client, generated: Testbed):
-    pages = [browser.get(path) for path in ("/", "/testbeds/new/", "/testbeds/lab/")]
+    pages = [browser.get(path) for path in PAGES]
 
     for page in pages:
         text = page.content.decode()

@@ -1,0 +1,161 @@
+"""What was generated from a testbed's YAML, as people may see it.
+
+Read from the state and the artefacts folder for the artefacts page, its downloads and
+the archive. Private keys are never read: what is on a seed is built anew without its
+host key, and the image itself, which holds it, is not offered. Values that an
+environment calls a password or the like are hidden everywhere.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from orchestration.instructions.base import Command
+from orchestration.plan import plan
+from orchestration.project import Project
+from orchestration.providers import cloud_init
+from orchestration.providers.libvirt.xml import (
+    build_management_network,
+    build_nat_network,
+)
+from orchestration.state.model import GuestState, State
+
+HIDDEN = "(hidden)"
+HIDDEN_KEY = "(the private host key is not shown)"
+_SECRET = re.compile(r"pass(wd|word|phrase)|secret|token|private|credential", re.I)
+_XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One thing to look at or download; `name` is its path in the archive.
+
+    `place` is what it says of itself on the page; `read` gives its bytes.
+    """
+
+    name: str
+    place: str
+    read: Callable[[], bytes]
+
+    @property
+    def title(self) -> str:
+        """The file name."""
+        return PurePosixPath(self.name).name
+
+
+@dataclass(frozen=True, slots=True)
+class GuestArtefacts:
+    """What was generated for one guest; nothing yet when a run did not get there."""
+
+    guest: GuestState
+    found: tuple[Artefact, ...]
+
+
+def of_testbed(state: State) -> tuple[Artefact, ...]:
+    """Return what belongs to the whole testbed."""
+    return (
+        Artefact("plan-up.txt", "What Up does, in order", partial(_plan, state)),
+        Artefact("state.json", "What the YAML means here", partial(_state, state)),
+        *_networks(state),
+    )
+
+
+def of_guest(project: Project, state: State, guest: GuestState) -> GuestArtefacts:
+    """Return one guest's artefacts, as far as they were generated."""
+    return GuestArtefacts(guest, tuple(_of_guest(project, state, guest)))
+
+
+def all_artefacts(project: Project, state: State) -> Iterator[Artefact]:
+    """Return every artefact, those of the testbed first."""
+    yield from of_testbed(state)
+    for guest in state.guests:
+        yield from of_guest(project, state, guest).found
+
+
+def find_artefact(project: Project, state: State, name: str) -> Artefact | None:
+    """Return the artefact of this name; None when there is none."""
+    parts = name.split("/")
+    found = of_testbed(state)
+    if len(parts) > 2 and parts[0] == "guests":
+        named = (guest for guest in state.guests if guest.name == parts[1])
+        found = tuple(a for g in named for a in of_guest(project, state, g).found)
+    return next((artefact for artefact in found if artefact.name == name), None)
+
+
+def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Artefact]:
+    folder = f"guests/{guest.name}"
+    xml = _kept(project, guest.xml)
+    if xml.is_file():
+        place = f"libvirt domain {guest.domain} on {guest.host}"
+        yield Artefact(f"{folder}/domain.xml", place, partial(_xml, xml))
+    public = project.artefacts / f"{guest.name}-host-key.pub"
+    if guest.seed and _kept(project, guest.seed).is_file() and public.is_file():
+        seed = PurePosixPath(guest.seed).name
+        shown = _without_secrets(guest)
+        on_seed: dict[str, Callable[[], bytes]] = {
+            "meta-data": partial(cloud_init.build_meta_data, guest),
+            "user-data": partial(_user_data, shown, state.public_key, public),
+            "network-config": partial(cloud_init.build_network_config, guest),
+        }
+        for name, read in on_seed.items():
+            yield Artefact(f"{folder}/seed/{name}", f"on {seed}", read)
+        place = "the key by which the guest is recognised"
+        yield Artefact(f"{folder}/host-key.pub", place, public.read_bytes)
+
+
+def _kept(project: Project, path: str) -> Path:
+    """Return where main keeps the artefact that a guest's host has at `path`."""
+    return project.artefacts / PurePosixPath(path).name
+
+
+def _networks(state: State) -> Iterator[Artefact]:
+    network = state.network
+    if network.nat:
+        nat = network.nat
+        build = partial(build_nat_network, nat, testbed=state.testbed)
+        yield _network(nat.network, nat.host, build)
+    for one in network.management:
+        build = partial(build_management_network, one, testbed=state.testbed)
+        yield _network(one.network, one.host, build)
+
+
+def _network(name: str, host: str, build: Callable[[], str]) -> Artefact:
+    def read() -> bytes:
+        return build().encode()
+
+    place = f"libvirt network {name} on {host}"
+    return Artefact(f"networks/{host}-{name}.xml", place, read)
+
+
+def _plan(state: State) -> bytes:
+    return plan(Command.UP, state).to_text().encode()
+
+
+def _state(state: State) -> bytes:
+    guests = tuple(_without_secrets(guest) for guest in state.guests)
+    shown = state.model_copy(update={"guests": guests})
+    return f"{shown.model_dump_json(indent=1)}\n".encode()
+
+
+def _xml(path: Path) -> bytes:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return _XML_PASSWORD.sub(rf'\1"{HIDDEN}"', text).encode()
+
+
+def _user_data(guest: GuestState, public_key: str, host_key: Path) -> bytes:
+    return cloud_init.build_user_data(
+        guest,
+        public_key=public_key,
+        host_key_private=HIDDEN_KEY.encode(),
+        host_key_public=host_key.read_text().strip(),
+    )
+
+
+def _without_secrets(guest: GuestState) -> GuestState:
+    shown = {
+        key: HIDDEN if _SECRET.search(key) else value
+        for key, value in guest.environment.items()
+    }
+    return guest.model_copy(update={"environment": shown})

@@ -1,0 +1,150 @@
+"""The artefacts of a testbed: look at one, download one, download all.
+
+What may be seen is decided in `testbed.artefacts`; here it is shown a page of guests
+at a time. The archive is sent while it is made.
+"""
+
+import zipfile
+from collections.abc import AsyncIterator, Iterator
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET
+
+from orchestration.state.model import State
+from testbed.artefacts import (
+    Artefact,
+    all_artefacts,
+    find_artefact,
+    of_guest,
+    of_testbed,
+)
+from testbed.models import Testbed
+from testbed.overview import state_of
+from testbed.views.access import Request, page_of, testbed_for
+
+PIECE_BYTES = 64 * 1024
+FIRST_DATE = (2000, 1, 1, 0, 0, 0)
+MAX_SHOWN_BYTES = 256 * 1024
+
+
+@login_required
+@require_GET
+def index(request: Request, slug: str) -> HttpResponse:
+    """Show what was generated, and one of it: `?show=` names which."""
+    testbed = testbed_for(request, slug)
+    state, problem = state_of(testbed)
+    context: dict[str, object] = {"testbed": testbed, "problem": problem}
+    if state is not None:
+        page = page_of(request, state.guests)
+        groups = [of_guest(testbed.project, state, guest) for guest in page]
+        shown = _find(testbed, state, request.GET.get("show") or "plan-up.txt")
+        context |= {"page": page, "groups": groups, "of_testbed": of_testbed(state)}
+        context |= {"shown": shown, **_lines(shown)}
+        sha256 = testbed.project.yaml_sha256()
+        context |= {"is_edited": state.yaml_sha256 != sha256}
+    return render(request, "testbeds/artefacts.html", context)
+
+
+@login_required
+@require_GET
+def one(request: Request, slug: str, name: str) -> HttpResponse:
+    """Send one artefact as text, or to be saved with `?download`."""
+    testbed = testbed_for(request, slug)
+    artefact = _find(testbed, _state(testbed), name)
+    response = HttpResponse(artefact.read(), content_type="text/plain; charset=utf-8")
+    if "download" in request.GET:
+        saved_as = f"{slug}-{artefact.name.replace('/', '-')}"
+        header = content_disposition_header(True, saved_as) or "attachment"
+        response.headers["Content-Disposition"] = header
+    return response
+
+
+@login_required
+@require_GET
+def all_of(request: Request, slug: str) -> HttpResponseBase:
+    """Send all artefacts as one archive, without any key."""
+    testbed = testbed_for(request, slug)
+    found = all_artefacts(testbed.project, _state(testbed))
+    pieces = _pieces(f"{slug}-artefacts", found)
+    response = StreamingHttpResponse(
+        _while_made(pieces), content_type="application/zip"
+    )
+    saved_as = f'attachment; filename="{slug}-artefacts.zip"'
+    response.headers["Content-Disposition"] = saved_as
+    return response
+
+
+class _Sink:
+    """A file that is only written to; what came is taken out by and by."""
+
+    def __init__(self) -> None:
+        self.pending = bytearray()
+
+    def write(self, data: bytes, /) -> int:
+        """Keep what was written."""
+        self.pending += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Have nothing to do: `taken` is what empties it."""
+
+    def close(self) -> None:
+        """Have nothing to do: there is no file behind it."""
+
+    def taken(self) -> bytes:
+        """Return what came since the last time."""
+        data = bytes(self.pending)
+        self.pending.clear()
+        return data
+
+
+def _pieces(folder: str, artefacts: Iterator[Artefact]) -> Iterator[bytes]:
+    sink = _Sink()
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+        for artefact in artefacts:
+            entry = zipfile.ZipInfo(f"{folder}/{artefact.name}", FIRST_DATE)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, artefact.read())
+            if len(sink.pending) >= PIECE_BYTES:
+                yield sink.taken()
+    yield sink.taken()
+
+
+async def _while_made(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Make the next piece in a thread, when the last one is on its way."""
+    while piece := await sync_to_async(_next)(pieces):
+        yield piece
+
+
+def _next(pieces: Iterator[bytes]) -> bytes:
+    return next(pieces, b"")
+
+
+def _state(testbed: Testbed) -> State:
+    state, _ = state_of(testbed)
+    if state is None:
+        raise Http404("Nothing was generated yet.")
+    return state
+
+
+def _find(testbed: Testbed, state: State, name: str) -> Artefact:
+    found = find_artefact(testbed.project, state, name)
+    if found is None:
+        raise Http404(f"There is no artefact {name}.")
+    return found
+
+
+def _lines(shown: Artefact) -> dict[str, object]:
+    content = shown.read()
+    text = content[:MAX_SHOWN_BYTES].decode(errors="replace")
+    return {
+        "lines": text.splitlines(),
+        "size": len(content),
+        "is_cut": len(content) > MAX_SHOWN_BYTES,
+    }

@@ -1,0 +1,173 @@
+"""The editor of a testbed's text files, with the findings of the YAML at their lines.
+
+Works as a plain form; a script adds line numbers, findings while one types, and Save
+from the keyboard. A save that meets a file that changed meanwhile is a 409 that
+keeps both texts.
+"""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_POST,
+)
+
+from orchestration.errors import Finding, PathOutside, TestbedError
+from orchestration.project import YAML_NAME
+from testbed.findings import errors_among, findings_of_text
+from testbed.forms import EditForm
+from testbed.models import Run, Testbed
+from testbed.overview import state_of
+from testbed.services.editing import (
+    EditConflict,
+    Opened,
+    open_file,
+    rename_file,
+    require_new,
+    save_text,
+)
+from testbed.texts import MAX_TEXT_BYTES, normal
+from testbed.views.access import Request, testbed_for
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:
+    """Show a file in the editor, or save what was typed."""
+    testbed = testbed_for(request, slug)
+    opened = _opened(testbed, path)
+    if request.method == "POST":
+        return _save(request, testbed, opened)
+    if opened.is_new and path != YAML_NAME and "new" not in request.GET:
+        raise Http404(f"There is no file {path}.")
+    text = opened.text.text if opened.text else ""
+    return _page(request, testbed, opened, text=text)
+
+
+@login_required
+@require_POST
+def check(request: Request, slug: str) -> HttpResponse:
+    """Show the findings of a YAML as it is typed, and the marks for its lines."""
+    testbed = testbed_for(request, slug)
+    findings = findings_of_text(testbed, request.POST.get("text", "").encode())
+    context = {**_found(findings), "checked": True}
+    return render(request, "testbeds/_editor_findings.html", context)
+
+
+@login_required
+@require_GET
+def new(request: Request, slug: str) -> HttpResponse:
+    """Begin a file: nothing is written before the first save."""
+    testbed = testbed_for(request, slug)
+    try:
+        path = require_new(testbed, request.GET.get("path", "").strip())
+    except TestbedError as exc:
+        messages.error(request, f"{exc.message} {exc.hint}".strip())
+        return redirect("testbed", slug)
+    return redirect(f"{reverse('testbed-edit-file', args=[slug, path])}?new")
+
+
+@login_required
+@require_POST
+def rename(request: Request, slug: str) -> HttpResponse:
+    """Give a file another path."""
+    testbed = testbed_for(request, slug)
+    path, new_path = request.POST.get("path", ""), request.POST.get("new", "").strip()
+    try:
+        renamed = rename_file(testbed, path, new_path)
+    except TestbedError as exc:
+        messages.error(request, f"{exc.message} {exc.hint}".strip())
+        return redirect("testbed", slug)
+    messages.success(request, f"{path} is {renamed} now.")
+    return redirect("testbed-edit-file", slug, renamed)
+
+
+def _opened(testbed: Testbed, path: str) -> Opened:
+    try:
+        return open_file(testbed, path)
+    except PathOutside as exc:
+        raise Http404(exc.message) from exc
+
+
+def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
+    form = EditForm(request.POST)
+    typed = normal(request.POST.get("text", ""))
+    if not form.is_valid():
+        problem = "A text file cannot hold the character NUL."
+        return _page(request, testbed, opened, text=typed, problem=problem, status=422)
+    if len(typed.encode()) > MAX_TEXT_BYTES:
+        problem = f"This is more than {MAX_TEXT_BYTES // 1024} KiB; nothing was saved."
+        return _page(request, testbed, opened, text=typed, problem=problem, status=422)
+    try:
+        save_text(testbed, opened.path, typed, seen=form.cleaned_data["seen"])
+    except EditConflict as exc:
+        return _page(request, testbed, exc.now, text=typed, conflict=exc, status=409)
+    except TestbedError as exc:
+        problem = f"{exc.message} {exc.hint}".strip()
+        return _page(request, testbed, opened, text=typed, problem=problem, status=422)
+    messages.success(request, f"{opened.path} was saved.")
+    return redirect(_address(testbed, opened.path))
+
+
+def _address(testbed: Testbed, path: str) -> str:
+    if path == YAML_NAME:
+        return reverse("testbed-edit", args=[testbed.slug])
+    return reverse("testbed-edit-file", args=[testbed.slug, path])
+
+
+def _page(
+    request: Request,
+    testbed: Testbed,
+    opened: Opened,
+    *,
+    text: str,
+    problem: str = "",
+    conflict: EditConflict | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    is_yaml = opened.path == YAML_NAME
+    is_checked = is_yaml and bool(text)
+    findings = findings_of_text(testbed, text.encode()) if is_checked else ()
+    context = {
+        **_found(findings),
+        **_deployment(testbed),
+        "testbed": testbed,
+        "file": opened,
+        "address": _address(testbed, opened.path),
+        "is_yaml": is_yaml,
+        "checked": is_checked,
+        "text": text,
+        "lines": _marked(text, findings),
+        "problem": problem,
+        "conflict": conflict,
+    }
+    return render(request, "testbeds/edit.html", context, status=status)
+
+
+def _found(findings: tuple[Finding, ...]) -> dict[str, object]:
+    errors = errors_among(findings)
+    return {
+        "findings": findings,
+        "error_count": errors,
+        "warning_count": len(findings) - errors,
+    }
+
+
+def _marked(text: str, findings: tuple[Finding, ...]) -> list[list[Finding]]:
+    """Return the findings of each line; what is beyond the end is at the last."""
+    lines: list[list[Finding]] = [[] for _ in text.split("\n")]
+    for finding in findings:
+        lines[min(max(finding.line, 1), len(lines)) - 1].append(finding)
+    return lines
+
+
+def _deployment(testbed: Testbed) -> dict[str, object]:
+    """Say what runs now, and whether it is what the YAML says."""
+    state = state_of(testbed)[0]
+    run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
+    is_edited = state is not None and state.yaml_sha256 != testbed.project.yaml_sha256()
+    return {"active_run": run, "is_edited": is_edited}

@@ -1,0 +1,203 @@
+"""The artefacts: everything that was generated can be seen, and no secret."""
+
+import asyncio
+import io
+import json
+import zipfile
+from typing import cast
+
+import pycdlib
+import pytest
+from django.contrib.auth.models import User
+from django.http import StreamingHttpResponse
+from django.test import Client
+
+from orchestration.hosts import Host, Hosts
+from orchestration.instructions.base import Command, Options, Resource, Task
+from orchestration.instructions.prepare import generate_artefacts
+from orchestration.transport.base import Scope
+from testbed.models import Testbed
+from testbed.services.planning import prepare
+from tests.testbed.conftest import YAML
+
+ARTEFACTS = "/testbeds/lab/artefacts/"
+PASSWORD = "correct horse battery\nstaple"
+SECRETIVE = YAML.replace(
+    "cloud_image: {name: cirros_0_6_2}",
+    "cloud_image:\n          name: cirros_0_6_2\n"
+    f"          environment: {{DB_PASSWORD: {json.dumps(PASSWORD)}, MODE: quiet-mode}}",
+)
+
+
+@pytest.fixture
+def browser(client: Client, owner: User) -> Client:
+    """The owner's browser."""
+    client.force_login(owner)
+    return client
+
+
+@pytest.fixture
+def generated(testbed: Testbed) -> Testbed:
+    """A testbed whose artefacts are written, as Generate does it."""
+    testbed.project.yaml.write_text(SECRETIVE)
+    state, _ = prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    for guest in state.guests:
+        task = Task(
+            index=0,
+            resource=Resource(guest.name, "main", guest.name),
+            state=state,
+            project=testbed.project,
+            options=Options(),
+            host=cast(Host, None),
+            hosts=cast(Hosts, None),
+            scope=Scope(),
+            sink=lambda event: None,
+        )
+        generate_artefacts(task)
+    return testbed
+
+
+def archive_of(browser: Client) -> dict[str, bytes]:
+    """Download everything, as a browser does."""
+    answer = browser.get("/testbeds/lab/artefacts.zip")
+    assert isinstance(answer, StreamingHttpResponse)
+    assert answer["Content-Disposition"].endswith('filename="lab-artefacts.zip"')
+
+    async def collect() -> bytes:
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    with zipfile.ZipFile(io.BytesIO(asyncio.run(collect()))) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def on_seed(testbed: Testbed, name: str) -> bytes:
+    """Read a file of web's seed image."""
+    iso, buffer = pycdlib.PyCdlib(), io.BytesIO()
+    iso.open(str(testbed.project.artefacts / "web-seed.iso"))
+    iso.get_file_from_iso_fp(buffer, joliet_path=f"/{name}")
+    iso.close()
+    return buffer.getvalue()
+
+
+def test_archive_holds_everything_in_its_place(browser: Client, generated: Testbed):
+    found = archive_of(browser)
+
+    per_guest = {
+        f"lab-artefacts/guests/{guest}/{name}"
+        for guest in ("web", "db")
+        for name in (
+            "domain.xml",
+            "seed/meta-data",
+            "seed/user-data",
+            "seed/network-config",
+            "host-key.pub",
+        )
+    }
+    assert per_guest < set(found)
+    assert {"lab-artefacts/state.json", "lab-artefacts/plan-up.txt"} < set(found)
+    assert "lab-artefacts/networks/main-lab-nat.xml" in found
+    xml = generated.project.artefacts / "web-domain.xml"
+    assert found["lab-artefacts/guests/web/domain.xml"] == xml.read_bytes()
+
+
+def test_no_way_leads_to_a_private_key_or_password(browser: Client, generated: Testbed):
+    keys = [generated.project.identity_file.read_text().splitlines()[1]]
+    for file in generated.project.artefacts.glob("*-host-key"):
+        keys += file.read_text().splitlines()[1:-1]
+
+    archive = archive_of(browser)
+    texts = [content.decode() for content in archive.values()]
+    for name in archive:
+        short = name.removeprefix("lab-artefacts/")
+        texts.append(browser.get(f"{ARTEFACTS}{short}").content.decode())
+        texts.append(browser.get(ARTEFACTS, {"show": short}).content.decode())
+
+    assert len(keys) >= 5
+    assert len(texts) == 3 * len(archive)
+    for text in texts:
+        assert not [key for key in keys if key in text]
+        assert "BEGIN OPENSSH PRIVATE KEY" not in text
+        assert "battery" not in text
+    assert any("quiet-mode" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "guests/web/seed.iso",
+        "guests/web/host-key",
+        "guests/web/web-host-key",
+        "web-host-key",
+        "../keys/id_ed25519",
+        "guests/web/../../../keys/id_ed25519",
+        "guests/nobody/domain.xml",
+        "guests",
+    ],
+)
+def test_nothing_else_is_sent(browser: Client, generated: Testbed, name: str):
+    answers = [
+        browser.get(f"{ARTEFACTS}{name}"),
+        browser.get(ARTEFACTS, {"show": name}),
+    ]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+
+
+def test_seed_is_shown_as_it_was_written(browser: Client, generated: Testbed):
+    user_data = browser.get(f"{ARTEFACTS}guests/web/seed/user-data").content.decode()
+    config = browser.get(f"{ARTEFACTS}guests/web/seed/network-config").content
+    meta = browser.get(f"{ARTEFACTS}guests/web/seed/meta-data").content
+    shown = browser.get(ARTEFACTS, {"show": "guests/web/seed/user-data"})
+
+    data = json.loads(user_data.removeprefix("#cloud-config\n"))
+    guest = generated.project.read_state().guest("web")
+    assert data["hostname"] == guest.domain
+    assert data["ssh_keys"]["ed25519_private"] == "(the private host key is not shown)"
+    assert "MODE=quiet-mode" in str(data["write_files"])
+    assert config == on_seed(generated, "network-config")
+    assert meta == on_seed(generated, "meta-data")
+    written = json.loads(on_seed(generated, "user-data").split(b"\n", 1)[1])
+    assert data.keys() == written.keys()
+    assert data["users"] == written["users"]
+    assert "on web-seed.iso" in shown.content.decode()
+
+
+def test_one_is_downloaded_under_its_testbeds_name(browser: Client, generated: Testbed):
+    answer = browser.get(f"{ARTEFACTS}guests/web/domain.xml?download")
+
+    header = answer["Content-Disposition"]
+    assert header == 'attachment; filename="lab-guests-web-domain.xml"'
+
+
+def test_password_in_a_domain_is_hidden(browser: Client, generated: Testbed):
+    xml = generated.project.artefacts / "web-domain.xml"
+    graphics = "<graphics passwd='open-sesame'/>"
+    xml.write_text(xml.read_text().replace("</devices>", f"{graphics}</devices>"))
+
+    text = browser.get(f"{ARTEFACTS}guests/web/domain.xml").content.decode()
+
+    assert "open-sesame" not in text
+    assert 'passwd="(hidden)"' in text
+
+
+def test_page_says_what_was_not_generated_yet(browser: Client, testbed: Testbed):
+    empty = browser.get(ARTEFACTS).content.decode()
+    archive = browser.get("/testbeds/lab/artefacts.zip")
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    begun = browser.get(ARTEFACTS).content.decode()
+
+    assert "Nothing is generated yet." in empty
+    assert 'value="generate-artefacts"' in empty
+    assert archive.status_code == 404
+    assert begun.count("not generated yet") == 2
+    assert "plan-up.txt" in begun
+
+
+def test_broken_state_is_said(browser: Client, testbed: Testbed):
+    testbed.project.state_file.write_text("{")
+
+    answer = browser.get(ARTEFACTS)
+
+    assert answer.status_code == 200
+    assert "state.json of this testbed cannot be read" in answer.content.decode()
