@@ -5,6 +5,8 @@ from the keyboard. A save that meets a file that changed meanwhile is a 409 that
 keeps both texts.
 """
 
+from pathlib import PurePosixPath
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
@@ -18,6 +20,7 @@ from django.views.decorators.http import (
 
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project import YAML_NAME
+from orchestration.state.model import State
 from testbed.findings import errors_among, findings_of_text
 from testbed.forms import EditForm
 from testbed.models import Run, Testbed
@@ -134,7 +137,7 @@ def _page(
     findings = findings_of_text(testbed, text.encode()) if is_checked else ()
     context = {
         **_found(findings),
-        **_deployment(testbed),
+        **_deployment(testbed, opened),
         "testbed": testbed,
         "file": opened,
         "address": _address(testbed, opened.path),
@@ -165,9 +168,21 @@ def _marked(text: str, findings: tuple[Finding, ...]) -> list[list[Finding]]:
     return lines
 
 
-def _deployment(testbed: Testbed) -> dict[str, object]:
-    """Say what runs now, and whether it is what the YAML says."""
-    state = state_of(testbed)[0]
+def _deployment(testbed: Testbed, opened: Opened) -> dict[str, object]:
+    """Say what runs now, and whether what is saved here is what was generated."""
     run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
-    is_edited = state is not None and state.yaml_sha256 != testbed.project.yaml_sha256()
-    return {"active_run": run, "is_edited": is_edited}
+    state = state_of(testbed)[0]
+    used = _digests_in(state, opened.path) if state else set()
+    return {"active_run": run, "is_edited": bool(used - {opened.digest})}
+
+
+def _digests_in(state: State, path: str) -> set[str]:
+    """Return the digests with which the state knows a file: the YAML, or a script."""
+    if path == YAML_NAME:
+        return {state.yaml_sha256}
+    scripts = (
+        script for g in state.guests for script in (g.setup_script, g.run_script)
+    )
+    return {
+        s.sha256 for s in scripts if s and PurePosixPath(s.path) == PurePosixPath(path)
+    }

@@ -185,6 +185,26 @@ def test_editing_goes_on_during_a_run_and_is_marked(
     assert '<span class="tag tag--warn">not deployed yet</span>' in page
 
 
+def test_script_is_marked_when_it_differs_from_the_generated_one(
+    browser: Client, testbed: Testbed
+):
+    for name in ("a.sh", "b.sh"):
+        testbed.project.file(name).write_text("#!/bin/sh\necho\n")
+    used = "cloud_image: {name: cirros_0_6_2, setup_script: ./a.sh}"
+    text = YAML.replace("cloud_image: {name: cirros_0_6_2}", used, 1)
+    testbed.project.yaml.write_text(text)
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    before = browser.get(f"{EDIT}a.sh").content.decode()
+    for name in ("a.sh", "b.sh"):
+        testbed.project.file(name).write_text("#!/bin/sh\necho more\n")
+    after = browser.get(f"{EDIT}a.sh").content.decode()
+    unused = browser.get(f"{EDIT}b.sh").content.decode()
+
+    found = ["not deployed yet" in page for page in (before, after, unused)]
+    assert found == [False, True, False]
+
+
 def test_new_file_is_written_at_its_first_save(browser: Client, testbed: Testbed):
     begun = browser.get("/testbeds/lab/files/new/?path=scripts/a.sh")
     files_then = set(list_files(testbed))
