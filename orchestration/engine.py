@@ -186,6 +186,11 @@ class _Batch:
         )
 
 
+def state_for(instruction: Instruction, project: Project) -> State:
+    """Return the state in which an instruction's resources are looked up."""
+    return project.read_known() if instruction.of_deployed else project.read_state()
+
+
 def share(instruction: Instruction, host: str) -> Instruction:
     """Return the instruction with only the resources of one host."""
     mine = tuple(r for r in instruction.resources if r.host == host)

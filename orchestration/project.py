@@ -4,9 +4,10 @@
     <directory>/artefacts/   what we generated from it
     <directory>/keys/        the key pair that logs in to the guests
     <directory>/state.json   what the YAML means here
+    <directory>/deployed.json  what may exist besides, until a change is applied
     <directory>/markers.log  what has happened to each guest since, one JSON a line
 
-The only writer of both. state.json is always whole. Markers are written by many
+The only writer of these. Both states are always whole. Markers are written by many
 workers at once, so each is one appended line; reading folds them into the state
 (rewriting a 1,000-guest state for each marker took 30 ms, appending takes 0.1 ms).
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from orchestration.errors import PathOutside, StateError
+from orchestration.state.deployed import union
 from orchestration.state.model import SCHEMA_VERSION, GuestState, State
 
 YAML_NAME = "kvm-compose.yaml"
@@ -43,6 +45,7 @@ class Project:
         self.keys = directory / "keys"
         self.state_file = directory / "state.json"
         self.markers_file = directory / "markers.log"
+        self.deployed_file = directory / "deployed.json"
 
     @property
     def yaml(self) -> Path:
@@ -96,10 +99,31 @@ class Project:
         with self._locked():
             self._replace(state)
 
+    def has_unfinished_change(self) -> bool:
+        """Say whether more may exist than state.json has."""
+        return self.deployed_file.is_file()
+
+    def read_known(self) -> State:
+        """Read everything that may exist: the union of both states."""
+        state, stamp = self.read_state(), _stamp(self.deployed_file)
+        return union(_read(self.deployed_file, stamp), state) if stamp else state
+
+    def write_change(self, deployed: State, wanted: State) -> None:
+        """Keep `deployed` as what may exist, then replace state.json by `wanted`."""
+        with self._locked():
+            self._replace_file(self.deployed_file, deployed)
+            self._replace(wanted)
+
+    def forget_deployed(self) -> None:
+        """Drop the record of what may exist besides: it is gone."""
+        with self._locked():
+            self.deployed_file.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Remove state and artefacts; the user's files and keys stay."""
         with self._locked():
             self.state_file.unlink(missing_ok=True)
+            self.deployed_file.unlink(missing_ok=True)
             self.markers_file.unlink(missing_ok=True)
             if self.artefacts.exists():
                 shutil.rmtree(self.artefacts)
@@ -133,6 +157,10 @@ class Project:
         return sha256(self.yaml.read_bytes()).hexdigest() if self.yaml.exists() else ""
 
     def _replace(self, state: State) -> None:
+        self._replace_file(self.state_file, state)
+        self.markers_file.unlink(missing_ok=True)
+
+    def _replace_file(self, path: Path, state: State) -> None:
         text = state.model_dump_json(indent=1) + "\n"
         handle, name = tempfile.mkstemp(dir=self.directory, prefix=".state-")
         try:
@@ -141,10 +169,9 @@ class Project:
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(name).chmod(0o644)
-            Path(name).replace(self.state_file)
+            Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
-        self.markers_file.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -176,13 +203,13 @@ def _read(path: Path, stamp: Stamp) -> State:
         state = State.model_validate_json(path.read_bytes())
     except (ValidationError, FileNotFoundError) as exc:
         raise StateError(
-            "The file state.json of this testbed cannot be read.",
+            f"The file {path.name} of this testbed cannot be read.",
             hint="Clear the artefacts and generate them again.",
             detail=str(exc)[:2000],
         ) from exc
     if state.schema_version != SCHEMA_VERSION:
         raise StateError(
-            f"The file state.json has version {state.schema_version}; "
+            f"The file {path.name} has version {state.schema_version}; "
             f"this program reads version {SCHEMA_VERSION}.",
             hint="Take the testbed down with the old version, then generate again.",
         )

@@ -33,6 +33,7 @@ class Stage(StrEnum):
     CHECK_ARTEFACTS = "Check artefacts"
     CHECK_HOSTS = "Check hosts"
     PREPARE_HOSTS = "Prepare hosts"
+    APPLY_CHANGES = "Apply changes"
     NETWORK = "Network"
     GOLDEN_IMAGES = "Golden images"
     LINKED_CLONES = "Linked clones"
@@ -73,7 +74,8 @@ class Instruction:
     """One numbered entry of a plan; all its resources are worked on at once.
 
     `keep_going`: when some resources fail, the plan goes on (teardown) and the run
-    still ends as failed.
+    still ends as failed. `of_deployed`: its resources are looked up in everything
+    that may exist (`Project.read_known`), not in the wanted state alone.
     """
 
     index: int
@@ -82,6 +84,7 @@ class Instruction:
     title: str
     resources: tuple[Resource, ...] = ()
     keep_going: bool = False
+    of_deployed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

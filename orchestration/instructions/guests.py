@@ -79,7 +79,18 @@ def run_scripts(task: Task) -> Outcome:
 
 def stop_guests(task: Task) -> Outcome:
     """Shut one guest down, by force after a while, and undefine it."""
-    guest, conn = task.state.guest(task.resource.key), task.host.libvirt
+    return stop(task, guest_here(task))
+
+
+def guest_here(task: Task) -> GuestState:
+    """Return the guest as it is on the task's host; it may be on another one, too."""
+    name, host = task.resource.key, task.resource.host
+    return next(g for g in task.state.guests if (g.name, g.host) == (name, host))
+
+
+def stop(task: Task, guest: GuestState) -> Outcome:
+    """Stop and undefine a guest's domain, if there is one."""
+    conn = task.host.libvirt
     task.hosts.forget_guest(task.state, guest)
     found = domains.find(conn, guest.domain)
     if found is None:

@@ -2,7 +2,7 @@
 
 `plan.py` writes them, the engine looks actions up by them, and they are on the wire
 and in stored runs; so a kind is never renamed, only added. In the order of `up`,
-then of `down`.
+then of what an edited YAML adds to it, then of `down`.
 """
 
 from enum import StrEnum
@@ -26,6 +26,9 @@ class Kind(StrEnum):
     START_GUESTS = "start-guests"
     SET_UP_GUESTS = "set-up-guests"
     RUN_SCRIPTS = "run-scripts"
+    STOP_CHANGED_GUESTS = "stop-changed-guests"
+    DELETE_DISKS = "delete-disks"
+    FORGET_REMOVED = "forget-removed"
     STOP_GUESTS = "stop-guests"
     DELETE_LINKS = "delete-links"
     DELETE_BRIDGES = "delete-bridges"

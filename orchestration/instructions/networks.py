@@ -92,20 +92,15 @@ def ensure_links(task: Task) -> Outcome:
 
 def delete_links(task: Task) -> Outcome:
     """Remove what `ensure_links` made."""
-    link, transport, testbed = _link(task), task.host.transport, task.state.testbed
-    if isinstance(link, PatchState):
-        ports: tuple[str, ...] = (link.port_a, link.port_b)
-    elif isinstance(link, TunnelState):
-        ports = (_end(task, link).port,)
-    else:
-        ports = (link.veth_bridge_end,)
+    transport, testbed = task.host.transport, task.state.testbed
     changed = [
         ovs.delete_port(transport, port, testbed=testbed, scope=task.scope)
-        for port in ports
+        for port in _ports(task)
     ]
-    if isinstance(link, NatState):
+    nat = task.state.network.nat
+    if task.resource.key == EXTERNAL_KEY and nat is not None:
         changed.append(
-            ip_link.delete_link(transport, link.veth_network_end, scope=task.scope)
+            ip_link.delete_link(transport, nat.veth_network_end, scope=task.scope)
         )
     return _outcome(any(changed))
 
@@ -132,6 +127,18 @@ def _link(task: Task) -> Link:
         return network.nat
     links: tuple[PatchState | TunnelState, ...] = (*network.patches, *network.tunnels)
     return next(link for link in links if link.name == key)
+
+
+def _ports(task: Task) -> list[str]:
+    """Return the ports of a link on this host; a changed one may have old and new."""
+    network, key, host = task.state.network, task.resource.key, task.resource.host
+    if key == EXTERNAL_KEY and network.nat is not None:
+        return [network.nat.veth_bridge_end]
+    patches = [p for p in network.patches if (p.name, p.host) == (key, host)]
+    ports = [port for patch in patches for port in (patch.port_a, patch.port_b)]
+    tunnels = [tunnel for tunnel in network.tunnels if tunnel.name == key]
+    ports += [end.port for t in tunnels for end in t.ends if end.host == host]
+    return list(dict.fromkeys(ports))
 
 
 def _end(task: Task, tunnel: TunnelState) -> TunnelEnd:

@@ -6,8 +6,10 @@ image's name, a host's name, or one of the constants here.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from orchestration.instructions.base import Resource
+from orchestration.state.diff import Action, Change
 from orchestration.state.model import GuestState, State
 
 NAT_KEY = "nat"
@@ -87,3 +89,22 @@ def remote_guest_resources(state: State) -> Resources:
     """Return the guests that are not on main, each on its host."""
     main = state.main.name
     return guest_resources(guest for guest in state.guests if guest.host != main)
+
+
+def changed_resources(changes: Iterable[Change], action: Action) -> Resources:
+    """Return what a difference does something to, each thing once."""
+    found = (Resource(c.name, c.host, c.key) for c in changes if c.action is action)
+    return apart(found)
+
+
+def apart(resources: Iterable[Resource]) -> Resources:
+    """Return each thing once, and the host in a name that comes again."""
+    found: dict[tuple[str, str], Resource] = {}
+    names: set[str] = set()
+    for resource in resources:
+        place, name = (resource.host, resource.key), resource.name
+        if place not in found:
+            named = f"{name} on {resource.host}" if name in names else name
+            found[place] = replace(resource, name=named)
+            names.add(named)
+    return tuple(found.values())

@@ -1,6 +1,6 @@
 """Which action obeys which kind of instruction."""
 
-from orchestration.instructions import guests, images, networks, prepare
+from orchestration.instructions import guests, images, networks, prepare, removal
 from orchestration.instructions.base import ActionTable
 from orchestration.instructions.kinds import Kind
 
@@ -20,6 +20,9 @@ ACTIONS: ActionTable = {
     Kind.START_GUESTS: guests.start_guests,
     Kind.SET_UP_GUESTS: guests.set_up_guests,
     Kind.RUN_SCRIPTS: guests.run_scripts,
+    Kind.STOP_CHANGED_GUESTS: removal.stop_changed_guests,
+    Kind.DELETE_DISKS: removal.delete_disks,
+    Kind.FORGET_REMOVED: removal.forget_removed,
     Kind.STOP_GUESTS: guests.stop_guests,
     Kind.DELETE_LINKS: networks.delete_links,
     Kind.DELETE_BRIDGES: networks.delete_bridges,

@@ -1,8 +1,9 @@
 """From a testbed's folder to its state and a plan, before anything runs.
 
-Reads the user's YAML and files, checks them, builds the state where it may be built
-anew, and writes state.json. What is deployed keeps the state that it was deployed
-from: it is the only record of what runs under which names. Called by `runs`.
+Reads the user's YAML and files, checks them, builds the state, and writes state.json.
+What may exist of an earlier state is recorded before state.json is replaced: the two
+together are the only record of what runs under which names. Called by `runs`, and by
+`changes` for the page that shows what an edit would do.
 """
 
 import logging
@@ -22,6 +23,7 @@ from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
 from orchestration.spec.schema import Spec
 from orchestration.state.build import Identity, build_state
+from orchestration.state.diff import diff
 from orchestration.state.model import GuestState, HostState, State
 from testbed.findings import known_hosts
 from testbed.models import Testbed
@@ -29,10 +31,6 @@ from testbed.models import Testbed
 logger = logging.getLogger(__name__)
 
 DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)
-YAML_CHANGED = (
-    f"{YAML_NAME} has changed since this testbed was deployed; "
-    "take it down and up again to apply the change."
-)
 
 
 def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
@@ -41,38 +39,68 @@ def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State
     Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed.
     """
     state = _state_for(testbed, command)
-    return state, plan(command, state, options)
+    project = testbed.project
+    previous = project.read_known() if project.has_unfinished_change() else None
+    return state, plan(command, state, options, previous=previous)
 
 
-def note_for(testbed: Testbed, command: Command, state: State) -> str:
-    """Return what a user should know before this runs; mostly nothing."""
-    is_edited = testbed.project.yaml_sha256() != state.yaml_sha256
-    return YAML_CHANGED if command == Command.UP and is_edited else ""
+def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
+    """Return what may exist, none when nothing does, and what the YAML wants now.
+
+    Writes nothing but the key pair. Raises: SpecError, NotBuiltYet, StateError.
+    """
+    project = testbed.project
+    previous = _previous(testbed)
+    wanted = _build(testbed, previous)
+    if previous is None or not _may_exist(testbed, previous):
+        return None, wanted
+    return project.read_known(), wanted
 
 
 def _state_for(testbed: Testbed, command: Command) -> State:
     project = testbed.project
-    is_deployed = testbed.condition in DEPLOYED and project.has_state()
     if command in (Command.DOWN, Command.CLEAR_ARTEFACTS):
         return _existing(project, command)
-    if is_deployed and command == Command.UP:
-        return project.read_state()
-    if is_deployed:
+    if command == Command.GENERATE_ARTEFACTS and _is_deployed(testbed):
         deployed = project.read_state()
         _refuse_changes(deployed, _build(testbed, deployed))
         return deployed
-    state = _build(testbed, _previous(project))
-    project.write_state(state)
-    return state
+    if _is_deployed(testbed) and not is_edited(testbed, project.read_state()):
+        return project.read_state()
+    known, wanted = wanted_state(testbed)
+    if known is None or diff(known, wanted).is_empty:
+        project.write_state(wanted)
+    else:
+        project.write_change(known, wanted)
+    return wanted
 
 
-def _previous(project: Project) -> State | None:
-    """Return the state that was; nothing depends on one that cannot be read."""
+def is_edited(testbed: Testbed, state: State) -> bool:
+    """Say whether the YAML is another one than the state was built from."""
+    return testbed.project.yaml_sha256() != state.yaml_sha256
+
+
+def _is_deployed(testbed: Testbed) -> bool:
+    return testbed.condition in DEPLOYED and testbed.project.has_state()
+
+
+def _may_exist(testbed: Testbed, state: State) -> bool:
+    """Say whether anything of it is on a host: what runs, or disks that were kept."""
+    has_disks = any(guest.markers.disk for guest in state.guests)
+    unfinished = testbed.project.has_unfinished_change()
+    return testbed.condition in DEPLOYED or has_disks or unfinished
+
+
+def _previous(testbed: Testbed) -> State | None:
+    """Return the state that was; one that cannot be read matters when deployed."""
+    project = testbed.project
     if not project.has_state():
         return None
     try:
         return project.read_state()
     except StateError as exc:
+        if testbed.condition in DEPLOYED:
+            raise
         logger.info("%s: a new state is built: %s", project.directory, exc)
         return None
 
@@ -168,7 +196,7 @@ def _refuse_changes(deployed: State, wanted: State) -> None:
         raise StateError(
             "The artefacts cannot be generated anew while the testbed is deployed: "
             f"{'; '.join(changes)}.",
-            hint="Take the testbed down first; up then applies the change.",
+            hint="Use Up: it applies the change, and shows before what it will do.",
         )
 
 

@@ -21,7 +21,7 @@ from orchestration.errors import StateError, TestbedBusy
 from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.services.planning import note_for, prepare
+from testbed.services.planning import prepare
 from testbed.tasks import cancelling, dispatch
 from testbed.tasks.dispatch import Ack
 from testbed.tasks.periodic import adopt
@@ -55,13 +55,12 @@ def create_run(
     options = options or Options()
     with transaction.atomic():
         run = _reserve(testbed, user, command, options)
-        state, plan = prepare(testbed, command, options)
+        _, plan = prepare(testbed, command, options)
         stored = json.loads(plan.to_json())
         if client_plan is not None:
             _compare(stored, json.loads(json.dumps(client_plan)))
         run.plan = stored
-        run.message = note_for(testbed, command, state)
-        run.save(update_fields=["plan", "message"])
+        run.save(update_fields=["plan"])
         _create_rows(run, plan)
         transaction.on_commit(partial(_schedule_adoption, run.pk))
     return run

@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from orchestration.engine import Work, share
+from orchestration.engine import Work, share, state_for
 from orchestration.errors import TestbedError
 from orchestration.events import Sink, Status
 from orchestration.plan import Plan
@@ -142,7 +142,7 @@ class _Running:
         return Work(
             instruction=share(instruction, self.batch.host),
             host=self.batch.host,
-            state=project.read_state(),
+            state=state_for(instruction, project),
             project=project,
             options=plan.options,
         )

@@ -133,7 +133,7 @@ def end_processes(run: Run, places: Iterable[tuple[str, str, str]]) -> list[Left
     """End what carries a tag on each (host, machine, tag); return what is left."""
     places = list(places)
     try:
-        state = run.testbed.project.read_state()
+        state = run.testbed.project.read_known()
     except StateError as exc:
         return [_unknown(place, exc.message) for place in places]
     with ThreadPoolExecutor(max(1, min(len(places), 16))) as pool:

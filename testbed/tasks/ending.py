@@ -33,6 +33,7 @@ DEPLOYING = (
     Kind.RUN_SCRIPTS,
 )
 REMOVING = (
+    Kind.STOP_CHANGED_GUESTS,
     Kind.STOP_GUESTS,
     Kind.DELETE_LINKS,
     Kind.DELETE_BRIDGES,
@@ -100,8 +101,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
-    failed_to_remove = run.command != Command.UP and is_deployed
-    if failed_to_remove and _has_touched(run, REMOVING):
+    if is_deployed and _has_touched(run, REMOVING):
         return conditions.PARTIAL
     if before == conditions.EMPTY and _has_touched(run, (Kind.GENERATE_ARTEFACTS,)):
         return conditions.GENERATED
@@ -126,8 +126,7 @@ def _words(run: Run, status: Run.Status, leftovers: int) -> tuple[str, str]:
         things = "1 process" if leftovers == 1 else f"{leftovers} processes"
         message += f" {things} could not be confirmed as ended."
         hint = "They are listed below; the testbed goes on looking for them."
-    # What was noted when the run was created (the YAML has changed) stays.
-    return f"{message} {run.message}".strip(), hint or run.hint
+    return message, hint
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from orchestration.instructions.base import Command, Instruction, Options, Stage
 from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan, plan_up
 from orchestration.spec.schema import Spec
+from orchestration.state.deployed import union
 from orchestration.state.model import HostState
 from tests.golden import Golden
 from tests.orchestration.state.samples import (
@@ -182,3 +183,65 @@ def test_only_other_hosts_lose_their_folders_with_the_state() -> None:
     remote = entry(plan(Command.CLEAR_ARTEFACTS, build(spec)), Kind.CLEAR_HOSTS)
 
     assert [resource.host for resource in remote.resources] == ["host-b"]
+
+
+def test_up_of_an_edited_yaml_is_as_reviewed(golden: Golden) -> None:
+    before = build(
+        spec_of(
+            machine("web", "br0"),
+            machine("db", "br1"),
+            machine("old", "br1"),
+            bridges=("br0", "br1", "gone"),
+            joined={"br0": "br1", "gone": "br0"},
+        )
+    )
+    after = spec_of(
+        machine("web", "br0"),
+        machine("db", "br1", "br0", name="ubuntu_22_04"),
+        machine("new", "br0"),
+        bridges=("br0", "br1"),
+        joined={"br0": "br1"},
+    )
+    state = build(after, previous=before)
+
+    whole = plan_up(state, Options(), previous=union(before, state))
+
+    golden(whole.to_text(), EXPECTED / "edited.plan.txt")
+    assert {e.kind for e in whole.instructions if e.of_deployed} == {
+        Kind.STOP_GUESTS,
+        Kind.DELETE_LINKS,
+        Kind.DELETE_BRIDGES,
+        Kind.DELETE_DISKS,
+    }
+
+
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(specs(), specs(), inventories())
+def test_every_plan_of_a_change_is_ordered_and_finds_all_it_names(
+    one: Spec, other: Spec, hosts: tuple[HostState, ...]
+) -> None:
+    old = build(one, hosts=hosts, number=NUMBER)
+    new = build(other, hosts=hosts, number=NUMBER, previous=old)
+    known = union(old, new)
+
+    assert union(known, new) == known
+    for command in Command:
+        entries = plan(command, new, previous=known).instructions
+        stages = [STAGES.index(e.stage) for e in entries]
+        assert stages == sorted(stages)
+        for e in entries:
+            names = [resource.name for resource in e.resources]
+            places = [(resource.host, resource.key) for resource in e.resources]
+            assert len(set(names)) == len(names)
+            assert len(set(places)) == len(places)
+    up, down = (plan(c, new, previous=known) for c in (Command.UP, Command.DOWN))
+    stopped = {
+        r for e in up.instructions if e.kind == Kind.STOP_GUESTS for r in e.resources
+    }
+    kept = {(g.name, g.host) for g in new.guests}
+    went = {(g.name, g.host) for g in old.guests} - kept
+    assert {(r.key, r.host) for r in stopped} == went
+    taken = {
+        r for e in down.instructions if e.kind == Kind.STOP_GUESTS for r in e.resources
+    }
+    assert {(r.key, r.host) for r in taken} == went | kept

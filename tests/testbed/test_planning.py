@@ -6,17 +6,17 @@ from orchestration.errors import NotBuiltYet, SpecError, StateError
 from orchestration.instructions.base import Command, Options
 from testbed.findings import findings_of
 from testbed.models import Host, Testbed
-from testbed.services.planning import YAML_CHANGED, note_for, prepare
+from testbed.services.planning import prepare
 
 pytestmark = pytest.mark.django_db
 CONDITIONS = Testbed.Condition
 
 
-def edit(testbed, old, new):
+def edit(testbed, old, new, count=-1):
     yaml = testbed.project.yaml
     text = yaml.read_text()
     assert old in text
-    yaml.write_text(text.replace(old, new))
+    yaml.write_text(text.replace(old, new, count))
 
 
 def deploy(testbed):
@@ -67,21 +67,102 @@ def test_guests_keep_their_addresses_when_one_is_added(testbed):
         assert kept.interfaces == guest.interfaces
 
 
-def test_edited_yaml_of_a_deployed_testbed_waits_and_is_noted(testbed):
+def kinds(plan):
+    return {
+        entry.kind: [r.name for r in entry.resources] for entry in plan.instructions
+    }
+
+
+def test_up_of_an_edited_yaml_restarts_what_changed_only(testbed):
+    deploy(testbed)
+
+    edit(testbed, "memory_mb: 256", "memory_mb: 512", count=1)
+    state, plan = prepare(testbed, Command.UP, Options())
+
+    assert state.guest("web").memory_mib == 512
+    assert testbed.project.read_state() == state
+    assert kinds(plan)["stop-changed-guests"] == ["web"]
+    assert "stop-guests" not in kinds(plan)
+    assert testbed.project.has_unfinished_change()
+
+
+def test_renamed_guest_is_removed_by_the_next_up_and_by_down(testbed):
+    deploy(testbed)
+    edit(testbed, "name: db", "name: store")
+
+    _, up = prepare(testbed, Command.UP, Options())
+    _, again = prepare(testbed, Command.UP, Options())
+    state, down = prepare(testbed, Command.DOWN, Options())
+
+    assert again == up
+    assert kinds(up)["stop-guests"] == kinds(up)["delete-disks"] == ["db"]
+    assert kinds(up)["start-guests"] == ["web", "store"]
+    assert {g.name for g in state.guests} == {"web", "store"}
+    assert set(kinds(down)["stop-guests"]) == {"web", "store", "db"}
+
+
+def test_edits_that_follow_each_other_forget_nothing(testbed):
+    deploy(testbed)
+    edit(testbed, "name: db", "name: store")
+    prepare(testbed, Command.UP, Options())
+    edit(testbed, "name: store", "name: shop")
+
+    _, plan = prepare(testbed, Command.UP, Options())
+
+    assert kinds(plan)["stop-guests"] == ["db", "store"]
+
+
+def test_edit_that_was_taken_back_leaves_nothing_to_remove(testbed):
+    deploy(testbed)
+    edit(testbed, "name: db", "name: store")
+    prepare(testbed, Command.UP, Options())
+    edit(testbed, "name: store", "name: db")
+
+    _, plan = prepare(testbed, Command.UP, Options())
+
+    assert kinds(plan)["stop-guests"] == ["store"]
+    assert kinds(plan)["start-guests"] == ["web", "db"]
+
+
+def test_comment_in_the_yaml_is_no_change(testbed):
+    deploy(testbed)
+    edit(testbed, "machines:", "# more\nmachines:")
+
+    state, plan = prepare(testbed, Command.UP, Options())
+
+    assert not testbed.project.has_unfinished_change()
+    assert "forget-removed" not in kinds(plan)
+    assert state.yaml_sha256 == testbed.project.yaml_sha256()
+
+
+def test_what_was_only_planned_needs_no_removal(testbed):
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    edit(testbed, "name: db", "name: store")
+
+    _, plan = prepare(testbed, Command.UP, Options())
+
+    assert "stop-guests" not in kinds(plan)
+
+
+def test_kept_disk_of_a_removed_guest_is_deleted_by_up_after_down(testbed):
+    deploy(testbed)
+    testbed.project.mark("db", disk="image.qcow2")
+    testbed.condition = CONDITIONS.DOWN
+    edit(testbed, "name: db", "name: store")
+
+    _, plan = prepare(testbed, Command.UP, Options())
+
+    assert kinds(plan)["delete-disks"] == ["db"]
+
+
+def test_broken_edit_of_a_deployed_testbed_changes_nothing(testbed):
     deployed = deploy(testbed)
+    edit(testbed, "bridge: lan", "bridge: nowhere")
 
-    edit(testbed, "memory_mb: 256", "memory_mb: 512")
-    state, _ = prepare(testbed, Command.UP, Options())
+    with pytest.raises(SpecError):
+        prepare(testbed, Command.UP, Options())
 
-    assert state == deployed
-    assert note_for(testbed, Command.UP, state) == YAML_CHANGED
-    assert note_for(testbed, Command.DOWN, state) == ""
-
-
-def test_unchanged_yaml_is_not_noted(testbed):
-    state = deploy(testbed)
-
-    assert note_for(testbed, Command.UP, state) == ""
+    assert testbed.project.read_known() == deployed
 
 
 def test_down_and_up_apply_an_edit(testbed):

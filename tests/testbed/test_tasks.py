@@ -11,8 +11,10 @@ from django.db import connection
 from django.utils import timezone
 
 from orchestration.errors import HostUnreachable, StateError
+from orchestration.instructions.base import Command, Options
 from orchestration.transport.base import Ended, Process
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
+from testbed.services.planning import prepare
 from testbed.services.runs import accept, hand_over, request_cancel
 from testbed.tasks import batches, cancelling, periodic, worker
 from testbed.tasks.batches import claim, run_batch
@@ -420,6 +422,29 @@ def test_condition_is_partial_after_a_cancel_that_had_started_guests(
     assert run.status == Run.Status.CANCELLED
     assert testbed.condition == Testbed.Condition.PARTIAL
     assert "0 of 2 guests are set up" in run.message
+
+
+def test_failed_change_of_what_is_up_leaves_it_partial(make_run, doors, owner, testbed):
+    prepare(testbed, Command.UP, Options())
+    testbed.condition = Testbed.Condition.UP
+    testbed.save()
+    yaml = testbed.project.yaml
+    yaml.write_text(yaml.read_text().replace("name: db", "name: store"))
+    doors.engine.fails = {"db"}
+    doors.is_automatic = True
+
+    run = make_run()
+    hand_over(run.pk, "")
+    doors.join()
+
+    testbed.refresh_from_db()
+    run.refresh_from_db()
+    assert run.status == Run.Status.FAILED
+    assert "db does not work." in run.message
+    assert ("stop-guests", "host-b") in doors.engine.worked
+    assert not any(kind == "start-guests" for kind, _ in doors.engine.worked)
+    assert testbed.condition == Testbed.Condition.PARTIAL
+    assert testbed.project.has_unfinished_change()
 
 
 def test_unknown_state_leaves_every_place_unconfirmed(on_two_hosts, testbed):

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from orchestration.engine import Engine, ResourceResult, Work, share
+from orchestration.engine import Engine, ResourceResult, Work, share, state_for
 from orchestration.events import Event, LogLine, Status
 from orchestration.hosts import Hosts
 from orchestration.instructions.base import Command, Instruction, Options
 from orchestration.instructions.kinds import Kind
-from orchestration.plan import plan
+from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.spec.schema import Spec
@@ -79,6 +79,7 @@ class Rehearsal:
         self.scope = Scope(f"{TESTBED}.r1.b1.")
         for name, text in (scripts or {}).items():
             (self.project.files / name).write_text(text)
+        self.knows_deployed = False
         self.build(spec or two_guests())
 
     def build(self, spec: Spec) -> State:
@@ -105,8 +106,16 @@ class Rehearsal:
             },
             previous=previous,
         )
-        self.project.write_state(state)
+        if self.knows_deployed:
+            self.project.write_change(self.project.read_known(), state)
+        else:
+            self.project.write_state(state)
         return state
+
+    def edit(self, spec: Spec) -> State:
+        """Build the state anew above something that may be deployed."""
+        self.knows_deployed = True
+        return self.build(spec)
 
     @property
     def state(self) -> State:
@@ -121,7 +130,7 @@ class Rehearsal:
     def run(self, command: Command, **options: bool) -> Outcomes:
         """Obey a whole plan, as far as it goes."""
         outcomes = Outcomes()
-        for instruction in plan(command, self.state, Options(**options)).instructions:
+        for instruction in self.plan(command, Options(**options)).instructions:
             results = list(self.obey(instruction, Options(**options)))
             outcomes.kinds.append(instruction.kind)
             outcomes.results += [(instruction.kind, result) for result in results]
@@ -129,6 +138,12 @@ class Rehearsal:
             if not (good or instruction.keep_going):
                 break
         return outcomes
+
+    def plan(self, command: Command, options: Options | None = None) -> Plan:
+        """Plan as the web does: with everything that may exist besides."""
+        project = self.project
+        previous = project.read_known() if project.has_unfinished_change() else None
+        return plan(command, self.state, options, previous=previous)
 
     def obey(
         self, instruction: Instruction, options: Options | None = None
@@ -138,7 +153,7 @@ class Rehearsal:
             work = Work(
                 share(instruction, host),
                 host,
-                self.state,
+                state_for(instruction, self.project),
                 self.project,
                 options or Options(),
             )

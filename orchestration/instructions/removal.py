@@ -1,0 +1,49 @@
+"""The instructions that an edited YAML adds to `up`, before anything is made.
+
+What must go has been stopped by `stop_guests`; here changed guests are stopped, the
+disks of guests that go are deleted, and the record of them is dropped. Each asks the
+machine first, so that a change that failed half way is gone on with.
+"""
+
+from pathlib import PurePosixPath
+
+from orchestration.errors import StateError
+from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.guests import guest_here, stop
+from orchestration.providers.libvirt import domains
+from orchestration.transport.base import command
+
+
+def stop_changed_guests(task: Task) -> Outcome:
+    """Stop one guest that runs with other settings than are wanted."""
+    guest = task.state.guest(task.resource.key)
+    found = domains.find(task.host.libvirt, guest.domain)
+    if found is None:
+        return unchanged("was not there")
+    if found.spec_hash == guest.spec_hash:
+        return unchanged("has the wanted settings already")
+    return stop(task, guest)
+
+
+def delete_disks(task: Task) -> Outcome:
+    """Delete one guest's own disk and console log; a base image is never touched."""
+    guest = guest_here(task)
+    if PurePosixPath(guest.disk).parent != PurePosixPath(guest.artefacts_dir):
+        raise StateError(
+            f"The disk of guest {guest.name} is outside the testbed's artefacts.",
+            hint="It was not deleted; look at the testbed's state.",
+            detail=guest.disk,
+        )
+    transport, scope = task.host.transport, task.scope
+    there = transport.run(
+        command("test", "-e", guest.disk).with_root(), scope=scope, check=False
+    )
+    remove = command("rm", "-f", "--", guest.disk, guest.console).with_root()
+    transport.run(remove, scope=scope)
+    return done() if there.exit_code == 0 else unchanged("was not there")
+
+
+def forget_removed(task: Task) -> Outcome:
+    """Drop the record of what was removed: nothing of it exists any more."""
+    task.project.forget_deployed()
+    return done()

@@ -1,0 +1,56 @@
+"""Two states as one: everything that may exist while a change is not finished.
+
+A failed `up` of an edited YAML leaves things of both states behind. The union is the
+record of them: for removing, for taking down, and for planning the next change. A
+guest can be in it once per host; one whose settings differ has an empty spec hash,
+which no wanted guest has, so that it counts as changed whichever it runs with.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from orchestration.state.model import GuestState, NetworkState, State
+
+Thing = TypeVar("Thing")
+
+
+def union(older: State, newer: State) -> State:
+    """Return all things of both; of two that are the same thing the older one."""
+    return newer.model_copy(
+        update={
+            "hosts": _merged(newer.hosts, older.hosts, "name"),
+            "network": _networks(older.network, newer.network),
+            "guests": tuple(_guests(older, newer)),
+        }
+    )
+
+
+def _networks(older: NetworkState, newer: NetworkState) -> NetworkState:
+    return NetworkState(
+        bridges=_merged(older.bridges, newer.bridges, "host", "device"),
+        patches=tuple(dict.fromkeys((*older.patches, *newer.patches))),
+        tunnels=tuple(dict.fromkeys((*older.tunnels, *newer.tunnels))),
+        nat=older.nat or newer.nat,
+        management=_merged(older.management, newer.management, "host", "network"),
+    )
+
+
+def _guests(older: State, newer: State) -> Iterable[GuestState]:
+    places = {(guest.name, guest.host): guest for guest in newer.guests}
+    for guest in older.guests:
+        other = places.pop((guest.name, guest.host), None)
+        if other is not None and other.spec_hash != guest.spec_hash:
+            yield guest.model_copy(update={"spec_hash": ""})
+        else:
+            yield guest
+    yield from places.values()
+
+
+def _merged(
+    first: Iterable[Thing], second: Iterable[Thing], *fields: str
+) -> tuple[Thing, ...]:
+    """Return both, the first one of those that agree in these fields."""
+    found: dict[tuple[object, ...], Thing] = {}
+    for thing in (*first, *second):
+        found.setdefault(tuple(getattr(thing, field) for field in fields), thing)
+    return tuple(found.values())
