@@ -11,6 +11,8 @@ from testbed.diagram import layout
 from testbed.findings import errors_among, findings_of
 from testbed.models import Run, Testbed
 from testbed.overview import GuestRow, guests_of, rows_for, state_of
+from testbed.services.changes import drift_of, pending_changes
+from testbed.services.planning import is_edited
 from testbed.services.testbeds import (
     delete_testbed,
     list_examples,
@@ -91,17 +93,19 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     found = guests_of(testbed, state)
     recent = testbed.runs.select_related("asked_by").defer("plan")[: RUNS_SHOWN + 1]
     last = recent[0] if recent else None
-    sha256 = testbed.project.yaml_sha256()
+    active = last if last and last.status in Run.ACTIVE else None
     return {
         "testbed": testbed,
         "state": state,
         "state_problem": problem,
-        "is_edited": state is not None and state.yaml_sha256 != sha256,
+        "is_edited": state is not None and is_edited(testbed, state),
+        "pending": None if active else pending_changes(testbed, state),
+        "drift": drift_of(testbed, found),
         "diagram": layout(state, _statuses(found)) if state else None,
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,
-        "active_run": last if last and last.status in Run.ACTIVE else None,
+        "active_run": active,
         "recent_runs": list(recent)[:RUNS_SHOWN],
         "has_more_runs": len(recent) > RUNS_SHOWN,
     }

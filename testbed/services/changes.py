@@ -1,0 +1,135 @@
+"""What `up` would change: the edited YAML against what is deployed, for the page.
+
+Computed from files and rows only, and kept until one of them changes, since the page
+asks every few seconds. Bounded: of a large edit the first changes are shown, and how
+many more there are. Also what was observed to be missing of what should be up.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from orchestration.errors import TestbedError
+from orchestration.state.diff import Action, Change, Changes, HostNeed, diff
+from orchestration.state.model import State
+from testbed.findings import known_hosts
+from testbed.models import Run, Testbed
+from testbed.overview import GuestRow
+from testbed.services.planning import is_edited, wanted_state
+from testbed.services.testbeds import list_files
+
+SHOWN = 20
+NAMED = 5
+# Tone and icon of each action; the word is its own.
+LOOKS = {
+    Action.REMOVE: ("bad", "trash"),
+    Action.RECREATE: ("warn", "alert"),
+    Action.RESTART: ("warn", "play"),
+    Action.CHANGE: ("calm", "pencil"),
+    Action.CREATE: ("good", "plus"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One change as the page shows it."""
+
+    word: str
+    tone: str
+    icon: str
+    name: str
+    host: str
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Changes of one sort, the first of them as lines."""
+
+    title: str
+    lines: tuple[Line, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What the next `up` does; `problem` says why that cannot be told."""
+
+    groups: tuple[Group, ...] = ()
+    untouched: int = 0
+    hosts: tuple[HostNeed, ...] = ()
+    problem: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing would be removed, made or changed."""
+        return not self.groups and not self.problem
+
+
+def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
+    """Return what an edit would change; None when nothing was edited or deployed."""
+    if state is None:
+        return None
+    project = testbed.project
+    if not (is_edited(testbed, state) or project.has_unfinished_change()):
+        return None
+    return _pending(testbed.pk, testbed.condition, _fingerprint(testbed))
+
+
+def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> str:
+    """Name the guests that should run and were seen not to, or return ''."""
+    last = testbed.runs.exclude(command="generate-artefacts").defer("plan").first()
+    if last is None or last.command != "up" or last.status in Run.ACTIVE:
+        return ""
+    if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:
+        return ""
+    missing = [row for row in rows if not row.is_up]
+    named = [f"{row.guest.name} ({row.status})" for row in missing[:NAMED]]
+    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
+    return f"{', '.join(named)}{more}"
+
+
+def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
+    """Everything that the changes follow from, but cheap to look at."""
+    project = testbed.project
+    files = (project.state_file, project.deployed_file, project.markers_file)
+    stats = [path.stat() if path.exists() else None for path in files]
+    return (
+        project.yaml_sha256(),
+        tuple((s.st_ino, s.st_mtime_ns, s.st_size) if s else None for s in stats),
+        tuple(list_files(testbed).items()),
+        tuple(known_hosts()),
+    )
+
+
+@lru_cache(maxsize=64)
+def _pending(pk: int, condition: str, fingerprint: tuple[object, ...]) -> Pending:
+    testbed = Testbed.objects.get(pk=pk)
+    try:
+        known, wanted = wanted_state(testbed)
+    except TestbedError as exc:
+        return Pending(problem=f"{exc.message} {exc.hint}".strip())
+    if known is None:
+        return Pending()
+    changes = diff(known, wanted)
+    return Pending(_groups(changes), len(changes.untouched), changes.hosts)
+
+
+def _groups(changes: Changes) -> tuple[Group, ...]:
+    found = (
+        ("Guests", changes.guests),
+        ("Bridges", changes.bridges),
+        ("Links", changes.links),
+        ("Networks", changes.networks),
+    )
+    return tuple(
+        Group(title, tuple(map(_line, some[:SHOWN])), max(0, len(some) - SHOWN))
+        for title, some in found
+        if some
+    )
+
+
+def _line(change: Change) -> Line:
+    tone, icon = LOOKS[change.action]
+    reasons = ", ".join(change.reasons)
+    return Line(change.action.value, tone, icon, change.name, change.host, reasons)
