@@ -1,0 +1,132 @@
+"""An edited YAML is applied to what runs, and what somebody broke is repaired.
+
+One testbed on both hosts, edited step by step as a user would; each test brings up
+itself what it needs, and the last one takes it down.
+"""
+
+import pytest
+
+from testbed.client import Client
+from tests.live.stack import Stack
+from tests.live.watch import (
+    DATA,
+    Guest,
+    condition,
+    holdings,
+    host_of,
+    project,
+    ran,
+    wait_until,
+    wait_until_observed,
+)
+
+pytestmark = pytest.mark.live
+SLUG = "drifting"
+YAML = (DATA / "pair/kvm-compose.yaml").read_text()
+GUEST = YAML[YAML.index("  - name: away") : YAML.index("network:")]
+THIRD = GUEST.replace("away", "third").replace("br1", "br0")
+# `away` gets more memory, and `third` is added.
+GROWN = YAML.replace(GUEST, GUEST.replace("128", "160") + THIRD)
+SHRUNK = YAML.replace(GUEST, THIRD)
+
+
+@pytest.fixture(scope="module", name="before")
+def _before(stack: Stack) -> dict[str, set[str]]:
+    return holdings(stack)
+
+
+@pytest.fixture(scope="module", name="deployed")
+def _deployed(stack: Stack, owner: Client, before: dict[str, set[str]]) -> str:
+    owner.create_testbed(SLUG, DATA / "pair")
+    first = ran(owner, SLUG, "up")
+    assert first.status == "succeeded", first.words
+    return SLUG
+
+
+@pytest.fixture(name="edited")
+def _edited(owner: Client, deployed: str, tmp_path):
+    def edit(text: str) -> str:
+        (tmp_path / "kvm-compose.yaml").write_text(text)
+        owner.update_files(SLUG, tmp_path)
+        return owner.page(f"/testbeds/{SLUG}/")
+
+    return edit
+
+
+def memory_mib(guest: Guest) -> int:
+    return int(guest.run("sed -n 's/MemTotal: *//p' /proc/meminfo").split()[0]) // 1024
+
+
+def test_edit_restarts_what_changed_and_starts_what_is_new(stack, owner, edited):
+    near, away = Guest(stack, SLUG, "near"), Guest(stack, SLUG, "away")
+    boots, small = (near.boot, away.boot), memory_mib(away)
+    near.run("echo kept > /var/kept")
+
+    page = edited(GROWN)
+
+    assert "memory 128 → 160 MiB" in page
+    assert "Up: apply the changes" in page
+    assert (near.boot, away.boot) == boots
+
+    up = ran(owner, SLUG, "up")
+
+    assert up.status == "succeeded", up.words
+    assert set(up.of("stop-changed-guests")) == {"away"}
+    assert near.boot == boots[0]
+    assert near.run("cat /var/kept") == "kept"
+    away = Guest(stack, SLUG, "away")
+    assert away.boot != boots[1]
+    assert memory_mib(away) > small + 20
+    assert Guest(stack, SLUG, "third").boot
+    assert "Up: apply the changes" not in owner.page(f"/testbeds/{SLUG}/")
+    assert not project(stack, SLUG).has_unfinished_change()
+
+
+def test_guest_that_is_not_in_the_yaml_any_more_goes_with_its_disk(
+    stack, owner, edited
+):
+    edited(GROWN)
+    assert ran(owner, SLUG, "up").status == "succeeded"
+    away = project(stack, SLUG).read_state().guest("away")
+    host = host_of(stack, away.host)
+    host.run("test", "-e", away.disk)
+    boot = Guest(stack, SLUG, "near").boot
+
+    assert "is not in the YAML any more" in edited(SHRUNK)
+    up = ran(owner, SLUG, "up")
+
+    assert up.status == "succeeded", up.words
+    assert f"domain {away.domain}" not in holdings(stack)[away.host]
+    assert host.run("sh", "-c", f"test -e {away.disk} || echo gone").strip() == "gone"
+    assert Guest(stack, SLUG, "near").boot == boot
+    wait_until_observed(stack, SLUG, near="running on main")
+    assert condition(stack, SLUG) == "up"
+
+
+def test_destroyed_domain_is_seen_and_repaired(stack, owner, edited):
+    edited(SHRUNK)
+    assert ran(owner, SLUG, "up").status == "succeeded"
+    near, third = (Guest(stack, SLUG, name) for name in ("near", "third"))
+    boots = near.boot, third.boot
+    domain = project(stack, SLUG).read_state().guest("near").domain
+
+    near.host.run("virsh", "destroy", domain)
+    wait_until(
+        lambda: "Not running: near" in owner.page(f"/testbeds/{SLUG}/"),
+        "the page does not say that near is off",
+    )
+    up = ran(owner, SLUG, "up")
+
+    assert up.status == "succeeded", up.words
+    started = {name: r["status"] for name, r in up.of("start-guests").items()}
+    assert started == {"near": "done", "third": "unchanged"}
+    assert Guest(stack, SLUG, "near").boot != boots[0]
+    assert third.boot == boots[1]
+
+
+def test_down_of_what_was_edited_leaves_nothing(stack, owner, edited, before):
+    edited(YAML)
+
+    assert ran(owner, SLUG, "down").status == "succeeded"
+
+    assert holdings(stack) == before
