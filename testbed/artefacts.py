@@ -24,7 +24,9 @@ from orchestration.state.model import GuestState, State
 
 HIDDEN = "(hidden)"
 HIDDEN_KEY = "(the private host key is not shown)"
-_SECRET = re.compile(r"pass(wd|word|phrase)|secret|token|private|credential", re.I)
+_SECRET = re.compile(
+    r"pass|pwd|secret|token|private|credential|(api|access|auth)_?key", re.I
+)
 _XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
 
 

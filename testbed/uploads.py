@@ -8,6 +8,7 @@ regular files at plain relative paths are taken.
 
 import io
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
@@ -30,7 +31,7 @@ def safe_path(name: str) -> str:
     """Return a plain relative path. Raises: PathOutside."""
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part != "."]
-    bad = path.is_absolute() or ".." in parts or "\\" in name or "\0" in name
+    bad = path.is_absolute() or ".." in parts or "\\" in name or not _is_plain(name)
     if bad or not parts or any(len(part) > 255 for part in parts):
         raise PathOutside(
             f"The path {name!r} leaves the testbed's folder.",
@@ -73,6 +74,11 @@ def check_bounds(files: Mapping[str, bytes]) -> None:
         raise UploadRefused(f"These are more than {MAX_FILES} files.")
     if sum(map(len, files.values())) > MAX_BYTES:
         raise _too_large()
+
+
+def _is_plain(name: str) -> bool:
+    """Refuse control characters and what is no text: no address can name them."""
+    return not any(unicodedata.category(char) in {"Cc", "Cs"} for char in name)
 
 
 def _bounded(members: Iterator[tuple[str, bytes]]) -> dict[str, bytes]:

@@ -115,6 +115,11 @@ function begin(form) {
     event.preventDefault();
     select(Number(link.dataset.line), Number(link.dataset.column ?? 1));
   });
+  form.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (!new URL(detail.xhr.responseURL).pathname.startsWith("/login")) return;
+    detail.shouldSwap = false;
+    said.textContent = "You were signed out. Sign in in another tab before you save.";
+  });
   form.addEventListener("htmx:afterSettle", mark);
   window.addEventListener("beforeunload", (event) => {
     if (text.value !== saved && !leaving) event.preventDefault();

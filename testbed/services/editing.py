@@ -8,7 +8,7 @@ byte order mark) are kept by `texts`; writing is `services.testbeds`'.
 from dataclasses import dataclass
 from hashlib import sha256
 
-from orchestration.errors import StateError, TestbedError
+from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project import YAML_NAME
 from testbed.models import Testbed
 from testbed.services.testbeds import files_locked, list_files, update_files
@@ -45,8 +45,10 @@ class EditConflict(TestbedError):
 
 def open_file(testbed: Testbed, path: str) -> Opened:
     """Return a file, or an empty new one. Raises: PathOutside."""
-    found = testbed.project.file(safe_path(path))
-    if safe_path(path) != path or path not in list_files(testbed):
+    found = testbed.project.file(path)
+    if safe_path(path) != path:
+        raise PathOutside(f"{path!r} is another way to write {safe_path(path)!r}.")
+    if path not in list_files(testbed):
         return Opened(path, 0, "", Text("", ()))
     content = found.read_bytes()
     digest = sha256(content).hexdigest()
@@ -69,12 +71,10 @@ def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
 def require_new(testbed: Testbed, path: str) -> str:
     """Return the plain path of a file to be. Raises: PathOutside, StateError."""
     plain = safe_path(path)
-    testbed.project.file(plain)
-    taken = list_files(testbed)
     parts = plain.split("/")
     above = {"/".join(parts[:count]) for count in range(1, len(parts))}
-    below = any(name.startswith(f"{plain}/") for name in taken)
-    if plain in taken or below or above & taken.keys():
+    is_taken = testbed.project.file(plain).exists()
+    if is_taken or above & list_files(testbed).keys():
         raise StateError(
             f"There is already something at {plain}.", hint="Choose another name."
         )

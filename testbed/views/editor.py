@@ -133,8 +133,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     is_yaml = opened.path == YAML_NAME
-    is_checked = is_yaml and bool(text)
-    findings = findings_of_text(testbed, text.encode()) if is_checked else ()
+    findings = findings_of_text(testbed, text.encode()) if is_yaml else ()
     context = {
         **_found(findings),
         **_deployment(testbed, opened),
@@ -142,7 +141,7 @@ def _page(
         "file": opened,
         "address": _address(testbed, opened.path),
         "is_yaml": is_yaml,
-        "checked": is_checked,
+        "checked": is_yaml,
         "text": text,
         "lines": _marked(text, findings),
         "problem": problem,

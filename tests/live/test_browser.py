@@ -204,6 +204,18 @@ def test_unsaved_text_is_not_lost_by_leaving(page: Page):
     page.locator("#editor-text").press("Control+z")
 
 
+def test_signed_out_editor_says_so_before_a_save_is_lost(page: Page):
+    create(page, "expired")
+    page.goto("/testbeds/expired/edit/")
+    page.context.clear_cookies(name="sessionid")
+
+    page.locator("#editor-text").press("x")
+
+    said = page.locator("[data-said][role=status]")
+    expect(said).to_contain_text("You were signed out.")
+    page.locator("#editor-text").press("Control+z")
+
+
 def test_editor_saves_without_javascript(page: Page, product: Stack, chromium: Browser):
     create(page, "plain")
     cookies = page.context.cookies()

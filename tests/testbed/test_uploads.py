@@ -142,3 +142,9 @@ def test_missing_yaml_is_said_with_what_is_there():
 
 def test_dots_in_paths_are_left_out():
     assert safe_path("./a//b/./c.sh") == "a/b/c.sh"
+
+
+@pytest.mark.parametrize("name", ["a\nb.sh", "a\tb", "a\0", "bad-\udce9.sh"])
+def test_names_that_no_address_can_hold_are_refused(name: str):
+    with pytest.raises(PathOutside):
+        safe_path(name)

@@ -218,19 +218,61 @@ def test_new_file_is_written_at_its_first_save(browser: Client, testbed: Testbed
 
 
 @pytest.mark.parametrize(
-    "path", ["kvm-compose.yaml", "../a", "/etc/passwd", "", "kvm-compose.yaml/a"]
+    "path",
+    [
+        "kvm-compose.yaml",
+        "../a",
+        "/etc/passwd",
+        "",
+        "kvm-compose.yaml/a",
+        "empty-folder",
+        "a\nb",
+    ],
 )
 def test_new_file_needs_a_free_path_inside(
     browser: Client, testbed: Testbed, path: str
 ):
+    testbed.project.file("empty-folder").mkdir()
+    testbed.project.file("old.sh").write_text("old")
+
     answer = browser.get("/testbeds/lab/files/new/", {"path": path})
     renamed = browser.post(
-        "/testbeds/lab/files/rename/", {"path": "kvm-compose.yaml", "new": path}
+        "/testbeds/lab/files/rename/", {"path": "old.sh", "new": path}
     )
 
     assert answer["Location"] == "/testbeds/lab/"
     assert renamed["Location"] == "/testbeds/lab/"
+    assert list(list_files(testbed)) == ["kvm-compose.yaml", "old.sh"]
+
+
+def test_yaml_keeps_its_name(browser: Client, testbed: Testbed):
+    url = "/testbeds/lab/files/rename/"
+    page = browser.post(url, {"path": "kvm-compose.yaml", "new": "b"}, follow=True)
+
+    assert "keeps its name" in page.content.decode()
     assert list(list_files(testbed)) == ["kvm-compose.yaml"]
+
+
+@pytest.mark.parametrize("path", ["./kvm-compose.yaml", "a//b.sh"])
+def test_file_has_one_address_only(browser: Client, testbed: Testbed, path: str):
+    testbed.project.file("a").mkdir()
+    testbed.project.file("a/b.sh").write_text("kept")
+
+    shown_at = browser.get(f"{EDIT}{path}?new")
+    saved = browser.post(f"{EDIT}{path}", {"text": "x", "seen": ""})
+
+    assert [shown_at.status_code, saved.status_code] == [404, 404]
+    assert testbed.project.file("a/b.sh").read_text() == "kept"
+    assert testbed.project.yaml.read_text() == YAML
+
+
+def test_empty_yaml_is_saved_and_said_to_be_empty(browser: Client, testbed: Testbed):
+    _, seen = load(browser, EDIT)
+
+    page = browser.post(EDIT, {"text": "", "seen": seen}, follow=True)
+
+    assert testbed.project.yaml.read_bytes() == b""
+    assert 'data-said="1 error"' in page.content.decode()
 
 
 def test_file_is_renamed_but_not_over_another(browser: Client, testbed: Testbed):
