@@ -9,6 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.conf import settings
+from django.utils.text import Truncator
+
 from orchestration.errors import TestbedError
 from orchestration.state.diff import Action, Change, Changes, HostNeed, diff
 from orchestration.state.model import State
@@ -20,6 +23,7 @@ from testbed.services.testbeds import list_files
 
 SHOWN = 20
 NAMED = 5
+REASONS_SHOWN = 400
 # Tone and icon of each action; the word is its own.
 LOOKS = {
     Action.REMOVE: ("bad", "trash"),
@@ -92,7 +96,8 @@ def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> str:
 def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
     """Everything that the changes follow from, but cheap to look at."""
     project = testbed.project
-    files = (project.state_file, project.deployed_file, project.markers_file)
+    files = [project.state_file, project.deployed_file, project.markers_file]
+    files.append(settings.LOCAL_CATALOGUE)
     stats = [path.stat() if path.exists() else None for path in files]
     return (
         project.yaml_sha256(),
@@ -131,5 +136,7 @@ def _groups(changes: Changes) -> tuple[Group, ...]:
 
 def _line(change: Change) -> Line:
     tone, icon = LOOKS[change.action]
-    reasons = ", ".join(change.reasons)
+    rest = len(change.reasons) - NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
     return Line(change.action.value, tone, icon, change.name, change.host, reasons)

@@ -126,6 +126,21 @@ def test_large_edit_is_bounded(deployed, monkeypatch):
     assert (len(group.lines), group.more) == (1, 1)
 
 
+def test_many_reasons_are_bounded(deployed):
+    variables = ", ".join(f"VARIABLE_{n}: x" for n in range(200))
+    edit(
+        deployed,
+        "{name: cirros_0_6_2}",
+        f"{{name: cirros_0_6_2, environment: {{{variables}}}}}",
+        count=1,
+    )
+
+    ((_, _, reasons),) = lines(deployed)
+
+    assert reasons.startswith("environment: VARIABLE_0, VARIABLE_1,")
+    assert len(reasons) <= 400
+
+
 def test_guest_that_was_seen_missing_is_named(deployed, owner, page):
     Run.objects.create(
         testbed=deployed,
