@@ -17,7 +17,7 @@ from orchestration.errors import (
 from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.prepare import local_artefact
-from orchestration.instructions.waiting import wait_until_reachable
+from orchestration.instructions.waiting import require_running, wait_until_reachable
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, ScriptState
 from orchestration.transport.base import Command, Transport, command
@@ -48,8 +48,14 @@ def start_guests(task: Task) -> Outcome:
 
 
 def set_up_guests(task: Task) -> Outcome:
-    """Wait for one guest and run its setup script once."""
+    """Wait for one guest and run its setup script once.
+
+    A guest without a seed has no account for us: it is ready when it runs.
+    """
     guest = task.state.guest(task.resource.key)
+    if not guest.seed:
+        require_running(task, guest)
+        return unchanged("runs") if guest.markers.reached else _reached(task, guest)
     markers = guest.markers
     transport = wait_until_reachable(task, guest)
     if guest.setup_script is None:
@@ -107,7 +113,7 @@ def stop(task: Task, guest: GuestState) -> Outcome:
 
 def _reached(task: Task, guest: GuestState) -> Outcome:
     task.project.mark(guest.name, reached=guest.spec_hash)
-    return done("reachable")
+    return done("reachable" if guest.seed else "runs")
 
 
 def _digest(task: Task, script: ScriptState) -> str:

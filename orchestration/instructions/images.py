@@ -1,19 +1,27 @@
 """The instructions that bring images, artefacts and disks to the hosts.
 
 A base image is fetched once to main, goes to each remote host once, and is never
-written to: each guest's disk is a qcow2 overlay on the copy of its own host.
+written to; a user's file stays where it is on main. `disks.py` makes the disks.
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.disks import ensure_disk
 from orchestration.instructions.prepare import is_simulated, local_artefact
-from orchestration.providers import images, qemu_img
+from orchestration.providers import images
 from orchestration.providers.libvirt import domains
 from orchestration.spec.catalogue import Image
-from orchestration.state.model import GuestState, ImageState
+from orchestration.state.images import DiskOrigin, ImageState
+from orchestration.state.model import GuestState
 from orchestration.transport.base import command
+
+MADE = {
+    DiskOrigin.LINKED: "on {image}",
+    DiskOrigin.COPIED: "a copy of {image}",
+    DiskOrigin.BLANK: "blank",
+}
 
 
 def fetch_images(task: Task) -> Outcome:
@@ -39,7 +47,8 @@ def push_images(task: Task) -> Outcome:
     image = _image(task, task.resource.key)
     if is_simulated(task):
         return unchanged("not copied in a rehearsal")
-    changed = images.push_image(
+    push = images.push_own if image.is_own else images.push_image
+    changed = push(
         Path(image.main_path),
         task.host.transport,
         _guest_image_path(task, image),
@@ -52,28 +61,23 @@ def push_images(task: Task) -> Outcome:
 def push_artefacts(task: Task) -> Outcome:
     """Copy one guest's seed and domain XML to its remote host."""
     guest = task.state.guest(task.resource.key)
-    changed = [_push(task, path) for path in (guest.seed, guest.xml)]
+    artefacts = filter(None, (guest.seed, guest.xml))
+    changed = [_push(task, path) for path in artefacts]
     return done() if any(changed) else unchanged()
 
 
 def create_disks(task: Task) -> Outcome:
     """Make one guest's disk on its host; `provision` makes it anew."""
-    guest, transport = task.state.guest(task.resource.key), task.host.transport
+    guest = task.state.guest(task.resource.key)
+    if not guest.disk:
+        return unchanged("it has only a CD-ROM")
     if task.options.provision:
         _discard_disk(task, guest)
-    changed = qemu_img.create_overlay(
-        transport,
-        guest.disk,
-        backing=guest.image.path,
-        backing_format=guest.image.format,
-        expand_gib=guest.expand_gib,
-        scope=task.scope,
-    )
-    if not changed:
+    if not ensure_disk(task, guest):
         return _kept(guest)
     task.project.mark(
         guest.name,
-        disk=PurePosixPath(guest.image.path).name,
+        disk=guest.image.identity,
         reached="",
         script="",
         script_exit_code=None,
@@ -81,13 +85,13 @@ def create_disks(task: Task) -> Outcome:
         run_script_exit_code=None,
     )
     task.hosts.forget_guest(task.state, guest)
-    return done(f"on {guest.image.name}")
+    return done(MADE[guest.disk_origin].format(image=guest.image.name))
 
 
 def _kept(guest: GuestState) -> Outcome:
     """An image that was renewed in the catalogue does not take a guest's data."""
-    image = PurePosixPath(guest.image.path).name
-    if guest.markers.disk in ("", image):
+    is_blank = guest.disk_origin is DiskOrigin.BLANK
+    if is_blank or guest.markers.disk in ("", guest.image.identity):
         return unchanged()
     return Outcome(
         Status.WARNING,

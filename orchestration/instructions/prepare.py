@@ -42,10 +42,12 @@ def check_artefacts(task: Task) -> Outcome:
 
 
 def generate_artefacts(task: Task) -> Outcome:
-    """Write one guest's host key, seed image and domain XML."""
+    """Write one guest's domain XML, and its host key and seed when it reads one."""
     guest = task.state.guest(task.resource.key)
     task.project.artefacts.mkdir(parents=True, exist_ok=True)
-    changed = [_write_seed(task, guest), _write_xml(task, guest)]
+    changed = [_write_xml(task, guest)]
+    if guest.seed:
+        changed.append(_write_seed(task, guest))
     return done() if any(changed) else unchanged()
 
 

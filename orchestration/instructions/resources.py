@@ -71,8 +71,9 @@ def link_resources(state: State) -> Resources:
 
 
 def image_resources(state: State) -> Resources:
-    """Return the images that the guests' disks start from, on main."""
-    names = dict.fromkeys(guest.image.name for guest in state.guests)
+    """Return the catalogue's images that the guests' disks start from, on main."""
+    images = (guest.image for guest in state.guests)
+    names = dict.fromkeys(image.name for image in images if not image.is_own)
     return tuple(Resource(name, state.main.name, name) for name in names)
 
 

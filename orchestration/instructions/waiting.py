@@ -65,6 +65,12 @@ def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
         task.scope.sleep(PROBE_EVERY_S)
 
 
+def require_running(task: Task, guest: GuestState) -> None:
+    """See that a guest runs that nobody can log in to. Raises: GuestUnreachable."""
+    if problem := _domain_problem(task, guest):
+        raise _unreachable(task, guest, problem, 0)
+
+
 def _attempt(task: Task, guest: GuestState, transport: Transport) -> str:
     """Return the layer that was not passed, empty when the guest is ready."""
     try:

@@ -83,14 +83,7 @@ def build_user_data(
         {
             "hostname": guest.domain,
             "manage_etc_hosts": True,
-            "users": [
-                {
-                    "name": guest.user,
-                    "sudo": "ALL=(ALL) NOPASSWD:ALL",
-                    "lock_passwd": True,
-                    "ssh_authorized_keys": [public_key.strip()],
-                }
-            ],
+            "users": [_user(guest, public_key)],
             "ssh_pwauth": False,
             "ssh_deletekeys": True,
             "ssh_keys": {
@@ -105,6 +98,20 @@ def build_user_data(
             "runcmd": runcmd,
         }
     )
+
+
+def _user(guest: GuestState, public_key: str) -> Json:
+    """Describe our account; a password is for the console, SSH takes only the key."""
+    user: dict[str, object] = {
+        "name": guest.user,
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "lock_passwd": not guest.password_hash,
+        "ssh_authorized_keys": [public_key.strip()],
+    }
+    if guest.password_hash:
+        # `passwd` counts for a new account only, and images bring some.
+        user["hashed_passwd"] = guest.password_hash
+    return user
 
 
 def build_network_config(guest: GuestState) -> bytes:

@@ -99,6 +99,32 @@ def push_image(
     return True
 
 
+def push_own(
+    source: Path,
+    transport: Transport,
+    target: str,
+    *,
+    scope: Scope,
+    on_progress: OnProgress | None = None,
+) -> bool:
+    """Copy a user's file to a host; False when the host has it.
+
+    The target's name changes with the file, so that its size is enough to compare.
+    Nothing is written beside the source. Raises: ImageFailed, NotEnoughSpace.
+    """
+    if not source.is_file():
+        raise ImageFailed(
+            f"The disk {source} is not there any more.",
+            hint="Put it back, or change kvm-compose.yaml.",
+        )
+    cmd = command("stat", "-c", "%s", target).with_root()
+    found = transport.run(cmd, scope=scope, check=False)
+    if found.exit_code == 0 and found.stdout.strip() == str(source.stat().st_size):
+        return False
+    transport.put(source, target, scope=scope, as_root=True, on_progress=on_progress)
+    return True
+
+
 def has_same_file(
     transport: Transport, source: Path, target: str, *, scope: Scope
 ) -> bool:

@@ -12,7 +12,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.errors import ImageFailed
+from orchestration.errors import (
+    Cancelled,
+    HostUnreachable,
+    ImageFailed,
+    TestbedError,
+)
 from orchestration.events import Stream
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
 from orchestration.transport.base import OnProgress, Scope, Transport, command
@@ -26,22 +31,32 @@ _NOT_CHECKABLE = 63
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What an image file is; `backing` is as written in it, empty without."""
+    """What an image file is; `backing` and `data_file` are other files it needs.
+
+    They are as written in it, empty without.
+    """
 
     format: str
     virtual_size_bytes: int
     actual_size_bytes: int
     backing: str
+    data_file: str = ""
 
 
-def info(transport: Transport, path: str, *, scope: Scope) -> ImageInfo:
-    """Read an image's facts; works while a guest runs on it."""
+def info(
+    transport: Transport, path: str, *, image_format: str = "", scope: Scope
+) -> ImageInfo:
+    """Read an image's facts; works while a guest runs on it.
+
+    Without `image_format` it is detected.
+    """
     failure = Failure(
         ImageFailed,
         f"The image {path} on {transport.machine} cannot be read.",
         "Check that the file exists there and is a disk image.",
     )
-    cmd = command("qemu-img", "info", "--force-share", "--output=json", path)
+    words = ["--force-share", "--output=json", *_given_format(image_format), path]
+    cmd = command("qemu-img", "info", *words)
     completed = run_or_fail(transport, cmd.with_root(), failure, scope=scope)
     try:
         facts = json.loads(completed.stdout)
@@ -50,6 +65,7 @@ def info(transport: Transport, path: str, *, scope: Scope) -> ImageInfo:
             int(facts["virtual-size"]),
             int(facts.get("actual-size", 0)),
             facts.get("backing-filename", ""),
+            facts.get("format-specific", {}).get("data", {}).get("data-file", ""),
         )
     except (ValueError, KeyError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
@@ -84,6 +100,25 @@ def create_overlay(
         base = info(transport, backing, scope=scope)
         size = [str(base.virtual_size_bytes + expand_gib * GIB)]
     words = ["-q", "-f", "qcow2", "-F", backing_format, "-b", backing, part, *size]
+    create = command("qemu-img", "create", *words).with_root()
+    run_or_fail(transport, create, failure, scope=scope)
+    _rename(transport, part, path, failure, scope=scope)
+    return True
+
+
+def create_blank(
+    transport: Transport, path: str, *, size_gib: int, scope: Scope
+) -> bool:
+    """Make an empty qcow2 disk; False if there is one. Raises: ImageFailed."""
+    if exists(transport, path, scope=scope):
+        return False
+    part = f"{path}.part"
+    failure = Failure(
+        ImageFailed,
+        f"The disk {path} could not be made on {transport.machine}.",
+        "Look at what qemu-img said.",
+    )
+    words = ("-q", "-f", "qcow2", part, str(size_gib * GIB))
     create = command("qemu-img", "create", *words).with_root()
     run_or_fail(transport, create, failure, scope=scope)
     _rename(transport, part, path, failure, scope=scope)
@@ -131,7 +166,10 @@ def convert(
     scope: Scope,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Copy an image into another format, flattened; progress is of 10,000."""
+    """Copy an image into another format, flattened; progress is of 10,000.
+
+    What was copied of it is removed when it fails or is cancelled.
+    """
     failure = Failure(
         ImageFailed,
         f"The image {source} on {transport.machine} could not be converted.",
@@ -145,14 +183,22 @@ def convert(
 
     part = f"{target}.part"
     words = ("-p", "-f", source_format, "-O", target_format, source, part)
-    run_or_fail(
-        transport,
-        command("qemu-img", "convert", *words).with_root(),
-        failure,
-        scope=scope,
-        timeout_s=CONVERT_TIMEOUT_S,
-        on_line=on_line,
-    )
+    try:
+        run_or_fail(
+            transport,
+            command("qemu-img", "convert", *words).with_root(),
+            failure,
+            scope=scope,
+            timeout_s=CONVERT_TIMEOUT_S,
+            on_line=on_line,
+        )
+    except HostUnreachable:
+        raise
+    except (Cancelled, TestbedError):
+        # In a scope of its own: the task's may be the one that was cancelled.
+        remove = command("rm", "-f", "--", part).with_root()
+        transport.run(remove, scope=Scope(scope.tag), check=False)
+        raise
     _rename(transport, part, target, failure, scope=scope)
 
 
@@ -175,6 +221,10 @@ def exists(transport: Transport, path: str, *, scope: Scope) -> bool:
     """Say whether there is a file of this name."""
     cmd = command("test", "-e", path).with_root()
     return transport.run(cmd, scope=scope, check=False).exit_code == 0
+
+
+def _given_format(image_format: str) -> tuple[str, ...]:
+    return ("-f", image_format) if image_format else ()
 
 
 def _not_made(transport: Transport, path: str, backing: str) -> Failure:

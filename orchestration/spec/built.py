@@ -10,20 +10,14 @@ from collections.abc import Iterator
 from orchestration.errors import NotBuiltYet
 from orchestration.spec.schema import (
     Android,
-    CloudImage,
     Docker,
-    ExistingDisk,
-    IsoGuest,
     Libvirt,
-    LoadBalancing,
     Machine,
     Spec,
 )
 
 NAMES_SHOWN = 10
 NOT_BUILT_KINDS = {Docker: "docker", Android: "android"}
-NOT_BUILT_DISKS = {ExistingDisk: "existing_disk", IsoGuest: "iso_guest"}
-NOT_BUILT_BALANCING = (LoadBalancing.BALANCED,)
 
 
 def not_built(spec: Spec) -> str:
@@ -41,11 +35,10 @@ def require_built(spec: Spec) -> None:
         )
 
 
-def built_guest(machine: Machine) -> tuple[Libvirt, CloudImage]:
+def built_guest(machine: Machine) -> Libvirt:
     """Return what the state is built from. Raises: NotBuiltYet."""
-    kind = machine.kind
-    if isinstance(kind, Libvirt) and isinstance(kind.libvirt_type, CloudImage):
-        return kind, kind.libvirt_type
+    if isinstance(machine.kind, Libvirt):
+        return machine.kind
     require_built(Spec(machines=(machine,)))
     raise NotBuiltYet(f"This version cannot bring up guest {machine.name}.")
 
@@ -67,11 +60,6 @@ def _reasons(machine: Machine) -> Iterator[str]:
     kind = machine.kind
     if type(kind) in NOT_BUILT_KINDS:
         yield NOT_BUILT_KINDS[type(kind)]
-    if isinstance(kind, Libvirt):
-        if type(kind.libvirt_type) in NOT_BUILT_DISKS:
-            yield NOT_BUILT_DISKS[type(kind.libvirt_type)]
-        if kind.password is not None:
-            yield "password"
     if machine.scaling is not None:
         yield "scaling"
 
@@ -85,5 +73,3 @@ def _things(spec: Spec) -> Iterator[str]:
     if network.network_interfaces:
         cards = ", ".join(card.nic_name for card in network.network_interfaces)
         yield f"`network_interfaces` ({cards})"
-    if spec.testbed_options.load_balancing in NOT_BUILT_BALANCING:
-        yield f"`load_balancing: {spec.testbed_options.load_balancing}`"

@@ -124,6 +124,12 @@ def _user(drafted: Drafted, kind: Libvirt, positions: Positions) -> Iterator[Fin
         yield positions.error(
             (*path, "password"), "The password is empty.", "Write one, or remove it."
         )
+    elif kind.password is not None and not kind.password.isprintable():
+        yield positions.error(
+            (*path, "password"),
+            "The password has characters that cannot be typed.",
+            "It is one line of text.",
+        )
     if not isinstance(kind.libvirt_type, CloudImage) and (
         kind.username is not None or kind.password is not None
     ):

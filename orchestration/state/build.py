@@ -20,6 +20,7 @@ from orchestration.state.addresses import (
     management_subnet,
     nat_subnet,
 )
+from orchestration.state.bases import Bases, DiskFile
 from orchestration.state.guests import Cards, Guests, build_cards
 from orchestration.state.model import (
     HostState,
@@ -62,12 +63,15 @@ def build_state(
     hosts: Sequence[HostState],
     catalogue: Mapping[str, Image],
     script_sha256: Mapping[str, str] | None = None,
+    disk_files: Mapping[str, DiskFile] | None = None,
+    password_hashes: Mapping[str, str] | None = None,
     previous: State | None = None,
     tunnel_kind: str = "vxlan",
 ) -> State:
     """Decide what a spec means on these hosts.
 
-    `script_sha256` maps the scripts' paths as written to their digests.
+    `script_sha256` and `disk_files` go by the files' paths as written,
+    `password_hashes` by the passwords.
     Raises: StateError (no host, a full subnet, what checks would have found).
     """
     names = Names(identity.testbed, identity.number)
@@ -77,10 +81,16 @@ def build_state(
         names=names,
         directory=identity.directory,
         placement=decided.placement,
-        catalogue=catalogue,
+        bases=Bases(
+            directory=identity.directory,
+            main=decided.placement.main,
+            catalogue=catalogue,
+            files=disk_files or {},
+        ),
         cards=decided.cards,
         management=_management_addresses(decided),
         scripts=script_sha256 or {},
+        password_hashes=password_hashes or {},
         previous={g.name: g for g in previous.guests} if previous else {},
     )
     return State(

@@ -13,10 +13,8 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from uuid import NAMESPACE_URL, uuid5
 
-from orchestration.errors import StateError
 from orchestration.spec.built import built_guest
-from orchestration.spec.catalogue import Image
-from orchestration.spec.schema import CloudImage, Machine, Spec
+from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.state.addresses import (
     GUEST_MTU,
     SUBNET_PREFIX,
@@ -28,10 +26,10 @@ from orchestration.state.addresses import (
     nat_subnet,
     static_prefix,
 )
+from orchestration.state.bases import Bases
 from orchestration.state.model import (
     GuestState,
     HostState,
-    ImageState,
     InterfaceState,
     ManagementInterface,
     Markers,
@@ -46,6 +44,8 @@ from orchestration.state.topology import Components
 # and where an image is fetched from say nothing about what the guest should be.
 NOT_HASHED = ("index", "setup_script", "run_script", "spec_hash", "markers")
 NOT_HASHED_OF_IMAGE = ("main_path", "source", "url", "sums_url", "size_bytes")
+# Left out while they say nothing, so that older guests keep their hash.
+HASHED_WHEN_SET = ("disk_origin", "is_cdrom", "is_readonly", "password_hash")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +108,19 @@ def _previous_addresses(previous: State | None) -> dict[Card, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guests:
-    """What guests are built from; `management` are addresses by guest."""
+    """What guests are built from; `management` are addresses by guest.
+
+    `password_hashes` are those of the passwords as written.
+    """
 
     names: Names
     directory: str
     placement: Placement
-    catalogue: Mapping[str, Image]
+    bases: Bases
     cards: Cards
     management: Mapping[str, str]
     scripts: Mapping[str, str]
+    password_hashes: Mapping[str, str]
     previous: Mapping[str, GuestState]
 
     def build(self, machines: Iterable[Machine]) -> tuple[GuestState, ...]:
@@ -134,68 +138,63 @@ class Guests:
         return {g: kept[g] if g in kept else next(free) for g in guests}
 
     def _guest(self, machine: Machine, index: int) -> GuestState:
-        names, (libvirt, source) = self.names, built_guest(machine)
-        image = self._known_image(machine.name, source)
-        folder = self._artefacts_dir(machine.name)
+        names, libvirt = self.names, built_guest(machine)
+        host = self.placement.hosts[self.placement.guests[machine.name]]
+        base = self.bases.build(machine.name, libvirt.libvirt_type, host)
+        folder = self._artefacts_dir(host)
         before = self.previous.get(machine.name)
         guest = GuestState(
             name=machine.name,
             index=index,
-            host=self.placement.guests[machine.name],
+            host=host.name,
             domain=names.domain(machine.name),
             uuid=str(uuid5(NAMESPACE_URL, f"testbed:{names.testbed}/{machine.name}")),
-            user=libvirt.username or image.user,
+            user=base.user,
             cpus=libvirt.cpus,
             memory_mib=libvirt.memory_mb,
-            expand_gib=source.expand_gigabytes,
-            image=self._image_state(machine.name, image),
+            expand_gib=base.expand_gib,
+            image=base.image,
+            disk_origin=base.origin,
+            is_cdrom=base.is_cdrom,
+            is_readonly=base.is_readonly,
             artefacts_dir=str(folder),
-            disk=str(folder / f"{machine.name}-disk.qcow2"),
-            seed=str(folder / f"{machine.name}-seed.iso"),
+            disk=str(folder / f"{machine.name}-disk.qcow2") if base.has_disk else "",
+            seed="",
             xml=str(folder / f"{machine.name}-domain.xml"),
             console=str(folder / f"{machine.name}-console.log"),
             interfaces=self._interfaces(machine, index),
-            management=self._management(machine.name, index),
-            environment=source.environment,
-            context=source.context,
-            setup_script=self._script(source.setup_script),
-            run_script=self._script(source.run_script),
+            management=None,
+            environment={},
             spec_hash="",
             markers=before.markers if before else Markers(),
         )
-        digest = spec_hash(guest, self.placement.hosts[guest.host])
-        return guest.model_copy(update={"spec_hash": digest})
+        if isinstance(libvirt.libvirt_type, CloudImage):
+            guest = self._seeded(guest, libvirt, libvirt.libvirt_type)
+        return guest.model_copy(update={"spec_hash": spec_hash(guest, host)})
 
-    def _artefacts_dir(self, guest: str) -> PurePosixPath:
-        host = self.placement.hosts[self.placement.guests[guest]]
+    def _seeded(
+        self, guest: GuestState, libvirt: Libvirt, source: CloudImage
+    ) -> GuestState:
+        """Add what only cloud-init in the guest can make true."""
+        return guest.model_copy(
+            update={
+                "user": libvirt.username or guest.user,
+                "password_hash": self.password_hashes.get(libvirt.password or "", ""),
+                "seed": str(
+                    PurePosixPath(guest.artefacts_dir, f"{guest.name}-seed.iso")
+                ),
+                "management": self._management(guest.name, guest.index),
+                "environment": source.environment,
+                "context": source.context,
+                "setup_script": self._script(source.setup_script),
+                "run_script": self._script(source.run_script),
+            }
+        )
+
+    def _artefacts_dir(self, host: HostState) -> PurePosixPath:
         if host.is_main:
             return PurePosixPath(self.directory, "artefacts")
         return PurePosixPath(host.projects_dir, self.names.testbed, "artefacts")
-
-    def _known_image(self, guest: str, source: CloudImage) -> Image:
-        try:
-            return self.catalogue[source.name]
-        except KeyError as exc:
-            raise StateError(
-                f"Guest {guest} wants image {source.name}, which nobody knows.",
-                hint="Use a name from the image catalogue, or add the image to it.",
-            ) from exc
-
-    def _image_state(self, guest: str, image: Image) -> ImageState:
-        file = f"{image.name}-{image.digest[:16] or 'unverified'}.{image.format}"
-        host = self.placement.hosts[self.placement.guests[guest]]
-        return ImageState(
-            name=image.name,
-            sha256=image.sha256,
-            format=image.format,
-            path=str(PurePosixPath(host.images_dir, file)),
-            main_path=str(PurePosixPath(self.placement.main.images_dir, file)),
-            sha512=image.sha512,
-            source=image.path,
-            url=image.url,
-            sums_url=image.sums_url,
-            size_bytes=image.size_bytes,
-        )
 
     def _interfaces(
         self, machine: Machine, guest_index: int
@@ -258,7 +257,16 @@ class Guests:
 def spec_hash(guest: GuestState, host: HostState) -> str:
     """Digest everything that, when changed, needs the guest to be defined again."""
     content = guest.model_dump(mode="json", exclude=set(NOT_HASHED))
-    content["image"] = guest.image.model_dump(exclude=set(NOT_HASHED_OF_IMAGE))
+    for name in HASHED_WHEN_SET:
+        if content[name] == GuestState.model_fields[name].default:
+            del content[name]
+    content["image"] = _hashed_image(guest)
     content |= {"domain_type": host.domain_type, "datapath": host.datapath}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
+
+
+def _hashed_image(guest: GuestState) -> dict[str, str]:
+    """Return what of the image matters; a user's file by its stamp and place."""
+    own = () if guest.image.is_own else ("is_own", "stamp")
+    return guest.image.model_dump(exclude={*NOT_HASHED_OF_IMAGE, *own})

@@ -9,15 +9,9 @@ Units are in the names; addresses and subnets are their usual text forms.
 
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict
+from orchestration.state.images import DiskOrigin, Frozen, ImageState
 
 SCHEMA_VERSION = 1
-
-
-class Frozen(BaseModel):
-    """Refuse unknown keys and changes: a state file is what we wrote, or an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class HostKind(StrEnum):
@@ -181,26 +175,6 @@ class ManagementInterface(Frozen):
     prefix: int
 
 
-class ImageState(Frozen):
-    """The base image of a disk: where it comes from, and its path per host.
-
-    `path` is in the images folder of the guest's host; `main_path` in main's, which
-    is filled from `source` (a file on main) or `url`. `sums_url` names the
-    publisher's list of digests where neither digest is known beforehand.
-    """
-
-    name: str
-    sha256: str
-    sha512: str = ""
-    format: str
-    path: str
-    main_path: str
-    source: str = ""
-    url: str = ""
-    sums_url: str = ""
-    size_bytes: int = 0
-
-
 class ScriptState(Frozen):
     """A script in the testbed's folder; the digest is empty in offline plans."""
 
@@ -211,7 +185,7 @@ class ScriptState(Frozen):
 class Markers(Frozen):
     """What has happened to a guest; written after the fact, never before.
 
-    `disk` is the file name of the image that the disk was made from, `reached` the
+    `disk` is the identity of the image that the disk was made from, `reached` the
     spec hash with which the guest was first reached, `script` the digest of the
     setup script that ended with `script_exit_code`.
     """
@@ -230,6 +204,9 @@ class GuestState(Frozen):
     `domain` is libvirt's name and the hostname. `artefacts_dir` is the folder on
     the guest's host; `disk`, `seed`, `xml` and `console` are full paths there.
     `spec_hash` covers what the user wrote about this guest.
+
+    A guest without a `seed` has no account for us: it only runs. One without a
+    `disk` has its CD-ROM alone.
     """
 
     name: str
@@ -238,10 +215,14 @@ class GuestState(Frozen):
     domain: str
     uuid: str
     user: str
+    password_hash: str = ""
     cpus: int
     memory_mib: int
     expand_gib: int
     image: ImageState
+    disk_origin: DiskOrigin = DiskOrigin.LINKED
+    is_cdrom: bool = False
+    is_readonly: bool = False
     artefacts_dir: str
     disk: str
     seed: str

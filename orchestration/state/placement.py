@@ -3,14 +3,15 @@
 Bridges go round the hosts; a guest goes to the host of its first bridge; a bridge is
 then *stretched* to every further host that has a guest on it. Whatever the previous
 state had on a host stays there while that host exists, so that an edited YAML moves
-nothing by accident. Used by `state.build` and `state.topology`.
+nothing by accident. `Balanced` lets a guest go instead to where memory and
+processors are least taken. Used by `state.build` and `state.topology`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestration.errors import StateError
-from orchestration.spec.schema import Machine, Spec
+from orchestration.spec.schema import Libvirt, LoadBalancing, Machine, Spec
 from orchestration.state.model import HostState, State
 
 
@@ -66,7 +67,12 @@ def place(
     """
     by_name = {host.name: host for host in hosts}
     homes = _place_bridges(spec, tuple(by_name), previous)
-    guests = _place_guests(spec, tuple(by_name), homes, previous)
+    for machine in spec.machines:
+        _require_bridges(machine, homes)
+    if spec.testbed_options.load_balancing is LoadBalancing.BALANCED:
+        guests = _balance_guests(spec, hosts, previous)
+    else:
+        guests = _place_guests(spec, tuple(by_name), homes, previous)
     return Placement(by_name, _stretch(spec, by_name, homes, guests), guests)
 
 
@@ -96,7 +102,7 @@ def _place_guests(
     for machine in spec.machines:
         host = stays.get(machine.name, "")
         if machine.interfaces:
-            wanted = homes[_known_bridges(machine, homes)[0]]
+            wanted = homes[machine.interfaces[0].attached_to]
         else:
             wanted = hosts[loose % len(hosts)]
             loose += 1
@@ -104,7 +110,60 @@ def _place_guests(
     return guests
 
 
-def _known_bridges(machine: Machine, homes: Mapping[str, str]) -> tuple[str, ...]:
+@dataclass(slots=True)
+class _Load:
+    """What a host's guests take; a host of unknown size counts as a small one."""
+
+    host: HostState
+    cpus: int = 0
+    memory_mib: int = 0
+
+    def add(self, machine: Machine) -> None:
+        cpus, memory_mib = _needs(machine)
+        self.cpus += cpus
+        self.memory_mib += memory_mib
+
+    def share_with(self, machine: Machine) -> float:
+        """Return how full the host would be: the scarcer of the two counts."""
+        cpus, memory_mib = _needs(machine)
+        return max(
+            (self.cpus + cpus) / max(self.host.cpus, 1),
+            (self.memory_mib + memory_mib) / max(self.host.memory_mib, 1024),
+        )
+
+
+def _balance_guests(
+    spec: Spec, hosts: Sequence[HostState], previous: State | None
+) -> dict[str, str]:
+    """Leave guests where they are; each other goes to the host that is emptiest then.
+
+    The largest come first, since the small ones fill what is left.
+    """
+    loads = {host.name: _Load(host) for host in hosts}
+    before = {guest.name: guest.host for guest in previous.guests} if previous else {}
+    places = {
+        machine.name: before[machine.name]
+        for machine in spec.machines
+        if before.get(machine.name) in loads
+    }
+    waiting = [machine for machine in spec.machines if machine.name not in places]
+    for machine in spec.machines:
+        if machine.name in places:
+            loads[places[machine.name]].add(machine)
+    for machine in sorted(waiting, key=_needs, reverse=True):
+        shares = {name: load.share_with(machine) for name, load in loads.items()}
+        chosen = min(shares, key=lambda name: shares[name])
+        loads[chosen].add(machine)
+        places[machine.name] = chosen
+    return {machine.name: places[machine.name] for machine in spec.machines}
+
+
+def _needs(machine: Machine) -> tuple[int, int]:
+    kind = machine.kind
+    return (kind.cpus, kind.memory_mb) if isinstance(kind, Libvirt) else (0, 0)
+
+
+def _require_bridges(machine: Machine, homes: Mapping[str, str]) -> None:
     for interface in machine.interfaces:
         if interface.attached_to not in homes:
             raise StateError(
@@ -112,7 +171,6 @@ def _known_bridges(machine: Machine, homes: Mapping[str, str]) -> tuple[str, ...
                 "which does not exist.",
                 hint="Add the bridge under `network: bridges`, or mend its name.",
             )
-    return tuple(interface.attached_to for interface in machine.interfaces)
 
 
 def _stretch(

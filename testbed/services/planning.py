@@ -8,7 +8,9 @@ together are the only record of what runs under which names. Called by `runs`, a
 
 import logging
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 
 from django.conf import settings
 
@@ -17,14 +19,18 @@ from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.keys import generate_key_pair
+from orchestration.providers.passwords import hash_password
 from orchestration.spec.built import built_guest, require_built
 from orchestration.spec.catalogue import Catalogue, load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
-from orchestration.spec.schema import Spec
+from orchestration.spec.schema import CloudImage, Spec
+from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.diff import diff
 from orchestration.state.model import GuestState, HostState, State
+from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
 from testbed.findings import known_hosts
 from testbed.models import Testbed
 
@@ -128,6 +134,8 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         hosts=hosts,
         catalogue=catalogue,
         script_sha256=_script_digests(spec, project),
+        disk_files=_disk_files(spec, project),
+        password_hashes=_password_hashes(spec, testbed.slug),
         previous=previous,
     )
 
@@ -175,9 +183,33 @@ def _ensure_key_pair(project: Project, comment: str) -> str:
 
 
 def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
-    images = [built_guest(machine)[1] for machine in spec.machines]
+    disks = [built_guest(machine).libvirt_type for machine in spec.machines]
+    images = [disk for disk in disks if isinstance(disk, CloudImage)]
     paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
     return {path: sha256(project.file(path).read_bytes()).hexdigest() for path in paths}
+
+
+def _disk_files(spec: Spec, project: Project) -> dict[str, DiskFile]:
+    """Look at the users' disks; size and time stand for gigabytes of content."""
+    disks = [built_guest(machine).libvirt_type for machine in spec.machines]
+    paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
+    return {path: _disk_file(Path(project.files, path).resolve()) for path in paths}
+
+
+def _disk_file(path: Path) -> DiskFile:
+    found = path.stat()
+    changed_at = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
+    stamp = f"{found.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
+    return DiskFile(str(path), found.st_size, stamp)
+
+
+def _password_hashes(spec: Spec, testbed: str) -> dict[str, str]:
+    kinds = [built_guest(machine) for machine in spec.machines]
+    here, scope = LocalTransport(), Scope()
+    return {
+        password: hash_password(here, password, testbed=testbed, scope=scope)
+        for password in {kind.password for kind in kinds if kind.password}
+    }
 
 
 def _refuse_changes(deployed: State, wanted: State) -> None:

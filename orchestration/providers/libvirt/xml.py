@@ -10,8 +10,10 @@ import hashlib
 import ipaddress
 import uuid
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 from orchestration.providers.libvirt.metadata import NAMESPACE, Mark, build_mark
+from orchestration.state.images import DiskOrigin
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -24,6 +26,8 @@ from orchestration.state.model import (
 )
 
 BALLOON_PERIOD_S = 10
+CDROM = "sda"
+RAW = {"type": "raw"}
 
 _UUIDS = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE)
 
@@ -36,7 +40,7 @@ def build_domain(guest: GuestState, host: HostState, *, testbed: str) -> str:
     domain.append(build_mark(Mark(testbed, guest.name, guest.spec_hash)))
     _text(domain, "memory", str(guest.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(guest.cpus))
-    _add_machine(domain, host)
+    _add_machine(domain, host, boot=_boot_devices(guest))
     devices = ET.SubElement(domain, "devices")
     _add_disks(devices, guest)
     # libvirt numbers the other controllers itself; interfaces are pinned to slots
@@ -97,14 +101,22 @@ def build_management_network(management: ManagementState, *, testbed: str) -> st
     return _print(network)
 
 
-def _add_machine(domain: ET.Element, host: HostState) -> None:
+def _boot_devices(guest: GuestState) -> tuple[str, ...]:
+    """Return what is booted from, in order; an ISO comes before the blank disk."""
+    if guest.disk_origin is not DiskOrigin.BLANK:
+        return ("cdrom",) if guest.is_cdrom else ("hd",)
+    return ("cdrom", "hd") if guest.disk else ("cdrom",)
+
+
+def _add_machine(domain: ET.Element, host: HostState, *, boot: tuple[str, ...]) -> None:
     """Add firmware, processor, clock and what happens at power-off.
 
     q35 is an alias: libvirt stores the newest version that its QEMU has.
     """
     system = ET.SubElement(domain, "os")
     _text(system, "type", "hvm", arch="x86_64", machine="q35")
-    ET.SubElement(system, "boot", dev="hd")
+    for device in boot:
+        ET.SubElement(system, "boot", dev=device)
     features = ET.SubElement(domain, "features")
     ET.SubElement(features, "acpi")
     ET.SubElement(features, "apic")
@@ -122,24 +134,41 @@ def _add_machine(domain: ET.Element, host: HostState) -> None:
 
 
 def _add_disks(devices: ET.Element, guest: GuestState) -> None:
-    """Add the disk and the seed.
+    """Add the disk, and the seed or the ISO.
 
     `writeback` honours every flush of the guest, works on every file system (`none`
     fails on tmpfs), and lets clones read their golden image from one page cache.
     The seed is a virtio disk too: cloud-init finds it by its label, and kernels made
     for clouds have virtio but not always AHCI (under emulation AHCI also costs 2 s).
     """
-    disk = ET.SubElement(devices, "disk", type="file", device="disk")
-    ET.SubElement(
-        disk, "driver", name="qemu", type="qcow2", cache="writeback", discard="unmap"
-    )
-    ET.SubElement(disk, "source", file=guest.disk)
-    ET.SubElement(disk, "target", dev="vda", bus="virtio")
-    seed = ET.SubElement(devices, "disk", type="file", device="disk")
-    ET.SubElement(seed, "driver", name="qemu", type="raw")
-    ET.SubElement(seed, "source", file=guest.seed)
-    ET.SubElement(seed, "target", dev="vdb", bus="virtio")
-    ET.SubElement(seed, "readonly")
+    if guest.disk:
+        kept = {"type": "qcow2", "cache": "writeback", "discard": "unmap"}
+        target = CDROM if guest.is_cdrom else "vda"
+        readonly = guest.is_readonly
+        _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
+    if guest.seed:
+        _add_disk(devices, guest.seed, RAW, target="vdb", is_readonly=True)
+    if guest.disk_origin is DiskOrigin.BLANK:
+        _add_disk(devices, guest.image.path, RAW, target=CDROM, is_readonly=True)
+
+
+def _add_disk(
+    devices: ET.Element,
+    path: str,
+    driver: Mapping[str, str],
+    *,
+    target: str,
+    is_readonly: bool,
+) -> None:
+    """Add a virtio disk, or a CD-ROM on SATA, which q35 has and every system knows."""
+    is_cdrom = target == CDROM
+    device = "cdrom" if is_cdrom else "disk"
+    disk = ET.SubElement(devices, "disk", type="file", device=device)
+    ET.SubElement(disk, "driver", {"name": "qemu", **driver})
+    ET.SubElement(disk, "source", file=path)
+    ET.SubElement(disk, "target", dev=target, bus="sata" if is_cdrom else "virtio")
+    if is_readonly:
+        ET.SubElement(disk, "readonly")
 
 
 def _add_interface(

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from orchestration.errors import ImageFailed, PathOutside
 from orchestration.providers import cloud_init
+from orchestration.state.images import ImageState
 from orchestration.state.model import (
     GuestState,
-    ImageState,
     InterfaceState,
     ManagementInterface,
 )

@@ -8,13 +8,13 @@ from orchestration.providers.libvirt.xml import (
     build_management_network,
     build_nat_network,
 )
+from orchestration.state.images import ImageState
 from orchestration.state.model import (
     Datapath,
     DomainType,
     GuestState,
     HostKind,
     HostState,
-    ImageState,
     InterfaceState,
     ManagementInterface,
     ManagementState,

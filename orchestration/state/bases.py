@@ -1,0 +1,135 @@
+"""What guests' disks start from: images of the catalogue and files of the user.
+
+Used by `state.guests` for one guest at a time. A file of the user is used where it
+is on main; on another host it has a name that changes with the file, so that a
+newer one is another file there. Pure: what the files are is told by the caller.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from orchestration.errors import StateError
+from orchestration.spec.catalogue import Image
+from orchestration.spec.schema import (
+    CloudImage,
+    DeviceType,
+    Disk,
+    ExistingDisk,
+    IsoGuest,
+)
+from orchestration.state.images import DiskOrigin, ImageState
+from orchestration.state.model import HostState
+
+DEFAULT_USER = "nocloud"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFile:
+    """A file of the user on main: its full path, and what changes when it does."""
+
+    path: str
+    size_bytes: int = 0
+    stamp: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What a guest's disk is made of, and what the guest sees it as."""
+
+    image: ImageState
+    user: str
+    origin: DiskOrigin = DiskOrigin.LINKED
+    expand_gib: int = 0
+    is_cdrom: bool = False
+    is_readonly: bool = False
+
+    @property
+    def has_disk(self) -> bool:
+        """Say whether there is a disk besides the CD-ROM."""
+        return self.origin is not DiskOrigin.BLANK or self.expand_gib > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bases:
+    """Where bases come from; `files` has the user's by their paths as written."""
+
+    directory: str
+    main: HostState
+    catalogue: Mapping[str, Image]
+    files: Mapping[str, DiskFile] = field(default_factory=dict)
+
+    def build(self, guest: str, disk: Disk, host: HostState) -> Base:
+        """Build what one guest starts from on its host. Raises: StateError."""
+        match disk:
+            case CloudImage():
+                image = self._known(guest, disk)
+                return Base(
+                    self._of_catalogue(image, host),
+                    image.user,
+                    expand_gib=disk.expand_gigabytes,
+                )
+            case ExistingDisk():
+                copied = disk.create_deep_copy
+                is_cdrom = disk.device_type is DeviceType.CDROM
+                return Base(
+                    self._own(disk.path, disk.driver_type or "", host),
+                    DEFAULT_USER,
+                    DiskOrigin.COPIED if copied else DiskOrigin.LINKED,
+                    is_cdrom=is_cdrom,
+                    is_readonly=disk.readonly or is_cdrom,
+                )
+            case IsoGuest():
+                return Base(
+                    self._own(disk.path, "raw", host),
+                    DEFAULT_USER,
+                    DiskOrigin.BLANK,
+                    expand_gib=disk.expand_gigabytes,
+                )
+
+    def _known(self, guest: str, disk: CloudImage) -> Image:
+        try:
+            return self.catalogue[disk.name]
+        except KeyError as exc:
+            raise StateError(
+                f"Guest {guest} wants image {disk.name}, which nobody knows.",
+                hint="Use a name from the image catalogue, or add the image to it.",
+            ) from exc
+
+    def _of_catalogue(self, image: Image, host: HostState) -> ImageState:
+        file = f"{image.name}-{image.digest[:16] or 'unverified'}.{image.format}"
+        return ImageState(
+            name=image.name,
+            sha256=image.sha256,
+            format=image.format,
+            path=str(PurePosixPath(host.images_dir, file)),
+            main_path=str(PurePosixPath(self.main.images_dir, file)),
+            sha512=image.sha512,
+            source=image.path,
+            url=image.url,
+            sums_url=image.sums_url,
+            size_bytes=image.size_bytes,
+        )
+
+    def _own(self, written: str, file_format: str, host: HostState) -> ImageState:
+        """Describe a file of the user; its name has a `/`, a catalogue's never."""
+        path = PurePosixPath(written)
+        default = DiskFile(str(PurePosixPath(self.directory, "files", path)))
+        file = self.files.get(written, default)
+        here = file.path
+        if not host.is_main:
+            digest = sha256(f"{file.path}\0{file.stamp}".encode()).hexdigest()[:16]
+            # Only the ending is kept: a name may be longer than the kernel allows.
+            name = f"own-{digest}{path.suffix[:8]}"
+            here = str(PurePosixPath(host.images_dir, name))
+        return ImageState(
+            name=str(path) if path.is_absolute() else f"./{path}",
+            sha256="",
+            format=file_format,
+            path=here,
+            main_path=file.path,
+            size_bytes=file.size_bytes,
+            is_own=True,
+            stamp=file.stamp,
+        )
