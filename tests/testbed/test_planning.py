@@ -299,3 +299,34 @@ def test_guest_that_fits_on_no_host_is_refused(testbed):
         prepare(testbed, Command.UP, Options())
 
     assert "No testbed host has 256 MiB" in refused.value.findings[0].message
+
+
+def test_password_is_nowhere_in_the_state_and_its_hash_stays(testbed):
+    edit(testbed, "memory_mb: 256", "memory_mb: 256\n      password: open sesame")
+
+    first, _ = prepare(testbed, Command.UP, Options())
+    again, _ = prepare(testbed, Command.UP, Options())
+
+    hashes = [guest.password_hash for guest in first.guests if guest.password_hash]
+    assert hashes
+    assert all(text.startswith("$6$") for text in hashes)
+    assert "sesame" not in testbed.project.state_file.read_text()
+    assert again == first
+
+
+def test_changed_disk_of_the_user_changes_its_guest(testbed):
+    disk = testbed.project.files / "own.img"
+    disk.write_bytes(b"x" * 512)
+    testbed.project.yaml.write_text(
+        "machines: [{name: old, libvirt: {cpus: 1, memory_mb: 64, libvirt_type: "
+        "{existing_disk: {path: own.img}}}}]\nnetwork: {}\n"
+    )
+
+    before, _ = prepare(testbed, Command.UP, Options())
+    disk.write_bytes(b"x" * 1024)
+    after, _ = prepare(testbed, Command.UP, Options())
+
+    old, new = before.guest("old"), after.guest("old")
+    assert old.image.main_path == str(disk.resolve())
+    assert (old.image.size_bytes, new.image.size_bytes) == (512, 1024)
+    assert old.spec_hash != new.spec_hash

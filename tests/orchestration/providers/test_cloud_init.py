@@ -96,6 +96,14 @@ def test_user_gets_the_key_and_sudo_but_no_password():
     }
 
 
+def test_password_reaches_the_account_as_a_hash_and_not_ssh():
+    data = user_data(guest(password_hash="$6$salt$hash"))
+
+    (user,) = data["users"]
+    assert (user["lock_passwd"], user["hashed_passwd"]) == (False, "$6$salt$hash")
+    assert data["ssh_pwauth"] is False
+
+
 def test_changed_configuration_is_a_new_instance():
     def instance(state):
         return json.loads(cloud_init.build_meta_data(state))["instance-id"]

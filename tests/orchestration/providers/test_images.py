@@ -424,6 +424,30 @@ def test_image_that_main_does_not_have_cannot_be_pushed(tmp_path, scope):
         )
 
 
+def test_users_file_is_copied_once_and_nothing_is_written_beside_it(tmp_path, scope):
+    host = SimulatedTransport("host-b", tmp_path / "sim")
+    source = tmp_path / "own" / "disk.img"
+    source.parent.mkdir()
+    source.write_bytes(DATA)
+
+    results = [
+        images.push_own(source, host, "/images/own-1.img", scope=scope)
+        for _ in range(2)
+    ]
+
+    assert results == [True, False]
+    host.get("/images/own-1.img", tmp_path / "fetched", scope=scope)
+    assert (tmp_path / "fetched").read_bytes() == DATA
+    assert list(source.parent.iterdir()) == [source]
+
+
+def test_users_file_that_is_gone_is_named(tmp_path, scope):
+    host = SimulatedTransport("host-b", tmp_path / "sim")
+
+    with pytest.raises(ImageFailed, match="not there any more"):
+        images.push_own(tmp_path / "none", host, "/images/own-1.img", scope=scope)
+
+
 def test_same_file_is_recognised_by_content(tmp_path, scope):
     host = SimulatedTransport("host-b", tmp_path / "sim")
     seed = tmp_path / "seed"

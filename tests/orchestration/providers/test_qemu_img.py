@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace
 from orchestration.providers import qemu_img
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
@@ -121,6 +121,52 @@ def test_convert_reports_progress_and_flattens(host, base, tmp_path, scope):
 
     assert qemu_img.info(host, str(tmp_path / "flat.raw"), scope=scope).backing == ""
     assert seen[-1] == (10_000, 10_000)
+
+
+@needs_qemu
+def test_blank_disk_is_made_once(host, tmp_path, scope):
+    disk = tmp_path / "blank.qcow2"
+
+    results = [
+        qemu_img.create_blank(host, str(disk), size_gib=2, scope=scope)
+        for _ in range(2)
+    ]
+
+    info = qemu_img.info(host, str(disk), scope=scope)
+    assert results == [True, False]
+    assert info == qemu_img.ImageInfo(
+        "qcow2", 2 * qemu_img.GIB, info.actual_size_bytes, ""
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["blank.qcow2"]
+
+
+@needs_qemu
+def test_format_that_is_given_is_not_guessed(host, base, scope):
+    info = qemu_img.info(host, base, image_format="raw", scope=scope)
+
+    assert info.format == "raw"
+
+
+class Interrupted(LocalTransport):
+    """Leaves half a file when it converts, as on cancel."""
+
+    def run(self, cmd, **options):
+        if "convert" in cmd.argv:
+            Path(cmd.argv[-1]).write_text("half")
+            options["scope"].cancel()
+            raise Cancelled
+        return super().run(cmd, **options)
+
+
+def test_cancelled_copy_leaves_no_half_file(tmp_path, scope):
+    target = tmp_path / "copy.qcow2"
+
+    with pytest.raises(Cancelled):
+        qemu_img.convert(
+            Interrupted(), "/base", str(target), source_format="raw", scope=scope
+        )
+
+    assert list(tmp_path.iterdir()) == []
 
 
 @needs_qemu

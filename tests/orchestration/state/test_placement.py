@@ -3,6 +3,7 @@
 import pytest
 
 from orchestration.errors import StateError
+from orchestration.spec.schema import LoadBalancing, Spec
 from orchestration.state.model import HostState
 from orchestration.state.placement import order_hosts, place
 from tests.orchestration.state.samples import HOSTS, build, machine, spec_of
@@ -117,3 +118,62 @@ def test_unknown_bridge_is_refused() -> None:
 def test_unknown_external_bridge_is_refused() -> None:
     with pytest.raises(StateError, match="external bridge nope does not exist"):
         place(spec_of(external="nope"), [A])
+
+
+def balanced(*machines: object, **options: object) -> Spec:
+    spec = spec_of(*machines, **options)
+    load = {"load_balancing": LoadBalancing.BALANCED}
+    wanted = spec.testbed_options.model_copy(update=load)
+    return spec.model_copy(update={"testbed_options": wanted})
+
+
+def sized(name: str, cpus: int, memory_mb: int) -> object:
+    found = machine(name, "br0")
+    found["libvirt"] |= {"cpus": cpus, "memory_mb": memory_mb}
+    return found
+
+
+def of_size(host: HostState, cpus: int, memory_mib: int) -> HostState:
+    return host.model_copy(update={"cpus": cpus, "memory_mib": memory_mib})
+
+
+def test_balanced_guests_fill_hosts_by_their_size() -> None:
+    hosts = [of_size(A, 4, 8192), of_size(B, 12, 24576)]
+    spec = balanced(*(sized(f"g{n}", 1, 1024) for n in range(8)))
+
+    guests = place(spec, hosts).guests
+
+    assert [*guests.values()].count("host-a") == 2
+    assert place(spec, hosts).guests == guests
+
+
+def test_balanced_counts_what_is_scarcer() -> None:
+    hosts = [of_size(A, 32, 4096), of_size(B, 16, 16384)]
+    spec = balanced(sized("big", 1, 3072), sized("next", 1, 3072))
+
+    assert place(spec, hosts).guests == {"big": "host-b", "next": "host-b"}
+
+
+def test_balanced_leaves_guests_where_they_are_and_counts_them() -> None:
+    hosts = [of_size(A, 8, 8192), of_size(B, 8, 8192)]
+    first = balanced(sized("one", 4, 4096))
+    before = build(first, hosts=hosts)
+
+    after = build(
+        balanced(sized("new", 1, 512), sized("one", 4, 4096)),
+        hosts=hosts,
+        previous=before,
+    )
+
+    assert after.guest("one").host == before.guest("one").host == "host-a"
+    assert after.guest("new").host == "host-b"
+    bridges = [bridge.host for bridge in after.network.bridges]
+    assert bridges == ["host-a", "host-b"]
+
+
+def test_balanced_hosts_of_unknown_size_share_alike() -> None:
+    spec = balanced(*(sized(f"g{n}", 1, 256) for n in range(4)))
+
+    hosts = [*place(spec, [A, B]).guests.values()]
+
+    assert sorted(hosts) == ["host-a", "host-a", "host-b", "host-b"]

@@ -11,6 +11,8 @@ from orchestration.providers.libvirt.xml import (
     build_management_network,
     build_nat_network,
 )
+from orchestration.state.images import DiskOrigin
+from orchestration.state.model import GuestState
 from tests.golden import DATA, Golden
 from tests.orchestration.providers.libvirt.samples import (
     HOST,
@@ -20,7 +22,12 @@ from tests.orchestration.providers.libvirt.samples import (
     build_guest,
 )
 
+UNSEEDED = build_guest().model_copy(update={"seed": "", "management": None})
+DISC = UNSEEDED.model_copy(update={"is_cdrom": True, "is_readonly": True})
+ISO = UNSEEDED.model_copy(update={"disk_origin": DiskOrigin.BLANK})
 BUILT = {
+    "domain-cdrom": build_domain(DISC, HOST, testbed="lab"),
+    "domain-iso": build_domain(ISO, HOST, testbed="lab"),
     "domain-emulated-userspace": build_domain(build_guest(), HOST, testbed="lab"),
     "domain-kvm-kernel": build_domain(build_guest(1), KVM_HOST, testbed="lab"),
     "network-nat": build_nat_network(NAT, testbed="lab"),
@@ -46,6 +53,41 @@ def test_text_obeys_libvirts_schema(name: str) -> None:
     else:
         flags = libvirt.VIR_NETWORK_DEFINE_VALIDATE
         handle.networkDefineXMLFlags(BUILT[name], flags)
+
+
+@pytest.mark.parametrize(
+    ("guest", "order", "disks"),
+    [
+        (build_guest(), ["hd"], [("disk", "vda", False), ("disk", "vdb", True)]),
+        (UNSEEDED, ["hd"], [("disk", "vda", False)]),
+        (
+            UNSEEDED.model_copy(update={"is_readonly": True}),
+            ["hd"],
+            [("disk", "vda", True)],
+        ),
+        (DISC, ["cdrom"], [("cdrom", "sda", True)]),
+        (ISO, ["cdrom", "hd"], [("disk", "vda", False), ("cdrom", "sda", True)]),
+        (
+            ISO.model_copy(update={"disk": ""}),
+            ["cdrom"],
+            [("cdrom", "sda", True)],
+        ),
+    ],
+)
+def test_guest_boots_from_what_it_has(
+    guest: GuestState, order: list[str], disks: list[tuple[str, str, bool]]
+) -> None:
+    domain = parse(build_domain(guest, HOST, testbed="lab"))
+
+    assert [boot.get("dev") for boot in domain.iter("boot")] == order
+    assert [
+        (
+            disk.get("device"),
+            disk.find("target").get("dev"),
+            disk.find("readonly") is not None,
+        )
+        for disk in domain.iter("disk")
+    ] == disks
 
 
 def test_guest_without_management_network_has_no_network_interface() -> None:

@@ -1,0 +1,27 @@
+"""A CD that boots: it says one sentence on the serial console and halts.
+
+Real mode, loaded by the BIOS to address 7C00 as El Torito says: 21 bytes of program,
+so that no bootloader has to be installed.
+"""
+
+import io
+from pathlib import Path
+
+import pycdlib
+
+SENTENCE = "Booted from the CD-ROM."
+SECTOR = 2048
+# xor ax, ax; mov ds, ax; mov si, text; mov dx, COM1; next: lodsb; test al, al;
+# jz halt; out dx, al; jmp next; halt: hlt; jmp halt. The text follows at 7C15.
+PROGRAM = bytes.fromhex("31c0 8ed8 be157c baf803 ac 84c0 7403 ee ebf8 f4 ebfd")
+
+
+def write_boot_disc(path: Path) -> None:
+    """Write the ISO file."""
+    code = (PROGRAM + SENTENCE.encode() + b"\r\n\0").ljust(SECTOR, b"\0")
+    iso = pycdlib.PyCdlib()
+    iso.new(vol_ident="BOOT")
+    iso.add_fp(io.BytesIO(code), len(code), "/BOOT.;1")
+    iso.add_eltorito("/BOOT.;1", bootcatfile="/BOOT.CAT;1", boot_load_size=4)
+    iso.write(str(path))
+    iso.close()

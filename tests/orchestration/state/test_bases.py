@@ -1,0 +1,115 @@
+"""What a guest's disk starts from: the user's files, where they are on each host."""
+
+import pytest
+
+from orchestration.spec.schema import Spec
+from orchestration.state.bases import DiskFile
+from orchestration.state.build import build_state
+from orchestration.state.images import DiskOrigin
+from orchestration.state.model import GuestState
+from tests.orchestration.state.samples import (
+    CATALOGUE,
+    HOSTS,
+    identity,
+    machine,
+    spec_of,
+)
+
+FILE = DiskFile("/srv/testbeds/demo/files/disks/own.img", 512, "512 bytes of today")
+
+
+def with_disk(name: str, bridge: str, **disk: object) -> object:
+    libvirt = {"cpus": 1, "memory_mb": 64, "libvirt_type": disk}
+    return {"name": name, "interfaces": [{"bridge": bridge}], "libvirt": libvirt}
+
+
+def existing(name: str, bridge: str, **keys: object) -> object:
+    return with_disk(name, bridge, existing_disk={"path": "disks/own.img", **keys})
+
+
+def built(*machines: object, file: DiskFile = FILE) -> dict[str, GuestState]:
+    spec: Spec = spec_of(*machines, bridges=("br0", "br1"))
+    state = build_state(
+        spec,
+        identity=identity(),
+        hosts=HOSTS[:2],
+        catalogue=CATALOGUE,
+        disk_files={"disks/own.img": file},
+    )
+    return {guest.name: guest for guest in state.guests}
+
+
+def test_file_stays_on_main_and_goes_to_another_host_under_its_own_name() -> None:
+    guests = built(existing("here", "br0"), existing("there", "br1"))
+
+    here, there = guests["here"].image, guests["there"].image
+    assert (guests["there"].host, there.main_path) == ("host-b", FILE.path)
+    assert (here.path, here.main_path) == (FILE.path, FILE.path)
+    assert there.path.startswith("/var/lib/testbed/images/own-")
+    assert there.path.endswith(".img")
+    assert (here.name, here.is_own, here.format) == ("./disks/own.img", True, "")
+    assert guests["here"].disk_origin is DiskOrigin.LINKED
+
+
+def test_changed_file_is_another_one_on_the_other_host_and_in_the_hash() -> None:
+    later = DiskFile(FILE.path, 512, "512 bytes of tomorrow")
+    machines = (existing("here", "br0"), existing("there", "br1"))
+
+    before, after = built(*machines), built(*machines, file=later)
+
+    assert before["there"].image.path != after["there"].image.path
+    assert before["here"].image.identity != after["here"].image.identity
+    for name in ("here", "there"):
+        assert before[name].spec_hash != after[name].spec_hash
+
+
+def test_keys_of_an_existing_disk_are_honoured() -> None:
+    guests = built(
+        existing("copied", "br0", create_deep_copy=True, driver_type="raw"),
+        existing("fixed", "br0", readonly=True),
+        existing("disc", "br0", device_type="cdrom"),
+    )
+
+    copied, fixed, disc = guests["copied"], guests["fixed"], guests["disc"]
+    assert (copied.disk_origin, copied.image.format) == (DiskOrigin.COPIED, "raw")
+    assert (fixed.is_readonly, fixed.is_cdrom) == (True, False)
+    assert (disc.is_readonly, disc.is_cdrom) == (True, True)
+    assert len({guest.spec_hash for guest in guests.values()}) == 3
+
+
+@pytest.mark.parametrize(("size", "disk"), [(4, "fresh-disk.qcow2"), (0, "")])
+def test_iso_guest_has_a_blank_disk_of_the_size_asked_for(size: int, disk: str) -> None:
+    iso = {"path": "disks/own.img", "expand_gigabytes": size}
+
+    guest = built(with_disk("fresh", "br0", iso_guest=iso))["fresh"]
+
+    assert (guest.disk_origin, guest.image.format) == (DiskOrigin.BLANK, "raw")
+    assert guest.disk.rpartition("/")[2] == disk
+
+
+def test_guest_that_reads_no_seed_gets_nothing_that_needs_one() -> None:
+    guests = built(existing("own", "br0"), machine("cloud", "br0"))
+
+    own, cloud = guests["own"], guests["cloud"]
+    assert (own.seed, own.management) == ("", None)
+    assert own.interfaces[0].dhcp
+    assert cloud.seed
+    assert cloud.management is not None
+
+
+def test_hash_of_a_password_reaches_only_the_guest_that_has_it() -> None:
+    plain = machine("plain", "br0")
+    locked = machine("locked", "br0")
+    locked["libvirt"]["password"] = "secret"
+
+    state = build_state(
+        spec_of(plain, locked),
+        identity=identity(),
+        hosts=HOSTS[:1],
+        catalogue=CATALOGUE,
+        password_hashes={"secret": "$6$salt$hash"},
+    )
+
+    assert state.guest("locked").password_hash == "$6$salt$hash"
+    assert state.guest("plain").password_hash == ""
+    assert "secret" not in state.model_dump_json()
