@@ -22,6 +22,7 @@ def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
     """Return why its disk must be made anew; its data is lost then."""
     pairs = (
         ("image", before.image.name, after.image.name),
+        ("disk", before.disk_origin, after.disk_origin),
         ("disk", _size(before.expand_gib), _size(after.expand_gib)),
     )
     found = [f"{what} {old} → {new}" for what, old, new in pairs if old != new]
@@ -50,6 +51,20 @@ def _size(gib: int) -> str:
     return f"+{gib} GiB"
 
 
+def _disk_and_login(old: GuestState, new: GuestState) -> Iterator[str]:
+    if old.password_hash != new.password_hash:
+        yield "another password"
+    if old.image.name == new.image.name and old.image.identity != new.image.identity:
+        yield f"image {new.image.name} was renewed; its disk stays"
+    if (old.is_cdrom, old.is_readonly) != (new.is_cdrom, new.is_readonly):
+        yield f"its disk is {_device(new)}"
+
+
+def _device(guest: GuestState) -> str:
+    access = "read-only" if guest.is_readonly else "writable"
+    return f"a CD-ROM, {access}" if guest.is_cdrom else access
+
+
 def _script(what: str, old: ScriptState | None, new: ScriptState | None) -> str:
     if old and new and old.path == new.path:
         return f"{what} {new.path} was edited"
@@ -67,8 +82,7 @@ def _plain(
         yield f"memory {old.memory_mib} → {new.memory_mib} MiB"
     if old.user != new.user:
         yield f"user {old.user} → {new.user}"
-    if old.image.name == new.image.name and old.image.path != new.image.path:
-        yield f"image {new.image.name} was renewed; its disk stays"
+    yield from _disk_and_login(old, new)
     if old.context != new.context:
         yield f"context {old.context or 'none'} → {new.context or 'none'}"
     changed = sorted(

@@ -55,6 +55,22 @@ def test_edits_of_guests_are_as_reviewed(golden: Golden) -> None:
     golden(changed(old, new)[1].to_text(), EXPECTED / "guests.changes.txt")
 
 
+def test_edits_of_the_users_disks_say_which_need_another_one() -> None:
+    def spec(**keys: object) -> Spec:
+        disk = {"existing_disk": {"path": "own.img", **keys}}
+        libvirt = {"cpus": 1, "memory_mb": 64, "libvirt_type": disk}
+        return spec_of({"name": "own", "libvirt": libvirt})
+
+    copied = changed(spec(), spec(create_deep_copy=True))[1].to_text()
+    fixed = changed(spec(), spec(readonly=True))[1].to_text()
+    disc = changed(spec(), spec(device_type="cdrom"))[1].to_text()
+
+    assert "disk linked → copied, its disk is made anew" in copied
+    assert "its disk is read-only" in fixed
+    assert "its disk is a CD-ROM, read-only" in disc
+    assert "made anew" not in fixed + disc
+
+
 def test_edits_of_the_network_are_as_reviewed(golden: Golden) -> None:
     old = spec_of(
         machine("a", "br0"),
