@@ -160,4 +160,7 @@ def _without_secrets(guest: GuestState) -> GuestState:
         key: HIDDEN if _SECRET.search(key) else value
         for key, value in guest.environment.items()
     }
-    return guest.model_copy(update={"environment": shown})
+    password_hash = HIDDEN if guest.password_hash else ""
+    return guest.model_copy(
+        update={"environment": shown, "password_hash": password_hash}
+    )

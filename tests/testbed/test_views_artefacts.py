@@ -181,6 +181,19 @@ def test_password_in_a_domain_is_hidden(browser: Client, generated: Testbed):
     assert 'passwd="(hidden)"' in text
 
 
+def test_hash_of_a_guests_password_is_hidden(browser: Client, generated: Testbed):
+    state = generated.project.read_state()
+    hashed = {"password_hash": "$6$salt$digest"}
+    guests = tuple(guest.model_copy(update=hashed) for guest in state.guests)
+    generated.project.write_state(state.model_copy(update={"guests": guests}))
+
+    user_data = browser.get(f"{ARTEFACTS}guests/web/seed/user-data").content.decode()
+    everything = b"".join(archive_of(browser).values())
+
+    assert '"hashed_passwd": "(hidden)"' in user_data
+    assert b"$6$salt$digest" not in everything
+
+
 def test_page_says_what_was_not_generated_yet(browser: Client, testbed: Testbed):
     empty = browser.get(ARTEFACTS).content.decode()
     archive = browser.get("/testbeds/lab/artefacts.zip")
