@@ -23,7 +23,7 @@ from orchestration.errors import PathOutside, StateError, TestbedBusy, TestbedEr
 from orchestration.project import YAML_NAME
 from orchestration.spec.built import not_built
 from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import Machine, Spec
+from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
 from testbed.models import Run, Testbed
 from testbed.uploads import check_bounds, safe_path
 
@@ -35,7 +35,8 @@ ATTEMPTS = 5
 class Example:
     """A testbed that ships; `about` is the comment at the top of its YAML.
 
-    `missing` says why it can only be looked at so far, mostly nothing.
+    `missing` says why it can only be looked at so far, mostly nothing. `needs_disk`:
+    it ships with an empty disk that the user replaces.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Example:
     guests: int
     bridges: int
     missing: str = ""
+    needs_disk: bool = False
 
 
 class NameTaken(TestbedError):
@@ -134,10 +136,15 @@ def list_files(testbed: Testbed) -> dict[str, int]:
 
 
 def list_examples() -> list[Example]:
-    """Return the examples that ship, those that come up and small ones first."""
+    """Return the examples that ship, those that come up and small ones first.
+
+    Those whose placeholder of a disk is to be replaced come after them.
+    """
     yamls = Path(settings.EXAMPLES_DIR).glob(f"*/{YAML_NAME}")
     found = [_example(path) for path in yamls]
-    return sorted(found, key=lambda e: (bool(e.missing), e.guests, e.name))
+    return sorted(
+        found, key=lambda e: (bool(e.missing), e.needs_disk, e.guests, e.name)
+    )
 
 
 def read_example(name: str) -> dict[str, bytes]:
@@ -165,7 +172,13 @@ def _example(path: Path) -> Example:
         guests=sum(_guests(machine) for machine in spec.machines),
         bridges=bridges,
         missing=not_built(spec),
+        needs_disk=any(_brings_disk(machine) for machine in spec.machines),
     )
+
+
+def _brings_disk(machine: Machine) -> bool:
+    kind = machine.kind
+    return isinstance(kind, Libvirt) and not isinstance(kind.libvirt_type, CloudImage)
 
 
 def _guests(machine: Machine) -> int:

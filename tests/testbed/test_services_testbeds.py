@@ -181,6 +181,7 @@ def test_examples_that_come_up_are_offered_first_and_the_others_say_why_not():
     missing = [bool(example.missing) for example in examples]
     assert missing == sorted(missing)
     assert examples[0].name == "single"
+    assert {e.name for e in examples if e.needs_disk} == {"existing-disk", "install"}
     found = {example.name: example for example in examples}
     assert "`scaling` (worker)" in found["clones"].missing
     assert (found["clones"].guests, found["routed"].bridges) == (3, 3)
