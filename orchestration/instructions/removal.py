@@ -27,13 +27,14 @@ def stop_changed_guests(task: Task) -> Outcome:
 def delete_disks(task: Task) -> Outcome:
     """Delete one guest's own disk and console log; a base image is never touched."""
     guest = guest_here(task)
-    if PurePosixPath(guest.disk).parent != PurePosixPath(guest.artefacts_dir):
+    disk = guest.disk or guest.console  # a guest may have a CD-ROM alone
+    if PurePosixPath(disk).parent != PurePosixPath(guest.artefacts_dir):
         return unchanged("its disk is not the testbed's own, and stays")
     transport, scope = task.host.transport, task.scope
     there = transport.run(
-        command("test", "-e", guest.disk).with_root(), scope=scope, check=False
+        command("test", "-e", disk).with_root(), scope=scope, check=False
     )
-    remove = command("rm", "-f", "--", guest.disk, guest.console).with_root()
+    remove = command("rm", "-f", "--", disk, guest.console).with_root()
     transport.run(remove, scope=scope)
     return done() if there.exit_code == 0 else unchanged("was not there")
 

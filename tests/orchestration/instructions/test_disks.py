@@ -12,6 +12,7 @@ from orchestration.hosts import Host
 from orchestration.instructions.base import Task
 from orchestration.instructions.disks import ensure_disk
 from orchestration.instructions.kinds import Kind
+from orchestration.instructions.removal import delete_disks
 from orchestration.providers import qemu_img
 from orchestration.providers.libvirt import domains
 from orchestration.state.images import DiskOrigin
@@ -104,6 +105,21 @@ def test_file_that_changed_is_a_warning_and_takes_no_data(own: Rehearsal) -> Non
 
     assert kept.status is Status.WARNING
     assert "was made from ./disks/own.img 512 bytes of yesterday" in kept.message
+
+
+def test_removed_guests_leave_their_originals(
+    own: Rehearsal, make_task: MakeTask
+) -> None:
+    only_disc = with_disk("d", "br0", iso_guest={"path": "a.iso"})
+    own.build(spec_of(existing("a", "br0"), only_disc, bridges=("br0",)))
+    own.up()
+
+    for name in ("a", "d"):
+        delete_disks(make_task(name))
+
+    removed = [line for line in own.asked("host-a") if line.startswith("rm -f -- ")]
+    assert len(removed) == 2
+    assert not any("own.img" in line or "a.iso" in line for line in removed)
 
 
 @needs_qemu
