@@ -100,7 +100,7 @@ class Client:
         teardown, which goes on, and answers that the run is over otherwise.
         """
         with self.socket(run.number) as socket:
-            send(socket, {"type": "subscribe", "after": 0})
+            _offer(socket, {"type": "subscribe", "after": 0})
             waiting = list(run.instructions)
             _send_next(socket, waiting)
             for frame in frames(socket):
@@ -164,9 +164,13 @@ def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
     if waiting:
         entry = waiting.pop(0)
         frame = {"type": "instruction", "index": entry["index"], "kind": entry["kind"]}
-        # After the run's end the server closes; how it ended is still to be read.
-        with suppress(ConnectionClosed):
-            send(socket, frame)
+        _offer(socket, frame)
+
+
+def _offer(socket: ClientConnection, frame: Frame) -> None:
+    """Send a frame unless the server closed, which reading the rest will tell."""
+    with suppress(ConnectionClosed):
+        send(socket, frame)
 
 
 def _zipped(folder: Path) -> bytes:
