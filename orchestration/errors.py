@@ -6,7 +6,8 @@
     ├── PathOutside          a path leaves the folders that it may use
     ├── HostUnreachable      a testbed host does not answer
     │   ├── AuthenticationRefused   it answers and does not let us in
-    │   └── HostKeyMismatch         it answers with a key that is not the pinned one
+    │   ├── HostKeyMismatch         it answers with a key that is not the pinned one
+    │   └── ProbeFailed             no SSH server answers (transport.ssh.probe)
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
     ├── CommandFailed        a command ended with a non-zero exit code
     │   └── CommandTimedOut  it did not end in time and was ended

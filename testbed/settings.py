@@ -20,7 +20,8 @@ from testbed.environment import (
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-DATA_DIR = Path(env_str("TESTBED_DATA_DIR", str(BASE_DIR / "var")))
+# Resolved: states and domain XML carry paths below it, read from other folders.
+DATA_DIR = Path(env_str("TESTBED_DATA_DIR", str(BASE_DIR / "var"))).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 DEBUG = env_bool("TESTBED_DEBUG", default=False)

@@ -1,9 +1,14 @@
 """Settings of the test suite: the product's, in a folder of their own."""
 
+import atexit
 import os
+import shutil
 import tempfile
 
-os.environ.setdefault("TESTBED_DATA_DIR", tempfile.mkdtemp(prefix="testbed-tests-"))
+if "TESTBED_DATA_DIR" not in os.environ:
+    folder = tempfile.mkdtemp(prefix="testbed-tests-")
+    os.environ["TESTBED_DATA_DIR"] = folder
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
 from testbed.settings import *  # noqa: F403
 

@@ -53,14 +53,6 @@ class Drafted:
         return self.kind.scaling
 
     @property
-    def is_on_switches(self) -> bool:
-        """Say whether it is plugged into logical switches, as it was written."""
-        scaling = self.scaling
-        return self.written.network is not None or (
-            scaling is not None and isinstance(scaling.interfaces, dict)
-        )
-
-    @property
     def attach_key(self) -> str:
         """The key that names what an interface is plugged into."""
         return "bridge" if self.written.interfaces else "switch"

@@ -64,26 +64,6 @@ def test_overlay_grows_by_gigabytes_on_top_of_its_base(host, base, tmp_path, sco
 
 
 @needs_qemu
-def test_overlay_written_from_a_template_is_the_same_disk(host, base, tmp_path, scope):
-    made, copied = tmp_path / "made.qcow2", tmp_path / "copied.qcow2"
-    template = qemu_img.read_template(
-        host,
-        str(tmp_path),
-        backing=base,
-        backing_format="qcow2",
-        expand_gib=1,
-        scope=scope,
-    )
-
-    overlay(host, made, base, scope, expand_gib=1)
-    results = [overlay(host, copied, base, scope, template=template) for _ in range(2)]
-
-    assert results == [True, False]
-    assert copied.read_bytes() == made.read_bytes()
-    assert len(list(tmp_path.iterdir())) == 3
-
-
-@needs_qemu
 def test_disk_on_another_base_is_not_touched(host, base, tmp_path, scope):
     disk = tmp_path / "web.qcow2"
     overlay(host, disk, base, scope)
