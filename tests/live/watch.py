@@ -18,6 +18,7 @@ from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"
 PATIENCE_S = 90
+LOOKS = 5
 Act = Callable[["Ran", Frame], None]
 
 
@@ -200,7 +201,21 @@ def _holdings(host: NamespaceHost) -> set[str]:
 
 
 def _processes(host: NamespaceHost) -> set[str]:
-    """Return the guests' and networks' processes, and those that a run started."""
+    """Return the guests' and networks' processes, and those that a run started.
+
+    A command of a host check also carries a tag, but only for a moment: what a
+    second look does not find any more is no leftover.
+    """
+    found = _processes_now(host)
+    for _ in range(LOOKS):
+        if not any(words.endswith(" tagged") for words in found):
+            break
+        time.sleep(1)
+        found &= _processes_now(host)
+    return found
+
+
+def _processes_now(host: NamespaceHost) -> set[str]:
     found = set()
     pids = subprocess.run(
         ["ip", "netns", "pids", host.name], check=True, capture_output=True, text=True
@@ -212,8 +227,10 @@ def _processes(host: NamespaceHost) -> set[str]:
         except OSError:
             continue
         program = words[0].decode().rsplit("/", 1)[-1]
-        if program.startswith(("qemu", "dnsmasq")) or b"TESTBED_TAG=" in environ:
+        if program.startswith(("qemu", "dnsmasq")):
             found.add(f"process {program} {pid}")
+        elif b"TESTBED_TAG=" in environ:
+            found.add(f"process {program} {pid} tagged")
     return found
 
 
