@@ -24,11 +24,10 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from orchestration.errors import PathOutside, StateError
 from orchestration.state.deployed import union
-from orchestration.state.model import SCHEMA_VERSION, GuestState, State
+from orchestration.state.model import GuestState, Markers, State
+from orchestration.state.versions import load_state
 
 YAML_NAME = "kvm-compose.yaml"
 Stamp = tuple[int, ...]
@@ -85,7 +84,7 @@ class Project:
         return self.state_file.is_file()
 
     def read_state(self) -> State:
-        """Read state.json. Raises: StateError (missing, broken, another version)."""
+        """Read state.json. Raises: StateError (missing, broken, too new)."""
         stamp = _stamp(self.state_file)
         if not stamp:
             raise StateError(
@@ -200,20 +199,14 @@ def _read_marked(path: Path, stamp: Stamp, markers: Path, marks: Stamp) -> State
 def _read(path: Path, stamp: Stamp) -> State:
     """Parse a state file; `stamp` tells the file's versions apart."""
     try:
-        state = State.model_validate_json(path.read_bytes())
-    except (ValidationError, FileNotFoundError) as exc:
+        return load_state(path.read_bytes())
+    except (ValueError, FileNotFoundError) as exc:
         raise StateError(
             f"The file {path.name} of this testbed cannot be read.",
-            hint="Clear the artefacts and generate them again.",
+            hint="Restore it from a backup. When nothing of the testbed is up, generate "
+            "the artefacts anew instead.",
             detail=str(exc)[:2000],
         ) from exc
-    if state.schema_version != SCHEMA_VERSION:
-        raise StateError(
-            f"The file {path.name} has version {state.schema_version}; "
-            f"this program reads version {SCHEMA_VERSION}.",
-            hint="Take the testbed down with the old version, then generate again.",
-        )
-    return state
 
 
 def _stamp(path: Path) -> Stamp:
@@ -246,5 +239,6 @@ def _marked(
 ) -> GuestState:
     if not changes:
         return guest
-    markers = guest.markers.model_copy(update=changes)
+    known = {key: changes[key] for key in changes if key in Markers.model_fields}
+    markers = guest.markers.model_copy(update=known)
     return guest.model_copy(update={"markers": markers})

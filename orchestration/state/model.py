@@ -11,7 +11,8 @@ from enum import StrEnum
 
 from orchestration.state.images import DiskOrigin, Frozen, ImageState
 
-SCHEMA_VERSION = 1
+# One more when a state file changes, with a step in `versions.py` for those before.
+SCHEMA_VERSION = 2
 
 
 class HostKind(StrEnum):

@@ -1,5 +1,6 @@
 """A testbed's folder: whole states, markers that are never lost, confined paths."""
 
+import json
 import threading
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pytest
 
 from orchestration.errors import PathOutside, StateError
 from orchestration.project import Project
-from orchestration.state.model import Markers
+from orchestration.state.model import SCHEMA_VERSION, Markers
+from tests.golden import DATA
 from tests.orchestration.state.samples import build, machine, sample, spec_of
 
 THREADS, MARKS = 8, 100
@@ -60,17 +62,33 @@ def test_broken_state_is_refused_with_its_reason(project: Project, text: str) ->
         project.read_state()
 
     assert caught.value.detail
-    assert "generate them again" in caught.value.hint
+    assert "generate the artefacts anew" in caught.value.hint
 
 
 def test_state_of_another_version_is_refused(project: Project) -> None:
     text = project.state_file.read_text()
-    project.state_file.write_text(
-        text.replace('"schema_version": 1', '"schema_version": 99')
-    )
+    now = f'"schema_version": {SCHEMA_VERSION}'
+    project.state_file.write_text(text.replace(now, '"schema_version": 99'))
 
-    with pytest.raises(StateError, match="version 99"):
+    with pytest.raises(StateError, match="newer version") as caught:
         project.read_state()
+
+    assert "version 99" in caught.value.message
+    assert "Update this program" in caught.value.hint
+
+
+def test_state_of_an_earlier_version_goes_on_with_its_markers(project: Project) -> None:
+    project.state_file.write_bytes((DATA / "states" / "version-1.json").read_bytes())
+    project.mark("two", seed="from the version before", reached="now")
+
+    read = project.read_state()
+    project.write_state(read)
+
+    assert read.guest("two").markers.reached == "now"
+    assert project.read_state() == read
+    stored = json.loads(project.state_file.read_text())
+    assert stored["schema_version"] == SCHEMA_VERSION
+    assert "seed" not in stored["guests"][1]["markers"]
 
 
 def test_reader_sees_the_old_or_the_new_state_and_never_half_of_one(
