@@ -1,20 +1,32 @@
-"""Listen for a run's doorbell, and survive a Redis that is not there.
+"""A run's doorbell: who writes rings, who follows listens, and neither needs it.
 
-`recorder` rings, `consumers` listen. The bell carries nothing that is needed: whoever
-hears it reads rows, and reads them now and then without it.
+`recorder` rings after each commit, `consumers` listen. The bell carries a number,
+never text, and may get lost or find no Redis: whoever follows reads rows, and reads
+them now and then without it.
 """
 
 import asyncio
 import logging
 
+from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
-
-from testbed.recorder import group_name
 
 logger = logging.getLogger(__name__)
 
 TRY_AGAIN_S = 2.0
+
+
+def ring(run_id: int, seq: int) -> None:
+    """Tell the listeners that there is news up to `seq`; never fails."""
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    message = {"type": "news", "seq": seq}
+    try:
+        async_to_sync(layer.group_send)(_group(run_id), message)
+    except (OSError, RedisError, RuntimeError) as exc:
+        logger.warning("the doorbell of run %s did not ring: %s", run_id, exc)
 
 
 async def listen(run_id: int, news: asyncio.Event) -> None:
@@ -30,7 +42,7 @@ async def listen(run_id: int, news: asyncio.Event) -> None:
 async def _listen(run_id: int, news: asyncio.Event) -> None:
     layer = get_channel_layer()
     channel = await layer.new_channel()
-    group = group_name(run_id)
+    group = _group(run_id)
     await layer.group_add(group, channel)
     try:
         while True:
@@ -41,3 +53,8 @@ async def _listen(run_id: int, news: asyncio.Event) -> None:
             await layer.group_discard(group, channel)
         except (OSError, RedisError) as exc:
             logger.debug("run %s: %s", run_id, exc)
+
+
+def _group(run_id: int) -> str:
+    """Return the channel layer group that hears a run's doorbell."""
+    return f"run.{run_id}"

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from testbed.event_rows import Json
 from testbed.models import Event, Run
-from testbed.recorder import Json
 
 Frame = dict[str, Json]
 

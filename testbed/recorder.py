@@ -3,44 +3,48 @@
 The engine's threads put events into a `Recorder`; its writer thread stores them in
 batches and keeps the `Task` rows up to date. `record` and `finish_tasks` are for the
 single facts that services and tasks write inside their own transactions. After each
-commit the doorbell rings: it carries a number, never text, and may get lost.
-Numbering locks the run's row until commit, so commit order is number order.
+commit the doorbell rings. What a dying process loses is what it took in the last
+FLUSH_S and what was being stored.
 """
 
 import logging
-import queue
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.db import DatabaseError, InterfaceError, OperationalError, transaction
 from django.db import connection as database
-from django.db.models import F
 from django.utils import timezone
-from redis.exceptions import RedisError
 
 from orchestration import events as engine
-from testbed.models import Event, Run, Task
+from testbed.doorbell import ring
+from testbed.event_rows import (
+    Json,
+    TaskChange,
+    fact_row,
+    insert,
+    rows_of,
+    task_change,
+)
+from testbed.models import Run, Task
 
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.1
-FLUSH_ROWS = 500
-# A full queue makes talkers wait, so that a slow database costs time and not memory.
-QUEUE_EVENTS = 20_000
-RING_S = 0.05
+# A batch is stored when it is this old or has this many events, and has never more
+# than BATCH_EVENTS: other writers wait for it.
+FLUSH_EVENTS = 1000
+BATCH_EVENTS = 4000
+# A full recorder makes talkers wait: a slow database costs time and not memory.
+FULL_EVENTS = 20_000
+FULL_CHARACTERS = 8 * 1024 * 1024
 RETRY_S = 0.2
 GIVE_UP_S = 60.0
-PIECE_CHARACTERS = 64 * 1024
 
-Json = None | bool | int | float | str | Sequence["Json"] | dict[str, "Json"]
 Stamped = tuple[datetime, engine.Event]
 TaskKey = tuple[int, str, str]
-TaskChange = dict[str, str | int | float]
 
 
 class Recorder:
@@ -48,86 +52,90 @@ class Recorder:
 
     def __init__(self, run_id: int) -> None:
         self._run_id = run_id
-        self._queue: queue.Queue[Stamped | None] = queue.Queue(QUEUE_EVENTS)
+        self._changed = threading.Condition()
+        self._taken: list[Stamped] = []
+        self._characters = 0
+        self._closing_at: float | None = None
         self._task_ids: dict[TaskKey, int] = {}
-        self._rung_at = 0.0
-        self._unrung_seq = 0
-        self._closing_at = 0.0
         self._writer = threading.Thread(target=self._write, name="recorder")
         self._writer.start()
 
     def sink(self, event: engine.Event) -> None:
-        """Take an event; waits only while the queue is full."""
-        self._queue.put((timezone.now(), event))
+        """Take an event; waits only while the recorder is full."""
+        with self._changed:
+            while self._is_full():
+                self._changed.wait()
+            self._taken.append((timezone.now(), event))
+            self._characters += _characters(event)
+            if len(self._taken) in (1, FLUSH_EVENTS):
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Store everything that was taken, ring, and end the writer."""
-        self._closing_at = time.monotonic()
-        self._queue.put(None)
+        with self._changed:
+            self._closing_at = time.monotonic()
+            self._changed.notify_all()
         self._writer.join()
+
+    def _is_full(self) -> bool:
+        return len(self._taken) >= FULL_EVENTS or self._characters >= FULL_CHARACTERS
 
     def _write(self) -> None:
         try:
-            while self._store_next():
-                pass
+            while batch := self._next_batch():
+                if seq := self._store(_without_old_progress(batch)):
+                    ring(self._run_id, seq)
         finally:
             database.close()
 
-    def _store_next(self) -> bool:
-        """Gather and store one batch; False when it was the last."""
-        batch: list[Stamped] = []
-        deadline: float | None = None
-        while len(batch) < FLUSH_ROWS:
-            left = None if deadline is None else deadline - time.monotonic()
-            try:
-                item = self._queue.get(timeout=left if left is None else max(left, 0))
-            except queue.Empty:
-                break
-            if item is None:
-                self._flush(batch, is_last=True)
-                return False
-            batch.append(item)
-            deadline = deadline or time.monotonic() + FLUSH_S
-        self._flush(batch, is_last=False)
-        return True
-
-    def _flush(self, batch: list[Stamped], *, is_last: bool) -> None:
-        if batch:
-            self._unrung_seq = self._store(batch) or self._unrung_seq
-        now = time.monotonic()
-        is_quiet = self._queue.empty() or now - self._rung_at > RING_S
-        if self._unrung_seq and (is_last or is_quiet):
-            self._rung_at = now
-            ring(self._run_id, self._unrung_seq)
-            self._unrung_seq = 0
+    def _next_batch(self) -> list[Stamped]:
+        """Gather a batch; an empty one says that the recorder is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken or self._closing_at)
+            self._changed.wait_for(
+                lambda: len(self._taken) >= FLUSH_EVENTS or self._closing_at, FLUSH_S
+            )
+            batch = self._taken[:BATCH_EVENTS]
+            self._taken = self._taken[BATCH_EVENTS:]
+            self._characters = sum(_characters(event) for _, event in self._taken)
+            self._changed.notify_all()
+        return batch
 
     def _store(self, batch: list[Stamped]) -> int:
         """Store until it works; only a closing recorder gives up, and says so."""
-        kept = _without_old_progress(batch)
         while True:
             try:
-                with transaction.atomic():
-                    rows = [row for at, event in kept for row in _rows(event, at=at)]
-                    seq = _number(self._run_id, rows)
-                    self._change_tasks(kept)
-                return seq
+                return self._try_to_store(batch)
             except (OperationalError, InterfaceError) as exc:
                 database.close()
                 if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_S:
-                    logger.exception("%s events are lost", len(kept))
+                    logger.exception("%s events are lost", len(batch))
                     return 0
                 logger.warning("events have to wait for the database: %s", exc)
                 time.sleep(RETRY_S)
-            except (DatabaseError, Run.DoesNotExist):
-                logger.exception("%s events cannot be stored", len(kept))
+            except DatabaseError:
+                if len(batch) == 1:
+                    logger.exception("an event cannot be stored: %r", batch[0])
+                    return 0
+                # One that the database refuses does not take the others with it.
+                half = len(batch) // 2
+                return max(self._store(batch[:half]), self._store(batch[half:]))
+            except Run.DoesNotExist:
+                logger.exception("%s events cannot be stored", len(batch))
                 return 0
+
+    def _try_to_store(self, batch: list[Stamped]) -> int:
+        rows = [row for at, event in batch for row in rows_of(event, at=at)]
+        with transaction.atomic():
+            seq = insert(self._run_id, rows)
+            self._change_tasks(batch)
+        return seq
 
     def _change_tasks(self, batch: list[Stamped]) -> None:
         changes: dict[TaskKey, TaskChange] = {}
         for _, event in batch:
-            if change := _task_change(event):
-                key = (event.index, event.resource, event.host)
-                changes.setdefault(key, {}).update(change)
+            if not isinstance(event, engine.LogLine):
+                changes.setdefault(_key(event), {}).update(task_change(event))
         for key, change in changes.items():
             if task_id := self._task_id(key):
                 Task.objects.filter(pk=task_id).update(**change)
@@ -148,12 +156,9 @@ def record(
 
     A fact of kind `log` is the engine's own voice and shown as a line of the log.
     """
-    stream = engine.Stream.INFO.value if kind == "log" else ""
-    row = Event(kind=kind, index=index, stream=stream, text=clean(text))
-    row.at = timezone.now()
-    row.data = {name: _clean_json(value) for name, value in data.items()}
+    row = fact_row(kind, at=timezone.now(), index=index, text=text, data=data)
     with transaction.atomic():
-        seq = _number(run_id, [row])
+        seq = insert(run_id, [row])
         transaction.on_commit(partial(ring, run_id, seq))
 
 
@@ -185,107 +190,10 @@ def finish_tasks(
             )
             for task in tasks
         )
-        rows = [row for end in ends for row in _rows(end, at=now)]
+        rows = [row for end in ends for row in rows_of(end, at=now)]
         if rows:
-            seq = _number(run_id, rows)
+            seq = insert(run_id, rows)
             transaction.on_commit(partial(ring, run_id, seq))
-
-
-def group_name(run_id: int) -> str:
-    """Return the channel layer group that hears a run's doorbell."""
-    return f"run.{run_id}"
-
-
-def ring(run_id: int, seq: int) -> None:
-    """Tell the listeners that there is news up to `seq`; never fails."""
-    layer = get_channel_layer()
-    if layer is None:
-        return
-    message = {"type": "news", "seq": seq}
-    try:
-        async_to_sync(layer.group_send)(group_name(run_id), message)
-    except (OSError, RedisError, RuntimeError) as exc:
-        logger.warning("the doorbell of run %s did not ring: %s", run_id, exc)
-
-
-def clean(text: str) -> str:
-    """Remove what no database stores: NUL characters and lone surrogates."""
-    if "\0" in text:
-        text = text.replace("\0", "")
-    return text if text.isascii() else text.encode(errors="ignore").decode()
-
-
-def _clean_json(value: Json) -> Json:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {clean(key): _clean_json(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_clean_json(entry) for entry in value]
-    return value
-
-
-def _number(run_id: int, rows: list[Event]) -> int:
-    """Give rows the run's next numbers and insert them; return the last number."""
-    count = len(rows)
-    if not Run.objects.filter(pk=run_id).update(last_seq=F("last_seq") + count):
-        raise Run.DoesNotExist(f"run {run_id} is gone")
-    last = Run.objects.values_list("last_seq", flat=True).get(pk=run_id)
-    for seq, row in enumerate(rows, start=last - count + 1):
-        row.run_id, row.seq = run_id, seq
-    Event.objects.bulk_create(rows)
-    return last
-
-
-def _rows(event: engine.Event, *, at: datetime) -> list[Event]:
-    place = {
-        "at": at,
-        "index": event.index,
-        "resource": clean(event.resource)[:120],
-        "host": clean(event.host)[:40],
-    }
-    match event:
-        case engine.LogLine():
-            kind, stream = "log", event.stream.value
-            return [
-                Event(**place, kind=kind, stream=stream, text=piece)
-                for piece in _pieces(clean(event.text))
-            ]
-        case engine.TaskStarted():
-            return [Event(**place, kind="task-started")]
-        case engine.TaskProgressed():
-            change = _task_change(event)
-            return [Event(**place, kind="task-progressed", data=change)]
-        case engine.TaskFinished():
-            change = _task_change(event)
-            return [Event(**place, kind="task-finished", data=change)]
-
-
-def _task_change(event: engine.Event) -> TaskChange:
-    match event:
-        case engine.TaskStarted():
-            return {"status": Task.Status.RUNNING.value}
-        case engine.TaskProgressed():
-            return {
-                "done": event.done,
-                "total": event.total,
-                "unit": event.unit[:12],
-                "note": clean(event.note)[:200],
-            }
-        case engine.TaskFinished():
-            return {
-                "status": event.status.value,
-                "message": clean(event.message),
-                "hint": clean(event.hint),
-                "detail": clean(event.detail),
-                "seconds": event.seconds,
-            }
-    return {}
-
-
-def _pieces(text: str) -> list[str]:
-    starts = range(0, max(len(text), 1), PIECE_CHARACTERS)
-    return [text[start : start + PIECE_CHARACTERS] for start in starts]
 
 
 def _without_old_progress(batch: list[Stamped]) -> list[Stamped]:
@@ -294,9 +202,16 @@ def _without_old_progress(batch: list[Stamped]) -> list[Stamped]:
     kept: list[Stamped] = []
     for at, event in reversed(batch):
         if isinstance(event, engine.TaskProgressed):
-            key = (event.index, event.resource, event.host)
-            if key in seen:
+            if _key(event) in seen:
                 continue
-            seen.add(key)
+            seen.add(_key(event))
         kept.append((at, event))
     return kept[::-1]
+
+
+def _key(event: engine.Event) -> TaskKey:
+    return event.index, event.resource, event.host
+
+
+def _characters(event: engine.Event) -> int:
+    return len(event.text) if isinstance(event, engine.LogLine) else 0

@@ -10,8 +10,9 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from testbed.event_rows import Json
 from testbed.models import Batch, Instruction, Run, Task
-from testbed.recorder import Json, record
+from testbed.recorder import record
 from testbed.tasks.dispatch import drive
 from testbed.tasks.ending import GOOD, finish_run
 

@@ -524,7 +524,7 @@ async def test_socket_opens_and_follows_while_the_channel_layer_is_down(
     tab, run, owner, monkeypatch
 ):
     class DeadLayer:
-        async def new_channel(self):
+        async def new_channel(self, *words):
             raise ConnectionRefusedError
 
         group_send = new_channel

@@ -1,10 +1,9 @@
 """Events become rows: numbered without gaps, complete, cleaned, and announced."""
 
-import math
 import threading
 
 import pytest
-from django.db import OperationalError, transaction
+from django.db import DataError, OperationalError, transaction
 from redis.exceptions import ConnectionError as RedisGone
 
 from orchestration.events import (
@@ -16,8 +15,10 @@ from orchestration.events import (
     TaskStarted,
 )
 from testbed import recorder as recorder_module
+from testbed.doorbell import ring
+from testbed.event_rows import PIECE_CHARACTERS
 from testbed.models import Event, Task
-from testbed.recorder import PIECE_CHARACTERS, Recorder, finish_tasks, record, ring
+from testbed.recorder import Recorder, finish_tasks, record
 
 pytestmark = pytest.mark.django_db(transaction=True)
 THREADS, LINES = 20, 1000
@@ -69,16 +70,32 @@ def test_last_ring_names_the_last_event_also_behind_a_full_batch(
     make_run, rings, monkeypatch
 ):
     run = make_run()
-    monkeypatch.setattr(recorder_module, "FLUSH_ROWS", 1)
-    monkeypatch.setattr(recorder_module, "RING_S", math.inf)
+    monkeypatch.setattr(recorder_module, "BATCH_EVENTS", 1)
     recorder = Recorder(run.pk)
-    monkeypatch.setattr(recorder._queue, "empty", lambda: False)
 
-    recorder.sink(line("the batch that closing finds stored"))
+    for number in range(3):
+        recorder.sink(line(f"batch {number}"))
     recorder.close()
 
     run.refresh_from_db()
+    assert run.events.count() == 3
     assert rings[-1] == (run.pk, run.last_seq)
+
+
+def test_full_recorder_makes_talkers_wait_and_loses_nothing(
+    make_run, rings, monkeypatch
+):
+    run = make_run()
+    monkeypatch.setattr(recorder_module, "FULL_CHARACTERS", 1000)
+    most, recorder = [], Recorder(run.pk)
+
+    for _ in range(300):
+        recorder.sink(line("x" * 400))
+        most.append(recorder._characters)
+    recorder.close()
+
+    assert run.events.count() == 300
+    assert max(most) <= 1000 + 400
 
 
 def test_two_recorders_of_one_run_share_its_numbers(make_run, rings):
@@ -120,7 +137,7 @@ def test_task_rows_follow_their_events(make_run, rings):
     assert kinds[-1] == "task-finished"
 
 
-def test_what_no_database_stores_is_removed(make_run, rings):
+def test_what_no_database_stores_is_replaced_visibly(make_run, rings):
     run = make_run()
     recorder = Recorder(run.pk)
 
@@ -129,24 +146,30 @@ def test_what_no_database_stores_is_removed(make_run, rings):
     record(run.pk, "log", text="x\0y", words=["\0", {"a\0": "\ud800"}])
 
     first, second = run.events.all()
-    assert first.text == "abc é \x1b[31m"
-    assert (second.text, second.data) == ("xy", {"words": ["", {"a": ""}]})
+    assert first.text == "a␀b�c é \x1b[31m"
+    assert (second.text, second.data) == ("x␀y", {"words": ["␀", {"a␀": "�"}]})
 
 
-def test_endless_line_is_cut_in_pieces(make_run, rings):
+def test_long_line_is_cut_in_pieces_that_say_so(make_run, rings):
     run = make_run()
     recorder = Recorder(run.pk)
 
     recorder.sink(line("x" * (2 * PIECE_CHARACTERS + 1)))
+    recorder.sink(line("next"))
     recorder.close()
 
-    texts = run.events.values_list("text", flat=True)
-    assert [len(text) for text in texts] == [PIECE_CHARACTERS, PIECE_CHARACTERS, 1]
+    rows = run.events.values_list("text", "data")
+    assert [(len(text), data) for text, data in rows] == [
+        (PIECE_CHARACTERS, {}),
+        (PIECE_CHARACTERS, {"continues": True}),
+        (1, {"continues": True}),
+        (4, {}),
+    ]
 
 
 def test_locked_database_delays_and_loses_nothing(make_run, rings, monkeypatch):
     run = make_run()
-    tries, real = [], recorder_module._number
+    tries, real = [], recorder_module.insert
 
     def locked_at_first(run_id, rows):
         tries.append(len(rows))
@@ -154,7 +177,7 @@ def test_locked_database_delays_and_loses_nothing(make_run, rings, monkeypatch):
             raise OperationalError("database is locked")
         return real(run_id, rows)
 
-    monkeypatch.setattr(recorder_module, "_number", locked_at_first)
+    monkeypatch.setattr(recorder_module, "insert", locked_at_first)
     monkeypatch.setattr(recorder_module, "RETRY_S", 0.01)
     recorder = Recorder(run.pk)
 
@@ -165,13 +188,34 @@ def test_locked_database_delays_and_loses_nothing(make_run, rings, monkeypatch):
     assert list(run.events.values_list("text", flat=True)) == ["kept"]
 
 
+def test_event_that_the_database_refuses_takes_no_other_with_it(
+    make_run, rings, monkeypatch
+):
+    run, real = make_run(), recorder_module.insert
+
+    def refuse(run_id, rows):
+        if any(row.text == "bad" for row in rows):
+            raise DataError("not this one")
+        return real(run_id, rows)
+
+    monkeypatch.setattr(recorder_module, "insert", refuse)
+    recorder = Recorder(run.pk)
+
+    for text in ("one", "two", "bad", "three", "four"):
+        recorder.sink(line(text))
+    recorder.close()
+
+    said = list(run.events.values_list("seq", "text"))
+    assert said == [(1, "one"), (2, "two"), (3, "three"), (4, "four")]
+
+
 def test_doorbell_that_fails_is_ignored(make_run, monkeypatch):
     class DeadLayer:
         async def group_send(self, group, message):
             raise RedisGone("no Redis")
 
     run = make_run()
-    monkeypatch.setattr(recorder_module, "get_channel_layer", DeadLayer)
+    monkeypatch.setattr("testbed.doorbell.get_channel_layer", DeadLayer)
 
     ring(run.pk, 1)
     record(run.pk, "log", text="still here")
