@@ -44,15 +44,17 @@ def built_guest(machine: Machine) -> Libvirt:
 
 
 def _guests(spec: Spec) -> Iterator[str]:
+    """Name the guests that use something, those with the same reasons together."""
     names: dict[str, list[str]] = {}
+    is_on_switches = spec.network.ovn is not None
     for machine in spec.machines:
-        for reason in _reasons(machine):
-            names.setdefault(reason, []).append(machine.name)
+        reasons = [*_reasons(machine), *(["ovn"] if is_on_switches else [])]
+        if reasons:
+            quoted = ", ".join(f"`{reason}`" for reason in reasons)
+            names.setdefault(quoted, []).append(machine.name)
     for reason, guests in names.items():
-        shown = ", ".join(guests[:NAMES_SHOWN])
-        rest = len(guests) - NAMES_SHOWN
-        more = f" and {rest} more" if rest > 0 else ""
-        yield f"`{reason}` ({shown}{more})"
+        word = "guest" if len(guests) == 1 else "guests"
+        yield f"{word} {_shown(guests)} ({reason})"
 
 
 def _reasons(machine: Machine) -> Iterator[str]:
@@ -66,10 +68,14 @@ def _reasons(machine: Machine) -> Iterator[str]:
 
 def _things(spec: Spec) -> Iterator[str]:
     network = spec.network
-    if network.ovn is not None:
-        names = [*network.ovn.switches, *network.ovn.routers]
-        shown = f" ({', '.join(names[:NAMES_SHOWN])})" if names else ""
-        yield f"the logical network `ovn`{shown}"
+    if network.ovn is not None and not spec.machines:
+        yield "the logical network (`ovn`)"
     if network.network_interfaces:
-        cards = ", ".join(card.nic_name for card in network.network_interfaces)
-        yield f"`network_interfaces` ({cards})"
+        cards = [card.nic_name for card in network.network_interfaces]
+        word = "network card" if len(cards) == 1 else "network cards"
+        yield f"{word} {_shown(cards)} (`network_interfaces`)"
+
+
+def _shown(names: list[str]) -> str:
+    rest = len(names) - NAMES_SHOWN
+    return ", ".join(names[:NAMES_SHOWN]) + (f" and {rest} more" if rest > 0 else "")

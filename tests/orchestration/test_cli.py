@@ -216,7 +216,7 @@ def test_plan_of_what_is_not_built_names_the_guests(
     assert main(["check", str(file)]) == 0
     assert main(["plan", str(file), "--hosts", str(HOSTS)]) == 1
 
-    assert "cannot bring up `docker` (box)." in capsys.readouterr().err
+    assert "cannot bring up guest box (`docker`)." in capsys.readouterr().err
 
 
 def test_disk_in_an_allowed_folder_is_accepted(

@@ -368,5 +368,5 @@ def test_up_of_what_is_not_built_yet_is_refused_in_one_sentence(
     answer = browser.post("/testbeds/lab/runs/", {"command": "up"})
 
     assert answer.status_code == 422
-    assert "cannot bring up `docker` (box)." in answer.content.decode()
+    assert "cannot bring up guest box (`docker`)." in answer.content.decode()
     assert not testbed.runs.exists()

@@ -35,9 +35,9 @@ def test_nothing_is_said_about_what_is_built() -> None:
 @pytest.mark.parametrize(
     ("machine", "words"),
     [
-        ({"name": "a", "docker": {"image": "nginx"}}, "`docker` (a)"),
-        ({"name": "a", "avd": {}}, "`android` (a)"),
-        (guest("a", scaling={"count": 0, "interfaces": []}), "`scaling` (a)"),
+        ({"name": "a", "docker": {"image": "nginx"}}, "guest a (`docker`)"),
+        ({"name": "a", "avd": {}}, "guest a (`android`)"),
+        (guest("a", scaling={"count": 0, "interfaces": []}), "guest a (`scaling`)"),
     ],
 )
 def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
@@ -49,11 +49,7 @@ def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"network": {"ovn": {"switches": {}}}}, "the logical network `ovn`"),
-        (
-            {"network": {"ovn": {"switches": {"sw0": {"subnet": "10.0.0.0/24"}}}}},
-            "the logical network `ovn` (sw0)",
-        ),
+        ({"network": {"ovn": {"switches": {}}}}, "guest a (`ovn`)"),
         (
             {
                 "network": {
@@ -62,12 +58,25 @@ def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
                     ]
                 }
             },
-            "`network_interfaces` (eth1)",
+            "network card eth1 (`network_interfaces`)",
         ),
     ],
 )
 def test_thing_that_is_not_built_is_named(section: object, words: str) -> None:
     assert words in not_built(spec_of(guest("a"), **section))
+
+
+def test_guests_on_switches_are_named_with_all_their_reasons() -> None:
+    box = {"name": "box", "docker": {"image": "nginx"}}
+    network = {"ovn": {"switches": {"sw0": {"subnet": "10.0.0.0/24"}}}}
+
+    sentence = not_built(spec_of(guest("a"), box, guest("b"), network=network))
+    empty = not_built(spec_of(network=network))
+
+    assert sentence == (
+        "This version cannot bring up guests a, b (`ovn`); guest box (`docker`, `ovn`)."
+    )
+    assert empty == "This version cannot bring up the logical network (`ovn`)."
 
 
 def test_everything_is_named_at_once_and_long_lists_are_cut() -> None:
@@ -77,8 +86,8 @@ def test_everything_is_named_at_once_and_long_lists_are_cut() -> None:
         require_built(spec_of(*boxes, {"name": "phone", "avd": {}}))
 
     assert refused.value.message == (
-        "This version cannot bring up `docker` (box0, box1, box2, box3, box4, box5, "
-        "box6, box7, box8, box9 and 2 more); `android` (phone)."
+        "This version cannot bring up guests box0, box1, box2, box3, box4, box5, "
+        "box6, box7, box8, box9 and 2 more (`docker`); guest phone (`android`)."
     )
     assert refused.value.hint
 
@@ -86,5 +95,5 @@ def test_everything_is_named_at_once_and_long_lists_are_cut() -> None:
 def test_state_cannot_be_built_from_a_container() -> None:
     (machine,) = spec_of({"name": "box", "docker": {"image": "nginx"}}).machines
 
-    with pytest.raises(NotBuiltYet, match=r"`docker` \(box\)"):
+    with pytest.raises(NotBuiltYet, match=r"guest box \(`docker`\)"):
         built_guest(machine)
