@@ -43,6 +43,7 @@ class Example:
     about: str
     guests: int
     bridges: int
+    switches: int
     missing: str = ""
     needs_disk: bool = False
 
@@ -165,12 +166,12 @@ def _example(path: Path) -> Example:
     comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
     about = " ".join(line.strip("# ") for line in comment).strip()
     ovn = spec.network.ovn
-    bridges = len(ovn.switches if ovn else spec.network.bridges)
     return Example(
         name=path.parent.name,
         about=about,
         guests=sum(_guests(machine) for machine in spec.machines),
-        bridges=bridges,
+        bridges=len(spec.network.bridges),
+        switches=len(ovn.switches) if ovn else 0,
         missing=not_built(spec),
         needs_disk=any(_brings_disk(machine) for machine in spec.machines),
     )
