@@ -183,10 +183,15 @@ class NewTestbedForm(UploadForm, NameForm):
 
 
 class EditForm(forms.Form):
-    """A text file as it was typed, and the digest of what was loaded."""
+    """A text file as it was typed, and the digest of what was loaded.
+
+    After a conflict also which difference is to be as saved, and what was `compared`.
+    """
 
     text = forms.CharField(strip=False, required=False, widget=forms.Textarea)
     seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    compared = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    take = forms.IntegerField(required=False, min_value=1)
 
 
 def _without_top(files: dict[str, bytes]) -> dict[str, bytes]:

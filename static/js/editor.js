@@ -90,7 +90,7 @@ function begin(form) {
   function goOn() {
     const where = JSON.parse(sessionStorage.getItem(place) ?? "null");
     sessionStorage.removeItem(place);
-    if (!where) return;
+    if (!where || !isOld) return;
     text.focus({ preventScroll: true });
     text.setSelectionRange(where[0], where[1]);
     scroll.scrollTop = where[2];

@@ -2,9 +2,10 @@
 
 Works as a plain form; a script adds line numbers, findings while one types, and Save
 from the keyboard. A save that meets a file that changed meanwhile is a 409 that
-keeps both texts.
+keeps both texts, shows where they differ, and lets the user choose.
 """
 
+from hashlib import sha256
 from pathlib import PurePosixPath
 
 from django.contrib import messages
@@ -21,6 +22,7 @@ from django.views.decorators.http import (
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project import YAML_NAME
 from orchestration.state.model import State
+from testbed.comparison import compare, take
 from testbed.findings import errors_among, findings_of_text
 from testbed.forms import EditForm
 from testbed.models import Run, Testbed
@@ -105,8 +107,13 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
     if len(typed.encode()) > MAX_TEXT_BYTES:
         problem = f"This is more than {MAX_TEXT_BYTES // 1024} KiB; nothing was saved."
         return _page(request, testbed, opened, text=typed, problem=problem, status=422)
+    seen, chosen = form.cleaned_data["seen"], form.cleaned_data["take"]
+    if chosen:
+        text = _taken(form, opened, typed)
+        conflict = EditConflict(opened)
+        return _page(request, testbed, opened, text=text, conflict=conflict)
     try:
-        save_text(testbed, opened.path, typed, seen=form.cleaned_data["seen"])
+        save_text(testbed, opened.path, typed, seen=seen)
     except EditConflict as exc:
         return _page(request, testbed, exc.now, text=typed, conflict=exc, status=409)
     except TestbedError as exc:
@@ -114,6 +121,31 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
         return _page(request, testbed, opened, text=typed, problem=problem, status=422)
     messages.success(request, f"{opened.path} was saved.")
     return redirect(_address(testbed, opened.path))
+
+
+def _taken(form: EditForm, opened: Opened, typed: str) -> str:
+    """Return what was typed, with the saved lines in the difference that was chosen.
+
+    Who typed on since the differences were shown, or whose file was saved again, means
+    other ones perhaps: then they are only shown anew.
+    """
+    shown = form.cleaned_data["seen"], form.cleaned_data["compared"]
+    if opened.text is None or shown != (opened.digest, _digest(typed)):
+        return typed
+    return take(compare(opened.text.text, typed), form.cleaned_data["take"])
+
+
+def _compared(saved: str, typed: str) -> dict[str, object]:
+    stretches = compare(saved, typed)
+    return {
+        "stretches": stretches,
+        "differs": any(stretch.number for stretch in stretches),
+        "compared": _digest(typed),
+    }
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def _address(testbed: Testbed, path: str) -> str:
@@ -147,6 +179,8 @@ def _page(
         "problem": problem,
         "conflict": conflict,
     }
+    if conflict and opened.text:
+        context |= _compared(opened.text.text, text)
     return render(request, "testbeds/edit.html", context, status=status)
 
 
