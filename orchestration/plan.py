@@ -8,7 +8,6 @@ on any machine, so that the same state always gives the same plan.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 
 from orchestration.instructions.base import (
     Command,
@@ -16,12 +15,12 @@ from orchestration.instructions.base import (
     Options,
     Stage,
 )
+from orchestration.instructions.changes import removed_and_stopped
 from orchestration.instructions.kinds import Kind
 from orchestration.instructions.planned import Plan, count, entry, numbered
 from orchestration.instructions.resources import (
     apart,
     bridge_resources,
-    changed_resources,
     guest_resources,
     host_resources,
     image_resources,
@@ -31,7 +30,6 @@ from orchestration.instructions.resources import (
     remote_image_resources,
     whole_testbed,
 )
-from orchestration.state.diff import Action, diff
 from orchestration.state.model import State
 
 __all__ = [
@@ -81,7 +79,7 @@ def plan_up(state: State, options: Options, previous: State | None = None) -> Pl
             _generate_artefacts(state),
             _check_hosts(state),
             _prepare_hosts(state),
-            *_apply_changes(state, previous),
+            *removed_and_stopped(state, previous),
             *_ensure_network(state),
             *_distribute(state),
             *_run_guests(state),
@@ -151,45 +149,6 @@ def _prepare_hosts(state: State) -> Instruction:
     hosts = host_resources(state)
     title = f"Prepare the folders on {count(hosts, 'host')}"
     return entry(Kind.PREPARE_HOSTS, Stage.PREPARE_HOSTS, title, hosts)
-
-
-def _apply_changes(state: State, previous: State | None) -> Iterator[Instruction]:
-    """Remove and stop exactly what an edited YAML changes; see `state.diff`."""
-    if previous is None:
-        return
-    change = partial(entry, stage=Stage.APPLY_CHANGES)
-    changes = diff(previous, state)
-
-    gone = changed_resources(changes.guests, Action.REMOVE)
-    title = f"Stop {count(gone, 'removed guest')}"
-    yield change(Kind.STOP_GUESTS, title=title, resources=gone, of_deployed=True)
-
-    anew = changed_resources(changes.guests, Action.RECREATE)
-    changed = anew + changed_resources(changes.guests, Action.RESTART)
-    title = f"Stop {count(changed, 'changed guest')}"
-    yield change(Kind.STOP_CHANGED_GUESTS, title=title, resources=changed)
-
-    links = changed_resources(changes.links, Action.REMOVE)
-    title = f"Delete {count(links, 'link')}"
-    yield change(Kind.DELETE_LINKS, title=title, resources=links, of_deployed=True)
-
-    bridges = changed_resources(changes.bridges, Action.REMOVE)
-    title = f"Delete {count(bridges, 'bridge')}"
-    yield change(Kind.DELETE_BRIDGES, title=title, resources=bridges, of_deployed=True)
-
-    networks = changed_resources(changes.networks, Action.REMOVE)
-    title = f"Delete {count(networks, 'network')}"
-    yield change(
-        Kind.DELETE_NETWORKS, title=title, resources=networks, of_deployed=True
-    )
-
-    known = {(guest.name, guest.host) for guest in previous.guests}
-    disks = apart((*gone, *(r for r in anew if (r.key, r.host) in known)))
-    title = f"Delete {count(disks, 'disk')}"
-    yield change(Kind.DELETE_DISKS, title=title, resources=disks, of_deployed=True)
-
-    title = "Forget what was removed"
-    yield change(Kind.FORGET_REMOVED, title=title, resources=whole_testbed(state))
 
 
 def _ensure_network(state: State) -> Iterator[Instruction]:
