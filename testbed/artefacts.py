@@ -2,8 +2,8 @@
 
 Read from the state and the artefacts folder for the artefacts page, its downloads and
 the archive. Private keys are never read: what is on a seed is built anew without its
-host key, and the image itself, which holds it, is not offered. Values that an
-environment calls a password or the like are hidden everywhere.
+host key, and the image itself, which holds it, is not offered (`seed_pages` says so to
+people). Values that an environment calls a password or the like are hidden everywhere.
 """
 
 import re
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from orchestration.errors import PathOutside
 from orchestration.instructions.base import Command
 from orchestration.plan import plan
 from orchestration.project import Project
@@ -20,13 +21,12 @@ from orchestration.providers.libvirt.xml import (
     build_management_network,
     build_nat_network,
 )
-from orchestration.state.model import GuestState, State
+from orchestration.providers.seed_contents import read_from_seed
+from orchestration.state.model import GuestState, ScriptState, State
+from testbed.seed_pages import CONTEXT, describe_context, describe_seed, is_secret
 
 HIDDEN = "(hidden)"
 HIDDEN_KEY = "(the private host key is not shown)"
-_SECRET = re.compile(
-    r"pass|pwd|secret|token|private|credential|(api|access|auth)_?key", re.I
-)
 _XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
 
 
@@ -34,12 +34,14 @@ _XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
 class Artefact:
     """One thing to look at or download; `name` is its path in the archive.
 
-    `place` is what it says of itself on the page; `read` gives its bytes.
+    `place` is what it says of itself on the page; `read` gives its bytes, `describe`
+    what the page shows of bytes that are no text.
     """
 
     name: str
     place: str
     read: Callable[[], bytes]
+    describe: Callable[[], bytes] | None = None
 
     @property
     def title(self) -> str:
@@ -94,17 +96,53 @@ def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Art
         yield Artefact(f"{folder}/domain.xml", place, partial(_xml, xml))
     public = project.artefacts / f"{guest.name}-host-key.pub"
     if guest.seed and _kept(project, guest.seed).is_file() and public.is_file():
-        seed = PurePosixPath(guest.seed).name
-        shown = _without_secrets(guest)
-        on_seed: dict[str, Callable[[], bytes]] = {
-            "meta-data": partial(cloud_init.build_meta_data, guest),
-            "user-data": partial(_user_data, shown, state.public_key, public),
-            "network-config": partial(cloud_init.build_network_config, guest),
-        }
-        for name, read in on_seed.items():
-            yield Artefact(f"{folder}/seed/{name}", f"on {seed}", read)
+        yield from _on_seed(project, state, guest, public)
         place = "the key by which the guest is recognised"
         yield Artefact(f"{folder}/host-key.pub", place, public.read_bytes)
+    for script, when in (
+        (guest.setup_script, "runs once, as root, near the end of Up"),
+        (guest.run_script, "runs as root at the end of Up"),
+    ):
+        yield from _script(project, folder, script, when)
+
+
+def _on_seed(
+    project: Project, state: State, guest: GuestState, public: Path
+) -> Iterator[Artefact]:
+    """Return the files on a seed; nothing of the image but the context is read."""
+    folder, seed = f"guests/{guest.name}/seed", _kept(project, guest.seed)
+    about = partial(describe_seed, seed, guest)
+    shown = _without_secrets(guest)
+    yield Artefact(f"{folder}/contents.txt", f"all that is on {seed.name}", about)
+    on_seed: dict[str, Callable[[], bytes]] = {
+        "meta-data": partial(cloud_init.build_meta_data, guest),
+        "user-data": partial(_user_data, shown, state.public_key, public),
+        "network-config": partial(cloud_init.build_network_config, guest),
+    }
+    for name, read in on_seed.items():
+        yield Artefact(f"{folder}/{name}", f"on {seed.name}", read)
+    if guest.context:
+        yield Artefact(
+            f"{folder}/{CONTEXT}",
+            f"on {seed.name}, from {guest.context}",
+            partial(read_from_seed, seed, CONTEXT),
+            partial(describe_context, seed),
+        )
+
+
+def _script(
+    project: Project, folder: str, script: ScriptState | None, when: str
+) -> Iterator[Artefact]:
+    """Return a script as it is now: Up runs that, also when it was edited since."""
+    if script is None:
+        return
+    try:
+        file = project.file(script.path)
+    except PathOutside:  # became a link that leads out
+        return
+    if file.is_file():
+        path = file.relative_to(project.files.resolve()).as_posix()
+        yield Artefact(f"{folder}/scripts/{path}", when, file.read_bytes)
 
 
 def _kept(project: Project, path: str) -> Path:
@@ -157,7 +195,7 @@ def _user_data(guest: GuestState, public_key: str, host_key: Path) -> bytes:
 
 def _without_secrets(guest: GuestState) -> GuestState:
     shown = {
-        key: HIDDEN if _SECRET.search(key) else value
+        key: HIDDEN if is_secret(key) else value
         for key, value in guest.environment.items()
     }
     password_hash = HIDDEN if guest.password_hash else ""

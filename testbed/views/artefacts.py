@@ -5,16 +5,19 @@ at a time. The archive is sent while it is made.
 """
 
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from urllib.parse import quote
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
+from orchestration.errors import TestbedError
 from orchestration.state.model import State
 from testbed.artefacts import (
     Artefact,
@@ -26,6 +29,7 @@ from testbed.artefacts import (
 from testbed.models import Testbed
 from testbed.overview import state_of
 from testbed.views.access import Request, page_of, testbed_for
+from testbed.views.problems import problem_page
 
 PIECE_BYTES = 64 * 1024
 FIRST_DATE = (2000, 1, 1, 0, 0, 0)
@@ -56,8 +60,15 @@ def one(request: Request, slug: str, name: str) -> HttpResponse:
     """Send one artefact as text, or to be saved with `?download`."""
     testbed = testbed_for(request, slug)
     artefact = _find(testbed, _state(testbed), name)
-    response = HttpResponse(artefact.read(), content_type="text/plain; charset=utf-8")
-    if "download" in request.GET:
+    try:
+        content = artefact.read()
+    except TestbedError as exc:
+        back = f"{reverse('artefacts', args=[slug])}?show={quote(name)}"
+        return problem_page(request, exc, status=409, back=back)
+    is_text = artefact.describe is None
+    kind = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
+    response = HttpResponse(content, content_type=kind)
+    if "download" in request.GET or not is_text:
         saved_as = f"{slug}-{artefact.name.replace('/', '-')}"
         header = content_disposition_header(True, saved_as) or "attachment"
         response.headers["Content-Disposition"] = header
@@ -110,7 +121,7 @@ def _pieces(folder: str, artefacts: Iterator[Artefact]) -> Iterator[bytes]:
             entry = zipfile.ZipInfo(f"{folder}/{artefact.name}", FIRST_DATE)
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, artefact.read())
+            archive.writestr(entry, _content(artefact.read))
             if len(sink.pending) >= PIECE_BYTES:
                 yield sink.taken()
     yield sink.taken()
@@ -140,11 +151,22 @@ def _find(testbed: Testbed, state: State, name: str) -> Artefact:
     return found
 
 
+def _content(read: Callable[[], bytes]) -> bytes:
+    """Return the bytes, or the sentence why there are none."""
+    try:
+        return read()
+    except TestbedError as exc:
+        return f"{exc.message} {exc.hint}\n".encode()
+
+
 def _lines(shown: Artefact) -> dict[str, object]:
-    content = shown.read()
+    content = _content(shown.read)
+    size, is_text = len(content), shown.describe is None
+    content = _content(shown.describe) if shown.describe else content
     text = content[:MAX_SHOWN_BYTES].decode(errors="replace")
     return {
         "lines": text.splitlines(),
-        "size": len(content),
+        "size": size,
+        "is_text": is_text,
         "is_cut": len(content) > MAX_SHOWN_BYTES,
     }

@@ -1,8 +1,11 @@
 """The artefacts: everything that was generated can be seen, and no secret."""
 
 import asyncio
+import html
 import io
 import json
+import re
+import tarfile
 import zipfile
 from typing import cast
 
@@ -25,8 +28,11 @@ PASSWORD = "correct horse battery\nstaple"
 SECRETIVE = YAML.replace(
     "cloud_image: {name: cirros_0_6_2}",
     "cloud_image:\n          name: cirros_0_6_2\n"
-    f"          environment: {{DB_PASSWORD: {json.dumps(PASSWORD)}, MODE: quiet-mode}}",
+    f"          environment: {{DB_PASSWORD: {json.dumps(PASSWORD)}, MODE: quiet-mode}}\n"
+    "          context: ctx\n"
+    "          setup_script: ./a.sh",
 )
+SCRIPT = "#!/bin/sh\necho set up\n"
 
 
 @pytest.fixture
@@ -40,6 +46,10 @@ def browser(client: Client, owner: User) -> Client:
 def generated(testbed: Testbed) -> Testbed:
     """A testbed whose artefacts are written, as Generate does it."""
     testbed.project.yaml.write_text(SECRETIVE)
+    testbed.project.file("a.sh").write_text(SCRIPT)
+    testbed.project.file("ctx/inner").mkdir(parents=True)
+    testbed.project.file("ctx/inner/page.html").write_text("<h1>hello</h1>")
+    testbed.project.file("ctx/link").symlink_to("inner/page.html")
     state, _ = prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
     for guest in state.guests:
         task = Task(
@@ -91,6 +101,9 @@ def test_archive_holds_everything_in_its_place(browser: Client, generated: Testb
             "seed/meta-data",
             "seed/user-data",
             "seed/network-config",
+            "seed/contents.txt",
+            "seed/context.tar",
+            "scripts/a.sh",
             "host-key.pub",
         )
     }
@@ -161,6 +174,78 @@ def test_seed_is_shown_as_it_was_written(browser: Client, generated: Testbed):
     assert data.keys() == written.keys()
     assert data["users"] == written["users"]
     assert "on web-seed.iso" in shown.content.decode()
+
+
+def test_context_is_listed_and_downloaded_as_it_is_on_the_seed(
+    browser: Client, generated: Testbed
+):
+    generated.project.file("ctx/inner/page.html").write_text("edited since")
+
+    shown = browser.get(ARTEFACTS, {"show": "guests/web/seed/context.tar"})
+    answer = browser.get(f"{ARTEFACTS}guests/web/seed/context.tar")
+
+    page = html.unescape(shown.content.decode())
+    assert "-rw-r--r--         14 inner/page.html" in page
+    assert "lrwxr-xr-x          0 link -> inner/page.html" in page
+    assert "As text" not in page
+    header = answer["Content-Disposition"]
+    assert header == 'attachment; filename="lab-guests-web-seed-context.tar"'
+    with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+        stream = archive.extractfile("inner/page.html")
+        assert stream
+        assert stream.read() == b"<h1>hello</h1>"
+
+
+def test_page_says_what_is_on_a_seed_and_what_is_kept_back(
+    browser: Client, generated: Testbed
+):
+    url = f"{ARTEFACTS}guests/web/seed/contents.txt"
+    text = browser.get(url).content.decode()
+
+    seed = generated.project.artefacts / "web-seed.iso"
+    assert f"web-seed.iso: a read-only disk labelled cidata, {seed.stat().st_size}" in (
+        text
+    )
+    for name in ("context.tar", "meta-data", "network-config", "user-data"):
+        size = len(on_seed(generated, name))
+        assert re.search(rf"^ +{size}  {name} ", text, re.M)
+    assert "inner/page.html" in text
+    assert "- the private host key" in text
+    assert "- the values of DB_PASSWORD, by their names" in text
+    assert "hash of the guest's password" not in text
+
+
+def test_script_is_the_one_that_up_runs(browser: Client, generated: Testbed):
+    url = f"{ARTEFACTS}guests/web/scripts/a.sh"
+
+    before = browser.get(url).content.decode()
+    generated.project.file("a.sh").write_text("#!/bin/sh\necho mended\n")
+    after = browser.get(url).content.decode()
+    generated.project.file("a.sh").unlink()
+    gone = browser.get(url).status_code
+    (generated.project.files / "a.sh").symlink_to(generated.project.identity_file)
+    outside = browser.get(url).status_code
+
+    assert before == SCRIPT
+    assert "mended" in after
+    assert [gone, outside] == [404, 404]
+
+
+def test_seed_that_cannot_be_read_is_said(browser: Client, generated: Testbed):
+    (generated.project.artefacts / "web-seed.iso").write_bytes(b"no ISO")
+
+    name = "guests/web/seed/contents.txt"
+    answers = [
+        browser.get(ARTEFACTS, {"show": name}),
+        browser.get(f"{ARTEFACTS}{name}"),
+    ]
+
+    for answer in answers:
+        assert "web-seed.iso cannot be read" in answer.content.decode()
+        assert "Generate the artefacts again." in answer.content.decode()
+    assert (
+        b"web-seed.iso cannot be read" in archive_of(browser)[f"lab-artefacts/{name}"]
+    )
 
 
 def test_one_is_downloaded_under_its_testbeds_name(browser: Client, generated: Testbed):

@@ -1,0 +1,66 @@
+"""What is on a guest's seed image, in words: every file, and what is kept back and why.
+
+The image is not offered for download. It holds the private host key by which the
+testbed recognises the guest, and who has that can pretend to be the guest; hidden
+values and the hash of a password are on it, too. Everything else on it is an artefact
+of its own. Used by `artefacts`.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestration.providers.seed_contents import list_archive_on_seed, seed_sizes
+from orchestration.state.model import GuestState
+
+CONTEXT = "context.tar"
+_SECRET = re.compile(
+    r"pass|pwd|secret|token|private|credential|(api|access|auth)_?key", re.I
+)
+
+
+def is_secret(key: str) -> bool:
+    """Say whether an environment's key is the name of something secret."""
+    return bool(_SECRET.search(key))
+
+
+def describe_seed(seed: Path, guest: GuestState) -> bytes:
+    """List what is on a seed image. Raises: ImageFailed."""
+    return "\n".join([*_lines(seed, guest), ""]).encode()
+
+
+def describe_context(seed: Path) -> bytes:
+    """List the context archive of a seed image. Raises: ImageFailed."""
+    return "\n".join([*_members(seed), ""]).encode()
+
+
+def _lines(seed: Path, guest: GuestState) -> Iterator[str]:
+    yield f"{seed.name}: a read-only disk labelled cidata, {seed.stat().st_size} bytes."
+    yield "cloud-init in the guest looks for it and reads it at the first start."
+    yield ""
+    for name, size in sorted(seed_sizes(seed).items()):
+        kept_back = "without secrets" if name == "user-data" else "as it is"
+        yield f"{size:>12}  {name:<16}{kept_back}"
+    if guest.context:
+        yield ""
+        yield f"{CONTEXT}, unpacked in the guest to /etc/nocloud/context:"
+        yield from (f"  {line}" for line in _members(seed))
+    yield ""
+    yield "Kept back from user-data:"
+    yield from (f"  - {what}" for what in _kept_back(guest))
+    yield ""
+    yield "That is why the image itself is not offered for download: who has the private"
+    yield "host key can pretend to be this guest. Generate makes a new image at any time."
+
+
+def _members(seed: Path) -> list[str]:
+    return list_archive_on_seed(seed, CONTEXT) or ["(empty)"]
+
+
+def _kept_back(guest: GuestState) -> Iterator[str]:
+    yield "the private host key, by which the testbed recognises this guest"
+    names = [key for key in guest.environment if is_secret(key)]
+    if names:
+        yield f"the values of {', '.join(names)}, by their names"
+    if guest.password_hash:
+        yield "the hash of the guest's password"
