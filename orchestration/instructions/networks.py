@@ -7,7 +7,7 @@ testbed's name.
 
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY
-from orchestration.providers import ip_link, ovs
+from orchestration.providers import ip_link, ovs, taps
 from orchestration.providers.libvirt import networks
 from orchestration.providers.libvirt.xml import (
     build_management_network,
@@ -32,7 +32,17 @@ def ensure_networks(task: Task) -> Outcome:
         xml = build_nat_network(network, testbed=testbed)
     else:
         xml = build_management_network(network, testbed=testbed)
-    return _outcome(networks.ensure(task.host.libvirt, network.network, xml))
+    changed = networks.ensure(task.host.libvirt, network.network, xml)
+    if isinstance(network, NatState):
+        return _outcome(changed)
+    guests = (guest for guest in task.state.guests if guest.host == network.host)
+    loose = taps.plug_into_network(
+        task.host.transport,
+        network.device,
+        [guest.management.tap for guest in guests if guest.management],
+        scope=task.scope,
+    )
+    return _plugged(changed, loose)
 
 
 def delete_networks(task: Task) -> Outcome:
@@ -41,14 +51,17 @@ def delete_networks(task: Task) -> Outcome:
 
 
 def ensure_bridges(task: Task) -> Outcome:
-    """Make one Open vSwitch bridge as the state has it."""
+    """Make one Open vSwitch bridge as the state has it, with who runs plugged in."""
+    bridge, transport = _bridge(task), task.host.transport
     changed = ovs.ensure_bridge(
-        task.host.transport,
-        _bridge(task),
-        testbed=task.state.testbed,
-        scope=task.scope,
+        transport, bridge, testbed=task.state.testbed, scope=task.scope
     )
-    return _outcome(changed)
+    cards = (
+        i for g in task.state.guests if g.host == bridge.host for i in g.interfaces
+    )
+    wanted = [card.tap for card in cards if card.device == bridge.device]
+    loose = taps.plug_into_bridge(transport, bridge.device, wanted, scope=task.scope)
+    return _plugged(changed, loose)
 
 
 def delete_bridges(task: Task) -> Outcome:
@@ -143,6 +156,12 @@ def _ports(task: Task) -> list[str]:
 
 def _end(task: Task, tunnel: TunnelState) -> TunnelEnd:
     return next(e for e in tunnel.ends if e.host == task.resource.host)
+
+
+def _plugged(changed: bool, loose: tuple[str, ...]) -> Outcome:
+    if loose:
+        return done(f"plugged {len(loose)} running guest interfaces in again")
+    return _outcome(changed)
 
 
 def _outcome(changed: bool) -> Outcome:

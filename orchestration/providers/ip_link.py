@@ -37,11 +37,11 @@ def ensure_veth(
         f"The link {a} to {b} could not be made on {transport.machine}.",
         "Check that the libvirt network is active and that `ip` and `ethtool` work.",
     )
-    links = {
+    veths = {
         link.name: link
         for link in _links(transport, "link show type veth", failure, scope=scope)
     }
-    pair = (links.get(a), links.get(b))
+    pair = (veths.get(a), veths.get(b))
     if _is_ready(pair, master_of_a):
         return False
 
@@ -93,6 +93,15 @@ def addresses(transport: Transport, *, scope: Scope) -> dict[str, tuple[str, ...
     )
     links = _links(transport, "address show", failure, scope=scope)
     return {link.name: link.addresses for link in links}
+
+
+def links(transport: Transport, *, scope: Scope) -> dict[str, Link]:
+    """Return all network devices of a host by their names."""
+    failure = Failure(
+        NetworkFailed, f"The network devices of {transport.machine} cannot be listed."
+    )
+    found = _links(transport, "link show", failure, scope=scope)
+    return {link.name: link for link in found}
 
 
 def _links(

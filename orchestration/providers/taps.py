@@ -1,0 +1,62 @@
+"""Plug running guests' interfaces in again where their bridge was made anew.
+
+libvirt plugs a tap in once, when its guest starts. A bridge or network that somebody
+deleted by hand and that `up` makes again is empty: the taps are still there, held by
+their guests, on no bridge. Taps of guests that do not run do not exist, and are left
+to libvirt. Used by the instructions right after a bridge or network was ensured.
+"""
+
+from collections.abc import Sequence
+
+from orchestration.errors import NetworkFailed
+from orchestration.providers import ip_link
+from orchestration.providers.failures import Failure, run_or_fail
+from orchestration.providers.ovsdb import Clause, list_clause, read, write
+from orchestration.transport.base import Scope, Transport, command
+
+
+def plug_into_bridge(
+    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
+) -> tuple[str, ...]:
+    """Make the taps that exist ports of an Open vSwitch bridge; return the new ones."""
+    if not taps:
+        return ()
+    bridges, ports = read(
+        transport,
+        list_clause("Bridge", "name,ports", device),
+        list_clause("Port", "_uuid,name", *taps),
+        scope=scope,
+    )
+    plugged = {uuid for row in bridges for uuid in row.values("ports")}
+    known = {row.text("name") for row in ports if row.text("_uuid") in plugged}
+    loose = [tap for tap in taps if tap not in known]
+    there = ip_link.links(transport, scope=scope) if loose else {}
+    found = tuple(tap for tap in loose if tap in there)
+    if found:
+        clauses: list[Clause] = []
+        for tap in found:
+            clauses += [("--if-exists", "del-port", tap), ("add-port", device, tap)]
+        what = f"Guests could not be plugged into {device} on {transport.machine}."
+        write(transport, clauses, what, scope=scope)
+    return found
+
+
+def plug_into_network(
+    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
+) -> tuple[str, ...]:
+    """Make the taps that exist isolated ports of a libvirt network's Linux bridge."""
+    there = ip_link.links(transport, scope=scope) if taps else {}
+    loose = (tap for tap in taps if tap in there and there[tap].master != device)
+    found = tuple(loose)
+    failure = Failure(
+        NetworkFailed,
+        f"Guests could not be plugged into {device} on {transport.machine}.",
+        "Look whether the libvirt network is active there.",
+    )
+    for tap in found:
+        words = f"link set dev {tap} master {device}"
+        slave = f"link set dev {tap} type bridge_slave isolated on"
+        for line in (words, slave):
+            cmd = command("ip", *line.split()).with_root()
+            run_or_fail(transport, cmd, failure, scope=scope)
+    return found
