@@ -48,6 +48,7 @@ HANDLERS: dict[str, Handler] = {
     "rm": shell.remove,
     "mv": shell.move,
     "test": shell.test,
+    "find": shell.find,
     "stat": shell.stat,
     "sha256sum": shell.sha256sum,
 }

@@ -165,6 +165,20 @@ def stat(machine: Machine, words: list[str]) -> Answer:
     return Answer(stdout=f"{text}\n")
 
 
+def find(machine: Machine, words: list[str]) -> Answer:
+    """`find FOLDER -mindepth 2 -maxdepth 2 -type d -name NAME`."""
+    root, name = words[0].rstrip("/"), words[words.index("-name") + 1]
+    depth = root.count("/") + 2
+    found = [
+        folder
+        for folder in machine.folders
+        if folder.startswith(f"{root}/")
+        and folder.endswith(f"/{name}")
+        and folder.count("/") == depth
+    ]
+    return Answer(stdout="".join(f"{folder}\n" for folder in sorted(found)))
+
+
 def sha256sum(machine: Machine, words: list[str]) -> Answer:
     """`sha256sum FILE`."""
     file = machine.files.get(words[-1])

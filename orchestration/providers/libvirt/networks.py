@@ -1,4 +1,4 @@
-"""Verbs of libvirt networks: ensure, delete, leases.
+"""Verbs of libvirt networks: ensure, delete, observe, leases.
 
 The network instructions call them with text from `xml`. A network that runs is
 changed in place where libvirt can (its reservations and names); anything else needs
@@ -18,6 +18,16 @@ from orchestration.providers.libvirt.metadata import find_mark
 _LIVE_AND_CONFIG = (
     libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE | libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 )
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFacts:
+    """One network as observed; `testbed` is empty for what others defined."""
+
+    name: str
+    device: str
+    is_active: bool
+    testbed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,30 @@ def names(conn: Connection) -> tuple[str, ...]:
         "list its networks",
         lambda handle: tuple(sorted(n.name() for n in handle.listAllNetworks())),
     )
+
+
+def observe(conn: Connection) -> tuple[NetworkFacts, ...]:
+    """Describe all networks of a host, sorted by name."""
+
+    def work(handle: libvirt.virConnect) -> tuple[NetworkFacts, ...]:
+        found = filter(None, map(_describe, handle.listAllNetworks()))
+        return tuple(sorted(found, key=lambda facts: facts.name))
+
+    return conn.call("list its networks", work)
+
+
+def _describe(network: libvirt.virNetwork) -> NetworkFacts | None:
+    """Describe a network; None when it was undefined meanwhile."""
+    try:
+        root = _parse(network.XMLDesc())
+        is_active = bool(network.isActive())
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:
+            return None
+        raise
+    bridge = root.find("./bridge")
+    device = bridge.get("name", "") if bridge is not None else ""
+    return NetworkFacts(network.name(), device, is_active, find_mark(root).testbed)
 
 
 def _update(

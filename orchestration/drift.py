@@ -1,0 +1,148 @@
+"""What of a deployed state was seen to be missing on the hosts.
+
+Pure: the state and what each host showed in, missing parts out, in a user's words.
+The web saves them, shows them on the testbed's page and takes them for its condition;
+`up` makes them again. A host that did not answer says nothing about what is missing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from orchestration.inventory import Inventory, ThingKind
+from orchestration.state.model import (
+    GuestState,
+    HostKind,
+    ManagementState,
+    NatState,
+    State,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingPart:
+    """One part that should be there: `bridge`, `br0`, and what is said of it."""
+
+    kind: str
+    name: str
+    host: str
+    text: str
+
+
+def missing_parts(
+    state: State, inventories: Mapping[str, Inventory]
+) -> tuple[MissingPart, ...]:
+    """Return what is missing of the networks; guests are observed on their own.
+
+    What hangs from a bridge that is gone is not named besides.
+    """
+    finder = _Finder(state, inventories)
+    return (
+        *finder.networks(),
+        *finder.bridges(),
+        *finder.links(),
+        *finder.way_out(),
+        *finder.interfaces(),
+    )
+
+
+class _Finder:
+    """One comparison; keeps what was found by host."""
+
+    def __init__(self, state: State, inventories: Mapping[str, Inventory]) -> None:
+        self.state = state
+        self.seen = inventories
+        self.bridges_there = self._by_host(ThingKind.BRIDGE)
+        self.networks_there = self._by_host(ThingKind.NETWORK)
+        self.ports_there = {
+            (host, thing.name, thing.place)
+            for host, inventory in inventories.items()
+            for thing in inventory.things
+            if thing.kind is ThingKind.PORT and thing.testbed == state.testbed
+        }
+
+    def _by_host(self, kind: ThingKind) -> dict[tuple[str, str], bool]:
+        return {
+            (host, name): thing.is_active
+            for host, inventory in self.seen.items()
+            for name, thing in inventory.names(kind, self.state.testbed).items()
+        }
+
+    def networks(self) -> Iterator[MissingPart]:
+        """Find libvirt networks that are undefined or stopped."""
+        nat = self.state.network.nat
+        wanted: list[NatState | ManagementState] = [nat] if nat else []
+        wanted += self.state.network.management
+        for network in wanted:
+            if network.host not in self.seen:
+                continue
+            is_active = self.networks_there.get((network.host, network.network))
+            if not is_active:
+                verb = "is gone" if is_active is None else "is not active"
+                yield _part("network", network.network, network.host, verb)
+
+    def bridges(self) -> Iterator[MissingPart]:
+        """Find bridges that are gone."""
+        for bridge in self.state.network.bridges:
+            if self._is_gone(bridge.host, bridge.device):
+                yield _part("bridge", bridge.name, bridge.host)
+
+    def links(self) -> Iterator[MissingPart]:
+        """Find patches and ends of tunnels whose bridges are there."""
+        for patch in self.state.network.patches:
+            ends = ((patch.device_a, patch.port_a), (patch.device_b, patch.port_b))
+            if any(self._is_unplugged(patch.host, *end) for end in ends):
+                yield _part("link", patch.name, patch.host)
+        for tunnel in self.state.network.tunnels:
+            for end in tunnel.ends:
+                if self._is_unplugged(end.host, end.device, end.port):
+                    yield _part("tunnel", tunnel.name, end.host)
+
+    def way_out(self) -> Iterator[MissingPart]:
+        """Find a way from the external bridge to the NAT network that is cut."""
+        nat = self.state.network.nat
+        if nat is None or nat.host not in self.seen:
+            return
+        veths = self.seen[nat.host].things
+        plugged = {v.name: v.place for v in veths if v.kind is ThingKind.LINK}
+        is_active = self.networks_there.get((nat.host, nat.network))
+        is_cut = plugged.get(nat.veth_network_end) != nat.device
+        if (is_active and is_cut) or self._is_unplugged(
+            nat.host, nat.external_device, nat.veth_bridge_end
+        ):
+            yield _part("way out", f"through {nat.network}", nat.host, "is cut")
+
+    def interfaces(self) -> Iterator[MissingPart]:
+        """Find running guests' interfaces that are on no bridge, or a wrong one."""
+        for guest in self.state.guests:
+            inventory = self.seen.get(guest.host)
+            kind = self.state.host(guest.host).kind
+            if inventory is None or kind is HostKind.SIMULATED:
+                continue
+            for name, tap, device in self._wires(guest):
+                # Of a guest that is off there is no tap; a loose one is on "".
+                if tap in inventory.plugs and inventory.plugs[tap] != device:
+                    card = f"{name} of guest {guest.name}"
+                    yield _part(
+                        "interface", card, guest.host, "is plugged into nothing"
+                    )
+
+    def _wires(self, guest: GuestState) -> Iterator[tuple[str, str, str]]:
+        for interface in guest.interfaces:
+            if (guest.host, interface.device) in self.bridges_there:
+                yield interface.name, interface.tap, interface.device
+        devices = {m.host: (m.network, m.device) for m in self.state.network.management}
+        network, device = devices.get(guest.host, ("", ""))
+        if guest.management and self.networks_there.get((guest.host, network)):
+            yield guest.management.name, guest.management.tap, device
+
+    def _is_gone(self, host: str, device: str) -> bool:
+        return host in self.seen and (host, device) not in self.bridges_there
+
+    def _is_unplugged(self, host: str, device: str, port: str) -> bool:
+        if host not in self.seen or self._is_gone(host, device):
+            return False
+        return (host, port, device) not in self.ports_there
+
+
+def _part(kind: str, name: str, host: str, verb: str = "is gone") -> MissingPart:
+    return MissingPart(kind, name, host, f"{kind} {name} {verb} on {host}")

@@ -1,0 +1,179 @@
+"""What a host holds that carries our tags, whichever testbed it is of.
+
+One bounded look per host over the kept connections: libvirt's domains and networks,
+both tables of Open vSwitch, the network devices, the folders. `drift` compares it
+with what should be there; what belongs to no testbed the web lists as orphans.
+Nothing is decided or changed here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from orchestration.hosts import Host
+from orchestration.providers import ip_link, ovs_inventory
+from orchestration.providers.ip_link import Link
+from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.libvirt.domain_facts import DomainFacts
+from orchestration.providers.libvirt.networks import NetworkFacts
+from orchestration.providers.ovs_inventory import SwitchThing
+from orchestration.transport.base import Scope, command
+
+# The names of `state/names.py`: taps of guests, and the ends of the way out.
+TAP = re.compile(r"t\d{1,4}g\d+i(\d+|m)")
+VETH = re.compile(r"(t\d{1,4})v[nb]")
+NUMBER = re.compile(r"(t\d{1,4})(?:\D|$)")
+SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+ARTEFACTS = "artefacts"
+
+
+class ThingKind(StrEnum):
+    """The kinds of things, in the order in which they can be deleted."""
+
+    DOMAIN = "domain"
+    PORT = "port"
+    BRIDGE = "bridge"
+    LINK = "link"
+    NETWORK = "network"
+    FOLDER = "folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing with our tag. `testbed` is empty when only its name is ours.
+
+    `label` is the user's own name for it (guest, bridge, link). `place` is what it
+    hangs from: a port's bridge, a network's device, a folder's parent.
+    """
+
+    kind: ThingKind
+    name: str
+    testbed: str
+    label: str = ""
+    place: str = ""
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """Everything of ours on a host; `plugs` says which bridge each tap is on."""
+
+    things: tuple[Thing, ...] = ()
+    domains: tuple[DomainFacts, ...] = ()
+    plugs: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
+        """Return one testbed's things of a kind by their names."""
+        return {
+            thing.name: thing
+            for thing in self.things
+            if thing.kind is kind and thing.testbed == testbed
+        }
+
+
+def look(host: Host, *, scope: Scope) -> Inventory:
+    """Look at a host. Raises: HostUnreachable, NetworkFailed, LibvirtFailed."""
+    found = domains.observe(host.libvirt)
+    nets = networks.observe(host.libvirt)
+    bridges, ports = ovs_inventory.look(host.transport, scope=scope)
+    links = ip_link.links(host.transport, scope=scope)
+    things = [
+        *_domains(found),
+        *_ports(bridges, ports),
+        *_bridges(bridges),
+        *_veths(links, _owners(bridges, nets)),
+        *_networks(nets),
+        *_folders(host, scope),
+    ]
+    return Inventory(tuple(things), found, _plugs(ports, links))
+
+
+def _domains(found: Sequence[DomainFacts]) -> Iterator[Thing]:
+    for facts in found:
+        if facts.testbed:
+            yield Thing(
+                ThingKind.DOMAIN,
+                facts.name,
+                facts.testbed,
+                label=facts.guest,
+                is_active=facts.is_active,
+            )
+
+
+def _bridges(bridges: Sequence[SwitchThing]) -> Iterator[Thing]:
+    for bridge in bridges:
+        if bridge.testbed:
+            yield Thing(ThingKind.BRIDGE, bridge.name, bridge.testbed, bridge.label)
+
+
+def _ports(
+    bridges: Sequence[SwitchThing], ports: Sequence[SwitchThing]
+) -> Iterator[Thing]:
+    internal = {bridge.name for bridge in bridges}
+    for port in ports:
+        if port.testbed and port.name not in internal:
+            yield Thing(
+                ThingKind.PORT, port.name, port.testbed, port.label, port.bridge
+            )
+
+
+def _networks(nets: Sequence[NetworkFacts]) -> Iterator[Thing]:
+    for net in nets:
+        if net.testbed:
+            yield Thing(
+                ThingKind.NETWORK,
+                net.name,
+                net.testbed,
+                place=net.device,
+                is_active=net.is_active,
+            )
+
+
+def _veths(links: Mapping[str, Link], owners: Mapping[str, str]) -> Iterator[Thing]:
+    """A device can carry no tag: its testbed is the one of the same number."""
+    for link in links.values():
+        if (found := VETH.fullmatch(link.name)) and link.peer:
+            owner = owners.get(found[1], "")
+            yield Thing(
+                ThingKind.LINK, link.name, owner, place=link.master, is_active=link.up
+            )
+
+
+def _owners(
+    bridges: Sequence[SwitchThing], nets: Sequence[NetworkFacts]
+) -> dict[str, str]:
+    """Return whose the numbers are (`t12`), by what carries a tag as well."""
+    tagged = [(bridge.name, bridge.testbed) for bridge in bridges]
+    tagged += [(net.device, net.testbed) for net in nets]
+    found = ((NUMBER.match(name), owner) for name, owner in tagged if owner)
+    return {match[1]: owner for match, owner in found if match}
+
+
+def _plugs(ports: Sequence[SwitchThing], links: Mapping[str, Link]) -> dict[str, str]:
+    plugs = {name: link.master for name, link in links.items() if TAP.fullmatch(name)}
+    plugs |= {port.name: port.bridge for port in ports if TAP.fullmatch(port.name)}
+    return plugs
+
+
+def _folders(host: Host, scope: Scope) -> Iterator[Thing]:
+    """List the testbeds' folders: those that hold one of artefacts.
+
+    Main's are files of this machine, also where main only rehearses.
+    """
+    root = host.state.projects_dir
+    if not root:
+        return
+    if host.state.is_main:
+        paths = sorted(str(path) for path in Path(root).glob(f"*/{ARTEFACTS}"))
+    else:
+        words = ("-mindepth", "2", "-maxdepth", "2", "-type", "d", "-name", ARTEFACTS)
+        listed = host.transport.run(
+            command("find", root, *words).with_root(), scope=scope, check=False
+        )
+        paths = sorted(listed.stdout.splitlines())
+    for path in paths:
+        name = PurePosixPath(path).parent.name
+        if SLUG.fullmatch(name):
+            yield Thing(ThingKind.FOLDER, name, name, place=root)

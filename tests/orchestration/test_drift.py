@@ -1,0 +1,141 @@
+"""What is missing of a deployed network, in the words of the testbed's page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.drift import missing_parts
+from orchestration.inventory import Inventory, look
+from orchestration.state.model import HostKind, State
+from orchestration.transport.base import Scope, command
+from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.state.samples import machine, spec_of
+
+
+@pytest.fixture(name="up")
+def _up(tmp_path: Path) -> Iterator[Rehearsal]:
+    """`a` on main, `b` on host-b, bridges br0 and br1; br2 joined on one host."""
+    spec = spec_of(
+        machine("a", "br0"),
+        machine("b", "br1"),
+        machine("c", "br2"),
+        bridges=("br0", "br1", "br2"),
+        joined={"br0": "br1", "br2": "br0"},
+    )
+    rehearsal = Rehearsal(tmp_path, spec)
+    rehearsal.up()
+    yield rehearsal
+    rehearsal.hosts.close()
+
+
+def seen(rehearsal: Rehearsal) -> dict[str, Inventory]:
+    names = ("host-a", "host-b")
+    hosts = [rehearsal.hosts.open(rehearsal.state.host(name)) for name in names]
+    return {host.state.name: look(host, scope=Scope()) for host in hosts}
+
+
+def missing(rehearsal: Rehearsal) -> list[str]:
+    return [part.text for part in missing_parts(rehearsal.state, seen(rehearsal))]
+
+
+def on(rehearsal: Rehearsal, host: str, words: str) -> None:
+    opened = rehearsal.hosts.open(rehearsal.state.host(host))
+    opened.transport.run(command(*words.split()), scope=Scope())
+
+
+def test_nothing_is_missing_of_what_up_made(up: Rehearsal) -> None:
+    assert missing(up) == []
+
+
+def test_bridge_that_is_gone_is_named_and_not_what_hung_from_it(up: Rehearsal) -> None:
+    on(up, "host-b", "ovs-vsctl -- del-br t7-br1")
+
+    assert missing(up)[:1] == ["bridge br1 is gone on host-b"]
+    assert not [text for text in missing(up) if "tunnel" in text and "host-b" in text]
+
+
+def test_patch_and_tunnel_are_named_where_an_end_is_gone(up: Rehearsal) -> None:
+    (patch,) = up.state.network.patches
+    (tunnel,) = up.state.network.tunnels
+    end = tunnel.ends[1]
+    on(up, patch.host, f"ovs-vsctl -- del-port {patch.port_b}")
+    on(up, end.host, f"ovs-vsctl -- del-port {end.port}")
+
+    assert missing(up) == [
+        f"link {patch.name} is gone on {patch.host}",
+        f"tunnel {tunnel.name} is gone on {end.host}",
+    ]
+
+
+def test_networks_are_named_when_stopped_and_when_undefined(up: Rehearsal) -> None:
+    conn = up.hosts.open(up.state.main).libvirt
+    conn.call("x", lambda h: h.networkLookupByName("demo-nat").destroy(), changes=True)
+
+    def forget(handle):
+        network = handle.networkLookupByName("demo-mgmt")
+        network.destroy()
+        network.undefine()
+
+    conn.call("x", forget, changes=True)
+
+    assert missing(up) == [
+        "network demo-nat is not active on host-a",
+        "network demo-mgmt is gone on host-a",
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", ["ip link delete dev t7vn", "ovs-vsctl -- del-port t7vb"]
+)
+def test_way_out_is_cut_when_either_of_its_halves_is_gone(
+    up: Rehearsal, words: str
+) -> None:
+    on(up, "host-a", words)
+
+    assert missing(up) == ["way out through demo-nat is cut on host-a"]
+
+
+def test_host_that_did_not_answer_says_nothing(up: Rehearsal) -> None:
+    on(up, "host-b", "ovs-vsctl -- del-br t7-br1")
+
+    shown = seen(up)
+    del shown["host-b"]
+
+    assert missing_parts(up.state, shown) == ()
+
+
+def test_everything_is_made_again_by_up_and_then_nothing_is_missing(
+    up: Rehearsal,
+) -> None:
+    on(up, "host-b", "ovs-vsctl -- del-br t7-br1")
+    on(up, "host-a", "ip link delete dev t7vn")
+
+    up.up()
+
+    assert missing(up) == []
+
+
+def real(state: State) -> State:
+    """The same state as if its hosts were machines, whose guests have taps."""
+    hosts = (h.model_copy(update={"kind": HostKind.REAL}) for h in state.hosts)
+    return state.model_copy(update={"hosts": tuple(hosts)})
+
+
+def test_interface_of_a_running_guest_is_named_when_it_is_on_no_bridge(
+    up: Rehearsal,
+) -> None:
+    guest = up.state.guest("a")
+    tap = guest.interfaces[0].tap
+    shown = seen(up)
+    main = shown["host-a"]
+    plugged = {tap: "t7-br0", guest.management.tap: "t7mgmt"}
+    right = Inventory(main.things, main.domains, plugged)
+    loose = Inventory(main.things, main.domains, {tap: "", guest.management.tap: ""})
+
+    assert missing_parts(real(up.state), {"host-a": right}) == ()
+    texts = [p.text for p in missing_parts(real(up.state), {"host-a": loose})]
+    assert texts == [
+        "interface eth0 of guest a is plugged into nothing on host-a",
+        "interface mgmt0 of guest a is plugged into nothing on host-a",
+    ]

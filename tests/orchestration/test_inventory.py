@@ -1,0 +1,116 @@
+"""A host's inventory: everything with our tags, one look, nothing of others."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.inventory import Inventory, Thing, ThingKind, look
+from orchestration.providers.libvirt import networks
+from orchestration.transport.base import Scope, command
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+
+@pytest.fixture(name="up")
+def _up(tmp_path: Path) -> Iterator[Rehearsal]:
+    rehearsal = Rehearsal(tmp_path)
+    rehearsal.up()
+    yield rehearsal
+    rehearsal.hosts.close()
+
+
+def seen(rehearsal: Rehearsal, host: str) -> Inventory:
+    opened = rehearsal.hosts.open(rehearsal.state.host(host))
+    return look(opened, scope=Scope())
+
+
+def words(inventory: Inventory) -> set[str]:
+    return {f"{t.kind} {t.name} {t.label} {t.place}" for t in inventory.things}
+
+
+def test_everything_that_up_made_is_listed_with_its_testbed(up: Rehearsal) -> None:
+    main, other = seen(up, "host-a"), seen(up, "host-b")
+
+    assert words(main) == {
+        "domain demo-a a ",
+        "port t7v0 br0/br1 t7-br0",
+        "port t7vb t7vb t7-br0",
+        "bridge t7-br0 br0 ",
+        "link t7vn  t7nat",
+        "link t7vb  ",
+        "network demo-nat  t7nat",
+        "network demo-mgmt  t7mgmt",
+        f"folder demo  {up.folder / 'testbeds'}",
+    }
+    assert words(other) == {
+        "domain demo-b b ",
+        "port t7v0 br0/br1 t7-br1",
+        "bridge t7-br1 br1 ",
+        "network demo-mgmt  t7mgmt",
+        "folder demo  /srv/projects",
+    }
+    assert {thing.testbed for thing in (*main.things, *other.things)} == {"demo"}
+    assert all(thing.is_active for thing in main.things)
+
+
+def test_domain_that_is_off_and_network_that_is_stopped_are_not_active(
+    up: Rehearsal,
+) -> None:
+    conn = up.hosts.open(up.state.main).libvirt
+    conn.call("x", lambda h: h.lookupByName("demo-a").destroy(), changes=True)
+    conn.call("x", lambda h: h.networkLookupByName("demo-nat").destroy(), changes=True)
+
+    inventory = seen(up, "host-a")
+
+    off = {t.name for t in inventory.things if not t.is_active}
+    assert off == {"demo-a", "demo-nat"}
+
+
+def test_what_carries_no_tag_of_ours_is_not_listed(up: Rehearsal) -> None:
+    host = up.hosts.open(up.state.main)
+    vsctl = ("ovs-vsctl", "--", "add-br", "br-lab", "--", "add-port", "br-lab", "eth7")
+    host.transport.run(command(*vsctl), scope=Scope())
+    veth = "ip link add docker0 type veth peer name docker1"
+    host.transport.run(command(*veth.split()), scope=Scope())
+    xml = "<network><name>default</name></network>"
+    host.libvirt.call("x", lambda h: h.networkDefineXML(xml), changes=True)
+    (up.folder / "testbeds" / "notes").mkdir()
+    before = words(seen(up, "host-a"))
+
+    assert not {w for w in before if "lab" in w or "docker" in w or "notes" in w}
+    assert "default" in networks.names(host.libvirt)
+    assert not {w for w in before if "default" in w}
+
+
+def test_veth_whose_testbed_nobody_knows_any_more_has_only_its_number(
+    tmp_path: Path,
+) -> None:
+    rehearsal = Rehearsal(tmp_path)
+    host = rehearsal.hosts.open(rehearsal.state.main)
+    veth = "ip link add t9vn type veth peer name t9vb"
+    host.transport.run(command(*veth.split()), scope=Scope())
+
+    found = [t for t in look(host, scope=Scope()).things if t.kind is ThingKind.LINK]
+
+    assert {(thing.name, thing.testbed) for thing in found} == {
+        ("t9vn", ""),
+        ("t9vb", ""),
+    }
+    rehearsal.hosts.close()
+
+
+def test_inventory_is_empty_after_down_but_for_the_folders(up: Rehearsal) -> None:
+    up.down()
+
+    assert [t.kind for t in seen(up, "host-a").things] == [ThingKind.FOLDER]
+    assert [t.kind for t in seen(up, "host-b").things] == [ThingKind.FOLDER]
+
+
+def test_names_are_those_of_one_testbed_and_kind() -> None:
+    mine = Thing(ThingKind.BRIDGE, "t1-x", "one")
+    other = Thing(ThingKind.BRIDGE, "t2-x", "two")
+    port = Thing(ThingKind.PORT, "t1p0a", "one")
+
+    inventory = Inventory((mine, other, port))
+
+    assert inventory.names(ThingKind.BRIDGE, "one") == {"t1-x": mine}
