@@ -21,7 +21,10 @@ LABEL_WIDTH = 7
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bridge on one host; `net` is the number of its colour, -1 for none."""
+    """One bridge on one host; `net` is the number of its colour, -1 for none.
+
+    `is_gone`: it should be there and was seen not to be.
+    """
 
     host: str
     label: str
@@ -31,6 +34,7 @@ class Bar:
     y: int
     width: int
     height: int
+    is_gone: bool = False
 
     @property
     def middle(self) -> int:

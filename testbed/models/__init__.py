@@ -6,6 +6,7 @@ and batches are written by `recorder` and `tasks`.
 """
 
 from testbed.models.hosts import Host
+from testbed.models.inventory import Inventory, MissingPart
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
 from testbed.models.testbeds import ObservedGuest, Testbed
@@ -15,6 +16,8 @@ __all__ = [
     "Event",
     "Host",
     "Instruction",
+    "Inventory",
+    "MissingPart",
     "ObservedGuest",
     "Run",
     "Task",

@@ -2,10 +2,9 @@
 
 Computed from files and rows only, and kept until one of them changes, since the page
 asks every few seconds. Bounded: of a large edit the first changes are shown, and how
-many more there are. Also what was observed to be missing of what should be up.
+many more there are. What was observed to be missing is in `drift`.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,8 +15,7 @@ from orchestration.errors import TestbedError
 from orchestration.state.diff import Action, Change, Changes, HostNeed, diff
 from orchestration.state.model import State
 from testbed.findings import known_hosts
-from testbed.models import Run, Testbed
-from testbed.overview import GuestRow
+from testbed.models import Testbed
 from testbed.services.planning import is_edited, wanted_state
 from testbed.services.testbeds import list_files
 
@@ -78,19 +76,6 @@ def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
     if not (is_edited(testbed, state) or project.has_unfinished_change()):
         return None
     return _pending(testbed.pk, testbed.condition, _fingerprint(testbed))
-
-
-def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> str:
-    """Name the guests that should run and were seen not to, or return ''."""
-    last = testbed.runs.exclude(command="generate-artefacts").defer("plan").first()
-    if last is None or last.command != "up" or last.status in Run.ACTIVE:
-        return ""
-    if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:
-        return ""
-    missing = [row for row in rows if not row.is_up]
-    named = [f"{row.guest.name} ({row.status})" for row in missing[:NAMED]]
-    more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""
-    return f"{', '.join(named)}{more}"
 
 
 def _fingerprint(testbed: Testbed) -> tuple[object, ...]:

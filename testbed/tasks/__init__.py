@@ -7,6 +7,7 @@
     cancelling  asking to stop, and proving that everything stopped
     batches     one batch on one host, from claim to proof
     periodic    looking for what was lost: leases, messages, drivers, leftovers
+    noticing    writing down what hosts hold, and what is missing of a testbed
     observe     looking at what the hosts really have
 
 Each module imports only those above it. Tasks get ids, never objects.

@@ -1,13 +1,14 @@
 """Look at every host once and write down what is really there.
 
 The only source of guest states, loads and conditions on the pages: no page request
-talks to a host. One libvirt call per host covers all its domains; hosts are asked at
-once, so that a dead one delays nobody.
+talks to a host. One look per host covers all that is ours on it; hosts are asked at
+once, so that a dead one delays nobody. Guests and load are written here, bridges,
+networks and the rest in `noticing`.
 """
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from celery import shared_task
@@ -16,10 +17,11 @@ from django.utils import timezone
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.instructions.base import Command
+from orchestration.inventory import Inventory, look
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
-from orchestration.providers.libvirt.domains import observe as observe_domains
 from orchestration.transport.base import Scope
 from testbed.models import Host, ObservedGuest, Run, Testbed
+from testbed.tasks.noticing import save_inventory, save_missing
 from testbed.tasks.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ class Sight:
     """What one host showed, or why it did not."""
 
     host: Host
-    domains: tuple[DomainFacts, ...] = ()
+    inventory: Inventory = field(default_factory=Inventory)
     facts: HostFacts | None = None
     problem: str = ""
 
@@ -44,15 +46,20 @@ def observe_all(hosts: Hosts) -> None:
     now = timezone.now()
     for sight in sights:
         _save_host(sight, now)
-    _save_guests([s for s in sights if s.facts is not None], now)
+    answered = [sight for sight in sights if sight.facts is not None]
+    for sight in answered:
+        save_inventory(sight.host, sight.inventory, began)
+    _save_guests(answered, now)
+    seen = {sight.host.name: sight.inventory for sight in answered}
     # What was seen before a run ended says nothing about the testbed after it.
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
+        save_missing(testbed, seen)
         save_condition(testbed, now)
 
 
 def save_condition(testbed: Testbed, now: datetime | None = None) -> None:
-    """Set a testbed's condition from what was observed of its guests."""
+    """Set a testbed's condition from what was observed of its guests and network."""
     condition = _condition(testbed)
     Testbed.objects.filter(pk=testbed.pk).update(
         condition=condition, observed_at=now or timezone.now()
@@ -63,7 +70,7 @@ def _look(row: Host, hosts: Hosts) -> Sight:
     try:
         host = hosts.open(row.to_state())
         facts = examine(host, scope=Scope())
-        return Sight(row, observe_domains(host.libvirt), facts)
+        return Sight(row, look(host, scope=Scope()), facts)
     except TestbedError as exc:
         return Sight(row, problem=f"{exc.message} {exc.hint}".strip())
 
@@ -94,7 +101,7 @@ def _save_guests(sights: list[Sight], now: datetime) -> None:
     }
     seen: dict[tuple[int, str], ObservedGuest] = {}
     for sight in sights:
-        for domain in sight.domains:
+        for domain in sight.inventory.domains:
             if domain.testbed in testbeds:
                 key = (testbeds[domain.testbed], domain.guest)
                 seen[key] = _observed(key, sight.host.name, domain, old.get(key), now)
@@ -140,14 +147,15 @@ def _observed(
 
 
 def _condition(testbed: Testbed) -> str:
-    """Correct what the last run said by what is seen: `up` only while all run."""
+    """Correct what the last run said by what is seen: `up` only while all is there."""
     conditions = Testbed.Condition
     statuses = list(testbed.observed_guests.values_list("status", flat=True))
     if testbed.condition not in (conditions.UP, conditions.PARTIAL):
         return conditions.PARTIAL if statuses else testbed.condition
     command, ended = _last_run(testbed)
     if (command, ended) == (Command.UP, Run.Status.SUCCEEDED):
-        return conditions.UP if _all_run(testbed, statuses) else conditions.PARTIAL
+        is_whole = _all_run(testbed, statuses) and not testbed.missing_parts.exists()
+        return conditions.UP if is_whole else conditions.PARTIAL
     if statuses or ended not in ("", Run.Status.SUCCEEDED):
         return conditions.PARTIAL
     if command == Command.DOWN:

@@ -11,7 +11,8 @@ from testbed.diagram import layout
 from testbed.findings import errors_among, findings_of
 from testbed.models import Run, Testbed
 from testbed.overview import GuestRow, guests_of, rows_for, state_of
-from testbed.services.changes import drift_of, pending_changes
+from testbed.services.changes import pending_changes
+from testbed.services.drift import drift_of, marked
 from testbed.services.planning import is_edited
 from testbed.services.testbeds import (
     delete_testbed,
@@ -93,6 +94,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     found = guests_of(testbed, state)
     recent = testbed.runs.select_related("asked_by").defer("plan")[: RUNS_SHOWN + 1]
     last = recent[0] if recent else None
+    drift = drift_of(testbed, found)
     active = last if last and last.status in Run.ACTIVE else None
     return {
         "testbed": testbed,
@@ -100,8 +102,8 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "state_problem": problem,
         "is_edited": state is not None and is_edited(testbed, state),
         "pending": None if active else pending_changes(testbed, state),
-        "drift": drift_of(testbed, found),
-        "diagram": layout(state, _statuses(found)) if state else None,
+        "drift": drift,
+        "diagram": marked(layout(state, _statuses(found)), drift) if state else None,
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,

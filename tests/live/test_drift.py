@@ -103,18 +103,34 @@ def test_guest_that_is_not_in_the_yaml_any_more_goes_with_its_disk(
     assert condition(stack, SLUG) == "up"
 
 
-def test_destroyed_domain_is_seen_and_repaired(stack, owner, edited):
+def test_what_was_removed_by_hand_is_seen_and_repaired(stack, owner, edited):
     edited(SHRUNK)
     assert ran(owner, SLUG, "up").status == "succeeded"
     near, third = (Guest(stack, SLUG, name) for name in ("near", "third"))
     boots = near.boot, third.boot
-    domain = project(stack, SLUG).read_state().guest("near").domain
+    state = project(stack, SLUG).read_state()
+    bridge = next(b for b in state.network.bridges if b.name == "br0")
+    (management,) = (m for m in state.network.management if m.host == bridge.host)
+    wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
 
-    near.host.run("virsh", "destroy", domain)
+    near.host.run("virsh", "destroy", state.guest("near").domain)
+    near.host.run("ovs-vsctl", "del-br", bridge.device)
+    near.host.run("virsh", "net-destroy", management.network)
+    near.host.run("virsh", "net-destroy", state.network.nat.network)
+
+    missing = [
+        "guest near is shut off on main",
+        "bridge br0 is gone on main",
+        f"network {management.network} is not active on main",
+        f"network {state.network.nat.network} is not active on main",
+    ]
     wait_until(
-        lambda: "Not running: near" in owner.page(f"/testbeds/{SLUG}/"),
-        "the page does not say that near is off",
+        lambda: all(text in owner.page(f"/testbeds/{SLUG}/") for text in missing),
+        "the page does not say what is missing",
     )
+    assert "br0 is gone</text>" in owner.page(f"/testbeds/{SLUG}/")
+    assert condition(stack, SLUG) == "partial"
+
     up = ran(owner, SLUG, "up")
 
     assert up.status == "succeeded", up.words
@@ -122,6 +138,9 @@ def test_destroyed_domain_is_seen_and_repaired(stack, owner, edited):
     assert started == {"near": "done", "third": "unchanged"}
     assert Guest(stack, SLUG, "near").boot != boots[0]
     assert third.boot == boots[1]
+    address = state.guest("near").interfaces[0].address
+    third.run(f"ping -c 1 -w 30 {address}")
+    wait_until(lambda: condition(stack, SLUG) == "up", "something is still missed")
 
 
 def test_down_of_what_was_edited_leaves_nothing(stack, owner, edited, before):

@@ -14,10 +14,11 @@ from orchestration.instructions.base import Command, Options
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.xml import build_domain
 from orchestration.state.model import State
-from testbed.models import Host, ObservedGuest, Run, Testbed
+from testbed.models import Host, Inventory, ObservedGuest, Run, Testbed
 from testbed.services.planning import prepare
 from testbed.tasks.observe import observe, observe_all, save_condition
 from tests.testbed.conftest import Doors
+from tests.testbed.deployment import obey, on
 
 Condition = Testbed.Condition
 
@@ -234,8 +235,7 @@ def test_testbed_is_up_only_while_all_its_guests_run(
 ) -> None:
     ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
     is_now(testbed, Condition.UP)
-    start(kept, state, "web")
-    start(kept, state, "db")
+    obey(testbed, kept, Command.UP)
 
     observe_all(kept)
     assert condition(testbed) == Condition.UP
@@ -273,8 +273,7 @@ def test_generating_again_does_not_hide_that_the_testbed_is_up(
     ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
     ran(testbed, owner, Command.GENERATE_ARTEFACTS, Run.Status.SUCCEEDED)
     is_now(testbed, Condition.UP)
-    start(kept, state, "web")
-    start(kept, state, "db")
+    obey(testbed, kept, Command.UP)
 
     observe_all(kept)
 
@@ -398,3 +397,81 @@ def test_task_observes_with_the_workers_own_hosts(
     observe()
 
     assert seen(testbed) == {"web": "running"}
+
+
+def texts(testbed: Testbed) -> list[str]:
+    return [part.text for part in testbed.missing_parts.all()]
+
+
+@pytest.fixture
+def is_up(testbed: Testbed, kept: Hosts, state: State, owner: User) -> Testbed:
+    """The testbed, up on both hosts and seen to be."""
+    ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
+    is_now(testbed, Condition.UP)
+    obey(testbed, kept, Command.UP)
+    observe_all(kept)
+    return testbed
+
+
+def test_bridge_that_is_gone_makes_the_testbed_partial_until_it_is_back(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+
+    on(kept, state, "main", "ovs-vsctl -- del-br t7-lan")
+    observe_all(kept)
+    assert condition(is_up) == Condition.PARTIAL
+    assert texts(is_up) == ["bridge lan is gone on main"]
+
+    obey(is_up, kept, Command.UP)
+    observe_all(kept)
+    assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+
+
+def test_silent_host_keeps_what_was_missed_on_it(
+    is_up: Testbed, kept: Hosts, state: State, settings: object
+) -> None:
+    on(kept, state, "host-b", "ovs-vsctl -- del-br t7-far")
+    observe_all(kept)
+    silence(kept, settings, "host-b")
+    on(kept, state, "main", "ovs-vsctl -- del-br t7-lan")
+
+    observe_all(kept)
+
+    assert sorted(texts(is_up)) == [
+        "bridge far is gone on host-b",
+        "bridge lan is gone on main",
+    ]
+
+
+def test_testbed_that_is_taken_down_misses_nothing(
+    is_up: Testbed, kept: Hosts, state: State, owner: User
+) -> None:
+    on(kept, state, "main", "ovs-vsctl -- del-br t7-lan")
+    observe_all(kept)
+    obey(is_up, kept, Command.DOWN)
+    ran(is_up, owner, Command.DOWN, Run.Status.SUCCEEDED)
+    is_now(is_up, Condition.DOWN)
+
+    observe_all(kept)
+
+    assert texts(is_up) == []
+    assert condition(is_up) == Condition.DOWN
+
+
+def test_inventory_of_each_host_is_kept_and_the_time_of_the_look(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    first = Inventory.objects.get(host__name="host-b")
+
+    observe_all(kept)
+
+    again = Inventory.objects.get(host__name="host-b")
+    assert {thing["kind"] for thing in again.things} == {
+        "domain",
+        "bridge",
+        "port",
+        "network",
+        "folder",
+    }
+    assert again.looked_at > first.looked_at

@@ -1,0 +1,45 @@
+"""What was seen on the hosts besides guests: everything ours, and what is missing.
+
+Written by the periodic observation only. Pages compare, list and count these rows;
+none of them asks a host.
+"""
+
+from django.db import models
+
+from testbed.models.hosts import Host
+from testbed.models.testbeds import Testbed
+
+
+class Inventory(models.Model):
+    """Everything with our tags on one host when it last answered.
+
+    `things` are `orchestration.inventory.Thing`s as JSON.
+    """
+
+    host = models.OneToOneField(Host, on_delete=models.CASCADE)
+    things = models.JSONField(default=list)
+    looked_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "inventories"
+
+    def __str__(self) -> str:
+        return f"{self.host}: {len(self.things)} things"
+
+
+class MissingPart(models.Model):
+    """A part of a deployed network that was not there; `text` is said of it."""
+
+    testbed = models.ForeignKey(
+        Testbed, on_delete=models.CASCADE, related_name="missing_parts"
+    )
+    kind = models.CharField(max_length=12)
+    name = models.CharField(max_length=120)
+    host = models.CharField(max_length=40)
+    text = models.CharField(max_length=250)
+
+    class Meta:
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return self.text

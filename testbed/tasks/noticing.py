@@ -1,0 +1,59 @@
+"""Write down what hosts hold and what of a testbed is missing there.
+
+Called by `observe` with what was just seen. Rows are written only where something is
+new: most looks find what the one before found. A silent host keeps its rows.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import datetime
+
+from orchestration import inventory
+from orchestration.drift import missing_parts
+from orchestration.errors import StateError
+from testbed.models import Host, Inventory, MissingPart, Testbed
+
+DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)
+
+
+def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None:
+    """Keep what one host held, for the list of orphans."""
+    things = [asdict(thing) for thing in seen.things]
+    known = Inventory.objects.filter(host=host).first()
+    if known is not None and known.things == things:
+        Inventory.objects.filter(pk=known.pk).update(looked_at=now)
+        return
+    Inventory.objects.update_or_create(
+        host=host, defaults={"things": things, "looked_at": now}
+    )
+
+
+def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> None:
+    """Keep what is missing of a testbed's network; nothing when it is not up."""
+    old = list(testbed.missing_parts.all())
+    kept = [part for part in old if part.host not in seen]
+    if testbed.condition not in DEPLOYED:
+        kept = found = []
+    else:
+        found = _found(testbed, seen)
+    wanted = [(part.kind, part.name, part.host, part.text) for part in (*kept, *found)]
+    if wanted == [(part.kind, part.name, part.host, part.text) for part in old]:
+        return
+    testbed.missing_parts.all().delete()
+    MissingPart.objects.bulk_create(
+        MissingPart(testbed=testbed, kind=kind, name=name[:120], host=host, text=text)
+        for kind, name, host, text in wanted
+    )
+
+
+def _found(
+    testbed: Testbed, seen: Mapping[str, inventory.Inventory]
+) -> list[MissingPart]:
+    try:
+        state = testbed.project.read_state()
+    except StateError:
+        return []
+    return [
+        MissingPart(kind=part.kind, name=part.name, host=part.host, text=part.text)
+        for part in missing_parts(state, seen)
+    ]

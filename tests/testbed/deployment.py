@@ -1,0 +1,34 @@
+"""Bring a testbed up on simulated hosts with the real engine, without any run.
+
+For tests of what looks at hosts: afterwards guests, bridges and networks are there
+as after `up`, and a test takes away what it wants to be missed.
+"""
+
+from orchestration.engine import Engine, Work, share, state_for
+from orchestration.events import Status
+from orchestration.hosts import Hosts
+from orchestration.instructions.base import Command, Options
+from orchestration.plan import plan
+from orchestration.state.model import State
+from orchestration.transport.base import Scope, command
+from testbed.models import Testbed
+
+
+def obey(testbed: Testbed, hosts: Hosts, what: Command) -> None:
+    """Do every instruction of a command's plan."""
+    engine, project = Engine(hosts, tasks_per_host=4), testbed.project
+    for instruction in plan(what, project.read_state()).instructions:
+        for host in dict.fromkeys(r.host for r in instruction.resources):
+            state = state_for(instruction, project)
+            work = Work(share(instruction, host), host, state, project, Options())
+            results = engine.run(
+                work, scope=Scope("lab.r0.b0."), sink=lambda event: None
+            )
+            failed = [r.message for r in results if r.status is Status.FAILED]
+            assert not failed, failed
+
+
+def on(hosts: Hosts, state: State, host: str, words: str) -> None:
+    """Run a command on a host, as somebody past the product would."""
+    transport = hosts.open(state.host(host)).transport
+    transport.run(command(*words.split()), scope=Scope())
