@@ -2,7 +2,7 @@
 
 The probe reads the SSH banner with a short timeout, because an accepted connection
 proves nothing; then one login, then the seed's own mark that first boot is over.
-Each failed attempt is remembered as the layer that it reached.
+The last failed attempt and the layer that it reached are where the diagnosis starts.
 """
 
 import time
@@ -13,15 +13,14 @@ from orchestration.errors import (
     GuestUnreachable,
     HostKeyMismatch,
     HostUnreachable,
-    TestbedError,
 )
 from orchestration.hosts import guest_address
 from orchestration.instructions.base import Task
+from orchestration.instructions.diagnosis import diagnose
+from orchestration.instructions.layers.look import Layer, Seen
+from orchestration.instructions.layers.machine import domain_problem
 from orchestration.instructions.prepare import host_key, is_simulated
-from orchestration.providers import console
 from orchestration.providers.cloud_init import READY_FILE
-from orchestration.providers.libvirt import domains
-from orchestration.providers.libvirt.domain_facts import DomainStatus
 from orchestration.state.model import DomainType, GuestState
 from orchestration.transport.base import Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
@@ -34,7 +33,6 @@ PROBE_TIMEOUT_S = 2.0
 # A lost SYN is sent again after 1 s: a guest that comes up meanwhile would be found
 # that much later. A new attempt finds it at once.
 CONNECT_TIMEOUT_S = 0.5
-_STANDING_STILL = (DomainStatus.PAUSED, DomainStatus.CRASHED, DomainStatus.SUSPENDED)
 
 
 def deadline_s(task: Task) -> float:
@@ -51,28 +49,28 @@ def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
     """
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
     limit_s = deadline_s(task)
-    started, reached = time.monotonic(), "it did not answer"
+    started = time.monotonic()
     while True:
-        reached = _attempt(task, guest, transport)
-        if not reached:
+        seen = _attempt(task, guest, transport)
+        if seen is None:
             return transport
         waited = time.monotonic() - started
         if waited > limit_s:
-            raise _unreachable(task, guest, reached, limit_s)
-        task.progress(int(waited), int(limit_s), unit="s", note=reached)
-        if domain_problem := _domain_problem(task, guest):
-            raise _unreachable(task, guest, domain_problem, waited)
+            raise _unreachable(task, guest, seen, limit_s, transport)
+        task.progress(int(waited), int(limit_s), unit="s", note=seen.words)
+        if problem := domain_problem(task, guest):
+            raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), waited)
         task.scope.sleep(PROBE_EVERY_S)
 
 
 def require_running(task: Task, guest: GuestState) -> None:
     """See that a guest runs that nobody can log in to. Raises: GuestUnreachable."""
-    if problem := _domain_problem(task, guest):
-        raise _unreachable(task, guest, problem, 0)
+    if problem := domain_problem(task, guest):
+        raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), 0)
 
 
-def _attempt(task: Task, guest: GuestState, transport: Transport) -> str:
-    """Return the layer that was not passed, empty when the guest is ready."""
+def _attempt(task: Task, guest: GuestState, transport: Transport) -> Seen | None:
+    """Return the layer that was not passed, None when the guest is ready."""
     try:
         if not is_simulated(task):
             via = task.host.transport
@@ -85,46 +83,33 @@ def _attempt(task: Task, guest: GuestState, transport: Transport) -> str:
             )
         test = command("test", "-e", READY_FILE)
         ready = transport.run(test, scope=task.scope, timeout_s=10, check=False)
-    except HostKeyMismatch:
-        return "its SSH host key is not the seeded one"
-    except AuthenticationRefused:
-        return "SSH refuses the login"
+    except HostKeyMismatch as exc:
+        words = "its SSH host key is not the seeded one"
+        return Seen(Layer.HOST_KEY, words, exc.detail)
+    except AuthenticationRefused as exc:
+        return Seen(Layer.LOGIN, "SSH refuses the login", exc.detail)
     except HostUnreachable as exc:
-        return exc.message.removesuffix(".")
-    except CommandTimedOut:
-        return "SSH lets us in, but it is too busy to run a command"
-    return "" if ready.exit_code == 0 else "its first boot is not over"
-
-
-def _domain_problem(task: Task, guest: GuestState) -> str:
-    """Return why waiting is useless, empty while the domain runs."""
-    found = domains.find(task.host.libvirt, guest.domain)
-    if found is None:
-        return "its domain is gone"
-    if found.is_active and found.status not in _STANDING_STILL:
-        return ""
-    reason = f" ({found.reason})" if found.reason else ""
-    return f"its domain is {found.status}{reason}"
+        return Seen(Layer.SSH, exc.message.removesuffix("."), exc.detail)
+    except CommandTimedOut as exc:
+        words = "SSH lets us in, but it is too busy to run a command"
+        return Seen(Layer.FIRST_BOOT, words, exc.detail)
+    if ready.exit_code == 0:
+        return None
+    return Seen(Layer.FIRST_BOOT, "its first boot is not over")
 
 
 def _unreachable(
-    task: Task, guest: GuestState, layer: str, waited_s: float
+    task: Task,
+    guest: GuestState,
+    seen: Seen,
+    waited_s: float,
+    transport: Transport | None = None,
 ) -> GuestUnreachable:
+    found = diagnose(task, guest, seen, transport)
     return GuestUnreachable(
         f"Guest {guest.name} on {guest.host} was not ready within {waited_s:.0f} s: "
-        f"{layer}.",
-        hint="The end of its console is below. Mend it and start up again: "
-        "what is done stays done.",
-        detail=_console(task, guest),
+        f"{found.words}.",
+        hint=found.hint,
+        detail=found.evidence,
         retryable=True,
     )
-
-
-def _console(task: Task, guest: GuestState) -> str:
-    try:
-        tail = console.console_tail(
-            task.host.transport, guest.console, lines=20, scope=task.scope
-        )
-    except TestbedError as exc:
-        return f"The console cannot be read: {exc.message}"
-    return tail or "The console is empty: the guest never printed anything."
