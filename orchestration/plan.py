@@ -21,6 +21,7 @@ from orchestration.instructions.planned import Plan, count, entry, numbered
 from orchestration.instructions.resources import (
     apart,
     bridge_resources,
+    golden_resources,
     guest_resources,
     host_resources,
     image_resources,
@@ -81,6 +82,8 @@ def plan_up(state: State, options: Options, previous: State | None = None) -> Pl
             _prepare_hosts(state),
             *removed_and_stopped(state, previous),
             *_ensure_network(state),
+            *_golden_images(state),
+            *_linked_clones(state),
             *_distribute(state),
             *_run_guests(state),
             _end(),
@@ -134,7 +137,8 @@ def _check_artefacts(state: State) -> Instruction:
 
 
 def _generate_artefacts(state: State) -> Instruction:
-    resources = guest_resources(state.guests, host=state.main.name)
+    started = (golden.guest for golden in state.goldens if golden.is_started)
+    resources = guest_resources((*state.guests, *started), host=state.main.name)
     title = f"Generate the artefacts of {count(resources, 'guest')}"
     return entry(Kind.GENERATE_ARTEFACTS, Stage.CHECK_ARTEFACTS, title, resources)
 
@@ -167,12 +171,40 @@ def _ensure_network(state: State) -> Iterator[Instruction]:
     yield entry(Kind.ENSURE_LINKS, stage, title, links)
 
 
+def _golden_images(state: State) -> Iterator[Instruction]:
+    """Make what clones start from; their base images have to be there before."""
+    if not state.goldens:
+        return
+    yield _fetch_images(state, Stage.GOLDEN_IMAGES)
+
+    goldens = golden_resources(state)
+    title = f"Prepare {count(goldens, 'golden image')}"
+    yield entry(Kind.PREPARE_GOLDENS, Stage.GOLDEN_IMAGES, title, goldens)
+
+
+def _linked_clones(state: State) -> Iterator[Instruction]:
+    stage = Stage.LINKED_CLONES
+
+    pushed = remote_image_resources(state, of_clones=True)
+    title = f"Copy {count(pushed, 'image')} to other hosts"
+    yield entry(Kind.PUSH_GOLDENS, stage, title, pushed)
+
+    clones = guest_resources(guest for guest in state.guests if guest.golden)
+    title = f"Create {count(clones, 'linked clone')}"
+    yield entry(Kind.CREATE_CLONES, stage, title, clones)
+
+
+def _fetch_images(state: State, stage: Stage) -> Instruction:
+    images = image_resources(state)
+    title = f"Fetch {count(images, 'image')}"
+    return entry(Kind.FETCH_IMAGES, stage, title, images)
+
+
 def _distribute(state: State) -> Iterator[Instruction]:
     stage = Stage.DISTRIBUTE
 
-    images = image_resources(state)
-    title = f"Fetch {count(images, 'image')}"
-    yield entry(Kind.FETCH_IMAGES, stage, title, images)
+    if not state.goldens:
+        yield _fetch_images(state, stage)
 
     pushed = remote_image_resources(state)
     title = f"Copy {count(pushed, 'image')} to other hosts"
@@ -182,7 +214,7 @@ def _distribute(state: State) -> Iterator[Instruction]:
     title = f"Copy the artefacts of {count(remote, 'guest')} to other hosts"
     yield entry(Kind.PUSH_ARTEFACTS, stage, title, remote)
 
-    guests = guest_resources(state.guests)
+    guests = guest_resources(guest for guest in state.guests if not guest.golden)
     title = f"Create {count(guests, 'disk')}"
     yield entry(Kind.CREATE_DISKS, stage, title, guests)
 

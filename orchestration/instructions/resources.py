@@ -72,17 +72,25 @@ def link_resources(state: State) -> Resources:
 
 def image_resources(state: State) -> Resources:
     """Return the catalogue's images that the guests' disks start from, on main."""
-    images = (guest.image for guest in state.guests)
+    images = (guest.image for guest in state.machines if not guest.image.golden)
     names = dict.fromkeys(image.name for image in images if not image.is_own)
     return tuple(Resource(name, state.main.name, name) for name in names)
 
 
-def remote_image_resources(state: State) -> Resources:
-    """Return each image once for each other host that needs it."""
-    main = state.main.name
-    wanted = dict.fromkeys(
-        (guest.image.name, guest.host) for guest in state.guests if guest.host != main
-    )
+def golden_resources(state: State) -> Resources:
+    """Return the golden images that have to be prepared, on main."""
+    return guest_resources(g.guest for g in state.goldens if g.is_prepared)
+
+
+def remote_image_resources(state: State, *, of_clones: bool = False) -> Resources:
+    """Return each image once for each other host that needs it.
+
+    What clones need goes there with them, and is no other guest's.
+    """
+    remote = [guest for guest in state.guests if guest.host != state.main.name]
+    first = dict.fromkeys((g.image.name, g.host) for g in remote if g.golden)
+    others = dict.fromkeys((g.image.name, g.host) for g in remote if not g.golden)
+    wanted = first if of_clones else [place for place in others if place not in first]
     return tuple(Resource(f"{name} to {host}", host, name) for name, host in wanted)
 
 

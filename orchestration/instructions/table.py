@@ -15,6 +15,8 @@ ACTIONS: ActionTable = {
     Kind.ENSURE_LINKS: networks.ensure_links,
     Kind.FETCH_IMAGES: images.fetch_images,
     Kind.PUSH_IMAGES: images.push_images,
+    Kind.PUSH_GOLDENS: images.push_images,
+    Kind.CREATE_CLONES: images.create_disks,
     Kind.PUSH_ARTEFACTS: images.push_artefacts,
     Kind.CREATE_DISKS: images.create_disks,
     Kind.START_GUESTS: guests.start_guests,

@@ -1,8 +1,9 @@
 """What the language allows and this version does not do: one sentence for `up`.
 
 `check` accepts all of the language; `not_built` names the guests and things that
-cannot be brought up yet, and `require_built` refuses them. Whoever builds one of them
-takes it out of the tables here. Pure.
+cannot be brought up yet, and `require_built` refuses them. Some of that has its state
+and plan all the same (`require_planned`). Whoever builds one of them takes it out of
+the tables here. Pure.
 """
 
 from collections.abc import Iterator
@@ -18,17 +19,26 @@ from orchestration.spec.schema import (
 
 NAMES_SHOWN = 10
 NOT_BUILT_KINDS = {Docker: "docker", Android: "android"}
+PLANNED = frozenset({"scaling"})
 
 
-def not_built(spec: Spec) -> str:
+def not_built(spec: Spec, planned: frozenset[str] = frozenset()) -> str:
     """Say in one sentence what of a spec cannot be brought up yet, or ''."""
-    parts = [*_guests(spec), *_things(spec)]
+    parts = [*_guests(spec, planned), *_things(spec)]
     return f"This version cannot bring up {'; '.join(parts)}." if parts else ""
+
+
+def require_planned(spec: Spec) -> None:
+    """Raise NotBuiltYet when something of a spec has no state and plan yet."""
+    _refuse(not_built(spec, PLANNED))
 
 
 def require_built(spec: Spec) -> None:
     """Raise NotBuiltYet when something of a spec is not built yet."""
-    sentence = not_built(spec)
+    _refuse(not_built(spec))
+
+
+def _refuse(sentence: str) -> None:
     if sentence:
         raise NotBuiltYet(
             sentence, hint="Remove it for now; checking the YAML works all the same."
@@ -43,12 +53,13 @@ def built_guest(machine: Machine) -> Libvirt:
     raise NotBuiltYet(f"This version cannot bring up guest {machine.name}.")
 
 
-def _guests(spec: Spec) -> Iterator[str]:
+def _guests(spec: Spec, planned: frozenset[str]) -> Iterator[str]:
     """Name the guests that use something, those with the same reasons together."""
     names: dict[str, list[str]] = {}
     is_on_switches = spec.network.ovn is not None
     for machine in spec.machines:
-        reasons = [*_reasons(machine), *(["ovn"] if is_on_switches else [])]
+        found = [*_reasons(machine), *(["ovn"] if is_on_switches else [])]
+        reasons = [reason for reason in found if reason not in planned]
         if reasons:
             quoted = ", ".join(f"`{reason}`" for reason in reasons)
             names.setdefault(quoted, []).append(machine.name)

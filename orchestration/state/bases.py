@@ -88,6 +88,18 @@ class Bases:
                     expand_gib=disk.expand_gigabytes,
                 )
 
+    def golden(self, name: str, digest: str, host: HostState) -> ImageState:
+        """Return the golden image that was made under a digest, for one host."""
+        file = f"golden-{digest[:16]}.qcow2"
+        return ImageState(
+            name=f"golden image {name}",
+            sha256="",
+            format="qcow2",
+            path=str(PurePosixPath(host.images_dir, file)),
+            main_path=str(PurePosixPath(self.main.images_dir, file)),
+            golden=digest,
+        )
+
     def _known(self, guest: str, disk: CloudImage) -> Image:
         try:
             return self.catalogue[disk.name]

@@ -21,7 +21,9 @@ from orchestration.state.addresses import (
     nat_subnet,
 )
 from orchestration.state.bases import Bases, DiskFile
-from orchestration.state.guests import Cards, Guests, build_cards
+from orchestration.state.cards import Cards, build_cards
+from orchestration.state.clones import Expanded, expand
+from orchestration.state.guests import Guests
 from orchestration.state.model import (
     HostState,
     ManagementState,
@@ -70,13 +72,14 @@ def build_state(
 ) -> State:
     """Decide what a spec means on these hosts.
 
-    `script_sha256` and `disk_files` go by the files' paths as written,
-    `password_hashes` by the passwords.
+    `script_sha256` (which has the contexts of golden images, too) and `disk_files`
+    go by the files' paths as written, `password_hashes` by the passwords.
     Raises: StateError (no host, a full subnet, what checks would have found).
     """
     names = Names(identity.testbed, identity.number)
     ordered = order_hosts(hosts)
-    decided = _decide(spec, names, ordered, previous)
+    expanded = expand(spec)
+    decided = _decide(expanded, names, ordered, previous)
     guests = Guests(
         names=names,
         directory=identity.directory,
@@ -91,8 +94,9 @@ def build_state(
         management=_management_addresses(decided),
         scripts=script_sha256 or {},
         password_hashes=password_hashes or {},
-        previous={g.name: g for g in previous.guests} if previous else {},
+        previous={g.name: g for g in previous.machines} if previous else {},
     )
+    built, goldens = guests.build(expanded)
     return State(
         testbed=identity.testbed,
         number=identity.number,
@@ -102,7 +106,8 @@ def build_state(
         public_key=identity.public_key,
         hosts=ordered,
         network=_network(decided, tunnel_kind),
-        guests=guests.build(spec.machines),
+        guests=built,
+        goldens=goldens,
     )
 
 
@@ -119,15 +124,17 @@ class Decided:
 
 
 def _decide(
-    spec: Spec, names: Names, hosts: Sequence[HostState], previous: State | None
+    expanded: Expanded, names: Names, hosts: Sequence[HostState], previous: State | None
 ) -> Decided:
+    spec = expanded.spec
     components = build_components(spec.network)
+    placement = place(spec, hosts, previous)
     return Decided(
         spec=spec,
         names=names,
-        placement=place(spec, hosts, previous),
+        placement=placement.with_on_main(m.name for m in expanded.started),
         components=components,
-        cards=build_cards(spec, names, components, previous),
+        cards=build_cards(expanded.all_started, names, components, previous),
         previous=previous,
     )
 
@@ -206,7 +213,7 @@ def _management_addresses(decided: Decided) -> dict[str, str]:
     previous = decided.previous
     kept: dict[Card, str] = {
         (guest.name, MANAGEMENT_INTERFACE): guest.management.address
-        for guest in (previous.guests if previous else ())
+        for guest in (previous.machines if previous else ())
         if guest.management
     }
     on_host: dict[str, list[Card]] = {}

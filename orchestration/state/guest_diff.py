@@ -26,6 +26,8 @@ def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
         ("disk", _size(before.expand_gib), _size(after.expand_gib)),
     )
     found = [f"{what} {old} → {new}" for what, old, new in pairs if old != new]
+    if not found and before.image.golden != after.image.golden:
+        found = [f"its {after.image.name} changed"]
     return (*found, "its disk is made anew") if found else ()
 
 
@@ -54,7 +56,8 @@ def _size(gib: int) -> str:
 def _disk_and_login(old: GuestState, new: GuestState) -> Iterator[str]:
     if old.password_hash != new.password_hash:
         yield "another password"
-    if old.image.name == new.image.name and old.image.identity != new.image.identity:
+    is_same = old.image.name == new.image.name and not new.image.golden
+    if is_same and old.image.identity != new.image.identity:
         yield f"image {new.image.name} was renewed; its disk stays"
     if (old.is_cdrom, old.is_readonly) != (new.is_cdrom, new.is_readonly):
         yield f"its disk is {_device(new)}"

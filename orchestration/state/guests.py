@@ -1,109 +1,55 @@
 """Machines → guests: interfaces with their addresses, image, paths and hash.
 
-Two halves: `build_cards` decides MACs and addresses of all interfaces together, since
-they must not collide; `Guests` then builds one guest at a time. Used by `state.build`.
-Which interfaces are asked to use DHCP: those that can reach the external bridge and
-were given no address. Where DHCP cannot answer, an interface has no address.
+Builds one guest at a time, when `cards.py` has decided all MACs and addresses; golden
+images first, since their clones' disks start from them. Used by `state.build`.
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import PurePosixPath
 from uuid import NAMESPACE_URL, uuid5
 
 from orchestration.spec.built import built_guest
-from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
+from orchestration.spec.schema import CloudImage, Libvirt, Machine
 from orchestration.state.addresses import (
     GUEST_MTU,
     SUBNET_PREFIX,
     Card,
-    assign_addresses,
-    assign_macs,
     host_address,
-    is_within,
     nat_subnet,
     static_prefix,
 )
-from orchestration.state.bases import Bases
+from orchestration.state.bases import Base, Bases
+from orchestration.state.cards import Cards, interface_name
+from orchestration.state.clones import Expanded, golden_digest, is_prepared
+from orchestration.state.images import DiskOrigin
 from orchestration.state.model import (
+    GoldenState,
     GuestState,
     HostState,
     InterfaceState,
     ManagementInterface,
     Markers,
     ScriptState,
-    State,
 )
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement
-from orchestration.state.topology import Components
 
 # Scripts have digests of their own in the markers; and the markers, the hash itself
 # and where an image is fetched from say nothing about what the guest should be.
-NOT_HASHED = ("index", "setup_script", "run_script", "spec_hash", "markers")
+NOT_HASHED = (
+    "index",
+    "setup_script",
+    "run_script",
+    "spec_hash",
+    "golden",
+    "markers",
+)
 NOT_HASHED_OF_IMAGE = ("main_path", "source", "url", "sums_url", "size_bytes")
 # Left out while they say nothing, so that older guests keep their hash.
 HASHED_WHEN_SET = ("disk_origin", "is_cdrom", "is_readonly", "password_hash")
-
-
-@dataclass(frozen=True, slots=True)
-class Cards:
-    """MACs and addresses of all interfaces.
-
-    `reserved` are those that the NAT network's DHCP server knows, in order; the
-    others with an address have it from the user.
-    """
-
-    macs: Mapping[Card, str]
-    reserved: Mapping[Card, str]
-
-
-def interface_name(index: int) -> str:
-    """Return what a guest calls its interface."""
-    return f"eth{index}"
-
-
-def build_cards(
-    spec: Spec, names: Names, components: Components, previous: State | None
-) -> Cards:
-    """Decide MACs and addresses. Raises: StateError (an address wanted twice)."""
-    given: dict[Card, str | None] = {}
-    static: dict[Card, str] = {}
-    dynamic: list[Card] = []
-    subnet = nat_subnet(names.number)
-    external = spec.network.external_bridge
-    for machine in spec.machines:
-        for index, interface in enumerate(machine.interfaces):
-            card = (machine.name, interface_name(index))
-            given[card] = interface.mac
-            if external is None:
-                continue
-            if not components.are_connected(interface.attached_to, external):
-                continue
-            if interface.ip is None:
-                dynamic.append(card)
-            elif is_within(interface.ip, subnet):
-                static[card] = interface.ip
-        if spec.testbed_options.management_network:
-            given[machine.name, MANAGEMENT_INTERFACE] = None
-    kept = _previous_addresses(previous)
-    addresses = assign_addresses(subnet, dynamic, kept=kept, static=static)
-    addresses |= static
-    return Cards(
-        macs=assign_macs(names.testbed, given),
-        reserved={card: addresses[card] for card in given if card in addresses},
-    )
-
-
-def _previous_addresses(previous: State | None) -> dict[Card, str]:
-    return {
-        (guest.name, interface.name): interface.address
-        for guest in (previous.guests if previous else ())
-        for interface in guest.interfaces
-        if interface.dhcp
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,13 +69,30 @@ class Guests:
     password_hashes: Mapping[str, str]
     previous: Mapping[str, GuestState]
 
-    def build(self, machines: Iterable[Machine]) -> tuple[GuestState, ...]:
-        """Build all guests in the order of the YAML; a guest keeps its index."""
-        machines = tuple(machines)
-        indexes = self._indexes([machine.name for machine in machines])
-        return tuple(
-            self._guest(machine, indexes[machine.name]) for machine in machines
+    def build(
+        self, expanded: Expanded
+    ) -> tuple[tuple[GuestState, ...], tuple[GoldenState, ...]]:
+        """Build all guests and golden images in order; each keeps its index."""
+        guests, goldens = expanded.spec.machines, expanded.goldens
+        indexes = self._indexes([machine.name for machine in (*guests, *goldens)])
+        made = {
+            golden.name: self._golden(self._guest(golden, indexes[golden.name]))
+            for golden in goldens
+        }
+        built = (
+            self._guest(m, indexes[m.name], made.get(expanded.parent(m.name)))
+            for m in guests
         )
+        return tuple(built), tuple(made.values())
+
+    def _golden(self, guest: GuestState) -> GoldenState:
+        if not is_prepared(guest):
+            return GoldenState(guest=guest, image=guest.image)
+        script = guest.setup_script.sha256 if guest.setup_script else ""
+        context = self.scripts.get(guest.context or "", "")
+        digest = golden_digest(guest, script_sha256=script, context_sha256=context)
+        image = self.bases.golden(guest.name, digest, self.placement.main)
+        return GoldenState(guest=guest, image=image, context_sha256=context)
 
     def _indexes(self, guests: list[str]) -> dict[str, int]:
         kept = {g: self.previous[g].index for g in guests if g in self.previous}
@@ -137,10 +100,14 @@ class Guests:
         free = (index for index in range(len(guests)) if index not in taken)
         return {g: kept[g] if g in kept else next(free) for g in guests}
 
-    def _guest(self, machine: Machine, index: int) -> GuestState:
-        names, libvirt = self.names, built_guest(machine)
-        host = self.placement.hosts[self.placement.guests[machine.name]]
+    def _guest(
+        self, machine: Machine, index: int, golden: GoldenState | None = None
+    ) -> GuestState:
+        names, libvirt, main = self.names, built_guest(machine), self.placement.main
+        host = self.placement.hosts[self.placement.guests.get(machine.name, main.name)]
         base = self.bases.build(machine.name, libvirt.libvirt_type, host)
+        if golden and golden.is_prepared:
+            base = self._on_golden(base, golden, host)
         folder = self._artefacts_dir(host)
         before = self.previous.get(machine.name)
         guest = GuestState(
@@ -166,6 +133,7 @@ class Guests:
             management=None,
             environment={},
             spec_hash="",
+            golden=golden.name if golden else "",
             markers=before.markers if before else Markers(),
         )
         if isinstance(libvirt.libvirt_type, CloudImage):
@@ -190,6 +158,11 @@ class Guests:
                 "run_script": self._script(source.run_script),
             }
         )
+
+    def _on_golden(self, base: Base, golden: GoldenState, host: HostState) -> Base:
+        """Lay a clone over its golden image, which has the wanted size already."""
+        image = self.bases.golden(golden.name, golden.image.golden, host)
+        return replace(base, image=image, origin=DiskOrigin.LINKED, expand_gib=0)
 
     def _artefacts_dir(self, host: HostState) -> PurePosixPath:
         if host.is_main:
@@ -269,4 +242,5 @@ def spec_hash(guest: GuestState, host: HostState) -> str:
 def _hashed_image(guest: GuestState) -> dict[str, str]:
     """Return what of the image matters; a user's file by its stamp and place."""
     own = () if guest.image.is_own else ("is_own", "stamp")
+    own = own if guest.image.golden else (*own, "golden")
     return guest.image.model_dump(exclude={*NOT_HASHED_OF_IMAGE, *own})

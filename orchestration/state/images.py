@@ -37,6 +37,8 @@ class ImageState(Frozen):
 
     A file of the user (`is_own`) stays where it is on main, and `stamp` changes when
     it does. An empty `format` is detected when the disk is made.
+
+    A golden image has in `golden` the digest of everything that it is made from.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ImageState(Frozen):
     size_bytes: int = 0
     is_own: bool = False
     stamp: str = ""
+    golden: str = ""
 
     @property
     def identity(self) -> str:

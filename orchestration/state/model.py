@@ -7,58 +7,14 @@ Only `Markers` change afterwards, written by `project.py` when a thing has happe
 Units are in the names; addresses and subnets are their usual text forms.
 """
 
-from enum import StrEnum
-
+from orchestration.state.hosts import Datapath as Datapath
+from orchestration.state.hosts import DomainType as DomainType
+from orchestration.state.hosts import HostKind as HostKind
+from orchestration.state.hosts import HostState as HostState
 from orchestration.state.images import DiskOrigin, Frozen, ImageState
 
 # One more when a state file changes, with a step in `versions.py` for those before.
 SCHEMA_VERSION = 2
-
-
-class HostKind(StrEnum):
-    """`simulated` hosts run the same plans without touching any machine."""
-
-    REAL = "real"
-    SIMULATED = "simulated"
-
-
-class DomainType(StrEnum):
-    """libvirt's domain type: `kvm` only where acceleration was proven."""
-
-    KVM = "kvm"
-    QEMU = "qemu"
-
-
-class Datapath(StrEnum):
-    """Open vSwitch's datapath: the kernel's, or userspace where there is none."""
-
-    SYSTEM = "system"
-    NETDEV = "netdev"
-
-
-class HostState(Frozen):
-    """One testbed host as this testbed uses it.
-
-    `address` is where SSH answers, `tunnel_address` where tunnels end.
-    `projects_dir` holds `<testbed>/artefacts/` (on main the testbeds' folders).
-    `host_key` is the pinned public key line; `identity_file` is a path on main.
-    """
-
-    name: str
-    kind: HostKind = HostKind.REAL
-    is_main: bool = False
-    address: str = ""
-    port: int = 22
-    user: str = "root"
-    identity_file: str = ""
-    host_key: str = ""
-    tunnel_address: str = ""
-    domain_type: DomainType = DomainType.QEMU
-    datapath: Datapath = Datapath.SYSTEM
-    projects_dir: str = ""
-    images_dir: str = ""
-    cpus: int = 0
-    memory_mib: int = 0
 
 
 class BridgeState(Frozen):
@@ -207,7 +163,7 @@ class GuestState(Frozen):
     `spec_hash` covers what the user wrote about this guest.
 
     A guest without a `seed` has no account for us: it only runs. One without a
-    `disk` has its CD-ROM alone.
+    `disk` has its CD-ROM alone. A clone names its `golden` image's machine.
     """
 
     name: str
@@ -236,7 +192,36 @@ class GuestState(Frozen):
     setup_script: ScriptState | None = None
     run_script: ScriptState | None = None
     spec_hash: str
+    golden: str = ""
     markers: Markers = Markers()
+
+
+class GoldenState(Frozen):
+    """A machine that only its clones are run of; on main.
+
+    `guest` is how it is started once, to run the script that its clones share, and
+    `image` what comes of it, on main. Where nothing has to be prepared, `image` is
+    what the machine itself would start from.
+    """
+
+    guest: GuestState
+    image: ImageState
+    context_sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the user calls the machine."""
+        return self.guest.name
+
+    @property
+    def is_prepared(self) -> bool:
+        """Say whether an image is made of it before its clones are."""
+        return bool(self.image.golden)
+
+    @property
+    def is_started(self) -> bool:
+        """Say whether a script has to run in it."""
+        return self.guest.setup_script is not None
 
 
 class State(Frozen):
@@ -256,6 +241,7 @@ class State(Frozen):
     hosts: tuple[HostState, ...]
     network: NetworkState
     guests: tuple[GuestState, ...]
+    goldens: tuple[GoldenState, ...] = ()
 
     @property
     def main(self) -> HostState:
@@ -267,8 +253,13 @@ class State(Frozen):
         return {host.name: host for host in self.hosts}[name]
 
     def guest(self, name: str) -> GuestState:
-        """Return a guest by name. Raises KeyError."""
-        return {guest.name: guest for guest in self.guests}[name]
+        """Return a guest, or the guest of a golden image. Raises KeyError."""
+        return {guest.name: guest for guest in self.machines}[name]
+
+    @property
+    def machines(self) -> tuple[GuestState, ...]:
+        """All guests, then those that only become golden images."""
+        return (*self.guests, *(golden.guest for golden in self.goldens))
 
     @property
     def used_hosts(self) -> tuple[HostState, ...]:

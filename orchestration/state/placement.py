@@ -8,7 +8,7 @@ processors are least taken. Used by `state.build` and `state.topology`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestration.errors import StateError
 from orchestration.spec.schema import Libvirt, LoadBalancing, Machine, Spec
@@ -31,6 +31,11 @@ class Placement:
     def home(self, bridge: str) -> str:
         """Return the host that the bridge's stretches lead to."""
         return self.bridges[bridge][0]
+
+    def with_on_main(self, guests: Iterable[str]) -> "Placement":
+        """Return the placement with further guests that are on main."""
+        pinned = dict.fromkeys(guests, self.main.name)
+        return replace(self, guests={**self.guests, **pinned})
 
 
 def order_hosts(hosts: Iterable[HostState]) -> tuple[HostState, ...]:

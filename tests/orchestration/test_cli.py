@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from orchestration.cli import main
+from orchestration.instructions.base import Stage
 from tests.golden import DATA
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -140,6 +141,26 @@ def test_example_has_a_plan_with_its_guests(
     assert lines[0] == "up"
     assert [line for line in lines if line in STAGES] == STAGES
     assert guests <= {line.split()[-1] for line in lines if line.startswith("   ")}
+
+
+def test_plan_of_clones_has_the_stages_of_clones(images: str, capsys: Captured) -> None:
+    file = EXAMPLES / "clones" / "kvm-compose.yaml"
+
+    code = main(["plan", str(file), "--hosts", str(HOSTS), "--images", images])
+
+    lines = capsys.readouterr().out.splitlines()
+    words = set(map(str, Stage))
+    stages = [line for line in lines if line in words]
+    assert code == 0
+    assert stages[4:8] == [
+        Stage.NETWORK,
+        Stage.GOLDEN_IMAGES,
+        Stage.LINKED_CLONES,
+        Stage.START_GUESTS,
+    ]
+    assert {f"worker-{n}" for n in range(3)} <= {
+        line.split()[-1] for line in lines if line
+    }
 
 
 def test_plan_puts_guests_on_both_hosts(images: str, capsys: Captured) -> None:

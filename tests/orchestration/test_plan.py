@@ -119,6 +119,52 @@ def test_only_what_is_needed_goes_to_other_hosts() -> None:
     assert {resource.host for resource in generated} == {"host-a"}
 
 
+def test_images_of_clones_go_to_each_host_once_and_before_the_clones() -> None:
+    whole = plan_up(sample("spread-clones"), Options())
+
+    def places(kind: Kind) -> list[tuple[str, str]]:
+        return [(r.key, r.host) for r in entry(whole, kind).resources]
+
+    assert places(Kind.FETCH_IMAGES) == [
+        ("test_guest", "host-a"),
+        ("ubuntu_22_04", "host-a"),
+    ]
+    assert places(Kind.PREPARE_GOLDENS) == [("node", "host-a")]
+    assert places(Kind.PUSH_GOLDENS) == [
+        ("golden image node", "host-b"),
+        ("ubuntu_22_04", "host-b"),
+    ]
+    assert places(Kind.CREATE_CLONES) == [
+        ("node-0", "host-a"),
+        ("node-1", "host-b"),
+        ("node-2", "host-b"),
+        ("plain-0", "host-b"),
+    ]
+    assert places(Kind.PUSH_IMAGES) == [("test_guest", "host-b")]
+    assert places(Kind.CREATE_DISKS) == [("web", "host-b")]
+    order = (Kind.FETCH_IMAGES, Kind.PREPARE_GOLDENS, Kind.PUSH_GOLDENS)
+    indexes = [entry(whole, k).index for k in (*order, Kind.CREATE_CLONES)]
+    assert indexes == sorted(indexes)
+
+
+def test_only_a_golden_image_with_a_script_gets_artefacts() -> None:
+    whole = plan_up(sample("spread-clones"), Options())
+
+    generated = [r.key for r in entry(whole, Kind.GENERATE_ARTEFACTS).resources]
+
+    assert "node" in generated
+    assert "plain" not in generated
+
+
+def test_golden_images_are_never_guests_of_the_testbed() -> None:
+    state = sample("spread-clones")
+
+    for command in Command:
+        for e in plan(command, state).instructions:
+            if e.kind not in (Kind.PREPARE_GOLDENS, Kind.GENERATE_ARTEFACTS):
+                assert not {"node", "plain"} & {r.key for r in e.resources}
+
+
 def test_hosts_that_the_testbed_does_not_use_are_left_alone() -> None:
     state = build(spec_of(machine("a", "br0")), hosts=HOSTS)
 

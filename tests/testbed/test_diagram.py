@@ -13,6 +13,7 @@ from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostState, State
 from testbed.diagram import AGGREGATE_ABOVE, Diagram, layout
 from tests.golden import DATA, Golden
+from tests.orchestration.state.samples import sample
 
 GUEST = """\
   - name: {name}
@@ -148,6 +149,17 @@ def test_many_guests_are_counted_instead():
 
     assert [card.title for card in diagram.cards] == [f"{count} guests"]
     assert diagram.cards[0].text == f"{count - 2} unknown, 2 running"
+
+
+def test_clones_are_shown_and_their_golden_image_is_not():
+    diagram = layout(sample("clones"), {"worker-1": "running"})
+
+    assert {card.guest for card in diagram.cards} == {
+        "worker-0",
+        "worker-1",
+        "worker-2",
+    }
+    assert "guests worker-0 (unknown), worker-1 (running)" in diagram.summary
 
 
 def test_guest_without_interface_is_shown_on_its_host():

@@ -3,7 +3,12 @@
 import pytest
 
 from orchestration.errors import NotBuiltYet
-from orchestration.spec.built import built_guest, not_built, require_built
+from orchestration.spec.built import (
+    built_guest,
+    not_built,
+    require_built,
+    require_planned,
+)
 from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
 
@@ -44,6 +49,17 @@ def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
     sentence = not_built(spec_of(machine, guest("b")))
 
     assert sentence == f"This version cannot bring up {words}."
+
+
+def test_clones_can_be_planned_before_they_can_be_brought_up() -> None:
+    scaling = {"count": 0, "interfaces": []}
+    spec = spec_of(guest("a", scaling=scaling))
+
+    require_planned(spec)
+    with pytest.raises(NotBuiltYet, match="`scaling`"):
+        require_built(spec)
+    with pytest.raises(NotBuiltYet, match="guest b"):
+        require_planned(spec_of({"name": "b", "docker": {"image": "nginx"}}))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestration.spec.built import not_built
+from orchestration.spec.built import PLANNED, not_built
 from orchestration.spec.catalogue import Catalogue, Image
 from orchestration.spec.loader import load_spec
 from orchestration.spec.normal import read_spec
@@ -58,8 +58,8 @@ HOSTS = (
 
 
 def is_built(file: Path) -> bool:
-    """Say whether this version can bring a YAML up; the others have no state."""
-    return not not_built(load_spec(file.read_bytes()).require())
+    """Say whether this version can plan a YAML; the others have no state."""
+    return not not_built(load_spec(file.read_bytes()).require(), PLANNED)
 
 
 # Every sample, with the number of hosts that it is built for.
@@ -79,6 +79,7 @@ SAMPLES: Mapping[str, tuple[Path, int]] = {
             ("triangle", 3),
             ("external-on-remote", 2),
             ("no-interfaces", 2),
+            ("spread-clones", 2),
         )
     },
 }
@@ -132,6 +133,24 @@ def machine(name: str, /, *interfaces: str | dict[str, str], **image: object) ->
             "libvirt_type": {"cloud_image": {"name": "test_guest", **image}},
         },
     }
+
+
+def scaled(name: str, /, *clones: Sequence[str], **keys: object) -> object:
+    """Return one machine with clones; each is plugged into the bridges given."""
+    found = machine(name)
+    assert isinstance(found, dict)
+    found["libvirt"] |= {
+        "scaling": {
+            "count": len(clones),
+            "interfaces": [
+                {"bridge": bridge, "clones": [number]}
+                for number, bridges in enumerate(clones)
+                for bridge in bridges
+            ],
+            **{key: value for key, value in keys.items() if value is not None},
+        }
+    }
+    return found
 
 
 def spec_of(

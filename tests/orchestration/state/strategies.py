@@ -8,12 +8,14 @@ from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
 from orchestration.state.addresses import nat_subnet
 from orchestration.state.model import HostState
-from tests.orchestration.state.samples import machine
+from tests.orchestration.state.samples import machine, scaled
 
 NUMBER = 1023
 
 # Bridges that try to look like our own devices are the interesting ones.
 BRIDGES = ("br0", "br1", "nat", "mgmt", "vn", "g0i0", "p0a", "v0", "x-y_z", "Br0")
+# Names of clones must not meet others, nor the names that DNS derives of interfaces.
+SCALED = ("node", "web-eth", "demo")
 GUESTS = ("web", "web-eth1", "demo-web", "db", "a", "a-b", "mgmt0", "x" * 40)
 
 
@@ -41,6 +43,10 @@ def specs(draw: st.DrawFn, *, with_loops: bool = True, number: int = NUMBER) -> 
             shape, count = draw(st.integers(0, 7)), count + 1
             interfaces.append(_interface(bridge, shape, count, number))
         machines.append(machine(guest, *interfaces))
+    for guest in draw(st.lists(st.sampled_from(SCALED), max_size=2, unique=True)):
+        clones = draw(st.lists(st.lists(st.sampled_from(bridges)), max_size=4))
+        shared = draw(st.none() | st.just("shared.sh"))
+        machines.insert(0, scaled(guest, *clones, shared_setup=shared))
     return read_spec(
         {
             "machines": machines,

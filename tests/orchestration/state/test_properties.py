@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.spec.schema import Spec
+from orchestration.state.clones import expand
 from orchestration.state.model import HostState, State
 from orchestration.state.names import DEVICE_NAME_LIMIT
 from orchestration.state.topology import build_components
@@ -34,7 +35,7 @@ def devices(state: State) -> Iterator[tuple[str, str]]:
         yield network.nat.host, network.nat.veth_bridge_end
     for management in network.management:
         yield management.host, management.device
-    for guest in state.guests:
+    for guest in state.machines:
         for interface in guest.interfaces:
             yield guest.host, interface.tap
         if guest.management:
@@ -42,8 +43,8 @@ def devices(state: State) -> Iterator[tuple[str, str]]:
 
 
 def macs(state: State) -> list[str]:
-    found = [i.mac for guest in state.guests for i in guest.interfaces]
-    return found + [g.management.mac for g in state.guests if g.management]
+    found = [i.mac for guest in state.machines for i in guest.interfaces]
+    return found + [g.management.mac for g in state.machines if g.management]
 
 
 def are_unique(values: Iterable[object]) -> bool:
@@ -93,7 +94,7 @@ def test_devices_are_unique_on_their_host_and_fit_the_kernel(
 def test_macs_addresses_names_and_keys_are_unique(spec: Spec, hosts: Hosts) -> None:
     state = build(spec, hosts=hosts, number=NUMBER)
 
-    nat, guests = state.network.nat, state.guests
+    nat, guests = state.network.nat, state.machines
     reservations = nat.reservations if nat else ()
 
     assert are_unique(macs(state))
@@ -182,7 +183,8 @@ def test_who_asks_for_an_address_gets_the_reserved_one(
     graph = build_components(spec.network)
     nat = state.network.nat
     reserved = {r.mac: r.address for r in nat.reservations} if nat else {}
-    for machine, guest in zip(spec.machines, state.guests, strict=True):
+    machines = expand(spec).spec.machines
+    for machine, guest in zip(machines, state.guests, strict=True):
         for wanted, interface in zip(machine.interfaces, guest.interfaces, strict=True):
             reaches = external and graph.are_connected(wanted.attached_to, external)
             assert interface.dhcp is bool(reaches and wanted.ip is None)
@@ -234,9 +236,10 @@ def test_removing_a_machine_and_adding_it_first_moves_no_other(
     larger = build(again, hosts=hosts, number=NUMBER, previous=smaller)
 
     for after in (smaller, larger):
-        for machine in rest:
-            old, new = state.guest(machine.name), after.guest(machine.name)
+        for guest in expand(without).spec.machines:
+            old, new = state.guest(guest.name), after.guest(guest.name)
             assert new == old
+        assert all(golden in state.goldens for golden in smaller.goldens)
         homes = {b.name: b.host for b in reversed(state.network.bridges)}
         assert {b.name: b.host for b in reversed(after.network.bridges)} == homes
 

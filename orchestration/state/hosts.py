@@ -1,0 +1,55 @@
+"""A testbed host as part of the state: how it is reached, and what it can do.
+
+Given by the caller (rows of the web, a JSON file of the CLI) and kept in the state as
+it was when the state was built. Other modules import these from `state.model`.
+"""
+
+from enum import StrEnum
+
+from orchestration.state.images import Frozen
+
+
+class HostKind(StrEnum):
+    """`simulated` hosts run the same plans without touching any machine."""
+
+    REAL = "real"
+    SIMULATED = "simulated"
+
+
+class DomainType(StrEnum):
+    """libvirt's domain type: `kvm` only where acceleration was proven."""
+
+    KVM = "kvm"
+    QEMU = "qemu"
+
+
+class Datapath(StrEnum):
+    """Open vSwitch's datapath: the kernel's, or userspace where there is none."""
+
+    SYSTEM = "system"
+    NETDEV = "netdev"
+
+
+class HostState(Frozen):
+    """One testbed host as this testbed uses it.
+
+    `address` is where SSH answers, `tunnel_address` where tunnels end.
+    `projects_dir` holds `<testbed>/artefacts/` (on main the testbeds' folders).
+    `host_key` is the pinned public key line; `identity_file` is a path on main.
+    """
+
+    name: str
+    kind: HostKind = HostKind.REAL
+    is_main: bool = False
+    address: str = ""
+    port: int = 22
+    user: str = "root"
+    identity_file: str = ""
+    host_key: str = ""
+    tunnel_address: str = ""
+    domain_type: DomainType = DomainType.QEMU
+    datapath: Datapath = Datapath.SYSTEM
+    projects_dir: str = ""
+    images_dir: str = ""
+    cpus: int = 0
+    memory_mib: int = 0

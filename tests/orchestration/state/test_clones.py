@@ -1,0 +1,309 @@
+"""Scaling: which guests it stands for, where they are, and what their disks are on."""
+
+import pytest
+
+from orchestration.spec.normal import read_spec
+from orchestration.spec.schema import Clone, Interface, Scaling, Spec
+from orchestration.state.build import build_state
+from orchestration.state.clones import expand
+from orchestration.state.diff import Action, diff
+from orchestration.state.images import DiskOrigin
+from orchestration.state.model import State
+from tests.orchestration.state.samples import (
+    CATALOGUE,
+    HOSTS,
+    build,
+    identity,
+    machine,
+    scaled,
+    spec_of,
+)
+
+SETUP = [{"script": "a.sh", "clones": [0]}, {"script": "b.sh", "clones": [1, 2]}]
+
+
+def names(state: State) -> list[str]:
+    return [guest.name for guest in state.guests]
+
+
+def workers(count: int, *more: object, **keys: object) -> Spec:
+    node = scaled("node", *[["br0"]] * count, **keys)
+    return spec_of(node, *more)
+
+
+def with_digests(spec: Spec, **scripts: str) -> State:
+    return build_state(
+        spec,
+        identity=identity(),
+        hosts=HOSTS[:2],
+        catalogue=CATALOGUE,
+        script_sha256={f"{name}.sh": digest for name, digest in scripts.items()},
+    )
+
+
+def test_clones_come_behind_all_machines_in_the_order_of_their_parents() -> None:
+    spec = spec_of(
+        scaled("late", ["br0"], ["br0"]), machine("web", "br0"), scaled("more", ["br0"])
+    )
+
+    state = build(spec)
+
+    assert names(state) == ["web", "late-0", "late-1", "more-0"]
+    assert [golden.name for golden in state.goldens] == ["late", "more"]
+    assert [guest.golden for guest in state.guests] == ["", "late", "late", "more"]
+    assert state.guest("late-1").domain == "demo-late-1"
+
+
+def test_a_clone_inherits_everything_but_scripts() -> None:
+    node = scaled("node", ["br0"], ["br0"], ["br0"], clone_setup=SETUP)
+    assert isinstance(node, dict)
+    node["libvirt"] |= {"cpus": 2, "memory_mb": 512, "username": "student"}
+    node["libvirt"]["libvirt_type"]["cloud_image"] |= {
+        "environment": {"MODE": "fast"},
+        "context": "ctx",
+        "setup_script": "own.sh",
+        "run_script": "own.sh",
+    }
+    node["libvirt"]["scaling"]["clone_run"] = [{"script": "run.sh", "clones": [2]}]
+
+    state = build(spec_of(node))
+
+    guests = state.guests
+    assert {(g.cpus, g.memory_mib, g.user, g.context) for g in guests} == {
+        (2, 512, "student", "ctx")
+    }
+    assert all(g.environment == {"MODE": "fast"} for g in guests)
+    setup = [g.setup_script.path if g.setup_script else "" for g in guests]
+    run = [g.run_script.path if g.run_script else "" for g in guests]
+    assert (setup, run) == (["a.sh", "b.sh", "b.sh"], ["", "", "run.sh"])
+
+
+def test_clones_are_placed_and_bridges_stretched_as_for_any_guest() -> None:
+    node = scaled("node", ["br0"], ["br1"], ["br1", "br0"], shared_setup="s.sh")
+
+    state = build(spec_of(node, bridges=("br0", "br1")))
+
+    assert [guest.host for guest in state.guests] == ["host-a", "host-b", "host-b"]
+    present = {(b.name, b.host) for b in state.network.bridges}
+    assert present == {("br0", "host-a"), ("br0", "host-b"), ("br1", "host-b")}
+    assert [i.bridge for i in state.guest("node-2").interfaces] == ["br1", "br0"]
+
+
+def test_a_golden_image_is_on_main_and_takes_no_slot() -> None:
+    bare = scaled("node", [], [], shared_setup="s.sh")
+
+    state = build(spec_of(bare, machine("web")))
+
+    assert state.goldens[0].guest.host == "host-a"
+    hosts = {guest.name: guest.host for guest in state.guests}
+    assert hosts == {"web": "host-a", "node-0": "host-b", "node-1": "host-a"}
+
+
+def test_balanced_placement_counts_clones_and_not_their_golden_image() -> None:
+    node = scaled("node", ["br0"], ["br0"], ["br0"], ["br0"], shared_setup="s.sh")
+    options = {"load_balancing": "Balanced"}
+    spec = read_spec(
+        {
+            "machines": [node],
+            "network": {"bridges": [{"name": "br0"}], "external_bridge": "br0"},
+            "testbed_options": options,
+        }
+    )
+
+    state = build(spec)
+
+    hosts = [guest.host for guest in state.guests]
+    assert sorted(hosts) == ["host-a", "host-a", "host-b", "host-b"]
+
+
+def test_addresses_and_macs_of_ranges_are_the_clones_own() -> None:
+    clones = tuple(
+        Clone(
+            interfaces=(
+                Interface(
+                    attached_to="br0",
+                    mac=f"52:54:00:00:00:1{number}",
+                    ip=f"10.9.0.1{number}",
+                    gateway="10.9.0.1",
+                ),
+            )
+        )
+        for number in range(3)
+    )
+    plain = spec_of(machine("node"))
+    node = plain.machines[0].model_copy(update={"scaling": Scaling(clones=clones)})
+
+    state = build(plain.model_copy(update={"machines": (node,)}))
+
+    cards = [guest.interfaces[0] for guest in state.guests]
+    assert [card.mac for card in cards] == [c.interfaces[0].mac for c in clones]
+    assert [card.address for card in cards] == ["10.9.0.10", "10.9.0.11", "10.9.0.12"]
+    assert {card.gateway for card in cards} == {"10.9.0.1"}
+
+
+def test_clones_are_layers_over_the_golden_image_of_their_host() -> None:
+    node = scaled("node", ["br0"], ["br1"], shared_setup="s.sh")
+    assert isinstance(node, dict)
+    node["libvirt"]["libvirt_type"]["cloud_image"]["expand_gigabytes"] = 4
+
+    state = build(spec_of(node, bridges=("br0", "br1")))
+
+    (golden,) = state.goldens
+    file = f"golden-{golden.image.golden[:16]}.qcow2"
+    assert golden.is_prepared
+    assert golden.guest.expand_gib == 4
+    assert golden.image.path == f"/srv/images/{file}"
+    here, there = state.guests
+    assert here.image.path == f"/srv/images/{file}"
+    assert there.image.path == f"/var/lib/testbed/images/{file}"
+    assert there.image.main_path == here.image.path
+    assert {(g.disk_origin, g.expand_gib) for g in state.guests} == {
+        (DiskOrigin.LINKED, 0)
+    }
+
+
+def test_a_golden_image_that_is_started_leads_outside_and_to_its_host() -> None:
+    (golden,) = build(workers(1, shared_setup="s.sh")).goldens
+
+    (card,) = golden.guest.interfaces
+    assert golden.is_started
+    assert (card.bridge, card.dhcp) == ("br0", True)
+    assert golden.guest.management is not None
+    assert golden.guest.setup_script is not None
+    assert golden.guest.setup_script.path == "s.sh"
+
+
+def test_without_shared_script_nothing_is_prepared_and_nothing_reserved() -> None:
+    state = build(workers(2))
+
+    (golden,) = state.goldens
+    assert not golden.is_prepared
+    assert not golden.is_started
+    assert golden.guest.interfaces == ()
+    assert golden.guest.management is None
+    assert {g.image.path for g in state.guests} == {golden.image.path}
+    nat = state.network.nat
+    assert nat is not None
+    assert len(nat.reservations) == 2
+
+
+def test_without_clones_there_is_no_golden_image_either() -> None:
+    state = build(workers(0, shared_setup="s.sh"))
+
+    assert state.guests == state.goldens == ()
+
+
+def test_a_deep_copy_is_made_once_and_shared() -> None:
+    node = scaled("node", ["br0"], ["br0"])
+    assert isinstance(node, dict)
+    node["libvirt"]["libvirt_type"] = {
+        "existing_disk": {"path": "own.qcow2", "create_deep_copy": True}
+    }
+
+    state = build(spec_of(node))
+
+    (golden,) = state.goldens
+    assert golden.is_prepared
+    assert not golden.is_started
+    assert golden.guest.disk_origin is DiskOrigin.COPIED
+    assert {(g.image.path, g.disk_origin) for g in state.guests} == {
+        (golden.image.path, DiskOrigin.LINKED)
+    }
+
+
+def test_the_same_definition_is_the_same_image_in_any_testbed() -> None:
+    spec = workers(1, shared_setup="s.sh")
+
+    one, other = build(spec, name="one", number=1), build(spec, name="two", number=2)
+
+    assert one.goldens[0].image == other.goldens[0].image
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"name": "ubuntu_22_04"},
+        {"expand_gigabytes": 1},
+        {"environment": {"MODE": "fast"}},
+        {"context": "ctx"},
+    ],
+)
+def test_another_definition_is_another_image(keys: dict[str, object]) -> None:
+    node = scaled("node", ["br0"], shared_setup="s.sh")
+    assert isinstance(node, dict)
+    before = with_digests(spec_of(node), ctx="c0")
+    node["libvirt"]["libvirt_type"]["cloud_image"] |= keys
+    spec = spec_of(node)
+
+    after = build_state(
+        spec,
+        identity=identity(),
+        hosts=HOSTS[:2],
+        catalogue=CATALOGUE,
+        script_sha256={"ctx": "c0" * 32},
+    )
+
+    assert after.goldens[0].image.golden != before.goldens[0].image.golden
+
+
+def test_another_context_is_another_image() -> None:
+    node = scaled("node", ["br0"], shared_setup="s.sh")
+    assert isinstance(node, dict)
+    node["libvirt"]["libvirt_type"]["cloud_image"]["context"] = "ctx.sh"
+    spec = spec_of(node)
+
+    one, other = with_digests(spec, ctx="00"), with_digests(spec, ctx="01")
+
+    assert one.goldens[0].image.golden != other.goldens[0].image.golden
+
+
+def test_another_shared_script_makes_the_clones_anew_and_no_other_guest() -> None:
+    spec = workers(2, machine("web", "br0"), shared_setup="s.sh")
+    before, after = with_digests(spec, s="00"), with_digests(spec, s="01")
+
+    changes = diff(before, after)
+
+    assert [(c.name, c.action) for c in changes.guests] == [
+        ("node-0", Action.RECREATE),
+        ("node-1", Action.RECREATE),
+    ]
+    assert changes.guests[0].reasons == (
+        "its golden image node changed",
+        "its disk is made anew",
+    )
+    assert changes.untouched == ("web",)
+
+
+def test_growing_adds_clones_and_touches_no_other() -> None:
+    three = build(workers(3, machine("web", "br0"), shared_setup="s.sh"))
+    spec = workers(5, machine("web", "br0"), shared_setup="s.sh")
+
+    five = build(spec, previous=three)
+
+    changes = diff(three, five)
+    assert [(c.name, c.action) for c in changes.guests] == [
+        ("node-3", Action.CREATE),
+        ("node-4", Action.CREATE),
+    ]
+    assert changes.untouched == ("web", "node-0", "node-1", "node-2")
+    assert five.goldens == three.goldens
+    assert all(five.guest(name) == three.guest(name) for name in names(three))
+
+
+def test_shrinking_removes_the_last_clones() -> None:
+    five = build(workers(5, shared_setup="s.sh"))
+
+    two = build(workers(2, shared_setup="s.sh"), previous=five)
+
+    changes = diff(five, two)
+    assert [(c.name, c.action) for c in changes.guests] == [
+        (f"node-{number}", Action.REMOVE) for number in (2, 3, 4)
+    ]
+    assert changes.untouched == ("node-0", "node-1")
+
+
+def test_a_spec_without_scaling_is_expanded_to_itself() -> None:
+    spec = spec_of(machine("a", "br0"), machine("b"))
+
+    assert expand(spec).spec == spec
+    assert expand(spec).goldens == ()
