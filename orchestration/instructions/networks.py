@@ -110,11 +110,10 @@ def delete_links(task: Task) -> Outcome:
         ovs.delete_port(transport, port, testbed=testbed, scope=task.scope)
         for port in _ports(task)
     ]
-    nat = task.state.network.nat
-    if task.resource.key == EXTERNAL_KEY and nat is not None:
-        changed.append(
-            ip_link.delete_link(transport, nat.veth_network_end, scope=task.scope)
-        )
+    changed += [
+        ip_link.delete_link(transport, device, scope=task.scope)
+        for device in _veth_pairs(task)
+    ]
     return _outcome(any(changed))
 
 
@@ -152,6 +151,15 @@ def _ports(task: Task) -> list[str]:
     tunnels = [tunnel for tunnel in network.tunnels if tunnel.name == key]
     ports += [end.port for t in tunnels for end in t.ends if end.host == host]
     return list(dict.fromkeys(ports))
+
+
+def _veth_pairs(task: Task) -> list[str]:
+    """Return one end of each veth pair that a link is on this host."""
+    network, key, host = task.state.network, task.resource.key, task.resource.host
+    if key == EXTERNAL_KEY and network.nat is not None:
+        return [network.nat.veth_network_end]
+    patches = (p for p in network.patches if (p.name, p.host) == (key, host))
+    return [patch.port_a for patch in patches if patch.is_veth]
 
 
 def _end(task: Task, tunnel: TunnelState) -> TunnelEnd:

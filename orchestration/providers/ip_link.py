@@ -1,7 +1,7 @@
 """Network devices of a host by `ip` and `ethtool`: veth pairs, up, addresses.
 
-Used for the veth pair that joins a libvirt NAT network to an Open vSwitch bridge,
-and by `ovs.py` for the internal ports of bridges. Each verb reads before it writes
+Used for the veth pairs that join a libvirt NAT network to an Open vSwitch bridge and
+bridges with RSTP to each other, and by `ovs.py` for the internal ports of bridges. Each verb reads before it writes
 and says whether anything changed. Bridges and their ports are in `ovs.py`.
 """
 
@@ -25,9 +25,9 @@ class Link:
 
 
 def ensure_veth(
-    transport: Transport, a: str, b: str, *, master_of_a: str, scope: Scope
+    transport: Transport, a: str, b: str, *, master_of_a: str = "", scope: Scope
 ) -> bool:
-    """Make the veth pair `a`-`b`, both up, `a` on the Linux bridge `master_of_a`.
+    """Make the veth pair `a`-`b`, both up, `a` on the Linux bridge that is named.
 
     Checksum offload is off on both ends: packets that cross into a userspace
     datapath would otherwise carry checksums that nobody ever fills in.
@@ -49,7 +49,8 @@ def ensure_veth(
         for stale in (end for end in pair if end is not None):
             delete_link(transport, stale.name, scope=scope)
         _ip(transport, failure, f"link add {a} type veth peer name {b}", scope=scope)
-    _ip(transport, failure, f"link set dev {a} master {master_of_a}", scope=scope)
+    if master_of_a:
+        _ip(transport, failure, f"link set dev {a} master {master_of_a}", scope=scope)
     for device in (a, b):
         bring_up(transport, device, checksum_offload=False, scope=scope)
     return True
@@ -129,7 +130,7 @@ def _is_ready(pair: tuple[Link | None, Link | None], master_of_a: str) -> bool:
     a, b = pair
     if a is None or b is None or not _is_pair(pair):
         return False
-    return a.up and b.up and a.master == master_of_a
+    return a.up and b.up and master_of_a in ("", a.master)
 
 
 def _is_pair(pair: tuple[Link | None, Link | None]) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestration.errors import HostUnreachable, NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
-from orchestration.providers.ip_link import bring_up
+from orchestration.providers.ip_link import bring_up, ensure_veth
 from orchestration.providers.ovs_changes import Port, bridge_changes, port_changes
 from orchestration.providers.ovsdb import (
     START_HINT,
@@ -83,8 +83,15 @@ def ensure_bridge(
 def ensure_patch(
     transport: Transport, patch: PatchState, *, testbed: str, scope: Scope
 ) -> bool:
-    """Join two bridges of this host with a pair of patch ports."""
+    """Join two bridges of this host with a pair of patch ports, or a veth pair."""
     a, b = patch.port_a, patch.port_b
+    if patch.is_veth:
+        made = ensure_veth(transport, a, b, scope=scope)
+        ends = (
+            Port(patch.device_a, a, patch.name),
+            Port(patch.device_b, b, patch.name),
+        )
+        return _ensure_ports(transport, ends, testbed=testbed, scope=scope) or made
     ports = (
         Port(patch.device_a, a, patch.name, "patch", {"peer": b}),
         Port(patch.device_b, b, patch.name, "patch", {"peer": a}),

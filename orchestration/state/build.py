@@ -127,7 +127,7 @@ def _decide(
     expanded: Expanded, names: Names, hosts: Sequence[HostState], previous: State | None
 ) -> Decided:
     spec = expanded.spec
-    components = build_components(spec.network)
+    components = build_components(spec.network, previous)
     placement = place(spec, hosts, previous)
     return Decided(
         spec=spec,

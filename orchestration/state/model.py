@@ -30,7 +30,11 @@ class BridgeState(Frozen):
 
 
 class PatchState(Frozen):
-    """A link between two bridges of one host: a pair of patch ports."""
+    """A link between two bridges of one host: patch ports, or a veth pair with RSTP.
+
+    Open vSwitch 3.1 aborts, for all testbeds of its host, when a BPDU passes a patch
+    port: "rstp.c: pthread_mutex_lock failed (Resource deadlock avoided)".
+    """
 
     name: str
     host: str
@@ -38,6 +42,7 @@ class PatchState(Frozen):
     device_b: str
     port_a: str
     port_b: str
+    is_veth: bool = False
 
 
 class TunnelEnd(Frozen):

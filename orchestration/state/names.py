@@ -91,6 +91,10 @@ class Names:
         """Return the two ports of a link inside one host."""
         return f"{self._prefix}p{link}a", f"{self._prefix}p{link}b"
 
+    def veth_ports(self, link: int) -> tuple[str, str]:
+        """Return the two ends of a link inside one host that is a veth pair."""
+        return f"{self._prefix}w{link}a", f"{self._prefix}w{link}b"
+
     def tunnel_port(self, link: int) -> str:
         """Return the port of a link between hosts, the same on both."""
         return f"{self._prefix}v{link}"

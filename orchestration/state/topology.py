@@ -1,11 +1,12 @@
-"""Bridges, and the links that join them: patch ports inside a host, tunnels between.
+"""Bridges, and the links that join them: patches inside a host, tunnels between.
 
 Every connection of the YAML becomes exactly one link, wherever its bridges are, and
 every further host of a stretched bridge one tunnel from its home. So the links form a
-loop only where the user's connections do; those bridges get RSTP.
+loop only where the user's connections do; those bridges get RSTP, and keep it.
 A bridge's home is the host of its first `BridgeState`; `state.placement` relies on it.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -61,9 +62,18 @@ def connections(network: Network) -> tuple[Connection, ...]:
 
 
 class Components:
-    """Which bridges are connected, directly or through others, and which in a loop."""
+    """Which bridges are connected, directly or through others, and which need RSTP.
 
-    def __init__(self, names: Iterable[str], joined: Iterable[Connection]) -> None:
+    `before` had RSTP already, and keep it: when it is switched off, Open vSwitch 3.1
+    floods to none of a bridge's ports any more.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        joined: Iterable[Connection],
+        before: Iterable[str] = (),
+    ) -> None:
         self._parent = {name: name for name in names}
         closing: list[str] = []
         for source, target in joined:
@@ -71,7 +81,8 @@ class Components:
             if one == other:
                 closing.append(one)
             self._parent[one] = other
-        self._loops = {self._root(name) for name in closing}
+        kept = (name for name in before if name in self._parent)
+        self._with_rstp = {self._root(name) for name in (*closing, *kept)}
 
     def _root(self, name: str) -> str:
         while self._parent[name] != name:
@@ -83,14 +94,17 @@ class Components:
         """Say whether frames can go from one bridge to the other."""
         return self._root(one) == self._root(other)
 
-    def has_loop(self, name: str) -> bool:
-        """Say whether a loop can be reached from this bridge."""
-        return self._root(name) in self._loops
+    def needs_rstp(self, name: str) -> bool:
+        """Say whether a loop, or a bridge that had one, can be reached from here."""
+        return self._root(name) in self._with_rstp
 
 
-def build_components(network: Network) -> Components:
+def build_components(network: Network, previous: State | None = None) -> Components:
     """Find out which bridges of a spec are connected."""
-    return Components((bridge.name for bridge in network.bridges), connections(network))
+    names = (bridge.name for bridge in network.bridges)
+    earlier = previous.network.bridges if previous else ()
+    before = (bridge.name for bridge in earlier if bridge.rstp)
+    return Components(names, connections(network), before)
 
 
 def build_bridges(
@@ -109,7 +123,7 @@ def build_bridges(
             datapath=placement.hosts[host].datapath,
             protocol=bridge.protocol,
             controller=bridge.controller,
-            rstp=components.has_loop(bridge.name),
+            rstp=components.needs_rstp(bridge.name),
         )
         for bridge in bridges
         for host in placement.bridges[bridge.name]
@@ -131,12 +145,14 @@ def build_links(
     """
     links = tuple(_links(network, placement))
     indexes = _indexes(links, _previous_indexes(previous, names))
+    components = build_components(network, previous)
     patches: list[PatchState] = []
     tunnels: list[TunnelState] = []
     for link in links:
         index = indexes[link.name]
         if link.source_host == link.target_host:
-            patches.append(_patch(link, index, names))
+            is_veth = components.needs_rstp(link.source)
+            patches.append(_patch(link, index, names, is_veth=is_veth))
         else:
             ends = _ends(link, names.tunnel_port(index), names, placement)
             key = names.number * KEYS_PER_TESTBED + index + 1
@@ -174,8 +190,7 @@ def _previous_indexes(previous: State | None, names: Names) -> dict[str, int]:
         tunnel.name: tunnel.key - first_key for tunnel in previous.network.tunnels
     }
     for patch in previous.network.patches:
-        digits = patch.port_a.rpartition("p")[2].removesuffix("a")
-        indexes[patch.name] = int(digits)
+        indexes[patch.name] = int(re.findall(r"\d+", patch.port_a)[-1])
     return indexes
 
 
@@ -197,8 +212,8 @@ def _indexes(links: tuple[Link, ...], before: Mapping[str, int]) -> dict[str, in
     }
 
 
-def _patch(link: Link, index: int, names: Names) -> PatchState:
-    port_a, port_b = names.patch_ports(index)
+def _patch(link: Link, index: int, names: Names, *, is_veth: bool) -> PatchState:
+    port_a, port_b = names.veth_ports(index) if is_veth else names.patch_ports(index)
     return PatchState(
         name=link.name,
         host=link.source_host,
@@ -206,6 +221,7 @@ def _patch(link: Link, index: int, names: Names) -> PatchState:
         device_b=names.bridge(link.target),
         port_a=port_a,
         port_b=port_b,
+        is_veth=is_veth,
     )
 
 

@@ -42,6 +42,23 @@ def test_missing_pair_is_made_with_offload_off_before_it_is_up():
     assert all(cmd.as_root for cmd in host.calls)
 
 
+def test_pair_without_a_bridge_of_its_own_is_only_set_up():
+    steps = [
+        "ip link add a type veth peer name b",
+        "ethtool -K a tx off",
+        "ip link set dev a up",
+        "ethtool -K b tx off",
+        "ip link set dev b up",
+    ]
+    host = FakeTransport("host-a", [(SHOW, "[]"), *((step, "") for step in steps)])
+    rows = veths(("a", "b", "UP", "ovs-system"), ("b", "a", "UP", "ovs-system"))
+    there = FakeTransport("host-a", [(SHOW, rows)])
+
+    assert ip_link.ensure_veth(host, "a", "b", scope=Scope())
+    assert host.lines == [SHOW, *steps]
+    assert not ip_link.ensure_veth(there, "a", "b", scope=Scope())
+
+
 def test_complete_pair_is_only_read():
     rows = veths(("a", "b", "UP", "virbr0"), ("b", "a", "UP", ""))
     host = FakeTransport("host-a", [(SHOW, rows)])

@@ -17,7 +17,7 @@ from orchestration.state.model import (
     TunnelEnd,
     TunnelState,
 )
-from orchestration.transport.base import Scope
+from orchestration.transport.base import Scope, command
 from orchestration.transport.simulated import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
 
@@ -194,6 +194,34 @@ def test_patch_ports_name_each_other(scope, simulated):
 
     assert results == [True, False]
     assert owned == {"demo": ovs.Tagged(("d1br0", "d1br1"), ("pa", "pb"))}
+
+
+def test_bridges_with_rstp_are_joined_by_two_ends_of_a_device(scope, simulated):
+    for device in ("d1br0", "d1br1"):
+        other = bridge().model_copy(update={"device": device, "rstp": True})
+        ovs.ensure_bridge(simulated, other, testbed="demo", scope=scope)
+    patch = PatchState(
+        name="br0-br1",
+        host="host-a",
+        device_a="d1br0",
+        device_b="d1br1",
+        port_a="wa",
+        port_b="wb",
+        is_veth=True,
+    )
+
+    results = [
+        ovs.ensure_patch(simulated, patch, testbed="demo", scope=scope)
+        for _ in range(2)
+    ]
+    links = simulated.run(
+        command("ip", "-json", "link", "show", "type", "veth"), scope=scope
+    )
+
+    assert results == [True, False]
+    assert {link["ifname"] for link in json.loads(links.stdout)} == {"wa", "wb"}
+    owned = ovs.tagged(simulated, scope=scope)
+    assert owned == {"demo": ovs.Tagged(("d1br0", "d1br1"), ("wa", "wb"))}
 
 
 def test_device_that_the_switch_cannot_open_is_an_error_despite_exit_0(scope):

@@ -111,6 +111,30 @@ def test_bridges_in_a_ring_get_rstp_on_every_host_and_others_do_not() -> None:
     assert without == {"br3"}
 
 
+def test_bridges_with_rstp_are_joined_by_veth_pairs_and_others_by_patch_ports() -> None:
+    names = ("br0", "br1", "br2", "br3", "br4")
+    joined = {"br0": "br1", "br1": "br2", "br2": "br0", "br3": "br4"}
+
+    state = build(spec_of(bridges=names, joined=joined), hosts=[A])
+
+    ports = {p.name: (p.port_a, p.port_b, p.is_veth) for p in state.network.patches}
+    assert ports["br2/br0"] == ("t7w2a", "t7w2b", True)
+    assert ports["br3/br4"] == ("t7p3a", "t7p3b", False)
+
+
+def test_bridges_that_had_rstp_keep_it_when_the_loop_is_gone() -> None:
+    names = ("br0", "br1", "br2")
+    ring = spec_of(bridges=names, joined={"br0": "br1", "br1": "br2", "br2": "br0"})
+    line = spec_of(bridges=names, joined={"br1": "br2", "br2": "br0"})
+    before = build(ring, hosts=[A])
+
+    after = build(line, hosts=[A], previous=before)
+
+    assert all(bridge.rstp for bridge in after.network.bridges)
+    assert after.network.patches == before.network.patches[1:]
+    assert not any(bridge.rstp for bridge in build(line, hosts=[A]).network.bridges)
+
+
 def test_connection_written_both_ways_is_two_links_and_a_loop() -> None:
     spec = spec_of(bridges=("br0", "br1"), joined={"br0": "br1", "br1": "br0"})
 
