@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
 
-from orchestration.state.model import State, TunnelState
+from orchestration.state.model import TunnelState
+from testbed.diagram_scene import Guest, Link
 
 LANE = 11
 STEM = 11
@@ -82,6 +83,19 @@ class Placed(Protocol):
     def width(self) -> int: ...
 
 
+class Sized(Protocol):
+    """The cloud of the outside."""
+
+    @property
+    def x(self) -> int: ...
+    @property
+    def y(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+
+
 def bus_lines(bars: Sequence[Bar], cards: Sequence[Card]) -> Iterator[Line]:
     """Hang each row of cards from its bar: a stem per card, a rail per further row."""
     for bar in bars:
@@ -104,21 +118,24 @@ def bus_lines(bars: Sequence[Bar], cards: Sequence[Card]) -> Iterator[Line]:
 
 
 def further_lines(
-    state: State, bars: Sequence[Bar], cards: Sequence[Card], nets: Mapping[str, int]
+    guests: Iterable[Guest],
+    bars: Sequence[Bar],
+    cards: Sequence[Card],
+    nets: Mapping[str, int],
 ) -> Iterator[Line]:
     """Draw guests' second, third … interfaces to their bars, right of everything."""
     places = {card.guest: card for card in cards if card.guest}
     lanes: dict[tuple[str, str], int] = {}
-    for guest in state.guests:
+    for guest in guests:
         card = places.get(guest.name)
         if card is None:
             continue
-        for number, interface in enumerate(guest.interfaces[1:]):
-            bar = _find(bars, guest.host, interface.device)
+        for number, plug in enumerate(guest.plugs[1:]):
+            bar = _find(bars, guest.place, plug.device)
             if bar is None:
                 continue
-            used = sum(host == guest.host for host, _ in lanes)
-            lane = lanes.setdefault((guest.host, interface.device), used)
+            used = sum(place == guest.place for place, _ in lanes)
+            lane = lanes.setdefault((guest.place, plug.device), used)
             x = bar.x + bar.width + (lane + 1) * LANE
             start = card.x + card.width - 14 - number * 12
             y = card.y + card.height + 4 + lane % 2 * 4
@@ -126,40 +143,48 @@ def further_lines(
                 f"M{start} {card.y + card.height}V{y}H{x}V{bar.middle}"
                 f"H{bar.x + bar.width}"
             )
-            title = f"{guest.name} {interface.name} on {interface.bridge}"
-            yield Line("further", path, title, nets.get(interface.bridge, -1))
+            yield Line("further", path, plug.title, nets.get(plug.net, -1))
 
 
-def patch_lines(state: State, bars: Sequence[Bar]) -> Iterator[Line]:
-    """Draw links between bridges of one host, left of the bars."""
+def patch_lines(links: Iterable[Link], bars: Sequence[Bar]) -> Iterator[Line]:
+    """Draw links between bridges of one place, left of the bars."""
     lanes: dict[str, int] = defaultdict(int)
-    for patch in state.network.patches:
-        one = _find(bars, patch.host, patch.device_a)
-        other = _find(bars, patch.host, patch.device_b)
+    for link in links:
+        one = _find(bars, link.place, link.device_a)
+        other = _find(bars, link.place, link.device_b)
         if one is None or other is None:
             continue
-        lanes[patch.host] += 1
-        x = one.x - lanes[patch.host] * LANE
-        shift = 3 * (lanes[patch.host] - 1) % 9
+        lanes[link.place] += 1
+        x = one.x - lanes[link.place] * LANE
+        shift = 3 * (lanes[link.place] - 1) % 9
         path = f"M{one.x} {one.middle + shift}H{x}V{other.middle - shift}H{other.x}"
-        title = f"link of {one.label} and {other.label} on {patch.host}"
-        yield Line("patch", path, title)
+        yield Line("patch", path, link.title)
 
 
-def tunnel_top(state: State, hosts: Sequence[str]) -> int:
+def outside_lines(cloud: Sized, bars: Sequence[Bar]) -> Iterator[Line]:
+    """Draw the way outside: straight to the first bar, below the cloud to others."""
+    for number, bar in enumerate(bars):
+        path = f"M{cloud.x + cloud.width} {bar.middle}H{bar.x}"
+        if number:
+            x = cloud.x + cloud.width // 2
+            path = f"M{x} {cloud.y + cloud.height}V{bar.middle}H{bar.x}"
+        yield Line("outside", path, f"{bar.label} to the outside")
+
+
+def tunnel_top(tunnels: Sequence[TunnelState], hosts: Sequence[str]) -> int:
     """Return the room above the hosts that tunnels between far hosts take."""
-    far = [t for t in _drawn(state) if not _are_neighbours(t, hosts)]
+    far = [t for t in tunnels[:MAX_TUNNELS] if not _are_neighbours(t, hosts)]
     return len(far) * TUNNEL_LANE
 
 
 def tunnel_lines(
-    state: State, bars: Sequence[Bar], boxes: Sequence[Placed]
+    tunnels: Sequence[TunnelState], bars: Sequence[Bar], boxes: Sequence[Placed]
 ) -> Iterator[Line]:
     """Draw tunnels: through the gap of neighbours, above the boxes of others."""
     hosts = [box.name for box in boxes]
     near: dict[str, int] = defaultdict(int)
     far = 0
-    for tunnel in _drawn(state):
+    for tunnel in tunnels[:MAX_TUNNELS]:
         ends = sorted(tunnel.ends, key=lambda end: hosts.index(end.host))
         one, other = (_find(bars, end.host, end.device) for end in ends)
         if one is None or other is None:
@@ -211,10 +236,6 @@ def _labelled(
         f"to {other.label} on {other.host}"
     )
     return Line("tunnel", path, title, -1, label, x, y, width)
-
-
-def _drawn(state: State) -> Iterable[TunnelState]:
-    return state.network.tunnels[:MAX_TUNNELS]
 
 
 def _are_neighbours(tunnel: TunnelState, hosts: Sequence[str]) -> bool:
