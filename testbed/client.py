@@ -2,11 +2,13 @@
 
 Used by script/demo, script/bench and the live tests; a command line can be built on
 it. It knows only the protocol of docs/protocol.md, imports nothing of Django, and is
-driven by one thread.
+driven by one thread. A connection that breaks is made again: the server drives the
+run meanwhile, and the client follows from the last event that it saw.
 """
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,7 +18,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidHandshake,
+)
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
 
@@ -24,6 +30,10 @@ Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
 _TIMEOUT_S = 30.0
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
+RECONNECT_FOR_S = 120.0
+RECONNECT_EVERY_S = 0.5
+# Close codes from here on are the server's refusals, not accidents.
+_REFUSALS = 4400
 
 
 class Refused(Exception):
@@ -99,17 +109,11 @@ class Client:
         After a failed instruction the next is offered too: the server takes it in a
         teardown, which goes on, and answers that the run is over otherwise.
         """
-        with self.socket(run.number) as socket:
-            _offer(socket, {"type": "subscribe", "after": 0})
-            waiting = list(run.instructions)
-            _send_next(socket, waiting)
-            for frame in frames(socket):
-                on_frame(frame)
-                if frame["type"] == "run":
-                    return str(frame["status"])
-                if frame["type"] == "result":
-                    _send_next(socket, waiting)
-        raise Refused(f"The connection to run {run.number} was closed too early.")
+        return self._watch(run.number, on_frame, list(run.instructions))
+
+    def follow(self, number: int, on_frame: OnFrame, *, after: int = 0) -> str:
+        """See every event of a run after `after`; return how the run ended."""
+        return self._watch(number, on_frame, [], after=after)
 
     def run(self, slug: str, command: str, on_frame: OnFrame, **options: bool) -> str:
         """Start a command, drive it to its end, and return the run's status."""
@@ -129,6 +133,36 @@ class Client:
             proxy=None,
         ) as socket:
             yield socket
+
+    def _watch(
+        self,
+        number: int,
+        on_frame: OnFrame,
+        waiting: list[Frame],
+        *,
+        after: int = 0,
+    ) -> str:
+        """Show a run's frames until its end, however often the connection breaks."""
+        seen = after
+
+        def show(frame: Frame) -> None:
+            nonlocal seen
+            seen = frame.get("seq", seen)
+            on_frame(frame)
+
+        lost_at = 0.0
+        while True:
+            try:
+                with self.socket(number) as socket:
+                    lost_at = 0.0
+                    return _watched(socket, number, show, waiting, after=seen)
+            except (OSError, InvalidHandshake, ConnectionClosedError) as exc:
+                lost_at = lost_at or time.monotonic()
+                is_late = time.monotonic() > lost_at + RECONNECT_FOR_S
+                if is_late or _is_refusal(exc):
+                    raise
+            waiting = []
+            time.sleep(RECONNECT_EVERY_S)
 
     def _post(
         self,
@@ -158,6 +192,32 @@ def frames(socket: ClientConnection) -> Iterator[Frame]:
     """Yield the frames as they come, until the server closes."""
     for text in socket:
         yield json.loads(text)
+
+
+def _watched(
+    socket: ClientConnection,
+    number: int,
+    on_frame: OnFrame,
+    waiting: list[Frame],
+    *,
+    after: int,
+) -> str:
+    """Send what waits, one after each result, and read one connection to its end."""
+    _offer(socket, {"type": "subscribe", "after": after})
+    _send_next(socket, waiting)
+    for frame in frames(socket):
+        on_frame(frame)
+        if frame["type"] == "run":
+            return str(frame["status"])
+        if frame["type"] == "result":
+            _send_next(socket, waiting)
+    raise Refused(f"The connection to run {number} was closed too early.")
+
+
+def _is_refusal(exc: Exception) -> bool:
+    if not isinstance(exc, ConnectionClosedError) or exc.rcvd is None:
+        return False
+    return exc.rcvd.code >= _REFUSALS
 
 
 def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:

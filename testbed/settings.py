@@ -103,6 +103,10 @@ CELERY_TASK_DEFAULT_QUEUE = env_str("TESTBED_QUEUE", "testbed")
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+# Batches are rows that are sent again; a worker that holds unacknowledged messages
+# when Redis goes would end: kombu's restoring of them fails on a closed connection.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1}
 
 AUTH_PASSWORD_VALIDATORS = [

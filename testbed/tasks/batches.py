@@ -8,6 +8,7 @@ Redis is down. A batch that lost its lease stops and writes nothing more.
 
 import json
 import logging
+import os
 import threading
 import time
 import uuid
@@ -51,9 +52,8 @@ def run_batch(self: "CeleryTask[..., None]", batch_id: int) -> None:
     inbox = Inbox()
     worker.catch_cancel(inbox)
     try:
-        batch = claim(
-            batch_id, owner=f"{self.request.hostname} {self.request.id}"[:120]
-        )
+        name = f"{self.request.hostname} {os.getpid()} {self.request.id}"
+        batch = claim(batch_id, owner=name[:120])
         if batch is not None:
             _Running(batch, inbox).run()
     finally:

@@ -141,6 +141,13 @@ class Stack:
         self.start_worker()
         self.start_web()
 
+    def start_redis(self) -> None:
+        """Start Redis on its unix socket; it keeps nothing on disk."""
+        place = self.folder / "redis.sock"
+        words = ["redis-server", "--port", "0", "--unixsocket", str(place)]
+        self._start("redis", [*words, "--save", "", "--dir", str(self.folder)])
+        self._wait_for("redis", lambda: _listens(place))
+
     def start_worker(self, *, concurrency: int = 4) -> None:
         """Start one Celery worker with its beat."""
         words = [sys.executable, "-m", "celery", "-A", "testbed", "worker", "-B"]
@@ -228,9 +235,7 @@ class Stack:
             self.other.stop()
 
     def _prepare(self) -> None:
-        config = f"port 0\nunixsocket {self.folder}/redis.sock\nsave ''\n"
-        (self.folder / "redis.conf").write_text(config)
-        self._start("redis", ["redis-server", str(self.folder / "redis.conf")])
+        self.start_redis()
         self.manage("migrate", "--verbosity", "0")
 
     def _offer_images(self, cache: Path) -> None:
@@ -290,6 +295,11 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _listens(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(place)) == 0
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:

@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from socket import SHUT_RDWR
 
 import pytest
 from django.contrib.auth.models import User
@@ -207,6 +208,34 @@ def test_connection_that_ends_before_the_run_is_no_result(
 
     with pytest.raises(Refused, match="run 7 was closed too early"):
         client.drive(StartedRun(7, PLAN), lambda frame: None)
+
+
+def test_broken_connection_is_made_again_and_shows_what_was_missed(
+    stage: Callable[[Play], Client],
+) -> None:
+    heard: list[Frame] = []
+    seen: list[Frame] = []
+
+    def play(socket: ServerConnection) -> None:
+        is_first = not heard
+        heard.append(told(socket))
+        if is_first:
+            heard.append(told(socket))
+            socket.send(json.dumps({"type": "event", "seq": 5}))
+            socket.socket.shutdown(SHUT_RDWR)
+        else:
+            socket.send(json.dumps({"type": "result", "seq": 6, "index": 0}))
+            socket.send(json.dumps({"type": "run", "status": "succeeded"}))
+
+    status = stage(play).drive(StartedRun(7, PLAN), seen.append)
+
+    assert status == "succeeded"
+    assert heard == [
+        {"type": "subscribe", "after": 0},
+        {"type": "instruction", "index": 0, "kind": "init"},
+        {"type": "subscribe", "after": 5},
+    ]
+    assert [frame.get("seq") for frame in seen] == [5, 6, None]
 
 
 def test_refusal_of_the_server_is_not_taken_for_an_end(
