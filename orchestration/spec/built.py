@@ -28,6 +28,17 @@ def not_built(spec: Spec, planned: frozenset[str] = frozenset()) -> str:
     return f"This version cannot bring up {'; '.join(parts)}." if parts else ""
 
 
+def missing_for(machine: Machine, spec: Spec) -> tuple[str, ...]:
+    """Return the keys that one machine of a spec uses and that are not built."""
+    kind = NOT_BUILT_KINDS.get(type(machine.kind))
+    found = (
+        kind or "",
+        "scaling" if machine.scaling is not None else "",
+        "ovn" if spec.network.ovn is not None else "",
+    )
+    return tuple(filter(None, found))
+
+
 def require_planned(spec: Spec) -> None:
     """Raise NotBuiltYet when something of a spec has no state and plan yet."""
     _refuse(not_built(spec, PLANNED))
@@ -56,25 +67,14 @@ def built_guest(machine: Machine) -> Libvirt:
 def _guests(spec: Spec, planned: frozenset[str]) -> Iterator[str]:
     """Name the guests that use something, those with the same reasons together."""
     names: dict[str, list[str]] = {}
-    is_on_switches = spec.network.ovn is not None
     for machine in spec.machines:
-        found = [*_reasons(machine), *(["ovn"] if is_on_switches else [])]
-        reasons = [reason for reason in found if reason not in planned]
+        reasons = [r for r in missing_for(machine, spec) if r not in planned]
         if reasons:
             quoted = ", ".join(f"`{reason}`" for reason in reasons)
             names.setdefault(quoted, []).append(machine.name)
     for reason, guests in names.items():
         word = "guest" if len(guests) == 1 else "guests"
         yield f"{word} {_shown(guests)} ({reason})"
-
-
-def _reasons(machine: Machine) -> Iterator[str]:
-    """Return the keys of a machine that are not built."""
-    kind = machine.kind
-    if type(kind) in NOT_BUILT_KINDS:
-        yield NOT_BUILT_KINDS[type(kind)]
-    if machine.scaling is not None:
-        yield "scaling"
 
 
 def _things(spec: Spec) -> Iterator[str]:

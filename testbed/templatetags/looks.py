@@ -44,6 +44,8 @@ LOOKS = {
     "absent": ("calm", "circle", "not there"),
     "unknown": ("calm", "question", "not observed"),
     "none": ("calm", "circle", "none"),
+    "written": ("calm", "guest", "as written"),
+    "unbuilt": ("warn", "alert", "cannot be brought up yet"),
 }
 RUN_LOOKS = {"running": ("live", "spin", "running")}
 ANSI = re.compile(

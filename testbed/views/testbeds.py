@@ -20,6 +20,7 @@ from testbed.services.testbeds import (
     list_files,
     require_deletable,
 )
+from testbed.sketch import sketch_of
 from testbed.views.access import Request, page_of, testbed_for
 
 RUNS_SHOWN = 5
@@ -46,7 +47,7 @@ def detail(request: Request, slug: str) -> HttpResponse:
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
-        "yaml_lines": _marked_lines(_yaml(testbed), findings),
+        "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
     return render(request, "testbeds/detail.html", context)
 
@@ -104,6 +105,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "pending": None if active else pending_changes(testbed, state),
         "drift": drift,
         "diagram": marked(layout(state, _statuses(found)), drift) if state else None,
+        "sketch": None if state else sketch_of(_yaml(testbed)),
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,
@@ -124,6 +126,6 @@ def _marked_lines(text: str, findings: tuple[Finding, ...]) -> list[tuple[str, s
     return [(line, found.get(n, "")) for n, line in enumerate(text.splitlines(), 1)]
 
 
-def _yaml(testbed: Testbed) -> str:
+def _yaml(testbed: Testbed) -> bytes:
     path = testbed.project.yaml
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    return path.read_bytes() if path.is_file() else b""

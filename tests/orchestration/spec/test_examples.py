@@ -10,6 +10,7 @@ from orchestration.spec.files import FolderFiles
 from orchestration.spec.schema import Spec
 from tests.golden import DATA, Golden
 from tests.orchestration.spec.fakes import catalogue_with_test_guest
+from tests.orchestration.state.samples import is_built
 
 EXAMPLES = sorted((DATA.parent.parent / "examples").glob("*/kvm-compose.yaml"))
 
@@ -37,6 +38,21 @@ def test_example_has_no_finding_and_means_what_was_reviewed(
 
     text = spec.model_dump_json(indent=1, exclude_none=True, by_alias=True)
     golden(text, DATA / "expected" / f"{file.parent.name}.spec.json")
+
+
+@pytest.mark.parametrize("file", EXAMPLES, ids=name_of)
+def test_example_is_refused_in_the_reviewed_sentence_or_has_state_and_plan(
+    file: Path, golden: Golden
+) -> None:
+    name, spec = name_of(file), spec_of(file)
+
+    if not is_built(file):
+        golden(not_built(spec), DATA / "expected" / f"{name}.refusal.txt")
+        wanted = {"refusal.txt", "spec.json", "sketch.svg"}
+    else:
+        wanted = {"plan.txt", "spec.json", "state.json"}
+    there = {path.name for path in (DATA / "expected").glob(f"{name}.*")}
+    assert {f"{name}.{ending}" for ending in wanted} <= there
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=name_of)
