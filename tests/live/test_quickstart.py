@@ -4,14 +4,11 @@ The tests share one testbed and follow each other as a user's day does; each bri
 up itself what it needs, which costs a second when it is up.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from testbed.client import Client
 from tests.live.stack import CHECKOUT, Stack
 from tests.live.watch import (
-    DATA,
     Guest,
     Ran,
     condition,
@@ -157,26 +154,3 @@ def test_provision_makes_the_disks_new(stack, owner, guests):
     assert up.statuses()["set-up-guests"] == {"done"}
     assert Guest(stack, SLUG, "web").run("ls /var | grep -c -e kept -e www") == "1"
     assert ran(owner, SLUG, "down").status == "succeeded"
-
-
-def test_two_users_use_the_same_names_side_by_side(stack, owner, other, before):
-    owner.create_testbed("mine", DATA / "small")
-    other.create_testbed("theirs", DATA / "small")
-
-    with ThreadPoolExecutor(2) as pool:
-        ups = pool.map(ran, (owner, other), ("mine", "theirs"), ("up", "up"))
-
-    assert [up.status for up in ups] == ["succeeded", "succeeded"]
-    assert not owner.has_testbed("theirs")
-    assert not other.has_testbed("mine")
-    boot = Guest(stack, "theirs", "solo").boot
-    assert ran(owner, "mine", "down").status == "succeeded"
-
-    again = ran(other, "theirs", "up")
-
-    assert again.statuses()["ensure-bridges"] == {"unchanged"}
-    assert again.statuses()["start-guests"] == {"unchanged"}
-    assert Guest(stack, "theirs", "solo").boot == boot
-    wait_until_observed(stack, "theirs", solo="running on main")
-    assert ran(other, "theirs", "down").status == "succeeded"
-    assert holdings(stack) == before
