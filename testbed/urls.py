@@ -44,7 +44,7 @@ urlpatterns = [
     path("runs/<int:pk>/log.txt", runs.log_text, name="run-log-text"),
     path("runs/<int:pk>/cancel/", runs.cancel, name="run-cancel"),
     path("hosts/", hosts.index, name="hosts"),
-    path("kvm-compose.schema.json", schema.kvm_compose, name="schema"),
+    path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path(

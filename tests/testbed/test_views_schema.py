@@ -7,7 +7,7 @@ from orchestration.spec.json_schema import language_schema
 
 
 def test_schema_needs_no_session_and_may_be_cached(client: Client):
-    response = client.get("/kvm-compose.schema.json")
+    response = client.get("/kvm-compose.json")
 
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "application/json"
@@ -18,4 +18,4 @@ def test_schema_needs_no_session_and_may_be_cached(client: Client):
 
 @pytest.mark.parametrize("method", ["post", "delete"])
 def test_schema_can_only_be_read(client: Client, method: str):
-    assert getattr(client, method)("/kvm-compose.schema.json").status_code == 405
+    assert getattr(client, method)("/kvm-compose.json").status_code == 405
