@@ -1,0 +1,152 @@
+"""Things with our tags that nobody knows any more: which they are, and deleting them.
+
+`known_things` is what a testbed's state speaks for; whatever else an inventory shows
+is an orphan. `delete_thing` removes one, after a look that it still is what it was
+taken for. Which testbeds there are the web knows; it decides and asks.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from orchestration.errors import StateError
+from orchestration.hosts import Host
+from orchestration.inventory import ARTEFACTS, SLUG, VETH, Thing, ThingKind
+from orchestration.providers import ip_link, ovs
+from orchestration.providers.libvirt import domains, networks
+from orchestration.state.model import State
+from orchestration.transport.base import Scope, command
+
+# A folder may hold disks of many gigabytes.
+DELETE_TIMEOUT_S = 100.0
+
+# Host, kind and name: what tells one thing from all others.
+Key = tuple[str, ThingKind, str]
+
+
+def known_things(state: State) -> frozenset[Key]:
+    """Return everything that a state speaks for."""
+    return frozenset(_known(state))
+
+
+def _known(state: State) -> Iterator[Key]:
+    network = state.network
+    for guest in state.guests:
+        yield guest.host, ThingKind.DOMAIN, guest.domain
+    for bridge in network.bridges:
+        yield bridge.host, ThingKind.BRIDGE, bridge.device
+    for patch in network.patches:
+        yield patch.host, ThingKind.PORT, patch.port_a
+        yield patch.host, ThingKind.PORT, patch.port_b
+    for tunnel in network.tunnels:
+        for end in tunnel.ends:
+            yield end.host, ThingKind.PORT, end.port
+    if nat := network.nat:
+        yield nat.host, ThingKind.NETWORK, nat.network
+        yield nat.host, ThingKind.PORT, nat.veth_bridge_end
+        yield nat.host, ThingKind.LINK, nat.veth_bridge_end
+        yield nat.host, ThingKind.LINK, nat.veth_network_end
+    for management in network.management:
+        yield management.host, ThingKind.NETWORK, management.network
+    for host in state.used_hosts:
+        yield host.name, ThingKind.FOLDER, state.testbed
+
+
+def delete_thing(host: Host, thing: Thing, *, scope: Scope) -> bool:
+    """Delete one thing; False when it was gone already.
+
+    Raises: StateError, NetworkFailed (it carries another tag now, or none),
+    HostUnreachable, LibvirtFailed, CommandFailed.
+    """
+    return _DELETERS[thing.kind](host, thing, scope)
+
+
+def _delete_domain(host: Host, thing: Thing, scope: Scope) -> bool:
+    found = domains.find(host.libvirt, thing.name)
+    if found is None:
+        return False
+    _require_tag(thing, found.testbed, host)
+    domains.destroy(host.libvirt, thing.name)
+    return domains.undefine(host.libvirt, thing.name)
+
+
+def _delete_network(host: Host, thing: Thing, scope: Scope) -> bool:
+    tags = {net.name: net.testbed for net in networks.observe(host.libvirt)}
+    if thing.name not in tags:
+        return False
+    _require_tag(thing, tags[thing.name], host)
+    return networks.delete(host.libvirt, thing.name)
+
+
+def _delete_bridge(host: Host, thing: Thing, scope: Scope) -> bool:
+    return ovs.delete_bridge(
+        host.transport, thing.name, testbed=thing.testbed, scope=scope
+    )
+
+
+def _delete_port(host: Host, thing: Thing, scope: Scope) -> bool:
+    return ovs.delete_port(
+        host.transport, thing.name, testbed=thing.testbed, scope=scope
+    )
+
+
+def _delete_link(host: Host, thing: Thing, scope: Scope) -> bool:
+    there = ip_link.links(host.transport, scope=scope).get(thing.name)
+    if there is None:
+        return False
+    if not (VETH.fullmatch(thing.name) and there.peer):
+        raise _foreign(thing, host)
+    return ip_link.delete_link(host.transport, thing.name, scope=scope)
+
+
+def _delete_folder(host: Host, thing: Thing, scope: Scope) -> bool:
+    """Delete a testbed's folder: a slug right below the projects' folder."""
+    root = host.state.projects_dir
+    if not (root and SLUG.fullmatch(thing.name)):
+        raise _foreign(thing, host)
+    if host.state.is_main:
+        return _delete_local(Path(root, thing.name))
+    folder = PurePosixPath(root, thing.name)
+    is_ours = command("test", "-d", str(folder / ARTEFACTS)).with_root()
+    if host.transport.run(is_ours, scope=scope, check=False).exit_code:
+        return False
+    remove = command("rm", "-rf", "--", str(folder)).with_root()
+    host.transport.run(remove, scope=scope, timeout_s=DELETE_TIMEOUT_S)
+    return True
+
+
+def _delete_local(folder: Path) -> bool:
+    if folder.is_symlink() or not (folder / ARTEFACTS).is_dir():
+        return False
+    try:
+        shutil.rmtree(folder)
+    except OSError as exc:
+        raise StateError(
+            f"The folder {folder} could not be removed.",
+            hint="Remove it by hand.",
+            detail=str(exc),
+        ) from exc
+    return True
+
+
+def _require_tag(thing: Thing, testbed: str, host: Host) -> None:
+    if testbed != thing.testbed:
+        raise _foreign(thing, host)
+
+
+def _foreign(thing: Thing, host: Host) -> StateError:
+    return StateError(
+        f"The {thing.kind} {thing.name} on {host.state.name} is not what it was; "
+        "it is left alone.",
+        hint="Look at the list of orphans again.",
+    )
+
+
+_DELETERS: dict[ThingKind, Callable[[Host, Thing, Scope], bool]] = {
+    ThingKind.DOMAIN: _delete_domain,
+    ThingKind.PORT: _delete_port,
+    ThingKind.BRIDGE: _delete_bridge,
+    ThingKind.LINK: _delete_link,
+    ThingKind.NETWORK: _delete_network,
+    ThingKind.FOLDER: _delete_folder,
+}
