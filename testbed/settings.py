@@ -169,6 +169,7 @@ BOOT_DEADLINE_S = env_int("TESTBED_BOOT_DEADLINE_S", 120)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
+KEEP_HOUSE_EVERY_S = 60
 
 # Beat runs inside a worker started with -B; a call that had to wait is dropped.
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celery-beat")
@@ -182,6 +183,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.observe.observe",
         "schedule": OBSERVE_EVERY_S,
         "options": {"expires": OBSERVE_EVERY_S},
+    },
+    "keep-house": {
+        "task": "testbed.tasks.upkeep.keep_house",
+        "schedule": KEEP_HOUSE_EVERY_S,
+        "options": {"expires": KEEP_HOUSE_EVERY_S},
     },
 }
 # Batches wait for machines more than they work; each host of a stage is one.

@@ -5,6 +5,7 @@ one row live here; everything that changes something is in `services`; events, t
 and batches are written by `recorder` and `tasks`.
 """
 
+from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.hosts import Host
 from testbed.models.inventory import Inventory, MissingPart
 from testbed.models.progress import Batch, Event, Instruction, Task
@@ -13,6 +14,8 @@ from testbed.models.testbeds import ObservedGuest, Testbed
 
 __all__ = [
     "Batch",
+    "Cleanup",
+    "CleanupItem",
     "Event",
     "Host",
     "Instruction",

@@ -27,6 +27,7 @@ class Run(models.Model):
     may be sent next. `driver` says who sends it; a client is believed to be there
     while `driver_seen_at` is fresh. `last_seq` numbers the events.
     `leftovers` lists what a cancel could not confirm as ended, by host and pid.
+    Old runs lose their events, at `log_removed_at`; how they went stays.
     """
 
     class Status(models.TextChoices):
@@ -68,6 +69,7 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    log_removed_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"

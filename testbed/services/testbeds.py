@@ -112,16 +112,21 @@ def delete_testbed(testbed: Testbed) -> None:
 
 def require_deletable(testbed: Testbed) -> None:
     """Raise TestbedBusy or StateError when something of it runs."""
+    require_no_run(testbed)
+    deployed = {Testbed.Condition.UP, Testbed.Condition.PARTIAL}
+    if testbed.condition in deployed:
+        raise StateError(
+            "Some of this testbed is still there.", hint="Take it down first."
+        )
+
+
+def require_no_run(testbed: Testbed) -> None:
+    """Raise TestbedBusy when a run is on."""
     run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
     if run is not None:
         raise TestbedBusy(
             f"{run.asked_by} runs {run.command} on this testbed.",
             hint="Wait until it is over, or cancel it.",
-        )
-    deployed = {Testbed.Condition.UP, Testbed.Condition.PARTIAL}
-    if testbed.condition in deployed:
-        raise StateError(
-            "Some of this testbed is still there.", hint="Take it down first."
         )
 
 

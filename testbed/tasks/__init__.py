@@ -9,12 +9,17 @@
     periodic    looking for what was lost: leases, messages, drivers, leftovers
     noticing    writing down what hosts hold, and what is missing of a testbed
     observe     looking at what the hosts really have
+    orphans     which things on the hosts belong to no testbed
+    cleanups    deleting those
+    upkeep      what is done beside the runs, now and then
 
 Each module imports only those above it. Tasks get ids, never objects.
 """
 
 from testbed.tasks.batches import run_batch
+from testbed.tasks.cleanups import clean_up
 from testbed.tasks.observe import observe
 from testbed.tasks.periodic import adopt, sweep
+from testbed.tasks.upkeep import keep_house
 
-__all__ = ["adopt", "observe", "run_batch", "sweep"]
+__all__ = ["adopt", "clean_up", "keep_house", "observe", "run_batch", "sweep"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django_htmx.middleware import HtmxDetails
 
@@ -38,6 +38,12 @@ def run_for(request: Request, pk: int) -> Run:
     visible = Run.objects.all().visible_to(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
     return get_object_or_404(visible.select_related(*people), pk=pk)
+
+
+def require_admin(request: Request) -> None:
+    """Let lab admins pass. Raises: Http404 for everybody else."""
+    if not (request.user.is_active and request.user.is_superuser):
+        raise Http404("This page is for admins.")
 
 
 def page_of(request: Request, things: "_SupportsPagination[Thing]") -> "Page[Thing]":

@@ -19,6 +19,7 @@ from testbed.board import LogFilter, log_of, stage_of, stages_of
 from testbed.models import Run, Testbed
 from testbed.services.runs import PlanJson, create_run, request_cancel
 from testbed.templatetags.looks import plain
+from testbed.unclaimed import unclaimed_run
 from testbed.views.access import Request, page_of, run_for, testbed_for
 from testbed.views.problems import problem_page
 from testbed.views.shapes import instructions_of, problem_json
@@ -52,6 +53,7 @@ def detail(request: Request, pk: int) -> HttpResponse:
         "filter": _filter(request),
         "instructions": instructions_of(run),
         "drives": _drives(request, run),
+        "waiting": unclaimed_run(run),
     }
     return render(request, "runs/detail.html", context)
 
@@ -78,6 +80,15 @@ def stage(request: Request, pk: int) -> HttpResponse:
     if not run.instructions.filter(stage=name).exists():
         raise Http404(f"This run has no stage {name!r}.")
     return render(request, "runs/_stage.html", {"stage": stage_of(run, name)})
+
+
+@login_required
+@require_GET
+def waiting(request: Request, pk: int) -> HttpResponse:
+    """Say whether a worker has taken this run yet."""
+    run = run_for(request, pk)
+    context = {"run": run, "waiting": unclaimed_run(run)}
+    return render(request, "runs/_waiting.html", context)
 
 
 @login_required

@@ -1,4 +1,7 @@
-"""Ask every testbed host how it is, and say it in one line each."""
+"""Ask every testbed host how it is, and say it in one line each.
+
+Below a host that answers come its orphans, a line for each name.
+"""
 
 from pathlib import Path
 
@@ -8,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from orchestration.hosts import Hosts
 from testbed.models import Host
 from testbed.services.hosts import check_host
+from testbed.services.orphans import counts, orphans_of
 
 
 class Command(BaseCommand):
@@ -22,6 +26,8 @@ class Command(BaseCommand):
             check_host(host, hosts)
             bad += bool(host.problem)
             self.stdout.write(f"{host.name}: {host.problem or 'answers'}")
+            for line in counts(orphans_of(host, hosts)):
+                self.stdout.write(line)
         hosts.close()
         if bad:
             raise CommandError(f"{bad} of the hosts have a problem.")

@@ -1,7 +1,8 @@
 """`manage.py recover`: mend at once what the sweeper would mend by and by.
 
 For after a crash, or where no worker runs with `-B`. `--lost RUN` declares that the
-workers of a run are dead, without waiting for their leases to lapse.
+workers of a run are dead, without waiting for their leases to lapse. Orphans, as last
+seen on the hosts, are named; deleting or adopting them is an admin's choice.
 """
 
 import argparse
@@ -10,7 +11,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
 from testbed.models import Batch, Run
+from testbed.services.orphans import counts
 from testbed.tasks.periodic import sweep_once
+from testbed.tasks.upkeep import keep_house_once
 
 
 class Command(BaseCommand):
@@ -26,11 +29,14 @@ class Command(BaseCommand):
         """Sweep, then say in one line per step what happened."""
         if lost is not None:
             self._declare_lost(lost)
-        mended = {name: count for name, count in sweep_once().items() if count}
+        done = sweep_once() | keep_house_once()
+        mended = {name: count for name, count in done.items() if count}
         for name, count in mended.items():
             self.stdout.write(f"{count} {name}")
         if not mended:
             self.stdout.write("Nothing had to be mended.")
+        for line in counts():
+            self.stdout.write(line)
 
     def _declare_lost(self, run_id: int) -> None:
         if not Run.objects.filter(pk=run_id).exists():

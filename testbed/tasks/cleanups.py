@@ -1,0 +1,167 @@
+"""Deleting orphans: a worker does what an admin confirmed, and looks whether it is so.
+
+A cleanup is claimed by a conditional UPDATE, so that a message which comes twice does
+no harm. Each host is looked at anew before anything is deleted on it, and once more
+afterwards: what found its testbed meanwhile stays, what is still there is named.
+"""
+
+import logging
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from orchestration.errors import StateError, TestbedError
+from orchestration.hosts import Host as OpenedHost
+from orchestration.hosts import require_answer
+from orchestration.inventory import ThingKind, look
+from orchestration.orphans import Key, delete_thing
+from orchestration.transport.base import Scope
+from testbed.celery import app
+from testbed.models import Cleanup, CleanupItem, Host, Testbed
+from testbed.tasks.ending import look_at_hosts
+from testbed.tasks.orphans import Look, Orphan, orphans_among
+from testbed.tasks.worker import kept_hosts
+
+logger = logging.getLogger(__name__)
+
+CLEAN_UP = "testbed.tasks.cleanups.clean_up"
+LOST_AFTER = timedelta(minutes=3)
+SEND_AGAIN_AFTER = timedelta(seconds=20)
+Status = CleanupItem.Status
+
+
+def send(cleanup_id: int) -> None:
+    """Hand a cleanup to a worker; one that could not be sent is sent again later."""
+    try:
+        app.send_task(CLEAN_UP, args=(cleanup_id,))
+    except (KombuError, RedisError, OSError) as exc:
+        logger.warning("cleanup %s is sent later: %s", cleanup_id, exc)
+
+
+def send_cleanups_again() -> int:
+    """Send the cleanups that no worker took; a double one finds nothing to claim."""
+    waiting = Cleanup.objects.filter(
+        status=Cleanup.Status.PENDING,
+        created_at__lt=timezone.now() - SEND_AGAIN_AFTER,
+    )
+    found = list(waiting.values_list("pk", flat=True))
+    for cleanup_id in found:
+        send(cleanup_id)
+    return len(found)
+
+
+@shared_task(ignore_result=True)
+def clean_up(cleanup_id: int) -> None:
+    """Delete what a cleanup lists, host by host, and say how each thing went."""
+    now = timezone.now()
+    claimed = Cleanup.objects.filter(
+        pk=cleanup_id, status=Cleanup.Status.PENDING
+    ).update(status=Cleanup.Status.RUNNING, started_at=now, seen_at=now)
+    if not claimed:
+        return
+    cleanup = Cleanup.objects.get(pk=cleanup_id)
+    for name in cleanup.items.order_by().values_list("host", flat=True).distinct():
+        try:
+            _clean_host(cleanup, name)
+        except TestbedError as exc:
+            left = cleanup.items.filter(host=name, status=Status.WAITING)
+            left.update(status=Status.FAILED, message=_sentence(exc))
+    _conclude(cleanup)
+    look_at_hosts()
+
+
+def end_lost_cleanups() -> int:
+    """End the cleanups whose worker fell silent; asking again goes on."""
+    now = timezone.now()
+    lost = Cleanup.objects.filter(
+        status=Cleanup.Status.RUNNING, seen_at__lt=now - LOST_AFTER
+    )
+    return lost.update(
+        status=Cleanup.Status.FAILED,
+        message="The worker that did this was lost. Delete what is left again.",
+        ended_at=now,
+    )
+
+
+def seen_now(host: OpenedHost, scope: Scope) -> dict[Key, Orphan]:
+    """Return the orphans of a host as it is now. Raises: TestbedError."""
+    began = timezone.now()
+    things = look(host, scope=scope).things
+    found = orphans_among([Look(host.state.name, things, began)])
+    return {orphan.key: orphan for orphan in found}
+
+
+def _clean_host(cleanup: Cleanup, name: str) -> None:
+    row = Host.objects.filter(name=name).first()
+    if row is None:
+        raise StateError(f"There is no host {name} any more.")
+    require_answer(row.to_state())
+    host, scope = kept_hosts().open(row.to_state()), Scope()
+    orphans = seen_now(host, scope)
+    order = list(ThingKind)
+    items = sorted(
+        cleanup.items.filter(host=name), key=lambda i: order.index(ThingKind(i.kind))
+    )
+    for item in items:
+        orphan = orphans.get((name, ThingKind(item.kind), item.name))
+        _clean_item(host, item, orphan, cleanup.name, scope)
+        Cleanup.objects.filter(pk=cleanup.pk).update(seen_at=timezone.now())
+    _confirm(cleanup, name, seen_now(host, scope))
+
+
+def _clean_item(
+    host: OpenedHost,
+    item: CleanupItem,
+    orphan: Orphan | None,
+    name: str,
+    scope: Scope,
+) -> None:
+    if orphan is None or orphan.name != name or _came_back(orphan, host):
+        item.status = Status.UNCHANGED
+        item.message = "is gone, or belongs to a testbed again"
+    else:
+        try:
+            deleted = delete_thing(host, orphan.thing, scope=scope)
+            item.status = Status.UNCHANGED
+            item.message = "went with what it hung from"
+            if deleted:
+                item.status, item.message = Status.DONE, ""
+        except TestbedError as exc:
+            item.status = Status.FAILED
+            item.message = _sentence(exc)
+    item.save(update_fields=["status", "message"])
+
+
+def _came_back(orphan: Orphan, host: OpenedHost) -> bool:
+    """Say whether a lost testbed was adopted since the look: its folder is not lost."""
+    is_folder = orphan.thing.kind is ThingKind.FOLDER and host.state.is_main
+    return is_folder and Testbed.objects.filter(slug=orphan.name).exists()
+
+
+def _confirm(cleanup: Cleanup, host: str, orphans: dict[Key, Orphan]) -> None:
+    """Say of each thing that is still there that it is."""
+    for item in cleanup.items.filter(host=host).exclude(status=Status.FAILED):
+        still = orphans.get((host, ThingKind(item.kind), item.name))
+        if still is not None and still.name == cleanup.name:
+            item.status = Status.FAILED
+            item.message = "is still there"
+            item.save(update_fields=["status", "message"])
+
+
+def _conclude(cleanup: Cleanup) -> None:
+    failed = cleanup.items.filter(status=Status.FAILED).count()
+    total = cleanup.items.count()
+    status = Cleanup.Status.FAILED if failed else Cleanup.Status.SUCCEEDED
+    message = (
+        f"{total - failed} of {total} are gone." if failed else "All of it is gone."
+    )
+    Cleanup.objects.filter(pk=cleanup.pk, status=Cleanup.Status.RUNNING).update(
+        status=status, message=message, ended_at=timezone.now()
+    )
+
+
+def _sentence(exc: TestbedError) -> str:
+    return f"{exc.message} {exc.hint}".strip()

@@ -1,0 +1,135 @@
+"""Which things on the hosts belong to no testbed.
+
+`orphans_among` compares what was seen with the testbeds' rows and states: for the
+admin's page with the last observation, for a deletion (`cleanups`) with a look of its
+own. A testbed with a run on, or one that ended after the look, has no orphans: its
+things come and go.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Max
+
+from orchestration.errors import StateError
+from orchestration.inventory import Thing, ThingKind
+from orchestration.orphans import Key, known_things
+from testbed.models import Host, Inventory, Run, Testbed
+
+logger = logging.getLogger(__name__)
+NUMBERED = re.compile(r"t(\d{1,4})v[nb]")
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """One thing on a host that belongs to no testbed, or that its testbed forgot.
+
+    `name` is the testbed's, or `number 9` where only the number is known.
+    """
+
+    host: str
+    name: str
+    thing: Thing
+
+    @property
+    def key(self) -> Key:
+        """What tells it from all other things."""
+        return self.host, self.thing.kind, self.thing.name
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one host held, and since when that is known."""
+
+    host: str
+    things: tuple[Thing, ...]
+    looked_at: datetime
+
+
+def last_looks() -> list[Look]:
+    """Return what was last seen of each host."""
+    rows = Inventory.objects.select_related("host").order_by("host__name")
+    return [
+        Look(row.host.name, tuple(map(_thing, row.things)), row.looked_at)
+        for row in rows
+    ]
+
+
+def orphans_among(looks: Iterable[Look]) -> list[Orphan]:
+    """Return the things that no testbed speaks for, host by host."""
+    judge = _Judge()
+    return [
+        Orphan(look.host, judge.name_of(thing), thing)
+        for look in looks
+        for thing in look.things
+        if judge.is_orphan(thing, look)
+    ]
+
+
+class _Judge:
+    """The testbeds as they are now, each state read once."""
+
+    def __init__(self) -> None:
+        rows = list(Testbed.objects.all())
+        last_end = Max("runs__ended_at")
+        ended = dict(Testbed.objects.values_list("slug").annotate(last_end).order_by())
+        active = Run.objects.active().values_list("testbed__slug", flat=True)
+        mains = Host.objects.filter(is_main=True).values_list("name", flat=True)
+        self._testbeds = {row.slug: row for row in rows}
+        self._numbers = {row.number: row.slug for row in rows}
+        self._since: dict[str, datetime] = {
+            row.slug: max(filter(None, (row.created_at, ended[row.slug])))
+            for row in rows
+        }
+        self._busy = set(active)
+        self._mains = set(mains)
+        self._known: dict[str, frozenset[Key] | None] = {}
+
+    def name_of(self, thing: Thing) -> str:
+        """Return the name under which a thing is listed."""
+        if thing.testbed:
+            return thing.testbed
+        found = NUMBERED.fullmatch(thing.name)
+        number = int(found[1]) if found else -1
+        return self._numbers.get(number, f"number {number}")
+
+    def is_orphan(self, thing: Thing, look: Look) -> bool:
+        """Say whether no testbed speaks for a thing."""
+        slug = self.name_of(thing)
+        if slug not in self._testbeds:
+            return True
+        if slug in self._busy or self._since[slug] > look.looked_at:
+            return False
+        if thing.kind is ThingKind.FOLDER and look.host in self._mains:
+            return False
+        if slug not in self._known:
+            self._known[slug] = _known(self._testbeds[slug])
+        known = self._known[slug]
+        return known is not None and (look.host, thing.kind, thing.name) not in known
+
+
+def _known(testbed: Testbed) -> frozenset[Key] | None:
+    """Return what a testbed speaks for; None when its state cannot be read."""
+    project = testbed.project
+    if not project.has_state():
+        return frozenset()
+    try:
+        return known_things(project.read_known())
+    except StateError as exc:
+        logger.info("%s has no orphans while its state is broken: %s", testbed, exc)
+        return None
+
+
+def _thing(fields: dict[str, str | bool]) -> Thing:
+    """Read a thing as it was saved."""
+    return Thing(
+        ThingKind(str(fields["kind"])),
+        str(fields["name"]),
+        str(fields["testbed"]),
+        label=str(fields["label"]),
+        place=str(fields["place"]),
+        is_active=bool(fields["is_active"]),
+    )

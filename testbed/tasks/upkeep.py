@@ -1,0 +1,26 @@
+"""Keeping house beside the runs: deletions that nobody took, and what grew old.
+
+Celery beat calls `keep_house`; `manage.py recover` calls its steps once. Runs and
+batches are looked after by `periodic`. Each step is bounded, and harmless twice.
+"""
+
+from collections.abc import Callable
+
+from celery import shared_task
+
+from testbed.tasks.cleanups import end_lost_cleanups, send_cleanups_again
+
+
+@shared_task(ignore_result=True)
+def keep_house() -> None:
+    """Do every step once."""
+    keep_house_once()
+
+
+def keep_house_once() -> dict[str, int]:
+    """Do every step; return how many things each one took care of."""
+    steps: dict[str, Callable[[], int]] = {
+        "deletions of orphans sent again": send_cleanups_again,
+        "deletions of orphans whose worker was lost": end_lost_cleanups,
+    }
+    return {name: step() for name, step in steps.items()}

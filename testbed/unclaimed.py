@@ -1,0 +1,59 @@
+"""Work that no worker takes, told from rows: since when, and whether workers are busy.
+
+For the pages of a run and of a deletion. Workers say nothing while they are not
+running, so silence is measured: a started instruction of which no batch was claimed,
+or a run that nobody drives although the server should long have taken it over.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from testbed.models import Batch, Cleanup, Instruction, Run
+
+PATIENCE_S = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Unclaimed:
+    """Work that waits: for how long, and how many batches of others are at work."""
+
+    what: str
+    seconds: int
+    busy: int
+
+
+def unclaimed_run(run: Run) -> Unclaimed | None:
+    """Say that no worker takes a run; None while one does, or it is no wonder yet."""
+    if run.is_over:
+        return None
+    return _unclaimed("run", _waiting_since(run))
+
+
+def unclaimed_cleanup(cleanup: Cleanup) -> Unclaimed | None:
+    """Say that no worker takes a deletion."""
+    is_pending = cleanup.status == Cleanup.Status.PENDING
+    return _unclaimed("deletion", cleanup.created_at if is_pending else None)
+
+
+def _waiting_since(run: Run) -> datetime | None:
+    if run.status == Run.Status.PENDING and run.driver == Run.Driver.NOBODY:
+        return run.created_at
+    claimed = (Batch.Status.RUNNING, Batch.Status.FINISHED, Batch.Status.LOST)
+    running = run.instructions.filter(status=Instruction.Status.RUNNING)
+    waiting = running.exclude(batches__status__in=claimed)
+    return waiting.values_list("started_at", flat=True).first()
+
+
+def _unclaimed(what: str, since: datetime | None) -> Unclaimed | None:
+    if since is None:
+        return None
+    now = timezone.now()
+    seconds = int((now - since).total_seconds())
+    # A browser may still begin to drive; then the server takes over.
+    if seconds < PATIENCE_S + (settings.DRIVER_PATIENCE_S if what == "run" else 0):
+        return None
+    at_work = Batch.objects.filter(status=Batch.Status.RUNNING, lease_until__gt=now)
+    return Unclaimed(what, seconds, at_work.count())

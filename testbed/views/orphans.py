@@ -1,0 +1,91 @@
+"""Orphans: what the hosts hold that belongs to no testbed. For lab admins only."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from orchestration.errors import TestbedBusy, TestbedError
+from testbed.models import Cleanup
+from testbed.services.adoption import adopt_forgotten, adopt_lost, offer
+from testbed.services.orphans import (
+    delete_orphans,
+    group_named,
+    oldest_look,
+    orphan_groups,
+)
+from testbed.unclaimed import unclaimed_cleanup
+from testbed.views.access import Request, require_admin
+from testbed.views.problems import problem_page
+
+CLEANUPS_SHOWN = 5
+
+
+@login_required
+@require_GET
+def index(request: Request) -> HttpResponse:
+    """List the orphans as last seen, with what can be done about them."""
+    require_admin(request)
+    context = {
+        "groups": [(group, offer(group)) for group in orphan_groups()],
+        "looked_at": oldest_look(),
+        "owners": User.objects.filter(is_active=True).order_by("username"),
+        "cleanups": Cleanup.objects.select_related("asked_by")[:CLEANUPS_SHOWN],
+    }
+    return render(request, "orphans/list.html", context)
+
+
+@login_required
+@require_POST
+def delete(request: Request) -> HttpResponse:
+    """Have all orphans of a name deleted, once the name was typed."""
+    require_admin(request)
+    name = request.POST.get("name", "")
+    try:
+        found = delete_orphans(name, request.POST.get("confirm", ""), request.user)
+    except TestbedError as exc:
+        return _refused(request, exc)
+    return redirect("cleanup", found.pk)
+
+
+@login_required
+@require_POST
+def adopt(request: Request) -> HttpResponse:
+    """Bring a lost testbed back, or give a testbed what it forgot."""
+    require_admin(request)
+    try:
+        group = group_named(request.POST.get("name", ""))
+        if group.testbed is None:
+            owner = get_object_or_404(User, username=request.POST.get("owner", ""))
+            adopt_lost(group.name, owner)
+            messages.success(request, f"{group.name} is back, and belongs to {owner}.")
+        else:
+            for sentence in adopt_forgotten(group):
+                messages.warning(request, sentence)
+            messages.success(request, "Take it down now to remove what was adopted.")
+    except TestbedError as exc:
+        return _refused(request, exc)
+    return redirect("testbed", group.name)
+
+
+@login_required
+@require_GET
+def cleanup(request: Request, pk: int) -> HttpResponse:
+    """Show how a deletion goes; htmx gets the part that changes."""
+    require_admin(request)
+    found = get_object_or_404(Cleanup.objects.select_related("asked_by"), pk=pk)
+    template = "orphans/_cleanup.html" if request.htmx else "orphans/cleanup.html"
+    context = {
+        "cleanup": found,
+        "items": found.items.all(),
+        "waiting": unclaimed_cleanup(found),
+    }
+    return render(request, template, context)
+
+
+def _refused(request: Request, problem: TestbedError) -> HttpResponse:
+    status = 409 if isinstance(problem, TestbedBusy) else 422
+    return problem_page(request, problem, status=status, back=reverse("orphans"))

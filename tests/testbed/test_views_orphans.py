@@ -1,0 +1,287 @@
+"""The page of orphans: for admins only, from rows only, nothing without confirmation."""
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from orchestration.instructions.base import Command, Options
+from testbed.models import Batch, Cleanup, CleanupItem, Host, Inventory, Run, Testbed
+from testbed.services.planning import prepare
+from tests.testbed.conftest import Doors
+
+LONG_AGO = timedelta(hours=1)
+
+
+def thing(kind: str, name: str, testbed: str = "ghost", **more: object) -> dict:
+    blank = {"label": "", "place": "", "is_active": True}
+    return {"kind": kind, "name": name, "testbed": testbed, **blank, **more}
+
+
+@pytest.fixture
+def ghost(testbed: Testbed, doors: Doors) -> None:
+    """Orphans of a testbed `ghost` on both hosts."""
+    for host in Host.objects.all():
+        things = [thing("domain", "ghost-web", label="web", is_active=False)]
+        things += [thing("bridge", "t9-br0", label="br0")]
+        Inventory.objects.create(host=host, things=things, looked_at=timezone.now())
+
+
+@pytest.fixture
+def page(client: Client, admin: User) -> Client:
+    client.force_login(admin)
+    return client
+
+
+def waited_s(shown: str, what: str) -> int:
+    """For how long no worker took it, as a page says; 0 when it says nothing."""
+    found = re.search(rf"No worker has taken this {what} for (\d+) s", shown)
+    return int(found[1]) if found else 0
+
+
+PLACES = (
+    ("get", "/orphans/"),
+    ("post", "/orphans/delete/"),
+    ("post", "/orphans/adopt/"),
+    ("get", "/orphans/cleanups/1/"),
+)
+
+
+@pytest.mark.parametrize(("method", "path"), PLACES)
+def test_only_admins_see_orphans(
+    client: Client, owner: User, ghost: None, method: str, path: str
+) -> None:
+    assert getattr(client, method)(path).status_code == 302
+    client.force_login(owner)
+    assert getattr(client, method)(path, {"name": "ghost"}).status_code == 404
+    assert "Orphans" not in client.get("/hosts/").content.decode()
+
+
+def test_orphans_are_listed_by_name_and_host_with_both_ways_out(
+    page: Client, ghost: None
+) -> None:
+    shown = page.get("/orphans/").content.decode()
+
+    assert "there is no such testbed" in shown
+    assert shown.count("<code>ghost-web</code>") == 2
+    assert shown.count("<code>t9-br0</code>") == 2
+    assert "Not possible. There is no folder of a testbed ghost on main" in (
+        " ".join(shown.replace("</svg>", "").split())
+    )
+    assert "4 things on 2 hosts" in shown
+    assert "second installation" in shown
+
+
+def test_page_without_orphans_says_so(page: Client, testbed: Testbed) -> None:
+    shown = page.get("/orphans/").content.decode()
+
+    assert "There are none." in shown
+    assert "No host was looked at yet" in shown
+
+
+def test_hosts_and_django_admin_lead_to_the_orphans(
+    page: Client, testbed: Testbed
+) -> None:
+    assert 'href="/orphans/"' in page.get("/hosts/").content.decode()
+    assert 'href="/orphans/"' in page.get("/admin/").content.decode()
+
+
+def test_names_of_foreign_things_are_escaped(page: Client, testbed: Testbed) -> None:
+    Inventory.objects.create(
+        host=Host.objects.get(name="main"),
+        things=[thing("bridge", "<script>x</script>", testbed="<b>bold</b>")],
+        looked_at=timezone.now(),
+    )
+
+    shown = page.get("/orphans/").content.decode()
+
+    assert "<script>x" not in shown
+    assert "<b>bold" not in shown
+
+
+def test_deletion_is_handed_to_a_worker_and_has_a_page(
+    page: Client, ghost: None
+) -> None:
+    asked = {"name": "ghost", "confirm": "ghost"}
+
+    answer = page.post("/orphans/delete/", asked, follow=True)
+
+    (cleanup,) = Cleanup.objects.all()
+    assert answer.redirect_chain == [(f"/orphans/cleanups/{cleanup.pk}/", 302)]
+    assert cleanup.status == "pending"
+    assert cleanup.items.count() == 4
+    shown = answer.content.decode()
+    assert "data-poll" in shown
+    assert "<code>ghost-web</code>" in shown
+
+
+def test_name_that_was_not_typed_deletes_nothing(page: Client, ghost: None) -> None:
+    answer = page.post("/orphans/delete/", {"name": "ghost", "confirm": "host"})
+
+    assert answer.status_code == 422
+    assert "not typed as it is" in answer.content.decode()
+    assert not Cleanup.objects.exists()
+
+
+def test_deletion_that_is_over_shows_its_outcome_and_is_not_asked_for_again(
+    page: Client, admin: User, ghost: None
+) -> None:
+    cleanup = Cleanup.objects.create(
+        name="ghost", asked_by=admin, status="failed", message="1 of 2 are gone."
+    )
+    CleanupItem.objects.create(
+        cleanup=cleanup,
+        host="main",
+        kind="bridge",
+        name="t9-br0",
+        status="failed",
+        message="is still there",
+    )
+
+    shown = page.get(f"/orphans/cleanups/{cleanup.pk}/").content.decode()
+
+    assert "1 of 2 are gone." in shown
+    assert "is still there" in shown
+    assert "data-poll" not in shown
+    assert f"/orphans/cleanups/{cleanup.pk}/" in page.get("/orphans/").content.decode()
+
+
+def test_adopting_asks_for_an_owner_and_leads_to_the_testbed(
+    page: Client, testbed: Testbed, doors: Doors, member: User
+) -> None:
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    testbed.delete()
+    things = [thing("domain", "lab-web", testbed="lab", label="web")]
+    Inventory.objects.create(
+        host=Host.objects.get(name="main"), things=things, looked_at=timezone.now()
+    )
+    assert "mark</option>" in page.get("/orphans/").content.decode()
+
+    answer = page.post("/orphans/adopt/", {"name": "lab", "owner": "mark"})
+
+    assert answer.url == "/testbeds/lab/"
+    assert Testbed.objects.get(slug="lab").owner == member
+
+
+def test_adopting_what_cannot_be_says_why(page: Client, ghost: None) -> None:
+    answer = page.post("/orphans/adopt/", {"name": "ghost", "owner": "ada"})
+
+    assert answer.status_code == 422
+    assert "no folder of a testbed ghost" in answer.content.decode()
+
+
+def test_adopting_for_nobody_is_refused(
+    page: Client, testbed: Testbed, doors: Doors
+) -> None:
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    testbed.delete()
+    things = [thing("domain", "lab-web", testbed="lab", label="web")]
+    Inventory.objects.create(
+        host=Host.objects.get(name="main"), things=things, looked_at=timezone.now()
+    )
+
+    answer = page.post("/orphans/adopt/", {"name": "lab", "owner": "nobody"})
+
+    assert answer.status_code == 404
+    assert not Testbed.objects.exists()
+
+
+def test_deletion_that_no_worker_takes_says_so(
+    page: Client, admin: User, testbed: Testbed
+) -> None:
+    cleanup = Cleanup.objects.create(name="ghost", asked_by=admin)
+    path = f"/orphans/cleanups/{cleanup.pk}/"
+    assert "No worker" not in page.get(path).content.decode()
+
+    Cleanup.objects.update(created_at=timezone.now() - LONG_AGO)
+
+    assert waited_s(page.get(path).content.decode(), "deletion") >= 3600
+    assert "Is the Celery worker running?" in page.get(path).content.decode()
+
+
+def test_run_that_no_worker_takes_says_since_when(
+    client: Client, owner: User, make_run: object
+) -> None:
+    run = make_run()
+    client.force_login(owner)
+    paths = (f"/runs/{run.pk}/", f"/runs/{run.pk}/waiting/")
+    for path in paths:
+        assert "No worker" not in client.get(path).content.decode()
+
+    Run.objects.update(created_at=timezone.now() - timedelta(seconds=40))
+
+    for path in paths:
+        shown = client.get(path).content.decode()
+        assert 40 <= waited_s(shown, "run") < 3600
+        assert "Is the Celery worker running?" in shown
+
+
+def test_run_whose_batches_nobody_claims_says_so_until_one_does(
+    client: Client, owner: User, make_run: object, doors: Doors
+) -> None:
+    run = make_run()
+    client.force_login(owner)
+    path = f"/runs/{run.pk}/waiting/"
+    Run.objects.update(status="running", driver="server")
+    before = timezone.now() - timedelta(seconds=20)
+    run.instructions.filter(index=0).update(status="running", started_at=before)
+    batch = Batch.objects.create(
+        instruction=run.instructions.get(index=0),
+        host="main",
+        celery_id="00000000-0000-0000-0000-000000000001",
+    )
+
+    assert waited_s(client.get(path).content.decode(), "run") >= 20
+
+    Batch.objects.filter(pk=batch.pk).update(status="running")
+    assert "No worker" not in client.get(path).content.decode()
+
+
+def test_busy_workers_are_named_as_the_reason(
+    client: Client, owner: User, make_run: object, doors: Doors
+) -> None:
+    run = make_run()
+    client.force_login(owner)
+    Run.objects.update(created_at=timezone.now() - timedelta(seconds=40))
+    elsewhere = Testbed.objects.create(owner=owner, slug="other", number=8)
+    busy = Run.objects.create(
+        testbed=elsewhere, command="up", plan={}, asked_by=owner, status="running"
+    )
+    instruction = busy.instructions.create(index=0, kind="init", stage="x", title="x")
+    Batch.objects.create(
+        instruction=instruction,
+        host="main",
+        status="running",
+        lease_until=timezone.now() + LONG_AGO,
+        celery_id="00000000-0000-0000-0000-000000000002",
+    )
+
+    shown = client.get(f"/runs/{run.pk}/waiting/").content.decode()
+
+    assert "busy with 1 other task" in shown
+    assert "Celery worker running" not in shown
+
+
+def test_run_that_is_over_waits_for_nobody(
+    client: Client, owner: User, make_run: object
+) -> None:
+    run = make_run()
+    client.force_login(owner)
+    Run.objects.update(status="failed", created_at=timezone.now() - LONG_AGO)
+
+    shown = client.get(f"/runs/{run.pk}/waiting/").content.decode()
+
+    assert "No worker" not in shown
+    assert "data-poll" not in shown
+
+
+def test_stranger_does_not_see_whether_a_run_waits(
+    client: Client, stranger: User, make_run: object
+) -> None:
+    run = make_run()
+    client.force_login(stranger)
+
+    assert client.get(f"/runs/{run.pk}/waiting/").status_code == 404
