@@ -16,6 +16,7 @@ import logging
 import time
 import uuid
 from collections.abc import Coroutine
+from contextlib import suppress
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
@@ -48,6 +49,8 @@ BROKEN = 1011
 MAX_FRAME_BYTES = 64 * 1024
 MAX_BAD_FRAMES = 10
 TICK_S = 2.0
+# So long a client may take to subscribe to a run that was over when it came.
+SILENCE_S = 10.0
 # News is read at once, and what comes within this time after it together.
 GATHER_S = 0.02
 
@@ -75,6 +78,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._socket = uuid.uuid4().hex
         self._is_driver = self._is_closed = self._has_spoken = False
         self._bad_frames = 0
+        self._opened_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         found = await self._visitor()
         if not found.refusal:
@@ -161,21 +165,20 @@ class RunConsumer(AsyncWebsocketConsumer):
             self._news.clear()
             earliest = time.monotonic() + GATHER_S
             run_end = await self._send_news()
-            if run_end is not None and self._has_spoken:
+            is_patient = time.monotonic() < self._opened_at + SILENCE_S
+            if run_end is not None and (self._has_spoken or not is_patient):
                 await self._send(run_end)
                 await self._close(OVER)
                 return
-            # A run that was over at connect: its client may still subscribe.
-            heard = await self._wait_for_news()
-            self._has_spoken = self._has_spoken or not heard
+            await self._wait_for_news()
             await asyncio.sleep(earliest - time.monotonic())
 
-    async def _wait_for_news(self) -> bool:
-        try:
-            await asyncio.wait_for(self._news.wait(), TICK_S)
-        except TimeoutError:
-            return False
-        return True
+    async def _wait_for_news(self) -> None:
+        # Python 3.11's wait_for forgets a cancel that comes together with the news,
+        # and a closed socket would be followed for ever.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_S):
+                await self._news.wait()
 
     async def _send_news(self) -> Frame | None:
         """Send all new rows, page by page; return the run's end if it is reached."""

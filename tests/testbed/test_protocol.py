@@ -371,7 +371,7 @@ async def test_client_that_saw_everything_still_hears_how_the_run_ended(
 
 
 async def test_run_that_is_over_ends_a_silent_client(tab, run, owner, monkeypatch):
-    monkeypatch.setattr(consumers, "TICK_S", 0.05)
+    monkeypatch.setattr(consumers, "SILENCE_S", 0.05)
     await sync_to_async(request_cancel)(run.pk, owner)
 
     socket = await tab(run.pk, owner)
@@ -383,6 +383,7 @@ async def test_run_that_is_over_ends_a_silent_client(tab, run, owner, monkeypatc
 async def test_two_tabs_see_the_same(tab, run, plan, owner, doors):
     doors.is_automatic = True
     one, two = await tab(run.pk, owner), await tab(run.pk, owner)
+    await two.send("ping")
 
     await drive(one, plan)
     await one.to_close()
@@ -407,11 +408,37 @@ async def test_second_tab_cannot_drive(tab, run, plan, owner, doors):
     await two.close()
 
 
+@pytest.mark.parametrize("steps", range(5))
+async def test_tab_that_closes_while_news_come_is_followed_no_more(steps):
+    """At each of the few steps of the loop between the bell and the news."""
+
+    async def no_news():
+        return None
+
+    consumer = consumers.RunConsumer()
+    consumer._news = asyncio.Event()
+    consumer._opened_at = 0.0
+    consumer._has_spoken = True
+    consumer._send_news = no_news
+    following = asyncio.create_task(consumer._follow())
+    await asyncio.sleep(0)
+
+    consumer._news.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    following.cancel()
+
+    done, _ = await asyncio.wait({following}, timeout=2)
+    following.cancel()
+    assert done
+
+
 async def test_server_drives_on_when_the_tab_closes(
     tab, run, plan, owner, doors, reload
 ):
     doors.is_automatic = True
     one, two = await tab(run.pk, owner), await tab(run.pk, owner)
+    await two.send("ping")
     await one.send("instruction", index=0, kind="init")
     await one.until("result")
 
