@@ -19,7 +19,10 @@ from tests.live.stack import Stack
 
 Act = Callable[[Stack], None]
 LEASE_S = 15
+# Longer than SSH and libvirt take to notice that nobody answers.
+SILENT_FOR_S = 40
 SUCCEEDED = frozenset({"succeeded"})
+SUCCEEDS_OR_FAILS = frozenset({"succeeded", "failed"})
 GOES_ON_OR_STOPS = frozenset({"succeeded", "interrupted"})
 _FIND_FOR_S = 5
 
@@ -97,6 +100,30 @@ def continue_pool_processes(stack: Stack) -> None:
             os.kill(pid, signal.SIGCONT)
 
 
+def restart_libvirtd(stack: Stack) -> None:
+    """Restart libvirtd on both hosts; guests and networks go on without it."""
+    for host in (stack.main, stack.other):
+        host.restart("libvirtd")
+
+
+def restart_sshd(stack: Stack) -> None:
+    """Restart the second host's sshd; its sessions end, what they started does not."""
+    stack.other.restart("sshd")
+
+
+def cut_link(stack: Stack) -> None:
+    """Pull the second host's cable."""
+    stack.other.cut()
+
+
+def mend_link(stack: Stack) -> None:
+    """Plug it in again when it was noticed everywhere, or after a while."""
+    deadline = time.monotonic() + SILENT_FOR_S
+    while running_batches(stack) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    stack.other.mend()
+
+
 FAULTS = {
     fault.name: fault
     for fault in (
@@ -106,6 +133,9 @@ FAULTS = {
         Fault("Redis restarted empty", kill_redis, start_redis, SUCCEEDED),
         Fault("worker frozen", stop_worker, continue_worker),
         Fault("pool process frozen", stop_pool_process, continue_pool_processes),
+        Fault("libvirtd restarted", restart_libvirtd, nothing, SUCCEEDS_OR_FAILS),
+        Fault("sshd restarted", restart_sshd, nothing, SUCCEEDS_OR_FAILS),
+        Fault("link to host lost", cut_link, mend_link, SUCCEEDS_OR_FAILS),
     )
 }
 

@@ -51,6 +51,12 @@ class NamespaceHost:
         """Plug its cable in again."""
         subprocess.run([NAMESPACE_HOST, "link", self.name, "up"], check=True)
 
+    def restart(self, daemon: str) -> None:
+        """Restart libvirtd, or sshd with its sessions; returns when it answers."""
+        subprocess.run(
+            [NAMESPACE_HOST, "restart", self.name, str(self.folder), daemon], check=True
+        )
+
     def argv(self, *command: str) -> list[str]:
         """Return the words that run a command on this host."""
         return [str(NAMESPACE_HOST), "run", self.name, str(self.folder), *command]

@@ -30,6 +30,13 @@ def refusal(*command):
     return caught.value.stderr
 
 
+def name_of(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def pids_in(name):
     return run("ip", "netns", "pids", name).split()
 
@@ -113,6 +120,22 @@ def test_restarted_host_keeps_its_disk_and_its_key(hosts, tmp_path):
     assert (tmp_path / "b/testbed/kept").exists()
     assert not (tmp_path / "b/run/volatile").exists()
     assert (tmp_path / "b/ssh_host_ed25519_key.pub").read_text() == key
+
+
+@pytest.mark.parametrize("daemon", ["libvirtd", "sshd"])
+def test_restarted_daemon_answers_again_and_the_rest_stays(hosts, tmp_path, daemon):
+    name, folder = hosts["b"], str(tmp_path / "b")
+    before = {pid: name_of(pid) for pid in pids_in(name)}
+
+    run(COMMAND, "restart", name, folder, daemon)
+
+    after = {pid: name_of(pid) for pid in pids_in(name)}
+    old = {pid for pid, program in before.items() if program == daemon}
+    assert old
+    assert not old & after.keys()
+    assert daemon in after.values()
+    assert before.keys() - old <= after.keys()
+    on(hosts, tmp_path, "b", "virsh", "-c", "qemu:///system", "uri")
 
 
 def test_second_lab_cannot_take_a_running_name(hosts, tmp_path):

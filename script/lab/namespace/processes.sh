@@ -63,6 +63,27 @@ wait_until_it_answers() {
   done
 }
 
+# Ends a daemon with its children of the same name, which serve its connections.
+end_daemon() {
+  local name=$1 daemon=$2 signal tries pids
+  for signal in TERM KILL; do
+    for ((tries = 0; tries < 50; tries++)); do
+      mapfile -t pids < <(pids_called "$name" "$daemon")
+      ((${#pids[@]})) || return 0
+      ((tries)) || kill -s "$signal" "${pids[@]}" 2> /dev/null || true
+      sleep 0.1
+    done
+  done
+  fail "$daemon of host $name does not end: ${pids[*]}"
+}
+
+pids_called() {
+  local pid
+  for pid in $(ip netns pids "$1"); do
+    [[ $(cat "/proc/$pid/comm" 2> /dev/null) != "$2" ]] || printf '%s\n' "$pid"
+  done
+}
+
 # Ends whatever is in the host's network, politely first.
 end_processes() {
   local name=$1 signal tries pids
