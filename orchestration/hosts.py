@@ -46,11 +46,12 @@ class Host:
 class Hosts:
     """Open hosts and guests once and keep them; thread-safe.
 
-    `runtime_dir` holds ssh wrappers for libvirt and the simulated hosts' files.
+    `runtime_dir` holds ssh wrappers for libvirt, the simulated hosts' files and the
+    ledgers of what boots.
     """
 
     def __init__(self, runtime_dir: Path) -> None:
-        self._runtime_dir = runtime_dir
+        self.runtime_dir = runtime_dir
         self._lock = threading.Lock()
         self._hosts: dict[HostState, Host] = {}
         self._guests: dict[GuestKey, Transport] = {}
@@ -99,14 +100,14 @@ class Hosts:
     def _open(self, state: HostState) -> Host:
         libvirt = open_connection(
             state,
-            wrapper_dir=self._runtime_dir / "libvirt",
-            simulated_dir=self._runtime_dir / "simulated",
+            wrapper_dir=self.runtime_dir / "libvirt",
+            simulated_dir=self.runtime_dir / "simulated",
         )
         return Host(state, self._host_transport(state), libvirt)
 
     def _host_transport(self, state: HostState) -> Transport:
         if state.kind is HostKind.SIMULATED:
-            return SimulatedTransport(state.name, self._runtime_dir / "simulated")
+            return SimulatedTransport(state.name, self.runtime_dir / "simulated")
         if state.is_main:
             return LocalTransport(state.name)
         return SSHTransport(
@@ -122,7 +123,7 @@ class Hosts:
         self, state: State, guest: GuestState, host: Host, host_key: str
     ) -> Transport:
         if host.state.kind is HostKind.SIMULATED:
-            return SimulatedTransport(guest.domain, self._runtime_dir / "simulated")
+            return SimulatedTransport(guest.domain, self.runtime_dir / "simulated")
         address = guest_address(guest)
         if not address:
             raise StateError(

@@ -13,8 +13,10 @@ from orchestration.errors import (
     GuestUnreachable,
     HostUnreachable,
     StateError,
+    TestbedError,
 )
 from orchestration.events import Status
+from orchestration.instructions import turns
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.prepare import local_artefact
 from orchestration.instructions.waiting import require_running, wait_until_reachable
@@ -43,7 +45,12 @@ def start_guests(task: Task) -> Outcome:
         )
     domains.define(conn, local_artefact(task, guest.xml).read_text())
     task.project.mark(guest.name, run_script="", run_script_exit_code=None)
-    domains.start(conn, guest.domain)
+    turns.wait_for_turn(task, guest)
+    try:
+        domains.start(conn, guest.domain)
+    except TestbedError:
+        turns.boot_ended(task, guest)
+        raise
     return done()
 
 
@@ -97,6 +104,7 @@ def guest_here(task: Task) -> GuestState:
 def stop(task: Task, guest: GuestState) -> Outcome:
     """Stop and undefine a guest's domain, if there is one."""
     conn = task.host.libvirt
+    turns.boot_ended(task, guest)
     task.hosts.forget_guest(task.state, guest)
     found = domains.find(conn, guest.domain)
     if found is None:

@@ -5,8 +5,6 @@ proves nothing; then one login, then the seed's own mark that first boot is over
 The last failed attempt and the layer that it reached are where the diagnosis starts.
 """
 
-import time
-
 from orchestration.errors import (
     AuthenticationRefused,
     CommandTimedOut,
@@ -15,30 +13,24 @@ from orchestration.errors import (
     HostUnreachable,
 )
 from orchestration.hosts import guest_address
+from orchestration.instructions import turns
 from orchestration.instructions.base import Task
 from orchestration.instructions.diagnosis import diagnose
 from orchestration.instructions.layers.look import Layer, Seen
 from orchestration.instructions.layers.machine import domain_problem
+from orchestration.instructions.patience import Patience
 from orchestration.instructions.prepare import host_key, is_simulated
 from orchestration.providers.cloud_init import READY_FILE
-from orchestration.state.model import DomainType, GuestState
+from orchestration.state.model import GuestState
 from orchestration.transport.base import Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
 
-# Boots share the processors, the more so with software emulation.
-PER_PEER_S = {DomainType.KVM: 5.0, DomainType.QEMU: 30.0}
 # Often: every 0.3 s finds a guest 0.4 s earlier than every 2 s (measured).
 PROBE_EVERY_S = 0.2
 PROBE_TIMEOUT_S = 2.0
 # A lost SYN is sent again after 1 s: a guest that comes up meanwhile would be found
 # that much later. A new attempt finds it at once.
 CONNECT_TIMEOUT_S = 0.5
-
-
-def deadline_s(task: Task) -> float:
-    """Return how long a guest may take that boots together with `peers - 1`."""
-    per_peer_s = PER_PEER_S[task.host.state.domain_type]
-    return task.boot_deadline_s + per_peer_s * task.peers
 
 
 def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
@@ -48,19 +40,19 @@ def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
     console; Cancelled.
     """
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
-    limit_s = deadline_s(task)
-    started = time.monotonic()
-    while True:
-        seen = _attempt(task, guest, transport)
-        if seen is None:
-            return transport
-        waited = time.monotonic() - started
-        if waited > limit_s:
-            raise _unreachable(task, guest, seen, limit_s, transport)
-        task.progress(int(waited), int(limit_s), unit="s", note=seen.words)
+    patience = Patience(task, guest)
+    while seen := _attempt(task, guest, transport):
+        if patience.is_over():
+            turns.boot_ended(task, guest)
+            raise _unreachable(task, guest, seen, patience.allowed_s, transport)
+        waited_s = patience.waited_s
+        task.progress(int(waited_s), int(patience.limit_s), unit="s", note=seen.words)
         if problem := domain_problem(task, guest):
-            raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), waited)
+            turns.boot_ended(task, guest)
+            raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), waited_s)
         task.scope.sleep(PROBE_EVERY_S)
+    turns.boot_ended(task, guest)
+    return transport
 
 
 def require_running(task: Task, guest: GuestState) -> None:

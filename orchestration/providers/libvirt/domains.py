@@ -20,6 +20,7 @@ from orchestration.providers.libvirt.domain_facts import (
 __all__ = [
     "DomainFacts",
     "DomainStatus",
+    "cpu_times",
     "define",
     "destroy",
     "find",
@@ -34,6 +35,7 @@ PRESS_AGAIN_S = 10.0
 """A guest that is still booting ignores the power button: press it again."""
 
 _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+_RUNNING = _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
 _FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
     | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -141,6 +143,16 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
         return tuple(sorted(filter(None, found), key=lambda facts: facts.name))
 
     return conn.call("list its domains", work)
+
+
+def cpu_times(conn: Connection) -> dict[str, int]:
+    """Return the processor time (ns) that each running domain has used so far."""
+
+    def work(handle: libvirt.virConnect) -> dict[str, int]:
+        records = handle.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_CPU_TOTAL, _RUNNING)
+        return {domain.name(): stats.get("cpu.time", 0) for domain, stats in records}
+
+    return conn.call("ask what its guests use", work)
 
 
 def find(conn: Connection, name: str) -> DomainFacts | None:

@@ -20,13 +20,13 @@ from orchestration.errors import (
 )
 from orchestration.events import TaskProgressed
 from orchestration.hosts import Host, Hosts
-from orchestration.instructions import waiting
+from orchestration.instructions import patience, waiting
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import generate_artefacts
-from orchestration.instructions.waiting import deadline_s, wait_until_reachable
+from orchestration.instructions.waiting import wait_until_reachable
 from orchestration.providers.cloud_init import READY_FILE
 from orchestration.providers.libvirt import domains
-from orchestration.state.model import DomainType, GuestState, HostKind, State
+from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.base import Scope
 from orchestration.transport.ssh.probe import ProbeFailed, ProbeStep
 from tests.fakes import FakeTransport, Reply
@@ -116,7 +116,7 @@ def stage(
     )
     stage = Stage(task, guest, clock, console)
     monkeypatch.setattr(waiting, "probe_banner", stage.look)
-    monkeypatch.setattr(waiting.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(patience.time, "monotonic", clock.monotonic)
     return stage
 
 
@@ -125,26 +125,6 @@ def guest_says(stage: Stage, *answers: object) -> None:
     assert isinstance(hosts, OneGuest)
     said = [(READY, answer) for answer in answers]
     hosts.transport = FakeTransport("a", [*said, (re.compile("sh -c .*", re.S), "")])
-
-
-@pytest.mark.parametrize(
-    ("domain_type", "peers", "seconds"),
-    [
-        (DomainType.KVM, 1, 125),
-        (DomainType.KVM, 20, 220),
-        (DomainType.QEMU, 1, 150),
-        (DomainType.QEMU, 20, 720),
-    ],
-)
-def test_deadline_grows_with_company_and_emulation(
-    make_task: Callable[..., Task], domain_type: DomainType, peers: int, seconds: int
-) -> None:
-    task = make_task("a", peers=peers)
-    accelerated = task.host.state.model_copy(update={"domain_type": domain_type})
-
-    task.host = replace(task.host, state=accelerated)
-
-    assert deadline_s(task) == seconds
 
 
 def test_ready_guest_is_not_waited_for(stage: Stage) -> None:

@@ -13,6 +13,7 @@ CONSOLE = "tail -c 65536 /console"
 OVS = re.compile(r"ovs-vsctl .* list Bridge .*")
 DEVICE = re.compile(r"ip -s -j link show dev .*")
 NEIGHBOUR = re.compile(r"ip -j neigh show .*")
+SIZE = re.compile(r"stat -c %s .*")
 LOG = re.compile(r"tail -n 8 /var/log/libvirt/qemu/.*")
 Script = dict[Expected, Answer]
 
@@ -50,6 +51,7 @@ def answers(guest: GuestState, management: ManagementState) -> Script:
     assert guest.management is not None
     return {
         CONSOLE: "Linux version 6.1\nwelcome\n",
+        SIZE: "4096\n",
         OVS: switch(guest),
         DEVICE: device(management.device),
         NEIGHBOUR: neighbour(guest.management.mac, "REACHABLE"),

@@ -1,0 +1,145 @@
+"""How many guests may boot on a host at once, from what the host feels. Pure.
+
+A window, as in networks: it opens by one with each calm look and closes by a third
+with each hard one. `turns` keeps the ledger and asks; nothing here reads a clock.
+A few always boot at once, and a testbed of which nothing boots may always begin, so
+that nobody waits for ever and a small lab does not wait at all.
+"""
+
+import math
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestration.providers.pressure import Pressure
+
+# Percent of the time; in between the window stays.
+HARD = {"cpu": 90.0, "io": 60.0, "memory": 20.0}
+CALM = {"cpu": 60.0, "io": 30.0, "memory": 5.0}
+CLOSE = 0.7
+MAX_WINDOW = 256.0
+# A guest that used less of one processor since the last look has ended its boot.
+IDLE_SHARE = 0.25
+IDLE_LOOKS = 2
+# After this it counts no more, whatever it does.
+BOOT_S = 180.0
+YOUNG_S = 4.0
+# Who asked this long ago does not wait any more.
+CLAIM_S = 5.0
+
+
+class Frozen(BaseModel):
+    """Values of the ledger file."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Booting(Frozen):
+    """A guest that was started and has not ended its boot; times are epochs."""
+
+    domain: str
+    testbed: str
+    started_at: float
+    memory_mib: int
+    cpu_time_ns: int = 0
+    idle_looks: int = 0
+
+
+class Ledger(Frozen):
+    """What boots on one host, who waits (testbed → when it asked last), the window."""
+
+    window: float = 0.0
+    booting: tuple[Booting, ...] = ()
+    waiting: dict[str, float] = {}
+
+    def without(self, domain: str) -> "Ledger":
+        """Return the ledger after a guest's boot ended."""
+        kept = tuple(b for b in self.booting if b.domain != domain)
+        return self.model_copy(update={"booting": kept})
+
+    def with_(self, entry: Booting) -> "Ledger":
+        """Return the ledger after a guest was let in."""
+        booting = (*self.without(entry.domain).booting, entry)
+        return self.model_copy(update={"booting": booting})
+
+
+def first_window(cpus: int) -> float:
+    """Return how many may boot at once on a host of which nothing is known yet."""
+    return max(4.0, 2.0 * cpus)
+
+
+def smallest_window(cpus: int) -> float:
+    """Return what is let in however hard it is: less would leave processors idle."""
+    return max(2.0, float(cpus))
+
+
+def adapt(window: float, felt: Pressure) -> float:
+    """Return the next window after one look at the host."""
+    shares = {"cpu": felt.cpu, "io": felt.io, "memory": felt.memory}
+    if any(shares[name] >= limit for name, limit in HARD.items()):
+        return max(smallest_window(felt.cpus), window * CLOSE)
+    if all(shares[name] < limit for name, limit in CALM.items()):
+        return min(MAX_WINDOW, window + 1.0)
+    return window
+
+
+def expire(ledger: Ledger, now: float) -> Ledger:
+    """Drop what is too old, and a window that nothing has used since."""
+    booting = tuple(b for b in ledger.booting if 0 <= now - b.started_at < BOOT_S)
+    waiting = {t: at for t, at in ledger.waiting.items() if 0 <= now - at < CLAIM_S}
+    window = ledger.window if booting or waiting else 0.0
+    return Ledger(window=window, booting=booting, waiting=waiting)
+
+
+def settle(
+    ledger: Ledger, cpu_times: Mapping[str, int], *, now: float, seconds: float
+) -> Ledger:
+    """Drop the guests that have become idle, or are gone.
+
+    `cpu_times` are the host's domains, `seconds` the time since the last look.
+    """
+    booting = []
+    for entry in ledger.booting:
+        used_ns = cpu_times.get(entry.domain)
+        if now - entry.started_at < YOUNG_S:
+            booting.append(entry.model_copy(update={"cpu_time_ns": used_ns or 0}))
+        elif used_ns is not None:
+            share = (used_ns - entry.cpu_time_ns) / (max(seconds, 0.1) * 1e9)
+            looks = entry.idle_looks + 1 if share < IDLE_SHARE else 0
+            known = {"cpu_time_ns": used_ns, "idle_looks": looks}
+            if looks < IDLE_LOOKS:
+                booting.append(entry.model_copy(update=known))
+    return ledger.model_copy(update={"booting": tuple(booting)})
+
+
+def is_free(ledger: Ledger, testbed: str, cpus: int) -> bool:
+    """Say whether a guest may start without a look at the host."""
+    own = sum(b.testbed == testbed for b in ledger.booting)
+    few = min(ledger.window or first_window(cpus), first_window(cpus))
+    return own == 0 or (len(ledger.booting) < few and not _others(ledger, testbed))
+
+
+def refusal(ledger: Ledger, testbed: str, memory_mib: int, felt: Pressure) -> str:
+    """Return why a guest of this testbed has to wait now; empty when it may start."""
+    own = sum(b.testbed == testbed for b in ledger.booting)
+    if own == 0:
+        return ""
+    promised_mib = sum(b.memory_mib for b in ledger.booting)
+    if felt.memory_mib and felt.free_memory_mib - promised_mib < memory_mib:
+        return f"{felt.free_memory_mib} MiB of memory are free"
+    window = int(ledger.window or first_window(felt.cpus))
+    share = math.ceil(window / (1 + _others(ledger, testbed)))
+    if len(ledger.booting) < window and own < share:
+        return ""
+    return _hardest(felt)
+
+
+def _others(ledger: Ledger, testbed: str) -> int:
+    """Count the other testbeds that wait."""
+    return sum(name != testbed for name in ledger.waiting)
+
+
+def _hardest(felt: Pressure) -> str:
+    shares = {"cpu": felt.cpu, "io": felt.io, "memory": felt.memory}
+    name = max(shares, key=lambda key: shares[key] / HARD[key])
+    return f"{name} pressure {shares[name]:.0f} %"

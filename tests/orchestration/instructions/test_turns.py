@@ -1,0 +1,190 @@
+"""Waiting for a turn: one ledger for all threads, workers and testbeds of a host."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from orchestration.errors import Cancelled, HostUnreachable
+from orchestration.events import LogLine, TaskProgressed
+from orchestration.hosts import Host
+from orchestration.instructions import turns
+from orchestration.instructions.base import Task
+from orchestration.instructions.turns import boot_ended, booting, wait_for_turn
+from orchestration.providers import pressure
+from orchestration.providers.libvirt import domains
+from orchestration.providers.pressure import Sample
+from orchestration.state.model import GuestState, HostKind
+from orchestration.transport.base import Scope
+from tests.fakes import FakeTransport
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+SAMPLE = Sample(
+    uptime_s=100.0,
+    load=0.5,
+    cpus=2,
+    memory_mib=24000,
+    free_memory_mib=20000,
+    stalled_us={"cpu": 0, "io": 0, "memory": 0},
+    average={"cpu": 95.0, "io": 0.0, "memory": 0.0},
+)
+
+
+@dataclass
+class Machine:
+    """A host with two processors, which all work all the time."""
+
+    task: Task
+    looks: int = 0
+    used_ns: dict[str, int] = field(default_factory=dict)
+
+    def look(self, *_: object, **__: object) -> Sample:
+        self.looks += 1
+        return replace(SAMPLE, uptime_s=100.0 + 60 * self.looks)
+
+    def guest(self, name: str) -> GuestState:
+        guest = self.task.state.guest("a")
+        return guest.model_copy(update={"name": name, "domain": f"demo-{name}"})
+
+    def fill(self, count: int) -> None:
+        for number in range(count):
+            wait_for_turn(self.task, self.guest(f"g{number}"))
+
+    def of(self, testbed: str) -> Task:
+        state = self.task.state.model_copy(update={"testbed": testbed})
+        return replace(self.task, state=state)
+
+
+@pytest.fixture
+def machine(make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> Machine:
+    task = make_task("a")
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL, "cpus": 2})
+    host = Host(real, FakeTransport("host-a"), task.host.libvirt)
+    machine = Machine(replace(task, host=host, scope=Scope("demo.r1.b1.t0")))
+    monkeypatch.setattr(pressure, "look", machine.look)
+    monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)
+    monkeypatch.setattr(turns, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(turns, "LOOK_EVERY_S", 0.01)
+    return machine
+
+
+def test_first_guests_start_without_a_look_at_the_host(machine: Machine) -> None:
+    machine.fill(4)
+
+    assert booting(machine.task) == 4
+    assert machine.looks == 0
+
+
+def test_next_guest_waits_says_why_and_starts_when_a_boot_ended(
+    machine: Machine, rehearsal: Rehearsal
+) -> None:
+    machine.fill(4)
+    rehearsal.events.clear()
+    fifth = threading.Thread(
+        target=wait_for_turn, args=(machine.task, machine.guest("fifth"))
+    )
+
+    fifth.start()
+    while not rehearsal.events:
+        time.sleep(0.01)
+    assert booting(machine.task) == 4
+    for name in ("g0", "g1", "g2"):
+        boot_ended(machine.task, machine.guest(name))
+    fifth.join(60)
+
+    assert not fifth.is_alive()
+    assert booting(machine.task) == 2
+    said = [e.text for e in rehearsal.events if isinstance(e, LogLine)]
+    assert said == ["host-a is busy: cpu pressure 95 %, 4 guests are booting; waiting"]
+    shown = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
+    assert shown[0].note.startswith("host-a is busy: cpu pressure 95 %")
+
+
+def test_cancel_ends_the_waiting(machine: Machine) -> None:
+    machine.fill(4)
+    machine.task.scope.stop.set()
+
+    with pytest.raises(Cancelled):
+        wait_for_turn(machine.task, machine.guest("late"))
+
+    assert booting(machine.task) == 4
+
+
+def test_dead_host_ends_the_waiting(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fill(4)
+
+    def gone(*_: object, **__: object) -> Sample:
+        raise HostUnreachable("host-a does not answer.")
+
+    monkeypatch.setattr(pressure, "look", gone)
+    with pytest.raises(HostUnreachable):
+        wait_for_turn(machine.task, machine.guest("late"))
+
+
+def test_another_testbed_does_not_wait_behind_a_full_host(machine: Machine) -> None:
+    machine.fill(4)
+
+    wait_for_turn(machine.of("small"), machine.guest("only"))
+
+    assert booting(machine.task) == 5
+
+
+def test_same_guest_counts_once(machine: Machine) -> None:
+    for _ in range(3):
+        wait_for_turn(machine.task, machine.guest("again"))
+
+    assert booting(machine.task) == 1
+
+
+def test_what_a_killed_worker_let_in_is_dropped_when_it_is_gone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fill(4)
+    monkeypatch.setattr(turns.pacing, "YOUNG_S", 0.0)
+
+    wait_for_turn(machine.task, machine.guest("next"))
+
+    assert booting(machine.task) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"ledger": 7}', "\x00\x00"])
+def test_broken_ledger_is_an_empty_one(machine: Machine, text: str) -> None:
+    machine.fill(1)
+    file = machine.task.hosts.runtime_dir / "booting/host-a.json"
+    file.write_text(text)
+
+    assert booting(machine.task) == 0
+    machine.fill(2)
+    assert booting(machine.task) == 2
+
+
+def test_bound_holds_for_many_threads(machine: Machine) -> None:
+    most, lock = [0], threading.Lock()
+
+    def start(number: int) -> None:
+        guest = machine.guest(f"g{number}")
+        wait_for_turn(machine.task, guest)
+        with lock:
+            most[0] = max(most[0], booting(machine.task))
+        boot_ended(machine.task, guest)
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(start, range(60)))
+
+    assert most[0] <= 4
+    assert booting(machine.task) == 0
+
+
+def test_rehearsal_waits_for_nothing(make_task: Callable[..., Task]) -> None:
+    task = make_task("a")
+
+    wait_for_turn(task, task.state.guest("a"))
+    boot_ended(task, task.state.guest("a"))
+
+    assert booting(task) == 0
+    assert not (task.hosts.runtime_dir / "booting").exists()
