@@ -17,6 +17,8 @@ def html_of(event: Event, run: Run) -> str:
             return _render("runs/_log_line.html", event=event, run=run)
         case "task-started" | "task-progressed" | "task-finished":
             return _task(event, run)
+        case "waiting":
+            return _stage(event, run)
         case "instruction-started" | "result":
             return _stage(event, run) + header_of(run)
         case "run" | "cancel-requested" | "leftovers":

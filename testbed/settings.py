@@ -190,8 +190,9 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": KEEP_HOUSE_EVERY_S},
     },
 }
-# Batches wait for machines more than they work; each host of a stage is one.
-CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 8)
+# Batches wait for machines more than they work; each host of a stage is one. How many
+# of these one person may use: tasks/fairness.py.
+CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 12)
 
 LOGGING = {
     "version": 1,

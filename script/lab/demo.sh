@@ -18,6 +18,7 @@ HOSTS_IN_WORDS="two testbed hosts"
 
 export TESTBED_DATA_DIR=$DATA
 export TESTBED_DEBUG=${TESTBED_DEBUG:-1}
+export TESTBED_WORKER_PROCESSES=${TESTBED_WORKER_PROCESSES:-6}
 TESTBED_REDIS_URL=unix://$DATA/redis.sock
 TESTBED_CATALOGUE=$(image_cache)
 export TESTBED_REDIS_URL TESTBED_CATALOGUE
@@ -103,7 +104,7 @@ start_worker() {
   stop_recorded worker
   mkdir -p "$STATE"
   (cd "$CHECKOUT" && exec setsid "$VENV/bin/celery" -A testbed worker -B \
-    --schedule "$DATA/celerybeat" --concurrency 6 --loglevel INFO) \
+    --schedule "$DATA/celerybeat" --loglevel INFO) \
     > "$DATA/worker.log" 2>&1 < /dev/null &
   echo $! > "$STATE/worker.pid"
   wait_for_server worker grep -q ' ready\.$' "$DATA/worker.log"

@@ -87,7 +87,7 @@ class Task(models.Model):
 class Batch(models.Model):
     """One Celery task: what an instruction does on one host.
 
-    A worker owns a running batch while its lease is fresh.
+    It goes to the workers when it is admitted. A worker owns a running batch while its lease is fresh.
     """
 
     class Status(models.TextChoices):
@@ -109,6 +109,7 @@ class Batch(models.Model):
     worker = models.CharField(max_length=120, blank=True)
     lease_until = models.DateTimeField(null=True, blank=True)
     queued_at = models.DateTimeField(auto_now_add=True)
+    admitted_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -125,7 +126,7 @@ class Batch(models.Model):
 class Event(models.Model):
     """A numbered fact about a run; `seq` has no gaps and is in commit order.
 
-    `kind`: log, task-started, task-progressed, task-finished, instruction-started, result,
+    `kind`: log, task-started, task-progressed, task-finished, instruction-started, waiting, result,
     cancel-requested, run. `text` is a log line; everything else is in `data`.
     """
 

@@ -31,13 +31,13 @@ from orchestration.transport.base import Scope
 from testbed.models import Batch, Run
 from testbed.recorder import Recorder, finish_tasks
 from testbed.tasks import worker
+from testbed.tasks.admission import RUN_BATCH
 from testbed.tasks.cancelling import (
     conclude_cancel,
     open_tasks,
     record_ended,
     survivors,
 )
-from testbed.tasks.dispatch import RUN_BATCH
 from testbed.tasks.joining import finish_batch
 from testbed.tasks.worker import Inbox, Word
 

@@ -27,6 +27,7 @@ from testbed.celery import app
 from testbed.models import Batch, Instruction, Run, Task
 from testbed.recorder import finish_tasks, record
 from testbed.tasks import worker
+from testbed.tasks.admission import admit
 from testbed.tasks.ending import finish_run
 from testbed.tasks.joining import join
 
@@ -61,6 +62,7 @@ def request_cancel(run_id: int, user: User | None) -> bool:
             return False
         record(run_id, "cancel-requested", text=f"{user or 'The system'} cancels.")
         drop_queued(run_id)
+        transaction.on_commit(admit, robust=True)
         running = running_batches(run_id).values_list("celery_id", flat=True)
         if ids := [str(celery_id) for celery_id in running]:
             transaction.on_commit(partial(revoke, ids, "SIGUSR1"))

@@ -2,32 +2,24 @@
 
 Called by the services for a client's frames and by `joining` when the server drives.
 What may happen is decided under the run's row lock and once more by a conditional
-UPDATE, so that an instruction starts once. Batches are sent to Celery after commit;
-one that could not be sent stays queued and `periodic` sends it again.
+UPDATE, so that an instruction starts once. `admission` sends its batches after commit.
 """
 
-import logging
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from orchestration.instructions.kinds import Kind
-from testbed.celery import app
 from testbed.models import Batch, Instruction, Run
 from testbed.recorder import record
+from testbed.tasks.admission import admit
 from testbed.tasks.ending import finish_run, outcome
 
-logger = logging.getLogger(__name__)
-
-RUN_BATCH = "testbed.tasks.batches.run_batch"
 SERVER = ""
 
 
@@ -94,14 +86,6 @@ def keep_driving(run_id: int, channel: str) -> bool:
         pk=run_id, driver=Run.Driver.CLIENT, driver_channel=channel
     )
     return bool(mine.update(driver_seen_at=timezone.now()))
-
-
-def publish(batch_id: int, celery_id: uuid.UUID) -> None:
-    """Send a batch to the workers; what cannot be sent now is sent by the sweeper."""
-    try:
-        app.send_task(RUN_BATCH, args=[batch_id], task_id=str(celery_id))
-    except (KombuError, RedisError, OSError) as exc:
-        logger.warning("batch %s has to wait for the queue: %s", batch_id, exc)
 
 
 def _let_server_drive(run_id: int, condition: Q) -> bool:
@@ -181,7 +165,7 @@ def _start(run: Run, index: int) -> None:
     instruction.status = Instruction.Status.RUNNING
     instruction.save()
     hosts = list(dict.fromkeys(instruction.tasks.values_list("host", flat=True)))
-    batches = Batch.objects.bulk_create(
+    Batch.objects.bulk_create(
         Batch(instruction=instruction, host=host, celery_id=uuid.uuid4())
         for host in hosts
     )
@@ -194,5 +178,4 @@ def _start(run: Run, index: int) -> None:
         title=instruction.title,
         hosts=hosts,
     )
-    for batch in batches:
-        transaction.on_commit(partial(publish, batch.pk, batch.celery_id))
+    transaction.on_commit(admit, robust=True)

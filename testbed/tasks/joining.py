@@ -13,18 +13,20 @@ from django.utils import timezone
 from testbed.event_rows import Json
 from testbed.models import Batch, Instruction, Run, Task
 from testbed.recorder import record
+from testbed.tasks.admission import admit
 from testbed.tasks.dispatch import drive
 from testbed.tasks.ending import GOOD, finish_run
 
 
 def finish_batch(batch: Batch, *, status: str = Batch.Status.FINISHED) -> bool:
-    """End a running batch, and join. False: somebody else had ended it."""
+    """End a running batch, join, let others in. False: somebody else had ended it."""
     mine = Batch.objects.filter(
         pk=batch.pk, status=Batch.Status.RUNNING, worker=batch.worker
     )
     if not mine.update(status=status, ended_at=timezone.now()):
         return False
     join(batch.instruction_id)
+    admit()
     return True
 
 

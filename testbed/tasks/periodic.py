@@ -17,6 +17,7 @@ from django.utils import timezone
 from orchestration.events import Status
 from testbed.models import Batch, Instruction, Run
 from testbed.recorder import finish_tasks, record
+from testbed.tasks.admission import admit, publish
 from testbed.tasks.cancelling import (
     Leftover,
     conclude_cancel,
@@ -26,7 +27,7 @@ from testbed.tasks.cancelling import (
     revoke,
     running_batches,
 )
-from testbed.tasks.dispatch import drive, publish, take_over, unattended
+from testbed.tasks.dispatch import drive, take_over, unattended
 from testbed.tasks.joining import finish_batch, join
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ def sweep_once() -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "batches whose worker was lost": end_lost_batches,
         "batches sent again": send_again,
+        "waiting batches sent": admit,
         "instructions joined": join_finished,
         "runs taken over from their drivers": take_over_unattended,
         "runs driven on": drive_on,
@@ -77,6 +79,7 @@ def send_again() -> int:
     before = timezone.now() - timedelta(seconds=RESEND_AFTER_S)
     waiting = Batch.objects.filter(
         status=Batch.Status.QUEUED,
+        admitted_at__isnull=False,
         queued_at__lt=before,
         instruction__run__cancel_requested_at=None,
     )

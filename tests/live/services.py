@@ -36,6 +36,7 @@ class Services:
             "DJANGO_SETTINGS_MODULE": "testbed.settings",
             "TESTBED_DATA_DIR": str(folder / "data"),
             "TESTBED_REDIS_URL": f"unix://{self.redis_socket}",
+            "TESTBED_WORKER_PROCESSES": "6",
             "PYTHONPATH": str(CHECKOUT),
             **environment,
         }
@@ -78,7 +79,7 @@ class Services:
         process = self._start(
             name,
             *(sys.executable, "-m", "celery", "-A", "testbed", "worker", "-B"),
-            *("--concurrency", "4", "--loglevel", "INFO", *options),
+            *("--loglevel", "INFO", *options),
         )
         log = self.folder / f"{name}.log"
         self.wait_until(lambda: " ready." in log.read_text(), "the worker is ready")

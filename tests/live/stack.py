@@ -100,6 +100,7 @@ class Stack:
             "TESTBED_CATALOGUE": str(self.catalogue),
             "TESTBED_OBSERVE_EVERY_S": "2",
             "TESTBED_SWEEP_EVERY_S": "2",
+            "TESTBED_WORKER_PROCESSES": "6",
             "DJANGO_SETTINGS_MODULE": "testbed.settings",
             "PYTHONPATH": str(CHECKOUT),  # a namespace host starts in its own /
             "PYTHONUNBUFFERED": "1",
@@ -154,11 +155,11 @@ class Stack:
         self._start("redis", [*words, "--save", "", "--dir", str(self.folder)])
         self._wait_for("redis", lambda: _listens(place))
 
-    def start_worker(self, *, concurrency: int = 4) -> None:
+    def start_worker(self) -> None:
         """Start one Celery worker with its beat."""
         words = [sys.executable, "-m", "celery", "-A", "testbed", "worker", "-B"]
         words += ["--schedule", str(self.folder / "beat")]
-        words += ["--concurrency", str(concurrency), "--loglevel", "INFO"]
+        words += ["--loglevel", "INFO"]
         before = self.log("worker").count(" ready.")
         self._start("worker", self.main.argv(*words) if self.on_main else words)
         self._wait_for("worker", lambda: self.log("worker").count(" ready.") > before)

@@ -27,8 +27,8 @@ from testbed.celery import app
 from testbed.models import Host, Run, Testbed
 from testbed.services.runs import create_run
 from testbed.tasks import worker
+from testbed.tasks.admission import RUN_BATCH
 from testbed.tasks.batches import run_batch
-from testbed.tasks.dispatch import RUN_BATCH
 from testbed.tasks.periodic import adopt
 
 YAML = """\

@@ -1,0 +1,16 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('testbed', '0002_inventory'),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name='batch',
+            name='admitted_at',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+    ]
