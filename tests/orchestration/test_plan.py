@@ -9,6 +9,7 @@ from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan, plan_up
 from orchestration.spec.schema import Spec
 from orchestration.state.deployed import union
+from orchestration.state.diff import diff
 from orchestration.state.model import HostState
 from tests.golden import Golden
 from tests.orchestration.state.samples import (
@@ -291,3 +292,22 @@ def test_every_plan_of_a_change_is_ordered_and_finds_all_it_names(
         r for e in down.instructions if e.kind == Kind.STOP_GUESTS for r in e.resources
     }
     assert {(r.key, r.host) for r in taken} == went | kept
+
+
+@settings(deadline=None, max_examples=30, derandomize=True)
+@given(specs(), inventories())
+def test_nothing_is_planned_for_what_does_not_differ(
+    spec: Spec, hosts: tuple[HostState, ...]
+) -> None:
+    state = build(spec, hosts=hosts, number=NUMBER)
+    again = build(spec, hosts=hosts, number=NUMBER, previous=state)
+
+    whole, plain = plan(Command.UP, again, previous=state), plan(Command.UP, state)
+
+    assert diff(state, again).is_empty
+    # Only the record of what may exist besides is dropped.
+    work = [e for e in whole.instructions if e.kind != Kind.FORGET_REMOVED]
+    assert [(e.kind, e.resources) for e in work] == [
+        (e.kind, e.resources) for e in plain.instructions
+    ]
+    assert not any(e.of_deployed for e in work)

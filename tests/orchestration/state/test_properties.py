@@ -112,6 +112,22 @@ def test_macs_addresses_names_and_keys_are_unique(spec: Spec, hosts: Hosts) -> N
 
 @every_time
 @given(specs(), inventories())
+def test_domains_hostnames_and_paths_are_unique(spec: Spec, hosts: Hosts) -> None:
+    machines = build(spec, hosts=hosts, number=NUMBER).machines
+
+    assert are_unique(guest.name for guest in machines)
+    assert are_unique(guest.domain for guest in machines)
+    files = [
+        (guest.host, path)
+        for guest in machines
+        for path in (guest.disk, guest.seed, guest.xml, guest.console)
+        if path
+    ]
+    assert are_unique(files)
+
+
+@every_time
+@given(specs(), inventories())
 def test_links_join_what_the_spec_joins_and_nothing_else(
     spec: Spec, hosts: Hosts
 ) -> None:
