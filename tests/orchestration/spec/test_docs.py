@@ -9,11 +9,23 @@ from orchestration.spec.built import NOT_BUILT_KINDS
 from orchestration.spec.checks import check
 from orchestration.spec.language import PLACES
 from orchestration.spec.schema import Spec
-from tests.golden import Golden
+from tests.golden import DATA, Golden
 from tests.orchestration.spec.fakes import FakeFiles, catalogue_with_test_guest
 from tests.orchestration.spec.reference import TABLE, with_tables
 
+
+def plain(sentence: str) -> str:
+    """Return a sentence without its particular names and numbers."""
+    return re.sub(r"[0-9][0-9.]*", "#", re.sub(r"`[^`]*`", "`x`", sentence))
+
+
 REFERENCE = Path(__file__).parents[3] / "docs" / "yaml.md"
+# Every finding of every bad file, in words that do not depend on its names and numbers.
+FOUND = [
+    plain(line)
+    for file in sorted((DATA / "testbeds").rglob("*.findings.txt"))
+    for line in file.read_text().splitlines()
+]
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", REFERENCE.read_text(), re.DOTALL)
 
 
@@ -52,6 +64,20 @@ def test_every_key_and_image_is_in_the_reference() -> None:
     for name, place in PLACES.items():
         assert set(place.known) - words <= {"path"}, name
     assert set(catalogue_with_test_guest()) <= words
+
+
+def test_every_mistake_of_the_reference_is_found_in_those_words() -> None:
+    rows = re.findall(
+        r"^\|[^|]*\| (error|warning): (.*?) *\|$", REFERENCE.read_text(), re.M
+    )
+    assert len(rows) > 50
+
+    for severity, shown in rows:
+        quoted = re.fullmatch(r"(`+) ?(.*?) ?\1", shown)
+        said = plain(quoted[2] if quoted else shown).split("\N{HORIZONTAL ELLIPSIS}")
+        pattern = ".*".join(re.escape(part.strip()) for part in said)
+        here = re.compile(f" {severity} .*{pattern}")
+        assert any(here.search(line) for line in FOUND), shown
 
 
 def test_reference_names_exactly_what_is_not_built_yet() -> None:
