@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0002_inventory'),
+        ('testbed', '0003_cleanups'),
     ]
 
     operations = [
