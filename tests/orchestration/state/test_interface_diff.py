@@ -9,6 +9,7 @@ from orchestration.state.interface_diff import HOTPLUG_ROOM
 from orchestration.state.model import State
 from tests.orchestration.state.samples import build, machine, spec_of
 
+NO_DHCP = "address 10.64.112.16 by DHCP → none, gateway 10.64.112.1 → none"
 MAC = "02:00:00:00:00:01"
 
 
@@ -47,10 +48,7 @@ def change(old: Spec, new: Spec) -> Change:
         (
             web("br0"),
             web("alone"),
-            (
-                "eth0: bridge br0 → alone, address 10.64.112.16 by DHCP → none, "
-                "gateway 10.64.112.1 → none",
-            ),
+            (f"eth0: bridge br0 → alone, {NO_DHCP}",),
         ),
         (web("br0"), web("br0", "alone"), ("eth1 on alone is new",)),
         (web("br0", "alone"), web("br0"), ("eth1 on alone goes",)),
