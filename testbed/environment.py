@@ -37,15 +37,17 @@ def env_bool(name: str, *, default: bool) -> bool:
     return words[value.lower()]
 
 
-def env_int(name: str, default: int) -> int:
-    """Return a count or a time. Raises: ImproperlyConfigured unless 1 or more."""
+def env_int(name: str, default: int, *, minimum: int = 1) -> int:
+    """Return a count or a time. Raises: ImproperlyConfigured below `minimum`."""
     value = os.environ.get(name, "")
     try:
         number = int(value) if value else default
     except ValueError as exc:
         raise ImproperlyConfigured(f"{name}={value!r}: use a whole number.") from exc
-    if number < 1:
-        raise ImproperlyConfigured(f"{name}={value!r}: use a whole number from 1 on.")
+    if number < minimum:
+        raise ImproperlyConfigured(
+            f"{name}={value!r}: use a whole number from {minimum} on."
+        )
     return number
 
 

@@ -170,6 +170,9 @@ DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 KEEP_HOUSE_EVERY_S = 60
+SWEEP_FILES_EVERY_S = 3600
+# Logs of older runs are removed; 0 keeps them for ever.
+KEEP_RUNS_DAYS = env_int("TESTBED_KEEP_RUNS_DAYS", 90, minimum=0)
 
 # Beat runs inside a worker started with -B; a call that had to wait is dropped.
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celery-beat")
@@ -188,6 +191,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.upkeep.keep_house",
         "schedule": KEEP_HOUSE_EVERY_S,
         "options": {"expires": KEEP_HOUSE_EVERY_S},
+    },
+    "sweep-files": {
+        "task": "testbed.tasks.stale_files.sweep_files",
+        "schedule": SWEEP_FILES_EVERY_S,
+        "options": {"expires": SWEEP_FILES_EVERY_S},
     },
 }
 # Batches wait for machines more than they work; each host of a stage is one. How many

@@ -11,6 +11,8 @@
     observe     looking at what the hosts really have
     orphans     which things on the hosts belong to no testbed
     cleanups    deleting those
+    retention   forgetting the logs of old runs
+    stale_files removing files that nothing refers to
     upkeep      what is done beside the runs, now and then
 
 Each module imports only those above it. Tasks get ids, never objects.
@@ -20,6 +22,15 @@ from testbed.tasks.batches import run_batch
 from testbed.tasks.cleanups import clean_up
 from testbed.tasks.observe import observe
 from testbed.tasks.periodic import adopt, sweep
+from testbed.tasks.stale_files import sweep_files
 from testbed.tasks.upkeep import keep_house
 
-__all__ = ["adopt", "clean_up", "keep_house", "observe", "run_batch", "sweep"]
+__all__ = [
+    "adopt",
+    "clean_up",
+    "keep_house",
+    "observe",
+    "run_batch",
+    "sweep",
+    "sweep_files",
+]

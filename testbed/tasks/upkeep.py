@@ -9,6 +9,7 @@ from collections.abc import Callable
 from celery import shared_task
 
 from testbed.tasks.cleanups import end_lost_cleanups, send_cleanups_again
+from testbed.tasks.retention import remove_old_logs
 
 
 @shared_task(ignore_result=True)
@@ -22,5 +23,6 @@ def keep_house_once() -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,
+        "logs of old runs removed": remove_old_logs,
     }
     return {name: step() for name, step in steps.items()}

@@ -7,6 +7,7 @@ websocket from nothing but the run. Reads rows only.
 from collections import Counter
 
 from django import template
+from django.conf import settings
 
 from testbed.models import Run, Task
 from testbed.templatetags.looks import look_of, plural
@@ -29,3 +30,9 @@ def whats_there(run: Run) -> str:
     return ", ".join(
         f"{plural(count, 'guest')} {word}" for word, count in counts.items()
     )
+
+
+@register.simple_tag
+def kept_for() -> str:
+    """Say for how long logs are kept."""
+    return plural(settings.KEEP_RUNS_DAYS, "day")

@@ -102,7 +102,9 @@ def log_text(request: Request, pk: int) -> HttpResponse:
         f" {event.stream}: {plain(event.text)}\n"
         for event in events.iterator(LOG_ROWS)
     )
-    response = HttpResponse("".join(lines), content_type="text/plain; charset=utf-8")
+    removed = run.log_removed_at
+    text = f"removed on {removed:%Y-%m-%d}\n" if removed else "".join(lines)
+    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
     name = f"{run.testbed.slug}-{run.command}-{run.pk}.log"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response

@@ -170,6 +170,16 @@ def test_bad_number_names_its_variable_and_the_form(
     assert str(caught.value).startswith(f"SOME_VALUE='{value}': use a whole number")
 
 
+def test_some_numbers_may_be_nought(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_VALUE", "0")
+
+    assert env_int("SOME_VALUE", 3, minimum=0) == 0
+
+    monkeypatch.setenv("SOME_VALUE", "-1")
+    with pytest.raises(ImproperlyConfigured, match="from 0 on"):
+        env_int("SOME_VALUE", 3, minimum=0)
+
+
 @pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe\x00secret"])
 def test_secret_file_without_a_secret_is_named_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes

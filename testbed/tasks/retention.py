@@ -1,0 +1,59 @@
+"""Forget the logs of old runs: a lab's database would otherwise only grow.
+
+What goes are a run's events: its log and its progress. The run itself stays with its
+stages, tasks and outcome, and so does everything of each testbed's last run and of
+what is not over. Deleted in small transactions, so that nobody waits for the database.
+"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import Max, QuerySet
+from django.utils import timezone
+
+from testbed.models import Event, Run
+
+# A chunk takes some ten milliseconds on SQLite, which has one writer at a time.
+CHUNK_EVENTS = 2_000
+CHUNKS_AT_ONCE = 50
+
+
+def remove_old_logs() -> int:
+    """Delete the events of runs that ended long ago; return how many runs lost theirs.
+
+    Bounded: what is left over is deleted the next time.
+    """
+    if not settings.KEEP_RUNS_DAYS:
+        return 0
+    chunks, removed = CHUNKS_AT_ONCE, 0
+    for run_id in list(_old_runs().values_list("pk", flat=True)):
+        for _ in _chunks(run_id):
+            chunks -= 1
+            if not chunks:
+                return removed
+        Run.objects.filter(pk=run_id).update(log_removed_at=timezone.now())
+        removed += 1
+    return removed
+
+
+def _old_runs() -> QuerySet[Run]:
+    """The runs whose log is due, oldest first."""
+    before = timezone.now() - timedelta(days=settings.KEEP_RUNS_DAYS)
+    last = Run.objects.order_by().values("testbed").annotate(last=Max("pk"))
+    due = Run.objects.filter(ended_at__lt=before, log_removed_at=None, last_seq__gt=0)
+    return (
+        due.exclude(status__in=Run.ACTIVE)
+        .exclude(pk__in=last.values("last"))
+        .order_by("pk")
+    )
+
+
+def _chunks(run_id: int) -> Iterator[int]:
+    """Delete a run's events from the first on; yield the size of each chunk."""
+    events = Event.objects.filter(run=run_id)
+    while True:
+        first = events.order_by("seq").values_list("seq", flat=True).first()
+        if first is None:
+            return
+        yield events.filter(seq__lt=first + CHUNK_EVENTS).delete()[0]
