@@ -31,7 +31,7 @@ def known_things(state: State) -> frozenset[Key]:
 
 def _known(state: State) -> Iterator[Key]:
     network = state.network
-    for guest in state.guests:
+    for guest in state.machines:
         yield guest.host, ThingKind.DOMAIN, guest.domain
     for bridge in network.bridges:
         yield bridge.host, ThingKind.BRIDGE, bridge.device

@@ -91,6 +91,13 @@ class Client:
             raise Refused(f"{path} answers {answer.status_code}.")
         return answer.text
 
+    def send_form(self, path: str, form: dict[str, str]) -> str:
+        """Send one of the pages' forms; return where it leads. Raises: Refused."""
+        answer = self._post(path, form)
+        if answer.status_code != httpx.codes.FOUND:
+            raise Refused(f"{path} answers {answer.status_code}: {answer.text[:2000]}")
+        return answer.headers["location"]
+
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Ask for a run and get its plan. Raises: Refused with the server's reason."""
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}

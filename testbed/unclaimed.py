@@ -43,17 +43,27 @@ def _waiting_since(run: Run) -> datetime | None:
         return run.created_at
     claimed = (Batch.Status.RUNNING, Batch.Status.FINISHED, Batch.Status.LOST)
     running = run.instructions.filter(status=Instruction.Status.RUNNING)
-    waiting = running.exclude(batches__status__in=claimed)
-    return waiting.values_list("started_at", flat=True).first()
+    waiting = running.exclude(batches__status__in=claimed).first()
+    if waiting is None:
+        return None
+    sent = waiting.batches.exclude(admitted_at=None).order_by("admitted_at").first()
+    if sent is not None:
+        return sent.admitted_at
+    # What is held for others waits for them, as its log says; unless they are dead.
+    return None if _at_work() else waiting.started_at
+
+
+def _at_work() -> int:
+    """Count the batches that some worker holds right now."""
+    fresh = {"lease_until__gt": timezone.now()}
+    return Batch.objects.filter(status=Batch.Status.RUNNING, **fresh).count()
 
 
 def _unclaimed(what: str, since: datetime | None) -> Unclaimed | None:
     if since is None:
         return None
-    now = timezone.now()
-    seconds = int((now - since).total_seconds())
+    seconds = int((timezone.now() - since).total_seconds())
     # A browser may still begin to drive; then the server takes over.
     if seconds < PATIENCE_S + (settings.DRIVER_PATIENCE_S if what == "run" else 0):
         return None
-    at_work = Batch.objects.filter(status=Batch.Status.RUNNING, lease_until__gt=now)
-    return Unclaimed(what, seconds, at_work.count())
+    return Unclaimed(what, seconds, _at_work())

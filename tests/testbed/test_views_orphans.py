@@ -231,6 +231,7 @@ def test_run_whose_batches_nobody_claims_says_so_until_one_does(
     batch = Batch.objects.create(
         instruction=run.instructions.get(index=0),
         host="main",
+        admitted_at=before,
         celery_id="00000000-0000-0000-0000-000000000001",
     )
 
@@ -238,6 +239,36 @@ def test_run_whose_batches_nobody_claims_says_so_until_one_does(
 
     Batch.objects.filter(pk=batch.pk).update(status="running")
     assert "No worker" not in client.get(path).content.decode()
+
+
+def test_run_that_is_held_for_others_is_not_said_to_lack_a_worker(
+    client: Client, owner: User, make_run: object, doors: Doors
+) -> None:
+    run = make_run()
+    client.force_login(owner)
+    path = f"/runs/{run.pk}/waiting/"
+    Run.objects.update(status="running", driver="server")
+    before = timezone.now() - timedelta(seconds=60)
+    instruction = run.instructions.get(index=0)
+    run.instructions.filter(index=0).update(status="running", started_at=before)
+    Batch.objects.create(
+        instruction=instruction,
+        host="main",
+        celery_id="00000000-0000-0000-0000-000000000001",
+    )
+    elsewhere = Batch.objects.create(
+        instruction=run.instructions.get(index=1),
+        host="main",
+        status="running",
+        lease_until=timezone.now() + LONG_AGO,
+        celery_id="00000000-0000-0000-0000-000000000002",
+    )
+    assert waited_s(client.get(path).content.decode(), "run") == 0
+
+    # The workers that it was held for are dead: nobody will ever admit it.
+    Batch.objects.filter(pk=elsewhere.pk).update(lease_until=before)
+
+    assert waited_s(client.get(path).content.decode(), "run") >= 60
 
 
 def test_busy_workers_are_named_as_the_reason(

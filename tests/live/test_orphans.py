@@ -1,0 +1,81 @@
+"""A testbed that was lost from the database: adopted from its folder, or deleted.
+
+One testbed on both hosts; its row is deleted as an old copy of the database would
+lack it. Guests that are adopted run on; what is deleted is gone to the last port.
+"""
+
+from collections.abc import Iterator
+
+import pytest
+
+from testbed.client import Client
+from tests.live.stack import Stack
+from tests.live.watch import (
+    DATA,
+    Guest,
+    condition,
+    holdings,
+    ran,
+    wait_until,
+)
+
+pytestmark = pytest.mark.live
+SLUG = "straying"
+
+
+@pytest.fixture(scope="module", name="before")
+def _before(stack: Stack) -> dict[str, set[str]]:
+    return holdings(stack)
+
+
+@pytest.fixture(scope="module", name="admin")
+def _admin(stack: Stack) -> Iterator[Client]:
+    stack.add_user("admin", is_admin=True)
+    client = stack.client("admin")
+    yield client
+    client.close()
+
+
+def lose(stack: Stack, admin: Client) -> None:
+    """Delete the row only, and wait until its things are listed as orphans."""
+    model = "from testbed.models import Testbed as T"
+    stack.shell(f"{model}; T.objects.get(slug={SLUG!r}).delete()")
+    things = (f"{SLUG}-near", f"{SLUG}-away", f"{SLUG}-nat")
+    wait_until(
+        lambda: all(f"<code>{t}</code>" in admin.page("/orphans/") for t in things),
+        "the orphans are not listed",
+    )
+
+
+def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, before):
+    owner.create_testbed(SLUG, DATA / "pair")
+    assert ran(owner, SLUG, "up").status == "succeeded"
+    guests = [Guest(stack, SLUG, name) for name in ("near", "away")]
+    boots = [guest.boot for guest in guests]
+    lose(stack, admin)
+    assert not owner.has_testbed(SLUG)
+
+    admin.send_form("/orphans/adopt/", {"name": SLUG, "owner": "owner"})
+
+    assert owner.has_testbed(SLUG)
+    assert f"<code>{SLUG}-near</code>" not in admin.page("/orphans/")
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    assert {r["status"] for r in up.of("start-guests").values()} == {"unchanged"}
+    assert [guest.boot for guest in guests] == boots
+    wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
+
+
+def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
+    lose(stack, admin)
+
+    asked = {"name": SLUG, "confirm": SLUG}
+    deletion = admin.send_form("/orphans/delete/", asked)
+
+    wait_until(lambda: "data-poll" not in admin.page(deletion), "it does not end")
+    assert "All of it is gone." in admin.page(deletion)
+    assert holdings(stack) == before
+    assert not (stack.data / "testbeds" / SLUG).exists()
+    projects = "/var/lib/testbed/projects"
+    assert SLUG not in stack.other.run("ls", projects).split()
+    assert f"<code>{SLUG}-" not in admin.page("/orphans/")
