@@ -15,7 +15,7 @@ from orchestration.instructions.base import (
     Options,
     Stage,
 )
-from orchestration.instructions.changes import removed_and_stopped
+from orchestration.instructions.changes import changed_live, removed_and_stopped
 from orchestration.instructions.kinds import Kind
 from orchestration.instructions.planned import Plan, count, entry, numbered
 from orchestration.instructions.resources import (
@@ -85,6 +85,7 @@ def plan_up(state: State, options: Options, previous: State | None = None) -> Pl
             *_golden_images(state),
             *_linked_clones(state),
             *_distribute(state),
+            *changed_live(state, previous),
             *_run_guests(state),
             _end(),
         ),

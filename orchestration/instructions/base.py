@@ -38,6 +38,7 @@ class Stage(StrEnum):
     GOLDEN_IMAGES = "Golden images"
     LINKED_CLONES = "Linked clones"
     DISTRIBUTE = "Distribute"
+    CHANGE_GUESTS = "Change guests"
     START_GUESTS = "Start guests"
     SET_UP_GUESTS = "Set up guests"
     RUN_SCRIPTS = "Run scripts"

@@ -54,5 +54,25 @@ def removed_and_stopped(state: State, previous: State | None) -> Iterator[Instru
     title = f"Delete {count(disks, 'disk')}"
     yield change(Kind.DELETE_DISKS, title=title, resources=disks, of_deployed=True)
 
+    if not changed_resources(changes.guests, Action.CHANGE_LIVE):
+        yield _forget(state, Stage.APPLY_CHANGES)
+
+
+def changed_live(state: State, previous: State | None) -> Iterator[Instruction]:
+    """Change guests as they run, when their new bridges and artefacts are there.
+
+    What they were is forgotten only then: nothing else would change them again.
+    """
+    if previous is None:
+        return
+    guests = changed_resources(diff(previous, state).guests, Action.CHANGE_LIVE)
+    if guests:
+        stage = Stage.CHANGE_GUESTS
+        title = f"Change the interfaces of {count(guests, 'running guest')}"
+        yield entry(Kind.CHANGE_INTERFACES, stage, title, guests)
+        yield _forget(state, stage)
+
+
+def _forget(state: State, stage: Stage) -> Instruction:
     title = "Forget what was removed"
-    yield change(Kind.FORGET_REMOVED, title=title, resources=whole_testbed(state))
+    return entry(Kind.FORGET_REMOVED, stage, title, whole_testbed(state))

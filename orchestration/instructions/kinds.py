@@ -31,6 +31,7 @@ class Kind(StrEnum):
     RUN_SCRIPTS = "run-scripts"
     STOP_CHANGED_GUESTS = "stop-changed-guests"
     DELETE_DISKS = "delete-disks"
+    CHANGE_INTERFACES = "change-interfaces"
     FORGET_REMOVED = "forget-removed"
     STOP_GUESTS = "stop-guests"
     DELETE_LINKS = "delete-links"

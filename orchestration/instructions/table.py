@@ -1,6 +1,13 @@
 """Which action obeys which kind of instruction."""
 
-from orchestration.instructions import guests, images, networks, prepare, removal
+from orchestration.instructions import (
+    guests,
+    images,
+    interfaces,
+    networks,
+    prepare,
+    removal,
+)
 from orchestration.instructions.base import ActionTable
 from orchestration.instructions.kinds import Kind
 
@@ -24,6 +31,7 @@ ACTIONS: ActionTable = {
     Kind.RUN_SCRIPTS: guests.run_scripts,
     Kind.STOP_CHANGED_GUESTS: removal.stop_changed_guests,
     Kind.DELETE_DISKS: removal.delete_disks,
+    Kind.CHANGE_INTERFACES: interfaces.change_interfaces,
     Kind.FORGET_REMOVED: removal.forget_removed,
     Kind.STOP_GUESTS: guests.stop_guests,
     Kind.DELETE_LINKS: networks.delete_links,

@@ -20,6 +20,7 @@ __all__ = [
     "build_network_config",
     "build_user_data",
     "context_archive",
+    "default_holder",
     "seed_digest",
     "write_seed",
 ]
@@ -117,13 +118,9 @@ def _user(guest: GuestState, public_key: str) -> Json:
 def build_network_config(guest: GuestState) -> bytes:
     """Describe all interfaces (network config version 2), matched by their MACs.
 
-    One interface has the default route: the first with a gateway, else the first
-    that asks DHCP (it gets the route from there).
+    Only the holder of the default route asks DHCP for routes.
     """
-    holder = next(
-        (i for i in guest.interfaces if i.gateway),
-        next((i for i in guest.interfaces if i.dhcp), None),
-    )
+    holder = default_holder(guest)
     ethernets = {
         interface.name: _interface(interface, has_default=interface is holder)
         for interface in guest.interfaces
@@ -136,6 +133,18 @@ def build_network_config(guest: GuestState) -> bytes:
             "addresses": [f"{guest.management.address}/{guest.management.prefix}"],
         }
     return _json({"version": 2, "ethernets": ethernets})
+
+
+def default_holder(guest: GuestState) -> InterfaceState | None:
+    """Return the interface that has the default route.
+
+    The first with a gateway, else the first that asks DHCP (the route comes from
+    there).
+    """
+    return next(
+        (i for i in guest.interfaces if i.gateway),
+        next((i for i in guest.interfaces if i.dhcp), None),
+    )
 
 
 def _interface(interface: InterfaceState, *, has_default: bool) -> Json:

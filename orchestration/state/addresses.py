@@ -5,7 +5,7 @@ addresses are handed out in the order of the YAML, and whoever had one keeps it.
 Used by `state.build`. Which interface gets an address at all is decided there.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
@@ -91,7 +91,7 @@ def assign_addresses(
         if address and address not in taken and _is_for_guests(address, subnet):
             assigned[card] = address
             taken.add(address)
-    free = iter(range(FIRST_GUEST, subnet.num_addresses - 1))
+    free = _free(subnet, set(kept.values()))
     for card in cards:
         if card not in assigned:
             assigned[card] = _next_free(subnet, free, taken)
@@ -120,9 +120,20 @@ def _is_for_guests(address: str, subnet: IPv4Network) -> bool:
     return FIRST_GUEST <= offset < subnet.num_addresses - 1
 
 
-def _next_free(subnet: IPv4Network, free: Iterable[int], taken: set[str]) -> str:
-    for offset in free:
+def _free(subnet: IPv4Network, used: set[str]) -> Iterator[str]:
+    """Count addresses; those that somebody had come last.
+
+    A DHCP server remembers that for a while, and gives nobody else such an address.
+    """
+    for offset in range(FIRST_GUEST, subnet.num_addresses - 1):
         address = str(subnet.network_address + offset)
+        if address not in used:
+            yield address
+    yield from (a for a in sorted(used) if _is_for_guests(a, subnet))
+
+
+def _next_free(subnet: IPv4Network, free: Iterable[str], taken: set[str]) -> str:
+    for address in free:
         if address not in taken:
             return address
     raise StateError(

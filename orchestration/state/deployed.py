@@ -3,12 +3,17 @@
 A failed `up` of an edited YAML leaves things of both states behind. The union is the
 record of them: for removing, for taking down, and for planning the next change. A
 guest can be in it once per host; one whose settings differ has an empty spec hash,
-which no wanted guest has, so that it counts as changed whichever it runs with.
+which no wanted guest has, so that it counts as changed whichever it runs with. Where
+only its interfaces differ, that is known of it still, so that it need not restart.
 """
 
 from collections.abc import Iterable
 from typing import TypeVar
 
+from orchestration.state.interface_diff import (
+    UNFINISHED_LIVE,
+    differ_in_interfaces_only,
+)
 from orchestration.state.model import GuestState, NetworkState, State
 
 Thing = TypeVar("Thing")
@@ -40,7 +45,10 @@ def _guests(older: State, newer: State) -> Iterable[GuestState]:
     for guest in older.guests:
         other = places.pop((guest.name, guest.host), None)
         if other is not None and other.spec_hash != guest.spec_hash:
-            yield guest.model_copy(update={"spec_hash": ""})
+            hosts = older.host(guest.host), newer.host(other.host)
+            is_small = differ_in_interfaces_only(guest, other, *hosts)
+            found = UNFINISHED_LIVE if is_small else ""
+            yield guest.model_copy(update={"spec_hash": found})
         else:
             yield guest
     yield from places.values()

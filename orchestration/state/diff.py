@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestration.state.guest_diff import disk_reasons, guest_reasons, script_reasons
-from orchestration.state.model import BridgeState, GuestState, State
+from orchestration.state.interface_diff import (
+    UNFINISHED_REASON,
+    differ_in_interfaces_only,
+    interface_reasons,
+    obstacles,
+)
+from orchestration.state.model import BridgeState, GuestState, HostState, State
 from orchestration.state.network_diff import (
     Part,
     bridge_parts,
@@ -27,6 +33,7 @@ class Action(StrEnum):
     REMOVE = "remove"
     RECREATE = "recreate"
     RESTART = "restart"
+    CHANGE_LIVE = "change live"
     CHANGE = "change"
     CREATE = "create"
 
@@ -83,7 +90,7 @@ class Changes:
         for title, changes in groups:
             lines += [title] if changes else []
             lines += [
-                f"  {c.action:<10}{c.name} on {c.host}: {', '.join(c.reasons)}"
+                f"  {c.action:<12}{c.name} on {c.host}: {', '.join(c.reasons)}"
                 for c in changes
             ]
         lines += [f"Untouched: {', '.join(self.untouched) or 'none'}", "Hosts"]
@@ -144,19 +151,28 @@ def _same_place(
 ) -> Iterator[Change]:
     """Compare a guest with itself; its host's type of guests counts too."""
     disk, scripts = disk_reasons(old, new), script_reasons(old, new)
+    hosts = deployed.host(old.host), wanted.host(new.host)
     if disk:
-        settings = guest_reasons(
-            old, new, deployed.host(old.host), wanted.host(new.host)
-        )
+        settings = guest_reasons(old, new, *hosts)
         yield _guest(Action.RECREATE, new, *disk, *settings, *scripts)
     elif old.spec_hash != new.spec_hash:
-        settings = guest_reasons(
-            old, new, deployed.host(old.host), wanted.host(new.host)
-        )
-        reasons = settings or ("its other settings change",)
-        yield _guest(Action.RESTART, new, *reasons, *scripts)
+        action, reasons = _settings_change(old, new, *hosts)
+        yield _guest(action, new, *reasons, *scripts)
     elif scripts:
         yield _guest(Action.CHANGE, new, *scripts)
+
+
+def _settings_change(
+    old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
+) -> tuple[Action, tuple[str, ...]]:
+    """Say what other settings need, and why."""
+    if not differ_in_interfaces_only(old, new, old_host, new_host):
+        reasons = guest_reasons(old, new, old_host, new_host)
+        return Action.RESTART, reasons or ("its other settings change",)
+    reasons = interface_reasons(old, new) or (UNFINISHED_REASON,)
+    if why := obstacles(old, new):
+        return Action.RESTART, (*reasons, *why)
+    return Action.CHANGE_LIVE, reasons
 
 
 def _guest(action: Action, guest: GuestState, *reasons: str) -> Change:
@@ -202,7 +218,7 @@ def _parts(before: list[Part], after: list[Part]) -> Iterator[Change]:
             yield Change(Action.CREATE, part.name, part.host, part.key, (reason,))
         elif known.settings != part.settings:
             reasons = tuple(_settings(known, part))
-            yield Change(Action.CHANGE, part.name, part.host, part.key, reasons)
+            yield Change(Action.CHANGE_LIVE, part.name, part.host, part.key, reasons)
 
 
 def _settings(old: Part, new: Part) -> Iterator[str]:

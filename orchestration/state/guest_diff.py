@@ -1,19 +1,14 @@
 """Why one guest is restarted or made anew, in a user's words. Used by `state.diff`.
 
-What the spec hash covers needs a restart; another image or size needs another disk;
-scripts need neither. A guest whose hash is empty was part of a change that did not
+What the spec hash covers needs a restart, but for interfaces that can change live
+(`interface_diff`); another image or size needs another disk; scripts need neither. A guest whose hash is empty was part of a change that did not
 finish: nobody knows which settings it runs with.
 """
 
 from collections.abc import Iterator
-from itertools import zip_longest
 
-from orchestration.state.model import (
-    GuestState,
-    HostState,
-    InterfaceState,
-    ScriptState,
-)
+from orchestration.state.interface_diff import interface_reasons
+from orchestration.state.model import GuestState, HostState, ScriptState
 
 UNFINISHED = "a change of it was not finished"
 
@@ -35,7 +30,11 @@ def guest_reasons(
     old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
 ) -> tuple[str, ...]:
     """Return what changes of its settings, except for the disk's."""
-    return (*_plain(old, new, old_host, new_host), *_interfaces(old, new))
+    return (
+        *_plain(old, new, old_host, new_host),
+        *interface_reasons(old, new),
+        *_management(old, new),
+    )
 
 
 def script_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
@@ -101,31 +100,12 @@ def _plain(
         yield f"datapath of its host {old_host.datapath} → {new_host.datapath}"
 
 
-def _interfaces(old: GuestState, new: GuestState) -> Iterator[str]:
-    for before, after in zip_longest(old.interfaces, new.interfaces):
-        if before is None:
-            yield f"{after.name} on {after.bridge} is new"
-        elif after is None:
-            yield f"{before.name} on {before.bridge} goes"
-        elif before != after:
-            yield _interface(before, after)
-    if old.management != new.management:
-        if old.management and new.management:
-            was, now = old.management.address, new.management.address
-            yield f"management address {was} → {now}" if was != now else "management"
-        else:
-            verb = "gets a" if new.management else "loses its"
-            yield f"{verb} management interface"
-
-
-def _interface(old: InterfaceState, new: InterfaceState) -> str:
-    pairs = (
-        ("bridge", old.bridge, new.bridge),
-        ("MAC", old.mac, new.mac),
-        ("address", old.address or "none", new.address or "none"),
-        ("gateway", old.gateway or "none", new.gateway or "none"),
-    )
-    for what, before, after in pairs:
-        if before != after:
-            return f"{new.name}: {what} {before} → {after}"
-    return f"{new.name} changes"
+def _management(old: GuestState, new: GuestState) -> Iterator[str]:
+    if old.management == new.management:
+        return
+    if old.management and new.management:
+        was, now = old.management.address, new.management.address
+        yield f"management address {was} → {now}" if was != now else "management"
+    else:
+        verb = "gets a" if new.management else "loses its"
+        yield f"{verb} management interface"

@@ -3,7 +3,8 @@
 `end_line` and `parse_ended` are the remote form (one sh command, busybox too),
 `end_here` is the same on this machine. A prefix ends at a dot: `12.1` finds `12.1`
 and `12.1.3`, not `12.10`. Closing a channel or signalling a group misses processes
-that called setsid or ignore signals; their environment they cannot leave behind.
+that called setsid or ignore signals, but they inherit the environment. Who cleared it
+(sudo does) is found as a child, or in the session, of one that did not.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestration.transport.base import TAG_VARIABLE, Ended, Process
 from orchestration.transport.wrapper import checked_tag
@@ -22,12 +24,49 @@ NAME_BYTES = 100
 _NAP_S = 0.03
 _PROC = Path("/proc")
 
+# Reads /proc/*/stat; knows the pids that carry the tag, what was found before
+# (pid:start time:session) and the shell that asks. Prints all that must end, likewise.
+_KIN_SCRIPT = """\
+{
+  rest = $0; sub(/.*\\) /, "", rest)
+  if ($1 !~ /^[0-9]+$/ || rest == $0) next
+  split(rest, field, " ")
+  if (field[1] == "Z" || field[1] == "X") next
+  pids[++count] = $1; parent[$1] = field[2]; sid[$1] = field[4]; born[$1] = field[20]
+}
+function take(pid) {
+  if (pid in spared || pid in ours) return 0
+  ours[pid] = 1; if (pid in sid) sids[sid[pid]] = 1
+  print pid ":" born[pid] ":" sid[pid]
+  return 1
+}
+function is_kin(pid, s) {
+  s = sid[pid]
+  return parent[pid] in ours || s in sids && (s in ours || !(s in parent))
+}
+END {
+  for (pid = self; pid in parent; pid = parent[pid]) spared[pid] = 1
+  for (n = split(tagged, list, " "); n > 0; n--) take(list[n])
+  for (n = split(known, list, " "); n > 0; n--) {
+    split(list[n], old, ":")
+    if (old[3]) sids[old[3]] = 1
+    if (old[1] in born && born[old[1]] == old[2]) take(old[1])
+  }
+  do {
+    grown = 0
+    for (n = 1; n <= count; n++) if (is_kin(pids[n])) grown += take(pids[n])
+  } while (grown)
+}
+"""
+
 # One grep over all environments costs 2-4 ms (GNU and busybox); where grep has no
-# -z each process costs a fork. Only groups led by a process that we found get the
-# signal too: dropbear's or sudo's own group is never hit. A process without
-# environment (a zombie, a kernel thread) is never found.
+# -z each process costs a fork. The table of processes is read only when one was found;
+# without awk there is none. A session counts when its leader was found or is gone:
+# never that of an init or of somebody's shell. Only groups led by a process that we
+# found get the signal too: dropbear's or sudo's own group is never hit. Zombies are
+# gone.
 END_SCRIPT = """\
-re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; naps=$2; found=
+re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; naps=$2; kin=$3; found=; known=
 if echo a | grep -qz a 2>/dev/null; then z=1; else z=; fi
 files() {
   if [ $z ]; then grep -lsz -e "$re" /proc/[0-9]*/environ; return; fi
@@ -35,14 +74,21 @@ files() {
     tr '\\0\\n' '\\n ' <$f | grep -q -e "$re" && echo $f
   done 2>/dev/null
 }
+relatives() {
+  cat /proc/[0-9]*/stat 2>/dev/null |
+    awk -v tagged="$tagged" -v known="$known" -v self=$$ "$kin" 2>/dev/null ||
+    for p in $tagged; do echo $p::; done
+}
 scan() {
-  now=; new=
-  for f in $(files); do
-    p=${f#/proc/}; p=${p%/environ}; now="$now $p"
-    case "$found " in *" $p "*) ;; *) found="$found $p"; new="$new $p";; esac
+  tagged=; now=; new=
+  for f in $(files); do p=${f#/proc/}; tagged="$tagged ${p%/environ}"; done
+  [ "$tagged$known" ] || return
+  for r in $(relatives); do
+    p=${r%%:*}; now="$now $p"
+    case "$known " in *" $r "*) ;; *) known="$known $r"; new="$new $p";; esac
   done
   for p in $new; do
-    name=$(tr '\\0\\n' '  ' </proc/$p/cmdline 2>/dev/null)
+    name=$(tr '\\0\\n' '  ' 2>/dev/null </proc/$p/cmdline)
     printf 'found %s %.100s\\n' "$p" "$name"
   done
 }
@@ -66,7 +112,7 @@ def end_line(tag_prefix: str, grace_s: float, *, is_root: bool) -> str:
     """Build the line for a remote shell that ends all that carry the tag."""
     pattern = _checked_prefix(tag_prefix).replace(".", "[.]")
     naps = " ".join(f"{nap_s:.2f}" for nap_s in _naps(grace_s))
-    words = shlex.join(["sh", "-c", END_SCRIPT, "sh", pattern, naps])
+    words = shlex.join(["sh", "-c", END_SCRIPT, "sh", pattern, naps, _KIN_SCRIPT])
     return f"exec {words}" if is_root else f"sudo -n {words} || exec {words}"
 
 
@@ -86,25 +132,24 @@ def parse_ended(machine: str, output: str) -> Ended:
 
 def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
     """End all that carry the tag on this machine, except us and our ancestors."""
-    prefix = _checked_prefix(tag_prefix)
-    spared = set(_ancestors(os.getpid()))
-    found: dict[int, Process] = {}
+    hunt = _Hunt(_checked_prefix(tag_prefix))
     deadline = time.monotonic() + grace_s
-    alive = fresh = _scan(prefix, spared, found)
+    alive = fresh = hunt.scan()
     while alive and time.monotonic() < deadline:
         _send(signal.SIGTERM, fresh)
         time.sleep(_NAP_S)
-        known = set(found)
-        alive = _scan(prefix, spared, found)
-        fresh = [pid for pid in alive if pid not in known]
+        known = set(hunt.found)
+        alive = hunt.scan()
+        fresh = alive - known
     for _ in range(KILL_ROUNDS):
         if not alive:
             break
         _send(signal.SIGKILL, alive)
         time.sleep(_NAP_S / 10)
-        alive = _scan(prefix, spared, found)
-    survivors = tuple(_process(found, pid) for pid in alive)
-    return Ended(machine, tuple(found.values()), survivors)
+        alive = hunt.scan()
+    found = {key.pid: process for key, process in hunt.found.items()}
+    survivors = tuple(_process(found, key.pid) for key in alive)
+    return Ended(machine, tuple(hunt.found.values()), survivors)
 
 
 def _naps(grace_s: float) -> Iterator[float]:
@@ -127,15 +172,73 @@ def _process(found: dict[int, Process], pid: int) -> Process:
     return found.get(pid, Process(pid, ""))
 
 
-def _scan(prefix: str, spared: set[int], found: dict[int, Process]) -> list[int]:
-    """List the pids that carry the tag, and add those not yet known to `found`."""
-    exact = f"{TAG_VARIABLE}={prefix}".encode()
-    pids = [pid for pid in _carriers(exact) if pid not in spared]
-    for pid in pids:
-        if pid not in found:
-            words = _read(pid, "cmdline")[:NAME_BYTES].replace(b"\0", b" ")
-            found[pid] = Process(pid, words.decode(errors="replace").strip())
-    return pids
+class _Key(NamedTuple):
+    """What names a process also when its pid is used again: when it was born."""
+
+    pid: int
+    born: str
+
+
+class _Row(NamedTuple):
+    """What /proc/*/stat says of a process that is no zombie."""
+
+    key: _Key
+    parent: int
+    session: int
+
+
+class _Hunt:
+    """All processes of a tag on this machine, and who they were when first seen."""
+
+    def __init__(self, prefix: str) -> None:
+        self._exact = f"{TAG_VARIABLE}={prefix}".encode()
+        self.found: dict[_Key, Process] = {}
+        self._sessions: set[int] = set()
+
+    def scan(self) -> set[_Key]:
+        """Return those that live; one found before counts whatever it dropped."""
+        tagged = set(_carriers(self._exact))
+        if not tagged and not self.found:
+            return set()
+        rows = {row.key.pid: row for row in _table()}
+        spared = set(_ancestors(os.getpid(), rows))
+        ours = {
+            pid
+            for pid, row in rows.items()
+            if (pid in tagged or row.key in self.found) and pid not in spared
+        }
+        while kin := self._kin(ours, rows) - spared:
+            ours |= kin
+        alive = {rows[pid].key for pid in ours}
+        for key in sorted(alive - self.found.keys()):
+            words = _read(key.pid, "cmdline")[:NAME_BYTES].replace(b"\0", b" ")
+            name = words.decode(errors="replace").strip()
+            self.found[key] = Process(key.pid, name)
+        return alive
+
+    def _kin(self, ours: set[int], rows: dict[int, _Row]) -> set[int]:
+        """Return children of ours, and members of sessions that are or were ours.
+
+        A session is when its leader is, or is gone: never that of an init or of a
+        shell of somebody else.
+        """
+        self._sessions |= {rows[pid].session for pid in ours}
+        sessions = {s for s in self._sessions if s in ours or s not in rows}
+        return {
+            pid
+            for pid, row in rows.items()
+            if pid not in ours and (row.parent in ours or row.session in sessions)
+        }
+
+
+def _table() -> Iterator[_Row]:
+    for entry in os.scandir(_PROC):
+        if entry.name.isdecimal():
+            head, _, rest = _read(int(entry.name), "stat").rpartition(b") ")
+            words = rest.split()
+            if head and words[0] not in (b"Z", b"X"):
+                key = _Key(int(entry.name), words[19].decode())
+                yield _Row(key, int(words[1]), int(words[3]))
 
 
 def _carriers(exact: bytes) -> Iterator[int]:
@@ -158,17 +261,14 @@ def _read(pid: int, name: str) -> bytes:
         return b""
 
 
-def _send(number: signal.Signals, pids: Iterable[int]) -> None:
-    for pid in pids:
+def _send(number: signal.Signals, keys: Iterable[_Key]) -> None:
+    for key in keys:
         for kill in (os.killpg, os.kill):
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                kill(pid, number)
+                kill(key.pid, number)
 
 
-def _ancestors(pid: int) -> Iterator[int]:
-    while pid > 0:
+def _ancestors(pid: int, rows: dict[int, _Row]) -> Iterator[int]:
+    while pid in rows:
         yield pid
-        status = _read(pid, "status").decode(errors="replace")
-        _, _, rest = status.partition("\nPPid:")
-        words = rest.split(maxsplit=1)
-        pid = int(words[0]) if words else 0
+        pid = rows[pid].parent

@@ -22,14 +22,16 @@ from testbed.services.testbeds import list_files
 SHOWN = 20
 NAMED = 5
 REASONS_SHOWN = 400
-# Tone and icon of each action; the word is its own.
+# Tone and icon of each action; the word is its own, or one that says more.
 LOOKS = {
     Action.REMOVE: ("bad", "trash"),
     Action.RECREATE: ("warn", "alert"),
     Action.RESTART: ("warn", "play"),
+    Action.CHANGE_LIVE: ("good", "pencil"),
     Action.CHANGE: ("calm", "pencil"),
     Action.CREATE: ("good", "plus"),
 }
+WORDS = {Action.CHANGE_LIVE: "change live, no restart"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +126,5 @@ def _line(change: Change) -> Line:
     rest = len(change.reasons) - NAMED
     more = f" and {rest} more" if rest > 0 else ""
     reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
-    return Line(change.action.value, tone, icon, change.name, change.host, reasons)
+    word = WORDS.get(change.action, change.action.value)
+    return Line(word, tone, icon, change.name, change.host, reasons)

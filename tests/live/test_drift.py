@@ -7,7 +7,7 @@ itself what it needs, and the last one takes it down.
 import pytest
 
 from testbed.client import Client
-from tests.live.stack import Stack
+from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,
     Guest,
@@ -28,6 +28,12 @@ THIRD = GUEST.replace("away", "third").replace("br1", "br0")
 # `away` gets more memory, and `third` is added.
 GROWN = YAML.replace(GUEST, GUEST.replace("128", "160") + THIRD)
 SHRUNK = YAML.replace(GUEST, THIRD)
+# The interface of `near` moves from the NAT's bridge to one that is alone and gets a
+# fixed address; its second one is where the first was.
+ALONE = "10.9.0.2"
+REWIRED = YAML.replace(
+    "- bridge: br0\n", f"- bridge: alone\n        ip: {ALONE}\n      - bridge: br0\n"
+).replace("- name: br1\n", "- name: br1\n    - name: alone\n")
 
 
 @pytest.fixture(scope="module", name="before")
@@ -55,6 +61,82 @@ def _edited(owner: Client, deployed: str, tmp_path):
 
 def memory_mib(guest: Guest) -> int:
     return int(guest.run("sed -n 's/MemTotal: *//p' /proc/meminfo").split()[0]) // 1024
+
+
+def addresses(guest: Guest) -> dict[str, list[str]]:
+    """Return the addresses of each interface that has an IPv4 address."""
+    found: dict[str, list[str]] = {}
+    for line in guest.run("ip -4 -o address show scope global").splitlines():
+        words = line.split()
+        found.setdefault(words[1], []).append(words[3].split("/")[0])
+    return found
+
+
+def given(stack: Stack, guest: str) -> dict[str, list[str]]:
+    """Return the addresses that the state has for a guest's interfaces."""
+    found = project(stack, SLUG).read_state().guest(guest)
+    places = [(i.name, i.address) for i in (*found.interfaces, found.management)]
+    return {name: [address] for name, address in places if address}
+
+
+def answers(host: NamespaceHost, address: str) -> bool:
+    return ", 0% packet loss" in host.run("ping", "-c3", "-W5", address, check=False)
+
+
+def test_interfaces_change_while_the_guest_runs(stack, owner, edited):
+    edited(YAML)
+    near, boot = Guest(stack, SLUG, "near"), Guest(stack, SLUG, "near").boot
+    first = given(stack, "near")
+    gateway = project(stack, SLUG).read_state().network.nat.gateway
+
+    page = edited(REWIRED)
+    up = ran(owner, SLUG, "up")
+
+    assert "change live, no restart" in page
+    assert "eth1 on br0 is new" in page
+    assert up.status == "succeeded", up.words
+    assert set(up.of("change-interfaces")) == {"near"}
+    assert near.boot == boot
+    assert addresses(near) == given(stack, "near") != first
+    assert given(stack, "near")["eth0"] == [ALONE]
+    near.run(f"ping -c3 -W5 -I eth1 {gateway}")
+    state = project(stack, SLUG).read_state()
+    alone = next(b.device for b in state.network.bridges if b.name == "alone")
+    near.host.run("ip", "address", "add", "10.9.0.1/24", "dev", alone)
+    assert answers(near.host, ALONE)
+    assert_unchanged(owner)
+
+    near.run("/usr/sbin/reboot < /dev/null > /dev/null 2>&1 &")
+    wait_until(lambda: rebooted(near, boot), "near does not come back")
+
+    assert addresses(near) == given(stack, "near")
+    assert answers(near.host, ALONE)
+    boot = near.boot
+
+    edited(YAML)
+    back = ran(owner, SLUG, "up")
+
+    assert back.status == "succeeded", back.words
+    assert near.boot == boot
+    assert addresses(near) == first
+    near.run(f"ping -c3 -W5 {gateway}")
+    assert_unchanged(owner)
+
+
+def assert_unchanged(owner: Client) -> None:
+    again = ran(owner, SLUG, "up")
+    assert again.status == "succeeded", again.words
+    assert set().union(*again.statuses().values()) <= {"done", "unchanged"}
+    assert again.statuses()["start-guests"] == {"unchanged"}
+    assert "change-interfaces" not in again.statuses()
+
+
+def rebooted(guest: Guest, before: str) -> bool:
+    """Say whether the guest has booted since, and its DHCP is over."""
+    try:
+        return guest.boot != before and bool(guest.run("ls /etc/nocloud/ready"))
+    except AssertionError:
+        return False
 
 
 def test_edit_restarts_what_changed_and_starts_what_is_new(stack, owner, edited):

@@ -238,6 +238,7 @@ def test_up_of_an_edited_yaml_is_as_reviewed(golden: Golden) -> None:
             machine("web", "br0"),
             machine("db", "br1"),
             machine("old", "br1"),
+            machine("wired", "br0"),
             bridges=("br0", "br1", "gone"),
             joined={"br0": "br1", "gone": "br0"},
         )
@@ -246,6 +247,7 @@ def test_up_of_an_edited_yaml_is_as_reviewed(golden: Golden) -> None:
         machine("web", "br0"),
         machine("db", "br1", "br0", name="ubuntu_22_04"),
         machine("new", "br0"),
+        machine("wired", "br0", "br0"),
         bridges=("br0", "br1"),
         joined={"br0": "br1"},
     )

@@ -183,8 +183,9 @@ def test_examples_that_come_up_are_offered_first_and_the_others_say_why_not():
     assert examples[0].name == "single"
     assert {e.name for e in examples if e.needs_disk} == {"existing-disk", "install"}
     found = {example.name: example for example in examples}
-    assert "`scaling` (worker)" in found["clones"].missing
-    assert (found["clones"].guests, found["routed"].bridges) == (3, 3)
+    assert "guest web (`docker`)" in found["container"].missing
+    assert found["clones"].guests == 3
+    assert (found["routed"].bridges, found["routed"].switches) == (0, 3)
 
 
 @pytest.mark.parametrize("name", ["nothing", "../examples/single", ""])

@@ -4,6 +4,7 @@ import io
 import tarfile
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
@@ -118,6 +119,15 @@ def test_empty_list_offers_the_examples(browser: Client):
 
     assert "No testbeds yet" in page
     assert "Create from quickstart" in page
+
+
+def test_every_example_is_offered_as_a_start(browser: Client, testbed: Testbed):
+    page = browser.get("/testbeds/new/").content.decode()
+
+    for folder in sorted(settings.EXAMPLES_DIR.iterdir()):
+        assert f">Create from {folder.name}</button>" in page
+    assert "3 logical switches" in page
+    assert "cannot bring up guest web (`docker`)" in page
 
 
 @pytest.mark.parametrize("count", [1, 50])

@@ -35,6 +35,13 @@ def build_mark(mark: Mark) -> ET.Element:
     return metadata
 
 
+def mark_text(mark: Mark) -> str:
+    """Write the element alone, as libvirt takes it: it adds the namespace itself."""
+    owner = build_mark(mark)[0]
+    owner.tag = "owner"
+    return ET.tostring(owner, encoding="unicode")
+
+
 def parse_mark(text: str) -> Mark:
     """Read the element that libvirt returns for our namespace (prefix removed)."""
     # The text comes from libvirtd, which has parsed and printed it itself.

@@ -40,6 +40,10 @@ _TEXT_HINTS = (
     ("already defined with uuid", "Something else on the host has this name."),
     ("could not access kvm", "Acceleration does not work here: check the host."),
     ('failed to get "write" lock', "Another process uses the disk."),
+    (
+        "no more available pci slots",
+        "It got all interfaces that fit while it runs: shut it down, then run up.",
+    ),
     ("is already in use by", "Another network of the host has this bridge or subnet."),
 )
 

@@ -13,6 +13,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
 from orchestration.providers.libvirt.metadata import NAMESPACE, Mark, build_mark
+from orchestration.providers.libvirt.pci import add_ports, pin
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import (
     Datapath,
@@ -43,8 +44,9 @@ def build_domain(guest: GuestState, host: HostState, *, testbed: str) -> str:
     _add_machine(domain, host, boot=_boot_devices(guest))
     devices = ET.SubElement(domain, "devices")
     _add_disks(devices, guest)
-    # libvirt numbers the other controllers itself; interfaces are pinned to slots
-    # of their own, so that a guest's names for them do not depend on its disks.
+    # Interfaces are pinned to ports of their own, so that a guest's names for them
+    # do not depend on its disks.
+    add_ports(devices, guest)
     ET.SubElement(devices, "controller", type="usb", index="0", model="none")
     for slot, interface in enumerate(guest.interfaces, start=1):
         _add_interface(devices, interface, host, guest=guest, slot=slot)
@@ -99,6 +101,14 @@ def build_management_network(management: ManagementState, *, testbed: str) -> st
     )
     _mark_network(network, testbed)
     return _print(network)
+
+
+def interface_identity(guest: GuestState, interface: InterfaceState) -> str:
+    """Name an interface for the switch.
+
+    Left out, libvirt would choose another one at random with each definition.
+    """
+    return str(uuid.uuid5(uuid.UUID(guest.uuid), interface.tap))
 
 
 def _boot_devices(guest: GuestState) -> tuple[str, ...]:
@@ -183,15 +193,14 @@ def _add_interface(
     ET.SubElement(element, "mac", address=interface.mac)
     ET.SubElement(element, "source", bridge=interface.device)
     port = ET.SubElement(element, "virtualport", type="openvswitch")
-    # Left out, libvirt would choose another one at random with each definition.
-    identity = uuid.uuid5(uuid.UUID(guest.uuid), interface.tap)
-    ET.SubElement(port, "parameters", interfaceid=str(identity))
+    identity = interface_identity(guest, interface)
+    ET.SubElement(port, "parameters", interfaceid=identity)
     ET.SubElement(element, "target", dev=interface.tap)
     ET.SubElement(element, "model", type="virtio")
     if host.datapath is Datapath.NETDEV:
         _switch_offload_off(element)
     ET.SubElement(element, "mtu", size=str(interface.mtu))
-    _add_address(element, slot)
+    pin(element, slot)
 
 
 def _switch_offload_off(interface: ET.Element) -> None:
@@ -214,20 +223,7 @@ def _add_management(
     ET.SubElement(element, "target", dev=management.tap)
     ET.SubElement(element, "model", type="virtio")
     ET.SubElement(element, "port", isolated="yes")
-    _add_address(element, slot)
-
-
-def _add_address(element: ET.Element, slot: int) -> None:
-    """Pin a device to PCI Express port `slot`, which libvirt adds by itself."""
-    ET.SubElement(
-        element,
-        "address",
-        type="pci",
-        domain="0x0000",
-        bus=f"0x{slot:02x}",
-        slot="0x00",
-        function="0x0",
-    )
+    pin(element, slot)
 
 
 def _add_console(devices: ET.Element, guest: GuestState) -> None:

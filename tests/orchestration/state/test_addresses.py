@@ -50,7 +50,17 @@ def test_who_had_an_address_keeps_it_and_others_go_around() -> None:
         static={},
     )
 
-    assert assigned == {("new", "eth0"): "10.64.0.17", ("old", "eth0"): "10.64.0.16"}
+    assert assigned == {("new", "eth0"): "10.64.0.18", ("old", "eth0"): "10.64.0.16"}
+
+
+def test_address_that_somebody_had_is_given_away_last() -> None:
+    cards = [(f"g{index}", "eth0") for index in range(15)]
+    kept = {("gone", "eth0"): "192.0.2.17", ("far", "eth0"): "10.9.0.17"}
+
+    assigned = assign_addresses(SMALL, cards, kept=kept, static={})
+
+    assert len(set(assigned.values())) == len(cards)
+    assert assigned["g14", "eth0"] == "192.0.2.17"
 
 
 @pytest.mark.parametrize(

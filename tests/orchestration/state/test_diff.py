@@ -39,6 +39,7 @@ def test_edits_of_guests_are_as_reviewed(golden: Golden) -> None:
         machine("image", "br0"),
         machine("script", "br0", run_script="one.sh"),
         machine("cards", "br0"),
+        machine("moved", "br0", "br0"),
         machine("same", "br0"),
     )
     new = spec_of(
@@ -47,6 +48,7 @@ def test_edits_of_guests_are_as_reviewed(golden: Golden) -> None:
         machine("image", "br0", name="ubuntu_22_04", expand_gigabytes=4),
         machine("script", "br0", run_script="two.sh"),
         machine("cards", {"bridge": "br0", "mac": "02:00:00:00:00:01"}, "br1", "br0"),
+        machine("moved", "br1"),
         machine("same", "br0"),
         machine("fresh", "br0"),
         bridges=("br0", "br1"),

@@ -1,13 +1,16 @@
 """The ending command in the shells and with the tools that machines really have."""
 
 import os
+import secrets
 import shutil
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from orchestration.transport.base import Ended, Process
-from orchestration.transport.ending import end_line, parse_ended
+from orchestration.transport.ending import end_here, end_line, parse_ended
 from tests.orchestration.transport.conftest import carriers, wait_until
 from tests.orchestration.transport.test_commands import STUBBORN
 from tests.orchestration.transport.test_wrapper import SUDO
@@ -24,13 +27,17 @@ def tools(tmp_path, request):
     folder = tmp_path / "bin"
     folder.mkdir()
     kind = request.param
+    if kind == "bash":
+        (folder / "sh").symlink_to(shutil.which("bash"))
+        return f"{folder}:{os.environ['PATH']}"
     busybox = shutil.which("busybox")
     if kind == "debian":
         folder.rmdir()
         return os.environ["PATH"]
     if busybox is None:
         pytest.skip("busybox is not installed")
-    applets = ("sh", "sleep", "grep", "tr", "id", "env", "busybox")
+    applets = ["sh", "sleep", "grep", "tr", "id", "env", "busybox"]
+    applets += ["awk", "cat"] if kind != "old busybox" else []
     for applet in applets:
         (folder / applet).symlink_to(busybox)
     if kind == "old busybox":
@@ -41,6 +48,55 @@ def tools(tmp_path, request):
         (folder / "sudo").write_text(SUDO)
         (folder / "sudo").chmod(0o755)
     return str(folder)
+
+
+# What clears its environment: a child, one in a session of its own, one whose parent
+# is gone, one that also ignores TERM.
+DISGUISES = [
+    "env -i sleep {mark} &",
+    "env -i setsid sleep {mark} &",
+    "(env -i sleep {mark} &)",
+    "env -i sh -c \"trap '' TERM; sleep {mark}; sleep {mark}\" &",
+]
+
+
+def free_mark():
+    """Return a time to sleep that nobody else sleeps."""
+    return 100_000 + secrets.randbelow(900_000)
+
+
+def start_disguised(tag, mark):
+    """Start a tagged shell with children that do not carry the tag."""
+    lines = "\n".join(line.format(mark=mark) for line in DISGUISES)
+    workload = subprocess.Popen(
+        ["sh", "-c", f"{lines}\nsleep 600"],
+        env={**os.environ, "TESTBED_TAG": tag},
+        start_new_session=True,
+    )
+    wait_until(lambda: len(sleepers(mark)) == len(DISGUISES))
+    assert not set(sleepers(mark)) & set(carriers(tag))
+    return workload
+
+
+def sleepers(mark):
+    """Return the pids of those who sleep for so long."""
+    words = f"sleep\0{mark}\0".encode()
+    return [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if read(path) == words
+    ]
+
+
+def read(path):
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def line_to_end(tag):
+    return end_line(tag, 0.1, is_root=True)
 
 
 KINDS = ["debian", "busybox", "old busybox", "busybox with sudo"]
@@ -69,6 +125,62 @@ def test_stubborn_processes_end_with_the_tools_at_hand(scope, tools, is_root):
     assert "sleep 601" in {process.name for process in ended.found}
     assert ended.survivors == ()
     assert carriers(scope.tag) == []
+
+
+@pytest.mark.parametrize("tools", ["debian", "busybox", "bash"], indirect=True)
+def test_who_cleared_its_environment_is_found_by_its_kin(scope, tools):
+    mark = free_mark()
+    workload = start_disguised(scope.tag, mark)
+
+    done = subprocess.run(
+        [shutil.which("sh"), "-c", line_to_end(scope.tag)],
+        env={"PATH": tools},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    workload.wait()
+    ended = parse_ended("host-a", done.stdout)
+
+    assert sleepers(mark) == []
+    assert sum(p.name == f"sleep {mark}" for p in ended.found) >= len(DISGUISES)
+    assert ended.survivors == ()
+
+
+def test_who_cleared_its_environment_is_found_here_too(scope):
+    mark = free_mark()
+    workload = start_disguised(scope.tag, mark)
+
+    ended = end_here("main", scope.tag, 0.1)
+    workload.wait()
+
+    assert sleepers(mark) == []
+    assert sum(p.name == f"sleep {mark}" for p in ended.found) >= len(DISGUISES)
+    assert ended.survivors == ()
+
+
+@pytest.mark.parametrize("is_here", [True, False], ids=["here", "script"])
+def test_neighbours_of_what_is_ended_live_on(scope, is_here):
+    """A child of the same shell, and members of the shell's session, are not ours."""
+    mark = free_mark()
+    shell = subprocess.Popen(
+        ["sh", "-c", f"sleep {mark} & TESTBED_TAG={scope.tag} sleep 600 & wait"],
+        start_new_session=True,
+    )
+    wait_until(lambda: carriers(scope.tag) and sleepers(mark))
+
+    if is_here:
+        ended = end_here("main", scope.tag, 0.1)
+    else:
+        line = line_to_end(scope.tag)
+        done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
+        ended = parse_ended("main", done.stdout)
+    left = sleepers(mark)
+    os.killpg(shell.pid, signal.SIGKILL)
+    shell.wait()
+
+    assert [process.name for process in ended.found] == ["sleep 600"]
+    assert len(left) == 1
 
 
 def test_what_the_script_prints_becomes_the_proof():

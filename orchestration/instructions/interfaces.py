@@ -1,0 +1,141 @@
+"""The instruction that changes a guest's interfaces while it runs.
+
+`state.interface_diff` says when that can be done. What is looked at is the running
+domain and its switch, not what a state says of them, so that a change that failed
+half way is gone on with. From the beginning to the end of it the domain carries no
+spec hash: nobody may take it for one that has the settings of either state.
+"""
+
+from orchestration.errors import GuestUnreachable
+from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.prepare import is_simulated, local_artefact
+from orchestration.instructions.waiting import wait_until_reachable
+from orchestration.providers import guest_network, ovs_taps
+from orchestration.providers.libvirt import domains, live
+from orchestration.providers.libvirt.metadata import Mark
+from orchestration.providers.libvirt.xml import interface_identity
+from orchestration.state.model import GuestState, InterfaceState
+
+SEED = live.disk("vdb")
+UNPLUG_TIMEOUT_S = 30.0
+# What was away for a shorter time a guest may not have noticed, nor does it say so.
+CABLE_OUT_S = 1.0
+
+
+def change_interfaces(task: Task) -> Outcome:
+    """Give one running guest the interfaces that its state has, without a restart.
+
+    A guest that does not run gets them when it is started.
+    """
+    guest, conn = task.state.guest(task.resource.key), task.host.libvirt
+    found = domains.find(conn, guest.domain)
+    if found is None or not found.is_active:
+        return unchanged("does not run")
+    if found.spec_hash == guest.spec_hash:
+        return unchanged("has the wanted settings already")
+    domains.start(conn, guest.domain)  # a paused one could not let go of anything
+    transport = wait_until_reachable(task, guest) if guest.seed else None
+    _mark(task, guest, "")
+    text = local_artefact(task, guest.xml).read_text()
+    domains.define(conn, text)
+    if not is_simulated(task):
+        _replug(task, guest, text)
+        _move(task, guest)
+    if transport is not None:
+        before = _before(task, guest)
+        guest_network.change_network(transport, guest, before, scope=task.scope)
+    _mark(task, guest, guest.spec_hash)
+    return done("without a restart")
+
+
+def _mark(task: Task, guest: GuestState, spec_hash: str) -> None:
+    mark = Mark(task.state.testbed, guest.name, spec_hash)
+    live.set_mark(task.host.libvirt, guest.domain, mark)
+
+
+def _before(task: Task, guest: GuestState) -> tuple[InterfaceState, ...]:
+    known = task.project.read_known().guests
+    place = (guest.name, guest.host)
+    return next((g.interfaces for g in known if (g.name, g.host) == place), ())
+
+
+def _replug(task: Task, guest: GuestState, text: str) -> None:
+    """Unplug what goes, plug in what is new, and the seed as it is now.
+
+    The guest would boot with the seed that it was started with: its disk is the file
+    that the new one has replaced.
+    """
+    conn, there = task.host.libvirt, live.plugged(task.host.libvirt, guest.domain)
+    wanted = _interfaces(guest)
+    names = {live.interface(i.mac): i.name for i in _before(task, guest)}
+    gone = [d for d in there if d.kind == "interface" and d not in wanted]
+    seeds = {SEED: "its seed"} if guest.seed else {}
+    for device in sorted((*gone, *(there & seeds.keys()))):
+        what = {**names, **seeds}.get(device, device.key)
+        _unplug(task, guest, device, what)
+    new = {d: name for d, name in wanted.items() if d not in there}
+    for device, what in {**new, **seeds}.items():
+        live.plug(conn, guest.domain, live.device_text(text, device))
+        task.log(f"{what} is plugged in")
+
+
+def _interfaces(guest: GuestState) -> dict[live.Device, str]:
+    found = {live.interface(i.mac): i.name for i in guest.interfaces}
+    if guest.management is not None:
+        found[live.interface(guest.management.mac)] = guest.management.name
+    return found
+
+
+def _unplug(task: Task, guest: GuestState, device: live.Device, what: str) -> None:
+    is_gone = live.unplug(
+        task.host.libvirt,
+        guest.domain,
+        device,
+        sleep=task.scope.sleep,
+        timeout_s=UNPLUG_TIMEOUT_S,
+    )
+    if not is_gone:
+        raise GuestUnreachable(
+            f"Guest {guest.name} on {guest.host} did not let go of {what} within "
+            f"{UNPLUG_TIMEOUT_S:.0f} s; it runs on.",
+            hint="Shut the guest down and start up again: it then boots with its new "
+            "interfaces. Or start up again to ask it once more.",
+            retryable=True,
+        )
+    task.log(f"{what} is unplugged")
+
+
+def _move(task: Task, guest: GuestState) -> None:
+    """Put each tap on its bridge; the guest sees its cable out and in again.
+
+    That is what makes a DHCP client ask again.
+    """
+    conn = task.host.libvirt
+    moved = [i for i in guest.interfaces if _is_moved(task, guest, i)]
+    try:
+        for interface in moved:
+            live.set_link(conn, guest.domain, interface.mac, is_up=False)
+        if moved:
+            task.scope.sleep(CABLE_OUT_S)
+    finally:
+        for interface in moved:
+            live.set_link(conn, guest.domain, interface.mac, is_up=True)
+
+
+def _is_moved(task: Task, guest: GuestState, interface: InterfaceState) -> bool:
+    """Put one tap on its bridge, with what libvirt writes beside it."""
+    is_moved = ovs_taps.ensure_tap(
+        task.host.transport,
+        interface.device,
+        interface.tap,
+        identity={
+            "attached-mac": interface.mac,
+            "iface-id": interface_identity(guest, interface),
+            "iface-status": "active",
+            "vm-id": guest.uuid,
+        },
+        scope=task.scope,
+    )
+    if is_moved:
+        task.log(f"{interface.name} is moved to {interface.bridge}")
+    return is_moved

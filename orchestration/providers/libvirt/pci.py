@@ -1,0 +1,41 @@
+"""Where devices are plugged in: PCI Express ports, and free ones for more.
+
+`xml` calls it. libvirt adds as many ports as devices need and one more; what is
+plugged in while a guest runs needs a port that was there when it started. A port
+must exist before a device can be pinned to it, hence all of them are written out.
+"""
+
+import xml.etree.ElementTree as ET
+
+from orchestration.state.interface_diff import HOTPLUG_ROOM
+from orchestration.state.model import GuestState
+
+# The channels' controller, the random numbers and the memory balloon.
+HELPERS = 3
+
+
+def add_ports(devices: ET.Element, guest: GuestState) -> None:
+    """Add a port for each device that needs one, and HOTPLUG_ROOM free ones."""
+    disks = [guest.disk and not guest.is_cdrom, guest.seed, guest.management]
+    used = len(guest.interfaces) + sum(map(bool, disks)) + HELPERS
+    for index in range(1, used + HOTPLUG_ROOM + 1):
+        ET.SubElement(
+            devices,
+            "controller",
+            type="pci",
+            index=str(index),
+            model="pcie-root-port",
+        )
+
+
+def pin(device: ET.Element, slot: int) -> None:
+    """Pin a device to port `slot`: guests see their devices in that order."""
+    ET.SubElement(
+        device,
+        "address",
+        type="pci",
+        domain="0x0000",
+        bus=f"0x{slot:02x}",
+        slot="0x00",
+        function="0x0",
+    )
