@@ -10,7 +10,7 @@ FLUSH_S and what was being stored.
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 
@@ -48,10 +48,16 @@ TaskKey = tuple[int, str, str]
 
 
 class Recorder:
-    """Store one run's events; `sink` may be called from any thread until `close`."""
+    """Store one run's events; `sink` may be called from any thread until `close`.
 
-    def __init__(self, run_id: int) -> None:
+    `may_write` is asked inside each writing transaction, when the run's row is locked.
+    """
+
+    def __init__(
+        self, run_id: int, *, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
         self._run_id = run_id
+        self._may_write = may_write
         self._changed = threading.Condition()
         self._taken: list[Stamped] = []
         self._characters = 0
@@ -129,6 +135,10 @@ class Recorder:
         with transaction.atomic():
             seq = insert(self._run_id, rows)
             self._change_tasks(batch)
+            if not self._may_write():
+                transaction.set_rollback(True)
+                logger.warning("%s events of a lost batch are not stored", len(batch))
+                return 0
         return seq
 
     def _change_tasks(self, batch: list[Stamped]) -> None:

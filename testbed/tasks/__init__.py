@@ -5,6 +5,7 @@
     dispatch    accepting instructions, whoever drives; sending batches
     joining     the end of a batch, of an instruction; what comes next
     cancelling  asking to stop, and proving that everything stopped
+    lease       a worker's hold on its batch, and what it may not do without
     batches     one batch on one host, from claim to proof
     periodic    looking for what was lost: leases, messages, drivers, leftovers
     noticing    writing down what hosts hold, and what is missing of a testbed

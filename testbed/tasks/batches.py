@@ -1,9 +1,8 @@
 """One batch: what an instruction does on one host, from the claim to the proof.
 
 The engine works in a thread of its own while the main thread waits for words: the
-cancel signal, the lease thread's fallback, the end. The lease thread keeps the batch
-ours and reads the wish to cancel from the database, so that a cancel works while
-Redis is down. A batch that lost its lease stops and writes nothing more.
+cancel signal, the lease's word, the end. A batch that lost its lease stops and writes
+nothing more: whoever found it lost has said so and has ended its processes.
 """
 
 import json
@@ -13,15 +12,13 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 
 from celery import Task as CeleryTask
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
-from django.conf import settings
-from django.db import DatabaseError, connection, transaction
-from django.utils import timezone
+from django.db import connection, transaction
 
 from orchestration.engine import Work, share, state_for
 from orchestration.errors import TestbedError
@@ -39,11 +36,10 @@ from testbed.tasks.cancelling import (
     survivors,
 )
 from testbed.tasks.joining import finish_batch
+from testbed.tasks.lease import Lease, lease_end
 from testbed.tasks.worker import Inbox, Word
 
 logger = logging.getLogger(__name__)
-
-LOOK_EVERY_S = 0.4
 
 
 @shared_task(name=RUN_BATCH, bind=True)
@@ -53,9 +49,10 @@ def run_batch(self: "CeleryTask[..., None]", batch_id: int) -> None:
     worker.catch_cancel(inbox)
     try:
         name = f"{self.request.hostname} {os.getpid()} {self.request.id}"
+        taken_at = time.monotonic()
         batch = claim(batch_id, owner=name[:120])
         if batch is not None:
-            _Running(batch, inbox).run()
+            _Running(batch, inbox, taken_at).run()
     finally:
         worker.ignore_cancel()
 
@@ -68,7 +65,7 @@ def claim(batch_id: int, *, owner: str) -> Batch | None:
         instruction__run__cancel_requested_at=None,
     )
     if not queued.update(
-        status=Batch.Status.RUNNING, worker=owner, lease_until=_lease_end()
+        status=Batch.Status.RUNNING, worker=owner, lease_until=lease_end()
     ):
         return None
     found = Batch.objects.select_related("instruction__run__testbed")
@@ -81,6 +78,7 @@ class _Running:
 
     batch: Batch
     inbox: Inbox
+    taken_at: float
     problem: TestbedError | None = None
 
     @property
@@ -90,18 +88,18 @@ class _Running:
 
     def run(self) -> None:
         """Work, record, prove, join."""
-        scope = Scope(f"{self.of_run.tag}b{self.batch.pk}.")
-        recorder = Recorder(self.of_run.pk)
-        lease = _Lease(self.batch, self.inbox)
+        lease = Lease(self.batch, self.inbox, taken_at=self.taken_at)
+        scope = Scope(f"{self.of_run.tag}b{self.batch.pk}.", stop=lease.stop)
+        recorder = Recorder(self.of_run.pk, may_write=lease.is_ours)
         try:
-            self._work_and_listen(scope, recorder.sink)
-        finally:
-            recorder.close()
-        try:
-            self._settle(scope)
+            try:
+                self._work_and_listen(scope, recorder.sink)
+            finally:
+                recorder.close()
+            self._settle(scope, lease)
             is_mine = finish_batch(self.batch)
         finally:
-            lease.stop()
+            lease.end()
         if is_mine:
             conclude_cancel(self.of_run.pk)
 
@@ -147,72 +145,30 @@ class _Running:
             options=plan.options,
         )
 
-    def _settle(self, scope: Scope) -> None:
+    def _settle(self, scope: Scope, lease: Lease) -> None:
         """Leave no task open, and say what was ended and what was not."""
         status, problem = Status.FAILED, self.problem
         if scope.stop.is_set():
             status = Status.CANCELLED
             problem = problem or TestbedError("Cancelled.")
         problem = problem or TestbedError("The task ended without a result.")
-        finish_tasks(
-            self.of_run.pk,
-            open_tasks(self.batch),
-            status,
-            message=problem.message,
-            hint=problem.hint,
-            detail=problem.detail,
-        )
-        record_ended(self.of_run.pk, scope.ended)
-        if left := survivors(self.batch.host, scope.tag, scope.ended):
-            with transaction.atomic():
-                run = Run.objects.select_for_update().get(pk=self.of_run.pk)
+        with transaction.atomic():
+            run = Run.objects.select_for_update().defer("plan").get(pk=self.of_run.pk)
+            if not lease.is_ours():
+                return
+            finish_tasks(
+                run.pk,
+                open_tasks(self.batch),
+                status,
+                message=problem.message,
+                hint=problem.hint,
+                detail=problem.detail,
+            )
+            record_ended(run.pk, scope.ended)
+            left = survivors(self.batch.host, scope.tag, scope.ended)
+            if left:
                 run.leftovers = [*run.leftovers, *left]
                 run.save(update_fields=["leftovers"])
-
-
-class _Lease:
-    """Renew the lease and look for a cancel, until stopped."""
-
-    def __init__(self, batch: Batch, inbox: Inbox) -> None:
-        self._batch = batch
-        self._inbox = inbox
-        self._stop = threading.Event()
-        self._renewed_at = time.monotonic()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """End the thread; the batch needs its lease no more."""
-        self._stop.set()
-        self._thread.join()
-
-    def _keep(self) -> None:
-        try:
-            while not self._stop.wait(LOOK_EVERY_S):
-                try:
-                    if self._is_over():
-                        self._inbox.put(Word.CANCEL)
-                except DatabaseError as exc:
-                    logger.warning("the lease has to wait for the database: %s", exc)
-                    connection.close()
-        finally:
-            connection.close()
-
-    def _is_over(self) -> bool:
-        if not self._renew():
-            return True
-        run = Run.objects.filter(pk=self._batch.instruction.run_id)
-        return run.exclude(cancel_requested_at=None).exists()
-
-    def _renew(self) -> bool:
-        """Renew the lease when a third of it is gone. False: the batch was lost."""
-        if time.monotonic() - self._renewed_at < settings.BATCH_LEASE_S / 3:
-            return True
-        self._renewed_at = time.monotonic()
-        mine = Batch.objects.filter(
-            pk=self._batch.pk, status=Batch.Status.RUNNING, worker=self._batch.worker
-        )
-        return bool(mine.update(lease_until=_lease_end()))
 
 
 # A run's plan never changes, and each of its batches needs it: 40 ms for 1,000 guests.
@@ -220,7 +176,3 @@ class _Lease:
 def _plan(run_id: int, created_at: datetime) -> Plan:
     run = Run.objects.filter(pk=run_id, created_at=created_at)
     return Plan.from_json(json.dumps(run.values_list("plan", flat=True).get()))
-
-
-def _lease_end() -> datetime:
-    return timezone.now() + timedelta(seconds=settings.BATCH_LEASE_S)

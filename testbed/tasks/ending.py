@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
 from testbed.celery import app
-from testbed.models import Instruction, Run, Task, Testbed
+from testbed.models import Batch, Instruction, Run, Task, Testbed
 from testbed.recorder import record
 
 logger = logging.getLogger(__name__)
@@ -169,10 +169,28 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
 
 
 def _interrupted_words(run: Run) -> tuple[str, str]:
+    """Say what was lost, what is done and what is not."""
+    batches = Batch.objects.filter(instruction__run=run, status=Batch.Status.LOST)
+    lost = [
+        f"{batch.instruction.title} on {batch.host}"
+        for batch in batches.select_related("instruction").order_by("pk")
+    ]
+    message = f"A worker was lost before its work was done: {_some(lost)}. "
+    good = Instruction.Status.SUCCEEDED
+    steps = run.instructions.exclude(kind__in=(Kind.INIT, Kind.END))
+    message += f"{steps.filter(status=good).count()} of {steps.count()} steps are done"
+    if rest := list(steps.exclude(status=good).values_list("title", flat=True)):
+        message += f"; not done: {_some(rest)}"
+    progress = f" {_progress(run)}." if run.command == Command.UP else ""
     return (
-        "A worker was lost before its work was done.",
-        "Start the command again: what is done already stays as it is.",
+        f"{message}.{progress}",
+        "Go on, or start the command again: what is done already stays as it is.",
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _progress(run: Run) -> str:

@@ -172,6 +172,8 @@ def _end_lost(batch: Batch) -> int:
             message="The worker that did this was lost.",
             hint="" if is_cancelled else "Start the command again; it goes on.",
         )
+    # It may be frozen, or hang: then nothing else gives its place in the pool back.
+    revoke([str(batch.celery_id)], "SIGKILL")
     place = (batch.host, batch.host, f"{run.tag}b{batch.pk}.")
     _keep_leftovers(run, end_processes(run, [place]))
     finished = finish_batch(batch, status=Batch.Status.LOST)

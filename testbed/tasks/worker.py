@@ -12,6 +12,8 @@ from enum import Enum, auto
 from functools import lru_cache
 from types import FrameType
 
+from celery import current_app
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from orchestration.engine import Engine
@@ -59,7 +61,8 @@ def catch_cancel(inbox: Inbox) -> None:
     """Let SIGUSR1 put a word into `inbox` from now on, until `ignore_cancel`.
 
     Celery's own handler raises SoftTimeLimitExceeded wherever the main thread
-    happens to be, also between two tasks, where it ends the process. Ours stays.
+    happens to be, also between two tasks, where it ends the process. Ours stays, and
+    raises only inside a task that has a soft time limit.
     """
     _inboxes[:] = [inbox]
     if threading.current_thread() is threading.main_thread():
@@ -74,6 +77,16 @@ def ignore_cancel() -> None:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     for inbox in _inboxes:
         inbox.put(Word.CANCEL)
+    if not _inboxes and _has_soft_limit():
+        raise SoftTimeLimitExceeded
+
+
+def _has_soft_limit() -> bool:
+    task = current_app.current_task
+    if task is None:
+        return False
+    _, soft_limit = task.request.timelimit or (None, None)
+    return bool(soft_limit or task.soft_time_limit)
 
 
 @lru_cache(maxsize=1)

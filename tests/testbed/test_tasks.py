@@ -1,10 +1,13 @@
 """Batches, joins and the sweeper: what happens on workers, and when they die."""
 
 import threading
+import time
 import uuid
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
+from celery._state import _task_stack
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
 from django.db import connection
@@ -16,7 +19,7 @@ from orchestration.transport.base import Ended, Process
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
 from testbed.services.planning import prepare
 from testbed.services.runs import accept, hand_over, request_cancel
-from testbed.tasks import batches, cancelling, periodic, worker
+from testbed.tasks import batches, cancelling, lease, periodic, worker
 from testbed.tasks.batches import claim, run_batch
 from testbed.tasks.joining import finish_batch
 from testbed.tasks.worker import Inbox, Word
@@ -62,6 +65,13 @@ def machines(monkeypatch):
     for name in ("main", "host-b"):
         machine(None, name, name)
     return known
+
+
+def wait_until(is_so):
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def results(run):
@@ -184,9 +194,22 @@ def test_soft_time_limit_is_a_cancel(on_two_hosts):
         def get(self):
             raise SoftTimeLimitExceeded
 
-    running = batches._Running(Batch.objects.first(), Interrupted())
+    running = batches._Running(Batch.objects.first(), Interrupted(), 0.0)
 
     assert running._next_word() is Word.CANCEL
+
+
+@pytest.mark.parametrize(("limit", "raises"), [(None, False), (5, True)])
+def test_signal_outside_a_batch_is_a_soft_time_limit_where_there_is_one(limit, raises):
+    worker.ignore_cancel()
+    periodic.sweep.push_request(timelimit=(None, limit))
+    _task_stack.push(periodic.sweep)
+    try:
+        with pytest.raises(SoftTimeLimitExceeded) if raises else nullcontext():
+            worker._on_signal(10, None)
+    finally:
+        _task_stack.pop()
+        periodic.sweep.pop_request()
 
 
 def test_cancelled_run_ends_after_each_used_host_was_asked(
@@ -248,6 +271,13 @@ def test_lost_worker_interrupts_the_run_and_its_processes_end(
 
     on_two_hosts.refresh_from_db()
     assert on_two_hosts.status == Run.Status.INTERRUPTED
+    assert on_two_hosts.message.startswith(
+        "A worker was lost before its work was done: "
+        f"{batch.instruction.title} on {batch.host}. 2 of "
+    )
+    assert f"not done: {batch.instruction.title}" in on_two_hosts.message
+    assert "0 of 2 guests are set up." in on_two_hosts.message
+    assert doors.signalled[-1] == ((str(batch.celery_id),), "SIGKILL")
     assert f"{on_two_hosts.tag}b{lost}." in machines[batch.host].tags
     task = Task.objects.get(instruction=batch.instruction, host=batch.host)
     assert (task.status, task.message) == (
@@ -287,8 +317,8 @@ def test_worker_that_does_not_stop_is_killed(on_two_hosts, doors, owner):
 
 
 def test_worker_that_lost_its_lease_stops(on_two_hosts, doors, machines, monkeypatch):
-    monkeypatch.setattr(batches, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(batches.settings, "BATCH_LEASE_S", 0)
+    monkeypatch.setattr(lease, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(lease.settings, "BATCH_LEASE_S", 0)
     doors.engine.holds = {"check-hosts"}
     batch_id = doors.sent[0][0]
     doors.start(batch_id)
@@ -298,6 +328,46 @@ def test_worker_that_lost_its_lease_stops(on_two_hosts, doors, machines, monkeyp
     doors.join()
 
     assert Batch.objects.get(pk=batch_id).status == Batch.Status.RUNNING
+
+
+def test_batch_that_was_given_up_writes_nothing_more(
+    on_two_hosts, doors, machines, monkeypatch
+):
+    monkeypatch.setattr(lease, "LOOK_EVERY_S", 0.01)
+    doors.engine.holds = {"check-hosts"}
+    batch_id = doors.sent[0][0]
+    doors.start(batch_id)
+    doors.engine.began.acquire(timeout=30)
+    wait_until(lambda: on_two_hosts.events.filter(kind="task-started").exists())
+    Batch.objects.filter(pk=batch_id).update(lease_until=timezone.now() - LONG_AGO)
+    assert periodic.end_lost_batches() == 1
+    after = set(on_two_hosts.events.values_list("pk", flat=True))
+
+    doors.engine.release.set()
+    doors.join()
+
+    assert set(on_two_hosts.events.values_list("pk", flat=True)) == after
+
+
+def test_work_waits_while_nobody_knows_whether_it_is_wanted():
+    stop = lease.Stop(known_until=0.0)
+    asked = threading.Thread(target=stop.is_set)
+    asked.start()
+
+    asked.join(0.2)
+    assert asked.is_alive()
+    stop.known_until = float("inf")
+    asked.join(30)
+
+    assert not asked.is_alive()
+    assert not stop.is_set()
+
+
+def test_work_that_waits_stops_when_it_is_not_wanted_any_more():
+    stop = lease.Stop(known_until=0.0)
+    threading.Timer(0.1, stop.set).start()
+
+    assert stop.wait(0)
 
 
 def test_vanished_message_is_sent_again(on_two_hosts, doors):
