@@ -66,6 +66,12 @@ def of_testbed(state: State) -> tuple[Artefact, ...]:
     )
 
 
+def with_artefacts(state: State) -> tuple[GuestState, ...]:
+    """Return the guests, then those golden images that are started for a script."""
+    started = (golden.guest for golden in state.goldens if golden.is_started)
+    return (*state.guests, *started)
+
+
 def of_guest(project: Project, state: State, guest: GuestState) -> GuestArtefacts:
     """Return one guest's artefacts, as far as they were generated."""
     return GuestArtefacts(guest, tuple(_of_guest(project, state, guest)))
@@ -74,7 +80,7 @@ def of_guest(project: Project, state: State, guest: GuestState) -> GuestArtefact
 def all_artefacts(project: Project, state: State) -> Iterator[Artefact]:
     """Return every artefact, those of the testbed first."""
     yield from of_testbed(state)
-    for guest in state.guests:
+    for guest in with_artefacts(state):
         yield from of_guest(project, state, guest).found
 
 
@@ -83,7 +89,7 @@ def find_artefact(project: Project, state: State, name: str) -> Artefact | None:
     parts = name.split("/")
     found = of_testbed(state)
     if len(parts) > 2 and parts[0] == "guests":
-        named = (guest for guest in state.guests if guest.name == parts[1])
+        named = (g for g in with_artefacts(state) if g.name == parts[1])
         found = tuple(a for g in named for a in of_guest(project, state, g).found)
     return next((artefact for artefact in found if artefact.name == name), None)
 
@@ -175,7 +181,11 @@ def _plan(state: State) -> bytes:
 
 def _state(state: State) -> bytes:
     guests = tuple(_without_secrets(guest) for guest in state.guests)
-    shown = state.model_copy(update={"guests": guests})
+    goldens = tuple(
+        golden.model_copy(update={"guest": _without_secrets(golden.guest)})
+        for golden in state.goldens
+    )
+    shown = state.model_copy(update={"guests": guests, "goldens": goldens})
     return f"{shown.model_dump_json(indent=1)}\n".encode()
 
 

@@ -63,7 +63,8 @@ def sketch_scene(spec: Spec) -> Scene:
     bridges = (*_routers(spec), *_bridges(spec))
     guests = tuple(guest for m in spec.machines for guest in _guests(m, spec))
     links = tuple(_links(spec))
-    note = f"{count_of(len(guests), 'guest')}, not on a host yet"
+    goldens = sum(machine.scaling is not None for machine in spec.machines)
+    note = f"{count_of(len(guests) - goldens, 'guest')}, not on a host yet"
     return Scene(
         places=(Place(HERE, note, icon="file"),),
         bridges=bridges,
@@ -124,7 +125,7 @@ def _guests(machine: Machine, spec: Spec) -> Iterator[Guest]:
     yield Guest(machine.name, HERE, f"golden: {text}", status, ())
     for number, clone in enumerate(machine.scaling.clones):
         name = f"{machine.name}-{number}"
-        yield _guest(name, f"clone of {machine.name}", status, clone.interfaces)
+        yield _guest(name, "", status, clone.interfaces)
 
 
 def _guest(
@@ -134,8 +135,9 @@ def _guest(
         Plug(i.attached_to, i.attached_to, f"{name} on {i.attached_to}")
         for i in interfaces
     )
-    address = next((i.ip for i in interfaces if i.ip), None)
-    return Guest(name, HERE, f"{address}, {kind}" if address else kind, status, plugs)
+    words = [next((i.ip for i in interfaces if i.ip), None), kind]
+    text = ", ".join(word for word in words if word) or "clone"
+    return Guest(name, HERE, text, status, plugs)
 
 
 def _kind(machine: Machine) -> str:

@@ -25,6 +25,7 @@ from testbed.artefacts import (
     find_artefact,
     of_guest,
     of_testbed,
+    with_artefacts,
 )
 from testbed.models import Testbed
 from testbed.overview import state_of
@@ -44,7 +45,7 @@ def index(request: Request, slug: str) -> HttpResponse:
     state, problem = state_of(testbed)
     context: dict[str, object] = {"testbed": testbed, "problem": problem}
     if state is not None:
-        page = page_of(request, state.guests)
+        page = page_of(request, with_artefacts(state))
         groups = [of_guest(testbed.project, state, guest) for guest in page]
         shown = _find(testbed, state, request.GET.get("show") or "plan-up.txt")
         context |= {"page": page, "groups": groups, "of_testbed": of_testbed(state)}

@@ -18,6 +18,7 @@ from django.test import Client
 from orchestration.hosts import Host, Hosts
 from orchestration.instructions.base import Command, Options, Resource, Task
 from orchestration.instructions.prepare import generate_artefacts
+from orchestration.state.model import GoldenState
 from orchestration.transport.base import Scope
 from testbed.models import Testbed
 from testbed.services.planning import prepare
@@ -277,6 +278,30 @@ def test_hash_of_a_guests_password_is_hidden(browser: Client, generated: Testbed
 
     assert '"hashed_passwd": "(hidden)"' in user_data
     assert b"$6$salt$digest" not in everything
+
+
+@pytest.mark.parametrize("is_started", [True, False])
+def test_golden_image_has_artefacts_when_it_is_started(
+    browser: Client, generated: Testbed, *, is_started: bool
+):
+    state = generated.project.read_state()
+    web, db = state.guests
+    db = db.model_copy(update={"password_hash": "$6$salt$digest"})
+    if not is_started:
+        db = db.model_copy(update={"setup_script": None})
+    golden = GoldenState(guest=db, image=db.image)
+    changed = {"guests": (web,), "goldens": (golden,)}
+    generated.project.write_state(state.model_copy(update=changed))
+
+    archive = archive_of(browser)
+    page = browser.get(ARTEFACTS).content.decode()
+
+    assert ("lab-artefacts/guests/db/domain.xml" in archive) is is_started
+    assert ("guests/db/domain.xml" in page) is is_started
+    shown = archive["lab-artefacts/state.json"].decode()
+    assert "db" in shown
+    assert "battery" not in shown
+    assert "$6$salt$digest" not in shown
 
 
 def test_page_says_what_was_not_generated_yet(browser: Client, testbed: Testbed):
