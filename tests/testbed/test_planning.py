@@ -271,7 +271,7 @@ def test_what_is_not_built_yet_is_refused_and_nothing_is_written(testbed, comman
     yaml = "machines: [{name: box, docker: {image: nginx}}]\nnetwork: {}\n"
     testbed.project.yaml.write_text(yaml)
 
-    with pytest.raises(NotBuiltYet, match=r"`docker` \(box\)"):
+    with pytest.raises(NotBuiltYet, match=r"guest box \(`docker`\)"):
         prepare(testbed, command, Options())
 
     assert not testbed.project.has_state()
