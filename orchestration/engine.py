@@ -27,8 +27,11 @@ from orchestration.instructions.table import ACTIONS
 from orchestration.project import Project
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
+from orchestration.transport.leftovers import end_left
 
 logger = logging.getLogger(__name__)
+
+GOOD = (Status.DONE, Status.UNCHANGED, Status.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,10 @@ class Engine:
             batch.look_for_host()
         workers = max(1, min(len(resources), self._tasks_per_host))
         with ThreadPoolExecutor(workers, thread_name_prefix="task") as pool:
-            return tuple(pool.map(batch.run_task, range(len(resources)), resources))
+            results = tuple(pool.map(batch.run_task, range(len(resources)), resources))
+        if not scope.stop.is_set():  # who cancels looks once more at the whole run
+            end_left(scope, scope.entered)
+        return results
 
 
 class _Batch:
@@ -122,6 +128,7 @@ class _Batch:
         scope = Scope(f"{self._scope.tag}t{number}", stop=self._scope.stop)
         self._sink(TaskStarted(index, resource.name, resource.host))
         outcome = self._attempt(resource, scope)
+        self._end_left(scope, outcome)
         self._scope.ended.extend(scope.ended)
         result = ResourceResult(
             resource.name,
@@ -145,6 +152,23 @@ class _Batch:
             )
         )
         return result
+
+    def _end_left(self, scope: Scope, outcome: Outcome) -> None:
+        """End what a task left in guests, unless it ended well; the host comes later.
+
+        What a script leaves running that ended well is what it was for: a server.
+        """
+        if not scope.entered:
+            return
+        host = self._hosts.open(self._work.state.host(self._work.host)).transport
+        self._scope.entered |= scope.entered & {host}
+        if outcome.status in GOOD:
+            return
+        asked: set[str] = set()
+        if outcome.status is Status.CANCELLED:  # nothing was started after that
+            asked = {proof.machine for proof in scope.ended}
+        left = {m for m in scope.entered - {host} if m.machine not in asked}
+        end_left(scope, left)
 
     def _attempt(self, resource: Resource, scope: Scope) -> Outcome:
         try:

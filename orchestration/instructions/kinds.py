@@ -41,3 +41,7 @@ class Kind(StrEnum):
     CLEAR_HOSTS = "clear-hosts"
     CLEAR_ARTEFACTS = "clear-artefacts"
     END = "end"
+
+
+# Whose tasks run commands inside the guest that the resource is named after.
+ENTERS_GUESTS = frozenset({Kind.PREPARE_GOLDENS, Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS})

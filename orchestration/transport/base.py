@@ -83,13 +83,15 @@ class Scope:
 
     `tag` is exported to every command as TESTBED_TAG, and is `<run>.<batch>.<task>`
     so that a prefix finds all processes of a run. After `cancel()` every wait in
-    the scope ends with `Cancelled`. `ended` collects the proofs.
+    the scope ends with `Cancelled`. `ended` collects the proofs, `entered` the
+    machines on which a command was started.
     """
 
     def __init__(self, tag: str = "", *, stop: threading.Event | None = None) -> None:
         self.tag = tag
         self.stop = stop or threading.Event()
         self.ended: list[Ended] = []
+        self.entered: set[Transport] = set()
 
     def cancel(self) -> None:
         """Ask every wait in this scope to end."""

@@ -67,6 +67,7 @@ class LocalTransport:
         tag = tag_of(scope)
         sudo = cmd.as_root and not self._is_root
         started = time.monotonic()
+        scope.entered.add(self)
         try:
             child = subprocess.Popen(
                 wrap_argv(cmd, tag, sudo=sudo),

@@ -3,7 +3,9 @@
 `request_cancel` saves the wish first, so that it holds even while Redis is down, then
 signals the batches that run. A run ends as cancelled only after `conclude_cancel`
 has asked each used host for processes that carry the run's tag; what survives, or
-could not be asked, is listed in `Run.leftovers` by host and pid.
+could not be asked, is listed in `Run.leftovers` by host and pid. In guests only what
+belongs to a task that did not end well is ended: a server that a script started is
+what the script was for.
 """
 
 import logging
@@ -21,6 +23,7 @@ from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.events import Status
+from orchestration.instructions.kinds import ENTERS_GUESTS
 from orchestration.state.model import State
 from orchestration.transport.base import Ended
 from testbed.celery import app
@@ -32,6 +35,9 @@ from testbed.tasks.ending import finish_run
 from testbed.tasks.joining import join
 
 logger = logging.getLogger(__name__)
+
+# The host, the machine on it (itself or a guest), and the tag of what is looked for.
+Place = tuple[str, str, str]
 
 
 class Leftover(TypedDict):
@@ -131,7 +137,20 @@ def conclude_cancel(run_id: int) -> bool:
     return finish_run(run_id, Run.Status.CANCELLED, leftovers=leftovers)
 
 
-def end_processes(run: Run, places: Iterable[tuple[str, str, str]]) -> list[Leftover]:
+def places_of(batch: Batch) -> list[Place]:
+    """Return where a batch may have started something: its host, and its guests.
+
+    Of the guests those whose task is not over; call it before the tasks are ended.
+    """
+    tag = f"{batch.instruction.run.tag}b{batch.pk}."
+    places = [(batch.host, batch.host, tag)]
+    if batch.instruction.kind in ENTERS_GUESTS:
+        guests = open_tasks(batch).values_list("resource", flat=True)
+        places += [(batch.host, guest, tag) for guest in guests]
+    return places
+
+
+def end_processes(run: Run, places: Iterable[Place]) -> list[Leftover]:
     """End what carries a tag on each (host, machine, tag); return what is left."""
     places = list(places)
     try:
@@ -172,19 +191,21 @@ def survivors(host: str, tag: str, proofs: Iterable[Ended]) -> list[Leftover]:
     ]
 
 
-def _end_processes(
-    state: State, place: tuple[str, str, str]
-) -> tuple[Ended | None, list[Leftover]]:
+def _end_processes(state: State, place: Place) -> tuple[Ended | None, list[Leftover]]:
     host, machine, tag = place
     try:
         ended = worker.machine(state, host, machine).end(tag)
     except TestbedError as exc:
-        return None, [_unknown(place, exc.message)]
+        reason = exc.message
     except (KeyError, StopIteration, OSError) as exc:
-        return None, [_unknown(place, f"not known any more: {exc}")]
-    return ended, survivors(host, tag, [ended])
+        reason = f"not known any more: {exc}"
+    else:
+        return ended, survivors(host, tag, [ended])
+    if worker.is_off(state, host, machine):
+        return Ended(machine, (), ()), []
+    return None, [_unknown(place, reason)]
 
 
-def _unknown(place: tuple[str, str, str], reason: str) -> Leftover:
+def _unknown(place: Place, reason: str) -> Leftover:
     host, machine, tag = place
     return Leftover(host=host, machine=machine, tag=tag, pid=0, name=reason)

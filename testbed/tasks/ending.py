@@ -50,17 +50,24 @@ DONE_WORDS = {
 
 
 def finish_run(
-    run_id: int, status: Run.Status, *, leftovers: Sequence[Mapping[str, object]] = ()
+    run_id: int,
+    status: Run.Status,
+    *,
+    leftovers: Sequence[Mapping[str, object]] | None = None,
 ) -> bool:
-    """End a run: row, testbed and event in one transaction. False: it was over."""
+    """End a run: row, testbed and event in one transaction. False: it was over.
+
+    `leftovers` replaces what its batches noted, when all of that was asked again.
+    """
     with transaction.atomic():
         run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
-        message, hint = _words(run, status, len(leftovers))
+        left = list(run.leftovers if leftovers is None else leftovers)
+        message, hint = _words(run, status, left)
         ended = Run.objects.filter(pk=run_id, status__in=Run.ACTIVE).update(
             status=status,
             message=message,
             hint=hint,
-            leftovers=list(leftovers),
+            leftovers=left,
             ended_at=timezone.now(),
         )
         if not ended:
@@ -116,17 +123,31 @@ def _has_touched(run: Run, kinds: Sequence[Kind]) -> bool:
     return tasks.exclude(status__in=idle).exclude(**cancelled_before_it_began).exists()
 
 
-def _words(run: Run, status: Run.Status, leftovers: int) -> tuple[str, str]:
+def _words(
+    run: Run, status: Run.Status, left: Sequence[Mapping[str, object]]
+) -> tuple[str, str]:
     message, hint = {
         Run.Status.SUCCEEDED: _succeeded_words,
         Run.Status.CANCELLED: _cancelled_words,
         Run.Status.INTERRUPTED: _interrupted_words,
     }.get(status, _failed_words)(run)
-    if leftovers:
-        things = "1 process" if leftovers == 1 else f"{leftovers} processes"
-        message += f" {things} could not be confirmed as ended."
-        hint = "They are listed below; the testbed goes on looking for them."
-    return message, hint
+    if left:
+        message += f" {_unconfirmed(left)}"
+        hint += " What is not confirmed is listed below; the testbed goes on looking."
+    return message, hint.strip()
+
+
+def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
+    """Say how much may still run: processes that were seen, machines that were not."""
+    seen = sum(bool(leftover["pid"]) for leftover in left)
+    silent = sorted(
+        {str(leftover["machine"]) for leftover in left if not leftover["pid"]}
+    )
+    parts = [f"{seen} process{'' if seen == 1 else 'es'}"] if seen else []
+    if silent:
+        more = f" and {len(silent) - SHOWN} more" if len(silent) > SHOWN else ""
+        parts.append(f"what may run on {', '.join(silent[:SHOWN])}{more}")
+    return f"Not confirmed as ended: {'; '.join(parts)}."
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from testbed.tasks.cancelling import (
     drop_queued,
     end_processes,
     open_tasks,
+    places_of,
     revoke,
     running_batches,
 )
@@ -163,6 +164,7 @@ def _end_lost(batch: Batch) -> int:
         if not lapsed.update(lease_until=until, worker=SWEEPER):
             return 0
         batch.worker = SWEEPER
+        places = places_of(batch)
         logger.warning("batch %s of run %s was lost", batch.pk, run.pk)
         is_cancelled = run.cancel_requested_at is not None
         finish_tasks(
@@ -174,8 +176,7 @@ def _end_lost(batch: Batch) -> int:
         )
     # It may be frozen, or hang: then nothing else gives its place in the pool back.
     revoke([str(batch.celery_id)], "SIGKILL")
-    place = (batch.host, batch.host, f"{run.tag}b{batch.pk}.")
-    _keep_leftovers(run, end_processes(run, [place]))
+    _keep_leftovers(run, end_processes(run, places))
     finished = finish_batch(batch, status=Batch.Status.LOST)
     conclude_cancel(run.pk)
     return int(finished)
@@ -192,10 +193,17 @@ def _keep_leftovers(run: Run, left: list[Leftover]) -> None:
 def _retry_leftovers(run: Run) -> int:
     places = {(left["host"], left["machine"], left["tag"]) for left in run.leftovers}
     left = end_processes(run, sorted(places))
-    if len(left) == len(run.leftovers):
+    if _seen(left) == _seen(run.leftovers):
         return 0
     with transaction.atomic():
-        Run.objects.filter(pk=run.pk).update(leftovers=left)
-        text = f"{len(left)} processes are left." if left else "Nothing is left."
+        message = (
+            run.message if left else f"{run.message} By now nothing of it is left."
+        )
+        Run.objects.filter(pk=run.pk).update(leftovers=left, message=message)
+        text = f"{len(left)} entries are left." if left else "Nothing is left."
         record(run.pk, "leftovers", text=text, left=len(left))
-    return len(run.leftovers) - len(left)
+    return max(0, len(run.leftovers) - len(left))
+
+
+def _seen(leftovers: list[Leftover]) -> set[tuple[str, str, int]]:
+    return {(left["host"], left["machine"], left["pid"]) for left in leftovers}

@@ -17,7 +17,9 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 
 from orchestration.engine import Engine
+from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
+from orchestration.providers.libvirt import domains
 from orchestration.state.model import State
 from orchestration.transport.base import Transport
 
@@ -51,10 +53,23 @@ def machine(state: State, host: str, name: str) -> Transport:
     """
     if name == host:
         return kept_hosts().open(state.host(host)).transport
-    guest = next(g for g in state.guests if name in (g.name, g.domain))
+    guest = next(g for g in state.machines if name in (g.name, g.domain))
     key = f"{state.directory}/artefacts/{guest.name}-host-key.pub"
     with open(key, encoding="ascii") as file:  # noqa: PTH123
         return kept_hosts().guest(state, guest, host_key=file.read().strip())
+
+
+def is_off(state: State, host: str, name: str) -> bool:
+    """Say whether the guest `name` is surely not running: then nothing runs in it."""
+    if name == host:
+        return False
+    known = (g.domain for g in state.machines if name in (g.name, g.domain))
+    domain = next(known, f"{state.testbed}-{name}")
+    try:
+        found = domains.find(kept_hosts().open(state.host(host)).libvirt, domain)
+    except (TestbedError, KeyError):
+        return False
+    return found is None or not found.is_active
 
 
 def catch_cancel(inbox: Inbox) -> None:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ from orchestration.instructions.base import (
 from orchestration.instructions.kinds import Kind
 from orchestration.instructions.table import ACTIONS
 from orchestration.providers.libvirt import domains, networks
-from orchestration.transport.base import command
+from orchestration.transport.base import Ended, command
+from orchestration.transport.local import LocalTransport
+from orchestration.transport.simulated import SimulatedTransport
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of
 
@@ -401,3 +404,44 @@ def test_instruction_without_resources_ends_at_once(rehearsal: Rehearsal) -> Non
     )
 
     assert (results, rehearsal.events) == ((), [])
+
+
+@pytest.mark.parametrize("is_good", [True, False])
+def test_what_a_script_leaves_in_a_guest_stays_only_if_it_ended_well(
+    rehearsal: Rehearsal,
+    crowd: Instruction,
+    monkeypatch: pytest.MonkeyPatch,
+    is_good: bool,
+) -> None:
+    guest = LocalTransport("guest")
+    leave = command("sh", "-c", "sleep 600 > /dev/null 2>&1 &")
+
+    def action(task: Task) -> Outcome:
+        guest.run(leave, scope=task.scope)
+        return done() if is_good else Outcome(Status.FAILED, "exit code 1")
+
+    obey_with(monkeypatch, action)
+    list(rehearsal.obey(replace(crowd, resources=crowd.resources[:1])))
+    left = guest.end(rehearsal.scope.tag).found
+
+    assert [process.name for process in left] == ["sleep 600"] * is_good
+
+
+def test_host_is_asked_once_at_the_end_of_a_batch_that_used_it(
+    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def end(self: SimulatedTransport, tag: str, *, grace_s: float = 0.3) -> Ended:
+        asked.append((self.machine, tag))
+        return Ended(self.machine, (), ())
+
+    def action(task: Task) -> Outcome:
+        task.scope.entered.add(task.host.transport)
+        return done()
+
+    monkeypatch.setattr(SimulatedTransport, "end", end)
+    obey_with(monkeypatch, action)
+    list(rehearsal.obey(crowd))
+
+    assert asked == [("host-a", rehearsal.scope.tag)]

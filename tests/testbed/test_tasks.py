@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from orchestration.errors import HostUnreachable, StateError
 from orchestration.instructions.base import Command, Options
+from orchestration.instructions.kinds import Kind
 from orchestration.transport.base import Ended, Process
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
 from testbed.services.planning import prepare
@@ -251,12 +252,14 @@ def test_what_outlives_a_cancel_is_listed_and_asked_for_again(
         ("main", 9, "stubborn"),
         ("host-b", 0, "Host host-b does not answer."),
     }
-    assert "2 processes could not be confirmed" in on_two_hosts.message
+    told = "Not confirmed as ended: 1 process; what may run on host-b."
+    assert told in on_two_hosts.message
 
     machines["main"].survivors, machines["host-b"].error = (), None
     assert periodic.retry_leftovers() == 2
     on_two_hosts.refresh_from_db()
     assert on_two_hosts.leftovers == []
+    assert on_two_hosts.message.endswith("By now nothing of it is left.")
 
 
 def test_lost_worker_interrupts_the_run_and_its_processes_end(
@@ -285,6 +288,54 @@ def test_lost_worker_interrupts_the_run_and_its_processes_end(
         "The worker that did this was lost.",
     )
     assert not finish_batch(batch)
+
+
+def test_lost_worker_is_looked_for_in_the_guests_it_was_in(
+    on_two_hosts, doors, machines, monkeypatch
+):
+    (lost, _), (fine, _) = doors.sent
+    batch = claim(lost, owner="dead")
+    run_batch(fine)
+    instructions = Instruction.objects.filter(pk=batch.instruction_id)
+    instructions.update(kind=Kind.SET_UP_GUESTS)
+    for name in ("over", "open", "off"):
+        status = Task.Status.DONE if name == "over" else Task.Status.RUNNING
+        Task.objects.create(
+            instruction=batch.instruction,
+            resource=name,
+            host=batch.host,
+            status=status,
+        )
+        error = HostUnreachable(f"{name} does not answer.")
+        worker.machine(None, batch.host, name).error = error
+    monkeypatch.setattr(worker, "is_off", lambda state, host, name: name == "off")
+    Batch.objects.filter(pk=lost).update(lease_until=timezone.now() - LONG_AGO)
+
+    periodic.end_lost_batches()
+
+    on_two_hosts.refresh_from_db()
+    tag = f"{on_two_hosts.tag}b{lost}."
+    assert [machines[name].tags for name in ("over", "open", "off")] == [
+        [],
+        [tag],
+        [tag],
+    ]
+    assert [(x["machine"], x["pid"]) for x in on_two_hosts.leftovers] == [("open", 0)]
+    assert on_two_hosts.status == Run.Status.INTERRUPTED
+    assert "what may run on open" in on_two_hosts.message
+
+
+def test_failed_run_keeps_the_list_of_what_may_still_run(on_two_hosts, doors):
+    left = [{"host": "main", "machine": "a", "tag": "t", "pid": 0, "name": "silent"}]
+    Run.objects.filter(pk=on_two_hosts.pk).update(leftovers=left)
+    doors.engine.fails = {"main", "host-b"}
+
+    doors.run_sent()
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.FAILED
+    assert on_two_hosts.leftovers == left
+    assert "Not confirmed as ended: what may run on a." in on_two_hosts.message
 
 
 def test_fresh_lease_is_left_alone(on_two_hosts, doors, machines):

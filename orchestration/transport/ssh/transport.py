@@ -255,6 +255,7 @@ class SSHTransport:
             slot(self._sessions, is_stopped),
             self._session(sinks, is_stopped) as session,
         ):
+            scope.entered.add(self)
             try:
                 session.start(line, is_stopped)
                 return session.pump(stdin, is_stopped, deadline)

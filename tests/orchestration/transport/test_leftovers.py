@@ -1,0 +1,49 @@
+"""What a task left running is ended, or it is said that nobody knows."""
+
+from orchestration.errors import HostUnreachable
+from orchestration.transport.base import Ended, Process, Scope
+from orchestration.transport.leftovers import end_left, is_unknown
+from tests.orchestration.transport.conftest import carriers
+from tests.orchestration.transport.test_commands import sh
+
+
+class Silent:
+    """A machine that does not answer; counts how often it was asked."""
+
+    machine = "far"
+
+    def __init__(self):
+        self.asked = 0
+
+    def end(self, tag):
+        self.asked += 1
+        raise HostUnreachable("far does not answer.")
+
+
+def test_command_is_noted_where_it_was_started(machine, scope, tmp_path):
+    machine.run(sh("true"), scope=scope)
+    machine.put(b"x", str(tmp_path / "x"), scope=Scope())
+
+    assert scope.entered == {machine}
+
+
+def test_background_process_of_a_command_is_ended_with_proof(machine, scope):
+    machine.run(sh("sleep 600 > /dev/null 2>&1 &"), scope=scope)
+    (pid,) = carriers(scope.tag)
+
+    end_left(scope, scope.entered)
+
+    assert carriers(scope.tag) == []
+    assert scope.ended == [Ended(machine.machine, (Process(pid, "sleep 600"),), ())]
+
+
+def test_silent_machine_is_admitted_and_asked_once():
+    scope, silent = Scope("12.1"), Silent()
+
+    end_left(scope, [silent])
+    end_left(scope, [silent])
+
+    assert silent.asked == 1
+    (proof,) = scope.ended
+    assert is_unknown(proof)
+    assert proof.survivors[0].name == "not asked: far does not answer."
