@@ -20,7 +20,7 @@ from orchestration.instructions.layers.look import Layer, Seen
 from orchestration.instructions.layers.machine import domain_problem
 from orchestration.instructions.patience import Patience
 from orchestration.instructions.prepare import host_key, is_simulated
-from orchestration.providers.cloud_init import READY_FILE
+from orchestration.providers.cloud_init import READY_TEST, instance_id
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
@@ -73,7 +73,7 @@ def _attempt(task: Task, guest: GuestState, transport: Transport) -> Seen | None
                 via=via if isinstance(via, SSHTransport) else None,
                 connect_timeout_s=CONNECT_TIMEOUT_S,
             )
-        test = command("test", "-e", READY_FILE)
+        test = command("sh", "-c", READY_TEST, "ready", instance_id(guest))
         ready = transport.run(test, scope=task.scope, timeout_s=10, check=False)
     except HostKeyMismatch as exc:
         words = "its SSH host key is not the seeded one"

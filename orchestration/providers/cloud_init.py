@@ -11,23 +11,36 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from orchestration.providers.seed import context_archive, seed_digest, write_seed
+from orchestration.providers.seed import (
+    context_archive,
+    context_digest,
+    seed_digest,
+    write_seed,
+)
 from orchestration.state.model import GuestState, InterfaceState
 
 __all__ = [
     "READY_FILE",
+    "READY_TEST",
     "build_meta_data",
     "build_network_config",
     "build_user_data",
     "context_archive",
+    "context_digest",
     "default_holder",
+    "instance_id",
     "seed_digest",
     "write_seed",
 ]
 
 FOLDER = "/etc/nocloud"
-# Exists when the first boot is over: the last thing that cloud-init runs.
+# Names the instance whose first boot is over: the last thing that cloud-init runs. A
+# disk that has the mark of another one (a golden image, older settings) is not ready.
 READY_FILE = f"{FOLDER}/ready"
+# Guests that were brought up by versions without names in it have an empty one.
+READY_TEST = f'grep -qsxF "$1" {READY_FILE} || {{ test -e {READY_FILE} && ! test -s {READY_FILE}; }}'
+# What systemd does by itself where its golden image left none.
+FILL_MACHINE_ID = "test -s /etc/machine-id || echo {id} > /etc/machine-id"
 Json = Mapping[str, object]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -48,7 +61,7 @@ fi
 """
 
 
-def build_meta_data(guest: GuestState) -> bytes:
+def instance_id(guest: GuestState) -> str:
     """Name the instance: a changed configuration is a new instance to cloud-init."""
     configured = guest.model_dump_json(
         include={
@@ -61,9 +74,12 @@ def build_meta_data(guest: GuestState) -> bytes:
         }
     )
     digest = hashlib.sha256(configured.encode()).hexdigest()[:8]
-    return _json(
-        {"instance-id": f"{guest.domain}-{digest}", "local-hostname": guest.domain}
-    )
+    return f"{guest.domain}-{digest}"
+
+
+def build_meta_data(guest: GuestState) -> bytes:
+    """Tell the guest which instance it is, and its name."""
+    return _json({"instance-id": instance_id(guest), "local-hostname": guest.domain})
 
 
 def build_user_data(
@@ -77,9 +93,6 @@ def build_user_data(
 
     The shell is left to the image: not every one has bash.
     """
-    runcmd = [f"touch {READY_FILE}"]
-    if guest.context:
-        runcmd.insert(0, f"sh {FOLDER}/unpack-context.sh")
     return b"#cloud-config\n" + _json(
         {
             "hostname": guest.domain,
@@ -91,14 +104,19 @@ def build_user_data(
                 "ed25519_private": host_key_private.decode(),
                 "ed25519_public": host_key_public.strip(),
             },
-            # A clone's disk has its golden image's mark until it is a new instance.
-            "bootcmd": [
-                ["cloud-init-per", "instance", "not-ready", "rm", "-f", READY_FILE]
-            ],
             "write_files": _files(guest),
-            "runcmd": runcmd,
+            "runcmd": _commands(guest),
         }
     )
+
+
+def _commands(guest: GuestState) -> list[str]:
+    commands = [f"echo {instance_id(guest)} > {READY_FILE}"]
+    if guest.golden:
+        commands.insert(0, FILL_MACHINE_ID.format(id=guest.uuid.replace("-", "")))
+    if guest.context:
+        commands.insert(0, f"sh {FOLDER}/unpack-context.sh")
+    return commands
 
 
 def _user(guest: GuestState, public_key: str) -> Json:

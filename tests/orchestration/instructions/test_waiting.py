@@ -24,7 +24,6 @@ from orchestration.instructions import patience, waiting
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import generate_artefacts
 from orchestration.instructions.waiting import wait_until_reachable
-from orchestration.providers.cloud_init import READY_FILE
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.base import Scope
@@ -33,7 +32,8 @@ from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions import well
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
-READY = f"test -e {READY_FILE}"
+READY = re.compile(r"sh -c .* ready demo-a-[0-9a-f]{8}", re.DOTALL)
+LOOK = re.compile(r"sh -c (?!.* ready demo-a-).*", re.DOTALL)
 TAIL = "tail -c 65536 /console"
 
 
@@ -124,7 +124,7 @@ def guest_says(stage: Stage, *answers: object) -> None:
     hosts = stage.task.hosts
     assert isinstance(hosts, OneGuest)
     said = [(READY, answer) for answer in answers]
-    hosts.transport = FakeTransport("a", [*said, (re.compile("sh -c .*", re.S), "")])
+    hosts.transport = FakeTransport("a", [*said, (LOOK, "")])
 
 
 def test_ready_guest_is_not_waited_for(stage: Stage) -> None:

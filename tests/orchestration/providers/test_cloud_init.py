@@ -155,10 +155,40 @@ def test_user_data_means_the_same_as_yaml_and_as_json(environment):
 def test_ready_mark_comes_last_and_context_before_it():
     plain, packed = user_data(guest()), user_data(guest(context="files"))
 
-    assert plain["runcmd"] == [f"touch {cloud_init.READY_FILE}"]
-    assert packed["runcmd"][-1] == plain["runcmd"][0]
+    instance = json.loads(cloud_init.build_meta_data(guest()))["instance-id"]
+    assert plain["runcmd"] == [f"echo {instance} > {cloud_init.READY_FILE}"]
+    assert packed["runcmd"][-1].endswith(f" > {cloud_init.READY_FILE}")
     assert packed["runcmd"][0] == "sh /etc/nocloud/unpack-context.sh"
     assert "LABEL=cidata" in written(guest(context="f"), "unpack-context.sh")["content"]
+
+
+@pytest.mark.parametrize(
+    ("content", "is_ready"),
+    [(None, False), ("", True), ("demo-a-1\n", True), ("demo-b-1\n", False)],
+)
+def test_only_the_mark_of_the_same_instance_counts(tmp_path, content, is_ready):
+    mark = tmp_path / "ready"
+    if content is not None:
+        mark.write_text(content)
+    test = cloud_init.READY_TEST.replace(cloud_init.READY_FILE, str(mark))
+
+    done = subprocess.run(["/bin/sh", "-c", test, "ready", "demo-a-1"])
+
+    assert (done.returncode == 0) is is_ready
+
+
+def test_clone_gets_the_machine_id_that_its_golden_image_left_empty(tmp_path):
+    clone, plain = guest(golden="node"), guest()
+    file = tmp_path / "machine-id"
+
+    fill = user_data(clone)["runcmd"][0].replace("/etc/machine-id", str(file))
+    subprocess.run(["/bin/sh", "-c", fill], check=True)
+
+    assert file.read_text() == f"{clone.uuid.replace('-', '')}\n"
+    assert len(user_data(plain)["runcmd"]) == 1
+    file.write_text("of its own\n")
+    subprocess.run(["/bin/sh", "-c", fill], check=True)
+    assert file.read_text() == "of its own\n"
 
 
 def test_static_interface_has_address_and_the_one_default_route():
