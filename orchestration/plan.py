@@ -138,8 +138,7 @@ def _check_artefacts(state: State) -> Instruction:
 
 
 def _generate_artefacts(state: State) -> Instruction:
-    started = (golden.guest for golden in state.goldens if golden.is_started)
-    resources = guest_resources((*state.guests, *started), host=state.main.name)
+    resources = guest_resources(state.started, host=state.main.name)
     title = f"Generate the artefacts of {count(resources, 'guest')}"
     return entry(Kind.GENERATE_ARTEFACTS, Stage.CHECK_ARTEFACTS, title, resources)
 

@@ -68,8 +68,7 @@ def of_testbed(state: State) -> tuple[Artefact, ...]:
 
 def with_artefacts(state: State) -> tuple[GuestState, ...]:
     """Return the guests, then those golden images that are started for a script."""
-    started = (golden.guest for golden in state.goldens if golden.is_started)
-    return (*state.guests, *started)
+    return state.started
 
 
 def of_guest(project: Project, state: State, guest: GuestState) -> GuestArtefacts:

@@ -37,19 +37,11 @@ class CancelFrame(_Incoming):
     type: Literal["cancel"]
 
 
-class WantedLog(_Incoming):
-    """The part of the log that a client wants; empty means all."""
-
-    resource: Annotated[str, Field(max_length=120)] = ""
-    host: Annotated[str, Field(max_length=40)] = ""
-
-
 class SubscribeFrame(_Incoming):
-    """Send everything after event `after`, then follow; of the log only `log`."""
+    """Send everything after event `after`, then follow."""
 
     type: Literal["subscribe"]
     after: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    log: WantedLog = WantedLog()
 
 
 class DetachFrame(_Incoming):
@@ -125,11 +117,6 @@ def run_frame(run: Run) -> Frame:
         "message": run.message,
         "hint": run.hint,
     }
-
-
-def skipped_frame(seq: int) -> Frame:
-    """Build the word that log lines up to an event were left out."""
-    return {"type": "skipped", "seq": seq}
 
 
 def pack(frames: list[Frame]) -> list[Frame]:

@@ -26,7 +26,7 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
         return qemu_img.create_blank(
             transport, guest.disk, size_gib=guest.expand_gib, scope=task.scope
         )
-    base_format = _base_format(task, guest)
+    base_format = format_of(task, guest)
     if guest.disk_origin is DiskOrigin.LINKED:
         return qemu_img.create_overlay(
             transport,
@@ -51,7 +51,7 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
     return True
 
 
-def _base_format(task: Task, guest: GuestState) -> str:
+def format_of(task: Task, guest: GuestState) -> str:
     """Return the format of what the disk starts from, looked at when it is a user's."""
     image = guest.image
     if not image.is_own or is_simulated(task):

@@ -20,6 +20,7 @@ from orchestration.instructions import turns
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.prepare import local_artefact
 from orchestration.instructions.waiting import require_running, wait_until_reachable
+from orchestration.providers import qemu_img
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, ScriptState
 from orchestration.transport.base import Command, Transport, command
@@ -43,6 +44,8 @@ def start_guests(task: Task) -> Outcome:
             "runs with older settings",
             "Take the testbed down and up again to apply the changes.",
         )
+    if guest.golden:
+        qemu_img.require_chain(task.host.transport, guest.disk, scope=task.scope)
     domains.define(conn, local_artefact(task, guest.xml).read_text())
     task.project.mark(guest.name, run_script="", run_script_exit_code=None)
     turns.wait_for_turn(task, guest)
@@ -67,10 +70,10 @@ def set_up_guests(task: Task) -> Outcome:
     transport = wait_until_reachable(task, guest)
     if guest.setup_script is None:
         return unchanged("reachable") if markers.reached else _reached(task, guest)
-    digest = _digest(task, guest.setup_script)
+    digest = script_digest(task, guest.setup_script)
     if _is_done(task, digest, markers.script, markers.script_exit_code):
         return unchanged("its setup script ran before")
-    exit_code = _run_script(task, transport, guest.setup_script)
+    exit_code = run_user_script(task, transport, guest.setup_script)
     task.project.mark(guest.name, script=digest, script_exit_code=exit_code)
     return _outcome(task, guest.setup_script, exit_code)
 
@@ -81,11 +84,11 @@ def run_scripts(task: Task) -> Outcome:
     script, markers = guest.run_script, guest.markers
     if script is None:
         return unchanged()
-    digest = _digest(task, script)
+    digest = script_digest(task, script)
     if _is_done(task, digest, markers.run_script, markers.run_script_exit_code):
         return unchanged("it ran since the guest was started")
     transport = wait_until_reachable(task, guest)
-    exit_code = _run_script(task, transport, script)
+    exit_code = run_user_script(task, transport, script)
     task.project.mark(guest.name, run_script=digest, run_script_exit_code=exit_code)
     return _outcome(task, script, exit_code)
 
@@ -124,7 +127,8 @@ def _reached(task: Task, guest: GuestState) -> Outcome:
     return done("reachable" if guest.seed else "runs")
 
 
-def _digest(task: Task, script: ScriptState) -> str:
+def script_digest(task: Task, script: ScriptState) -> str:
+    """Digest a script as it is now. Raises: StateError."""
     path = task.project.file(script.path)
     if not path.is_file():
         raise StateError(
@@ -140,7 +144,8 @@ def _is_done(task: Task, digest: str, marker: str, exit_code: int | None) -> boo
     return marker == digest and exit_code == 0
 
 
-def _run_script(task: Task, transport: Transport, script: ScriptState) -> int:
+def run_user_script(task: Task, transport: Transport, script: ScriptState) -> int:
+    """Run a script of the user in a guest and return its exit code."""
     source = task.project.file(script.path)
     target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # noqa: S108 - the guest's
     task.log(f"runs {script.path}")

@@ -118,7 +118,7 @@ def _push(task: Task, target: str) -> bool:
 
 
 def _image(task: Task, name: str) -> ImageState:
-    return next(g.image for g in task.state.guests if g.image.name == name)
+    return next(g.image for g in task.state.machines if g.image.name == name)
 
 
 def _guest_image_path(task: Task, image: ImageState) -> str:

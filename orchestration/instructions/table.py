@@ -1,6 +1,7 @@
 """Which action obeys which kind of instruction."""
 
 from orchestration.instructions import (
+    golden,
     guests,
     images,
     interfaces,
@@ -22,6 +23,7 @@ ACTIONS: ActionTable = {
     Kind.ENSURE_LINKS: networks.ensure_links,
     Kind.FETCH_IMAGES: images.fetch_images,
     Kind.PUSH_IMAGES: images.push_images,
+    Kind.PREPARE_GOLDENS: golden.prepare_goldens,
     Kind.PUSH_GOLDENS: images.push_images,
     Kind.CREATE_CLONES: images.create_disks,
     Kind.PUSH_ARTEFACTS: images.push_artefacts,

@@ -5,16 +5,14 @@ repeating it, and a stamp with digest, size and time of change, so that gigabyte
 read only once. `download.py` talks HTTP; what images exist is the catalogue's.
 """
 
-import fcntl
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from orchestration.errors import ImageFailed, NotEnoughSpace
 from orchestration.providers import download
+from orchestration.providers.locks import Log, locked
 from orchestration.providers.stamps import (
     Digest,
     Stamp,
@@ -27,11 +25,8 @@ from orchestration.spec.catalogue import Image
 from orchestration.transport import copying
 from orchestration.transport.base import OnProgress, Scope, Transport, command
 
-LOCK_POLL_S = 0.1
 # A file system that is filled to the last byte stops more than this image.
 SPARE_BYTES = 64 * 1024 * 1024
-
-Log = Callable[[str], None]
 
 
 def ensure_image(
@@ -51,7 +46,7 @@ def ensure_image(
     if _is_verified(target, image):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target, scope, say):
+    with locked(target, scope, say):
         if _is_verified(target, image):
             return False
         wanted = _wanted(image, scope)
@@ -78,7 +73,7 @@ def push_image(
     on_progress: OnProgress | None = None,
 ) -> bool:
     """Copy a verified image of main to a host; False when the host has it."""
-    with _locked(source, scope, _no_log, purpose=f"push-{transport.machine}"):
+    with locked(source, scope, _no_log, purpose=f"push-{transport.machine}"):
         digest = _digest_of_stored(source, scope)
         stamp_path = stamp_name(target)
         if _remote_stamp(transport, target, digest, scope=scope) == _cat(
@@ -272,26 +267,6 @@ def _cat(transport: Transport, path: str, *, scope: Scope) -> str | None:
     cmd = command("cat", path).with_root()
     completed = transport.run(cmd, scope=scope, check=False)
     return completed.stdout if completed.exit_code == 0 else None
-
-
-@contextmanager
-def _locked(
-    target: Path, scope: Scope, say: Log, *, purpose: str = "fetch"
-) -> Iterator[None]:
-    """Hold the file lock of an image; the kernel lets go when a worker dies."""
-    path = target.with_name(f".{target.name}.{purpose}.lock")
-    with path.open("a") as file:
-        waiting = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waiting:
-                    say(f"Another run works on {target.name}; waiting for it.")
-                waiting = True
-                scope.sleep(LOCK_POLL_S)
-        yield
 
 
 def _no_progress(done: int, total: int) -> None: ...

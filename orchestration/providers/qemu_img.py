@@ -177,6 +177,27 @@ def check(transport: Transport, path: str, *, scope: Scope) -> None:
         raise failure_of(completed, failure, machine=transport.machine)
 
 
+def is_locked(transport: Transport, path: str, *, scope: Scope) -> bool:
+    """Say whether a QEMU holds the image for writing."""
+    cmd = command("qemu-img", "info", "--output=json", path).with_root()
+    completed = transport.run(cmd, scope=scope, check=False)
+    return completed.exit_code != 0 and "lock" in completed.stderr
+
+
+def require_chain(transport: Transport, path: str, *, scope: Scope) -> None:
+    """See that every file below an overlay is there. Raises: ImageFailed."""
+    words = ("--force-share", "--backing-chain", "--output=json", path)
+    failure = Failure(
+        ImageFailed,
+        f"The disk {path} on {transport.machine} cannot be used: what it lies over "
+        "is missing or broken.",
+        "Put the file that is named below back, or use Up with Provision to make "
+        "the disk anew.",
+    )
+    cmd = command("qemu-img", "info", *words).with_root()
+    run_or_fail(transport, cmd, failure, scope=scope)
+
+
 def exists(transport: Transport, path: str, *, scope: Scope) -> bool:
     """Say whether there is a file of this name."""
     cmd = command("test", "-e", path).with_root()

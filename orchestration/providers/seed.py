@@ -82,6 +82,11 @@ def context_archive(source: Path, root: Path) -> bytes:
     return buffer.getvalue()
 
 
+def context_digest(source: Path, root: Path) -> str:
+    """Digest a context as it is packed. Raises: as `context_archive`."""
+    return hashlib.sha256(context_archive(source, root)).hexdigest()
+
+
 def _write_iso(path: Path, files: Mapping[str, bytes | Path]) -> None:
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)

@@ -1,9 +1,8 @@
 """What the language allows and this version does not do: one sentence for `up`.
 
 `check` accepts all of the language; `not_built` names the guests and things that
-cannot be brought up yet, and `require_built` refuses them. Some of that has its state
-and plan all the same (`require_planned`). Whoever builds one of them takes it out of
-the tables here. Pure.
+cannot be brought up yet, and `require_built` refuses them. Whoever builds one of them
+takes it out of the tables here. Pure.
 """
 
 from collections.abc import Iterator
@@ -19,37 +18,24 @@ from orchestration.spec.schema import (
 
 NAMES_SHOWN = 10
 NOT_BUILT_KINDS = {Docker: "docker", Android: "android"}
-PLANNED = frozenset({"scaling"})
 
 
-def not_built(spec: Spec, planned: frozenset[str] = frozenset()) -> str:
+def not_built(spec: Spec) -> str:
     """Say in one sentence what of a spec cannot be brought up yet, or ''."""
-    parts = [*_guests(spec, planned), *_things(spec)]
+    parts = [*_guests(spec), *_things(spec)]
     return f"This version cannot bring up {'; '.join(parts)}." if parts else ""
 
 
 def missing_for(machine: Machine, spec: Spec) -> tuple[str, ...]:
     """Return the keys that one machine of a spec uses and that are not built."""
     kind = NOT_BUILT_KINDS.get(type(machine.kind))
-    found = (
-        kind or "",
-        "scaling" if machine.scaling is not None else "",
-        "ovn" if spec.network.ovn is not None else "",
-    )
+    found = (kind or "", "ovn" if spec.network.ovn is not None else "")
     return tuple(filter(None, found))
-
-
-def require_planned(spec: Spec) -> None:
-    """Raise NotBuiltYet when something of a spec has no state and plan yet."""
-    _refuse(not_built(spec, PLANNED))
 
 
 def require_built(spec: Spec) -> None:
     """Raise NotBuiltYet when something of a spec is not built yet."""
-    _refuse(not_built(spec))
-
-
-def _refuse(sentence: str) -> None:
+    sentence = not_built(spec)
     if sentence:
         raise NotBuiltYet(
             sentence, hint="Remove it for now; checking the YAML works all the same."
@@ -64,11 +50,11 @@ def built_guest(machine: Machine) -> Libvirt:
     raise NotBuiltYet(f"This version cannot bring up guest {machine.name}.")
 
 
-def _guests(spec: Spec, planned: frozenset[str]) -> Iterator[str]:
+def _guests(spec: Spec) -> Iterator[str]:
     """Name the guests that use something, those with the same reasons together."""
     names: dict[str, list[str]] = {}
     for machine in spec.machines:
-        reasons = [r for r in missing_for(machine, spec) if r not in planned]
+        reasons = missing_for(machine, spec)
         if reasons:
             quoted = ", ".join(f"`{reason}`" for reason in reasons)
             names.setdefault(quoted, []).append(machine.name)

@@ -13,7 +13,7 @@ from orchestration.spec.draft import Draft, Drafted
 from orchestration.spec.normal import mac_number
 from orchestration.spec.ovn import AddressRange
 from orchestration.spec.positions import Path, Positions
-from orchestration.spec.schema import Android, IsoGuest, Libvirt
+from orchestration.spec.schema import Android, ExistingDisk, IsoGuest, Libvirt
 from orchestration.spec.written import (
     ClonesOnSwitch,
     GoldenScaling,
@@ -33,6 +33,7 @@ def check_scaling(draft: Draft, positions: Positions) -> Iterator[Finding]:
             continue
         path = (*drafted.kind_path, "scaling")
         yield from _can_scale(drafted, path, positions)
+        yield from _scripts(drafted, path, positions)
         yield from _count(path, written, positions)
         yield from _unlisted(path, written, positions)
         for at, clones in _lists(path, written):
@@ -54,6 +55,23 @@ def _can_scale(drafted: Drafted, path: Path, positions: Positions) -> Iterator[F
             "Write the machines out one by one, or use another kind.",
             at_key=True,
         )
+
+
+def _scripts(drafted: Drafted, path: Path, positions: Positions) -> Iterator[Finding]:
+    """Refuse scripts where there is no account to run them with."""
+    kind, written = drafted.machine.kind, drafted.scaling
+    is_disk = isinstance(kind, Libvirt) and isinstance(kind.libvirt_type, ExistingDisk)
+    if not is_disk or not isinstance(written, GoldenScaling):
+        return
+    for key in ("shared_setup", "clone_setup", "clone_run"):
+        if getattr(written, key):
+            yield positions.error(
+                (*path, key),
+                "No script can run in clones of an `existing_disk`: the testbed has "
+                "no account in it.",
+                "Remove it, or start from a `cloud_image`.",
+                at_key=True,
+            )
 
 
 def _count(

@@ -72,8 +72,9 @@ def build_state(
 ) -> State:
     """Decide what a spec means on these hosts.
 
-    `script_sha256` (which has the contexts of golden images, too) and `disk_files`
-    go by the files' paths as written, `password_hashes` by the passwords.
+    `script_sha256` and `disk_files` go by the files' paths as written (contexts of
+    golden images among the scripts, by `context_key`), `password_hashes` by the
+    passwords.
     Raises: StateError (no host, a full subnet, what checks would have found).
     """
     names = Names(identity.testbed, identity.number)

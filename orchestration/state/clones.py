@@ -98,6 +98,11 @@ def golden_digest(guest: GuestState, *, script_sha256: str, context_sha256: str)
     return sha256(text.encode()).hexdigest()
 
 
+def context_key(path: str) -> str:
+    """Return what a context's digest goes by among the scripts'."""
+    return f"context {path}"
+
+
 def is_prepared(guest: GuestState) -> bool:
     """Say whether something has to be made of a golden image before it has clones.
 

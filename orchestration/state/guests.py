@@ -23,7 +23,12 @@ from orchestration.state.addresses import (
 )
 from orchestration.state.bases import Base, Bases
 from orchestration.state.cards import Cards, interface_name
-from orchestration.state.clones import Expanded, golden_digest, is_prepared
+from orchestration.state.clones import (
+    Expanded,
+    context_key,
+    golden_digest,
+    is_prepared,
+)
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import (
     GoldenState,
@@ -89,7 +94,7 @@ class Guests:
         if not is_prepared(guest):
             return GoldenState(guest=guest, image=guest.image)
         script = guest.setup_script.sha256 if guest.setup_script else ""
-        context = self.scripts.get(guest.context or "", "")
+        context = self.scripts.get(context_key(guest.context or ""), "")
         digest = golden_digest(guest, script_sha256=script, context_sha256=context)
         image = self.bases.golden(guest.name, digest, self.placement.main)
         return GoldenState(guest=guest, image=image, context_sha256=context)

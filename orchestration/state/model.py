@@ -261,10 +261,20 @@ class State(Frozen):
         """Return a guest, or the guest of a golden image. Raises KeyError."""
         return {guest.name: guest for guest in self.machines}[name]
 
+    def golden(self, name: str) -> GoldenState:
+        """Return a golden image by its machine's name. Raises KeyError."""
+        return {golden.name: golden for golden in self.goldens}[name]
+
     @property
     def machines(self) -> tuple[GuestState, ...]:
         """All guests, then those that only become golden images."""
         return (*self.guests, *(golden.guest for golden in self.goldens))
+
+    @property
+    def started(self) -> tuple[GuestState, ...]:
+        """All guests, then those that run once to become golden images."""
+        found = (golden.guest for golden in self.goldens if golden.is_started)
+        return (*self.guests, *found)
 
     @property
     def used_hosts(self) -> tuple[HostState, ...]:

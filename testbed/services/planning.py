@@ -20,13 +20,15 @@ from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.providers.passwords import hash_password
+from orchestration.providers.seed import context_digest
 from orchestration.spec.built import built_guest, require_built
 from orchestration.spec.catalogue import Catalogue, load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
-from orchestration.spec.schema import CloudImage, Spec
+from orchestration.spec.schema import CloudImage, Machine, Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
+from orchestration.state.clones import context_key, expand
 from orchestration.state.diff import diff
 from orchestration.state.model import GuestState, HostState, State
 from orchestration.transport.base import Scope
@@ -82,8 +84,15 @@ def _state_for(testbed: Testbed, command: Command) -> State:
 
 
 def is_edited(testbed: Testbed, state: State) -> bool:
-    """Say whether the YAML is another one than the state was built from."""
-    return testbed.project.yaml_sha256() != state.yaml_sha256
+    """Say whether the YAML is another one than the state was built from.
+
+    Other scripts run again by themselves; a shared one makes another golden image.
+    """
+    project = testbed.project
+    shared = (golden.guest.setup_script for golden in state.goldens)
+    return project.yaml_sha256() != state.yaml_sha256 or any(
+        script.sha256 != _digest(project, script.path) for script in shared if script
+    )
 
 
 def _is_deployed(testbed: Testbed) -> bool:
@@ -183,10 +192,25 @@ def _ensure_key_pair(project: Project, comment: str) -> str:
 
 
 def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
-    disks = [built_guest(machine).libvirt_type for machine in spec.machines]
-    images = [disk for disk in disks if isinstance(disk, CloudImage)]
+    """Digest all scripts, and the contexts that go into golden images."""
+    expanded = expand(spec)
+    images = _cloud_images(expanded.all_started.machines)
     paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
-    return {path: sha256(project.file(path).read_bytes()).hexdigest() for path in paths}
+    contexts = {i.context for i in _cloud_images(expanded.started) if i.context}
+    root = project.files.resolve()
+    return {path: _digest(project, path) for path in paths} | {
+        context_key(path): context_digest(project.file(path), root) for path in contexts
+    }
+
+
+def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
+    disks = [built_guest(machine).libvirt_type for machine in machines]
+    return [disk for disk in disks if isinstance(disk, CloudImage)]
+
+
+def _digest(project: Project, path: str) -> str:
+    file = project.file(path)
+    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _disk_files(spec: Spec, project: Project) -> dict[str, DiskFile]:

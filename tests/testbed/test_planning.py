@@ -1,12 +1,15 @@
 """From a testbed's folder to state and plan: when the state is built, when it is kept."""
 
+from hashlib import sha256
+
 import pytest
 
 from orchestration.errors import NotBuiltYet, SpecError, StateError
 from orchestration.instructions.base import Command, Options
+from orchestration.instructions.kinds import Kind
 from testbed.findings import findings_of
 from testbed.models import Host, Testbed
-from testbed.services.planning import prepare
+from testbed.services.planning import is_edited, prepare
 
 pytestmark = pytest.mark.django_db
 CONDITIONS = Testbed.Condition
@@ -330,3 +333,65 @@ def test_changed_disk_of_the_user_changes_its_guest(testbed):
     assert old.image.main_path == str(disk.resolve())
     assert (old.image.size_bytes, new.image.size_bytes) == (512, 1024)
     assert old.spec_hash != new.spec_hash
+
+
+SCALED = """\
+machines:
+  - name: node
+    libvirt:
+      cpus: 1
+      memory_mb: 256
+      libvirt_type:
+        cloud_image: {name: cirros_0_6_2, context: shared.sh}
+      scaling:
+        count: 2
+        shared_setup: shared.sh
+        interfaces: [{bridge: lan, clones: [0, 1]}]
+        clone_setup: [{script: own.sh, clones: [1]}]
+network:
+  bridges: [{name: lan}]
+  external_bridge: lan
+"""
+
+
+@pytest.fixture(name="scaled")
+def _scaled(testbed):
+    testbed.project.yaml.write_text(SCALED)
+    for name in ("shared.sh", "own.sh"):
+        (testbed.project.files / name).write_text("one\n")
+    return testbed
+
+
+def test_scripts_of_clones_and_their_golden_image_are_digested(scaled):
+    state, _ = prepare(scaled, Command.UP, Options())
+
+    (golden,) = state.goldens
+    digest = sha256(b"one\n").hexdigest()
+    assert golden.guest.setup_script.sha256 == digest
+    assert state.guest("node-1").setup_script.sha256 == digest
+    assert len(golden.context_sha256) == 64
+    assert golden.context_sha256 != digest
+
+
+def test_edited_shared_script_is_an_edit_of_the_deployed_testbed(scaled):
+    before = deploy(scaled)
+    assert not is_edited(scaled, before)
+
+    (scaled.project.files / "own.sh").write_text("two\n")
+    assert not is_edited(scaled, before)
+    (scaled.project.files / "shared.sh").write_text("two\n")
+    assert is_edited(scaled, before)
+
+    after, plan = prepare(scaled, Command.UP, Options())
+    assert after.goldens[0].image.path != before.goldens[0].image.path
+    kinds = {i.kind: [r.key for r in i.resources] for i in plan.instructions}
+    assert kinds[Kind.STOP_CHANGED_GUESTS] == kinds[Kind.DELETE_DISKS]
+    assert kinds[Kind.DELETE_DISKS] == ["node-0", "node-1"]
+
+
+def test_removed_shared_script_is_an_edit_too(scaled):
+    before = deploy(scaled)
+
+    (scaled.project.files / "shared.sh").unlink()
+
+    assert is_edited(scaled, before)

@@ -184,7 +184,7 @@ def test_examples_that_come_up_are_offered_first_and_the_others_say_why_not():
     assert {e.name for e in examples if e.needs_disk} == {"existing-disk", "install"}
     found = {example.name: example for example in examples}
     assert "guest web (`docker`)" in found["container"].missing
-    assert found["clones"].guests == 3
+    assert (found["clones"].missing, found["clones"].guests) == ("", 3)
     assert (found["routed"].bridges, found["routed"].switches) == (0, 3)
 
 

@@ -20,6 +20,7 @@ from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.spec.schema import Spec
+from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostKind, HostState, State
 from orchestration.transport.base import Scope
@@ -82,7 +83,7 @@ class Rehearsal:
         self.knows_deployed = False
         self.build(spec or two_guests())
 
-    def build(self, spec: Spec) -> State:
+    def build(self, spec: Spec, files: Mapping[str, DiskFile] | None = None) -> State:
         """Build the state anew from a spec, as planning does, and write it."""
         previous = self.project.read_state() if self.project.has_state() else None
         state = build_state(
@@ -104,6 +105,7 @@ class Rehearsal:
                 for path in self.project.files.iterdir()
                 if path.is_file()
             },
+            disk_files=files,
             previous=previous,
         )
         if self.knows_deployed:

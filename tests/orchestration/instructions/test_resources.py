@@ -44,8 +44,7 @@ def test_each_planned_thing_is_in_the_state_under_its_key(name: str) -> None:
     assert whole_testbed(state)[0].key == state.testbed
 
 
-# `up` refuses golden images as long as nothing prepares them.
-@pytest.mark.parametrize("name", [name for name in SAMPLES if "clones" not in name])
+@pytest.mark.parametrize("name", SAMPLES)
 def test_every_planned_kind_has_an_action(name: str) -> None:
     state = sample(name)
 

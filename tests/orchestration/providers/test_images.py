@@ -10,6 +10,7 @@ import pytest
 
 from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace
 from orchestration.providers import download, images
+from orchestration.providers.locks import locked
 from orchestration.spec.catalogue import Image
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
@@ -336,7 +337,7 @@ def test_waiting_for_another_fetch_can_be_cancelled(server, target, scope):
     over = threading.Event()
 
     def hold():
-        with images._locked(target, Scope(), lambda text: None):
+        with locked(target, Scope(), lambda text: None):
             held.set()
             over.wait(30)
 

@@ -1,6 +1,7 @@
 """Disks made by the real qemu-img on this machine."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,39 @@ def test_rehearsed_overlay_is_idempotent_too(tmp_path, scope):
     results = [overlay(host, "/a/d", "/i/b", scope, expand_gib=1) for _ in range(2)]
 
     assert results == [True, False]
+
+
+@needs_qemu
+def test_chain_is_whole_or_the_missing_file_is_named(host, base, tmp_path, scope):
+    middle, top = tmp_path / "golden.qcow2", tmp_path / "clone.qcow2"
+    overlay(host, middle, base, scope)
+    overlay(host, top, str(middle), scope)
+    qemu_img.require_chain(host, str(top), scope=scope)
+
+    Path(base).unlink()
+
+    with pytest.raises(ImageFailed, match=r"clone\.qcow2") as broken:
+        qemu_img.require_chain(host, str(top), scope=scope)
+    assert base in broken.value.detail
+
+
+@needs_qemu
+@pytest.mark.skipif(not shutil.which("qemu-io"), reason="qemu-io not installed")
+def test_disk_is_locked_as_long_as_somebody_writes_to_it(host, base, scope):
+    assert not qemu_img.is_locked(host, base, scope=scope)
+    writer = subprocess.Popen(
+        ["qemu-io", "-f", "qcow2", base],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        writer.stdin.write("write 0 4096\n")
+        writer.stdin.flush()
+        writer.stdout.readline()
+
+        assert qemu_img.is_locked(host, base, scope=scope)
+    finally:
+        writer.communicate("quit\n", timeout=60)
+
+    assert not qemu_img.is_locked(host, base, scope=scope)

@@ -7,7 +7,6 @@ from orchestration.spec.built import (
     built_guest,
     not_built,
     require_built,
-    require_planned,
 )
 from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
@@ -29,6 +28,7 @@ def test_nothing_is_said_about_what_is_built() -> None:
         guest("a", username="student", password="secret"),
         guest("b", libvirt_type={"existing_disk": {"path": "disks/a.qcow2"}}),
         guest("c", libvirt_type={"iso_guest": {"path": "media/a.iso"}}),
+        guest("d", scaling={"count": 0, "interfaces": []}),
         testbed_options={"load_balancing": "Balanced"},
     )
 
@@ -42,24 +42,12 @@ def test_nothing_is_said_about_what_is_built() -> None:
     [
         ({"name": "a", "docker": {"image": "nginx"}}, "guest a (`docker`)"),
         ({"name": "a", "avd": {}}, "guest a (`android`)"),
-        (guest("a", scaling={"count": 0, "interfaces": []}), "guest a (`scaling`)"),
     ],
 )
 def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
     sentence = not_built(spec_of(machine, guest("b")))
 
     assert sentence == f"This version cannot bring up {words}."
-
-
-def test_clones_can_be_planned_before_they_can_be_brought_up() -> None:
-    scaling = {"count": 0, "interfaces": []}
-    spec = spec_of(guest("a", scaling=scaling))
-
-    require_planned(spec)
-    with pytest.raises(NotBuiltYet, match="`scaling`"):
-        require_built(spec)
-    with pytest.raises(NotBuiltYet, match="guest b"):
-        require_planned(spec_of({"name": "b", "docker": {"image": "nginx"}}))
 
 
 @pytest.mark.parametrize(

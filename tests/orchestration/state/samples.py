@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestration.spec.built import PLANNED, not_built
+from orchestration.spec.built import not_built
 from orchestration.spec.catalogue import Catalogue, Image
 from orchestration.spec.loader import load_spec
 from orchestration.spec.normal import read_spec
@@ -58,8 +58,8 @@ HOSTS = (
 
 
 def is_built(file: Path) -> bool:
-    """Say whether this version can plan a YAML; the others have no state."""
-    return not not_built(load_spec(file.read_bytes()).require(), PLANNED)
+    """Say whether this version can bring a YAML up; the others have no state."""
+    return not not_built(load_spec(file.read_bytes()).require())
 
 
 # Every sample, with the number of hosts that it is built for.

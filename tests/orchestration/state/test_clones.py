@@ -5,7 +5,7 @@ import pytest
 from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Clone, Interface, Scaling, Spec
 from orchestration.state.build import build_state
-from orchestration.state.clones import expand
+from orchestration.state.clones import context_key, expand
 from orchestration.state.diff import Action, diff
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import State
@@ -32,12 +32,13 @@ def workers(count: int, *more: object, **keys: object) -> Spec:
 
 
 def with_digests(spec: Spec, **scripts: str) -> State:
+    digests = {f"{name}.sh": digest for name, digest in scripts.items()}
     return build_state(
         spec,
         identity=identity(),
         hosts=HOSTS[:2],
         catalogue=CATALOGUE,
-        script_sha256={f"{name}.sh": digest for name, digest in scripts.items()},
+        script_sha256={**digests, context_key("ctx"): scripts.get("ctx", "")},
     )
 
 
@@ -235,13 +236,7 @@ def test_another_definition_is_another_image(keys: dict[str, object]) -> None:
     node["libvirt"]["libvirt_type"]["cloud_image"] |= keys
     spec = spec_of(node)
 
-    after = build_state(
-        spec,
-        identity=identity(),
-        hosts=HOSTS[:2],
-        catalogue=CATALOGUE,
-        script_sha256={"ctx": "c0" * 32},
-    )
+    after = with_digests(spec, ctx="c0")
 
     assert after.goldens[0].image.golden != before.goldens[0].image.golden
 
@@ -249,7 +244,7 @@ def test_another_definition_is_another_image(keys: dict[str, object]) -> None:
 def test_another_context_is_another_image() -> None:
     node = scaled("node", ["br0"], shared_setup="s.sh")
     assert isinstance(node, dict)
-    node["libvirt"]["libvirt_type"]["cloud_image"]["context"] = "ctx.sh"
+    node["libvirt"]["libvirt_type"]["cloud_image"]["context"] = "ctx"
     spec = spec_of(node)
 
     one, other = with_digests(spec, ctx="00"), with_digests(spec, ctx="01")

@@ -1,0 +1,212 @@
+"""The instruction that prepares golden images: what clones' disks are layers over.
+
+A golden image is made once on main, under a name that follows from everything that
+goes into it, and never written to again: its guest runs on a working disk of its own,
+whose content is put into the store, whole and under its last name, when the guest is
+off. So whatever is in the store is ready, for this testbed and for any other one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from orchestration.errors import CommandFailed, ImageFailed, StateError, TestbedError
+from orchestration.events import Status
+from orchestration.instructions import turns
+from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.disks import ensure_disk, format_of
+from orchestration.instructions.guests import run_user_script, script_digest
+from orchestration.instructions.prepare import is_simulated, local_artefact
+from orchestration.instructions.waiting import wait_until_reachable
+from orchestration.providers import cloud_init, qemu_img
+from orchestration.providers.libvirt import domains
+from orchestration.providers.locks import locked
+from orchestration.providers.sealing import seal
+from orchestration.providers.stamps import (
+    digest_of,
+    read_stamp,
+    stamp_name,
+    write_stamp,
+)
+from orchestration.state.model import GoldenState, GuestState, ScriptState
+from orchestration.transport.base import Scope, Transport, command
+
+# As long as a distribution's own services may take; our test guest needs 2 s.
+SHUT_DOWN_TIMEOUT_S = 90.0
+UNLOCK_TIMEOUT_S = 30.0
+UNLOCK_POLL_S = 0.25
+SEAL_TIMEOUT_S = 120.0
+SYNC_TIMEOUT_S = 600.0
+
+
+def prepare_goldens(task: Task) -> Outcome:
+    """Make one golden image, unless somebody made the same one before."""
+    golden = task.state.golden(task.resource.key)
+    target = Path(golden.image.path)
+    lock = locked(target, task.scope, task.log, purpose="golden")
+    with nullcontext() if is_simulated(task) else lock:
+        if _is_ready(task, golden):
+            return unchanged("prepared before")
+        with _working_disk(task, golden):
+            if golden.is_started:
+                was_forced = _run_shared_script(task, golden)
+                _store(task, golden, golden.guest.disk, "qcow2")
+                return _forced() if was_forced else done("prepared")
+            base_format = format_of(task, golden.guest)
+            _store(task, golden, golden.guest.image.path, base_format)
+            return done("copied")
+
+
+def _is_ready(task: Task, golden: GoldenState) -> bool:
+    """Say whether the image is in the store. Raises: ImageFailed when it changed."""
+    path = golden.image.path
+    if not qemu_img.exists(task.host.transport, path, scope=task.scope):
+        return False
+    has_stamp = not is_simulated(task) and Path(stamp_name(path)).exists()
+    if has_stamp and read_stamp(Path(path)) is None:
+        raise ImageFailed(
+            f"The {golden.image.name} was changed after it was prepared: {path}.",
+            hint="Take every testbed with clones of it down, delete the file, and "
+            "start up again with Provision.",
+        )
+    return True
+
+
+@contextmanager
+def _working_disk(task: Task, golden: GoldenState) -> Iterator[None]:
+    """Remove domain and working files before, as a crash leaves them, and after."""
+    _discard(task, golden, task.scope)
+    try:
+        yield
+    finally:
+        # In a scope of its own: the task's may be the one that was cancelled.
+        try:
+            _discard(task, golden, Scope(task.scope.tag))
+        except TestbedError as exc:
+            task.log(f"could not clean up, the next up does: {exc.message}")
+
+
+def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
+    guest = golden.guest
+    task.hosts.forget_guest(task.state, guest)
+    turns.boot_ended(task, guest)
+    if domains.destroy(task.host.libvirt, guest.domain):
+        task.log("powered off")
+    domains.undefine(task.host.libvirt, guest.domain)
+    files = (guest.disk, f"{guest.disk}.part", guest.console, _new(golden))
+    remove = command("rm", "-f", "--", *files).with_root()
+    task.host.transport.run(remove, scope=scope)
+
+
+def _run_shared_script(task: Task, golden: GoldenState) -> bool:
+    """Start the guest, run the script, seal and shut down; True when by force."""
+    guest, conn = golden.guest, task.host.libvirt
+    _require_as_planned(task, golden)
+    ensure_disk(task, guest)
+    domains.define(conn, local_artefact(task, guest.xml).read_text())
+    turns.wait_for_turn(task, guest)
+    domains.start(conn, guest.domain)
+    task.log("started")
+    transport = wait_until_reachable(task, guest)
+    if guest.setup_script is not None:
+        _run(task, transport, guest.setup_script)
+    transport.run(
+        seal(guest.user),
+        scope=task.scope,
+        timeout_s=SEAL_TIMEOUT_S,
+        on_line=task.on_line,
+    )
+    task.log("shuts down")
+    is_off = domains.shut_down(
+        conn, guest.domain, sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
+    )
+    if not is_off:
+        domains.destroy(conn, guest.domain)
+    _wait_until_unlocked(task, guest)
+    return not is_off
+
+
+def _require_as_planned(task: Task, golden: GoldenState) -> None:
+    """See that the image gets what its name says. Raises: StateError."""
+    guest, script = golden.guest, golden.guest.setup_script
+    changed = ""
+    if script and script_digest(task, script) != script.sha256:
+        changed = f"script {script.path}"
+    if guest.context and _context_digest(task, guest.context) != golden.context_sha256:
+        changed = f"context {guest.context}"
+    if changed:
+        raise StateError(
+            f"The {changed} was edited after golden image {golden.name} was planned.",
+            hint="Start up again: the image is made with the new one.",
+        )
+
+
+def _context_digest(task: Task, context: str) -> str:
+    root = task.project.files.resolve()
+    return cloud_init.context_digest(task.project.file(context), root)
+
+
+def _run(task: Task, transport: Transport, script: ScriptState) -> None:
+    exit_code = run_user_script(task, transport, script)
+    if exit_code:
+        raise CommandFailed(
+            f"{script.path} for golden image {task.resource.key} ended with exit "
+            f"code {exit_code}.",
+            exit_code=exit_code,
+            hint="Read its log, mend the script, and start up again. Nothing was made.",
+        )
+
+
+def _wait_until_unlocked(task: Task, guest: GuestState) -> None:
+    """Wait until QEMU let go of the disk, which is after libvirt says that it is off."""
+    waited_s = 0.0
+    while qemu_img.is_locked(task.host.transport, guest.disk, scope=task.scope):
+        if waited_s >= UNLOCK_TIMEOUT_S:
+            raise ImageFailed(
+                f"The disk of golden image {guest.name} is still in use "
+                f"{UNLOCK_TIMEOUT_S:.0f} s after its guest was shut down.",
+                hint=f"See which process uses {guest.disk}, then start up again.",
+            )
+        task.scope.sleep(UNLOCK_POLL_S)
+        waited_s += UNLOCK_POLL_S
+
+
+def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> None:
+    """Put a disk's content into the store; the new name is what makes it ready."""
+    transport, target = task.host.transport, golden.image.path
+    new = _new(golden)
+    qemu_img.convert(
+        transport,
+        source,
+        new,
+        source_format=source_format,
+        scope=task.scope,
+        on_progress=lambda done_, total: task.progress(
+            done_ // 100, total // 100, unit="%", note="store"
+        ),
+    )
+    qemu_img.check(transport, new, scope=task.scope)
+    words = (("chmod", "0444", new), ("sync", new), ("mv", "-f", new, target))
+    for found in words:
+        transport.run(
+            command(*found).with_root(), scope=task.scope, timeout_s=SYNC_TIMEOUT_S
+        )
+    if not is_simulated(task):
+        path = Path(target)
+        write_stamp(path, digest_of(path, "sha256", task.scope, _no_progress))
+
+
+def _new(golden: GoldenState) -> str:
+    return f"{golden.image.path}.new"
+
+
+def _forced() -> Outcome:
+    return Outcome(
+        Status.WARNING,
+        f"did not answer the power button within {SHUT_DOWN_TIMEOUT_S:.0f} s and was "
+        "powered off",
+        "See that the shared script leaves acpid or systemd-logind running.",
+    )
+
+
+def _no_progress(done_: int, total: int) -> None: ...

@@ -1,0 +1,351 @@
+"""Golden images: made once, never half, never touched again; clones over them."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import ImageFailed
+from orchestration.events import Event, LogLine, Status
+from orchestration.hosts import Host
+from orchestration.instructions import golden
+from orchestration.instructions.base import Task
+from orchestration.instructions.golden import prepare_goldens
+from orchestration.instructions.kinds import Kind
+from orchestration.providers import qemu_img
+from orchestration.providers.libvirt import domains
+from orchestration.providers.stamps import read_stamp
+from orchestration.spec.schema import Spec
+from orchestration.state.bases import DiskFile
+from orchestration.state.images import ImageState
+from orchestration.state.model import GoldenState, HostKind
+from orchestration.transport.base import Scope, command
+from orchestration.transport.local import LocalTransport
+from tests.orchestration.instructions.conftest import MakeTask
+from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.state.samples import scaled, spec_of
+
+SCRIPTS = {"shared.sh": "#!/bin/sh\nmake things\n", "own.sh": "#!/bin/sh\n"}
+RUNS = "/bin/sh /tmp/testbed-node-shared.sh"
+GUEST = "demo-node"
+
+
+def clones(*bridges: str) -> Spec:
+    node = scaled(
+        "node",
+        *[[bridge] for bridge in bridges],
+        shared_setup="shared.sh",
+        clone_setup=[{"script": "own.sh", "clones": [1]}],
+    )
+    return spec_of(node, bridges=("br0", "br1"))
+
+
+@pytest.fixture(name="scaling")
+def _scaling(tmp_path: Path) -> Iterator[Rehearsal]:
+    """`node-0` on main, `node-1` and `node-2` on host-b."""
+    rehearsal = Rehearsal(tmp_path, clones("br0", "br1", "br1"), scripts=SCRIPTS)
+    yield rehearsal
+    rehearsal.hosts.close()
+
+
+def image_of(rehearsal: Rehearsal) -> ImageState:
+    return rehearsal.state.goldens[0].image
+
+
+def is_made(rehearsal: Rehearsal) -> bool:
+    return image_of(rehearsal).path in rehearsal.memory("host-a")["files"]
+
+
+def leftovers(rehearsal: Rehearsal) -> list[str]:
+    """What a preparation may not leave: its domain and its working files."""
+    conn = rehearsal.hosts.open(rehearsal.state.main).libvirt
+    guest, image = rehearsal.state.goldens[0].guest, image_of(rehearsal)
+    files = rehearsal.memory("host-a")["files"]
+    found = [name for name in files if name.startswith((guest.disk, f"{image.path}."))]
+    domain = domains.find(conn, guest.domain)
+    return found + ([domain.name] if domain else [])
+
+
+def test_up_prepares_once_and_lays_every_clone_over_its_hosts_image(
+    scaling: Rehearsal,
+) -> None:
+    outcomes = scaling.up()
+
+    assert outcomes.failed() == {}
+    made = outcomes.of(Kind.PREPARE_GOLDENS)["node"]
+    assert (made.status, made.message) == (Status.DONE, "prepared")
+    assert is_made(scaling)
+    assert leftovers(scaling) == []
+    for guest in scaling.state.guests:
+        disk = scaling.memory(guest.host)["files"][guest.disk]
+        assert disk["backing"] == guest.image.path
+        assert guest.markers.disk == image_of(scaling).identity
+    asked = scaling.asked(GUEST)
+    ran = next(i for i, line in enumerate(asked) if "shared.sh" in line)
+    sealed = next(i for i, line in enumerate(asked) if " seal nocloud" in line)
+    assert ran < sealed
+
+
+def test_up_again_prepares_nothing_not_even_with_provision(scaling: Rehearsal) -> None:
+    scaling.up()
+    asked = len(scaling.asked(GUEST))
+
+    again, provisioned = scaling.up(), scaling.up(provision=True)
+
+    for outcomes in (again, provisioned):
+        result = outcomes.of(Kind.PREPARE_GOLDENS)["node"]
+        assert (result.status, result.message) == (Status.UNCHANGED, "prepared before")
+    statuses = {r.status for r in provisioned.of(Kind.CREATE_CLONES).values()}
+    assert statuses == {Status.DONE}
+    assert len(scaling.asked(GUEST)) == asked
+
+
+def test_golden_image_stays_after_down(scaling: Rehearsal) -> None:
+    scaling.up()
+
+    assert scaling.down().failed() == {}
+
+    assert is_made(scaling)
+    assert scaling.up().statuses() <= {Status.DONE, Status.UNCHANGED}
+
+
+def test_edited_shared_script_makes_another_image_and_the_clones_anew(
+    scaling: Rehearsal,
+) -> None:
+    scaling.up()
+    before = image_of(scaling)
+    (scaling.project.files / "shared.sh").write_text("make other things\n")
+    scaling.edit(clones("br0", "br1", "br1"))
+
+    outcomes = scaling.up()
+
+    assert outcomes.failed() == {}
+    assert outcomes.of(Kind.PREPARE_GOLDENS)["node"].status is Status.DONE
+    assert image_of(scaling).path != before.path
+    assert set(outcomes.of(Kind.DELETE_DISKS)) == {"node-0", "node-1", "node-2"}
+    for guest in scaling.state.guests:
+        disk = scaling.memory(guest.host)["files"][guest.disk]
+        assert disk["backing"] == guest.image.path
+
+
+def test_growing_and_shrinking_touch_no_other_clone(scaling: Rehearsal) -> None:
+    scaling.up()
+    scaling.edit(clones("br0", "br1", "br1", "br0", "br1"))
+
+    grown = scaling.up()
+
+    created = {n: r.status for n, r in grown.of(Kind.CREATE_CLONES).items()}
+    assert created == {
+        "node-0": Status.UNCHANGED,
+        "node-1": Status.UNCHANGED,
+        "node-2": Status.UNCHANGED,
+        "node-3": Status.DONE,
+        "node-4": Status.DONE,
+    }
+    started = {n: r.status for n, r in grown.of(Kind.START_GUESTS).items()}
+    assert started == created
+
+    scaling.edit(clones("br0", "br1"))
+    shrunk = scaling.up()
+
+    assert set(shrunk.of(Kind.STOP_GUESTS)) == {"node-2", "node-3", "node-4"}
+    assert set(shrunk.of(Kind.DELETE_DISKS)) == {"node-2", "node-3", "node-4"}
+    rest = {r.status for r in shrunk.of(Kind.START_GUESTS).values()}
+    assert rest == {Status.UNCHANGED}
+
+
+def test_failed_script_makes_nothing_and_up_goes_on_from_there(
+    scaling: Rehearsal,
+) -> None:
+    scaling.break_(GUEST, {RUNS: {"exit_code": 3, "stderr": "no"}})
+
+    failed = scaling.up().of(Kind.PREPARE_GOLDENS)["node"]
+
+    assert failed.status is Status.FAILED
+    assert "shared.sh for golden image node ended with exit code 3" in failed.message
+    assert not is_made(scaling)
+    assert leftovers(scaling) == []
+    scaling.break_(GUEST, {})
+    assert scaling.up().failed() == {}
+    assert is_made(scaling)
+
+
+class _CancelAt(list[Event]):
+    """Events that cancel as soon as a line says something."""
+
+    def __init__(self, words: str, cancel: Callable[[], None]) -> None:
+        super().__init__()
+        self._words, self._cancel = words, cancel
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        if isinstance(event, LogLine) and self._words in event.text:
+            self._cancel()
+
+
+@pytest.mark.parametrize("moment", ["started", "runs shared.sh", "shuts down"])
+def test_cancelled_preparation_leaves_nothing_behind(
+    scaling: Rehearsal, moment: str
+) -> None:
+    scaling.break_(GUEST, {RUNS: {"sleep_s": 600}} if "runs" in moment else {})
+    scaling.events = _CancelAt(moment, scaling.scope.cancel)
+
+    outcomes = scaling.up()
+
+    result = outcomes.of(Kind.PREPARE_GOLDENS)["node"]
+    assert result.status is Status.CANCELLED
+    assert not is_made(scaling)
+    assert leftovers(scaling) == []
+
+
+def test_what_a_killed_worker_left_is_removed_first(scaling: Rehearsal) -> None:
+    for kind in (Kind.PREPARE_HOSTS, Kind.GENERATE_ARTEFACTS):
+        list(scaling.obey(scaling.instruction(kind)))
+    guest = scaling.state.goldens[0].guest
+    host = scaling.hosts.open(scaling.state.main)
+    xml = (scaling.project.artefacts / "node-domain.xml").read_text()
+    domains.define(host.libvirt, xml)
+    domains.start(host.libvirt, guest.domain)
+    host.transport.put(b"half", guest.disk, scope=Scope())
+
+    outcomes = scaling.up()
+
+    assert outcomes.failed() == {}
+    assert "powered off" in scaling.lines("node")
+    assert leftovers(scaling) == []
+
+
+def test_guest_that_ignores_the_power_button_is_powered_off_with_a_warning(
+    scaling: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golden.domains, "shut_down", lambda *_, **__: False)
+
+    result = scaling.up().of(Kind.PREPARE_GOLDENS)["node"]
+
+    assert result.status is Status.WARNING
+    assert "did not answer the power button within 90 s" in result.message
+    assert is_made(scaling)
+    assert leftovers(scaling) == []
+
+
+def test_disk_is_stored_only_when_nobody_holds_it(
+    scaling: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [True, True, False]
+    monkeypatch.setattr(golden, "UNLOCK_POLL_S", 0.001)
+    monkeypatch.setattr(golden.qemu_img, "is_locked", lambda *_, **__: answers.pop(0))
+
+    assert scaling.up().failed() == {}
+
+    assert answers == []
+
+
+def test_disk_that_stays_in_use_fails_the_preparation(
+    scaling: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(golden, "UNLOCK_TIMEOUT_S", 0.0)
+    monkeypatch.setattr(golden.qemu_img, "is_locked", lambda *_, **__: True)
+
+    result = scaling.up().of(Kind.PREPARE_GOLDENS)["node"]
+
+    assert result.status is Status.FAILED
+    assert "is still in use" in result.message
+    assert not is_made(scaling)
+
+
+def test_script_that_was_edited_after_planning_is_not_what_the_name_says(
+    scaling: Rehearsal,
+) -> None:
+    (scaling.project.files / "shared.sh").write_text("make other things\n")
+
+    result = scaling.up().of(Kind.PREPARE_GOLDENS)["node"]
+
+    assert result.status is Status.FAILED
+    assert "script shared.sh was edited after golden image node" in result.message
+    assert not is_made(scaling)
+
+
+def test_clone_with_a_broken_chain_is_not_started(scaling: Rehearsal) -> None:
+    said = {"exit_code": 1, "stderr": "Could not open '/srv/images/golden-x.qcow2'"}
+    words = "qemu-img info --force-share --backing-chain"
+    scaling.break_("host-b", {words: said})
+
+    started = scaling.up().of(Kind.START_GUESTS)
+
+    assert started["node-0"].status is Status.DONE
+    assert started["node-1"].status is Status.FAILED
+    assert "golden-x.qcow2" in started["node-1"].detail
+
+
+@pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img not installed")
+class TestRealFiles:
+    """A deep copy needs no guest: the store with real files."""
+
+    def test_copy_is_made_once_whole_and_kept_from_changes(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+
+        assert prepare_goldens(task).message == "copied"
+        assert prepare_goldens(task).status is Status.UNCHANGED
+
+        found = qemu_img.info(task.host.transport, str(image), scope=Scope())
+        assert (found.format, found.backing) == ("qcow2", "")
+        assert image.stat().st_mode & 0o777 == 0o444
+        assert read_stamp(image) is not None
+        files = {path.name for path in image.parent.iterdir()}
+        lock = f".{image.name}.golden.lock"
+        assert files == {image.name, f"{image.name}.verified", lock}
+
+    def test_image_that_somebody_changed_is_refused(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        prepare_goldens(task)
+        image.chmod(0o644)
+        with image.open("ab") as file:
+            file.write(b"more")
+
+        with pytest.raises(ImageFailed, match="was changed after it was prepared"):
+            prepare_goldens(task)
+
+    def test_cancelled_copy_leaves_no_file(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        task.scope.cancel()
+
+        with pytest.raises(golden.TestbedError):
+            prepare_goldens(task)
+
+        assert not image.exists()
+
+    def task(
+        self, make_task: MakeTask, rehearsal: Rehearsal, folder: Path
+    ) -> tuple[Task, Path]:
+        original, store = folder / "own.qcow2", folder / "store"
+        store.mkdir()
+        create = command("qemu-img", "create", "-q", "-f", "qcow2", str(original), "4M")
+        LocalTransport().run(create, scope=Scope())
+        node = scaled("node", ["br0"])
+        assert isinstance(node, dict)
+        disk = {"path": "own.qcow2", "create_deep_copy": True}
+        node["libvirt"]["libvirt_type"] = {"existing_disk": disk}
+        rehearsal.build(spec_of(node), files={"own.qcow2": DiskFile(str(original))})
+        state = rehearsal.state
+        (found,) = state.goldens
+        image = store / Path(found.image.path).name
+        mine = found.model_copy(
+            update={"image": found.image.model_copy(update={"path": str(image)})}
+        )
+        assert isinstance(mine, GoldenState)
+        task = make_task("node")
+        real = task.host.state.model_copy(update={"kind": HostKind.REAL})
+        return replace(
+            task,
+            state=state.model_copy(update={"goldens": (mine,)}),
+            host=Host(real, LocalTransport(), task.host.libvirt),
+            scope=Scope("demo.r1.b1.t1"),
+        ), image
