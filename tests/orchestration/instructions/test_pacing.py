@@ -1,6 +1,6 @@
 """How many guests boot at once: bounded, fair, and nobody waits for ever."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.instructions import pacing
@@ -155,6 +155,7 @@ def test_what_is_too_old_counts_no_more_and_the_window_is_forgotten() -> None:
     assert pacing.expire(ledger, 5.0) == Ledger(), "the clock was set back"
 
 
+@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(1, 30), min_size=1, max_size=4),
     felt=st.lists(pressures, min_size=1, max_size=20),
