@@ -5,6 +5,7 @@ one of their ports; DHCP serves switches that the router is on. Pure.
 """
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from itertools import islice
 
 from orchestration.errors import Finding
@@ -33,9 +34,10 @@ def check_routers(
         yield from _routes(path, router, positions)
         for index, entry in enumerate(router.nat):
             yield from _nat((*path, "nat", index), entry, positions)
+        linked = frozenset(port.switch for port in router.ports)
         for index, dhcp in enumerate(router.dhcp):
             at = (*path, "dhcp", index)
-            yield from _dhcp(at, dhcp, router, subnets, positions)
+            yield from _dhcp(at, dhcp, linked, subnets, positions)
             if dhcp.switch in ovn.switches:
                 yield from _serves((*at, "switch"), dhcp, dynamic, served, positions)
 
@@ -82,17 +84,21 @@ def _ports(
 
 
 def _routes(path: Path, router: Router, positions: Positions) -> Iterator[Finding]:
-    networks = [
+    networks = {
         found.network
         for port in router.ports
         if (found := parse_masked(port.gateway_ip)) is not None
-    ]
+    }
+    # Looked up by length: thousands of ports and routes took seconds one by one.
+    lengths = {network.prefixlen for network in networks}
     for index, route in enumerate(router.static_routes):
         below = (*path, "static_routes", index)
         yield from check_masked((*below, "prefix"), route.prefix, positions)
         yield from check_address((*below, "nexthop"), route.nexthop, positions)
         hop = parse_address(route.nexthop)
-        if hop is not None and not any(hop in network for network in networks):
+        if hop is not None and not any(
+            IPv4Network((hop, length), strict=False) in networks for length in lengths
+        ):
             yield positions.warning(
                 (*below, "nexthop"),
                 f"`{route.nexthop}` is on no network of this router.",
@@ -110,13 +116,17 @@ def _nat(path: Path, entry: Nat, positions: Positions) -> Iterator[Finding]:
 
 
 def _dhcp(
-    path: Path, entry: Dhcp, router: Router, subnets: Subnets, positions: Positions
+    path: Path,
+    entry: Dhcp,
+    linked: frozenset[str],
+    subnets: Subnets,
+    positions: Positions,
 ) -> Iterator[Finding]:
     at = (*path, "switch")
     if entry.switch not in subnets.ovn.switches:
         yield unknown_switch(at, entry.switch, subnets.ovn, positions)
         return
-    if all(port.switch != entry.switch for port in router.ports):
+    if entry.switch not in linked:
         yield positions.error(
             at,
             f"The router has no port on switch `{entry.switch}`.",

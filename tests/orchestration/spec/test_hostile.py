@@ -180,3 +180,24 @@ def test_thousands_of_clones_on_unknown_bridges_among_thousands_are_judged() -> 
     loaded = check(text, files=FakeFiles(), catalogue=CATALOGUE)
 
     assert [f.message for f in loaded.errors] == ["Unknown bridge `zz`."]
+
+
+def test_thousands_of_ports_routes_and_leases_of_a_router_are_judged() -> None:
+    count = 4000
+    ports = ", ".join(
+        f"{{name: p{n}, gateway_ip: 10.{n // 250}.{n % 250}.1/24, switch: x}}"
+        for n in range(count)
+    )
+    routes = ", ".join("{prefix: 0.0.0.0/0, nexthop: 9.9.9.9}" for _ in range(count))
+    leases = ", ".join(
+        "{switch: s, exclude_ips: {from: 10.0.0.9, to: 10.0.0.9}}" for _ in range(count)
+    )
+    text = (
+        "network:\n  ovn:\n    switches: {s: {subnet: 10.0.0.0/24}}\n"
+        f"    routers: {{r: {{ports: [{ports}], static_routes: [{routes}], "
+        f"dhcp: [{leases}]}}}}\n"
+    )
+
+    loaded = check(text, files=FakeFiles(), catalogue=CATALOGUE)
+
+    assert "Unknown switch `x`." in {f.message for f in loaded.errors}
