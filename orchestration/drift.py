@@ -122,9 +122,7 @@ class _Finder:
                 # Of a guest that is off there is no tap; a loose one is on "".
                 if tap in inventory.plugs and inventory.plugs[tap] != device:
                     card = f"{name} of guest {guest.name}"
-                    yield _part(
-                        "interface", card, guest.host, "is plugged into nothing"
-                    )
+                    yield _part("interface", card, guest.host, "is not on its bridge")
 
     def _wires(self, guest: GuestState) -> Iterator[tuple[str, str, str]]:
         for interface in guest.interfaces:

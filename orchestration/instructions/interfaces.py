@@ -111,7 +111,7 @@ def _move(task: Task, guest: GuestState) -> None:
     That is what makes a DHCP client ask again.
     """
     conn = task.host.libvirt
-    moved = [i for i in guest.interfaces if _is_moved(task, guest, i)]
+    moved = [i for i in guest.interfaces if put_on_bridge(task, guest, i)]
     try:
         for interface in moved:
             live.set_link(conn, guest.domain, interface.mac, is_up=False)
@@ -122,8 +122,8 @@ def _move(task: Task, guest: GuestState) -> None:
             live.set_link(conn, guest.domain, interface.mac, is_up=True)
 
 
-def _is_moved(task: Task, guest: GuestState, interface: InterfaceState) -> bool:
-    """Put one tap on its bridge, with what libvirt writes beside it."""
+def put_on_bridge(task: Task, guest: GuestState, interface: InterfaceState) -> bool:
+    """Put one tap on its bridge, with what libvirt writes beside it; False: it was."""
     is_moved = ovs_taps.ensure_tap(
         task.host.transport,
         interface.device,

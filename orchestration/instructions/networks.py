@@ -5,16 +5,20 @@ told apart by the host. Everything is idempotent and touches only what carries t
 testbed's name.
 """
 
+from collections.abc import Sequence
+
 from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.interfaces import put_on_bridge
 from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY
 from orchestration.providers import ip_link, ovs, taps
-from orchestration.providers.libvirt import networks
+from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.xml import (
     build_management_network,
     build_nat_network,
 )
 from orchestration.state.model import (
     BridgeState,
+    GuestState,
     ManagementState,
     NatState,
     PatchState,
@@ -56,12 +60,7 @@ def ensure_bridges(task: Task) -> Outcome:
     changed = ovs.ensure_bridge(
         transport, bridge, testbed=task.state.testbed, scope=task.scope
     )
-    cards = (
-        i for g in task.state.guests if g.host == bridge.host for i in g.interfaces
-    )
-    wanted = [card.tap for card in cards if card.device == bridge.device]
-    loose = taps.plug_into_bridge(transport, bridge.device, wanted, scope=task.scope)
-    return _plugged(changed, loose)
+    return _plugged(changed, _plug_in(task, bridge))
 
 
 def delete_bridges(task: Task) -> Outcome:
@@ -166,7 +165,35 @@ def _end(task: Task, tunnel: TunnelState) -> TunnelEnd:
     return next(e for e in tunnel.ends if e.host == task.resource.host)
 
 
-def _plugged(changed: bool, loose: tuple[str, ...]) -> Outcome:
+def _plug_in(task: Task, bridge: BridgeState) -> list[str]:
+    """Put running guests on a bridge that was made anew; return their taps.
+
+    Who is on another bridge because of an edit is moved by `change_interfaces`.
+    """
+    cards = [
+        (guest, card)
+        for guest in task.state.guests
+        if guest.host == bridge.host
+        for card in guest.interfaces
+        if card.device == bridge.device
+    ]
+    names = [card.tap for _, card in cards]
+    transport, scope = task.host.transport, task.scope
+    off = taps.off_bridge(transport, bridge.device, names, scope=scope)
+    plugged = []
+    for guest, card in cards:
+        if card.tap in off and (not off[card.tap] or _is_current(task, guest)):
+            put_on_bridge(task, guest, card)
+            plugged.append(card.tap)
+    return plugged
+
+
+def _is_current(task: Task, guest: GuestState) -> bool:
+    found = domains.find(task.host.libvirt, guest.domain)
+    return found is not None and found.spec_hash == guest.spec_hash
+
+
+def _plugged(changed: bool, loose: Sequence[str]) -> Outcome:
     if loose:
         return done(f"plugged {len(loose)} running guest interfaces in again")
     return _outcome(changed)

@@ -122,7 +122,7 @@ def real(state: State) -> State:
     return state.model_copy(update={"hosts": tuple(hosts)})
 
 
-def test_interface_of_a_running_guest_is_named_when_it_is_on_no_bridge(
+def test_interface_of_a_running_guest_is_named_when_it_is_not_on_its_bridge(
     up: Rehearsal,
 ) -> None:
     guest = up.state.guest("a")
@@ -136,6 +136,6 @@ def test_interface_of_a_running_guest_is_named_when_it_is_on_no_bridge(
     assert missing_parts(real(up.state), {"host-a": right}) == ()
     texts = [p.text for p in missing_parts(real(up.state), {"host-a": loose})]
     assert texts == [
-        "interface eth0 of guest a is plugged into nothing on host-a",
-        "interface mgmt0 of guest a is plugged into nothing on host-a",
+        "interface eth0 of guest a is not on its bridge on host-a",
+        "interface mgmt0 of guest a is not on its bridge on host-a",
     ]

@@ -3,7 +3,8 @@
 from orchestration.events import Status
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
-from orchestration.providers.libvirt import networks
+from orchestration.providers.libvirt import live, networks
+from orchestration.providers.libvirt.metadata import Mark
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
@@ -97,3 +98,43 @@ def test_bridge_of_somebody_else_is_not_touched(rehearsal: Rehearsal) -> None:
     assert made[bridge.name] is Status.FAILED
     assert deleted[bridge.name] is Status.FAILED
     assert bridge.device in rehearsal.memory("host-b")["bridges"]
+
+
+def on(rehearsal: Rehearsal, host: str, words: str) -> None:
+    transport = rehearsal.hosts.open(rehearsal.state.host(host)).transport
+    transport.run(command(*words.split()), scope=Scope())
+
+
+def test_running_guest_is_plugged_into_a_bridge_that_was_made_anew(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+    # A simulated machine has no taps: a device of that name stands for one.
+    on(rehearsal, "host-a", "ip link add t7g0i0 type veth peer name x0")
+
+    first = statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)
+    again = statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)
+
+    assert first == {"br0": Status.DONE, "br1": Status.UNCHANGED}
+    assert again == {"br0": Status.UNCHANGED, "br1": Status.UNCHANGED}
+    assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"
+
+
+def test_guest_on_a_wrong_bridge_is_moved_unless_an_edit_is_to_move_it(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+    on(rehearsal, "host-a", "ip link add t7g0i0 type veth peer name x0")
+    wrong = "ovs-vsctl -- add-br wrong -- del-port t7g0i0 -- add-port wrong t7g0i0"
+    on(rehearsal, "host-a", wrong)
+    conn = rehearsal.hosts.open(rehearsal.state.main).libvirt
+    current = rehearsal.state.guest("a").spec_hash
+
+    live.set_mark(conn, "demo-a", Mark("demo", "a", ""))
+    assert statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)["br0"] == (
+        Status.UNCHANGED
+    )
+    live.set_mark(conn, "demo-a", Mark("demo", "a", current))
+    assert statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)["br0"] == Status.DONE
+
+    assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"

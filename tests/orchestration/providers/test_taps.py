@@ -32,36 +32,26 @@ def on(*names):
     return [["uuid", name] for name in names]
 
 
-def test_taps_that_are_ports_are_left_alone_without_a_look_at_the_devices():
+def test_taps_that_are_ports_are_not_off_and_no_device_is_looked_at():
     transport = FakeTransport("host-a", [(READ, tables(["t7g0i0"], on=on("t7g0i0")))])
 
-    found = taps.plug_into_bridge(transport, "t7-br0", ["t7g0i0"], scope=Scope())
-
-    assert found == ()
+    assert taps.off_bridge(transport, "t7-br0", ["t7g0i0"], scope=Scope()) == {}
 
 
-def test_tap_that_exists_and_is_no_port_becomes_one():
-    write = re.compile(r".*ovs-vsctl .*del-port t7g0i0 -- add-port t7-br0 t7g0i0")
-    transport = FakeTransport(
-        "host-a",
-        [(READ, tables([], on=[])), (LINKS, links(t7g0i0="", eth0="")), (write, "")],
-    )
+def test_taps_that_exist_are_off_and_said_to_be_elsewhere_or_nowhere():
+    names = ["t7g0i0", "t7g1i0", "t7g2i0", "t7g3i0"]
+    ports = tables(["t7g0i0", "t7g1i0"], on=on("t7g0i0"))
+    devices = links(t7g0i0="", t7g1i0="", t7g2i0="", eth0="")
+    transport = FakeTransport("host-a", [(READ, ports), (LINKS, devices)])
 
-    found = taps.plug_into_bridge(
-        transport, "t7-br0", ["t7g0i0", "t7g1i0"], scope=Scope()
-    )
+    off = taps.off_bridge(transport, "t7-br0", names, scope=Scope())
 
-    assert found == ("t7g0i0",)
+    assert off == {"t7g1i0": True, "t7g2i0": False}
 
 
 def test_bridge_without_guests_is_not_even_asked():
-    assert (
-        taps.plug_into_bridge(FakeTransport("host-a", []), "b", [], scope=Scope()) == ()
-    )
-    assert (
-        taps.plug_into_network(FakeTransport("host-a", []), "b", [], scope=Scope())
-        == ()
-    )
+    assert taps.off_bridge(FakeTransport(), "b", [], scope=Scope()) == {}
+    assert taps.plug_into_network(FakeTransport(), "b", [], scope=Scope()) == ()
 
 
 def test_management_taps_go_back_isolated_and_only_the_loose_ones():
