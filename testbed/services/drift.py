@@ -12,6 +12,7 @@ from testbed.models import Run, Testbed
 from testbed.overview import ABSENT, GuestRow
 
 SHOWN = 8
+GONE = "is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,11 @@ def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
     if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:
         return Drift()
     parts = list(testbed.missing_parts.all())
+    # What a failed or cancelled `up` never made is not gone.
+    verb = GONE if last.status == Run.Status.SUCCEEDED else "is not there"
     lines = [part.text for part in parts]
     lines += [_guest(row) for row in rows if not row.is_up]
+    lines = [line.replace(GONE, verb) for line in lines]
     gone = frozenset((part.host, part.name) for part in parts if part.kind == "bridge")
     return Drift(tuple(lines[:SHOWN]), max(0, len(lines) - SHOWN), gone)
 
@@ -48,5 +52,5 @@ def marked(diagram: Diagram, drift: Drift) -> Diagram:
 
 
 def _guest(row: GuestRow) -> str:
-    status = "gone" if row.status == ABSENT else row.status
-    return f"guest {row.guest.name} is {status} on {row.guest.host}"
+    verb = GONE if row.status == ABSENT else f"is {row.status}"
+    return f"guest {row.guest.name} {verb} on {row.guest.host}"

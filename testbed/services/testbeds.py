@@ -20,11 +20,12 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from orchestration.errors import PathOutside, StateError, TestbedBusy, TestbedError
-from orchestration.project import YAML_NAME
+from orchestration.project import YAML_NAME, Project
 from orchestration.spec.built import not_built
 from orchestration.spec.loader import load_spec
 from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
 from testbed.models import Run, Testbed
+from testbed.tasks.orphans import orphan_numbers
 from testbed.uploads import check_bounds, safe_path
 
 NUMBERS = 1024
@@ -196,6 +197,11 @@ def _allocate(user: User, slug: str) -> Testbed:
     for _ in range(ATTEMPTS):
         if Testbed.objects.filter(slug=slug).exists():
             raise NameTaken(f"There is already a testbed named {slug}.")
+        if Project(Path(settings.TESTBEDS_DIR) / slug).has_state():
+            raise NameTaken(
+                f"A testbed named {slug} was lost, and its folder is still there.",
+                hint="Choose another name, or ask a lab admin: it is among the orphans.",
+            )
         number = _free_number()
         try:
             with transaction.atomic():
@@ -206,7 +212,7 @@ def _allocate(user: User, slug: str) -> Testbed:
 
 
 def _free_number() -> int:
-    taken = set(Testbed.objects.values_list("number", flat=True))
+    taken = {*Testbed.objects.values_list("number", flat=True), *orphan_numbers()}
     for number in range(NUMBERS):
         if number not in taken:
             return number

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 
+from django.db import transaction
+
 from orchestration import inventory
 from orchestration.drift import missing_parts
 from orchestration.errors import StateError
@@ -39,11 +41,12 @@ def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> N
     wanted = [(part.kind, part.name, part.host, part.text) for part in (*kept, *found)]
     if wanted == [(part.kind, part.name, part.host, part.text) for part in old]:
         return
-    testbed.missing_parts.all().delete()
-    MissingPart.objects.bulk_create(
-        MissingPart(testbed=testbed, kind=kind, name=name[:120], host=host, text=text)
-        for kind, name, host, text in wanted
-    )
+    with transaction.atomic():
+        testbed.missing_parts.all().delete()
+        MissingPart.objects.bulk_create(
+            MissingPart(testbed=testbed, kind=kind, name=name, host=host, text=text)
+            for kind, name, host, text in wanted
+        )
 
 
 def _found(

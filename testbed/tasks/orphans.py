@@ -20,7 +20,7 @@ from orchestration.orphans import Key, known_things
 from testbed.models import Host, Inventory, Run, Testbed
 
 logger = logging.getLogger(__name__)
-NUMBERED = re.compile(r"t(\d{1,4})v[nb]")
+NUMBERED = re.compile(r"t(\d{1,4})(?:\D|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,16 @@ def orphans_among(looks: Iterable[Look]) -> list[Orphan]:
     ]
 
 
+def orphan_numbers() -> set[int]:
+    """Return the numbers that devices of orphans are called after: not to be reused."""
+    names = (
+        name
+        for orphan in orphans_among(last_looks())
+        for name in (orphan.thing.name, orphan.thing.place)
+    )
+    return {int(found[1]) for name in names if (found := NUMBERED.match(name))}
+
+
 class _Judge:
     """The testbeds as they are now, each state read once."""
 
@@ -92,7 +102,7 @@ class _Judge:
         """Return the name under which a thing is listed."""
         if thing.testbed:
             return thing.testbed
-        found = NUMBERED.fullmatch(thing.name)
+        found = NUMBERED.match(thing.name)
         number = int(found[1]) if found else -1
         return self._numbers.get(number, f"number {number}")
 

@@ -157,6 +157,48 @@ def test_guest_that_was_seen_missing_is_named(deployed, owner, page):
     assert "guest db is gone on host-b" in shown
 
 
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        ("succeeded", "is gone"),
+        ("failed", "is not there"),
+        ("cancelled", "is not there"),
+    ],
+)
+def test_missing_parts_are_named_with_the_guests_and_marked(
+    deployed, owner, status, words, page
+):
+    Run.objects.create(
+        testbed=deployed, asked_by=owner, command="up", status=status, plan={}
+    )
+    deployed.missing_parts.create(
+        kind="bridge", name="lan", host="main", text="bridge lan is gone on main"
+    )
+    observe(deployed, web="shut off", db="running")
+
+    shown = page()
+
+    assert f"bridge lan {words} on main; guest web is shut off on main" in shown
+    assert "lan is gone</text>" in shown
+    assert "db is" not in shown
+
+
+def test_many_missing_things_are_bounded(deployed, owner, page):
+    Run.objects.create(
+        testbed=deployed, asked_by=owner, command="up", status="succeeded", plan={}
+    )
+    for number in range(20):
+        deployed.missing_parts.create(
+            kind="bridge",
+            name="x",
+            host="main",
+            text=f"bridge x{number} is gone on main",
+        )
+    observe(deployed, web="running", db="running")
+
+    assert "; and 12 more." in page()
+
+
 @pytest.mark.parametrize("command", ["down", None])
 def test_guests_that_nobody_wants_up_are_no_drift(deployed, owner, command, page):
     if command:

@@ -16,6 +16,7 @@ from orchestration.state.model import State
 from testbed.models import Cleanup, Host, Inventory, Run, Testbed
 from testbed.services.orphans import counts, delete_orphans, orphan_groups
 from testbed.services.planning import prepare
+from testbed.services.testbeds import NameTaken, create_testbed
 from testbed.tasks import cleanups
 from testbed.tasks.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.tasks.observe import observe_all
@@ -135,6 +136,22 @@ def test_device_of_an_unknown_number_is_listed_by_it(state: State, kept: Hosts) 
     observe_all(kept)
 
     assert listed() == {"number 9": {"main": {"link"}}}
+
+
+def test_new_testbed_gets_neither_the_folder_nor_the_number_of_a_lost_one(
+    testbed: Testbed, state: State, stranger: User
+) -> None:
+    for number in range(7):
+        Testbed.objects.create(owner=stranger, slug=f"t{number}", number=number)
+    lose(testbed)
+
+    with pytest.raises(NameTaken, match="was lost"):
+        create_testbed(stranger, "lab", {"kvm-compose.yaml": b"machines: []"})
+
+    other = create_testbed(stranger, "other", {"kvm-compose.yaml": b"machines: []"})
+    assert other.number == 8
+    assert not Testbed.objects.filter(slug="lab").exists()
+    assert testbed.project.has_state()
 
 
 def delete(name: str, user: User, doors: Doors) -> Cleanup:
