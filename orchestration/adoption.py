@@ -137,8 +137,25 @@ def _with_port(state: State, host: HostState, thing: Thing) -> State:
     return _network(state, patches=(*state.network.patches, patch))
 
 
+def _with_pair(state: State, host: HostState, thing: Thing) -> State:
+    """Take a link that is a pair of devices, by either of its ends."""
+    stem = thing.name[:-1]
+    patch = PatchState(
+        name=stem,
+        host=host.name,
+        device_a="",
+        device_b="",
+        port_a=f"{stem}a",
+        port_b=f"{stem}b",
+        is_veth=True,
+    )
+    return _network(_on(state, host), patches=(*state.network.patches, patch))
+
+
 def _with_network(state: State, host: HostState, thing: Thing) -> State:
     names = Names(state.testbed, state.number)
+    if thing.kind is ThingKind.LINK and thing.name.startswith(names.veth_prefix):
+        return _with_pair(state, host, thing)
     if thing.name == names.management_network:
         management = ManagementState(
             host=host.name,

@@ -14,6 +14,7 @@ from orchestration.state.model import (
     HostKind,
     ManagementState,
     NatState,
+    PatchState,
     State,
 )
 
@@ -90,7 +91,8 @@ class _Finder:
         """Find patches and ends of tunnels whose bridges are there."""
         for patch in self.state.network.patches:
             ends = ((patch.device_a, patch.port_a), (patch.device_b, patch.port_b))
-            if any(self._is_unplugged(patch.host, *end) for end in ends):
+            is_cut = patch.is_veth and self._lacks_pair(patch)
+            if is_cut or any(self._is_unplugged(patch.host, *end) for end in ends):
                 yield _part("link", patch.name, patch.host)
         for tunnel in self.state.network.tunnels:
             for end in tunnel.ends:
@@ -135,6 +137,14 @@ class _Finder:
 
     def _is_gone(self, host: str, device: str) -> bool:
         return host in self.seen and (host, device) not in self.bridges_there
+
+    def _lacks_pair(self, patch: PatchState) -> bool:
+        """Say whether the devices of a link are gone, though its ports are there."""
+        if patch.host not in self.seen:
+            return False
+        things = self.seen[patch.host].things
+        devices = {thing.name for thing in things if thing.kind is ThingKind.LINK}
+        return not {patch.port_a, patch.port_b} <= devices
 
     def _is_unplugged(self, host: str, device: str, port: str) -> bool:
         if host not in self.seen or self._is_gone(host, device):

@@ -21,9 +21,9 @@ from orchestration.providers.libvirt.networks import NetworkFacts
 from orchestration.providers.ovs_inventory import SwitchThing
 from orchestration.transport.base import Scope, command
 
-# The names of `state/names.py`: taps of guests, and the ends of the way out.
+# The names of `state/names.py`: taps of guests; ends of the way out and of links.
 TAP = re.compile(r"t\d{1,4}g\d+i(\d+|m)")
-VETH = re.compile(r"(t\d{1,4})v[nb]")
+VETH = re.compile(r"(t\d{1,4})(v[nb]|w\d+[ab])")
 NUMBER = re.compile(r"(t\d{1,4})(?:\D|$)")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 ARTEFACTS = "artefacts"

@@ -14,7 +14,7 @@ from orchestration.hosts import Host
 from orchestration.inventory import ARTEFACTS, SLUG, VETH, Thing, ThingKind
 from orchestration.providers import ip_link, ovs
 from orchestration.providers.libvirt import domains, networks
-from orchestration.state.model import State
+from orchestration.state.model import NetworkState, State
 from orchestration.transport.base import Scope, command
 
 # A folder may hold disks of many gigabytes.
@@ -30,14 +30,23 @@ def known_things(state: State) -> frozenset[Key]:
 
 
 def _known(state: State) -> Iterator[Key]:
-    network = state.network
     for guest in state.machines:
         yield guest.host, ThingKind.DOMAIN, guest.domain
-    for bridge in network.bridges:
+    for bridge in state.network.bridges:
         yield bridge.host, ThingKind.BRIDGE, bridge.device
+    for management in state.network.management:
+        yield management.host, ThingKind.NETWORK, management.network
+    for host in state.used_hosts:
+        yield host.name, ThingKind.FOLDER, state.testbed
+    yield from _known_links(state.network)
+
+
+def _known_links(network: NetworkState) -> Iterator[Key]:
     for patch in network.patches:
-        yield patch.host, ThingKind.PORT, patch.port_a
-        yield patch.host, ThingKind.PORT, patch.port_b
+        for port in (patch.port_a, patch.port_b):
+            yield patch.host, ThingKind.PORT, port
+            if patch.is_veth:
+                yield patch.host, ThingKind.LINK, port
     for tunnel in network.tunnels:
         for end in tunnel.ends:
             yield end.host, ThingKind.PORT, end.port
@@ -46,10 +55,6 @@ def _known(state: State) -> Iterator[Key]:
         yield nat.host, ThingKind.PORT, nat.veth_bridge_end
         yield nat.host, ThingKind.LINK, nat.veth_bridge_end
         yield nat.host, ThingKind.LINK, nat.veth_network_end
-    for management in network.management:
-        yield management.host, ThingKind.NETWORK, management.network
-    for host in state.used_hosts:
-        yield host.name, ThingKind.FOLDER, state.testbed
 
 
 def delete_thing(host: Host, thing: Thing, *, scope: Scope) -> bool:

@@ -93,7 +93,12 @@ class Names:
 
     def veth_ports(self, link: int) -> tuple[str, str]:
         """Return the two ends of a link inside one host that is a veth pair."""
-        return f"{self._prefix}w{link}a", f"{self._prefix}w{link}b"
+        return f"{self.veth_prefix}{link}a", f"{self.veth_prefix}{link}b"
+
+    @property
+    def veth_prefix(self) -> str:
+        """What the ends of all such pairs begin with."""
+        return f"{self._prefix}w"
 
     def tunnel_port(self, link: int) -> str:
         """Return the port of a link between hosts, the same on both."""

@@ -87,6 +87,28 @@ def test_nat_that_a_state_forgot_is_removed_with_its_way_out(
     assert {thing.kind for _, thing in held(rehearsal)} == {ThingKind.FOLDER}
 
 
+def test_pairs_of_devices_that_a_state_forgot_are_removed(tmp_path: Path) -> None:
+    bridges, joined = ("br0", "br1", "br2"), {"br0": "br1", "br1": "br2", "br2": "br0"}
+    ring = Rehearsal(
+        tmp_path, spec_of(machine("a", "br0"), bridges=bridges, joined=joined)
+    )
+    ring.up()
+    assert orphans(ring) == []
+    ring.project.clear()
+    ring.build(spec_of(machine("a", "br0"), bridges=("br0",)))
+    found = orphans(ring)
+    pairs = {t.name[:3] for _, t in found if t.kind is ThingKind.LINK}
+    assert pairs == {"t7w"}
+
+    adoption = adopt(ring.project.read_known(), found, hosts(ring))
+    ring.project.write_change(adoption.state, ring.state)
+
+    assert adoption.left == []
+    assert ring.down().failed() == {}
+    assert {thing.kind for _, thing in held(ring)} == {ThingKind.FOLDER}
+    ring.hosts.close()
+
+
 def test_adopting_nothing_changes_nothing(rehearsal: Rehearsal) -> None:
     known = rehearsal.project.read_known()
 

@@ -29,6 +29,14 @@ def _up(tmp_path: Path) -> Iterator[Rehearsal]:
     rehearsal.hosts.close()
 
 
+def ring(folder: Path) -> Rehearsal:
+    """A loop of bridges on one host, whose links are pairs of devices."""
+    bridges = ("br0", "br1", "br2")
+    joined = {"br0": "br1", "br1": "br2", "br2": "br0"}
+    spec = spec_of(machine("a", "br0"), bridges=bridges, joined=joined)
+    return Rehearsal(folder, spec)
+
+
 def seen(rehearsal: Rehearsal) -> dict[str, Inventory]:
     names = ("host-a", "host-b")
     hosts = [rehearsal.hosts.open(rehearsal.state.host(name)) for name in names]
@@ -83,6 +91,21 @@ def test_networks_are_named_when_stopped_and_when_undefined(up: Rehearsal) -> No
         "network demo-nat is not active on host-a",
         "network demo-mgmt is gone on host-a",
     ]
+
+
+def test_link_that_is_a_pair_of_devices_is_named_when_these_are_gone(
+    tmp_path: Path,
+) -> None:
+    rehearsal = ring(tmp_path)
+    rehearsal.up()
+    veths = [patch for patch in rehearsal.state.network.patches if patch.is_veth]
+    assert veths
+    assert missing(rehearsal) == []
+
+    on(rehearsal, veths[0].host, f"ip link delete dev {veths[0].port_b}")
+
+    assert missing(rehearsal) == [f"link {veths[0].name} is gone on {veths[0].host}"]
+    rehearsal.hosts.close()
 
 
 @pytest.mark.parametrize(
