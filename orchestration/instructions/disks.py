@@ -8,6 +8,7 @@ stand alone are used, and that is looked at again at each `up`.
 from orchestration.errors import ImageFailed
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
+from orchestration.instructions.templates import template_for
 from orchestration.providers import qemu_img
 from orchestration.spec.schema import DriverType
 from orchestration.state.images import DiskOrigin
@@ -34,6 +35,7 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
             backing=guest.image.path,
             backing_format=base_format,
             expand_gib=guest.expand_gib,
+            template=template_for(task, guest, base_format),
             scope=task.scope,
         )
     if qemu_img.exists(transport, guest.disk, scope=task.scope):
