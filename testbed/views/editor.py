@@ -214,7 +214,7 @@ def _digests_in(state: State, path: str) -> set[str]:
     if path == YAML_NAME:
         return {state.yaml_sha256}
     scripts = (
-        script for g in state.guests for script in (g.setup_script, g.run_script)
+        script for g in state.started for script in (g.setup_script, g.run_script)
     )
     return {
         s.sha256 for s in scripts if s and PurePosixPath(s.path) == PurePosixPath(path)

@@ -272,6 +272,22 @@ def test_script_is_marked_when_it_differs_from_the_generated_one(
     assert found == [False, True, False]
 
 
+def test_script_of_a_golden_image_is_marked_too(browser: Client, testbed: Testbed):
+    testbed.project.file("shared.sh").write_text("one\n")
+    scaling = (
+        "      scaling: {count: 1, shared_setup: shared.sh, "
+        "interfaces: [{bridge: lan, clones: [0]}]}\n  - name: db\n"
+    )
+    testbed.project.yaml.write_text(YAML.replace("  - name: db\n", scaling))
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    before = browser.get(f"{EDIT}shared.sh").content.decode()
+    testbed.project.file("shared.sh").write_text("two\n")
+    after = browser.get(f"{EDIT}shared.sh").content.decode()
+
+    assert ["not deployed yet" in page for page in (before, after)] == [False, True]
+
+
 def test_new_file_is_written_at_its_first_save(browser: Client, testbed: Testbed):
     begun = browser.get("/testbeds/lab/files/new/?path=scripts/a.sh")
     files_then = set(list_files(testbed))
