@@ -1,16 +1,28 @@
-"""Golden images under faults, shared by testbeds, and with more and fewer clones.
+"""Golden images under faults, of copied disks, shared, and with more and fewer clones.
 
 Each preparation has a script of its own, so that no test finds another one's image.
 """
 
+import json
+import shutil
 import signal
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from testbed.client import Client
-from tests.live.stack import Stack
-from tests.live.watch import Guest, Ran, cancel, holdings, project, ran
+from tests.live.stack import Stack, images
+from tests.live.watch import (
+    Guest,
+    Ran,
+    cancel,
+    holdings,
+    host_of,
+    project,
+    ran,
+    wait_until_observed,
+)
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
 YAML = """\
@@ -26,6 +38,21 @@ machines:
         interfaces: [{{bridge: br0, clones: {clones}}}]
 network:
   bridges: [{{name: br0}}]
+  external_bridge: br0
+"""
+COPIED = """\
+machines:
+  - name: node
+    libvirt:
+      cpus: 1
+      memory_mb: 128
+      libvirt_type: {existing_disk: {path: own.qcow2, create_deep_copy: true}}
+      scaling:
+        count: 2
+        interfaces: [{bridge: br0, clones: [0]}, {bridge: br1, clones: [1]}]
+network:
+  bridges: [{name: br0}, {name: br1}]
+  bridge_connections: {br1: br0}
   external_bridge: br0
 """
 HANGS = "echo begun {word}\nsleep 600\n"
@@ -108,6 +135,32 @@ def test_killed_worker_leaves_no_image_and_up_begins_anew(
     assert "node: powered off" in up.log
     assert Guest(stack, "killed", "node-0").run("cat /etc/shared") == "killed"
     assert ran(owner, "killed", "down").status == "succeeded"
+    assert holdings(stack) == before
+
+
+def test_clones_of_a_deep_copy_share_it_and_leave_the_original(
+    stack: Stack, owner: Client, tmp_path: Path
+):
+    before = holdings(stack)
+    disk = tmp_path / "own.qcow2"
+    entry = json.loads((images() / "test_guest.json").read_text())
+    shutil.copy(images() / entry["path"], disk)
+    (tmp_path / "kvm-compose.yaml").write_text(COPIED)
+    owner.create_testbed("copied", tmp_path)
+
+    up = ran(owner, "copied", "up")
+
+    assert up.status == "succeeded", up.words
+    assert {r["message"] for r in up.of("prepare-goldens").values()} == {"copied"}
+    where = {"node-0": "running on main", "node-1": "running on host-b"}
+    wait_until_observed(stack, "copied", **where)
+    for guest in project(stack, "copied").read_state().guests:
+        words = ("qemu-img", "info", "--force-share", "--output=json", guest.disk)
+        facts = json.loads(host_of(stack, guest.host).run(*words))
+        assert facts["backing-filename"] == guest.image.path
+    original = project(stack, "copied").files / "own.qcow2"
+    assert sha256(original.read_bytes()).hexdigest() == entry["sha256"]
+    assert ran(owner, "copied", "down").status == "succeeded"
     assert holdings(stack) == before
 
 
