@@ -6,7 +6,7 @@ state, the things and the hosts in, a larger state out, and what could not be ta
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestration.inventory import ARTEFACTS, Thing, ThingKind
@@ -42,12 +42,12 @@ ORDER = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Adoption:
     """The larger state, and a reason for each thing that it cannot hold."""
 
     state: State
-    left: list[tuple[str, Thing, str]] = field(default_factory=list)
+    left: list[tuple[str, Thing, str]]
 
 
 def adopt(
@@ -56,19 +56,24 @@ def adopt(
     hosts: Mapping[str, HostState],
 ) -> Adoption:
     """Take orphans, pairs of host and thing, into the state of what may exist."""
-    adoption = Adoption(known)
+    state, taken = known, set(known_things(known))
     ordered = sorted(orphans, key=lambda orphan: ORDER.index(orphan[1].kind))
     for host, thing in ordered:
-        if host in hosts:
-            adoption.state = _with(adoption.state, hosts[host], thing)
-        if (host, thing.kind, thing.name) not in known_things(adoption.state):
-            adoption.left.append((host, thing, WHY_NOT[thing.kind]))
-    return adoption
+        if host in hosts and (host, thing.kind, thing.name) not in taken:
+            state = _with(state, hosts[host], thing)
+            taken.add((host, thing.kind, thing.name))
+            if thing.kind in (ThingKind.NETWORK, ThingKind.LINK):
+                taken |= known_things(state)  # one may bring others along
+    spoken_for = known_things(state)
+    left = [
+        (host, thing, WHY_NOT[thing.kind])
+        for host, thing in ordered
+        if (host, thing.kind, thing.name) not in spoken_for
+    ]
+    return Adoption(state, left)
 
 
 def _with(state: State, host: HostState, thing: Thing) -> State:
-    if (host.name, thing.kind, thing.name) in known_things(state):
-        return state
     match thing.kind:
         case ThingKind.DOMAIN:
             return _with_guest(state, host, thing)

@@ -4,7 +4,7 @@ Called by `observe` with what was just seen. Rows are written only where somethi
 new: most looks find what the one before found. A silent host keeps its rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 
@@ -28,6 +28,30 @@ def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None
     Inventory.objects.update_or_create(
         host=host, defaults={"things": things, "looked_at": now}
     )
+
+
+def shares(
+    seen: Mapping[str, inventory.Inventory],
+) -> Callable[[str], dict[str, inventory.Inventory]]:
+    """Share what hosts hold among the testbeds: nobody looks through all of it.
+
+    What carries a number only is in everybody's share.
+    """
+    things: dict[str, dict[str, list[inventory.Thing]]] = {}
+    for host, held in seen.items():
+        for thing in held.things:
+            things.setdefault(thing.testbed, {}).setdefault(host, []).append(thing)
+
+    def share(testbed: str) -> dict[str, inventory.Inventory]:
+        mine, nobodys = things.get(testbed, {}), things.get("", {})
+        return {
+            host: inventory.Inventory(
+                (*mine.get(host, ()), *nobodys.get(host, ())), plugs=held.plugs
+            )
+            for host, held in seen.items()
+        }
+
+    return share
 
 
 def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> None:

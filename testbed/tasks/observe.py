@@ -21,7 +21,7 @@ from orchestration.inventory import Inventory, look
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.transport.base import Scope
 from testbed.models import Host, ObservedGuest, Run, Testbed
-from testbed.tasks.noticing import save_inventory, save_missing
+from testbed.tasks.noticing import save_inventory, save_missing, shares
 from testbed.tasks.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -50,11 +50,11 @@ def observe_all(hosts: Hosts) -> None:
     for sight in answered:
         save_inventory(sight.host, sight.inventory, began)
     _save_guests(answered, now)
-    seen = {sight.host.name: sight.inventory for sight in answered}
+    share = shares({sight.host.name: sight.inventory for sight in answered})
     # What was seen before a run ended says nothing about the testbed after it.
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
-        save_missing(testbed, seen)
+        save_missing(testbed, share(testbed.slug))
         save_condition(testbed, now)
 
 

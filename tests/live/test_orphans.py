@@ -66,6 +66,41 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
     wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
 
 
+SWEEP = f"""
+from orchestration.stale_files import remove_files, stale_artefacts, unused_copies
+from orchestration.transport.base import Scope
+from testbed.models import Host, Testbed
+from testbed.tasks.worker import kept_hosts
+host = kept_hosts().open(Host.objects.get(name="host-b").to_state())
+state = Testbed.objects.get(slug="{SLUG}").project.read_known()
+found = stale_artefacts(host, {{"{SLUG}": state}}, scope=Scope())
+found += unused_copies(host, [state], scope=Scope())
+remove_files(host, found, scope=Scope())
+"""
+
+
+def test_files_that_nothing_refers_to_go_from_a_remote_host(stack, before):
+    folder = f"/var/lib/testbed/projects/{SLUG}/artefacts"
+    images = "/var/lib/testbed/images"
+    unused, layered = "own-0123456789abcdef.img", "own-fedcba9876543210.img"
+    stack.other.run("sh", "-c", f"truncate -s 1M {images}/{unused} {images}/{layered}")
+    layer = f"{folder}/x-disk.qcow2"
+    base = f"{images}/{layered}"
+    words = ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", base, layer)
+    stack.other.run(*words)
+    stack.other.run("touch", f"{folder}/gone-seed.iso")
+    there = set(stack.other.run("ls", folder, images).split())
+    old = f"touch -d '3 days ago' {folder}/*-seed.iso {images}/own-*"
+    stack.other.run("sh", "-c", old)
+
+    stack.shell(SWEEP)
+
+    left = set(stack.other.run("ls", folder, images).split())
+    stack.other.run("rm", "-f", layer, base)
+    assert there - left == {"gone-seed.iso", unused}
+    assert {"away-seed.iso", layered} <= left
+
+
 def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
     lose(stack, admin)
 
