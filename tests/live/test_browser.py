@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.live.browser import sign_in, signed_in
+from tests.live.browser import PATIENCE_MS, sign_in, signed_in
 from tests.live.stack import Stack, simulated_stack
 
 pytestmark = pytest.mark.browser
@@ -56,10 +56,10 @@ def page(product: Stack, chromium: Browser) -> Iterator[Page]:
         yield page
 
 
-def create(page: Page, slug: str) -> None:
+def create(page: Page, slug: str, yaml: str = YAML) -> None:
     page.goto("/testbeds/new/")
     page.get_by_label("Name", exact=True).fill(slug)
-    page.get_by_label("kvm-compose.yaml").fill(YAML)
+    page.get_by_label("kvm-compose.yaml").fill(yaml)
     page.get_by_role("button", name="Create testbed").click()
     expect(page.get_by_role("heading", name=slug, exact=True)).to_be_visible()
 
@@ -230,6 +230,55 @@ def test_editor_saves_without_javascript(page: Page, product: Stack, chromium: B
     expect(plain.get_by_text("kvm-compose.yaml was saved.")).to_be_visible()
     expect(plain.locator("#editor-findings")).to_contain_text("line 4")
     context.close()
+
+
+@pytest.fixture
+def refused(product: Stack, chromium: Browser) -> Iterator[Page]:
+    """A page that may be refused; the browser calls each refusal an error."""
+    context = chromium.new_context(base_url=product.url)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    sign_in(page, "owner")
+    yield page
+    context.close()
+
+
+def test_two_saves_meet_and_each_difference_is_chosen(refused: Page):
+    page = refused
+    create(page, "meeting")
+    other = page.context.new_page()
+    for tab, change in ((page, "# mine\n"), (other, "# theirs\n")):
+        tab.goto("/testbeds/meeting/edit/")
+        text = tab.locator("#editor-text")
+        text.fill(change + text.input_value())
+    other.locator("#save").click()
+    expect(other.get_by_text("was saved.")).to_be_visible()
+
+    page.locator("#save").click()
+    expect(page.get_by_text("was changed by somebody else")).to_be_in_viewport()
+    expect(page.locator(".compare__saved")).to_have_text("# theirs")
+    expect(page.locator(".compare__typed")).to_have_text("# mine")
+    page.get_by_role("button", name="Take the saved lines here").click()
+    expect(page.get_by_text("There is no difference any more.")).to_be_visible()
+    page.locator("#editor-text").press("Control+End")
+    page.keyboard.type("# both")
+    page.keyboard.press("Control+s")
+
+    expect(page.get_by_text("was saved.")).to_be_visible()
+    assert page.locator("#editor-text").input_value() == f"# theirs\n{YAML}# both"
+
+
+def test_what_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
+    box = (
+        "  - {name: box, interfaces: [{bridge: lan}], docker: {image: nginx}}\nnetwork:"
+    )
+    create(refused, "boxed", YAML.replace("network:", box))
+
+    expect(refused.locator("#not-built")).to_contain_text("guest box (`docker`)")
+    expect(refused.locator("svg.net")).to_contain_text("docker nginx")
+    refused.locator("#do-up").click()
+    title = "This version cannot bring up guest box (`docker`)."
+    expect(refused.get_by_role("heading", name=title)).to_be_visible()
 
 
 def test_artefacts_are_looked_at_and_downloaded(page: Page):
