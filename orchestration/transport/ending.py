@@ -9,6 +9,7 @@ that called setsid or ignore signals, but they inherit the environment. Who clea
 
 import contextlib
 import os
+import re
 import shlex
 import signal
 import time
@@ -23,6 +24,8 @@ KILL_ROUNDS = 20
 NAME_BYTES = 100
 _NAP_S = 0.03
 _PROC = Path("/proc")
+# What `head` prints before and of each of several files, in one line.
+_HEADED = re.compile(r"==> /proc/(\d+)/cmdline <== (.*?)(?=\s+==> /|$)")
 
 # Reads /proc/*/stat; knows the pids that carry the tag, what was found before
 # (pid:start time:session) and the shell that asks. Prints all that must end, likewise.
@@ -87,23 +90,24 @@ scan() {
     p=${r%%:*}; now="$now $p"
     case "$known " in *" $r "*) ;; *) known="$known $r"; new="$new $p";; esac
   done
-  for p in $new; do
-    name=$(tr '\\0\\n' '  ' 2>/dev/null </proc/$p/cmdline)
-    printf 'found %s %.100s\\n' "$p" "$name"
-  done
+  [ "$new" ] || return
+  lines=; for p in $new; do lines="$lines /proc/$p/cmdline"; done
+  echo "found$new"
+  echo "names $(head -c 100 $lines /dev/null 2>/dev/null | tr '\\0\\n' '  ')"
 }
 signal() { for p in $now; do kill -$1 -$p; kill -$1 $p; done 2>/dev/null; }
+lives() { for p in $now; do kill -0 $p 2>/dev/null && return; done; return 1; }
 nap() { sleep $1 2>/dev/null || sleep 1; }
 scan; signal TERM
 for s in $naps; do
-  [ "$now" ] || break
-  nap $s; scan; [ "$new" ] && signal TERM
+  lives || break
+  nap $s
 done
+[ "$now" ] && scan
 rounds=20
 while [ "$now" ] && [ $rounds -gt 0 ]; do
   signal KILL; scan; rounds=$((rounds - 1)); [ "$now" ] && nap 0.03
 done
-scan
 echo "survivors$now"
 """
 
@@ -122,8 +126,10 @@ def parse_ended(machine: str, output: str) -> Ended:
     for line in output.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "found":
-            pid, _, name = rest.partition(" ")
-            found[int(pid)] = Process(int(pid), name.strip())
+            found |= {int(pid): Process(int(pid), "") for pid in rest.split()}
+        elif kind == "names":
+            for pid, name in _HEADED.findall(rest):
+                found[int(pid)] = Process(int(pid), name.strip())
         elif kind == "survivors":
             alive = tuple(_process(found, int(pid)) for pid in rest.split())
             return Ended(machine, tuple(found.values()), alive)
@@ -155,7 +161,8 @@ def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
 def _naps(grace_s: float) -> Iterator[float]:
     """Share the grace out, each nap twice the one before.
 
-    A scan takes 0.1 s in an emulated guest: ten of them took longer than the grace.
+    Starting a program costs 30 ms in an emulated guest, so ten naps would not do;
+    nor does the script start one for each process that it finds.
     """
     nap_s, left_s = _NAP_S, max(grace_s, _NAP_S)
     while left_s > 0:

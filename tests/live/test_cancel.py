@@ -24,7 +24,7 @@ from tests.live.watch import (
 
 pytestmark = pytest.mark.live
 SLUG = "stubborn"
-SLEEPERS = "ps | grep '[s]leep 600' || true"
+SLEEPERS = "ps -o args | grep '^sleep 600' || true"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -69,7 +69,7 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
     seen = []
 
     def act(run, frame):
-        if frame.get("text") == "three sleepers":
+        if frame.get("text") == "all asleep":
             far = Guest(stack, SLUG, "far")
             seen.append(far.run(SLEEPERS).count("sleep 600"))
             with owner.socket(run.started.number) as window:
@@ -78,7 +78,7 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
 
     over = ran(owner, SLUG, "up", act)
 
-    assert seen == [3]
+    assert seen == [10]
     assert over.status == "cancelled", over.words
     far = Guest(stack, SLUG, "far")
     assert far.run(SLEEPERS) == ""

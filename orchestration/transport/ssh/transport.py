@@ -49,7 +49,7 @@ from orchestration.transport.wrapper import tag_of, wrap_line
 # sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
 SESSIONS = 8
 ENDING_SESSIONS = 2
-END_TIMEOUT_S = 4.0
+END_TIMEOUT_S = 6.0
 GRACE_S = 0.3
 
 

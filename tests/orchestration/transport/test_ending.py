@@ -36,7 +36,7 @@ def tools(tmp_path, request):
         return os.environ["PATH"]
     if busybox is None:
         pytest.skip("busybox is not installed")
-    applets = ["sh", "sleep", "grep", "tr", "id", "env", "busybox"]
+    applets = ["sh", "sleep", "grep", "tr", "id", "env", "head", "busybox"]
     applets += ["awk", "cat"] if kind != "old busybox" else []
     for applet in applets:
         (folder / applet).symlink_to(busybox)
@@ -186,19 +186,26 @@ def test_neighbours_of_what_is_ended_live_on(scope, is_here):
 def test_what_the_script_prints_becomes_the_proof():
     output = (
         "Welcome to host-a!\n"
-        "found 12 sleep 600 \n"
-        "found 13 sh -c survivors 99\n"
+        "found 12 13\n"
+        "names ==> /proc/12/cmdline <== sleep 600  ==> /proc/13/cmdline <== sh -c "
+        "survivors 99 ==> /dev/null <== \n"
+        "found 14\n"
+        "names \n"
         "survivors 13\n"
     )
 
     assert parse_ended("host-a", output) == Ended(
         "host-a",
-        (Process(12, "sleep 600"), Process(13, "sh -c survivors 99")),
+        (
+            Process(12, "sleep 600"),
+            Process(13, "sh -c survivors 99"),
+            Process(14, ""),
+        ),
         (Process(13, "sh -c survivors 99"),),
     )
 
 
-@pytest.mark.parametrize("output", ["", "found 12 sleep 600\n"])
+@pytest.mark.parametrize("output", ["", "found 12\n"])
 def test_script_that_did_not_finish_proves_nothing(output):
     with pytest.raises(ValueError, match="did not finish"):
         parse_ended("host-a", output)
