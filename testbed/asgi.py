@@ -17,7 +17,7 @@ http = get_asgi_application()
 
 # The consumers need Django to be set up, which the line above has done.
 from testbed.consumers import NothingHere, RunConsumer  # noqa: E402
-from testbed.flow import FlowControl  # noqa: E402
+from testbed.flow import FlowControl, ResponseFlow  # noqa: E402
 
 websocket = URLRouter(
     [
@@ -27,7 +27,7 @@ websocket = URLRouter(
 )
 application = ProtocolTypeRouter(
     {
-        "http": http,
+        "http": ResponseFlow(http),
         "websocket": FlowControl(
             AllowedHostsOriginValidator(AuthMiddlewareStack(websocket))
         ),

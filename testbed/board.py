@@ -9,15 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
 
 from django.db.models import QuerySet
 from django.utils.text import slugify
 
-from testbed.models import Event, Instruction, Run, Task
+from testbed.models import Instruction, Run, Task
 
 SHOWN_TASKS = 60
-LOG_LINES = 400
 OVER = {
     Task.Status.DONE,
     Task.Status.UNCHANGED,
@@ -36,13 +34,6 @@ EYES_FIRST = (
     Task.Status.DONE,
     Task.Status.UNCHANGED,
 )
-
-
-class LogFilter(TypedDict, total=False):
-    """What a log is limited to; nothing means all."""
-
-    resource: str
-    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +88,6 @@ def stages_of(run: Run) -> list[Stage]:
 def stage_of(run: Run, name: str) -> Stage:
     """Return one stage of a run (two queries)."""
     return _stage(run, name, list(_instructions(run).filter(stage=name)))
-
-
-def log_of(
-    run: Run, *, resource: str = "", host: str = "", before: int | None = None
-) -> tuple[list[Event], bool]:
-    """Return the last lines before `before`, oldest first, and whether there are more.
-
-    Empty `resource` and `host` mean all of them.
-    """
-    events = run.events.filter(kind="log")
-    if resource:
-        events = events.filter(resource=resource)
-    if host:
-        events = events.filter(host=host)
-    if before is not None:
-        events = events.filter(seq__lt=before)
-    found = list(events.order_by("-seq")[: LOG_LINES + 1])
-    return found[:LOG_LINES][::-1], len(found) > LOG_LINES
 
 
 def _instructions(run: Run) -> QuerySet[Instruction]:

@@ -17,6 +17,7 @@ import time
 import uuid
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
@@ -24,7 +25,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from orchestration.instructions.kinds import Kind
 from testbed import doorbell, follower
-from testbed.follower import NO_SUCH_RUN, Page, Visitor
+from testbed.follower import NO_SUCH_RUN, Page, View, Visitor
 from testbed.frames import (
     BadFrame,
     CancelFrame,
@@ -37,7 +38,9 @@ from testbed.frames import (
     error_frame,
     pack,
     read_frame,
+    texts_of,
 )
+from testbed.logs import LogFilter
 from testbed.services import runs
 
 logger = logging.getLogger(__name__)
@@ -53,6 +56,8 @@ TICK_S = 2.0
 SILENCE_S = 10.0
 # News is read at once, and what comes within this time after it together.
 GATHER_S = 0.02
+# In a flood a page is shown the newest lines this often.
+FLOOD_GATHER_S = 0.25
 
 
 class NothingHere(AsyncWebsocketConsumer):
@@ -77,6 +82,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._run_id = int(self.scope["url_route"]["kwargs"]["run"])
         self._socket = uuid.uuid4().hex
         self._is_driver = self._is_closed = self._has_spoken = False
+        self._is_flood = False
         self._bad_frames = 0
         self._opened_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -88,7 +94,10 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self._close(found.refusal)
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
-        self._has_html = query.get("render") == ["html"]
+        self._view = View(
+            has_html=query.get("render") == ["html"],
+            is_tail=query.get("log") == ["tail"],
+        )
         self._is_packed = query.get("batch") == ["1"]
         self._news = asyncio.Event()
         # An ack is sent before anything that its instruction causes.
@@ -141,6 +150,8 @@ class RunConsumer(AsyncWebsocketConsumer):
                 async with self._turn:
                     newest = await _in_thread(follower.last_seq)(self._run_id)
                     self._cursor = min(frame.after, newest)
+                    chosen = LogFilter(frame.log.resource, frame.log.host)
+                    self._view = replace(self._view, log=chosen)
             case DetachFrame():
                 self._is_driver = False
                 await _in_thread(runs.hand_over)(self._run_id, self._socket)
@@ -161,9 +172,9 @@ class RunConsumer(AsyncWebsocketConsumer):
 
     async def _follow(self) -> None:
         """Send rows as they come, and the run's end last."""
-        while True:
+        while not self._is_closed:
             self._news.clear()
-            earliest = time.monotonic() + GATHER_S
+            begun = time.monotonic()
             run_end = await self._send_news()
             is_patient = time.monotonic() < self._opened_at + SILENCE_S
             if run_end is not None and (self._has_spoken or not is_patient):
@@ -171,7 +182,8 @@ class RunConsumer(AsyncWebsocketConsumer):
                 await self._close(OVER)
                 return
             await self._wait_for_news()
-            await asyncio.sleep(earliest - time.monotonic())
+            gather_s = FLOOD_GATHER_S if self._is_flood else GATHER_S
+            await asyncio.sleep(begun + gather_s - time.monotonic())
 
     async def _wait_for_news(self) -> None:
         # Python 3.11's wait_for forgets a cancel that comes together with the news,
@@ -185,11 +197,13 @@ class RunConsumer(AsyncWebsocketConsumer):
         while True:
             async with self._turn:
                 page: Page = await _in_thread(follower.read_page)(
-                    self._run_id, self._cursor, has_html=self._has_html
+                    self._run_id, self._cursor, self._view
                 )
+                self._is_flood = page.has_skipped
                 for frame in pack(page.frames) if self._is_packed else page.frames:
-                    await self.scope["gate"].wait()
-                    await self._send(frame)
+                    for text in texts_of(frame):
+                        await self.scope["gate"].wait()
+                        await self._send_text(text)
                 self._cursor = page.last_seq
             if not page.has_more:
                 return page.run_end
@@ -216,8 +230,11 @@ class RunConsumer(AsyncWebsocketConsumer):
         return found
 
     async def _send(self, frame: Frame) -> None:
+        await self._send_text(json.dumps(frame, ensure_ascii=False))
+
+    async def _send_text(self, text: str) -> None:
         if not self._is_closed:
-            await self.send(json.dumps(frame, ensure_ascii=False))
+            await self.send(text)
 
     async def _close(self, code: int, reason: str = "") -> None:
         """Close with a code; servers drop the reason, so it is also sent as a frame."""

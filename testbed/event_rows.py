@@ -19,6 +19,8 @@ from testbed.models import Run, Task
 
 # A longer line becomes several rows, so that a page of rows has a bounded size.
 PIECE_CHARACTERS = 4096
+# Of what an error shows as its evidence, the end is kept.
+DETAIL_CHARACTERS = 8000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _NO_DATA = "{}"
 _CONTINUES = json.dumps({"continues": True})
@@ -118,7 +120,7 @@ def task_change(event: engine.Event) -> TaskChange:
                 "status": event.status.value,
                 "message": clean(event.message),
                 "hint": clean(event.hint),
-                "detail": clean(event.detail),
+                "detail": _end_of(clean(event.detail)),
                 "seconds": event.seconds,
             }
     return {}
@@ -129,6 +131,11 @@ def clean(text: str) -> str:
     if "\0" in text:
         text = text.replace("\0", "\N{SYMBOL FOR NULL}")
     return text if text.isascii() else _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _end_of(text: str) -> str:
+    cut = len(text) - DETAIL_CHARACTERS
+    return text if cut <= 0 else f"… {cut} characters before this …\n{text[cut:]}"
 
 
 def _cleaned(value: Json) -> Json:

@@ -1,9 +1,9 @@
 """Let a slow browser slow its sender down instead of filling the server's memory.
 
-ASGI has no word for "the socket's buffer is full", and Daphne takes every frame at
-once. Its websocket protocol is a Twisted transport, though, which tells a registered
-push producer when to pause; `FlowControl` puts that into the scope as a `Gate`.
-Servers whose `send` waits by itself get a gate that is always open.
+ASGI has no word for "the socket's buffer is full", and Daphne takes everything at
+once. Twisted below it tells a registered push producer when to pause, though:
+`FlowControl` puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets a
+response of many parts wait. Servers whose `send` waits by itself are left alone.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Message, Receive, Send], Awaitable[None]]
+Application = Callable[..., Awaitable[None]]
 
 
 class Gate:
@@ -55,6 +55,59 @@ class FlowControl:
             transport.unregisterProducer()
             transport.registerProducer(gate, True)
         await self._application({**scope, "gate": gate}, receive, send)
+
+
+class ResponseFlow:
+    """Let a response of many parts go on when its client has taken the last one."""
+
+    def __init__(self, application: Application) -> None:
+        self._application = application
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Serve a request; one part is in memory, whatever the response's length."""
+        parts = _Parts(send)
+        try:
+            await self._application(scope, receive, parts.send)
+        finally:
+            parts.end()
+
+
+class _Parts:
+    """The body of one response on its way to Daphne's request."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._request = _request_of(send)
+        self._gate: Gate | None = None
+
+    async def send(self, message: Message) -> None:
+        """Send a part; returns when there is room for the next."""
+        has_more = message.get("more_body", False)
+        if has_more and self._gate is None and self._is_there():
+            self._gate = Gate()
+            self._request.registerProducer(self._gate, True)
+        if message["type"] == "http.response.body" and not has_more:
+            self.end()
+        await self._send(message)
+        if self._gate is not None:
+            await self._gate.wait()
+
+    def end(self) -> None:
+        """Produce no more: Twisted wants to know before the response is finished."""
+        if self._gate is not None and self._is_there():
+            self._request.unregisterProducer()
+        self._gate = None
+
+    def _is_there(self) -> bool:
+        return self._request is not None and self._request.channel is not None
+
+
+def _request_of(send: Send) -> Any:
+    """Return the Twisted request behind Daphne's `partial(handle_reply, request)`."""
+    for request in getattr(send, "args", ()):
+        if hasattr(request, "registerProducer") and hasattr(request, "channel"):
+            return request
+    return None
 
 
 def _transport_of(send: Send) -> Any:

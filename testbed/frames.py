@@ -5,6 +5,8 @@
 section 5, and docs/protocol.md. No I/O here; `consumers` sends and receives.
 """
 
+import json
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -12,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from testbed.event_rows import Json
 from testbed.models import Event, Run
 
+MAX_SENT_BYTES = 1024 * 1024
 Frame = dict[str, Json]
 
 
@@ -37,11 +40,19 @@ class CancelFrame(_Incoming):
     type: Literal["cancel"]
 
 
+class WantedLog(_Incoming):
+    """The part of the log that a client wants; empty means all."""
+
+    resource: Annotated[str, Field(max_length=120)] = ""
+    host: Annotated[str, Field(max_length=40)] = ""
+
+
 class SubscribeFrame(_Incoming):
-    """Send everything after event `after`, then follow."""
+    """Send everything after event `after`, then follow; of the log only `log`."""
 
     type: Literal["subscribe"]
     after: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    log: WantedLog = WantedLog()
 
 
 class DetachFrame(_Incoming):
@@ -119,6 +130,11 @@ def run_frame(run: Run) -> Frame:
     }
 
 
+def skipped_frame(seq: int) -> Frame:
+    """Build the word that log lines up to an event were left out."""
+    return {"type": "skipped", "seq": seq}
+
+
 def pack(frames: list[Frame]) -> list[Frame]:
     """Put neighbouring events into one frame each; results stay where they are."""
     packed: list[Frame] = []
@@ -132,6 +148,26 @@ def pack(frames: list[Frame]) -> list[Frame]:
             events = []
             packed.append(frame)
     return packed
+
+
+def texts_of(frame: Frame) -> Iterator[str]:
+    """Yield a frame as JSON, in as many texts as servers ask for (Daphne: 1 MiB each).
+
+    Packed events are spread; what is too large alone goes without its HTML, which the
+    page then asks for.
+    """
+    text = json.dumps(frame, ensure_ascii=False)
+    if 4 * len(text) <= MAX_SENT_BYTES or len(text.encode()) <= MAX_SENT_BYTES:
+        yield text
+        return
+    events = frame.get("events")
+    if isinstance(events, list) and len(events) > 1:
+        half = len(events) // 2
+        yield from texts_of({**frame, "events": events[:half]})
+        yield from texts_of({**frame, "events": events[half:]})
+        return
+    for large in events if isinstance(events, list) else [frame]:
+        yield json.dumps({**large, "html": ""}, ensure_ascii=False)
 
 
 def _data(event: Event, *names: str) -> Frame:

@@ -182,25 +182,23 @@ def finish_tasks(
     detail: str = "",
 ) -> None:
     """End tasks that no worker will end, rows and events alike."""
-    tasks = list(tasks)
     now = timezone.now()
+    ends = {
+        task.pk: engine.TaskFinished(
+            task.instruction.index,
+            task.resource,
+            task.host,
+            status,
+            message,
+            hint,
+            detail,
+        )
+        for task in tasks
+    }
+    rows = [row for end in ends.values() for row in rows_of(end, at=now)]
     with transaction.atomic():
-        Task.objects.filter(pk__in=[task.pk for task in tasks]).update(
-            status=status, message=message, hint=hint, detail=detail
-        )
-        ends = (
-            engine.TaskFinished(
-                task.instruction.index,
-                task.resource,
-                task.host,
-                status,
-                message,
-                hint,
-                detail,
-            )
-            for task in tasks
-        )
-        rows = [row for end in ends for row in rows_of(end, at=now)]
+        for pk, end in ends.items():
+            Task.objects.filter(pk=pk).update(**task_change(end))
         if rows:
             seq = insert(run_id, rows)
             transaction.on_commit(partial(ring, run_id, seq))

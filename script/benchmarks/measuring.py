@@ -26,15 +26,23 @@ class Table:
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
 
     def add(
-        self, what: str, value: float, unit: str = "", *, at_most: float | None = None
+        self,
+        what: str,
+        value: float,
+        unit: str = "",
+        *,
+        at_most: float | None = None,
+        at_least: float | None = None,
     ) -> None:
         """Add a figure; without a target it is only shown."""
-        shown = f"{value:,.2f} {unit}".strip()
-        if at_most is None:
-            self.rows.append((what, shown, "", ""))
-            return
-        verdict = "met" if value <= at_most else "missed"
-        self.rows.append((what, shown, f"<= {at_most:g} {unit}".strip(), verdict))
+        target = verdict = ""
+        if at_most is not None:
+            target, is_met = f"<= {at_most:g} {unit}".strip(), value <= at_most
+            verdict = "met" if is_met else "missed"
+        elif at_least is not None:
+            target, is_met = f">= {at_least:g} {unit}".strip(), value >= at_least
+            verdict = "met" if is_met else "missed"
+        self.rows.append((what, f"{value:,.2f} {unit}".strip(), target, verdict))
 
     @property
     def is_missed(self) -> bool:

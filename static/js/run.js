@@ -13,16 +13,23 @@ const isOver = ["succeeded", "failed", "cancelled", "interrupted"].includes(
 );
 
 let lastSeq = Number(root.dataset.lastSeq);
-const log = createLog(root);
+const subscribe = (after) =>
+  socket?.send({ type: "subscribe", after, log: log.chosen() });
+// What comes from now on is of the part that was chosen; what came meanwhile was not.
+const log = createLog(root, (panel) =>
+  subscribe(Math.min(lastSeq, Number(panel.lastSeq))),
+);
 const stages = createStages(root);
 const driver = createDriver(root, document.getElementById("instructions"));
 startClock();
 log.toEnd();
 
 const show = (frame) => {
+  if (frame.type === "skipped") log.skip();
   if (frame.html) applyFragments(frame.html, log);
   if (frame.seq) lastSeq = Math.max(lastSeq, frame.seq);
-  if (frame.kind && frame.kind !== "log") stages.touch(frame.index);
+  const isOfStage = frame.kind ? frame.kind !== "log" : frame.type === "result";
+  if (isOfStage) stages.touch(frame.index);
 };
 
 const onFrame = (frame, socket) => {
@@ -43,9 +50,9 @@ const onFrame = (frame, socket) => {
 
 const socket = isOver
   ? null
-  : connect(`/ws/orchestration/${root.dataset.run}/?render=html&batch=1`, {
+  : connect(`/ws/orchestration/${root.dataset.run}/?render=html&batch=1&log=tail`, {
       onOpen(live) {
-        live.send({ type: "subscribe", after: lastSeq });
+        subscribe(lastSeq);
         driver.onOpen(live);
       },
       onFrame,

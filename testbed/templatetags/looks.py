@@ -4,14 +4,17 @@ Loaded by the templates with `{% load looks %}`. One table says how each status 
 a testbed, guest, run, stage or task is shown, so that no page has its own idea.
 """
 
-import re
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
 
+from testbed.terminal import plain, plain_lines
+
 register = template.Library()
+register.filter("plain", plain)
+register.filter("plain_text", plain_lines)
 
 # For each word: its tone, its icon, and what is written.
 LOOKS = {
@@ -48,10 +51,6 @@ LOOKS = {
     "unbuilt": ("warn", "alert", "cannot be brought up yet"),
 }
 RUN_LOOKS = {"running": ("live", "spin", "running")}
-ANSI = re.compile(
-    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]+[0-~]|[@-Z\\-_])"
-)
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -102,13 +101,6 @@ def half(number: int) -> int:
 def icon(name: str) -> dict[str, str]:
     """Show an icon of the sprite, hidden from screen readers."""
     return {"name": name}
-
-
-@register.filter
-def plain(text: str) -> str:
-    """Return a line of output without terminal codes; a `\\r` keeps what came last."""
-    line = ANSI.sub("", text).rstrip("\r").rpartition("\r")[2]
-    return CONTROL.sub("", line)
 
 
 @register.filter
@@ -190,12 +182,6 @@ def verb(command: str) -> str:
 def plural(count: int, word: str) -> str:
     """Show `1 guest`, `2 guests`."""
     return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-@register.filter
-def plain_text(text: str) -> str:
-    """Return output of several lines without terminal codes."""
-    return "\n".join(plain(line) for line in text.split("\n"))
 
 
 @register.filter

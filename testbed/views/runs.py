@@ -1,4 +1,4 @@
-"""Runs: start one, watch it, stop it, read what it said."""
+"""Runs: start one, watch it, stop it; what it says is in `logs`."""
 
 import json
 
@@ -15,16 +15,14 @@ from django.views.decorators.http import (
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan
-from testbed.board import LogFilter, log_of, stage_of, stages_of
+from testbed.board import stage_of, stages_of
 from testbed.models import Run, Testbed
 from testbed.services.runs import PlanJson, create_run, request_cancel
-from testbed.templatetags.looks import plain
 from testbed.unclaimed import unclaimed_run
 from testbed.views.access import Request, page_of, run_for, testbed_for
+from testbed.views.logs import log_context
 from testbed.views.problems import problem_page
 from testbed.views.shapes import instructions_of, problem_json
-
-LOG_ROWS = 2000
 
 
 @login_required
@@ -44,31 +42,14 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
 def detail(request: Request, pk: int) -> HttpResponse:
     """Show a run as its rows are now; the page follows what comes after `last_seq`."""
     run = run_for(request, pk)
-    lines, has_more = log_of(run, **_filter(request))
     context = {
-        "run": run,
+        **log_context(request, run),
         "stages": stages_of(run),
-        "lines": lines,
-        "has_more": has_more,
-        "filter": _filter(request),
         "instructions": instructions_of(run),
         "drives": _drives(request, run),
         "waiting": unclaimed_run(run),
     }
     return render(request, "runs/detail.html", context)
-
-
-@login_required
-@require_GET
-def log(request: Request, pk: int) -> HttpResponse:
-    """Show the log, of one resource or of all; `?before=` gives earlier lines only."""
-    run, chosen = run_for(request, pk), _filter(request)
-    before = request.GET.get("before", "")
-    number = int(before) if before.isdecimal() else None
-    lines, has_more = log_of(run, before=number, **chosen)
-    context = {"run": run, "lines": lines, "has_more": has_more, "filter": chosen}
-    template = "runs/_log.html" if number is None else "runs/_log_lines.html"
-    return render(request, template, context)
 
 
 @login_required
@@ -89,25 +70,6 @@ def waiting(request: Request, pk: int) -> HttpResponse:
     run = run_for(request, pk)
     context = {"run": run, "waiting": unclaimed_run(run)}
     return render(request, "runs/_waiting.html", context)
-
-
-@login_required
-@require_GET
-def log_text(request: Request, pk: int) -> HttpResponse:
-    """Send the whole log as a text file."""
-    run = run_for(request, pk)
-    events = run.events.filter(kind="log", **_filter(request)).order_by("seq")
-    lines = (
-        f"{event.at:%Y-%m-%dT%H:%M:%S.%fZ} {event.host} {event.resource}"
-        f" {event.stream}: {plain(event.text)}\n"
-        for event in events.iterator(LOG_ROWS)
-    )
-    removed = run.log_removed_at
-    text = f"removed on {removed:%Y-%m-%d}\n" if removed else "".join(lines)
-    response = HttpResponse(text, content_type="text/plain; charset=utf-8")
-    name = f"{run.testbed.slug}-{run.command}-{run.pk}.log"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return response
 
 
 @login_required
@@ -171,16 +133,6 @@ def _client_plan(request: Request) -> PlanJson | None:
         return None
     plan: PlanJson = json.loads(Plan.from_json(text).to_json())
     return plan
-
-
-def _filter(request: Request) -> LogFilter:
-    """The resource and host that the log is limited to, as far as they are given."""
-    chosen = LogFilter()
-    if resource := request.GET.get("resource"):
-        chosen["resource"] = resource
-    if host := request.GET.get("host"):
-        chosen["host"] = host
-    return chosen
 
 
 def _drives(request: Request, run: Run) -> bool:

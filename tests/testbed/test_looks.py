@@ -1,4 +1,4 @@
-"""Words, sizes, times and guest output as they are shown."""
+"""Words, sizes and times as they are shown."""
 
 from datetime import timedelta
 
@@ -7,27 +7,9 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.templatetags.looks import LOOKS, ago, amount, duration, plain, size
+from testbed.templatetags.looks import LOOKS, ago, amount, duration, size
 
 ICONS = render_to_string("_sprite.html")
-
-
-@pytest.mark.parametrize(
-    ("raw", "shown"),
-    [
-        ("\x1b[1;31mred\x1b[0m", "red"),
-        ("\x1b]0;title\x07text", "text"),
-        ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
-        ("\x1b[?25lhidden", "hidden"),
-        ("1%\r2%\r", "2%"),
-        ("tab\tstays", "tab\tstays"),
-        ("bell\x07 nul\x00 csi\x9b", "bell nul csi"),
-        ("\x1b(Bplain", "plain"),
-        ("unfinished \x1b[", "unfinished ["),
-    ],
-)
-def test_terminal_codes_are_left_out(raw: str, shown: str):
-    assert plain(raw) == shown
 
 
 @pytest.mark.parametrize(

@@ -597,6 +597,37 @@ async def test_pages_of_events_are_bounded(tab, run, owner, monkeypatch):
     await socket.close()
 
 
+async def test_page_that_wants_the_tail_is_told_what_it_does_not_get(
+    tab, run, owner, monkeypatch
+):
+    monkeypatch.setattr(follower, "TAIL_LINES", 3)
+    for number in range(10):
+        await sync_to_async(record)(run.pk, "log", text=str(number))
+    socket = await tab(run.pk, owner, "?render=html&batch=1&log=tail")
+
+    await socket.send("subscribe", after=0)
+    skipped = await socket.next()
+    lines = (await socket.next())["events"]
+
+    assert skipped == {"type": "skipped", "seq": lines[0]["seq"] - 1}
+    assert [line["text"] for line in lines] == ["7", "8", "9"]
+    await socket.close()
+
+
+async def test_subscription_may_be_to_one_guests_log(tab, run, plan, owner, doors):
+    doors.is_automatic = True
+    driver, watcher = await tab(run.pk, owner), await tab(run.pk, owner)
+    await watcher.send("subscribe", after=0, log={"resource": "web", "host": "main"})
+
+    await drive(driver, plan)
+    await watcher.to_close()
+
+    everything = [f for f in watcher.of("event") if f["kind"] == "log"]
+    assert {(f["resource"], f["host"]) for f in everything} == {("web", "main")}
+    assert len(watcher.of("result")) == len(plan) - 1
+    await driver.close()
+
+
 async def test_html_comes_with_each_frame_that_has_a_partial(
     tab, run, plan, owner, doors, monkeypatch
 ):
@@ -613,7 +644,7 @@ async def test_html_comes_with_each_frame_that_has_a_partial(
     await socket.send("instruction", index=0, kind="init")
     result = await socket.until("result")
 
-    html = {frame["kind"]: frame["html"] for frame in socket.of("event")}
+    html = {frame["kind"]: frame.get("html") for frame in socket.of("event")}
     assert html["log"] == "<p>runs/_log_line.html</p>"
     assert html["task-finished"] == "<p>runs/_task.html</p>"
     assert result["html"].startswith("<p>runs/_stage.html</p><p>runs/_header.html</p>")

@@ -11,10 +11,11 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.instructions.base import Command, Options
-from testbed.board import LOG_LINES, SHOWN_TASKS, stage_of, stages_of
-from testbed.models import Event, Run, Task, Testbed
+from testbed.board import SHOWN_TASKS, stage_of, stages_of
+from testbed.models import Run, Task, Testbed
 from testbed.services.planning import prepare
 from tests.testbed.conftest import Doors
+from tests.testbed.talking import say
 
 MakeRun = Callable[..., Run]
 
@@ -24,26 +25,6 @@ def browser(client: Client, owner: User) -> Client:
     """The owner's browser."""
     client.force_login(owner)
     return client
-
-
-def say(run: Run, texts: list[str], resource: str = "web", host: str = "main") -> None:
-    """Write log lines as the recorder would."""
-    first = run.last_seq + 1
-    Event.objects.bulk_create(
-        Event(
-            run=run,
-            seq=first + number,
-            at=timezone.now(),
-            kind="log",
-            resource=resource,
-            host=host,
-            stream="stdout",
-            text=text,
-        )
-        for number, text in enumerate(texts)
-    )
-    run.last_seq += len(texts)
-    run.save(update_fields=["last_seq"])
 
 
 def end(run: Run, status: str, **values: object) -> None:
@@ -257,43 +238,6 @@ def test_page_holds_what_the_rows_say(browser: Client, make_run: MakeRun):
     assert f'data-last-seq="{run.last_seq}"' in page
     assert "ready &lt;b&gt;now&lt;/b&gt;" in page
     assert ">100%<" in page
-
-
-def test_log_is_loaded_back_to_its_start(browser: Client, make_run: MakeRun):
-    run = make_run()
-    say(run, [f"line {number:04}" for number in range(LOG_LINES + 5)])
-
-    page = browser.get(f"/runs/{run.pk}/").content.decode()
-    first = run.last_seq - LOG_LINES + 1
-    earlier = browser.get(f"/runs/{run.pk}/log/?before={first}").content.decode()
-
-    assert ("line 0004" in page, "line 0005" in page) == (False, True)
-    assert f"before={first}" in page
-    assert ("line 0004" in earlier, "line 0005" in earlier) == (True, False)
-    assert "Load earlier" not in earlier
-
-
-def test_log_of_one_resource(browser: Client, make_run: MakeRun):
-    run = make_run()
-    say(run, ["from web"], "web", "main")
-    say(run, ["from db"], "db", "host-b")
-
-    page = browser.get(f"/runs/{run.pk}/log/?resource=db&host=host-b").content.decode()
-
-    assert ("from db" in page, "from web" in page) == (True, False)
-    assert 'data-resource="db" data-host="host-b"' in page
-
-
-def test_whole_log_is_downloaded_as_text(browser: Client, make_run: MakeRun):
-    run = make_run()
-    say(run, ["\x1b[31mred\x1b[0m", "<plain>"])
-
-    answer = browser.get(f"/runs/{run.pk}/log.txt")
-
-    assert answer["Content-Disposition"].startswith("attachment; filename=")
-    lines = answer.content.decode().splitlines()
-    assert lines[-2].endswith("main web stdout: red")
-    assert lines[-1].endswith("main web stdout: <plain>")
 
 
 def test_queries_do_not_grow_with_tasks_and_lines(

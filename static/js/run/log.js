@@ -1,93 +1,144 @@
-// The log: appends what passes the filter, follows the tail, shows one resource or all.
+// The log: shows the newest lines of what is chosen and follows them. The page holds a
+// bounded part of it; what is before or behind that part is loaded on demand.
+import { markChosen } from "./chosen.js";
 
-const MOST_LINES = 5000;
+const MOST_LINES = 2000;
 const NEAR_END = 40;
+const UP = ["ArrowUp", "PageUp", "Home"];
 
-export const createLog = (root) => {
+export const createLog = (root, onChosen) => {
   const panel = () => document.getElementById("log");
   const list = () => document.getElementById("log-lines");
-  const box = () => panel().querySelector("[data-follow]");
+  const lines = () => list().getElementsByClassName("line");
+  const newer = () => document.getElementById("log-newer");
   let isFollowing = true;
+  // The newest line is on the page, so the next one belongs behind it.
+  let isAtEnd = newer().hidden;
+  let hasSkipped = false;
+  let restBelow = null;
 
-  const passes = (line) => {
-    const { resource, host } = panel().dataset;
-    return (
-      (!resource || line.dataset.resource === resource) &&
-      (!host || line.dataset.host === host)
-    );
+  const setFollowing = (value) => {
+    isFollowing = value;
+    panel().querySelector("[data-follow]").checked = value;
   };
 
   const toEnd = () => {
     list().scrollTop = list().scrollHeight;
   };
 
-  const mark = () => {
-    const { resource, host } = panel().dataset;
-    for (const task of root.querySelectorAll(".task[aria-current]")) {
-      task.removeAttribute("aria-current");
-    }
-    if (!resource) return;
-    for (const head of root.querySelectorAll(".task__head")) {
-      const isChosen =
-        head.dataset.resource === resource && (!host || head.dataset.host === host);
-      if (isChosen) head.parentElement.setAttribute("aria-current", "true");
-    }
+  const leaveEnd = () => {
+    isAtEnd = false;
+    newer().hidden = false;
   };
 
-  const choose = async ({ resource, host }) => {
+  const removeFirst = (count) => [...lines()].slice(0, count).forEach((l) => l.remove());
+  const removeLast = (count) => [...lines()].slice(-count).forEach((l) => l.remove());
+
+  // What is before the first line is there, but not on the page.
+  const offerEarlier = () => {
+    const earlier = document.getElementById("log-earlier");
+    if (lines().length === 0) return;
+    earlier.querySelector("[data-before]").value = lines()[0].dataset.seq;
+    earlier.hidden = false;
+  };
+
+  const passes = (line) => {
+    const { resource, host } = panel().dataset;
+    const isChosen =
+      (!resource || line.dataset.resource === resource) &&
+      (!host || line.dataset.host === host);
+    const isLater =
+      lines().length === 0 || Number(line.dataset.seq) > Number(lines()[0].dataset.seq);
+    return isChosen && (isLater || hasSkipped);
+  };
+
+  const choose = async ({ resource, host }, follows = isFollowing) => {
     const query = new URLSearchParams();
     if (resource) query.set("resource", resource);
     if (host) query.set("host", host);
     const address = `${root.dataset.logUrl}?${query}`;
     await window.htmx.ajax("GET", address, { target: "#log", swap: "outerHTML" });
     history.replaceState(null, "", resource ? `?${query}` : location.pathname);
-    box().checked = isFollowing;
-    mark();
-    if (isFollowing) toEnd();
+    isAtEnd = true;
+    hasSkipped = false;
+    setFollowing(follows);
+    markChosen(root, panel().dataset);
+    if (follows) toEnd();
+    onChosen(panel().dataset);
   };
 
   root.addEventListener("click", (event) => {
     const link = event.target.closest("[data-filter]");
     if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
-    choose(link.dataset);
+    choose(link.dataset, isFollowing || link.dataset.newest !== undefined);
   });
 
   root.addEventListener("change", ({ target }) => {
     if (!target.matches("[data-follow]")) return;
     isFollowing = target.checked;
-    if (isFollowing) toEnd();
+    if (isFollowing && !isAtEnd) choose(panel().dataset, true);
+    else if (isFollowing) toEnd();
   });
 
-  // Scrolling up stops following; back at the end it goes on.
+  // Moving up stops following, before the next lines take the place; at the end it goes on.
+  const stop = ({ target }) => {
+    if (target.closest?.(".log__lines") && list().scrollTop > 0) setFollowing(false);
+  };
+  root.addEventListener("wheel", (e) => e.deltaY < 0 && stop(e), { passive: true });
+  root.addEventListener("keydown", (e) => UP.includes(e.key) && stop(e));
   root.addEventListener(
-    "wheel",
+    "scroll",
     ({ target }) => {
-      const lines = target.closest(".log__lines");
-      if (!lines) return;
-      requestAnimationFrame(() => {
-        const rest = lines.scrollHeight - lines.scrollTop - lines.clientHeight;
-        isFollowing = rest < NEAR_END;
-        box().checked = isFollowing;
-      });
+      if (target.id !== "log-lines") return;
+      const rest = target.scrollHeight - target.scrollTop - target.clientHeight;
+      setFollowing(isAtEnd && rest < NEAR_END);
     },
-    { passive: true },
+    { capture: true, passive: true },
   );
 
-  mark();
+  // Earlier lines come above: what is read stays where it is.
+  root.addEventListener("htmx:beforeSwap", ({ target }) => {
+    if (target.id !== "log-earlier") return;
+    setFollowing(false);
+    restBelow = list().scrollHeight - list().scrollTop;
+  });
+  root.addEventListener("htmx:afterSwap", () => {
+    if (restBelow === null) return;
+    list().scrollTop = list().scrollHeight - restBelow;
+    restBelow = null;
+    if (lines().length <= MOST_LINES) return;
+    removeLast(lines().length - MOST_LINES);
+    leaveEnd();
+  });
+
+  markChosen(root, panel().dataset);
   return {
     append(line) {
-      if (!passes(line)) return;
+      if (!isAtEnd || !passes(line)) return;
       list().querySelector("[data-log-empty]")?.remove();
+      // Only now, so that the list is never seen empty.
+      if (hasSkipped) removeFirst(lines().length);
       list().append(line);
-      if (isFollowing && list().childElementCount > MOST_LINES) {
-        list().querySelector(".line")?.remove();
-      }
+      if (hasSkipped) offerEarlier();
+      hasSkipped = false;
+    },
+    // Lines were left out: there are too many to look at.
+    skip() {
+      if (isFollowing) hasSkipped = true;
+      else leaveEnd();
     },
     follow() {
-      if (isFollowing) toEnd();
+      const tooMany = lines().length - MOST_LINES;
+      if (tooMany > 0 && !isFollowing) leaveEnd();
+      if (!isFollowing) return;
+      if (tooMany > 0) {
+        removeFirst(tooMany);
+        offerEarlier();
+      }
+      toEnd();
     },
     toEnd,
-    mark,
+    chosen: () => ({ resource: panel().dataset.resource, host: panel().dataset.host }),
   };
 };

@@ -1,0 +1,60 @@
+"""The log of a run: its panel on the run page, earlier lines of it, all of it as text."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from testbed.logs import LogFilter, log_of, text_of
+from testbed.models import Run
+from testbed.views.access import Request, run_for
+
+LogContext = dict[str, object]
+
+
+@login_required
+@require_GET
+def log(request: Request, pk: int) -> HttpResponse:
+    """Show the log, of one resource or of all; `?before=` gives earlier lines only."""
+    context = log_context(request, run_for(request, pk))
+    is_part = context["before"] is not None
+    template = "runs/_log_lines.html" if is_part else "runs/_log.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_GET
+def log_text(request: Request, pk: int) -> HttpResponseBase:
+    """Send the whole log as a text file, page by page."""
+    run = run_for(request, pk)
+    kind = "text/plain; charset=utf-8"
+    response: HttpResponseBase
+    if removed := run.log_removed_at:
+        response = HttpResponse(f"removed on {removed:%Y-%m-%d}\n", content_type=kind)
+    else:
+        text = text_of(run, _filter(request))
+        response = StreamingHttpResponse(text, content_type=kind)
+    name = f"{run.testbed.slug}-{run.command}-{run.pk}.log"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+def log_context(request: Request, run: Run) -> LogContext:
+    """Return what the log's templates need, as the request's query wants it."""
+    before = request.GET.get("before", "")
+    number = int(before) if before.isdecimal() and len(before) < 19 else None
+    chosen = _filter(request)
+    lines, has_more = log_of(run, chosen, before=number)
+    return {
+        "run": run,
+        "lines": lines,
+        "has_more": has_more,
+        "before": number,
+        "filter": chosen,
+    }
+
+
+def _filter(request: Request) -> LogFilter:
+    """The resource and host that the log is limited to, as far as they are given."""
+    return LogFilter(request.GET.get("resource", ""), request.GET.get("host", ""))
