@@ -1,16 +1,21 @@
 """How long a guest may take to come up: longer in company, emulated, or in progress.
 
 Boots share the processors, so the deadline grows with every guest that boots on the
-host at the same time, whoever's it is. And a guest whose console still grows is on its
-way: it gets more time, up to a cap, so that a slow host fails no healthy guest.
+host at the same time, whoever's it is. And a guest that still works, or whose console
+grows, is on its way: it gets more time, up to a cap, so that a slow host fails no
+healthy guest.
 """
 
 import time
+from collections.abc import Callable
 
-from orchestration.errors import CommandFailed
+from orchestration.errors import TestbedError
 from orchestration.instructions import turns
 from orchestration.instructions.base import Task
+from orchestration.instructions.layers.machine import boot_failure
 from orchestration.instructions.prepare import is_simulated
+from orchestration.providers.console import console_tail
+from orchestration.providers.libvirt import domains
 from orchestration.state.model import DomainType, GuestState
 from orchestration.transport.base import command
 
@@ -19,6 +24,9 @@ PER_PEER = {DomainType.KVM: 1 / 24, DomainType.QEMU: 1 / 4}
 # Debian 12 under emulation says nothing for 8 s while it decompresses (measured).
 QUIET_S = 10.0
 LOOK_EVERY_S = 2.0
+READ_EVERY_S = 10.0
+# Of one processor; a guest that waits for a login uses 1 to 5 % under emulation.
+BUSY_SHARE = 0.1
 CAP = 3.0
 _COMPANY_EVERY_S = 1.0
 
@@ -39,8 +47,11 @@ class Patience:
         self._started = time.monotonic()
         self._counted_s = 0.0
         self._looked_s = 0.0
-        self._grown_s = float("-inf")
+        self._moved_s = float("-inf")
         self._size = -1
+        self._used_ns = 0
+        self._read_s = 0.0
+        self._last_words = ""
         self.limit_s = deadline_s(task, turns.booting(task))
         self.allowed_s = self.limit_s
 
@@ -52,34 +63,66 @@ class Patience:
     def is_over(self) -> bool:
         """Say whether to give up; `allowed_s` is then what the guest was given.
 
-        Raises: HostUnreachable, Cancelled (from the look at its console).
+        Raises: HostUnreachable (libvirt), Cancelled.
         """
         waited_s = self.waited_s
+        if self._is_hopeless(waited_s):
+            self.allowed_s = waited_s
+            return True
         if waited_s - self._counted_s >= _COMPANY_EVERY_S:
             self._counted_s = waited_s
             company = deadline_s(self._task, turns.booting(self._task))
             self.limit_s = max(self.limit_s, company)
         if waited_s > self.limit_s - QUIET_S:
-            self._look_at_console(waited_s)
-        is_growing = waited_s - self._grown_s < QUIET_S
-        is_extended = is_growing and waited_s < CAP * self.limit_s
+            self._look(waited_s)
+        is_moving = waited_s - self._moved_s < QUIET_S
+        is_extended = is_moving and waited_s < CAP * self.limit_s
         self.allowed_s = max(self.limit_s, waited_s if is_extended else self.allowed_s)
         return waited_s > self.limit_s and not is_extended
 
-    def _look_at_console(self, waited_s: float) -> None:
-        if waited_s - self._looked_s < LOOK_EVERY_S or is_simulated(self._task):
+    def _is_hopeless(self, waited_s: float) -> bool:
+        """Say whether the console ended with a failed boot, and has not gone on."""
+        if waited_s - self._read_s < READ_EVERY_S or is_simulated(self._task):
+            return False
+        self._read_s = waited_s
+        words = self._console_end()
+        is_standing_still = words == self._last_words
+        self._last_words = words
+        return is_standing_still and bool(boot_failure(words))
+
+    def _console_end(self) -> str:
+        host, scope = self._task.host.transport, self._task.scope
+        return self._said(lambda: console_tail(host, self._guest.console, scope=scope))
+
+    def _look(self, waited_s: float) -> None:
+        """See whether the guest moved since the last look; the first one shows none."""
+        seconds = waited_s - self._looked_s
+        if seconds < LOOK_EVERY_S or is_simulated(self._task):
             return
         self._looked_s = waited_s
-        size = self._console_size()
-        if self._size >= 0 and size > self._size:
-            self._grown_s = waited_s
-        self._size = size
+        size, used_ns = self._console_size(), self._used()
+        has_grown = 0 <= self._size < size
+        is_busy = 0 < self._used_ns < used_ns - BUSY_SHARE * seconds * 1e9
+        if has_grown or is_busy:
+            self._moved_s = waited_s
+        self._size, self._used_ns = size, used_ns
+
+    def _used(self) -> int:
+        found = domains.cpu_times(self._task.host.libvirt)
+        return found.get(self._guest.domain, 0)
 
     def _console_size(self) -> int:
         look = command("stat", "-c", "%s", self._guest.console).with_root()
-        transport, scope = self._task.host.transport, self._task.scope
+        host, scope = self._task.host.transport, self._task.scope
+        said = self._said(
+            lambda: host.run(look, scope=scope, timeout_s=10, check=False).stdout
+        )
+        return int(said) if said.strip().isdecimal() else -1
+
+    def _said(self, ask: Callable[[], str]) -> str:
+        """Return what a look says; one that fails says nothing. Raises: Cancelled."""
         try:
-            said = transport.run(look, scope=scope, timeout_s=10, check=False)
-        except CommandFailed:
-            return -1
-        return int(said.stdout) if said.stdout.strip().isdecimal() else -1
+            return ask()
+        except TestbedError:
+            self._task.scope.check_cancelled()
+            return ""

@@ -21,6 +21,7 @@ from orchestration.instructions.layers.machine import domain_problem
 from orchestration.instructions.patience import Patience
 from orchestration.instructions.prepare import host_key, is_simulated
 from orchestration.providers.cloud_init import READY_TEST, instance_id
+from orchestration.providers.libvirt.lifecycle import Watch, watch
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
@@ -40,6 +41,13 @@ def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
     console; Cancelled.
     """
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
+    with watch(task.host.libvirt, guest.domain) as news:
+        _wait(task, guest, transport, news)
+    turns.boot_ended(task, guest)
+    return transport
+
+
+def _wait(task: Task, guest: GuestState, transport: Transport, news: Watch) -> None:
     patience = Patience(task, guest)
     while seen := _attempt(task, guest, transport):
         if patience.is_over():
@@ -47,12 +55,10 @@ def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
             raise _unreachable(task, guest, seen, patience.allowed_s, transport)
         waited_s = patience.waited_s
         task.progress(int(waited_s), int(patience.limit_s), unit="s", note=seen.words)
-        if problem := domain_problem(task, guest):
+        if news.is_due() and (problem := domain_problem(task, guest)):
             turns.boot_ended(task, guest)
             raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), waited_s)
         task.scope.sleep(PROBE_EVERY_S)
-    turns.boot_ended(task, guest)
-    return transport
 
 
 def require_running(task: Task, guest: GuestState) -> None:

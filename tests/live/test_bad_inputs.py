@@ -179,45 +179,6 @@ def test_script_that_fails_runs_again_at_the_next_up(stack, owner):
     assert ran(owner, "failing", "down").status == "succeeded"
 
 
-@pytest.fixture(name="impatient")
-def _impatient(stack: Stack) -> Iterator[None]:
-    """A worker that gives a guest a second to boot, and thirty more for QEMU."""
-    stack.stop("worker")
-    stack.environment["TESTBED_BOOT_DEADLINE_S"] = "1"
-    stack.start_worker()
-    yield
-    stack.stop("worker")
-    del stack.environment["TESTBED_BOOT_DEADLINE_S"]
-    stack.start_worker()
-
-
-def test_guest_that_never_boots_is_named_with_its_layer(stack, owner, impatient):
-    image = stack.folder / "blank.qcow2"
-    subprocess.run(
-        ["qemu-img", "create", "-q", "-f", "qcow2", image, "64M"], check=True
-    )
-    stack.add_image("blank", image, format="qcow2")
-    owner.create_testbed("blank", DATA / "blank")
-    before = holdings(stack)
-
-    up = ran(owner, "blank", "up")
-
-    assert up.status == "failed"
-    assert "Guest solo on main was not ready within 31 s: " in up.words
-    assert "31 s: no system seems to boot from its disk: it printed nothing" in up.words
-    detail = up.finished("solo")["detail"]
-    assert "virtual size: 64 MiB" in detail
-    assert "The console is empty: the guest never printed anything." in detail
-    assert condition(stack, "blank") == "partial"
-    wait_until_observed(stack, "blank", solo="running on main")
-
-    down = ran(owner, "blank", "down")
-
-    assert down.status == "succeeded"
-    assert "powered off" in down.of("stop-guests")["solo"]["message"]
-    assert holdings(stack) == before
-
-
 def _image(stack: Stack, slug: str) -> str:
     path = project(stack, slug).read_state().guests[0].image.main_path
     return path.rsplit("/", 1)[-1]

@@ -1,6 +1,6 @@
 """Who works next: people share the places, and a newcomer finds one."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.tasks.fairness import Claim, Places, choose
@@ -55,6 +55,7 @@ claim_lists = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(claim_lists, st.integers(0, 40), st.integers(1, 40))
 def test_limits_hold_and_no_place_is_wasted(
     everything: list[Claim], split: int, processes: int
@@ -76,6 +77,7 @@ def test_limits_hold_and_no_place_is_wasted(
         assert all(held[claim.user] >= places.per_user for claim in left)
 
 
+@settings(deadline=None)
 @given(claim_lists, st.integers(1, 40))
 def test_everything_is_done_in_the_end(waiting: list[Claim], processes: int) -> None:
     places = Places.of_workers(processes)

@@ -64,8 +64,7 @@ def disk(look: Look) -> Diagnosis | None:
     else:
         words = f"its disk {first.target} failed: {first.path} gives I/O errors"
         hint = "Look at that file system and at the host's kernel log, then up again."
-    folder = first.path.rsplit("/", 1)[0]
-    space = look.ask("df", "-h", folder).strip()
+    space = look.ask("df", "-h", first.path).strip()
     evidence = "\n".join(filter(None, (space, _qemu_log(look))))
     return Diagnosis(Layer.DISK, words, hint, evidence)
 
@@ -78,21 +77,25 @@ def disk_errors(look: Look) -> tuple[DiskError, ...]:
 def boot(look: Look) -> Diagnosis | None:
     """See that a system started: the console shows it, or at least a packet."""
     text = look.console
-    for pattern, words in _SIGNS:
-        if found := re.search(pattern, text):
-            hint = "Its console is below. Mend its image, then up with Provision."
-            return Diagnosis(Layer.BOOT, words, hint, f"console: {found[0]}")
+    if words := boot_failure(text):
+        hint = "Its console is below. Mend its image, then up with Provision."
+        return Diagnosis(Layer.BOOT, words, hint)
     if text or _has_sent(look):
         return None
+    disk_info = ("qemu-img", "info", "-U", look.guest.disk)
     return Diagnosis(
         Layer.BOOT,
         "no system seems to boot from its disk: it printed nothing on its console "
         "and sent nothing on its network",
         "See that its image holds a system for this processor, with a serial console.",
-        look.ask("qemu-img", "info", "-U", look.guest.disk).strip()
-        if look.guest.disk
-        else "",
+        look.ask(*disk_info).strip() if look.guest.disk else "",
     )
+
+
+def boot_failure(console: str) -> str:
+    """Return what the end of a console says of a boot that failed; else nothing."""
+    signs = (words for pattern, words in _SIGNS if re.search(pattern, console))
+    return next(signs, "")
 
 
 def _has_sent(look: Look) -> bool:

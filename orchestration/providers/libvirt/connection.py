@@ -18,6 +18,7 @@ from typing import TypeVar
 import libvirt
 
 from orchestration.errors import HostUnreachable, TestbedError
+from orchestration.providers.libvirt import events
 from orchestration.providers.libvirt.remote import system_uri
 from orchestration.providers.libvirt.translate import (
     call_failed,
@@ -138,6 +139,8 @@ class Connection:
     def _open(self) -> libvirt.virConnect:
         if self._prepare is not None:
             self._prepare()
+        if not self.uri.startswith("test:"):
+            events.start()
         try:
             handle = libvirt.open(self.uri)
         except libvirt.libvirtError as error:

@@ -5,6 +5,7 @@ acts, so that repeating one is harmless and says so. What a domain should look l
 decided in `xml`, when to act in the plan.
 """
 
+import re
 from collections.abc import Callable
 
 import libvirt
@@ -16,6 +17,7 @@ from orchestration.providers.libvirt.domain_facts import (
     DomainStatus,
     describe,
 )
+from orchestration.providers.libvirt.lifecycle import watch
 
 __all__ = [
     "DomainFacts",
@@ -30,11 +32,12 @@ __all__ = [
     "undefine",
 ]
 
-POLL_S = 0.25
 PRESS_AGAIN_S = 10.0
 """A guest that is still booting ignores the power button: press it again."""
 
 _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+_WORK = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_VCPU
+_VCPU_DELAY = re.compile(r"vcpu\.[0-9]+\.delay")
 _RUNNING = _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
 _FORGET = (
     libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
@@ -97,19 +100,20 @@ def shut_down(
     """Press the power button and wait; True when the domain is off at the end.
 
     Also True when it was off, or absent, before. False means that it still runs
-    after `timeout_s`. Every wait goes through `sleep`, which may raise Cancelled.
+    after `timeout_s`. Every wait goes through `sleep`, which may raise Cancelled, and
+    ends when libvirt tells of the domain.
     """
     waited_s, next_press_s = 0.0, 0.0
-    while True:
-        press = waited_s >= next_press_s
-        if press:
-            next_press_s += PRESS_AGAIN_S
-        if not _press_or_look(conn, name, press=press):
-            return True
-        if waited_s >= timeout_s:
-            return False
-        sleep(POLL_S)
-        waited_s += POLL_S
+    with watch(conn, name) as news:
+        while True:
+            press = waited_s >= next_press_s
+            if press:
+                next_press_s += PRESS_AGAIN_S
+            if not _press_or_look(conn, name, press=press):
+                return True
+            if waited_s >= timeout_s:
+                return False
+            waited_s += news.wait(sleep)
 
 
 def undefine(conn: Connection, name: str) -> bool:
@@ -146,13 +150,22 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
 
 
 def cpu_times(conn: Connection) -> dict[str, int]:
-    """Return the processor time (ns) that each running domain has used so far."""
+    """Return how long (ns) each running domain has worked, or wanted to, so far.
+
+    On a crowded host a guest waits for a processor longer than it has one: what it
+    used alone would look idle.
+    """
 
     def work(handle: libvirt.virConnect) -> dict[str, int]:
-        records = handle.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_CPU_TOTAL, _RUNNING)
-        return {domain.name(): stats.get("cpu.time", 0) for domain, stats in records}
+        records = handle.getAllDomainStats(_WORK, _RUNNING)
+        return {domain.name(): _wanted_ns(stats) for domain, stats in records}
 
     return conn.call("ask what its guests use", work)
+
+
+def _wanted_ns(stats: dict[str, int]) -> int:
+    waits = (n for key, n in stats.items() if _VCPU_DELAY.fullmatch(key))
+    return stats.get("cpu.time", 0) + sum(waits)
 
 
 def find(conn: Connection, name: str) -> DomainFacts | None:

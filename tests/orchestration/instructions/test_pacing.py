@@ -28,6 +28,7 @@ def boots(count: int, testbed: str = "demo", at: float = 100.0) -> tuple[Booting
     )
 
 
+@settings(deadline=None)
 @given(st.floats(1, 500), st.lists(pressures, min_size=1, max_size=40))
 def test_window_stays_between_its_bounds(window: float, felt: list[Pressure]) -> None:
     for look in felt:
@@ -155,7 +156,7 @@ def test_what_is_too_old_counts_no_more_and_the_window_is_forgotten() -> None:
     assert pacing.expire(ledger, 5.0) == Ledger(), "the clock was set back"
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(
     counts=st.lists(st.integers(1, 30), min_size=1, max_size=4),
     felt=st.lists(pressures, min_size=1, max_size=20),

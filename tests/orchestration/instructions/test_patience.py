@@ -1,5 +1,6 @@
 """How long a guest is waited for: company, emulation, and a console that grows."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -9,9 +10,12 @@ from orchestration.hosts import Host
 from orchestration.instructions import patience, turns
 from orchestration.instructions.base import Task
 from orchestration.instructions.patience import Patience, deadline_s
+from orchestration.providers.libvirt import domains
 from orchestration.state.model import DomainType, HostKind
 from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions import well
+
+TAIL = re.compile("tail -c 65536 .*")
 
 
 @dataclass
@@ -32,13 +36,28 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def task(make_task: Callable[..., Task]) -> Task:
-    """Guest `a`, alone on an emulating host whose console is as `console` says."""
+def used_ns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The processor time of the guest at each look; the last one for ever."""
+    used_ns = [7_000_000_000]
+
+    def look(_: object) -> dict[str, int]:
+        return {"demo-a": used_ns.pop(0) if len(used_ns) > 1 else used_ns[0]}
+
+    monkeypatch.setattr(domains, "cpu_times", look)
+    return used_ns
+
+
+@pytest.fixture
+def task(make_task: Callable[..., Task], used_ns: list[int]) -> Task:
+    """Guest `a`, alone and idle on an emulating host; its console says nothing."""
     return on_real_host(make_task("a"))
 
 
 def on_real_host(task: Task, *sizes: str | Reply) -> Task:
-    said = [(well.SIZE, size) for size in sizes or ("4096\n",)]
+    said = [
+        (TAIL, "Linux version 6.1\n"),
+        *((well.SIZE, size) for size in sizes or ("4096\n",)),
+    ]
     real = task.host.state.model_copy(update={"kind": HostKind.REAL})
     host = Host(real, FakeTransport("host-a", said), task.host.libvirt)
     return replace(task, host=host)
@@ -124,6 +143,22 @@ def test_console_that_never_stops_does_not_buy_for_ever(
     assert waiting.waited_s == pytest.approx(450, abs=1)
 
 
+def test_guest_that_works_gets_more_time(
+    task: Task, clock: Clock, used_ns: list[int]
+) -> None:
+    used_ns[:] = [second * 10**9 for second in range(7, 20)]
+
+    assert 160 < given_up_after(task, clock).waited_s < 180
+
+
+def test_guest_that_idles_gets_no_more_time(
+    task: Task, clock: Clock, used_ns: list[int]
+) -> None:
+    used_ns[:] = [look * 10**8 for look in range(70, 400)]
+
+    assert given_up_after(task, clock).waited_s == pytest.approx(150.5)
+
+
 def test_console_that_cannot_be_read_buys_nothing(task: Task, clock: Clock) -> None:
     gone = on_real_host(task, Reply(exit_code=1))
 
@@ -140,4 +175,33 @@ def test_console_is_left_alone_while_there_is_time(task: Task, clock: Clock) -> 
 
     machine = silent.host.transport
     assert isinstance(machine, FakeTransport)
-    assert machine.calls == []
+    assert not [line for line in machine.lines if line.startswith("stat ")]
+
+
+def test_guest_whose_boot_failed_is_not_waited_for(task: Task, clock: Clock) -> None:
+    machine = FakeTransport(
+        "host-a", [(TAIL, "Linux\n"), (TAIL, "Kernel panic - not syncing: VFS\n")]
+    )
+    dead = replace(task, host=replace(task.host, transport=machine))
+
+    waiting = given_up_after(dead, clock)
+
+    assert waiting.waited_s == pytest.approx(30)
+    assert waiting.allowed_s == pytest.approx(30)
+
+
+def test_guest_that_boots_again_after_a_failure_is_waited_for(
+    task: Task, clock: Clock
+) -> None:
+    machine = FakeTransport(
+        "host-a",
+        [
+            (TAIL, "Kernel panic - not syncing: VFS\n"),
+            (TAIL, "Kernel panic - not syncing: VFS\nRebooting\n"),
+            (TAIL, "Linux version 6.1\n"),
+            (well.SIZE, "4096\n"),
+        ],
+    )
+    again = replace(task, host=replace(task.host, transport=machine))
+
+    assert given_up_after(again, clock).waited_s == pytest.approx(150.5)

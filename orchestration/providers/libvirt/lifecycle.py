@@ -1,0 +1,88 @@
+"""Waiting for what happens to a domain: libvirt tells when it stops or pauses.
+
+`domains.shut_down` waits here between its looks, and who waits for a guest looks at its
+domain when there is news. Where no events arrive (a simulated
+host, the child of a process that heard them) a wait ends after POLL_S, for the caller
+to look again; where they do, after PATIENCE_S at the latest.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import libvirt
+
+from orchestration.errors import TestbedError
+from orchestration.providers.libvirt import events
+from orchestration.providers.libvirt.connection import Connection, is_simulated
+
+POLL_S = 0.25
+PATIENCE_S = 2.0
+# Looking at a flag of our own costs nothing.
+TICK_S = 0.05
+
+
+class Watch:
+    """What was heard of one domain."""
+
+    def __init__(self) -> None:
+        self.hears = False
+        self._news = threading.Event()
+        self._looked_at = float("-inf")
+
+    def tell(self, *_: object) -> None:
+        """Take an event, on the loop's thread: nothing may call libvirt here."""
+        self._news.set()
+
+    def is_due(self) -> bool:
+        """Say whether to look at the domain: it has news, or none came for long."""
+        now = time.monotonic()
+        is_late = now - self._looked_at >= PATIENCE_S
+        if self.hears and not is_late and not self._news.is_set():
+            return False
+        self._news.clear()
+        self._looked_at = now
+        return True
+
+    def wait(self, sleep: Callable[[float], None]) -> float:
+        """Wait for news through `sleep`, which may raise Cancelled; return seconds."""
+        if not self.hears:
+            sleep(POLL_S)
+            return POLL_S
+        waited_s = 0.0
+        while waited_s < PATIENCE_S and not self._news.is_set():
+            sleep(TICK_S)
+            waited_s += TICK_S
+        self._news.clear()
+        return waited_s
+
+
+@contextmanager
+def watch(conn: Connection, name: str) -> Iterator[Watch]:
+    """Listen to a domain while the block runs; never fails, only hears nothing."""
+    found = Watch()
+    listening: tuple[libvirt.virConnect, int] | None = None
+    with suppress(TestbedError):
+        listening = conn.call(
+            f"listen to domain {name}", lambda h: _listen(h, name, found)
+        )
+    found.hears = listening is not None
+    try:
+        yield found
+    finally:
+        if listening is not None:
+            handle, number = listening
+            # A connection that died meanwhile took the listener along.
+            with suppress(libvirt.libvirtError):
+                handle.domainEventDeregisterAny(number)
+
+
+def _listen(
+    handle: libvirt.virConnect, name: str, found: Watch
+) -> tuple[libvirt.virConnect, int] | None:
+    if is_simulated(handle) or not events.is_running():
+        return None
+    domain = handle.lookupByName(name)
+    kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+    return handle, handle.domainEventRegisterAny(domain, kind, found.tell, None)
