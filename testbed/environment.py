@@ -51,6 +51,14 @@ def env_int(name: str, default: int, *, minimum: int = 1) -> int:
     return number
 
 
+def env_choice(name: str, *choices: str) -> str:
+    """Return one of some words, the first unless said. Raises: ImproperlyConfigured."""
+    value = os.environ.get(name) or choices[0]
+    if value not in choices:
+        raise ImproperlyConfigured(f"{name}={value!r}: use {' or '.join(choices)}.")
+    return value
+
+
 def env_secret(name: str, default: str = "") -> str:
     """Return a secret: the variable, or what the file named by its `_FILE` holds.
 

@@ -146,6 +146,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         disk_files=_disk_files(spec, project),
         password_hashes=_password_hashes(spec, testbed.slug),
         previous=previous,
+        tunnel_kind=settings.TUNNEL_KIND,
     )
 
 

@@ -132,7 +132,7 @@ def bridge(name, device, **changes):
     return BridgeState(datapath=Datapath.NETDEV, **values, **changes)
 
 
-def tunnel(device, remote, *, key=77, number=1):
+def tunnel(device, remote, *, key=77, number=1, kind="vxlan"):
     mine, other = f"172.31.0.{number}", remote
     end = TunnelEnd(
         host="x",
@@ -141,7 +141,7 @@ def tunnel(device, remote, *, key=77, number=1):
         local_address=mine,
         remote_address=other,
     )
-    return TunnelState(name="br0-br0", kind="vxlan", key=key, ends=(end, end)), end
+    return TunnelState(name="br0-br0", kind=kind, key=key, ends=(end, end)), end
 
 
 def test_bridge_is_made_once_then_unchanged_then_corrected(host, scope):
@@ -231,6 +231,20 @@ def test_stale_tunnel_options_are_corrected(host, scope):
     assert options == '{key="5", local_ip="172.31.0.1", remote_ip="172.31.0.8"}'
     assert ovs.delete_bridge(host, "t4br0", testbed="four", scope=scope)
     assert not ovs.delete_bridge(host, "t4br0", testbed="four", scope=scope)
+
+
+def test_tunnel_of_another_kind_takes_its_place(host, scope):
+    ovs.ensure_bridge(host, bridge("br0", "t8br0"), testbed="eight", scope=scope)
+
+    for kind in ("vxlan", "geneve", "gre"):
+        state, end = tunnel("t8br0", "172.31.0.7", kind=kind)
+        made = ovs.ensure_tunnel_end(host, state, end, testbed="eight", scope=scope)
+        again = ovs.ensure_tunnel_end(host, state, end, testbed="eight", scope=scope)
+        row = host.say("ovs-vsctl get interface tun0 type error").split()
+
+        assert [made, again] == [True, False]
+        assert row == [kind, "[]"]
+    assert ovs.delete_bridge(host, "t8br0", testbed="eight", scope=scope)
 
 
 def test_port_without_a_device_fails_and_is_healed_later(host, scope):

@@ -9,6 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from testbed.environment import (
     database,
     env_bool,
+    env_choice,
     env_generated,
     env_int,
     env_list,
@@ -214,3 +215,12 @@ def test_processes_that_start_at_once_agree_on_the_generated_secret(
     assert len(found) == crowd
     assert set(found) == {path.read_text()}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_choice_is_one_of_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env_choice("SOME_CHOICE", "one", "two") == "one"
+    monkeypatch.setenv("SOME_CHOICE", "two")
+    assert env_choice("SOME_CHOICE", "one", "two") == "two"
+    monkeypatch.setenv("SOME_CHOICE", "three")
+    with pytest.raises(ImproperlyConfigured, match="SOME_CHOICE='three': use one or"):
+        env_choice("SOME_CHOICE", "one", "two")

@@ -395,3 +395,24 @@ def test_removed_shared_script_is_an_edit_too(scaled):
     (scaled.project.files / "shared.sh").unlink()
 
     assert is_edited(scaled, before)
+
+
+@pytest.mark.parametrize("kind", ["vxlan", "geneve", "gre"])
+def test_tunnels_are_of_the_kind_that_is_set(testbed, settings, kind):
+    settings.TUNNEL_KIND = kind
+
+    state, _ = prepare(testbed, Command.UP, Options())
+
+    assert {tunnel.kind for tunnel in state.network.tunnels} == {kind}
+
+
+def test_tunnels_of_what_is_up_stay_until_it_is_edited(testbed, settings):
+    deploy(testbed)
+    settings.TUNNEL_KIND = "gre"
+
+    kept, _ = prepare(testbed, Command.UP, Options())
+    edit(testbed, "memory_mb: 256", "memory_mb: 512", 1)
+    changed, _ = prepare(testbed, Command.UP, Options())
+
+    kinds = [{t.kind for t in state.network.tunnels} for state in (kept, changed)]
+    assert kinds == [{"vxlan"}, {"gre"}]
