@@ -11,10 +11,12 @@ from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.prepare import is_simulated, local_artefact
 from orchestration.instructions.waiting import wait_until_reachable
 from orchestration.providers import guest_network, ovs_taps
+from orchestration.providers.cloud_init import READY_FILE
 from orchestration.providers.libvirt import domains, live
 from orchestration.providers.libvirt.metadata import Mark
 from orchestration.providers.libvirt.xml import interface_identity
 from orchestration.state.model import GuestState, InterfaceState
+from orchestration.transport.base import Transport, command
 
 SEED = live.disk("vdb")
 UNPLUG_TIMEOUT_S = 30.0
@@ -34,7 +36,7 @@ def change_interfaces(task: Task) -> Outcome:
     if found.spec_hash == guest.spec_hash:
         return unchanged("has the wanted settings already")
     domains.start(conn, guest.domain)  # a paused one could not let go of anything
-    transport = wait_until_reachable(task, guest) if guest.seed else None
+    transport = _logged_in(task, guest) if guest.seed else None
     _mark(task, guest, "")
     text = local_artefact(task, guest.xml).read_text()
     domains.define(conn, text)
@@ -46,6 +48,12 @@ def change_interfaces(task: Task) -> Outcome:
         guest_network.change_network(transport, guest, before, scope=task.scope)
     _mark(task, guest, guest.spec_hash)
     return done("without a restart")
+
+
+def _logged_in(task: Task, guest: GuestState) -> Transport:
+    """Wait for its first boot, which was one with other settings."""
+    ready = command("test", "-e", READY_FILE)
+    return wait_until_reachable(task, guest, ready=ready)
 
 
 def _mark(task: Task, guest: GuestState, spec_hash: str) -> None:
@@ -108,10 +116,17 @@ def _unplug(task: Task, guest: GuestState, device: live.Device, what: str) -> No
 def _move(task: Task, guest: GuestState) -> None:
     """Put each tap on its bridge; the guest sees its cable out and in again.
 
-    That is what makes a DHCP client ask again.
+    That is what makes a DHCP client ask again. A loose one, whose bridge went with
+    the edit, came along when its new bridge was ensured: the guest has not seen it.
     """
     conn = task.host.libvirt
-    moved = [i for i in guest.interfaces if put_on_bridge(task, guest, i)]
+    devices = {i.name: i.device for i in _before(task, guest)}
+    moved = [
+        interface
+        for interface in guest.interfaces
+        if put_on_bridge(task, guest, interface)
+        or devices.get(interface.name, interface.device) != interface.device
+    ]
     try:
         for interface in moved:
             live.set_link(conn, guest.domain, interface.mac, is_up=False)

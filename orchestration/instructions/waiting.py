@@ -23,7 +23,7 @@ from orchestration.instructions.prepare import host_key, is_simulated
 from orchestration.providers.cloud_init import READY_TEST, instance_id
 from orchestration.providers.libvirt.lifecycle import Watch, watch
 from orchestration.state.model import GuestState
-from orchestration.transport.base import Transport, command
+from orchestration.transport.base import Command, Transport, command
 from orchestration.transport.ssh import SSHTransport, probe_banner
 
 # Often: every 0.3 s finds a guest 0.4 s earlier than every 2 s (measured).
@@ -34,22 +34,28 @@ PROBE_TIMEOUT_S = 2.0
 CONNECT_TIMEOUT_S = 0.5
 
 
-def wait_until_reachable(task: Task, guest: GuestState) -> Transport:
+def wait_until_reachable(
+    task: Task, guest: GuestState, *, ready: Command | None = None
+) -> Transport:
     """Return the guest's transport once a login works and its first boot is over.
 
-    Raises: GuestUnreachable naming the first layer that failed, with the end of the
-    console; Cancelled.
+    `ready` succeeds in a guest whose first boot is over, also one with older settings
+    where those are to be changed. Raises: GuestUnreachable naming the first layer
+    that failed, with the end of the console; Cancelled.
     """
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
+    test = ready or command("sh", "-c", READY_TEST, "ready", instance_id(guest))
     with watch(task.host.libvirt, guest.domain) as news:
-        _wait(task, guest, transport, news)
+        _wait(task, guest, transport, news=news, test=test)
     turns.boot_ended(task, guest)
     return transport
 
 
-def _wait(task: Task, guest: GuestState, transport: Transport, news: Watch) -> None:
+def _wait(
+    task: Task, guest: GuestState, transport: Transport, *, news: Watch, test: Command
+) -> None:
     patience = Patience(task, guest)
-    while seen := _attempt(task, guest, transport):
+    while seen := _attempt(task, guest, transport, test):
         if patience.is_over():
             turns.boot_ended(task, guest)
             raise _unreachable(task, guest, seen, patience.allowed_s, transport)
@@ -67,7 +73,9 @@ def require_running(task: Task, guest: GuestState) -> None:
         raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), 0)
 
 
-def _attempt(task: Task, guest: GuestState, transport: Transport) -> Seen | None:
+def _attempt(
+    task: Task, guest: GuestState, transport: Transport, test: Command
+) -> Seen | None:
     """Return the layer that was not passed, None when the guest is ready."""
     try:
         if not is_simulated(task):
@@ -79,7 +87,6 @@ def _attempt(task: Task, guest: GuestState, transport: Transport) -> Seen | None
                 via=via if isinstance(via, SSHTransport) else None,
                 connect_timeout_s=CONNECT_TIMEOUT_S,
             )
-        test = command("sh", "-c", READY_TEST, "ready", instance_id(guest))
         ready = transport.run(test, scope=task.scope, timeout_s=10, check=False)
     except HostKeyMismatch as exc:
         words = "its SSH host key is not the seeded one"

@@ -10,21 +10,27 @@ import json
 from collections.abc import Iterable
 
 from orchestration.errors import CommandFailed
-from orchestration.providers.cloud_init import build_network_config, default_holder
+from orchestration.providers.cloud_init import (
+    READY_FILE,
+    build_network_config,
+    default_holder,
+    instance_id,
+)
 from orchestration.state.model import GuestState, InterfaceState
 from orchestration.transport.base import Command, Scope, Transport, command
 
 # An emulated guest under load needs seconds for a device, and netplan for its work.
 TIMEOUT_S = 180.0
 
-# $1 is netplan's configuration; each interface follows with 8 words: name, MAC, MTU,
+# $1 is netplan's configuration, $2 which instance the guest is from now on, $3 the
+# file that says so; each interface follows with 8 words: name, MAC, MTU,
 # address/prefix, gateway, "dhcp" or "static", the address and the gateway that it had
 # from us before; "-" where there is none. Any POSIX shell, busybox too.
 SCRIPT = """\
 set -eu
 export PATH="$PATH:/usr/sbin:/sbin"
-config=$1
-shift
+config=$1 instance=$2 mark=$3
+shift 3
 
 each() {
   todo=$1
@@ -111,10 +117,10 @@ use_ip() {
 
 use_route() {
   if [ "$8" != - ] && [ "$8" != "$5" ]; then
-    ip $(family "$8") route del default via "$8" dev "$1" 2> /dev/null || :
+    ip "$(family "$8")" route del default via "$8" dev "$1" 2> /dev/null || :
   fi
   if [ "$5" != - ]; then
-    ip $(family "$5") route replace default via "$5" dev "$1"
+    ip "$(family "$5")" route replace default via "$5" dev "$1"
   fi
 }
 
@@ -154,6 +160,7 @@ else
   each use_names "$@"
 fi
 each wait_for_address "$@"
+printf '%s\\n' "$instance" > "$mark"
 """
 
 
@@ -196,9 +203,9 @@ def network_command(guest: GuestState, before: Iterable[InterfaceState]) -> Comm
             has_default=interface is holder,
         )
     ]
-    return command(
-        "sh", "-s", "--", json.dumps(config), *words, stdin=SCRIPT.encode()
-    ).with_root()
+    first = (json.dumps(config), instance_id(guest), READY_FILE)
+    cmd = command("sh", "-s", "--", *first, *words, stdin=SCRIPT.encode())
+    return cmd.with_root()
 
 
 def _words(

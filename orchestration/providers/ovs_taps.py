@@ -1,8 +1,8 @@
-"""A running guest's tap on the right Open vSwitch bridge.
+"""A running guest's tap on the right Open vSwitch bridge, as libvirt would have it.
 
 libvirt plugs taps in when guests start and takes them away when they end; it cannot
-move one, and does not notice that a bridge went and came back. The guest's device
-stays as it is meanwhile. Used by `instructions.interfaces`.
+move one. `taps` puts those back that are loose, whosever they are; here is one guest's,
+with what libvirt writes beside it. Used by `instructions.interfaces`.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ def ensure_tap(
         transport,
         list_clause("Bridge", "name,ports", device),
         list_clause("Port", "_uuid,name", tap),
-        list_clause("Interface", "name,error", tap),
+        list_clause("Interface", "name,error,external_ids", tap),
         scope=scope,
     )
     if not bridges:
@@ -38,14 +38,13 @@ def ensure_tap(
             hint="Run `up` again: it makes missing bridges.",
         )
     is_here = ports and ports[0].text("_uuid") in bridges[0].values("ports")
-    if is_here and not any(row.text("error") for row in interfaces):
+    is_here = is_here and not any(row.text("error") for row in interfaces)
+    known = interfaces[0].map("external_ids") if interfaces else {}
+    if is_here and identity.items() <= known.items():
         return False
     words = (assign(f"external_ids:{key}", identity[key]) for key in sorted(identity))
-    clauses = [
-        ("--if-exists", "del-port", tap),
-        ("add-port", device, tap),
-        ("set", "Interface", tap, *words),
-    ]
+    plug = [("--if-exists", "del-port", tap), ("add-port", device, tap)]
+    clauses = [*([] if is_here else plug), ("set", "Interface", tap, *words)]
     what = f"The tap {tap} could not be moved to {device} on {transport.machine}."
     write(transport, clauses, what, scope=scope)
     return True

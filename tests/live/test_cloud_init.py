@@ -5,6 +5,7 @@ seed's, and every network behind them that has DHCP offers a default route.
 """
 
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.providers import cloud_init
+from orchestration.providers.guest_network import network_command
 from orchestration.providers.keys import generate_key_pair
 from orchestration.state.images import ImageState
 from orchestration.state.model import (
@@ -38,7 +40,9 @@ pytestmark = [
     ),
 ]
 BOOT_DEADLINE_S = 420
-STATIC_MAC, DHCP_MAC, MANAGEMENT_MAC = (f"52:54:00:00:bb:0{n}" for n in (1, 2, 3))
+STATIC_MAC, DHCP_MAC, MANAGEMENT_MAC, PLUGGED_MAC = (
+    f"52:54:00:00:bb:0{n}" for n in (1, 2, 3, 4)
+)
 GREETING = 'it\'s "here" $(id) é'
 
 
@@ -100,13 +104,14 @@ def sample() -> GuestState:
     )
 
 
-def run(*command: str | Path, timeout: float = 60) -> str:
+def run(*command: str | Path, timeout: float = 60, stdin: bytes = b"") -> str:
     return subprocess.run(
         [str(part) for part in command],
         check=True,
         capture_output=True,
         text=True,
         timeout=timeout,
+        input=stdin.decode(),
     ).stdout
 
 
@@ -148,7 +153,8 @@ class Machine:
 
     def _command(self, disk: Path) -> list[str]:
         command = ["qemu-system-x86_64", "-accel", "tcg", "-m", "512"]
-        command += ["-display", "none", "-monitor", "none"]
+        command += ["-display", "none"]
+        command += ["-monitor", f"unix:{self.folder}/monitor,server=on,wait=off"]
         command += ["-serial", f"file:{self.console}"]
         command += ["-drive", f"file={disk},if=virtio"]
         seed = self.folder / "seed.iso"
@@ -164,15 +170,26 @@ class Machine:
         ):
             command += ["-netdev", f"user,id=n{number},{options}"]
             command += ["-device", f"virtio-net-pci,netdev=n{number},mac={mac}"]
+        # Nothing is plugged into this one yet.
+        command += ["-netdev", "user,id=n3,net=10.9.32.0/24,dhcpstart=10.9.32.77"]
         return command
 
-    def ssh(self, command: str, timeout: float = 60) -> str:
+    def plug(self, device: str) -> None:
+        """Plug a device in as it runs."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(self.folder / "monitor"))
+            monitor.sendall(f"device_add {device}\n".encode())
+            monitor.shutdown(socket.SHUT_WR)
+            while monitor.recv(4096):
+                pass
+
+    def ssh(self, command: str, timeout: float = 60, stdin: bytes = b"") -> str:
         return run(
             "ssh", "-F", "none", "-i", self.folder / "id", "-p", str(self.port),
             "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",
             "-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes",
             "-o", "ConnectTimeout=20", "researcher@127.0.0.1", command,
-            timeout=timeout,
+            timeout=timeout, stdin=stdin,
         )  # fmt: skip
 
     def wait_until_login_works(self) -> None:
@@ -285,3 +302,30 @@ def test_root_file_system_grows_with_the_disk(machine):
     kib = int(machine.ssh("df -k / | tail -n 1").split()[1])
 
     assert kib > 3 * 1024 * 1024
+
+
+def test_network_changes_as_it_runs(machine):
+    moved = STATIC.model_copy(update={"address": "10.9.1.6", "gateway": "10.9.0.2"})
+    fixed = DYNAMIC.model_copy(update={"dhcp": False, "address": "10.9.16.90"})
+    added = DYNAMIC.model_copy(
+        update={"name": "eth2", "mac": PLUGGED_MAC, "address": "10.9.32.77"}
+    )
+    guest = sample().model_copy(update={"interfaces": (moved, fixed, added)})
+    boot = machine.ssh("cat /proc/sys/kernel/random/boot_id")
+    machine.plug(f"virtio-net-pci,netdev=n3,mac={PLUGGED_MAC}")
+
+    change = network_command(guest, sample().interfaces)
+    machine.ssh(f"sudo {shlex.join(change.argv)}", timeout=240, stdin=change.stdin)
+
+    shown = machine.ssh("ip -4 -o address show scope global").splitlines()
+    assert {line.split()[1]: line.split()[3] for line in shown} == {
+        "eth0": "10.9.1.6/20",
+        "eth1": "10.9.16.90/24",
+        "eth2": "10.9.32.77/24",
+        "mgmt0": "10.0.2.15/24",
+    }
+    routes = machine.ssh("ip -4 route show default").splitlines()
+    assert [r.split()[:5] for r in routes] == [
+        ["default", "via", "10.9.0.2", "dev", "eth0"]
+    ]
+    assert machine.ssh("cat /proc/sys/kernel/random/boot_id") == boot

@@ -11,6 +11,7 @@ from testbed.services.drift import drift_of
 from testbed.services.planning import prepare
 
 PAGE = "/testbeds/lab/"
+INTERFACES = "interfaces: [{bridge: lan}, {bridge: lan}]"
 
 
 @pytest.fixture
@@ -74,6 +75,18 @@ def test_edit_is_shown_with_its_reasons_before_anything_is_done(deployed, page):
     assert "512 of 16384 MiB (now 256)" in shown
     assert deployed.project.read_known() == before
     assert not Run.objects.exists()
+
+
+def test_change_of_interfaces_is_said_to_be_live(deployed, page):
+    edit(deployed, "interfaces: [{bridge: lan}]", INTERFACES, count=1)
+
+    shown = page()
+
+    live = "change live, no restart"
+    assert (live, "web", "eth1 on lan is new") in lines(deployed)
+    assert f"{live}</span>" in shown
+    assert "eth1 on lan is new" in shown
+    assert "1 guest not touched" in shown
 
 
 def test_poll_shows_it_too_and_follows_the_next_edit(deployed, page):

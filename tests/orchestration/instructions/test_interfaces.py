@@ -6,18 +6,19 @@ from pathlib import Path
 import pytest
 
 from orchestration.events import Status
+from orchestration.instructions import interfaces
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
-from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt import domains, live
 from orchestration.spec.schema import Spec
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of
 
 
-def spec(*interfaces: str | dict[str, str], **image: object) -> Spec:
+def spec(*cards: str | dict[str, str], **image: object) -> Spec:
     """A guest to change and one to leave alone, on main."""
     return spec_of(
-        machine("web", *interfaces, **image),
+        machine("web", *cards, **image),
         machine("db", "br0"),
         bridges=("br0", "alone"),
     )
@@ -110,6 +111,52 @@ def test_change_that_fails_in_the_guest_is_gone_on_with(edited: Rehearsal) -> No
     assert Kind.STOP_CHANGED_GUESTS not in outcomes.kinds
     assert running(edited) == wanted(edited)
     assert not edited.project.has_unfinished_change()
+
+
+def test_guest_that_does_not_let_go_runs_on_and_it_is_said_what_to_do(
+    edited: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = live.interface(edited.state.guest("web").interfaces[0].mac)
+    there = frozenset({old, live.disk("vda"), live.disk("vdb")})
+    monkeypatch.setattr(interfaces, "is_simulated", lambda _task: False)
+    monkeypatch.setattr(live, "plugged", lambda *_: there)
+    monkeypatch.setattr(live, "unplug", lambda *_, **__: False)
+    edited.edit(spec())
+
+    outcomes = edited.up()
+
+    result = outcomes.of(Kind.CHANGE_INTERFACES)["web"]
+    assert result.status is Status.FAILED
+    assert "Guest web on host-a did not let go of its seed" in result.message
+    assert "it runs on" in result.message
+    assert "Shut the guest down and start up again" in result.hint
+    assert running(edited)["web"] == ""
+    assert edited.project.has_unfinished_change()
+
+
+def test_devices_that_go_make_room_for_those_that_come(
+    edited: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edited.edit(spec("br0", "br0"))
+    web = edited.state.guest("web")
+    first, second = (live.interface(i.mac) for i in web.interfaces)
+    seed, management = live.disk("vdb"), live.interface(web.management.mac)
+    strange = live.interface("52:54:00:00:00:99")
+    asked: list[tuple[str, live.Device]] = []
+    there = frozenset({first, strange, seed, management})
+    monkeypatch.setattr(interfaces, "is_simulated", lambda _task: False)
+    monkeypatch.setattr(live, "plugged", lambda *_: there)
+    monkeypatch.setattr(
+        live, "unplug", lambda _c, _n, d, **__: not asked.append(("-", d))
+    )
+    monkeypatch.setattr(live, "device_text", lambda _text, device: device)
+    monkeypatch.setattr(live, "plug", lambda _c, _n, d: asked.append(("+", d)))
+    monkeypatch.setattr(live, "set_link", lambda *_, **__: None)
+
+    outcomes = edited.up()
+
+    assert outcomes.of(Kind.CHANGE_INTERFACES)["web"].status is Status.DONE
+    assert asked == [("-", seed), ("-", strange), ("+", second), ("+", seed)]
 
 
 def test_guest_that_is_off_gets_its_interfaces_at_its_start(edited: Rehearsal) -> None:

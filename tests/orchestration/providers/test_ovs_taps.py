@@ -11,11 +11,14 @@ from orchestration.transport.base import Scope
 from tests.fakes import FakeTransport
 
 READ = re.compile(r"ovs-vsctl .* list .*")
+MARKS = """'external_ids:attached-mac="52:54:00:00:00:01"' external_ids:vm-id=u"""
+WRITE = "ovs-vsctl --timeout=20 --format=json --"
+MARK = f"{WRITE} set Interface t7-0-0 {MARKS}"
 MOVE = (
-    "ovs-vsctl --timeout=20 --format=json -- --if-exists del-port t7-0-0 "
-    "-- add-port t7-br1 t7-0-0 -- set Interface t7-0-0 "
-    """'external_ids:attached-mac="52:54:00:00:00:01"' external_ids:vm-id=u"""
+    f"{WRITE} --if-exists del-port t7-0-0 -- add-port t7-br1 t7-0-0 "
+    f"-- set Interface t7-0-0 {MARKS}"
 )
+IDENTITY = {"vm-id": "u", "attached-mac": "52:54:00:00:00:01"}
 
 
 def table(*rows):
@@ -23,17 +26,18 @@ def table(*rows):
     return json.dumps({"headings": headings, "data": [list(r.values()) for r in rows]})
 
 
-def host(*, bridge=True, ports=("uuid", "other"), tap=True, error=""):
+def host(*, bridge=True, ports=("uuid", "other"), tap=True, error="", ids=IDENTITY):
     bridges = [{"name": "t7-br1", "ports": list(ports)}] if bridge else []
     port = [{"_uuid": ["uuid", "here"], "name": "t7-0-0"}] if tap else []
-    interface = [{"name": "t7-0-0", "error": error or ["set", []]}] if tap else []
+    marks = ["map", [list(pair) for pair in ids.items()]]
+    shown = {"name": "t7-0-0", "error": error or ["set", []], "external_ids": marks}
+    interface = [shown] if tap else []
     answer = "\n".join(table(*rows) for rows in (bridges, port, interface))
-    return FakeTransport("host-a", [(READ, answer), (MOVE, "")])
+    return FakeTransport("host-a", [(READ, answer), (MOVE, ""), (MARK, "")])
 
 
 def ensure(transport):
-    identity = {"vm-id": "u", "attached-mac": "52:54:00:00:00:01"}
-    return ensure_tap(transport, "t7-br1", "t7-0-0", identity=identity, scope=Scope())
+    return ensure_tap(transport, "t7-br1", "t7-0-0", identity=IDENTITY, scope=Scope())
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,10 @@ def test_bridge_that_is_missing_is_named_before_the_tap_is_touched():
     with pytest.raises(NetworkFailed, match="t7-br1 does not exist on host-a"):
         ensure(there)
     assert len(there.calls) == 1
+
+
+def test_tap_without_libvirts_marks_gets_them_and_stays_plugged_in():
+    there = host(ports=("uuid", "here"), ids={"vm-id": "u"})
+
+    assert ensure(there)
+    assert there.lines[1:] == [MARK]
