@@ -5,11 +5,14 @@ further files would show the guest what it names on the host, so only disks that
 stand alone are used, and that is looked at again at each `up`.
 """
 
+from pathlib import Path
+
 from orchestration.errors import ImageFailed
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.templates import template_for
 from orchestration.providers import qemu_img
+from orchestration.providers.stamps import read_stamp
 from orchestration.spec.schema import DriverType
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
@@ -51,6 +54,17 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
         ),
     )
     return True
+
+
+def made_from(task: Task, guest: GuestState) -> str:
+    """Return what a disk remembers of its image.
+
+    The same definition makes another golden image each time it is prepared, and a
+    layer over one is garbage over another: hence also the digest of its content.
+    """
+    image = guest.image
+    stamp = read_stamp(Path(image.main_path)) if image.golden else None
+    return f"{image.identity} {stamp.digest.value[:16]}" if stamp else image.identity
 
 
 def format_of(task: Task, guest: GuestState) -> str:

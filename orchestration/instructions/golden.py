@@ -62,14 +62,16 @@ def _is_ready(task: Task, golden: GoldenState) -> bool:
     path = golden.image.path
     if not qemu_img.exists(task.host.transport, path, scope=task.scope):
         return False
-    has_stamp = not is_simulated(task) and Path(stamp_name(path)).exists()
-    if has_stamp and read_stamp(Path(path)) is None:
-        raise ImageFailed(
-            f"The {golden.image.name} was changed after it was prepared: {path}.",
-            hint="Take every testbed with clones of it down, delete the file, and "
-            "start up again with Provision.",
-        )
-    return True
+    if is_simulated(task) or read_stamp(Path(path)) is not None:
+        return True
+    if not Path(stamp_name(path)).exists():  # the worker died just before writing it
+        _write_stamp(task, path)
+        return True
+    raise ImageFailed(
+        f"The {golden.image.name} was changed after it was prepared: {path}.",
+        hint="Take every testbed with clones of it down, delete the file, and "
+        "start up again with Provision.",
+    )
 
 
 @contextmanager
@@ -186,14 +188,20 @@ def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> 
         ),
     )
     qemu_img.check(transport, new, scope=task.scope)
-    words = (("chmod", "0444", new), ("sync", new), ("mv", "-f", new, target))
-    for found in words:
+    # Of an image that somebody deleted: it would say that the new one was changed.
+    old_stamp = ("rm", "-f", "--", stamp_name(target))
+    put = (("chmod", "0444", new), ("sync", new), old_stamp, ("mv", "-f", new, target))
+    for found in put:
         transport.run(
             command(*found).with_root(), scope=task.scope, timeout_s=SYNC_TIMEOUT_S
         )
     if not is_simulated(task):
-        path = Path(target)
-        write_stamp(path, digest_of(path, "sha256", task.scope, _no_progress))
+        _write_stamp(task, target)
+
+
+def _write_stamp(task: Task, target: str) -> None:
+    path = Path(target)
+    write_stamp(path, digest_of(path, "sha256", task.scope, _no_progress))
 
 
 def _new(golden: GoldenState) -> str:

@@ -6,9 +6,10 @@ written to; a user's file stays where it is on main. `disks.py` makes the disks.
 
 from pathlib import Path
 
+from orchestration.errors import ImageFailed
 from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
-from orchestration.instructions.disks import ensure_disk
+from orchestration.instructions.disks import ensure_disk, made_from
 from orchestration.instructions.prepare import is_simulated, local_artefact
 from orchestration.providers import images
 from orchestration.providers.libvirt import domains
@@ -74,10 +75,10 @@ def create_disks(task: Task) -> Outcome:
     if task.options.provision:
         _discard_disk(task, guest)
     if not ensure_disk(task, guest):
-        return _kept(guest)
+        return _kept(task, guest)
     task.project.mark(
         guest.name,
-        disk=guest.image.identity,
+        disk=made_from(task, guest),
         reached="",
         script="",
         script_exit_code=None,
@@ -88,11 +89,21 @@ def create_disks(task: Task) -> Outcome:
     return done(MADE[guest.disk_origin].format(image=guest.image.name))
 
 
-def _kept(guest: GuestState) -> Outcome:
-    """An image that was renewed in the catalogue does not take a guest's data."""
+def _kept(task: Task, guest: GuestState) -> Outcome:
+    """An image that was renewed in the catalogue does not take a guest's data.
+
+    Raises: ImageFailed when a golden image was prepared again below a clone.
+    """
     is_blank = guest.disk_origin is DiskOrigin.BLANK
-    if is_blank or guest.markers.disk in ("", guest.image.identity):
+    identity = guest.image.identity
+    if is_blank or guest.markers.disk in ("", identity, made_from(task, guest)):
         return unchanged()
+    if guest.image.golden and guest.markers.disk.startswith(identity):
+        raise ImageFailed(
+            f"The disk of clone {guest.name} on {guest.host} cannot be used: its "
+            f"{guest.image.name} was lost and prepared again since.",
+            hint="Use Up with Provision to make the clone's disk anew.",
+        )
     return Outcome(
         Status.WARNING,
         f"keeps its disk, which was made from {guest.markers.disk}",

@@ -12,11 +12,12 @@ from orchestration.events import Event, LogLine, Status
 from orchestration.hosts import Host
 from orchestration.instructions import golden
 from orchestration.instructions.base import Task
+from orchestration.instructions.disks import made_from
 from orchestration.instructions.golden import prepare_goldens
 from orchestration.instructions.kinds import Kind
 from orchestration.providers import qemu_img
 from orchestration.providers.libvirt import domains
-from orchestration.providers.stamps import read_stamp
+from orchestration.providers.stamps import read_stamp, stamp_name
 from orchestration.spec.schema import Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.images import ImageState
@@ -267,6 +268,24 @@ def test_script_that_was_edited_after_planning_is_not_what_the_name_says(
     assert not is_made(scaling)
 
 
+def test_clone_of_an_image_that_was_prepared_again_is_not_used(
+    scaling: Rehearsal,
+) -> None:
+    scaling.up()
+    scaling.down()
+    identity = image_of(scaling).identity
+    scaling.project.mark("node-0", disk=f"{identity} 0123456789abcdef")
+
+    refused = scaling.up().of(Kind.CREATE_CLONES)
+    made = scaling.up(provision=True)
+
+    assert refused["node-0"].status is Status.FAILED
+    assert "golden image node was lost and prepared again" in refused["node-0"].message
+    assert refused["node-1"].status is Status.UNCHANGED
+    assert made.failed() == {}
+    assert scaling.state.guest("node-0").markers.disk == identity
+
+
 def test_clone_with_a_broken_chain_is_not_started(scaling: Rehearsal) -> None:
     said = {"exit_code": 1, "stderr": "Could not open '/srv/images/golden-x.qcow2'"}
     words = "qemu-img info --force-share --backing-chain"
@@ -310,6 +329,44 @@ class TestRealFiles:
 
         with pytest.raises(ImageFailed, match="was changed after it was prepared"):
             prepare_goldens(task)
+
+    def test_image_whose_worker_died_before_the_stamp_is_ready(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        prepare_goldens(task)
+        stamp = read_stamp(image)
+        Path(stamp_name(str(image))).unlink()
+
+        assert prepare_goldens(task).status is Status.UNCHANGED
+
+        assert read_stamp(image) == stamp
+
+    def test_image_that_somebody_deleted_is_made_again(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        prepare_goldens(task)
+        image.unlink()
+        Path(stamp_name(str(image))).write_text("sha256:00 1 1\n")
+
+        assert prepare_goldens(task).message == "copied"
+        assert prepare_goldens(task).status is Status.UNCHANGED
+
+    def test_disk_remembers_the_content_that_it_lies_over(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        clone = rehearsal.state.guest("node-0")
+        here = clone.image.model_copy(update={"main_path": str(image)})
+        clone = clone.model_copy(update={"image": here})
+        assert made_from(task, clone) == here.identity
+
+        prepare_goldens(task)
+
+        stamp = read_stamp(image)
+        assert stamp is not None
+        assert made_from(task, clone) == f"{here.identity} {stamp.digest.value[:16]}"
 
     def test_cancelled_copy_leaves_no_file(
         self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
