@@ -27,7 +27,7 @@ class Run(models.Model):
     may be sent next. `driver` says who sends it; a client is believed to be there
     while `driver_seen_at` is fresh. `last_seq` numbers the events.
     `leftovers` lists what a cancel could not confirm as ended, by host and pid.
-    Old runs lose their events, at `log_removed_at`; how they went stays.
+    Old runs lose their events and plan, at `log_removed_at`; how they went stays.
     """
 
     class Status(models.TextChoices):

@@ -1,8 +1,9 @@
 """Forget the logs of old runs: a lab's database would otherwise only grow.
 
-What goes are a run's events: its log and its progress. The run itself stays with its
-stages, tasks and outcome, and so does everything of each testbed's last run and of
-what is not over. Deleted in small transactions, so that nobody waits for the database.
+What goes are a run's events, its log and its progress, and the plan that it followed.
+The run itself stays with its stages, tasks and outcome, and so does everything of each
+testbed's last run and of what is not over. Deleted in small transactions, so that
+nobody waits for the database.
 """
 
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ def remove_old_logs() -> int:
             chunks -= 1
             if not chunks:
                 return removed
-        Run.objects.filter(pk=run_id).update(log_removed_at=timezone.now())
+        Run.objects.filter(pk=run_id).update(log_removed_at=timezone.now(), plan={})
         removed += 1
     return removed
 

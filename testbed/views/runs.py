@@ -42,11 +42,12 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
 def detail(request: Request, pk: int) -> HttpResponse:
     """Show a run as its rows are now; the page follows what comes after `last_seq`."""
     run = run_for(request, pk)
+    drives = _drives(request, run)
     context = {
         **log_context(request, run),
         "stages": stages_of(run),
-        "instructions": instructions_of(run),
-        "drives": _drives(request, run),
+        "instructions": instructions_of(run) if drives else [],
+        "drives": drives,
         "waiting": unclaimed_run(run),
     }
     return render(request, "runs/detail.html", context)

@@ -12,6 +12,8 @@ from testbed.tasks import retention
 from testbed.tasks.retention import remove_old_logs
 from testbed.tasks.upkeep import keep_house_once
 
+PLAN = {"command": "up", "options": {}, "instructions": []}
+
 
 @pytest.fixture(autouse=True)
 def thirty_days(settings: object) -> None:
@@ -23,7 +25,7 @@ def ended(testbed: Testbed, owner: User, days: int, *, events: int = 5) -> Run:
     run = Run.objects.create(
         testbed=testbed,
         command="up",
-        plan={"command": "up", "options": {}, "instructions": []},
+        plan=PLAN,
         asked_by=owner,
         status="succeeded",
         message="All 2 guests are up.",
@@ -51,6 +53,7 @@ def test_old_run_loses_its_log_and_keeps_how_it_went(
     assert old.log_removed_at is not None
     assert young.log_removed_at is None
     assert (old.events.count(), young.events.count()) == (0, 5)
+    assert (old.plan, young.plan) == ({}, PLAN)
     assert old.message == "All 2 guests are up."
     assert old.instructions.count() == 1
     assert remove_old_logs() == 0
