@@ -20,7 +20,7 @@ class Cleanup(models.Model):
 
     name = models.CharField(max_length=64)
     asked_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
     )
     status = models.CharField(
         max_length=12, choices=Status.choices, default=Status.PENDING

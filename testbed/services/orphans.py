@@ -15,6 +15,8 @@ from django.db import IntegrityError, transaction
 
 from orchestration.errors import StateError, TestbedBusy, TestbedError
 from orchestration.hosts import Hosts
+from orchestration.inventory import ThingKind
+from orchestration.orphans import Key
 from orchestration.transport.base import Scope
 from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
 from testbed.tasks.cleanups import seen_now, send
@@ -87,22 +89,42 @@ def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
     group = group_named(name)
     try:
         with transaction.atomic():
-            cleanup = Cleanup.objects.create(name=name, asked_by=user)
-            CleanupItem.objects.bulk_create(
-                CleanupItem(
-                    cleanup=cleanup,
-                    host=orphan.host,
-                    kind=orphan.thing.kind,
-                    name=orphan.thing.name,
-                )
-                for orphan in group.orphans
-            )
-            transaction.on_commit(partial(send, cleanup.pk))
+            return _ask(name, user, [orphan.key for orphan in group.orphans])
     except IntegrityError as exc:
         raise TestbedBusy(
             f"The orphans of {name} are being deleted already.",
             hint="Wait until that is over.",
         ) from exc
+
+
+def clean_up_after(testbed: Testbed) -> Cleanup | None:
+    """Have a worker delete what a testbed leaves on other hosts when its row goes.
+
+    That is its folder, with disks that `down` keeps. Main's goes with the row.
+    """
+    mains = set(Host.objects.filter(is_main=True).values_list("name", flat=True))
+    hosts = [
+        look.host
+        for look in last_looks()
+        for thing in look.things
+        if thing.kind is ThingKind.FOLDER and thing.testbed == testbed.slug
+    ]
+    left = [
+        (host, ThingKind.FOLDER, testbed.slug) for host in hosts if host not in mains
+    ]
+    is_asked = Cleanup.objects.filter(name=testbed.slug, status__in=Cleanup.ACTIVE)
+    if not left or is_asked.exists():
+        return None
+    return _ask(testbed.slug, testbed.owner, left)
+
+
+def _ask(name: str, user: User, things: Iterable[Key]) -> Cleanup:
+    cleanup = Cleanup.objects.create(name=name, asked_by=user)
+    CleanupItem.objects.bulk_create(
+        CleanupItem(cleanup=cleanup, host=host, kind=kind, name=thing)
+        for host, kind, thing in things
+    )
+    transaction.on_commit(partial(send, cleanup.pk))
     return cleanup
 
 

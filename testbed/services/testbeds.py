@@ -25,6 +25,7 @@ from orchestration.spec.built import not_built
 from orchestration.spec.loader import load_spec
 from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
 from testbed.models import Run, Testbed
+from testbed.services.orphans import clean_up_after
 from testbed.tasks.orphans import orphan_numbers
 from testbed.uploads import check_bounds, safe_path
 
@@ -99,7 +100,7 @@ def files_locked(testbed: Testbed) -> Iterator[None]:
 
 
 def delete_testbed(testbed: Testbed) -> None:
-    """Remove a testbed, its runs and its folder.
+    """Remove a testbed, its runs and its folders; a worker removes those elsewhere.
 
     Raises: TestbedBusy (a run is on), StateError (something is deployed).
     """
@@ -107,6 +108,7 @@ def delete_testbed(testbed: Testbed) -> None:
         locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
         require_deletable(locked)
         directory = locked.directory
+        clean_up_after(locked)
         locked.delete()
     shutil.rmtree(directory, ignore_errors=True)
 

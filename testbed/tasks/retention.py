@@ -7,13 +7,13 @@ nobody waits for the database.
 """
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db.models import Max, QuerySet
 from django.utils import timezone
 
-from testbed.models import Event, Run
+from testbed.models import Cleanup, Event, Run
 
 # A chunk takes some ten milliseconds on SQLite, which has one writer at a time.
 CHUNK_EVENTS = 2_000
@@ -38,11 +38,22 @@ def remove_old_logs() -> int:
     return removed
 
 
+def forget_old_cleanups() -> int:
+    """Delete the records of deletions that ended long ago; return how many."""
+    if not settings.KEEP_RUNS_DAYS:
+        return 0
+    old = Cleanup.objects.filter(ended_at__lt=_limit())
+    return old.delete()[1].get("testbed.Cleanup", 0)
+
+
+def _limit() -> datetime:
+    return timezone.now() - timedelta(days=settings.KEEP_RUNS_DAYS)
+
+
 def _old_runs() -> QuerySet[Run]:
     """The runs whose log is due, oldest first."""
-    before = timezone.now() - timedelta(days=settings.KEEP_RUNS_DAYS)
     last = Run.objects.order_by().values("testbed").annotate(last=Max("pk"))
-    due = Run.objects.filter(ended_at__lt=before, log_removed_at=None, last_seq__gt=0)
+    due = Run.objects.filter(ended_at__lt=_limit(), log_removed_at=None, last_seq__gt=0)
     return (
         due.exclude(status__in=Run.ACTIVE)
         .exclude(pk__in=last.values("last"))

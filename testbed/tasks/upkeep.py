@@ -9,7 +9,7 @@ from collections.abc import Callable
 from celery import shared_task
 
 from testbed.tasks.cleanups import end_lost_cleanups, send_cleanups_again
-from testbed.tasks.retention import remove_old_logs
+from testbed.tasks.retention import forget_old_cleanups, remove_old_logs
 
 
 @shared_task(ignore_result=True)
@@ -24,5 +24,6 @@ def keep_house_once() -> dict[str, int]:
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,
         "logs of old runs removed": remove_old_logs,
+        "records of old deletions removed": forget_old_cleanups,
     }
     return {name: step() for name, step in steps.items()}

@@ -16,7 +16,7 @@ from orchestration.state.model import State
 from testbed.models import Cleanup, Host, Inventory, Run, Testbed
 from testbed.services.orphans import counts, delete_orphans, orphan_groups
 from testbed.services.planning import prepare
-from testbed.services.testbeds import NameTaken, create_testbed
+from testbed.services.testbeds import NameTaken, create_testbed, delete_testbed
 from testbed.tasks import cleanups
 from testbed.tasks.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.tasks.observe import observe_all
@@ -326,6 +326,34 @@ def test_counts_name_the_host_the_testbed_and_the_first_things(
     assert [line.split(":")[0] for line in lines] == ["host-b", "main"]
     assert all("orphans of lab: " in line for line in lines)
     assert lines[1].endswith("more")
+
+
+def test_deleted_testbed_leaves_no_folder_on_other_hosts(
+    testbed: Testbed, state: State, kept: Hosts, doors: Doors
+) -> None:
+    obey(testbed, kept, Command.DOWN)
+    observe_all(kept)
+
+    delete_testbed(testbed)
+
+    (cleanup,) = Cleanup.objects.all()
+    assert cleanup.asked_by == testbed.owner
+    items = cleanup.items.values_list("host", "kind", "name")
+    assert list(items) == [("host-b", "folder", "lab")]
+    clean_up(cleanup.pk)
+    cleanup.refresh_from_db()
+    assert (cleanup.status, cleanup.items.get().status) == ("succeeded", "done")
+    observe_all(kept)
+    assert listed() == {}
+    assert Inventory.objects.get(host__name="host-b").things == []
+
+
+def test_testbed_that_was_never_on_another_host_needs_no_worker_to_go(
+    testbed: Testbed, doors: Doors
+) -> None:
+    delete_testbed(testbed)
+
+    assert not Cleanup.objects.exists()
 
 
 def said(*words: str) -> list[str]:

@@ -7,9 +7,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from testbed.models import Event, Run, Testbed
+from testbed.models import Cleanup, Event, Run, Testbed
 from testbed.tasks import retention
-from testbed.tasks.retention import remove_old_logs
+from testbed.tasks.retention import forget_old_cleanups, remove_old_logs
 from testbed.tasks.upkeep import keep_house_once
 
 PLAN = {"command": "up", "options": {}, "instructions": []}
@@ -115,6 +115,21 @@ def test_upkeep_says_how_many_logs_it_removed(testbed: Testbed, owner: User) -> 
     ended(testbed, owner, 0)
 
     assert keep_house_once()["logs of old runs removed"] == 1
+
+
+def test_records_of_deletions_go_when_they_are_as_old(owner: User) -> None:
+    now = timezone.now()
+    for days, name in ((31, "old"), (29, "young")):
+        ended_at = now - timedelta(days=days)
+        cleanup = Cleanup.objects.create(
+            name=name, asked_by=owner, status="succeeded", ended_at=ended_at
+        )
+        cleanup.items.create(host="main", kind="bridge", name="t1-x")
+    Cleanup.objects.create(name="waiting", asked_by=owner)
+
+    assert forget_old_cleanups() == 1
+
+    assert {c.name for c in Cleanup.objects.all()} == {"young", "waiting"}
 
 
 def test_run_page_says_when_its_log_was_removed(
