@@ -93,7 +93,7 @@ def _explain(
     for instruction in {b.instruction_id: b.instruction for b in waiting}.values():
         text = ""
         if names := hosts.get(instruction.pk):
-            text = f"{_listed(names)} waits {_for_whom(instruction.run, working)}."
+            text = f"waits on {_listed(names)} {_for_whom(instruction.run, working)}."
         if text == instruction.message:
             continue
         Instruction.objects.filter(pk=instruction.pk).update(message=text)

@@ -58,7 +58,7 @@ def test_run_with_more_hosts_than_places_works_on_some_and_says_so(
     assert len(doors.sent) == 1
     assert len(waiting(run)) == 1
     host = waiting(run)[0]
-    words = f"{host} waits until another host of this run is done."
+    words = f"waits on {host} until another host of this run is done."
     assert message(run) == words
     assert run.events.filter(kind="log", text=words).exists()
 
@@ -96,7 +96,7 @@ def test_second_run_of_a_person_names_the_first(tight, testbed, owner, doors):
     accept(second.pk, 0, "init", "tab")
 
     begin = second.instructions.get(index=0)
-    words = f"main waits for olive's other runs: up of lab (#{first.pk})."
+    words = f"waits on main for olive's other runs: up of lab (#{first.pk})."
     assert begin.message == words
 
 
@@ -108,7 +108,7 @@ def test_full_workers_are_named(tight, testbed, owner, member, stranger, doors):
 
     begin = run.instructions.get(index=0)
     assert begin.message == (
-        "main waits for a free worker: 2 tasks of 2 people are at work."
+        "waits on main for a free worker: 2 tasks of 2 people are at work."
     )
 
 
@@ -164,7 +164,7 @@ def test_run_page_says_what_it_waits_for(tight, testbed, owner, doors, client: C
 
     page = client.get(reverse("run", args=[run.pk])).content.decode()
 
-    assert "waits until another host of this run is done." in page
+    assert "until another host of this run is done." in page
 
 
 def test_all_batches_are_done_in_the_end(tight, testbed, owner, member, doors):

@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from orchestration.errors import Cancelled, HostUnreachable
+from orchestration.errors import Cancelled, HostUnreachable, LibvirtFailed
 from orchestration.events import LogLine, TaskProgressed
 from orchestration.hosts import Host
 from orchestration.instructions import turns
 from orchestration.instructions.base import Task
+from orchestration.instructions.guests import start_guests, stop_guests
+from orchestration.instructions.prepare import generate_artefacts
 from orchestration.instructions.turns import boot_ended, booting, wait_for_turn
 from orchestration.providers import pressure
 from orchestration.providers.libvirt import domains
@@ -52,6 +54,10 @@ class Machine:
     def fill(self, count: int) -> None:
         for number in range(count):
             wait_for_turn(self.task, self.guest(f"g{number}"))
+
+    def generate(self) -> None:
+        """Let the guest have a definition."""
+        generate_artefacts(self.task)
 
     def of(self, testbed: str) -> Task:
         state = self.task.state.model_copy(update={"testbed": testbed})
@@ -161,6 +167,31 @@ def test_broken_ledger_is_an_empty_one(machine: Machine, text: str) -> None:
     assert booting(machine.task) == 0
     machine.fill(2)
     assert booting(machine.task) == 2
+
+
+def test_start_that_fails_gives_its_place(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> bool:
+        assert booting(machine.task) == 1
+        raise LibvirtFailed("libvirt could not start it.")
+
+    monkeypatch.setattr(domains, "start", refuse)
+    machine.generate()
+    with pytest.raises(LibvirtFailed):
+        start_guests(machine.task)
+
+    assert booting(machine.task) == 0
+
+
+def test_guest_that_is_stopped_gives_its_place(machine: Machine) -> None:
+    machine.generate()
+    start_guests(machine.task)
+    before = booting(machine.task)
+
+    stop_guests(machine.task)
+
+    assert (before, booting(machine.task)) == (1, 0)
 
 
 def test_bound_holds_for_many_threads(machine: Machine) -> None:
