@@ -7,7 +7,6 @@ nothing more: whoever found it lost has said so and has ended its processes.
 
 import json
 import logging
-import os
 import threading
 import time
 import uuid
@@ -36,7 +35,7 @@ from testbed.tasks.cancelling import (
     survivors,
 )
 from testbed.tasks.joining import finish_batch
-from testbed.tasks.lease import Lease, lease_end
+from testbed.tasks.lease import Lease, holder_name, lease_end
 from testbed.tasks.worker import Inbox, Word
 
 logger = logging.getLogger(__name__)
@@ -48,9 +47,8 @@ def run_batch(self: "CeleryTask[..., None]", batch_id: int) -> None:
     inbox = Inbox()
     worker.catch_cancel(inbox)
     try:
-        name = f"{self.request.hostname} {os.getpid()} {self.request.id}"
         taken_at = time.monotonic()
-        batch = claim(batch_id, owner=name[:120])
+        batch = claim(batch_id, owner=holder_name(str(self.request.id)))
         if batch is not None:
             _Running(batch, inbox, taken_at).run()
     finally:

@@ -8,9 +8,12 @@ written: `is_ours` is asked inside each writing transaction.
 """
 
 import logging
+import os
+import socket
 import threading
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -100,6 +103,25 @@ class Lease:
         self._renewed_at = now
         self.stop.known_until = now + settings.BATCH_LEASE_S
         return True
+
+
+def holder_name(task_id: str) -> str:
+    """Return this process's name as the holder of a task's batch."""
+    return f"{_place()} {os.getpid()} {task_id}"[:120]
+
+
+def is_dead(holder: str) -> bool:
+    """Say whether a holder was a process of this place that is no more.
+
+    A place is a machine's name and a set of process numbers: containers differ.
+    """
+    place, pid, *_ = [*holder.split(), ""]
+    return place == _place() and not Path("/proc", pid).exists()
+
+
+def _place() -> str:
+    numbers = Path("/proc/self/ns/pid").stat().st_ino
+    return f"{socket.gethostname()}/{numbers}"
 
 
 def lease_end() -> datetime:

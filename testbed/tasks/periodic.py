@@ -30,6 +30,7 @@ from testbed.tasks.cancelling import (
 )
 from testbed.tasks.dispatch import drive, take_over, unattended
 from testbed.tasks.joining import finish_batch, join
+from testbed.tasks.lease import is_dead
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +69,14 @@ def sweep_once() -> dict[str, int]:
 
 
 def end_lost_batches() -> int:
-    """End the batches whose lease lapsed, with what they had started."""
-    lapsed = Batch.objects.filter(
-        status=Batch.Status.RUNNING, lease_until__lt=timezone.now()
-    ).select_related("instruction__run__testbed")
-    return sum(_end_lost(batch) for batch in lapsed)
+    """End the batches whose worker is dead or silent, with what they had started."""
+    now = timezone.now()
+    running = Batch.objects.filter(status=Batch.Status.RUNNING)
+    return sum(
+        _end_lost(batch)
+        for batch in running.select_related("instruction__run__testbed")
+        if batch.lease_until is None or batch.lease_until < now or is_dead(batch.worker)
+    )
 
 
 def send_again() -> int:

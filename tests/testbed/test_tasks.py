@@ -1,5 +1,7 @@
 """Batches, joins and the sweeper: what happens on workers, and when they die."""
 
+import os
+import subprocess
 import threading
 import time
 import uuid
@@ -342,6 +344,25 @@ def test_fresh_lease_is_left_alone(on_two_hosts, doors, machines):
     claim(doors.sent[0][0], owner="alive")
 
     assert periodic.end_lost_batches() == 0
+
+
+def test_batch_of_a_dead_process_is_lost_before_its_lease_ends(
+    on_two_hosts, doors, machines
+):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    claim(doors.sent[0][0], owner=lease.holder_name("x"))
+    assert periodic.end_lost_batches() == 0
+    mine = Batch.objects.get(pk=doors.sent[0][0]).worker
+    gone = mine.replace(f" {os.getpid()} ", f" {dead.pid} ")
+    Batch.objects.filter(worker=mine).update(worker=gone)
+
+    assert periodic.end_lost_batches() == 1
+
+
+def test_process_of_another_machine_is_not_taken_for_dead():
+    assert not lease.is_dead("elsewhere/4026531836 999999999 x")
+    assert not lease.is_dead("sweeper")
 
 
 def test_lost_worker_of_a_cancelling_run_ends_it_as_cancelled(
