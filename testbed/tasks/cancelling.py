@@ -118,6 +118,9 @@ def join_open(run_id: int) -> None:
 def revoke(celery_ids: Sequence[str], signal: str) -> None:
     """Signal the workers; when that fails, each batch reads the wish itself."""
     try:
+        # Without a broker, a revoke of a process that had one before tries for ever.
+        with app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         app.control.revoke(list(celery_ids), terminate=True, signal=signal)
     except (KombuError, RedisError, OSError) as exc:
         logger.warning("the workers could not be signalled: %s", exc)
