@@ -35,7 +35,7 @@ from orchestration.transport.base import Scope, Transport, command
 SHUT_DOWN_TIMEOUT_S = 90.0
 UNLOCK_TIMEOUT_S = 30.0
 UNLOCK_POLL_S = 0.25
-SEAL_TIMEOUT_S = 120.0
+SEAL_TIMEOUT_S = 600.0
 SYNC_TIMEOUT_S = 600.0
 
 

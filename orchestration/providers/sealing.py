@@ -8,6 +8,7 @@ image was prepared, is removed here. For images with cloud-init, and the test gu
 from orchestration.providers.cloud_init import READY_FILE
 from orchestration.transport.base import Command, command
 
+# The guest is ready before cloud-init's last modules ended, hence the wait.
 # An empty machine-id means to systemd: take the machine's UUID, else a new one.
 SEAL = f"""\
 set -e
@@ -18,7 +19,10 @@ rm -f /etc/ssh/ssh_host_*_key* /etc/dropbear/ed25519 /etc/dropbear/dropbear_*_ho
 rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases
 [ ! -e /etc/machine-id ] || : > /etc/machine-id
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id
-if command -v cloud-init > /dev/null; then cloud-init clean --logs; fi
+if command -v cloud-init > /dev/null; then
+  cloud-init status --wait > /dev/null || true
+  cloud-init clean --logs
+fi
 sync
 """
 

@@ -61,15 +61,19 @@ def test_image_without_any_of_it_is_sealed_too(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "etc").iterdir()] == ["passwd"]
 
 
-def test_cloud_init_forgets_that_it_ran(root: Path, tmp_path: Path) -> None:
+def test_cloud_init_is_waited_for_and_forgets_that_it_ran(
+    root: Path, tmp_path: Path
+) -> None:
     program = tmp_path / "cloud-init"
-    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\n')
+    says = f'echo "$@" >> {tmp_path}/said'
+    program.write_text(f'#!/bin/sh\n{says}\ntest "$1" != status\n')
     program.chmod(0o755)
     script = SEAL.split("if command", 1)[1].replace("cloud-init", str(program))
 
-    subprocess.run(["/bin/sh", "-c", f"if command{script}", "seal", "x"], check=True)
+    words = ["/bin/sh", "-e", "-c", f"if command{script}", "seal", "x"]
+    subprocess.run(words, check=True)
 
-    assert (tmp_path / "said").read_text() == "clean --logs\n"
+    assert (tmp_path / "said").read_text() == "status --wait\nclean --logs\n"
 
 
 def test_sealing_is_roots_work_and_the_users_name_is_no_part_of_the_script() -> None:
