@@ -67,6 +67,7 @@ def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, 
         catalogue=installed_catalogue(),
         testbed_name=slug,
         image_folders=settings.DISK_FOLDERS,
+        network_cards=settings.NETWORK_CARDS,
         hosts=known_hosts(),
     ).findings
 
@@ -85,6 +86,7 @@ def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
         catalogue=installed_catalogue(),
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
+        network_cards=settings.NETWORK_CARDS,
         hosts=known_hosts(),
     ).findings
 

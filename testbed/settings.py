@@ -37,6 +37,8 @@ IMAGES_DIR = Path(env_str("TESTBED_IMAGES_DIR", str(DATA_DIR / "images")))
 LOCAL_CATALOGUE = Path(env_str("TESTBED_CATALOGUE", str(IMAGES_DIR / "local.json")))
 # Besides their testbed's folder, users may name disks and ISO files below these.
 DISK_FOLDERS = tuple(Path(folder) for folder in env_list("TESTBED_DISK_FOLDERS"))
+# Network cards of the main host that a YAML may plug into a bridge.
+NETWORK_CARDS = tuple(env_list("TESTBED_NETWORK_CARDS"))
 # What links between bridges on two hosts are made of, in every new or edited testbed.
 TUNNEL_KIND = env_choice("TESTBED_TUNNELS", "vxlan", "geneve", "gre")
 RUNTIME_DIR = DATA_DIR / "runtime"

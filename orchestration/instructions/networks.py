@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.interfaces import put_on_bridge
-from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY
+from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY, card_key
 from orchestration.providers import ip_link, ovs, taps
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.xml import (
@@ -18,6 +18,7 @@ from orchestration.providers.libvirt.xml import (
 )
 from orchestration.state.model import (
     BridgeState,
+    CardState,
     GuestState,
     ManagementState,
     NatState,
@@ -26,7 +27,7 @@ from orchestration.state.model import (
     TunnelState,
 )
 
-Link = PatchState | TunnelState | NatState
+Link = PatchState | TunnelState | NatState | CardState
 
 
 def ensure_networks(task: Task) -> Outcome:
@@ -75,7 +76,7 @@ def delete_bridges(task: Task) -> Outcome:
 
 
 def ensure_links(task: Task) -> Outcome:
-    """Join bridges: a patch, one end of a tunnel, or the way out to the NAT."""
+    """Join bridges: a patch, an end of a tunnel, a host's card, the way out to NAT."""
     link, transport, testbed = _link(task), task.host.transport, task.state.testbed
     if isinstance(link, PatchState):
         changed = ovs.ensure_patch(transport, link, testbed=testbed, scope=task.scope)
@@ -83,6 +84,12 @@ def ensure_links(task: Task) -> Outcome:
         changed = ovs.ensure_tunnel_end(
             transport, link, _end(task, link), testbed=testbed, scope=task.scope
         )
+    elif isinstance(link, CardState):
+        ip_link.require_unused(transport, link.nic, scope=task.scope)
+        changed = ovs.ensure_port(
+            transport, link.device, link.nic, testbed=testbed, scope=task.scope
+        )
+        ip_link.bring_up(transport, link.nic, checksum_offload=True, scope=task.scope)
     else:
         veth = ip_link.ensure_veth(
             transport,
@@ -136,6 +143,9 @@ def _link(task: Task) -> Link:
     network, key = task.state.network, task.resource.key
     if key == EXTERNAL_KEY and network.nat is not None:
         return network.nat
+    for card in network.cards:
+        if (card_key(card), card.host) == (key, task.resource.host):
+            return card
     links: tuple[PatchState | TunnelState, ...] = (*network.patches, *network.tunnels)
     return next(link for link in links if link.name == key)
 
@@ -149,6 +159,7 @@ def _ports(task: Task) -> list[str]:
     ports = [port for patch in patches for port in (patch.port_a, patch.port_b)]
     tunnels = [tunnel for tunnel in network.tunnels if tunnel.name == key]
     ports += [end.port for t in tunnels for end in t.ends if end.host == host]
+    ports += [c.nic for c in network.cards if (card_key(c), c.host) == (key, host)]
     return list(dict.fromkeys(ports))
 
 

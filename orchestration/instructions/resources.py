@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from orchestration.instructions.base import Resource
 from orchestration.state.diff import Action, Change
-from orchestration.state.model import GuestState, State
+from orchestration.state.model import CardState, GuestState, State
 
 NAT_KEY = "nat"
 MANAGEMENT_KEY = "management"
@@ -57,7 +57,7 @@ def bridge_resources(state: State) -> Resources:
 
 
 def link_resources(state: State) -> Resources:
-    """Return the patches, both ends of each tunnel, and the way out of main."""
+    """Return the patches, both ends of each tunnel, main's cards, and its way out."""
     network = state.network
     patches = [Resource(p.name, p.host, p.name) for p in network.patches]
     ends = [
@@ -65,9 +65,15 @@ def link_resources(state: State) -> Resources:
         for tunnel in network.tunnels
         for end in tunnel.ends
     ]
+    cards = [Resource(card_key(c), c.host, card_key(c)) for c in network.cards]
     nat = network.nat
     external = [Resource("way out", nat.host, EXTERNAL_KEY)] if nat else []
-    return (*patches, *ends, *external)
+    return (*patches, *ends, *cards, *external)
+
+
+def card_key(card: CardState) -> str:
+    """Return the key of a host's network card; no link's name has a space."""
+    return f"card {card.nic}"
 
 
 def image_resources(state: State) -> Resources:

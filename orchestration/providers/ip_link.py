@@ -71,6 +71,21 @@ def bring_up(
     _ip(transport, failure, f"link set dev {device} up", scope=scope)
 
 
+def require_unused(transport: Transport, device: str, *, scope: Scope) -> None:
+    """Refuse a network card with an address of the host: plugged in, it is cut off.
+
+    Raises: NetworkFailed.
+    """
+    found = addresses(transport, scope=scope).get(device, ())
+    used = [address for address in found if not address.lower().startswith("fe80:")]
+    if used:
+        raise NetworkFailed(
+            f"The network card {device} of {transport.machine} has the address "
+            f"{used[0]}: plugged into a bridge, the host would lose it.",
+            hint="Use a card without an address, or take the address away first.",
+        )
+
+
 def delete_link(transport: Transport, device: str, *, scope: Scope) -> bool:
     """Delete a device (a veth's other end goes with it); False when there is none."""
     cmd = command("ip", "link", "delete", "dev", device).with_root()

@@ -22,7 +22,9 @@ NOT_BUILT_KINDS = {Docker: "docker", Android: "android"}
 
 def not_built(spec: Spec) -> str:
     """Say in one sentence what of a spec cannot be brought up yet, or ''."""
-    parts = [*_guests(spec), *_things(spec)]
+    parts = list(_guests(spec))
+    if spec.network.ovn is not None and not spec.machines:
+        parts.append("the logical network (`ovn`)")
     return f"This version cannot bring up {'; '.join(parts)}." if parts else ""
 
 
@@ -61,16 +63,6 @@ def _guests(spec: Spec) -> Iterator[str]:
     for reason, guests in names.items():
         word = "guest" if len(guests) == 1 else "guests"
         yield f"{word} {_shown(guests)} ({reason})"
-
-
-def _things(spec: Spec) -> Iterator[str]:
-    network = spec.network
-    if network.ovn is not None and not spec.machines:
-        yield "the logical network (`ovn`)"
-    if network.network_interfaces:
-        cards = [card.nic_name for card in network.network_interfaces]
-        word = "network card" if len(cards) == 1 else "network cards"
-        yield f"{word} {_shown(cards)} (`network_interfaces`)"
 
 
 def _shown(names: list[str]) -> str:

@@ -18,7 +18,7 @@ from orchestration.spec.host_checks import KnownHost, check_hosts
 from orchestration.spec.interface_checks import check_interfaces
 from orchestration.spec.loader import Loaded, conclude, load_spec
 from orchestration.spec.machine_checks import check_machines
-from orchestration.spec.network_checks import check_network
+from orchestration.spec.network_checks import check_cards, check_network
 from orchestration.spec.ovn_checks import check_ovn
 from orchestration.spec.positions import Positions
 from orchestration.spec.scaling_checks import check_scaling
@@ -33,11 +33,13 @@ def check(
     file_name: str = "kvm-compose.yaml",
     image_folders: Sequence[Path] = (),
     hosts: Sequence[KnownHost] = (),
+    network_cards: Sequence[str] | None = None,
 ) -> Loaded:
     """Load a YAML and apply every rule; never raises for what a user wrote.
 
     An empty `testbed_name` leaves out the rule about the length of host names.
-    `image_folders` are those besides the testbed's own in which disks may be.
+    `image_folders` are those besides the testbed's own in which disks may be,
+    `network_cards` those of main that bridges may have; None leaves that rule out.
     """
     loaded = load_spec(text, file_name=file_name)
     draft, positions = loaded.draft, loaded.positions
@@ -48,6 +50,7 @@ def check(
         *check_interfaces(draft, positions),
         *check_scaling(draft, positions),
         *check_network(draft, positions),
+        *check_cards(draft, positions, network_cards),
         *check_ovn(draft, positions),
         *check_files(draft, positions, files, folders),
         *check_hosts(draft, positions, hosts),

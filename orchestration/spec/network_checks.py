@@ -6,7 +6,7 @@ is judged: what machines say about bridges may well be right. Logical switches a
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from orchestration.errors import Finding
@@ -43,6 +43,21 @@ def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
     yield from _external(network, names, positions, used=used)
     yield from _interfaces(draft, names, positions)
     yield from _host_interfaces(network, names, positions)
+
+
+def check_cards(
+    draft: Draft, positions: Positions, allowed: Sequence[str] | None
+) -> Iterator[Finding]:
+    """Check that the hosts' network cards are among those that may be plugged in."""
+    cards = draft.network.network_interfaces if draft.network else ()
+    for index, card in enumerate(cards if allowed is not None else ()):
+        if card.nic_name not in (allowed or ()):
+            yield positions.error(
+                ("network", "network_interfaces", index, "nic_name"),
+                f"The network card `{card.nic_name}` may not be used by testbeds.",
+                "An administrator allows cards of the main host; allowed are: "
+                f"{', '.join(allowed or ()) or 'none'}.",
+            )
 
 
 def _bridges(network: Network, positions: Positions) -> Iterator[Finding]:

@@ -25,6 +25,7 @@ from orchestration.state.cards import Cards, build_cards
 from orchestration.state.clones import Expanded, expand
 from orchestration.state.guests import Guests
 from orchestration.state.model import (
+    CardState,
     HostState,
     ManagementState,
     NatState,
@@ -161,6 +162,14 @@ def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
         tunnels=tunnels,
         nat=_nat(decided),
         management=_management(decided),
+        cards=tuple(
+            CardState(
+                host=decided.placement.main.name,
+                device=names.bridge(card.testbed_bridge),
+                nic=card.nic_name,
+            )
+            for card in network.network_interfaces
+        ),
     )
 
 

@@ -37,6 +37,7 @@ def _networks(older: NetworkState, newer: NetworkState) -> NetworkState:
         tunnels=tuple(dict.fromkeys((*older.tunnels, *newer.tunnels))),
         nat=older.nat or newer.nat,
         management=_merged(older.management, newer.management, "host", "network"),
+        cards=tuple(dict.fromkeys((*older.cards, *newer.cards))),
     )
 
 

@@ -97,6 +97,14 @@ class ManagementState(Frozen):
     address: str
 
 
+class CardState(Frozen):
+    """A network card of a host that is plugged into a bridge; it stays the host's."""
+
+    host: str
+    device: str
+    nic: str
+
+
 class NetworkState(Frozen):
     """All networks of a testbed."""
 
@@ -105,6 +113,7 @@ class NetworkState(Frozen):
     tunnels: tuple[TunnelState, ...] = ()
     nat: NatState | None = None
     management: tuple[ManagementState, ...] = ()
+    cards: tuple[CardState, ...] = ()
 
 
 class InterfaceState(Frozen):

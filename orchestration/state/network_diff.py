@@ -43,7 +43,7 @@ def bridge_parts(state: State) -> list[Part]:
 
 
 def link_parts(state: State) -> list[Part]:
-    """Return the patches, both ends of each tunnel, and the way out."""
+    """Return the patches, both ends of each tunnel, hosts' cards, and the way out."""
     network, nat = state.network, state.network.nat
     parts = [
         Part(
@@ -69,6 +69,10 @@ def link_parts(state: State) -> list[Part]:
         )
         for tunnel in network.tunnels
         for end in tunnel.ends
+    ]
+    parts += [
+        Part((c.host, c.nic, c.device), f"card {c.nic}", c.host, f"card {c.nic}")
+        for c in network.cards
     ]
     if nat:
         identity = (nat.host, nat.veth_bridge_end, nat.external_device)

@@ -196,6 +196,14 @@ def _stretch(
                 hint="Add it under `network: bridges`, or mend its name.",
             )
         needed[external].add(next(iter(hosts)))
+    for card in spec.network.network_interfaces:
+        if card.testbed_bridge not in needed:
+            raise StateError(
+                f"The bridge {card.testbed_bridge} of network card {card.nic_name} "
+                "does not exist.",
+                hint="Add it under `network: bridges`, or mend its name.",
+            )
+        needed[card.testbed_bridge].add(next(iter(hosts)))
     return {
         bridge: (home, *(h for h in hosts if h in needed[bridge] and h != home))
         for bridge, home in homes.items()

@@ -162,6 +162,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
         catalogue=catalogue,
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
+        network_cards=settings.NETWORK_CARDS,
         hosts=hosts,
     ).require()
 

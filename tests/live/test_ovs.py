@@ -325,3 +325,14 @@ def test_check_tells_the_version_and_a_dead_daemon(hosts, scope):
     dying.stop_daemon("ovs-vswitchd")
     with pytest.raises(HostUnreachable, match="does not answer on host-b"):
         ovs.check(dying, scope=scope)
+
+
+def test_network_card_with_an_address_of_the_host_is_refused(host, scope):
+    host.say("ip link add nic9 type veth peer name nic9far")
+    host.say("ip link set nic9 up")
+    ip_link.require_unused(host, "nic9", scope=scope)
+    host.say("ip address add 192.0.2.9/24 dev nic9")
+
+    with pytest.raises(NetworkFailed, match=r"nic9 of host-a has the address 192\.0"):
+        ip_link.require_unused(host, "nic9", scope=scope)
+    host.say("ip link delete nic9")

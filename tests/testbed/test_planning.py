@@ -416,3 +416,15 @@ def test_tunnels_of_what_is_up_stay_until_it_is_edited(testbed, settings):
 
     kinds = [{t.kind for t in state.network.tunnels} for state in (kept, changed)]
     assert kinds == [{"vxlan"}, {"gre"}]
+
+
+def test_network_card_needs_an_administrator(testbed, settings):
+    card = "{nic_name: eth1, testbed_bridge: lan, testbed_host: main}"
+    edit(testbed, "network:\n", f"network:\n  network_interfaces: [{card}]\n")
+
+    (refused,) = findings_of(testbed)
+    settings.NETWORK_CARDS = ("eth1",)
+    state, _ = prepare(testbed, Command.UP, Options())
+
+    assert "`eth1` may not be used by testbeds" in refused.message
+    assert [(c.host, c.nic) for c in state.network.cards] == [("main", "eth1")]

@@ -5,8 +5,9 @@ from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
 from orchestration.providers.libvirt import live, networks
 from orchestration.providers.libvirt.metadata import Mark
+from orchestration.spec.schema import HostInterface, Spec
 from orchestration.transport.base import Scope, command
-from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 
 
 def statuses(rehearsal: Rehearsal, kind: Kind, of: Command) -> dict[str, Status]:
@@ -138,3 +139,33 @@ def test_guest_on_a_wrong_bridge_is_moved_unless_an_edit_is_to_move_it(
     assert statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)["br0"] == Status.DONE
 
     assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"
+
+
+def with_card(bridge: str) -> Spec:
+    spec = two_guests()
+    card = HostInterface(nic_name="eth1", testbed_bridge=bridge, testbed_host="host-a")
+    network = spec.network.model_copy(update={"network_interfaces": (card,)})
+    return spec.model_copy(update={"network": network})
+
+
+def test_network_card_is_plugged_in_moved_and_given_back(rehearsal: Rehearsal) -> None:
+    def port() -> object:
+        ports = rehearsal.memory("host-a")["ports"]
+        return ports["eth1"]["bridge"] if "eth1" in ports else None
+
+    devices = {b.name: b.device for b in rehearsal.state.network.bridges}
+    rehearsal.build(with_card("br0"))
+    rehearsal.up()
+    first = port()
+    again = statuses(rehearsal, Kind.ENSURE_LINKS, Command.UP)
+    rehearsal.edit(with_card("br1"))
+    rehearsal.up()
+    moved = port()
+    down = statuses(rehearsal, Kind.DELETE_LINKS, Command.DOWN)
+
+    assert first == devices["br0"]
+    assert again["card eth1"] is Status.UNCHANGED
+    assert moved == devices["br1"]
+    assert down["card eth1"] is Status.DONE
+    assert port() is None
+    assert "eth1" in rehearsal.memory("host-a")["links"]

@@ -30,6 +30,11 @@ def test_nothing_is_said_about_what_is_built() -> None:
         guest("c", libvirt_type={"iso_guest": {"path": "media/a.iso"}}),
         guest("d", scaling={"count": 0, "interfaces": []}),
         testbed_options={"load_balancing": "Balanced"},
+        network={
+            "network_interfaces": [
+                {"nic_name": "eth1", "testbed_bridge": "b", "testbed_host": "h"}
+            ]
+        },
     )
 
     assert not_built(spec) == ""
@@ -48,26 +53,6 @@ def test_guest_that_is_not_built_is_named(machine: object, words: str) -> None:
     sentence = not_built(spec_of(machine, guest("b")))
 
     assert sentence == f"This version cannot bring up {words}."
-
-
-@pytest.mark.parametrize(
-    ("section", "words"),
-    [
-        ({"network": {"ovn": {"switches": {}}}}, "guest a (`ovn`)"),
-        (
-            {
-                "network": {
-                    "network_interfaces": [
-                        {"nic_name": "eth1", "testbed_bridge": "b", "testbed_host": "h"}
-                    ]
-                }
-            },
-            "network card eth1 (`network_interfaces`)",
-        ),
-    ],
-)
-def test_thing_that_is_not_built_is_named(section: object, words: str) -> None:
-    assert words in not_built(spec_of(guest("a"), **section))
 
 
 def test_guests_on_switches_are_named_with_all_their_reasons() -> None:

@@ -29,6 +29,7 @@ def checked(file: Path) -> Loaded:
         catalogue=catalogue_with_test_guest(),
         testbed_name="lab",
         hosts=HOSTS,
+        network_cards=("eth1",),
     )
 
 

@@ -5,6 +5,7 @@ import pytest
 from orchestration.errors import StateError
 from orchestration.spec.catalogue import Catalogue, Image
 from orchestration.spec.loader import load_spec
+from orchestration.spec.schema import HostInterface, Spec
 from orchestration.state.build import build_state
 from orchestration.state.model import GuestState, Markers, State
 from tests.golden import Golden
@@ -291,3 +292,24 @@ def test_empty_yaml_is_an_empty_testbed_on_main() -> None:
 
     assert (state.guests, state.network.bridges) == ((), ())
     assert [host.name for host in state.used_hosts] == ["host-a"]
+
+
+def with_card(bridge: str) -> Spec:
+    spec = spec_of(machine("a", "br0"), bridges=("br0", "br1"))
+    card = HostInterface(nic_name="eth1", testbed_bridge=bridge, testbed_host="host-a")
+    network = spec.network.model_copy(update={"network_interfaces": (card,)})
+    return spec.model_copy(update={"network": network})
+
+
+def test_bridge_of_a_network_card_comes_to_main() -> None:
+    state = build(with_card("br1"))
+
+    (card,) = state.network.cards
+    (home, stretch) = (b for b in state.network.bridges if b.name == "br1")
+    assert (home.host, stretch.host) == ("host-b", "host-a")
+    assert (card.host, card.device, card.nic) == ("host-a", stretch.device, "eth1")
+
+
+def test_network_card_needs_its_bridge() -> None:
+    with pytest.raises(StateError, match="bridge gone of network card eth1"):
+        build(with_card("gone"))
