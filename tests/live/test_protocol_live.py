@@ -2,87 +2,69 @@
 
 import json
 import shutil
+import signal
 
 import pytest
-from websockets.sync.client import connect
 
-from tests.live.services import Services
+from tests.live.stack import simulated_stack
 from tests.testbed.conftest import YAML
 
 pytestmark = [
     pytest.mark.live,
     pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server"),
 ]
-
-SET_UP = """
-from django.contrib.auth.models import User
-from django.test import Client
-from testbed.models import Host
-from testbed.services.testbeds import create_testbed
-owner = User.objects.create_user("olive")
-room = {"kind": "simulated", "cpus": 8, "memory_mib": 16384}
-Host.objects.create(name="main", is_main=True, **room)
-Host.objects.create(name="host-b", address="192.0.2.2", **room)
-create_testbed(owner, "lab", {"kvm-compose.yaml": YAML.encode()})
-client = Client()
-client.force_login(owner)
-print(client.cookies["sessionid"].value)
-"""
-CREATE = """
-import json
-from orchestration.instructions.base import Command
-from testbed.models import Testbed
-from testbed.services.runs import create_run
-testbed = Testbed.objects.get()
-run = create_run(testbed, testbed.owner, Command("COMMAND"))
-plan = [[i.index, i.kind] for i in run.instructions.all()]
-print(json.dumps([run.pk, plan]))
-"""
-
-
-@pytest.fixture
-def services(tmp_path):
-    services = Services(tmp_path)
-    try:
-        services.migrate()
-        services.start_redis()
-        services.start_worker()
-        services.start_daphne()
-        yield services
-    finally:
-        services.stop()
+HELD = "host-01"
 
 
 class Lab:
-    """The testbed `lab` and its owner's session."""
+    """A testbed and its owner."""
 
-    def __init__(self, services):
-        self.services = services
-        self.session = services.shell(f"YAML = {YAML!r}\n{SET_UP}")
+    def __init__(self, stack, owner, folder):
+        self.stack, self.owner = stack, owner
+        self.slug = f"lab-{folder.name.removeprefix('test_')[:30]}".replace("_", "-")
+        (folder / "kvm-compose.yaml").write_text(YAML)
+        self.owner.create_testbed(self.slug, folder)
 
     def create(self, command="up"):
-        return json.loads(self.services.shell(CREATE.replace("COMMAND", command)))
+        run = self.owner.start(self.slug, command)
+        return run.number, [(i["index"], i["kind"]) for i in run.instructions]
 
     def open(self, run_id, query=""):
-        return connect(
-            f"ws://127.0.0.1:{self.services.port}/ws/orchestration/{run_id}/{query}",
-            origin=self.services.url,
-            additional_headers={"Cookie": f"sessionid={self.session}"},
-            max_size=None,
-            proxy=None,
-        )
+        return self.owner.socket(run_id, query)
 
-    def hold(self, host):
-        """Let the first command of `prepare-hosts` take ten minutes on a host."""
-        folder = self.services.data / "runtime/simulated"
+    @property
+    def faults(self):
+        folder = self.stack.data / "runtime/simulated"
         folder.mkdir(parents=True, exist_ok=True)
-        fault = {"test -d": {"sleep_s": 600}}
-        (folder / f"{host}.faults.json").write_text(json.dumps(fault))
+        return folder / f"{HELD}.faults.json"
+
+    def hold(self):
+        """Let the first command of `prepare-hosts` take ten minutes on a host."""
+        self.faults.write_text(json.dumps({"test -d": {"sleep_s": 600}}))
+
+    def hold_at(self, socket, plan):
+        """Drive up to the command that is held; return its instruction's number."""
+        held = index_of("prepare-hosts", plan)
+        drive(socket, plan[:held])
+        send(socket, "instruction", index=held, kind="prepare-hosts")
+        read_until(socket, "event", kind="task-started", host=HELD, index=held)
+        return held
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with simulated_stack(tmp_path_factory.mktemp("protocol")) as stack:
+        stack.add_user("olive")
+        yield stack
 
 
 @pytest.fixture
-def lab(services):
-    return Lab(services)
+def lab(stack, tmp_path):
+    owner = stack.client("olive")
+    lab = Lab(stack, owner, tmp_path)
+    yield lab
+    lab.faults.unlink(missing_ok=True)
+    owner.close()
 
 
 def send(socket, type_, **fields):
@@ -122,7 +104,7 @@ def test_run_survives_its_client_and_shows_everything_to_the_next(lab):
         send(second, "subscribe", after=0)
         seen = read_until(second, "run")
 
-    assert seen[-1]["status"] == "succeeded", lab.services.logs()
+    assert seen[-1]["status"] == "succeeded", lab.stack.log("worker")
     results = [frame["index"] for frame in seen if frame["type"] == "result"]
     assert results == [index for index, kind in plan if kind != "end"]
     numbers = []
@@ -133,26 +115,23 @@ def test_run_survives_its_client_and_shows_everything_to_the_next(lab):
 
 
 def test_signal_stops_a_running_batch_and_the_worker_lives_on(lab):
-    lab.hold("host-b")
+    lab.hold()
     run_id, plan = lab.create()
-    held = index_of("prepare-hosts", plan)
     with lab.open(run_id) as socket:
-        drive(socket, plan[:held])
-        send(socket, "instruction", index=held, kind="prepare-hosts")
-        read_until(socket, "event", kind="task-started", host="host-b", index=held)
+        held = lab.hold_at(socket, plan)
 
         send(socket, "cancel")
         send(socket, "cancel")
         seen = read_until(socket, "run")
 
-    assert seen[-1]["status"] == "cancelled", lab.services.logs()
+    assert seen[-1]["status"] == "cancelled", lab.stack.log("worker")
     result = next(frame for frame in seen if frame["type"] == "result")
     statuses = {entry["host"]: entry["status"] for entry in result["resources"]}
     assert result["index"] == held
-    assert statuses["host-b"] == "cancelled"
-    assert "Task testbed.tasks.batches.run_batch" in lab.services.logs()
+    assert statuses[HELD] == "cancelled"
+    assert "Task testbed.tasks.batches.run_batch" in lab.stack.log("worker")
 
-    (lab.services.data / "runtime/simulated/host-b.faults.json").unlink()
+    lab.faults.unlink()
     again, plan = lab.create()
     with lab.open(again) as socket:
         drive(socket, plan)
@@ -160,34 +139,28 @@ def test_signal_stops_a_running_batch_and_the_worker_lives_on(lab):
 
 
 def test_cancel_works_while_redis_is_down(lab):
-    lab.hold("host-b")
+    lab.hold()
     run_id, plan = lab.create()
-    held = index_of("prepare-hosts", plan)
     with lab.open(run_id) as socket:
-        drive(socket, plan[:held])
-        send(socket, "instruction", index=held, kind="prepare-hosts")
-        read_until(socket, "event", kind="task-started", host="host-b", index=held)
-        lab.services.kill(lab.services.processes[0])
+        lab.hold_at(socket, plan)
+        lab.stack.stop("redis", with_signal=signal.SIGKILL)
 
         send(socket, "cancel")
         seen = read_until(socket, "run")
 
     assert seen[-1]["status"] == "cancelled"
-    lab.services.start_redis()
+    lab.stack.start_redis()
 
 
-def test_killed_worker_leaves_nothing_running_for_ever(services, lab):
-    lab.hold("host-b")
+def test_killed_worker_leaves_nothing_running_for_ever(lab):
+    lab.hold()
     run_id, plan = lab.create()
-    held = index_of("prepare-hosts", plan)
     with lab.open(run_id) as socket:
-        drive(socket, plan[:held])
-        send(socket, "instruction", index=held, kind="prepare-hosts")
-        read_until(socket, "event", kind="task-started", host="host-b", index=held)
+        lab.hold_at(socket, plan)
 
-        services.kill(services.processes[1])
-        services.start_worker()
-        services.manage("recover", "--lost", str(run_id))
+        lab.stack.stop("worker", with_signal=signal.SIGKILL)
+        lab.stack.start_worker()
+        lab.stack.manage("recover", "--lost", str(run_id))
         end = read_until(socket, "run")[-1]
 
     assert end["status"] == "interrupted"
