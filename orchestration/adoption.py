@@ -1,8 +1,9 @@
 """Orphans of a testbed that is still there, as a part of what it may have deployed.
 
-The next `down` removes everything that may exist. So an adopted thing is put into
-that record with just what removing it needs: names, host, folders. Pure: the known
-state, the things and the hosts in, a larger state out, and what could not be taken.
+The next `up` or `down` removes what may exist and is not wanted. So an adopted thing is
+put into that record with just what removing it needs: names, host, folders. Pure: the
+known state, the things and the hosts in, a larger state out, and what could not be
+taken.
 """
 
 from collections.abc import Mapping, Sequence

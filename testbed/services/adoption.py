@@ -47,7 +47,9 @@ def offer(group: Group) -> Offer:
         _known_project(group.testbed)
     except StateError as exc:
         return Offer(f"{exc.message} {exc.hint}".strip(), is_possible=False)
-    text = f"They are noted as things of {group.name}: its next Down removes them."
+    text = (
+        f"They are noted as things of {group.name}: its next Up or Down removes them."
+    )
     return Offer(text, is_possible=True)
 
 

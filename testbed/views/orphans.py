@@ -65,7 +65,7 @@ def adopt(request: Request) -> HttpResponse:
         else:
             for sentence in adopt_forgotten(group):
                 messages.warning(request, sentence)
-            messages.success(request, "Take it down now to remove what was adopted.")
+            messages.success(request, "Adopted. The next Up or Down removes it.")
     except TestbedError as exc:
         return _refused(request, exc)
     return redirect("testbed", group.name)
