@@ -113,4 +113,7 @@ def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
     assert not (stack.data / "testbeds" / SLUG).exists()
     projects = "/var/lib/testbed/projects"
     assert SLUG not in stack.other.run("ls", projects).split()
-    assert f"<code>{SLUG}-" not in admin.page("/orphans/")
+    wait_until(
+        lambda: f"<code>{SLUG}-" not in admin.page("/orphans/"),
+        "they are still listed",
+    )
