@@ -63,7 +63,7 @@ class Patience:
     def is_over(self) -> bool:
         """Say whether to give up; `allowed_s` is then what the guest was given.
 
-        Raises: HostUnreachable (libvirt), Cancelled.
+        Raises: Cancelled.
         """
         waited_s = self.waited_s
         if self._is_hopeless(waited_s):
@@ -108,16 +108,19 @@ class Patience:
         self._size, self._used_ns = size, used_ns
 
     def _used(self) -> int:
-        found = domains.cpu_times(self._task.host.libvirt)
-        return found.get(self._guest.domain, 0)
+        conn, domain = self._task.host.libvirt, self._guest.domain
+        return self._number(lambda: str(domains.cpu_times(conn).get(domain, 0)))
 
     def _console_size(self) -> int:
         look = command("stat", "-c", "%s", self._guest.console).with_root()
         host, scope = self._task.host.transport, self._task.scope
-        said = self._said(
+        return self._number(
             lambda: host.run(look, scope=scope, timeout_s=10, check=False).stdout
         )
-        return int(said) if said.strip().isdecimal() else -1
+
+    def _number(self, ask: Callable[[], str]) -> int:
+        said = self._said(ask).strip()
+        return int(said) if said.isdecimal() else -1
 
     def _said(self, ask: Callable[[], str]) -> str:
         """Return what a look says; one that fails says nothing. Raises: Cancelled."""

@@ -52,10 +52,8 @@ def first_boot(look: Look) -> Diagnosis:
 
 
 def _ask_inside(look: Look) -> str:
-    if look.guest_transport is None:
-        return ""
     try:
-        return look.answer(look.guest_transport, command("sh", "-c", _ASK)).strip()
+        return look.inside(command("sh", "-c", _ASK)).strip()
     except TestbedError as exc:
         look.task.scope.check_cancelled()
         return exc.message

@@ -2,7 +2,7 @@
 
 `waiting` makes a `Seen` of its last attempt, `diagnosis` a `Look` of it; each probe
 takes the `Look` and returns a `Diagnosis` when its layer is the one that failed.
-What is asked is bounded by ASK_TIMEOUT_S and asked once.
+What is asked is bounded by ASK_TIMEOUT_S, in the guest INSIDE_TIMEOUT_S.
 """
 
 import json
@@ -20,6 +20,8 @@ from orchestration.state.model import (
 from orchestration.transport.base import Command, Transport, command
 
 ASK_TIMEOUT_S = 5.0
+# cloud-init's own program takes seconds to start under emulation.
+INSIDE_TIMEOUT_S = 30.0
 CONSOLE_LINES = 60
 
 
@@ -103,14 +105,19 @@ class Look:
 
     def ask(self, *words: str) -> str:
         """Return what a command on the guest's host says; empty when it fails."""
-        return self.answer(self.task.host.transport, command(*words))
+        return self._answer(self.task.host.transport, command(*words), ASK_TIMEOUT_S)
 
-    def answer(self, transport: Transport, cmd: Command) -> str:
-        """Return what a command says as root; empty when it fails."""
+    def inside(self, cmd: Command) -> str:
+        """Return what a command in the guest says; empty: it fails, or no login."""
+        if self.guest_transport is None:
+            return ""
+        return self._answer(self.guest_transport, cmd, INSIDE_TIMEOUT_S)
+
+    def _answer(self, transport: Transport, cmd: Command, timeout_s: float) -> str:
         completed = transport.run(
             cmd.with_root(),
             scope=self.task.scope,
-            timeout_s=ASK_TIMEOUT_S,
+            timeout_s=timeout_s,
             check=False,
         )
         return completed.stdout if completed.exit_code == 0 else ""

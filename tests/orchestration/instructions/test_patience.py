@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from orchestration.errors import LibvirtFailed
 from orchestration.hosts import Host
 from orchestration.instructions import patience, turns
 from orchestration.instructions.base import Task
@@ -163,6 +164,17 @@ def test_console_that_cannot_be_read_buys_nothing(task: Task, clock: Clock) -> N
     gone = on_real_host(task, Reply(exit_code=1))
 
     assert given_up_after(gone, clock).waited_s == pytest.approx(150.5)
+
+
+def test_look_that_fails_ends_no_waiting(
+    task: Task, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> dict[str, int]:
+        raise LibvirtFailed("libvirt could not tell.")
+
+    monkeypatch.setattr(domains, "cpu_times", refuse)
+
+    assert given_up_after(task, clock).waited_s == pytest.approx(150.5)
 
 
 def test_console_is_left_alone_while_there_is_time(task: Task, clock: Clock) -> None:
