@@ -14,7 +14,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -28,18 +28,18 @@ logger = logging.getLogger(__name__)
 
 RUN_BATCH = "testbed.tasks.batches.run_batch"
 SHOWN = 3
+_WAITING = Q(status=Batch.Status.QUEUED, admitted_at=None)
 
 
 def admit() -> int:
     """Send the batches whose turn it is, once the transaction is over; count them."""
+    if not _batches().filter(_WAITING).exists():
+        return 0
     with transaction.atomic():
-        waiting = list(_batches().filter(admitted_at=None))
-        if not waiting:
-            return 0
         # One at a time, where the database writes in parallel.
         list(Run.objects.active().select_for_update().order_by("pk").values_list("pk"))
-        waiting = list(_batches().filter(admitted_at=None))
-        working = list(_batches().exclude(admitted_at=None))
+        waiting = list(_batches().filter(_WAITING))
+        working = list(_batches().exclude(_WAITING))
         places = Places.of_workers(settings.CELERY_WORKER_CONCURRENCY)
         chosen = choose(map(_claim, working), list(map(_claim, waiting)), places)
         admitted = {claim.batch for claim in chosen}
