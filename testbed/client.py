@@ -98,6 +98,14 @@ class Client:
             raise Refused(f"{path} answers {answer.status_code}: {answer.text[:2000]}")
         return answer.headers["location"]
 
+    @contextmanager
+    def download(self, path: str) -> Iterator[Iterator[str]]:
+        """Give a long answer part by part, as fast as it is taken. Raises: Refused."""
+        with self._http.stream("GET", path) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise Refused(f"{path} answers {answer.status_code}.")
+            yield answer.iter_text()
+
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Ask for a run and get its plan. Raises: Refused with the server's reason."""
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}

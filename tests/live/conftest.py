@@ -1,9 +1,11 @@
 """One running product on two namespace hosts, shared by all live tests that ask.
 
-Users `owner` and `other`. QEMU's user must pass through the folder, so it is not
-pytest's own. The tests of a file use testbeds of their own.
+`product` is another one, on simulated hosts. Users `owner` and `other`. QEMU's user
+must pass through the folder of the first, so it is not pytest's own. The tests of a
+file use testbeds of their own.
 """
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -11,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from testbed.client import Client
-from tests.live.browser import find_chromium, launched
-from tests.live.stack import Stack, images, real_stack
+from tests.live.browser import find_chromium, launched, signed_in
+from tests.live.stack import Stack, images, real_stack, simulated_stack
 
 TOOLS = ("libvirtd", "virsh", "qemu-system-x86_64", "ovs-vsctl", "redis-server")
 TOOLS += ("sshd", "ssh", "nsenter", "ip")
@@ -48,6 +50,29 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("not installed: chromium")
     with launched(path) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The product on two simulated hosts, with one small image and two users."""
+    if not shutil.which("redis-server"):
+        pytest.skip("not installed: redis-server")
+    folder = tmp_path_factory.mktemp("browser")
+    with simulated_stack(folder) as stack:
+        image = folder / "tiny.raw"
+        image.write_bytes(b"tiny" * 1024)
+        digest = hashlib.sha256(image.read_bytes()).hexdigest()
+        stack.add_image("tiny", image, sha256=digest, format="raw")
+        stack.add_user("owner")
+        stack.add_user("other")
+        yield stack
+
+
+@pytest.fixture
+def page(product: Stack, chromium: Browser) -> Iterator[Page]:
+    """The owner's page, signed in; fails on any error in the console."""
+    with signed_in(chromium, product.url, "owner") as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

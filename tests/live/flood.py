@@ -9,6 +9,8 @@ lost, double or in disorder. Used by script/bench logs and the browser tests.
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.live.stack import CHECKOUT, Stack
@@ -83,10 +85,29 @@ def close_run(stack: Stack, run: int) -> None:
     stack.shell(_CLOSE.format(run=run))
 
 
-def start_talkers(
+@contextmanager
+def talkers(
     stack: Stack, run: int, flood: Flood, *, processes: int
+) -> "Iterator[list[subprocess.Popen[bytes]]]":
+    """Run the processes; each has its share of the guests, and ends by itself."""
+    started = _start(stack, run, flood, processes)
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.wait()
+
+
+def read_line(text: str) -> tuple[float, int]:
+    """Return when a line was said, and its number among those of its guest."""
+    clock, number, _ = text.split(" ", 2)
+    return float(clock), int(number)
+
+
+def _start(
+    stack: Stack, run: int, flood: Flood, processes: int
 ) -> "list[subprocess.Popen[bytes]]":
-    """Start the processes; each has its share of the guests, and ends by itself."""
     share = -(-flood.resources // processes)
     started = []
     for first in range(0, flood.resources, share):
@@ -99,9 +120,3 @@ def start_talkers(
             )
         )
     return started
-
-
-def read_line(text: str) -> tuple[float, int]:
-    """Return when a line was said, and its number among those of its guest."""
-    clock, number, _ = text.split(" ", 2)
-    return float(clock), int(number)

@@ -5,9 +5,7 @@ business of the quickstart test. Every page must be free of console errors, whic
 includes violations of the content security policy.
 """
 
-import hashlib
 import re
-import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.live.browser import PATIENCE_MS, sign_in, signed_in
-from tests.live.stack import Stack, simulated_stack
+from tests.live.browser import PATIENCE_MS, sign_in
+from tests.live.stack import Stack
 
 pytestmark = pytest.mark.browser
 YAML = """\
@@ -31,29 +29,6 @@ network:
   bridges: [{name: lan}]
   external_bridge: lan
 """
-
-
-@pytest.fixture(scope="module")
-def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The product on two simulated hosts, with one small image and two users."""
-    if not shutil.which("redis-server"):
-        pytest.skip("not installed: redis-server")
-    folder = tmp_path_factory.mktemp("browser")
-    with simulated_stack(folder) as stack:
-        image = folder / "tiny.raw"
-        image.write_bytes(b"tiny" * 1024)
-        digest = hashlib.sha256(image.read_bytes()).hexdigest()
-        stack.add_image("tiny", image, sha256=digest, format="raw")
-        stack.add_user("owner")
-        stack.add_user("other")
-        yield stack
-
-
-@pytest.fixture
-def page(product: Stack, chromium: Browser) -> Iterator[Page]:
-    """The owner's page, signed in; fails on any error in the console."""
-    with signed_in(chromium, product.url, "owner") as page:
-        yield page
 
 
 def create(page: Page, slug: str, yaml: str = YAML) -> None:

@@ -250,3 +250,18 @@ def test_tasks_that_nobody_will_end_are_ended(make_run, rings):
     assert {(t.status, t.message) for t in tasks.all()} == {("failed", "Lost.")}
     events = run.events.values_list("resource", "data__status")
     assert sorted(events) == [("db", "failed"), ("web", "failed")]
+
+
+def test_of_long_evidence_the_end_is_kept_and_the_cut_said(make_run, rings):
+    run = make_run()
+    task = Task.objects.filter(instruction__run=run, instruction__index=0).get()
+    place = (0, task.resource, task.host)
+    recorder = Recorder(run.pk)
+
+    recorder.sink(TaskFinished(*place, Status.FAILED, "No.", detail="x" * 50_000 + "y"))
+    recorder.close()
+
+    task.refresh_from_db()
+    assert task.detail.startswith("… 42001 characters before this …\n")
+    assert task.detail.endswith("xy")
+    assert run.events.get().data["detail"] == task.detail

@@ -16,15 +16,20 @@ export const createLog = (root, onChosen) => {
   let isAtEnd = newer().hidden;
   let hasSkipped = false;
   let restBelow = null;
+  // Where the list was left: what is elsewhere was moved by the user.
+  let top = 0;
 
   const setFollowing = (value) => {
     isFollowing = value;
     panel().querySelector("[data-follow]").checked = value;
   };
 
-  const toEnd = () => {
-    list().scrollTop = list().scrollHeight;
+  const moveTo = (place) => {
+    list().scrollTop = place;
+    top = list().scrollTop;
   };
+
+  const toEnd = () => moveTo(list().scrollHeight);
 
   const leaveEnd = () => {
     isAtEnd = false;
@@ -32,7 +37,6 @@ export const createLog = (root, onChosen) => {
   };
 
   const removeFirst = (count) => [...lines()].slice(0, count).forEach((l) => l.remove());
-  const removeLast = (count) => [...lines()].slice(-count).forEach((l) => l.remove());
 
   // What is before the first line is there, but not on the page.
   const offerEarlier = () => {
@@ -63,7 +67,7 @@ export const createLog = (root, onChosen) => {
     hasSkipped = false;
     setFollowing(follows);
     markChosen(root, panel().dataset);
-    if (follows) toEnd();
+    moveTo(follows ? list().scrollHeight : 0);
     onChosen(panel().dataset);
   };
 
@@ -82,17 +86,17 @@ export const createLog = (root, onChosen) => {
   });
 
   // Moving up stops following, before the next lines take the place; at the end it goes on.
-  const stop = ({ target }) => {
-    if (target.closest?.(".log__lines") && list().scrollTop > 0) setFollowing(false);
-  };
+  const stop = ({ target }) =>
+    target.closest?.(".log__lines") && list().scrollTop > 0 && setFollowing(false);
   root.addEventListener("wheel", (e) => e.deltaY < 0 && stop(e), { passive: true });
   root.addEventListener("keydown", (e) => UP.includes(e.key) && stop(e));
   root.addEventListener(
     "scroll",
     ({ target }) => {
-      if (target.id !== "log-lines") return;
+      if (target.id !== "log-lines" || target.scrollTop === top) return;
       const rest = target.scrollHeight - target.scrollTop - target.clientHeight;
-      setFollowing(isAtEnd && rest < NEAR_END);
+      setFollowing(isAtEnd && target.scrollTop > top && rest < NEAR_END);
+      top = target.scrollTop;
     },
     { capture: true, passive: true },
   );
@@ -105,11 +109,11 @@ export const createLog = (root, onChosen) => {
   });
   root.addEventListener("htmx:afterSwap", () => {
     if (restBelow === null) return;
-    list().scrollTop = list().scrollHeight - restBelow;
+    moveTo(list().scrollHeight - restBelow);
     restBelow = null;
-    if (lines().length <= MOST_LINES) return;
-    removeLast(lines().length - MOST_LINES);
-    leaveEnd();
+    const tooMany = [...lines()].slice(MOST_LINES);
+    tooMany.forEach((line) => line.remove());
+    if (tooMany.length > 0) leaveEnd();
   });
 
   markChosen(root, panel().dataset);
@@ -117,11 +121,13 @@ export const createLog = (root, onChosen) => {
     append(line) {
       if (!isAtEnd || !passes(line)) return;
       list().querySelector("[data-log-empty]")?.remove();
-      // Only now, so that the list is never seen empty.
-      if (hasSkipped) removeFirst(lines().length);
-      list().append(line);
-      if (hasSkipped) offerEarlier();
+      const isAnew = hasSkipped;
       hasSkipped = false;
+      if (isAnew && !isFollowing) return leaveEnd();
+      // Only now, so that the list is never seen empty.
+      if (isAnew) removeFirst(lines().length);
+      list().append(line);
+      if (isAnew) offerEarlier();
     },
     // Lines were left out: there are too many to look at.
     skip() {
