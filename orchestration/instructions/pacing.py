@@ -17,12 +17,16 @@ from orchestration.providers.pressure import Pressure
 HARD = {"cpu": 90.0, "io": 60.0, "memory": 20.0}
 CALM = {"cpu": 60.0, "io": 30.0, "memory": 5.0}
 CLOSE = 0.7
+# A lab of this size starts at once on any host: together they take no longer.
+FEW = 8.0
 MAX_WINDOW = 256.0
-# A guest that used less of one processor since the last look has ended its boot.
+# A guest that used less of one processor since the last look has ended its boot; less
+# still where the processors are shared by many (`idle_share`).
 IDLE_SHARE = 0.25
+LEAST_IDLE_SHARE = 0.03
 IDLE_LOOKS = 2
 # After this it counts no more, whatever it does.
-BOOT_S = 180.0
+BOOT_S = 90.0
 YOUNG_S = 4.0
 # Who asked this long ago does not wait any more.
 CLAIM_S = 5.0
@@ -64,20 +68,24 @@ class Ledger(Frozen):
 
 
 def first_window(cpus: int) -> float:
-    """Return how many may boot at once on a host of which nothing is known yet."""
-    return max(4.0, 2.0 * cpus)
+    """Return how many may always boot at once: fewer would leave processors idle."""
+    return max(FEW, 2.0 * cpus)
 
 
-def smallest_window(cpus: int) -> float:
-    """Return what is let in however hard it is: less would leave processors idle."""
-    return max(2.0, float(cpus))
+def idle_share(load: float, cpus: int) -> float:
+    """Return the share of a processor below which a guest counts as idle.
+
+    Half of what each that wants a processor gets.
+    """
+    fair = cpus / max(load, cpus, 1.0)
+    return min(IDLE_SHARE, max(LEAST_IDLE_SHARE, fair / 2))
 
 
 def adapt(window: float, felt: Pressure) -> float:
     """Return the next window after one look at the host."""
     shares = {"cpu": felt.cpu, "io": felt.io, "memory": felt.memory}
     if any(shares[name] >= limit for name, limit in HARD.items()):
-        return max(smallest_window(felt.cpus), window * CLOSE)
+        return max(first_window(felt.cpus), window * CLOSE)
     if all(shares[name] < limit for name, limit in CALM.items()):
         return min(MAX_WINDOW, window + 1.0)
     return window
@@ -92,7 +100,12 @@ def expire(ledger: Ledger, now: float) -> Ledger:
 
 
 def settle(
-    ledger: Ledger, cpu_times: Mapping[str, int], *, now: float, seconds: float
+    ledger: Ledger,
+    cpu_times: Mapping[str, int],
+    *,
+    now: float,
+    seconds: float,
+    idle: float = IDLE_SHARE,
 ) -> Ledger:
     """Drop the guests that have become idle, or are gone.
 
@@ -105,7 +118,7 @@ def settle(
             booting.append(entry.model_copy(update={"cpu_time_ns": used_ns or 0}))
         elif used_ns is not None:
             share = (used_ns - entry.cpu_time_ns) / (max(seconds, 0.1) * 1e9)
-            looks = entry.idle_looks + 1 if share < IDLE_SHARE else 0
+            looks = entry.idle_looks + 1 if share < idle else 0
             known = {"cpu_time_ns": used_ns, "idle_looks": looks}
             if looks < IDLE_LOOKS:
                 booting.append(entry.model_copy(update=known))

@@ -11,7 +11,7 @@ from tests.live.stack import Stack
 from tests.live.watch import ran
 
 pytestmark = [pytest.mark.live, pytest.mark.slow]
-AT_ONCE = max(4, 2 * (os.cpu_count() or 1))
+AT_ONCE = max(8, 2 * (os.cpu_count() or 1))
 GUEST = """\
   - name: g{n}
     interfaces: [{{bridge: br0}}]

@@ -149,15 +149,16 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
     return conn.call("list its domains", work)
 
 
-def cpu_times(conn: Connection) -> dict[str, int]:
-    """Return how long (ns) each running domain has worked, or wanted to, so far.
+def cpu_times(conn: Connection, *, with_waits: bool = False) -> dict[str, int]:
+    """Return how long (ns) each running domain has worked so far.
 
-    On a crowded host a guest waits for a processor longer than it has one: what it
-    used alone would look idle.
+    `with_waits` adds how long its processors wanted to and had to wait: on a crowded
+    host what a guest used alone would look idle.
     """
+    wanted = _WORK if with_waits else libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
 
     def work(handle: libvirt.virConnect) -> dict[str, int]:
-        records = handle.getAllDomainStats(_WORK, _RUNNING)
+        records = handle.getAllDomainStats(wanted, _RUNNING)
         return {domain.name(): _wanted_ns(stats) for domain, stats in records}
 
     return conn.call("ask what its guests use", work)

@@ -1,5 +1,6 @@
 """How many guests boot at once: bounded, fair, and nobody waits for ever."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ def test_window_stays_between_its_bounds(window: float, felt: list[Pressure]) ->
     for look in felt:
         before, window = window, pacing.adapt(window, look)
 
-        least = pacing.smallest_window(look.cpus)
+        least = pacing.first_window(look.cpus)
         assert min(before, least) <= window <= max(before, least, pacing.MAX_WINDOW)
         assert window <= before + 1 or window == least
 
@@ -45,13 +46,15 @@ def test_window_opens_while_it_is_calm_and_closes_faster_than_it_opened() -> Non
     for _ in range(8):
         window = pacing.adapt(window, CALM)
 
-    assert window == 12
-    for _ in range(3):
+    assert window == 16
+    for _ in range(2):
         window = pacing.adapt(window, HARD)
-    assert window < 5
+    assert window == pacing.first_window(2)
+    window = pacing.adapt(20.0, HARD)
+    assert window == 14.0
     for _ in range(20):
         window = pacing.adapt(window, HARD)
-    assert window == pacing.smallest_window(2)
+    assert window == pacing.first_window(2)
 
 
 def test_window_stays_when_it_is_neither_calm_nor_hard() -> None:
@@ -66,12 +69,12 @@ def test_each_resource_alone_closes_the_window() -> None:
         Pressure(io=70, cpus=2),
         Pressure(memory=25, cpus=2),
     ):
-        assert pacing.adapt(10.0, felt) == 7.0
+        assert pacing.adapt(20.0, felt) == 14.0
 
 
 def test_small_lab_starts_at_once() -> None:
     ledger = Ledger()
-    for guest in boots(4):
+    for guest in boots(8):
         assert pacing.is_free(ledger, "demo", 2)
         ledger = ledger.with_(guest)
 
@@ -139,6 +142,27 @@ def test_guest_that_pauses_for_a_moment_keeps_its_place() -> None:
         ledger = pacing.settle(ledger, {"demo-0": used_ns}, now=now, seconds=1.0)
 
     assert len(ledger.booting) == 1
+
+
+@pytest.mark.parametrize(
+    ("load", "share"), [(0.1, 0.25), (2.0, 0.25), (8.0, 0.125), (100.0, 0.03)]
+)
+def test_idle_is_less_where_many_share_the_processors(
+    load: float, share: float
+) -> None:
+    assert pacing.idle_share(load, 2) == pytest.approx(share)
+
+
+def test_starved_guest_that_boots_keeps_its_place_and_an_idle_one_does_not() -> None:
+    ledger, cpu_times = Ledger(booting=boots(2)), {"demo-0": 0, "demo-1": 0}
+    idle = pacing.idle_share(30.0, 2)
+
+    for now in range(106, 112):
+        cpu_times["demo-0"] += 70_000_000
+        cpu_times["demo-1"] += 10_000_000
+        ledger = pacing.settle(ledger, cpu_times, now=now, seconds=1.0, idle=idle)
+
+    assert [b.domain for b in ledger.booting] == ["demo-0"]
 
 
 def test_young_guest_keeps_its_place_and_one_that_is_gone_does_not() -> None:

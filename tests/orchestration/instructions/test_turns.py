@@ -11,7 +11,7 @@ import pytest
 from orchestration.errors import Cancelled, HostUnreachable, LibvirtFailed
 from orchestration.events import LogLine, TaskProgressed
 from orchestration.hosts import Host
-from orchestration.instructions import turns
+from orchestration.instructions import pacing, turns
 from orchestration.instructions.base import Task
 from orchestration.instructions.guests import start_guests, stop_guests
 from orchestration.instructions.prepare import generate_artefacts
@@ -72,6 +72,7 @@ def machine(make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> 
     machine = Machine(replace(task, host=host, scope=Scope("demo.r1.b1.t0")))
     monkeypatch.setattr(pressure, "look", machine.look)
     monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)
+    monkeypatch.setattr(pacing, "FEW", 4.0)
     monkeypatch.setattr(turns, "ASK_EVERY_S", 0.01)
     monkeypatch.setattr(turns, "LOOK_EVERY_S", 0.01)
     return machine
