@@ -108,9 +108,11 @@ def cancel(client: Client, number: int) -> None:
         send(socket, {"type": "cancel"})
 
 
-def wait_until(condition: Callable[[], object], what: str) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S
+) -> None:
     """Look again until it is so."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.2)
