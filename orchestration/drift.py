@@ -88,7 +88,7 @@ class _Finder:
                 yield _part("bridge", bridge.name, bridge.host)
 
     def links(self) -> Iterator[MissingPart]:
-        """Find patches and ends of tunnels whose bridges are there."""
+        """Find patches, ends of tunnels and cards whose bridges are there."""
         for patch in self.state.network.patches:
             ends = ((patch.device_a, patch.port_a), (patch.device_b, patch.port_b))
             is_cut = patch.is_veth and self._lacks_pair(patch)
@@ -98,6 +98,9 @@ class _Finder:
             for end in tunnel.ends:
                 if self._is_unplugged(end.host, end.device, end.port):
                     yield _part("tunnel", tunnel.name, end.host)
+        for card in self.state.network.cards:
+            if self._is_unplugged(card.host, card.device, card.nic):
+                yield _part("card", card.nic, card.host, "is not on its bridge")
 
     def way_out(self) -> Iterator[MissingPart]:
         """Find a way from the external bridge to the NAT network that is cut."""

@@ -50,6 +50,8 @@ def _known_links(network: NetworkState) -> Iterator[Key]:
     for tunnel in network.tunnels:
         for end in tunnel.ends:
             yield end.host, ThingKind.PORT, end.port
+    for card in network.cards:
+        yield card.host, ThingKind.PORT, card.nic
     if nat := network.nat:
         yield nat.host, ThingKind.NETWORK, nat.network
         yield nat.host, ThingKind.PORT, nat.veth_bridge_end

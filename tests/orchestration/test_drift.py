@@ -9,7 +9,7 @@ from orchestration.drift import missing_parts
 from orchestration.inventory import Inventory, look
 from orchestration.state.model import HostKind, State
 from orchestration.transport.base import Scope, command
-from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 from tests.orchestration.state.samples import machine, spec_of
 
 
@@ -74,6 +74,17 @@ def test_patch_and_tunnel_are_named_where_an_end_is_gone(up: Rehearsal) -> None:
         f"link {patch.name} is gone on {patch.host}",
         f"tunnel {tunnel.name} is gone on {end.host}",
     ]
+
+
+def test_card_that_was_pulled_off_its_bridge_is_named(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path, with_card("br0"))
+    rehearsal.up()
+    assert missing(rehearsal) == []
+
+    on(rehearsal, "host-a", "ovs-vsctl -- del-port eth1")
+
+    assert missing(rehearsal) == ["card eth1 is not on its bridge on host-a"]
+    rehearsal.hosts.close()
 
 
 def test_networks_are_named_when_stopped_and_when_undefined(up: Rehearsal) -> None:

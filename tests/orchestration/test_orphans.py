@@ -11,7 +11,7 @@ from orchestration.hosts import Host
 from orchestration.inventory import Inventory, Thing, ThingKind, look
 from orchestration.orphans import delete_thing, known_things
 from orchestration.transport.base import Scope, command
-from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 
 
 @pytest.fixture(name="up")
@@ -42,6 +42,18 @@ def test_state_speaks_for_everything_that_up_made(up: Rehearsal) -> None:
     for host in ("host-a", "host-b"):
         for thing in seen(up, host).things:
             assert (host, thing.kind, thing.name) in known
+
+
+def test_state_speaks_for_a_card_of_its_host(tmp_path: Path) -> None:
+    rehearsal = Rehearsal(tmp_path, with_card("br0"))
+    rehearsal.up()
+
+    things = seen(rehearsal, "host-a").things
+
+    known = known_things(rehearsal.state)
+    assert "eth1" in {thing.name for thing in things}
+    assert [t for t in things if ("host-a", t.kind, t.name) not in known] == []
+    rehearsal.hosts.close()
 
 
 def test_everything_can_be_deleted_in_the_order_of_the_kinds(up: Rehearsal) -> None:

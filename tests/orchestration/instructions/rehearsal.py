@@ -19,7 +19,7 @@ from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.providers.keys import generate_key_pair
-from orchestration.spec.schema import Spec
+from orchestration.spec.schema import HostInterface, Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostKind, HostState, State
@@ -38,6 +38,14 @@ def two_guests(**image: object) -> Spec:
         bridges=("br0", "br1"),
         joined={"br0": "br1"},
     )
+
+
+def with_card(bridge: str) -> Spec:
+    """Two guests, and a network card of main on one of their bridges."""
+    spec = two_guests()
+    card = HostInterface(nic_name="eth1", testbed_bridge=bridge, testbed_host="host-a")
+    network = spec.network.model_copy(update={"network_interfaces": (card,)})
+    return spec.model_copy(update={"network": network})
 
 
 @dataclass

@@ -5,9 +5,8 @@ from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
 from orchestration.providers.libvirt import live, networks
 from orchestration.providers.libvirt.metadata import Mark
-from orchestration.spec.schema import HostInterface, Spec
 from orchestration.transport.base import Scope, command
-from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
+from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 
 
 def statuses(rehearsal: Rehearsal, kind: Kind, of: Command) -> dict[str, Status]:
@@ -139,13 +138,6 @@ def test_guest_on_a_wrong_bridge_is_moved_unless_an_edit_is_to_move_it(
     assert statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)["br0"] == Status.DONE
 
     assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"
-
-
-def with_card(bridge: str) -> Spec:
-    spec = two_guests()
-    card = HostInterface(nic_name="eth1", testbed_bridge=bridge, testbed_host="host-a")
-    network = spec.network.model_copy(update={"network_interfaces": (card,)})
-    return spec.model_copy(update={"network": network})
 
 
 def test_network_card_is_plugged_in_moved_and_given_back(rehearsal: Rehearsal) -> None:
