@@ -2,10 +2,12 @@
 
 A cleanup is claimed by a conditional UPDATE, so that a message which comes twice does
 no harm. Each host is looked at anew before anything is deleted on it, and once more
-afterwards: what found its testbed meanwhile stays, what is still there is named.
+afterwards; each thing is judged anew when its turn comes: what found its testbed
+meanwhile stays, what is still there is named.
 """
 
 import logging
+from dataclasses import replace
 from datetime import timedelta
 
 from celery import shared_task
@@ -20,7 +22,7 @@ from orchestration.inventory import ThingKind, look
 from orchestration.orphans import Key, delete_thing
 from orchestration.transport.base import Scope
 from testbed.celery import app
-from testbed.models import Cleanup, CleanupItem, Host, Testbed
+from testbed.models import Cleanup, CleanupItem, Host
 from testbed.tasks.ending import look_at_hosts
 from testbed.tasks.orphans import Look, Orphan, orphans_among
 from testbed.tasks.worker import kept_hosts
@@ -88,10 +90,16 @@ def end_lost_cleanups() -> int:
 
 def seen_now(host: OpenedHost, scope: Scope) -> dict[Key, Orphan]:
     """Return the orphans of a host as it is now. Raises: TestbedError."""
+    return _by_key(_look_at(host, scope))
+
+
+def _look_at(host: OpenedHost, scope: Scope) -> Look:
     began = timezone.now()
-    things = look(host, scope=scope).things
-    found = orphans_among([Look(host.state.name, things, began)])
-    return {orphan.key: orphan for orphan in found}
+    return Look(host.state.name, look(host, scope=scope).things, began)
+
+
+def _by_key(seen: Look) -> dict[Key, Orphan]:
+    return {orphan.key: orphan for orphan in orphans_among([seen])}
 
 
 def _clean_host(cleanup: Cleanup, name: str) -> None:
@@ -100,26 +108,25 @@ def _clean_host(cleanup: Cleanup, name: str) -> None:
         raise StateError(f"There is no host {name} any more.")
     require_answer(row.to_state())
     host, scope = kept_hosts().open(row.to_state()), Scope()
-    orphans = seen_now(host, scope)
+    seen = _look_at(host, scope)
+    orphans = _by_key(seen)
     order = list(ThingKind)
     items = sorted(
         cleanup.items.filter(host=name), key=lambda i: order.index(ThingKind(i.kind))
     )
     for item in items:
         orphan = orphans.get((name, ThingKind(item.kind), item.name))
-        _clean_item(host, item, orphan, cleanup.name, scope)
+        if orphan and (orphan.name != cleanup.name or _came_back(orphan, seen)):
+            orphan = None
+        _clean_item(host, item, orphan, scope)
         Cleanup.objects.filter(pk=cleanup.pk).update(seen_at=timezone.now())
     _confirm(cleanup, name, seen_now(host, scope))
 
 
 def _clean_item(
-    host: OpenedHost,
-    item: CleanupItem,
-    orphan: Orphan | None,
-    name: str,
-    scope: Scope,
+    host: OpenedHost, item: CleanupItem, orphan: Orphan | None, scope: Scope
 ) -> None:
-    if orphan is None or orphan.name != name or _came_back(orphan, host):
+    if orphan is None:
         item.status = Status.UNCHANGED
         item.message = "is gone, or belongs to a testbed again"
     else:
@@ -135,10 +142,12 @@ def _clean_item(
     item.save(update_fields=["status", "message"])
 
 
-def _came_back(orphan: Orphan, host: OpenedHost) -> bool:
-    """Say whether a lost testbed was adopted since the look: its folder is not lost."""
-    is_folder = orphan.thing.kind is ThingKind.FOLDER and host.state.is_main
-    return is_folder and Testbed.objects.filter(slug=orphan.name).exists()
+def _came_back(orphan: Orphan, seen: Look) -> bool:
+    """Say whether the thing found its testbed since the look.
+
+    The testbed was adopted, or a run began that may use it again.
+    """
+    return not orphans_among([replace(seen, things=(orphan.thing,))])
 
 
 def _confirm(cleanup: Cleanup, host: str, orphans: dict[Key, Orphan]) -> None:

@@ -211,6 +211,58 @@ def test_testbed_that_came_back_meanwhile_loses_nothing(
     assert {t["kind"] for t in Inventory.objects.get(host__name="main").things} == MAIN
 
 
+def test_testbed_that_comes_back_in_the_middle_keeps_what_is_left(
+    testbed: Testbed,
+    state: State,
+    kept: Hosts,
+    admin: User,
+    owner: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lose(testbed)
+    cleanup = delete_orphans("lab", "lab", admin)
+    really_delete, gone = cleanups.delete_thing, []
+
+    def delete_and_adopt(host, thing, **more):
+        gone.append(thing.name)
+        if len(gone) == 1:
+            Testbed.objects.create(owner=owner, slug="lab", number=7)
+        return really_delete(host, thing, **more)
+
+    monkeypatch.setattr(cleanups, "delete_thing", delete_and_adopt)
+
+    clean_up(cleanup.pk)
+
+    assert len(gone) == 1
+    observe_all(kept)
+    there = Inventory.objects.get(host__name="host-b").things
+    assert "folder" in {thing["kind"] for thing in there}
+
+
+def test_run_that_begins_in_the_middle_keeps_what_it_may_use(
+    testbed: Testbed,
+    state: State,
+    admin: User,
+    owner: User,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    testbed.project.clear()
+    cleanup = delete_orphans("lab", "lab", admin)
+    gone = []
+
+    def delete_and_start(host, thing, **more):
+        gone.append(thing.name)
+        if len(gone) == 1:
+            Run.objects.create(testbed=testbed, command="up", plan={}, asked_by=owner)
+        return True
+
+    monkeypatch.setattr(cleanups, "delete_thing", delete_and_start)
+
+    clean_up(cleanup.pk)
+
+    assert len(gone) == 1
+
+
 def test_host_that_does_not_answer_fails_its_things_and_no_others(
     testbed: Testbed, state: State, kept: Hosts, admin: User, settings: object
 ) -> None:
