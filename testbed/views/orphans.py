@@ -63,9 +63,11 @@ def adopt(request: Request) -> HttpResponse:
             adopt_lost(group.name, owner)
             messages.success(request, f"{group.name} is back, and belongs to {owner}.")
         else:
-            for sentence in adopt_forgotten(group):
+            left = adopt_forgotten(group)
+            for sentence in left:
                 messages.warning(request, sentence)
-            messages.success(request, "Adopted. The next Up or Down removes it.")
+            if len(left) < len(group.orphans):
+                messages.success(request, "Adopted. The next Up or Down removes it.")
     except TestbedError as exc:
         return _refused(request, exc)
     return redirect("testbed", group.name)
