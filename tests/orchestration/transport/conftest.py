@@ -138,8 +138,8 @@ def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
-def with_plain_login(folder: Path, serve: str) -> list[str]:
-    """Serve with a root login of /bin/sh and an empty home, seen by nobody else.
+def with_plain_login(folder: Path, serve: str, shell: str = "/bin/sh") -> list[str]:
+    """Serve with a root login of a plain shell and an empty home, seen by nobody else.
 
     The login files of whoever runs the tests would decide how fast commands are, and
     dropbear reads authorized keys only from the home.
@@ -147,7 +147,7 @@ def with_plain_login(folder: Path, serve: str) -> list[str]:
     home = folder / "home"
     home.mkdir(mode=0o700)
     others = Path("/etc/passwd").read_text().splitlines()[1:]
-    lines = [f"root:x:0:0:root:{home}:/bin/sh", *others]
+    lines = [f"root:x:0:0:root:{home}:{shell}", *others]
     (folder / "passwd").write_text("\n".join(lines) + "\n")
     script = f"mount --bind {folder / 'passwd'} /etc/passwd && {serve}"
     return ["unshare", "-m", "--propagation", "private", "sh", "-c", script]
@@ -169,7 +169,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     servers: list[Server] = []
 
-    def make(name: str = "a", *options: str) -> Server:
+    def make(name: str = "a", *options: str, shell: str = "/bin/sh") -> Server:
         folder = tmp_path / f"sshd-{name}"
         folder.mkdir()
         host_key = keygen(folder / "host")
@@ -189,7 +189,7 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         ]
         (folder / "config").write_text("\n".join(config) + "\n")
         serve = f"exec {SSHD} -D -e -f {folder / 'config'}"
-        argv = with_plain_login(folder, serve)
+        argv = with_plain_login(folder, serve, shell)
         server = Server(argv, port, host_key, folder / "id")
         server.start()
         servers.append(server)

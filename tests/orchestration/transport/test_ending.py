@@ -5,11 +5,13 @@ import secrets
 import shutil
 import signal
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from orchestration.transport.base import Ended, Process
+from orchestration.errors import Cancelled
+from orchestration.transport.base import Ended, Process, command
 from orchestration.transport.ending import end_here, end_line, parse_ended
 from tests.orchestration.transport.conftest import carriers, wait_until
 from tests.orchestration.transport.test_commands import STUBBORN
@@ -181,6 +183,32 @@ def test_neighbours_of_what_is_ended_live_on(scope, is_here):
 
     assert [process.name for process in ended.found] == ["sleep 600"]
     assert len(left) == 1
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash", "busybox"])
+def test_cancel_ends_all_escapes_under_every_login_shell(
+    make_server, scope, tmp_path, shell
+):
+    if (program := shutil.which(shell)) is None:
+        pytest.skip(f"{shell} is not installed")
+    login = tmp_path / ("ash" if shell == "busybox" else shell)
+    login.symlink_to(program)
+    mark = free_mark()
+    lines = "\n".join(line.format(mark=mark) for line in DISGUISES)
+    transport = make_server(shell=str(login)).transport()
+    script = command("sh", "-c", f"{lines}\n{STUBBORN}")
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(transport.run, script, scope=scope)
+        wait_until(lambda: len(sleepers(mark)) == len(DISGUISES))
+        scope.cancel()
+        assert isinstance(running.exception(), Cancelled)
+
+    (proof,) = scope.ended
+    names = [process.name for process in proof.found]
+    assert names.count(f"sleep {mark}") >= len(DISGUISES)
+    assert proof.survivors == ()
+    assert sleepers(mark) == []
 
 
 def test_what_the_script_prints_becomes_the_proof():
