@@ -5,8 +5,10 @@ their times and changes them by conditional UPDATEs, so that two sweepers at onc
 no harm. Resuming an interrupted run is the user's choice, not made here.
 """
 
+import fcntl
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from celery import shared_task
@@ -154,7 +156,10 @@ def retry_leftovers() -> int:
     """Ask again for what could not be confirmed as ended."""
     since = timezone.now() - LEFTOVERS_FOR
     runs = Run.objects.filter(ended_at__gt=since).exclude(leftovers=[])
-    return sum(_retry_leftovers(run) for run in runs.select_related("testbed"))
+    with _alone("leftovers") as is_alone:
+        if not is_alone:
+            return 0
+        return sum(_retry_leftovers(run) for run in runs.select_related("testbed"))
 
 
 def _end_lost(batch: Batch) -> int:
@@ -184,6 +189,19 @@ def _end_lost(batch: Batch) -> int:
     finished = finish_batch(batch, status=Batch.Status.LOST)
     conclude_cancel(run.pk)
     return int(finished)
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[bool]:
+    """Say whether no other sweep does this now; silent machines make it take long."""
+    settings.RUNTIME_DIR.mkdir(parents=True, exist_ok=True)
+    with (settings.RUNTIME_DIR / f"{name}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
 
 
 def _keep_leftovers(run: Run, left: list[Leftover]) -> None:

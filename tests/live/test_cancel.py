@@ -110,6 +110,20 @@ def test_up_goes_on_after_a_cancel_with_the_mended_script(stack, owner):
     assert again.statuses()["set-up-guests"] == {"unchanged"}
 
 
+def test_server_of_a_script_stays_and_what_a_failed_one_left_does_not(stack, owner):
+    owner.update_files(SLUG, DATA / "serving")
+    assert ran(owner, SLUG, "up").status == "succeeded"
+    owner.update_files(SLUG, DATA / "leaving")
+
+    over = ran(owner, SLUG, "up")
+
+    assert over.status == "failed"
+    assert "with exit code 3" in over.words
+    assert "Ended on far: sleep 701" in over.log
+    left = Guest(stack, SLUG, "far").run("ps -o args | grep '^sleep 70'")
+    assert left == "sleep 700"
+
+
 def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
     image = stack.folder / "bulky.raw"
     with image.open("wb") as file, open("/dev/urandom", "rb") as source:  # noqa: PTH123

@@ -258,6 +258,9 @@ def test_what_outlives_a_cancel_is_listed_and_asked_for_again(
     assert told in on_two_hosts.message
 
     machines["main"].survivors, machines["host-b"].error = (), None
+    with periodic._alone("leftovers") as is_alone:
+        assert is_alone
+        assert periodic.retry_leftovers() == 0
     assert periodic.retry_leftovers() == 2
     on_two_hosts.refresh_from_db()
     assert on_two_hosts.leftovers == []

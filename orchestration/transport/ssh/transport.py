@@ -50,6 +50,9 @@ from orchestration.transport.wrapper import tag_of, wrap_line
 SESSIONS = 8
 ENDING_SESSIONS = 2
 END_TIMEOUT_S = 6.0
+# Once the ending runs it is waited for longer: given up, it goes on all the same, and
+# each further try makes a busy guest slower.
+ENDING_S = 20.0
 GRACE_S = 0.3
 
 
@@ -186,7 +189,8 @@ class SSHTransport:
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.
 
-        Takes at most the grace and a few seconds. Raises: HostUnreachable.
+        Takes seconds at most, of a busy guest up to `ENDING_S`. Raises:
+        HostUnreachable.
         """
         line = end_line(tag_prefix, grace_s, is_root=self._login.user == "root")
         deadline = time.monotonic() + grace_s + END_TIMEOUT_S
@@ -202,6 +206,7 @@ class SSHTransport:
                 self._session((stdout.feed, stderr.feed), is_late) as session,
             ):
                 session.start(line, is_late)
+                deadline += ENDING_S
                 session.pump(iter(()), is_late, deadline)
             return parse_ended(self.machine, stdout.text)
         except (Cancelled, TimeUp, LinkLost, ValueError) as exc:
