@@ -1,8 +1,20 @@
 """Options and fixtures of the whole suite."""
 
+import os
+
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.golden import Golden, golden_checker
+
+# No example is late on a busy machine; in CI, the same examples every time.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
