@@ -16,6 +16,7 @@ home=$(awk -F: -v name="$1" '$1 == name {{ print $6 }}' /etc/passwd)
 rm -f {READY_FILE}
 rm -f /root/.ssh/authorized_keys ${{home:+"$home/.ssh/authorized_keys"}}
 rm -f /etc/ssh/ssh_host_*_key* /etc/dropbear/ed25519 /etc/dropbear/dropbear_*_host_key
+rm -f /etc/sudoers.d/90-cloud-init-users
 rm -f /var/lib/systemd/random-seed /var/lib/dhcp/*.leases
 [ ! -e /etc/machine-id ] || : > /etc/machine-id
 [ -L /var/lib/dbus/machine-id ] || rm -f /var/lib/dbus/machine-id

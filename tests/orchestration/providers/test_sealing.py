@@ -16,10 +16,16 @@ IDENTITY = (
     "/etc/ssh/ssh_host_ed25519_key",
     "/etc/ssh/ssh_host_ed25519_key.pub",
     "/etc/dropbear/ed25519",
+    "/etc/sudoers.d/90-cloud-init-users",
     "/var/lib/dbus/machine-id",
     "/var/lib/systemd/random-seed",
 )
-KEPT = ("/etc/ssh/sshd_config", "/home/student/work", "/etc/nocloud/context/data")
+KEPT = (
+    "/etc/ssh/sshd_config",
+    "/etc/sudoers.d/own",
+    "/home/student/work",
+    "/etc/nocloud/context/data",
+)
 
 
 @pytest.fixture(name="root")
