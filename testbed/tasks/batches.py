@@ -18,6 +18,7 @@ from celery import Task as CeleryTask
 from celery import shared_task
 from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection, transaction
+from django.db.models import Exists, OuterRef
 
 from orchestration.engine import Work, share, state_for
 from orchestration.errors import TestbedError
@@ -57,10 +58,13 @@ def run_batch(self: "CeleryTask[..., None]", batch_id: int) -> None:
 
 def claim(batch_id: int, *, owner: str) -> Batch | None:
     """Take a queued batch, with a lease. None: it is taken, over or not wanted."""
+    unwanted = Run.objects.filter(
+        instructions=OuterRef("instruction"), cancel_requested_at__isnull=False
+    )
+    # Not a filter across tables: that becomes `id IN (SELECT …)`, whose status
+    # PostgreSQL does not look at again when it had to wait for another claim.
     queued = Batch.objects.filter(
-        pk=batch_id,
-        status=Batch.Status.QUEUED,
-        instruction__run__cancel_requested_at=None,
+        ~Exists(unwanted), pk=batch_id, status=Batch.Status.QUEUED
     )
     if not queued.update(
         status=Batch.Status.RUNNING, worker=owner, lease_until=lease_end()

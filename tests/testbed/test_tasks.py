@@ -13,6 +13,7 @@ from celery._state import _task_stack
 from celery.exceptions import SoftTimeLimitExceeded
 from django.core.management import call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from orchestration.errors import HostUnreachable, StateError
@@ -129,6 +130,16 @@ def test_batch_is_claimed_once(on_two_hosts, doors):
 
     assert claim(batch_id, owner="one") is not None
     assert claim(batch_id, owner="two") is None
+
+
+def test_claim_tests_the_row_itself_and_not_what_a_subquery_saw(on_two_hosts, doors):
+    """PostgreSQL lets a second claim wait, and then tests only the row's own fields."""
+    with CaptureQueriesContext(connection) as asked:
+        claim(doors.sent[0][0], owner="one")
+
+    (update,) = (q["sql"] for q in asked if q["sql"].startswith("UPDATE"))
+    assert " IN (SELECT" not in update
+    assert '"testbed_batch"."status" = \'queued\'' in update.partition("WHERE")[2]
 
 
 def test_message_that_comes_twice_works_once(on_two_hosts, doors):
