@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 
+from testbed.event_rows import clean
 from testbed.models import Event, Run
 from testbed.terminal import plain
 
@@ -30,8 +31,8 @@ class LogFilter:
 
     @property
     def words(self) -> dict[str, str]:
-        """The filter as the words of a query."""
-        words = {"resource": self.resource, "host": self.host}
+        """The filter as the words of a query, fit for any database."""
+        words = {"resource": clean(self.resource), "host": clean(self.host)}
         return {name: word for name, word in words.items() if word}
 
 

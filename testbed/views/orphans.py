@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
+from testbed.event_rows import clean
 from testbed.models import Cleanup
 from testbed.services.adoption import adopt_forgotten, adopt_lost, offer
 from testbed.services.orphans import (
@@ -59,7 +60,9 @@ def adopt(request: Request) -> HttpResponse:
     try:
         group = group_named(request.POST.get("name", ""))
         if group.testbed is None:
-            owner = get_object_or_404(User, username=request.POST.get("owner", ""))
+            owner = get_object_or_404(
+                User, is_active=True, username=clean(request.POST.get("owner", ""))
+            )
             adopt_lost(group.name, owner)
             messages.success(request, f"{group.name} is back, and belongs to {owner}.")
         else:

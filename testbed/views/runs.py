@@ -16,6 +16,7 @@ from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan
 from testbed.board import stage_of, stages_of
+from testbed.event_rows import clean
 from testbed.models import Run, Testbed
 from testbed.services.runs import PlanJson, create_run, request_cancel
 from testbed.unclaimed import unclaimed_run
@@ -58,7 +59,7 @@ def detail(request: Request, pk: int) -> HttpResponse:
 def stage(request: Request, pk: int) -> HttpResponse:
     """Show one stage of the board as it is now."""
     run = run_for(request, pk)
-    name = request.GET.get("name", "")
+    name = clean(request.GET.get("name", ""))
     if not run.instructions.filter(stage=name).exists():
         raise Http404(f"This run has no stage {name!r}.")
     return render(request, "runs/_stage.html", {"stage": stage_of(run, name)})

@@ -12,7 +12,7 @@ from orchestration.events import LogLine, Stream
 from orchestration.transport.output import Output
 from testbed import logs
 from testbed.event_rows import PIECE_CHARACTERS
-from testbed.logs import LOG_LINES
+from testbed.logs import LOG_LINES, LogFilter
 from testbed.models import Run
 from testbed.recorder import Recorder
 from tests.testbed.talking import say
@@ -35,6 +35,18 @@ async def download(run: Run, user: User, query: str = "") -> str:
     assert answer.status_code == 200
     assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
     return "".join([part.decode() async for part in answer.streaming_content])
+
+
+def test_filter_asks_for_nothing_that_a_database_refuses(
+    browser: Client, make_run: MakeRun
+):
+    chosen = LogFilter("we\0b", "ma\ud800in")
+
+    assert chosen.words == {"resource": "we␀b", "host": "ma�in"}
+    number = make_run().pk
+    for address in ("log/?resource=%00", "log.txt?host=%00", "?resource=%00"):
+        assert browser.get(f"/runs/{number}/{address}").status_code == 200
+    assert browser.get(f"/runs/{number}/stage/?name=%00").status_code == 404
 
 
 def test_log_is_loaded_back_to_its_start(browser: Client, make_run: MakeRun):

@@ -201,9 +201,11 @@ def test_adopting_for_nobody_is_refused(
         host=Host.objects.get(name="main"), things=things, looked_at=timezone.now()
     )
 
-    answer = page.post("/orphans/adopt/", {"name": "lab", "owner": "nobody"})
+    gone = User.objects.create(username="gone", is_active=False)
 
-    assert answer.status_code == 404
+    for owner in ("nobody", gone.username, "\0"):
+        answer = page.post("/orphans/adopt/", {"name": "lab", "owner": owner})
+        assert answer.status_code == 404
     assert not Testbed.objects.exists()
 
 
