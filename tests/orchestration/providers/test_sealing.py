@@ -44,7 +44,7 @@ def sealed(root: Path, user: str) -> None:
     script = SEAL
     for folder in ("/etc/", "/root/", "/var/"):
         script = script.replace(f" {folder}", f" {root}{folder}")
-    script = script.replace("cloud-init", "no-such-program")
+    script = script.replace("-v cloud-init", "-v no-such-program")
     elsewhere = re.sub(re.escape(str(root)), "", script)
     assert len(re.findall("/(?:etc|root|var)/", elsewhere)) == script.count(f"{root}/")
     subprocess.run(["/bin/sh", "-c", script, "seal", user], check=True)
