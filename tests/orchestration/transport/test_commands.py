@@ -1,7 +1,6 @@
 """What every transport promises about commands: here, over OpenSSH, over dropbear."""
 
 import threading
-import time
 
 import pytest
 
@@ -234,7 +233,7 @@ def test_end_finds_what_forks_while_it_is_ended(machine, scope):
         ),
         scope=scope,
     )
-    time.sleep(0.2)
+    wait_until(lambda: len(carriers(scope.tag)) > 5)
 
     ended = machine.end(scope.tag, grace_s=0.1)
 
