@@ -32,13 +32,15 @@ from testbed.tasks.cancelling import (
 )
 from testbed.tasks.dispatch import drive, take_over, unattended
 from testbed.tasks.joining import finish_batch, join
-from testbed.tasks.lease import is_dead
+from testbed.tasks.lease import holder_name, is_dead
 
 logger = logging.getLogger(__name__)
 
 RESEND_AFTER_S = 10
 KILL_AFTER_S = 30
-SWEEPER = "sweeper"
+# So long a sweeper may take to prove what a lost worker left in many busy guests;
+# one that dies is found by its process.
+PROOF_S = 180
 LEFTOVERS_FOR = timedelta(days=1)
 
 
@@ -169,10 +171,10 @@ def _end_lost(batch: Batch) -> int:
             pk=batch.pk, status=Batch.Status.RUNNING, lease_until=batch.lease_until
         )
         # Still running, with a lease of our own: nobody joins before the proof.
-        until = timezone.now() + timedelta(seconds=settings.BATCH_LEASE_S)
-        if not lapsed.update(lease_until=until, worker=SWEEPER):
+        until = timezone.now() + timedelta(seconds=PROOF_S)
+        batch.worker = holder_name("sweeper")
+        if not lapsed.update(lease_until=until, worker=batch.worker):
             return 0
-        batch.worker = SWEEPER
         places = places_of(batch)
         logger.warning("batch %s of run %s was lost", batch.pk, run.pk)
         is_cancelled = run.cancel_requested_at is not None

@@ -341,6 +341,31 @@ def test_lost_worker_is_looked_for_in_the_guests_it_was_in(
     assert "what may run on open" in on_two_hosts.message
 
 
+def test_batch_is_not_taken_from_a_sweeper_that_still_looks(
+    on_two_hosts, doors, machines, monkeypatch
+):
+    batch = claim(doors.sent[0][0], owner="dead")
+    run_batch(doors.sent[1][0])
+    mine = Batch.objects.filter(pk=batch.pk)
+    mine.update(lease_until=timezone.now() - LONG_AGO)
+    machine, tags, taken = machines[batch.host], [], []
+
+    def end(tag):
+        tags.append(tag)
+        if len(tags) == 1:
+            # A busy guest is waited for so long.
+            mine.update(lease_until=mine.get().lease_until - timedelta(seconds=60))
+            taken.append(periodic.end_lost_batches())
+        return Ended(batch.host, (), ())
+
+    monkeypatch.setattr(machine, "end", end)
+
+    assert periodic.end_lost_batches() == 1
+
+    assert taken == [0]
+    assert mine.get().status == Batch.Status.LOST
+
+
 def test_failed_run_keeps_the_list_of_what_may_still_run(on_two_hosts, doors):
     left = [{"host": "main", "machine": "a", "tag": "t", "pid": 0, "name": "silent"}]
     Run.objects.filter(pk=on_two_hosts.pk).update(leftovers=left)
@@ -376,7 +401,6 @@ def test_batch_of_a_dead_process_is_lost_before_its_lease_ends(
 
 def test_process_of_another_machine_is_not_taken_for_dead():
     assert not lease.is_dead("elsewhere/4026531836 999999999 x")
-    assert not lease.is_dead("sweeper")
 
 
 def test_lost_worker_of_a_cancelling_run_ends_it_as_cancelled(
