@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 
-from django.db import DatabaseError, InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db import connection as database
 from django.utils import timezone
 
@@ -119,16 +119,16 @@ class Recorder:
                     return 0
                 logger.warning("events have to wait for the database: %s", exc)
                 time.sleep(RETRY_S)
-            except DatabaseError:
-                if len(batch) == 1:
-                    logger.exception("an event cannot be stored: %r", batch[0])
-                    return 0
-                # One that the database refuses does not take the others with it.
-                half = len(batch) // 2
-                return max(self._store(batch[:half]), self._store(batch[half:]))
             except Run.DoesNotExist:
                 logger.exception("%s events cannot be stored", len(batch))
                 return 0
+            except Exception:  # the border of the thread: talkers would wait for ever
+                if len(batch) == 1:
+                    logger.exception("an event cannot be stored: %r", batch[0])
+                    return 0
+                # One that cannot be stored does not take the others with it.
+                half = len(batch) // 2
+                return max(self._store(batch[:half]), self._store(batch[half:]))
 
     def _try_to_store(self, batch: list[Stamped]) -> int:
         rows = [row for at, event in batch for row in rows_of(event, at=at)]

@@ -114,11 +114,17 @@ def _clean_host(cleanup: Cleanup, name: str) -> None:
     items = sorted(
         cleanup.items.filter(host=name), key=lambda i: order.index(ThingKind(i.kind))
     )
+    has_guests = False
     for item in items:
         orphan = orphans.get((name, ThingKind(item.kind), item.name))
         if orphan and (orphan.name != cleanup.name or _came_back(orphan, seen)):
             orphan = None
-        _clean_item(host, item, orphan, scope)
+        if has_guests and item.kind == ThingKind.FOLDER:
+            item.status, item.message = Status.FAILED, "its guests are still there"
+            item.save(update_fields=["status", "message"])
+        else:
+            _clean_item(host, item, orphan, scope)
+        has_guests |= (item.kind, item.status) == (ThingKind.DOMAIN, Status.FAILED)
         Cleanup.objects.filter(pk=cleanup.pk).update(seen_at=timezone.now())
     _confirm(cleanup, name, seen_now(host, scope))
 

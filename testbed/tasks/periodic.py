@@ -132,10 +132,11 @@ def end_cancelled() -> int:
     """End the cancelling runs of which nothing runs any more."""
     runs = Run.objects.filter(status=Run.Status.CANCELLING)
     ended = 0
-    for run_id in list(runs.values_list("pk", flat=True)):
-        with transaction.atomic():
-            drop_queued(run_id)
-        ended += conclude_cancel(run_id)
+    with _alone("cancelled") as is_alone:
+        for run_id in list(runs.values_list("pk", flat=True)) if is_alone else ():
+            with transaction.atomic():
+                drop_queued(run_id)
+            ended += conclude_cancel(run_id)
     return ended
 
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.hosts import Hosts
 from orchestration.instructions.base import Command, Options
+from orchestration.inventory import ThingKind
 from orchestration.state.model import State
 from testbed.models import Cleanup, Host, Inventory, Run, Testbed
 from testbed.services.orphans import counts, delete_orphans, orphan_groups
@@ -302,6 +303,28 @@ def test_thing_that_stays_is_said_to_be_still_there(
     assert cleanup.status == "failed"
     assert {item.message for item in cleanup.items.all()} == {"is still there"}
     assert cleanup.message.startswith("0 of ")
+
+
+def test_folder_stays_while_its_guests_cannot_be_deleted(
+    testbed: Testbed, state: State, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = cleanups.delete_thing
+
+    def refuse(host, thing, *, scope):
+        if thing.kind == ThingKind.DOMAIN:
+            raise StateError("It will not go.")
+        return real(host, thing, scope=scope)
+
+    monkeypatch.setattr(cleanups, "delete_thing", refuse)
+    lose(testbed)
+
+    cleanup = delete_orphans("lab", "lab", admin)
+    clean_up(cleanup.pk)
+
+    folders = cleanup.items.filter(kind=ThingKind.FOLDER)
+    assert set(folders.values_list("status", "message")) == {
+        ("failed", "its guests are still there")
+    }
 
 
 def test_name_must_be_typed(testbed: Testbed, state: State, admin: User) -> None:

@@ -188,14 +188,15 @@ def test_locked_database_delays_and_loses_nothing(make_run, rings, monkeypatch):
     assert list(run.events.values_list("text", flat=True)) == ["kept"]
 
 
-def test_event_that_the_database_refuses_takes_no_other_with_it(
-    make_run, rings, monkeypatch
+@pytest.mark.parametrize("error", [DataError, ValueError])
+def test_event_that_cannot_be_stored_takes_no_other_with_it(
+    make_run, rings, monkeypatch, error
 ):
     run, real = make_run(), recorder_module.insert
 
     def refuse(run_id, rows):
         if any(row.text == "bad" for row in rows):
-            raise DataError("not this one")
+            raise error("not this one")
         return real(run_id, rows)
 
     monkeypatch.setattr(recorder_module, "insert", refuse)
