@@ -9,6 +9,7 @@ written: `is_ours` is asked inside each writing transaction.
 
 import logging
 import os
+import signal
 import socket
 import threading
 import time
@@ -117,6 +118,22 @@ def is_dead(holder: str) -> bool:
     """
     place, pid, *_ = [*holder.split(), ""]
     return place == _place() and not Path("/proc", pid).exists()
+
+
+def kill_frozen(holder: str) -> None:
+    """Kill a holder that was a process of this place and is stopped by a signal.
+
+    It may hold the lock that every writer of the database waits for, for ever.
+    """
+    place, pid, *_ = [*holder.split(), ""]
+    try:
+        state = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
+        is_worker = b"celery" in Path("/proc", pid, "cmdline").read_bytes()
+    except OSError:
+        return
+    if place == _place() and state == "T" and is_worker:
+        logger.warning("process %s is stopped and lost its batch: killed", pid)
+        os.kill(int(pid), signal.SIGKILL)
 
 
 def _place() -> str:

@@ -32,7 +32,7 @@ from testbed.tasks.cancelling import (
 )
 from testbed.tasks.dispatch import drive, take_over, unattended
 from testbed.tasks.joining import finish_batch, join
-from testbed.tasks.lease import holder_name, is_dead
+from testbed.tasks.lease import holder_name, is_dead, kill_frozen
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +76,14 @@ def end_lost_batches() -> int:
     """End the batches whose worker is dead or silent, with what they had started."""
     now = timezone.now()
     running = Batch.objects.filter(status=Batch.Status.RUNNING)
-    return sum(
-        _end_lost(batch)
+    lost = [
+        batch
         for batch in running.select_related("instruction__run__testbed")
         if batch.lease_until is None or batch.lease_until < now or is_dead(batch.worker)
-    )
+    ]
+    for batch in lost:
+        kill_frozen(batch.worker)
+    return sum(map(_end_lost, lost))
 
 
 def send_again() -> int:

@@ -1,12 +1,15 @@
 """Batches, joins and the sweeper: what happens on workers, and when they die."""
 
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 import uuid
 from contextlib import nullcontext
 from datetime import timedelta
+from subprocess import PIPE
 
 import pytest
 from celery._state import _task_stack
@@ -397,6 +400,27 @@ def test_batch_of_a_dead_process_is_lost_before_its_lease_ends(
     Batch.objects.filter(worker=mine).update(worker=gone)
 
     assert periodic.end_lost_batches() == 1
+
+
+def test_stopped_process_of_a_lost_batch_is_killed_for_the_lock_it_may_hold(
+    on_two_hosts, doors, machines
+):
+    code = "import signal, os; os.kill(os.getpid(), signal.SIGSTOP); signal.pause()"
+    stopped = subprocess.Popen([sys.executable, "-c", code, "celery"])
+    running = subprocess.Popen([sys.executable, "-c", "input()", "celery"], stdin=PIPE)
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+    for process, (batch_id, _) in zip((stopped, running), doors.sent[-2:], strict=True):
+        claim(
+            batch_id,
+            owner=lease.holder_name("x").replace(f"{os.getpid()}", f"{process.pid}"),
+        )
+    Batch.objects.update(lease_until=timezone.now() - LONG_AGO)
+
+    assert periodic.end_lost_batches() == 2
+
+    assert stopped.wait() == -signal.SIGKILL
+    assert running.poll() is None
+    running.communicate(b"\n")
 
 
 def test_process_of_another_machine_is_not_taken_for_dead():
