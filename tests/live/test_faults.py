@@ -1,6 +1,6 @@
 """What dies under a run costs no event, no work that was done, and leaves nothing.
 
-Every fault strikes once, each at another stage of `up`; the whole matrix, every fault
+Each quick fault strikes once, at a stage of its own; the whole matrix, every fault
 at every stage, runs with the slow tests. The moment is random and printed: with
 FAULT_SEED set to the number that a failure shows, the same one comes again.
 """
@@ -25,8 +25,14 @@ STAGES = (
     "Set up guests",
 )
 SEED = int(os.environ.get("FAULT_SEED", "1"))
-# These wait until leases and connections are given up: half a minute each.
-PATIENT = {"worker frozen", "pool process frozen", "link to host lost"}
+# Half a minute each: leases and connections are given up, daemons come back.
+PATIENT = {
+    "worker frozen",
+    "pool process frozen",
+    "libvirtd restarted",
+    "sshd restarted",
+    "link to host lost",
+}
 
 
 @pytest.fixture(scope="module")
