@@ -55,11 +55,6 @@ class GuestRow:
         return management.address if management else ""
 
     @property
-    def experiment_addresses(self) -> list[str]:
-        """Its addresses on the experiment's bridges."""
-        return [i.address for i in self.guest.interfaces if i.address]
-
-    @property
     def setup(self) -> str:
         """Say how its setup script stands: `none`, `waiting`, `done`, `failed`, `changed`."""
         script, markers = self.guest.setup_script, self.guest.markers
