@@ -45,7 +45,7 @@ function take(pid) {
 }
 function is_kin(pid, s) {
   s = sid[pid]
-  return parent[pid] in ours || s in sids && (s in ours || !(s in parent))
+  return parent[pid] in ours || s > 0 && s in sids && (s in ours || !(s in parent))
 }
 END {
   for (pid = self; pid in parent; pid = parent[pid]) spared[pid] = 1
@@ -65,9 +65,10 @@ END {
 # One grep over all environments costs 2-4 ms (GNU and busybox); where grep has no
 # -z each process costs a fork. The table of processes is read only when one was found;
 # without awk there is none. A session counts when its leader was found or is gone:
-# never that of an init or of somebody's shell. Only groups led by a process that we
-# found get the signal too: dropbear's or sudo's own group is never hit. Zombies are
-# gone.
+# never that of an init or of somebody's shell, nor session 0, which holds the kernel's
+# threads and all whose leader lives outside this container. Only groups led by a
+# process that we found get the signal too: dropbear's or sudo's own group is never
+# hit. Zombies are gone.
 END_SCRIPT = """\
 re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; naps=$2; kin=$3; found=; known=
 if echo a | grep -qz a 2>/dev/null; then z=1; else z=; fi
@@ -227,9 +228,9 @@ class _Hunt:
         """Return children of ours, and members of sessions that are or were ours.
 
         A session is when its leader is, or is gone: never that of an init or of a
-        shell of somebody else.
+        shell of somebody else, nor session 0 (see `END_SCRIPT`).
         """
-        self._sessions |= {rows[pid].session for pid in ours}
+        self._sessions |= {rows[pid].session for pid in ours} - {0}
         sessions = {s for s in self._sessions if s in ours or s not in rows}
         return {
             pid

@@ -2,9 +2,11 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -183,6 +185,38 @@ def test_neighbours_of_what_is_ended_live_on(scope, is_here):
 
     assert [process.name for process in ended.found] == ["sleep 600"]
     assert len(left) == 1
+
+
+HERE = """
+import sys
+from orchestration.transport.ending import end_here
+for process in end_here("main", sys.argv[1], 0.1).found:
+    print("found", process.pid, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root for a pid namespace")
+@pytest.mark.parametrize("is_here", [True, False], ids=["here", "script"])
+def test_session_whose_leader_is_outside_the_container_is_nobodys(scope, is_here):
+    """Started by `docker exec` or an init without setsid, all are in session 0."""
+    mark = free_mark()
+    ending = [sys.executable, "-c", HERE, scope.tag]
+    if not is_here:
+        ending = ["sh", "-c", line_to_end(scope.tag)]
+    inside = (
+        f"sleep {mark} & TESTBED_TAG={scope.tag} sleep 600 & sleep 0.5\n"
+        f"({shlex.join(ending)})\n"
+        f"kill -0 %1 && echo neighbour lives; kill -KILL %1"
+    )
+
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--mount-proc", "bash", "-c", inside],
+        capture_output=True,
+        text=True,
+    )
+
+    assert done.stdout.count("found") == 1, done
+    assert "neighbour lives" in done.stdout
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash", "busybox"])
