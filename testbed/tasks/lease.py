@@ -66,7 +66,7 @@ class Lease:
 
     def is_ours(self) -> bool:
         """Say whether the batch was not given up; final inside a transaction."""
-        return _held(self._batch).exists()
+        return held(self._batch).exists()
 
     def end(self) -> None:
         """End the thread; the batch needs its lease no more."""
@@ -99,7 +99,7 @@ class Lease:
         now = time.monotonic()
         if now - self._renewed_at < settings.BATCH_LEASE_S / 3:
             return True
-        if not _held(self._batch).update(lease_until=lease_end()):
+        if not held(self._batch).update(lease_until=lease_end()):
             return False
         self._renewed_at = now
         self.stop.known_until = now + settings.BATCH_LEASE_S
@@ -136,6 +136,13 @@ def kill_frozen(holder: str) -> None:
         os.kill(int(pid), signal.SIGKILL)
 
 
+def held(batch: Batch) -> QuerySet[Batch]:
+    """Return the batch while it runs and `batch.worker` holds it."""
+    return Batch.objects.filter(
+        pk=batch.pk, status=Batch.Status.RUNNING, worker=batch.worker
+    )
+
+
 def _place() -> str:
     numbers = Path("/proc/self/ns/pid").stat().st_ino
     return f"{socket.gethostname()}/{numbers}"
@@ -144,9 +151,3 @@ def _place() -> str:
 def lease_end() -> datetime:
     """Return until when a lease lasts that begins now."""
     return timezone.now() + timedelta(seconds=settings.BATCH_LEASE_S)
-
-
-def _held(batch: Batch) -> QuerySet[Batch]:
-    return Batch.objects.filter(
-        pk=batch.pk, status=Batch.Status.RUNNING, worker=batch.worker
-    )

@@ -32,7 +32,7 @@ from testbed.tasks.cancelling import (
 )
 from testbed.tasks.dispatch import drive, take_over, unattended
 from testbed.tasks.joining import finish_batch, join
-from testbed.tasks.lease import holder_name, is_dead, kill_frozen
+from testbed.tasks.lease import held, holder_name, is_dead, kill_frozen
 
 logger = logging.getLogger(__name__)
 
@@ -169,18 +169,49 @@ def retry_leftovers() -> int:
 
 
 def _end_lost(batch: Batch) -> int:
+    """Prove first, close then: a sweeper that dies meanwhile leaves all of it to do."""
     run = batch.instruction.run
+    if not _take_from_worker(batch):
+        return 0
+    logger.warning("batch %s of run %s was lost", batch.pk, run.pk)
+    # It may be frozen, or hang: then nothing else gives its place in the pool back.
+    revoke([str(batch.celery_id)], "SIGKILL")
+    left = end_processes(run, places_of(batch))
+    if not _close(batch, left):
+        return 0
+    finished = finish_batch(batch, status=Batch.Status.LOST)
+    conclude_cancel(run.pk)
+    return int(finished)
+
+
+def _take_from_worker(batch: Batch) -> bool:
+    """Take the lease over, so that nobody else writes or joins before the proof."""
+    lapsed = Batch.objects.filter(
+        pk=batch.pk, status=Batch.Status.RUNNING, lease_until=batch.lease_until
+    )
+    batch.worker = holder_name("sweeper")
+    until = timezone.now() + timedelta(seconds=PROOF_S)
     with transaction.atomic():
-        lapsed = Batch.objects.filter(
-            pk=batch.pk, status=Batch.Status.RUNNING, lease_until=batch.lease_until
-        )
-        # Still running, with a lease of our own: nobody joins before the proof.
-        until = timezone.now() + timedelta(seconds=PROOF_S)
-        batch.worker = holder_name("sweeper")
         if not lapsed.update(lease_until=until, worker=batch.worker):
-            return 0
-        places = places_of(batch)
-        logger.warning("batch %s of run %s was lost", batch.pk, run.pk)
+            return False
+        text = (
+            f"The worker of {batch.instruction.title} on {batch.host} was lost. "
+            "What it began there is being ended."
+        )
+        record(batch.instruction.run_id, "log", text=text)
+    return True
+
+
+def _close(batch: Batch, left: list[Leftover]) -> bool:
+    """End a lost batch's tasks and keep what is left. False: it was taken from us."""
+    with transaction.atomic():
+        run = (
+            Run.objects.select_for_update()
+            .defer("plan")
+            .get(pk=batch.instruction.run_id)
+        )
+        if not held(batch).exists():
+            return False
         is_cancelled = run.cancel_requested_at is not None
         finish_tasks(
             run.pk,
@@ -189,12 +220,12 @@ def _end_lost(batch: Batch) -> int:
             message="The worker that did this was lost.",
             hint="" if is_cancelled else "Start the command again; it goes on.",
         )
-    # It may be frozen, or hang: then nothing else gives its place in the pool back.
-    revoke([str(batch.celery_id)], "SIGKILL")
-    _keep_leftovers(run, end_processes(run, places))
-    finished = finish_batch(batch, status=Batch.Status.LOST)
-    conclude_cancel(run.pk)
-    return int(finished)
+        known = _seen(run.leftovers)
+        new = [leftover for leftover in left if not _seen([leftover]) <= known]
+        if new:
+            run.leftovers = [*run.leftovers, *new]
+            run.save(update_fields=["leftovers"])
+    return True
 
 
 @contextmanager
@@ -208,14 +239,6 @@ def _alone(name: str) -> Iterator[bool]:
             yield False
             return
         yield True
-
-
-def _keep_leftovers(run: Run, left: list[Leftover]) -> None:
-    if left:
-        with transaction.atomic():
-            locked = Run.objects.select_for_update().get(pk=run.pk)
-            locked.leftovers = [*locked.leftovers, *left]
-            locked.save(update_fields=["leftovers"])
 
 
 def _retry_leftovers(run: Run) -> int:

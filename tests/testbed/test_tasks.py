@@ -7,9 +7,11 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from contextlib import nullcontext
 from datetime import timedelta
 from subprocess import PIPE
+from unittest.mock import Mock
 
 import pytest
 from celery._state import _task_stack
@@ -79,6 +81,26 @@ def wait_until(is_so):
     while not is_so():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def sets_up_guests(batch, **statuses):
+    """Let a batch be one that works in guests, each with a task."""
+    instructions = Instruction.objects.filter(pk=batch.instruction_id)
+    instructions.update(kind=Kind.SET_UP_GUESTS)
+    for name, status in statuses.items():
+        Task.objects.create(
+            instruction=batch.instruction,
+            resource=name,
+            host=batch.host,
+            status=status,
+        )
+
+
+def holder_that_died():
+    """Return the name of a holder whose process is no more."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    return lease.holder_name("x").replace(f" {os.getpid()} ", f" {dead.pid} ")
 
 
 def results(run):
@@ -315,16 +337,8 @@ def test_lost_worker_is_looked_for_in_the_guests_it_was_in(
     (lost, _), (fine, _) = doors.sent
     batch = claim(lost, owner="dead")
     run_batch(fine)
-    instructions = Instruction.objects.filter(pk=batch.instruction_id)
-    instructions.update(kind=Kind.SET_UP_GUESTS)
+    sets_up_guests(batch, over="done", open="running", off="running")
     for name in ("over", "open", "off"):
-        status = Task.Status.DONE if name == "over" else Task.Status.RUNNING
-        Task.objects.create(
-            instruction=batch.instruction,
-            resource=name,
-            host=batch.host,
-            status=status,
-        )
         error = HostUnreachable(f"{name} does not answer.")
         worker.machine(None, batch.host, name).error = error
     monkeypatch.setattr(worker, "is_off", lambda state, host, name: name == "off")
@@ -369,6 +383,37 @@ def test_batch_is_not_taken_from_a_sweeper_that_still_looks(
     assert mine.get().status == Batch.Status.LOST
 
 
+@pytest.mark.parametrize("step", ["end_processes", "_close", "finish_batch"])
+def test_sweeper_that_dies_at_any_step_leaves_all_of_it_to_the_next(
+    on_two_hosts, doors, machines, monkeypatch, step
+):
+    batch = claim(doors.sent[0][0], owner="dead")
+    run_batch(doors.sent[1][0])
+    sets_up_guests(batch, web="running", db="running")
+    survivor = Process(9, "sleep 9")
+    worker.machine(None, batch.host, "web").survivors = (survivor,)
+    mine = Batch.objects.filter(pk=batch.pk)
+    mine.update(lease_until=timezone.now() - LONG_AGO)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(periodic, step, Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            periodic.end_lost_batches()
+    assert mine.get().status == Batch.Status.RUNNING
+    mine.update(worker=holder_that_died())
+    assert periodic.end_lost_batches() == 1
+
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.INTERRUPTED
+    assert f"{on_two_hosts.tag}b{batch.pk}." in machines["web"].tags
+    assert [left["pid"] for left in on_two_hosts.leftovers] == [9]
+    ends = on_two_hosts.events.filter(
+        kind="task-finished", index=batch.instruction.index, host=batch.host
+    )
+    ended = Counter(ends.values_list("resource", flat=True))
+    assert ended == {batch.host: 1, "db": 1, "web": 1}
+
+
 def test_failed_run_keeps_the_list_of_what_may_still_run(on_two_hosts, doors):
     left = [{"host": "main", "machine": "a", "tag": "t", "pid": 0, "name": "silent"}]
     Run.objects.filter(pk=on_two_hosts.pk).update(leftovers=left)
@@ -391,13 +436,9 @@ def test_fresh_lease_is_left_alone(on_two_hosts, doors, machines):
 def test_batch_of_a_dead_process_is_lost_before_its_lease_ends(
     on_two_hosts, doors, machines
 ):
-    dead = subprocess.Popen(["true"])
-    dead.wait()
     claim(doors.sent[0][0], owner=lease.holder_name("x"))
     assert periodic.end_lost_batches() == 0
-    mine = Batch.objects.get(pk=doors.sent[0][0]).worker
-    gone = mine.replace(f" {os.getpid()} ", f" {dead.pid} ")
-    Batch.objects.filter(worker=mine).update(worker=gone)
+    Batch.objects.filter(pk=doors.sent[0][0]).update(worker=holder_that_died())
 
     assert periodic.end_lost_batches() == 1
 
