@@ -26,11 +26,17 @@ from orchestration.spec.loader import load_spec
 from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
 from testbed.models import Run, Testbed
 from testbed.services.orphans import clean_up_after
-from testbed.tasks.orphans import orphan_numbers
+from testbed.tasks.orphans import (
+    last_looks,
+    orphan_numbers,
+    speaks_for,
+    things_there,
+)
 from testbed.uploads import check_bounds, safe_path
 
 NUMBERS = 1024
 ATTEMPTS = 5
+NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +120,21 @@ def delete_testbed(testbed: Testbed) -> None:
 
 
 def require_deletable(testbed: Testbed) -> None:
-    """Raise TestbedBusy or StateError when something of it runs."""
+    """Raise TestbedBusy or StateError when something of it runs or was seen."""
     require_no_run(testbed)
+    held = things_there(last_looks()).get(testbed.slug, [])
+    named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    what = f": {', '.join(named[:NAMED])}{more}" if named else ""
     deployed = {Testbed.Condition.UP, Testbed.Condition.PARTIAL}
-    if testbed.condition in deployed:
+    if testbed.condition in deployed or speaks_for(testbed, held):
         raise StateError(
-            "Some of this testbed is still there.", hint="Take it down first."
+            f"Some of this testbed is still there{what}.", hint="Take it down first."
+        )
+    if named:
+        raise StateError(
+            f"The hosts hold things of this testbed that it does not know{what}.",
+            hint="Ask a lab admin to delete or adopt them: they are among the orphans.",
         )
 
 

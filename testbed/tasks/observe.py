@@ -7,6 +7,7 @@ networks and the rest in `noticing`.
 """
 
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,6 +23,7 @@ from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStat
 from orchestration.transport.base import Scope
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.tasks.noticing import save_inventory, save_missing, shares
+from testbed.tasks.orphans import Held, last_looks, speaks_for, things_there
 from testbed.tasks.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -51,16 +53,22 @@ def observe_all(hosts: Hosts) -> None:
         save_inventory(sight.host, sight.inventory, began)
     _save_guests(answered, now)
     share = shares({sight.host.name: sight.inventory for sight in answered})
+    held = things_there(last_looks())
     # What was seen before a run ended says nothing about the testbed after it.
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
         save_missing(testbed, share(testbed.slug))
-        save_condition(testbed, now)
+        save_condition(testbed, now, held=held.get(testbed.slug, ()))
 
 
-def save_condition(testbed: Testbed, now: datetime | None = None) -> None:
-    """Set a testbed's condition from what was observed of its guests and network."""
-    condition = _condition(testbed)
+def save_condition(
+    testbed: Testbed, now: datetime | None = None, *, held: Iterable[Held] = ()
+) -> None:
+    """Set a testbed's condition from what was observed of its guests and network.
+
+    `held` is what hosts hold of it, folders aside.
+    """
+    condition = _condition(testbed, held)
     Testbed.objects.filter(pk=testbed.pk).update(
         condition=condition, observed_at=now or timezone.now()
     )
@@ -146,17 +154,19 @@ def _observed(
     )
 
 
-def _condition(testbed: Testbed) -> str:
+def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
     """Correct what the last run said by what is seen: `up` only while all is there."""
     conditions = Testbed.Condition
     statuses = list(testbed.observed_guests.values_list("status", flat=True))
     if testbed.condition not in (conditions.UP, conditions.PARTIAL):
-        return conditions.PARTIAL if statuses else testbed.condition
+        is_left = statuses or speaks_for(testbed, held)
+        return conditions.PARTIAL if is_left else testbed.condition
     command, ended = _last_run(testbed)
     if (command, ended) == (Command.UP, Run.Status.SUCCEEDED):
         is_whole = _all_run(testbed, statuses) and not testbed.missing_parts.exists()
         return conditions.UP if is_whole else conditions.PARTIAL
-    if statuses or ended not in ("", Run.Status.SUCCEEDED):
+    is_over = ended in ("", Run.Status.SUCCEEDED)
+    if statuses or not is_over or speaks_for(testbed, held):
         return conditions.PARTIAL
     if command == Command.DOWN:
         return conditions.DOWN

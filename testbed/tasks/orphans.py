@@ -3,7 +3,7 @@
 `orphans_among` compares what was seen with the testbeds' rows and states: for the
 admin's page with the last observation, for a deletion (`cleanups`) with a look of its
 own. A testbed with a run on, or one that ended after the look, has no orphans: its
-things come and go.
+things come and go. `things_there` says what was seen of testbeds, known or not.
 """
 
 import logging
@@ -21,6 +21,10 @@ from testbed.models import Host, Inventory, Run, Testbed
 
 logger = logging.getLogger(__name__)
 NUMBERED = re.compile(r"t(\d{1,4})(?:\D|$)")
+
+
+# A host and a thing on it.
+Held = tuple[str, Thing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,26 @@ def orphans_among(looks: Iterable[Look]) -> list[Orphan]:
     ]
 
 
+def things_there(looks: Iterable[Look]) -> dict[str, list[Held]]:
+    """Return what was seen of each testbed since its last run, folders aside."""
+    judge, found = _Judge(), dict[str, list[Held]]()
+    for look in looks:
+        for thing in look.things:
+            slug = judge.name_of(thing)
+            if thing.kind is not ThingKind.FOLDER and judge.has_settled(slug, look):
+                found.setdefault(slug, []).append((look.host, thing))
+    return found
+
+
+def speaks_for(testbed: Testbed, held: Iterable[Held]) -> bool:
+    """Say whether a testbed's next `down` is about one of these; who knows if broken."""
+    things = list(held)
+    known = _known(testbed) if things else None
+    if known is None:
+        return bool(things)
+    return any((host, thing.kind, thing.name) in known for host, thing in things)
+
+
 def orphan_numbers() -> set[int]:
     """Return the numbers that devices of orphans are called after: not to be reused."""
     names = (
@@ -106,12 +130,16 @@ class _Judge:
         number = int(found[1]) if found else -1
         return self._numbers.get(number, f"number {number}")
 
+    def has_settled(self, slug: str, look: Look) -> bool:
+        """Say whether a look saw a testbed as its last run left it."""
+        return slug in self._since and self._since[slug] <= look.looked_at
+
     def is_orphan(self, thing: Thing, look: Look) -> bool:
         """Say whether no testbed speaks for a thing."""
         slug = self.name_of(thing)
         if slug not in self._testbeds:
             return True
-        if slug in self._busy or self._since[slug] > look.looked_at:
+        if slug in self._busy or not self.has_settled(slug, look):
             return False
         if thing.kind is ThingKind.FOLDER and look.host in self._mains:
             return False

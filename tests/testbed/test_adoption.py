@@ -17,6 +17,7 @@ from testbed.models import Host, Run, Testbed
 from testbed.services.adoption import adopt_forgotten, adopt_lost, offer
 from testbed.services.orphans import Group, group_named, orphan_groups
 from testbed.services.planning import prepare
+from testbed.services.testbeds import delete_testbed, require_deletable
 from testbed.tasks.observe import observe_all
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import obey, on
@@ -152,6 +153,82 @@ def test_forgotten_thing_becomes_known_and_down_removes_it(
     _, plan = prepare(testbed, Command.DOWN, Options())
     deleted = [r.key for i in plan.instructions for r in i.resources]
     assert "t7-old" in deleted
+
+
+def went_down(testbed: Testbed, owner: User) -> None:
+    Run.objects.create(
+        testbed=testbed,
+        command=Command.DOWN,
+        plan={},
+        asked_by=owner,
+        status=Run.Status.SUCCEEDED,
+        ended_at=timezone.now(),
+    )
+
+
+@pytest.fixture
+def taken_down(testbed: Testbed, state: State, kept: Hosts, owner: User) -> None:
+    """The testbed is down, but for a bridge with its tag that its state has not."""
+    obey(testbed, kept, Command.DOWN)
+    went_down(testbed, owner)
+    Testbed.objects.update(condition=Testbed.Condition.DOWN)
+    on(kept, state, "host-b", "ovs-vsctl -- add-br t7-old")
+    tag = "ovs-vsctl -- set Bridge t7-old external_ids:testbed=lab"
+    on(kept, state, "host-b", tag)
+    observe_all(kept)
+
+
+def condition(testbed: Testbed) -> str:
+    testbed.refresh_from_db()
+    return testbed.condition
+
+
+@pytest.mark.usefixtures("taken_down")
+def test_testbed_with_an_adopted_thing_stays_partial_until_it_is_gone(
+    testbed: Testbed, state: State, kept: Hosts
+) -> None:
+    assert condition(testbed) == Testbed.Condition.DOWN
+
+    adopt_forgotten(group_named("lab"))
+    observe_all(kept)
+    assert condition(testbed) == Testbed.Condition.PARTIAL
+
+    on(kept, state, "host-b", "ovs-vsctl -- del-br t7-old")
+    observe_all(kept)
+    assert condition(testbed) == Testbed.Condition.DOWN
+
+
+@pytest.mark.usefixtures("taken_down")
+def test_testbed_is_not_deleted_while_a_host_holds_something_of_it(
+    testbed: Testbed, state: State, kept: Hosts, doors: Doors
+) -> None:
+    with pytest.raises(StateError, match=r"not know: bridge t7-old on host-b\.") as one:
+        delete_testbed(testbed)
+    assert "among the orphans" in one.value.hint
+
+    adopt_forgotten(group_named("lab"))
+    Testbed.objects.update(condition=Testbed.Condition.DOWN)
+    with pytest.raises(StateError, match=r"there: bridge t7-old on host-b\.") as two:
+        delete_testbed(testbed)
+    assert two.value.hint == "Take it down first."
+
+    on(kept, state, "host-b", "ovs-vsctl -- del-br t7-old")
+    observe_all(kept)
+    delete_testbed(testbed)
+    assert not Testbed.objects.exists()
+
+
+def test_what_was_seen_before_the_last_run_keeps_no_testbed(
+    testbed: Testbed, state: State, kept: Hosts, owner: User
+) -> None:
+    obey(testbed, kept, Command.DOWN)
+    Testbed.objects.update(condition=Testbed.Condition.DOWN)
+    with pytest.raises(StateError, match=r"there: domain lab-.* and \d+ more\."):
+        require_deletable(testbed)
+
+    went_down(testbed, owner)
+
+    require_deletable(testbed)
 
 
 def test_nothing_is_adopted_while_a_run_is_on(
