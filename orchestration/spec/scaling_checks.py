@@ -34,6 +34,7 @@ def check_scaling(draft: Draft, positions: Positions) -> Iterator[Finding]:
         path = (*drafted.kind_path, "scaling")
         yield from _can_scale(drafted, path, positions)
         yield from _scripts(drafted, path, positions)
+        yield from _reachable(draft, written, path, positions)
         yield from _count(path, written, positions)
         yield from _unlisted(path, written, positions)
         for at, clones in _lists(path, written):
@@ -72,6 +73,29 @@ def _scripts(drafted: Drafted, path: Path, positions: Positions) -> Iterator[Fin
                 "Remove it, or start from a `cloud_image`.",
                 at_key=True,
             )
+
+
+def _reachable(
+    draft: Draft, written: PlainScaling, path: Path, positions: Positions
+) -> Iterator[Finding]:
+    """Refuse a golden image that has a script to run and no way in.
+
+    It has no interface but those two: its clones' bridges are not its own.
+    """
+    network = draft.network
+    if not isinstance(written, GoldenScaling) or not written.shared_setup:
+        return
+    if draft.options.management_network or network is None or network.ovn:
+        return
+    if network.external_bridge:
+        return
+    yield positions.error(
+        (*path, "shared_setup"),
+        "The golden image cannot be reached to run `shared_setup`: there is no "
+        "`external_bridge`, and `management_network` is false.",
+        "Name an `external_bridge`, or leave `management_network` on.",
+        at_key=True,
+    )
 
 
 def _count(
