@@ -112,6 +112,7 @@ def _run_shared_script(task: Task, golden: GoldenState) -> bool:
     transport = wait_until_reachable(task, guest)
     if guest.setup_script is not None:
         _run(task, transport, guest.setup_script)
+        _require_as_planned(task, golden)  # the boot took long enough for an edit
     transport.run(
         seal(guest.user),
         scope=task.scope,

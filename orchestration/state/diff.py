@@ -9,14 +9,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestration.state.guest_diff import disk_reasons, guest_reasons, script_reasons
+from orchestration.state.guest_diff import (
+    disk_reasons,
+    golden_reasons,
+    guest_reasons,
+    script_reasons,
+)
 from orchestration.state.interface_diff import (
     UNFINISHED_REASON,
     differ_in_interfaces_only,
     interface_reasons,
     obstacles,
 )
-from orchestration.state.model import BridgeState, GuestState, HostState, State
+from orchestration.state.model import (
+    BridgeState,
+    GoldenState,
+    GuestState,
+    HostState,
+    State,
+)
 from orchestration.state.network_diff import (
     Part,
     bridge_parts,
@@ -153,13 +164,18 @@ def _same_place(
     disk, scripts = disk_reasons(old, new), script_reasons(old, new)
     hosts = deployed.host(old.host), wanted.host(new.host)
     if disk:
+        goldens = golden_reasons(_golden(deployed, old), _golden(wanted, new))
         settings = guest_reasons(old, new, *hosts)
-        yield _guest(Action.RECREATE, new, *disk, *settings, *scripts)
+        yield _guest(Action.RECREATE, new, *disk, *goldens, *settings, *scripts)
     elif old.spec_hash != new.spec_hash:
         action, reasons = _settings_change(old, new, *hosts)
         yield _guest(action, new, *reasons, *scripts)
     elif scripts:
         yield _guest(Action.CHANGE, new, *scripts)
+
+
+def _golden(state: State, guest: GuestState) -> GoldenState | None:
+    return next((g for g in state.goldens if g.name == guest.golden), None)
 
 
 def _settings_change(

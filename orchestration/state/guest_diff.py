@@ -8,7 +8,12 @@ finish: nobody knows which settings it runs with.
 from collections.abc import Iterator
 
 from orchestration.state.interface_diff import interface_reasons
-from orchestration.state.model import GuestState, HostState, ScriptState
+from orchestration.state.model import (
+    GoldenState,
+    GuestState,
+    HostState,
+    ScriptState,
+)
 
 UNFINISHED = "a change of it was not finished"
 
@@ -24,6 +29,24 @@ def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
     if not found and before.image.golden != after.image.golden:
         found = [f"its {after.image.name} changed"]
     return (*found, "its disk is made anew") if found else ()
+
+
+def golden_reasons(old: GoldenState | None, new: GoldenState | None) -> tuple[str, ...]:
+    """Return what was edited of that a golden image is made from."""
+    if old is None or new is None:
+        return ()
+    found = []
+    before, after = old.guest.setup_script, new.guest.setup_script
+    if before != after:
+        found.append(_script("shared script", before, after))
+    is_same_path = old.guest.context == new.guest.context
+    if is_same_path and old.context_sha256 != new.context_sha256:
+        found.append(f"context {new.guest.context} was edited")
+    image = new.guest.image
+    is_same_name = old.guest.image.name == image.name
+    if is_same_name and old.guest.image.identity != image.identity:
+        found.append(f"image {image.name} was renewed")
+    return tuple(found)
 
 
 def guest_reasons(

@@ -16,8 +16,8 @@ from orchestration.state.diff import Action, Change, Changes, HostNeed, diff
 from orchestration.state.model import State
 from testbed.findings import known_hosts
 from testbed.models import Testbed
+from testbed.services.digests import look_at
 from testbed.services.planning import is_edited, wanted_state
-from testbed.services.testbeds import list_files
 
 SHOWN = 20
 NAMED = 5
@@ -89,7 +89,7 @@ def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
     return (
         project.yaml_sha256(),
         tuple((s.st_ino, s.st_mtime_ns, s.st_size) if s else None for s in stats),
-        tuple(list_files(testbed).items()),
+        look_at(project.files),
         tuple(known_hosts()),
     )
 

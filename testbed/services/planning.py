@@ -9,7 +9,6 @@ together are the only record of what runs under which names. Called by `runs`, a
 import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 from django.conf import settings
@@ -20,7 +19,6 @@ from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.providers.passwords import hash_password
-from orchestration.providers.seed import context_digest
 from orchestration.spec.built import built_guest, require_built
 from orchestration.spec.catalogue import Catalogue, load_catalogue
 from orchestration.spec.checks import check
@@ -35,6 +33,11 @@ from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from testbed.findings import known_hosts
 from testbed.models import Testbed
+from testbed.services.digests import (
+    digest_of_context,
+    digest_of_script,
+    is_golden_edited,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -86,13 +89,12 @@ def _state_for(testbed: Testbed, command: Command) -> State:
 def is_edited(testbed: Testbed, state: State) -> bool:
     """Say whether the YAML is another one than the state was built from.
 
-    Other scripts run again by themselves; a shared one makes another golden image.
+    Other scripts run again by themselves; a shared one, and the context that is there
+    when it runs, make another golden image.
     """
     project = testbed.project
-    shared = (golden.guest.setup_script for golden in state.goldens)
-    return project.yaml_sha256() != state.yaml_sha256 or any(
-        script.sha256 != _digest(project, script.path) for script in shared if script
-    )
+    is_other_yaml = project.yaml_sha256() != state.yaml_sha256
+    return is_other_yaml or is_golden_edited(project, state)
 
 
 def _is_deployed(testbed: Testbed) -> bool:
@@ -199,20 +201,14 @@ def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
     images = _cloud_images(expanded.all_started.machines)
     paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
     contexts = {i.context for i in _cloud_images(expanded.started) if i.context}
-    root = project.files.resolve()
-    return {path: _digest(project, path) for path in paths} | {
-        context_key(path): context_digest(project.file(path), root) for path in contexts
+    return {path: digest_of_script(project, path) for path in paths} | {
+        context_key(path): digest_of_context(project, path) for path in contexts
     }
 
 
 def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
     disks = [built_guest(machine).libvirt_type for machine in machines]
     return [disk for disk in disks if isinstance(disk, CloudImage)]
-
-
-def _digest(project: Project, path: str) -> str:
-    file = project.file(path)
-    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
 def _disk_files(spec: Spec, project: Project) -> dict[str, DiskFile]:

@@ -97,6 +97,22 @@ def test_poll_shows_it_too_and_follows_the_next_edit(deployed, page):
     assert "memory 256 → 768 MiB" in page("/testbeds/lab/live/")
 
 
+def test_edit_of_a_file_that_keeps_its_size_is_looked_at_again(testbed):
+    name, script = "{name: cirros_0_6_2}", testbed.project.files / "own.sh"
+    edit(testbed, name, "{name: cirros_0_6_2, setup_script: own.sh}", count=1)
+    script.write_text("echo 1\n")
+    prepare(testbed, Command.UP, Options())
+    testbed.condition = Testbed.Condition.UP
+    testbed.save()
+    edit(testbed, "memory_mb: 256", "memory_mb: 512", count=1)
+    assert ("restart", "web", "memory 256 → 512 MiB") in lines(testbed)
+
+    script.write_text("echo 2\n")
+
+    reasons = "memory 256 → 512 MiB, setup script own.sh was edited"
+    assert ("restart", "web", reasons) in lines(testbed)
+
+
 def test_hosts_that_change_are_looked_at_again(deployed):
     edit(deployed, "memory_mb: 256", "memory_mb: 512", count=1)
     assert ("restart", "web", "memory 256 → 512 MiB") in lines(deployed)

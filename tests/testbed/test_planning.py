@@ -1,5 +1,6 @@
 """From a testbed's folder to state and plan: when the state is built, when it is kept."""
 
+import shutil
 from hashlib import sha256
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from orchestration.errors import NotBuiltYet, SpecError, StateError
 from orchestration.instructions.base import Command, Options
 from orchestration.instructions.kinds import Kind
+from orchestration.state.diff import diff
 from testbed.findings import findings_of
 from testbed.models import Host, Testbed
-from testbed.services.planning import is_edited, prepare
+from testbed.services import digests
+from testbed.services.planning import is_edited, prepare, wanted_state
 
 pytestmark = pytest.mark.django_db
 CONDITIONS = Testbed.Condition
@@ -387,6 +390,78 @@ def test_edited_shared_script_is_an_edit_of_the_deployed_testbed(scaled):
     kinds = {i.kind: [r.key for r in i.resources] for i in plan.instructions}
     assert kinds[Kind.STOP_CHANGED_GUESTS] == kinds[Kind.DELETE_DISKS]
     assert kinds[Kind.DELETE_DISKS] == ["node-0", "node-1"]
+
+
+@pytest.fixture(name="with_context")
+def _with_context(scaled):
+    edit(scaled, "context: shared.sh", "context: ctx")
+    (scaled.project.files / "ctx").mkdir()
+    (scaled.project.files / "ctx/data").write_text("one\n")
+    return scaled
+
+
+def test_edited_context_is_an_edit_and_up_applies_it(with_context):
+    before = deploy(with_context)
+    assert not is_edited(with_context, before)
+
+    (with_context.project.files / "ctx/data").write_text("two\n")
+
+    assert is_edited(with_context, before)
+    known, wanted = wanted_state(with_context)
+    assert {change.reasons for change in diff(known, wanted).guests} == {
+        (
+            "its golden image node changed",
+            "its disk is made anew",
+            "context ctx was edited",
+        )
+    }
+    after, plan = prepare(with_context, Command.UP, Options())
+    assert after == wanted
+    assert after.goldens[0].image.path != before.goldens[0].image.path
+    kinds = {i.kind: [r.key for r in i.resources] for i in plan.instructions}
+    assert kinds[Kind.DELETE_DISKS] == ["node-0", "node-1"]
+    assert not is_edited(with_context, after)
+
+
+def test_context_with_another_name_or_more_files_is_an_edit(with_context):
+    before = deploy(with_context)
+    context = with_context.project.files / "ctx"
+
+    (context / "data").rename(context / "other")
+    assert is_edited(with_context, before)
+    (context / "other").rename(context / "data")
+    assert not is_edited(with_context, before)
+    (context / "more").touch()
+    assert is_edited(with_context, before)
+
+
+def test_context_is_read_again_only_when_a_file_of_it_changed(
+    with_context, monkeypatch
+):
+    before = deploy(with_context)
+    read = []
+    digest = digests.context_digest
+    monkeypatch.setattr(
+        digests, "context_digest", lambda *at: read.append(at) or digest(*at)
+    )
+
+    assert not is_edited(with_context, before)
+    assert read == []
+    (with_context.project.files / "ctx/data").write_text("two\n")
+    assert is_edited(with_context, before)
+    assert is_edited(with_context, before)
+    assert len(read) == 1
+
+
+def test_context_that_is_gone_or_too_large_is_an_edit(with_context, monkeypatch):
+    before = deploy(with_context)
+
+    monkeypatch.setattr(digests, "CONTEXT_LIMIT_BYTES", 1)
+    assert is_edited(with_context, before)
+    monkeypatch.undo()
+    assert not is_edited(with_context, before)
+    shutil.rmtree(with_context.project.files / "ctx")
+    assert is_edited(with_context, before)
 
 
 def test_removed_shared_script_is_an_edit_too(scaled):

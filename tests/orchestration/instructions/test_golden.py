@@ -268,6 +268,25 @@ def test_script_that_was_edited_after_planning_is_not_what_the_name_says(
     assert not is_made(scaling)
 
 
+def test_script_that_is_edited_while_the_guest_boots_is_not_stored(
+    scaling: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = golden.wait_until_reachable
+
+    def edit(*of: object) -> object:
+        (scaling.project.files / "shared.sh").write_text("make other things\n")
+        return wait(*of)
+
+    monkeypatch.setattr(golden, "wait_until_reachable", edit)
+
+    result = scaling.up().of(Kind.PREPARE_GOLDENS)["node"]
+
+    assert result.status is Status.FAILED
+    assert "script shared.sh was edited after golden image node" in result.message
+    assert not is_made(scaling)
+    assert leftovers(scaling) == []
+
+
 def test_clone_of_an_image_that_was_prepared_again_is_not_used(
     scaling: Rehearsal,
 ) -> None:

@@ -1,0 +1,86 @@
+"""Digests of the user's scripts and contexts, as they are on main's disk now.
+
+`planning` builds states from them and asks, for each plan and each look at the page,
+whether one that went into a golden image was edited. A context may hold many
+megabytes: it is read again only when a look at its files shows that one changed.
+"""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from orchestration.errors import TestbedError
+from orchestration.project import Project
+from orchestration.providers.seed import context_digest
+from orchestration.spec.file_checks import CONTEXT_LIMIT_BYTES
+from orchestration.spec.files import FolderFiles
+from orchestration.state.model import State
+
+Look = tuple[tuple[str, int, int, int, int, int], ...]
+
+
+def digest_of_script(project: Project, path: str) -> str:
+    """Digest one file of the user; empty without one. Raises: PathOutside."""
+    file = project.file(path)
+    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+
+
+def digest_of_context(project: Project, path: str) -> str:
+    """Digest a context as it is packed. Raises: PathOutside, ImageFailed."""
+    source = project.file(path)
+    return _context(source, project.files.resolve(), look_at(source))
+
+
+def look_at(source: Path) -> Look:
+    """Return what changes with any file below, without reading one."""
+    return tuple(sorted(_entries(source)))
+
+
+def is_golden_edited(project: Project, state: State) -> bool:
+    """Say whether a script or context that is in a golden image was edited since."""
+    return any(
+        golden.guest.setup_script is not None
+        and (
+            _script_now(project, golden.guest.setup_script.path)
+            != golden.guest.setup_script.sha256
+            or _context_now(project, golden.guest.context) != golden.context_sha256
+        )
+        for golden in state.goldens
+    )
+
+
+def _script_now(project: Project, path: str) -> str:
+    try:
+        return digest_of_script(project, path)
+    except (TestbedError, OSError):  # the checks say what is wrong with it
+        return ""
+
+
+def _context_now(project: Project, path: str | None) -> str:
+    """Digest a context; one that cannot be packed, or is too large, is another one."""
+    if not path:
+        return ""
+    size = FolderFiles(project.files).size_bytes(path, at_most=CONTEXT_LIMIT_BYTES)
+    if size > CONTEXT_LIMIT_BYTES:
+        return ""
+    try:
+        return digest_of_context(project, path)
+    except (TestbedError, OSError):
+        return ""
+
+
+@lru_cache(maxsize=64)
+def _context(source: Path, root: Path, look: Look) -> str:
+    """Digest what was seen before it is read: another look is another entry."""
+    return context_digest(source, root)
+
+
+def _entries(source: Path) -> Iterator[tuple[str, int, int, int, int, int]]:
+    for path in (source, *source.rglob("*")):
+        try:
+            found = path.lstat()
+        except OSError:  # it was just removed, or was never there
+            continue
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        yield (str(path), found.st_ino, found.st_mode, found.st_size, *times)
