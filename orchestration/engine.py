@@ -6,9 +6,12 @@ What runs next is decided by `plan.py`, not here.
 """
 
 import logging
+import threading
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event as Flag
 
@@ -31,6 +34,7 @@ from orchestration.transport.leftovers import end_left
 
 logger = logging.getLogger(__name__)
 
+LOOK_EVERY_S = 1.0
 GOOD = (Status.DONE, Status.UNCHANGED, Status.WARNING)
 
 
@@ -88,7 +92,10 @@ class Engine:
         if work.instruction.keep_going:
             batch.look_for_host()
         workers = max(1, min(len(resources), self._tasks_per_host))
-        with ThreadPoolExecutor(workers, thread_name_prefix="task") as pool:
+        with (
+            batch.watched(),
+            ThreadPoolExecutor(workers, thread_name_prefix="task") as pool,
+        ):
             results = tuple(pool.map(batch.run_task, range(len(resources)), resources))
         if not scope.stop.is_set():  # who cancels looks once more at the whole run
             end_left(scope, scope.entered)
@@ -107,6 +114,7 @@ class _Batch:
         self._scope = scope
         self._sink = sink
         self._dead = Flag()
+        self._tasks: dict[str, Task] = {}
         self._reason = HostUnreachable(f"Host {work.host} does not answer.")
 
     def look_for_host(self) -> None:
@@ -120,6 +128,24 @@ class _Batch:
         except HostUnreachable as exc:
             self._reason = exc
             self._dead.set()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Look at the progress of all tasks each second: silence is news, too."""
+        over = Flag()
+
+        def watch() -> None:
+            while not over.wait(LOOK_EVERY_S):
+                for task in list(self._tasks.values()):
+                    task.look_at_progress()
+
+        watcher = threading.Thread(target=watch, name="progress", daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
     def run_task(self, number: int, resource: Resource) -> ResourceResult:
         """Run one task from start to finish, and report both."""
@@ -175,7 +201,12 @@ class _Batch:
             scope.check_cancelled()
             if self._dead.is_set():
                 raise self._reason
-            return ACTIONS[self._work.instruction.kind](self._task(resource, scope))
+            task = self._tasks[scope.tag] = self._task(resource, scope)
+            try:
+                return ACTIONS[self._work.instruction.kind](task)
+            finally:
+                task.end_progress()
+                del self._tasks[scope.tag]
         except Cancelled as exc:
             return Outcome(Status.CANCELLED, exc.message)
         except HostUnreachable as exc:

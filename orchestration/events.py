@@ -52,7 +52,11 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskProgressed:
-    """`done` of `total` `unit`s; `total` 0 means unknown. `note` says what."""
+    """`done` of `total` `unit`s; `total` 0 means unknown. `note` says what.
+
+    For bytes also the `rate` of the last seconds in units per second, 0 unknown, and
+    `left_s`, the remaining time, None unknown.
+    """
 
     index: int
     resource: str
@@ -61,6 +65,8 @@ class TaskProgressed:
     total: int
     unit: str
     note: str = ""
+    rate: int = 0
+    left_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ _INSERT = (
 )
 
 Json = None | bool | int | float | str | Sequence["Json"] | dict[str, "Json"]
-TaskChange = dict[str, str | int | float]
+TaskChange = dict[str, str | int | float | None]
 
 
 class Row(NamedTuple):
@@ -114,6 +114,8 @@ def task_change(event: engine.Event) -> TaskChange:
                 "total": event.total,
                 "unit": event.unit[:12],
                 "note": clean(event.note)[:200],
+                "rate": event.rate,
+                "left_s": event.left_s,
             }
         case engine.TaskFinished():
             return {

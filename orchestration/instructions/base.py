@@ -18,10 +18,13 @@ from orchestration.events import (
     TaskProgressed,
 )
 from orchestration.hosts import Host, Hosts
+from orchestration.instructions.progress import Reading, Reporter
 from orchestration.project import Project
 from orchestration.state.model import State
-from orchestration.transport.base import OnLine, Scope
+from orchestration.transport.base import OnLine, OnProgress, Scope
 
+# Below that a copy is over before anybody looks at it.
+LARGE_BYTES = 8 * 1024 * 1024
 # design.md 6. A Debian 12 under plain QEMU took 59 s alone on 2 cores.
 BOOT_DEADLINE_S = 120.0
 
@@ -137,7 +140,10 @@ class Task:
     sink: Sink
     peers: int = 1
     boot_deadline_s: float = BOOT_DEADLINE_S
-    _progress: tuple[int, int] = field(default=(-1, -1))
+    _reporter: Reporter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reporter = Reporter(self._tell)
 
     def log(self, text: str, stream: Stream = Stream.INFO) -> None:
         """Show a line to the user."""
@@ -152,12 +158,43 @@ class Task:
     def progress(
         self, done: int, total: int, *, unit: str = "B", note: str = ""
     ) -> None:
-        """Show how far the task is; equal calls are dropped."""
-        if (done, total) == self._progress:
-            return
-        self._progress = (done, total)
-        name, host = self.resource.name, self.resource.host
-        self.sink(TaskProgressed(self.index, name, host, done, total, unit, note))
+        """Show how far the task is, however often it is said.
+
+        `note` names the work: another note is another piece of work. Bytes get a rate
+        and a remaining time.
+        """
+        self._reporter.report(done, total, unit=unit, note=note)
+
+    def on_progress(self, note: str) -> OnProgress:
+        """Return a callback that shows how many bytes of this work are done."""
+        return lambda done, total: self.progress(done, total, note=note)
+
+    def on_large(self, size_bytes: int, note: str) -> OnProgress | None:
+        """Return the same for a copy that takes its time; None for a small one."""
+        return self.on_progress(note) if size_bytes >= LARGE_BYTES else None
+
+    def look_at_progress(self) -> None:
+        """Show what has changed by itself; the engine asks each second."""
+        self._reporter.look_again()
+
+    def end_progress(self) -> None:
+        """Show how far the task came; nothing is shown after that."""
+        self._reporter.close()
+
+    def _tell(self, at: Reading) -> None:
+        self.sink(
+            TaskProgressed(
+                self.index,
+                self.resource.name,
+                self.resource.host,
+                at.done,
+                at.total,
+                at.unit,
+                at.note,
+                at.rate,
+                at.left_s,
+            )
+        )
 
 
 class Action(Protocol):

@@ -6,10 +6,13 @@ With FOLDER the testbed is created from it when it is not there yet. The exit st
 """
 
 import sys
+import time
 from pathlib import Path
 
+from testbed.amounts import progress_line
 from testbed.client import Client, Frame, Refused
 
+PROGRESS_EVERY_S = 2.0
 MARKS = {
     "done": "ok",
     "unchanged": "=",
@@ -24,6 +27,7 @@ class Screen:
 
     def __init__(self, instructions: tuple[Frame, ...]) -> None:
         self._titles = {entry["index"]: entry["title"] for entry in instructions}
+        self._shown_at: dict[tuple[str, str], float] = {}
 
     def show(self, frame: Frame) -> None:
         """Print one frame; results speak for their resources."""
@@ -31,10 +35,21 @@ class Screen:
             print(f"  {self._titles.get(frame['index'], '')}", flush=True)
         elif frame["type"] == "event" and frame["kind"] == "log":
             print(f"      {frame['resource']} | {frame['text']}", flush=True)
+        elif frame["type"] == "event" and frame["kind"] == "task-progressed":
+            self._progress(frame)
         elif frame["type"] == "result":
             self._result(frame)
         elif frame["type"] == "ack" and not frame["valid"]:
             print(f"  not accepted: {frame['message']}", flush=True)
+
+    def _progress(self, frame: Frame) -> None:
+        """Print a copy's progress, but not more often than one wants to read it."""
+        now, place = time.monotonic(), (frame["resource"], frame["host"])
+        shown_at = self._shown_at.setdefault(place, now)
+        if frame["data"]["unit"] == "B" and now - shown_at >= PROGRESS_EVERY_S:
+            self._shown_at[place] = now
+            line = progress_line(frame["data"])
+            print(f"      {frame['resource']} on {frame['host']} | {line}", flush=True)
 
     def _result(self, frame: Frame) -> None:
         for entry in frame["resources"]:

@@ -71,6 +71,8 @@ class Task(models.Model):
     total = models.BigIntegerField(default=0)
     unit = models.CharField(max_length=12, blank=True)
     note = models.CharField(max_length=200, blank=True)
+    rate = models.BigIntegerField(default=0)
+    left_s = models.PositiveIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ("id",)

@@ -10,11 +10,16 @@ from urllib.parse import urlencode
 from django import template
 from django.utils import timezone
 
+from testbed import amounts
+from testbed.models import Task
 from testbed.terminal import plain, plain_lines
 
 register = template.Library()
 register.filter("plain", plain)
 register.filter("plain_text", plain_lines)
+register.filter("size", amounts.size)
+register.filter("speed", amounts.speed)
+register.filter("time_left", amounts.time_left)
 
 # For each word: its tone, its icon, and what is written.
 LOOKS = {
@@ -51,7 +56,6 @@ LOOKS = {
     "unbuilt": ("warn", "alert", "cannot be brought up yet"),
 }
 RUN_LOOKS = {"running": ("live", "spin", "running")}
-SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def look_of(word: str) -> tuple[str, str, str]:
@@ -104,24 +108,15 @@ def icon(name: str) -> dict[str, str]:
 
 
 @register.filter
-def size(count: float) -> str:
-    """Show a number of bytes."""
-    value, unit = float(count), 0
-    while value >= 1024 and unit < len(SIZES) - 1:
-        value, unit = value / 1024, unit + 1
-    return f"{value:.0f} {SIZES[unit]}" if unit == 0 else f"{value:.1f} {SIZES[unit]}"
-
-
-@register.filter
 def mib(count: int) -> str:
     """Show a number of MiB."""
-    return size(count * 1024 * 1024)
+    return amounts.size(count * 1024 * 1024)
 
 
 @register.filter
-def amount(count: float, unit: str) -> str:
-    """Show a progress count in its unit."""
-    return size(count) if unit == "B" else f"{count} {unit}".strip()
+def so_far(task: Task) -> str:
+    """Show how far a task is: `48 of 200 MiB`."""
+    return amounts.so_far(task.done, task.total, task.unit)
 
 
 @register.filter

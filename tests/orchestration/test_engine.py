@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestration import engine
 from orchestration.engine import Engine, Work, share
 from orchestration.errors import HostUnreachable, StateError
-from orchestration.events import Status, TaskFinished, TaskStarted
+from orchestration.events import Status, TaskFinished, TaskProgressed, TaskStarted
 from orchestration.instructions.base import (
     Command,
     Instruction,
@@ -393,6 +394,40 @@ def test_begin_and_end_of_each_task_are_reported(
             "well",
         )
         assert event.seconds == result.seconds
+
+
+def test_progress_that_was_held_back_is_told_before_the_end(
+    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def action(task: Task) -> Outcome:
+        task.progress(0, 900, note="copy")
+        task.progress(700, 900, note="copy")
+        return done()
+
+    obey_with(monkeypatch, action)
+    list(rehearsal.obey(replace(crowd, resources=crowd.resources[:1])))
+
+    told = [type(e) for e in rehearsal.events]
+    assert told == [TaskStarted, TaskProgressed, TaskProgressed, TaskFinished]
+    assert rehearsal.events[2].done == 700
+
+
+def test_copy_that_is_silent_is_looked_at_all_the_same(
+    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+
+    def action(task: Task) -> Outcome:
+        monkeypatch.setattr(Task, "look_at_progress", lambda task: looked.set())
+        assert looked.wait(60)
+        return done()
+
+    monkeypatch.setattr(engine, "LOOK_EVERY_S", 0.01)
+    obey_with(monkeypatch, action)
+
+    results = rehearsal.obey(replace(crowd, resources=crowd.resources[:1]))
+
+    assert [r.status for r in results] == [Status.DONE]
 
 
 def test_instruction_without_resources_ends_at_once(rehearsal: Rehearsal) -> None:

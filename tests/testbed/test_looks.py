@@ -7,7 +7,7 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.templatetags.looks import LOOKS, ago, amount, duration, size
+from testbed.templatetags.looks import LOOKS, ago, duration
 
 ICONS = render_to_string("_sprite.html")
 
@@ -26,16 +26,6 @@ ICONS = render_to_string("_sprite.html")
 )
 def test_durations(seconds: float | timedelta | None, shown: str):
     assert duration(seconds) == shown
-
-
-def test_sizes():
-    assert [size(n) for n in (0, 1023, 1536, 5 * 1024**3)] == [
-        "0 B",
-        "1023 B",
-        "1.5 KiB",
-        "5.0 GiB",
-    ]
-    assert amount(3, "guests") == "3 guests"
 
 
 @pytest.mark.parametrize(

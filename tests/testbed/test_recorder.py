@@ -119,7 +119,7 @@ def test_task_rows_follow_their_events(make_run, rings):
 
     recorder.sink(TaskStarted(*place))
     for done in range(10):
-        recorder.sink(TaskProgressed(*place, done, 10, "B", "copying"))
+        recorder.sink(TaskProgressed(*place, done, 10, "B", "copying", 3, 10 - done))
     recorder.sink(TaskFinished(*place, Status.WARNING, "Odd.", "Look.", "why", 1.5))
     recorder.close()
 
@@ -132,6 +132,9 @@ def test_task_rows_follow_their_events(make_run, rings):
         1.5,
     )
     assert (task.done, task.total, task.unit, task.note) == (9, 10, "B", "copying")
+    assert (task.rate, task.left_s) == (3, 1)
+    newest = run.events.filter(kind="task-progressed").last().data
+    assert (newest["rate"], newest["left_s"]) == (3, 1)
     kinds = list(run.events.values_list("kind", flat=True))
     assert kinds[0] == "task-started"
     assert kinds[-1] == "task-finished"

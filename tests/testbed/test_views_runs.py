@@ -10,8 +10,11 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
+from orchestration.events import TaskProgressed
 from orchestration.instructions.base import Command, Options
 from testbed.board import SHOWN_TASKS, stage_of, stages_of
+from testbed.event_rows import insert, rows_of, task_change
+from testbed.fragments import html_of
 from testbed.models import Run, Task, Testbed
 from testbed.services.planning import prepare
 from tests.testbed.conftest import Doors
@@ -238,6 +241,26 @@ def test_page_holds_what_the_rows_say(browser: Client, make_run: MakeRun):
     assert f'data-last-seq="{run.last_seq}"' in page
     assert "ready &lt;b&gt;now&lt;/b&gt;" in page
     assert ">100%<" in page
+
+
+def test_copy_is_shown_with_bytes_rate_and_what_is_left(
+    browser: Client, make_run: MakeRun
+):
+    run, mib = make_run(), 1024 * 1024
+    task = Task.objects.filter(instruction__run=run).first()
+    copies = TaskProgressed(
+        0, task.resource, task.host, 48 * mib, 200 * mib, "B", "copy", 92 * mib, 2
+    )
+    Task.objects.filter(pk=task.pk).update(status="running", **task_change(copies))
+    insert(run.pk, rows_of(copies, at=timezone.now()))
+
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+
+    event = run.events.get(kind="task-progressed")
+    for html in (page, html_of(event, run)):
+        assert 'aria-valuetext="48 of 200 MiB, 92 MiB/s, 2 s left"' in html
+        for words in ("copy", "48 of 200 MiB", "92 MiB/s", "2 s left"):
+            assert f"<span>{words}</span>" in html
 
 
 def test_queries_do_not_grow_with_tasks_and_lines(

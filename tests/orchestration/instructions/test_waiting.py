@@ -104,6 +104,7 @@ def stage(
     """Guest `a` runs, its network is `probe`'s, its answers a script's."""
     rehearsal.up()
     task, clock = make_task("a"), Clock()
+    monkeypatch.setattr(patience.time, "monotonic", clock.monotonic)
     guest = task.state.guest("a").model_copy(update={"console": "/console"})
     said = well.answers(guest, task.state.network.management[0])
     console = FakeTransport("host-a", {**said, TAIL: "Welcome to a\n"}.items())
@@ -118,7 +119,6 @@ def stage(
     monkeypatch.setattr(waiting, "probe_banner", stage.look)
     # The test driver's guests always work.
     monkeypatch.setattr(patience, "BUSY_SHARE", float("inf"))
-    monkeypatch.setattr(patience.time, "monotonic", clock.monotonic)
     return stage
 
 
