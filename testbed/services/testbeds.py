@@ -6,8 +6,8 @@ here.
 """
 
 import fcntl
+import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,8 +32,10 @@ from testbed.tasks.orphans import (
     speaks_for,
     things_there,
 )
+from testbed.tasks.trash import mark, throw_away
 from testbed.uploads import check_bounds, safe_path
 
+logger = logging.getLogger(__name__)
 NUMBERS = 1024
 ATTEMPTS = 5
 NAMED = 5
@@ -73,8 +75,10 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
         testbed.project.create()
         _write(testbed, files)
     except BaseException:
-        testbed.delete()
-        shutil.rmtree(testbed.directory, ignore_errors=True)
+        with transaction.atomic():
+            mark(testbed.directory)
+            testbed.delete()
+        _throw_away(testbed.directory)
         raise
     return testbed
 
@@ -113,10 +117,10 @@ def delete_testbed(testbed: Testbed) -> None:
     with transaction.atomic():
         locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
         require_deletable(locked)
-        directory = locked.directory
         clean_up_after(locked)
+        mark(testbed.directory)
         locked.delete()
-    shutil.rmtree(directory, ignore_errors=True)
+    _throw_away(testbed.directory)
 
 
 def require_deletable(testbed: Testbed) -> None:
@@ -214,11 +218,7 @@ def _allocate(user: User, slug: str) -> Testbed:
     for _ in range(ATTEMPTS):
         if Testbed.objects.filter(slug=slug).exists():
             raise NameTaken(f"There is already a testbed named {slug}.")
-        if Project(Path(settings.TESTBEDS_DIR) / slug).has_state():
-            raise NameTaken(
-                f"A testbed named {slug} was lost, and its folder is still there.",
-                hint="Choose another name, or ask a lab admin: it is among the orphans.",
-            )
+        _require_no_folder(slug)
         number = _free_number()
         try:
             with transaction.atomic():
@@ -226,6 +226,30 @@ def _allocate(user: User, slug: str) -> Testbed:
         except IntegrityError:
             continue
     raise StateError("The testbed could not be created.", hint="Try again.")
+
+
+def _require_no_folder(slug: str) -> None:
+    """See to it that a new testbed never gets another's files."""
+    folder = Path(settings.TESTBEDS_DIR) / slug
+    try:
+        throw_away(folder)
+    except OSError as exc:
+        raise NameTaken(
+            f"What a deleted testbed named {slug} left is still being removed.",
+            hint="Choose another name, or try again in some minutes.",
+        ) from exc
+    if Project(folder).has_state():
+        raise NameTaken(
+            f"A testbed named {slug} was lost, and its folder is still there.",
+            hint="Choose another name, or ask a lab admin: it is among the orphans.",
+        )
+
+
+def _throw_away(folder: Path) -> None:
+    try:
+        throw_away(folder)
+    except OSError as exc:
+        logger.warning("%s is removed by a worker, later: %s", folder, exc)
 
 
 def _free_number() -> int:

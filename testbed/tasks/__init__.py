@@ -12,6 +12,7 @@
     observe     looking at what the hosts really have
     orphans     which things on the hosts belong to no testbed
     cleanups    deleting those
+    trash       folders of deleted testbeds, until they are gone
     retention   forgetting the logs of old runs
     stale_files removing files that nothing refers to
     upkeep      what is done beside the runs, now and then

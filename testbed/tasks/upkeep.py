@@ -10,6 +10,7 @@ from celery import shared_task
 
 from testbed.tasks.cleanups import end_lost_cleanups, send_cleanups_again
 from testbed.tasks.retention import forget_old_cleanups, remove_old_logs
+from testbed.tasks.trash import empty_trash
 
 
 @shared_task(ignore_result=True)
@@ -23,6 +24,7 @@ def keep_house_once() -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,
+        "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,
         "records of old deletions removed": forget_old_cleanups,
     }

@@ -1,0 +1,111 @@
+"""The folder of a deleted testbed, from the deletion until nothing of it is left.
+
+It is marked before the row goes, moved into the trash right after, and removed there.
+So a crash at any moment leaves something that says what it is: the mark of a testbed
+that is still there is wiped off, a marked folder without a testbed is thrown away, and
+what is in the trash is removed. A folder without a mark is never touched: its testbed
+may have been lost with an older database, and come back.
+"""
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from orchestration.errors import StateError
+from testbed.models import Testbed
+
+logger = logging.getLogger(__name__)
+# Neither can be a testbed's name or a file of a user: those are in `files`.
+MARK = ".deleted"
+TRASH = ".trash"
+
+
+def mark(folder: Path) -> None:
+    """Say in a testbed's folder that its row is about to be deleted.
+
+    Raises: StateError (the disk takes no file more).
+    """
+    if not folder.is_dir():
+        return
+    try:
+        (folder / MARK).touch()
+    except OSError as exc:
+        raise StateError(
+            f"The folder {folder} could not be marked as deleted.",
+            hint="Make room on its disk, and delete the testbed again.",
+            detail=str(exc),
+        ) from exc
+
+
+def throw_away(folder: Path) -> None:
+    """Move a marked folder into the trash, so that its name is free, and remove it.
+
+    Raises: OSError (it could not be moved).
+    """
+    grave = ""
+    with _alone():
+        if (folder / MARK).exists():
+            grave = tempfile.mkdtemp(dir=_trash(), prefix=f"{folder.name}.")
+            folder.rename(Path(grave) / folder.name)
+    if grave:
+        _remove(Path(grave))
+
+
+def empty_trash() -> int:
+    """Finish the deletions that stopped on their way; return how many were removed."""
+    root = Path(settings.TESTBEDS_DIR)
+    for found in root.glob(f"*/{MARK}"):
+        _judge(found.parent)
+    graves = sorted((root / TRASH).glob("*"))
+    return sum(map(_remove, graves))
+
+
+def _judge(folder: Path) -> None:
+    with transaction.atomic():
+        # Waits for a deletion that is about to be committed.
+        rows = Testbed.objects.select_for_update().filter(slug=folder.name)
+        if rows.exists():
+            (folder / MARK).unlink(missing_ok=True)
+            return
+    try:
+        throw_away(folder)
+    except OSError as exc:
+        logger.warning("%s of a deleted testbed could not be moved: %s", folder, exc)
+
+
+def _trash() -> Path:
+    """Return the trash, made when there is none, for whoever owns the testbeds."""
+    root = Path(settings.TESTBEDS_DIR)
+    trash = root / TRASH
+    if not trash.exists():
+        trash.mkdir(mode=0o700)
+        os.chown(trash, root.stat().st_uid, root.stat().st_gid)
+    return trash
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let no folder be made anew while somebody who looked at the old one moves it."""
+    root = Path(settings.TESTBEDS_DIR)
+    root.mkdir(parents=True, exist_ok=True)
+    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove(grave: Path) -> bool:
+    shutil.rmtree(grave, ignore_errors=True)
+    if grave.exists():
+        logger.warning("%s of a deleted testbed could not be removed", grave)
+    return not grave.exists()
