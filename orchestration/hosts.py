@@ -1,11 +1,14 @@
 """A testbed host as the instructions use it: its transport and its libvirt.
 
 `Hosts` keeps what it opened, one SSH transport per host and per guest and one libvirt
-connection per host, for as long as the process lives: nothing logs in per command.
+connection per host: nothing logs in per command. Hosts are kept for as long as the
+process lives, guests until nobody has used them for a while: most of them will be
+stopped by another process, of which this one hears nothing.
 Which of the four ways leads to a machine is decided here and nowhere else.
 """
 
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +35,9 @@ from orchestration.transport.ssh import SSHTransport, probe_banner
 GuestKey = tuple[str, str, HostState, tuple[str, str, str]]
 
 PROBE_TIMEOUT_S = 3.0
+# A guest that is used again later costs one login, 30 ms.
+IDLE_S = 900.0
+LOOK_FOR_IDLE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +61,12 @@ class Hosts:
         self._lock = threading.Lock()
         self._hosts: dict[HostState, Host] = {}
         self._guests: dict[GuestKey, Transport] = {}
+        self._asked_at: dict[GuestKey, float] = {}
+        self._looked_at = time.monotonic()
 
     def open(self, state: HostState) -> Host:
         """Return the host, opened (no connection is made before the first use)."""
+        self._look_for_idle()
         with self._lock:
             if state not in self._hosts:
                 self._hosts[state] = self._open(state)
@@ -75,13 +84,14 @@ class Hosts:
         with self._lock:
             if key not in self._guests:
                 self._guests[key] = self._open_guest(state, guest, host, host_key)
+            self._asked_at[key] = time.monotonic()
             return self._guests[key]
 
     def forget_guest(self, state: State, guest: GuestState) -> None:
         """Close a guest's transports, because the guest is gone or new."""
         with self._lock:
             keys = [k for k in self._guests if k[:2] == (state.testbed, guest.name)]
-            found = [self._guests.pop(key) for key in keys]
+            found = [self._pop(key) for key in keys]
         for transport in found:
             transport.close()
 
@@ -90,12 +100,43 @@ class Hosts:
         with self._lock:
             guests, hosts = list(self._guests.values()), list(self._hosts.values())
             self._guests.clear()
+            self._asked_at.clear()
             self._hosts.clear()
         for transport in guests:
             transport.close()
         for host in hosts:
             host.transport.close()
             host.libvirt.close()
+
+    def _look_for_idle(self) -> None:
+        """Now and then, have the guests closed that nobody uses; closing one waits."""
+        now = time.monotonic()
+        with self._lock:
+            if now - self._looked_at < LOOK_FOR_IDLE_EVERY_S:
+                return
+            self._looked_at = now
+            idle = [key for key in self._guests if self._is_idle(key)]
+        if idle:
+            work = threading.Thread(target=self._close_idle, args=(idle,), daemon=True)
+            work.start()
+
+    def _close_idle(self, keys: list[GuestKey]) -> None:
+        for key in keys:
+            transport = self._guests.get(key)
+            if not isinstance(transport, SSHTransport) or (
+                transport.connection.close_if_idle(IDLE_S)
+            ):
+                with self._lock:
+                    # Not when somebody got it since: it would be closed by nobody.
+                    if key in self._guests and self._is_idle(key):
+                        self._pop(key)
+
+    def _is_idle(self, key: GuestKey) -> bool:
+        return time.monotonic() - self._asked_at[key] >= IDLE_S
+
+    def _pop(self, key: GuestKey) -> Transport:
+        self._asked_at.pop(key)
+        return self._guests.pop(key)
 
     def _open(self, state: HostState) -> Host:
         libvirt = open_connection(

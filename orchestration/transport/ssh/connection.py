@@ -9,6 +9,7 @@ the command wait for a peer that may be gone.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
@@ -50,6 +51,31 @@ class Connection:
         self._link: Link | None = None
         self._dialling: Future[Link] | None = None
         self._generation = 0
+        self._users = 0
+        self._used_at = time.monotonic()
+
+    @contextlib.contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the connection from being taken for idle."""
+        with self._lock:
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._used_at = time.monotonic()
+
+    def close_if_idle(self, idle_s: float) -> bool:
+        """Close the link unless it was used since. False: it was, or is."""
+        with self._lock:
+            if self._users or time.monotonic() - self._used_at < idle_s:
+                return False
+            link, self._link = self._link, None
+            self._generation += 1
+        if link is not None:
+            link.close()
+        return True
 
     def open(self, wake: Wake, is_stopped: Callable[[], bool]) -> paramiko.Channel:
         """Open a channel for one command; `wake` is set when something comes on it.

@@ -275,11 +275,12 @@ class SSHTransport:
         self, sinks: tuple[Sink, Sink], is_stopped: Callable[[], bool]
     ) -> Iterator[Session]:
         wake = Wake()
-        channel = self.connection.open(wake, is_stopped)
-        try:
-            yield Session(channel, wake, stdout=sinks[0], stderr=sinks[1])
-        finally:
-            release(channel)
+        with self.connection.in_use():
+            channel = self.connection.open(wake, is_stopped)
+            try:
+                yield Session(channel, wake, stdout=sinks[0], stderr=sinks[1])
+            finally:
+                release(channel)
 
     def _end_or_admit(self, tag: str, cmd: Command) -> Ended:
         """End what a command started, or say that nobody knows."""
