@@ -34,5 +34,6 @@ def whats_there(run: Run) -> str:
 
 @register.simple_tag
 def kept_for() -> str:
-    """Say for how long logs are kept."""
-    return plural(settings.KEEP_RUNS_DAYS, "day")
+    """Say for how long logs are kept; 0 days mean for ever, since this one went."""
+    days = settings.KEEP_RUNS_DAYS
+    return f"kept for {plural(days, 'day')}" if days else "logs are kept for ever now"

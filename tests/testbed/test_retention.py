@@ -132,8 +132,16 @@ def test_records_of_deletions_go_when_they_are_as_old(owner: User) -> None:
     assert {c.name for c in Cleanup.objects.all()} == {"young", "waiting"}
 
 
+@pytest.mark.parametrize(
+    ("days", "words"), [(30, "(kept for 30 days)"), (0, "(logs are kept for ever now)")]
+)
 def test_run_page_says_when_its_log_was_removed(
-    testbed: Testbed, owner: User, client: Client
+    testbed: Testbed,
+    owner: User,
+    client: Client,
+    settings: object,
+    days: int,
+    words: str,
 ) -> None:
     run = ended(testbed, owner, 40)
     ended(testbed, owner, 0)
@@ -141,9 +149,10 @@ def test_run_page_says_when_its_log_was_removed(
     assert "line 3" in client.get(f"/runs/{run.pk}/").content.decode()
 
     remove_old_logs()
+    settings.KEEP_RUNS_DAYS = days
 
     shown = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Its log was removed on" in shown
-    assert "(kept for 30 days)" in shown
+    assert words in shown
     assert "Nothing was said yet" not in shown
     assert client.get(f"/runs/{run.pk}/log.txt").content.startswith(b"removed on 2")
