@@ -4,11 +4,14 @@ Loaded by the templates with `{% load looks %}`. One table says how each status 
 a testbed, guest, run, stage or task is shown, so that no page has its own idea.
 """
 
+import re
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 from django import template
 from django.utils import timezone
+from django.utils.html import escape
+from django.utils.safestring import SafeString, mark_safe
 
 from testbed import amounts
 from testbed.models import Task
@@ -55,6 +58,8 @@ LOOKS = {
     "written": ("calm", "guest", "as written"),
     "unbuilt": ("warn", "alert", "cannot be brought up yet"),
 }
+# `key`, or `key… at the end of a text that was cut.
+IN_BACKTICKS = re.compile(r"`([^`\n]+?(?:(?=`)|…$))`?")
 RUN_LOOKS = {"running": ("live", "spin", "running")}
 
 
@@ -93,6 +98,17 @@ def glyph(word: str) -> str:
 def word(status_word: str) -> str:
     """Return a status word as it is written."""
     return look_of(str(status_word))[2]
+
+
+@register.filter
+def with_code(sentence: object) -> SafeString:
+    """Show a message or a hint, with what stands in backticks as code.
+
+    Escaped first: what is marked then is text, whoever wrote it. A sentence that was
+    cut in between is marked up to its end.
+    """
+    marked = IN_BACKTICKS.sub(r'<code class="key">\1</code>', escape(str(sentence)))
+    return mark_safe(marked)  # noqa: S308
 
 
 @register.filter

@@ -249,10 +249,10 @@ def test_what_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
     )
     create(refused, "boxed", YAML.replace("network:", box))
 
-    expect(refused.locator("#not-built")).to_contain_text("guest box (`docker`)")
+    expect(refused.locator("#not-built")).to_contain_text("guest box (docker)")
     expect(refused.locator("svg.net")).to_contain_text("docker nginx")
     refused.locator("#do-up").click()
-    title = "This version cannot bring up guest box (`docker`)."
+    title = "This version cannot bring up guest box (docker)."
     expect(refused.get_by_role("heading", name=title)).to_be_visible()
 
 

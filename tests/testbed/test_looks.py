@@ -1,13 +1,19 @@
 """Words, sizes and times as they are shown."""
 
+import re
 from datetime import timedelta
+from html.parser import HTMLParser
 
 import pytest
+from django.contrib.messages.storage.base import Message
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.html import escape
+from django.utils.safestring import mark_safe
 
+from orchestration.errors import StateError
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.templatetags.looks import LOOKS, ago, duration
+from testbed.templatetags.looks import LOOKS, ago, duration, with_code
 
 ICONS = render_to_string("_sprite.html")
 
@@ -26,6 +32,81 @@ ICONS = render_to_string("_sprite.html")
 )
 def test_durations(seconds: float | timedelta | None, shown: str):
     assert duration(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("Add `ip`, or remove `gateway`.", "Add [ip], or remove [gateway]."),
+        ("Start it with `- name: …`.", "Start it with [- name: …]."),
+        ("Run `up` agai…", "Run [up] agai…"),
+        ("Run `virsh domif-setl…", "Run [virsh domif-setl…]"),
+        ("It`s one of a kind.", "It`s one of a kind."),
+        ("`` holds nothing", "`` holds nothing"),
+        ("a ` b\nc ` d", "a ` b\nc ` d"),
+        ("", ""),
+        (StateError("Remove `x`."), "Remove [x]."),
+    ],
+)
+def test_what_stands_in_backticks_is_code(sentence: object, shown: str):
+    marks = {'<code class="key">': "[", "</code>": "]"}
+
+    found = with_code(sentence)
+
+    for mark, bracket in marks.items():
+        found = found.replace(mark, bracket)
+    assert found == shown
+
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "&lt;b&gt;",
+    "</code><script>alert(1)</script><code>",
+    "' onmouseover='alert(1)",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize(
+    "frame", ["{}", "`{}`", "`a`{}`b`", "`{}", "{}`…", "`<`{}`>`", "`{}…"]
+)
+def test_no_message_brings_marks_of_its_own(text: str, frame: str):
+    parser = Tags()
+    parser.feed(f"<p>{with_code(frame.format(text))}</p>")
+
+    assert set(parser.tags) <= {("p", ()), ("code", (("class", "key"),))}
+    assert parser.text.replace("`", "") == frame.format(text).replace("`", "")
+
+
+def test_message_that_claims_to_be_safe_is_escaped_all_the_same():
+    assert with_code(mark_safe("<b>`x`</b>")).startswith("&lt;b&gt;<code")
+
+
+@pytest.mark.parametrize("template", ["runs/_task.html", "_messages.html"])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_templates_show_a_hostile_message_as_text(template: str, text: str):
+    task = Task(resource="web", host="main", status="failed", message=f"`{text}`")
+
+    shown = render_to_string(template, {"task": task, "messages": [Message(40, text)]})
+
+    assert not re.search(r"<(script|img|b)\b|<[^>]* on\w+=", shown)
+    assert escape(text) in shown
+
+
+class Tags(HTMLParser):
+    """What a browser makes of some HTML: its tags, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, tuple(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
 
 @pytest.mark.parametrize(

@@ -335,5 +335,7 @@ def test_up_of_what_is_not_built_yet_is_refused_in_one_sentence(
     answer = browser.post("/testbeds/lab/runs/", {"command": "up"})
 
     assert answer.status_code == 422
-    assert "cannot bring up guest box (`docker`)." in answer.content.decode()
+    page = answer.content.decode()
+    assert 'bring up guest box (<code class="key">docker</code>).</h1>' in page
+    assert "bring up guest box (docker). · Testbed</title>" in page
     assert not testbed.runs.exists()

@@ -127,7 +127,7 @@ def test_every_example_is_offered_as_a_start(browser: Client, testbed: Testbed):
     for folder in sorted(settings.EXAMPLES_DIR.iterdir()):
         assert f">Create from {folder.name}</button>" in page
     assert "3 logical switches" in page
-    assert "cannot bring up guest web (`docker`)" in page
+    assert 'bring up guest web (<code class="key">docker</code>)' in page
 
 
 @pytest.mark.parametrize("count", [1, 50])
