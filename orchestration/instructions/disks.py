@@ -49,9 +49,7 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
         guest.disk,
         source_format=base_format,
         scope=task.scope,
-        on_progress=lambda done, total: task.progress(
-            done // 100, total // 100, unit="%", note="copy"
-        ),
+        on_progress=task.on_progress("copy"),
     )
     return True
 

@@ -95,7 +95,13 @@ def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
     if domains.destroy(task.host.libvirt, guest.domain):
         task.log("powered off")
     domains.undefine(task.host.libvirt, guest.domain)
-    files = (guest.disk, f"{guest.disk}.part", guest.console, _new(golden))
+    files = (
+        guest.disk,
+        f"{guest.disk}.part",
+        guest.console,
+        _new(golden),
+        f"{_new(golden)}.part",
+    )
     remove = command("rm", "-f", "--", *files).with_root()
     task.host.transport.run(remove, scope=scope)
 
@@ -184,9 +190,7 @@ def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> 
         new,
         source_format=source_format,
         scope=task.scope,
-        on_progress=lambda done_, total: task.progress(
-            done_ // 100, total // 100, unit="%", note="store"
-        ),
+        on_progress=task.on_progress("store"),
     )
     qemu_img.check(transport, new, scope=task.scope)
     # Of an image that somebody deleted: it would say that the new one was changed.
@@ -202,7 +206,8 @@ def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> 
 
 def _write_stamp(task: Task, target: str) -> None:
     path = Path(target)
-    write_stamp(path, digest_of(path, "sha256", task.scope, _no_progress))
+    digest = digest_of(path, "sha256", task.scope, task.on_progress("verify"))
+    write_stamp(path, digest)
 
 
 def _new(golden: GoldenState) -> str:
@@ -216,6 +221,3 @@ def _forced() -> Outcome:
         "powered off",
         "See that the shared script leaves acpid or systemd-logind running.",
     )
-
-
-def _no_progress(done_: int, total: int) -> None: ...

@@ -150,7 +150,13 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
     target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # noqa: S108 - the guest's
     task.log(f"runs {script.path}")
     try:
-        transport.put(source, target, scope=task.scope, mode=0o755)
+        transport.put(
+            source,
+            target,
+            scope=task.scope,
+            mode=0o755,
+            on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
+        )
         completed = transport.run(
             _interpreted(source, target),
             scope=task.scope,

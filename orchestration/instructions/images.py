@@ -37,7 +37,8 @@ def fetch_images(task: Task) -> Outcome:
         ),
         Path(image.main_path),
         scope=task.scope,
-        on_progress=lambda done_, total: task.progress(done_, total, note="fetch"),
+        on_progress=task.on_progress("fetch"),
+        on_verify=task.on_progress("verify"),
         log=task.log,
     )
     return done() if changed else unchanged()
@@ -123,7 +124,13 @@ def _push(task: Task, target: str) -> bool:
     source = local_artefact(task, target)
     if images.has_same_file(task.host.transport, source, target, scope=task.scope):
         return False
-    task.host.transport.put(source, target, scope=task.scope, as_root=True)
+    task.host.transport.put(
+        source,
+        target,
+        scope=task.scope,
+        as_root=True,
+        on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
+    )
     task.log(f"copied {source.name}")
     return True
 

@@ -20,7 +20,6 @@ from orchestration.transport.base import OnProgress, Scope
 
 ATTEMPTS = 3
 PAUSE_S = 1.0
-TELL_BYTES = 4 * 1024 * 1024
 SUMS_LIMIT_BYTES = 4 * 1024 * 1024
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 # Content must arrive as it is stored: digests are of the file, not of a transfer.
@@ -149,14 +148,13 @@ class _Transfer:
         self._check_space(missing)
         mode = "ab" if start else "wb"
         with self._part.open(mode) as file, _stoppable(response, self._scope):
-            done = told = start
+            done = start
+            self._on_progress(done, total)
             # In pieces as they come: a larger chunk would be lost with its connection.
             for chunk in response.iter_raw():
                 self._scope.check_cancelled()
                 done += file.write(chunk)
-                if done >= told + TELL_BYTES or done == total:
-                    self._on_progress(done, total)
-                    told = done
+                self._on_progress(done, total)
             self._scope.check_cancelled()
             file.flush()
             os.fsync(file.fileno())

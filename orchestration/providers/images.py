@@ -7,6 +7,7 @@ read only once. `download.py` talks HTTP; what images exist is the catalogue's.
 
 import hashlib
 import shutil
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -29,20 +30,31 @@ from orchestration.transport.base import OnProgress, Scope, Transport, command
 SPARE_BYTES = 64 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class _Tell:
+    """Who hears of bytes that were brought, and of those that were verified."""
+
+    brought: OnProgress
+    verified: OnProgress
+
+
 def ensure_image(
     image: Image,
     target: Path,
     *,
     scope: Scope,
     on_progress: OnProgress | None = None,
+    on_verify: OnProgress | None = None,
     log: Log | None = None,
 ) -> bool:
     """Bring an image to `target` on this machine, verified; False if it is there.
 
     Raises: ImageFailed, NotEnoughSpace, Cancelled. A cancelled fetch is resumed by
-    the next one where the server can do that.
+    the next one where the server can do that. `on_verify` is the progress of reading
+    it once more, for its digest.
     """
-    progress, say = on_progress or _no_progress, log or _no_log
+    tell = _Tell(on_progress or _no_progress, on_verify or _no_progress)
+    say = log or _no_log
     if _is_verified(target, image):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,13 +64,13 @@ def ensure_image(
         wanted = _wanted(image, scope)
         if not wanted.value:
             say(f"Nobody told a checksum of {image.name}: it is used unverified.")
-        if target.exists() and _adopt(target, wanted, scope, progress, say):
+        if target.exists() and _adopt(target, wanted, scope, tell, say):
             return False
         part = target.with_name(f"{target.name}.part")
         if image.path:
-            found = _copy(image, part, wanted, scope, progress)
+            found = _copy(image, part, wanted, scope, tell)
         else:
-            found = _fetch(image, part, wanted, scope, progress, say)
+            found = _fetch(image, part, wanted, scope, tell, say)
         part.replace(target)
         write_stamp(target, found)
     return True
@@ -143,11 +155,9 @@ def _wanted(image: Image, scope: Scope) -> Digest:
     return Digest("sha256", "")
 
 
-def _adopt(
-    target: Path, wanted: Digest, scope: Scope, progress: OnProgress, say: Log
-) -> bool:
+def _adopt(target: Path, wanted: Digest, scope: Scope, tell: _Tell, say: Log) -> bool:
     """Verify a file that is there without a valid stamp; a wrong one is replaced."""
-    found = digest_of(target, wanted.algorithm, scope, progress)
+    found = digest_of(target, wanted.algorithm, scope, tell.verified)
     if wanted.value and found.value != wanted.value:
         say(f"{target.name} is damaged or another file; it is replaced.")
         return False
@@ -156,8 +166,9 @@ def _adopt(
 
 
 def _copy(
-    image: Image, part: Path, wanted: Digest, scope: Scope, progress: OnProgress
+    image: Image, part: Path, wanted: Digest, scope: Scope, tell: _Tell
 ) -> Digest:
+    """Copy a file of this machine; a part of it is not worth keeping."""
     source = Path(image.path)
     if not source.is_file():
         raise ImageFailed(
@@ -167,13 +178,17 @@ def _copy(
     check_space(part, source.stat().st_blocks * 512)
     part.unlink(missing_ok=True)
     try:
-        copying.copy_here(
-            source, part, check=scope.check_cancelled, on_progress=progress
-        )
+        with part.open("xb") as writer:
+            copying.copy_here(
+                source, writer, check=scope.check_cancelled, on_progress=tell.brought
+            )
+        return _verified(image, part, wanted, scope, tell)
     except OSError as exc:
         part.unlink(missing_ok=True)
         raise download.not_stored(part, exc) from exc
-    return _verified(image, part, wanted, scope)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _fetch(
@@ -181,30 +196,32 @@ def _fetch(
     part: Path,
     wanted: Digest,
     scope: Scope,
-    progress: OnProgress,
+    tell: _Tell,
     say: Log,
 ) -> Digest:
     get = partial(
         download.fetch,
         scope=scope,
-        on_progress=progress,
+        on_progress=tell.brought,
         log=say,
         check_space=partial(check_space, part),
     )
     resumed = get(image.url, part)
     try:
-        return _verified(image, part, wanted, scope)
+        return _verified(image, part, wanted, scope, tell)
     except ImageFailed:
         if not resumed:
             raise
     say("The two halves do not fit together: fetched again from the start.")
     get(image.url, part)
-    return _verified(image, part, wanted, scope)
+    return _verified(image, part, wanted, scope, tell)
 
 
-def _verified(image: Image, part: Path, wanted: Digest, scope: Scope) -> Digest:
+def _verified(
+    image: Image, part: Path, wanted: Digest, scope: Scope, tell: _Tell
+) -> Digest:
     """Return the part's digest. Raises: ImageFailed, and removes a wrong file."""
-    found = digest_of(part, wanted.algorithm, scope, _no_progress)
+    found = digest_of(part, wanted.algorithm, scope, tell.verified)
     if wanted.value and found.value != wanted.value:
         part.unlink()
         raise ImageFailed(

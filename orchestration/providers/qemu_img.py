@@ -1,14 +1,16 @@
 """Disk images of a host by `qemu-img`: facts, overlays, conversion, health.
 
 A guest's disk is a qcow2 overlay on a base image of the same host. Whatever is made
-is written beside its path and renamed, so that nothing half done looks ready.
-Existing disks are never changed. Fetching base images is in `images.py`.
+is written beside its path and renamed: nothing half done looks ready, and what a
+dead worker left is overwritten. Existing disks are never changed.
 """
 
 import json
 import re
 import secrets
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,13 @@ from orchestration.errors import (
 )
 from orchestration.events import Stream
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
-from orchestration.transport.base import OnProgress, Scope, Transport, command
+from orchestration.transport.base import (
+    OnLine,
+    OnProgress,
+    Scope,
+    Transport,
+    command,
+)
 
 GIB = 1024**3
 CONVERT_TIMEOUT_S = 6 * 3600.0
@@ -93,16 +101,15 @@ def create_overlay(
     if template:
         transport.put(template, path, scope=scope, as_root=True)
         return True
-    part = f"{path}.part"
     failure = _not_made(transport, path, backing)
     size: list[str] = []
     if expand_gib:
         base = info(transport, backing, scope=scope)
         size = [str(base.virtual_size_bytes + expand_gib * GIB)]
-    words = ["-q", "-f", "qcow2", "-F", backing_format, "-b", backing, part, *size]
-    create = command("qemu-img", "create", *words).with_root()
-    run_or_fail(transport, create, failure, scope=scope)
-    _rename(transport, part, path, failure, scope=scope)
+    with _written_beside(transport, path, failure, scope=scope) as part:
+        words = ["-q", "-f", "qcow2", "-F", backing_format, "-b", backing, part, *size]
+        create = command("qemu-img", "create", *words).with_root()
+        run_or_fail(transport, create, failure, scope=scope)
     return True
 
 
@@ -119,16 +126,17 @@ def read_template(
     A fresh overlay does not know its own name, so that its bytes are those of all
     overlays on this base. Not for simulated hosts: their files have no such content.
     """
-    path = f"{folder}/.template-{secrets.token_hex(4)}.qcow2"
-    create_overlay(
-        transport, path, backing=backing, backing_format=backing_format, scope=scope
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(scratch, "template")
-        transport.get(path, copy, scope=scope)
-        remove = command("rm", "-f", "--", path).with_root()
-        run_or_fail(transport, remove, _not_made(transport, path, backing), scope=scope)
-        return copy.read_bytes()
+    path = f"{folder}/.template.{secrets.token_hex(4)}.part"
+    try:
+        create_overlay(
+            transport, path, backing=backing, backing_format=backing_format, scope=scope
+        )
+        with tempfile.TemporaryDirectory() as scratch:
+            copy = Path(scratch, "template")
+            transport.get(path, copy, scope=scope)
+            return copy.read_bytes()
+    finally:
+        _remove(transport, path, scope=scope)
 
 
 def create_blank(
@@ -137,16 +145,15 @@ def create_blank(
     """Make an empty qcow2 disk; False if there is one. Raises: ImageFailed."""
     if exists(transport, path, scope=scope):
         return False
-    part = f"{path}.part"
     failure = Failure(
         ImageFailed,
         f"The disk {path} could not be made on {transport.machine}.",
         "Look at what qemu-img said.",
     )
-    words = ("-q", "-f", "qcow2", part, str(size_gib * GIB))
-    create = command("qemu-img", "create", *words).with_root()
-    run_or_fail(transport, create, failure, scope=scope)
-    _rename(transport, part, path, failure, scope=scope)
+    with _written_beside(transport, path, failure, scope=scope) as part:
+        words = ("-q", "-f", "qcow2", part, str(size_gib * GIB))
+        create = command("qemu-img", "create", *words).with_root()
+        run_or_fail(transport, create, failure, scope=scope)
     return True
 
 
@@ -160,7 +167,7 @@ def convert(
     scope: Scope,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Copy an image into another format, flattened; progress is of 10,000.
+    """Copy an image into another format, flattened; progress in bytes of its data.
 
     What was copied of it is removed when it fails or is cancelled.
     """
@@ -169,15 +176,13 @@ def convert(
         f"The image {source} on {transport.machine} could not be converted.",
         "Check that the file is a whole disk image.",
     )
-
-    def on_line(stream: Stream, text: str) -> None:
-        found = _PROGRESS.search(text)
-        if found and on_progress is not None:
-            on_progress(round(float(found[1]) * 100), 10_000)
-
-    part = f"{target}.part"
-    words = ("-p", "-f", source_format, "-O", target_format, source, part)
-    try:
+    read = ("-f", source_format)
+    on_line: OnLine | None = None
+    if on_progress is not None:
+        total = _data_bytes(transport, source, read, failure, scope=scope)
+        on_line = _progress_reader(on_progress, total)
+    with _written_beside(transport, target, failure, scope=scope) as part:
+        words = ("-p", *read, "-O", target_format, source, part)
         run_or_fail(
             transport,
             command("qemu-img", "convert", *words).with_root(),
@@ -186,14 +191,6 @@ def convert(
             timeout_s=CONVERT_TIMEOUT_S,
             on_line=on_line,
         )
-    except HostUnreachable:
-        raise
-    except (Cancelled, TestbedError):
-        # In a scope of its own: the task's may be the one that was cancelled.
-        remove = command("rm", "-f", "--", part).with_root()
-        transport.run(remove, scope=Scope(scope.tag), check=False)
-        raise
-    _rename(transport, part, target, failure, scope=scope)
 
 
 def check(transport: Transport, path: str, *, scope: Scope) -> None:
@@ -250,8 +247,54 @@ def _not_made(transport: Transport, path: str, backing: str) -> Failure:
     )
 
 
-def _rename(
-    transport: Transport, part: str, path: str, failure: Failure, *, scope: Scope
-) -> None:
-    cmd = command("mv", "-f", part, path).with_root()
-    run_or_fail(transport, cmd, failure, scope=scope)
+@contextmanager
+def _written_beside(
+    transport: Transport, target: str, failure: Failure, *, scope: Scope
+) -> Iterator[str]:
+    """Give the name to write to: in the end it becomes the target, or goes."""
+    part = f"{target}.part"
+    try:
+        yield part
+        move = command("mv", "-f", part, target).with_root()
+        run_or_fail(transport, move, failure, scope=scope)
+    except HostUnreachable:
+        raise
+    except (Cancelled, TestbedError):
+        _remove(transport, part, scope=scope)
+        raise
+
+
+def _remove(transport: Transport, path: str, *, scope: Scope) -> None:
+    # In a scope of its own: the task's may be the one that was cancelled. What cannot
+    # be removed now is swept later; the reason to stop is the news.
+    with suppress(TestbedError):
+        remove = command("rm", "-f", "--", path).with_root()
+        transport.run(remove, scope=Scope(scope.tag), check=False)
+
+
+def _data_bytes(
+    transport: Transport,
+    path: str,
+    read: tuple[str, ...],
+    failure: Failure,
+    *,
+    scope: Scope,
+) -> int:
+    """Return how much of an image is data: holes are not copied, and not counted."""
+    words = ("--force-share", "--output=json", *read, "-O", "qcow2", path)
+    cmd = command("qemu-img", "measure", *words).with_root()
+    completed = run_or_fail(transport, cmd, failure, scope=scope)
+    try:
+        return int(json.loads(completed.stdout)["required"])
+    except (ValueError, KeyError) as exc:
+        raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
+
+
+def _progress_reader(on_progress: OnProgress, total: int) -> OnLine:
+    """Return what makes bytes of the percentages that qemu-img prints."""
+
+    def read(stream: Stream, text: str) -> None:
+        if found := _PROGRESS.search(text):
+            on_progress(round(float(found[1]) * total / 100), total)
+
+    return read

@@ -40,10 +40,10 @@ def digest_of(path: Path, algorithm: str, scope: Scope, progress: OnProgress) ->
     running, done, total = hashlib.new(algorithm), 0, path.stat().st_size
     with path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
-            scope.check_cancelled()
             running.update(chunk)
             done += len(chunk)
             progress(done, total)
+            scope.check_cancelled()
     return Digest(algorithm, running.hexdigest())
 
 

@@ -46,11 +46,17 @@ if [ "$got" != "$size" ]; then echo "$got of $size bytes arrived" >&2; fail; fi
 chmod "$mode" "$part" && mv -f "$part" "$target" || fail
 """
 
-# $1 source, $2 target, $3 file beside it, $4 mode: the same on one machine.
+# $1 source, $2 target, $3 file beside it, $4 mode: the same on one machine. Files of
+# dead writers are known by their lock, as in `parts.py`.
 COPY_SCRIPT = """\
 trap 'rm -f "$3"; exit 143' TERM HUP INT; trap '' PIPE
 if [ -d "$2" ]; then echo "$2 is a folder" >&2; exit 1; fi
 mkdir -p "${3%/*}/" || exit 1
+for old in "${3%.*.part}".????????.part; do
+  [ ! -e "$old" ] || flock -n "$old" rm -f "$old"
+done
+umask 077
+exec 9>"$3" && flock -n 9
 LC_ALL=C cp --sparse=auto "$1" "$3" && chmod "$4" "$3" && mv -f "$3" "$2" && exit 0
 rm -f "$3"; exit 1
 """
@@ -171,13 +177,13 @@ def open_source(source: Path) -> BinaryIO:
 
 def copy_here(
     source: Path,
-    part: Path,
+    writer: BinaryIO,
     *,
     check: Callable[[], None],
     on_progress: OnProgress | None = None,
 ) -> None:
     """Copy a file on this machine with its holes; `check` may raise between pieces."""
-    with open_source(source) as reader, part.open("xb") as writer:
+    with open_source(source) as reader:
         size = os.fstat(reader.fileno()).st_size
         os.ftruncate(writer.fileno(), size)
         extents = list(_raw_extents(reader.fileno(), size))

@@ -19,7 +19,7 @@ from typing import IO
 
 from orchestration.errors import CommandFailed
 from orchestration.events import Stream
-from orchestration.transport import copying
+from orchestration.transport import copying, parts
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -115,24 +115,25 @@ class LocalTransport:
             self._put_as_root(source, target, scope=scope, mode=mode)
             return
         path = Path(target)
-        part = Path(copying.part_path(target))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(source, bytes):
-                part.write_bytes(source)
-            else:
-                copying.copy_here(
-                    source,
-                    part,
-                    check=scope.check_cancelled,
-                    on_progress=on_progress,
-                )
-            part.chmod(mode)
-            part.replace(path)
+            if not isinstance(source, bytes):
+                parts.sweep_beside(path)
+            with parts.written_beside(path) as (part, writer):
+                if isinstance(source, bytes):
+                    writer.write(source)
+                else:
+                    copying.copy_here(
+                        source,
+                        writer,
+                        check=scope.check_cancelled,
+                        on_progress=on_progress,
+                    )
+                writer.flush()
+                part.chmod(mode)
+                part.replace(path)
         except OSError as exc:
             raise copying.not_written(exc, target, self._machine) from exc
-        finally:
-            part.unlink(missing_ok=True)
         if on_progress is not None and isinstance(source, bytes):
             on_progress(len(source), len(source))
 

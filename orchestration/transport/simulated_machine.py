@@ -188,7 +188,7 @@ def sha256sum(machine: Machine, words: list[str]) -> Answer:
 
 
 def qemu_img(machine: Machine, words: list[str]) -> Answer:
-    """`qemu-img create|info …`; base images need not be there to rehearse."""
+    """`qemu-img create|info|measure|convert …`; base images need not be there to rehearse."""
     verb, options, names = words[0], *_split_options(words[1:])
     if verb == "create":
         size = int(names[1]) if len(names) > 1 else UNKNOWN_DISK_BYTES
@@ -201,6 +201,8 @@ def qemu_img(machine: Machine, words: list[str]) -> Answer:
         return Answer()
     if verb == "info":
         return Answer(stdout=_disk_facts(machine, names[0]))
+    if verb == "measure":
+        return Answer(stdout=json.dumps({"required": UNKNOWN_DISK_BYTES}))
     if verb == "convert":
         machine.files[names[-1]] = File(
             virtual_size=UNKNOWN_DISK_BYTES, format=options.get("-O", "raw")

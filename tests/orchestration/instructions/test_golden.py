@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.errors import ImageFailed
-from orchestration.events import Event, LogLine, Status
+from orchestration.errors import Cancelled, ImageFailed
+from orchestration.events import Event, LogLine, Status, TaskProgressed
 from orchestration.hosts import Host
 from orchestration.instructions import golden
 from orchestration.instructions.base import Task
@@ -391,12 +391,30 @@ class TestRealFiles:
         self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
     ) -> None:
         task, image = self.task(make_task, rehearsal, tmp_path)
-        task.scope.cancel()
+        task = replace(task, sink=lambda event: task.scope.cancel())
 
-        with pytest.raises(golden.TestbedError):
+        with pytest.raises(Cancelled):
             prepare_goldens(task)
 
-        assert not image.exists()
+        names = [path.name for path in image.parent.iterdir()]
+        assert names == [f".{image.name}.golden.lock"]
+
+    def test_image_whose_digesting_is_cancelled_is_whole_and_ready(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+
+        def cancel(event: Event) -> None:
+            if isinstance(event, TaskProgressed) and event.note == "verify":
+                task.scope.cancel()
+
+        with pytest.raises(Cancelled):
+            prepare_goldens(replace(task, sink=cancel))
+
+        again = replace(task, scope=Scope("demo.r2.b1.t1"))
+        assert prepare_goldens(again).status is Status.UNCHANGED
+        assert read_stamp(image) is not None
+        qemu_img.check(task.host.transport, str(image), scope=Scope())
 
     def task(
         self, make_task: MakeTask, rehearsal: Rehearsal, folder: Path

@@ -279,10 +279,7 @@ def test_image_without_any_checksum_is_used_and_said_so(server, target, scope):
     assert "unverified" in said[0]
 
 
-def test_cancel_ends_a_fetch_that_waits_for_a_silent_server(
-    server, target, scope, monkeypatch
-):
-    monkeypatch.setattr(download, "TELL_BYTES", 1)
+def test_cancel_ends_a_fetch_that_waits_for_a_silent_server(server, target, scope):
     server.cut_after = 5000
     server.go_on.clear()
     all_read = threading.Event()
@@ -382,6 +379,76 @@ def test_local_image_is_copied_and_verified(tmp_path, target, scope):
     assert target.read_bytes() == DATA
     source.write_bytes(b"changed in place")
     assert target.read_bytes() == DATA
+
+
+def test_progress_begins_where_the_last_fetch_stopped_and_digesting_has_its_own(
+    server, target, scope
+):
+    part_of(target, DATA[:5000])
+    brought, verified = [], []
+
+    images.ensure_image(
+        image(server),
+        target,
+        scope=scope,
+        on_progress=lambda *at: brought.append(at),
+        on_verify=lambda *at: verified.append(at),
+    )
+
+    assert brought[0] == (5000, len(DATA))
+    assert brought[-1] == verified[-1] == (len(DATA), len(DATA))
+
+
+def cancelling(scope):
+    """What cancels from another thread as soon as there is progress."""
+
+    def on_progress(done, total):
+        canceller = threading.Thread(target=scope.cancel)
+        canceller.start()
+        canceller.join()
+
+    return on_progress
+
+
+@pytest.mark.parametrize("at", ["on_progress", "on_verify"])
+def test_cancelled_copy_into_the_store_leaves_no_part(tmp_path, target, scope, at):
+    source = tmp_path / "built.qcow2"
+    source.write_bytes(DATA)
+    wanted = Image(name="disk", path=str(source), sha256=SHA256)
+
+    with pytest.raises(Cancelled):
+        images.ensure_image(wanted, target, scope=scope, **{at: cancelling(scope)})
+
+    assert [path.suffix for path in target.parent.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("at", ["on_progress", "on_verify"])
+def test_cancelled_fetch_leaves_a_part_that_the_next_one_goes_on_with(
+    server, target, scope, at
+):
+    with pytest.raises(Cancelled):
+        images.ensure_image(
+            image(server), target, scope=scope, **{at: cancelling(scope)}
+        )
+    assert not target.exists()
+
+    images.ensure_image(image(server), target, scope=Scope("demo.2"))
+
+    assert target.read_bytes() == DATA
+    assert not target.with_name(f"{target.name}.part").exists()
+
+
+def test_half_copy_of_a_killed_worker_is_made_anew(tmp_path, target, scope):
+    source = tmp_path / "built.qcow2"
+    source.write_bytes(DATA)
+    part_of(target, b"half of something else")
+
+    images.ensure_image(
+        Image(name="disk", path=str(source), sha256=SHA256), target, scope=scope
+    )
+
+    assert target.read_bytes() == DATA
+    assert not target.with_name(f"{target.name}.part").exists()
 
 
 def test_local_image_that_is_wrong_or_missing_is_refused(tmp_path, target, scope):

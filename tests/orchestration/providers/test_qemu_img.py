@@ -101,7 +101,28 @@ def test_convert_reports_progress_and_flattens(host, base, tmp_path, scope):
     )
 
     assert qemu_img.info(host, str(tmp_path / "flat.raw"), scope=scope).backing == ""
-    assert seen[-1] == (10_000, 10_000)
+    assert seen[-1][0] == seen[-1][1] > 0
+
+
+@needs_qemu
+def test_progress_counts_the_data_and_not_the_holes(host, tmp_path, scope):
+    source, seen = tmp_path / "sparse.raw", []
+    with source.open("wb") as file:
+        file.write(b"x" * (4 * MIB))
+        file.truncate(1024 * MIB)
+
+    qemu_img.convert(
+        host,
+        str(source),
+        str(tmp_path / "copy.qcow2"),
+        source_format="raw",
+        scope=scope,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )
+
+    assert 4 * MIB <= seen[-1][0] < 6 * MIB
+    assert seen == sorted(seen)
+    assert {total for _, total in seen} == {seen[-1][0]}
 
 
 @needs_qemu
@@ -128,26 +149,74 @@ def test_format_that_is_given_is_not_guessed(host, base, scope):
     assert info.format == "raw"
 
 
-class Interrupted(LocalTransport):
-    """Leaves half a file when it converts, as on cancel."""
+class CancelledAfter(LocalTransport):
+    """Its run is cancelled as soon as a program has done its work."""
+
+    def __init__(self, program):
+        super().__init__()
+        self.program = program
 
     def run(self, cmd, **options):
-        if "convert" in cmd.argv:
-            Path(cmd.argv[-1]).write_text("half")
+        completed = super().run(cmd, **options)
+        if self.program in str(cmd):
             options["scope"].cancel()
-            raise Cancelled
-        return super().run(cmd, **options)
+        return completed
 
 
-def test_cancelled_copy_leaves_no_half_file(tmp_path, scope):
-    target = tmp_path / "copy.qcow2"
-
+@needs_qemu
+@pytest.mark.parametrize("grown", [0, 1])
+def test_overlay_that_is_cancelled_before_it_has_its_name_is_removed(
+    base, tmp_path, scope, grown
+):
     with pytest.raises(Cancelled):
-        qemu_img.convert(
-            Interrupted(), "/base", str(target), source_format="raw", scope=scope
+        overlay(
+            CancelledAfter("qemu-img create"),
+            tmp_path / "web.qcow2",
+            base,
+            scope,
+            expand_gib=grown,
         )
 
+    assert [p.name for p in tmp_path.iterdir()] == ["base.qcow2"]
+
+
+@needs_qemu
+def test_blank_disk_that_is_cancelled_before_it_has_its_name_is_removed(
+    tmp_path, scope
+):
+    host = CancelledAfter("qemu-img create")
+
+    with pytest.raises(Cancelled):
+        qemu_img.create_blank(host, str(tmp_path / "d"), size_gib=1, scope=scope)
+
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_qemu
+@pytest.mark.parametrize("program", ["qemu-img create", "mv"])
+def test_cancelled_template_leaves_nothing(base, tmp_path, scope, program):
+    with pytest.raises(Cancelled):
+        qemu_img.read_template(
+            CancelledAfter(program),
+            str(tmp_path),
+            backing=base,
+            backing_format="qcow2",
+            scope=scope,
+        )
+
+    assert [p.name for p in tmp_path.iterdir()] == ["base.qcow2"]
+
+
+@needs_qemu
+def test_what_a_dead_worker_left_of_a_copy_is_overwritten(host, base, tmp_path, scope):
+    target = tmp_path / "copy.qcow2"
+    target.with_name("copy.qcow2.part").write_bytes(b"half" * 1000)
+
+    qemu_img.convert(host, base, str(target), source_format="qcow2", scope=scope)
+
+    qemu_img.check(host, str(target), scope=scope)
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert names == ["base.qcow2", "copy.qcow2"]
 
 
 @needs_qemu
@@ -175,6 +244,7 @@ def test_full_file_system_is_told_as_such(scope):
         [
             ("test -e /d", 1),
             ("qemu-img create -q -f qcow2 -F qcow2 -b /base /d.part", full),
+            ("rm -f -- /d.part", 0),
         ],
     )
 

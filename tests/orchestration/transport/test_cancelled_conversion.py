@@ -1,0 +1,46 @@
+"""Converting and layering disks on each kind of machine, cancelled in the middle."""
+
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import Cancelled
+from orchestration.providers import qemu_img
+from orchestration.transport.base import Scope, Transport
+
+MIB = 1024 * 1024
+pytestmark = pytest.mark.skipif(
+    not shutil.which("qemu-img"), reason="qemu-img not installed"
+)
+
+
+def test_cancelled_conversion_leaves_no_half_file_and_no_process(
+    machine: Transport, scope: Scope, tmp_path: Path
+) -> None:
+    source, folder = tmp_path / "source.raw", tmp_path / "to"
+    source.write_bytes(os.urandom(32 * MIB))
+    folder.mkdir()
+    seen: list[int] = []
+
+    def cancel(done: int, total: int) -> None:
+        seen.append(done)
+        canceller = threading.Thread(target=scope.cancel)
+        canceller.start()
+        canceller.join()
+
+    with pytest.raises(Cancelled):
+        qemu_img.convert(
+            machine,
+            str(source),
+            str(folder / "disk.qcow2"),
+            source_format="raw",
+            scope=scope,
+            on_progress=cancel,
+        )
+
+    assert seen
+    assert list(folder.iterdir()) == []
+    assert all(proof.survivors == () for proof in scope.ended)
