@@ -16,6 +16,7 @@ export const createLog = (root, onChosen) => {
   let isAtEnd = newer().hidden;
   let hasSkipped = false;
   let restBelow = null;
+  let wasFocused = false;
   // Where the list was left: what is elsewhere was moved by the user.
   let top = 0;
 
@@ -106,11 +107,15 @@ export const createLog = (root, onChosen) => {
     if (target.id !== "log-earlier") return;
     setFollowing(false);
     restBelow = list().scrollHeight - list().scrollTop;
+    wasFocused = target.contains(document.activeElement);
   });
   root.addEventListener("htmx:afterSwap", () => {
     if (restBelow === null) return;
     moveTo(list().scrollHeight - restBelow);
     restBelow = null;
+    // The button hides when there is nothing earlier, and cannot keep the focus.
+    const earlier = document.getElementById("log-earlier");
+    if (wasFocused && earlier.hidden) list().focus({ preventScroll: true });
     const tooMany = [...lines()].slice(MOST_LINES);
     tooMany.forEach((line) => line.remove());
     if (tooMany.length > 0) leaveEnd();
