@@ -8,7 +8,7 @@ real transports are tested against real shells and a real sshd elsewhere.
 import difflib
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +103,7 @@ class FakeTransport:
         timeout_s: float = 60.0,
         on_line: OnLine | None = None,
         check: bool = True,
+        feed: Iterator[bytes] | None = None,
     ) -> Completed:
         scope.check_cancelled()
         with self._lock:

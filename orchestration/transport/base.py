@@ -8,7 +8,7 @@ share: the tag by which their processes are found again, and the wish to stop.
 
 import shlex
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -124,8 +124,12 @@ class Transport(Protocol):
         timeout_s: float = 60.0,
         on_line: OnLine | None = None,
         check: bool = True,
+        feed: Iterator[bytes] | None = None,
     ) -> Completed:
         """Run a command to its end, streaming lines; end it on cancel or timeout.
+
+        `feed` is its input in place of `stdin`, for gigabytes: pieces are asked for
+        as the command takes them, on the caller's thread, until it ends.
 
         Raises: CommandFailed (non-zero exit and `check`), CommandTimedOut,
         Cancelled, HostUnreachable. On cancel and timeout everything that the

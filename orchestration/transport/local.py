@@ -11,7 +11,7 @@ import selectors
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,18 +61,20 @@ class LocalTransport:
         timeout_s: float = 60.0,
         on_line: OnLine | None = None,
         check: bool = True,
+        feed: Iterator[bytes] | None = None,
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         scope.check_cancelled()
         tag = tag_of(scope)
         sudo = cmd.as_root and not self._is_root
+        given = feed or (iter((cmd.stdin,)) if cmd.stdin else None)
         started = time.monotonic()
         scope.entered.add(self)
         try:
             child = subprocess.Popen(
                 wrap_argv(cmd, tag, sudo=sudo),
                 env={**os.environ, **environment(cmd, tag)},
-                stdin=subprocess.PIPE if cmd.stdin else subprocess.DEVNULL,
+                stdin=subprocess.PIPE if given else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,
@@ -82,7 +84,7 @@ class LocalTransport:
             return conclude(completed, self._machine, check=check)
         outputs = (Output(Stream.STDOUT, on_line), Output(Stream.STDERR, on_line))
         try:
-            pump = _Pump(child, cmd.stdin, outputs)
+            pump = _Pump(child, given or iter(()), outputs)
             in_time = pump.run(scope, started + timeout_s)
         except BaseException:
             self._end_child(child, tag, scope)
@@ -188,12 +190,13 @@ class _Pump:
     def __init__(
         self,
         child: subprocess.Popen[bytes],
-        stdin: bytes,
+        stdin: Iterator[bytes],
         outputs: tuple[Output, Output],
     ) -> None:
         self._selector = selectors.DefaultSelector()
         self._exit_fd = os.pidfd_open(child.pid)
-        self._unsent = memoryview(stdin)
+        self._stdin = stdin
+        self._unsent = memoryview(b"")
         self._open = 0
         self._exited_at = 0.0
         self._watch(self._exit_fd, self._on_exit)
@@ -243,13 +246,15 @@ class _Pump:
         self._open -= 1
 
     def _on_input(self, pipe: IO[bytes]) -> None:
+        self._unsent = self._unsent or memoryview(next(self._stdin, b""))
         try:
-            self._unsent = self._unsent[os.write(pipe.fileno(), self._unsent) :]
+            sent = os.write(pipe.fileno(), self._unsent) if self._unsent else 0
         except BlockingIOError:
             return
         except BrokenPipeError:
-            self._unsent = self._unsent[:0]
-        if not self._unsent:
+            sent = 0
+        self._unsent = self._unsent[sent:]
+        if not sent:
             self._selector.unregister(pipe)
             pipe.close()
 

@@ -7,6 +7,7 @@ may write `<machine>.faults.json`: a command's beginning to what goes wrong with
 """
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
@@ -77,9 +78,12 @@ class SimulatedTransport:
         timeout_s: float = 60.0,
         on_line: OnLine | None = None,
         check: bool = True,
+        feed: Iterator[bytes] | None = None,
     ) -> Completed:
         """Answer a command from what the machine remembers; see Transport.run."""
         scope.check_cancelled()
+        for _ in feed or ():
+            scope.check_cancelled()
         started = time.monotonic()
         fault = self._store.fault(str(cmd))
         answer = self._answer(cmd, fault)

@@ -42,6 +42,7 @@ from orchestration.transport.ssh.session import (
     Session,
     Sink,
     TimeUp,
+    cut,
     pieces,
 )
 from orchestration.transport.wrapper import tag_of, wrap_line
@@ -97,19 +98,16 @@ class SSHTransport:
         timeout_s: float = 60.0,
         on_line: OnLine | None = None,
         check: bool = True,
+        feed: Iterator[bytes] | None = None,
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         stdout = Output(Stream.STDOUT, on_line)
         stderr = Output(Stream.STDERR, on_line)
+        sinks = (stdout.feed, stderr.feed)
+        chunks = pieces(cmd.stdin) if feed is None else cut(feed)
         started = time.monotonic()
         try:
-            code = self._execute(
-                cmd,
-                pieces(cmd.stdin),
-                (stdout.feed, stderr.feed),
-                scope=scope,
-                timeout_s=timeout_s,
-            )
+            code = self._execute(cmd, chunks, sinks, scope=scope, timeout_s=timeout_s)
         except TimeUp:
             detail = stderr.text or stdout.text
             raise timed_out(cmd, self.machine, timeout_s, detail) from None
