@@ -11,8 +11,11 @@ from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.disks import ensure_disk, made_from
 from orchestration.instructions.prepare import is_simulated, local_artefact
-from orchestration.providers import images
+from orchestration.providers import images, store
+from orchestration.providers.contents import Content, own_content, stored_content
 from orchestration.providers.libvirt import domains
+from orchestration.providers.sending import Sent, mebibytes
+from orchestration.providers.store import Pushed
 from orchestration.spec.catalogue import Image
 from orchestration.state.images import DiskOrigin, ImageState
 from orchestration.state.model import GuestState
@@ -49,15 +52,20 @@ def push_images(task: Task) -> Outcome:
     image = _image(task, task.resource.key)
     if is_simulated(task):
         return unchanged("not copied in a rehearsal")
-    push = images.push_own if image.is_own else images.push_image
-    changed = push(
-        Path(image.main_path),
+    result = store.push(
+        _content(task, image),
         task.host.transport,
         _guest_image_path(task, image),
+        locks=Path(task.state.main.images_dir),
         scope=task.scope,
         on_progress=lambda done_, total: task.progress(done_, total, note="copy"),
+        log=task.log,
     )
-    return done() if changed else unchanged()
+    if result.sent is not None:
+        return _sent(task, result.sent)
+    if result.pushed is Pushed.LINKED:
+        return done("linked: the host has the same content")
+    return unchanged("on the host already")
 
 
 def push_artefacts(task: Task) -> Outcome:
@@ -118,6 +126,26 @@ def _discard_disk(task: Task, guest: GuestState) -> None:
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
     )
+
+
+def _content(task: Task, image: ImageState) -> Content:
+    source = Path(image.main_path)
+    if not image.is_own:
+        return stored_content(source, scope=task.scope)
+    return own_content(
+        source,
+        Path(task.state.main.images_dir),
+        scope=task.scope,
+        on_progress=lambda done_, total: task.progress(done_, total, note="digest"),
+        log=task.log,
+    )
+
+
+def _sent(task: Task, sent: Sent) -> Outcome:
+    data, wire = mebibytes(sent.data_bytes), mebibytes(sent.wire_bytes)
+    words = f"copied {data} ({wire} on the wire) in {sent.seconds:.1f} s"
+    task.log(f"{words}; as a file it is {mebibytes(sent.size)}")
+    return done(words)
 
 
 def _push(task: Task, target: str) -> bool:

@@ -16,10 +16,8 @@ from orchestration.providers import download
 from orchestration.providers.locks import Log, locked
 from orchestration.providers.stamps import (
     Digest,
-    Stamp,
     digest_of,
     read_stamp,
-    stamp_name,
     write_stamp,
 )
 from orchestration.spec.catalogue import Image
@@ -73,62 +71,6 @@ def ensure_image(
             found = _fetch(image, part, wanted, scope, tell, say)
         part.replace(target)
         write_stamp(target, found)
-    return True
-
-
-def push_image(
-    source: Path,
-    transport: Transport,
-    target: str,
-    *,
-    scope: Scope,
-    on_progress: OnProgress | None = None,
-) -> bool:
-    """Copy a verified image of main to a host; False when the host has it."""
-    with locked(source, scope, _no_log, purpose=f"push-{transport.machine}"):
-        digest = _digest_of_stored(source, scope)
-        stamp_path = stamp_name(target)
-        if _remote_stamp(transport, target, digest, scope=scope) == _cat(
-            transport, stamp_path, scope=scope
-        ):
-            return False
-        transport.put(
-            source, target, scope=scope, as_root=True, on_progress=on_progress
-        )
-        stamp = _remote_stamp(transport, target, digest, scope=scope)
-        if stamp.split()[1:2] != [str(source.stat().st_size)]:
-            raise ImageFailed(
-                f"The image {source.name} did not arrive whole on {transport.machine}.",
-                hint="Start again: it is copied anew.",
-                detail=f"the host has: {stamp or 'nothing'}",
-            )
-        transport.put(stamp.encode(), stamp_path, scope=scope, as_root=True)
-    return True
-
-
-def push_own(
-    source: Path,
-    transport: Transport,
-    target: str,
-    *,
-    scope: Scope,
-    on_progress: OnProgress | None = None,
-) -> bool:
-    """Copy a user's file to a host; False when the host has it.
-
-    The target's name changes with the file, so that its size is enough to compare.
-    Nothing is written beside the source. Raises: ImageFailed, NotEnoughSpace.
-    """
-    if not source.is_file():
-        raise ImageFailed(
-            f"The disk {source} is not there any more.",
-            hint="Put it back, or change kvm-compose.yaml.",
-        )
-    cmd = command("stat", "-c", "%s", target).with_root()
-    found = transport.run(cmd, scope=scope, check=False)
-    if found.exit_code == 0 and found.stdout.strip() == str(source.stat().st_size):
-        return False
-    transport.put(source, target, scope=scope, as_root=True, on_progress=on_progress)
     return True
 
 
@@ -245,20 +187,6 @@ def check_space(path: Path, needed_bytes: int) -> None:
         )
 
 
-def _digest_of_stored(source: Path, scope: Scope) -> Digest:
-    if not source.is_file():
-        raise ImageFailed(
-            f"The image {source.name} is not in main's store.",
-            hint="Run `up` again: it is fetched first.",
-        )
-    stamp = read_stamp(source)
-    if stamp is None:
-        digest = digest_of(source, "sha256", scope, _no_progress)
-        write_stamp(source, digest)
-        return digest
-    return stamp.digest
-
-
 def _is_verified(target: Path, image: Image) -> bool:
     stamp = read_stamp(target)
     if stamp is None:
@@ -266,24 +194,6 @@ def _is_verified(target: Path, image: Image) -> bool:
     known = {"sha256": image.sha256, "sha512": image.sha512}
     wanted = known.get(stamp.digest.algorithm, "")
     return stamp.digest.value == wanted if wanted else not image.digest
-
-
-def _remote_stamp(
-    transport: Transport, target: str, digest: Digest, *, scope: Scope
-) -> str:
-    """Return what the stamp of the host's file has to be; empty without a file."""
-    cmd = command("stat", "-c", "%s %Y", target).with_root()
-    completed = transport.run(cmd, scope=scope, check=False)
-    if completed.exit_code != 0:
-        return ""
-    size, changed = completed.stdout.split()
-    return str(Stamp(digest, int(size), int(changed)))
-
-
-def _cat(transport: Transport, path: str, *, scope: Scope) -> str | None:
-    cmd = command("cat", path).with_root()
-    completed = transport.run(cmd, scope=scope, check=False)
-    return completed.stdout if completed.exit_code == 0 else None
 
 
 def _no_progress(done: int, total: int) -> None: ...

@@ -22,6 +22,18 @@ def end_left(scope: Scope, machines: Iterable[Transport]) -> None:
             scope.ended.append(_ended(machine, scope.tag))
 
 
+def ask_again(scope: Scope, machine: Transport) -> None:
+    """Put a proof in the place of what nobody knew about a machine that is back.
+
+    Raises: HostUnreachable.
+    """
+    unknown = [p for p in scope.ended if p.machine == machine.machine and is_unknown(p)]
+    if unknown:
+        proof = machine.end(scope.tag)
+        scope.ended[:] = [p for p in scope.ended if p not in unknown]
+        scope.ended.append(proof)
+
+
 def is_unknown(proof: Ended) -> bool:
     """Say whether a machine could not be asked what still runs on it."""
     return any(process.pid == 0 for process in proof.survivors)

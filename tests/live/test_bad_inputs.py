@@ -134,7 +134,7 @@ def test_full_disk_is_named_and_up_goes_on_when_there_is_room(stack, owner):
 
         assert stack.other.run("ls", "-A", folder) == ""
     assert up.status == "failed"
-    assert re.search(r"file system of \S+ on host-b is full\. Free some", up.words)
+    assert re.search(r"no room for \S+ on host-b: .* Make room there", up.words)
     assert up.statuses()["push-images"] == {"failed"}
     assert condition(stack, "crowded") == "partial"
 

@@ -142,7 +142,7 @@ def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
 
     assert over.status == "cancelled", over.words
     assert 0 < copied[0] < image.stat().st_size
-    images = stack.other.run("ls", "-A", "/var/lib/testbed/images")
+    images = stack.other.run("ls", "-AR", "/var/lib/testbed/images")
     assert "bulky" not in images
     assert ".part" not in images
     assert condition(stack, "bulky") == "partial"

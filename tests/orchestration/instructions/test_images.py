@@ -1,5 +1,6 @@
 """Images, artefacts and disks on their way to the hosts, on simulated machines."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +12,12 @@ from orchestration.hosts import Host
 from orchestration.instructions import images
 from orchestration.instructions.base import Task
 from orchestration.instructions.kinds import Kind
+from orchestration.providers.contents import Content
 from orchestration.providers.libvirt import domains
+from orchestration.providers.sending import Sent
+from orchestration.providers.store import Pushed, Result
 from orchestration.state.model import HostKind
-from orchestration.transport.base import OnProgress
+from orchestration.transport.base import OnProgress, Transport
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
 MakeTask = Callable[..., Task]
@@ -60,22 +64,41 @@ def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
     assert [(e.done, e.total, e.note) for e in seen] == [(5, 10, "fetch")]
 
 
+RESULTS = {
+    Result(Pushed.NOTHING): (Status.UNCHANGED, "on the host already"),
+    Result(Pushed.LINKED): (Status.DONE, "linked: the host has the same content"),
+    Result(Pushed.SENT, Sent(2**31, 50_500_000, 32_500_000, 0.61)): (
+        Status.DONE,
+        "copied 48.2 MiB (31.0 MiB on the wire) in 0.6 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("result", RESULTS)
 def test_image_is_copied_to_where_the_hosts_guests_expect_it(
-    rehearsal: Rehearsal, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal,
+    make_task: MakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+    result: Result,
 ) -> None:
-    asked: list[tuple[Path, str, str]] = []
-
-    def push(source: Path, transport: object, target: str, **_: object) -> bool:
-        asked.append((source, transport.machine, target))
-        return len(asked) == 1
-
-    monkeypatch.setattr(images.images, "push_image", push)
-    task = _real(make_task("test_guest", host="host-b"))
-
-    assert images.push_images(task).status is Status.DONE
-    assert images.push_images(task).status is Status.UNCHANGED
+    asked: list[tuple[Content, str, str]] = []
     image = rehearsal.state.guest("b").image
-    assert asked[0] == (Path(image.main_path), "host-b", image.path)
+    source = Path(image.main_path)
+    source.parent.mkdir(parents=True, exist_ok=True)
+    source.write_bytes(b"image")
+
+    def push(content: Content, transport: Transport, name: str, **_: object) -> Result:
+        asked.append((content, transport.machine, name))
+        return result
+
+    monkeypatch.setattr(images.store, "push", push)
+    outcome = images.push_images(_real(make_task("test_guest", host="host-b")))
+
+    assert (outcome.status, outcome.message) == RESULTS[result]
+    ((content, *where),) = asked
+    assert content.path == source
+    assert content.digest.value == hashlib.sha256(b"image").hexdigest()
+    assert where == ["host-b", image.path]
 
 
 def test_artefacts_go_to_the_remote_host_once(rehearsal: Rehearsal) -> None:

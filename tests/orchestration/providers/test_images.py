@@ -13,7 +13,6 @@ from orchestration.providers import download, images
 from orchestration.providers.locks import locked
 from orchestration.spec.catalogue import Image
 from orchestration.transport.base import Scope
-from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
 
 DATA = b"".join(bytes([number % 251]) * 1021 for number in range(400))
@@ -461,59 +460,6 @@ def test_local_image_that_is_wrong_or_missing_is_refused(tmp_path, target, scope
     with pytest.raises(ImageFailed, match="not the expected file"):
         images.ensure_image(wanted, target, scope=scope)
     assert source.read_bytes() == b"else"
-
-
-@pytest.mark.parametrize("kind", ["local", "simulated"])
-def test_image_is_pushed_to_a_host_once(kind, tmp_path, scope):
-    hosts = {
-        "local": LocalTransport("host-b"),
-        "simulated": SimulatedTransport("host-b", tmp_path / "sim"),
-    }
-    source, there = tmp_path / "disk.qcow2", str(tmp_path / "there" / "disk.qcow2")
-    source.write_bytes(DATA)
-
-    results = [
-        images.push_image(source, hosts[kind], there, scope=scope) for _ in range(2)
-    ]
-    source.write_bytes(DATA + b"more")
-    os.utime(source, (1, 1))
-    results.append(images.push_image(source, hosts[kind], there, scope=scope))
-
-    assert results == [True, False, True]
-    fetched = tmp_path / "fetched"
-    hosts[kind].get(there, fetched, scope=scope)
-    assert fetched.read_bytes() == DATA + b"more"
-
-
-def test_image_that_main_does_not_have_cannot_be_pushed(tmp_path, scope):
-    with pytest.raises(ImageFailed, match="not in main's store"):
-        images.push_image(
-            tmp_path / "none", LocalTransport("b"), "/nowhere", scope=scope
-        )
-
-
-def test_users_file_is_copied_once_and_nothing_is_written_beside_it(tmp_path, scope):
-    host = SimulatedTransport("host-b", tmp_path / "sim")
-    source = tmp_path / "own" / "disk.img"
-    source.parent.mkdir()
-    source.write_bytes(DATA)
-
-    results = [
-        images.push_own(source, host, "/images/own-1.img", scope=scope)
-        for _ in range(2)
-    ]
-
-    assert results == [True, False]
-    host.get("/images/own-1.img", tmp_path / "fetched", scope=scope)
-    assert (tmp_path / "fetched").read_bytes() == DATA
-    assert list(source.parent.iterdir()) == [source]
-
-
-def test_users_file_that_is_gone_is_named(tmp_path, scope):
-    host = SimulatedTransport("host-b", tmp_path / "sim")
-
-    with pytest.raises(ImageFailed, match="not there any more"):
-        images.push_own(tmp_path / "none", host, "/images/own-1.img", scope=scope)
 
 
 def test_same_file_is_recognised_by_content(tmp_path, scope):

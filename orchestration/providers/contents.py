@@ -1,0 +1,90 @@
+"""The files of main that go to hosts, with the digests by which the hosts know them.
+
+Of what is in main's store a stamp beside it tells the digest. Beside a user's file
+nothing is written: its digest is remembered in main's images folder, under its path,
+for as long as size and time of change stay. Used by `push_images`.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.errors import ImageFailed
+from orchestration.providers.locks import Log, locked
+from orchestration.providers.stamps import (
+    Digest,
+    digest_of,
+    read_stamp,
+    write_stamp,
+)
+from orchestration.transport.base import OnProgress, Scope
+
+DIGESTS = ".digests"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A file of main, its digest, and its size and time when that was right."""
+
+    path: Path
+    digest: Digest
+    size: int
+    changed_ns: int
+
+
+def stored_content(path: Path, *, scope: Scope) -> Content:
+    """Return an image of main's store. Raises: ImageFailed, Cancelled."""
+    if not path.is_file():
+        raise ImageFailed(
+            f"The image {path.name} is not in main's store.",
+            hint="Run `up` again: it is fetched first.",
+        )
+    status = path.stat()
+    stamp = read_stamp(path)
+    if stamp is None:
+        digest = digest_of(path, "sha256", scope, lambda done, total: None)
+        write_stamp(path, digest)
+    else:
+        digest = stamp.digest
+    return Content(path, digest, status.st_size, status.st_mtime_ns)
+
+
+def own_content(
+    path: Path,
+    images_dir: Path,
+    *,
+    scope: Scope,
+    on_progress: OnProgress,
+    log: Log,
+) -> Content:
+    """Return a user's file; read whole when it is new or was changed.
+
+    Raises: ImageFailed, Cancelled.
+    """
+    if not path.is_file():
+        raise ImageFailed(
+            f"The disk {path} is not there any more.",
+            hint="Put it back, or change kvm-compose.yaml.",
+        )
+    note = images_dir / DIGESTS / hashlib.sha256(str(path).encode()).hexdigest()[:32]
+    note.parent.mkdir(parents=True, exist_ok=True)
+    with locked(note, scope, log, purpose="digest"):
+        status = path.stat()
+        known = f"{status.st_size} {status.st_mtime_ns}"
+        value = _remembered(note, known)
+        if not value:
+            log(f"{path.name} is read for its digest, once while it stays as it is")
+            value = digest_of(path, "sha256", scope, on_progress).value
+            part = note.with_name(f"{note.name}.part")
+            part.write_text(f"{known} {value}\n")
+            part.replace(note)
+    digest = Digest("sha256", value)
+    return Content(path, digest, status.st_size, status.st_mtime_ns)
+
+
+def _remembered(note: Path, known: str) -> str:
+    try:
+        found, _, value = note.read_text().strip().rpartition(" ")
+    except OSError:
+        return ""
+    return value if found == known else ""

@@ -1,0 +1,402 @@
+"""A host's image store, filled over a real SSH server."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import (
+    Cancelled,
+    HostUnreachable,
+    ImageFailed,
+    NotEnoughSpace,
+)
+from orchestration.providers import receiving, sending, store
+from orchestration.providers.contents import stored_content
+from orchestration.providers.stamps import Digest, write_stamp
+from orchestration.providers.store import Pushed
+from orchestration.transport.base import Scope
+from tests.orchestration.transport.conftest import carriers
+
+MIB = 1024 * 1024
+TOOLS = (
+    *("sh", "mkdir", "stat", "cat", "rm", "truncate", "dd", "sync", "b2sum"),
+    *("chmod", "touch", "date", "mv", "ln"),
+)
+
+
+class Push:
+    """What the tests push, from main's folder to the host's, and what they saw."""
+
+    def __init__(self, folder: Path, server) -> None:
+        self.main = folder / "main"
+        self.host = folder / "host" / "images"
+        self.main.mkdir()
+        self.host.mkdir(parents=True)
+        self.transport = server.transport()
+        self.server = server
+        self.steps: list[tuple[int, int]] = []
+        self.log: list[str] = []
+        self.at = lambda done, total: None
+
+    def image(self, data: bytes, name: str = "disk.img") -> Path:
+        path = self.main / name
+        path.write_bytes(data)
+        return path
+
+    def __call__(self, path: Path, name: str = "name.img", *, scope, **changes):
+        def on_progress(done: int, total: int) -> None:
+            self.steps.append((done, total))
+            self.at(done, total)
+
+        settings = {
+            "transport": self.transport,
+            "name": str(self.host / name),
+            "locks": self.main,
+            "scope": scope,
+            "on_progress": on_progress,
+            "log": self.log.append,
+        }
+        content = stored_content(path, scope=scope)
+        return store.push(content, **(settings | changes))
+
+    @property
+    def stored(self) -> list[str]:
+        folder = self.host / ".store"
+        return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+
+
+@pytest.fixture
+def push(tmp_path, server) -> Push:
+    return Push(tmp_path, server)
+
+
+@pytest.fixture
+def scope(request):
+    """A scope whose tag nobody carries afterwards."""
+    scope = Scope(f"t{os.getpid()}.{abs(hash(request.node.nodeid))}")
+    yield scope
+    assert carriers(scope.tag) == []
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A file system of 2 MiB; mounted before servers start, so that they see it."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    monkeypatch.setattr(sending, "PAUSES_S", (0.01, 0.01, 0.01))
+
+
+def blob_of(data: bytes) -> str:
+    return f"sha256-{hashlib.sha256(data).hexdigest()}"
+
+
+def test_content_goes_once_and_is_a_link_for_each_name(push, scope):
+    data = os.urandom(3 * MIB + 5)
+    source = push.image(data)
+
+    results = [push(source, name, scope=scope) for name in ("a.img", "a.img", "b.img")]
+
+    assert [r.pushed for r in results] == [Pushed.SENT, Pushed.NOTHING, Pushed.LINKED]
+    blob = push.host / ".store" / blob_of(data)
+    assert push.stored == [blob.name]
+    assert blob.read_bytes() == data
+    assert blob.stat().st_mode & 0o7777 == 0o444
+    assert blob.stat().st_nlink == 3
+    assert (push.host / "a.img").samefile(push.host / "b.img")
+    assert push.steps[-1] == (len(data), len(data))
+
+
+def test_holes_stay_holes_and_are_not_sent(push, scope):
+    source = push.main / "sparse.img"
+    with source.open("wb") as file:
+        for position in (0, 30 * MIB + 4096, 100 * MIB):
+            file.seek(position)
+            file.write(os.urandom(MIB))
+        file.truncate(200 * MIB + 13)
+
+    sent = push(source, scope=scope).sent
+
+    there = push.host / "name.img"
+    digest = stored_content(source, scope=scope).digest
+    assert stored_content(there, scope=scope).digest == digest
+    assert there.stat().st_blocks * 512 <= 4 * MIB
+    assert sent.size == 200 * MIB + 13
+    assert sent.wire_bytes <= 4 * MIB
+
+
+def test_data_is_compressed_on_the_way(push, scope):
+    data = b"the same words again and again\n" * 200_000
+
+    sent = push(push.image(data), scope=scope).sent
+
+    assert (push.host / "name.img").read_bytes() == data
+    assert sent.data_bytes == len(data)
+    assert sent.wire_bytes < len(data) / 10
+
+
+def test_host_without_zstd_gets_it_plain_and_the_log_says_so(
+    tmp_path, make_server, scope
+):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in TOOLS:
+        (tools / tool).symlink_to(str(shutil.which(tool)))
+    push = Push(tmp_path, make_server("plain", f"SetEnv PATH={tools}"))
+    data = bytes(range(256)) * 20_000
+
+    sent = push(push.image(data), scope=scope).sent
+
+    assert (push.host / "name.img").read_bytes() == data
+    assert sent.wire_bytes == len(data)
+    assert any("no zstd" in line and "Install" in line for line in push.log)
+
+
+def test_broken_link_is_taken_up_where_it_broke(push, scope, no_pause):
+    data = os.urandom(12 * MIB)
+    push.at = break_once(push, after=8 * MIB)
+
+    sent = push(push.image(data), scope=scope).sent
+
+    assert (push.host / "name.img").read_bytes() == data
+    assert push.stored == [blob_of(data)]
+    # At most a channel's window of 2 MiB was under way; all of it again were 20 MiB.
+    assert len(data) < sent.wire_bytes + MIB < 16 * MIB
+    (resumed,) = [line for line in push.log if line.startswith("resumed at")]
+    broken = next(i for i, (step, _) in enumerate(push.steps) if step >= 8 * MIB)
+    assert push.steps[broken + 1][0] > 5 * MIB
+    assert f"{push.steps[broken + 1][0] / MIB:.1f} of 12.0 MiB" in resumed
+
+
+def test_next_push_goes_on_where_one_was_given_up(push, scope, no_pause):
+    data = os.urandom(12 * MIB)
+    source = push.image(data)
+    push.at = break_once(push, after=8 * MIB, start=False)
+
+    with pytest.raises(HostUnreachable, match="given up") as failed:
+        push(source, scope=scope)
+    assert "goes on where it stopped" in failed.value.hint
+    assert push.stored == [f"{blob_of(data)}.part", f"{blob_of(data)}.part.at"]
+    assert not (push.host / "name.img").exists()
+    push.server.start()
+    push.steps.clear()
+    sent = push(source, scope=Scope(f"{scope.tag}.2")).sent
+
+    assert (push.host / "name.img").read_bytes() == data
+    assert push.steps[0][0] > 5 * MIB
+    assert sent.wire_bytes < 7 * MIB
+    assert push.stored == [blob_of(data)]
+
+
+def test_what_nobody_knew_after_a_broken_link_is_proven_when_it_is_back(
+    push, scope, no_pause
+):
+    push.at = break_once(push, after=2 * MIB)
+
+    push(push.image(os.urandom(8 * MIB)), scope=scope)
+
+    assert [proof.survivors for proof in scope.ended] == [()]
+
+
+def test_cancel_leaves_nothing(push, scope):
+    push.at = lambda done, total: done >= 2 * MIB and scope.cancel()
+
+    with pytest.raises(Cancelled):
+        push(push.image(os.urandom(20 * MIB)), scope=scope)
+
+    assert push.stored == []
+    assert sorted(p.name for p in push.host.iterdir()) == [".store"]
+    assert push.steps[-1][0] < 20 * MIB
+
+
+def test_damaged_arrival_is_discarded_and_gets_no_name(push, scope, monkeypatch):
+    data = os.urandom(3 * MIB)
+    source = push.image(data)
+    finish = receiving.finish
+
+    def damage(place, *rest):
+        with Path(f"{place.content}.part").open("r+b") as file:
+            file.seek(MIB)
+            file.write(b"damaged")
+        return finish(place, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(receiving, "finish", damage)
+        with pytest.raises(ImageFailed, match="damaged; it was discarded"):
+            push(source, scope=scope)
+    assert push.stored == []
+    assert not (push.host / "name.img").exists()
+
+    assert push(source, scope=scope).pushed is Pushed.SENT
+    assert (push.host / "name.img").read_bytes() == data
+
+
+def test_full_host_is_told_before_anything_is_sent(push, scope, monkeypatch):
+    monkeypatch.setattr(sending, "SPARE_BYTES", 10**15)
+
+    with pytest.raises(NotEnoughSpace, match=r"no room for .*name\.img on host-a"):
+        push(push.image(b"data"), scope=scope)
+
+    assert push.steps == []
+    assert push.stored == []
+
+
+def test_full_file_system_is_named_and_gets_its_space_back(
+    full, push, scope, monkeypatch
+):
+    monkeypatch.setattr(sending, "SPARE_BYTES", -(10**9))
+
+    with pytest.raises(NotEnoughSpace, match=r"file system of .*t.img on host-a"):
+        push(push.image(os.urandom(8 * MIB)), name=str(full / "t.img"), scope=scope)
+
+    assert [p.name for p in full.iterdir()] == [".store"]
+    assert list((full / ".store").iterdir()) == []
+
+
+def test_two_workers_push_the_same_content_once(push, scope):
+    data = os.urandom(6 * MIB)
+    paths = [push.image(data, "a.img"), push.image(data, "b.img")]
+    results = []
+
+    def work(path):
+        results.append(push(path, path.name, scope=scope).pushed)
+
+    threads = [threading.Thread(target=work, args=(path,)) for path in paths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(results) == [Pushed.LINKED, Pushed.SENT]
+    assert push.stored == [blob_of(data)]
+    assert (push.host / "a.img").samefile(push.host / "b.img")
+
+
+def old_version(push: Push, data: bytes, *, stamped: bool = True) -> Path:
+    """What a host has from a version that knew no store."""
+    there = push.host / "name.img"
+    there.write_bytes(data)
+    if stamped:
+        write_stamp(there, Digest("sha256", hashlib.sha256(data).hexdigest()))
+    return there
+
+
+def test_stamped_file_of_an_earlier_version_is_taken_in_unread(push, scope):
+    data = os.urandom(MIB)
+    there = old_version(push, data)
+    status = there.stat()
+    there.write_bytes(b"?" * MIB)  # would be found out by reading it
+    os.utime(there, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+    result = push(push.image(data), scope=scope)
+
+    assert result.pushed is Pushed.LINKED
+    assert there.samefile(push.host / ".store" / blob_of(data))
+    assert there.stat().st_mode & 0o7777 == 0o444
+    assert sorted(p.name for p in push.host.iterdir()) == [".store", "name.img"]
+    assert push(push.image(data), scope=scope).pushed is Pushed.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("content", "pushed"), [("right", Pushed.LINKED), ("wrong", Pushed.SENT)]
+)
+def test_unstamped_file_of_an_earlier_version_is_verified(push, scope, content, pushed):
+    data = os.urandom(MIB)
+    there = old_version(push, data, stamped=False)
+    if content == "wrong":
+        there.write_bytes(b"?" * MIB)
+
+    assert push(push.image(data), scope=scope).pushed is pushed
+    assert there.read_bytes() == data
+    assert there.samefile(push.host / ".store" / blob_of(data))
+
+
+def test_content_that_somebody_wrote_to_is_replaced(push, scope):
+    data = os.urandom(MIB)
+    source = push.image(data)
+    push(source, scope=scope)
+    there = push.host / "name.img"
+    with there.open("r+b") as file:
+        file.write(b"damaged")
+
+    result = push(source, scope=scope)
+
+    assert result.pushed is Pushed.SENT
+    assert there.read_bytes() == data
+    assert any("damaged" in line for line in push.log)
+    assert push.stored == [blob_of(data)]
+
+
+def test_touched_content_is_verified_and_kept(push, scope):
+    source = push.image(os.urandom(MIB))
+    push(source, scope=scope)
+    (push.host / "name.img").touch()
+
+    assert push(source, scope=scope).pushed is Pushed.NOTHING
+    assert any("verified" in line for line in push.log)
+    push.log.clear()
+    assert push(source, scope=scope).pushed is Pushed.NOTHING
+    assert push.log == []
+
+
+def test_another_content_takes_over_a_name(push, scope):
+    first, second = os.urandom(MIB), os.urandom(MIB)
+    push(push.image(first), scope=scope)
+
+    result = push(push.image(second, "renewed.img"), scope=scope)
+
+    assert result.pushed is Pushed.SENT
+    there = push.host / "name.img"
+    assert there.read_bytes() == second
+    assert (push.host / ".store" / blob_of(first)).stat().st_nlink == 1
+    assert sorted(p.name for p in push.host.iterdir()) == [".store", "name.img"]
+
+
+def test_file_that_changes_while_it_is_copied_is_refused(push, scope):
+    source = push.image(os.urandom(4 * MIB))
+    push.at = lambda done, total: os.utime(source, (1, 1))
+
+    with pytest.raises(ImageFailed, match="was changed while it was copied"):
+        push(source, scope=scope)
+
+    assert push.stored == []
+
+
+def test_broken_note_begins_anew(push, scope):
+    data = os.urandom(2 * MIB)
+    (push.host / ".store").mkdir()
+    part = push.host / ".store" / f"{blob_of(data)}.part"
+    part.write_bytes(bytes(2 * MIB))
+    for note in ("", "12\n\nx", "1048576 another-layout token"):
+        part.with_name(f"{part.name}.at").write_text(note)
+
+        assert push(push.image(data), f"{len(note)}", scope=scope).sent is not None
+        (push.host / ".store" / blob_of(data)).unlink()
+        part.write_bytes(bytes(2 * MIB))
+
+
+def break_once(push: Push, *, after: int, start: bool = True):
+    """Kill the host's SSH server when so much was sent, once, and start it again."""
+    broken = []
+
+    def at(done: int, total: int) -> None:
+        if done >= after and not broken:
+            broken.append(done)
+            push.server.kill()
+            if start:
+                push.server.start()
+
+    return at
