@@ -20,60 +20,11 @@ from pathlib import Path
 import httpx
 
 from testbed.client import Client
+from tests.live.namespace_host import NamespaceHost, wire
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-NAMESPACE_HOST = CHECKOUT / "script/lab/namespace-host"
 PASSWORD = "a password for tests only"
 START_TIMEOUT_S = 60
-
-
-class NamespaceHost:
-    """One testbed host made of namespaces."""
-
-    def __init__(self, name: str, folder: Path) -> None:
-        self.name = name
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def start(self, address: str, wire: str) -> None:
-        """Start its daemons; returns when they answer."""
-        self._call("start", "--address", address, "--wire", wire)
-
-    def stop(self) -> None:
-        """End everything on it."""
-        self._call("stop")
-
-    def cut(self) -> None:
-        """Pull its cable."""
-        subprocess.run([NAMESPACE_HOST, "link", self.name, "down"], check=True)
-
-    def mend(self) -> None:
-        """Plug its cable in again."""
-        subprocess.run([NAMESPACE_HOST, "link", self.name, "up"], check=True)
-
-    def restart(self, daemon: str) -> None:
-        """Restart libvirtd, or sshd with its sessions; returns when it answers."""
-        subprocess.run(
-            [NAMESPACE_HOST, "restart", self.name, str(self.folder), daemon], check=True
-        )
-
-    def argv(self, *command: str) -> list[str]:
-        """Return the words that run a command on this host."""
-        return [str(NAMESPACE_HOST), "run", self.name, str(self.folder), *command]
-
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command on it and return its output."""
-        done = subprocess.run(
-            self.argv(*command), check=check, capture_output=True, text=True
-        )
-        return done.stdout
-
-    def _call(self, verb: str, *words: str) -> None:
-        subprocess.run(
-            [NAMESPACE_HOST, verb, self.name, str(self.folder), *words],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
 
 
 class Stack:
@@ -91,6 +42,9 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.port}"
         self.main = NamespaceHost(f"{label}-a", folder / "a")
         self.other = NamespaceHost(f"{label}-b", folder / "b")
+        self.third = NamespaceHost(f"{label}-c", folder / "c")
+        self.key = folder / "id"
+        self._net = 1 + os.getpid() % 250
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.on_main = True
         self.environment = os.environ | {
@@ -108,30 +62,45 @@ class Stack:
 
     def start_real(self) -> None:
         """Start two namespace hosts and the product, and add the hosts to it."""
-        key = self.folder / "id"
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True
-        )
-        for host in (self.main, self.other):
-            public = key.with_suffix(".pub").read_text()
-            (host.folder / "authorized_keys").write_text(public)
-        subprocess.run(
-            [NAMESPACE_HOST, "wire", self.main.name, "w0", self.other.name, "w0"],
-            check=True,
-        )
-        net = 1 + os.getpid() % 250
-        self.main.start(f"172.30.{net}.1/24", "w0")
-        self.other.start(f"172.30.{net}.2/24", "w0")
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key]
+        subprocess.run(words, check=True)
+        wire(self.main, "w0", self.other)
+        self._start_host(self.main, 1)
+        self._start_host(self.other, 2)
         self._prepare()
-        self.manage("add_host", "main", "--main", "--address", f"172.30.{net}.1")
-        self.manage(
-            "add_host",
-            "host-b",
-            *("--address", f"172.30.{net}.2", "--identity-file", str(key)),
-            "--host-key-file",
-            str(self.other.folder / "ssh_host_ed25519_key.pub"),
-        )
+        self.manage("add_host", "main", "--main", "--address", self._address(1))
+        self._add_remote("host-b", self.other, 2)
         self.start_services()
+
+    @contextmanager
+    def third_host(self) -> Iterator[None]:
+        """Add `host-c` at main's switch, and remove it afterwards with all it holds."""
+        try:
+            wire(self.main, "w1", self.third)
+            self.main.run("ovs-vsctl", "add-port", "br-phy", "w1")
+            self._start_host(self.third, 3)
+            self._add_remote("host-c", self.third, 3)
+            yield
+        finally:
+            self.shell(
+                "from testbed.models import Host; "
+                "Host.objects.filter(name='host-c').delete()"
+            )
+            self.third.stop()
+            self.main.run("ovs-vsctl", "--if-exists", "del-port", "br-phy", "w1")
+
+    def _start_host(self, host: NamespaceHost, number: int) -> None:
+        public = self.key.with_suffix(".pub").read_text()
+        (host.folder / "authorized_keys").write_text(public)
+        host.start(f"{self._address(number)}/24", "w0")
+
+    def _address(self, number: int) -> str:
+        return f"172.30.{self._net}.{number}"
+
+    def _add_remote(self, name: str, host: NamespaceHost, number: int) -> None:
+        key_of_host = host.folder / "ssh_host_ed25519_key.pub"
+        words = ["--address", self._address(number), "--identity-file", str(self.key)]
+        self.manage("add_host", name, *words, "--host-key-file", str(key_of_host))
 
     def start_simulated(self, hosts: int) -> None:
         """Start the product with hosts that only rehearse; needs no root."""
@@ -238,8 +207,8 @@ class Stack:
         for name in reversed(list(self.processes)):
             self.stop(name)
         if self.on_main:
-            self.main.stop()
-            self.other.stop()
+            for host in (self.main, self.other, self.third):
+                host.stop()
 
     def _prepare(self) -> None:
         self.start_redis()

@@ -1,10 +1,12 @@
-"""One golden image and its clones on two hosts, from the first up to the last down.
+"""One golden image and its clones on three hosts, from the first up to the last down.
 
 The shared script runs once, in a guest that nobody sees afterwards; what it left is in
-every clone, and everything that makes a machine itself is the clone's own.
+every clone, and everything that makes a machine itself is the clone's own. While they
+run nobody can change what they lie over, and nobody makes or copies it twice.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,10 +25,12 @@ from tests.live.watch import (
 
 pytestmark = pytest.mark.live
 SLUG = "clones"
-NAMES = ("node-0", "node-1", "node-2")
-YAML = """\
+NAMES = tuple(f"node-{number}" for number in range(6))
+OTHER_SLUG = "borrowed"
+REMOTE = ("host-b", "host-c")
+NODE = """\
 machines:
-  - name: node
+  - name: {name}
     libvirt:
       cpus: 1
       memory_mb: 128
@@ -35,14 +39,16 @@ machines:
         count: {count}
         shared_setup: shared.sh
         interfaces:
-          - {{bridge: br0, clones: [0]}}
-          - {{bridge: br1, clones: {others}}}
+"""
+SCRIPTS = """\
         clone_setup:
-          - {{script: first.sh, clones: [0]}}
-          - {{script: other.sh, clones: {others}}}
+          - {script: first.sh, clones: [0]}
+          - {script: other.sh, clones: [1, 2, 3, 4, 5]}
+"""
+NETWORK = """\
 network:
-  bridges: [{{name: br0}}, {{name: br1}}]
-  bridge_connections: {{br1: br0}}
+  bridges: [{name: br0}, {name: br1}, {name: br2}]
+  bridge_connections: {br1: br0, br2: br0}
   external_bridge: br0
 """
 # What a golden image could hand on, and must not: an identity of its own.
@@ -55,8 +61,17 @@ cat /proc/sys/kernel/random/uuid > /etc/prepared-at
 CLONE = 'echo "{word} $(hostname)" > /etc/cloned\n'
 
 
-def yaml(count: int) -> str:
-    return YAML.format(count=count, others=list(range(1, count)))
+def yaml(name: str, *bridges: str, scripts: str = "") -> str:
+    """Write a machine with a clone on each of the bridges."""
+    cards = (f"{{bridge: {b}, clones: [{n}]}}" for n, b in enumerate(bridges))
+    lines = "".join(f"          - {card}\n" for card in cards)
+    return NODE.format(name=name, count=len(bridges)) + lines + scripts + NETWORK
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _third_host(stack: Stack) -> Iterator[None]:
+    with stack.third_host():
+        yield
 
 
 @pytest.fixture(scope="module", name="before")
@@ -69,7 +84,8 @@ def _first_up(
     stack: Stack, owner: Client, before: dict[str, set[str]], tmp_path_factory
 ) -> Ran:
     folder = tmp_path_factory.mktemp("clones")
-    (folder / "kvm-compose.yaml").write_text(yaml(3))
+    text = yaml("node", *("br0", "br1", "br2") * 2, scripts=SCRIPTS)
+    (folder / "kvm-compose.yaml").write_text(text)
     (folder / "shared.sh").write_text(SHARED)
     for word in ("first", "other"):
         (folder / f"{word}.sh").write_text(CLONE.format(word=word))
@@ -77,21 +93,15 @@ def _first_up(
     return ran(owner, SLUG, "up")
 
 
-def test_clones_come_up_on_both_hosts(stack, first_up):
+def test_clones_come_up_on_three_hosts(stack, first_up):
     assert first_up.status == "succeeded", first_up.words
 
-    wait_until_observed(
-        stack,
-        SLUG,
-        **{
-            "node-0": "running on main",
-            "node-1": "running on host-b",
-            "node-2": "running on host-b",
-        },
-    )
+    hosts = ("main", *REMOTE) * 2
+    places = zip(NAMES, hosts, strict=True)
+    wait_until_observed(stack, SLUG, **{n: f"running on {host}" for n, host in places})
     assert first_up.statuses()["prepare-goldens"] == {"done"}
-    assert list(first_up.of("push-goldens")) == ["golden image node to host-b"]
-    assert first_up.statuses()["push-goldens"] == {"done"}
+    pushed = {name: r["status"] for name, r in first_up.of("push-goldens").items()}
+    assert pushed == {f"golden image node to {host}": "done" for host in REMOTE}
 
 
 def test_each_clone_is_itself_and_has_what_is_shared(stack, first_up):
@@ -104,8 +114,7 @@ def test_each_clone_is_itself_and_has_what_is_shared(stack, first_up):
     assert len({t["prepared"] for t in told.values()}) == 1
     assert [told[name]["cloned"] for name in NAMES] == [
         "first clones-node-0",
-        "other clones-node-1",
-        "other clones-node-2",
+        *(f"other clones-{name}" for name in NAMES[1:]),
     ]
     for key in ("machine-id", "address", "hostkey"):
         assert len({t[key] for t in told.values()}) == len(NAMES), key
@@ -141,16 +150,50 @@ def test_up_again_prepares_and_touches_nothing(stack, owner, first_up):
     assert {name: Guest(stack, SLUG, name).boot for name in NAMES} == boots
 
 
+def test_another_users_testbed_uses_the_image_and_cannot_change_it(
+    stack, other, first_up, tmp_path
+):
+    before = {host: stored(stack, host) for host in ("main", *REMOTE)}
+    (tmp_path / "kvm-compose.yaml").write_text(yaml("mine", "br1", "br2"))
+    (tmp_path / "shared.sh").write_text(SHARED)
+    other.create_testbed(OTHER_SLUG, tmp_path)
+
+    up = ran(other, OTHER_SLUG, "up")
+
+    assert up.status == "succeeded", up.words
+    assert up.statuses()["prepare-goldens"] == {"unchanged"}
+    assert set(up.of("push-goldens")) == {f"golden image mine to {h}" for h in REMOTE}
+    assert up.statuses()["push-goldens"] == {"unchanged"}
+    guest = Guest(stack, OTHER_SLUG, "mine-1")
+    assert guest.run("cat /etc/shared; hostname").split() == [
+        *("prepared", "by", "clones-node"),
+        "borrowed-mine-1",
+    ]
+    boot = Guest(stack, SLUG, NAMES[2]).boot
+
+    cleared = ran(other, OTHER_SLUG, "clear-artefacts")
+
+    assert cleared.status == "succeeded", cleared.words
+    other.send_form(f"/testbeds/{OTHER_SLUG}/delete/", {})
+    assert {host: stored(stack, host) for host in before} == before
+    assert Guest(stack, SLUG, NAMES[2]).boot == boot
+
+
 def test_golden_image_is_used_again_after_down(stack, owner, first_up, before):
-    state = project(stack, SLUG).read_state()
-    image = Path(state.goldens[0].image.path)
-    prepared = image.stat().st_mtime_ns
+    kept = stored(stack, "main")
 
     down = ran(owner, SLUG, "down")
 
     assert down.status == "succeeded", down.words
     assert holdings(stack) == before
-    assert image.stat().st_mtime_ns == prepared
+    assert stored(stack, "main") == kept
+
+
+def stored(stack: Stack, host: str) -> str:
+    """How the golden image lies in a host's store: whose, its rights, which content."""
+    state = project(stack, SLUG).read_state()
+    path = next(g.image.path for g in state.guests if g.host == host)
+    return host_of(stack, host).run("stat", "-c", "%U %a %i %s %y", path)
 
 
 def looked(guest: Guest) -> dict[str, str]:

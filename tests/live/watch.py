@@ -181,12 +181,13 @@ class Guest:
 
 def host_of(stack: Stack, name: str) -> NamespaceHost:
     """Return a host by the product's name for it."""
-    return stack.main if name == "main" else stack.other
+    return {"main": stack.main, "host-b": stack.other, "host-c": stack.third}[name]
 
 
 def holdings(stack: Stack) -> dict[str, set[str]]:
     """Return what each host holds of testbeds, as `kind name`."""
-    return {name: _holdings(host_of(stack, name)) for name in ("main", "host-b")}
+    names = ("main", "host-b", *(["host-c"] if stack.third.is_started else []))
+    return {name: _holdings(host_of(stack, name)) for name in names}
 
 
 def _holdings(host: NamespaceHost) -> set[str]:

@@ -1,0 +1,68 @@
+"""A testbed host made of namespaces: start and stop it, run commands on it, cut it off.
+
+`script/lab/namespace-host` does it all; `stack.py` makes a product of such hosts.
+"""
+
+import subprocess
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+NAMESPACE_HOST = CHECKOUT / "script/lab/namespace-host"
+
+
+class NamespaceHost:
+    """One testbed host made of namespaces."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self.folder = folder
+        self.is_started = False
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self, address: str, wire: str) -> None:
+        """Start its daemons; returns when they answer."""
+        self.is_started = True
+        self._call("start", "--address", address, "--wire", wire)
+
+    def stop(self) -> None:
+        """End everything on it."""
+        self._call("stop")
+        self.is_started = False
+
+    def cut(self) -> None:
+        """Pull its cable."""
+        subprocess.run([NAMESPACE_HOST, "link", self.name, "down"], check=True)
+
+    def mend(self) -> None:
+        """Plug its cable in again."""
+        subprocess.run([NAMESPACE_HOST, "link", self.name, "up"], check=True)
+
+    def restart(self, daemon: str) -> None:
+        """Restart libvirtd, or sshd with its sessions; returns when it answers."""
+        subprocess.run(
+            [NAMESPACE_HOST, "restart", self.name, str(self.folder), daemon], check=True
+        )
+
+    def argv(self, *command: str) -> list[str]:
+        """Return the words that run a command on this host."""
+        return [str(NAMESPACE_HOST), "run", self.name, str(self.folder), *command]
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command on it and return its output."""
+        done = subprocess.run(
+            self.argv(*command), check=check, capture_output=True, text=True
+        )
+        return done.stdout
+
+    def _call(self, verb: str, *words: str) -> None:
+        subprocess.run(
+            [NAMESPACE_HOST, verb, self.name, str(self.folder), *words],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def wire(main: NamespaceHost, end: str, other: NamespaceHost) -> None:
+    """Lay a cable from one of main's ends to the first of another host."""
+    words = [NAMESPACE_HOST, "wire", main.name, end, other.name, "w0"]
+    subprocess.run(words, check=True)
