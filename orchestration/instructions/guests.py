@@ -45,7 +45,9 @@ def start_guests(task: Task) -> Outcome:
             "Take the testbed down and up again to apply the changes.",
         )
     if guest.golden:
-        qemu_img.require_chain(task.host.transport, guest.disk, scope=task.scope)
+        over = guest.image.path if guest.image.golden else ""
+        transport, scope = task.host.transport, task.scope
+        qemu_img.require_chain(transport, guest.disk, over=over, scope=scope)
     domains.define(conn, local_artefact(task, guest.xml).read_text())
     task.project.mark(guest.name, run_script="", run_script_exit_code=None)
     turns.wait_for_turn(task, guest)

@@ -215,8 +215,13 @@ def is_locked(transport: Transport, path: str, *, scope: Scope) -> bool:
     return completed.exit_code != 0 and "lock" in completed.stderr
 
 
-def require_chain(transport: Transport, path: str, *, scope: Scope) -> None:
-    """See that every file below an overlay is there. Raises: ImageFailed."""
+def require_chain(
+    transport: Transport, path: str, *, over: str = "", scope: Scope
+) -> None:
+    """See that every file below an overlay is there, and that it is `over` alone.
+
+    Raises: ImageFailed.
+    """
     words = ("--force-share", "--backing-chain", "--output=json", path)
     failure = Failure(
         ImageFailed,
@@ -226,7 +231,15 @@ def require_chain(transport: Transport, path: str, *, scope: Scope) -> None:
         "the disk anew.",
     )
     cmd = command("qemu-img", "info", *words).with_root()
-    run_or_fail(transport, cmd, failure, scope=scope)
+    completed = run_or_fail(transport, cmd, failure, scope=scope)
+    try:
+        below = [str(facts["filename"]) for facts in json.loads(completed.stdout)][1:]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
+    if over and below != [over]:
+        raise failure.build(
+            f"It has to lie over {over}, and lies over {' over '.join(below) or 'nothing'}."
+        )
 
 
 def exists(transport: Transport, path: str, *, scope: Scope) -> bool:

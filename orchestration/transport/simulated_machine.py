@@ -6,9 +6,8 @@ providers ask is understood; whatever else is asked succeeds and says nothing.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import NamedTuple
 
 # What every machine has by itself, as far as `test` is concerned.
@@ -199,6 +198,9 @@ def qemu_img(machine: Machine, words: list[str]) -> Answer:
             backing=options.get("-b", ""),
         )
         return Answer()
+    if verb == "info" and "--backing-chain" in words:
+        found = [_disk_facts(machine, path) for path in _chain(machine, names[0])]
+        return Answer(stdout=f"[{', '.join(found)}]")
     if verb == "info":
         return Answer(stdout=_disk_facts(machine, names[0]))
     if verb == "measure":
@@ -210,10 +212,17 @@ def qemu_img(machine: Machine, words: list[str]) -> Answer:
     return Answer()
 
 
+def _chain(machine: Machine, path: str) -> Iterator[str]:
+    """Return a disk and what it lies over, as far as that is there."""
+    while path:
+        yield path
+        path = machine.files[path].backing if path in machine.files else ""
+
+
 def _disk_facts(machine: Machine, path: str) -> str:
     disk = machine.files.get(path) or File(format="qcow2")
     facts: dict[str, str | int] = {
-        "filename": PurePosixPath(path).name,
+        "filename": path,
         "format": disk.format,
         "virtual-size": disk.virtual_size or UNKNOWN_DISK_BYTES,
         "actual-size": disk.size,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.state.model import GuestState
 from testbed.client import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
@@ -139,6 +140,16 @@ def test_nothing_of_the_preparation_is_left_but_the_image(stack, first_up):
     assert "backing-filename" not in main
 
 
+def test_golden_image_is_open_for_reading_only_and_stays_roots(stack, first_up):
+    assert stored(stack, "main").startswith("root 444 ")
+    assert all(stored(stack, host).startswith("root ") for host in REMOTE)
+
+    for guest in project(stack, SLUG).read_state().guests:
+        is_read_only = block_nodes(stack, guest)
+        assert is_read_only[guest.image.path], guest.name
+        assert not is_read_only[guest.disk], guest.name
+
+
 def test_up_again_prepares_and_touches_nothing(stack, owner, first_up):
     boots = {name: Guest(stack, SLUG, name).boot for name in NAMES}
 
@@ -187,6 +198,18 @@ def test_golden_image_is_used_again_after_down(stack, owner, first_up, before):
     assert down.status == "succeeded", down.words
     assert holdings(stack) == before
     assert stored(stack, "main") == kept
+
+
+def block_nodes(stack: Stack, guest: GuestState) -> dict[str, bool]:
+    """Each disk image that a guest's QEMU has open, and whether for reading only."""
+    ask = (
+        "qemu-monitor-command",
+        guest.domain,
+        '{"execute":"query-named-block-nodes"}',
+    )
+    answer = json.loads(host_of(stack, guest.host).run("virsh", *ask))
+    nodes = (node for node in answer["return"] if node["drv"] == "qcow2")
+    return {node["file"]: node["ro"] for node in nodes}
 
 
 def stored(stack: Stack, host: str) -> str:

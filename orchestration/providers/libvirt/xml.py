@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from orchestration.providers.libvirt.metadata import NAMESPACE, Mark, build_mark
 from orchestration.providers.libvirt.pci import add_ports, pin
-from orchestration.state.images import DiskOrigin
+from orchestration.state.images import DiskOrigin, ImageState
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -155,7 +155,9 @@ def _add_disks(devices: ET.Element, guest: GuestState) -> None:
         kept = {"type": "qcow2", "cache": "writeback", "discard": "unmap"}
         target = CDROM if guest.is_cdrom else "vda"
         readonly = guest.is_readonly
-        _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
+        disk = _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
+        if guest.image.golden and guest.disk_origin is DiskOrigin.LINKED:
+            _add_golden(disk, guest.image)
     if guest.seed:
         _add_disk(devices, guest.seed, RAW, target="vdb", is_readonly=True)
     if guest.disk_origin is DiskOrigin.BLANK:
@@ -169,7 +171,7 @@ def _add_disk(
     *,
     target: str,
     is_readonly: bool,
-) -> None:
+) -> ET.Element:
     """Add a virtio disk, or a CD-ROM on SATA, which q35 has and every system knows."""
     is_cdrom = target == CDROM
     device = "cdrom" if is_cdrom else "disk"
@@ -179,6 +181,21 @@ def _add_disk(
     ET.SubElement(disk, "target", dev=target, bus="sata" if is_cdrom else "virtio")
     if is_readonly:
         ET.SubElement(disk, "readonly")
+    return disk
+
+
+def _add_golden(disk: ET.Element, image: ImageState) -> None:
+    """Say what a clone's disk lies over, so that it stays root's in the store.
+
+    Left to itself, libvirt gives each file of a chain to QEMU's user when a guest
+    starts, and never gives it back: any guest's process could then write to it.
+    """
+    golden = ET.Element("backingStore", type="file")
+    ET.SubElement(golden, "format", type=image.format)
+    source = ET.SubElement(golden, "source", file=image.path)
+    ET.SubElement(source, "seclabel", model="dac", relabel="no")
+    ET.SubElement(golden, "backingStore")
+    disk.insert(2, golden)
 
 
 def _add_interface(

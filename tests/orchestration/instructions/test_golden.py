@@ -317,6 +317,19 @@ def test_clone_with_a_broken_chain_is_not_started(scaling: Rehearsal) -> None:
     assert "golden-x.qcow2" in started["node-1"].detail
 
 
+def test_clone_over_another_file_is_not_started(scaling: Rehearsal) -> None:
+    guest = scaling.state.guest("node-1")
+    host = scaling.hosts.open(scaling.state.host("host-b"))
+    words = ("qemu-img", "create", "-f", "qcow2", "-b", "/srv/other", guest.disk)
+    host.transport.run(command(*words), scope=Scope())
+
+    started = scaling.up().of(Kind.START_GUESTS)
+
+    assert started["node-1"].status is Status.FAILED
+    assert "lies over /srv/other" in started["node-1"].detail
+    assert started["node-2"].status is Status.DONE
+
+
 @pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img not installed")
 class TestRealFiles:
     """A deep copy needs no guest: the store with real files."""

@@ -284,6 +284,21 @@ def test_chain_is_whole_or_the_missing_file_is_named(host, base, tmp_path, scope
 
 
 @needs_qemu
+def test_disk_that_lies_over_another_file_is_not_used(host, base, tmp_path, scope):
+    other, top = tmp_path / "other.qcow2", tmp_path / "clone.qcow2"
+    shutil.copy(base, other)
+    overlay(host, top, base, scope)
+    qemu_img.require_chain(host, str(top), over=base, scope=scope)
+
+    words = ("rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", str(other), str(top))
+    subprocess.run(["qemu-img", *words], check=True)
+
+    with pytest.raises(ImageFailed, match=r"clone\.qcow2") as broken:
+        qemu_img.require_chain(host, str(top), over=base, scope=scope)
+    assert f"over {base}, and lies over {other}" in broken.value.detail
+
+
+@needs_qemu
 @pytest.mark.skipif(not shutil.which("qemu-io"), reason="qemu-io not installed")
 def test_disk_is_locked_as_long_as_somebody_writes_to_it(host, base, scope):
     assert not qemu_img.is_locked(host, base, scope=scope)

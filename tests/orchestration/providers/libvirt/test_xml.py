@@ -25,7 +25,11 @@ from tests.orchestration.providers.libvirt.samples import (
 UNSEEDED = build_guest().model_copy(update={"seed": "", "management": None})
 DISC = UNSEEDED.model_copy(update={"is_cdrom": True, "is_readonly": True})
 ISO = UNSEEDED.model_copy(update={"disk_origin": DiskOrigin.BLANK})
+CLONE = UNSEEDED.model_copy(
+    update={"image": UNSEEDED.image.model_copy(update={"golden": "0" * 64})}
+)
 BUILT = {
+    "domain-clone": build_domain(CLONE, HOST, testbed="lab"),
     "domain-cdrom": build_domain(DISC, HOST, testbed="lab"),
     "domain-iso": build_domain(ISO, HOST, testbed="lab"),
     "domain-emulated-userspace": build_domain(build_guest(), HOST, testbed="lab"),
@@ -53,6 +57,18 @@ def test_text_obeys_libvirts_schema(name: str) -> None:
     else:
         flags = libvirt.VIR_NETWORK_DEFINE_VALIDATE
         handle.networkDefineXMLFlags(BUILT[name], flags)
+
+
+def test_golden_image_below_a_clone_stays_as_it_is_and_is_whole() -> None:
+    (disk,) = parse(BUILT["domain-clone"]).iter("disk")
+
+    golden = disk.find("backingStore")
+    assert golden is not None
+    assert golden.find("source").get("file") == CLONE.image.path
+    assert golden.find("source/seclabel").get("relabel") == "no"
+    assert list(golden.find("backingStore")) == []
+    others = [parse(BUILT[name]) for name in BUILT if name != "domain-clone"]
+    assert not any(list(found.iter("backingStore")) for found in others)
 
 
 @pytest.mark.parametrize(
