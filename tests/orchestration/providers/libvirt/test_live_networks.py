@@ -1,5 +1,7 @@
 """Networks of a real libvirtd, with its dnsmasq and QEMU."""
 
+import time
+
 import pytest
 
 from orchestration.errors import NetworkFailed
@@ -21,6 +23,7 @@ from tests.orchestration.providers.libvirt.samples import (
 )
 
 pytestmark = pytest.mark.live
+PATIENCE_S = 60
 
 
 def test_networks_are_made_once_and_removed(
@@ -47,7 +50,7 @@ def test_dhcp_gives_the_reserved_address_and_the_mtu(
     answer = ask_dhcp(private_host, mac)
 
     assert answer == {"ip": "10.201.3.10", "mtu": "1450", "router": "10.201.3.1"}
-    assert networks.leases(conn, "lab-nat") == {mac: "10.201.3.10"}
+    assert noted_leases(conn) == {mac: "10.201.3.10"}
 
 
 @pytest.mark.parametrize("name", ["web", "www", "web.lab", "www.lab", "db"])
@@ -94,6 +97,15 @@ def test_changed_network_restarts_only_when_nobody_hangs_on_it(
     domains.destroy(conn, guest.domain)
     assert networks.ensure(conn, "lab-mgmt", xml) is True
     assert networks.ensure(conn, "lab-mgmt", xml) is False
+
+
+def noted_leases(conn: Connection) -> dict[str, str]:
+    """Return the leases when there are some: dnsmasq's helper notes them later."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := networks.leases(conn, "lab-nat")):
+        assert time.monotonic() < deadline, "no lease was noted"
+        time.sleep(0.1)
+    return found
 
 
 def ask_dhcp(host: PrivateHost, mac: str) -> dict[str, str]:
