@@ -107,6 +107,18 @@ class Project:
         state, stamp = self.read_state(), _stamp(self.deployed_file)
         return union(_read(self.deployed_file, stamp), state) if stamp else state
 
+    def read_all(self) -> tuple[State, ...]:
+        """Read the states one by one: what is wanted, then what may exist besides."""
+        if not self.has_state():
+            return ()
+        state, stamp = self.read_state(), _stamp(self.deployed_file)
+        return (state, _read(self.deployed_file, stamp)) if stamp else (state,)
+
+    def stamps(self) -> tuple[Stamp, ...]:
+        """Tell whether anything that `read_all` reads was written to since."""
+        files = (self.state_file, self.markers_file, self.deployed_file)
+        return tuple(_stamp(file) for file in files)
+
     def write_change(self, deployed: State, wanted: State) -> None:
         """Keep `deployed` as what may exist, then replace state.json by `wanted`."""
         with self._locked():

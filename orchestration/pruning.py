@@ -1,0 +1,157 @@
+"""Deleting an image that nobody uses, against runs that begin at the same moment.
+
+An image goes under the locks with which runs fetch, prepare and push it. But a run
+also looks for an image without a lock, and may have found it after we asked who uses
+it. So it is put aside first, under a name that nobody looks for; then is asked again,
+and only then is it deleted, or put back. Who may use it the caller knows; a state is
+always written before its run does anything.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from orchestration.errors import Cancelled
+from orchestration.hosts import Host
+from orchestration.image_stores import ABANDONED_S, Leftover, StoredImage
+from orchestration.providers.locks import locked
+from orchestration.providers.stamps import stamp_name
+from orchestration.transport.base import Scope, command
+
+# Giving back the blocks of a large file takes a file system a while.
+DELETE_TIMEOUT_S = 100.0
+# $1 the image, $2 its name while it is put aside.
+_ASIDE = 'if [ -e "$1" ]; then mv -f "$1" "$2" && echo moved; fi'
+# Whoever made the image anew meanwhile has the better one.
+_BACK = '[ ! -e "$2" ] || { ln -T "$2" "$1" 2>/dev/null; rm -f "$2"; }'
+# $3 its stamp, $4 the same content under its digest, or nothing. It goes with its
+# last name.
+_GONE = """\
+rm -f -- "$2" || exit
+[ -e "$1" ] || rm -f -- "$3" || exit
+[ -z "$4" ] || [ ! -e "$4" ] || [ "$(stat -c %h "$4")" != 1 ] || rm -f -- "$4"
+"""
+# $1 age in minutes; what was written to or renamed since stays.
+_SWEEP = """\
+age=$1; shift
+for path; do
+  case $path in */.store/*-*.part*) links= ;; */.store/*) links=-links\\ 1 ;; *) links= ;; esac
+  [ ! -e "$path" ] ||
+    find "$path" -maxdepth 0 -type f -mmin "+$age" -cmin "+$age" $links -print -delete
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Locks:
+    """Where the locks are that guard images: main's folder of images."""
+
+    folder: Path
+
+    @contextmanager
+    def held(self, host: Host, name: str) -> Iterator[bool]:
+        """Hold what a run holds while it works on an image; say no when one does.
+
+        On main that is its name, elsewhere its content where that is known.
+        """
+        purposes = ("fetch", "golden") if host.state.is_main else ()
+        never_waits = Scope()
+        never_waits.cancel()
+        with ExitStack() as stack:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                for purpose in purposes or (f"push-{host.state.name}",):
+                    target = self.folder / name
+                    lock = locked(target, never_waits, _no_log, purpose=purpose)
+                    stack.enter_context(lock)
+            except Cancelled:
+                is_held = False
+            else:
+                is_held = True
+            yield is_held
+
+
+def remove_image(
+    host: Host,
+    image: StoredImage,
+    *,
+    locks: Locks,
+    is_unused: Callable[[], bool],
+    scope: Scope,
+) -> str:
+    """Delete an image; return why it was kept, or nothing when it is gone.
+
+    `is_unused` asks anew whenever it is called. Raises: HostUnreachable,
+    CommandFailed, and what `is_unused` raises.
+    """
+    path = str(PurePosixPath(host.state.images_dir, image.name))
+    aside = f".{image.name}.{secrets.token_hex(4)}.pruned"
+    names = (path, str(PurePosixPath(path).with_name(aside)))
+    blob = "" if host.state.is_main else image.blob
+    with locks.held(host, PurePosixPath(blob or image.name).name) as is_held:
+        if not is_held:
+            return "a run is working on it"
+        if not is_unused():
+            return "somebody uses it now"
+        if not _run(host, _ASIDE, *names, scope=scope):
+            return ""
+        try:
+            may_go = is_unused()
+        except BaseException:
+            _run(host, _BACK, *names, scope=Scope(scope.tag))
+            raise
+        if not may_go:
+            _run(host, _BACK, *names, scope=scope)
+            return "somebody uses it now"
+        content = str(PurePosixPath(host.state.images_dir, image.blob))
+        rest = (stamp_name(path), content if image.blob else "")
+        _run(host, _GONE, *names, *rest, scope=scope)
+    return ""
+
+
+def remove_leftovers(
+    host: Host,
+    leftovers: Iterable[Leftover],
+    *,
+    locks: Locks,
+    age_s: float = ABANDONED_S,
+    scope: Scope,
+) -> frozenset[str]:
+    """Delete what nobody has written to for so long; return the paths that went.
+
+    What a run holds the lock of stays. Raises: HostUnreachable, CommandFailed.
+    """
+    folder = str(PurePosixPath(host.state.images_dir))
+    keys: dict[str, list[str]] = {}
+    for left in leftovers:
+        keys.setdefault(_key_of(left.path), []).append(f"{folder}/{left.path}")
+    age, gone = str(int(age_s // 60)), set[str]()
+    for key, paths in keys.items():
+        with locks.held(host, key) as is_held:
+            if is_held:
+                gone |= set(_run(host, _SWEEP, age, *paths, scope=scope).splitlines())
+    return frozenset(path.removeprefix(f"{folder}/") for path in gone)
+
+
+def is_ripe(left: Leftover, now: float, age_s: float = ABANDONED_S) -> bool:
+    """Say whether a leftover is old enough to be one."""
+    return now - left.changed_at > age_s
+
+
+def _key_of(path: str) -> str:
+    """Return the name under which runs lock what an unfinished file becomes."""
+    name = PurePosixPath(path).name
+    for ending in (".at", ".part", ".new"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def _run(host: Host, script: str, *words: str, scope: Scope) -> str:
+    cmd = command("sh", "-c", script, "sh", *words).with_root()
+    done = host.transport.run(cmd, scope=scope, timeout_s=DELETE_TIMEOUT_S)
+    return done.stdout
+
+
+def _no_log(text: str) -> None: ...

@@ -1,0 +1,232 @@
+"""What a look at a host's images shows, with real folders and layers."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import CommandFailed
+from orchestration.hosts import Host
+from orchestration.image_stores import (
+    ImageKind,
+    Use,
+    freed_bytes,
+    kind_of,
+    look,
+)
+from orchestration.providers.libvirt import domains
+from orchestration.pruning import is_ripe
+from orchestration.state.model import HostKind
+from orchestration.transport.base import Scope
+from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, opened, qcow2
+
+DOMAIN = """\
+<domain type='test'><name>{name}</name><memory unit='MiB'>64</memory>
+<metadata>{mark}</metadata>
+<os><type>hvm</type></os><devices>
+<disk type='file' device='disk'><source file='{file}'/><target dev='vda'/></disk>
+</devices></domain>
+"""
+MARK = "<t:owner xmlns:t='urn:testbed:orchestration:1' testbed='ghost' guest='web'/>"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StoreFolder:
+    return StoreFolder(tmp_path)
+
+
+@pytest.fixture
+def host(tmp_path: Path, folder: StoreFolder) -> Iterator[Host]:
+    with opened(tmp_path / "libvirt", folder) as host:
+        yield host
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (GOLDEN, ImageKind.GOLDEN),
+        (BASE, ImageKind.BASE),
+        ("unsigned-unverified.raw", ImageKind.BASE),
+        (OWN, ImageKind.OWN),
+        ("own-fedcba9876543210", ImageKind.OWN),
+        ("own-fedcba9876543210.part", None),
+        ("debian.qcow2", None),
+        ("local.json", None),
+        (f"{GOLDEN}.new", None),
+        (f".{GOLDEN}.0123abcd.part", None),
+    ],
+)
+def test_image_is_known_by_its_name(name: str, kind: ImageKind | None) -> None:
+    assert kind_of(name) == kind
+
+
+def test_look_shows_sizes_names_and_room(host: Host, folder: StoreFolder) -> None:
+    folder.linked(GOLDEN, "sha256-aa")
+    (folder.images / BASE).write_bytes(qcow2("", virtual=5 << 30))
+    folder.put("an-admins-own.qcow2")
+
+    store = look(host, scope=Scope())
+
+    golden, base = store.image(GOLDEN), store.image(BASE)
+    assert {image.name for image in store.images} == {GOLDEN, BASE}
+    assert golden is not None
+    assert (golden.blob, golden.links, golden.size_bytes) == (
+        ".store/sha256-aa",
+        2,
+        5000,
+    )
+    assert golden.disk_bytes == (folder.images / GOLDEN).stat().st_blocks * 512
+    assert base is not None
+    assert base.virtual_bytes == 5 << 30
+    assert 0 < store.free_bytes <= store.total_bytes
+
+
+def test_host_without_a_folder_of_images_has_none(
+    host: Host, folder: StoreFolder
+) -> None:
+    (folder.images / ".store").rmdir()
+    folder.images.rmdir()
+
+    assert look(host, scope=Scope()).images == ()
+
+
+def test_folder_of_projects_that_is_missing_is_no_proof_of_anything(
+    host: Host, folder: StoreFolder
+) -> None:
+    folder.put(GOLDEN)
+    folder.projects.rmdir()
+
+    with pytest.raises(CommandFailed):
+        look(host, scope=Scope())
+
+
+def test_all_of_many_layers_are_counted_for_their_image(
+    host: Host, folder: StoreFolder
+) -> None:
+    image = folder.linked(GOLDEN, "sha256-aa")
+    # More than fit into the command line of one `head`.
+    names = [f"{'node' * 45}-{number}" for number in range(700)]
+    for name in names:
+        folder.layer(name, str(image))
+
+    uses = look(host, scope=Scope()).uses
+
+    assert uses[GOLDEN] == {Use("lab", name) for name in names}
+
+
+def test_layers_of_any_name_and_their_unfinished_ones_count(
+    host: Host, folder: StoreFolder
+) -> None:
+    other = folder.projects / "lab" / "files" / "some disk"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(qcow2(f"../../images/{OWN}"))
+    part = folder.layer("web", f"{folder.images}/{BASE}")
+    part.rename(f"{part}.part")
+    folder.put("../projects/lab/files/script.sh", content=GOLDEN.encode() * 100)
+
+    uses = look(host, scope=Scope()).uses
+
+    assert uses == {OWN: {Use("lab", "some disk")}, BASE: {Use("lab", "web")}}
+
+
+def test_content_that_looks_like_another_file_is_not_taken_for_one(
+    host: Host, folder: StoreFolder
+) -> None:
+    path = folder.layer("web", f"{folder.images}/{BASE}")
+    fake = b"\n==> /x <==\n" + qcow2(f"/{GOLDEN}")
+    path.write_bytes(path.read_bytes()[:1200] + fake)
+    folder.layer("db", f"{folder.images}/{OWN}")
+
+    assert set(look(host, scope=Scope()).uses) == {BASE, OWN}
+
+
+def test_layer_that_does_not_tell_is_named(host: Host, folder: StoreFolder) -> None:
+    path = folder.layer("web", "x")
+    path.write_bytes(qcow2(f"/{GOLDEN}", offset=3000))
+
+    assert look(host, scope=Scope()).unreadable == (str(path),)
+
+
+def test_domain_and_what_is_below_its_disk_count_wherever_they_lie(
+    host: Host, folder: StoreFolder, tmp_path: Path
+) -> None:
+    middle, top = tmp_path / "middle.qcow2", tmp_path / "top.qcow2"
+    middle.write_bytes(qcow2(f"{folder.images}/{GOLDEN}"))
+    top.write_bytes(qcow2("middle.qcow2"))
+    cd = f"{folder.images}/{OWN}"
+    domains.define(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
+    domains.define(host.libvirt, DOMAIN.format(name="ghost-web", file=cd, mark=MARK))
+
+    uses = look(host, scope=Scope()).uses
+
+    assert uses == {GOLDEN: {Use("", str(middle))}, OWN: {Use("ghost", "web")}}
+
+
+@pytest.mark.parametrize(
+    ("name", "is_left"),
+    [
+        (f"{BASE}.part", True),
+        ("my-own.part", False),
+        (f"{GOLDEN}.new", True),
+        (f"{GOLDEN}.new.part", True),
+        (f".{GOLDEN}.0123abcd.part", True),
+        (f".{GOLDEN}.0123abcd.pruned", True),
+        (f".{GOLDEN}.link", True),
+        (f"{GOLDEN}.verified", True),
+        ("debian.qcow2.verified", False),
+        (".store/sha256-aa", True),
+        (".store/sha256-aa.part", True),
+        (".store/sha256-aa.part.at", True),
+        ("local.json", False),
+    ],
+)
+def test_leftovers_are_known_by_their_names(
+    host: Host, folder: StoreFolder, name: str, is_left: bool
+) -> None:
+    folder.put(name)
+
+    found = [left.path for left in look(host, scope=Scope()).leftovers]
+
+    assert found == ([name] if is_left else [])
+
+
+def test_content_with_a_name_and_stamp_with_an_image_are_no_leftovers(
+    host: Host, folder: StoreFolder
+) -> None:
+    folder.linked(GOLDEN, "sha256-aa")
+    folder.put(f"{GOLDEN}.verified")
+
+    assert look(host, scope=Scope()).leftovers == ()
+
+
+def test_what_was_just_written_or_renamed_is_not_ripe(
+    host: Host, folder: StoreFolder
+) -> None:
+    folder.put(f"{BASE}.part", days=30)
+
+    store = look(host, scope=Scope())
+
+    # Its time of change is old, but it was put there just now.
+    assert not is_ripe(store.leftovers[0], store.now)
+    assert is_ripe(store.leftovers[0], store.now + 2 * 86400)
+
+
+def test_file_with_two_names_is_freed_with_the_second_only(
+    host: Host, folder: StoreFolder
+) -> None:
+    folder.linked(GOLDEN, "sha256-aa")
+    folder.linked(OWN, "sha256-aa")
+    disk = (folder.images / GOLDEN).stat().st_blocks * 512
+
+    images = look(host, scope=Scope()).images
+
+    assert freed_bytes(images[:1]) == 0
+    assert freed_bytes(images) == disk
+
+
+def test_simulated_host_keeps_no_images(host: Host, folder: StoreFolder) -> None:
+    folder.put(GOLDEN)
+    simulated = host.state.model_copy(update={"kind": HostKind.SIMULATED})
+    rehearsing = Host(simulated, host.transport, host.libvirt)
+
+    assert look(rehearsing, scope=Scope()).images == ()
