@@ -176,6 +176,7 @@ OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 KEEP_HOUSE_EVERY_S = 60
 SWEEP_FILES_EVERY_S = 3600
+OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
 KEEP_RUNS_DAYS = env_int("TESTBED_KEEP_RUNS_DAYS", 90, minimum=0)
 
@@ -191,6 +192,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.observe.observe",
         "schedule": OBSERVE_EVERY_S,
         "options": {"expires": OBSERVE_EVERY_S},
+    },
+    "observe-images": {
+        "task": "testbed.tasks.images.observe_images",
+        "schedule": OBSERVE_IMAGES_EVERY_S,
+        "options": {"expires": OBSERVE_IMAGES_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",

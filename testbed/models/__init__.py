@@ -7,6 +7,7 @@ and batches are written by `recorder` and `tasks`.
 
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.hosts import Host
+from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
@@ -18,6 +19,7 @@ __all__ = [
     "CleanupItem",
     "Event",
     "Host",
+    "ImageStore",
     "Instruction",
     "Inventory",
     "MissingPart",

@@ -1,4 +1,4 @@
-"""Deleting orphans in the background: what was asked for, and how each thing went."""
+"""Deleting in the background, orphans or images: what was asked for, and how it went."""
 
 from django.conf import settings
 from django.db import models
@@ -7,8 +7,12 @@ from django.db import models
 class Cleanup(models.Model):
     """The deletion of everything that was listed under one name, asked for once.
 
-    A worker owns a running one while `seen_at` is fresh.
+    `subject` says what the things are. A worker owns a running one while `seen_at` is fresh.
     """
+
+    class Subject(models.TextChoices):
+        ORPHANS = "orphans"
+        IMAGES = "images"
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -18,6 +22,9 @@ class Cleanup(models.Model):
 
     ACTIVE = (Status.PENDING, Status.RUNNING)
 
+    subject = models.CharField(
+        max_length=8, choices=Subject.choices, default=Subject.ORPHANS
+    )
     name = models.CharField(max_length=64)
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
@@ -42,7 +49,7 @@ class Cleanup(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"orphans of {self.name}: {self.status}"
+        return f"{self.subject}: {self.name}: {self.status}"
 
     @property
     def is_over(self) -> bool:
@@ -62,7 +69,7 @@ class CleanupItem(models.Model):
     cleanup = models.ForeignKey(Cleanup, on_delete=models.CASCADE, related_name="items")
     host = models.CharField(max_length=40)
     kind = models.CharField(max_length=12)
-    name = models.CharField(max_length=120)
+    name = models.CharField(max_length=255)
     status = models.CharField(
         max_length=12, choices=Status.choices, default=Status.WAITING
     )

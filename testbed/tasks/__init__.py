@@ -10,6 +10,9 @@
     periodic    looking for what was lost: leases, messages, drivers, leftovers
     noticing    writing down what hosts hold, and what is missing of a testbed
     observe     looking at what the hosts really have
+    known_states  what all states need, read again only where they changed
+    images      the hosts' images: who uses which, and deleting the others
+    image_cleanups  deleting those that an admin chose
     orphans     which things on the hosts belong to no testbed
     cleanups    deleting those
     trash       folders of deleted testbeds, until they are gone
@@ -22,6 +25,7 @@ Each module imports only those above it. Tasks get ids, never objects.
 
 from testbed.tasks.batches import run_batch
 from testbed.tasks.cleanups import clean_up
+from testbed.tasks.images import observe_images
 from testbed.tasks.observe import observe
 from testbed.tasks.periodic import adopt, sweep
 from testbed.tasks.stale_files import sweep_files
@@ -32,6 +36,7 @@ __all__ = [
     "clean_up",
     "keep_house",
     "observe",
+    "observe_images",
     "run_batch",
     "sweep",
     "sweep_files",

@@ -1,4 +1,6 @@
-"""Deleting orphans: a worker does what an admin confirmed, and looks whether it is so.
+"""Deleting what an admin confirmed: a worker does it, and looks whether it is so.
+
+Orphans are deleted here, images by `image_cleanups`.
 
 A cleanup is claimed by a conditional UPDATE, so that a message which comes twice does
 no harm. Each host is looked at anew before anything is deleted on it, and once more
@@ -24,6 +26,7 @@ from orchestration.transport.base import Scope
 from testbed.celery import app
 from testbed.models import Cleanup, CleanupItem, Host
 from testbed.tasks.ending import look_at_hosts
+from testbed.tasks.image_cleanups import delete_images
 from testbed.tasks.orphans import Look, Orphan, orphans_among
 from testbed.tasks.worker import kept_hosts
 
@@ -65,14 +68,21 @@ def clean_up(cleanup_id: int) -> None:
     if not claimed:
         return
     cleanup = Cleanup.objects.get(pk=cleanup_id)
+    if cleanup.subject == Cleanup.Subject.IMAGES:
+        _conclude(cleanup, delete_images(cleanup, kept_hosts()))
+    else:
+        _clean_orphans(cleanup)
+        _conclude(cleanup)
+        look_at_hosts()
+
+
+def _clean_orphans(cleanup: Cleanup) -> None:
     for name in cleanup.items.order_by().values_list("host", flat=True).distinct():
         try:
             _clean_host(cleanup, name)
         except TestbedError as exc:
             left = cleanup.items.filter(host=name, status=Status.WAITING)
             left.update(status=Status.FAILED, message=_sentence(exc))
-    _conclude(cleanup)
-    look_at_hosts()
 
 
 def end_lost_cleanups() -> int:
@@ -166,7 +176,7 @@ def _confirm(cleanup: Cleanup, host: str, orphans: dict[Key, Orphan]) -> None:
             item.save(update_fields=["status", "message"])
 
 
-def _conclude(cleanup: Cleanup) -> None:
+def _conclude(cleanup: Cleanup, remark: str = "") -> None:
     failed = cleanup.items.filter(status=Status.FAILED).count()
     total = cleanup.items.count()
     status = Cleanup.Status.FAILED if failed else Cleanup.Status.SUCCEEDED
@@ -174,7 +184,7 @@ def _conclude(cleanup: Cleanup) -> None:
         f"{total - failed} of {total} are gone." if failed else "All of it is gone."
     )
     Cleanup.objects.filter(pk=cleanup.pk, status=Cleanup.Status.RUNNING).update(
-        status=status, message=message, ended_at=timezone.now()
+        status=status, message=f"{message} {remark}".strip(), ended_at=timezone.now()
     )
 
 

@@ -66,16 +66,20 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
     wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
 
 
-SWEEP = f"""
-from orchestration.stale_files import remove_files, stale_artefacts, unused_copies
+SWEEP = """
+from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
 from orchestration.transport.base import Scope
-from testbed.models import Host, Testbed
+from testbed.models import Host
+from testbed.tasks.images import Images
+from testbed.tasks.known_states import KnownStates
 from testbed.tasks.worker import kept_hosts
-host = kept_hosts().open(Host.objects.get(name="host-b").to_state())
-state = Testbed.objects.get(slug="{SLUG}").project.read_known()
-found = stale_artefacts(host, {{"{SLUG}": state}}, scope=Scope())
-found += unused_copies(host, [state], scope=Scope())
-remove_files(host, found, scope=Scope())
+hosts = kept_hosts()
+host = hosts.open(Host.objects.get(name="host-b").to_state())
+old = old_artefacts(host, scope=Scope())
+remove_artefacts(host, stale_among(old, KnownStates().read().idle_guests), scope=Scope())
+images = Images(hosts)
+for found in images.look(["host-b"]):
+    images.prune(found, lambda _, verdict: verdict.image.name.startswith("own-"))
 """
 
 

@@ -1,101 +1,141 @@
 """Which testbeds' files are swept: only what is idle, readable and nobody's."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from django.utils import timezone
 
-from orchestration.hosts import Hosts
 from orchestration.instructions.base import Command, Options
-from testbed.models import Host, Inventory, Run, Testbed
+from testbed.models import Run, Testbed
 from testbed.services.planning import prepare
+from testbed.tasks import images as images_task
 from testbed.tasks import stale_files
-from testbed.tasks.stale_files import sweep_files_of
-from tests.testbed.conftest import Doors
+from testbed.tasks.stale_files import sweep_files_of, sweep_images_of
+from tests.orchestration.stores import BASE, GOLDEN, OWN
+from tests.testbed.conftest import YAML
+from tests.testbed.image_hosts import Machines, stand_in
+
+GONE = "../projects/lab/artefacts/gone-seed.iso"
+MINE = "../projects/lab/artefacts/web-seed.iso"
 
 
 @pytest.fixture
-def asked(
-    testbed: Testbed, doors: Doors, monkeypatch: pytest.MonkeyPatch
-) -> dict[str, list[object]]:
-    """What is asked of each host; every host has one stale file and one copy."""
-    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
-    found: dict[str, list[object]] = {"artefacts": [], "copies": [], "removed": []}
+def machines(
+    db: None, settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machines]:
+    machines = Machines(tmp_path)
+    machines.add_rows(settings)
+    stand_in(machines, monkeypatch)
+    yield machines
+    machines.close()
 
-    def stale(host, states, *, scope):
-        found["artefacts"].append((host.state.name, sorted(states)))
-        return (f"/{host.state.name}/gone-seed.iso",)
 
-    def copies(host, states, *, scope):
-        found["copies"].append(host.state.name)
-        return (f"/{host.state.name}/own-1",)
-
-    def remove(host, paths, *, scope):
-        found["removed"] += paths
-
-    monkeypatch.setattr(stale_files, "stale_artefacts", stale)
-    monkeypatch.setattr(stale_files, "unused_copies", copies)
-    monkeypatch.setattr(stale_files, "remove_files", remove)
+@pytest.fixture
+def lab(machines: Machines, owner: User) -> Testbed:
+    """A generated testbed; each host has a file of its guest, and a stale one."""
+    found = Testbed.objects.create(owner=owner, slug="lab", number=7)
+    found.project.create()
+    found.project.yaml.write_text(YAML)
+    prepare(found, Command.GENERATE_ARTEFACTS, Options())
+    for folder in (machines.main, machines.other):
+        folder.put(GONE)
+        folder.put(MINE)
     return found
 
 
-@pytest.fixture
-def kept(testbed: Testbed, settings: object) -> Hosts:
-    return Hosts(Path(settings.RUNTIME_DIR))
+def left(machines: Machines) -> list[bool]:
+    """Say for each host whether the stale file is there."""
+    folders = (machines.main, machines.other)
+    assert all((folder.images / MINE).exists() for folder in folders)
+    return [(folder.images / GONE).exists() for folder in folders]
 
 
-def test_stale_files_of_all_hosts_go_and_are_counted(asked, kept: Hosts) -> None:
-    assert sweep_files_of(kept) == 4
-
-    assert asked["artefacts"] == [("main", ["lab"]), ("host-b", ["lab"])]
-    assert sorted(asked["removed"]) == [
-        "/host-b/gone-seed.iso",
-        "/host-b/own-1",
-        "/main/gone-seed.iso",
-        "/main/own-1",
-    ]
-
-
-def test_testbed_with_a_run_on_is_left_alone_and_all_copies_stay(
-    asked, kept: Hosts, testbed: Testbed, owner: User
+def test_stale_files_of_all_hosts_go_and_are_counted(
+    machines: Machines, lab: Testbed
 ) -> None:
-    Run.objects.create(testbed=testbed, command="up", plan={}, asked_by=owner)
-
-    sweep_files_of(kept)
-
-    assert asked["artefacts"] == [("main", []), ("host-b", [])]
-    assert asked["copies"] == []
+    assert sweep_files_of(machines) == 2
+    assert left(machines) == [False, False]
 
 
-def test_broken_state_keeps_its_files_and_all_copies(
-    asked, kept: Hosts, testbed: Testbed
+def test_testbed_with_a_run_on_is_left_alone(
+    machines: Machines, lab: Testbed, owner: User
 ) -> None:
-    testbed.project.state_file.write_text("{")
+    Run.objects.create(testbed=lab, command="up", plan={}, asked_by=owner)
 
-    sweep_files_of(kept)
-
-    assert asked["artefacts"] == [("main", []), ("host-b", [])]
-    assert asked["copies"] == []
+    assert sweep_files_of(machines) == 0
 
 
-def test_copies_stay_where_an_orphan_might_use_one(asked, kept: Hosts) -> None:
-    thing = {"kind": "domain", "name": "ghost-web", "testbed": "ghost"}
-    blank = {"label": "", "place": "", "is_active": True}
-    Inventory.objects.create(
-        host=Host.objects.get(name="host-b"),
-        things=[thing | blank],
-        looked_at=timezone.now(),
-    )
+def test_broken_state_keeps_its_files(machines: Machines, lab: Testbed) -> None:
+    lab.project.state_file.write_text("{")
 
-    sweep_files_of(kept)
+    assert sweep_files_of(machines) == 0
 
-    assert asked["copies"] == ["main"]
+
+def test_run_that_begins_while_files_are_listed_keeps_them(
+    machines: Machines, lab: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stale_files.old_artefacts
+
+    def list_and_start(host, *, scope):
+        found = real(host, scope=scope)
+        if host.state.is_main:
+            Run.objects.create(testbed=lab, command="up", plan={}, asked_by=owner)
+        return found
+
+    monkeypatch.setattr(stale_files, "old_artefacts", list_and_start)
+
+    assert sweep_files_of(machines) == 0
+    assert left(machines) == [True, True]
 
 
 def test_silent_host_does_not_keep_the_others_from_being_swept(
-    asked, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+    machines: Machines, lab: Testbed
 ) -> None:
-    Host.objects.create(name="dead", address="127.0.0.1", port=9)
+    machines.dead = {"main"}
 
-    assert sweep_files_of(kept) == 4
+    assert sweep_files_of(machines) == 1
+    assert left(machines) == [True, False]
+
+
+@pytest.fixture
+def is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything be older: no test can turn back the time of a file's change."""
+    real = images_task.look
+
+    def later(host, *, scope):
+        store = real(host, scope=scope)
+        return replace(store, now=store.now + 2 * 86400)
+
+    monkeypatch.setattr(images_task, "look", later)
+
+
+def test_young_copy_of_a_disk_stays(machines: Machines) -> None:
+    machines.other.put(OWN)
+
+    assert sweep_images_of(machines) == 0
+
+
+@pytest.mark.usefixtures("is_late")
+def test_only_copies_of_disks_that_nobody_uses_go_by_themselves(
+    machines: Machines, lab: Testbed
+) -> None:
+    used = machines.other.put("own-1111111111111111.img")
+    machines.other.layer("web", str(used), testbed="ghost")
+    for name in (OWN, GOLDEN, BASE):
+        machines.other.put(name)
+
+    assert sweep_images_of(machines) == 1
+
+    assert machines.other.names() == {used.name, GOLDEN, BASE}
+
+
+@pytest.mark.usefixtures("is_late")
+def test_copies_stay_while_a_state_cannot_be_read(
+    machines: Machines, lab: Testbed
+) -> None:
+    machines.other.put(OWN)
+    lab.project.state_file.write_text("{")
+
+    assert sweep_images_of(machines) == 0

@@ -1,0 +1,71 @@
+"""Deleting the images that an admin chose on the page, one by one, with their outcome.
+
+Called by `cleanups`, which claims and ends the deletion. Each image is judged anew
+when its turn comes: what somebody uses by then stays, and the page says who it is.
+"""
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from orchestration.hosts import Hosts
+from orchestration.image_users import Verdict
+from testbed.amounts import size
+from testbed.models import Cleanup, CleanupItem
+from testbed.tasks.images import HostImages, Images, look_at_images
+
+IMAGE, LEFTOVERS = "image", "leftovers"
+Status = CleanupItem.Status
+
+
+def delete_images(cleanup: Cleanup, hosts: Hosts) -> str:
+    """Delete what a cleanup lists; return in words how much that gave back."""
+    images, freed = Images(hosts), 0
+    names = cleanup.items.order_by().values_list("host", flat=True)
+    for found in images.look(set(names)):
+        _delete_on(found, images, cleanup)
+        freed += found.freed_bytes
+    left = cleanup.items.filter(status=Status.WAITING)
+    left.update(status=Status.FAILED, message="there is no such host any more")
+    look_at_images(hosts)
+    return f"{size(freed)} freed."
+
+
+def _delete_on(found: HostImages, images: Images, cleanup: Cleanup) -> None:
+    mine = cleanup.items.filter(host=found.host.name)
+    names = set(mine.filter(kind=IMAGE).values_list("name", flat=True))
+    if not found.problem:
+        _say_what_stays(mine, found, names)
+
+    def note(_: HostImages, verdict: Verdict, kept: str) -> None:
+        status = Status.FAILED if kept else Status.DONE
+        message = kept or f"{size(verdict.image.disk_bytes)}"
+        mine.filter(kind=IMAGE, name=verdict.image.name).update(
+            status=status, message=message
+        )
+        Cleanup.objects.filter(pk=cleanup.pk).update(seen_at=timezone.now())
+
+    images.prune(found, lambda _, verdict: verdict.image.name in names, note)
+    if mine.filter(kind=LEFTOVERS).exists():
+        images.sweep(found)
+    waiting = mine.filter(status=Status.WAITING)
+    if found.problem:
+        waiting.update(status=Status.FAILED, message=found.problem)
+    else:
+        count = f"{len(found.swept)} of {len(found.ripe)} files"
+        waiting.update(status=Status.DONE, message=count)
+
+
+def _say_what_stays(
+    items: "QuerySet[CleanupItem]", found: HostImages, names: set[str]
+) -> None:
+    verdicts = {verdict.image.name: verdict for verdict in found.verdicts}
+    for name in names:
+        verdict = verdicts.get(name)
+        if verdict is None:
+            status, message = Status.UNCHANGED, "was gone already"
+        elif verdict.is_unused:
+            continue
+        else:
+            users = ", ".join(sorted({u.testbed or u.guest for u in verdict.uses}))
+            status, message = Status.FAILED, verdict.kept or f"is used by {users}"
+        items.filter(kind=IMAGE, name=name).update(status=status, message=message)

@@ -1,0 +1,91 @@
+"""What all testbeds' states need, read again only where a file changed.
+
+The one truth for whoever deletes files: `images` and `stale_files`. Asked again before
+each deletion, which for a lab of many large states would take seconds if everything
+were parsed each time.
+
+A run's row appears after its state was written: so whoever reads here after a run
+began sees what it needs.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestration.errors import StateError
+from orchestration.image_users import Claims, claims, merged
+from orchestration.project import Project
+from testbed.models import Run, Testbed
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What one testbed needs: images, and its guests' files."""
+
+    claims: Claims = field(default_factory=Claims)
+    guests: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of all testbeds, by name; `broken` are those that cannot be read.
+
+    `busy` have a run on.
+    """
+
+    needs: Mapping[str, Needs] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+    busy: frozenset[str] = frozenset()
+
+    @property
+    def claims(self) -> Claims:
+        """The images that all of them need."""
+        return merged(need.claims for need in self.needs.values())
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Say of each testbed that cannot be read that nobody knows what it needs."""
+        return tuple(f"the state of {name} cannot be read" for name in self.broken)
+
+    @property
+    def idle_guests(self) -> dict[str, frozenset[str]]:
+        """The guests of each testbed that has a state, and no run on."""
+        idle = self.needs.keys() - self.busy
+        return {name: self.needs[name].guests for name in idle}
+
+
+class KnownStates:
+    """Read the states again and again, and remember what did not change."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, tuple[object, Needs]] = {}
+
+    def read(self) -> Known:
+        """Return what is known now."""
+        needs, broken = {}, []
+        for testbed in Testbed.objects.all():
+            try:
+                if (need := self._needs(testbed.project)) is not None:
+                    needs[testbed.slug] = need
+            except StateError as exc:
+                logger.info("the state of %s is not known: %s", testbed, exc)
+                broken.append(testbed.slug)
+        # After the states: a run that began meanwhile is seen, if not its state.
+        busy = Run.objects.active().values_list("testbed__slug", flat=True)
+        return Known(needs, tuple(broken), frozenset(busy))
+
+    def _needs(self, project: Project) -> Needs | None:
+        stamps = project.stamps()
+        known = self._read.get(project.directory)
+        if known is not None and known[0] == stamps:
+            return known[1]
+        states = project.read_all()
+        if not states:
+            return None
+        guests = frozenset(g.name for state in states for g in state.machines)
+        needs = Needs(claims(states), guests)
+        self._read[project.directory] = (stamps, needs)
+        return needs
