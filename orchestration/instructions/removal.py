@@ -34,7 +34,8 @@ def delete_disks(task: Task) -> Outcome:
     there = transport.run(
         command("test", "-e", disk).with_root(), scope=scope, check=False
     )
-    remove = command("rm", "-f", "--", disk, guest.console).with_root()
+    files = (disk, f"{disk}.part", guest.console)  # a killed worker's half copy, too
+    remove = command("rm", "-f", "--", *files).with_root()
     transport.run(remove, scope=scope)
     return done() if there.exit_code == 0 else unchanged("was not there")
 

@@ -7,7 +7,7 @@ same state, byte for byte. Reading and writing files is `project.py`'s work.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from orchestration.spec.catalogue import Image
 from orchestration.spec.schema import Spec
@@ -86,12 +86,7 @@ def build_state(
         names=names,
         directory=identity.directory,
         placement=decided.placement,
-        bases=Bases(
-            directory=identity.directory,
-            main=decided.placement.main,
-            catalogue=catalogue,
-            files=disk_files or {},
-        ),
+        bases=_bases(identity, decided, catalogue, disk_files or {}),
         cards=decided.cards,
         management=_management_addresses(decided),
         scripts=script_sha256 or {},
@@ -100,12 +95,7 @@ def build_state(
     )
     built, goldens = guests.build(expanded)
     return State(
-        testbed=identity.testbed,
-        number=identity.number,
-        directory=identity.directory,
-        yaml_sha256=identity.yaml_sha256,
-        identity_file=identity.identity_file,
-        public_key=identity.public_key,
+        **asdict(identity),
         hosts=ordered,
         network=_network(decided, tunnel_kind),
         guests=built,
@@ -214,6 +204,17 @@ def _management(decided: Decided) -> tuple[ManagementState, ...]:
         for host in placement.hosts
         if host in used
     )
+
+
+def _bases(
+    identity: Identity,
+    decided: Decided,
+    catalogue: Mapping[str, Image],
+    files: Mapping[str, DiskFile],
+) -> Bases:
+    main = decided.placement.main
+    directory = identity.directory
+    return Bases(directory=directory, main=main, catalogue=catalogue, files=files)
 
 
 def _management_addresses(decided: Decided) -> dict[str, str]:
