@@ -58,7 +58,7 @@ def push_images(task: Task) -> Outcome:
         _guest_image_path(task, image),
         locks=Path(task.state.main.images_dir),
         scope=task.scope,
-        on_progress=lambda done_, total: task.progress(done_, total, note="copy"),
+        on_progress=task.on_progress("copy"),
         log=task.log,
     )
     if result.sent is not None:
@@ -131,12 +131,14 @@ def _discard_disk(task: Task, guest: GuestState) -> None:
 def _content(task: Task, image: ImageState) -> Content:
     source = Path(image.main_path)
     if not image.is_own:
-        return stored_content(source, scope=task.scope)
+        return stored_content(
+            source, scope=task.scope, on_progress=task.on_progress("digest")
+        )
     return own_content(
         source,
         Path(task.state.main.images_dir),
         scope=task.scope,
-        on_progress=lambda done_, total: task.progress(done_, total, note="digest"),
+        on_progress=task.on_progress("digest"),
         log=task.log,
     )
 

@@ -32,7 +32,9 @@ class Content:
     changed_ns: int
 
 
-def stored_content(path: Path, *, scope: Scope) -> Content:
+def stored_content(
+    path: Path, *, scope: Scope, on_progress: OnProgress | None = None
+) -> Content:
     """Return an image of main's store. Raises: ImageFailed, Cancelled."""
     if not path.is_file():
         raise ImageFailed(
@@ -42,7 +44,7 @@ def stored_content(path: Path, *, scope: Scope) -> Content:
     status = path.stat()
     stamp = read_stamp(path)
     if stamp is None:
-        digest = digest_of(path, "sha256", scope, lambda done, total: None)
+        digest = digest_of(path, "sha256", scope, on_progress or _no_progress)
         write_stamp(path, digest)
     else:
         digest = stamp.digest
@@ -88,3 +90,6 @@ def _remembered(note: Path, known: str) -> str:
     except OSError:
         return ""
     return value if found == known else ""
+
+
+def _no_progress(done: int, total: int) -> None: ...

@@ -66,22 +66,13 @@ class LocalTransport:
         """Run a command to its end; see Transport.run."""
         scope.check_cancelled()
         tag = tag_of(scope)
-        sudo = cmd.as_root and not self._is_root
         given = feed or (iter((cmd.stdin,)) if cmd.stdin else None)
         started = time.monotonic()
         scope.entered.add(self)
         try:
-            child = subprocess.Popen(
-                wrap_argv(cmd, tag, sudo=sudo),
-                env={**os.environ, **environment(cmd, tag)},
-                stdin=subprocess.PIPE if given else subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
+            child = self._start(cmd, tag, has_input=given is not None)
         except OSError as exc:
-            completed = _not_started(cmd, exc)
-            return conclude(completed, self._machine, check=check)
+            return conclude(_not_started(cmd, exc), self._machine, check=check)
         outputs = (Output(Stream.STDOUT, on_line), Output(Stream.STDERR, on_line))
         try:
             pump = _Pump(child, given or iter(()), outputs)
@@ -157,6 +148,20 @@ class LocalTransport:
 
     def close(self) -> None:
         """Do nothing: there is no connection."""
+
+    def _start(
+        self, cmd: Command, tag: str, *, has_input: bool
+    ) -> subprocess.Popen[bytes]:
+        """Start a command in a session of its own. Raises: OSError."""
+        sudo = cmd.as_root and not self._is_root
+        return subprocess.Popen(
+            wrap_argv(cmd, tag, sudo=sudo),
+            env={**os.environ, **environment(cmd, tag)},
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
 
     def _end_child(
         self, child: subprocess.Popen[bytes], tag: str, scope: Scope

@@ -134,8 +134,13 @@ def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
     copied = []
 
     def act(run, frame):
-        if run.is_at(frame, "push-images", "task-progressed") and not copied:
-            copied.append(frame["data"]["done"])
+        if not run.is_at(frame, "push-images", "task-progressed") or copied:
+            return
+        told = frame["data"]
+        assert (told["note"], told["unit"]) == ("copy", "B")
+        assert told["left_s"] is None or told["rate"] > 0
+        if told["done"]:
+            copied.append(told["done"])
             cancel(owner, run.started.number)
 
     over = ran(owner, "bulky", "up", act)
