@@ -2,7 +2,7 @@
 
 libvirt runs the `ssh` program for qemu+ssh. It is given a small wrapper instead, made
 per host, that adds a config file of ours: only the host's own key pair, only the
-pinned host key, no questions, and a keepalive that ends a call after 15 s of silence.
+pinned host key, no questions, and a keepalive that ends a call after 12 s of silence.
 A login other than root needs membership of the group libvirt on that host.
 """
 
@@ -12,8 +12,11 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from orchestration.errors import HostUnreachable
 from orchestration.state.model import HostState
+from orchestration.transport.ssh import probe_banner
 
+ANSWER_S = 5.0
 LOCAL_URI = "qemu:///system"
 
 
@@ -28,6 +31,23 @@ def system_uri(host: HostState, wrapper_dir: Path) -> str:
     command = quote(str(_wrapper(host, wrapper_dir)), safe="/")
     login = f"{quote(host.user, safe='')}@{address}:{host.port}"
     return f"qemu+ssh://{login}/system?command={command}&no_tty=1"
+
+
+def require_answer(host: HostState) -> None:
+    """See that a remote host's SSH server is there; ssh itself would wait for 10 s.
+
+    Those it needs where the key exchange of a busy host takes long. Raises:
+    HostUnreachable.
+    """
+    try:
+        probe_banner(host.address, host.port, ANSWER_S)
+    except HostUnreachable as exc:
+        raise HostUnreachable(
+            f"libvirt on host {host.name} does not answer: {exc.message}",
+            hint="Mend the host, its SSH server or its network.",
+            detail=exc.detail or exc.message,
+            retryable=True,
+        ) from exc
 
 
 def write_wrapper(host: HostState, wrapper_dir: Path) -> None:
@@ -58,8 +78,9 @@ def _ssh_config(host: HostState, known_hosts: Path) -> str:
         "UpdateHostKeys": "no",
         "BatchMode": "yes",
         "LogLevel": "ERROR",
-        "ServerAliveInterval": "5",
-        "ServerAliveCountMax": "3",
+        # A call to a host that fell silent ends after 12 to 14 s.
+        "ServerAliveInterval": "2",
+        "ServerAliveCountMax": "6",
         "ConnectTimeout": "10",
         "ControlPath": "none",
     }

@@ -22,7 +22,11 @@ from urllib.parse import quote
 import libvirt
 
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.remote import system_uri, write_wrapper
+from orchestration.providers.libvirt.remote import (
+    require_answer,
+    system_uri,
+    write_wrapper,
+)
 from orchestration.providers.libvirt.translate import call_failed
 from orchestration.state.model import HostKind, HostState
 
@@ -45,8 +49,13 @@ def open_connection(
     if host.kind is HostKind.SIMULATED:
         return SimulatedConnection(host, simulated_dir)
     uri = system_uri(host, wrapper_dir)
-    prepare = None if host.is_main else partial(write_wrapper, host, wrapper_dir)
+    prepare = None if host.is_main else partial(_prepare, host, wrapper_dir)
     return Connection(uri, machine=host.name, prepare=prepare)
+
+
+def _prepare(host: HostState, wrapper_dir: Path) -> None:
+    require_answer(host)
+    write_wrapper(host, wrapper_dir)
 
 
 class SimulatedConnection(Connection):

@@ -27,6 +27,9 @@ POLL_S = 0.02
 # A machine that is up accepts at once; three SYNs go out in this time. What comes
 # after, the key exchange of a busy guest, may take all of `connect_timeout_s`.
 ACCEPT_S = 5.0
+# So long a machine that did not accept counts as silent for whoever asks next: one
+# task after the other would wait for the same dead host again.
+SILENT_S = 3.0
 _T = TypeVar("_T")
 
 
@@ -53,6 +56,7 @@ class Connection:
         self._generation = 0
         self._users = 0
         self._used_at = time.monotonic()
+        self._silent_at: float | None = None
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -153,11 +157,19 @@ class Connection:
         timeout_s = login.connect_timeout_s
         if self._via is None:
             timeout_s = min(timeout_s, ACCEPT_S)
+        self._require_not_silent()
         try:
             sock = connect(login.address, login.port, timeout_s)
         except OSError as exc:
+            if isinstance(exc, TimeoutError):
+                self._silent_at = time.monotonic()
             raise unreachable(login, exc) from exc
         return dial(login, sock)
+
+    def _require_not_silent(self) -> None:
+        since = self._silent_at
+        if since is not None and time.monotonic() - since < SILENT_S:
+            raise unreachable(self.login, TimeoutError("it was silent just now"))
 
     def _open_on(
         self, link: Link, wake: Wake, is_stopped: Callable[[], bool]

@@ -17,7 +17,7 @@ import paramiko
 
 # Unacknowledged data for this long means a dead link; with the keepalive there is
 # always some. paramiko does not look for answers to its keepalive.
-USER_TIMEOUT_MS = 15_000
+USER_TIMEOUT_MS = 12_000
 # RFC 4254: window adjust, data, extended data, EOF, request.
 _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
 _CHANNEL_CLOSE = 97

@@ -17,7 +17,7 @@ from orchestration.errors import (
     HostUnreachable,
 )
 from orchestration.transport.base import Command, Scope, command
-from orchestration.transport.ssh import ProbeFailed, ProbeStep, probe_banner
+from orchestration.transport.ssh import ProbeFailed, ProbeStep, connection, probe_banner
 from tests.orchestration.transport.conftest import (
     carriers,
     free_port,
@@ -285,6 +285,29 @@ def test_cancel_while_dialling_leaves_at_once(server):
 
         with pytest.raises(Cancelled):
             machine.run(command("true"), scope=waiting)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(TimeoutError, 1), (ConnectionRefusedError, 2)]
+)
+def test_machine_that_just_did_not_answer_is_not_waited_for_by_the_next(
+    server, scope, monkeypatch, error, attempts
+):
+    machine, asked = server.transport(), []
+
+    def connect(address, port, timeout_s):
+        asked.append(address)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(connection, "connect_tcp", connect)
+        for _ in range(2):
+            with pytest.raises(HostUnreachable, match=r"host-a .* cannot be reached"):
+                machine.run(command("true"), scope=scope)
+        assert len(asked) == attempts
+
+    monkeypatch.setattr(connection, "SILENT_S", 0.0)
+    assert machine.run(command("true"), scope=scope).exit_code == 0
 
 
 def test_close_is_harmless_twice_and_a_later_use_connects(server, scope):

@@ -64,7 +64,7 @@ def test_host_without_sshd_is_unreachable(
 
     with pytest.raises(HostUnreachable, match="host-b does not answer") as caught:
         domains.observe(conn)
-    assert "refused" in caught.value.detail
+    assert "Nobody listens" in caught.value.detail
 
 
 def test_restarted_daemon_is_found_again(
