@@ -43,9 +43,10 @@ def require_answer(host: HostState) -> None:
         probe_banner(host.address, host.port, ANSWER_S)
     except HostUnreachable as exc:
         raise HostUnreachable(
-            f"libvirt on host {host.name} does not answer: {exc.message}",
+            f"Host {host.name} does not answer on SSH, through which its libvirt is "
+            "reached.",
             hint="Mend the host, its SSH server or its network.",
-            detail=exc.detail or exc.message,
+            detail=exc.message,
             retryable=True,
         ) from exc
 
