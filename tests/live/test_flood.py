@@ -4,6 +4,7 @@ The lines come from real recorders in processes of their own, through rows, Daph
 the websocket; only the guests are missing.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ network:
   bridges: [{name: lan}]
   external_bridge: lan
 """
+FROM_2000_ON = re.compile(r"^([2-9]\d{3}|\d{5,})$")
 LONG_LINES, LONG = 20_000, 4000
 SAY_LONG = f"""\
 from orchestration.events import LogLine, Stream
@@ -59,9 +61,8 @@ def test_page_stays_usable_in_a_flood_and_loses_nothing(
     lines, earlier = page.locator(".line"), page.locator("#log-earlier-button")
     page.goto(f"/runs/{flooded}/")
     with talkers(product, flooded, FLOOD, processes=2) as talking:
-        # The tail is shown and followed; what is before it is not on the page.
-        expect(earlier).to_be_attached()
-        expect(page.locator("#log-earlier")).not_to_have_attribute("hidden", "")
+        # The tail is shown and followed; much of what is before it is not on the page.
+        expect(page.locator("#log-earlier [data-before]")).to_have_value(FROM_2000_ON)
         assert page.locator("#follow").is_checked()
         assert lines.count() <= MOST_LINES
 

@@ -119,6 +119,8 @@ export const createLog = (root, onChosen) => {
     const tooMany = [...lines()].slice(MOST_LINES);
     tooMany.forEach((line) => line.remove());
     if (tooMany.length > 0) leaveEnd();
+    // The button goes when nothing is earlier: whoever pressed it goes on in the list.
+    if (document.activeElement === document.body) list().focus({ preventScroll: true });
   });
 
   markChosen(root, panel().dataset);
