@@ -349,7 +349,7 @@ def test_each_task_has_a_tag_of_its_own_below_the_batch(
     obey_with(monkeypatch, action)
     list(rehearsal.obey(crowd))
 
-    assert tags == {f"demo.r1.b1.t{n}" for n in range(CROWD)}
+    assert tags == {f"{rehearsal.scope.tag}t{n}" for n in range(CROWD)}
 
 
 def test_no_more_tasks_run_at_once_than_allowed(

@@ -6,6 +6,7 @@ with its markers read anew, as a Celery batch does.
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -85,7 +86,8 @@ class Rehearsal:
         self.project.identity_file.write_text("private")
         self.inventory = tuple(self._host(name) for name in ("host-a", "host-b"))
         self.events: list[Event] = []
-        self.scope = Scope(f"{TESTBED}.r1.b1.")
+        # Other test runs on this machine look for processes by their tags, too.
+        self.scope = Scope(f"{TESTBED}.r{os.getpid()}.b1.")
         for name, text in (scripts or {}).items():
             (self.project.files / name).write_text(text)
         self.knows_deployed = False
