@@ -1,6 +1,12 @@
-"""Options and fixtures of the whole suite."""
+"""Options and fixtures of the whole suite.
+
+`--lane` is for script/test, which runs the suite as two processes side by side: one
+test at a time on the real hosts, and everything else.
+"""
 
 import os
+import signal
+from enum import StrEnum
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -17,12 +23,45 @@ settings.register_profile(
 settings.load_profile("suite")
 
 
+class Lane(StrEnum):
+    """Which half of the suite a process runs."""
+
+    HOSTS = "hosts"
+    REST = "rest"
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--regenerate",
         action="store_true",
         help="write the expected files anew; review the difference before committing",
     )
+    parser.addoption(
+        "--lane",
+        type=Lane,
+        help="hosts: only what runs on the real hosts; rest: only what does not",
+    )
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM end what was started, too, as an interrupt from the keyboard does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out the tests of the other lane."""
+    if (chosen := config.getoption("--lane")) is None:
+        return
+    others = [item for item in items if lane_of(item) is not chosen]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if lane_of(item) is chosen]
+
+
+def lane_of(item: pytest.Item) -> Lane:
+    """Return where a test belongs: the fixture `stack` is the real hosts."""
+    return Lane.HOSTS if "stack" in getattr(item, "fixturenames", ()) else Lane.REST
 
 
 @pytest.fixture

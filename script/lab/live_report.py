@@ -15,6 +15,7 @@ STRICT = os.environ.get("CI") == "true"
 LIVE_MARKS = ("live", "browser")
 
 ran: Counter[str] = Counter()
+seconds: dict[str, float] = defaultdict(float)
 skipped: dict[tuple[str, str], int] = defaultdict(int)
 
 
@@ -32,6 +33,7 @@ def pytest_runtest_makereport(
     if not any(item.get_closest_marker(mark) for mark in LIVE_MARKS):
         return report
     part = item.nodeid.split("::")[0]
+    seconds[part] += report.duration
     if report.skipped and not hasattr(report, "wasxfail"):
         reason = reason_of(report)
         skipped[part, reason] += 1
@@ -48,7 +50,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     write = terminalreporter.write_line
     terminalreporter.section("live parts")
     for part, count in sorted(ran.items()):
-        write(f"ran      {part}: {count} tests")
+        write(f"ran      {part}: {count} tests, {seconds[part]:.0f} s")
     for (part, reason), count in sorted(skipped.items()):
         write(f"skipped  {part}: {count} tests, {reason}")
     if not ran and not skipped:

@@ -21,21 +21,21 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
-    with simulated_stack(tmp_path_factory.mktemp("page")) as stack:
-        stack.add_user("owner")
+def rehearsal(tmp_path_factory):
+    with simulated_stack(tmp_path_factory.mktemp("page")) as rehearsal:
+        rehearsal.add_user("owner")
         folder = tmp_path_factory.mktemp("lab")
         (folder / "kvm-compose.yaml").write_text(YAML)
-        owner = stack.client("owner")
+        owner = rehearsal.client("owner")
         owner.create_testbed("lab", folder)
         owner.close()
-        yield stack
+        yield rehearsal
 
 
 @pytest.fixture
-def page(stack, chromium):
+def page(rehearsal, chromium):
     """The owner's page; a browser itself reports each connection that it loses."""
-    context = chromium.new_context(base_url=stack.url)
+    context = chromium.new_context(base_url=rehearsal.url)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
     sign_in(page, "owner")
@@ -44,9 +44,9 @@ def page(stack, chromium):
 
 
 @pytest.fixture
-def held(stack):
+def held(rehearsal):
     """Let a command of the second host take long, until this file is gone."""
-    folder = stack.data / "runtime/simulated"
+    folder = rehearsal.data / "runtime/simulated"
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "host-01.faults.json"
     file.write_text(json.dumps({"test -d": {"sleep_s": 600}}))
@@ -59,19 +59,19 @@ def lines(page: Page) -> list[str]:
 
 
 def test_page_connects_again_misses_nothing_and_goes_on_with_one_click(
-    stack, page, held
+    rehearsal, page, held
 ):
     page.goto("/testbeds/lab/")
     page.get_by_role("button", name="Up", exact=True).click()
     stage = page.locator(".stage").filter(has_text="Prepare hosts")
     expect(stage).to_contain_text("running")
 
-    stack.stop("web", with_signal=signal.SIGKILL)
+    rehearsal.stop("web", with_signal=signal.SIGKILL)
     expect(page.get_by_text("Reconnecting…")).to_be_visible()
-    stack.stop("worker", with_signal=signal.SIGKILL)
+    rehearsal.stop("worker", with_signal=signal.SIGKILL)
     held.unlink()
-    stack.start_worker()
-    stack.start_web()
+    rehearsal.start_worker()
+    rehearsal.start_web()
 
     expect(page.get_by_role("heading", name="Interrupted.")).to_be_visible()
     expect(page.get_by_text("Reconnecting…")).to_be_hidden()

@@ -52,16 +52,16 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def rehearsal(tmp_path_factory):
     with simulated_stack(tmp_path_factory.mktemp("protocol")) as stack:
         stack.add_user("olive")
         yield stack
 
 
 @pytest.fixture
-def lab(stack, tmp_path):
-    owner = stack.client("olive")
-    lab = Lab(stack, owner, tmp_path)
+def lab(rehearsal, tmp_path):
+    owner = rehearsal.client("olive")
+    lab = Lab(rehearsal, owner, tmp_path)
     yield lab
     lab.faults.unlink(missing_ok=True)
     owner.close()
