@@ -10,7 +10,7 @@ import pytest
 from orchestration.events import Status, TaskProgressed
 from orchestration.hosts import Host
 from orchestration.instructions import images
-from orchestration.instructions.base import Task
+from orchestration.instructions.base import LARGE_BYTES, Task
 from orchestration.instructions.kinds import Kind
 from orchestration.providers.contents import Content
 from orchestration.providers.libvirt import domains
@@ -45,8 +45,9 @@ def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
 
     def ensure(image: object, target: Path, **hooks: object) -> bool:
         asked.append((image.name, image.path, image.sha256, target))
-        on_progress: OnProgress = hooks["on_progress"]
-        on_progress(5, 10)
+        for name, done in (("on_progress", 5), ("on_verify", 3)):
+            hook: OnProgress = hooks[name]
+            hook(done, 10)
         return len(asked) == 1
 
     monkeypatch.setattr(images.images, "ensure_image", ensure)
@@ -61,7 +62,8 @@ def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
         Path(wanted.main_path),
     )
     seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
-    assert [(e.done, e.total, e.note) for e in seen] == [(5, 10, "fetch")]
+    told = [(5, 10, "fetch"), (3, 10, "verify")]
+    assert [(e.done, e.total, e.note) for e in seen] == told * 2
 
 
 RESULTS = {
@@ -122,6 +124,22 @@ def test_changed_artefact_is_copied_again_and_named(rehearsal: Rehearsal) -> Non
 
     assert result.status is Status.DONE
     assert rehearsal.lines("b") == ["copied b-domain.xml"]
+
+
+@pytest.mark.parametrize("size", [LARGE_BYTES - 1, LARGE_BYTES])
+def test_only_large_artefacts_tell_how_far_they_are(
+    rehearsal: Rehearsal, size: int
+) -> None:
+    rehearsal.up()
+    rehearsal.events.clear()
+    (rehearsal.project.artefacts / "b-domain.xml").write_bytes(b" " * size)
+
+    list(rehearsal.obey(rehearsal.instruction(Kind.PUSH_ARTEFACTS)))
+
+    seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
+    told = [(e.done, e.total, e.unit, e.note) for e in seen]
+    is_large = size == LARGE_BYTES
+    assert told == [(size, size, "B", "copy b-domain.xml")] * is_large
 
 
 def test_disk_is_an_overlay_on_the_hosts_own_copy(rehearsal: Rehearsal) -> None:

@@ -21,7 +21,7 @@ def test_cancelled_conversion_leaves_no_half_file_and_no_process(
     machine: Transport, scope: Scope, tmp_path: Path
 ) -> None:
     source, folder = tmp_path / "source.raw", tmp_path / "to"
-    source.write_bytes(os.urandom(32 * MIB))
+    source.write_bytes(os.urandom(8 * MIB))
     folder.mkdir()
     seen: list[int] = []
 

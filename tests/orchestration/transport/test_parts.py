@@ -35,7 +35,11 @@ def writer(source: Path, target: Path) -> Iterator["subprocess.Popen[str]"]:
     """A process of its own in the middle of a copy."""
     words = [sys.executable, "-c", WRITER, str(source), str(target)]
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as child:
         try:
             assert child.stdout is not None
