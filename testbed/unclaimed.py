@@ -1,6 +1,6 @@
 """Work that no worker takes, told from rows: since when, and whether workers are busy.
 
-For the pages of a run and of a deletion. Workers say nothing while they are not
+For the pages of a run, a deletion and the images. Workers say nothing while they are not
 running, so silence is measured: a started instruction of which no batch was claimed,
 or a run that nobody drives although the server should long have taken it over.
 """
@@ -36,6 +36,11 @@ def unclaimed_cleanup(cleanup: Cleanup) -> Unclaimed | None:
     """Say that no worker takes a deletion."""
     is_pending = cleanup.status == Cleanup.Status.PENDING
     return _unclaimed("deletion", cleanup.created_at if is_pending else None)
+
+
+def unclaimed_look(asked_at: datetime | None) -> Unclaimed | None:
+    """Say that no worker takes a look at the hosts that was asked for."""
+    return _unclaimed("look", asked_at)
 
 
 def _waiting_since(run: Run) -> datetime | None:

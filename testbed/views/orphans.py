@@ -1,4 +1,7 @@
-"""Orphans: what the hosts hold that belongs to no testbed. For lab admins only."""
+"""Orphans: what the hosts hold that belongs to no testbed. For lab admins only.
+
+Also how a deletion goes, of orphans or of images.
+"""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -34,7 +37,9 @@ def index(request: Request) -> HttpResponse:
         "groups": [(group, offer(group)) for group in orphan_groups()],
         "looked_at": oldest_look(),
         "owners": User.objects.filter(is_active=True).order_by("username"),
-        "cleanups": Cleanup.objects.select_related("asked_by")[:CLEANUPS_SHOWN],
+        "cleanups": Cleanup.objects.filter(
+            subject=Cleanup.Subject.ORPHANS
+        ).select_related("asked_by")[:CLEANUPS_SHOWN],
     }
     return render(request, "orphans/list.html", context)
 

@@ -1,0 +1,69 @@
+"""Images: what the hosts keep of them, and who needs each. For lab admins only."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from orchestration.errors import TestbedBusy, TestbedError
+from testbed.models import Cleanup
+from testbed.services.images import (
+    delete_images,
+    look_again,
+    seen_stores,
+    selected,
+    waited_look,
+)
+from testbed.views.access import Request, require_admin
+from testbed.views.problems import problem_page
+
+CLEANUPS_SHOWN = 5
+
+
+@login_required
+@require_GET
+def index(request: Request) -> HttpResponse:
+    """List the images as last seen; htmx gets the part that changes."""
+    require_admin(request)
+    stores = seen_stores()
+    is_looking, waiting = waited_look()
+    cleanups = Cleanup.objects.filter(subject=Cleanup.Subject.IMAGES)
+    context = {
+        "stores": stores,
+        "unused": selected(stores, ["all"]),
+        "is_looking": is_looking,
+        "waiting": waiting,
+        "cleanups": cleanups.select_related("asked_by")[:CLEANUPS_SHOWN],
+    }
+    template = "images/_stores.html" if request.htmx else "images/list.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_POST
+def look(request: Request) -> HttpResponse:
+    """Have the hosts looked at now."""
+    require_admin(request)
+    look_again()
+    return redirect("images")
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: Request) -> HttpResponse:
+    """Show what was chosen and what that frees; delete it once that is confirmed."""
+    require_admin(request)
+    if request.method == "POST":
+        try:
+            found = delete_images(request.POST.getlist("pick"), request.user)
+        except TestbedError as exc:
+            status = 409 if isinstance(exc, TestbedBusy) else 422
+            return problem_page(request, exc, status=status, back=reverse("images"))
+        return redirect("cleanup", found.pk)
+    chosen = selected(seen_stores(), request.GET.getlist("pick"))
+    if not chosen.picks:
+        messages.warning(request, "Choose what to delete first.")
+        return redirect("images")
+    return render(request, "images/delete.html", {"chosen": chosen})
