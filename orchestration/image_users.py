@@ -67,13 +67,13 @@ def claims(states: Iterable[State]) -> Claims:
 
 def merged(parts: Iterable[Claims]) -> Claims:
     """Return the claims of many testbeds as one."""
-    uses: dict[Place, frozenset[Use]] = {}
+    uses: dict[Place, set[Use]] = {}
     labels: dict[str, str] = {}
     for part in parts:
         for place, found in part.uses.items():
-            uses[place] = uses.get(place, frozenset()) | found
-        labels = dict(part.labels) | labels
-    return Claims(uses, labels)
+            uses.setdefault(place, set()).update(found)
+        labels.update(part.labels)
+    return Claims({place: frozenset(found) for place, found in uses.items()}, labels)
 
 
 def judge(

@@ -200,6 +200,54 @@ def test_golden_image_is_used_again_after_down(stack, owner, first_up, before):
     assert stored(stack, "main") == kept
 
 
+UNUSED = "golden-0123456789abcdef.qcow2"
+ORPHANS = "golden-fedcba9876543210.qcow2"
+PLACE = """\
+cd "$1" && for name in $2 $3; do
+  truncate -s 1M "$name" && if [ -d .store ]; then ln "$name" ".store/sha256-$name"; fi
+done
+"""
+GHOST = "/var/lib/testbed/projects/ghost/artefacts"
+
+
+def test_pruning_deletes_what_nobody_uses_on_any_host(stack, first_up):
+    kept = {host: stored(stack, host) for host in ("main", *REMOTE)}
+    folders = {host: image_folder(stack, host) for host in kept}
+    for host, folder in folders.items():
+        words = ("sh", "-c", PLACE, "sh", folder, UNUSED, ORPHANS)
+        host_of(stack, host).run(*words)
+    remote = host_of(stack, REMOTE[0])
+    remote.run("mkdir", "-p", GHOST)
+    over = ("-u", "-F", "qcow2", "-b", f"{folders[REMOTE[0]]}/{ORPHANS}")
+    disk = (f"{GHOST}/web-disk.qcow2", "1M")
+    remote.run("qemu-img", "create", "-q", "-f", "qcow2", *over, *disk)
+
+    try:
+        said = stack.manage("prune_images", "--yes")
+    finally:
+        remote.run("rm", "-r", "/var/lib/testbed/projects/ghost")
+
+    there = {host: images_of(stack, host, folder) for host, folder in folders.items()}
+    # A disk that is nobody's keeps its image where it is, and main's.
+    keepers = {"main", REMOTE[0]}
+    assert {host for host, names in there.items() if ORPHANS in names} == keepers, said
+    assert not any(UNUSED in name for names in there.values() for name in names), said
+    assert {host: stored(stack, host) for host in kept} == kept
+    stack.manage("prune_images", "--yes")
+    assert not any(ORPHANS in images_of(stack, h, f) for h, f in folders.items())
+
+
+def image_folder(stack: Stack, host: str) -> str:
+    """A host's folder of images."""
+    return project(stack, SLUG).read_state().host(host).images_dir
+
+
+def images_of(stack: Stack, host: str, folder: str) -> set[str]:
+    """Names and contents in a host's store, without locks."""
+    listed = host_of(stack, host).run("find", folder, "-type", "f").splitlines()
+    return {Path(path).name for path in listed if not path.endswith(".lock")}
+
+
 def block_nodes(stack: Stack, guest: GuestState) -> dict[str, bool]:
     """Each disk image that a guest's QEMU has open, and whether for reading only."""
     ask = (

@@ -12,11 +12,12 @@ from django.core.management import CommandError, call_command
 from orchestration.errors import HostUnreachable
 from orchestration.instructions.base import Command, Options
 from orchestration.state.model import State
+from testbed.celery import app
 from testbed.management.commands import prune_images
 from testbed.models import ImageStore, Testbed
 from testbed.services.planning import prepare
 from testbed.tasks import images as images_task
-from testbed.tasks.images import Images, look_at_images
+from testbed.tasks.images import OBSERVE_IMAGES, Images, look_at_images
 from tests.orchestration.stores import GOLDEN
 from tests.testbed.conftest import YAML, Doors
 from tests.testbed.image_hosts import Machines, stand_in
@@ -309,3 +310,10 @@ def test_silent_host_keeps_what_was_seen_with_the_reason(
     assert "does not answer" in row.problem
     assert [image["name"] for image in row.images] == [name_of(state)]
     assert row.looked_at > row.seen_at
+
+
+def test_worker_knows_the_task_that_pages_and_beat_ask_for(settings: object) -> None:
+    assert OBSERVE_IMAGES in app.tasks
+    assert OBSERVE_IMAGES in {
+        entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()
+    }
