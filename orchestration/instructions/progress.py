@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 APART_S = 0.25
 WINDOW_S = 5.0
-# Before that a rate would be that of one buffer.
-FIRST_RATE_S = 0.5
+# Before that a rate would be that of one buffer; the second report has one.
+FIRST_RATE_S = 0.2
 # Samples in between are of no use for a window of seconds.
 SAMPLE_S = 0.1
 # Tools that speak at each percent are silent for long on a large disk: so many samples

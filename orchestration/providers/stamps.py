@@ -38,6 +38,7 @@ class Stamp:
 def digest_of(path: Path, algorithm: str, scope: Scope, progress: OnProgress) -> Digest:
     """Hash a file. Raises: Cancelled."""
     running, done, total = hashlib.new(algorithm), 0, path.stat().st_size
+    progress(0, total)
     with path.open("rb") as file:
         while chunk := file.read(READ_BYTES):
             running.update(chunk)

@@ -157,6 +157,8 @@ def reported(
 ) -> Iterator[bytes]:
     """Pass chunks on and say how far they are, about once per MiB."""
     done = told = 0
+    if on_progress:
+        on_progress(0, total)
     for chunk in chunks:
         yield chunk
         done += len(chunk)
@@ -188,6 +190,8 @@ def copy_here(
         os.ftruncate(writer.fileno(), size)
         extents = list(_raw_extents(reader.fileno(), size))
         total, done = sum(end - start for start, end in extents), 0
+        if on_progress is not None:
+            on_progress(0, total)
         for start, end in extents:
             position = start
             while position < end:
