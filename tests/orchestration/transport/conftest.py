@@ -161,37 +161,42 @@ def scope(request: pytest.FixtureRequest) -> Iterator[Scope]:
     assert carriers(scope.tag) == []
 
 
+def start_sshd(folder: Path, *options: str, shell: str = "/bin/sh") -> Server:
+    """Start OpenSSH with keys of its own in a new folder; needs root."""
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir()
+    host_key = keygen(folder / "host")
+    (folder / "authorized").write_text(keygen(folder / "id") + "\n")
+    port = free_port()
+    config = [
+        f"Port {port}",
+        "ListenAddress 127.0.0.1",
+        f"HostKey {folder / 'host'}",
+        f"AuthorizedKeysFile {folder / 'authorized'}",
+        "StrictModes no",
+        "UsePAM no",
+        "PermitRootLogin prohibit-password",
+        "PasswordAuthentication no",
+        f"PidFile {folder / 'pid'}",
+        *options,
+    ]
+    (folder / "config").write_text("\n".join(config) + "\n")
+    serve = f"exec {SSHD} -D -e -f {folder / 'config'}"
+    argv = with_plain_login(folder, serve, shell)
+    server = Server(argv, port, host_key, folder / "id")
+    server.start()
+    return server
+
+
 @pytest.fixture
 def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start OpenSSH servers; `name` keeps several of one test apart."""
     if not Path(SSHD).exists() or os.geteuid() != 0:
         pytest.skip("needs /usr/sbin/sshd and root")
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
     servers: list[Server] = []
 
     def make(name: str = "a", *options: str, shell: str = "/bin/sh") -> Server:
-        folder = tmp_path / f"sshd-{name}"
-        folder.mkdir()
-        host_key = keygen(folder / "host")
-        (folder / "authorized").write_text(keygen(folder / "id") + "\n")
-        port = free_port()
-        config = [
-            f"Port {port}",
-            "ListenAddress 127.0.0.1",
-            f"HostKey {folder / 'host'}",
-            f"AuthorizedKeysFile {folder / 'authorized'}",
-            "StrictModes no",
-            "UsePAM no",
-            "PermitRootLogin prohibit-password",
-            "PasswordAuthentication no",
-            f"PidFile {folder / 'pid'}",
-            *options,
-        ]
-        (folder / "config").write_text("\n".join(config) + "\n")
-        serve = f"exec {SSHD} -D -e -f {folder / 'config'}"
-        argv = with_plain_login(folder, serve, shell)
-        server = Server(argv, port, host_key, folder / "id")
-        server.start()
+        server = start_sshd(tmp_path / f"sshd-{name}", *options, shell=shell)
         servers.append(server)
         return server
 
