@@ -42,6 +42,14 @@ class Layout:
             if start + skipped < end:
                 yield start + skipped, end
 
+    def before(self, offset: int) -> Iterator[Extent]:
+        """Yield the places of the first `offset` bytes of the data."""
+        for start, end in self.extents:
+            end = min(end, start + offset)
+            offset -= end - start
+            if start < end:
+                yield start, end
+
     def segments(self, offset: int) -> Iterator[Extent]:
         """Yield the same in pieces that are short enough to be noted one by one."""
         blocks = -(-self.data_bytes // (MAX_SEGMENTS * _BLOCK_BYTES))

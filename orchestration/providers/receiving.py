@@ -18,8 +18,8 @@ from orchestration.transport.base import Command, command
 from orchestration.transport.copying import Extent
 
 STORE = ".store"
-# Exit codes: the input ended early, what arrived is wrong, another receiver took over.
-INPUT_ENDED, IS_WRONG, TAKEN_OVER = 3, 4, 5
+# Exit codes of the receiver: the input ended early, another one took over.
+INPUT_ENDED, TAKEN_OVER = 3, 5
 
 # $1 content, $2 name.
 LOOK = """\
@@ -32,13 +32,14 @@ command -v zstd >/dev/null && echo zstd
 exit 0
 """
 
-# $1 content, $2 token, $3 layout, $4 size, $5 bytes that are there, $6 wire, then
-# place and length of each piece. An input that ends early, as it does when the
-# connection breaks, is noted to the byte; a lost host knows its last whole piece.
-# Whoever comes later takes over: his token is in the note, and the file is not made
-# again after he has finished it.
+# $1 content, $2 token, $3 layout, $4 size, $5 bytes that are there, $6 wire, $7 number
+# of pieces that are there, then place and length of each of these and of each piece to
+# come. An input that ends early, as it does when the connection breaks, is noted to the
+# byte; a host that loses its power knows its last whole piece. Whoever comes later
+# takes over: his token is in the note, and the file is not made again after he has
+# finished it. Each piece is read again behind the writing, while the next one comes.
 RECEIVE = """\
-part=$1.part token=$2 layout=$3 size=$4 at=$5 wire=$6; shift 6
+part=$1.part token=$2 layout=$3 size=$4 at=$5 wire=$6 there=$7; shift 7
 LC_ALL=C; export LC_ALL; umask 077; trap '' PIPE
 seventh() { shift 6; echo "$1"; }
 note() {
@@ -46,39 +47,37 @@ note() {
   echo "$at $layout $token" >"$part.at"
 }
 receive() {
+  while [ "$there" -gt 0 ]; do echo "$1 $2"; shift 2; there=$((there - 1)); done
   while [ $# -gt 1 ]; do
     said=$(dd of="$part" bs=1M seek="$1" count="$2" iflag=fullblock,count_bytes \\
       oflag=seek_bytes conv=notrunc,nocreat 2>&1) || { echo "$said" >&2; exit 1; }
     got=$(seventh $said); at=$((at + got)); note
     [ "$got" = "$2" ] || { echo "the input ended at $at" >&2; exit 3; }
-    shift 2
+    kill -0 $writing 2>/dev/null || { sync -d "$part" >/dev/null & writing=$!; }
+    echo "$1 $2"; shift 2
+  done
+}
+arrive() { if [ "$wire" = zstd ]; then zstd -dcq | receive "$@"; else receive "$@"; fi; }
+reread() {
+  while read -r place length; do
+    dd if="$part" bs=1M skip="$place" count="$length" status=none \\
+      iflag=skip_bytes,count_bytes,fullblock || exit 1
   done
 }
 mkdir -p -m 0755 "${part%/*}" || exit 1
 if [ "$at" = 0 ]; then rm -f "$part"; truncate -s "$size" "$part" || exit 1; fi
 echo "$at $layout $token" >"$part.at" || exit 1
-if [ "$wire" = zstd ]; then zstd -dcq | receive "$@"; else receive "$@"; fi
+exec 4>&1
+writing=none
+code=$({ { (arrive "$@"); echo $? >&3; } | reread | b2sum >&4; } 3>&1)
+exit "$code"
 """
 
-# $1 content, $2 the digest of its data, $3 mark, then place and length of each extent.
+# $1 content, $2 mark: what arrived was verified and becomes a content.
 FINISH = """\
-part=$1.part want=$2 mark=$3; content=$1; shift 3
-LC_ALL=C; export LC_ALL
-data() {
-  while [ $# -gt 1 ]; do
-    dd if="$part" bs=1M skip="$1" count="$2" iflag=skip_bytes,count_bytes,fullblock \\
-      status=none || return
-    shift 2
-  done
-}
-sync "$part" & writing=$!
-got=$(data "$@" | b2sum)
-wait $writing || exit 1
-if [ "${got%% *}" != "$want" ]; then
-  rm -f "$part" "$part.at"; echo "expected $want"; echo "found    ${got%% *}"; exit 4
-fi
-chmod 0444 "$part" && touch -d "@$(date +%s).$mark" "$part" &&
-  mv -f "$part" "$content" && rm -f "$part.at" && sync "$content" "${content%/*}"
+part=$1.part
+sync "$part" && chmod 0444 "$part" && touch -d "@$(date +%s).$2" "$part" &&
+  mv -f "$part" "$1" && rm -f "$part.at" && sync "$1" "${1%/*}"
 """
 
 # $1 content, $2 name, $3 mark. The new name is made beside the old one where there is
@@ -178,17 +177,21 @@ def parse_look(text: str) -> Seen:
 
 
 def receive(place: Place, layout: Layout, offset: int, *, compressed: bool) -> Command:
-    """Build the command that takes the data after `offset` from its input."""
+    """Build the command that takes the data after `offset` from its input.
+
+    It prints the BLAKE2b of all data, read from the file.
+    """
     wire = "zstd" if compressed else "plain"
+    there = _places(layout.before(offset))
     words = (secrets.token_hex(4), layout.identity, layout.size, offset, wire)
+    numbers = map(str, (*words, len(there) // 2))
     pieces = _places(layout.segments(offset))
-    return _script(RECEIVE, place.content, *map(str, words), *pieces)
+    return _script(RECEIVE, place.content, *numbers, *there, *pieces)
 
 
-def finish(place: Place, layout: Layout, data_digest: str) -> Command:
-    """Build the command that verifies what arrived and makes it a content."""
-    extents = _places(layout.extents)
-    return _script(FINISH, place.content, data_digest, place.mark, *extents)
+def finish(place: Place) -> Command:
+    """Build the command that makes a content of what arrived and was verified."""
+    return _script(FINISH, place.content, place.mark)
 
 
 def link(place: Place) -> Command:

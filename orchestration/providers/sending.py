@@ -9,7 +9,7 @@ read again there from the file, and the size prove the whole.
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -27,7 +27,13 @@ from orchestration.providers import receiving
 from orchestration.providers.layout import layout_of
 from orchestration.providers.receiving import Place, Seen
 from orchestration.providers.wire import Stream
-from orchestration.transport.base import Completed, OnProgress, Scope, Transport
+from orchestration.transport.base import (
+    Command,
+    Completed,
+    OnProgress,
+    Scope,
+    Transport,
+)
 from orchestration.transport.copying import COPY_TIMEOUT_S, put_failed
 from orchestration.transport.leftovers import ask_again, is_unknown
 
@@ -168,34 +174,37 @@ class Sending:
                 f"on {self._machine}"
             )
         try:
-            digest = self._send(offset, compressed=seen.has_zstd)
-            self._finish(digest)
+            self._send(offset, compressed=seen.has_zstd)
+            self._require_received(self._run(receiving.finish(self._place)))
         except _FINAL:
             raise
         except HostUnreachable as exc:
             raise _Broken(exc) from exc
 
-    def _send(self, offset: int, *, compressed: bool) -> str:
-        stream = Stream(self._descriptor, self._layout, offset, compressed=compressed)
-        receive = receiving.receive(
-            self._place, self._layout, offset, compressed=compressed
-        )
+    def _send(self, offset: int, *, compressed: bool) -> None:
+        """Send the data after `offset` and see that all of it is right there."""
+        layout = self._layout
+        receive = receiving.receive(self._place, layout, offset, compressed=compressed)
+        stream = Stream(self._descriptor, layout, offset, compressed=compressed)
         try:
             with stream:
-                completed = self._transport.run(
-                    receive,
-                    scope=self._scope,
-                    timeout_s=COPY_TIMEOUT_S,
-                    check=False,
-                    feed=stream.pieces(self._scope, self._on_progress),
-                )
+                feed = stream.pieces(self._scope, self._on_progress)
+                completed = self._run(receive, feed)
+                self._require_received(completed)
+                for _ in feed:  # what the host had was still being read for the digest
+                    continue
         except (OSError, EOFError) as exc:
             raise _not_read(self._place, exc) from exc
         finally:
             self._wire_bytes += stream.wire_bytes
-        self._require_received(completed)
-        self.require_unchanged(self._layout.size, self._changed_ns)
-        return stream.digest
+        self.require_unchanged(layout.size, self._changed_ns)
+        if completed.stdout.split()[:1] != [stream.digest]:
+            raise _damaged(self._place, self._machine, completed.stdout, stream.digest)
+
+    def _run(self, cmd: Command, feed: Iterator[bytes] | None = None) -> Completed:
+        return self._transport.run(
+            cmd, scope=self._scope, timeout_s=COPY_TIMEOUT_S, check=False, feed=feed
+        )
 
     def _require_received(self, completed: Completed) -> None:
         """Raises: _Broken, NotEnoughSpace, CommandFailed."""
@@ -210,23 +219,6 @@ class Sending:
         if code in (receiving.INPUT_ENDED, receiving.TAKEN_OVER) or code > 128:
             raise _Broken(failed)
         raise put_failed(failed, self._place.name, self._machine)
-
-    def _finish(self, digest: str) -> None:
-        completed = self._transport.run(
-            receiving.finish(self._place, self._layout, digest),
-            scope=self._scope,
-            timeout_s=COPY_TIMEOUT_S,
-            check=False,
-        )
-        if completed.exit_code == receiving.IS_WRONG:
-            raise ImageFailed(
-                f"What arrived of {self._place.name} on {self._machine} is damaged; "
-                "it was discarded.",
-                hint="Start again: it is copied anew. If that happens again, test the "
-                "disk and the memory of that host.",
-                detail=completed.stdout,
-            )
-        self._require_received(completed)
 
     def _require_space(self, seen: Seen) -> None:
         needed = self._layout.data_bytes - seen.arrived(self._layout)
@@ -264,6 +256,15 @@ def _not_read(place: Place, error: Exception) -> ImageFailed:
         f"The file of {place.name} could not be read on main.",
         hint="See that it is there and whole, then start again.",
         detail=str(error),
+    )
+
+
+def _damaged(place: Place, machine: str, found: str, expected: str) -> ImageFailed:
+    return ImageFailed(
+        f"What arrived of {place.name} on {machine} is damaged; it was discarded.",
+        hint="Start again: it is copied anew. If that happens again, test the disk and "
+        "the memory of that host.",
+        detail=f"expected {expected}\nfound    {found}",
     )
 
 

@@ -225,16 +225,13 @@ def test_cancel_leaves_nothing(push, scope):
 def test_damaged_arrival_is_discarded_and_gets_no_name(push, scope, monkeypatch):
     data = os.urandom(3 * MIB)
     source = push.image(data)
-    finish = receiving.finish
-
-    def damage(place, *rest):
-        with Path(f"{place.content}.part").open("r+b") as file:
-            file.seek(MIB)
-            file.write(b"damaged")
-        return finish(place, *rest)
+    # A disk that returns something else than what was written to it.
+    reads = "while read -r place length; do"
+    damages = f'{reads} printf x | dd of="$part" conv=notrunc status=none'
+    damaged = receiving.RECEIVE.replace(reads, damages)
 
     with monkeypatch.context() as patched:
-        patched.setattr(receiving, "finish", damage)
+        patched.setattr(receiving, "RECEIVE", damaged)
         with pytest.raises(ImageFailed, match="damaged; it was discarded"):
             push(source, scope=scope)
     assert push.stored == []
