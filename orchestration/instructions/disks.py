@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestration.errors import ImageFailed
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
-from orchestration.instructions.templates import template_for
+from orchestration.instructions.templates import make_together
 from orchestration.providers import qemu_img
 from orchestration.providers.stamps import read_stamp
 from orchestration.spec.schema import DriverType
@@ -32,13 +32,15 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
         )
     base_format = format_of(task, guest)
     if guest.disk_origin is DiskOrigin.LINKED:
+        made = make_together(task, guest, base_format)
+        if made is not None:
+            return made
         return qemu_img.create_overlay(
             transport,
             guest.disk,
             backing=guest.image.path,
             backing_format=base_format,
             expand_gib=guest.expand_gib,
-            template=template_for(task, guest, base_format),
             scope=task.scope,
         )
     if qemu_img.exists(transport, guest.disk, scope=task.scope):

@@ -1,41 +1,78 @@
-"""Overlays of clones, written instead of made: one is like the other.
+"""Clones' disks made together: by the first one's task, for all of its host.
 
-Used by `disks.py` where several clones of one golden image are made on a host. A
-golden image's name follows from its content, so that what was read once stays true as
-long as this process lives.
+Used by `disks.py` where several clones of one golden image are made on a host. Each
+task still says for itself what became of its disk, so that one that fails or was
+there before is told as ever.
 """
 
 import threading
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
-from orchestration.providers import qemu_img
+from orchestration.providers.overlays import create_overlays
 from orchestration.state.model import GuestState
 
-# Reading a template costs as much as making three overlays.
+# One command for the template and one for each clone take no longer.
 WORTH_IT = 4
 KEPT = 64
 
+
+@dataclass(slots=True)
+class _Together:
+    """The disks over one image in one batch: looked at, and made of them."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    seen: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
+
+
 _lock = threading.Lock()
-_read: dict[tuple[str, str], bytes] = {}
+_batches: dict[tuple[str, str, str], _Together] = {}
 
 
-def template_for(task: Task, guest: GuestState, backing_format: str) -> bytes:
-    """Return the bytes of an overlay on the clone's golden image, or none."""
+def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | None:
+    """Say whether a clone's disk was made, with its peers'; None: it is not for us.
+
+    False: it was there before. Raises: as `create_overlays`.
+    """
     image = guest.image
-    if not image.golden or task.peers < WORTH_IT or is_simulated(task):
-        return b""
-    transport = task.host.transport
-    key = (transport.machine, image.path)
-    with _lock:
-        if key not in _read:
-            if len(_read) >= KEPT:
-                _read.clear()
-            _read[key] = qemu_img.read_template(
-                transport,
+    # With `provision` each task first deletes its own disk.
+    is_alone = not image.golden or task.peers < WORTH_IT or task.options.provision
+    if is_alone or is_simulated(task):
+        return None
+    together = _together(task, image.path)
+    with together.lock:
+        task.scope.check_cancelled()
+        name = PurePosixPath(guest.disk).name
+        if name not in together.seen:
+            names = [
+                PurePosixPath(peer.disk).name
+                for peer in task.state.guests
+                if (peer.host, peer.image.path) == (guest.host, image.path)
+            ]
+            create_overlays(
+                task.host.transport,
                 guest.artefacts_dir,
+                names,
                 backing=image.path,
                 backing_format=backing_format,
+                on_made=together.made.add,
                 scope=task.scope,
             )
-        return _read[key]
+            together.seen.update(names)
+        was_made = name in together.made
+        together.seen.discard(name)  # each is told once
+        together.made.discard(name)
+        return was_made
+
+
+def _together(task: Task, image: str) -> _Together:
+    """Return what the tasks of one batch share; their tags differ in the last part."""
+    batch = task.scope.tag.rpartition("t")[0]
+    key = (batch, task.resource.host, image)
+    with _lock:
+        while len(_batches) >= KEPT and key not in _batches:
+            del _batches[next(iter(_batches))]
+        return _batches.setdefault(key, _Together())

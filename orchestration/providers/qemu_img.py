@@ -7,12 +7,9 @@ dead worker left is overwritten. Existing disks are never changed.
 
 import json
 import re
-import secrets
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestration.errors import (
     Cancelled,
@@ -86,21 +83,15 @@ def create_overlay(
     backing: str,
     backing_format: str,
     expand_gib: int = 0,
-    template: bytes = b"",
     scope: Scope,
 ) -> bool:
     """Make a qcow2 overlay, `expand_gib` larger than its base; False if it is there.
 
-    `template` is what `read_template` returned for the same base: it is written as it
-    is, many times as fast as running qemu-img (measured).
     A disk that is there is never touched, whatever its base.
     Raises: ImageFailed, NotEnoughSpace.
     """
     if exists(transport, path, scope=scope):
         return False
-    if template:
-        transport.put(template, path, scope=scope, as_root=True)
-        return True
     failure = _not_made(transport, path, backing)
     size: list[str] = []
     if expand_gib:
@@ -111,32 +102,6 @@ def create_overlay(
         create = command("qemu-img", "create", *words).with_root()
         run_or_fail(transport, create, failure, scope=scope)
     return True
-
-
-def read_template(
-    transport: Transport,
-    folder: str,
-    *,
-    backing: str,
-    backing_format: str,
-    scope: Scope,
-) -> bytes:
-    """Make one overlay in a host's folder and return its bytes (196 KiB).
-
-    A fresh overlay does not know its own name, so that its bytes are those of all
-    overlays on this base. Not for simulated hosts: their files have no such content.
-    """
-    path = f"{folder}/.template.{secrets.token_hex(4)}.part"
-    try:
-        create_overlay(
-            transport, path, backing=backing, backing_format=backing_format, scope=scope
-        )
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = Path(scratch, "template")
-            transport.get(path, copy, scope=scope)
-            return copy.read_bytes()
-    finally:
-        _remove(transport, path, scope=scope)
 
 
 def create_blank(

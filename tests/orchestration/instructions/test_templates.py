@@ -1,4 +1,4 @@
-"""Clones' disks that are written as one overlay's bytes, with the real qemu-img."""
+"""Clones' disks that are made together, with the real qemu-img."""
 
 import shutil
 from collections.abc import Callable
@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.errors import ImageFailed
 from orchestration.hosts import Host
-from orchestration.instructions.base import Task
+from orchestration.instructions.base import Options, Task
 from orchestration.instructions.disks import ensure_disk
-from orchestration.instructions.templates import WORTH_IT, template_for
-from orchestration.providers import qemu_img
-from orchestration.state.model import GuestState, HostKind
+from orchestration.instructions.templates import WORTH_IT, make_together
+from orchestration.providers import overlays, qemu_img
+from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.base import Command, Completed, Scope, command
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
@@ -29,9 +30,11 @@ class Counting(LocalTransport):
     """This machine; it remembers how often qemu-img made something."""
 
     made = 0
+    together = 0
 
     def run(self, cmd: Command, **options: object) -> Completed:
         self.made += cmd.argv[:2] == ("qemu-img", "create")
+        self.together += cmd.argv[:2] == ("sh", "-c")
         return super().run(cmd, **options)
 
 
@@ -53,22 +56,27 @@ def clones(
         rehearsal.build(
             spec_of(scaled("node", *[["br0"]] * count, shared_setup="shared.sh"))
         )
-        return [real(guest, peers) for guest in rehearsal.state.guests]
+        guests = tuple(placed(guest) for guest in rehearsal.state.guests)
+        state = rehearsal.state.model_copy(update={"guests": guests})
+        return [(real(guest, state, peers), guest) for guest in guests]
 
-    def real(guest: GuestState, peers: int) -> tuple[Task, GuestState]:
-        task = make_task(guest.name, peers=peers)
-        state = task.host.state.model_copy(update={"kind": HostKind.REAL})
-        host = Host(state, here, task.host.libvirt)
+    def placed(guest: GuestState) -> GuestState:
         image = guest.image.model_copy(update={"path": str(golden)})
-        places = {"disk": str(tmp_path / f"{guest.name}.qcow2"), "image": image}
-        places |= {"artefacts_dir": str(tmp_path)}
-        scoped = replace(task, host=host, scope=Scope("demo.r1.b1.t1"))
-        return scoped, guest.model_copy(update=places)
+        disk = str(tmp_path / f"{guest.name}.qcow2")
+        places = {"disk": disk, "artefacts_dir": str(tmp_path), "image": image}
+        return guest.model_copy(update=places)
+
+    def real(guest: GuestState, state: State, peers: int) -> Task:
+        task = make_task(guest.name, peers=peers)
+        here_state = task.host.state.model_copy(update={"kind": HostKind.REAL})
+        host = Host(here_state, here, task.host.libvirt)
+        scope = Scope(f"{tmp_path.name}.r1.b1.t{guest.index}")
+        return replace(task, state=state, host=host, scope=scope)
 
     return make
 
 
-def test_many_clones_are_one_overlay_written_many_times(
+def test_clones_of_a_host_are_made_by_the_first_ones_task(
     clones: Clones, here: Counting, tmp_path: Path
 ) -> None:
     found = clones(6, peers=6)
@@ -76,14 +84,57 @@ def test_many_clones_are_one_overlay_written_many_times(
     made = [ensure_disk(task, guest) for task, guest in found]
 
     assert made == [True] * 6
-    assert here.made == 1
+    assert (here.together, here.made) == (1, 0)
     contents = {Path(guest.disk).read_bytes() for _, guest in found}
     assert len(contents) == 1
     facts = qemu_img.info(here, found[5][1].disk, scope=Scope())
     assert facts.backing == str(tmp_path / "golden.qcow2")
     assert facts.virtual_size_bytes == 8 * 1024**2
-    assert list(tmp_path.glob(".template-*")) == []
+    assert list(tmp_path.glob("**/*.part")) == []
     assert [ensure_disk(task, guest) for task, guest in found] == [False] * 6
+    assert here.together == 2
+
+
+def test_disk_that_is_there_is_left_alone_and_said_to_be_there(
+    clones: Clones, tmp_path: Path
+) -> None:
+    found = clones(5, peers=5)
+    Path(found[3][1].disk).write_bytes(b"a guest's data")
+
+    made = [ensure_disk(task, guest) for task, guest in found]
+
+    assert made == [True, True, True, False, True]
+    assert Path(found[3][1].disk).read_bytes() == b"a guest's data"
+
+
+def test_what_was_made_before_a_failure_is_told_as_made(
+    clones: Clones, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = clones(5, peers=5)
+    move = 'mv -f -t "$folder" -- "$@"'
+    only_one = 'mv -f -t "$folder" -- "$1"; false'
+    assert move in overlays._SCRIPT
+    with monkeypatch.context() as patch:
+        patch.setattr(overlays, "_SCRIPT", overlays._SCRIPT.replace(move, only_one))
+        with pytest.raises(ImageFailed, match="could not be made"):
+            ensure_disk(*found[0])
+    assert [Path(guest.disk).exists() for _, guest in found] == [True, *[False] * 4]
+
+    made = [ensure_disk(task, guest) for task, guest in found]
+
+    assert made == [True] * 5
+
+
+def test_clones_that_are_made_anew_are_made_one_by_one(
+    clones: Clones, here: Counting
+) -> None:
+    found = clones(WORTH_IT, peers=WORTH_IT)
+
+    for task, guest in found:
+        task.options = Options(provision=True)
+        assert ensure_disk(task, guest)
+
+    assert (here.together, here.made) == (0, WORTH_IT)
 
 
 def test_few_clones_are_made_by_qemu_img(clones: Clones, here: Counting) -> None:
@@ -91,14 +142,14 @@ def test_few_clones_are_made_by_qemu_img(clones: Clones, here: Counting) -> None
 
     assert all(ensure_disk(task, guest) for task, guest in found)
 
-    assert here.made == 2
+    assert (here.together, here.made) == (0, 2)
 
 
 def test_only_golden_images_names_are_trusted(clones: Clones) -> None:
-    ((task, guest),) = clones(1, peers=WORTH_IT)
+    task, guest = clones(WORTH_IT, peers=WORTH_IT)[0]
     plain = guest.model_copy(
         update={"image": guest.image.model_copy(update={"golden": ""})}
     )
 
-    assert template_for(task, plain, "qcow2") == b""
-    assert template_for(task, guest, "qcow2").startswith(b"QFI\xfb")
+    assert make_together(task, plain, "qcow2") is None
+    assert make_together(task, guest, "qcow2") is True

@@ -193,21 +193,6 @@ def test_blank_disk_that_is_cancelled_before_it_has_its_name_is_removed(
 
 
 @needs_qemu
-@pytest.mark.parametrize("program", ["qemu-img create", "mv"])
-def test_cancelled_template_leaves_nothing(base, tmp_path, scope, program):
-    with pytest.raises(Cancelled):
-        qemu_img.read_template(
-            CancelledAfter(program),
-            str(tmp_path),
-            backing=base,
-            backing_format="qcow2",
-            scope=scope,
-        )
-
-    assert [p.name for p in tmp_path.iterdir()] == ["base.qcow2"]
-
-
-@needs_qemu
 def test_what_a_dead_worker_left_of_a_copy_is_overwritten(host, base, tmp_path, scope):
     target = tmp_path / "copy.qcow2"
     target.with_name("copy.qcow2.part").write_bytes(b"half" * 1000)
