@@ -33,14 +33,15 @@ rm -f -- "$2" || exit
 [ -e "$1" ] || rm -f -- "$3" || exit
 [ -z "$4" ] || [ ! -e "$4" ] || [ "$(stat -c %h "$4")" != 1 ] || rm -f -- "$4"
 """
-# $1 age in minutes; what was written to or renamed since stays.
+# $1 age in minutes; what was written to or renamed since stays, and what is locked.
 _SWEEP = """\
 age=$1; shift
 for path; do
   case $path in */.store/*-*.part*) links= ;; */.store/*) links=-links\\ 1 ;; *) links= ;; esac
-  [ ! -e "$path" ] ||
-    find "$path" -maxdepth 0 -type f -mmin "+$age" -cmin "+$age" $links -print -delete
+  [ ! -e "$path" ] || flock -n "$path" find "$path" -maxdepth 0 -type f \\
+    -mmin "+$age" -cmin "+$age" $links -print -delete
 done
+exit 0
 """
 
 

@@ -22,12 +22,14 @@ OF_GUEST = re.compile(
 UNFINISHED = re.compile(r"\.template-[0-9a-f]{8}\.qcow2(\.part)?|.+\.part")
 # What is younger may belong to something that is just being made.
 YOUNG_MINUTES = 60
-# $1 minutes; what was written to since it was listed stays.
+# $1 minutes; what was written to since it was listed stays, and what is locked.
 _REMOVE = """\
 age=$1; shift
 for path; do
-  [ ! -e "$path" ] || find "$path" -maxdepth 0 -type f -mmin "+$age" -print -delete
+  [ ! -e "$path" ] || flock -n "$path" \\
+    find "$path" -maxdepth 0 -type f -mmin "+$age" -print -delete
 done
+exit 0
 """
 
 Guests = Mapping[str, Collection[str]]

@@ -44,7 +44,7 @@ echo heads
 {
   { [ ! -d "$projects" ] || find "$projects/" -type f -size "+$((bytes - 1))c"; cat; } |
     disks | heads "$bytes"
-  [ ! -d "$images" ] || find "$images/" -maxdepth 1 -type f -name '*.*' \\
+  [ ! -d "$images" ] || find "$images/" -maxdepth 1 -type f \\
       -size "+$((bytes - 1))c" | while IFS= read -r file; do
     printf '==> %s <==\\n' "$file"
     dd if="$file" bs="$bytes" count=1 iflag=noatime 2>/dev/null

@@ -1,17 +1,23 @@
 """Locks of main's image store, so that several workers do the same work once.
 
-Used for fetching, copying and preparing images. A lock is a file beside the image; the
-kernel lets go of it when a worker dies.
+Used for fetching, copying, preparing and deleting images. A lock is a file beside the
+image; the kernel lets go of it when a worker dies. The file goes a day after it was
+made, while its lock is held: whoever waited for it by then looks for the new one.
 """
 
 import fcntl
+import os
+import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from orchestration.transport.base import Scope
 
 LOCK_POLL_S = 0.1
+_NAME = re.compile(r"\..+\.(fetch|golden|push-.+)\.lock")
 
 Log = Callable[[str], None]
 
@@ -22,15 +28,46 @@ def locked(
 ) -> Iterator[None]:
     """Hold the lock of an image; say so when it has to be waited for."""
     path = target.with_name(f".{target.name}.{purpose}.lock")
-    with path.open("a") as file:
-        waiting = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waiting:
-                    say(f"Another run works on {target.name}; waiting for it.")
-                waiting = True
-                scope.sleep(LOCK_POLL_S)
+    waiting = False
+    while (file := _taken(path)) is None:
+        if not waiting:
+            say(f"Another run works on {target.name}; waiting for it.")
+        waiting = True
+        scope.sleep(LOCK_POLL_S)
+    with file:
         yield
+
+
+def remove_old_locks(folder: Path, *, age_s: float) -> int:
+    """Remove the files of locks that nobody holds; return how many."""
+    before, removed = time.time() - age_s, 0
+    for path in folder.glob(".*.lock"):
+        if not (_NAME.fullmatch(path.name) and _changed_at(path) < before):
+            continue
+        if (file := _taken(path)) is not None:
+            with file:
+                path.unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def _taken(path: Path) -> TextIO | None:
+    """Take a lock; None when somebody has it."""
+    while True:
+        file = path.open("a")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            return None
+        # Removed between its opening and its lock: the next one has another file.
+        if os.fstat(file.fileno()).st_nlink:
+            return file
+        file.close()
+
+
+def _changed_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()

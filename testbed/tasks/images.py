@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from orchestration.errors import ImageFailed, TestbedError
 from orchestration.hosts import Hosts, require_answer
 from orchestration.image_stores import (
+    ABANDONED_S,
     Leftover,
     Store,
     StoredImage,
@@ -32,6 +33,7 @@ from orchestration.image_stores import (
     look,
 )
 from orchestration.image_users import Claims, Verdict, judge, merged
+from orchestration.providers.locks import remove_old_locks
 from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers
 from orchestration.spec.catalogue import load_catalogue
 from orchestration.transport.base import Scope
@@ -126,8 +128,8 @@ class Images:
                 on_image(found, verdict, kept)
 
     def sweep(self, found: HostImages) -> None:
-        """Delete what dead workers left; a problem is noted, not raised."""
-        if found.problem or not found.ripe:
+        """Delete what dead workers left, and old locks; a problem is noted, not raised."""
+        if found.problem:
             return
         try:
             host = self._hosts.open(found.host.to_state())
@@ -136,6 +138,8 @@ class Images:
             )
         except TestbedError as exc:
             found.problem = _sentence(exc)
+        if found.host.is_main:
+            remove_old_locks(self._locks.folder, age_s=ABANDONED_S)
         for path in sorted(found.swept):
             logger.info("%s: removed %s, left by a dead worker", found.host, path)
 

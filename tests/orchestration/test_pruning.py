@@ -1,5 +1,6 @@
 """Deleting images for good, against locks and runs that begin at the same moment."""
 
+import fcntl
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -239,6 +240,18 @@ def test_content_that_got_a_name_since_the_look_stays(
 
     assert gone == frozenset()
     assert folder.names() == {GOLDEN, ".store/sha256-aa"}
+
+
+def test_leftover_that_somebody_has_locked_stays(
+    host: Host, folder: StoreFolder, locks: Locks
+) -> None:
+    part = folder.put(f".{BASE}.0123abcd.part")
+
+    with part.open("rb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        assert sweep(host, locks, age_s=-120) == set()
+
+    assert sweep(host, locks, age_s=-120) == {part.name}
 
 
 def test_unfinished_push_stays_while_a_run_holds_its_lock(

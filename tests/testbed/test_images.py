@@ -317,3 +317,17 @@ def test_worker_knows_the_task_that_pages_and_beat_ask_for(settings: object) -> 
     assert OBSERVE_IMAGES in {
         entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()
     }
+
+
+@pytest.mark.parametrize(("answer", "is_left"), [("y", False), ("no", True)])
+def test_command_asks_on_a_terminal(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch, answer: str, is_left: bool
+) -> None:
+    machines.other.put(GOLDEN)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: answer)
+
+    said = command()
+
+    assert "would go" in said
+    assert (GOLDEN in machines.other.names()) is is_left

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from orchestration.image_users import Verdict
 from testbed.models import Host
 from testbed.services.image_report import Report
-from testbed.tasks.images import HostImages, Images
+from testbed.tasks.images import HostImages, Images, send_look
 from testbed.tasks.worker import kept_hosts
 
 DAY_S = 86400
@@ -58,6 +58,7 @@ class Command(BaseCommand):
                 images.prune(found, is_old)
                 images.sweep(found)
             self._print(Report(seen, is_old, is_dry=False), is_json=options["json"])
+            send_look()
         if bad := [found.host.name for found in seen if found.problem]:
             raise CommandError(f"Not asked, or not to the end: {', '.join(bad)}.")
 
