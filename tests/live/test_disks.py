@@ -27,6 +27,8 @@ from tests.live.watch import (
 
 pytestmark = pytest.mark.live
 SLUG = "disks"
+# What an overlay takes before its guest has written anything.
+FRESH_BYTES = 200 * 1024
 YAML = """\
 machines:
   - name: linked
@@ -132,6 +134,11 @@ def test_original_is_the_same_after_everything(stack, owner, first_up, before):
     assert down.status == "succeeded", down.words
     assert holdings(stack) == before
     assert digest(original(stack)) == image["sha256"]
+    state = project(stack, SLUG).read_state()
+    there = state.guest("linked-there").image.path
+    assert stack.other.run("sha256sum", there).split()[0] == image["sha256"]
+    written = {g.name: disk_facts(stack, g.name)["actual-size"] for g in state.guests}
+    assert all(written[name] > FRESH_BYTES for name in ("linked", "linked-there"))
 
 
 def original(stack: Stack) -> Path:

@@ -21,6 +21,7 @@ from tests.live.watch import (
     host_of,
     project,
     ran,
+    wait_until,
     wait_until_observed,
 )
 
@@ -46,7 +47,7 @@ machines:
     libvirt:
       cpus: 1
       memory_mb: 128
-      libvirt_type: {existing_disk: {path: own.qcow2, create_deep_copy: true}}
+      libvirt_type: {existing_disk: {path: own.qcow2, create_deep_copy: DEEP}}
       scaling:
         count: 2
         interfaces: [{bridge: br0, clones: [0]}, {bridge: br1, clones: [1]}]
@@ -57,6 +58,8 @@ network:
 """
 HANGS = "echo begun {word}\nsleep 600\n"
 ENDS = "echo {word} > /etc/shared\n"
+# So much that storing it takes long enough to be struck.
+LARGE = ENDS + "yes {word} | head -c 250000000 > /var/large\nsync\n"
 
 
 def write(folder: Path, script: str, *, count: int = 1) -> Path:
@@ -138,29 +141,64 @@ def test_killed_worker_leaves_no_image_and_up_begins_anew(
     assert holdings(stack) == before
 
 
-def test_clones_of_a_deep_copy_share_it_and_leave_the_original(
+def test_worker_killed_while_the_image_is_stored_leaves_none(
     stack: Stack, owner: Client, tmp_path: Path
 ):
+    before = holdings(stack)
+    owner.create_testbed("stored", write(tmp_path, LARGE.format(word="stored")))
+    seen = []
+
+    def kill(run: Ran, frame) -> None:
+        if frame.get("text") == "shuts down" and not seen:
+            target = image(stack, "stored")
+            part = Path(f"{target}.new.part")
+            wait_until(part.exists, "the image is not being stored", pause_s=0.01)
+            stack.stop("worker", with_signal=signal.SIGKILL)
+            seen.append(target.exists())
+            stack.start_worker()
+
+    over = ran(owner, "stored", "up", kill)
+
+    assert over.status == "interrupted", over.words
+    assert seen == [False]
+    assert not image(stack, "stored").exists()
+
+    up = ran(owner, "stored", "up")
+    assert up.status == "succeeded", up.words
+    assert up.statuses()["prepare-goldens"] == {"done"}
+    assert Guest(stack, "stored", "node-0").run("cat /etc/shared") == "stored"
+    target = image(stack, "stored")
+    assert not list(target.parent.glob(f"{target.name}.new*"))
+    assert ran(owner, "stored", "down").status == "succeeded"
+    assert holdings(stack) == before
+
+
+@pytest.mark.parametrize("deep", ["true", "false"])
+def test_clones_of_a_disk_of_the_user_share_it_and_leave_the_original(
+    stack: Stack, owner: Client, tmp_path: Path, deep: str
+):
+    slug = f"copied-{deep}"
     before = holdings(stack)
     disk = tmp_path / "own.qcow2"
     entry = json.loads((images() / "test_guest.json").read_text())
     shutil.copy(images() / entry["path"], disk)
-    (tmp_path / "kvm-compose.yaml").write_text(COPIED)
-    owner.create_testbed("copied", tmp_path)
+    (tmp_path / "kvm-compose.yaml").write_text(COPIED.replace("DEEP", deep))
+    owner.create_testbed(slug, tmp_path)
 
-    up = ran(owner, "copied", "up")
+    up = ran(owner, slug, "up")
 
     assert up.status == "succeeded", up.words
-    assert {r["message"] for r in up.of("prepare-goldens").values()} == {"copied"}
+    assert ("prepare-goldens" in up.statuses()) == (deep == "true")
+    assert up.statuses()["push-goldens"] == {"done"}
     where = {"node-0": "running on main", "node-1": "running on host-b"}
-    wait_until_observed(stack, "copied", **where)
-    for guest in project(stack, "copied").read_state().guests:
+    wait_until_observed(stack, slug, **where)
+    for guest in project(stack, slug).read_state().guests:
         words = ("qemu-img", "info", "--force-share", "--output=json", guest.disk)
         facts = json.loads(host_of(stack, guest.host).run(*words))
         assert facts["backing-filename"] == guest.image.path
-    original = project(stack, "copied").files / "own.qcow2"
+    original = project(stack, slug).files / "own.qcow2"
     assert sha256(original.read_bytes()).hexdigest() == entry["sha256"]
-    assert ran(owner, "copied", "down").status == "succeeded"
+    assert ran(owner, slug, "down").status == "succeeded"
     assert holdings(stack) == before
 
 

@@ -109,13 +109,17 @@ def cancel(client: Client, number: int) -> None:
 
 
 def wait_until(
-    condition: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S
+    condition: Callable[[], object],
+    what: str,
+    *,
+    patience_s: float = PATIENCE_S,
+    pause_s: float = 0.2,
 ) -> None:
     """Look again until it is so."""
     deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, what
-        time.sleep(0.2)
+        time.sleep(pause_s)
 
 
 def project(stack: Stack, slug: str) -> Project:
