@@ -298,6 +298,38 @@ def test_shrinking_removes_the_last_clones() -> None:
     assert changes.untouched == ("node-0", "node-1")
 
 
+def on_switches(count: int) -> Spec:
+    """Write clones in the map style: the first on one switch, all others on another."""
+    entries = {
+        "sw0": {"clones": [0], "ip_type": "dynamic"},
+        "sw1": {
+            "clones": list(range(1, count)),
+            "ip_type": {"ip_range": {"from": "10.0.1.11", "to": f"10.0.1.{9 + count}"}},
+            "mac_range": {
+                "from": "52:54:00:00:01:01",
+                "to": f"52:54:00:00:01:{count - 1:02x}",
+            },
+        },
+    }
+    node = scaled("node", shared_setup="s.sh")
+    assert isinstance(node, dict)
+    node["libvirt"]["scaling"] |= {"count": count, "interfaces": entries}
+    switches = {name: {"subnet": f"10.0.{name[-1]}.0/24"} for name in entries}
+    return read_spec({"machines": [node], "network": {"ovn": {"switches": switches}}})
+
+
+def test_growing_and_shrinking_on_switches_keep_the_others_addresses() -> None:
+    three, five, two = (expand(on_switches(n)).spec.machines for n in (3, 5, 2))
+
+    assert [clone.name for clone in five] == [f"node-{n}" for n in range(5)]
+    assert five[:3] == three
+    assert five[:2] == two
+    cards = [clone.interfaces[0] for clone in five]
+    assert [card.attached_to for card in cards] == ["sw0", *["sw1"] * 4]
+    assert [card.ip for card in cards[1:]] == [f"10.0.1.{11 + n}" for n in range(4)]
+    assert cards[4].mac == "52:54:00:00:01:04"
+
+
 def test_a_spec_without_scaling_is_expanded_to_itself() -> None:
     spec = spec_of(machine("a", "br0"), machine("b"))
 
