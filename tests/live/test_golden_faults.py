@@ -59,7 +59,7 @@ network:
 HANGS = "echo begun {word}\nsleep 600\n"
 ENDS = "echo {word} > /etc/shared\n"
 # So much that storing it takes long enough to be struck.
-LARGE = ENDS + "yes {word} | head -c 250000000 > /var/large\nsync\n"
+LARGE = ENDS + "dd if=/dev/zero bs=1M count=120 | tr '\\0' x > /var/large\nsync\n"
 
 
 def write(folder: Path, script: str, *, count: int = 1) -> Path:
