@@ -1,6 +1,8 @@
 """What every transport promises about commands: here, over OpenSSH, over dropbear."""
 
+import itertools
 import threading
+from hashlib import sha256
 
 import pytest
 
@@ -75,6 +77,36 @@ def test_stdin_arrives_whole_and_ends(machine, scope):
 
     assert done.stdout.split()[0] == "984448eee1a956505e200e4920c141f0"
     assert empty.stdout == ""
+
+
+def test_stream_is_asked_for_as_it_is_taken(machine, scope):
+    data = [bytes([number]) * 200_001 for number in range(20)]
+
+    done = machine.run(Command(("sha256sum",)), scope=scope, feed=iter(data))
+
+    assert done.stdout.split()[0] == sha256(b"".join(data)).hexdigest()
+
+
+def test_endless_stream_is_left_when_nobody_reads_it(machine, scope):
+    done = machine.run(
+        sh("head -c 3; exit 7"),
+        scope=scope,
+        check=False,
+        feed=itertools.repeat(b"x" * 10_000),
+    )
+
+    assert (done.stdout, done.exit_code) == ("xxx", 7)
+
+
+def test_failure_of_a_stream_ends_the_command(machine, scope):
+    def broken():
+        yield b"some"
+        raise EOFError("no more")
+
+    with pytest.raises(EOFError, match="no more"):
+        machine.run(sh("cat; sleep 600"), scope=scope, feed=broken())
+
+    assert carriers(scope.tag) == []
 
 
 def test_stdin_and_output_at_once_do_not_block(machine, scope):

@@ -2,7 +2,7 @@
 
 from orchestration.errors import HostUnreachable
 from orchestration.transport.base import Ended, Process, Scope
-from orchestration.transport.leftovers import end_left, is_unknown
+from orchestration.transport.leftovers import ask_again, end_left, is_unknown
 from tests.orchestration.transport.conftest import carriers
 from tests.orchestration.transport.test_commands import sh
 
@@ -47,3 +47,24 @@ def test_silent_machine_is_admitted_and_asked_once():
     (proof,) = scope.ended
     assert is_unknown(proof)
     assert proof.survivors[0].name == "not asked: far does not answer."
+
+
+def test_machine_that_is_back_is_asked_for_a_proof(machine, scope):
+    machine.run(sh("sleep 600 > /dev/null 2>&1 &"), scope=scope)
+    (pid,) = carriers(scope.tag)
+    other = Ended("other", (), (Process(0, "not asked"),))
+    scope.ended += [Ended(machine.machine, (), (Process(0, "sleep"),)), other]
+
+    ask_again(scope, machine)
+
+    found = (Process(pid, "sleep 600"),)
+    assert scope.ended == [other, Ended(machine.machine, found, ())]
+
+
+def test_machine_that_was_known_is_not_asked_again():
+    far, scope = Silent(), Scope("12.1")
+    scope.ended.append(Ended("far", (), ()))
+
+    ask_again(scope, far)
+
+    assert far.asked == 0
