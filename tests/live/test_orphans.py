@@ -105,6 +105,22 @@ def test_files_that_nothing_refers_to_go_from_a_remote_host(stack, before):
     assert {"away-seed.iso", layered} <= left
 
 
+def test_admin_looks_at_the_images_and_deletes_an_unused_one(stack, admin, before):
+    images, unused = "/var/lib/testbed/images", "golden-0123456789abcdef.qcow2"
+    stack.other.run("truncate", "-s", "1M", f"{images}/{unused}")
+    admin.send_form("/images/look/", {})
+    wait_until(lambda: "data-poll" not in admin.page("/images/"), "nobody looks")
+    shown = admin.page("/images/")
+    assert f'href="/testbeds/{SLUG}/"' in shown
+    assert f'value="host-b:{unused}"' in shown
+
+    deletion = admin.send_form("/images/delete/", {"pick": f"host-b:{unused}"})
+
+    wait_until(lambda: "data-poll" not in admin.page(deletion), "it does not end")
+    assert "All of it is gone." in admin.page(deletion)
+    assert unused not in stack.other.run("ls", images)
+
+
 def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
     lose(stack, admin)
 
