@@ -373,6 +373,7 @@ def test_batch_is_not_taken_from_a_sweeper_that_still_looks(
             # A busy guest is waited for so long.
             mine.update(lease_until=mine.get().lease_until - timedelta(seconds=60))
             taken.append(periodic.end_lost_batches())
+        connection.close()  # that of this thread
         return Ended(batch.host, (), ())
 
     monkeypatch.setattr(machine, "end", end)
