@@ -4,9 +4,11 @@
 test at a time on the real hosts, and everything else.
 """
 
+import faulthandler
 import os
 import signal
 from enum import StrEnum
+from types import FrameType
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +23,9 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("suite")
+
+# What is interrupted has so long to end the daemons that it started.
+GRACE_S = 60
 
 
 class Lane(StrEnum):
@@ -45,7 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Let SIGTERM end what was started, too, as an interrupt from the keyboard does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # Threads that wait for the interrupted test would hold the process for ever.
+    faulthandler.dump_traceback_later(GRACE_S, exit=True)
+    signal.default_int_handler(number, frame)
 
 
 def pytest_collection_modifyitems(
