@@ -141,6 +141,15 @@ class Seen:
     free_bytes: int = 0
     has_zstd: bool = False
 
+    def holds(self, place: Place, size: int) -> bool:
+        """Say whether the content is there, as it was when it was verified."""
+        found = self.content
+        return (
+            found is not None
+            and found.size == size
+            and found.changed.endswith(f".{place.mark}")
+        )
+
     def arrived(self, layout: Layout) -> int:
         """Return how much of the data is there to be resumed after."""
         offset, identity = self.part

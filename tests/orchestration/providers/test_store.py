@@ -213,6 +213,35 @@ def test_what_nobody_knew_after_a_broken_link_is_proven_when_it_is_back(
     assert [proof.survivors for proof in scope.ended] == [()]
 
 
+class Unheard:
+    """A host whose answer to a finished copy is lost, once."""
+
+    def __init__(self, transport) -> None:
+        self._transport = transport
+        self.lost = False
+
+    def __getattr__(self, name):
+        return getattr(self._transport, name)
+
+    def run(self, cmd, **options):
+        completed = self._transport.run(cmd, **options)
+        if receiving.FINISH in cmd.argv and not self.lost:
+            self.lost = True
+            raise HostUnreachable("The answer was lost.")
+        return completed
+
+
+def test_copy_whose_answer_was_lost_is_not_made_again(push, scope, quick):
+    source = push.image(os.urandom(3 * MIB))
+    host = Unheard(push.transport)
+
+    sent = push(source, transport=host, scope=scope).sent
+
+    assert host.lost
+    assert sent.wire_bytes < 4 * MIB
+    assert (push.host / "name.img").read_bytes() == source.read_bytes()
+
+
 def test_cancel_leaves_nothing(push, scope):
     push.at = lambda done, total: done >= 2 * MIB and scope.cancel()
 
