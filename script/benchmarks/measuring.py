@@ -7,6 +7,7 @@ name says otherwise; nothing here decides what is measured.
 import argparse
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,7 +79,11 @@ def conclude(table: Table, *, strict: bool) -> int:
 
 @contextmanager
 def folder(*, keep: bool = False) -> Iterator[Path]:
-    """Give a folder that QEMU's user can reach, and remove it afterwards."""
+    """Give a folder that QEMU's user can reach, and remove it afterwards.
+
+    From here on SIGTERM, as an interrupt, ends what was started before it ends us.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     made = Path(tempfile.mkdtemp(prefix="testbed-bench-", dir=_BASE))
     made.chmod(0o755)
     try:
