@@ -13,6 +13,7 @@ from orchestration.spec.schema import Spec
 from testbed.diagram import AGGREGATE_ABOVE, Diagram
 from testbed.models import Testbed
 from testbed.sketch import sketch_of, sketch_scene
+from testbed.templatetags.looks import with_code
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import is_built
 from tests.testbed.conftest import YAML
@@ -150,7 +151,7 @@ def test_page_draws_it_and_names_what_up_refuses(
     page = browser.get(PAGE).content.decode()
 
     notice = page.partition('id="not-built"')[2].partition("</div>")[0]
-    assert sentence in notice
+    assert with_code(sentence) in notice
     assert page.count('<svg class="net') == 1
     assert "Nothing is generated yet." not in page
 
