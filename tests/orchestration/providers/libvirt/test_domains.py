@@ -1,5 +1,6 @@
 """Verbs of domains, against libvirt's own test driver."""
 
+import libvirt
 import pytest
 
 from orchestration.errors import Cancelled, LibvirtFailed
@@ -127,6 +128,27 @@ def test_deaf_guest_is_asked_again_and_given_up(
     assert off is False
     assert sum(slept) == 25
     assert presses.count(True) == 3
+
+
+def test_press_that_fails_is_no_failure_when_the_guest_goes_off(
+    simulated: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains.define(simulated, XML)
+    domains.start(simulated, NAME)
+    press, failures = libvirt.virDomain.shutdown, ["Unable to read from monitor"]
+
+    def shutdown(domain: libvirt.virDomain) -> int:
+        if failures:
+            raise libvirt.libvirtError(failures.pop())
+        return press(domain)
+
+    monkeypatch.setattr(libvirt.virDomain, "shutdown", shutdown)
+    slept: list[float] = []
+
+    off = domains.shut_down(simulated, NAME, sleep=slept.append, timeout_s=25)
+
+    assert off is True
+    assert 0 < sum(slept) < 25
 
 
 def test_observe_tells_ours_from_foreign_domains(simulated: Connection) -> None:
