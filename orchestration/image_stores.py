@@ -129,7 +129,9 @@ def look(host: Host, *, scope: Scope) -> Store:
         images=tuple(_images(found, headers, PurePosixPath(host.state.images_dir))),
         leftovers=tuple(_leftovers(found)),
         uses=_uses(host.state, headers, domains),
-        unreadable=tuple(sorted(p for p, h in headers.items() if h.backing is None)),
+        unreadable=tuple(
+            sorted(_shown(p) for p, h in headers.items() if h.backing is None)
+        ),
         total_bytes=found.total_bytes,
         free_bytes=found.free_bytes,
         now=found.now,
@@ -254,7 +256,12 @@ def _uses(
 def _owner(host: HostState, path: str) -> Use:
     """Say whose a layer is: projects/TESTBED/artefacts/GUEST-disk.qcow2."""
     if not _is_in(path, PurePosixPath(host.projects_dir)):
-        return Use("", path)
-    parts = PurePosixPath(path).relative_to(host.projects_dir).parts
+        return Use("", _shown(path))
+    parts = PurePosixPath(_shown(path)).relative_to(host.projects_dir).parts
     match = _DISK.fullmatch(parts[-1])
     return Use(parts[0], match["guest"] if match else parts[-1])
+
+
+def _shown(path: str) -> str:
+    """Return a path that is text, also where its bytes are none."""
+    return path.encode(errors="replace").decode()

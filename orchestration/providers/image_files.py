@@ -7,6 +7,7 @@ One command per host, however many clones it has: `find` and `stat` for the stor
 
 import base64
 import gzip
+import re
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +18,14 @@ from orchestration.transport.base import Scope, Transport, command
 
 STORE = ".store"
 LOOK_TIMEOUT_S = 300.0
+# What cannot be a word of its own for a program.
+_PATH = re.compile(r"/[^\0\n]*")
+# What a file is told to be that went, or that never was.
+_GONE = ("No such file or directory", "Not a directory", "File name too long")
 # $1 folder of images, $2 folder of projects, $3 bytes of a header; further files on
-# stdin. A disk is known by its first four bytes, whatever its name. Images are read
-# without a trace, because the time of their last reading says how old they are.
+# stdin: a user's disk may name any, so that only files are opened, no devices or pipes.
+# A disk is known by its first four bytes, whatever its name. Images are read without a
+# trace, because the time of their last reading says how old they are.
 _LOOK = """\
 LC_ALL=C; export LC_ALL
 images=$1 projects=$2 bytes=$3
@@ -42,8 +48,11 @@ if [ -d "$images" ]; then
 fi
 echo heads
 {
-  { [ ! -d "$projects" ] || find "$projects/" -type f -size "+$((bytes - 1))c"; cat; } |
-    disks | heads "$bytes"
+  {
+    [ ! -d "$projects" ] || find "$projects/" -type f -size "+$((bytes - 1))c"
+    tr '\\n' '\\0' | xargs -0 -r sh -c \\
+      'find -L "$@" -maxdepth 0 -type f -size "+$0"' "$((bytes - 1))c"
+  } | disks | heads "$bytes"
   [ ! -d "$images" ] || find "$images/" -maxdepth 1 -type f \\
       -size "+$((bytes - 1))c" | while IFS= read -r file; do
     printf '==> %s <==\\n' "$file"
@@ -96,8 +105,9 @@ def look_into(
     Raises: HostUnreachable, CommandFailed (also when not all of the answer came).
     """
     words = ("sh", images_dir, projects_dir, str(HEADER_BYTES))
-    listed = "".join(f"{path}\n" for path in others if "\n" not in path)
-    look = command("sh", "-c", _LOOK, *words, stdin=listed.encode()).with_root()
+    listed = "".join(f"{path}\n" for path in others if _PATH.fullmatch(path))
+    stdin = listed.encode(errors="surrogateescape")
+    look = command("sh", "-c", _LOOK, *words, stdin=stdin).with_root()
     done = transport.run(look, scope=scope, timeout_s=LOOK_TIMEOUT_S)
     lines = done.stdout.splitlines()
     try:
@@ -119,10 +129,9 @@ def look_into(
 
 
 def _require_whole(stderr: str) -> None:
-    """See that nothing was left out but what went meanwhile. Raises: ValueError."""
+    """See that nothing was left out but what is not there. Raises: ValueError."""
     for line in stderr.splitlines():
-        is_gone = line.endswith("No such file or directory")
-        if line.startswith(("find:", "head:")) and not is_gone:
+        if line.startswith(("find:", "head:")) and not line.endswith(_GONE):
             raise ValueError(line)
 
 

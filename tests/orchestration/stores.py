@@ -72,7 +72,7 @@ class StoreFolder:
 
 def qcow2(backing: str, *, virtual: int = 1 << 30, offset: int = 464) -> bytes:
     """Write the head of an overlay, and some of what follows it."""
-    name = backing.encode()
+    name = os.fsencode(backing)
     fixed = struct.pack(">4sIQIIQ", MAGIC, 3, offset, len(name), 16, virtual)
     return fixed.ljust(offset, b"\0") + name + bytes(4096)
 

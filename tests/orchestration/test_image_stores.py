@@ -1,5 +1,6 @@
 """What a look at a host's images shows, with real folders and layers."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,41 @@ def test_domain_and_what_is_below_its_disk_count_wherever_they_lie(
     uses = look(host, scope=Scope()).uses
 
     assert uses == {GOLDEN: {Use("", str(middle))}, OWN: {Use("ghost", "web")}}
+
+
+@pytest.mark.parametrize(
+    "backing",
+    [
+        "/dev",
+        "{root}/pipe",
+        "/etc/passwd/x",
+        "/" + "x" * 300,
+        "/\udcff",
+        "{root}\0-delete",
+    ],
+)
+def test_users_disk_over_anything_else_than_a_file_does_no_harm(
+    host: Host, folder: StoreFolder, tmp_path: Path, backing: str
+) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    image = folder.put(GOLDEN)
+    folder.layer("web", str(image))
+    folder.layer("bad", backing.format(root=tmp_path))
+
+    assert set(look(host, scope=Scope()).uses) == {GOLDEN}
+
+
+def test_names_that_are_no_text_can_be_shown(
+    host: Host, folder: StoreFolder, tmp_path: Path
+) -> None:
+    top, bad = tmp_path / "top.qcow2", tmp_path / "\udcff.qcow2"
+    bad.write_bytes(qcow2(f"{folder.images}/{GOLDEN}"))
+    top.write_bytes(qcow2(str(bad)))
+    domains.define(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
+
+    assert look(host, scope=Scope()).uses == {
+        GOLDEN: {Use("", str(tmp_path / "?.qcow2"))}
+    }
 
 
 @pytest.mark.parametrize(
