@@ -25,7 +25,7 @@ DELETE_TIMEOUT_S = 100.0
 # $1 the image, $2 its name while it is put aside.
 _ASIDE = 'if [ -e "$1" ]; then mv -f "$1" "$2" && echo moved; fi'
 # Whoever made the image anew meanwhile has the better one.
-_BACK = '[ ! -e "$2" ] || { ln -T "$2" "$1" 2>/dev/null; rm -f "$2"; }'
+_BACK = '[ ! -e "$2" ] || { mv -nT "$2" "$1"; [ -e "$1" ] && rm -f "$2"; }'
 # $3 its stamp, $4 the same content under its digest, or nothing. It goes with its
 # last name.
 _GONE = """\

@@ -1,6 +1,7 @@
 """Deleting images for good, against locks and runs that begin at the same moment."""
 
 import fcntl
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -123,6 +124,25 @@ def test_run_that_begins_between_question_and_deletion_gets_its_image_back(
     assert kept == "somebody uses it now"
     assert path.stat().st_ino == inode
     assert folder.names() == {GOLDEN, ".store/sha256-aa"}
+
+
+def test_image_comes_back_where_files_have_one_name_only(
+    host: Host,
+    folder: StoreFolder,
+    locks: Locks,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    no_links = tmp_path / "bin" / "ln"
+    no_links.parent.mkdir()
+    no_links.write_text("#!/bin/sh\nexit 1\n")
+    no_links.chmod(0o755)
+    monkeypatch.setenv("PATH", str(no_links.parent), prepend=os.pathsep)
+    path = folder.put(GOLDEN)
+
+    remove(host, locks, GOLDEN, Answers(True, False, at=path))
+
+    assert folder.names() == {GOLDEN}
 
 
 def test_image_is_put_back_when_nobody_can_tell(
