@@ -101,7 +101,8 @@ def create_disks(task: Task) -> Outcome:
 def _kept(task: Task, guest: GuestState) -> Outcome:
     """An image that was renewed in the catalogue does not take a guest's data.
 
-    Raises: ImageFailed when a golden image was prepared again below a clone.
+    Raises: ImageFailed when a golden image was prepared again below a clone, or a
+    user's file below a disk is another one now, by its size.
     """
     is_blank = guest.disk_origin is DiskOrigin.BLANK
     identity = guest.image.identity
@@ -113,11 +114,31 @@ def _kept(task: Task, guest: GuestState) -> Outcome:
             f"{guest.image.name} was lost and prepared again since.",
             hint="Use Up with Provision to make the clone's disk anew.",
         )
+    if _lies_over_another(guest):
+        raise ImageFailed(
+            f"The disk of guest {guest.name} on {guest.host} cannot be used: "
+            f"{guest.image.name}, which it lies over, is another file now.",
+            hint="Put the former file back, or use Up with Provision to make the "
+            "guest's disk anew.",
+            detail=f"the disk was made from {guest.markers.disk}",
+        )
     return Outcome(
         Status.WARNING,
         f"keeps its disk, which was made from {guest.markers.disk}",
         "Use Up with Provision to make it anew from the present image.",
     )
+
+
+def _lies_over_another(guest: GuestState) -> bool:
+    """Say whether a user's file was exchanged below a disk.
+
+    On main disks lie over the file itself. One of the same size may be the same one,
+    uploaded again.
+    """
+    image = guest.image
+    is_below = guest.disk_origin is DiskOrigin.LINKED and image.path == image.main_path
+    same_size = f"{image.name} {image.size_bytes} bytes "
+    return image.is_own and is_below and not guest.markers.disk.startswith(same_size)
 
 
 def _discard_disk(task: Task, guest: GuestState) -> None:

@@ -99,12 +99,26 @@ def test_only_the_users_file_is_pushed_and_nothing_is_fetched(own: Rehearsal) ->
 
 def test_file_that_changed_is_a_warning_and_takes_no_data(own: Rehearsal) -> None:
     own.up()
+    own.project.mark("a", disk="./disks/own.img 0 bytes of yesterday")
+    own.project.mark("b", disk="./disks/own.img 512 bytes of yesterday")
+
+    kept = own.up().of(Kind.CREATE_DISKS)
+
+    assert {kept[name].status for name in ("a", "b")} == {Status.WARNING}
+    assert "was made from ./disks/own.img 0 bytes of yesterday" in kept["a"].message
+
+
+def test_disk_over_a_file_of_another_size_is_not_used(own: Rehearsal) -> None:
+    own.up()
     own.project.mark("a", disk="./disks/own.img 512 bytes of yesterday")
 
-    kept = own.up().of(Kind.CREATE_DISKS)["a"]
+    refused = own.up().of(Kind.CREATE_DISKS)["a"]
+    made = own.up(provision=True)
 
-    assert kept.status is Status.WARNING
-    assert "was made from ./disks/own.img 512 bytes of yesterday" in kept.message
+    assert refused.status is Status.FAILED
+    assert "./disks/own.img, which it lies over, is another file" in refused.message
+    assert "512 bytes of yesterday" in refused.detail
+    assert made.failed() == {}
 
 
 def test_removed_guests_leave_their_originals(
