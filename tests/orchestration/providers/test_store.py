@@ -15,7 +15,7 @@ from orchestration.errors import (
     ImageFailed,
     NotEnoughSpace,
 )
-from orchestration.providers import layout, receiving, sending, store
+from orchestration.providers import layout, receiving, sending, store, wire
 from orchestration.providers.contents import stored_content
 from orchestration.providers.stamps import Digest, write_stamp
 from orchestration.providers.store import Pushed
@@ -140,7 +140,8 @@ def test_holes_stay_holes_and_are_not_sent(push, scope):
     assert sent.wire_bytes <= 4 * MIB
 
 
-def test_data_is_compressed_on_the_way(push, scope):
+def test_data_is_compressed_when_the_link_is_behind(push, scope, monkeypatch):
+    monkeypatch.setattr(wire, "AHEAD", 0)  # always
     data = b"the same words again and again\n" * 200_000
 
     sent = push(push.image(data), scope=scope).sent
