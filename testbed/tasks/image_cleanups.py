@@ -51,8 +51,10 @@ def _delete_on(found: HostImages, images: Images, cleanup: Cleanup) -> None:
     if found.problem:
         waiting.update(status=Status.FAILED, message=found.problem)
     else:
-        count = f"{len(found.swept)} of {len(found.ripe)} files"
-        waiting.update(status=Status.DONE, message=count)
+        gone, all_of = len(found.swept), len(found.ripe)
+        status = Status.DONE if gone == all_of else Status.FAILED
+        stay = ": others are in use, or were just written to" * (gone < all_of)
+        waiting.update(status=status, message=f"{gone} of {all_of} files{stay}")
 
 
 def _say_what_stays(

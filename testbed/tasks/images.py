@@ -204,13 +204,15 @@ def save(found: HostImages, began: datetime) -> None:
     """Keep what was seen of one host; what a silent one had is kept, with the reason."""
     row, _ = ImageStore.objects.get_or_create(host=found.host)
     row.problem, row.looked_at = found.problem, began
+    written = ["problem", "looked_at"]  # not `asked_at`: somebody may ask meanwhile
     if not found.problem:
         row.images = [_image(verdict) for verdict in found.verdicts]
         row.leftovers = [asdict(left) for left in found.ripe]
         row.total_bytes = found.store.total_bytes
         row.free_bytes = found.store.free_bytes
         row.seen_at = began
-    row.save()
+        written += ["images", "leftovers", "total_bytes", "free_bytes", "seen_at"]
+    row.save(update_fields=written)
 
 
 @shared_task(ignore_result=True)

@@ -9,9 +9,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from orchestration.image_users import Verdict
 from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.services.images import delete_images
-from testbed.tasks import cleanups
+from testbed.tasks import cleanups, images
 from testbed.tasks.cleanups import clean_up
 from testbed.tasks.images import look_at_images
 from tests.orchestration.stores import BASE, GOLDEN, OWN
@@ -261,3 +262,33 @@ def test_deletions_of_images_are_not_listed_among_orphans(
 
     assert "unused images" in shown(page)
     assert "unused images" not in shown(page, "/orphans/")
+
+
+def test_unfinished_file_that_stays_is_no_success(
+    seen: Machines, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Written to just now: a worker does not delete it.
+    seen.other.put(f"{BASE}.part")
+    monkeypatch.setattr(images, "is_ripe", lambda left, now: True)
+    look_at_images(seen)
+    cleanup = delete_images(["host-b:"], admin)
+
+    clean_up(cleanup.pk)
+
+    cleanup.refresh_from_db()
+    assert cleanup.status == "failed"
+    assert "0 of 1 files" in cleanup.items.get().message
+
+
+def test_look_that_is_kept_does_not_take_back_a_wish_for_another(
+    seen: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def saved(verdict: Verdict) -> dict[str, object]:
+        ImageStore.objects.filter(asked_at=None).update(asked_at=timezone.now())
+        monkeypatch.setattr(images, "_image", lambda verdict: {})
+        return {}
+
+    monkeypatch.setattr(images, "_image", saved)
+    look_at_images(seen)
+
+    assert not ImageStore.objects.filter(asked_at=None).exists()
