@@ -17,12 +17,14 @@ from orchestration.transport.base import Scope, Transport, command
 AT_ONCE = 200
 TIMEOUT_S = 600.0
 # $1 base, $2 its format, $3 folder, $4 a mark of its own; then the disks' names. A disk
-# that is there is left alone. All are written beside before the first has its name.
+# that is there is left alone. All are written beside before the first has its name;
+# what a killed one left there goes: its half disks would keep images from being pruned.
 _SCRIPT = """\
 base=$1 format=$2 folder=$3 beside=$3/.clones.$4.part; shift 4
 trap 'rm -rf "$beside"' EXIT; trap 'exit 143' TERM HUP INT; trap '' PIPE
 for disk; do shift; [ -e "$folder/$disk" ] || set -- "$@" "$disk"; done
 [ $# -gt 0 ] || exit 0
+find "$folder" -maxdepth 1 -name '.clones.*.part' -mmin +60 -exec rm -rf {} +
 mkdir "$beside" && cd "$beside" || exit 1
 qemu-img create -q -f qcow2 -F "$format" -b "$base" .first || exit 1
 tee -- "$@" < .first > /dev/null || exit 1

@@ -71,6 +71,18 @@ def test_missing_base_makes_nothing(tmp_path):
     assert names(tmp_path) == set()
 
 
+def test_what_killed_ones_left_goes_and_what_others_write_stays(base, tmp_path):
+    for name in ("old", "new"):
+        folder = tmp_path / f".clones.{name}.part"
+        folder.mkdir()
+        (folder / "clone").write_bytes(b"half")
+    os.utime(tmp_path / ".clones.old.part", (1, 1))
+
+    make(base, tmp_path, "clone")
+
+    assert names(tmp_path) == {"base.qcow2", "clone", ".clones.new.part"}
+
+
 def test_cancel_in_the_middle_leaves_no_half_file(base, tmp_path, monkeypatch):
     """A tee of our own stops after half of the bytes."""
     bin_ = tmp_path / "bin"
