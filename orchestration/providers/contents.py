@@ -2,8 +2,7 @@
 
 Of what is in main's store a stamp beside it tells the digest. Beside a user's file
 nothing is written: its digest is remembered in main's images folder, under its path,
-for as long as its size and the time of its inode's last change stay, which nobody
-can set: no digest is ever told of other bytes. Used by `push_images`.
+for as long as size and time of change stay. Used by `push_images`.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ DIGESTS = ".digests"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file of main, its digest, and its size and ctime when that was right."""
+    """A file of main, its digest, and its size and time when that was right."""
 
     path: Path
     digest: Digest
@@ -49,7 +48,7 @@ def stored_content(
         write_stamp(path, digest)
     else:
         digest = stamp.digest
-    return Content(path, digest, status.st_size, status.st_ctime_ns)
+    return Content(path, digest, status.st_size, status.st_mtime_ns)
 
 
 def own_content(
@@ -73,7 +72,7 @@ def own_content(
     note.parent.mkdir(parents=True, exist_ok=True)
     with locked(note, scope, log, purpose="digest"):
         status = path.stat()
-        known = f"{status.st_size} {status.st_ctime_ns}"
+        known = f"{status.st_size} {status.st_mtime_ns}"
         value = _remembered(note, known)
         if not value:
             log(f"{path.name} is read for its digest, once while it stays as it is")
@@ -82,7 +81,7 @@ def own_content(
             part.write_text(f"{known} {value}\n")
             part.replace(note)
     digest = Digest("sha256", value)
-    return Content(path, digest, status.st_size, status.st_ctime_ns)
+    return Content(path, digest, status.st_size, status.st_mtime_ns)
 
 
 def _remembered(note: Path, known: str) -> str:

@@ -81,7 +81,7 @@ class Sending:
     ) -> None:
         self._descriptor = file.fileno()
         status = os.fstat(self._descriptor)
-        self._changed_ns = status.st_ctime_ns
+        self._changed_ns = status.st_mtime_ns
         self._layout = layout_of(self._descriptor, status.st_size)
         self._place = place
         self._transport = transport
@@ -120,7 +120,7 @@ class Sending:
         Raises: ImageFailed.
         """
         now = os.fstat(self._descriptor)
-        if (now.st_size, now.st_ctime_ns) != (size, changed_ns):
+        if (now.st_size, now.st_mtime_ns) != (size, changed_ns):
             raise ImageFailed(
                 f"The file on main was changed while it was copied to {self._machine}; "
                 "nothing of it is kept there.",
