@@ -109,7 +109,7 @@ def look_into(
     stdin = listed.encode(errors="surrogateescape")
     look = command("sh", "-c", _LOOK, *words, stdin=stdin).with_root()
     done = transport.run(look, scope=scope, timeout_s=LOOK_TIMEOUT_S)
-    lines = done.stdout.splitlines()
+    lines = done.stdout.rstrip("\n").split("\n")
     try:
         _require_whole(done.stderr)
         middle = lines.index("heads")

@@ -185,6 +185,16 @@ def test_users_disk_over_anything_else_than_a_file_does_no_harm(
     assert set(look(host, scope=Scope()).uses) == {GOLDEN}
 
 
+def test_ending_of_a_users_file_may_have_any_character(
+    host: Host, folder: StoreFolder
+) -> None:
+    folder.put(f"{OWN.removesuffix('.img')}.\u2028x")
+
+    (image,) = look(host, scope=Scope()).images
+
+    assert image.kind is ImageKind.OWN
+
+
 def test_names_that_are_no_text_can_be_shown(
     host: Host, folder: StoreFolder, tmp_path: Path
 ) -> None:
