@@ -6,6 +6,7 @@ and done by `pruning`. A file is known by its name, which only we give: whatever
 lies in the folder is somebody's, and is left alone.
 """
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -186,7 +187,12 @@ def _look_into(
 
 
 def _is_in(path: str, folder: PurePosixPath) -> bool:
-    return PurePosixPath(path).is_relative_to(folder)
+    return _plain(path).is_relative_to(_plain(str(folder)))
+
+
+def _plain(path: str) -> PurePosixPath:
+    """Return a path without `..`: layers name what they lie over from where they are."""
+    return PurePosixPath(posixpath.normpath(path))
 
 
 def _below(path: str, header: Header) -> set[str]:
@@ -257,7 +263,7 @@ def _owner(host: HostState, path: str) -> Use:
     """Say whose a layer is: projects/TESTBED/artefacts/GUEST-disk.qcow2."""
     if not _is_in(path, PurePosixPath(host.projects_dir)):
         return Use("", _shown(path))
-    parts = PurePosixPath(_shown(path)).relative_to(host.projects_dir).parts
+    parts = _plain(_shown(path)).relative_to(_plain(host.projects_dir)).parts
     match = _DISK.fullmatch(parts[-1])
     return Use(parts[0], match["guest"] if match else parts[-1])
 

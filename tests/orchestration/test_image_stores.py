@@ -163,6 +163,18 @@ def test_domain_and_what_is_below_its_disk_count_wherever_they_lie(
     assert uses == {GOLDEN: {Use("", str(middle))}, OWN: {Use("ghost", "web")}}
 
 
+def test_chain_that_leaves_the_projects_by_a_relative_name_is_followed(
+    host: Host, folder: StoreFolder, tmp_path: Path
+) -> None:
+    middle = tmp_path / "elsewhere" / "middle.qcow2"
+    middle.parent.mkdir()
+    middle.write_bytes(qcow2(f"{folder.images}/{GOLDEN}"))
+    below = f"{folder.projects}/lab/../../elsewhere/middle.qcow2"
+    folder.layer("web", below)
+
+    assert look(host, scope=Scope()).uses == {GOLDEN: {Use("", below)}}
+
+
 @pytest.mark.parametrize(
     "backing",
     [
