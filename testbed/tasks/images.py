@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from celery import shared_task
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -201,18 +202,25 @@ def look_at_images(hosts: Hosts) -> list[HostImages]:
 
 
 def save(found: HostImages, began: datetime) -> None:
-    """Keep what was seen of one host; what a silent one had is kept, with the reason."""
-    row, _ = ImageStore.objects.get_or_create(host=found.host)
-    row.problem, row.looked_at = found.problem, began
-    written = ["problem", "looked_at"]  # not `asked_at`: somebody may ask meanwhile
+    """Keep what was seen of one host; what a silent one had is kept, with the reason.
+
+    A host that was removed meanwhile has no images any more, and a look that began
+    later knows better. `asked_at` stays: somebody may ask meanwhile.
+    """
+    values: dict[str, object] = {"problem": found.problem, "looked_at": began}
     if not found.problem:
-        row.images = [_image(verdict) for verdict in found.verdicts]
-        row.leftovers = [asdict(left) for left in found.ripe]
-        row.total_bytes = found.store.total_bytes
-        row.free_bytes = found.store.free_bytes
-        row.seen_at = began
-        written += ["images", "leftovers", "total_bytes", "free_bytes", "seen_at"]
-    row.save(update_fields=written)
+        values |= {
+            "images": [_image(verdict) for verdict in found.verdicts],
+            "leftovers": [asdict(left) for left in found.ripe],
+            "total_bytes": found.store.total_bytes,
+            "free_bytes": found.store.free_bytes,
+            "seen_at": began,
+        }
+    with transaction.atomic():
+        if Host.objects.filter(pk=found.host.pk).exists():
+            row, _ = ImageStore.objects.get_or_create(host=found.host)
+            before = ImageStore.objects.exclude(looked_at__gt=began)
+            before.filter(pk=row.pk).update(**values)
 
 
 @shared_task(ignore_result=True)

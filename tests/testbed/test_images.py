@@ -4,25 +4,44 @@ import json
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import Self
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from orchestration.errors import HostUnreachable
+from orchestration.hosts import Host
+from orchestration.image_stores import Store
 from orchestration.instructions.base import Command, Options
 from orchestration.state.model import State
+from orchestration.transport.base import Scope
 from testbed.celery import app
 from testbed.management.commands import prune_images
+from testbed.models import Host as HostRow
 from testbed.models import ImageStore, Testbed
 from testbed.services.planning import prepare
 from testbed.tasks import images as images_task
-from testbed.tasks.images import OBSERVE_IMAGES, Images, look_at_images
+from testbed.tasks.images import OBSERVE_IMAGES, Images, look_at_images, save
 from tests.orchestration.stores import GOLDEN
 from tests.testbed.conftest import YAML, Doors
 from tests.testbed.image_hosts import Machines, stand_in
 
 OTHER_GOLDEN = "golden-fedcba9876543210.qcow2"
+
+
+class OneByOne:
+    """Stands in for a pool of threads."""
+
+    def __init__(self, workers: int) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    map = staticmethod(map)
 
 
 @pytest.fixture
@@ -310,6 +329,40 @@ def test_silent_host_keeps_what_was_seen_with_the_reason(
     assert "does not answer" in row.problem
     assert [image["name"] for image in row.images] == [name_of(state)]
     assert row.looked_at > row.seen_at
+
+
+def test_host_that_is_removed_during_a_look_does_not_cost_the_others_theirs(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machines.other.put(GOLDEN)
+    real = images_task.look
+
+    def look(host: Host, **more: Scope) -> Store:
+        seen = real(host, **more)
+        HostRow.objects.filter(name="main").delete()
+        return seen
+
+    # One after the other: the rows belong to the connection of this thread.
+    monkeypatch.setattr(images_task, "ThreadPoolExecutor", OneByOne)
+    monkeypatch.setattr(images_task, "look", look)
+
+    look_at_images(machines)
+
+    assert [row.host.name for row in ImageStore.objects.all()] == ["host-b"]
+
+
+def test_look_that_began_earlier_and_ends_later_is_not_kept(machines: Machines) -> None:
+    began = timezone.now()
+    earlier = Images(machines).look()
+    machines.other.put(GOLDEN)
+    look_at_images(machines)
+
+    for found in earlier:
+        save(found, began)
+
+    row = ImageStore.objects.get(host__name="host-b")
+    assert [image["name"] for image in row.images] == [GOLDEN]
+    assert row.looked_at > began
 
 
 def test_worker_knows_the_task_that_pages_and_beat_ask_for(settings: object) -> None:
