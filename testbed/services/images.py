@@ -155,21 +155,14 @@ def delete_images(picks: Collection[str], user: User) -> Cleanup:
         )
     things = [(image.host, IMAGE, image.stored.name) for image in chosen.images]
     things += [(s.host.name, LEFTOVERS, "unfinished files") for s in chosen.stores]
-    try:
-        with transaction.atomic():
-            cleanup = Cleanup.objects.create(
-                subject=Cleanup.Subject.IMAGES, name=NAME, asked_by=user
-            )
-            CleanupItem.objects.bulk_create(
-                CleanupItem(cleanup=cleanup, host=host, kind=kind, name=name)
-                for host, kind, name in things
-            )
-            transaction.on_commit(partial(send, cleanup.pk))
-            return cleanup
-    except IntegrityError as exc:
-        raise TestbedBusy(
-            "Unused images are being deleted already.", hint="Wait until that is over."
-        ) from exc
+    with transaction.atomic():
+        cleanup = _begun(user)
+        CleanupItem.objects.bulk_create(
+            CleanupItem(cleanup=cleanup, host=host, kind=kind, name=name)
+            for host, kind, name in things
+        )
+        transaction.on_commit(partial(send, cleanup.pk))
+        return cleanup
 
 
 def look_again() -> None:
@@ -187,6 +180,19 @@ def waited_look() -> tuple[bool, Unclaimed | None]:
     asked = ImageStore.objects.filter(unseen, asked_at__gt=since).order_by("asked_at")
     first = asked.values_list("asked_at", flat=True).first()
     return first is not None, unclaimed_look(first)
+
+
+def _begun(user: User) -> Cleanup:
+    """Make the one deletion there may be. Raises: TestbedBusy."""
+    try:
+        with transaction.atomic():
+            return Cleanup.objects.create(
+                subject=Cleanup.Subject.IMAGES, name=NAME, asked_by=user
+            )
+    except IntegrityError as exc:
+        raise TestbedBusy(
+            "Unused images are being deleted already.", hint="Wait until that is over."
+        ) from exc
 
 
 def _seen(host: Host, row: ImageStore | None, slugs: frozenset[str]) -> SeenStore:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import IntegrityError
 from django.test import Client
 from django.utils import timezone
 
@@ -201,6 +202,17 @@ def test_second_deletion_waits(page: Client, seen: Machines) -> None:
     page.post("/images/delete/", {"pick": "all"})
 
     assert page.post("/images/delete/", {"pick": "all"}).status_code == 409
+
+
+def test_only_a_second_deletion_is_told_as_one(seen: Machines, admin: User) -> None:
+    row = ImageStore.objects.get(host__name="host-b")
+    row.images = [{**row.images[0], "name": None}]
+    row.save()
+
+    with pytest.raises(IntegrityError, match="cleanupitem"):
+        delete_images(["all"], admin)
+
+    assert not Cleanup.objects.exists()
 
 
 def test_what_is_gone_from_the_list_cannot_be_confirmed(
