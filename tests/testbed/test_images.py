@@ -384,3 +384,22 @@ def test_command_asks_on_a_terminal(
 
     assert "would go" in said
     assert (GOLDEN in machines.other.names()) is is_left
+
+
+def test_command_looks_again_after_the_answer(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = machines.other.put(GOLDEN)
+
+    def answer(question: str) -> str:
+        machines.other.layer("web", str(path), testbed="ghost")
+        machines.other.put(OTHER_GOLDEN)
+        return "y"
+
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", answer)
+
+    command()
+
+    # One has a user now, and nobody was asked about the other.
+    assert machines.other.names() == {GOLDEN, OTHER_GOLDEN}

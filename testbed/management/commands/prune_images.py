@@ -51,13 +51,26 @@ class Command(BaseCommand):
         images = Images(kept_hosts())
         seen = images.look([host] if host else ())
         plan = Report(seen, is_old, is_dry=True)
+        shown = {
+            (found.host.pk, verdict.image.name)
+            for found in seen
+            for verdict in found.verdicts
+            if verdict.is_unused and is_old(found, verdict)
+        }
+
+        def may_go(found: HostImages, verdict: Verdict) -> bool:
+            was_shown = (found.host.pk, verdict.image.name) in shown
+            return was_shown and is_old(found, verdict)
+
         if dry_run:
             self._print(plan, is_json=options["json"])
         elif options["yes"] or self._is_wanted(plan):
+            if not options["yes"]:  # the answer may have taken hours
+                seen = images.look([host] if host else ())
             for found in seen:
-                images.prune(found, is_old)
+                images.prune(found, may_go)
                 images.sweep(found)
-            self._print(Report(seen, is_old, is_dry=False), is_json=options["json"])
+            self._print(Report(seen, may_go, is_dry=False), is_json=options["json"])
             send_look()
         if bad := [found.host.name for found in seen if found.problem]:
             raise CommandError(f"Not asked, or not to the end: {', '.join(bad)}.")
