@@ -9,10 +9,14 @@ meanwhile stays, what is still there is named.
 """
 
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 
 from celery import shared_task
+from django.db import DatabaseError, connection
 from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -34,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 LOST_AFTER = timedelta(minutes=3)
+# One look or one deletion may take minutes.
+SEEN_EVERY_S = 20.0
 SEND_AGAIN_AFTER = timedelta(seconds=20)
 Status = CleanupItem.Status
 
@@ -68,12 +74,38 @@ def clean_up(cleanup_id: int) -> None:
     if not claimed:
         return
     cleanup = Cleanup.objects.get(pk=cleanup_id)
-    if cleanup.subject == Cleanup.Subject.IMAGES:
-        _conclude(cleanup, delete_images(cleanup, kept_hosts()))
-    else:
-        _clean_orphans(cleanup)
-        _conclude(cleanup)
+    is_images, remark = cleanup.subject == Cleanup.Subject.IMAGES, ""
+    with _kept(cleanup):
+        if is_images:
+            remark = delete_images(cleanup, kept_hosts())
+        else:
+            _clean_orphans(cleanup)
+        _conclude(cleanup, remark)
+    if not is_images:
         look_at_hosts()
+
+
+@contextmanager
+def _kept(cleanup: Cleanup) -> Iterator[None]:
+    """Renew `seen_at` for as long as the worker lives."""
+    over = threading.Event()
+    beat = threading.Thread(target=_beat, args=(cleanup.pk, over), daemon=True)
+    beat.start()
+    try:
+        yield
+    finally:
+        over.set()
+        beat.join()
+
+
+def _beat(cleanup_id: int, over: threading.Event) -> None:
+    while not over.wait(SEEN_EVERY_S):
+        try:
+            Cleanup.objects.filter(pk=cleanup_id).update(seen_at=timezone.now())
+        except DatabaseError as exc:
+            logger.warning("cleanup %s has to wait to be seen: %s", cleanup_id, exc)
+        finally:
+            connection.close()
 
 
 def _clean_orphans(cleanup: Cleanup) -> None:
@@ -135,7 +167,6 @@ def _clean_host(cleanup: Cleanup, name: str) -> None:
         else:
             _clean_item(host, item, orphan, scope)
         has_guests |= (item.kind, item.status) == (ThingKind.DOMAIN, Status.FAILED)
-        Cleanup.objects.filter(pk=cleanup.pk).update(seen_at=timezone.now())
     _confirm(cleanup, name, seen_now(host, scope))
 
 
@@ -176,7 +207,7 @@ def _confirm(cleanup: Cleanup, host: str, orphans: dict[Key, Orphan]) -> None:
             item.save(update_fields=["status", "message"])
 
 
-def _conclude(cleanup: Cleanup, remark: str = "") -> None:
+def _conclude(cleanup: Cleanup, remark: str) -> None:
     failed = cleanup.items.filter(status=Status.FAILED).count()
     total = cleanup.items.count()
     status = Cleanup.Status.FAILED if failed else Cleanup.Status.SUCCEEDED

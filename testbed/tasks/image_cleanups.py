@@ -5,7 +5,6 @@ when its turn comes: what somebody uses by then stays, and the page says who it 
 """
 
 from django.db.models import QuerySet
-from django.utils import timezone
 
 from orchestration.hosts import Hosts
 from orchestration.image_users import Verdict
@@ -42,7 +41,6 @@ def _delete_on(found: HostImages, images: Images, cleanup: Cleanup) -> None:
         mine.filter(kind=IMAGE, name=verdict.image.name).update(
             status=status, message=message
         )
-        Cleanup.objects.filter(pk=cleanup.pk).update(seen_at=timezone.now())
 
     images.prune(found, lambda _, verdict: verdict.image.name in names, note)
     if mine.filter(kind=LEFTOVERS).exists():

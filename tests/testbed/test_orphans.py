@@ -1,5 +1,6 @@
 """Orphans: which things are some, and what becomes of those that are deleted."""
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
@@ -19,7 +20,12 @@ from testbed.services.orphans import counts, delete_orphans, orphan_groups
 from testbed.services.planning import prepare
 from testbed.services.testbeds import NameTaken, create_testbed, delete_testbed
 from testbed.tasks import cleanups
-from testbed.tasks.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
+from testbed.tasks.cleanups import (
+    LOST_AFTER,
+    clean_up,
+    end_lost_cleanups,
+    send_cleanups_again,
+)
 from testbed.tasks.observe import observe_all
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import obey, on
@@ -388,6 +394,30 @@ def test_lost_worker_ends_a_deletion_and_untaken_ones_are_sent_again(
     assert (running.status, alive.status) == ("failed", "running")
     assert "worker" in running.message
     assert sent == [waiting.pk]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_deletion_that_takes_long_in_one_place_is_not_lost(
+    admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cleanup = Cleanup.objects.create(name="a", asked_by=admin, subject="images")
+    row = Cleanup.objects.filter(pk=cleanup.pk)
+
+    def delete_slowly(*_: object) -> str:
+        row.update(seen_at=timezone.now() - timedelta(hours=1))
+        deadline = time.monotonic() + 30
+        while row.filter(seen_at__lt=timezone.now() - LOST_AFTER).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert end_lost_cleanups() == 0
+        return ""
+
+    monkeypatch.setattr(cleanups, "SEEN_EVERY_S", 0.01)
+    monkeypatch.setattr(cleanups, "delete_images", delete_slowly)
+
+    clean_up(cleanup.pk)
+
+    assert row.get().status == Cleanup.Status.SUCCEEDED
 
 
 def test_counts_name_the_host_the_testbed_and_the_first_things(
