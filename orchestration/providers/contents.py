@@ -2,11 +2,12 @@
 
 Of what is in main's store a stamp beside it tells the digest. Beside a user's file
 nothing is written: its digest is remembered in main's images folder, under its path,
-for as long as size and time of change stay. Used by `push_images`.
+for as long as size and time of change stay. Both can be set by whoever exchanges the
+file: what goes by a remembered digest is verified by it. Used by `push_images`.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.errors import ImageFailed
@@ -24,12 +25,16 @@ DIGESTS = ".digests"
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A file of main, its digest, and its size and time when that was right."""
+    """A file of main, its digest, and its size and time when that was right.
+
+    `note` is where a digest comes from that was remembered, not made just now.
+    """
 
     path: Path
     digest: Digest
     size: int
     changed_ns: int
+    note: Path | None = field(default=None, compare=False)
 
 
 def stored_content(
@@ -73,15 +78,20 @@ def own_content(
     with locked(note, scope, log, purpose="digest"):
         status = path.stat()
         known = f"{status.st_size} {status.st_mtime_ns}"
-        value = _remembered(note, known)
+        value = remembered = _remembered(note, known)
         if not value:
             log(f"{path.name} is read for its digest, once while it stays as it is")
             value = digest_of(path, "sha256", scope, on_progress).value
             part = note.with_name(f"{note.name}.part")
             part.write_text(f"{known} {value}\n")
             part.replace(note)
-    digest = Digest("sha256", value)
-    return Content(path, digest, status.st_size, status.st_mtime_ns)
+    return Content(
+        path,
+        Digest("sha256", value),
+        status.st_size,
+        status.st_mtime_ns,
+        note if remembered else None,
+    )
 
 
 def _remembered(note: Path, known: str) -> str:

@@ -67,7 +67,7 @@ class _Broken(Exception):
 
 
 class Sending:
-    """One transfer with all its attempts."""
+    """One transfer with all its attempts; `prove` has the last word on what arrived."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Sending:
         *,
         scope: Scope,
         on_progress: OnProgress,
+        prove: Callable[[], None],
         log: Log,
     ) -> None:
         self._descriptor = file.fileno()
@@ -87,6 +88,7 @@ class Sending:
         self._transport = transport
         self._scope = scope
         self._on_progress = on_progress
+        self._prove = prove
         self._log = log
         self._wire_bytes = 0
 
@@ -177,6 +179,7 @@ class Sending:
             )
         try:
             self._send(offset, compressed=seen.has_zstd)
+            self._prove()
             self._require_received(self._run(receiving.finish(self._place)))
         except _FINAL:
             raise

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from orchestration.errors import ImageFailed
 from orchestration.providers import receiving
 from orchestration.providers.contents import Content
 from orchestration.providers.locks import Log, locked
@@ -68,6 +69,7 @@ def push(
                 transport,
                 scope=scope,
                 on_progress=on_progress,
+                prove=lambda: host.prove(content),
                 log=log,
             )
             sending.require_unchanged(content.size, content.changed_ns)
@@ -124,6 +126,20 @@ class _Host:
             return False
         self.transport.run(receiving.adopt(place), scope=self.scope)
         return True
+
+    def prove(self, content: Content) -> None:
+        """Hash what arrived when its digest is only remembered. Raises: ImageFailed.
+
+        That what arrived is what main has does not say that it has that digest.
+        """
+        if content.note is None or self._is_right(f"{self.place.content}.part"):
+            return
+        content.note.unlink(missing_ok=True)
+        raise ImageFailed(
+            f"The disk {content.path} is another one than when it was read, though its "
+            f"size and time are the same; nothing is kept on {self.transport.machine}.",
+            hint="Start again: it is read anew.",
+        )
 
     def _is_right(self, path: str) -> bool:
         """Hash a whole file of the host."""

@@ -16,7 +16,7 @@ from orchestration.errors import (
     NotEnoughSpace,
 )
 from orchestration.providers import layout, receiving, sending, store, wire
-from orchestration.providers.contents import stored_content
+from orchestration.providers.contents import Content, own_content, stored_content
 from orchestration.providers.stamps import Digest, write_stamp
 from orchestration.providers.store import Pushed
 from orchestration.transport.base import Scope
@@ -48,7 +48,24 @@ class Push:
         path.write_bytes(data)
         return path
 
-    def __call__(self, path: Path, name: str = "name.img", *, scope, **changes):
+    def own(self, path: Path, *, scope) -> Content:
+        return own_content(
+            path,
+            self.main,
+            scope=scope,
+            on_progress=lambda done, total: None,
+            log=self.log.append,
+        )
+
+    def __call__(
+        self,
+        path: Path,
+        name: str = "name.img",
+        *,
+        scope,
+        content_of=stored_content,
+        **changes,
+    ):
         def on_progress(done: int, total: int) -> None:
             self.steps.append((done, total))
             self.at(done, total)
@@ -61,7 +78,7 @@ class Push:
             "on_progress": on_progress,
             "log": self.log.append,
         }
-        content = stored_content(path, scope=scope)
+        content = content_of(path, scope=scope)
         return store.push(content, **(settings | changes))
 
     @property
@@ -271,6 +288,40 @@ def test_damaged_arrival_is_discarded_and_gets_no_name(push, scope, monkeypatch)
 
     assert push(source, scope=scope).pushed is Pushed.SENT
     assert (push.host / "name.img").read_bytes() == data
+
+
+def test_exchanged_disk_of_a_user_does_not_arrive_as_the_former_one(push, scope):
+    source = push.image(os.urandom(3 * MIB))
+    push.own(source, scope=scope)
+    before, data = source.stat(), os.urandom(3 * MIB)
+    source.write_bytes(data)
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    with pytest.raises(ImageFailed, match="another one than when it was") as failed:
+        push(source, scope=scope, content_of=push.own)
+
+    assert "Start again" in failed.value.hint
+    assert push.stored == []
+    assert not (push.host / "name.img").exists()
+    again = push(source, scope=scope, content_of=push.own)
+    assert again.pushed is Pushed.SENT
+    assert push.stored == [blob_of(data)]
+    assert (push.host / "name.img").read_bytes() == data
+
+
+def test_disk_of_a_user_is_hashed_on_the_host_when_it_was_not_read_just_now(
+    push, scope
+):
+    source = push.image(os.urandom(MIB))
+
+    verified = []
+    for _ in range(2):
+        push(source, scope=scope, content_of=push.own)
+        verified.append(any("read and verified" in line for line in push.log))
+        (push.host / ".store" / blob_of(source.read_bytes())).unlink()
+        (push.host / "name.img").unlink()
+
+    assert verified == [False, True]
 
 
 def test_full_host_is_told_before_anything_is_sent(push, scope, monkeypatch):
