@@ -6,12 +6,14 @@ for as long as size and time of change stay. Both can be set by whoever exchange
 file: what goes by a remembered digest is verified by it. Used by `push_images`.
 """
 
+import contextlib
 import hashlib
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.errors import ImageFailed
-from orchestration.providers.locks import Log, locked
+from orchestration.providers.locks import Log, locked, remove_old_locks
 from orchestration.providers.stamps import (
     Digest,
     digest_of,
@@ -92,6 +94,16 @@ def own_content(
         status.st_mtime_ns,
         note if remembered else None,
     )
+
+
+def remove_old_notes(images_dir: Path, *, age_s: float) -> None:
+    """Forget digests that were made long ago: of files that are gone, most of them."""
+    folder, before = images_dir / DIGESTS, time.time() - age_s
+    for note in folder.glob("[!.]*"):
+        with contextlib.suppress(FileNotFoundError):
+            if note.stat().st_mtime < before:
+                note.unlink()
+    remove_old_locks(folder, age_s=age_s)
 
 
 def _remembered(note: Path, known: str) -> str:

@@ -17,7 +17,7 @@ from typing import TextIO
 from orchestration.transport.base import Scope
 
 LOCK_POLL_S = 0.1
-_NAME = re.compile(r"\..+\.(fetch|golden|push-.+)\.lock")
+_NAME = re.compile(r"\..+\.(fetch|golden|digest|push-.+)\.lock")
 
 Log = Callable[[str], None]
 

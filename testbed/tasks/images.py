@@ -34,6 +34,7 @@ from orchestration.image_stores import (
     look,
 )
 from orchestration.image_users import Claims, Verdict, judge, merged
+from orchestration.providers.contents import remove_old_notes
 from orchestration.providers.locks import remove_old_locks
 from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers
 from orchestration.spec.catalogue import load_catalogue
@@ -45,6 +46,8 @@ from testbed.tasks.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
 _ASKED_AT_ONCE = 16
+# A user's disk that is still there is read once more then.
+FORGOTTEN_S = 30 * 86400.0
 CATALOGUE = "the image catalogue"
 OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
 
@@ -141,6 +144,7 @@ class Images:
             found.problem = _sentence(exc)
         if found.host.is_main:
             remove_old_locks(self._locks.folder, age_s=ABANDONED_S)
+            remove_old_notes(self._locks.folder, age_s=FORGOTTEN_S)
         for path in sorted(found.swept):
             logger.info("%s: removed %s, left by a dead worker", found.host, path)
 

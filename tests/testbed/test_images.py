@@ -15,6 +15,7 @@ from orchestration.errors import HostUnreachable
 from orchestration.hosts import Host
 from orchestration.image_stores import Store
 from orchestration.instructions.base import Command, Options
+from orchestration.providers.contents import DIGESTS
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
 from testbed.celery import app
@@ -235,6 +236,17 @@ def test_catalogue_that_cannot_be_read_keeps_mains_images(
     settings.LOCAL_CATALOGUE.write_text("{")
 
     assert prune(machines)["main"] == set()
+
+
+def test_sweep_of_main_forgets_old_digests_of_users_disks(machines: Machines) -> None:
+    machines.main.put(f"{DIGESTS}/{'0' * 32}", days=31)
+    machines.main.put(f"{DIGESTS}/{'1' * 32}", days=29)
+    images = Images(machines)
+
+    for found in images.look():
+        images.sweep(found)
+
+    assert machines.main.names() == {f"{DIGESTS}/{'1' * 32}"}
 
 
 def test_files_of_others_in_the_folder_stay(machines: Machines) -> None:

@@ -2,12 +2,17 @@
 
 import hashlib
 import os
+import time
 
 import pytest
 
 from orchestration.errors import ImageFailed
 from orchestration.providers import contents
-from orchestration.providers.contents import own_content, stored_content
+from orchestration.providers.contents import (
+    own_content,
+    remove_old_notes,
+    stored_content,
+)
 from orchestration.providers.stamps import read_stamp
 from orchestration.transport.base import Scope
 
@@ -60,6 +65,24 @@ def test_changed_file_is_read_again(own, look, change):
 
     assert found.digest.value == hashlib.sha256(own.read_bytes()).hexdigest()
     assert found.digest != before.digest
+
+
+def test_digests_that_were_made_long_ago_are_forgotten(own, look, tmp_path):
+    look(own)
+    folder = tmp_path / "images" / contents.DIGESTS
+    then = time.time() - 5000
+    for path in folder.iterdir():
+        os.utime(path, (then, then))
+    other = own.with_name("other.img")
+    other.write_bytes(b"another")
+    look(other)
+
+    remove_old_notes(tmp_path / "images", age_s=3600)
+
+    assert len(list(folder.iterdir())) == 2  # a note and its lock
+    look(other)
+    assert len(look.reads) == 2
+    remove_old_notes(tmp_path / "nowhere", age_s=0)
 
 
 def test_file_that_is_gone_is_named(own, look, tmp_path):
