@@ -28,8 +28,9 @@ POLL_S = 0.02
 # after, the key exchange of a busy guest, may take all of `connect_timeout_s`.
 ACCEPT_S = 5.0
 # So long a machine that did not accept counts as silent for whoever asks next: one
-# task after the other would wait for the same dead host again.
-SILENT_S = 3.0
+# task after the other would wait for the same dead host again. Far less than a user
+# takes to mend a host and to try again.
+SILENT_S = 0.3
 _T = TypeVar("_T")
 
 

@@ -301,6 +301,7 @@ def test_machine_that_just_did_not_answer_is_not_waited_for_by_the_next(
 
     with monkeypatch.context() as patch:
         patch.setattr(connection, "connect_tcp", connect)
+        patch.setattr(connection, "SILENT_S", 600.0)
         for _ in range(2):
             with pytest.raises(HostUnreachable, match=r"host-a .* cannot be reached"):
                 machine.run(command("true"), scope=scope)
