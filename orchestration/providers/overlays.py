@@ -7,8 +7,9 @@ ten times as long (measured). Used by `instructions.templates` for clones.
 
 import secrets
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from orchestration.errors import ImageFailed
+from orchestration.errors import Cancelled, ImageFailed, TestbedError
 from orchestration.events import Stream
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.transport.base import Scope, Transport, command
@@ -57,14 +58,22 @@ def create_overlays(
     )
     for first in range(0, len(names), AT_ONCE):
         some = names[first : first + AT_ONCE]
-        words = (backing, backing_format, folder, secrets.token_hex(4), *some)
-        run_or_fail(
-            transport,
-            command("sh", "-c", _SCRIPT, "sh", *words).with_root(),
-            failure,
-            scope=scope,
-            timeout_s=TIMEOUT_S,
-            on_line=lambda stream, text: (
-                on_made(text) if stream is Stream.STDOUT else None
-            ),
-        )
+        mark = secrets.token_hex(4)
+        words = (backing, backing_format, folder, mark, *some)
+        try:
+            run_or_fail(
+                transport,
+                command("sh", "-c", _SCRIPT, "sh", *words).with_root(),
+                failure,
+                scope=scope,
+                timeout_s=TIMEOUT_S,
+                on_line=lambda stream, text: (
+                    on_made(text) if stream is Stream.STDOUT else None
+                ),
+            )
+        except Cancelled:
+            # Where the shell had no time to clean up before it was killed.
+            with suppress(TestbedError):
+                remove = command("rm", "-rf", "--", f"{folder}/.clones.{mark}.part")
+                transport.run(remove.with_root(), scope=Scope(scope.tag))
+            raise

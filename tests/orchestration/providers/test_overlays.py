@@ -83,8 +83,14 @@ def test_what_killed_ones_left_goes_and_what_others_write_stays(base, tmp_path):
     assert names(tmp_path) == {"base.qcow2", "clone", ".clones.new.part"}
 
 
-def test_cancel_in_the_middle_leaves_no_half_file(base, tmp_path, monkeypatch):
-    """A tee of our own stops after half of the bytes."""
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_cancel_in_the_middle_leaves_no_half_file(
+    base, tmp_path, monkeypatch, is_killed
+):
+    """A tee of our own stops after half of the bytes; a killed shell cleans nothing."""
+    if is_killed:
+        careless = overlays._SCRIPT.replace("trap 'rm -rf", "trap 'echo")
+        monkeypatch.setattr(overlays, "_SCRIPT", careless)
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     script = '#!/bin/sh\nhead -c 1000 > "$2"; echo half > "${0%/*}/begun"; sleep 60\n'
