@@ -130,6 +130,12 @@ def carriers(tag: str) -> list[int]:
     return found
 
 
+def names_of(pids: list[int]) -> list[str]:
+    """Return the command lines of processes, as a proof shows them."""
+    words = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
+    return [word.replace(b"\0", b" ").decode().strip() for word in words]
+
+
 def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
     """Wait for something that takes a moment; fail when it does not come."""
     deadline = time.monotonic() + seconds

@@ -9,7 +9,7 @@ import pytest
 from orchestration.errors import Cancelled, CommandFailed, CommandTimedOut
 from orchestration.events import Stream
 from orchestration.transport.base import Command, Scope, command
-from tests.orchestration.transport.conftest import carriers, wait_until
+from tests.orchestration.transport.conftest import carriers, names_of, wait_until
 
 # A foreground and a background child, one that is deaf to TERM and HUP, one that
 # left the session, one that cleared nothing but its group.
@@ -249,6 +249,7 @@ def test_end_spares_tags_that_only_look_alike(machine, scope):
     near, far = Scope(f"{scope.tag}.1"), Scope(f"{scope.tag}.10")
     for one in (near, far):
         machine.run(sh("sleep 600 >/dev/null 2>&1 &"), scope=one)
+        wait_until(lambda tag=one.tag: names_of(carriers(tag)) == ["sleep 600"])
 
     ended = machine.end(near.tag)
 
