@@ -104,7 +104,7 @@ def test_images_are_listed_with_their_users(
     text = shown(page)
 
     assert '<a href="/testbeds/ghost/">ghost</a>' in text
-    assert "1 guest" in text
+    assert "1 machine" in text
     assert text.count('type="checkbox"') == 3
     assert f'value="host-b:{GOLDEN}"' in text
     assert "3.0 MiB can be freed" in text
