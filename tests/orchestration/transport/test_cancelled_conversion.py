@@ -10,6 +10,7 @@ import pytest
 from orchestration.errors import Cancelled
 from orchestration.providers import qemu_img
 from orchestration.transport.base import Scope, Transport
+from tests.orchestration.transport.conftest import carriers, wait_until
 
 MIB = 1024 * 1024
 pytestmark = pytest.mark.skipif(
@@ -43,4 +44,5 @@ def test_cancelled_conversion_leaves_no_half_file_and_no_process(
 
     assert seen
     assert list(folder.iterdir()) == []
-    assert [proof.survivors for proof in scope.ended if proof.survivors] == []
+    # A busy machine may not confirm it in time, which the proof then says.
+    wait_until(lambda: carriers(scope.tag) == [])
