@@ -44,5 +44,7 @@ def test_cancelled_conversion_leaves_no_half_file_and_no_process(
 
     assert seen
     assert list(folder.iterdir()) == []
-    # A busy machine may not confirm it in time, which the proof then says.
+    # A busy machine may not confirm it in time, which the proof then says: nobody known.
+    alive = [process for proof in scope.ended for process in proof.survivors]
+    assert [process for process in alive if process.pid] == []
     wait_until(lambda: carriers(scope.tag) == [])
