@@ -159,17 +159,17 @@ class Client:
     ) -> str:
         """Show a run's frames until its end, however often the connection breaks."""
         seen = after
+        lost_at = 0.0
 
         def show(frame: Frame) -> None:
-            nonlocal seen
+            nonlocal seen, lost_at
             seen = frame.get("seq", seen)
+            lost_at = 0.0
             on_frame(frame)
 
-        lost_at = 0.0
         while True:
             try:
                 with self.socket(number) as socket:
-                    lost_at = 0.0
                     return _watched(socket, number, show, waiting, after=seen)
             except (OSError, InvalidHandshake, ConnectionClosedError) as exc:
                 lost_at = lost_at or time.monotonic()
@@ -217,7 +217,11 @@ def _watched(
     *,
     after: int,
 ) -> str:
-    """Send what waits, one after each result, and read one connection to its end."""
+    """Send what waits, one after each result, and read one connection to its end.
+
+    Raises: ConnectionResetError when it ended before the run. websockets drops what it
+    has received when its answer to the server's close finds the connection gone.
+    """
     _offer(socket, {"type": "subscribe", "after": after})
     _send_next(socket, waiting)
     for frame in frames(socket):
@@ -226,7 +230,7 @@ def _watched(
             return str(frame["status"])
         if frame["type"] == "result":
             _send_next(socket, waiting)
-    raise Refused(f"The connection to run {number} was closed too early.")
+    raise ConnectionResetError(f"The connection to run {number} was closed too early.")
 
 
 def _is_refusal(exc: Exception) -> bool:

@@ -88,6 +88,8 @@ class Stack:
             )
             self.third.stop()
             self.main.run("ovs-vsctl", "--if-exists", "del-port", "br-phy", "w1")
+            # A namespace's end takes its links along, but at any time later.
+            self.main.run("ip", "link", "delete", "w1", check=False)
 
     def _start_host(self, host: NamespaceHost, number: int) -> None:
         public = self.key.with_suffix(".pub").read_text()

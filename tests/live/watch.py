@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.project import Project
-from testbed.client import Client, Frame, StartedRun, frames, send
+from testbed.client import Client, Frame, StartedRun, send
 from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"
@@ -93,13 +93,8 @@ def ran(
 def followed(client: Client, started: StartedRun, *, after: int = 0) -> Ran:
     """Subscribe to a run that somebody else drives, until it is over."""
     run = Ran(started)
-    with client.socket(started.number) as socket:
-        send(socket, {"type": "subscribe", "after": after})
-        for frame in frames(socket):
-            run.frames.append(frame)
-            if frame["type"] == "run":
-                return run
-    raise AssertionError(f"run {started.number} did not end")
+    client.follow(started.number, run.frames.append, after=after)
+    return run
 
 
 def cancel(client: Client, number: int) -> None:

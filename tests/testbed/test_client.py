@@ -202,12 +202,29 @@ def test_runs_end_is_read_although_the_server_takes_no_more(
 
 
 def test_connection_that_ends_before_the_run_is_no_result(
-    stage: Callable[[Play], Client],
+    stage: Callable[[Play], Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("testbed.client.RECONNECT_FOR_S", 0.0)
     client = stage(lambda socket: None)
 
-    with pytest.raises(Refused, match="run 7 was closed too early"):
+    with pytest.raises(ConnectionResetError, match="run 7 was closed too early"):
         client.drive(StartedRun(7, PLAN), lambda frame: None)
+
+
+def test_end_of_the_run_that_got_lost_is_asked_for_again(
+    stage: Callable[[Play], Client],
+) -> None:
+    heard: list[Frame] = []
+
+    def play(socket: ServerConnection) -> None:
+        heard.append(told(socket))
+        if len(heard) == 1:
+            socket.send(json.dumps({"type": "event", "seq": 5}))
+        else:
+            socket.send(json.dumps({"type": "run", "status": "cancelled"}))
+
+    assert stage(play).follow(7, lambda frame: None) == "cancelled"
+    assert [frame["after"] for frame in heard] == [0, 5]
 
 
 def test_broken_connection_is_made_again_and_shows_what_was_missed(
