@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
 from orchestration.events import Stream
-from orchestration.transport import copying
+from orchestration.transport import copying, parts
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -160,10 +160,11 @@ class SSHTransport:
 
     def get(self, source: str, target: Path, *, scope: Scope) -> None:
         """Fetch one file, whole or not at all."""
-        part = Path(copying.part_path(str(target.absolute())))
+        target = target.absolute()
         try:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("xb") as file:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            parts.sweep_beside(target)
+            with parts.written_beside(target) as (part, file):
                 writer = copying.SparseWriter(file)
                 self._transfer(
                     command("cat", "--", source),
@@ -172,7 +173,7 @@ class SSHTransport:
                     stdout=writer.write,
                 )
                 writer.finish()
-            part.replace(target)
+                part.replace(target)
         except OSError as exc:
             raise copying.not_written(exc, str(target), "main") from exc
         except CommandFailed as exc:
@@ -181,8 +182,6 @@ class SSHTransport:
                 exit_code=exc.exit_code,
                 detail=exc.detail,
             ) from exc
-        finally:
-            part.unlink(missing_ok=True)
 
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.

@@ -4,7 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from orchestration.transport.base import Scope
 from orchestration.transport.copying import copy_command, part_path
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.parts import remove_if_abandoned
+from tests.orchestration.transport.conftest import Server, wait_until
 
 # A worker that stops in the middle of a copy until it is ended.
 WRITER = """
@@ -78,9 +80,23 @@ def copied_here(source: Path, target: Path) -> None:
     LocalTransport().put(source, str(target), scope=Scope())
 
 
-@pytest.mark.parametrize("copy", [copied_here, copied_in_one_shell])
+@pytest.fixture(params=["here", "in one shell", "fetched over SSH"])
+def copy(request: pytest.FixtureRequest) -> Callable[[Path, Path], None]:
+    """Each way to write a file of this machine."""
+    match request.param:
+        case "here":
+            return copied_here
+        case "in one shell":
+            return copied_in_one_shell
+        case _:
+            machine = request.getfixturevalue("server").transport()
+            return lambda source, target: machine.get(
+                str(source), target, scope=Scope()
+            )
+
+
 def test_half_file_of_a_killed_worker_goes_with_the_next_copy(
-    copy: object, source: Path, target: Path
+    copy: Callable[[Path, Path], None], source: Path, target: Path
 ) -> None:
     with writer(source, target) as child:
         child.send_signal(signal.SIGKILL)
@@ -95,9 +111,8 @@ def test_half_file_of_a_killed_worker_goes_with_the_next_copy(
     assert parts(target) == [other]
 
 
-@pytest.mark.parametrize("copy", [copied_here, copied_in_one_shell])
 def test_file_that_a_living_worker_writes_is_left_alone(
-    copy: object, source: Path, target: Path
+    copy: Callable[[Path, Path], None], source: Path, target: Path
 ) -> None:
     with writer(source, target) as child:
         (half,) = parts(target)
@@ -111,6 +126,28 @@ def test_file_that_a_living_worker_writes_is_left_alone(
 
     assert child.returncode == 0
     assert target.read_bytes() == source.read_bytes()
+    assert parts(target) == []
+
+
+def test_file_that_is_being_fetched_is_left_alone(
+    server: Server, source: Path, target: Path
+) -> None:
+    pipe = source.with_name("pipe")
+    os.mkfifo(pipe)
+    machine = server.transport()
+    with ThreadPoolExecutor(1) as pool, pipe.open("r+b", buffering=0) as there:
+        fetching = pool.submit(machine.get, str(pipe), target, scope=Scope())
+        there.write(b"half" * 10_000)
+        wait_until(lambda: any(half.stat().st_size for half in parts(target)))
+        (half,) = parts(target)
+
+        copied_here(source, target)
+        assert not remove_if_abandoned(half)
+
+        there.write(b"rest" * 10_000)
+    fetching.result()
+
+    assert target.read_bytes() == b"half" * 10_000 + b"rest" * 10_000
     assert parts(target) == []
 
 
