@@ -87,14 +87,7 @@ def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
             hint="Nothing was deleted. Type it exactly to delete what it lists.",
         )
     group = group_named(name)
-    try:
-        with transaction.atomic():
-            return _ask(name, user, [orphan.key for orphan in group.orphans])
-    except IntegrityError as exc:
-        raise TestbedBusy(
-            f"The orphans of {name} are being deleted already.",
-            hint="Wait until that is over.",
-        ) from exc
+    return _ask(name, user, [orphan.key for orphan in group.orphans])
 
 
 def clean_up_after(testbed: Testbed) -> Cleanup | None:
@@ -112,20 +105,35 @@ def clean_up_after(testbed: Testbed) -> Cleanup | None:
     left = [
         (host, ThingKind.FOLDER, testbed.slug) for host in hosts if host not in mains
     ]
-    is_asked = Cleanup.objects.filter(name=testbed.slug, status__in=Cleanup.ACTIVE)
-    if not left or is_asked.exists():
+    if not left:
         return None
-    return _ask(testbed.slug, testbed.owner, left)
+    try:
+        return _ask(testbed.slug, testbed.owner, left)
+    except TestbedBusy:  # somebody asked for all of it already
+        return None
 
 
 def _ask(name: str, user: User, things: Iterable[Key]) -> Cleanup:
-    cleanup = Cleanup.objects.create(name=name, asked_by=user)
-    CleanupItem.objects.bulk_create(
-        CleanupItem(cleanup=cleanup, host=host, kind=kind, name=thing)
-        for host, kind, thing in things
-    )
-    transaction.on_commit(partial(send, cleanup.pk))
-    return cleanup
+    with transaction.atomic():
+        cleanup = _begun(name, user)
+        CleanupItem.objects.bulk_create(
+            CleanupItem(cleanup=cleanup, host=host, kind=kind, name=thing)
+            for host, kind, thing in things
+        )
+        transaction.on_commit(partial(send, cleanup.pk))
+        return cleanup
+
+
+def _begun(name: str, user: User) -> Cleanup:
+    """Make the one deletion there may be of a name. Raises: TestbedBusy."""
+    try:
+        with transaction.atomic():
+            return Cleanup.objects.create(name=name, asked_by=user)
+    except IntegrityError as exc:
+        raise TestbedBusy(
+            f"The orphans of {name} are being deleted already.",
+            hint="Wait until that is over.",
+        ) from exc
 
 
 def orphans_of(host: Host, hosts: Hosts) -> list[Orphan]:

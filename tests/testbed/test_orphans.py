@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import IntegrityError
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy
@@ -15,8 +16,13 @@ from orchestration.hosts import Hosts
 from orchestration.instructions.base import Command, Options
 from orchestration.inventory import ThingKind
 from orchestration.state.model import State
-from testbed.models import Cleanup, Host, Inventory, Run, Testbed
-from testbed.services.orphans import counts, delete_orphans, orphan_groups
+from testbed.models import Cleanup, CleanupItem, Host, Inventory, Run, Testbed
+from testbed.services.orphans import (
+    clean_up_after,
+    counts,
+    delete_orphans,
+    orphan_groups,
+)
 from testbed.services.planning import prepare
 from testbed.services.testbeds import NameTaken, create_testbed, delete_testbed
 from testbed.tasks import cleanups
@@ -355,6 +361,31 @@ def test_second_deletion_of_the_same_name_waits(
 
     with pytest.raises(TestbedBusy):
         delete_orphans("lab", "lab", admin)
+
+
+def test_only_a_second_deletion_is_told_as_one(
+    testbed: Testbed, state: State, admin: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(items: object) -> None:
+        raise IntegrityError("cleanupitem")
+
+    lose(testbed)
+    monkeypatch.setattr(CleanupItem.objects, "bulk_create", refuse)
+
+    with pytest.raises(IntegrityError, match="cleanupitem"):
+        delete_orphans("lab", "lab", admin)
+
+    assert not Cleanup.objects.exists()
+
+
+def test_testbed_can_go_while_its_orphans_are_being_deleted(
+    testbed: Testbed, state: State, owner: User
+) -> None:
+    Cleanup.objects.create(name="lab", asked_by=owner)
+
+    assert clean_up_after(testbed) is None
+
+    assert Cleanup.objects.count() == 1
 
 
 def test_message_that_comes_twice_does_nothing_the_second_time(
