@@ -17,7 +17,7 @@ from threading import Event as Flag
 
 from orchestration.errors import Cancelled, HostUnreachable, TestbedError
 from orchestration.events import Sink, Status, TaskFinished, TaskStarted
-from orchestration.hosts import Hosts, require_answer
+from orchestration.hosts import Hosts
 from orchestration.instructions.base import (
     BOOT_DEADLINE_S,
     Instruction,
@@ -28,6 +28,7 @@ from orchestration.instructions.base import (
 )
 from orchestration.instructions.table import ACTIONS
 from orchestration.project import Project
+from orchestration.providers.answering import require_answer
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
 from orchestration.transport.leftovers import end_left

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.errors import HostUnreachable, StateError
+from orchestration.errors import StateError
 from orchestration.providers import machine, ovs
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.facts import node_facts
@@ -28,13 +28,12 @@ from orchestration.state.model import (
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
-from orchestration.transport.ssh import SSHTransport, probe_banner
+from orchestration.transport.ssh import SSHTransport
 
 # Another worker may have stopped a guest that then came back elsewhere: whatever leads
 # to it is a part of the key.
 GuestKey = tuple[str, str, HostState, tuple[str, str, str]]
 
-PROBE_TIMEOUT_S = 3.0
 # A guest that is used again later costs one login, 30 ms.
 IDLE_S = 900.0
 LOOK_FOR_IDLE_EVERY_S = 60.0
@@ -199,25 +198,6 @@ class HostFacts:
     switch_version: str
     remark: str = ""
     hint: str = ""
-
-
-def require_answer(host: HostState) -> None:
-    """Ask a remote host's SSH port who is there, without logging in.
-
-    Costs a few milliseconds, and a dead host is known after PROBE_TIMEOUT_S instead
-    of after libvirt's and SSH's own deadlines. Raises: HostUnreachable.
-    """
-    if host.is_main or host.kind is HostKind.SIMULATED:
-        return
-    try:
-        probe_banner(host.address, host.port, PROBE_TIMEOUT_S)
-    except HostUnreachable as exc:
-        raise HostUnreachable(
-            f"Host {host.name} does not answer: {exc.message}",
-            hint="Mend the host or its network.",
-            detail=exc.detail,
-            retryable=True,
-        ) from exc
 
 
 def examine(host: Host, *, scope: Scope) -> HostFacts:

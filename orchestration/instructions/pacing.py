@@ -20,10 +20,8 @@ CLOSE = 0.7
 # A lab of this size starts at once on any host: together they take no longer.
 FEW = 8.0
 MAX_WINDOW = 256.0
-# A guest that used less of one processor since the last look has ended its boot; less
-# still where the processors are shared by many (`idle_share`).
+# A guest that wanted less of one processor since the last look has ended its boot.
 IDLE_SHARE = 0.25
-LEAST_IDLE_SHARE = 0.03
 IDLE_LOOKS = 2
 # After this it counts no more, whatever it does.
 BOOT_S = 90.0
@@ -72,15 +70,6 @@ def first_window(cpus: int) -> float:
     return max(FEW, 2.0 * cpus)
 
 
-def idle_share(load: float, cpus: int) -> float:
-    """Return the share of a processor below which a guest counts as idle.
-
-    Half of what each that wants a processor gets.
-    """
-    fair = cpus / max(load, cpus, 1.0)
-    return min(IDLE_SHARE, max(LEAST_IDLE_SHARE, fair / 2))
-
-
 def adapt(window: float, felt: Pressure) -> float:
     """Return the next window after one look at the host."""
     shares = {"cpu": felt.cpu, "io": felt.io, "memory": felt.memory}
@@ -105,7 +94,6 @@ def settle(
     *,
     now: float,
     seconds: float,
-    idle: float = IDLE_SHARE,
 ) -> Ledger:
     """Drop the guests that have become idle, or are gone.
 
@@ -113,13 +101,13 @@ def settle(
     """
     booting = []
     for entry in ledger.booting:
-        used_ns = cpu_times.get(entry.domain)
+        wanted_ns = cpu_times.get(entry.domain)
         if now - entry.started_at < YOUNG_S:
-            booting.append(entry.model_copy(update={"cpu_time_ns": used_ns or 0}))
-        elif used_ns is not None:
-            share = (used_ns - entry.cpu_time_ns) / (max(seconds, 0.1) * 1e9)
-            looks = entry.idle_looks + 1 if share < idle else 0
-            known = {"cpu_time_ns": used_ns, "idle_looks": looks}
+            booting.append(entry.model_copy(update={"cpu_time_ns": wanted_ns or 0}))
+        elif wanted_ns is not None:
+            share = (wanted_ns - entry.cpu_time_ns) / (max(seconds, 0.1) * 1e9)
+            looks = entry.idle_looks + 1 if share < IDLE_SHARE else 0
+            known = {"cpu_time_ns": wanted_ns, "idle_looks": looks}
             if looks < IDLE_LOOKS:
                 booting.append(entry.model_copy(update=known))
     return ledger.model_copy(update={"booting": tuple(booting)})

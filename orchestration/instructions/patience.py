@@ -109,9 +109,7 @@ class Patience:
 
     def _used(self) -> int:
         conn, domain = self._task.host.libvirt, self._guest.domain
-        return self._number(
-            lambda: str(domains.cpu_times(conn, with_waits=True).get(domain, 0))
-        )
+        return self._number(lambda: str(domains.cpu_times(conn).get(domain, 0)))
 
     def _console_size(self) -> int:
         look = command("stat", "-c", "%s", self._guest.console).with_root()

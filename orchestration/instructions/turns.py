@@ -109,10 +109,7 @@ def _look(task: Task) -> tuple[Sample, dict[str, int]]:
 def _note(book: Book, sample: Sample, cpu_times: Mapping[str, int]) -> None:
     """Take a look into account: who has settled, and how wide the window is now."""
     seconds = sample.uptime_s - book.sample.uptime_s if book.sample else 0.0
-    idle = pacing.idle_share(sample.load, sample.cpus)
-    ledger = pacing.settle(
-        book.ledger, cpu_times, now=time.time(), seconds=seconds, idle=idle
-    )
+    ledger = pacing.settle(book.ledger, cpu_times, now=time.time(), seconds=seconds)
     book.felt = pressure.between(book.sample, sample)
     book.sample = sample
     window = ledger.window or pacing.first_window(sample.cpus)

@@ -23,9 +23,9 @@ from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import Host as OpenedHost
-from orchestration.hosts import require_answer
 from orchestration.inventory import ThingKind, look
 from orchestration.orphans import Key, delete_thing
+from orchestration.providers.answering import require_answer
 from orchestration.transport.base import Scope
 from testbed.celery import app
 from testbed.models import Cleanup, CleanupItem, Host

@@ -22,7 +22,7 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from orchestration.errors import ImageFailed, TestbedError
-from orchestration.hosts import Hosts, require_answer
+from orchestration.hosts import Hosts
 from orchestration.image_stores import (
     ABANDONED_S,
     Leftover,
@@ -34,6 +34,7 @@ from orchestration.image_stores import (
     look,
 )
 from orchestration.image_users import Claims, Verdict, judge, merged
+from orchestration.providers.answering import require_answer
 from orchestration.providers.contents import remove_old_notes
 from orchestration.providers.locks import remove_old_locks
 from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers

@@ -10,9 +10,10 @@ import logging
 from celery import shared_task
 
 from orchestration.errors import TestbedError
-from orchestration.hosts import Hosts, require_answer
+from orchestration.hosts import Hosts
 from orchestration.image_stores import ImageKind
 from orchestration.image_users import Verdict
+from orchestration.providers.answering import require_answer
 from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
 from orchestration.transport.base import Scope
 from testbed.models import Host

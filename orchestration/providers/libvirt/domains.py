@@ -152,16 +152,15 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
     return conn.call("list its domains", work)
 
 
-def cpu_times(conn: Connection, *, with_waits: bool = False) -> dict[str, int]:
-    """Return how long (ns) each running domain has worked so far.
+def cpu_times(conn: Connection) -> dict[str, int]:
+    """Return how long (ns) each running domain has worked, or wanted to, so far.
 
-    `with_waits` adds how long its processors wanted to and had to wait: on a crowded
-    host what a guest used alone would look idle.
+    How long its processors had to wait counts: on a crowded host what a guest was
+    given alone would look idle.
     """
-    wanted = _WORK if with_waits else libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
 
     def work(handle: libvirt.virConnect) -> dict[str, int]:
-        records = handle.getAllDomainStats(wanted, _RUNNING)
+        records = handle.getAllDomainStats(_WORK, _RUNNING)
         return {domain.name(): _wanted_ns(stats) for domain, stats in records}
 
     return conn.call("ask what its guests use", work)

@@ -21,12 +21,9 @@ from urllib.parse import quote
 
 import libvirt
 
+from orchestration.providers.answering import require_answer
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.remote import (
-    require_answer,
-    system_uri,
-    write_wrapper,
-)
+from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.translate import call_failed
 from orchestration.state.model import HostKind, HostState
 

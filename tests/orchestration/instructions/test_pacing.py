@@ -1,6 +1,5 @@
 """How many guests boot at once: bounded, fair, and nobody waits for ever."""
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,27 +141,6 @@ def test_guest_that_pauses_for_a_moment_keeps_its_place() -> None:
         ledger = pacing.settle(ledger, {"demo-0": used_ns}, now=now, seconds=1.0)
 
     assert len(ledger.booting) == 1
-
-
-@pytest.mark.parametrize(
-    ("load", "share"), [(0.1, 0.25), (2.0, 0.25), (8.0, 0.125), (100.0, 0.03)]
-)
-def test_idle_is_less_where_many_share_the_processors(
-    load: float, share: float
-) -> None:
-    assert pacing.idle_share(load, 2) == pytest.approx(share)
-
-
-def test_starved_guest_that_boots_keeps_its_place_and_an_idle_one_does_not() -> None:
-    ledger, cpu_times = Ledger(booting=boots(2)), {"demo-0": 0, "demo-1": 0}
-    idle = pacing.idle_share(30.0, 2)
-
-    for now in range(106, 112):
-        cpu_times["demo-0"] += 70_000_000
-        cpu_times["demo-1"] += 10_000_000
-        ledger = pacing.settle(ledger, cpu_times, now=now, seconds=1.0, idle=idle)
-
-    assert [b.domain for b in ledger.booting] == ["demo-0"]
 
 
 def test_young_guest_keeps_its_place_and_one_that_is_gone_does_not() -> None:

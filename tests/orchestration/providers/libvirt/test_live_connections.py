@@ -62,9 +62,8 @@ def test_host_without_sshd_is_unreachable(
 ) -> None:
     conn = reach(remote(private_host, port=9), tmp_path)
 
-    with pytest.raises(HostUnreachable, match="host-b does not answer") as caught:
+    with pytest.raises(HostUnreachable, match="host-b does not answer: Nobody listens"):
         domains.observe(conn)
-    assert "Nobody listens" in caught.value.detail
 
 
 def test_restarted_daemon_is_found_again(

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestration.errors import HostUnreachable
-from orchestration.providers.libvirt import remote
+from orchestration.providers import answering
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.simulated import open_connection
 from tests.orchestration.providers.libvirt.samples import REMOTE_HOST
@@ -76,24 +76,21 @@ def test_silent_host_is_given_up(tmp_path: Path) -> None:
 
     assert options["serveraliveinterval"] == "2"
     assert options["serveralivecountmax"] == "6"
-    assert options["connecttimeout"] == "10"
+    assert options["connecttimeout"] == "20"
 
 
 def test_host_where_nobody_speaks_is_given_up_before_ssh_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "ANSWER_S", 0.1)
+    monkeypatch.setattr(answering, "BANNER_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = {"address": "127.0.0.1", "port": silent.getsockname()[1]}
         host = REMOTE_HOST.model_copy(update=place)
         conn = open_connection(host, wrapper_dir=tmp_path, simulated_dir=tmp_path)
 
-        with pytest.raises(
-            HostUnreachable, match="host-b does not answer on SSH"
-        ) as one:
+        with pytest.raises(HostUnreachable, match=r"host-b .* no SSH server answers"):
             conn.call("look", lambda handle: handle.getVersion())
 
-    assert "no SSH server answers" in one.value.detail
     assert not list(tmp_path.iterdir())
 
 
