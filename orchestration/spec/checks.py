@@ -20,7 +20,7 @@ from orchestration.spec.loader import Loaded, conclude, load_spec
 from orchestration.spec.machine_checks import check_machines
 from orchestration.spec.network_checks import check_cards, check_network
 from orchestration.spec.ovn_checks import check_ovn
-from orchestration.spec.positions import Positions
+from orchestration.spec.positions import Positions, show_path
 from orchestration.spec.scaling_checks import check_scaling
 
 
@@ -44,8 +44,7 @@ def check(
     loaded = load_spec(text, file_name=file_name)
     draft, positions = loaded.draft, loaded.positions
     folders = tuple(FolderFiles(folder) for folder in image_folders)
-    findings = [
-        *loaded.findings,
+    judged = [
         *check_machines(draft, positions, catalogue, testbed_name),
         *check_interfaces(draft, positions),
         *check_scaling(draft, positions),
@@ -55,6 +54,8 @@ def check(
         *check_files(draft, positions, files, folders),
         *check_hosts(draft, positions, hosts),
     ]
+    places = {show_path(place) for place in draft.mended}
+    findings = [*loaded.findings, *(f for f in judged if f.path not in places)]
     if not any(finding.severity == "error" for finding in loaded.findings):
         findings += _nothing_to_do(draft, positions)
     return conclude(draft, positions, findings, file_name)

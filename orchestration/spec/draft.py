@@ -71,12 +71,13 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The sections that could be read; a section with type errors is left out.
+    """The sections that could be read; one whose type errors hide too much is left out.
 
-    `network` is None when it has errors of its own, or when the file mixes two ways
+    `mended` are the places of values that are not the user's (`mending.py`). `network` is None when it has errors of its own, or when the file mixes two ways
     of writing, so that no rule judges what is only half known.
     """
 
     machines: tuple[Drafted, ...] = ()
     network: Network | None = None
     options: TestbedOptions = field(default_factory=TestbedOptions)
+    mended: frozenset[Path] = frozenset()

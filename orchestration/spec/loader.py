@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from orchestration.errors import Finding, Severity, SpecError
 from orchestration.spec.document import Document, Value, read_document
 from orchestration.spec.draft import Draft, Drafted
 from orchestration.spec.generations import mixed_ways
 from orchestration.spec.language import Place, place_of
-from orchestration.spec.messages import kind_of, type_finding
+from orchestration.spec.mending import mended
+from orchestration.spec.messages import kind_of, place_of_error, type_finding
 from orchestration.spec.normal import build_machine, build_spec, kind_of_machine
 from orchestration.spec.positions import Path, Positions
 from orchestration.spec.schema import Network, Spec, TestbedOptions
@@ -166,6 +168,7 @@ class _Sections:
         self.data = data
         self.positions = positions
         self.findings = findings
+        self.mended: set[Path] = set()
 
     def draft(self, refused: set[Path]) -> Draft:
         """Build the draft without the sections that were refused already."""
@@ -173,11 +176,13 @@ class _Sections:
         if ("network",) not in refused:
             network = self._section(Network, ("network",), self.data.get("network", {}))
         options = self.data.get("testbed_options") or {}
+        machines = tuple(self._machines(refused))
         return Draft(
-            machines=tuple(self._machines(refused)),
+            machines=machines,
             network=network,
             options=self._section(TestbedOptions, ("testbed_options",), options)
             or TestbedOptions(),
+            mended=frozenset(self.mended),
         )
 
     def _machines(self, refused: set[Path]) -> Iterator[Drafted]:
@@ -192,7 +197,7 @@ class _Sections:
             path: Path = ("machines", index)
             if path in refused:
                 continue
-            written = self._section(WrittenMachine, path, entry)
+            written = self._machine(path, entry)
             if written is None:
                 continue
             scaling = kind_of_machine(written).scaling
@@ -201,6 +206,21 @@ class _Sections:
                 self._too_many(path)
                 return
             yield Drafted(path, written, build_machine(written))
+
+    def _machine(self, path: Path, entry: Value) -> WrittenMachine | None:
+        """Read one machine; a wrong one as far as the rules can still judge it."""
+        try:
+            return WrittenMachine.model_validate(entry)
+        except ValidationError as error:
+            details = error.errors(include_url=False)
+            self._note(details, path, entry)
+        places = [place_of_error(detail, entry) for detail in details]
+        try:
+            written = WrittenMachine.model_validate(mended(entry, places))
+        except ValidationError:
+            return None
+        self.mended |= {(*path, *place) for place in places}
+        return written
 
     def _too_many(self, path: Path) -> None:
         message = f"From here on there are more than {GUESTS_LIMIT} guests."
@@ -211,8 +231,10 @@ class _Sections:
         try:
             return model.model_validate(data)
         except ValidationError as error:
-            self.findings += [
-                type_finding(detail, path, data, self.positions)
-                for detail in error.errors(include_url=False)
-            ]
+            self._note(error.errors(include_url=False), path, data)
             return None
+
+    def _note(self, details: Iterable[ErrorDetails], path: Path, data: Value) -> None:
+        self.findings += [
+            type_finding(detail, path, data, self.positions) for detail in details
+        ]

@@ -31,6 +31,11 @@ def type_finding(
     return positions.error(path, message, hint)
 
 
+def place_of_error(error: ErrorDetails, data: Value) -> Path:
+    """Return where in a section's value one of its errors is."""
+    return _walk(error["loc"], data)[0]
+
+
 def _is_form(part: int | str) -> bool:
     """Say whether a part names the form of a value (`<list>`), not a place."""
     return isinstance(part, str) and part.startswith("<")
