@@ -24,7 +24,7 @@ MAX_WINDOW = 256.0
 IDLE_SHARE = 0.25
 IDLE_LOOKS = 2
 # After this it counts no more, whatever it does.
-BOOT_S = 90.0
+BOOT_S = 180.0
 YOUNG_S = 4.0
 # Who asked this long ago does not wait any more.
 CLAIM_S = 5.0

@@ -25,18 +25,25 @@ from orchestration.providers.pressure import Pressure, Sample
 from orchestration.state.model import GuestState
 
 LOOK_EVERY_S = 1.0
+# A look at a busy host takes seconds; after this somebody else looks.
+LOOK_LASTS_S = 30.0
 ASK_EVERY_S = 0.5
 REMIND_EVERY_S = 30
 _MAX_BYTES = 4 * 1024 * 1024
 
 
 class Book(BaseModel):
-    """What a host's file holds: the ledger, the last look, when somebody looked."""
+    """What a host's file holds: the ledger, the last look and when it was.
+
+    Who looks says until when the others leave it to them: looks that overlap would
+    come in the wrong order, and between such two nobody has worked.
+    """
 
     ledger: Ledger = Ledger()
     sample: Sample | None = None
     felt: Pressure = Pressure()
     looked_at: float = 0.0
+    looking_until: float = 0.0
 
 
 def wait_for_turn(task: Task, guest: GuestState) -> None:
@@ -80,13 +87,12 @@ def _ask(task: Task, guest: GuestState) -> str:
         if pacing.is_free(book.ledger, task.state.testbed, cpus):
             book.ledger = book.ledger.with_(_entry(task, guest, now))
             return ""
-        is_stale = not 0 <= now - book.looked_at < LOOK_EVERY_S
-        if is_stale:
-            book.looked_at = now
-    seen = _look(task) if is_stale else None
+        is_mine = _is_stale(book, now)
+        if is_mine:
+            book.looking_until = now + LOOK_LASTS_S
+    if is_mine:
+        _look(task)
     with _opened(task) as book:
-        if seen is not None:
-            _note(book, *seen)
         why = pacing.refusal(
             book.ledger, task.state.testbed, guest.memory_mib, book.felt
         )
@@ -100,16 +106,30 @@ def _ask(task: Task, guest: GuestState) -> str:
     return ""
 
 
-def _look(task: Task) -> tuple[Sample, dict[str, int]]:
-    """Ask the host, without holding the lock."""
-    sample = pressure.look(task.host.transport, scope=task.scope)
-    return sample, domains.cpu_times(task.host.libvirt)
+def _is_stale(book: Book, now: float) -> bool:
+    """Say whether somebody has to look; a clock that was set back ends no waiting."""
+    is_being_looked = 0 <= book.looking_until - now <= LOOK_LASTS_S
+    return not is_being_looked and not 0 <= now - book.looked_at < LOOK_EVERY_S
 
 
-def _note(book: Book, sample: Sample, cpu_times: Mapping[str, int]) -> None:
+def _look(task: Task) -> None:
+    """Ask the host, without holding the lock, and note what it says."""
+    try:
+        sample = pressure.look(task.host.transport, scope=task.scope)
+        cpu_times = domains.cpu_times(task.host.libvirt)
+        at = time.time()
+        with _opened(task) as book:
+            if at > book.looked_at:
+                _note(book, sample, cpu_times, at)
+    finally:
+        with _opened(task) as book:
+            book.looking_until = 0.0
+
+
+def _note(book: Book, sample: Sample, cpu_times: Mapping[str, int], at: float) -> None:
     """Take a look into account: who has settled, and how wide the window is now."""
-    seconds = sample.uptime_s - book.sample.uptime_s if book.sample else 0.0
-    ledger = pacing.settle(book.ledger, cpu_times, now=time.time(), seconds=seconds)
+    seconds, book.looked_at = at - book.looked_at, at
+    ledger = pacing.settle(book.ledger, cpu_times, now=at, seconds=seconds)
     book.felt = pressure.between(book.sample, sample)
     book.sample = sample
     window = ledger.window or pacing.first_window(sample.cpus)

@@ -110,6 +110,47 @@ def test_next_guest_waits_says_why_and_starts_when_a_boot_ended(
     assert shown[0].note.startswith("host-a is busy: cpu pressure 95 %")
 
 
+def test_one_looks_while_the_others_wait_for_what_it_sees(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fill(4)
+    at_once, most = [0], [0]
+
+    def look(*_: object, **__: object) -> Sample:
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        time.sleep(0.05)
+        at_once[0] -= 1
+        return machine.look()
+
+    monkeypatch.setattr(pressure, "look", look)
+    with ThreadPoolExecutor(8) as pool:
+        names = (machine.guest(f"late{number}") for number in range(8))
+        waiting = [pool.submit(wait_for_turn, machine.task, name) for name in names]
+        while machine.looks < 5:
+            time.sleep(0.01)
+        machine.task.scope.stop.set()
+
+    assert {type(w.exception()) for w in waiting} == {Cancelled}
+    assert most[0] == 1
+
+
+def test_look_of_a_killed_worker_is_taken_over(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "YOUNG_S", 0.0)
+    machine.fill(4)
+    file = machine.task.hosts.runtime_dir / "booting/host-a.json"
+    book = turns.Book.model_validate_json(file.read_text())
+    book.looking_until = time.time() + 0.2
+    file.write_text(book.model_dump_json())
+
+    wait_for_turn(machine.task, machine.guest("late"))
+
+    assert machine.looks == 1
+    assert time.time() > book.looking_until
+
+
 def test_cancel_ends_the_waiting(machine: Machine) -> None:
     machine.fill(4)
     machine.task.scope.stop.set()
