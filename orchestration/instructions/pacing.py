@@ -20,9 +20,10 @@ CLOSE = 0.7
 # A lab of this size starts at once on any host: together they take no longer.
 FEW = 8.0
 MAX_WINDOW = 256.0
-# A guest that wanted less of one processor since the last look has ended its boot.
+# A guest that wanted less of one processor in so many looks on end has ended its boot:
+# they lie a second apart, and a boot loader's menu waits for less.
 IDLE_SHARE = 0.25
-IDLE_LOOKS = 2
+IDLE_LOOKS = 4
 # After this it counts no more, whatever it does.
 BOOT_S = 180.0
 YOUNG_S = 4.0

@@ -31,7 +31,7 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Scope, Transport, command
 
-CHECK_TIMEOUT_S = 3
+CHECK_TIMEOUT_S = 10
 _BRIDGE_COLUMNS = (
     "name,datapath_type,protocols,external_ids,controller,rstp_enable,ports"
 )
@@ -155,7 +155,7 @@ def tagged(transport: Transport, *, scope: Scope) -> dict[str, Tagged]:
 def check(transport: Transport, *, scope: Scope) -> OvsFacts:
     """Ask the switch daemon itself whether it is there.
 
-    Raises: HostUnreachable when the daemon or its database does not answer in 3 s.
+    Raises: HostUnreachable when the daemon or its database does not answer in time.
     """
     failure = Failure(
         HostUnreachable,

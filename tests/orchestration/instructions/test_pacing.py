@@ -125,7 +125,7 @@ def test_guest_that_became_idle_gives_its_place() -> None:
     cpu_times = {"demo-0": 5_000_000_000, "demo-1": 5_000_000_000}
 
     ledger = pacing.settle(ledger, cpu_times, now=106.0, seconds=1.0)
-    for now in (107.0, 108.0):
+    for now in range(107, 107 + pacing.IDLE_LOOKS):
         cpu_times["demo-1"] += 900_000_000
         ledger = pacing.settle(ledger, cpu_times, now=now, seconds=1.0)
 
