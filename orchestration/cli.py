@@ -11,6 +11,8 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from ipaddress import IPv4Address
+from itertools import count
 from pathlib import Path
 from typing import TextIO
 
@@ -20,7 +22,7 @@ from orchestration.errors import Finding, SpecError, TestbedError
 from orchestration.instructions.base import Options
 from orchestration.plan import plan_up
 from orchestration.spec.built import require_built
-from orchestration.spec.catalogue import load_catalogue
+from orchestration.spec.catalogue import Catalogue, Image, load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
 from orchestration.spec.json_schema import language_schema
@@ -33,6 +35,10 @@ from orchestration.state.model import HostState
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 HOSTS = TypeAdapter(tuple[HostState, ...])
+# RFC 2544's range, in which no host of a lab is.
+FIRST_ADDRESS = IPv4Address("198.18.0.1")
+# Built by script/lab/guest-image; nothing here looks into it.
+TEST_GUEST = Image(name="test_guest", path="test_guest.qcow2")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -73,7 +79,7 @@ def plan_command(options: argparse.Namespace) -> int:
         spec,
         identity=_identity(testbed, options.file),
         hosts=options.hosts,
-        catalogue=load_catalogue(options.images),
+        catalogue=_catalogue(options.images),
     )
     plan = plan_up(state, Options())
     print(plan.to_json() if options.json else plan.to_text(), end="")
@@ -99,7 +105,7 @@ def _load(options: argparse.Namespace, testbed: str) -> Loaded:
     return check(
         text,
         files=FolderFiles(options.file.resolve().parent),
-        catalogue=load_catalogue(options.images),
+        catalogue=_catalogue(options.images),
         testbed_name=testbed,
         file_name=options.file.name,
         image_folders=options.disks,
@@ -107,10 +113,15 @@ def _load(options: argparse.Namespace, testbed: str) -> Loaded:
     )
 
 
+def _catalogue(images: Path | None) -> Catalogue:
+    """Read the images; the examples' is known before somebody has built it."""
+    return Catalogue([TEST_GUEST, *load_catalogue(images).values()])
+
+
 def _hosts(file: str) -> tuple[HostState, ...]:
     """Read a list of hosts; `name` and, for one of them, `is_main` are enough."""
     try:
-        return HOSTS.validate_json(Path(file).read_bytes())
+        hosts = HOSTS.validate_json(Path(file).read_bytes())
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -120,6 +131,14 @@ def _hosts(file: str) -> tuple[HostState, ...]:
         ) from error
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from error
+    return tuple(map(_with_address, hosts, count()))
+
+
+def _with_address(host: HostState, number: int) -> HostState:
+    """Give a host that was only named an address at which its tunnels end."""
+    if host.address or host.tunnel_address:
+        return host
+    return host.model_copy(update={"address": str(FIRST_ADDRESS + number)})
 
 
 def _identity(testbed: str, file: Path) -> Identity:

@@ -47,6 +47,19 @@ def test_example_passes_without_a_finding(
     assert capsys.readouterr().out == ""
 
 
+def test_example_is_checked_and_planned_before_its_image_is_built(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    file = str(EXAMPLES / "quickstart" / "kvm-compose.yaml")
+    hosts = tmp_path / "hosts.json"
+    hosts.write_text('[{"name": "main", "is_main": true}, {"name": "host2"}]')
+
+    assert main(["check", file]) == 0
+    assert main(["plan", file, "--hosts", str(hosts)]) == 0
+
+    assert "br0/br1 on host2" in capsys.readouterr().out
+
+
 def test_every_example_is_tested_and_explained() -> None:
     folders = {folder.name for folder in EXAMPLES.iterdir() if folder.is_dir()}
 
@@ -69,9 +82,8 @@ def test_findings_are_printed_like_a_compilers(capsys: Captured) -> None:
 
     assert main(["check", str(file)]) == 1
 
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{file}:4:75 error machines[0].libvirt.libvirt_type.cloud")
-    assert second == (
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == (
         f"{file}:6:3 error network.external_bridge: `external_bridge` is missing: "
         "guests get their addresses through it. (Add `external_bridge: br0`.)"
     )
