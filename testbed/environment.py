@@ -10,6 +10,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -56,6 +57,29 @@ def env_choice(name: str, *choices: str) -> str:
     value = os.environ.get(name) or choices[0]
     if value not in choices:
         raise ImproperlyConfigured(f"{name}={value!r}: use {' or '.join(choices)}.")
+    return value
+
+
+def env_zone(name: str, default: str) -> str:
+    """Return the name of a time zone. Raises: ImproperlyConfigured."""
+    value = os.environ.get(name) or default
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as exc:
+        raise ImproperlyConfigured(
+            f"{name}={value!r}: use the name of a time zone, such as Europe/London."
+        ) from exc
+    return value
+
+
+def env_redis(name: str, default: str) -> str:
+    """Return the URL of a Redis, a secret. Raises: ImproperlyConfigured."""
+    value = env_secret(name, default)
+    if not value.startswith(("redis://", "rediss://", "unix://")):
+        # The value may hold a password.
+        raise ImproperlyConfigured(
+            f"{name}: use redis://:password@host:6379/0 or unix:///path/to/redis.sock."
+        )
     return value
 
 

@@ -16,8 +16,10 @@ from testbed.environment import (
     env_generated,
     env_int,
     env_list,
+    env_redis,
     env_secret,
     env_str,
+    env_zone,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -95,7 +97,7 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # redis://host:port/0 or unix:///path/to/redis.sock
-REDIS_URL = env_secret("TESTBED_REDIS_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = env_redis("TESTBED_REDIS_URL", "redis://127.0.0.1:6379/0")
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -128,7 +130,7 @@ LOGIN_REDIRECT_URL = reverse_lazy("testbeds")
 LOGOUT_REDIRECT_URL = reverse_lazy("login")
 
 LANGUAGE_CODE = "en"
-TIME_ZONE = env_str("TESTBED_TIME_ZONE", "UTC")
+TIME_ZONE = env_zone("TESTBED_TIME_ZONE", "UTC")
 USE_I18N = False
 USE_TZ = True
 
@@ -213,6 +215,7 @@ CELERY_BEAT_SCHEDULE = {
 # of these one person may use: tasks/fairness.py.
 CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 12)
 
+LOG_LEVEL = env_choice("TESTBED_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -220,6 +223,6 @@ LOGGING = {
         "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": env_str("TESTBED_LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {"paramiko": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
 }

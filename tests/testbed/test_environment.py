@@ -13,8 +13,10 @@ from testbed.environment import (
     env_generated,
     env_int,
     env_list,
+    env_redis,
     env_secret,
     env_str,
+    env_zone,
 )
 
 DATA = Path("/data")
@@ -224,3 +226,21 @@ def test_choice_is_one_of_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_CHOICE", "three")
     with pytest.raises(ImproperlyConfigured, match="SOME_CHOICE='three': use one or"):
         env_choice("SOME_CHOICE", "one", "two")
+
+
+def test_time_zone_is_one_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env_zone("SOME_ZONE", "UTC") == "UTC"
+    for wrong in ("Mars/One", "../UTC", "Europe"):
+        monkeypatch.setenv("SOME_ZONE", wrong)
+        with pytest.raises(ImproperlyConfigured, match=r"SOME_ZONE=.*Europe/London"):
+            env_zone("SOME_ZONE", "UTC")
+
+
+def test_redis_is_a_url_and_no_message_repeats_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert env_redis("SOME_REDIS", "unix:///run/redis.sock").startswith("unix://")
+    monkeypatch.setenv("SOME_REDIS", "hunter2@localhost")
+    with pytest.raises(ImproperlyConfigured, match="SOME_REDIS: use redis://") as told:
+        env_redis("SOME_REDIS", "")
+    assert "hunter2" not in str(told.value)
