@@ -26,6 +26,7 @@ from orchestration.errors import (
 from orchestration.providers import receiving
 from orchestration.providers.layout import layout_of
 from orchestration.providers.receiving import Place, Seen
+from orchestration.providers.trial import Trial
 from orchestration.providers.wire import Stream
 from orchestration.transport.base import (
     Command,
@@ -91,6 +92,7 @@ class Sending:
         self._prove = prove
         self._log = log
         self._wire_bytes = 0
+        self._is_compressed = False
 
     def run(self, seen: Seen) -> Sent:
         """Send until the content is there; `seen` is what the host has of it.
@@ -178,7 +180,11 @@ class Sending:
                 f"on {self._machine}"
             )
         try:
-            self._send(offset, compressed=seen.has_zstd)
+            if not self._send(offset, seen):
+                self._is_compressed = True
+                self._log(f"the rest is compressed on its way to {self._machine}")
+                seen = self._look_again()
+                self._send(seen.arrived(self._layout), seen)
             self._prove()
             self._require_received(self._run(receiving.finish(self._place)))
         except _FINAL:
@@ -186,15 +192,21 @@ class Sending:
         except HostUnreachable as exc:
             raise _Broken(exc) from exc
 
-    def _send(self, offset: int, *, compressed: bool) -> None:
-        """Send the data after `offset` and see that all of it is right there."""
-        layout = self._layout
+    def _send(self, offset: int, seen: Seen) -> bool:
+        """Send the data after `offset` and see that all of it is right there.
+
+        False: it was ended early, because compressing the rest pays.
+        """
+        layout, compressed = self._layout, self._is_compressed and seen.has_zstd
         receive = receiving.receive(self._place, layout, offset, compressed=compressed)
-        stream = Stream(self._descriptor, layout, offset, compressed=compressed)
+        trial = Trial() if seen.has_zstd and not compressed else None
+        stream = Stream(self._descriptor, layout, offset, trial, compressed=compressed)
         try:
             with stream:
                 feed = stream.pieces(self._scope, self._on_progress)
                 completed = self._run(receive, feed)
+                if stream.is_slow and completed.exit_code == receiving.INPUT_ENDED:
+                    return False
                 self._require_received(completed)
                 for _ in feed:  # what the host had was still being read for the digest
                     continue
@@ -205,6 +217,7 @@ class Sending:
         self.require_unchanged(layout.size, self._changed_ns)
         if completed.stdout.split()[:1] != [stream.digest]:
             raise _damaged(self._place, self._machine, completed.stdout, stream.digest)
+        return True
 
     def _run(self, cmd: Command, feed: Iterator[bytes] | None = None) -> Completed:
         return self._transport.run(

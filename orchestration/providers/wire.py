@@ -9,6 +9,7 @@ import hashlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
@@ -16,15 +17,15 @@ from typing import Self
 import zstandard
 
 from orchestration.providers.layout import Layout
+from orchestration.providers.trial import Trial
 from orchestration.transport.base import OnProgress, Scope
 from orchestration.transport.copying import Extent
 
 READ_BYTES = 1024 * 1024
 AHEAD = 8
-# Measured on 2 cores: level 1 takes 300 MB/s of text to a quarter, paramiko sends 220
-# MB/s, and on one machine both fight for the processors: there all of it compressed
-# took twice as long as plain. So what need not wait for the link goes nearly as it is.
-LEVEL, HASTY_LEVEL = 1, -1000
+LEVEL = 1
+# Of what is sent plain, so much of each 16th piece is compressed to see what it takes.
+SAMPLE_BYTES, SAMPLED_OF = 256 * 1024, 16
 _WAIT_S = 0.1
 
 _Piece = tuple[int, bytes]
@@ -33,23 +34,32 @@ _Piece = tuple[int, bytes]
 class Stream:
     """What is sent from `offset` on; a context, whose end also ends its thread.
 
-    `digest` is right when everything was read and the context was left.
+    `digest` is right when everything was read and the context was left. With a `trial`
+    it is sent plain, and `is_slow` says that it ended early: compressing would pay.
     """
 
     def __init__(
-        self, descriptor: int, layout: Layout, offset: int, *, compressed: bool
+        self,
+        descriptor: int,
+        layout: Layout,
+        offset: int,
+        trial: Trial | None = None,
+        *,
+        compressed: bool,
     ) -> None:
         self._descriptor = descriptor
         self._layout = layout
         self._offset = offset
         self._is_compressed = compressed
-        self._dense = zstandard.ZstdCompressor(level=LEVEL)
-        self._hasty = zstandard.ZstdCompressor(level=HASTY_LEVEL)
+        self._trial = trial
+        self._packer = zstandard.ZstdCompressor(level=LEVEL)
         self._hash = hashlib.blake2b()
         self._queue: queue.Queue[_Piece | Exception | None] = queue.Queue(AHEAD)
         self._is_over = threading.Event()
+        self._plain_pieces = 0
         self._thread = threading.Thread(target=self._read_all, name="read-ahead")
         self.wire_bytes = 0
+        self.is_slow = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -80,12 +90,17 @@ class Stream:
             if isinstance(piece, Exception):
                 raise piece
             taken, data = piece
-            if data:
-                yield data
+            started = time.monotonic()
+            yield data
+            seconds = time.monotonic() - started
             self.wire_bytes += len(data)
             done += taken
-            if taken:
-                on_progress(done, total)
+            on_progress(done, total)
+            if self._trial and done < total:
+                self._trial.add_sent(taken, seconds)
+                self.is_slow = self._trial.pays()
+                if self.is_slow:
+                    return
 
     def _next(self, scope: Scope) -> _Piece | Exception | None:
         while True:
@@ -123,12 +138,19 @@ class Stream:
             yield data
 
     def _packed(self, data: bytes) -> _Piece:
-        """Make a frame of its own of each piece, dense when the link is behind."""
-        if not self._is_compressed:
-            return len(data), data
-        is_behind = self._queue.qsize() >= AHEAD // 2
-        packer = self._dense if is_behind else self._hasty
-        return len(data), packer.compress(data)
+        """Make a frame of its own of each piece."""
+        if self._is_compressed:
+            return len(data), self._packer.compress(data)
+        if self._trial:
+            if self._plain_pieces % SAMPLED_OF == 0:
+                self._sample(data[:SAMPLE_BYTES], self._trial)
+            self._plain_pieces += 1
+        return len(data), data
+
+    def _sample(self, data: bytes, trial: Trial) -> None:
+        started = time.monotonic()
+        packed = len(self._packer.compress(data))
+        trial.add_sample(len(data), packed, time.monotonic() - started)
 
     def _give(self, piece: _Piece | Exception | None) -> None:
         while not self._is_over.is_set():

@@ -15,7 +15,7 @@ from orchestration.errors import (
     ImageFailed,
     NotEnoughSpace,
 )
-from orchestration.providers import layout, receiving, sending, store, wire
+from orchestration.providers import layout, receiving, sending, store, trial
 from orchestration.providers.contents import Content, own_content, stored_content
 from orchestration.providers.stamps import Digest, write_stamp
 from orchestration.providers.store import Pushed
@@ -157,15 +157,33 @@ def test_holes_stay_holes_and_are_not_sent(push, scope):
     assert sent.wire_bytes <= 4 * MIB
 
 
-def test_data_is_compressed_when_the_link_is_behind(push, scope, monkeypatch):
-    monkeypatch.setattr(wire, "AHEAD", 0)  # always
+def test_rest_is_compressed_when_the_link_is_slow(push, scope, monkeypatch):
+    judged = iter([False, True])
+    monkeypatch.setattr(trial.Trial, "pays", lambda self: next(judged))
     data = b"the same words again and again\n" * 200_000
 
     sent = push(push.image(data), scope=scope).sent
 
     assert (push.host / "name.img").read_bytes() == data
+    assert push.stored == [blob_of(data)]
     assert sent.data_bytes == len(data)
-    assert sent.wire_bytes < len(data) / 10
+    assert 2 * MIB < sent.wire_bytes < 2 * MIB + len(data) / 10
+    assert push.log == ["the rest is compressed on its way to host-a"]
+    assert push.steps == sorted(push.steps)
+    assert push.steps[-1] == (len(data), len(data))
+
+
+def test_compressed_rest_goes_on_compressed_where_the_link_broke(
+    push, scope, quick, monkeypatch
+):
+    monkeypatch.setattr(trial.Trial, "pays", lambda self: True)
+    data = b"the same words again and again\n" * 600_000
+    push.at = break_once(push, after=8 * MIB)
+
+    sent = push(push.image(data), scope=scope).sent
+
+    assert (push.host / "name.img").read_bytes() == data
+    assert MIB < sent.wire_bytes < MIB + len(data) / 10
 
 
 def test_host_without_zstd_gets_it_plain_and_the_log_says_so(
