@@ -14,9 +14,10 @@ from orchestration.errors import CommandFailed, ImageFailed, StateError, Testbed
 from orchestration.events import Status
 from orchestration.instructions import turns
 from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.definition import define
 from orchestration.instructions.disks import ensure_disk, format_of
 from orchestration.instructions.guests import run_user_script, script_digest
-from orchestration.instructions.prepare import is_simulated, local_artefact
+from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.waiting import wait_until_reachable
 from orchestration.providers import cloud_init, qemu_img
 from orchestration.providers.libvirt import domains
@@ -111,7 +112,7 @@ def _run_shared_script(task: Task, golden: GoldenState) -> bool:
     guest, conn = golden.guest, task.host.libvirt
     _require_as_planned(task, golden)
     ensure_disk(task, guest)
-    domains.define(conn, local_artefact(task, guest.xml).read_text())
+    define(task, guest)
     turns.wait_for_turn(task, guest)
     domains.start(conn, guest.domain)
     task.log("started")

@@ -18,9 +18,8 @@ from orchestration.errors import (
 from orchestration.events import Status
 from orchestration.instructions import turns
 from orchestration.instructions.base import Outcome, Task, done, unchanged
-from orchestration.instructions.prepare import local_artefact
+from orchestration.instructions.definition import define
 from orchestration.instructions.waiting import require_running, wait_until_reachable
-from orchestration.providers import qemu_img
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, ScriptState
 from orchestration.transport.base import Command, Transport, command
@@ -44,11 +43,7 @@ def start_guests(task: Task) -> Outcome:
             "runs with older settings",
             "Take the testbed down and up again to apply the changes.",
         )
-    if guest.golden:
-        over = guest.image.path if guest.image.golden else ""
-        transport, scope = task.host.transport, task.scope
-        qemu_img.require_chain(transport, guest.disk, over=over, scope=scope)
-    domains.define(conn, local_artefact(task, guest.xml).read_text())
+    define(task, guest)
     task.project.mark(guest.name, run_script="", run_script_exit_code=None)
     turns.wait_for_turn(task, guest)
     try:

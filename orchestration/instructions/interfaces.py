@@ -8,6 +8,7 @@ spec hash: nobody may take it for one that has the settings of either state.
 
 from orchestration.errors import GuestUnreachable
 from orchestration.instructions.base import Outcome, Task, done, unchanged
+from orchestration.instructions.definition import define
 from orchestration.instructions.prepare import is_simulated, local_artefact
 from orchestration.instructions.waiting import wait_until_reachable
 from orchestration.providers import guest_network, ovs_taps
@@ -38,10 +39,9 @@ def change_interfaces(task: Task) -> Outcome:
     domains.start(conn, guest.domain)  # a paused one could not let go of anything
     transport = _logged_in(task, guest) if guest.seed else None
     _mark(task, guest, "")
-    text = local_artefact(task, guest.xml).read_text()
-    domains.define(conn, text)
+    define(task, guest)
     if not is_simulated(task):
-        _replug(task, guest, text)
+        _replug(task, guest, local_artefact(task, guest.xml).read_text())
         _move(task, guest)
     if transport is not None:
         before = _before(task, guest)

@@ -48,6 +48,14 @@ class ImageInfo:
     data_file: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One file of a chain of layers."""
+
+    path: str
+    format: str
+
+
 def info(
     transport: Transport, path: str, *, image_format: str = "", scope: Scope
 ) -> ImageInfo:
@@ -182,8 +190,8 @@ def is_locked(transport: Transport, path: str, *, scope: Scope) -> bool:
 
 def require_chain(
     transport: Transport, path: str, *, over: str = "", scope: Scope
-) -> None:
-    """See that every file below an overlay is there, and that it is `over` alone.
+) -> tuple[Layer, ...]:
+    """Return what is below a disk, the nearest first: all there, and `over` alone.
 
     Raises: ImageFailed.
     """
@@ -198,13 +206,16 @@ def require_chain(
     cmd = command("qemu-img", "info", *words).with_root()
     completed = run_or_fail(transport, cmd, failure, scope=scope)
     try:
-        below = [str(facts["filename"]) for facts in json.loads(completed.stdout)][1:]
+        chain = json.loads(completed.stdout)
+        layers = [Layer(str(one["filename"]), str(one["format"])) for one in chain]
     except (ValueError, KeyError, TypeError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
+    below = [layer.path for layer in layers[1:]]
     if over and below != [over]:
         raise failure.build(
             f"It has to lie over {over}, and lies over {' over '.join(below) or 'nothing'}."
         )
+    return tuple(layers[1:])
 
 
 def exists(transport: Transport, path: str, *, scope: Scope) -> bool:

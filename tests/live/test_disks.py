@@ -122,6 +122,17 @@ def test_linked_disk_lies_over_the_original_and_a_copy_stands_alone(stack, first
     assert len(first_up.of("push-images")) == 1
 
 
+def test_what_disks_lie_over_stays_whose_it_is(stack, first_up):
+    state = project(stack, SLUG).read_state()
+    files = [original(stack), project(stack, SLUG).files / "boot.iso"]
+
+    assert {owner_and_mode(stack, "main", str(path)) for path in files} == {"root 644"}
+    there = state.guest("linked-there").image.path
+    assert owner_and_mode(stack, "host-b", there) == "root 444"
+    own = state.guest("linked")
+    assert not owner_and_mode(stack, own.host, own.disk).startswith("root")
+
+
 def test_original_is_the_same_after_everything(stack, owner, first_up, before):
     image = json.loads((images() / "test_guest.json").read_text())
 
@@ -134,6 +145,7 @@ def test_original_is_the_same_after_everything(stack, owner, first_up, before):
     assert down.status == "succeeded", down.words
     assert holdings(stack) == before
     assert digest(original(stack)) == image["sha256"]
+    assert owner_and_mode(stack, "main", str(original(stack))) == "root 644"
     state = project(stack, SLUG).read_state()
     there = state.guest("linked-there").image.path
     assert stack.other.run("sha256sum", there).split()[0] == image["sha256"]
@@ -143,6 +155,10 @@ def test_original_is_the_same_after_everything(stack, owner, first_up, before):
 
 def original(stack: Stack) -> Path:
     return project(stack, SLUG).files / "disks/own.qcow2"
+
+
+def owner_and_mode(stack: Stack, host: str, path: str) -> str:
+    return host_of(stack, host).run("stat", "-c", "%U %a", path).strip()
 
 
 def digest(path: Path) -> str:

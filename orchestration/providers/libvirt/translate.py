@@ -7,6 +7,7 @@ The text itself always travels in `detail`.
 
 import errno
 import os
+import re
 
 import libvirt
 
@@ -29,16 +30,16 @@ _HINTS = {
 }
 
 _TEXT_HINTS = (
-    (
-        "permission denied",
-        "QEMU's own user must be able to read the folder of the disk.",
-    ),
     ("no space left", "Make room on the host's disk."),
     ("cannot allocate memory", "The host has no memory left for this guest."),
     ("cannot access storage file", "A file of the guest is missing: run up again."),
     ("already exists with uuid", "Something else on the host has this name."),
     ("already defined with uuid", "Something else on the host has this name."),
     ("could not access kvm", "Acceleration does not work here: check the host."),
+    (
+        "permission denied",
+        "QEMU's own user must be able to read the guest's files.",
+    ),
     ('failed to get "write" lock', "Another process uses the disk."),
     (
         "no more available pci slots",
@@ -46,6 +47,9 @@ _TEXT_HINTS = (
     ),
     ("is already in use by", "Another network of the host has this bridge or subnet."),
 )
+
+# QEMU, and libvirt: "Cannot access storage file '…' (as uid:64055, gid:109): …".
+_DENIED = re.compile(r"'(/[^'\n]+)'[^'\n]*: permission denied", re.IGNORECASE)
 
 _REFUSED = frozenset(
     {
@@ -136,6 +140,11 @@ def _is_refused(error: libvirt.libvirtError, words: str) -> bool:
 
 
 def _hint(code: int | None, text: str) -> str:
+    if found := _DENIED.search(text):
+        return (
+            f"QEMU's own user must be able to read {found[1]} there, and to pass its "
+            "folders: `chmod a+r` the file, `chmod a+x` the folders."
+        )
     words = text.lower()
     for part, hint in _TEXT_HINTS:
         if part in words:

@@ -12,9 +12,10 @@ import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 
+from orchestration.providers.libvirt.layers import keep_owner
 from orchestration.providers.libvirt.metadata import NAMESPACE, Mark, build_mark
 from orchestration.providers.libvirt.pci import add_ports, pin
-from orchestration.state.images import DiskOrigin, ImageState
+from orchestration.state.images import DiskOrigin
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -148,6 +149,8 @@ def _add_disks(devices: ET.Element, guest: GuestState) -> None:
 
     `writeback` honours every flush of the guest, works on every file system (`none`
     fails on tmpfs), and lets clones read their golden image from one page cache.
+    What disks lie over is added when the domain is defined: `layers`. A user's ISO
+    stays the user's.
     The seed is a virtio disk too: cloud-init finds it by its label, and kernels made
     for clouds have virtio but not always AHCI (under emulation AHCI also costs 2 s).
     """
@@ -155,13 +158,13 @@ def _add_disks(devices: ET.Element, guest: GuestState) -> None:
         kept = {"type": "qcow2", "cache": "writeback", "discard": "unmap"}
         target = CDROM if guest.is_cdrom else "vda"
         readonly = guest.is_readonly
-        disk = _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
-        if guest.image.golden and guest.disk_origin is DiskOrigin.LINKED:
-            _add_golden(disk, guest.image)
+        _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
     if guest.seed:
         _add_disk(devices, guest.seed, RAW, target="vdb", is_readonly=True)
     if guest.disk_origin is DiskOrigin.BLANK:
-        _add_disk(devices, guest.image.path, RAW, target=CDROM, is_readonly=True)
+        keep_owner(
+            _add_disk(devices, guest.image.path, RAW, target=CDROM, is_readonly=True)
+        )
 
 
 def _add_disk(
@@ -172,30 +175,19 @@ def _add_disk(
     target: str,
     is_readonly: bool,
 ) -> ET.Element:
-    """Add a virtio disk, or a CD-ROM on SATA, which q35 has and every system knows."""
+    """Add a virtio disk, or a CD-ROM on SATA, which q35 has and every system knows.
+
+    Returns the element that names its file.
+    """
     is_cdrom = target == CDROM
     device = "cdrom" if is_cdrom else "disk"
     disk = ET.SubElement(devices, "disk", type="file", device=device)
     ET.SubElement(disk, "driver", {"name": "qemu", **driver})
-    ET.SubElement(disk, "source", file=path)
+    source = ET.SubElement(disk, "source", file=path)
     ET.SubElement(disk, "target", dev=target, bus="sata" if is_cdrom else "virtio")
     if is_readonly:
         ET.SubElement(disk, "readonly")
-    return disk
-
-
-def _add_golden(disk: ET.Element, image: ImageState) -> None:
-    """Say what a clone's disk lies over, so that it stays root's in the store.
-
-    Left to itself, libvirt gives each file of a chain to QEMU's user when a guest
-    starts, and never gives it back: any guest's process could then write to it.
-    """
-    golden = ET.Element("backingStore", type="file")
-    ET.SubElement(golden, "format", type=image.format)
-    source = ET.SubElement(golden, "source", file=image.path)
-    ET.SubElement(source, "seclabel", model="dac", relabel="no")
-    ET.SubElement(golden, "backingStore")
-    disk.insert(2, golden)
+    return source
 
 
 def _add_interface(

@@ -1,5 +1,6 @@
 """Waiting for a turn: one ledger for all threads, workers and testbeds of a host."""
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -68,7 +69,10 @@ class Machine:
 def machine(make_task: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> Machine:
     task = make_task("a")
     real = task.host.state.model_copy(update={"kind": HostKind.REAL, "cpus": 2})
-    host = Host(real, FakeTransport("host-a"), task.host.libvirt)
+    whole = FakeTransport(
+        "host-a", [(re.compile("qemu-img info .*--backing-chain .*"), "[]")]
+    )
+    host = Host(real, whole, task.host.libvirt)
     machine = Machine(replace(task, host=host, scope=Scope("demo.r1.b1.t0")))
     monkeypatch.setattr(pressure, "look", machine.look)
     monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)

@@ -3,16 +3,22 @@
 import json
 import os
 import shutil
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from orchestration.providers import qemu_img
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.domains import DomainStatus
+from orchestration.providers.libvirt.layers import with_layers
 from orchestration.providers.libvirt.xml import build_domain
+from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
+from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
 from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
 
@@ -78,6 +84,38 @@ def test_booted_guest_obeys_the_power_button(
     assert off is True
     facts = domains.find(conn, guest.domain)
     assert (facts.status, facts.reason) == (DomainStatus.SHUT_OFF, "shut down")
+
+
+def test_only_a_guests_own_disk_is_given_to_qemus_user(
+    conn: Connection, guest: GuestState
+) -> None:
+    folder = Path(guest.disk).parent
+    base, iso = folder / "own.img", folder / "boot.iso"
+    for path in (base, iso):
+        path.write_bytes(bytes(1 << 20))
+        path.chmod(0o444)
+    words = ("-f", "qcow2", "-F", "raw", "-b", str(base), guest.disk)
+    subprocess.run(["qemu-img", "create", "-q", *words], check=True)
+    image = guest.image.model_copy(update={"path": str(iso)})
+    changes = {"image": image, "disk_origin": DiskOrigin.BLANK}
+    text = build_domain(guest.model_copy(update=changes), REAL_HOST, testbed="lab")
+    layers = qemu_img.require_chain(LocalTransport(), guest.disk, scope=Scope())
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+
+    domains.define(conn, with_layers(text, guest.disk, layers))
+    domains.start(conn, guest.domain)
+
+    assert owner(guest.disk) != owner(folder)
+    assert [(owner(p), p.stat().st_mode & 0o777) for p in (base, iso)] == [
+        (owner(folder), 0o444)
+    ] * 2
+    domains.destroy(conn, guest.domain)
+    assert {owner(base), owner(iso)} == {owner(folder)}
+
+
+def owner(path: str | Path) -> tuple[int, int]:
+    found = Path(path).stat()
+    return found.st_uid, found.st_gid
 
 
 def built_image() -> Path | None:

@@ -68,7 +68,17 @@ def test_polkit_refusal_is_about_the_login() -> None:
         (
             libvirt.VIR_ERR_INTERNAL_ERROR,
             "Could not open '/lab/web.qcow2': Permission denied",
-            "QEMU's own user",
+            "read /lab/web.qcow2 there",
+        ),
+        (
+            libvirt.VIR_ERR_SYSTEM_ERROR,
+            "Cannot access storage file '/lab/a.img' (as uid:4, gid:9): Permission denied",
+            "read /lab/a.img there",
+        ),
+        (
+            libvirt.VIR_ERR_INTERNAL_ERROR,
+            "Could not access KVM kernel module: Permission denied",
+            "Acceleration does not work",
         ),
         (libvirt.VIR_ERR_NO_NETWORK, "Network not found: 'lab-mgmt'", "run up"),
         (

@@ -5,12 +5,14 @@ import xml.etree.ElementTree as ET
 import libvirt
 import pytest
 
+from orchestration.providers.libvirt.layers import with_layers
 from orchestration.providers.libvirt.metadata import find_mark
 from orchestration.providers.libvirt.xml import (
     build_domain,
     build_management_network,
     build_nat_network,
 )
+from orchestration.providers.qemu_img import Layer
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
 from tests.golden import DATA, Golden
@@ -25,11 +27,11 @@ from tests.orchestration.providers.libvirt.samples import (
 UNSEEDED = build_guest().model_copy(update={"seed": "", "management": None})
 DISC = UNSEEDED.model_copy(update={"is_cdrom": True, "is_readonly": True})
 ISO = UNSEEDED.model_copy(update={"disk_origin": DiskOrigin.BLANK})
-CLONE = UNSEEDED.model_copy(
-    update={"image": UNSEEDED.image.model_copy(update={"golden": "0" * 64})}
-)
+LAYERS = (Layer("/i/golden-0.qcow2", "qcow2"), Layer("/i/own & <disk>.img", "raw"))
 BUILT = {
-    "domain-clone": build_domain(CLONE, HOST, testbed="lab"),
+    "domain-layers": with_layers(
+        build_domain(UNSEEDED, HOST, testbed="lab"), UNSEEDED.disk, LAYERS
+    ),
     "domain-cdrom": build_domain(DISC, HOST, testbed="lab"),
     "domain-iso": build_domain(ISO, HOST, testbed="lab"),
     "domain-emulated-userspace": build_domain(build_guest(), HOST, testbed="lab"),
@@ -59,16 +61,16 @@ def test_text_obeys_libvirts_schema(name: str) -> None:
         handle.networkDefineXMLFlags(BUILT[name], flags)
 
 
-def test_golden_image_below_a_clone_stays_as_it_is_and_is_whole() -> None:
-    (disk,) = parse(BUILT["domain-clone"]).iter("disk")
+def test_iso_of_a_user_stays_the_users() -> None:
+    (cdrom,) = parse(BUILT["domain-iso"]).iterfind("./devices/disk[@device='cdrom']")
 
-    golden = disk.find("backingStore")
-    assert golden is not None
-    assert golden.find("source").get("file") == CLONE.image.path
-    assert golden.find("source/seclabel").get("relabel") == "no"
-    assert list(golden.find("backingStore")) == []
-    others = [parse(BUILT[name]) for name in BUILT if name != "domain-clone"]
-    assert not any(list(found.iter("backingStore")) for found in others)
+    label = cdrom.find("source/seclabel")
+    assert label is not None
+    assert (label.get("model"), label.get("relabel")) == ("dac", "no")
+    others = [
+        parse(BUILT[n]) for n in BUILT if n not in ("domain-iso", "domain-layers")
+    ]
+    assert not any(list(found.iter("seclabel")) for found in others)
 
 
 @pytest.mark.parametrize(

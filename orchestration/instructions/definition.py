@@ -1,0 +1,27 @@
+"""Defining a guest's domain: its text, and what its disk lies over now.
+
+The artefact is made before there is a disk, and a disk may still lie over an image
+that was renewed since: so the chain is looked at whenever a domain is defined. Used
+by the instructions that start guests, prepare golden images and change interfaces.
+"""
+
+from orchestration.instructions.base import Task
+from orchestration.instructions.prepare import local_artefact
+from orchestration.providers import qemu_img
+from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.layers import with_layers
+from orchestration.state.model import GuestState
+
+
+def define(task: Task, guest: GuestState) -> None:
+    """Define a guest's domain. Raises: ImageFailed when its disk's chain is broken."""
+    text = local_artefact(task, guest.xml).read_text()
+    if guest.disk:
+        layers = qemu_img.require_chain(
+            task.host.transport,
+            guest.disk,
+            over=guest.image.path if guest.golden and guest.image.golden else "",
+            scope=task.scope,
+        )
+        text = with_layers(text, guest.disk, layers)
+    domains.define(task.host.libvirt, text)
