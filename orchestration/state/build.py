@@ -34,7 +34,7 @@ from orchestration.state.model import (
     State,
 )
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
-from orchestration.state.placement import Placement, order_hosts, place
+from orchestration.state.placement import Placement, Taken, order_hosts, place
 from orchestration.state.topology import (
     Components,
     build_bridges,
@@ -70,20 +70,19 @@ def build_state(
     password_hashes: Mapping[str, str] | None = None,
     previous: State | None = None,
     tunnel_kind: str = "vxlan",
+    taken: Mapping[str, Taken] | None = None,
 ) -> State:
     """Decide what a spec means on these hosts.
 
-    `script_sha256` and `disk_files` go by the files' paths as written (contexts of
-    golden images among the scripts, by `context_key`), `password_hashes` by the
-    passwords.
+    `script_sha256` and `disk_files` go by paths as written (contexts of golden images
+    by `context_key`), `password_hashes` by passwords, `taken` by hosts.
     Raises: StateError (no host, a full subnet, what checks would have found).
     """
-    names = Names(identity.testbed, identity.number)
-    ordered = order_hosts(hosts)
-    expanded = expand(spec)
-    decided = _decide(expanded, names, ordered, previous)
-    guests = Guests(
-        names=names,
+    ordered, expanded = order_hosts(hosts), expand(spec)
+    placement = place(expanded.spec, ordered, previous, taken=taken)
+    decided = _decide(expanded, _names(identity), placement, previous)
+    guests, goldens = Guests(
+        names=decided.names,
         directory=identity.directory,
         placement=decided.placement,
         bases=_bases(identity, decided, catalogue, disk_files or {}),
@@ -92,13 +91,12 @@ def build_state(
         scripts=script_sha256 or {},
         password_hashes=password_hashes or {},
         previous={g.name: g for g in previous.machines} if previous else {},
-    )
-    built, goldens = guests.build(expanded)
+    ).build(expanded)
     return State(
         **asdict(identity),
         hosts=ordered,
         network=_network(decided, tunnel_kind),
-        guests=built,
+        guests=guests,
         goldens=goldens,
     )
 
@@ -115,12 +113,15 @@ class Decided:
     previous: State | None
 
 
+def _names(identity: Identity) -> Names:
+    return Names(identity.testbed, identity.number)
+
+
 def _decide(
-    expanded: Expanded, names: Names, hosts: Sequence[HostState], previous: State | None
+    expanded: Expanded, names: Names, placement: Placement, previous: State | None
 ) -> Decided:
     spec = expanded.spec
     components = build_components(spec.network, previous)
-    placement = place(spec, hosts, previous)
     return Decided(
         spec=spec,
         names=names,

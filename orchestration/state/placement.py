@@ -4,7 +4,8 @@ Bridges go round the hosts; a guest goes to the host of its first bridge; a brid
 then *stretched* to every further host that has a guest on it. Whatever the previous
 state had on a host stays there while that host exists, so that an edited YAML moves
 nothing by accident. `Balanced` lets a guest go instead to where memory and
-processors are least taken. Used by `state.build` and `state.topology`.
+processors are least taken, by other testbeds, too. Used by `state.build` and
+`state.topology`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,17 @@ from dataclasses import dataclass, replace
 from orchestration.errors import StateError
 from orchestration.spec.schema import Libvirt, LoadBalancing, Machine, Spec
 from orchestration.state.model import HostState, State
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What the guests of other testbeds need on a host."""
+
+    cpus: int = 0
+    memory_mib: int = 0
+
+    def __add__(self, other: "Taken") -> "Taken":
+        return Taken(self.cpus + other.cpus, self.memory_mib + other.memory_mib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +76,13 @@ def order_hosts(hosts: Iterable[HostState]) -> tuple[HostState, ...]:
 
 
 def place(
-    spec: Spec, hosts: Sequence[HostState], previous: State | None = None
+    spec: Spec,
+    hosts: Sequence[HostState],
+    previous: State | None = None,
+    *,
+    taken: Mapping[str, Taken] | None = None,
 ) -> Placement:
-    """Place bridges and guests on ordered hosts.
+    """Place bridges and guests on ordered hosts, of which some may be taken.
 
     Raises: StateError (an interface, or the way out, names no bridge that exists).
     """
@@ -75,7 +91,7 @@ def place(
     for machine in spec.machines:
         _require_bridges(machine, homes)
     if spec.testbed_options.load_balancing is LoadBalancing.BALANCED:
-        guests = _balance_guests(spec, hosts, previous)
+        guests = _balance_guests(spec, hosts, previous, taken or {})
     else:
         guests = _place_guests(spec, tuple(by_name), homes, previous)
     return Placement(by_name, _stretch(spec, by_name, homes, guests), guests)
@@ -138,13 +154,20 @@ class _Load:
 
 
 def _balance_guests(
-    spec: Spec, hosts: Sequence[HostState], previous: State | None
+    spec: Spec,
+    hosts: Sequence[HostState],
+    previous: State | None,
+    taken: Mapping[str, Taken],
 ) -> dict[str, str]:
     """Leave guests where they are; each other goes to the host that is emptiest then.
 
     The largest come first, since the small ones fill what is left.
     """
-    loads = {host.name: _Load(host) for host in hosts}
+    loads = {
+        host.name: _Load(host, by_others.cpus, by_others.memory_mib)
+        for host in hosts
+        for by_others in (taken.get(host.name, Taken()),)
+    }
     before = {guest.name: guest.host for guest in previous.guests} if previous else {}
     places = {
         machine.name: before[machine.name]

@@ -12,12 +12,14 @@ from django.conf import settings
 from django.utils.text import Truncator
 
 from orchestration.errors import TestbedError
-from orchestration.state.diff import Action, Change, Changes, HostNeed, diff
+from orchestration.state.diff import Action, Change, Changes, diff
 from orchestration.state.model import State
+from orchestration.state.placement import Taken
 from testbed.findings import known_hosts
 from testbed.models import Testbed
 from testbed.services.digests import look_at
 from testbed.services.planning import is_edited, wanted_state
+from testbed.services.room import Room, rooms, taken_by_others
 
 SHOWN = 20
 NAMED = 5
@@ -61,7 +63,7 @@ class Pending:
 
     groups: tuple[Group, ...] = ()
     untouched: int = 0
-    hosts: tuple[HostNeed, ...] = ()
+    hosts: tuple[Room, ...] = ()
     problem: str = ""
 
     @property
@@ -77,7 +79,8 @@ def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
     project = testbed.project
     if not (is_edited(testbed, state) or project.has_unfinished_change()):
         return None
-    return _pending(testbed.pk, testbed.condition, _fingerprint(testbed))
+    taken = tuple(sorted(taken_by_others(testbed).items()))
+    return _pending(testbed.pk, testbed.condition, _fingerprint(testbed), taken)
 
 
 def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
@@ -95,7 +98,12 @@ def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=64)
-def _pending(pk: int, condition: str, fingerprint: tuple[object, ...]) -> Pending:
+def _pending(
+    pk: int,
+    condition: str,
+    fingerprint: tuple[object, ...],
+    taken: tuple[tuple[str, Taken], ...],
+) -> Pending:
     testbed = Testbed.objects.get(pk=pk)
     try:
         known, wanted = wanted_state(testbed)
@@ -104,7 +112,8 @@ def _pending(pk: int, condition: str, fingerprint: tuple[object, ...]) -> Pendin
     if known is None:
         return Pending()
     changes = diff(known, wanted)
-    return Pending(_groups(changes), len(changes.untouched), changes.hosts)
+    hosts = rooms(changes.hosts, dict(taken))
+    return Pending(_groups(changes), len(changes.untouched), hosts)
 
 
 def _groups(changes: Changes) -> tuple[Group, ...]:

@@ -23,7 +23,7 @@ from orchestration.spec.built import built_guest, require_built
 from orchestration.spec.catalogue import Catalogue, load_catalogue
 from orchestration.spec.checks import check
 from orchestration.spec.files import FolderFiles
-from orchestration.spec.schema import CloudImage, Machine, Spec
+from orchestration.spec.schema import CloudImage, LoadBalancing, Machine, Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key, expand
@@ -38,6 +38,7 @@ from testbed.services.digests import (
     digest_of_script,
     is_golden_edited,
 )
+from testbed.services.room import taken_by_others
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +140,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
     hosts = known_hosts()
     spec = _spec(testbed, catalogue, hosts)
     require_built(spec)
+    is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
     return build_state(
         spec,
         identity=_identity(testbed),
@@ -149,6 +151,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         password_hashes=_password_hashes(spec, testbed.slug),
         previous=previous,
         tunnel_kind=settings.TUNNEL_KIND,
+        taken=taken_by_others(testbed) if is_balanced else None,
     )
 
 

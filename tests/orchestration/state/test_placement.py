@@ -5,7 +5,7 @@ import pytest
 from orchestration.errors import StateError
 from orchestration.spec.schema import LoadBalancing, Spec
 from orchestration.state.model import HostState
-from orchestration.state.placement import order_hosts, place
+from orchestration.state.placement import Taken, order_hosts, place
 from tests.orchestration.state.samples import HOSTS, build, machine, spec_of
 
 A, B, C = HOSTS
@@ -169,6 +169,19 @@ def test_balanced_leaves_guests_where_they_are_and_counts_them() -> None:
     assert after.guest("new").host == "host-b"
     bridges = [bridge.host for bridge in after.network.bridges]
     assert bridges == ["host-a", "host-b"]
+
+
+def test_balanced_guests_avoid_hosts_that_other_testbeds_fill() -> None:
+    hosts = [of_size(A, 8, 8192), of_size(B, 8, 8192)]
+    spec = balanced(*(sized(f"g{n}", 1, 1024) for n in range(4)))
+    taken = {"host-a": Taken(1, 1024) + Taken(2, 1024)}
+
+    guests = place(spec, hosts, taken=taken).guests
+
+    assert [*guests.values()].count("host-a") == 1
+    assert place(spec, hosts, taken={"host-z": Taken(8, 8192)}).guests == (
+        place(spec, hosts).guests
+    )
 
 
 def test_balanced_hosts_of_unknown_size_share_alike() -> None:

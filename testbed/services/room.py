@@ -1,0 +1,76 @@
+"""How much of the hosts is promised to guests of other testbeds, and what is left.
+
+For placing guests and for the page of an edit. Counted from the states of the testbeds
+that are up, or are coming up, not from what is observed: a busy minute must not move
+a guest between the page that was read and the click on Up.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from django.db.models import Q
+
+from orchestration.errors import StateError
+from orchestration.project import Project, Stamp
+from orchestration.state.diff import HostNeed
+from orchestration.state.placement import Taken
+from testbed.models import Run, Testbed
+
+DEPLOYED = Q(condition__in=(Testbed.Condition.UP, Testbed.Condition.PARTIAL))
+COMING_UP = Q(runs__status__in=Run.ACTIVE, runs__command="up")
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """What is left of a host after a change, in words."""
+
+    name: str
+    memory: str
+    cpus: str
+
+
+def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
+    """Return what all other testbeds' guests need, by host."""
+    taken: dict[str, Taken] = {}
+    others = Testbed.objects.exclude(pk=testbed.pk)
+    for other in others.filter(DEPLOYED | COMING_UP).distinct():
+        project = other.project
+        for host, need in _needs(project.directory, project.stamps()[0]):
+            taken[host] = taken.get(host, Taken()) + need
+    return taken
+
+
+def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
+    """Say what each host has free before and after a change."""
+    return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
+
+
+@lru_cache(maxsize=1024)
+def _needs(directory: Path, stamp: Stamp) -> tuple[tuple[str, Taken], ...]:
+    """Return what each guest of a testbed needs, and where; read when it changed."""
+    try:
+        guests = Project(directory).read_state().guests
+    except StateError:  # nobody knows then; its own page says so
+        return ()
+    return tuple((g.host, Taken(g.cpus, g.memory_mib)) for g in guests)
+
+
+def _room(need: HostNeed, others: Taken) -> Room:
+    memory = (need.memory_mib_before, need.memory_mib)
+    cpus = (need.cpus_before, need.cpus)
+    return Room(
+        need.name,
+        _words(need.memory_mib_of_host, others.memory_mib, *memory, unit=" MiB"),
+        _words(need.cpus_of_host, others.cpus, *cpus),
+    )
+
+
+def _words(total: int, others: int, before: int, after: int, *, unit: str = "") -> str:
+    if not total:
+        return f"{after + others}{unit} needed (now {before + others})"
+    free, now = total - others - after, total - others - before
+    if free < 0:
+        return f"{-free}{unit} more needed than its {total} (now {now} free)"
+    return f"{free} of {total}{unit} free (now {now})"
