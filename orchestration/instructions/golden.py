@@ -19,13 +19,13 @@ from orchestration.instructions.disks import ensure_disk, format_of
 from orchestration.instructions.guests import run_user_script, script_digest
 from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.waiting import wait_until_reachable
-from orchestration.providers import cloud_init, qemu_img
+from orchestration.providers import cloud_init, images, qemu_img
 from orchestration.providers.libvirt import domains
 from orchestration.providers.locks import locked
 from orchestration.providers.sealing import seal
 from orchestration.providers.stamps import (
     digest_of,
-    read_stamp,
+    is_as_noted,
     stamp_name,
     write_stamp,
 )
@@ -63,7 +63,10 @@ def _is_ready(task: Task, golden: GoldenState) -> bool:
     path = golden.image.path
     if not qemu_img.exists(task.host.transport, path, scope=task.scope):
         return False
-    if is_simulated(task) or read_stamp(Path(path)) is not None:
+    if is_simulated(task):
+        return True
+    images.ensure_guarded(task.host.transport, Path(path), scope=task.scope)
+    if is_as_noted(Path(path), task.scope, task.on_progress("verify")):
         return True
     if not Path(stamp_name(path)).exists():  # the worker died just before writing it
         _write_stamp(task, path)

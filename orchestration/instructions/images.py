@@ -33,17 +33,19 @@ def fetch_images(task: Task) -> Outcome:
     image = _image(task, task.resource.key)
     if is_simulated(task):
         return unchanged("not fetched in a rehearsal")
+    target = Path(image.main_path)
     changed = images.ensure_image(
         Image.model_validate(
             image.model_dump(exclude={"path", "main_path", "source"})
             | {"path": image.source}
         ),
-        Path(image.main_path),
+        target,
         scope=task.scope,
         on_progress=task.on_progress("fetch"),
         on_verify=task.on_progress("verify"),
         log=task.log,
     )
+    images.ensure_guarded(task.host.transport, target, scope=task.scope)
     return done() if changed else unchanged()
 
 

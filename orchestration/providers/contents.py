@@ -17,7 +17,8 @@ from orchestration.providers.locks import Log, locked, remove_old_locks
 from orchestration.providers.stamps import (
     Digest,
     digest_of,
-    read_stamp,
+    is_as_noted,
+    noted_digest,
     write_stamp,
 )
 from orchestration.transport.base import OnProgress, Scope
@@ -48,13 +49,16 @@ def stored_content(
             f"The image {path.name} is not in main's store.",
             hint="Run `up` again: it is fetched first.",
         )
-    status = path.stat()
-    stamp = read_stamp(path)
-    if stamp is None:
-        digest = digest_of(path, "sha256", scope, on_progress or _no_progress)
+    status, progress = path.stat(), on_progress or _no_progress
+    digest = noted_digest(path)
+    if digest is None:
+        digest = digest_of(path, "sha256", scope, progress)
         write_stamp(path, digest)
-    else:
-        digest = stamp.digest
+    elif not is_as_noted(path, scope, progress):
+        raise ImageFailed(
+            f"The image {path.name} in main's store was changed after it was verified.",
+            hint="Start up again: it is fetched anew, or it is said what to do.",
+        )
     return Content(path, digest, status.st_size, status.st_mtime_ns)
 
 

@@ -7,16 +7,18 @@ read only once. `download.py` talks HTTP; what images exist is the catalogue's.
 
 import hashlib
 import shutil
+import stat
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from orchestration.errors import ImageFailed, NotEnoughSpace
-from orchestration.providers import download
+from orchestration.providers import download, receiving
 from orchestration.providers.locks import Log, locked
 from orchestration.providers.stamps import (
     Digest,
     digest_of,
+    is_as_noted,
     read_stamp,
     write_stamp,
 )
@@ -57,6 +59,7 @@ def ensure_image(
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(target, scope, say):
+        is_as_noted(target, scope, tell.verified)
         if _is_verified(target, image):
             return False
         wanted = _wanted(image, scope)
@@ -72,6 +75,13 @@ def ensure_image(
         part.replace(target)
         write_stamp(target, found)
     return True
+
+
+def ensure_guarded(transport: Transport, target: Path, *, scope: Scope) -> None:
+    """See that an image of this machine is root's, and that nobody writes to it."""
+    status = target.stat()
+    if f"{status.st_uid}:{stat.S_IMODE(status.st_mode):o}" != receiving.GUARDED:
+        transport.run(receiving.guard(str(target)), scope=scope)
 
 
 def has_same_file(

@@ -9,7 +9,7 @@ Everything else in the folder is a name: a hard link to a content.
 import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from orchestration.providers.layout import Layout
@@ -18,14 +18,15 @@ from orchestration.transport.base import Command, command
 from orchestration.transport.copying import Extent
 
 STORE = ".store"
+# What `Seen` tells of a file that root owns and everybody may only read.
+GUARDED = "0:444"
 # Exit codes of the receiver: the input ended early, another one took over.
 INPUT_ENDED, TAKEN_OVER = 3, 5
 
 # $1 content, $2 name.
 LOOK = """\
-stat -c 'content %i %s %.9Y' "$1" 2>/dev/null
+stat -c 'content %i %s %.9Y %u:%a' "$1" 2>/dev/null
 stat -Lc 'name %i %s %.9Y' "$2" 2>/dev/null
-[ -f "$2.verified" ] && echo "stamp $(cat "$2.verified")"
 [ -f "$1.part" ] && [ -f "$1.part.at" ] && echo "part $(cat "$1.part.at")"
 stat -fc 'free %a %S' "${2%/*}" || exit 1
 command -v zstd >/dev/null && echo zstd
@@ -92,7 +93,7 @@ rm -f "$2.verified"; sync "${2%/*}"
 
 # $1 content, $2 name, $3 mark: a name that is there without its content.
 ADOPT = """\
-mkdir -p -m 0755 "${1%/*}" && chmod 0444 "$2" &&
+mkdir -p -m 0755 "${1%/*}" && chown 0:0 "$2" && chmod 0444 "$2" &&
   touch -d "@$(date +%s).$3" "$2" && ln "$2" "$1" || exit 1
 rm -f "$2.verified"; sync "${1%/*}"
 """
@@ -123,11 +124,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file that is there: its inode, size, and time of change as stat prints it."""
+    """A file that is there: its inode, size, and time of change as stat prints it.
+
+    `access` tells its owner and rights, where they were asked for.
+    """
 
     inode: int
     size: int
     changed: str
+    access: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,6 @@ class Seen:
 
     content: File | None = None
     name: File | None = None
-    stamp: str = ""
     part: tuple[int, str] = (0, "")
     free_bytes: int = 0
     has_zstd: bool = False
@@ -178,7 +182,6 @@ def parse_look(text: str) -> Seen:
     return Seen(
         content=_file(found.get("content")),
         name=_file(found.get("name")),
-        stamp=" ".join(found.get("stamp", ())),
         part=_noted(found.get("part", [])),
         free_bytes=blocks[0] * blocks[1],
         has_zstd="zstd" in found,
@@ -215,9 +218,12 @@ def adopt(place: Place) -> Command:
 
 def mark_again(place: Place) -> Command:
     """Build the command that marks a content as verified."""
-    return _script(
-        'touch -d "@$(date +%s).$2" "$1" && chmod 0444 "$1"', place.content, place.mark
-    )
+    return _script('touch -d "@$(date +%s).$2" "$1"', place.content, place.mark)
+
+
+def guard(path: str) -> Command:
+    """Build the command that lets everybody read a file, and nobody write to it."""
+    return _script('chown 0:0 "$1" && chmod 0444 "$1"', path)
 
 
 def remove_content(place: Place) -> Command:
@@ -245,7 +251,7 @@ def _places(extents: Iterable[Extent]) -> list[str]:
 
 
 def _file(words: list[str] | None) -> File | None:
-    return File(int(words[0]), int(words[1]), words[2]) if words else None
+    return File(int(words[0]), int(words[1]), *words[2:]) if words else None
 
 
 def _noted(words: list[str]) -> tuple[int, str]:

@@ -1,8 +1,8 @@
 """Digests of large files, and the stamps that remember them.
 
-A stamp lies beside its file and tells its digest, size and time of change: while
-these are still so, gigabytes need not be read again. Used by `images.py`, for main's
-store and (as text) for the hosts'.
+A stamp lies beside its file in main's store and tells its digest, size, inode and time
+of change: while these are still so, gigabytes need not be read again. When they are
+not, the digest decides. Used by `images.py`, `contents.py` and for golden images.
 """
 
 import hashlib
@@ -24,15 +24,19 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What was verified: the digest of a file of this size and time of change."""
+    """What was verified: the digest of a file of this size, time of change and inode.
+
+    The time is in nanoseconds: within a second a file is soon another one.
+    """
 
     digest: Digest
     size_bytes: int
-    changed_s: int
+    changed_ns: int
+    inode: int
 
     def __str__(self) -> str:
         name, value = self.digest.algorithm, self.digest.value
-        return f"{name}:{value} {self.size_bytes} {self.changed_s}\n"
+        return f"{name}:{value} {self.size_bytes} {self.changed_ns} {self.inode}\n"
 
 
 def digest_of(path: Path, algorithm: str, scope: Scope, progress: OnProgress) -> Digest:
@@ -50,27 +54,55 @@ def digest_of(path: Path, algorithm: str, scope: Scope, progress: OnProgress) ->
 
 def read_stamp(target: Path) -> Stamp | None:
     """Return the stamp, if it is about the file as it is now."""
+    digest = noted_digest(target)
     try:
-        words = Path(stamp_name(str(target))).read_text().split()
-        status = target.stat()
-        algorithm, _, value = words[0].partition(":")
-        stamp = Stamp(Digest(algorithm, value), int(words[1]), int(words[2]))
-    except (OSError, ValueError, IndexError):
+        stamp = _stamp_of(target, digest) if digest else None
+        text = Path(stamp_name(str(target))).read_text()
+    except OSError:
         return None
-    is_current = (status.st_size, int(status.st_mtime)) == (
-        stamp.size_bytes,
-        stamp.changed_s,
-    )
-    return stamp if is_current else None
+    return stamp if stamp and str(stamp) == text else None
 
 
 def write_stamp(target: Path, digest: Digest) -> None:
     """Note that the file as it is now has this digest."""
-    status = target.stat()
-    stamp = Stamp(digest, status.st_size, int(status.st_mtime))
-    Path(stamp_name(str(target))).write_text(str(stamp))
+    Path(stamp_name(str(target))).write_text(str(_stamp_of(target, digest)))
+
+
+def noted_digest(target: Path) -> Digest | None:
+    """Return the digest that a file had when it was verified, whatever it is now."""
+    try:
+        text = Path(stamp_name(str(target))).read_text()
+    except OSError:
+        return None
+    algorithm, _, value = text.partition(" ")[0].partition(":")
+    return Digest(algorithm, value) if value else None
+
+
+def is_as_noted(target: Path, scope: Scope, progress: OnProgress) -> bool:
+    """Say whether a file is what its stamp says, and read it when that is not plain.
+
+    So it is of a file that was moved or brought back, and of one that an earlier
+    version verified. Raises: Cancelled.
+    """
+    if read_stamp(target) is not None:
+        return True
+    digest = noted_digest(target)
+    if digest is None or digest.algorithm not in hashlib.algorithms_guaranteed:
+        return False
+    if (
+        not target.is_file()
+        or digest_of(target, digest.algorithm, scope, progress) != digest
+    ):
+        return False
+    write_stamp(target, digest)
+    return True
 
 
 def stamp_name(target: str) -> str:
     """Return the name of a file's stamp."""
     return f"{target}.verified"
+
+
+def _stamp_of(target: Path, digest: Digest) -> Stamp:
+    status = target.stat()
+    return Stamp(digest, status.st_size, status.st_mtime_ns, status.st_ino)

@@ -1,5 +1,6 @@
 """Golden images: made once, never half, never touched again; clones over them."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -355,12 +356,33 @@ class TestRealFiles:
     ) -> None:
         task, image = self.task(make_task, rehearsal, tmp_path)
         prepare_goldens(task)
+        before = image.stat()
         image.chmod(0o644)
-        with image.open("ab") as file:
-            file.write(b"more")
+        with image.open("r+b") as file:
+            file.write(b"x")
+        # As long as before, in the same second.
+        os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns ^ 1))
 
         with pytest.raises(ImageFailed, match="was changed after it was prepared"):
             prepare_goldens(task)
+
+    def test_image_that_was_brought_back_is_used_when_it_is_the_same(
+        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        prepare_goldens(task)
+        stamp = read_stamp(image)
+        shutil.copy(image, tmp_path / "backup")
+        shutil.move(tmp_path / "backup", image)
+        assert read_stamp(image) is None
+
+        assert prepare_goldens(task).status is Status.UNCHANGED
+
+        again = read_stamp(image)
+        assert stamp is not None
+        assert again is not None
+        assert again.digest == stamp.digest
+        assert image.stat().st_mode & 0o777 == 0o444
 
     def test_image_whose_worker_died_before_the_stamp_is_ready(
         self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path

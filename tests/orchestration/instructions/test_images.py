@@ -50,7 +50,13 @@ def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
             hook(done, 10)
         return len(asked) == 1
 
+    guarded: list[Path] = []
     monkeypatch.setattr(images.images, "ensure_image", ensure)
+    monkeypatch.setattr(
+        images.images,
+        "ensure_guarded",
+        lambda _, target, **more: guarded.append(target),
+    )
     task = _real(make_task("test_guest"))
 
     assert images.fetch_images(task).status is Status.DONE
@@ -61,6 +67,8 @@ def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
         wanted.sha256,
         Path(wanted.main_path),
     )
+    # Also when it was there before: an earlier version may have given it away.
+    assert guarded == [Path(wanted.main_path)] * 2
     seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
     told = [(5, 10, "fetch"), (3, 10, "verify")]
     assert [(e.done, e.total, e.note) for e in seen] == told * 2

@@ -13,6 +13,7 @@ from orchestration.providers import download, images
 from orchestration.providers.locks import locked
 from orchestration.spec.catalogue import Image
 from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
 
 DATA = b"".join(bytes([number % 251]) * 1021 for number in range(400))
@@ -474,3 +475,16 @@ def test_same_file_is_recognised_by_content(tmp_path, scope):
 
     assert (before, same) == (False, True)
     assert not images.has_same_file(host, seed, "/a/seed", scope=scope)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_image_that_libvirt_gave_away_is_roots_again(tmp_path, scope):
+    path = tmp_path / "image.qcow2"
+    path.write_bytes(DATA)
+    os.chown(path, 12345, 12345)
+
+    images.ensure_guarded(LocalTransport(), path, scope=scope)
+
+    status = path.stat()
+    assert (status.st_uid, status.st_gid) == (0, 0)
+    assert status.st_mode & 0o7777 == 0o444

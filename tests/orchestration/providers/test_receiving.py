@@ -12,12 +12,13 @@ LAYOUT = Layout(100, ((0, 100),))
 
 def test_look_is_read() -> None:
     seen = receiving.parse_look(
-        "content 12 100 1700000000.123456789\nname 12 100 1700000000.123456789\n"
-        f"stamp sha256:ab 100 17\npart 50 {LAYOUT.identity} token\nfree 10 4096\nzstd\n"
+        "content 12 100 1700000000.123456789 0:444\nname 12 100 1700000000.123456789\n"
+        f"part 50 {LAYOUT.identity} token\nfree 10 4096\nzstd\n"
     )
 
     assert seen.content == seen.name == File(12, 100, "1700000000.123456789")
-    assert seen.stamp == "sha256:ab 100 17"
+    assert seen.content is not None
+    assert seen.content.access == receiving.GUARDED
     assert seen.arrived(LAYOUT) == 50
     assert seen.free_bytes == 40960
     assert seen.has_zstd
