@@ -18,7 +18,7 @@ from orchestration.providers.sending import Sent, mebibytes
 from orchestration.providers.store import Pushed
 from orchestration.spec.catalogue import Image
 from orchestration.state.images import DiskOrigin, ImageState
-from orchestration.state.model import GuestState
+from orchestration.state.model import GuestState, Markers
 from orchestration.transport.base import command
 
 MADE = {
@@ -87,15 +87,8 @@ def create_disks(task: Task) -> Outcome:
         _discard_disk(task, guest)
     if not ensure_disk(task, guest):
         return _kept(task, guest)
-    task.project.mark(
-        guest.name,
-        disk=made_from(task, guest),
-        reached="",
-        script="",
-        script_exit_code=None,
-        run_script="",
-        run_script_exit_code=None,
-    )
+    made = Markers(disk=made_from(task, guest))
+    task.project.mark(guest.name, **made.model_dump())
     task.hosts.forget_guest(task.state, guest)
     return done(MADE[guest.disk_origin].format(image=guest.image.name))
 
@@ -107,8 +100,11 @@ def _kept(task: Task, guest: GuestState) -> Outcome:
     user's file below a disk is another one now, by its size.
     """
     is_blank = guest.disk_origin is DiskOrigin.BLANK
-    identity = guest.image.identity
-    if is_blank or guest.markers.disk in ("", identity, made_from(task, guest)):
+    identity, made = guest.image.identity, made_from(task, guest)
+    if is_blank or guest.markers.disk in (identity, made):
+        return unchanged()
+    if not guest.markers.disk:  # whoever made it died before he could note it
+        task.project.mark(guest.name, disk=made)
         return unchanged()
     if guest.image.golden and guest.markers.disk.startswith(identity):
         raise ImageFailed(
@@ -149,6 +145,9 @@ def _discard_disk(task: Task, guest: GuestState) -> None:
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
     )
+    # Before there is another one: a worker that dies then must not leave a new disk of
+    # which is noted what happened to the old one.
+    task.project.mark(guest.name, **Markers().model_dump())
 
 
 def _content(task: Task, image: ImageState) -> Content:

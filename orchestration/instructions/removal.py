@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.guests import guest_here, stop
 from orchestration.providers.libvirt import domains
+from orchestration.state.model import Markers
 from orchestration.transport.base import command
 
 
@@ -37,7 +38,10 @@ def delete_disks(task: Task) -> Outcome:
     files = (disk, f"{disk}.part", guest.console)  # a killed worker's half copy, too
     remove = command("rm", "-f", "--", *files).with_root()
     transport.run(remove, scope=scope)
-    return done() if there.exit_code == 0 else unchanged("was not there")
+    if there.exit_code != 0:
+        return unchanged("was not there")
+    task.project.mark(guest.name, **Markers().model_dump())
+    return done()
 
 
 def forget_removed(task: Task) -> Outcome:

@@ -2,7 +2,8 @@
 
 Used by `disks.py` where several clones of one golden image are made on a host. Each
 task still says for itself what became of its disk, so that one that fails or was
-there before is told as ever.
+there before is told as ever. A worker that dies before all have said so leaves disks
+of which nothing is noted: the next `up` finds them, never started, and notes them.
 """
 
 import threading
@@ -21,9 +22,10 @@ KEPT = 64
 
 @dataclass(slots=True)
 class _Together:
-    """The disks over one image in one batch: looked at, and made of them."""
+    """The disks over one image in one batch: awaited, looked at, and made of them."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
+    awaited: set[str] = field(default_factory=set)
     seen: set[str] = field(default_factory=set)
     made: set[str] = field(default_factory=set)
 
@@ -38,20 +40,16 @@ def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | 
     False: it was there before. Raises: as `create_overlays`.
     """
     image = guest.image
-    # With `provision` each task first deletes its own disk.
-    is_alone = not image.golden or task.peers < WORTH_IT or task.options.provision
+    is_alone = not image.golden or task.peers < WORTH_IT
     if is_alone or is_simulated(task):
         return None
     together = _together(task, image.path)
+    name = PurePosixPath(guest.disk).name
+    together.awaited.add(name)
     with together.lock:
         task.scope.check_cancelled()
-        name = PurePosixPath(guest.disk).name
         if name not in together.seen:
-            names = [
-                PurePosixPath(peer.disk).name
-                for peer in task.state.guests
-                if (peer.host, peer.image.path) == (guest.host, image.path)
-            ]
+            names = _names(task, guest, together)
             create_overlays(
                 task.host.transport,
                 guest.artefacts_dir,
@@ -62,10 +60,26 @@ def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | 
                 scope=task.scope,
             )
             together.seen.update(names)
+            together.awaited.difference_update(names)
         was_made = name in together.made
         together.seen.discard(name)  # each is told once
         together.made.discard(name)
         return was_made
+
+
+def _names(task: Task, guest: GuestState, together: _Together) -> list[str]:
+    """Return which disks to make: of all clones over the same image on this host.
+
+    With `provision` each task deletes its own old disk: only those are made that wait
+    for it, which are those that came while the ones before were made.
+    """
+    if task.options.provision:
+        return sorted(together.awaited)
+    return [
+        PurePosixPath(peer.disk).name
+        for peer in task.state.guests
+        if (peer.host, peer.image.path) == (guest.host, guest.image.path)
+    ]
 
 
 def _together(task: Task, image: str) -> _Together:

@@ -1,7 +1,8 @@
 """Images, artefacts and disks on their way to the hosts, on simulated machines."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,13 @@ from orchestration.hosts import Host
 from orchestration.instructions import images
 from orchestration.instructions.base import LARGE_BYTES, Task
 from orchestration.instructions.kinds import Kind
+from orchestration.instructions.removal import delete_disks
+from orchestration.project import Project
 from orchestration.providers.contents import Content
 from orchestration.providers.libvirt import domains
 from orchestration.providers.sending import Sent
 from orchestration.providers.store import Pushed, Result
-from orchestration.state.model import HostKind
+from orchestration.state.model import HostKind, Markers
 from orchestration.transport.base import OnProgress, Transport
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
@@ -192,6 +195,60 @@ def test_new_disk_forgets_what_happened_to_the_old_one(rehearsal: Rehearsal) -> 
     assert (markers.script, markers.script_exit_code) == ("", None)
     assert (markers.run_script, markers.run_script_exit_code) == ("", None)
     assert markers.reached == rehearsal.state.guest("b").spec_hash
+
+
+def test_disk_whose_maker_died_is_noted_by_the_next_up(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with dying_before_a_mark(monkeypatch):
+        rehearsal.up()
+    guest = rehearsal.state.guest("b")
+    assert guest.disk in rehearsal.memory("host-b")["files"]
+    assert guest.markers == Markers()
+
+    assert disk_result(rehearsal) == (Status.UNCHANGED, "")
+    assert rehearsal.state.guest("b").markers.disk == Path(guest.image.path).name
+
+
+def test_new_disk_whose_maker_died_is_not_taken_for_the_old_one(
+    rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsal.up()
+    rehearsal.project.mark("b", script="of the old disk", script_exit_code=0)
+    with dying_before_a_mark(monkeypatch):
+        rehearsal.up(provision=True)
+
+    guest = rehearsal.state.guest("b")
+    assert guest.disk in rehearsal.memory("host-b")["files"]
+    assert guest.markers == Markers()
+
+
+def test_new_disk_of_a_guest_that_moved_is_not_taken_for_the_old_one(
+    rehearsal: Rehearsal, make_task: MakeTask
+) -> None:
+    rehearsal.up()
+    rehearsal.project.mark("a", script="of the old disk", script_exit_code=0)
+    assert delete_disks(make_task("a")).status is Status.DONE
+    assert rehearsal.state.guest("a").markers == Markers()
+
+    rehearsal.project.mark("a", disk="made on its new host since")
+    assert delete_disks(make_task("a")).status is Status.UNCHANGED
+    assert rehearsal.state.guest("a").markers.disk == "made on its new host since"
+
+
+@contextmanager
+def dying_before_a_mark(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let workers die after they made a disk, before they note it."""
+    mark = Project.mark
+
+    def die(project: Project, guest: str, **changes: str | int | None) -> None:
+        if changes.get("disk"):
+            raise RuntimeError("killed")
+        mark(project, guest, **changes)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Project, "mark", die)
+        yield
 
 
 def test_renewed_image_is_a_warning_and_takes_no_data(rehearsal: Rehearsal) -> None:

@@ -1,7 +1,9 @@
 """Clones' disks that are made together, with the real qemu-img."""
 
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from orchestration.errors import ImageFailed
 from orchestration.hosts import Host
+from orchestration.instructions import templates
 from orchestration.instructions.base import Options, Task
 from orchestration.instructions.disks import ensure_disk
 from orchestration.instructions.templates import WORTH_IT, make_together
@@ -19,6 +22,7 @@ from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of
+from tests.orchestration.transport.conftest import wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"
@@ -32,9 +36,16 @@ class Counting(LocalTransport):
     made = 0
     together = 0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.hold = threading.Event()
+        self.hold.set()
+
     def run(self, cmd: Command, **options: object) -> Completed:
         self.made += cmd.argv[:2] == ("qemu-img", "create")
-        self.together += cmd.argv[:2] == ("sh", "-c")
+        if cmd.argv[:2] == ("sh", "-c"):
+            self.together += 1
+            assert self.hold.wait(60)
         return super().run(cmd, **options)
 
 
@@ -125,16 +136,39 @@ def test_what_was_made_before_a_failure_is_told_as_made(
     assert made == [True] * 5
 
 
-def test_clones_that_are_made_anew_are_made_one_by_one(
+def test_clones_that_are_made_anew_are_made_as_they_wait(
     clones: Clones, here: Counting
 ) -> None:
     found = clones(WORTH_IT, peers=WORTH_IT)
-
     for task, guest in found:
         task.options = Options(provision=True)
-        assert ensure_disk(task, guest)
+        Path(guest.disk).write_bytes(b"an old disk")
+    awaited = templates._together(*_place(found[0])).awaited
 
-    assert (here.together, here.made) == (0, WORTH_IT)
+    def anew(number: int) -> bool:
+        task, guest = found[number]
+        Path(guest.disk).unlink()
+        return ensure_disk(task, guest)
+
+    with ThreadPoolExecutor(WORTH_IT) as pool:
+        here.hold.clear()
+        first = pool.submit(anew, 0)
+        wait_until(lambda: here.together == 1)
+        others = [pool.submit(anew, number) for number in (1, 2)]
+        wait_until(lambda: len(awaited) == 3)
+        here.hold.set()
+
+    assert [first.result(), *(other.result() for other in others)] == [True] * 3
+    assert (here.together, here.made) == (2, 0)
+    disks = [Path(guest.disk).read_bytes() for _, guest in found]
+    assert disks[0] == disks[1] == disks[2]
+    assert disks[3] == b"an old disk"
+    assert anew(3)
+    assert Path(found[3][1].disk).read_bytes() == disks[0]
+
+
+def _place(found: tuple[Task, GuestState]) -> tuple[Task, str]:
+    return found[0], found[1].image.path
 
 
 def test_few_clones_are_made_by_qemu_img(clones: Clones, here: Counting) -> None:
