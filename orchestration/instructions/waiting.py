@@ -5,6 +5,8 @@ proves nothing; then one login, then the seed's own mark that first boot is over
 The last failed attempt and the layer that it reached are where the diagnosis starts.
 """
 
+from typing import NamedTuple
+
 from orchestration.errors import (
     AuthenticationRefused,
     CommandTimedOut,
@@ -28,10 +30,21 @@ from orchestration.transport.ssh import SSHTransport, probe_banner
 
 # Often: every 0.3 s finds a guest 0.4 s earlier than every 2 s (measured).
 PROBE_EVERY_S = 0.2
-PROBE_TIMEOUT_S = 2.0
+
+
+class _Limits(NamedTuple):
+    """What one attempt may take: the connection, the banner with it, the test."""
+
+    connect_s: float
+    banner_s: float
+    test_s: float
+
+
 # A lost SYN is sent again after 1 s: a guest that comes up meanwhile would be found
 # that much later. A new attempt finds it at once.
-CONNECT_TIMEOUT_S = 0.5
+_QUICK = _Limits(0.5, 2.0, 10.0)
+# What the last attempt sees is what the user is told: being slow is no layer.
+_PATIENT = _Limits(5.0, 15.0, 60.0)
 
 
 def wait_until_reachable(
@@ -58,6 +71,9 @@ def _wait(
     while seen := _attempt(task, guest, transport, test):
         if patience.is_over():
             turns.boot_ended(task, guest)
+            seen = _attempt(task, guest, transport, test, limits=_PATIENT)
+            if seen is None:
+                return
             raise _unreachable(task, guest, seen, patience.allowed_s, transport)
         waited_s = patience.waited_s
         task.progress(int(waited_s), int(patience.limit_s), unit="s", note=seen.words)
@@ -74,7 +90,12 @@ def require_running(task: Task, guest: GuestState) -> None:
 
 
 def _attempt(
-    task: Task, guest: GuestState, transport: Transport, test: Command
+    task: Task,
+    guest: GuestState,
+    transport: Transport,
+    test: Command,
+    *,
+    limits: _Limits = _QUICK,
 ) -> Seen | None:
     """Return the layer that was not passed, None when the guest is ready."""
     try:
@@ -83,11 +104,13 @@ def _attempt(
             probe_banner(
                 guest_address(guest),
                 22,
-                PROBE_TIMEOUT_S,
+                limits.banner_s,
                 via=via if isinstance(via, SSHTransport) else None,
-                connect_timeout_s=CONNECT_TIMEOUT_S,
+                connect_timeout_s=limits.connect_s,
             )
-        ready = transport.run(test, scope=task.scope, timeout_s=10, check=False)
+        ready = transport.run(
+            test, scope=task.scope, timeout_s=limits.test_s, check=False
+        )
     except HostKeyMismatch as exc:
         words = "its SSH host key is not the seeded one"
         return Seen(Layer.HOST_KEY, words, exc.detail)

@@ -22,7 +22,7 @@ def console_tail(
 ) -> str:
     """Return the last lines of a console file; empty when there is none."""
     cmd = command("tail", "-c", str(TAIL_BYTES), path).with_root()
-    completed = transport.run(cmd, scope=scope, timeout_s=10, check=False)
+    completed = transport.run(cmd, scope=scope, check=False)
     return "\n".join(clean(completed.stdout).splitlines()[-lines:])
 
 

@@ -31,9 +31,7 @@ class Machine:
 
 def look(transport: Transport, *, scope: Scope) -> Machine:
     """Look at a machine. Raises: HostUnreachable."""
-    completed = transport.run(
-        command("sh", "-c", _LOOK), scope=scope, timeout_s=10, check=False
-    )
+    completed = transport.run(command("sh", "-c", _LOOK), scope=scope, check=False)
     return _parse(completed.stdout, transport.machine)
 
 

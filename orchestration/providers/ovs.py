@@ -31,7 +31,8 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Scope, Transport, command
 
-CHECK_TIMEOUT_S = 10
+# On a busy host its tools wait seconds for a processor; a dead daemon refuses at once.
+CHECK_TIMEOUT_S = 20
 _BRIDGE_COLUMNS = (
     "name,datapath_type,protocols,external_ids,controller,rstp_enable,ports"
 )
@@ -165,11 +166,11 @@ def check(transport: Transport, *, scope: Scope) -> OvsFacts:
     limit = str(CHECK_TIMEOUT_S)
     asked = command("ovs-appctl", "-T", limit, "version").with_root()
     answer = run_or_fail(
-        transport, asked, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S
+        transport, asked, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S + 10
     )
     query = (f"--timeout={limit}", "get", "Open_vSwitch", ".", "_uuid")
     stored = command("ovs-vsctl", *query).with_root()
-    run_or_fail(transport, stored, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S)
+    run_or_fail(transport, stored, failure, scope=scope, timeout_s=CHECK_TIMEOUT_S + 10)
     listed = command("ovs-dpctl", "dump-dps").with_root()
     kernel = transport.run(listed, scope=scope, check=False)
     words = answer.stdout.split()

@@ -19,9 +19,10 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Command, Transport, command
 
-ASK_TIMEOUT_S = 5.0
+# It waits for a processor where the guests are too many: evidence is worth it.
+ASK_TIMEOUT_S = 30.0
 # cloud-init's own program takes seconds to start under emulation.
-INSIDE_TIMEOUT_S = 30.0
+INSIDE_TIMEOUT_S = 60.0
 CONSOLE_LINES = 60
 
 

@@ -204,6 +204,21 @@ def test_layer_behind_the_banner_is_named(
     assert not message.endswith("..")
 
 
+def test_guest_that_answers_late_is_not_blamed_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*words: object, connect_timeout_s: float, **_: object) -> str:
+        if connect_timeout_s < 1:
+            raise ProbeFailed("It does not answer.", step=ProbeStep.NO_ANSWER)
+        return "SSH-2.0-dropbear"
+
+    monkeypatch.setattr(waiting, "probe_banner", slow)
+
+    stage.wait()
+
+    assert stage.clock.now_s > 1000.0 + 150
+
+
 def test_guest_gives_up_only_after_its_deadline(stage: Stage) -> None:
     stage.probe = HostUnreachable("It does not answer.")
     stage.task = replace(stage.task, peers=4)

@@ -258,8 +258,8 @@ def test_check_tells_version_and_kernel_datapath(code, usable, scope):
     host = FakeTransport(
         "host-a",
         [
-            ("ovs-appctl -T 10 version", "ovs-vswitchd (Open vSwitch) 3.1.0\n"),
-            ("ovs-vsctl --timeout=10 get Open_vSwitch . _uuid", ""),
+            ("ovs-appctl -T 20 version", "ovs-vswitchd (Open vSwitch) 3.1.0\n"),
+            ("ovs-vsctl --timeout=20 get Open_vSwitch . _uuid", ""),
             ("ovs-dpctl dump-dps", code),
         ],
     )
@@ -269,7 +269,7 @@ def test_check_tells_version_and_kernel_datapath(code, usable, scope):
     assert facts == ovs.OvsFacts("3.1.0", datapath_ok_kernel=usable)
 
 
-@pytest.mark.parametrize("dead", ["ovs-appctl -T 10 version", "ovs-vsctl .*"])
+@pytest.mark.parametrize("dead", ["ovs-appctl -T 20 version", "ovs-vsctl .*"])
 def test_check_names_the_host_that_does_not_answer(dead, scope):
     host = FakeTransport(
         "host-a", [(re.compile(dead), 1), (re.compile(".*"), "some 3.1.0")]
