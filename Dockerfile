@@ -19,4 +19,5 @@ RUN useradd --system --uid 10001 --no-create-home testbed \
     && rm -rf /tmp/build
 USER testbed
 EXPOSE 8000
-CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--proxy-headers", "testbed.asgi:application"]
+CMD ["daphne", "-b", "0.0.0.0", "-p", "8000", "--proxy-headers", \
+     "--websocket_connect_timeout", "60", "testbed.asgi:application"]

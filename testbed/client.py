@@ -28,7 +28,8 @@ from websockets.typing import Origin
 
 Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
-_TIMEOUT_S = 30.0
+# A busy server is slow, not gone: that is told by a refused or broken connection.
+_TIMEOUT_S = 120.0
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
 RECONNECT_FOR_S = 120.0
 RECONNECT_EVERY_S = 0.5
@@ -145,6 +146,7 @@ class Client:
             additional_headers={"Cookie": cookies},
             origin=Origin(f"{place.scheme}://{place.netloc}"),
             max_size=_MAX_FRAME_BYTES,
+            open_timeout=_TIMEOUT_S,
             proxy=None,
         ) as socket:
             yield socket

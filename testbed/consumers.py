@@ -52,7 +52,8 @@ BROKEN = 1011
 MAX_FRAME_BYTES = 64 * 1024
 MAX_BAD_FRAMES = 10
 TICK_S = 2.0
-# So long a client may take to subscribe to a run that was over when it came.
+# So long nothing is sent to a client that says nothing: most subscribe at once, and
+# what came before its replay would be out of order.
 SILENCE_S = 10.0
 # News is read at once, and what comes within this time after it together.
 GATHER_S = 0.02
@@ -84,7 +85,6 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._is_driver = self._is_closed = self._has_spoken = False
         self._is_flood = False
         self._bad_frames = 0
-        self._opened_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         found = await self._visitor()
         if not found.refusal:
@@ -102,6 +102,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._news = asyncio.Event()
         # An ack is sent before anything that its instruction causes.
         self._turn = asyncio.Lock()
+        self._opened_at = time.monotonic()
         self._start(doorbell.listen(self._run_id, self._news))
         self._start(self._follow())
         self._start(self._tick())
@@ -175,12 +176,12 @@ class RunConsumer(AsyncWebsocketConsumer):
         while not self._is_closed:
             self._news.clear()
             begun = time.monotonic()
-            run_end = await self._send_news()
-            is_patient = time.monotonic() < self._opened_at + SILENCE_S
-            if run_end is not None and (self._has_spoken or not is_patient):
-                await self._send(run_end)
-                await self._close(OVER)
-                return
+            if self._has_spoken or begun >= self._opened_at + SILENCE_S:
+                run_end = await self._send_news()
+                if run_end is not None:
+                    await self._send(run_end)
+                    await self._close(OVER)
+                    return
             await self._wait_for_news()
             gather_s = FLOOD_GATHER_S if self._is_flood else GATHER_S
             await asyncio.sleep(begun + gather_s - time.monotonic())

@@ -356,6 +356,31 @@ async def test_subscribe_replays_everything_after_an_event(
     assert [f for f in late.seen if "seq" in f] == numbered[5:]
 
 
+async def test_news_do_not_come_ahead_of_a_replay(tab, run, owner, reload):
+    for text in ("first", "second"):
+        await sync_to_async(record)(run.pk, "log", text=text)
+    late = await tab(run.pk, owner)
+
+    await sync_to_async(record)(run.pk, "log", text="third")
+    await asyncio.sleep(5 * consumers.TICK_S)
+    await late.send("subscribe", after=0)
+    await late.until("event", text="third")
+
+    assert [frame["text"] for frame in late.seen] == ["first", "second", "third"]
+    await late.close()
+
+
+async def test_silent_client_hears_what_is_new_in_the_end(tab, run, owner, monkeypatch):
+    monkeypatch.setattr(consumers, "SILENCE_S", 0.05)
+    await sync_to_async(record)(run.pk, "log", text="old")
+    silent = await tab(run.pk, owner)
+
+    await sync_to_async(record)(run.pk, "log", text="new")
+
+    assert (await silent.next())["text"] == "new"
+    await silent.close()
+
+
 async def test_client_that_saw_everything_still_hears_how_the_run_ended(
     tab, run, owner, reload
 ):
@@ -540,6 +565,7 @@ async def test_events_come_without_a_doorbell_a_little_later(
 ):
     monkeypatch.setattr("testbed.recorder.ring", lambda run_id, seq: None)
     socket = await tab(run.pk, owner)
+    await socket.send("ping")
 
     await sync_to_async(record)(run.pk, "log", text="unheard")
 
@@ -559,6 +585,7 @@ async def test_socket_opens_and_follows_while_the_channel_layer_is_down(
     monkeypatch.setattr(consumers, "TICK_S", 0.05)
     monkeypatch.setattr("testbed.doorbell.get_channel_layer", DeadLayer)
     socket = await tab(run.pk, owner)
+    await socket.send("ping")
 
     await sync_to_async(record)(run.pk, "log", text="heard")
 
@@ -570,6 +597,7 @@ async def test_batches_pack_neighbouring_events(tab, run, plan, owner, doors):
     doors.is_automatic = True
     doors.engine.lines = 700
     plain, packed = await tab(run.pk, owner), await tab(run.pk, owner, "?batch=1")
+    await packed.send("ping")
 
     await drive(plain, plan[:1])
     await packed.until("result")
