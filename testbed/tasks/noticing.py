@@ -30,6 +30,12 @@ def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None
     )
 
 
+def seen_since(began: datetime) -> set[str]:
+    """Return the hosts of which a look was kept that began later."""
+    later = Inventory.objects.filter(looked_at__gt=began)
+    return set(later.values_list("host__name", flat=True))
+
+
 def shares(
     seen: Mapping[str, inventory.Inventory],
 ) -> Callable[[str], dict[str, inventory.Inventory]]:

@@ -6,13 +6,17 @@ once, so that a dead one delays nobody. Guests and load are written here, bridge
 networks and the rest in `noticing`.
 """
 
+import fcntl
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedError
@@ -22,12 +26,20 @@ from orchestration.inventory import Inventory, look
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.transport.base import Scope
 from testbed.models import Host, ObservedGuest, Run, Testbed
-from testbed.tasks.noticing import save_inventory, save_missing, shares
+from testbed.tasks.noticing import (
+    save_inventory,
+    save_missing,
+    seen_since,
+    shares,
+)
 from testbed.tasks.orphans import Held, last_looks, speaks_for, things_there
 from testbed.tasks.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
 _ASKED_AT_ONCE = 16
+# To save takes a fraction of a second.
+_TURN_S = 10.0
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +57,35 @@ def observe_all(hosts: Hosts) -> None:
     rows, began = list(Host.objects.all()), timezone.now()
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         sights = list(pool.map(lambda row: _look(row, hosts), rows))
+    with _in_turn() as is_in_turn:
+        if is_in_turn:
+            _save(_newest(sights, began), began)
+
+
+@contextmanager
+def _in_turn() -> Iterator[bool]:
+    """Let one process save at a time; False: the others take too long."""
+    settings.RUNTIME_DIR.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _TURN_S
+    with (settings.RUNTIME_DIR / "observe.lock").open("w") as file:
+        while time.monotonic() < deadline:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(_POLL_S)
+        else:
+            yield False
+            return
+        yield True
+
+
+def _newest(sights: list[Sight], began: datetime) -> list[Sight]:
+    """Leave out what a look that began later has seen already: a host may be slow."""
+    known = seen_since(began)
+    return [sight for sight in sights if sight.host.name not in known]
+
+
+def _save(sights: list[Sight], began: datetime) -> None:
     now = timezone.now()
     for sight in sights:
         _save_host(sight, now)

@@ -125,6 +125,23 @@ def test_guest_that_is_gone_loses_its_row(
     assert seen(testbed) == {"db": "running"}
 
 
+def test_look_that_took_long_does_not_undo_a_newer_one(
+    testbed: Testbed, kept: Hosts, state: State
+) -> None:
+    start(kept, state, "web")
+    start(kept, state, "db")
+    observe_all(kept)
+    newer = timezone.now() + timedelta(minutes=1)
+    Inventory.objects.filter(host__name="main").update(looked_at=newer)
+    stop(kept, state, "web")
+    stop(kept, state, "db")
+
+    observe_all(kept)
+
+    assert seen(testbed) == {"web": "running"}
+    assert Inventory.objects.get(host__name="main").looked_at == newer
+
+
 def test_domains_of_others_are_not_ours(
     testbed: Testbed, kept: Hosts, state: State
 ) -> None:
