@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.4
 UNSURE_EVERY_S = 0.05
+# A machine that is out of breath, or a disk that is, stops everybody for so long.
+SLOW_S = 60
+_LIVING = ("R", "S", "D")
 
 
 class Stop(threading.Event):
@@ -120,20 +123,36 @@ def is_dead(holder: str) -> bool:
     return place == _place() and not Path("/proc", pid).exists()
 
 
+def is_late(holder: str, lease_until: datetime) -> bool:
+    """Say whether a lapsed lease means that the batch is lost.
+
+    Whoever is seen to live here is only slow, and gets SLOW_S more.
+    """
+    lapsed_for = timezone.now() - lease_until
+    is_slow = _state(holder) in _LIVING
+    return lapsed_for > timedelta(seconds=SLOW_S if is_slow else 0)
+
+
 def kill_frozen(holder: str) -> None:
     """Kill a holder that was a process of this place and is stopped by a signal.
 
     It may hold the lock that every writer of the database waits for, for ever.
     """
+    if _state(holder) == "T":
+        pid = int(holder.split()[1])
+        logger.warning("process %s is stopped and lost its batch: killed", pid)
+        os.kill(pid, signal.SIGKILL)
+
+
+def _state(holder: str) -> str:
+    """Return the kernel's letter for a worker process of this place; else nothing."""
     place, pid, *_ = [*holder.split(), ""]
     try:
         state = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
         is_worker = b"celery" in Path("/proc", pid, "cmdline").read_bytes()
     except OSError:
-        return
-    if place == _place() and state == "T" and is_worker:
-        logger.warning("process %s is stopped and lost its batch: killed", pid)
-        os.kill(int(pid), signal.SIGKILL)
+        return ""
+    return state if place == _place() and is_worker else ""
 
 
 def held(batch: Batch) -> QuerySet[Batch]:

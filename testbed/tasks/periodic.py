@@ -32,7 +32,7 @@ from testbed.tasks.cancelling import (
 )
 from testbed.tasks.dispatch import drive, take_over, unattended
 from testbed.tasks.joining import finish_batch, join
-from testbed.tasks.lease import held, holder_name, is_dead, kill_frozen
+from testbed.tasks.lease import held, holder_name, is_dead, is_late, kill_frozen
 
 logger = logging.getLogger(__name__)
 
@@ -74,12 +74,13 @@ def sweep_once() -> dict[str, int]:
 
 def end_lost_batches() -> int:
     """End the batches whose worker is dead or silent, with what they had started."""
-    now = timezone.now()
     running = Batch.objects.filter(status=Batch.Status.RUNNING)
     lost = [
         batch
         for batch in running.select_related("instruction__run__testbed")
-        if batch.lease_until is None or batch.lease_until < now or is_dead(batch.worker)
+        if batch.lease_until is None
+        or is_late(batch.worker, batch.lease_until)
+        or is_dead(batch.worker)
     ]
     for batch in lost:
         kill_frozen(batch.worker)

@@ -10,6 +10,7 @@ import uuid
 from collections import Counter
 from contextlib import nullcontext
 from datetime import timedelta
+from pathlib import Path
 from subprocess import PIPE
 from unittest.mock import Mock
 
@@ -463,6 +464,23 @@ def test_stopped_process_of_a_lost_batch_is_killed_for_the_lock_it_may_hold(
     assert stopped.wait() == -signal.SIGKILL
     assert running.poll() is None
     running.communicate(b"\n")
+
+
+def test_living_process_whose_lease_lapsed_is_only_slow(on_two_hosts, doors, machines):
+    slow = subprocess.Popen([sys.executable, "-c", "input()", "celery"], stdin=PIPE)
+    batch_id = doors.sent[0][0]
+    holder = lease.holder_name("x").replace(f"{os.getpid()}", f"{slow.pid}")
+    while b"celery" not in Path(f"/proc/{slow.pid}/cmdline").read_bytes():
+        time.sleep(0.01)  # it has not become the program yet
+    claim(batch_id, owner=holder)
+    mine = Batch.objects.filter(pk=batch_id)
+    mine.update(lease_until=timezone.now() - timedelta(seconds=1))
+
+    assert periodic.end_lost_batches() == 0
+    mine.update(lease_until=timezone.now() - timedelta(seconds=lease.SLOW_S + 1))
+    assert periodic.end_lost_batches() == 1
+
+    slow.communicate(b"\n")
 
 
 def test_process_of_another_machine_is_not_taken_for_dead():
