@@ -62,7 +62,7 @@ ensure_redis() {
   setsid redis-server "${place[@]}" --dir "$dir/redis" --appendonly yes --save '' \
     --logfile "$dir/redis/redis.log" < /dev/null > /dev/null 2>&1 3>&- 9>&- &
   note_daemon "$dir" redis "$!"
-  wait_until 10 redis-cli "${client[@]}" ping ||
+  wait_until 60 redis-cli "${client[@]}" ping ||
     fail "Redis did not start on $where." "See $dir/redis/redis.log."
 }
 
@@ -81,7 +81,7 @@ ensure_libvirtd() {
     start_libvirt_daemon "$dir" virtlogd
     start_libvirt_daemon "$dir" libvirtd
   fi
-  wait_until 20 libvirt_answers ||
+  wait_until 60 libvirt_answers ||
     fail "libvirtd does not answer on qemu:///system." "See /var/log/libvirt or run libvirtd by hand."
 }
 
@@ -89,7 +89,7 @@ start_libvirt_daemon() {
   local dir=$1 daemon=$2
   pid_alive "/run/$daemon.pid" && return
   "$daemon" -d < /dev/null 3>&- 9>&-
-  wait_until 5 pid_alive "/run/$daemon.pid" || fail "$daemon did not start."
+  wait_until 60 pid_alive "/run/$daemon.pid" || fail "$daemon did not start."
   note_daemon "$dir" "$daemon" "$(cat "/run/$daemon.pid")"
 }
 
@@ -125,7 +125,7 @@ ensure_openvswitch() {
       fi
     done
   fi
-  wait_until 20 switch_answers ||
+  wait_until 60 switch_answers ||
     fail "Open vSwitch does not answer." "See $dir/openvswitch.log and /var/log/openvswitch."
 }
 

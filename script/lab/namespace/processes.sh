@@ -2,6 +2,10 @@
 # The processes of one namespace host. A holder keeps the namespaces alive; all that
 # runs on the host is in its network namespace and is found there.
 
+SIGNALS=(TERM KILL)
+# Tenths of a second. Who was killed dies when his disk or his memory lets go of him.
+declare -A TRIES=([TERM]=50 [KILL]=600)
+
 # The holder's pid, when it lives and is really this host's.
 holder_of() {
   local pid
@@ -23,21 +27,21 @@ on_host() {
   local name=$1 dir=$2 holder
   shift 2
   holder=$(holder_of "$name" "$dir") || return 1
-  timeout 5 nsenter -t "$holder" -m -n -- "$@" > /dev/null 2>&1
+  timeout 30 nsenter -t "$holder" -m -n -- "$@" > /dev/null 2>&1
 }
 
 sshd_answers() {
   # shellcheck disable=SC2016
   on_host "$1" "$2" bash -c \
-    'exec 3<> "/dev/tcp/$1/22" && read -r -t 2 banner <&3 && [[ $banner == SSH-* ]]' \
+    'exec 3<> "/dev/tcp/$1/22" && read -r -t 15 banner <&3 && [[ $banner == SSH-* ]]' \
     bash "$(cut -d/ -f1 "$2/address")"
 }
 
 libvirtd_answers() { on_host "$1" "$2" virsh -q -c qemu:///system uri; }
 
 switch_answers() {
-  on_host "$1" "$2" ovs-vsctl --timeout=2 br-exists br-phy &&
-    on_host "$1" "$2" ovs-appctl --timeout=2 version
+  on_host "$1" "$2" ovs-vsctl --timeout=15 br-exists br-phy &&
+    on_host "$1" "$2" ovs-appctl --timeout=15 version
 }
 
 answers() {
@@ -66,8 +70,8 @@ wait_until_it_answers() {
 # Ends a daemon with its children of the same name, which serve its connections.
 end_daemon() {
   local name=$1 daemon=$2 signal tries pids
-  for signal in TERM KILL; do
-    for ((tries = 0; tries < 50; tries++)); do
+  for signal in "${SIGNALS[@]}"; do
+    for ((tries = 0; tries < TRIES[$signal]; tries++)); do
       mapfile -t pids < <(pids_called "$name" "$daemon")
       ((${#pids[@]})) || return 0
       ((tries)) || kill -s "$signal" "${pids[@]}" 2> /dev/null || true
@@ -88,8 +92,8 @@ pids_called() {
 end_processes() {
   local name=$1 signal tries pids
   [[ -e /run/netns/$name ]] || return 0
-  for signal in TERM KILL; do
-    for ((tries = 0; tries < 30; tries++)); do
+  for signal in "${SIGNALS[@]}"; do
+    for ((tries = 0; tries < TRIES[$signal]; tries++)); do
       mapfile -t pids < <(ip netns pids "$name")
       ((${#pids[@]})) || return 0
       ((tries)) || kill -s "$signal" "${pids[@]}" 2> /dev/null || true
