@@ -37,8 +37,8 @@ def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
         "console", lambda m: errors.append(m.text) if m.type == "error" else None
     )
     context.on("weberror", lambda error: errors.append(str(error.error)))
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
     sign_in(page, user)
     yield page
     context.close()

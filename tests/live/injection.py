@@ -81,7 +81,10 @@ class _Follower:
 
     def wait_for(self, stage: str) -> None:
         """Return when the stage began, or the run is over."""
-        self._reached(stage).wait(OVER_WITHIN_S)
+        reached, deadline = self._reached(stage), time.monotonic() + OVER_WITHIN_S
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            if reached.wait(0.05):
+                return
 
     def join(self) -> None:
         """Return when the run is over."""
@@ -94,9 +97,6 @@ class _Follower:
             client.drive(self.run.started, self._note)
         except Exception as exc:  # noqa: BLE001
             self.problem = f"the client gave up: {exc!r}"
-        finally:
-            for event in self._stages.values():
-                event.set()
 
     def _note(self, frame: Frame) -> None:
         self.run.frames.append(frame)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -24,7 +24,9 @@ from tests.live.namespace_host import NamespaceHost, wire
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PASSWORD = "a password for tests only"
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
+# Below what the kernel gives to whoever asks for any port: nobody takes it meanwhile.
+PORTS = range(20_000, 32_000)
 
 
 class Stack:
@@ -138,6 +140,7 @@ class Stack:
     def start_web(self) -> None:
         """Start Daphne and wait until it answers."""
         words = [sys.executable, "-m", "daphne", "-b", "127.0.0.1"]
+        words += ["--websocket_connect_timeout", "60"]
         words += ["-p", str(self.port), "testbed.asgi:application"]
         self._start("web", words)
         self._wait_for("web", self._answers)
@@ -242,9 +245,10 @@ class Stack:
 
 
 @contextmanager
-def real_stack(folder: Path, *, label: str) -> Iterator[Stack]:
+def real_stack(folder: Path, *, label: str, **settings: str) -> Iterator[Stack]:
     """Give a running product on two real hosts, and end all of it afterwards."""
     stack = Stack(folder, label=f"{label}{secrets.token_hex(2)}", image_cache=images())
+    stack.environment |= settings
     try:
         stack.start_real()
         yield stack
@@ -270,9 +274,10 @@ def images() -> Path:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port := secrets.choice(PORTS)))
+            return port
 
 
 def _listens(place: Path) -> bool:

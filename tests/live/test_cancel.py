@@ -4,12 +4,18 @@ The guest is on the remote host, so that its script is reached through that host
 tests share one testbed and follow each other; the guest boots once.
 """
 
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
-from testbed.client import Client, send
-from tests.live.stack import Stack
+from testbed.client import Client, frames, send
+from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,
     Guest,
@@ -19,6 +25,7 @@ from tests.live.watch import (
     holdings,
     project,
     ran,
+    wait_until,
     wait_until_observed,
 )
 
@@ -71,14 +78,18 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
     def act(run, frame):
         if frame.get("text") == "all asleep":
             far = Guest(stack, SLUG, "far")
-            seen.append(far.run(SLEEPERS).count("sleep 600"))
+            wait_until(
+                lambda: far.run(SLEEPERS).count("sleep 600") == 10, "not all sleep"
+            )
+            seen.append(frame)
             with owner.socket(run.started.number) as window:
                 send(window, {"type": "cancel"})
                 send(window, {"type": "cancel"})
+                assert any(f.get("kind") == "cancel-requested" for f in frames(window))
 
     over = ran(owner, SLUG, "up", act)
 
-    assert seen == [10]
+    assert len(seen) == 1
     assert over.status == "cancelled", over.words
     far = Guest(stack, SLUG, "far")
     assert far.run(SLEEPERS) == ""
@@ -124,6 +135,38 @@ def test_server_of_a_script_stays_and_what_a_failed_one_left_does_not(stack, own
     assert left == "sleep 700"
 
 
+@contextmanager
+def held_copy(host: NamespaceHost) -> Iterator[None]:
+    """Stop what writes an arriving image: its copy begins, and does not end."""
+    network = Path("/run/netns", host.name).stat().st_ino
+    held, over = set(), threading.Event()
+
+    def is_writer(process: Path) -> bool:
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            is_there = (process / "ns/net").stat().st_ino == network
+            return words[0] == b"dd" and words[1].endswith(b".part") and is_there
+        return False
+
+    def hold() -> None:
+        while not over.wait(0.03):
+            for process in filter(is_writer, Path("/proc").glob("[0-9]*")):
+                held.add(int(process.name))
+                with suppress(ProcessLookupError):
+                    os.kill(int(process.name), signal.SIGSTOP)
+
+    holding = threading.Thread(target=hold)
+    holding.start()
+    try:
+        yield
+    finally:
+        over.set()
+        holding.join()
+        for pid in held:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
 def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
     image = stack.folder / "bulky.raw"
     with image.open("wb") as file, open("/dev/urandom", "rb") as source:  # noqa: PTH123
@@ -134,7 +177,7 @@ def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
     copied = []
 
     def act(run, frame):
-        if not run.is_at(frame, "push-images", "task-progressed") or copied:
+        if copied or not run.is_at(frame, "push-images", "task-progressed"):
             return
         told = frame["data"]
         assert (told["note"], told["unit"]) == ("copy", "B")
@@ -143,7 +186,8 @@ def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
             copied.append(told["done"])
             cancel(owner, run.started.number)
 
-    over = ran(owner, "bulky", "up", act)
+    with held_copy(stack.other):
+        over = ran(owner, "bulky", "up", act)
 
     assert over.status == "cancelled", over.words
     assert 0 < copied[0] < image.stat().st_size

@@ -13,6 +13,7 @@ from tests.live.watch import (
     holdings,
     project,
     ran,
+    wait_until,
     wait_until_observed,
 )
 
@@ -26,18 +27,29 @@ def _before(stack: Stack, owner: Client) -> dict[str, set[str]]:
     return holdings(stack)
 
 
+def is_reached(stack: Stack, host: NamespaceHost) -> bool:
+    address = host.run("ip", "-4", "-o", "address", "show", "br-phy").split()[3]
+    connect = f"exec 3<> /dev/tcp/{address.partition('/')[0]}/22"
+    answer = stack.main.run(
+        "timeout", "5", "bash", "-c", f"{connect}; echo yes", check=False
+    )
+    return answer.strip() == "yes"
+
+
 @contextmanager
-def dead(host: NamespaceHost) -> Iterator[None]:
+def dead(stack: Stack, host: NamespaceHost) -> Iterator[None]:
     """Pull a host's cable for a while."""
     host.cut()
     try:
         yield
     finally:
         host.mend()
+        # The kernel brings both ends up, and forgets who did not answer, in its time.
+        wait_until(lambda: is_reached(stack, host), "the cable carries nothing")
 
 
 def test_up_with_a_dead_host_fails_before_it_touches_anything(stack, owner, before):
-    with dead(stack.other):
+    with dead(stack, stack.other):
         up = ran(owner, SLUG, "up")
 
     assert up.status == "failed"
@@ -56,7 +68,7 @@ def test_down_with_a_dead_host_takes_down_the_rest_and_names_what_is_left(
     assert ran(owner, SLUG, "up").status == "succeeded"
     state = project(stack, SLUG).read_state()
 
-    with dead(stack.other):
+    with dead(stack, stack.other):
         down = ran(owner, SLUG, "down")
 
         left = holdings(stack)

@@ -4,6 +4,8 @@ One testbed on both hosts, edited step by step as a user would; each test brings
 itself what it needs, and the last one takes it down.
 """
 
+from contextlib import suppress
+
 import pytest
 
 from testbed.client import Client
@@ -106,7 +108,8 @@ def test_interfaces_change_while_guests_run(stack, owner, edited):
     away.run(f"ping -c3 -W5 -I eth1 {ALONE}")
     assert_unchanged(owner)
 
-    near.run("/usr/sbin/reboot < /dev/null > /dev/null 2>&1 &")
+    with suppress(AssertionError):  # it may cut off who asks; its boot's name tells
+        near.run("/usr/sbin/reboot < /dev/null > /dev/null 2>&1 &")
 
     def came_back() -> bool:
         try:

@@ -6,6 +6,7 @@ a testbed could leave behind.
 """
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -13,12 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.project import Project
-from testbed.client import Client, Frame, StartedRun, send
+from testbed.client import Client, Frame, StartedRun, frames, send
 from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"
-PATIENCE_S = 90
-LOOKS = 5
+PATIENCE_S = 120
+LOOKS = 60
+# What a testbed's devices are called: its number, or libvirt's own names.
+DEVICE = re.compile(r"link (t\d+\D.*|vnet\d+|virbr\d+(-nic)?)")
 Act = Callable[["Ran", Frame], None]
 
 
@@ -98,9 +101,12 @@ def followed(client: Client, started: StartedRun, *, after: int = 0) -> Ran:
 
 
 def cancel(client: Client, number: int) -> None:
-    """Send the cancel frame from a window of its own."""
+    """Send the cancel frame from a window of its own, which closes when it counts."""
     with client.socket(number) as socket:
         send(socket, {"type": "cancel"})
+        for frame in frames(socket):
+            if frame.get("kind") == "cancel-requested" or frame["type"] == "run":
+                return
 
 
 def wait_until(
@@ -158,7 +164,7 @@ class Guest:
 
     def run(self, command: str) -> str:
         """Run a shell command as root in the guest and return its output."""
-        options = ["BatchMode=yes", "ConnectTimeout=10", "LogLevel=ERROR"]
+        options = ["BatchMode=yes", "ConnectTimeout=30", "LogLevel=ERROR"]
         options += [f"UserKnownHostsFile={self._known}", "IdentitiesOnly=yes"]
         words = ["ssh", "-F", "none", "-i", self._key]
         words += [word for option in options for word in ("-o", option)]
@@ -190,6 +196,31 @@ def holdings(stack: Stack) -> dict[str, set[str]]:
 
 
 def _holdings(host: NamespaceHost) -> set[str]:
+    """Look until nothing is on its way out: what a later look misses is no leftover.
+
+    A kernel takes a device away, and a process ends, some time after who owned it is
+    gone. A command of a host check carries a tag, but only for a moment.
+    """
+    found = _holdings_now(host)
+    for _ in range(LOOKS):
+        if not _passing(found):
+            break
+        time.sleep(1)
+        found &= _holdings_now(host)
+    return found
+
+
+def _passing(found: set[str]) -> set[str]:
+    """Return what may be on its way out: all that nothing seems to hold."""
+    tagged = {thing for thing in found if thing.endswith(" tagged")}
+    owners = ("domain ", "network ", "bridge t")
+    if any(thing.startswith(owners) for thing in found):
+        return tagged
+    loose = {thing for thing in found if DEVICE.fullmatch(thing)}
+    return tagged | loose | {thing for thing in found if thing.startswith("process ")}
+
+
+def _holdings_now(host: NamespaceHost) -> set[str]:
     found = {f"domain {n}" for n in _lines(host, "virsh", "list", "--all", "--name")}
     networks = _lines(host, "virsh", "net-list", "--all", "--name")
     found |= {f"network {name}" for name in networks}
@@ -199,22 +230,7 @@ def _holdings(host: NamespaceHost) -> set[str]:
         found |= {f"port {name}" for name in ports}
     links = json.loads(host.run("ip", "-j", "link"))
     found |= {f"link {link['ifname']}" for link in links}
-    return found | _processes(host)
-
-
-def _processes(host: NamespaceHost) -> set[str]:
-    """Return the guests' and networks' processes, and those that a run started.
-
-    A command of a host check also carries a tag, but only for a moment: what a
-    second look does not find any more is no leftover.
-    """
-    found = _processes_now(host)
-    for _ in range(LOOKS):
-        if not any(words.endswith(" tagged") for words in found):
-            break
-        time.sleep(1)
-        found &= _processes_now(host)
-    return found
+    return found | _processes_now(host)
 
 
 def _processes_now(host: NamespaceHost) -> set[str]:
