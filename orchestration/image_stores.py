@@ -8,21 +8,20 @@ lies in the folder is somebody's, and is left alone.
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import PurePosixPath
 
 from orchestration.hosts import Host
-from orchestration.providers.image_files import STORE, FileFacts, Found, look_into
+from orchestration.providers.image_chains import Chains, files_below, follow_chains
+from orchestration.providers.image_files import STORE, FileFacts, Found, Identity
 from orchestration.providers.libvirt.disk_files import DomainFiles, domain_files
-from orchestration.providers.qcow2_header import Header, file_names, named_files
+from orchestration.providers.qcow2_header import Header
 from orchestration.providers.stamps import stamp_name
 from orchestration.state.model import HostKind, HostState
 from orchestration.transport.base import Scope
 
-# Layers that lie outside the projects are followed so deep.
-CHAIN_DEPTH = 8
 # What is not written to for so long belongs to a worker that is dead. A copy that is
 # still wanted is only taken up again from its first byte.
 ABANDONED_S = 24 * 3600.0
@@ -97,7 +96,7 @@ Uses = Mapping[str, frozenset[Use]]
 class Store:
     """One host's images. `uses` has those that layers and domains there need, by name.
 
-    `unreadable` are layers that do not tell what they lie over.
+    `unreadable` are sentences about layers that may lie over any.
     """
 
     host: str
@@ -124,15 +123,21 @@ def look(host: Host, *, scope: Scope) -> Store:
     if not has_store(host.state):
         return Store(host.state.name)
     domains = domain_files(host.libvirt)
-    found, headers = _look_into(host, domains, scope)
+    seen = follow_chains(
+        host.transport,
+        images_dir=str(PurePosixPath(host.state.images_dir)),
+        projects_dir=str(PurePosixPath(host.state.projects_dir)),
+        disks={file for domain in domains for file in domain.files},
+        scope=scope,
+    )
+    found, users = seen.found, _users(host.state, seen, domains)
+    folder = PurePosixPath(host.state.images_dir)
     return Store(
         host.state.name,
-        images=tuple(_images(found, headers, PurePosixPath(host.state.images_dir))),
-        leftovers=tuple(_leftovers(found)),
-        uses=_uses(host.state, headers, domains),
-        unreadable=tuple(
-            sorted(_shown(p) for p, h in headers.items() if h.backing is None)
-        ),
+        images=tuple(_images(found, seen.headers, folder)),
+        leftovers=tuple(_leftovers(found, {seen.at.get(path) for path in users})),
+        uses=_uses(seen, users),
+        unreadable=tuple(sorted(_unread(host.state, seen, users))),
         total_bytes=found.total_bytes,
         free_bytes=found.free_bytes,
         now=found.now,
@@ -160,45 +165,9 @@ def kind_of(name: str) -> ImageKind | None:
     return next(kinds, None)
 
 
-def _look_into(
-    host: Host, domains: Iterable[DomainFiles], scope: Scope
-) -> tuple[Found, dict[str, Header]]:
-    """Look, and follow chains of layers that lie elsewhere as far as they go."""
-    folders = [
-        PurePosixPath(f) for f in (host.state.images_dir, host.state.projects_dir)
-    ]
-    wanted = {file for domain in domains for file in domain.files}
-    found, headers, asked = Found(), dict[str, Header](), set[str]()
-    for depth in range(CHAIN_DEPTH):
-        others = {f for f in wanted if not any(_is_in(f, one) for one in folders)}
-        if depth and not others - asked:
-            return found, headers
-        found = look_into(
-            host.transport,
-            images_dir=str(folders[0]),
-            projects_dir=str(folders[1]),
-            others=sorted(others - asked),
-            scope=scope,
-        )
-        headers |= found.headers
-        asked |= others
-        wanted = {file for one in headers.items() for file in _below(*one)}
-    return found, headers | dict.fromkeys(asked - headers.keys(), Header(0, None))
-
-
-def _is_in(path: str, folder: PurePosixPath) -> bool:
-    return _plain(path).is_relative_to(_plain(str(folder)))
-
-
 def _plain(path: str) -> PurePosixPath:
     """Return a path without `..`: layers name what they lie over from where they are."""
     return PurePosixPath(posixpath.normpath(path))
-
-
-def _below(path: str, header: Header) -> set[str]:
-    """Return the full paths of what a layer may lie over."""
-    folder = PurePosixPath(path).parent
-    return {str(folder / name) for name in named_files(header.backing or "") if name}
 
 
 def _images(
@@ -224,10 +193,10 @@ def _images(
         )
 
 
-def _leftovers(found: Found) -> Iterator[Leftover]:
+def _leftovers(found: Found, used: Collection[Identity | None]) -> Iterator[Leftover]:
     paths = {file.path for file in found.files}
     for file in found.files:
-        if _is_leftover(file, paths):
+        if file.identity not in used and _is_leftover(file, paths):
             last = max(file.changed_at, file.placed_at)
             yield Leftover(file.path, file.disk_bytes, last)
 
@@ -245,25 +214,54 @@ def _is_leftover(file: FileFacts, paths: set[str]) -> bool:
     return kind_of(match["image"]) is not None
 
 
-def _uses(
-    host: HostState, headers: Mapping[str, Header], domains: Iterable[DomainFiles]
-) -> Uses:
-    found: dict[str, set[Use]] = {}
-    for path, header in headers.items():
-        for name in file_names(header.backing or ""):
-            found.setdefault(name, set()).add(_owner(host, path))
+def _users(
+    host: HostState, seen: Chains, domains: Iterable[DomainFiles]
+) -> dict[str, set[Use]]:
+    """Say who names which file, by its full path."""
+    users: dict[str, set[Use]] = {}
+    for path, header in seen.headers.items():
+        for file in files_below(path, header):
+            users.setdefault(file, set()).add(_owner(host, path))
     for domain in domains:
         use = Use(domain.mark.testbed, domain.mark.guest or domain.name)
         for file in domain.files:
-            found.setdefault(PurePosixPath(file).name, set()).add(use)
+            users.setdefault(file, set()).add(use)
+    return users
+
+
+def _uses(seen: Chains, users: Mapping[str, set[Use]]) -> Uses:
+    """Say who needs which image: by its name, wherever that is, and as a file."""
+    names: dict[Identity, set[str]] = {}
+    for file in seen.found.files:
+        names.setdefault(file.identity, set()).add(file.path)
+    found: dict[str, set[Use]] = {}
+    for path, uses in users.items():
+        leads_to = names.get(seen.at[path], set()) if path in seen.at else set()
+        for name in {PurePosixPath(path).name, *leads_to}:
+            found.setdefault(name, set()).update(uses)
     return {name: frozenset(uses) for name, uses in found.items() if kind_of(name)}
+
+
+def _unread(
+    host: HostState, seen: Chains, users: Mapping[str, set[Use]]
+) -> Iterator[str]:
+    """Say of each file that may lie over any image whose it is, and the way out."""
+    for path, why in seen.unread.items():
+        owners = {_owner(host, path), *users.get(path, ())}
+        names = sorted({use.testbed for use in owners} - {""})
+        whose = f" of testbed {', '.join(names)}" if names else ""
+        yield (
+            f"{_shown(path)}{whose} may lie over any image ({why}): let it be read, or "
+            "delete it there"
+        )
 
 
 def _owner(host: HostState, path: str) -> Use:
     """Say whose a layer is: projects/TESTBED/artefacts/GUEST-disk.qcow2."""
-    if not _is_in(path, PurePosixPath(host.projects_dir)):
+    folder, shown = _plain(host.projects_dir), _plain(_shown(path))
+    if folder not in shown.parents:
         return Use("", _shown(path))
-    parts = _plain(_shown(path)).relative_to(_plain(host.projects_dir)).parts
+    parts = shown.relative_to(folder).parts
     match = _DISK.fullmatch(parts[-1])
     return Use(parts[0], match["guest"] if match else parts[-1])
 

@@ -91,8 +91,7 @@ def judge(
     what could not be read; each keeps everything here.
     """
     seen = (store.uses, *others) if host.is_main else (store.uses,)
-    unread = [f"{path} does not tell what it lies over" for path in store.unreadable]
-    kept = "; ".join((*unknown, *unread))
+    kept = "; ".join((*unknown, *store.unreadable))
     verdicts = []
     for image in store.images:
         users = set(claimed.uses.get((host.name, image.name), ()))

@@ -9,32 +9,45 @@ import base64
 import gzip
 import re
 import zlib
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from orchestration.errors import CommandFailed
-from orchestration.providers.qcow2_header import HEADER_BYTES, Header, parse_header
-from orchestration.transport.base import Scope, Transport, command
+from orchestration.providers.qcow2_header import (
+    HEADER_BYTES,
+    Header,
+    decoded,
+    parse_header,
+)
+from orchestration.transport.base import Completed, Scope, Transport, command
 
 STORE = ".store"
 LOOK_TIMEOUT_S = 300.0
 # What cannot be a word of its own for a program.
 _PATH = re.compile(r"/[^\0\n]*")
-# What a file is told to be that went, or that never was.
-_GONE = ("No such file or directory", "Not a directory", "File name too long")
+# What a file is told to be that went, or that never was: nobody opens it.
+_GONE = (
+    *("No such file or directory", "Not a directory", "File name too long"),
+    "Too many levels of symbolic links",
+)
+_UNREAD = re.compile(r"(?:find|head): [^']*'(?P<path>/.*)'[^']*: (?P<why>[^:]+)")
 # $1 folder of images, $2 folder of projects, $3 bytes of a header; further files on
 # stdin: a user's disk may name any, so that only files are opened, no devices or pipes.
 # A disk is known by its first four bytes, whatever its name. Images are read without a
 # trace, because the time of their last reading says how old they are.
 _LOOK = """\
 LC_ALL=C; export LC_ALL
-images=$1 projects=$2 bytes=$3
+images=$1 projects=$2 bytes=$3 large=+$(($3 - 1))c asked=$(cat)
 heads() {
   tr '\\n' '\\0' |
     xargs -0 -r sh -c 'head -v -c "$0" "$@"; echo' "$1"
 }
 disks() {
   heads 4 | grep -a -B1 "^QFI$(printf '\\373')" | sed -n 's/^==> \\(.*\\) <==$/\\1/p'
+}
+asked() {
+  printf '%s' "$asked" | tr '\\n' '\\0' |
+    xargs -0 -r sh -c 'find -L "$@" -maxdepth 0 -type f $0' "$1"
 }
 echo "look $(date +%s)"
 if [ -d "$images" ]; then
@@ -43,25 +56,40 @@ if [ -d "$images" ]; then
   for folder in "$images" "$images/.store"; do
     [ -d "$folder" ] || continue
     find "$folder/" -maxdepth 1 -type f \\
-      -printf "file %i %n %b %s %T@ %C@ %A@ ${folder#"$images"}/%P\\n"
+      -printf "file %D %i %n %b %s %T@ %C@ %A@ ${folder#"$images"}/%P\\n"
   done
 fi
 echo heads
 {
+  asked '-printf at\\040%D\\040%i\\040%p\\n'
+  echo heads
   {
-    [ ! -d "$projects" ] || find "$projects/" -type f -size "+$((bytes - 1))c"
-    tr '\\n' '\\0' | xargs -0 -r sh -c \\
-      'find -L "$@" -maxdepth 0 -type f -size "+$0"' "$((bytes - 1))c"
+    [ ! -d "$projects" ] || find "$projects/" -type f -size "$large"
+    [ ! -d "$images" ] || find "$images/" -mindepth 1 -maxdepth 1 -type d \\
+      ! -name .store -exec find {} -type f -size "$large" \\;
+    asked "-size $large"
   } | disks | heads "$bytes"
-  [ ! -d "$images" ] || find "$images/" -maxdepth 1 -type f \\
-      -size "+$((bytes - 1))c" | while IFS= read -r file; do
-    printf '==> %s <==\\n' "$file"
-    dd if="$file" bs="$bytes" count=1 iflag=noatime 2>/dev/null
-    echo
-  done
+  [ ! -d "$images" ] || find "$images/" -maxdepth 1 -type f -size "$large" |
+    while IFS= read -r file; do
+      printf '==> %s <==\\n' "$file"
+      dd if="$file" bs="$bytes" count=1 iflag=noatime 2>/dev/null ||
+        [ ! -e "$file" ] || echo "head: '$file': cannot be read" >&2
+      echo
+    done
 } | gzip -c | base64
 echo end
 """
+# Lines come in twos: where a name is and how long, and in which file.
+_NAMES = """\
+while read -r offset length && IFS= read -r file; do
+  [ ! -f "$file" ] ||
+    tail -c "+$((offset + 1))" "$file" 2>/dev/null | head -c "$length" | base64 -w0
+  echo
+done
+"""
+
+# What tells a file from all others of a host: its file system's number, its inode.
+Identity = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +97,7 @@ class FileFacts:
     """One file: `path` is relative to the folder of images; times are seconds."""
 
     path: str
+    device: int
     inode: int
     links: int
     disk_bytes: int
@@ -77,16 +106,25 @@ class FileFacts:
     placed_at: float
     read_at: float
 
+    @property
+    def identity(self) -> Identity:
+        """What all names of this file have in common."""
+        return self.device, self.inode
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """Everything that one look showed; `headers` by the files' full paths.
 
-    `now` is the host's own clock, which the files' times are to be compared with.
+    `at` tells which files the paths are that were asked about, through links.
+    `unread` says of paths why nobody could read them. `now` is the host's own clock,
+    which the files' times are to be compared with.
     """
 
     files: tuple[FileFacts, ...] = ()
     headers: Mapping[str, Header] = field(default_factory=dict)
+    at: Mapping[str, Identity] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
     total_bytes: int = 0
     free_bytes: int = 0
     now: float = 0.0
@@ -95,47 +133,84 @@ class Found:
 def look_into(
     transport: Transport,
     *,
-    images_dir: str,
-    projects_dir: str,
+    images_dir: str = "",
+    projects_dir: str = "",
     others: Collection[str] = (),
     scope: Scope,
 ) -> Found:
-    """Look into both folders, and at `others`, which are full paths elsewhere.
+    """Look into both folders, if any, and at `others`, which are full paths.
 
     Raises: HostUnreachable, CommandFailed (also when not all of the answer came).
     """
     words = ("sh", images_dir, projects_dir, str(HEADER_BYTES))
-    listed = "".join(f"{path}\n" for path in others if _PATH.fullmatch(path))
-    stdin = listed.encode(errors="surrogateescape")
+    stdin = _lines(path for path in others if _PATH.fullmatch(path))
     look = command("sh", "-c", _LOOK, *words, stdin=stdin).with_root()
     done = transport.run(look, scope=scope, timeout_s=LOOK_TIMEOUT_S)
     lines = done.stdout.rstrip("\n").split("\n")
     try:
-        _require_whole(done.stderr)
+        unread = dict(_unread(done.stderr))
         middle = lines.index("heads")
         word, now = lines[0].split()
         if (word, lines[-1]) != ("look", "end"):
             raise ValueError("it has no end")
         packed = base64.b64decode("".join(lines[middle + 1 : -1]))
-        headers = dict(_headers(gzip.decompress(packed)))
-        return _found(lines[1:middle], headers, float(now))
+        found = _found(lines[1:middle], gzip.decompress(packed))
+        return replace(found, unread=unread, now=float(now))
     except (ValueError, IndexError, OSError, EOFError, zlib.error) as exc:
-        raise CommandFailed(
-            f"What {transport.machine} said of its images cannot be read.",
-            exit_code=done.exit_code,
-            hint=f"Look whether {images_dir} and {projects_dir} can be read there.",
-            detail=f"{exc}\n{done.stderr[-2000:]}",
-        ) from exc
+        raise _not_understood(transport, done, exc) from exc
 
 
-def _require_whole(stderr: str) -> None:
-    """See that nothing was left out but what is not there. Raises: ValueError."""
+def read_names(
+    transport: Transport, places: Mapping[str, tuple[int, int]], *, scope: Scope
+) -> dict[str, str]:
+    """Read the names that lie deep in files; empty where there is none (any more).
+
+    Raises: HostUnreachable, CommandFailed.
+    """
+    stdin = _lines(
+        line
+        for path, (offset, length) in places.items()
+        for line in (f"{offset} {length}", path)
+    )
+    read = command("sh", "-c", _NAMES, stdin=stdin).with_root()
+    done = transport.run(read, scope=scope, timeout_s=LOOK_TIMEOUT_S)
+    try:
+        names = [base64.b64decode(line) for line in done.stdout.split("\n")[:-1]]
+        return {
+            path: decoded(name) if len(name) == length else ""
+            for (path, (_, length)), name in zip(places.items(), names, strict=True)
+        }
+    except ValueError as exc:
+        raise _not_understood(transport, done, exc) from exc
+
+
+def _lines(paths: Iterable[str]) -> bytes:
+    return "".join(f"{path}\n" for path in paths).encode(errors="surrogateescape")
+
+
+def _not_understood(
+    transport: Transport, done: Completed, exc: Exception
+) -> CommandFailed:
+    return CommandFailed(
+        f"What {transport.machine} said of its images cannot be read.",
+        exit_code=done.exit_code,
+        hint="Look whether the folders of images and of projects can be read there.",
+        detail=f"{exc}\n{done.stderr[-2000:]}",
+    )
+
+
+def _unread(stderr: str) -> Iterator[tuple[str, str]]:
+    """Return what could not be read, and is there. Raises: ValueError."""
     for line in stderr.splitlines():
-        if line.startswith(("find:", "head:")) and not line.endswith(_GONE):
+        if not line.startswith(("find:", "head:")) or line.endswith(_GONE):
+            continue
+        match = _UNREAD.fullmatch(line)
+        if match is None:
             raise ValueError(line)
+        yield match["path"].rstrip("/"), match["why"]
 
 
-def _found(lines: list[str], headers: Mapping[str, Header], now: float) -> Found:
+def _found(lines: list[str], packed: bytes) -> Found:
     files, total, free = [], 0, 0
     for line in lines:
         kind, _, rest = line.partition(" ")
@@ -144,15 +219,24 @@ def _found(lines: list[str], headers: Mapping[str, Header], now: float) -> Found
             total, free = block * blocks, block * available
         else:
             files.append(_file(rest))
-    return Found(tuple(files), headers, total, free, now)
+    start = 0 if packed.startswith(b"heads\n") else packed.index(b"\nheads\n") + 1
+    headers = dict(_headers(packed[start + len(b"heads\n") :]))
+    at = dict(map(_place, packed[:start].split(b"\n")[:-1]))
+    return Found(tuple(files), headers, at, {}, total, free)
+
+
+def _place(line: bytes) -> tuple[str, Identity]:
+    _, device, inode, path = line.split(b" ", 3)
+    return decoded(path), (int(device), int(inode))
 
 
 def _file(line: str) -> FileFacts:
-    *numbers, path = line.split(" ", 7)
-    inode, links, blocks, size = map(int, numbers[:4])
-    changed_at, placed_at, read_at = map(float, numbers[4:])
+    *numbers, path = line.split(" ", 8)
+    device, inode, links, blocks, size = map(int, numbers[:5])
+    changed_at, placed_at, read_at = map(float, numbers[5:])
     return FileFacts(
         path.removeprefix("/"),
+        device,
         inode,
         links,
         blocks * 512,
@@ -172,7 +256,7 @@ def _headers(data: bytes) -> Iterator[tuple[str, Header]]:
     start = 0
     while (start := data.find(b"==> ", start)) >= 0:
         end = data.index(b" <==\n", start)
-        path = data[start + 4 : end].decode(errors="surrogateescape")
+        path = decoded(data[start + 4 : end])
         body = end + 5
         start = body + HEADER_BYTES
         if data[start : start + 5] not in (b"\n==> ", b"\n"):

@@ -7,7 +7,6 @@ cannot: it starts once for each. Source: QEMU's docs/interop/qcow2.txt, "Header"
 import json
 import struct
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 MAGIC = b"QFI\xfb"
 # The backing file's name (at most 1,023 bytes) follows the header's extensions, which
@@ -16,25 +15,53 @@ HEADER_BYTES = 2048
 _FIXED = struct.Struct(">4sIQIIQ")
 
 
+# Longer names QEMU does not read.
+_NAME_BYTES = 1023
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a qcow2 file says; `backing` is as written, None when it is not in reach."""
+    """What a qcow2 file says; `backing` is as written.
+
+    `far` is where the name is, and how long, when it was not in reach.
+    """
 
     virtual_bytes: int
-    backing: str | None = ""
+    backing: str = ""
+    far: tuple[int, int] | None = None
 
 
 def parse_header(data: bytes) -> Header | None:
-    """Read a header; None for anything that is no qcow2."""
+    """Read a header; None for anything that is no qcow2.
+
+    What QEMU would not open has nothing below it: no guest can run on it.
+    """
     if len(data) < _FIXED.size or not data.startswith(MAGIC):
         return None
-    _, _, offset, length, _, virtual = _FIXED.unpack_from(data)
-    if not offset:
+    _, version, offset, length, bits, virtual = _FIXED.unpack_from(data)
+    if not (offset and length and _is_opened(version, offset, length, bits)):
         return Header(virtual)
     name = data[offset : offset + length]
-    if not length or len(name) < length:
-        return Header(virtual, None)
-    return Header(virtual, name.decode(errors="surrogateescape"))
+    if len(name) < length:
+        return Header(virtual, far=(offset, length))
+    return Header(virtual, decoded(name))
+
+
+def decoded(name: bytes) -> str:
+    """Return a file's name, which may be no text."""
+    return name.decode(errors="surrogateescape")
+
+
+def _is_opened(version: int, offset: int, length: int, cluster_bits: int) -> bool:
+    """Say whether QEMU takes the place of a name: in the first cluster.
+
+    Source: QEMU's block/qcow2.c, qcow2_do_open; version 1 is block/qcow.c.
+    """
+    if version == 1:
+        return length <= _NAME_BYTES
+    if not 9 <= cluster_bits <= 21:
+        return False
+    return length <= min(_NAME_BYTES, (1 << cluster_bits) - offset)
 
 
 def named_files(backing: str) -> frozenset[str]:
@@ -49,11 +76,6 @@ def named_files(backing: str) -> frozenset[str]:
         except (ValueError, RecursionError):
             return frozenset(backing.replace('"', "\n").split("\n"))
     return frozenset({backing, backing.removeprefix("file:")})
-
-
-def file_names(backing: str) -> frozenset[str]:
-    """Return the last parts of all paths that a backing file's name may mean."""
-    return frozenset(PurePosixPath(path).name for path in named_files(backing))
 
 
 def _strings(value: object) -> list[str]:

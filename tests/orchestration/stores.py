@@ -70,10 +70,12 @@ class StoreFolder:
         return {name for name in names if not name.endswith(".lock")}
 
 
-def qcow2(backing: str, *, virtual: int = 1 << 30, offset: int = 464) -> bytes:
+def qcow2(
+    backing: str, *, virtual: int = 1 << 30, offset: int = 464, bits: int = 16
+) -> bytes:
     """Write the head of an overlay, and some of what follows it."""
     name = os.fsencode(backing)
-    fixed = struct.pack(">4sIQIIQ", MAGIC, 3, offset, len(name), 16, virtual)
+    fixed = struct.pack(">4sIQIIQ", MAGIC, 3, offset, len(name), bits, virtual)
     return fixed.ljust(offset, b"\0") + name + bytes(4096)
 
 

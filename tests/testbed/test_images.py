@@ -15,6 +15,7 @@ from orchestration.errors import HostUnreachable
 from orchestration.hosts import Host
 from orchestration.image_stores import Store
 from orchestration.instructions.base import Command, Options
+from orchestration.providers import image_files
 from orchestration.providers.contents import DIGESTS
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
@@ -25,7 +26,7 @@ from testbed.models import ImageStore, Testbed
 from testbed.services.planning import prepare
 from testbed.tasks import images as images_task
 from testbed.tasks.images import OBSERVE_IMAGES, Images, look_at_images, save
-from tests.orchestration.stores import GOLDEN
+from tests.orchestration.stores import GOLDEN, qcow2
 from tests.testbed.conftest import YAML, Doors
 from tests.testbed.image_hosts import Machines, stand_in
 
@@ -139,6 +140,33 @@ def test_broken_state_keeps_every_image_and_is_named(
 
     assert prune(machines) == {"main": set(), "host-b": set()}
     assert "the state of lab cannot be read" in command("--dry-run")
+
+
+def test_broken_disk_of_a_user_keeps_no_image(machines: Machines) -> None:
+    for folder in (machines.main, machines.other):
+        folder.put(GOLDEN)
+        disk = folder.layer("web", f"{folder.images}/{GOLDEN}", testbed="ghost")
+        disk.write_bytes(qcow2(f"{folder.images}/{GOLDEN}", offset=1 << 16))
+
+    assert prune(machines) == {"main": {GOLDEN}, "host-b": {GOLDEN}}
+
+
+def test_unreadable_disk_keeps_all_there_and_on_main_and_is_named(
+    machines: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (machines.main, machines.other):
+        folder.put(GOLDEN)
+    disk = machines.other.layer("web", "x", testbed="lab")
+    error = f"head: error reading '{disk}': Input/output error"
+    say = f'[ "$1" != {machines.other.images} ] || echo "{error}" >&2\n'
+    monkeypatch.setattr(image_files, "_LOOK", say + image_files._LOOK)
+
+    assert prune(machines) == {"main": set(), "host-b": set()}
+
+    said = f"{disk} of testbed lab may lie over any image (Input/output error)"
+    main, other = command("--dry-run").split("\nhost-b:")
+    assert f"unknown: host-b: {said}" in main
+    assert f"unknown: {said}" in other
 
 
 def test_what_may_exist_besides_the_state_counts(

@@ -1,6 +1,7 @@
 """The first bytes of qcow2 files, made by hand and by qemu-img."""
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 from orchestration.providers.qcow2_header import (
     HEADER_BYTES,
     Header,
-    file_names,
     named_files,
     parse_header,
 )
@@ -57,7 +57,7 @@ def test_description_in_json_names_its_file(tmp_path: Path) -> None:
     found = head(create(tmp_path / "a.qcow2", *words, "8M"))
 
     assert found is not None
-    assert "golden.qcow2" in file_names(found.backing or "")
+    assert "/i/golden.qcow2" in named_files(found.backing)
 
 
 @pytest.mark.parametrize("data", [b"", b"QFI\xfb", b"#!/bin/sh\n" * 300, bytes(4096)])
@@ -65,10 +65,35 @@ def test_what_is_no_disk_has_no_header(data: bytes) -> None:
     assert parse_header(data) is None
 
 
-def test_name_out_of_reach_is_unknown_and_not_nothing() -> None:
+def test_name_out_of_reach_has_a_place_to_read_it() -> None:
     far = qcow2("/images/golden.qcow2", offset=HEADER_BYTES - 4)
 
-    assert parse_header(far[:HEADER_BYTES]) == Header(1 << 30, None)
+    found = parse_header(far[:HEADER_BYTES])
+
+    assert found == Header(1 << 30, "", far=(HEADER_BYTES - 4, 20))
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    ("offset", "length"),
+    [(600, 20), (60_000, 20), (60_000, 1023), (600, 1024), (65_530, 20), (70_000, 20)],
+)
+def test_name_counts_where_qemu_takes_it(
+    tmp_path: Path, offset: int, length: int
+) -> None:
+    path = create(tmp_path / "a.qcow2", "8M")
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write(struct.pack(">QI", offset, length))
+        file.seek(offset)
+        file.write(b"x" * length)
+    read = ["qemu-img", "info", "--output=json", str(path)]
+    opened = subprocess.run(read, capture_output=True, check=False)
+
+    found = head(path)
+
+    assert found is not None
+    assert bool(found.backing or found.far) is (opened.returncode == 0)
 
 
 @pytest.mark.parametrize(
