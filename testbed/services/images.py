@@ -82,6 +82,11 @@ class SeenStore:
         return tuple(image for image in self.images if image.is_unused)
 
     @property
+    def kept(self) -> str:
+        """Why images stay here that nobody is known to use: for all the same."""
+        return next((image.kept for image in self.images if image.kept), "")
+
+    @property
     def leftovers(self) -> int:
         """How many unfinished files there are."""
         return len(self.row.leftovers) if self.row else 0

@@ -144,6 +144,9 @@ def test_golden_image_is_open_for_reading_only_and_stays_roots(stack, first_up):
     for host in ("main", *REMOTE):
         assert stored(stack, host).startswith("root 444 "), host
 
+    # What the golden image's own guest was started over.
+    base = project(stack, SLUG).read_state().goldens[0].guest.image.path
+    assert stack.main.run("stat", "-c", "%U %a", base).strip() == "root 444"
     for guest in project(stack, SLUG).read_state().guests:
         is_read_only = block_nodes(stack, guest)
         assert is_read_only[guest.image.path], guest.name

@@ -11,6 +11,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.image_users import Verdict
+from orchestration.providers import image_files
 from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.services.images import delete_images
 from testbed.tasks import cleanups, images
@@ -121,6 +122,23 @@ def test_host_that_could_not_be_asked_is_shown_with_the_reason(
     assert "Host host-b does not answer." in text
     assert "The list is what was seen before." in text
     assert GOLDEN in text
+
+
+def test_reason_why_nobody_knows_is_told_once_for_a_host(
+    page: Client, seen: Machines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = seen.other.layer("web", "x", testbed="lab")
+    error = f"head: error reading '{disk}': Input/output error"
+    say = f'[ "$1" != {seen.other.images} ] || echo "{error}" >&2\n'
+    monkeypatch.setattr(image_files, "_LOOK", say + image_files._LOOK)
+    look_at_images(seen)
+
+    text = shown(page)
+
+    assert text.count("<span>not known</span>") == 3
+    assert text.count(f"{disk} of testbed lab may lie over any image") == 1
+    assert "let it be read, or delete it there" in text
+    assert 'type="checkbox"' not in text
 
 
 def test_simulated_host_keeps_none(page: Client, seen: Machines) -> None:
