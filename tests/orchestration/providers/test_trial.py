@@ -1,18 +1,17 @@
-"""When compressing pays, told by what was sampled and what was sent."""
+"""When compressing pays, told by what was sampled, what was sent, and who was idle."""
+
+from itertools import count
 
 import pytest
 
-from orchestration.providers.trial import WINDOW_S, Trial
+from orchestration.providers.trial import SPARE, WINDOW_S, Trial, idle_s
 
 MIB = 2**20
 
 
-def judged(*, link: float, packing: float, left: float) -> bool:
-    """Judge a link and a compressor of so many MiB a second each."""
-    trial = Trial()
-    trial.add_sample(MIB, round(left * MIB), 1 / packing)
-    trial.add_sent(round(link * MIB), 1.0)
-    return trial.pays()
+def trial(*, spare: float = 2.0) -> Trial:
+    """A trial that asks once a second, with so many idle processors."""
+    return Trial(idle=count(0.0, spare).__next__, clock=count(0.0, 1.0).__next__)
 
 
 @pytest.mark.parametrize(
@@ -27,23 +26,42 @@ def judged(*, link: float, packing: float, left: float) -> bool:
         (110, 100, 0.25, False),  # a slow processor
     ],
 )
-def test_narrower_one_decides(link, packing, left, pays) -> None:
-    assert judged(link=link, packing=packing, left=left) is pays
+def test_narrower_one_of_link_and_compressor_decides(link, packing, left, pays) -> None:
+    judged = trial()
+    judged.add_sample(MIB, round(left * MIB), 1 / packing)
+    judged.add_sent(link * MIB, 1.0)
+
+    assert judged.pays() is pays
+
+
+def test_busy_processors_get_no_more_to_do() -> None:
+    for spare, pays in ((SPARE - 0.1, False), (SPARE + 0.1, True)):
+        judged = trial(spare=spare)
+        judged.add_sample(MIB, MIB // 4, 1 / 300)
+        judged.add_sent(10 * MIB, 1.0)
+
+        assert judged.pays() is pays
 
 
 def test_nothing_is_judged_before_buffers_are_full() -> None:
-    trial = Trial()
-    trial.add_sample(MIB, 0, 0.001)
-    trial.add_sent(MIB, 0.9 * WINDOW_S)
+    judged = trial()
+    judged.add_sample(MIB, 0, 0.001)
+    judged.add_sent(MIB, 0.9 * WINDOW_S)
 
-    assert not trial.pays()
+    assert not judged.pays()
 
 
 def test_link_that_becomes_slow_is_judged_by_its_last_seconds() -> None:
-    trial = Trial()
-    trial.add_sample(MIB, MIB // 4, 1 / 300)
-    trial.add_sent(220 * 60 * MIB, 60.0)
-    assert not trial.pays()
+    judged = trial()
+    judged.add_sample(MIB, MIB // 4, 1 / 300)
+    judged.add_sent(220 * 60 * MIB, 60.0)
+    assert not judged.pays()
 
-    trial.add_sent(10 * MIB, 1.0)
-    assert trial.pays()
+    judged.add_sent(10 * MIB, 1.0)
+    assert judged.pays()
+
+
+def test_idle_time_of_this_machine_only_grows() -> None:
+    before = idle_s()
+
+    assert 0.0 < before <= idle_s()
