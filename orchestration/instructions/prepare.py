@@ -4,6 +4,7 @@ Artefacts are generated on main, beside the state; `images.py` brings them to th
 hosts. A seed is written again only when what goes into it has changed.
 """
 
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from orchestration.errors import StateError
@@ -169,9 +170,9 @@ def _write_seed(task: Task, guest: GuestState) -> bool:
                 f"The context {guest.context} of guest {guest.name} does not exist.",
                 hint="Upload it, or remove the key from kvm-compose.yaml.",
             )
-        files["context.tar"] = cloud_init.context_archive(
-            folder, task.project.files.resolve()
-        )
+        root = task.project.files.resolve()
+        files["context.tar"] = archive = cloud_init.context_archive(folder, root)
+        _require_planned_context(task, guest, archive)
     seed = local_artefact(task, guest.seed)
     stamp = seed.with_suffix(".sha256")
     digest = cloud_init.seed_digest(files)
@@ -181,6 +182,20 @@ def _write_seed(task: Task, guest: GuestState) -> bool:
     stamp.write_text(digest)
     task.log(f"wrote {seed.name}")
     return True
+
+
+def _require_planned_context(task: Task, guest: GuestState, archive: bytes) -> None:
+    """See that a golden image gets the context that its name says. Raises: StateError.
+
+    What is packed is looked at, not the folder: it may be edited and edited back.
+    """
+    planned = [g.context_sha256 for g in task.state.goldens if g.name == guest.name]
+    if planned not in ([], [sha256(archive).hexdigest()]):
+        raise StateError(
+            f"The context {guest.context} was edited after golden image {guest.name} "
+            "was planned.",
+            hint="Start up again: the image is made with the new one.",
+        )
 
 
 def _ensure_host_key(task: Task, guest: GuestState) -> Path:

@@ -20,9 +20,11 @@ from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.providers.keys import generate_key_pair
+from orchestration.providers.seed import context_digest
 from orchestration.spec.schema import HostInterface, Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
+from orchestration.state.clones import context_key
 from orchestration.state.model import HostKind, HostState, State
 from orchestration.transport.base import Scope
 from tests.orchestration.state.samples import CATALOGUE, machine, spec_of
@@ -110,11 +112,7 @@ class Rehearsal:
             ),
             hosts=self.inventory,
             catalogue=CATALOGUE,
-            script_sha256={
-                path.name: sha256(path.read_bytes()).hexdigest()
-                for path in self.project.files.iterdir()
-                if path.is_file()
-            },
+            script_sha256=dict(map(self._digest, self.project.files.iterdir())),
             disk_files=files,
             previous=previous,
         )
@@ -201,6 +199,12 @@ class Rehearsal:
             for event in self.events
             if isinstance(event, LogLine) and event.resource == resource
         ]
+
+    def _digest(self, path: Path) -> tuple[str, str]:
+        """Digest a script, or a folder as a context."""
+        if path.is_file():
+            return path.name, sha256(path.read_bytes()).hexdigest()
+        return context_key(path.name), context_digest(path, self.project.files)
 
     def _host(self, name: str) -> HostState:
         is_main = name == "host-a"

@@ -288,6 +288,55 @@ def test_script_that_is_edited_while_the_guest_boots_is_not_stored(
     assert leftovers(scaling) == []
 
 
+def with_context() -> Spec:
+    node = scaled("node", ["br0"], shared_setup="shared.sh")
+    assert isinstance(node, dict)
+    node["libvirt"]["libvirt_type"]["cloud_image"]["context"] = "data"
+    return spec_of(node)
+
+
+@pytest.fixture(name="context")
+def _context(scaling: Rehearsal) -> Path:
+    """The one file of the context that goes into the golden image."""
+    file = scaling.project.files / "data" / "one.txt"
+    file.parent.mkdir()
+    file.write_text("A")
+    scaling.build(with_context())
+    return file
+
+
+def test_context_that_is_edited_and_edited_back_does_not_get_in_between(
+    scaling: Rehearsal, context: Path
+) -> None:
+    context.write_text("B")
+    refused = scaling.up().of(Kind.GENERATE_ARTEFACTS)["node"]
+    context.write_text("A")
+
+    assert refused.status is Status.FAILED
+    assert "context data was edited after golden image node was" in refused.message
+    assert "Start up again" in refused.hint
+    assert not (scaling.project.artefacts / "node-seed.iso").exists()
+    assert scaling.up().of(Kind.PREPARE_GOLDENS)["node"].status is Status.DONE
+
+
+def test_context_that_is_edited_when_it_is_in_the_seed_makes_another_image_later(
+    scaling: Rehearsal, context: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait = golden.wait_until_reachable
+
+    def edit(*of: object) -> object:
+        context.write_text("B")
+        return wait(*of)
+
+    monkeypatch.setattr(golden, "wait_until_reachable", edit)
+    made = scaling.up().of(Kind.PREPARE_GOLDENS)["node"]
+    of_a = image_of(scaling)
+    scaling.build(with_context())
+
+    assert made.status is Status.DONE
+    assert image_of(scaling).golden != of_a.golden
+
+
 def test_clone_of_an_image_that_was_prepared_again_is_not_used(
     scaling: Rehearsal,
 ) -> None:
