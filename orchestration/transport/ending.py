@@ -97,7 +97,7 @@ scan() {
   [ "$new" ] || return
   lines=; for p in $new; do lines="$lines /proc/$p/cmdline"; done
   echo "found$new"
-  echo "names $(head -c 100 $lines /dev/null 2>/dev/null | tr '\\0\\n' '  ')"
+  printf 'names %s\\n' "$(head -c 100 $lines /dev/null 2>/dev/null | tr '\\0\\n' '  ')"
 }
 signal() { for p in $now; do kill -$1 -$p; kill -$1 $p; done 2>/dev/null; }
 lives() { for p in $now; do kill -0 $p 2>/dev/null && return; done; return 1; }
@@ -128,7 +128,8 @@ def end_line(tag_prefix: str, grace_s: float, *, is_root: bool) -> str:
 def parse_ended(machine: str, output: str) -> Ended:
     """Read what the script printed. Raises: ValueError (it did not finish)."""
     found: dict[int, Process] = {}
-    for line in output.splitlines():
+    whole = output[: output.rfind("\n") + 1]
+    for line in whole.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "found":
             found |= {int(pid): Process(int(pid), "") for pid in rest.split()}

@@ -1,9 +1,8 @@
 """Keep one SSH link per machine, and open channels on it from many threads.
 
 The link is dialled on first use and again when it turned out dead before a command
-was sent. Everything in paramiko that can block without an end happens on a thread of
-its own, so that a cancelled caller leaves at once: opening a channel and asking for
-the command wait for a peer that may be gone.
+was sent. A server that commands side by side may cost the connection gets a link for
+each of them (`Link.is_fragile`).
 """
 
 import contextlib
@@ -12,18 +11,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from functools import partial
-from typing import TypeVar
 
 import paramiko
 
-from orchestration.errors import Cancelled
 from orchestration.transport.ssh.link import Link, TunnelSocket, connect_tcp
 from orchestration.transport.ssh.login import Login, dial, reason_of, unreachable
+from orchestration.transport.ssh.patience import await_future, patiently, slot, start
 
 logger = logging.getLogger(__name__)
 
-POLL_S = 0.02
 # A machine that is up accepts at once; three SYNs go out in this time. What comes
 # after, the key exchange of a busy guest, may take all of `connect_timeout_s`.
 ACCEPT_S = 5.0
@@ -31,7 +27,8 @@ ACCEPT_S = 5.0
 # task after the other would wait for the same dead host again. Far less than a user
 # takes to mend a host and to try again.
 SILENT_S = 0.3
-_T = TypeVar("_T")
+# dropbear refuses whom it sees logging in more than five times at once.
+SPARE_LOGINS = 3
 
 
 class Wake(threading.Event):
@@ -58,6 +55,7 @@ class Connection:
         self._users = 0
         self._used_at = time.monotonic()
         self._silent_at: float | None = None
+        self._spare_logins = threading.BoundedSemaphore(SPARE_LOGINS)
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
@@ -82,16 +80,19 @@ class Connection:
             link.close()
         return True
 
-    def open(self, wake: Wake, is_stopped: Callable[[], bool]) -> paramiko.Channel:
+    def open(
+        self, wake: Wake, is_stopped: Callable[[], bool], *, may_share: bool = False
+    ) -> paramiko.Channel:
         """Open a channel for one command; `wake` is set when something comes on it.
 
-        Dials again, once, when the kept link turns out dead. Raises: Cancelled
+        Dials again, once, when the kept link turns out dead. `may_share`: on a fragile
+        link, too, which another command may cost this one. Raises: Cancelled
         (`is_stopped` said so), HostUnreachable and its kinds.
         """
         kept = self._alive()
         if kept is not None:
             try:
-                return self._open_on(kept, wake, is_stopped)
+                return self._open_on(kept, wake, is_stopped, may_share=may_share)
             except _Dead as dead:
                 logger.info(
                     "Dialling %s again: %s",
@@ -99,7 +100,8 @@ class Connection:
                     reason_of(dead.reason),
                 )
         try:
-            return self._open_on(self._ensure(is_stopped), wake, is_stopped)
+            link = self._ensure(is_stopped)
+            return self._open_on(link, wake, is_stopped, may_share=may_share)
         except _Dead as dead:
             raise unreachable(self.login, dead.reason) from dead.reason
 
@@ -134,9 +136,9 @@ class Connection:
             if self._link is not None and self._link.is_active():
                 return self._link
             if self._dialling is None:
-                self._dialling = _start(self._dial)
+                self._dialling = start(self._dial)
             dialling = self._dialling
-        return _await(dialling, is_stopped)
+        return await_future(dialling, is_stopped)
 
     def _dial(self) -> Link:
         generation = self._generation
@@ -173,6 +175,30 @@ class Connection:
             raise unreachable(self.login, TimeoutError("it was silent just now"))
 
     def _open_on(
+        self,
+        link: Link,
+        wake: Wake,
+        is_stopped: Callable[[], bool],
+        *,
+        may_share: bool,
+    ) -> paramiko.Channel:
+        """Open a channel there, or on a link of its own where it could do harm."""
+        if not link.is_fragile:
+            return self._opened(link, wake, is_stopped)
+        has_it = link.take()
+        if not has_it and not may_share:
+            with slot(self._spare_logins, is_stopped):
+                link = patiently(self._dialled, is_stopped, discard=Link.close)
+            link.is_spare = has_it = link.take()
+        channel = None
+        try:
+            channel = self._opened(link, wake, is_stopped)
+        finally:
+            if has_it:
+                link.hold_for(channel)
+        return channel
+
+    def _opened(
         self, link: Link, wake: Wake, is_stopped: Callable[[], bool]
     ) -> paramiko.Channel:
         def open_session() -> paramiko.Channel:
@@ -206,69 +232,10 @@ class _Dead(Exception):
         self.reason = reason
 
 
-def patiently(
-    work: Callable[[], _T],
-    is_stopped: Callable[[], bool],
-    *,
-    discard: Callable[[_T], object] | None = None,
-) -> _T:
-    """Do what may block, but leave when told to; `discard` gets what comes too late.
-
-    Raises: Cancelled, what `work` raises.
-    """
-    future = _start(work)
-    try:
-        return _await(future, is_stopped)
-    except Cancelled:
-        if discard is not None:
-            future.add_done_callback(partial(_discard_late, discard))
-        raise
-
-
-@contextlib.contextmanager
-def slot(
-    slots: threading.BoundedSemaphore, is_stopped: Callable[[], bool]
-) -> Iterator[None]:
-    """Hold one of a bounded number of places. Raises: Cancelled (while waiting)."""
-    while not slots.acquire(timeout=POLL_S):
-        if is_stopped():
-            raise Cancelled
-    try:
-        yield
-    finally:
-        slots.release()
-
-
 def release(channel: paramiko.Channel) -> None:
     """Close a channel, dead or alive; what still runs on it is not ended by that."""
     with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
         channel.close()
-
-
-def _discard_late(discard: Callable[[_T], object], future: Future[_T]) -> None:
-    if future.exception() is None:
-        discard(future.result())
-
-
-def _start(work: Callable[[], _T]) -> Future[_T]:
-    future: Future[_T] = Future()
-
-    def target() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
-            future.set_exception(exc)
-
-    threading.Thread(target=target, name="ssh-patience", daemon=True).start()
-    return future
-
-
-def _await(future: Future[_T], is_stopped: Callable[[], bool]) -> _T:
-    while True:
-        try:
-            return future.result(timeout=POLL_S)
-        except TimeoutError:
-            if future.done():
-                raise
-            if is_stopped():
-                raise Cancelled from None
+    link = channel.get_transport()
+    if isinstance(link, Link):
+        link.give_back(channel)

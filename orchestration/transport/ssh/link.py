@@ -8,10 +8,12 @@ over it.
 import contextlib
 import errno
 import os
+import re
 import socket
 import threading
 import time
-from typing import cast
+import weakref
+from typing import ClassVar, cast
 
 import paramiko
 
@@ -21,6 +23,9 @@ USER_TIMEOUT_MS = 12_000
 # RFC 4254: window adjust, data, extended data, EOF, request.
 _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
 _CHANNEL_CLOSE = 97
+_CHANNEL_FAILURE = 100
+_NO_STATUS = -1
+_DROPBEAR = re.compile(r"SSH-2\.0-dropbear_(\d{4})\.")
 _REFUSED_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _TUNNEL_ERRNOS = (
     errno.ECONNREFUSED,
@@ -78,6 +83,16 @@ class TunnelSocket:
             self._channel.close()
 
 
+def _note_close(channel: paramiko.Channel, m: paramiko.Message) -> None:
+    cast("Link", channel.get_transport()).note_closed(channel)
+    channel._handle_close(m)  # type: ignore[attr-defined]
+
+
+def _note_failure(channel: paramiko.Channel, m: paramiko.Message) -> None:
+    cast("Link", channel.get_transport()).note_closed(channel)
+    channel._request_failed(m)  # type: ignore[attr-defined]
+
+
 class Link(paramiko.Transport):
     """paramiko's connection without two of its faults, which tunnels meet.
 
@@ -89,14 +104,63 @@ class Link(paramiko.Transport):
 
     paramiko keeps no reason for a refused channel and mixes up the errors of those
     that fail at the same time. Probes, many at once over one host, need both.
+    Nor does it tell a channel that the server closed from one lost with the link.
     """
 
     def __init__(self, sock: QuickSocket | TunnelSocket) -> None:
         # paramiko uses no more of a socket than TunnelSocket has.
         super().__init__(cast("socket.socket", sock))
-        self._refusals: dict[int, str] = {}
+        # What the server said to each channel that is being opened; None so far.
+        self._refusals: dict[int, str | None] = {}
         self._opening = threading.local()
         self._ended_channels: set[int] = set()
+        self.is_spare = False
+        self._turn = threading.Lock()
+        self._holder: paramiko.Channel | None = None
+        self._closed_there: weakref.WeakSet[paramiko.Channel] = weakref.WeakSet()
+
+    @property
+    def is_fragile(self) -> bool:
+        """Say whether commands side by side may cost the connection.
+
+        When any command ends, dropbear 2022.83 (Debian 12, Ubuntu 24.04) closes each
+        channel that has none yet; starts what is asked for on it all the same, and
+        dies of that command's first output: `!channel->sent_close`.
+        """
+        found = _DROPBEAR.match(self.remote_version)
+        return found is not None and found[1] < "2024"
+
+    def take(self) -> bool:
+        """Have it for one command alone; False: another command has it."""
+        return self._turn.acquire(blocking=False)
+
+    def hold_for(self, channel: paramiko.Channel | None) -> None:
+        """Name the channel for which it was taken; None: there was none to be had."""
+        self._holder = channel
+        if channel is None:
+            self._leave(is_over=True)
+
+    def give_back(self, channel: paramiko.Channel) -> None:
+        """Leave it to others; one whose command may still end is closed instead."""
+        if channel is self._holder:
+            ended = channel.exit_status != _NO_STATUS
+            self._leave(is_over=ended or self.was_closed_there(channel))
+
+    def _leave(self, *, is_over: bool) -> None:
+        self._holder = None
+        if self.is_spare or not is_over:
+            self.close()
+        self._turn.release()
+
+    def note_closed(self, channel: paramiko.Channel) -> None:
+        """Remember that the server closed it or refused what it was asked on it."""
+        self._closed_there.add(channel)
+        if channel.get_id() in self._refusals:
+            self._refusals[channel.get_id()] = "closed at once"
+
+    def was_closed_there(self, channel: paramiko.Channel) -> bool:
+        """Say whether `note_closed` was told of it."""
+        return channel in self._closed_there
 
     def open_tunnel(self, address: str, port: int, timeout_s: float) -> TunnelSocket:
         """Connect from there to an address. Raises: OSError, as a socket would."""
@@ -106,6 +170,7 @@ class Link(paramiko.Transport):
             )
         except (paramiko.SSHException, EOFError) as exc:
             raise self._socket_error(exc) from exc
+        self._refusal()
         channel.settimeout(timeout_s)
         return TunnelSocket(channel)
 
@@ -113,15 +178,19 @@ class Link(paramiko.Transport):
         """Open a channel for a command.
 
         Tries again for a while when refused: sshd counts a session until it has
-        cleaned up after it, later than it answers. Raises: paramiko.ChannelException
+        cleaned up after it, later than it answers; and when closed at once, as
+        dropbear does (see `Session.start`). Raises: paramiko.ChannelException
         (refused, the link lives), paramiko.SSHException, EOFError, OSError.
         """
         for pause_s in _REFUSED_PAUSES_S:
             try:
-                return self.open_session(timeout=timeout_s)
+                channel = self.open_session(timeout=timeout_s)
             except paramiko.SSHException:
                 if self._refusal() is None:
                     raise
+            else:
+                self._refusal()
+                return channel
             time.sleep(pause_s)
         raise paramiko.ChannelException(1, "refused")
 
@@ -142,6 +211,7 @@ class Link(paramiko.Transport):
         """Remember which channel this thread is opening."""
         channel_id: int = super()._next_channel()  # type: ignore[misc]
         self._opening.channel_id = channel_id
+        self._refusals[channel_id] = None
         return channel_id
 
     def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
@@ -165,6 +235,21 @@ class Link(paramiko.Transport):
         elif head[0] in _CHANNEL_MESSAGES and remote_id in self._ended_channels:
             return
         super()._send_message(data)  # type: ignore[misc]
+
+    _channel_handler_table: ClassVar = {
+        **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
+        _CHANNEL_CLOSE: _note_close,
+        _CHANNEL_FAILURE: _note_failure,
+    }
+
+
+def was_closed_there(channel: paramiko.Channel) -> bool:
+    """Say whether the server closed a channel or refused what it was asked on it.
+
+    Not so when the link was lost: what was asked for may have been done then.
+    """
+    link = channel.get_transport()
+    return isinstance(link, Link) and link.was_closed_there(channel)
 
 
 def connect_tcp(address: str, port: int, timeout_s: float) -> QuickSocket:

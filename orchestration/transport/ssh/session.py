@@ -4,13 +4,16 @@ All on the caller's thread, for any amount of input and output: input is sent wh
 peer has room, output is handed on as it comes, and the peer waits while nobody reads.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 
 import paramiko
 
 from orchestration.errors import Cancelled
-from orchestration.transport.ssh.connection import POLL_S, Wake, patiently
+from orchestration.transport.ssh.connection import Wake, release
+from orchestration.transport.ssh.link import was_closed_there
+from orchestration.transport.ssh.patience import POLL_S, patiently
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
 CHUNK_BYTES = 32 * 1024 - 64
@@ -19,6 +22,8 @@ CHUNK_BYTES = 32 * 1024 - 64
 LINGER_S = 1.0
 _READ_BYTES = 4 * 1024 * 1024
 _NO_STATUS = -1
+# Between one channel and the next, for a server that closed it instead of answering.
+_UNANSWERED_PAUSES_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 Sink = Callable[[bytes], None]
 
@@ -32,26 +37,56 @@ class TimeUp(Exception):
 
 
 class Session:
-    """A channel with a command on it."""
+    """A channel with a command on it; `open_channel` sets `wake` when something comes.
+
+    Opening raises what `open_channel` raises.
+    """
 
     def __init__(
-        self, channel: paramiko.Channel, wake: Wake, *, stdout: Sink, stderr: Sink
+        self,
+        open_channel: Callable[[], paramiko.Channel],
+        wake: Wake,
+        *,
+        stdout: Sink,
+        stderr: Sink,
     ) -> None:
-        self._channel = channel
+        self._open_channel = open_channel
         self._wake = wake
         self._stdout = stdout
         self._stderr = stderr
         self._unsent = b""
         self._exited_at = 0.0
-        # How long one send may wait for room before output is looked at again.
-        channel.settimeout(POLL_S)
+        self._channel = self._opened()
 
-    def start(self, line: str, is_stopped: Callable[[], bool]) -> None:
-        """Ask for the command. Raises: Cancelled, LinkLost; it may run all the same."""
-        try:
-            patiently(lambda: self._channel.exec_command(line), is_stopped)
-        except (paramiko.SSHException, EOFError, OSError) as exc:
-            raise LinkLost(str(exc)) from exc
+    def start(
+        self,
+        line: str,
+        is_stopped: Callable[[], bool],
+        *,
+        is_repeatable: bool = False,
+    ) -> None:
+        """Ask for the command; on another channel when the server closed this one.
+
+        What was asked for on a channel that the server closes is asked for again only
+        when it is repeatable: it may have run (see `Link.is_fragile`). Raises:
+        Cancelled, LinkLost (it may run all the same), what opening a channel raises.
+        """
+        for pause_s in _UNANSWERED_PAUSES_S:
+            time.sleep(pause_s)
+            if self._channel.closed:
+                self.close()
+                self._channel = self._opened()
+            try:
+                patiently(lambda: self._channel.exec_command(line), is_stopped)
+                return
+            except (paramiko.SSHException, EOFError, OSError) as exc:
+                if not (is_repeatable and was_closed_there(self._channel)):
+                    raise LinkLost(str(exc)) from exc
+        raise LinkLost("it starts no command")
+
+    def close(self) -> None:
+        """Close the channel; what still runs on it is not ended by that."""
+        release(self._channel)
 
     def pump(
         self, stdin: Iterator[bytes], is_stopped: Callable[[], bool], deadline: float
@@ -75,6 +110,27 @@ class Session:
                 is_sending = self._send(stdin)
             else:
                 self._wake.wait(POLL_S)
+
+    def has_ended(self, until: float) -> bool:
+        """Wait for the server's word that the command is over, or the link's end.
+
+        What the command still prints is dropped.
+        """
+        self._stdout = self._stderr = _drop
+        while not self._channel.closed and self._channel.exit_status == _NO_STATUS:
+            if time.monotonic() > until:
+                return False
+            self._wake.rearm()
+            with contextlib.suppress(LinkLost):
+                self._drain()
+            self._wake.wait(POLL_S)
+        return True
+
+    def _opened(self) -> paramiko.Channel:
+        channel = self._open_channel()
+        # How long one send may wait for room before output is looked at again.
+        channel.settimeout(POLL_S)
+        return channel
 
     def _is_done(self) -> bool:
         channel = self._channel
@@ -126,6 +182,10 @@ class Session:
         if not self._channel.eof_received:
             raise LinkLost("the connection was closed")
         return 255
+
+
+def _drop(data: bytes) -> None:
+    """Take what nobody wants any more, so that the server is not held up by it."""
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
+from orchestration.errors import CommandFailed, HostUnreachable
 from orchestration.events import Stream
 from orchestration.transport import copying, parts
 from orchestration.transport.base import (
@@ -22,20 +23,19 @@ from orchestration.transport.base import (
     Ended,
     OnLine,
     OnProgress,
-    Process,
     Scope,
     command,
 )
-from orchestration.transport.ending import end_line, parse_ended
-from orchestration.transport.output import (
-    Output,
-    conclude,
-    last_lines,
-    shown,
-    timed_out,
+from orchestration.transport.ending import end_line
+from orchestration.transport.output import Output, conclude, last_lines, timed_out
+from orchestration.transport.ssh.confirming import (
+    end_until_over,
+    run_ending,
+    unconfirmed,
 )
-from orchestration.transport.ssh.connection import Connection, Wake, release, slot
+from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.login import Login, unreachable
+from orchestration.transport.ssh.patience import slot
 from orchestration.transport.ssh.session import (
     CHUNK_BYTES,
     LinkLost,
@@ -50,10 +50,7 @@ from orchestration.transport.wrapper import tag_of, wrap_line
 # sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
 SESSIONS = 8
 ENDING_SESSIONS = 2
-END_TIMEOUT_S = 6.0
-# Once the ending runs it is waited for longer: given up, it goes on all the same, and
-# each further try makes a busy guest slower.
-ENDING_S = 20.0
+CLEAN_UP_S = 6.0
 GRACE_S = 0.3
 
 
@@ -186,28 +183,10 @@ class SSHTransport:
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.
 
-        Takes seconds at most, of a busy guest up to `ENDING_S`. Raises:
+        Takes seconds at most, of a busy guest up to 26. Raises:
         HostUnreachable.
         """
-        line = end_line(tag_prefix, grace_s, is_root=self._login.user == "root")
-        deadline = time.monotonic() + grace_s + END_TIMEOUT_S
-        stdout = Output(Stream.STDOUT, None)
-        stderr = Output(Stream.STDERR, None)
-
-        def is_late() -> bool:
-            return time.monotonic() > deadline
-
-        try:
-            with (
-                slot(self._ending_sessions, is_late),
-                self._session((stdout.feed, stderr.feed), is_late) as session,
-            ):
-                session.start(line, is_late)
-                deadline += ENDING_S
-                session.pump(iter(()), is_late, deadline)
-            return parse_ended(self.machine, stdout.text)
-        except (Cancelled, TimeUp, LinkLost, ValueError) as exc:
-            raise unreachable(self._login, TimeoutError(stderr.text)) from exc
+        return self._end(tag_prefix, grace_s, may_share=False)
 
     def close(self) -> None:
         """Give the connection back; harmless twice."""
@@ -253,40 +232,55 @@ class SSHTransport:
         line = wrap_line(cmd, tag, sudo=sudo)
         deadline = time.monotonic() + timeout_s
         is_stopped = scope.stop.is_set
-        with (
-            slot(self._sessions, is_stopped),
-            self._session(sinks, is_stopped) as session,
-        ):
+        with self._session(sinks, is_stopped, slots=self._sessions) as session:
             scope.entered.add(self)
             try:
                 session.start(line, is_stopped)
                 return session.pump(stdin, is_stopped, deadline)
             except BaseException as exc:
-                scope.ended.append(self._end_or_admit(tag, cmd))
+                scope.ended.append(self._end_or_admit(tag, cmd, session))
                 if isinstance(exc, LinkLost):
                     raise unreachable(self._login, exc) from exc
                 raise
 
     @contextlib.contextmanager
     def _session(
-        self, sinks: tuple[Sink, Sink], is_stopped: Callable[[], bool]
+        self,
+        sinks: tuple[Sink, Sink],
+        is_stopped: Callable[[], bool],
+        *,
+        slots: threading.BoundedSemaphore,
+        may_share: bool = False,
     ) -> Iterator[Session]:
         wake = Wake()
-        with self.connection.in_use():
-            channel = self.connection.open(wake, is_stopped)
+        with slot(slots, is_stopped), self.connection.in_use():
+            opened = partial(
+                self.connection.open, wake, is_stopped, may_share=may_share
+            )
+            session = Session(opened, wake, stdout=sinks[0], stderr=sinks[1])
             try:
-                yield Session(channel, wake, stdout=sinks[0], stderr=sinks[1])
+                yield session
             finally:
-                release(channel)
+                session.close()
 
-    def _end_or_admit(self, tag: str, cmd: Command) -> Ended:
-        """End what a command started, or say that nobody knows."""
+    def _end(self, tag_prefix: str, grace_s: float, *, may_share: bool) -> Ended:
+        """End what carries the tag, on the link of what is being ended or not."""
+        line = end_line(tag_prefix, grace_s, is_root=self._login.user == "root")
+        slots = self._ending_sessions
+        session = partial(self._session, slots=slots, may_share=may_share)
         try:
-            return self.end(tag)
+            return run_ending(self.machine, line, session, grace_s=grace_s)
+        except (TimeoutError, LinkLost, ValueError) as exc:
+            raise unreachable(self._login, exc) from exc
+
+    def _end_or_admit(self, tag: str, cmd: Command, session: Session) -> Ended:
+        """End what a command started, or say that nobody knows."""
+        end = partial(self._end, tag, GRACE_S, may_share=True)
+        try:
+            return end_until_over(end, cmd, session)
         except HostUnreachable as exc:
             self.connection.close()
-            name = f"{shown(cmd)} (not confirmed: {exc.message})"
-            return Ended(self.machine, (), (Process(0, name),))
+            return unconfirmed(self.machine, cmd, exc.message)
 
     def _remove(self, part: str, *, as_root: bool) -> None:
         """Remove what a cancelled copy left, where there is still a connection."""
@@ -294,4 +288,4 @@ class SSHTransport:
             return
         remove = replace(command("rm", "-f", part), as_root=as_root)
         with contextlib.suppress(CommandFailed, HostUnreachable):
-            self.run(remove, scope=Scope(), timeout_s=END_TIMEOUT_S)
+            self.run(remove, scope=Scope(), timeout_s=CLEAN_UP_S)

@@ -245,6 +245,26 @@ def test_cancel_ends_all_escapes_under_every_login_shell(
     assert sleepers(mark) == []
 
 
+@pytest.mark.parametrize("tools", ["debian", "busybox", "bash"], indirect=True)
+def test_name_that_echo_would_obey_is_only_shown(scope, tools):
+    workload = subprocess.Popen(
+        ["sh", "-c", "sleep 600; : \\c"], env={**os.environ, "TESTBED_TAG": scope.tag}
+    )
+    wait_until(lambda: len(carriers(scope.tag)) == 2)
+
+    done = subprocess.run(
+        [shutil.which("sh"), "-c", line_to_end(scope.tag)],
+        env={"PATH": tools},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    workload.wait()
+
+    names = {process.name for process in parse_ended("host-a", done.stdout).found}
+    assert "sh -c sleep 600; : \\c" in names
+
+
 def test_what_the_script_prints_becomes_the_proof():
     output = (
         "Welcome to host-a!\n"
@@ -267,7 +287,7 @@ def test_what_the_script_prints_becomes_the_proof():
     )
 
 
-@pytest.mark.parametrize("output", ["", "found 12\n"])
+@pytest.mark.parametrize("output", ["", "found 12\n", "found 12\nsurvivors 1"])
 def test_script_that_did_not_finish_proves_nothing(output):
     with pytest.raises(ValueError, match="did not finish"):
         parse_ended("host-a", output)

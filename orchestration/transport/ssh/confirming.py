@@ -1,0 +1,89 @@
+"""End a command on a machine and learn that it is over.
+
+Used by transport.py. A command is over when its server says so, not when none is
+seen: between the server's fork and the program's start nothing carries the tag, one
+look in that moment finds nobody, and the command begins after it.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from orchestration.errors import Cancelled
+from orchestration.events import Stream
+from orchestration.transport.base import Command, Ended, Process
+from orchestration.transport.ending import parse_ended
+from orchestration.transport.output import Output, shown
+from orchestration.transport.ssh.session import LinkLost, Session, Sink, TimeUp
+
+START_TIMEOUT_S = 6.0
+# Once the ending runs it is waited for longer: given up, it goes on all the same, and
+# each further try makes a busy guest slower.
+ENDING_S = 20.0
+# A shell whose program was ended says so in milliseconds, on a busy machine later.
+LOOK_AGAIN_S = 0.5
+PATIENCE_S = 6.0
+_PAUSE_S = 0.1
+IsLate = Callable[[], bool]
+OpenSession = Callable[[tuple[Sink, Sink], IsLate], AbstractContextManager[Session]]
+
+
+def run_ending(
+    machine: str, line: str, open_session: OpenSession, *, grace_s: float
+) -> Ended:
+    """Run the line that `end_line` built, again when the link is lost with it.
+
+    The proof counts as soon as it is whole, whatever comes after it. Raises:
+    HostUnreachable (from `open_session`), TimeoutError, LinkLost, ValueError.
+    """
+    deadline = time.monotonic() + grace_s + START_TIMEOUT_S
+    while True:
+        stdout, stderr = Output(Stream.STDOUT, None), Output(Stream.STDERR, None)
+        why: Exception = ValueError("the ending script did not finish")
+        try:
+            _run(line, open_session, (stdout.feed, stderr.feed), deadline)
+        except (Cancelled, TimeUp):
+            why = TimeoutError(stderr.text)
+        except LinkLost as exc:
+            why = exc
+        try:
+            return parse_ended(machine, stdout.text)
+        except ValueError:
+            if not isinstance(why, LinkLost) or time.monotonic() > deadline:
+                raise why from None
+        time.sleep(_PAUSE_S)
+
+
+def _run(
+    line: str, open_session: OpenSession, sinks: tuple[Sink, Sink], deadline: float
+) -> None:
+    def is_late() -> bool:
+        return time.monotonic() > deadline
+
+    with open_session(sinks, is_late) as session:
+        session.start(line, is_late, is_repeatable=True)
+        deadline += ENDING_S
+        session.pump(iter(()), is_late, deadline)
+
+
+def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> Ended:
+    """End what carries the tag, again until the session's command is over.
+
+    A survivor is an answer, too. Raises: HostUnreachable (from `end`).
+    """
+    until = time.monotonic() + PATIENCE_S
+    found: dict[int, Process] = {}
+    while True:
+        proof = end()
+        found |= {process.pid: process for process in proof.found}
+        is_over = session.has_ended(time.monotonic() + LOOK_AGAIN_S)
+        if is_over or proof.survivors:
+            return Ended(proof.machine, tuple(found.values()), proof.survivors)
+        if time.monotonic() > until:
+            why = "nothing of it is seen, but the server does not say that it is over."
+            return unconfirmed(proof.machine, cmd, why)
+
+
+def unconfirmed(machine: str, cmd: Command, why: str) -> Ended:
+    """Build the proof's opposite: nobody knows whether the command still runs."""
+    return Ended(machine, (), (Process(0, f"{shown(cmd)} (not confirmed: {why})"),))

@@ -1,0 +1,82 @@
+"""Wait for what may never come, but leave when told to.
+
+Everything in paramiko that can block without an end happens on a thread of its own,
+so that a cancelled caller leaves at once: dialling, opening a channel and asking for
+a command wait for a peer that may be gone.
+"""
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from functools import partial
+from typing import TypeVar
+
+from orchestration.errors import Cancelled
+
+POLL_S = 0.02
+_T = TypeVar("_T")
+
+
+def patiently(
+    work: Callable[[], _T],
+    is_stopped: Callable[[], bool],
+    *,
+    discard: Callable[[_T], object] | None = None,
+) -> _T:
+    """Do what may block, but leave when told to; `discard` gets what comes too late.
+
+    Raises: Cancelled, what `work` raises.
+    """
+    future = start(work)
+    try:
+        return await_future(future, is_stopped)
+    except Cancelled:
+        if discard is not None:
+            future.add_done_callback(partial(_discard_late, discard))
+        raise
+
+
+@contextlib.contextmanager
+def slot(
+    slots: threading.BoundedSemaphore, is_stopped: Callable[[], bool]
+) -> Iterator[None]:
+    """Hold one of a bounded number of places. Raises: Cancelled (while waiting)."""
+    while not slots.acquire(timeout=POLL_S):
+        if is_stopped():
+            raise Cancelled
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _discard_late(discard: Callable[[_T], object], future: Future[_T]) -> None:
+    if future.exception() is None:
+        discard(future.result())
+
+
+def start(work: Callable[[], _T]) -> Future[_T]:
+    """Do it on a thread of its own."""
+    future: Future[_T] = Future()
+
+    def target() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
+            future.set_exception(exc)
+
+    threading.Thread(target=target, name="ssh-patience", daemon=True).start()
+    return future
+
+
+def await_future(future: Future[_T], is_stopped: Callable[[], bool]) -> _T:
+    """Wait for it, or for being told to stop. Raises: Cancelled, what it raises."""
+    while True:
+        try:
+            return future.result(timeout=POLL_S)
+        except TimeoutError:
+            if future.done():
+                raise
+            if is_stopped():
+                raise Cancelled from None

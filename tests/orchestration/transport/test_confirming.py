@@ -1,0 +1,96 @@
+"""A cancelled command is over when its server says so, and no command runs twice."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from orchestration.errors import Cancelled
+from orchestration.transport.base import Ended, Scope, command
+from orchestration.transport.ending import end_line
+from orchestration.transport.ssh import SSHTransport
+from orchestration.transport.ssh.confirming import run_ending
+from orchestration.transport.ssh.connection import Wake
+from orchestration.transport.ssh.session import Session
+from tests.orchestration.transport.conftest import Server, carriers, wait_until
+
+# A login shell that begins a command which says "late" after the first look for it.
+LATE_SHELL = """#!/bin/sh
+case "$2" in
+*survivors*) /bin/sh "$@"; code=$?; touch {looked}; exit $code ;;
+*late*) touch {asked}; until test -e {looked}; do sleep 0.05; done ;;
+esac
+exec /bin/sh "$@"
+"""
+
+Sinks = tuple[Callable[[bytes], None], Callable[[bytes], None]]
+
+
+def drop(data: bytes) -> None:
+    pass
+
+
+def never() -> bool:
+    return False
+
+
+def test_command_that_begins_after_the_first_look_is_ended_too(
+    make_server: Callable[..., Server], scope: Scope, tmp_path: Path
+) -> None:
+    asked, looked, shell = (tmp_path / name for name in ("asked", "looked", "shell"))
+    shell.write_text(LATE_SHELL.format(asked=asked, looked=looked))
+    shell.chmod(0o755)
+    machine = make_server(shell=str(shell)).transport()
+
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(
+            machine.run, command("sh", "-c", "sleep 600; : late"), scope=scope
+        )
+        wait_until(asked.exists)
+        scope.cancel()
+        assert isinstance(running.exception(120), Cancelled)
+
+    (proof,) = scope.ended
+    assert proof.survivors == ()
+    assert any("late" in process.name for process in proof.found)
+    assert carriers(scope.tag) == []
+
+
+def test_ending_survives_that_the_ended_command_costs_its_channel(
+    dropbear: SSHTransport,
+) -> None:
+    """dropbear 2022.83 closes a channel on which nothing runs yet, or dies of it."""
+    wake = Wake()
+    opened = partial(dropbear.connection.open, wake, never, may_share=True)
+    ended = Session(opened, wake, stdout=drop, stderr=drop)
+    ended.start("read line", never)
+
+    @contextmanager
+    def session(sinks: Sinks, is_late: Callable[[], bool]) -> Iterator[Session]:
+        one = Session(opened, wake, stdout=sinks[0], stderr=sinks[1])
+        ended.pump(iter(()), never, float("inf"))
+        yield one
+        one.close()
+
+    line = end_line("nobody.has.this", 0.1, is_root=True)
+    proof = run_ending("guest", line, session, grace_s=0.1)
+    ended.close()
+
+    assert proof == Ended("guest", (), ())
+
+
+def test_commands_side_by_side_all_run_and_each_once(
+    dropbear: SSHTransport, scope: Scope, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+
+    def note(number: int) -> str:
+        script = command("sh", "-c", f'echo {number} | tee -a "$0"', str(log))
+        return dropbear.run(script, scope=scope).stdout
+
+    with ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(note, range(40)))
+
+    assert told == [f"{number}\n" for number in range(40)]
+    assert sorted(map(int, log.read_text().split())) == list(range(40))
