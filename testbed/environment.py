@@ -139,7 +139,7 @@ def database(url: str, *, data_dir: Path) -> dict[str, object]:
             # Opening costs 3 ms, and each frame and each Celery task asks anew.
             "CONN_MAX_AGE": 60,
             "OPTIONS": {
-                "timeout": 20,
+                "timeout": 60,  # seconds: a disk may be out of breath
                 "transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             },

@@ -4,10 +4,12 @@
 """
 
 import subprocess
+import time
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMESPACE_HOST = CHECKOUT / "script/lab/namespace-host"
+CABLE_TIMEOUT_S = 120
 
 
 class NamespaceHost:
@@ -17,11 +19,13 @@ class NamespaceHost:
         self.name = name
         self.folder = folder
         self.is_started = False
+        self.address = ""
         folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, address: str, wire: str) -> None:
         """Start its daemons; returns when they answer."""
         self.is_started = True
+        self.address = address.partition("/")[0]
         self._call("start", "--address", address, "--wire", wire)
 
     def stop(self) -> None:
@@ -42,6 +46,15 @@ class NamespaceHost:
         subprocess.run(
             [NAMESPACE_HOST, "restart", self.name, str(self.folder), daemon], check=True
         )
+
+    def wait_until_it_reaches(self, other: "NamespaceHost") -> None:
+        """Wait until a cable carries: the kernel brings its ends up in its own time."""
+        connect = f"exec 3<> /dev/tcp/{other.address}/22 && echo yes"
+        words = ("timeout", "5", "bash", "-c", connect)
+        deadline = time.monotonic() + CABLE_TIMEOUT_S
+        while not self.run(*words, check=False):
+            assert time.monotonic() < deadline, f"{self.name} cannot reach {other.name}"
+            time.sleep(0.2)
 
     def argv(self, *command: str) -> list[str]:
         """Return the words that run a command on this host."""

@@ -104,6 +104,7 @@ class Stack:
     def _add_remote(self, name: str, host: NamespaceHost, number: int) -> None:
         key_of_host = host.folder / "ssh_host_ed25519_key.pub"
         words = ["--address", self._address(number), "--identity-file", str(self.key)]
+        self.main.wait_until_it_reaches(host)
         self.manage("add_host", name, *words, "--host-key-file", str(key_of_host))
 
     def start_simulated(self, hosts: int) -> None:

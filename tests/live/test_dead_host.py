@@ -13,7 +13,6 @@ from tests.live.watch import (
     holdings,
     project,
     ran,
-    wait_until,
     wait_until_observed,
 )
 
@@ -27,15 +26,6 @@ def _before(stack: Stack, owner: Client) -> dict[str, set[str]]:
     return holdings(stack)
 
 
-def is_reached(stack: Stack, host: NamespaceHost) -> bool:
-    address = host.run("ip", "-4", "-o", "address", "show", "br-phy").split()[3]
-    connect = f"exec 3<> /dev/tcp/{address.partition('/')[0]}/22"
-    answer = stack.main.run(
-        "timeout", "5", "bash", "-c", f"{connect}; echo yes", check=False
-    )
-    return answer.strip() == "yes"
-
-
 @contextmanager
 def dead(stack: Stack, host: NamespaceHost) -> Iterator[None]:
     """Pull a host's cable for a while."""
@@ -44,8 +34,7 @@ def dead(stack: Stack, host: NamespaceHost) -> Iterator[None]:
         yield
     finally:
         host.mend()
-        # The kernel brings both ends up, and forgets who did not answer, in its time.
-        wait_until(lambda: is_reached(stack, host), "the cable carries nothing")
+        stack.main.wait_until_it_reaches(host)
 
 
 def test_up_with_a_dead_host_fails_before_it_touches_anything(stack, owner, before):
