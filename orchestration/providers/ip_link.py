@@ -71,6 +71,12 @@ def bring_up(
     _ip(transport, failure, f"link set dev {device} up", scope=scope)
 
 
+def is_up(transport: Transport, device: str, *, scope: Scope) -> bool:
+    """Say whether the kernel has a device, and up."""
+    link = links(transport, scope=scope).get(device)
+    return link is not None and link.up
+
+
 def require_unused(transport: Transport, device: str, *, scope: Scope) -> None:
     """Refuse a network card with an address of the host: plugged in, it is cut off.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestration.errors import HostUnreachable, NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
-from orchestration.providers.ip_link import bring_up, ensure_veth
+from orchestration.providers.ip_link import bring_up, ensure_veth, is_up
 from orchestration.providers.ovs_changes import Port, bridge_changes, port_changes
 from orchestration.providers.ovsdb import (
     START_HINT,
@@ -74,7 +74,8 @@ def ensure_bridge(
         what = f"Bridge {bridge.name} could not be made on {transport.machine}."
         write(transport, clauses, what, scope=scope)
     was_up = any(row.text("admin_state") == "up" for row in interfaces)
-    if was_up and current is not None:
+    # A busy switch writes down late what the kernel has done.
+    if current is not None and (was_up or is_up(transport, device, scope=scope)):
         return bool(clauses)
     offload = bridge.datapath is not Datapath.NETDEV
     bring_up(transport, device, checksum_offload=offload, scope=scope)

@@ -113,6 +113,26 @@ def test_unchanged_bridge_costs_one_read(scope):
     assert len(host.calls) == 1
 
 
+@pytest.mark.parametrize(("flags", "changed"), [(["UP"], False), ([], True)])
+def test_bridge_is_up_when_the_kernel_says_so(scope, flags, changed):
+    down = {"name": "d1br0", "admin_state": "down"}
+    answer = table(bridge_row()) + table(down) + table()
+    shown = json.dumps([{"ifname": "d1br0", "flags": flags}])
+    host = FakeTransport(
+        "host-a",
+        [
+            (ANY_READ, answer),
+            ("ip -json link show", shown),
+            ("ethtool -K d1br0 tx off", ""),
+            ("ip link set dev d1br0 up", ""),
+        ],
+    )
+
+    made = ovs.ensure_bridge(host, bridge(), testbed="demo", scope=scope)
+
+    assert made is changed
+
+
 @pytest.mark.parametrize(
     ("owner", "words"),
     [("other", "belongs to testbed other"), ("", "was not made by a testbed")],
