@@ -108,6 +108,22 @@ def test_guest_boots_from_what_it_has(
     ] == disks
 
 
+@pytest.mark.parametrize(
+    ("memory_mib", "cache_mib"), [(64, "32"), (1024, "256"), (8192, "1024")]
+)
+def test_emulated_guest_keeps_a_bounded_cache_of_translated_code(
+    memory_mib: int, cache_mib: str
+) -> None:
+    guest = build_guest().model_copy(update={"memory_mib": memory_mib})
+
+    emulated, accelerated = (
+        parse(build_domain(guest, host, testbed="lab")) for host in (HOST, KVM_HOST)
+    )
+
+    assert emulated.findtext("features/tcg/tb-cache") == cache_mib
+    assert accelerated.find("features/tcg") is None
+
+
 def test_guest_without_management_network_has_no_network_interface() -> None:
     guest = build_guest().model_copy(update={"management": None})
 
