@@ -32,7 +32,8 @@ _GONE = (
 )
 _UNREAD = re.compile(r"(?:find|head): [^']*'(?P<path>/.*)'[^']*: (?P<why>[^:]+)")
 # $1 folder of images, $2 folder of projects, $3 bytes of a header; further files on
-# stdin: a user's disk may name any, so that only files are opened, no devices or pipes.
+# stdin: a user's disk may name any, so that only files are opened, no devices or pipes,
+# nor what a kernel makes up.
 # A disk is known by its first four bytes, whatever its name. Images are read without a
 # trace, because the time of their last reading says how old they are.
 _LOOK = """\
@@ -47,7 +48,8 @@ disks() {
 }
 asked() {
   printf '%s' "$asked" | tr '\\n' '\\0' |
-    xargs -0 -r sh -c 'find -L "$@" -maxdepth 0 -type f $0' "$1"
+    xargs -0 -r sh -c 'find -L "$@" -maxdepth 0 -type f \\
+      ! -fstype proc ! -fstype sysfs $0' "$1"
 }
 echo "look $(date +%s)"
 if [ -d "$images" ]; then
@@ -68,7 +70,7 @@ echo heads
     [ ! -d "$images" ] || find "$images/" -mindepth 1 -maxdepth 1 -type d \\
       ! -name .store -exec find {} -type f -size "$large" \\;
     asked "-size $large"
-  } | disks | heads "$bytes"
+  } | sort -u | disks | heads "$bytes"
   [ ! -d "$images" ] || find "$images/" -maxdepth 1 -type f -size "$large" |
     while IFS= read -r file; do
       printf '==> %s <==\\n' "$file"
