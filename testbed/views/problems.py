@@ -9,11 +9,20 @@ from orchestration.errors import SpecError, TestbedError
 
 
 def problem_page(
-    request: HttpRequest, problem: TestbedError, *, status: int, back: str
+    request: HttpRequest,
+    problem: TestbedError,
+    *,
+    status: int,
+    back: str,
+    editor: str = "",
 ) -> HttpResponse:
-    """Show an error of ours with its hint, detail and findings."""
+    """Show an error of ours with its hint, detail and findings.
+
+    Findings of a YAML lead to the `editor`, whose address is given.
+    """
     findings = problem.findings if isinstance(problem, SpecError) else ()
     context = {"problem": problem, "findings": findings, "back": back}
+    context["editor"] = editor if findings else ""
     return render(request, "problem.html", context, status=status)
 
 

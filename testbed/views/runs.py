@@ -114,7 +114,8 @@ def _refused(
     if _wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     back = reverse("testbed", args=[testbed.slug])
-    return problem_page(request, problem, status=status, back=back)
+    editor = reverse("testbed-edit", args=[testbed.slug])
+    return problem_page(request, problem, status=status, back=back, editor=editor)
 
 
 def _wants_json(request: Request) -> bool:

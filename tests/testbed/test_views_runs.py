@@ -121,6 +121,7 @@ def test_wrong_yaml_is_refused_with_its_findings(
     )
 
     assert (page.status_code, body.status_code) == (422, 422)
+    assert f'href="/testbeds/{testbed.slug}/edit/"' in page.content.decode()
     assert "line 2" in page.content.decode()
     assert body.json()["findings"][0]["line"] == 2
     assert not Run.objects.exists()
