@@ -38,7 +38,11 @@ _REFUSALS = 4400
 
 
 class Refused(Exception):
-    """The server said no; the text is its reason."""
+    """The server said no; the text is its reason, `body` what it answered as JSON."""
+
+    def __init__(self, reason: str, body: Frame | None = None) -> None:
+        super().__init__(reason)
+        self.body = body or {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ class Client:
         is_json = "json" in answer.headers.get("content-type", "")
         body = answer.json() if is_json else {}
         if "run" not in body:
-            raise Refused(str(body or answer.text[:2000]))
+            raise Refused(_reasons(body) or answer.text[:2000], body)
         return StartedRun(body["run"], tuple(body["instructions"]))
 
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
@@ -252,6 +256,16 @@ def _offer(socket: ClientConnection, frame: Frame) -> None:
     """Send a frame unless the server closed, which reading the rest will tell."""
     with suppress(ConnectionClosed):
         send(socket, frame)
+
+
+def _reasons(body: Frame) -> str:
+    """Write the server's refusal as lines: what is wrong, what to do, and where."""
+    lines = [f"{body.get('error', '')} {body.get('hint', '')}".strip()]
+    for finding in body.get("findings", ()):
+        place = f"line {finding['line']} {finding['severity']} {finding['path']}"
+        hint = f" ({finding['hint']})" if finding["hint"] else ""
+        lines.append(f"  {place}: {finding['message']}{hint}")
+    return "\n".join(lines)
 
 
 def _zipped(folder: Path) -> bytes:

@@ -44,6 +44,7 @@ choose_hosts() {
     say "  This machine cannot run real guests:"
     say "    ${missing//$'\n'/$'\n'    }"
     say "  The same plan runs on simulated hosts instead."
+    offer_stand_in
     return
   fi
   SIMULATED=
@@ -51,6 +52,18 @@ choose_hosts() {
   step "Start Open vSwitch" ensure_openvswitch "$STATE"
   step "Build the test guest image" "$LAB/guest-image" "$(image_cache)"
   step "Make a second testbed host" make_host_b
+}
+
+# Where the test guest image was never built: simulated hosts do not look into it.
+offer_stand_in() {
+  local folder=$DATA/images-to-rehearse sum
+  [[ ! -f $(image_cache)/test_guest.json ]] || return 0
+  mkdir -p "$folder"
+  truncate -s 1M "$folder/test_guest.qcow2"
+  sum=$(sha256sum "$folder/test_guest.qcow2" | cut -d' ' -f1)
+  printf '{"name": "test_guest", "path": "test_guest.qcow2", "sha256": "%s"}\n' "$sum" \
+    > "$folder/test_guest.json"
+  export TESTBED_CATALOGUE=$folder
 }
 
 make_host_b() {

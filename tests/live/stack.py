@@ -40,7 +40,7 @@ class Stack:
         self.data.mkdir(mode=0o755)
         self.catalogue = folder / "catalogue"
         self._offer_images(image_cache)
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.main = NamespaceHost(f"{label}-a", folder / "a")
         self.other = NamespaceHost(f"{label}-b", folder / "b")
@@ -274,7 +274,7 @@ def images() -> Path:
     return Path(cache) if cache else CHECKOUT / "var/cache/images"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     while True:
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port := secrets.choice(PORTS)))

@@ -4,7 +4,6 @@ What the YAML shows is refused before anything runs; what only the machines show
 the run, which `up` or `down` goes on from.
 """
 
-import ast
 import re
 import subprocess
 from collections.abc import Iterator
@@ -61,7 +60,7 @@ def test_wrong_yaml_is_refused_with_its_line(
     with pytest.raises(Refused) as caught:
         owner.start(faulty, "up")
 
-    [finding] = ast.literal_eval(str(caught.value))["findings"]
+    [finding] = caught.value.body["findings"]
     assert finding["line"] == line
     assert finding["message"].startswith(message)
     assert finding["hint"] == hint
@@ -76,7 +75,7 @@ def test_second_run_is_refused_with_who_and_since_when(stack, owner, faulty):
     with pytest.raises(Refused) as caught:
         owner.start(faulty, "down")
 
-    words = ast.literal_eval(str(caught.value))
+    words = caught.value.body
     assert re.fullmatch(
         r"owner has been running up on testbed faulty since \d\d:\d\d:\d\d\.",
         words["error"],

@@ -49,6 +49,20 @@ def client(
     client.close()
 
 
+def test_refused_yaml_is_told_line_by_line(client: Client, folder: Path) -> None:
+    client.create_testbed("mine", folder)
+    wrong = YAML.replace("bridge: far", "bridge: away")
+    Testbed.objects.get(slug="mine").project.yaml.write_text(wrong)
+
+    with pytest.raises(Refused) as told:
+        client.start("mine", "up")
+
+    first, second = str(told.value).splitlines()
+    assert first == "kvm-compose.yaml has 1 error. Mend the lines below and try again."
+    assert second.startswith("  line ")
+    assert "error machines[1].interfaces[0].bridge: Unknown bridge `away`." in second
+
+
 def test_wrong_password_is_refused(live_server: LiveServer, owner: User) -> None:
     client = Client(live_server.url)
 
