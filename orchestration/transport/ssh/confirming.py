@@ -28,8 +28,31 @@ IsLate = Callable[[], bool]
 OpenSession = Callable[[tuple[Sink, Sink], IsLate], AbstractContextManager[Session]]
 
 
+class Patience:
+    """How long an ending may wait for its beginning on one machine.
+
+    Endings take turns: each one that the machine has answered puts it off for all.
+    """
+
+    def __init__(self) -> None:
+        self._answered_at = 0.0
+
+    def note_answer(self) -> None:
+        """Remember that the machine answered."""
+        self._answered_at = time.monotonic()
+
+    def is_over(self, deadline: float) -> bool:
+        """Say whether the deadline, or what an answer made of it, is over."""
+        return time.monotonic() > max(deadline, self._answered_at + START_TIMEOUT_S)
+
+
 def run_ending(
-    machine: str, line: str, open_session: OpenSession, *, grace_s: float
+    machine: str,
+    line: str,
+    open_session: OpenSession,
+    *,
+    grace_s: float,
+    patience: Patience,
 ) -> Ended:
     """Run the line that `end_line` built, again when the link is lost with it.
 
@@ -41,29 +64,30 @@ def run_ending(
         stdout, stderr = Output(Stream.STDOUT, None), Output(Stream.STDERR, None)
         why: Exception = ValueError("the ending script did not finish")
         try:
-            _run(line, open_session, (stdout.feed, stderr.feed), deadline)
+            sinks = (stdout.feed, stderr.feed)
+            _run(line, open_session, sinks, lambda: patience.is_over(deadline))
         except (Cancelled, TimeUp):
             why = TimeoutError(stderr.text)
         except LinkLost as exc:
             why = exc
         try:
-            return parse_ended(machine, stdout.text)
+            proof = parse_ended(machine, stdout.text)
         except ValueError:
             if not isinstance(why, LinkLost) or time.monotonic() > deadline:
                 raise why from None
+        else:
+            patience.note_answer()
+            return proof
         time.sleep(_PAUSE_S)
 
 
 def _run(
-    line: str, open_session: OpenSession, sinks: tuple[Sink, Sink], deadline: float
+    line: str, open_session: OpenSession, sinks: tuple[Sink, Sink], is_late: IsLate
 ) -> None:
-    def is_late() -> bool:
-        return time.monotonic() > deadline
-
     with open_session(sinks, is_late) as session:
         session.start(line, is_late, is_repeatable=True)
-        deadline += ENDING_S
-        session.pump(iter(()), is_late, deadline)
+        until = time.monotonic() + ENDING_S
+        session.pump(iter(()), lambda: False, until)
 
 
 def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> Ended:

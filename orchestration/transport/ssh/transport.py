@@ -29,6 +29,7 @@ from orchestration.transport.base import (
 from orchestration.transport.ending import end_line
 from orchestration.transport.output import Output, conclude, last_lines, timed_out
 from orchestration.transport.ssh.confirming import (
+    Patience,
     end_until_over,
     run_ending,
     unconfirmed,
@@ -81,6 +82,7 @@ class SSHTransport:
         self.connection: Connection = Connection(self._login, jump)
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._ending_sessions = threading.BoundedSemaphore(ENDING_SESSIONS)
+        self._patience = Patience()
 
     @property
     def machine(self) -> str:
@@ -269,7 +271,9 @@ class SSHTransport:
         slots = self._ending_sessions
         session = partial(self._session, slots=slots, may_share=may_share)
         try:
-            return run_ending(self.machine, line, session, grace_s=grace_s)
+            return run_ending(
+                self.machine, line, session, grace_s=grace_s, patience=self._patience
+            )
         except (TimeoutError, LinkLost, ValueError) as exc:
             raise unreachable(self._login, exc) from exc
 

@@ -53,12 +53,15 @@ class Server:
         self.process = subprocess.Popen(
             self.argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        for _ in range(200):
-            with contextlib.suppress(ProbeFailed):
-                probe_banner("127.0.0.1", self.port, 1.0)
-                return
-            time.sleep(0.02)
-        pytest.fail(f"{self.argv[0]} did not start")
+        wait_until(self._answers)
+        # The probe's own connection is gone, too, before a test counts connections.
+        wait_until(lambda: len(self.own_pids()) == 1)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(ProbeFailed):
+            probe_banner("127.0.0.1", self.port, 5.0)
+            return True
+        return False
 
     def kill(self) -> None:
         """Kill the server and every connection that it serves, not their commands."""
@@ -136,7 +139,7 @@ def names_of(pids: list[int]) -> list[str]:
     return [word.replace(b"\0", b" ").decode().strip() for word in words]
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
     """Wait for something that takes a moment; fail when it does not come."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -2,13 +2,17 @@
 
 import itertools
 import threading
+import time
 from hashlib import sha256
+from types import SimpleNamespace
 
 import pytest
 
 from orchestration.errors import Cancelled, CommandFailed, CommandTimedOut
 from orchestration.events import Stream
+from orchestration.transport import local
 from orchestration.transport.base import Command, Scope, command
+from orchestration.transport.ssh import confirming, session, transport
 from tests.orchestration.transport.conftest import carriers, names_of, wait_until
 
 # A foreground and a background child, one that is deaf to TERM and HUP, one that
@@ -22,6 +26,10 @@ trap '' TERM HUP
 sleep 605
 sleep 606
 """
+
+
+# Does nothing until a file is there.
+HELD = "until test -e {}; do sleep 0.05; done"
 
 
 def sh(script: str, **settings) -> Command:
@@ -129,7 +137,7 @@ def test_stdin_that_nobody_reads_is_no_failure(machine, scope):
     assert done.exit_code == 0
 
 
-def test_lines_arrive_while_the_command_runs(machine, scope):
+def test_lines_arrive_while_the_command_runs(machine, scope, tmp_path):
     seen: list[tuple[Stream, str]] = []
     first = threading.Event()
 
@@ -139,15 +147,16 @@ def test_lines_arrive_while_the_command_runs(machine, scope):
 
     thread = threading.Thread(
         target=lambda: machine.run(
-            sh("echo one; echo two >&2; read answer </dev/stdin; sleep 1; echo three"),
+            sh(f"echo one; echo two >&2; {HELD.format(tmp_path / 'go')}; echo three"),
             scope=scope,
             on_line=on_line,
         )
     )
     thread.start()
-    assert first.wait(20)
+    assert first.wait(60)
     assert (Stream.STDOUT, "three") not in seen
-    thread.join(20)
+    (tmp_path / "go").touch()
+    thread.join(60)
 
     assert sorted(seen) == [
         (Stream.STDERR, "two"),
@@ -181,12 +190,31 @@ def test_background_process_does_not_hold_the_command(machine, scope):
     done = machine.run(sh("sleep 600 & echo started"), scope=scope, timeout_s=30)
 
     assert done.stdout == "started\n"
+    wait_until(lambda: names_of(carriers(scope.tag)) == ["sleep 600"])
     assert [p.name for p in machine.end(scope.tag).found] == ["sleep 600"]
 
 
-def test_timeout_ends_everything_and_keeps_the_last_output(machine, scope):
-    with pytest.raises(CommandTimedOut, match=r"within 1 s") as late:
-        machine.run(sh(f"echo so far; {STUBBORN}"), scope=scope, timeout_s=1)
+@pytest.fixture
+def passed(monkeypatch):
+    """Seconds to add to the transports' clock: time passes when the test says so."""
+    passed = []
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + sum(passed), sleep=time.sleep
+    )
+    for module in (local, confirming, session, transport):
+        monkeypatch.setattr(module, "time", clock)
+    return passed
+
+
+def test_timeout_ends_everything_and_keeps_the_last_output(machine, scope, passed):
+    def on_line(_: Stream, line: str) -> None:
+        wait_until(lambda: len(carriers(scope.tag)) >= 7)
+        passed.append(3600)
+
+    with pytest.raises(CommandTimedOut, match=r"within 900 s") as late:
+        machine.run(
+            sh(f"echo so far; {STUBBORN}"), scope=scope, timeout_s=900, on_line=on_line
+        )
 
     assert late.value.detail == "so far"
     assert carriers(scope.tag) == []
@@ -207,7 +235,7 @@ def test_cancel_ends_the_stubborn_too_and_proves_it(machine, scope):
     wait_until(lambda: len(carriers(scope.tag)) >= 7)
     pids = set(carriers(scope.tag))
     scope.cancel()
-    thread.join(20)
+    thread.join(120)
 
     assert len(raised) == 1
     assert carriers(scope.tag) == []
@@ -237,12 +265,16 @@ def test_error_of_the_listener_ends_the_command(machine, scope):
 
 def test_untagged_command_can_be_cancelled_too(machine):
     scope = Scope()
-    threading.Timer(0.3, scope.cancel).start()
 
     with pytest.raises(Cancelled):
-        machine.run(command("sleep", "607"), scope=scope)
+        machine.run(
+            sh("echo runs; exec sleep 607"),
+            scope=scope,
+            on_line=lambda *_: scope.cancel(),
+        )
 
-    assert [process.name for process in scope.ended[0].found] == ["sleep 607"]
+    (found,) = scope.ended[0].found
+    assert "sleep 607" in found.name
 
 
 def test_end_spares_tags_that_only_look_alike(machine, scope):

@@ -5,12 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from orchestration.errors import Cancelled
 from orchestration.transport.base import Ended, Scope, command
 from orchestration.transport.ending import end_line
-from orchestration.transport.ssh import SSHTransport
-from orchestration.transport.ssh.confirming import run_ending
+from orchestration.transport.ssh import SSHTransport, confirming
+from orchestration.transport.ssh.confirming import Patience, run_ending
 from orchestration.transport.ssh.connection import Wake
 from orchestration.transport.ssh.session import Session
 from tests.orchestration.transport.conftest import Server, carriers, wait_until
@@ -74,10 +77,27 @@ def test_ending_survives_that_the_ended_command_costs_its_channel(
         one.close()
 
     line = end_line("nobody.has.this", 0.1, is_root=True)
-    proof = run_ending("guest", line, session, grace_s=0.1)
+    proof = run_ending("guest", line, session, grace_s=0.1, patience=Patience())
     ended.close()
 
     assert proof == Ended("guest", (), ())
+
+
+def test_endings_wait_their_turn_while_the_machine_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(confirming, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    patience, deadline = Patience(), 106.0
+
+    now[0] = 105.0
+    patience.note_answer()
+    now[0] = 110.0
+    still = patience.is_over(deadline)
+    now[0] = 112.0
+
+    assert not still
+    assert patience.is_over(deadline)
 
 
 def test_commands_side_by_side_all_run_and_each_once(

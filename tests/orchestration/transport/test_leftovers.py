@@ -3,7 +3,7 @@
 from orchestration.errors import HostUnreachable
 from orchestration.transport.base import Ended, Process, Scope
 from orchestration.transport.leftovers import ask_again, end_left, is_unknown
-from tests.orchestration.transport.conftest import carriers
+from tests.orchestration.transport.conftest import carriers, names_of, wait_until
 from tests.orchestration.transport.test_commands import sh
 
 
@@ -29,6 +29,7 @@ def test_command_is_noted_where_it_was_started(machine, scope, tmp_path):
 
 def test_background_process_of_a_command_is_ended_with_proof(machine, scope):
     machine.run(sh("sleep 600 > /dev/null 2>&1 &"), scope=scope)
+    wait_until(lambda: names_of(carriers(scope.tag)) == ["sleep 600"])
     (pid,) = carriers(scope.tag)
 
     end_left(scope, scope.entered)
@@ -51,6 +52,7 @@ def test_silent_machine_is_admitted_and_asked_once():
 
 def test_machine_that_is_back_is_asked_for_a_proof(machine, scope):
     machine.run(sh("sleep 600 > /dev/null 2>&1 &"), scope=scope)
+    wait_until(lambda: names_of(carriers(scope.tag)) == ["sleep 600"])
     (pid,) = carriers(scope.tag)
     other = Ended("other", (), (Process(0, "not asked"),))
     scope.ended += [Ended(machine.machine, (), (Process(0, "sleep"),)), other]
