@@ -26,6 +26,7 @@ from orchestration.providers.sealing import seal
 from orchestration.providers.stamps import (
     digest_of,
     is_as_noted,
+    noted_digest,
     stamp_name,
     write_stamp,
 )
@@ -68,7 +69,7 @@ def _is_ready(task: Task, golden: GoldenState) -> bool:
     images.ensure_guarded(task.host.transport, Path(path), scope=task.scope)
     if is_as_noted(Path(path), task.scope, task.on_progress("verify")):
         return True
-    if not Path(stamp_name(path)).exists():  # the worker died just before writing it
+    if noted_digest(Path(path)) is None:  # the worker died just before writing it
         _write_stamp(task, path)
         return True
     raise ImageFailed(

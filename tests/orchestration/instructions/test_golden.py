@@ -433,13 +433,20 @@ class TestRealFiles:
         assert again.digest == stamp.digest
         assert image.stat().st_mode & 0o777 == 0o444
 
+    @pytest.mark.parametrize("left", [None, ""])
     def test_image_whose_worker_died_before_the_stamp_is_ready(
-        self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
+        self,
+        make_task: MakeTask,
+        rehearsal: Rehearsal,
+        tmp_path: Path,
+        left: str | None,
     ) -> None:
         task, image = self.task(make_task, rehearsal, tmp_path)
         prepare_goldens(task)
         stamp = read_stamp(image)
         Path(stamp_name(str(image))).unlink()
+        if left is not None:
+            Path(stamp_name(str(image))).write_text(left)
 
         assert prepare_goldens(task).status is Status.UNCHANGED
 
