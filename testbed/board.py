@@ -16,6 +16,9 @@ from django.utils.text import slugify
 from testbed.models import Instruction, Run, Task
 
 SHOWN_TASKS = 60
+# One copy tells of itself.
+SEVERAL = 2
+BYTES = "B"
 OVER = {
     Task.Status.DONE,
     Task.Status.UNCHANGED,
@@ -49,6 +52,21 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Copies:
+    """All copies of a stage together, as long as one runs: bytes, and bytes a second.
+
+    They run at once, so that the longest one tells when all are over.
+    """
+
+    count: int
+    done: int
+    total: int
+    rate: int
+    left_s: int | None
+    unit: str = BYTES
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """One stage of a run; `total` counts all of its tasks, `over` the ended ones."""
 
@@ -59,13 +77,14 @@ class Stage:
     counts: tuple[tuple[str, int], ...]
     over: int
     total: int
+    copies: Copies | None
     started_at: datetime | None
     ended_at: datetime | None
 
     @property
     def id(self) -> str:
         """The id of its element on the page."""
-        return f"stage-{slugify(self.name)}"
+        return element_id(self.name)
 
     @property
     def is_open(self) -> bool:
@@ -90,6 +109,35 @@ def stage_of(run: Run, name: str) -> Stage:
     return _stage(run, name, list(_instructions(run).filter(stage=name)))
 
 
+def element_id(stage: str) -> str:
+    """Return the id of a stage's element on the page."""
+    return f"stage-{slugify(stage)}"
+
+
+def copies_of(run: Run, stage: str) -> Copies | None:
+    """Return a stage's copies together (one query); None unless there are several."""
+    tasks = Task.objects.filter(instruction__run=run, instruction__stage=stage)
+    return _copies(tasks.filter(unit=BYTES).defer("message", "hint", "detail"))
+
+
+def _copies(tasks: Iterable[Task]) -> Copies | None:
+    """Sum up what runs and what is done: the sum does not shrink when one ends."""
+    found = [task for task in tasks if task.unit == BYTES and task.total]
+    running = [task for task in found if task.status == Task.Status.RUNNING]
+    done = [task for task in found if task.status == Task.Status.DONE]
+    known = [task.left_s for task in running if task.left_s is not None]
+    if not running or len(running) + len(done) < SEVERAL:
+        return None
+    ended = sum(task.total for task in done)
+    return Copies(
+        count=len(running) + len(done),
+        done=ended + sum(min(task.done, task.total) for task in running),
+        total=ended + sum(task.total for task in running),
+        rate=sum(task.rate for task in running),
+        left_s=max(known) if len(known) == len(running) else None,
+    )
+
+
 def _instructions(run: Run) -> QuerySet[Instruction]:
     return run.instructions.order_by("index").prefetch_related("tasks")
 
@@ -107,6 +155,7 @@ def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
         counts=tuple((s.value, counts[s]) for s in EYES_FIRST if counts[s]),
         over=sum(counts[status] for status in OVER),
         total=len(tasks),
+        copies=_copies(tasks),
         started_at=min(started, default=None),
         ended_at=max(ended) if len(ended) == len(members) > 0 else None,
     )

@@ -6,7 +6,7 @@ element whose id says what it replaces; a frame without a partial has no HTML.
 
 from django.template.loader import render_to_string
 
-from testbed.board import stage_of
+from testbed.board import BYTES, copies_of, element_id, stage_of
 from testbed.models import Event, Instruction, Run, Task
 
 
@@ -40,7 +40,15 @@ def _task(event: Event, run: Run) -> str:
         host=event.host,
     ).select_related("instruction")
     found = task.first()
-    return _render("runs/_task.html", task=found, run=run) if found else ""
+    if found is None:
+        return ""
+    card = _render("runs/_task.html", task=found, run=run)
+    return card + _copies(found.instruction.stage, run) if found.unit == BYTES else card
+
+
+def _copies(stage: str, run: Run) -> str:
+    copies = copies_of(run, stage)
+    return _render("runs/_copies.html", id=element_id(stage), copies=copies)
 
 
 def _stage(event: Event, run: Run) -> str:
@@ -51,5 +59,5 @@ def _stage(event: Event, run: Run) -> str:
     return _render("runs/_stage.html", stage=stage, run=run)
 
 
-def _render(template: str, **context: Event | Run | Task | object) -> str:
+def _render(template: str, **context: object) -> str:
     return render_to_string(template, context).strip()

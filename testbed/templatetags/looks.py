@@ -14,6 +14,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from testbed import amounts
+from testbed.board import Copies
 from testbed.models import Task
 from testbed.terminal import plain, plain_lines
 
@@ -130,8 +131,8 @@ def mib(count: int) -> str:
 
 
 @register.filter
-def so_far(task: Task) -> str:
-    """Show how far a task is: `48 of 200 MiB`."""
+def so_far(task: Task | Copies) -> str:
+    """Show how far a task is, or all copies of a stage: `48 of 200 MiB`."""
     return amounts.so_far(task.done, task.total, task.unit)
 
 
