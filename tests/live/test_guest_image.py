@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to build the image"),
     pytest.mark.skipif(bool(needs), reason=f"not installed: {', '.join(needs)}"),
 ]
-DEADLINE_S = 120
+DEADLINE_S = 240
 FIRST_MAC, SECOND_MAC = "52:54:00:00:aa:01", "52:54:00:00:aa:02"
 
 

@@ -68,7 +68,7 @@ class Host(LocalTransport):
         return self.run(command(*words.split()), scope=Scope()).stdout
 
     def wait_until_ready(self):
-        for _ in range(300):
+        for _ in range(2400):
             if "ready" in self.log.read_text().splitlines():
                 return
             time.sleep(0.05)
@@ -297,13 +297,13 @@ def test_tunnel_carries_full_size_tcp(hosts, scope):
 def transfer(sender, receiver, *, address, size_bytes):
     """Send bytes over TCP between two namespaces; return how many arrived."""
     listen = (
-        "import socket; s = socket.create_server(('', 5007)); s.settimeout(20);"
-        "print('up', flush=True); c = s.accept()[0]; c.settimeout(20); n = 0\n"
+        "import socket; s = socket.create_server(('', 5007)); s.settimeout(120);"
+        "print('up', flush=True); c = s.accept()[0]; c.settimeout(120); n = 0\n"
         "while d := c.recv(65536): n += len(d)\n"
         "print(n)"
     )
     send = (
-        f"import socket; c = socket.create_connection(('{address}', 5007), 20);"
+        f"import socket; c = socket.create_connection(('{address}', 5007), 120);"
         f"c.sendall(bytes({size_bytes})); c.close()"
     )
     enter = ["nsenter", "-t", str(receiver.holder.pid), "-m", "-n"]

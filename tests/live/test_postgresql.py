@@ -28,7 +28,7 @@ pytestmark = [
 ]
 TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 180
 TESTS = ("tests/testbed",)
 
 
@@ -69,7 +69,7 @@ def cluster(folder: Path) -> Iterator[str]:
         yield url
     finally:
         server.send_signal(signal.SIGINT)  # ends connections, then itself
-        server.wait(60)
+        server.wait(180)
 
 
 def wait_until_it_answers(

@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         if limit is not None and len(body) > limit:
             self.server.stalled.set()
-            self.server.gave_up = not self.server.go_on.wait(20)
+            self.server.gave_up = not self.server.go_on.wait(120)
             self.server.cut_after = None if self.server.cut_once else limit
             self.close_connection = True
 
@@ -288,7 +288,7 @@ def test_cancel_ends_a_fetch_that_waits_for_a_silent_server(server, target, scop
         if done == server.cut_after:
             all_read.set()
 
-    canceller = threading.Thread(target=lambda: (all_read.wait(30), scope.cancel()))
+    canceller = threading.Thread(target=lambda: (all_read.wait(120), scope.cancel()))
     canceller.start()
 
     with pytest.raises(Cancelled):
@@ -315,10 +315,10 @@ def test_same_image_wanted_twice_at_once_is_fetched_once(server, target):
 
     first = threading.Thread(target=want, args=(None,))
     first.start()
-    assert server.stalled.wait(30)
+    assert server.stalled.wait(120)
     second = threading.Thread(target=want, args=(note,))
     second.start()
-    assert waiting.wait(30)
+    assert waiting.wait(120)
     server.go_on.set()
     for thread in (first, second):
         thread.join()
@@ -336,11 +336,11 @@ def test_waiting_for_another_fetch_can_be_cancelled(server, target, scope):
     def hold():
         with locked(target, Scope(), lambda text: None):
             held.set()
-            over.wait(30)
+            over.wait(120)
 
     holder = threading.Thread(target=hold)
     holder.start()
-    held.wait(30)
+    assert held.wait(120)
 
     with pytest.raises(Cancelled):
         images.ensure_image(

@@ -136,7 +136,7 @@ class PrivateHost:
         os.kill(pid, signal.SIGKILL)
 
     def _wait_for(self, path: Path) -> None:
-        for _ in range(300):
+        for _ in range(1200):
             if path.exists():
                 return
             assert self.holder.poll() is None, (

@@ -74,12 +74,12 @@ def test_booted_guest_obeys_the_power_button(
     networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
     domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
     domains.start(conn, guest.domain)
-    for _ in range(600):
+    for _ in range(750):
         if "guest ready" in Path(guest.console).read_text(errors="replace"):
             break
         time.sleep(0.2)
 
-    off = domains.shut_down(conn, guest.domain, sleep=time.sleep, timeout_s=60)
+    off = domains.shut_down(conn, guest.domain, sleep=time.sleep, timeout_s=120)
 
     assert off is True
     facts = domains.find(conn, guest.domain)
