@@ -5,7 +5,7 @@ wrong, so that nothing here fails: an address that cannot be counted is left out
 the checks say why. Clones get their interfaces, addresses and scripts here. Pure.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address
 
 from orchestration.spec.schema import (
@@ -26,7 +26,6 @@ from orchestration.spec.written import (
     CloneScript,
     ClonesOnSwitch,
     DiskChoice,
-    Document,
     GoldenScaling,
     IpType,
     PlainScaling,
@@ -39,13 +38,6 @@ from orchestration.spec.written import (
 
 MAC_BITS = 48
 WrittenKind = WrittenLibvirt | WrittenDocker | WrittenAndroid
-
-
-def read_spec(data: Mapping[str, object]) -> Spec:
-    """Build a spec from YAML values without any check. Raises: ValidationError."""
-    document = Document.model_validate(data)
-    machines = tuple(build_machine(machine) for machine in document.machines)
-    return build_spec(machines, document.network, document.testbed_options)
 
 
 def build_spec(

@@ -2,7 +2,7 @@
 
 Called by script/demo: `run_command.py URL USER PASSWORD_FILE TESTBED COMMAND [FOLDER]`.
 With FOLDER the testbed is created from it when it is not there yet. The exit status is
-0 only when the run succeeded.
+0 when the run succeeded, 130 when it was cancelled, else 1.
 """
 
 import sys
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> int:
     finally:
         client.close()
     print(f"  {command} {status}: {url}/runs/{run.number}/", flush=True)
-    return 0 if status == "succeeded" else 1
+    return {"succeeded": 0, "cancelled": 130}.get(status, 1)
 
 
 if __name__ == "__main__":

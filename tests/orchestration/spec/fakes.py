@@ -3,6 +3,16 @@
 from dataclasses import dataclass, field
 
 from orchestration.spec.catalogue import Catalogue, Image, load_catalogue
+from orchestration.spec.normal import build_machine, build_spec
+from orchestration.spec.schema import Spec
+from orchestration.spec.written import Document
+
+
+def read_spec(data: dict[str, object]) -> Spec:
+    """Build a spec from YAML values without any check."""
+    document = Document.model_validate(data)
+    machines = tuple(build_machine(machine) for machine in document.machines)
+    return build_spec(machines, document.network, document.testbed_options)
 
 
 @dataclass

@@ -8,8 +8,8 @@ from orchestration.spec.built import (
     not_built,
     require_built,
 )
-from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
+from tests.orchestration.spec.fakes import read_spec
 
 IMAGE = {"cloud_image": {"name": "test_guest"}}
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Clone, Interface, Scaling, Spec
 from orchestration.state.build import build_state
 from orchestration.state.clones import context_key, expand
 from orchestration.state.diff import Action, diff
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import State
+from tests.orchestration.spec.fakes import read_spec
 from tests.orchestration.state.samples import (
     CATALOGUE,
     HOSTS,

@@ -8,11 +8,11 @@ from orchestration.instructions.resources import (
     link_resources,
     network_resources,
 )
-from orchestration.spec.normal import read_spec
 from orchestration.spec.schema import Spec
 from orchestration.state.diff import Action, Changes, diff
 from orchestration.state.model import HostState, State
 from tests.golden import Golden
+from tests.orchestration.spec.fakes import read_spec
 from tests.orchestration.state.samples import EXPECTED, build, machine, spec_of
 from tests.orchestration.state.strategies import NUMBER, inventories, specs
 
