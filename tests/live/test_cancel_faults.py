@@ -126,7 +126,7 @@ def test_run_is_cancelled_while_its_worker_is_frozen(stack, owner):
 
 def test_lost_worker_leaves_nothing_in_the_guest(stack, owner):
     run = asleep(owner)
-    assert sleepers(stack) == 10
+    wait_until(lambda: sleepers(stack) == 10, "not all of it sleeps")
 
     stack.stop("worker", with_signal=signal.SIGKILL)
     stack.start_worker()
