@@ -85,7 +85,7 @@ def test_up_is_watched_to_its_end_and_down_follows(page: Page):
     expect(page.locator("#stage-finish")).to_contain_text("succeeded")
     before = page.locator("#run").inner_text()
     page.reload()
-    assert page.locator("#run").inner_text() == before
+    expect(page.locator("#run")).to_have_text(before, use_inner_text=True)
 
     page.get_by_role("link", name="To watched").click()
     expect(page.locator("#live")).to_contain_text("2 of 2 guests up")
@@ -172,7 +172,8 @@ def test_unsaved_text_is_not_lost_by_leaving(page: Page):
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.dismiss()))
 
     page.locator("#editor-text").press("x")
-    page.get_by_role("link", name="Hosts").click()
+    with page.expect_event("dialog"):
+        page.get_by_role("link", name="Hosts").click()
     expect(page.locator("#editor-text")).to_have_value(re.compile("x"))
 
     assert asked == ["beforeunload"]
