@@ -215,5 +215,5 @@ class Rehearsal:
             address="192.0.2.1" if is_main else "192.0.2.2",
             tunnel_address="192.0.2.1" if is_main else "192.0.2.2",
             projects_dir=str(self.folder / "testbeds") if is_main else "/srv/projects",
-            images_dir="/srv/images",
+            images_dir=str(self.folder / "images") if is_main else "/srv/images",
         )
