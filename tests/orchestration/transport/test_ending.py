@@ -204,7 +204,8 @@ def test_session_whose_leader_is_outside_the_container_is_nobodys(scope, is_here
     if not is_here:
         ending = ["sh", "-c", line_to_end(scope.tag)]
     inside = (
-        f"sleep {mark} & TESTBED_TAG={scope.tag} sleep 600 & sleep 0.5\n"
+        f"sleep {mark} & TESTBED_TAG={scope.tag} sleep 600 &\n"
+        "until grep -qz TESTBED_TAG= /proc/$!/environ; do sleep 0.05; done\n"
         f"({shlex.join(ending)})\n"
         f"kill -0 %1 && echo neighbour lives; kill -KILL %1"
     )
