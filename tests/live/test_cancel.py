@@ -40,7 +40,8 @@ def _testbed(stack: Stack, owner: Client):
     owner.create_testbed(SLUG, DATA / "far")
     owner.update_files(SLUG, DATA / "stubborn")
     yield
-    assert ran(owner, SLUG, "down").status == "succeeded"
+    if condition(stack, SLUG) != "empty":  # one of the tests alone may leave it so
+        assert ran(owner, SLUG, "down").status == "succeeded"
     assert holdings(stack) == before
 
 
