@@ -72,8 +72,14 @@ def create_overlays(
                 ),
             )
         except Cancelled:
-            # Where the shell had no time to clean up before it was killed.
-            with suppress(TestbedError):
-                remove = command("rm", "-rf", "--", f"{folder}/.clones.{mark}.part")
-                transport.run(remove.with_root(), scope=Scope(scope.tag))
+            _remove_unfinished(transport, folder, mark, tag=scope.tag)
             raise
+
+
+def _remove_unfinished(
+    transport: Transport, folder: str, mark: str, *, tag: str
+) -> None:
+    """Clean up where the shell had no time to before it was killed."""
+    remove = command("rm", "-rf", "--", f"{folder}/.clones.{mark}.part")
+    with suppress(TestbedError):
+        transport.run(remove.with_root(), scope=Scope(tag))

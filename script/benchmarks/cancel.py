@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from testbed.client import Client, frames, send
+from testbed.client import Client, Frame, frames, send
 from tests.live.stack import Stack, real_stack
 
 TARGET_S = 2
@@ -159,11 +160,7 @@ def measure(stack: Stack, client: Client, repeat: int) -> Table:
                 send(socket, {"type": "subscribe", "after": 0})
                 send(socket, {"type": "detach"})
                 incoming = frames(socket)
-                for frame in incoming:
-                    if frame["type"] == "run":
-                        raise RuntimeError(f"up ended too early: {frame}")
-                    if frame.get("text") == "runs setup.sh":
-                        break
+                follow_until_setup_runs(incoming)
                 watcher = watcher or Watcher(stack)
                 watcher.wait_for(SLEEPS)
                 asked = time.monotonic()
@@ -186,6 +183,15 @@ def measure(stack: Stack, client: Client, repeat: int) -> Table:
     table.add("  slowest", max(*ended, *gone), "s")
     table.add("processes left in all", left, at_most=0)
     return table
+
+
+def follow_until_setup_runs(incoming: Iterator[Frame]) -> None:
+    """Take frames up to the one that says that the guest runs its setup script."""
+    for frame in incoming:
+        if frame["type"] == "run":
+            raise RuntimeError(f"up ended too early: {frame}")
+        if frame.get("text") == "runs setup.sh":
+            return
 
 
 def tagged(prefix: str) -> list[int]:
