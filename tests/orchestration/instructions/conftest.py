@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.instructions.base import Options, Resource, Task
+from tests.orchestration.instructions.goldens import SCRIPTS, clones
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
 MakeTask = Callable[..., Task]
@@ -41,3 +42,11 @@ def make_task(rehearsal: Rehearsal) -> MakeTask:
         )
 
     return make
+
+
+@pytest.fixture(name="scaling")
+def _scaling(tmp_path: Path) -> Iterator[Rehearsal]:
+    """`node-0` on main, `node-1` and `node-2` on host-b."""
+    rehearsal = Rehearsal(tmp_path, clones("br0", "br1", "br1"), scripts=SCRIPTS)
+    yield rehearsal
+    rehearsal.hosts.close()
