@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,16 @@ class Machine:
     def fill(self, count: int) -> None:
         for number in range(count):
             wait_for_turn(self.task, self.guest(f"g{number}"))
+
+    def book(self) -> turns.Book:
+        return turns.Book.model_validate_json(self.file.read_text())
+
+    def write(self, book: turns.Book) -> None:
+        self.file.write_text(book.model_dump_json())
+
+    @property
+    def file(self) -> Path:
+        return self.task.hosts.runtime_dir / "booting/host-a.json"
 
     def generate(self) -> None:
         """Let the guest have a definition."""
@@ -265,3 +276,45 @@ def test_rehearsal_waits_for_nothing(make_task: Callable[..., Task]) -> None:
 
     assert booting(task) == 0
     assert not (task.hosts.runtime_dir / "booting").exists()
+
+
+def test_guest_counts_from_when_it_was_let_in_not_from_before_a_long_look(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fill(4)
+    ended: list[float] = []
+
+    def look(*_: object, **__: object) -> Sample:
+        boot_ended(machine.task, machine.guest("g0"))
+        time.sleep(0.05)
+        ended.append(time.time())
+        return machine.look()
+
+    monkeypatch.setattr(pressure, "look", look)
+    wait_for_turn(machine.task, machine.guest("fifth"))
+
+    assert machine.book().ledger.booting[-1].domain == "demo-fifth"
+    assert machine.book().ledger.booting[-1].started_at >= ended[0]
+
+
+def test_looks_are_noted_after_the_clock_was_set_back(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "YOUNG_S", 600.0)
+    machine.fill(4)
+    book = machine.book()
+    book.looked_at = time.time() + 3600
+    machine.write(book)
+    waiting = threading.Thread(
+        target=wait_for_turn, args=(machine.task, machine.guest("fifth"))
+    )
+
+    waiting.start()
+    while machine.looks < 2:
+        time.sleep(0.01)
+    noted = machine.book()
+    boot_ended(machine.task, machine.guest("g0"))
+    waiting.join(60)
+
+    assert noted.sample is not None
+    assert noted.looked_at <= time.time()
