@@ -21,6 +21,7 @@ from orchestration.events import (
     TaskFinished,
     TaskStarted,
 )
+from orchestration.hosts import Hosts
 from orchestration.instructions.base import Command
 from orchestration.transport.base import Scope
 from testbed.celery import app
@@ -103,6 +104,14 @@ def testbed(
     found.project.create()
     found.project.yaml.write_text(YAML)
     return found
+
+
+@pytest.fixture
+def kept(testbed: Testbed, settings: object) -> Iterator[Hosts]:
+    """The simulated hosts, open as long as the test runs."""
+    hosts = Hosts(settings.RUNTIME_DIR)
+    yield hosts
+    hosts.close()
 
 
 @dataclass

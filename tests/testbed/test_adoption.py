@@ -1,7 +1,6 @@
 """Adopting: a lost testbed comes back, a forgetful one gets what it forgot."""
 
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -20,24 +19,13 @@ from testbed.services.planning import prepare
 from testbed.services.testbeds import delete_testbed, require_deletable
 from testbed.tasks.observe import observe_all
 from tests.testbed.conftest import Doors
-from tests.testbed.deployment import obey, on
-
-
-@pytest.fixture
-def kept(testbed: Testbed, settings: object) -> Iterator[Hosts]:
-    hosts = Hosts(settings.RUNTIME_DIR)
-    yield hosts
-    hosts.close()
+from tests.testbed.deployment import come_up, obey, on
 
 
 @pytest.fixture
 def state(testbed: Testbed, kept: Hosts, doors: Doors) -> State:
     """The testbed, up on both hosts, its key there, all of it seen."""
-    planned = prepare(testbed, Command.UP, Options())[0]
-    obey(testbed, kept, Command.UP)
-    Testbed.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    observe_all(kept)
-    return planned
+    return come_up(testbed, kept)
 
 
 @pytest.fixture
