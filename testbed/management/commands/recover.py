@@ -8,7 +8,6 @@ seen on the hosts, are named; deleting or adopting them is an admin's choice.
 import argparse
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils import timezone
 
 from testbed.models import Batch, Run
 from testbed.services.orphans import counts
@@ -43,4 +42,4 @@ class Command(BaseCommand):
             raise CommandError(f"There is no run {run_id}.")
         Batch.objects.filter(
             instruction__run=run_id, status=Batch.Status.RUNNING
-        ).update(lease_until=timezone.now())
+        ).update(lease_until=None)

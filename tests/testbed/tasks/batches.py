@@ -28,11 +28,16 @@ def sets_up_guests(batch, **statuses):
         )
 
 
+def held_by(process):
+    """Return the name that a process of this machine has as a holder."""
+    return lease.holder_name("x").replace(f" {os.getpid()} ", f" {process.pid} ")
+
+
 def holder_that_died():
     """Return the name of a holder whose process is no more."""
     dead = subprocess.Popen(["true"])
     dead.wait()
-    return lease.holder_name("x").replace(f" {os.getpid()} ", f" {dead.pid} ")
+    return held_by(dead)
 
 
 def results(run):

@@ -20,7 +20,7 @@ from django.utils import timezone
 from testbed.models import Batch
 from testbed.tasks import lease, periodic
 from testbed.tasks.batches import claim
-from tests.testbed.tasks.batches import LONG_AGO, holder_that_died
+from tests.testbed.tasks.batches import LONG_AGO, held_by, holder_that_died
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,7 +58,7 @@ def test_stopped_process_of_a_lost_batch_is_killed_for_the_lock_it_may_hold(
     for process, (batch_id, _) in zip((stopped, running), doors.sent[-2:], strict=True):
         claim(
             batch_id,
-            owner=lease.holder_name("x").replace(f"{os.getpid()}", f"{process.pid}"),
+            owner=held_by(process),
         )
     Batch.objects.update(lease_until=timezone.now() - LONG_AGO)
 
@@ -72,10 +72,9 @@ def test_stopped_process_of_a_lost_batch_is_killed_for_the_lock_it_may_hold(
 def test_living_process_whose_lease_lapsed_is_only_slow(on_two_hosts, doors, machines):
     slow = subprocess.Popen([sys.executable, "-c", "input()", "celery"], stdin=PIPE)
     batch_id = doors.sent[0][0]
-    holder = lease.holder_name("x").replace(f"{os.getpid()}", f"{slow.pid}")
     while b"celery" not in Path(f"/proc/{slow.pid}/cmdline").read_bytes():
         time.sleep(0.01)  # it has not become the program yet
-    claim(batch_id, owner=holder)
+    claim(batch_id, owner=held_by(slow))
     mine = Batch.objects.filter(pk=batch_id)
     mine.update(lease_until=timezone.now() - timedelta(seconds=1))
 

@@ -4,6 +4,11 @@ What it does about batches whose worker was lost is in test_lost_batches, what i
 about cancelled runs in test_cancelling.
 """
 
+import subprocess
+import sys
+from pathlib import Path
+from subprocess import PIPE
+
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
@@ -11,7 +16,7 @@ from django.utils import timezone
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.tasks import periodic
 from testbed.tasks.batches import claim
-from tests.testbed.tasks.batches import LONG_AGO
+from tests.testbed.tasks.batches import LONG_AGO, held_by
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -95,5 +100,22 @@ def test_recover_says_what_it_mended(on_two_hosts, doors, machines, capsys):
 
     assert "2 batches whose worker was lost" in first
     assert capsys.readouterr().out == "Nothing had to be mended.\n"
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.status == Run.Status.INTERRUPTED
+
+
+def test_recover_believes_who_declares_a_living_worker_lost(
+    on_two_hosts, doors, machines, capsys
+):
+    hangs = subprocess.Popen([sys.executable, "-c", "input()", "celery"], stdin=PIPE)
+    while b"celery" not in Path(f"/proc/{hangs.pid}/cmdline").read_bytes():
+        pass  # it has not become the program yet
+    for batch_id, _ in doors.sent:
+        claim(batch_id, owner=held_by(hangs))
+
+    call_command("recover", lost=on_two_hosts.pk)
+    hangs.communicate(b"\n")
+
+    assert "2 batches whose worker was lost" in capsys.readouterr().out
     on_two_hosts.refresh_from_db()
     assert on_two_hosts.status == Run.Status.INTERRUPTED
