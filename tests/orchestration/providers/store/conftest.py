@@ -1,0 +1,47 @@
+"""A host's image store, filled over a real SSH server, for the tests of this package.
+
+The server is that of the transports' tests. A test that ends while a process on the
+host still carries its tag fails.
+"""
+
+import os
+import subprocess
+
+import pytest
+
+from orchestration.providers import layout, sending
+from orchestration.transport.base import Scope
+from tests.orchestration.providers.store.pushing import MIB, Push
+from tests.orchestration.transport.conftest import carriers, wait_until
+
+
+@pytest.fixture
+def push(tmp_path, server) -> Push:
+    return Push(tmp_path, server)
+
+
+@pytest.fixture
+def scope(request):
+    """A scope whose tag nobody carries afterwards."""
+    scope = Scope(f"t{os.getpid()}.{abs(hash(request.node.nodeid))}")
+    yield scope
+    wait_until(lambda: not carriers(scope.tag))
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A file system of 2 MiB; mounted before servers start, so that they see it."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Short pauses and small pieces, so that little data makes a long story."""
+    monkeypatch.setattr(sending, "PAUSES_S", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(layout, "SEGMENT_BYTES", MIB)
