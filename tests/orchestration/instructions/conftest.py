@@ -1,4 +1,8 @@
-"""A rehearsal in a fresh folder, closed at the end."""
+"""One task of the rehearsal, and a rehearsal of clones.
+
+The rehearsal of two plain guests, `rehearsal`, comes from the folder above. `MakeTask`
+is for the annotations of tests that take `make_task`.
+"""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +14,6 @@ from tests.orchestration.instructions.goldens import SCRIPTS, clones
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
 MakeTask = Callable[..., Task]
-
-
-@pytest.fixture
-def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
-    """Two guests without scripts: `a` on main, `b` on host-b."""
-    rehearsal = Rehearsal(tmp_path)
-    yield rehearsal
-    rehearsal.hosts.close()
 
 
 @pytest.fixture

@@ -8,9 +8,7 @@ import os
 
 import pytest
 
-from orchestration.errors import (
-    HostUnreachable,
-)
+from orchestration.errors import HostUnreachable
 from orchestration.providers import receiving, trial
 from orchestration.transport.base import Scope
 from tests.orchestration.providers.store.pushing import MIB, Push, blob_of

@@ -10,10 +10,7 @@ import threading
 
 import pytest
 
-from orchestration.errors import (
-    Cancelled,
-    NotEnoughSpace,
-)
+from orchestration.errors import Cancelled, NotEnoughSpace
 from orchestration.providers import sending, trial
 from orchestration.providers.contents import stored_content
 from orchestration.providers.store import Pushed

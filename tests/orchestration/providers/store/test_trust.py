@@ -9,9 +9,7 @@ import os
 
 import pytest
 
-from orchestration.errors import (
-    ImageFailed,
-)
+from orchestration.errors import ImageFailed
 from orchestration.providers import receiving
 from orchestration.providers.stamps import Digest, write_stamp
 from orchestration.providers.store import Pushed

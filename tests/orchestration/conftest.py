@@ -1,0 +1,30 @@
+"""What the tests of whole runs and of hosts' images start from.
+
+A rehearsal runs every instruction on simulated hosts in a fresh folder and is closed at
+the end; a crowd is one instruction with many resources.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestration.instructions.base import Instruction, Resource, Stage
+from orchestration.instructions.kinds import Kind
+from tests.orchestration.crowd import CROWD
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+
+@pytest.fixture
+def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
+    """Two guests without scripts: `a` on main, `b` on host-b."""
+    rehearsal = Rehearsal(tmp_path)
+    yield rehearsal
+    rehearsal.hosts.close()
+
+
+@pytest.fixture
+def crowd() -> Instruction:
+    """One instruction with many resources, all on main."""
+    resources = tuple(Resource(f"r{n}", "host-a", f"r{n}") for n in range(CROWD))
+    return Instruction(3, Kind.INIT, Stage.PREPARE, "Begin", resources)
