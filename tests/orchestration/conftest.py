@@ -1,7 +1,8 @@
 """What the tests of whole runs and of hosts' images start from.
 
 A rehearsal runs every instruction on simulated hosts in a fresh folder and is closed at
-the end; a crowd is one instruction with many resources.
+the end; a crowd is one instruction with many resources. Images and layers lie in real
+folders, of a host whose libvirt is the test driver.
 """
 
 from collections.abc import Iterator
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.hosts import Host
 from orchestration.instructions.base import Instruction, Resource, Stage
 from orchestration.instructions.kinds import Kind
 from tests.orchestration.crowd import CROWD
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.stores import StoreFolder, opened
 
 
 @pytest.fixture
@@ -28,3 +31,16 @@ def crowd() -> Instruction:
     """One instruction with many resources, all on main."""
     resources = tuple(Resource(f"r{n}", "host-a", f"r{n}") for n in range(CROWD))
     return Instruction(3, Kind.INIT, Stage.PREPARE, "Begin", resources)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StoreFolder:
+    """The folders of a host, in which tests put images and layers."""
+    return StoreFolder(tmp_path)
+
+
+@pytest.fixture
+def host(tmp_path: Path, folder: StoreFolder) -> Iterator[Host]:
+    """A host whose images and projects are in `folder`."""
+    with opened(tmp_path / "libvirt", folder) as host:
+        yield host

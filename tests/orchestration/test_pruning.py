@@ -3,7 +3,6 @@
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,17 +15,6 @@ from orchestration.providers.locks import locked
 from orchestration.pruning import Locks, remove_image, remove_leftovers
 from orchestration.transport.base import Scope
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, opened
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> StoreFolder:
-    return StoreFolder(tmp_path)
-
-
-@pytest.fixture
-def host(tmp_path: Path, folder: StoreFolder) -> Iterator[Host]:
-    with opened(tmp_path / "libvirt", folder) as host:
-        yield host
 
 
 @pytest.fixture

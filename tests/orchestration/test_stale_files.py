@@ -1,6 +1,5 @@
 """Files that removed guests left: found by name and age on a machine's real disk."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,20 +8,9 @@ from orchestration.hosts import Host
 from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
-from tests.orchestration.stores import StoreFolder, opened
+from tests.orchestration.stores import StoreFolder
 
 ENDINGS = ("seed.iso", "seed.sha256", "domain.xml", "host-key", "host-key.pub")
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> StoreFolder:
-    return StoreFolder(tmp_path)
-
-
-@pytest.fixture
-def host(tmp_path: Path, folder: StoreFolder) -> Iterator[Host]:
-    with opened(tmp_path / "libvirt", folder) as host:
-        yield host
 
 
 def artefact(folder: StoreFolder, name: str, *, days: float = 2.0) -> str:
