@@ -7,10 +7,12 @@ engine; nothing else is faked: services, tasks, recorder and consumers are real.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
+from django.test import Client
 
 from orchestration.engine import ResourceResult, Work
 from orchestration.events import (
@@ -31,6 +33,7 @@ from testbed.tasks import worker
 from testbed.tasks.admission import RUN_BATCH
 from testbed.tasks.batches import run_batch
 from testbed.tasks.periodic import adopt
+from tests.testbed.image_hosts import Machines, stand_in
 
 YAML = """\
 machines:
@@ -112,6 +115,25 @@ def kept(testbed: Testbed, settings: object) -> Iterator[Hosts]:
     hosts = Hosts(settings.RUNTIME_DIR)
     yield hosts
     hosts.close()
+
+
+@pytest.fixture
+def machines(
+    db: None, settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Machines]:
+    """Two hosts with folders of images, which the tasks reach."""
+    machines = Machines(tmp_path)
+    machines.add_rows(settings)
+    stand_in(machines, monkeypatch)
+    yield machines
+    machines.close()
+
+
+@pytest.fixture
+def browser(client: Client, owner: User) -> Client:
+    """The owner's browser."""
+    client.force_login(owner)
+    return client
 
 
 @dataclass

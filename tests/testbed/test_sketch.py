@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
 from django.template.loader import render_to_string
 from django.test import Client
 
@@ -132,13 +131,6 @@ def test_words_say_the_same_as_the_picture():
 
     assert "router edge, snat, dnat_and_snat, dhcp; servers  10.30.1.0/24" in summary
     assert "monitor (servers, clients)" in summary
-
-
-@pytest.fixture
-def browser(client: Client, owner: User) -> Client:
-    """The owner's browser."""
-    client.force_login(owner)
-    return client
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -1,8 +1,6 @@
 """Which testbeds' files are swept: only what is idle, readable and nobody's."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
@@ -15,21 +13,10 @@ from testbed.tasks import stale_files
 from testbed.tasks.stale_files import sweep_files_of, sweep_images_of
 from tests.orchestration.stores import BASE, GOLDEN, OWN
 from tests.testbed.conftest import YAML
-from tests.testbed.image_hosts import Machines, stand_in
+from tests.testbed.image_hosts import Machines
 
 GONE = "../projects/lab/artefacts/gone-seed.iso"
 MINE = "../projects/lab/artefacts/web-seed.iso"
-
-
-@pytest.fixture
-def machines(
-    db: None, settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Machines]:
-    machines = Machines(tmp_path)
-    machines.add_rows(settings)
-    stand_in(machines, monkeypatch)
-    yield machines
-    machines.close()
 
 
 @pytest.fixture

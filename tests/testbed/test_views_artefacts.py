@@ -11,7 +11,6 @@ from typing import cast
 
 import pycdlib
 import pytest
-from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
 from django.test import Client
 
@@ -34,13 +33,6 @@ SECRETIVE = YAML.replace(
     "          setup_script: ./a.sh",
 )
 SCRIPT = "#!/bin/sh\necho set up\n"
-
-
-@pytest.fixture
-def browser(client: Client, owner: User) -> Client:
-    """The owner's browser."""
-    client.force_login(owner)
-    return client
 
 
 @pytest.fixture

@@ -18,13 +18,6 @@ EDIT = "/testbeds/lab/edit/"
 BROKEN = YAML.replace("cpus: 1", "cpus: two", 1)
 
 
-@pytest.fixture
-def browser(client: Client, owner: User) -> Client:
-    """The owner's browser."""
-    client.force_login(owner)
-    return client
-
-
 def shown(page: str) -> tuple[str, str]:
     """What a browser finds in the form: the text, and the digest of what it was."""
     field = re.search(

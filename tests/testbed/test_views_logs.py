@@ -20,13 +20,6 @@ from tests.testbed.talking import say
 MakeRun = Callable[..., Run]
 
 
-@pytest.fixture
-def browser(client: Client, owner: User) -> Client:
-    """The owner's browser."""
-    client.force_login(owner)
-    return client
-
-
 async def download(run: Run, user: User, query: str = "") -> str:
     """Fetch the log as Daphne would, part by part."""
     client = AsyncClient()

@@ -23,13 +23,6 @@ from tests.testbed.talking import say
 MakeRun = Callable[..., Run]
 
 
-@pytest.fixture
-def browser(client: Client, owner: User) -> Client:
-    """The owner's browser."""
-    client.force_login(owner)
-    return client
-
-
 def end(run: Run, status: str, **values: object) -> None:
     now = timezone.now()
     Run.objects.filter(pk=run.pk).update(

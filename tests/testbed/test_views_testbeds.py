@@ -27,13 +27,6 @@ BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
 
 
 @pytest.fixture
-def browser(client: Client, owner: User) -> Client:
-    """The owner's browser."""
-    client.force_login(owner)
-    return client
-
-
-@pytest.fixture
 def generated(testbed: Testbed) -> Testbed:
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
     return testbed

@@ -1,0 +1,49 @@
+"""Two hosts with folders of images, and a testbed with a guest on each.
+
+The command that prunes reaches these hosts, too. Images are real files; a test puts
+there what it needs.
+"""
+
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+
+from orchestration.instructions.base import Command, Options
+from orchestration.state.model import State
+from testbed.management.commands import prune_images
+from testbed.models import Testbed
+from testbed.services.planning import prepare
+from tests.testbed.conftest import YAML
+from tests.testbed.image_hosts import Machines
+from tests.testbed.images.pruning import name_of
+
+
+@pytest.fixture
+def machines(
+    machines: Machines,
+    settings: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Machines:
+    settings.RUNTIME_DIR = tmp_path / "runtime"
+    monkeypatch.setattr(prune_images, "kept_hosts", lambda: machines)
+    return machines
+
+
+@pytest.fixture
+def lab(machines: Machines, owner: User) -> Testbed:
+    """A testbed with a guest on each host, and nothing generated."""
+    found = Testbed.objects.create(owner=owner, slug="lab", number=7)
+    found.project.create()
+    found.project.yaml.write_text(YAML)
+    return found
+
+
+@pytest.fixture
+def state(lab: Testbed, machines: Machines) -> State:
+    """The testbed's state; its image is on both hosts."""
+    found = prepare(lab, Command.GENERATE_ARTEFACTS, Options())[0]
+    machines.main.put(name_of(found))
+    machines.other.linked(name_of(found), "sha256-00")
+    return found
