@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from orchestration.instructions.base import Options, Resource, Task
+from tests.orchestration.instructions import well
 from tests.orchestration.instructions.goldens import SCRIPTS, clones
+from tests.orchestration.instructions.patients import Patient
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
 MakeTask = Callable[..., Task]
@@ -46,3 +48,12 @@ def _scaling(tmp_path: Path) -> Iterator[Rehearsal]:
     rehearsal = Rehearsal(tmp_path, clones("br0", "br1", "br1"), scripts=SCRIPTS)
     yield rehearsal
     rehearsal.hosts.close()
+
+
+@pytest.fixture
+def patient(rehearsal: Rehearsal, make_task: Callable[..., Task]) -> Patient:
+    rehearsal.up()
+    task = make_task("a")
+    guest = task.state.guest("a").model_copy(update={"console": "/console"})
+    management = task.state.network.management[0]
+    return Patient(task, guest, well.answers(guest, management))
