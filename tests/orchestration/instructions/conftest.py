@@ -5,15 +5,22 @@ is for the annotations of tests that take `make_task`.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestration.hosts import Host
+from orchestration.instructions import patience, waiting
 from orchestration.instructions.base import Options, Resource, Task
+from orchestration.state.model import HostKind
+from orchestration.transport.base import Scope
+from tests.fakes import FakeTransport
 from tests.orchestration.instructions import well
 from tests.orchestration.instructions.goldens import SCRIPTS, clones
 from tests.orchestration.instructions.patients import Patient
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.instructions.stage import READY, TAIL, Clock, OneGuest, Stage
 
 MakeTask = Callable[..., Task]
 
@@ -57,3 +64,31 @@ def patient(rehearsal: Rehearsal, make_task: Callable[..., Task]) -> Patient:
     guest = task.state.guest("a").model_copy(update={"console": "/console"})
     management = task.state.network.management[0]
     return Patient(task, guest, well.answers(guest, management))
+
+
+@pytest.fixture
+def stage(
+    rehearsal: Rehearsal,
+    make_task: Callable[..., Task],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stage:
+    """Guest `a` runs, its network is `probe`'s, its answers a script's."""
+    rehearsal.up()
+    task, clock = make_task("a"), Clock()
+    monkeypatch.setattr(patience.time, "monotonic", clock.monotonic)
+    guest = task.state.guest("a").model_copy(update={"console": "/console"})
+    said = well.answers(guest, task.state.network.management[0])
+    console = FakeTransport("host-a", {**said, TAIL: "Welcome to a\n"}.items())
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL})
+    task = replace(
+        task,
+        host=Host(real, console, task.host.libvirt),
+        hosts=OneGuest(tmp_path / "runtime", FakeTransport("a", [(READY, 0)])),
+        scope=Scope("demo.r1.b1.t0", stop=clock),
+    )
+    stage = Stage(task, guest, clock, console)
+    monkeypatch.setattr(waiting, "probe_banner", stage.look)
+    # The test driver's guests always work.
+    monkeypatch.setattr(patience, "BUSY_SHARE", float("inf"))
+    return stage

@@ -1,10 +1,10 @@
-"""Waiting for a guest: it names the layer that failed, and gives up when it should."""
+"""Waiting for a guest: it names the layer that failed, and gives up when it should.
 
-import re
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+What the network and the guest answer is the test's choice, and time is a clock's. What
+its domain and its console tell meanwhile is in test_waiting_domain.py.
+"""
+
+from dataclasses import replace
 
 import pytest
 
@@ -12,121 +12,17 @@ from orchestration.errors import (
     AuthenticationRefused,
     Cancelled,
     CommandTimedOut,
-    GuestUnreachable,
     HostKeyMismatch,
     HostUnreachable,
-    LibvirtFailed,
     TestbedError,
 )
 from orchestration.events import TaskProgressed
-from orchestration.hosts import Host, Hosts
-from orchestration.instructions import patience, waiting
-from orchestration.instructions.base import Task
+from orchestration.instructions import waiting
 from orchestration.instructions.prepare import generate_artefacts
-from orchestration.instructions.waiting import wait_until_reachable
 from orchestration.providers.libvirt import domains
-from orchestration.state.model import GuestState, HostKind, State
-from orchestration.transport.base import Scope
 from orchestration.transport.ssh.probe import ProbeFailed, ProbeStep
-from tests.fakes import FakeTransport, Reply
-from tests.orchestration.instructions import well
 from tests.orchestration.instructions.rehearsal import Rehearsal
-
-READY = re.compile(r"sh -c .* ready demo-a-[0-9a-f]{8}", re.DOTALL)
-LOOK = re.compile(r"sh -c (?!.* ready demo-a-).*", re.DOTALL)
-TAIL = "tail -c 65536 /console"
-
-
-class Clock(threading.Event):
-    """Time that passes only by sleeping: the scope's flag and the clock in one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 1000.0
-        self.on_wait: Callable[[], None] = lambda: None
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def wait(self, timeout: float | None = None) -> bool:
-        self.now_s += timeout or 0.0
-        self.on_wait()
-        return self.is_set()
-
-
-@dataclass
-class Stage:
-    """A real host as the code sees it; `probe` raises what the network would."""
-
-    task: Task
-    guest: GuestState
-    clock: Clock
-    machine: FakeTransport
-    probe: TestbedError | None = None
-    probes: int = 0
-    answers: list[TestbedError | None] = field(default_factory=list)
-
-    def look(self, *_: object, **__: object) -> str:
-        self.probes += 1
-        error = self.answers.pop(0) if self.answers else self.probe
-        if error is not None:
-            raise error
-        return "SSH-2.0-dropbear"
-
-    def wait(self) -> None:
-        wait_until_reachable(self.task, self.guest)
-
-    def failure(self) -> GuestUnreachable:
-        with pytest.raises(GuestUnreachable) as caught:
-            self.wait()
-        return caught.value
-
-
-class OneGuest(Hosts):
-    """Hosts that lead to one fake guest."""
-
-    def __init__(self, folder: Path, transport: FakeTransport) -> None:
-        super().__init__(folder)
-        self.transport = transport
-
-    def guest(self, state: State, guest: GuestState, *, host_key: str) -> FakeTransport:
-        assert host_key.startswith("ssh-ed25519 ")
-        return self.transport
-
-
-@pytest.fixture
-def stage(
-    rehearsal: Rehearsal,
-    make_task: Callable[..., Task],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Stage:
-    """Guest `a` runs, its network is `probe`'s, its answers a script's."""
-    rehearsal.up()
-    task, clock = make_task("a"), Clock()
-    monkeypatch.setattr(patience.time, "monotonic", clock.monotonic)
-    guest = task.state.guest("a").model_copy(update={"console": "/console"})
-    said = well.answers(guest, task.state.network.management[0])
-    console = FakeTransport("host-a", {**said, TAIL: "Welcome to a\n"}.items())
-    real = task.host.state.model_copy(update={"kind": HostKind.REAL})
-    task = replace(
-        task,
-        host=Host(real, console, task.host.libvirt),
-        hosts=OneGuest(tmp_path / "runtime", FakeTransport("a", [(READY, 0)])),
-        scope=Scope("demo.r1.b1.t0", stop=clock),
-    )
-    stage = Stage(task, guest, clock, console)
-    monkeypatch.setattr(waiting, "probe_banner", stage.look)
-    # The test driver's guests always work.
-    monkeypatch.setattr(patience, "BUSY_SHARE", float("inf"))
-    return stage
-
-
-def guest_says(stage: Stage, *answers: object) -> None:
-    hosts = stage.task.hosts
-    assert isinstance(hosts, OneGuest)
-    said = [(READY, answer) for answer in answers]
-    hosts.transport = FakeTransport("a", [*said, (LOOK, "")])
+from tests.orchestration.instructions.stage import Stage, guest_says
 
 
 def test_ready_guest_is_not_waited_for(stage: Stage) -> None:
@@ -242,72 +138,6 @@ def test_user_sees_what_is_waited_for_once_a_second(
     assert {(e.total, e.unit, e.note) for e in seen} == {
         (150, "s", "It does not answer")
     }
-
-
-@pytest.mark.parametrize(
-    ("happens", "words"),
-    [("undefine", "its domain is gone"), ("stop", "its domain is shut off")],
-)
-def test_waiting_ends_at_once_when_the_domain_does_not_run(
-    stage: Stage, happens: str, words: str
-) -> None:
-    stage.probe = HostUnreachable("It does not answer.")
-    conn, domain = stage.task.host.libvirt, stage.guest.domain
-    domains.destroy(conn, domain)
-    if happens == "undefine":
-        domains.undefine(conn, domain)
-
-    message = stage.failure().message
-
-    assert words in message
-    assert stage.clock.now_s == 1000.0
-
-
-def test_domain_that_stands_still_is_not_waited_for(stage: Stage) -> None:
-    stage.probe = HostUnreachable("It does not answer.")
-    name = stage.guest.domain
-    stage.task.host.libvirt.call(
-        "suspend", lambda handle: handle.lookupByName(name).suspend(), changes=True
-    )
-
-    message = stage.failure().message
-
-    assert "its domain is paused" in message
-    assert stage.clock.now_s == 1000.0
-
-
-def test_domain_that_dies_meanwhile_is_noticed(stage: Stage) -> None:
-    stage.probe = HostUnreachable("It does not answer.")
-    conn, domain = stage.task.host.libvirt, stage.guest.domain
-
-    def die_later() -> None:
-        if stage.clock.now_s > 1020:
-            domains.destroy(conn, domain)
-
-    stage.clock.on_wait = die_later
-    message = stage.failure().message
-
-    assert "its domain is shut off" in message
-    assert stage.clock.now_s < 1022
-
-
-@pytest.mark.parametrize(
-    ("answer", "detail"),
-    [
-        ("", "The console is empty: the guest never printed anything."),
-        (Reply(exit_code=1), "The console is empty: the guest never printed anything."),
-        (LibvirtFailed("No way."), "The console cannot be read: No way."),
-    ],
-)
-def test_console_that_says_nothing_is_said_too(
-    stage: Stage, answer: object, detail: str
-) -> None:
-    stage.probe = HostUnreachable("It does not answer.")
-    said = well.answers(stage.guest, stage.task.state.network.management[0])
-    silent = FakeTransport("host-a", {**said, TAIL: answer}.items())
-    stage.task = replace(stage.task, host=replace(stage.task.host, transport=silent))
-
-    assert stage.failure().detail.endswith(detail)
 
 
 def test_dead_host_is_not_taken_for_a_slow_guest(
