@@ -1,29 +1,19 @@
-"""Connections to a real sshd: two hops, keys, dead servers, silence, probes."""
+"""Connections to a real sshd: shared, over two hops, and to servers that die.
 
-import os
-import signal
-import socket
-import subprocess
+Keys are in test_ssh_keys.py, servers that say nothing in test_ssh_silence.py, the probe
+of a banner in test_probe.py.
+"""
+
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import paramiko
 import pytest
 
-from orchestration.errors import (
-    AuthenticationRefused,
-    Cancelled,
-    HostKeyMismatch,
-    HostUnreachable,
-)
-from orchestration.transport.base import Command, Scope, command
-from orchestration.transport.ssh import ProbeFailed, ProbeStep, connection, probe_banner
-from tests.orchestration.transport.conftest import (
-    carriers,
-    free_port,
-    keygen,
-    wait_until,
-)
+from orchestration.errors import AuthenticationRefused, HostKeyMismatch, HostUnreachable
+from orchestration.transport.base import Command, command
+from orchestration.transport.ssh import connection
+from tests.orchestration.transport.conftest import carriers, free_port, wait_until
 
 
 def sessions_of(server) -> int:
@@ -122,48 +112,6 @@ def test_data_that_comes_late_for_a_closed_tunnel_is_dropped(make_server, scope)
     assert host.own_pids() == connected
 
 
-def test_another_host_key_is_refused_with_both_fingerprints(server, scope, tmp_path):
-    pinned = keygen(tmp_path / "other")
-
-    with pytest.raises(HostKeyMismatch, match="another host key") as refused:
-        server.transport(host_key=pinned).run(command("true"), scope=scope)
-
-    for key in (pinned, server.host_key):
-        (tmp_path / "one.pub").write_text(key + "\n")
-        shown = subprocess.run(
-            ["ssh-keygen", "-lf", tmp_path / "one.pub"],
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        assert shown.split()[1] in refused.value.detail
-
-
-def test_host_key_of_a_type_that_the_server_has_not(server, scope, tmp_path):
-    path = tmp_path / "ecdsa"
-    subprocess.run(
-        ["ssh-keygen", "-q", "-t", "ecdsa", "-N", "", "-f", path], check=True
-    )
-    pinned = path.with_suffix(".pub").read_text()
-
-    with pytest.raises(HostKeyMismatch, match="another host key"):
-        server.transport(host_key=pinned).run(command("true"), scope=scope)
-
-
-def test_unreadable_pin_is_never_taken_for_any_key(server, scope):
-    with pytest.raises(HostKeyMismatch, match="cannot be read"):
-        server.transport(host_key="").run(command("true"), scope=scope)
-
-
-def test_refused_key_is_an_authentication_error(server, scope, tmp_path):
-    keygen(tmp_path / "stranger")
-
-    with pytest.raises(AuthenticationRefused, match="does not let root in"):
-        server.transport(identity_file=tmp_path / "stranger").run(
-            command("true"), scope=scope
-        )
-
-
 def test_nobody_listening_is_said_plainly(server, scope):
     machine = server.transport(port=free_port())
 
@@ -226,67 +174,6 @@ def test_command_whose_server_dies_is_not_sent_again(server, scope, tmp_path):
     assert len(machine.end(scope.tag).found) == 2
 
 
-@pytest.fixture
-def frozen(server, scope):
-    """A server whose kept connection is stopped: alive for TCP, silent for SSH."""
-    machine = server.transport()
-    machine.run(command("true"), scope=scope)
-    pids = server.own_pids()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    yield machine
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
-
-
-def test_cancel_before_the_command_was_sent_leaves_at_once(frozen):
-    waiting = Scope("frozen.1")
-    threading.Timer(0.2, waiting.cancel).start()
-
-    with pytest.raises(Cancelled):
-        frozen.run(command("true"), scope=waiting)
-
-    assert waiting.ended == []
-
-
-def test_cancel_on_a_silent_link_admits_what_is_unknown(server):
-    machine = server.transport()
-    running = Scope(f"silent.{os.getpid()}")
-    raised: list[Exception] = []
-
-    def run() -> None:
-        try:
-            machine.run(command("sleep", "600"), scope=running)
-        except Cancelled as exc:
-            raised.append(exc)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    wait_until(lambda: carriers(running.tag))
-    pids = server.own_pids()
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    running.cancel()
-    thread.join(120)
-    for pid in pids:
-        os.kill(pid, signal.SIGCONT)
-
-    assert len(raised) == 1
-    assert "sleep 600 (not confirmed" in running.ended[0].survivors[0].name
-    assert machine.end(running.tag).survivors == ()
-    assert carriers(running.tag) == []
-
-
-def test_cancel_while_dialling_leaves_at_once(server):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        machine = server.transport(port=silent.getsockname()[1])
-        waiting = Scope("dialling.1")
-        threading.Timer(0.2, waiting.cancel).start()
-
-        with pytest.raises(Cancelled):
-            machine.run(command("true"), scope=waiting)
-
-
 @pytest.mark.parametrize(
     ("error", "attempts"), [(TimeoutError, 1), (ConnectionRefusedError, 2)]
 )
@@ -319,48 +206,3 @@ def test_close_is_harmless_twice_and_a_later_use_connects(server, scope):
     machine.close()
 
     assert machine.run(command("echo", "x"), scope=scope).stdout == "x\n"
-
-
-@pytest.mark.parametrize("hops", [1, 2])
-def test_probe_reads_the_banner(server, hops):
-    via = server.transport() if hops == 2 else None
-
-    assert probe_banner("127.0.0.1", server.port, 60, via=via).startswith("SSH-2.0-")
-
-
-@pytest.mark.parametrize("hops", [1, 2])
-def test_probe_tells_refused_from_silent(server, hops):
-    via = server.transport() if hops == 2 else None
-
-    with pytest.raises(ProbeFailed) as refused:
-        probe_banner("127.0.0.1", free_port(), 60, via=via)
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        port = silent.getsockname()[1]
-        with pytest.raises(ProbeFailed) as mute:
-            probe_banner("127.0.0.1", port, 0.3, via=via, connect_timeout_s=60)
-
-    assert refused.value.step is ProbeStep.REFUSED
-    assert mute.value.step is ProbeStep.NO_BANNER
-
-
-@pytest.fixture
-def deaf_port():
-    """A port whose queue of connections is full: the kernel drops new ones."""
-    with (
-        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
-        socket.create_connection(full.getsockname()),
-        socket.socket() as waiting,
-    ):
-        waiting.setblocking(False)
-        waiting.connect_ex(full.getsockname())
-        yield full.getsockname()[1]
-
-
-@pytest.mark.parametrize("hops", [1, 2])
-def test_probe_of_an_address_without_an_answer(server, deaf_port, hops):
-    via = server.transport() if hops == 2 else None
-
-    with pytest.raises(ProbeFailed) as failed:
-        probe_banner("127.0.0.1", deaf_port, 0.5, via=via)
-
-    assert failed.value.step is ProbeStep.NO_ANSWER
