@@ -81,18 +81,20 @@ class Connection:
         return True
 
     def open(
-        self, wake: Wake, is_stopped: Callable[[], bool], *, may_share: bool = False
+        self, wake: Wake, is_stopped: Callable[[], bool], *, beside: Link | None = None
     ) -> paramiko.Channel:
         """Open a channel for one command; `wake` is set when something comes on it.
 
-        Dials again, once, when the kept link turns out dead. `may_share`: on a fragile
-        link, too, which another command may cost this one. Raises: Cancelled
-        (`is_stopped` said so), HostUnreachable and its kinds.
+        Dials again, once, when the kept link turns out dead. `beside` is the link of a
+        command that this one is about to end: it may be shared though it is fragile.
+        Raises: Cancelled (`is_stopped` said so), HostUnreachable and its kinds.
         """
-        kept = self._alive()
+        if beside is not None and not beside.is_active():
+            beside = None
+        kept = beside or self._alive()
         if kept is not None:
             try:
-                return self._open_on(kept, wake, is_stopped, may_share=may_share)
+                return self._open_on(kept, wake, is_stopped, beside=beside)
             except _Dead as dead:
                 logger.info(
                     "Dialling %s again: %s",
@@ -101,7 +103,7 @@ class Connection:
                 )
         try:
             link = self._ensure(is_stopped)
-            return self._open_on(link, wake, is_stopped, may_share=may_share)
+            return self._open_on(link, wake, is_stopped)
         except _Dead as dead:
             raise unreachable(self.login, dead.reason) from dead.reason
 
@@ -180,22 +182,20 @@ class Connection:
         wake: Wake,
         is_stopped: Callable[[], bool],
         *,
-        may_share: bool,
+        beside: Link | None = None,
     ) -> paramiko.Channel:
         """Open a channel there, or on a link of its own where it could do harm."""
-        if not link.is_fragile:
+        if link is beside or not link.is_fragile:
             return self._opened(link, wake, is_stopped)
-        has_it = link.take()
-        if not has_it and not may_share:
+        if not link.take():
             with slot(self._spare_logins, is_stopped):
                 link = patiently(self._dialled, is_stopped, discard=Link.close)
-            link.is_spare = has_it = link.take()
+            link.is_spare = link.take()
         channel = None
         try:
             channel = self._opened(link, wake, is_stopped)
         finally:
-            if has_it:
-                link.hold_for(channel)
+            link.hold_for(channel)
         return channel
 
     def _opened(

@@ -7,12 +7,13 @@ peer has room, output is handed on as it comes, and the peer waits while nobody 
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import paramiko
 
 from orchestration.errors import Cancelled
 from orchestration.transport.ssh.connection import Wake, release
-from orchestration.transport.ssh.link import was_closed_there
+from orchestration.transport.ssh.link import Link, was_closed_there
 from orchestration.transport.ssh.patience import POLL_S, patiently
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
@@ -57,6 +58,11 @@ class Session:
         self._unsent = b""
         self._exited_at = 0.0
         self._channel = self._opened()
+
+    @property
+    def link(self) -> Link:
+        """The link that its channel is on."""
+        return cast("Link", self._channel.get_transport())
 
     def start(
         self,

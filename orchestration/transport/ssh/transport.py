@@ -35,6 +35,7 @@ from orchestration.transport.ssh.confirming import (
     unconfirmed,
 )
 from orchestration.transport.ssh.connection import Connection, Wake
+from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.login import Login, unreachable
 from orchestration.transport.ssh.patience import slot
 from orchestration.transport.ssh.session import (
@@ -188,7 +189,7 @@ class SSHTransport:
         Takes seconds at most, of a busy guest up to 26. Raises:
         HostUnreachable.
         """
-        return self._end(tag_prefix, grace_s, may_share=False)
+        return self._end(tag_prefix, grace_s)
 
     def close(self) -> None:
         """Give the connection back; harmless twice."""
@@ -252,24 +253,24 @@ class SSHTransport:
         is_stopped: Callable[[], bool],
         *,
         slots: threading.BoundedSemaphore,
-        may_share: bool = False,
+        beside: Link | None = None,
     ) -> Iterator[Session]:
         wake = Wake()
         with slot(slots, is_stopped), self.connection.in_use():
-            opened = partial(
-                self.connection.open, wake, is_stopped, may_share=may_share
-            )
+            opened = partial(self.connection.open, wake, is_stopped, beside=beside)
             session = Session(opened, wake, stdout=sinks[0], stderr=sinks[1])
             try:
                 yield session
             finally:
                 session.close()
 
-    def _end(self, tag_prefix: str, grace_s: float, *, may_share: bool) -> Ended:
+    def _end(
+        self, tag_prefix: str, grace_s: float, *, beside: Link | None = None
+    ) -> Ended:
         """End what carries the tag, on the link of what is being ended or not."""
         line = end_line(tag_prefix, grace_s, is_root=self._login.user == "root")
         slots = self._ending_sessions
-        session = partial(self._session, slots=slots, may_share=may_share)
+        session = partial(self._session, slots=slots, beside=beside)
         try:
             return run_ending(
                 self.machine, line, session, grace_s=grace_s, patience=self._patience
@@ -279,7 +280,7 @@ class SSHTransport:
 
     def _end_or_admit(self, tag: str, cmd: Command, session: Session) -> Ended:
         """End what a command started, or say that nobody knows."""
-        end = partial(self._end, tag, GRACE_S, may_share=True)
+        end = partial(self._end, tag, GRACE_S, beside=session.link)
         try:
             return end_until_over(end, cmd, session)
         except HostUnreachable as exc:

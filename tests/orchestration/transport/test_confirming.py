@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import paramiko
 import pytest
 
 from orchestration.errors import Cancelled
@@ -15,6 +16,7 @@ from orchestration.transport.ending import end_line
 from orchestration.transport.ssh import SSHTransport, confirming
 from orchestration.transport.ssh.confirming import Patience, run_ending
 from orchestration.transport.ssh.connection import Wake
+from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.session import Session
 from tests.orchestration.transport.conftest import Server, carriers, wait_until
 
@@ -65,9 +67,10 @@ def test_ending_survives_that_the_ended_command_costs_its_channel(
 ) -> None:
     """dropbear 2022.83 closes a channel on which nothing runs yet, or dies of it."""
     wake = Wake()
-    opened = partial(dropbear.connection.open, wake, never, may_share=True)
+    opened = partial(dropbear.connection.open, wake, never)
     ended = Session(opened, wake, stdout=drop, stderr=drop)
     ended.start("read line", never)
+    opened = partial(opened, beside=ended.link)
 
     @contextmanager
     def session(sinks: Sinks, is_late: Callable[[], bool]) -> Iterator[Session]:
@@ -81,6 +84,34 @@ def test_ending_survives_that_the_ended_command_costs_its_channel(
     ended.close()
 
     assert proof == Ended("guest", (), ())
+
+
+def test_ending_is_nobody_elses_risk(
+    server: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    links: list[Link] = []
+    open_channel = Link.open_command_channel
+
+    def noted(link: Link, timeout_s: float) -> paramiko.Channel:
+        links.append(link)
+        return open_channel(link, timeout_s)
+
+    monkeypatch.setattr(Link, "is_fragile", True)
+    monkeypatch.setattr(Link, "open_command_channel", noted)
+    machine, other = server.transport(), Scope("another.r1.b1.t1")
+
+    def cancel_beside(*_: object) -> None:
+        with pytest.raises(Cancelled):
+            machine.run(
+                command("sh", "-c", "echo runs; exec sleep 607"),
+                scope=scope,
+                on_line=lambda *_: scope.cancel(),
+            )
+
+    machine.run(command("echo", "runs"), scope=other, on_line=cancel_beside)
+
+    mine, ended, ending = links
+    assert ending is ended is not mine
 
 
 def test_endings_wait_their_turn_while_the_machine_answers(
