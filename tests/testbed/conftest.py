@@ -35,6 +35,8 @@ from testbed.tasks.batches import run_batch
 from testbed.tasks.periodic import adopt
 from tests.testbed.image_hosts import Machines, stand_in
 
+MakeRun = Callable[..., Run]
+
 YAML = """\
 machines:
   - name: web
@@ -256,7 +258,7 @@ def doors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
 
 
 @pytest.fixture
-def make_run(testbed: Testbed, owner: User, doors: Doors) -> Callable[..., Run]:
+def make_run(testbed: Testbed, owner: User, doors: Doors) -> MakeRun:
     """Make a run of `testbed`: `make_run(Command.UP)`."""
 
     def make(command: Command = Command.UP, user: User | None = None) -> Run:

@@ -1,7 +1,5 @@
 """What a websocket reads: all events, or the tail of a flood; of all or of one guest."""
 
-from collections.abc import Callable
-
 import pytest
 
 from orchestration.events import Status, TaskFinished, TaskStarted
@@ -10,10 +8,10 @@ from testbed.follower import Page, View, read_page
 from testbed.logs import LogFilter
 from testbed.models import Run, Task
 from testbed.recorder import Recorder
+from tests.testbed.conftest import MakeRun
 from tests.testbed.talking import say
 
 pytestmark = pytest.mark.django_db(transaction=True)
-MakeRun = Callable[..., Run]
 TAIL = View(is_tail=True)
 
 

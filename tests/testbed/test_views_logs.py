@@ -1,7 +1,6 @@
 """The log of a run in the browser: its end, earlier lines, and all of it as a file."""
 
 import re
-from collections.abc import Callable
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -15,9 +14,8 @@ from testbed.event_rows import PIECE_CHARACTERS
 from testbed.logs import LOG_LINES, LogFilter
 from testbed.models import Run
 from testbed.recorder import Recorder
+from tests.testbed.conftest import MakeRun
 from tests.testbed.talking import say
-
-MakeRun = Callable[..., Run]
 
 
 async def download(run: Run, user: User, query: str = "") -> str:
