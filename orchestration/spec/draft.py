@@ -73,8 +73,9 @@ class Drafted:
 class Draft:
     """The sections that could be read; one whose type errors hide too much is left out.
 
-    `mended` are the places of values that are not the user's (`mending.py`). `network` is None when it has errors of its own, or when the file mixes two ways
-    of writing, so that no rule judges what is only half known.
+    `mended` are the places of values that are not the user's (`mending.py`). `network`
+    is None when it has errors of its own, or when the file mixes two ways of writing,
+    so that no rule judges what is only half known.
     """
 
     machines: tuple[Drafted, ...] = ()

@@ -71,6 +71,7 @@ def _words(total: int, others: int, before: int, after: int, *, unit: str = "") 
     if not total:
         return f"{after + others}{unit} needed (now {before + others})"
     free, now = total - others - after, total - others - before
+    shown = f"{now} free" if now >= 0 else f"{-now} too few"
     if free < 0:
-        return f"{-free}{unit} more needed than its {total} (now {now} free)"
-    return f"{free} of {total}{unit} free (now {now})"
+        return f"{-free}{unit} more needed than its {total} (now {shown})"
+    return f"{free} of {total}{unit} free (now {shown})"

@@ -72,7 +72,7 @@ def test_edit_is_shown_with_its_reasons_before_anything_is_done(deployed, page):
     assert "is not in the YAML any more" in shown
     assert "Up: apply the changes" in shown
     assert "0 guests not touched" in shown
-    assert "15872 of 16384 MiB free (now 16128)" in shown
+    assert "15872 of 16384 MiB free (now 16128 free)" in shown
     assert deployed.project.read_known() == before
     assert not Run.objects.exists()
 
