@@ -1,4 +1,7 @@
-"""What guests say, as rows."""
+"""What is said in runs, as rows: lines of guests, and kinds of events.
+
+A test writes lines as the recorder would have, and reads what the services wrote.
+"""
 
 from django.utils import timezone
 
@@ -23,3 +26,8 @@ def say(run: Run, texts: list[str], resource: str = "web", host: str = "main") -
     )
     run.last_seq += len(texts)
     run.save(update_fields=["last_seq"])
+
+
+def kinds_of(run: Run) -> list[str]:
+    """Return what was said in a run, as kinds of events."""
+    return list(run.events.values_list("kind", flat=True))

@@ -1,6 +1,8 @@
-"""Starting, driving, handing over and cancelling runs, as services see it."""
+"""Runs are driven: by one client in order, or by the server when it is handed over.
 
-import json
+What came of it is the run's status and message, and the condition of its testbed.
+"""
+
 import threading
 from datetime import timedelta
 
@@ -8,16 +10,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from orchestration.errors import SpecError, StateError, TestbedBusy
 from orchestration.instructions.base import Command
-from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
-from testbed.services.runs import (
-    accept,
-    create_run,
-    hand_over,
-    keep_driving,
-    request_cancel,
-)
+from testbed.models import Batch, Instruction, Run, Testbed
+from testbed.services.runs import accept, hand_over, keep_driving
+from tests.testbed.talking import kinds_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -30,22 +26,6 @@ def drive_to_end(run, doors, channel="tab"):
         doors.run_sent()
     run.refresh_from_db()
     return run
-
-
-def kinds_of(run):
-    return list(run.events.values_list("kind", flat=True))
-
-
-def test_run_is_stored_with_its_instructions_and_tasks(make_run, doors):
-    run = make_run()
-
-    plan = run.plan["instructions"]
-    assert [i.kind for i in run.instructions.all()] == [i["kind"] for i in plan]
-    assert Task.objects.filter(instruction__run=run).count() == sum(
-        len(i["resources"]) for i in plan
-    )
-    assert run.status == Run.Status.PENDING
-    assert doors.adopted == [run.pk]
 
 
 def test_client_drives_up_to_its_end(make_run, doors, testbed):
@@ -230,142 +210,3 @@ def test_down_keeps_going_and_says_what_is_left(make_run, doors, testbed):
     assert dict(statuses)["delete-networks"] == Instruction.Status.SUCCEEDED
     assert "db on " in run.message
     assert testbed.condition == Testbed.Condition.PARTIAL
-
-
-def test_second_run_is_told_who_runs_and_since_when(make_run, member, testbed):
-    make_run()
-
-    with pytest.raises(TestbedBusy) as busy:
-        create_run(testbed, member, Command.UP)
-
-    assert "olive has been running up on testbed lab since " in busy.value.message
-
-
-def test_of_two_runs_at_once_one_is_made(testbed, owner, doors):
-    barrier, made, refused = threading.Barrier(4), [], []
-
-    def create():
-        barrier.wait(timeout=30)
-        try:
-            made.append(create_run(testbed, owner, Command.UP))
-        except TestbedBusy as exc:
-            refused.append(exc)
-        connection.close()
-
-    threads = [threading.Thread(target=create) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert (len(made), len(refused)) == (1, 3)
-    assert Run.objects.count() == 1
-
-
-def test_broken_yaml_makes_no_run(testbed, owner, doors):
-    testbed.project.yaml.write_text("machines: 7\n")
-
-    with pytest.raises(SpecError) as broken:
-        create_run(testbed, owner, Command.UP)
-
-    assert broken.value.findings
-    assert not Run.objects.exists()
-
-
-def test_same_plan_of_a_client_is_taken(testbed, owner, doors):
-    first = create_run(testbed, owner, Command.UP)
-    request_cancel(first.pk, owner)
-
-    run = create_run(testbed, owner, Command.UP, client_plan=first.plan)
-
-    assert run.plan == first.plan
-
-
-def test_other_plan_of_a_client_is_refused(testbed, owner, doors):
-    first = create_run(testbed, owner, Command.UP)
-    request_cancel(first.pk, owner)
-    other = json.loads(json.dumps(first.plan))
-    other["instructions"][3]["title"] = "Something else"
-
-    with pytest.raises(StateError, match="from instruction 3 on"):
-        create_run(testbed, owner, Command.UP, client_plan=other)
-
-    assert Run.objects.count() == 1
-
-
-def test_lost_queue_loses_no_run(testbed, owner, doors):
-    doors.broken = ConnectionRefusedError("no Redis")
-
-    run = create_run(testbed, owner, Command.UP)
-    ack = accept(run.pk, 0, "init", "tab")
-
-    assert ack.valid
-    assert Batch.objects.get().status == Batch.Status.QUEUED
-
-
-def test_cancel_of_a_run_that_nobody_drives_ends_it_at_once(make_run, owner, testbed):
-    run = make_run()
-
-    assert request_cancel(run.pk, owner)
-
-    run.refresh_from_db()
-    testbed.refresh_from_db()
-    assert run.status == Run.Status.CANCELLED
-    assert run.cancel_requested_by == owner
-    assert kinds_of(run) == ["cancel-requested", "run"]
-    assert testbed.condition == Testbed.Condition.EMPTY
-
-
-def test_cancel_before_a_worker_took_the_batch_ends_at_once(make_run, owner, doors):
-    run = make_run()
-    accept(run.pk, 0, "init", "tab")
-
-    assert request_cancel(run.pk, owner)
-
-    run.refresh_from_db()
-    assert run.status == Run.Status.CANCELLED
-    assert doors.signalled == []
-    assert kinds_of(run)[-3:] == ["task-finished", "result", "run"]
-    doors.run_sent()
-    assert doors.engine.worked == []
-
-
-def test_cancel_twice_is_one_cancel(make_run, owner, doors):
-    run = make_run()
-
-    assert request_cancel(run.pk, owner)
-    assert not request_cancel(run.pk, owner)
-
-    assert Event.objects.filter(kind="cancel-requested").count() == 1
-
-
-def test_cancelling_run_accepts_no_instruction(make_run, owner, doors):
-    run = make_run()
-    accept(run.pk, 0, "init", "tab")
-    doors.engine.holds = {"init"}
-    doors.start(doors.sent[0][0])
-    doors.engine.began.acquire(timeout=30)
-
-    request_cancel(run.pk, owner)
-    ack = accept(run.pk, 1, "check-artefacts", "tab")
-
-    assert ack.message == "This run is being cancelled."
-    assert doors.signalled == [((doors.sent[0][1],), "SIGUSR1")]
-
-
-def test_running_batch_sees_the_cancel_without_a_signal(
-    make_run, owner, doors, testbed
-):
-    run = make_run()
-    accept(run.pk, 0, "init", "tab")
-    doors.engine.holds = {"init"}
-    doors.start(doors.sent[0][0])
-    doors.engine.began.acquire(timeout=30)
-
-    request_cancel(run.pk, owner)
-    doors.join()
-
-    run.refresh_from_db()
-    assert run.status == Run.Status.CANCELLED
-    assert run.message.startswith("Cancelled by olive.")
-    assert run.instructions.get(index=0).status == Instruction.Status.CANCELLED
