@@ -171,3 +171,8 @@ def spec_of(
             "testbed_options": {"management_network": management},
         }
     )
+
+
+def workers(count: int, *more: object, **keys: object) -> Spec:
+    node = scaled("node", *[["br0"]] * count, **keys)
+    return spec_of(node, *more)

@@ -1,45 +1,22 @@
-"""Scaling: which guests it stands for, where they are, and what their disks are on."""
+"""Scaling: which guests it stands for, where they are, and what their disks are on.
 
-import pytest
+Growing and shrinking touch no other clone. The golden images below the clones are in
+test_golden_images.py.
+"""
 
 from orchestration.spec.schema import Clone, Interface, Scaling, Spec
-from orchestration.state.build import build_state
-from orchestration.state.clones import context_key, expand
+from orchestration.state.clones import expand
 from orchestration.state.diff import Action, diff
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import State
 from tests.orchestration.spec.fakes import read_spec
-from tests.orchestration.state.samples import (
-    CATALOGUE,
-    HOSTS,
-    build,
-    identity,
-    machine,
-    scaled,
-    spec_of,
-)
+from tests.orchestration.state.samples import build, machine, scaled, spec_of, workers
 
 SETUP = [{"script": "a.sh", "clones": [0]}, {"script": "b.sh", "clones": [1, 2]}]
 
 
 def names(state: State) -> list[str]:
     return [guest.name for guest in state.guests]
-
-
-def workers(count: int, *more: object, **keys: object) -> Spec:
-    node = scaled("node", *[["br0"]] * count, **keys)
-    return spec_of(node, *more)
-
-
-def with_digests(spec: Spec, **scripts: str) -> State:
-    digests = {f"{name}.sh": digest for name, digest in scripts.items()}
-    return build_state(
-        spec,
-        identity=identity(),
-        hosts=HOSTS[:2],
-        catalogue=CATALOGUE,
-        script_sha256={**digests, context_key("ctx"): scripts.get("ctx", "")},
-    )
 
 
 def test_clones_come_behind_all_machines_in_the_order_of_their_parents() -> None:
@@ -161,113 +138,6 @@ def test_clones_are_layers_over_the_golden_image_of_their_host() -> None:
     assert {(g.disk_origin, g.expand_gib) for g in state.guests} == {
         (DiskOrigin.LINKED, 0)
     }
-
-
-def test_a_golden_image_that_is_started_leads_outside_and_to_its_host() -> None:
-    (golden,) = build(workers(1, shared_setup="s.sh")).goldens
-
-    (card,) = golden.guest.interfaces
-    assert golden.is_started
-    assert (card.bridge, card.dhcp) == ("br0", True)
-    assert golden.guest.management is not None
-    assert golden.guest.setup_script is not None
-    assert golden.guest.setup_script.path == "s.sh"
-
-
-def test_without_shared_script_nothing_is_prepared_and_nothing_reserved() -> None:
-    state = build(workers(2))
-
-    (golden,) = state.goldens
-    assert not golden.is_prepared
-    assert not golden.is_started
-    assert golden.guest.interfaces == ()
-    assert golden.guest.management is None
-    assert {g.image.path for g in state.guests} == {golden.image.path}
-    nat = state.network.nat
-    assert nat is not None
-    assert len(nat.reservations) == 2
-
-
-def test_without_clones_there_is_no_golden_image_either() -> None:
-    state = build(workers(0, shared_setup="s.sh"))
-
-    assert state.guests == state.goldens == ()
-
-
-def test_a_deep_copy_is_made_once_and_shared() -> None:
-    node = scaled("node", ["br0"], ["br0"])
-    assert isinstance(node, dict)
-    node["libvirt"]["libvirt_type"] = {
-        "existing_disk": {"path": "own.qcow2", "create_deep_copy": True}
-    }
-
-    state = build(spec_of(node))
-
-    (golden,) = state.goldens
-    assert golden.is_prepared
-    assert not golden.is_started
-    assert golden.guest.disk_origin is DiskOrigin.COPIED
-    assert {(g.image.path, g.disk_origin) for g in state.guests} == {
-        (golden.image.path, DiskOrigin.LINKED)
-    }
-
-
-def test_the_same_definition_is_the_same_image_in_any_testbed() -> None:
-    spec = workers(1, shared_setup="s.sh")
-
-    one, other = build(spec, name="one", number=1), build(spec, name="two", number=2)
-
-    assert one.goldens[0].image == other.goldens[0].image
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"name": "ubuntu_22_04"},
-        {"expand_gigabytes": 1},
-        {"environment": {"MODE": "fast"}},
-        {"context": "ctx"},
-    ],
-)
-def test_another_definition_is_another_image(keys: dict[str, object]) -> None:
-    node = scaled("node", ["br0"], shared_setup="s.sh")
-    assert isinstance(node, dict)
-    before = with_digests(spec_of(node), ctx="c0")
-    node["libvirt"]["libvirt_type"]["cloud_image"] |= keys
-    spec = spec_of(node)
-
-    after = with_digests(spec, ctx="c0")
-
-    assert after.goldens[0].image.golden != before.goldens[0].image.golden
-
-
-def test_another_context_is_another_image() -> None:
-    node = scaled("node", ["br0"], shared_setup="s.sh")
-    assert isinstance(node, dict)
-    node["libvirt"]["libvirt_type"]["cloud_image"]["context"] = "ctx"
-    spec = spec_of(node)
-
-    one, other = with_digests(spec, ctx="00"), with_digests(spec, ctx="01")
-
-    assert one.goldens[0].image.golden != other.goldens[0].image.golden
-
-
-def test_another_shared_script_makes_the_clones_anew_and_no_other_guest() -> None:
-    spec = workers(2, machine("web", "br0"), shared_setup="s.sh")
-    before, after = with_digests(spec, s="00"), with_digests(spec, s="01")
-
-    changes = diff(before, after)
-
-    assert [(c.name, c.action) for c in changes.guests] == [
-        ("node-0", Action.RECREATE),
-        ("node-1", Action.RECREATE),
-    ]
-    assert changes.guests[0].reasons == (
-        "its golden image node changed",
-        "its disk is made anew",
-        "shared script s.sh was edited",
-    )
-    assert changes.untouched == ("web",)
 
 
 def test_growing_adds_clones_and_touches_no_other() -> None:
