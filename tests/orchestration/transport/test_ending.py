@@ -16,7 +16,7 @@ from orchestration.errors import Cancelled
 from orchestration.transport.base import Ended, Process, command
 from orchestration.transport.ending import end_here, end_line, parse_ended
 from tests.orchestration.transport.conftest import carriers, wait_until
-from tests.orchestration.transport.test_commands import STUBBORN
+from tests.orchestration.transport.shell import STUBBORN
 from tests.orchestration.transport.test_wrapper import SUDO
 
 GREP_WITHOUT_Z = """#!/bin/sh
