@@ -1,45 +1,17 @@
-"""Disks made by the real qemu-img on this machine."""
+"""Disks made by the real qemu-img: once, whole, and nothing beside them.
 
-import shutil
-import subprocess
-from pathlib import Path
+Overlays, copies and blank disks; cancelled ones leave nothing. What is read about disks
+is in test_reading.py.
+"""
 
 import pytest
 
 from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace
 from orchestration.providers import qemu_img
-from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
-
-needs_qemu = pytest.mark.skipif(
-    not shutil.which("qemu-img"), reason="qemu-img not installed"
-)
-MIB = 1024**2
-
-
-@pytest.fixture
-def scope():
-    return Scope("demo.1")
-
-
-@pytest.fixture
-def host():
-    return LocalTransport("host-a")
-
-
-@pytest.fixture
-def base(tmp_path, host, scope):
-    path = str(tmp_path / "base.qcow2")
-    host.run(command("qemu-img", "create", "-f", "qcow2", path, "8M"), scope=scope)
-    return path
-
-
-def overlay(host, path, base, scope, **options):
-    return qemu_img.create_overlay(
-        host, str(path), backing=base, backing_format="qcow2", scope=scope, **options
-    )
+from tests.orchestration.providers.qemu_img.making import MIB, needs_qemu, overlay
 
 
 @needs_qemu
@@ -142,13 +114,6 @@ def test_blank_disk_is_made_once(host, tmp_path, scope):
     assert [path.name for path in tmp_path.iterdir()] == ["blank.qcow2"]
 
 
-@needs_qemu
-def test_format_that_is_given_is_not_guessed(host, base, scope):
-    info = qemu_img.info(host, base, image_format="raw", scope=scope)
-
-    assert info.format == "raw"
-
-
 class CancelledAfter(LocalTransport):
     """Its run is cancelled as soon as a program has done its work."""
 
@@ -204,24 +169,6 @@ def test_what_a_dead_worker_left_of_a_copy_is_overwritten(host, base, tmp_path, 
     assert names == ["base.qcow2", "copy.qcow2"]
 
 
-@needs_qemu
-def test_check_finds_a_broken_image(host, base, scope):
-    qemu_img.check(host, base, scope=scope)
-    with Path(base).open("r+b") as file:
-        file.seek(65536)
-        file.write(b"\xff" * 65536)
-
-    with pytest.raises(ImageFailed, match="is broken"):
-        qemu_img.check(host, base, scope=scope)
-
-
-@needs_qemu
-def test_what_is_no_image_cannot_be_read(host, tmp_path, scope):
-    with pytest.raises(ImageFailed, match="cannot be read") as failed:
-        qemu_img.info(host, str(tmp_path / "none"), scope=scope)
-    assert "No such file" in failed.value.detail
-
-
 def test_full_file_system_is_told_as_such(scope):
     full = Reply(stderr="qemu-img: d.part: No space left on device", exit_code=1)
     host = FakeTransport(
@@ -238,68 +185,9 @@ def test_full_file_system_is_told_as_such(scope):
     assert all(cmd.as_root for cmd in host.calls)
 
 
-def test_nonsense_from_the_tool_is_an_image_error(scope):
-    words = "qemu-img info --force-share --output=json /d"
-    host = FakeTransport("host-b", [(words, "{}")])
-
-    with pytest.raises(ImageFailed, match="cannot be read"):
-        qemu_img.info(host, "/d", scope=scope)
-
-
 def test_rehearsed_overlay_is_idempotent_too(tmp_path, scope):
     host = SimulatedTransport("host-a", tmp_path)
 
     results = [overlay(host, "/a/d", "/i/b", scope, expand_gib=1) for _ in range(2)]
 
     assert results == [True, False]
-
-
-@needs_qemu
-def test_chain_is_whole_or_the_missing_file_is_named(host, base, tmp_path, scope):
-    middle, top = tmp_path / "golden.qcow2", tmp_path / "clone.qcow2"
-    overlay(host, middle, base, scope)
-    overlay(host, top, str(middle), scope)
-    qemu_img.require_chain(host, str(top), scope=scope)
-
-    Path(base).unlink()
-
-    with pytest.raises(ImageFailed, match=r"clone\.qcow2") as broken:
-        qemu_img.require_chain(host, str(top), scope=scope)
-    assert base in broken.value.detail
-
-
-@needs_qemu
-def test_disk_that_lies_over_another_file_is_not_used(host, base, tmp_path, scope):
-    other, top = tmp_path / "other.qcow2", tmp_path / "clone.qcow2"
-    shutil.copy(base, other)
-    overlay(host, top, base, scope)
-    qemu_img.require_chain(host, str(top), over=base, scope=scope)
-
-    words = ("rebase", "-u", "-f", "qcow2", "-F", "qcow2", "-b", str(other), str(top))
-    subprocess.run(["qemu-img", *words], check=True)
-
-    with pytest.raises(ImageFailed, match=r"clone\.qcow2") as broken:
-        qemu_img.require_chain(host, str(top), over=base, scope=scope)
-    assert f"over {base}, and lies over {other}" in broken.value.detail
-
-
-@needs_qemu
-@pytest.mark.skipif(not shutil.which("qemu-io"), reason="qemu-io not installed")
-def test_disk_is_locked_as_long_as_somebody_writes_to_it(host, base, scope):
-    assert not qemu_img.is_locked(host, base, scope=scope)
-    writer = subprocess.Popen(
-        ["qemu-io", "-f", "qcow2", base],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        writer.stdin.write("write 0 4096\n")
-        writer.stdin.flush()
-        writer.stdout.readline()
-
-        assert qemu_img.is_locked(host, base, scope=scope)
-    finally:
-        writer.communicate("quit\n", timeout=60)
-
-    assert not qemu_img.is_locked(host, base, scope=scope)
