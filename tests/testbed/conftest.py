@@ -24,10 +24,11 @@ from orchestration.events import (
     TaskStarted,
 )
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command
+from orchestration.instructions.base import Command, Options
 from orchestration.transport.base import Scope
 from testbed.celery import app
 from testbed.models import Host, Run, Testbed
+from testbed.services.planning import prepare
 from testbed.services.runs import create_run
 from testbed.tasks import worker
 from testbed.tasks.admission import RUN_BATCH
@@ -109,6 +110,13 @@ def testbed(
     found.project.create()
     found.project.yaml.write_text(YAML)
     return found
+
+
+@pytest.fixture
+def generated(testbed: Testbed) -> Testbed:
+    """The testbed with a state, and nothing of it on any host."""
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    return testbed
 
 
 @pytest.fixture

@@ -1,0 +1,76 @@
+"""Pages that belong to no testbed, and what holds for all pages.
+
+Hosts, a page that is not there, a form that expired, the password; and no page holds
+any code of its own.
+"""
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from testbed.models import Host, Testbed
+
+PAGES = (
+    "/",
+    "/testbeds/new/",
+    "/testbeds/lab/",
+    "/testbeds/lab/edit/",
+    "/testbeds/lab/artefacts/",
+)
+
+
+def test_hosts_are_shown_to_everyone_and_edited_by_admins(
+    client: Client, owner: User, admin: User, hosts: tuple[Host, Host]
+):
+    Host.objects.filter(name="host-b").update(
+        problem="Host host-b did not answer.", checked_at=timezone.now()
+    )
+
+    pages = {}
+    for user in (owner, admin):
+        client.force_login(user)
+        pages[user.username] = client.get("/hosts/").content.decode()
+
+    assert "Host host-b did not answer." in pages["olive"]
+    assert "Edit in the admin" not in pages["olive"]
+    assert "Edit in the admin" in pages["ada"]
+
+
+def test_missing_page_says_what_next(browser: Client):
+    answer = browser.get("/nothing/")
+
+    assert answer.status_code == 404
+    assert "belongs to somebody else" in answer.content.decode()
+
+
+def test_pages_hold_no_inline_code(browser: Client, generated: Testbed):
+    pages = [browser.get(path) for path in PAGES]
+
+    for page in pages:
+        text = page.content.decode()
+        assert " style=" not in text
+        assert " onclick=" not in text
+        assert "<script>" not in text
+        assert "unsafe" not in page["Content-Security-Policy"]
+
+
+def test_expired_form_says_what_to_do(owner: User):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+
+    answer = browser.post("/testbeds/new/", {"slug": "lab"})
+
+    assert answer.status_code == 403
+    assert "load the page again" in answer.content.decode()
+
+
+def test_password_is_changed(browser: Client, owner: User):
+    words = {"new_password1": "quiet-river-81", "new_password2": "quiet-river-81"}
+
+    wrong = browser.post("/password/", {"old_password": "no", **words})
+    right = browser.post("/password/", {"old_password": "olive-pass", **words})
+
+    assert wrong.status_code == 200
+    assert right["Location"] == "/"
+    owner.refresh_from_db()
+    assert owner.check_password("quiet-river-81")
