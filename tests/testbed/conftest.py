@@ -146,6 +146,13 @@ def browser(client: Client, owner: User) -> Client:
     return client
 
 
+@pytest.fixture
+def page(client: Client, admin: User) -> Client:
+    """The browser of an admin."""
+    client.force_login(admin)
+    return client
+
+
 @dataclass
 class FakeEngine:
     """Do every task at once, except for what a test says by instruction or host.

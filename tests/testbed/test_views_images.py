@@ -49,12 +49,6 @@ def seen(machines: Machines) -> Machines:
     return machines
 
 
-@pytest.fixture
-def page(client: Client, admin: User) -> Client:
-    client.force_login(admin)
-    return client
-
-
 def shown(page: Client, path: str = "/images/") -> str:
     return page.get(path).content.decode()
 
