@@ -1,0 +1,50 @@
+"""What is in the testbed's YAML and files, and what a browser gets of the artefacts.
+
+The archive is read as it comes over the wire, a seed image as a guest would read it.
+"""
+
+import asyncio
+import io
+import json
+import zipfile
+
+import pycdlib
+from django.http import StreamingHttpResponse
+from django.test import Client
+
+from testbed.models import Testbed
+from tests.testbed.conftest import YAML
+
+ARTEFACTS = "/testbeds/lab/artefacts/"
+PASSWORD = "correct horse battery\nstaple"
+SECRETIVE = YAML.replace(
+    "cloud_image: {name: cirros_0_6_2}",
+    "cloud_image:\n          name: cirros_0_6_2\n"
+    f"          environment: {{DB_PASSWORD: {json.dumps(PASSWORD)}, MODE: quiet-mode}}\n"
+    "          context: ctx\n"
+    "          setup_script: ./a.sh",
+)
+SCRIPT = "#!/bin/sh\necho set up\n"
+
+
+def archive_of(browser: Client) -> dict[str, bytes]:
+    """Download everything, as a browser does."""
+    answer = browser.get("/testbeds/lab/artefacts.zip")
+    assert isinstance(answer, StreamingHttpResponse)
+    assert answer["Content-Disposition"].endswith('filename="lab-artefacts.zip"')
+
+    async def collect() -> bytes:
+        return b"".join([piece async for piece in answer.streaming_content])
+
+    with zipfile.ZipFile(io.BytesIO(asyncio.run(collect()))) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def on_seed(testbed: Testbed, name: str) -> bytes:
+    """Read a file of web's seed image."""
+    iso, buffer = pycdlib.PyCdlib(), io.BytesIO()
+    iso.open(str(testbed.project.artefacts / "web-seed.iso"))
+    iso.get_file_from_iso_fp(buffer, joliet_path=f"/{name}")
+    iso.close()
+    return buffer.getvalue()
