@@ -1,12 +1,12 @@
-"""The Open vSwitch provider against real daemons, on two hosts made of namespaces."""
+"""The Open vSwitch provider against real daemons, on two hosts made of namespaces.
 
-import contextlib
+What each verb makes, corrects and leaves alone, and that a tunnel carries packets of
+full size. The two hosts are made in ovs_host.py and shared by all tests here.
+"""
+
 import os
 import shutil
-import signal
 import subprocess
-import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ from orchestration.state.model import (
     TunnelState,
 )
 from orchestration.transport.base import Scope, command
-from orchestration.transport.local import LocalTransport
+from tests.live.ovs_host import Host
 
 needs = [tool for tool in ("ovs-vsctl", "unshare", "nsenter") if not shutil.which(tool)]
 pytestmark = [
@@ -29,61 +29,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(bool(needs), reason=f"not installed: {', '.join(needs)}"),
 ]
-
-START = """
-set -e
-mount --make-rprivate /
-mount -t tmpfs tmpfs /run
-mkdir -p /run/openvswitch /run/lock
-mount -t tmpfs tmpfs /etc/openvswitch
-mount -t tmpfs tmpfs /var/log
-mkdir -p /var/log/openvswitch
-ip link set lo up
-/usr/share/openvswitch/scripts/ovs-ctl start --system-id="$1" --no-mlockall
-echo ready
-exec sleep infinity
-"""
-
-
-class Host(LocalTransport):
-    """A LocalTransport that enters the namespaces of a holder process."""
-
-    def __init__(self, machine, folder):
-        super().__init__(machine)
-        self.log = folder / f"{machine}.log"
-        with self.log.open("wb") as log:
-            self.holder = subprocess.Popen(
-                ["unshare", "-n", "-m", "sh", "-c", START, "sh", machine],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-
-    def run(self, cmd, **options):
-        prefix = ("nsenter", "-t", str(self.holder.pid), "-m", "-n")
-        return super().run(replace(cmd, argv=(*prefix, *cmd.argv)), **options)
-
-    def say(self, words):
-        return self.run(command(*words.split()), scope=Scope()).stdout
-
-    def wait_until_ready(self):
-        for _ in range(2400):
-            if "ready" in self.log.read_text().splitlines():
-                return
-            time.sleep(0.05)
-        pytest.fail(self.log.read_text())
-
-    def stop_daemon(self, name):
-        pid = int(self.say(f"cat /run/openvswitch/{name}.pid"))
-        os.kill(pid, signal.SIGKILL)
-
-    def stop(self):
-        for name in ("ovs-vswitchd", "ovsdb-server"):
-            with contextlib.suppress(Exception):
-                self.stop_daemon(name)
-        self.holder.kill()
-        self.holder.wait()
 
 
 @pytest.fixture(scope="module")
