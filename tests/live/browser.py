@@ -12,6 +12,19 @@ from tests.live.stack import PASSWORD
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
+# Two guests on one bridge, with the small image of the simulated product.
+YAML = """\
+machines:
+  - name: web
+    interfaces: [{bridge: lan}]
+    libvirt: {cpus: 1, memory_mb: 64, libvirt_type: {cloud_image: {name: tiny}}}
+  - name: db
+    interfaces: [{bridge: lan}]
+    libvirt: {cpus: 1, memory_mb: 64, libvirt_type: {cloud_image: {name: tiny}}}
+network:
+  bridges: [{name: lan}]
+  external_bridge: lan
+"""
 
 
 def find_chromium() -> str | None:
@@ -52,3 +65,12 @@ def sign_in(page: Page, name: str) -> None:
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="Testbeds", exact=True)).to_be_visible()
+
+
+def create(page: Page, slug: str, yaml: str = YAML) -> None:
+    """Create a testbed with the form, as a person does."""
+    page.goto("/testbeds/new/")
+    page.get_by_label("Name", exact=True).fill(slug)
+    page.get_by_label("kvm-compose.yaml").fill(yaml)
+    page.get_by_role("button", name="Create testbed").click()
+    expect(page.get_by_role("heading", name=slug, exact=True)).to_be_visible()

@@ -16,7 +16,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from testbed.client import Client
-from tests.live.browser import find_chromium, launched, signed_in
+from tests.live.browser import PATIENCE_MS, find_chromium, launched, sign_in, signed_in
 from tests.live.stack import Stack, images, real_stack, simulated_stack
 
 TOOLS = ("libvirtd", "virsh", "qemu-system-x86_64", "ovs-vsctl", "redis-server")
@@ -91,3 +91,14 @@ def other(stack: Stack) -> Iterator[Client]:
     client = stack.client("other")
     yield client
     client.close()
+
+
+@pytest.fixture
+def refused(product: Stack, chromium: Browser) -> Iterator[Page]:
+    """A page that may be refused; the browser calls each refusal an error."""
+    context = chromium.new_context(base_url=product.url)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    sign_in(page, "owner")
+    yield page
+    context.close()
