@@ -1,7 +1,7 @@
 """Two hosts with folders of images, and a testbed with a guest on each.
 
-The command that prunes reaches these hosts, too. Images are real files; a test puts
-there what it needs.
+The command that prunes and the cleanups reach these hosts, too. Images are real files;
+a test puts there what it needs.
 """
 
 from pathlib import Path
@@ -14,7 +14,10 @@ from orchestration.state.model import State
 from testbed.management.commands import prune_images
 from testbed.models import Testbed
 from testbed.services.planning import prepare
-from tests.testbed.conftest import YAML
+from testbed.tasks import cleanups
+from testbed.tasks.images import look_at_images
+from tests.orchestration.stores import BASE, GOLDEN, OWN
+from tests.testbed.conftest import YAML, Doors
 from tests.testbed.image_hosts import Machines
 from tests.testbed.images.pruning import name_of
 
@@ -25,9 +28,22 @@ def machines(
     settings: object,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    doors: Doors,
 ) -> Machines:
     settings.RUNTIME_DIR = tmp_path / "runtime"
-    monkeypatch.setattr(prune_images, "kept_hosts", lambda: machines)
+    for module in (prune_images, cleanups):
+        monkeypatch.setattr(module, "kept_hosts", lambda: machines)
+    return machines
+
+
+@pytest.fixture
+def seen(machines: Machines) -> Machines:
+    """On host-b an unused image of each kind; on main one that an orphan uses."""
+    for name in (GOLDEN, BASE, OWN):
+        machines.other.put(name, content=bytes(range(256)) * 4096)
+    used = machines.main.put("golden-1111111111111111.qcow2")
+    machines.main.layer("web", str(used), testbed="ghost")
+    look_at_images(machines)
     return machines
 
 
