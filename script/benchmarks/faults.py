@@ -12,7 +12,8 @@ from pathlib import Path
 from benchmarks.measuring import Table, conclude, folder, parser
 from testbed.client import Client
 from tests.live.faults import FAULTS
-from tests.live.injection import Struck, resumed, strike, taken_down
+from tests.live.injection import resumed, strike, taken_down
+from tests.live.promises import Struck
 from tests.live.stack import Stack, real_stack
 from tests.live.watch import DATA, holdings
 
