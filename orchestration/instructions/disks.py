@@ -82,10 +82,15 @@ def format_of(task: Task, guest: GuestState) -> str:
             hint=f"Convert it: `qemu-img convert -O qcow2 {image.name} NEW`.",
         )
     if found.backing or found.data_file:
-        raise ImageFailed(
-            f"The disk {image.name} of guest {guest.name} is not whole: it needs "
-            "another file.",
-            hint=f"Make it whole: `qemu-img convert -O qcow2 {image.name} NEW`.",
-            detail=f"it refers to {found.backing or found.data_file}",
-        )
+        raise not_whole(guest, found.backing or found.data_file)
     return found.format
+
+
+def not_whole(guest: GuestState, file: str) -> ImageFailed:
+    """Say that a user's disk refers to a further file."""
+    name = guest.image.name
+    return ImageFailed(
+        f"The disk {name} of guest {guest.name} is not whole: it needs another file.",
+        hint=f"Make it whole: `qemu-img convert -O qcow2 {name} NEW`.",
+        detail=f"it refers to {file}",
+    )

@@ -121,6 +121,23 @@ def test_disk_over_a_file_of_another_size_is_not_used(own: Rehearsal) -> None:
     assert made.failed() == {}
 
 
+def test_file_that_is_exchanged_before_the_start_shows_nothing_else(
+    own: Rehearsal,
+) -> None:
+    own.up()
+    own.down()
+    host, file = own.hosts.open(own.state.main), own.state.guest("a").image.path
+    secret = ("-f", "qcow2", "-b", "/srv/another/disk.qcow2", file)
+    host.transport.run(command("qemu-img", "create", *secret), scope=Scope())
+
+    results = {r.name: r for r in own.obey(own.instruction(Kind.START_GUESTS))}
+
+    assert results["a"].status is Status.FAILED
+    assert "is not whole: it needs another file" in results["a"].message
+    assert results["a"].detail == "it refers to /srv/another/disk.qcow2"
+    assert results["c"].status is Status.DONE
+
+
 def test_removed_guests_leave_their_originals(
     own: Rehearsal, make_task: MakeTask
 ) -> None:
