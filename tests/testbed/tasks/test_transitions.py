@@ -8,7 +8,6 @@ happened, a run ends in the end, and tells how it went.
 
 import itertools
 import time
-from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -25,17 +24,17 @@ from hypothesis.stateful import (
 
 from orchestration.errors import TestbedBusy
 from orchestration.instructions.base import Command
-from orchestration.transport.base import Ended, Scope
+from orchestration.transport.base import Scope
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.services.runs import accept, create_run, hand_over, request_cancel
-from testbed.tasks import periodic, worker
+from testbed.tasks import periodic
 from testbed.tasks.batches import _Running, claim
 from testbed.tasks.joining import finish_batch
 from testbed.tasks.lease import Lease
 from testbed.tasks.worker import Inbox
+from tests.testbed.tasks.batches import LONG_AGO
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LONG_AGO = timedelta(hours=1)
 CLIENTS = ("tab", "other tab")
 ROUNDS = 40
 TODAY = {
@@ -280,13 +279,7 @@ class Transitions(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def try_everything(testbed, owner, doors, monkeypatch):
-    class Machine:
-        def end(self, tag):
-            return Ended("it", (), ())
-
-    monkeypatch.setattr(worker, "machine", lambda state, host, name: Machine())
-
+def try_everything(testbed, owner, doors, machines):
     def try_everything(**how):
         run_state_machine_as_test(
             lambda: Transitions(testbed, owner, doors),
