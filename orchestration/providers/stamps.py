@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.transport.base import OnProgress, Scope
+from orchestration.transport.copying import part_path
 
 READ_BYTES = 4 * 1024 * 1024
 
@@ -64,8 +65,15 @@ def read_stamp(target: Path) -> Stamp | None:
 
 
 def write_stamp(target: Path, digest: Digest) -> None:
-    """Note that the file as it is now has this digest."""
-    Path(stamp_name(str(target))).write_text(str(_stamp_of(target, digest)))
+    """Note that the file as it is now has this digest.
+
+    Others read it meanwhile, without a lock: half of a stamp would be none, or say
+    that the file was changed.
+    """
+    name = stamp_name(str(target.absolute()))
+    part = Path(part_path(name))
+    part.write_text(str(_stamp_of(target, digest)))
+    part.replace(name)
 
 
 def noted_digest(target: Path) -> Digest | None:

@@ -11,6 +11,7 @@ from orchestration.providers.contents import stored_content
 from orchestration.providers.stamps import (
     digest_of,
     is_as_noted,
+    noted_digest,
     read_stamp,
     stamp_name,
     write_stamp,
@@ -100,3 +101,22 @@ def test_broken_stamp_says_nothing(image: Path, text: str) -> None:
 
     assert read_stamp(image) is None
     assert not is_as_noted(image, Scope(), no_progress)
+
+
+def test_stamp_is_whole_whenever_somebody_reads_it(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = noted_digest(image), []
+    write_text = Path.write_text
+
+    def looked_at(path: Path, text: str) -> int:
+        path.open("w").close()  # as a writer begins
+        seen.append(noted_digest(image))
+        return write_text(path, text)
+
+    monkeypatch.setattr(Path, "write_text", looked_at)
+    write_stamp(image, before)
+
+    assert seen == [before]
+    assert [file.name for file in image.parent.iterdir() if ".part" in file.name] == []
+    assert noted_digest(image) == before
