@@ -141,8 +141,7 @@ def _add_machine(domain: ET.Element, guest: GuestState, host: HostState) -> None
     if not accelerated:
         least, most = TRANSLATED_MIB
         cache_mib = min(most, max(least, guest.memory_mib // TRANSLATED_SHARE))
-        emulation = ET.SubElement(features, "tcg")
-        _text(emulation, "tb-cache", str(cache_mib), unit="MiB")
+        _text(ET.SubElement(features, "tcg"), "tb-cache", str(cache_mib), unit="MiB")
     ET.SubElement(domain, "cpu", mode="host-model" if accelerated else "maximum")
     clock = ET.SubElement(domain, "clock", offset="utc")
     ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
