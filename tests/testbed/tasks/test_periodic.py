@@ -1,4 +1,4 @@
-"""The sweeper: runs that nobody brings on any more go on, and healthy ones are left alone.
+"""The sweeper: runs that nobody brings on any more go on, healthy ones are left alone.
 
 What it does about batches whose worker was lost is in test_lost_batches, what it does
 about cancelled runs in test_cancelling.
