@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from celery import shared_task
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
@@ -224,7 +225,9 @@ def save(found: HostImages, began: datetime) -> None:
     with transaction.atomic():
         if Host.objects.filter(pk=found.host.pk).exists():
             row, _ = ImageStore.objects.get_or_create(host=found.host)
-            before = ImageStore.objects.exclude(looked_at__gt=began)
+            # One of the future is from before the clock was set back.
+            newer = Q(looked_at__gt=began, looked_at__lte=timezone.now())
+            before = ImageStore.objects.exclude(newer)
             before.filter(pk=row.pk).update(**values)
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from django.db import transaction
+from django.utils import timezone
 
 from orchestration import inventory
 from orchestration.drift import missing_parts
@@ -31,8 +32,11 @@ def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None
 
 
 def seen_since(began: datetime) -> set[str]:
-    """Return the hosts of which a look was kept that began later."""
-    later = Inventory.objects.filter(looked_at__gt=began)
+    """Return the hosts of which a look was kept that began later.
+
+    One of the future is from before the clock was set back, and not newer.
+    """
+    later = Inventory.objects.filter(looked_at__gt=began, looked_at__lte=timezone.now())
     return set(later.values_list("host__name", flat=True))
 
 

@@ -4,6 +4,7 @@ A silent host keeps what was seen before, with the reason; a look that began ear
 does not replace a newer one.
 """
 
+from datetime import timedelta
 from typing import Self
 
 import pytest
@@ -95,6 +96,19 @@ def test_look_that_began_earlier_and_ends_later_is_not_kept(machines: Machines) 
     row = ImageStore.objects.get(host__name="host-b")
     assert [image["name"] for image in row.images] == [GOLDEN]
     assert row.looked_at > began
+
+
+def test_look_is_kept_after_the_clock_was_set_back(machines: Machines) -> None:
+    look_at_images(machines)
+    ahead = timezone.now() + timedelta(hours=1)
+    ImageStore.objects.update(looked_at=ahead)
+    machines.other.put(GOLDEN)
+
+    look_at_images(machines)
+
+    row = ImageStore.objects.get(host__name="host-b")
+    assert GOLDEN in [image["name"] for image in row.images]
+    assert row.looked_at < ahead
 
 
 def test_worker_knows_the_task_that_pages_and_beat_ask_for(settings: object) -> None:

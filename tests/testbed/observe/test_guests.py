@@ -4,7 +4,9 @@ Only those of this installation count; one that is gone loses its row, and a loo
 took long does not undo a newer one.
 """
 
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from importlib import import_module
 
 import pytest
@@ -61,20 +63,40 @@ def test_guest_that_is_gone_loses_its_row(
 
 
 def test_look_that_took_long_does_not_undo_a_newer_one(
-    testbed: Testbed, kept: Hosts, state: State
+    testbed: Testbed, kept: Hosts, state: State, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start(kept, state, "web")
     start(kept, state, "db")
     observe_all(kept)
-    newer = timezone.now() + timedelta(minutes=1)
-    Inventory.objects.filter(host__name="main").update(looked_at=newer)
     stop(kept, state, "web")
     stop(kept, state, "db")
+    newer: list[datetime] = []
 
+    @contextmanager
+    def after_a_newer_one() -> Iterator[bool]:
+        newer.append(timezone.now())
+        Inventory.objects.filter(host__name="main").update(looked_at=newer[0])
+        yield True
+
+    module = import_module(observe_all.__module__)
+    monkeypatch.setattr(module, "_in_turn", after_a_newer_one)
     observe_all(kept)
 
     assert seen(testbed) == {"web": "running"}
-    assert Inventory.objects.get(host__name="main").looked_at == newer
+    assert Inventory.objects.get(host__name="main").looked_at == newer[0]
+
+
+def test_clock_that_was_set_back_does_not_stop_the_looking(
+    testbed: Testbed, kept: Hosts, state: State
+) -> None:
+    start(kept, state, "web")
+    observe_all(kept)
+    Inventory.objects.update(looked_at=timezone.now() + timedelta(hours=1))
+    stop(kept, state, "web")
+
+    observe_all(kept)
+
+    assert seen(testbed) == {}
 
 
 def test_domains_of_others_are_not_ours(
