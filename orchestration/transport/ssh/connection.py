@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 
 import paramiko
 
@@ -74,8 +75,7 @@ class Connection:
         with self._lock:
             if self._users or time.monotonic() - self._used_at < idle_s:
                 return False
-            link, self._link = self._link, None
-            self._generation += 1
+            link = self._forget()
         if link is not None:
             link.close()
         return True
@@ -122,8 +122,7 @@ class Connection:
     def close(self) -> None:
         """Close the link; a later use dials again."""
         with self._lock:
-            link, self._link = self._link, None
-            self._generation += 1
+            link = self._forget()
         if link is not None:
             link.close()
 
@@ -138,23 +137,31 @@ class Connection:
             if self._link is not None and self._link.is_active():
                 return self._link
             if self._dialling is None:
-                self._dialling = start(self._dial)
+                self._dialling = start(partial(self._dial, self._generation))
             dialling = self._dialling
         return await_future(dialling, is_stopped)
 
-    def _dial(self) -> Link:
-        generation = self._generation
+    def _forget(self) -> Link | None:
+        """Take the link, under the lock; what is being dialled is for nobody later."""
+        link, self._link = self._link, None
+        self._dialling = None
+        self._generation += 1
+        return link
+
+    def _dial(self, generation: int) -> Link:
         try:
             link = self._dialled()
             with self._lock:
                 is_wanted = generation == self._generation
-                self._link = link if is_wanted else None
+                if is_wanted:
+                    self._link = link
             if not is_wanted:
                 link.close()
             return link
         finally:
             with self._lock:
-                self._dialling = None
+                if generation == self._generation:
+                    self._dialling = None
 
     def _dialled(self) -> Link:
         login = self.login

@@ -36,6 +36,32 @@ def test_thirty_commands_at_once_share_one_connection(server, scope):
     assert sessions_of(server) == 1
 
 
+def test_login_that_began_before_a_close_holds_up_nobody(server, scope, monkeypatch):
+    machine, begun, go_on = server.transport(), threading.Event(), threading.Event()
+    log_in = connection.dial
+
+    def held(*args: object) -> connection.Link:
+        monkeypatch.setattr(connection, "dial", log_in)
+        begun.set()
+        go_on.wait(60)
+        return log_in(*args)
+
+    monkeypatch.setattr(connection, "dial", held)
+    with ThreadPoolExecutor(2) as pool:
+        early = pool.submit(machine.run, command("true"), scope=scope)
+        begun.wait(60)
+        machine.close()
+        later = pool.submit(machine.run, command("echo", "here"), scope=scope)
+        try:
+            assert later.result(60).stdout == "here\n"
+        finally:
+            go_on.set()
+        early.exception(60)
+
+    assert machine.run(command("echo", "still"), scope=scope).stdout == "still\n"
+    wait_until(lambda: sessions_of(server) == 1)
+
+
 def test_two_hops_share_the_jump_and_answer_apart(make_server, scope):
     host, guest = make_server("host"), make_server("guest")
     jump = host.transport("host-b")
