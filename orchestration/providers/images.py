@@ -1,8 +1,8 @@
 """The store of base images: fetched once to main, verified, copied once per host.
 
 Beside each image lie a lock, so that several workers wait for one fetch instead of
-repeating it, and a stamp with digest, size and time of change, so that gigabytes are
-read only once. `download.py` talks HTTP; what images exist is the catalogue's.
+repeating it, and a stamp (see `stamps.py`), so that gigabytes are read only once.
+`download.py` talks HTTP; what images exist is the catalogue's.
 """
 
 import hashlib

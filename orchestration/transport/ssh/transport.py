@@ -186,8 +186,8 @@ class SSHTransport:
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.
 
-        Takes seconds at most, of a busy guest up to 26. Raises:
-        HostUnreachable.
+        Takes seconds at most, of a busy guest up to 26, once it is its turn (see
+        `Patience`). Raises: HostUnreachable.
         """
         return self._end(tag_prefix, grace_s)
 
