@@ -78,7 +78,12 @@ def ensure_image(
 
 
 def ensure_guarded(transport: Transport, target: Path, *, scope: Scope) -> None:
-    """See that an image of this machine is root's, and that nobody writes to it."""
+    """See that an image of this machine is root's, and that nobody writes to it.
+
+    What an admin's link leads to stays as it is.
+    """
+    if target.is_symlink():
+        return
     status = target.stat()
     if f"{status.st_uid}:{stat.S_IMODE(status.st_mode):o}" != receiving.GUARDED:
         transport.run(receiving.guard(str(target)), scope=scope)

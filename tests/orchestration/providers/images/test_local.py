@@ -77,3 +77,17 @@ def test_image_that_libvirt_gave_away_is_roots_again(tmp_path, scope):
     status = path.stat()
     assert (status.st_uid, status.st_gid) == (0, 0)
     assert status.st_mode & 0o7777 == 0o444
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_image_that_a_link_leads_to_keeps_its_owner(tmp_path, scope):
+    elsewhere, path = tmp_path / "admins.qcow2", tmp_path / "image.qcow2"
+    elsewhere.write_bytes(DATA)
+    elsewhere.chmod(0o664)
+    os.chown(elsewhere, 12345, 12345)
+    path.symlink_to(elsewhere)
+
+    images.ensure_guarded(LocalTransport(), path, scope=scope)
+
+    status = elsewhere.stat()
+    assert (status.st_uid, status.st_mode & 0o7777) == (12345, 0o664)
