@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from orchestration.errors import (
     Cancelled,
@@ -78,7 +79,7 @@ def info(
             int(facts["virtual-size"]),
             int(facts.get("actual-size", 0)),
             facts.get("backing-filename", ""),
-            facts.get("format-specific", {}).get("data", {}).get("data-file", ""),
+            _data_file(facts),
         )
     except (ValueError, KeyError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
@@ -208,14 +209,23 @@ def require_chain(
     try:
         chain = json.loads(completed.stdout)
         layers = [Layer(str(one["filename"]), str(one["format"])) for one in chain]
-    except (ValueError, KeyError, TypeError) as exc:
+        elsewhere = [name for name in map(_data_file, chain) if name]
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
+    if elsewhere:
+        raise failure.build(f"A layer keeps its data in another file: {elsewhere[0]}")
     below = [layer.path for layer in layers[1:]]
     if over and below != [over]:
         raise failure.build(
             f"It has to lie over {over}, and lies over {' over '.join(below) or 'nothing'}."
         )
     return tuple(layers[1:])
+
+
+def _data_file(facts: dict[str, Any]) -> str:
+    """Return the other file that a qcow2 image keeps its data in, or nothing."""
+    name = facts.get("format-specific", {}).get("data", {}).get("data-file", "")
+    return str(name)
 
 
 def exists(transport: Transport, path: str, *, scope: Scope) -> bool:

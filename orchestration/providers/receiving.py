@@ -26,7 +26,7 @@ INPUT_ENDED, TAKEN_OVER = 3, 5
 # $1 content, $2 name.
 LOOK = """\
 stat -c 'content %i %s %.9Y %u:%a' "$1" 2>/dev/null
-stat -Lc 'name %i %s %.9Y' "$2" 2>/dev/null
+stat -c 'name %i %s %.9Y' "$2" 2>/dev/null
 [ -f "$1.part" ] && [ -f "$1.part.at" ] && echo "part $(cat "$1.part.at")"
 stat -fc 'free %a %S' "${2%/*}" || exit 1
 command -v zstd >/dev/null && echo zstd

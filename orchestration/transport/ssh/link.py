@@ -1,7 +1,7 @@
 """Sockets and the SSH connection on them, as fast and as safe as paramiko allows.
 
 Chosen by measurement: without NODELAY and QUICKACK each command waits 40 ms for a
-delayed ACK. `Link` mends two faults of paramiko that tunnels meet; login.py logs in
+delayed ACK. `Link` mends three faults of paramiko that tunnels meet; login.py logs in
 over it.
 """
 
@@ -94,7 +94,7 @@ def _note_failure(channel: paramiko.Channel, m: paramiko.Message) -> None:
 
 
 class Link(paramiko.Transport):
-    """paramiko's connection without two of its faults, which tunnels meet.
+    """paramiko's connection without three of its faults, which tunnels meet.
 
     `Channel._send` gives up its lock before it writes. When the channel is closed in
     that moment, by us or because the guest behind it died, data follows the CLOSE,

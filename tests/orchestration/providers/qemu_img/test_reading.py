@@ -78,6 +78,18 @@ def test_disk_that_lies_over_another_file_is_not_used(host, base, tmp_path, scop
 
 
 @needs_qemu
+def test_disk_whose_data_is_in_another_file_is_not_used(host, tmp_path, scope):
+    disk, data = tmp_path / "own.qcow2", tmp_path / "other.raw"
+    options = f"data_file={data},data_file_raw=on"
+    words = ("create", "-q", "-f", "qcow2", "-o", options, str(disk), "1M")
+    subprocess.run(["qemu-img", *words], check=True)
+
+    with pytest.raises(ImageFailed, match=r"own\.qcow2") as refused:
+        qemu_img.require_chain(host, str(disk), scope=scope)
+    assert refused.value.detail.endswith(str(data))
+
+
+@needs_qemu
 @pytest.mark.skipif(not shutil.which("qemu-io"), reason="qemu-io not installed")
 def test_disk_is_locked_as_long_as_somebody_writes_to_it(host, base, scope):
     assert not qemu_img.is_locked(host, base, scope=scope)
