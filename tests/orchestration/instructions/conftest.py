@@ -4,6 +4,7 @@ The rehearsal of two plain guests, `rehearsal`, comes from the folder above. `Ma
 is for the annotations of tests that take `make_task`.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.instructions import patience, waiting
+from orchestration.instructions import pacing, patience, turns, waiting
 from orchestration.instructions.base import Options, Resource, Task
+from orchestration.providers import pressure
+from orchestration.providers.libvirt import domains
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
 from tests.fakes import FakeTransport
 from tests.orchestration.instructions import well
+from tests.orchestration.instructions.busy_host import Machine
 from tests.orchestration.instructions.goldens import SCRIPTS, clones
 from tests.orchestration.instructions.patients import Patient
 from tests.orchestration.instructions.rehearsal import Rehearsal
@@ -92,3 +96,22 @@ def stage(
     # The test driver's guests always work.
     monkeypatch.setattr(patience, "BUSY_SHARE", float("inf"))
     return stage
+
+
+@pytest.fixture
+def machine(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    task = make_task("a")
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL, "cpus": 2})
+    whole = FakeTransport(
+        "host-a", [(re.compile("qemu-img info .*--backing-chain .*"), "[]")]
+    )
+    host = Host(real, whole, task.host.libvirt)
+    machine = Machine(replace(task, host=host, scope=Scope("demo.r1.b1.t0")))
+    monkeypatch.setattr(pressure, "look", machine.look)
+    monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)
+    monkeypatch.setattr(pacing, "FEW", 4.0)
+    # On a slow machine a test takes longer; nobody sees these guests' domains.
+    monkeypatch.setattr(pacing, "YOUNG_S", 600.0)
+    monkeypatch.setattr(turns, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(turns, "LOOK_EVERY_S", 0.01)
+    return machine
