@@ -121,7 +121,7 @@ def copies_of(run: Run, stage: str) -> Copies | None:
 
 
 def _copies(tasks: Iterable[Task]) -> Copies | None:
-    """Sum up what runs and what is done: the sum does not shrink when one ends."""
+    """Sum up what runs and what is done: a failed one counts no more."""
     found = [task for task in tasks if task.unit == BYTES and task.total]
     running = [task for task in found if task.status == Task.Status.RUNNING]
     done = [task for task in found if task.status == Task.Status.DONE]

@@ -1,7 +1,7 @@
 """The HTML of a frame: the same partials that the run page was first rendered with.
 
 Used by the websocket for clients that ask for `?render=html`. A partial has one root
-element whose id says what it replaces; a frame without a partial has no HTML.
+element whose id says what it replaces; a frame has one partial, or two, or none.
 """
 
 from django.template.loader import render_to_string

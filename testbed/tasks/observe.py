@@ -74,6 +74,9 @@ def _in_turn() -> Iterator[bool]:
                 break
             time.sleep(_POLL_S)
         else:
+            logger.warning(
+                "another observer held the lock for %d s: not saved", _TURN_S
+            )
             yield False
             return
         yield True
