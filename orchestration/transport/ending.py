@@ -71,7 +71,9 @@ END {
 # never that of an init or of somebody's shell, nor session 0, which holds the kernel's
 # threads and all whose leader lives outside this container. Only groups led by a
 # process that we found get the signal too: dropbear's or sudo's own group is never
-# hit. Zombies are gone.
+# hit. Zombies are gone. What was there is gone when two looks on end find nobody: one
+# does not see who forks and exits ahead of it, or whom exec leaves without an
+# environment for a moment.
 END_SCRIPT = """\
 re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; naps=$2; kin=$3; found=; known=
 if echo a | grep -qz a 2>/dev/null; then z=1; else z=; fi
@@ -109,9 +111,10 @@ for s in $naps; do
 done
 [ "$now" ] && scan
 rounds=20
-while [ "$now" ] && [ $rounds -gt 0 ]; do
-  signal KILL; scan; rounds=$((rounds - 1)); [ "$now" ] || break
-  if [ $rounds -gt 10 ]; then nap 0.03; else nap 0.3; fi
+while [ "$known" ] && [ $rounds -gt 0 ]; do
+  before=$now; rounds=$((rounds - 1))
+  if [ $rounds -gt 10 ] || [ ! "$now" ]; then nap 0.03; else nap 0.3; fi
+  signal KILL; scan; [ "$before$now" ] || break
 done
 echo "survivors$now"
 """
@@ -153,12 +156,13 @@ def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
         known = set(hunt.found)
         alive = hunt.scan()
         fresh = alive - known
-    for turn in range(KILL_ROUNDS):
-        if not alive:
-            break
+    for turn in range(KILL_ROUNDS if hunt.found else 0):
+        before = alive
         _send(signal.SIGKILL, alive)
-        time.sleep(_NAP_S / 10 if turn < _QUICK_ROUNDS else _LONG_NAP_S)
+        time.sleep(_LONG_NAP_S if alive and turn >= _QUICK_ROUNDS else _NAP_S)
         alive = hunt.scan()
+        if not before | alive:
+            break
     found = {key.pid: process for key, process in hunt.found.items()}
     survivors = tuple(_process(found, key.pid) for key in alive)
     return Ended(machine, tuple(hunt.found.values()), survivors)
