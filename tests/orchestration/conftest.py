@@ -5,6 +5,7 @@ the end; a crowd is one instruction with many resources. Images and layers lie i
 folders, of a host whose libvirt is the test driver.
 """
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,3 +45,15 @@ def host(tmp_path: Path, folder: StoreFolder) -> Iterator[Host]:
     """A host whose images and projects are in `folder`."""
     with opened(tmp_path / "libvirt", folder) as host:
         yield host
+
+
+@pytest.fixture
+def full(tmp_path):
+    """A file system of 2 MiB; mounted before servers start, so that they see it."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder]
+    if subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("needs the right to mount a tmpfs")
+    yield folder
+    subprocess.run(["umount", folder], check=True)

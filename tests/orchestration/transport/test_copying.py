@@ -152,18 +152,6 @@ def test_cancelled_copy_leaves_nothing(machine, scope, tmp_path):
     wait_until(lambda: names(folder) == [])
 
 
-@pytest.fixture
-def full(tmp_path):
-    """A file system of 2 MiB; mounted before servers start, so that they see it."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
-
-
 def test_full_file_system_is_named(full, machine, scope, tmp_path):
     (tmp_path / "s").write_bytes(os.urandom(8 * MIB))
 

@@ -5,7 +5,6 @@ host still carries its tag fails.
 """
 
 import os
-import subprocess
 
 import pytest
 
@@ -26,18 +25,6 @@ def scope(request):
     scope = Scope(f"t{os.getpid()}.{abs(hash(request.node.nodeid))}")
     yield scope
     wait_until(lambda: not carriers(scope.tag))
-
-
-@pytest.fixture
-def full(tmp_path):
-    """A file system of 2 MiB; mounted before servers start, so that they see it."""
-    folder = tmp_path / "full"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", folder]
-    if subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("needs the right to mount a tmpfs")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
 
 
 @pytest.fixture
