@@ -80,8 +80,8 @@ def booting(task: Task) -> int:
 
 def _ask(task: Task, guest: GuestState) -> str:
     """Let the guest in, or return why not; somebody looks at the host each second."""
-    now = time.time()
     with _opened(task) as book:
+        now = time.time()  # read under the lock: the book may be newer than the wait
         book.ledger = pacing.expire(book.ledger, now)
         cpus = book.felt.cpus if book.sample else task.host.state.cpus or 1
         if pacing.is_free(book.ledger, task.state.testbed, cpus):
@@ -92,8 +92,8 @@ def _ask(task: Task, guest: GuestState) -> str:
             book.looking_until = now + LOOK_LASTS_S
     if is_mine:
         _look(task)
-        now = time.time()  # a look takes seconds; a claim or a start is of now
     with _opened(task) as book:
+        now = time.time()  # a look takes seconds; a claim or a start is of now
         why = pacing.refusal(
             book.ledger, task.state.testbed, guest.memory_mib, book.felt
         )
