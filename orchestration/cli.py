@@ -18,18 +18,17 @@ from typing import TextIO
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestration.compose.catalogue import Catalogue, Image, load_catalogue
+from orchestration.compose.check import check
+from orchestration.compose.files import FolderFiles
+from orchestration.compose.language.built import require_built
+from orchestration.compose.language.json_schema import language_schema
+from orchestration.compose.loader import Loaded
+from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
+from orchestration.compose.rules.machines import suggest_name
 from orchestration.errors import Finding, SpecError, TestbedError
 from orchestration.instructions.base import Options
 from orchestration.plan import plan_up
-from orchestration.spec.built import require_built
-from orchestration.spec.catalogue import Catalogue, Image, load_catalogue
-from orchestration.spec.checks import check
-from orchestration.spec.files import FolderFiles
-from orchestration.spec.json_schema import language_schema
-from orchestration.spec.loader import Loaded
-from orchestration.spec.machine_checks import suggest_name
-from orchestration.spec.report import as_json, as_line
-from orchestration.spec.text import SIZE_LIMIT_BYTES
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostState
 
@@ -206,3 +205,23 @@ def _add_hosts(parser: argparse.ArgumentParser, *, required: bool) -> None:
         required=required,
         help="the testbed hosts",
     )
+
+
+def as_line(file: Path, finding: Finding) -> str:
+    """Write a finding the way compilers do, so that editors can follow it."""
+    where = f"{file}:{finding.line}:{finding.column}"
+    path = f" {finding.path}" if finding.path else ""
+    hint = f" ({finding.hint})" if finding.hint else ""
+    return f"{where} {finding.severity}{path}: {finding.message}{hint}"
+
+
+def as_json(finding: Finding) -> dict[str, str | int]:
+    """Return a finding as the JSON object that editors read."""
+    return {
+        "severity": finding.severity.value,
+        "line": finding.line,
+        "column": finding.column,
+        "path": finding.path,
+        "message": finding.message,
+        "hint": finding.hint,
+    }

@@ -1,6 +1,6 @@
 """The findings of a YAML for the pages: of a testbed's folder, or of an upload.
 
-Used by the views and forms. The rules are the engine's (`orchestration.spec.checks`);
+Used by the views and forms. The rules are the engine's (`orchestration.compose.check`);
 here they only meet the installation's image catalogue and files in memory.
 """
 
@@ -8,11 +8,11 @@ from collections.abc import Mapping
 
 from django.conf import settings
 
+from orchestration.compose.catalogue import Catalogue, load_catalogue
+from orchestration.compose.check import check
+from orchestration.compose.files import HEAD_BYTES, FolderFiles
 from orchestration.errors import Finding, PathOutside, Severity
 from orchestration.project import YAML_NAME
-from orchestration.spec.catalogue import Catalogue, load_catalogue
-from orchestration.spec.checks import check
-from orchestration.spec.files import HEAD_BYTES, FolderFiles
 from orchestration.state.model import HostState
 from testbed.models import Host, Testbed
 from testbed.uploads import safe_path

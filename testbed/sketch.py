@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from orchestration.errors import Severity
-from orchestration.spec.built import missing_for, not_built
-from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import (
+from orchestration.compose.language.built import missing_for, not_built
+from orchestration.compose.language.schema import (
     Android,
     CloudImage,
     Docker,
@@ -21,6 +19,8 @@ from orchestration.spec.schema import (
     Machine,
     Spec,
 )
+from orchestration.compose.loader import load_spec
+from orchestration.errors import Severity
 from testbed.diagram import Diagram, place
 from testbed.diagram_scene import (
     Bridge,

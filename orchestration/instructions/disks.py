@@ -7,13 +7,13 @@ stand alone are used, and that is looked at again at each `up`.
 
 from pathlib import Path
 
+from orchestration.compose.language.schema import DriverType
 from orchestration.errors import ImageFailed
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.templates import make_together
 from orchestration.providers import qemu_img
 from orchestration.providers.stamps import read_stamp
-from orchestration.spec.schema import DriverType
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
 

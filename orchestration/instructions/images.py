@@ -6,6 +6,7 @@ written to; a user's file stays where it is on main. `disks.py` makes the disks.
 
 from pathlib import Path
 
+from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed
 from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
@@ -16,7 +17,6 @@ from orchestration.providers.contents import Content, own_content, stored_conten
 from orchestration.providers.libvirt import domains
 from orchestration.providers.sending import Sent, mebibytes
 from orchestration.providers.store import Pushed
-from orchestration.spec.catalogue import Image
 from orchestration.state.images import DiskOrigin, ImageState
 from orchestration.state.model import GuestState, Markers
 from orchestration.transport.base import command

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed, NotEnoughSpace
 from orchestration.providers import download, receiving
 from orchestration.providers.locks import Log, locked
@@ -22,7 +23,6 @@ from orchestration.providers.stamps import (
     read_stamp,
     write_stamp,
 )
-from orchestration.spec.catalogue import Image
 from orchestration.transport import copying
 from orchestration.transport.base import OnProgress, Scope, Transport, command
 

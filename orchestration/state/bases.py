@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import PurePosixPath
 
-from orchestration.errors import StateError
-from orchestration.spec.catalogue import Image
-from orchestration.spec.schema import (
+from orchestration.compose.catalogue import Image
+from orchestration.compose.language.schema import (
     CloudImage,
     DeviceType,
     Disk,
     ExistingDisk,
     IsoGuest,
 )
+from orchestration.errors import StateError
 from orchestration.state.images import DiskOrigin, ImageState
 from orchestration.state.model import HostState
 

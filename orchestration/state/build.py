@@ -9,8 +9,8 @@ same state, byte for byte. Reading and writing files is `project.py`'s work.
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from orchestration.spec.catalogue import Image
-from orchestration.spec.schema import Spec
+from orchestration.compose.catalogue import Image
+from orchestration.compose.language.schema import Spec
 from orchestration.state.addresses import (
     GUEST_MTU,
     Card,

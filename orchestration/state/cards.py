@@ -8,7 +8,7 @@ answer, an interface has no address.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.schema import Spec
 from orchestration.state.addresses import (
     Card,
     assign_addresses,

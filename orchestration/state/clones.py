@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from orchestration.spec.schema import (
+from orchestration.compose.language.schema import (
     Clone,
     CloudImage,
     Interface,

@@ -11,8 +11,8 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from uuid import NAMESPACE_URL, uuid5
 
-from orchestration.spec.built import built_guest
-from orchestration.spec.schema import CloudImage, Libvirt, Machine
+from orchestration.compose.language.built import built_guest
+from orchestration.compose.language.schema import CloudImage, Libvirt, Machine
 from orchestration.state.addresses import (
     GUEST_MTU,
     SUBNET_PREFIX,

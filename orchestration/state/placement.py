@@ -11,8 +11,8 @@ processors are least taken, by other testbeds, too. Used by `state.build` and
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from orchestration.compose.language.schema import Libvirt, LoadBalancing, Machine, Spec
 from orchestration.errors import StateError
-from orchestration.spec.schema import Libvirt, LoadBalancing, Machine, Spec
 from orchestration.state.model import HostState, State
 
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from orchestration.compose.language.schema import Bridge, Network
 from orchestration.errors import StateError
-from orchestration.spec.schema import Bridge, Network
 from orchestration.state.model import (
     BridgeState,
     HostKind,

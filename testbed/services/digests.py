@@ -10,11 +10,11 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from orchestration.compose.files import FolderFiles
+from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import TestbedError
 from orchestration.project import Project
 from orchestration.providers.seed import context_digest
-from orchestration.spec.file_checks import CONTEXT_LIMIT_BYTES
-from orchestration.spec.files import FolderFiles
 from orchestration.state.model import State
 
 Look = tuple[tuple[str, int, int, int, int, int], ...]

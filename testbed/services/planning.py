@@ -13,17 +13,22 @@ from pathlib import Path
 
 from django.conf import settings
 
+from orchestration.compose.catalogue import Catalogue, load_catalogue
+from orchestration.compose.check import check
+from orchestration.compose.files import FolderFiles
+from orchestration.compose.language.built import built_guest, require_built
+from orchestration.compose.language.schema import (
+    CloudImage,
+    LoadBalancing,
+    Machine,
+    Spec,
+)
 from orchestration.errors import StateError
 from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.providers.passwords import hash_password
-from orchestration.spec.built import built_guest, require_built
-from orchestration.spec.catalogue import Catalogue, load_catalogue
-from orchestration.spec.checks import check
-from orchestration.spec.files import FolderFiles
-from orchestration.spec.schema import CloudImage, LoadBalancing, Machine, Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key, expand

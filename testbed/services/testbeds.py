@@ -19,11 +19,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from orchestration.compose.language.built import not_built
+from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
+from orchestration.compose.loader import load_spec
 from orchestration.errors import PathOutside, StateError, TestbedBusy, TestbedError
 from orchestration.project import YAML_NAME, Project
-from orchestration.spec.built import not_built
-from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import CloudImage, Libvirt, Machine, Spec
 from testbed.models import Run, Testbed
 from testbed.services.orphans import clean_up_after
 from testbed.tasks.orphans import (

@@ -22,6 +22,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
+from orchestration.compose.catalogue import load_catalogue
 from orchestration.errors import ImageFailed, TestbedError
 from orchestration.hosts import Hosts
 from orchestration.image_stores import (
@@ -39,7 +40,6 @@ from orchestration.providers.answering import require_answer
 from orchestration.providers.contents import remove_old_notes
 from orchestration.providers.locks import remove_old_locks
 from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers
-from orchestration.spec.catalogue import load_catalogue
 from orchestration.transport.base import Scope
 from testbed.celery import app
 from testbed.models import Host, ImageStore

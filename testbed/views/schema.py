@@ -4,7 +4,7 @@ from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import cache_control
 from django.views.decorators.http import require_safe
 
-from orchestration.spec.json_schema import language_schema
+from orchestration.compose.language.json_schema import language_schema
 
 HOUR_S = 3600
 

@@ -6,10 +6,10 @@ alone what does not differ. Expected plans of samples are in test_plan.py.
 
 from hypothesis import given, settings
 
+from orchestration.compose.language.schema import Spec
 from orchestration.instructions.base import Command, Stage
 from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan
-from orchestration.spec.schema import Spec
 from orchestration.state.deployed import union
 from orchestration.state.diff import diff
 from orchestration.state.model import HostState

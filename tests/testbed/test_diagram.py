@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from django.template.loader import render_to_string
 
+from orchestration.compose.catalogue import load_catalogue
+from orchestration.compose.loader import load_spec
 from orchestration.project import YAML_NAME
-from orchestration.spec.catalogue import load_catalogue
-from orchestration.spec.loader import load_spec
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostState, State
 from testbed.diagram import AGGREGATE_ABOVE, Diagram, layout

@@ -6,9 +6,9 @@ import pytest
 from django.template.loader import render_to_string
 from django.test import Client
 
-from orchestration.spec.built import not_built
-from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.built import not_built
+from orchestration.compose.language.schema import Spec
+from orchestration.compose.loader import load_spec
 from testbed.diagram import AGGREGATE_ABOVE, Diagram
 from testbed.models import Testbed
 from testbed.sketch import sketch_of, sketch_scene

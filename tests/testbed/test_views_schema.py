@@ -3,7 +3,7 @@
 import pytest
 from django.test import Client
 
-from orchestration.spec.json_schema import language_schema
+from orchestration.compose.language.json_schema import language_schema
 
 
 def test_schema_needs_no_session_and_may_be_cached(client: Client):

@@ -5,8 +5,8 @@ rehearsal. Used by test_golden.py, test_golden_clones.py, test_golden_edits.py a
 test_golden_files.py.
 """
 
+from orchestration.compose.language.schema import Spec
 from orchestration.providers.libvirt import domains
-from orchestration.spec.schema import Spec
 from orchestration.state.images import ImageState
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from orchestration.compose.language.schema import HostInterface, Spec
 from orchestration.engine import Engine, ResourceResult, Work, share, state_for
 from orchestration.events import Event, LogLine, Status
 from orchestration.hosts import Hosts
@@ -21,7 +22,6 @@ from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.providers.seed import context_digest
-from orchestration.spec.schema import HostInterface, Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.compose.language.schema import Spec
 from orchestration.events import Status
 from orchestration.instructions import golden
 from orchestration.instructions.kinds import Kind
-from orchestration.spec.schema import Spec
 from tests.orchestration.instructions.goldens import (
     clones,
     image_of,

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.compose.language.schema import Spec
 from orchestration.events import Status
 from orchestration.instructions import interfaces
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
 from orchestration.providers.libvirt import domains, live
-from orchestration.spec.schema import Spec
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of
 

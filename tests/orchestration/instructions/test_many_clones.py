@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.compose.language.schema import Spec
 from orchestration.events import Event, Status, TaskFinished, TaskStarted
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
 from orchestration.plan import plan
-from orchestration.spec.schema import Spec
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of
 

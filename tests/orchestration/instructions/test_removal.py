@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.compose.language.schema import Spec
 from orchestration.events import Status
 from orchestration.instructions.base import Task
 from orchestration.instructions.kinds import Kind
 from orchestration.instructions.removal import delete_disks
 from orchestration.providers.libvirt import domains
-from orchestration.spec.schema import Spec
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of
 

@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestration.spec.built import not_built
-from orchestration.spec.catalogue import Catalogue, Image
-from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import Spec
+from orchestration.compose.catalogue import Catalogue, Image
+from orchestration.compose.language.built import not_built
+from orchestration.compose.language.schema import Spec
+from orchestration.compose.loader import load_spec
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import Datapath, DomainType, HostState, State
 from tests.golden import DATA
-from tests.orchestration.spec.fakes import read_spec
+from tests.orchestration.compose.fakes import read_spec
 
 EXPECTED = DATA / "expected"
 EXAMPLES = DATA.parent.parent / "examples"

@@ -4,10 +4,10 @@ from ipaddress import IPv4Address
 
 from hypothesis import strategies as st
 
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.schema import Spec
 from orchestration.state.addresses import nat_subnet
 from orchestration.state.model import HostState
-from tests.orchestration.spec.fakes import read_spec
+from tests.orchestration.compose.fakes import read_spec
 from tests.orchestration.state.samples import machine, scaled
 
 NUMBER = 1023

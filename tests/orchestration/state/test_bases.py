@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.schema import Spec
 from orchestration.state.bases import DiskFile
 from orchestration.state.build import build_state
 from orchestration.state.images import DiskOrigin

@@ -6,10 +6,10 @@ depends on is in test_spec_hash.py.
 
 import pytest
 
+from orchestration.compose.catalogue import Catalogue
+from orchestration.compose.language.schema import HostInterface, Spec
+from orchestration.compose.loader import load_spec
 from orchestration.errors import StateError
-from orchestration.spec.catalogue import Catalogue
-from orchestration.spec.loader import load_spec
-from orchestration.spec.schema import HostInterface, Spec
 from orchestration.state.build import build_state
 from orchestration.state.model import Markers, State
 from tests.golden import Golden

@@ -4,12 +4,12 @@ Growing and shrinking touch no other clone. The golden images below the clones a
 test_golden_images.py.
 """
 
-from orchestration.spec.schema import Clone, Interface, Scaling, Spec
+from orchestration.compose.language.schema import Clone, Interface, Scaling, Spec
 from orchestration.state.clones import expand
 from orchestration.state.diff import Action, diff
 from orchestration.state.images import DiskOrigin
 from orchestration.state.model import State
-from tests.orchestration.spec.fakes import read_spec
+from tests.orchestration.compose.fakes import read_spec
 from tests.orchestration.state.samples import build, machine, scaled, spec_of, workers
 
 SETUP = [{"script": "a.sh", "clones": [0]}, {"script": "b.sh", "clones": [1, 2]}]

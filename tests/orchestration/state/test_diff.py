@@ -2,17 +2,17 @@
 
 from hypothesis import given, settings
 
+from orchestration.compose.language.schema import Spec
 from orchestration.instructions.resources import (
     bridge_resources,
     guest_resources,
     link_resources,
     network_resources,
 )
-from orchestration.spec.schema import Spec
 from orchestration.state.diff import Action, Changes, diff
 from orchestration.state.model import HostState, State
 from tests.golden import Golden
-from tests.orchestration.spec.fakes import read_spec
+from tests.orchestration.compose.fakes import read_spec
 from tests.orchestration.state.samples import EXPECTED, build, machine, spec_of
 from tests.orchestration.state.strategies import NUMBER, inventories, specs
 

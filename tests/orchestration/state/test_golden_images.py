@@ -6,7 +6,7 @@ else. The clones over it are in test_clones.py.
 
 import pytest
 
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.schema import Spec
 from orchestration.state.build import build_state
 from orchestration.state.clones import context_key
 from orchestration.state.diff import Action, diff

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.schema import Spec
 from orchestration.state.deployed import union
 from orchestration.state.diff import Action, Change, diff
 from orchestration.state.interface_diff import HOTPLUG_ROOM

@@ -2,8 +2,8 @@
 
 import pytest
 
+from orchestration.compose.language.schema import LoadBalancing, Spec
 from orchestration.errors import StateError
-from orchestration.spec.schema import LoadBalancing, Spec
 from orchestration.state.model import HostState
 from orchestration.state.placement import Taken, order_hosts, place
 from tests.orchestration.state.samples import HOSTS, build, machine, spec_of

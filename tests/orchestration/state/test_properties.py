@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestration.spec.schema import Spec
+from orchestration.compose.language.schema import Spec
 from orchestration.state.clones import expand
 from orchestration.state.model import HostState, State
 from orchestration.state.names import DEVICE_NAME_LIMIT

@@ -5,7 +5,7 @@ A guest with another hash is made anew, so a hash that changes too often costs d
 
 import pytest
 
-from orchestration.spec.catalogue import Catalogue, Image
+from orchestration.compose.catalogue import Catalogue, Image
 from orchestration.state.build import build_state
 from orchestration.state.model import GuestState
 from tests.orchestration.state.samples import HOSTS, build, identity, machine, spec_of

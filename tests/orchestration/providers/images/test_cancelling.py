@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
+from orchestration.compose.catalogue import Image
 from orchestration.errors import Cancelled
 from orchestration.providers import images
 from orchestration.providers.locks import locked
-from orchestration.spec.catalogue import Image
 from orchestration.transport.base import Scope
 from tests.orchestration.providers.images.webserver import DATA, SHA256, image
 

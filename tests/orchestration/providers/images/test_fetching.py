@@ -8,9 +8,9 @@ import os
 
 import pytest
 
+from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed, NotEnoughSpace
 from orchestration.providers import download, images
-from orchestration.spec.catalogue import Image
 from tests.orchestration.providers.images.webserver import DATA, SHA256, image, part_of
 
 

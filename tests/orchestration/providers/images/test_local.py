@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed
 from orchestration.providers import images
-from orchestration.spec.catalogue import Image
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated import SimulatedTransport
 from tests.orchestration.providers.images.webserver import DATA, SHA256, part_of

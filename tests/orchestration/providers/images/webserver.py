@@ -9,7 +9,7 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from orchestration.spec.catalogue import Image
+from orchestration.compose.catalogue import Image
 
 DATA = b"".join(bytes([number % 251]) * 1021 for number in range(400))
 SHA256 = hashlib.sha256(DATA).hexdigest()

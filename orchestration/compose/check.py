@@ -1,0 +1,70 @@
+"""Every rule of the language, over one YAML: the door for the web and the CLI.
+
+`check` reads the text, applies the rules of the `*_checks` modules to whatever could
+be read, and returns all findings at once, sorted by line. Files come in as `Files` and
+allowed folders, images as a `Catalogue`, hosts as what is known of them; without hosts
+the rules about hosts are left out. What is not built yet is no finding: `language/built.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from orchestration.compose.catalogue import Catalogue
+from orchestration.compose.draft import Draft
+from orchestration.compose.files import Files, FolderFiles
+from orchestration.compose.loader import Loaded, conclude, load_spec
+from orchestration.compose.reading.positions import Positions, show_path
+from orchestration.compose.rules.clones import check_scaling
+from orchestration.compose.rules.files import check_files
+from orchestration.compose.rules.hosts import KnownHost, check_hosts
+from orchestration.compose.rules.interfaces import check_interfaces
+from orchestration.compose.rules.machines import check_machines
+from orchestration.compose.rules.networks import check_cards, check_network
+from orchestration.compose.rules.switches import check_ovn
+from orchestration.errors import Finding
+
+
+def check(
+    text: str | bytes,
+    *,
+    files: Files,
+    catalogue: Catalogue,
+    testbed_name: str = "",
+    file_name: str = "kvm-compose.yaml",
+    image_folders: Sequence[Path] = (),
+    hosts: Sequence[KnownHost] = (),
+    network_cards: Sequence[str] | None = None,
+) -> Loaded:
+    """Load a YAML and apply every rule; never raises for what a user wrote.
+
+    An empty `testbed_name` leaves out the rule about the length of host names.
+    `image_folders` are those besides the testbed's own in which disks may be,
+    `network_cards` those of main that bridges may have; None leaves that rule out.
+    """
+    loaded = load_spec(text, file_name=file_name)
+    draft, positions = loaded.draft, loaded.positions
+    folders = tuple(FolderFiles(folder) for folder in image_folders)
+    judged = [
+        *check_machines(draft, positions, catalogue, testbed_name),
+        *check_interfaces(draft, positions),
+        *check_scaling(draft, positions),
+        *check_network(draft, positions),
+        *check_cards(draft, positions, network_cards),
+        *check_ovn(draft, positions),
+        *check_files(draft, positions, files, folders),
+        *check_hosts(draft, positions, hosts),
+    ]
+    places = {show_path(place) for place in draft.mended}
+    findings = [*loaded.findings, *(f for f in judged if f.path not in places)]
+    if not any(finding.severity == "error" for finding in loaded.findings):
+        findings += _nothing_to_do(draft, positions)
+    return conclude(draft, positions, findings, file_name)
+
+
+def _nothing_to_do(draft: Draft, positions: Positions) -> Iterator[Finding]:
+    if not draft.machines:
+        yield positions.warning(
+            ("machines",),
+            "There are no machines in this testbed.",
+            "Add one under `machines`.",
+        )

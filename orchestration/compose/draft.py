@@ -1,0 +1,167 @@
+"""A YAML as far as it could be read, for the rules: what it means and where it stands.
+
+The loader fills a `Draft`; the checks ask a `Drafted` machine for the paths of its
+parts, so that no rule has to know the spellings of the generations, and `cards_of` for
+every interface of every guest, clones included.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from orchestration.compose.language.normal import (
+    WrittenKind,
+    kind_of_machine,
+    written_disk,
+)
+from orchestration.compose.language.schema import (
+    Interface,
+    Machine,
+    Network,
+    TestbedOptions,
+)
+from orchestration.compose.language.written import (
+    IpType,
+    PlainScaling,
+    SwitchInterface,
+    WrittenLibvirt,
+    WrittenMachine,
+)
+from orchestration.compose.reading.positions import Path
+
+KINDS = ("libvirt", "docker", "android", "avd")
+
+
+@dataclass(frozen=True, slots=True)
+class Drafted:
+    """One machine with the form that it was written in."""
+
+    path: Path
+    written: WrittenMachine
+    machine: Machine
+
+    @property
+    def kind(self) -> WrittenKind:
+        """What was written under `libvirt`, `docker`, `android` or `avd`."""
+        return kind_of_machine(self.written)
+
+    @property
+    def kind_path(self) -> Path:
+        """Where the guest's kind is described."""
+        written = self.written
+        key = next(key for key in KINDS if getattr(written, key) is not None)
+        return (*self.path, key)
+
+    @property
+    def disk_path(self) -> Path:
+        """Where the disk of a virtual machine is described."""
+        kind = self.kind
+        assert isinstance(kind, WrittenLibvirt)  # noqa: S101 - callers have looked
+        key = written_disk(kind.libvirt_type)
+        return (*self.kind_path, "libvirt_type", key)
+
+    @property
+    def scaling(self) -> PlainScaling | None:
+        """What was written about clones."""
+        return self.kind.scaling
+
+    @property
+    def attach_key(self) -> str:
+        """The key that names what an interface is plugged into."""
+        return "bridge" if self.written.interfaces else "switch"
+
+    @property
+    def interfaces_path(self) -> Path:
+        """Where its interfaces are listed."""
+        return (*self.path, "interfaces" if self.written.interfaces else "network")
+
+    def interface_path(self, number: int) -> Path:
+        """Where one of its interfaces stands."""
+        if isinstance(self.written.network, SwitchInterface):
+            return self.interfaces_path
+        return (*self.interfaces_path, number)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The sections that could be read; one whose type errors hide too much is left out.
+
+    `mended` are the places of values that are not the user's (`type_errors.mended`). `network`
+    is None when it has errors of its own, or when the file mixes two ways of writing,
+    so that no rule judges what is only half known.
+    """
+
+    machines: tuple[Drafted, ...] = ()
+    network: Network | None = None
+    options: TestbedOptions = field(default_factory=TestbedOptions)
+    mended: frozenset[Path] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One interface of one guest; paths of what it is plugged into, address and MAC.
+
+    A card whose address cannot be read has none and is not dynamic either.
+    """
+
+    guest: str
+    interface: Interface
+    attached: Path
+    ip: Path
+    mac: Path
+    is_on_switch: bool
+    is_dynamic: bool
+
+
+def cards_of(draft: Draft) -> Iterator[Card]:
+    """Return the cards of all machines in the order of the text."""
+    for drafted in draft.machines:
+        yield from machine_cards(drafted)
+        yield from clone_cards(drafted)
+
+
+def machine_cards(drafted: Drafted) -> Iterator[Card]:
+    """Return the cards that a machine lists itself."""
+    for number, interface in enumerate(drafted.machine.interfaces):
+        path = drafted.interface_path(number)
+        yield Card(
+            guest=drafted.machine.name,
+            interface=interface,
+            attached=(*path, drafted.attach_key),
+            ip=(*path, "ip"),
+            mac=(*path, "mac"),
+            is_on_switch=drafted.attach_key == "switch",
+            is_dynamic=interface.ip is None,
+        )
+
+
+def clone_cards(drafted: Drafted) -> Iterator[Card]:
+    """Return the cards that `scaling` gives to the clones."""
+    machine, written = drafted.machine, drafted.scaling
+    if machine.scaling is None or written is None:
+        return
+    base: Path = (*drafted.kind_path, "scaling", "interfaces")
+    is_map = isinstance(written.interfaces, dict)
+    counted = _counted(written)
+    for number, clone in enumerate(machine.scaling.clones):
+        for interface in clone.interfaces:
+            path = (*base, interface.attached_to) if is_map else base
+            yield Card(
+                guest=f"{machine.name}-{number}",
+                interface=interface,
+                attached=path,
+                ip=(*path, "ip_type"),
+                mac=(*path, "mac_range"),
+                is_on_switch=is_map,
+                is_dynamic=interface.attached_to not in counted,
+            )
+
+
+def _counted(written: PlainScaling) -> frozenset[str]:
+    """Return the switches on which clones get addresses from a range."""
+    if not isinstance(written.interfaces, dict):
+        return frozenset()
+    return frozenset(
+        switch
+        for switch, entry in written.interfaces.items()
+        if isinstance(entry.ip_type, IpType)
+    )

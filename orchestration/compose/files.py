@@ -1,0 +1,114 @@
+"""The files that a YAML points to, as far as the checks need to see them.
+
+`Files` is what `rules/files.py` asks; tests give a dictionary, the web and the command
+line a `FolderFiles`. The only I/O of this package beside the catalogue: it looks, it
+never writes, and it refuses to look outside the folder, symbolic links resolved.
+"""
+
+import stat
+from pathlib import Path
+from typing import Protocol
+
+from orchestration.errors import PathOutside
+
+HEAD_BYTES = 256
+# A context travels as a tar file; counting it bounds a million empty files, too.
+TAR_HEADER_BYTES = 512
+
+
+class Files(Protocol):
+    """A testbed's folder. Paths are as in the YAML, relative to it.
+
+    All of them return "not there" for a path that leaves the folder, except `inside`.
+    """
+
+    def inside(self, path: str) -> bool:
+        """Say whether the path stays in the folder, links resolved."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Say whether anything is there."""
+        ...
+
+    def is_file(self, path: str) -> bool:
+        """Say whether a regular file is there."""
+        ...
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether a folder is there."""
+        ...
+
+    def size_bytes(self, path: str, *, at_most: int) -> int:
+        """Return the size of a file, or of a folder as a tar file, roughly.
+
+        May stop counting as soon as it is above `at_most`.
+        """
+        ...
+
+    def head(self, path: str) -> bytes:
+        """Return the first bytes of a file; empty when it cannot be read."""
+        ...
+
+
+class FolderFiles:
+    """`Files` of a real folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+
+    def inside(self, path: str) -> bool:
+        """Say whether the path stays in the folder, links resolved."""
+        try:
+            self._resolve(path)
+        except PathOutside:
+            return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        """Say whether anything is there."""
+        return self.inside(path) and self._resolve(path).exists()
+
+    def is_file(self, path: str) -> bool:
+        """Say whether a regular file is there."""
+        return self.inside(path) and self._resolve(path).is_file()
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether a folder is there."""
+        return self.inside(path) and self._resolve(path).is_dir()
+
+    def size_bytes(self, path: str, *, at_most: int) -> int:
+        """Return the size of a file, or of a folder as a tar file, roughly."""
+        if not self.exists(path):
+            return 0
+        found = self._resolve(path)
+        if found.is_file():
+            return found.stat().st_size
+        total = 0
+        for entry in found.rglob("*"):
+            if total > at_most:
+                break
+            status = entry.lstat()
+            total += TAR_HEADER_BYTES
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
+        return total
+
+    def head(self, path: str) -> bytes:
+        """Return the first bytes of a file; empty when it cannot be read."""
+        if not self.is_file(path):
+            return b""
+        try:
+            with self._resolve(path).open("rb") as file:
+                return file.read(HEAD_BYTES)
+        except OSError:
+            return b""
+
+    def _resolve(self, path: str) -> Path:
+        """Raise PathOutside for what leaves the folder or cannot be a path."""
+        try:
+            found = (self.root / path).resolve()
+            found.exists()  # raises what the file system cannot even look up
+        except (OSError, ValueError, RuntimeError) as error:
+            raise PathOutside(f"{path!r} is no usable path.") from error
+        if not found.is_relative_to(self.root):
+            raise PathOutside(f"{path!r} leaves the testbed's folder.")
+        return found

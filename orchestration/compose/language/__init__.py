@@ -1,0 +1,1 @@
+"""The language: models of its entries, its generations, keys and JSON schema."""

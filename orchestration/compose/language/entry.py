@@ -1,0 +1,54 @@
+"""The base of all models of the language, and the words that they share.
+
+An entry is frozen, is built from YAML values, and carries the sentence about each of
+its keys as a docstring below it: the reference and the JSON schema are made of these.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+
+class Entry(BaseModel):
+    """Common settings. Unknown keys are ignored here; the loader warns about them."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+
+def _no_address(value: str | None) -> str | None:
+    return None if value == "dynamic" else value
+
+
+LowerCase = Annotated[str, AfterValidator(str.lower)]
+# `dynamic` and no address at all mean the same: somebody else hands it out.
+Address = Annotated[str | None, AfterValidator(_no_address)]
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def exactly_one(*keys: str) -> Callable[[Model], Model]:
+    """Build a model's rule that exactly one of the keys has a value."""
+
+    def check(model: Model) -> Model:
+        given = [key for key in keys if getattr(model, key) is not None]
+        if len(given) == 1:
+            return model
+        names = ", ".join(f"`{key}`" for key in keys)
+        found = " and ".join(f"`{key}`" for key in given) or "none of them"
+        raise PydanticCustomError(
+            "exactly_one",
+            "Exactly one of {names} must stand here; there is {found}",
+            {"names": names, "found": found},
+        )
+
+    return check
+
+
+def one_of(*keys: str) -> ConfigDict:
+    """Say the same in the JSON schema."""
+    return ConfigDict(json_schema_extra={"oneOf": [{"required": [k]} for k in keys]})

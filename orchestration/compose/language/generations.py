@@ -1,0 +1,104 @@
+"""Which way a YAML is written in, and the error for one that mixes two ways.
+
+Three generations of the language exist: machines with `interfaces` on bridges; with
+one `network` map on a switch; with a `network` list. Each file keeps to one. Looks at
+the raw values, so that the sentence comes even when something else is wrong, too.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+from orchestration.compose.reading.document import Document, Value
+from orchestration.compose.reading.positions import Path, Position, Positions
+from orchestration.errors import Finding
+
+BRIDGE_KEYS = ("bridges", "bridge_connections", "external_bridge", "network_interfaces")
+KINDS = ("libvirt", "docker", "android", "avd")
+
+
+class Way(StrEnum):
+    """What a key shows about the way in which the file is written."""
+
+    BRIDGES = "bridges (`interfaces`, `network: bridges`)"
+    SWITCHES = "logical switches (`network: ovn`)"
+    ONE_SWITCH = "a single `network` map per machine"
+    SWITCH_LIST = "a `network` list per machine"
+
+
+CONFLICTS = (
+    (Way.BRIDGES, Way.SWITCHES),
+    (Way.BRIDGES, Way.ONE_SWITCH),
+    (Way.BRIDGES, Way.SWITCH_LIST),
+    (Way.ONE_SWITCH, Way.SWITCH_LIST),
+)
+
+
+def mixed_ways(document: Document) -> Iterator[Finding]:
+    """Find the first place at which a file turns to another way of writing."""
+    first: dict[Way, Path] = {}
+    for way, path in _marks(document.data):
+        known = first.get(way)
+        place = document.positions.of_key(path)
+        if known is None or _at(place) < _at(document.positions.of_key(known)):
+            first[way] = path
+    found = [
+        (first[one], first[other])
+        for one, other in CONFLICTS
+        if one in first and other in first
+    ]
+    if found:
+        yield _mixed(found[0], first, document.positions)
+
+
+def _mixed(
+    paths: tuple[Path, Path], first: dict[Way, Path], positions: Positions
+) -> Finding:
+    ways = {path: way for way, path in first.items()}
+    early, late = sorted(paths, key=lambda path: _at(positions.of_key(path)))
+    line, here = positions.of_key(early).line, positions.of_key(late).line
+    return positions.error(
+        late,
+        f"Two ways of writing are mixed: line {line} speaks of {ways[early]}, "
+        f"line {here} of {ways[late]}.",
+        "Keep to one of them in the whole file.",
+        at_key=True,
+    )
+
+
+def _at(position: Position) -> tuple[int, int]:
+    return position.line, position.column
+
+
+def _marks(data: Value) -> Iterator[tuple[Way, Path]]:
+    if not isinstance(data, dict):
+        return
+    network = data.get("network")
+    if isinstance(network, dict):
+        for key in network:
+            if key in BRIDGE_KEYS and network[key]:
+                yield Way.BRIDGES, ("network", key)
+            elif key == "ovn":
+                yield Way.SWITCHES, ("network", key)
+    machines = data.get("machines")
+    for index, machine in enumerate(machines if isinstance(machines, list) else ()):
+        if isinstance(machine, dict):
+            yield from _marks_of_machine(machine, ("machines", index))
+
+
+def _marks_of_machine(
+    machine: dict[str, Value], path: Path
+) -> Iterator[tuple[Way, Path]]:
+    if machine.get("interfaces"):
+        yield Way.BRIDGES, (*path, "interfaces")
+    network = machine.get("network")
+    if isinstance(network, dict):
+        yield Way.ONE_SWITCH, (*path, "network")
+    elif network:
+        yield Way.SWITCH_LIST, (*path, "network")
+    for key in KINDS:
+        kind = machine.get(key)
+        scaling = kind.get("scaling") if isinstance(kind, dict) else None
+        clones = scaling.get("interfaces") if isinstance(scaling, dict) else None
+        if clones:
+            way = Way.SWITCHES if isinstance(clones, dict) else Way.BRIDGES
+            yield way, (*path, key, "scaling", "interfaces")

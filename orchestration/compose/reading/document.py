@@ -1,0 +1,257 @@
+"""YAML text → plain values with positions, for text that anybody may have written.
+
+Reads libyaml's events one by one and stops at the first limit that is passed, so
+that hostile input (deep nesting, alias bombs, binary) costs bounded time and memory.
+The loader turns the result into a `Spec`. Differences from YAML 1.1, all on purpose:
+keys are always text, times and dates and base-60 numbers stay text (an unquoted MAC
+such as 52:54:00:12:34:56 would be a number), tags and merge keys are refused.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import cast
+
+import yaml
+
+from orchestration.compose.reading.positions import Path, Position, Positions
+from orchestration.compose.reading.text import (
+    Refused,
+    Scalar,
+    as_text,
+    syntax_finding,
+    typed,
+)
+from orchestration.errors import Finding, Severity
+
+DEPTH_LIMIT = 40
+NODE_LIMIT = 100_000
+
+Value = str | int | float | bool | list["Value"] | dict[str, "Value"] | None
+
+Resolve = Callable[[type[yaml.Node], str, tuple[bool, bool]], str]
+
+
+@dataclass(slots=True)
+class Document:
+    """What the text says. `readable` is false when reading had to stop early."""
+
+    data: Value = None
+    positions: Positions = field(default_factory=Positions)
+    findings: list[Finding] = field(default_factory=list)
+    readable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value with its place: a scalar, or a list's items, or a map's pairs."""
+
+    position: Position
+    value: Scalar = None
+    items: "tuple[Node, ...] | None" = None
+    pairs: "tuple[tuple[Node, Node], ...] | None" = None
+
+    def below(self) -> "tuple[Node, ...]":
+        """Return the nodes directly below, keys included."""
+        if self.pairs is not None:
+            return tuple(node for pair in self.pairs for node in pair)
+        return self.items or ()
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """A node that aliases may repeat, with what each repetition costs."""
+
+    node: Node
+    size: int
+    height: int
+
+
+def read_document(text: str | bytes) -> Document:
+    """Read one YAML document; never raises for what a user wrote."""
+    document = Document()
+    try:
+        root = _Reader(as_text(text), document.findings).read()
+    except Refused as refused:
+        document.findings.append(refused.finding)
+        document.readable = False
+    except yaml.YAMLError as error:
+        document.findings.append(syntax_finding(error))
+        document.readable = False
+    else:
+        document.data = _plain(root, (), document)
+    return document
+
+
+class _Reader:
+    """Build nodes from libyaml's events, counting as it goes."""
+
+    def __init__(self, text: str, findings: list[Finding]) -> None:
+        self.loader = yaml.CSafeLoader(text)
+        self.findings = findings
+        self.anchors: dict[str, Anchored] = {}
+        self.nodes = 0
+
+    def read(self) -> Node:
+        try:
+            return self._stream()
+        finally:
+            self.loader.dispose()
+
+    def _stream(self) -> Node:
+        self._next()
+        event = self._next()
+        if isinstance(event, yaml.StreamEndEvent):
+            raise Refused(
+                Position(), "The file is empty.", "Write at least `machines: []`."
+            )
+        root = self._node(self._next(), 1)
+        self._next()
+        event = self._next()
+        if not isinstance(event, yaml.StreamEndEvent):
+            raise Refused(
+                _place(event),
+                "The file holds more than one YAML document.",
+                "Remove everything from the second `---` line on.",
+            )
+        return root
+
+    def _next(self) -> yaml.Event:
+        event: yaml.Event | None = self.loader.get_event()
+        return event or yaml.StreamEndEvent()
+
+    def _node(self, event: yaml.Event, depth: int) -> Node:
+        if isinstance(event, yaml.AliasEvent):
+            return self._alias(event, depth)
+        self._check_depth(event, depth)
+        self._count(1, event)
+        self._refuse_tag(event)
+        before = self.nodes
+        node = self._content(event, depth)
+        if isinstance(event, yaml.NodeEvent) and event.anchor:
+            size = 1 + self.nodes - before
+            self.anchors[event.anchor] = Anchored(node, size, _height(node))
+        return node
+
+    def _refuse_tag(self, event: yaml.Event) -> None:
+        tag = getattr(event, "tag", None)
+        if tag:
+            tag = tag.replace("tag:yaml.org,2002:", "!!")
+            self._complain(
+                event,
+                f"Tags are not supported: `{tag}`.",
+                "Remove the tag; quote the value if it must be text.",
+            )
+
+    def _content(self, event: yaml.Event, depth: int) -> Node:
+        place = _place(event)
+        if isinstance(event, yaml.ScalarEvent):
+            return Node(place, self._scalar(event))
+        if isinstance(event, yaml.SequenceStartEvent):
+            items = self._children(yaml.SequenceEndEvent, depth)
+            return Node(place, items=tuple(items))
+        flat = list(self._children(yaml.MappingEndEvent, depth))
+        return Node(place, pairs=tuple(zip(flat[::2], flat[1::2], strict=True)))
+
+    def _children(self, end: type[yaml.Event], depth: int) -> Iterable[Node]:
+        is_key = end is yaml.MappingEndEvent
+        keys = is_key
+        while not isinstance(event := self._next(), end):
+            if is_key and isinstance(event, yaml.ScalarEvent):
+                self._count(1, event)
+                yield Node(_place(event), event.value)
+            else:
+                yield self._node(event, depth + 1)
+            is_key = keys and not is_key
+
+    def _alias(self, event: yaml.AliasEvent, depth: int) -> Node:
+        target = self.anchors.get(event.anchor or "")
+        if target is None:
+            raise Refused(
+                _place(event),
+                f"Alias `*{event.anchor}` has no anchor before it.",
+                "Write the value out instead of the alias.",
+            )
+        self._check_depth(event, depth + target.height - 1)
+        self._count(target.size, event)
+        return target.node
+
+    def _check_depth(self, event: yaml.Event, depth: int) -> None:
+        if depth > DEPTH_LIMIT:
+            raise Refused(_place(event), f"Nested deeper than {DEPTH_LIMIT} levels.")
+
+    def _count(self, nodes: int, event: yaml.Event) -> None:
+        self.nodes += nodes
+        if self.nodes > NODE_LIMIT:
+            raise Refused(
+                _place(event),
+                f"The file holds more than {NODE_LIMIT} values, aliases expanded.",
+                "Write less, or split it into several testbeds.",
+            )
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Scalar:
+        if not event.implicit[0]:
+            return event.value
+        resolve = cast(Resolve, self.loader.resolve)
+        tag = resolve(yaml.ScalarNode, event.value, event.implicit)
+        return typed(tag.rpartition(":")[2], event.value)
+
+    def _complain(self, event: yaml.Event, message: str, hint: str) -> None:
+        place = _place(event)
+        self.findings.append(
+            Finding(place.line, place.column, Severity.ERROR, "", message, hint)
+        )
+
+
+def _height(node: Node) -> int:
+    return 1 + max((_height(below) for below in node.below()), default=0)
+
+
+def _plain(node: Node, path: Path, document: Document) -> Value:
+    """Strip the positions off into the document's table, path by path."""
+    document.positions.values.setdefault(path, node.position)
+    if node.pairs is not None:
+        return _plain_map(node.pairs, path, document)
+    if node.items is not None:
+        return [
+            _plain(item, (*path, index), document)
+            for index, item in enumerate(node.items)
+        ]
+    return node.value
+
+
+def _plain_map(
+    pairs: tuple[tuple[Node, Node], ...], path: Path, document: Document
+) -> dict[str, Value]:
+    positions, result = document.positions, dict[str, Value]()
+    for key, value in pairs:
+        if not isinstance(key.value, str):
+            here = Positions({path: key.position})
+            document.findings.append(here.error(path, "A key must be plain text."))
+            continue
+        below = (*path, key.value)
+        if key.value in result or key.value == "<<":
+            document.findings.append(_bad_key(key, below, positions))
+            continue
+        positions.keys[below] = key.position
+        result[key.value] = _plain(value, below, document)
+    return result
+
+
+def _bad_key(key: Node, path: Path, positions: Positions) -> Finding:
+    here = Positions({path: key.position})
+    if key.value == "<<":
+        message = "Merge keys (`<<`) are not supported."
+        return here.error(path, message, "Write the values out.")
+    first = positions.of_key(path).line
+    return here.error(
+        path,
+        f"Key `{key.value}` is written twice: lines {first} and {key.position.line}.",
+        "Keep one of them.",
+    )
+
+
+def _place(event: yaml.Event) -> Position:
+    mark = event.start_mark
+    if mark is None:
+        return Position()
+    return Position(mark.line + 1, mark.column + 1)

@@ -1,0 +1,134 @@
+"""Bytes from anybody → text that a YAML parser may see.
+
+Refuses what is too large, not UTF-8, or holds characters that YAML forbids (control
+characters, halves of characters), each with one finding at its place. Also reads plain
+scalars as YAML 1.1 does, and translates the parser's errors. Used by `document.py`.
+"""
+
+import re
+
+import yaml
+
+from orchestration.compose.reading.positions import Position
+from orchestration.errors import Finding, Severity
+
+SIZE_LIMIT_BYTES = 1024 * 1024
+NOT_TEXT = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+)
+
+
+class Refused(Exception):
+    """Stop reading because of a finding that makes the rest meaningless."""
+
+    def __init__(self, position: Position, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.finding = Finding(
+            position.line, position.column, Severity.ERROR, "", message, hint
+        )
+
+
+def as_text(text: str | bytes) -> str:
+    """Return the text. Raises Refused."""
+    if len(text) > SIZE_LIMIT_BYTES:
+        raise Refused(
+            Position(),
+            f"The file is larger than {SIZE_LIMIT_BYTES // 1024} KiB.",
+            "A kvm-compose.yaml is text of a few kilobytes; is it the right file?",
+        )
+    if isinstance(text, bytes):
+        text = _decoded(text)
+    text = text.removeprefix("\ufeff")
+    strange = NOT_TEXT.search(text)
+    if strange:
+        before = text[: strange.start()]
+        raise Refused(
+            Position(before.count("\n") + 1, len(before) - before.rfind("\n")),
+            f"Character U+{ord(strange.group()):04X} cannot stand in a YAML file.",
+            "Save the file as plain UTF-8 text.",
+        )
+    return text
+
+
+def _decoded(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - raw.rfind(b"\n", 0, error.start)
+        raise Refused(
+            Position(line, column),
+            "The file is not UTF-8 text.",
+            "Save it in the UTF-8 encoding; it may also be a binary file.",
+        ) from error
+
+
+Scalar = str | int | float | bool | None
+
+# Longer numbers are no number that a testbed needs, and int() takes quadratic time.
+NUMBER_LIMIT = 20
+
+INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+)")
+
+
+def typed(kind: str, text: str) -> Scalar:
+    """Read `text` as YAML 1.1's `kind`: null, bool, int, float, str or another."""
+    if kind == "null":
+        return None
+    if kind == "bool":
+        return text.lower() in ("yes", "true", "on")
+    if len(text) > NUMBER_LIMIT:
+        return text
+    if kind == "int" and INTEGER.fullmatch(text):
+        return _integer(text)
+    if kind == "float" and ":" not in text:
+        return float(
+            text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan")
+        )
+    return text
+
+
+def _integer(text: str) -> int | str:
+    digits = text.replace("_", "")
+    bare = digits.lstrip("+-")
+    base = 8 if bare.startswith("0") and bare.isdigit() and bare != "0" else 0
+    try:
+        return int(digits, base)
+    except ValueError:
+        return text
+
+
+INDENT = "Check the indentation: entries of one list or map start in one column."
+HINTS = (
+    ("tab character", "Indent with spaces, not tabs."),
+    ("cannot start any token", "Indent with spaces, not tabs; quote @, ` and %."),
+    ("mapping values are not allowed", "Quote the text if it holds `: `. " + INDENT),
+    ("could not find expected ':'", "A key needs `: ` after it. " + INDENT),
+    ("did not find expected key", INDENT + " Or a quote or bracket is not closed."),
+    ("did not find expected '-'", INDENT),
+    ("did not find expected ',' or", "A `[` or `{` is not closed."),
+    ("unexpected end of stream", "A quote or a bracket is not closed."),
+    ("block sequence entries are not allowed", "Start the list on a line of its own."),
+    ("did not find expected alphabetic", "Quote text that starts with `*` or `&`."),
+    ("undefined tag handle", "Quote text that starts with `!`."),
+    ("did not find expected <document start>", INDENT),
+)
+
+
+def syntax_finding(error: yaml.YAMLError) -> Finding:
+    """Translate a parser error into a finding with line, column and hint."""
+    line, column, problem = 1, 1, "unreadable"
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        problem = str(error.problem or error.context)
+        if mark is not None:
+            line, column = mark.line + 1, mark.column + 1
+        if error.context and error.context_mark and error.context_mark.line + 1 < line:
+            problem += f" ({error.context} that starts in line "
+            problem += f"{error.context_mark.line + 1})"
+    elif isinstance(error, yaml.reader.ReaderError):
+        problem = str(error.reason)
+    hint = next((text for part, text in HINTS if part in problem), "")
+    return Finding(
+        line, column, Severity.ERROR, "", f"Not valid YAML: {problem}.", hint
+    )

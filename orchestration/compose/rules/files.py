@@ -1,0 +1,190 @@
+"""Rules about the files that a YAML points to: scripts, contexts, disks, volumes.
+
+Part of `compose/check.py`; sees files only through `Files`. Every path is relative to the
+testbed's folder and must stay in it; disks may also stand in a folder of images that
+an administrator allowed, by their absolute path.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+from orchestration.compose.draft import Draft, Drafted
+from orchestration.compose.files import Files
+from orchestration.compose.language.schema import Android, CloudImage, Docker, Libvirt
+from orchestration.compose.language.written import GoldenScaling
+from orchestration.compose.reading.positions import Path, Positions
+from orchestration.errors import Finding
+
+CONTEXT_LIMIT_BYTES = 64 * 1024 * 1024
+SCRIPT_LIMIT_BYTES = 1024 * 1024
+PROJECT_FOLDER = "${PWD}"
+
+
+def check_files(
+    draft: Draft,
+    positions: Positions,
+    files: Files,
+    image_folders: Sequence[Files] = (),
+) -> Iterator[Finding]:
+    """Check every path of the draft."""
+    for drafted in draft.machines:
+        kind = drafted.machine.kind
+        for path, script in _scripts(drafted):
+            yield from _script(path, script, positions, files)
+        if isinstance(kind, Docker):
+            yield from _docker(drafted.kind_path, kind, positions, files)
+        elif isinstance(kind, Android) and kind.existing_avd is not None:
+            path = (*drafted.kind_path, "existing_avd", "path")
+            problem = _place_problem(path, kind.existing_avd, positions, files)
+            yield from (problem,) if problem else ()
+        elif isinstance(kind, Libvirt):
+            yield from _disk(drafted, kind, positions, (files, *image_folders))
+
+
+def _scripts(drafted: Drafted) -> Iterator[tuple[Path, str]]:
+    """Return every script of a machine and its clones with where it stands."""
+    kind, scaling = drafted.machine.kind, drafted.scaling
+    if isinstance(kind, Libvirt) and isinstance(kind.libvirt_type, CloudImage):
+        image, base = kind.libvirt_type, drafted.disk_path
+        if image.setup_script is not None:
+            yield (*base, "setup_script"), image.setup_script
+        if image.run_script is not None:
+            yield (*base, "run_script"), image.run_script
+    if isinstance(scaling, GoldenScaling):
+        path = (*drafted.kind_path, "scaling")
+        if scaling.shared_setup is not None:
+            yield (*path, "shared_setup"), scaling.shared_setup
+        for index, entry in enumerate(scaling.clone_setup):
+            yield (*path, "clone_setup", index, "script"), entry.script
+        for index, entry in enumerate(scaling.clone_run):
+            yield (*path, "clone_run", index, "script"), entry.script
+
+
+def _disk(
+    drafted: Drafted, kind: Libvirt, positions: Positions, folders: Sequence[Files]
+) -> Iterator[Finding]:
+    disk, path = kind.libvirt_type, drafted.disk_path
+    own = folders[0]
+    if isinstance(disk, CloudImage):
+        if disk.context is not None:
+            yield from _context((*path, "context"), disk.context, positions, own)
+        return
+    at = (*path, "path")
+    allowed = next((f for f in folders[1:] if f.inside(disk.path)), own)
+    if PurePosixPath(disk.path).is_absolute() and allowed is not own:
+        if not allowed.is_file(disk.path):
+            message = f"`{disk.path}` is not a file."
+            yield positions.error(at, message, "Name a disk image.")
+        return
+    problem = _place_problem(at, disk.path, positions, own)
+    if problem:
+        yield problem
+    elif not own.is_file(disk.path):
+        yield positions.error(at, f"`{disk.path}` is not a file.", "Name a disk image.")
+
+
+def _docker(
+    path: Path, kind: Docker, positions: Positions, files: Files
+) -> Iterator[Finding]:
+    if kind.env_file is not None:
+        at = (*path, "env_file")
+        problem = _place_problem(at, kind.env_file, positions, files)
+        if problem:
+            yield problem
+        elif not files.is_file(kind.env_file):
+            yield positions.error(at, f"`{kind.env_file}` is not a file.")
+    for index, volume in enumerate(kind.volumes):
+        at = (*path, "volumes", index, "source")
+        source = volume.source
+        if source.startswith(PROJECT_FOLDER):
+            source = source.removeprefix(PROJECT_FOLDER).lstrip("/") or "."
+        problem = _place_problem(at, source, positions, files)
+        yield from (problem,) if problem else ()
+
+
+def _script(
+    path: Path, script: str, positions: Positions, files: Files
+) -> Iterator[Finding]:
+    problem = _place_problem(path, script, positions, files)
+    if problem:
+        yield problem
+    elif not files.is_file(script):
+        yield positions.error(path, f"`{script}` is not a file.", "Name a script.")
+    else:
+        yield from _content(path, script, positions, files)
+
+
+def _content(
+    path: Path, script: str, positions: Positions, files: Files
+) -> Iterator[Finding]:
+    size = files.size_bytes(script, at_most=SCRIPT_LIMIT_BYTES)
+    head = files.head(script)
+    if size == 0:
+        yield positions.error(
+            path, f"The script `{script}` is empty.", "Write it, or remove the key."
+        )
+    elif size > SCRIPT_LIMIT_BYTES:
+        yield positions.error(
+            path,
+            f"The script `{script}` is larger than {SCRIPT_LIMIT_BYTES // 1024} KiB.",
+            "Put data into the `context` folder.",
+        )
+    elif head.split(b"\n", 1)[0].endswith(b"\r"):
+        yield positions.warning(
+            path,
+            f"The script `{script}` has Windows line endings; sh stumbles over them.",
+            "Save it with Unix line endings.",
+        )
+    elif not head.startswith(b"#!"):
+        yield positions.warning(
+            path,
+            f"The script `{script}` does not start with `#!`; it is run with sh.",
+            "Make its first line `#!/bin/sh`.",
+        )
+
+
+def _context(
+    path: Path, context: str, positions: Positions, files: Files
+) -> Iterator[Finding]:
+    problem = _place_problem(path, context, positions, files)
+    if problem:
+        yield problem
+    elif not (files.is_file(context) or files.is_folder(context)):
+        yield positions.error(path, f"`{context}` is neither a file nor a folder.")
+    elif files.size_bytes(context, at_most=CONTEXT_LIMIT_BYTES) > CONTEXT_LIMIT_BYTES:
+        limit = CONTEXT_LIMIT_BYTES // (1024 * 1024)
+        yield positions.error(
+            path,
+            f"The context `{context}` is larger than {limit} MiB.",
+            "Fetch large files in the setup script instead.",
+        )
+
+
+def _place_problem(
+    path: Path, value: str, positions: Positions, files: Files
+) -> Finding | None:
+    """Say what is wrong with where a path points; None when it is all right."""
+    key = path[-1]
+    if not value.strip():
+        return positions.error(path, f"`{key}` is empty.", "Name a file, or remove it.")
+    if PurePosixPath(value).is_absolute() or value.startswith("~"):
+        return positions.error(
+            path,
+            f"`{value}` is an absolute path.",
+            "Paths start in the testbed's folder; put the file beside the YAML."
+            if key != "path"
+            else "Put the file beside the YAML, or have its folder allowed.",
+        )
+    if ".." in PurePosixPath(value).parts or not files.inside(value):
+        return positions.error(
+            path,
+            f"`{value}` leaves the testbed's folder.",
+            "Put the file beside kvm-compose.yaml or in a folder there.",
+        )
+    if not files.exists(value):
+        return positions.error(
+            path,
+            f"`{value}` does not exist in the testbed's folder.",
+            "Upload it, or correct the path.",
+        )
+    return None
