@@ -12,7 +12,6 @@ from pathlib import PurePosixPath
 
 from orchestration.inventory import ARTEFACTS, Thing, ThingKind
 from orchestration.orphans import known_things
-from orchestration.state.images import ImageState
 from orchestration.state.model import (
     BridgeState,
     GuestState,
@@ -22,6 +21,7 @@ from orchestration.state.model import (
     PatchState,
     State,
 )
+from orchestration.state.model.images import ImageState
 from orchestration.state.names import Names
 
 NO_IMAGE = ImageState(name="", sha256="", format="", path="", main_path="")

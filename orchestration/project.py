@@ -25,7 +25,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestration.errors import PathOutside, StateError
-from orchestration.state.deployed import union
+from orchestration.state.diff.deployed import union
 from orchestration.state.model import GuestState, Markers, State
 from orchestration.state.versions import load_state
 

@@ -15,7 +15,7 @@ from orchestration.instructions.resources import (
     changed_resources,
     whole_testbed,
 )
-from orchestration.state.diff import Action, diff
+from orchestration.state.diff.changes import Action, diff
 from orchestration.state.model import State
 
 

@@ -14,8 +14,8 @@ from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.templates import make_together
 from orchestration.providers import qemu_img
 from orchestration.providers.stamps import read_stamp
-from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
+from orchestration.state.model.images import DiskOrigin
 
 FORMATS = frozenset(DriverType)
 

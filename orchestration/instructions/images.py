@@ -17,8 +17,8 @@ from orchestration.providers.contents import Content, own_content, stored_conten
 from orchestration.providers.libvirt import domains
 from orchestration.providers.sending import Sent, mebibytes
 from orchestration.providers.store import Pushed
-from orchestration.state.images import DiskOrigin, ImageState
 from orchestration.state.model import GuestState, Markers
+from orchestration.state.model.images import DiskOrigin, ImageState
 from orchestration.transport.base import command
 
 MADE = {

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchestration.instructions.base import Resource
-from orchestration.state.diff import Action, Change
+from orchestration.state.diff.changes import Action, Change
 from orchestration.state.model import CardState, GuestState, State
 
 NAT_KEY = "nat"

@@ -14,15 +14,16 @@ from orchestration.compose.language.schema import Spec
 from orchestration.state.addresses import (
     GUEST_MTU,
     Card,
+    Cards,
     assign_addresses,
+    build_cards,
     dns_names,
     host_address,
     management_subnet,
     nat_subnet,
 )
-from orchestration.state.bases import Bases, DiskFile
-from orchestration.state.cards import Cards, build_cards
 from orchestration.state.clones import Expanded, expand
+from orchestration.state.disk_bases import Bases, DiskFile
 from orchestration.state.guests import Guests
 from orchestration.state.model import (
     CardState,

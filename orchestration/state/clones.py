@@ -21,8 +21,8 @@ from orchestration.compose.language.schema import (
     Machine,
     Spec,
 )
-from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
+from orchestration.state.model.images import DiskOrigin
 
 
 @dataclass(frozen=True, slots=True)

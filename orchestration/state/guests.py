@@ -1,6 +1,6 @@
 """Machines → guests: interfaces with their addresses, image, paths and hash.
 
-Builds one guest at a time, when `cards.py` has decided all MACs and addresses; golden
+Builds one guest at a time, when `addresses.py` has decided all MACs and addresses; golden
 images first, since their clones' disks start from them. Used by `state.build`.
 """
 
@@ -17,19 +17,19 @@ from orchestration.state.addresses import (
     GUEST_MTU,
     SUBNET_PREFIX,
     Card,
+    Cards,
     host_address,
+    interface_name,
     nat_subnet,
     static_prefix,
 )
-from orchestration.state.bases import Base, Bases
-from orchestration.state.cards import Cards, interface_name
 from orchestration.state.clones import (
     Expanded,
     context_key,
     golden_digest,
     is_prepared,
 )
-from orchestration.state.images import DiskOrigin
+from orchestration.state.disk_bases import Base, Bases
 from orchestration.state.model import (
     GoldenState,
     GuestState,
@@ -39,6 +39,7 @@ from orchestration.state.model import (
     Markers,
     ScriptState,
 )
+from orchestration.state.model.images import DiskOrigin
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement
 

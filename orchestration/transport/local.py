@@ -1,7 +1,7 @@
 """The main host: commands as child processes, files by copying, no SSH.
 
 Implements the Transport protocol of base.py. Each command is a session of its own and
-carries the scope's tag; ending it scans /proc directly. Used by `hosts.py` for the
+carries the scope's tag; ending it scans /proc directly. Used by `model/hosts.py` for the
 machine that the worker runs on.
 """
 

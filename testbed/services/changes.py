@@ -12,7 +12,7 @@ from django.conf import settings
 from django.utils.text import Truncator
 
 from orchestration.errors import TestbedError
-from orchestration.state.diff import Action, Change, Changes, diff
+from orchestration.state.diff.changes import Action, Change, Changes, diff
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.findings import known_hosts

@@ -29,10 +29,10 @@ from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.providers.passwords import hash_password
-from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key, expand
-from orchestration.state.diff import diff
+from orchestration.state.diff.changes import diff
+from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GuestState, HostState, State
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport

@@ -14,7 +14,7 @@ from django.db.models import Q
 
 from orchestration.errors import StateError
 from orchestration.project import Project, Stamp
-from orchestration.state.diff import HostNeed
+from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
 from testbed.models import Run, Testbed
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from orchestration.providers import cloud_init
 from orchestration.providers.keys import KeyPair, generate_key_pair
-from orchestration.state.images import ImageState
 from orchestration.state.model import (
     GuestState,
     InterfaceState,
     ManagementInterface,
 )
+from orchestration.state.model.images import ImageState
 
 BOOT_DEADLINE_S = 420
 STATIC_MAC, DHCP_MAC, MANAGEMENT_MAC, PLUGGED_MAC = (

@@ -10,7 +10,7 @@ from orchestration.errors import StateError
 from orchestration.instructions.base import Command, Instruction, Options, Stage
 from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan, plan_up
-from orchestration.state.deployed import union
+from orchestration.state.diff.deployed import union
 from tests.golden import Golden
 from tests.orchestration.state.samples import (
     EXPECTED,

@@ -10,8 +10,8 @@ from orchestration.compose.language.schema import Spec
 from orchestration.instructions.base import Command, Stage
 from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan
-from orchestration.state.deployed import union
-from orchestration.state.diff import diff
+from orchestration.state.diff.changes import diff
+from orchestration.state.diff.deployed import union
 from orchestration.state.model import HostState
 from tests.orchestration.state.samples import build
 from tests.orchestration.state.strategies import NUMBER, inventories, specs

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.instructions.base import Command, Options
-from orchestration.state.diff import HostNeed
+from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
 from testbed.models import Testbed
 from testbed.services.planning import prepare

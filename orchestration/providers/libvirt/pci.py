@@ -7,7 +7,7 @@ must exist before a device can be pinned to it, hence all of them are written ou
 
 import xml.etree.ElementTree as ET
 
-from orchestration.state.interface_diff import HOTPLUG_ROOM
+from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import GuestState
 
 # The channels' controller, the random numbers and the memory balloon.

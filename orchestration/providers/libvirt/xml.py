@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from orchestration.providers.libvirt.layers import keep_owner
 from orchestration.providers.libvirt.metadata import NAMESPACE, Mark, build_mark
 from orchestration.providers.libvirt.pci import add_ports, pin
-from orchestration.state.images import DiskOrigin
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -26,6 +25,7 @@ from orchestration.state.model import (
     ManagementState,
     NatState,
 )
+from orchestration.state.model.images import DiskOrigin
 
 BALLOON_PERIOD_S = 10
 CDROM = "sda"

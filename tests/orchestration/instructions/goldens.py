@@ -7,7 +7,7 @@ test_golden_files.py.
 
 from orchestration.compose.language.schema import Spec
 from orchestration.providers.libvirt import domains
-from orchestration.state.images import ImageState
+from orchestration.state.model.images import ImageState
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of
 

@@ -22,9 +22,9 @@ from orchestration.plan import Plan, plan
 from orchestration.project import Project
 from orchestration.providers.keys import generate_key_pair
 from orchestration.providers.seed import context_digest
-from orchestration.state.bases import DiskFile
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key
+from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import HostKind, HostState, State
 from orchestration.transport.base import Scope
 from tests.orchestration.state.samples import CATALOGUE, machine, spec_of

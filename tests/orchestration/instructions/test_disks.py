@@ -15,14 +15,14 @@ from orchestration.instructions.kinds import Kind
 from orchestration.instructions.removal import delete_disks
 from orchestration.providers import qemu_img
 from orchestration.providers.libvirt import domains
-from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState, HostKind
+from orchestration.state.model.images import DiskOrigin
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import spec_of
-from tests.orchestration.state.test_bases import existing, with_disk
+from tests.orchestration.state.test_disk_bases import existing, with_disk
 
 needs_qemu = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"

@@ -19,7 +19,7 @@ from orchestration.instructions.disks import made_from
 from orchestration.instructions.golden import prepare_goldens
 from orchestration.providers import qemu_img
 from orchestration.providers.stamps import read_stamp, stamp_name
-from orchestration.state.bases import DiskFile
+from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GoldenState, HostKind
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport

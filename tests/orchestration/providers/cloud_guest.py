@@ -3,8 +3,8 @@
 Used by test_cloud_init.py and test_network_config.py.
 """
 
-from orchestration.state.images import ImageState
 from orchestration.state.model import GuestState
+from orchestration.state.model.images import ImageState
 
 
 def guest(*interfaces, **changes):

@@ -6,9 +6,9 @@ test_golden_images.py.
 
 from orchestration.compose.language.schema import Clone, Interface, Scaling, Spec
 from orchestration.state.clones import expand
-from orchestration.state.diff import Action, diff
-from orchestration.state.images import DiskOrigin
+from orchestration.state.diff.changes import Action, diff
 from orchestration.state.model import State
+from orchestration.state.model.images import DiskOrigin
 from tests.orchestration.compose.fakes import read_spec
 from tests.orchestration.state.samples import build, machine, scaled, spec_of, workers
 

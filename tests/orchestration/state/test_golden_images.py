@@ -9,9 +9,9 @@ import pytest
 from orchestration.compose.language.schema import Spec
 from orchestration.state.build import build_state
 from orchestration.state.clones import context_key
-from orchestration.state.diff import Action, diff
-from orchestration.state.images import DiskOrigin
+from orchestration.state.diff.changes import Action, diff
 from orchestration.state.model import State
+from orchestration.state.model.images import DiskOrigin
 from tests.orchestration.state.samples import (
     CATALOGUE,
     HOSTS,

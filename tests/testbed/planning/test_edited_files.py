@@ -11,7 +11,7 @@ import pytest
 
 from orchestration.instructions.base import Command, Options
 from orchestration.instructions.kinds import Kind
-from orchestration.state.diff import diff
+from orchestration.state.diff.changes import diff
 from testbed.services import digests
 from testbed.services.planning import is_edited, prepare, wanted_state
 from tests.testbed.planning.edits import deploy, edit

@@ -8,7 +8,6 @@ from orchestration.providers.libvirt.xml import (
     build_management_network,
     build_nat_network,
 )
-from orchestration.state.images import ImageState
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -21,6 +20,7 @@ from orchestration.state.model import (
     NatState,
     Reservation,
 )
+from orchestration.state.model.images import ImageState
 
 HOST = HostState(
     name="sim-1",

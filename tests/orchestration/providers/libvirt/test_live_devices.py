@@ -7,7 +7,7 @@ from orchestration.providers.libvirt import domains, live, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.metadata import Mark
 from orchestration.providers.libvirt.xml import build_domain
-from orchestration.state.interface_diff import HOTPLUG_ROOM
+from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
 from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST

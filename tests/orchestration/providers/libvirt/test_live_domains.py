@@ -15,8 +15,8 @@ from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.domains import DomainStatus
 from orchestration.providers.libvirt.layers import with_layers
 from orchestration.providers.libvirt.xml import build_domain
-from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
+from orchestration.state.model.images import DiskOrigin
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.libvirt.private_host import PrivateHost

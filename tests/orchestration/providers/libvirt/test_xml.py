@@ -13,8 +13,8 @@ from orchestration.providers.libvirt.xml import (
     build_nat_network,
 )
 from orchestration.providers.qemu_img import Layer
-from orchestration.state.images import DiskOrigin
 from orchestration.state.model import GuestState
+from orchestration.state.model.images import DiskOrigin
 from tests.golden import DATA, Golden
 from tests.orchestration.providers.libvirt.samples import (
     HOST,

@@ -3,10 +3,10 @@
 import pytest
 
 from orchestration.compose.language.schema import Spec
-from orchestration.state.bases import DiskFile
 from orchestration.state.build import build_state
-from orchestration.state.images import DiskOrigin
+from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GuestState
+from orchestration.state.model.images import DiskOrigin
 from tests.orchestration.state.samples import (
     CATALOGUE,
     HOSTS,

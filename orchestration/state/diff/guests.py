@@ -7,7 +7,7 @@ finish: nobody knows which settings it runs with.
 
 from collections.abc import Iterator
 
-from orchestration.state.interface_diff import interface_reasons
+from orchestration.state.diff.interfaces import interface_reasons
 from orchestration.state.model import (
     GoldenState,
     GuestState,

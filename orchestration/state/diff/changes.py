@@ -9,17 +9,23 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestration.state.guest_diff import (
+from orchestration.state.diff.guests import (
     disk_reasons,
     golden_reasons,
     guest_reasons,
     script_reasons,
 )
-from orchestration.state.interface_diff import (
+from orchestration.state.diff.interfaces import (
     UNFINISHED_REASON,
     differ_in_interfaces_only,
     interface_reasons,
     obstacles,
+)
+from orchestration.state.diff.networks import (
+    Part,
+    bridge_parts,
+    link_parts,
+    network_parts,
 )
 from orchestration.state.model import (
     BridgeState,
@@ -27,12 +33,6 @@ from orchestration.state.model import (
     GuestState,
     HostState,
     State,
-)
-from orchestration.state.network_diff import (
-    Part,
-    bridge_parts,
-    link_parts,
-    network_parts,
 )
 
 MOVED_DISK = "its disk starts anew there"

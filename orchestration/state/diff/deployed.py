@@ -10,7 +10,7 @@ only its interfaces differ, that is known of it still, so that it need not resta
 from collections.abc import Iterable
 from typing import TypeVar
 
-from orchestration.state.interface_diff import (
+from orchestration.state.diff.interfaces import (
     UNFINISHED_LIVE,
     differ_in_interfaces_only,
 )

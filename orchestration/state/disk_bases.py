@@ -19,8 +19,8 @@ from orchestration.compose.language.schema import (
     IsoGuest,
 )
 from orchestration.errors import StateError
-from orchestration.state.images import DiskOrigin, ImageState
 from orchestration.state.model import HostState
+from orchestration.state.model.images import DiskOrigin, ImageState
 
 DEFAULT_USER = "nocloud"
 

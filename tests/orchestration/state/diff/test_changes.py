@@ -9,7 +9,7 @@ from orchestration.instructions.resources import (
     link_resources,
     network_resources,
 )
-from orchestration.state.diff import Action, Changes, diff
+from orchestration.state.diff.changes import Action, Changes, diff
 from orchestration.state.model import HostState, State
 from tests.golden import Golden
 from tests.orchestration.compose.fakes import read_spec

@@ -6,7 +6,7 @@ it was when the state was built. Other modules import these from `state.model`.
 
 from enum import StrEnum
 
-from orchestration.state.images import Frozen
+from orchestration.state.model.images import Frozen
 
 
 class HostKind(StrEnum):

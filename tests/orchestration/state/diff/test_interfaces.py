@@ -3,9 +3,9 @@
 import pytest
 
 from orchestration.compose.language.schema import Spec
-from orchestration.state.deployed import union
-from orchestration.state.diff import Action, Change, diff
-from orchestration.state.interface_diff import HOTPLUG_ROOM
+from orchestration.state.diff.changes import Action, Change, diff
+from orchestration.state.diff.deployed import union
+from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import State
 from tests.orchestration.state.samples import build, machine, spec_of
 

@@ -1,0 +1,54 @@
+"""The state: everything that a spec means on our hosts, decided and complete.
+
+Built by `state.build` from a Spec, an Identity, hosts and a catalogue; read by the
+plan, the providers' builders, the instructions and the web's diagram. Nothing is
+left to choose later: names, hosts, MACs, addresses, paths and tunnel ids are here.
+Only `Markers` change afterwards, written by `project.py` when a thing has happened.
+Units are in the names; addresses and subnets are their usual text forms.
+"""
+
+from orchestration.state.model.guests import (
+    GoldenState,
+    GuestState,
+    InterfaceState,
+    ManagementInterface,
+    Markers,
+    ScriptState,
+)
+from orchestration.state.model.hosts import Datapath, DomainType, HostKind, HostState
+from orchestration.state.model.network import (
+    BridgeState,
+    CardState,
+    ManagementState,
+    NatState,
+    NetworkState,
+    PatchState,
+    Reservation,
+    TunnelEnd,
+    TunnelState,
+)
+from orchestration.state.model.state import SCHEMA_VERSION, State
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "BridgeState",
+    "CardState",
+    "Datapath",
+    "DomainType",
+    "GoldenState",
+    "GuestState",
+    "HostKind",
+    "HostState",
+    "InterfaceState",
+    "ManagementInterface",
+    "ManagementState",
+    "Markers",
+    "NatState",
+    "NetworkState",
+    "PatchState",
+    "Reservation",
+    "ScriptState",
+    "State",
+    "TunnelEnd",
+    "TunnelState",
+]

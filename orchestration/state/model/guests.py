@@ -1,0 +1,129 @@
+"""The guests of a testbed, with every name, path and address already chosen.
+
+Units are in the names; addresses are their usual text forms. `Markers` are the only
+part that changes after the state was built.
+"""
+
+from orchestration.state.model.images import DiskOrigin, Frozen, ImageState
+
+
+class InterfaceState(Frozen):
+    """One interface on an experiment's bridge: `name` in the guest, `tap` on its host.
+
+    `address` is known for static and reserved addresses (`prefix` with it) and empty
+    otherwise. `dhcp` says that the guest asks for it.
+    """
+
+    name: str
+    bridge: str
+    device: str
+    tap: str
+    mac: str
+    mtu: int
+    dhcp: bool
+    address: str = ""
+    prefix: int = 0
+    gateway: str = ""
+
+
+class ManagementInterface(Frozen):
+    """A guest's last interface: static, no gateway, isolated from other guests."""
+
+    name: str
+    network: str
+    tap: str
+    mac: str
+    address: str
+    prefix: int
+
+
+class ScriptState(Frozen):
+    """A script in the testbed's folder; the digest is empty in offline plans."""
+
+    path: str
+    sha256: str = ""
+
+
+class Markers(Frozen):
+    """What has happened to a guest; written after the fact, never before.
+
+    `disk` is the identity of the image that the disk was made from, `reached` the
+    spec hash with which the guest was first reached, `script` the digest of the
+    setup script that ended with `script_exit_code`.
+    """
+
+    disk: str = ""
+    reached: str = ""
+    script: str = ""
+    script_exit_code: int | None = None
+    run_script: str = ""
+    run_script_exit_code: int | None = None
+
+
+class GuestState(Frozen):
+    """One guest on its host, with every name and path already chosen.
+
+    `domain` is libvirt's name and the hostname. `artefacts_dir` is the folder on
+    the guest's host; `disk`, `seed`, `xml` and `console` are full paths there.
+    `spec_hash` covers what the user wrote about this guest.
+
+    A guest without a `seed` has no account for us: it only runs. One without a
+    `disk` has its CD-ROM alone. A clone names its `golden` image's machine.
+    """
+
+    name: str
+    index: int
+    host: str
+    domain: str
+    uuid: str
+    user: str
+    password_hash: str = ""
+    cpus: int
+    memory_mib: int
+    expand_gib: int
+    image: ImageState
+    disk_origin: DiskOrigin = DiskOrigin.LINKED
+    is_cdrom: bool = False
+    is_readonly: bool = False
+    artefacts_dir: str
+    disk: str
+    seed: str
+    xml: str
+    console: str
+    interfaces: tuple[InterfaceState, ...]
+    management: ManagementInterface | None
+    environment: dict[str, str]
+    context: str | None = None
+    setup_script: ScriptState | None = None
+    run_script: ScriptState | None = None
+    spec_hash: str
+    golden: str = ""
+    markers: Markers = Markers()
+
+
+class GoldenState(Frozen):
+    """A machine that only its clones are run of; on main.
+
+    `guest` is how it is started once, to run the script that its clones share, and
+    `image` what comes of it, on main. Where nothing has to be prepared, `image` is
+    what the machine itself would start from.
+    """
+
+    guest: GuestState
+    image: ImageState
+    context_sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the user calls the machine."""
+        return self.guest.name
+
+    @property
+    def is_prepared(self) -> bool:
+        """Say whether an image is made of it before its clones are."""
+        return bool(self.image.golden)
+
+    @property
+    def is_started(self) -> bool:
+        """Say whether a script has to run in it."""
+        return self.guest.setup_script is not None

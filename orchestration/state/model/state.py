@@ -1,0 +1,67 @@
+"""The root of the state: one testbed, its hosts, networks and guests.
+
+Built by `state.build`, stored as `state.json`; older files come through `versions.py`.
+"""
+
+from orchestration.state.model.guests import GoldenState, GuestState
+from orchestration.state.model.hosts import HostState
+from orchestration.state.model.images import Frozen
+from orchestration.state.model.network import NetworkState
+
+# One more when a state file changes, with a step in `versions.py` for those before.
+SCHEMA_VERSION = 2
+
+
+class State(Frozen):
+    """One testbed, complete. `directory` is its folder on main.
+
+    `yaml_sha256` tells whether the YAML changed since. `identity_file` is the
+    private key (a path on main) that logs in to the guests, `public_key` its line.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    testbed: str
+    number: int
+    directory: str
+    yaml_sha256: str
+    identity_file: str
+    public_key: str
+    hosts: tuple[HostState, ...]
+    network: NetworkState
+    guests: tuple[GuestState, ...]
+    goldens: tuple[GoldenState, ...] = ()
+
+    @property
+    def main(self) -> HostState:
+        """The one host that is main."""
+        return next(host for host in self.hosts if host.is_main)
+
+    def host(self, name: str) -> HostState:
+        """Return a host by name. Raises KeyError."""
+        return {host.name: host for host in self.hosts}[name]
+
+    def guest(self, name: str) -> GuestState:
+        """Return a guest, or the guest of a golden image. Raises KeyError."""
+        return {guest.name: guest for guest in self.machines}[name]
+
+    def golden(self, name: str) -> GoldenState:
+        """Return a golden image by its machine's name. Raises KeyError."""
+        return {golden.name: golden for golden in self.goldens}[name]
+
+    @property
+    def machines(self) -> tuple[GuestState, ...]:
+        """All guests, then those that only become golden images."""
+        return (*self.guests, *(golden.guest for golden in self.goldens))
+
+    @property
+    def started(self) -> tuple[GuestState, ...]:
+        """All guests, then those that run once to become golden images."""
+        found = (golden.guest for golden in self.goldens if golden.is_started)
+        return (*self.guests, *found)
+
+    @property
+    def used_hosts(self) -> tuple[HostState, ...]:
+        """The hosts that this testbed puts anything on; main is always one."""
+        names = {guest.host for guest in self.guests}
+        names |= {bridge.host for bridge in self.network.bridges}
+        return tuple(h for h in self.hosts if h.is_main or h.name in names)
