@@ -28,10 +28,10 @@ from orchestration.instructions.base import (
 )
 from orchestration.instructions.table import ACTIONS
 from orchestration.project import Project
-from orchestration.providers.answering import require_answer
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
-from orchestration.transport.leftovers import end_left
+from orchestration.transport.processes.leftovers import end_left
+from orchestration.transport.reachable import require_answer
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated.transport import SimulatedTransport
 from orchestration.transport.ssh import SSHTransport
 
 # Another worker may have stopped a guest that then came back elsewhere: whatever leads

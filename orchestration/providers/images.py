@@ -23,8 +23,8 @@ from orchestration.providers.stamps import (
     read_stamp,
     write_stamp,
 )
-from orchestration.transport import copying
 from orchestration.transport.base import OnProgress, Scope, Transport, command
+from orchestration.transport.files import copying
 
 # A file system that is filled to the last byte stops more than this image.
 SPARE_BYTES = 64 * 1024 * 1024

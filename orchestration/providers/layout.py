@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestration.transport.copying import Extent, data_extents
+from orchestration.transport.files.copying import Extent, data_extents
 
 # What is sent again at most when a host loses its power. Each costs it a process.
 SEGMENT_BYTES = 16 * 1024 * 1024

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from orchestration.providers.layout import Layout
 from orchestration.providers.stamps import Digest
 from orchestration.transport.base import Command, command
-from orchestration.transport.copying import Extent
+from orchestration.transport.files.copying import Extent
 
 STORE = ".store"
 # What `Seen` tells of a file that root owns and everybody may only read.

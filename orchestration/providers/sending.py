@@ -35,8 +35,8 @@ from orchestration.transport.base import (
     Scope,
     Transport,
 )
-from orchestration.transport.copying import COPY_TIMEOUT_S, put_failed
-from orchestration.transport.leftovers import ask_again, is_unknown
+from orchestration.transport.files.copying import COPY_TIMEOUT_S, put_failed
+from orchestration.transport.processes.leftovers import ask_again, is_unknown
 
 # How long is waited before each further try; begun anew when a try got further.
 PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.transport.base import OnProgress, Scope
-from orchestration.transport.copying import part_path
+from orchestration.transport.files.copying import part_path
 
 READ_BYTES = 4 * 1024 * 1024
 

@@ -17,7 +17,7 @@ from orchestration.providers.locks import Log, locked
 from orchestration.providers.receiving import Place, Seen
 from orchestration.providers.sending import Sending, Sent
 from orchestration.transport.base import OnProgress, Scope, Transport
-from orchestration.transport.copying import COPY_TIMEOUT_S, open_source
+from orchestration.transport.files.copying import COPY_TIMEOUT_S, open_source
 
 
 class Pushed(StrEnum):

@@ -19,7 +19,7 @@ import zstandard
 from orchestration.providers.layout import Layout
 from orchestration.providers.trial import Trial
 from orchestration.transport.base import OnProgress, Scope
-from orchestration.transport.copying import Extent
+from orchestration.transport.files.copying import Extent
 
 READ_BYTES = 1024 * 1024
 AHEAD = 8

@@ -19,7 +19,6 @@ from typing import IO
 
 from orchestration.errors import CommandFailed
 from orchestration.events import Stream
-from orchestration.transport import copying, parts
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -29,9 +28,10 @@ from orchestration.transport.base import (
     Scope,
     command,
 )
-from orchestration.transport.ending import end_here, end_line, parse_ended
+from orchestration.transport.files import copying, parts
 from orchestration.transport.output import Output, conclude, timed_out
-from orchestration.transport.wrapper import environment, tag_of, wrap_argv
+from orchestration.transport.processes.ending import end_here, end_line, parse_ended
+from orchestration.transport.processes.tags import environment, tag_of, wrap_argv
 
 POLL_S = 0.02
 # How long output is awaited after the program's end: a background process may hold

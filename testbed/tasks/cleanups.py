@@ -25,8 +25,8 @@ from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import Host as OpenedHost
 from orchestration.inventory import ThingKind, look
 from orchestration.orphans import Key, delete_thing
-from orchestration.providers.answering import require_answer
 from orchestration.transport.base import Scope
+from orchestration.transport.reachable import require_answer
 from testbed.celery import app
 from testbed.models import Cleanup, CleanupItem, Host
 from testbed.tasks.ending import look_at_hosts

@@ -36,11 +36,11 @@ from orchestration.image_stores import (
     look,
 )
 from orchestration.image_users import Claims, Verdict, judge, merged
-from orchestration.providers.answering import require_answer
 from orchestration.providers.contents import remove_old_notes
 from orchestration.providers.locks import remove_old_locks
 from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers
 from orchestration.transport.base import Scope
+from orchestration.transport.reachable import require_answer
 from testbed.celery import app
 from testbed.models import Host, ImageStore
 from testbed.tasks.known_states import KnownStates

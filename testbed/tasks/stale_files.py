@@ -13,9 +13,9 @@ from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
 from orchestration.image_stores import ImageKind
 from orchestration.image_users import Verdict
-from orchestration.providers.answering import require_answer
 from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
 from orchestration.transport.base import Scope
+from orchestration.transport.reachable import require_answer
 from testbed.models import Host
 from testbed.tasks.images import HostImages, Images
 from testbed.tasks.known_states import KnownStates

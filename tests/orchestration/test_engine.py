@@ -27,7 +27,7 @@ from orchestration.instructions.kinds import Kind
 from orchestration.instructions.table import ACTIONS
 from orchestration.transport.base import Ended, command
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.orchestration.crowd import CROWD, obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of

@@ -11,7 +11,7 @@ from orchestration.hosts import Host, Hosts, examine, guest_address
 from orchestration.state.model import Datapath, DomainType, HostKind, State
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated.transport import SimulatedTransport
 from orchestration.transport.ssh import SSHTransport
 from tests.fakes import Answer, FakeTransport
 from tests.orchestration.providers.libvirt.samples import open_simulated

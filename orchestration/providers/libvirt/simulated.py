@@ -21,11 +21,11 @@ from urllib.parse import quote
 
 import libvirt
 
-from orchestration.providers.answering import require_answer
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.translate import call_failed
 from orchestration.state.model import HostKind, HostState
+from orchestration.transport.reachable import require_answer
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)

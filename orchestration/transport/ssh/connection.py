@@ -17,7 +17,7 @@ import paramiko
 
 from orchestration.transport.ssh.link import Link, TunnelSocket, connect_tcp
 from orchestration.transport.ssh.login import Login, dial, reason_of, unreachable
-from orchestration.transport.ssh.patience import await_future, patiently, slot, start
+from orchestration.transport.ssh.waiting import await_future, patiently, slot, start
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ import paramiko
 from orchestration.errors import Cancelled
 from orchestration.transport.ssh.connection import Wake, release
 from orchestration.transport.ssh.link import Link, was_closed_there
-from orchestration.transport.ssh.patience import POLL_S, patiently
+from orchestration.transport.ssh.waiting import POLL_S, patiently
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
 CHUNK_BYTES = 32 * 1024 - 64

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from orchestration.errors import CommandFailed, HostUnreachable
 from orchestration.events import Stream
-from orchestration.transport import copying, parts
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -26,18 +25,19 @@ from orchestration.transport.base import (
     Scope,
     command,
 )
-from orchestration.transport.ending import end_line
+from orchestration.transport.files import copying, parts
 from orchestration.transport.output import Output, conclude, last_lines, timed_out
-from orchestration.transport.ssh.confirming import (
+from orchestration.transport.processes.ending import end_line
+from orchestration.transport.processes.tags import tag_of, wrap_line
+from orchestration.transport.ssh.connection import Connection, Wake
+from orchestration.transport.ssh.ending import (
     Patience,
     end_until_over,
     run_ending,
     unconfirmed,
 )
-from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.login import Login, unreachable
-from orchestration.transport.ssh.patience import slot
 from orchestration.transport.ssh.session import (
     CHUNK_BYTES,
     LinkLost,
@@ -47,7 +47,7 @@ from orchestration.transport.ssh.session import (
     cut,
     pieces,
 )
-from orchestration.transport.wrapper import tag_of, wrap_line
+from orchestration.transport.ssh.waiting import slot
 
 # sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
 SESSIONS = 8

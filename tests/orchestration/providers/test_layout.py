@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from orchestration.providers import receiving
 from orchestration.providers.layout import SEGMENT_BYTES, Layout, layout_of
 from orchestration.providers.stamps import Digest
-from orchestration.transport.copying import BLOCK_BYTES, MAX_EXTENTS
+from orchestration.transport.files.copying import BLOCK_BYTES, MAX_EXTENTS
 
 MIB = 1024 * 1024
 SPARSE = Layout(100 * MIB, ((0, 3 * MIB), (10 * MIB, 12 * MIB), (99 * MIB, 100 * MIB)))

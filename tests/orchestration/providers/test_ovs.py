@@ -18,7 +18,7 @@ from orchestration.state.model import (
     TunnelState,
 )
 from orchestration.transport.base import Scope, command
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
 
 ANY_READ = re.compile(r"ovs-vsctl .* list .*")

@@ -11,7 +11,7 @@ from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed
 from orchestration.providers import images
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.orchestration.providers.images.webserver import DATA, SHA256, part_of
 
 

@@ -9,9 +9,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestration.errors import HostUnreachable
-from orchestration.providers import answering
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.simulated import open_connection
+from orchestration.transport import reachable
 from tests.orchestration.providers.libvirt.samples import REMOTE_HOST
 
 
@@ -82,7 +82,7 @@ def test_silent_host_is_given_up(tmp_path: Path) -> None:
 def test_host_where_nobody_speaks_is_given_up_before_ssh_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answering, "BANNER_S", 0.1)
+    monkeypatch.setattr(reachable, "BANNER_S", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = {"address": "127.0.0.1", "port": silent.getsockname()[1]}
         host = REMOTE_HOST.model_copy(update=place)

@@ -9,7 +9,7 @@ import pytest
 from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace
 from orchestration.providers import qemu_img
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
 from tests.orchestration.providers.qemu_img.making import MIB, needs_qemu, overlay
 

@@ -12,10 +12,11 @@ import pytest
 
 from orchestration.errors import Cancelled
 from orchestration.transport.base import Ended, Scope, command
-from orchestration.transport.ending import end_line
-from orchestration.transport.ssh import SSHTransport, confirming
-from orchestration.transport.ssh.confirming import Patience, run_ending
+from orchestration.transport.processes.ending import end_line
+from orchestration.transport.ssh import SSHTransport
+from orchestration.transport.ssh import ending as confirming
 from orchestration.transport.ssh.connection import Wake
+from orchestration.transport.ssh.ending import Patience, run_ending
 from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.session import Session
 from tests.orchestration.transport.conftest import Server, carriers, wait_until

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestration.transport.base import Scope
-from orchestration.transport.copying import copy_command, part_path
+from orchestration.transport.files.copying import copy_command, part_path
+from orchestration.transport.files.parts import remove_if_abandoned
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.parts import remove_if_abandoned
 from tests.orchestration.transport.conftest import Server, wait_until
 
 # A worker that stops in the middle of a copy until it is ended.

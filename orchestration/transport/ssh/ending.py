@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from orchestration.errors import Cancelled
 from orchestration.events import Stream
 from orchestration.transport.base import Command, Ended, Process
-from orchestration.transport.ending import parse_ended
 from orchestration.transport.output import Output, shown
+from orchestration.transport.processes.ending import parse_ended
 from orchestration.transport.ssh.session import LinkLost, Session, Sink, TimeUp
 
 START_TIMEOUT_S = 6.0

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from itertools import groupby
 
-from orchestration.transport.simulated_machine import (
+from orchestration.transport.simulated.machine import (
     Answer,
     Bridge,
     Link,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.errors import StateError
-from orchestration.transport.simulated_machine import Machine
+from orchestration.transport.simulated.machine import Machine
 
 LOG_BYTES = 512 * 1024
 

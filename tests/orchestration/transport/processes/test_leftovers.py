@@ -2,7 +2,7 @@
 
 from orchestration.errors import HostUnreachable
 from orchestration.transport.base import Ended, Process, Scope
-from orchestration.transport.leftovers import ask_again, end_left, is_unknown
+from orchestration.transport.processes.leftovers import ask_again, end_left, is_unknown
 from tests.orchestration.transport.conftest import carriers, names_of, wait_until
 from tests.orchestration.transport.shell import sh
 

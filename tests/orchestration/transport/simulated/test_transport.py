@@ -12,9 +12,9 @@ from orchestration.errors import (
     HostUnreachable,
     StateError,
 )
-from orchestration.transport import simulated_store
 from orchestration.transport.base import Scope, Transport, command
-from orchestration.transport.simulated import SimulatedTransport
+from orchestration.transport.simulated import store
+from orchestration.transport.simulated.transport import SimulatedTransport
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_secret_arguments_are_not_recorded(host, tmp_path, scope):
 
 
 def test_log_stays_bounded_and_keeps_the_newest(host, tmp_path, scope, monkeypatch):
-    monkeypatch.setattr(simulated_store, "LOG_BYTES", 2000)
+    monkeypatch.setattr(store, "LOG_BYTES", 2000)
 
     for number in range(200):
         run(host, f"echo number {number}", scope)

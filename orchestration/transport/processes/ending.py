@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestration.transport.base import TAG_VARIABLE, Ended, Process
-from orchestration.transport.wrapper import checked_tag
+from orchestration.transport.processes.tags import checked_tag
 
 # Who waits for a slow disk dies only when it answers: the later rounds are longer.
 KILL_ROUNDS = 20

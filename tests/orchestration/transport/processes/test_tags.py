@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from orchestration.transport.base import Command, Scope, command
-from orchestration.transport.wrapper import tag_of, wrap_argv, wrap_line
+from orchestration.transport.processes.tags import tag_of, wrap_argv, wrap_line
 
 SHELLS = [["sh"], ["bash"], ["dash"], ["busybox", "ash"]]
 

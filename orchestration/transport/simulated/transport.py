@@ -12,8 +12,6 @@ from pathlib import Path
 
 from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
 from orchestration.events import Stream
-from orchestration.transport import simulated_machine as shell
-from orchestration.transport import simulated_network as network
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -24,15 +22,17 @@ from orchestration.transport.base import (
     Scope,
 )
 from orchestration.transport.output import conclude, timed_out
-from orchestration.transport.simulated_machine import (
+from orchestration.transport.processes.tags import tag_of
+from orchestration.transport.simulated import machine as shell
+from orchestration.transport.simulated import network
+from orchestration.transport.simulated.machine import (
     Answer,
     File,
     Handler,
     Machine,
     Sleeper,
 )
-from orchestration.transport.simulated_store import Fault, Store
-from orchestration.transport.wrapper import tag_of
+from orchestration.transport.simulated.store import Fault, Store
 
 SCRIPT_S = 0.01
 # Shorter waits are not worth a process that others could see and end.

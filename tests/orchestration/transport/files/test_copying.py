@@ -13,7 +13,7 @@ from orchestration.errors import (
     NotEnoughSpace,
 )
 from orchestration.transport.base import Scope
-from orchestration.transport.copying import BLOCK_BYTES, data_extents
+from orchestration.transport.files.copying import BLOCK_BYTES, data_extents
 from tests.orchestration.transport.conftest import wait_until
 
 MIB = 1024 * 1024

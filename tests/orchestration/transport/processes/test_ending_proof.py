@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 
-from orchestration.transport import ending
-from orchestration.transport.ending import end_here, end_line, parse_ended
+from orchestration.transport.processes import ending
+from orchestration.transport.processes.ending import end_here, end_line, parse_ended
 from tests.orchestration.transport.conftest import carriers, wait_until
 
 # The second look at all environments sees nobody; then there is somebody.

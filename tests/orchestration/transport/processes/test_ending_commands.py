@@ -14,7 +14,7 @@ from orchestration.errors import Cancelled, CommandTimedOut
 from orchestration.events import Stream
 from orchestration.transport import local
 from orchestration.transport.base import Scope, command
-from orchestration.transport.ssh import confirming, session, transport
+from orchestration.transport.ssh import ending, session, transport
 from tests.orchestration.transport.conftest import carriers, names_of, wait_until
 from tests.orchestration.transport.shell import STUBBORN, sh
 
@@ -26,7 +26,7 @@ def passed(monkeypatch):
     clock = SimpleNamespace(
         monotonic=lambda: time.monotonic() + sum(passed), sleep=time.sleep
     )
-    for module in (local, confirming, session, transport):
+    for module in (local, ending, session, transport):
         monkeypatch.setattr(module, "time", clock)
     return passed
 

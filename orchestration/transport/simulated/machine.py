@@ -1,7 +1,7 @@
 """What a simulated machine holds, and the files and disks side of its shell.
 
-Plain values that fit into JSON: `simulated.py` loads and stores them around every
-command, `simulated_network.py` answers for Open vSwitch and links. Only what our own
+Plain values that fit into JSON: `transport.py` loads and stores them around every
+command, `network.py` answers for Open vSwitch and links. Only what our own
 providers ask is understood; whatever else is asked succeeds and says nothing.
 """
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestration.transport.copying import part_path
+from orchestration.transport.files.copying import part_path
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Which processes on a machine are a task's, and their end."""
