@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.errors import StateError
-from orchestration.providers import machine, ovs
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.facts import node_facts
+from orchestration.providers.libvirt.node import node_facts
 from orchestration.providers.libvirt.simulated import open_connection
+from orchestration.providers.linux import machine
+from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -204,7 +205,7 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
     """Ask a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
     seen = machine.look(host.transport, scope=scope)
     node = node_facts(host.libvirt)
-    switch = ovs.check(host.transport, scope=scope)
+    switch = bridges.check(host.transport, scope=scope)
     kernel = switch.datapath_ok_kernel
     return HostFacts(
         cpus=node.cpus,

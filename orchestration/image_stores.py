@@ -14,11 +14,11 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 
 from orchestration.hosts import Host
-from orchestration.providers.image_chains import Chains, files_below, follow_chains
-from orchestration.providers.image_files import STORE, FileFacts, Found, Identity
+from orchestration.providers.images.chains import Chains, files_below, follow_chains
+from orchestration.providers.images.digests import stamp_name
+from orchestration.providers.images.listing import STORE, FileFacts, Found, Identity
+from orchestration.providers.images.qcow2 import Header
 from orchestration.providers.libvirt.disk_files import DomainFiles, domain_files
-from orchestration.providers.qcow2_header import Header
-from orchestration.providers.stamps import stamp_name
 from orchestration.state.model import HostKind, HostState
 from orchestration.transport.base import Scope
 

@@ -13,12 +13,13 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from orchestration.hosts import Host
-from orchestration.providers import ip_link, ovs_inventory
-from orchestration.providers.ip_link import Link
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.domain_facts import DomainFacts
 from orchestration.providers.libvirt.networks import NetworkFacts
-from orchestration.providers.ovs_inventory import SwitchThing
+from orchestration.providers.linux import ip_link
+from orchestration.providers.linux.ip_link import Link
+from orchestration.providers.ovs import inventory
+from orchestration.providers.ovs.inventory import SwitchThing
 from orchestration.transport.base import Scope, command
 
 # The names of `state/names.py`: taps of guests; ends of the way out and of links.
@@ -77,7 +78,7 @@ def look(host: Host, *, scope: Scope) -> Inventory:
     """Look at a host. Raises: HostUnreachable, NetworkFailed, LibvirtFailed."""
     found = domains.observe(host.libvirt)
     nets = networks.observe(host.libvirt)
-    bridges, ports = ovs_inventory.look(host.transport, scope=scope)
+    bridges, ports = inventory.look(host.transport, scope=scope)
     links = ip_link.links(host.transport, scope=scope)
     things = [
         *_domains(found),

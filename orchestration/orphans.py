@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 from orchestration.errors import StateError
 from orchestration.hosts import Host
 from orchestration.inventory import ARTEFACTS, SLUG, VETH, Thing, ThingKind
-from orchestration.providers import ip_link, ovs
 from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.linux import ip_link
+from orchestration.providers.ovs import bridges
 from orchestration.state.model import NetworkState, State
 from orchestration.transport.base import Scope, command
 
@@ -86,13 +87,13 @@ def _delete_network(host: Host, thing: Thing, scope: Scope) -> bool:
 
 
 def _delete_bridge(host: Host, thing: Thing, scope: Scope) -> bool:
-    return ovs.delete_bridge(
+    return bridges.delete_bridge(
         host.transport, thing.name, testbed=thing.testbed, scope=scope
     )
 
 
 def _delete_port(host: Host, thing: Thing, scope: Scope) -> bool:
-    return ovs.delete_port(
+    return bridges.delete_port(
         host.transport, thing.name, testbed=thing.testbed, scope=scope
     )
 

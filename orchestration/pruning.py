@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from orchestration.errors import Cancelled
 from orchestration.hosts import Host
 from orchestration.image_stores import ABANDONED_S, Leftover, StoredImage
-from orchestration.providers.locks import locked
-from orchestration.providers.stamps import stamp_name
+from orchestration.providers.images.digests import stamp_name
+from orchestration.providers.images.locks import locked
 from orchestration.transport.base import Scope, command
 
 # Giving back the blocks of a large file takes a file system a while.

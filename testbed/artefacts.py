@@ -16,12 +16,12 @@ from orchestration.errors import PathOutside
 from orchestration.instructions.base import Command
 from orchestration.plan import plan
 from orchestration.project import Project
-from orchestration.providers import cloud_init
-from orchestration.providers.libvirt.xml import (
+from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest.seed_contents import read_from_seed
+from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )
-from orchestration.providers.seed_contents import read_from_seed
 from orchestration.state.model import GuestState, ScriptState, State
 from testbed.seed_pages import CONTEXT, describe_context, describe_seed, is_secret
 

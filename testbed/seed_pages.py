@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestration.providers.seed_contents import list_archive_on_seed, seed_sizes
+from orchestration.providers.guest.seed_contents import list_archive_on_seed, seed_sizes
 from orchestration.state.model import GuestState
 
 CONTEXT = "context.tar"

@@ -8,9 +8,9 @@ by the instructions that start guests, prepare golden images and change interfac
 from orchestration.instructions.base import Task
 from orchestration.instructions.disks import not_whole
 from orchestration.instructions.prepare import local_artefact
-from orchestration.providers import qemu_img
+from orchestration.providers.images import qemu_img
 from orchestration.providers.libvirt import domains
-from orchestration.providers.libvirt.layers import with_layers
+from orchestration.providers.libvirt.xml.backing import with_layers
 from orchestration.state.model import GuestState
 
 

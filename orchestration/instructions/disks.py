@@ -12,8 +12,8 @@ from orchestration.errors import ImageFailed
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.templates import make_together
-from orchestration.providers import qemu_img
-from orchestration.providers.stamps import read_stamp
+from orchestration.providers.images import qemu_img
+from orchestration.providers.images.digests import read_stamp
 from orchestration.state.model import GuestState
 from orchestration.state.model.images import DiskOrigin
 

@@ -19,17 +19,17 @@ from orchestration.instructions.disks import ensure_disk, format_of
 from orchestration.instructions.guests import run_user_script, script_digest
 from orchestration.instructions.prepare import is_simulated
 from orchestration.instructions.waiting import wait_until_reachable
-from orchestration.providers import images, qemu_img
-from orchestration.providers.libvirt import domains
-from orchestration.providers.locks import locked
-from orchestration.providers.sealing import seal
-from orchestration.providers.stamps import (
+from orchestration.providers.guest.sealing import seal
+from orchestration.providers.images import protection, qemu_img
+from orchestration.providers.images.digests import (
     digest_of,
     is_as_noted,
     noted_digest,
     stamp_name,
     write_stamp,
 )
+from orchestration.providers.images.locks import locked
+from orchestration.providers.libvirt import domains
 from orchestration.state.model import GoldenState, GuestState, ScriptState
 from orchestration.transport.base import Scope, Transport, command
 
@@ -66,7 +66,7 @@ def _is_ready(task: Task, golden: GoldenState) -> bool:
         return False
     if is_simulated(task):
         return True
-    images.ensure_guarded(task.host.transport, Path(path), scope=task.scope)
+    protection.ensure_guarded(task.host.transport, Path(path), scope=task.scope)
     if is_as_noted(Path(path), task.scope, task.on_progress("verify")):
         return True
     if noted_digest(Path(path)) is None:  # the worker died just before writing it

@@ -12,11 +12,12 @@ from orchestration.events import Status
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.disks import ensure_disk, made_from
 from orchestration.instructions.prepare import is_simulated, local_artefact
-from orchestration.providers import images, store
-from orchestration.providers.contents import Content, own_content, stored_content
+from orchestration.providers.images import base_images, protection
 from orchestration.providers.libvirt import domains
-from orchestration.providers.sending import Sent, mebibytes
-from orchestration.providers.store import Pushed
+from orchestration.providers.transfer import push
+from orchestration.providers.transfer.push import Pushed
+from orchestration.providers.transfer.sender import Sent, mebibytes
+from orchestration.providers.transfer.source import Content, own_content, stored_content
 from orchestration.state.model import GuestState, Markers
 from orchestration.state.model.images import DiskOrigin, ImageState
 from orchestration.transport.base import command
@@ -34,7 +35,7 @@ def fetch_images(task: Task) -> Outcome:
     if is_simulated(task):
         return unchanged("not fetched in a rehearsal")
     target = Path(image.main_path)
-    changed = images.ensure_image(
+    changed = base_images.ensure_image(
         Image.model_validate(
             image.model_dump(exclude={"path", "main_path", "source"})
             | {"path": image.source}
@@ -45,7 +46,7 @@ def fetch_images(task: Task) -> Outcome:
         on_verify=task.on_progress("verify"),
         log=task.log,
     )
-    images.ensure_guarded(task.host.transport, target, scope=task.scope)
+    protection.ensure_guarded(task.host.transport, target, scope=task.scope)
     return done() if changed else unchanged()
 
 
@@ -54,7 +55,7 @@ def push_images(task: Task) -> Outcome:
     image = _image(task, task.resource.key)
     if is_simulated(task):
         return unchanged("not copied in a rehearsal")
-    result = store.push(
+    result = push.push(
         _content(task, image),
         task.host.transport,
         _guest_image_path(task, image),
@@ -174,7 +175,7 @@ def _sent(task: Task, sent: Sent) -> Outcome:
 
 def _push(task: Task, target: str) -> bool:
     source = local_artefact(task, target)
-    if images.has_same_file(task.host.transport, source, target, scope=task.scope):
+    if base_images.has_same_file(task.host.transport, source, target, scope=task.scope):
         return False
     task.host.transport.put(
         source,

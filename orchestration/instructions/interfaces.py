@@ -11,15 +11,16 @@ from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.definition import define
 from orchestration.instructions.prepare import is_simulated, local_artefact
 from orchestration.instructions.waiting import wait_until_reachable
-from orchestration.providers import guest_network, ovs_taps
-from orchestration.providers.cloud_init import READY_FILE
-from orchestration.providers.libvirt import domains, live
-from orchestration.providers.libvirt.metadata import Mark
-from orchestration.providers.libvirt.xml import interface_identity
+from orchestration.providers.guest import network
+from orchestration.providers.guest.cloud_init import READY_FILE
+from orchestration.providers.libvirt import devices, domains
+from orchestration.providers.libvirt.xml.domain import interface_identity
+from orchestration.providers.libvirt.xml.metadata import Mark
+from orchestration.providers.ovs import taps
 from orchestration.state.model import GuestState, InterfaceState
 from orchestration.transport.base import Transport, command
 
-SEED = live.disk("vdb")
+SEED = devices.disk("vdb")
 UNPLUG_TIMEOUT_S = 30.0
 # What was away for a shorter time a guest may not have noticed, nor does it say so.
 CABLE_OUT_S = 1.0
@@ -45,7 +46,7 @@ def change_interfaces(task: Task) -> Outcome:
         _move(task, guest)
     if transport is not None:
         before = _before(task, guest)
-        guest_network.change_network(transport, guest, before, scope=task.scope)
+        network.change_network(transport, guest, before, scope=task.scope)
     _mark(task, guest, guest.spec_hash)
     return done("without a restart")
 
@@ -58,7 +59,7 @@ def _logged_in(task: Task, guest: GuestState) -> Transport:
 
 def _mark(task: Task, guest: GuestState, spec_hash: str) -> None:
     mark = Mark(task.state.testbed, guest.name, spec_hash)
-    live.set_mark(task.host.libvirt, guest.domain, mark)
+    devices.set_mark(task.host.libvirt, guest.domain, mark)
 
 
 def _before(task: Task, guest: GuestState) -> tuple[InterfaceState, ...]:
@@ -73,9 +74,9 @@ def _replug(task: Task, guest: GuestState, text: str) -> None:
     The guest would boot with the seed that it was started with: its disk is the file
     that the new one has replaced.
     """
-    conn, there = task.host.libvirt, live.plugged(task.host.libvirt, guest.domain)
+    conn, there = task.host.libvirt, devices.plugged(task.host.libvirt, guest.domain)
     wanted = _interfaces(guest)
-    names = {live.interface(i.mac): i.name for i in _before(task, guest)}
+    names = {devices.interface(i.mac): i.name for i in _before(task, guest)}
     gone = [d for d in there if d.kind == "interface" and d not in wanted]
     seeds = {SEED: "its seed"} if guest.seed else {}
     for device in sorted((*gone, *(there & seeds.keys()))):
@@ -83,19 +84,19 @@ def _replug(task: Task, guest: GuestState, text: str) -> None:
         _unplug(task, guest, device, what)
     new = {d: name for d, name in wanted.items() if d not in there}
     for device, what in {**new, **seeds}.items():
-        live.plug(conn, guest.domain, live.device_text(text, device))
+        devices.plug(conn, guest.domain, devices.device_text(text, device))
         task.log(f"{what} is plugged in")
 
 
-def _interfaces(guest: GuestState) -> dict[live.Device, str]:
-    found = {live.interface(i.mac): i.name for i in guest.interfaces}
+def _interfaces(guest: GuestState) -> dict[devices.Device, str]:
+    found = {devices.interface(i.mac): i.name for i in guest.interfaces}
     if guest.management is not None:
-        found[live.interface(guest.management.mac)] = guest.management.name
+        found[devices.interface(guest.management.mac)] = guest.management.name
     return found
 
 
-def _unplug(task: Task, guest: GuestState, device: live.Device, what: str) -> None:
-    is_gone = live.unplug(
+def _unplug(task: Task, guest: GuestState, device: devices.Device, what: str) -> None:
+    is_gone = devices.unplug(
         task.host.libvirt,
         guest.domain,
         device,
@@ -120,26 +121,26 @@ def _move(task: Task, guest: GuestState) -> None:
     the edit, came along when its new bridge was ensured: the guest has not seen it.
     """
     conn = task.host.libvirt
-    devices = {i.name: i.device for i in _before(task, guest)}
+    device_of = {i.name: i.device for i in _before(task, guest)}
     moved = [
         interface
         for interface in guest.interfaces
         if put_on_bridge(task, guest, interface)
-        or devices.get(interface.name, interface.device) != interface.device
+        or device_of.get(interface.name, interface.device) != interface.device
     ]
     try:
         for interface in moved:
-            live.set_link(conn, guest.domain, interface.mac, is_up=False)
+            devices.set_link(conn, guest.domain, interface.mac, is_up=False)
         if moved:
             task.scope.sleep(CABLE_OUT_S)
     finally:
         for interface in moved:
-            live.set_link(conn, guest.domain, interface.mac, is_up=True)
+            devices.set_link(conn, guest.domain, interface.mac, is_up=True)
 
 
 def put_on_bridge(task: Task, guest: GuestState, interface: InterfaceState) -> bool:
     """Put one tap on its bridge, with what libvirt writes beside it; False: it was."""
-    is_moved = ovs_taps.ensure_tap(
+    is_moved = taps.ensure_tap(
         task.host.transport,
         interface.device,
         interface.tap,

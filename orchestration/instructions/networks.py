@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.interfaces import put_on_bridge
 from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY, card_key
-from orchestration.providers import ip_link, ovs, taps
 from orchestration.providers.libvirt import domains, networks
-from orchestration.providers.libvirt.xml import (
+from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )
+from orchestration.providers.linux import ip_link
+from orchestration.providers.ovs import bridges, taps
 from orchestration.state.model import (
     BridgeState,
     CardState,
@@ -58,7 +59,7 @@ def delete_networks(task: Task) -> Outcome:
 def ensure_bridges(task: Task) -> Outcome:
     """Make one Open vSwitch bridge as the state has it, with who runs plugged in."""
     bridge, transport = _bridge(task), task.host.transport
-    changed = ovs.ensure_bridge(
+    changed = bridges.ensure_bridge(
         transport, bridge, testbed=task.state.testbed, scope=task.scope
     )
     return _plugged(changed, _plug_in(task, bridge))
@@ -66,7 +67,7 @@ def ensure_bridges(task: Task) -> Outcome:
 
 def delete_bridges(task: Task) -> Outcome:
     """Remove one Open vSwitch bridge."""
-    changed = ovs.delete_bridge(
+    changed = bridges.delete_bridge(
         task.host.transport,
         _bridge(task).device,
         testbed=task.state.testbed,
@@ -79,14 +80,16 @@ def ensure_links(task: Task) -> Outcome:
     """Join bridges: a patch, an end of a tunnel, a host's card, the way out to NAT."""
     link, transport, testbed = _link(task), task.host.transport, task.state.testbed
     if isinstance(link, PatchState):
-        changed = ovs.ensure_patch(transport, link, testbed=testbed, scope=task.scope)
+        changed = bridges.ensure_patch(
+            transport, link, testbed=testbed, scope=task.scope
+        )
     elif isinstance(link, TunnelState):
-        changed = ovs.ensure_tunnel_end(
+        changed = bridges.ensure_tunnel_end(
             transport, link, _end(task, link), testbed=testbed, scope=task.scope
         )
     elif isinstance(link, CardState):
         ip_link.require_unused(transport, link.nic, scope=task.scope)
-        changed = ovs.ensure_port(
+        changed = bridges.ensure_port(
             transport, link.device, link.nic, testbed=testbed, scope=task.scope
         )
         ip_link.bring_up(transport, link.nic, checksum_offload=True, scope=task.scope)
@@ -98,7 +101,7 @@ def ensure_links(task: Task) -> Outcome:
             master_of_a=link.device,
             scope=task.scope,
         )
-        port = ovs.ensure_port(
+        port = bridges.ensure_port(
             transport,
             link.external_device,
             link.veth_bridge_end,
@@ -113,7 +116,7 @@ def delete_links(task: Task) -> Outcome:
     """Remove what `ensure_links` made."""
     transport, testbed = task.host.transport, task.state.testbed
     changed = [
-        ovs.delete_port(transport, port, testbed=testbed, scope=task.scope)
+        bridges.delete_port(transport, port, testbed=testbed, scope=task.scope)
         for port in _ports(task)
     ]
     changed += [

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestration.providers.pressure import Pressure
+from orchestration.providers.linux.pressure import Pressure
 
 # Percent of the time; in between the window stays.
 HARD = {"cpu": 90.0, "io": 60.0, "memory": 20.0}

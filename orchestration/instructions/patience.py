@@ -14,7 +14,7 @@ from orchestration.instructions import turns
 from orchestration.instructions.base import Task
 from orchestration.instructions.layers.machine import boot_failure
 from orchestration.instructions.prepare import is_simulated
-from orchestration.providers.console import console_tail
+from orchestration.providers.guest.console import console_tail
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import DomainType, GuestState
 from orchestration.transport.base import command

@@ -11,9 +11,10 @@ from orchestration.errors import StateError
 from orchestration.events import Status
 from orchestration.hosts import examine
 from orchestration.instructions.base import Outcome, Task, done, unchanged
-from orchestration.providers import cloud_init, keys, ovs
+from orchestration.providers.guest import cloud_init, keys
 from orchestration.providers.libvirt import domains, networks
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
+from orchestration.providers.ovs import bridges
 from orchestration.state.model import GuestState, HostKind
 from orchestration.transport.base import command
 
@@ -92,11 +93,13 @@ def clean_hosts(task: Task) -> Outcome:
         task.log(f"domain {name} was left over")
         domains.destroy(host.libvirt, name)
         domains.undefine(host.libvirt, name)
-    left = ovs.tagged(host.transport, scope=task.scope).get(testbed, ovs.Tagged())
+    left = bridges.tagged(host.transport, scope=task.scope).get(
+        testbed, bridges.Tagged()
+    )
     for port in left.ports:
-        ovs.delete_port(host.transport, port, testbed=testbed, scope=task.scope)
+        bridges.delete_port(host.transport, port, testbed=testbed, scope=task.scope)
     for bridge in left.bridges:
-        ovs.delete_bridge(host.transport, bridge, testbed=testbed, scope=task.scope)
+        bridges.delete_bridge(host.transport, bridge, testbed=testbed, scope=task.scope)
     ours = {f"{testbed}-nat", f"{testbed}-mgmt"}
     if kept := sorted(ours.intersection(networks.names(host.libvirt))):
         raise StateError(

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import is_simulated
-from orchestration.providers.overlays import create_overlays
+from orchestration.providers.images.overlays import create_overlays
 from orchestration.state.model import GuestState
 
 # One command for the template and one for each clone take no longer.

@@ -19,9 +19,9 @@ from orchestration.instructions import pacing
 from orchestration.instructions.base import Task
 from orchestration.instructions.pacing import Booting, Ledger
 from orchestration.instructions.prepare import is_simulated
-from orchestration.providers import pressure
 from orchestration.providers.libvirt import domains
-from orchestration.providers.pressure import Pressure, Sample
+from orchestration.providers.linux import pressure
+from orchestration.providers.linux.pressure import Pressure, Sample
 from orchestration.state.model import GuestState
 
 LOOK_EVERY_S = 1.0

@@ -22,7 +22,7 @@ from orchestration.instructions.layers.look import Layer, Seen
 from orchestration.instructions.layers.machine import domain_problem
 from orchestration.instructions.patience import Patience
 from orchestration.instructions.prepare import host_key, is_simulated
-from orchestration.providers.cloud_init import READY_TEST, instance_id
+from orchestration.providers.guest.cloud_init import READY_TEST, instance_id
 from orchestration.providers.libvirt.lifecycle import Watch, watch
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Command, Transport, command

@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from orchestration.providers import store
-from orchestration.providers.contents import stored_content
+from orchestration.providers.transfer import push
+from orchestration.providers.transfer.source import stored_content
 from orchestration.transport.base import Scope
 from tests.orchestration.transport.conftest import Server, start_sshd
 
@@ -99,7 +99,7 @@ class Bench:
 
     def _push(self, target: Path) -> None:
         transport = self._server.transport()
-        result = store.push(
+        result = push.push(
             stored_content(self._image, scope=Scope()),
             transport,
             str(target / "image"),

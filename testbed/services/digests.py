@@ -14,7 +14,7 @@ from orchestration.compose.files import FolderFiles
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import TestbedError
 from orchestration.project import Project
-from orchestration.providers.seed import context_digest
+from orchestration.providers.guest.seed import context_digest
 from orchestration.state.model import State
 
 Look = tuple[tuple[str, int, int, int, int, int], ...]

@@ -27,8 +27,8 @@ from orchestration.errors import StateError
 from orchestration.instructions.base import Command, Options
 from orchestration.plan import Plan, plan
 from orchestration.project import YAML_NAME, Project
-from orchestration.providers.keys import generate_key_pair
-from orchestration.providers.passwords import hash_password
+from orchestration.providers.guest.keys import generate_key_pair
+from orchestration.providers.guest.passwords import hash_password
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key, expand
 from orchestration.state.diff.changes import diff

@@ -36,8 +36,8 @@ from orchestration.image_stores import (
     look,
 )
 from orchestration.image_users import Claims, Verdict, judge, merged
-from orchestration.providers.contents import remove_old_notes
-from orchestration.providers.locks import remove_old_locks
+from orchestration.providers.images.locks import remove_old_locks
+from orchestration.providers.transfer.source import remove_old_notes
 from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer

@@ -10,8 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestration.providers import cloud_init
-from orchestration.providers.keys import KeyPair, generate_key_pair
+from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest.keys import KeyPair, generate_key_pair
 from orchestration.state.model import (
     GuestState,
     InterfaceState,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.providers import cloud_init
-from orchestration.providers.guest_network import network_command
+from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest.network import network_command
 from tests.live.cloud_machine import (
     DHCP_MAC,
     DYNAMIC,

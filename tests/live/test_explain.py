@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from orchestration.providers import cloud_init, keys
+from orchestration.providers.guest import cloud_init, keys
 from orchestration.state.model import GuestState
 from testbed.client import Client, Frame
 from tests.live.stack import Stack

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import HostUnreachable, NetworkFailed
-from orchestration.providers import ip_link, ovs
+from orchestration.providers.linux import ip_link
+from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
     BridgeState,
     Datapath,
@@ -93,11 +94,11 @@ def test_bridge_is_made_once_then_unchanged_then_corrected(host, scope):
     wanted = bridge("br0", "t1br0", protocol="OpenFlow13", rstp=True)
     wanted = wanted.model_copy(update={"controller": "tcp:127.0.0.1:6653"})
 
-    made = ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
-    again = ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    made = bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    again = bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
     plain = bridge("br0", "t1br0")
-    corrected = ovs.ensure_bridge(host, plain, testbed="one", scope=scope)
-    settled = ovs.ensure_bridge(host, plain, testbed="one", scope=scope)
+    corrected = bridges.ensure_bridge(host, plain, testbed="one", scope=scope)
+    settled = bridges.ensure_bridge(host, plain, testbed="one", scope=scope)
 
     assert [made, again, corrected, settled] == [True, False, True, False]
     assert host.say("ovs-vsctl get-controller t1br0") == ""
@@ -109,34 +110,36 @@ def test_bridge_is_made_once_then_unchanged_then_corrected(host, scope):
 
 def test_bridge_that_went_down_is_brought_up(host, scope):
     wanted = bridge("br0", "t1down")
-    ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
     host.say("ip link set t1down down")
 
-    assert ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
-    assert not ovs.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    assert bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    assert not bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
 
 
 def test_what_belongs_to_others_is_left_alone(host, scope):
     theirs = bridge("br0", "t2br0")
-    ovs.ensure_bridge(host, theirs, testbed="two", scope=scope)
+    bridges.ensure_bridge(host, theirs, testbed="two", scope=scope)
     host.say("ip link add vother type veth peer name vother2")
-    ovs.ensure_port(host, "t2br0", "vother", testbed="two", scope=scope)
+    bridges.ensure_port(host, "t2br0", "vother", testbed="two", scope=scope)
     host.say("ovs-vsctl add-br untagged -- set bridge untagged datapath_type=netdev")
 
     with pytest.raises(NetworkFailed, match="belongs to testbed two"):
-        ovs.ensure_bridge(host, theirs, testbed="one", scope=scope)
+        bridges.ensure_bridge(host, theirs, testbed="one", scope=scope)
     with pytest.raises(NetworkFailed, match="belongs to testbed two"):
-        ovs.delete_bridge(host, "t2br0", testbed="one", scope=scope)
+        bridges.delete_bridge(host, "t2br0", testbed="one", scope=scope)
     with pytest.raises(NetworkFailed, match="belongs to testbed two"):
-        ovs.delete_port(host, "vother", testbed="one", scope=scope)
+        bridges.delete_port(host, "vother", testbed="one", scope=scope)
     with pytest.raises(NetworkFailed, match="was not made by a testbed"):
-        ovs.delete_bridge(host, "untagged", testbed="one", scope=scope)
-    assert ovs.tagged(host, scope=scope)["two"] == ovs.Tagged(("t2br0",), ("vother",))
+        bridges.delete_bridge(host, "untagged", testbed="one", scope=scope)
+    assert bridges.tagged(host, scope=scope)["two"] == bridges.Tagged(
+        ("t2br0",), ("vother",)
+    )
 
 
 def test_patch_joins_two_bridges_and_is_mended(host, scope):
     for name in ("t3a", "t3b"):
-        ovs.ensure_bridge(host, bridge(name, name), testbed="three", scope=scope)
+        bridges.ensure_bridge(host, bridge(name, name), testbed="three", scope=scope)
     patch = PatchState(
         name="t3a-t3b",
         host="host-a",
@@ -146,65 +149,67 @@ def test_patch_joins_two_bridges_and_is_mended(host, scope):
         port_b="t3pb",
     )
 
-    made = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
-    again = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    made = bridges.ensure_patch(host, patch, testbed="three", scope=scope)
+    again = bridges.ensure_patch(host, patch, testbed="three", scope=scope)
     host.say("ovs-vsctl del-port t3pb")
-    mended = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    mended = bridges.ensure_patch(host, patch, testbed="three", scope=scope)
     host.say("ovs-vsctl del-port t3pb -- add-port t3a t3pb")
     host.say("ovs-vsctl set port t3pb external_ids:testbed=three")
-    moved = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
-    settled = ovs.ensure_patch(host, patch, testbed="three", scope=scope)
+    moved = bridges.ensure_patch(host, patch, testbed="three", scope=scope)
+    settled = bridges.ensure_patch(host, patch, testbed="three", scope=scope)
 
     assert [made, again, mended, moved, settled] == [True, False, True, True, False]
     assert host.say("ovs-vsctl port-to-br t3pb").strip() == "t3b"
 
 
 def test_stale_tunnel_options_are_corrected(host, scope):
-    ovs.ensure_bridge(host, bridge("br0", "t4br0"), testbed="four", scope=scope)
+    bridges.ensure_bridge(host, bridge("br0", "t4br0"), testbed="four", scope=scope)
     old, new = (
         tunnel("t4br0", "172.31.0.9", key=4),
         tunnel("t4br0", "172.31.0.8", key=5),
     )
 
     results = [
-        ovs.ensure_tunnel_end(host, state, end, testbed="four", scope=scope)
+        bridges.ensure_tunnel_end(host, state, end, testbed="four", scope=scope)
         for state, end in (old, old, new, new)
     ]
 
     assert results == [True, False, True, False]
     options = host.say("ovs-vsctl get interface tun0 options").strip()
     assert options == '{key="5", local_ip="172.31.0.1", remote_ip="172.31.0.8"}'
-    assert ovs.delete_bridge(host, "t4br0", testbed="four", scope=scope)
-    assert not ovs.delete_bridge(host, "t4br0", testbed="four", scope=scope)
+    assert bridges.delete_bridge(host, "t4br0", testbed="four", scope=scope)
+    assert not bridges.delete_bridge(host, "t4br0", testbed="four", scope=scope)
 
 
 def test_tunnel_of_another_kind_takes_its_place(host, scope):
-    ovs.ensure_bridge(host, bridge("br0", "t8br0"), testbed="eight", scope=scope)
+    bridges.ensure_bridge(host, bridge("br0", "t8br0"), testbed="eight", scope=scope)
 
     for kind in ("vxlan", "geneve", "gre"):
         state, end = tunnel("t8br0", "172.31.0.7", kind=kind)
-        made = ovs.ensure_tunnel_end(host, state, end, testbed="eight", scope=scope)
-        again = ovs.ensure_tunnel_end(host, state, end, testbed="eight", scope=scope)
+        made = bridges.ensure_tunnel_end(host, state, end, testbed="eight", scope=scope)
+        again = bridges.ensure_tunnel_end(
+            host, state, end, testbed="eight", scope=scope
+        )
         row = host.say("ovs-vsctl get interface tun0 type error").split()
 
         assert [made, again] == [True, False]
         assert row == [kind, "[]"]
-    assert ovs.delete_bridge(host, "t8br0", testbed="eight", scope=scope)
+    assert bridges.delete_bridge(host, "t8br0", testbed="eight", scope=scope)
 
 
 def test_port_without_a_device_fails_and_is_healed_later(host, scope):
-    ovs.ensure_bridge(host, bridge("br0", "t5br0"), testbed="five", scope=scope)
+    bridges.ensure_bridge(host, bridge("br0", "t5br0"), testbed="five", scope=scope)
 
     with pytest.raises(NetworkFailed) as failed:
-        ovs.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
+        bridges.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
     host.say("ip link add t5master type bridge")
     ip_link.ensure_veth(host, "t5vn", "t5ve", master_of_a="t5master", scope=scope)
-    ovs.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
+    bridges.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
 
     assert "No such device" in failed.value.detail
-    assert not ovs.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
-    assert ovs.delete_port(host, "t5ve", testbed="five", scope=scope)
-    assert not ovs.delete_port(host, "t5ve", testbed="five", scope=scope)
+    assert not bridges.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
+    assert bridges.delete_port(host, "t5ve", testbed="five", scope=scope)
+    assert not bridges.delete_port(host, "t5ve", testbed="five", scope=scope)
 
 
 def test_veth_is_made_once_repaired_and_deleted(host, scope):
@@ -229,9 +234,11 @@ def test_veth_is_made_once_repaired_and_deleted(host, scope):
 @pytest.mark.usefixtures("wire")
 def test_tunnel_carries_full_size_tcp(hosts, scope):
     for number, host in enumerate(hosts, 1):
-        ovs.ensure_bridge(host, bridge("lan", "t7lan"), testbed="seven", scope=scope)
+        bridges.ensure_bridge(
+            host, bridge("lan", "t7lan"), testbed="seven", scope=scope
+        )
         state, end = tunnel("t7lan", f"172.31.0.{3 - number}", number=number)
-        ovs.ensure_tunnel_end(host, state, end, testbed="seven", scope=scope)
+        bridges.ensure_tunnel_end(host, state, end, testbed="seven", scope=scope)
         host.say(f"ip address add 10.7.0.{number}/24 dev t7lan")
 
     received = transfer(*hosts, address="10.7.0.2", size_bytes=2_000_000)
@@ -262,14 +269,14 @@ def transfer(sender, receiver, *, address, size_bytes):
 
 def test_check_tells_the_version_and_a_dead_daemon(hosts, scope):
     dying = hosts[1]
-    facts = ovs.check(dying, scope=scope)
+    facts = bridges.check(dying, scope=scope)
     has_module = Path("/sys/module/openvswitch").exists()
 
     assert facts.version[0].isdigit()
     assert facts.datapath_ok_kernel is has_module
     dying.stop_daemon("ovs-vswitchd")
     with pytest.raises(HostUnreachable, match="does not answer on host-b"):
-        ovs.check(dying, scope=scope)
+        bridges.check(dying, scope=scope)
 
 
 def test_network_card_with_an_address_of_the_host_is_refused(host, scope):

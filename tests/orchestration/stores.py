@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.hosts import Host
-from orchestration.providers.qcow2_header import MAGIC
+from orchestration.providers.images.qcow2 import MAGIC
 from orchestration.state.model import HostState
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.libvirt.samples import open_simulated

@@ -11,7 +11,7 @@ import pytest
 
 from orchestration.hosts import Host
 from orchestration.image_stores import ImageKind, Use, look
-from orchestration.providers import image_chains, image_files
+from orchestration.providers.images import chains, listing
 from orchestration.providers.libvirt import domains
 from orchestration.transport.base import Scope
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, qcow2
@@ -111,7 +111,7 @@ def test_file_that_nobody_can_read_is_named_with_its_testbed_and_the_way_out(
     folder.put(GOLDEN)
     path = folder.layer("web", "x")
     say = f'echo "{said.format(path=path)}" >&2\n'
-    monkeypatch.setattr(image_files, "_LOOK", say + image_files._LOOK)
+    monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
 
     store = look(host, scope=Scope())
 
@@ -127,7 +127,7 @@ def test_file_that_a_users_disk_names_is_said_to_be_the_users(
 ) -> None:
     folder.layer("web", "/far/away.qcow2")
     say = "echo \"find: '/far/away.qcow2': Stale file handle\" >&2\n"
-    monkeypatch.setattr(image_files, "_LOOK", say + image_files._LOOK)
+    monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
 
     (sentence,) = look(host, scope=Scope()).unreadable
 
@@ -197,7 +197,7 @@ def test_content_that_a_disk_lies_over_by_its_own_name_is_used(
 def test_chain_that_does_not_end_is_said_to_be_too_deep(
     host: Host, folder: StoreFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_chains, "CHAIN_DEPTH", 3)
+    monkeypatch.setattr(chains, "CHAIN_DEPTH", 3)
     for number in range(5):
         below = qcow2(f"{tmp_path}/{number + 1}.qcow2")
         (tmp_path / f"{number}.qcow2").write_bytes(below)

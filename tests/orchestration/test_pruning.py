@@ -11,7 +11,7 @@ import pytest
 from orchestration.errors import StateError
 from orchestration.hosts import Host
 from orchestration.image_stores import StoredImage, look
-from orchestration.providers.locks import locked
+from orchestration.providers.images.locks import locked
 from orchestration.pruning import Locks, remove_image, remove_leftovers
 from orchestration.transport.base import Scope
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, opened

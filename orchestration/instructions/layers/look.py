@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestration.instructions.base import Task
-from orchestration.providers import console
+from orchestration.providers.guest import console
 from orchestration.state.model import (
     GuestState,
     InterfaceState,

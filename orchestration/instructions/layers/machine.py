@@ -7,9 +7,9 @@ import re
 
 from orchestration.instructions.base import Task
 from orchestration.instructions.layers.look import Diagnosis, Layer, Look
-from orchestration.providers.libvirt import domains, trouble
+from orchestration.providers.libvirt import domains, problems
 from orchestration.providers.libvirt.domain_facts import DomainStatus
-from orchestration.providers.libvirt.trouble import DiskError
+from orchestration.providers.libvirt.problems import DiskError
 from orchestration.state.model import GuestState
 
 STANDING_STILL = (DomainStatus.PAUSED, DomainStatus.CRASHED, DomainStatus.SUSPENDED)
@@ -71,7 +71,7 @@ def disk(look: Look) -> Diagnosis | None:
 
 def disk_errors(look: Look) -> tuple[DiskError, ...]:
     """Return the disks that libvirt knows as failed."""
-    return trouble.disk_errors(look.task.host.libvirt, look.guest.domain)
+    return problems.disk_errors(look.task.host.libvirt, look.guest.domain)
 
 
 def boot(look: Look) -> Diagnosis | None:

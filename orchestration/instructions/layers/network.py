@@ -6,8 +6,8 @@ can be reached without it, but its experiment may not work.
 """
 
 from orchestration.instructions.layers.look import Diagnosis, Layer, Look
-from orchestration.providers import ovs_ports
-from orchestration.providers.libvirt import networks, trouble
+from orchestration.providers.libvirt import networks, problems
+from orchestration.providers.ovs import taps
 from orchestration.state.model import InterfaceState, ManagementInterface
 
 _SILENT = ("FAILED", "INCOMPLETE")
@@ -15,16 +15,18 @@ _SILENT = ("FAILED", "INCOMPLETE")
 
 def port(look: Look) -> Diagnosis | None:
     """See that the interface hangs on its bridge."""
-    problems = _port_problems(look)
+    port_problems = _port_problems(look)
     way = look.way
-    if way is not None and (words := problems.pop(way.name, "")):
+    if way is not None and (words := port_problems.pop(way.name, "")):
         return Diagnosis(
             Layer.PORT,
             f"its {_kind(way)} {way.name} {words}",
             "Take the testbed down and up again: that plugs it in anew.",
-            "\n".join(f"{name} {words}" for name, words in problems.items()),
+            "\n".join(f"{name} {words}" for name, words in port_problems.items()),
         )
-    look.remarks += [f"Interface {name} {words}." for name, words in problems.items()]
+    look.remarks += [
+        f"Interface {name} {words}." for name, words in port_problems.items()
+    ]
     return None
 
 
@@ -33,7 +35,7 @@ def link(look: Look) -> Diagnosis | None:
     way = look.way
     if way is None:
         return None
-    unplugged = trouble.links_down(look.task.host.libvirt, look.guest.domain)
+    unplugged = problems.links_down(look.task.host.libvirt, look.guest.domain)
     flags = look.device(way.tap).get("flags")
     is_down = isinstance(flags, list) and "UP" not in flags
     if way.mac.lower() not in unplugged and not is_down:
@@ -92,14 +94,12 @@ def _port_problems(look: Look) -> dict[str, str]:
     """Return what is wrong with each interface's port, by interface."""
     by_tap = {i.tap: i for i in look.guest.interfaces}
     wanted = {tap: interface.device for tap, interface in by_tap.items()}
-    found = ovs_ports.port_problems(
-        look.task.host.transport, wanted, scope=look.task.scope
-    )
-    problems = {by_tap[tap].name: words for tap, words in found.items()}
+    found = taps.port_problems(look.task.host.transport, wanted, scope=look.task.scope)
+    port_problems = {by_tap[tap].name: words for tap, words in found.items()}
     if interface := look.guest.management:
         words = _management_problem(look, interface)
-        problems |= {interface.name: words} if words else {}
-    return problems
+        port_problems |= {interface.name: words} if words else {}
+    return port_problems
 
 
 def _management_problem(look: Look, interface: ManagementInterface) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import libvirt
 
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.metadata import Mark, find_mark
+from orchestration.providers.libvirt.xml.metadata import Mark, find_mark
 
 
 @dataclass(frozen=True, slots=True)

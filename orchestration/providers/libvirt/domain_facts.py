@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import libvirt
 
-from orchestration.providers.libvirt.metadata import NAMESPACE, Mark, parse_mark
+from orchestration.providers.libvirt.xml.metadata import NAMESPACE, Mark, parse_mark
 
 STATS = (
     libvirt.VIR_DOMAIN_STATS_STATE

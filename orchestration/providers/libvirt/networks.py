@@ -13,7 +13,7 @@ import libvirt
 
 from orchestration.errors import NetworkFailed
 from orchestration.providers.libvirt.connection import Connection, is_simulated
-from orchestration.providers.libvirt.metadata import find_mark
+from orchestration.providers.libvirt.xml.metadata import find_mark
 
 _LIVE_AND_CONFIG = (
     libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE | libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG

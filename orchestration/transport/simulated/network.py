@@ -1,6 +1,6 @@
 """The network side of a simulated machine's shell: ovs-vsctl, ip, and their kin.
 
-Understands what `providers/ovs.py` and `providers/ip_link.py` say, and answers as
+Understands what `ovs/bridges.py` and `linux/ip_link.py` say, and answers as
 Open vSwitch does (RFC 7047 notation), so that a second run finds what the first made.
 """
 

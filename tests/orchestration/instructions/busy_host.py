@@ -11,7 +11,7 @@ from orchestration.instructions import turns
 from orchestration.instructions.base import Task
 from orchestration.instructions.prepare import generate_artefacts
 from orchestration.instructions.turns import wait_for_turn
-from orchestration.providers.pressure import Sample
+from orchestration.providers.linux.pressure import Sample
 from orchestration.state.model import GuestState
 
 SAMPLE = Sample(

@@ -14,8 +14,8 @@ import pytest
 from orchestration.hosts import Host
 from orchestration.instructions import pacing, patience, turns, waiting
 from orchestration.instructions.base import Options, Resource, Task
-from orchestration.providers import pressure
 from orchestration.providers.libvirt import domains
+from orchestration.providers.linux import pressure
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
 from tests.fakes import FakeTransport

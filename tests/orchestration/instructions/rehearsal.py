@@ -20,8 +20,8 @@ from orchestration.instructions.base import Command, Instruction, Options
 from orchestration.instructions.kinds import Kind
 from orchestration.plan import Plan, plan
 from orchestration.project import Project
-from orchestration.providers.keys import generate_key_pair
-from orchestration.providers.seed import context_digest
+from orchestration.providers.guest.keys import generate_key_pair
+from orchestration.providers.guest.seed import context_digest
 from orchestration.state.build import Identity, build_state
 from orchestration.state.clones import context_key
 from orchestration.state.disk_bases import DiskFile

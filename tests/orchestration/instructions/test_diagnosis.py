@@ -13,8 +13,8 @@ from orchestration.errors import Cancelled, HostUnreachable
 from orchestration.hosts import Host
 from orchestration.instructions.diagnosis import PROBES, diagnose
 from orchestration.instructions.layers.look import Layer, Seen
-from orchestration.providers.libvirt import domains, trouble
-from orchestration.providers.libvirt.trouble import DiskError
+from orchestration.providers.libvirt import domains, problems
+from orchestration.providers.libvirt.problems import DiskError
 from orchestration.state.model import HostKind
 from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions import well
@@ -68,7 +68,7 @@ def test_disk_that_stopped_the_domain_is_named_with_its_file_system(
         "suspend", lambda handle: handle.lookupByName(name).suspend(), changes=True
     )
     failed = DiskError("vda", "/srv/p/a-disk.qcow2", is_full=is_full)
-    monkeypatch.setattr(trouble, "disk_errors", lambda *_: (failed,))
+    monkeypatch.setattr(problems, "disk_errors", lambda *_: (failed,))
     patient.spoil(DF, "tmpfs 2.0M 2.0M 0 100% /srv/p\n")
 
     found = patient.diagnosis()

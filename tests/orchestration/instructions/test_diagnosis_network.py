@@ -9,7 +9,7 @@ import re
 import pytest
 
 from orchestration.instructions.layers.look import Layer, Seen
-from orchestration.providers.libvirt import networks, trouble
+from orchestration.providers.libvirt import networks, problems
 from tests.fakes import Reply
 from tests.orchestration.instructions import well
 from tests.orchestration.instructions.patients import Patient
@@ -76,7 +76,7 @@ def test_broken_port_beside_the_way_is_only_remarked(patient: Patient) -> None:
 def test_unplugged_cable(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
     assert patient.guest.management is not None
     unplugged = frozenset({patient.guest.management.mac})
-    monkeypatch.setattr(trouble, "links_down", lambda *_: unplugged)
+    monkeypatch.setattr(problems, "links_down", lambda *_: unplugged)
     patient.spoil(LINK, "t7g0im: <NO-CARRIER>\n")
 
     found = patient.diagnosis()

@@ -13,7 +13,7 @@ from orchestration.instructions.base import Task
 from orchestration.instructions.disks import ensure_disk
 from orchestration.instructions.kinds import Kind
 from orchestration.instructions.removal import delete_disks
-from orchestration.providers import qemu_img
+from orchestration.providers.images import qemu_img
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, HostKind
 from orchestration.state.model.images import DiskOrigin

@@ -17,8 +17,8 @@ from orchestration.hosts import Host
 from orchestration.instructions.base import Task
 from orchestration.instructions.disks import made_from
 from orchestration.instructions.golden import prepare_goldens
-from orchestration.providers import qemu_img
-from orchestration.providers.stamps import read_stamp, stamp_name
+from orchestration.providers.images import qemu_img
+from orchestration.providers.images.digests import read_stamp, stamp_name
 from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GoldenState, HostKind
 from orchestration.transport.base import Scope, command

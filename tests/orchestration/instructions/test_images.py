@@ -15,10 +15,10 @@ from orchestration.instructions.base import LARGE_BYTES, Task
 from orchestration.instructions.kinds import Kind
 from orchestration.instructions.removal import delete_disks
 from orchestration.project import Project
-from orchestration.providers.contents import Content
 from orchestration.providers.libvirt import domains
-from orchestration.providers.sending import Sent
-from orchestration.providers.store import Pushed, Result
+from orchestration.providers.transfer.push import Pushed, Result
+from orchestration.providers.transfer.sender import Sent
+from orchestration.providers.transfer.source import Content
 from orchestration.state.model import HostKind, Markers
 from orchestration.transport.base import OnProgress, Transport
 from tests.orchestration.instructions.rehearsal import Rehearsal

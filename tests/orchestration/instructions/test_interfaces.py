@@ -10,7 +10,7 @@ from orchestration.events import Status
 from orchestration.instructions import interfaces
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
-from orchestration.providers.libvirt import domains, live
+from orchestration.providers.libvirt import devices, domains
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of
 
@@ -116,11 +116,11 @@ def test_change_that_fails_in_the_guest_is_gone_on_with(edited: Rehearsal) -> No
 def test_guest_that_does_not_let_go_runs_on_and_it_is_said_what_to_do(
     edited: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    old = live.interface(edited.state.guest("web").interfaces[0].mac)
-    there = frozenset({old, live.disk("vda"), live.disk("vdb")})
+    old = devices.interface(edited.state.guest("web").interfaces[0].mac)
+    there = frozenset({old, devices.disk("vda"), devices.disk("vdb")})
     monkeypatch.setattr(interfaces, "is_simulated", lambda _task: False)
-    monkeypatch.setattr(live, "plugged", lambda *_: there)
-    monkeypatch.setattr(live, "unplug", lambda *_, **__: False)
+    monkeypatch.setattr(devices, "plugged", lambda *_: there)
+    monkeypatch.setattr(devices, "unplug", lambda *_, **__: False)
     edited.edit(spec())
 
     outcomes = edited.up()
@@ -139,19 +139,19 @@ def test_devices_that_go_make_room_for_those_that_come(
 ) -> None:
     edited.edit(spec("br0", "br0"))
     web = edited.state.guest("web")
-    first, second = (live.interface(i.mac) for i in web.interfaces)
-    seed, management = live.disk("vdb"), live.interface(web.management.mac)
-    strange = live.interface("52:54:00:00:00:99")
-    asked: list[tuple[str, live.Device]] = []
+    first, second = (devices.interface(i.mac) for i in web.interfaces)
+    seed, management = devices.disk("vdb"), devices.interface(web.management.mac)
+    strange = devices.interface("52:54:00:00:00:99")
+    asked: list[tuple[str, devices.Device]] = []
     there = frozenset({first, strange, seed, management})
     monkeypatch.setattr(interfaces, "is_simulated", lambda _task: False)
-    monkeypatch.setattr(live, "plugged", lambda *_: there)
+    monkeypatch.setattr(devices, "plugged", lambda *_: there)
     monkeypatch.setattr(
-        live, "unplug", lambda _c, _n, d, **__: not asked.append(("-", d))
+        devices, "unplug", lambda _c, _n, d, **__: not asked.append(("-", d))
     )
-    monkeypatch.setattr(live, "device_text", lambda _text, device: device)
-    monkeypatch.setattr(live, "plug", lambda _c, _n, d: asked.append(("+", d)))
-    monkeypatch.setattr(live, "set_link", lambda *_, **__: None)
+    monkeypatch.setattr(devices, "device_text", lambda _text, device: device)
+    monkeypatch.setattr(devices, "plug", lambda _c, _n, d: asked.append(("+", d)))
+    monkeypatch.setattr(devices, "set_link", lambda *_, **__: None)
 
     outcomes = edited.up()
 

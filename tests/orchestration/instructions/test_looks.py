@@ -9,8 +9,8 @@ import pytest
 from orchestration.errors import Cancelled
 from orchestration.instructions import pacing
 from orchestration.instructions.turns import boot_ended, wait_for_turn
-from orchestration.providers import pressure
-from orchestration.providers.pressure import Sample
+from orchestration.providers.linux import pressure
+from orchestration.providers.linux.pressure import Sample
 from tests.orchestration.instructions.busy_host import Machine
 
 

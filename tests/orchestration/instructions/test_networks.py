@@ -3,8 +3,8 @@
 from orchestration.events import Status
 from orchestration.instructions.base import Command
 from orchestration.instructions.kinds import Kind
-from orchestration.providers.libvirt import live, networks
-from orchestration.providers.libvirt.metadata import Mark
+from orchestration.providers.libvirt import devices, networks
+from orchestration.providers.libvirt.xml.metadata import Mark
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 
@@ -130,11 +130,11 @@ def test_guest_on_a_wrong_bridge_is_moved_unless_an_edit_is_to_move_it(
     conn = rehearsal.hosts.open(rehearsal.state.main).libvirt
     current = rehearsal.state.guest("a").spec_hash
 
-    live.set_mark(conn, "demo-a", Mark("demo", "a", ""))
+    devices.set_mark(conn, "demo-a", Mark("demo", "a", ""))
     assert statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)["br0"] == (
         Status.UNCHANGED
     )
-    live.set_mark(conn, "demo-a", Mark("demo", "a", current))
+    devices.set_mark(conn, "demo-a", Mark("demo", "a", current))
     assert statuses(rehearsal, Kind.ENSURE_BRIDGES, Command.UP)["br0"] == Status.DONE
 
     assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from orchestration.instructions import pacing
 from orchestration.instructions.pacing import Booting, Ledger
-from orchestration.providers.pressure import Pressure
+from orchestration.providers.linux.pressure import Pressure
 
 CALM = Pressure(cpu=5, cpus=2, memory_mib=24000, free_memory_mib=20000)
 HARD = Pressure(cpu=97, cpus=2, memory_mib=24000, free_memory_mib=20000)

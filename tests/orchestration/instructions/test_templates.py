@@ -15,7 +15,7 @@ from orchestration.instructions import templates
 from orchestration.instructions.base import Options, Task
 from orchestration.instructions.disks import ensure_disk
 from orchestration.instructions.templates import WORTH_IT, make_together
-from orchestration.providers import overlays, qemu_img
+from orchestration.providers.images import overlays, qemu_img
 from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.base import Command, Completed, Scope, command
 from orchestration.transport.local import LocalTransport

@@ -13,9 +13,9 @@ from orchestration.instructions import turns
 from orchestration.instructions.base import Task
 from orchestration.instructions.guests import start_guests, stop_guests
 from orchestration.instructions.turns import boot_ended, booting, wait_for_turn
-from orchestration.providers import pressure
 from orchestration.providers.libvirt import domains
-from orchestration.providers.pressure import Sample
+from orchestration.providers.linux import pressure
+from orchestration.providers.linux.pressure import Sample
 from tests.orchestration.instructions.busy_host import Machine
 from tests.orchestration.instructions.rehearsal import Rehearsal
 

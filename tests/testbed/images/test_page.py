@@ -12,7 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.image_users import Verdict
-from orchestration.providers import image_files
+from orchestration.providers.images import listing
 from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.tasks import images
 from testbed.tasks.images import look_at_images
@@ -92,7 +92,7 @@ def test_reason_why_nobody_knows_is_told_once_for_a_host(
     disk = seen.other.layer("web", "x", testbed="lab")
     error = f"head: error reading '{disk}': Input/output error"
     say = f'[ "$1" != {seen.other.images} ] || echo "{error}" >&2\n'
-    monkeypatch.setattr(image_files, "_LOOK", say + image_files._LOOK)
+    monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
     look_at_images(seen)
 
     text = shown(page)

@@ -9,8 +9,8 @@ import json
 import pytest
 
 from orchestration.instructions.base import Command, Options
-from orchestration.providers import image_files
-from orchestration.providers.contents import DIGESTS
+from orchestration.providers.images import listing
+from orchestration.providers.transfer.source import DIGESTS
 from orchestration.state.model import State
 from testbed.models import Testbed
 from testbed.services.planning import prepare
@@ -84,7 +84,7 @@ def test_unreadable_disk_keeps_all_there_and_on_main_and_is_named(
     disk = machines.other.layer("web", "x", testbed="lab")
     error = f"head: error reading '{disk}': Input/output error"
     say = f'[ "$1" != {machines.other.images} ] || echo "{error}" >&2\n'
-    monkeypatch.setattr(image_files, "_LOOK", say + image_files._LOOK)
+    monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
 
     assert prune(machines) == {"main": set(), "host-b": set()}
 

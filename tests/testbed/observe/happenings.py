@@ -13,7 +13,7 @@ from django.utils import timezone
 from orchestration.hosts import Hosts
 from orchestration.instructions.base import Command
 from orchestration.providers.libvirt import domains
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import State
 from testbed.models import Run, Testbed
 

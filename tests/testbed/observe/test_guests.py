@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from orchestration.hosts import Hosts
 from orchestration.providers.libvirt import domains
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import State
 from testbed.models import Inventory, ObservedGuest, Testbed
 from testbed.tasks.observe import observe, observe_all

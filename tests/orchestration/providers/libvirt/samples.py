@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.simulated import open_connection
-from orchestration.providers.libvirt.xml import (
+from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )

@@ -7,7 +7,7 @@ from orchestration.errors import Cancelled, LibvirtFailed
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.domains import DomainStatus
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
 from tests.orchestration.providers.libvirt.samples import HOST, build_guest
 
 NAME = "lab-web-0"

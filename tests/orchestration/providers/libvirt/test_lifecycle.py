@@ -12,7 +12,7 @@ from orchestration.errors import Cancelled
 from orchestration.providers.libvirt import domains, events, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.lifecycle import PATIENCE_S, POLL_S, Watch, watch
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
 

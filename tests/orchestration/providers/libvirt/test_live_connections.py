@@ -9,7 +9,7 @@ import pytest
 from orchestration.errors import AuthenticationRefused, HostKeyMismatch, HostUnreachable
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.facts import node_facts
+from orchestration.providers.libvirt.node import node_facts
 from orchestration.providers.libvirt.simulated import open_connection
 from orchestration.state.model import HostState
 from tests.orchestration.providers.libvirt.private_host import PrivateHost

@@ -3,10 +3,10 @@
 import pytest
 
 from orchestration.errors import LibvirtFailed, StateError
-from orchestration.providers.libvirt import domains, live, networks
+from orchestration.providers.libvirt import devices, domains, networks
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.metadata import Mark
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
+from orchestration.providers.libvirt.xml.metadata import Mark
 from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
@@ -44,35 +44,37 @@ def test_as_many_interfaces_as_promised_can_be_plugged_in(
 ) -> None:
     wide = wider(running, HOTPLUG_ROOM + 1)
     text = build_domain(wide, REAL_HOST, testbed="lab")
-    before = live.plugged(conn, running.domain)
-    *fitting, last = (live.interface(i.mac) for i in wide.interfaces[2:])
+    before = devices.plugged(conn, running.domain)
+    *fitting, last = (devices.interface(i.mac) for i in wide.interfaces[2:])
 
     for device in fitting:
-        live.plug(conn, running.domain, live.device_text(text, device))
+        devices.plug(conn, running.domain, devices.device_text(text, device))
 
-    assert live.plugged(conn, running.domain) - before == set(fitting)
+    assert devices.plugged(conn, running.domain) - before == set(fitting)
     ports = private_host.run("ovs-vsctl", "list-ports", "tb-br0").split()
     assert {i.tap for i in wide.interfaces[: HOTPLUG_ROOM + 2]} <= set(ports)
-    one_more = live.device_text(text, last)
+    one_more = devices.device_text(text, last)
     with pytest.raises(LibvirtFailed) as caught:
-        live.plug(conn, running.domain, one_more)
+        devices.plug(conn, running.domain, one_more)
     assert "shut it down" in caught.value.hint
 
 
 def test_guest_that_does_not_let_go_keeps_its_device_and_runs_on(
     conn: Connection, running: GuestState
 ) -> None:
-    device = live.interface(running.interfaces[1].mac.upper())
+    device = devices.interface(running.interfaces[1].mac.upper())
     waits: list[float] = []
 
-    is_gone = live.unplug(conn, running.domain, device, sleep=waits.append, timeout_s=1)
+    is_gone = devices.unplug(
+        conn, running.domain, device, sleep=waits.append, timeout_s=1
+    )
 
     assert not is_gone
     assert waits
-    assert device in live.plugged(conn, running.domain)
+    assert device in devices.plugged(conn, running.domain)
     assert domains.find(conn, running.domain).is_active
-    gone = live.interface("52:54:00:00:00:99")
-    assert live.unplug(conn, running.domain, gone, sleep=waits.append, timeout_s=1)
+    gone = devices.interface("52:54:00:00:00:99")
+    assert devices.unplug(conn, running.domain, gone, sleep=waits.append, timeout_s=1)
 
 
 def test_cable_is_pulled_and_plugged_in(
@@ -84,9 +86,9 @@ def test_cable_is_pulled_and_plugged_in(
         shown = private_host.run("virsh", "domif-getlink", running.domain, mac)
         return shown.split()[-1]
 
-    live.set_link(conn, running.domain, mac, is_up=False)
+    devices.set_link(conn, running.domain, mac, is_up=False)
     pulled = seen()
-    live.set_link(conn, running.domain, mac, is_up=True)
+    devices.set_link(conn, running.domain, mac, is_up=True)
 
     assert (pulled, seen()) == ("down", "up")
 
@@ -94,7 +96,7 @@ def test_cable_is_pulled_and_plugged_in(
 def test_mark_of_a_running_domain_is_exchanged(
     conn: Connection, running: GuestState
 ) -> None:
-    live.set_mark(conn, running.domain, Mark("lab", running.name, "new"))
+    devices.set_mark(conn, running.domain, Mark("lab", running.name, "new"))
 
     found = domains.find(conn, running.domain)
     assert (found.testbed, found.guest, found.spec_hash) == ("lab", "web-0", "new")
@@ -103,6 +105,6 @@ def test_mark_of_a_running_domain_is_exchanged(
 def test_device_that_the_text_does_not_have_is_an_error(guest: GuestState) -> None:
     text = build_domain(guest, REAL_HOST, testbed="lab")
 
-    assert "address type" not in live.device_text(text, live.disk("vdb"))
+    assert "address type" not in devices.device_text(text, devices.disk("vdb"))
     with pytest.raises(StateError, match="no disk vdz"):
-        live.device_text(text, live.disk("vdz"))
+        devices.device_text(text, devices.disk("vdz"))

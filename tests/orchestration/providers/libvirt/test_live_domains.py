@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.providers import qemu_img
+from orchestration.providers.images import qemu_img
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.domains import DomainStatus
-from orchestration.providers.libvirt.layers import with_layers
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.backing import with_layers
+from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
 from orchestration.state.model.images import DiskOrigin
 from orchestration.transport.base import Scope

@@ -7,7 +7,7 @@ import pytest
 from orchestration.errors import NetworkFailed
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.xml import (
+from orchestration.providers.libvirt.xml.domain import (
     build_domain,
     build_management_network,
     build_nat_network,

@@ -5,7 +5,7 @@ import pytest
 from orchestration.errors import LibvirtFailed
 from orchestration.providers.libvirt import networks
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.xml import (
+from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )

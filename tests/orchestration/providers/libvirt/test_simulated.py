@@ -10,7 +10,7 @@ import pytest
 from orchestration.errors import LibvirtFailed
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.xml import build_domain, build_nat_network
+from orchestration.providers.libvirt.xml.domain import build_domain, build_nat_network
 from tests.orchestration.providers.libvirt.samples import (
     HOST,
     NAT,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import Cancelled
-from orchestration.providers import qemu_img
+from orchestration.providers.images import qemu_img
 from orchestration.transport.base import Scope, Transport
 from tests.orchestration.transport.conftest import carriers
 

@@ -1,0 +1,236 @@
+"""What cloud-init reads in a guest: meta-data, user-data and network-config.
+
+Pure: a GuestState in, bytes out, written as JSON (which is YAML), so that the small
+test guest can read it with jq. `seed.py` puts it on a disk. Interfaces of the same
+guest that ask DHCP must not fight for the default route, hence the overrides.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+
+from orchestration.providers.guest.seed import (
+    context_archive,
+    context_digest,
+    seed_digest,
+    write_seed,
+)
+from orchestration.state.model import GuestState, InterfaceState
+
+__all__ = [
+    "READY_FILE",
+    "READY_TEST",
+    "build_meta_data",
+    "build_network_config",
+    "build_user_data",
+    "context_archive",
+    "context_digest",
+    "default_holder",
+    "instance_id",
+    "seed_digest",
+    "write_seed",
+]
+
+FOLDER = "/etc/nocloud"
+# Names the instance whose first boot is over: the last thing that cloud-init runs. A
+# disk that has the mark of another one (a golden image, older settings) is not ready.
+READY_FILE = f"{FOLDER}/ready"
+# Guests that were brought up by versions without names in it have an empty one.
+READY_TEST = f'grep -qsxF "$1" {READY_FILE} || {{ test -e {READY_FILE} && ! test -s {READY_FILE}; }}'
+# What systemd does by itself where its golden image left none.
+FILL_MACHINE_ID = "test -s /etc/machine-id || echo {id} > /etc/machine-id"
+Json = Mapping[str, object]
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# JSON allows these as they are, YAML does not.
+_NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+
+UNPACK_SCRIPT = f"""\
+#!/bin/sh
+# Unpack the context that came with the seed, once.
+set -e
+seed=$(findfs LABEL=cidata)
+mkdir -p {FOLDER}/context {FOLDER}/seed
+mount -t iso9660 -o ro "$seed" {FOLDER}/seed
+trap 'umount {FOLDER}/seed && rmdir {FOLDER}/seed' EXIT
+if [ -f {FOLDER}/seed/context.tar ]; then
+  tar -x -f {FOLDER}/seed/context.tar -C {FOLDER}/context
+fi
+"""
+
+
+def instance_id(guest: GuestState) -> str:
+    """Name the instance: a changed configuration is a new instance to cloud-init."""
+    configured = guest.model_dump_json(
+        include={
+            "user",
+            "interfaces",
+            "management",
+            "environment",
+            "context",
+            "spec_hash",
+        }
+    )
+    digest = hashlib.sha256(configured.encode()).hexdigest()[:8]
+    return f"{guest.domain}-{digest}"
+
+
+def build_meta_data(guest: GuestState) -> bytes:
+    """Tell the guest which instance it is, and its name."""
+    return _json({"instance-id": instance_id(guest), "local-hostname": guest.domain})
+
+
+def build_user_data(
+    guest: GuestState,
+    *,
+    public_key: str,
+    host_key_private: bytes,
+    host_key_public: str,
+) -> bytes:
+    """Create the user with our key, seed the host key, bring environment and context.
+
+    The shell is left to the image: not every one has bash.
+    """
+    return b"#cloud-config\n" + _json(
+        {
+            "hostname": guest.domain,
+            "manage_etc_hosts": True,
+            "users": [_user(guest, public_key)],
+            "ssh_pwauth": False,
+            "ssh_deletekeys": True,
+            "ssh_keys": {
+                "ed25519_private": host_key_private.decode(),
+                "ed25519_public": host_key_public.strip(),
+            },
+            "write_files": _files(guest),
+            "runcmd": _commands(guest),
+        }
+    )
+
+
+def _commands(guest: GuestState) -> list[str]:
+    commands = [f"echo {instance_id(guest)} > {READY_FILE}"]
+    if guest.golden:
+        commands.insert(0, FILL_MACHINE_ID.format(id=guest.uuid.replace("-", "")))
+    if guest.context:
+        commands.insert(0, f"sh {FOLDER}/unpack-context.sh")
+    return commands
+
+
+def _user(guest: GuestState, public_key: str) -> Json:
+    """Describe our account; a password is for the console, SSH takes only the key."""
+    user: dict[str, object] = {
+        "name": guest.user,
+        "sudo": "ALL=(ALL) NOPASSWD:ALL",
+        "lock_passwd": not guest.password_hash,
+        "ssh_authorized_keys": [public_key.strip()],
+    }
+    if guest.password_hash:
+        # `passwd` counts for a new account only, and images bring some.
+        user["hashed_passwd"] = guest.password_hash
+    return user
+
+
+def build_network_config(guest: GuestState) -> bytes:
+    """Describe all interfaces (network config version 2), matched by their MACs.
+
+    Only the holder of the default route asks DHCP for routes.
+    """
+    holder = default_holder(guest)
+    ethernets = {
+        interface.name: _interface(interface, has_default=interface is holder)
+        for interface in guest.interfaces
+    }
+    if guest.management is not None:
+        ethernets[guest.management.name] = {
+            **_matched(guest.management.name, guest.management.mac),
+            "dhcp4": False,
+            "dhcp6": False,
+            "addresses": [f"{guest.management.address}/{guest.management.prefix}"],
+        }
+    return _json({"version": 2, "ethernets": ethernets})
+
+
+def default_holder(guest: GuestState) -> InterfaceState | None:
+    """Return the interface that has the default route.
+
+    The first with a gateway, else the first that asks DHCP (the route comes from
+    there).
+    """
+    return next(
+        (i for i in guest.interfaces if i.gateway),
+        next((i for i in guest.interfaces if i.dhcp), None),
+    )
+
+
+def _interface(interface: InterfaceState, *, has_default: bool) -> Json:
+    entry: dict[str, object] = {
+        **_matched(interface.name, interface.mac),
+        "dhcp4": interface.dhcp,
+        "dhcp6": False,
+        "mtu": interface.mtu,
+    }
+    if interface.dhcp:
+        entry["dhcp-identifier"] = "mac"
+        if not has_default:
+            entry["dhcp4-overrides"] = {"use-routes": False}
+    elif interface.address:
+        entry["addresses"] = [f"{interface.address}/{interface.prefix}"]
+        if has_default and interface.gateway:
+            everything = "::/0" if ":" in interface.gateway else "0.0.0.0/0"
+            entry["routes"] = [{"to": everything, "via": interface.gateway}]
+    if not interface.address:
+        entry["optional"] = True
+    return entry
+
+
+def _matched(name: str, mac: str) -> dict[str, object]:
+    return {"match": {"macaddress": mac.lower()}, "set-name": name}
+
+
+def _files(guest: GuestState) -> list[Json]:
+    files = [
+        _file("env.sh", _env_script(guest.environment), "0755"),
+        _file("environment", _env_lines(guest.environment), "0644"),
+    ]
+    if guest.context:
+        files.append(_file("unpack-context.sh", UNPACK_SCRIPT, "0755"))
+    return files
+
+
+def _file(name: str, content: str, permissions: str) -> Json:
+    return {
+        "path": f"{FOLDER}/{name}",
+        "owner": "root:root",
+        "permissions": permissions,
+        "content": content,
+    }
+
+
+def _env_script(environment: Mapping[str, str]) -> str:
+    """Write `env.sh KEY`, safe for any key and value: nothing is evaluated."""
+    cases = "".join(
+        f"{shlex.quote(key)}) printf '%s\\n' {shlex.quote(value)} ;;\n"
+        for key, value in sorted(environment.items())
+    )
+    return (
+        "#!/bin/sh\n# Print the value of one key of this guest's environment.\n"
+        f'case "$1" in\n{cases}*) echo "no such key: $1" >&2; exit 1 ;;\nesac\n'
+    )
+
+
+def _env_lines(environment: Mapping[str, str]) -> str:
+    """Write what a shell can source: the keys that can be variables."""
+    return "".join(
+        f"{key}={shlex.quote(value)}\n"
+        for key, value in sorted(environment.items())
+        if _NAME.fullmatch(key)
+    )
+
+
+def _json(value: Json) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, indent=1)
+    escaped = _NOT_YAML.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return f"{escaped}\n".encode()

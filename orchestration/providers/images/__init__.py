@@ -1,0 +1,1 @@
+"""Image files: downloaded, made, read, listed, verified, protected."""

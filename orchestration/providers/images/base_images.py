@@ -1,0 +1,204 @@
+"""The store of base images: fetched once to main, verified, copied once per host.
+
+Beside each image lie a lock, so that several workers wait for one fetch instead of
+repeating it, and a stamp (see `digests.py`), so that gigabytes are read only once.
+`download.py` talks HTTP; what images exist is the catalogue's.
+"""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from orchestration.compose.catalogue import Image
+from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.providers.images import download
+from orchestration.providers.images.digests import (
+    Digest,
+    digest_of,
+    is_as_noted,
+    read_stamp,
+    write_stamp,
+)
+from orchestration.providers.images.locks import Log, locked
+from orchestration.transport.base import OnProgress, Scope, Transport, command
+from orchestration.transport.files import copying
+
+# A file system that is filled to the last byte stops more than this image.
+SPARE_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Tell:
+    """Who hears of bytes that were brought, and of those that were verified."""
+
+    brought: OnProgress
+    verified: OnProgress
+
+
+def ensure_image(
+    image: Image,
+    target: Path,
+    *,
+    scope: Scope,
+    on_progress: OnProgress | None = None,
+    on_verify: OnProgress | None = None,
+    log: Log | None = None,
+) -> bool:
+    """Bring an image to `target` on this machine, verified; False if it is there.
+
+    Raises: ImageFailed, NotEnoughSpace, Cancelled. A cancelled fetch is resumed by
+    the next one where the server can do that. `on_verify` is the progress of reading
+    it once more, for its digest.
+    """
+    tell = _Tell(on_progress or _no_progress, on_verify or _no_progress)
+    say = log or _no_log
+    if _is_verified(target, image):
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with locked(target, scope, say):
+        is_as_noted(target, scope, tell.verified)
+        if _is_verified(target, image):
+            return False
+        wanted = _wanted(image, scope)
+        if not wanted.value:
+            say(f"Nobody told a checksum of {image.name}: it is used unverified.")
+        if target.exists() and _adopt(target, wanted, scope, tell, say):
+            return False
+        part = target.with_name(f"{target.name}.part")
+        if image.path:
+            found = _copy(image, part, wanted, scope, tell)
+        else:
+            found = _fetch(image, part, wanted, scope, tell, say)
+        part.replace(target)
+        write_stamp(target, found)
+    return True
+
+
+def has_same_file(
+    transport: Transport, source: Path, target: str, *, scope: Scope
+) -> bool:
+    """Say whether a host has exactly this (small) file of main."""
+    cmd = command("sha256sum", target).with_root()
+    completed = transport.run(cmd, scope=scope, check=False)
+    with source.open("rb") as file:
+        ours = hashlib.file_digest(file, "sha256").hexdigest()
+    return completed.exit_code == 0 and completed.stdout.split()[:1] == [ours]
+
+
+def _wanted(image: Image, scope: Scope) -> Digest:
+    if image.sha256:
+        return Digest("sha256", image.sha256)
+    if image.sha512:
+        return Digest("sha512", image.sha512)
+    if image.sums_url:
+        scope.check_cancelled()
+        value = download.published_sum(image.sums_url, image.url.rsplit("/", 1)[-1])
+        return Digest("sha512" if len(value) == 128 else "sha256", value)
+    return Digest("sha256", "")
+
+
+def _adopt(target: Path, wanted: Digest, scope: Scope, tell: _Tell, say: Log) -> bool:
+    """Verify a file that is there without a valid stamp; a wrong one is replaced."""
+    found = digest_of(target, wanted.algorithm, scope, tell.verified)
+    if wanted.value and found.value != wanted.value:
+        say(f"{target.name} is damaged or another file; it is replaced.")
+        return False
+    write_stamp(target, found)
+    return True
+
+
+def _copy(
+    image: Image, part: Path, wanted: Digest, scope: Scope, tell: _Tell
+) -> Digest:
+    """Copy a file of this machine; a part of it is not worth keeping."""
+    source = Path(image.path)
+    if not source.is_file():
+        raise ImageFailed(
+            f"The image {image.name} is not at {source}.",
+            hint="Build it or put it there, or change the image catalogue.",
+        )
+    check_space(part, source.stat().st_blocks * 512)
+    part.unlink(missing_ok=True)
+    try:
+        with part.open("xb") as writer:
+            copying.copy_here(
+                source, writer, check=scope.check_cancelled, on_progress=tell.brought
+            )
+        return _verified(image, part, wanted, scope, tell)
+    except OSError as exc:
+        part.unlink(missing_ok=True)
+        raise download.not_stored(part, exc) from exc
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _fetch(
+    image: Image,
+    part: Path,
+    wanted: Digest,
+    scope: Scope,
+    tell: _Tell,
+    say: Log,
+) -> Digest:
+    get = partial(
+        download.fetch,
+        scope=scope,
+        on_progress=tell.brought,
+        log=say,
+        check_space=partial(check_space, part),
+    )
+    resumed = get(image.url, part)
+    try:
+        return _verified(image, part, wanted, scope, tell)
+    except ImageFailed:
+        if not resumed:
+            raise
+    say("The two halves do not fit together: fetched again from the start.")
+    get(image.url, part)
+    return _verified(image, part, wanted, scope, tell)
+
+
+def _verified(
+    image: Image, part: Path, wanted: Digest, scope: Scope, tell: _Tell
+) -> Digest:
+    """Return the part's digest. Raises: ImageFailed, and removes a wrong file."""
+    found = digest_of(part, wanted.algorithm, scope, tell.verified)
+    if wanted.value and found.value != wanted.value:
+        part.unlink()
+        raise ImageFailed(
+            f"The image {image.name} is not the expected file; it was discarded.",
+            hint="The publisher may have replaced it: update the image catalogue.",
+            detail=f"expected {wanted.algorithm} {wanted.value}\n"
+            f"got      {found.algorithm} {found.value}\n"
+            f"from     {image.url or image.path}",
+        )
+    return found
+
+
+def check_space(path: Path, needed_bytes: int) -> None:
+    """Raise NotEnoughSpace when so much more does not fit beside `path`."""
+    free = shutil.disk_usage(path.parent).free
+    if needed_bytes + SPARE_BYTES > free:
+        raise NotEnoughSpace(
+            f"There is no room for {path.name.removesuffix('.part')} in {path.parent}: "
+            f"{needed_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free.",
+            hint="Make room there, then start again.",
+        )
+
+
+def _is_verified(target: Path, image: Image) -> bool:
+    stamp = read_stamp(target)
+    if stamp is None:
+        return False
+    known = {"sha256": image.sha256, "sha512": image.sha512}
+    wanted = known.get(stamp.digest.algorithm, "")
+    return stamp.digest.value == wanted if wanted else not image.digest
+
+
+def _no_progress(done: int, total: int) -> None: ...
+
+
+def _no_log(text: str) -> None: ...

@@ -1,0 +1,116 @@
+"""Digests of large files, and the stamps that remember them.
+
+A stamp lies beside its file in main's store and tells its digest, size, inode and time
+of change: while these are still so, gigabytes need not be read again. When they are
+not, the digest decides. Used by `base_images.py`, `transfer/source.py` and for golden images.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.transport.base import OnProgress, Scope
+from orchestration.transport.files.copying import part_path
+
+READ_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """A checksum to expect: `sha256` or `sha512`, in hex; empty when unknown."""
+
+    algorithm: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What was verified: the digest of a file of this size, time of change and inode.
+
+    The time is in nanoseconds: within a second a file is soon another one.
+    """
+
+    digest: Digest
+    size_bytes: int
+    changed_ns: int
+    inode: int
+
+    def __str__(self) -> str:
+        name, value = self.digest.algorithm, self.digest.value
+        return f"{name}:{value} {self.size_bytes} {self.changed_ns} {self.inode}\n"
+
+
+def digest_of(path: Path, algorithm: str, scope: Scope, progress: OnProgress) -> Digest:
+    """Hash a file. Raises: Cancelled."""
+    running, done, total = hashlib.new(algorithm), 0, path.stat().st_size
+    progress(0, total)
+    with path.open("rb") as file:
+        while chunk := file.read(READ_BYTES):
+            running.update(chunk)
+            done += len(chunk)
+            progress(done, total)
+            scope.check_cancelled()
+    return Digest(algorithm, running.hexdigest())
+
+
+def read_stamp(target: Path) -> Stamp | None:
+    """Return the stamp, if it is about the file as it is now."""
+    digest = noted_digest(target)
+    try:
+        stamp = _stamp_of(target, digest) if digest else None
+        text = Path(stamp_name(str(target))).read_text()
+    except OSError:
+        return None
+    return stamp if stamp and str(stamp) == text else None
+
+
+def write_stamp(target: Path, digest: Digest) -> None:
+    """Note that the file as it is now has this digest.
+
+    Others read it meanwhile, without a lock: half of a stamp would be none, or say
+    that the file was changed.
+    """
+    name = stamp_name(str(target.absolute()))
+    part = Path(part_path(name))
+    part.write_text(str(_stamp_of(target, digest)))
+    part.replace(name)
+
+
+def noted_digest(target: Path) -> Digest | None:
+    """Return the digest that a file had when it was verified, whatever it is now."""
+    try:
+        text = Path(stamp_name(str(target))).read_text()
+    except OSError:
+        return None
+    algorithm, _, value = text.partition(" ")[0].partition(":")
+    return Digest(algorithm, value) if value else None
+
+
+def is_as_noted(target: Path, scope: Scope, progress: OnProgress) -> bool:
+    """Say whether a file is what its stamp says, and read it when that is not plain.
+
+    So it is of a file that was moved or brought back, and of one that an earlier
+    version verified. Raises: Cancelled.
+    """
+    if read_stamp(target) is not None:
+        return True
+    digest = noted_digest(target)
+    if digest is None or digest.algorithm not in hashlib.algorithms_guaranteed:
+        return False
+    if (
+        not target.is_file()
+        or digest_of(target, digest.algorithm, scope, progress) != digest
+    ):
+        return False
+    write_stamp(target, digest)
+    return True
+
+
+def stamp_name(target: str) -> str:
+    """Return the name of a file's stamp."""
+    return f"{target}.verified"
+
+
+def _stamp_of(target: Path, digest: Digest) -> Stamp:
+    status = target.stat()
+    return Stamp(digest, status.st_size, status.st_mtime_ns, status.st_ino)

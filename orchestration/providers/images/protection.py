@@ -1,0 +1,31 @@
+"""Image files that guests' disks lie over belong to root, and nobody writes to them.
+
+A host's image store guards its contents with `guard` when they arrive; the images of
+main are guarded at their use. A file that is guarded shows `GUARDED` in `stat`.
+"""
+
+import stat
+from pathlib import Path
+
+from orchestration.transport.base import Command, Scope, Transport, command
+
+# `stat -c %u:%a` of a file that root owns and everybody may only read.
+GUARDED = "0:444"
+
+
+def ensure_guarded(transport: Transport, target: Path, *, scope: Scope) -> None:
+    """See that an image of this machine is root's, and that nobody writes to it.
+
+    What an admin's link leads to stays as it is.
+    """
+    if target.is_symlink():
+        return
+    status = target.stat()
+    if f"{status.st_uid}:{stat.S_IMODE(status.st_mode):o}" != GUARDED:
+        transport.run(guard(str(target)), scope=scope)
+
+
+def guard(path: str) -> Command:
+    """Build the command that lets everybody read a file, and nobody write to it."""
+    script = 'chown 0:0 "$1" && chmod 0444 "$1"'
+    return command("sh", "-c", script, "sh", path).with_root()

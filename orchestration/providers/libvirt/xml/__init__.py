@@ -1,0 +1,1 @@
+"""Pure builders and readers of libvirt's XML."""

@@ -1,0 +1,45 @@
+"""What a guest's disk lies over, written into the text of its domain.
+
+Left to itself, libvirt gives each file of a chain to QEMU's user when a guest starts,
+and never gives it back: a stored image, or a user's own disk, would be that user's from
+then on, and any guest's process could write to it. Pure; `instructions.definition` has
+looked at the chain.
+"""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from orchestration.providers.images.qemu_img import Layer
+
+
+def with_layers(domain_xml: str, disk: str, layers: Sequence[Layer]) -> str:
+    """Say in a domain's text what its disk lies over, the nearest first.
+
+    What is said ends the chain: libvirt looks for no more. Layers that are not plain
+    files are left to it.
+    """
+    if not layers or not all(layer.path.startswith("/") for layer in layers):
+        return domain_xml
+    root = ET.fromstring(domain_xml)  # noqa: S314 - our own text
+    for element in root.iterfind("./devices/disk"):
+        source = element.find("source")
+        if source is not None and source.get("file") == disk:
+            place = list(element).index(source) + 1
+            element.insert(place, _backing(layers))
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+def keep_owner(source: ET.Element) -> None:
+    """Let libvirt leave a file to whom it belongs."""
+    ET.SubElement(source, "seclabel", model="dac", relabel="no")
+
+
+def _backing(layers: Sequence[Layer]) -> ET.Element:
+    element = ET.Element("backingStore")
+    if layers:
+        element.set("type", "file")
+        ET.SubElement(element, "format", type=layers[0].format)
+        keep_owner(ET.SubElement(element, "source", file=layers[0].path))
+        element.append(_backing(layers[1:]))
+    return element

@@ -1,0 +1,300 @@
+"""What libvirt is given for a guest and for a testbed's two kinds of network.
+
+Pure: the same state always gives the same text, down to the order of attributes, so
+that golden files show a change as a diff and `networks.ensure` can compare. The
+artefacts folder keeps the text; `domains.define` and `networks.ensure` send it.
+Order in the text is the order that guests see their interfaces in.
+"""
+
+import hashlib
+import ipaddress
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+
+from orchestration.providers.libvirt.xml.backing import keep_owner
+from orchestration.providers.libvirt.xml.metadata import NAMESPACE, Mark, build_mark
+from orchestration.providers.libvirt.xml.pci import add_ports, pin
+from orchestration.state.model import (
+    Datapath,
+    DomainType,
+    GuestState,
+    HostState,
+    InterfaceState,
+    ManagementInterface,
+    ManagementState,
+    NatState,
+)
+from orchestration.state.model.images import DiskOrigin
+
+BALLOON_PERIOD_S = 10
+CDROM = "sda"
+RAW = {"type": "raw"}
+# QEMU would let each emulated guest fill 1 GiB with translated code beside its memory.
+# With these a boot takes no longer.
+TRANSLATED_SHARE = 4
+TRANSLATED_MIB = (32, 1024)
+
+_UUIDS = uuid.uuid5(uuid.NAMESPACE_URL, NAMESPACE)
+
+
+def build_domain(guest: GuestState, host: HostState, *, testbed: str) -> str:
+    """Build the domain of a guest on its host."""
+    domain = ET.Element("domain", type=host.domain_type.value)
+    _text(domain, "name", guest.domain)
+    _text(domain, "uuid", guest.uuid)
+    domain.append(build_mark(Mark(testbed, guest.name, guest.spec_hash)))
+    _text(domain, "memory", str(guest.memory_mib), unit="MiB")
+    _text(domain, "vcpu", str(guest.cpus))
+    _add_machine(domain, guest, host)
+    devices = ET.SubElement(domain, "devices")
+    _add_disks(devices, guest)
+    # Interfaces are pinned to ports of their own, so that a guest's names for them
+    # do not depend on its disks.
+    add_ports(devices, guest)
+    ET.SubElement(devices, "controller", type="usb", index="0", model="none")
+    for slot, interface in enumerate(guest.interfaces, start=1):
+        _add_interface(devices, interface, host, guest=guest, slot=slot)
+    if guest.management is not None:
+        slot = len(guest.interfaces) + 1
+        _add_management(devices, guest.management, slot=slot)
+    _add_console(devices, guest)
+    _add_helpers(devices)
+    return _print(domain)
+
+
+def build_nat_network(nat: NatState, *, testbed: str) -> str:
+    """Build the NAT network: DHCP with reservations, and DNS for their names.
+
+    dnsmasq knows one name per reservation, so all names go to its hosts file too.
+    libvirt itself makes it offer the network's MTU to DHCP clients.
+    """
+    network = _network(nat.network)
+    forward = ET.SubElement(network, "forward", mode="nat")
+    ET.SubElement(ET.SubElement(forward, "nat"), "port", start="1024", end="65535")
+    ET.SubElement(network, "bridge", name=nat.device, stp="off", delay="0")
+    ET.SubElement(network, "mtu", size=str(nat.mtu))
+    ET.SubElement(network, "domain", name=testbed, localOnly="yes")
+    # Names without a dot are ours: nobody upstream is asked about them.
+    dns = ET.SubElement(network, "dns", forwardPlainNames="no")
+    subnet = ipaddress.ip_network(nat.subnet)
+    ip = ET.SubElement(network, "ip", address=nat.gateway, prefix=str(subnet.prefixlen))
+    dhcp = ET.SubElement(ip, "dhcp")
+    first, last = _dhcp_range(nat)
+    ET.SubElement(dhcp, "range", start=first, end=last)
+    _mark_network(network, testbed)
+    for reservation in nat.reservations:
+        host = ET.SubElement(dhcp, "host", mac=reservation.mac)
+        if reservation.names:
+            host.set("name", reservation.names[0])
+        host.set("ip", reservation.address)
+        if reservation.names:
+            entry = ET.SubElement(dns, "host", ip=reservation.address)
+            for name in reservation.names:
+                _text(entry, "hostname", name)
+    return _print(network)
+
+
+def build_management_network(management: ManagementState, *, testbed: str) -> str:
+    """Build the isolated network of one host: no way out, no DHCP, no DNS."""
+    network = _network(management.network)
+    ET.SubElement(network, "bridge", name=management.device, stp="off", delay="0")
+    ET.SubElement(network, "dns", enable="no")
+    subnet = ipaddress.ip_network(management.subnet)
+    ET.SubElement(
+        network, "ip", address=management.address, prefix=str(subnet.prefixlen)
+    )
+    _mark_network(network, testbed)
+    return _print(network)
+
+
+def interface_identity(guest: GuestState, interface: InterfaceState) -> str:
+    """Name an interface for the switch.
+
+    Left out, libvirt would choose another one at random with each definition.
+    """
+    return str(uuid.uuid5(uuid.UUID(guest.uuid), interface.tap))
+
+
+def _boot_devices(guest: GuestState) -> tuple[str, ...]:
+    """Return what is booted from, in order; an ISO comes before the blank disk."""
+    if guest.disk_origin is not DiskOrigin.BLANK:
+        return ("cdrom",) if guest.is_cdrom else ("hd",)
+    return ("cdrom", "hd") if guest.disk else ("cdrom",)
+
+
+def _add_machine(domain: ET.Element, guest: GuestState, host: HostState) -> None:
+    """Add firmware, processor, clock and what happens at power-off.
+
+    q35 is an alias: libvirt stores the newest version that its QEMU has.
+    """
+    system = ET.SubElement(domain, "os")
+    _text(system, "type", "hvm", arch="x86_64", machine="q35")
+    for device in _boot_devices(guest):
+        ET.SubElement(system, "boot", dev=device)
+    features = ET.SubElement(domain, "features")
+    ET.SubElement(features, "acpi")
+    ET.SubElement(features, "apic")
+    # Emulation offers all that it can: newer distributions refuse a plain qemu64.
+    # Multi-threaded translation is QEMU's default here.
+    accelerated = host.domain_type is DomainType.KVM
+    if not accelerated:
+        least, most = TRANSLATED_MIB
+        cache_mib = min(most, max(least, guest.memory_mib // TRANSLATED_SHARE))
+        _text(ET.SubElement(features, "tcg"), "tb-cache", str(cache_mib), unit="MiB")
+    ET.SubElement(domain, "cpu", mode="host-model" if accelerated else "maximum")
+    clock = ET.SubElement(domain, "clock", offset="utc")
+    ET.SubElement(clock, "timer", name="rtc", tickpolicy="catchup")
+    ET.SubElement(clock, "timer", name="pit", tickpolicy="delay")
+    ET.SubElement(clock, "timer", name="hpet", present="no")
+    _text(domain, "on_poweroff", "destroy")
+    _text(domain, "on_reboot", "restart")
+    _text(domain, "on_crash", "destroy")
+
+
+def _add_disks(devices: ET.Element, guest: GuestState) -> None:
+    """Add the disk, and the seed or the ISO.
+
+    `writeback` honours every flush of the guest, works on every file system (`none`
+    fails on tmpfs), and lets clones read their golden image from one page cache.
+    What disks lie over is added when the domain is defined: `layers`. A user's ISO
+    stays the user's.
+    The seed is a virtio disk too: cloud-init finds it by its label, and kernels made
+    for clouds have virtio but not always AHCI (under emulation AHCI also costs 2 s).
+    """
+    if guest.disk:
+        kept = {"type": "qcow2", "cache": "writeback", "discard": "unmap"}
+        target = CDROM if guest.is_cdrom else "vda"
+        readonly = guest.is_readonly
+        _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
+    if guest.seed:
+        _add_disk(devices, guest.seed, RAW, target="vdb", is_readonly=True)
+    if guest.disk_origin is DiskOrigin.BLANK:
+        keep_owner(
+            _add_disk(devices, guest.image.path, RAW, target=CDROM, is_readonly=True)
+        )
+
+
+def _add_disk(
+    devices: ET.Element,
+    path: str,
+    driver: Mapping[str, str],
+    *,
+    target: str,
+    is_readonly: bool,
+) -> ET.Element:
+    """Add a virtio disk, or a CD-ROM on SATA, which q35 has and every system knows.
+
+    Returns the element that names its file.
+    """
+    is_cdrom = target == CDROM
+    device = "cdrom" if is_cdrom else "disk"
+    disk = ET.SubElement(devices, "disk", type="file", device=device)
+    ET.SubElement(disk, "driver", {"name": "qemu", **driver})
+    source = ET.SubElement(disk, "source", file=path)
+    ET.SubElement(disk, "target", dev=target, bus="sata" if is_cdrom else "virtio")
+    if is_readonly:
+        ET.SubElement(disk, "readonly")
+    return source
+
+
+def _add_interface(
+    devices: ET.Element,
+    interface: InterfaceState,
+    host: HostState,
+    *,
+    guest: GuestState,
+    slot: int,
+) -> None:
+    element = ET.SubElement(devices, "interface", type="bridge")
+    ET.SubElement(element, "mac", address=interface.mac)
+    ET.SubElement(element, "source", bridge=interface.device)
+    port = ET.SubElement(element, "virtualport", type="openvswitch")
+    identity = interface_identity(guest, interface)
+    ET.SubElement(port, "parameters", interfaceid=identity)
+    ET.SubElement(element, "target", dev=interface.tap)
+    ET.SubElement(element, "model", type="virtio")
+    if host.datapath is Datapath.NETDEV:
+        _switch_offload_off(element)
+    ET.SubElement(element, "mtu", size=str(interface.mtu))
+    pin(element, slot)
+
+
+def _switch_offload_off(interface: ET.Element) -> None:
+    """Let the guest compute its checksums: the userspace datapath drops the others.
+
+    Measured: without this ping works and TCP does not.
+    """
+    common = ("csum", "tso4", "tso6", "ecn", "ufo")
+    driver = ET.SubElement(interface, "driver", name="qemu")
+    ET.SubElement(driver, "host", dict.fromkeys((*common, "gso"), "off"))
+    ET.SubElement(driver, "guest", dict.fromkeys(common, "off"))
+
+
+def _add_management(
+    devices: ET.Element, management: ManagementInterface, *, slot: int
+) -> None:
+    element = ET.SubElement(devices, "interface", type="network")
+    ET.SubElement(element, "mac", address=management.mac)
+    ET.SubElement(element, "source", network=management.network)
+    ET.SubElement(element, "target", dev=management.tap)
+    ET.SubElement(element, "model", type="virtio")
+    ET.SubElement(element, "port", isolated="yes")
+    pin(element, slot)
+
+
+def _add_console(devices: ET.Element, guest: GuestState) -> None:
+    """Add the serial console, logged from each start, and a screen for this host."""
+    serial = ET.SubElement(devices, "serial", type="pty")
+    ET.SubElement(serial, "log", file=guest.console, append="off")
+    ET.SubElement(serial, "target", port="0")
+    console = ET.SubElement(devices, "console", type="pty")
+    ET.SubElement(console, "target", type="serial", port="0")
+    graphics = ET.SubElement(devices, "graphics", type="vnc", autoport="yes")
+    ET.SubElement(graphics, "listen", type="address", address="127.0.0.1")
+    ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga")
+
+
+def _add_helpers(devices: ET.Element) -> None:
+    agent = ET.SubElement(devices, "channel", type="unix")
+    ET.SubElement(agent, "target", type="virtio", name="org.qemu.guest_agent.0")
+    rng = ET.SubElement(devices, "rng", model="virtio")
+    _text(rng, "backend", "/dev/urandom", model="random")
+    balloon = ET.SubElement(devices, "memballoon", model="virtio")
+    ET.SubElement(balloon, "stats", period=str(BALLOON_PERIOD_S))
+
+
+def _network(name: str) -> ET.Element:
+    network = ET.Element("network")
+    _text(network, "name", name)
+    _text(network, "uuid", str(uuid.uuid5(_UUIDS, name)))
+    return network
+
+
+def _mark_network(network: ET.Element, testbed: str) -> None:
+    """Mark a network that has no hosts yet with the digest of all else.
+
+    Hosts can be changed while it runs, anything else needs a restart: the digest
+    tells `networks.ensure` which of the two it is.
+    """
+    digest = hashlib.sha256(ET.tostring(network)).hexdigest()[:16]
+    network.insert(2, build_mark(Mark(testbed, spec_hash=digest)))
+
+
+def _dhcp_range(nat: NatState) -> tuple[str, str]:
+    """Return the larger run of addresses beside the gateway."""
+    subnet = ipaddress.ip_network(nat.subnet)
+    gateway = ipaddress.ip_address(nat.gateway)
+    first, last = subnet[1], subnet[-2]
+    if int(gateway) - int(first) > int(last) - int(gateway):
+        return str(first), str(gateway - 1)
+    return str(gateway + 1), str(last)
+
+
+def _text(parent: ET.Element, tag: str, text: str, **attributes: str) -> None:
+    ET.SubElement(parent, tag, attributes).text = text
+
+
+def _print(root: ET.Element) -> str:
+    ET.indent(root)
+    return ET.tostring(root, encoding="unicode") + "\n"

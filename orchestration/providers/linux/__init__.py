@@ -1,0 +1,1 @@
+"""The kernel of a host: its links, its size, its load."""

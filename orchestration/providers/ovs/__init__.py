@@ -1,0 +1,1 @@
+"""Open vSwitch: its database, bridges, links and tap ports."""

@@ -1,0 +1,98 @@
+"""What must be said to Open vSwitch so that a bridge or a port is as the state has it.
+
+Pure: rows as they are and values as they should be in, clauses of one transaction
+out; nothing to change gives no clauses. `bridges.py` reads the rows and sends the clauses.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestration.providers.ovs.database import Clause, Row, assign
+from orchestration.state.model import BridgeState
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port as it should be: on which bridge, what kind, for which link."""
+
+    device: str
+    name: str
+    label: str
+    kind: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+def bridge_changes(
+    bridge: BridgeState,
+    current: Row | None,
+    controllers: Sequence[Row],
+    *,
+    testbed: str,
+) -> list[Clause]:
+    """Return the clauses that make the bridge so; none when it is."""
+    device = bridge.device
+    wanted = {
+        "datapath_type": bridge.datapath.value,
+        "protocols": bridge.protocol or "",
+        "rstp_enable": "true" if bridge.rstp else "false",
+        "external_ids:testbed": testbed,
+        "external_ids:bridge": bridge.name,
+    }
+    changes: list[Clause] = []
+    if current is None:
+        changes.append(("--may-exist", "add-br", device))
+    if current is None or _bridge_facts(current) != wanted:
+        pairs = (assign(key, value) for key, value in wanted.items())
+        changes.append(("set", "Bridge", device, *pairs))
+    uuids = current.values("controller") if current else ()
+    targets = {row.text("target") for row in controllers if row.text("_uuid") in uuids}
+    if bridge.controller and targets != {bridge.controller}:
+        changes.append(("set-controller", device, bridge.controller))
+    if not bridge.controller and targets:
+        changes.append(("del-controller", device))
+    return changes
+
+
+def port_changes(
+    port: Port,
+    testbed: str,
+    bridge: Row,
+    current: Row | None,
+    interface: Row | None,
+) -> list[Clause]:
+    """Return the clauses that make the port so; a broken one is made anew."""
+    tags = {"testbed": testbed, "link": port.label}
+    options = dict(port.options)
+    if current is not None and interface is not None:
+        in_place = current.text("_uuid") in bridge.values("ports")
+        usable = in_place and not interface.text("error")
+        is_so = (
+            interface.text("type") == port.kind
+            and interface.map("options") == options
+            and tags.items() <= current.map("external_ids").items()
+        )
+        if usable and is_so:
+            return []
+        make: list[Clause] = []
+        if not usable:
+            make = [("del-port", port.name), ("add-port", port.device, port.name)]
+    else:
+        make = [("add-port", port.device, port.name)]
+    tag_words = (assign(f"external_ids:{key}", tags[key]) for key in tags)
+    kind = assign("type", port.kind) if port.kind else 'type=""'
+    return [
+        *make,
+        ("set", "Port", port.name, *tag_words),
+        ("set", "Interface", port.name, kind, assign("options", options)),
+    ]
+
+
+def _bridge_facts(row: Row) -> dict[str, str]:
+    tags = row.map("external_ids")
+    return {
+        "datapath_type": row.text("datapath_type"),
+        "protocols": ",".join(row.values("protocols")),
+        "rstp_enable": row.text("rstp_enable"),
+        "external_ids:testbed": tags.get("testbed", ""),
+        "external_ids:bridge": tags.get("bridge", ""),
+    }

@@ -1,0 +1,147 @@
+"""Guests' taps: on the right Open vSwitch bridge, or why not.
+
+libvirt plugs taps in when guests start and takes them away when they end; it cannot
+move one. `ensure_tap` moves one guest's, with what libvirt writes beside it;
+`off_bridge` and `plug_into_network` put loose ones back; `port_problems` tells what the
+diagnosis of a guest shows. Used by the instructions of networks and interfaces.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from orchestration.errors import NetworkFailed
+from orchestration.providers.failures import Failure, run_or_fail
+from orchestration.providers.linux import ip_link
+from orchestration.providers.ovs.database import Row, assign, list_clause, read, write
+from orchestration.transport.base import Scope, Transport, command
+
+
+def ensure_tap(
+    transport: Transport,
+    device: str,
+    tap: str,
+    *,
+    identity: Mapping[str, str],
+    scope: Scope,
+) -> bool:
+    """Have the tap be a port of bridge `device`; False when it was.
+
+    `identity` is what libvirt writes beside the ports that it makes. Raises:
+    NetworkFailed.
+    """
+    bridges, ports, interfaces = read(
+        transport,
+        list_clause("Bridge", "name,ports", device),
+        list_clause("Port", "_uuid,name", tap),
+        list_clause("Interface", "name,error,external_ids", tap),
+        scope=scope,
+    )
+    if not bridges:
+        raise NetworkFailed(
+            f"The bridge {device} does not exist on {transport.machine}.",
+            hint="Run `up` again: it makes missing bridges.",
+        )
+    is_here = ports and ports[0].text("_uuid") in bridges[0].values("ports")
+    is_here = is_here and not any(row.text("error") for row in interfaces)
+    known = interfaces[0].map("external_ids") if interfaces else {}
+    if is_here and identity.items() <= known.items():
+        return False
+    words = (assign(f"external_ids:{key}", identity[key]) for key in sorted(identity))
+    plug = [("--if-exists", "del-port", tap), ("add-port", device, tap)]
+    clauses = [*([] if is_here else plug), ("set", "Interface", tap, *words)]
+    what = f"The tap {tap} could not be moved to {device} on {transport.machine}."
+    write(transport, clauses, what, scope=scope)
+    return True
+
+
+def port_problems(
+    transport: Transport, wanted: Mapping[str, str], *, scope: Scope
+) -> dict[str, str]:
+    """Return what is wrong with each tap, by tap; `wanted` has each tap's bridge.
+
+    Raises: NetworkFailed (Open vSwitch cannot be asked), HostUnreachable.
+    """
+    if not wanted:
+        return {}
+    taps, devices = sorted(wanted), sorted(set(wanted.values()))
+    bridges, ports, interfaces = read(
+        transport,
+        list_clause("Bridge", "name,ports", *devices),
+        list_clause("Port", "_uuid,name", *taps),
+        list_clause("Interface", "name,error,ofport", *taps),
+        scope=scope,
+    )
+    by_tap = {row.text("name"): row for row in interfaces}
+    holders = _holders(bridges, ports)
+    known = {row.text("name") for row in bridges}
+    found = {
+        tap: _problem(tap, wanted[tap], known, holders, by_tap.get(tap)) for tap in taps
+    }
+    return {tap: words for tap, words in found.items() if words}
+
+
+def _problem(
+    tap: str,
+    device: str,
+    bridges: set[str],
+    holders: Mapping[str, str],
+    interface: Row | None,
+) -> str:
+    if device not in bridges:
+        return f"({tap}) has no bridge: {device} does not exist"
+    holder = holders.get(tap)
+    if holder is None or interface is None:
+        return f"({tap}) is not a port of bridge {device}"
+    if holder != device:
+        return f"({tap}) is a port of {holder} bridge, not of {device}"
+    if error := interface.text("error"):
+        return f"({tap}) does not work in the switch: {error}"
+    return ""
+
+
+def _holders(bridges: list[Row], ports: list[Row]) -> dict[str, str]:
+    """Return the bridge that has each port; another one than these has no name."""
+    by_uuid = {uuid: b.text("name") for b in bridges for uuid in b.values("ports")}
+    return {p.text("name"): by_uuid.get(p.text("_uuid"), "another") for p in ports}
+
+
+def off_bridge(
+    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
+) -> dict[str, bool]:
+    """Return the taps that exist and are not on an Open vSwitch bridge.
+
+    The value says whether a tap is on another bridge instead.
+    """
+    if not taps:
+        return {}
+    bridges, ports = read(
+        transport,
+        list_clause("Bridge", "name,ports", device),
+        list_clause("Port", "_uuid,name", *taps),
+        scope=scope,
+    )
+    here = {uuid for row in bridges for uuid in row.values("ports")}
+    ports_of = {row.text("name"): row.text("_uuid") for row in ports}
+    off = [tap for tap in taps if ports_of.get(tap) not in here]
+    there = ip_link.links(transport, scope=scope) if off else {}
+    return {tap: tap in ports_of for tap in off if tap in there}
+
+
+def plug_into_network(
+    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
+) -> tuple[str, ...]:
+    """Make the taps that exist isolated ports of a libvirt network's Linux bridge."""
+    there = ip_link.links(transport, scope=scope) if taps else {}
+    loose = (tap for tap in taps if tap in there and there[tap].master != device)
+    found = tuple(loose)
+    failure = Failure(
+        NetworkFailed,
+        f"Guests could not be plugged into {device} on {transport.machine}.",
+        "Look whether the libvirt network is active there.",
+    )
+    for tap in found:
+        words = f"link set dev {tap} master {device}"
+        slave = f"link set dev {tap} type bridge_slave isolated on"
+        for line in (words, slave):
+            cmd = command("ip", *line.split()).with_root()
+            run_or_fail(transport, cmd, failure, scope=scope)
+    return found

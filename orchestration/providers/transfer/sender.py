@@ -1,0 +1,296 @@
+"""Send one content to one host: resumed after a broken link, verified at the end.
+
+Used by `push.py`, which knows that the host lacks it and holds the lock. Only data
+travels; what is not sent is a hole there, because the receiver begins with an empty
+file of the full size and writes nothing else. So the digest of the data in its places,
+read again there from the file, and the size prove the whole.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from orchestration.errors import (
+    AuthenticationRefused,
+    Cancelled,
+    CommandFailed,
+    HostKeyMismatch,
+    HostUnreachable,
+    ImageFailed,
+    NotEnoughSpace,
+    TestbedError,
+)
+from orchestration.providers.transfer import receiver
+from orchestration.providers.transfer.compression import Trial
+from orchestration.providers.transfer.layout import layout_of
+from orchestration.providers.transfer.receiver import Place, Seen
+from orchestration.providers.transfer.stream import Stream
+from orchestration.transport.base import (
+    Command,
+    Completed,
+    OnProgress,
+    Scope,
+    Transport,
+)
+from orchestration.transport.files.copying import COPY_TIMEOUT_S, put_failed
+from orchestration.transport.processes.leftovers import ask_again, is_unknown
+
+# How long is waited before each further try; begun anew when a try got further.
+PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
+# A file system that is filled to the last byte stops more than this image.
+SPARE_BYTES = 64 * 1024 * 1024
+CLEAN_UP_S = 6.0
+# Of no use to try again.
+_FINAL = (AuthenticationRefused, HostKeyMismatch)
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What one transfer took; `wire_bytes` are those of all its attempts."""
+
+    size: int
+    data_bytes: int
+    wire_bytes: int
+    seconds: float
+
+
+class _Broken(Exception):
+    """The link or the receiver went away; what arrived stays."""
+
+    def __init__(self, reason: TestbedError) -> None:
+        super().__init__(reason.message)
+        self.reason = reason
+
+
+class Sending:
+    """One transfer with all its attempts; `prove` has the last word on what arrived."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        place: Place,
+        transport: Transport,
+        *,
+        scope: Scope,
+        on_progress: OnProgress,
+        prove: Callable[[], None],
+        log: Log,
+    ) -> None:
+        self._descriptor = file.fileno()
+        status = os.fstat(self._descriptor)
+        self._changed_ns = status.st_mtime_ns
+        self._layout = layout_of(self._descriptor, status.st_size)
+        self._place = place
+        self._transport = transport
+        self._scope = scope
+        self._on_progress = on_progress
+        self._prove = prove
+        self._log = log
+        self._wire_bytes = 0
+        self._is_compressed = False
+
+    def run(self, seen: Seen) -> Sent:
+        """Send until the content is there; `seen` is what the host has of it.
+
+        Raises: HostUnreachable (stayed away), ImageFailed, NotEnoughSpace, Cancelled.
+        """
+        started = time.monotonic()
+        self._require_space(seen)
+        if not seen.has_zstd:
+            self._log(
+                f"{self._machine} has no zstd, so nothing is compressed on the way. "
+                "Install the package zstd there to copy faster."
+            )
+        try:
+            self._persist(seen)
+        except (Cancelled, ImageFailed, NotEnoughSpace, CommandFailed):
+            self._discard()
+            raise
+        return Sent(
+            self._layout.size,
+            self._layout.data_bytes,
+            self._wire_bytes,
+            time.monotonic() - started,
+        )
+
+    def require_unchanged(self, size: int, changed_ns: int) -> None:
+        """See that the file is still what its digest was made of.
+
+        Raises: ImageFailed.
+        """
+        now = os.fstat(self._descriptor)
+        if (now.st_size, now.st_mtime_ns) != (size, changed_ns):
+            raise ImageFailed(
+                f"The file on main was changed while it was copied to {self._machine}; "
+                "nothing of it is kept there.",
+                hint="Start again when nobody writes to it.",
+                detail=f"for {self._place.name}",
+            )
+
+    @property
+    def _machine(self) -> str:
+        return self._transport.machine
+
+    def _persist(self, seen: Seen) -> None:
+        """Try again while the link breaks, unless nothing gets through any more."""
+        tries, furthest = 0, seen.arrived(self._layout)
+        while True:
+            try:
+                self._attempt(seen)
+                return
+            except _Broken as broken:
+                reason = broken.reason
+            while tries < len(PAUSES_S):
+                pause_s, tries = PAUSES_S[tries], tries + 1
+                self._log(
+                    f"The copy to {self._machine} was interrupted: {reason.message} "
+                    f"Trying again in {pause_s:g} s."
+                )
+                self._scope.sleep(pause_s)
+                try:
+                    seen = self._look_again()
+                    break
+                except _FINAL:
+                    raise
+                except HostUnreachable as exc:
+                    reason = exc
+            else:
+                raise _gave_up(reason, self._machine)
+            if seen.holds(self._place, self._layout.size):
+                return  # only the answer was lost
+            if seen.arrived(self._layout) > furthest:
+                tries, furthest = 0, seen.arrived(self._layout)
+
+    def _look_again(self) -> Seen:
+        ask_again(self._scope, self._transport)
+        found = self._transport.run(receiver.look(self._place), scope=self._scope)
+        return receiver.parse_look(found.stdout)
+
+    def _attempt(self, seen: Seen) -> None:
+        """Send what is missing, then have it verified. Raises: _Broken."""
+        offset = seen.arrived(self._layout)
+        if offset:
+            self._log(
+                f"resumed at {shown(offset, self._layout.data_bytes)} "
+                f"on {self._machine}"
+            )
+        try:
+            if not self._send(offset, seen):
+                self._is_compressed = True
+                self._log(f"the rest is compressed on its way to {self._machine}")
+                seen = self._look_again()
+                self._send(seen.arrived(self._layout), seen)
+            self._prove()
+            self._require_received(self._run(receiver.finish(self._place)))
+        except _FINAL:
+            raise
+        except HostUnreachable as exc:
+            raise _Broken(exc) from exc
+
+    def _send(self, offset: int, seen: Seen) -> bool:
+        """Send the data after `offset` and see that all of it is right there.
+
+        False: it was ended early, because compressing the rest pays.
+        """
+        layout, compressed = self._layout, self._is_compressed and seen.has_zstd
+        receive = receiver.receive(self._place, layout, offset, compressed=compressed)
+        trial = Trial() if seen.has_zstd and not compressed else None
+        stream = Stream(self._descriptor, layout, offset, trial, compressed=compressed)
+        try:
+            with stream:
+                feed = stream.pieces(self._scope, self._on_progress)
+                completed = self._run(receive, feed)
+                if stream.is_slow and completed.exit_code == receiver.INPUT_ENDED:
+                    return False
+                self._require_received(completed)
+                for _ in feed:  # what the host had was still being read for the digest
+                    continue
+        except (OSError, EOFError) as exc:
+            raise _not_read(self._place, exc) from exc
+        finally:
+            self._wire_bytes += stream.wire_bytes
+        self.require_unchanged(layout.size, self._changed_ns)
+        if completed.stdout.split()[:1] != [stream.digest]:
+            raise _damaged(self._place, self._machine, completed.stdout, stream.digest)
+        return True
+
+    def _run(self, cmd: Command, feed: Iterator[bytes] | None = None) -> Completed:
+        return self._transport.run(
+            cmd, scope=self._scope, timeout_s=COPY_TIMEOUT_S, check=False, feed=feed
+        )
+
+    def _require_received(self, completed: Completed) -> None:
+        """Raises: _Broken, NotEnoughSpace, CommandFailed."""
+        code = completed.exit_code
+        if code == 0:
+            return
+        failed = CommandFailed(
+            f"{self._machine} stopped receiving.",
+            exit_code=code,
+            detail=completed.stderr[-2000:],
+        )
+        if code in (receiver.INPUT_ENDED, receiver.TAKEN_OVER) or code > 128:
+            raise _Broken(failed)
+        raise put_failed(failed, self._place.name, self._machine)
+
+    def _require_space(self, seen: Seen) -> None:
+        needed = self._layout.data_bytes - seen.arrived(self._layout)
+        if needed + SPARE_BYTES > seen.free_bytes:
+            raise NotEnoughSpace(
+                f"There is no room for {self._place.name} on {self._machine}: "
+                f"{needed / 1e9:.1f} GB are needed, "
+                f"{seen.free_bytes / 1e9:.1f} GB are free.",
+                hint="Make room there, then start again.",
+            )
+
+    def _discard(self) -> None:
+        """Remove what arrived, where the host can still be asked."""
+        if any(p.machine == self._machine and is_unknown(p) for p in self._scope.ended):
+            return
+        with contextlib.suppress(CommandFailed, HostUnreachable):
+            self._transport.run(
+                receiver.discard(self._place), scope=Scope(), timeout_s=CLEAN_UP_S
+            )
+
+
+def mebibytes(count: int) -> str:
+    """Return a size as the outcome of a task tells it."""
+    return f"{count / 2**20:.1f} MiB"
+
+
+def shown(done: int, total: int) -> str:
+    """Return two sizes as a user reads them: `3.1 of 4.0 GiB`."""
+    unit, divisor = ("GiB", 2**30) if total >= 2**30 else ("MiB", 2**20)
+    return f"{done / divisor:.1f} of {total / divisor:.1f} {unit}"
+
+
+def _not_read(place: Place, error: Exception) -> ImageFailed:
+    return ImageFailed(
+        f"The file of {place.name} could not be read on main.",
+        hint="See that it is there and whole, then start again.",
+        detail=str(error),
+    )
+
+
+def _damaged(place: Place, machine: str, found: str, expected: str) -> ImageFailed:
+    return ImageFailed(
+        f"What arrived of {place.name} on {machine} is damaged; it was discarded.",
+        hint="Start again: it is copied anew. If that happens again, test the disk and "
+        "the memory of that host.",
+        detail=f"expected {expected}\nfound    {found}",
+    )
+
+
+def _gave_up(reason: TestbedError, machine: str) -> HostUnreachable:
+    return HostUnreachable(
+        f"The copy to {machine} was given up: {reason.message}",
+        hint=f"{reason.hint} Start again when it is back: the copy goes on where "
+        "it stopped.".strip(),
+        detail=reason.detail,
+        retryable=True,
+    )

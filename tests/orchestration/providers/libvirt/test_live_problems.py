@@ -1,0 +1,70 @@
+"""What a real libvirtd knows of a running domain's links, disks and work."""
+
+import time
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from orchestration.providers.libvirt import domains, networks, problems
+from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.xml.domain import build_domain
+from orchestration.state.model import GuestState
+from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+
+pytestmark = pytest.mark.live
+PATIENCE_S = 60
+
+
+@pytest.fixture(name="running")
+def _running(conn: Connection, guest: GuestState) -> GuestState:
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
+    domains.start(conn, guest.domain)
+    return guest
+
+
+def unplug(conn: Connection, name: str) -> str:
+    """Set the link of a domain's first interface to down; return its MAC."""
+
+    def work(handle) -> str:
+        domain = handle.lookupByName(name)
+        root = ET.fromstring(domain.XMLDesc())  # noqa: S314 - from libvirtd
+        interface = root.find("./devices/interface")
+        ET.SubElement(interface, "link", state="down")
+        domain.updateDeviceFlags(ET.tostring(interface, encoding="unicode"))
+        return interface.find("mac").get("address")
+
+    return conn.call("unplug a cable", work, changes=True)
+
+
+def test_unplugged_cable_is_known_by_its_mac(
+    conn: Connection, running: GuestState
+) -> None:
+    assert problems.links_down(conn, running.domain) == frozenset()
+
+    mac = unplug(conn, running.domain)
+
+    assert problems.links_down(conn, running.domain) == {mac.lower()}
+
+
+def test_domain_without_failed_disks_has_no_disk_errors(
+    conn: Connection, running: GuestState
+) -> None:
+    assert problems.disk_errors(conn, running.domain) == ()
+    domains.destroy(conn, running.domain)
+    assert problems.disk_errors(conn, running.domain) == ()
+    domains.undefine(conn, running.domain)
+    assert problems.disk_errors(conn, running.domain) == ()
+
+
+def test_work_of_a_guest_grows(conn: Connection, running: GuestState) -> None:
+    first = domains.cpu_times(conn)[running.domain]
+    deadline = time.monotonic() + PATIENCE_S
+
+    while (now := domains.cpu_times(conn)[running.domain]) <= first:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+    assert now > first
+    domains.destroy(conn, running.domain)
+    assert running.domain not in domains.cpu_times(conn)

@@ -1,0 +1,72 @@
+"""What a host's kernel says: its load, and whether KVM can be believed."""
+
+import re
+
+import pytest
+
+from orchestration.errors import HostUnreachable
+from orchestration.providers.linux.machine import Machine, look
+from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
+from tests.fakes import Answer, FakeTransport, Reply
+
+LOOK = re.compile(r"sh -c .*/proc/loadavg.*", re.DOTALL)
+
+
+def seen(answer: Answer) -> Machine:
+    return look(FakeTransport("host-b", [(LOOK, answer)]), scope=Scope())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0.52\n8\nx86_64\nkvm 660\n",
+        "0.52\n8\nx86_64\nkvm 670\n",
+        "0.52\n8\nx86_64\nroot 666\n",
+        "0.52\n8\nx86_64\nroot 777\n",
+        "0.52\n0\naarch64\nkvm 660\n",
+    ],
+)
+def test_kvm_is_believed_where_the_processor_and_the_device_agree(text: str) -> None:
+    assert seen(text) == Machine(0.52, kvm=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.52\n8\nx86_64\nnone\n", "0.52\n0\nx86_64\nkvm 660\n", "0.52\n0\nx86_64\n"],
+)
+def test_kvm_is_not_believed_without_extension_or_device(text: str) -> None:
+    assert seen(text) == Machine(0.52, kvm=False)
+
+
+@pytest.mark.parametrize("device", ["root 600", "root 660", "kvm 600", "root 0"])
+def test_device_that_libvirt_may_not_open_is_remarked_with_the_remedy(
+    device: str,
+) -> None:
+    found = seen(f"1.00\n8\nx86_64\n{device}\n")
+
+    assert (found.load, found.kvm) == (1.0, False)
+    assert "On host-b libvirt's user may not open /dev/kvm" in found.remark
+    assert "chgrp kvm /dev/kvm" in found.hint
+
+
+@pytest.mark.parametrize("answer", ["", "nonsense\n", Reply(exit_code=127)])
+def test_machine_that_says_nothing_useful_has_no_load_and_no_kvm(
+    answer: Answer,
+) -> None:
+    assert seen(answer) == Machine(0.0, kvm=False)
+
+
+def test_dead_machine_is_an_error_and_not_an_answer() -> None:
+    with pytest.raises(HostUnreachable, match="power"):
+        seen(HostUnreachable("host-b has no power."))
+
+
+def test_question_is_understood_by_a_real_shell() -> None:
+    fake, real = FakeTransport("x", [(LOOK, "")]), LocalTransport("here")
+    look(fake, scope=Scope())
+
+    said = real.run(fake.calls[0], scope=Scope(), check=False)
+
+    real.close()
+    assert re.fullmatch(r"\d+\.\d+\n\d+\n\S+\n(none|\S+ \d+)\n", said.stdout)

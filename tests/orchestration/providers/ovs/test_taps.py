@@ -1,0 +1,82 @@
+"""Taps of running guests are plugged in again, and nothing else is touched.
+
+What real daemons make of it is in tests/live/test_drift.py.
+"""
+
+import json
+import re
+
+import pytest
+
+from orchestration.errors import NetworkFailed
+from orchestration.providers.ovs import taps
+from orchestration.transport.base import Scope
+from tests.fakes import FakeTransport, Reply
+
+READ = re.compile(r".*ovs-vsctl .* list .*")
+LINKS = re.compile(r".*ip -json link show")
+
+
+def tables(ports, *, on):
+    bridges = {"headings": ["name", "ports"], "data": [["t7-br0", ["set", on]]]}
+    rows = [[["uuid", name], name] for name in ports]
+    listed = {"headings": ["_uuid", "name"], "data": rows}
+    return f"{json.dumps(bridges)}\n{json.dumps(listed)}\n"
+
+
+def links(**masters):
+    return json.dumps([{"ifname": n, "master": m} for n, m in masters.items()])
+
+
+def on(*names):
+    return [["uuid", name] for name in names]
+
+
+def test_taps_that_are_ports_are_not_off_and_no_device_is_looked_at():
+    transport = FakeTransport("host-a", [(READ, tables(["t7g0i0"], on=on("t7g0i0")))])
+
+    assert taps.off_bridge(transport, "t7-br0", ["t7g0i0"], scope=Scope()) == {}
+
+
+def test_taps_that_exist_are_off_and_said_to_be_elsewhere_or_nowhere():
+    names = ["t7g0i0", "t7g1i0", "t7g2i0", "t7g3i0"]
+    ports = tables(["t7g0i0", "t7g1i0"], on=on("t7g0i0"))
+    devices = links(t7g0i0="", t7g1i0="", t7g2i0="", eth0="")
+    transport = FakeTransport("host-a", [(READ, ports), (LINKS, devices)])
+
+    off = taps.off_bridge(transport, "t7-br0", names, scope=Scope())
+
+    assert off == {"t7g1i0": True, "t7g2i0": False}
+
+
+def test_bridge_without_guests_is_not_even_asked():
+    assert taps.off_bridge(FakeTransport(), "b", [], scope=Scope()) == {}
+    assert taps.plug_into_network(FakeTransport(), "b", [], scope=Scope()) == ()
+
+
+def test_management_taps_go_back_isolated_and_only_the_loose_ones():
+    master = re.compile(r".*ip link set dev t7g1im master t7mgmt")
+    isolated = re.compile(r".*ip link set dev t7g1im type bridge_slave isolated on")
+    transport = FakeTransport(
+        "host-a",
+        [(LINKS, links(t7g0im="t7mgmt", t7g1im="")), (master, ""), (isolated, "")],
+    )
+
+    found = taps.plug_into_network(
+        transport, "t7mgmt", ["t7g0im", "t7g1im", "t7g2im"], scope=Scope()
+    )
+
+    assert found == ("t7g1im",)
+
+
+def test_failure_names_the_network_and_the_host():
+    transport = FakeTransport(
+        "host-a",
+        [
+            (LINKS, links(t7g1im="")),
+            (re.compile(r".*master.*"), Reply(exit_code=1, stderr="no such device")),
+        ],
+    )
+
+    with pytest.raises(NetworkFailed, match="plugged into t7mgmt on"):
+        taps.plug_into_network(transport, "t7mgmt", ["t7g1im"], scope=Scope())

@@ -1,0 +1,75 @@
+"""Pushes of files from main's image store to a host's, and what a test saw of them.
+
+Used by the tests of the store; the fixture `push` in conftest.py is a `Push` over a
+real SSH server.
+"""
+
+import hashlib
+from pathlib import Path
+
+from orchestration.providers.transfer import push
+from orchestration.providers.transfer.source import Content, own_content, stored_content
+
+MIB = 1024 * 1024
+
+
+class Push:
+    """What the tests push, from main's folder to the host's, and what they saw."""
+
+    def __init__(self, folder: Path, server) -> None:
+        self.main = folder / "main"
+        self.host = folder / "host" / "images"
+        self.main.mkdir()
+        self.host.mkdir(parents=True)
+        self.transport = server.transport()
+        self.server = server
+        self.steps: list[tuple[int, int]] = []
+        self.log: list[str] = []
+        self.at = lambda done, total: None
+
+    def image(self, data: bytes, name: str = "disk.img") -> Path:
+        path = self.main / name
+        path.write_bytes(data)
+        return path
+
+    def own(self, path: Path, *, scope) -> Content:
+        return own_content(
+            path,
+            self.main,
+            scope=scope,
+            on_progress=lambda done, total: None,
+            log=self.log.append,
+        )
+
+    def __call__(
+        self,
+        path: Path,
+        name: str = "name.img",
+        *,
+        scope,
+        content_of=stored_content,
+        **changes,
+    ):
+        def on_progress(done: int, total: int) -> None:
+            self.steps.append((done, total))
+            self.at(done, total)
+
+        settings = {
+            "transport": self.transport,
+            "name": str(self.host / name),
+            "locks": self.main,
+            "scope": scope,
+            "on_progress": on_progress,
+            "log": self.log.append,
+        }
+        content = content_of(path, scope=scope)
+        return push.push(content, **(settings | changes))
+
+    @property
+    def stored(self) -> list[str]:
+        folder = self.host / ".store"
+        return sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+
+
+def blob_of(data: bytes) -> str:
+    return f"sha256-{hashlib.sha256(data).hexdigest()}"
