@@ -27,8 +27,8 @@ from orchestration.compose.loader import Loaded
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.compose.rules.machines import suggest_name
 from orchestration.errors import Finding, SpecError, TestbedError
-from orchestration.instructions.base import Options
-from orchestration.plan import plan_up
+from orchestration.plan.lifecycle import plan_up
+from orchestration.plan.model import Options
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostState
 

@@ -2,7 +2,7 @@
 
 Called by a Celery batch or by the command line with a `Work`; reports to a sink and
 returns one result per resource. Siblings of a failed task go on: a stage ends whole.
-What runs next is decided by `plan.py`, not here.
+What runs next is decided by `plan/lifecycle.py`, not here.
 """
 
 import logging
@@ -18,15 +18,9 @@ from threading import Event as Flag
 from orchestration.errors import Cancelled, HostUnreachable, TestbedError
 from orchestration.events import Sink, Status, TaskFinished, TaskStarted
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import (
-    BOOT_DEADLINE_S,
-    Instruction,
-    Options,
-    Outcome,
-    Resource,
-    Task,
-)
 from orchestration.instructions.table import ACTIONS
+from orchestration.instructions.task import BOOT_DEADLINE_S, Outcome, Task
+from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.project import Project
 from orchestration.state.model import State
 from orchestration.transport.base import Scope

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from orchestration.errors import PathOutside
-from orchestration.instructions.base import Command
-from orchestration.plan import plan
+from orchestration.plan.lifecycle import plan
+from orchestration.plan.model import Command
 from orchestration.project import Project
 from orchestration.providers.guest import cloud_init
 from orchestration.providers.guest.seed_contents import read_from_seed

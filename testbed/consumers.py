@@ -23,7 +23,7 @@ from urllib.parse import parse_qs
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Kind
 from testbed import doorbell, follower
 from testbed.follower import NO_SUCH_RUN, Page, View, Visitor
 from testbed.frames import (

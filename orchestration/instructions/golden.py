@@ -12,13 +12,11 @@ from pathlib import Path
 
 from orchestration.errors import CommandFailed, ImageFailed, StateError, TestbedError
 from orchestration.events import Status
-from orchestration.instructions import turns
-from orchestration.instructions.base import Outcome, Task, done, unchanged
-from orchestration.instructions.definition import define
-from orchestration.instructions.disks import ensure_disk, format_of
-from orchestration.instructions.guests import run_user_script, script_digest
-from orchestration.instructions.prepare import is_simulated
-from orchestration.instructions.waiting import wait_until_reachable
+from orchestration.instructions.boot import admission
+from orchestration.instructions.boot.reaching import wait_until_reachable
+from orchestration.instructions.scripts import run_user_script, script_digest
+from orchestration.instructions.storage.disks import define, ensure_disk, format_of
+from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
 from orchestration.providers.guest.sealing import seal
 from orchestration.providers.images import protection, qemu_img
 from orchestration.providers.images.digests import (
@@ -96,7 +94,7 @@ def _working_disk(task: Task, golden: GoldenState) -> Iterator[None]:
 def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
     guest = golden.guest
     task.hosts.forget_guest(task.state, guest)
-    turns.boot_ended(task, guest)
+    admission.boot_ended(task, guest)
     if domains.destroy(task.host.libvirt, guest.domain):
         task.log("powered off")
     domains.undefine(task.host.libvirt, guest.domain)
@@ -117,7 +115,7 @@ def _run_shared_script(task: Task, golden: GoldenState) -> bool:
     _require_as_planned(task, golden)
     ensure_disk(task, guest)
     define(task, guest)
-    turns.wait_for_turn(task, guest)
+    admission.wait_for_turn(task, guest)
     domains.start(conn, guest.domain)
     task.log("started")
     transport = wait_until_reachable(task, guest)

@@ -7,10 +7,10 @@ spec hash: nobody may take it for one that has the settings of either state.
 """
 
 from orchestration.errors import GuestUnreachable
-from orchestration.instructions.base import Outcome, Task, done, unchanged
-from orchestration.instructions.definition import define
-from orchestration.instructions.prepare import is_simulated, local_artefact
-from orchestration.instructions.waiting import wait_until_reachable
+from orchestration.instructions.artefacts import local_artefact
+from orchestration.instructions.boot.reaching import wait_until_reachable
+from orchestration.instructions.storage.disks import define
+from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
 from orchestration.providers.guest import network
 from orchestration.providers.guest.cloud_init import READY_FILE
 from orchestration.providers.libvirt import devices, domains

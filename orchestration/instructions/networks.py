@@ -7,9 +7,9 @@ testbed's name.
 
 from collections.abc import Sequence
 
-from orchestration.instructions.base import Outcome, Task, done, unchanged
 from orchestration.instructions.interfaces import put_on_bridge
-from orchestration.instructions.resources import EXTERNAL_KEY, NAT_KEY, card_key
+from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.plan.resources import EXTERNAL_KEY, NAT_KEY, card_key
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.xml.domain import (
     build_management_network,

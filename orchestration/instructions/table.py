@@ -1,23 +1,24 @@
 """Which action obeys which kind of instruction."""
 
 from orchestration.instructions import (
+    artefacts,
     golden,
     guests,
-    images,
+    hosts,
     interfaces,
     networks,
-    prepare,
-    removal,
+    scripts,
 )
-from orchestration.instructions.base import ActionTable
-from orchestration.instructions.kinds import Kind
+from orchestration.instructions.storage import disks, images
+from orchestration.instructions.task import ActionTable
+from orchestration.plan.model import Kind
 
 ACTIONS: ActionTable = {
-    Kind.INIT: prepare.begin,
-    Kind.CHECK_ARTEFACTS: prepare.check_artefacts,
-    Kind.GENERATE_ARTEFACTS: prepare.generate_artefacts,
-    Kind.CHECK_HOSTS: prepare.check_hosts,
-    Kind.PREPARE_HOSTS: prepare.prepare_hosts,
+    Kind.INIT: artefacts.begin,
+    Kind.CHECK_ARTEFACTS: artefacts.check_artefacts,
+    Kind.GENERATE_ARTEFACTS: artefacts.generate_artefacts,
+    Kind.CHECK_HOSTS: hosts.check_hosts,
+    Kind.PREPARE_HOSTS: hosts.prepare_hosts,
     Kind.ENSURE_NETWORKS: networks.ensure_networks,
     Kind.ENSURE_BRIDGES: networks.ensure_bridges,
     Kind.ENSURE_LINKS: networks.ensure_links,
@@ -25,22 +26,22 @@ ACTIONS: ActionTable = {
     Kind.PUSH_IMAGES: images.push_images,
     Kind.PREPARE_GOLDENS: golden.prepare_goldens,
     Kind.PUSH_GOLDENS: images.push_images,
-    Kind.CREATE_CLONES: images.create_disks,
-    Kind.PUSH_ARTEFACTS: images.push_artefacts,
-    Kind.CREATE_DISKS: images.create_disks,
+    Kind.CREATE_CLONES: disks.create_disks,
+    Kind.PUSH_ARTEFACTS: artefacts.push_artefacts,
+    Kind.CREATE_DISKS: disks.create_disks,
     Kind.START_GUESTS: guests.start_guests,
-    Kind.SET_UP_GUESTS: guests.set_up_guests,
-    Kind.RUN_SCRIPTS: guests.run_scripts,
-    Kind.STOP_CHANGED_GUESTS: removal.stop_changed_guests,
-    Kind.DELETE_DISKS: removal.delete_disks,
+    Kind.SET_UP_GUESTS: scripts.set_up_guests,
+    Kind.RUN_SCRIPTS: scripts.run_scripts,
+    Kind.STOP_CHANGED_GUESTS: guests.stop_changed_guests,
+    Kind.DELETE_DISKS: disks.delete_disks,
     Kind.CHANGE_INTERFACES: interfaces.change_interfaces,
-    Kind.FORGET_REMOVED: removal.forget_removed,
+    Kind.FORGET_REMOVED: artefacts.forget_removed,
     Kind.STOP_GUESTS: guests.stop_guests,
     Kind.DELETE_LINKS: networks.delete_links,
     Kind.DELETE_BRIDGES: networks.delete_bridges,
     Kind.DELETE_NETWORKS: networks.delete_networks,
-    Kind.CLEAN_HOSTS: prepare.clean_hosts,
-    Kind.CLEAR_HOSTS: prepare.clear_hosts,
-    Kind.CLEAR_ARTEFACTS: prepare.clear_artefacts,
-    Kind.END: prepare.end,
+    Kind.CLEAN_HOSTS: hosts.clean_hosts,
+    Kind.CLEAR_HOSTS: hosts.clear_hosts,
+    Kind.CLEAR_ARTEFACTS: artefacts.clear_artefacts,
+    Kind.END: artefacts.end,
 }

@@ -14,9 +14,8 @@ from benchmarks.measuring import Table, conclude, folder, parser
 from orchestration.engine import Engine, Work
 from orchestration.events import Status
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command, Options
-from orchestration.instructions.kinds import Kind
-from orchestration.plan import plan
+from orchestration.plan.lifecycle import plan
+from orchestration.plan.model import Command, Kind, Options
 from orchestration.project import Project
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostState, State

@@ -15,8 +15,8 @@ from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.orchestrator import write_testbed
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
-from orchestration.instructions.base import Options
-from orchestration.plan import plan_up
+from orchestration.plan.lifecycle import plan_up
+from orchestration.plan.model import Options
 from orchestration.state.build import Identity, build_state
 from orchestration.state.model import HostState
 from tests.orchestration.state.samples import CATALOGUE

@@ -24,8 +24,8 @@ from orchestration.compose.language.schema import (
     Spec,
 )
 from orchestration.errors import StateError
-from orchestration.instructions.base import Command, Options
-from orchestration.plan import Plan, plan
+from orchestration.plan.lifecycle import Plan, plan
+from orchestration.plan.model import Command, Options
 from orchestration.project import YAML_NAME, Project
 from orchestration.providers.guest.keys import generate_key_pair
 from orchestration.providers.guest.passwords import hash_password

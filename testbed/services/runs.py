@@ -18,8 +18,8 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedBusy
-from orchestration.instructions.base import Command, Options
-from orchestration.plan import Plan
+from orchestration.plan.lifecycle import Plan
+from orchestration.plan.model import Command, Options
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.services.planning import prepare
 from testbed.tasks import cancelling, dispatch

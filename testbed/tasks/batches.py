@@ -23,7 +23,7 @@ from django.db.models import Exists, OuterRef
 from orchestration.engine import Work, share, state_for
 from orchestration.errors import TestbedError
 from orchestration.events import Sink, Status
-from orchestration.plan import Plan
+from orchestration.plan.lifecycle import Plan
 from orchestration.transport.base import Scope
 from testbed.models import Batch, Run
 from testbed.recorder import Recorder, finish_tasks

@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.events import Status
-from orchestration.instructions.kinds import ENTERS_GUESTS
+from orchestration.plan.model import ENTERS_GUESTS
 from orchestration.state.model import State
 from orchestration.transport.base import Ended
 from testbed.celery import app

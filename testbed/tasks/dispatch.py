@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Kind
 from testbed.models import Batch, Instruction, Run
 from testbed.recorder import record
 from testbed.tasks.admission import admit

@@ -15,8 +15,7 @@ from django.utils import timezone
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from orchestration.instructions.base import Command
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Command, Kind
 from testbed.celery import app
 from testbed.models import Batch, Instruction, Run, Task, Testbed
 from testbed.recorder import record

@@ -13,8 +13,8 @@ from django.views.decorators.http import (
 )
 
 from orchestration.errors import TestbedBusy, TestbedError
-from orchestration.instructions.base import Command, Options
-from orchestration.plan import Plan
+from orchestration.plan.lifecycle import Plan
+from orchestration.plan.model import Command, Options
 from testbed.board import stage_of, stages_of
 from testbed.event_rows import clean
 from testbed.models import Run, Testbed

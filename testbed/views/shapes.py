@@ -4,7 +4,7 @@ from dataclasses import asdict
 from json import dumps
 
 from orchestration.errors import SpecError, TestbedError
-from orchestration.plan import Plan
+from orchestration.plan.lifecycle import Plan
 from testbed.models import Run
 
 

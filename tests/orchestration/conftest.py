@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.instructions.base import Instruction, Resource, Stage
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Instruction, Kind, Resource, Stage
 from tests.orchestration.crowd import CROWD
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.stores import StoreFolder, opened

@@ -6,8 +6,8 @@ done to each of them is the test's own action.
 
 import pytest
 
-from orchestration.instructions.kinds import Kind
 from orchestration.instructions.table import ACTIONS
+from orchestration.plan.model import Kind
 
 CROWD = 40
 

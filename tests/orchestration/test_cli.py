@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from orchestration.cli import main
-from orchestration.instructions.base import Stage
+from orchestration.plan.model import Stage
 from tests.golden import DATA
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

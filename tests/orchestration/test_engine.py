@@ -14,17 +14,9 @@ import pytest
 from orchestration.engine import Engine, Work
 from orchestration.errors import HostUnreachable, StateError
 from orchestration.events import Status
-from orchestration.instructions.base import (
-    Instruction,
-    Options,
-    Outcome,
-    Resource,
-    Stage,
-    Task,
-    done,
-)
-from orchestration.instructions.kinds import Kind
 from orchestration.instructions.table import ACTIONS
+from orchestration.instructions.task import Outcome, Task, done
+from orchestration.plan.model import Instruction, Kind, Options, Resource, Stage
 from orchestration.transport.base import Ended, command
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated.transport import SimulatedTransport

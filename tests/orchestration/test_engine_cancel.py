@@ -10,8 +10,8 @@ import pytest
 
 from orchestration.engine import Engine, Work, share
 from orchestration.events import Status, TaskStarted
-from orchestration.instructions.base import Instruction, Options, Outcome, Task, done
-from orchestration.instructions.kinds import Kind
+from orchestration.instructions.task import Outcome, Task, done
+from orchestration.plan.model import Instruction, Kind, Options
 from orchestration.transport.base import command
 from tests.orchestration.crowd import CROWD, obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal

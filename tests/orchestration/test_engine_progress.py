@@ -11,7 +11,8 @@ import pytest
 
 from orchestration import engine
 from orchestration.events import Status, TaskFinished, TaskProgressed, TaskStarted
-from orchestration.instructions.base import Instruction, Outcome, Task, done
+from orchestration.instructions.task import Outcome, Task, done
+from orchestration.plan.model import Instruction
 from tests.orchestration.crowd import obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal
 

@@ -5,8 +5,7 @@ How the engine treats one instruction is in test_engine.py.
 """
 
 from orchestration.events import Status
-from orchestration.instructions.base import Command
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import domains, networks
 from tests.orchestration.instructions.rehearsal import Rehearsal
 

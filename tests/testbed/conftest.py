@@ -24,7 +24,7 @@ from orchestration.events import (
     TaskStarted,
 )
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.transport.base import Scope
 from testbed.celery import app
 from testbed.models import Host, Run, Testbed

@@ -11,8 +11,8 @@ from django.utils import timezone
 from orchestration.engine import Engine, Work, share, state_for
 from orchestration.events import Status
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command, Options
-from orchestration.plan import plan
+from orchestration.plan.lifecycle import plan
+from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from orchestration.transport.base import Scope, command
 from testbed.models import Testbed

@@ -5,7 +5,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
 from testbed.services.runs import accept, create_run, request_cancel
 from testbed.tasks import periodic

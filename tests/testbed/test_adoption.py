@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from orchestration.transport.base import Scope, command
 from testbed.models import Host, Run, Testbed

@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.services import changes
 from testbed.services.changes import pending_changes

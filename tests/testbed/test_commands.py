@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from orchestration.hosts import Hosts, guest_address
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from testbed.management.commands import status as status_command
 from testbed.models import Host, Testbed

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
 from testbed.models import Testbed

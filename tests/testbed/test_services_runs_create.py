@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from orchestration.errors import SpecError, StateError, TestbedBusy
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from testbed.models import Batch, Run, Task
 from testbed.services.runs import accept, create_run, request_cancel
 

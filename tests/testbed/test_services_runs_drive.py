@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
 from testbed.services.runs import accept, hand_over, keep_driving
 from tests.testbed.talking import kinds_of

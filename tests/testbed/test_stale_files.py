@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from django.contrib.auth.models import User
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Run, Testbed
 from testbed.services.planning import prepare
 from testbed.tasks import images as images_task

@@ -6,7 +6,7 @@ A text is checked while it is typed, beside the files that the testbed has.
 from django.contrib.auth.models import User
 from django.test import Client
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Run, Testbed
 from testbed.services.planning import prepare
 from tests.testbed.conftest import YAML

@@ -9,7 +9,7 @@ from hashlib import sha256
 import pytest
 from django.test import Client
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Testbed
 from testbed.services.planning import prepare
 from testbed.services.testbeds import list_files

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
 from testbed.services.planning import prepare
 from tests.testbed.conftest import Doors

@@ -9,7 +9,7 @@ from dataclasses import replace
 from django.http import HttpResponse
 from django.test import Client
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Run, Testbed
 from testbed.services.planning import prepare
 from tests.testbed.conftest import Doors, MakeRun

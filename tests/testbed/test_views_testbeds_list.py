@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.services.planning import prepare
 from tests.testbed.conftest import YAML

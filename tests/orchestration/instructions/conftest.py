@@ -12,19 +12,26 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.instructions import pacing, patience, turns, waiting
-from orchestration.instructions.base import Options, Resource, Task
+from orchestration.instructions.boot import admission, deadline, pacing, reaching
+from orchestration.instructions.task import Task
+from orchestration.plan.model import Options, Resource
 from orchestration.providers.libvirt import domains
 from orchestration.providers.linux import pressure
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
 from tests.fakes import FakeTransport
-from tests.orchestration.instructions import well
-from tests.orchestration.instructions.busy_host import Machine
-from tests.orchestration.instructions.goldens import SCRIPTS, clones
-from tests.orchestration.instructions.patients import Patient
+from tests.orchestration.instructions.boot import healthy_guest
+from tests.orchestration.instructions.boot.awaited_guest import (
+    READY,
+    TAIL,
+    Clock,
+    OneGuest,
+    Stage,
+)
+from tests.orchestration.instructions.boot.busy_host import Machine
+from tests.orchestration.instructions.boot.diagnosis.sick_guest import Patient
+from tests.orchestration.instructions.golden.clones import SCRIPTS, clones
 from tests.orchestration.instructions.rehearsal import Rehearsal
-from tests.orchestration.instructions.stage import READY, TAIL, Clock, OneGuest, Stage
 
 MakeTask = Callable[..., Task]
 
@@ -67,7 +74,7 @@ def patient(rehearsal: Rehearsal, make_task: Callable[..., Task]) -> Patient:
     task = make_task("a")
     guest = task.state.guest("a").model_copy(update={"console": "/console"})
     management = task.state.network.management[0]
-    return Patient(task, guest, well.answers(guest, management))
+    return Patient(task, guest, healthy_guest.answers(guest, management))
 
 
 @pytest.fixture
@@ -80,9 +87,9 @@ def stage(
     """Guest `a` runs, its network is `probe`'s, its answers a script's."""
     rehearsal.up()
     task, clock = make_task("a"), Clock()
-    monkeypatch.setattr(patience.time, "monotonic", clock.monotonic)
+    monkeypatch.setattr(deadline.time, "monotonic", clock.monotonic)
     guest = task.state.guest("a").model_copy(update={"console": "/console"})
-    said = well.answers(guest, task.state.network.management[0])
+    said = healthy_guest.answers(guest, task.state.network.management[0])
     console = FakeTransport("host-a", {**said, TAIL: "Welcome to a\n"}.items())
     real = task.host.state.model_copy(update={"kind": HostKind.REAL})
     task = replace(
@@ -92,9 +99,9 @@ def stage(
         scope=Scope("demo.r1.b1.t0", stop=clock),
     )
     stage = Stage(task, guest, clock, console)
-    monkeypatch.setattr(waiting, "probe_banner", stage.look)
+    monkeypatch.setattr(reaching, "probe_banner", stage.look)
     # The test driver's guests always work.
-    monkeypatch.setattr(patience, "BUSY_SHARE", float("inf"))
+    monkeypatch.setattr(deadline, "BUSY_SHARE", float("inf"))
     return stage
 
 
@@ -112,6 +119,6 @@ def machine(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setattr(pacing, "FEW", 4.0)
     # On a slow machine a test takes longer; nobody sees these guests' domains.
     monkeypatch.setattr(pacing, "YOUNG_S", 600.0)
-    monkeypatch.setattr(turns, "ASK_EVERY_S", 0.01)
-    monkeypatch.setattr(turns, "LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr(admission, "ASK_EVERY_S", 0.01)
+    monkeypatch.setattr(admission, "LOOK_EVERY_S", 0.01)
     return machine

@@ -16,9 +16,8 @@ from orchestration.compose.language.schema import HostInterface, Spec
 from orchestration.engine import Engine, ResourceResult, Work, share, state_for
 from orchestration.events import Event, LogLine, Status
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command, Instruction, Options
-from orchestration.instructions.kinds import Kind
-from orchestration.plan import Plan, plan
+from orchestration.plan.lifecycle import Plan, plan
+from orchestration.plan.model import Command, Instruction, Kind, Options
 from orchestration.project import Project
 from orchestration.providers.guest.keys import generate_key_pair
 from orchestration.providers.guest.seed import context_digest

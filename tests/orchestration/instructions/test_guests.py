@@ -7,9 +7,9 @@ import pytest
 
 from orchestration.events import Status
 from orchestration.instructions import guests
-from orchestration.instructions.base import Command, Task
 from orchestration.instructions.guests import start_guests, stop_guests
-from orchestration.instructions.kinds import Kind
+from orchestration.instructions.task import Task
+from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import Markers
 from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests

@@ -8,8 +8,7 @@ import pytest
 from orchestration.compose.language.schema import Spec
 from orchestration.events import Status
 from orchestration.instructions import interfaces
-from orchestration.instructions.base import Command
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import devices, domains
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of

@@ -1,8 +1,7 @@
 """Networks, bridges and links: made once, mended, and removed to the last port."""
 
 from orchestration.events import Status
-from orchestration.instructions.base import Command
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import devices, networks
 from orchestration.providers.libvirt.xml.metadata import Mark
 from orchestration.transport.base import Scope, command

@@ -8,8 +8,9 @@ from typing import cast
 import pytest
 
 from orchestration.hosts import Host, Hosts
-from orchestration.instructions.base import Command, Options, Resource, Task
-from orchestration.instructions.prepare import generate_artefacts
+from orchestration.instructions.artefacts import generate_artefacts
+from orchestration.instructions.task import Task
+from orchestration.plan.model import Command, Options, Resource
 from orchestration.transport.base import Scope
 from testbed.models import Testbed
 from testbed.services.planning import prepare

@@ -6,7 +6,7 @@ What was not generated yet, and a state that cannot be read, is said.
 import pytest
 from django.test import Client
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.state.model import GoldenState
 from testbed.models import Testbed
 from testbed.services.planning import prepare

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.providers.images import listing
 from orchestration.providers.transfer.source import DIGESTS
 from orchestration.state.model import State

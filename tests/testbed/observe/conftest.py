@@ -6,7 +6,7 @@ at what the next observation makes of it.
 
 import pytest
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from testbed.models import Testbed
 from testbed.services.planning import prepare

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import State

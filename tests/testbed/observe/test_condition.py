@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from orchestration.state.model import State
 from testbed.models import Run, Testbed
 from testbed.tasks.observe import observe_all, save_condition

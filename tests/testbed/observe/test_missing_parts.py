@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from orchestration.state.model import State
 from testbed.models import Inventory, Run, Testbed
 from testbed.tasks.observe import observe_all

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from orchestration.errors import StateError
 from orchestration.hosts import Hosts
-from orchestration.instructions.base import Command
 from orchestration.inventory import ThingKind
+from orchestration.plan.model import Command
 from orchestration.state.model import State
 from testbed.models import Cleanup, Inventory, Run, Testbed
 from testbed.services.orphans import delete_orphans

@@ -4,7 +4,7 @@
 plan does to what.
 """
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Testbed
 from testbed.services.planning import prepare
 

@@ -9,8 +9,7 @@ from hashlib import sha256
 
 import pytest
 
-from orchestration.instructions.base import Command, Options
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Command, Kind, Options
 from orchestration.state.diff.changes import diff
 from testbed.services import digests
 from testbed.services.planning import is_edited, prepare, wanted_state

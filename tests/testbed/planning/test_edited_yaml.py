@@ -6,7 +6,7 @@ only planned needs no removal.
 
 import pytest
 
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.services.planning import prepare
 from tests.testbed.planning.edits import CONDITIONS, deploy, edit, kinds
 

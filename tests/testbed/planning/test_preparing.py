@@ -7,7 +7,7 @@ of guests that are up may not.
 import pytest
 
 from orchestration.errors import StateError
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.services.planning import prepare
 from tests.testbed.planning.edits import deploy, edit
 

@@ -7,7 +7,7 @@ settings.
 import pytest
 
 from orchestration.errors import NotBuiltYet, SpecError, StateError
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.findings import findings_of
 from testbed.models import Host
 from testbed.services.planning import prepare

@@ -7,7 +7,7 @@ or lets go is in test_driver.
 import pytest
 from asgiref.sync import sync_to_async
 
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from tests.testbed.protocol.tab import drive
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -8,7 +8,7 @@ import os
 import subprocess
 from datetime import timedelta
 
-from orchestration.instructions.kinds import Kind
+from orchestration.plan.model import Kind
 from testbed.models import Event, Instruction, Task
 from testbed.tasks import lease
 

@@ -11,7 +11,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from orchestration.errors import StateError
-from orchestration.instructions.base import Command, Options
+from orchestration.plan.model import Command, Options
 from testbed.models import Batch, Instruction, Run, Task, Testbed
 from testbed.services.planning import prepare
 from testbed.services.runs import hand_over

@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 )
 
 from orchestration.errors import TestbedBusy
-from orchestration.instructions.base import Command
+from orchestration.plan.model import Command
 from orchestration.transport.base import Scope
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.services.runs import accept, create_run, hand_over, request_cancel

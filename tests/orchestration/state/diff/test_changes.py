@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 
 from orchestration.compose.language.schema import Spec
-from orchestration.instructions.resources import (
+from orchestration.plan.resources import (
     bridge_resources,
     guest_resources,
     link_resources,

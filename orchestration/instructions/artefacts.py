@@ -1,0 +1,178 @@
+"""The instructions about a testbed's own files: its state, artefacts and their ends.
+
+Artefacts are generated on main, beside the state, and copied to the guests' hosts. A
+seed is written again only when what goes into it has changed.
+"""
+
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from orchestration.errors import StateError
+from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.providers.guest import cloud_init, keys
+from orchestration.providers.images import base_images
+from orchestration.providers.libvirt.xml.domain import build_domain
+from orchestration.state.model import GuestState
+
+
+def begin(task: Task) -> Outcome:
+    """Refuse to work with a state that is not this testbed's own."""
+    if task.state.testbed != task.resource.key:
+        raise StateError(
+            f"The state belongs to testbed {task.state.testbed}.",
+            hint="Clear the artefacts and generate them again.",
+        )
+    if not Path(task.state.identity_file).exists():
+        raise StateError(
+            "The key that logs in to this testbed's guests is missing.",
+            hint="Restore the testbed's keys folder from a backup.",
+        )
+    guests, hosts = len(task.state.guests), len(task.state.used_hosts)
+    task.log(f"{guests} guests on {hosts} hosts")
+    return done()
+
+
+def check_artefacts(task: Task) -> Outcome:
+    """See that the state on disk parses and that artefacts can be written."""
+    task.project.read_state()
+    task.project.create()
+    return done()
+
+
+def generate_artefacts(task: Task) -> Outcome:
+    """Write one guest's domain XML, and its host key and seed when it reads one."""
+    guest = task.state.guest(task.resource.key)
+    task.project.artefacts.mkdir(parents=True, exist_ok=True)
+    changed = [_write_xml(task, guest)]
+    if guest.seed:
+        changed.append(_write_seed(task, guest))
+    return done() if any(changed) else unchanged()
+
+
+def clear_artefacts(task: Task) -> Outcome:
+    """Remove state and artefacts on main; the user's files stay."""
+    task.project.clear()
+    return done()
+
+
+def end(task: Task) -> Outcome:
+    """Have nothing to do: `End` is only the plan's last word."""
+    return unchanged()
+
+
+def host_key(task: Task, guest: GuestState) -> str:
+    """Return the pinned public key line of a guest. Raises: StateError."""
+    path = _key_path(task, guest).with_suffix(".pub")
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError as exc:
+        raise StateError(
+            f"The host key of guest {guest.name} is missing.",
+            hint="Generate the artefacts again.",
+        ) from exc
+
+
+def local_artefact(task: Task, path: str) -> Path:
+    """Return where main keeps the artefact that a guest's host has at `path`."""
+    return task.project.artefacts / PurePosixPath(path).name
+
+
+def _key_path(task: Task, guest: GuestState) -> Path:
+    return task.project.artefacts / f"{guest.name}-host-key"
+
+
+def _write_seed(task: Task, guest: GuestState) -> bool:
+    key = _ensure_host_key(task, guest)
+    files: dict[str, bytes] = {
+        "meta-data": cloud_init.build_meta_data(guest),
+        "user-data": cloud_init.build_user_data(
+            guest,
+            public_key=task.state.public_key,
+            host_key_private=key.read_bytes(),
+            host_key_public=key.with_suffix(".pub").read_text().strip(),
+        ),
+        "network-config": cloud_init.build_network_config(guest),
+    }
+    if guest.context:
+        folder = task.project.file(guest.context)
+        if not folder.exists():
+            raise StateError(
+                f"The context {guest.context} of guest {guest.name} does not exist.",
+                hint="Upload it, or remove the key from kvm-compose.yaml.",
+            )
+        root = task.project.files.resolve()
+        files["context.tar"] = archive = cloud_init.context_archive(folder, root)
+        _require_planned_context(task, guest, archive)
+    seed = local_artefact(task, guest.seed)
+    stamp = seed.with_suffix(".sha256")
+    digest = cloud_init.seed_digest(files)
+    if seed.exists() and stamp.exists() and stamp.read_text() == digest:
+        return False
+    cloud_init.write_seed(seed, files)
+    stamp.write_text(digest)
+    task.log(f"wrote {seed.name}")
+    return True
+
+
+def _require_planned_context(task: Task, guest: GuestState, archive: bytes) -> None:
+    """See that a golden image gets the context that its name says. Raises: StateError.
+
+    What is packed is looked at, not the folder: it may be edited and edited back.
+    """
+    planned = [g.context_sha256 for g in task.state.goldens if g.name == guest.name]
+    if planned not in ([], [sha256(archive).hexdigest()]):
+        raise StateError(
+            f"The context {guest.context} was edited after golden image {guest.name} "
+            "was planned.",
+            hint="Start up again: the image is made with the new one.",
+        )
+
+
+def _ensure_host_key(task: Task, guest: GuestState) -> Path:
+    path = _key_path(task, guest)
+    if not (path.exists() and path.with_suffix(".pub").exists()):
+        pair = keys.generate_key_pair(guest.domain)
+        path.touch(mode=0o600)
+        path.write_bytes(pair.private_openssh)
+        path.with_suffix(".pub").write_text(pair.public_line + "\n")
+    return path
+
+
+def _write_xml(task: Task, guest: GuestState) -> bool:
+    host = task.state.host(guest.host)
+    text = build_domain(guest, host, testbed=task.state.testbed)
+    path = local_artefact(task, guest.xml)
+    if path.exists() and path.read_text() == text:
+        return False
+    path.write_text(text)
+    task.log(f"wrote {path.name}")
+    return True
+
+
+def forget_removed(task: Task) -> Outcome:
+    """Drop the record of what was removed: nothing of it exists any more."""
+    task.project.forget_deployed()
+    return done()
+
+
+def push_artefacts(task: Task) -> Outcome:
+    """Copy one guest's seed and domain XML to its remote host."""
+    guest = task.state.guest(task.resource.key)
+    artefacts = filter(None, (guest.seed, guest.xml))
+    changed = [_push(task, path) for path in artefacts]
+    return done() if any(changed) else unchanged()
+
+
+def _push(task: Task, target: str) -> bool:
+    source = local_artefact(task, target)
+    if base_images.has_same_file(task.host.transport, source, target, scope=task.scope):
+        return False
+    task.host.transport.put(
+        source,
+        target,
+        scope=task.scope,
+        as_root=True,
+        on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
+    )
+    task.log(f"copied {source.name}")
+    return True

@@ -1,0 +1,1 @@
+"""A guest from its start to its first login: admission, deadline, waiting, diagnosis."""

@@ -1,0 +1,182 @@
+"""Whose turn it is to start: one ledger per host, shared by all worker processes.
+
+`start_guests` waits here, `waiting` and `stop` say when a boot is over. The ledger is
+a file under a lock, beside the ssh wrappers: the bound holds for all testbeds and all
+workers of this machine, and no lock outlives its process. What a killed worker had let
+in is dropped when it idles, is gone, or grew too old, so nobody waits for ever.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from orchestration.instructions.boot import pacing
+from orchestration.instructions.boot.pacing import Booting, Ledger
+from orchestration.instructions.task import Task, is_simulated
+from orchestration.providers.libvirt import domains
+from orchestration.providers.linux import pressure
+from orchestration.providers.linux.pressure import Pressure, Sample
+from orchestration.state.model import GuestState
+
+LOOK_EVERY_S = 1.0
+# A look at a busy host takes seconds; after this somebody else looks.
+LOOK_LASTS_S = 30.0
+ASK_EVERY_S = 0.5
+REMIND_EVERY_S = 30
+_MAX_BYTES = 4 * 1024 * 1024
+
+
+class Book(BaseModel):
+    """What a host's file holds: the ledger, the last look and when it was.
+
+    Who looks says until when the others leave it to them: looks that overlap would
+    come in the wrong order, and between such two nobody has worked.
+    """
+
+    ledger: Ledger = Ledger()
+    sample: Sample | None = None
+    felt: Pressure = Pressure()
+    looked_at: float = 0.0
+    looking_until: float = 0.0
+
+
+def wait_for_turn(task: Task, guest: GuestState) -> None:
+    """Return when the guest may start; it then counts as booting.
+
+    Says why it waits, in the log and as progress. Raises: HostUnreachable, Cancelled.
+    """
+    if is_simulated(task):
+        return
+    started, remind_s = time.monotonic(), 0
+    while reason := _ask(task, guest):
+        waited_s = int(time.monotonic() - started)
+        if waited_s >= remind_s:
+            task.log(f"{reason}; waiting")
+            remind_s = waited_s + REMIND_EVERY_S
+        task.progress(waited_s, 0, unit="s", note=reason)
+        task.scope.sleep(ASK_EVERY_S)
+
+
+def boot_ended(task: Task, guest: GuestState) -> None:
+    """Give the guest's place to the next one; harmless when it has none."""
+    if _is_kept(task):
+        with _opened(task) as book:
+            book.ledger = book.ledger.without(guest.domain)
+
+
+def booting(task: Task) -> int:
+    """Return how many guests boot on the task's host, of all testbeds."""
+    if not _is_kept(task):
+        return 0
+    with _opened(task) as book:
+        return len(pacing.expire(book.ledger, time.time()).booting)
+
+
+def _ask(task: Task, guest: GuestState) -> str:
+    """Let the guest in, or return why not; somebody looks at the host each second."""
+    with _opened(task) as book:
+        now = time.time()  # read under the lock: the book may be newer than the wait
+        book.ledger = pacing.expire(book.ledger, now)
+        cpus = book.felt.cpus if book.sample else task.host.state.cpus or 1
+        if pacing.is_free(book.ledger, task.state.testbed, cpus):
+            book.ledger = book.ledger.with_(_entry(task, guest, now))
+            return ""
+        is_mine = _is_stale(book, now)
+        if is_mine:
+            book.looking_until = now + LOOK_LASTS_S
+    if is_mine:
+        _look(task)
+    with _opened(task) as book:
+        now = time.time()  # a look takes seconds; a claim or a start is of now
+        why = pacing.refusal(
+            book.ledger, task.state.testbed, guest.memory_mib, book.felt
+        )
+        if why:
+            waiting = book.ledger.waiting | {task.state.testbed: now}
+            book.ledger = book.ledger.model_copy(update={"waiting": waiting})
+            count = len(book.ledger.booting)
+            guests = "1 guest is" if count == 1 else f"{count} guests are"
+            return f"{task.host.state.name} is busy: {why}, {guests} booting"
+        book.ledger = book.ledger.with_(_entry(task, guest, now))
+    return ""
+
+
+def _is_stale(book: Book, now: float) -> bool:
+    """Say whether somebody has to look; a clock that was set back ends no waiting."""
+    is_being_looked = 0 <= book.looking_until - now <= LOOK_LASTS_S
+    return not is_being_looked and not 0 <= now - book.looked_at < LOOK_EVERY_S
+
+
+def _look(task: Task) -> None:
+    """Ask the host, without holding the lock, and note what it says."""
+    try:
+        sample = pressure.look(task.host.transport, scope=task.scope)
+        cpu_times = domains.cpu_times(task.host.libvirt)
+        at = time.time()
+        with _opened(task) as book:
+            is_outdone = at <= book.looked_at <= time.time()  # clocks are set back, too
+            if not is_outdone:
+                _note(book, sample, cpu_times, at)
+    finally:
+        with _opened(task) as book:
+            book.looking_until = 0.0
+
+
+def _note(book: Book, sample: Sample, cpu_times: Mapping[str, int], at: float) -> None:
+    """Take a look into account: who has settled, and how wide the window is now."""
+    seconds, book.looked_at = at - book.looked_at, at
+    ledger = pacing.settle(book.ledger, cpu_times, now=at, seconds=seconds)
+    book.felt = pressure.between(book.sample, sample)
+    book.sample = sample
+    window = ledger.window or pacing.first_window(sample.cpus)
+    window = pacing.adapt(window, book.felt)
+    book.ledger = ledger.model_copy(update={"window": window})
+
+
+def _entry(task: Task, guest: GuestState, now: float) -> Booting:
+    return Booting(
+        domain=guest.domain,
+        testbed=task.state.testbed,
+        started_at=now,
+        memory_mib=guest.memory_mib,
+    )
+
+
+def _path(task: Task) -> Path:
+    return task.hosts.runtime_dir / "booting" / f"{task.host.state.name}.json"
+
+
+def _is_kept(task: Task) -> bool:
+    return not is_simulated(task) and _path(task).exists()
+
+
+@contextmanager
+def _opened(task: Task) -> Iterator[Book]:
+    """Hold the host's book; what was changed in it is written. Never waits long."""
+    path = _path(task)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        text = os.pread(descriptor, _MAX_BYTES, 0)
+        book = _parsed(text)
+        yield book
+        written = book.model_dump_json().encode()
+        if written != text:
+            os.pwrite(descriptor, written, 0)
+            os.ftruncate(descriptor, len(written))
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(text: bytes) -> Book:
+    """Read the file; a new one, and one whose writer died, is empty."""
+    try:
+        return Book.model_validate_json(text)
+    except ValidationError:
+        return Book()

@@ -1,0 +1,1 @@
+"""Why a guest is not reachable: the first layer that fails."""

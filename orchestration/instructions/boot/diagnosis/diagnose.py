@@ -1,0 +1,83 @@
+"""Why a guest did not come up: the first layer that failed, with its evidence.
+
+`waiting` asks once, when it gives up. The probes run from the bottom up, each bounded;
+the first that finds something is the answer, and what stands above it is a consequence.
+A probe that cannot ask is itself remarked and passed over. Simulated hosts have no
+layers: there the last attempt is the answer.
+"""
+
+from collections.abc import Callable
+
+from orchestration.errors import Cancelled, HostUnreachable, TestbedError
+from orchestration.instructions.boot.diagnosis import login, machine, network
+from orchestration.instructions.boot.diagnosis.evidence import (
+    NETWORK,
+    Diagnosis,
+    Layer,
+    Look,
+    Seen,
+)
+from orchestration.instructions.task import Task, is_simulated
+from orchestration.state.model import GuestState
+from orchestration.transport.base import Transport
+
+SHOWN_CONSOLE_LINES = 20
+Probe = Callable[[Look], Diagnosis | None]
+# From the bottom up.
+PROBES: tuple[tuple[Layer, Probe], ...] = (
+    (Layer.DOMAIN, machine.domain),
+    (Layer.DISK, machine.disk),
+    (Layer.PORT, network.port),
+    (Layer.LINK, network.link),
+    (Layer.BOOT, machine.boot),
+    (Layer.LEASE, network.lease),
+    (Layer.ADDRESS, network.address),
+)
+
+
+def diagnose(
+    task: Task, guest: GuestState, seen: Seen, transport: Transport | None = None
+) -> Diagnosis:
+    """Return the first layer that failed; its evidence ends with the console.
+
+    `transport` leads to the guest, for what only its inside knows. Raises: Cancelled.
+    """
+    look = Look(task, guest, seen, transport)
+    if is_simulated(task):
+        hint = login.HINTS.get(seen.layer, machine.RESTART)
+        found = Diagnosis(seen.layer, seen.words, hint, seen.detail)
+    else:
+        found = _first(look) or login.login(look) or login.first_boot(look)
+    evidence = [found.evidence, *look.remarks, _console(look)]
+    return Diagnosis(
+        found.layer, found.words, found.hint, "\n".join(filter(None, evidence))
+    )
+
+
+def _first(look: Look) -> Diagnosis | None:
+    """Ask layer after layer; who was answered by SSH needs not ask about the way."""
+    is_on_the_way = look.seen.layer is Layer.SSH
+    for layer, probe in PROBES:
+        if layer in NETWORK and not is_on_the_way:
+            continue
+        try:
+            if found := probe(look):
+                return found
+        except Cancelled:
+            raise
+        except HostUnreachable as exc:
+            look.remarks.append(exc.message)
+            return None
+        except TestbedError as exc:
+            look.remarks.append(f"The {layer} could not be asked about: {exc.message}")
+    return None
+
+
+def _console(look: Look) -> str:
+    try:
+        tail = "\n".join(look.console.splitlines()[-SHOWN_CONSOLE_LINES:])
+    except Cancelled:
+        raise
+    except TestbedError as exc:
+        return f"The console cannot be read: {exc.message}"
+    return tail or "The console is empty: the guest never printed anything."

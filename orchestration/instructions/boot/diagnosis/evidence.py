@@ -1,0 +1,145 @@
+"""What the probes of a guest's layers share: what is asked, what was found.
+
+`waiting` makes a `Seen` of its last attempt, `diagnosis` a `Look` of it; each probe
+takes the `Look` and returns a `Diagnosis` when its layer is the one that failed.
+What is asked is bounded by ASK_TIMEOUT_S, in the guest INSIDE_TIMEOUT_S.
+"""
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from orchestration.instructions.task import Task
+from orchestration.providers.guest import console
+from orchestration.state.model import (
+    GuestState,
+    InterfaceState,
+    ManagementInterface,
+    ManagementState,
+)
+from orchestration.transport.base import Command, Transport, command
+
+# It waits for a processor where the guests are too many: evidence is worth it.
+ASK_TIMEOUT_S = 30.0
+# cloud-init's own program takes seconds to start under emulation.
+INSIDE_TIMEOUT_S = 60.0
+CONSOLE_LINES = 60
+
+
+class Layer(StrEnum):
+    """What must work before a guest is ready, from the bottom up."""
+
+    DOMAIN = "domain"
+    DISK = "disk"
+    PORT = "port"
+    LINK = "link"
+    BOOT = "boot"
+    LEASE = "lease"
+    ADDRESS = "address"
+    SSH = "ssh"
+    HOST_KEY = "host key"
+    LOGIN = "login"
+    FIRST_BOOT = "first boot"
+
+
+NETWORK = (Layer.PORT, Layer.LINK, Layer.BOOT, Layer.LEASE, Layer.ADDRESS)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The layer that an attempt to log in did not pass, and how it ended there."""
+
+    layer: Layer
+    words: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """The first layer that failed. `words` completes "Guest web was not ready: …"."""
+
+    layer: Layer
+    words: str
+    hint: str
+    evidence: str = ""
+
+
+@dataclass(slots=True)
+class Look:
+    """One look at a guest that did not come up; `remarks` are evidence besides.
+
+    `guest_transport` is None where nothing can log in.
+    """
+
+    task: Task
+    guest: GuestState
+    seen: Seen
+    guest_transport: Transport | None = None
+    remarks: list[str] = field(default_factory=list)
+    _console: str | None = None
+    _devices: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def way(self) -> ManagementInterface | InterfaceState | None:
+        """The interface by which we reach the guest."""
+        if self.guest.management is not None:
+            return self.guest.management
+        return next((i for i in self.guest.interfaces if i.address), None)
+
+    @property
+    def management(self) -> ManagementState | None:
+        """The management network of the guest's host."""
+        networks = self.task.state.network.management
+        return next((n for n in networks if n.host == self.guest.host), None)
+
+    @property
+    def console(self) -> str:
+        """The end of the guest's serial console. Raises: TestbedError."""
+        if self._console is None:
+            self._console = console.console_tail(
+                self.task.host.transport,
+                self.guest.console,
+                lines=CONSOLE_LINES,
+                scope=self.task.scope,
+            )
+        return self._console
+
+    def ask(self, *words: str) -> str:
+        """Return what a command on the guest's host says; empty when it fails."""
+        return self._answer(self.task.host.transport, command(*words), ASK_TIMEOUT_S)
+
+    def inside(self, cmd: Command) -> str:
+        """Return what a command in the guest says; empty: it fails, or no login."""
+        if self.guest_transport is None:
+            return ""
+        return self._answer(self.guest_transport, cmd, INSIDE_TIMEOUT_S)
+
+    def _answer(self, transport: Transport, cmd: Command, timeout_s: float) -> str:
+        completed = transport.run(
+            cmd.with_root(),
+            scope=self.task.scope,
+            timeout_s=timeout_s,
+            check=False,
+        )
+        return completed.stdout if completed.exit_code == 0 else ""
+
+    def device(self, tap: str) -> dict[str, object]:
+        """Return what `ip` says of a network device of the host; empty: none there."""
+        if tap not in self._devices:
+            said = self.ask("ip", "-s", "-j", "link", "show", "dev", tap)
+            self._devices[tap] = _first(said)
+        return self._devices[tap]
+
+    def neighbour(self, address: str) -> dict[str, object]:
+        """Return what the host knows of an address on its own networks."""
+        return _first(self.ask("ip", "-j", "neigh", "show", address))
+
+
+def _first(text: str) -> dict[str, object]:
+    """Return the first object of a JSON list; iproute2 prints {} for nothing."""
+    try:
+        found = json.loads(text or "[]")
+    except ValueError:
+        return {}
+    entries = [entry for entry in found if isinstance(entry, dict) and entry]
+    return entries[0] if entries else {}

@@ -1,0 +1,59 @@
+"""The layers above the network: SSH, its host key, the login, the first boot.
+
+What the last attempt to log in saw is the diagnosis; the first boot is asked, through
+the login that works, what failed in it.
+"""
+
+from orchestration.errors import TestbedError
+from orchestration.instructions.boot.diagnosis.evidence import Diagnosis, Layer, Look
+from orchestration.transport.base import command
+
+HINTS = {
+    Layer.SSH: "See in its console whether its SSH server started, and whether a "
+    "firewall in it lets port 22 in.",
+    Layer.HOST_KEY: "Its system did not take the host key from its seed: see whether "
+    "its cloud-init ran. After changed artefacts, up with Provision.",
+    Layer.LOGIN: "Its system did not create our account from its seed: see in its "
+    "console whether cloud-init ran.",
+    Layer.FIRST_BOOT: "What failed in it is below. Mend it and start up again.",
+}
+# Systems without cloud-init or systemd print nothing for these.
+_ASK = """\
+cloud-init status --long 2>/dev/null
+systemctl --failed --no-legend --plain 2>/dev/null | head -n 5
+tail -n 12 /var/log/cloud-init-output.log 2>/dev/null
+true
+"""
+
+
+def login(look: Look) -> Diagnosis | None:
+    """Say how the last attempt to log in ended."""
+    seen = look.seen
+    if seen.layer is Layer.FIRST_BOOT:
+        return None
+    return Diagnosis(seen.layer, seen.words, HINTS[seen.layer], seen.detail)
+
+
+def first_boot(look: Look) -> Diagnosis:
+    """Ask the guest how far its first boot came; the last of all layers."""
+    seen, said = look.seen, _ask_inside(look)
+    words, lines = seen.words, said.lower()
+    if "status: error" in lines:
+        words = "cloud-init failed in its first boot"
+    elif "status: running" in lines:
+        words = f"{seen.words}: cloud-init is still at work"
+    elif "status: done" in lines:
+        words = "cloud-init ended in it without running our last command"
+    elif "status: disabled" in lines:
+        words = "cloud-init is switched off in its image"
+    return Diagnosis(
+        Layer.FIRST_BOOT, words, HINTS[Layer.FIRST_BOOT], said or seen.detail
+    )
+
+
+def _ask_inside(look: Look) -> str:
+    try:
+        return look.inside(command("sh", "-c", _ASK)).strip()
+    except TestbedError as exc:
+        look.task.scope.check_cancelled()
+        return exc.message

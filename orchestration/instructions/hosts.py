@@ -1,0 +1,88 @@
+"""The instructions about testbed hosts: check them, make folders, leave nothing behind."""
+
+from pathlib import PurePosixPath
+
+from orchestration.errors import StateError
+from orchestration.events import Status
+from orchestration.hosts import examine
+from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.ovs import bridges
+from orchestration.transport.base import command
+
+
+def check_hosts(task: Task) -> Outcome:
+    """See that SSH, libvirt and Open vSwitch of one host answer."""
+    host = task.host
+    facts = examine(host, scope=task.scope)
+    task.log(
+        f"{facts.cpus} cpus, {facts.free_memory_mib} of {facts.memory_mib} MiB free, "
+        f"{host.state.domain_type} guests, Open vSwitch {facts.switch_version} "
+        f"({host.state.datapath} datapath)"
+    )
+    if facts.remark:
+        return Outcome(Status.WARNING, facts.remark, facts.hint)
+    return done("answers")
+
+
+def prepare_hosts(task: Task) -> Outcome:
+    """Make the folders that this testbed needs on a host."""
+    host = task.host.state
+    folders = {host.images_dir} | {
+        g.artefacts_dir for g in task.state.guests if g.host == host.name
+    }
+    missing = task.host.transport.run(
+        command("test", "-d", *_joined(sorted(folders))),
+        scope=task.scope,
+        check=False,
+    )
+    if missing.exit_code == 0:
+        return unchanged()
+    make = command("mkdir", "-p", "-m", "0755", *sorted(folders))
+    task.host.transport.run(make.with_root(), scope=task.scope)
+    return done()
+
+
+def clean_hosts(task: Task) -> Outcome:
+    """See that nothing of this testbed is left on a host, and remove what is."""
+    host, testbed = task.host, task.state.testbed
+    strays = [d.name for d in domains.observe(host.libvirt) if d.testbed == testbed]
+    for name in strays:
+        task.log(f"domain {name} was left over")
+        domains.destroy(host.libvirt, name)
+        domains.undefine(host.libvirt, name)
+    left = bridges.tagged(host.transport, scope=task.scope).get(
+        testbed, bridges.Tagged()
+    )
+    for port in left.ports:
+        bridges.delete_port(host.transport, port, testbed=testbed, scope=task.scope)
+    for bridge in left.bridges:
+        bridges.delete_bridge(host.transport, bridge, testbed=testbed, scope=task.scope)
+    ours = {f"{testbed}-nat", f"{testbed}-mgmt"}
+    if kept := sorted(ours.intersection(networks.names(host.libvirt))):
+        raise StateError(
+            f"On {host.state.name} {', '.join(kept)} could not be removed."
+        )
+    found = [*strays, *left.ports, *left.bridges]
+    return (
+        done(f"removed {', '.join(found)}") if found else unchanged("nothing is left")
+    )
+
+
+def clear_hosts(task: Task) -> Outcome:
+    """Remove this testbed's folder from a remote host."""
+    host = task.host.state
+    if host.is_main:
+        return unchanged()
+    folder = PurePosixPath(host.projects_dir) / task.state.testbed
+    remove = command("rm", "-rf", "--", str(folder)).with_root()
+    task.host.transport.run(remove, scope=task.scope)
+    return done()
+
+
+def _joined(folders: list[str]) -> list[str]:
+    """Spread `test -d a -a -d b`, which busybox knows too."""
+    words = folders[:1]
+    for folder in folders[1:]:
+        words += ["-a", "-d", folder]
+    return words

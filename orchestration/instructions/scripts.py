@@ -1,0 +1,135 @@
+"""The instructions that set guests up: the user's scripts in them.
+
+A script of the user runs once: its digest and exit code are marked after it ended,
+and it runs again when it changed, failed, or when the user asks for it. What counts
+is the file as it is now: a script is mended while its testbed is up.
+"""
+
+from hashlib import sha256
+from pathlib import Path
+
+from orchestration.errors import (
+    CommandFailed,
+    GuestUnreachable,
+    HostUnreachable,
+    StateError,
+)
+from orchestration.instructions.boot.reaching import (
+    require_running,
+    wait_until_reachable,
+)
+from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.state.model import GuestState, ScriptState
+from orchestration.transport.base import Command, Transport, command
+
+# A researcher's set-up may build software; what hangs longer is ended and named.
+SCRIPT_TIMEOUT_S = 6 * 3600.0
+
+
+def set_up_guests(task: Task) -> Outcome:
+    """Wait for one guest and run its setup script once.
+
+    A guest without a seed has no account for us: it is ready when it runs.
+    """
+    guest = task.state.guest(task.resource.key)
+    if not guest.seed:
+        require_running(task, guest)
+        return unchanged("runs") if guest.markers.reached else _reached(task, guest)
+    markers = guest.markers
+    transport = wait_until_reachable(task, guest)
+    if guest.setup_script is None:
+        return unchanged("reachable") if markers.reached else _reached(task, guest)
+    digest = script_digest(task, guest.setup_script)
+    if _is_done(task, digest, markers.script, markers.script_exit_code):
+        return unchanged("its setup script ran before")
+    exit_code = run_user_script(task, transport, guest.setup_script)
+    task.project.mark(guest.name, script=digest, script_exit_code=exit_code)
+    return _outcome(task, guest.setup_script, exit_code)
+
+
+def run_scripts(task: Task) -> Outcome:
+    """Run one guest's `run_script`, which starts the experiment, once per boot."""
+    guest = task.state.guest(task.resource.key)
+    script, markers = guest.run_script, guest.markers
+    if script is None:
+        return unchanged()
+    digest = script_digest(task, script)
+    if _is_done(task, digest, markers.run_script, markers.run_script_exit_code):
+        return unchanged("it ran since the guest was started")
+    transport = wait_until_reachable(task, guest)
+    exit_code = run_user_script(task, transport, script)
+    task.project.mark(guest.name, run_script=digest, run_script_exit_code=exit_code)
+    return _outcome(task, script, exit_code)
+
+
+def _reached(task: Task, guest: GuestState) -> Outcome:
+    task.project.mark(guest.name, reached=guest.spec_hash)
+    return done("reachable" if guest.seed else "runs")
+
+
+def script_digest(task: Task, script: ScriptState) -> str:
+    """Digest a script as it is now. Raises: StateError."""
+    path = task.project.file(script.path)
+    if not path.is_file():
+        raise StateError(
+            f"The script {script.path} is not in the testbed's folder any more.",
+            hint="Upload it and start up again, or take the testbed down.",
+        )
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _is_done(task: Task, digest: str, marker: str, exit_code: int | None) -> bool:
+    if task.options.rerun_scripts:
+        return False
+    return marker == digest and exit_code == 0
+
+
+def run_user_script(task: Task, transport: Transport, script: ScriptState) -> int:
+    """Run a script of the user in a guest and return its exit code."""
+    source = task.project.file(script.path)
+    target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # noqa: S108 - the guest's
+    task.log(f"runs {script.path}")
+    try:
+        transport.put(
+            source,
+            target,
+            scope=task.scope,
+            mode=0o755,
+            on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
+        )
+        completed = transport.run(
+            _interpreted(source, target),
+            scope=task.scope,
+            timeout_s=SCRIPT_TIMEOUT_S,
+            on_line=task.on_line,
+            check=False,
+        )
+        remove = command("rm", "-f", "--", target)
+        transport.run(remove, scope=task.scope, check=False)
+    except HostUnreachable as exc:
+        raise GuestUnreachable(
+            f"Guest {task.resource.key} on {task.resource.host} was lost while "
+            f"{script.path} ran.",
+            hint="Look at its console, then start up again: the script runs anew.",
+            detail=exc.message,
+            retryable=True,
+        ) from exc
+    return completed.exit_code
+
+
+def _interpreted(source: Path, target: str) -> Command:
+    """Run with the interpreter that the script names, else with sh."""
+    first = source.read_bytes().split(b"\n", 1)[0].decode(errors="replace")
+    words = first[2:].split() if first.startswith("#!") else ["sh"]
+    return command(*(words or ["sh"]), target).with_root()
+
+
+def _outcome(task: Task, script: ScriptState, exit_code: int) -> Outcome:
+    if exit_code == 0:
+        return done(f"{script.path} ended well")
+    raise CommandFailed(
+        f"{script.path} in guest {task.resource.key} on {task.resource.host} ended "
+        f"with exit code {exit_code}.",
+        exit_code=exit_code,
+        hint="Read its log, mend the script, and start up again.",
+    )

@@ -1,0 +1,1 @@
+"""Images and disks: brought to the hosts, made, replaced, deleted."""

@@ -1,0 +1,227 @@
+"""A guest's disk on its host: made linked, copied or blank; kept, replaced, deleted.
+
+A domain is defined here, too: its text is made before there is a disk, and a disk may
+still lie over an image that was renewed since, so the chain is looked at whenever a
+domain is defined. A user's file may be anything: one that refers to
+further files would show the guest what it names on the host, so only disks that
+stand alone are used, and that is looked at again at each `up`.
+"""
+
+from pathlib import Path, PurePosixPath
+
+from orchestration.compose.language.schema import DriverType
+from orchestration.errors import ImageFailed
+from orchestration.events import Status
+from orchestration.instructions.artefacts import local_artefact
+from orchestration.instructions.storage.clone_disks import make_together
+from orchestration.instructions.task import (
+    Outcome,
+    Task,
+    done,
+    guest_here,
+    is_simulated,
+    unchanged,
+)
+from orchestration.providers.images import qemu_img
+from orchestration.providers.images.digests import read_stamp
+from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.xml.backing import with_layers
+from orchestration.state.model import GuestState, Markers
+from orchestration.state.model.images import DiskOrigin
+from orchestration.transport.base import command
+
+FORMATS = frozenset(DriverType)
+
+
+def ensure_disk(task: Task, guest: GuestState) -> bool:
+    """Make a guest's disk; False when it is there, which is never changed.
+
+    Raises: ImageFailed (no such file, not a whole disk), NotEnoughSpace, Cancelled.
+    """
+    transport = task.host.transport
+    if guest.disk_origin is DiskOrigin.BLANK:
+        return qemu_img.create_blank(
+            transport, guest.disk, size_gib=guest.expand_gib, scope=task.scope
+        )
+    base_format = format_of(task, guest)
+    if guest.disk_origin is DiskOrigin.LINKED:
+        made = make_together(task, guest, base_format)
+        if made is not None:
+            return made
+        return qemu_img.create_overlay(
+            transport,
+            guest.disk,
+            backing=guest.image.path,
+            backing_format=base_format,
+            expand_gib=guest.expand_gib,
+            scope=task.scope,
+        )
+    if qemu_img.exists(transport, guest.disk, scope=task.scope):
+        return False
+    qemu_img.convert(
+        transport,
+        guest.image.path,
+        guest.disk,
+        source_format=base_format,
+        scope=task.scope,
+        on_progress=task.on_progress("copy"),
+    )
+    return True
+
+
+def made_from(task: Task, guest: GuestState) -> str:
+    """Return what a disk remembers of its image.
+
+    The same definition makes another golden image each time it is prepared, and a
+    layer over one is garbage over another: hence also the digest of its content.
+    """
+    image = guest.image
+    stamp = read_stamp(Path(image.main_path)) if image.golden else None
+    return f"{image.identity} {stamp.digest.value[:16]}" if stamp else image.identity
+
+
+def format_of(task: Task, guest: GuestState) -> str:
+    """Return the format of what the disk starts from, looked at when it is a user's."""
+    image = guest.image
+    if not image.is_own or is_simulated(task):
+        return image.format or DriverType.QCOW2
+    found = qemu_img.info(
+        task.host.transport, image.path, image_format=image.format, scope=task.scope
+    )
+    if found.format not in FORMATS:
+        raise ImageFailed(
+            f"The disk {image.name} of guest {guest.name} has the format "
+            f"{found.format}; only raw and qcow2 can be used.",
+            hint=f"Convert it: `qemu-img convert -O qcow2 {image.name} NEW`.",
+        )
+    if found.backing or found.data_file:
+        raise not_whole(guest, found.backing or found.data_file)
+    return found.format
+
+
+def not_whole(guest: GuestState, file: str) -> ImageFailed:
+    """Say that a user's disk refers to a further file."""
+    name = guest.image.name
+    return ImageFailed(
+        f"The disk {name} of guest {guest.name} is not whole: it needs another file.",
+        hint=f"Make it whole: `qemu-img convert -O qcow2 {name} NEW`.",
+        detail=f"it refers to {file}",
+    )
+
+
+MADE = {
+    DiskOrigin.LINKED: "on {image}",
+    DiskOrigin.COPIED: "a copy of {image}",
+    DiskOrigin.BLANK: "blank",
+}
+
+
+def create_disks(task: Task) -> Outcome:
+    """Make one guest's disk on its host; `provision` makes it anew."""
+    guest = task.state.guest(task.resource.key)
+    if not guest.disk:
+        return unchanged("it has only a CD-ROM")
+    if task.options.provision:
+        _discard_disk(task, guest)
+    if not ensure_disk(task, guest):
+        return _kept(task, guest)
+    made = Markers(disk=made_from(task, guest))
+    task.project.mark(guest.name, **made.model_dump())
+    task.hosts.forget_guest(task.state, guest)
+    return done(MADE[guest.disk_origin].format(image=guest.image.name))
+
+
+def _kept(task: Task, guest: GuestState) -> Outcome:
+    """An image that was renewed in the catalogue does not take a guest's data.
+
+    Raises: ImageFailed when a golden image was prepared again below a clone, or a
+    user's file below a disk is another one now, by its size.
+    """
+    is_blank = guest.disk_origin is DiskOrigin.BLANK
+    identity, made = guest.image.identity, made_from(task, guest)
+    if is_blank or guest.markers.disk in (identity, made):
+        return unchanged()
+    if not guest.markers.disk:  # whoever made it died before he could note it
+        task.project.mark(guest.name, disk=made)
+        return unchanged()
+    if guest.image.golden and guest.markers.disk.startswith(identity):
+        raise ImageFailed(
+            f"The disk of clone {guest.name} on {guest.host} cannot be used: its "
+            f"{guest.image.name} was lost and prepared again since.",
+            hint="Use Up with Provision to make the clone's disk anew.",
+        )
+    if _lies_over_another(guest):
+        raise ImageFailed(
+            f"The disk of guest {guest.name} on {guest.host} cannot be used: "
+            f"{guest.image.name}, which it lies over, is another file now.",
+            hint="Put the former file back, or use Up with Provision to make the "
+            "guest's disk anew.",
+            detail=f"the disk was made from {guest.markers.disk}",
+        )
+    return Outcome(
+        Status.WARNING,
+        f"keeps its disk, which was made from {guest.markers.disk}",
+        "Use Up with Provision to make it anew from the present image.",
+    )
+
+
+def _lies_over_another(guest: GuestState) -> bool:
+    """Say whether a user's file was exchanged below a disk.
+
+    On main disks lie over the file itself. One of the same size may be the same one,
+    uploaded again.
+    """
+    image = guest.image
+    is_below = guest.disk_origin is DiskOrigin.LINKED and image.path == image.main_path
+    same_size = f"{image.name} {image.size_bytes} bytes "
+    return image.is_own and is_below and not guest.markers.disk.startswith(same_size)
+
+
+def _discard_disk(task: Task, guest: GuestState) -> None:
+    if domains.destroy(task.host.libvirt, guest.domain):
+        task.log("stopped, to be made anew")
+    task.host.transport.run(
+        command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
+    )
+    # Before there is another one: a worker that dies then must not leave a new disk of
+    # which is noted what happened to the old one.
+    task.project.mark(guest.name, **Markers().model_dump())
+
+
+def delete_disks(task: Task) -> Outcome:
+    """Delete one guest's own disk and console log; a base image is never touched."""
+    guest = guest_here(task)
+    disk = guest.disk or guest.console  # a guest may have a CD-ROM alone
+    if PurePosixPath(disk).parent != PurePosixPath(guest.artefacts_dir):
+        return unchanged("its disk is not the testbed's own, and stays")
+    transport, scope = task.host.transport, task.scope
+    there = transport.run(
+        command("test", "-e", disk).with_root(), scope=scope, check=False
+    )
+    files = (disk, f"{disk}.part", guest.console)  # a killed worker's half copy, too
+    remove = command("rm", "-f", "--", *files).with_root()
+    transport.run(remove, scope=scope)
+    if there.exit_code != 0:
+        return unchanged("was not there")
+    task.project.mark(guest.name, **Markers().model_dump())
+    return done()
+
+
+def define(task: Task, guest: GuestState) -> None:
+    """Define a guest's domain. Raises: ImageFailed when its disk's chain is broken.
+
+    A user may exchange his file after `disks` looked at it. What is defined here ends
+    with that file: QEMU then follows none that it names.
+    """
+    text = local_artefact(task, guest.xml).read_text()
+    if guest.disk:
+        layers = qemu_img.require_chain(
+            task.host.transport,
+            guest.disk,
+            over=guest.image.path if guest.golden and guest.image.golden else "",
+            scope=task.scope,
+        )
+        if guest.image.is_own and len(layers) > 1:
+            raise not_whole(guest, layers[1].path)
+        text = with_layers(text, guest.disk, layers)
+    domains.define(task.host.libvirt, text)

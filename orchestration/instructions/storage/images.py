@@ -1,0 +1,92 @@
+"""The instructions that bring images, artefacts and disks to the hosts.
+
+A base image is fetched once to main, goes to each remote host once, and is never
+written to; a user's file stays where it is on main. `disks.py` makes the disks.
+"""
+
+from pathlib import Path
+
+from orchestration.compose.catalogue import Image
+from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
+from orchestration.providers.images import base_images, protection
+from orchestration.providers.transfer import push
+from orchestration.providers.transfer.push import Pushed
+from orchestration.providers.transfer.sender import Sent, mebibytes
+from orchestration.providers.transfer.source import Content, own_content, stored_content
+from orchestration.state.model.images import ImageState
+
+
+def fetch_images(task: Task) -> Outcome:
+    """Bring a base image into main's store, verified."""
+    image = _image(task, task.resource.key)
+    if is_simulated(task):
+        return unchanged("not fetched in a rehearsal")
+    target = Path(image.main_path)
+    changed = base_images.ensure_image(
+        Image.model_validate(
+            image.model_dump(exclude={"path", "main_path", "source"})
+            | {"path": image.source}
+        ),
+        target,
+        scope=task.scope,
+        on_progress=task.on_progress("fetch"),
+        on_verify=task.on_progress("verify"),
+        log=task.log,
+    )
+    protection.ensure_guarded(task.host.transport, target, scope=task.scope)
+    return done() if changed else unchanged()
+
+
+def push_images(task: Task) -> Outcome:
+    """Copy a base image to a remote host that does not have it."""
+    image = _image(task, task.resource.key)
+    if is_simulated(task):
+        return unchanged("not copied in a rehearsal")
+    result = push.push(
+        _content(task, image),
+        task.host.transport,
+        _guest_image_path(task, image),
+        locks=Path(task.state.main.images_dir),
+        scope=task.scope,
+        on_progress=task.on_progress("copy"),
+        log=task.log,
+    )
+    if result.sent is not None:
+        return _sent(task, result.sent)
+    if result.pushed is Pushed.LINKED:
+        return done("linked: the host has the same content")
+    return unchanged("on the host already")
+
+
+def _content(task: Task, image: ImageState) -> Content:
+    source = Path(image.main_path)
+    if not image.is_own:
+        return stored_content(
+            source, scope=task.scope, on_progress=task.on_progress("digest")
+        )
+    return own_content(
+        source,
+        Path(task.state.main.images_dir),
+        scope=task.scope,
+        on_progress=task.on_progress("digest"),
+        log=task.log,
+    )
+
+
+def _sent(task: Task, sent: Sent) -> Outcome:
+    data, wire = mebibytes(sent.data_bytes), mebibytes(sent.wire_bytes)
+    words = f"copied {data} ({wire} on the wire) in {sent.seconds:.1f} s"
+    task.log(f"{words}; as a file it is {mebibytes(sent.size)}")
+    return done(words)
+
+
+def _image(task: Task, name: str) -> ImageState:
+    return next(g.image for g in task.state.machines if g.image.name == name)
+
+
+def _guest_image_path(task: Task, image: ImageState) -> str:
+    return next(
+        g.image.path
+        for g in task.state.guests
+        if g.image.name == image.name and g.host == task.resource.host
+    )

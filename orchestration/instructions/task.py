@@ -1,0 +1,140 @@
+"""One resource's work inside an instruction: what it may see, and how it ends.
+
+`engine.py` looks up an instruction's action by its kind and calls it once per
+resource, in threads, with a `Task`. An action obeys: it decides nothing about order
+or about other resources, is idempotent, and raises to fail.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestration.events import (
+    LogLine,
+    Sink,
+    Status,
+    Stream,
+    TaskProgressed,
+)
+from orchestration.hosts import Host, Hosts
+from orchestration.instructions.progress import Reading, Reporter
+from orchestration.plan.model import Options, Resource
+from orchestration.project import Project
+from orchestration.state.model import GuestState, HostKind, State
+from orchestration.transport.base import OnLine, OnProgress, Scope
+
+# Below that a copy is over before anybody looks at it.
+LARGE_BYTES = 8 * 1024 * 1024
+# A Debian 12 under plain QEMU took 59 s alone on 2 cores.
+BOOT_DEADLINE_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a task ended well: `status` is DONE, UNCHANGED or WARNING."""
+
+    status: Status
+    message: str = ""
+    hint: str = ""
+    detail: str = ""
+
+
+def done(message: str = "") -> Outcome:
+    """Say that something was changed."""
+    return Outcome(Status.DONE, message)
+
+
+def unchanged(message: str = "") -> Outcome:
+    """Say that it was already so."""
+    return Outcome(Status.UNCHANGED, message)
+
+
+@dataclass(slots=True)
+class Task:
+    """One resource's work: what it may see, and its voice.
+
+    `host` is the resource's host, opened; `hosts` reaches the others and the
+    guests. `peers` is the number of tasks that run on this host at the same time
+    in this instruction, for deadlines that grow with company: a guest may take
+    `boot_deadline_s` and something for each of them.
+    """
+
+    index: int
+    resource: Resource
+    state: State
+    project: Project
+    options: Options
+    host: Host
+    hosts: Hosts
+    scope: Scope
+    sink: Sink
+    peers: int = 1
+    boot_deadline_s: float = BOOT_DEADLINE_S
+    _reporter: Reporter = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reporter = Reporter(self._tell)
+
+    def log(self, text: str, stream: Stream = Stream.INFO) -> None:
+        """Show a line to the user."""
+        name, host = self.resource.name, self.resource.host
+        self.sink(LogLine(self.index, name, host, stream, text))
+
+    @property
+    def on_line(self) -> OnLine:
+        """A callback for `Transport.run` that shows each line to the user."""
+        return lambda stream, text: self.log(text, stream)
+
+    def progress(
+        self, done: int, total: int, *, unit: str = "B", note: str = ""
+    ) -> None:
+        """Show how far the task is, however often it is said.
+
+        `note` names the work: another note is another piece of work. Bytes get a rate
+        and a remaining time.
+        """
+        self._reporter.report(done, total, unit=unit, note=note)
+
+    def on_progress(self, note: str) -> OnProgress:
+        """Return a callback that shows how many bytes of this work are done."""
+        return lambda done, total: self.progress(done, total, note=note)
+
+    def on_large(self, size_bytes: int, note: str) -> OnProgress | None:
+        """Return the same for a copy that takes its time; None for a small one."""
+        return self.on_progress(note) if size_bytes >= LARGE_BYTES else None
+
+    def look_at_progress(self) -> None:
+        """Show what has changed by itself; the engine asks each second."""
+        self._reporter.look_again()
+
+    def end_progress(self) -> None:
+        """Show how far the task came; nothing is shown after that."""
+        self._reporter.close()
+
+    def _tell(self, at: Reading) -> None:
+        self.sink(
+            TaskProgressed(
+                self.index,
+                self.resource.name,
+                self.resource.host,
+                at.done,
+                at.total,
+                at.unit,
+                at.note,
+                at.rate,
+                at.left_s,
+            )
+        )
+
+
+ActionTable = dict[str, Callable[[Task], Outcome]]
+
+
+def is_simulated(task: Task) -> bool:
+    """Say whether the task's host only rehearses."""
+    return task.host.state.kind is HostKind.SIMULATED
+
+
+def guest_here(task: Task) -> GuestState:
+    """Return the guest as it is on the task's host; it may be on another one, too."""
+    name, host = task.resource.key, task.resource.host
+    return next(g for g in task.state.guests if (g.name, g.host) == (name, host))

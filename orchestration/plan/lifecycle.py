@@ -1,0 +1,289 @@
+"""State + command → Plan: the order of everything that happens, in this one file.
+
+Read a `plan_` function from top to bottom and you know what the command does. Each
+line is one instruction; the instructions run one after the other, the resources of
+one at once. An instruction without resources is left out. Pure; nothing is looked up
+on any machine, so that the same state always gives the same plan.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+from orchestration.plan.edits import changed_live, removed_and_stopped
+from orchestration.plan.model import (
+    Command,
+    Instruction,
+    Kind,
+    Options,
+    Plan,
+    Stage,
+    count,
+    entry,
+    numbered,
+)
+from orchestration.plan.resources import (
+    apart,
+    bridge_resources,
+    golden_resources,
+    guest_resources,
+    host_resources,
+    image_resources,
+    link_resources,
+    network_resources,
+    remote_guest_resources,
+    remote_image_resources,
+    whole_testbed,
+)
+from orchestration.state.model import State
+
+__all__ = [
+    "Plan",
+    "plan",
+    "plan_clear_artefacts",
+    "plan_down",
+    "plan_generate_artefacts",
+    "plan_up",
+]
+Planner = Callable[[State, Options, State | None], Plan]
+
+
+def plan(
+    command: Command,
+    state: State,
+    options: Options | None = None,
+    *,
+    previous: State | None = None,
+) -> Plan:
+    """Plan any command; `previous` is what may exist where that is not `state`."""
+    return _PLANNERS[command](state, options or Options(), previous)
+
+
+def plan_generate_artefacts(
+    state: State, options: Options, previous: State | None = None
+) -> Plan:
+    """Write domain XML and seed of each guest."""
+    return numbered(
+        Command.GENERATE_ARTEFACTS,
+        options,
+        (_init(state), _generate_artefacts(state), _end()),
+    )
+
+
+def plan_up(state: State, options: Options, previous: State | None = None) -> Plan:
+    """Bring everything up; what is already so stays as it is.
+
+    What `previous` has and `state` has not goes before anything new is made.
+    """
+    return numbered(
+        Command.UP,
+        options,
+        (
+            _init(state),
+            _check_artefacts(state),
+            _generate_artefacts(state),
+            _check_hosts(state),
+            _prepare_hosts(state),
+            *removed_and_stopped(state, previous),
+            *_ensure_network(state),
+            *_golden_images(state),
+            *_linked_clones(state),
+            *_distribute(state),
+            *changed_live(state, previous),
+            *_run_guests(state),
+            _end(),
+        ),
+    )
+
+
+def plan_down(state: State, options: Options, previous: State | None = None) -> Plan:
+    """Take everything down, as much as can be; disks and the state stay."""
+    tear_down = _known(_tear_down, state, previous)
+    return numbered(Command.DOWN, options, (_init(state), *tear_down, _end()))
+
+
+def plan_clear_artefacts(
+    state: State, options: Options, previous: State | None = None
+) -> Plan:
+    """Take everything down, then remove what was generated.
+
+    Unlike `down` this stops at the first instruction that fails: the state is the
+    only record of what still runs, so it goes last, and only after all else went.
+    """
+    tear_down = _known(_tear_down, state, previous)
+    return numbered(
+        Command.CLEAR_ARTEFACTS,
+        options,
+        (
+            _init(state),
+            *(replace(found, keep_going=False) for found in tear_down),
+            *_known(_clear_hosts, state, previous),
+            _clear_artefacts(state),
+            _end(),
+        ),
+    )
+
+
+_PLANNERS: Mapping[Command, Planner] = {
+    Command.GENERATE_ARTEFACTS: plan_generate_artefacts,
+    Command.CLEAR_ARTEFACTS: plan_clear_artefacts,
+    Command.UP: plan_up,
+    Command.DOWN: plan_down,
+}
+
+
+def _init(state: State) -> Instruction:
+    return entry(Kind.INIT, Stage.PREPARE, "Begin", whole_testbed(state))
+
+
+def _check_artefacts(state: State) -> Instruction:
+    title, stage = "Check the state and the artefacts", Stage.CHECK_ARTEFACTS
+    return entry(Kind.CHECK_ARTEFACTS, stage, title, whole_testbed(state))
+
+
+def _generate_artefacts(state: State) -> Instruction:
+    resources = guest_resources(state.started, host=state.main.name)
+    title = f"Generate the artefacts of {count(resources, 'guest')}"
+    return entry(Kind.GENERATE_ARTEFACTS, Stage.CHECK_ARTEFACTS, title, resources)
+
+
+def _check_hosts(state: State) -> Instruction:
+    hosts = host_resources(state)
+    title = f"Check {count(hosts, 'host')}"
+    return entry(Kind.CHECK_HOSTS, Stage.CHECK_HOSTS, title, hosts)
+
+
+def _prepare_hosts(state: State) -> Instruction:
+    hosts = host_resources(state)
+    title = f"Prepare the folders on {count(hosts, 'host')}"
+    return entry(Kind.PREPARE_HOSTS, Stage.PREPARE_HOSTS, title, hosts)
+
+
+def _ensure_network(state: State) -> Iterator[Instruction]:
+    stage = Stage.NETWORK
+
+    networks = network_resources(state)
+    title = f"Create {count(networks, 'network')}"
+    yield entry(Kind.ENSURE_NETWORKS, stage, title, networks)
+
+    bridges = bridge_resources(state)
+    title = f"Create {count(bridges, 'bridge')}"
+    yield entry(Kind.ENSURE_BRIDGES, stage, title, bridges)
+
+    links = link_resources(state)
+    title = f"Create {count(links, 'link')}"
+    yield entry(Kind.ENSURE_LINKS, stage, title, links)
+
+
+def _golden_images(state: State) -> Iterator[Instruction]:
+    """Make what clones start from; their base images have to be there before."""
+    if not state.goldens:
+        return
+    yield _fetch_images(state, Stage.GOLDEN_IMAGES)
+
+    goldens = golden_resources(state)
+    title = f"Prepare {count(goldens, 'golden image')}"
+    yield entry(Kind.PREPARE_GOLDENS, Stage.GOLDEN_IMAGES, title, goldens)
+
+
+def _linked_clones(state: State) -> Iterator[Instruction]:
+    stage = Stage.LINKED_CLONES
+
+    pushed = remote_image_resources(state, of_clones=True)
+    title = f"Copy {count(pushed, 'image')} to other hosts"
+    yield entry(Kind.PUSH_GOLDENS, stage, title, pushed)
+
+    clones = guest_resources(guest for guest in state.guests if guest.golden)
+    title = f"Create {count(clones, 'linked clone')}"
+    yield entry(Kind.CREATE_CLONES, stage, title, clones)
+
+
+def _fetch_images(state: State, stage: Stage) -> Instruction:
+    images = image_resources(state)
+    title = f"Fetch {count(images, 'image')}"
+    return entry(Kind.FETCH_IMAGES, stage, title, images)
+
+
+def _distribute(state: State) -> Iterator[Instruction]:
+    stage = Stage.DISTRIBUTE
+
+    if not state.goldens:
+        yield _fetch_images(state, stage)
+
+    pushed = remote_image_resources(state)
+    title = f"Copy {count(pushed, 'image')} to other hosts"
+    yield entry(Kind.PUSH_IMAGES, stage, title, pushed)
+
+    remote = remote_guest_resources(state)
+    title = f"Copy the artefacts of {count(remote, 'guest')} to other hosts"
+    yield entry(Kind.PUSH_ARTEFACTS, stage, title, remote)
+
+    guests = guest_resources(guest for guest in state.guests if not guest.golden)
+    title = f"Create {count(guests, 'disk')}"
+    yield entry(Kind.CREATE_DISKS, stage, title, guests)
+
+
+def _run_guests(state: State) -> Iterator[Instruction]:
+    guests = guest_resources(state.guests)
+    title = f"Start {count(guests, 'guest')}"
+    yield entry(Kind.START_GUESTS, Stage.START_GUESTS, title, guests)
+
+    title = f"Set up {count(guests, 'guest')}"
+    yield entry(Kind.SET_UP_GUESTS, Stage.SET_UP_GUESTS, title, guests)
+
+    scripted = guest_resources(guest for guest in state.guests if guest.run_script)
+    title = f"Run the scripts of {count(scripted, 'guest')}"
+    yield entry(Kind.RUN_SCRIPTS, Stage.RUN_SCRIPTS, title, scripted)
+
+
+def _tear_down(state: State) -> Iterator[Instruction]:
+    """Take down what the plan of `up` made, last things first, whatever fails."""
+    guests = guest_resources(state.guests)
+    title = f"Stop {count(guests, 'guest')}"
+    stage = Stage.STOP_GUESTS
+    yield entry(Kind.STOP_GUESTS, stage, title, guests, keep_going=True)
+
+    links = link_resources(state)
+    title = f"Delete {count(links, 'link')}"
+    stage = Stage.REMOVE_NETWORK
+    yield entry(Kind.DELETE_LINKS, stage, title, links, keep_going=True)
+
+    bridges = bridge_resources(state)
+    title = f"Delete {count(bridges, 'bridge')}"
+    yield entry(Kind.DELETE_BRIDGES, stage, title, bridges, keep_going=True)
+
+    networks = network_resources(state)
+    title = f"Delete {count(networks, 'network')}"
+    yield entry(Kind.DELETE_NETWORKS, stage, title, networks, keep_going=True)
+
+    hosts = host_resources(state)
+    title = f"Clean up {count(hosts, 'host')}"
+    yield entry(Kind.CLEAN_HOSTS, Stage.CLEAN_UP, title, hosts, keep_going=True)
+
+
+def _known(
+    entries: Callable[[State], Iterator[Instruction]],
+    state: State,
+    previous: State | None,
+) -> Iterator[Instruction]:
+    """Work on everything that may exist; some names then need their host, too."""
+    for found in entries(previous or state):
+        if previous is None:
+            yield found
+        else:
+            resources = apart(found.resources)
+            yield replace(found, resources=resources, of_deployed=True)
+
+
+def _clear_hosts(state: State) -> Iterator[Instruction]:
+    resources = tuple(r for r in host_resources(state) if r.host != state.main.name)
+    title = f"Remove the folders on {count(resources, 'other host')}"
+    yield entry(Kind.CLEAR_HOSTS, Stage.CLEAN_UP, title, resources)
+
+
+def _clear_artefacts(state: State) -> Instruction:
+    title, stage = "Remove the artefacts and the state", Stage.CLEAN_UP
+    return entry(Kind.CLEAR_ARTEFACTS, stage, title, whole_testbed(state))
+
+
+def _end() -> Instruction:
+    return entry(Kind.END, Stage.FINISH, "End", ())

@@ -1,0 +1,209 @@
+"""The values of a plan: stored on the run's row, sent to clients, printed for people.
+
+`lifecycle.py` makes them; the engine looks up the action of an `Instruction` by its
+`Kind` and calls it once per resource. Kinds are on the wire and in stored runs: one is
+never renamed, only added. Nothing here touches a machine.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestration.errors import StateError
+
+
+class Stage(StrEnum):
+    """The groups of the run page, in the order of `up`; then those of `down`."""
+
+    PREPARE = "Prepare"
+    CHECK_ARTEFACTS = "Check artefacts"
+    CHECK_HOSTS = "Check hosts"
+    PREPARE_HOSTS = "Prepare hosts"
+    APPLY_CHANGES = "Apply changes"
+    NETWORK = "Network"
+    GOLDEN_IMAGES = "Golden images"
+    LINKED_CLONES = "Linked clones"
+    DISTRIBUTE = "Distribute"
+    CHANGE_GUESTS = "Change guests"
+    START_GUESTS = "Start guests"
+    SET_UP_GUESTS = "Set up guests"
+    RUN_SCRIPTS = "Run scripts"
+    STOP_GUESTS = "Stop guests"
+    REMOVE_NETWORK = "Remove network"
+    CLEAN_UP = "Clean up"
+    FINISH = "Finish"
+
+
+class Command(StrEnum):
+    """What a user asks for."""
+
+    GENERATE_ARTEFACTS = "generate-artefacts"
+    CLEAR_ARTEFACTS = "clear-artefacts"
+    UP = "up"
+    DOWN = "down"
+
+
+class Kind(StrEnum):
+    """What an instruction does to each of its resources."""
+
+    INIT = "init"
+    CHECK_ARTEFACTS = "check-artefacts"
+    GENERATE_ARTEFACTS = "generate-artefacts"
+    CHECK_HOSTS = "check-hosts"
+    PREPARE_HOSTS = "prepare-hosts"
+    ENSURE_NETWORKS = "ensure-networks"
+    ENSURE_BRIDGES = "ensure-bridges"
+    ENSURE_LINKS = "ensure-links"
+    FETCH_IMAGES = "fetch-images"
+    PREPARE_GOLDENS = "prepare-goldens"
+    PUSH_GOLDENS = "push-goldens"
+    CREATE_CLONES = "create-clones"
+    PUSH_IMAGES = "push-images"
+    PUSH_ARTEFACTS = "push-artefacts"
+    CREATE_DISKS = "create-disks"
+    START_GUESTS = "start-guests"
+    SET_UP_GUESTS = "set-up-guests"
+    RUN_SCRIPTS = "run-scripts"
+    STOP_CHANGED_GUESTS = "stop-changed-guests"
+    DELETE_DISKS = "delete-disks"
+    CHANGE_INTERFACES = "change-interfaces"
+    FORGET_REMOVED = "forget-removed"
+    STOP_GUESTS = "stop-guests"
+    DELETE_LINKS = "delete-links"
+    DELETE_BRIDGES = "delete-bridges"
+    DELETE_NETWORKS = "delete-networks"
+    CLEAN_HOSTS = "clean-hosts"
+    CLEAR_HOSTS = "clear-hosts"
+    CLEAR_ARTEFACTS = "clear-artefacts"
+    END = "end"
+
+
+# Whose tasks run commands inside the guest that the resource is named after.
+ENTERS_GUESTS = frozenset({Kind.PREPARE_GOLDENS, Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS})
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One thing that an instruction works on, and the host where it does.
+
+    `name` is what the user calls it and unique within the instruction; `key` is
+    what the action looks it up by in the state (a guest, a bridge device, …).
+    """
+
+    name: str
+    host: str
+    key: str
+
+
+Resources = tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One numbered entry of a plan; all its resources are worked on at once.
+
+    `keep_going`: when some resources fail, the plan goes on (teardown) and the run
+    still ends as failed. `of_deployed`: its resources are looked up in everything
+    that may exist (`Project.read_known`), not in the wanted state alone.
+    """
+
+    index: int
+    kind: str
+    stage: Stage
+    title: str
+    resources: tuple[Resource, ...] = ()
+    keep_going: bool = False
+    of_deployed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The switches of a command."""
+
+    provision: bool = False
+    rerun_scripts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to do, in order; `instructions[i].index == i`."""
+
+    command: Command
+    options: Options
+    instructions: tuple[Instruction, ...]
+
+    def to_json(self) -> str:
+        """Return the plan as one line of JSON."""
+        return _ADAPTER.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Plan":
+        """Read what `to_json` wrote. Raises: StateError."""
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValidationError as exc:
+            raise StateError(
+                "A stored plan cannot be read.",
+                hint="Start the command again.",
+                detail=str(exc)[:2000],
+            ) from exc
+
+    def to_text(self) -> str:
+        """Return the plan for reading: instructions, and below each its resources."""
+        switches = (
+            " --provision" if self.options.provision else "",
+            " --rerun-scripts" if self.options.rerun_scripts else "",
+        )
+        lines = [f"{self.command}{''.join(switches)}"]
+        stage = None
+        for instruction in self.instructions:
+            if instruction.stage is not stage:
+                stage = instruction.stage
+                lines += ["", stage]
+            lines += _instruction_lines(instruction)
+        return "\n".join(lines) + "\n"
+
+
+_ADAPTER = TypeAdapter(Plan)
+
+
+def count(resources: Resources, thing: str) -> str:
+    """Say how many; a stretched bridge and both ends of a tunnel count once."""
+    number = len({resource.key for resource in resources})
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def entry(
+    kind: Kind,
+    stage: Stage,
+    title: str,
+    resources: Resources,
+    *,
+    keep_going: bool = False,
+    of_deployed: bool = False,
+) -> Instruction:
+    """Return an instruction that has no number yet."""
+    return Instruction(0, kind, stage, title, resources, keep_going, of_deployed)
+
+
+def numbered(
+    command: Command, options: Options, entries: Iterable[Instruction]
+) -> Plan:
+    """Leave out what has nothing to do, and number the rest."""
+    kept = (found for found in entries if found.resources or found.kind == Kind.END)
+    return Plan(
+        command,
+        options,
+        tuple(replace(found, index=index) for index, found in enumerate(kept)),
+    )
+
+
+def _instruction_lines(instruction: Instruction) -> Iterator[str]:
+    flag = " (keeps going)" if instruction.keep_going else ""
+    yield f"{instruction.index:3}  {instruction.kind:<20}{instruction.title}{flag}"
+    for resource in instruction.resources:
+        line = f"{'':7}{resource.host:<18}{resource.name}"
+        key = "" if resource.key == resource.name else f"  [{resource.key}]"
+        yield line + key

@@ -1,0 +1,123 @@
+"""The resources of a state: what instructions work on, where, and by which key.
+
+Used by `lifecycle.py` to fill instructions; the actions find the thing again in the state
+by the resource's host and key: a guest's name, a bridge's device, a link's name, an
+image's name, a host's name, or one of the constants here.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from orchestration.plan.model import Resource, Resources
+from orchestration.state.diff.changes import Action, Change
+from orchestration.state.model import CardState, GuestState, State
+
+NAT_KEY = "nat"
+MANAGEMENT_KEY = "management"
+# The veth pair between the NAT network and the external bridge, on main.
+EXTERNAL_KEY = "external"
+
+
+def whole_testbed(state: State) -> Resources:
+    """Return the testbed itself, on main."""
+    return (Resource(state.testbed, state.main.name, state.testbed),)
+
+
+def host_resources(state: State) -> Resources:
+    """Return the hosts that the testbed uses, main first."""
+    return tuple(Resource(h.name, h.name, h.name) for h in state.used_hosts)
+
+
+def guest_resources(guests: Iterable[GuestState], *, host: str = "") -> Resources:
+    """Return guests, each on its host, or all on the host given."""
+    return tuple(Resource(g.name, host or g.host, g.name) for g in guests)
+
+
+def network_resources(state: State) -> Resources:
+    """Return the libvirt networks: NAT on main, management where guests are."""
+    nat, management = state.network.nat, state.network.management
+    first = (Resource("NAT", nat.host, NAT_KEY),) if nat else ()
+    return first + tuple(
+        Resource(f"management on {m.host}", m.host, MANAGEMENT_KEY) for m in management
+    )
+
+
+def bridge_resources(state: State) -> Resources:
+    """Return each bridge on each of its hosts; the home comes first, unadorned."""
+    homes: set[str] = set()
+    resources: list[Resource] = []
+    for bridge in state.network.bridges:
+        is_stretch = bridge.name in homes
+        name = f"{bridge.name} on {bridge.host}" if is_stretch else bridge.name
+        resources.append(Resource(name, bridge.host, bridge.device))
+        homes.add(bridge.name)
+    return tuple(resources)
+
+
+def link_resources(state: State) -> Resources:
+    """Return the patches, both ends of each tunnel, main's cards, and its way out."""
+    network = state.network
+    patches = [Resource(p.name, p.host, p.name) for p in network.patches]
+    ends = [
+        Resource(f"{tunnel.name} on {end.host}", end.host, tunnel.name)
+        for tunnel in network.tunnels
+        for end in tunnel.ends
+    ]
+    cards = [Resource(card_key(c), c.host, card_key(c)) for c in network.cards]
+    nat = network.nat
+    external = [Resource("way out", nat.host, EXTERNAL_KEY)] if nat else []
+    return (*patches, *ends, *cards, *external)
+
+
+def card_key(card: CardState) -> str:
+    """Return the key of a host's network card; no link's name has a space."""
+    return f"card {card.nic}"
+
+
+def image_resources(state: State) -> Resources:
+    """Return the catalogue's images that the guests' disks start from, on main."""
+    images = (guest.image for guest in state.machines if not guest.image.golden)
+    names = dict.fromkeys(image.name for image in images if not image.is_own)
+    return tuple(Resource(name, state.main.name, name) for name in names)
+
+
+def golden_resources(state: State) -> Resources:
+    """Return the golden images that have to be prepared, on main."""
+    return guest_resources(g.guest for g in state.goldens if g.is_prepared)
+
+
+def remote_image_resources(state: State, *, of_clones: bool = False) -> Resources:
+    """Return each image once for each other host that needs it.
+
+    What clones need goes there with them, and is no other guest's.
+    """
+    remote = [guest for guest in state.guests if guest.host != state.main.name]
+    first = dict.fromkeys((g.image.name, g.host) for g in remote if g.golden)
+    others = dict.fromkeys((g.image.name, g.host) for g in remote if not g.golden)
+    wanted = first if of_clones else [place for place in others if place not in first]
+    return tuple(Resource(f"{name} to {host}", host, name) for name, host in wanted)
+
+
+def remote_guest_resources(state: State) -> Resources:
+    """Return the guests that are not on main, each on its host."""
+    main = state.main.name
+    return guest_resources(guest for guest in state.guests if guest.host != main)
+
+
+def changed_resources(changes: Iterable[Change], action: Action) -> Resources:
+    """Return what a difference does something to, each thing once."""
+    found = (Resource(c.name, c.host, c.key) for c in changes if c.action is action)
+    return apart(found)
+
+
+def apart(resources: Iterable[Resource]) -> Resources:
+    """Return each thing once, and the host in a name that comes again."""
+    found: dict[tuple[str, str], Resource] = {}
+    names: set[str] = set()
+    for resource in resources:
+        place, name = (resource.host, resource.key), resource.name
+        if place not in found:
+            named = f"{name} on {resource.host}" if name in names else name
+            found[place] = replace(resource, name=named)
+            names.add(named)
+    return tuple(found.values())

@@ -1,0 +1,162 @@
+"""A guest that cannot be reached: what is wrong on the way from its host to its card.
+
+Bridges, ports, cables, leases and addresses, each spoilt alone. What is beside the way
+is only remarked. The other layers are in test_diagnosis.py.
+"""
+
+import re
+
+import pytest
+
+from orchestration.instructions.boot.diagnosis.evidence import Layer, Seen
+from orchestration.providers.libvirt import networks, problems
+from tests.fakes import Reply
+from tests.orchestration.instructions.boot import healthy_guest
+from tests.orchestration.instructions.boot.diagnosis.sick_guest import Patient
+
+LINK = re.compile(r"ip link show dev .*")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("", "is not there: the host has no device t7g0im"),
+        (healthy_guest.device(""), "(t7g0im) is not on bridge t7mgmt: it is on none"),
+        (healthy_guest.device("br9"), "(t7g0im) is not on bridge t7mgmt: it is on br9"),
+    ],
+)
+def test_management_interface_off_its_bridge(
+    patient: Patient, said: str, words: str
+) -> None:
+    patient.spoil(healthy_guest.DEVICE, said or Reply(exit_code=1))
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.PORT
+    assert found.words == f"its management interface mgmt0 {words}"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (healthy_guest.table() * 3, "(t7g0i0) has no bridge: t7-br0 does not exist"),
+        (
+            healthy_guest.table({"name": "t7-br0", "ports": ["set", []]})
+            + healthy_guest.table() * 2,
+            "(t7g0i0) is not a port of bridge t7-br0",
+        ),
+        ({"port": "p2"}, "(t7g0i0) is a port of another bridge, not of t7-br0"),
+        ({"error": "no such device"}, "does not work in the switch: no such device"),
+    ],
+    ids=["no bridge", "no port", "elsewhere", "broken"],
+)
+def test_port_that_is_not_on_its_bridge(
+    patient: Patient, said: str | dict[str, object], words: str
+) -> None:
+    patient.without_management()
+    text = (
+        said if isinstance(said, str) else healthy_guest.switch(patient.guest, **said)
+    )
+    patient.spoil(healthy_guest.OVS, text)
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.PORT
+    assert found.words.startswith("its interface eth0 ")
+    assert found.words.endswith(words)
+
+
+def test_broken_port_beside_the_way_is_only_remarked(patient: Patient) -> None:
+    bridge = healthy_guest.table({"name": "t7-br0", "ports": ["set", []]})
+    patient.spoil(healthy_guest.OVS, bridge + healthy_guest.table() * 2)
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.SSH
+    assert "Interface eth0 (t7g0i0) is not a port of bridge t7-br0." in found.evidence
+
+
+def test_unplugged_cable(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert patient.guest.management is not None
+    unplugged = frozenset({patient.guest.management.mac})
+    monkeypatch.setattr(problems, "links_down", lambda *_: unplugged)
+    patient.spoil(LINK, "t7g0im: <NO-CARRIER>\n")
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.LINK
+    assert "mgmt0 has no link: t7g0im is unplugged" in found.words
+    assert "virsh domif-setlink demo-a t7g0im up" in found.hint
+    assert "NO-CARRIER" in found.evidence
+
+
+def test_device_that_is_switched_off(patient: Patient) -> None:
+    patient.spoil(
+        healthy_guest.DEVICE, healthy_guest.device("t7mgmt", flags=("BROADCAST",))
+    )
+    patient.spoil(LINK, "t7g0im: state DOWN\n")
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.LINK
+    assert "t7g0im is switched off on the host" in found.words
+
+
+def test_guest_without_a_lease(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient.without_management()
+    others = {"52:54:00:00:00:01": "10.64.112.99"}
+    monkeypatch.setattr(networks, "leases", lambda *_: others)
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.LEASE
+    assert "its interface eth0 got no address: DHCP gave 52:54:2b" in found.words
+    assert "leases: 52:54:00:00:00:01 10.64.112.99" in found.evidence
+
+
+def test_lease_beside_the_way_is_only_remarked(
+    patient: Patient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "leases", lambda *_: {})
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.SSH
+    assert "Interface eth0 got no DHCP lease." in found.evidence
+
+
+@pytest.mark.parametrize("state", ["FAILED", "INCOMPLETE"])
+def test_address_for_which_nobody_answers(patient: Patient, state: str) -> None:
+    patient.spoil(healthy_guest.NEIGHBOUR, healthy_guest.neighbour("", state))
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.ADDRESS
+    assert found.words == "nobody answers ARP for its address 100.64.112.16"
+    assert state in found.evidence
+
+
+def test_address_for_which_another_machine_answers(patient: Patient) -> None:
+    patient.spoil(
+        healthy_guest.NEIGHBOUR, healthy_guest.neighbour("52:54:00:00:00:07", "STALE")
+    )
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.ADDRESS
+    assert "another machine (52:54:00:00:00:07) answers" in found.words
+
+
+@pytest.mark.parametrize("layer", [Layer.HOST_KEY, Layer.LOGIN])
+def test_who_was_answered_by_ssh_does_not_ask_about_the_way(
+    patient: Patient, layer: Layer
+) -> None:
+    patient.spoil(healthy_guest.NEIGHBOUR, healthy_guest.neighbour("", "FAILED"))
+    seen = Seen(layer, "it is so", "expected SHA256:a\nseen SHA256:b")
+
+    found = patient.diagnosis(seen)
+
+    assert (found.layer, found.words) == (layer, "it is so")
+    assert "seen SHA256:b" in found.evidence

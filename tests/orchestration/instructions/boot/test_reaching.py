@@ -1,0 +1,177 @@
+"""Waiting for a guest: it names the layer that failed, and gives up when it should.
+
+What the network and the guest answer is the test's choice, and time is a clock's. What
+its domain and its console tell meanwhile is in test_waiting_domain.py.
+"""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestration.errors import (
+    AuthenticationRefused,
+    Cancelled,
+    CommandTimedOut,
+    HostKeyMismatch,
+    HostUnreachable,
+    TestbedError,
+)
+from orchestration.events import TaskProgressed
+from orchestration.instructions.artefacts import generate_artefacts
+from orchestration.instructions.boot import reaching
+from orchestration.providers.libvirt import domains
+from orchestration.transport.ssh.probe import ProbeFailed, ProbeStep
+from tests.orchestration.instructions.boot.awaited_guest import Stage, guest_says
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+
+def test_ready_guest_is_not_waited_for(stage: Stage) -> None:
+    stage.wait()
+
+    assert stage.probes == 1
+    assert stage.clock.now_s == 1000.0
+
+
+def test_guest_that_comes_up_step_by_step_is_waited_for(stage: Stage) -> None:
+    stage.answers = [
+        ProbeFailed("10.0.0.2:22 does not answer.", step=ProbeStep.NO_ANSWER),
+        ProbeFailed("Nobody listens on 10.0.0.2:22.", step=ProbeStep.REFUSED),
+        None,
+        None,
+        None,
+    ]
+    guest_says(stage, HostKeyMismatch("other key"), AuthenticationRefused("no"), 1, 0)
+
+    stage.wait()
+
+    assert stage.probes == 6
+    assert stage.clock.now_s < 1000.0 + 10
+
+
+@pytest.mark.parametrize(
+    ("problem", "layer"),
+    [
+        (
+            ProbeFailed("10.0.0.2:22 does not answer.", step=ProbeStep.NO_ANSWER),
+            "10.0.0.2:22 does not answer",
+        ),
+        (
+            ProbeFailed("Nobody listens on 10.0.0.2:22.", step=ProbeStep.REFUSED),
+            "Nobody listens on 10.0.0.2:22",
+        ),
+        (
+            ProbeFailed("no SSH server answers.", step=ProbeStep.NO_BANNER),
+            "no SSH server answers",
+        ),
+    ],
+    ids=lambda value: getattr(value, "step", ""),
+)
+def test_step_of_the_probe_is_named(
+    stage: Stage, problem: ProbeFailed, layer: str
+) -> None:
+    stage.probe = problem
+
+    error = stage.failure()
+
+    assert error.message == f"Guest a on host-a was not ready within 150 s: {layer}."
+    assert error.detail == "Welcome to a"
+    assert error.retryable
+    assert "SSH server started" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("answer", "layer"),
+    [
+        (AuthenticationRefused("no"), "SSH refuses the login"),
+        (HostKeyMismatch("no"), "its SSH host key is not the seeded one"),
+        (1, "its first boot is not over"),
+        (CommandTimedOut("slow", exit_code=124), "too busy to run a command"),
+        (HostUnreachable("The connection to a broke."), "connection to a broke."),
+    ],
+)
+def test_layer_behind_the_banner_is_named(
+    stage: Stage, answer: object, layer: str
+) -> None:
+    guest_says(stage, answer)
+
+    message = stage.failure().message
+
+    assert layer in message
+    assert not message.endswith("..")
+
+
+def test_guest_that_answers_late_is_not_blamed_for_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*words: object, connect_timeout_s: float, **_: object) -> str:
+        if connect_timeout_s < 1:
+            raise ProbeFailed("It does not answer.", step=ProbeStep.NO_ANSWER)
+        return "SSH-2.0-dropbear"
+
+    monkeypatch.setattr(reaching, "probe_banner", slow)
+
+    stage.wait()
+
+    assert stage.clock.now_s > 1000.0 + 150
+
+
+def test_guest_gives_up_only_after_its_deadline(stage: Stage) -> None:
+    stage.probe = HostUnreachable("It does not answer.")
+    stage.task = replace(stage.task, peers=4)
+
+    message = stage.failure().message
+
+    assert "within 240 s" in message
+    assert 240 < stage.clock.now_s - 1000.0 < 241
+
+
+def test_user_sees_what_is_waited_for_once_a_second(
+    stage: Stage, rehearsal: Rehearsal
+) -> None:
+    stage.probe = HostUnreachable("It does not answer.")
+    rehearsal.events.clear()
+
+    stage.failure()
+
+    seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
+    assert [e.done for e in seen] == list(range(150))
+    assert {(e.total, e.unit, e.note) for e in seen} == {
+        (150, "s", "It does not answer")
+    }
+
+
+def test_dead_host_is_not_taken_for_a_slow_guest(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.probe = HostUnreachable("host-a does not answer.")
+
+    def gone(*_: object) -> None:
+        raise HostUnreachable("libvirt on host-a does not answer.")
+
+    monkeypatch.setattr(domains, "find", gone)
+    with pytest.raises(HostUnreachable, match="libvirt on host-a"):
+        stage.wait()
+
+
+def test_cancel_ends_the_waiting(stage: Stage) -> None:
+    stage.probe = HostUnreachable("It does not answer.")
+    stage.clock.on_wait = stage.clock.set
+
+    with pytest.raises(Cancelled):
+        stage.wait()
+
+    assert stage.probes == 1
+
+
+def test_guest_without_a_pinned_key_is_not_talked_to(
+    stage: Stage, rehearsal: Rehearsal
+) -> None:
+    key = rehearsal.project.artefacts / "a-host-key.pub"
+    key.unlink()
+
+    with pytest.raises(TestbedError, match="host key of guest a is missing"):
+        stage.wait()
+
+    assert stage.probes == 0
+    generate_artefacts(stage.task)
+    stage.wait()

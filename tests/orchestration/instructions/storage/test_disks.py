@@ -1,0 +1,223 @@
+"""Disks that the user brings, from the file to a guest that runs."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestration.errors import ImageFailed
+from orchestration.events import Status
+from orchestration.hosts import Host
+from orchestration.instructions.storage.disks import delete_disks, ensure_disk
+from orchestration.instructions.task import Task
+from orchestration.plan.model import Kind
+from orchestration.providers.images import qemu_img
+from orchestration.providers.libvirt import domains
+from orchestration.state.model import GuestState, HostKind
+from orchestration.state.model.images import DiskOrigin
+from orchestration.transport.base import Scope, command
+from orchestration.transport.local import LocalTransport
+from tests.orchestration.instructions.conftest import MakeTask
+from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.state.samples import spec_of
+from tests.orchestration.state.test_disk_bases import existing, with_disk
+
+needs_qemu = pytest.mark.skipif(
+    not shutil.which("qemu-img"), reason="qemu-img not installed"
+)
+MIB = 1024**2
+
+
+@pytest.fixture(name="own")
+def _own(rehearsal: Rehearsal) -> Rehearsal:
+    """`a` and `b` link and copy a disk on two hosts, `c` boots an ISO on main."""
+    iso = {"path": "a.iso", "expand_gigabytes": 2}
+    rehearsal.build(
+        spec_of(
+            existing("a", "br0"),
+            existing("b", "br1", create_deep_copy=True),
+            with_disk("c", "br0", iso_guest=iso),
+            bridges=("br0", "br1"),
+        )
+    )
+    return rehearsal
+
+
+def test_guests_without_a_seed_come_up_and_are_ready_when_they_run(
+    own: Rehearsal,
+) -> None:
+    outcomes = own.up()
+
+    assert outcomes.failed() == {}
+    made = {name: r.message for name, r in outcomes.of(Kind.CREATE_DISKS).items()}
+    assert made == {
+        "a": "on ./disks/own.img",
+        "b": "a copy of ./disks/own.img",
+        "c": "blank",
+    }
+    ready = outcomes.of(Kind.SET_UP_GUESTS)
+    assert {(r.status, r.message) for r in ready.values()} == {(Status.DONE, "runs")}
+    assert {f.name for f in own.project.artefacts.iterdir()} == {
+        f"{name}-domain.xml" for name in "abc"
+    }
+    again = own.up()
+    for kind in (Kind.CREATE_DISKS, Kind.START_GUESTS, Kind.SET_UP_GUESTS):
+        statuses = {result.status for result in again.of(kind).values()}
+        assert statuses == {Status.UNCHANGED}, kind
+
+
+def test_disks_are_what_the_yaml_asked_for(own: Rehearsal) -> None:
+    own.up()
+
+    files = own.memory("host-a")["files"] | own.memory("host-b")["files"]
+    disks = {guest.name: files[guest.disk] for guest in own.state.guests}
+    assert disks["a"]["backing"] == own.state.guest("a").image.path
+    assert disks["b"].get("backing", "") == ""
+    assert disks["c"]["virtual_size"] == 2 * qemu_img.GIB
+
+
+def test_guest_that_stopped_is_not_ready(own: Rehearsal) -> None:
+    own.up()
+    guest = own.state.guest("a")
+    domains.destroy(own.hosts.open(own.state.main).libvirt, guest.domain)
+
+    results = {r.name: r for r in own.obey(own.instruction(Kind.SET_UP_GUESTS))}
+
+    assert results["a"].status is Status.FAILED
+    assert results["a"].message.startswith("Guest a on host-a was not ready")
+    assert results["c"].status is Status.UNCHANGED
+
+
+def test_only_the_users_file_is_pushed_and_nothing_is_fetched(own: Rehearsal) -> None:
+    outcomes = own.up()
+
+    assert outcomes.of(Kind.FETCH_IMAGES) == {}
+    assert list(outcomes.of(Kind.PUSH_IMAGES)) == ["./disks/own.img to host-b"]
+
+
+def test_file_that_changed_is_a_warning_and_takes_no_data(own: Rehearsal) -> None:
+    own.up()
+    own.project.mark("a", disk="./disks/own.img 0 bytes of yesterday")
+    own.project.mark("b", disk="./disks/own.img 512 bytes of yesterday")
+
+    kept = own.up().of(Kind.CREATE_DISKS)
+
+    assert {kept[name].status for name in ("a", "b")} == {Status.WARNING}
+    assert "was made from ./disks/own.img 0 bytes of yesterday" in kept["a"].message
+
+
+def test_disk_over_a_file_of_another_size_is_not_used(own: Rehearsal) -> None:
+    own.up()
+    own.project.mark("a", disk="./disks/own.img 512 bytes of yesterday")
+
+    refused = own.up().of(Kind.CREATE_DISKS)["a"]
+    made = own.up(provision=True)
+
+    assert refused.status is Status.FAILED
+    assert "./disks/own.img, which it lies over, is another file" in refused.message
+    assert "512 bytes of yesterday" in refused.detail
+    assert made.failed() == {}
+
+
+def test_file_that_is_exchanged_before_the_start_shows_nothing_else(
+    own: Rehearsal,
+) -> None:
+    own.up()
+    own.down()
+    host, file = own.hosts.open(own.state.main), own.state.guest("a").image.path
+    secret = ("-f", "qcow2", "-b", "/srv/another/disk.qcow2", file)
+    host.transport.run(command("qemu-img", "create", *secret), scope=Scope())
+
+    results = {r.name: r for r in own.obey(own.instruction(Kind.START_GUESTS))}
+
+    assert results["a"].status is Status.FAILED
+    assert "is not whole: it needs another file" in results["a"].message
+    assert results["a"].detail == "it refers to /srv/another/disk.qcow2"
+    assert results["c"].status is Status.DONE
+
+
+def test_removed_guests_leave_their_originals(
+    own: Rehearsal, make_task: MakeTask
+) -> None:
+    only_disc = with_disk("d", "br0", iso_guest={"path": "a.iso"})
+    own.build(spec_of(existing("a", "br0"), only_disc, bridges=("br0",)))
+    own.up()
+
+    for name in ("a", "d"):
+        delete_disks(make_task(name))
+
+    removed = [line for line in own.asked("host-a") if line.startswith("rm -f -- ")]
+    assert len(removed) == 2
+    assert not any("own.img" in line or "a.iso" in line for line in removed)
+
+
+@needs_qemu
+@pytest.mark.parametrize("origin", [DiskOrigin.LINKED, DiskOrigin.COPIED])
+@pytest.mark.parametrize("file_format", ["qcow2", "raw"])
+def test_format_is_detected_and_the_original_stays_as_it_is(
+    own: Rehearsal, make_task: MakeTask, tmp_path: Path, origin: str, file_format: str
+) -> None:
+    original = _create(tmp_path / "own.img", "-f", file_format, size="4M")
+    before = original.read_bytes()
+    task, guest = _real(make_task("a"), own, original, origin)
+
+    assert ensure_disk(task, guest)
+    assert not ensure_disk(task, guest)
+
+    made = qemu_img.info(task.host.transport, guest.disk, scope=task.scope)
+    backing = str(original) if origin is DiskOrigin.LINKED else ""
+    assert (made.format, made.backing) == ("qcow2", backing)
+    assert made.virtual_size_bytes == 4 * MIB
+    assert original.read_bytes() == before
+
+
+@needs_qemu
+@pytest.mark.parametrize("origin", [DiskOrigin.LINKED, DiskOrigin.COPIED])
+@pytest.mark.parametrize("option", ["backing", "data file"])
+def test_disk_that_needs_another_file_of_the_host_is_refused(
+    own: Rehearsal, make_task: MakeTask, tmp_path: Path, origin: str, option: str
+) -> None:
+    secret = _create(tmp_path / "secret", "-f", "raw", size="4M")
+    words = ["-F", "raw", "-b", str(secret)]
+    if option == "data file":
+        words = ["-o", f"data_file={secret}"]
+    original = _create(tmp_path / "own.img", "-f", "qcow2", *words, size="4M")
+    task, guest = _real(make_task("a"), own, original, origin)
+
+    with pytest.raises(ImageFailed, match="is not whole") as refused:
+        ensure_disk(task, guest)
+
+    assert str(secret) in refused.value.detail
+    assert not Path(guest.disk).exists()
+
+
+@needs_qemu
+def test_disk_of_another_format_is_refused(
+    own: Rehearsal, make_task: MakeTask, tmp_path: Path
+) -> None:
+    original = _create(tmp_path / "own.vmdk", "-f", "vmdk", size="4M")
+    task, guest = _real(make_task("a"), own, original, DiskOrigin.LINKED)
+
+    with pytest.raises(ImageFailed, match="has the format vmdk"):
+        ensure_disk(task, guest)
+
+
+def _create(path: Path, *words: str, size: str) -> Path:
+    create = command("qemu-img", "create", "-q", *words, str(path), size)
+    LocalTransport().run(create, scope=Scope())
+    return path
+
+
+def _real(
+    task: Task, own: Rehearsal, original: Path, origin: str
+) -> tuple[Task, GuestState]:
+    """The same task on this machine, with a disk that is really there."""
+    guest = own.state.guest("a")
+    image = guest.image.model_copy(update={"path": str(original)})
+    disk = str(original.with_name("disk.qcow2"))
+    changes = {"image": image, "disk": disk, "disk_origin": origin}
+    host = task.host.state.model_copy(update={"kind": HostKind.REAL})
+    here = Host(host, LocalTransport(), task.host.libvirt)
+    real = replace(task, host=here, scope=Scope("demo.r1.b1.t1"))
+    return real, guest.model_copy(update=changes)
