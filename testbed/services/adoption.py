@@ -12,9 +12,9 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from orchestration.adoption import adopt
 from orchestration.errors import StateError
-from orchestration.inventory import SLUG
+from orchestration.inventory.adoption import adopt
+from orchestration.inventory.things import SLUG
 from orchestration.project import YAML_NAME, Project
 from testbed.models import Host, Testbed
 from testbed.services.orphans import Group

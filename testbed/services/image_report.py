@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from orchestration.image_stores import Leftover, freed_bytes
-from orchestration.image_users import Verdict
+from orchestration.inventory.image_uses import Verdict
+from orchestration.inventory.images import Leftover, freed_bytes
 from testbed.amounts import size
 from testbed.tasks.images import Choice, HostImages
 

@@ -16,7 +16,7 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy
-from orchestration.image_stores import ImageKind, StoredImage, freed_bytes
+from orchestration.inventory.images import ImageKind, StoredImage, freed_bytes
 from testbed.models import Cleanup, CleanupItem, Host, ImageStore, Testbed
 from testbed.tasks.cleanups import send
 from testbed.tasks.image_cleanups import IMAGE, LEFTOVERS

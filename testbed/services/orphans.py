@@ -15,8 +15,8 @@ from django.db import IntegrityError, transaction
 
 from orchestration.errors import StateError, TestbedBusy, TestbedError
 from orchestration.hosts import Hosts
-from orchestration.inventory import ThingKind
-from orchestration.orphans import Key
+from orchestration.inventory.orphans import Key
+from orchestration.inventory.things import ThingKind
 from orchestration.transport.base import Scope
 from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
 from testbed.tasks.cleanups import seen_now, send

@@ -23,8 +23,8 @@ from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import Host as OpenedHost
-from orchestration.inventory import ThingKind, look
-from orchestration.orphans import Key, delete_thing
+from orchestration.inventory.orphans import Key, delete_thing
+from orchestration.inventory.things import ThingKind, look
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.celery import app

@@ -7,7 +7,7 @@ when its turn comes: what somebody uses by then stays, and the page says who it 
 from django.db.models import QuerySet
 
 from orchestration.hosts import Hosts
-from orchestration.image_users import Verdict
+from orchestration.inventory.image_uses import Verdict
 from testbed.amounts import size
 from testbed.models import Cleanup, CleanupItem
 from testbed.tasks.images import HostImages, Images, look_at_images

@@ -25,7 +25,8 @@ from redis.exceptions import RedisError
 from orchestration.compose.catalogue import load_catalogue
 from orchestration.errors import ImageFailed, TestbedError
 from orchestration.hosts import Hosts
-from orchestration.image_stores import (
+from orchestration.inventory.image_uses import Claims, Verdict, judge, merged
+from orchestration.inventory.images import (
     ABANDONED_S,
     Leftover,
     Store,
@@ -35,10 +36,14 @@ from orchestration.image_stores import (
     has_store,
     look,
 )
-from orchestration.image_users import Claims, Verdict, judge, merged
+from orchestration.inventory.pruning import (
+    Locks,
+    is_ripe,
+    remove_image,
+    remove_leftovers,
+)
 from orchestration.providers.images.locks import remove_old_locks
 from orchestration.providers.transfer.source import remove_old_notes
-from orchestration.pruning import Locks, is_ripe, remove_image, remove_leftovers
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.celery import app

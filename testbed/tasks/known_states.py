@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.errors import StateError
-from orchestration.image_users import Claims, claims, merged
+from orchestration.inventory.image_uses import Claims, claims, merged
 from orchestration.project import Project
 from testbed.models import Run, Testbed
 

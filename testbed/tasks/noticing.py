@@ -11,9 +11,9 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from orchestration import inventory
-from orchestration.drift import missing_parts
 from orchestration.errors import StateError
+from orchestration.inventory import things as inventory
+from orchestration.inventory.drift import missing_parts
 from testbed.models import Host, Inventory, MissingPart, Testbed
 
 DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)

@@ -21,7 +21,7 @@ from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import HostFacts, Hosts, examine
-from orchestration.inventory import Inventory, look
+from orchestration.inventory.things import Inventory, look
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.transport.base import Scope

@@ -15,8 +15,8 @@ from datetime import datetime
 from django.db.models import Max
 
 from orchestration.errors import StateError
-from orchestration.inventory import Thing, ThingKind
-from orchestration.orphans import Key, known_things
+from orchestration.inventory.orphans import Key, known_things
+from orchestration.inventory.things import Thing, ThingKind
 from testbed.models import Host, Inventory, Run, Testbed
 
 logger = logging.getLogger(__name__)

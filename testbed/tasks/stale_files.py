@@ -11,9 +11,13 @@ from celery import shared_task
 
 from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
-from orchestration.image_stores import ImageKind
-from orchestration.image_users import Verdict
-from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
+from orchestration.inventory.image_uses import Verdict
+from orchestration.inventory.images import ImageKind
+from orchestration.inventory.stale_files import (
+    old_artefacts,
+    remove_artefacts,
+    stale_among,
+)
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.models import Host

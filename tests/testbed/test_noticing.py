@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from orchestration.inventory import Inventory, Thing, ThingKind
+from orchestration.inventory.things import Inventory, Thing, ThingKind
 from testbed import models
 from testbed.tasks.noticing import save_inventory, shares
 

@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
 
-from orchestration.image_users import Verdict
+from orchestration.inventory.image_uses import Verdict
 from testbed.models import Host
 from testbed.services.image_report import Report
 from testbed.tasks.images import HostImages, Images, send_look

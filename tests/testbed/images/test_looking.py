@@ -11,7 +11,7 @@ import pytest
 from django.utils import timezone
 
 from orchestration.hosts import Host
-from orchestration.image_stores import Store
+from orchestration.inventory.images import Store
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
 from testbed.celery import app

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from orchestration.image_users import Verdict
+from orchestration.inventory.image_uses import Verdict
 from orchestration.providers.images import listing
 from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.tasks import images

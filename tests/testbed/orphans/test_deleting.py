@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from orchestration.errors import StateError
 from orchestration.hosts import Hosts
-from orchestration.inventory import ThingKind
+from orchestration.inventory.things import ThingKind
 from orchestration.plan.model import Command
 from orchestration.state.model import State
 from testbed.models import Cleanup, Inventory, Run, Testbed

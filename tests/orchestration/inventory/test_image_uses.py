@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from orchestration.image_stores import ImageKind, Store, StoredImage, Use
-from orchestration.image_users import Claims, Verdict, claims, judge, merged
+from orchestration.inventory.image_uses import Claims, Verdict, claims, judge, merged
+from orchestration.inventory.images import ImageKind, Store, StoredImage, Use
 from orchestration.state.model import HostState, State
 from tests.orchestration.state.samples import build, machine, spec_of
 from tests.orchestration.stores import BASE, GOLDEN, OWN

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.drift import missing_parts
-from orchestration.inventory import Inventory, look
+from orchestration.inventory.drift import missing_parts
+from orchestration.inventory.things import Inventory, look
 from orchestration.state.model import HostKind, State
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card

@@ -8,8 +8,8 @@ import pytest
 
 from orchestration.errors import NetworkFailed, StateError
 from orchestration.hosts import Host
-from orchestration.inventory import Inventory, Thing, ThingKind, look
-from orchestration.orphans import delete_thing, known_things
+from orchestration.inventory.orphans import delete_thing, known_things
+from orchestration.inventory.things import Inventory, Thing, ThingKind, look
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.inventory import Inventory, Thing, ThingKind, look
+from orchestration.inventory.things import Inventory, Thing, ThingKind, look
 from orchestration.providers.libvirt import networks
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.image_stores import ImageKind, Use, look
+from orchestration.inventory.images import ImageKind, Use, look
 from orchestration.providers.images import chains, listing
 from orchestration.providers.libvirt import domains
 from orchestration.transport.base import Scope

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from orchestration.image_stores import Store, StoredImage, Use, Uses, kind_of
+from orchestration.inventory.images import Store, StoredImage, Use, Uses, kind_of
 from orchestration.state.model import GuestState, HostState, State
 
 # Host and file name.

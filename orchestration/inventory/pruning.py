@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestration.errors import Cancelled
 from orchestration.hosts import Host
-from orchestration.image_stores import ABANDONED_S, Leftover, StoredImage
+from orchestration.inventory.images import ABANDONED_S, Leftover, StoredImage
 from orchestration.providers.images.digests import stamp_name
 from orchestration.providers.images.locks import locked
 from orchestration.transport.base import Scope, command

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestration.errors import StateError
 from orchestration.hosts import Host
-from orchestration.inventory import ARTEFACTS, SLUG, VETH, Thing, ThingKind
+from orchestration.inventory.things import ARTEFACTS, SLUG, VETH, Thing, ThingKind
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.linux import ip_link
 from orchestration.providers.ovs import bridges

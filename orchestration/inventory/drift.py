@@ -8,7 +8,7 @@ The web saves them, shows them on the testbed's page and takes them for its cond
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from orchestration.inventory import Inventory, ThingKind
+from orchestration.inventory.things import Inventory, ThingKind
 from orchestration.state.model import (
     GuestState,
     HostKind,

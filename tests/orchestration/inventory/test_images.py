@@ -10,13 +10,13 @@ import pytest
 
 from orchestration.errors import CommandFailed
 from orchestration.hosts import Host
-from orchestration.image_stores import ImageKind, Use, freed_bytes, kind_of, look
+from orchestration.inventory.images import ImageKind, Use, freed_bytes, kind_of, look
+from orchestration.inventory.pruning import is_ripe
 from orchestration.providers.libvirt import domains
-from orchestration.pruning import is_ripe
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
+from tests.orchestration.inventory.test_image_layers import DOMAIN
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, qcow2
-from tests.orchestration.test_image_layers import DOMAIN
 
 
 @pytest.mark.parametrize(

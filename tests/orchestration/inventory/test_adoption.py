@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.adoption import adopt
-from orchestration.inventory import Thing, ThingKind, look
-from orchestration.orphans import known_things
+from orchestration.inventory.adoption import adopt
+from orchestration.inventory.orphans import known_things
+from orchestration.inventory.things import Thing, ThingKind, look
 from orchestration.transport.base import Scope
 from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 from tests.orchestration.state.samples import machine, spec_of

@@ -5,7 +5,11 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
+from orchestration.inventory.stale_files import (
+    old_artefacts,
+    remove_artefacts,
+    stale_among,
+)
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
 from tests.orchestration.stores import StoreFolder

@@ -10,9 +10,9 @@ import pytest
 
 from orchestration.errors import StateError
 from orchestration.hosts import Host
-from orchestration.image_stores import StoredImage, look
+from orchestration.inventory.images import StoredImage, look
+from orchestration.inventory.pruning import Locks, remove_image, remove_leftovers
 from orchestration.providers.images.locks import locked
-from orchestration.pruning import Locks, remove_image, remove_leftovers
 from orchestration.transport.base import Scope
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, opened
 

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 
 from orchestration.hosts import Host
-from orchestration.image_stores import ABANDONED_S, has_store
-from orchestration.inventory import ARTEFACTS
+from orchestration.inventory.images import ABANDONED_S, has_store
+from orchestration.inventory.things import ARTEFACTS
 from orchestration.transport.base import Scope, command
 
 OF_GUEST = re.compile(

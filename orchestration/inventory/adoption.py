@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from orchestration.inventory import ARTEFACTS, Thing, ThingKind
-from orchestration.orphans import known_things
+from orchestration.inventory.orphans import known_things
+from orchestration.inventory.things import ARTEFACTS, Thing, ThingKind
 from orchestration.state.model import (
     BridgeState,
     GuestState,

@@ -1,0 +1,1 @@
+"""What hosts hold, whose it is, and the removal of what is nobody's."""
