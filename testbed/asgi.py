@@ -16,8 +16,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
 http = get_asgi_application()
 
 # The consumers need Django to be set up, which the line above has done.
-from testbed.consumers import NothingHere, RunConsumer  # noqa: E402
-from testbed.flow import FlowControl, ResponseFlow  # noqa: E402
+from testbed.websocket.backpressure import (  # noqa: E402
+    FlowControl,
+    ResponseFlow,
+)
+from testbed.websocket.consumer import NothingHere, RunConsumer  # noqa: E402
 
 websocket = URLRouter(
     [

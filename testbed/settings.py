@@ -212,7 +212,7 @@ CELERY_BEAT_SCHEDULE = {
     },
 }
 # Batches wait for machines more than they work; each host of a stage is one. How many
-# of these one person may use: tasks/fairness.py.
+# of these one person may use: runs/fairness.py.
 CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 12)
 
 LOG_LEVEL = env_choice("TESTBED_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR")

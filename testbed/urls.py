@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
 from django.urls import path, reverse_lazy
 
+from testbed.api import schema
 from testbed.views import (
     artefacts,
     create,
@@ -14,7 +15,6 @@ from testbed.views import (
     logs,
     orphans,
     runs,
-    schema,
     testbeds,
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from testbed.client import Client, Frame, frames, send
+from testbed.client.api import Client, Frame, frames, send
 from tests.live.stack import Stack, real_stack
 
 TARGET_S = 2

@@ -16,7 +16,7 @@ from statistics import quantiles
 
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from benchmarks.orchestrator import write_testbed
-from testbed.client import Client, Frame, frames, send
+from testbed.client.api import Client, Frame, frames, send
 from tests.live.flood import Flood, close_run, open_run, read_line, talkers
 from tests.live.stack import Stack, simulated_stack
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.measuring import Table, Usage, conclude, folder, parser, usage
-from testbed.client import Frame
+from testbed.client.api import Frame
 from tests.live.stack import Stack, simulated_stack
 
 TARGET_S = 60

@@ -11,7 +11,7 @@ from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
 from benchmarks.up import SETUP, write_testbed
-from testbed.client import Client, Frame
+from testbed.client.api import Client, Frame
 from tests.live.stack import real_stack
 
 TARGET = 1.1

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
-from testbed.client import Client, Frame
+from testbed.client.api import Client, Frame
 from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
 
 TARGET = 1.3

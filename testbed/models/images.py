@@ -11,7 +11,7 @@ from testbed.models.hosts import Host
 class ImageStore(models.Model):
     """The images of one host.
 
-    `images` are `orchestration.image_stores.StoredImage`s as JSON, each with who uses
+    `images` are `orchestration.inventory.images.StoredImage`s as JSON, each with who uses
     it. A host that could not be asked (`problem`) at `looked_at` keeps what was seen
     of it at `seen_at`. `asked_at` is when somebody wanted it to be looked at again.
     """

@@ -5,6 +5,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models import Q
 
+from orchestration.errors import TestbedBusy
 from testbed.models.testbeds import Testbed
 
 
@@ -99,3 +100,13 @@ class Run(models.Model):
     def tag(self) -> str:
         """What every process of this run carries first in TESTBED_TAG."""
         return f"{self.testbed.slug}.r{self.pk}."
+
+
+def require_no_run(testbed: Testbed) -> None:
+    """Raise TestbedBusy when a run is on."""
+    run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
+    if run is not None:
+        raise TestbedBusy(
+            f"{run.asked_by} runs {run.command} on this testbed.",
+            hint="Wait until it is over, or cancel it.",
+        )

@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
-from testbed import amounts
-from testbed.board import Copies
 from testbed.models import Task
-from testbed.terminal import plain, plain_lines
+from testbed.pages import amounts
+from testbed.pages.board import Copies
+from testbed.pages.terminal import plain, plain_lines
 
 register = template.Library()
 register.filter("plain", plain)

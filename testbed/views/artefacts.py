@@ -19,7 +19,9 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
-from testbed.artefacts import (
+from testbed.access.visibility import Request, page_of, testbed_for
+from testbed.models import Testbed
+from testbed.pages.artefacts import (
     Artefact,
     all_artefacts,
     find_artefact,
@@ -27,9 +29,7 @@ from testbed.artefacts import (
     of_testbed,
     with_artefacts,
 )
-from testbed.models import Testbed
-from testbed.overview import state_of
-from testbed.views.access import Request, page_of, testbed_for
+from testbed.pages.overview import state_of
 from testbed.views.problems import problem_page
 
 PIECE_BYTES = 64 * 1024

@@ -12,11 +12,11 @@ from django.views.decorators.http import (
 
 from orchestration.errors import TestbedError
 from orchestration.project import YAML_NAME
-from testbed.findings import findings_of_upload
-from testbed.forms import NameForm, NewTestbedForm
+from testbed.access.visibility import Request
 from testbed.models import Testbed
-from testbed.services.testbeds import create_testbed, list_examples, read_example
-from testbed.views.access import Request
+from testbed.testbeds.files import create_testbed, list_examples, read_example
+from testbed.testbeds.findings import findings_of_upload
+from testbed.views.forms import NameForm, NewTestbedForm
 
 
 @login_required

@@ -22,12 +22,11 @@ from django.views.decorators.http import (
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project import YAML_NAME
 from orchestration.state.model import State
-from testbed.comparison import compare, take
-from testbed.findings import errors_among, findings_of_text
-from testbed.forms import EditForm
+from testbed.access.visibility import Request, testbed_for
 from testbed.models import Run, Testbed
-from testbed.overview import state_of
-from testbed.services.editing import (
+from testbed.pages.overview import state_of
+from testbed.testbeds.comparison import compare, take
+from testbed.testbeds.editing import (
     EditConflict,
     Opened,
     open_file,
@@ -35,8 +34,9 @@ from testbed.services.editing import (
     require_new,
     save_text,
 )
-from testbed.texts import MAX_TEXT_BYTES, normal
-from testbed.views.access import Request, testbed_for
+from testbed.testbeds.findings import errors_among, findings_of_text
+from testbed.testbeds.texts import MAX_TEXT_BYTES, normal
+from testbed.views.forms import EditForm
 
 
 @login_required

@@ -11,15 +11,10 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import PathOutside, TestbedError
-from testbed.forms import UploadForm
-from testbed.services.testbeds import (
-    delete_file,
-    files_locked,
-    list_files,
-    update_files,
-)
-from testbed.texts import is_text
-from testbed.views.access import Request, testbed_for
+from testbed.access.visibility import Request, testbed_for
+from testbed.testbeds.files import delete_file, files_locked, list_files, update_files
+from testbed.testbeds.texts import is_text
+from testbed.views.forms import UploadForm
 
 
 @login_required

@@ -6,9 +6,9 @@ from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from testbed.access.visibility import Request
 from testbed.models import Host, ObservedGuest
-from testbed.overview import UP
-from testbed.views.access import Request
+from testbed.pages.overview import UP
 
 
 @login_required

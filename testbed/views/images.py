@@ -8,15 +8,15 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
-from testbed.models import Cleanup
-from testbed.services.images import (
+from testbed.access.visibility import Request, require_admin
+from testbed.images.listing import (
     delete_images,
     look_again,
     seen_stores,
     selected,
     waited_look,
 )
-from testbed.views.access import Request, require_admin
+from testbed.models import Cleanup
 from testbed.views.problems import problem_page
 
 CLEANUPS_SHOWN = 5

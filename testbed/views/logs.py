@@ -6,9 +6,9 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from testbed.logs import LogFilter, log_of, text_of
+from testbed.access.visibility import Request, run_for
 from testbed.models import Run
-from testbed.views.access import Request, run_for
+from testbed.pages.logs import LogFilter, log_of, text_of
 
 LogContext = dict[str, object]
 

@@ -12,17 +12,17 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
-from testbed.event_rows import clean
+from testbed.access.visibility import Request, require_admin
 from testbed.models import Cleanup
-from testbed.services.adoption import adopt_forgotten, adopt_lost, offer
-from testbed.services.orphans import (
+from testbed.orphans.adoption import adopt_forgotten, adopt_lost, offer
+from testbed.orphans.listing import (
     delete_orphans,
     group_named,
     oldest_look,
     orphan_groups,
 )
-from testbed.unclaimed import unclaimed_cleanup
-from testbed.views.access import Request, require_admin
+from testbed.pages.waiting import unclaimed_cleanup
+from testbed.runs.event_rows import clean
 from testbed.views.problems import problem_page
 
 CLEANUPS_SHOWN = 5

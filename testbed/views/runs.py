@@ -15,15 +15,15 @@ from django.views.decorators.http import (
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
-from testbed.board import stage_of, stages_of
-from testbed.event_rows import clean
+from testbed.access.visibility import Request, page_of, run_for, testbed_for
+from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
-from testbed.services.runs import PlanJson, create_run, request_cancel
-from testbed.unclaimed import unclaimed_run
-from testbed.views.access import Request, page_of, run_for, testbed_for
+from testbed.pages.board import stage_of, stages_of
+from testbed.pages.waiting import unclaimed_run
+from testbed.runs.creation import PlanJson, create_run, request_cancel
+from testbed.runs.event_rows import clean
 from testbed.views.logs import log_context
 from testbed.views.problems import problem_page
-from testbed.views.shapes import instructions_of, problem_json
 
 
 @login_required

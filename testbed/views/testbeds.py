@@ -7,21 +7,21 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import Finding, StateError, TestbedBusy
-from testbed.diagram import layout
-from testbed.findings import errors_among, findings_of
+from testbed.access.visibility import Request, page_of, testbed_for
 from testbed.models import Run, Testbed
-from testbed.overview import GuestRow, guests_of, rows_for, state_of
-from testbed.services.changes import pending_changes
-from testbed.services.drift import drift_of, marked
-from testbed.services.planning import is_edited
-from testbed.services.testbeds import (
+from testbed.pages.changes import pending_changes
+from testbed.pages.diagram.layout import layout
+from testbed.pages.diagram.sketch import sketch_of
+from testbed.pages.drift import drift_of, marked
+from testbed.pages.overview import GuestRow, guests_of, rows_for, state_of
+from testbed.testbeds.files import (
     delete_testbed,
     list_examples,
     list_files,
     require_deletable,
 )
-from testbed.sketch import sketch_of
-from testbed.views.access import Request, page_of, testbed_for
+from testbed.testbeds.findings import errors_among, findings_of
+from testbed.testbeds.planning import is_edited
 
 RUNS_SHOWN = 5
 

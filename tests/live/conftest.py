@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from testbed.client import Client
+from testbed.client.api import Client
 from tests.live.browser import PATIENCE_MS, find_chromium, launched, sign_in, signed_in
 from tests.live.stack import Stack, images, real_stack, simulated_stack
 

@@ -20,8 +20,8 @@ import json
 import uuid
 from datetime import timedelta
 from django.utils import timezone
-from orchestration.instructions.base import Command, Options
-from orchestration.plan import Plan
+from orchestration.plan.model import Command, Options
+from orchestration.plan.model import Plan
 from testbed.models import Run, Task, Testbed
 now = timezone.now()
 testbed = Testbed.objects.get(slug={slug!r})
@@ -47,7 +47,7 @@ print(run.pk)
 _CLOSE = """\
 from django.utils import timezone
 from testbed.models import Batch, Instruction, Run
-from testbed.recorder import record
+from testbed.runs.recorder import record
 now = timezone.now()
 Batch.objects.filter(instruction__run={run}).update(status="finished", ended_at=now)
 Instruction.objects.filter(run={run}).update(status="succeeded", ended_at=now)

@@ -7,7 +7,7 @@ in the guests. `injection` strikes and asks; every broken promise is told in wor
 from collections import Counter
 from dataclasses import dataclass, field
 
-from testbed.client import Client, Frame
+from testbed.client.api import Client, Frame
 from tests.live.faults import Fault
 from tests.live.rows import rows
 from tests.live.stack import Stack

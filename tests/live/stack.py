@@ -19,7 +19,7 @@ from pathlib import Path
 
 import httpx
 
-from testbed.client import Client
+from testbed.client.api import Client
 from tests.live.namespace_host import NamespaceHost, wire
 
 CHECKOUT = Path(__file__).resolve().parents[2]

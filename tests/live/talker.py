@@ -19,7 +19,7 @@ from orchestration.events import (  # noqa: E402
     TaskFinished,
     TaskStarted,
 )
-from testbed.recorder import Recorder  # noqa: E402
+from testbed.runs.recorder import Recorder  # noqa: E402
 
 TICK_S = 0.1
 WORDS = "Unpacking libexample-perl (2.31-1) over (2.30-4) ... ok"

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from testbed.client import Client, Refused
+from testbed.client.api import Client, Refused
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,

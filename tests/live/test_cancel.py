@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client import Client, frames, send
+from testbed.client.api import Client, frames, send
 from tests.live.stack import NamespaceHost, Stack
 from tests.live.watch import (
     DATA,

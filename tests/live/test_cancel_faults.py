@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client import Client, frames, send
+from testbed.client.api import Client, frames, send
 from tests.live.faults import FAULTS
 from tests.live.rows import rows
 from tests.live.stack import Stack
@@ -83,7 +83,7 @@ def request_cancel(stack: Stack, run: Ran) -> None:
     """Save the wish as a page does; needs neither Redis nor the web server."""
     number = run.started.number
     stack.shell(
-        "from testbed.services.runs import request_cancel; "
+        "from testbed.runs.creation import request_cancel; "
         f"request_cancel({number}, None); request_cancel({number}, None)"
     )
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.state.model import GuestState
-from testbed.client import Client
+from testbed.client.api import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     Guest,

@@ -43,11 +43,11 @@ network:
 PUSH = """
 import json, pathlib, time
 from orchestration.errors import Cancelled
-from orchestration.providers.contents import own_content
-from orchestration.providers.store import push
+from orchestration.providers.transfer.source import own_content
+from orchestration.providers.transfer.push import push
 from orchestration.transport.base import Scope
 from testbed.models import Host
-from testbed.tasks.worker import kept_hosts
+from testbed.worker import kept_hosts
 
 asked = json.loads(ASKED)
 source, met, go_on = (pathlib.Path(asked[k]) for k in ("source", "met", "go_on"))

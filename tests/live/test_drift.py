@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from testbed.client import Client
+from testbed.client.api import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     DATA,

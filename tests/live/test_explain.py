@@ -13,7 +13,7 @@ import pytest
 
 from orchestration.providers.guest import cloud_init, keys
 from orchestration.state.model import GuestState
-from testbed.client import Client, Frame
+from testbed.client.api import Client, Frame
 from tests.live.stack import Stack
 from tests.live.watch import DATA, Ran, condition, host_of, project, ran
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from testbed.client import frames, send
+from testbed.client.api import frames, send
 from tests.live.flood import Flood, close_run, open_run, read_line, talkers
 from tests.live.stack import Stack
 
@@ -31,7 +31,7 @@ FROM_2000_ON = re.compile(r"^([2-9]\d{3}|\d{5,})$")
 LONG_LINES, LONG = 20_000, 4000
 SAY_LONG = f"""\
 from orchestration.events import LogLine, Stream
-from testbed.recorder import Recorder
+from testbed.runs.recorder import Recorder
 recorder = Recorder({{run}})
 for number in range({LONG_LINES}):
     text = "%d " % number + "x" * {LONG}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.state.model import GuestState
-from testbed.client import Client, Refused
+from testbed.client.api import Client, Refused
 from tests.live.stack import Stack
 from tests.live.watch import Guest, Ran, holdings, host_of, project, ran
 

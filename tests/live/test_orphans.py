@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from testbed.client import Client
+from testbed.client.api import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
     DATA,
@@ -67,12 +67,12 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
 
 
 SWEEP = """
-from orchestration.stale_files import old_artefacts, remove_artefacts, stale_among
+from orchestration.inventory.stale_files import old_artefacts, remove_artefacts, stale_among
 from orchestration.transport.base import Scope
 from testbed.models import Host
-from testbed.tasks.images import Images
-from testbed.tasks.known_states import KnownStates
-from testbed.tasks.worker import kept_hosts
+from testbed.images.pruning import Images
+from testbed.images.needs import KnownStates
+from testbed.worker import kept_hosts
 hosts = kept_hosts()
 host = hosts.open(Host.objects.get(name="host-b").to_state())
 old = old_artefacts(host, scope=Scope())

@@ -19,8 +19,8 @@ SLUG = "hasty"
 ROUNDS = 2
 PRUNE = """
 from pathlib import Path
-from testbed.tasks.images import Images
-from testbed.tasks.worker import kept_hosts
+from testbed.images.pruning import Images
+from testbed.worker import kept_hosts
 removed, stop = 0, Path({stop!r})
 while not stop.exists():
     images = Images(kept_hosts())

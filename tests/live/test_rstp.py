@@ -6,7 +6,7 @@ by hand, 10 of them had become 14,430 at the other guest a second later.
 
 import pytest
 
-from testbed.client import Client
+from testbed.client.api import Client
 from tests.live.stack import Stack
 from tests.live.traffic import BROADCASTS, broadcast, echoes_received, reached
 from tests.live.watch import (

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.project import Project
-from testbed.client import Client, Frame, StartedRun, frames, send
+from testbed.client.api import Client, Frame, StartedRun, frames, send
 from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"

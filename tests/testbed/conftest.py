@@ -26,15 +26,15 @@ from orchestration.events import (
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command, Options
 from orchestration.transport.base import Scope
+from testbed import worker
 from testbed.celery import app
 from testbed.models import Host, Run, Testbed
-from testbed.services.planning import prepare
-from testbed.services.runs import create_run
-from testbed.tasks import worker
-from testbed.tasks.admission import RUN_BATCH
-from testbed.tasks.batches import run_batch
-from testbed.tasks.periodic import adopt
-from tests.testbed.image_hosts import Machines, stand_in
+from testbed.runs.admission import RUN_BATCH
+from testbed.runs.batches import run_batch
+from testbed.runs.creation import create_run
+from testbed.runs.sweeper import adopt
+from testbed.testbeds.planning import prepare
+from tests.testbed.images.image_hosts import Machines, stand_in
 
 MakeRun = Callable[..., Run]
 

@@ -15,9 +15,9 @@ from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from orchestration.transport.base import Scope, command
+from testbed.hosts.observation import observe_all
 from testbed.models import Testbed
-from testbed.services.planning import prepare
-from testbed.tasks.observe import observe_all
+from testbed.testbeds.planning import prepare
 
 
 def come_up(testbed: Testbed, hosts: Hosts) -> State:

@@ -13,7 +13,7 @@ from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from testbed.management.commands import status as status_command
 from testbed.models import Host, Testbed
-from testbed.services.planning import prepare
+from testbed.testbeds.planning import prepare
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIx"
 

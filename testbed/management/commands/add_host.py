@@ -8,8 +8,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.errors import TestbedError
 from orchestration.state.model import HostKind
+from testbed.hosts.checks import add_host
 from testbed.models import Host
-from testbed.services.hosts import add_host
 
 
 class Command(BaseCommand):

@@ -9,9 +9,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.hosts import Hosts
+from testbed.hosts.checks import check_host
 from testbed.models import Host
-from testbed.services.hosts import check_host
-from testbed.services.orphans import counts, orphans_of
+from testbed.orphans.listing import counts, orphans_of
 
 
 class Command(BaseCommand):

@@ -10,10 +10,11 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.inventory.image_uses import Verdict
+from testbed.celery import request_image_observation
+from testbed.images.pruning import HostImages, Images
+from testbed.images.report import Report
 from testbed.models import Host
-from testbed.services.image_report import Report
-from testbed.tasks.images import HostImages, Images, send_look
-from testbed.tasks.worker import kept_hosts
+from testbed.worker import kept_hosts
 
 DAY_S = 86400
 
@@ -71,7 +72,7 @@ class Command(BaseCommand):
                 images.prune(found, may_go)
                 images.sweep(found)
             self._print(Report(seen, may_go, is_dry=False), is_json=options["json"])
-            send_look()
+            request_image_observation()
         if bad := [found.host.name for found in seen if found.problem]:
             raise CommandError(f"Not asked, or not to the end: {', '.join(bad)}.")
 

@@ -10,9 +10,9 @@ import argparse
 from django.core.management.base import BaseCommand, CommandError
 
 from testbed.models import Batch, Run
-from testbed.services.orphans import counts
-from testbed.tasks.periodic import sweep_once
-from testbed.tasks.upkeep import keep_house_once
+from testbed.orphans.listing import counts
+from testbed.runs.sweeper import sweep_once
+from testbed.tasks import keep_house_once
 
 
 class Command(BaseCommand):

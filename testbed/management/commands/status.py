@@ -6,9 +6,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.errors import TestbedError
 from orchestration.hosts import guest_address
+from testbed.hosts.observation import observe_all
 from testbed.models import Testbed
-from testbed.tasks.observe import observe_all
-from testbed.tasks.worker import kept_hosts
+from testbed.worker import kept_hosts
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.errors import StateError
 from orchestration.events import Status
-from orchestration.instructions import artefacts
+from orchestration.instructions import artefacts, hosts
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import domains, networks
@@ -132,12 +132,12 @@ def test_host_tells_what_it_has(rehearsal: Rehearsal) -> None:
 def test_remark_about_a_host_is_a_warning_with_its_remedy(
     rehearsal: Rehearsal, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = artefacts.examine(make_task("host-b", host="host-b").host, scope=Scope())
+    seen = hosts.examine(make_task("host-b", host="host-b").host, scope=Scope())
     changed = {name: getattr(seen, name) for name in type(seen).__slots__}
     changed |= {"remark": "The disk is slow.", "hint": "Buy another."}
-    monkeypatch.setattr(artefacts, "examine", lambda *_, **__: type(seen)(**changed))
+    monkeypatch.setattr(hosts, "examine", lambda *_, **__: type(seen)(**changed))
 
-    outcome = artefacts.check_hosts(make_task("host-b", host="host-b"))
+    outcome = hosts.check_hosts(make_task("host-b", host="host-b"))
 
     assert (outcome.status, outcome.message, outcome.hint) == (
         Status.WARNING,
@@ -207,8 +207,8 @@ def test_clearing_leaves_mains_folder_to_the_project(
 ) -> None:
     rehearsal.up()
 
-    on_main = artefacts.clear_hosts(make_task("host-a"))
-    remote = artefacts.clear_hosts(make_task("host-b", host="host-b"))
+    on_main = hosts.clear_hosts(make_task("host-a"))
+    remote = hosts.clear_hosts(make_task("host-b", host="host-b"))
 
     assert (on_main.status, remote.status) == (Status.UNCHANGED, Status.DONE)
     assert "rm -rf -- /srv/projects/demo" in rehearsal.asked("host-b")

@@ -11,14 +11,14 @@ from django.contrib.auth.models import User
 
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
+from testbed import cleanups
+from testbed.images.pruning import look_at_images
 from testbed.management.commands import prune_images
 from testbed.models import Testbed
-from testbed.services.planning import prepare
-from testbed.tasks import cleanups
-from testbed.tasks.images import look_at_images
+from testbed.testbeds.planning import prepare
 from tests.orchestration.stores import BASE, GOLDEN, OWN
 from tests.testbed.conftest import YAML, Doors
-from tests.testbed.image_hosts import Machines
+from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.pruning import name_of
 
 

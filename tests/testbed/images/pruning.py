@@ -10,8 +10,8 @@ from pathlib import Path
 from django.core.management import call_command
 
 from orchestration.state.model import State
-from testbed.tasks.images import Images
-from tests.testbed.image_hosts import Machines
+from testbed.images.pruning import Images
+from tests.testbed.images.image_hosts import Machines
 
 OTHER_GOLDEN = "golden-fedcba9876543210.qcow2"
 

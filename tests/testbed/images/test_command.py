@@ -12,9 +12,9 @@ from django.core.management import CommandError
 
 from orchestration.errors import HostUnreachable
 from orchestration.state.model import State
-from testbed.tasks import images as images_task
+from testbed.images import pruning as images_task
 from tests.orchestration.stores import GOLDEN
-from tests.testbed.image_hosts import Machines
+from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.pruning import OTHER_GOLDEN, command, name_of
 
 

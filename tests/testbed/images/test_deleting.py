@@ -9,13 +9,13 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError
 from django.test import Client
 
+from testbed.cleanups import clean_up
+from testbed.images import pruning
+from testbed.images.listing import delete_images
+from testbed.images.pruning import look_at_images
 from testbed.models import Cleanup, Host, ImageStore
-from testbed.services.images import delete_images
-from testbed.tasks import images
-from testbed.tasks.cleanups import clean_up
-from testbed.tasks.images import look_at_images
 from tests.orchestration.stores import BASE, GOLDEN, OWN
-from tests.testbed.image_hosts import Machines
+from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.page import shown
 
 
@@ -143,7 +143,7 @@ def test_unfinished_file_that_stays_is_no_success(
 ) -> None:
     # Written to just now: a worker does not delete it.
     seen.other.put(f"{BASE}.part")
-    monkeypatch.setattr(images, "is_ripe", lambda left, now: True)
+    monkeypatch.setattr(pruning, "is_ripe", lambda left, now: True)
     look_at_images(seen)
     cleanup = delete_images(["host-b:"], admin)
 

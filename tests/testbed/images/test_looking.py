@@ -14,13 +14,13 @@ from orchestration.hosts import Host
 from orchestration.inventory.images import Store
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
-from testbed.celery import app
+from testbed.celery import OBSERVE_IMAGES, app
+from testbed.images import pruning as images_task
+from testbed.images.pruning import Images, look_at_images, save
 from testbed.models import Host as HostRow
 from testbed.models import ImageStore
-from testbed.tasks import images as images_task
-from testbed.tasks.images import OBSERVE_IMAGES, Images, look_at_images, save
 from tests.orchestration.stores import GOLDEN
-from tests.testbed.image_hosts import Machines
+from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.pruning import name_of
 
 

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from orchestration.inventory.image_uses import Verdict
 from orchestration.providers.images import listing
+from testbed.images import pruning
+from testbed.images.pruning import look_at_images
 from testbed.models import Cleanup, Host, ImageStore, Testbed
-from testbed.tasks import images
-from testbed.tasks.images import look_at_images
 from tests.orchestration.stores import GOLDEN
-from tests.testbed.image_hosts import Machines
+from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.page import shown
 
 
@@ -142,10 +142,10 @@ def test_look_that_is_kept_does_not_take_back_a_wish_for_another(
 ) -> None:
     def saved(verdict: Verdict) -> dict[str, object]:
         ImageStore.objects.filter(asked_at=None).update(asked_at=timezone.now())
-        monkeypatch.setattr(images, "_image", lambda verdict: {})
+        monkeypatch.setattr(pruning, "_image", lambda verdict: {})
         return {}
 
-    monkeypatch.setattr(images, "_image", saved)
+    monkeypatch.setattr(pruning, "_image", saved)
     look_at_images(seen)
 
     assert not ImageStore.objects.filter(asked_at=None).exists()

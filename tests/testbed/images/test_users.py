@@ -12,12 +12,12 @@ from orchestration.plan.model import Command, Options
 from orchestration.providers.images import listing
 from orchestration.providers.transfer.source import DIGESTS
 from orchestration.state.model import State
+from testbed.images.pruning import Images
 from testbed.models import Testbed
-from testbed.services.planning import prepare
-from testbed.tasks.images import Images
+from testbed.testbeds.planning import prepare
 from tests.orchestration.stores import GOLDEN, qcow2
 from tests.testbed.conftest import Doors
-from tests.testbed.image_hosts import Machines
+from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.pruning import command, name_of, prune
 
 

@@ -8,15 +8,17 @@ import pytest
 
 from orchestration.hosts import Hosts
 from orchestration.state.model import State
+from testbed import cleanups
 from testbed.models import Testbed
-from testbed.tasks import cleanups
+from testbed.orphans import deletion
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import come_up
 
 
 @pytest.fixture
 def kept(kept: Hosts, monkeypatch: pytest.MonkeyPatch) -> Hosts:
-    monkeypatch.setattr(cleanups, "kept_hosts", lambda: kept)
+    for module in (cleanups, deletion):
+        monkeypatch.setattr(module, "kept_hosts", lambda: kept)
     return kept
 
 

@@ -6,9 +6,9 @@ any other one.
 
 from django.contrib.auth.models import User
 
+from testbed.cleanups import clean_up
 from testbed.models import Cleanup, Testbed
-from testbed.services.orphans import delete_orphans, orphan_groups
-from testbed.tasks.cleanups import clean_up
+from testbed.orphans.listing import delete_orphans, orphan_groups
 from tests.testbed.conftest import Doors
 
 MAIN = {"domain", "bridge", "port", "network", "link", "folder"}

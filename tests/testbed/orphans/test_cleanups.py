@@ -14,15 +14,15 @@ from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.state.model import State
-from testbed.models import Cleanup, CleanupItem, Testbed
-from testbed.services.orphans import clean_up_after, delete_orphans
-from testbed.tasks import cleanups
-from testbed.tasks.cleanups import (
+from testbed import cleanups
+from testbed.cleanups import (
     LOST_AFTER,
     clean_up,
     end_lost_cleanups,
     send_cleanups_again,
 )
+from testbed.models import Cleanup, CleanupItem, Testbed
+from testbed.orphans.listing import clean_up_after, delete_orphans
 from tests.testbed.conftest import Doors
 from tests.testbed.orphans.listing import delete, lose
 
@@ -93,7 +93,7 @@ def test_lost_worker_ends_a_deletion_and_untaken_ones_are_sent_again(
     admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent: list[int] = []
-    monkeypatch.setattr(cleanups, "send", sent.append)
+    monkeypatch.setattr(cleanups, "request_cleanup", sent.append)
     long_ago = timezone.now() - timedelta(hours=1)
     running = Cleanup.objects.create(
         name="a", asked_by=admin, status="running", seen_at=long_ago

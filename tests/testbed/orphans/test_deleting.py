@@ -15,12 +15,12 @@ from orchestration.hosts import Hosts
 from orchestration.inventory.things import ThingKind
 from orchestration.plan.model import Command
 from orchestration.state.model import State
+from testbed.cleanups import clean_up
+from testbed.hosts.observation import observe_all
 from testbed.models import Cleanup, Inventory, Run, Testbed
-from testbed.services.orphans import delete_orphans
-from testbed.services.testbeds import delete_testbed
-from testbed.tasks import cleanups
-from testbed.tasks.cleanups import clean_up
-from testbed.tasks.observe import observe_all
+from testbed.orphans import deletion
+from testbed.orphans.listing import delete_orphans
+from testbed.testbeds.files import delete_testbed
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import obey, on
 from tests.testbed.orphans.listing import MAIN, OTHER, delete, listed, lose
@@ -85,7 +85,7 @@ def test_testbed_that_comes_back_in_the_middle_keeps_what_is_left(
 ) -> None:
     lose(testbed)
     cleanup = delete_orphans("lab", "lab", admin)
-    really_delete, gone = cleanups.delete_thing, []
+    really_delete, gone = deletion.delete_thing, []
 
     def delete_and_adopt(host, thing, **more):
         gone.append(thing.name)
@@ -93,7 +93,7 @@ def test_testbed_that_comes_back_in_the_middle_keeps_what_is_left(
             Testbed.objects.create(owner=owner, slug="lab", number=7)
         return really_delete(host, thing, **more)
 
-    monkeypatch.setattr(cleanups, "delete_thing", delete_and_adopt)
+    monkeypatch.setattr(deletion, "delete_thing", delete_and_adopt)
 
     clean_up(cleanup.pk)
 
@@ -120,7 +120,7 @@ def test_run_that_begins_in_the_middle_keeps_what_it_may_use(
             Run.objects.create(testbed=testbed, command="up", plan={}, asked_by=owner)
         return True
 
-    monkeypatch.setattr(cleanups, "delete_thing", delete_and_start)
+    monkeypatch.setattr(deletion, "delete_thing", delete_and_start)
 
     clean_up(cleanup.pk)
 
@@ -159,7 +159,7 @@ def test_thing_that_stays_is_said_to_be_still_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lose(testbed)
-    monkeypatch.setattr(cleanups, "delete_thing", lambda *args, **kwargs: True)
+    monkeypatch.setattr(deletion, "delete_thing", lambda *args, **kwargs: True)
 
     cleanup = delete("lab", admin, doors)
 
@@ -171,14 +171,14 @@ def test_thing_that_stays_is_said_to_be_still_there(
 def test_folder_stays_while_its_guests_cannot_be_deleted(
     testbed: Testbed, state: State, admin: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = cleanups.delete_thing
+    real = deletion.delete_thing
 
     def refuse(host, thing, *, scope):
         if thing.kind == ThingKind.DOMAIN:
             raise StateError("It will not go.")
         return real(host, thing, scope=scope)
 
-    monkeypatch.setattr(cleanups, "delete_thing", refuse)
+    monkeypatch.setattr(deletion, "delete_thing", refuse)
     lose(testbed)
 
     cleanup = delete_orphans("lab", "lab", admin)

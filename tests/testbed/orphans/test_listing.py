@@ -13,10 +13,10 @@ from django.utils import timezone
 
 from orchestration.hosts import Hosts
 from orchestration.state.model import State
+from testbed.hosts.observation import observe_all
 from testbed.models import Host, Inventory, Run, Testbed
-from testbed.services.orphans import counts, orphan_groups
-from testbed.services.testbeds import NameTaken, create_testbed
-from testbed.tasks.observe import observe_all
+from testbed.orphans.listing import counts, orphan_groups
+from testbed.testbeds.files import NameTaken, create_testbed
 from tests.testbed.deployment import on
 from tests.testbed.orphans.listing import MAIN, OTHER, listed, lose
 

@@ -54,9 +54,9 @@ def test_image_is_fetched_to_mains_store_as_the_catalogue_says(
         return len(asked) == 1
 
     guarded: list[Path] = []
-    monkeypatch.setattr(images.images, "ensure_image", ensure)
+    monkeypatch.setattr(images.base_images, "ensure_image", ensure)
     monkeypatch.setattr(
-        images.images,
+        images.protection,
         "ensure_guarded",
         lambda _, target, **more: guarded.append(target),
     )
@@ -104,7 +104,7 @@ def test_image_is_copied_to_where_the_hosts_guests_expect_it(
         asked.append((content, transport.machine, name))
         return result
 
-    monkeypatch.setattr(images.store, "push", push)
+    monkeypatch.setattr(images.push, "push", push)
     outcome = images.push_images(_real(make_task("test_guest", host="host-b")))
 
     assert (outcome.status, outcome.message) == RESULTS[result]

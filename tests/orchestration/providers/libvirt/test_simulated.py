@@ -22,7 +22,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from orchestration.providers.libvirt import domains
-from orchestration.providers.libvirt.xml import build_domain
+from orchestration.providers.libvirt.xml.domain import build_domain
 from tests.orchestration.providers.libvirt.samples import (
     HOST, build_guest, open_simulated
 )

@@ -189,7 +189,7 @@ def test_neighbours_of_what_is_ended_live_on(scope, is_here):
 
 HERE = """
 import sys
-from orchestration.transport.ending import end_here
+from orchestration.transport.processes.ending import end_here
 for process in end_here("main", sys.argv[1], 0.1).found:
     print("found", process.pid, flush=True)
 """

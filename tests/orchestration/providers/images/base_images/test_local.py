@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed
-from orchestration.providers.images import base_images
+from orchestration.providers.images import base_images, protection
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.orchestration.providers.images.base_images.webserver import (
@@ -76,7 +76,7 @@ def test_image_that_libvirt_gave_away_is_roots_again(tmp_path, scope):
     path.write_bytes(DATA)
     os.chown(path, 12345, 12345)
 
-    base_images.ensure_guarded(LocalTransport(), path, scope=scope)
+    protection.ensure_guarded(LocalTransport(), path, scope=scope)
 
     status = path.stat()
     assert (status.st_uid, status.st_gid) == (0, 0)
@@ -91,7 +91,7 @@ def test_image_that_a_link_leads_to_keeps_its_owner(tmp_path, scope):
     os.chown(elsewhere, 12345, 12345)
     path.symlink_to(elsewhere)
 
-    base_images.ensure_guarded(LocalTransport(), path, scope=scope)
+    protection.ensure_guarded(LocalTransport(), path, scope=scope)
 
     status = elsewhere.stat()
     assert (status.st_uid, status.st_mode & 0o7777) == (12345, 0o664)

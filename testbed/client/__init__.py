@@ -1,0 +1,1 @@
+"""A client of the web, for the command line, the demo and tests."""

@@ -1,0 +1,1 @@
+"""Testbed hosts: added, checked, observed."""

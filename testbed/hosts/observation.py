@@ -1,0 +1,232 @@
+"""Look at every host once and write down what is really there.
+
+The only source of guest states, loads and conditions on the pages: no page request
+talks to a host. One look per host covers all that is ours on it; hosts are asked at
+once, so that a dead one delays nobody. Guests and load are written here, bridges,
+networks and the rest in `noticing`.
+"""
+
+import fcntl
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+
+from orchestration.errors import StateError, TestbedError
+from orchestration.hosts import HostFacts, Hosts, examine
+from orchestration.inventory.things import Inventory, look
+from orchestration.plan.model import Command
+from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
+from orchestration.transport.base import Scope
+from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
+from testbed.models import Host, ObservedGuest, Run, Testbed
+from testbed.orphans.detection import Held, last_looks, speaks_for, things_there
+from testbed.worker import kept_hosts
+
+logger = logging.getLogger(__name__)
+_ASKED_AT_ONCE = 16
+# To save takes a fraction of a second.
+_TURN_S = 10.0
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What one host showed, or why it did not."""
+
+    host: Host
+    inventory: Inventory = field(default_factory=Inventory)
+    facts: HostFacts | None = None
+    problem: str = ""
+
+
+def observe_all(hosts: Hosts) -> None:
+    """Ask every host and save what is seen; a silent host keeps its guests' rows."""
+    rows, began = list(Host.objects.all()), timezone.now()
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        sights = list(pool.map(lambda row: _look(row, hosts), rows))
+    with _in_turn() as is_in_turn:
+        if is_in_turn:
+            _save(_newest(sights, began), began)
+
+
+@contextmanager
+def _in_turn() -> Iterator[bool]:
+    """Let one process save at a time; False: the others take too long."""
+    settings.RUNTIME_DIR.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + _TURN_S
+    with (settings.RUNTIME_DIR / "observe.lock").open("w") as file:
+        while time.monotonic() < deadline:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(_POLL_S)
+        else:
+            logger.warning(
+                "another observer held the lock for %d s: not saved", _TURN_S
+            )
+            yield False
+            return
+        yield True
+
+
+def _newest(sights: list[Sight], began: datetime) -> list[Sight]:
+    """Leave out what a look that began later has seen already: a host may be slow."""
+    known = seen_since(began)
+    return [sight for sight in sights if sight.host.name not in known]
+
+
+def _save(sights: list[Sight], began: datetime) -> None:
+    now = timezone.now()
+    for sight in sights:
+        _save_host(sight, now)
+    answered = [sight for sight in sights if sight.facts is not None]
+    for sight in answered:
+        save_inventory(sight.host, sight.inventory, began)
+    _save_guests(answered, now)
+    share = shares({sight.host.name: sight.inventory for sight in answered})
+    held = things_there(last_looks())
+    # What was seen before a run ended says nothing about the testbed after it.
+    idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
+    for testbed in idle.exclude(runs__ended_at__gt=began):
+        save_missing(testbed, share(testbed.slug))
+        save_condition(testbed, now, held=held.get(testbed.slug, ()))
+
+
+def save_condition(
+    testbed: Testbed, now: datetime | None = None, *, held: Iterable[Held] = ()
+) -> None:
+    """Set a testbed's condition from what was observed of its guests and network.
+
+    `held` is what hosts hold of it, folders aside.
+    """
+    condition = _condition(testbed, held)
+    Testbed.objects.filter(pk=testbed.pk).update(
+        condition=condition, observed_at=now or timezone.now()
+    )
+
+
+def _look(row: Host, hosts: Hosts) -> Sight:
+    try:
+        host = hosts.open(row.to_state())
+        facts = examine(host, scope=Scope())
+        return Sight(row, look(host, scope=Scope()), facts)
+    except TestbedError as exc:
+        return Sight(row, problem=f"{exc.message} {exc.hint}".strip())
+
+
+def _save_host(sight: Sight, now: datetime) -> None:
+    changes: dict[str, object] = {"problem": sight.problem, "checked_at": now}
+    if sight.facts is not None:
+        changes |= {
+            "problem": f"{sight.facts.remark} {sight.facts.hint}".strip(),
+            "load": sight.facts.load,
+            "free_memory_mib": sight.facts.free_memory_mib,
+            "cpus": sight.facts.cpus,
+            "memory_mib": sight.facts.memory_mib,
+        }
+        if not sight.host.cpus:  # added in the admin, and seen for the first time
+            changes |= {
+                "domain_type": sight.facts.domain_type,
+                "datapath": sight.facts.datapath,
+            }
+    Host.objects.filter(pk=sight.host.pk).update(**changes)
+
+
+def _save_guests(sights: list[Sight], now: datetime) -> None:
+    testbeds = dict(Testbed.objects.values_list("slug", "pk"))
+    old = {
+        (row.testbed_id, row.name): row
+        for row in ObservedGuest.objects.filter(host__in=[s.host.name for s in sights])
+    }
+    seen: dict[tuple[int, str], ObservedGuest] = {}
+    for sight in sights:
+        for domain in sight.inventory.domains:
+            if domain.testbed in testbeds:
+                key = (testbeds[domain.testbed], domain.guest)
+                seen[key] = _observed(key, sight.host.name, domain, old.get(key), now)
+    ObservedGuest.objects.bulk_create(
+        seen.values(),
+        update_conflicts=True,
+        unique_fields=["testbed", "name"],
+        update_fields=[
+            "host",
+            "status",
+            "cpu_percent",
+            "cpu_time_ns",
+            "memory_mib",
+            "observed_at",
+        ],
+    )
+    gone = [row.pk for key, row in old.items() if key not in seen]
+    ObservedGuest.objects.filter(pk__in=gone).delete()
+
+
+def _observed(
+    key: tuple[int, str],
+    host: str,
+    domain: DomainFacts,
+    old: ObservedGuest | None,
+    now: datetime,
+) -> ObservedGuest:
+    percent = 0.0
+    if old is not None and old.cpu_time_ns and domain.vcpus:
+        elapsed_ns = max((now - old.observed_at).total_seconds(), 0.001) * 1e9
+        used_ns = max(domain.cpu_time_ns - old.cpu_time_ns, 0)
+        percent = min(100.0, 100.0 * used_ns / elapsed_ns / domain.vcpus)
+    return ObservedGuest(
+        testbed_id=key[0],
+        name=key[1],
+        host=host,
+        status=domain.status,
+        cpu_percent=round(percent, 1),
+        cpu_time_ns=domain.cpu_time_ns,
+        memory_mib=domain.used_memory_mib or domain.memory_mib,
+        observed_at=now,
+    )
+
+
+def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
+    """Correct what the last run said by what is seen: `up` only while all is there."""
+    conditions = Testbed.Condition
+    statuses = list(testbed.observed_guests.values_list("status", flat=True))
+    if testbed.condition not in (conditions.UP, conditions.PARTIAL):
+        is_left = statuses or speaks_for(testbed, held)
+        return conditions.PARTIAL if is_left else testbed.condition
+    command, ended = _last_run(testbed)
+    if (command, ended) == (Command.UP, Run.Status.SUCCEEDED):
+        is_whole = _all_run(testbed, statuses) and not testbed.missing_parts.exists()
+        return conditions.UP if is_whole else conditions.PARTIAL
+    is_over = ended in ("", Run.Status.SUCCEEDED)
+    if statuses or not is_over or speaks_for(testbed, held):
+        return conditions.PARTIAL
+    if command == Command.DOWN:
+        return conditions.DOWN
+    return conditions.GENERATED if testbed.project.has_state() else conditions.EMPTY
+
+
+def _last_run(testbed: Testbed) -> tuple[str, str]:
+    """Return what was last asked for, and how it ended; generating changes nothing."""
+    runs = testbed.runs.exclude(command=Command.GENERATE_ARTEFACTS)
+    return runs.values_list("command", "status").first() or ("", "")
+
+
+def _all_run(testbed: Testbed, statuses: list[str]) -> bool:
+    try:
+        wanted = len(testbed.project.read_state().guests)
+    except StateError:
+        return False
+    return statuses.count(DomainStatus.RUNNING) == len(statuses) == wanted
+
+
+@shared_task(name="testbed.tasks.observe.observe", ignore_result=True)
+def observe() -> None:
+    """Observe once; overlapping calls are harmless, late ones expire in the queue."""
+    observe_all(kept_hosts())

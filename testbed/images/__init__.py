@@ -1,0 +1,1 @@
+"""The images on the hosts: who uses each, and deleting the others."""

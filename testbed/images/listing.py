@@ -1,0 +1,223 @@
+"""The hosts' images for an admin: listed as last seen, deleted by a worker.
+
+Called by the images' page. Nothing here asks a host: `tasks.images` looks now and then,
+or when it is asked to, and judges each image anew before it goes.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from orchestration.errors import StateError, TestbedBusy
+from orchestration.inventory.images import ImageKind, StoredImage, freed_bytes
+from testbed.celery import request_cleanup, request_image_observation
+from testbed.images.deletion import IMAGE, LEFTOVERS
+from testbed.models import Cleanup, CleanupItem, Host, ImageStore, Testbed
+from testbed.pages.waiting import Unclaimed, unclaimed_look
+
+NAME = "unused images"
+# Nobody waits longer for a worker: the next look is due by then anyway.
+LOOKING_FOR = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenImage:
+    """One image as last seen; `testbeds` counts the guests that need it.
+
+    `others` are domains and disks of nobody's, and testbeds that are not there.
+    """
+
+    host: str
+    stored: StoredImage
+    label: str
+    kept: str
+    testbeds: Mapping[str, int]
+    others: tuple[str, ...]
+
+    @property
+    def pick(self) -> str:
+        """What a form calls it."""
+        return f"{self.host}:{self.stored.name}"
+
+    @property
+    def is_unused(self) -> bool:
+        """Say whether nobody is known to need it, and somebody could know."""
+        return not (self.testbeds or self.others or self.kept)
+
+    @property
+    def is_base(self) -> bool:
+        """Say whether it is downloaded again when it is gone."""
+        return self.stored.kind is ImageKind.BASE
+
+    @property
+    def used_at(self) -> datetime:
+        """When it was put there or last read."""
+        return datetime.fromtimestamp(self.stored.used_at, UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStore:
+    """One host's images as last seen."""
+
+    host: Host
+    row: ImageStore | None
+    images: tuple[SeenImage, ...] = ()
+
+    @property
+    def pick(self) -> str:
+        """What a form calls its leftovers."""
+        return f"{self.host.name}:"
+
+    @property
+    def unused(self) -> tuple[SeenImage, ...]:
+        """The images that may go."""
+        return tuple(image for image in self.images if image.is_unused)
+
+    @property
+    def kept(self) -> str:
+        """Why images stay here that nobody is known to use: for all the same."""
+        return next((image.kept for image in self.images if image.kept), "")
+
+    @property
+    def leftovers(self) -> int:
+        """How many unfinished files there are."""
+        return len(self.row.leftovers) if self.row else 0
+
+    @property
+    def leftover_bytes(self) -> int:
+        """What these occupy."""
+        files = self.row.leftovers if self.row else ()
+        return sum(int(file["disk_bytes"]) for file in files)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What an admin chose of what is unused."""
+
+    images: tuple[SeenImage, ...] = ()
+    stores: tuple[SeenStore, ...] = ()
+
+    @property
+    def picks(self) -> tuple[str, ...]:
+        """What a form calls all of it."""
+        images = (image.pick for image in self.images)
+        return (*images, *(store.pick for store in self.stores))
+
+    @property
+    def bytes(self) -> int:
+        """What deleting it gives back."""
+        hosts: dict[str, list[StoredImage]] = {}
+        for image in self.images:
+            hosts.setdefault(image.host, []).append(image.stored)
+        left = sum(store.leftover_bytes for store in self.stores)
+        return sum(map(freed_bytes, hosts.values())) + left
+
+    @property
+    def has_base(self) -> bool:
+        """Say whether something will be downloaded again."""
+        return any(image.is_base for image in self.images)
+
+
+def seen_stores() -> list[SeenStore]:
+    """Return all hosts' images as last seen; main first."""
+    slugs = frozenset(Testbed.objects.values_list("slug", flat=True))
+    hosts = Host.objects.select_related("image_store")
+    return [_seen(host, getattr(host, "image_store", None), slugs) for host in hosts]
+
+
+def selected(stores: Iterable[SeenStore], picks: Collection[str]) -> Selection:
+    """Return what a form chose, as far as it may go; all of it when it says `all`."""
+    stores, is_all = list(stores), "all" in picks
+    return Selection(
+        tuple(
+            image
+            for store in stores
+            for image in store.unused
+            if is_all or image.pick in picks
+        ),
+        tuple(s for s in stores if s.leftovers and (is_all or s.pick in picks)),
+    )
+
+
+def delete_images(picks: Collection[str], user: User) -> Cleanup:
+    """Have a worker delete what was confirmed.
+
+    Raises: StateError (nothing of it is there, or unused, any more), TestbedBusy.
+    """
+    chosen = selected(seen_stores(), picks)
+    if not chosen.picks:
+        raise StateError(
+            "None of these images is unused any more; nothing was deleted.",
+            hint="Look at the list again.",
+        )
+    things = [(image.host, IMAGE, image.stored.name) for image in chosen.images]
+    things += [(s.host.name, LEFTOVERS, "unfinished files") for s in chosen.stores]
+    with transaction.atomic():
+        cleanup = _begun(user)
+        CleanupItem.objects.bulk_create(
+            CleanupItem(cleanup=cleanup, host=host, kind=kind, name=name)
+            for host, kind, name in things
+        )
+        transaction.on_commit(partial(request_cleanup, cleanup.pk))
+        return cleanup
+
+
+def look_again() -> None:
+    """Have all hosts looked at now."""
+    now = timezone.now()
+    for host in Host.objects.all():
+        ImageStore.objects.update_or_create(host=host, defaults={"asked_at": now})
+    transaction.on_commit(request_image_observation)
+
+
+def waited_look() -> tuple[bool, Unclaimed | None]:
+    """Say whether somebody waits for a look, and that no worker takes it."""
+    unseen = Q(looked_at=None) | Q(looked_at__lt=F("asked_at"))
+    since = timezone.now() - LOOKING_FOR
+    asked = ImageStore.objects.filter(unseen, asked_at__gt=since).order_by("asked_at")
+    first = asked.values_list("asked_at", flat=True).first()
+    return first is not None, unclaimed_look(first)
+
+
+def _begun(user: User) -> Cleanup:
+    """Make the one deletion there may be. Raises: TestbedBusy."""
+    try:
+        with transaction.atomic():
+            return Cleanup.objects.create(
+                subject=Cleanup.Subject.IMAGES, name=NAME, asked_by=user
+            )
+    except IntegrityError as exc:
+        raise TestbedBusy(
+            "Unused images are being deleted already.", hint="Wait until that is over."
+        ) from exc
+
+
+def _seen(host: Host, row: ImageStore | None, slugs: frozenset[str]) -> SeenStore:
+    if row is None:
+        return SeenStore(host, None)
+    found = (_image(host.name, image, slugs) for image in row.images)
+    order = sorted(found, key=lambda i: (not i.is_unused, i.stored.kind, i.stored.name))
+    return SeenStore(host, row, tuple(order))
+
+
+def _image(host: str, saved: Mapping[str, Any], slugs: frozenset[str]) -> SeenImage:
+    """Read an image as it was saved."""
+    values = {field.name: saved[field.name] for field in fields(StoredImage)}
+    values["kind"] = ImageKind(values["kind"])
+    users: dict[str, int] = saved["testbeds"]
+    lost = (f"{name} (orphans)" for name in users if name not in slugs)
+    return SeenImage(
+        host,
+        StoredImage(**values),
+        label=saved["label"],
+        kept=saved["kept"],
+        testbeds={name: count for name, count in users.items() if name in slugs},
+        others=(*lost, *saved["others"]),
+    )

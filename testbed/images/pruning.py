@@ -1,0 +1,263 @@
+"""Images on the hosts: who uses each, which nobody does, and deleting those.
+
+Every host is asked at once and on its own; what a silent host or a broken state may
+need stays, and the report names it. Called by `manage.py prune_images`, by Celery
+beat for the page, by the hourly sweep for copies of users' disks, and by a deletion
+that an admin asked for. Each image is judged anew right before it goes.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+
+from celery import shared_task
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from orchestration.compose.catalogue import load_catalogue
+from orchestration.errors import ImageFailed, TestbedError
+from orchestration.hosts import Hosts
+from orchestration.inventory.image_uses import Claims, Verdict, judge, merged
+from orchestration.inventory.images import (
+    ABANDONED_S,
+    Leftover,
+    Store,
+    StoredImage,
+    Use,
+    freed_bytes,
+    has_store,
+    look,
+)
+from orchestration.inventory.pruning import (
+    Locks,
+    is_ripe,
+    remove_image,
+    remove_leftovers,
+)
+from orchestration.providers.images.locks import remove_old_locks
+from orchestration.providers.transfer.source import remove_old_notes
+from orchestration.transport.base import Scope
+from orchestration.transport.reachable import require_answer
+from testbed.images.needs import KnownStates
+from testbed.models import Host, ImageStore
+from testbed.worker import kept_hosts
+
+logger = logging.getLogger(__name__)
+_ASKED_AT_ONCE = 16
+# A user's disk that is still there is read once more then.
+FORGOTTEN_S = 30 * 86400.0
+CATALOGUE = "the image catalogue"
+
+
+@dataclass(slots=True)
+class HostImages:
+    """One host's images as judged, and what became of them.
+
+    `problem` says why it could not be asked. `outcomes` has, for each image that was
+    to go, why it stayed, or nothing.
+    """
+
+    host: Host
+    problem: str = ""
+    store: Store = field(default_factory=lambda: Store(""))
+    verdicts: tuple[Verdict, ...] = ()
+    outcomes: dict[str, str] = field(default_factory=dict)
+    swept: frozenset[str] = frozenset()
+
+    @property
+    def removed(self) -> list[StoredImage]:
+        """The images that are gone."""
+        images = (verdict.image for verdict in self.verdicts)
+        return [image for image in images if self.outcomes.get(image.name) == ""]
+
+    @property
+    def unused(self) -> list[StoredImage]:
+        """The images that nobody uses."""
+        return [verdict.image for verdict in self.verdicts if verdict.is_unused]
+
+    @property
+    def ripe(self) -> list[Leftover]:
+        """The leftovers that nobody has written to for long."""
+        now = self.store.now
+        return [left for left in self.store.leftovers if is_ripe(left, now)]
+
+    @property
+    def freed_bytes(self) -> int:
+        """What deleting gave back."""
+        swept = (left for left in self.store.leftovers if left.path in self.swept)
+        return freed_bytes(self.removed) + sum(left.disk_bytes for left in swept)
+
+
+# What is to go: decides about an unused image of a host.
+Choice = Callable[[HostImages, Verdict], bool]
+# Told of each image that was to go why it stayed, or nothing.
+OnImage = Callable[[HostImages, Verdict, str], None]
+
+
+class Images:
+    """All hosts' images as seen once, and the means to delete some of them."""
+
+    def __init__(self, hosts: Hosts) -> None:
+        self._hosts = hosts
+        self._states = KnownStates()
+        self._locks = Locks(Path(settings.IMAGES_DIR))
+        self._asked: list[HostImages] = []
+
+    def look(self, names: Iterable[str] = ()) -> list[HostImages]:
+        """Ask these hosts, or all, and judge; main cannot be judged without all."""
+        rows = list(Host.objects.all())
+        wanted = set(names) or {row.name for row in rows}
+        asks_all = any(row.is_main and row.name in wanted for row in rows)
+        asked = [row for row in rows if asks_all or row.name in wanted]
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+            self._asked = list(pool.map(self._look_at, asked))
+        for found in self._asked:
+            found.verdicts = self._judge(found, found.store)
+        return [found for found in self._asked if found.host.name in wanted]
+
+    def prune(
+        self, found: HostImages, choice: Choice, on_image: OnImage | None = None
+    ) -> None:
+        """Delete what nobody uses and `choice` takes; a problem is noted, not raised."""
+        for verdict in found.verdicts:
+            if found.problem or not (verdict.is_unused and choice(found, verdict)):
+                continue
+            kept = self._remove(found, verdict.image)
+            found.outcomes[verdict.image.name] = kept
+            logger.info("%s: %s: %s", found.host, verdict.image.name, kept or "removed")
+            if on_image is not None:
+                on_image(found, verdict, kept)
+
+    def sweep(self, found: HostImages) -> None:
+        """Delete what dead workers left, and old locks; a problem is noted, not raised."""
+        if found.problem:
+            return
+        try:
+            host = self._hosts.open(found.host.to_state())
+            found.swept = remove_leftovers(
+                host, found.ripe, locks=self._locks, scope=Scope()
+            )
+        except TestbedError as exc:
+            found.problem = _sentence(exc)
+        if found.host.is_main:
+            remove_old_locks(self._locks.folder, age_s=ABANDONED_S)
+            remove_old_notes(self._locks.folder, age_s=FORGOTTEN_S)
+        for path in sorted(found.swept):
+            logger.info("%s: removed %s, left by a dead worker", found.host, path)
+
+    def _look_at(self, row: Host) -> HostImages:
+        state = row.to_state()
+        if not has_store(state):
+            return HostImages(row)
+        try:
+            require_answer(state)
+            return HostImages(row, store=look(self._hosts.open(state), scope=Scope()))
+        except TestbedError as exc:
+            return HostImages(row, problem=_sentence(exc))
+
+    def _remove(self, found: HostImages, image: StoredImage) -> str:
+        def is_unused() -> bool:
+            (verdict,) = self._judge(found, replace(found.store, images=(image,)))
+            return verdict.is_unused
+
+        try:
+            return remove_image(
+                self._hosts.open(found.host.to_state()),
+                image,
+                locks=self._locks,
+                is_unused=is_unused,
+                scope=Scope(),
+            )
+        except TestbedError as exc:
+            found.problem = _sentence(exc)
+            return found.problem
+
+    def _judge(self, found: HostImages, store: Store) -> tuple[Verdict, ...]:
+        known = self._states.read()
+        unknown, claimed = [*known.unknown], [known.claims]
+        others: Sequence[HostImages] = ()
+        if found.host.is_main:
+            others = [other for other in self._asked if other is not found]
+            unknown += [f"{o.host} could not be asked" for o in others if o.problem]
+            unknown += [f"{o.host}: {p}" for o in others for p in o.store.unreadable]
+            try:
+                claimed.append(_catalogued(found.host.name))
+            except ImageFailed as exc:
+                unknown.append(exc.message)
+        return judge(
+            store,
+            found.host.to_state(),
+            merged(claimed),
+            others=[other.store.uses for other in others],
+            unknown=unknown,
+        )
+
+
+def look_at_images(hosts: Hosts) -> list[HostImages]:
+    """Look at all hosts' images and keep what is seen for the page."""
+    began = timezone.now()
+    seen = Images(hosts).look()
+    for found in seen:
+        save(found, began)
+    return seen
+
+
+def save(found: HostImages, began: datetime) -> None:
+    """Keep what was seen of one host; what a silent one had is kept, with the reason.
+
+    A host that was removed meanwhile has no images any more, and a look that began
+    later knows better. `asked_at` stays: somebody may ask meanwhile.
+    """
+    values: dict[str, object] = {"problem": found.problem, "looked_at": began}
+    if not found.problem:
+        values |= {
+            "images": [_image(verdict) for verdict in found.verdicts],
+            "leftovers": [asdict(left) for left in found.ripe],
+            "total_bytes": found.store.total_bytes,
+            "free_bytes": found.store.free_bytes,
+            "seen_at": began,
+        }
+    with transaction.atomic():
+        if Host.objects.filter(pk=found.host.pk).exists():
+            row, _ = ImageStore.objects.get_or_create(host=found.host)
+            # One of the future is from before the clock was set back.
+            newer = Q(looked_at__gt=began, looked_at__lte=timezone.now())
+            before = ImageStore.objects.exclude(newer)
+            before.filter(pk=row.pk).update(**values)
+
+
+@shared_task(name="testbed.tasks.images.observe_images", ignore_result=True)
+def observe_images() -> None:
+    """Look once; overlapping calls are harmless."""
+    look_at_images(kept_hosts())
+
+
+def _image(verdict: Verdict) -> dict[str, object]:
+    """Return an image as it is saved: guests are counted, not named."""
+    testbeds = Counter(use.testbed for use in verdict.uses if use.testbed)
+    return {
+        **asdict(verdict.image),
+        "label": verdict.label,
+        "kept": verdict.kept,
+        "testbeds": dict(sorted(testbeds.items())),
+        "others": [use.guest for use in verdict.uses if not use.testbed],
+    }
+
+
+def _catalogued(main: str) -> Claims:
+    """Return what the catalogue's own files need: an admin may keep them there."""
+    local = settings.LOCAL_CATALOGUE
+    images = load_catalogue(local if local.exists() else None).values()
+    names = {PurePosixPath(image.path).name for image in images if image.path}
+    use = frozenset({Use("", CATALOGUE)})
+    return Claims({(main, name): use for name in names})
+
+
+def _sentence(exc: TestbedError) -> str:
+    return f"{exc.message} {exc.hint}".strip()

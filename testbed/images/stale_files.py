@@ -1,0 +1,77 @@
+"""Remove files that removed guests and dead workers left, and copies nobody uses.
+
+Celery beat calls it every hour. A testbed with a run on, or whose state cannot be
+read, is left alone. Of the images only copies of users' disks go by themselves, a day
+after their last use: whatever else nobody uses an admin deletes (`images`).
+"""
+
+import logging
+
+from celery import shared_task
+
+from orchestration.errors import TestbedError
+from orchestration.hosts import Hosts
+from orchestration.inventory.image_uses import Verdict
+from orchestration.inventory.images import ImageKind
+from orchestration.inventory.stale_files import (
+    old_artefacts,
+    remove_artefacts,
+    stale_among,
+)
+from orchestration.transport.base import Scope
+from orchestration.transport.reachable import require_answer
+from testbed.images.needs import KnownStates
+from testbed.images.pruning import HostImages, Images
+from testbed.models import Host
+from testbed.worker import kept_hosts
+
+logger = logging.getLogger(__name__)
+YOUNG_COPY_S = 24 * 3600.0
+
+
+@shared_task(name="testbed.tasks.stale_files.sweep_files", ignore_result=True)
+def sweep_files() -> None:
+    """Remove what is stale on every host that answers."""
+    hosts = kept_hosts()
+    sweep_files_of(hosts)
+    sweep_images_of(hosts)
+
+
+def sweep_files_of(hosts: Hosts) -> int:
+    """Remove stale artefacts; return how many files that were."""
+    states, removed = KnownStates(), 0
+    for row in Host.objects.all():
+        try:
+            removed += _sweep_host(row, hosts, states)
+        except TestbedError as exc:
+            logger.info("%s is not swept: %s", row, exc)
+    return removed
+
+
+def sweep_images_of(hosts: Hosts) -> int:
+    """Remove old copies and leftovers from the images; return how many files."""
+    images = Images(hosts)
+    seen = images.look()
+    for found in seen:
+        images.prune(found, _is_old_copy)
+        images.sweep(found)
+    return sum(len(found.removed) + len(found.swept) for found in seen)
+
+
+def _is_old_copy(found: HostImages, verdict: Verdict) -> bool:
+    image = verdict.image
+    is_old = found.store.now - image.used_at > YOUNG_COPY_S
+    return image.kind is ImageKind.OWN and is_old and not found.host.is_main
+
+
+def _sweep_host(row: Host, hosts: Hosts, states: KnownStates) -> int:
+    require_answer(row.to_state())
+    host, scope = hosts.open(row.to_state()), Scope()
+    old = old_artefacts(host, scope=scope)
+    # Read after the files were listed: a run that begins later lets its files wait for
+    # its first stages, and writes most of them anew.
+    stale = stale_among(old, states.read().idle_guests)
+    gone = remove_artefacts(host, stale, scope=scope)
+    for path in gone:
+        logger.info("%s: removed %s, which nothing refers to", row, path)
+    return len(gone)

@@ -1,0 +1,1 @@
+"""What pages show, as values; reads rows and files only."""

@@ -1,0 +1,213 @@
+"""What was generated from a testbed's YAML, as people may see it.
+
+Read from the state and the artefacts folder for the artefacts page, its downloads and
+the archive. Private keys are never read: what is on a seed is built anew without its
+host key, and the image itself, which holds it, is not offered (`seed_pages` says so to
+people). Values that an environment calls a password or the like are hidden everywhere.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from orchestration.errors import PathOutside
+from orchestration.plan.lifecycle import plan
+from orchestration.plan.model import Command
+from orchestration.project import Project
+from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest.seed_contents import read_from_seed
+from orchestration.providers.libvirt.xml.domain import (
+    build_management_network,
+    build_nat_network,
+)
+from orchestration.state.model import GuestState, ScriptState, State
+from testbed.pages.seed import CONTEXT, describe_context, describe_seed, is_secret
+
+HIDDEN = "(hidden)"
+HIDDEN_KEY = "(the private host key is not shown)"
+_XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
+
+
+@dataclass(frozen=True, slots=True)
+class Artefact:
+    """One thing to look at or download; `name` is its path in the archive.
+
+    `place` is what it says of itself on the page; `read` gives its bytes, `describe`
+    what the page shows of bytes that are no text.
+    """
+
+    name: str
+    place: str
+    read: Callable[[], bytes]
+    describe: Callable[[], bytes] | None = None
+
+    @property
+    def title(self) -> str:
+        """The file name."""
+        return PurePosixPath(self.name).name
+
+
+@dataclass(frozen=True, slots=True)
+class GuestArtefacts:
+    """What was generated for one guest; nothing yet when a run did not get there."""
+
+    guest: GuestState
+    found: tuple[Artefact, ...]
+
+
+def of_testbed(state: State) -> tuple[Artefact, ...]:
+    """Return what belongs to the whole testbed."""
+    return (
+        Artefact("plan-up.txt", "What Up does, in order", partial(_plan, state)),
+        Artefact("state.json", "What the YAML means here", partial(_state, state)),
+        *_networks(state),
+    )
+
+
+def with_artefacts(state: State) -> tuple[GuestState, ...]:
+    """Return the guests, then those golden images that are started for a script."""
+    return state.started
+
+
+def of_guest(project: Project, state: State, guest: GuestState) -> GuestArtefacts:
+    """Return one guest's artefacts, as far as they were generated."""
+    return GuestArtefacts(guest, tuple(_of_guest(project, state, guest)))
+
+
+def all_artefacts(project: Project, state: State) -> Iterator[Artefact]:
+    """Return every artefact, those of the testbed first."""
+    yield from of_testbed(state)
+    for guest in with_artefacts(state):
+        yield from of_guest(project, state, guest).found
+
+
+def find_artefact(project: Project, state: State, name: str) -> Artefact | None:
+    """Return the artefact of this name; None when there is none."""
+    parts = name.split("/")
+    found = of_testbed(state)
+    if len(parts) > 2 and parts[0] == "guests":
+        named = (g for g in with_artefacts(state) if g.name == parts[1])
+        found = tuple(a for g in named for a in of_guest(project, state, g).found)
+    return next((artefact for artefact in found if artefact.name == name), None)
+
+
+def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Artefact]:
+    folder = f"guests/{guest.name}"
+    xml = _kept(project, guest.xml)
+    if xml.is_file():
+        place = f"libvirt domain {guest.domain} on {guest.host}"
+        yield Artefact(f"{folder}/domain.xml", place, partial(_xml, xml))
+    public = project.artefacts / f"{guest.name}-host-key.pub"
+    if guest.seed and _kept(project, guest.seed).is_file() and public.is_file():
+        yield from _on_seed(project, state, guest, public)
+        place = "the key by which the guest is recognised"
+        yield Artefact(f"{folder}/host-key.pub", place, public.read_bytes)
+    for script, when in (
+        (guest.setup_script, "runs once, as root, near the end of Up"),
+        (guest.run_script, "runs as root at the end of Up"),
+    ):
+        yield from _script(project, folder, script, when)
+
+
+def _on_seed(
+    project: Project, state: State, guest: GuestState, public: Path
+) -> Iterator[Artefact]:
+    """Return the files on a seed; nothing of the image but the context is read."""
+    folder, seed = f"guests/{guest.name}/seed", _kept(project, guest.seed)
+    about = partial(describe_seed, seed, guest)
+    shown = _without_secrets(guest)
+    yield Artefact(f"{folder}/contents.txt", f"all that is on {seed.name}", about)
+    on_seed: dict[str, Callable[[], bytes]] = {
+        "meta-data": partial(cloud_init.build_meta_data, guest),
+        "user-data": partial(_user_data, shown, state.public_key, public),
+        "network-config": partial(cloud_init.build_network_config, guest),
+    }
+    for name, read in on_seed.items():
+        yield Artefact(f"{folder}/{name}", f"on {seed.name}", read)
+    if guest.context:
+        yield Artefact(
+            f"{folder}/{CONTEXT}",
+            f"on {seed.name}, from {guest.context}",
+            partial(read_from_seed, seed, CONTEXT),
+            partial(describe_context, seed),
+        )
+
+
+def _script(
+    project: Project, folder: str, script: ScriptState | None, when: str
+) -> Iterator[Artefact]:
+    """Return a script as it is now: Up runs that, also when it was edited since."""
+    if script is None:
+        return
+    try:
+        file = project.file(script.path)
+    except PathOutside:  # became a link that leads out
+        return
+    if file.is_file():
+        path = file.relative_to(project.files.resolve()).as_posix()
+        yield Artefact(f"{folder}/scripts/{path}", when, file.read_bytes)
+
+
+def _kept(project: Project, path: str) -> Path:
+    """Return where main keeps the artefact that a guest's host has at `path`."""
+    return project.artefacts / PurePosixPath(path).name
+
+
+def _networks(state: State) -> Iterator[Artefact]:
+    network = state.network
+    if network.nat:
+        nat = network.nat
+        build = partial(build_nat_network, nat, testbed=state.testbed)
+        yield _network(nat.network, nat.host, build)
+    for one in network.management:
+        build = partial(build_management_network, one, testbed=state.testbed)
+        yield _network(one.network, one.host, build)
+
+
+def _network(name: str, host: str, build: Callable[[], str]) -> Artefact:
+    def read() -> bytes:
+        return build().encode()
+
+    place = f"libvirt network {name} on {host}"
+    return Artefact(f"networks/{host}-{name}.xml", place, read)
+
+
+def _plan(state: State) -> bytes:
+    return plan(Command.UP, state).to_text().encode()
+
+
+def _state(state: State) -> bytes:
+    guests = tuple(_without_secrets(guest) for guest in state.guests)
+    goldens = tuple(
+        golden.model_copy(update={"guest": _without_secrets(golden.guest)})
+        for golden in state.goldens
+    )
+    shown = state.model_copy(update={"guests": guests, "goldens": goldens})
+    return f"{shown.model_dump_json(indent=1)}\n".encode()
+
+
+def _xml(path: Path) -> bytes:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return _XML_PASSWORD.sub(rf'\1"{HIDDEN}"', text).encode()
+
+
+def _user_data(guest: GuestState, public_key: str, host_key: Path) -> bytes:
+    return cloud_init.build_user_data(
+        guest,
+        public_key=public_key,
+        host_key_private=HIDDEN_KEY.encode(),
+        host_key_public=host_key.read_text().strip(),
+    )
+
+
+def _without_secrets(guest: GuestState) -> GuestState:
+    shown = {
+        key: HIDDEN if is_secret(key) else value
+        for key, value in guest.environment.items()
+    }
+    password_hash = HIDDEN if guest.password_hash else ""
+    return guest.model_copy(
+        update={"environment": shown, "password_hash": password_hash}
+    )

@@ -1,0 +1,139 @@
+"""What `up` would change: the edited YAML against what is deployed, for the page.
+
+Computed from files and rows only, and kept until one of them changes, since the page
+asks every few seconds. Bounded: of a large edit the first changes are shown, and how
+many more there are. What was observed to be missing is in `drift`.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.conf import settings
+from django.utils.text import Truncator
+
+from orchestration.errors import TestbedError
+from orchestration.state.diff.changes import Action, Change, Changes, diff
+from orchestration.state.model import State
+from orchestration.state.placement import Taken
+from testbed.models import Testbed
+from testbed.testbeds.capacity import Room, rooms, taken_by_others
+from testbed.testbeds.digests import look_at
+from testbed.testbeds.findings import known_hosts
+from testbed.testbeds.planning import is_edited, wanted_state
+
+SHOWN = 20
+NAMED = 5
+REASONS_SHOWN = 400
+# Tone and icon of each action; the word is its own, or one that says more.
+LOOKS = {
+    Action.REMOVE: ("bad", "trash"),
+    Action.RECREATE: ("warn", "alert"),
+    Action.RESTART: ("warn", "play"),
+    Action.CHANGE_LIVE: ("good", "pencil"),
+    Action.CHANGE: ("calm", "pencil"),
+    Action.CREATE: ("good", "plus"),
+}
+WORDS = {Action.CHANGE_LIVE: "change live, no restart"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One change as the page shows it."""
+
+    word: str
+    tone: str
+    icon: str
+    name: str
+    host: str
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Changes of one sort, the first of them as lines."""
+
+    title: str
+    lines: tuple[Line, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """What the next `up` does; `problem` says why that cannot be told."""
+
+    groups: tuple[Group, ...] = ()
+    untouched: int = 0
+    hosts: tuple[Room, ...] = ()
+    problem: str = ""
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing would be removed, made or changed."""
+        return not self.groups and not self.problem
+
+
+def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
+    """Return what an edit would change; None when nothing was edited or deployed."""
+    if state is None:
+        return None
+    project = testbed.project
+    if not (is_edited(testbed, state) or project.has_unfinished_change()):
+        return None
+    taken = tuple(sorted(taken_by_others(testbed).items()))
+    return _pending(testbed.pk, testbed.condition, _fingerprint(testbed), taken)
+
+
+def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
+    """Everything that the changes follow from, but cheap to look at."""
+    project = testbed.project
+    files = [project.state_file, project.deployed_file, project.markers_file]
+    files.append(settings.LOCAL_CATALOGUE)
+    stats = [path.stat() if path.exists() else None for path in files]
+    return (
+        project.yaml_sha256(),
+        tuple((s.st_ino, s.st_mtime_ns, s.st_size) if s else None for s in stats),
+        look_at(project.files),
+        tuple(known_hosts()),
+    )
+
+
+@lru_cache(maxsize=64)
+def _pending(
+    pk: int,
+    condition: str,
+    fingerprint: tuple[object, ...],
+    taken: tuple[tuple[str, Taken], ...],
+) -> Pending:
+    testbed = Testbed.objects.get(pk=pk)
+    try:
+        known, wanted = wanted_state(testbed)
+    except TestbedError as exc:
+        return Pending(problem=f"{exc.message} {exc.hint}".strip())
+    if known is None:
+        return Pending()
+    changes = diff(known, wanted)
+    hosts = rooms(changes.hosts, dict(taken))
+    return Pending(_groups(changes), len(changes.untouched), hosts)
+
+
+def _groups(changes: Changes) -> tuple[Group, ...]:
+    found = (
+        ("Guests", changes.guests),
+        ("Bridges", changes.bridges),
+        ("Links", changes.links),
+        ("Networks", changes.networks),
+    )
+    return tuple(
+        Group(title, tuple(map(_line, some[:SHOWN])), max(0, len(some) - SHOWN))
+        for title, some in found
+        if some
+    )
+
+
+def _line(change: Change) -> Line:
+    tone, icon = LOOKS[change.action]
+    rest = len(change.reasons) - NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
+    word = WORDS.get(change.action, change.action.value)
+    return Line(word, tone, icon, change.name, change.host, reasons)

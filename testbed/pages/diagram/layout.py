@@ -1,0 +1,270 @@
+"""A scene → where everything of a testbed's diagram is drawn.
+
+Pure: numbers and words only. `templates/testbeds/_diagram.html` draws them as SVG. Each
+host is a box; in it each bridge is a bar that its guests hang from in rows. Lines have
+lanes of their own: patch links left of the bars, further interfaces of guests right of
+them, tunnels between the boxes. Very large testbeds show counts instead of guests.
+What there is to draw is decided in `scene.py` and `sketch.py`.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestration.state.model import State
+from testbed.pages.diagram.lines import (
+    LANE,
+    Bar,
+    Card,
+    Line,
+    bus_lines,
+    further_lines,
+    outside_lines,
+    patch_lines,
+    tunnel_lines,
+    tunnel_top,
+)
+from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, count_of, scene_of
+
+AGGREGATE_ABOVE = 120
+CARD_WIDTH, CARD_HEIGHT = 164, 44
+GAP, ROW_GAP = 12, 22
+BAR_HEIGHT, BAND_GAP = 24, 26
+PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
+HOST_GAP = 92
+CLOUD_WIDTH, CLOUD_HEIGHT = 118, 46
+UNPLUGGED = "not connected"
+MAX_NAME = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One host. `management` is the subnet of its management network, or ''."""
+
+    name: str
+    is_main: bool
+    note: str
+    management: str
+    icon: str
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The way outside: main's NAT network, with a line to the external bridge."""
+
+    subnet: str
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Diagram:
+    """Everything to draw, in a picture of `width` by `height`."""
+
+    width: int
+    height: int
+    boxes: tuple[Box, ...]
+    bars: tuple[Bar, ...]
+    cards: tuple[Card, ...]
+    lines: tuple[Line, ...]
+    cloud: Cloud | None
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """A bridge in a place, or the guests there without one, and who hangs from it."""
+
+    bridge: Bridge | None
+    guests: tuple[Guest, ...]
+
+
+def layout(state: State, statuses: Mapping[str, str]) -> Diagram:
+    """Place a testbed. `statuses` are libvirt's words by guest; missing is unknown."""
+    return place(scene_of(state, statuses))
+
+
+def place(scene: Scene) -> Diagram:
+    """Place a scene."""
+    bands = _bands(scene)
+    left = CLOUD_WIDTH + 50 if scene.outside else 1
+    top = 1 + tunnel_top(scene.tunnels, [place.name for place in scene.places])
+    placer = _Placer(scene, top)
+    for one in scene.places:
+        left = placer.place_host(one, bands[one.name], left) + HOST_GAP
+    return placer.finish(left - HOST_GAP + 1)
+
+
+class _Placer:
+    """Collects what was placed so far; used for one diagram."""
+
+    def __init__(self, scene: Scene, top: int) -> None:
+        self.scene = scene
+        self.is_counted = len(scene.guests) > AGGREGATE_ABOVE
+        self.top = top
+        self.boxes: list[Box] = []
+        self.bars: list[Bar] = []
+        self.cards: list[Card] = []
+        names = dict.fromkeys(bridge.net for bridge in scene.bridges if bridge.net)
+        self.nets = {name: index % 6 for index, name in enumerate(names)}
+
+    def place_host(self, host: Place, bands: list[_Band], left: int) -> int:
+        """Place a host and what is on it; return its right side."""
+        columns = 1 if self.is_counted else _columns(bands)
+        inner = columns * (CARD_WIDTH + GAP) - GAP
+        inside = left + PADDING + self._patch_room(host.name)
+        bottom = self.top + HOST_HEAD
+        for band in bands:
+            bottom = self._place_band(host.name, band, inside, bottom, inner, columns)
+        width = inside + inner + self._further_room(bands) + PADDING - left
+        height = bottom - BAND_GAP + PADDING + HOST_FOOT - self.top
+        self.boxes.append(
+            Box(
+                host.name,
+                host.is_main,
+                host.note,
+                host.management,
+                host.icon,
+                left,
+                self.top,
+                width,
+                height,
+            )
+        )
+        return left + width
+
+    def finish(self, width: int) -> Diagram:
+        """Draw the lines and return everything."""
+        height = max((box.height for box in self.boxes), default=0)
+        boxes, scene = tuple(self.boxes), self.scene
+        cloud, external = self._cloud()
+        lines = [
+            *bus_lines(self.bars, self.cards),
+            *further_lines(scene.guests, self.bars, self.cards, self.nets),
+            *patch_lines(scene.links, self.bars),
+            *tunnel_lines(scene.tunnels, self.bars, boxes),
+            *(outside_lines(cloud, external) if cloud else ()),
+        ]
+        return Diagram(
+            width=width,
+            height=self.top + height + 1,
+            boxes=boxes,
+            bars=tuple(self.bars),
+            cards=tuple(self.cards),
+            lines=tuple(lines),
+            cloud=cloud,
+            summary=scene.summary,
+        )
+
+    def _place_band(
+        self, host: str, band: _Band, x: int, y: int, width: int, columns: int
+    ) -> int:
+        device = band.bridge.device if band.bridge else ""
+        label = band.bridge.label if band.bridge else UNPLUGGED
+        net = self.nets.get(band.bridge.net, -1) if band.bridge else -1
+        self.bars.append(Bar(host, label, device, net, x, y, width, BAR_HEIGHT))
+        y += BAR_HEIGHT
+        if self.is_counted and band.guests:
+            self.cards.append(_count_card(band.guests, device, x, y + ROW_GAP, width))
+            return y + ROW_GAP + CARD_HEIGHT + BAND_GAP
+        for number, guest in enumerate(band.guests):
+            row, column = divmod(number, columns)
+            card_x = x + column * (CARD_WIDTH + GAP)
+            card_y = y + ROW_GAP + row * (CARD_HEIGHT + ROW_GAP)
+            self.cards.append(_card(guest, device, card_x, card_y))
+        rows = -(-len(band.guests) // columns)
+        return y + rows * (CARD_HEIGHT + ROW_GAP) + BAND_GAP
+
+    def _patch_room(self, place: str) -> int:
+        links = sum(link.place == place for link in self.scene.links)
+        return (links + 1) * LANE if links else 0
+
+    def _further_room(self, bands: list[_Band]) -> int:
+        if self.is_counted:
+            return 0
+        devices = {
+            plug.device
+            for band in bands
+            for guest in band.guests
+            for plug in guest.plugs[1:]
+        }
+        return (len(devices) + 1) * LANE if devices else 0
+
+    def _cloud(self) -> tuple[Cloud | None, list[Bar]]:
+        """Place the way outside at the first of the bars that have it."""
+        outside = self.scene.outside
+        if outside is None:
+            return None, []
+        here = [bar for bar in self.bars if bar.host == outside.place]
+        external = [bar for bar in here if bar.device in outside.devices]
+        if not external:
+            return None, []
+        y = external[0].middle - CLOUD_HEIGHT // 2
+        return Cloud(outside.note, 1, y, CLOUD_WIDTH, CLOUD_HEIGHT), external
+
+
+def _card(guest: Guest, device: str, x: int, y: int) -> Card:
+    return Card(
+        guest=guest.name,
+        device=device,
+        title=_cut(guest.name),
+        text=guest.text,
+        status=guest.status,
+        x=x,
+        y=y,
+        width=CARD_WIDTH,
+        height=CARD_HEIGHT,
+    )
+
+
+def _count_card(
+    guests: tuple[Guest, ...], device: str, x: int, y: int, width: int
+) -> Card:
+    counts = Counter(guest.status for guest in guests)
+    return Card(
+        guest="",
+        device=device,
+        title=count_of(len(guests), "guest"),
+        text=", ".join(f"{count} {word}" for word, count in counts.most_common(2)),
+        status=counts.most_common(1)[0][0],
+        x=x,
+        y=y,
+        width=width,
+        height=CARD_HEIGHT,
+    )
+
+
+def _bands(scene: Scene) -> dict[str, list[_Band]]:
+    """Return the bands of each place, bridges in the order of the scene."""
+    known = {(bridge.place, bridge.device) for bridge in scene.bridges}
+    hanging: dict[tuple[str, str], list[Guest]] = defaultdict(list)
+    for guest in scene.guests:
+        device = guest.plugs[0].device if guest.plugs else ""
+        at = (guest.place, device)
+        hanging[at if at in known else (guest.place, "")].append(guest)
+    bands: dict[str, list[_Band]] = defaultdict(list)
+    for bridge in scene.bridges:
+        guests = hanging.get((bridge.place, bridge.device), [])
+        bands[bridge.place].append(_Band(bridge, tuple(guests)))
+    for (name, device), guests in hanging.items():
+        if not device:
+            bands[name].append(_Band(None, tuple(guests)))
+    return bands
+
+
+def _columns(bands: list[_Band]) -> int:
+    most = max((len(band.guests) for band in bands), default=0)
+    for columns, limit in ((1, 1), (2, 8), (3, 18)):
+        if most <= limit:
+            return columns
+    return 4
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 1]}…"

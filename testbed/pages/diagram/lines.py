@@ -1,0 +1,256 @@
+"""The lines of a testbed's diagram, as SVG paths between bars and cards.
+
+Used by `layout.py` only, which places what they connect. A line of its own kind has
+lanes of its own, so that no two lines lie on each other for long.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+from orchestration.state.model import TunnelState
+from testbed.pages.diagram.scene import Guest, Link
+
+LANE = 11
+STEM = 11
+TUNNEL_LANE = 22
+MAX_TUNNELS = 12
+LABEL_WIDTH = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bridge on one host; `net` is the number of its colour, -1 for none.
+
+    `is_gone`: it should be there and was seen not to be.
+    """
+
+    host: str
+    label: str
+    device: str
+    net: int
+    x: int
+    y: int
+    width: int
+    height: int
+    is_gone: bool = False
+
+    @property
+    def middle(self) -> int:
+        """The y of its middle."""
+        return self.y + self.height // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One guest, or the count of all guests of a bar (then `guest` is empty)."""
+
+    guest: str
+    device: str
+    title: str
+    text: str
+    status: str
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A connection. `kind`: bus, further, patch, tunnel, outside."""
+
+    kind: str
+    path: str
+    title: str
+    net: int = -1
+    label: str = ""
+    label_x: int = 0
+    label_y: int = 0
+    label_width: int = 0
+
+
+class Placed(Protocol):
+    """A host's box."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def x(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+
+
+class Sized(Protocol):
+    """The cloud of the outside."""
+
+    @property
+    def x(self) -> int: ...
+    @property
+    def y(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+
+
+def bus_lines(bars: Sequence[Bar], cards: Sequence[Card]) -> Iterator[Line]:
+    """Hang each row of cards from its bar: a stem per card, a rail per further row."""
+    for bar in bars:
+        if bar.net < 0:
+            continue
+        own = [c for c in cards if c.device == bar.device and _is_below(bar, c)]
+        own.sort(key=lambda card: card.y)
+        rows = [list(row) for _, row in groupby(own, key=lambda card: card.y)]
+        path = ""
+        for number, row in enumerate(rows):
+            rail = bar.y + bar.height if number == 0 else row[0].y - STEM
+            stems = (f"M{_stem(card)} {rail}V{card.y}" for card in row)
+            path += "".join(stems)
+            if number:
+                path += f"M{bar.x - 4} {rail}H{_stem(row[-1])}"
+        if len(rows) > 1:
+            path += f"M{bar.x} {bar.middle}H{bar.x - 4}V{rows[-1][0].y - STEM}"
+        if path:
+            yield Line("bus", path, f"guests on {bar.label}", bar.net)
+
+
+def further_lines(
+    guests: Iterable[Guest],
+    bars: Sequence[Bar],
+    cards: Sequence[Card],
+    nets: Mapping[str, int],
+) -> Iterator[Line]:
+    """Draw guests' second, third … interfaces to their bars, right of everything."""
+    places = {card.guest: card for card in cards if card.guest}
+    lanes: dict[tuple[str, str], int] = {}
+    for guest in guests:
+        card = places.get(guest.name)
+        if card is None:
+            continue
+        for number, plug in enumerate(guest.plugs[1:]):
+            bar = _find(bars, guest.place, plug.device)
+            if bar is None:
+                continue
+            used = sum(place == guest.place for place, _ in lanes)
+            lane = lanes.setdefault((guest.place, plug.device), used)
+            x = bar.x + bar.width + (lane + 1) * LANE
+            start = card.x + card.width - 14 - number * 12
+            y = card.y + card.height + 4 + lane % 2 * 4
+            path = (
+                f"M{start} {card.y + card.height}V{y}H{x}V{bar.middle}"
+                f"H{bar.x + bar.width}"
+            )
+            yield Line("further", path, plug.title, nets.get(plug.net, -1))
+
+
+def patch_lines(links: Iterable[Link], bars: Sequence[Bar]) -> Iterator[Line]:
+    """Draw links between bridges of one place, left of the bars."""
+    lanes: dict[str, int] = defaultdict(int)
+    for link in links:
+        one = _find(bars, link.place, link.device_a)
+        other = _find(bars, link.place, link.device_b)
+        if one is None or other is None:
+            continue
+        lanes[link.place] += 1
+        x = one.x - lanes[link.place] * LANE
+        shift = 3 * (lanes[link.place] - 1) % 9
+        path = f"M{one.x} {one.middle + shift}H{x}V{other.middle - shift}H{other.x}"
+        yield Line("patch", path, link.title)
+
+
+def outside_lines(cloud: Sized, bars: Sequence[Bar]) -> Iterator[Line]:
+    """Draw the way outside: straight to the first bar, below the cloud to others."""
+    for number, bar in enumerate(bars):
+        path = f"M{cloud.x + cloud.width} {bar.middle}H{bar.x}"
+        if number:
+            x = cloud.x + cloud.width // 2
+            path = f"M{x} {cloud.y + cloud.height}V{bar.middle}H{bar.x}"
+        yield Line("outside", path, f"{bar.label} to the outside")
+
+
+def tunnel_top(tunnels: Sequence[TunnelState], hosts: Sequence[str]) -> int:
+    """Return the room above the hosts that tunnels between far hosts take."""
+    far = [t for t in tunnels[:MAX_TUNNELS] if not _are_neighbours(t, hosts)]
+    return len(far) * TUNNEL_LANE
+
+
+def tunnel_lines(
+    tunnels: Sequence[TunnelState], bars: Sequence[Bar], boxes: Sequence[Placed]
+) -> Iterator[Line]:
+    """Draw tunnels: through the gap of neighbours, above the boxes of others."""
+    hosts = [box.name for box in boxes]
+    near: dict[str, int] = defaultdict(int)
+    far = 0
+    for tunnel in tunnels[:MAX_TUNNELS]:
+        ends = sorted(tunnel.ends, key=lambda end: hosts.index(end.host))
+        one, other = (_find(bars, end.host, end.device) for end in ends)
+        if one is None or other is None:
+            continue
+        left = next(box for box in boxes if box.name == one.host)
+        right = next(box for box in boxes if box.name == other.host)
+        if _are_neighbours(tunnel, hosts):
+            near[one.host] += 1
+            yield _near(tunnel, one, other, left, near[one.host])
+        else:
+            far += 1
+            yield _far(tunnel, one, other, (left, right), far)
+
+
+def _near(tunnel: TunnelState, one: Bar, other: Bar, left: Placed, number: int) -> Line:
+    x = left.x + left.width + 8 + (number * 14) % 76
+    start = one.x + one.width
+    path = f"M{start} {one.middle}H{x}V{other.middle}H{other.x}"
+    middle = left.x + left.width + 46
+    y = (one.middle + other.middle) // 2 if one.middle != other.middle else one.middle
+    return _labelled(tunnel, one, other, path, middle, y)
+
+
+def _far(
+    tunnel: TunnelState,
+    one: Bar,
+    other: Bar,
+    boxes: tuple[Placed, Placed],
+    number: int,
+) -> Line:
+    left, right = boxes
+    lane = number * TUNNEL_LANE - TUNNEL_LANE // 2
+    out = left.x + left.width + 6 + (number * 9) % 36
+    back = right.x - 6 - (number * 9) % 36
+    path = (
+        f"M{one.x + one.width} {one.middle}H{out}V{lane}H{back}V{other.middle}"
+        f"H{other.x}"
+    )
+    return _labelled(tunnel, one, other, path, (out + back) // 2, lane)
+
+
+def _labelled(
+    tunnel: TunnelState, one: Bar, other: Bar, path: str, x: int, y: int
+) -> Line:
+    label = f"{tunnel.kind} {tunnel.key}"
+    width = len(label) * LABEL_WIDTH + 8
+    title = (
+        f"{tunnel.kind} tunnel {tunnel.key}: {one.label} on {one.host} "
+        f"to {other.label} on {other.host}"
+    )
+    return Line("tunnel", path, title, -1, label, x, y, width)
+
+
+def _are_neighbours(tunnel: TunnelState, hosts: Sequence[str]) -> bool:
+    one, other = (hosts.index(end.host) for end in tunnel.ends)
+    return abs(one - other) == 1
+
+
+def _find(bars: Sequence[Bar], host: str, device: str) -> Bar | None:
+    here = (bar for bar in bars if bar.host == host)
+    return next((bar for bar in here if bar.device == device), None)
+
+
+def _is_below(bar: Bar, card: Card) -> bool:
+    return bar.x <= card.x < bar.x + bar.width
+
+
+def _stem(card: Card) -> int:
+    return card.x + card.width // 2

@@ -1,0 +1,169 @@
+"""What a diagram shows, wherever it comes from: places, bridges, guests and links.
+
+`scene_of` reads it from a state and what was observed; `sketch.py` reads it from a YAML
+as it is written. `layout.py` finds a place for each of it. Pure.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from orchestration.state.model import GuestState, HostState, State, TunnelState
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One host, or what stands for all of them; `management` is a subnet, or ''."""
+
+    name: str
+    note: str
+    is_main: bool = False
+    management: str = ""
+    icon: str = "host"
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """One bridge in a place; those of one `net` have one colour, '' has none."""
+
+    place: str
+    device: str
+    label: str
+    net: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plug:
+    """One interface of a guest; `title` is what a line to it says."""
+
+    device: str
+    net: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """One guest; `text` stands below its name."""
+
+    name: str
+    place: str
+    text: str
+    status: str
+    plugs: tuple[Plug, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A link between two bridges of one place."""
+
+    place: str
+    device_a: str
+    device_b: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """The way outside, and the bridges of one place that have it."""
+
+    place: str
+    note: str
+    devices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything that a diagram shows; `summary` says it in words."""
+
+    places: tuple[Place, ...]
+    bridges: tuple[Bridge, ...]
+    guests: tuple[Guest, ...]
+    links: tuple[Link, ...]
+    tunnels: tuple[TunnelState, ...]
+    outside: Outside | None
+    summary: str
+
+
+def scene_of(state: State, statuses: Mapping[str, str]) -> Scene:
+    """Read a state. `statuses` are libvirt's words by guest; missing is unknown."""
+    nat = state.network.nat
+    return Scene(
+        places=_places(state),
+        bridges=tuple(
+            Bridge(b.host, b.device, b.name, b.name) for b in state.network.bridges
+        ),
+        guests=tuple(_guest(guest, statuses) for guest in state.guests),
+        links=_links(state),
+        tunnels=state.network.tunnels,
+        outside=Outside(nat.host, nat.subnet, (nat.external_device,)) if nat else None,
+        summary=_summary(state, statuses),
+    )
+
+
+def count_of(number: int, word: str) -> str:
+    """Say `1 guest`, `2 guests`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def _places(state: State) -> tuple[Place, ...]:
+    counts = Counter(guest.host for guest in state.guests)
+    subnets = {m.host: m.subnet for m in state.network.management}
+    return tuple(
+        Place(
+            name=host.name,
+            note=count_of(counts[host.name], "guest"),
+            is_main=host.is_main,
+            management=subnets.get(host.name, ""),
+        )
+        for host in _hosts(state)
+    )
+
+
+def _guest(guest: GuestState, statuses: Mapping[str, str]) -> Guest:
+    addresses = [i.address for i in guest.interfaces if i.address]
+    return Guest(
+        name=guest.name,
+        place=guest.host,
+        text=addresses[0] if addresses else guest.image.name,
+        status=statuses.get(guest.name, "unknown"),
+        plugs=tuple(
+            Plug(i.device, i.bridge, f"{guest.name} {i.name} on {i.bridge}")
+            for i in guest.interfaces
+        ),
+    )
+
+
+def _links(state: State) -> tuple[Link, ...]:
+    names = {(b.host, b.device): b.name for b in state.network.bridges}
+    return tuple(
+        Link(
+            patch.host,
+            patch.device_a,
+            patch.device_b,
+            f"link of {names.get((patch.host, patch.device_a), '')} and "
+            f"{names.get((patch.host, patch.device_b), '')} on {patch.host}",
+        )
+        for patch in state.network.patches
+    )
+
+
+def _hosts(state: State) -> list[HostState]:
+    return sorted(state.used_hosts, key=lambda host: (not host.is_main, host.name))
+
+
+def _summary(state: State, statuses: Mapping[str, str]) -> str:
+    """Say the diagram in words, for those who do not see it."""
+    parts = []
+    for host in _hosts(state):
+        guests = [guest.name for guest in state.guests if guest.host == host.name]
+        bridges = [b.name for b in state.network.bridges if b.host == host.name]
+        shown = ", ".join(
+            f"{name} ({statuses.get(name, 'unknown')})" for name in guests[:20]
+        )
+        more = f" and {len(guests) - 20} more" if len(guests) > 20 else ""
+        parts.append(
+            f"Host {host.name}: bridges {', '.join(bridges) or 'none'}; "
+            f"guests {shown or 'none'}{more}."
+        )
+    links = len(state.network.patches) + len(state.network.tunnels)
+    return " ".join([*parts, f"Links between bridges: {links}."])

@@ -1,0 +1,214 @@
+"""Asking a run to stop, and proving that everything it started has stopped.
+
+`request_cancel` saves the wish first, so that it holds even while Redis is down, then
+signals the batches that run. A run ends as cancelled only after `conclude_cancel`
+has asked each used host for processes that carry the run's tag; what survives, or
+could not be asked, is listed in `Run.leftovers` by host and pid. In guests only what
+belongs to a task that did not end well is ended: a server that a script started is
+what the script was for.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypedDict
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from orchestration.errors import StateError, TestbedError
+from orchestration.events import Status
+from orchestration.plan.model import ENTERS_GUESTS
+from orchestration.state.model import State
+from orchestration.transport.base import Ended
+from testbed import worker
+from testbed.celery import app
+from testbed.models import Batch, Instruction, Run, Task
+from testbed.runs.admission import admit
+from testbed.runs.joining import join
+from testbed.runs.outcome import finish_run
+from testbed.runs.recorder import finish_tasks, record
+
+logger = logging.getLogger(__name__)
+
+# The host, the machine on it (itself or a guest), and the tag of what is looked for.
+Place = tuple[str, str, str]
+
+
+class Leftover(TypedDict):
+    """What could not be confirmed as ended; `pid` 0: the machine was not reached."""
+
+    host: str
+    machine: str
+    tag: str
+    pid: int
+    name: str
+
+
+def request_cancel(run_id: int, user: User | None) -> bool:
+    """Ask a run to stop. False: it was asked before, or it is over.
+
+    A run of which nothing runs ends at once.
+    """
+    with transaction.atomic():
+        going = (Run.Status.PENDING, Run.Status.RUNNING)
+        asked = Run.objects.filter(
+            pk=run_id, status__in=going, cancel_requested_at=None
+        ).update(
+            status=Run.Status.CANCELLING,
+            cancel_requested_at=timezone.now(),
+            cancel_requested_by=user,
+        )
+        if not asked:
+            return False
+        record(run_id, "cancel-requested", text=f"{user or 'The system'} cancels.")
+        drop_queued(run_id)
+        transaction.on_commit(admit, robust=True)
+        running = running_batches(run_id).values_list("celery_id", flat=True)
+        if ids := [str(celery_id) for celery_id in running]:
+            transaction.on_commit(partial(revoke, ids, "SIGUSR1"))
+        else:
+            join_open(run_id)
+            finish_run(run_id, Run.Status.CANCELLED)
+    return True
+
+
+def running_batches(run_id: int) -> QuerySet[Batch]:
+    """Return the batches that a worker has taken."""
+    return Batch.objects.filter(instruction__run=run_id, status=Batch.Status.RUNNING)
+
+
+def drop_queued(run_id: int) -> None:
+    """End the batches that no worker has taken, and their tasks."""
+    batches = Batch.objects.filter(
+        instruction__run=run_id, status=Batch.Status.QUEUED
+    ).select_related("instruction")
+    for batch in batches:
+        queued = Batch.objects.filter(pk=batch.pk, status=Batch.Status.QUEUED)
+        if queued.update(status=Batch.Status.FINISHED, ended_at=timezone.now()):
+            finish_tasks(
+                run_id,
+                open_tasks(batch),
+                Status.CANCELLED,
+                message="Cancelled before it began.",
+            )
+
+
+def open_tasks(batch: Batch) -> QuerySet[Task]:
+    """Return the tasks of a batch that have not ended."""
+    return Task.objects.filter(
+        instruction=batch.instruction_id,
+        host=batch.host,
+        status__in=(Task.Status.WAITING, Task.Status.RUNNING),
+    ).select_related("instruction")
+
+
+def join_open(run_id: int) -> None:
+    """Join the instruction that runs, if all its batches are over."""
+    running = Instruction.objects.filter(run=run_id, status=Instruction.Status.RUNNING)
+    for instruction_id in list(running.values_list("pk", flat=True)):
+        join(instruction_id)
+
+
+def revoke(celery_ids: Sequence[str], signal: str) -> None:
+    """Signal the workers; when that fails, each batch reads the wish itself."""
+    try:
+        # Without a broker, a revoke of a process that had one before tries for ever.
+        with app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+        app.control.revoke(list(celery_ids), terminate=True, signal=signal)
+    except (KombuError, RedisError, OSError) as exc:
+        logger.warning("the workers could not be signalled: %s", exc)
+
+
+def conclude_cancel(run_id: int) -> bool:
+    """End a cancelling run whose batches are all over; proves before it says so."""
+    run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
+    active = Batch.objects.filter(instruction__run=run_id, status__in=Batch.ACTIVE)
+    if run.status != Run.Status.CANCELLING or active.exists():
+        return False
+    join_open(run_id)
+    hosts = Batch.objects.filter(instruction__run=run_id).values_list("host", flat=True)
+    places = {(host, host, run.tag) for host in hosts}
+    places |= {(left["host"], left["machine"], left["tag"]) for left in run.leftovers}
+    leftovers = end_processes(run, sorted(places))
+    return finish_run(run_id, Run.Status.CANCELLED, leftovers=leftovers)
+
+
+def places_of(batch: Batch) -> list[Place]:
+    """Return where a batch may have started something: its host, and its guests.
+
+    Of the guests those whose task is not over; call it before the tasks are ended.
+    """
+    tag = f"{batch.instruction.run.tag}b{batch.pk}."
+    places = [(batch.host, batch.host, tag)]
+    if batch.instruction.kind in ENTERS_GUESTS:
+        guests = open_tasks(batch).values_list("resource", flat=True)
+        places += [(batch.host, guest, tag) for guest in guests]
+    return places
+
+
+def end_processes(run: Run, places: Iterable[Place]) -> list[Leftover]:
+    """End what carries a tag on each (host, machine, tag); return what is left."""
+    places = list(places)
+    try:
+        state = run.testbed.project.read_known()
+    except StateError as exc:
+        return [_unknown(place, exc.message) for place in places]
+    with ThreadPoolExecutor(max(1, min(len(places), 16))) as pool:
+        found = list(pool.map(partial(_end_processes, state), places))
+    for ended, _ in found:
+        if ended is not None:
+            record_ended(run.pk, [ended])
+    return [leftover for _, leftovers in found for leftover in leftovers]
+
+
+def record_ended(run_id: int, proofs: Iterable[Ended]) -> None:
+    """Tell the user which processes were seen dying, and which were not."""
+    for proof in proofs:
+        if proof.found:
+            names = ", ".join(f"{p.name} ({p.pid})" for p in proof.found)
+            record(
+                run_id,
+                "log",
+                text=f"Ended on {proof.machine}: {names}",
+                machine=proof.machine,
+                found=[[p.pid, p.name] for p in proof.found],
+                survivors=[[p.pid, p.name] for p in proof.survivors],
+            )
+
+
+def survivors(host: str, tag: str, proofs: Iterable[Ended]) -> list[Leftover]:
+    """Return what outlived its ending."""
+    return [
+        Leftover(
+            host=host, machine=proof.machine, tag=tag, pid=left.pid, name=left.name
+        )
+        for proof in proofs
+        for left in proof.survivors
+    ]
+
+
+def _end_processes(state: State, place: Place) -> tuple[Ended | None, list[Leftover]]:
+    host, machine, tag = place
+    try:
+        ended = worker.machine(state, host, machine).end(tag)
+    except TestbedError as exc:
+        reason = exc.message
+    except (KeyError, StopIteration, OSError) as exc:
+        reason = f"not known any more: {exc}"
+    else:
+        return ended, survivors(host, tag, [ended])
+    if worker.is_off(state, host, machine):
+        return Ended(machine, (), ()), []
+    return None, [_unknown(place, reason)]
+
+
+def _unknown(place: Place, reason: str) -> Leftover:
+    host, machine, tag = place
+    return Leftover(host=host, machine=machine, tag=tag, pid=0, name=reason)

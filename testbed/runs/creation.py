@@ -1,0 +1,161 @@
+"""Everything that a user can do with runs: start, drive, hand over, cancel.
+
+Called by views, the websocket and the demo, always with a user who may. The run's row
+is made first, so that the database's constraint on one active run per testbed decides
+who is first; only the winner touches the testbed's state.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from functools import partial
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from kombu.exceptions import KombuError
+from redis.exceptions import RedisError
+
+from orchestration.errors import StateError, TestbedBusy
+from orchestration.plan.lifecycle import Plan
+from orchestration.plan.model import Command, Options
+from testbed.models import Instruction, Run, Task, Testbed
+from testbed.runs import cancelling, dispatch
+from testbed.runs.dispatch import Ack
+from testbed.runs.sweeper import adopt
+from testbed.testbeds.planning import prepare
+
+__all__ = [
+    "Ack",
+    "accept",
+    "create_run",
+    "hand_over",
+    "keep_driving",
+    "request_cancel",
+]
+logger = logging.getLogger(__name__)
+
+PlanJson = Mapping[str, object]
+
+
+def create_run(
+    testbed: Testbed,
+    user: User,
+    command: Command,
+    options: Options | None = None,
+    *,
+    client_plan: PlanJson | None = None,
+) -> Run:
+    """Plan a command and store it as a run that waits for its driver.
+
+    When no client drives it in time, the server does. Raises: TestbedBusy (who and
+    since when), SpecError, StateError (also: the client's plan is another one).
+    """
+    options = options or Options()
+    with transaction.atomic():
+        run = _reserve(testbed, user, command, options)
+        _, plan = prepare(testbed, command, options)
+        stored = json.loads(plan.to_json())
+        if client_plan is not None:
+            _compare(stored, json.loads(json.dumps(client_plan)))
+        run.plan = stored
+        run.save(update_fields=["plan"])
+        _create_rows(run, plan)
+        transaction.on_commit(partial(_schedule_adoption, run.pk))
+    return run
+
+
+def accept(run_id: int, index: int, kind: str, channel: str) -> Ack:
+    """Start an instruction for the client behind `channel`, which becomes driver."""
+    return dispatch.accept(run_id, index, kind, channel=channel)
+
+
+def hand_over(run_id: int, channel: str) -> bool:
+    """Let the server drive in place of `channel`. False: another one drives."""
+    return dispatch.hand_over(run_id, channel)
+
+
+def keep_driving(run_id: int, channel: str) -> bool:
+    """Note that the driver's socket is open. False: it is not the driver."""
+    return dispatch.keep_driving(run_id, channel)
+
+
+def request_cancel(run_id: int, user: User | None) -> bool:
+    """Ask a run to stop. False: it was asked before, or it is over."""
+    return cancelling.request_cancel(run_id, user)
+
+
+def _reserve(testbed: Testbed, user: User, command: Command, options: Options) -> Run:
+    """Make the run's row, or raise TestbedBusy: the database lets one through."""
+    switches = {
+        "provision": options.provision,
+        "rerun_scripts": options.rerun_scripts,
+    }
+    try:
+        with transaction.atomic():
+            return Run.objects.create(
+                testbed=testbed,
+                asked_by=user,
+                command=command.value,
+                options=switches,
+                plan={},
+            )
+    except IntegrityError as exc:
+        raise _busy(testbed) from exc
+
+
+def _create_rows(run: Run, plan: Plan) -> None:
+    instructions = Instruction.objects.bulk_create(
+        Instruction(
+            run=run,
+            index=entry.index,
+            kind=entry.kind,
+            stage=entry.stage.value,
+            title=entry.title,
+        )
+        for entry in plan.instructions
+    )
+    Task.objects.bulk_create(
+        Task(instruction=row, resource=resource.name, host=resource.host)
+        for row, entry in zip(instructions, plan.instructions, strict=True)
+        for resource in entry.resources
+    )
+
+
+def _busy(testbed: Testbed) -> TestbedBusy:
+    run = Run.objects.active().filter(testbed=testbed).select_related("asked_by").last()
+    if run is None:
+        return TestbedBusy(
+            "Another run of this testbed has just ended.", hint="Try again."
+        )
+    since = timezone.localtime(run.created_at)
+    return TestbedBusy(
+        f"{run.asked_by} has been running {run.command} on testbed {testbed} "
+        f"since {since:%H:%M:%S}.",
+        hint="Wait until it is over, or cancel it.",
+    )
+
+
+def _compare(own: dict[str, object], sent: dict[str, object]) -> None:
+    """Refuse a client's plan that is not the server's. Raises: StateError."""
+    if own == sent:
+        return
+    mine, yours = own.get("instructions"), sent.get("instructions")
+    where = "its command or options differ"
+    if isinstance(mine, list) and isinstance(yours, list) and mine != yours:
+        pairs = zip(mine, yours, strict=False)
+        shorter = min(len(mine), len(yours))
+        index = next((i for i, (a, b) in enumerate(pairs) if a != b), shorter)
+        where = f"they differ from instruction {index} on"
+    raise StateError(
+        f"The plan that was sent is not the one that the server made: {where}.",
+        hint="Fetch the testbed's files and state again, then plan again.",
+    )
+
+
+def _schedule_adoption(run_id: int) -> None:
+    try:
+        adopt.apply_async((run_id,), countdown=settings.DRIVER_PATIENCE_S)
+    except (KombuError, RedisError, OSError) as exc:
+        logger.warning("run %s waits for the sweeper to be driven: %s", run_id, exc)

@@ -1,0 +1,122 @@
+"""The end of a batch and of an instruction, and what comes next.
+
+An instruction ends by one conditional UPDATE that matches only while it runs and has
+no active batch: of the batches that finish at once, one wins, and only the winner
+writes the result and starts what follows. Reads rows only, so that the sweeper can
+join in place of a worker that died.
+"""
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from testbed.models import Batch, Instruction, Run, Task
+from testbed.runs.admission import admit
+from testbed.runs.dispatch import drive
+from testbed.runs.event_rows import Json
+from testbed.runs.outcome import GOOD, finish_run
+from testbed.runs.recorder import record
+
+
+def finish_batch(batch: Batch, *, status: str = Batch.Status.FINISHED) -> bool:
+    """End a running batch, join, let others in. False: somebody else had ended it."""
+    mine = Batch.objects.filter(
+        pk=batch.pk, status=Batch.Status.RUNNING, worker=batch.worker
+    )
+    if not mine.update(status=status, ended_at=timezone.now()):
+        return False
+    join(batch.instruction_id)
+    admit()
+    return True
+
+
+def join(instruction_id: int) -> bool:
+    """End an instruction whose batches are all over. False: not yet, or not ours.
+
+    Starts the next instruction when the server drives, ends the run when a failure
+    stops the plan. A run that is being cancelled is left to `cancelling`.
+    """
+    with transaction.atomic():
+        instruction = Instruction.objects.get(pk=instruction_id)
+        runs = Run.objects.select_for_update().defer("plan")
+        run = runs.get(pk=instruction.run_id)
+        active = Batch.objects.filter(
+            instruction=OuterRef("pk"), status__in=Batch.ACTIVE
+        )
+        open_ones = Instruction.objects.filter(
+            ~Exists(active), pk=instruction_id, status=Instruction.Status.RUNNING
+        )
+        # Most batches are not the last, and a large testbed has many tasks to read.
+        if not open_ones.exists():
+            return False
+        tasks = list(instruction.tasks.all())
+        instruction.status = _status(tasks)
+        instruction.message = _message(tasks)
+        won = open_ones.update(
+            status=instruction.status,
+            message=instruction.message,
+            ended_at=timezone.now(),
+        )
+        if not won:
+            return False
+        _record_result(instruction, tasks)
+        _go_on(run, instruction)
+    return True
+
+
+def _go_on(run: Run, instruction: Instruction) -> None:
+    if run.cancel_requested_at:
+        return
+    if instruction.batches.filter(status=Batch.Status.LOST).exists():
+        finish_run(run.pk, Run.Status.INTERRUPTED)
+    elif instruction.status == Instruction.Status.SUCCEEDED or _keeps_going(
+        run, instruction
+    ):
+        drive(run.pk)
+    else:
+        finish_run(run.pk, Run.Status.FAILED)
+
+
+def _keeps_going(run: Run, instruction: Instruction) -> bool:
+    return bool(run.plan["instructions"][instruction.index].get("keep_going"))
+
+
+def _status(tasks: list[Task]) -> Instruction.Status:
+    if all(task.status in (*GOOD, Task.Status.SKIPPED) for task in tasks):
+        return Instruction.Status.SUCCEEDED
+    if any(task.status == Task.Status.FAILED for task in tasks):
+        return Instruction.Status.FAILED
+    return Instruction.Status.CANCELLED
+
+
+def _message(tasks: list[Task]) -> str:
+    failed = [task for task in tasks if task.status == Task.Status.FAILED]
+    good = sum(task.status in GOOD for task in tasks)
+    if failed:
+        return f"{len(failed)} of {len(tasks)} failed: {failed[0].message}"
+    if good < len(tasks):
+        return f"Cancelled; {good} of {len(tasks)} were done."
+    unchanged = sum(task.status == Task.Status.UNCHANGED for task in tasks)
+    return f"{good} done, {unchanged} of them unchanged." if unchanged else ""
+
+
+def _record_result(instruction: Instruction, tasks: list[Task]) -> None:
+    resources: list[Json] = [
+        {
+            "name": task.resource,
+            "host": task.host,
+            "status": task.status,
+            "message": task.message,
+            "hint": task.hint,
+            "seconds": task.seconds,
+        }
+        for task in tasks
+    ]
+    record(
+        instruction.run_id,
+        "result",
+        index=instruction.index,
+        success=instruction.status == Instruction.Status.SUCCEEDED,
+        message=instruction.message,
+        resources=resources,
+    )

@@ -1,0 +1,217 @@
+"""How a run ends: its status, what is said about it, and what the testbed is then.
+
+`finish_run` is one conditional UPDATE, so that a run ends once, whoever finds it
+over. The testbed's condition follows from the tasks as they went, never from what
+was intended: a failed or cancelled `up` is not `up`.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from orchestration.plan.model import Command, Kind
+from testbed.celery import request_observation
+from testbed.models import Batch, Instruction, Run, Task, Testbed
+from testbed.runs.recorder import record
+
+logger = logging.getLogger(__name__)
+DEPLOYING = (
+    Kind.ENSURE_NETWORKS,
+    Kind.ENSURE_BRIDGES,
+    Kind.ENSURE_LINKS,
+    Kind.CREATE_DISKS,
+    Kind.START_GUESTS,
+    Kind.SET_UP_GUESTS,
+    Kind.RUN_SCRIPTS,
+)
+REMOVING = (
+    Kind.STOP_CHANGED_GUESTS,
+    Kind.STOP_GUESTS,
+    Kind.DELETE_LINKS,
+    Kind.DELETE_BRIDGES,
+    Kind.DELETE_NETWORKS,
+    Kind.CLEAN_HOSTS,
+)
+GOOD = (Task.Status.DONE, Task.Status.UNCHANGED, Task.Status.WARNING)
+SHOWN = 5
+DONE_WORDS = {
+    Command.GENERATE_ARTEFACTS: "The artefacts are generated.",
+    Command.CLEAR_ARTEFACTS: "Everything that was generated is removed.",
+    Command.DOWN: "Everything is taken down.",
+}
+
+
+def finish_run(
+    run_id: int,
+    status: Run.Status,
+    *,
+    leftovers: Sequence[Mapping[str, object]] | None = None,
+) -> bool:
+    """End a run: row, testbed and event in one transaction. False: it was over.
+
+    `leftovers` replaces what its batches noted, when all of that was asked again.
+    """
+    with transaction.atomic():
+        run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
+        left = list(run.leftovers if leftovers is None else leftovers)
+        message, hint = _words(run, status, left)
+        ended = Run.objects.filter(pk=run_id, status__in=Run.ACTIVE).update(
+            status=status,
+            message=message,
+            hint=hint,
+            leftovers=left,
+            ended_at=timezone.now(),
+        )
+        if not ended:
+            return False
+        Testbed.objects.filter(pk=run.testbed_id).update(
+            condition=condition_after(run, status)
+        )
+        record(run_id, "run", status=status.value, message=message, hint=hint)
+        transaction.on_commit(request_observation)
+    return True
+
+
+def outcome(run: Run) -> Run.Status:
+    """Say how a run went that has reached its end."""
+    rest = run.instructions.exclude(status=Instruction.Status.SUCCEEDED)
+    return Run.Status.FAILED if rest.exists() else Run.Status.SUCCEEDED
+
+
+def condition_after(run: Run, status: Run.Status) -> str:
+    """Return the testbed's condition after its run ended with `status`."""
+    conditions = Testbed.Condition
+    before = run.testbed.condition
+    is_deployed = before in (conditions.UP, conditions.PARTIAL)
+    if status == Run.Status.SUCCEEDED:
+        return {
+            Command.UP: conditions.UP,
+            Command.DOWN: conditions.DOWN,
+            Command.CLEAR_ARTEFACTS: conditions.EMPTY,
+            Command.GENERATE_ARTEFACTS: before if is_deployed else conditions.GENERATED,
+        }[Command(run.command)]
+    if _has_touched(run, DEPLOYING):
+        return conditions.PARTIAL
+    if is_deployed and _has_touched(run, REMOVING):
+        return conditions.PARTIAL
+    if before == conditions.EMPTY and _has_touched(run, (Kind.GENERATE_ARTEFACTS,)):
+        return conditions.GENERATED
+    return before
+
+
+def _has_touched(run: Run, kinds: Sequence[Kind]) -> bool:
+    """Say whether a task of these kinds did anything, or may have."""
+    tasks = Task.objects.filter(instruction__run=run, instruction__kind__in=kinds)
+    idle = (Task.Status.WAITING, Task.Status.UNCHANGED, Task.Status.SKIPPED)
+    cancelled_before_it_began = {"status": Task.Status.CANCELLED, "seconds": 0.0}
+    return tasks.exclude(status__in=idle).exclude(**cancelled_before_it_began).exists()
+
+
+def _words(
+    run: Run, status: Run.Status, left: Sequence[Mapping[str, object]]
+) -> tuple[str, str]:
+    message, hint = {
+        Run.Status.SUCCEEDED: _succeeded_words,
+        Run.Status.CANCELLED: _cancelled_words,
+        Run.Status.INTERRUPTED: _interrupted_words,
+    }.get(status, _failed_words)(run)
+    if left:
+        message += f" {_unconfirmed(left)}"
+        hint += " What is not confirmed is listed below; the testbed goes on looking."
+    return message, hint.strip()
+
+
+def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
+    """Say how much may still run: processes that were seen, machines that were not."""
+    seen = sum(bool(leftover["pid"]) for leftover in left)
+    silent = sorted(
+        {str(leftover["machine"]) for leftover in left if not leftover["pid"]}
+    )
+    parts = [f"{seen} process{'' if seen == 1 else 'es'}"] if seen else []
+    if silent:
+        more = f" and {len(silent) - SHOWN} more" if len(silent) > SHOWN else ""
+        parts.append(f"what may run on {', '.join(silent[:SHOWN])}{more}")
+    return f"Not confirmed as ended: {'; '.join(parts)}."
+
+
+def _succeeded_words(run: Run) -> tuple[str, str]:
+    if run.command != Command.UP:
+        return DONE_WORDS[Command(run.command)], ""
+    _, count = _guests_set_up(run)
+    few = {0: "The testbed is up.", 1: "The guest is up."}
+    return few.get(count, f"All {count} guests are up."), ""
+
+
+def _failed_words(run: Run) -> tuple[str, str]:
+    failed = list(_failed_tasks(run)[: SHOWN + 1])
+    if not failed:
+        return "The run failed.", ""
+    if run.command == Command.UP:
+        return f"{_progress(run)}; {failed[0].message}", failed[0].hint
+    if run.command == Command.GENERATE_ARTEFACTS:
+        return failed[0].message, failed[0].hint
+    names = ", ".join(_placed(task) for task in failed[:SHOWN])
+    more = " and more" if len(failed) > SHOWN else ""
+    message = f"Not everything could be taken down: {names}{more}. {failed[0].message}"
+    return message, f"{failed[0].hint} Then take the testbed down again.".strip()
+
+
+def _placed(task: Task) -> str:
+    """Name a resource with its host; some already carry it in their name."""
+    end = f" on {task.host}"
+    is_host = task.resource == task.host
+    return task.resource if is_host else f"{task.resource.removesuffix(end)}{end}"
+
+
+def _cancelled_words(run: Run) -> tuple[str, str]:
+    who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
+    if run.command != Command.UP:
+        return f"Cancelled{who}.", "Start it again, or leave it as it is."
+    return (
+        f"Cancelled{who}. {_progress(run)}.",
+        "Keep what is there, take it down, or go on with Up.",
+    )
+
+
+def _interrupted_words(run: Run) -> tuple[str, str]:
+    """Say what was lost, what is done and what is not."""
+    batches = Batch.objects.filter(instruction__run=run, status=Batch.Status.LOST)
+    lost = [
+        f"{batch.instruction.title} on {batch.host}"
+        for batch in batches.select_related("instruction").order_by("pk")
+    ]
+    message = f"A worker was lost before its work was done: {_some(lost)}. "
+    good = Instruction.Status.SUCCEEDED
+    steps = run.instructions.exclude(kind__in=(Kind.INIT, Kind.END))
+    message += f"{steps.filter(status=good).count()} of {steps.count()} steps are done"
+    if rest := list(steps.exclude(status=good).values_list("title", flat=True)):
+        message += f"; not done: {_some(rest)}"
+    progress = f" {_progress(run)}." if run.command == Command.UP else ""
+    return (
+        f"{message}.{progress}",
+        "Go on, or start the command again: what is done already stays as it is.",
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _progress(run: Run) -> str:
+    ready, count = _guests_set_up(run)
+    return f"{ready} of {count} guests {'is' if ready == 1 else 'are'} set up"
+
+
+def _guests_set_up(run: Run) -> tuple[int, int]:
+    tasks = Task.objects.filter(
+        instruction__run=run, instruction__kind=Kind.SET_UP_GUESTS
+    )
+    return tasks.filter(status__in=GOOD).count(), tasks.count()
+
+
+def _failed_tasks(run: Run) -> QuerySet[Task]:
+    return Task.objects.filter(instruction__run=run, status=Task.Status.FAILED)

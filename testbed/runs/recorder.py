@@ -1,0 +1,225 @@
+"""What a run reports, as numbered rows; the one writer of `Event` and of task progress.
+
+The engine's threads put events into a `Recorder`; its writer thread stores them in
+batches and keeps the `Task` rows up to date. `record` and `finish_tasks` are for the
+single facts that services and tasks write inside their own transactions. After each
+commit the doorbell rings. What a dying process loses is what it took in the last
+FLUSH_S and what was being stored.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+
+from django.db import InterfaceError, OperationalError, transaction
+from django.db import connection as database
+from django.utils import timezone
+
+from orchestration import events as engine
+from testbed.models import Run, Task
+from testbed.runs.doorbell import ring
+from testbed.runs.event_rows import (
+    Json,
+    TaskChange,
+    fact_row,
+    insert,
+    rows_of,
+    task_change,
+)
+
+logger = logging.getLogger(__name__)
+
+FLUSH_S = 0.1
+# A batch is stored when it is this old or has this many events, and has never more
+# than BATCH_EVENTS: other writers wait for it.
+FLUSH_EVENTS = 1000
+BATCH_EVENTS = 4000
+# A full recorder makes talkers wait: a slow database costs time and not memory.
+FULL_EVENTS = 20_000
+FULL_CHARACTERS = 8 * 1024 * 1024
+RETRY_S = 0.2
+GIVE_UP_S = 60.0
+
+Stamped = tuple[datetime, engine.Event]
+TaskKey = tuple[int, str, str]
+
+
+class Recorder:
+    """Store one run's events; `sink` may be called from any thread until `close`.
+
+    `may_write` is asked inside each writing transaction, when the run's row is locked.
+    """
+
+    def __init__(
+        self, run_id: int, *, may_write: Callable[[], bool] = lambda: True
+    ) -> None:
+        self._run_id = run_id
+        self._may_write = may_write
+        self._changed = threading.Condition()
+        self._taken: list[Stamped] = []
+        self._characters = 0
+        self._closing_at: float | None = None
+        self._task_ids: dict[TaskKey, int] = {}
+        self._writer = threading.Thread(target=self._write, name="recorder")
+        self._writer.start()
+
+    def sink(self, event: engine.Event) -> None:
+        """Take an event; waits only while the recorder is full."""
+        with self._changed:
+            while self._is_full():
+                self._changed.wait()
+            self._taken.append((timezone.now(), event))
+            self._characters += _characters(event)
+            if len(self._taken) in (1, FLUSH_EVENTS):
+                self._changed.notify_all()
+
+    def close(self) -> None:
+        """Store everything that was taken, ring, and end the writer."""
+        with self._changed:
+            self._closing_at = time.monotonic()
+            self._changed.notify_all()
+        self._writer.join()
+
+    def _is_full(self) -> bool:
+        return len(self._taken) >= FULL_EVENTS or self._characters >= FULL_CHARACTERS
+
+    def _write(self) -> None:
+        try:
+            while batch := self._next_batch():
+                if seq := self._store(_without_old_progress(batch)):
+                    ring(self._run_id, seq)
+        finally:
+            database.close()
+
+    def _next_batch(self) -> list[Stamped]:
+        """Gather a batch; an empty one says that the recorder is closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken or self._closing_at)
+            self._changed.wait_for(
+                lambda: len(self._taken) >= FLUSH_EVENTS or self._closing_at, FLUSH_S
+            )
+            batch = self._taken[:BATCH_EVENTS]
+            self._taken = self._taken[BATCH_EVENTS:]
+            self._characters = sum(_characters(event) for _, event in self._taken)
+            self._changed.notify_all()
+        return batch
+
+    def _store(self, batch: list[Stamped]) -> int:
+        """Store until it works; only a closing recorder gives up, and says so."""
+        while True:
+            try:
+                return self._try_to_store(batch)
+            except (OperationalError, InterfaceError) as exc:
+                database.close()
+                if self._closing_at and time.monotonic() - self._closing_at > GIVE_UP_S:
+                    logger.exception("%s events are lost", len(batch))
+                    return 0
+                logger.warning("events have to wait for the database: %s", exc)
+                time.sleep(RETRY_S)
+            except Run.DoesNotExist:
+                logger.exception("%s events cannot be stored", len(batch))
+                return 0
+            except Exception:  # the border of the thread: talkers would wait for ever
+                if len(batch) == 1:
+                    logger.exception("an event cannot be stored: %r", batch[0])
+                    return 0
+                # One that cannot be stored does not take the others with it.
+                half = len(batch) // 2
+                return max(self._store(batch[:half]), self._store(batch[half:]))
+
+    def _try_to_store(self, batch: list[Stamped]) -> int:
+        rows = [row for at, event in batch for row in rows_of(event, at=at)]
+        with transaction.atomic():
+            seq = insert(self._run_id, rows)
+            self._change_tasks(batch)
+            if not self._may_write():
+                transaction.set_rollback(True)
+                logger.warning("%s events of a lost batch are not stored", len(batch))
+                return 0
+        return seq
+
+    def _change_tasks(self, batch: list[Stamped]) -> None:
+        changes: dict[TaskKey, TaskChange] = {}
+        for _, event in batch:
+            if not isinstance(event, engine.LogLine):
+                changes.setdefault(_key(event), {}).update(task_change(event))
+        for key, change in changes.items():
+            if task_id := self._task_id(key):
+                Task.objects.filter(pk=task_id).update(**change)
+
+    def _task_id(self, key: TaskKey) -> int | None:
+        if key not in self._task_ids:
+            rows = Task.objects.filter(
+                instruction__run=self._run_id, instruction__index=key[0]
+            ).values_list("pk", "resource", "host")
+            self._task_ids.update({(key[0], r, h): pk for pk, r, h in rows})
+        return self._task_ids.get(key)
+
+
+def record(
+    run_id: int, kind: str, *, index: int = -1, text: str = "", **data: Json
+) -> None:
+    """Store one fact about a run, inside the caller's transaction if there is one.
+
+    A fact of kind `log` is the engine's own voice and shown as a line of the log.
+    """
+    row = fact_row(kind, at=timezone.now(), index=index, text=text, data=data)
+    with transaction.atomic():
+        seq = insert(run_id, [row])
+        transaction.on_commit(partial(ring, run_id, seq))
+
+
+def finish_tasks(
+    run_id: int,
+    tasks: Iterable[Task],
+    status: engine.Status,
+    *,
+    message: str,
+    hint: str = "",
+    detail: str = "",
+) -> None:
+    """End tasks that no worker will end, rows and events alike."""
+    now = timezone.now()
+    ends = {
+        task.pk: engine.TaskFinished(
+            task.instruction.index,
+            task.resource,
+            task.host,
+            status,
+            message,
+            hint,
+            detail,
+        )
+        for task in tasks
+    }
+    rows = [row for end in ends.values() for row in rows_of(end, at=now)]
+    with transaction.atomic():
+        for pk, end in ends.items():
+            Task.objects.filter(pk=pk).update(**task_change(end))
+        if rows:
+            seq = insert(run_id, rows)
+            transaction.on_commit(partial(ring, run_id, seq))
+
+
+def _without_old_progress(batch: list[Stamped]) -> list[Stamped]:
+    """Keep only the newest progress of each task: the older was never seen."""
+    seen: set[TaskKey] = set()
+    kept: list[Stamped] = []
+    for at, event in reversed(batch):
+        if isinstance(event, engine.TaskProgressed):
+            if _key(event) in seen:
+                continue
+            seen.add(_key(event))
+        kept.append((at, event))
+    return kept[::-1]
+
+
+def _key(event: engine.Event) -> TaskKey:
+    return event.index, event.resource, event.host
+
+
+def _characters(event: engine.Event) -> int:
+    return len(event.text) if isinstance(event, engine.LogLine) else 0

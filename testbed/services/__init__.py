@@ -1,1 +1,0 @@
-"""Every way a user can change something, one module per subject."""

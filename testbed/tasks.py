@@ -1,0 +1,47 @@
+"""The Celery entry points, on one page: each module's tasks, and keeping house.
+
+Celery finds them here. Tasks get ids, never objects, and are sent after commit. Beat
+calls `keep_house`, beside the runs: each step is bounded, and harmless twice.
+"""
+
+from collections.abc import Callable
+
+from celery import shared_task
+
+from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
+from testbed.hosts.observation import observe
+from testbed.images.pruning import observe_images
+from testbed.images.stale_files import sweep_files
+from testbed.runs.batches import run_batch
+from testbed.runs.retention import forget_old_cleanups, remove_old_logs
+from testbed.runs.sweeper import adopt, sweep
+from testbed.testbeds.trash import empty_trash
+
+__all__ = [
+    "adopt",
+    "clean_up",
+    "keep_house",
+    "observe",
+    "observe_images",
+    "run_batch",
+    "sweep",
+    "sweep_files",
+]
+
+
+@shared_task(name="testbed.tasks.upkeep.keep_house", ignore_result=True)
+def keep_house() -> None:
+    """Do every step once."""
+    keep_house_once()
+
+
+def keep_house_once() -> dict[str, int]:
+    """Do every step; return how many things each one took care of."""
+    steps: dict[str, Callable[[], int]] = {
+        "deletions of orphans sent again": send_cleanups_again,
+        "deletions of orphans whose worker was lost": end_lost_cleanups,
+        "folders of deleted testbeds removed": empty_trash,
+        "logs of old runs removed": remove_old_logs,
+        "records of old deletions removed": forget_old_cleanups,
+    }
+    return {name: step() for name, step in steps.items()}

@@ -1,0 +1,95 @@
+"""Open, save, begin and rename one text file of a testbed, as the editor does.
+
+Called by the views with a user who may. A save names the digest of what was loaded,
+so that nobody's work is overwritten unseen. The conventions of the bytes (line ends,
+byte order mark) are kept by `texts`; writing is `services.testbeds`'.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.project import YAML_NAME
+from testbed.models import Testbed
+from testbed.testbeds.files import files_locked, list_files, update_files
+from testbed.testbeds.texts import Text, put_back, read_text
+from testbed.testbeds.uploads import safe_path
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file as it is now: `text` is None for a binary one, `digest` "" for none."""
+
+    path: str
+    size: int
+    digest: str
+    text: Text | None
+
+    @property
+    def is_new(self) -> bool:
+        """Say whether nothing was saved there yet."""
+        return not self.digest
+
+
+class EditConflict(TestbedError):
+    """Say that the file is not the one that was loaded; `now` is what it is."""
+
+    def __init__(self, now: Opened) -> None:
+        what = "was deleted" if now.is_new else "was changed"
+        super().__init__(
+            f"{now.path} {what} by somebody else since you opened it.",
+            hint="Nothing was saved. Compare the two texts, then decide.",
+        )
+        self.now = now
+
+
+def open_file(testbed: Testbed, path: str) -> Opened:
+    """Return a file, or an empty new one. Raises: PathOutside."""
+    found = testbed.project.file(path)
+    if safe_path(path) != path:
+        raise PathOutside(f"{path!r} is another way to write {safe_path(path)!r}.")
+    if path not in list_files(testbed):
+        return Opened(path, 0, "", Text("", ()))
+    content = found.read_bytes()
+    digest = sha256(content).hexdigest()
+    return Opened(path, len(content), digest, read_text(content))
+
+
+def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
+    """Save what was typed where `seen` is the digest of what is there.
+
+    Raises: EditConflict, PathOutside, UploadRefused.
+    """
+    with files_locked(testbed):
+        now = open_file(testbed, path)
+        if now.digest != seen or now.text is None:
+            raise EditConflict(now)
+        before = b"" if now.is_new else testbed.project.file(path).read_bytes()
+        update_files(testbed, {path: put_back(typed, before)})
+
+
+def require_new(testbed: Testbed, path: str) -> str:
+    """Return the plain path of a file to be. Raises: PathOutside, StateError."""
+    plain = safe_path(path)
+    parts = plain.split("/")
+    above = {"/".join(parts[:count]) for count in range(1, len(parts))}
+    is_taken = testbed.project.file(plain).exists()
+    if is_taken or above & list_files(testbed).keys():
+        raise StateError(
+            f"There is already something at {plain}.", hint="Choose another name."
+        )
+    return plain
+
+
+def rename_file(testbed: Testbed, path: str, new: str) -> str:
+    """Give a file another path; return it. Raises: PathOutside, StateError."""
+    with files_locked(testbed):
+        if safe_path(path) == YAML_NAME:
+            raise StateError(f"{YAML_NAME} keeps its name.", hint="Copy it instead.")
+        if path not in list_files(testbed):
+            raise StateError(f"There is no file {path}.", hint="Load the page again.")
+        plain = require_new(testbed, new)
+        target = testbed.project.file(plain)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        testbed.project.file(path).rename(target)
+        return plain

@@ -1,0 +1,283 @@
+"""Every way a user can change a testbed's name, files and existence.
+
+Called by the views, the demo and the tests, always with a user who may. Files are
+written below the testbed's folder only. What runs on hosts is changed by runs, never
+here.
+"""
+
+import fcntl
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from orchestration.compose.language.built import not_built
+from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
+from orchestration.compose.loader import load_spec
+from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.project import YAML_NAME, Project
+from testbed.models import Testbed
+from testbed.models.runs import require_no_run
+from testbed.orphans.detection import (
+    last_looks,
+    orphan_numbers,
+    speaks_for,
+    things_there,
+)
+from testbed.orphans.listing import clean_up_after
+from testbed.testbeds.trash import mark, throw_away
+from testbed.testbeds.uploads import check_bounds, safe_path
+
+logger = logging.getLogger(__name__)
+NUMBERS = 1024
+ATTEMPTS = 5
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A testbed that ships; `about` is the comment at the top of its YAML.
+
+    `missing` says why it can only be looked at so far, mostly nothing. `needs_disk`:
+    it ships with an empty disk that the user replaces.
+    """
+
+    name: str
+    about: str
+    guests: int
+    bridges: int
+    switches: int
+    missing: str = ""
+    needs_disk: bool = False
+
+
+class NameTaken(TestbedError):
+    """Say that another testbed has this name."""
+
+
+def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed:
+    """Create a testbed with its folder and files.
+
+    Raises: NameTaken, UploadRefused, PathOutside, StateError (no number is free).
+    """
+    check_bounds(files)
+    for path in files:
+        safe_path(path)
+    testbed = _allocate(user, slug)
+    try:
+        testbed.project.create()
+        _write(testbed, files)
+    except BaseException:
+        with transaction.atomic():
+            mark(testbed.directory)
+            testbed.delete()
+        _throw_away(testbed.directory)
+        raise
+    return testbed
+
+
+def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
+    """Add or replace files. Raises: UploadRefused, PathOutside."""
+    check_bounds({**dict.fromkeys(list_files(testbed), b""), **files})
+    testbed.project.create()
+    _write(testbed, files)
+
+
+def delete_file(testbed: Testbed, path: str) -> None:
+    """Remove one of the user's files. Raises: PathOutside, StateError (the YAML)."""
+    if safe_path(path) == YAML_NAME:
+        raise StateError(
+            f"{YAML_NAME} is what the testbed is made from.",
+            hint="Replace it, or delete the testbed.",
+        )
+    testbed.project.file(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def files_locked(testbed: Testbed) -> Iterator[None]:
+    """Keep other edits away between looking at a file and replacing it."""
+    testbed.project.create()
+    with (testbed.directory / ".files.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def delete_testbed(testbed: Testbed) -> None:
+    """Remove a testbed, its runs and its folders; a worker removes those elsewhere.
+
+    Raises: TestbedBusy (a run is on), StateError (something is deployed).
+    """
+    with transaction.atomic():
+        locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
+        require_deletable(locked)
+        clean_up_after(locked)
+        mark(testbed.directory)
+        locked.delete()
+    _throw_away(testbed.directory)
+
+
+def require_deletable(testbed: Testbed) -> None:
+    """Raise TestbedBusy or StateError when something of it runs or was seen."""
+    require_no_run(testbed)
+    held = things_there(last_looks()).get(testbed.slug, [])
+    named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]
+    more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+    what = f": {', '.join(named[:NAMED])}{more}" if named else ""
+    deployed = {Testbed.Condition.UP, Testbed.Condition.PARTIAL}
+    if testbed.condition in deployed or speaks_for(testbed, held):
+        raise StateError(
+            f"Some of this testbed is still there{what}.", hint="Take it down first."
+        )
+    if named:
+        raise StateError(
+            f"The hosts hold things of this testbed that it does not know{what}.",
+            hint="Ask a lab admin to delete or adopt them: they are among the orphans.",
+        )
+
+
+def list_files(testbed: Testbed) -> dict[str, int]:
+    """Return the user's files and their sizes in bytes, the YAML first."""
+    root = testbed.project.files
+    found = {
+        path.relative_to(root).as_posix(): path.stat().st_size
+        for path in _walk(root)
+        if path.is_file() and not path.is_symlink()
+    }
+    return dict(sorted(found.items(), key=lambda item: (item[0] != YAML_NAME, item[0])))
+
+
+def list_examples() -> list[Example]:
+    """Return the examples that ship, those that come up and small ones first.
+
+    Those whose placeholder of a disk is to be replaced come after them.
+    """
+    yamls = Path(settings.EXAMPLES_DIR).glob(f"*/{YAML_NAME}")
+    found = [_example(path) for path in yamls]
+    return sorted(
+        found, key=lambda e: (bool(e.missing), e.needs_disk, e.guests, e.name)
+    )
+
+
+def read_example(name: str) -> dict[str, bytes]:
+    """Return an example's files. Raises: StateError when there is none."""
+    if name not in {example.name for example in list_examples()}:
+        raise StateError(f"There is no example {name!r}.", hint="Choose another one.")
+    root = Path(settings.EXAMPLES_DIR) / name
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in _walk(root)
+        if path.is_file()
+    }
+
+
+def _example(path: Path) -> Example:
+    text = path.read_text(encoding="utf-8")
+    spec = load_spec(text).spec or Spec()
+    comment = takewhile(lambda line: line.startswith("#"), text.splitlines())
+    about = " ".join(line.strip("# ") for line in comment).strip()
+    ovn = spec.network.ovn
+    return Example(
+        name=path.parent.name,
+        about=about,
+        guests=sum(_guests(machine) for machine in spec.machines),
+        bridges=len(spec.network.bridges),
+        switches=len(ovn.switches) if ovn else 0,
+        missing=not_built(spec),
+        needs_disk=any(_brings_disk(machine) for machine in spec.machines),
+    )
+
+
+def _brings_disk(machine: Machine) -> bool:
+    kind = machine.kind
+    return isinstance(kind, Libvirt) and not isinstance(kind.libvirt_type, CloudImage)
+
+
+def _guests(machine: Machine) -> int:
+    return len(machine.scaling.clones) if machine.scaling else 1
+
+
+def _allocate(user: User, slug: str) -> Testbed:
+    """Take the smallest free number; another request may take it first, so repeat."""
+    for _ in range(ATTEMPTS):
+        if Testbed.objects.filter(slug=slug).exists():
+            raise NameTaken(f"There is already a testbed named {slug}.")
+        _require_no_folder(slug)
+        number = _free_number()
+        try:
+            with transaction.atomic():
+                return Testbed.objects.create(owner=user, slug=slug, number=number)
+        except IntegrityError:
+            continue
+    raise StateError("The testbed could not be created.", hint="Try again.")
+
+
+def _require_no_folder(slug: str) -> None:
+    """See to it that a new testbed never gets another's files."""
+    folder = Path(settings.TESTBEDS_DIR) / slug
+    try:
+        throw_away(folder)
+    except OSError as exc:
+        raise NameTaken(
+            f"What a deleted testbed named {slug} left is still being removed.",
+            hint="Choose another name, or try again in some minutes.",
+        ) from exc
+    if Project(folder).has_state():
+        raise NameTaken(
+            f"A testbed named {slug} was lost, and its folder is still there.",
+            hint="Choose another name, or ask a lab admin: it is among the orphans.",
+        )
+
+
+def _throw_away(folder: Path) -> None:
+    try:
+        throw_away(folder)
+    except OSError as exc:
+        logger.warning("%s is removed by a worker, later: %s", folder, exc)
+
+
+def _free_number() -> int:
+    taken = {*Testbed.objects.values_list("number", flat=True), *orphan_numbers()}
+    for number in range(NUMBERS):
+        if number not in taken:
+            return number
+    raise StateError(
+        f"There are already {NUMBERS} testbeds.", hint="Delete one that is not needed."
+    )
+
+
+def _write(testbed: Testbed, files: Mapping[str, bytes]) -> None:
+    """Write each file whole or not at all."""
+    for name, content in files.items():
+        target = testbed.project.file(safe_path(name))
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _replace(target, content)
+        except (FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
+            raise PathOutside(
+                f"{name!r} is a file in one place and a folder in another.",
+                hint="Rename one of them.",
+            ) from exc
+
+
+def _replace(target: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".upload-")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _walk(root: Path) -> Iterable[Path]:
+    return sorted(root.rglob("*")) if root.is_dir() else ()

@@ -1,0 +1,107 @@
+"""The findings of a YAML for the pages: of a testbed's folder, or of an upload.
+
+Used by the views and forms. The rules are the engine's (`orchestration.compose.check`);
+here they only meet the installation's image catalogue and files in memory.
+"""
+
+from collections.abc import Mapping
+
+from django.conf import settings
+
+from orchestration.compose.catalogue import Catalogue, load_catalogue
+from orchestration.compose.check import check
+from orchestration.compose.files import HEAD_BYTES, FolderFiles
+from orchestration.errors import Finding, PathOutside, Severity
+from orchestration.project import YAML_NAME
+from orchestration.state.model import HostState
+from testbed.models import Host, Testbed
+from testbed.testbeds.uploads import safe_path
+
+
+class MemoryFiles:
+    """`Files` of an upload: paths and bytes."""
+
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self.files = files
+
+    def inside(self, path: str) -> bool:
+        """Say whether the path stays in the folder."""
+        try:
+            safe_path(path)
+        except PathOutside:
+            return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        """Say whether anything is there."""
+        return self.is_file(path) or self.is_folder(path)
+
+    def is_file(self, path: str) -> bool:
+        """Say whether a file is there."""
+        return self.inside(path) and safe_path(path) in self.files
+
+    def is_folder(self, path: str) -> bool:
+        """Say whether a folder is there."""
+        return self.inside(path) and bool(self._below(path))
+
+    def size_bytes(self, path: str, *, at_most: int) -> int:
+        """Return the size of a file or of everything in a folder."""
+        if self.is_file(path):
+            return len(self.files[safe_path(path)])
+        return sum(len(self.files[name]) for name in self._below(path))
+
+    def head(self, path: str) -> bytes:
+        """Return the first bytes of a file; empty when it is not there."""
+        return self.files[safe_path(path)][:HEAD_BYTES] if self.is_file(path) else b""
+
+    def _below(self, path: str) -> list[str]:
+        prefix = f"{safe_path(path)}/" if path.strip("./") else ""
+        return [name for name in self.files if name.startswith(prefix)]
+
+
+def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, ...]:
+    """Check a YAML that is not saved yet."""
+    return check(
+        files.get(YAML_NAME, b""),
+        files=MemoryFiles(files),
+        catalogue=installed_catalogue(),
+        testbed_name=slug,
+        image_folders=settings.DISK_FOLDERS,
+        network_cards=settings.NETWORK_CARDS,
+        hosts=known_hosts(),
+    ).findings
+
+
+def findings_of(testbed: Testbed) -> tuple[Finding, ...]:
+    """Check a testbed's YAML as it is now; nothing to find when there is none."""
+    yaml = testbed.project.yaml
+    return findings_of_text(testbed, yaml.read_bytes()) if yaml.is_file() else ()
+
+
+def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
+    """Check what a testbed's YAML would be, beside the files that it has."""
+    return check(
+        content,
+        files=FolderFiles(testbed.project.files),
+        catalogue=installed_catalogue(),
+        testbed_name=testbed.slug,
+        image_folders=settings.DISK_FOLDERS,
+        network_cards=settings.NETWORK_CARDS,
+        hosts=known_hosts(),
+    ).findings
+
+
+def errors_among(findings: tuple[Finding, ...]) -> int:
+    """Count the findings that forbid `up`."""
+    return sum(finding.severity is Severity.ERROR for finding in findings)
+
+
+def known_hosts() -> list[HostState]:
+    """Return the testbed hosts, for the rules about room and names of hosts."""
+    return [host.to_state() for host in Host.objects.all()]
+
+
+def installed_catalogue() -> Catalogue:
+    """Return the shipped images and those that were built here."""
+    extra = settings.LOCAL_CATALOGUE
+    return load_catalogue(extra if extra.exists() else None)

@@ -1,0 +1,271 @@
+"""From a testbed's folder to its state and a plan, before anything runs.
+
+Reads the user's YAML and files, checks them, builds the state, and writes state.json.
+What may exist of an earlier state is recorded before state.json is replaced: the two
+together are the only record of what runs under which names. Called by `runs`, and by
+`changes` for the page that shows what an edit would do.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from django.conf import settings
+
+from orchestration.compose.catalogue import Catalogue, load_catalogue
+from orchestration.compose.check import check
+from orchestration.compose.files import FolderFiles
+from orchestration.compose.language.built import built_guest, require_built
+from orchestration.compose.language.schema import (
+    CloudImage,
+    LoadBalancing,
+    Machine,
+    Spec,
+)
+from orchestration.errors import StateError
+from orchestration.plan.lifecycle import Plan, plan
+from orchestration.plan.model import Command, Options
+from orchestration.project import YAML_NAME, Project
+from orchestration.providers.guest.keys import generate_key_pair
+from orchestration.providers.guest.passwords import hash_password
+from orchestration.state.build import Identity, build_state
+from orchestration.state.clones import context_key, expand
+from orchestration.state.diff.changes import diff
+from orchestration.state.disk_bases import DiskFile
+from orchestration.state.model import GuestState, HostState, State
+from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
+from testbed.models import Testbed
+from testbed.testbeds.capacity import taken_by_others
+from testbed.testbeds.digests import (
+    digest_of_context,
+    digest_of_script,
+    is_golden_edited,
+)
+from testbed.testbeds.findings import known_hosts
+
+logger = logging.getLogger(__name__)
+
+DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)
+
+
+def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
+    """Build or read the state, write it where it is new, and plan the command.
+
+    Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed.
+    """
+    state = _state_for(testbed, command)
+    project = testbed.project
+    previous = project.read_known() if project.has_unfinished_change() else None
+    return state, plan(command, state, options, previous=previous)
+
+
+def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
+    """Return what may exist, none when nothing does, and what the YAML wants now.
+
+    Writes nothing but the key pair. Raises: SpecError, NotBuiltYet, StateError.
+    """
+    project = testbed.project
+    previous = _previous(testbed)
+    wanted = _build(testbed, previous)
+    if previous is None or not _may_exist(testbed, previous):
+        return None, wanted
+    return project.read_known(), wanted
+
+
+def _state_for(testbed: Testbed, command: Command) -> State:
+    project = testbed.project
+    if command in (Command.DOWN, Command.CLEAR_ARTEFACTS):
+        return _existing(project, command)
+    if command == Command.GENERATE_ARTEFACTS and _is_deployed(testbed):
+        deployed = project.read_state()
+        _refuse_changes(deployed, _build(testbed, deployed))
+        return deployed
+    if _is_deployed(testbed) and not is_edited(testbed, project.read_state()):
+        return project.read_state()
+    known, wanted = wanted_state(testbed)
+    if known is None or diff(known, wanted).is_empty:
+        project.write_state(wanted)
+    else:
+        project.write_change(known, wanted)
+    return wanted
+
+
+def is_edited(testbed: Testbed, state: State) -> bool:
+    """Say whether the YAML is another one than the state was built from.
+
+    Other scripts run again by themselves; a shared one, and the context that is there
+    when it runs, make another golden image.
+    """
+    project = testbed.project
+    is_other_yaml = project.yaml_sha256() != state.yaml_sha256
+    return is_other_yaml or is_golden_edited(project, state)
+
+
+def _is_deployed(testbed: Testbed) -> bool:
+    return testbed.condition in DEPLOYED and testbed.project.has_state()
+
+
+def _may_exist(testbed: Testbed, state: State) -> bool:
+    """Say whether anything of it is on a host: what runs, or disks that were kept."""
+    has_disks = any(guest.markers.disk for guest in state.guests)
+    unfinished = testbed.project.has_unfinished_change()
+    return testbed.condition in DEPLOYED or has_disks or unfinished
+
+
+def _previous(testbed: Testbed) -> State | None:
+    """Return the state that was; one that cannot be read matters when deployed."""
+    project = testbed.project
+    if not project.has_state():
+        return None
+    try:
+        return project.read_state()
+    except StateError as exc:
+        if testbed.condition in DEPLOYED:
+            raise
+        logger.info("%s: a new state is built: %s", project.directory, exc)
+        return None
+
+
+def _existing(project: Project, command: Command) -> State:
+    if not project.has_state():
+        what = "taken down" if command == Command.DOWN else "cleared"
+        raise StateError(
+            f"There is nothing to be {what}: this testbed has no state.",
+            hint="Generate the artefacts or bring it up first.",
+        )
+    return project.read_state()
+
+
+def _build(testbed: Testbed, previous: State | None) -> State:
+    project = testbed.project
+    local = settings.LOCAL_CATALOGUE
+    catalogue = load_catalogue(local if local.exists() else None)
+    hosts = known_hosts()
+    spec = _spec(testbed, catalogue, hosts)
+    require_built(spec)
+    is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
+    return build_state(
+        spec,
+        identity=_identity(testbed),
+        hosts=hosts,
+        catalogue=catalogue,
+        script_sha256=_script_digests(spec, project),
+        disk_files=_disk_files(spec, project),
+        password_hashes=_password_hashes(spec, testbed.slug),
+        previous=previous,
+        tunnel_kind=settings.TUNNEL_KIND,
+        taken=taken_by_others(testbed) if is_balanced else None,
+    )
+
+
+def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spec:
+    project = testbed.project
+    if not project.yaml.is_file():
+        raise StateError(
+            f"This testbed has no {YAML_NAME}.", hint="Upload one, then try again."
+        )
+    return check(
+        project.yaml.read_bytes(),
+        files=FolderFiles(project.files),
+        catalogue=catalogue,
+        testbed_name=testbed.slug,
+        image_folders=settings.DISK_FOLDERS,
+        network_cards=settings.NETWORK_CARDS,
+        hosts=hosts,
+    ).require()
+
+
+def _identity(testbed: Testbed) -> Identity:
+    project = testbed.project
+    return Identity(
+        testbed=testbed.slug,
+        number=testbed.number,
+        directory=str(project.directory),
+        yaml_sha256=project.yaml_sha256(),
+        identity_file=str(project.identity_file),
+        public_key=_ensure_key_pair(project, testbed.slug),
+    )
+
+
+def _ensure_key_pair(project: Project, comment: str) -> str:
+    """Return the public line of the key that logs in to the guests, made if missing."""
+    project.create()
+    private = project.identity_file
+    public = private.with_suffix(".pub")
+    if not (private.is_file() and public.is_file()):
+        pair = generate_key_pair(comment)
+        private.unlink(missing_ok=True)
+        private.touch(mode=0o600)
+        private.write_bytes(pair.private_openssh)
+        public.write_text(pair.public_line + "\n")
+    return public.read_text().strip()
+
+
+def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
+    """Digest all scripts, and the contexts that go into golden images."""
+    expanded = expand(spec)
+    images = _cloud_images(expanded.all_started.machines)
+    paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
+    contexts = {i.context for i in _cloud_images(expanded.started) if i.context}
+    return {path: digest_of_script(project, path) for path in paths} | {
+        context_key(path): digest_of_context(project, path) for path in contexts
+    }
+
+
+def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
+    disks = [built_guest(machine).libvirt_type for machine in machines]
+    return [disk for disk in disks if isinstance(disk, CloudImage)]
+
+
+def _disk_files(spec: Spec, project: Project) -> dict[str, DiskFile]:
+    """Look at the users' disks; size and time stand for gigabytes of content."""
+    disks = [built_guest(machine).libvirt_type for machine in spec.machines]
+    paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
+    return {path: _disk_file(Path(project.files, path).resolve()) for path in paths}
+
+
+def _disk_file(path: Path) -> DiskFile:
+    found = path.stat()
+    changed_at = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
+    stamp = f"{found.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
+    return DiskFile(str(path), found.st_size, stamp)
+
+
+def _password_hashes(spec: Spec, testbed: str) -> dict[str, str]:
+    kinds = [built_guest(machine) for machine in spec.machines]
+    here, scope = LocalTransport(), Scope()
+    return {
+        password: hash_password(here, password, testbed=testbed, scope=scope)
+        for password in {kind.password for kind in kinds if kind.password}
+    }
+
+
+def _refuse_changes(deployed: State, wanted: State) -> None:
+    """Raise StateError naming what would change below something that runs."""
+    before = {guest.name: guest for guest in deployed.guests}
+    after = {guest.name: guest for guest in wanted.guests}
+    changed = [n for n in before if n in after and _differ(before[n], after[n])]
+    changes = [
+        *_named("added", after.keys() - before.keys()),
+        *_named("removed", before.keys() - after.keys()),
+        *_named("changed", changed),
+    ]
+    if deployed.network != wanted.network and not changes:
+        changes = ["the network changed"]
+    if changes:
+        raise StateError(
+            "The artefacts cannot be generated anew while the testbed is deployed: "
+            f"{'; '.join(changes)}.",
+            hint="Use Up: it applies the change, and shows before what it will do.",
+        )
+
+
+def _differ(one: GuestState, other: GuestState) -> bool:
+    return one.spec_hash != other.spec_hash or one.host != other.host
+
+
+def _named(what: str, names: Iterable[str]) -> list[str]:
+    found = sorted(names)
+    return [f"{what}: {', '.join(found)}"] if found else []

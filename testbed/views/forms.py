@@ -1,0 +1,207 @@
+"""Forms of the web: what a user typed or uploaded → clean values for the services.
+
+A form says what is wrong at its field and keeps what was typed. Files and archives
+become relative paths and bytes by `uploads`; nothing is written here.
+"""
+
+import json
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.core.files.uploadedfile import UploadedFile
+from django.core.validators import RegexValidator
+from django.utils.datastructures import MultiValueDict
+
+from orchestration.errors import Finding, TestbedError
+from orchestration.project import YAML_NAME
+from testbed.models import Testbed
+from testbed.testbeds.findings import errors_among, findings_of_upload
+from testbed.testbeds.uploads import (
+    ARCHIVE_ENDINGS,
+    MAX_BYTES,
+    as_testbed,
+    read_archive,
+)
+
+if TYPE_CHECKING:  # takes a type argument in its stubs only
+    Upload = UploadedFile[bytes]
+else:
+    Upload = UploadedFile
+NAME_RULE = RegexValidator(
+    r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?\Z",
+    "Use lower-case letters, digits and hyphens; start and end with a letter or digit.",
+)
+NAME_LENGTH = 40
+RESERVED_NAMES = {"new"}
+
+
+class ManyFiles(forms.ClearableFileInput):
+    """A file input that takes several files."""
+
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """Several uploads as one list; empty when none was chosen."""
+
+    widget = ManyFiles
+
+    def clean(self, data: list[Upload] | None, initial: None = None) -> list[Upload]:
+        """Return all uploads, bounded in size before they are read."""
+        uploads = [upload for upload in data or [] if upload]
+        if sum(upload.size or 0 for upload in uploads) > MAX_BYTES:
+            raise forms.ValidationError(
+                f"This is more than {MAX_BYTES // 1024**2} MiB."
+            )
+        return uploads
+
+
+class NameForm(forms.Form):
+    """A testbed's name."""
+
+    slug = forms.CharField(
+        label="Name",
+        max_length=NAME_LENGTH,
+        validators=[NAME_RULE],
+        error_messages={"required": "Give the testbed a name."},
+    )
+
+    def clean_slug(self) -> str:
+        """Refuse a name that is taken, by anybody: guests are called after it."""
+        slug = str(self.cleaned_data["slug"])
+        if slug in RESERVED_NAMES:
+            raise forms.ValidationError("This name is an address of the web itself.")
+        if Testbed.objects.filter(slug=slug).exists():
+            raise forms.ValidationError("There is already a testbed with this name.")
+        return slug
+
+
+class UploadForm(forms.Form):
+    """Files that were chosen one by one, as a folder or as one archive.
+
+    `folder_paths` is a JSON list that a script fills: browsers send a folder's files
+    without their paths.
+    """
+
+    uploads = ManyFilesField(label="Files", required=False)
+    folder = ManyFilesField(label="Folder", required=False)
+    folder_paths = forms.CharField(required=False, widget=forms.HiddenInput)
+    archive = forms.FileField(label="Archive", required=False)
+
+    def clean_archive(self) -> Upload | None:
+        """Refuse what is no archive by its name or is too large to read."""
+        archive: Upload | None = self.cleaned_data["archive"]
+        if archive and not str(archive.name).lower().endswith(ARCHIVE_ENDINGS):
+            raise forms.ValidationError(f"Use one of {', '.join(ARCHIVE_ENDINGS)}.")
+        if archive and (archive.size or 0) > MAX_BYTES:
+            raise forms.ValidationError(
+                f"This is more than {MAX_BYTES // 1024**2} MiB."
+            )
+        return archive
+
+    def read_files(self) -> dict[str, bytes]:
+        """Return everything that was uploaded, by path. Raises: TestbedError."""
+        files: dict[str, bytes] = {}
+        archive = self.cleaned_data.get("archive")
+        if archive:
+            files |= read_archive(str(archive.name), archive.read())
+        folder = self.cleaned_data.get("folder") or []
+        for upload, path in zip(folder, self._folder_paths(folder), strict=True):
+            files[path] = upload.read()
+        for upload in self.cleaned_data.get("uploads") or []:
+            files[str(upload.name)] = upload.read()
+        return files
+
+    def _folder_paths(self, folder: list[Upload]) -> list[str]:
+        try:
+            paths = json.loads(self.cleaned_data.get("folder_paths") or "[]")
+        except ValueError:
+            paths = []
+        if not isinstance(paths, list) or len(paths) != len(folder):
+            return [str(upload.name) for upload in folder]
+        return [str(path) for path in paths]
+
+
+class NewTestbedForm(UploadForm, NameForm):
+    """A new testbed: a name, and a YAML that is typed, uploaded or an example.
+
+    After `is_valid()`, `files` holds what to write. `findings` are those of the YAML;
+    with errors among them the form asks once whether to create it all the same.
+    """
+
+    yaml = forms.CharField(
+        label=YAML_NAME, required=False, strip=False, widget=forms.Textarea
+    )
+    anyway = forms.BooleanField(
+        label="Create it anyway, I will mend it later", required=False
+    )
+
+    def __init__(
+        self,
+        data: MultiValueDict[str, str] | None = None,
+        files: MultiValueDict[str, Upload] | None = None,
+        *,
+        is_example: bool = False,
+    ) -> None:
+        super().__init__(data, files)
+        self.is_example = is_example
+        self.files_to_write: dict[str, bytes] = {}
+        self.findings: tuple[Finding, ...] = ()
+
+    def clean(self) -> dict[str, object]:
+        """Collect the files and check the YAML; uploads are created with findings."""
+        values = super().clean() or self.cleaned_data
+        if self.is_example:
+            return values
+        uploaded = any(values.get(name) for name in ("uploads", "folder", "archive"))
+        if self.errors.keys() & {"yaml", "uploads", "folder", "archive"}:
+            return values
+        try:
+            self.files_to_write = self._collect(str(values.get("yaml") or ""))
+        except TestbedError as exc:
+            self.add_error(self._field_at_fault(), f"{exc.message} {exc.hint}".strip())
+            return values
+        self.findings = findings_of_upload(
+            self.files_to_write, str(values.get("slug") or "")
+        )
+        asked = values.get("anyway") or (uploaded and not values.get("yaml"))
+        if errors_among(self.findings) and not asked:
+            self.add_error("yaml", "The YAML cannot be brought up as it is.")
+        return values
+
+    @property
+    def may_insist(self) -> bool:
+        """Say whether to offer creating it in spite of its findings."""
+        return bool(errors_among(self.findings))
+
+    def _collect(self, yaml: str) -> dict[str, bytes]:
+        files = self.read_files()
+        if not yaml.strip():
+            return as_testbed(files)
+        text = yaml.replace("\r\n", "\n").encode()
+        return as_testbed({**_without_top(files), YAML_NAME: text})
+
+    def _field_at_fault(self) -> str:
+        values = self.cleaned_data
+        chosen = (name for name in ("archive", "folder", "uploads") if values.get(name))
+        return next(chosen, "yaml")
+
+
+class EditForm(forms.Form):
+    """A text file as it was typed, and the digest of what was loaded.
+
+    After a conflict also which difference is to be as saved, and what was `compared`.
+    """
+
+    text = forms.CharField(strip=False, required=False, widget=forms.Textarea)
+    seen = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    compared = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    take = forms.IntegerField(required=False, min_value=1)
+
+
+def _without_top(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Leave out one top folder that holds everything: the YAML is beside it."""
+    tops = {path.partition("/")[0] for path in files}
+    if len(tops) == 1 and all("/" in path for path in files):
+        return {path.partition("/")[2]: content for path, content in files.items()}
+    return files

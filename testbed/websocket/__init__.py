@@ -1,0 +1,1 @@
+"""Everything between the orchestration websocket and the rows."""

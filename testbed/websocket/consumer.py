@@ -1,0 +1,258 @@
+"""`/ws/orchestration/<run>/`: the orchestration protocol of design.md, section 5.
+
+Frames become calls of `services.runs`; what happens is read back as rows, woken by
+the doorbell and, because a bell may not ring, by a slow timer. Every frame and every
+tick checks again who is there. Nothing here knows hosts, Celery or the channel
+layer's messages.
+
+Close codes: 4400 for a binary frame, a frame above 64 KiB, or too many misunderstood
+frames in a row (one is only answered with an error); 4401, 4403, 4404 as named in
+`follower`; 1000 after the run's end was sent.
+"""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import replace
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+
+from orchestration.plan.model import Kind
+from testbed.pages.logs import LogFilter
+from testbed.runs import creation, doorbell
+from testbed.websocket import follower
+from testbed.websocket.follower import NO_SUCH_RUN, Page, View, Visitor
+from testbed.websocket.frames import (
+    BadFrame,
+    CancelFrame,
+    DetachFrame,
+    Frame,
+    Incoming,
+    InstructionFrame,
+    SubscribeFrame,
+    ack_frame,
+    error_frame,
+    pack,
+    read_frame,
+    texts_of,
+)
+
+logger = logging.getLogger(__name__)
+_in_thread = database_sync_to_async
+
+NOT_UNDERSTOOD = 4400
+OVER = 1000
+BROKEN = 1011
+MAX_FRAME_BYTES = 64 * 1024
+MAX_BAD_FRAMES = 10
+TICK_S = 2.0
+# So long nothing is sent to a client that says nothing: most subscribe at once, and
+# what came before its replay would be out of order.
+SILENCE_S = 10.0
+# News is read at once, and what comes within this time after it together.
+GATHER_S = 0.02
+# In a flood a page is shown the newest lines this often.
+FLOOD_GATHER_S = 0.25
+
+
+class NothingHere(AsyncWebsocketConsumer):
+    """Answer every other websocket address."""
+
+    channel_layer_alias = ""
+
+    async def connect(self) -> None:
+        """Say that there is no such run."""
+        await self.accept()
+        await self.close(NO_SUCH_RUN)
+
+
+class RunConsumer(AsyncWebsocketConsumer):
+    """One client of one run."""
+
+    # The doorbell listens by itself: a socket must open while Redis is down.
+    channel_layer_alias = ""
+
+    async def connect(self) -> None:
+        """Let in who may see the run, and follow it from here on."""
+        self._run_id = int(self.scope["url_route"]["kwargs"]["run"])
+        self._socket = uuid.uuid4().hex
+        self._is_driver = self._is_closed = self._has_spoken = False
+        self._is_flood = False
+        self._bad_frames = 0
+        self._tasks: list[asyncio.Task[None]] = []
+        found = await self._visitor()
+        if not found.refusal:
+            self._cursor = await _in_thread(follower.last_seq)(self._run_id)
+        await self.accept()
+        if found.refusal:
+            await self._close(found.refusal)
+            return
+        query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
+        self._view = View(
+            has_html=query.get("render") == ["html"],
+            is_tail=query.get("log") == ["tail"],
+        )
+        self._is_packed = query.get("batch") == ["1"]
+        self._news = asyncio.Event()
+        # An ack is sent before anything that its instruction causes.
+        self._turn = asyncio.Lock()
+        self._opened_at = time.monotonic()
+        self._start(doorbell.listen(self._run_id, self._news))
+        self._start(self._follow())
+        self._start(self._tick())
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        """Do what a frame says, or answer why not."""
+        if self._is_closed or not await self._may_stay():
+            return
+        if text_data is None:
+            await self._close(NOT_UNDERSTOOD, "Frames are JSON text, not binary.")
+        elif len(text_data.encode(errors="replace")) > MAX_FRAME_BYTES:
+            await self._close(NOT_UNDERSTOOD, "Frames have at most 64 KiB.")
+        else:
+            await self._read(text_data)
+
+    async def disconnect(self, code: int) -> None:
+        """Stop following; a run that this client drove goes on without it."""
+        self._is_closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._is_driver:
+            await _in_thread(creation.hand_over)(self._run_id, self._socket)
+
+    async def _read(self, text: str) -> None:
+        try:
+            frame = read_frame(text)
+        except BadFrame as exc:
+            self._bad_frames += 1
+            await self._send(error_frame(f"This frame was not understood. {exc}"))
+            if self._bad_frames >= MAX_BAD_FRAMES:
+                await self._close(NOT_UNDERSTOOD, "Too many frames were no frames.")
+            return
+        self._bad_frames = 0
+        await self._do(frame)
+
+    async def _do(self, frame: Incoming) -> None:
+        match frame:
+            case InstructionFrame():
+                await self._instruct(frame)
+            case CancelFrame():
+                await _in_thread(creation.request_cancel)(self._run_id, self._user)
+            case SubscribeFrame():
+                async with self._turn:
+                    newest = await _in_thread(follower.last_seq)(self._run_id)
+                    self._cursor = min(frame.after, newest)
+                    chosen = LogFilter(frame.log.resource, frame.log.host)
+                    self._view = replace(self._view, log=chosen)
+            case DetachFrame():
+                self._is_driver = False
+                await _in_thread(creation.hand_over)(self._run_id, self._socket)
+        self._has_spoken = True
+        self._news.set()
+
+    async def _instruct(self, frame: InstructionFrame) -> None:
+        async with self._turn:
+            ack = await _in_thread(creation.accept)(
+                self._run_id, frame.index, frame.kind, self._socket
+            )
+            self._is_driver = self._is_driver or ack.valid
+            if frame.kind != Kind.END:
+                answer = ack_frame(frame.index, valid=ack.valid, message=ack.message)
+                await self._send(answer)
+            elif not ack.valid:
+                await self._send(error_frame(ack.message))
+
+    async def _follow(self) -> None:
+        """Send rows as they come, and the run's end last."""
+        while not self._is_closed:
+            self._news.clear()
+            begun = time.monotonic()
+            if self._has_spoken or begun >= self._opened_at + SILENCE_S:
+                run_end = await self._send_news()
+                if run_end is not None:
+                    await self._send(run_end)
+                    await self._close(OVER)
+                    return
+            await self._wait_for_news()
+            gather_s = FLOOD_GATHER_S if self._is_flood else GATHER_S
+            await asyncio.sleep(begun + gather_s - time.monotonic())
+
+    async def _wait_for_news(self) -> None:
+        # Python 3.11's wait_for forgets a cancel that comes together with the news,
+        # and a closed socket would be followed for ever.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TICK_S):
+                await self._news.wait()
+
+    async def _send_news(self) -> Frame | None:
+        """Send all new rows, page by page; return the run's end if it is reached."""
+        while True:
+            async with self._turn:
+                page: Page = await _in_thread(follower.read_page)(
+                    self._run_id, self._cursor, self._view
+                )
+                self._is_flood = page.has_skipped
+                for frame in pack(page.frames) if self._is_packed else page.frames:
+                    for text in texts_of(frame):
+                        await self.scope["gate"].wait()
+                        await self._send_text(text)
+                self._cursor = page.last_seq
+            if not page.has_more:
+                return page.run_end
+
+    async def _tick(self) -> None:
+        """Look again who is there, and tell the server that the driver is."""
+        while await self._may_stay():
+            if self._is_driver:
+                self._is_driver = await _in_thread(creation.keep_driving)(
+                    self._run_id, self._socket
+                )
+            await asyncio.sleep(TICK_S)
+
+    async def _may_stay(self) -> bool:
+        found = await self._visitor()
+        if found.refusal:
+            await self._close(found.refusal)
+        return not found.refusal
+
+    async def _visitor(self) -> Visitor:
+        session = self.scope["session"].session_key
+        found: Visitor = await _in_thread(follower.visitor)(session, self._run_id)
+        self._user = found.user
+        return found
+
+    async def _send(self, frame: Frame) -> None:
+        await self._send_text(json.dumps(frame, ensure_ascii=False))
+
+    async def _send_text(self, text: str) -> None:
+        if not self._is_closed:
+            await self.send(text)
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        """Close with a code; servers drop the reason, so it is also sent as a frame."""
+        if self._is_closed:
+            return
+        if reason:
+            await self._send(error_frame(reason))
+        self._is_closed = True
+        await self.close(code, reason or None)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Let a client whose follower broke connect and subscribe again."""
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            logger.error("following run %s failed", self._run_id, exc_info=problem)
+            self._tasks.append(asyncio.create_task(self._close(BROKEN)))

@@ -1,0 +1,144 @@
+"""What a websocket reads from the database: who may follow a run, and what is new.
+
+Plain synchronous functions, called by `consumers` in threads. Rows are read in pages,
+so that memory does not grow with the length of a run.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
+
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from testbed.models import Event, Run
+from testbed.pages.logs import LogFilter, lines_of, newest
+from testbed.websocket.fragments import header_of, html_of
+from testbed.websocket.frames import Frame, frame_of, run_frame, skipped_frame
+
+PAGE_EVENTS = 500
+# Of a flood a page gets what can be looked at; it loads what it wants of the rest.
+TAIL_LINES = 200
+NOT_SIGNED_IN = 4401
+NOT_ALLOWED = 4403
+NO_SUCH_RUN = 4404
+SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is behind a socket; `refusal` is the close code for who may not stay."""
+
+    user: User | None
+    refusal: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a client wants: fragments, the log's newest lines only, a part of the log."""
+
+    has_html: bool = False
+    is_tail: bool = False
+    log: LogFilter = field(default_factory=LogFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The next frames after an event, in order; `run_end` once nothing more comes."""
+
+    frames: list[Frame]
+    last_seq: int
+    has_more: bool
+    run_end: Frame | None
+    has_skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Events in order, up to which number they were read, and from where if not all."""
+
+    events: list[Event]
+    last_seq: int
+    has_more: bool
+    skipped_to: int = 0
+
+
+def visitor(session_key: str | None, run_id: int) -> Visitor:
+    """Look up who has this session now, and whether the run is theirs to see."""
+    request = HttpRequest()
+    request.session = SessionStore(session_key)
+    user = get_user(request)
+    if not isinstance(user, User) or not user.is_active:
+        return Visitor(None, NOT_SIGNED_IN)
+    if not Run.objects.filter(pk=run_id).exists():
+        return Visitor(user, NO_SUCH_RUN)
+    if not Run.objects.all().visible_to(user).filter(pk=run_id).exists():
+        return Visitor(user, NOT_ALLOWED)
+    return Visitor(user)
+
+
+def last_seq(run_id: int) -> int:
+    """Return the number of the newest event."""
+    return Run.objects.values_list("last_seq", flat=True).get(pk=run_id)
+
+
+def read_page(run_id: int, after: int, view: View) -> Page:
+    """Read what came after an event. Raises: Run.DoesNotExist.
+
+    The run's row is read before the events: when it is over, its last event is there.
+    """
+    runs = Run.objects.select_related("testbed", "asked_by").defer("plan")
+    run = runs.get(pk=run_id)
+    found = _Found([], after, has_more=False)
+    if run.last_seq > after:
+        found = (_tail if view.is_tail else _next)(run, after, view.log)
+    frames = [skipped_frame(found.skipped_to)] if found.skipped_to else []
+    frames += _frames(found.events, run, view)
+    run_end = None
+    if run.is_over and not found.has_more:
+        run_end = run_frame(run)
+        run_end |= {"html": header_of(run)} if view.has_html else {}
+    has_skipped = bool(found.skipped_to)
+    return Page(frames, found.last_seq, found.has_more, run_end, has_skipped)
+
+
+def _next(run: Run, after: int, chosen: LogFilter) -> _Found:
+    """Read the next events, of the log only what is chosen."""
+    news = run.events.filter(seq__gt=after, seq__lte=run.last_seq)
+    if chosen:
+        news = news.exclude(kind="log") | news.filter(kind="log", **chosen.words)
+    events = list(news[:PAGE_EVENTS])
+    has_more = len(events) == PAGE_EVENTS
+    return _Found(events, events[-1].seq if has_more else run.last_seq, has_more)
+
+
+def _tail(run: Run, after: int, chosen: LogFilter) -> _Found:
+    """Read the next events, of the log only the newest chosen lines."""
+    others = list(
+        run.events.exclude(kind="log").filter(seq__gt=after, seq__lte=run.last_seq)[
+            :PAGE_EVENTS
+        ]
+    )
+    has_more = len(others) == PAGE_EVENTS
+    last_seq = others[-1].seq if has_more else run.last_seq
+    news = lines_of(run, chosen).filter(seq__gt=after, seq__lte=last_seq)
+    lines, has_skipped = newest(news, TAIL_LINES)
+    events = sorted([*others, *lines], key=lambda event: event.seq)
+    skipped_to = lines[0].seq - 1 if has_skipped else 0
+    return _Found(events, last_seq, has_more, skipped_to)
+
+
+def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
+    # A card is rendered as its row is now: once is enough for a page of events.
+    newest_of = {(e.kind[:4], e.index, e.resource, e.host): e.seq for e in events}
+    for event in events:
+        # What is shown last is what ends the connection.
+        if event.kind == "run":
+            continue
+        frame = frame_of(event)
+        key = (event.kind[:4], event.index, event.resource, event.host)
+        is_newest = event.kind == "log" or newest_of[key] == event.seq
+        html = html_of(event, run) if view.has_html and is_newest else ""
+        yield {**frame, "html": html} if html else frame

@@ -1,0 +1,63 @@
+"""The HTML of a frame: the same partials that the run page was first rendered with.
+
+Used by the websocket for clients that ask for `?render=html`. A partial has one root
+element whose id says what it replaces; a frame has one partial, or two, or none.
+"""
+
+from django.template.loader import render_to_string
+
+from testbed.models import Event, Instruction, Run, Task
+from testbed.pages.board import BYTES, copies_of, element_id, stage_of
+
+
+def html_of(event: Event, run: Run) -> str:
+    """Render what changed on the run page with an event; empty when nothing did."""
+    match event.kind:
+        case "log":
+            return _render("runs/_log_line.html", event=event, run=run)
+        case "task-started" | "task-progressed" | "task-finished":
+            return _task(event, run)
+        case "waiting":
+            return _stage(event, run)
+        case "instruction-started" | "result":
+            return _stage(event, run) + header_of(run)
+        case "run" | "cancel-requested" | "leftovers":
+            return header_of(run)
+    return ""
+
+
+def header_of(run: Run) -> str:
+    """Render the head of the run page, and how the run ended."""
+    parts = ("runs/_header.html", "runs/_outcome.html")
+    return "".join(_render(part, run=run) for part in parts)
+
+
+def _task(event: Event, run: Run) -> str:
+    task = Task.objects.filter(
+        instruction__run=run,
+        instruction__index=event.index,
+        resource=event.resource,
+        host=event.host,
+    ).select_related("instruction")
+    found = task.first()
+    if found is None:
+        return ""
+    card = _render("runs/_task.html", task=found, run=run)
+    return card + _copies(found.instruction.stage, run) if found.unit == BYTES else card
+
+
+def _copies(stage: str, run: Run) -> str:
+    copies = copies_of(run, stage)
+    return _render("runs/_copies.html", id=element_id(stage), copies=copies)
+
+
+def _stage(event: Event, run: Run) -> str:
+    instruction = Instruction.objects.filter(run=run, index=event.index).first()
+    if instruction is None:
+        return ""
+    stage = stage_of(run, instruction.stage)
+    return _render("runs/_stage.html", stage=stage, run=run)
+
+
+def _render(template: str, **context: object) -> str:
+    return render_to_string(template, context).strip()

@@ -1,0 +1,94 @@
+"""Parts of a testbed that is up which the hosts do not show, and the inventory.
+
+A bridge that is gone makes its testbed partial and is named until it is back; a silent
+host keeps what was missed on it.
+"""
+
+import pytest
+from django.contrib.auth.models import User
+
+from orchestration.hosts import Hosts
+from orchestration.plan.model import Command
+from orchestration.state.model import State
+from testbed.hosts.observation import observe_all
+from testbed.models import Inventory, Run, Testbed
+from tests.testbed.deployment import obey, on
+from tests.testbed.hosts.happenings import Condition, condition, is_now, ran, silence
+
+
+def texts(testbed: Testbed) -> list[str]:
+    return [part.text for part in testbed.missing_parts.all()]
+
+
+@pytest.fixture
+def is_up(testbed: Testbed, kept: Hosts, state: State, owner: User) -> Testbed:
+    """The testbed, up on both hosts and seen to be."""
+    ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
+    is_now(testbed, Condition.UP)
+    obey(testbed, kept, Command.UP)
+    observe_all(kept)
+    return testbed
+
+
+def test_bridge_that_is_gone_makes_the_testbed_partial_until_it_is_back(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+
+    on(kept, state, "main", "ovs-vsctl -- del-br t7-lan")
+    observe_all(kept)
+    assert condition(is_up) == Condition.PARTIAL
+    assert texts(is_up) == ["bridge lan is gone on main"]
+
+    obey(is_up, kept, Command.UP)
+    observe_all(kept)
+    assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+
+
+def test_silent_host_keeps_what_was_missed_on_it(
+    is_up: Testbed, kept: Hosts, state: State, settings: object
+) -> None:
+    on(kept, state, "host-b", "ovs-vsctl -- del-br t7-far")
+    observe_all(kept)
+    silence(kept, settings, "host-b")
+    on(kept, state, "main", "ovs-vsctl -- del-br t7-lan")
+
+    observe_all(kept)
+
+    assert sorted(texts(is_up)) == [
+        "bridge far is gone on host-b",
+        "bridge lan is gone on main",
+    ]
+
+
+def test_testbed_that_is_taken_down_misses_nothing(
+    is_up: Testbed, kept: Hosts, state: State, owner: User
+) -> None:
+    on(kept, state, "main", "ovs-vsctl -- del-br t7-lan")
+    observe_all(kept)
+    obey(is_up, kept, Command.DOWN)
+    ran(is_up, owner, Command.DOWN, Run.Status.SUCCEEDED)
+    is_now(is_up, Condition.DOWN)
+
+    observe_all(kept)
+
+    assert texts(is_up) == []
+    assert condition(is_up) == Condition.DOWN
+
+
+def test_inventory_of_each_host_is_kept_and_the_time_of_the_look(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    first = Inventory.objects.get(host__name="host-b")
+
+    observe_all(kept)
+
+    again = Inventory.objects.get(host__name="host-b")
+    assert {thing["kind"] for thing in again.things} == {
+        "domain",
+        "bridge",
+        "port",
+        "network",
+        "folder",
+    }
+    assert again.looked_at > first.looked_at

@@ -1,0 +1,72 @@
+"""Hosts as they are seen: their size and load, or the reason why they are silent.
+
+A silent host changes nothing of what was seen on it, and one that cannot be used harms
+no other.
+"""
+
+from orchestration.hosts import Hosts
+from orchestration.state.model import State
+from testbed.hosts.observation import observe_all
+from testbed.models import Host, Testbed
+from tests.testbed.hosts.happenings import seen, silence, start, stop
+
+
+def test_silent_host_keeps_its_guests_and_gets_its_problem(
+    testbed: Testbed, kept: Hosts, state: State, settings: object
+) -> None:
+    start(kept, state, "web")
+    start(kept, state, "db")
+    observe_all(kept)
+    silence(kept, settings, "host-b")
+    stop(kept, state, "web")
+
+    observe_all(kept)
+
+    assert seen(testbed) == {"db": "running"}
+    silent, main = Host.objects.get(name="host-b"), Host.objects.get(name="main")
+    assert silent.problem.startswith("host-b does not answer.")
+    assert "faults file" in silent.problem
+    assert silent.checked_at is not None
+    assert main.problem == ""
+    silence(kept, settings, "host-b", off=False)
+    observe_all(kept)
+    silent.refresh_from_db()
+    assert silent.problem == ""
+
+
+def test_host_shows_its_size_and_load(testbed: Testbed, kept: Hosts) -> None:
+    Host.objects.update(memory_mib=0, free_memory_mib=0)
+
+    observe_all(kept)
+
+    for host in Host.objects.all():
+        assert host.memory_mib > 0
+        assert host.free_memory_mib > 0
+        assert host.checked_at is not None
+
+
+def test_host_added_in_the_admin_is_examined_at_first_sight(
+    testbed: Testbed, kept: Hosts
+) -> None:
+    wrong = {"domain_type": "kvm", "datapath": "netdev"}
+    Host.objects.filter(name="host-b").update(cpus=0, **wrong)
+    Host.objects.filter(name="main").update(**wrong)
+
+    observe_all(kept)
+
+    new, known = Host.objects.get(name="host-b"), Host.objects.get(name="main")
+    assert new.cpus > 0
+    assert (new.domain_type, new.datapath) == ("qemu", "system")
+    assert (known.domain_type, known.datapath) == ("kvm", "netdev")
+
+
+def test_host_without_a_usable_key_harms_no_other(
+    testbed: Testbed, kept: Hosts, state: State
+) -> None:
+    Host.objects.create(name="typo", address="192.0.2.1", host_key="garbage")
+    start(kept, state, "web")
+
+    observe_all(kept)
+
+    assert seen(testbed) == {"web": "running"}
+    assert Host.objects.get(name="typo").problem != ""

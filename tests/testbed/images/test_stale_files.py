@@ -1,0 +1,128 @@
+"""Which testbeds' files are swept: only what is idle, readable and nobody's."""
+
+from dataclasses import replace
+
+import pytest
+from django.contrib.auth.models import User
+
+from orchestration.plan.model import Command, Options
+from testbed.images import pruning as images_task
+from testbed.images import stale_files
+from testbed.images.stale_files import sweep_files_of, sweep_images_of
+from testbed.models import Run, Testbed
+from testbed.testbeds.planning import prepare
+from tests.orchestration.stores import BASE, GOLDEN, OWN
+from tests.testbed.conftest import YAML
+from tests.testbed.images.image_hosts import Machines
+
+GONE = "../projects/lab/artefacts/gone-seed.iso"
+MINE = "../projects/lab/artefacts/web-seed.iso"
+
+
+@pytest.fixture
+def lab(machines: Machines, owner: User) -> Testbed:
+    """A generated testbed; each host has a file of its guest, and a stale one."""
+    found = Testbed.objects.create(owner=owner, slug="lab", number=7)
+    found.project.create()
+    found.project.yaml.write_text(YAML)
+    prepare(found, Command.GENERATE_ARTEFACTS, Options())
+    for folder in (machines.main, machines.other):
+        folder.put(GONE)
+        folder.put(MINE)
+    return found
+
+
+def left(machines: Machines) -> list[bool]:
+    """Say for each host whether the stale file is there."""
+    folders = (machines.main, machines.other)
+    assert all((folder.images / MINE).exists() for folder in folders)
+    return [(folder.images / GONE).exists() for folder in folders]
+
+
+def test_stale_files_of_all_hosts_go_and_are_counted(
+    machines: Machines, lab: Testbed
+) -> None:
+    assert sweep_files_of(machines) == 2
+    assert left(machines) == [False, False]
+
+
+def test_testbed_with_a_run_on_is_left_alone(
+    machines: Machines, lab: Testbed, owner: User
+) -> None:
+    Run.objects.create(testbed=lab, command="up", plan={}, asked_by=owner)
+
+    assert sweep_files_of(machines) == 0
+
+
+def test_broken_state_keeps_its_files(machines: Machines, lab: Testbed) -> None:
+    lab.project.state_file.write_text("{")
+
+    assert sweep_files_of(machines) == 0
+
+
+def test_run_that_begins_while_files_are_listed_keeps_them(
+    machines: Machines, lab: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stale_files.old_artefacts
+
+    def list_and_start(host, *, scope):
+        found = real(host, scope=scope)
+        if host.state.is_main:
+            Run.objects.create(testbed=lab, command="up", plan={}, asked_by=owner)
+        return found
+
+    monkeypatch.setattr(stale_files, "old_artefacts", list_and_start)
+
+    assert sweep_files_of(machines) == 0
+    assert left(machines) == [True, True]
+
+
+def test_silent_host_does_not_keep_the_others_from_being_swept(
+    machines: Machines, lab: Testbed
+) -> None:
+    machines.dead = {"main"}
+
+    assert sweep_files_of(machines) == 1
+    assert left(machines) == [True, False]
+
+
+@pytest.fixture
+def is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let everything be older: no test can turn back the time of a file's change."""
+    real = images_task.look
+
+    def later(host, *, scope):
+        store = real(host, scope=scope)
+        return replace(store, now=store.now + 2 * 86400)
+
+    monkeypatch.setattr(images_task, "look", later)
+
+
+def test_young_copy_of_a_disk_stays(machines: Machines) -> None:
+    machines.other.put(OWN)
+
+    assert sweep_images_of(machines) == 0
+
+
+@pytest.mark.usefixtures("is_late")
+def test_only_copies_of_disks_that_nobody_uses_go_by_themselves(
+    machines: Machines, lab: Testbed
+) -> None:
+    used = machines.other.put("own-1111111111111111.img")
+    machines.other.layer("web", str(used), testbed="ghost")
+    for name in (OWN, GOLDEN, BASE):
+        machines.other.put(name)
+
+    assert sweep_images_of(machines) == 1
+
+    assert machines.other.names() == {used.name, GOLDEN, BASE}
+
+
+@pytest.mark.usefixtures("is_late")
+def test_copies_stay_while_a_state_cannot_be_read(
+    machines: Machines, lab: Testbed
+) -> None:
+    machines.other.put(OWN)
+    lab.project.state_file.write_text("{")
+
+    assert sweep_images_of(machines) == 0

@@ -1,0 +1,200 @@
+"""The diagram: golden pictures, and what must be in each of them."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from django.template.loader import render_to_string
+
+from orchestration.compose.catalogue import load_catalogue
+from orchestration.compose.loader import load_spec
+from orchestration.project import YAML_NAME
+from orchestration.state.build import Identity, build_state
+from orchestration.state.model import HostState, State
+from testbed.pages.diagram.layout import AGGREGATE_ABOVE, Diagram, layout
+from tests.golden import DATA, Golden
+from tests.orchestration.state.samples import sample
+
+GUEST = """\
+  - name: {name}
+    interfaces: [{interfaces}]
+    libvirt:
+      cpus: 1
+      memory_mb: 128
+      libvirt_type: {{cloud_image: {{name: cirros_0_6_2}}}}
+"""
+
+
+def state_of(guests: list[tuple[str, ...]], bridges: list[str], hosts: int) -> State:
+    """Build a state: each guest is its name and its bridges; bridges in a chain."""
+    entries = [
+        GUEST.format(
+            name=name, interfaces=", ".join(f"{{bridge: {bridge}}}" for bridge in plugs)
+        )
+        for name, *plugs in guests
+    ]
+    links = [f"    {a}: {b}" for a, b in pairwise(bridges)]
+    names = ", ".join(f"{{name: {bridge}}}" for bridge in bridges)
+    text = "machines:\n" + "".join(entries) + f"network:\n  bridges: [{names}]\n"
+    text += "  bridge_connections:\n" * bool(links) + "\n".join(links)
+    text += f"\n  external_bridge: {bridges[0]}\n"
+    spec = load_spec(text, file_name=YAML_NAME).require()
+    return build_state(
+        spec,
+        identity=Identity("lab", 3, "/srv/lab", "0" * 64, "/srv/lab/key", "ssh-x"),
+        hosts=[
+            HostState(
+                name=f"host-{letter}",
+                is_main=letter == "a",
+                address=f"192.0.2.{number + 1}",
+                tunnel_address=f"192.0.2.{number + 1}",
+                projects_dir="/srv/projects",
+                images_dir="/srv/images",
+            )
+            for number, letter in enumerate("abcdefgh"[:hosts])
+        ],
+        catalogue=load_catalogue(),
+        script_sha256={},
+        previous=None,
+    )
+
+
+def chain(count: int, bridges: int, hosts: int) -> State:
+    names = [f"br{n}" for n in range(bridges)]
+    guests = [(f"g{n}", names[n % bridges]) for n in range(count)]
+    return state_of(guests, names, hosts)
+
+
+def overlap(one, other) -> bool:
+    return (
+        one.x < other.x + other.width
+        and other.x < one.x + one.width
+        and one.y < other.y + other.height
+        and other.y < one.y + one.height
+    )
+
+
+def is_inside(inner, outer) -> bool:
+    return (
+        outer.x <= inner.x
+        and inner.x + inner.width <= outer.x + outer.width
+        and outer.y <= inner.y
+        and inner.y + inner.height <= outer.y + outer.height
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "state", "statuses"),
+    [
+        ("one-host", chain(1, 1, 1), {"g0": "running"}),
+        (
+            "three-hosts",
+            state_of(
+                [
+                    ("router", "wan", "lan"),
+                    ("web", "lan"),
+                    ("db", "lan"),
+                    ("attacker", "wan"),
+                    ("sensor", "far"),
+                ],
+                ["wan", "lan", "far", "more"],
+                3,
+            ),
+            {"router": "running", "web": "crashed", "db": "paused", "sensor": "absent"},
+        ),
+        ("counted", chain(200, 2, 2), {"g0": "running"}),
+    ],
+)
+def test_picture_is_as_reviewed(name: str, state: State, statuses, golden: Golden):
+    diagram = layout(state, statuses)
+
+    svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
+
+    tidy = "\n".join(line.strip() for line in svg.splitlines() if line.strip())
+    golden(tidy, DATA / "expected" / f"{name}.diagram.svg")
+
+
+@pytest.mark.parametrize(
+    ("guests", "bridges", "hosts"), [(1, 1, 1), (9, 3, 3), (26, 4, 3), (60, 5, 6)]
+)
+def test_everything_has_its_place(guests: int, bridges: int, hosts: int):
+    diagram = layout(chain(guests, bridges, hosts), {})
+
+    assert {card.guest for card in diagram.cards} == {f"g{n}" for n in range(guests)}
+    for things in (diagram.cards, diagram.bars, diagram.boxes):
+        pairs = [(a, b) for a in things for b in things if a is not b]
+        assert not [pair for pair in pairs if overlap(*pair)]
+    for card in diagram.cards:
+        assert sum(is_inside(card, box) for box in diagram.boxes) == 1
+    picture = Picture(diagram)
+    assert all(is_inside(box, picture) for box in diagram.boxes)
+
+
+def test_every_link_and_further_interface_is_a_line():
+    state = state_of([("r", "a", "b"), ("s", "b")], ["a", "b", "c"], 2)
+
+    diagram = layout(state, {})
+
+    kinds = [line.kind for line in diagram.lines]
+    assert kinds.count("patch") == len(state.network.patches)
+    assert kinds.count("tunnel") == len(state.network.tunnels) > 0
+    assert kinds.count("further") == 1
+    assert kinds.count("outside") == 1
+
+
+def test_many_guests_are_counted_instead():
+    count = AGGREGATE_ABOVE + 1
+
+    diagram = layout(chain(count, 1, 1), {"g0": "running", "g1": "running"})
+
+    assert [card.title for card in diagram.cards] == [f"{count} guests"]
+    assert diagram.cards[0].text == f"{count - 2} unknown, 2 running"
+
+
+def test_clones_are_shown_and_their_golden_image_is_not():
+    diagram = layout(sample("clones"), {"worker-1": "running"})
+
+    assert {card.guest for card in diagram.cards} == {
+        "worker-0",
+        "worker-1",
+        "worker-2",
+    }
+    assert "guests worker-0 (unknown), worker-1 (running)" in diagram.summary
+
+
+def test_guest_without_interface_is_shown_on_its_host():
+    diagram = layout(state_of([("lone",), ("web", "lan")], ["lan"], 1), {})
+
+    assert [bar.label for bar in diagram.bars] == ["lan", "not connected"]
+    assert len(diagram.cards) == 2
+
+
+def test_words_say_the_same_as_the_picture():
+    summary = layout(chain(2, 2, 2), {"g0": "running"}).summary
+
+    assert "Host host-a: bridges br0; guests g0 (running)." in summary
+    assert "Host host-b: bridges br1; guests g1 (unknown)." in summary
+
+
+def test_long_name_is_cut_and_kept_in_the_title():
+    name = "a-very-long-name-of-a-guest"
+    diagram = layout(state_of([(name, "lan")], ["lan"], 1), {})
+
+    svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
+
+    assert diagram.cards[0].title == "a-very-long-name…"
+    assert f"<title>{name}: not observed" in svg
+
+
+class Picture:
+    """The whole picture as a rectangle."""
+
+    x = y = 0
+
+    def __init__(self, diagram: Diagram) -> None:
+        self.width, self.height = diagram.width, diagram.height
+
+
+def test_goldens_are_svg_without_style():
+    for path in Path(DATA / "expected").glob("*.diagram.svg"):
+        assert "style=" not in path.read_text()

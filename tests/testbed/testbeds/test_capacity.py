@@ -1,0 +1,99 @@
+"""What other testbeds' guests take of the hosts, for placement and for the page."""
+
+import pytest
+
+from orchestration.plan.model import Command, Options
+from orchestration.state.diff.changes import HostNeed
+from orchestration.state.placement import Taken
+from testbed.models import Testbed
+from testbed.runs.creation import create_run
+from testbed.testbeds.capacity import rooms, taken_by_others
+from testbed.testbeds.planning import prepare
+from tests.testbed.conftest import YAML
+
+BALANCED = YAML + "testbed_options: {load_balancing: Balanced}\n"
+ONE_GUEST = {"main": Taken(1, 256), "host-b": Taken(1, 256)}
+
+
+@pytest.fixture
+def second(owner, testbed):
+    found = Testbed.objects.create(owner=owner, slug="second", number=8)
+    found.project.create()
+    found.project.yaml.write_text(BALANCED)
+    return found
+
+
+def deploy(testbed):
+    prepare(testbed, Command.UP, Options())
+    Testbed.objects.filter(pk=testbed.pk).update(condition=Testbed.Condition.UP)
+
+
+def test_testbeds_that_are_up_take_what_their_guests_need(testbed, second):
+    deploy(testbed)
+
+    assert taken_by_others(second) == ONE_GUEST
+    assert taken_by_others(testbed) == {}
+
+
+def test_testbed_that_is_down_takes_nothing_and_one_that_comes_up_does(
+    testbed, second, owner
+):
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    assert taken_by_others(second) == {}
+
+    create_run(testbed, owner, Command.UP)
+
+    assert taken_by_others(second) == ONE_GUEST
+
+
+def test_state_that_cannot_be_read_takes_nothing(testbed, second):
+    deploy(testbed)
+    testbed.project.state_file.write_text("{")
+
+    assert taken_by_others(second) == {}
+
+
+def test_balanced_guests_go_where_other_testbeds_leave_room(testbed, second, hosts):
+    text = testbed.project.yaml.read_text()
+    testbed.project.yaml.write_text(text.replace("bridge: far", "bridge: lan"))
+    deploy(testbed)
+
+    state, _ = prepare(second, Command.UP, Options())
+
+    assert {g.host for g in testbed.project.read_state().guests} == {"main"}
+    assert {guest.host for guest in state.guests} == {"host-b"}
+
+
+def test_rooms_say_what_is_free_before_and_after():
+    needs = [
+        HostNeed("main", 256, 512, 4096, 1, 3, 4),
+        HostNeed("new", 0, 256, 0, 0, 1, 0),
+    ]
+
+    main, new = rooms(needs, {"main": Taken(2, 1024)})
+
+    assert main.memory == "2560 of 4096 MiB free (now 2816 free)"
+    assert main.cpus == "1 more needed than its 4 (now 1 free)"
+    assert new.memory == "256 MiB needed (now 0)"
+    assert new.cpus == "1 needed (now 0)"
+
+
+def test_host_of_which_more_is_promised_than_it_has_is_said_to_have_too_few():
+    needs = [HostNeed("main", 0, 0, 0, 1, 3, 4), HostNeed("main", 0, 0, 0, 3, 0, 4)]
+
+    more, fewer = rooms(needs, {"main": Taken(cpus=4)})
+
+    assert more.cpus == "3 more needed than its 4 (now 1 too few)"
+    assert fewer.cpus == "0 of 4 free (now 3 too few)"
+
+
+def test_page_of_an_edit_tells_what_is_free_after_it(testbed, second, client, owner):
+    deploy(second)
+    deploy(testbed)
+    text = testbed.project.yaml.read_text()
+    testbed.project.yaml.write_text(text.replace("memory_mb: 256", "memory_mb: 512", 1))
+    client.force_login(owner)
+
+    shown = client.get("/testbeds/lab/").content.decode()
+
+    assert "<b>main</b>: memory 15616 of 16384 MiB free (now 15872 free)" in shown

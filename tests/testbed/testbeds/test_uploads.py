@@ -1,0 +1,151 @@
+"""Uploads become plain relative paths, whatever an archive tries."""
+
+import io
+import tarfile
+import zipfile
+
+import pytest
+
+from orchestration.errors import PathOutside
+from testbed.testbeds import uploads
+from testbed.testbeds.uploads import UploadRefused, as_testbed, read_archive, safe_path
+
+
+def zipped(**files: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def tarred(*members: tarfile.TarInfo, mode: str = "w:gz") -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode=mode) as archive:
+        for member in members:
+            archive.addfile(member, io.BytesIO(b"x" * member.size))
+    return buffer.getvalue()
+
+
+def member(name: str, *, kind: bytes = tarfile.REGTYPE, size: int = 0, to: str = ""):
+    info = tarfile.TarInfo(name)
+    info.type, info.size, info.linkname = kind, size, to
+    return info
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_tar_is_read_with_its_folders(mode: str):
+    content = tarred(
+        member("lab", kind=tarfile.DIRTYPE), member("lab/a.sh", size=3), mode=mode
+    )
+
+    assert read_archive("x.tar", content) == {"lab/a.sh": b"xxx"}
+
+
+def test_zip_is_read_with_its_folders():
+    content = zipped(**{"lab/": b"", "lab/a.sh": b"echo"})
+
+    assert read_archive("x.zip", content) == {"lab/a.sh": b"echo"}
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "..\\evil"])
+def test_traversal_is_refused(name: str):
+    with pytest.raises(PathOutside):
+        read_archive("x.tar.gz", tarred(member(name, size=1)))
+    with pytest.raises(PathOutside):
+        read_archive("x.zip", zipped(**{name: b"x"}))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.CHRTYPE,
+        tarfile.BLKTYPE,
+        tarfile.FIFOTYPE,
+    ],
+)
+def test_links_and_devices_are_refused(kind: bytes):
+    with pytest.raises(UploadRefused, match="a link or a device"):
+        read_archive("x.tar", tarred(member("evil", kind=kind, to="/etc/passwd")))
+
+
+def test_link_in_a_zip_is_refused():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        info = zipfile.ZipInfo("evil")
+        info.external_attr = 0o120777 << 16
+        archive.writestr(info, "/etc/passwd")
+
+    with pytest.raises(UploadRefused, match="a link or a device"):
+        read_archive("x.zip", buffer.getvalue())
+
+
+def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
+
+    with pytest.raises(UploadRefused, match="more than"):
+        read_archive("x.zip", zipped(a=b"0" * 5000))
+    with pytest.raises(UploadRefused, match="more than"):
+        read_archive("x.zip", zipped(a=b"0" * 600, b=b"0" * 600))
+    with pytest.raises(UploadRefused, match="more than"):
+        read_archive("x.tar.gz", tarred(member("a", size=5000)))
+
+
+def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(uploads, "MAX_FILES", 3)
+    folders = [member(f"d{n}", kind=tarfile.DIRTYPE) for n in range(13)]
+
+    with pytest.raises(UploadRefused, match="more than 3 files"):
+        read_archive("x.tar", tarred(*(member(f"f{n}") for n in range(4))))
+    with pytest.raises(UploadRefused, match="too many entries"):
+        read_archive("x.tar", tarred(*folders))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no archive", b"PK\x03\x04 broken", tarred(member("a", size=900))[:60]],
+    ids=["empty", "text", "broken zip", "half a tar"],
+)
+def test_what_is_no_archive_is_refused(content: bytes):
+    with pytest.raises(UploadRefused, match="not an archive that can be read"):
+        read_archive("x.zip", content)
+
+
+def test_encrypted_zip_is_refused():
+    content = bytearray(zipped(a=b"secret"))
+    for header, flag_at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(header) + flag_at] |= 1
+
+    with pytest.raises(UploadRefused) as refused:
+        read_archive("x.zip", bytes(content))
+
+    assert "without a password" in refused.value.hint
+
+
+def test_one_top_folder_is_left_out():
+    found = as_testbed({"lab/kvm-compose.yaml": b"y", "lab/scripts/a": b"a"})
+
+    assert found == {"kvm-compose.yaml": b"y", "scripts/a": b"a"}
+
+
+def test_short_ending_is_made_long():
+    assert as_testbed({"kvm-compose.yml": b"y"}) == {"kvm-compose.yaml": b"y"}
+
+
+def test_missing_yaml_is_said_with_what_is_there():
+    with pytest.raises(UploadRefused, match=r"no kvm-compose.yaml among: a.sh, b.sh"):
+        as_testbed({"b.sh": b"", "a.sh": b""})
+    with pytest.raises(UploadRefused, match="no files"):
+        as_testbed({})
+
+
+def test_dots_in_paths_are_left_out():
+    assert safe_path("./a//b/./c.sh") == "a/b/c.sh"
+
+
+@pytest.mark.parametrize("name", ["a\nb.sh", "a\tb", "a\0", "bad-\udce9.sh"])
+def test_names_that_no_address_can_hold_are_refused(name: str):
+    with pytest.raises(PathOutside):
+        safe_path(name)

@@ -1,0 +1,200 @@
+"""A testbed is created from text, files, a folder, an archive or an example."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from testbed.models import Testbed
+from testbed.testbeds.files import list_files
+from tests.testbed.conftest import YAML
+
+BROKEN = YAML.replace("memory_mb: 256", "memory_mb: lots", 1)
+
+
+@pytest.fixture(autouse=True)
+def browser(client: Client, owner: User, settings, tmp_path) -> Client:
+    """The owner's browser."""
+    settings.TESTBEDS_DIR = tmp_path / "testbeds"
+    client.force_login(owner)
+    return client
+
+
+def upload(name: str, content: bytes | str) -> SimpleUploadedFile:
+    return SimpleUploadedFile(
+        name, content.encode() if isinstance(content, str) else content
+    )
+
+
+def files_of(slug: str) -> list[str]:
+    return list(list_files(Testbed.objects.get(slug=slug)))
+
+
+def test_from_text(browser: Client, owner: User):
+    text = YAML.replace("\n", "\r\n")
+
+    answer = browser.post("/testbeds/new/", {"slug": "lab", "yaml": text})
+
+    assert answer["Location"] == "/testbeds/lab/"
+    testbed = Testbed.objects.get(slug="lab")
+    assert testbed.owner == owner
+    assert testbed.project.yaml.read_text() == YAML
+
+
+def test_from_text_with_scripts(browser: Client):
+    text = YAML.replace(
+        "cloud_image: {name: cirros_0_6_2}",
+        "cloud_image: {name: cirros_0_6_2, setup_script: a.sh}",
+    )
+
+    browser.post(
+        "/testbeds/new/",
+        {"slug": "lab", "yaml": text, "uploads": [upload("a.sh", "#!/bin/sh\n")]},
+    )
+
+    assert files_of("lab") == ["kvm-compose.yaml", "a.sh"]
+
+
+def test_from_several_files(browser: Client):
+    chosen = [upload("kvm-compose.yaml", YAML), upload("a.sh", "echo")]
+
+    browser.post("/testbeds/new/", {"slug": "lab", "uploads": chosen})
+
+    assert files_of("lab") == ["kvm-compose.yaml", "a.sh"]
+
+
+def test_from_a_folder_with_its_paths(browser: Client):
+    chosen = [upload("kvm-compose.yaml", YAML), upload("a.sh", "echo")]
+    paths = ["lab/kvm-compose.yaml", "lab/scripts/a.sh"]
+
+    browser.post(
+        "/testbeds/new/",
+        {"slug": "lab", "folder": chosen, "folder_paths": json.dumps(paths)},
+    )
+
+    assert files_of("lab") == ["kvm-compose.yaml", "scripts/a.sh"]
+
+
+def test_from_an_archive(browser: Client):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("lab/kvm-compose.yaml", YAML)
+        archive.writestr("lab/scripts/a.sh", "echo")
+
+    browser.post(
+        "/testbeds/new/", {"slug": "lab", "archive": upload("l.zip", buffer.getvalue())}
+    )
+
+    assert files_of("lab") == ["kvm-compose.yaml", "scripts/a.sh"]
+
+
+def test_from_an_example_twice(browser: Client):
+    first = browser.post("/testbeds/new/", {"example": "single"})
+    second = browser.post("/testbeds/new/", {"example": "single"})
+
+    assert first["Location"] == "/testbeds/single/"
+    assert second["Location"] == "/testbeds/single-2/"
+
+
+def test_unknown_example_is_said(browser: Client):
+    answer = browser.post("/testbeds/new/", {"example": "nothing"})
+
+    assert answer.status_code == 422
+    assert "There is no example" in answer.content.decode()
+    assert not Testbed.objects.exists()
+
+
+def test_broken_text_stays_and_shows_its_findings(browser: Client):
+    answer = browser.post("/testbeds/new/", {"slug": "lab", "yaml": BROKEN})
+
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert "memory_mb: lots" in page
+    assert "line 6" in page
+    assert "Create it anyway" in page
+    assert not Testbed.objects.exists()
+
+
+def test_broken_text_is_created_when_asked(browser: Client):
+    browser.post("/testbeds/new/", {"slug": "lab", "yaml": BROKEN, "anyway": "on"})
+
+    assert files_of("lab") == ["kvm-compose.yaml"]
+
+
+def test_broken_upload_is_created_so_that_no_file_is_lost(browser: Client):
+    chosen = [upload("kvm-compose.yaml", BROKEN), upload("a.sh", "echo")]
+
+    answer = browser.post("/testbeds/new/", {"slug": "lab", "uploads": chosen})
+
+    page = browser.get(answer["Location"]).content.decode()
+    assert "1 error: Up will refuse it" in page
+
+
+@pytest.mark.parametrize(
+    ("slug", "said"),
+    [
+        ("", "Give the testbed a name."),
+        ("Lab", "Use lower-case letters"),
+        ("-lab", "Use lower-case letters"),
+        ("lab-", "Use lower-case letters"),
+        ("lab\n", None),
+        ("läb", "Use lower-case letters"),
+        ("a" * 41, "at most 40 characters"),
+        ("new", "an address of the web"),
+        ("taken", "already a testbed with this name"),
+    ],
+)
+def test_name_is_checked(browser: Client, stranger: User, slug: str, said: str | None):
+    Testbed.objects.create(owner=stranger, slug="taken", number=9)
+
+    answer = browser.post("/testbeds/new/", {"slug": slug, "yaml": YAML})
+    typed = browser.get("/testbeds/new/name/", {"slug": slug}).content.decode()
+
+    if said is None:
+        assert Testbed.objects.filter(slug=slug.strip()).exists()
+        return
+    assert said in answer.content.decode()
+    assert said in typed or not slug
+    assert not Testbed.objects.filter(owner__username="olive").exists()
+
+
+def test_free_name_is_said_while_it_is_typed(browser: Client):
+    page = browser.get("/testbeds/new/name/?slug=lab").content.decode()
+
+    assert "lab is free" in page
+
+
+def test_yaml_is_checked_while_it_is_typed(browser: Client):
+    wrong = browser.post("/testbeds/new/yaml/", {"yaml": BROKEN}).content.decode()
+    fine = browser.post("/testbeds/new/yaml/", {"yaml": YAML}).content.decode()
+
+    assert "line 6" in wrong
+    assert "Nothing to mend" in fine
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("evil.zip", b"PK\x03\x04", "not an archive that can be read"),
+        ("lab.rar", b"Rar!", "Use one of .zip"),
+    ],
+)
+def test_bad_archive_is_said_at_its_field(
+    browser: Client, name: str, content: bytes, said: str
+):
+    answer = browser.post(
+        "/testbeds/new/", {"slug": "lab", "archive": upload(name, content)}
+    )
+
+    assert said in answer.content.decode()
+    assert not Testbed.objects.exists()
+
+
+def test_nothing_at_all_is_said(browser: Client):
+    answer = browser.post("/testbeds/new/", {"slug": "lab"})
+
+    assert "There are no files in this upload." in answer.content.decode()

@@ -1,0 +1,73 @@
+"""The files of a testbed are added and removed in the browser, and it is deleted.
+
+Nothing beside them is shown, and what is refused changes nothing.
+"""
+
+import io
+import tarfile
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+
+from testbed.models import Testbed
+from testbed.testbeds.files import list_files
+
+
+def test_files_are_added_shown_and_removed(browser: Client, testbed: Testbed):
+    script = SimpleUploadedFile("setup.sh", b"<script>alert(1)</script>\n")
+    binary = SimpleUploadedFile("tool", b"\x7fELF\0\xff")
+
+    browser.post("/testbeds/lab/files/", {"uploads": [script, binary]})
+    shown = browser.get("/testbeds/lab/files/setup.sh")
+    saved = browser.get("/testbeds/lab/files/setup.sh?download")
+    tool = browser.get("/testbeds/lab/files/tool")
+    for path in ("setup.sh", "tool"):
+        browser.post("/testbeds/lab/files/remove/", {"path": path})
+
+    assert tool["Content-Disposition"] == 'attachment; filename="tool"'
+    assert tool["Content-Type"] == "application/octet-stream"
+    assert shown["Content-Type"] == "text/plain; charset=utf-8"
+    assert shown["X-Content-Type-Options"] == "nosniff"
+    assert saved["Content-Disposition"] == 'attachment; filename="setup.sh"'
+    assert list(list_files(testbed)) == ["kvm-compose.yaml"]
+
+
+@pytest.mark.parametrize(
+    "path", ["../state.json", "../keys/id_ed25519", "%2e%2e/state.json", "nothing"]
+)
+def test_nothing_beside_the_files_is_shown(
+    browser: Client, generated: Testbed, path: str
+):
+    assert browser.get(f"/testbeds/lab/files/{path}").status_code == 404
+
+
+def test_upload_that_is_refused_changes_nothing(browser: Client, testbed: Testbed):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("../../evil"))
+    upload = SimpleUploadedFile("x.tar", buffer.getvalue())
+
+    page = browser.post("/testbeds/lab/files/", {"archive": upload}, follow=True)
+
+    assert "leaves the testbed&#x27;s folder" in page.content.decode()
+    assert list(list_files(testbed)) == ["kvm-compose.yaml"]
+
+
+def test_delete_asks_and_then_deletes(browser: Client, testbed: Testbed):
+    asked = browser.get("/testbeds/lab/delete/").content.decode()
+    answer = browser.post("/testbeds/lab/delete/")
+
+    assert "cannot be undone" in asked
+    assert answer["Location"] == "/"
+    assert not Testbed.objects.exists()
+
+
+def test_deployed_testbed_says_why_it_stays(browser: Client, testbed: Testbed):
+    Testbed.objects.update(condition="up")
+
+    answer = browser.post("/testbeds/lab/delete/")
+
+    assert answer.status_code == 409
+    assert "Take it down first." in answer.content.decode()
+    assert Testbed.objects.exists()

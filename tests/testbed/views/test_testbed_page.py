@@ -1,0 +1,106 @@
+"""The page of a testbed: its guests as planned and as observed, and what is amiss.
+
+An edited, wrong or unreadable testbed still has a page that says so.
+"""
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from orchestration.plan.model import Command, Options
+from testbed.models import ObservedGuest, Run, Testbed
+from testbed.testbeds.planning import prepare
+from tests.testbed.conftest import YAML
+
+BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
+
+
+def test_page_says_what_is_not_generated(browser: Client, testbed: Testbed):
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    assert "Nothing is generated yet." in page
+    assert "Nothing was generated, so nothing is up" in page
+
+
+def test_page_shows_guests_as_planned_and_as_observed(
+    browser: Client, generated: Testbed
+):
+    ObservedGuest.objects.create(
+        testbed=generated,
+        name="web",
+        host="main",
+        status="crashed",
+        observed_at=timezone.now(),
+    )
+
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    state = generated.project.read_state()
+    assert state.guest("web").interfaces[0].address in page
+    assert "crashed" in page
+    assert "not observed" in page
+    assert "0 of 2 guests up" in page
+    assert '<svg class="net' in page
+
+
+def test_edited_yaml_is_said(browser: Client, generated: Testbed):
+    before = browser.get("/testbeds/lab/").content.decode()
+    generated.project.yaml.write_text(YAML + "\n# more\n")
+
+    after = browser.get("/testbeds/lab/").content.decode()
+
+    assert "The YAML was edited" not in before
+    assert "The YAML was edited since this was generated." in after
+    assert "not deployed yet" not in before
+    assert "not deployed yet" in after
+
+
+def test_findings_are_shown_with_their_lines(browser: Client, testbed: Testbed):
+    testbed.project.yaml.write_text(BROKEN)
+
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    assert '<a href="#L3">line 3</a>' in page
+    assert 'id="L3" class="code--error"' in page
+    assert "Up will refuse it" in page
+
+
+def test_broken_state_is_said_and_the_page_still_works(
+    browser: Client, testbed: Testbed
+):
+    testbed.project.state_file.write_text("{")
+
+    answer = browser.get("/testbeds/lab/")
+
+    assert answer.status_code == 200
+    assert "state.json of this testbed cannot be read" in answer.content.decode()
+
+
+def test_buttons_are_off_while_a_run_is_on(
+    browser: Client, generated: Testbed, owner: User
+):
+    run = Run.objects.create(testbed=generated, command="up", plan={}, asked_by=owner)
+
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    assert page.count('disabled aria-describedby="busy"') == 4
+    assert f'<a href="/runs/{run.pk}/">watch it</a>' in page
+
+
+def test_long_list_of_guests_is_paged(browser: Client, testbed: Testbed):
+    machines = "".join(
+        f"  - name: g{number}\n    interfaces: [{{bridge: lan}}]\n"
+        "    libvirt: {cpus: 1, memory_mb: 64, "
+        "libvirt_type: {cloud_image: {name: cirros_0_6_2}}}\n"
+        for number in range(60)
+    )
+    network = "network: {bridges: [{name: lan}], external_bridge: lan}\n"
+    testbed.project.yaml.write_text(f"machines:\n{machines}{network}")
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    first = browser.get("/testbeds/lab/").content.decode()
+    second = browser.get("/testbeds/lab/guests/?page=2").content.decode()
+
+    assert ('id="guest-g49"' in first, 'id="guest-g50"' in first) == (True, False)
+    assert 'id="guest-g50"' in second
+    assert "51\N{EN DASH}60 of 60" in second

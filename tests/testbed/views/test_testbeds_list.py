@@ -1,0 +1,140 @@
+"""The list of testbeds, and who sees which testbed at all.
+
+A stranger finds nothing at any address of it; the list takes the same queries for any
+number of testbeds.
+"""
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from orchestration.plan.model import Command, Options
+from testbed.models import ObservedGuest, Run, Testbed
+from testbed.testbeds.planning import prepare
+from tests.testbed.conftest import YAML
+
+
+def paths_of(testbed: Testbed) -> list[tuple[str, str]]:
+    base = f"/testbeds/{testbed.slug}"
+    return [
+        ("get", f"{base}/"),
+        ("get", f"{base}/live/"),
+        ("get", f"{base}/guests/"),
+        ("get", f"{base}/runs/"),
+        ("get", f"{base}/files/kvm-compose.yaml"),
+        ("get", f"{base}/delete/"),
+        ("post", f"{base}/delete/"),
+        ("post", f"{base}/runs/"),
+        ("get", f"{base}/edit/"),
+        ("post", f"{base}/edit/"),
+        ("get", f"{base}/edit/kvm-compose.yaml"),
+        ("post", f"{base}/check/"),
+        ("get", f"{base}/files/new/?path=new.sh"),
+        ("post", f"{base}/files/rename/"),
+        ("get", f"{base}/artefacts/"),
+        ("get", f"{base}/artefacts.zip"),
+        ("get", f"{base}/artefacts/state.json"),
+        ("post", f"{base}/files/"),
+        ("post", f"{base}/files/remove/"),
+    ]
+
+
+def test_stranger_gets_404_everywhere(client: Client, stranger: User, testbed: Testbed):
+    client.force_login(stranger)
+
+    answers = {path: getattr(client, how)(path) for how, path in paths_of(testbed)}
+
+    assert {answer.status_code for answer in answers.values()} == {404}
+    assert testbed.project.yaml.read_text() == YAML
+    assert not Run.objects.exists()
+
+
+def test_anonymous_is_sent_to_sign_in(client: Client, testbed: Testbed):
+    paths = [*paths_of(testbed), ("get", "/"), ("get", "/hosts/")]
+    paths += [("post", "/testbeds/new/"), ("get", "/testbeds/new/name/?slug=lab")]
+
+    answers = [getattr(client, how)(path) for how, path in paths]
+
+    assert {answer.status_code for answer in answers} == {302}
+    assert all(answer["Location"].startswith("/login/?next=/") for answer in answers)
+
+
+@pytest.mark.parametrize("persona", ["owner", "admin"])
+def test_owner_and_admin_see_the_testbed(
+    client: Client, testbed: Testbed, persona: str, request: pytest.FixtureRequest
+):
+    client.force_login(request.getfixturevalue(persona))
+
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    paths = [path for how, path in paths_of(testbed) if how == "get"]
+    answers = [client.get(path, follow=True) for path in paths]
+
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_list_shows_own_testbeds_only(
+    client: Client, owner: User, stranger: User, admin: User, testbed: Testbed
+):
+    Testbed.objects.create(owner=stranger, slug="secret", number=1)
+
+    seen = {}
+    for user in (owner, admin):
+        client.force_login(user)
+        seen[user.username] = client.get("/").content.decode()
+
+    assert "secret" not in seen["olive"]
+    assert "Owner" not in seen["olive"]
+    assert "secret" in seen["ada"]
+    assert "sam" in seen["ada"]
+
+
+def test_empty_list_offers_the_examples(browser: Client):
+    page = browser.get("/").content.decode()
+
+    assert "No testbeds yet" in page
+    assert "Create from quickstart" in page
+
+
+def test_every_example_is_offered_as_a_start(browser: Client, testbed: Testbed):
+    page = browser.get("/testbeds/new/").content.decode()
+
+    for folder in sorted(settings.EXAMPLES_DIR.iterdir()):
+        assert f">Create from {folder.name}</button>" in page
+    assert "3 logical switches" in page
+    assert 'bring up guest web (<code class="key">docker</code>)' in page
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_list_takes_the_same_queries_for_any_number(
+    browser: Client, owner: User, django_assert_num_queries, count: int
+):
+    now = timezone.now()
+    for number in range(count):
+        testbed = Testbed.objects.create(owner=owner, slug=f"t{number}", number=number)
+        Run.objects.create(testbed=testbed, command="up", plan={}, asked_by=owner)
+        ObservedGuest.objects.bulk_create(
+            ObservedGuest(
+                testbed=testbed,
+                name=f"g{guest}",
+                host=f"host-{guest}",
+                status="running" if guest else "shutoff",
+                observed_at=now,
+            )
+            for guest in range(3)
+        )
+
+    with django_assert_num_queries(5):
+        page = browser.get("/").content.decode()
+
+    assert page.count("host-0, host-1, host-2") == count
+    assert page.count('2<span class="quiet"> / 3</span>') == count
+
+
+def test_poll_gets_the_table_only(browser: Client, testbed: Testbed):
+    page = browser.get("/", headers={"HX-Request": "true"}).content.decode()
+
+    assert "<html" not in page
+    assert 'id="testbed-lab"' in page

@@ -1,0 +1,165 @@
+"""A slow browser pauses its sender."""
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from testbed.websocket.backpressure import FlowControl, ResponseFlow
+
+
+class Transport:
+    """Twisted's transport as far as FlowControl uses it."""
+
+    def __init__(self):
+        self.producer = "the HTTP channel"
+
+    def unregisterProducer(self):  # noqa: N802
+        self.producer = None
+
+    def registerProducer(self, producer, streaming):  # noqa: N802
+        assert self.producer is None
+        assert streaming
+        self.producer = producer
+
+
+class Protocol:
+    def __init__(self):
+        self.transport = Transport()
+
+
+async def handle_reply(protocol, message):
+    """Daphne's `send`, which never waits."""
+
+
+async def receive():
+    return {"type": "websocket.connect"}
+
+
+async def test_sender_waits_while_the_buffer_is_full():
+    protocol, sent = Protocol(), []
+
+    async def application(scope, receive, send):
+        for number in range(3):
+            await scope["gate"].wait()
+            sent.append(number)
+            if number == 0:
+                protocol.transport.producer.pauseProducing()
+
+    work = FlowControl(application)({}, receive, partial(handle_reply, protocol))
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0.01)
+    paused = list(sent)
+    protocol.transport.producer.resumeProducing()
+    await task
+
+    assert paused == [0]
+    assert sent == [0, 1, 2]
+
+
+async def test_sender_of_a_client_that_left_is_let_go():
+    protocol = Protocol()
+
+    async def application(scope, receive, send):
+        protocol.transport.producer.pauseProducing()
+        protocol.transport.producer.stopProducing()
+        await scope["gate"].wait()
+
+    await FlowControl(application)({}, receive, partial(handle_reply, protocol))
+
+
+async def test_other_servers_get_an_open_gate():
+    async def application(scope, receive, send):
+        await scope["gate"].wait()
+
+    async def send(message):
+        """Wait by itself."""
+
+    await FlowControl(application)({}, receive, send)
+
+
+class Request:
+    """Daphne's request as far as ResponseFlow uses it."""
+
+    def __init__(self):
+        self.channel = object()
+        self.producer = None
+
+    def registerProducer(self, producer, streaming):  # noqa: N802
+        assert streaming
+        self.producer = producer
+
+    def unregisterProducer(self):  # noqa: N802
+        self.producer = None
+
+
+def part(number, *, is_last=False):
+    return {"type": "http.response.body", "body": number, "more_body": not is_last}
+
+
+def responder(request, sent, count=3):
+    """Return an application of some parts, and a `send` that is paused by the first."""
+
+    async def handle_reply(request, message):
+        sent.append(message.get("body"))
+        if message.get("body") == 0 and request.producer:
+            request.producer.pauseProducing()
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start"})
+        for number in range(count):
+            await send(part(number, is_last=number == count - 1))
+
+    flow = ResponseFlow(application)
+    return asyncio.create_task(flow({}, receive, partial(handle_reply, request)))
+
+
+async def test_next_part_of_a_response_waits_until_there_is_room():
+    request, sent = Request(), []
+
+    task = responder(request, sent)
+    await asyncio.sleep(0.01)
+    paused = list(sent)
+    request.producer.resumeProducing()
+    await task
+
+    assert paused == [None, 0]
+    assert sent == [None, 0, 1, 2]
+    assert request.producer is None
+
+
+async def test_response_whose_client_left_is_let_go():
+    request, sent = Request(), []
+
+    task = responder(request, sent)
+    await asyncio.sleep(0.01)
+    producer, request.channel = request.producer, None
+    producer.stopProducing()
+    await task
+
+    assert sent[-1] == 2
+
+
+async def test_short_response_is_not_touched():
+    request, sent = Request(), []
+
+    await responder(request, sent, count=1)
+
+    assert sent == [None, 0]
+
+
+async def test_response_that_breaks_leaves_no_producer():
+    request = Request()
+
+    async def handle_reply(request, message):
+        """Take it."""
+
+    async def application(scope, receive, send):
+        await send(part(0))
+        raise KeyError
+
+    flow = ResponseFlow(application)
+    with pytest.raises(KeyError):
+        await flow({}, receive, partial(handle_reply, request))
+
+    assert request.producer is None

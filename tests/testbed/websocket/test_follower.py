@@ -1,0 +1,120 @@
+"""What a websocket reads: all events, or the tail of a flood; of all or of one guest."""
+
+import pytest
+
+from orchestration.events import Status, TaskFinished, TaskStarted
+from testbed.models import Run, Task
+from testbed.pages.logs import LogFilter
+from testbed.runs.recorder import Recorder
+from testbed.websocket import follower
+from testbed.websocket.follower import Page, View, read_page
+from tests.testbed.client.talking import say
+from tests.testbed.conftest import MakeRun
+
+pytestmark = pytest.mark.django_db(transaction=True)
+TAIL = View(is_tail=True)
+
+
+@pytest.fixture
+def run(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setattr(follower, "PAGE_EVENTS", 5)
+    monkeypatch.setattr(follower, "TAIL_LINES", 3)
+    return make_run()
+
+
+def texts(page: Page) -> list[object]:
+    return [frame["text"] for frame in page.frames if frame.get("kind") == "log"]
+
+
+def test_everything_comes_in_pages(run: Run):
+    say(run, [str(number) for number in range(12)])
+
+    seen, after, pages = [], 0, 0
+    while True:
+        page = read_page(run.pk, after, View())
+        seen += texts(page)
+        after, pages = page.last_seq, pages + 1
+        if not page.has_more:
+            break
+
+    assert seen == [str(number) for number in range(12)]
+    assert pages == 3
+    assert after == run.last_seq
+
+
+def test_tail_of_a_flood_says_what_was_left_out(run: Run):
+    say(run, [str(number) for number in range(12)])
+
+    page = read_page(run.pk, 0, TAIL)
+
+    assert page.frames[0] == {"type": "skipped", "seq": run.last_seq - 3}
+    assert texts(page) == ["9", "10", "11"]
+    assert (page.last_seq, page.has_more) == (run.last_seq, False)
+    assert page.has_skipped
+
+
+def test_tail_that_is_short_is_complete(run: Run):
+    say(run, ["one", "two"])
+
+    page = read_page(run.pk, 0, TAIL)
+
+    assert texts(page) == ["one", "two"]
+    assert not page.has_skipped
+
+
+def test_tail_leaves_out_nothing_but_lines(run: Run):
+    tasks = list(Task.objects.filter(instruction__run=run).select_related())
+    recorder = Recorder(run.pk)
+    for task in tasks:
+        place = (task.instruction.index, task.resource, task.host)
+        recorder.sink(TaskStarted(*place))
+        recorder.sink(TaskFinished(*place, Status.DONE))
+    recorder.close()
+    run.refresh_from_db()
+    say(run, [str(number) for number in range(12)])
+
+    kinds, lines, after = [], [], 0
+    while True:
+        page = read_page(run.pk, after, TAIL)
+        kinds += [frame["kind"] for frame in page.frames if "kind" in frame]
+        lines += texts(page)
+        after = page.last_seq
+        if not page.has_more:
+            break
+
+    assert kinds.count("task-started") == kinds.count("task-finished") == len(tasks)
+    assert lines == ["9", "10", "11"]
+    assert after == run.last_seq
+
+
+@pytest.mark.parametrize("view", [View(), TAIL], ids=["all", "tail"])
+def test_only_the_chosen_guest_is_heard_and_all_tasks(run: Run, view: View):
+    task = Task.objects.filter(instruction__run=run).select_related().first()
+    say(run, ["a", "b"], "web")
+    say(run, ["c"] * 4, "db")
+    recorder = Recorder(run.pk)
+    recorder.sink(TaskStarted(task.instruction.index, task.resource, task.host))
+    recorder.close()
+    chosen = View(is_tail=view.is_tail, log=LogFilter(resource="web", host="main"))
+
+    page = read_page(run.pk, 0, chosen)
+
+    run.refresh_from_db()
+    assert texts(page) == ["a", "b"]
+    assert page.frames[-1]["kind"] == "task-started"
+    assert (page.last_seq, page.has_more) == (run.last_seq, False)
+
+
+def test_card_with_much_news_is_rendered_once_a_page(run: Run):
+    task = Task.objects.filter(instruction__run=run).select_related().first()
+    place = (task.instruction.index, task.resource, task.host)
+    recorder = Recorder(run.pk)
+    recorder.sink(TaskStarted(*place))
+    recorder.sink(TaskFinished(*place, Status.DONE))
+    recorder.close()
+
+    page = read_page(run.pk, 0, View(has_html=True))
+
+    started, finished = page.frames
+    assert "html" not in started
+    assert "task--done" in str(finished["html"])

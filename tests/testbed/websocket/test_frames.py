@@ -1,0 +1,44 @@
+"""What the server sends fits into what servers and clients take."""
+
+import json
+
+import pytest
+
+from testbed.websocket import frames
+from testbed.websocket.frames import MAX_SENT_BYTES, texts_of
+
+
+def event(seq: int, text: str, html: str = "") -> dict[str, object]:
+    return {"type": "event", "seq": seq, "text": text, "html": html}
+
+
+def test_small_frame_is_one_text():
+    frame = event(1, "é")
+
+    (text,) = texts_of(frame)
+
+    assert json.loads(text) == frame
+
+
+@pytest.mark.parametrize("letter", ["x", "界", "\x1b"], ids=["one", "three", "escaped"])
+def test_packed_events_are_spread_over_texts_that_fit(letter: str):
+    events = [event(seq, letter * 4096) for seq in range(500)]
+
+    texts = list(texts_of({"type": "events", "events": events}))
+
+    assert max(len(text.encode()) for text in texts) <= MAX_SENT_BYTES
+    frames = [json.loads(text) for text in texts]
+    assert {frame["type"] for frame in frames} == {"events"}
+    assert [one for frame in frames for one in frame["events"]] == events
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_what_is_too_large_alone_goes_without_its_html(
+    monkeypatch: pytest.MonkeyPatch, is_packed: bool
+):
+    monkeypatch.setattr(frames, "MAX_SENT_BYTES", 1000)
+    large = event(7, "said", html="<p>" * 1000)
+
+    (text,) = texts_of({"type": "events", "events": [large]} if is_packed else large)
+
+    assert json.loads(text) == {**large, "html": ""}

@@ -1,0 +1,104 @@
+"""Who may open a run's websocket, and what becomes of one who loses the right.
+
+Each refusal has its close code: 4401 for who is not signed in, 4403 for whom it is not
+allowed, 4404 where there is no such run.
+"""
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.models import Session
+
+from testbed.models import Run, Testbed
+from testbed.websocket import consumer
+from tests.testbed.websocket.tab import PATIENCE_S, Tab
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_visitor_who_is_not_signed_in_gets_4401(tab, run):
+    socket = await tab(run.pk)
+
+    assert await socket.to_close() == 4401
+    assert len(socket.seen) == 1
+
+
+async def test_stranger_gets_4403(tab, run, stranger):
+    socket = await tab(run.pk, stranger)
+
+    assert await socket.to_close() == 4403
+    assert len(socket.seen) == 1
+
+
+@pytest.mark.parametrize("run_id", [999_999, "9" * 18, "nonsense"])
+async def test_unknown_run_gets_4404(tab, owner, run_id):
+    socket = await tab(run_id, owner)
+
+    assert await socket.to_close() == 4404
+
+
+async def test_admin_follows_and_cancels_any_run(tab, run, admin):
+    socket = await tab(run.pk, admin)
+
+    await socket.send("cancel")
+
+    assert (await socket.until("run"))["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("origin", [b"http://evil.example", b"null", b""])
+async def test_page_of_another_site_cannot_connect(run, owner, origin):
+    tab = await sync_to_async(Tab)(run.pk, owner, origin=origin)
+
+    connected, _ = await tab.socket.connect(timeout=PATIENCE_S)
+
+    assert not connected
+
+
+async def _deactivate(tab, run, owner):
+    owner.is_active = False
+    await owner.asave()
+    return 4401
+
+
+async def _end_session(tab, run, owner):
+    await Session.objects.filter(session_key=tab.session_key).adelete()
+    return 4401
+
+
+async def _change_password(tab, run, owner):
+    owner.set_password("another-pass")
+    await owner.asave()
+    return 4401
+
+
+async def _give_away(tab, run, owner):
+    other = await type(owner).objects.acreate(username="other")
+    await Testbed.objects.filter(pk=run.testbed_id).aupdate(owner=other)
+    return 4403
+
+
+@pytest.mark.parametrize(
+    "loses", [_deactivate, _end_session, _change_password, _give_away]
+)
+async def test_who_loses_the_right_is_refused_at_the_next_frame(
+    tab, run, owner, doors, reload, loses
+):
+    socket = await tab(run.pk, owner)
+    code = await loses(socket, run, owner)
+
+    await socket.send("instruction", index=0, kind="init")
+
+    assert await socket.to_close() == code
+    assert doors.sent == []
+    await reload()
+    assert run.status == Run.Status.PENDING
+
+
+async def test_who_loses_the_right_stops_hearing_without_a_frame(
+    tab, run, owner, monkeypatch
+):
+    monkeypatch.setattr(consumer, "TICK_S", 0.05)
+    socket = await tab(run.pk, owner)
+
+    await _deactivate(socket, run, owner)
+
+    assert await socket.to_close() == 4401
