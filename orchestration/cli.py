@@ -26,11 +26,14 @@ from orchestration.compose.language.json_schema import language_schema
 from orchestration.compose.loader import Loaded
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.compose.rules.machines import suggest_name
-from orchestration.errors import Finding, SpecError, TestbedError
+from orchestration.errors import Finding, SpecError, StateError, TestbedError
 from orchestration.plan.lifecycle import plan_up
 from orchestration.plan.model import Options
+from orchestration.project.inputs import read_inputs
 from orchestration.state.build import Identity, build_state
-from orchestration.state.model import HostState
+from orchestration.state.diff.changes import diff
+from orchestration.state.model import HostState, State
+from orchestration.state.versions import load_state
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 HOSTS = TypeAdapter(tuple[HostState, ...])
@@ -69,18 +72,21 @@ def check_command(options: argparse.Namespace) -> int:
 
 
 def plan_command(options: argparse.Namespace) -> int:
-    """Print what `up` would do on the given hosts."""
-    folder = options.file.resolve().parent
-    testbed = options.testbed or suggest_name(folder.name) or "testbed"
+    """Print what `up` would do on the given hosts, as the server plans it."""
+    folder, known = options.file.resolve().parent, options.state
+    testbed = options.testbed or (known.testbed if known else _name_of(folder))
     spec = _load(options, testbed).require()
     require_built(spec)
-    state = build_state(
+    wanted = build_state(
         spec,
-        identity=_identity(testbed, options.file),
+        read_inputs(folder, spec, testbed=testbed),
+        identity=_identity(testbed, options),
         hosts=options.hosts,
         catalogue=_catalogue(options.images),
+        previous=known,
     )
-    plan = plan_up(state, Options())
+    is_changed = known is not None and not diff(known, wanted).is_empty
+    plan = plan_up(wanted, Options(), known if is_changed else None)
     print(plan.to_json() if options.json else plan.to_text(), end="")
     if options.json:
         print()
@@ -133,6 +139,14 @@ def _hosts(file: str) -> tuple[HostState, ...]:
     return tuple(map(_with_address, hosts, count()))
 
 
+def _state(file: str) -> State:
+    """Read the state of a testbed that exists."""
+    try:
+        return load_state(Path(file).read_bytes())
+    except (OSError, ValueError, StateError) as error:
+        raise argparse.ArgumentTypeError(f"{file} cannot be used: {error}") from error
+
+
 def _with_address(host: HostState, number: int) -> HostState:
     """Give a host that was only named an address at which its tunnels end."""
     if host.address or host.tunnel_address:
@@ -140,13 +154,18 @@ def _with_address(host: HostState, number: int) -> HostState:
     return host.model_copy(update={"address": str(FIRST_ADDRESS + number)})
 
 
-def _identity(testbed: str, file: Path) -> Identity:
-    """Stand in for a testbed that the web would have created."""
+def _name_of(folder: Path) -> str:
+    return suggest_name(folder.name) or "testbed"
+
+
+def _identity(testbed: str, options: argparse.Namespace) -> Identity:
+    """Return the testbed's own number, or stand in for one that is not created yet."""
+    known: State | None = options.state
     return Identity(
         testbed=testbed,
-        number=1,
-        directory=f"testbeds/{testbed}",
-        yaml_sha256=sha256(file.read_bytes()).hexdigest(),
+        number=known.number if known else 1,
+        directory=known.directory if known else f"testbeds/{testbed}",
+        yaml_sha256=sha256(options.file.read_bytes()).hexdigest(),
         identity_file=f"testbeds/{testbed}/keys/id_ed25519",
         public_key="",
     )
@@ -167,6 +186,12 @@ def _parser() -> argparse.ArgumentParser:
     planner = commands.add_parser("plan", help="print what `up` would do")
     _add_common(planner)
     _add_hosts(planner, required=True)
+    planner.add_argument(
+        "--state",
+        metavar="FILE",
+        type=_state,
+        help="the testbed's state.json: plan what an edit changes",
+    )
     planner.set_defaults(run=plan_command)
 
     printer = commands.add_parser("schema", help="print the language's JSON schema")

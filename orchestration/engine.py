@@ -21,7 +21,7 @@ from orchestration.hosts import Hosts
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import BOOT_DEADLINE_S, Outcome, Task
 from orchestration.plan.model import Instruction, Options, Resource
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
 from orchestration.transport.processes.leftovers import end_left

@@ -9,7 +9,9 @@ from pathlib import Path, PurePosixPath
 
 from orchestration.errors import StateError
 from orchestration.instructions.task import Outcome, Task, done, unchanged
-from orchestration.providers.guest import cloud_init, keys
+from orchestration.project import keys
+from orchestration.project.contexts import context_archive
+from orchestration.providers.guest import cloud_init
 from orchestration.providers.images import base_images
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
@@ -101,7 +103,7 @@ def _write_seed(task: Task, guest: GuestState) -> bool:
                 hint="Upload it, or remove the key from kvm-compose.yaml.",
             )
         root = task.project.files.resolve()
-        files["context.tar"] = archive = cloud_init.context_archive(folder, root)
+        files["context.tar"] = archive = context_archive(folder, root)
         _require_planned_context(task, guest, archive)
     seed = local_artefact(task, guest.seed)
     stamp = seed.with_suffix(".sha256")
@@ -130,11 +132,7 @@ def _require_planned_context(task: Task, guest: GuestState, archive: bytes) -> N
 
 def _ensure_host_key(task: Task, guest: GuestState) -> Path:
     path = _key_path(task, guest)
-    if not (path.exists() and path.with_suffix(".pub").exists()):
-        pair = keys.generate_key_pair(guest.domain)
-        path.touch(mode=0o600)
-        path.write_bytes(pair.private_openssh)
-        path.with_suffix(".pub").write_text(pair.public_line + "\n")
+    keys.ensure_key_pair(path, guest.domain)
     return path
 
 

@@ -18,7 +18,7 @@ from orchestration.events import (
 from orchestration.hosts import Host, Hosts
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.model import Options, Resource
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.base import OnLine, OnProgress, Scope
 

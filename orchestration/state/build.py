@@ -3,11 +3,11 @@
 Takes a checked Spec, who the testbed is, its hosts and the image catalogue; with the
 previous state, whatever still fits stays as it was. The order of decisions: hosts,
 places, bridges and links, MACs and addresses, guests. Pure: the same input gives the
-same state, byte for byte. Reading and writing files is `project.py`'s work.
+same state, byte for byte. Reading and writing files is `project/folder.py`'s work.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from orchestration.compose.catalogue import Image
 from orchestration.compose.language.schema import Spec
@@ -60,23 +60,32 @@ class Identity:
     public_key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is known of the files and words that a spec refers to.
+
+    `script_sha256` and `disk_files` go by paths as written (contexts of golden images
+    by `context_key`), `password_hashes` by passwords. `project.inputs` reads them.
+    """
+
+    script_sha256: Mapping[str, str] = field(default_factory=dict)
+    disk_files: Mapping[str, DiskFile] = field(default_factory=dict)
+    password_hashes: Mapping[str, str] = field(default_factory=dict)
+
+
 def build_state(
     spec: Spec,
+    inputs: Inputs,
     *,
     identity: Identity,
     hosts: Sequence[HostState],
     catalogue: Mapping[str, Image],
-    script_sha256: Mapping[str, str] | None = None,
-    disk_files: Mapping[str, DiskFile] | None = None,
-    password_hashes: Mapping[str, str] | None = None,
     previous: State | None = None,
     tunnel_kind: str = "vxlan",
     taken: Mapping[str, Taken] | None = None,
 ) -> State:
-    """Decide what a spec means on these hosts.
+    """Decide what a spec means on these hosts; `taken` goes by hosts.
 
-    `script_sha256` and `disk_files` go by paths as written (contexts of golden images
-    by `context_key`), `password_hashes` by passwords, `taken` by hosts.
     Raises: StateError (no host, a full subnet, what checks would have found).
     """
     ordered, expanded = order_hosts(hosts), expand(spec)
@@ -86,11 +95,11 @@ def build_state(
         names=decided.names,
         directory=identity.directory,
         placement=decided.placement,
-        bases=_bases(identity, decided, catalogue, disk_files or {}),
+        bases=_bases(identity, decided, catalogue, inputs.disk_files),
         cards=decided.cards,
         management=_management_addresses(decided),
-        scripts=script_sha256 or {},
-        password_hashes=password_hashes or {},
+        scripts=inputs.script_sha256,
+        password_hashes=inputs.password_hashes,
         previous={g.name: g for g in previous.machines} if previous else {},
     ).build(expanded)
     return State(

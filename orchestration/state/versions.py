@@ -1,6 +1,6 @@
 """State files of earlier versions → the state that this version works with.
 
-`load_state` is what `project.py` reads `state.json` and `deployed.json` with. A file of
+`load_state` is what `project/folder.py` reads `state.json` and `deployed.json` with. A file of
 an earlier version passes through each step between it and now, one after the other; the
 file itself stays until the state is written anew. Whoever changes what a state file
 holds adds 1 to `SCHEMA_VERSION`, one step to `STEPS`, and a file of the version before

@@ -16,8 +16,8 @@ from orchestration.events import Status
 from orchestration.hosts import Hosts
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command, Kind, Options
-from orchestration.project import Project
-from orchestration.state.build import Identity, build_state
+from orchestration.project.folder import Project
+from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import HostState, State
 from orchestration.transport.base import Scope
 from tests.orchestration.state.samples import CATALOGUE, scaled, spec_of
@@ -96,6 +96,7 @@ def built(place: Path, count: int) -> State:
     directory = str(place / "testbed")
     return build_state(
         spec_of(scaled("node", *[["br0"]] * count, shared_setup="shared.sh")),
+        Inputs(),
         identity=Identity("clones", 1, directory, "", "/k", "ssh-ed25519 A"),
         hosts=[HostState(name="main", is_main=True, images_dir=str(place / "images"))],
         catalogue=CATALOGUE,

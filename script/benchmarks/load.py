@@ -17,7 +17,7 @@ from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
 from orchestration.plan.lifecycle import plan_up
 from orchestration.plan.model import Options
-from orchestration.state.build import Identity, build_state
+from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import HostState
 from tests.orchestration.state.samples import CATALOGUE
 
@@ -51,6 +51,7 @@ def timed_plan(testbed: Path, hosts: int) -> float:
     spec = check(text, files=files, catalogue=CATALOGUE, testbed_name="large").require()
     state = build_state(
         spec,
+        Inputs(),
         identity=Identity("large", 1, "/srv/large", "", "/srv/key", "ssh-ed25519 A"),
         hosts=[host(number) for number in range(hosts)],
         catalogue=CATALOGUE,

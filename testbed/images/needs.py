@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestration.errors import StateError
 from orchestration.inventory.image_uses import Claims, claims, merged
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from testbed.models import Run, Testbed
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import models
 
-from orchestration.project import Project
+from orchestration.project.folder import Project
 
 
 class TestbedQuerySet(models.QuerySet["Testbed"]):

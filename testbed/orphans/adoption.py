@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from orchestration.errors import StateError
 from orchestration.inventory.adoption import adopt
 from orchestration.inventory.things import SLUG
-from orchestration.project import YAML_NAME, Project
+from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Host, Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.listing import Group

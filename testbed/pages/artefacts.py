@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from orchestration.errors import PathOutside
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from orchestration.providers.guest import cloud_init
 from orchestration.providers.guest.seed_contents import read_from_seed
 from orchestration.providers.libvirt.xml.domain import (

@@ -12,12 +12,12 @@ from django.conf import settings
 from django.utils.text import Truncator
 
 from orchestration.errors import TestbedError
+from orchestration.project.digests import look_at
 from orchestration.state.diff.changes import Action, Change, Changes, diff
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.models import Testbed
 from testbed.testbeds.capacity import Room, rooms, taken_by_others
-from testbed.testbeds.digests import look_at
 from testbed.testbeds.findings import known_hosts
 from testbed.testbeds.planning import is_edited, wanted_state
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from django.db.models import Q
 
 from orchestration.errors import StateError
-from orchestration.project import Project, Stamp
+from orchestration.project.folder import Project, Stamp
 from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
 from testbed.models import Run, Testbed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from orchestration.errors import PathOutside, StateError, TestbedError
-from orchestration.project import YAML_NAME
+from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
 from testbed.testbeds.files import files_locked, list_files, update_files
 from testbed.testbeds.texts import Text, put_back, read_text

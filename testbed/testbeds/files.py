@@ -23,7 +23,7 @@ from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.compose.loader import load_spec
 from orchestration.errors import PathOutside, StateError, TestbedError
-from orchestration.project import YAML_NAME, Project
+from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (

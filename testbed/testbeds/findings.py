@@ -12,7 +12,7 @@ from orchestration.compose.catalogue import Catalogue, load_catalogue
 from orchestration.compose.check import check
 from orchestration.compose.files import HEAD_BYTES, FolderFiles
 from orchestration.errors import Finding, PathOutside, Severity
-from orchestration.project import YAML_NAME
+from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import HostState
 from testbed.models import Host, Testbed
 from testbed.testbeds.uploads import safe_path

@@ -8,41 +8,31 @@ together are the only record of what runs under which names. Called by `runs`, a
 
 import logging
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 
 from django.conf import settings
 
 from orchestration.compose.catalogue import Catalogue, load_catalogue
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
-from orchestration.compose.language.built import built_guest, require_built
+from orchestration.compose.language.built import require_built
 from orchestration.compose.language.schema import (
-    CloudImage,
     LoadBalancing,
-    Machine,
     Spec,
 )
 from orchestration.errors import StateError
 from orchestration.plan.lifecycle import Plan, plan
 from orchestration.plan.model import Command, Options
-from orchestration.project import YAML_NAME, Project
-from orchestration.providers.guest.keys import generate_key_pair
-from orchestration.providers.guest.passwords import hash_password
-from orchestration.state.build import Identity, build_state
-from orchestration.state.clones import context_key, expand
-from orchestration.state.diff.changes import diff
-from orchestration.state.disk_bases import DiskFile
-from orchestration.state.model import GuestState, HostState, State
-from orchestration.transport.base import Scope
-from orchestration.transport.local import LocalTransport
-from testbed.models import Testbed
-from testbed.testbeds.capacity import taken_by_others
-from testbed.testbeds.digests import (
-    digest_of_context,
-    digest_of_script,
+from orchestration.project.digests import (
     is_golden_edited,
 )
+from orchestration.project.folder import YAML_NAME, Project
+from orchestration.project.inputs import read_inputs
+from orchestration.project.keys import ensure_key_pair
+from orchestration.state.build import Identity, build_state
+from orchestration.state.diff.changes import diff
+from orchestration.state.model import GuestState, HostState, State
+from testbed.models import Testbed
+from testbed.testbeds.capacity import taken_by_others
 from testbed.testbeds.findings import known_hosts
 
 logger = logging.getLogger(__name__)
@@ -100,7 +90,7 @@ def is_edited(testbed: Testbed, state: State) -> bool:
     """
     project = testbed.project
     is_other_yaml = project.yaml_sha256() != state.yaml_sha256
-    return is_other_yaml or is_golden_edited(project, state)
+    return is_other_yaml or is_golden_edited(project.files, state)
 
 
 def _is_deployed(testbed: Testbed) -> bool:
@@ -148,12 +138,10 @@ def _build(testbed: Testbed, previous: State | None) -> State:
     is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
     return build_state(
         spec,
+        read_inputs(project.files, spec, testbed=testbed.slug),
         identity=_identity(testbed),
         hosts=hosts,
         catalogue=catalogue,
-        script_sha256=_script_digests(spec, project),
-        disk_files=_disk_files(spec, project),
-        password_hashes=_password_hashes(spec, testbed.slug),
         previous=previous,
         tunnel_kind=settings.TUNNEL_KIND,
         taken=taken_by_others(testbed) if is_balanced else None,
@@ -179,67 +167,15 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
 
 def _identity(testbed: Testbed) -> Identity:
     project = testbed.project
+    project.create()
     return Identity(
         testbed=testbed.slug,
         number=testbed.number,
         directory=str(project.directory),
         yaml_sha256=project.yaml_sha256(),
         identity_file=str(project.identity_file),
-        public_key=_ensure_key_pair(project, testbed.slug),
+        public_key=ensure_key_pair(project.identity_file, testbed.slug),
     )
-
-
-def _ensure_key_pair(project: Project, comment: str) -> str:
-    """Return the public line of the key that logs in to the guests, made if missing."""
-    project.create()
-    private = project.identity_file
-    public = private.with_suffix(".pub")
-    if not (private.is_file() and public.is_file()):
-        pair = generate_key_pair(comment)
-        private.unlink(missing_ok=True)
-        private.touch(mode=0o600)
-        private.write_bytes(pair.private_openssh)
-        public.write_text(pair.public_line + "\n")
-    return public.read_text().strip()
-
-
-def _script_digests(spec: Spec, project: Project) -> dict[str, str]:
-    """Digest all scripts, and the contexts that go into golden images."""
-    expanded = expand(spec)
-    images = _cloud_images(expanded.all_started.machines)
-    paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
-    contexts = {i.context for i in _cloud_images(expanded.started) if i.context}
-    return {path: digest_of_script(project, path) for path in paths} | {
-        context_key(path): digest_of_context(project, path) for path in contexts
-    }
-
-
-def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
-    disks = [built_guest(machine).libvirt_type for machine in machines]
-    return [disk for disk in disks if isinstance(disk, CloudImage)]
-
-
-def _disk_files(spec: Spec, project: Project) -> dict[str, DiskFile]:
-    """Look at the users' disks; size and time stand for gigabytes of content."""
-    disks = [built_guest(machine).libvirt_type for machine in spec.machines]
-    paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
-    return {path: _disk_file(Path(project.files, path).resolve()) for path in paths}
-
-
-def _disk_file(path: Path) -> DiskFile:
-    found = path.stat()
-    changed_at = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
-    stamp = f"{found.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
-    return DiskFile(str(path), found.st_size, stamp)
-
-
-def _password_hashes(spec: Spec, testbed: str) -> dict[str, str]:
-    kinds = [built_guest(machine) for machine in spec.machines]
-    here, scope = LocalTransport(), Scope()
-    return {
-        password: hash_password(here, password, testbed=testbed, scope=scope)
-        for password in {kind.password for kind in kinds if kind.password}
-    }
 
 
 def _refuse_changes(deployed: State, wanted: State) -> None:

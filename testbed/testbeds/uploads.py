@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import PurePosixPath
 
 from orchestration.errors import PathOutside, TestbedError
-from orchestration.project import YAML_NAME
+from orchestration.project.folder import YAML_NAME
 
 MAX_FILES = 500
 MAX_BYTES = 64 * 1024 * 1024

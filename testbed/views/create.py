@@ -11,7 +11,7 @@ from django.views.decorators.http import (
 )
 
 from orchestration.errors import TestbedError
-from orchestration.project import YAML_NAME
+from orchestration.project.folder import YAML_NAME
 from testbed.access.visibility import Request
 from testbed.models import Testbed
 from testbed.testbeds.files import create_testbed, list_examples, read_example

@@ -20,7 +20,7 @@ from django.views.decorators.http import (
 )
 
 from orchestration.errors import Finding, PathOutside, TestbedError
-from orchestration.project import YAML_NAME
+from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import Run, Testbed

@@ -13,7 +13,7 @@ from django.core.validators import RegexValidator
 from django.utils.datastructures import MultiValueDict
 
 from orchestration.errors import Finding, TestbedError
-from orchestration.project import YAML_NAME
+from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
 from testbed.testbeds.findings import errors_among, findings_of_upload
 from testbed.testbeds.uploads import (

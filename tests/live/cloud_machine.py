@@ -10,8 +10,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestration.project.contexts import context_archive
+from orchestration.project.keys import KeyPair, generate_key_pair
 from orchestration.providers.guest import cloud_init
-from orchestration.providers.guest.keys import KeyPair, generate_key_pair
 from orchestration.state.model import (
     GuestState,
     InterfaceState,
@@ -123,7 +124,7 @@ def write_seed(seed: Path, guest: GuestState, keys: Keys) -> None:
             host_key_public=keys.host.public_line,
         ),
         "network-config": cloud_init.build_network_config(guest),
-        "context.tar": cloud_init.context_archive(seed.parent / "context", seed.parent),
+        "context.tar": context_archive(seed.parent / "context", seed.parent),
     }
     cloud_init.write_seed(seed, files)
 

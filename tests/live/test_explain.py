@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from orchestration.providers.guest import cloud_init, keys
+from orchestration.project import keys
+from orchestration.providers.guest import cloud_init
 from orchestration.state.model import GuestState
 from testbed.client.api import Client, Frame
 from tests.live.stack import Stack

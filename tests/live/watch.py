@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from testbed.client.api import Client, Frame, StartedRun, frames, send
 from tests.live.stack import NamespaceHost, Stack
 

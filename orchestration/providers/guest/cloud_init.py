@@ -11,12 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
-from orchestration.providers.guest.seed import (
-    context_archive,
-    context_digest,
-    seed_digest,
-    write_seed,
-)
+from orchestration.providers.guest.seed import seed_digest, write_seed
 from orchestration.state.model import GuestState, InterfaceState
 
 __all__ = [
@@ -25,8 +20,6 @@ __all__ = [
     "build_meta_data",
     "build_network_config",
     "build_user_data",
-    "context_archive",
-    "context_digest",
     "default_holder",
     "instance_id",
     "seed_digest",

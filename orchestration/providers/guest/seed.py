@@ -8,20 +8,15 @@ seed must be written again; the ISO itself carries the time at which it was writ
 import errno
 import hashlib
 import io
-import os
-import stat
-import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from orchestration.errors import ImageFailed, NotEnoughSpace, PathOutside
+from orchestration.errors import ImageFailed, NotEnoughSpace
 
 LABEL = "cidata"
-# 2000-01-01: tools that dislike 1970 (zip) are content, and it never changes.
-FIXED_MTIME_S = 946684800
 _READ_BYTES = 1024 * 1024
 
 
@@ -58,35 +53,6 @@ def write_seed(target: Path, files: Mapping[str, bytes | Path]) -> None:
         part.unlink(missing_ok=True)
 
 
-def context_archive(source: Path, root: Path) -> bytes:
-    """Pack a folder's contents, or one file, as a tar with fixed owners and times.
-
-    Links inside are packed as links, never followed. Raises: PathOutside when
-    `source` is not inside `root`; ImageFailed for what is neither file nor folder.
-    """
-    resolved = source.resolve()
-    if not resolved.is_relative_to(root.resolve()):
-        raise PathOutside(
-            f"The context {source.name} leads out of the testbed's folder.",
-            hint="Put the files into the testbed's folder.",
-        )
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        try:
-            for path, name in _members(resolved):
-                _add(archive, path, name)
-        except OSError as exc:
-            raise ImageFailed(
-                f"The context {source.name} cannot be read.", detail=str(exc)
-            ) from exc
-    return buffer.getvalue()
-
-
-def context_digest(source: Path, root: Path) -> str:
-    """Digest a context as it is packed. Raises: as `context_archive`."""
-    return hashlib.sha256(context_archive(source, root)).hexdigest()
-
-
 def _write_iso(path: Path, files: Mapping[str, bytes | Path]) -> None:
     iso = pycdlib.PyCdlib()
     iso.new(interchange_level=3, joliet=3, rock_ridge="1.09", vol_ident=LABEL)
@@ -108,43 +74,6 @@ def _write_iso(path: Path, files: Mapping[str, bytes | Path]) -> None:
         iso.write(str(path))
     finally:
         iso.close()
-
-
-def _members(source: Path) -> Iterator[tuple[Path, str]]:
-    if not source.is_dir():
-        yield source, source.name
-        return
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in sorted([*names, *folders]):
-            path = Path(folder, name)
-            yield path, path.relative_to(source).as_posix()
-        folders[:] = [name for name in folders if name not in links]
-
-
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    status = path.lstat()
-    info = tarfile.TarInfo(name)
-    info.mtime, info.mode = FIXED_MTIME_S, stat.S_IMODE(status.st_mode) & 0o755
-    info.uname = info.gname = "root"
-    if stat.S_ISLNK(status.st_mode):
-        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
-        archive.addfile(info)
-    elif stat.S_ISDIR(status.st_mode):
-        info.type = tarfile.DIRTYPE
-        archive.addfile(info)
-    elif stat.S_ISREG(status.st_mode):
-        # Not followed even if somebody puts a link there just now.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            info.size = os.fstat(descriptor).st_size
-            archive.addfile(info, file)
-    else:
-        raise ImageFailed(
-            f"The context holds {name}, which is neither a file nor a folder.",
-            hint="Remove it (a socket, a pipe or a device).",
-        )
 
 
 def _chunks(content: bytes | Path) -> Iterator[bytes]:

@@ -3,7 +3,7 @@
 Built by `state.build` from a Spec, an Identity, hosts and a catalogue; read by the
 plan, the providers' builders, the instructions and the web's diagram. Nothing is
 left to choose later: names, hosts, MACs, addresses, paths and tunnel ids are here.
-Only `Markers` change afterwards, written by `project.py` when a thing has happened.
+Only `Markers` change afterwards, written by `project/folder.py` when a thing has happened.
 Units are in the names; addresses and subnets are their usual text forms.
 """
 

@@ -18,10 +18,10 @@ from orchestration.events import Event, LogLine, Status
 from orchestration.hosts import Hosts
 from orchestration.plan.lifecycle import Plan, plan
 from orchestration.plan.model import Command, Instruction, Kind, Options
-from orchestration.project import Project
-from orchestration.providers.guest.keys import generate_key_pair
-from orchestration.providers.guest.seed import context_digest
-from orchestration.state.build import Identity, build_state
+from orchestration.project.contexts import context_digest
+from orchestration.project.folder import Project
+from orchestration.project.keys import generate_key_pair
+from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.clones import context_key
 from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import HostKind, HostState, State
@@ -99,6 +99,10 @@ class Rehearsal:
         previous = self.project.read_state() if self.project.has_state() else None
         state = build_state(
             spec,
+            Inputs(
+                script_sha256=dict(map(self._digest, self.project.files.iterdir())),
+                disk_files=files,
+            ),
             identity=Identity(
                 testbed=TESTBED,
                 number=7,
@@ -111,8 +115,6 @@ class Rehearsal:
             ),
             hosts=self.inventory,
             catalogue=CATALOGUE,
-            script_sha256=dict(map(self._digest, self.project.files.iterdir())),
-            disk_files=files,
             previous=previous,
         )
         if self.knows_deployed:

@@ -7,7 +7,7 @@ from orchestration.compose.catalogue import Catalogue, Image
 from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import Spec
 from orchestration.compose.loader import load_spec
-from orchestration.state.build import Identity, build_state
+from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import Datapath, DomainType, HostState, State
 from tests.golden import DATA
 from tests.orchestration.compose.fakes import read_spec
@@ -106,6 +106,7 @@ def build(
 ) -> State:
     return build_state(
         spec,
+        Inputs(),
         identity=identity(name, number),
         hosts=hosts,
         catalogue=CATALOGUE,

@@ -10,7 +10,7 @@ from orchestration.compose.catalogue import Catalogue
 from orchestration.compose.language.schema import HostInterface, Spec
 from orchestration.compose.loader import load_spec
 from orchestration.errors import StateError
-from orchestration.state.build import build_state
+from orchestration.state.build import Inputs, build_state
 from orchestration.state.model import Markers, State
 from tests.golden import Golden
 from tests.orchestration.state.samples import (
@@ -161,10 +161,10 @@ def test_scripts_carry_the_digests_that_were_given() -> None:
 
     state = build_state(
         spec,
+        Inputs(script_sha256={"a.sh": "12" * 32}),
         identity=identity(),
         hosts=HOSTS,
         catalogue=CATALOGUE,
-        script_sha256={"a.sh": "12" * 32},
     )
 
     guest = state.guests[0]
@@ -227,6 +227,7 @@ def test_unknown_image_is_refused() -> None:
     with pytest.raises(StateError, match="Guest g wants image test_guest"):
         build_state(
             spec_of(machine("g")),
+            Inputs(),
             identity=identity(),
             hosts=HOSTS,
             catalogue=Catalogue([]),

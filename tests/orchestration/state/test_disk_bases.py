@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.compose.language.schema import Spec
-from orchestration.state.build import build_state
+from orchestration.state.build import Inputs, build_state
 from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GuestState
 from orchestration.state.model.images import DiskOrigin
@@ -31,10 +31,10 @@ def built(*machines: object, file: DiskFile = FILE) -> dict[str, GuestState]:
     spec: Spec = spec_of(*machines, bridges=("br0", "br1"))
     state = build_state(
         spec,
+        Inputs(disk_files={"disks/own.img": file}),
         identity=identity(),
         hosts=HOSTS[:2],
         catalogue=CATALOGUE,
-        disk_files={"disks/own.img": file},
     )
     return {guest.name: guest for guest in state.guests}
 
@@ -104,10 +104,10 @@ def test_hash_of_a_password_reaches_only_the_guest_that_has_it() -> None:
 
     state = build_state(
         spec_of(plain, locked),
+        Inputs(password_hashes={"secret": "$6$salt$hash"}),
         identity=identity(),
         hosts=HOSTS[:1],
         catalogue=CATALOGUE,
-        password_hashes={"secret": "$6$salt$hash"},
     )
 
     assert state.guest("locked").password_hash == "$6$salt$hash"

@@ -7,7 +7,7 @@ else. The clones over it are in test_clones.py.
 import pytest
 
 from orchestration.compose.language.schema import Spec
-from orchestration.state.build import build_state
+from orchestration.state.build import Inputs, build_state
 from orchestration.state.clones import context_key
 from orchestration.state.diff.changes import Action, diff
 from orchestration.state.model import State
@@ -28,10 +28,10 @@ def with_digests(spec: Spec, **scripts: str) -> State:
     digests = {f"{name}.sh": digest for name, digest in scripts.items()}
     return build_state(
         spec,
+        Inputs(script_sha256={**digests, context_key("ctx"): scripts.get("ctx", "")}),
         identity=identity(),
         hosts=HOSTS[:2],
         catalogue=CATALOGUE,
-        script_sha256={**digests, context_key("ctx"): scripts.get("ctx", "")},
     )
 
 

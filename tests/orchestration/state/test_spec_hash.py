@@ -6,7 +6,7 @@ A guest with another hash is made anew, so a hash that changes too often costs d
 import pytest
 
 from orchestration.compose.catalogue import Catalogue, Image
-from orchestration.state.build import build_state
+from orchestration.state.build import Inputs, build_state
 from orchestration.state.model import GuestState
 from tests.orchestration.state.samples import HOSTS, build, identity, machine, spec_of
 
@@ -53,7 +53,7 @@ def test_spec_hash_depends_on_the_image_and_not_on_where_it_comes_from() -> None
         catalogue = Catalogue([Image(name="test_guest", **image)])
         spec = spec_of(machine("g"))
         return build_state(
-            spec, identity=identity(), hosts=HOSTS, catalogue=catalogue
+            spec, Inputs(), identity=identity(), hosts=HOSTS, catalogue=catalogue
         ).guests[0]
 
     here = built(path="/images/a.qcow2", sha256="5e" * 32)

@@ -14,7 +14,7 @@ from orchestration.instructions.storage import images
 from orchestration.instructions.storage.disks import delete_disks
 from orchestration.instructions.task import LARGE_BYTES, Task
 from orchestration.plan.model import Kind
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from orchestration.providers.libvirt import domains
 from orchestration.providers.transfer.push import Pushed, Result
 from orchestration.providers.transfer.sender import Sent

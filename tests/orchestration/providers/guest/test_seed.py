@@ -5,12 +5,11 @@ the testbed's folder gets into one.
 """
 
 import io
-import tarfile
 
 import pycdlib
 import pytest
 
-from orchestration.errors import ImageFailed, PathOutside
+from orchestration.errors import ImageFailed
 from orchestration.providers.guest import cloud_init
 
 
@@ -55,46 +54,3 @@ def test_seed_digest_knows_names_and_contents(tmp_path):
 
     assert len(digests) == 4
     assert cloud_init.seed_digest({"a": tmp_path / "f"}) in digests
-
-
-def test_context_is_the_same_archive_wherever_and_whenever(tmp_path):
-    for root in (tmp_path / "one", tmp_path / "two"):
-        (root / "files" / "sub").mkdir(parents=True)
-        (root / "files" / "sub" / "run.sh").write_text("#!/bin/sh\n")
-        (root / "files" / "sub" / "run.sh").chmod(0o775)
-        (root / "files" / "a").write_text("a")
-        (root / "files" / "link").symlink_to("/etc/shadow")
-        (root / "files" / "up").symlink_to("sub")
-
-    one, two = (
-        cloud_init.context_archive(tmp_path / name / "files", tmp_path / name)
-        for name in ("one", "two")
-    )
-
-    assert one == two
-    with tarfile.open(fileobj=io.BytesIO(one)) as archive:
-        members = {member.name: member for member in archive}
-    assert sorted(members) == ["a", "link", "sub", "sub/run.sh", "up"]
-    assert members["sub/run.sh"].mode == 0o755
-    assert (members["link"].issym(), members["up"].issym()) == (True, True)
-    assert {(m.uid, m.gid, m.mtime) for m in members.values()} == {(0, 0, 946684800)}
-
-
-def test_context_may_be_one_file(tmp_path):
-    (tmp_path / "only.txt").write_text("x")
-
-    packed = cloud_init.context_archive(tmp_path / "only.txt", tmp_path)
-
-    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        assert archive.extractfile("only.txt").read() == b"x"
-
-
-def test_context_does_not_leave_its_root(tmp_path):
-    root = tmp_path / "root"
-    root.mkdir()
-    (tmp_path / "secret").write_text("x")
-    (root / "sneaky").symlink_to(tmp_path / "secret")
-
-    for source in (root / "sneaky", root / ".." / "secret", tmp_path):
-        with pytest.raises(PathOutside):
-            cloud_init.context_archive(source, root)

@@ -8,8 +8,8 @@ from django.template.loader import render_to_string
 
 from orchestration.compose.catalogue import load_catalogue
 from orchestration.compose.loader import load_spec
-from orchestration.project import YAML_NAME
-from orchestration.state.build import Identity, build_state
+from orchestration.project.folder import YAML_NAME
+from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import HostState, State
 from testbed.pages.diagram.layout import AGGREGATE_ABOVE, Diagram, layout
 from tests.golden import DATA, Golden
@@ -41,6 +41,7 @@ def state_of(guests: list[tuple[str, ...]], bridges: list[str], hosts: int) -> S
     spec = load_spec(text, file_name=YAML_NAME).require()
     return build_state(
         spec,
+        Inputs(),
         identity=Identity("lab", 3, "/srv/lab", "0" * 64, "/srv/lab/key", "ssh-x"),
         hosts=[
             HostState(
@@ -54,7 +55,6 @@ def state_of(guests: list[tuple[str, ...]], bridges: list[str], hosts: int) -> S
             for number, letter in enumerate("abcdefgh"[:hosts])
         ],
         catalogue=load_catalogue(),
-        script_sha256={},
         previous=None,
     )
 

@@ -10,8 +10,8 @@ from hashlib import sha256
 import pytest
 
 from orchestration.plan.model import Command, Kind, Options
+from orchestration.project import digests
 from orchestration.state.diff.changes import diff
-from testbed.testbeds import digests
 from testbed.testbeds.planning import is_edited, prepare, wanted_state
 from tests.testbed.testbeds.planning.edits import deploy, edit
 

@@ -1,13 +1,14 @@
 """SSH key pairs: made here, so that no tool has to be installed for it.
 
-Used for a testbed's own key and for each guest's host key. Where keys are stored,
-and with which permissions, is the caller's business; who may log in with them too.
+Used for a testbed's own key and for each guest's host key. Where keys are stored is the
+caller's business; who may log in with them too.
 """
 
 import base64
 import binascii
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -34,6 +35,18 @@ def generate_key_pair(comment: str) -> KeyPair:
     private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
     public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
     return KeyPair(private, f"{public.decode()} {comment}".strip())
+
+
+def ensure_key_pair(private: Path, comment: str) -> str:
+    """Return the public line of the key pair at `private`, made if it is missing."""
+    public = private.with_suffix(".pub")
+    if not (private.is_file() and public.is_file()):
+        pair = generate_key_pair(comment)
+        private.unlink(missing_ok=True)
+        private.touch(mode=0o600)
+        private.write_bytes(pair.private_openssh)
+        public.write_text(pair.public_line + "\n")
+    return public.read_text().strip()
 
 
 def fingerprint(public_line: str) -> str:

@@ -8,7 +8,7 @@ import paramiko
 import pytest
 
 from orchestration.errors import StateError
-from orchestration.providers.guest.keys import fingerprint, generate_key_pair
+from orchestration.project.keys import fingerprint, generate_key_pair
 
 
 def test_pair_belongs_together_and_carries_its_comment():

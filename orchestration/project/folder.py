@@ -67,17 +67,7 @@ class Project:
 
         Raises: PathOutside.
         """
-        hint = "Put the file beside kvm-compose.yaml and use a relative path."
-        root = self.files.resolve()
-        try:
-            found = (root / path).resolve()
-        except (OSError, ValueError, RuntimeError) as exc:  # NUL, links in a circle
-            raise PathOutside(f"{path!r} is no usable path.", hint=hint) from exc
-        if not found.is_relative_to(root):
-            raise PathOutside(
-                f"The path {path!r} leaves the testbed's folder.", hint=hint
-            )
-        return found
+        return file_below(self.files, path)
 
     def has_state(self) -> bool:
         """Say whether a state was generated."""
@@ -190,6 +180,22 @@ class Project:
         with (self.directory / ".state.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def file_below(files: Path, path: str) -> Path:
+    """Return the user's file at a relative path, symlinks resolved.
+
+    Raises: PathOutside.
+    """
+    hint = "Put the file beside kvm-compose.yaml and use a relative path."
+    root = files.resolve()
+    try:
+        found = (root / path).resolve()
+    except (OSError, ValueError, RuntimeError) as exc:  # NUL, links in a circle
+        raise PathOutside(f"{path!r} is no usable path.", hint=hint) from exc
+    if not found.is_relative_to(root):
+        raise PathOutside(f"The path {path!r} leaves the testbed's folder.", hint=hint)
+    return found
 
 
 # A worker reads the same state for each of its batches; parsing one of 1,000 guests

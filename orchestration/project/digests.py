@@ -1,7 +1,7 @@
-"""Digests of the user's scripts and contexts, as they are on main's disk now.
+"""Digests of the user's scripts and contexts, as they are now.
 
-`planning` builds states from them and asks, for each plan and each look at the page,
-whether one that went into a golden image was edited. A context may hold many
+`inputs.py` builds states from them; the web asks, for each plan and each page, whether
+one that went into a golden image was edited. A context may hold many
 megabytes: it is read again only when a look at its files shows that one changed.
 """
 
@@ -13,23 +13,23 @@ from pathlib import Path
 from orchestration.compose.files import FolderFiles
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import TestbedError
-from orchestration.project import Project
-from orchestration.providers.guest.seed import context_digest
+from orchestration.project.contexts import context_digest
+from orchestration.project.folder import file_below
 from orchestration.state.model import State
 
 Look = tuple[tuple[str, int, int, int, int, int], ...]
 
 
-def digest_of_script(project: Project, path: str) -> str:
+def digest_of_script(files: Path, path: str) -> str:
     """Digest one file of the user; empty without one. Raises: PathOutside."""
-    file = project.file(path)
+    file = file_below(files, path)
     return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
 
 
-def digest_of_context(project: Project, path: str) -> str:
+def digest_of_context(files: Path, path: str) -> str:
     """Digest a context as it is packed. Raises: PathOutside, ImageFailed."""
-    source = project.file(path)
-    return _context(source, project.files.resolve(), look_at(source))
+    source = file_below(files, path)
+    return _context(source, files.resolve(), look_at(source))
 
 
 def look_at(source: Path) -> Look:
@@ -37,35 +37,35 @@ def look_at(source: Path) -> Look:
     return tuple(sorted(_entries(source)))
 
 
-def is_golden_edited(project: Project, state: State) -> bool:
+def is_golden_edited(files: Path, state: State) -> bool:
     """Say whether a script or context that is in a golden image was edited since."""
     return any(
         golden.guest.setup_script is not None
         and (
-            _script_now(project, golden.guest.setup_script.path)
+            _script_now(files, golden.guest.setup_script.path)
             != golden.guest.setup_script.sha256
-            or _context_now(project, golden.guest.context) != golden.context_sha256
+            or _context_now(files, golden.guest.context) != golden.context_sha256
         )
         for golden in state.goldens
     )
 
 
-def _script_now(project: Project, path: str) -> str:
+def _script_now(files: Path, path: str) -> str:
     try:
-        return digest_of_script(project, path)
+        return digest_of_script(files, path)
     except (TestbedError, OSError):  # the checks say what is wrong with it
         return ""
 
 
-def _context_now(project: Project, path: str | None) -> str:
+def _context_now(files: Path, path: str | None) -> str:
     """Digest a context; one that cannot be packed, or is too large, is another one."""
     if not path:
         return ""
-    size = FolderFiles(project.files).size_bytes(path, at_most=CONTEXT_LIMIT_BYTES)
+    size = FolderFiles(files).size_bytes(path, at_most=CONTEXT_LIMIT_BYTES)
     if size > CONTEXT_LIMIT_BYTES:
         return ""
     try:
-        return digest_of_context(project, path)
+        return digest_of_context(files, path)
     except (TestbedError, OSError):
         return ""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import PathOutside, StateError
-from orchestration.project import Project
+from orchestration.project.folder import Project
 from orchestration.state.model import SCHEMA_VERSION, Markers
 from tests.golden import DATA
 from tests.orchestration.state.samples import build, machine, sample, spec_of
@@ -124,7 +124,7 @@ def test_state_that_cannot_be_written_leaves_the_old_one(
     def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("orchestration.project.os.fsync", full)
+    monkeypatch.setattr("orchestration.project.folder.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         project.write_state(sample("stretched"))
 
@@ -184,7 +184,9 @@ def test_torn_line_is_left_out_and_spoils_no_other(project: Project, torn: str) 
 def test_half_written_mark_is_an_error(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestration.project.os.write", lambda _handle, _data: 3)
+    monkeypatch.setattr(
+        "orchestration.project.folder.os.write", lambda _handle, _data: 3
+    )
 
     with pytest.raises(StateError, match="g1"):
         project.mark("g1", script="x")

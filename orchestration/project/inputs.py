@@ -1,0 +1,67 @@
+"""What a state is built from besides its spec and hosts: the user's files as they are.
+
+The server reads them in the testbed's folder, the command line and other clients in
+the user's own, so that both build the same state and the same plan.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from orchestration.compose.language.built import built_guest
+from orchestration.compose.language.schema import CloudImage, Machine, Spec
+from orchestration.project.digests import digest_of_context, digest_of_script
+from orchestration.project.passwords import hash_password
+from orchestration.state.build import Inputs
+from orchestration.state.clones import context_key, expand
+from orchestration.state.disk_bases import DiskFile
+
+
+def read_inputs(files: Path, spec: Spec, *, testbed: str) -> Inputs:
+    """Read what a checked spec refers to below the folder `files`.
+
+    Raises: PathOutside, ImageFailed (a context that cannot be packed), OSError.
+    """
+    return Inputs(
+        script_sha256=_script_digests(spec, files),
+        disk_files=_disk_files(spec, files),
+        password_hashes=_password_hashes(spec, testbed),
+    )
+
+
+def _script_digests(spec: Spec, files: Path) -> dict[str, str]:
+    """Digest all scripts, and the contexts that go into golden images."""
+    expanded = expand(spec)
+    images = _cloud_images(expanded.all_started.machines)
+    paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
+    contexts = {i.context for i in _cloud_images(expanded.started) if i.context}
+    return {path: digest_of_script(files, path) for path in paths} | {
+        context_key(path): digest_of_context(files, path) for path in contexts
+    }
+
+
+def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
+    disks = [built_guest(machine).libvirt_type for machine in machines]
+    return [disk for disk in disks if isinstance(disk, CloudImage)]
+
+
+def _disk_files(spec: Spec, files: Path) -> dict[str, DiskFile]:
+    """Look at the users' disks; size and time stand for gigabytes of content."""
+    disks = [built_guest(machine).libvirt_type for machine in spec.machines]
+    paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
+    return {path: _disk_file(Path(files, path).resolve()) for path in paths}
+
+
+def _disk_file(path: Path) -> DiskFile:
+    found = path.stat()
+    changed_at = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
+    stamp = f"{found.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
+    return DiskFile(str(path), found.st_size, stamp)
+
+
+def _password_hashes(spec: Spec, testbed: str) -> dict[str, str]:
+    kinds = [built_guest(machine) for machine in spec.machines]
+    return {
+        password: hash_password(password, testbed=testbed)
+        for password in {kind.password for kind in kinds if kind.password}
+    }
