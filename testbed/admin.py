@@ -63,7 +63,14 @@ class HostAdmin(HostBase):
         ("How guests run there", {"fields": ("domain_type", "datapath")}),
         (
             "Network and folders",
-            {"fields": ("tunnel_address", "projects_dir", "images_dir")},
+            {
+                "fields": (
+                    "tunnel_address",
+                    "projects_dir",
+                    "images_dir",
+                    "compress_copies",
+                )
+            },
         ),
         ("What the last check found", {"fields": readonly_fields}),
     )

@@ -38,6 +38,11 @@ class Host(models.Model):
         choices=[(kind.value, kind.value) for kind in Datapath],
         default=Datapath.SYSTEM.value,
     )
+    compress_copies = models.BooleanField(
+        default=False,
+        help_text="Compress images on their way to this host: faster where its network "
+        "is slower than about 1 Gbit/s, else slower.",
+    )
     cpus = models.PositiveIntegerField(default=0)
     memory_mib = models.PositiveIntegerField(default=0)
     load = models.FloatField(default=0.0)
@@ -76,4 +81,5 @@ class Host(models.Model):
             images_dir=dirs[1],
             cpus=self.cpus,
             memory_mib=self.memory_mib,
+            compress_copies=self.compress_copies,
         )

@@ -10,9 +10,9 @@ from orchestration.compose.catalogue import Image
 from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
 from orchestration.providers.images import base_images, protection
 from orchestration.providers.transfer import push
-from orchestration.providers.transfer.push import Pushed
 from orchestration.providers.transfer.sender import Sent, mebibytes
 from orchestration.providers.transfer.source import Content, own_content, stored_content
+from orchestration.providers.transfer.store import Pushed
 from orchestration.state.model.images import ImageState
 
 
@@ -47,6 +47,7 @@ def push_images(task: Task) -> Outcome:
         task.host.transport,
         _guest_image_path(task, image),
         locks=Path(task.state.main.images_dir),
+        compressed=task.host.state.compress_copies,
         scope=task.scope,
         on_progress=task.on_progress("copy"),
         log=task.log,

@@ -6,7 +6,6 @@ file of the full size and writes nothing else. So the digest of the data in its 
 read again there from the file, and the size prove the whole.
 """
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -24,19 +23,17 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.providers.transfer import receiver
-from orchestration.providers.transfer.compression import Trial
 from orchestration.providers.transfer.layout import layout_of
 from orchestration.providers.transfer.receiver import Place, Seen
+from orchestration.providers.transfer.source import Content
+from orchestration.providers.transfer.store import HostStore
 from orchestration.providers.transfer.stream import Stream
 from orchestration.transport.base import (
     Command,
     Completed,
     OnProgress,
-    Scope,
-    Transport,
 )
 from orchestration.transport.files.copying import COPY_TIMEOUT_S, put_failed
-from orchestration.transport.processes.leftovers import ask_again, is_unknown
 
 # How long is waited before each further try; begun anew when a try got further.
 PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
@@ -68,31 +65,27 @@ class _Broken(Exception):
 
 
 class Sending:
-    """One transfer with all its attempts; `prove` has the last word on what arrived."""
+    """One transfer of a content into a host's store, with all its attempts.
+
+    Whoever asks for `compressed` data gets it where the host has zstd.
+    """
 
     def __init__(
         self,
+        content: Content,
         file: BinaryIO,
-        place: Place,
-        transport: Transport,
+        store: HostStore,
         *,
-        scope: Scope,
         on_progress: OnProgress,
-        prove: Callable[[], None],
-        log: Log,
+        compressed: bool,
     ) -> None:
+        self._content = content
         self._descriptor = file.fileno()
-        status = os.fstat(self._descriptor)
-        self._changed_ns = status.st_mtime_ns
-        self._layout = layout_of(self._descriptor, status.st_size)
-        self._place = place
-        self._transport = transport
-        self._scope = scope
+        self._layout = layout_of(self._descriptor, os.fstat(self._descriptor).st_size)
+        self._store = store
         self._on_progress = on_progress
-        self._prove = prove
-        self._log = log
+        self._is_compressed = compressed
         self._wire_bytes = 0
-        self._is_compressed = False
 
     def run(self, seen: Seen) -> Sent:
         """Send until the content is there; `seen` is what the host has of it.
@@ -100,16 +93,17 @@ class Sending:
         Raises: HostUnreachable (stayed away), ImageFailed, NotEnoughSpace, Cancelled.
         """
         started = time.monotonic()
+        self._require_unchanged()
         self._require_space(seen)
-        if not seen.has_zstd:
-            self._log(
-                f"{self._machine} has no zstd, so nothing is compressed on the way. "
-                "Install the package zstd there to copy faster."
+        if self._is_compressed and not seen.has_zstd:
+            self._store.log(
+                f"{self._machine} has no zstd: the copy is sent uncompressed. Install "
+                "the package zstd there, or turn compression off for this host."
             )
         try:
             self._persist(seen)
         except (Cancelled, ImageFailed, NotEnoughSpace, CommandFailed):
-            self._discard()
+            self._store.discard()
             raise
         return Sent(
             self._layout.size,
@@ -118,23 +112,20 @@ class Sending:
             time.monotonic() - started,
         )
 
-    def require_unchanged(self, size: int, changed_ns: int) -> None:
-        """See that the file is still what its digest was made of.
-
-        Raises: ImageFailed.
-        """
-        now = os.fstat(self._descriptor)
-        if (now.st_size, now.st_mtime_ns) != (size, changed_ns):
+    def _require_unchanged(self) -> None:
+        """See that the file is still what its digest was made of. Raises: ImageFailed."""
+        now, content = os.fstat(self._descriptor), self._content
+        if (now.st_size, now.st_mtime_ns) != (content.size, content.changed_ns):
             raise ImageFailed(
                 f"The file on main was changed while it was copied to {self._machine}; "
                 "nothing of it is kept there.",
                 hint="Start again when nobody writes to it.",
-                detail=f"for {self._place.name}",
+                detail=f"for {self._store.place.name}",
             )
 
     @property
     def _machine(self) -> str:
-        return self._transport.machine
+        return self._store.transport.machine
 
     def _persist(self, seen: Seen) -> None:
         """Try again while the link breaks, unless nothing gets through any more."""
@@ -147,13 +138,13 @@ class Sending:
                 reason = broken.reason
             while tries < len(PAUSES_S):
                 pause_s, tries = PAUSES_S[tries], tries + 1
-                self._log(
+                self._store.log(
                     f"The copy to {self._machine} was interrupted: {reason.message} "
                     f"Trying again in {pause_s:g} s."
                 )
-                self._scope.sleep(pause_s)
+                self._store.scope.sleep(pause_s)
                 try:
-                    seen = self._look_again()
+                    seen = self._store.look_again()
                     break
                 except _FINAL:
                     raise
@@ -161,67 +152,53 @@ class Sending:
                     reason = exc
             else:
                 raise _gave_up(reason, self._machine)
-            if seen.holds(self._place, self._layout.size):
+            if seen.holds(self._store.place, self._layout.size):
                 return  # only the answer was lost
             if seen.arrived(self._layout) > furthest:
                 tries, furthest = 0, seen.arrived(self._layout)
 
-    def _look_again(self) -> Seen:
-        ask_again(self._scope, self._transport)
-        found = self._transport.run(receiver.look(self._place), scope=self._scope)
-        return receiver.parse_look(found.stdout)
-
     def _attempt(self, seen: Seen) -> None:
         """Send what is missing, then have it verified. Raises: _Broken."""
-        offset = seen.arrived(self._layout)
-        if offset:
-            self._log(
-                f"resumed at {shown(offset, self._layout.data_bytes)} "
-                f"on {self._machine}"
-            )
         try:
-            if not self._send(offset, seen):
-                self._is_compressed = True
-                self._log(f"the rest is compressed on its way to {self._machine}")
-                seen = self._look_again()
-                self._send(seen.arrived(self._layout), seen)
-            self._prove()
-            self._require_received(self._run(receiver.finish(self._place)))
+            self._send(seen)
+            self._store.prove(self._content)
+            self._require_received(self._run(receiver.finish(self._store.place)))
         except _FINAL:
             raise
         except HostUnreachable as exc:
             raise _Broken(exc) from exc
 
-    def _send(self, offset: int, seen: Seen) -> bool:
-        """Send the data after `offset` and see that all of it is right there.
-
-        False: it was ended early, because compressing the rest pays.
-        """
-        layout, compressed = self._layout, self._is_compressed and seen.has_zstd
-        receive = receiver.receive(self._place, layout, offset, compressed=compressed)
-        trial = Trial() if seen.has_zstd and not compressed else None
-        stream = Stream(self._descriptor, layout, offset, trial, compressed=compressed)
+    def _send(self, seen: Seen) -> None:
+        """Send the data that is missing and see that all of it is right there."""
+        place, layout = self._store.place, self._layout
+        if offset := seen.arrived(layout):
+            at = shown(offset, layout.data_bytes)
+            self._store.log(f"resumed at {at} on {self._machine}")
+        compressed = self._is_compressed and seen.has_zstd
+        receive = receiver.receive(place, layout, offset, compressed=compressed)
+        stream = Stream(self._descriptor, layout, offset, compressed=compressed)
         try:
             with stream:
-                feed = stream.pieces(self._scope, self._on_progress)
+                feed = stream.pieces(self._store.scope, self._on_progress)
                 completed = self._run(receive, feed)
-                if stream.is_slow and completed.exit_code == receiver.INPUT_ENDED:
-                    return False
                 self._require_received(completed)
                 for _ in feed:  # what the host had was still being read for the digest
                     continue
         except (OSError, EOFError) as exc:
-            raise _not_read(self._place, exc) from exc
+            raise _not_read(place, exc) from exc
         finally:
             self._wire_bytes += stream.wire_bytes
-        self.require_unchanged(layout.size, self._changed_ns)
+        self._require_unchanged()
         if completed.stdout.split()[:1] != [stream.digest]:
-            raise _damaged(self._place, self._machine, completed.stdout, stream.digest)
-        return True
+            raise _damaged(place, self._machine, completed.stdout, stream.digest)
 
     def _run(self, cmd: Command, feed: Iterator[bytes] | None = None) -> Completed:
-        return self._transport.run(
-            cmd, scope=self._scope, timeout_s=COPY_TIMEOUT_S, check=False, feed=feed
+        return self._store.transport.run(
+            cmd,
+            scope=self._store.scope,
+            timeout_s=COPY_TIMEOUT_S,
+            check=False,
+            feed=feed,
         )
 
     def _require_received(self, completed: Completed) -> None:
@@ -236,25 +213,16 @@ class Sending:
         )
         if code in (receiver.INPUT_ENDED, receiver.TAKEN_OVER) or code > 128:
             raise _Broken(failed)
-        raise put_failed(failed, self._place.name, self._machine)
+        raise put_failed(failed, self._store.place.name, self._machine)
 
     def _require_space(self, seen: Seen) -> None:
         needed = self._layout.data_bytes - seen.arrived(self._layout)
         if needed + SPARE_BYTES > seen.free_bytes:
             raise NotEnoughSpace(
-                f"There is no room for {self._place.name} on {self._machine}: "
+                f"There is no room for {self._store.place.name} on {self._machine}: "
                 f"{needed / 1e9:.1f} GB are needed, "
                 f"{seen.free_bytes / 1e9:.1f} GB are free.",
                 hint="Make room there, then start again.",
-            )
-
-    def _discard(self) -> None:
-        """Remove what arrived, where the host can still be asked."""
-        if any(p.machine == self._machine and is_unknown(p) for p in self._scope.ended):
-            return
-        with contextlib.suppress(CommandFailed, HostUnreachable):
-            self._transport.run(
-                receiver.discard(self._place), scope=Scope(), timeout_s=CLEAN_UP_S
             )
 
 

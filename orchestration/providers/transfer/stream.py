@@ -9,14 +9,12 @@ import hashlib
 import os
 import queue
 import threading
-import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
 import zstandard
 
-from orchestration.providers.transfer.compression import Trial
 from orchestration.providers.transfer.layout import Layout
 from orchestration.transport.base import OnProgress, Scope
 from orchestration.transport.files.copying import Extent
@@ -24,8 +22,6 @@ from orchestration.transport.files.copying import Extent
 READ_BYTES = 1024 * 1024
 AHEAD = 8
 LEVEL = 1
-# Of what is sent plain, so much of each 16th piece is compressed to see what it takes.
-SAMPLE_BYTES, SAMPLED_OF = 256 * 1024, 16
 _WAIT_S = 0.1
 
 _Piece = tuple[int, bytes]
@@ -34,8 +30,7 @@ _Piece = tuple[int, bytes]
 class Stream:
     """What is sent from `offset` on; a context, whose end also ends its thread.
 
-    `digest` is right when everything was read and the context was left. With a `trial`
-    it is sent plain, and `is_slow` says that it ended early: compressing would pay.
+    `digest` is right when everything was read and the context was left.
     """
 
     def __init__(
@@ -43,7 +38,6 @@ class Stream:
         descriptor: int,
         layout: Layout,
         offset: int,
-        trial: Trial | None = None,
         *,
         compressed: bool,
     ) -> None:
@@ -51,15 +45,12 @@ class Stream:
         self._layout = layout
         self._offset = offset
         self._is_compressed = compressed
-        self._trial = trial
         self._packer = zstandard.ZstdCompressor(level=LEVEL)
         self._hash = hashlib.blake2b()
         self._queue: queue.Queue[_Piece | Exception | None] = queue.Queue(AHEAD)
         self._is_over = threading.Event()
-        self._plain_pieces = 0
         self._thread = threading.Thread(target=self._read_all, name="read-ahead")
         self.wire_bytes = 0
-        self.is_slow = False
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -90,17 +81,10 @@ class Stream:
             if isinstance(piece, Exception):
                 raise piece
             taken, data = piece
-            started = time.monotonic()
             yield data
-            seconds = time.monotonic() - started
             self.wire_bytes += len(data)
             done += taken
             on_progress(done, total)
-            if self._trial and done < total:
-                self._trial.add_sent(taken, seconds)
-                self.is_slow = self._trial.pays()
-                if self.is_slow:
-                    return
 
     def _next(self, scope: Scope) -> _Piece | Exception | None:
         while True:
@@ -138,19 +122,9 @@ class Stream:
             yield data
 
     def _packed(self, data: bytes) -> _Piece:
-        """Make a frame of its own of each piece."""
-        if self._is_compressed:
-            return len(data), self._packer.compress(data)
-        if self._trial:
-            if self._plain_pieces % SAMPLED_OF == 0:
-                self._sample(data[:SAMPLE_BYTES], self._trial)
-            self._plain_pieces += 1
-        return len(data), data
-
-    def _sample(self, data: bytes, trial: Trial) -> None:
-        started = time.monotonic()
-        packed = len(self._packer.compress(data))
-        trial.add_sample(len(data), packed, time.monotonic() - started)
+        """Make a frame of its own of each piece that is compressed."""
+        sent = self._packer.compress(data) if self._is_compressed else data
+        return len(data), sent
 
     def _give(self, piece: _Piece | Exception | None) -> None:
         while not self._is_over.is_set():

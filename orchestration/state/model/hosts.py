@@ -36,6 +36,7 @@ class HostState(Frozen):
     `address` is where SSH answers, `tunnel_address` where tunnels end.
     `projects_dir` holds `<testbed>/artefacts/` (on main the testbeds' folders).
     `host_key` is the pinned public key line; `identity_file` is a path on main.
+    `compress_copies` is right where the network to it is the narrowest part.
     """
 
     name: str
@@ -53,3 +54,4 @@ class HostState(Frozen):
     images_dir: str = ""
     cpus: int = 0
     memory_mib: int = 0
+    compress_copies: bool = False

@@ -101,7 +101,7 @@ class Rehearsal:
             spec,
             Inputs(
                 script_sha256=dict(map(self._digest, self.project.files.iterdir())),
-                disk_files=files,
+                disk_files=files or {},
             ),
             identity=Identity(
                 testbed=TESTBED,

@@ -1,7 +1,7 @@
 """Which files on a host are taken for the content that their name says.
 
 Those that arrived damaged, were exchanged, written to or given away by others are
-verified, replaced or refused. How contents get there is in test_sending.py.
+verified, replaced or refused. How contents get there is in test_sender.py.
 """
 
 import hashlib

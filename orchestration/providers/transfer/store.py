@@ -1,0 +1,125 @@
+"""The image store of a testbed host: each content once, under as many names as wanted.
+
+A name is a hard link to a content; a content with one link is nobody's. A file that an
+earlier version left there under a name only is taken in. No name is ever given to
+anything that was not verified. Used by `push.py` and, for what arrives, `sender.py`.
+"""
+
+import contextlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestration.errors import CommandFailed, HostUnreachable, ImageFailed
+from orchestration.providers.images import protection
+from orchestration.providers.images.locks import Log
+from orchestration.providers.transfer import receiver
+from orchestration.providers.transfer.receiver import Place, Seen
+from orchestration.providers.transfer.source import Content
+from orchestration.transport.base import Scope, Transport
+from orchestration.transport.files.copying import COPY_TIMEOUT_S
+from orchestration.transport.processes.leftovers import ask_again, is_unknown
+
+CLEAN_UP_S = 6.0
+
+
+class Pushed(StrEnum):
+    """What had to be done for a host to have a content under a name."""
+
+    NOTHING = "nothing"
+    LINKED = "linked"
+    SENT = "sent"
+
+
+@dataclass(frozen=True, slots=True)
+class HostStore:
+    """One host's image store, as far as one content goes."""
+
+    transport: Transport
+    place: Place
+    scope: Scope
+    log: Log
+
+    def look(self) -> Seen:
+        """See what is there."""
+        looked = self.transport.run(receiver.look(self.place), scope=self.scope)
+        return receiver.parse_look(looked.stdout)
+
+    def has_content(self, seen: Seen, size: int) -> bool:
+        """Say whether the content is there and as it was when it was verified."""
+        found, place = seen.content, self.place
+        if found is None:
+            return False
+        if found.access != protection.GUARDED:
+            # Earlier versions let libvirt give it to QEMU's user.
+            self.transport.run(protection.guard(place.content), scope=self.scope)
+        if seen.holds(place, size):
+            return True
+        self.log(f"{place.content} on {self.transport.machine} was written to")
+        if found.size == size and self._is_right(place.content):
+            self.transport.run(receiver.mark_again(place), scope=self.scope)
+            return True
+        self.log("it is damaged and copied anew")
+        self.transport.run(receiver.remove_content(place), scope=self.scope)
+        return False
+
+    def look_again(self) -> Seen:
+        """See what is there after the link broke. Raises: HostUnreachable."""
+        ask_again(self.scope, self.transport)
+        return self.look()
+
+    def linked(self, seen: Seen) -> Pushed:
+        """Give the content its name, unless it has it."""
+        if seen.name is not None and seen.name == seen.content:
+            return Pushed.NOTHING
+        self.link()
+        return Pushed.LINKED
+
+    def link(self) -> None:
+        """Give the content its name, whatever had it before."""
+        self.transport.run(receiver.link(self.place), scope=self.scope)
+
+    def adopts(self, seen: Seen, size: int) -> bool:
+        """Take in a file that an earlier version left under the name."""
+        name, place = seen.name, self.place
+        if name is None or name.size != size or name == seen.content:
+            return False
+        if not self._is_right(place.name):
+            return False
+        self.transport.run(receiver.adopt(place), scope=self.scope)
+        return True
+
+    def prove(self, content: Content) -> None:
+        """Hash what arrived when its digest is only remembered. Raises: ImageFailed.
+
+        That what arrived is what main has does not say that it has that digest.
+        """
+        if content.note is None or self._is_right(f"{self.place.content}.part"):
+            return
+        content.note.unlink(missing_ok=True)
+        raise ImageFailed(
+            f"The disk {content.path} is another one than when it was read, though its "
+            f"size and time are the same; nothing is kept on {self.transport.machine}.",
+            hint="Start again: it is read anew.",
+        )
+
+    def discard(self) -> None:
+        """Remove what arrived, where the host can still be asked."""
+        machine = self.transport.machine
+        if any(p.machine == machine and is_unknown(p) for p in self.scope.ended):
+            return
+        with contextlib.suppress(CommandFailed, HostUnreachable):
+            self.transport.run(
+                receiver.discard(self.place), scope=Scope(), timeout_s=CLEAN_UP_S
+            )
+
+    def _is_right(self, path: str) -> bool:
+        """Hash a whole file of the host."""
+        self.log(f"{path} on {self.transport.machine} is read and verified")
+        completed = self.transport.run(
+            receiver.checksum(path, self.place.digest),
+            scope=self.scope,
+            timeout_s=COPY_TIMEOUT_S,
+            check=False,
+        )
+        found = completed.stdout.removeprefix("\\").split()[:1]
+        return found == [self.place.digest.value]
