@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         return command(options)
     except TestbedError as error:
-        print(f"{error.message} {error.hint}".strip(), file=sys.stderr)
+        print(error.sentence, file=sys.stderr)
         if error.detail:
             print(error.detail, file=sys.stderr)
         if isinstance(error, SpecError):

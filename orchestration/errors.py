@@ -49,6 +49,11 @@ class TestbedError(Exception):
         self.detail = detail
         self.retryable = retryable
 
+    @property
+    def sentence(self) -> str:
+        """The message and the hint, for where there is one line to say both."""
+        return f"{self.message} {self.hint}".strip()
+
 
 class StateError(TestbedError):
     """Say that state.json or the artefacts cannot be used as they are."""

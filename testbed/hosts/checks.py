@@ -31,7 +31,7 @@ def check_host(host: Host, hosts: Hosts) -> None:
     try:
         _note(host, hosts)
     except TestbedError as exc:
-        host.problem = f"{exc.message} {exc.hint}".strip()
+        host.problem = exc.sentence
     host.checked_at = timezone.now()
     host.save()
 

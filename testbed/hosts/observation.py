@@ -119,7 +119,7 @@ def _look(row: Host, hosts: Hosts) -> Sight:
         facts = examine(host, scope=Scope())
         return Sight(row, look(host, scope=Scope()), facts)
     except TestbedError as exc:
-        return Sight(row, problem=f"{exc.message} {exc.hint}".strip())
+        return Sight(row, problem=exc.sentence)
 
 
 def _save_host(sight: Sight, now: datetime) -> None:

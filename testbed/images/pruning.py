@@ -144,7 +144,7 @@ class Images:
                 host, found.ripe, locks=self._locks, scope=Scope()
             )
         except TestbedError as exc:
-            found.problem = _sentence(exc)
+            found.problem = exc.sentence
         if found.host.is_main:
             remove_old_locks(self._locks.folder, age_s=ABANDONED_S)
             remove_old_notes(self._locks.folder, age_s=FORGOTTEN_S)
@@ -159,7 +159,7 @@ class Images:
             require_answer(state)
             return HostImages(row, store=look(self._hosts.open(state), scope=Scope()))
         except TestbedError as exc:
-            return HostImages(row, problem=_sentence(exc))
+            return HostImages(row, problem=exc.sentence)
 
     def _remove(self, found: HostImages, image: StoredImage) -> str:
         def is_unused() -> bool:
@@ -175,7 +175,7 @@ class Images:
                 scope=Scope(),
             )
         except TestbedError as exc:
-            found.problem = _sentence(exc)
+            found.problem = exc.sentence
             return found.problem
 
     def _judge(self, found: HostImages, store: Store) -> tuple[Verdict, ...]:
@@ -257,7 +257,3 @@ def _catalogued(main: str) -> Claims:
     names = {PurePosixPath(image.path).name for image in images if image.path}
     use = frozenset({Use("", CATALOGUE)})
     return Claims({(main, name): use for name in names})
-
-
-def _sentence(exc: TestbedError) -> str:
-    return f"{exc.message} {exc.hint}".strip()

@@ -30,7 +30,7 @@ def delete_listed(cleanup: Cleanup) -> None:
             _clean_host(cleanup, name)
         except TestbedError as exc:
             left = cleanup.items.filter(host=name, status=Status.WAITING)
-            left.update(status=Status.FAILED, message=_sentence(exc))
+            left.update(status=Status.FAILED, message=exc.sentence)
 
 
 def seen_now(host: OpenedHost, scope: Scope) -> dict[Key, Orphan]:
@@ -88,7 +88,7 @@ def _clean_item(
                 item.status, item.message = Status.DONE, ""
         except TestbedError as exc:
             item.status = Status.FAILED
-            item.message = _sentence(exc)
+            item.message = exc.sentence
     item.save(update_fields=["status", "message"])
 
 
@@ -108,7 +108,3 @@ def _confirm(cleanup: Cleanup, host: str, orphans: dict[Key, Orphan]) -> None:
             item.status = Status.FAILED
             item.message = "is still there"
             item.save(update_fields=["status", "message"])
-
-
-def _sentence(exc: TestbedError) -> str:
-    return f"{exc.message} {exc.hint}".strip()

@@ -108,7 +108,7 @@ def _pending(
     try:
         known, wanted = wanted_state(testbed)
     except TestbedError as exc:
-        return Pending(problem=f"{exc.message} {exc.hint}".strip())
+        return Pending(problem=exc.sentence)
     if known is None:
         return Pending()
     changes = diff(known, wanted)

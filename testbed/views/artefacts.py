@@ -157,7 +157,7 @@ def _content(read: Callable[[], bytes]) -> bytes:
     try:
         return read()
     except TestbedError as exc:
-        return f"{exc.message} {exc.hint}\n".encode()
+        return f"{exc.sentence}\n".encode()
 
 
 def _lines(shown: Artefact) -> dict[str, object]:

@@ -71,7 +71,7 @@ def new(request: Request, slug: str) -> HttpResponse:
     try:
         path = require_new(testbed, request.GET.get("path", "").strip())
     except TestbedError as exc:
-        messages.error(request, f"{exc.message} {exc.hint}".strip())
+        messages.error(request, exc.sentence)
         return redirect("testbed", slug)
     return redirect(f"{reverse('testbed-edit-file', args=[slug, path])}?new")
 
@@ -85,7 +85,7 @@ def rename(request: Request, slug: str) -> HttpResponse:
     try:
         renamed = rename_file(testbed, path, new_path)
     except TestbedError as exc:
-        messages.error(request, f"{exc.message} {exc.hint}".strip())
+        messages.error(request, exc.sentence)
         return redirect("testbed", slug)
     messages.success(request, f"{path} is {renamed} now.")
     return redirect("testbed-edit-file", slug, renamed)
@@ -117,7 +117,7 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
     except EditConflict as exc:
         return _page(request, testbed, exc.now, text=typed, conflict=exc, status=409)
     except TestbedError as exc:
-        problem = f"{exc.message} {exc.hint}".strip()
+        problem = exc.sentence
         return _page(request, testbed, opened, text=typed, problem=problem, status=422)
     messages.success(request, f"{opened.path} was saved.")
     return redirect(_address(testbed, opened.path))

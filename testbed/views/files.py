@@ -29,7 +29,7 @@ def upload(request: Request, slug: str) -> HttpResponse:
         with files_locked(testbed):
             update_files(testbed, found)
     except TestbedError as exc:
-        found, problem = {}, f"{exc.message} {exc.hint}".strip()
+        found, problem = {}, exc.sentence
     count = len(found)
     if count:
         messages.success(request, f"Saved: {', '.join(sorted(found)[:5])}.")
@@ -48,7 +48,7 @@ def remove(request: Request, slug: str) -> HttpResponse:
         delete_file(testbed, path)
         messages.success(request, f"{path} was deleted.")
     except TestbedError as exc:
-        messages.error(request, f"{exc.message} {exc.hint}".strip())
+        messages.error(request, exc.sentence)
     return redirect("testbed", slug)
 
 

@@ -159,7 +159,7 @@ class NewTestbedForm(UploadForm, NameForm):
         try:
             self.files_to_write = self._collect(str(values.get("yaml") or ""))
         except TestbedError as exc:
-            self.add_error(self._field_at_fault(), f"{exc.message} {exc.hint}".strip())
+            self.add_error(self._field_at_fault(), exc.sentence)
             return values
         self.findings = findings_of_upload(
             self.files_to_write, str(values.get("slug") or "")

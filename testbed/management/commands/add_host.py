@@ -52,7 +52,7 @@ class Command(BaseCommand):
         except ValidationError as exc:
             raise CommandError(" ".join(exc.messages)) from exc
         except TestbedError as exc:
-            raise CommandError(f"{exc.message} {exc.hint}\n{exc.detail}") from exc
+            raise CommandError(f"{exc.sentence}\n{exc.detail}") from exc
         self.stdout.write(
             f"{name}: {host.cpus} cpus, {host.memory_mib} MiB, {host.domain_type} "
             f"guests, {host.datapath} datapath"

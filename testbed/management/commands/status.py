@@ -40,7 +40,7 @@ class Command(BaseCommand):
         try:
             state = testbed.project.read_state()
         except TestbedError as exc:
-            self.stdout.write(f"  {exc.message} {exc.hint}")
+            self.stdout.write(f"  {exc.sentence}")
             return
         status = dict(testbed.observed_guests.values_list("name", "status"))
         for guest in state.guests:
