@@ -6,8 +6,6 @@ longer than there are processes, and nobody's run stands behind two hundred batc
 somebody else. What waits says so on its run's page.
 """
 
-import logging
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from functools import partial
@@ -16,17 +14,12 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
-from testbed.celery import app
+from testbed.celery import request_batch
 from testbed.models import Batch, Instruction, Run
 from testbed.runs.fairness import Claim, Places, choose
 from testbed.runs.recorder import record
 
-logger = logging.getLogger(__name__)
-
-RUN_BATCH = "testbed.tasks.batches.run_batch"
 SHOWN = 3
 _WAITING = Q(status=Batch.Status.QUEUED, admitted_at=None)
 
@@ -51,14 +44,6 @@ def admit() -> int:
     return len(admitted)
 
 
-def publish(batch_id: int, celery_id: uuid.UUID) -> None:
-    """Send a batch to the workers; what cannot be sent now is sent by the sweeper."""
-    try:
-        app.send_task(RUN_BATCH, args=[batch_id], task_id=str(celery_id))
-    except (KombuError, RedisError, OSError) as exc:
-        logger.warning("batch %s has to wait for the queue: %s", batch_id, exc)
-
-
 def _batches() -> QuerySet[Batch]:
     """Return the batches that wait or work, oldest first, with their runs."""
     active = Batch.objects.filter(status__in=Batch.ACTIVE).order_by("pk")
@@ -80,7 +65,7 @@ def _send(batch: Batch) -> None:
     now = timezone.now()
     # From now on the sweeper may take its message for lost.
     Batch.objects.filter(pk=batch.pk).update(admitted_at=now, queued_at=now)
-    transaction.on_commit(partial(publish, batch.pk, batch.celery_id))
+    transaction.on_commit(partial(request_batch, batch.pk, batch.celery_id))
 
 
 def _explain(

@@ -26,8 +26,8 @@ from orchestration.events import Sink, Status
 from orchestration.plan.lifecycle import Plan
 from orchestration.transport.base import Scope
 from testbed import worker
+from testbed.celery import RUN_BATCH
 from testbed.models import Batch, Run
-from testbed.runs.admission import RUN_BATCH
 from testbed.runs.cancelling import conclude_cancel, open_tasks, record_ended, survivors
 from testbed.runs.joining import finish_batch
 from testbed.runs.lease import Lease, holder_name, lease_end

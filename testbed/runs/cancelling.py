@@ -8,8 +8,7 @@ belongs to a task that did not end well is ended: a server that a script started
 what the script was for.
 """
 
-import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypedDict
@@ -18,8 +17,6 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.events import Status
@@ -27,14 +24,12 @@ from orchestration.plan.model import ENTERS_GUESTS
 from orchestration.state.model import State
 from orchestration.transport.base import Ended
 from testbed import worker
-from testbed.celery import app
+from testbed.celery import revoke
 from testbed.models import Batch, Instruction, Run, Task
 from testbed.runs.admission import admit
 from testbed.runs.joining import join
 from testbed.runs.outcome import finish_run
 from testbed.runs.recorder import finish_tasks, record
-
-logger = logging.getLogger(__name__)
 
 # The host, the machine on it (itself or a guest), and the tag of what is looked for.
 Place = tuple[str, str, str]
@@ -113,17 +108,6 @@ def join_open(run_id: int) -> None:
     running = Instruction.objects.filter(run=run_id, status=Instruction.Status.RUNNING)
     for instruction_id in list(running.values_list("pk", flat=True)):
         join(instruction_id)
-
-
-def revoke(celery_ids: Sequence[str], signal: str) -> None:
-    """Signal the workers; when that fails, each batch reads the wish itself."""
-    try:
-        # Without a broker, a revoke of a process that had one before tries for ever.
-        with app.connection_for_write() as broker:
-            broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
-        app.control.revoke(list(celery_ids), terminate=True, signal=signal)
-    except (KombuError, RedisError, OSError) as exc:
-        logger.warning("the workers could not be signalled: %s", exc)
 
 
 def conclude_cancel(run_id: int) -> bool:

@@ -6,24 +6,20 @@ who is first; only the winner touches the testbed's state.
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from functools import partial
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 from django.utils import timezone
-from kombu.exceptions import KombuError
-from redis.exceptions import RedisError
 
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
+from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.runs import cancelling, dispatch
 from testbed.runs.dispatch import Ack
-from testbed.runs.sweeper import adopt
 from testbed.testbeds.planning import prepare
 
 __all__ = [
@@ -34,7 +30,6 @@ __all__ = [
     "keep_driving",
     "request_cancel",
 ]
-logger = logging.getLogger(__name__)
 
 PlanJson = Mapping[str, object]
 
@@ -62,7 +57,7 @@ def create_run(
         run.plan = stored
         run.save(update_fields=["plan"])
         _create_rows(run, plan)
-        transaction.on_commit(partial(_schedule_adoption, run.pk))
+        transaction.on_commit(partial(request_driver, run.pk))
     return run
 
 
@@ -152,10 +147,3 @@ def _compare(own: dict[str, object], sent: dict[str, object]) -> None:
         f"The plan that was sent is not the one that the server made: {where}.",
         hint="Fetch the testbed's files and state again, then plan again.",
     )
-
-
-def _schedule_adoption(run_id: int) -> None:
-    try:
-        adopt.apply_async((run_id,), countdown=settings.DRIVER_PATIENCE_S)
-    except (KombuError, RedisError, OSError) as exc:
-        logger.warning("run %s waits for the sweeper to be driven: %s", run_id, exc)

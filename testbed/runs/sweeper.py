@@ -17,8 +17,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from orchestration.events import Status
+from testbed.celery import request_batch, revoke
 from testbed.models import Batch, Instruction, Run
-from testbed.runs.admission import admit, publish
+from testbed.runs.admission import admit
 from testbed.runs.cancelling import (
     Leftover,
     conclude_cancel,
@@ -26,7 +27,6 @@ from testbed.runs.cancelling import (
     end_processes,
     open_tasks,
     places_of,
-    revoke,
     running_batches,
 )
 from testbed.runs.dispatch import drive, take_over, unattended
@@ -100,7 +100,7 @@ def send_again() -> int:
     for batch in waiting:
         mine = Batch.objects.filter(pk=batch.pk, queued_at=batch.queued_at)
         if mine.update(queued_at=timezone.now()):
-            publish(batch.pk, batch.celery_id)
+            request_batch(batch.pk, batch.celery_id)
             sent += 1
     return sent
 

@@ -27,12 +27,10 @@ from orchestration.hosts import Hosts
 from orchestration.plan.model import Command, Options
 from orchestration.transport.base import Scope
 from testbed import worker
-from testbed.celery import app
+from testbed.celery import ADOPT, RUN_BATCH, app
 from testbed.models import Host, Run, Testbed
-from testbed.runs.admission import RUN_BATCH
 from testbed.runs.batches import run_batch
 from testbed.runs.creation import create_run
-from testbed.runs.sweeper import adopt
 from testbed.testbeds.planning import prepare
 from tests.testbed.images.image_hosts import Machines, stand_in
 
@@ -214,6 +212,8 @@ class Doors:
     ) -> None:
         if self.broken is not None:
             raise self.broken
+        if name == ADOPT:
+            self.adopted.append(args[0])
         if name != RUN_BATCH:
             return
         self.sent.append((args[0], task_id))
@@ -241,11 +241,6 @@ class Doors:
         assert terminate
         self.signalled.append((tuple(ids), signal))
 
-    def adopt(self, args: tuple[int], countdown: int) -> None:
-        if self.broken is not None:
-            raise self.broken
-        self.adopted.append(args[0])
-
     def join(self) -> None:
         """Wait for all batches, also for those that batches start."""
         while self.threads:
@@ -265,7 +260,6 @@ def doors(monkeypatch: pytest.MonkeyPatch) -> Iterator[Doors]:
     doors = Doors()
     monkeypatch.setattr(app, "send_task", doors.send)
     monkeypatch.setattr(app.control, "revoke", doors.signal)
-    monkeypatch.setattr(adopt, "apply_async", doors.adopt)
     monkeypatch.setattr(worker, "engine", lambda: doors.engine)
     yield doors
     doors.engine.release.set()
