@@ -12,19 +12,18 @@ workers at once, so each is one appended line; reading folds them into the state
 (rewriting a 1,000-guest state for each marker took 30 ms, appending takes 0.1 ms).
 """
 
-import fcntl
 import json
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 from orchestration.errors import PathOutside, StateError
+from orchestration.locks import held
 from orchestration.state.diff.deployed import union
 from orchestration.state.model import GuestState, Markers, State
 from orchestration.state.versions import load_state
@@ -45,6 +44,7 @@ class Project:
         self.state_file = directory / "state.json"
         self.markers_file = directory / "markers.log"
         self.deployed_file = directory / "deployed.json"
+        self._lock_file = directory / ".state.lock"
 
     @property
     def yaml(self) -> Path:
@@ -85,7 +85,7 @@ class Project:
 
     def write_state(self, state: State) -> None:
         """Replace state.json, whole or not at all."""
-        with self._locked():
+        with held(self._lock_file):
             self._replace(state)
 
     def has_unfinished_change(self) -> bool:
@@ -111,18 +111,18 @@ class Project:
 
     def write_change(self, deployed: State, wanted: State) -> None:
         """Keep `deployed` as what may exist, then replace state.json by `wanted`."""
-        with self._locked():
+        with held(self._lock_file):
             self._replace_file(self.deployed_file, deployed)
             self._replace(wanted)
 
     def forget_deployed(self) -> None:
         """Drop the record of what may exist besides: it is gone."""
-        with self._locked():
+        with held(self._lock_file):
             self.deployed_file.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove state and artefacts; the user's files and keys stay."""
-        with self._locked():
+        with held(self._lock_file):
             self.state_file.unlink(missing_ok=True)
             self.deployed_file.unlink(missing_ok=True)
             self.markers_file.unlink(missing_ok=True)
@@ -173,13 +173,6 @@ class Project:
             Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / ".state.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def file_below(files: Path, path: str) -> Path:

@@ -6,12 +6,9 @@ once, so that a dead one delays nobody. Guests and load are written here, bridge
 networks and the rest in `noticing`.
 """
 
-import fcntl
 import logging
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -22,6 +19,7 @@ from django.utils import timezone
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.inventory.things import Inventory, look
+from orchestration.locks import held_if_free
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.transport.base import Scope
@@ -34,7 +32,6 @@ logger = logging.getLogger(__name__)
 _ASKED_AT_ONCE = 16
 # To save takes a fraction of a second.
 _TURN_S = 10.0
-_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +49,14 @@ def observe_all(hosts: Hosts) -> None:
     rows, began = list(Host.objects.all()), timezone.now()
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         sights = list(pool.map(lambda row: _look(row, hosts), rows))
-    with _in_turn() as is_in_turn:
+    lock = settings.RUNTIME_DIR / "observe.lock"
+    with held_if_free(lock, wait_s=_TURN_S) as is_in_turn:
         if is_in_turn:
             _save(_newest(sights, began), began)
-
-
-@contextmanager
-def _in_turn() -> Iterator[bool]:
-    """Let one process save at a time; False: the others take too long."""
-    settings.RUNTIME_DIR.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + _TURN_S
-    with (settings.RUNTIME_DIR / "observe.lock").open("w") as file:
-        while time.monotonic() < deadline:
-            with suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            time.sleep(_POLL_S)
         else:
             logger.warning(
                 "another observer held the lock for %d s: not saved", _TURN_S
             )
-            yield False
-            return
-        yield True
 
 
 def _newest(sights: list[Sight], began: datetime) -> list[Sight]:

@@ -5,11 +5,10 @@ their times and changes them by conditional UPDATEs, so that two sweepers at onc
 no harm. Resuming an interrupted run is the user's choice, not made here.
 """
 
-import fcntl
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 
 from celery import shared_task
 from django.conf import settings
@@ -17,6 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from orchestration.events import Status
+from orchestration.locks import held_if_free
 from testbed.celery import request_batch, revoke
 from testbed.models import Batch, Instruction, Run
 from testbed.runs.admission import admit
@@ -136,7 +136,7 @@ def end_cancelled() -> int:
     """End the cancelling runs of which nothing runs any more."""
     runs = Run.objects.filter(status=Run.Status.CANCELLING)
     ended = 0
-    with _alone("cancelled") as is_alone:
+    with held_if_free(lock_file("cancelled")) as is_alone:
         for run_id in list(runs.values_list("pk", flat=True)) if is_alone else ():
             with transaction.atomic():
                 drop_queued(run_id)
@@ -163,10 +163,15 @@ def retry_leftovers() -> int:
     """Ask again for what could not be confirmed as ended."""
     since = timezone.now() - LEFTOVERS_FOR
     runs = Run.objects.filter(ended_at__gt=since).exclude(leftovers=[])
-    with _alone("leftovers") as is_alone:
+    with held_if_free(lock_file("leftovers")) as is_alone:
         if not is_alone:
             return 0
         return sum(_retry_leftovers(run) for run in runs.select_related("testbed"))
+
+
+def lock_file(name: str) -> Path:
+    """Return the lock of a step that one sweep at a time does: it may take long."""
+    return Path(settings.RUNTIME_DIR) / f"{name}.lock"
 
 
 def _end_lost(batch: Batch) -> int:
@@ -227,19 +232,6 @@ def _close(batch: Batch, left: list[Leftover]) -> bool:
             run.leftovers = [*run.leftovers, *new]
             run.save(update_fields=["leftovers"])
     return True
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[bool]:
-    """Say whether no other sweep does this now; silent machines make it take long."""
-    settings.RUNTIME_DIR.mkdir(parents=True, exist_ok=True)
-    with (settings.RUNTIME_DIR / f"{name}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 def _retry_leftovers(run: Run) -> int:

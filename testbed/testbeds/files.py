@@ -5,7 +5,6 @@ written below the testbed's folder only. What runs on hosts is changed by runs, 
 here.
 """
 
-import fcntl
 import logging
 import os
 import tempfile
@@ -23,6 +22,7 @@ from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.compose.loader import load_spec
 from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
@@ -105,8 +105,7 @@ def delete_file(testbed: Testbed, path: str) -> None:
 def files_locked(testbed: Testbed) -> Iterator[None]:
     """Keep other edits away between looking at a file and replacing it."""
     testbed.project.create()
-    with (testbed.directory / ".files.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with held(testbed.directory / ".files.lock"):
         yield
 
 

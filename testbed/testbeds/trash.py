@@ -7,19 +7,17 @@ what is in the trash is removed. A folder without a mark is never touched: its t
 may have been lost with an older database, and come back.
 """
 
-import fcntl
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
 from orchestration.errors import StateError
+from orchestration.locks import held
 from testbed.models import Testbed
 
 logger = logging.getLogger(__name__)
@@ -51,7 +49,10 @@ def throw_away(folder: Path) -> None:
     Raises: OSError (it could not be moved).
     """
     grave = ""
-    with _alone():
+    root = Path(settings.TESTBEDS_DIR)
+    root.mkdir(parents=True, exist_ok=True)
+    # No folder is made anew between the look at its mark and its move.
+    with held(root):
         if (folder / MARK).exists():
             grave = tempfile.mkdtemp(dir=_trash(), prefix=f"{folder.name}.")
             folder.rename(Path(grave) / folder.name)
@@ -89,19 +90,6 @@ def _trash() -> Path:
         trash.mkdir(mode=0o700)
         os.chown(trash, root.stat().st_uid, root.stat().st_gid)
     return trash
-
-
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Let no folder be made anew while somebody who looked at the old one moves it."""
-    root = Path(settings.TESTBEDS_DIR)
-    root.mkdir(parents=True, exist_ok=True)
-    handle = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _remove(grave: Path) -> bool:

@@ -6,7 +6,6 @@ workers of this machine, and no lock outlives its process. What a killed worker 
 in is dropped when it idles, is gone, or grew too old, so nobody waits for ever.
 """
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from orchestration.instructions.boot import pacing
 from orchestration.instructions.boot.pacing import Booting, Ledger
 from orchestration.instructions.task import Task, is_simulated
+from orchestration.locks import held
 from orchestration.providers.libvirt import domains
 from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Pressure, Sample
@@ -158,11 +158,7 @@ def _is_kept(task: Task) -> bool:
 @contextmanager
 def _opened(task: Task) -> Iterator[Book]:
     """Hold the host's book; what was changed in it is written. Never waits long."""
-    path = _path(task)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with held(_path(task)) as descriptor:
         text = os.pread(descriptor, _MAX_BYTES, 0)
         book = _parsed(text)
         yield book
@@ -170,8 +166,6 @@ def _opened(task: Task) -> Iterator[Book]:
         if written != text:
             os.pwrite(descriptor, written, 0)
             os.ftruncate(descriptor, len(written))
-    finally:
-        os.close(descriptor)
 
 
 def _parsed(text: bytes) -> Book:

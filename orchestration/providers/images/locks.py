@@ -5,15 +5,13 @@ image; the kernel lets go of it when a worker dies. The file goes a day after it
 made, while its lock is held: whoever waited for it by then looks for the new one.
 """
 
-import fcntl
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
+from orchestration.locks import take
 from orchestration.transport.base import Scope
 
 LOCK_POLL_S = 0.1
@@ -29,7 +27,7 @@ def locked(
     """Hold the lock of an image; say so when it has to be waited for."""
     path = target.with_name(f".{target.name}.{purpose}.lock")
     waiting = False
-    while (file := _taken(path)) is None:
+    while (file := take(path)) is None:
         if not waiting:
             say(f"Another run works on {target.name}; waiting for it.")
         waiting = True
@@ -44,26 +42,11 @@ def remove_old_locks(folder: Path, *, age_s: float) -> int:
     for path in folder.glob(".*.lock"):
         if not (_NAME.fullmatch(path.name) and _changed_at(path) < before):
             continue
-        if (file := _taken(path)) is not None:
+        if (file := take(path)) is not None:
             with file:
                 path.unlink(missing_ok=True)
                 removed += 1
     return removed
-
-
-def _taken(path: Path) -> TextIO | None:
-    """Take a lock; None when somebody has it."""
-    while True:
-        file = path.open("a")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            return None
-        # Removed between its opening and its lock: the next one has another file.
-        if os.fstat(file.fileno()).st_nlink:
-            return file
-        file.close()
 
 
 def _changed_at(path: Path) -> float:

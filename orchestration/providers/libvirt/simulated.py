@@ -7,13 +7,11 @@ lock. `open_connection` chooses between this and a real host; the rest of the pa
 knows the driver only where it lacks a call.
 """
 
-import fcntl
 import logging
 import os
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -21,6 +19,7 @@ from urllib.parse import quote
 
 import libvirt
 
+from orchestration.locks import held
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.translate import call_failed
@@ -64,6 +63,8 @@ class SimulatedConnection(Connection):
     def __init__(self, host: HostState, directory: Path) -> None:
         self._file = directory.absolute() / f"{host.name}.xml"
         super().__init__(f"test://{quote(str(self._file))}", machine=host.name)
+        # Its content counts the writes.
+        self._lock_file = self._file.with_suffix(".lock")
         self._host = host
         self._generation = -1
         self._text = ""
@@ -72,7 +73,7 @@ class SimulatedConnection(Connection):
         self, what: str, fn: Callable[[libvirt.virConnect], T], *, changes: bool = False
     ) -> T:
         """Run `fn` on the newest state of the host, and keep what it changes."""
-        with self._lock, self._locked(exclusive=changes) as lock:
+        with self._lock, held(self._lock_file, shared=not changes) as lock:
             handle = self._newest(lock)
             try:
                 return fn(handle)
@@ -81,18 +82,6 @@ class SimulatedConnection(Connection):
             finally:
                 if changes:
                     self._save(handle, lock)
-
-    @contextmanager
-    def _locked(self, *, exclusive: bool) -> Iterator[int]:
-        """Hold the host's lock file, whose content counts the writes."""
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        path = self._file.with_suffix(".lock")
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
-            yield lock
-        finally:
-            os.close(lock)
 
     def _newest(self, lock: int) -> libvirt.virConnect:
         generation = int(os.pread(lock, 20, 0) or b"0")

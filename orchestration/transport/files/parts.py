@@ -5,7 +5,6 @@ locked as long as its writer lives: the kernel lets go of the lock of a killed o
 the next writer of the same target, and whoever tidies up, removes what nobody writes.
 """
 
-import fcntl
 import glob
 import os
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from orchestration.locks import lock
 from orchestration.transport.files.copying import part_path
 
 
@@ -42,17 +42,18 @@ def remove_if_abandoned(part: Path) -> bool:
     """Remove a file of `written_beside` unless its writer lives; say whether."""
     try:
         with part.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            part.unlink(missing_ok=True)
-            return True
-    except OSError:  # its writer holds the lock, or renamed or removed it meanwhile
+            is_abandoned = lock(file.fileno(), wait=False)
+            if is_abandoned:
+                part.unlink(missing_ok=True)
+            return is_abandoned
+    except OSError:  # its writer renamed or removed it meanwhile
         return False
 
 
 def _open_locked(part: Path) -> BinaryIO:
     while True:
         file = part.open("xb")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        lock(file.fileno())
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()  # swept between its making and its lock: once more

@@ -4,7 +4,6 @@ One folder holds `<machine>.json`, `.log`, `.faults.json` and small files' conte
 all simulated machines; a lock per machine lets many worker processes share it.
 """
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.errors import StateError
+from orchestration.locks import held
 from orchestration.transport.simulated.machine import Machine
 
 LOG_BYTES = 512 * 1024
@@ -61,8 +61,7 @@ class Store:
     @contextmanager
     def opened(self) -> Iterator[Machine]:
         """Hold the machine alone; what was changed is stored at the end."""
-        with self._lock.open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with held(self._lock):
             before = self._state.read_text() if self._state.exists() else ""
             machine = Machine.from_json(before) if before else Machine()
             yield machine

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from django.utils import timezone
@@ -73,13 +74,13 @@ def test_look_that_took_long_does_not_undo_a_newer_one(
     newer: list[datetime] = []
 
     @contextmanager
-    def after_a_newer_one() -> Iterator[bool]:
+    def after_a_newer_one(path: Path, *, wait_s: float) -> Iterator[bool]:
         newer.append(timezone.now())
         Inventory.objects.filter(host__name="main").update(looked_at=newer[0])
         yield True
 
     module = import_module(observe_all.__module__)
-    monkeypatch.setattr(module, "_in_turn", after_a_newer_one)
+    monkeypatch.setattr(module, "held_if_free", after_a_newer_one)
     observe_all(kept)
 
     assert seen(testbed) == {"web": "running"}

@@ -13,6 +13,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
 from orchestration.errors import HostUnreachable
+from orchestration.locks import held_if_free
 from orchestration.transport.base import Process
 from testbed import worker
 from testbed.models import Batch, Run, Testbed
@@ -107,7 +108,7 @@ def test_what_outlives_a_cancel_is_listed_and_asked_for_again(
     assert told in on_two_hosts.message
 
     machines["main"].survivors, machines["host-b"].error = (), None
-    with sweeper._alone("leftovers") as is_alone:
+    with held_if_free(sweeper.lock_file("leftovers")) as is_alone:
         assert is_alone
         assert sweeper.retry_leftovers() == 0
     assert sweeper.retry_leftovers() == 2
