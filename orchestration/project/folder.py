@@ -16,13 +16,13 @@ import json
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
 from orchestration.errors import PathOutside, StateError
+from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.state.diff.deployed import union
 from orchestration.state.model import GuestState, Markers, State
@@ -161,18 +161,9 @@ class Project:
         self._replace_file(self.state_file, state)
         self.markers_file.unlink(missing_ok=True)
 
-    def _replace_file(self, path: Path, state: State) -> None:
-        text = state.model_dump_json(indent=1) + "\n"
-        handle, name = tempfile.mkstemp(dir=self.directory, prefix=".state-")
-        try:
-            with os.fdopen(handle, "w") as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-            Path(name).chmod(0o644)
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
+    @staticmethod
+    def _replace_file(path: Path, state: State) -> None:
+        write_whole(path, state.model_dump_json(indent=1) + "\n", durable=True)
 
 
 def file_below(files: Path, path: str) -> Path:

@@ -19,6 +19,7 @@ from typing import IO
 
 from orchestration.errors import CommandFailed
 from orchestration.events import Stream
+from orchestration.files import part_path
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -175,7 +176,7 @@ class LocalTransport:
         self, source: Path | bytes, target: str, *, scope: Scope, mode: int
     ) -> None:
         """Let sudo's cp read the file itself; bytes go through stdin."""
-        part = copying.part_path(target)
+        part = part_path(target)
         if isinstance(source, bytes):
             size = len(source)
             receive = copying.put_command(target, part, mode=mode, size=size)

@@ -6,8 +6,6 @@ here.
 """
 
 import logging
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.compose.loader import load_spec
 from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Testbed
@@ -258,24 +257,12 @@ def _write(testbed: Testbed, files: Mapping[str, bytes]) -> None:
         target = testbed.project.file(safe_path(name))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            _replace(target, content)
+            write_whole(target, content)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as exc:
             raise PathOutside(
                 f"{name!r} is a file in one place and a folder in another.",
                 hint="Rename one of them.",
             ) from exc
-
-
-def _replace(target: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".upload-")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _walk(root: Path) -> Iterable[Path]:

@@ -9,8 +9,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.files import write_whole
 from orchestration.transport.base import OnProgress, Scope
-from orchestration.transport.files.copying import part_path
 
 READ_BYTES = 4 * 1024 * 1024
 
@@ -71,9 +71,7 @@ def write_stamp(target: Path, digest: Digest) -> None:
     that the file was changed.
     """
     name = stamp_name(str(target.absolute()))
-    part = Path(part_path(name))
-    part.write_text(str(_stamp_of(target, digest)))
-    part.replace(name)
+    write_whole(Path(name), str(_stamp_of(target, digest)))
 
 
 def noted_digest(target: Path) -> Digest | None:

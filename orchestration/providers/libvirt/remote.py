@@ -6,12 +6,11 @@ pinned host key, no questions, and a keepalive that ends a call after 12 s of si
 A login other than root needs membership of the group libvirt on that host.
 """
 
-import os
 import shlex
-import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+from orchestration.files import write_whole
 from orchestration.state.model import HostState
 
 LOCAL_URI = "qemu:///system"
@@ -39,10 +38,10 @@ def write_wrapper(host: HostState, wrapper_dir: Path) -> None:
     wrapper = _wrapper(host, wrapper_dir)
     config = wrapper.with_suffix(".config")
     known_hosts = wrapper.with_suffix(".known_hosts")
-    _write(known_hosts, f"{_alias(host)} {host.host_key.strip()}\n", mode=0o600)
-    _write(config, _ssh_config(host, known_hosts), mode=0o600)
+    write_whole(known_hosts, f"{_alias(host)} {host.host_key.strip()}\n", mode=0o600)
+    write_whole(config, _ssh_config(host, known_hosts), mode=0o600)
     script = f'#!/bin/sh\nexec ssh -F {shlex.quote(str(config))} "$@"\n'
-    _write(wrapper, script, mode=0o700)
+    write_whole(wrapper, script, mode=0o700)
 
 
 def _ssh_config(host: HostState, known_hosts: Path) -> str:
@@ -80,11 +79,3 @@ def _wrapper(host: HostState, wrapper_dir: Path) -> Path:
 
 def _quoted(path: str) -> str:
     return '"' + path.replace("%", "%%") + '"'
-
-
-def _write(path: Path, text: str, *, mode: int) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(descriptor, mode)
-        file.write(text)
-    Path(name).replace(path)

@@ -9,7 +9,6 @@ knows the driver only where it lacks a call.
 
 import logging
 import os
-import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +18,7 @@ from urllib.parse import quote
 
 import libvirt
 
+from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
@@ -87,7 +87,7 @@ class SimulatedConnection(Connection):
         generation = int(os.pread(lock, 20, 0) or b"0")
         if self._handle is None or generation != self._generation:
             if not self._file.exists():
-                self._replace(_document(self._host, ()))
+                write_whole(self._file, _document(self._host, ()), mode=0o600)
             self._handle = self._open()
             self._text = _dump(self._handle, self._host)
             self._generation = generation
@@ -100,16 +100,8 @@ class SimulatedConnection(Connection):
         # Counted before it is written: dying in between costs a needless read.
         self._generation += 1
         os.pwrite(lock, b"%020d" % self._generation, 0)
-        self._replace(text)
+        write_whole(self._file, text, mode=0o600)
         self._text = text
-
-    def _replace(self, text: str) -> None:
-        descriptor, name = tempfile.mkstemp(
-            dir=self._file.parent, prefix=f".{self._file.name}."
-        )
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).replace(self._file)
 
 
 def _dump(handle: libvirt.virConnect, host: HostState) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestration.errors import ImageFailed
+from orchestration.files import write_whole
 from orchestration.providers.images.digests import (
     Digest,
     digest_of,
@@ -88,9 +89,7 @@ def own_content(
         if not value:
             log(f"{path.name} is read for its digest, once while it stays as it is")
             value = digest_of(path, "sha256", scope, on_progress).value
-            part = note.with_name(f"{note.name}.part")
-            part.write_text(f"{known} {value}\n")
-            part.replace(note)
+            write_whole(note, f"{known} {value}\n")
     return Content(
         path,
         Digest("sha256", value),

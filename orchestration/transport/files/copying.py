@@ -8,9 +8,8 @@ Everything is written beside its target and renamed.
 
 import errno
 import os
-import secrets
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO
 
 from orchestration.errors import CommandFailed, NotEnoughSpace, TestbedError
@@ -63,14 +62,6 @@ rm -f "$3"; exit 1
 COPY_TIMEOUT_S = 24 * 3600.0
 
 Extent = tuple[int, int]
-
-
-def part_path(target: str) -> str:
-    """Name the file beside `target` that is written first. Raises: ValueError."""
-    path = PurePosixPath(target)
-    if not path.is_absolute() or not path.name:
-        raise ValueError(f"not an absolute path of a file: {target!r}")
-    return str(path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part"))
 
 
 def put_command(

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from orchestration.files import part_path
 from orchestration.locks import lock
-from orchestration.transport.files.copying import part_path
 
 
 @contextmanager

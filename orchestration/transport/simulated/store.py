@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.errors import StateError
+from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.transport.simulated.machine import Machine
 
@@ -67,9 +68,7 @@ class Store:
             yield machine
             after = machine.to_json()
             if after != before:
-                part = self._state.with_name(f"{self._state.name}.part")
-                part.write_text(after)
-                part.replace(self._state)
+                write_whole(self._state, after)
 
     def record(self, exit_code: int, line: str) -> None:
         """Add a line to the log, which keeps its last half when it is too long."""

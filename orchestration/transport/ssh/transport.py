@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestration.errors import CommandFailed, HostUnreachable
 from orchestration.events import Stream
+from orchestration.files import part_path
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -128,7 +129,7 @@ class SSHTransport:
         on_progress: OnProgress | None = None,
     ) -> None:
         """Copy a file or bytes to `target`; see Transport.put."""
-        part = copying.part_path(target)
+        part = part_path(target)
         with contextlib.ExitStack() as stack:
             if isinstance(source, bytes):
                 size, extents = len(source), [(0, len(source))]

@@ -113,7 +113,7 @@ def test_reader_sees_the_old_or_the_new_state_and_never_half_of_one(
 
     assert set(seen) <= {one.testbed, other.testbed}
     assert seen
-    assert list(project.directory.glob(".state-*")) == []
+    assert list(project.directory.glob("*.part")) == []
 
 
 def test_state_that_cannot_be_written_leaves_the_old_one(
@@ -129,7 +129,7 @@ def test_state_that_cannot_be_written_leaves_the_old_one(
         project.write_state(sample("stretched"))
 
     assert project.read_state() == before
-    assert list(project.directory.glob(".state-*")) == []
+    assert list(project.directory.glob("*.part")) == []
 
 
 def test_marks_of_many_workers_are_all_kept(project: Project) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.files import part_path
 from orchestration.transport.base import Scope
-from orchestration.transport.files.copying import copy_command, part_path
+from orchestration.transport.files.copying import copy_command
 from orchestration.transport.files.parts import remove_if_abandoned
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.transport.conftest import Server, wait_until
