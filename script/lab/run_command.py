@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from orchestration.amounts import progress_line
 from testbed.client.api import Client, Frame, Refused
-from testbed.pages.amounts import progress_line
 
 PROGRESS_EVERY_S = 2.0
 MARKS = {

@@ -6,11 +6,11 @@ when its turn comes: what somebody uses by then stays, and the page says who it 
 
 from django.db.models import QuerySet
 
+from orchestration.amounts import size
 from orchestration.hosts import Hosts
 from orchestration.inventory.image_uses import Verdict
 from testbed.images.pruning import HostImages, Images, look_at_images
 from testbed.models import Cleanup, CleanupItem
-from testbed.pages.amounts import size
 
 IMAGE, LEFTOVERS = "image", "leftovers"
 Status = CleanupItem.Status

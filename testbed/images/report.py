@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from orchestration.amounts import size
 from orchestration.inventory.image_uses import Verdict
 from orchestration.inventory.images import Leftover, freed_bytes
 from testbed.images.pruning import Choice, HostImages
-from testbed.pages.amounts import size
 
 DOWNLOADED = (
     "Base images that go are downloaded again when a testbed needs them, golden images "

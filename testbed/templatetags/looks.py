@@ -13,8 +13,8 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from orchestration import amounts
 from testbed.models import Task
-from testbed.pages import amounts
 from testbed.pages.board import Copies
 from testbed.pages.terminal import plain, plain_lines
 

@@ -6,11 +6,12 @@ written to; a user's file stays where it is on main. `disks.py` makes the disks.
 
 from pathlib import Path
 
+from orchestration.amounts import size
 from orchestration.compose.catalogue import Image
 from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
 from orchestration.providers.images import base_images, protection
 from orchestration.providers.transfer import push
-from orchestration.providers.transfer.sender import Sent, mebibytes
+from orchestration.providers.transfer.sender import Sent
 from orchestration.providers.transfer.source import Content, own_content, stored_content
 from orchestration.providers.transfer.store import Pushed
 from orchestration.state.model.images import ImageState
@@ -75,9 +76,9 @@ def _content(task: Task, image: ImageState) -> Content:
 
 
 def _sent(task: Task, sent: Sent) -> Outcome:
-    data, wire = mebibytes(sent.data_bytes), mebibytes(sent.wire_bytes)
+    data, wire = size(sent.data_bytes), size(sent.wire_bytes)
     words = f"copied {data} ({wire} on the wire) in {sent.seconds:.1f} s"
-    task.log(f"{words}; as a file it is {mebibytes(sent.size)}")
+    task.log(f"{words}; as a file it is {size(sent.size)}")
     return done(words)
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from orchestration.compose.catalogue import Image
-from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.errors import ImageFailed
 from orchestration.providers.images import download
 from orchestration.providers.images.digests import (
     Digest,
@@ -22,11 +22,11 @@ from orchestration.providers.images.digests import (
     write_stamp,
 )
 from orchestration.providers.images.locks import Log, locked
+from orchestration.providers.images.space import require_space
 from orchestration.transport.base import OnProgress, Scope, Transport, command
 from orchestration.transport.files import copying
 
 # A file system that is filled to the last byte stops more than this image.
-SPARE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +180,12 @@ def _verified(
 
 def check_space(path: Path, needed_bytes: int) -> None:
     """Raise NotEnoughSpace when so much more does not fit beside `path`."""
-    free = shutil.disk_usage(path.parent).free
-    if needed_bytes + SPARE_BYTES > free:
-        raise NotEnoughSpace(
-            f"There is no room for {path.name.removesuffix('.part')} in {path.parent}: "
-            f"{needed_bytes / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free.",
-            hint="Make room there, then start again.",
-        )
+    require_space(
+        path.name.removesuffix(".part"),
+        f"in {path.parent}",
+        needed_bytes=needed_bytes,
+        free_bytes=shutil.disk_usage(path.parent).free,
+    )
 
 
 def _is_verified(target: Path, image: Image) -> bool:

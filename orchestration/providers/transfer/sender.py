@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from orchestration.amounts import so_far
 from orchestration.errors import (
     AuthenticationRefused,
     Cancelled,
@@ -22,6 +23,7 @@ from orchestration.errors import (
     NotEnoughSpace,
     TestbedError,
 )
+from orchestration.providers.images.space import require_space
 from orchestration.providers.transfer import receiver
 from orchestration.providers.transfer.layout import layout_of
 from orchestration.providers.transfer.receiver import Place, Seen
@@ -37,8 +39,6 @@ from orchestration.transport.files.copying import COPY_TIMEOUT_S, put_failed
 
 # How long is waited before each further try; begun anew when a try got further.
 PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
-# A file system that is filled to the last byte stops more than this image.
-SPARE_BYTES = 64 * 1024 * 1024
 CLEAN_UP_S = 6.0
 # Of no use to try again.
 _FINAL = (AuthenticationRefused, HostKeyMismatch)
@@ -172,7 +172,7 @@ class Sending:
         """Send the data that is missing and see that all of it is right there."""
         place, layout = self._store.place, self._layout
         if offset := seen.arrived(layout):
-            at = shown(offset, layout.data_bytes)
+            at = so_far(offset, layout.data_bytes, "B")
             self._store.log(f"resumed at {at} on {self._machine}")
         compressed = self._is_compressed and seen.has_zstd
         receive = receiver.receive(place, layout, offset, compressed=compressed)
@@ -217,24 +217,12 @@ class Sending:
 
     def _require_space(self, seen: Seen) -> None:
         needed = self._layout.data_bytes - seen.arrived(self._layout)
-        if needed + SPARE_BYTES > seen.free_bytes:
-            raise NotEnoughSpace(
-                f"There is no room for {self._store.place.name} on {self._machine}: "
-                f"{needed / 1e9:.1f} GB are needed, "
-                f"{seen.free_bytes / 1e9:.1f} GB are free.",
-                hint="Make room there, then start again.",
-            )
-
-
-def mebibytes(count: int) -> str:
-    """Return a size as the outcome of a task tells it."""
-    return f"{count / 2**20:.1f} MiB"
-
-
-def shown(done: int, total: int) -> str:
-    """Return two sizes as a user reads them: `3.1 of 4.0 GiB`."""
-    unit, divisor = ("GiB", 2**30) if total >= 2**30 else ("MiB", 2**20)
-    return f"{done / divisor:.1f} of {total / divisor:.1f} {unit}"
+        require_space(
+            self._store.place.name,
+            f"on {self._machine}",
+            needed_bytes=needed,
+            free_bytes=seen.free_bytes,
+        )
 
 
 def _not_read(place: Place, error: Exception) -> ImageFailed:

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from orchestration.errors import Cancelled, NotEnoughSpace
-from orchestration.providers.transfer import sender
+from orchestration.providers.images import space
 from orchestration.providers.transfer.source import stored_content
 from orchestration.providers.transfer.store import Pushed
 from tests.orchestration.providers.transfer.pushing import MIB, Push, blob_of
@@ -97,7 +97,7 @@ def test_cancel_leaves_nothing(push, scope):
 
 
 def test_full_host_is_told_before_anything_is_sent(push, scope, monkeypatch):
-    monkeypatch.setattr(sender, "SPARE_BYTES", 10**15)
+    monkeypatch.setattr(space, "SPARE_BYTES", 10**15)
 
     with pytest.raises(NotEnoughSpace, match=r"no room for .*name\.img on host-a"):
         push(push.image(b"data"), scope=scope)
@@ -109,7 +109,7 @@ def test_full_host_is_told_before_anything_is_sent(push, scope, monkeypatch):
 def test_full_file_system_is_named_and_gets_its_space_back(
     full, push, scope, monkeypatch
 ):
-    monkeypatch.setattr(sender, "SPARE_BYTES", -(10**9))
+    monkeypatch.setattr(space, "SPARE_BYTES", -(10**9))
 
     with pytest.raises(NotEnoughSpace, match=r"file system of .*t.img on host-a"):
         push(push.image(os.urandom(8 * MIB)), name=str(full / "t.img"), scope=scope)

@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed, NotEnoughSpace
-from orchestration.providers.images import base_images, download
+from orchestration.providers.images import base_images, download, space
 from tests.orchestration.providers.images.base_images.webserver import (
     DATA,
     SHA256,
@@ -123,7 +123,7 @@ def test_nobody_there_is_an_image_error(target, scope):
 def test_full_disk_is_told_before_anything_is_written(
     server, target, scope, monkeypatch
 ):
-    monkeypatch.setattr(base_images, "SPARE_BYTES", 2**62)
+    monkeypatch.setattr(space, "SPARE_BYTES", 2**62)
 
     with pytest.raises(NotEnoughSpace, match=r"no room for disk\.qcow2"):
         base_images.ensure_image(image(server), target, scope=scope)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from testbed.pages.amounts import progress_line, size, so_far, speed, time_left
+from orchestration.amounts import progress_line, size, so_far, speed, time_left
 
 MIB = 1024 * 1024
 

@@ -1,8 +1,8 @@
 """Amounts as people read them: sizes, speeds, remaining times, how far a copy is.
 
-Pure; the pages show them through `templatetags/looks.py`, clients of the protocol
-(`script/demo`) directly. Words are few and change slowly, so that lines that are
-renewed four times a second stay readable.
+Pure. Errors and logs of the engine use them, pages through the template library,
+clients of the protocol (`script/demo`) directly. Words are few and change slowly, so
+that lines that are renewed four times a second stay readable.
 """
 
 from collections.abc import Mapping

@@ -1,0 +1,18 @@
+"""Room on a file system, before something large is written there."""
+
+from orchestration.amounts import size
+from orchestration.errors import NotEnoughSpace
+
+# A file system that is filled to the last byte stops more than this image.
+SPARE_BYTES = 64 * 1024 * 1024
+
+
+def require_space(name: str, place: str, *, needed_bytes: int, free_bytes: int) -> None:
+    """Raise NotEnoughSpace when a file does not fit; `place` is `on host-b`."""
+    if needed_bytes + SPARE_BYTES <= free_bytes:
+        return
+    raise NotEnoughSpace(
+        f"There is no room for {name} {place}: {size(needed_bytes)} and "
+        f"{size(SPARE_BYTES)} to spare are needed, {size(free_bytes)} are free.",
+        hint="Make room there, then start again.",
+    )
