@@ -8,7 +8,7 @@ read again there from the file, and the size prove the whole.
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -39,11 +39,8 @@ from orchestration.transport.files.copying import COPY_TIMEOUT_S, put_failed
 
 # How long is waited before each further try; begun anew when a try got further.
 PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
-CLEAN_UP_S = 6.0
 # Of no use to try again.
 _FINAL = (AuthenticationRefused, HostKeyMismatch)
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
