@@ -14,9 +14,11 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from orchestration import amounts
+from orchestration.errors import Finding
 from testbed.models import Task
 from testbed.pages.board import Copies
 from testbed.pages.terminal import plain, plain_lines
+from testbed.testbeds.findings import errors_among
 
 register = template.Library()
 register.filter("plain", plain)
@@ -134,6 +136,23 @@ def mib(count: int) -> str:
 def so_far(task: Task | Copies) -> str:
     """Show how far a task is, or all copies of a stage: `48 of 200 MiB`."""
     return amounts.so_far(task.done, task.total, task.unit)
+
+
+@register.filter
+def copied(task: Task) -> str:
+    """Show how far a copy is, at what rate and how long it takes, as one phrase."""
+    left = None if task.left_s is None else amounts.time_left(task.left_s)
+    phrases = (so_far(task), amounts.speed(task.rate), left)
+    return ", ".join(phrase for phrase in phrases if phrase)
+
+
+@register.filter
+def tally(findings: tuple[Finding, ...]) -> str:
+    """Count what was found in a YAML: `1 error, 2 warnings`."""
+    errors = errors_among(findings)
+    counts = ((errors, "error"), (len(findings) - errors, "warning"))
+    found = [plural(count, word) for count, word in counts if count]
+    return ", ".join(found) or "No problems"
 
 
 @register.filter

@@ -13,6 +13,7 @@ from testbed.pages.board import stage_of
 from testbed.runs.event_rows import insert, rows_of, task_change
 from testbed.websocket.fragments import html_of
 from tests.testbed.conftest import MakeRun
+from tests.testbed.reading import squeezed
 
 
 def test_copy_is_shown_with_bytes_rate_and_what_is_left(
@@ -77,7 +78,7 @@ def test_copies_of_a_stage_are_summed_up_in_its_head(
     told = "".join(f"<span>{word}</span>" for word in words)
     stage = tasks[0].instruction.stage
     for html in (page, pushed):
-        assert f'id="{stage_of(run, stage).id}-copies">{told}</span>' in html
+        assert f'id="{stage_of(run, stage).id}-copies">{told}</span>' in squeezed(html)
 
 
 @pytest.mark.parametrize(

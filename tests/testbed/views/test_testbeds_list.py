@@ -14,6 +14,7 @@ from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
+from tests.testbed.reading import visible
 
 
 def paths_of(testbed: Testbed) -> list[tuple[str, str]]:
@@ -99,12 +100,12 @@ def test_empty_list_offers_the_examples(browser: Client):
 
 
 def test_every_example_is_offered_as_a_start(browser: Client, testbed: Testbed):
-    page = browser.get("/testbeds/new/").content.decode()
+    page = visible(browser.get("/testbeds/new/").content.decode())
 
     for folder in sorted(settings.EXAMPLES_DIR.iterdir()):
-        assert f">Create from {folder.name}</button>" in page
+        assert f"Create from {folder.name}" in page
     assert "3 logical switches" in page
-    assert 'bring up guest web (<code class="key">docker</code>)' in page
+    assert "bring up guest web ( docker )" in page
 
 
 @pytest.mark.parametrize("count", [1, 50])

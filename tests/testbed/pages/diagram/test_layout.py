@@ -14,6 +14,7 @@ from orchestration.state.model import HostState, State
 from testbed.pages.diagram.layout import AGGREGATE_ABOVE, Diagram, layout
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import sample
+from tests.testbed.reading import one_tag_a_line
 
 GUEST = """\
   - name: {name}
@@ -110,8 +111,7 @@ def test_picture_is_as_reviewed(name: str, state: State, statuses, golden: Golde
 
     svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
 
-    tidy = "\n".join(line.strip() for line in svg.splitlines() if line.strip())
-    golden(tidy, DATA / "expected" / f"{name}.diagram.svg")
+    golden(one_tag_a_line(svg), DATA / "expected" / f"{name}.diagram.svg")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from testbed.templatetags.looks import with_code
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import is_built
 from tests.testbed.conftest import YAML
+from tests.testbed.reading import one_tag_a_line
 
 EXAMPLES = {
     file.parent.name: file
@@ -43,8 +44,7 @@ def test_picture_of_a_refused_example_is_as_reviewed(name: str, golden: Golden):
 
     svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
 
-    tidy = "\n".join(line.strip() for line in svg.splitlines() if line.strip())
-    golden(tidy, DATA / "expected" / f"{name}.sketch.svg")
+    golden(one_tag_a_line(svg), DATA / "expected" / f"{name}.sketch.svg")
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
