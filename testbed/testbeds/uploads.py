@@ -1,9 +1,10 @@
 """What a user handed in → relative paths and bytes, or one sentence why not.
 
 Files come as several uploads, as a folder (with its paths beside it) or as one
-archive; `views/forms.py` collects them here and `services.testbeds` writes them. An archive
+archive; `views/forms.py` collects them here and `testbeds/files.py` writes them. An archive
 is never unpacked to disk: members are read one by one, within bounds, and only
-regular files at plain relative paths are taken.
+regular files at plain relative paths are taken. Files that a desktop adds to a folder
+or an archive by itself are left out.
 """
 
 import io
@@ -11,6 +12,7 @@ import tarfile
 import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import PurePosixPath
 
 from orchestration.errors import PathOutside, TestbedError
@@ -20,7 +22,12 @@ MAX_FILES = 500
 MAX_BYTES = 64 * 1024 * 1024
 ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
 YAML_NAMES = (YAML_NAME, "kvm-compose.yml")
-CHUNK = 64 * 1024
+# Files that macOS and Windows put into folders and archives by themselves.
+CLUTTER_FOLDERS = {"__macosx"}
+CLUTTER_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
+APPLE_DOUBLE = "._"
+# The bit of a zip member that says that its name is UTF-8 (APPNOTE.TXT, 4.4.4).
+NAME_IS_UTF8 = 0x800
 
 
 class UploadRefused(TestbedError):
@@ -31,7 +38,12 @@ def safe_path(name: str) -> str:
     """Return a plain relative path. Raises: PathOutside."""
     path = PurePosixPath(name)
     parts = [part for part in path.parts if part != "."]
-    bad = path.is_absolute() or ".." in parts or "\\" in name or not _is_plain(name)
+    if "\\" in name:
+        raise PathOutside(
+            f"The path {name!r} uses \\ between folders, or in a name.",
+            hint="Use / between folders, and no \\ in names.",
+        )
+    bad = path.is_absolute() or ".." in parts or not _is_plain(name)
     if bad or not parts or any(len(part) > 255 for part in parts):
         raise PathOutside(
             f"The path {name!r} leaves the testbed's folder.",
@@ -49,6 +61,16 @@ def read_archive(name: str, content: bytes) -> dict[str, bytes]:
         raise _unreadable(name) from exc
     except (NotImplementedError, RuntimeError, ValueError) as exc:
         raise _unreadable(name) from exc
+
+
+def is_clutter(path: str) -> bool:
+    """Say whether a desktop put this file there by itself."""
+    *folders, name = path.lower().split("/")
+    return (
+        not CLUTTER_FOLDERS.isdisjoint(folders)
+        or name in CLUTTER_FILES
+        or name.startswith(APPLE_DOUBLE)
+    )
 
 
 def as_testbed(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -86,6 +108,8 @@ def _bounded(members: Iterator[tuple[str, bytes]]) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     size = 0
     for name, content in members:
+        if is_clutter(name):
+            continue
         files[safe_path(name)] = content
         size += len(content)
         if len(files) > MAX_FILES:
@@ -103,12 +127,26 @@ def _zip(content: bytes) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for member in archive.infolist():
             kind = (member.external_attr >> 16) & 0o170000
-            if member.is_dir():
+            name = _zip_name(member)
+            if name.endswith("/"):
                 continue
             if kind not in {0, 0o100000}:
                 raise _no_plain_file(member.filename)
             with archive.open(member) as stream:
-                yield member.filename, stream.read(MAX_BYTES + 1)
+                yield name, stream.read(MAX_BYTES + 1)
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return a member's name as its packer meant it.
+
+    `zip` on Linux and Finder write UTF-8 without saying so, and zipfile takes that for
+    code page 437. Older packers on Windows write back-slashes between folders.
+    """
+    name = member.filename
+    if not member.flag_bits & NAME_IS_UTF8:
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
 
 
 def _tar(content: bytes) -> Iterator[tuple[str, bytes]]:

@@ -20,6 +20,7 @@ from testbed.testbeds.uploads import (
     ARCHIVE_ENDINGS,
     MAX_BYTES,
     as_testbed,
+    is_clutter,
     read_archive,
 )
 
@@ -107,7 +108,8 @@ class UploadForm(forms.Form):
             files |= read_archive(str(archive.name), archive.read())
         folder = self.cleaned_data.get("folder") or []
         for upload, path in zip(folder, self._folder_paths(folder), strict=True):
-            files[path] = upload.read()
+            if not is_clutter(path):
+                files[path] = upload.read()
         for upload in self.cleaned_data.get("uploads") or []:
             files[str(upload.name)] = upload.read()
         return files

@@ -134,6 +134,55 @@ def test_short_ending_is_made_long():
     assert as_testbed({"kvm-compose.yml": b"y"}) == {"kvm-compose.yaml": b"y"}
 
 
+LAB = {"lab/kvm-compose.yaml": b"y", "lab/setup.sh": b"s"}
+
+
+@pytest.mark.parametrize(
+    "clutter",
+    [
+        {"__MACOSX/lab/._kvm-compose.yaml": b"m", "__MACOSX/._lab": b"m"},
+        {".DS_Store": b"d", "lab/.DS_Store": b"d", "lab/._setup.sh": b"m"},
+        {"desktop.ini": b"i", "lab/Desktop.ini": b"i", "lab/Thumbs.db": b"t"},
+    ],
+    ids=["Finder", "DS_Store", "Windows"],
+)
+def test_files_that_a_desktop_added_are_left_out(clutter: dict[str, bytes]):
+    content = zipped(**clutter, **LAB)
+
+    found = as_testbed(read_archive("lab.zip", content))
+
+    assert found == {"kvm-compose.yaml": b"y", "setup.sh": b"s"}
+
+
+def test_back_slashes_of_a_zip_are_folders():
+    content = zipped(**{"lab\\": b""}, **{k.replace("/", "\\"): LAB[k] for k in LAB})
+
+    found = as_testbed(read_archive("lab.zip", content))
+
+    assert found == {"kvm-compose.yaml": b"y", "setup.sh": b"s"}
+
+
+def test_back_slash_elsewhere_is_named():
+    with pytest.raises(PathOutside, match=r"uses \\ between folders"):
+        read_archive("x.tar", tarred(member("lab\\a.sh", size=1)))
+
+
+@pytest.mark.parametrize(
+    ("stored", "meant"),
+    [
+        ("ü.sh".encode(), "ü.sh"),
+        ("☃.sh".encode(), "☃.sh"),
+        ("ü.sh".encode("cp437"), "ü.sh"),
+    ],
+    ids=["UTF-8", "UTF-8 snowman", "code page 437"],
+)
+def test_zip_that_does_not_tell_its_encoding_keeps_its_names(stored: bytes, meant: str):
+    place = b"?" * len(stored)
+    content = zipped(**{place.decode(): b"x"}).replace(place, stored)
+
+    assert read_archive("x.zip", content) == {meant: b"x"}
+
+
 def test_missing_yaml_is_said_with_what_is_there():
     with pytest.raises(UploadRefused, match=r"no kvm-compose.yaml among: a.sh, b.sh"):
         as_testbed({"b.sh": b"", "a.sh": b""})

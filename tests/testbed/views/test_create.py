@@ -79,6 +79,21 @@ def test_from_a_folder_with_its_paths(browser: Client):
     assert files_of("lab") == ["kvm-compose.yaml", "scripts/a.sh"]
 
 
+def test_folder_arrives_without_what_a_desktop_added(browser: Client):
+    chosen = [upload("kvm-compose.yaml", YAML), upload(".DS_Store", "x")]
+
+    browser.post(
+        "/testbeds/new/",
+        {
+            "slug": "lab",
+            "folder": chosen,
+            "folder_paths": json.dumps(["lab/kvm-compose.yaml", "lab/.DS_Store"]),
+        },
+    )
+
+    assert files_of("lab") == ["kvm-compose.yaml"]
+
+
 def test_from_an_archive(browser: Client):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
