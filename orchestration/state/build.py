@@ -97,6 +97,7 @@ def build_state(
         placement=decided.placement,
         bases=_bases(identity, decided, catalogue, inputs.disk_files),
         cards=decided.cards,
+        name_server=_name_server(decided),
         management=_management_addresses(decided),
         scripts=inputs.script_sha256,
         password_hashes=inputs.password_hashes,
@@ -196,6 +197,13 @@ def _nat(decided: Decided) -> NatState | None:
         veth_network_end=names.veth_network_end,
         veth_bridge_end=names.veth_bridge_end,
     )
+
+
+def _name_server(decided: Decided) -> str:
+    """Return where the NAT network's dnsmasq answers; empty without that network."""
+    if decided.spec.network.external_bridge is None:
+        return ""
+    return host_address(nat_subnet(decided.names.number))
 
 
 def _management(decided: Decided) -> tuple[ManagementState, ...]:

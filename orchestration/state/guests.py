@@ -62,7 +62,8 @@ HASHED_WHEN_SET = ("disk_origin", "is_cdrom", "is_readonly", "password_hash")
 class Guests:
     """What guests are built from; `management` are addresses by guest.
 
-    `password_hashes` are those of the passwords as written.
+    `password_hashes` are those of the passwords as written. `name_server` answers in
+    the NAT network; it is empty where there is none.
     """
 
     names: Names
@@ -70,6 +71,7 @@ class Guests:
     placement: Placement
     bases: Bases
     cards: Cards
+    name_server: str
     management: Mapping[str, str]
     scripts: Mapping[str, str]
     password_hashes: Mapping[str, str]
@@ -200,9 +202,18 @@ class Guests:
                     address=address,
                     prefix=static_prefix(address, subnet) if address else 0,
                     gateway=gateway,
+                    name_server=self._name_server(card, gateway, dhcp=dhcp),
                 )
             )
         return tuple(interfaces)
+
+    def _name_server(self, card: Card, gateway: str, *, dhcp: bool) -> str:
+        """Return the name server of a fixed address that reaches it.
+
+        An address in the NAT network does, and one with a gateway is expected to.
+        """
+        is_fixed = not dhcp and (card in self.cards.reserved or bool(gateway))
+        return self.name_server if is_fixed else ""
 
     def _gateway_card(self, machine: Machine) -> Card | None:
         """Return the interface that leads outside unless the user chose one."""

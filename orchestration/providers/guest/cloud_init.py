@@ -174,6 +174,8 @@ def _interface(interface: InterfaceState, *, has_default: bool) -> Json:
         if has_default and interface.gateway:
             everything = "::/0" if ":" in interface.gateway else "0.0.0.0/0"
             entry["routes"] = [{"to": everything, "via": interface.gateway}]
+        if interface.name_server:
+            entry["nameservers"] = {"addresses": [interface.name_server]}
     if not interface.address:
         entry["optional"] = True
     return entry

@@ -24,8 +24,8 @@ TIMEOUT_S = 180.0
 
 # $1 is netplan's configuration, $2 which instance the guest is from now on, $3 the
 # file that says so; each interface follows with 8 words: name, MAC, MTU,
-# address/prefix, gateway, "dhcp" or "static", the address and the gateway that it had
-# from us before; "-" where there is none. Any POSIX shell, busybox too.
+# address/prefix, gateway, name server, the address and the gateway that it had from us
+# before; "-" where there is none. Any POSIX shell, busybox too.
 SCRIPT = """\
 set -eu
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -125,8 +125,8 @@ use_route() {
 }
 
 use_names() {
-  if [ "$6" = dhcp ] && [ "$5" != - ] && ! grep -qs '^nameserver' /etc/resolv.conf; then
-    echo "nameserver $5" >> /etc/resolv.conf || :
+  if [ "$6" != - ] && ! grep -qs '^nameserver' /etc/resolv.conf; then
+    echo "nameserver $6" >> /etc/resolv.conf || :
   fi
 }
 
@@ -211,13 +211,16 @@ def network_command(guest: GuestState, before: Iterable[InterfaceState]) -> Comm
 def _words(
     interface: InterfaceState, before: InterfaceState | None, *, has_default: bool
 ) -> tuple[str, ...]:
+    gateway = interface.gateway if has_default else ""
+    # dnsmasq answers at the gateway that DHCP gives.
+    name_server = gateway if interface.dhcp else interface.name_server
     return (
         interface.name,
         interface.mac.lower(),
         str(interface.mtu),
         _address(interface),
-        interface.gateway if has_default and interface.gateway else "-",
-        "dhcp" if interface.dhcp else "static",
+        gateway or "-",
+        name_server or "-",
         _address(before) if before else "-",
         before.gateway if before and before.gateway else "-",
     )

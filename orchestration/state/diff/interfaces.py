@@ -57,6 +57,7 @@ def _pairs(old: InterfaceState, new: InterfaceState) -> Iterator[str]:
         ("MAC", old.mac, new.mac),
         ("address", _address(old), _address(new)),
         ("gateway", old.gateway or "none", new.gateway or "none"),
+        ("name server", old.name_server or "none", new.name_server or "none"),
         ("MTU", str(old.mtu), str(new.mtu)),
     )
     changed = [f"{what} {was} → {now}" for what, was, now in pairs if was != now]

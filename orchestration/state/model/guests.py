@@ -4,6 +4,10 @@ Units are in the names; addresses are their usual text forms. `Markers` are the 
 part that changes after the state was built.
 """
 
+from operator import not_
+
+from pydantic import Field
+
 from orchestration.state.model.images import DiskOrigin, Frozen, ImageState
 
 
@@ -11,7 +15,9 @@ class InterfaceState(Frozen):
     """One interface on an experiment's bridge: `name` in the guest, `tap` on its host.
 
     `address` is known for static and reserved addresses (`prefix` with it) and empty
-    otherwise. `dhcp` says that the guest asks for it.
+    otherwise. `dhcp` says that the guest asks for it. `name_server` is set where DHCP
+    gives none; while it is empty it is not dumped, so that older guests keep their
+    hash and their instance.
     """
 
     name: str
@@ -24,6 +30,7 @@ class InterfaceState(Frozen):
     address: str = ""
     prefix: int = 0
     gateway: str = ""
+    name_server: str = Field(default="", exclude_if=not_)
 
 
 class ManagementInterface(Frozen):

@@ -106,6 +106,37 @@ def test_static_address_inside_the_subnet_is_reserved_and_outside_is_not() -> No
     assert not any(guest.interfaces[0].dhcp for guest in state.guests[1:])
 
 
+@pytest.mark.parametrize(
+    ("interface", "name_server"),
+    [
+        pytest.param({"ip": "10.64.112.50"}, "10.64.112.1", id="in the NAT network"),
+        pytest.param(
+            {"ip": "10.9.0.5", "gateway": "10.9.0.1"}, "10.64.112.1", id="gateway"
+        ),
+        pytest.param({"ip": "10.9.0.5"}, "", id="no way out"),
+        pytest.param({}, "", id="DHCP gives it"),
+    ],
+)
+def test_fixed_address_that_leads_outside_gets_the_name_server(
+    interface: dict[str, str], name_server: str
+) -> None:
+    spec = spec_of(machine("g", {"bridge": "br0", **interface}))
+
+    (found,) = build(spec).guest("g").interfaces
+
+    assert found.name_server == name_server
+
+
+def test_without_an_external_bridge_there_is_no_name_server() -> None:
+    fixed = {"bridge": "br0", "ip": "10.9.0.5", "gateway": "10.9.0.1"}
+    spec = spec_of(machine("g", fixed))
+    network = spec.network.model_copy(update={"external_bridge": None})
+
+    state = build(spec.model_copy(update={"network": network}))
+
+    assert state.guest("g").interfaces[0].name_server == ""
+
+
 def test_without_an_external_bridge_there_is_no_nat_network() -> None:
     state = build(spec_of(machine("g", "br0"), external=None))
 

@@ -66,3 +66,11 @@ def test_spec_hash_depends_on_the_image_and_not_on_where_it_comes_from() -> None
     )
     assert here.spec_hash == mirror.spec_hash
     assert here.spec_hash != newer.spec_hash
+
+
+def test_spec_hash_and_dump_of_an_interface_without_a_name_server_stay() -> None:
+    guest = build(spec_of(HASH_BASE)).guests[0]
+
+    dumped = guest.model_dump(mode="json")["interfaces"][0]
+
+    assert "name_server" not in dumped

@@ -39,12 +39,12 @@ def test_guest_is_told_what_its_interfaces_are_and_what_they_were() -> None:
     after = guest({"bridge": "alone", "ip": "10.9.0.3"}, "br0", "alone")
 
     assert words(after, before) == [
-        ["eth0", "1450", "10.9.0.3/24", "-", "static", "10.64.112.16/20", "-"],
+        ["eth0", "1450", "10.9.0.3/24", "-", "-", "10.64.112.16/20", "-"],
         [
-            *("eth1", "1450", "10.64.112.16/20", "10.64.112.1", "dhcp"),
+            *("eth1", "1450", "10.64.112.16/20", "10.64.112.1", "10.64.112.1"),
             *("10.9.0.2/24", "10.9.0.1"),
         ],
-        ["eth2", "1450", "-", "-", "static", "-", "-"],
+        ["eth2", "1450", "-", "-", "-", "-", "-"],
     ]
 
 
@@ -56,6 +56,15 @@ def test_only_one_interface_has_the_default_route() -> None:
     gateways = [row[3] for row in words(found, found)]
 
     assert gateways == ["10.9.0.1", "-"]
+
+
+def test_fixed_address_in_the_nat_network_gets_its_name_server() -> None:
+    before = guest("br0")
+    after = guest({"bridge": "br0", "ip": "10.64.112.50", "gateway": "10.64.112.1"})
+
+    ((*_, name_server, _, _),) = words(after, before)
+
+    assert name_server == "10.64.112.1"
 
 
 def test_guest_with_netplan_gets_what_its_seed_says() -> None:

@@ -40,6 +40,15 @@ def test_static_interface_has_address_and_the_one_default_route():
     assert "routes" not in nets["e1"]
 
 
+def test_fixed_address_gets_its_name_server():
+    fixed = interface("e0", address="10.64.16.50", prefix=20, name_server="10.64.16.1")
+
+    nets = network(guest(fixed, interface("e1", address="10.2.0.5", prefix=24)))
+
+    assert nets["e0"]["nameservers"] == {"addresses": ["10.64.16.1"]}
+    assert "nameservers" not in nets["e1"]
+
+
 def test_only_one_interface_takes_its_route_from_dhcp():
     nets = network(
         guest(
