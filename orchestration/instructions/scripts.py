@@ -6,7 +6,6 @@ is the file as it is now: a script is mended while its testbed is up.
 """
 
 from hashlib import sha256
-from pathlib import Path
 
 from orchestration.errors import (
     CommandFailed,
@@ -19,8 +18,9 @@ from orchestration.instructions.boot.reaching import (
     wait_until_reachable,
 )
 from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.providers.guest.user_script import script_command
 from orchestration.state.model import GuestState, ScriptState
-from orchestration.transport.base import Command, Transport, command
+from orchestration.transport.base import Transport, command
 
 # A researcher's set-up may build software; what hangs longer is ended and named.
 SCRIPT_TIMEOUT_S = 6 * 3600.0
@@ -98,7 +98,7 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
             on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
         )
         completed = transport.run(
-            _interpreted(source, target),
+            script_command(source.read_bytes(), target),
             scope=task.scope,
             timeout_s=SCRIPT_TIMEOUT_S,
             on_line=task.on_line,
@@ -115,13 +115,6 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
             retryable=True,
         ) from exc
     return completed.exit_code
-
-
-def _interpreted(source: Path, target: str) -> Command:
-    """Run with the interpreter that the script names, else with sh."""
-    first = source.read_bytes().split(b"\n", 1)[0].decode(errors="replace")
-    words = first[2:].split() if first.startswith("#!") else ["sh"]
-    return command(*(words or ["sh"]), target).with_root()
 
 
 def _outcome(task: Task, script: ScriptState, exit_code: int) -> Outcome:

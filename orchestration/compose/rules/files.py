@@ -138,8 +138,9 @@ def _content(
     elif not head.startswith(b"#!"):
         yield positions.warning(
             path,
-            f"The script `{script}` does not start with `#!`; it is run with sh.",
-            "Make its first line `#!/bin/sh`.",
+            f"The script `{script}` does not start with `#!`; it is run with bash, or "
+            "with sh where the guest has no bash.",
+            "Make its first line `#!/bin/bash`.",
         )
 
 

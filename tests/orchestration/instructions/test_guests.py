@@ -119,15 +119,17 @@ def test_script_runs_as_root_with_its_own_interpreter_and_is_removed(
     assert "rm -f -- /tmp/testbed-a-setup.sh" in asked
 
 
-def test_script_that_names_no_interpreter_runs_with_sh(scripted: Rehearsal) -> None:
+def test_script_that_names_no_interpreter_is_read_by_a_shell(
+    scripted: Rehearsal,
+) -> None:
     (scripted.project.files / "setup.sh").write_text("echo hello\n")
     (scripted.project.files / "run.py").write_bytes(b"#!\n\xff")
 
     scripted.up()
 
     asked = scripted.asked(scripted.state.guest("a").domain)
-    assert "sh /tmp/testbed-a-setup.sh" in asked
-    assert "sh /tmp/testbed-a-run.py" in asked
+    assert "sh -s -- /tmp/testbed-a-setup.sh" in asked
+    assert "sh -s -- /tmp/testbed-a-run.py" in asked
 
 
 def test_user_sees_what_a_script_prints(scripted: Rehearsal) -> None:
