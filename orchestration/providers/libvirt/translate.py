@@ -1,13 +1,13 @@
 """From libvirtError to our errors: the one place that knows libvirt's codes.
 
 `connection` calls it for every failure; nobody else imports it. libvirt reports the
-words of ssh and of QEMU inside its own text, so a few of those are known here too.
+words of ssh inside its own text, so a few of those are known here too; what to do
+about the words of QEMU and other programs is in `hints`.
 The text itself always travels in `detail`.
 """
 
 import errno
 import os
-import re
 
 import libvirt
 
@@ -17,6 +17,7 @@ from orchestration.errors import (
     HostUnreachable,
     LibvirtFailed,
 )
+from orchestration.providers.libvirt.hints import hint_for
 
 _HINTS = {
     libvirt.VIR_ERR_NO_DOMAIN: "The guest is not defined there: run up.",
@@ -28,28 +29,6 @@ _HINTS = {
     libvirt.VIR_ERR_OPERATION_TIMEOUT: "The guest is busy with another operation.",
     libvirt.VIR_ERR_ACCESS_DENIED: "Use a login that may manage all guests.",
 }
-
-_TEXT_HINTS = (
-    ("no space left", "Make room on the host's disk."),
-    ("cannot allocate memory", "The host has no memory left for this guest."),
-    ("cannot access storage file", "A file of the guest is missing: run up again."),
-    ("already exists with uuid", "Something else on the host has this name."),
-    ("already defined with uuid", "Something else on the host has this name."),
-    ("could not access kvm", "Acceleration does not work here: check the host."),
-    (
-        "permission denied",
-        "QEMU's own user must be able to read the guest's files.",
-    ),
-    ('failed to get "write" lock', "Another process uses the disk."),
-    (
-        "no more available pci slots",
-        "It got all interfaces that fit while it runs: shut it down, then run up.",
-    ),
-    ("is already in use by", "Another network of the host has this bridge or subnet."),
-)
-
-# QEMU, and libvirt: "Cannot access storage file '…' (as uid:64055, gid:109): …".
-_DENIED = re.compile(r"'(/[^'\n]+)'[^'\n]*: permission denied", re.IGNORECASE)
 
 _REFUSED = frozenset(
     {
@@ -140,13 +119,6 @@ def _is_refused(error: libvirt.libvirtError, words: str) -> bool:
 
 
 def _hint(code: int | None, text: str) -> str:
-    if found := _DENIED.search(text):
-        return (
-            f"QEMU's own user must be able to read {found[1]} there, and to pass its "
-            "folders: `chmod a+r` the file, `chmod a+x` the folders."
-        )
-    words = text.lower()
-    for part, hint in _TEXT_HINTS:
-        if part in words:
-            return hint
+    if hint := hint_for(text):
+        return hint
     return _HINTS.get(code, "") if code is not None else ""
