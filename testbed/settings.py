@@ -71,6 +71,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "testbed.views.problems.explain_wrong_method",
 ]
 ROOT_URLCONF = "testbed.urls"
 ASGI_APPLICATION = "testbed.asgi.application"

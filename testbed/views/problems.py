@@ -1,11 +1,25 @@
-"""Pages for what went wrong: each says what happened and what to do next."""
+"""Pages for what went wrong: each says what happened and what to do next.
 
-from django.http import HttpRequest, HttpResponse
+A client that asks for JSON gets the same words as JSON (docs/protocol.md).
+"""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
 from orchestration.errors import SpecError, TestbedError
+from testbed.api.shapes import problem_json
+
+Respond = Callable[[HttpRequest], HttpResponse]
+
+
+def wants_json(request: HttpRequest) -> bool:
+    """Say whether a client asks for JSON, as programs do and browsers do not."""
+    return "application/json" in request.headers.get("Accept", "")
 
 
 def problem_page(
@@ -16,10 +30,12 @@ def problem_page(
     back: str,
     editor: str = "",
 ) -> HttpResponse:
-    """Show an error of ours with its hint, detail and findings.
+    """Show an error of ours with its hint, detail and findings, or answer in JSON.
 
     Findings of a YAML lead to the `editor`, whose address is given.
     """
+    if wants_json(request):
+        return JsonResponse(problem_json(problem), status=status)
     findings = problem.findings if isinstance(problem, SpecError) else ()
     context = {"problem": problem, "findings": findings, "back": back}
     context["editor"] = editor if findings else ""
@@ -45,8 +61,29 @@ def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def failed(request: HttpRequest) -> HttpResponse:
     """Show 500 without touching the database, which may be what failed."""
+    if wants_json(request):
+        problem = TestbedError(
+            "The server failed.", hint="Try again; its log has the reason."
+        )
+        return JsonResponse(problem_json(problem), status=500)
     text = render_to_string("500.html", {"home": reverse("testbeds")})
     return HttpResponse(text, status=500)
+
+
+def explain_wrong_method(respond: Respond) -> Respond:
+    """Give a body to the answer 405, which Django leaves without one (middleware)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        answer = respond(request)
+        if answer.status_code != HTTPStatus.METHOD_NOT_ALLOWED or answer.content:
+            return answer
+        allowed = answer.headers["Allow"]
+        title = f"{request.method} is not possible at this address"
+        page = _page(request, answer.status_code, title, f"Use {allowed}.")
+        page.headers["Allow"] = allowed
+        return page
+
+    return middleware
 
 
 def _page(request: HttpRequest, status: int, title: str, hint: str) -> HttpResponse:

@@ -16,14 +16,14 @@ from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
 from testbed.access.visibility import Request, page_of, run_for, testbed_for
-from testbed.api.shapes import instructions_of, problem_json
+from testbed.api.shapes import instructions_of
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.creation import PlanJson, create_run, request_cancel
 from testbed.runs.event_rows import clean
 from testbed.views.logs import log_context
-from testbed.views.problems import problem_page
+from testbed.views.problems import problem_page, wants_json
 
 
 @login_required
@@ -90,7 +90,9 @@ def _start(request: Request, slug: str) -> HttpResponse:
     try:
         command = Command(request.POST.get("command", ""))
     except ValueError:
-        problem = TestbedError("There is no such command.", hint="Use the buttons.")
+        problem = TestbedError(
+            "There is no such command.", hint=f"Use one of {', '.join(Command)}."
+        )
         return _refused(request, testbed, problem, status=400)
     try:
         run = create_run(
@@ -103,7 +105,7 @@ def _start(request: Request, slug: str) -> HttpResponse:
     except TestbedError as exc:
         status = 409 if isinstance(exc, TestbedBusy) else 422
         return _refused(request, testbed, exc, status=status)
-    if _wants_json(request):
+    if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
 
@@ -111,15 +113,9 @@ def _start(request: Request, slug: str) -> HttpResponse:
 def _refused(
     request: Request, testbed: Testbed, problem: TestbedError, *, status: int
 ) -> HttpResponse:
-    if _wants_json(request):
-        return JsonResponse(problem_json(problem), status=status)
     back = reverse("testbed", args=[testbed.slug])
     editor = reverse("testbed-edit", args=[testbed.slug])
     return problem_page(request, problem, status=status, back=back, editor=editor)
-
-
-def _wants_json(request: Request) -> bool:
-    return "application/json" in request.headers.get("Accept", "")
 
 
 def _options(request: Request) -> Options:

@@ -4,12 +4,16 @@ Hosts, a page that is not there, a form that expired, the password; and no page 
 any code of its own.
 """
 
+import json
+
+import pytest
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from testbed.models import Host, Testbed
 from tests.testbed.reading import visible
+from testbed.views.problems import failed
 
 PAGES = (
     "/",
@@ -42,6 +46,62 @@ def test_missing_page_says_what_next(browser: Client):
 
     assert answer.status_code == 404
     assert "belongs to somebody else" in answer.content.decode()
+
+
+JSON = {"Accept": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("get", "/nothing/", 404, "nothing at this address"),
+        ("get", "/testbeds/ghost/", 404, "nothing at this address"),
+        ("get", "/runs/999/log.txt", 404, "nothing at this address"),
+        ("get", "/runs/999/cancel/", 405, "GET is not possible"),
+        ("delete", "/hosts/", 405, "DELETE is not possible"),
+    ],
+)
+def test_refusal_is_json_for_a_client_that_asks_for_it(
+    browser: Client, method: str, path: str, status: int, words: str
+):
+    answer = getattr(browser, method)(path, headers=JSON)
+
+    assert answer.status_code == status
+    assert words in answer.json()["error"]
+    assert answer.json()["hint"]
+
+
+def test_missing_token_is_json_for_a_client_that_asks_for_it(owner: User):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(owner)
+
+    answer = browser.post("/testbeds/lab/runs/", {"command": "up"}, headers=JSON)
+
+    assert answer.status_code == 403
+    assert "no longer valid" in answer.json()["error"]
+
+
+def test_failure_is_json_for_a_client_that_asks_for_it():
+    answer = failed(RequestFactory().get("/", headers=JSON))
+
+    assert answer.status_code == 500
+    assert json.loads(answer.content)["error"] == "The server failed."
+
+
+def test_page_for_a_wrong_method_names_the_right_one(browser: Client):
+    answer = browser.delete("/hosts/")
+
+    assert (answer.status_code, answer["Allow"]) == (405, "GET")
+    assert "Use GET." in answer.content.decode()
+
+
+def test_hint_for_a_wrong_command_names_the_commands(browser: Client, testbed: Testbed):
+    answer = browser.post("/testbeds/lab/runs/", {"command": "fly"}, headers=JSON)
+
+    assert answer.status_code == 400
+    assert answer.json()["hint"] == (
+        "Use one of generate-artefacts, clear-artefacts, up, down."
+    )
 
 
 def test_pages_hold_no_inline_code(browser: Client, generated: Testbed):
