@@ -150,5 +150,5 @@ class SpecError(TestbedError):
     """Carry every finding of a YAML that cannot be used, sorted by line."""
 
     def __init__(self, message: str, *, findings: tuple[Finding, ...] = ()) -> None:
-        super().__init__(message, hint="Mend the lines below and try again.")
+        super().__init__(message, hint="Fix the lines below and try again.")
         self.findings = findings

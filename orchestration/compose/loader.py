@@ -105,7 +105,7 @@ def _shortened(findings: list[Finding]) -> tuple[Finding, ...]:
         severity=min(finding.severity for finding in hidden),
         path="",
         message=f"{len(hidden)} more findings from here on are not shown.",
-        hint="Mend those above first.",
+        hint="Fix those above first.",
     )
     return (*findings[:FINDINGS_LIMIT], rest)
 

@@ -73,7 +73,7 @@ def _is_ready(task: Task, golden: GoldenState) -> bool:
     raise ImageFailed(
         f"The {golden.image.name} was changed after it was prepared: {path}.",
         hint="Take every testbed with clones of it down, delete the file, and "
-        "start up again with Provision.",
+        "start Up again with Recreate disks.",
     )
 
 
@@ -159,7 +159,7 @@ def _run(task: Task, transport: Transport, script: ScriptState) -> None:
             f"{script.path} for golden image {task.resource.key} ended with exit "
             f"code {exit_code}.",
             exit_code=exit_code,
-            hint="Read its log, mend the script, and start up again. Nothing was made.",
+            hint="Read its log, fix the script, and start up again. Nothing was made.",
         )
 
 

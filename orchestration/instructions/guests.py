@@ -54,7 +54,7 @@ def stop(task: Task, guest: GuestState) -> Outcome:
     task.hosts.forget_guest(task.state, guest)
     found = domains.find(conn, guest.domain)
     if found is None:
-        return unchanged("was not there")
+        return unchanged("did not exist")
     message = ""
     if found.is_active and not domains.shut_down(
         conn, guest.domain, sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
@@ -70,7 +70,7 @@ def stop_changed_guests(task: Task) -> Outcome:
     guest = task.state.guest(task.resource.key)
     found = domains.find(task.host.libvirt, guest.domain)
     if found is None:
-        return unchanged("was not there")
+        return unchanged("did not exist")
     if found.spec_hash == guest.spec_hash:
         return unchanged("has the wanted settings already")
     return stop(task, guest)

@@ -22,7 +22,7 @@ def check_hosts(task: Task) -> Outcome:
     )
     if facts.remark:
         return Outcome(Status.WARNING, facts.remark, facts.hint)
-    return done("answers")
+    return done("online")
 
 
 def prepare_hosts(task: Task) -> Outcome:

@@ -119,10 +119,10 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
 
 def _outcome(task: Task, script: ScriptState, exit_code: int) -> Outcome:
     if exit_code == 0:
-        return done(f"{script.path} ended well")
+        return done(f"{script.path} finished (exit 0)")
     raise CommandFailed(
         f"{script.path} in guest {task.resource.key} on {task.resource.host} ended "
         f"with exit code {exit_code}.",
         exit_code=exit_code,
-        hint="Read its log, mend the script, and start up again.",
+        hint="Read its log, fix the script, and start up again.",
     )

@@ -114,7 +114,7 @@ class _Finder:
         if (is_active and is_cut) or self._is_unplugged(
             nat.host, nat.external_device, nat.veth_bridge_end
         ):
-            yield _part("way out", f"through {nat.network}", nat.host, "is cut")
+            yield _part("uplink", f"through {nat.network}", nat.host, "is cut")
 
     def interfaces(self) -> Iterator[MissingPart]:
         """Find running guests' interfaces that are on no bridge, or a wrong one."""

@@ -65,7 +65,7 @@ def link_resources(state: State) -> Resources:
     ]
     cards = [Resource(card_key(c), c.host, card_key(c)) for c in network.cards]
     nat = network.nat
-    external = [Resource("way out", nat.host, EXTERNAL_KEY)] if nat else []
+    external = [Resource("uplink", nat.host, EXTERNAL_KEY)] if nat else []
     return (*patches, *ends, *cards, *external)
 
 

@@ -197,7 +197,7 @@ def _require_bridges(machine: Machine, homes: Mapping[str, str]) -> None:
             raise StateError(
                 f"Guest {machine.name} is plugged into bridge {interface.attached_to}, "
                 "which does not exist.",
-                hint="Add the bridge under `network: bridges`, or mend its name.",
+                hint="Add the bridge under `network: bridges`, or correct its name.",
             )
 
 
@@ -216,7 +216,7 @@ def _stretch(
         if external not in needed:
             raise StateError(
                 f"The external bridge {external} does not exist.",
-                hint="Add it under `network: bridges`, or mend its name.",
+                hint="Add it under `network: bridges`, or correct its name.",
             )
         needed[external].add(next(iter(hosts)))
     for card in spec.network.network_interfaces:
@@ -224,7 +224,7 @@ def _stretch(
             raise StateError(
                 f"The bridge {card.testbed_bridge} of network card {card.nic_name} "
                 "does not exist.",
-                hint="Add it under `network: bridges`, or mend its name.",
+                hint="Add it under `network: bridges`, or correct its name.",
             )
         needed[card.testbed_bridge].add(next(iter(hosts)))
     return {

@@ -23,7 +23,7 @@ def require_answer(host: HostState) -> None:
     except HostUnreachable as exc:
         raise HostUnreachable(
             f"Host {host.name} does not answer: {exc.message}",
-            hint="Mend the host, its SSH server or its network.",
+            hint="Repair the host, its SSH server or its network.",
             detail=exc.detail,
             retryable=True,
         ) from exc

@@ -2,7 +2,7 @@
 // A classic script in the head on purpose: a module would run too late.
 (() => {
   const root = document.documentElement;
-  const words = { light: "Colours: light", dark: "Colours: dark" };
+  const words = { light: "Theme: light", dark: "Theme: dark" };
   const next = { "": "light", light: "dark", dark: "" };
 
   const stored = () => {
@@ -17,7 +17,7 @@
     if (theme in words) root.dataset.theme = theme;
     else delete root.dataset.theme;
     const word = document.querySelector("[data-theme-word]");
-    if (word) word.textContent = words[theme] || "Colours: as the system";
+    if (word) word.textContent = words[theme] || "Theme: system";
   };
 
   apply(stored());

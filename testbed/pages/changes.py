@@ -24,7 +24,7 @@ from testbed.testbeds.planning import is_edited, wanted_state
 SHOWN = 20
 NAMED = 5
 REASONS_SHOWN = 400
-# Tone and icon of each action; the word is its own, or one that says more.
+# Tone and icon of each action; the word is its own.
 LOOKS = {
     Action.REMOVE: ("bad", "trash"),
     Action.RECREATE: ("warn", "alert"),
@@ -33,7 +33,6 @@ LOOKS = {
     Action.CHANGE: ("calm", "pencil"),
     Action.CREATE: ("good", "plus"),
 }
-WORDS = {Action.CHANGE_LIVE: "change live, no restart"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +134,4 @@ def _line(change: Change) -> Line:
     rest = len(change.reasons) - NAMED
     more = f" and {rest} more" if rest > 0 else ""
     reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
-    word = WORDS.get(change.action, change.action.value)
-    return Line(word, tone, icon, change.name, change.host, reasons)
+    return Line(change.action.value, tone, icon, change.name, change.host, reasons)

@@ -36,7 +36,7 @@ def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
         return Drift()
     parts = list(testbed.missing_parts.all())
     # What a failed or cancelled `up` never made is not gone.
-    verb = GONE if last.status == Run.Status.SUCCEEDED else "is not there"
+    verb = GONE if last.status == Run.Status.SUCCEEDED else "is missing"
     lines = [part.text for part in parts]
     lines += [_guest(row) for row in rows if not row.is_up]
     lines = [line.replace(GONE, verb) for line in lines]

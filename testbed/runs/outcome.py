@@ -38,9 +38,9 @@ REMOVING = (
 GOOD = (Task.Status.DONE, Task.Status.UNCHANGED, Task.Status.WARNING)
 SHOWN = 5
 DONE_WORDS = {
-    Command.GENERATE_ARTEFACTS: "The artefacts are generated.",
-    Command.CLEAR_ARTEFACTS: "Everything that was generated is removed.",
-    Command.DOWN: "Everything is taken down.",
+    Command.GENERATE_ARTEFACTS: "Artefacts generated.",
+    Command.CLEAR_ARTEFACTS: "Disks and artefacts deleted.",
+    Command.DOWN: "Testbed stopped.",
 }
 
 
@@ -155,8 +155,8 @@ def _failed_words(run: Run) -> tuple[str, str]:
         return failed[0].message, failed[0].hint
     names = ", ".join(_placed(task) for task in failed[:SHOWN])
     more = " and more" if len(failed) > SHOWN else ""
-    message = f"Not everything could be taken down: {names}{more}. {failed[0].message}"
-    return message, f"{failed[0].hint} Then take the testbed down again.".strip()
+    message = f"Not everything could be stopped: {names}{more}. {failed[0].message}"
+    return message, f"{failed[0].hint} Then press Down again.".strip()
 
 
 def _placed(task: Task) -> str:
@@ -169,10 +169,10 @@ def _placed(task: Task) -> str:
 def _cancelled_words(run: Run) -> tuple[str, str]:
     who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
     if run.command != Command.UP:
-        return f"Cancelled{who}.", "Start it again, or leave it as it is."
+        return f"Cancelled{who}.", "Resume it, or leave it as is."
     return (
         f"Cancelled{who}. {_progress(run)}.",
-        "Keep what is there, take it down, or go on with Up.",
+        "Resume Up, stop the testbed with Down, or leave it as is.",
     )
 
 
@@ -186,13 +186,15 @@ def _interrupted_words(run: Run) -> tuple[str, str]:
     message = f"A worker was lost before its work was done: {_some(lost)}. "
     good = Instruction.Status.SUCCEEDED
     steps = run.instructions.exclude(kind__in=(Kind.INIT, Kind.END))
-    message += f"{steps.filter(status=good).count()} of {steps.count()} steps are done"
+    message += (
+        f"{steps.filter(status=good).count()} of {steps.count()} instructions are done"
+    )
     if rest := list(steps.exclude(status=good).values_list("title", flat=True)):
         message += f"; not done: {_some(rest)}"
     progress = f" {_progress(run)}." if run.command == Command.UP else ""
     return (
         f"{message}.{progress}",
-        "Go on, or start the command again: what is done already stays as it is.",
+        "Resume it: what is done already stays as it is.",
     )
 
 

@@ -52,7 +52,7 @@ def adopt(run_id: int) -> None:
 
 @shared_task(name="testbed.tasks.periodic.sweep", ignore_result=True)
 def sweep() -> None:
-    """Find and mend everything that is stuck."""
+    """Find and repair everything that is stuck."""
     sweep_once()
 
 

@@ -5,26 +5,28 @@ that are up, or are coming up, not from what is observed: a busy minute must not
 a guest between the page that was read and the click on Up.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from django.db.models import Q
 
+from orchestration.amounts import size
 from orchestration.errors import StateError
 from orchestration.project.folder import Project, Stamp
 from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
 from testbed.models import Run, Testbed
 
+Show = Callable[[int], str]
 DEPLOYED = Q(condition__in=(Testbed.Condition.UP, Testbed.Condition.PARTIAL))
 COMING_UP = Q(runs__status__in=Run.ACTIVE, runs__command="up")
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What is left of a host after a change, in words."""
+    """What guests are assigned of a host after a change, in words."""
 
     name: str
     memory: str
@@ -43,7 +45,7 @@ def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
 
 
 def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
-    """Say what each host has free before and after a change."""
+    """Say what guests are assigned of each host before and after a change."""
     return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
 
 
@@ -62,16 +64,19 @@ def _room(need: HostNeed, others: Taken) -> Room:
     cpus = (need.cpus_before, need.cpus)
     return Room(
         need.name,
-        _words(need.memory_mib_of_host, others.memory_mib, *memory, unit=" MiB"),
-        _words(need.cpus_of_host, others.cpus, *cpus),
+        _words(need.memory_mib_of_host, others.memory_mib, *memory, _mib),
+        _words(need.cpus_of_host, others.cpus, *cpus, str),
     )
 
 
-def _words(total: int, others: int, before: int, after: int, *, unit: str = "") -> str:
+def _words(total: int, others: int, before: int, after: int, show: Show) -> str:
+    """Say how much of a host guests are assigned after a change, and are now."""
+    wanted, now = others + after, show(others + before)
     if not total:
-        return f"{after + others}{unit} needed (now {before + others})"
-    free, now = total - others - after, total - others - before
-    shown = f"{now} free" if now >= 0 else f"{-now} too few"
-    if free < 0:
-        return f"{-free}{unit} more needed than its {total} (now {shown})"
-    return f"{free} of {total}{unit} free (now {shown})"
+        return f"{show(wanted)} assigned (now {now})"
+    over = f", {show(wanted - total)} too many" if wanted > total else ""
+    return f"{show(wanted)} of {show(total)} assigned{over} (now {now})"
+
+
+def _mib(count: int) -> str:
+    return size(count * 1024 * 1024)

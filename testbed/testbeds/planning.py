@@ -120,10 +120,10 @@ def _previous(testbed: Testbed) -> State | None:
 
 def _existing(project: Project, command: Command) -> State:
     if not project.has_state():
-        what = "taken down" if command == Command.DOWN else "cleared"
+        what = "stopped" if command == Command.DOWN else "deleted"
         raise StateError(
-            f"There is nothing to be {what}: this testbed has no state.",
-            hint="Generate the artefacts or bring it up first.",
+            f"There is nothing to be {what}: this testbed is a draft.",
+            hint="Use Up or Generate artefacts first.",
         )
     return project.read_state()
 
@@ -192,7 +192,7 @@ def _refuse_changes(deployed: State, wanted: State) -> None:
         changes = ["the network changed"]
     if changes:
         raise StateError(
-            "The artefacts cannot be generated anew while the testbed is deployed: "
+            "The artefacts cannot be generated again while the testbed is up: "
             f"{'; '.join(changes)}.",
             hint="Use Up: it applies the change, and shows before what it will do.",
         )

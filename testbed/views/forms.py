@@ -135,7 +135,7 @@ class NewTestbedForm(UploadForm, NameForm):
         label=YAML_NAME, required=False, strip=False, widget=forms.Textarea
     )
     anyway = forms.BooleanField(
-        label="Create it anyway, I will mend it later", required=False
+        label="Create it anyway; I will fix it later", required=False
     )
 
     def __init__(

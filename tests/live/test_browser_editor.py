@@ -31,7 +31,7 @@ def test_error_is_found_at_its_line_while_one_types(page: Page):
     chosen = text.evaluate("e => e.value.slice(e.selectionStart, e.selectionEnd)")
     assert "one" in chosen
     text.fill(f"# mine\n{YAML}")
-    expect(page.get_by_text("Nothing to mend in the YAML.")).to_be_visible()
+    expect(page.get_by_text("No problems in the YAML.")).to_be_visible()
     expect(page.locator(".editor__line--error")).to_have_count(0)
     expect(page.get_by_text("unsaved", exact=True)).to_be_visible()
 
@@ -118,7 +118,7 @@ def test_two_saves_meet_and_each_difference_is_chosen(refused: Page):
     expect(page.locator(".compare__saved")).to_have_text("# theirs")
     expect(page.locator(".compare__typed")).to_have_text("# mine")
     page.get_by_role("button", name="Take the saved lines here").click()
-    expect(page.get_by_text("There is no difference any more.")).to_be_visible()
+    expect(page.get_by_text("There is no difference left.")).to_be_visible()
     page.locator("#editor-text").press("Control+End")
     page.keyboard.type("# both")
     page.keyboard.press("Control+s")

@@ -31,21 +31,21 @@ def test_run_is_watched_reloaded_cancelled_and_taken_down(
         second.get_by_role("button", name="Cancel").click()
         for tab in (page, second):
             expect(tab.locator("#run-outcome")).to_contain_text(
-                "Nothing that this run started is alive any more."
+                "All processes of this run have ended."
             )
             expect(tab.locator("#run-outcome")).to_contain_text(
                 "The testbed is partial"
             )
-            expect(tab.locator("#run-outcome")).to_contain_text("Go on")
+            expect(tab.locator("#run-outcome")).to_contain_text("Resume Up")
         expect(page.locator("#log")).to_contain_text(
             re.compile(r"Ended on talker: .*sh")
         )
         second.close()
 
-        page.get_by_role("button", name="Take down").click()
+        page.get_by_role("button", name="Down", exact=True).click()
         expect(page.locator("#run-outcome")).to_contain_text("Down succeeded.")
         page.get_by_role("link", name="To talking").click()
-        expect(page.locator("#live")).to_contain_text("not there")
+        expect(page.locator("#live")).to_contain_text("stopped")
 
 
 def create(page: Page, slug: str, folder: Path) -> None:

@@ -67,7 +67,7 @@ def test_waiting_for_a_booting_guest_is_cancelled(stack, owner):
     assert over.status == "cancelled", over.words
     assert over.statuses()["start-guests"] == {"done"}
     assert over.statuses()["set-up-guests"] == {"cancelled"}
-    assert "go on with Up" in over.words
+    assert "Resume Up" in over.words
     assert "Not confirmed" not in over.words
     assert condition(stack, SLUG) == "partial"
     wait_until_observed(stack, SLUG, far="running on host-b")

@@ -94,7 +94,7 @@ def test_interfaces_change_while_guests_run(stack, owner, edited):
     page = edited(REWIRED)
     up = ran(owner, SLUG, "up")
 
-    assert "change live, no restart" in page
+    assert "change without reboot" in page
     assert "eth1 on br0 is new" in page
     assert up.status == "succeeded", up.words
     assert set(up.of("change-interfaces")) == {"near", "away"}
@@ -175,7 +175,7 @@ def test_guest_that_is_not_in_the_yaml_any_more_goes_with_its_disk(
     host.run("test", "-e", away.disk)
     boot = Guest(stack, SLUG, "near").boot
 
-    assert "is not in the YAML any more" in edited(SHRUNK)
+    assert "removed from the YAML; its disk will be deleted" in edited(SHRUNK)
     up = ran(owner, SLUG, "up")
 
     assert up.status == "succeeded", up.words

@@ -82,5 +82,5 @@ def test_page_connects_again_misses_nothing_and_goes_on_with_one_click(
     page.reload()
     assert lines(page) == seen != []
 
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume Up").click()
     expect(page.get_by_role("heading", name="Up succeeded.")).to_be_visible()

@@ -156,7 +156,7 @@ def test_check_fails_when_a_host_has_a_problem(runtime: Path) -> None:
         call_command("check_hosts", stdout=out)
 
     first, second = out.getvalue().splitlines()
-    assert first == "main: answers"
+    assert first == "main: online"
     assert second.startswith("host-b: host-b does not answer.")
 
 

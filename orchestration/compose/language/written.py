@@ -167,7 +167,7 @@ class DiskChoice(Entry):
 
 
 class WrittenLibvirt(Entry):
-    """A virtual machine."""
+    """A guest of libvirt."""
 
     cpus: StrictInt
     """1 to 255."""
@@ -254,7 +254,7 @@ class WrittenMachine(Entry):
     ) = None
     """Network cards on logical switches: a list, or a map for a single one."""
     libvirt: WrittenLibvirt | None = None
-    """A virtual machine."""
+    """A guest of libvirt."""
     docker: WrittenDocker | None = None
     """A container."""
     android: AndroidChoice | None = None

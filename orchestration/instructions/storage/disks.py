@@ -148,20 +148,20 @@ def _kept(task: Task, guest: GuestState) -> Outcome:
         raise ImageFailed(
             f"The disk of clone {guest.name} on {guest.host} cannot be used: its "
             f"{guest.image.name} was lost and prepared again since.",
-            hint="Use Up with Provision to make the clone's disk anew.",
+            hint="Use Up with Recreate disks: it erases the clone's disk.",
         )
     if _lies_over_another(guest):
         raise ImageFailed(
             f"The disk of guest {guest.name} on {guest.host} cannot be used: "
             f"{guest.image.name}, which it lies over, is another file now.",
-            hint="Put the former file back, or use Up with Provision to make the "
-            "guest's disk anew.",
+            hint="Put the former file back, or use Up with Recreate disks: it erases "
+            "the guest's disk.",
             detail=f"the disk was made from {guest.markers.disk}",
         )
     return Outcome(
         Status.WARNING,
         f"keeps its disk, which was made from {guest.markers.disk}",
-        "Use Up with Provision to make it anew from the present image.",
+        "Use Up with Recreate disks to start from the present image; it erases the disk.",
     )
 
 
@@ -179,7 +179,7 @@ def _lies_over_another(guest: GuestState) -> bool:
 
 def _discard_disk(task: Task, guest: GuestState) -> None:
     if domains.destroy(task.host.libvirt, guest.domain):
-        task.log("stopped, to be made anew")
+        task.log("stopped, to be recreated")
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
     )
@@ -202,7 +202,7 @@ def delete_disks(task: Task) -> Outcome:
     remove = command("rm", "-f", "--", *files).with_root()
     transport.run(remove, scope=scope)
     if there.exit_code != 0:
-        return unchanged("was not there")
+        return unchanged("did not exist")
     task.project.mark(guest.name, **Markers().model_dump())
     return done()
 

@@ -201,8 +201,8 @@ def require_chain(
         ImageFailed,
         f"The disk {path} on {transport.machine} cannot be used: what it lies over "
         "is missing or broken.",
-        "Put the file that is named below back, or use Up with Provision to make "
-        "the disk anew.",
+        "Put the file that is named below back, or use Up with Recreate "
+        "disks: it erases the disk.",
     )
     cmd = command("qemu-img", "info", *words).with_root()
     completed = run_or_fail(transport, cmd, failure, scope=scope)

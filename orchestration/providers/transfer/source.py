@@ -77,7 +77,7 @@ def own_content(
     """
     if not path.is_file():
         raise ImageFailed(
-            f"The disk {path} is not there any more.",
+            f"The disk {path} no longer exists.",
             hint="Put it back, or change kvm-compose.yaml.",
         )
     note = images_dir / DIGESTS / hashlib.sha256(str(path).encode()).hexdigest()[:32]

@@ -35,7 +35,7 @@ from orchestration.state.model import (
     State,
 )
 
-MOVED_DISK = "its disk starts anew there"
+MOVED_DISK = "its disk will be erased"
 
 
 class Action(StrEnum):
@@ -44,7 +44,7 @@ class Action(StrEnum):
     REMOVE = "remove"
     RECREATE = "recreate"
     RESTART = "restart"
-    CHANGE_LIVE = "change live"
+    CHANGE_LIVE = "change without reboot"
     CHANGE = "change"
     CREATE = "create"
 
@@ -107,7 +107,7 @@ class Changes:
         lines += [f"Untouched: {', '.join(self.untouched) or 'none'}", "Hosts"]
         lines += [
             f"  {h.name}: memory {h.memory_mib_before} → {h.memory_mib} of "
-            f"{h.memory_mib_of_host} MiB, cpus {h.cpus_before} → {h.cpus} of "
+            f"{h.memory_mib_of_host} MiB, vCPU {h.cpus_before} → {h.cpus} of "
             f"{h.cpus_of_host}"
             for h in self.hosts
         ]
@@ -140,7 +140,9 @@ def _guests(deployed: State, wanted: State) -> Iterator[Change]:
     names = {guest.name for guest in wanted.guests}
     for guest in deployed.guests:
         if guest.name not in names:
-            yield _guest(Action.REMOVE, guest, "is not in the YAML any more")
+            yield _guest(
+                Action.REMOVE, guest, "removed from the YAML; its disk will be deleted"
+            )
     bridges = _bridge_hosts(wanted.network.bridges)
     for guest in wanted.guests:
         for old in before.get(guest.name, ()):
@@ -225,7 +227,7 @@ def _parts(before: list[Part], after: list[Part]) -> Iterator[Change]:
     for part in old.values():
         if part.identity not in new:
             is_replaced = (part.name, part.host) in names
-            reason = "is made anew" if is_replaced else "is not needed any more"
+            reason = "will be recreated" if is_replaced else "no longer needed"
             yield Change(Action.REMOVE, part.name, part.host, part.key, (reason,))
     for part in new.values():
         known = old.get(part.identity)
@@ -234,7 +236,7 @@ def _parts(before: list[Part], after: list[Part]) -> Iterator[Change]:
             yield Change(Action.CREATE, part.name, part.host, part.key, (reason,))
         elif known.settings != part.settings:
             reasons = tuple(_settings(known, part))
-            yield Change(Action.CHANGE_LIVE, part.name, part.host, part.key, reasons)
+            yield Change(Action.CHANGE, part.name, part.host, part.key, reasons)
 
 
 def _settings(old: Part, new: Part) -> Iterator[str]:

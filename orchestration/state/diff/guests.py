@@ -28,7 +28,7 @@ def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
     found = [f"{what} {old} → {new}" for what, old, new in pairs if old != new]
     if not found and before.image.golden != after.image.golden:
         found = [f"its {after.image.name} changed"]
-    return (*found, "its disk is made anew") if found else ()
+    return (*found, "its disk will be erased") if found else ()
 
 
 def golden_reasons(old: GoldenState | None, new: GoldenState | None) -> tuple[str, ...]:
@@ -102,7 +102,7 @@ def _plain(
     if not old.spec_hash:
         yield UNFINISHED
     if old.cpus != new.cpus:
-        yield f"cpus {old.cpus} → {new.cpus}"
+        yield f"vCPU {old.cpus} → {new.cpus}"
     if old.memory_mib != new.memory_mib:
         yield f"memory {old.memory_mib} → {new.memory_mib} MiB"
     if old.user != new.user:

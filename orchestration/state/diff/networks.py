@@ -76,7 +76,7 @@ def link_parts(state: State) -> list[Part]:
     ]
     if nat:
         identity = (nat.host, nat.veth_bridge_end, nat.external_device)
-        parts.append(Part(identity, "way out", nat.host, "external"))
+        parts.append(Part(identity, "uplink", nat.host, "external"))
     return parts
 
 

@@ -55,7 +55,7 @@ class Store:
         except (ValueError, TypeError) as exc:
             raise StateError(
                 f"The faults of simulated machine {self._name} cannot be read.",
-                hint="Mend or remove the file.",
+                hint="Correct or remove the file.",
                 detail=f"{self._faults}: {exc}",
             ) from exc
 

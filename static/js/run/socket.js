@@ -6,7 +6,7 @@ const LONGEST_WAIT = 15000;
 const FINAL = {
   4400: "The server did not understand this page. Load it again.",
   4401: "You are signed out. Load the page again to sign in.",
-  4403: "You may not follow this run any more.",
+  4403: "You may no longer follow this run.",
   4404: "This run is gone.",
 };
 

@@ -54,7 +54,7 @@ class Command(BaseCommand):
         except TestbedError as exc:
             raise CommandError(f"{exc.sentence}\n{exc.detail}") from exc
         self.stdout.write(
-            f"{name}: {host.cpus} cpus, {host.memory_mib} MiB, {host.domain_type} "
+            f"{name}: {host.cpus} CPUs, {host.memory_mib} MiB, {host.domain_type} "
             f"guests, {host.datapath} datapath"
         )
 

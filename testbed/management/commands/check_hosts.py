@@ -1,6 +1,6 @@
 """Ask every testbed host how it is, and say it in one line each.
 
-Below a host that answers come its orphans, a line for each name.
+Below a host that is online come its orphans, a line for each name.
 """
 
 from pathlib import Path
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         for host in Host.objects.all():
             check_host(host, hosts)
             bad += bool(host.problem)
-            self.stdout.write(f"{host.name}: {host.problem or 'answers'}")
+            self.stdout.write(f"{host.name}: {host.problem or 'online'}")
             for line in counts(orphans_of(host, hosts)):
                 self.stdout.write(line)
         hosts.close()

@@ -1,4 +1,4 @@
-"""`manage.py recover`: mend at once what the sweeper would mend by and by.
+"""`manage.py recover`: repair at once what the sweeper would repair by and by.
 
 For after a crash, or where no worker runs with `-B`. `--lost RUN` declares that the
 workers of a run are dead, without waiting for their leases to lapse. Orphans, as last
@@ -16,7 +16,7 @@ from testbed.tasks import keep_house_once
 
 
 class Command(BaseCommand):
-    """Sweep once and print what was mended."""
+    """Sweep once and print what was repaired."""
 
     help = "End, join, send and drive on what a crash left behind."
 
@@ -29,11 +29,11 @@ class Command(BaseCommand):
         if lost is not None:
             self._declare_lost(lost)
         done = sweep_once() | keep_house_once()
-        mended = {name: count for name, count in done.items() if count}
-        for name, count in mended.items():
+        repaired = {name: count for name, count in done.items() if count}
+        for name, count in repaired.items():
             self.stdout.write(f"{count} {name}")
-        if not mended:
-            self.stdout.write("Nothing had to be mended.")
+        if not repaired:
+            self.stdout.write("Nothing had to be repaired.")
         for line in counts():
             self.stdout.write(line)
 

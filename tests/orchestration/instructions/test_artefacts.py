@@ -122,7 +122,7 @@ def test_missing_context_is_named(rehearsal: Rehearsal) -> None:
 def test_host_tells_what_it_has(rehearsal: Rehearsal) -> None:
     results = list(rehearsal.obey(rehearsal.instruction(Kind.CHECK_HOSTS)))
 
-    assert {r.message for r in results} == {"answers"}
+    assert {r.message for r in results} == {"online"}
     (line,) = rehearsal.lines("host-b")
     assert "16 cpus" in line
     assert "qemu guests" in line

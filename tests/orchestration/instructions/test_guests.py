@@ -43,9 +43,9 @@ def runs(rehearsal: Rehearsal, **options: bool) -> set[tuple[Status, str]]:
     return {(result.status, result.message) for result in found}
 
 
-RAN = {(Status.DONE, "setup.sh ended well")}
+RAN = {(Status.DONE, "setup.sh finished (exit 0)")}
 RAN_BEFORE = {(Status.UNCHANGED, "its setup script ran before")}
-STARTED = {(Status.DONE, "run.py ended well")}
+STARTED = {(Status.DONE, "run.py finished (exit 0)")}
 STARTED_BEFORE = {(Status.UNCHANGED, "it ran since the guest was started")}
 
 
@@ -79,7 +79,7 @@ def test_setup_script_runs_again_after_it_failed(scripted: Rehearsal) -> None:
     failed = outcomes.of(Kind.SET_UP_GUESTS)["b"]
     assert failed.status is Status.FAILED
     assert "setup.sh in guest b on host-b ended with exit code 3" in failed.message
-    assert "mend the script" in failed.hint
+    assert "fix the script" in failed.hint
     assert "E: no such package" in scripted.lines("b")
     assert outcomes.of(Kind.SET_UP_GUESTS)["a"].status is Status.DONE
     assert again.of(Kind.SET_UP_GUESTS)["a"].status is Status.UNCHANGED
@@ -224,7 +224,7 @@ def test_stop_undefines_what_ran_and_says_when_nothing_did(
     first, again = stop_guests(task), stop_guests(task)
 
     assert (first.status, first.message) == (Status.DONE, "")
-    assert (again.status, again.message) == (Status.UNCHANGED, "was not there")
+    assert (again.status, again.message) == (Status.UNCHANGED, "did not exist")
     assert domains.observe(task.host.libvirt) == ()
 
 

@@ -66,7 +66,7 @@ def test_what_somebody_removed_is_made_again_and_only_that(
     assert links == {
         "br0/br1 on host-a": Status.UNCHANGED,
         "br0/br1 on host-b": Status.DONE,
-        "way out": Status.UNCHANGED,
+        "uplink": Status.UNCHANGED,
     }
 
 

@@ -127,7 +127,7 @@ def test_way_out_is_cut_when_either_of_its_halves_is_gone(
 ) -> None:
     on(up, "host-a", words)
 
-    assert missing(up) == ["way out through demo-nat is cut on host-a"]
+    assert missing(up) == ["uplink through demo-nat is cut on host-a"]
 
 
 def test_host_that_did_not_answer_says_nothing(up: Rehearsal) -> None:

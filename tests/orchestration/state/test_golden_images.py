@@ -136,7 +136,7 @@ def test_another_shared_script_makes_the_clones_anew_and_no_other_guest() -> Non
     ]
     assert changes.guests[0].reasons == (
         "its golden image node changed",
-        "its disk is made anew",
+        "its disk will be erased",
         "shared script s.sh was edited",
     )
     assert changes.untouched == ("web",)

@@ -54,7 +54,7 @@ def test_refused_yaml_is_told_line_by_line(client: Client, folder: Path) -> None
         client.start("mine", "up")
 
     first, second = str(told.value).splitlines()
-    assert first == "kvm-compose.yaml has 1 error. Mend the lines below and try again."
+    assert first == "kvm-compose.yaml has 1 error. Fix the lines below and try again."
     assert second.startswith("  line ")
     assert "error machines[1].interfaces[0].bridge: Unknown bridge `away`." in second
 

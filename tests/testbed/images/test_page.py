@@ -49,7 +49,7 @@ def test_page_before_any_look_says_when_there_will_be_one(
 ) -> None:
     text = shown(page)
 
-    assert "not looked at yet" in text
+    assert "never updated" in text
     assert "every ten minutes" in text
     assert "Delete" not in text
 
@@ -82,7 +82,7 @@ def test_host_that_could_not_be_asked_is_shown_with_the_reason(
     text = shown(page)
 
     assert "Host host-b does not answer." in text
-    assert "The list is what was seen before." in text
+    assert "The list is from the last update." in text
     assert GOLDEN in text
 
 
@@ -97,7 +97,7 @@ def test_reason_why_nobody_knows_is_told_once_for_a_host(
 
     text = shown(page)
 
-    assert text.count("<span>not known</span>") == 3
+    assert text.count("<span>unknown</span>") == 3
     assert text.count(f"{disk} of testbed lab may lie over any image") == 1
     assert "let it be read, or delete it there" in text
     assert 'type="checkbox"' not in text
@@ -117,7 +117,7 @@ def test_look_again_is_sent_and_polled_until_it_is_done(
     assert page.post("/images/look/").status_code == 302
 
     assert "data-poll" in shown(page)
-    assert "being looked at" in shown(page)
+    assert "Updating" in shown(page)
     look_at_images(seen)
     assert "data-poll" not in shown(page)
 

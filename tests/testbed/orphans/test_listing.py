@@ -129,16 +129,16 @@ def said(*words: str) -> list[str]:
 
 
 def test_commands_name_the_orphans(testbed: Testbed, state: State) -> None:
-    assert said("check_hosts") == ["main: answers", "host-b: answers"]
-    assert said("recover") == ["Nothing had to be mended."]
+    assert said("check_hosts") == ["main: online", "host-b: online"]
+    assert said("recover") == ["Nothing had to be repaired."]
     lose(testbed)
 
     checked, recovered = said("check_hosts"), said("recover")
 
     assert [line.partition(": domain")[0] for line in checked] == [
-        "main: answers",
+        "main: online",
         "main: orphans of lab",
-        "host-b: answers",
+        "host-b: online",
         "host-b: orphans of lab",
     ]
     assert [line for line in recovered if "orphans of lab" in line] == counts()

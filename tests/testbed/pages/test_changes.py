@@ -69,10 +69,10 @@ def test_edit_is_shown_with_its_reasons_before_anything_is_done(deployed, page):
 
     assert ("restart", "web", "memory 256 → 512 MiB") in lines(deployed)
     assert "memory 256 → 512 MiB" in shown
-    assert "is not in the YAML any more" in shown
+    assert "removed from the YAML; its disk will be deleted" in shown
     assert "Up: apply the changes" in shown
     assert "0 guests not touched" in shown
-    assert "15872 of 16384 MiB free (now 16128 free)" in shown
+    assert "512.0 MiB of 16.0 GiB assigned (now 256.0 MiB)" in shown
     assert deployed.project.read_known() == before
     assert not Run.objects.exists()
 
@@ -82,7 +82,7 @@ def test_change_of_interfaces_is_said_to_be_live(deployed, page):
 
     shown = page()
 
-    live = "change live, no restart"
+    live = "change without reboot"
     assert (live, "web", "eth1 on lan is new") in lines(deployed)
     assert f"{live}</span>" in shown
     assert "eth1 on lan is new" in shown
@@ -143,7 +143,9 @@ def test_unfinished_change_is_shown_without_another_edit(deployed):
     edit(deployed, "name: db", "name: store")
     prepare(deployed, Command.UP, Options())
 
-    assert ("remove", "db", "is not in the YAML any more") in lines(deployed)
+    assert ("remove", "db", "removed from the YAML; its disk will be deleted") in lines(
+        deployed
+    )
 
 
 def test_large_edit_is_bounded(deployed, monkeypatch):
@@ -190,8 +192,8 @@ def test_guest_that_was_seen_missing_is_named(deployed, owner, page):
     ("status", "words"),
     [
         ("succeeded", "is gone"),
-        ("failed", "is not there"),
-        ("cancelled", "is not there"),
+        ("failed", "is missing"),
+        ("cancelled", "is missing"),
     ],
 )
 def test_missing_parts_are_named_with_the_guests_and_marked(
@@ -238,4 +240,4 @@ def test_guests_that_nobody_wants_up_are_no_drift(deployed, owner, command, page
 
     deployed.refresh_from_db()
     assert not drift_of(deployed, [])
-    assert "Not as it should be" not in page()
+    assert "Drift detected" not in page()

@@ -154,5 +154,5 @@ def test_run_page_says_when_its_log_was_removed(
     shown = client.get(f"/runs/{run.pk}/").content.decode()
     assert "Its log was removed on" in shown
     assert words in shown
-    assert "Nothing was said yet" not in shown
+    assert "No output yet" not in shown
     assert client.get(f"/runs/{run.pk}/log.txt").content.startswith(b"removed on 2")

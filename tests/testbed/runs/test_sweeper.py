@@ -99,7 +99,7 @@ def test_recover_says_what_it_mended(on_two_hosts, doors, machines, capsys):
     call_command("recover")
 
     assert "2 batches whose worker was lost" in first
-    assert capsys.readouterr().out == "Nothing had to be mended.\n"
+    assert capsys.readouterr().out == "Nothing had to be repaired.\n"
     on_two_hosts.refresh_from_db()
     assert on_two_hosts.status == Run.Status.INTERRUPTED
 

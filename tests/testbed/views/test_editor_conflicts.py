@@ -72,7 +72,7 @@ def test_saved_lines_are_taken_one_difference_at_a_time(
     assert shown(second)[0] == "# mine\n" + theirs.removesuffix("# theirs\n")
     assert shown(third)[0] == f"# mine\n{theirs}"
     assert shown(same)[0] == theirs
-    assert "There is no difference any more." in same
+    assert "There is no difference left." in same
     assert testbed.project.yaml.read_text() == theirs
     mine, now = shown(third)
     assert save(browser, EDIT, mine, now).status_code == 302

@@ -84,9 +84,9 @@ def test_cancelled_run_says_what_is_there_and_offers_three_ways(
 
     page = browser.get(f"/runs/{run.pk}/").content.decode()
 
-    assert "Nothing that this run started is alive any more." in page
+    assert "All processes of this run have ended." in page
     assert "What is there: 1 guest running." in page
-    assert all(words in page for words in ("Go on", "Take down", "Keep what is there"))
+    assert all(words in page for words in ("Resume Up", "Down", "Leave as is"))
     assert "1 min 15 s" in page
 
 
@@ -104,7 +104,7 @@ def test_leftovers_are_listed_and_nothing_is_claimed(
 
     assert "main , in web: process 4711" in page
     assert "host-b : Gone." in page
-    assert "alive any more" not in page
+    assert "have ended" not in page
 
 
 def test_failed_run_says_which_and_what_to_do(browser: Client, make_run: MakeRun):

@@ -18,8 +18,8 @@ BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
 def test_page_says_what_is_not_generated(browser: Client, testbed: Testbed):
     page = browser.get("/testbeds/lab/").content.decode()
 
-    assert "Nothing is generated yet." in page
-    assert "Nothing was generated, so nothing is up" in page
+    assert "This testbed is a draft." in page
+    assert "A draft has nothing to stop" in page
 
 
 def test_page_shows_guests_as_planned_and_as_observed(
@@ -38,7 +38,7 @@ def test_page_shows_guests_as_planned_and_as_observed(
     state = generated.project.read_state()
     assert state.guest("web").interfaces[0].address in page
     assert "crashed" in page
-    assert "not observed" in page
+    assert "unknown" in page
     assert "0 of 2 guests up" in page
     assert '<svg class="net' in page
 

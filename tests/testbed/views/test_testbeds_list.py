@@ -121,7 +121,7 @@ def test_list_takes_the_same_queries_for_any_number(
                 testbed=testbed,
                 name=f"g{guest}",
                 host=f"host-{guest}",
-                status="running" if guest else "shutoff",
+                status="running" if guest else "shut off",
                 observed_at=now,
             )
             for guest in range(3)

@@ -129,4 +129,4 @@ async def test_down_speaks_the_same_protocol(
     socket = await tab(down.pk, owner)
     await drive(socket, [(i["index"], i["kind"]) for i in down.plan["instructions"]])
 
-    assert (await socket.until("run"))["message"] == "Everything is taken down."
+    assert (await socket.until("run"))["message"] == "Testbed stopped."

@@ -12,10 +12,10 @@ HINTS = {
     Layer.SSH: "See in its console whether its SSH server started, and whether a "
     "firewall in it lets port 22 in.",
     Layer.HOST_KEY: "Its system did not take the host key from its seed: see whether "
-    "its cloud-init ran. After changed artefacts, up with Provision.",
+    "its cloud-init ran. After changed artefacts, Up with Recreate disks.",
     Layer.LOGIN: "Its system did not create our account from its seed: see in its "
     "console whether cloud-init ran.",
-    Layer.FIRST_BOOT: "What failed in it is below. Mend it and start up again.",
+    Layer.FIRST_BOOT: "What failed in it is below. Fix it and start Up again.",
 }
 # Systems without cloud-init or systemd print nothing for these.
 _ASK = """\

@@ -78,7 +78,7 @@ def boot(look: Look) -> Diagnosis | None:
     """See that a system started: the console shows it, or at least a packet."""
     text = look.console
     if words := boot_failure(text):
-        hint = "Its console is below. Mend its image, then up with Provision."
+        hint = "Its console is below. Fix its image, then Up with Recreate disks."
         return Diagnosis(Layer.BOOT, words, hint)
     if text or _has_sent(look):
         return None

@@ -108,7 +108,7 @@ def _management_problem(look: Look, interface: ManagementInterface) -> str:
         return ""
     device = look.device(interface.tap)
     if not device:
-        return f"is not there: the host has no device {interface.tap}"
+        return f"is missing: the host has no device {interface.tap}"
     master = device.get("master")
     if master == network.device:
         return ""

@@ -88,7 +88,7 @@ def test_digests_that_were_made_long_ago_are_forgotten(own, look, tmp_path):
 def test_file_that_is_gone_is_named(own, look, tmp_path):
     own.unlink()
 
-    with pytest.raises(ImageFailed, match=r"disk\.img is not there any more"):
+    with pytest.raises(ImageFailed, match=r"disk\.img no longer exists"):
         look(own)
     with pytest.raises(ImageFailed, match=r"disk\.img is not in main's store"):
         stored_content(own, scope=Scope())

@@ -67,10 +67,10 @@ def test_edits_of_the_users_disks_say_which_need_another_one() -> None:
     fixed = changed(spec(), spec(readonly=True))[1].to_text()
     disc = changed(spec(), spec(device_type="cdrom"))[1].to_text()
 
-    assert "disk linked → copied, its disk is made anew" in copied
+    assert "disk linked → copied, its disk will be erased" in copied
     assert "its disk is read-only" in fixed
     assert "its disk is a CD-ROM, read-only" in disc
-    assert "made anew" not in fixed + disc
+    assert "erased" not in fixed + disc
 
 
 def test_edits_of_the_network_are_as_reviewed(golden: Golden) -> None:
@@ -118,7 +118,7 @@ def test_guests_whose_bridge_moves_say_so() -> None:
             Action.RECREATE,
             "b",
             "host-a",
-            ("moves from host-b; its disk starts anew there",),
+            ("moves from host-b; its disk will be erased",),
         ),
     ]
 

@@ -1,6 +1,6 @@
 """Artefacts are listed and downloaded, alone and as an archive, and nothing else is.
 
-What was not generated yet, and a state that cannot be read, is said.
+What was no artefacts yet, and a state that cannot be read, is said.
 """
 
 import pytest
@@ -96,10 +96,10 @@ def test_page_says_what_was_not_generated_yet(browser: Client, testbed: Testbed)
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
     begun = browser.get(ARTEFACTS).content.decode()
 
-    assert "Nothing is generated yet." in empty
+    assert "This testbed is a draft." in empty
     assert 'value="generate-artefacts"' in empty
     assert archive.status_code == 404
-    assert begun.count("not generated yet") == 2
+    assert begun.count("no artefacts yet") == 2
     assert "plan-up.txt" in begun
 
 

@@ -183,7 +183,7 @@ def test_long_name_is_cut_and_kept_in_the_title():
     svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
 
     assert diagram.cards[0].title == "a-very-long-name…"
-    assert f"<title>{name}: not observed" in svg
+    assert f"<title>{name}: unknown" in svg
 
 
 class Picture:

@@ -145,7 +145,7 @@ def test_page_draws_it_and_names_what_up_refuses(
     notice = page.partition('id="not-built"')[2].partition("</div>")[0]
     assert with_code(sentence) in notice
     assert page.count('<svg class="net') == 1
-    assert "Nothing is generated yet." not in page
+    assert "This testbed is a draft." not in page
 
 
 def test_page_draws_what_can_be_brought_up_without_a_warning(
@@ -155,7 +155,7 @@ def test_page_draws_what_can_be_brought_up_without_a_warning(
 
     assert 'id="not-built"' not in page
     assert "as written" in page
-    assert "Nothing is generated yet." in page
+    assert "This testbed is a draft." in page
     assert ">web</text>" in page
 
 
@@ -165,4 +165,4 @@ def test_page_of_a_yaml_with_errors_draws_nothing(browser: Client, testbed: Test
     page = browser.get(PAGE).content.decode()
 
     assert '<svg class="net' not in page
-    assert "Nothing is generated yet." in page
+    assert "This testbed is a draft." in page

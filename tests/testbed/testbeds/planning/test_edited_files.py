@@ -91,7 +91,7 @@ def test_edited_context_is_an_edit_and_up_applies_it(with_context):
     assert {change.reasons for change in diff(known, wanted).guests} == {
         (
             "its golden image node changed",
-            "its disk is made anew",
+            "its disk will be erased",
             "context ctx was edited",
         )
     }

@@ -20,7 +20,7 @@ LINK = re.compile(r"ip link show dev .*")
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ("", "is not there: the host has no device t7g0im"),
+        ("", "is missing: the host has no device t7g0im"),
         (healthy_guest.device(""), "(t7g0im) is not on bridge t7mgmt: it is on none"),
         (healthy_guest.device("br9"), "(t7g0im) is not on bridge t7mgmt: it is on br9"),
     ],
