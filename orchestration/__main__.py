@@ -3,9 +3,19 @@
 Everything is in `cli.py`; this file only hands over the arguments and the exit code.
 """
 
+import os
 import sys
 
 from orchestration.cli import main
 
+# As a shell reports a program that SIGPIPE ended.
+READER_LEFT = 141
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        code = main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough; Python flushes once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = READER_LEFT
+    sys.exit(code)

@@ -56,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(error, SpecError):
             _print_findings(options.file, error.findings, sys.stderr)
         return FAILED
+    except BrokenPipeError:
+        raise
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return WRONG_USE

@@ -1,6 +1,7 @@
 """Testbed hosts: how they are reached, and what the last check found there."""
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
@@ -13,7 +14,11 @@ class Host(models.Model):
     `host_key` is pinned when the host is added. `problem` is empty while it answers.
     """
 
-    name = models.SlugField(max_length=40, unique=True)
+    name = models.SlugField(
+        max_length=40,
+        unique=True,
+        error_messages={"invalid": "Use letters, digits, hyphens and underscores."},
+    )
     kind = models.CharField(
         max_length=10,
         choices=[(kind.value, kind.value) for kind in HostKind],
@@ -21,7 +26,9 @@ class Host(models.Model):
     )
     is_main = models.BooleanField(default=False)
     address = models.CharField(max_length=255, blank=True)
-    port = models.PositiveIntegerField(default=22)
+    port = models.PositiveIntegerField(
+        default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
     user = models.CharField(max_length=32, default="root")
     identity_file = models.CharField(max_length=255, blank=True)
     host_key = models.TextField(blank=True)
@@ -54,7 +61,11 @@ class Host(models.Model):
         ordering = ("-is_main", "name")
         constraints = (
             models.UniqueConstraint(
-                fields=["is_main"], condition=Q(is_main=True), name="one_main_host"
+                fields=["is_main"],
+                condition=Q(is_main=True),
+                name="one_main_host",
+                violation_error_message="Another host is main already, and exactly "
+                "one can be.",
             ),
         )
 

@@ -1,6 +1,9 @@
 """The management commands: what an operator types, and what is answered."""
 
 import json
+import os
+import subprocess
+import sys
 from io import StringIO
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from testbed.management.commands import status as status_command
 from testbed.models import Host, Testbed
 from testbed.testbeds.planning import prepare
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIx"
 
 
@@ -22,6 +26,28 @@ def said(*words: str) -> str:
     out = StringIO()
     call_command(*words, stdout=out)
     return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    "program", [("manage.py", "help"), ("-m", "orchestration", "schema")]
+)
+def test_reader_that_has_read_enough_ends_a_command_quietly(
+    program: tuple[str, ...], tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    ended = subprocess.run(
+        [sys.executable, *program],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"TESTBED_DATA_DIR": str(tmp_path)},
+        cwd=CHECKOUT,
+        check=False,
+    )
+    os.close(writing)
+
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def refused(*words: str) -> str:
@@ -94,10 +120,11 @@ def test_host_that_does_not_answer_is_refused(runtime: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (("../etc", "--simulated"), "slug"),
-        (("x" * 41, "--simulated"), "40 characters"),
-        (("b", "--simulated", "--tunnel-address", "here"), "IPv4 or IPv6"),
-        (("b", "--simulated", "--port=-1"), "greater than or equal to 0"),
+        (("../etc", "--simulated"), "name: Use letters, digits, hyphens"),
+        (("x" * 41, "--simulated"), "name: Ensure this value has at most 40"),
+        (("b", "--simulated", "--tunnel-address", "here"), "--tunnel-address: Enter"),
+        (("b", "--simulated", "--port=-1"), "--port: Ensure this value is greater"),
+        (("b", "--simulated", "--port=70000"), "--port: Ensure this value is less"),
     ],
 )
 def test_values_that_cannot_be_are_refused_in_words(
@@ -110,7 +137,9 @@ def test_values_that_cannot_be_are_refused_in_words(
 def test_second_main_host_is_refused(runtime: Path) -> None:
     said("add_host", "main", "--main", "--simulated")
 
-    assert "one_main_host" in refused("add_host", "other", "--main", "--simulated")
+    answer = refused("add_host", "other", "--main", "--simulated")
+
+    assert answer == "Another host is main already, and exactly one can be."
     assert Host.objects.count() == 1
 
 

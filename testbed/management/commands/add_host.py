@@ -3,7 +3,7 @@
 from argparse import ArgumentParser
 from pathlib import Path
 
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.errors import TestbedError
@@ -50,13 +50,26 @@ class Command(BaseCommand):
             host.full_clean()
             add_host(host)
         except ValidationError as exc:
-            raise CommandError(" ".join(exc.messages)) from exc
+            raise CommandError("\n".join(_in_words(exc))) from exc
         except TestbedError as exc:
             raise CommandError(f"{exc.sentence}\n{exc.detail}") from exc
         self.stdout.write(
             f"{name}: {host.cpus} CPUs, {host.memory_mib} MiB, {host.domain_type} "
             f"guests, {host.datapath} datapath"
         )
+
+
+def _in_words(error: ValidationError) -> list[str]:
+    """Name the argument before what is wrong with it."""
+    lines = []
+    for field, messages in error.message_dict.items():
+        about = "" if field == NON_FIELD_ERRORS else f"{_argument(field)}: "
+        lines += [f"{about}{message}" for message in messages]
+    return lines
+
+
+def _argument(field: str) -> str:
+    return field if field == "name" else f"--{field.replace('_', '-')}"
 
 
 def _host_key(path: Path) -> str:
