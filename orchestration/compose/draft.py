@@ -1,8 +1,8 @@
 """A YAML as far as it could be read, for the rules: what it means and where it stands.
 
 The loader fills a `Draft`; the checks ask a `Drafted` machine for the paths of its
-parts, so that no rule has to know the spellings of the generations, and `cards_of` for
-every interface of every guest, clones included.
+parts, so that no rule has to know the spellings of the generations, and
+`interfaces_of` for every interface of every guest, clones included.
 """
 
 from collections.abc import Iterator
@@ -97,14 +97,14 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class DraftedInterface:
     """One interface of one guest; paths of what it is plugged into, address and MAC.
 
-    A card whose address cannot be read has none and is not dynamic either.
+    An interface whose address cannot be read has none and is not dynamic either.
     """
 
     guest: str
-    interface: Interface
+    wanted: Interface
     attached: Path
     ip: Path
     mac: Path
@@ -112,20 +112,20 @@ class Card:
     is_dynamic: bool
 
 
-def cards_of(draft: Draft) -> Iterator[Card]:
-    """Return the cards of all machines in the order of the text."""
+def interfaces_of(draft: Draft) -> Iterator[DraftedInterface]:
+    """Return the interfaces of all machines in the order of the text."""
     for drafted in draft.machines:
-        yield from machine_cards(drafted)
-        yield from clone_cards(drafted)
+        yield from machine_interfaces(drafted)
+        yield from clone_interfaces(drafted)
 
 
-def machine_cards(drafted: Drafted) -> Iterator[Card]:
-    """Return the cards that a machine lists itself."""
+def machine_interfaces(drafted: Drafted) -> Iterator[DraftedInterface]:
+    """Return the interfaces that a machine lists itself."""
     for number, interface in enumerate(drafted.machine.interfaces):
         path = drafted.interface_path(number)
-        yield Card(
+        yield DraftedInterface(
             guest=drafted.machine.name,
-            interface=interface,
+            wanted=interface,
             attached=(*path, drafted.attach_key),
             ip=(*path, "ip"),
             mac=(*path, "mac"),
@@ -134,8 +134,8 @@ def machine_cards(drafted: Drafted) -> Iterator[Card]:
         )
 
 
-def clone_cards(drafted: Drafted) -> Iterator[Card]:
-    """Return the cards that `scaling` gives to the clones."""
+def clone_interfaces(drafted: Drafted) -> Iterator[DraftedInterface]:
+    """Return the interfaces that `scaling` gives to the clones."""
     machine, written = drafted.machine, drafted.scaling
     if machine.scaling is None or written is None:
         return
@@ -145,9 +145,9 @@ def clone_cards(drafted: Drafted) -> Iterator[Card]:
     for number, clone in enumerate(machine.scaling.clones):
         for interface in clone.interfaces:
             path = (*base, interface.attached_to) if is_map else base
-            yield Card(
+            yield DraftedInterface(
                 guest=f"{machine.name}-{number}",
-                interface=interface,
+                wanted=interface,
                 attached=path,
                 ip=(*path, "ip_type"),
                 mac=(*path, "mac_range"),

@@ -19,8 +19,8 @@ from orchestration.providers.linux import ip_link
 from orchestration.providers.ovs import bridges, taps
 from orchestration.state.model import (
     BridgeState,
-    CardState,
     GuestState,
+    HostPortState,
     ManagementState,
     NatState,
     PatchState,
@@ -28,7 +28,7 @@ from orchestration.state.model import (
     TunnelState,
 )
 
-Link = PatchState | TunnelState | NatState | CardState
+Link = PatchState | TunnelState | NatState | HostPortState
 
 
 def ensure_networks(task: Task) -> Outcome:
@@ -87,7 +87,7 @@ def ensure_links(task: Task) -> Outcome:
         changed = bridges.ensure_tunnel_end(
             transport, link, _end(task, link), testbed=testbed, scope=task.scope
         )
-    elif isinstance(link, CardState):
+    elif isinstance(link, HostPortState):
         ip_link.require_unused(transport, link.nic, scope=task.scope)
         changed = bridges.ensure_port(
             transport, link.device, link.nic, testbed=testbed, scope=task.scope

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from orchestration.plan.model import Resource, Resources
 from orchestration.state.diff.changes import Action, Change
-from orchestration.state.model import CardState, GuestState, State
+from orchestration.state.model import GuestState, HostPortState, State
 
 NAT_KEY = "nat"
 MANAGEMENT_KEY = "management"
@@ -69,7 +69,7 @@ def link_resources(state: State) -> Resources:
     return (*patches, *ends, *cards, *external)
 
 
-def card_key(card: CardState) -> str:
+def card_key(card: HostPortState) -> str:
     """Return the key of a host's network card; no link's name has a space."""
     return f"card {card.nic}"
 

@@ -17,7 +17,7 @@ from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.topology import Components
 
 # A guest's interface, by the guest's name and the interface's name in it.
-Card = tuple[str, str]
+InterfaceKey = tuple[str, str]
 
 # 1,024 subnets of 4,096 addresses each. 10.64/10 is private (RFC 1918) and keeps
 # clear of 10.0/16 and 10.255/16, which most labs and VPNs use themselves.
@@ -79,31 +79,31 @@ def static_prefix(address: str, subnet: IPv4Network) -> int:
 
 def assign_addresses(
     subnet: IPv4Network,
-    cards: Iterable[Card],
+    keys: Iterable[InterfaceKey],
     *,
-    kept: Mapping[Card, str],
-    static: Mapping[Card, str],
-) -> dict[Card, str]:
-    """Give each card an address that no `static` one has; who had one keeps it.
+    kept: Mapping[InterfaceKey, str],
+    static: Mapping[InterfaceKey, str],
+) -> dict[InterfaceKey, str]:
+    """Give each interface an address that no `static` one has; who had one keeps it.
 
-    Raises: StateError (two cards want the same address, or the subnet is full).
+    Raises: StateError (two interfaces want the same address, or the subnet is full).
     """
     taken = _taken(subnet, static)
-    cards = tuple(cards)
-    assigned: dict[Card, str] = {}
-    for card in cards:
-        address = kept.get(card, "")
+    keys = tuple(keys)
+    assigned: dict[InterfaceKey, str] = {}
+    for key in keys:
+        address = kept.get(key, "")
         if address and address not in taken and _is_for_guests(address, subnet):
-            assigned[card] = address
+            assigned[key] = address
             taken.add(address)
     free = _free(subnet, set(kept.values()))
-    for card in cards:
-        if card not in assigned:
-            assigned[card] = _next_free(subnet, free, taken)
-    return {card: assigned[card] for card in cards}
+    for key in keys:
+        if key not in assigned:
+            assigned[key] = _next_free(subnet, free, taken)
+    return {key: assigned[key] for key in keys}
 
 
-def _taken(subnet: IPv4Network, static: Mapping[Card, str]) -> set[str]:
+def _taken(subnet: IPv4Network, static: Mapping[InterfaceKey, str]) -> set[str]:
     owners = {
         host_address(subnet): "the main host",
         str(subnet.network_address): "the subnet itself",
@@ -148,18 +148,20 @@ def _next_free(subnet: IPv4Network, free: Iterable[str], taken: set[str]) -> str
     )
 
 
-def assign_macs(testbed: str, given: Mapping[Card, str | None]) -> dict[Card, str]:
-    """Give each card the MAC that the user wrote, or derive one that nobody has."""
+def assign_macs(
+    testbed: str, given: Mapping[InterfaceKey, str | None]
+) -> dict[InterfaceKey, str]:
+    """Give each interface the MAC that the user wrote, or derive one that nobody has."""
     taken = {mac for mac in given.values() if mac}
-    macs: dict[Card, str] = {}
-    for card, mac in given.items():
-        macs[card] = mac or _derived_mac(testbed, card, taken)
-        taken.add(macs[card])
+    macs: dict[InterfaceKey, str] = {}
+    for key, mac in given.items():
+        macs[key] = mac or _derived_mac(testbed, key, taken)
+        taken.add(macs[key])
     return macs
 
 
-def _derived_mac(testbed: str, card: Card, taken: set[str]) -> str:
-    seed = "/".join((testbed, *card))
+def _derived_mac(testbed: str, key: InterfaceKey, taken: set[str]) -> str:
+    seed = "/".join((testbed, *key))
     salt = 0
     while True:
         text = f"{seed}/{salt}" if salt else seed
@@ -170,17 +172,19 @@ def _derived_mac(testbed: str, card: Card, taken: set[str]) -> str:
         salt += 1
 
 
-def dns_names(testbed: str, cards: Iterable[Card]) -> dict[Card, tuple[str, ...]]:
-    """Name each card in DNS: a guest's first by the guest, the others with theirs.
+def dns_names(
+    testbed: str, keys: Iterable[InterfaceKey]
+) -> dict[InterfaceKey, tuple[str, ...]]:
+    """Name each interface in DNS: a guest's first by the guest, the others with theirs.
 
     A name that two guests could claim goes to the one whose full name it is.
     """
-    cards = tuple(cards)
-    full = {f"{testbed}-{guest}" for guest, _ in cards}
-    taken = full | {guest for guest, _ in cards}
+    keys = tuple(keys)
+    full = {f"{testbed}-{guest}" for guest, _ in keys}
+    taken = full | {guest for guest, _ in keys}
     seen: set[str] = set()
-    names: dict[Card, tuple[str, ...]] = {}
-    for guest, interface in cards:
+    names: dict[InterfaceKey, tuple[str, ...]] = {}
+    for guest, interface in keys:
         if guest in seen:
             names[guest, interface] = (_further_name(guest, interface, taken),)
             continue
@@ -200,15 +204,15 @@ def _further_name(guest: str, interface: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Cards:
+class Addressing:
     """MACs and addresses of all interfaces.
 
     `reserved` are those that the NAT network's DHCP server knows, in order; the
     others with an address have it from the user.
     """
 
-    macs: Mapping[Card, str]
-    reserved: Mapping[Card, str]
+    macs: Mapping[InterfaceKey, str]
+    reserved: Mapping[InterfaceKey, str]
 
 
 def interface_name(index: int) -> str:
@@ -216,39 +220,39 @@ def interface_name(index: int) -> str:
     return f"eth{index}"
 
 
-def build_cards(
+def build_addressing(
     spec: Spec, names: Names, components: Components, previous: State | None
-) -> Cards:
+) -> Addressing:
     """Decide MACs and addresses. Raises: StateError (an address wanted twice)."""
-    given: dict[Card, str | None] = {}
-    static: dict[Card, str] = {}
-    dynamic: list[Card] = []
+    given: dict[InterfaceKey, str | None] = {}
+    static: dict[InterfaceKey, str] = {}
+    dynamic: list[InterfaceKey] = []
     subnet = nat_subnet(names.number)
     external = spec.network.external_bridge
     for machine in spec.machines:
         for index, interface in enumerate(machine.interfaces):
-            card = (machine.name, interface_name(index))
-            given[card] = interface.mac
+            key = (machine.name, interface_name(index))
+            given[key] = interface.mac
             if external is None:
                 continue
             if not components.are_connected(interface.attached_to, external):
                 continue
             if interface.ip is None:
-                dynamic.append(card)
+                dynamic.append(key)
             elif is_within(interface.ip, subnet):
-                static[card] = interface.ip
+                static[key] = interface.ip
         if spec.testbed_options.management_network:
             given[machine.name, MANAGEMENT_INTERFACE] = None
     kept = _previous_addresses(previous)
     addresses = assign_addresses(subnet, dynamic, kept=kept, static=static)
     addresses |= static
-    return Cards(
+    return Addressing(
         macs=assign_macs(names.testbed, given),
-        reserved={card: addresses[card] for card in given if card in addresses},
+        reserved={key: addresses[key] for key in given if key in addresses},
     )
 
 
-def _previous_addresses(previous: State | None) -> dict[Card, str]:
+def _previous_addresses(previous: State | None) -> dict[InterfaceKey, str]:
     return {
         (guest.name, interface.name): interface.address
         for guest in (previous.machines if previous else ())

@@ -13,10 +13,10 @@ from orchestration.compose.catalogue import Image
 from orchestration.compose.language.schema import Spec
 from orchestration.state.addresses import (
     GUEST_MTU,
-    Card,
-    Cards,
+    Addressing,
+    InterfaceKey,
     assign_addresses,
-    build_cards,
+    build_addressing,
     dns_names,
     host_address,
     management_subnet,
@@ -26,7 +26,7 @@ from orchestration.state.clones import Expanded, expand
 from orchestration.state.disk_bases import Bases, DiskFile
 from orchestration.state.guests import Guests
 from orchestration.state.model import (
-    CardState,
+    HostPortState,
     HostState,
     ManagementState,
     NatState,
@@ -98,6 +98,7 @@ def build_state(
         bases=_bases(identity, decided, catalogue, inputs.disk_files),
         cards=decided.cards,
         name_server=_name_server(decided),
+        addressing=decided.addressing,
         management=_management_addresses(decided),
         scripts=inputs.script_sha256,
         password_hashes=inputs.password_hashes,
@@ -120,7 +121,7 @@ class Decided:
     names: Names
     placement: Placement
     components: Components
-    cards: Cards
+    addressing: Addressing
     previous: State | None
 
 
@@ -138,7 +139,7 @@ def _decide(
         names=names,
         placement=placement.with_on_main(m.name for m in expanded.started),
         components=components,
-        cards=build_cards(expanded.all_started, names, components, previous),
+        addressing=build_addressing(expanded.all_started, names, components, previous),
         previous=previous,
     )
 
@@ -165,7 +166,7 @@ def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
         nat=_nat(decided),
         management=_management(decided),
         cards=tuple(
-            CardState(
+            HostPortState(
                 host=decided.placement.main.name,
                 device=names.bridge(card.testbed_bridge),
                 nic=card.nic_name,
@@ -179,9 +180,9 @@ def _nat(decided: Decided) -> NatState | None:
     external = decided.spec.network.external_bridge
     if external is None:
         return None
-    names, cards = decided.names, decided.cards
+    names, addressing = decided.names, decided.addressing
     subnet = nat_subnet(names.number)
-    dns = dns_names(names.testbed, cards.reserved)
+    dns = dns_names(names.testbed, addressing.reserved)
     return NatState(
         host=decided.placement.main.name,
         network=names.nat_network,
@@ -190,8 +191,8 @@ def _nat(decided: Decided) -> NatState | None:
         gateway=host_address(subnet),
         mtu=GUEST_MTU,
         reservations=tuple(
-            Reservation(mac=cards.macs[card], address=address, names=dns[card])
-            for card, address in cards.reserved.items()
+            Reservation(mac=addressing.macs[key], address=address, names=dns[key])
+            for key, address in addressing.reserved.items()
         ),
         external_device=names.bridge(external),
         veth_network_end=names.veth_network_end,
@@ -241,18 +242,18 @@ def _management_addresses(decided: Decided) -> dict[str, str]:
     if not decided.spec.testbed_options.management_network:
         return {}
     previous = decided.previous
-    kept: dict[Card, str] = {
+    kept: dict[InterfaceKey, str] = {
         (guest.name, MANAGEMENT_INTERFACE): guest.management.address
         for guest in (previous.machines if previous else ())
         if guest.management
     }
-    on_host: dict[str, list[Card]] = {}
+    on_host: dict[str, list[InterfaceKey]] = {}
     for guest, host in decided.placement.guests.items():
         on_host.setdefault(host, []).append((guest, MANAGEMENT_INTERFACE))
     return {
         guest: address
-        for cards in on_host.values()
+        for keys in on_host.values()
         for (guest, _), address in assign_addresses(
-            management_subnet(decided.names.number), cards, kept=kept, static={}
+            management_subnet(decided.names.number), keys, kept=kept, static={}
         ).items()
     }

@@ -16,8 +16,8 @@ from orchestration.compose.language.schema import CloudImage, Libvirt, Machine
 from orchestration.state.addresses import (
     GUEST_MTU,
     SUBNET_PREFIX,
-    Card,
-    Cards,
+    Addressing,
+    InterfaceKey,
     host_address,
     interface_name,
     nat_subnet,
@@ -70,8 +70,8 @@ class Guests:
     directory: str
     placement: Placement
     bases: Bases
-    cards: Cards
     name_server: str
+    addressing: Addressing
     management: Mapping[str, str]
     scripts: Mapping[str, str]
     password_hashes: Mapping[str, str]
@@ -180,15 +180,15 @@ class Guests:
     def _interfaces(
         self, machine: Machine, guest_index: int
     ) -> tuple[InterfaceState, ...]:
-        gateway_card = self._gateway_card(machine)
+        gateway_key = self._gateway_key(machine)
         subnet = nat_subnet(self.names.number)
         interfaces = []
         for index, wanted in enumerate(machine.interfaces):
-            card = (machine.name, interface_name(index))
-            address = wanted.ip or self.cards.reserved.get(card, "")
-            dhcp = wanted.ip is None and card in self.cards.reserved
+            key = (machine.name, interface_name(index))
+            address = wanted.ip or self.addressing.reserved.get(key, "")
+            dhcp = wanted.ip is None and key in self.addressing.reserved
             gateway = (wanted.gateway or "") if wanted.ip else ""
-            if card == gateway_card:
+            if key == gateway_key:
                 gateway = host_address(subnet)
             interfaces.append(
                 InterfaceState(
@@ -196,33 +196,33 @@ class Guests:
                     bridge=wanted.attached_to,
                     device=self.names.bridge(wanted.attached_to),
                     tap=self.names.tap(guest_index, index),
-                    mac=self.cards.macs[card],
+                    mac=self.addressing.macs[key],
                     mtu=GUEST_MTU,
                     dhcp=dhcp,
                     address=address,
                     prefix=static_prefix(address, subnet) if address else 0,
                     gateway=gateway,
-                    name_server=self._name_server(card, gateway, dhcp=dhcp),
+                    name_server=self._name_server(key, gateway, dhcp=dhcp),
                 )
             )
         return tuple(interfaces)
 
-    def _name_server(self, card: Card, gateway: str, *, dhcp: bool) -> str:
+    def _name_server(self, key: InterfaceKey, gateway: str, *, dhcp: bool) -> str:
         """Return the name server of a fixed address that reaches it.
 
         An address in the NAT network does, and one with a gateway is expected to.
         """
-        is_fixed = not dhcp and (card in self.cards.reserved or bool(gateway))
+        is_fixed = not dhcp and (key in self.addressing.reserved or bool(gateway))
         return self.name_server if is_fixed else ""
 
-    def _gateway_card(self, machine: Machine) -> Card | None:
+    def _gateway_key(self, machine: Machine) -> InterfaceKey | None:
         """Return the interface that leads outside unless the user chose one."""
         if any(interface.ip and interface.gateway for interface in machine.interfaces):
             return None
         for index, interface in enumerate(machine.interfaces):
-            card = (machine.name, interface_name(index))
-            if interface.ip is None and card in self.cards.reserved:
-                return card
+            key = (machine.name, interface_name(index))
+            if interface.ip is None and key in self.addressing.reserved:
+                return key
         return None
 
     def _management(self, guest: str, index: int) -> ManagementInterface | None:
@@ -233,7 +233,7 @@ class Guests:
             name=MANAGEMENT_INTERFACE,
             network=self.names.management_network,
             tap=self.names.management_tap(index),
-            mac=self.cards.macs[guest, MANAGEMENT_INTERFACE],
+            mac=self.addressing.macs[guest, MANAGEMENT_INTERFACE],
             address=address,
             prefix=SUBNET_PREFIX,
         )

@@ -6,7 +6,13 @@ whoever has them: a machine, a clone, a port of a logical switch or of a router.
 
 from collections.abc import Iterator
 
-from orchestration.compose.draft import Card, Draft, Drafted, cards_of, machine_cards
+from orchestration.compose.draft import (
+    Draft,
+    Drafted,
+    DraftedInterface,
+    interfaces_of,
+    machine_interfaces,
+)
 from orchestration.compose.language.ovn import Ovn
 from orchestration.compose.language.schema import Libvirt
 from orchestration.compose.reading.positions import Path, Positions
@@ -27,11 +33,11 @@ def check_interfaces(draft: Draft, positions: Positions) -> Iterator[Finding]:
     """Check each machine's interfaces, then what must be unique among all."""
     for drafted in draft.machines:
         yield from _count(drafted, positions)
-        for number, card in enumerate(machine_cards(drafted)):
-            yield from check_mac(card.mac, card.interface.mac, positions)
-            yield from check_address(card.ip, card.interface.ip, positions)
+        for number, interface in enumerate(machine_interfaces(drafted)):
+            yield from check_mac(interface.mac, interface.wanted.mac, positions)
+            yield from check_address(interface.ip, interface.wanted.ip, positions)
             path = (*drafted.interface_path(number), "gateway")
-            yield from _gateway(path, card, positions)
+            yield from _gateway(path, interface, positions)
     yield from _duplicates(draft, positions)
 
 
@@ -50,12 +56,14 @@ def _count(drafted: Drafted, positions: Positions) -> Iterator[Finding]:
         )
 
 
-def _gateway(path: Path, card: Card, positions: Positions) -> Iterator[Finding]:
-    gateway, ip = card.interface.gateway, card.interface.ip
+def _gateway(
+    path: Path, interface: DraftedInterface, positions: Positions
+) -> Iterator[Finding]:
+    gateway, ip = interface.wanted.gateway, interface.wanted.ip
     if gateway is None:
         return
     yield from check_address(path, gateway, positions)
-    if ip is None and not card.is_on_switch:
+    if ip is None and not interface.is_on_switch:
         yield positions.warning(
             path,
             "`gateway` has no effect without `ip`: DHCP gives the guest its gateway.",
@@ -91,11 +99,11 @@ def _uses(draft: Draft) -> Iterator[Use]:
         scaling = drafted.machine.scaling
         for number in range(len(scaling.clones) if scaling else 0):
             yield "machine name", f"{name}-{number}", (*drafted.path, "name")
-    for card in cards_of(draft):
-        if card.interface.mac is not None:
-            yield "MAC", card.interface.mac, card.mac
-        if card.interface.ip is not None:
-            yield "address", _normal(card.interface.ip), card.ip
+    for interface in interfaces_of(draft):
+        if interface.wanted.mac is not None:
+            yield "MAC", interface.wanted.mac, interface.mac
+        if interface.wanted.ip is not None:
+            yield "address", _normal(interface.wanted.ip), interface.ip
 
 
 def _switch_uses(ovn: Ovn) -> Iterator[Use]:

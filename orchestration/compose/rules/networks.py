@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from orchestration.compose.draft import Draft, cards_of
+from orchestration.compose.draft import Draft, interfaces_of
 from orchestration.compose.language.schema import Network
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.errors import Finding
@@ -27,7 +27,7 @@ def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
     network = draft.network
     if network is None or network.ovn is not None:
         return
-    used = any(not card.is_on_switch for card in cards_of(draft))
+    used = any(not i.is_on_switch for i in interfaces_of(draft))
     if used and not network.bridges:
         yield positions.error(
             ("network", "bridges"),
@@ -150,16 +150,18 @@ def _external(
 def _interfaces(
     draft: Draft, names: frozenset[str], positions: Positions
 ) -> Iterator[Finding]:
-    for card in cards_of(draft):
-        if card.is_on_switch:
+    for interface in interfaces_of(draft):
+        if interface.is_on_switch:
             yield positions.error(
-                card.attached,
-                f"Guest {card.guest} is on a logical switch, and `network` has no "
+                interface.attached,
+                f"Guest {interface.guest} is on a logical switch, and `network` has no "
                 "`ovn`.",
                 "Add `network: {ovn: {switches: …}}`.",
             )
-        elif card.interface.attached_to not in names:
-            yield _unknown(card.attached, card.interface.attached_to, names, positions)
+        elif interface.wanted.attached_to not in names:
+            yield _unknown(
+                interface.attached, interface.wanted.attached_to, names, positions
+            )
 
 
 def _host_interfaces(

@@ -8,7 +8,7 @@ are in `routers.py`; uniqueness is in `interfaces.py`. Pure.
 import re
 from collections.abc import Iterator
 
-from orchestration.compose.draft import Card, Draft, cards_of
+from orchestration.compose.draft import Draft, DraftedInterface, interfaces_of
 from orchestration.compose.language.ovn import Acl, Ovn, SwitchPort
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.compose.rules.addresses import (
@@ -33,7 +33,9 @@ def check_ovn(draft: Draft, positions: Positions) -> Iterator[Finding]:
     if ovn is None:
         return
     subnets = Subnets(ovn)
-    cards = tuple(card for card in cards_of(draft) if card.is_on_switch)
+    interfaces = tuple(
+        interface for interface in interfaces_of(draft) if interface.is_on_switch
+    )
     yield from _names(ovn, positions)
     for name, switch in ovn.switches.items():
         path: Path = ("network", "ovn", "switches", name)
@@ -41,11 +43,13 @@ def check_ovn(draft: Draft, positions: Positions) -> Iterator[Finding]:
         for index, port in enumerate(switch.ports):
             below = (*path, "ports", index)
             yield from _port(below, name, port, subnets, positions)
-    yield from check_routers(ovn, subnets, _dynamic_switches(ovn, cards), positions)
+    yield from check_routers(
+        ovn, subnets, _dynamic_switches(ovn, interfaces), positions
+    )
     if ovn.acl is not None:
         yield from _acl(ovn.acl, ovn, positions)
-    for card in cards:
-        yield from _card(card, subnets, positions)
+    for interface in interfaces:
+        yield from _interface(interface, subnets, positions)
     yield from _without_network(draft, positions)
 
 
@@ -76,17 +80,18 @@ def _port(
         yield from _given((*below, "ip"), switch, subnets, positions)
 
 
-def _card(card: Card, subnets: Subnets, positions: Positions) -> Iterator[Finding]:
-    interface = card.interface
-    switch = interface.attached_to
+def _interface(
+    interface: DraftedInterface, subnets: Subnets, positions: Positions
+) -> Iterator[Finding]:
+    switch = interface.wanted.attached_to
     if switch not in subnets.ovn.switches:
-        yield unknown_switch(card.attached, switch, subnets.ovn, positions)
+        yield unknown_switch(interface.attached, switch, subnets.ovn, positions)
         return
-    if card.is_dynamic:
-        yield from _given(card.ip, switch, subnets, positions)
-    gateway = (*card.ip[:-1], "gateway")
-    yield from _inside(card.ip, interface.ip, switch, subnets, positions)
-    yield from _inside(gateway, interface.gateway, switch, subnets, positions)
+    if interface.is_dynamic:
+        yield from _given(interface.ip, switch, subnets, positions)
+    gateway = (*interface.ip[:-1], "gateway")
+    yield from _inside(interface.ip, interface.wanted.ip, switch, subnets, positions)
+    yield from _inside(gateway, interface.wanted.gateway, switch, subnets, positions)
 
 
 def _given(
@@ -119,9 +124,11 @@ def _inside(
         )
 
 
-def _dynamic_switches(ovn: Ovn, cards: tuple[Card, ...]) -> frozenset[str]:
+def _dynamic_switches(
+    ovn: Ovn, interfaces: tuple[DraftedInterface, ...]
+) -> frozenset[str]:
     """Return the switches that have a dynamic address to give."""
-    guests = {c.interface.attached_to for c in cards if c.is_dynamic}
+    guests = {i.wanted.attached_to for i in interfaces if i.is_dynamic}
     ports = {
         name
         for name, switch in ovn.switches.items()

@@ -18,7 +18,7 @@ from orchestration.state.model.guests import (
 from orchestration.state.model.hosts import Datapath, DomainType, HostKind, HostState
 from orchestration.state.model.network import (
     BridgeState,
-    CardState,
+    HostPortState,
     ManagementState,
     NatState,
     NetworkState,
@@ -32,12 +32,12 @@ from orchestration.state.model.state import SCHEMA_VERSION, State
 __all__ = [
     "SCHEMA_VERSION",
     "BridgeState",
-    "CardState",
     "Datapath",
     "DomainType",
     "GoldenState",
     "GuestState",
     "HostKind",
+    "HostPortState",
     "HostState",
     "InterfaceState",
     "ManagementInterface",

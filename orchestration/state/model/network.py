@@ -87,7 +87,7 @@ class ManagementState(Frozen):
     address: str
 
 
-class CardState(Frozen):
+class HostPortState(Frozen):
     """A network card of a host that is plugged into a bridge; it stays the host's."""
 
     host: str
@@ -103,4 +103,4 @@ class NetworkState(Frozen):
     tunnels: tuple[TunnelState, ...] = ()
     nat: NatState | None = None
     management: tuple[ManagementState, ...] = ()
-    cards: tuple[CardState, ...] = ()
+    cards: tuple[HostPortState, ...] = ()

@@ -15,7 +15,7 @@ from orchestration.state.model import State
 from testbed.pages.diagram.lines import (
     LANE,
     Bar,
-    Card,
+    GuestBox,
     Line,
     bus_lines,
     further_lines,
@@ -71,7 +71,7 @@ class Diagram:
     height: int
     boxes: tuple[Box, ...]
     bars: tuple[Bar, ...]
-    cards: tuple[Card, ...]
+    cards: tuple[GuestBox, ...]
     lines: tuple[Line, ...]
     cloud: Cloud | None
     summary: str
@@ -110,7 +110,7 @@ class _Placer:
         self.top = top
         self.boxes: list[Box] = []
         self.bars: list[Bar] = []
-        self.cards: list[Card] = []
+        self.cards: list[GuestBox] = []
         names = dict.fromkeys(bridge.net for bridge in scene.bridges if bridge.net)
         self.nets = {name: index % 6 for index, name in enumerate(names)}
 
@@ -209,8 +209,8 @@ class _Placer:
         return Cloud(outside.note, 1, y, CLOUD_WIDTH, CLOUD_HEIGHT), external
 
 
-def _card(guest: Guest, device: str, x: int, y: int) -> Card:
-    return Card(
+def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
+    return GuestBox(
         guest=guest.name,
         device=device,
         title=_cut(guest.name),
@@ -225,9 +225,9 @@ def _card(guest: Guest, device: str, x: int, y: int) -> Card:
 
 def _count_card(
     guests: tuple[Guest, ...], device: str, x: int, y: int, width: int
-) -> Card:
+) -> GuestBox:
     counts = Counter(guest.status for guest in guests)
-    return Card(
+    return GuestBox(
         guest="",
         device=device,
         title=count_of(len(guests), "guest"),

@@ -44,7 +44,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class GuestBox:
     """One guest, or the count of all guests of a bar (then `guest` is empty)."""
 
     guest: str
@@ -96,7 +96,7 @@ class Sized(Protocol):
     def height(self) -> int: ...
 
 
-def bus_lines(bars: Sequence[Bar], cards: Sequence[Card]) -> Iterator[Line]:
+def bus_lines(bars: Sequence[Bar], cards: Sequence[GuestBox]) -> Iterator[Line]:
     """Hang each row of cards from its bar: a stem per card, a rail per further row."""
     for bar in bars:
         if bar.net < 0:
@@ -120,7 +120,7 @@ def bus_lines(bars: Sequence[Bar], cards: Sequence[Card]) -> Iterator[Line]:
 def further_lines(
     guests: Iterable[Guest],
     bars: Sequence[Bar],
-    cards: Sequence[Card],
+    cards: Sequence[GuestBox],
     nets: Mapping[str, int],
 ) -> Iterator[Line]:
     """Draw guests' second, third … interfaces to their bars, right of everything."""
@@ -248,9 +248,9 @@ def _find(bars: Sequence[Bar], host: str, device: str) -> Bar | None:
     return next((bar for bar in here if bar.device == device), None)
 
 
-def _is_below(bar: Bar, card: Card) -> bool:
+def _is_below(bar: Bar, card: GuestBox) -> bool:
     return bar.x <= card.x < bar.x + bar.width
 
 
-def _stem(card: Card) -> int:
+def _stem(card: GuestBox) -> int:
     return card.x + card.width // 2
