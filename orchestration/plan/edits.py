@@ -9,7 +9,7 @@ from functools import partial
 
 from orchestration.plan.model import Instruction, Kind, Stage, count, entry
 from orchestration.plan.resources import apart, changed_resources, whole_testbed
-from orchestration.state.diff.changes import Action, diff
+from orchestration.state.diff.changes import ChangeKind, diff
 from orchestration.state.model import State
 
 
@@ -20,24 +20,24 @@ def removed_and_stopped(state: State, previous: State | None) -> Iterator[Instru
     change = partial(entry, stage=Stage.APPLY_CHANGES)
     changes = diff(previous, state)
 
-    gone = changed_resources(changes.guests, Action.REMOVE)
+    gone = changed_resources(changes.guests, ChangeKind.REMOVE)
     title = f"Stop {count(gone, 'removed guest')}"
     yield change(Kind.STOP_GUESTS, title=title, resources=gone, of_deployed=True)
 
-    anew = changed_resources(changes.guests, Action.RECREATE)
-    changed = anew + changed_resources(changes.guests, Action.RESTART)
+    anew = changed_resources(changes.guests, ChangeKind.RECREATE)
+    changed = anew + changed_resources(changes.guests, ChangeKind.RESTART)
     title = f"Stop {count(changed, 'changed guest')}"
     yield change(Kind.STOP_CHANGED_GUESTS, title=title, resources=changed)
 
-    links = changed_resources(changes.links, Action.REMOVE)
+    links = changed_resources(changes.links, ChangeKind.REMOVE)
     title = f"Delete {count(links, 'link')}"
     yield change(Kind.DELETE_LINKS, title=title, resources=links, of_deployed=True)
 
-    bridges = changed_resources(changes.bridges, Action.REMOVE)
+    bridges = changed_resources(changes.bridges, ChangeKind.REMOVE)
     title = f"Delete {count(bridges, 'bridge')}"
     yield change(Kind.DELETE_BRIDGES, title=title, resources=bridges, of_deployed=True)
 
-    networks = changed_resources(changes.networks, Action.REMOVE)
+    networks = changed_resources(changes.networks, ChangeKind.REMOVE)
     title = f"Delete {count(networks, 'network')}"
     yield change(
         Kind.DELETE_NETWORKS, title=title, resources=networks, of_deployed=True
@@ -48,7 +48,7 @@ def removed_and_stopped(state: State, previous: State | None) -> Iterator[Instru
     title = f"Delete {count(disks, 'disk')}"
     yield change(Kind.DELETE_DISKS, title=title, resources=disks, of_deployed=True)
 
-    if not changed_resources(changes.guests, Action.CHANGE_LIVE):
+    if not changed_resources(changes.guests, ChangeKind.CHANGE_LIVE):
         yield _forget(state, Stage.APPLY_CHANGES)
 
 
@@ -59,7 +59,7 @@ def changed_live(state: State, previous: State | None) -> Iterator[Instruction]:
     """
     if previous is None:
         return
-    guests = changed_resources(diff(previous, state).guests, Action.CHANGE_LIVE)
+    guests = changed_resources(diff(previous, state).guests, ChangeKind.CHANGE_LIVE)
     if guests:
         stage = Stage.CHANGE_GUESTS
         title = f"Change the interfaces of {count(guests, 'running guest')}"

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from orchestration.plan.model import Resource, Resources
-from orchestration.state.diff.changes import Action, Change
+from orchestration.state.diff.changes import Change, ChangeKind
 from orchestration.state.model import GuestState, HostPortState, State
 
 NAT_KEY = "nat"
@@ -104,9 +104,9 @@ def remote_guest_resources(state: State) -> Resources:
     return guest_resources(guest for guest in state.guests if guest.host != main)
 
 
-def changed_resources(changes: Iterable[Change], action: Action) -> Resources:
+def changed_resources(changes: Iterable[Change], kind: ChangeKind) -> Resources:
     """Return what a difference does something to, each thing once."""
-    found = (Resource(c.name, c.host, c.key) for c in changes if c.action is action)
+    found = (Resource(c.name, c.host, c.key) for c in changes if c.kind is kind)
     return apart(found)
 
 

@@ -151,7 +151,7 @@ def _next_free(subnet: IPv4Network, free: Iterable[str], taken: set[str]) -> str
 def assign_macs(
     testbed: str, given: Mapping[InterfaceKey, str | None]
 ) -> dict[InterfaceKey, str]:
-    """Give each interface the MAC that the user wrote, or derive one that nobody has."""
+    """Give each interface the MAC that the user wrote, or derive one that is free."""
     taken = {mac for mac in given.values() if mac}
     macs: dict[InterfaceKey, str] = {}
     for key, mac in given.items():

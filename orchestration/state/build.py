@@ -96,7 +96,6 @@ def build_state(
         directory=identity.directory,
         placement=decided.placement,
         bases=_bases(identity, decided, catalogue, inputs.disk_files),
-        cards=decided.cards,
         name_server=_name_server(decided),
         addressing=decided.addressing,
         management=_management_addresses(decided),

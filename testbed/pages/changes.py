@@ -13,7 +13,7 @@ from django.utils.text import Truncator
 
 from orchestration.errors import TestbedError
 from orchestration.project.digests import look_at
-from orchestration.state.diff.changes import Action, Change, Changes, diff
+from orchestration.state.diff.changes import Change, ChangeKind, Changes, diff
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.models import Testbed
@@ -24,14 +24,14 @@ from testbed.testbeds.planning import is_edited, wanted_state
 SHOWN = 20
 NAMED = 5
 REASONS_SHOWN = 400
-# Tone and icon of each action; the word is its own.
+# Tone and icon of each kind of change; the word is its own.
 LOOKS = {
-    Action.REMOVE: ("bad", "trash"),
-    Action.RECREATE: ("warn", "alert"),
-    Action.RESTART: ("warn", "play"),
-    Action.CHANGE_LIVE: ("good", "pencil"),
-    Action.CHANGE: ("calm", "pencil"),
-    Action.CREATE: ("good", "plus"),
+    ChangeKind.REMOVE: ("bad", "trash"),
+    ChangeKind.RECREATE: ("warn", "alert"),
+    ChangeKind.RESTART: ("warn", "play"),
+    ChangeKind.CHANGE_LIVE: ("good", "pencil"),
+    ChangeKind.CHANGE: ("calm", "pencil"),
+    ChangeKind.CREATE: ("good", "plus"),
 }
 
 
@@ -130,8 +130,8 @@ def _groups(changes: Changes) -> tuple[Group, ...]:
 
 
 def _line(change: Change) -> Line:
-    tone, icon = LOOKS[change.action]
+    tone, icon = LOOKS[change.kind]
     rest = len(change.reasons) - NAMED
     more = f" and {rest} more" if rest > 0 else ""
     reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
-    return Line(change.action.value, tone, icon, change.name, change.host, reasons)
+    return Line(change.kind.value, tone, icon, change.name, change.host, reasons)

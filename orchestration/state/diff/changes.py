@@ -38,7 +38,7 @@ from orchestration.state.model import (
 MOVED_DISK = "its disk will be erased"
 
 
-class Action(StrEnum):
+class ChangeKind(StrEnum):
     """What becomes of a thing; the order is the order of reading."""
 
     REMOVE = "remove"
@@ -53,7 +53,7 @@ class Action(StrEnum):
 class Change:
     """One thing on one host; `key` finds it in the state, as in a plan's resource."""
 
-    action: Action
+    kind: ChangeKind
     name: str
     host: str
     key: str
@@ -101,7 +101,7 @@ class Changes:
         for title, changes in groups:
             lines += [title] if changes else []
             lines += [
-                f"  {c.action:<12}{c.name} on {c.host}: {', '.join(c.reasons)}"
+                f"  {c.kind:<12}{c.name} on {c.host}: {', '.join(c.reasons)}"
                 for c in changes
             ]
         lines += [f"Untouched: {', '.join(self.untouched) or 'none'}", "Hosts"]
@@ -129,8 +129,8 @@ def diff(deployed: State, wanted: State) -> Changes:
 
 
 def _sorted(changes: Iterable[Change]) -> tuple[Change, ...]:
-    order = list(Action)
-    return tuple(sorted(changes, key=lambda change: order.index(change.action)))
+    order = list(ChangeKind)
+    return tuple(sorted(changes, key=lambda change: order.index(change.kind)))
 
 
 def _guests(deployed: State, wanted: State) -> Iterator[Change]:
@@ -141,22 +141,24 @@ def _guests(deployed: State, wanted: State) -> Iterator[Change]:
     for guest in deployed.guests:
         if guest.name not in names:
             yield _guest(
-                Action.REMOVE, guest, "removed from the YAML; its disk will be deleted"
+                ChangeKind.REMOVE,
+                guest,
+                "removed from the YAML; its disk will be deleted",
             )
     bridges = _bridge_hosts(wanted.network.bridges)
     for guest in wanted.guests:
         for old in before.get(guest.name, ()):
             if old.host != guest.host:
-                yield _guest(Action.REMOVE, old, *_why_moved(old, guest, bridges))
+                yield _guest(ChangeKind.REMOVE, old, *_why_moved(old, guest, bridges))
         here = [old for old in before.get(guest.name, ()) if old.host == guest.host]
         if here:
             yield from _same_place(here[0], guest, deployed, wanted)
         elif guest.name in before:
             source = before[guest.name][0].host
             reason = f"moves from {source}; {MOVED_DISK}"
-            yield _guest(Action.RECREATE, guest, reason)
+            yield _guest(ChangeKind.RECREATE, guest, reason)
         else:
-            yield _guest(Action.CREATE, guest, "is new")
+            yield _guest(ChangeKind.CREATE, guest, "is new")
 
 
 def _same_place(
@@ -168,12 +170,12 @@ def _same_place(
     if disk:
         goldens = golden_reasons(_golden(deployed, old), _golden(wanted, new))
         settings = guest_reasons(old, new, *hosts)
-        yield _guest(Action.RECREATE, new, *disk, *goldens, *settings, *scripts)
+        yield _guest(ChangeKind.RECREATE, new, *disk, *goldens, *settings, *scripts)
     elif old.spec_hash != new.spec_hash:
-        action, reasons = _settings_change(old, new, *hosts)
-        yield _guest(action, new, *reasons, *scripts)
+        kind, reasons = _settings_change(old, new, *hosts)
+        yield _guest(kind, new, *reasons, *scripts)
     elif scripts:
-        yield _guest(Action.CHANGE, new, *scripts)
+        yield _guest(ChangeKind.CHANGE, new, *scripts)
 
 
 def _golden(state: State, guest: GuestState) -> GoldenState | None:
@@ -182,19 +184,19 @@ def _golden(state: State, guest: GuestState) -> GoldenState | None:
 
 def _settings_change(
     old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
-) -> tuple[Action, tuple[str, ...]]:
+) -> tuple[ChangeKind, tuple[str, ...]]:
     """Say what other settings need, and why."""
     if not differ_in_interfaces_only(old, new, old_host, new_host):
         reasons = guest_reasons(old, new, old_host, new_host)
-        return Action.RESTART, reasons or ("its other settings change",)
+        return ChangeKind.RESTART, reasons or ("its other settings change",)
     reasons = interface_reasons(old, new) or (UNFINISHED_REASON,)
     if why := obstacles(old, new):
-        return Action.RESTART, (*reasons, *why)
-    return Action.CHANGE_LIVE, reasons
+        return ChangeKind.RESTART, (*reasons, *why)
+    return ChangeKind.CHANGE_LIVE, reasons
 
 
-def _guest(action: Action, guest: GuestState, *reasons: str) -> Change:
-    return Change(action, guest.name, guest.host, guest.name, reasons)
+def _guest(kind: ChangeKind, guest: GuestState, *reasons: str) -> Change:
+    return Change(kind, guest.name, guest.host, guest.name, reasons)
 
 
 def _why_moved(
@@ -228,15 +230,15 @@ def _parts(before: list[Part], after: list[Part]) -> Iterator[Change]:
         if part.identity not in new:
             is_replaced = (part.name, part.host) in names
             reason = "will be recreated" if is_replaced else "no longer needed"
-            yield Change(Action.REMOVE, part.name, part.host, part.key, (reason,))
+            yield Change(ChangeKind.REMOVE, part.name, part.host, part.key, (reason,))
     for part in new.values():
         known = old.get(part.identity)
         if known is None:
             reason = "is new"
-            yield Change(Action.CREATE, part.name, part.host, part.key, (reason,))
+            yield Change(ChangeKind.CREATE, part.name, part.host, part.key, (reason,))
         elif known.settings != part.settings:
             reasons = tuple(_settings(known, part))
-            yield Change(Action.CHANGE, part.name, part.host, part.key, reasons)
+            yield Change(ChangeKind.CHANGE, part.name, part.host, part.key, reasons)
 
 
 def _settings(old: Part, new: Part) -> Iterator[str]:

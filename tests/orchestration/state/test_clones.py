@@ -6,7 +6,7 @@ test_golden_images.py.
 
 from orchestration.compose.language.schema import Clone, Interface, Scaling, Spec
 from orchestration.state.clones import expand
-from orchestration.state.diff.changes import Action, diff
+from orchestration.state.diff.changes import ChangeKind, diff
 from orchestration.state.model import State
 from orchestration.state.model.images import DiskOrigin
 from tests.orchestration.compose.fakes import read_spec
@@ -147,9 +147,9 @@ def test_growing_adds_clones_and_touches_no_other() -> None:
     five = build(spec, previous=three)
 
     changes = diff(three, five)
-    assert [(c.name, c.action) for c in changes.guests] == [
-        ("node-3", Action.CREATE),
-        ("node-4", Action.CREATE),
+    assert [(c.name, c.kind) for c in changes.guests] == [
+        ("node-3", ChangeKind.CREATE),
+        ("node-4", ChangeKind.CREATE),
     ]
     assert changes.untouched == ("web", "node-0", "node-1", "node-2")
     assert five.goldens == three.goldens
@@ -162,8 +162,8 @@ def test_shrinking_removes_the_last_clones() -> None:
     two = build(workers(2, shared_setup="s.sh"), previous=five)
 
     changes = diff(five, two)
-    assert [(c.name, c.action) for c in changes.guests] == [
-        (f"node-{number}", Action.REMOVE) for number in (2, 3, 4)
+    assert [(c.name, c.kind) for c in changes.guests] == [
+        (f"node-{number}", ChangeKind.REMOVE) for number in (2, 3, 4)
     ]
     assert changes.untouched == ("node-0", "node-1")
 

@@ -9,7 +9,7 @@ import pytest
 from orchestration.compose.language.schema import Spec
 from orchestration.state.build import Inputs, build_state
 from orchestration.state.clones import context_key
-from orchestration.state.diff.changes import Action, diff
+from orchestration.state.diff.changes import ChangeKind, diff
 from orchestration.state.model import State
 from orchestration.state.model.images import DiskOrigin
 from tests.orchestration.state.samples import (
@@ -130,9 +130,9 @@ def test_another_shared_script_makes_the_clones_anew_and_no_other_guest() -> Non
 
     changes = diff(before, after)
 
-    assert [(c.name, c.action) for c in changes.guests] == [
-        ("node-0", Action.RECREATE),
-        ("node-1", Action.RECREATE),
+    assert [(c.name, c.kind) for c in changes.guests] == [
+        ("node-0", ChangeKind.RECREATE),
+        ("node-1", ChangeKind.RECREATE),
     ]
     assert changes.guests[0].reasons == (
         "its golden image node changed",

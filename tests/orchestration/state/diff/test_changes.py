@@ -9,7 +9,7 @@ from orchestration.plan.resources import (
     link_resources,
     network_resources,
 )
-from orchestration.state.diff.changes import Action, Changes, diff
+from orchestration.state.diff.changes import ChangeKind, Changes, diff
 from orchestration.state.model import HostState, State
 from tests.golden import Golden
 from tests.orchestration.compose.fakes import read_spec
@@ -107,15 +107,15 @@ def test_guests_whose_bridge_moves_say_so() -> None:
 
     changes = diff(before, build(spec, hosts=before.hosts[:1]))
 
-    assert [(c.action, c.name, c.host, c.reasons) for c in changes.guests] == [
+    assert [(c.kind, c.name, c.host, c.reasons) for c in changes.guests] == [
         (
-            Action.REMOVE,
+            ChangeKind.REMOVE,
             "b",
             "host-b",
             ("touched because its bridge br1 moves to host-a",),
         ),
         (
-            Action.RECREATE,
+            ChangeKind.RECREATE,
             "b",
             "host-a",
             ("moves from host-b; its disk will be erased",),
@@ -129,9 +129,9 @@ def test_renamed_guest_is_removed_and_created() -> None:
 
     changes = changed(old, new)[1]
 
-    assert [(c.action, c.name) for c in changes.guests] == [
-        (Action.REMOVE, "db"),
-        (Action.CREATE, "store"),
+    assert [(c.kind, c.name) for c in changes.guests] == [
+        (ChangeKind.REMOVE, "db"),
+        (ChangeKind.CREATE, "store"),
     ]
     assert changes.untouched == ("web",)
 
@@ -145,8 +145,8 @@ def test_edited_script_needs_no_restart() -> None:
 
     changes = diff(old, old.model_copy(update={"guests": (guest,)}))
 
-    assert [(c.action, c.reasons) for c in changes.guests] == [
-        (Action.CHANGE, ("setup script s.sh was edited",))
+    assert [(c.kind, c.reasons) for c in changes.guests] == [
+        (ChangeKind.CHANGE, ("setup script s.sh was edited",))
     ]
 
 
@@ -157,8 +157,8 @@ def test_renewed_image_keeps_the_disk() -> None:
 
     changes = diff(old, old.model_copy(update={"guests": (guest,)}))
 
-    assert [(c.action, c.reasons) for c in changes.guests] == [
-        (Action.RESTART, ("image test_guest was renewed; its disk stays",))
+    assert [(c.kind, c.reasons) for c in changes.guests] == [
+        (ChangeKind.RESTART, ("image test_guest was renewed; its disk stays",))
     ]
 
 
@@ -192,8 +192,8 @@ def test_any_two_differ_in_things_that_are_theirs(
         (changes.networks, network_resources),
     ):
         before, after = ({(r.host, r.key) for r in things(s)} for s in (old, new))
-        gone = {(c.host, c.key) for c in found if c.action is Action.REMOVE}
-        kept = {(c.host, c.key) for c in found if c.action is not Action.REMOVE}
+        gone = {(c.host, c.key) for c in found if c.kind is ChangeKind.REMOVE}
+        kept = {(c.host, c.key) for c in found if c.kind is not ChangeKind.REMOVE}
         assert before - after <= gone <= before
         assert after - before <= kept <= after
         assert all(change.reasons for change in found)

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestration.compose.language.schema import Spec
-from orchestration.state.diff.changes import Action, Change, diff
+from orchestration.state.diff.changes import Change, ChangeKind, diff
 from orchestration.state.diff.deployed import union
 from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import State
@@ -64,7 +64,7 @@ def change(old: Spec, new: Spec) -> Change:
 def test_guest_keeps_running(old: Spec, new: Spec, reasons: tuple[str, ...]) -> None:
     found = change(old, new)
 
-    assert (found.action, found.reasons) == (Action.CHANGE_LIVE, reasons)
+    assert (found.kind, found.reasons) == (ChangeKind.CHANGE_LIVE, reasons)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_guest_keeps_running(old: Spec, new: Spec, reasons: tuple[str, ...]) -> 
 def test_guest_restarts_and_it_is_said_why(old: Spec, new: Spec, reason: str) -> None:
     found = change(old, new)
 
-    assert found.action is Action.RESTART
+    assert found.kind is ChangeKind.RESTART
     assert reason in found.reasons[-1]
 
 
@@ -101,7 +101,7 @@ def test_guest_restarts_for_anything_else_that_changes_with_its_interfaces() -> 
 
     found = change(web("br0"), new)
 
-    assert found.action is Action.RESTART
+    assert found.kind is ChangeKind.RESTART
     assert found.reasons == ("environment: MODE", "eth0: bridge br0 → br1")
 
 
@@ -112,11 +112,11 @@ def test_unfinished_change_of_interfaces_is_gone_on_with_live() -> None:
 
     on, back, further = (diff(known, s).guests for s in (other, one, third))
 
-    assert {c.action for c in (*on, *back, *further)} == {Action.CHANGE_LIVE}
+    assert {c.kind for c in (*on, *back, *further)} == {ChangeKind.CHANGE_LIVE}
     assert on[0].reasons == ("eth0: bridge br0 → br1",)
     assert back[0].reasons == ("a change of its interfaces was not finished",)
     assert further[0].reasons == ("eth1 on br0 is new",)
-    assert diff(union(known, third), one).guests[0].action is Action.CHANGE_LIVE
+    assert diff(union(known, third), one).guests[0].kind is ChangeKind.CHANGE_LIVE
 
 
 def test_unfinished_change_of_more_needs_a_restart() -> None:
@@ -131,4 +131,4 @@ def test_unfinished_change_of_more_needs_a_restart() -> None:
     (back,) = diff(known, one).guests
     (moved,) = diff(union(known, one), build(web("br1"), previous=one)).guests
 
-    assert {back.action, moved.action} == {Action.RESTART}
+    assert {back.kind, moved.kind} == {ChangeKind.RESTART}
