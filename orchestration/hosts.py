@@ -203,7 +203,7 @@ class HostFacts:
 
 def examine(host: Host, *, scope: Scope) -> HostFacts:
     """Ask a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
-    seen = machine.look(host.transport, scope=scope)
+    seen = machine.observe(host.transport, scope=scope)
     node = node_facts(host.libvirt)
     switch = bridges.check(host.transport, scope=scope)
     kernel = switch.datapath_ok_kernel

@@ -118,7 +118,7 @@ def has_store(host: HostState) -> bool:
     return host.kind is not HostKind.SIMULATED and bool(host.projects_dir)
 
 
-def look(host: Host, *, scope: Scope) -> Store:
+def observe(host: Host, *, scope: Scope) -> Store:
     """Look at a host's images. Raises: HostUnreachable, LibvirtFailed, CommandFailed."""
     if not has_store(host.state):
         return Store(host.state.name)

@@ -74,11 +74,11 @@ class Inventory:
         }
 
 
-def look(host: Host, *, scope: Scope) -> Inventory:
+def observe(host: Host, *, scope: Scope) -> Inventory:
     """Look at a host. Raises: HostUnreachable, NetworkFailed, LibvirtFailed."""
     found = domains.observe(host.libvirt)
     nets = networks.observe(host.libvirt)
-    bridges, ports = inventory.look(host.transport, scope=scope)
+    bridges, ports = inventory.observe(host.transport, scope=scope)
     links = ip_link.links(host.transport, scope=scope)
     things = [
         *_domains(found),

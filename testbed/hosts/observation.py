@@ -18,14 +18,15 @@ from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import HostFacts, Hosts, examine
-from orchestration.inventory.things import Inventory, look
+from orchestration.inventory import things
+from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.transport.base import Scope
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.models import Host, ObservedGuest, Run, Testbed
-from testbed.orphans.detection import Held, last_looks, speaks_for, things_there
+from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
 from testbed.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _TURN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class HostObservation:
     """What one host showed, or why it did not."""
 
     host: Host
@@ -48,33 +49,43 @@ def observe_all(hosts: Hosts) -> None:
     """Ask every host and save what is seen; a silent host keeps its guests' rows."""
     rows, began = list(Host.objects.all()), timezone.now()
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
-        sights = list(pool.map(lambda row: _look(row, hosts), rows))
+        observations = list(pool.map(lambda row: _observe(row, hosts), rows))
     lock = settings.RUNTIME_DIR / "observe.lock"
     with held_if_free(lock, wait_s=_TURN_S) as is_in_turn:
         if is_in_turn:
-            _save(_newest(sights, began), began)
+            _save(_newest(observations, began), began)
         else:
             logger.warning(
                 "another observer held the lock for %d s: not saved", _TURN_S
             )
 
 
-def _newest(sights: list[Sight], began: datetime) -> list[Sight]:
+def _newest(
+    observations: list[HostObservation], began: datetime
+) -> list[HostObservation]:
     """Leave out what a look that began later has seen already: a host may be slow."""
     known = seen_since(began)
-    return [sight for sight in sights if sight.host.name not in known]
+    return [
+        observation
+        for observation in observations
+        if observation.host.name not in known
+    ]
 
 
-def _save(sights: list[Sight], began: datetime) -> None:
+def _save(observations: list[HostObservation], began: datetime) -> None:
     now = timezone.now()
-    for sight in sights:
-        _save_host(sight, now)
-    answered = [sight for sight in sights if sight.facts is not None]
-    for sight in answered:
-        save_inventory(sight.host, sight.inventory, began)
+    for observation in observations:
+        _save_host(observation, now)
+    answered = [
+        observation for observation in observations if observation.facts is not None
+    ]
+    for observation in answered:
+        save_inventory(observation.host, observation.inventory, began)
     _save_guests(answered, now)
-    share = shares({sight.host.name: sight.inventory for sight in answered})
-    held = things_there(last_looks())
+    share = shares(
+        {observation.host.name: observation.inventory for observation in answered}
+    )
+    held = things_there(last_observations())
     # What was seen before a run ended says nothing about the testbed after it.
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
@@ -95,45 +106,49 @@ def save_condition(
     )
 
 
-def _look(row: Host, hosts: Hosts) -> Sight:
+def _observe(row: Host, hosts: Hosts) -> HostObservation:
     try:
         host = hosts.open(row.to_state())
         facts = examine(host, scope=Scope())
-        return Sight(row, look(host, scope=Scope()), facts)
+        return HostObservation(row, things.observe(host, scope=Scope()), facts)
     except TestbedError as exc:
-        return Sight(row, problem=exc.sentence)
+        return HostObservation(row, problem=exc.sentence)
 
 
-def _save_host(sight: Sight, now: datetime) -> None:
-    changes: dict[str, object] = {"problem": sight.problem, "checked_at": now}
-    if sight.facts is not None:
+def _save_host(observation: HostObservation, now: datetime) -> None:
+    changes: dict[str, object] = {"problem": observation.problem, "checked_at": now}
+    if observation.facts is not None:
         changes |= {
-            "problem": f"{sight.facts.remark} {sight.facts.hint}".strip(),
-            "load": sight.facts.load,
-            "free_memory_mib": sight.facts.free_memory_mib,
-            "cpus": sight.facts.cpus,
-            "memory_mib": sight.facts.memory_mib,
+            "problem": f"{observation.facts.remark} {observation.facts.hint}".strip(),
+            "load": observation.facts.load,
+            "free_memory_mib": observation.facts.free_memory_mib,
+            "cpus": observation.facts.cpus,
+            "memory_mib": observation.facts.memory_mib,
         }
-        if not sight.host.cpus:  # added in the admin, and seen for the first time
+        if not observation.host.cpus:  # added in the admin, and seen for the first time
             changes |= {
-                "domain_type": sight.facts.domain_type,
-                "datapath": sight.facts.datapath,
+                "domain_type": observation.facts.domain_type,
+                "datapath": observation.facts.datapath,
             }
-    Host.objects.filter(pk=sight.host.pk).update(**changes)
+    Host.objects.filter(pk=observation.host.pk).update(**changes)
 
 
-def _save_guests(sights: list[Sight], now: datetime) -> None:
+def _save_guests(observations: list[HostObservation], now: datetime) -> None:
     testbeds = dict(Testbed.objects.values_list("slug", "pk"))
     old = {
         (row.testbed_id, row.name): row
-        for row in ObservedGuest.objects.filter(host__in=[s.host.name for s in sights])
+        for row in ObservedGuest.objects.filter(
+            host__in=[s.host.name for s in observations]
+        )
     }
     seen: dict[tuple[int, str], ObservedGuest] = {}
-    for sight in sights:
-        for domain in sight.inventory.domains:
+    for observation in observations:
+        for domain in observation.inventory.domains:
             if domain.testbed in testbeds:
                 key = (testbeds[domain.testbed], domain.guest)
-                seen[key] = _observed(key, sight.host.name, domain, old.get(key), now)
+                seen[key] = _observed(
+                    key, observation.host.name, domain, old.get(key), now
+                )
     ObservedGuest.objects.bulk_create(
         seen.values(),
         update_conflicts=True,

@@ -20,7 +20,7 @@ def delete_images(cleanup: Cleanup, hosts: Hosts) -> str:
     """Delete what a cleanup lists; return in words how much that gave back."""
     images, freed = Images(hosts), 0
     names = cleanup.items.order_by().values_list("host", flat=True)
-    for found in images.look(set(names)):
+    for found in images.observe(set(names)):
         _delete_on(found, images, cleanup)
         freed += found.freed_bytes
     left = cleanup.items.filter(status=Status.WAITING)

@@ -32,7 +32,7 @@ from orchestration.inventory.images import (
     Use,
     freed_bytes,
     has_store,
-    look,
+    observe,
 )
 from orchestration.inventory.pruning import (
     Locks,
@@ -109,7 +109,7 @@ class Images:
         self._locks = Locks(Path(settings.IMAGES_DIR))
         self._asked: list[HostImages] = []
 
-    def look(self, names: Iterable[str] = ()) -> list[HostImages]:
+    def observe(self, names: Iterable[str] = ()) -> list[HostImages]:
         """Ask these hosts, or all, and judge; main cannot be judged without all."""
         rows = list(Host.objects.all())
         wanted = set(names) or {row.name for row in rows}
@@ -157,7 +157,9 @@ class Images:
             return HostImages(row)
         try:
             require_answer(state)
-            return HostImages(row, store=look(self._hosts.open(state), scope=Scope()))
+            return HostImages(
+                row, store=observe(self._hosts.open(state), scope=Scope())
+            )
         except TestbedError as exc:
             return HostImages(row, problem=exc.sentence)
 
@@ -202,7 +204,7 @@ class Images:
 def look_at_images(hosts: Hosts) -> list[HostImages]:
     """Look at all hosts' images and keep what is seen for the page."""
     began = timezone.now()
-    seen = Images(hosts).look()
+    seen = Images(hosts).observe()
     for found in seen:
         save(found, began)
     return seen

@@ -51,7 +51,7 @@ def sweep_files_of(hosts: Hosts) -> int:
 def sweep_images_of(hosts: Hosts) -> int:
     """Remove old copies and leftovers from the images; return how many files."""
     images = Images(hosts)
-    seen = images.look()
+    seen = images.observe()
     for found in seen:
         images.prune(found, _is_old_copy)
         images.sweep(found)

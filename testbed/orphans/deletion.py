@@ -13,11 +13,11 @@ from django.utils import timezone
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import Host as OpenedHost
 from orchestration.inventory.orphans import Key, delete_thing
-from orchestration.inventory.things import ThingKind, look
+from orchestration.inventory.things import ThingKind, observe
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.models import Cleanup, CleanupItem, Host
-from testbed.orphans.detection import Look, Orphan, orphans_among
+from testbed.orphans.detection import Observation, Orphan, orphans_among
 from testbed.worker import kept_hosts
 
 Status = CleanupItem.Status
@@ -35,15 +35,15 @@ def delete_listed(cleanup: Cleanup) -> None:
 
 def seen_now(host: OpenedHost, scope: Scope) -> dict[Key, Orphan]:
     """Return the orphans of a host as it is now. Raises: TestbedError."""
-    return _by_key(_look_at(host, scope))
+    return _by_key(_observe(host, scope))
 
 
-def _look_at(host: OpenedHost, scope: Scope) -> Look:
+def _observe(host: OpenedHost, scope: Scope) -> Observation:
     began = timezone.now()
-    return Look(host.state.name, look(host, scope=scope).things, began)
+    return Observation(host.state.name, observe(host, scope=scope).things, began)
 
 
-def _by_key(seen: Look) -> dict[Key, Orphan]:
+def _by_key(seen: Observation) -> dict[Key, Orphan]:
     return {orphan.key: orphan for orphan in orphans_among([seen])}
 
 
@@ -53,7 +53,7 @@ def _clean_host(cleanup: Cleanup, name: str) -> None:
         raise StateError(f"There is no host {name} any more.")
     require_answer(row.to_state())
     host, scope = kept_hosts().open(row.to_state()), Scope()
-    seen = _look_at(host, scope)
+    seen = _observe(host, scope)
     orphans = _by_key(seen)
     order = list(ThingKind)
     items = sorted(
@@ -92,7 +92,7 @@ def _clean_item(
     item.save(update_fields=["status", "message"])
 
 
-def _came_back(orphan: Orphan, seen: Look) -> bool:
+def _came_back(orphan: Orphan, seen: Observation) -> bool:
     """Say whether the thing found its testbed since the look.
 
     The testbed was adopted, or a run began that may use it again.

@@ -45,7 +45,7 @@ class Orphan:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """What one host held, and since when that is known."""
 
     host: str
@@ -53,34 +53,34 @@ class Look:
     looked_at: datetime
 
 
-def last_looks() -> list[Look]:
+def last_observations() -> list[Observation]:
     """Return what was last seen of each host."""
     rows = Inventory.objects.select_related("host").order_by("host__name")
     return [
-        Look(row.host.name, tuple(map(_thing, row.things)), row.looked_at)
+        Observation(row.host.name, tuple(map(_thing, row.things)), row.looked_at)
         for row in rows
     ]
 
 
-def orphans_among(looks: Iterable[Look]) -> list[Orphan]:
+def orphans_among(observations: Iterable[Observation]) -> list[Orphan]:
     """Return the things that no testbed speaks for, host by host."""
     judge = _Judge()
     return [
-        Orphan(look.host, judge.name_of(thing), thing)
-        for look in looks
-        for thing in look.things
-        if judge.is_orphan(thing, look)
+        Orphan(seen.host, judge.name_of(thing), thing)
+        for seen in observations
+        for thing in seen.things
+        if judge.is_orphan(thing, seen)
     ]
 
 
-def things_there(looks: Iterable[Look]) -> dict[str, list[Held]]:
+def things_there(observations: Iterable[Observation]) -> dict[str, list[Held]]:
     """Return what was seen of each testbed since its last run, folders aside."""
     judge, found = _Judge(), dict[str, list[Held]]()
-    for look in looks:
-        for thing in look.things:
+    for seen in observations:
+        for thing in seen.things:
             slug = judge.name_of(thing)
-            if thing.kind is not ThingKind.FOLDER and judge.has_settled(slug, look):
-                found.setdefault(slug, []).append((look.host, thing))
+            if thing.kind is not ThingKind.FOLDER and judge.has_settled(slug, seen):
+                found.setdefault(slug, []).append((seen.host, thing))
     return found
 
 
@@ -97,7 +97,7 @@ def orphan_numbers() -> set[int]:
     """Return the numbers that devices of orphans are called after: not to be reused."""
     names = (
         name
-        for orphan in orphans_among(last_looks())
+        for orphan in orphans_among(last_observations())
         for name in (orphan.thing.name, orphan.thing.place)
     )
     return {int(found[1]) for name in names if (found := NUMBERED.match(name))}
@@ -130,23 +130,23 @@ class _Judge:
         number = int(found[1]) if found else -1
         return self._numbers.get(number, f"number {number}")
 
-    def has_settled(self, slug: str, look: Look) -> bool:
+    def has_settled(self, slug: str, seen: Observation) -> bool:
         """Say whether a look saw a testbed as its last run left it."""
-        return slug in self._since and self._since[slug] <= look.looked_at
+        return slug in self._since and self._since[slug] <= seen.looked_at
 
-    def is_orphan(self, thing: Thing, look: Look) -> bool:
+    def is_orphan(self, thing: Thing, seen: Observation) -> bool:
         """Say whether no testbed speaks for a thing."""
         slug = self.name_of(thing)
         if slug not in self._testbeds:
             return True
-        if slug in self._busy or not self.has_settled(slug, look):
+        if slug in self._busy or not self.has_settled(slug, seen):
             return False
-        if thing.kind is ThingKind.FOLDER and look.host in self._mains:
+        if thing.kind is ThingKind.FOLDER and seen.host in self._mains:
             return False
         if slug not in self._known:
             self._known[slug] = _known(self._testbeds[slug])
         known = self._known[slug]
-        return known is not None and (look.host, thing.kind, thing.name) not in known
+        return known is not None and (seen.host, thing.kind, thing.name) not in known
 
 
 def _known(testbed: Testbed) -> frozenset[Key] | None:

@@ -21,7 +21,7 @@ from orchestration.transport.base import Scope
 from testbed.celery import request_cleanup
 from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
 from testbed.orphans.deletion import seen_now
-from testbed.orphans.detection import Orphan, last_looks, orphans_among
+from testbed.orphans.detection import Orphan, last_observations, orphans_among
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Group:
 def orphan_groups(orphans: Iterable[Orphan] | None = None) -> list[Group]:
     """Return these orphans, or those of all hosts as last seen, by name."""
     found: dict[str, list[Orphan]] = {}
-    for orphan in orphans_among(last_looks()) if orphans is None else orphans:
+    for orphan in orphans_among(last_observations()) if orphans is None else orphans:
         found.setdefault(orphan.name, []).append(orphan)
     testbeds = Testbed.objects.in_bulk(list(found), field_name="slug")
     return [
@@ -98,9 +98,9 @@ def clean_up_after(testbed: Testbed) -> Cleanup | None:
     """
     mains = set(Host.objects.filter(is_main=True).values_list("name", flat=True))
     hosts = [
-        look.host
-        for look in last_looks()
-        for thing in look.things
+        seen.host
+        for seen in last_observations()
+        for thing in seen.things
         if thing.kind is ThingKind.FOLDER and thing.testbed == testbed.slug
     ]
     left = [

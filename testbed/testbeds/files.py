@@ -26,7 +26,7 @@ from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
-    last_looks,
+    last_observations,
     orphan_numbers,
     speaks_for,
     things_there,
@@ -125,7 +125,7 @@ def delete_testbed(testbed: Testbed) -> None:
 def require_deletable(testbed: Testbed) -> None:
     """Raise TestbedBusy or StateError when something of it runs or was seen."""
     require_no_run(testbed)
-    held = things_there(last_looks()).get(testbed.slug, [])
+    held = things_there(last_observations()).get(testbed.slug, [])
     named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     what = f": {', '.join(named[:NAMED])}{more}" if named else ""

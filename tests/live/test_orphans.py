@@ -78,7 +78,7 @@ host = hosts.open(Host.objects.get(name="host-b").to_state())
 old = old_artefacts(host, scope=Scope())
 remove_artefacts(host, stale_among(old, KnownStates().read().idle_guests), scope=Scope())
 images = Images(hosts)
-for found in images.look(["host-b"]):
+for found in images.observe(["host-b"]):
     images.prune(found, lambda _, verdict: verdict.image.name.startswith("own-"))
 """
 

@@ -24,7 +24,7 @@ from testbed.worker import kept_hosts
 removed, stop = 0, Path({stop!r})
 while not stop.exists():
     images = Images(kept_hosts())
-    for found in images.look():
+    for found in images.observe():
         images.prune(found, lambda *_: True)
         assert not found.problem, found.problem
         removed += len(found.removed)

@@ -115,7 +115,7 @@ def _is_stale(book: Book, now: float) -> bool:
 def _look(task: Task) -> None:
     """Ask the host, without holding the lock, and note what it says."""
     try:
-        sample = pressure.look(task.host.transport, scope=task.scope)
+        sample = pressure.observe(task.host.transport, scope=task.scope)
         cpu_times = domains.cpu_times(task.host.libvirt)
         at = time.time()
         with _opened(task) as book:

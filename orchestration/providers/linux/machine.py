@@ -29,7 +29,7 @@ class Machine:
     hint: str = ""
 
 
-def look(transport: Transport, *, scope: Scope) -> Machine:
+def observe(transport: Transport, *, scope: Scope) -> Machine:
     """Look at a machine. Raises: HostUnreachable."""
     completed = transport.run(command("sh", "-c", _LOOK), scope=scope, check=False)
     return _parse(completed.stdout, transport.machine)

@@ -55,7 +55,7 @@ class Pressure:
     cpus: int = 1
 
 
-def look(transport: Transport, *, scope: Scope) -> Sample:
+def observe(transport: Transport, *, scope: Scope) -> Sample:
     """Look at a machine. Raises: HostUnreachable, Cancelled."""
     completed = transport.run(
         command("sh", "-c", _LOOK), scope=scope, timeout_s=LOOK_TIMEOUT_S, check=False

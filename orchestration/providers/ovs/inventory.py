@@ -20,7 +20,7 @@ class SwitchThing:
     bridge: str = ""
 
 
-def look(
+def observe(
     transport: Transport, *, scope: Scope
 ) -> tuple[tuple[SwitchThing, ...], tuple[SwitchThing, ...]]:
     """Return all bridges and all ports. Raises: NetworkFailed, HostUnreachable."""

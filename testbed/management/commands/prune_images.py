@@ -50,7 +50,7 @@ class Command(BaseCommand):
             return age_s >= older_than * DAY_S
 
         images = Images(kept_hosts())
-        seen = images.look([host] if host else ())
+        seen = images.observe([host] if host else ())
         plan = Report(seen, is_old, is_dry=True)
         shown = {
             (found.host.pk, verdict.image.name)
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             self._print(plan, is_json=options["json"])
         elif options["yes"] or self._is_wanted(plan):
             if not options["yes"]:  # the answer may have taken hours
-                seen = images.look([host] if host else ())
+                seen = images.observe([host] if host else ())
             for found in seen:
                 images.prune(found, may_go)
                 images.sweep(found)

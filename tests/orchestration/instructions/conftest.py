@@ -114,7 +114,7 @@ def machine(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Machine:
     )
     host = Host(real, whole, task.host.libvirt)
     machine = Machine(replace(task, host=host, scope=Scope("demo.r1.b1.t0")))
-    monkeypatch.setattr(pressure, "look", machine.look)
+    monkeypatch.setattr(pressure, "observe", machine.look)
     monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)
     monkeypatch.setattr(pacing, "FEW", 4.0)
     # On a slow machine a test takes longer; nobody sees these guests' domains.

@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.inventory.adoption import adopt
 from orchestration.inventory.orphans import known_things
-from orchestration.inventory.things import Thing, ThingKind, look
+from orchestration.inventory.things import Thing, ThingKind, observe
 from orchestration.transport.base import Scope
 from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 from tests.orchestration.state.samples import machine, spec_of
@@ -24,7 +24,7 @@ def held(rehearsal: Rehearsal) -> list[tuple[str, Thing]]:
     """Everything on both hosts."""
     found = []
     for state in rehearsal.inventory:
-        things = look(rehearsal.hosts.open(state), scope=Scope()).things
+        things = observe(rehearsal.hosts.open(state), scope=Scope()).things
         found += [(state.name, thing) for thing in things]
     return found
 

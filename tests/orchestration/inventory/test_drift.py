@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.inventory.drift import missing_parts
-from orchestration.inventory.things import Inventory, look
+from orchestration.inventory.things import Inventory, observe
 from orchestration.state.model import HostKind, State
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
@@ -40,7 +40,7 @@ def ring(folder: Path) -> Rehearsal:
 def seen(rehearsal: Rehearsal) -> dict[str, Inventory]:
     names = ("host-a", "host-b")
     hosts = [rehearsal.hosts.open(rehearsal.state.host(name)) for name in names]
-    return {host.state.name: look(host, scope=Scope()) for host in hosts}
+    return {host.state.name: observe(host, scope=Scope()) for host in hosts}
 
 
 def missing(rehearsal: Rehearsal) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.inventory.images import ImageKind, Use, look
+from orchestration.inventory.images import ImageKind, Use, observe
 from orchestration.providers.images import chains, listing
 from orchestration.providers.libvirt import domains
 from orchestration.transport.base import Scope
@@ -35,7 +35,7 @@ def test_all_of_many_layers_are_counted_for_their_image(
     for name in names:
         folder.layer(name, str(image))
 
-    uses = look(host, scope=Scope()).uses
+    uses = observe(host, scope=Scope()).uses
 
     assert uses[GOLDEN] == {Use("lab", name) for name in names}
 
@@ -50,7 +50,7 @@ def test_layers_of_any_name_and_their_unfinished_ones_count(
     part.rename(f"{part}.part")
     folder.put("../projects/lab/files/script.sh", content=GOLDEN.encode() * 100)
 
-    uses = look(host, scope=Scope()).uses
+    uses = observe(host, scope=Scope()).uses
 
     assert uses == {OWN: {Use("lab", "some disk")}, BASE: {Use("lab", "web")}}
 
@@ -63,7 +63,7 @@ def test_content_that_looks_like_another_file_is_not_taken_for_one(
     path.write_bytes(path.read_bytes()[:1200] + fake)
     folder.layer("db", f"{folder.images}/{OWN}")
 
-    assert set(look(host, scope=Scope()).uses) == {BASE, OWN}
+    assert set(observe(host, scope=Scope()).uses) == {BASE, OWN}
 
 
 @pytest.mark.parametrize("offset", [2040, 2048, 60_000])
@@ -73,7 +73,7 @@ def test_name_that_lies_deep_in_a_layer_is_read(
     path = folder.layer("web", "x")
     path.write_bytes(qcow2(f"{folder.images}/{GOLDEN}", offset=offset))
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     assert (store.uses, store.unreadable) == ({GOLDEN: {Use("lab", "web")}}, ())
 
@@ -92,7 +92,7 @@ def test_disk_that_qemu_would_not_open_lies_over_nothing(
 ) -> None:
     folder.layer("web", "x").write_bytes(broken)
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     assert (store.uses, store.unreadable) == ({}, ())
 
@@ -113,7 +113,7 @@ def test_file_that_nobody_can_read_is_named_with_its_testbed_and_the_way_out(
     say = f'echo "{said.format(path=path)}" >&2\n'
     monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     (sentence,) = store.unreadable
     assert f"{path} of testbed lab may lie over any image" in sentence
@@ -129,7 +129,7 @@ def test_file_that_a_users_disk_names_is_said_to_be_the_users(
     say = "echo \"find: '/far/away.qcow2': Stale file handle\" >&2\n"
     monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
 
-    (sentence,) = look(host, scope=Scope()).unreadable
+    (sentence,) = observe(host, scope=Scope()).unreadable
 
     assert sentence.startswith("/far/away.qcow2 of testbed lab may lie over any image")
 
@@ -141,7 +141,7 @@ def test_layer_in_a_subfolder_of_the_images_counts(
     middle = folder.put("mine/deep/middle.qcow2", content=qcow2(str(image)))
     folder.layer("web", f"{folder.images}/{OWN}")
 
-    uses = look(host, scope=Scope()).uses
+    uses = observe(host, scope=Scope()).uses
 
     assert uses == {GOLDEN: {Use("", str(middle))}, OWN: {Use("lab", "web")}}
 
@@ -156,7 +156,7 @@ def test_image_that_is_reached_through_a_link_is_used(
     link.symlink_to(image)
     folder.layer("web", str(link))
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     assert store.uses == {GOLDEN: {Use("lab", "web")}}
 
@@ -175,9 +175,9 @@ def test_chain_is_followed_through_links_to_the_end(
     domains.define(host.libvirt, DOMAIN.format(name="mine", file=link, mark=""))
 
     # The name is taken from where the layer was opened, not from where it lies.
-    assert look(host, scope=Scope()).uses == {}
+    assert observe(host, scope=Scope()).uses == {}
     (folder.projects / "lab" / "next.qcow2").symlink_to(image)
-    assert set(look(host, scope=Scope()).uses) == {GOLDEN}
+    assert set(observe(host, scope=Scope()).uses) == {GOLDEN}
 
 
 def test_content_that_a_disk_lies_over_by_its_own_name_is_used(
@@ -188,7 +188,7 @@ def test_content_that_a_disk_lies_over_by_its_own_name_is_used(
     folder.layer("web", f"{folder.images}/.store/sha256-aa")
     folder.layer("db", str(alone))
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     assert store.uses == {GOLDEN: {Use("lab", "web")}}
     assert store.leftovers == ()
@@ -203,7 +203,7 @@ def test_chain_that_does_not_end_is_said_to_be_too_deep(
         (tmp_path / f"{number}.qcow2").write_bytes(below)
     folder.layer("web", f"{tmp_path}/0.qcow2")
 
-    (sentence,) = look(host, scope=Scope()).unreadable
+    (sentence,) = observe(host, scope=Scope()).unreadable
 
     assert sentence.startswith(f"{tmp_path}/3.qcow2 may lie over any image (it is more")
 
@@ -216,7 +216,7 @@ def test_layers_that_lie_over_each_other_end(
     other.write_bytes(qcow2(str(one)))
     folder.layer("web", str(one))
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     assert (store.uses, store.unreadable) == ({}, ())
 
@@ -231,7 +231,7 @@ def test_domain_and_what_is_below_its_disk_count_wherever_they_lie(
     domains.define(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
     domains.define(host.libvirt, DOMAIN.format(name="ghost-web", file=cd, mark=MARK))
 
-    uses = look(host, scope=Scope()).uses
+    uses = observe(host, scope=Scope()).uses
 
     assert uses == {GOLDEN: {Use("", str(middle))}, OWN: {Use("ghost", "web")}}
 
@@ -245,7 +245,7 @@ def test_chain_that_leaves_the_projects_by_a_relative_name_is_followed(
     below = f"{folder.projects}/lab/../../elsewhere/middle.qcow2"
     folder.layer("web", below)
 
-    assert look(host, scope=Scope()).uses == {GOLDEN: {Use("", below)}}
+    assert observe(host, scope=Scope()).uses == {GOLDEN: {Use("", below)}}
 
 
 @pytest.mark.parametrize(
@@ -270,7 +270,7 @@ def test_users_disk_over_anything_else_than_a_file_does_no_harm(
     folder.layer("web", str(image))
     folder.layer("bad", backing.format(root=tmp_path))
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     assert (set(store.uses), store.unreadable) == ({GOLDEN}, ())
 
@@ -280,6 +280,6 @@ def test_ending_of_a_users_file_may_have_any_character(
 ) -> None:
     folder.put(f"{OWN.removesuffix('.img')}.\u2028x")
 
-    (image,) = look(host, scope=Scope()).images
+    (image,) = observe(host, scope=Scope()).images
 
     assert image.kind is ImageKind.OWN

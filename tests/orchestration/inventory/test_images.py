@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.errors import CommandFailed
 from orchestration.hosts import Host
-from orchestration.inventory.images import ImageKind, Use, freed_bytes, kind_of, look
+from orchestration.inventory.images import ImageKind, Use, freed_bytes, kind_of, observe
 from orchestration.inventory.pruning import is_ripe
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import HostKind
@@ -43,7 +43,7 @@ def test_look_shows_sizes_names_and_room(host: Host, folder: StoreFolder) -> Non
     (folder.images / BASE).write_bytes(qcow2("", virtual=5 << 30))
     folder.put("an-admins-own.qcow2")
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     golden, base = store.image(GOLDEN), store.image(BASE)
     assert {image.name for image in store.images} == {GOLDEN, BASE}
@@ -65,7 +65,7 @@ def test_host_without_a_folder_of_images_has_none(
     (folder.images / ".store").rmdir()
     folder.images.rmdir()
 
-    assert look(host, scope=Scope()).images == ()
+    assert observe(host, scope=Scope()).images == ()
 
 
 def test_folder_of_projects_that_is_missing_is_no_proof_of_anything(
@@ -75,7 +75,7 @@ def test_folder_of_projects_that_is_missing_is_no_proof_of_anything(
     folder.projects.rmdir()
 
     with pytest.raises(CommandFailed):
-        look(host, scope=Scope())
+        observe(host, scope=Scope())
 
 
 def test_names_that_are_no_text_can_be_shown(
@@ -86,7 +86,7 @@ def test_names_that_are_no_text_can_be_shown(
     top.write_bytes(qcow2(str(bad)))
     domains.define(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
 
-    assert look(host, scope=Scope()).uses == {
+    assert observe(host, scope=Scope()).uses == {
         GOLDEN: {Use("", str(tmp_path / "?.qcow2"))}
     }
 
@@ -114,7 +114,7 @@ def test_leftovers_are_known_by_their_names(
 ) -> None:
     folder.put(name)
 
-    found = [left.path for left in look(host, scope=Scope()).leftovers]
+    found = [left.path for left in observe(host, scope=Scope()).leftovers]
 
     assert found == ([name] if is_left else [])
 
@@ -125,7 +125,7 @@ def test_content_with_a_name_and_stamp_with_an_image_are_no_leftovers(
     folder.linked(GOLDEN, "sha256-aa")
     folder.put(f"{GOLDEN}.verified")
 
-    assert look(host, scope=Scope()).leftovers == ()
+    assert observe(host, scope=Scope()).leftovers == ()
 
 
 def test_what_was_just_written_or_renamed_is_not_ripe(
@@ -133,7 +133,7 @@ def test_what_was_just_written_or_renamed_is_not_ripe(
 ) -> None:
     folder.put(f"{BASE}.part", days=30)
 
-    store = look(host, scope=Scope())
+    store = observe(host, scope=Scope())
 
     # Its time of change is old, but it was put there just now.
     assert not is_ripe(store.leftovers[0], store.now)
@@ -147,7 +147,7 @@ def test_file_with_two_names_is_freed_with_the_second_only(
     folder.linked(OWN, "sha256-aa")
     disk = (folder.images / GOLDEN).stat().st_blocks * 512
 
-    images = look(host, scope=Scope()).images
+    images = observe(host, scope=Scope()).images
 
     assert freed_bytes(images[:1]) == 0
     assert freed_bytes(images) == disk
@@ -158,4 +158,4 @@ def test_simulated_host_keeps_no_images(host: Host, folder: StoreFolder) -> None
     simulated = host.state.model_copy(update={"kind": HostKind.SIMULATED})
     rehearsing = Host(simulated, host.transport, host.libvirt)
 
-    assert look(rehearsing, scope=Scope()).images == ()
+    assert observe(rehearsing, scope=Scope()).images == ()

@@ -9,7 +9,7 @@ import pytest
 from orchestration.errors import NetworkFailed, StateError
 from orchestration.hosts import Host
 from orchestration.inventory.orphans import delete_thing, known_things
-from orchestration.inventory.things import Inventory, Thing, ThingKind, look
+from orchestration.inventory.things import Inventory, Thing, ThingKind, observe
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 
@@ -29,7 +29,7 @@ def opened(rehearsal: Rehearsal, host: str) -> Host:
 
 
 def seen(rehearsal: Rehearsal, host: str) -> Inventory:
-    return look(opened(rehearsal, host), scope=Scope())
+    return observe(opened(rehearsal, host), scope=Scope())
 
 
 def delete(rehearsal: Rehearsal, host: str, thing: Thing) -> bool:

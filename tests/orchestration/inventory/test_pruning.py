@@ -10,7 +10,7 @@ import pytest
 
 from orchestration.errors import StateError
 from orchestration.hosts import Host
-from orchestration.inventory.images import StoredImage, look
+from orchestration.inventory.images import StoredImage, observe
 from orchestration.inventory.pruning import Locks, remove_image, remove_leftovers
 from orchestration.providers.images.locks import locked
 from orchestration.transport.base import Scope
@@ -39,7 +39,7 @@ class Answers:
 
 
 def stored(host: Host, name: str) -> StoredImage:
-    image = look(host, scope=Scope()).image(name)
+    image = observe(host, scope=Scope()).image(name)
     assert image is not None
     return image
 
@@ -218,7 +218,7 @@ def test_run_waits_for_the_deletion_and_then_finds_nothing(
 
 
 def sweep(host: Host, locks: Locks, *, age_s: float) -> set[str]:
-    leftovers = look(host, scope=Scope()).leftovers
+    leftovers = observe(host, scope=Scope()).leftovers
     gone = remove_leftovers(host, leftovers, locks=locks, age_s=age_s, scope=Scope())
     return set(gone)
 
@@ -241,7 +241,7 @@ def test_content_that_got_a_name_since_the_look_stays(
     host: Host, folder: StoreFolder, locks: Locks
 ) -> None:
     blob = folder.put(".store/sha256-aa")
-    leftovers = look(host, scope=Scope()).leftovers
+    leftovers = observe(host, scope=Scope()).leftovers
     (folder.images / GOLDEN).hardlink_to(blob)
 
     gone = remove_leftovers(host, leftovers, locks=locks, age_s=-120, scope=Scope())

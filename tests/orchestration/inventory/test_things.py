@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.inventory.things import Inventory, Thing, ThingKind, look
+from orchestration.inventory.things import Inventory, Thing, ThingKind, observe
 from orchestration.providers.libvirt import networks
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal
@@ -21,7 +21,7 @@ def _up(tmp_path: Path) -> Iterator[Rehearsal]:
 
 def seen(rehearsal: Rehearsal, host: str) -> Inventory:
     opened = rehearsal.hosts.open(rehearsal.state.host(host))
-    return look(opened, scope=Scope())
+    return observe(opened, scope=Scope())
 
 
 def words(inventory: Inventory) -> set[str]:
@@ -90,7 +90,7 @@ def test_veth_whose_testbed_nobody_knows_any_more_has_only_its_number(
     veth = "ip link add t9vn type veth peer name t9vb"
     host.transport.run(command(*veth.split()), scope=Scope())
 
-    found = [t for t in look(host, scope=Scope()).things if t.kind is ThingKind.LINK]
+    found = [t for t in observe(host, scope=Scope()).things if t.kind is ThingKind.LINK]
 
     assert {(thing.name, thing.testbed) for thing in found} == {
         ("t9vn", ""),

@@ -23,7 +23,7 @@ def name_of(state: State) -> str:
 def prune(machines: Machines, *hosts: str) -> dict[str, set[str]]:
     """Delete all that may go; return what went, by host."""
     images = Images(machines)
-    seen = images.look(hosts)
+    seen = images.observe(hosts)
     for found in seen:
         images.prune(found, lambda *_: True)
     return {found.host.name: {i.name for i in found.removed} for found in seen}

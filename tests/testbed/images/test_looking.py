@@ -68,7 +68,7 @@ def test_host_that_is_removed_during_a_look_does_not_cost_the_others_theirs(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machines.other.put(GOLDEN)
-    real = images_task.look
+    real = images_task.observe
 
     def look(host: Host, **more: Scope) -> Store:
         seen = real(host, **more)
@@ -77,7 +77,7 @@ def test_host_that_is_removed_during_a_look_does_not_cost_the_others_theirs(
 
     # One after the other: the rows belong to the connection of this thread.
     monkeypatch.setattr(images_task, "ThreadPoolExecutor", OneByOne)
-    monkeypatch.setattr(images_task, "look", look)
+    monkeypatch.setattr(images_task, "observe", look)
 
     look_at_images(machines)
 
@@ -86,7 +86,7 @@ def test_host_that_is_removed_during_a_look_does_not_cost_the_others_theirs(
 
 def test_look_that_began_earlier_and_ends_later_is_not_kept(machines: Machines) -> None:
     began = timezone.now()
-    earlier = Images(machines).look()
+    earlier = Images(machines).observe()
     machines.other.put(GOLDEN)
     look_at_images(machines)
 

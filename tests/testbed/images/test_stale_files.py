@@ -89,13 +89,13 @@ def test_silent_host_does_not_keep_the_others_from_being_swept(
 @pytest.fixture
 def is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let everything be older: no test can turn back the time of a file's change."""
-    real = images_task.look
+    real = images_task.observe
 
     def later(host, *, scope):
         store = real(host, scope=scope)
         return replace(store, now=store.now + 2 * 86400)
 
-    monkeypatch.setattr(images_task, "look", later)
+    monkeypatch.setattr(images_task, "observe", later)
 
 
 def test_young_copy_of_a_disk_stays(machines: Machines) -> None:

@@ -117,7 +117,7 @@ def test_run_that_begins_after_the_look_keeps_its_images(
     machines.main.put(name)
     machines.other.put(name)
     images = Images(machines)
-    seen = images.look()
+    seen = images.observe()
     assert all(found.unused for found in seen)
     lab.project.write_state(planned)
 
@@ -154,7 +154,7 @@ def test_sweep_of_main_forgets_old_digests_of_users_disks(machines: Machines) ->
     machines.main.put(f"{DIGESTS}/{'1' * 32}", days=29)
     images = Images(machines)
 
-    for found in images.look():
+    for found in images.observe():
         images.sweep(found)
 
     assert machines.main.names() == {f"{DIGESTS}/{'1' * 32}"}

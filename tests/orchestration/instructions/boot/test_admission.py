@@ -70,7 +70,7 @@ def test_dead_host_ends_the_waiting(
     def gone(*_: object, **__: object) -> Sample:
         raise HostUnreachable("host-a does not answer.")
 
-    monkeypatch.setattr(pressure, "look", gone)
+    monkeypatch.setattr(pressure, "observe", gone)
     with pytest.raises(HostUnreachable):
         wait_for_turn(machine.task, machine.guest("late"))
 

@@ -27,7 +27,7 @@ def test_one_looks_while_the_others_wait_for_what_it_sees(
         at_once[0] -= 1
         return machine.look()
 
-    monkeypatch.setattr(pressure, "look", look)
+    monkeypatch.setattr(pressure, "observe", look)
     with ThreadPoolExecutor(8) as pool:
         names = (machine.guest(f"late{number}") for number in range(8))
         waiting = [pool.submit(wait_for_turn, machine.task, name) for name in names]
@@ -66,7 +66,7 @@ def test_guest_counts_from_when_it_was_let_in_not_from_before_a_long_look(
         ended.append(time.time())
         return machine.look()
 
-    monkeypatch.setattr(pressure, "look", look)
+    monkeypatch.setattr(pressure, "observe", look)
     wait_for_turn(machine.task, machine.guest("fifth"))
 
     assert machine.book().ledger.booting[-1].domain == "demo-fifth"

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from orchestration.errors import HostUnreachable
-from orchestration.providers.linux.machine import Machine, look
+from orchestration.providers.linux.machine import Machine, observe
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from tests.fakes import Answer, FakeTransport, Reply
@@ -14,7 +14,7 @@ LOOK = re.compile(r"sh -c .*/proc/loadavg.*", re.DOTALL)
 
 
 def seen(answer: Answer) -> Machine:
-    return look(FakeTransport("host-b", [(LOOK, answer)]), scope=Scope())
+    return observe(FakeTransport("host-b", [(LOOK, answer)]), scope=Scope())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_dead_machine_is_an_error_and_not_an_answer() -> None:
 
 def test_question_is_understood_by_a_real_shell() -> None:
     fake, real = FakeTransport("x", [(LOOK, "")]), LocalTransport("here")
-    look(fake, scope=Scope())
+    observe(fake, scope=Scope())
 
     said = real.run(fake.calls[0], scope=Scope(), check=False)
 

@@ -84,7 +84,7 @@ def test_nonsense_is_no_pressure(text: str) -> None:
 def test_this_machine_can_be_asked() -> None:
     scope = Scope()
 
-    sample = pressure.look(LocalTransport("here"), scope=scope)
+    sample = pressure.observe(LocalTransport("here"), scope=scope)
 
     assert sample.uptime_s > 0
     assert sample.cpus >= 1
