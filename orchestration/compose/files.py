@@ -45,7 +45,7 @@ class Files(Protocol):
         """
         ...
 
-    def head(self, path: str) -> bytes:
+    def head(self, path: str, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes of a file; empty when it cannot be read."""
         ...
 
@@ -92,13 +92,13 @@ class FolderFiles:
             total += status.st_size if stat.S_ISREG(status.st_mode) else 0
         return total
 
-    def head(self, path: str) -> bytes:
+    def head(self, path: str, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes of a file; empty when it cannot be read."""
         if not self.is_file(path):
             return b""
         try:
             with self._resolve(path).open("rb") as file:
-                return file.read(HEAD_BYTES)
+                return file.read(size)
         except OSError:
             return b""
 

@@ -50,9 +50,9 @@ class MemoryFiles:
             return len(self.files[safe_path(path)])
         return sum(len(self.files[name]) for name in self._below(path))
 
-    def head(self, path: str) -> bytes:
+    def head(self, path: str, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes of a file; empty when it is not there."""
-        return self.files[safe_path(path)][:HEAD_BYTES] if self.is_file(path) else b""
+        return self.files[safe_path(path)][:size] if self.is_file(path) else b""
 
     def _below(self, path: str) -> list[str]:
         prefix = f"{safe_path(path)}/" if path.strip("./") else ""

@@ -13,11 +13,21 @@ from typing import cast
 
 import yaml
 
+from orchestration.compose.reading.invisible import (
+    INVISIBLE,
+    Hidden,
+    cause_of_error,
+    is_indent,
+    place_in,
+    trimmed,
+)
 from orchestration.compose.reading.positions import Path, Position, Positions
 from orchestration.compose.reading.text import (
     Refused,
     Scalar,
     as_text,
+    line_of,
+    refused,
     syntax_finding,
     typed,
 )
@@ -25,6 +35,8 @@ from orchestration.errors import Finding, Severity
 
 DEPTH_LIMIT = 40
 NODE_LIMIT = 100_000
+# No deeper indentation is looked at, so that one long line costs no more than others.
+INDENT_LIMIT = 200
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"] | None
 
@@ -70,16 +82,23 @@ def read_document(text: str | bytes) -> Document:
     """Read one YAML document; never raises for what a user wrote."""
     document = Document()
     try:
-        root = _Reader(as_text(text), document.findings).read()
+        root = _read(as_text(text), document.findings)
     except Refused as refused:
         document.findings.append(refused.finding)
-        document.readable = False
-    except yaml.YAMLError as error:
-        document.findings.append(syntax_finding(error))
         document.readable = False
     else:
         document.data = _plain(root, (), document)
     return document
+
+
+def _read(text: str, findings: list[Finding]) -> Node:
+    reader = _Reader(text, findings)
+    try:
+        return reader.read()
+    except yaml.YAMLError as error:
+        hidden = reader.hidden or cause_of_error(text, line_of(error))
+        finding = hidden.finding() if hidden else syntax_finding(error)
+        raise Refused(finding) from error
 
 
 class _Reader:
@@ -90,6 +109,9 @@ class _Reader:
         self.findings = findings
         self.anchors: dict[str, Anchored] = {}
         self.nodes = 0
+        self.text = text
+        self.hidden: Hidden | None = None
+        self.has_invisible = INVISIBLE.search(text) is not None
 
     def read(self) -> Node:
         try:
@@ -101,14 +123,14 @@ class _Reader:
         self._next()
         event = self._next()
         if isinstance(event, yaml.StreamEndEvent):
-            raise Refused(
+            raise refused(
                 Position(), "The file is empty.", "Write at least `machines: []`."
             )
         root = self._node(self._next(), 1)
         self._next()
         event = self._next()
         if not isinstance(event, yaml.StreamEndEvent):
-            raise Refused(
+            raise refused(
                 _place(event),
                 "The file holds more than one YAML document.",
                 "Remove everything from the second `---` line on.",
@@ -158,7 +180,7 @@ class _Reader:
         while not isinstance(event := self._next(), end):
             if is_key and isinstance(event, yaml.ScalarEvent):
                 self._count(1, event)
-                yield Node(_place(event), event.value)
+                yield Node(_place(event), self._visible(event, is_key=True))
             else:
                 yield self._node(event, depth + 1)
             is_key = keys and not is_key
@@ -166,7 +188,7 @@ class _Reader:
     def _alias(self, event: yaml.AliasEvent, depth: int) -> Node:
         target = self.anchors.get(event.anchor or "")
         if target is None:
-            raise Refused(
+            raise refused(
                 _place(event),
                 f"Alias `*{event.anchor}` has no anchor before it.",
                 "Write the value out instead of the alias.",
@@ -177,12 +199,12 @@ class _Reader:
 
     def _check_depth(self, event: yaml.Event, depth: int) -> None:
         if depth > DEPTH_LIMIT:
-            raise Refused(_place(event), f"Nested deeper than {DEPTH_LIMIT} levels.")
+            raise refused(_place(event), f"Nested deeper than {DEPTH_LIMIT} levels.")
 
     def _count(self, nodes: int, event: yaml.Event) -> None:
         self.nodes += nodes
         if self.nodes > NODE_LIMIT:
-            raise Refused(
+            raise refused(
                 _place(event),
                 f"The file holds more than {NODE_LIMIT} values, aliases expanded.",
                 "Write less, or split it into several testbeds.",
@@ -192,8 +214,42 @@ class _Reader:
         if not event.implicit[0]:
             return event.value
         resolve = cast(Resolve, self.loader.resolve)
-        tag = resolve(yaml.ScalarNode, event.value, event.implicit)
-        return typed(tag.rpartition(":")[2], event.value)
+        value = self._visible(event)
+        tag = resolve(yaml.ScalarNode, value, event.implicit)
+        return typed(tag.rpartition(":")[2], value)
+
+    def _visible(self, event: yaml.ScalarEvent, *, is_key: bool = False) -> str:
+        """Return plain text as it looks; complain of what nobody sees in it.
+
+        Inside of a value an invisible character may be meant. Raises: Refused when
+        it stands before the text of a line, whose place then means something else.
+        """
+        if not self.has_invisible or event.style or not INVISIBLE.search(event.value):
+            return event.value
+        self.hidden = hidden = self._hidden(event)
+        if hidden.is_indent:
+            raise Refused(hidden.finding())
+        seen = trimmed(INVISIBLE.sub("", event.value) if is_key else event.value)
+        is_meant = seen == event.value
+        severity = Severity.WARNING if is_meant else Severity.ERROR
+        self.findings.append(hidden.finding(severity))
+        return seen
+
+    def _hidden(self, event: yaml.ScalarEvent) -> Hidden:
+        """Find the first invisible character of a scalar that has one."""
+        begin, end = cast(yaml.Mark, event.start_mark), cast(yaml.Mark, event.end_mark)
+        raw = self.text[begin.index : end.index]
+        found = INVISIBLE.search(raw)
+        assert found  # noqa: S101 - the value has one
+        place = place_in(raw, found.start())
+        column = place.column + (begin.column if place.line == 1 else 0)
+        line_start = begin.index + found.start() - (column - 1)
+        return Hidden(
+            found.group(),
+            Position(place.line + begin.line, column),
+            is_indent=column <= INDENT_LIMIT
+            and is_indent(self.text[line_start : line_start + column]),
+        )
 
     def _complain(self, event: yaml.Event, message: str, hint: str) -> None:
         place = _place(event)

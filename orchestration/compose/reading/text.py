@@ -1,7 +1,8 @@
 """Bytes from anybody → text that a YAML parser may see.
 
 Refuses what is too large, not UTF-8, or holds characters that YAML forbids (control
-characters, halves of characters), each with one finding at its place. Also reads plain
+characters, halves of characters) or takes for line ends that no editor shows, each with
+one finding at its place. Also reads plain
 scalars as YAML 1.1 does, and translates the parser's errors. Used by `document.py`.
 """
 
@@ -9,6 +10,7 @@ import re
 
 import yaml
 
+from orchestration.compose.reading.invisible import BYTE_ORDER_MARK, place_in
 from orchestration.compose.reading.positions import Position
 from orchestration.errors import Finding, Severity
 
@@ -16,38 +18,56 @@ SIZE_LIMIT_BYTES = 1024 * 1024
 NOT_TEXT = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
+# A CR inside of a line, unless the file's lines end with nothing else; and line ends
+# that only YAML 1.1 knows. What stands behind them is a line that nobody sees.
+HIDDEN_END = re.compile("\r(?!\r*(?:\n|$))|[\x85\u2028\u2029]")
 
 
 class Refused(Exception):
     """Stop reading because of a finding that makes the rest meaningless."""
 
-    def __init__(self, position: Position, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.finding = Finding(
-            position.line, position.column, Severity.ERROR, "", message, hint
-        )
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+def refused(position: Position, message: str, hint: str = "") -> Refused:
+    """Build the exception for an error at a place."""
+    line, column = position.line, position.column
+    return Refused(Finding(line, column, Severity.ERROR, "", message, hint))
 
 
 def as_text(text: str | bytes) -> str:
     """Return the text. Raises Refused."""
     if len(text) > SIZE_LIMIT_BYTES:
-        raise Refused(
+        raise refused(
             Position(),
             f"The file is larger than {SIZE_LIMIT_BYTES // 1024} KiB.",
             "A kvm-compose.yaml is text of a few kilobytes; is it the right file?",
         )
     if isinstance(text, bytes):
         text = _decoded(text)
-    text = text.removeprefix("\ufeff")
+    text = text.lstrip(BYTE_ORDER_MARK)
     strange = NOT_TEXT.search(text)
     if strange:
-        before = text[: strange.start()]
-        raise Refused(
-            Position(before.count("\n") + 1, len(before) - before.rfind("\n")),
+        raise refused(
+            place_in(text, strange.start()),
             f"Character U+{ord(strange.group()):04X} cannot stand in a YAML file.",
             "Save the file as plain UTF-8 text.",
         )
+    _refuse_hidden_ends(text)
     return text
+
+
+def _refuse_hidden_ends(text: str) -> None:
+    hidden = HIDDEN_END.search(text)
+    if hidden and (hidden.group() != "\r" or "\n" in text):
+        raise refused(
+            place_in(text, hidden.start()),
+            f"Character U+{ord(hidden.group()):04X} ends a line here, and editors do "
+            "not show it.",
+            "Remove it, or start a new line.",
+        )
 
 
 def _decoded(raw: bytes) -> str:
@@ -56,7 +76,7 @@ def _decoded(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - raw.rfind(b"\n", 0, error.start)
-        raise Refused(
+        raise refused(
             Position(line, column),
             "The file is not UTF-8 text.",
             "Save it in the UTF-8 encoding; it may also be a binary file.",
@@ -113,6 +133,12 @@ HINTS = (
     ("undefined tag handle", "Quote text that starts with `!`."),
     ("did not find expected <document start>", INDENT),
 )
+
+
+def line_of(error: yaml.YAMLError) -> int:
+    """Return the line in which the parser stumbled."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return mark.line + 1 if mark is not None else 1
 
 
 def syntax_finding(error: yaml.YAMLError) -> Finding:

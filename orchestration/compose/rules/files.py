@@ -5,7 +5,8 @@ testbed's folder and must stay in it; disks may also stand in a folder of images
 an administrator allowed, by their absolute path.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import PurePosixPath
 
 from orchestration.compose.draft import Draft, Drafted
@@ -13,11 +14,13 @@ from orchestration.compose.files import Files
 from orchestration.compose.language.schema import Android, CloudImage, Docker, Libvirt
 from orchestration.compose.language.written import GoldenScaling
 from orchestration.compose.reading.positions import Path, Positions
+from orchestration.compose.rules.scripts import Problem, script_problems
 from orchestration.errors import Finding
 
 CONTEXT_LIMIT_BYTES = 64 * 1024 * 1024
-SCRIPT_LIMIT_BYTES = 1024 * 1024
 PROJECT_FOLDER = "${PWD}"
+# Judges a script once, whichever machines run it.
+Judge = Callable[[str], tuple[Problem, ...]]
 
 
 def check_files(
@@ -27,10 +30,11 @@ def check_files(
     image_folders: Sequence[Files] = (),
 ) -> Iterator[Finding]:
     """Check every path of the draft."""
+    judge = cache(partial(script_problems, files))
     for drafted in draft.machines:
         kind = drafted.machine.kind
         for path, script in _scripts(drafted):
-            yield from _script(path, script, positions, files)
+            yield from _script(path, script, positions, files, judge)
         if isinstance(kind, Docker):
             yield from _docker(drafted.kind_path, kind, positions, files)
         elif isinstance(kind, Android) and kind.existing_avd is not None:
@@ -103,7 +107,7 @@ def _docker(
 
 
 def _script(
-    path: Path, script: str, positions: Positions, files: Files
+    path: Path, script: str, positions: Positions, files: Files, judge: Judge
 ) -> Iterator[Finding]:
     problem = _place_problem(path, script, positions, files)
     if problem:
@@ -111,37 +115,9 @@ def _script(
     elif not files.is_file(script):
         yield positions.error(path, f"`{script}` is not a file.", "Name a script.")
     else:
-        yield from _content(path, script, positions, files)
-
-
-def _content(
-    path: Path, script: str, positions: Positions, files: Files
-) -> Iterator[Finding]:
-    size = files.size_bytes(script, at_most=SCRIPT_LIMIT_BYTES)
-    head = files.head(script)
-    if size == 0:
-        yield positions.error(
-            path, f"The script `{script}` is empty.", "Write it, or remove the key."
-        )
-    elif size > SCRIPT_LIMIT_BYTES:
-        yield positions.error(
-            path,
-            f"The script `{script}` is larger than {SCRIPT_LIMIT_BYTES // 1024} KiB.",
-            "Put data into the `context` folder.",
-        )
-    elif head.split(b"\n", 1)[0].endswith(b"\r"):
-        yield positions.warning(
-            path,
-            f"The script `{script}` has Windows line endings; sh stumbles over them.",
-            "Save it with Unix line endings.",
-        )
-    elif not head.startswith(b"#!"):
-        yield positions.warning(
-            path,
-            f"The script `{script}` does not start with `#!`; it is run with bash, or "
-            "with sh where the guest has no bash.",
-            "Make its first line `#!/bin/bash`.",
-        )
+        for found in judge(script):
+            build = positions.error if found.is_error else positions.warning
+            yield build(path, found.message, found.hint)
 
 
 def _context(

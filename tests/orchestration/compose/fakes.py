@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from orchestration.compose.catalogue import Catalogue, Image, load_catalogue
+from orchestration.compose.files import HEAD_BYTES
 from orchestration.compose.language.normal import build_machine, build_spec
 from orchestration.compose.language.schema import Spec
 from orchestration.compose.language.written import Document
@@ -39,8 +40,8 @@ class FakeFiles:
     def size_bytes(self, path: str, *, at_most: int) -> int:
         return self.sizes.get(path, len(self.files.get(path, b"")))
 
-    def head(self, path: str) -> bytes:
-        return self.files.get(path, b"")[:256]
+    def head(self, path: str, size: int = HEAD_BYTES) -> bytes:
+        return self.files.get(path, b"")[:size]
 
 
 def catalogue_with_test_guest() -> Catalogue:

@@ -1,0 +1,44 @@
+"""Inputs that public reports of similar systems describe, and what is said of each."""
+
+from pathlib import Path
+
+from orchestration.compose.check import check
+from orchestration.compose.files import FolderFiles
+from orchestration.compose.loader import Loaded
+from tests.golden import DATA
+from tests.orchestration.compose.fakes import catalogue_with_test_guest
+
+CASES = DATA / "cases"
+
+
+def checked(folder: Path, text: str = "") -> Loaded:
+    return check(
+        text or (folder / "kvm-compose.yaml").read_bytes(),
+        files=FolderFiles(folder),
+        catalogue=catalogue_with_test_guest(),
+        testbed_name="lab",
+    )
+
+
+def said(loaded: Loaded) -> list[str]:
+    return [f"{f.line}:{f.severity}: {f.message}" for f in loaded.findings]
+
+
+def test_indentation_with_no_break_spaces_is_named() -> None:
+    loaded = checked(CASES / "invisible-characters")
+
+    assert said(loaded) == [
+        "13:error: The line is indented with a no-break space (U+00A0)."
+    ]
+
+
+def test_hidden_characters_of_scripts_are_named() -> None:
+    folder = CASES / "invisible-characters"
+    text = (folder / "kvm-compose.yaml").read_text().replace("\xa0", " ")
+
+    loaded = checked(folder, text)
+
+    first, second = said(loaded)
+    assert first.startswith("8:error: The script `setup.sh` begins with a byte order")
+    assert second.startswith("8:warning: The script `run.sh` has Windows line endings")
+    assert "in line 2" in second
