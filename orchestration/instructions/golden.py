@@ -14,9 +14,10 @@ from orchestration.errors import CommandFailed, ImageFailed, StateError, Testbed
 from orchestration.events import Status
 from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.reaching import wait_until_reachable
-from orchestration.instructions.scripts import run_user_script, script_digest
+from orchestration.instructions.scripts import script_digest
 from orchestration.instructions.storage.disks import define, ensure_disk, format_of
 from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
+from orchestration.instructions.user_scripts import run_user_script
 from orchestration.providers.guest.sealing import seal
 from orchestration.providers.images import protection, qemu_img
 from orchestration.providers.images.digests import (

@@ -7,23 +7,14 @@ is the file as it is now: a script is mended while its testbed is up.
 
 from hashlib import sha256
 
-from orchestration.errors import (
-    CommandFailed,
-    GuestUnreachable,
-    HostUnreachable,
-    StateError,
-)
+from orchestration.errors import CommandFailed, StateError
 from orchestration.instructions.boot.reaching import (
     require_running,
     wait_until_reachable,
 )
 from orchestration.instructions.task import Outcome, Task, done, unchanged
-from orchestration.providers.guest.user_script import script_command
+from orchestration.instructions.user_scripts import run_user_script
 from orchestration.state.model import GuestState, ScriptState
-from orchestration.transport.base import Transport, command
-
-# A researcher's set-up may build software; what hangs longer is ended and named.
-SCRIPT_TIMEOUT_S = 6 * 3600.0
 
 
 def set_up_guests(task: Task) -> Outcome:
@@ -82,39 +73,6 @@ def _is_done(task: Task, digest: str, marker: str, exit_code: int | None) -> boo
     if task.options.rerun_scripts:
         return False
     return marker == digest and exit_code == 0
-
-
-def run_user_script(task: Task, transport: Transport, script: ScriptState) -> int:
-    """Run a script of the user in a guest and return its exit code."""
-    source = task.project.file(script.path)
-    target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # noqa: S108 - the guest's
-    task.log(f"runs {script.path}")
-    try:
-        transport.put(
-            source,
-            target,
-            scope=task.scope,
-            mode=0o755,
-            on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
-        )
-        completed = transport.run(
-            script_command(source.read_bytes(), target),
-            scope=task.scope,
-            timeout_s=SCRIPT_TIMEOUT_S,
-            on_line=task.on_line,
-            check=False,
-        )
-        remove = command("rm", "-f", "--", target)
-        transport.run(remove, scope=task.scope, check=False)
-    except HostUnreachable as exc:
-        raise GuestUnreachable(
-            f"Guest {task.resource.key} on {task.resource.host} was lost while "
-            f"{script.path} ran.",
-            hint="Look at its console, then start up again: the script runs anew.",
-            detail=exc.message,
-            retryable=True,
-        ) from exc
-    return completed.exit_code
 
 
 def _outcome(task: Task, script: ScriptState, exit_code: int) -> Outcome:

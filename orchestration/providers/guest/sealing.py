@@ -6,6 +6,7 @@ image was prepared, is removed here. For images with cloud-init, and the test gu
 """
 
 from orchestration.providers.guest.cloud_init import READY_FILE
+from orchestration.providers.guest.user_script import RECORD
 from orchestration.transport.base import Command, command
 
 # The guest is ready before cloud-init's last modules ended, hence the wait.
@@ -13,7 +14,7 @@ from orchestration.transport.base import Command, command
 SEAL = f"""\
 set -e
 home=$(awk -F: -v name="$1" '$1 == name {{ print $6 }}' /etc/passwd)
-rm -f {READY_FILE}
+rm -f {READY_FILE} {RECORD}
 rm -f /root/.ssh/authorized_keys ${{home:+"$home/.ssh/authorized_keys"}}
 rm -f /etc/ssh/ssh_host_*_key* /etc/dropbear/ed25519 /etc/dropbear/dropbear_*_host_key
 rm -f /etc/sudoers.d/90-cloud-init-users

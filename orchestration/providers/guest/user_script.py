@@ -1,22 +1,107 @@
-"""The command that runs a user's script in a guest."""
+"""The commands that run a user's script in a guest and tell how it ended.
 
+The guest keeps a record of the last script: the boot in which it began, then its exit
+code. The record survives a restart of the guest, the connection does not.
+"""
+
+from dataclasses import dataclass
+
+from orchestration.providers.guest.cloud_init import FOLDER
 from orchestration.transport.base import Command, command
 
-# $1 is the script. Scripts for Testbed-OS often have no #! line and ran with bash.
-UNNAMED = """\
-if command -v bash > /dev/null; then shell=bash; else shell=sh; fi
-echo "${1##*/} has no #! line; it runs with $shell."
-exec "$shell" "$1" < /dev/null
+RECORD = f"{FOLDER}/script-run"
+RESTARTS_VARIABLE = "TESTBED_RESTARTS"
+_KILLED = 128
+
+# $1 is the record, $2 the script; the words of its interpreter follow. Scripts for
+# Testbed-OS often name none and ran with bash. With the trap the exit code is written
+# also when a shutdown sends TERM to all processes; it is not inherited.
+RUN = """\
+record=$1 script=$2
+shift 2
+if [ $# -eq 0 ]; then
+  if command -v bash > /dev/null; then set -- bash; else set -- sh; fi
+  echo "${script##*/} has no #! line; it runs with $1."
+fi
+trap : HUP TERM
+mkdir -p "${record%/*}"
+cat /proc/sys/kernel/random/boot_id > "$record"
+"$@" "$script" < /dev/null
+code=$?
+echo "$code" >> "$record"
+exit "$code"
+"""
+
+# systemd is "stopping" from the moment that a restart is asked for.
+LOOK = """\
+boot=$(cat /proc/sys/kernel/random/boot_id)
+system=$(systemctl is-system-running 2> /dev/null)
+printf 'boot %s\\nsystem %s\\n' "$boot" "$system"
+echo "ran $(cat "$1" 2> /dev/null | tr '\\n' ' ')"
+rm -f -- "$2"
 """
 
 
-def script_command(script: bytes, path: str) -> Command:
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a guest says of its last script, and whether it stops or has restarted."""
+
+    boot_id: str = ""
+    is_stopping: bool = False
+    ran_in: str = ""
+    exit_code: int | None = None
+
+    @property
+    def has_restarted(self) -> bool:
+        """Say whether the guest runs another boot than the script began in.
+
+        A crash may lose the whole record.
+        """
+        return self.boot_id != self.ran_in
+
+    @property
+    def is_settled(self) -> bool:
+        """Say whether waiting tells no more."""
+        return self.has_restarted or (
+            self.exit_code is not None and not self.is_stopping
+        )
+
+    @property
+    def ended_with(self) -> int | None:
+        """Return the script's own exit code; None for one that a restart ended."""
+        code = self.exit_code
+        is_cut_off = self.has_restarted and code is not None and code >= _KILLED
+        return None if is_cut_off else code
+
+
+def script_command(script: bytes, path: str, *, restarts: int = 0) -> Command:
     """Return the command that runs `script`, which is at `path` in the guest, as root.
 
     It runs with the interpreter that it names, else with bash, or sh without bash.
+    `restarts` says how often the guest restarted while this script ran.
     """
     first = script.split(b"\n", 1)[0].decode(errors="replace")
     words = first[2:].split() if first.startswith("#!") else []
-    if words:
-        return command(*words, path).with_root()
-    return command("sh", "-s", "--", path, stdin=UNNAMED.encode()).with_root()
+    return command(
+        *("sh", "-s", "--", RECORD, path, *words),
+        env={RESTARTS_VARIABLE: str(restarts)},
+        stdin=RUN.encode(),
+    ).with_root()
+
+
+def record_command(path: str) -> Command:
+    """Return the command that removes the script and prints its record."""
+    return command("sh", "-c", LOOK, "look", RECORD, path).with_root()
+
+
+def parse_record(text: str) -> Record:
+    """Read what `record_command` printed; a guest that printed nothing has none."""
+    said = {words[0]: words[1:] for words in map(str.split, text.splitlines()) if words}
+    ran = said.get("ran", [])
+    code = ran[1] if len(ran) > 1 else ""
+    return Record(
+        boot_id=" ".join(said.get("boot", ())),
+        is_stopping=said.get("system") == ["stopping"],
+        ran_in=ran[0] if ran else "",
+        exit_code=int(code) if code.isdecimal() else None,
+    )

@@ -12,7 +12,7 @@ from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of
 
 SCRIPTS = {"shared.sh": "#!/bin/sh\nmake things\n", "own.sh": "#!/bin/sh\n"}
-RUNS = "/bin/sh /tmp/testbed-node-shared.sh"
+RUNS = "sh -s -- /etc/nocloud/script-run /tmp/testbed-node-shared.sh"
 GUEST = "demo-node"
 
 

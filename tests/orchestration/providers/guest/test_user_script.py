@@ -1,49 +1,92 @@
-"""The command that runs a user's script, tried with the shells of this machine."""
+"""The commands around a user's script, tried with the shells of this machine."""
 
-import os
 import shutil
+import signal
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from orchestration.providers.guest.user_script import script_command
+from orchestration.providers.guest.user_script import (
+    RECORD,
+    Record,
+    parse_record,
+    record_command,
+    script_command,
+)
+from orchestration.transport.base import Command
 
 BASHISM = b"if [[ -d / ]]; then echo done; fi\n"
+BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+@dataclass
+class Guest:
+    """A folder that stands for a guest: its script, its record, and its programs."""
+
+    folder: Path
+
+    def run(self, script: bytes, *, restarts: int = 0) -> list[str]:
+        """Run a script as in a guest, and return the lines that it printed."""
+        self.script.write_bytes(script)
+        cmd = script_command(script, str(self.script), restarts=restarts)
+        return self._said(cmd).splitlines()
+
+    def look(self) -> Record:
+        return parse_record(self._said(record_command(str(self.script))))
+
+    def give(self, program: str, text: str = "") -> None:
+        """Give it a program: the one of this machine, or one with this text."""
+        target = self.folder / "bin" / program
+        found = shutil.which(program)
+        if text:
+            target.write_text(f"#!/bin/sh\n{text}\n")
+            target.chmod(0o755)
+        elif found:
+            target.symlink_to(found)
+
+    @property
+    def script(self) -> Path:
+        return self.folder / "setup.sh"
+
+    @property
+    def record(self) -> Path:
+        return self.folder / "etc/record"
+
+    def _said(self, cmd: Command) -> str:
+        argv = [str(self.record) if word == RECORD else word for word in cmd.argv]
+        env = {**cmd.env, "PATH": str(self.folder / "bin")}
+        done = subprocess.run(
+            [shutil.which("sh") or "sh", *argv[1:]],
+            input=cmd.stdin,
+            env=env,
+            capture_output=True,
+            check=False,
+        )
+        return done.stdout.decode()
 
 
 @pytest.fixture
-def without_bash(tmp_path: Path) -> dict[str, str]:
-    """The environment of a guest that has sh only."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    shell = shutil.which("sh")
-    assert shell is not None
-    (folder / "sh").symlink_to(shell)
-    return {"PATH": str(folder)}
+def guest(tmp_path: Path) -> Guest:
+    """A guest with sh only."""
+    (tmp_path / "bin").mkdir()
+    guest = Guest(tmp_path)
+    for program in ("sh", "cat", "tr", "mkdir", "rm", "sed"):
+        guest.give(program)
+    return guest
 
 
-def said(script: bytes, folder: Path, env: dict[str, str]) -> list[str]:
-    """Run a script as in a guest, and return the lines that it printed."""
-    path = folder / "setup.sh"
-    path.write_bytes(script)
-    cmd = script_command(script, str(path))
-    done = subprocess.run(
-        cmd.argv, input=cmd.stdin, env=env, capture_output=True, check=False
-    )
-    return done.stdout.decode().splitlines()
+def test_script_that_names_no_interpreter_runs_with_bash(guest: Guest) -> None:
+    guest.give("bash")
 
-
-def test_script_that_names_no_interpreter_runs_with_bash(tmp_path: Path) -> None:
-    lines = said(BASHISM, tmp_path, dict(os.environ))
+    lines = guest.run(BASHISM)
 
     assert lines == ["setup.sh has no #! line; it runs with bash.", "done"]
 
 
-def test_guest_without_bash_runs_it_with_sh(
-    tmp_path: Path, without_bash: dict[str, str]
-) -> None:
-    lines = said(b"#\necho done\n", tmp_path, without_bash)
+def test_guest_without_bash_runs_it_with_sh(guest: Guest) -> None:
+    lines = guest.run(b"#\necho done\n")
 
     assert lines == ["setup.sh has no #! line; it runs with sh.", "done"]
 
@@ -62,7 +105,7 @@ def test_script_runs_with_the_interpreter_that_it_names(
 ) -> None:
     cmd = script_command(script, "/tmp/a.sh")
 
-    assert cmd.argv == (*words, "/tmp/a.sh")
+    assert cmd.argv == ("sh", "-s", "--", RECORD, "/tmp/a.sh", *words)
     assert cmd.as_root
 
 
@@ -70,4 +113,72 @@ def test_script_runs_with_the_interpreter_that_it_names(
 def test_script_without_an_interpreter_is_read_by_a_shell(first: bytes) -> None:
     cmd = script_command(first, "/tmp/a.sh")
 
-    assert cmd.argv == ("sh", "-s", "--", "/tmp/a.sh")
+    assert cmd.argv == ("sh", "-s", "--", RECORD, "/tmp/a.sh")
+
+
+def test_record_has_the_boot_and_the_exit_code(guest: Guest) -> None:
+    guest.run(b"#!/bin/sh\nexit 3\n")
+
+    record = guest.look()
+
+    assert record == Record(boot_id=BOOT, ran_in=BOOT, exit_code=3)
+    assert (record.is_settled, record.has_restarted) == (True, False)
+    assert not guest.script.exists()
+
+
+def test_exit_code_is_recorded_where_a_shutdown_ends_all_processes(
+    guest: Guest,
+) -> None:
+    guest.run(b'#!/bin/sh\nkill -TERM "$PPID"\nexit 0\n')
+
+    assert guest.look().exit_code == 0
+
+
+def test_script_that_a_signal_ended_is_recorded_as_that(guest: Guest) -> None:
+    guest.run(b"#!/bin/sh\nkill -TERM $$\n")
+
+    assert guest.look().exit_code == 128 + signal.SIGTERM
+
+
+def test_script_knows_how_often_the_guest_restarted(guest: Guest) -> None:
+    lines = guest.run(b'#!/bin/sh\necho "$TESTBED_RESTARTS"\n', restarts=2)
+
+    assert lines == ["2"]
+
+
+def test_systemd_says_that_the_guest_stops(guest: Guest) -> None:
+    guest.give("systemctl", "echo stopping; exit 1")
+    guest.run(b"#!/bin/sh\n")
+
+    record = guest.look()
+
+    assert (record.is_stopping, record.is_settled) == (True, False)
+
+
+def test_guest_that_never_ran_a_script_has_no_record(guest: Guest) -> None:
+    record = guest.look()
+
+    assert (record.ran_in, record.exit_code) == ("", None)
+    assert parse_record("") == Record()
+
+
+@pytest.mark.parametrize(
+    ("record", "code"),
+    [
+        pytest.param(Record("2", ran_in="1", exit_code=0), 0, id="ended, restarted"),
+        pytest.param(Record("2", ran_in="1", exit_code=3), 3, id="failed, restarted"),
+        pytest.param(Record("2", ran_in="1", exit_code=143), None, id="cut off"),
+        pytest.param(Record("2", ran_in="1"), None, id="power lost"),
+        pytest.param(Record("2"), None, id="power lost with the record"),
+        pytest.param(Record("1", ran_in="1", exit_code=143), 143, id="no restart"),
+    ],
+)
+def test_only_a_restart_leaves_a_script_without_an_exit_code(
+    record: Record, code: int | None
+) -> None:
+    assert record.is_settled
+    assert record.ended_with == code
+
+
+def test_script_that_still_runs_is_not_settled() -> None:
+    assert not Record("1", ran_in="1").is_settled
