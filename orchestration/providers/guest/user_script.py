@@ -13,10 +13,54 @@ RECORD = f"{FOLDER}/script-run"
 RESTARTS_VARIABLE = "TESTBED_RESTARTS"
 _KILLED = 128
 
+# Seconds that a script's apt waits for dpkg's lock, and the script for apt's services.
+APT_LOCK_S = 300
+_APT_FOLDER = "/etc/apt/apt.conf.d"
+_APT_FILE = f"{_APT_FOLDER}/90testbed"
+
+# `apt-get update` itself waits for no lock, so that the image's own timers are stopped
+# while a script runs. They stay enabled, unless the script disables them.
+_APT = f"""\
+hold_apt() {{
+  held=
+  [ -d {_APT_FOLDER} ] || return 0
+  echo 'DPkg::Lock::Timeout "{APT_LOCK_S}";' > {_APT_FILE}
+  command -v systemctl > /dev/null || return 0
+  for timer in apt-daily.timer apt-daily-upgrade.timer; do
+    if systemctl --quiet is-enabled "$timer" 2> /dev/null; then
+      systemctl stop "$timer"
+      held="$held $timer"
+    fi
+  done
+  wait_for_apt
+}}
+
+wait_for_apt() {{
+  tries=0
+  while systemctl is-active apt-daily.service apt-daily-upgrade.service |
+    grep -q activating; do
+    [ "$tries" -lt {APT_LOCK_S} ] || break
+    [ "$tries" -gt 0 ] || echo "Waits for the daily run of apt."
+    tries=$((tries + 1))
+    sleep 1
+  done
+}}
+
+release_apt() {{
+  rm -f {_APT_FILE}
+  for timer in $held; do
+    if systemctl --quiet is-enabled "$timer"; then
+      systemctl --no-block start "$timer"
+    fi
+  done 2> /dev/null
+}}
+
+"""
+
 # $1 is the record, $2 the script; the words of its interpreter follow. Scripts for
 # Testbed-OS often name none and ran with bash. With the trap the exit code is written
 # also when a shutdown sends TERM to all processes; it is not inherited.
-RUN = """\
+_RUN = """\
 record=$1 script=$2
 shift 2
 if [ $# -eq 0 ]; then
@@ -26,9 +70,11 @@ fi
 trap : HUP TERM
 mkdir -p "${record%/*}"
 cat /proc/sys/kernel/random/boot_id > "$record"
+hold_apt
 "$@" "$script" < /dev/null
 code=$?
 echo "$code" >> "$record"
+release_apt
 exit "$code"
 """
 
@@ -85,7 +131,7 @@ def script_command(script: bytes, path: str, *, restarts: int = 0) -> Command:
     return command(
         *("sh", "-s", "--", RECORD, path, *words),
         env={RESTARTS_VARIABLE: str(restarts)},
-        stdin=RUN.encode(),
+        stdin=f"{_APT}{_RUN}".encode(),
     ).with_root()
 
 

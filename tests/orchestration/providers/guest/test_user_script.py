@@ -57,9 +57,10 @@ class Guest:
     def _said(self, cmd: Command) -> str:
         argv = [str(self.record) if word == RECORD else word for word in cmd.argv]
         env = {**cmd.env, "PATH": str(self.folder / "bin")}
+        here = f"{self.folder}/etc/apt".encode()
         done = subprocess.run(
             [shutil.which("sh") or "sh", *argv[1:]],
-            input=cmd.stdin,
+            input=cmd.stdin.replace(b"/etc/apt", here),
             env=env,
             capture_output=True,
             check=False,
@@ -182,3 +183,57 @@ def test_only_a_restart_leaves_a_script_without_an_exit_code(
 
 def test_script_that_still_runs_is_not_settled() -> None:
     assert not Record("1", ran_in="1").is_settled
+
+
+@pytest.fixture
+def debian(guest: Guest) -> Guest:
+    """A guest with apt and systemd; what systemd is asked is in the file `asked`.
+
+    apt-daily.service ends at the third look.
+    """
+    (guest.folder / "etc/apt/apt.conf.d").mkdir(parents=True)
+    guest.give("grep")
+    guest.give("sleep", f"echo x >> {guest.folder}/slept")
+    asked, slept = guest.folder / "asked", guest.folder / "slept"
+    guest.give(
+        "systemctl",
+        f"""echo "$@" >> {asked}
+case "$*" in
+  is-active*) if [ "$(cat {slept} 2> /dev/null)" = "x
+x" ]; then echo inactive; else echo activating; fi ;;
+  *is-enabled*upgrade*) exit 1 ;;
+esac""",
+    )
+    return guest
+
+
+def asked(guest: Guest) -> list[str]:
+    lines = (guest.folder / "asked").read_text().splitlines()
+    return [line for line in lines if "is-" not in line]
+
+
+def test_apt_waits_for_its_lock_while_a_script_runs(debian: Guest) -> None:
+    folder = debian.folder / "etc/apt/apt.conf.d"
+
+    lines = debian.run(f"#!/bin/sh\ncat {folder}/*\n".encode())
+
+    assert 'DPkg::Lock::Timeout "300";' in lines
+    assert list(folder.iterdir()) == []
+
+
+def test_timers_of_apt_are_held_while_a_script_runs(debian: Guest) -> None:
+    lines = debian.run(b"#!/bin/sh\nsystemctl script\necho ran\n")
+
+    assert asked(debian) == [
+        "stop apt-daily.timer",
+        "script",
+        "--no-block start apt-daily.timer",
+    ]
+    assert lines == ["Waits for the daily run of apt.", "ran"]
+    assert (debian.folder / "slept").read_text() == "x\nx\n"
+
+
+def test_guest_without_apt_is_left_alone(guest: Guest) -> None:
+    guest.give("systemctl", "echo systemd was asked")
+
+    assert guest.run(b"#!/bin/sh\necho ran\n") == ["ran"]
