@@ -1,3 +1,12 @@
+# The editor's CodeMirror; npm stays behind in this stage.
+FROM debian:bookworm-slim AS front-end
+
+RUN apt-get update && apt-get install -y --no-install-recommends npm \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /app/front_end
+COPY front_end .
+RUN npm ci --ignore-scripts --no-audit --no-fund && npm run build
+
 # One image for web and worker. The worker's tools are Debian's own: the same qemu-img,
 # ovs-vsctl and ip that a testbed host runs.
 FROM debian:bookworm-slim
@@ -13,6 +22,7 @@ COPY requirements.txt .
 RUN python3 -m venv .venv \
     && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
 COPY . .
+COPY --from=front-end /app/static/vendor static/vendor
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 TESTBED_DATA_DIR=/var/lib/testbed
 RUN useradd --system --uid 10001 --no-create-home testbed \
     && TESTBED_DATA_DIR=/tmp/build python manage.py collectstatic --noinput \

@@ -76,6 +76,24 @@ ensure_venv() {
   printf '%s\n' "$digest" > "$stamp"
 }
 
-# htmx comes inside django-htmx. A package that exists only on npm goes here: pinned
-# in package.json, copied to static/vendor, not committed.
-ensure_front_end() { :; }
+# The editor's CodeMirror, bundled into static/vendor: pinned in front_end, not committed.
+# Without it everything works; the editor is then a plain text area.
+ensure_front_end() {
+  local stamp=$CHECKOUT/static/vendor/.codemirror digest
+  digest=$(cd "$CHECKOUT/front_end" && cat package-lock.json codemirror.js | sha256sum)
+  [[ $(cat "$stamp" 2> /dev/null) == "$digest" ]] && return
+  if step "Build the editor" build_front_end; then
+    printf '%s\n' "$digest" > "$stamp"
+  else
+    warn "CodeMirror is missing or old: the editor is a plain text area where it cannot be used."
+    warn "The next call tries again."
+  fi
+}
+
+# esbuild's program is a package of its own: no install script has to run.
+build_front_end() {
+  { command -v npm > /dev/null || ensure_packages npm; } &&
+    cd "$CHECKOUT/front_end" &&
+    npm ci --ignore-scripts --no-audit --no-fund &&
+    npm run build
+}
