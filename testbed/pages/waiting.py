@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from testbed.models import Batch, Cleanup, Instruction, Run
 
-PATIENCE_S = 8
+UNCLAIMED_S = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,6 @@ def _unclaimed(what: str, since: datetime | None) -> Unclaimed | None:
         return None
     seconds = int((timezone.now() - since).total_seconds())
     # A browser may still begin to drive; then the server takes over.
-    if seconds < PATIENCE_S + (settings.DRIVER_PATIENCE_S if what == "run" else 0):
+    if seconds < UNCLAIMED_S + (settings.DRIVER_PATIENCE_S if what == "run" else 0):
         return None
     return Unclaimed(what, seconds, _at_work())

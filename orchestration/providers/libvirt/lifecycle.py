@@ -3,7 +3,7 @@
 `domains.shut_down` waits here between its looks, and who waits for a guest looks at its
 domain when there is news. Where no events arrive (a simulated
 host, the child of a process that heard them) a wait ends after POLL_S, for the caller
-to look again; where they do, after PATIENCE_S at the latest.
+to look again; where they do, after RECHECK_S at the latest.
 """
 
 import threading
@@ -18,7 +18,7 @@ from orchestration.providers.libvirt import events
 from orchestration.providers.libvirt.connection import Connection, is_simulated
 
 POLL_S = 0.25
-PATIENCE_S = 2.0
+RECHECK_S = 2.0
 # Looking at a flag of our own costs nothing.
 TICK_S = 0.05
 
@@ -38,7 +38,7 @@ class Watch:
     def is_due(self) -> bool:
         """Say whether to look at the domain: it has news, or none came for long."""
         now = time.monotonic()
-        is_late = now - self._looked_at >= PATIENCE_S
+        is_late = now - self._looked_at >= RECHECK_S
         if self.hears and not is_late and not self._news.is_set():
             return False
         self._news.clear()
@@ -51,7 +51,7 @@ class Watch:
             sleep(POLL_S)
             return POLL_S
         waited_s = 0.0
-        while waited_s < PATIENCE_S and not self._news.is_set():
+        while waited_s < RECHECK_S and not self._news.is_set():
             sleep(TICK_S)
             waited_s += TICK_S
         self._news.clear()

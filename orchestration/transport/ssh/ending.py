@@ -22,16 +22,16 @@ START_TIMEOUT_S = 6.0
 ENDING_S = 20.0
 # A shell whose program was ended says so in milliseconds, on a busy machine later.
 LOOK_AGAIN_S = 0.5
-PATIENCE_S = 6.0
+CONFIRM_S = 6.0
 _PAUSE_S = 0.1
 IsLate = Callable[[], bool]
 OpenSession = Callable[[tuple[Sink, Sink], IsLate], AbstractContextManager[Session]]
 
 
-class Patience:
-    """How long an ending may wait for its beginning on one machine.
+class EndingQueue:
+    """The endings on one machine, and how long each may wait for its beginning.
 
-    Endings take turns: each one that the machine has answered puts it off for all.
+    They take turns: each one that the machine has answered puts it off for all.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ def run_ending(
     open_session: OpenSession,
     *,
     grace_s: float,
-    patience: Patience,
+    queue: EndingQueue,
 ) -> Ended:
     """Run the line that `end_line` built, again when the link is lost with it.
 
@@ -65,7 +65,7 @@ def run_ending(
         why: Exception = ValueError("the ending script did not finish")
         try:
             sinks = (stdout.feed, stderr.feed)
-            _run(line, open_session, sinks, lambda: patience.is_over(deadline))
+            _run(line, open_session, sinks, lambda: queue.is_over(deadline))
         except (Cancelled, TimeUp):
             why = TimeoutError(stderr.text)
         except LinkLost as exc:
@@ -76,7 +76,7 @@ def run_ending(
             if not isinstance(why, LinkLost) or time.monotonic() > deadline:
                 raise why from None
         else:
-            patience.note_answer()
+            queue.note_answer()
             return proof
         time.sleep(_PAUSE_S)
 
@@ -95,7 +95,7 @@ def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> 
 
     A survivor is an answer, too. Raises: HostUnreachable (from `end`).
     """
-    until = time.monotonic() + PATIENCE_S
+    until = time.monotonic() + CONFIRM_S
     found: dict[int, Process] = {}
     while True:
         proof = end()

@@ -32,7 +32,7 @@ from orchestration.transport.processes.ending import end_line
 from orchestration.transport.processes.tags import tag_of, wrap_line
 from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.ending import (
-    Patience,
+    EndingQueue,
     end_until_over,
     run_ending,
     unconfirmed,
@@ -84,7 +84,7 @@ class SSHTransport:
         self.connection: Connection = Connection(self._login, jump)
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._ending_sessions = threading.BoundedSemaphore(ENDING_SESSIONS)
-        self._patience = Patience()
+        self._endings = EndingQueue()
 
     @property
     def machine(self) -> str:
@@ -188,7 +188,7 @@ class SSHTransport:
         """End every process that carries the tag; see Transport.end.
 
         Takes seconds at most, of a busy guest up to 26, once it is its turn (see
-        `Patience`). Raises: HostUnreachable.
+        `EndingQueue`). Raises: HostUnreachable.
         """
         return self._end(tag_prefix, grace_s)
 
@@ -274,7 +274,7 @@ class SSHTransport:
         session = partial(self._session, slots=slots, beside=beside)
         try:
             return run_ending(
-                self.machine, line, session, grace_s=grace_s, patience=self._patience
+                self.machine, line, session, grace_s=grace_s, queue=self._endings
             )
         except (TimeoutError, LinkLost, ValueError) as exc:
             raise unreachable(self._login, exc) from exc

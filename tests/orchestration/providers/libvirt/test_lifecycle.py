@@ -11,7 +11,7 @@ import pytest
 from orchestration.errors import Cancelled
 from orchestration.providers.libvirt import domains, events, networks
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.lifecycle import PATIENCE_S, POLL_S, Watch, watch
+from orchestration.providers.libvirt.lifecycle import POLL_S, RECHECK_S, Watch, watch
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
@@ -108,19 +108,19 @@ def test_stop_is_heard(conn: Connection, running: GuestState) -> None:
     with watch(conn, running.domain) as news:
         assert news.hears
         quiet_s = news.wait(slept.append)
-        while quiet_s < PATIENCE_S:  # a late word of the start
+        while quiet_s < RECHECK_S:  # a late word of the start
             quiet_s = news.wait(slept.append)
         stop = threading.Thread(target=domains.destroy, args=(conn, running.domain))
         stop.start()
         waited_s = 0.0
         while waited_s < 60:
             heard_s = news.wait(time.sleep)
-            if heard_s < PATIENCE_S:
+            if heard_s < RECHECK_S:
                 break
             waited_s += heard_s
         stop.join()
 
-    assert quiet_s == pytest.approx(PATIENCE_S, abs=0.1)
+    assert quiet_s == pytest.approx(RECHECK_S, abs=0.1)
     assert waited_s < 60, "the event did not come"
 
 

@@ -16,7 +16,7 @@ from orchestration.transport.processes.ending import end_line
 from orchestration.transport.ssh import SSHTransport
 from orchestration.transport.ssh import ending as confirming
 from orchestration.transport.ssh.connection import Wake
-from orchestration.transport.ssh.ending import Patience, run_ending
+from orchestration.transport.ssh.ending import EndingQueue, run_ending
 from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.session import Session
 from tests.orchestration.transport.conftest import Server, carriers, wait_until
@@ -81,7 +81,7 @@ def test_ending_survives_that_the_ended_command_costs_its_channel(
         one.close()
 
     line = end_line("nobody.has.this", 0.1, is_root=True)
-    proof = run_ending("guest", line, session, grace_s=0.1, patience=Patience())
+    proof = run_ending("guest", line, session, grace_s=0.1, queue=EndingQueue())
     ended.close()
 
     assert proof == Ended("guest", (), ())
@@ -120,16 +120,16 @@ def test_endings_wait_their_turn_while_the_machine_answers(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(confirming, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    patience, deadline = Patience(), 106.0
+    queue, deadline = EndingQueue(), 106.0
 
     now[0] = 105.0
-    patience.note_answer()
+    queue.note_answer()
     now[0] = 110.0
-    still = patience.is_over(deadline)
+    still = queue.is_over(deadline)
     now[0] = 112.0
 
     assert not still
-    assert patience.is_over(deadline)
+    assert queue.is_over(deadline)
 
 
 def test_commands_side_by_side_all_run_and_each_once(
