@@ -67,6 +67,7 @@ urlpatterns = [
     ),
     path("admin/", admin.site.urls),
 ]
+handler400 = "testbed.views.problems.bad_request"
 handler403 = "testbed.views.problems.forbidden"
 handler404 = "testbed.views.problems.not_found"
 handler500 = "testbed.views.problems.failed"

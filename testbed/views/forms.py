@@ -15,10 +15,12 @@ from django.utils.datastructures import MultiValueDict
 from orchestration.errors import Finding, TestbedError
 from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
-from testbed.testbeds.findings import errors_among, findings_of_upload
+from testbed.testbeds.findings import findings_of_upload
 from testbed.testbeds.uploads import (
     ARCHIVE_ENDINGS,
     MAX_BYTES,
+    MAX_FILES,
+    UploadRefused,
     as_testbed,
     is_clutter,
     read_archive,
@@ -50,6 +52,10 @@ class ManyFilesField(forms.FileField):
     def clean(self, data: list[Upload] | None, initial: None = None) -> list[Upload]:
         """Return all uploads, bounded in size before they are read."""
         uploads = [upload for upload in data or [] if upload]
+        if len(uploads) > MAX_FILES:
+            raise forms.ValidationError(
+                f"These are {len(uploads)} files; send at most {MAX_FILES}."
+            )
         if sum(upload.size or 0 for upload in uploads) > MAX_BYTES:
             raise forms.ValidationError(
                 f"This is more than {MAX_BYTES // 1024**2} MiB."
@@ -104,6 +110,10 @@ class UploadForm(forms.Form):
         """Return everything that was uploaded, by path. Raises: TestbedError."""
         files: dict[str, bytes] = {}
         archive = self.cleaned_data.get("archive")
+        if archive and self.cleaned_data.get("folder"):
+            raise UploadRefused(
+                "A folder and an archive were chosen.", hint="Choose one of them."
+            )
         if archive:
             files |= read_archive(str(archive.name), archive.read())
         folder = self.cleaned_data.get("folder") or []
@@ -120,22 +130,22 @@ class UploadForm(forms.Form):
         except ValueError:
             paths = []
         if not isinstance(paths, list) or len(paths) != len(folder):
-            return [str(upload.name) for upload in folder]
+            raise UploadRefused(
+                "The browser did not send the paths of the folder's files.",
+                hint="That needs JavaScript. Upload the folder as an archive instead.",
+            )
         return [str(path) for path in paths]
 
 
 class NewTestbedForm(UploadForm, NameForm):
     """A new testbed: a name, and a YAML that is typed, uploaded or an example.
 
-    After `is_valid()`, `files` holds what to write. `findings` are those of the YAML;
-    with errors among them the form asks once whether to create it all the same.
+    After `is_valid()`, `files_to_write` holds what to write, and `findings` what was
+    found in the YAML. They keep nobody from creating it: its page shows them.
     """
 
     yaml = forms.CharField(
         label=YAML_NAME, required=False, strip=False, widget=forms.Textarea
-    )
-    anyway = forms.BooleanField(
-        label="Create it anyway; I will fix it later", required=False
     )
 
     def __init__(
@@ -151,11 +161,10 @@ class NewTestbedForm(UploadForm, NameForm):
         self.findings: tuple[Finding, ...] = ()
 
     def clean(self) -> dict[str, object]:
-        """Collect the files and check the YAML; uploads are created with findings."""
+        """Collect the files and check the YAML."""
         values = super().clean() or self.cleaned_data
         if self.is_example:
             return values
-        uploaded = any(values.get(name) for name in ("uploads", "folder", "archive"))
         if self.errors.keys() & {"yaml", "uploads", "folder", "archive"}:
             return values
         try:
@@ -166,18 +175,12 @@ class NewTestbedForm(UploadForm, NameForm):
         self.findings = findings_of_upload(
             self.files_to_write, str(values.get("slug") or "")
         )
-        asked = values.get("anyway") or (uploaded and not values.get("yaml"))
-        if errors_among(self.findings) and not asked:
-            self.add_error("yaml", "The YAML cannot be brought up as it is.")
         return values
-
-    @property
-    def may_insist(self) -> bool:
-        """Say whether to offer creating it in spite of its findings."""
-        return bool(errors_among(self.findings))
 
     def _collect(self, yaml: str) -> dict[str, bytes]:
         files = self.read_files()
+        if not yaml.strip() and not files:
+            raise UploadRefused("Paste a kvm-compose.yaml, or upload one.")
         if not yaml.strip():
             return as_testbed(files)
         text = yaml.replace("\r\n", "\n").encode()

@@ -6,6 +6,7 @@ A client that asks for JSON gets the same words as JSON (docs/protocol.md).
 from collections.abc import Callable
 from http import HTTPStatus
 
+from django.core.exceptions import TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -13,6 +14,7 @@ from django.urls import reverse
 
 from orchestration.errors import SpecError, TestbedError
 from testbed.api.shapes import problem_json
+from testbed.testbeds.uploads import MAX_FILES
 
 Respond = Callable[[HttpRequest], HttpResponse]
 
@@ -40,6 +42,15 @@ def problem_page(
     context = {"problem": problem, "findings": findings, "back": back}
     context["editor"] = editor if findings else ""
     return render(request, "problem.html", context, status=status)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Show 400; mostly an upload of too many files, which is not read to its end."""
+    if isinstance(exception, TooManyFilesSent):
+        title = "These are too many files for one upload"
+        return _page(request, 400, title, f"Send at most {MAX_FILES}, or an archive.")
+    hint = "Go back, load the page again and repeat it."
+    return _page(request, 400, "The server does not understand this request", hint)
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -12,6 +12,7 @@ from django.test import Client
 from testbed.models import Testbed
 from testbed.testbeds.files import list_files
 from tests.testbed.conftest import YAML
+from tests.testbed.reading import visible
 
 BROKEN = YAML.replace("memory_mb: 256", "memory_mb: lots", 1)
 
@@ -123,21 +124,14 @@ def test_unknown_example_is_said(browser: Client):
     assert not Testbed.objects.exists()
 
 
-def test_broken_text_stays_and_shows_its_findings(browser: Client):
-    answer = browser.post("/testbeds/new/", {"slug": "lab", "yaml": BROKEN})
+@pytest.mark.parametrize("way", ["yaml", "uploads"])
+def test_yaml_with_errors_is_created_alike_however_it_came(browser: Client, way: str):
+    yaml = {"yaml": BROKEN, "uploads": [upload("kvm-compose.yaml", BROKEN)]}[way]
 
-    page = answer.content.decode()
-    assert answer.status_code == 422
-    assert "memory_mb: lots" in page
-    assert "line 6" in page
-    assert "Create it anyway" in page
-    assert not Testbed.objects.exists()
+    answer = browser.post("/testbeds/new/", {"slug": "lab", way: yaml})
 
-
-def test_broken_text_is_created_when_asked(browser: Client):
-    browser.post("/testbeds/new/", {"slug": "lab", "yaml": BROKEN, "anyway": "on"})
-
-    assert files_of("lab") == ["kvm-compose.yaml"]
+    page = browser.get(answer["Location"]).content.decode()
+    assert "1 error: Up will refuse it" in page
 
 
 def test_broken_upload_is_created_so_that_no_file_is_lost(browser: Client):
@@ -212,4 +206,64 @@ def test_bad_archive_is_said_at_its_field(
 def test_nothing_at_all_is_said(browser: Client):
     answer = browser.post("/testbeds/new/", {"slug": "lab"})
 
-    assert "There are no files in this upload." in answer.content.decode()
+    assert "Paste a kvm-compose.yaml, or upload one." in answer.content.decode()
+
+
+def test_more_files_than_allowed_are_refused_and_what_was_typed_stays(browser: Client):
+    chosen = [upload(f"f{number}", b"x") for number in range(501)]
+
+    answer = browser.post(
+        "/testbeds/new/", {"slug": "lab", "yaml": YAML, "uploads": chosen}
+    )
+
+    page = visible(answer.content.decode())
+    assert answer.status_code == 422
+    assert "These are 501 files; send at most 500." in page
+    assert "memory_mb: 256" in page
+    assert not Testbed.objects.exists()
+
+
+def test_far_too_many_files_are_refused_with_a_page_of_ours(
+    browser: Client, settings: object
+):
+    settings.DATA_UPLOAD_MAX_NUMBER_FILES = 2
+    chosen = [upload(f"f{number}", b"x") for number in range(3)]
+
+    answer = browser.post("/testbeds/new/", {"slug": "lab", "uploads": chosen})
+
+    assert answer.status_code == 400
+    assert "Send at most 500, or an archive." in visible(answer.content.decode())
+
+
+def test_folder_and_archive_together_are_refused(browser: Client):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("kvm-compose.yaml", YAML)
+
+    answer = browser.post(
+        "/testbeds/new/",
+        {
+            "slug": "lab",
+            "folder": [upload("a.sh", "echo")],
+            "folder_paths": json.dumps(["lab/a.sh"]),
+            "archive": upload("lab.zip", content.getvalue()),
+        },
+    )
+
+    assert "A folder and an archive were chosen." in answer.content.decode()
+    assert not Testbed.objects.exists()
+
+
+def test_folder_whose_paths_were_not_sent_is_refused(browser: Client):
+    chosen = [upload("kvm-compose.yaml", YAML), upload("a.sh", "echo")]
+
+    answer = browser.post("/testbeds/new/", {"slug": "lab", "folder": chosen})
+
+    assert "That needs JavaScript." in answer.content.decode()
+    assert not Testbed.objects.exists()
+
+
+def test_example_takes_the_name_that_was_typed(browser: Client):
+    answer = browser.post("/testbeds/new/", {"slug": "mine", "example": "quickstart"})
+
+    assert answer["Location"] == "/testbeds/mine/"
