@@ -33,6 +33,12 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   seen.set(target.id, text);
 });
 
+// The tab's title says how it stands, also after a poll.
+document.addEventListener("htmx:afterSwap", () => {
+  const title = document.querySelector("[data-title]")?.dataset.title;
+  if (title) document.title = title;
+});
+
 // Fragments that come over the websocket know no token: forms take the page's.
 document.addEventListener("submit", ({ target }) => {
   if (target.method !== "post" || target.elements.csrfmiddlewaretoken) return;

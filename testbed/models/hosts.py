@@ -11,7 +11,7 @@ from orchestration.state.model import Datapath, DomainType, HostKind, HostState
 class Host(models.Model):
     """A testbed host as an admin added it, and what the last check found there.
 
-    `host_key` is pinned when the host is added. `problem` is empty while it answers.
+    `host_key` is pinned when the host is added. `problem` is empty while it is online.
     """
 
     name = models.SlugField(
@@ -71,6 +71,25 @@ class Host(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def availability(self) -> str:
+        """Say `online`, `overloaded`, `offline`, or `unknown` before the first check."""
+        if self.problem:
+            return "offline"
+        if self.checked_at is None:
+            return "unknown"
+        return "overloaded" if self.load > self.cpus > 0 else "online"
+
+    @property
+    def busy_load(self) -> float:
+        """The load from which its gauge warns: seven tenths of its CPUs."""
+        return 0.7 * self.cpus
+
+    @property
+    def full_load(self) -> float:
+        """The load from which its gauge is full: each CPU has something to do."""
+        return 0.95 * self.cpus
 
     def to_state(self) -> HostState:
         """Return the host as the engine knows it."""

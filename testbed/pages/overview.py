@@ -15,6 +15,13 @@ from orchestration.state.model import GuestState, State
 from testbed.models import ObservedGuest, Run, Testbed
 
 UP = {"running", "blocked"}
+# The condition of a testbed while a run changes it.
+CHANGING = {
+    "up": "starting",
+    "down": "stopping",
+    "generate-artefacts": "generating",
+    "clear-artefacts": "deleting",
+}
 UNKNOWN = "unknown"
 ABSENT = "absent"
 
@@ -28,6 +35,11 @@ class Row:
     guests_total: int = 0
     hosts: set[str] = field(default_factory=set)
     last_run: Run | None = None
+
+    @property
+    def condition(self) -> str:
+        """Say how it stands, or what its active run is about to make of it."""
+        return condition_of(self.testbed, self.last_run)
 
     @property
     def host_names(self) -> list[str]:
@@ -65,6 +77,13 @@ class GuestRow:
         if markers.script_exit_code:
             return "failed"
         return "done" if markers.script == script.sha256 else "changed"
+
+
+def condition_of(testbed: Testbed, last_run: Run | None) -> str:
+    """Return a testbed's condition as it is shown; a run that is on goes first."""
+    if last_run is not None and last_run.status in Run.ACTIVE:
+        return CHANGING.get(last_run.command, testbed.condition)
+    return testbed.condition
 
 
 def rows_for(user: User | AnonymousUser) -> list[Row]:

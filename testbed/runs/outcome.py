@@ -204,8 +204,12 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _progress(run: Run) -> str:
+    set_up = run.instructions.filter(kind=Kind.SET_UP_GUESTS)
+    if set_up.filter(started_at=None).exists():
+        return "The set-up of guests had not begun"
     ready, count = _guests_set_up(run)
-    return f"{ready} of {count} guests {'is' if ready == 1 else 'are'} set up"
+    guests = "guest" if count == 1 else "guests"
+    return f"{ready} of {count} {guests} {'is' if ready == 1 else 'are'} set up"
 
 
 def _guests_set_up(run: Run) -> tuple[int, int]:

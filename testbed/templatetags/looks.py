@@ -35,6 +35,13 @@ LOOKS = {
     "done": ("good", "check", "done"),
     "succeeded": ("good", "check", "succeeded"),
     "unchanged": ("calm", "equal", "unchanged"),
+    "starting": ("live", "spin", "starting…"),
+    "stopping": ("live", "spin", "stopping…"),
+    "generating": ("live", "spin", "generating…"),
+    "deleting": ("live", "spin", "deleting…"),
+    "online": ("good", "check", "online"),
+    "overloaded": ("warn", "alert", "overloaded"),
+    "offline": ("bad", "cross", "offline"),
     "partial": ("warn", "half", "partial"),
     "warning": ("warn", "alert", "warning"),
     "paused": ("warn", "pause", "paused"),
@@ -176,6 +183,13 @@ def took(thing: object) -> str:
     started = getattr(thing, "started_at", None)
     ended = getattr(thing, "ended_at", None)
     return duration(ended - started) if started and ended else ""
+
+
+@register.filter
+def elapsed(moment: datetime) -> str:
+    """Show how long ago something began, as a clock that ticks in the browser does."""
+    seconds = max(0, round((timezone.now() - moment).total_seconds()))
+    return f"{seconds} s" if seconds < 60 else duration(seconds)
 
 
 @register.filter

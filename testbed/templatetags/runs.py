@@ -23,6 +23,13 @@ def failed_tasks(run: Run) -> list[Task]:
 
 
 @register.filter
+def is_updated(run: Run) -> bool:
+    """Say whether the hosts were read since a run ended."""
+    observed_at, ended_at = run.testbed.observed_at, run.ended_at
+    return bool(observed_at and ended_at and observed_at >= ended_at)
+
+
+@register.filter
 def whats_there(run: Run) -> str:
     """Say how many guests were last seen in which state; empty when none is there."""
     statuses = run.testbed.observed_guests.values_list("status", flat=True)

@@ -5,7 +5,6 @@ import json
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import (
     require_GET,
     require_http_methods,
@@ -16,14 +15,15 @@ from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
 from testbed.access.visibility import Request, page_of, run_for, testbed_for
-from testbed.api.shapes import instructions_of
+from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.creation import PlanJson, create_run, request_cancel
 from testbed.runs.event_rows import clean
 from testbed.views.logs import log_context
-from testbed.views.problems import problem_page, wants_json
+from testbed.views.problems import wants_json
+from testbed.views.testbeds import show_testbed
 
 
 @login_required
@@ -113,9 +113,9 @@ def _start(request: Request, slug: str) -> HttpResponse:
 def _refused(
     request: Request, testbed: Testbed, problem: TestbedError, *, status: int
 ) -> HttpResponse:
-    back = reverse("testbed", args=[testbed.slug])
-    editor = reverse("testbed-edit", args=[testbed.slug])
-    return problem_page(request, problem, status=status, back=back, editor=editor)
+    if wants_json(request):
+        return JsonResponse(problem_json(problem), status=status)
+    return show_testbed(request, testbed, problem, status)
 
 
 def _options(request: Request) -> Options:

@@ -6,14 +6,14 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from orchestration.errors import Finding, StateError, TestbedBusy
+from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
 from testbed.access.visibility import Request, page_of, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.changes import pending_changes
 from testbed.pages.diagram.layout import layout
-from testbed.pages.diagram.sketch import sketch_of
+from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
-from testbed.pages.overview import GuestRow, guests_of, rows_for, state_of
+from testbed.pages.overview import GuestRow, condition_of, guests_of, rows_for, state_of
 from testbed.testbeds.files import (
     delete_testbed,
     list_examples,
@@ -40,16 +40,26 @@ def index(request: Request) -> HttpResponse:
 @require_GET
 def detail(request: Request, slug: str) -> HttpResponse:
     """Show a testbed: what is there, what it is made from, what was done."""
-    testbed = testbed_for(request, slug)
+    return show_testbed(request, testbed_for(request, slug))
+
+
+def show_testbed(
+    request: Request,
+    testbed: Testbed,
+    refusal: TestbedError | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Show a testbed's page, with the reason why a command of its user was refused."""
     findings = findings_of(testbed)
     context = {
+        "refusal": refusal,
         **_live(request, testbed),
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
-    return render(request, "testbeds/detail.html", context)
+    return render(request, "testbeds/detail.html", context, status=status)
 
 
 @login_required
@@ -96,23 +106,36 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     recent = testbed.runs.select_related("asked_by").defer("plan")[: RUNS_SHOWN + 1]
     last = recent[0] if recent else None
     drift = drift_of(testbed, found)
+    is_changed = state is not None and is_edited(testbed, state)
+    sketch = None if state else sketch_of(_yaml(testbed))
     active = last if last and last.status in Run.ACTIVE else None
     return {
         "testbed": testbed,
         "state": state,
         "state_problem": problem,
-        "is_edited": state is not None and is_edited(testbed, state),
+        "is_edited": is_changed,
         "pending": None if active else pending_changes(testbed, state),
         "drift": drift,
         "diagram": marked(layout(state, _statuses(found)), drift) if state else None,
-        "sketch": None if state else sketch_of(_yaml(testbed)),
+        "sketch": sketch,
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,
         "active_run": active,
+        "condition": condition_of(testbed, last),
+        "up_is_primary": active is None
+        and testbed.condition != Testbed.Condition.UP
+        and not _is_refused(testbed, sketch, is_changed or state is None),
         "recent_runs": list(recent)[:RUNS_SHOWN],
         "has_more_runs": len(recent) > RUNS_SHOWN,
     }
+
+
+def _is_refused(testbed: Testbed, sketch: Sketch | None, is_new: bool) -> bool:
+    """Say whether Up is known to refuse the YAML as it is now."""
+    if sketch is not None and sketch.missing:
+        return True
+    return is_new and errors_among(findings_of(testbed)) > 0
 
 
 def _statuses(rows: list[GuestRow]) -> dict[str, str]:

@@ -27,6 +27,7 @@ const replace = (old, fresh) => {
 
 export const applyFragments = (html, log) => {
   for (const fresh of parse(html)) {
+    if (fresh.dataset.title) document.title = fresh.dataset.title;
     const old = fresh.id && document.getElementById(fresh.id);
     if (old) replace(old, fresh);
     else if (fresh.dataset.append === "log") log.append(fresh);

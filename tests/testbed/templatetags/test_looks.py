@@ -11,9 +11,11 @@ from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
-from orchestration.errors import StateError
-from testbed.models import Instruction, Run, Task, Testbed
-from testbed.templatetags.looks import LOOKS, ago, duration, with_code
+from orchestration.errors import Finding, Severity, StateError
+from orchestration.providers.libvirt.domain_facts import DomainStatus
+from testbed.models import Host, Instruction, Run, Task, Testbed
+from testbed.pages.overview import ABSENT, CHANGING
+from testbed.templatetags.looks import LOOKS, ago, duration, tally, with_code
 
 ICONS = render_to_string("_sprite.html")
 
@@ -127,6 +129,26 @@ def test_every_status_of_ours_has_a_look_with_an_icon():
     choices = (Testbed.Condition, Run.Status, Instruction.Status, Task.Status)
 
     words = {word for kind in choices for word in kind.values}
+    words |= {status.value for status in DomainStatus} | {ABSENT} | {*CHANGING.values()}
 
     assert words <= set(LOOKS)
     assert all(f'id="icon-{icon}"' in ICONS for _, icon, _ in LOOKS.values())
+
+
+@pytest.mark.parametrize(
+    ("load", "shown"), [(0.2, "online"), (2.0, "online"), (9.8, "overloaded")]
+)
+def test_host_with_more_load_than_cpus_is_overloaded(load: float, shown: str):
+    host = Host(cpus=2, load=load, checked_at=timezone.now())
+
+    assert host.availability == shown
+
+
+def test_findings_are_counted_by_severity():
+    error, warning = (
+        Finding(1, 1, severity, "", "m")
+        for severity in (Severity.ERROR, Severity.WARNING)
+    )
+
+    assert tally((error, warning, warning)) == "1 error, 2 warnings"
+    assert tally(()) == "No problems"

@@ -81,11 +81,12 @@ def test_cancelled_run_says_what_is_there_and_offers_three_ways(
     testbed.observed_guests.create(
         name="web", host="main", status="running", observed_at=timezone.now()
     )
+    Testbed.objects.update(observed_at=timezone.now())
 
     page = browser.get(f"/runs/{run.pk}/").content.decode()
 
     assert "All processes of this run have ended." in page
-    assert "What is there: 1 guest running." in page
+    assert "On the hosts, updated just now: 1 guest running." in visible(page)
     assert all(words in page for words in ("Resume Up", "Down", "Leave as is"))
     assert "1 min 15 s" in page
 
@@ -195,3 +196,28 @@ def test_past_runs_are_paged_and_all_kept(
 
     assert first.count('class="runs__row"') == 50
     assert second.count('class="runs__row"') == 5
+
+
+def test_outcome_claims_nothing_that_is_older_than_the_end_of_the_run(
+    browser: Client, make_run: MakeRun, testbed: Testbed
+):
+    run = make_run()
+    Testbed.objects.update(observed_at=timezone.now())
+    end(run, "cancelled")
+
+    page = visible(browser.get(f"/runs/{run.pk}/").content.decode())
+
+    assert "The hosts were not read since this run ended." in page
+
+
+def test_running_time_and_state_are_shown_without_a_script(
+    browser: Client, make_run: MakeRun
+):
+    run = make_run()
+    began = timezone.now() - timedelta(seconds=125)
+    Run.objects.filter(pk=run.pk).update(status="running", started_at=began)
+
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+
+    assert "2 min 05 s</time>" in page
+    assert "<title>running: Up #" in squeezed(page)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.testbeds.planning import prepare
-from tests.testbed.conftest import YAML
+from tests.testbed.conftest import YAML, MakeRun
 from tests.testbed.reading import visible
 
 
@@ -139,3 +139,12 @@ def test_poll_gets_the_table_only(browser: Client, testbed: Testbed):
 
     assert "<html" not in page
     assert 'id="testbed-lab"' in page
+
+
+def test_testbed_that_comes_up_is_shown_as_starting(browser: Client, make_run: MakeRun):
+    make_run()
+
+    page = visible(browser.get("/").content.decode())
+
+    assert "starting…" in page
+    assert "draft" not in page
