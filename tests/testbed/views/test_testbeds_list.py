@@ -148,3 +148,9 @@ def test_testbed_that_comes_up_is_shown_as_starting(browser: Client, make_run: M
 
     assert "starting…" in page
     assert "draft" not in page
+
+
+def test_pages_are_compressed(browser: Client, testbed: Testbed):
+    answer = browser.get("/testbeds/lab/", headers={"Accept-Encoding": "gzip"})
+
+    assert answer["Content-Encoding"] == "gzip"
