@@ -6,6 +6,7 @@ never writes, and it refuses to look outside the folder, symbolic links resolved
 """
 
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Protocol
 
@@ -105,10 +106,37 @@ class FolderFiles:
     def _resolve(self, path: str) -> Path:
         """Raise PathOutside for what leaves the folder or cannot be a path."""
         try:
-            found = (self.root / path).resolve()
+            found = stored_form(self.root / path).resolve()
             found.exists()  # raises what the file system cannot even look up
         except (OSError, ValueError, RuntimeError) as error:
             raise PathOutside(f"{path!r} is no usable path.") from error
         if not found.is_relative_to(self.root):
             raise PathOutside(f"{path!r} leaves the testbed's folder.")
         return found
+
+
+def composed(name: str) -> str:
+    """Return a name in the form that keyboards type: `é` is one character (NFC)."""
+    return unicodedata.normalize("NFC", name)
+
+
+def stored_form(path: Path) -> Path:
+    """Return an absolute path as the disk has it, where only its form is another.
+
+    macOS writes the names of files decomposed, `é` as two characters (NFD), and Linux
+    takes the two forms for two names. Raises: OSError, ValueError for no usable path.
+    """
+    if str(path).isascii() or path.exists():
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[1:]:
+        found /= _stored_name(found, part)
+    return found
+
+
+def _stored_name(folder: Path, name: str) -> str:
+    if name.isascii() or (folder / name).exists() or not folder.is_dir():
+        return name
+    wanted = composed(name)
+    same = sorted(e.name for e in folder.iterdir() if composed(e.name) == wanted)
+    return same[0] if same else name

@@ -21,6 +21,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from orchestration.compose.files import stored_form
 from orchestration.errors import PathOutside, StateError
 from orchestration.files import write_whole
 from orchestration.locks import held
@@ -174,7 +175,7 @@ def file_below(files: Path, path: str) -> Path:
     hint = "Put the file beside kvm-compose.yaml and use a relative path."
     root = files.resolve()
     try:
-        found = (root / path).resolve()
+        found = stored_form(root / path).resolve()
     except (OSError, ValueError, RuntimeError) as exc:  # NUL, links in a circle
         raise PathOutside(f"{path!r} is no usable path.", hint=hint) from exc
     if not found.is_relative_to(root):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestration.compose.files import stored_form
 from orchestration.compose.language.built import built_guest
 from orchestration.compose.language.schema import CloudImage, Machine, Spec
 from orchestration.project.digests import digest_of_context, digest_of_script
@@ -49,7 +50,7 @@ def _disk_files(spec: Spec, files: Path) -> dict[str, DiskFile]:
     """Look at the users' disks; size and time stand for gigabytes of content."""
     disks = [built_guest(machine).libvirt_type for machine in spec.machines]
     paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
-    return {path: _disk_file(Path(files, path).resolve()) for path in paths}
+    return {path: _disk_file(stored_form(Path(files.resolve(), path)).resolve()) for path in paths}
 
 
 def _disk_file(path: Path) -> DiskFile:

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
+from orchestration.compose.files import composed
 from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.compose.loader import load_spec
@@ -254,7 +255,7 @@ def _free_number() -> int:
 def _write(testbed: Testbed, files: Mapping[str, bytes]) -> None:
     """Write each file whole or not at all."""
     for name, content in files.items():
-        target = testbed.project.file(safe_path(name))
+        target = testbed.project.file(safe_path(composed(name)))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_whole(target, content)

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from orchestration.compose.catalogue import Catalogue, load_catalogue
 from orchestration.compose.check import check
-from orchestration.compose.files import HEAD_BYTES, FolderFiles
+from orchestration.compose.files import HEAD_BYTES, FolderFiles, composed
 from orchestration.errors import Finding, PathOutside, Severity
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import HostState
@@ -22,7 +22,7 @@ class MemoryFiles:
     """`Files` of an upload: paths and bytes."""
 
     def __init__(self, files: Mapping[str, bytes]) -> None:
-        self.files = files
+        self.files = {composed(path): content for path, content in files.items()}
 
     def inside(self, path: str) -> bool:
         """Say whether the path stays in the folder."""
@@ -38,7 +38,7 @@ class MemoryFiles:
 
     def is_file(self, path: str) -> bool:
         """Say whether a file is there."""
-        return self.inside(path) and safe_path(path) in self.files
+        return self.inside(path) and _plain(path) in self.files
 
     def is_folder(self, path: str) -> bool:
         """Say whether a folder is there."""
@@ -47,16 +47,20 @@ class MemoryFiles:
     def size_bytes(self, path: str, *, at_most: int) -> int:
         """Return the size of a file or of everything in a folder."""
         if self.is_file(path):
-            return len(self.files[safe_path(path)])
+            return len(self.files[_plain(path)])
         return sum(len(self.files[name]) for name in self._below(path))
 
     def head(self, path: str, size: int = HEAD_BYTES) -> bytes:
         """Return the first bytes of a file; empty when it is not there."""
-        return self.files[safe_path(path)][:size] if self.is_file(path) else b""
+        return self.files[_plain(path)][:size] if self.is_file(path) else b""
 
     def _below(self, path: str) -> list[str]:
-        prefix = f"{safe_path(path)}/" if path.strip("./") else ""
+        prefix = f"{_plain(path)}/" if path.strip("./") else ""
         return [name for name in self.files if name.startswith(prefix)]
+
+
+def _plain(path: str) -> str:
+    return safe_path(composed(path))
 
 
 def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
 
+from orchestration.compose.files import composed
 from orchestration.errors import PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 
@@ -79,7 +80,7 @@ def as_testbed(files: Mapping[str, bytes]) -> dict[str, bytes]:
     A folder that holds everything is left out of the paths, and `.yml` becomes
     `.yaml`. Raises: UploadRefused (no kvm-compose.yaml, too much), PathOutside.
     """
-    found = {safe_path(path): content for path, content in files.items()}
+    found = {safe_path(composed(path)): content for path, content in files.items()}
     check_bounds(found)
     tops = {path.partition("/")[0] for path in found}
     if len(tops) == 1 and all("/" in path for path in found):

@@ -1,10 +1,12 @@
 """Inputs that public reports of similar systems describe, and what is said of each."""
 
+import unicodedata
 from pathlib import Path
 
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
 from orchestration.compose.loader import Loaded
+from orchestration.project.folder import file_below
 from tests.golden import DATA
 from tests.orchestration.compose.fakes import catalogue_with_test_guest
 
@@ -42,3 +44,24 @@ def test_hidden_characters_of_scripts_are_named() -> None:
     assert first.startswith("8:error: The script `setup.sh` begins with a byte order")
     assert second.startswith("8:warning: The script `run.sh` has Windows line endings")
     assert "in line 2" in second
+
+
+def test_name_of_another_form_is_the_same_file(tmp_path: Path) -> None:
+    text = """\
+machines:
+  - name: web
+    libvirt:
+      cpus: 1
+      memory_mb: 512
+      libvirt_type:
+        cloud_image: {name: test_guest, setup_script: "é/sétup.sh", context: "é"}
+"""
+    (tmp_path / "e\N{COMBINING ACUTE ACCENT}").mkdir()
+    decomposed = unicodedata.normalize("NFD", "é/sétup.sh")
+    (tmp_path / decomposed).write_text("#!/bin/sh\n")
+
+    loaded = checked(tmp_path, text)
+
+    assert said(loaded) == []
+    found = file_below(tmp_path, "é/sétup.sh")
+    assert found == tmp_path / decomposed

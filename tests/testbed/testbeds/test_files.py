@@ -1,5 +1,6 @@
 """Testbeds are created, changed and deleted, whatever was uploaded."""
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_files_are_written_below_the_testbeds_folder(owner: User, folders: Path)
         "kvm-compose.yaml",
         "scripts",
     ]
+
+
+def test_name_replaces_the_file_whose_name_has_another_form(owner: User, folders: Path):
+    testbed = create_testbed(owner, "lab", FILES)
+    decomposed = unicodedata.normalize("NFD", "é.sh")
+    (folders / "lab" / "files" / decomposed).write_text("old")
+
+    update_files(testbed, {"é.sh": b"new"})
+    delete_file(testbed, decomposed)
+
+    assert list(list_files(testbed)) == ["kvm-compose.yaml", "scripts/a.sh"]
 
 
 def test_smallest_free_number_is_taken(owner: User):

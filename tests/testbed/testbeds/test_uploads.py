@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+import unicodedata
 import zipfile
 
 import pytest
@@ -181,6 +182,14 @@ def test_zip_that_does_not_tell_its_encoding_keeps_its_names(stored: bytes, mean
     content = zipped(**{place.decode(): b"x"}).replace(place, stored)
 
     assert read_archive("x.zip", content) == {meant: b"x"}
+
+
+def test_names_that_macos_decomposed_arrive_composed():
+    decomposed = unicodedata.normalize("NFD", "sétup.sh")
+
+    found = as_testbed({"kvm-compose.yaml": b"y", decomposed: b"s"})
+
+    assert found == {"kvm-compose.yaml": b"y", "sétup.sh": b"s"}
 
 
 def test_missing_yaml_is_said_with_what_is_there():
