@@ -50,7 +50,10 @@ def _disk_files(spec: Spec, files: Path) -> dict[str, DiskFile]:
     """Look at the users' disks; size and time stand for gigabytes of content."""
     disks = [built_guest(machine).libvirt_type for machine in spec.machines]
     paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
-    return {path: _disk_file(stored_form(Path(files.resolve(), path)).resolve()) for path in paths}
+    return {
+        path: _disk_file(stored_form(Path(files.resolve(), path)).resolve())
+        for path in paths
+    }
 
 
 def _disk_file(path: Path) -> DiskFile:

@@ -1,8 +1,8 @@
 """Rules about one machine by itself: its name, sizes, image and variables.
 
 Part of `compose/check.py`. Each rule yields findings and never stops the others. Interfaces
-are in `interfaces.py`, clones in `clones.py`, files in `files.py`.
-Pure.
+are in `interfaces.py`, accounts in `accounts.py`, clones in `clones.py`, files in
+`files.py`. Pure.
 """
 
 import re
@@ -12,6 +12,7 @@ from orchestration.compose.catalogue import Catalogue
 from orchestration.compose.draft import Draft, Drafted
 from orchestration.compose.language.schema import CloudImage, Docker, IsoGuest, Libvirt
 from orchestration.compose.reading.positions import Path, Positions
+from orchestration.compose.rules.accounts import check_account
 from orchestration.errors import Finding
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
@@ -19,8 +20,6 @@ NAME_LIMIT = 40
 # RFC 1035: one label of a host name.
 HOSTNAME_LIMIT = 63
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# What useradd takes everywhere.
-USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 MEMORY_MB = range(32, 4 * 1024 * 1024 + 1)
 CPUS = range(1, 255 + 1)
 EXPAND_GIGABYTES = range(65_535 + 1)
@@ -37,7 +36,7 @@ def check_machines(
         kind = drafted.machine.kind
         if isinstance(kind, Libvirt):
             yield from _sizes(_libvirt_sizes(drafted, kind), positions)
-            yield from _user(drafted, kind, positions)
+            yield from check_account(drafted, kind, positions)
             if isinstance(kind.libvirt_type, CloudImage):
                 yield from _image(drafted, kind.libvirt_type, positions, catalogue)
         elif isinstance(kind, Docker):
@@ -109,36 +108,6 @@ def _sizes(sizes: Iterator[Size], positions: Positions) -> Iterator[Finding]:
                 f"it is {value}.",
                 hint,
             )
-
-
-def _user(drafted: Drafted, kind: Libvirt, positions: Positions) -> Iterator[Finding]:
-    path = drafted.kind_path
-    if kind.username is not None and not USER.fullmatch(kind.username):
-        yield positions.error(
-            (*path, "username"),
-            f"`{kind.username}` is no user name: up to 32 of a-z, 0-9, `_` and `-`, "
-            "starting with a letter.",
-            "For example `student`.",
-        )
-    if kind.password is not None and not kind.password.strip():
-        yield positions.error(
-            (*path, "password"), "The password is empty.", "Write one, or remove it."
-        )
-    elif kind.password is not None and not kind.password.isprintable():
-        yield positions.error(
-            (*path, "password"),
-            "The password has characters that cannot be typed.",
-            "It is one line of text.",
-        )
-    if not isinstance(kind.libvirt_type, CloudImage) and (
-        kind.username is not None or kind.password is not None
-    ):
-        key = "username" if kind.username is not None else "password"
-        yield positions.warning(
-            (*path, key),
-            f"`{key}` has no effect: only a `cloud_image` is given an account.",
-            at_key=True,
-        )
 
 
 def _image(

@@ -113,9 +113,15 @@ def _commands(guest: GuestState) -> list[str]:
 
 
 def _user(guest: GuestState, public_key: str) -> Json:
-    """Describe our account; a password is for the console, SSH takes only the key."""
+    """Describe our account; a password is for the console, SSH takes only the key.
+
+    useradd makes no account where a group has its name; as named here, cloud-init makes
+    the group only where there is none.
+    """
     user: dict[str, object] = {
         "name": guest.user,
+        "groups": [guest.user],
+        "primary_group": guest.user,
         "sudo": "ALL=(ALL) NOPASSWD:ALL",
         "lock_passwd": not guest.password_hash,
         "ssh_authorized_keys": [public_key.strip()],

@@ -13,8 +13,9 @@ HINTS = {
     "firewall in it lets port 22 in.",
     Layer.HOST_KEY: "Its system did not take the host key from its seed: see whether "
     "its cloud-init ran. After changed artefacts, Up with Recreate disks.",
-    Layer.LOGIN: "Its system did not create our account from its seed: see in its "
-    "console whether cloud-init ran.",
+    Layer.LOGIN: "Its system did not create the testbed's account from its seed: see in "
+    "its console whether cloud-init ran. An image may have an account or a group of that "
+    "name already: choose another `username`, then Up with Recreate disks.",
     Layer.FIRST_BOOT: "What failed in it is below. Fix it and start Up again.",
 }
 # Systems without cloud-init or systemd print nothing for these.

@@ -43,6 +43,8 @@ def test_user_gets_the_key_and_sudo_but_no_password():
     assert data["users"] == [
         {
             "name": "nocloud",
+            "groups": ["nocloud"],
+            "primary_group": "nocloud",
             "sudo": "ALL=(ALL) NOPASSWD:ALL",
             "lock_passwd": True,
             "ssh_authorized_keys": ["ssh-ed25519 AAAA demo"],
