@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from threading import Event as Flag
 
 from orchestration.errors import Cancelled, HostUnreachable, TestbedError
-from orchestration.events import Sink, Status, TaskFinished, TaskStarted
+from orchestration.events import SUCCESSFUL, Sink, Status, TaskFinished, TaskStarted
 from orchestration.hosts import Hosts
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import BOOT_DEADLINE_S, Outcome, Task
@@ -30,7 +30,6 @@ from orchestration.transport.reachable import require_answer
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
-GOOD = (Status.DONE, Status.UNCHANGED, Status.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +182,7 @@ class _Batch:
             return
         host = self._hosts.open(self._work.state.host(self._work.host)).transport
         self._scope.entered |= scope.entered & {host}
-        if outcome.status in GOOD:
+        if outcome.status in SUCCESSFUL:
             return
         asked: set[str] = set()
         if outcome.status is Status.CANCELLED:  # nothing was started after that

@@ -22,6 +22,9 @@ class Status(StrEnum):
     SKIPPED = "skipped"
 
 
+SUCCESSFUL = (Status.DONE, Status.UNCHANGED, Status.WARNING)
+
+
 class Stream(StrEnum):
     """Where a log line came from; `INFO` is the engine's own voice."""
 

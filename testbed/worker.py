@@ -23,6 +23,9 @@ from orchestration.providers.libvirt import domains
 from orchestration.state.model import State
 from orchestration.transport.base import Transport
 
+# Hosts that one process asks at the same time.
+ASKED_AT_ONCE = 16
+
 
 class Word(Enum):
     """What a batch's main thread is told."""

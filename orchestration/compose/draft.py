@@ -8,6 +8,7 @@ parts, so that no rule has to know the spellings of the generations, and
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from orchestration.compose.language.generations import KINDS
 from orchestration.compose.language.normal import (
     WrittenKind,
     kind_of_machine,
@@ -27,8 +28,6 @@ from orchestration.compose.language.written import (
     WrittenMachine,
 )
 from orchestration.compose.reading.positions import Path
-
-KINDS = ("libvirt", "docker", "android", "avd")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from orchestration.hosts import Host
 from orchestration.inventory.images import ABANDONED_S, Leftover, StoredImage
 from orchestration.providers.images.digests import stamp_name
 from orchestration.providers.images.locks import locked
-from orchestration.transport.base import Scope, command
+from orchestration.transport.base import Scope, command, no_log
 
 # Giving back the blocks of a large file takes a file system a while.
 DELETE_TIMEOUT_S = 100.0
@@ -65,7 +65,7 @@ class Locks:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for purpose in purposes or (f"push-{host.state.name}",):
                     target = self.folder / name
-                    lock = locked(target, never_waits, _no_log, purpose=purpose)
+                    lock = locked(target, never_waits, no_log, purpose=purpose)
                     stack.enter_context(lock)
             except Cancelled:
                 is_held = False
@@ -153,6 +153,3 @@ def _run(host: Host, script: str, *words: str, scope: Scope) -> str:
     cmd = command("sh", "-c", script, "sh", *words).with_root()
     done = host.transport.run(cmd, scope=scope, timeout_s=DELETE_TIMEOUT_S)
     return done.stdout
-
-
-def _no_log(text: str) -> None: ...

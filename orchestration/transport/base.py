@@ -19,6 +19,15 @@ from orchestration.events import Stream
 TAG_VARIABLE = "TESTBED_TAG"
 OnLine = Callable[[Stream, str], None]
 OnProgress = Callable[[int, int], None]
+Log = Callable[[str], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """Tell nobody how far something is."""
+
+
+def no_log(text: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from orchestration.inventory import things as inventory
 from orchestration.inventory.drift import missing_parts
 from testbed.models import Host, Inventory, MissingPart, Testbed
 
-DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)
-
 
 def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None:
     """Keep what one host held, for the list of orphans."""
@@ -68,7 +66,7 @@ def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> N
     """Keep what is missing of a testbed's network; nothing when it is not up."""
     old = list(testbed.missing_parts.all())
     kept = [part for part in old if part.host not in seen]
-    if testbed.condition not in DEPLOYED:
+    if testbed.condition not in Testbed.DEPLOYED:
         kept = found = []
     else:
         found = _found(testbed, seen)

@@ -27,10 +27,9 @@ from orchestration.transport.base import Scope
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
-from testbed.worker import kept_hosts
+from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
-_ASKED_AT_ONCE = 16
 # To save takes a fraction of a second.
 _TURN_S = 10.0
 
@@ -48,7 +47,7 @@ class HostObservation:
 def observe_all(hosts: Hosts) -> None:
     """Ask every host and save what is seen; a silent host keeps its guests' rows."""
     rows, began = list(Host.objects.all()), timezone.now()
-    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+    with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         observations = list(pool.map(lambda row: _observe(row, hosts), rows))
     lock = settings.RUNTIME_DIR / "observe.lock"
     with held_if_free(lock, wait_s=_TURN_S) as is_in_turn:

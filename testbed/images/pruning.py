@@ -46,10 +46,9 @@ from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.images.needs import KnownStates
 from testbed.models import Host, ImageStore
-from testbed.worker import kept_hosts
+from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
-_ASKED_AT_ONCE = 16
 # A user's disk that is still there is read once more then.
 FORGOTTEN_S = 30 * 86400.0
 CATALOGUE = "the image catalogue"
@@ -115,7 +114,7 @@ class Images:
         wanted = set(names) or {row.name for row in rows}
         asks_all = any(row.is_main and row.name in wanted for row in rows)
         asked = [row for row in rows if asks_all or row.name in wanted]
-        with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
             self._asked = list(pool.map(self._look_at, asked))
         for found in self._asked:
             found.verdicts = self._judge(found, found.store)

@@ -3,6 +3,16 @@
 from django.conf import settings
 from django.db import models
 
+SHOWN = 5
+
+
+class CleanupQuerySet(models.QuerySet["Cleanup"]):
+    """The deletions that a page lists."""
+
+    def latest_of(self, subject: str) -> "CleanupQuerySet":
+        """Return the last deletions of orphans, or of images, with who asked."""
+        return self.filter(subject=subject).select_related("asked_by")[:SHOWN]
+
 
 class Cleanup(models.Model):
     """The deletion of everything that was listed under one name, asked for once.
@@ -37,6 +47,8 @@ class Cleanup(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     seen_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CleanupQuerySet.as_manager()
 
     class Meta:
         ordering = ("-id",)

@@ -31,6 +31,8 @@ class Testbed(models.Model):
         DOWN = "down"
         PARTIAL = "partial"
 
+    DEPLOYED = (Condition.UP, Condition.PARTIAL)
+
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="testbeds"
     )

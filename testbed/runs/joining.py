@@ -10,11 +10,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
+from orchestration.events import SUCCESSFUL
 from testbed.models import Batch, Instruction, Run, Task
 from testbed.runs.admission import admit
 from testbed.runs.dispatch import drive
 from testbed.runs.event_rows import Json
-from testbed.runs.outcome import GOOD, finish_run
+from testbed.runs.outcome import finish_run
 from testbed.runs.recorder import record
 
 
@@ -82,7 +83,7 @@ def _keeps_going(run: Run, instruction: Instruction) -> bool:
 
 
 def _status(tasks: list[Task]) -> Instruction.Status:
-    if all(task.status in (*GOOD, Task.Status.SKIPPED) for task in tasks):
+    if all(task.status in (*SUCCESSFUL, Task.Status.SKIPPED) for task in tasks):
         return Instruction.Status.SUCCEEDED
     if any(task.status == Task.Status.FAILED for task in tasks):
         return Instruction.Status.FAILED
@@ -91,7 +92,7 @@ def _status(tasks: list[Task]) -> Instruction.Status:
 
 def _message(tasks: list[Task]) -> str:
     failed = [task for task in tasks if task.status == Task.Status.FAILED]
-    good = sum(task.status in GOOD for task in tasks)
+    good = sum(task.status in SUCCESSFUL for task in tasks)
     if failed:
         return f"{len(failed)} of {len(tasks)} failed: {failed[0].message}"
     if good < len(tasks):

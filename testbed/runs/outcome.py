@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import Command, Kind
 from testbed.celery import request_observation
 from testbed.models import Batch, Instruction, Run, Task, Testbed
@@ -35,7 +36,6 @@ REMOVING = (
     Kind.DELETE_NETWORKS,
     Kind.CLEAN_HOSTS,
 )
-GOOD = (Task.Status.DONE, Task.Status.UNCHANGED, Task.Status.WARNING)
 SHOWN = 5
 DONE_WORDS = {
     Command.GENERATE_ARTEFACTS: "Artefacts generated.",
@@ -216,7 +216,7 @@ def _guests_set_up(run: Run) -> tuple[int, int]:
     tasks = Task.objects.filter(
         instruction__run=run, instruction__kind=Kind.SET_UP_GUESTS
     )
-    return tasks.filter(status__in=GOOD).count(), tasks.count()
+    return tasks.filter(status__in=SUCCESSFUL).count(), tasks.count()
 
 
 def _failed_tasks(run: Run) -> QuerySet[Task]:

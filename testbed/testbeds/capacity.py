@@ -20,7 +20,7 @@ from orchestration.state.placement import Taken
 from testbed.models import Run, Testbed
 
 Show = Callable[[int], str]
-DEPLOYED = Q(condition__in=(Testbed.Condition.UP, Testbed.Condition.PARTIAL))
+DEPLOYED = Q(condition__in=Testbed.DEPLOYED)
 COMING_UP = Q(runs__status__in=Run.ACTIVE, runs__command="up")
 
 

@@ -130,8 +130,7 @@ def require_deletable(testbed: Testbed) -> None:
     named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
     what = f": {', '.join(named[:NAMED])}{more}" if named else ""
-    deployed = {Testbed.Condition.UP, Testbed.Condition.PARTIAL}
-    if testbed.condition in deployed or speaks_for(testbed, held):
+    if testbed.condition in Testbed.DEPLOYED or speaks_for(testbed, held):
         raise StateError(
             f"Some of this testbed is still there{what}.", hint="Take it down first."
         )

@@ -37,8 +37,6 @@ from testbed.testbeds.findings import known_hosts
 
 logger = logging.getLogger(__name__)
 
-DEPLOYED = (Testbed.Condition.UP, Testbed.Condition.PARTIAL)
-
 
 def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
     """Build or read the state, write it where it is new, and plan the command.
@@ -94,14 +92,14 @@ def is_edited(testbed: Testbed, state: State) -> bool:
 
 
 def _is_deployed(testbed: Testbed) -> bool:
-    return testbed.condition in DEPLOYED and testbed.project.has_state()
+    return testbed.condition in Testbed.DEPLOYED and testbed.project.has_state()
 
 
 def _may_exist(testbed: Testbed, state: State) -> bool:
     """Say whether anything of it is on a host: what runs, or disks that were kept."""
     has_disks = any(guest.markers.disk for guest in state.guests)
     unfinished = testbed.project.has_unfinished_change()
-    return testbed.condition in DEPLOYED or has_disks or unfinished
+    return testbed.condition in Testbed.DEPLOYED or has_disks or unfinished
 
 
 def _previous(testbed: Testbed) -> State | None:
@@ -112,7 +110,7 @@ def _previous(testbed: Testbed) -> State | None:
     try:
         return project.read_state()
     except StateError as exc:
-        if testbed.condition in DEPLOYED:
+        if testbed.condition in Testbed.DEPLOYED:
             raise
         logger.info("%s: a new state is built: %s", project.directory, exc)
         return None

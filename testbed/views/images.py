@@ -19,8 +19,6 @@ from testbed.images.listing import (
 from testbed.models import Cleanup
 from testbed.views.problems import problem_page
 
-CLEANUPS_SHOWN = 5
-
 
 @login_required
 @require_GET
@@ -29,13 +27,12 @@ def index(request: Request) -> HttpResponse:
     require_admin(request)
     stores = seen_stores()
     is_looking, waiting = waited_look()
-    cleanups = Cleanup.objects.filter(subject=Cleanup.Subject.IMAGES)
     context = {
         "stores": stores,
         "unused": selected(stores, ["all"]),
         "is_looking": is_looking,
         "waiting": waiting,
-        "cleanups": cleanups.select_related("asked_by")[:CLEANUPS_SHOWN],
+        "cleanups": Cleanup.objects.latest_of(Cleanup.Subject.IMAGES),
     }
     template = "images/_stores.html" if request.htmx else "images/list.html"
     return render(request, template, context)

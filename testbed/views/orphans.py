@@ -25,8 +25,6 @@ from testbed.pages.waiting import unclaimed_cleanup
 from testbed.runs.event_rows import clean
 from testbed.views.problems import problem_page
 
-CLEANUPS_SHOWN = 5
-
 
 @login_required
 @require_GET
@@ -37,9 +35,7 @@ def index(request: Request) -> HttpResponse:
         "groups": [(group, offer(group)) for group in orphan_groups()],
         "looked_at": oldest_look(),
         "owners": User.objects.filter(is_active=True).order_by("username"),
-        "cleanups": Cleanup.objects.filter(
-            subject=Cleanup.Subject.ORPHANS
-        ).select_related("asked_by")[:CLEANUPS_SHOWN],
+        "cleanups": Cleanup.objects.latest_of(Cleanup.Subject.ORPHANS),
     }
     return render(request, "orphans/list.html", context)
 

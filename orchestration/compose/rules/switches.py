@@ -19,11 +19,11 @@ from orchestration.compose.rules.addresses import (
     check_masked,
     parse_address,
 )
+from orchestration.compose.rules.machines import NAME_LIMIT
 from orchestration.compose.rules.routers import check_routers, unknown_switch
 from orchestration.errors import Finding
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
-NAME_LIMIT = 40
 PRIORITIES = range(32_767 + 1)
 
 

@@ -21,9 +21,17 @@ from orchestration.providers.images.digests import (
     read_stamp,
     write_stamp,
 )
-from orchestration.providers.images.locks import Log, locked
+from orchestration.providers.images.locks import locked
 from orchestration.providers.images.space import require_space
-from orchestration.transport.base import OnProgress, Scope, Transport, command
+from orchestration.transport.base import (
+    Log,
+    OnProgress,
+    Scope,
+    Transport,
+    command,
+    no_log,
+    no_progress,
+)
 from orchestration.transport.files import copying
 
 # A file system that is filled to the last byte stops more than this image.
@@ -52,8 +60,8 @@ def ensure_image(
     the next one where the server can do that. `on_verify` is the progress of reading
     it once more, for its digest.
     """
-    tell = _Tell(on_progress or _no_progress, on_verify or _no_progress)
-    say = log or _no_log
+    tell = _Tell(on_progress or no_progress, on_verify or no_progress)
+    say = log or no_log
     if _is_verified(target, image):
         return False
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -195,9 +203,3 @@ def _is_verified(target: Path, image: Image) -> bool:
     known = {"sha256": image.sha256, "sha512": image.sha512}
     wanted = known.get(stamp.digest.algorithm, "")
     return stamp.digest.value == wanted if wanted else not image.digest
-
-
-def _no_progress(done: int, total: int) -> None: ...
-
-
-def _no_log(text: str) -> None: ...

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 
 from orchestration.errors import ImageFailed, NotEnoughSpace
-from orchestration.transport.base import OnProgress, Scope
+from orchestration.transport.base import Log, OnProgress, Scope
 
 ATTEMPTS = 3
 PAUSE_S = 1.0
@@ -27,7 +27,6 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "testbed"}
 _SUM = re.compile(r"\b([0-9a-f]{128}|[0-9a-f]{64})\b", re.IGNORECASE)
 
 CheckSpace = Callable[[int], None]
-Log = Callable[[str], None]
 
 
 def fetch(

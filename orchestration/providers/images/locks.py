@@ -7,17 +7,15 @@ made, while its lock is held: whoever waited for it by then looks for the new on
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.locks import take
-from orchestration.transport.base import Scope
+from orchestration.transport.base import Log, Scope
 
 LOCK_POLL_S = 0.1
 _NAME = re.compile(r"\..+\.(fetch|golden|digest|push-.+)\.lock")
-
-Log = Callable[[str], None]
 
 
 @contextmanager

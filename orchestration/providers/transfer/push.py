@@ -7,12 +7,12 @@ only when the host has it under no name at all; else a name costs a hard link.
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.providers.images.locks import Log, locked
+from orchestration.providers.images.locks import locked
 from orchestration.providers.transfer import receiver
 from orchestration.providers.transfer.sender import Sending, Sent
 from orchestration.providers.transfer.source import Content
 from orchestration.providers.transfer.store import HostStore, Pushed
-from orchestration.transport.base import OnProgress, Scope, Transport
+from orchestration.transport.base import Log, OnProgress, Scope, Transport
 from orchestration.transport.files.copying import open_source
 
 

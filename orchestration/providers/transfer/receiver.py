@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from orchestration.providers.images.digests import Digest
+from orchestration.providers.images.listing import STORE
 from orchestration.providers.transfer.layout import Layout
 from orchestration.transport.base import Command, command
 from orchestration.transport.files.copying import Extent
 
-STORE = ".store"
 # Exit codes of the receiver: the input ended early, another one took over.
 INPUT_ENDED, TAKEN_OVER = 3, 5
 

@@ -21,8 +21,8 @@ from orchestration.providers.images.digests import (
     noted_digest,
     write_stamp,
 )
-from orchestration.providers.images.locks import Log, locked, remove_old_locks
-from orchestration.transport.base import OnProgress, Scope
+from orchestration.providers.images.locks import locked, remove_old_locks
+from orchestration.transport.base import Log, OnProgress, Scope, no_progress
 
 DIGESTS = ".digests"
 
@@ -50,7 +50,7 @@ def stored_content(
             f"The image {path.name} is not in main's store.",
             hint="Run `up` again: it is fetched first.",
         )
-    status, progress = path.stat(), on_progress or _no_progress
+    status, progress = path.stat(), on_progress or no_progress
     digest = noted_digest(path)
     if digest is None:
         digest = digest_of(path, "sha256", scope, progress)
@@ -115,6 +115,3 @@ def _remembered(note: Path, known: str) -> str:
     except OSError:
         return ""
     return value if found == known else ""
-
-
-def _no_progress(done: int, total: int) -> None: ...

@@ -11,11 +11,10 @@ from enum import StrEnum
 
 from orchestration.errors import CommandFailed, HostUnreachable, ImageFailed
 from orchestration.providers.images import protection
-from orchestration.providers.images.locks import Log
 from orchestration.providers.transfer import receiver
 from orchestration.providers.transfer.receiver import Place, Seen
 from orchestration.providers.transfer.source import Content
-from orchestration.transport.base import Scope, Transport
+from orchestration.transport.base import Log, Scope, Transport
 from orchestration.transport.files.copying import COPY_TIMEOUT_S
 from orchestration.transport.processes.leftovers import ask_again, is_unknown
 

@@ -16,12 +16,9 @@ from orchestration.providers.images.digests import (
     write_stamp,
 )
 from orchestration.providers.transfer.source import stored_content
-from orchestration.transport.base import Scope
+from orchestration.transport.base import Scope, no_progress
 
 SECOND_NS = 10**9
-
-
-def no_progress(done: int, total: int) -> None: ...
 
 
 @pytest.fixture(name="image")
