@@ -1,8 +1,7 @@
-"""Adopting orphans: a lost testbed's row made anew, or things given back to one.
+"""Adopting orphans: the row of a testbed that was lost from the database, made anew.
 
-A testbed that was lost from the database is known by its folder on main, whose state
-says everything. Things that a testbed forgot are put into the record of what it may
-have deployed, so that its next `down` removes them. Writes rows and files only.
+The testbed is known by its folder on main, whose state says everything. Orphans of a
+testbed that is there are only deleted: its state does not know them. Writes rows only.
 """
 
 from dataclasses import dataclass
@@ -13,44 +12,33 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from orchestration.errors import StateError
-from orchestration.inventory.adoption import adopt
 from orchestration.inventory.things import SLUG
 from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Host, Testbed
-from testbed.models.runs import require_no_run
 from testbed.orphans.listing import Group
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What adopting would do, or exactly why it cannot be done.
-
-    `needs_owner`: a row is made anew, for somebody.
-    """
+    """What adopting would do, or exactly why it cannot be done."""
 
     text: str
     is_possible: bool
-    needs_owner: bool = False
 
 
-def offer(group: Group) -> Offer:
-    """Say whether a group can be adopted, and what that means."""
+def offer(group: Group) -> Offer | None:
+    """Say whether a lost testbed can be adopted; None for one that is there."""
+    if group.testbed is not None:
+        return None
     try:
-        if group.testbed is None:
-            _lost_project(group.name)
-            return Offer(
-                "The testbed comes back from its folder, for an owner of your choice; "
-                "Down and Up then work as before.",
-                is_possible=True,
-                needs_owner=True,
-            )
-        _known_project(group.testbed)
+        _lost_project(group.name)
     except StateError as exc:
-        return Offer(f"{exc.message} {exc.hint}".strip(), is_possible=False)
-    text = (
-        f"They are noted as things of {group.name}: its next Up or Down removes them."
+        return Offer(exc.sentence, is_possible=False)
+    return Offer(
+        "The testbed comes back from its folder, for an owner of your choice; "
+        "Down and Up then work as before.",
+        is_possible=True,
     )
-    return Offer(text, is_possible=True)
 
 
 def adopt_lost(name: str, owner: User) -> Testbed:
@@ -70,30 +58,6 @@ def adopt_lost(name: str, owner: User) -> Testbed:
             f"The testbed {name} was made by somebody else just now.",
             hint="Look at the list again.",
         ) from exc
-
-
-def adopt_forgotten(group: Group) -> list[str]:
-    """Note the orphans in what their testbed may have deployed.
-
-    Returns a sentence for each that could not be. Raises: StateError, TestbedBusy.
-    """
-    if group.testbed is None:
-        raise StateError(f"There is no testbed {group.name}.")
-    with transaction.atomic():
-        testbed = Testbed.objects.select_for_update().get(pk=group.testbed.pk)
-        require_no_run(testbed)
-        project = _known_project(testbed)
-        hosts = {host.name: host.to_state() for host in Host.objects.all()}
-        pairs = [(orphan.host, orphan.thing) for orphan in group.orphans]
-        adoption = adopt(project.read_known(), pairs, hosts)
-        if len(adoption.left) < len(pairs):
-            project.write_change(adoption.state, project.read_state())
-            testbed.condition = Testbed.Condition.PARTIAL
-            testbed.save(update_fields=["condition"])
-    return [
-        f"The {thing.kind} {thing.name} on {host} {reason}: delete it instead."
-        for host, thing, reason in adoption.left
-    ]
 
 
 def _lost_project(name: str) -> Project:
@@ -135,15 +99,4 @@ def _lost_project(name: str) -> Project:
             f"It uses hosts that are not known: {', '.join(sorted(unknown))}.",
             hint="Add them first.",
         )
-    return project
-
-
-def _known_project(testbed: Testbed) -> Project:
-    project = testbed.project
-    if not project.has_state():
-        raise StateError(
-            f"Testbed {testbed} has no state to which they could be added.",
-            hint="Generate its artefacts and adopt them then, or delete them.",
-        )
-    project.read_known()
     return project

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 from orchestration.errors import TestbedBusy, TestbedError
 from testbed.access.visibility import Request, require_admin
 from testbed.models import Cleanup
-from testbed.orphans.adoption import adopt_forgotten, adopt_lost, offer
+from testbed.orphans.adoption import adopt_lost, offer
 from testbed.orphans.listing import (
     delete_orphans,
     group_named,
@@ -56,25 +56,19 @@ def delete(request: Request) -> HttpResponse:
 @login_required
 @require_POST
 def adopt(request: Request) -> HttpResponse:
-    """Bring a lost testbed back, or give a testbed what it forgot."""
+    """Bring a lost testbed back for an owner."""
     require_admin(request)
+    name = clean(request.POST.get("name", ""))
+    owner = get_object_or_404(
+        User, is_active=True, username=clean(request.POST.get("owner", ""))
+    )
     try:
-        group = group_named(request.POST.get("name", ""))
-        if group.testbed is None:
-            owner = get_object_or_404(
-                User, is_active=True, username=clean(request.POST.get("owner", ""))
-            )
-            adopt_lost(group.name, owner)
-            messages.success(request, f"{group.name} is back, and belongs to {owner}.")
-        else:
-            left = adopt_forgotten(group)
-            for sentence in left:
-                messages.warning(request, sentence)
-            if len(left) < len(group.orphans):
-                messages.success(request, "Adopted. The next Up or Down removes it.")
+        if group_named(name).testbed is None:
+            adopt_lost(name, owner)
+            messages.success(request, f"{name} is back, and belongs to {owner}.")
     except TestbedError as exc:
         return _refused(request, exc)
-    return redirect("testbed", group.name)
+    return redirect("testbed", name)
 
 
 @login_required

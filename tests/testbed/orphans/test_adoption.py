@@ -7,14 +7,13 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
-from orchestration.errors import StateError, TestbedBusy
+from orchestration.errors import StateError
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
-from orchestration.transport.base import Scope, command
 from testbed.hosts.observation import observe_all
 from testbed.models import Host, Run, Testbed
-from testbed.orphans.adoption import adopt_forgotten, adopt_lost, offer
+from testbed.orphans.adoption import adopt_lost, offer
 from testbed.orphans.listing import Group, group_named, orphan_groups
 from testbed.testbeds.files import delete_testbed, require_deletable
 from testbed.testbeds.planning import prepare
@@ -116,33 +115,6 @@ def test_reason_is_said_when_a_host_is_unknown(lost: Group) -> None:
     assert "not known: host-b" in why()
 
 
-@pytest.fixture
-def forgotten(testbed: Testbed, state: State, kept: Hosts) -> Group:
-    """A bridge with our tag that the testbed's state does not have."""
-    on(kept, state, "host-b", "ovs-vsctl -- add-br t7-old")
-    tag = "ovs-vsctl -- set Bridge t7-old external_ids:testbed=lab"
-    on(kept, state, "host-b", tag)
-    observe_all(kept)
-    return group_named("lab")
-
-
-def test_forgotten_thing_becomes_known_and_down_removes_it(
-    forgotten: Group, testbed: Testbed, state: State, kept: Hosts
-) -> None:
-    assert offer(forgotten).is_possible
-    assert not offer(forgotten).needs_owner
-
-    assert adopt_forgotten(forgotten) == []
-
-    assert orphan_groups() == []
-    testbed.refresh_from_db()
-    assert testbed.condition == Testbed.Condition.PARTIAL
-    assert testbed.project.read_state() == state_of(testbed)
-    _, plan = prepare(testbed, Command.DOWN, Options())
-    deleted = [r.key for i in plan.instructions for r in i.resources]
-    assert "t7-old" in deleted
-
-
 def went_down(testbed: Testbed, owner: User) -> None:
     Run.objects.create(
         testbed=testbed,
@@ -172,33 +144,12 @@ def condition(testbed: Testbed) -> str:
 
 
 @pytest.mark.usefixtures("taken_down")
-def test_testbed_with_an_adopted_thing_stays_partial_until_it_is_gone(
-    testbed: Testbed, state: State, kept: Hosts
-) -> None:
-    assert condition(testbed) == Testbed.Condition.DOWN
-
-    adopt_forgotten(group_named("lab"))
-    observe_all(kept)
-    assert condition(testbed) == Testbed.Condition.PARTIAL
-
-    on(kept, state, "host-b", "ovs-vsctl -- del-br t7-old")
-    observe_all(kept)
-    assert condition(testbed) == Testbed.Condition.DOWN
-
-
-@pytest.mark.usefixtures("taken_down")
 def test_testbed_is_not_deleted_while_a_host_holds_something_of_it(
     testbed: Testbed, state: State, kept: Hosts, doors: Doors
 ) -> None:
     with pytest.raises(StateError, match=r"not know: bridge t7-old on host-b\.") as one:
         delete_testbed(testbed)
     assert "among the orphans" in one.value.hint
-
-    adopt_forgotten(group_named("lab"))
-    Testbed.objects.update(condition=Testbed.Condition.DOWN)
-    with pytest.raises(StateError, match=r"there: bridge t7-old on host-b\.") as two:
-        delete_testbed(testbed)
-    assert two.value.hint == "Take it down first."
 
     on(kept, state, "host-b", "ovs-vsctl -- del-br t7-old")
     observe_all(kept)
@@ -219,38 +170,5 @@ def test_what_was_seen_before_the_last_run_keeps_no_testbed(
     require_deletable(testbed)
 
 
-def test_nothing_is_adopted_while_a_run_is_on(
-    forgotten: Group, testbed: Testbed, owner: User
-) -> None:
-    Run.objects.create(testbed=testbed, command="up", plan={}, asked_by=owner)
-
-    with pytest.raises(TestbedBusy):
-        adopt_forgotten(forgotten)
-
-    assert not testbed.project.has_unfinished_change()
-
-
-def test_testbed_without_a_state_cannot_adopt(
-    forgotten: Group, testbed: Testbed
-) -> None:
-    testbed.project.clear()
-
-    assert "has no state" in offer(forgotten).text
-    with pytest.raises(StateError, match="has no state"):
-        adopt_forgotten(forgotten)
-
-
-def test_what_cannot_be_taken_is_named_and_stays_an_orphan(
-    testbed: Testbed, state: State, kept: Hosts
-) -> None:
-    Host.objects.create(name="host-c", kind="simulated", address="192.0.2.3")
-    host = Host.objects.get(name="host-c").to_state()
-    folder = command("mkdir", "-p", f"{host.projects_dir}/lab/artefacts")
-    kept.open(host).transport.run(folder, scope=Scope())
-    observe_all(kept)
-
-    (sentence,) = adopt_forgotten(group_named("lab"))
-
-    assert sentence.startswith("The folder lab on host-c")
-    assert "delete it instead" in sentence
-    assert not testbed.project.has_unfinished_change()
+def test_testbed_that_is_there_is_not_offered(testbed: Testbed, state: State) -> None:
+    assert offer(Group("lab", (), testbed)) is None

@@ -4,8 +4,6 @@ Orphans are listed, deleted by a worker once their name was typed, or adopted fo
 owner; that no worker takes a deletion is said.
 """
 
-from datetime import timedelta
-
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
@@ -160,24 +158,6 @@ def test_adopting_what_cannot_be_says_why(page: Client, ghost: None) -> None:
 
     assert answer.status_code == 422
     assert "no folder of a testbed ghost" in answer.content.decode()
-
-
-def test_what_could_not_be_adopted_is_not_said_to_be(
-    page: Client, testbed: Testbed, doors: Doors
-) -> None:
-    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
-    Testbed.objects.update(created_at=timezone.now() - timedelta(hours=1))
-    Host.objects.create(name="host-c", kind="simulated", address="192.0.2.3")
-    things = [thing("folder", "lab", testbed="lab")]
-    Inventory.objects.create(
-        host=Host.objects.get(name="host-c"), things=things, looked_at=timezone.now()
-    )
-
-    answer = page.post("/orphans/adopt/", {"name": "lab"}, follow=True)
-
-    shown = answer.content.decode()
-    assert "delete it instead" in shown
-    assert "Adopted." not in shown
 
 
 def test_adopting_for_nobody_is_refused(

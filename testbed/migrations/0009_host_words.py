@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0007_image_stores'),
+        ('testbed', '0008_host_compression'),
     ]
 
     operations = [
