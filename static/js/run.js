@@ -3,6 +3,7 @@ import { connect } from "./run/socket.js";
 import { applyFragments } from "./run/fragments.js";
 import { createDriver } from "./run/driver.js";
 import { createLog } from "./run/log.js";
+import { createLogTools } from "./run/logtools.js";
 import { createStages } from "./run/stages.js";
 import { startClock } from "./run/clock.js";
 
@@ -16,7 +17,8 @@ let lastSeq = Number(root.dataset.lastSeq);
 const subscribe = (after) =>
   socket?.send({ type: "subscribe", after, log: log.chosen() });
 // What comes from now on is of the part that was chosen; what came meanwhile was not.
-const log = createLog(root, (panel) =>
+const tools = createLogTools(root);
+const log = createLog(root, tools.show, (panel) =>
   subscribe(Math.min(lastSeq, Number(panel.lastSeq))),
 );
 const stages = createStages(root);

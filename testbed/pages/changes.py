@@ -5,7 +5,8 @@ asks every few seconds. Bounded: of a large edit the first changes are shown, an
 many more there are. What was observed to be missing is in `drift`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from django.conf import settings
@@ -61,7 +62,7 @@ class Pending:
     """What the next `up` does; `problem` says why that cannot be told."""
 
     groups: tuple[Group, ...] = ()
-    untouched: int = 0
+    summary: str = ""
     hosts: tuple[Room, ...] = ()
     problem: str = ""
 
@@ -112,7 +113,22 @@ def _pending(
         return Pending()
     changes = diff(known, wanted)
     hosts = rooms(changes.hosts, dict(taken))
-    return Pending(_groups(changes), len(changes.untouched), hosts)
+    return Pending(_groups(changes), _summary(changes), hosts)
+
+
+def _summary(changes: Changes) -> str:
+    """Say what it costs: guests that stop, disks that are erased, the rest."""
+    stopping = (ChangeKind.REMOVE, ChangeKind.RECREATE, ChangeKind.RESTART)
+    stopped = {c.name for c in changes.guests if c.kind in stopping}
+    erased = {c.name for c in changes.guests if c.kind in stopping[:2]}
+    words = [f"{_guests(len(stopped))} {'stops' if len(stopped) == 1 else 'stop'}"]
+    if erased:
+        words.append(f"{len(erased)} disk{'' if len(erased) == 1 else 's'} erased")
+    return ", ".join((*words, f"{_guests(len(changes.untouched))} not touched"))
+
+
+def _guests(count: int) -> str:
+    return f"{count or 'no'} guest{'' if count == 1 else 's'}"
 
 
 def _groups(changes: Changes) -> tuple[Group, ...]:
@@ -122,14 +138,29 @@ def _groups(changes: Changes) -> tuple[Group, ...]:
         ("Links", changes.links),
         ("Networks", changes.networks),
     )
-    return tuple(
-        Group(title, tuple(map(_line, some[:SHOWN])), max(0, len(some) - SHOWN))
-        for title, some in found
-        if some
-    )
+    return tuple(_group(title, list(_merged(some))) for title, some in found if some)
 
 
-def _line(change: Change) -> Line:
+def _group(title: str, changes: list[tuple[Change, bool]]) -> Group:
+    lines = tuple(_line(*change) for change in changes[:SHOWN])
+    return Group(title, lines, max(0, len(changes) - SHOWN))
+
+
+def _merged(changes: Iterable[Change]) -> Iterator[tuple[Change, bool]]:
+    """Yield the changes; one that is removed and made again under its name once."""
+    found = list(changes)
+    made = {(c.name, c.host): c for c in found if c.kind is ChangeKind.CREATE}
+    gone = {(c.name, c.host) for c in found if c.kind is ChangeKind.REMOVE}
+    for change in found:
+        place = (change.name, change.host)
+        if change.kind is ChangeKind.CREATE and place in gone:
+            continue
+        yield change, change.kind is ChangeKind.REMOVE and place in made
+
+
+def _line(change: Change, is_replaced: bool) -> Line:
+    if is_replaced:
+        change = replace(change, kind=ChangeKind.RECREATE)
     tone, icon = LOOKS[change.kind]
     rest = len(change.reasons) - NAMED
     more = f" and {rest} more" if rest > 0 else ""

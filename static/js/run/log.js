@@ -6,7 +6,7 @@ const MOST_LINES = 2000;
 const NEAR_END = 40;
 const UP = ["ArrowUp", "PageUp", "Home"];
 
-export const createLog = (root, onChosen) => {
+export const createLog = (root, show, onChosen) => {
   const panel = () => document.getElementById("log");
   const list = () => document.getElementById("log-lines");
   const lines = () => list().getElementsByClassName("line");
@@ -133,6 +133,7 @@ export const createLog = (root, onChosen) => {
       if (isAnew && !isFollowing) return leaveEnd();
       // Only now, so that the list is never seen empty.
       if (isAnew) removeFirst(lines().length);
+      show(line);
       list().append(line);
       if (isAnew) offerEarlier();
     },

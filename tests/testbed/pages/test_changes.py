@@ -71,7 +71,7 @@ def test_edit_is_shown_with_its_reasons_before_anything_is_done(deployed, page):
     assert "memory 256 → 512 MiB" in shown
     assert "removed from the YAML; its disk will be deleted" in shown
     assert "Up: apply the changes" in shown
-    assert "0 guests not touched" in shown
+    assert "2 guests stop, 1 disk erased, no guests not touched" in shown
     assert "512.0 MiB of 16.0 GiB assigned (now 256.0 MiB)" in shown
     assert deployed.project.read_known() == before
     assert not Run.objects.exists()
@@ -86,7 +86,7 @@ def test_change_of_interfaces_is_said_to_be_live(deployed, page):
     assert (live, "web", "eth1 on lan is new") in lines(deployed)
     assert f"{live}</span>" in shown
     assert "eth1 on lan is new" in shown
-    assert "1 guest not touched" in shown
+    assert "no guests stop, 1 guest not touched" in shown
 
 
 def test_poll_shows_it_too_and_follows_the_next_edit(deployed, page):
