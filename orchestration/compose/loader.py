@@ -1,7 +1,8 @@
 """YAML text → `Spec`, with every mistake at its line instead of the first only.
 
-Four steps: read the document (`reading/document.py`), compare its keys with the language
-(`language/keys.py`, `language/generations.py`), validate each section against the models of
+Four steps: read the document (`reading/document.py`), bring the oldest way of
+writing into a later one and compare the keys with the language (`language/generations.py`,
+`language/keys.py`), validate each section against the models of
 `language/written.py`, bring it into the one internal form (`language/normal.py`). Sections are validated
 one by one, so that a broken machine does not hide what is wrong with the next; what
 could be read is kept as a `Draft` for the rules in `check.py`. Does no I/O and never
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestration.compose.draft import Draft, Drafted
-from orchestration.compose.language.generations import mixed_ways
+from orchestration.compose.language.generations import mixed_ways, move_network
 from orchestration.compose.language.keys import Place, place_of
 from orchestration.compose.language.normal import (
     build_machine,
@@ -72,8 +73,9 @@ def load_spec(text: str | bytes, *, file_name: str = "kvm-compose.yaml") -> Load
     document = read_document(text)
     findings, draft = list(document.findings), Draft()
     if document.readable and isinstance(document.data, dict):
+        twice = list(move_network(document))
         refused, mixed = dict(_refused(document)), list(mixed_ways(document))
-        findings += [*mixed, *refused.values(), *_unknown(document)]
+        findings += [*twice, *mixed, *refused.values(), *_unknown(document)]
         draft = _Sections(document.data, document.positions, findings).draft(
             {path[:2] if path[0] == "machines" else path[:1] for path in refused}
         )

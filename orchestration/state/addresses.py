@@ -11,6 +11,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from orchestration.compose.language.schema import Spec
+from orchestration.compose.rules.machines import is_address_like
 from orchestration.errors import StateError
 from orchestration.state.model import State
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
@@ -177,7 +178,8 @@ def dns_names(
 ) -> dict[InterfaceKey, tuple[str, ...]]:
     """Name each interface in DNS: a guest's first by the guest, the others with theirs.
 
-    A name that two guests could claim goes to the one whose full name it is.
+    A name that two guests could claim goes to the one whose full name it is, and
+    nobody has one that resolvers read as an address.
     """
     keys = tuple(keys)
     full = {f"{testbed}-{guest}" for guest, _ in keys}
@@ -189,7 +191,7 @@ def dns_names(
             names[guest, interface] = (_further_name(guest, interface, taken),)
             continue
         seen.add(guest)
-        short = () if guest in full else (guest,)
+        short = () if guest in full or is_address_like(guest) else (guest,)
         names[guest, interface] = (f"{testbed}-{guest}", *short)
     return names
 

@@ -1,5 +1,7 @@
 """Which way a YAML is written in, and the error for one that mixes two ways.
 
+The oldest files have the keys of `network` at the top; they are put below it first.
+
 Three generations of the language exist: machines with `interfaces` on bridges; with
 one `network` map on a switch; with a `network` list. Each file keeps to one. Looks at
 the raw values, so that the sentence comes even when something else is wrong, too.
@@ -31,6 +33,40 @@ CONFLICTS = (
     (Way.BRIDGES, Way.SWITCH_LIST),
     (Way.ONE_SWITCH, Way.SWITCH_LIST),
 )
+
+
+def move_network(document: Document) -> Iterator[Finding]:
+    """Put the bridges of the oldest way of writing below `network`.
+
+    Their places in the text stay. Yields an error for a key that stands in both.
+    """
+    data = document.data
+    if not isinstance(data, dict):
+        return
+    network = data.get("network")
+    network = {} if network is None else network
+    found = [key for key in BRIDGE_KEYS if key in data]
+    if not found or not isinstance(network, dict):
+        return
+    for key in found:
+        path = ("network", key)
+        if key in network:
+            first = document.positions.of_key(path).line
+            message = f"`{key}` stands here and under `network`, in line {first}."
+            yield document.positions.error(
+                (key,), message, "Keep the one under `network`.", at_key=True
+            )
+        else:
+            network[key] = data[key]
+            _move(document.positions, key)
+        del data[key]
+    data["network"] = network
+
+
+def _move(positions: Positions, key: str) -> None:
+    for places in (positions.values, positions.keys):
+        below = [path for path in places if path[:1] == (key,)]
+        places.update({("network", *path): places[path] for path in below})
 
 
 def mixed_ways(document: Document) -> Iterator[Finding]:

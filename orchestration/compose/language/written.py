@@ -19,9 +19,11 @@ from orchestration.compose.language.entry import (
 )
 from orchestration.compose.language.ovn import AddressRange
 from orchestration.compose.language.schema import (
+    Bridge,
     CloudImage,
     Docker,
     ExistingDisk,
+    HostInterface,
     IsoGuest,
     Network,
     TestbedOptions,
@@ -282,3 +284,11 @@ class Document(Entry):
     """Settings of the whole testbed."""
     tooling: Tooling | None = None
     """Accepted; it has no effect."""
+    bridges: tuple[Bridge, ...] | None = None
+    """The oldest place of `network.bridges`."""
+    bridge_connections: dict[str, str] | None = None
+    """The oldest place of `network.bridge_connections`."""
+    external_bridge: str | None = None
+    """The oldest place of `network.external_bridge`."""
+    network_interfaces: tuple[HostInterface, ...] | None = None
+    """The oldest place of `network.network_interfaces`."""

@@ -19,6 +19,8 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 NAME_LIMIT = 40
 # RFC 1035: one label of a host name.
 HOSTNAME_LIMIT = 63
+# What inet_aton(3) takes for an address; a machine's name has no dots.
+ADDRESS_LIKE = re.compile(r"[0-9]+|0x[0-9a-f]+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MEMORY_MB = range(32, 4 * 1024 * 1024 + 1)
 CPUS = range(1, 255 + 1)
@@ -49,6 +51,11 @@ def suggest_name(name: str) -> str:
     """Return a valid machine name that is close to `name`, or ''."""
     dashed = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return dashed[:NAME_LIMIT].rstrip("-")
+
+
+def is_address_like(name: str) -> bool:
+    """Say whether resolvers read a machine's name as an address: `10` is 0.0.0.10."""
+    return ADDRESS_LIKE.fullmatch(name) is not None
 
 
 def longest_name(drafted: Drafted) -> str:
@@ -84,6 +91,14 @@ def _name(
             f"The host name `{testbed_name}-{longest}` is longer than "
             f"{HOSTNAME_LIMIT} characters.",
             "Shorten the machine's or the testbed's name.",
+        )
+    elif is_address_like(name) and drafted.machine.scaling is None:
+        yield positions.warning(
+            at,
+            f"Programs take `{name}` for an address, so that it is no name in the "
+            f"testbed's DNS: there the guest is `{testbed_name or '<testbed>'}-{name}` "
+            "alone.",
+            "Begin the name with a letter, unless that is enough.",
         )
 
 

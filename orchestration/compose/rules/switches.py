@@ -172,8 +172,8 @@ def _without_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
     for drafted in draft.machines:
         written = drafted.written
         if written.network is None and drafted.scaling is None:
-            yield positions.error(
+            yield positions.warning(
                 (*drafted.path, "network"),
-                f"Machine {drafted.machine.name} has no `network`.",
+                f"Machine {drafted.machine.name} has no `network`: it is on no switch.",
                 "List its interfaces, or write `network: []` for none.",
             )

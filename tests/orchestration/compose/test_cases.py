@@ -65,3 +65,24 @@ machines:
     assert said(loaded) == []
     found = file_below(tmp_path, "é/sétup.sh")
     assert found == tmp_path / decomposed
+
+
+def test_bridges_at_the_top_are_read_like_network() -> None:
+    loaded = checked(CASES / "ancestor-top-level-network")
+
+    network = loaded.require().network
+    assert said(loaded) == []
+    assert [(bridge.name, bridge.protocol) for bridge in network.bridges] == [
+        ("br0", "OpenFlow13")
+    ]
+    assert network.external_bridge == "br0"
+
+
+def test_machine_without_network_is_on_no_switch() -> None:
+    loaded = checked(CASES / "ancestor-no-network")
+
+    (machine,) = loaded.require().machines
+    assert machine.interfaces == ()
+    assert said(loaded) == [
+        "2:warning: Machine island has no `network`: it is on no switch."
+    ]

@@ -171,3 +171,11 @@ def test_name_that_two_guests_could_claim_is_given_once() -> None:
     assert names["a", "eth1"] == ("a-eth1-2",)
     assert names["a-eth1", "eth0"] == ("demo-a-eth1", "a-eth1")
     assert names["demo-a", "eth0"] == ("demo-demo-a",)
+
+
+@pytest.mark.parametrize("guest", ["10", "0x1f", "007"])
+def test_guest_named_like_an_address_has_its_full_name_alone(guest: str) -> None:
+    names = dns_names("demo", [(guest, "eth0"), (guest, "eth1")])
+
+    assert names[guest, "eth0"] == (f"demo-{guest}",)
+    assert names[guest, "eth1"] == (f"{guest}-eth1",)
