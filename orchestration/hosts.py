@@ -163,7 +163,7 @@ class Hosts:
     def _open_guest(
         self, state: State, guest: GuestState, host: Host, host_key: str
     ) -> Transport:
-        if host.state.kind is HostKind.SIMULATED:
+        if not host.state.boots_guests:
             return SimulatedTransport(guest.domain, self.runtime_dir / "simulated")
         address = guest_address(guest)
         if not address:

@@ -16,7 +16,7 @@ from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.reaching import wait_until_reachable
 from orchestration.instructions.scripts import script_digest
 from orchestration.instructions.storage.disks import define, ensure_disk, format_of
-from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
+from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.instructions.user_scripts import run_user_script
 from orchestration.providers.guest.sealing import seal
 from orchestration.providers.images import protection, qemu_img
@@ -45,7 +45,7 @@ def prepare_goldens(task: Task) -> Outcome:
     golden = task.state.golden(task.resource.key)
     target = Path(golden.image.path)
     lock = locked(target, task.scope, task.log, purpose="golden")
-    with nullcontext() if is_simulated(task) else lock:
+    with lock if task.host.state.keeps_images else nullcontext():
         if _is_ready(task, golden):
             return unchanged("prepared before")
         with _working_disk(task, golden):
@@ -63,7 +63,7 @@ def _is_ready(task: Task, golden: GoldenState) -> bool:
     path = golden.image.path
     if not qemu_img.exists(task.host.transport, path, scope=task.scope):
         return False
-    if is_simulated(task):
+    if not task.host.state.keeps_images:
         return True
     protection.ensure_guarded(task.host.transport, Path(path), scope=task.scope)
     if is_as_noted(Path(path), task.scope, task.on_progress("verify")):
@@ -198,7 +198,7 @@ def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> 
         transport.run(
             command(*found).with_root(), scope=task.scope, timeout_s=SYNC_TIMEOUT_S
         )
-    if not is_simulated(task):
+    if task.host.state.keeps_images:
         _write_stamp(task, target)
 
 

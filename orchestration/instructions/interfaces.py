@@ -10,7 +10,7 @@ from orchestration.errors import GuestUnreachable
 from orchestration.instructions.artefacts import local_artefact
 from orchestration.instructions.boot.reaching import wait_until_reachable
 from orchestration.instructions.storage.disks import define
-from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
+from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.guest import network
 from orchestration.providers.guest.cloud_init import READY_FILE
 from orchestration.providers.libvirt import devices, domains
@@ -41,7 +41,7 @@ def change_interfaces(task: Task) -> Outcome:
     transport = _logged_in(task, guest) if guest.seed else None
     _mark(task, guest, "")
     define(task, guest)
-    if not is_simulated(task):
+    if task.host.state.plugs_devices:
         _replug(task, guest, local_artefact(task, guest.xml).read_text())
         _move(task, guest)
     if transport is not None:

@@ -19,7 +19,7 @@ from orchestration.hosts import Host, Hosts
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.model import Options, Resource
 from orchestration.project.folder import Project
-from orchestration.state.model import GuestState, HostKind, State
+from orchestration.state.model import GuestState, State
 from orchestration.transport.base import OnLine, OnProgress, Scope
 
 # Below that a copy is over before anybody looks at it.
@@ -127,11 +127,6 @@ class Task:
 
 
 ActionTable = dict[str, Callable[[Task], Outcome]]
-
-
-def is_simulated(task: Task) -> bool:
-    """Say whether the task's host only rehearses."""
-    return task.host.state.kind is HostKind.SIMULATED
 
 
 def guest_here(task: Task) -> GuestState:

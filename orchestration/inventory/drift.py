@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from orchestration.inventory.things import Inventory, ThingKind
 from orchestration.state.model import (
     GuestState,
-    HostKind,
     ManagementState,
     NatState,
     PatchState,
@@ -120,8 +119,8 @@ class _Finder:
         """Find running guests' interfaces that are on no bridge, or a wrong one."""
         for guest in self.state.guests:
             inventory = self.seen.get(guest.host)
-            kind = self.state.host(guest.host).kind
-            if inventory is None or kind is HostKind.SIMULATED:
+            host = self.state.host(guest.host)
+            if inventory is None or not host.boots_guests:
                 continue
             for name, tap, device in self._wires(guest):
                 # Of a guest that is off there is no tap; a loose one is on "".

@@ -19,7 +19,7 @@ from orchestration.providers.images.digests import stamp_name
 from orchestration.providers.images.listing import STORE, FileFacts, Found, Identity
 from orchestration.providers.images.qcow2 import Header
 from orchestration.providers.libvirt.disk_files import DomainFiles, domain_files
-from orchestration.state.model import HostKind, HostState
+from orchestration.state.model import HostState
 from orchestration.transport.base import Scope
 
 # What is not written to for so long belongs to a worker that is dead. A copy that is
@@ -115,7 +115,7 @@ class Store:
 
 def has_store(host: HostState) -> bool:
     """Say whether a host keeps files at all: a simulated one does not."""
-    return host.kind is not HostKind.SIMULATED and bool(host.projects_dir)
+    return host.keeps_images and bool(host.projects_dir)
 
 
 def observe(host: Host, *, scope: Scope) -> Store:

@@ -14,7 +14,6 @@ from orchestration.compose.language.schema import Bridge, Network
 from orchestration.errors import StateError
 from orchestration.state.model import (
     BridgeState,
-    HostKind,
     HostState,
     PatchState,
     State,
@@ -252,7 +251,7 @@ def _ends(
 
 def _tunnel_address(host: HostState) -> str:
     address = host.tunnel_address or host.address
-    if not address and host.kind is HostKind.REAL:
+    if not address and host.boots_guests:
         raise StateError(
             f"Host {host.name} has no address at which tunnels could end.",
             hint="Set its tunnel address.",

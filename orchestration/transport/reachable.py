@@ -1,7 +1,7 @@
 """Whether a testbed host is there at all, asked before anything that waits longer."""
 
 from orchestration.errors import HostUnreachable
-from orchestration.state.model import HostKind, HostState
+from orchestration.state.model import HostState
 from orchestration.transport.ssh import probe_banner
 
 # A kernel accepts at once however busy it is: who does not is dead or cut off.
@@ -16,7 +16,7 @@ def require_answer(host: HostState) -> None:
     Costs a few milliseconds, and a dead host is known after ACCEPT_S instead of after
     libvirt's and SSH's own deadlines. Raises: HostUnreachable.
     """
-    if host.is_main or host.kind is HostKind.SIMULATED:
+    if not host.is_remote:
         return
     try:
         probe_banner(host.address, host.port, BANNER_S, connect_timeout_s=ACCEPT_S)

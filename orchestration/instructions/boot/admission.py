@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestration.instructions.boot import pacing
 from orchestration.instructions.boot.pacing import Booting, Ledger
-from orchestration.instructions.task import Task, is_simulated
+from orchestration.instructions.task import Task
 from orchestration.locks import held
 from orchestration.providers.libvirt import domains
 from orchestration.providers.linux import pressure
@@ -50,7 +50,7 @@ def wait_for_turn(task: Task, guest: GuestState) -> None:
 
     Says why it waits, in the log and as progress. Raises: HostUnreachable, Cancelled.
     """
-    if is_simulated(task):
+    if not task.host.state.boots_guests:
         return
     started, remind_s = time.monotonic(), 0
     while reason := _ask(task, guest):
@@ -152,7 +152,7 @@ def _path(task: Task) -> Path:
 
 
 def _is_kept(task: Task) -> bool:
-    return not is_simulated(task) and _path(task).exists()
+    return task.host.state.boots_guests and _path(task).exists()
 
 
 @contextmanager

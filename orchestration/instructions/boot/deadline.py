@@ -12,7 +12,7 @@ from collections.abc import Callable
 from orchestration.errors import TestbedError
 from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.diagnosis.machine import boot_failure
-from orchestration.instructions.task import Task, is_simulated
+from orchestration.instructions.task import Task
 from orchestration.providers.guest.console import console_tail
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import DomainType, GuestState
@@ -81,7 +81,10 @@ class Patience:
 
     def _is_hopeless(self, waited_s: float) -> bool:
         """Say whether the console ended with a failed boot, and has not gone on."""
-        if waited_s - self._read_s < READ_EVERY_S or is_simulated(self._task):
+        if (
+            waited_s - self._read_s < READ_EVERY_S
+            or not self._task.host.state.boots_guests
+        ):
             return False
         self._read_s = waited_s
         words = self._console_end()
@@ -96,7 +99,7 @@ class Patience:
     def _look(self, waited_s: float) -> None:
         """See whether the guest moved since the last look; the first one shows none."""
         seconds = waited_s - self._looked_s
-        if seconds < LOOK_EVERY_S or is_simulated(self._task):
+        if seconds < LOOK_EVERY_S or not self._task.host.state.boots_guests:
             return
         self._looked_s = waited_s
         size, used_ns = self._console_size(), self._used()

@@ -21,7 +21,7 @@ from orchestration.instructions.boot.deadline import Patience
 from orchestration.instructions.boot.diagnosis.diagnose import diagnose
 from orchestration.instructions.boot.diagnosis.evidence import Layer, Seen
 from orchestration.instructions.boot.diagnosis.machine import domain_problem
-from orchestration.instructions.task import Task, is_simulated
+from orchestration.instructions.task import Task
 from orchestration.providers.guest.cloud_init import READY_TEST, instance_id
 from orchestration.providers.libvirt.lifecycle import Watch, watch
 from orchestration.state.model import GuestState
@@ -99,7 +99,7 @@ def _attempt(
 ) -> Seen | None:
     """Return the layer that was not passed, None when the guest is ready."""
     try:
-        if not is_simulated(task):
+        if task.host.state.boots_guests:
             via = task.host.transport
             probe_banner(
                 guest_address(guest),

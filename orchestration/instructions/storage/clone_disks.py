@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from orchestration.instructions.task import Task, is_simulated
+from orchestration.instructions.task import Task
 from orchestration.providers.images.overlays import create_overlays
 from orchestration.state.model import GuestState
 
@@ -40,7 +40,7 @@ def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | 
     """
     image = guest.image
     is_alone = not image.golden or task.peers < WORTH_IT
-    if is_alone or is_simulated(task):
+    if is_alone or not task.host.state.keeps_images:
         return None
     together = _together(task, image.path)
     name = PurePosixPath(guest.disk).name

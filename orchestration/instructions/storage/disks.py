@@ -19,7 +19,6 @@ from orchestration.instructions.task import (
     Task,
     done,
     guest_here,
-    is_simulated,
     unchanged,
 )
 from orchestration.providers.images import qemu_img
@@ -83,7 +82,7 @@ def made_from(task: Task, guest: GuestState) -> str:
 def format_of(task: Task, guest: GuestState) -> str:
     """Return the format of what the disk starts from, looked at when it is a user's."""
     image = guest.image
-    if not image.is_own or is_simulated(task):
+    if not image.is_own or not task.host.state.keeps_images:
         return image.format or DriverType.QCOW2
     found = qemu_img.info(
         task.host.transport, image.path, image_format=image.format, scope=task.scope

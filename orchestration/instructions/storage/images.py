@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestration.amounts import size
 from orchestration.compose.catalogue import Image
-from orchestration.instructions.task import Outcome, Task, done, is_simulated, unchanged
+from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.images import base_images, protection
 from orchestration.providers.transfer import push
 from orchestration.providers.transfer.sender import Sent
@@ -20,7 +20,7 @@ from orchestration.state.model.images import ImageState
 def fetch_images(task: Task) -> Outcome:
     """Bring a base image into main's store, verified."""
     image = _image(task, task.resource.key)
-    if is_simulated(task):
+    if not task.host.state.keeps_images:
         return unchanged("not fetched in a rehearsal")
     target = Path(image.main_path)
     changed = base_images.ensure_image(
@@ -41,7 +41,7 @@ def fetch_images(task: Task) -> Outcome:
 def push_images(task: Task) -> Outcome:
     """Copy a base image to a remote host that does not have it."""
     image = _image(task, task.resource.key)
-    if is_simulated(task):
+    if not task.host.state.keeps_images:
         return unchanged("not copied in a rehearsal")
     result = push.push(
         _content(task, image),

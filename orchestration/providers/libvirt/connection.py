@@ -26,7 +26,7 @@ from orchestration.providers.libvirt.translate import (
     open_failed,
 )
 
-__all__ = ["Connection", "is_simulated", "system_uri"]
+__all__ = ["Connection", "is_test_driver", "system_uri"]
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class Connection:
         self._failure = None
 
 
-def is_simulated(handle: libvirt.virConnect) -> bool:
+def is_test_driver(handle: libvirt.virConnect) -> bool:
     """Tell libvirt's test driver, which lacks a few calls and flags."""
     return bool(handle.getType() == "TEST")
 

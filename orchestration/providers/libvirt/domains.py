@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import libvirt
 
-from orchestration.providers.libvirt.connection import Connection, is_simulated
+from orchestration.providers.libvirt.connection import Connection, is_test_driver
 from orchestration.providers.libvirt.domain_facts import (
     STATS,
     DomainFacts,
@@ -130,7 +130,7 @@ def undefine(conn: Connection, name: str) -> bool:
         domain = _lookup(handle, name)
         if domain is None:
             return False
-        real = 0 if is_simulated(handle) else _FORGET_REAL
+        real = 0 if is_test_driver(handle) else _FORGET_REAL
         domain.undefineFlags(_FORGET | real)
         return True
 

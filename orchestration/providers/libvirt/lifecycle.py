@@ -15,7 +15,7 @@ import libvirt
 
 from orchestration.errors import TestbedError
 from orchestration.providers.libvirt import events
-from orchestration.providers.libvirt.connection import Connection, is_simulated
+from orchestration.providers.libvirt.connection import Connection, is_test_driver
 
 POLL_S = 0.25
 RECHECK_S = 2.0
@@ -81,7 +81,7 @@ def watch(conn: Connection, name: str) -> Iterator[Watch]:
 def _listen(
     handle: libvirt.virConnect, name: str, found: Watch
 ) -> tuple[libvirt.virConnect, int] | None:
-    if is_simulated(handle) or not events.is_running():
+    if is_test_driver(handle) or not events.is_running():
         return None
     domain = handle.lookupByName(name)
     kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE

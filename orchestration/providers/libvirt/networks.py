@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import libvirt
 
 from orchestration.errors import NetworkFailed
-from orchestration.providers.libvirt.connection import Connection, is_simulated
+from orchestration.providers.libvirt.connection import Connection, is_test_driver
 from orchestration.providers.libvirt.xml.metadata import find_mark
 
 _LIVE_AND_CONFIG = (
@@ -88,7 +88,7 @@ def leases(conn: Connection, name: str) -> dict[str, str]:
 
     def work(handle: libvirt.virConnect) -> dict[str, str]:
         network = handle.networkLookupByName(name)
-        if is_simulated(handle):
+        if is_test_driver(handle):
             hosts = _parse(network.XMLDesc()).iterfind("./ip/dhcp/host")
             return {_mac(host.get("mac")): host.get("ip", "") for host in hosts}
         found = [
@@ -139,7 +139,7 @@ def _update(
 ) -> bool:
     """Bring a defined network to `xml`; True when it was different."""
     wanted = _shape(xml)
-    config = 0 if is_simulated(handle) else libvirt.VIR_NETWORK_XML_INACTIVE
+    config = 0 if is_test_driver(handle) else libvirt.VIR_NETWORK_XML_INACTIVE
     defined = _shape(network.XMLDesc(config))
     active = bool(network.isActive())
     running = _shape(network.XMLDesc()) if active else wanted

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import libvirt
 
-from orchestration.providers.libvirt.connection import Connection, is_simulated
+from orchestration.providers.libvirt.connection import Connection, is_test_driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def _memory_mib(handle: libvirt.virConnect) -> tuple[int, int]:
     getInfo() adds up NUMA cells, which on some virtual machines do not cover all of
     it: 5.7 GiB of 24 were seen.
     """
-    if is_simulated(handle):
+    if is_test_driver(handle):
         total_mib = handle.getInfo()[1]
         running = handle.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
         return total_mib, total_mib - sum(d.info()[2] >> 10 for d in running)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import libvirt
 
-from orchestration.providers.libvirt.connection import Connection, is_simulated
+from orchestration.providers.libvirt.connection import Connection, is_test_driver
 
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
@@ -28,7 +28,7 @@ def disk_errors(conn: Connection, name: str) -> tuple[DiskError, ...]:
 
     def work(handle: libvirt.virConnect) -> tuple[DiskError, ...]:
         # The test driver makes some up.
-        codes = {} if is_simulated(handle) else _codes(handle, name)
+        codes = {} if is_test_driver(handle) else _codes(handle, name)
         paths = _paths(handle.lookupByName(name).XMLDesc()) if codes else {}
         return tuple(
             DiskError(

@@ -55,3 +55,23 @@ class HostState(Frozen):
     cpus: int = 0
     memory_mib: int = 0
     compress_copies: bool = False
+
+    @property
+    def boots_guests(self) -> bool:
+        """Say whether guests run here: they boot, have taps and can be logged in to."""
+        return self.kind is HostKind.REAL
+
+    @property
+    def plugs_devices(self) -> bool:
+        """Say whether running guests can be given devices, and let go of them."""
+        return self.kind is HostKind.REAL
+
+    @property
+    def keeps_images(self) -> bool:
+        """Say whether image files have contents here, which can be read and copied."""
+        return self.kind is HostKind.REAL
+
+    @property
+    def is_remote(self) -> bool:
+        """Say whether the host is reached over the network."""
+        return self.kind is HostKind.REAL and not self.is_main

@@ -7,9 +7,9 @@ import pytest
 
 from orchestration.compose.language.schema import Spec
 from orchestration.events import Status
-from orchestration.instructions import interfaces
 from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import devices, domains
+from orchestration.state.model import HostState
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import machine, spec_of
 
@@ -117,7 +117,7 @@ def test_guest_that_does_not_let_go_runs_on_and_it_is_said_what_to_do(
 ) -> None:
     old = devices.interface(edited.state.guest("web").interfaces[0].mac)
     there = frozenset({old, devices.disk("vda"), devices.disk("vdb")})
-    monkeypatch.setattr(interfaces, "is_simulated", lambda _task: False)
+    monkeypatch.setattr(HostState, "plugs_devices", True)
     monkeypatch.setattr(devices, "plugged", lambda *_: there)
     monkeypatch.setattr(devices, "unplug", lambda *_, **__: False)
     edited.edit(spec())
@@ -143,7 +143,7 @@ def test_devices_that_go_make_room_for_those_that_come(
     strange = devices.interface("52:54:00:00:00:99")
     asked: list[tuple[str, devices.Device]] = []
     there = frozenset({first, strange, seed, management})
-    monkeypatch.setattr(interfaces, "is_simulated", lambda _task: False)
+    monkeypatch.setattr(HostState, "plugs_devices", True)
     monkeypatch.setattr(devices, "plugged", lambda *_: there)
     monkeypatch.setattr(
         devices, "unplug", lambda _c, _n, d, **__: not asked.append(("-", d))

@@ -17,7 +17,7 @@ from orchestration.instructions.boot.diagnosis.evidence import (
     Look,
     Seen,
 )
-from orchestration.instructions.task import Task, is_simulated
+from orchestration.instructions.task import Task
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Transport
 
@@ -43,7 +43,7 @@ def diagnose(
     `transport` leads to the guest, for what only its inside knows. Raises: Cancelled.
     """
     look = Look(task, guest, seen, transport)
-    if is_simulated(task):
+    if not task.host.state.boots_guests:
         hint = login.HINTS.get(seen.layer, machine.RESTART)
         found = Diagnosis(seen.layer, seen.words, hint, seen.detail)
     else:
