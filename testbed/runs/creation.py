@@ -1,6 +1,6 @@
-"""Everything that a user can do with runs: start, drive, hand over, cancel.
+"""The creation of a run: planned, stored, waiting for its driver.
 
-Called by views, the websocket and the demo, always with a user who may. The run's row
+Called by views and tests, always with a user who may. The run's row
 is made first, so that the database's constraint on one active run per testbed decides
 who is first; only the winner touches the testbed's state.
 """
@@ -18,18 +18,7 @@ from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.runs import cancelling, dispatch
-from testbed.runs.dispatch import Ack
 from testbed.testbeds.planning import prepare
-
-__all__ = [
-    "Ack",
-    "accept",
-    "create_run",
-    "hand_over",
-    "keep_driving",
-    "request_cancel",
-]
 
 PlanJson = Mapping[str, object]
 
@@ -59,26 +48,6 @@ def create_run(
         _create_rows(run, plan)
         transaction.on_commit(partial(request_driver, run.pk))
     return run
-
-
-def accept(run_id: int, index: int, kind: str, channel: str) -> Ack:
-    """Start an instruction for the client behind `channel`, which becomes driver."""
-    return dispatch.accept(run_id, index, kind, channel=channel)
-
-
-def hand_over(run_id: int, channel: str) -> bool:
-    """Let the server drive in place of `channel`. False: another one drives."""
-    return dispatch.hand_over(run_id, channel)
-
-
-def keep_driving(run_id: int, channel: str) -> bool:
-    """Note that the driver's socket is open. False: it is not the driver."""
-    return dispatch.keep_driving(run_id, channel)
-
-
-def request_cancel(run_id: int, user: User | None) -> bool:
-    """Ask a run to stop. False: it was asked before, or it is over."""
-    return cancelling.request_cancel(run_id, user)
 
 
 def _reserve(testbed: Testbed, user: User, command: Command, options: Options) -> Run:

@@ -19,7 +19,8 @@ from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
 from testbed.pages.waiting import unclaimed_run
-from testbed.runs.creation import PlanJson, create_run, request_cancel
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import PlanJson, create_run
 from testbed.runs.event_rows import clean
 from testbed.views.logs import log_context
 from testbed.views.problems import wants_json

@@ -25,7 +25,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 
 from orchestration.plan.model import Kind
 from testbed.pages.logs import LogFilter
-from testbed.runs import creation, doorbell
+from testbed.runs import cancelling, dispatch, doorbell
 from testbed.websocket import follower
 from testbed.websocket.follower import NO_SUCH_RUN, Page, View, Visitor
 from testbed.websocket.frames import (
@@ -127,7 +127,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._is_driver:
-            await _in_thread(creation.hand_over)(self._run_id, self._socket)
+            await _in_thread(dispatch.hand_over)(self._run_id, self._socket)
 
     async def _read(self, text: str) -> None:
         try:
@@ -146,7 +146,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             case InstructionFrame():
                 await self._instruct(frame)
             case CancelFrame():
-                await _in_thread(creation.request_cancel)(self._run_id, self._user)
+                await _in_thread(cancelling.request_cancel)(self._run_id, self._user)
             case SubscribeFrame():
                 async with self._turn:
                     newest = await _in_thread(follower.last_seq)(self._run_id)
@@ -155,13 +155,13 @@ class RunConsumer(AsyncWebsocketConsumer):
                     self._view = replace(self._view, log=chosen)
             case DetachFrame():
                 self._is_driver = False
-                await _in_thread(creation.hand_over)(self._run_id, self._socket)
+                await _in_thread(dispatch.hand_over)(self._run_id, self._socket)
         self._has_spoken = True
         self._news.set()
 
     async def _instruct(self, frame: InstructionFrame) -> None:
         async with self._turn:
-            ack = await _in_thread(creation.accept)(
+            ack = await _in_thread(dispatch.accept)(
                 self._run_id, frame.index, frame.kind, self._socket
             )
             self._is_driver = self._is_driver or ack.valid
@@ -213,7 +213,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         """Look again who is there, and tell the server that the driver is."""
         while await self._may_stay():
             if self._is_driver:
-                self._is_driver = await _in_thread(creation.keep_driving)(
+                self._is_driver = await _in_thread(dispatch.keep_driving)(
                     self._run_id, self._socket
                 )
             await asyncio.sleep(TICK_S)

@@ -83,7 +83,7 @@ def request_cancel(stack: Stack, run: Ran) -> None:
     """Save the wish as a page does; needs neither Redis nor the web server."""
     number = run.started.number
     stack.shell(
-        "from testbed.runs.creation import request_cancel; "
+        "from testbed.runs.cancelling import request_cancel; "
         f"request_cancel({number}, None); request_cancel({number}, None)"
     )
 

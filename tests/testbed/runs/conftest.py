@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.transport.base import Ended, Process
 from testbed import worker
-from testbed.runs.creation import accept
+from testbed.runs.dispatch import accept
 
 
 @pytest.fixture

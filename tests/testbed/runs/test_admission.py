@@ -9,7 +9,9 @@ from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
 from testbed.runs import sweeper
 from testbed.runs.admission import admit
-from testbed.runs.creation import accept, create_run, request_cancel
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import create_run
+from testbed.runs.dispatch import accept
 from tests.testbed.conftest import YAML
 
 pytestmark = pytest.mark.django_db(transaction=True)

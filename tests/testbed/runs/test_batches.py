@@ -14,7 +14,7 @@ from orchestration.errors import StateError
 from orchestration.plan.model import Command, Options
 from testbed.models import Batch, Instruction, Run, Task, Testbed
 from testbed.runs.batches import claim, run_batch
-from testbed.runs.creation import hand_over
+from testbed.runs.dispatch import hand_over
 from testbed.runs.joining import finish_batch
 from testbed.testbeds.planning import prepare
 from tests.testbed.runs.batches import results

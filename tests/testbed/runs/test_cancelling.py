@@ -19,7 +19,8 @@ from testbed import worker
 from testbed.models import Batch, Run, Testbed
 from testbed.runs import batches, cancelling, sweeper
 from testbed.runs.batches import claim
-from testbed.runs.creation import hand_over, request_cancel
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.dispatch import hand_over
 from testbed.worker import Inbox, Word
 from tests.testbed.runs.batches import LONG_AGO, results
 

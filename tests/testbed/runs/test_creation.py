@@ -13,7 +13,9 @@ from django.db import connection
 from orchestration.errors import SpecError, StateError, TestbedBusy
 from orchestration.plan.model import Command
 from testbed.models import Batch, Run, Task
-from testbed.runs.creation import accept, create_run, request_cancel
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import create_run
+from testbed.runs.dispatch import accept
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
-from testbed.runs.creation import accept, hand_over, keep_driving
+from testbed.runs.dispatch import accept, hand_over, keep_driving
 from tests.testbed.client.talking import kinds_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -6,7 +6,8 @@ A cancel is one, however often it is asked for, and nothing is accepted after it
 import pytest
 
 from testbed.models import Event, Instruction, Run, Testbed
-from testbed.runs.creation import accept, request_cancel
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.dispatch import accept
 from tests.testbed.client.talking import kinds_of
 
 pytestmark = pytest.mark.django_db(transaction=True)

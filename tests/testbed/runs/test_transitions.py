@@ -28,7 +28,9 @@ from orchestration.transport.base import Scope
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.runs import sweeper
 from testbed.runs.batches import _Running, claim
-from testbed.runs.creation import accept, create_run, hand_over, request_cancel
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import create_run
+from testbed.runs.dispatch import accept, hand_over
 from testbed.runs.joining import finish_batch
 from testbed.runs.lease import Lease
 from testbed.worker import Inbox

@@ -9,7 +9,7 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 
-from testbed.runs.creation import request_cancel
+from testbed.runs.cancelling import request_cancel
 from testbed.runs.recorder import record
 from testbed.websocket import consumer
 from tests.testbed.websocket.tab import drive
