@@ -6,7 +6,7 @@ Redis, with DEBUG off.
 
 from pathlib import Path
 
-from csp.constants import NONE, SELF
+from csp.constants import NONCE, NONE, SELF
 from django.urls import reverse_lazy
 
 from testbed.environment import (
@@ -163,7 +163,8 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
-        "style-src": [SELF],
+        # Only the editor asks for a nonce: CodeMirror makes its styles in the page.
+        "style-src": [SELF, NONCE],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],

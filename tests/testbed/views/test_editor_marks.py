@@ -3,6 +3,8 @@
 A text is checked while it is typed, beside the files that the testbed has.
 """
 
+import re
+
 from django.contrib.auth.models import User
 from django.test import Client
 
@@ -26,6 +28,20 @@ def test_findings_are_at_their_lines(browser: Client, testbed: Testbed):
     assert before.count("<li>") == 4
 
 
+def test_styles_of_codemirror_are_allowed_on_no_other_page(
+    browser: Client, testbed: Testbed
+):
+    policy = "Content-Security-Policy"
+
+    editor = browser.get(EDIT)
+    other = browser.get("/testbeds/lab/")
+
+    nonce = re.search(r'data-nonce="([^"]+)"', editor.content.decode())
+    assert nonce
+    assert f"style-src 'self' 'nonce-{nonce[1]}'" in editor[policy]
+    assert "nonce" not in other[policy]
+
+
 def test_typing_is_checked_beside_the_testbeds_files(browser: Client, testbed: Testbed):
     testbed.project.file("a.sh").write_text("#!/bin/sh\necho\n")
     script = YAML.replace(
@@ -39,7 +55,7 @@ def test_typing_is_checked_beside_the_testbeds_files(browser: Client, testbed: T
     gone = browser.post("/testbeds/lab/check/", {"text": script}).content.decode()
 
     assert 'data-line="5"' in wrong
-    assert '<span class="hidden-text">error in line 5: </span>' in wrong
+    assert 'data-severity="error"' in wrong
     assert 'data-said="1 error"' in wrong
     assert "a.sh" not in there
     assert "a.sh" in gone
