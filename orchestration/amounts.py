@@ -18,6 +18,11 @@ def size(count: float) -> str:
     return f"{value:.0f} {SIZES[unit]}" if unit == 0 else f"{value:.1f} {SIZES[unit]}"
 
 
+def mib(count: int) -> str:
+    """Show a number of MiB without needless digits: `512 MiB`, `1.5 GiB`."""
+    return size(count * 1024 * 1024).replace(".0 ", " ")
+
+
 def so_far(done: int, total: int, unit: str) -> str:
     """Show `48 of 200 MiB`, both in the unit of the total; `48 MiB` without one."""
     if unit != "B":

@@ -22,7 +22,7 @@ def begin(task: Task) -> Outcome:
     if task.state.testbed != task.resource.key:
         raise StateError(
             f"The state belongs to testbed {task.state.testbed}.",
-            hint="Clear the artefacts and generate them again.",
+            hint="Delete disks and artefacts, then generate them again.",
         )
     if not Path(task.state.identity_file).exists():
         raise StateError(
@@ -30,8 +30,12 @@ def begin(task: Task) -> Outcome:
             hint="Restore the testbed's keys folder from a backup.",
         )
     guests, hosts = len(task.state.guests), len(task.state.used_hosts)
-    task.log(f"{guests} guests on {hosts} hosts")
+    task.log(f"{_number(guests, 'guest')} on {_number(hosts, 'host')}")
     return done()
+
+
+def _number(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def check_artefacts(task: Task) -> Outcome:

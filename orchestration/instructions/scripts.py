@@ -2,7 +2,7 @@
 
 A script of the user runs once: its digest and exit code are marked after it ended,
 and it runs again when it changed, failed, or when the user asks for it. What counts
-is the file as it is now: a script is mended while its testbed is up.
+is the file as it is now: a script is fixed while its testbed is up.
 """
 
 from hashlib import sha256
@@ -33,6 +33,7 @@ def set_up_guests(task: Task) -> Outcome:
     digest = script_digest(task, guest.setup_script)
     if _is_done(task, digest, markers.script, markers.script_exit_code):
         return unchanged("its setup script ran before")
+    task.progress(0, 0, unit="", note=f"runs {guest.setup_script.path}")
     exit_code = run_user_script(task, transport, guest.setup_script)
     task.project.mark(guest.name, script=digest, script_exit_code=exit_code)
     return _outcome(task, guest.setup_script, exit_code)
@@ -63,8 +64,8 @@ def script_digest(task: Task, script: ScriptState) -> str:
     path = task.project.file(script.path)
     if not path.is_file():
         raise StateError(
-            f"The script {script.path} is not in the testbed's folder any more.",
-            hint="Upload it and start up again, or take the testbed down.",
+            f"The script {script.path} is no longer in the testbed's folder.",
+            hint="Upload it and start Up again, or stop the testbed with Down.",
         )
     return sha256(path.read_bytes()).hexdigest()
 

@@ -135,7 +135,7 @@ def icon(name: str) -> dict[str, str]:
 @register.filter
 def mib(count: int) -> str:
     """Show a number of MiB."""
-    return amounts.size(count * 1024 * 1024)
+    return amounts.mib(count)
 
 
 @register.filter

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from django.db.models import Q
 
-from orchestration.amounts import size
+from orchestration.amounts import mib
 from orchestration.errors import StateError
 from orchestration.project.folder import Project, Stamp
 from orchestration.state.diff.changes import HostNeed
@@ -64,7 +64,7 @@ def _room(need: HostNeed, others: Taken) -> Room:
     cpus = (need.cpus_before, need.cpus)
     return Room(
         need.name,
-        _words(need.memory_mib_of_host, others.memory_mib, *memory, _mib),
+        _words(need.memory_mib_of_host, others.memory_mib, *memory, mib),
         _words(need.cpus_of_host, others.cpus, *cpus, str),
     )
 
@@ -74,9 +74,5 @@ def _words(total: int, others: int, before: int, after: int, show: Show) -> str:
     wanted, now = others + after, show(others + before)
     if not total:
         return f"{show(wanted)} assigned (now {now})"
-    over = f", {show(wanted - total)} too many" if wanted > total else ""
+    over = f", {show(wanted - total)} more than it has" if wanted > total else ""
     return f"{show(wanted)} of {show(total)} assigned{over} (now {now})"
-
-
-def _mib(count: int) -> str:
-    return size(count * 1024 * 1024)

@@ -28,6 +28,8 @@ from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, count_of, s
 
 AGGREGATE_ABOVE = 120
 CARD_WIDTH, CARD_HEIGHT = 164, 44
+# What the page has for the diagram at its full width.
+PAGE_WIDTH = 1204
 GAP, ROW_GAP = 12, 22
 BAR_HEIGHT, BAND_GAP = 24, 26
 PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
@@ -108,6 +110,7 @@ class _Placer:
         self.scene = scene
         self.is_counted = len(scene.guests) > AGGREGATE_ABOVE
         self.top = top
+        self.most_columns = _most_columns(len(scene.places))
         self.boxes: list[Box] = []
         self.bars: list[Bar] = []
         self.cards: list[GuestBox] = []
@@ -116,7 +119,7 @@ class _Placer:
 
     def place_host(self, host: Place, bands: list[_Band], left: int) -> int:
         """Place a host and what is on it; return its right side."""
-        columns = 1 if self.is_counted else _columns(bands)
+        columns = 1 if self.is_counted else _columns(bands, self.most_columns)
         inner = columns * (CARD_WIDTH + GAP) - GAP
         inside = left + PADDING + self._patch_room(host.name)
         bottom = self.top + HOST_HEAD
@@ -258,12 +261,21 @@ def _bands(scene: Scene) -> dict[str, list[_Band]]:
     return bands
 
 
-def _columns(bands: list[_Band]) -> int:
-    most = max((len(band.guests) for band in bands), default=0)
-    for columns, limit in ((1, 1), (2, 8), (3, 18)):
-        if most <= limit:
+def _most_columns(hosts: int) -> int:
+    """Return how many guests side by side fit on each host without scrolling."""
+    room = (PAGE_WIDTH - CLOUD_WIDTH) // max(1, hosts) - HOST_GAP - 2 * PADDING
+    return min(6, max(3, room // (CARD_WIDTH + GAP)))
+
+
+def _columns(bands: list[_Band], most: int) -> int:
+    """Return how many guests of a bridge stand side by side; all rows count."""
+    guests = [len(band.guests) for band in bands]
+    for columns, rows in ((1, 1), (2, 4), (3, 6), (4, 6), (5, 6)):
+        enough = max(guests, default=0) <= columns * rows
+        total = sum(-(-count // columns) for count in guests)
+        if enough and (columns == 1 or total <= 2 * rows) and columns <= most:
             return columns
-    return 4
+    return most
 
 
 def _cut(name: str) -> str:

@@ -145,7 +145,7 @@ def test_script_that_is_gone_is_named(scripted: Rehearsal) -> None:
     failed = scripted.up().of(Kind.SET_UP_GUESTS)["a"]
 
     assert failed.status is Status.FAILED
-    assert "setup.sh is not in the testbed's folder" in failed.message
+    assert "setup.sh is no longer in the testbed's folder" in failed.message
 
 
 def test_guest_without_a_script_is_only_waited_for(rehearsal: Rehearsal) -> None:

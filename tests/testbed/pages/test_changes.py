@@ -72,7 +72,7 @@ def test_edit_is_shown_with_its_reasons_before_anything_is_done(deployed, page):
     assert "removed from the YAML; its disk will be deleted" in shown
     assert "Up: apply the changes" in shown
     assert "2 guests stop, 1 disk erased, no guests not touched" in shown
-    assert "512.0 MiB of 16.0 GiB assigned (now 256.0 MiB)" in shown
+    assert "512 MiB of 16 GiB assigned (now 256 MiB)" in shown
     assert deployed.project.read_known() == before
     assert not Run.objects.exists()
 
@@ -241,3 +241,11 @@ def test_guests_that_nobody_wants_up_are_no_drift(deployed, owner, command, page
     deployed.refresh_from_db()
     assert not drift_of(deployed, [])
     assert "Drift detected" not in page()
+
+
+def test_uplink_that_moves_is_one_line(deployed):
+    edit(deployed, "external_bridge: lan", "external_bridge: far")
+
+    found = [line[:2] for line in lines(deployed) if line[1] == "uplink"]
+
+    assert found == [("recreate", "uplink")]

@@ -72,9 +72,9 @@ def test_rooms_say_what_is_free_before_and_after():
 
     main, new = rooms(needs, {"main": Taken(2, 1024)})
 
-    assert main.memory == "1.5 GiB of 4.0 GiB assigned (now 1.2 GiB)"
-    assert main.cpus == "5 of 4 assigned, 1 too many (now 3)"
-    assert new.memory == "256.0 MiB assigned (now 0 B)"
+    assert main.memory == "1.5 GiB of 4 GiB assigned (now 1.2 GiB)"
+    assert main.cpus == "5 of 4 assigned, 1 more than it has (now 3)"
+    assert new.memory == "256 MiB assigned (now 0 B)"
     assert new.cpus == "1 assigned (now 0)"
 
 
@@ -83,7 +83,7 @@ def test_host_of_which_more_is_promised_than_it_has_is_said_to_have_too_few():
 
     more, fewer = rooms(needs, {"main": Taken(cpus=4)})
 
-    assert more.cpus == "7 of 4 assigned, 3 too many (now 5)"
+    assert more.cpus == "7 of 4 assigned, 3 more than it has (now 5)"
     assert fewer.cpus == "4 of 4 assigned (now 7)"
 
 
@@ -96,4 +96,4 @@ def test_page_of_an_edit_tells_what_is_free_after_it(testbed, second, client, ow
 
     shown = client.get("/testbeds/lab/").content.decode()
 
-    assert "<b>main</b>: memory 768.0 MiB of 16.0 GiB assigned (now 512.0 MiB)" in shown
+    assert "<b>main</b>: memory 768 MiB of 16 GiB assigned (now 512 MiB)" in shown
