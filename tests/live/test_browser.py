@@ -24,7 +24,7 @@ def test_example_is_created_and_looked_at(page: Page):
     page.get_by_role("button", name="Create from two-bridges").click()
 
     expect(page.get_by_role("heading", name="two-bridges", exact=True)).to_be_visible()
-    expect(page.get_by_text("Nothing is generated yet.")).to_be_visible()
+    expect(page.get_by_text("This testbed is a draft.")).to_be_visible()
     page.get_by_role("link", name="Testbeds").first.click()
     expect(page.get_by_role("link", name="two-bridges")).to_be_visible()
 
@@ -77,14 +77,18 @@ def test_second_tab_follows_without_a_reload(
     page: Page, product: Stack, chromium: Browser
 ):
     create(page, "tabs")
-    page.get_by_role("button", name="Generate").click()
+    page.get_by_role("button", name="Generate artefacts").click()
     page.wait_for_url(re.compile(r"/runs/\d+/"))
     second = page.context.new_page()
 
     second.goto(page.url)
 
-    expect(second.locator("#run-outcome")).to_contain_text("Generate succeeded.")
-    expect(page.locator("#run-outcome")).to_contain_text("Generate succeeded.")
+    expect(second.locator("#run-outcome")).to_contain_text(
+        "Generate artefacts succeeded."
+    )
+    expect(page.locator("#run-outcome")).to_contain_text(
+        "Generate artefacts succeeded."
+    )
 
 
 def test_log_is_limited_to_one_resource(page: Page):
@@ -102,6 +106,23 @@ def test_log_is_limited_to_one_resource(page: Page):
     expect(page.get_by_text("all resources", exact=True)).to_be_visible()
 
 
+def test_log_is_searched_and_keeps_the_search_for_another_resource(page: Page):
+    create(page, "searched")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    lines = page.locator("#log-lines .line:visible")
+    expect(lines).not_to_have_count(0)
+
+    page.get_by_label("Search the lines that are loaded").fill("no such words")
+    page.locator("#stage-start-guests summary").click()
+    page.locator("#stage-start-guests [data-resource=web]").click()
+
+    expect(page.locator(".log__filter")).to_contain_text("web")
+    expect(lines).to_have_count(0)
+    page.get_by_label("Search the lines that are loaded").fill("")
+    expect(lines).not_to_have_count(0)
+
+
 def test_what_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
     box = (
         "  - {name: box, interfaces: [{bridge: lan}], docker: {image: nginx}}\nnetwork:"
@@ -112,14 +133,16 @@ def test_what_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
     expect(refused.locator("svg.net")).to_contain_text("docker nginx")
     refused.locator("#do-up").click()
     title = "This version cannot bring up guest box (docker)."
-    expect(refused.get_by_role("heading", name=title)).to_be_visible()
+    expect(refused.locator("#refusal")).to_contain_text(title)
 
 
 def test_artefacts_are_looked_at_and_downloaded(page: Page):
     create(page, "made")
     page.get_by_role("link", name="Artefacts").click()
-    page.get_by_role("button", name="Generate").click()
-    expect(page.locator("#run-outcome")).to_contain_text("Generate succeeded.")
+    page.get_by_role("button", name="Generate artefacts").click()
+    expect(page.locator("#run-outcome")).to_contain_text(
+        "Generate artefacts succeeded."
+    )
 
     page.goto("/testbeds/made/artefacts/")
     page.get_by_role("link", name="user-data").first.click()
