@@ -11,6 +11,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from orchestration.compose.language.schema import Spec
+from orchestration.compose.pools import MANAGEMENT_POOL, NAT_POOL, Pools
 from orchestration.compose.rules.machines import is_address_like
 from orchestration.errors import StateError
 from orchestration.state.model import State
@@ -19,14 +20,6 @@ from orchestration.state.topology import Components
 
 # A guest's interface, by the guest's name and the interface's name in it.
 InterfaceKey = tuple[str, str]
-
-# 1,024 subnets of 4,096 addresses each. 10.64/10 is private (RFC 1918) and keeps
-# clear of 10.0/16 and 10.255/16, which most labs and VPNs use themselves.
-NAT_POOL = IPv4Network("10.64.0.0/10")
-
-# Shared address space (RFC 6598): nobody's own network is there, so that a guest
-# that is given any private subnet still reaches its host. Host-local, never routed.
-MANAGEMENT_POOL = IPv4Network("100.64.0.0/10")
 
 SUBNET_PREFIX = 20
 
@@ -45,6 +38,11 @@ GUEST_MTU = 1450
 def nat_subnet(number: int) -> IPv4Network:
     """Return the subnet of a testbed's NAT network."""
     return _subnet(NAT_POOL, number)
+
+
+def pools_of(number: int) -> Pools:
+    """Return the pools as the rules see them for the testbed with this number."""
+    return Pools(nat_subnet=nat_subnet(number))
 
 
 def management_subnet(number: int) -> IPv4Network:

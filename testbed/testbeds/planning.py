@@ -28,6 +28,7 @@ from orchestration.project.digests import (
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.project.inputs import read_inputs
 from orchestration.project.keys import ensure_key_pair
+from orchestration.state.addresses import pools_of
 from orchestration.state.build import Identity, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.model import GuestState, HostState, State
@@ -159,6 +160,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
+        pools=pools_of(testbed.number),
         hosts=hosts,
     ).require()
 

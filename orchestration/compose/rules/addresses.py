@@ -18,6 +18,7 @@ from orchestration.compose.language.ovn import Ovn
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.errors import Finding
 
+THIS_NETWORK = IPv4Network("0.0.0.0/8")
 MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
@@ -37,6 +38,20 @@ def parse_masked(text: str) -> IPv4Interface | None:
         return IPv4Interface(text)
     except (AddressValueError, NetmaskValueError):
         return None
+
+
+def impossible(address: IPv4Address) -> str:
+    """Say why nothing in a network can have this address, or ''.
+
+    Source: RFC 6890, section 2.2.2.
+    """
+    if address.is_loopback:
+        return "is a loopback address"
+    if address.is_multicast:
+        return "is a multicast address"
+    if address in THIS_NETWORK:
+        return "means no address"
+    return "is a reserved address" if address.is_reserved else ""
 
 
 def check_mac(path: Path, mac: str | None, positions: Positions) -> Iterator[Finding]:
@@ -63,7 +78,17 @@ def check_address(
     path: Path, value: str | None, positions: Positions
 ) -> Iterator[Finding]:
     """Check one address that must stand without a mask."""
-    if value is None or parse_address(value) is not None:
+    if value is None:
+        return
+    address = parse_address(value)
+    if address is not None:
+        problem = impossible(address)
+        if problem:
+            yield positions.error(
+                path,
+                f"`{value}` {problem}; no guest or router can have it.",
+                "Choose another address, such as 10.0.0.5.",
+            )
         return
     hint = "Write four numbers with dots, such as 10.0.0.5."
     if "/" in value:

@@ -1,6 +1,6 @@
 """Rules that need to know the testbed hosts: their names, memory and processors.
 
-Part of `compose/check.py`. Hosts come in as whatever has these four attributes, so that this
+Part of `compose/check.py`. Hosts come in as whatever has these attributes, so that this
 layer knows nothing of the state; a size of 0 means that nobody has asked the host yet.
 Without any host nothing is judged: a YAML can be checked on a laptop. Pure.
 """
@@ -24,6 +24,10 @@ class KnownHost(Protocol):
     @property
     def is_main(self) -> bool:
         """Whether it is the main host."""
+
+    @property
+    def address(self) -> str:
+        """Where it answers; empty when unknown."""
 
     @property
     def cpus(self) -> int:
