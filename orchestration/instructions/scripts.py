@@ -8,6 +8,8 @@ is the file as it is now: a script is fixed while its testbed is up.
 from hashlib import sha256
 
 from orchestration.errors import CommandFailed, StateError
+from orchestration.events import Status, Stream
+from orchestration.instructions.boot.addresses import address_problems
 from orchestration.instructions.boot.reaching import (
     require_running,
     wait_until_reachable,
@@ -15,6 +17,12 @@ from orchestration.instructions.boot.reaching import (
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.instructions.user_scripts import run_user_script
 from orchestration.state.model import GuestState, ScriptState
+from orchestration.transport.base import Transport
+
+WRONG_ADDRESS = (
+    "See in its console whether its system asks for the address. A lease of another "
+    "MAC ends after an hour: restart the guest then."
+)
 
 
 def set_up_guests(task: Task) -> Outcome:
@@ -26,8 +34,19 @@ def set_up_guests(task: Task) -> Outcome:
     if not guest.seed:
         require_running(task, guest)
         return unchanged("runs") if guest.markers.reached else _reached(task, guest)
-    markers = guest.markers
     transport = wait_until_reachable(task, guest)
+    problems = address_problems(task, guest, transport)
+    for problem in problems:
+        task.log(problem, Stream.STDERR)
+    outcome = _set_up(task, guest, transport)
+    if not problems:
+        return outcome
+    return Outcome(Status.WARNING, "; ".join(problems), WRONG_ADDRESS, outcome.message)
+
+
+def _set_up(task: Task, guest: GuestState, transport: Transport) -> Outcome:
+    """Run the guest's setup script when it is due."""
+    markers = guest.markers
     if guest.setup_script is None:
         return unchanged("reachable") if markers.reached else _reached(task, guest)
     digest = script_digest(task, guest.setup_script)

@@ -82,9 +82,11 @@ def assign_addresses(
     *,
     kept: Mapping[InterfaceKey, str],
     static: Mapping[InterfaceKey, str],
+    leased: Iterable[str] = (),
 ) -> dict[InterfaceKey, str]:
     """Give each interface an address that no `static` one has; who had one keeps it.
 
+    `leased` are those that a DHCP server may hold for MACs that are gone.
     Raises: StateError (two interfaces want the same address, or the subnet is full).
     """
     taken = _taken(subnet, static)
@@ -95,7 +97,7 @@ def assign_addresses(
         if address and address not in taken and _is_for_guests(address, subnet):
             assigned[key] = address
             taken.add(address)
-    free = _free(subnet, set(kept.values()))
+    free = _free(subnet, {*kept.values(), *leased})
     for key in keys:
         if key not in assigned:
             assigned[key] = _next_free(subnet, free, taken)
@@ -243,19 +245,32 @@ def build_addressing(
                 static[key] = interface.ip
         if spec.testbed_options.management_network:
             given[machine.name, MANAGEMENT_INTERFACE] = None
-    kept = _previous_addresses(previous)
-    addresses = assign_addresses(subnet, dynamic, kept=kept, static=static)
+    macs = assign_macs(names.testbed, given)
+    kept, leased = _previous_addresses(previous, macs)
+    addresses = assign_addresses(
+        subnet, dynamic, kept=kept, static=static, leased=leased
+    )
     addresses |= static
     return Addressing(
-        macs=assign_macs(names.testbed, given),
+        macs=macs,
         reserved={key: addresses[key] for key in given if key in addresses},
     )
 
 
-def _previous_addresses(previous: State | None) -> dict[InterfaceKey, str]:
-    return {
-        (guest.name, interface.name): interface.address
-        for guest in (previous.machines if previous else ())
-        for interface in guest.interfaces
-        if interface.dhcp
-    }
+def _previous_addresses(
+    previous: State | None, macs: Mapping[InterfaceKey, str]
+) -> tuple[dict[InterfaceKey, str], list[str]]:
+    """Return what each interface keeps, and what is leased to MACs that they had.
+
+    To a DHCP server another MAC is another client; the old lease lasts for a while.
+    """
+    kept: dict[InterfaceKey, str] = {}
+    leased: list[str] = []
+    for guest in previous.machines if previous else ():
+        for interface in (i for i in guest.interfaces if i.dhcp):
+            key = (guest.name, interface.name)
+            if macs.get(key, interface.mac).lower() == interface.mac.lower():
+                kept[key] = interface.address
+            else:
+                leased.append(interface.address)
+    return kept, leased

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.events import Status
-from orchestration.instructions import guests
+from orchestration.instructions import guests, scripts
 from orchestration.instructions.guests import start_guests, stop_guests
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
@@ -156,6 +156,19 @@ def test_guest_without_a_script_is_only_waited_for(rehearsal: Rehearsal) -> None
     assert (again.status, again.message) == (Status.UNCHANGED, "reachable")
     guest = rehearsal.state.guest("a")
     assert guest.markers.reached == guest.spec_hash
+
+
+def test_guest_with_another_address_is_set_up_with_a_warning(
+    scripted: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "eth0 has 10.64.18.242 in place of 10.64.16.16"
+    monkeypatch.setattr(scripts, "address_problems", lambda *_: (wrong,))
+
+    found = scripted.up().of(Kind.SET_UP_GUESTS)["a"]
+
+    assert (found.status, found.message) == (Status.WARNING, wrong)
+    assert found.detail == "setup.sh finished (exit 0)"
+    assert wrong in scripted.lines("a")
 
 
 def test_guest_that_was_paused_goes_on(

@@ -82,10 +82,10 @@ def test_network_inside_the_guest_is_changed_as_root(edited: Rehearsal) -> None:
     web = edited.state.guest("web")
     (asked,) = (line for line in edited.asked(web.domain) if line.startswith("sh -s"))
     assert asked.endswith(
-        f"eth0 {web.interfaces[0].mac} 1450 10.9.0.2/24 - static "
+        f"eth0 {web.interfaces[0].mac} 1450 10.9.0.2/24 - - "
         f"10.64.112.16/20 10.64.112.1 "
         f"eth1 {web.interfaces[1].mac} 1450 {web.interfaces[1].address}/20 "
-        "10.64.112.1 dhcp - -"
+        "10.64.112.1 10.64.112.1 - -"
     )
 
 

@@ -127,6 +127,28 @@ def test_fixed_address_that_leads_outside_gets_the_name_server(
     assert found.name_server == name_server
 
 
+def test_interface_with_another_mac_gets_an_address_that_nobody_had() -> None:
+    before = build(spec_of(machine("a", "br0"), machine("b", "br0")))
+    edited = {"bridge": "br0", "mac": "52:54:00:12:34:56"}
+
+    spec = spec_of(machine("a", edited), machine("b", "br0"), machine("c", "br0"))
+    after = build(spec, previous=before)
+
+    given = {g.name: g.interfaces[0].address for g in after.guests}
+    assert given == {"a": "10.64.112.18", "b": "10.64.112.17", "c": "10.64.112.19"}
+
+
+def test_interface_with_the_mac_that_it_had_keeps_its_address() -> None:
+    before = build(spec_of(machine("z", "br0"), machine("a", "br0")))
+    same = before.guest("a").interfaces[0].mac.upper()
+
+    after = build(
+        spec_of(machine("a", {"bridge": "br0", "mac": same})), previous=before
+    )
+
+    assert after.guest("a").interfaces[0].address == "10.64.112.17"
+
+
 def test_without_an_external_bridge_there_is_no_name_server() -> None:
     fixed = {"bridge": "br0", "ip": "10.9.0.5", "gateway": "10.9.0.1"}
     spec = spec_of(machine("g", fixed))
