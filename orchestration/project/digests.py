@@ -5,7 +5,7 @@ one that went into a golden image was edited. A context may hold many
 megabytes: it is read again only when a look at its files shows that one changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -15,7 +15,7 @@ from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import TestbedError
 from orchestration.project.contexts import context_digest
 from orchestration.project.folder import file_below
-from orchestration.state.model import State
+from orchestration.state.model import GuestState, State
 
 Look = tuple[tuple[str, int, int, int, int, int], ...]
 
@@ -23,7 +23,7 @@ Look = tuple[tuple[str, int, int, int, int, int], ...]
 def digest_of_script(files: Path, path: str) -> str:
     """Digest one file of the user; empty without one. Raises: PathOutside."""
     file = file_below(files, path)
-    return sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return _script(file, look_at(file)) if file.is_file() else ""
 
 
 def digest_of_context(files: Path, path: str) -> str:
@@ -35,6 +35,28 @@ def digest_of_context(files: Path, path: str) -> str:
 def look_at(source: Path) -> Look:
     """Return what changes with any file below, without reading one."""
     return tuple(sorted(_entries(source)))
+
+
+def with_files_now(files: Path, state: State) -> State:
+    """Return the state with the digests of the guests' scripts as they are now.
+
+    A script that cannot be read keeps its digest: `up` says what is wrong with it.
+    """
+    scripts = [s for g in state.guests for s in (g.setup_script, g.run_script) if s]
+    now = {path: _script_now(files, path) for path in {s.path for s in scripts}}
+    guests = tuple(_with_scripts(guest, now) for guest in state.guests)
+    is_same = all(one is other for one, other in zip(guests, state.guests, strict=True))
+    return state if is_same else state.model_copy(update={"guests": guests})
+
+
+def _with_scripts(guest: GuestState, now: Mapping[str, str]) -> GuestState:
+    scripts = {"setup_script": guest.setup_script, "run_script": guest.run_script}
+    edited = {
+        key: script.model_copy(update={"sha256": now[script.path]})
+        for key, script in scripts.items()
+        if script and now[script.path] not in ("", script.sha256)
+    }
+    return guest.model_copy(update=edited) if edited else guest
 
 
 def is_golden_edited(files: Path, state: State) -> bool:
@@ -68,6 +90,12 @@ def _context_now(files: Path, path: str | None) -> str:
         return digest_of_context(files, path)
     except (TestbedError, OSError):
         return ""
+
+
+@lru_cache(maxsize=1024)
+def _script(file: Path, look: Look) -> str:
+    """Digest what was seen before it is read, as `_context`."""
+    return sha256(file.read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, Max
 
 from orchestration.errors import StateError
+from orchestration.project.digests import with_files_now
 from orchestration.state.model import GuestState, State
 from testbed.models import ObservedGuest, Run, Testbed
 
@@ -107,9 +108,10 @@ def state_of(testbed: Testbed) -> tuple[State | None, StateError | None]:
 
 
 def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
-    """Return the guests of the state with what was observed (one query)."""
+    """Return the guests with what was observed and their scripts of now (one query)."""
     if state is None:
         return []
+    state = with_files_now(testbed.project.files, state)
     observed = {guest.name: guest for guest in testbed.observed_guests.all()}
     missing = ABSENT if testbed.observed_at else UNKNOWN
     return [

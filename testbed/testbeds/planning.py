@@ -22,15 +22,14 @@ from orchestration.compose.language.schema import (
 from orchestration.errors import StateError
 from orchestration.plan.lifecycle import Plan, plan
 from orchestration.plan.model import Command, Options
-from orchestration.project.digests import (
-    is_golden_edited,
-)
+from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.project.inputs import read_inputs
 from orchestration.project.keys import ensure_key_pair
 from orchestration.state.addresses import pools_of
 from orchestration.state.build import Identity, build_state
 from orchestration.state.diff.changes import diff
+from orchestration.state.diff.guests import script_reasons
 from orchestration.state.model import GuestState, HostState, State
 from testbed.models import Testbed
 from testbed.testbeds.capacity import taken_by_others
@@ -57,7 +56,10 @@ def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
     """
     project = testbed.project
     previous = _previous(testbed)
-    wanted = _build(testbed, previous)
+    if previous and _is_deployed(testbed) and not is_edited(testbed, previous):
+        wanted = with_files_now(project.files, previous)
+    else:
+        wanted = _build(testbed, previous)
     if previous is None or not _may_exist(testbed, previous):
         return None, wanted
     return project.read_known(), wanted
@@ -72,13 +74,22 @@ def _state_for(testbed: Testbed, command: Command) -> State:
         _refuse_changes(deployed, _build(testbed, deployed))
         return deployed
     if _is_deployed(testbed) and not is_edited(testbed, project.read_state()):
-        return project.read_state()
+        return _kept(project)
     known, wanted = wanted_state(testbed)
     if known is None or diff(known, wanted).is_empty:
         project.write_state(wanted)
     else:
         project.write_change(known, wanted)
     return wanted
+
+
+def _kept(project: Project) -> State:
+    """Return the state as it is, but for the digests of edited scripts."""
+    state = project.read_state()
+    now = with_files_now(project.files, state)
+    if now is not state:
+        project.write_state(now)
+    return now
 
 
 def is_edited(testbed: Testbed, state: State) -> bool:
@@ -90,6 +101,13 @@ def is_edited(testbed: Testbed, state: State) -> bool:
     project = testbed.project
     is_other_yaml = project.yaml_sha256() != state.yaml_sha256
     return is_other_yaml or is_golden_edited(project.files, state)
+
+
+def is_rerun_due(testbed: Testbed, state: State) -> bool:
+    """Say whether `up` runs a script again because it was edited since it ran."""
+    now = with_files_now(testbed.project.files, state)
+    pairs = zip(state.guests, now.guests, strict=True)
+    return any(script_reasons(old, new) for old, new in pairs)
 
 
 def _is_deployed(testbed: Testbed) -> bool:

@@ -61,14 +61,27 @@ def guest_reasons(
 
 
 def script_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
-    """Return which of its scripts change, which needs no restart."""
-    pairs = (
-        ("setup script", old.setup_script, new.setup_script),
-        ("run script", old.run_script, new.run_script),
+    """Return which of its scripts `up` runs again, or for the first time.
+
+    The markers say which content ran last; those of `new` are the latest.
+    """
+    ran = new.markers
+    found = (
+        _rerun("setup script", old.setup_script, new.setup_script, ran.script),
+        _rerun("run script", old.run_script, new.run_script, ran.run_script),
     )
-    return tuple(
-        _script(what, before, after) for what, before, after in pairs if before != after
-    )
+    return tuple(filter(None, found))
+
+
+def _rerun(
+    what: str, before: ScriptState | None, after: ScriptState | None, ran: str
+) -> str:
+    """Say what becomes of one script; empty when nothing does."""
+    if after is None or not (ran and after.sha256):  # it never ran, or nobody looked
+        return _script(what, before, after) if before != after else ""
+    if ran == after.sha256:
+        return ""
+    return f"{_script(what, before or after, after)}, will run again"
 
 
 def _size(gib: int) -> str:
