@@ -128,9 +128,22 @@ class Batch(models.Model):
 class Event(models.Model):
     """A numbered fact about a run; `seq` has no gaps and is in commit order.
 
-    `kind`: log, task-started, task-progressed, task-finished, instruction-started, waiting, result,
-    cancel-requested, run. `text` is a log line; everything else is in `data`.
+    `text` is a log line; everything else is in `data`.
     """
+
+    class Kind(models.TextChoices):
+        LOG = "log"
+        TASK_STARTED = "task-started"
+        TASK_PROGRESSED = "task-progressed"
+        TASK_FINISHED = "task-finished"
+        INSTRUCTION_STARTED = "instruction-started"
+        WAITING = "waiting"
+        RESULT = "result"
+        CANCEL_REQUESTED = "cancel-requested"
+        LEFTOVERS = "leftovers"
+        RUN = "run"
+
+    OF_TASKS = (Kind.TASK_STARTED, Kind.TASK_PROGRESSED, Kind.TASK_FINISHED)
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     seq = models.PositiveBigIntegerField()
@@ -151,3 +164,8 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seq} {self.kind}"
+
+    @property
+    def is_of_task(self) -> bool:
+        """Say whether the event tells how one task is; the newest says it all."""
+        return self.kind in self.OF_TASKS

@@ -38,7 +38,7 @@ class LogFilter:
 
 def lines_of(run: Run, chosen: LogFilter) -> QuerySet[Event]:
     """Return the lines of a log, oldest first."""
-    return run.events.filter(kind="log", **chosen.words)
+    return run.events.filter(kind=Event.Kind.LOG, **chosen.words)
 
 
 def log_of(

@@ -16,7 +16,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from testbed.celery import request_batch
-from testbed.models import Batch, Instruction, Run
+from testbed.models import Batch, Event, Instruction, Run
 from testbed.runs.fairness import Claim, Places, choose
 from testbed.runs.recorder import record
 
@@ -84,8 +84,8 @@ def _explain(
         Instruction.objects.filter(pk=instruction.pk).update(message=text)
         run_id, index = instruction.run_id, instruction.index
         if text:
-            record(run_id, "log", index=index, text=text)
-        record(run_id, "waiting", index=index, text=text)
+            record(run_id, Event.Kind.LOG, index=index, text=text)
+        record(run_id, Event.Kind.WAITING, index=index, text=text)
 
 
 def _for_whom(run: Run, working: list[Batch]) -> str:

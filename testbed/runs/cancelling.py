@@ -25,7 +25,7 @@ from orchestration.state.model import State
 from orchestration.transport.base import Ended
 from testbed import worker
 from testbed.celery import revoke
-from testbed.models import Batch, Instruction, Run, Task
+from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.runs.admission import admit
 from testbed.runs.joining import join
 from testbed.runs.outcome import finish_run
@@ -61,7 +61,9 @@ def request_cancel(run_id: int, user: User | None) -> bool:
         )
         if not asked:
             return False
-        record(run_id, "cancel-requested", text=f"{user or 'The system'} cancels.")
+        record(
+            run_id, Event.Kind.CANCEL_REQUESTED, text=f"{user or 'The system'} cancels."
+        )
         drop_queued(run_id)
         transaction.on_commit(admit, robust=True)
         running = running_batches(run_id).values_list("celery_id", flat=True)
@@ -159,7 +161,7 @@ def record_ended(run_id: int, proofs: Iterable[Ended]) -> None:
             names = ", ".join(f"{p.name} ({p.pid})" for p in proof.found)
             record(
                 run_id,
-                "log",
+                Event.Kind.LOG,
                 text=f"Ended on {proof.machine}: {names}",
                 machine=proof.machine,
                 found=[[p.pid, p.name] for p in proof.found],

@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.plan.model import Kind
-from testbed.models import Batch, Instruction, Run
+from testbed.models import Batch, Event, Instruction, Run
 from testbed.runs.admission import admit
 from testbed.runs.outcome import finish_run, outcome
 from testbed.runs.recorder import record
@@ -171,7 +171,7 @@ def _start(run: Run, index: int) -> None:
     )
     record(
         run.pk,
-        "instruction-started",
+        Event.Kind.INSTRUCTION_STARTED,
         index=index,
         instruction=instruction.kind,
         stage=instruction.stage,

@@ -15,7 +15,7 @@ from django.db import connection
 from django.db.models import F
 
 from orchestration import events as engine
-from testbed.models import Run, Task
+from testbed.models import Event, Run, Task
 
 # A longer line becomes several rows, so that a page of rows has a bounded size.
 PIECE_CHARACTERS = 4096
@@ -77,7 +77,7 @@ def rows_of(event: engine.Event, *, at: datetime) -> list[Row]:
             return [
                 Row(
                     at,
-                    "log",
+                    Event.Kind.LOG.value,
                     *place,
                     stream,
                     text[start : start + PIECE_CHARACTERS],
@@ -86,21 +86,22 @@ def rows_of(event: engine.Event, *, at: datetime) -> list[Row]:
                 for start in starts
             ]
         case engine.TaskStarted():
-            return [Row(at, "task-started", *place, "", "", _NO_DATA)]
+            return [Row(at, Event.Kind.TASK_STARTED.value, *place, "", "", _NO_DATA)]
         case engine.TaskProgressed():
             data = json.dumps(task_change(event))
-            return [Row(at, "task-progressed", *place, "", "", data)]
+            return [Row(at, Event.Kind.TASK_PROGRESSED.value, *place, "", "", data)]
         case engine.TaskFinished():
             data = json.dumps(task_change(event))
-            return [Row(at, "task-finished", *place, "", "", data)]
+            return [Row(at, Event.Kind.TASK_FINISHED.value, *place, "", "", data)]
 
 
 def fact_row(
-    kind: str, *, at: datetime, index: int, text: str, data: dict[str, Json]
+    kind: Event.Kind, *, at: datetime, index: int, text: str, data: dict[str, Json]
 ) -> Row:
     """Return the row of a fact that concerns no single resource."""
-    stream = engine.Stream.INFO.value if kind == "log" else ""
-    return Row(at, kind, index, "", "", stream, clean(text), json.dumps(_cleaned(data)))
+    stream = engine.Stream.INFO.value if kind is Event.Kind.LOG else ""
+    shown = json.dumps(_cleaned(data))
+    return Row(at, kind.value, index, "", "", stream, clean(text), shown)
 
 
 def task_change(event: engine.Event) -> TaskChange:

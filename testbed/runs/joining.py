@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from orchestration.events import SUCCESSFUL
-from testbed.models import Batch, Instruction, Run, Task
+from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.runs.admission import admit
 from testbed.runs.dispatch import drive
 from testbed.runs.event_rows import Json
@@ -115,7 +115,7 @@ def _record_result(instruction: Instruction, tasks: list[Task]) -> None:
     ]
     record(
         instruction.run_id,
-        "result",
+        Event.Kind.RESULT,
         index=instruction.index,
         success=instruction.status == Instruction.Status.SUCCEEDED,
         message=instruction.message,

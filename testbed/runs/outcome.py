@@ -15,7 +15,7 @@ from django.utils import timezone
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import Command, Kind
 from testbed.celery import request_observation
-from testbed.models import Batch, Instruction, Run, Task, Testbed
+from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
 from testbed.runs.recorder import record
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def finish_run(
         Testbed.objects.filter(pk=run.testbed_id).update(
             condition=condition_after(run, status)
         )
-        record(run_id, "run", status=status.value, message=message, hint=hint)
+        record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         transaction.on_commit(request_observation)
     return True
 

@@ -19,7 +19,7 @@ from django.db import connection as database
 from django.utils import timezone
 
 from orchestration import events as engine
-from testbed.models import Run, Task
+from testbed.models import Event, Run, Task
 from testbed.runs.doorbell import ring
 from testbed.runs.event_rows import (
     Json,
@@ -160,7 +160,7 @@ class Recorder:
 
 
 def record(
-    run_id: int, kind: str, *, index: int = -1, text: str = "", **data: Json
+    run_id: int, kind: Event.Kind, *, index: int = -1, text: str = "", **data: Json
 ) -> None:
     """Store one fact about a run, inside the caller's transaction if there is one.
 

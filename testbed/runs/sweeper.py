@@ -18,7 +18,7 @@ from django.utils import timezone
 from orchestration.events import Status
 from orchestration.locks import held_if_free
 from testbed.celery import request_batch, revoke
-from testbed.models import Batch, Instruction, Run
+from testbed.models import Batch, Event, Instruction, Run
 from testbed.runs.admission import admit
 from testbed.runs.cancelling import (
     Leftover,
@@ -204,7 +204,7 @@ def _take_from_worker(batch: Batch) -> bool:
             f"The worker of {batch.instruction.title} on {batch.host} was lost. "
             "What it began there is being ended."
         )
-        record(batch.instruction.run_id, "log", text=text)
+        record(batch.instruction.run_id, Event.Kind.LOG, text=text)
     return True
 
 
@@ -245,7 +245,7 @@ def _retry_leftovers(run: Run) -> int:
         )
         Run.objects.filter(pk=run.pk).update(leftovers=left, message=message)
         text = f"{len(left)} entries are left." if left else "Nothing is left."
-        record(run.pk, "leftovers", text=text, left=len(left))
+        record(run.pk, Event.Kind.LEFTOVERS, text=text, left=len(left))
     return max(0, len(run.leftovers) - len(left))
 
 

@@ -108,7 +108,9 @@ def _next(run: Run, after: int, chosen: LogFilter) -> _Found:
     """Read the next events, of the log only what is chosen."""
     news = run.events.filter(seq__gt=after, seq__lte=run.last_seq)
     if chosen:
-        news = news.exclude(kind="log") | news.filter(kind="log", **chosen.words)
+        news = news.exclude(kind=Event.Kind.LOG) | news.filter(
+            kind=Event.Kind.LOG, **chosen.words
+        )
     events = list(news[:PAGE_EVENTS])
     has_more = len(events) == PAGE_EVENTS
     return _Found(events, events[-1].seq if has_more else run.last_seq, has_more)
@@ -117,9 +119,9 @@ def _next(run: Run, after: int, chosen: LogFilter) -> _Found:
 def _tail(run: Run, after: int, chosen: LogFilter) -> _Found:
     """Read the next events, of the log only the newest chosen lines."""
     others = list(
-        run.events.exclude(kind="log").filter(seq__gt=after, seq__lte=run.last_seq)[
-            :PAGE_EVENTS
-        ]
+        run.events.exclude(kind=Event.Kind.LOG).filter(
+            seq__gt=after, seq__lte=run.last_seq
+        )[:PAGE_EVENTS]
     )
     has_more = len(others) == PAGE_EVENTS
     last_seq = others[-1].seq if has_more else run.last_seq
@@ -132,13 +134,20 @@ def _tail(run: Run, after: int, chosen: LogFilter) -> _Found:
 
 def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
     # A card is rendered as its row is now: once is enough for a page of events.
-    newest_of = {(e.kind[:4], e.index, e.resource, e.host): e.seq for e in events}
+    newest_of = {_subject(event): event.seq for event in events}
     for event in events:
         # What is shown last is what ends the connection.
-        if event.kind == "run":
+        if event.kind == Event.Kind.RUN:
             continue
         frame = frame_of(event)
-        key = (event.kind[:4], event.index, event.resource, event.host)
-        is_newest = event.kind == "log" or newest_of[key] == event.seq
+        is_newest = (
+            event.kind == Event.Kind.LOG or newest_of[_subject(event)] == event.seq
+        )
         html = html_of(event, run) if view.has_html and is_newest else ""
         yield {**frame, "html": html} if html else frame
+
+
+def _subject(event: Event) -> tuple[str, int, str, str]:
+    """Return what an event is about: the next one about it is shown in its place."""
+    kind = "task" if event.is_of_task else event.kind
+    return (kind, event.index, event.resource, event.host)

@@ -13,15 +13,15 @@ from testbed.pages.board import BYTES, copies_of, element_id, stage_of
 def html_of(event: Event, run: Run) -> str:
     """Render what changed on the run page with an event; empty when nothing did."""
     match event.kind:
-        case "log":
+        case Event.Kind.LOG:
             return _render("runs/_log_line.html", event=event, run=run)
-        case "task-started" | "task-progressed" | "task-finished":
+        case _ if event.is_of_task:
             return _task(event, run)
-        case "waiting":
+        case Event.Kind.WAITING:
             return _stage(event, run)
-        case "instruction-started" | "result":
+        case Event.Kind.INSTRUCTION_STARTED | Event.Kind.RESULT:
             return _stage(event, run) + header_of(run)
-        case "run" | "cancel-requested" | "leftovers":
+        case Event.Kind.RUN | Event.Kind.CANCEL_REQUESTED | Event.Kind.LEFTOVERS:
             return header_of(run)
     return ""
 

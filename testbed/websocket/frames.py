@@ -95,14 +95,14 @@ def error_frame(message: str) -> Frame:
 
 def frame_of(event: Event) -> Frame:
     """Build what a client sees of an event: an event, a result or the run's end."""
-    if event.kind == "result":
+    if event.kind == Event.Kind.RESULT:
         return {
             "type": "result",
             "seq": event.seq,
             "index": event.index,
             **_data(event, "success", "message", "resources"),
         }
-    if event.kind == "run":
+    if event.kind == Event.Kind.RUN:
         words = _data(event, "status", "message", "hint")
         return {"type": "run", "seq": event.seq, **words}
     return {

@@ -46,13 +46,13 @@ print(run.pk)
 """
 _CLOSE = """\
 from django.utils import timezone
-from testbed.models import Batch, Instruction, Run
+from testbed.models import Batch, Event, Instruction, Run
 from testbed.runs.recorder import record
 now = timezone.now()
 Batch.objects.filter(instruction__run={run}).update(status="finished", ended_at=now)
 Instruction.objects.filter(run={run}).update(status="succeeded", ended_at=now)
 Run.objects.filter(pk={run}).update(status="succeeded", ended_at=now)
-record({run}, "run", status="succeeded", message="", hint="")
+record({run}, Event.Kind.RUN, status="succeeded", message="", hint="")
 """
 
 

@@ -146,7 +146,7 @@ def test_what_no_database_stores_is_replaced_visibly(make_run, rings):
 
     recorder.sink(line("a\0b\ud800c é \x1b[31m"))
     recorder.close()
-    record(run.pk, "log", text="x\0y", words=["\0", {"a\0": "\ud800"}])
+    record(run.pk, Event.Kind.LOG, text="x\0y", words=["\0", {"a\0": "\ud800"}])
 
     first, second = run.events.all()
     assert first.text == "a␀b�c é \x1b[31m"
@@ -222,7 +222,7 @@ def test_doorbell_that_fails_is_ignored(make_run, monkeypatch):
     monkeypatch.setattr("testbed.runs.doorbell.get_channel_layer", DeadLayer)
 
     ring(run.pk, 1)
-    record(run.pk, "log", text="still here")
+    record(run.pk, Event.Kind.LOG, text="still here")
 
     assert run.events.get().text == "still here"
 
@@ -232,12 +232,12 @@ def test_fact_of_a_failed_transaction_is_gone_with_it(make_run, rings):
 
     def fail():
         with transaction.atomic():
-            record(run.pk, "log", text="never")
+            record(run.pk, Event.Kind.LOG, text="never")
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
-    record(run.pk, "log", text="first")
+    record(run.pk, Event.Kind.LOG, text="first")
 
     assert [(e.seq, e.text) for e in Event.objects.all()] == [(1, "first")]
     assert rings == [(run.pk, 1)]

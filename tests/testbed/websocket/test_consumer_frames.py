@@ -7,6 +7,7 @@ out it is told.
 import pytest
 from asgiref.sync import sync_to_async
 
+from testbed.models import Event
 from testbed.runs.recorder import record
 from testbed.websocket import follower, fragments
 from tests.testbed.websocket.tab import drive
@@ -35,7 +36,7 @@ async def test_batches_pack_neighbouring_events(tab, run, plan, owner, doors):
 async def test_pages_of_events_are_bounded(tab, run, owner, monkeypatch):
     monkeypatch.setattr(follower, "PAGE_EVENTS", 7)
     for number in range(20):
-        await sync_to_async(record)(run.pk, "log", text=str(number))
+        await sync_to_async(record)(run.pk, Event.Kind.LOG, text=str(number))
     socket = await tab(run.pk, owner)
 
     await socket.send("subscribe", after=0)
@@ -51,7 +52,7 @@ async def test_page_that_wants_the_tail_is_told_what_it_does_not_get(
 ):
     monkeypatch.setattr(follower, "TAIL_LINES", 3)
     for number in range(10):
-        await sync_to_async(record)(run.pk, "log", text=str(number))
+        await sync_to_async(record)(run.pk, Event.Kind.LOG, text=str(number))
     socket = await tab(run.pk, owner, "?render=html&batch=1&log=tail")
 
     await socket.send("subscribe", after=0)

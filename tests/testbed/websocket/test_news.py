@@ -9,7 +9,9 @@ import asyncio
 import pytest
 from asgiref.sync import sync_to_async
 
+from testbed.models import Event
 from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import request_cancel
 from testbed.runs.recorder import record
 from testbed.websocket import consumer
 from tests.testbed.websocket.tab import drive
@@ -35,10 +37,10 @@ async def test_subscribe_replays_everything_after_an_event(
 
 async def test_news_do_not_come_ahead_of_a_replay(tab, run, owner, reload):
     for text in ("first", "second"):
-        await sync_to_async(record)(run.pk, "log", text=text)
+        await sync_to_async(record)(run.pk, Event.Kind.LOG, text=text)
     late = await tab(run.pk, owner)
 
-    await sync_to_async(record)(run.pk, "log", text="third")
+    await sync_to_async(record)(run.pk, Event.Kind.LOG, text="third")
     await asyncio.sleep(5 * consumer.TICK_S)
     await late.send("subscribe", after=0)
     await late.until("event", text="third")
@@ -49,10 +51,10 @@ async def test_news_do_not_come_ahead_of_a_replay(tab, run, owner, reload):
 
 async def test_silent_client_hears_what_is_new_in_the_end(tab, run, owner, monkeypatch):
     monkeypatch.setattr(consumer, "SILENCE_S", 0.05)
-    await sync_to_async(record)(run.pk, "log", text="old")
+    await sync_to_async(record)(run.pk, Event.Kind.LOG, text="old")
     silent = await tab(run.pk, owner)
 
-    await sync_to_async(record)(run.pk, "log", text="new")
+    await sync_to_async(record)(run.pk, Event.Kind.LOG, text="new")
 
     assert (await silent.next())["text"] == "new"
     await silent.close()
@@ -89,7 +91,7 @@ async def test_events_come_without_a_doorbell_a_little_later(
     socket = await tab(run.pk, owner)
     await socket.send("ping")
 
-    await sync_to_async(record)(run.pk, "log", text="unheard")
+    await sync_to_async(record)(run.pk, Event.Kind.LOG, text="unheard")
 
     assert (await socket.until("event"))["text"] == "unheard"
     await socket.close()
@@ -109,7 +111,7 @@ async def test_socket_opens_and_follows_while_the_channel_layer_is_down(
     socket = await tab(run.pk, owner)
     await socket.send("ping")
 
-    await sync_to_async(record)(run.pk, "log", text="heard")
+    await sync_to_async(record)(run.pk, Event.Kind.LOG, text="heard")
 
     assert (await socket.until("event"))["text"] == "heard"
     await socket.close()
