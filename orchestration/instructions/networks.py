@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from orchestration.instructions.interfaces import put_on_bridge
 from orchestration.instructions.task import Outcome, Task, done, unchanged
-from orchestration.plan.resources import EXTERNAL_KEY, NAT_KEY, card_key
+from orchestration.plan.resources import NAT_KEY
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
@@ -21,14 +21,12 @@ from orchestration.state.model import (
     BridgeState,
     GuestState,
     HostPortState,
+    LinkState,
     ManagementState,
     NatState,
     PatchState,
-    TunnelEnd,
     TunnelState,
 )
-
-Link = PatchState | TunnelState | NatState | HostPortState
 
 
 def ensure_networks(task: Task) -> Outcome:
@@ -78,14 +76,22 @@ def delete_bridges(task: Task) -> Outcome:
 
 def ensure_links(task: Task) -> Outcome:
     """Join bridges: a patch, an end of a tunnel, a host's card, the way out to NAT."""
-    link, transport, testbed = _link(task), task.host.transport, task.state.testbed
+    link, transport, testbed = (
+        _links(task)[0].joint,
+        task.host.transport,
+        task.state.testbed,
+    )
     if isinstance(link, PatchState):
         changed = bridges.ensure_patch(
             transport, link, testbed=testbed, scope=task.scope
         )
     elif isinstance(link, TunnelState):
         changed = bridges.ensure_tunnel_end(
-            transport, link, _end(task, link), testbed=testbed, scope=task.scope
+            transport,
+            link,
+            link.end_on(task.resource.host),
+            testbed=testbed,
+            scope=task.scope,
         )
     elif isinstance(link, HostPortState):
         ip_link.require_unused(transport, link.nic, scope=task.scope)
@@ -114,14 +120,15 @@ def ensure_links(task: Task) -> Outcome:
 
 def delete_links(task: Task) -> Outcome:
     """Remove what `ensure_links` made."""
-    transport, testbed = task.host.transport, task.state.testbed
+    transport, testbed, links = task.host.transport, task.state.testbed, _links(task)
     changed = [
         bridges.delete_port(transport, port, testbed=testbed, scope=task.scope)
-        for port in _ports(task)
+        for port in dict.fromkeys(port for link in links for _, port in link.ports)
     ]
     changed += [
-        ip_link.delete_link(transport, device, scope=task.scope)
-        for device in _veth_pairs(task)
+        ip_link.delete_link(transport, link.veths[0], scope=task.scope)
+        for link in links
+        if link.veths
     ]
     return _outcome(any(changed))
 
@@ -142,41 +149,10 @@ def _bridge(task: Task) -> BridgeState:
     )
 
 
-def _link(task: Task) -> Link:
-    network, key = task.state.network, task.resource.key
-    if key == EXTERNAL_KEY and network.nat is not None:
-        return network.nat
-    for card in network.cards:
-        if (card_key(card), card.host) == (key, task.resource.host):
-            return card
-    links: tuple[PatchState | TunnelState, ...] = (*network.patches, *network.tunnels)
-    return next(link for link in links if link.name == key)
-
-
-def _ports(task: Task) -> list[str]:
-    """Return the ports of a link on this host; a changed one may have old and new."""
-    network, key, host = task.state.network, task.resource.key, task.resource.host
-    if key == EXTERNAL_KEY and network.nat is not None:
-        return [network.nat.veth_bridge_end]
-    patches = [p for p in network.patches if (p.name, p.host) == (key, host)]
-    ports = [port for patch in patches for port in (patch.port_a, patch.port_b)]
-    tunnels = [tunnel for tunnel in network.tunnels if tunnel.name == key]
-    ports += [end.port for t in tunnels for end in t.ends if end.host == host]
-    ports += [c.nic for c in network.cards if (card_key(c), c.host) == (key, host)]
-    return list(dict.fromkeys(ports))
-
-
-def _veth_pairs(task: Task) -> list[str]:
-    """Return one end of each veth pair that a link is on this host."""
-    network, key, host = task.state.network, task.resource.key, task.resource.host
-    if key == EXTERNAL_KEY and network.nat is not None:
-        return [network.nat.veth_network_end]
-    patches = (p for p in network.patches if (p.name, p.host) == (key, host))
-    return [patch.port_a for patch in patches if patch.is_veth]
-
-
-def _end(task: Task, tunnel: TunnelState) -> TunnelEnd:
-    return next(e for e in tunnel.ends if e.host == task.resource.host)
+def _links(task: Task) -> list[LinkState]:
+    """Return a link as it is on this host; a changed one may be there old and new."""
+    place = (task.resource.key, task.resource.host)
+    return [link for link in task.state.network.links if (link.key, link.host) == place]
 
 
 def _plug_in(task: Task, bridge: BridgeState) -> list[str]:

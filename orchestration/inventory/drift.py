@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from orchestration.inventory.things import Inventory, ThingKind
 from orchestration.state.model import (
     GuestState,
+    HostPortState,
+    LinkState,
     ManagementState,
     NatState,
-    PatchState,
     State,
 )
 
@@ -40,7 +41,6 @@ def missing_parts(
         *finder.networks(),
         *finder.bridges(),
         *finder.links(),
-        *finder.way_out(),
         *finder.interfaces(),
     )
 
@@ -87,33 +87,12 @@ class _Finder:
                 yield _part("bridge", bridge.name, bridge.host)
 
     def links(self) -> Iterator[MissingPart]:
-        """Find patches, ends of tunnels and cards whose bridges are there."""
-        for patch in self.state.network.patches:
-            ends = ((patch.device_a, patch.port_a), (patch.device_b, patch.port_b))
-            is_cut = patch.is_veth and self._lacks_pair(patch)
-            if is_cut or any(self._is_unplugged(patch.host, *end) for end in ends):
-                yield _part("link", patch.name, patch.host)
-        for tunnel in self.state.network.tunnels:
-            for end in tunnel.ends:
-                if self._is_unplugged(end.host, end.device, end.port):
-                    yield _part("tunnel", tunnel.name, end.host)
-        for card in self.state.network.cards:
-            if self._is_unplugged(card.host, card.device, card.nic):
-                yield _part("card", card.nic, card.host, "is not on its bridge")
-
-    def way_out(self) -> Iterator[MissingPart]:
-        """Find a way from the external bridge to the NAT network that is cut."""
-        nat = self.state.network.nat
-        if nat is None or nat.host not in self.seen:
-            return
-        veths = self.seen[nat.host].things
-        plugged = {v.name: v.place for v in veths if v.kind is ThingKind.LINK}
-        is_active = self.networks_there.get((nat.host, nat.network))
-        is_cut = plugged.get(nat.veth_network_end) != nat.device
-        if (is_active and is_cut) or self._is_unplugged(
-            nat.host, nat.external_device, nat.veth_bridge_end
-        ):
-            yield _part("uplink", f"through {nat.network}", nat.host, "is cut")
+        """Find links whose bridges are there, and whose ports or devices are not."""
+        for link in self.state.network.links:
+            ports = (self._is_unplugged(link.host, *port) for port in link.ports)
+            if self._is_cut(link) or any(ports):
+                name, verb = self._words(link)
+                yield _part(link.kind.value, name, link.host, verb)
 
     def interfaces(self) -> Iterator[MissingPart]:
         """Find running guests' interfaces that are on no bridge, or a wrong one."""
@@ -140,13 +119,27 @@ class _Finder:
     def _is_gone(self, host: str, device: str) -> bool:
         return host in self.seen and (host, device) not in self.bridges_there
 
-    def _lacks_pair(self, patch: PatchState) -> bool:
-        """Say whether the devices of a link are gone, though its ports are there."""
-        if patch.host not in self.seen:
+    def _is_cut(self, link: LinkState) -> bool:
+        """Say whether the veth pair of a link is gone, or off the NAT network."""
+        if not link.veths or link.host not in self.seen:
             return False
-        things = self.seen[patch.host].things
-        devices = {thing.name for thing in things if thing.kind is ThingKind.LINK}
-        return not {patch.port_a, patch.port_b} <= devices
+        things = self.seen[link.host].things
+        places = {v.name: v.place for v in things if v.kind is ThingKind.LINK}
+        if not isinstance(link.joint, NatState):
+            return not places.keys() >= set(link.veths)
+        nat = link.joint
+        is_active = self.networks_there.get((nat.host, nat.network))
+        return bool(is_active) and places.get(nat.veth_network_end) != nat.device
+
+    @staticmethod
+    def _words(link: LinkState) -> tuple[str, str]:
+        """Return what a link is called after its kind, and what became of it."""
+        match link.joint:
+            case HostPortState():
+                return link.joint.nic, "is not on its bridge"
+            case NatState():
+                return f"through {link.joint.network}", "is cut"
+        return link.name, "is gone"
 
     def _is_unplugged(self, host: str, device: str, port: str) -> bool:
         if host not in self.seen or self._is_gone(host, device):

@@ -43,21 +43,13 @@ def _known(state: State) -> Iterator[Key]:
 
 
 def _known_links(network: NetworkState) -> Iterator[Key]:
-    for patch in network.patches:
-        for port in (patch.port_a, patch.port_b):
-            yield patch.host, ThingKind.PORT, port
-            if patch.is_veth:
-                yield patch.host, ThingKind.LINK, port
-    for tunnel in network.tunnels:
-        for end in tunnel.ends:
-            yield end.host, ThingKind.PORT, end.port
-    for card in network.cards:
-        yield card.host, ThingKind.PORT, card.nic
+    for link in network.links:
+        for _, port in link.ports:
+            yield link.host, ThingKind.PORT, port
+        for device in link.veths:
+            yield link.host, ThingKind.LINK, device
     if nat := network.nat:
         yield nat.host, ThingKind.NETWORK, nat.network
-        yield nat.host, ThingKind.PORT, nat.veth_bridge_end
-        yield nat.host, ThingKind.LINK, nat.veth_bridge_end
-        yield nat.host, ThingKind.LINK, nat.veth_network_end
 
 
 def delete_thing(host: Host, thing: Thing, *, scope: Scope) -> bool:

@@ -10,12 +10,10 @@ from dataclasses import replace
 
 from orchestration.plan.model import Resource, Resources
 from orchestration.state.diff.changes import Change, ChangeKind
-from orchestration.state.model import GuestState, HostPortState, State
+from orchestration.state.model import GuestState, LinkKind, State
 
 NAT_KEY = "nat"
 MANAGEMENT_KEY = "management"
-# The veth pair between the NAT network and the external bridge, on main.
-EXTERNAL_KEY = "external"
 
 
 def whole_testbed(state: State) -> Resources:
@@ -55,23 +53,17 @@ def bridge_resources(state: State) -> Resources:
 
 
 def link_resources(state: State) -> Resources:
-    """Return the patches, both ends of each tunnel, main's cards, and its way out."""
-    network = state.network
-    patches = [Resource(p.name, p.host, p.name) for p in network.patches]
-    ends = [
-        Resource(f"{tunnel.name} on {end.host}", end.host, tunnel.name)
-        for tunnel in network.tunnels
-        for end in tunnel.ends
-    ]
-    cards = [Resource(card_key(c), c.host, card_key(c)) for c in network.cards]
-    nat = network.nat
-    external = [Resource("uplink", nat.host, EXTERNAL_KEY)] if nat else []
-    return (*patches, *ends, *cards, *external)
-
-
-def card_key(card: HostPortState) -> str:
-    """Return the key of a host's network card; no link's name has a space."""
-    return f"card {card.nic}"
+    """Return the links on each of their hosts; an end of a tunnel names its host."""
+    return tuple(
+        Resource(
+            f"{link.name} on {link.host}"
+            if link.kind is LinkKind.TUNNEL
+            else link.name,
+            link.host,
+            link.key,
+        )
+        for link in state.network.links
+    )
 
 
 def image_resources(state: State) -> Resources:

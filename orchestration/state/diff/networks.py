@@ -5,9 +5,10 @@ in: with another identity it is removed and made anew, with other settings it is
 changed as it runs. Keys and names are those of a plan's resources. For `state.diff`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from orchestration.state.model import State
+from orchestration.state.model import LinkState, State, TunnelState
 
 Setting = tuple[str, object]
 
@@ -43,41 +44,28 @@ def bridge_parts(state: State) -> list[Part]:
 
 
 def link_parts(state: State) -> list[Part]:
-    """Return the patches, both ends of each tunnel, hosts' cards, and the way out."""
-    network, nat = state.network, state.network.nat
-    parts = [
+    """Return the links on each of their hosts."""
+    return [
         Part(
-            (p.name, p.host, p.port_a, p.port_b, p.device_a, p.device_b),
-            p.name,
-            p.host,
-            p.name,
+            (link.key, link.host, *link.ports),
+            link.name,
+            link.host,
+            link.key,
+            tuple(_tunnel_settings(link)),
         )
-        for p in network.patches
+        for link in state.network.links
     ]
-    parts += [
-        Part(
-            (tunnel.name, end.host, end.port, end.device),
-            tunnel.name,
-            end.host,
-            tunnel.name,
-            (
-                ("kind", tunnel.kind),
-                ("tunnel id", str(tunnel.key)),
-                ("remote address", end.remote_address),
-                ("local address", end.local_address or "any"),
-            ),
-        )
-        for tunnel in network.tunnels
-        for end in tunnel.ends
-    ]
-    parts += [
-        Part((c.host, c.nic, c.device), f"card {c.nic}", c.host, f"card {c.nic}")
-        for c in network.cards
-    ]
-    if nat:
-        identity = (nat.host, nat.veth_bridge_end, nat.external_device)
-        parts.append(Part(identity, "uplink", nat.host, "external"))
-    return parts
+
+
+def _tunnel_settings(link: LinkState) -> Iterator[Setting]:
+    """Yield what can be changed while a link is there; only tunnels have such."""
+    if not isinstance(link.joint, TunnelState):
+        return
+    end = link.joint.end_on(link.host)
+    yield "kind", link.joint.kind
+    yield "tunnel id", str(link.joint.key)
+    yield "remote address", end.remote_address
+    yield "local address", end.local_address or "any"
 
 
 def network_parts(state: State) -> list[Part]:

@@ -19,6 +19,8 @@ from orchestration.state.model.hosts import Datapath, DomainType, HostKind, Host
 from orchestration.state.model.network import (
     BridgeState,
     HostPortState,
+    LinkKind,
+    LinkState,
     ManagementState,
     NatState,
     NetworkState,
@@ -40,6 +42,8 @@ __all__ = [
     "HostPortState",
     "HostState",
     "InterfaceState",
+    "LinkKind",
+    "LinkState",
     "ManagementInterface",
     "ManagementState",
     "Markers",

@@ -1,7 +1,13 @@
 """The networks of a testbed: bridges, links, NAT, management, cards of hosts.
 
-Units are in the names; addresses and subnets are their usual text forms.
+Units are in the names; addresses and subnets are their usual text forms. What joins
+bridges is stored by its sort; `NetworkState.links` has all of it in one form, for
+those to whom the sort makes no difference.
 """
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
 from orchestration.state.model.hosts import Datapath
 from orchestration.state.model.images import Frozen
@@ -53,6 +59,10 @@ class TunnelState(Frozen):
     key: int
     ends: tuple[TunnelEnd, TunnelEnd]
 
+    def end_on(self, host: str) -> TunnelEnd:
+        """Return the end on one of its hosts."""
+        return next(end for end in self.ends if end.host == host)
+
 
 class Reservation(Frozen):
     """A fixed DHCP lease, which is also a name in the network's DNS."""
@@ -95,6 +105,37 @@ class HostPortState(Frozen):
     nic: str
 
 
+Joint = PatchState | TunnelState | HostPortState | NatState
+# The key of the veth pair between the NAT network and the external bridge, on main.
+UPLINK_KEY = "external"
+
+
+class LinkKind(StrEnum):
+    """What a link is, in a user's words."""
+
+    PATCH = "link"
+    TUNNEL = "tunnel"
+    HOST_PORT = "card"
+    UPLINK = "uplink"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkState:
+    """A link as it is on one host, whatever its sort: a tunnel has one for each end.
+
+    `key` finds it again, with the host. `ports` are bridges' devices and the ports on
+    them, `veths` both devices of the pair that it is, if any. `joint` is what it is of.
+    """
+
+    kind: LinkKind
+    name: str
+    host: str
+    key: str
+    ports: tuple[tuple[str, str], ...]
+    joint: Joint
+    veths: tuple[str, ...] = ()
+
+
 class NetworkState(Frozen):
     """All networks of a testbed."""
 
@@ -104,3 +145,40 @@ class NetworkState(Frozen):
     nat: NatState | None = None
     management: tuple[ManagementState, ...] = ()
     cards: tuple[HostPortState, ...] = ()
+
+    @property
+    def links(self) -> tuple[LinkState, ...]:
+        """All links on each of their hosts."""
+        return tuple(self._links())
+
+    def _links(self) -> Iterator[LinkState]:
+        for patch in self.patches:
+            yield LinkState(
+                LinkKind.PATCH,
+                patch.name,
+                patch.host,
+                patch.name,
+                ((patch.device_a, patch.port_a), (patch.device_b, patch.port_b)),
+                patch,
+                (patch.port_a, patch.port_b) if patch.is_veth else (),
+            )
+        for tunnel in self.tunnels:
+            for end in tunnel.ends:
+                ports = ((end.device, end.port),)
+                yield LinkState(
+                    LinkKind.TUNNEL, tunnel.name, end.host, tunnel.name, ports, tunnel
+                )
+        for card in self.cards:
+            # No other link's name has a space.
+            key, ports = f"card {card.nic}", ((card.device, card.nic),)
+            yield LinkState(LinkKind.HOST_PORT, key, card.host, key, ports, card)
+        if nat := self.nat:
+            yield LinkState(
+                LinkKind.UPLINK,
+                "uplink",
+                nat.host,
+                UPLINK_KEY,
+                ((nat.external_device, nat.veth_bridge_end),),
+                nat,
+                (nat.veth_network_end, nat.veth_bridge_end),
+            )

@@ -6,7 +6,6 @@ from orchestration.instructions.table import ACTIONS
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command, Kind
 from orchestration.plan.resources import (
-    EXTERNAL_KEY,
     MANAGEMENT_KEY,
     NAT_KEY,
     bridge_resources,
@@ -18,6 +17,7 @@ from orchestration.plan.resources import (
     remote_image_resources,
     whole_testbed,
 )
+from orchestration.state.model.network import UPLINK_KEY
 from tests.orchestration.state.samples import SAMPLES, sample
 
 
@@ -32,7 +32,7 @@ def test_each_planned_thing_is_in_the_state_under_its_key(name: str) -> None:
 
     assert {(r.host, r.key) for r in bridge_resources(state)} == bridges
     for resource in link_resources(state):
-        is_way_out = resource.key == EXTERNAL_KEY and network.nat is not None
+        is_way_out = resource.key == UPLINK_KEY and network.nat is not None
         assert is_way_out or (resource.host, resource.key) in links
     for resource in network_resources(state):
         is_nat = resource.key == NAT_KEY and network.nat is not None
