@@ -104,14 +104,13 @@ def test_stamp_is_whole_whenever_somebody_reads_it(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, seen = noted_digest(image), []
-    write_text = Path.write_text
+    replace = Path.replace
 
-    def looked_at(path: Path, text: str) -> int:
-        path.open("w").close()  # as a writer begins
+    def looked_at(path: Path, target: Path) -> Path:
         seen.append(noted_digest(image))
-        return write_text(path, text)
+        return replace(path, target)
 
-    monkeypatch.setattr(Path, "write_text", looked_at)
+    monkeypatch.setattr(Path, "replace", looked_at)
     write_stamp(image, before)
 
     assert seen == [before]
