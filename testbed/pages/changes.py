@@ -26,7 +26,7 @@ SHOWN = 20
 NAMED = 5
 REASONS_SHOWN = 400
 # Tone and icon of each kind of change; the word is its own.
-LOOKS = {
+DISPLAY = {
     ChangeKind.REMOVE: ("bad", "trash"),
     ChangeKind.RECREATE: ("warn", "alert"),
     ChangeKind.RESTART: ("warn", "play"),
@@ -162,7 +162,7 @@ def _merged(changes: Iterable[Change]) -> Iterator[tuple[Change, bool]]:
 def _line(change: Change, is_replaced: bool) -> Line:
     if is_replaced:
         change = replace(change, kind=ChangeKind.RECREATE)
-    tone, icon = LOOKS[change.kind]
+    tone, icon = DISPLAY[change.kind]
     rest = len(change.reasons) - NAMED
     more = f" and {rest} more" if rest > 0 else ""
     reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more

@@ -10,7 +10,7 @@ from django import template
 from django.conf import settings
 
 from testbed.models import Run, Task
-from testbed.templatetags.looks import look_of, plural
+from testbed.templatetags.display import display_of, plural
 
 register = template.Library()
 
@@ -33,7 +33,7 @@ def is_updated(run: Run) -> bool:
 def whats_there(run: Run) -> str:
     """Say how many guests were last seen in which state; empty when none is there."""
     statuses = run.testbed.observed_guests.values_list("status", flat=True)
-    counts = Counter(look_of(status)[2] for status in statuses if status != "absent")
+    counts = Counter(display_of(status)[2] for status in statuses if status != "absent")
     return ", ".join(
         f"{plural(count, 'guest')} {word}" for word, count in counts.items()
     )

@@ -12,7 +12,7 @@ from orchestration.compose.loader import load_spec
 from testbed.models import Testbed
 from testbed.pages.diagram.layout import AGGREGATE_ABOVE, Diagram
 from testbed.pages.diagram.sketch import sketch_of, sketch_scene
-from testbed.templatetags.looks import with_code
+from testbed.templatetags.display import with_code
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import is_built
 from tests.testbed.conftest import YAML

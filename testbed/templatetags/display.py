@@ -1,6 +1,6 @@
-"""How facts look: a status as colour, icon and word; sizes; durations; log text.
+"""How facts are displayed: a status as colour, icon and word; sizes; durations; log text.
 
-Loaded by the templates with `{% load looks %}`. One table says how each status word of
+Loaded by the templates with `{% load display %}`. One table says how each status word of
 a testbed, guest, run, stage or task is shown, so that no page has its own idea.
 """
 
@@ -28,7 +28,7 @@ register.filter("speed", amounts.speed)
 register.filter("time_left", amounts.time_left)
 
 # For each word: its tone, its icon, and what is written.
-LOOKS = {
+DISPLAY = {
     "up": ("good", "check", "up"),
     "running": ("good", "play", "running"),
     "blocked": ("good", "play", "running"),
@@ -69,44 +69,44 @@ LOOKS = {
 }
 # `key`, or `key… at the end of a text that was cut.
 IN_BACKTICKS = re.compile(r"`([^`\n]+?(?:(?=`)|…$))`?")
-RUN_LOOKS = {"running": ("live", "spin", "running")}
+RUN_DISPLAY = {"running": ("live", "spin", "running")}
 
 
-def look_of(word: str) -> tuple[str, str, str]:
+def display_of(word: str) -> tuple[str, str, str]:
     """Return tone, icon and text of a status word."""
-    return LOOKS.get(word.lower(), ("calm", "question", word))
+    return DISPLAY.get(word.lower(), ("calm", "question", word))
 
 
 @register.inclusion_tag("_status.html")
 def status(word: str) -> dict[str, str]:
     """Show a status of a thing: colour, icon and word."""
-    tone, icon, text = look_of(str(word))
+    tone, icon, text = display_of(str(word))
     return {"tone": tone, "icon": icon, "text": text}
 
 
 @register.inclusion_tag("_status.html")
 def work_status(word: str, *, bare: bool = False) -> dict[str, str | bool]:
     """Show a status of work (run, stage, task): `running` turns."""
-    tone, icon, text = RUN_LOOKS.get(str(word), look_of(str(word)))
+    tone, icon, text = RUN_DISPLAY.get(str(word), display_of(str(word)))
     return {"tone": tone, "icon": icon, "text": text, "bare": bare}
 
 
 @register.filter
 def tone(word: str) -> str:
     """Return the tone of a status word, for a class name."""
-    return look_of(str(word))[0]
+    return display_of(str(word))[0]
 
 
 @register.filter
 def glyph(word: str) -> str:
     """Return the icon of a status word."""
-    return look_of(str(word))[1]
+    return display_of(str(word))[1]
 
 
 @register.filter
 def word(status_word: str) -> str:
     """Return a status word as it is written."""
-    return look_of(str(status_word))[2]
+    return display_of(str(status_word))[2]
 
 
 @register.filter

@@ -15,7 +15,7 @@ from orchestration.errors import Finding, Severity, StateError
 from orchestration.providers.libvirt.domain_facts import DomainStatus
 from testbed.models import Host, Instruction, Run, Task, Testbed
 from testbed.pages.overview import ABSENT, CHANGING
-from testbed.templatetags.looks import LOOKS, ago, duration, tally, with_code
+from testbed.templatetags.display import DISPLAY, ago, duration, tally, with_code
 
 ICONS = render_to_string("_sprite.html")
 
@@ -131,8 +131,8 @@ def test_every_status_of_ours_has_a_look_with_an_icon():
     words = {word for kind in choices for word in kind.values}
     words |= {status.value for status in DomainStatus} | {ABSENT} | {*CHANGING.values()}
 
-    assert words <= set(LOOKS)
-    assert all(f'id="icon-{icon}"' in ICONS for _, icon, _ in LOOKS.values())
+    assert words <= set(DISPLAY)
+    assert all(f'id="icon-{icon}"' in ICONS for _, icon, _ in DISPLAY.values())
 
 
 @pytest.mark.parametrize(
