@@ -11,7 +11,6 @@ from asgiref.sync import sync_to_async
 
 from testbed.models import Event
 from testbed.runs.cancelling import request_cancel
-from testbed.runs.creation import request_cancel
 from testbed.runs.recorder import record
 from testbed.websocket import consumer
 from tests.testbed.websocket.tab import drive
