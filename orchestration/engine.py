@@ -118,7 +118,8 @@ class _Batch:
         for the same dead host again.
         """
         try:
-            require_answer(self._work.state.host(self._work.host))
+            host = self._hosts.open(self._work.state.host(self._work.host))
+            require_answer(host.transport)
         except HostUnreachable as exc:
             self._reason = exc
             self._dead.set()

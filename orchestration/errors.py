@@ -7,7 +7,8 @@
     ├── HostUnreachable      a testbed host does not answer
     │   ├── AuthenticationRefused   it answers and does not let us in
     │   ├── HostKeyMismatch         it answers with a key that is not the pinned one
-    │   └── ProbeFailed             no SSH server answers (transport.ssh.probe)
+    │   ├── SourcePenalised         it refuses our address for a while
+    │   └── ForwardingForbidden     it opens no connection to its guests
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
     ├── CommandFailed        a command ended with a non-zero exit code
     │   └── CommandTimedOut  it did not end in time and was ended
@@ -73,6 +74,14 @@ class AuthenticationRefused(HostUnreachable):
 
 class HostKeyMismatch(HostUnreachable):
     """Say that a machine answered with another key than the pinned one."""
+
+
+class SourcePenalised(HostUnreachable):
+    """Say that an SSH server refuses our address for a while (PerSourcePenalties)."""
+
+
+class ForwardingForbidden(HostUnreachable):
+    """Say that a host's SSH server forbids the connections to its guests."""
 
 
 class GuestUnreachable(TestbedError):

@@ -10,6 +10,7 @@ Which of the four ways leads to a machine is decided here and nowhere else.
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestration.errors import StateError
@@ -28,8 +29,9 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
+from orchestration.transport.reachable import require_answer
 from orchestration.transport.simulated.transport import SimulatedTransport
-from orchestration.transport.ssh import SSHTransport
+from orchestration.transport.ssh import Failures, SSHTransport
 
 # Another worker may have stopped a guest that then came back elsewhere: whatever leads
 # to it is a part of the key.
@@ -53,11 +55,12 @@ class Hosts:
     """Open hosts and guests once and keep them; thread-safe.
 
     `runtime_dir` holds ssh wrappers for libvirt, the simulated hosts' files and the
-    ledgers of what boots.
+    ledgers of what boots and of logins that failed.
     """
 
     def __init__(self, runtime_dir: Path) -> None:
         self.runtime_dir = runtime_dir
+        self._failures = Failures(runtime_dir / "ssh-failures.json")
         self._lock = threading.Lock()
         self._hosts: dict[HostState, Host] = {}
         self._guests: dict[GuestKey, Transport] = {}
@@ -139,12 +142,14 @@ class Hosts:
         return self._guests.pop(key)
 
     def _open(self, state: HostState) -> Host:
+        transport = self._host_transport(state)
         libvirt = open_connection(
             state,
             wrapper_dir=self.runtime_dir / "libvirt",
             simulated_dir=self.runtime_dir / "simulated",
+            require_answer=partial(require_answer, transport),
         )
-        return Host(state, self._host_transport(state), libvirt)
+        return Host(state, transport, libvirt)
 
     def _host_transport(self, state: HostState) -> Transport:
         if state.kind is HostKind.SIMULATED:
@@ -158,6 +163,7 @@ class Hosts:
             identity_file=Path(state.identity_file),
             host_key=state.host_key,
             machine=state.name,
+            failures=self._failures,
         )
 
     def _open_guest(
@@ -179,6 +185,7 @@ class Hosts:
             host_key=host_key,
             machine=guest.name,
             via=via,
+            failures=self._failures,
         )
 
 

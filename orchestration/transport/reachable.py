@@ -1,29 +1,37 @@
-"""Whether a testbed host is there at all, asked before anything that waits longer."""
+"""Whether a machine is there at all, asked before anything that waits longer."""
 
-from orchestration.errors import HostUnreachable
-from orchestration.state.model import HostState
-from orchestration.transport.ssh import probe_banner
+from orchestration.errors import AuthenticationRefused, HostKeyMismatch, HostUnreachable
+from orchestration.transport.base import Scope, Transport
+from orchestration.transport.ssh import Limits, SSHTransport
 
-# A kernel accepts at once however busy it is: who does not is dead or cut off.
-ACCEPT_S = 3.0
-# Its SSH server is a process like others and waits for a processor.
-BANNER_S = 15.0
+# A kernel accepts at once however busy it is: who does not is dead or cut off. Its SSH
+# server is a process like others and waits for a processor.
+HOST = Limits(kept_s=1.0, accept_s=3.0, banner_s=15.0)
 
 
-def require_answer(host: HostState) -> None:
-    """Ask a remote host's SSH port who is there, without logging in.
+def require_login(transport: Transport, limits: Limits, *, scope: Scope) -> None:
+    """See that a machine that is reached over SSH answers and lets us in.
 
-    Costs a few milliseconds, and a dead host is known after ACCEPT_S instead of after
-    libvirt's and SSH's own deadlines. Raises: HostUnreachable.
+    Raises: HostUnreachable and its kinds, Cancelled.
     """
-    if not host.is_remote:
-        return
+    if isinstance(transport, SSHTransport):
+        transport.require_answer(limits, scope=scope)
+
+
+def require_answer(transport: Transport) -> None:
+    """See that a host is there: ask on the kept connection, else log in.
+
+    Costs a few milliseconds on a kept connection, and a dead host is known after 3 s
+    instead of after libvirt's and SSH's own deadlines. Raises: HostUnreachable.
+    """
     try:
-        probe_banner(host.address, host.port, BANNER_S, connect_timeout_s=ACCEPT_S)
+        require_login(transport, HOST, scope=Scope())
+    except (AuthenticationRefused, HostKeyMismatch):
+        raise
     except HostUnreachable as exc:
-        raise HostUnreachable(
-            f"Host {host.name} does not answer: {exc.message}",
-            hint="Repair the host, its SSH server or its network.",
+        raise type(exc)(
+            f"Host {transport.machine} does not answer: {exc.message}",
+            hint=exc.hint or "Repair the host, its SSH server or its network.",
             detail=exc.detail,
             retryable=True,
         ) from exc

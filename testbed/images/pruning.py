@@ -155,10 +155,9 @@ class Images:
         if not has_store(state):
             return HostImages(row)
         try:
-            require_answer(state)
-            return HostImages(
-                row, store=observe(self._hosts.open(state), scope=Scope())
-            )
+            host = self._hosts.open(state)
+            require_answer(host.transport)
+            return HostImages(row, store=observe(host, scope=Scope()))
         except TestbedError as exc:
             return HostImages(row, problem=exc.sentence)
 

@@ -65,8 +65,8 @@ def _is_old_copy(found: HostImages, verdict: Verdict) -> bool:
 
 
 def _sweep_host(row: Host, hosts: Hosts, states: KnownStates) -> int:
-    require_answer(row.to_state())
     host, scope = hosts.open(row.to_state()), Scope()
+    require_answer(host.transport)
     old = old_artefacts(host, scope=scope)
     # Read after the files were listed: a run that begins later lets its files wait for
     # its first stages, and writes most of them anew.

@@ -51,8 +51,8 @@ def _clean_host(cleanup: Cleanup, name: str) -> None:
     row = Host.objects.filter(name=name).first()
     if row is None:
         raise StateError(f"There is no host {name} any more.")
-    require_answer(row.to_state())
     host, scope = kept_hosts().open(row.to_state()), Scope()
+    require_answer(host.transport)
     seen = _observe(host, scope)
     orphans = _by_key(seen)
     order = list(ThingKind)

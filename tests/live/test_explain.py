@@ -145,7 +145,11 @@ def up(stack: Stack, owner: Client) -> Iterator[Ran]:
             r"its management interface mgmt0 .* is not on bridge .*: it is on none",
             "testbed guest ready",
         ),
-        ("deaf", r"Nobody listens on \S+:22", "testbed guest ready"),
+        (
+            "deaf",
+            r"\(\S+:22\) cannot be reached over SSH: nobody listens there",
+            "testbed guest ready",
+        ),
         ("locked", "SSH refuses the login", "testbed guest ready"),
         (
             "forged",

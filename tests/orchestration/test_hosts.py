@@ -66,6 +66,7 @@ def test_guest_of_main_is_reached_directly(
     hosts.guest(state, guest, host_key=KEY)
 
     assert guest.management is not None
+    assert [ssh.pop("failures", None) is not None for ssh in made] == [True]
     assert made == [
         {
             "address": guest.management.address,

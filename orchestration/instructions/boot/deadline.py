@@ -59,6 +59,10 @@ class Patience:
         """Seconds since it began."""
         return time.monotonic() - self._started
 
+    def note_sign_of_life(self) -> None:
+        """Count the guest as one that works, as of now."""
+        self._moved_s = self.waited_s
+
     def is_over(self) -> bool:
         """Say whether to give up; `allowed_s` is then what the guest was given.
 

@@ -1,7 +1,8 @@
 """Wait until a guest can be worked with, or say at which layer it failed.
 
-The probe reads the SSH banner with a short timeout, because an accepted connection
-proves nothing; then one login, then the seed's own mark that first boot is over.
+Each attempt asks on the kept connection, or logs in on a new one with short timeouts:
+an accepted connection proves nothing, and one that is closed before its login counts
+against us. Then it looks for the seed's own mark that the first boot is over.
 The last failed attempt and the layer that it reached are where the diagnosis starts.
 """
 
@@ -10,11 +11,12 @@ from typing import NamedTuple
 from orchestration.errors import (
     AuthenticationRefused,
     CommandTimedOut,
+    ForwardingForbidden,
     GuestUnreachable,
     HostKeyMismatch,
     HostUnreachable,
+    SourcePenalised,
 )
-from orchestration.hosts import guest_address
 from orchestration.instructions.artefacts import host_key
 from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.deadline import Patience
@@ -26,25 +28,25 @@ from orchestration.providers.guest.cloud_init import READY_TEST, instance_id
 from orchestration.providers.libvirt.lifecycle import Watch, watch
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Command, Transport, command
-from orchestration.transport.ssh import SSHTransport, probe_banner
+from orchestration.transport.reachable import require_login
+from orchestration.transport.ssh import Limits
 
 # Often: every 0.3 s finds a guest 0.4 s earlier than every 2 s (measured).
 PROBE_EVERY_S = 0.2
 
 
 class _Limits(NamedTuple):
-    """What one attempt may take: the connection, the banner with it, the test."""
+    """What one attempt may take: to answer, and to run the test."""
 
-    connect_s: float
-    banner_s: float
+    login: Limits
     test_s: float
 
 
 # A lost SYN is sent again after 1 s: a guest that comes up meanwhile would be found
 # that much later. A new attempt finds it at once.
-_QUICK = _Limits(0.5, 2.0, 10.0)
+_QUICK = _Limits(Limits(kept_s=2.0, accept_s=0.5, banner_s=2.0), 10.0)
 # What the last attempt sees is what the user is told: being slow is no layer.
-_PATIENT = _Limits(5.0, 15.0, 60.0)
+_PATIENT = _Limits(Limits(kept_s=15.0, accept_s=5.0, banner_s=15.0), 60.0)
 
 
 def wait_until_reachable(
@@ -58,8 +60,16 @@ def wait_until_reachable(
     """
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
     test = ready or command("sh", "-c", READY_TEST, "ready", instance_id(guest))
-    with watch(task.host.libvirt, guest.domain) as news:
-        _wait(task, guest, transport, news=news, test=test)
+    try:
+        with watch(task.host.libvirt, guest.domain) as news:
+            _wait(task, guest, transport, news=news, test=test)
+    except ForwardingForbidden as exc:
+        admission.boot_ended(task, guest)
+        raise GuestUnreachable(
+            f"Guest {guest.name} on {guest.host} cannot be reached: {exc.message}",
+            hint=exc.hint,
+            detail=exc.detail,
+        ) from exc
     admission.boot_ended(task, guest)
     return transport
 
@@ -68,10 +78,12 @@ def _wait(
     task: Task, guest: GuestState, transport: Transport, *, news: Watch, test: Command
 ) -> None:
     patience = Patience(task, guest)
-    while seen := _attempt(task, guest, transport, test):
+    while seen := _attempt(task, transport, test):
+        if seen.is_temporary:
+            patience.note_sign_of_life()
         if patience.is_over():
             admission.boot_ended(task, guest)
-            seen = _attempt(task, guest, transport, test, limits=_PATIENT)
+            seen = _attempt(task, transport, test, limits=_PATIENT)
             if seen is None:
                 return
             raise _unreachable(task, guest, seen, patience.allowed_s, transport)
@@ -90,24 +102,11 @@ def require_running(task: Task, guest: GuestState) -> None:
 
 
 def _attempt(
-    task: Task,
-    guest: GuestState,
-    transport: Transport,
-    test: Command,
-    *,
-    limits: _Limits = _QUICK,
+    task: Task, transport: Transport, test: Command, *, limits: _Limits = _QUICK
 ) -> Seen | None:
     """Return the layer that was not passed, None when the guest is ready."""
     try:
-        if task.host.state.boots_guests:
-            via = task.host.transport
-            probe_banner(
-                guest_address(guest),
-                22,
-                limits.banner_s,
-                via=via if isinstance(via, SSHTransport) else None,
-                connect_timeout_s=limits.connect_s,
-            )
+        require_login(transport, limits.login, scope=task.scope)
         ready = transport.run(
             test, scope=task.scope, timeout_s=limits.test_s, check=False
         )
@@ -116,6 +115,11 @@ def _attempt(
         return Seen(Layer.HOST_KEY, words, exc.detail)
     except AuthenticationRefused as exc:
         return Seen(Layer.LOGIN, "SSH refuses the login", exc.detail)
+    except ForwardingForbidden:
+        raise
+    except SourcePenalised as exc:
+        words = exc.message.removesuffix(".")
+        return Seen(Layer.SSH, words, exc.detail, exc.hint, is_temporary=True)
     except HostUnreachable as exc:
         return Seen(Layer.SSH, exc.message.removesuffix("."), exc.detail)
     except CommandTimedOut as exc:

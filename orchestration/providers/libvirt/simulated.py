@@ -24,7 +24,6 @@ from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
 from orchestration.providers.libvirt.translate import call_failed
 from orchestration.state.model import HostKind, HostState
-from orchestration.transport.reachable import require_answer
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -35,22 +34,31 @@ _DEFAULT_MEMORY_MIB = 65_536
 
 
 def open_connection(
-    host: HostState, *, wrapper_dir: Path, simulated_dir: Path
+    host: HostState,
+    *,
+    wrapper_dir: Path,
+    simulated_dir: Path,
+    require_answer: Callable[[], None] = lambda: None,
 ) -> Connection:
     """Return the connection of a host, simulated or real; nothing is opened yet.
 
     `wrapper_dir` gets the ssh wrappers of remote hosts, `simulated_dir` the files
-    of simulated ones.
+    of simulated ones. `require_answer` raises when a remote host is not there: it is
+    called before libvirt's own, longer attempt.
     """
     if host.kind is HostKind.SIMULATED:
         return SimulatedConnection(host, simulated_dir)
     uri = system_uri(host, wrapper_dir)
-    prepare = None if host.is_main else partial(_prepare, host, wrapper_dir)
+    prepare = (
+        None if host.is_main else partial(_prepare, host, wrapper_dir, require_answer)
+    )
     return Connection(uri, machine=host.name, prepare=prepare)
 
 
-def _prepare(host: HostState, wrapper_dir: Path) -> None:
-    require_answer(host)
+def _prepare(
+    host: HostState, wrapper_dir: Path, require_answer: Callable[[], None]
+) -> None:
+    require_answer()
     write_wrapper(host, wrapper_dir)
 
 

@@ -15,8 +15,27 @@ from functools import partial
 
 import paramiko
 
-from orchestration.transport.ssh.link import Link, TunnelSocket, connect_tcp
-from orchestration.transport.ssh.login import Login, dial, reason_of, unreachable
+from orchestration.errors import AuthenticationRefused, HostUnreachable
+from orchestration.transport.ssh.failures import (
+    AUTHENTICATION_PAUSE_S,
+    PAUSE_S,
+    Failures,
+)
+from orchestration.transport.ssh.link import (
+    Link,
+    QuickSocket,
+    TunnelSocket,
+    connect_tcp,
+)
+from orchestration.transport.ssh.login import (
+    Keys,
+    Limits,
+    Login,
+    dial,
+    read_keys,
+    reason_of,
+    unreachable,
+)
 from orchestration.transport.ssh.waiting import await_future, patiently, slot, start
 
 logger = logging.getLogger(__name__)
@@ -46,9 +65,20 @@ class Wake(threading.Event):
 class Connection:
     """One machine's link; thread-safe."""
 
-    def __init__(self, login: Login, via: "Connection | None" = None) -> None:
+    def __init__(
+        self,
+        login: Login,
+        via: "Connection | None" = None,
+        failures: Failures | None = None,
+    ) -> None:
         self.login = login
         self._via = via
+        self._failures = failures
+        accept_s = login.connect_timeout_s
+        if via is None:
+            accept_s = min(accept_s, ACCEPT_S)
+        self._limits = Limits(accept_s, accept_s, login.connect_timeout_s)
+        self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._dialling: Future[Link] | None = None
@@ -107,6 +137,18 @@ class Connection:
         except _Dead as dead:
             raise unreachable(self.login, dead.reason) from dead.reason
 
+    def require_answer(self, limits: Limits, is_stopped: Callable[[], bool]) -> None:
+        """See that the machine is there: by the kept link's answer, else by a login.
+
+        A new connection is logged in on, never closed before: servers punish that.
+        Raises: Cancelled, HostUnreachable and its kinds.
+        """
+        link = self._alive()
+        if link is None:
+            self._ensure(is_stopped, limits)
+            return
+        patiently(partial(self._require_answer_on, link, limits), is_stopped)
+
     def tunnel(self, address: str, port: int, timeout_s: float) -> TunnelSocket:
         """Open a TCP connection from this machine to another one.
 
@@ -131,13 +173,35 @@ class Connection:
             link = self._link
         return link if link is not None and link.is_active() else None
 
-    def _ensure(self, is_stopped: Callable[[], bool]) -> Link:
+    def _require_answer_on(self, link: Link, limits: Limits) -> None:
+        """Ask on a kept link; when it is silent, a second one tells who is to blame."""
+        with self._asking:
+            self._require_not_silent()
+            began = time.monotonic()
+            if link.answers(limits.kept_s):
+                return
+            left_s = limits.accept_s - (time.monotonic() - began)
+            self._replace(
+                link, self._dialled(limits._replace(accept_s=max(left_s, 0.5)))
+            )
+
+    def _replace(self, old: Link, new: Link) -> None:
+        """Keep the link that answers, unless somebody still uses the silent one."""
+        with self._lock:
+            is_unused = self._users == 0 and self._link is old
+            if is_unused:
+                self._link = new
+        (old if is_unused else new).close()
+
+    def _ensure(
+        self, is_stopped: Callable[[], bool], limits: Limits | None = None
+    ) -> Link:
         """Return the link; callers that find none share one dialling."""
         with self._lock:
             if self._link is not None and self._link.is_active():
                 return self._link
             if self._dialling is None:
-                self._dialling = start(partial(self._dial, self._generation))
+                self._dialling = start(partial(self._dial, self._generation, limits))
             dialling = self._dialling
         return await_future(dialling, is_stopped)
 
@@ -148,9 +212,9 @@ class Connection:
         self._generation += 1
         return link
 
-    def _dial(self, generation: int) -> Link:
+    def _dial(self, generation: int, limits: Limits | None) -> Link:
         try:
-            link = self._dialled()
+            link = self._dialled(limits)
             with self._lock:
                 is_wanted = generation == self._generation
                 if is_wanted:
@@ -163,20 +227,44 @@ class Connection:
                 if generation == self._generation:
                     self._dialling = None
 
-    def _dialled(self) -> Link:
+    def _dialled(self, limits: Limits | None = None) -> Link:
+        limits = limits or self._limits
+        self._require_not_silent()
+        keys = read_keys(self.login)
+        if self._failures is None:
+            sock = self._connected(limits.accept_s)
+            return dial(self.login, keys, sock, limits.banner_s)
+        return self._counted(self._failures, keys, limits)
+
+    def _counted(self, failures: Failures, keys: Keys, limits: Limits) -> Link:
+        """Dial unless a connection just ended before its login; note one that does."""
+        place, tried_at = self.login.place, time.time()
+        failures.claim(place)
+        try:
+            sock = self._connected(limits.accept_s)
+        except HostUnreachable:
+            failures.release(place)
+            raise
+        try:
+            link = dial(self.login, keys, sock, limits.banner_s)
+        except HostUnreachable as exc:
+            is_refused = isinstance(exc, AuthenticationRefused)
+            pause_s = AUTHENTICATION_PAUSE_S if is_refused else PAUSE_S
+            count = failures.note(place, exc, tried_at=tried_at, pause_s=pause_s)
+            logger.info("%s: no login, %d in a row: %s", place, count, exc.message)
+            raise
+        failures.forget(place)
+        return link
+
+    def _connected(self, accept_s: float) -> QuickSocket | TunnelSocket:
         login = self.login
         connect = connect_tcp if self._via is None else self._via.tunnel
-        timeout_s = login.connect_timeout_s
-        if self._via is None:
-            timeout_s = min(timeout_s, ACCEPT_S)
-        self._require_not_silent()
         try:
-            sock = connect(login.address, login.port, timeout_s)
+            return connect(login.address, login.port, accept_s)
         except OSError as exc:
             if isinstance(exc, TimeoutError):
                 self._silent_at = time.monotonic()
             raise unreachable(login, exc) from exc
-        return dial(login, sock)
 
     def _require_not_silent(self) -> None:
         since = self._silent_at

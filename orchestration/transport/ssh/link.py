@@ -23,8 +23,11 @@ USER_TIMEOUT_MS = 12_000
 # RFC 4254: window adjust, data, extended data, EOF, request.
 _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
 _CHANNEL_CLOSE = 97
+_GLOBAL_REQUEST = 80
 _CHANNEL_FAILURE = 100
 _NO_STATUS = -1
+# How often a wait for an answer looks whether the connection is still there.
+_LOOK_S = 0.1
 _DROPBEAR = re.compile(r"SSH-2\.0-dropbear_(\d{4})\.")
 _REFUSED_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 _TUNNEL_ERRNOS = (
@@ -47,8 +50,17 @@ class QuickSocket(socket.socket):
         ):
             self.setsockopt(socket.IPPROTO_TCP, option, value)
 
+    _given_back = b""
+
+    def give_back(self, data: bytes) -> None:
+        """Let the next readers receive this once more."""
+        self._given_back = data
+
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Receive; the kernel forgets QUICKACK, so it is set again each time."""
+        if self._given_back:
+            data, self._given_back = self._given_back[:size], self._given_back[size:]
+            return data
         data = super().recv(size, flags)
         self.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         return data
@@ -59,9 +71,17 @@ class TunnelSocket:
 
     def __init__(self, channel: paramiko.Channel) -> None:
         self._channel = channel
+        self._given_back = b""
+
+    def give_back(self, data: bytes) -> None:
+        """Let the next readers receive this once more."""
+        self._given_back = data
 
     def recv(self, size: int) -> bytes:
         """Receive from the channel."""
+        if self._given_back:
+            data, self._given_back = self._given_back[:size], self._given_back[size:]
+            return data
         return self._channel.recv(size)
 
     def send(self, data: bytes) -> int:
@@ -118,6 +138,8 @@ class Link(paramiko.Transport):
         self._turn = threading.Lock()
         self._holder: paramiko.Channel | None = None
         self._closed_there: weakref.WeakSet[paramiko.Channel] = weakref.WeakSet()
+        self._answered = threading.Condition()
+        self._answers = 0
 
     @property
     def is_fragile(self) -> bool:
@@ -129,6 +151,44 @@ class Link(paramiko.Transport):
         """
         found = _DROPBEAR.match(self.remote_version)
         return found is not None and found[1] < "2024"
+
+    def answers(self, timeout_s: float) -> bool:
+        """Ask the server for a word on this connection; False: none came in time.
+
+        paramiko's own wait for the answer to a global request has no deadline.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self._answered:
+            before = self._answers
+            # Sending waits for a key exchange, and for room on a dead connection.
+            threading.Thread(target=self._ask, name="ssh-ask", daemon=True).start()
+            while self._answers == before:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0 or not self.is_active():
+                    return False
+                self._answered.wait(min(left_s, _LOOK_S))
+        return True
+
+    def _ask(self) -> None:
+        request = paramiko.Message()
+        request.add_byte(bytes([_GLOBAL_REQUEST]))
+        request.add_string("keepalive@openssh.com")
+        request.add_boolean(True)
+        with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
+            self._send_user_message(request)  # type: ignore[attr-defined]
+
+    def _parse_request_success(self, m: paramiko.Message) -> None:
+        self._note_answer()
+        super()._parse_request_success(m)  # type: ignore[misc]
+
+    def _parse_request_failure(self, m: paramiko.Message) -> None:
+        self._note_answer()
+        super()._parse_request_failure(m)  # type: ignore[misc]
+
+    def _note_answer(self) -> None:
+        with self._answered:
+            self._answers += 1
+            self._answered.notify_all()
 
     def take(self) -> bool:
         """Have it for one command alone; False: another command has it."""

@@ -13,6 +13,7 @@ import os
 import socket
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import paramiko
 from paramiko.pkey import UnknownKeyType
@@ -22,7 +23,9 @@ from orchestration.errors import (
     AuthenticationRefused,
     HostKeyMismatch,
     HostUnreachable,
+    SourcePenalised,
 )
+from orchestration.transport.ssh.greeting import FULL_WORDS, PENALTY_WORDS, read_banner
 from orchestration.transport.ssh.link import Link, QuickSocket, TunnelSocket
 
 # paramiko logs whole tracebacks for what is raised and translated here anyway.
@@ -33,9 +36,21 @@ _KEX = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "ecdh-sha2-nistp38
 _CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 
 
+class Limits(NamedTuple):
+    """How long a machine may take: to answer on a kept connection, to accept a new
+    one, to say its first word on it."""
+
+    kept_s: float
+    accept_s: float
+    banner_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where a machine is, how to get in, and by which key it must answer."""
+    """Where a machine is, how to get in, and by which key it must answer.
+
+    `via` is the machine that connections are made from, when it is not main.
+    """
 
     machine: str
     address: str
@@ -44,19 +59,44 @@ class Login:
     identity_file: Path
     host_key: str
     connect_timeout_s: float
+    via: str = ""
+
+    @property
+    def place(self) -> str:
+        """Its address and port, as seen from where connections are made."""
+        way = f" from {self.via}" if self.via else ""
+        return f"{self.address}:{self.port}{way}"
 
 
-def dial(login: Login, sock: QuickSocket | TunnelSocket) -> Link:
-    """Log in over an open socket.
+class Keys(NamedTuple):
+    """The pinned host key's type and bytes, and the private key."""
 
-    Raises: HostKeyMismatch, AuthenticationRefused, HostUnreachable.
+    kind: str
+    pinned: bytes
+    identity: paramiko.PKey
+
+
+def read_keys(login: Login) -> Keys:
+    """Read what a login needs, before anything is connected.
+
+    Raises: HostKeyMismatch, AuthenticationRefused.
+    """
+    return Keys(*parse_host_key(login), load_identity(login))
+
+
+def dial(
+    login: Login, keys: Keys, sock: QuickSocket | TunnelSocket, banner_s: float
+) -> Link:
+    """Log in over an open socket, whose server has `banner_s` for its first word.
+
+    Raises: HostKeyMismatch, AuthenticationRefused, SourcePenalised, HostUnreachable.
     """
     link = Link(sock)
     try:
-        kind, blob = parse_host_key(login)
-        _start(link, login, kind)
-        _check_host_key(link, login, blob)
-        link.auth_publickey(login.user, load_identity(login))
+        read_banner(sock, banner_s)
+        _start(link, login, keys.kind)
+        _check_host_key(link, login, keys.pinned)
+        link.auth_publickey(login.user, keys.identity)
         link.set_keepalive(KEEPALIVE_S)
     except BaseException as exc:
         # A link whose thread has not started or has ended does not close its socket.
@@ -77,15 +117,28 @@ def _translated(login: Login, error: BaseException) -> HostUnreachable | None:
             hint="Add the public key to the authorized keys of that user.",
             detail=str(error),
         )
+    if PENALTY_WORDS in str(error):
+        return _penalised(login, str(error))
     if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
         return unreachable(login, error)
     return None
 
 
+def _penalised(login: Login, words: str) -> SourcePenalised:
+    return SourcePenalised(
+        f"{login.machine} ({login.place}) refuses SSH connections from this address "
+        "for a while: too many ended before a login.",
+        hint="Wait, usually 15 s. Its SSH server's log names the penalty; "
+        "PerSourcePenaltyExemptList in its sshd_config exempts an address.",
+        detail=f"Its SSH server said: {words}",
+        retryable=True,
+    )
+
+
 def unreachable(login: Login, error: Exception) -> HostUnreachable:
     """Say in plain words why a machine cannot be reached."""
     return HostUnreachable(
-        f"{login.machine} ({login.address}:{login.port}) cannot be reached over SSH: "
+        f"{login.machine} ({login.place}) cannot be reached over SSH: "
         f"{reason_of(error)}.",
         hint="Is the machine up, and does its SSH server listen on that port?",
         detail=str(error),
@@ -108,6 +161,8 @@ def reason_of(error: Exception) -> str:
         errno.ENETUNREACH,
     ):
         return "there is no route to it"
+    if FULL_WORDS in str(error):
+        return "too many connections wait there for their login (MaxStartups)"
     if "banner" in str(error):
         return "it accepts connections, but no SSH server answers"
     if isinstance(error, (EOFError, ConnectionError)):

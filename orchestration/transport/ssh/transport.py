@@ -37,8 +37,9 @@ from orchestration.transport.ssh.ending import (
     run_ending,
     unconfirmed,
 )
+from orchestration.transport.ssh.failures import Failures
 from orchestration.transport.ssh.link import Link
-from orchestration.transport.ssh.login import Login, unreachable
+from orchestration.transport.ssh.login import Limits, Login, unreachable
 from orchestration.transport.ssh.session import (
     CHUNK_BYTES,
     LinkLost,
@@ -60,7 +61,8 @@ GRACE_S = 0.3
 class SSHTransport:
     """Run commands and copy files on a machine that runs an SSH server.
 
-    `host_key` is the pinned public key line. Connects on first use, once for all
+    `host_key` is the pinned public key line, `failures` the ledger of connections
+    that ended before a login (None: nobody counts them). Connects on first use, once for all
     threads, and again when the kept connection turns out dead before a command was
     sent; a command that may have run is never sent twice.
     """
@@ -76,12 +78,20 @@ class SSHTransport:
         machine: str,
         via: "SSHTransport | None" = None,
         connect_timeout_s: float = 10.0,
+        failures: Failures | None = None,
     ) -> None:
         self._login = Login(
-            machine, address, port, user, identity_file, host_key, connect_timeout_s
+            machine,
+            address,
+            port,
+            user,
+            identity_file,
+            host_key,
+            connect_timeout_s,
+            via=via.machine if via else "",
         )
         jump = via.connection if via else None
-        self.connection: Connection = Connection(self._login, jump)
+        self.connection: Connection = Connection(self._login, jump, failures)
         self._sessions = threading.BoundedSemaphore(SESSIONS)
         self._ending_sessions = threading.BoundedSemaphore(ENDING_SESSIONS)
         self._endings = EndingQueue()
@@ -90,6 +100,15 @@ class SSHTransport:
     def machine(self) -> str:
         """The name that users know this machine by."""
         return self._login.machine
+
+    def require_answer(self, limits: Limits, *, scope: Scope) -> None:
+        """See that the machine is there and lets us in.
+
+        Asks the kept connection, and logs in where there is none or it stays silent.
+        Raises: Cancelled, HostUnreachable and its kinds.
+        """
+        scope.check_cancelled()
+        self.connection.require_answer(limits, scope.stop.is_set)
 
     def run(
         self,

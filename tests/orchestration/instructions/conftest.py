@@ -99,7 +99,7 @@ def stage(
         scope=Scope("demo.r1.b1.t0", stop=clock),
     )
     stage = Stage(task, guest, clock, console)
-    monkeypatch.setattr(reaching, "probe_banner", stage.look)
+    monkeypatch.setattr(reaching, "require_login", stage.look)
     # The test driver's guests always work.
     monkeypatch.setattr(deadline, "BUSY_SHARE", float("inf"))
     return stage

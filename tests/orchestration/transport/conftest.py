@@ -15,10 +15,12 @@ import pytest
 
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.ssh import ProbeFailed, SSHTransport, probe_banner
+from orchestration.transport.ssh import SSHTransport
 
 SSHD = "/usr/sbin/sshd"
 DROPBEAR = "/usr/sbin/dropbear"
+# OpenSSH 9.8 and later run a program of its own for each connection.
+SERVERS = ("sshd", "sshd-session", "sshd-auth", "dropbear")
 USER = "root"
 
 
@@ -54,13 +56,15 @@ class Server:
             self.argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         wait_until(self._answers)
-        # The probe's own connection is gone, too, before a test counts connections.
+        # This question's own connection is gone, too, before a test counts them.
         wait_until(lambda: len(self.own_pids()) == 1)
 
     def _answers(self) -> bool:
-        with contextlib.suppress(ProbeFailed):
-            probe_banner("127.0.0.1", self.port, 5.0)
-            return True
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", self.port), 5.0) as sock,
+        ):
+            return sock.recv(4) == b"SSH-"
         return False
 
     def kill(self) -> None:
@@ -75,7 +79,7 @@ class Server:
         """The server's processes, the listener first."""
         assert self.process is not None
         pids = [self.process.pid, *descendants(self.process.pid)]
-        return [pid for pid in pids if name_of(pid) in ("sshd", "dropbear")]
+        return [pid for pid in pids if name_of(pid) in SERVERS]
 
     def transport(self, machine: str = "host-a", **changes: object) -> SSHTransport:
         settings: dict[str, object] = {
@@ -170,13 +174,14 @@ def scope(request: pytest.FixtureRequest) -> Iterator[Scope]:
     assert carriers(scope.tag) == []
 
 
-def start_sshd(folder: Path, *options: str, shell: str = "/bin/sh") -> Server:
-    """Start OpenSSH with keys of its own in a new folder; needs root."""
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    folder.mkdir()
-    host_key = keygen(folder / "host")
-    (folder / "authorized").write_text(keygen(folder / "id") + "\n")
-    port = free_port()
+def sshd_config(
+    folder: Path, port: int, *options: str, seen_as: Path | None = None
+) -> None:
+    """Write the config of a server whose files are in a folder.
+
+    `seen_as` is the folder's path as the server sees it.
+    """
+    target, folder = folder / "config", seen_as or folder
     config = [
         f"Port {port}",
         "ListenAddress 127.0.0.1",
@@ -189,7 +194,17 @@ def start_sshd(folder: Path, *options: str, shell: str = "/bin/sh") -> Server:
         f"PidFile {folder / 'pid'}",
         *options,
     ]
-    (folder / "config").write_text("\n".join(config) + "\n")
+    target.write_text("\n".join(config) + "\n")
+
+
+def start_sshd(folder: Path, *options: str, shell: str = "/bin/sh") -> Server:
+    """Start OpenSSH with keys of its own in a new folder; needs root."""
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    folder.mkdir()
+    host_key = keygen(folder / "host")
+    (folder / "authorized").write_text(keygen(folder / "id") + "\n")
+    port = free_port()
+    sshd_config(folder, port, *options)
     serve = f"exec {SSHD} -D -e -f {folder / 'config'}"
     argv = with_plain_login(folder, serve, shell)
     server = Server(argv, port, host_key, folder / "id")

@@ -12,6 +12,7 @@ import pytest
 from orchestration.errors import HostUnreachable
 from orchestration.hosts import Host as OpenedHost
 from orchestration.state.model import HostState
+from orchestration.transport.base import Transport
 from orchestration.transport.local import LocalTransport
 from testbed.images import pruning, stale_files
 from testbed.models import Host
@@ -45,14 +46,13 @@ class Machines:
         )
 
     def open(self, state: HostState) -> OpenedHost:
-        self.require_answer(state)
         conn = open_simulated(self._root / f"libvirt-{state.name}")
         self._stack.callback(conn.close)
         return OpenedHost(state, LocalTransport(state.name), conn)
 
-    def require_answer(self, state: HostState) -> None:
-        if state.name in self.dead:
-            raise HostUnreachable(f"Host {state.name} does not answer.")
+    def require_answer(self, transport: Transport) -> None:
+        if transport.machine in self.dead:
+            raise HostUnreachable(f"Host {transport.machine} does not answer.")
 
     def close(self) -> None:
         self._stack.close()

@@ -47,11 +47,16 @@ NETWORK = (Layer.PORT, Layer.LINK, Layer.BOOT, Layer.LEASE, Layer.ADDRESS)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The layer that an attempt to log in did not pass, and how it ended there."""
+    """The layer that an attempt to log in did not pass, and how it ended there.
+
+    `is_temporary`: the machine said that it will let us in later.
+    """
 
     layer: Layer
     words: str
     detail: str = ""
+    hint: str = ""
+    is_temporary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

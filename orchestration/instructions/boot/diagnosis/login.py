@@ -32,7 +32,8 @@ def login(look: Look) -> Diagnosis | None:
     seen = look.seen
     if seen.layer is Layer.FIRST_BOOT:
         return None
-    return Diagnosis(seen.layer, seen.words, HINTS[seen.layer], seen.detail)
+    hint = seen.hint or HINTS[seen.layer]
+    return Diagnosis(seen.layer, seen.words, hint, seen.detail)
 
 
 def first_boot(look: Look) -> Diagnosis:

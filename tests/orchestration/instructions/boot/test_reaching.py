@@ -12,15 +12,17 @@ from orchestration.errors import (
     AuthenticationRefused,
     Cancelled,
     CommandTimedOut,
+    ForwardingForbidden,
     HostKeyMismatch,
     HostUnreachable,
+    SourcePenalised,
     TestbedError,
 )
 from orchestration.events import TaskProgressed
 from orchestration.instructions.artefacts import generate_artefacts
 from orchestration.instructions.boot import reaching
 from orchestration.providers.libvirt import domains
-from orchestration.transport.ssh.probe import ProbeFailed, ProbeStep
+from orchestration.transport.ssh import Limits
 from tests.orchestration.instructions.boot.awaited_guest import Stage, guest_says
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
@@ -34,13 +36,13 @@ def test_ready_guest_is_not_waited_for(stage: Stage) -> None:
 
 def test_guest_that_comes_up_step_by_step_is_waited_for(stage: Stage) -> None:
     stage.answers = [
-        ProbeFailed("10.0.0.2:22 does not answer.", step=ProbeStep.NO_ANSWER),
-        ProbeFailed("Nobody listens on 10.0.0.2:22.", step=ProbeStep.REFUSED),
-        None,
-        None,
+        HostUnreachable("a (10.0.0.2:22) cannot be reached over SSH: no route."),
+        HostUnreachable("a (10.0.0.2:22) cannot be reached over SSH: nobody listens."),
+        HostKeyMismatch("other key"),
+        AuthenticationRefused("no"),
         None,
     ]
-    guest_says(stage, HostKeyMismatch("other key"), AuthenticationRefused("no"), 1, 0)
+    guest_says(stage, 1, 0)
 
     stage.wait()
 
@@ -48,32 +50,14 @@ def test_guest_that_comes_up_step_by_step_is_waited_for(stage: Stage) -> None:
     assert stage.clock.now_s < 1000.0 + 10
 
 
-@pytest.mark.parametrize(
-    ("problem", "layer"),
-    [
-        (
-            ProbeFailed("10.0.0.2:22 does not answer.", step=ProbeStep.NO_ANSWER),
-            "10.0.0.2:22 does not answer",
-        ),
-        (
-            ProbeFailed("Nobody listens on 10.0.0.2:22.", step=ProbeStep.REFUSED),
-            "Nobody listens on 10.0.0.2:22",
-        ),
-        (
-            ProbeFailed("no SSH server answers.", step=ProbeStep.NO_BANNER),
-            "no SSH server answers",
-        ),
-    ],
-    ids=lambda value: getattr(value, "step", ""),
-)
-def test_step_of_the_probe_is_named(
-    stage: Stage, problem: ProbeFailed, layer: str
-) -> None:
-    stage.probe = problem
+def test_reason_of_the_connection_is_named(stage: Stage) -> None:
+    stage.probe = HostUnreachable("a (10.0.0.2:22) does not answer.")
 
     error = stage.failure()
 
-    assert error.message == f"Guest a on host-a was not ready within 150 s: {layer}."
+    assert error.message == (
+        "Guest a on host-a was not ready within 150 s: a (10.0.0.2:22) does not answer."
+    )
     assert error.detail == "Welcome to a"
     assert error.retryable
     assert "SSH server started" in error.hint
@@ -89,7 +73,7 @@ def test_step_of_the_probe_is_named(
         (HostUnreachable("The connection to a broke."), "connection to a broke."),
     ],
 )
-def test_layer_behind_the_banner_is_named(
+def test_layer_behind_the_connection_is_named(
     stage: Stage, answer: object, layer: str
 ) -> None:
     guest_says(stage, answer)
@@ -103,12 +87,11 @@ def test_layer_behind_the_banner_is_named(
 def test_guest_that_answers_late_is_not_blamed_for_it(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(*words: object, connect_timeout_s: float, **_: object) -> str:
-        if connect_timeout_s < 1:
-            raise ProbeFailed("It does not answer.", step=ProbeStep.NO_ANSWER)
-        return "SSH-2.0-dropbear"
+    def slow(_: object, limits: Limits, **__: object) -> None:
+        if limits.accept_s < 1:
+            raise HostUnreachable("It does not answer.")
 
-    monkeypatch.setattr(reaching, "probe_banner", slow)
+    monkeypatch.setattr(reaching, "require_login", slow)
 
     stage.wait()
 
@@ -138,6 +121,40 @@ def test_user_sees_what_is_waited_for_once_a_second(
     assert {(e.total, e.unit, e.note) for e in seen} == {
         (150, "s", "It does not answer")
     }
+
+
+def test_penalty_that_ends_is_waited_out(stage: Stage) -> None:
+    said = SourcePenalised("a refuses SSH connections.", hint="Wait.")
+    ban_s = 200
+    stage.clock.on_wait = lambda: setattr(
+        stage, "probe", said if stage.clock.now_s < 1000.0 + ban_s else None
+    )
+    stage.probe = said
+
+    stage.wait()
+
+    assert ban_s <= stage.clock.now_s - 1000.0 < ban_s + 1
+
+
+def test_penalty_that_does_not_end_is_named_with_its_hint(stage: Stage) -> None:
+    stage.probe = SourcePenalised("a refuses SSH connections.", hint="Wait.")
+
+    error = stage.failure()
+
+    assert "a refuses SSH connections." in error.message
+    assert error.hint == "Wait."
+
+
+def test_host_that_forbids_forwarding_is_named_at_once(stage: Stage) -> None:
+    stage.probe = ForwardingForbidden("host-a forbids forwarding.", hint="Allow it.")
+
+    error = stage.failure()
+
+    assert error.message == (
+        "Guest a on host-a cannot be reached: host-a forbids forwarding."
+    )
+    assert error.hint == "Allow it."
+    assert stage.clock.now_s == 1000.0
 
 
 def test_dead_host_is_not_taken_for_a_slow_guest(

@@ -9,10 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from orchestration.errors import HostUnreachable
+from orchestration.hosts import Hosts
 from orchestration.providers.libvirt.remote import system_uri, write_wrapper
-from orchestration.providers.libvirt.simulated import open_connection
 from orchestration.transport import reachable
+from orchestration.transport.ssh import Limits
 from tests.orchestration.providers.libvirt.samples import REMOTE_HOST
+from tests.orchestration.transport.conftest import keygen
 
 
 def resolved(directory: Path) -> dict[str, str]:
@@ -82,16 +84,22 @@ def test_silent_host_is_given_up(tmp_path: Path) -> None:
 def test_host_where_nobody_speaks_is_given_up_before_ssh_would(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reachable, "BANNER_S", 0.1)
+    monkeypatch.setattr(reachable, "HOST", Limits(0.1, 5.0, 0.1))
+    keygen(tmp_path / "id")
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        place = {"address": "127.0.0.1", "port": silent.getsockname()[1]}
+        place = {
+            "address": "127.0.0.1",
+            "port": silent.getsockname()[1],
+            "identity_file": str(tmp_path / "id"),
+            "host_key": keygen(tmp_path / "host"),
+        }
         host = REMOTE_HOST.model_copy(update=place)
-        conn = open_connection(host, wrapper_dir=tmp_path, simulated_dir=tmp_path)
+        conn = Hosts(tmp_path / "runtime").open(host).libvirt
 
         with pytest.raises(HostUnreachable, match=r"host-b .* no SSH server answers"):
             conn.call("look", lambda handle: handle.getVersion())
 
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "runtime" / "libvirt").exists()
 
 
 @pytest.mark.parametrize(

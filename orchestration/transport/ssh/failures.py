@@ -1,0 +1,143 @@
+"""Connections that ended before a login, in a ledger of all processes of this machine.
+
+OpenSSH 9.8 and later adds seconds to a source for each of them and refuses it from
+15 s on. So what failed is tried again only after a pause; who asks before is told how
+the last attempt ended. A connection that nobody accepted costs nothing and counts not.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from orchestration.errors import (
+    AuthenticationRefused,
+    HostKeyMismatch,
+    HostUnreachable,
+    SourcePenalised,
+)
+from orchestration.locks import held
+
+# What sshd adds to the source: PerSourcePenalties noauth:1 authfail:5.
+PAUSE_S = 1.0
+AUTHENTICATION_PAUSE_S = 5.0
+FORGOTTEN_S = 600.0
+_MAX_BYTES = 4 * 1024 * 1024
+_KINDS: dict[str, type[HostUnreachable]] = {
+    kind.__name__: kind
+    for kind in (
+        AuthenticationRefused,
+        HostKeyMismatch,
+        HostUnreachable,
+        SourcePenalised,
+    )
+}
+
+
+class Failure(BaseModel):
+    """The last connection to one place that ended before a login, and how many did."""
+
+    tried_at: float
+    pause_s: float
+    count: int
+    kind: str
+    message: str
+    hint: str
+    detail: str
+    retryable: bool
+
+    def error(self) -> HostUnreachable:
+        """Return what the attempt raised."""
+        kind = _KINDS.get(self.kind, HostUnreachable)
+        return kind(
+            self.message, hint=self.hint, detail=self.detail, retryable=self.retryable
+        )
+
+
+class Book(BaseModel):
+    """What the file holds: the places that let nobody in, by address."""
+
+    places: dict[str, Failure] = {}
+
+
+class Failures:
+    """The ledger; thread-safe, and shared with whoever names the same file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def claim(self, place: str) -> None:
+        """Have the next attempt. Raises: what the last one raised, in its pause."""
+        if not self._path.exists():
+            return
+        with self._opened() as book:
+            last = book.places.get(place)
+            now = time.time()
+            if last is None:
+                return
+            if 0 <= now - last.tried_at < last.pause_s:
+                raise last.error()
+            last.tried_at = now
+
+    def release(self, place: str) -> None:
+        """Say that nobody accepted the connection: the next attempt may follow."""
+        if not self._path.exists():
+            return
+        with self._opened() as book:
+            if place in book.places:
+                book.places[place].tried_at = 0.0
+
+    def note(
+        self, place: str, error: HostUnreachable, *, tried_at: float, pause_s: float
+    ) -> int:
+        """Count a connection that ended before a login; return how many did."""
+        with self._opened() as book:
+            now = time.time()
+            book.places = {
+                name: failure
+                for name, failure in book.places.items()
+                if name == place or now - failure.tried_at < FORGOTTEN_S
+            }
+            last = book.places.get(place)
+            count = 1 + (last.count if last else 0)
+            book.places[place] = Failure(
+                tried_at=tried_at,
+                pause_s=pause_s,
+                count=count,
+                kind=type(error).__name__,
+                message=error.message,
+                hint=error.hint,
+                detail=error.detail,
+                retryable=error.retryable,
+            )
+        return count
+
+    def forget(self, place: str) -> None:
+        """Say that a login succeeded."""
+        if not self._path.exists():
+            return
+        with self._opened() as book:
+            book.places.pop(place, None)
+
+    @contextmanager
+    def _opened(self) -> Iterator[Book]:
+        """Hold the ledger; what was changed in it is written."""
+        with held(self._path) as descriptor:
+            text = os.pread(descriptor, _MAX_BYTES, 0)
+            book = _parsed(text)
+            yield book
+            written = book.model_dump_json().encode()
+            if written != text:
+                os.pwrite(descriptor, written, 0)
+                os.ftruncate(descriptor, len(written))
+
+
+def _parsed(text: bytes) -> Book:
+    """Read the file; a new one, and one whose writer died, is empty."""
+    try:
+        return Book.model_validate_json(text)
+    except ValidationError:
+        return Book()
