@@ -29,7 +29,7 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.reachable import require_answer
+from orchestration.transport.reachable import forwarding_problem, require_answer
 from orchestration.transport.simulated.transport import SimulatedTransport
 from orchestration.transport.ssh import Failures, SSHTransport
 
@@ -211,6 +211,7 @@ class HostFacts:
 def examine(host: Host, *, scope: Scope) -> HostFacts:
     """Ask a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
     seen = machine.observe(host.transport, scope=scope)
+    forbidden = forwarding_problem(host.transport)
     node = node_facts(host.libvirt)
     switch = bridges.check(host.transport, scope=scope)
     kernel = switch.datapath_ok_kernel
@@ -222,8 +223,8 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
         domain_type=DomainType.KVM if seen.kvm and node.kvm else DomainType.QEMU,
         datapath=Datapath.SYSTEM if kernel else Datapath.NETDEV,
         switch_version=switch.version,
-        remark=seen.remark,
-        hint=seen.hint,
+        remark=forbidden.message if forbidden else seen.remark,
+        hint=forbidden.hint if forbidden else seen.hint,
     )
 
 

@@ -1,6 +1,11 @@
 """Whether a machine is there at all, asked before anything that waits longer."""
 
-from orchestration.errors import AuthenticationRefused, HostKeyMismatch, HostUnreachable
+from orchestration.errors import (
+    AuthenticationRefused,
+    ForwardingForbidden,
+    HostKeyMismatch,
+    HostUnreachable,
+)
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.ssh import Limits, SSHTransport
 
@@ -16,6 +21,20 @@ def require_login(transport: Transport, limits: Limits, *, scope: Scope) -> None
     """
     if isinstance(transport, SSHTransport):
         transport.require_answer(limits, scope=scope)
+
+
+def forwarding_problem(transport: Transport) -> ForwardingForbidden | None:
+    """Return why a host lets nobody through to its guests, where it is asked over SSH.
+
+    Raises: HostUnreachable.
+    """
+    if not isinstance(transport, SSHTransport):
+        return None
+    try:
+        transport.connection.require_forwarding(HOST.banner_s)
+    except ForwardingForbidden as exc:
+        return exc
+    return None
 
 
 def require_answer(transport: Transport) -> None:

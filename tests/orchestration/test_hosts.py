@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.errors import HostUnreachable, StateError
+from orchestration.errors import ForwardingForbidden, HostUnreachable, StateError
 from orchestration.hosts import Host, Hosts, examine, guest_address
 from orchestration.state.model import Datapath, DomainType, HostKind, State
 from orchestration.transport.base import Scope, command
@@ -233,6 +233,18 @@ def test_remark_about_a_host_is_handed_on(tmp_path: Path, state: State) -> None:
 
     assert "/dev/kvm" in facts.remark
     assert "chmod 660" in facts.hint
+
+
+def test_host_that_forbids_forwarding_works_badly(
+    tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbidden = ForwardingForbidden("host-b forbids forwarding.", hint="Allow it.")
+    monkeypatch.setattr("orchestration.hosts.forwarding_problem", lambda _: forbidden)
+
+    facts = examine(_host(tmp_path, state), scope=Scope())
+
+    assert facts.remark == "host-b forbids forwarding."
+    assert facts.hint == "Allow it."
 
 
 @pytest.mark.parametrize("silent", ["look", "version"])

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from orchestration.hosts import Hosts, guest_address
+from orchestration.hosts import HostFacts, Hosts, examine, guest_address
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
+from testbed.hosts import checks
 from testbed.management.commands import status as status_command
 from testbed.models import Host, Testbed
 from testbed.testbeds.planning import prepare
@@ -82,6 +84,20 @@ def test_host_is_added_and_described(runtime: Path) -> None:
     assert answer == (
         f"main: {host.cpus} cpus, {host.memory_mib} MiB, qemu guests, system datapath\n"
     )
+
+
+def test_problem_of_a_host_that_is_added_is_said(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def examined(*words: object, **options: object) -> HostFacts:
+        seen = examine(*words, **options)  # type: ignore[arg-type]
+        return replace(seen, remark="It forbids forwarding.", hint="Allow it.")
+
+    monkeypatch.setattr(checks, "examine", examined)
+
+    answer = said("add_host", "main", "--main", "--simulated")
+
+    assert answer.endswith("\nmain: It forbids forwarding. Allow it.\n")
 
 
 def test_every_option_reaches_the_row(runtime: Path, tmp_path: Path) -> None:

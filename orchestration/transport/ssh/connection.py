@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 
 import paramiko
@@ -22,6 +23,7 @@ from orchestration.transport.ssh.failures import (
     Failures,
 )
 from orchestration.transport.ssh.link import (
+    ForwardingRefused,
     Link,
     QuickSocket,
     TunnelSocket,
@@ -49,6 +51,8 @@ ACCEPT_S = 5.0
 SILENT_S = 0.3
 # dropbear refuses whom it sees logging in more than five times at once.
 SPARE_LOGINS = 3
+# tcpmux: its own SSH server's port would see a connection that ends before a login.
+_CLOSED_PORT = 1
 
 
 class Wake(threading.Event):
@@ -156,6 +160,19 @@ class Connection:
         """
         link = self._ensure(lambda: False)
         return link.open_tunnel(address, port, timeout_s)
+
+    def require_forwarding(self, timeout_s: float) -> None:
+        """See that the machine opens connections for us, to a port that it closes.
+
+        Raises: ForwardingForbidden, HostUnreachable (the machine itself).
+        """
+        login = replace(self.login, via=self.login.machine)
+        try:
+            self.tunnel("127.0.0.1", _CLOSED_PORT, timeout_s).close()
+        except ForwardingRefused as exc:
+            raise unreachable(login, exc) from exc
+        except OSError as exc:
+            logger.debug("%s tried to connect: %s", login.machine, exc)
 
     def is_alive(self) -> bool:
         """Return whether a link is kept that is not known to be dead."""

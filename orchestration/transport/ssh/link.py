@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import ClassVar, cast
+from typing import ClassVar, NamedTuple, cast
 
 import paramiko
 
@@ -25,6 +25,7 @@ _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
 _CHANNEL_CLOSE = 97
 _GLOBAL_REQUEST = 80
 _CHANNEL_FAILURE = 100
+_PROHIBITED = 1
 _NO_STATUS = -1
 # How often a wait for an answer looks whether the connection is still there.
 _LOOK_S = 0.1
@@ -113,6 +114,17 @@ def _note_failure(channel: paramiko.Channel, m: paramiko.Message) -> None:
     channel._request_failed(m)  # type: ignore[attr-defined]
 
 
+class Refusal(NamedTuple):
+    """Why a server opened no channel: a number of RFC 4254, section 5.1, and words."""
+
+    code: int
+    words: str
+
+
+class ForwardingRefused(ConnectionAbortedError):
+    """The server opens no connection for us: its administrator forbids it."""
+
+
 class Link(paramiko.Transport):
     """paramiko's connection without three of its faults, which tunnels meet.
 
@@ -131,7 +143,7 @@ class Link(paramiko.Transport):
         # paramiko uses no more of a socket than TunnelSocket has.
         super().__init__(cast("socket.socket", sock))
         # What the server said to each channel that is being opened; None so far.
-        self._refusals: dict[int, str | None] = {}
+        self._refusals: dict[int, Refusal | None] = {}
         self._opening = threading.local()
         self._ended_channels: set[int] = set()
         self.is_spare = False
@@ -216,7 +228,7 @@ class Link(paramiko.Transport):
         """Remember that the server closed it or refused what it was asked on it."""
         self._closed_there.add(channel)
         if channel.get_id() in self._refusals:
-            self._refusals[channel.get_id()] = "closed at once"
+            self._refusals[channel.get_id()] = Refusal(0, "closed at once")
 
     def was_closed_there(self, channel: paramiko.Channel) -> bool:
         """Say whether `note_closed` was told of it."""
@@ -254,12 +266,15 @@ class Link(paramiko.Transport):
             time.sleep(pause_s)
         raise paramiko.ChannelException(1, "refused")
 
-    def _refusal(self) -> str | None:
+    def _refusal(self) -> Refusal | None:
         """Take the server's words for the last channel that this thread asked for."""
         return self._refusals.pop(getattr(self._opening, "channel_id", -1), None)
 
     def _socket_error(self, error: Exception) -> OSError:
-        text = self._refusal() or ""
+        refusal = self._refusal()
+        text = refusal.words if refusal else ""
+        if refusal and refusal.code == _PROHIBITED:
+            return ForwardingRefused(f"administratively prohibited: {text}")
         for code in _TUNNEL_ERRNOS:
             if os.strerror(code) == text:
                 return OSError(code, text)
@@ -275,8 +290,8 @@ class Link(paramiko.Transport):
         return channel_id
 
     def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
-        channel_id, _ = m.get_int(), m.get_int()
-        self._refusals[channel_id] = m.get_text()
+        channel_id, code = m.get_int(), m.get_int()
+        self._refusals[channel_id] = Refusal(code, m.get_text())
         m.rewind()
         super()._parse_channel_open_failure(m)  # type: ignore[misc]
 

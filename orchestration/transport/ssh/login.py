@@ -21,12 +21,18 @@ from paramiko.ssh_exception import IncompatiblePeer
 
 from orchestration.errors import (
     AuthenticationRefused,
+    ForwardingForbidden,
     HostKeyMismatch,
     HostUnreachable,
     SourcePenalised,
 )
 from orchestration.transport.ssh.greeting import FULL_WORDS, PENALTY_WORDS, read_banner
-from orchestration.transport.ssh.link import Link, QuickSocket, TunnelSocket
+from orchestration.transport.ssh.link import (
+    ForwardingRefused,
+    Link,
+    QuickSocket,
+    TunnelSocket,
+)
 
 # paramiko logs whole tracebacks for what is raised and translated here anyway.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -124,6 +130,17 @@ def _translated(login: Login, error: BaseException) -> HostUnreachable | None:
     return None
 
 
+def _forbidden(machine: str, error: ForwardingRefused) -> ForwardingForbidden:
+    return ForwardingForbidden(
+        f"The SSH server of {machine} forbids forwarding, by which its guests are "
+        f"reached ({error}).",
+        hint="Set `AllowTcpForwarding local` in its sshd_config, without "
+        "`DisableForwarding` and `PermitOpen`; and no `restrict` or "
+        "`no-port-forwarding` before main's key.",
+        detail=f"The SSH server of {machine} said: {error}",
+    )
+
+
 def _penalised(login: Login, words: str) -> SourcePenalised:
     return SourcePenalised(
         f"{login.machine} ({login.place}) refuses SSH connections from this address "
@@ -137,6 +154,8 @@ def _penalised(login: Login, words: str) -> SourcePenalised:
 
 def unreachable(login: Login, error: Exception) -> HostUnreachable:
     """Say in plain words why a machine cannot be reached."""
+    if isinstance(error, ForwardingRefused):
+        return _forbidden(login.via, error)
     return HostUnreachable(
         f"{login.machine} ({login.place}) cannot be reached over SSH: "
         f"{reason_of(error)}.",

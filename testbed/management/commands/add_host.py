@@ -57,6 +57,8 @@ class Command(BaseCommand):
             f"{name}: {host.cpus} CPUs, {host.memory_mib} MiB, {host.domain_type} "
             f"guests, {host.datapath} datapath"
         )
+        if host.problem:
+            self.stdout.write(f"{name}: {host.problem}")
 
 
 def _in_words(error: ValidationError) -> list[str]:
