@@ -8,7 +8,8 @@
     │   ├── AuthenticationRefused   it answers and does not let us in
     │   ├── HostKeyMismatch         it answers with a key that is not the pinned one
     │   ├── SourcePenalised         it refuses our address for a while
-    │   └── ForwardingForbidden     it opens no connection to its guests
+    │   ├── ForwardingForbidden     it opens no connection to its guests
+    │   └── ShellUnusable           its login shell does not run our commands
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
     ├── CommandFailed        a command ended with a non-zero exit code
     │   └── CommandTimedOut  it did not end in time and was ended
@@ -82,6 +83,10 @@ class SourcePenalised(HostUnreachable):
 
 class ForwardingForbidden(HostUnreachable):
     """Say that a host's SSH server forbids the connections to its guests."""
+
+
+class ShellUnusable(HostUnreachable):
+    """Say that the login shell of a machine did not run a command of ours."""
 
 
 class GuestUnreachable(TestbedError):

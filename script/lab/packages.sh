@@ -11,7 +11,7 @@ RUN_PACKAGES=(python3-venv python3-dev pkg-config gcc libvirt-dev
 IMAGE_PACKAGES=(syslinux syslinux-common mtools dosfstools e2fsprogs fdisk kmod cpio
   zstd xz-utils jq)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(shellcheck dropbear-bin busybox-static curl postgresql)
+TEST_PACKAGES=(shellcheck dropbear-bin busybox-static curl postgresql tcsh fish)
 
 as_root() {
   if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi

@@ -15,6 +15,7 @@ from orchestration.errors import (
     GuestUnreachable,
     HostKeyMismatch,
     HostUnreachable,
+    ShellUnusable,
     SourcePenalised,
 )
 from orchestration.instructions.artefacts import host_key
@@ -115,6 +116,9 @@ def _attempt(
         return Seen(Layer.HOST_KEY, words, exc.detail)
     except AuthenticationRefused as exc:
         return Seen(Layer.LOGIN, "SSH refuses the login", exc.detail)
+    except ShellUnusable as exc:
+        words = exc.message.removesuffix(".")
+        return Seen(Layer.LOGIN, words, exc.detail, exc.hint)
     except ForwardingForbidden:
         raise
     except SourcePenalised as exc:

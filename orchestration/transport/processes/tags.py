@@ -2,8 +2,9 @@
 
 Pure. Both forms put the tag into the environment of everything the command starts,
 and pass it through sudo, which strips the environment. The line is for any sh (bash,
-dash, busybox ash). No process group is made here: subprocess, OpenSSH and dropbear
-start each command in a session of its own.
+dash, busybox ash); login_shell.py brings it there through other login shells. No
+process group is made here: subprocess, OpenSSH and dropbear start each command in a
+session of its own.
 """
 
 import re

@@ -24,6 +24,7 @@ from orchestration.errors import (
     ForwardingForbidden,
     HostKeyMismatch,
     HostUnreachable,
+    ShellUnusable,
     SourcePenalised,
 )
 from orchestration.transport.ssh.greeting import FULL_WORDS, PENALTY_WORDS, read_banner
@@ -149,6 +150,19 @@ def _penalised(login: Login, words: str) -> SourcePenalised:
         "PerSourcePenaltyExemptList in its sshd_config exempts an address.",
         detail=f"Its SSH server said: {words}",
         retryable=True,
+    )
+
+
+def shell_unusable(login: Login, printed: str) -> ShellUnusable:
+    """Say that a login ended before our command began, and what it printed."""
+    last = printed.splitlines()[-1:]
+    words = f": it printed `{last[0][:200]}`" if last else ""
+    return ShellUnusable(
+        f"The login shell of {login.user} on {login.machine} does not run commands"
+        f"{words}.",
+        hint=f"Give {login.user} a login shell like /bin/bash there (`usermod -s`), and "
+        "see that its start files do not end it.",
+        detail=printed,
     )
 
 

@@ -12,6 +12,7 @@ from typing import cast
 import paramiko
 
 from orchestration.errors import Cancelled
+from orchestration.transport.processes.login_shell import Begun, for_any_shell
 from orchestration.transport.ssh.connection import Wake, release
 from orchestration.transport.ssh.link import Link, was_closed_there
 from orchestration.transport.ssh.waiting import POLL_S, patiently
@@ -53,8 +54,9 @@ class Session:
     ) -> None:
         self._open_channel = open_channel
         self._wake = wake
-        self._stdout = stdout
-        self._stderr = stderr
+        self._begun = (Begun(stdout), Begun(stderr))
+        self._stdout: Sink = self._begun[0].feed
+        self._stderr: Sink = self._begun[1].feed
         self._unsent = b""
         self._exited_at = 0.0
         self._channel = self._opened()
@@ -63,6 +65,17 @@ class Session:
     def link(self) -> Link:
         """The link that its channel is on."""
         return cast("Link", self._channel.get_transport())
+
+    @property
+    def is_begun(self) -> bool:
+        """Say whether the login shell came to the command."""
+        return self._begun[0].is_begun
+
+    @property
+    def printed(self) -> str:
+        """What the login printed before the command."""
+        texts = (begun.printed.decode(errors="replace") for begun in self._begun)
+        return "\n".join(text.strip() for text in texts if text.strip())
 
     def start(
         self,
@@ -73,10 +86,12 @@ class Session:
     ) -> None:
         """Ask for the command; on another channel when the server closed this one.
 
+        `line` is for /bin/sh, whatever the login shell is.
         What was asked for on a channel that the server closes is asked for again only
         when it is repeatable: it may have run (see `Link.is_fragile`). Raises:
         Cancelled, LinkLost (it may run all the same), what opening a channel raises.
         """
+        line = for_any_shell(line)
         for pause_s in _UNANSWERED_PAUSES_S:
             time.sleep(pause_s)
             if self._channel.closed:

@@ -39,7 +39,7 @@ from orchestration.transport.ssh.ending import (
 )
 from orchestration.transport.ssh.failures import Failures
 from orchestration.transport.ssh.link import Link
-from orchestration.transport.ssh.login import Limits, Login, unreachable
+from orchestration.transport.ssh.login import Limits, Login, shell_unusable, unreachable
 from orchestration.transport.ssh.session import (
     CHUNK_BYTES,
     LinkLost,
@@ -259,12 +259,15 @@ class SSHTransport:
             scope.entered.add(self)
             try:
                 session.start(line, is_stopped)
-                return session.pump(stdin, is_stopped, deadline)
+                code = session.pump(stdin, is_stopped, deadline)
             except BaseException as exc:
                 scope.ended.append(self._end_or_admit(tag, cmd, session))
                 if isinstance(exc, LinkLost):
                     raise unreachable(self._login, exc) from exc
                 raise
+            if not session.is_begun:
+                raise shell_unusable(self._login, session.printed)
+            return code
 
     @contextlib.contextmanager
     def _session(
