@@ -3,6 +3,7 @@
 libvirt runs the `ssh` program for qemu+ssh. It is given a small wrapper instead, made
 per host, that adds a config file of ours: only the host's own key pair, only the
 pinned host key, no questions, and a keepalive that ends a call after 12 s of silence.
+It also keeps what start files of the login print away from libvirt's own bytes.
 A login other than root needs membership of the group libvirt on that host.
 """
 
@@ -14,6 +15,19 @@ from orchestration.files import write_whole
 from orchestration.state.model import HostState
 
 LOCAL_URI = "qemu:///system"
+
+# The last word is libvirt's command for the login shell there. What the login prints
+# before it is dropped up to a mark; `read` takes no byte more than its line from a pipe.
+_SCRIPT = r"""#!/usr/bin/env bash
+LC_ALL=C
+mark=$(printf '\036testbed\036')
+begin="/bin/sh -c 'printf \"\n\036testbed\036\n\"'"
+exec ssh -F {config} "${{@:1:$#-1}}" "$begin; ${{*: -1}}" > >(
+  while IFS= read -r line; do
+    if [[ $line == "$mark" ]]; then exec cat; fi
+  done
+)
+"""
 
 
 def system_uri(host: HostState, wrapper_dir: Path) -> str:
@@ -40,8 +54,7 @@ def write_wrapper(host: HostState, wrapper_dir: Path) -> None:
     known_hosts = wrapper.with_suffix(".known_hosts")
     write_whole(known_hosts, f"{_alias(host)} {host.host_key.strip()}\n", mode=0o600)
     write_whole(config, _ssh_config(host, known_hosts), mode=0o600)
-    script = f'#!/bin/sh\nexec ssh -F {shlex.quote(str(config))} "$@"\n'
-    write_whole(wrapper, script, mode=0o700)
+    write_whole(wrapper, _SCRIPT.format(config=shlex.quote(str(config))), mode=0o700)
 
 
 def _ssh_config(host: HostState, known_hosts: Path) -> str:

@@ -1,5 +1,6 @@
 """The ssh that libvirt runs for a remote host, read by ssh itself."""
 
+import shutil
 import socket
 import stat
 import subprocess
@@ -19,7 +20,7 @@ from tests.orchestration.transport.conftest import keygen
 
 def resolved(directory: Path) -> dict[str, str]:
     """Ask ssh what it makes of our config."""
-    argv = [str(directory / "host-b.ssh"), "-G", "192.0.2.7"]
+    argv = ["ssh", "-F", str(directory / "host-b.config"), "-G", "192.0.2.7"]
     lines = subprocess.check_output(argv, text=True).splitlines()
     return dict(line.partition(" ")[::2] for line in lines)
 
@@ -46,6 +47,36 @@ def test_ipv6_address_is_bracketed(tmp_path: Path) -> None:
     uri = urlsplit(system_uri(host, tmp_path))
 
     assert (uri.hostname, uri.port) == ("2001:db8::7", 2222)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash", "tcsh", "fish"])
+def test_libvirt_hears_nothing_of_what_the_login_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str
+) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    write_wrapper(REMOTE_HOST, tmp_path)
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(
+        '#!/bin/sh\necho "$1 $2 $3" >&2; echo Welcome; printf "at last "\n'
+        f'shift 5; exec {shell} -c "$*"\n'
+    )
+    ssh.chmod(0o700)
+    monkeypatch.setenv("PATH", str(ssh.parent), prepend=":")
+    sent = bytes(range(256)) * 1000
+    asked = f"sh -c 'if test $? = 0; then '\\''cat'\\'' {tmp_path / 'sent'}; cat; fi'"
+    (tmp_path / "sent").write_bytes(sent)
+
+    done = subprocess.run(
+        [str(tmp_path / "host-b.ssh"), "-T", "--", "host-b", asked],
+        capture_output=True,
+        check=False,
+        input=sent,
+    )
+
+    assert done.stdout == sent + sent
+    assert done.stderr.decode() == f"-F {tmp_path / 'host-b.config'} -T\n"
 
 
 def test_ssh_trusts_the_pinned_key_only(tmp_path: Path) -> None:
