@@ -24,14 +24,13 @@ from orchestration.compose.files import FolderFiles
 from orchestration.compose.language.built import require_built
 from orchestration.compose.language.json_schema import language_schema
 from orchestration.compose.loader import Loaded
-from orchestration.compose.pools import Pools
+from orchestration.compose.pools import DEFAULT_POOLS, Ranges
 from orchestration.compose.reading.text import SIZE_LIMIT_BYTES
 from orchestration.compose.rules.machines import suggest_name
 from orchestration.errors import Finding, SpecError, StateError, TestbedError
 from orchestration.plan.lifecycle import plan_up
 from orchestration.plan.model import Options
 from orchestration.project.inputs import read_inputs
-from orchestration.state.addresses import pools_of
 from orchestration.state.build import Identity, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.model import HostState, State
@@ -119,14 +118,14 @@ def _load(options: argparse.Namespace, testbed: str) -> Loaded:
         file_name=options.file.name,
         image_folders=options.disks,
         hosts=options.hosts,
-        pools=_pools(options),
+        ranges=_ranges(options),
     )
 
 
-def _pools(options: argparse.Namespace) -> Pools | None:
+def _ranges(options: argparse.Namespace) -> Ranges:
     """Return the testbed's own subnets where its state tells its number."""
     known: State | None = getattr(options, "state", None)
-    return pools_of(known.number) if known else None
+    return DEFAULT_POOLS.ranges(known.number if known else None)
 
 
 def _catalogue(images: Path | None) -> Catalogue:

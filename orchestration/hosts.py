@@ -17,13 +17,14 @@ from orchestration.errors import StateError
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.node import node_facts
 from orchestration.providers.libvirt.simulated import open_connection
-from orchestration.providers.linux import machine
+from orchestration.providers.linux import machine, network
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
     Datapath,
     DomainType,
     GuestState,
     HostKind,
+    HostNetwork,
     HostState,
     State,
 )
@@ -226,6 +227,16 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
         remark=forbidden.message if forbidden else seen.remark,
         hint=forbidden.hint if forbidden else seen.hint,
     )
+
+
+def look_at_network(host: Host, *, scope: Scope) -> HostNetwork:
+    """Ask a host for its ranges, filters and underlay. Raises: HostUnreachable.
+
+    A simulated host has none.
+    """
+    if host.state.kind is HostKind.SIMULATED:
+        return HostNetwork()
+    return network.look(host.transport, host.state.tunnel_address, scope=scope)
 
 
 def guest_address(guest: GuestState) -> str:

@@ -8,11 +8,16 @@ import os
 import secrets
 import tempfile
 from contextlib import suppress
+from ipaddress import IPv4Network
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.core.exceptions import ImproperlyConfigured
+
+from orchestration.compose.pools import SUBNET_PREFIX, Pools
+
+LARGEST_POOL_PREFIX = 8
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -58,6 +63,37 @@ def env_choice(name: str, *choices: str) -> str:
     if value not in choices:
         raise ImproperlyConfigured(f"{name}={value!r}: use {' or '.join(choices)}.")
     return value
+
+
+def env_pool(name: str, default: IPv4Network) -> IPv4Network:
+    """Return a range of IPv4 addresses. Raises: ImproperlyConfigured."""
+    value = os.environ.get(name)
+    if not value:
+        return default
+    try:
+        pool = IPv4Network(value)
+    except ValueError as exc:
+        raise ImproperlyConfigured(
+            f"{name}={value!r}: use a range of IPv4 addresses, such as {default}."
+        ) from exc
+    if not LARGEST_POOL_PREFIX <= pool.prefixlen <= SUBNET_PREFIX:
+        raise ImproperlyConfigured(
+            f"{name}={value!r}: use a prefix from /{LARGEST_POOL_PREFIX} to "
+            f"/{SUBNET_PREFIX}; each testbed takes a /{SUBNET_PREFIX} of it."
+        )
+    return pool
+
+
+def env_pools(nat: str, management: str) -> Pools:
+    """Return the ranges of testbeds' subnets. Raises: ImproperlyConfigured."""
+    default = Pools()
+    pools = Pools(env_pool(nat, default.nat), env_pool(management, default.management))
+    if pools.nat.overlaps(pools.management):
+        raise ImproperlyConfigured(
+            f"{nat} ({pools.nat}) and {management} ({pools.management}) overlap: use "
+            "two ranges that have no address in common."
+        )
+    return pools
 
 
 def env_zone(name: str, default: str) -> str:

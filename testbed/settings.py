@@ -16,6 +16,7 @@ from testbed.environment import (
     env_generated,
     env_int,
     env_list,
+    env_pools,
     env_redis,
     env_secret,
     env_str,
@@ -41,6 +42,8 @@ LOCAL_CATALOGUE = Path(env_str("TESTBED_CATALOGUE", str(IMAGES_DIR / "local.json
 DISK_FOLDERS = tuple(Path(folder) for folder in env_list("TESTBED_DISK_FOLDERS"))
 # Network cards of the main host that a YAML may plug into a bridge.
 NETWORK_CARDS = tuple(env_list("TESTBED_NETWORK_CARDS"))
+# One /20 of each for every testbed; nothing else on the hosts may use these ranges.
+ADDRESS_POOLS = env_pools("TESTBED_NAT_POOL", "TESTBED_MANAGEMENT_POOL")
 # What links between bridges on two hosts are made of, in every new or edited testbed.
 TUNNEL_KIND = env_choice("TESTBED_TUNNELS", "vxlan", "geneve", "gre")
 RUNTIME_DIR = DATA_DIR / "runtime"

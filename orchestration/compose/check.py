@@ -13,7 +13,7 @@ from orchestration.compose.catalogue import Catalogue
 from orchestration.compose.draft import Draft
 from orchestration.compose.files import Files, FolderFiles
 from orchestration.compose.loader import Loaded, conclude, load_spec
-from orchestration.compose.pools import Pools
+from orchestration.compose.pools import Ranges
 from orchestration.compose.reading.positions import Positions, show_path
 from orchestration.compose.rules.clones import check_scaling
 from orchestration.compose.rules.files import check_files
@@ -36,14 +36,14 @@ def check(
     image_folders: Sequence[Path] = (),
     hosts: Sequence[KnownHost] = (),
     network_cards: Sequence[str] | None = None,
-    pools: Pools | None = None,
+    ranges: Ranges | None = None,
 ) -> Loaded:
     """Load a YAML and apply every rule; never raises for what a user wrote.
 
     An empty `testbed_name` leaves out the rule about the length of host names.
     `image_folders` are those besides the testbed's own in which disks may be,
     `network_cards` those of main that bridges may have; None leaves that rule out.
-    `pools` has the testbed's own subnet once it has a number.
+    `ranges` has the testbed's own subnet once it has a number.
     """
     loaded = load_spec(text, file_name=file_name)
     draft, positions = loaded.draft, loaded.positions
@@ -51,7 +51,7 @@ def check(
     judged = [
         *check_machines(draft, positions, catalogue, testbed_name),
         *check_interfaces(draft, positions),
-        *check_static_addresses(draft, positions, pools or Pools(), hosts),
+        *check_static_addresses(draft, positions, ranges or Ranges(), hosts),
         *check_scaling(draft, positions),
         *check_network(draft, positions),
         *check_cards(draft, positions, network_cards),

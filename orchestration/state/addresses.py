@@ -1,8 +1,7 @@
-"""Subnets, addresses, MACs and DNS names: derived or counted, never chosen at random.
+"""Addresses, MACs and DNS names: derived or counted, never chosen at random.
 
-Each testbed has a number, and with it one subnet of each pool; inside the subnet
-addresses are handed out in the order of the YAML, and whoever had one keeps it.
-Used by `state.build`. Which interface gets an address at all is decided there.
+Inside a testbed's subnet (`pools.py`) addresses are handed out in the order of the
+YAML, and an interface that had one keeps it. Used by `state.build`. Which interface gets an address at all is decided there.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,7 +10,7 @@ from hashlib import sha256
 from ipaddress import IPv4Address, IPv4Network, ip_address
 
 from orchestration.compose.language.schema import Spec
-from orchestration.compose.pools import MANAGEMENT_POOL, NAT_POOL, Pools
+from orchestration.compose.pools import SUBNET_PREFIX
 from orchestration.compose.rules.machines import is_address_like
 from orchestration.errors import StateError
 from orchestration.state.model import State
@@ -20,8 +19,6 @@ from orchestration.state.topology import Components
 
 # A guest's interface, by the guest's name and the interface's name in it.
 InterfaceKey = tuple[str, str]
-
-SUBNET_PREFIX = 20
 
 # Addresses below are for us: .1 is the host's (gateway, DHCP, DNS), the rest is spare.
 FIRST_GUEST = 16
@@ -33,27 +30,6 @@ MAC_PREFIX = "52:54"
 # Geneve without options needs as much, GRE with a key less.
 # The same on every experiment network, so that a guest never notices where its peer is.
 GUEST_MTU = 1450
-
-
-def nat_subnet(number: int) -> IPv4Network:
-    """Return the subnet of a testbed's NAT network."""
-    return _subnet(NAT_POOL, number)
-
-
-def pools_of(number: int) -> Pools:
-    """Return the pools as the rules see them for the testbed with this number."""
-    return Pools(nat_subnet=nat_subnet(number))
-
-
-def management_subnet(number: int) -> IPv4Network:
-    """Return the subnet of a testbed's management network, the same on each host."""
-    return _subnet(MANAGEMENT_POOL, number)
-
-
-def _subnet(pool: IPv4Network, number: int) -> IPv4Network:
-    size = 1 << (pool.max_prefixlen - SUBNET_PREFIX)
-    first = int(pool.network_address) + number * size
-    return IPv4Network((first, SUBNET_PREFIX))
 
 
 def host_address(subnet: IPv4Network) -> str:
@@ -223,13 +199,16 @@ def interface_name(index: int) -> str:
 
 
 def build_addressing(
-    spec: Spec, names: Names, components: Components, previous: State | None
+    spec: Spec,
+    names: Names,
+    components: Components,
+    subnet: IPv4Network,
+    previous: State | None,
 ) -> Addressing:
     """Decide MACs and addresses. Raises: StateError (an address wanted twice)."""
     given: dict[InterfaceKey, str | None] = {}
     static: dict[InterfaceKey, str] = {}
     dynamic: list[InterfaceKey] = []
-    subnet = nat_subnet(names.number)
     external = spec.network.external_bridge
     for machine in spec.machines:
         for index, interface in enumerate(machine.interfaces):

@@ -8,9 +8,11 @@ same state, byte for byte. Reading and writing files is `project/folder.py`'s wo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from ipaddress import IPv4Network
 
 from orchestration.compose.catalogue import Image
 from orchestration.compose.language.schema import Spec
+from orchestration.compose.pools import DEFAULT_POOLS, Pools
 from orchestration.state.addresses import (
     GUEST_MTU,
     Addressing,
@@ -19,8 +21,6 @@ from orchestration.state.addresses import (
     build_addressing,
     dns_names,
     host_address,
-    management_subnet,
-    nat_subnet,
 )
 from orchestration.state.clones import Expanded, expand
 from orchestration.state.disk_bases import Bases, DiskFile
@@ -61,6 +61,14 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Site:
+    """What an installation decides for all its testbeds."""
+
+    tunnel_kind: str = "vxlan"
+    pools: Pools = DEFAULT_POOLS
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """What is known of the files and words that a spec refers to.
 
@@ -73,6 +81,9 @@ class Inputs:
     password_hashes: Mapping[str, str] = field(default_factory=dict)
 
 
+DEFAULT_SITE = Site()
+
+
 def build_state(
     spec: Spec,
     inputs: Inputs,
@@ -81,7 +92,7 @@ def build_state(
     hosts: Sequence[HostState],
     catalogue: Mapping[str, Image],
     previous: State | None = None,
-    tunnel_kind: str = "vxlan",
+    site: Site = DEFAULT_SITE,
     taken: Mapping[str, Taken] | None = None,
 ) -> State:
     """Decide what a spec means on these hosts; `taken` goes by hosts.
@@ -90,7 +101,7 @@ def build_state(
     """
     ordered, expanded = order_hosts(hosts), expand(spec)
     placement = place(expanded.spec, ordered, previous, taken=taken)
-    decided = _decide(expanded, _names(identity), placement, previous)
+    decided = _decide(expanded, identity, placement, site, previous)
     guests, goldens = Guests(
         names=decided.names,
         directory=identity.directory,
@@ -98,6 +109,7 @@ def build_state(
         bases=_bases(identity, decided, catalogue, inputs.disk_files),
         name_server=_name_server(decided),
         addressing=decided.addressing,
+        subnet=decided.nat_subnet,
         management=_management_addresses(decided),
         scripts=inputs.script_sha256,
         password_hashes=inputs.password_hashes,
@@ -106,7 +118,7 @@ def build_state(
     return State(
         **asdict(identity),
         hosts=ordered,
-        network=_network(decided, tunnel_kind),
+        network=_network(decided, site.tunnel_kind),
         guests=guests,
         goldens=goldens,
     )
@@ -121,24 +133,31 @@ class Decided:
     placement: Placement
     components: Components
     addressing: Addressing
+    nat_subnet: IPv4Network
+    management_subnet: IPv4Network
     previous: State | None
 
 
-def _names(identity: Identity) -> Names:
-    return Names(identity.testbed, identity.number)
-
-
 def _decide(
-    expanded: Expanded, names: Names, placement: Placement, previous: State | None
+    expanded: Expanded,
+    identity: Identity,
+    placement: Placement,
+    site: Site,
+    previous: State | None,
 ) -> Decided:
-    spec = expanded.spec
+    spec, names = expanded.spec, Names(identity.testbed, identity.number)
+    subnet = site.pools.nat_subnet(names.number)
     components = build_components(spec.network, previous)
     return Decided(
         spec=spec,
         names=names,
         placement=placement.with_on_main(m.name for m in expanded.started),
         components=components,
-        addressing=build_addressing(expanded.all_started, names, components, previous),
+        addressing=build_addressing(
+            expanded.all_started, names, components, subnet, previous
+        ),
+        nat_subnet=subnet,
+        management_subnet=site.pools.management_subnet(names.number),
         previous=previous,
     )
 
@@ -180,7 +199,7 @@ def _nat(decided: Decided) -> NatState | None:
     if external is None:
         return None
     names, addressing = decided.names, decided.addressing
-    subnet = nat_subnet(names.number)
+    subnet = decided.nat_subnet
     dns = dns_names(names.testbed, addressing.reserved)
     return NatState(
         host=decided.placement.main.name,
@@ -203,14 +222,14 @@ def _name_server(decided: Decided) -> str:
     """Return where the NAT network's dnsmasq answers; empty without that network."""
     if decided.spec.network.external_bridge is None:
         return ""
-    return host_address(nat_subnet(decided.names.number))
+    return host_address(decided.nat_subnet)
 
 
 def _management(decided: Decided) -> tuple[ManagementState, ...]:
     if not decided.spec.testbed_options.management_network:
         return ()
     names, placement = decided.names, decided.placement
-    subnet = management_subnet(names.number)
+    subnet = decided.management_subnet
     used = set(placement.guests.values())
     return tuple(
         ManagementState(
@@ -253,6 +272,6 @@ def _management_addresses(decided: Decided) -> dict[str, str]:
         guest: address
         for keys in on_host.values()
         for (guest, _), address in assign_addresses(
-            management_subnet(decided.names.number), keys, kept=kept, static={}
+            decided.management_subnet, keys, kept=kept, static={}
         ).items()
     }

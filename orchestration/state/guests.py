@@ -8,19 +8,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from ipaddress import IPv4Network
 from pathlib import PurePosixPath
 from uuid import NAMESPACE_URL, uuid5
 
 from orchestration.compose.language.built import built_guest
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine
+from orchestration.compose.pools import SUBNET_PREFIX
 from orchestration.state.addresses import (
     GUEST_MTU,
-    SUBNET_PREFIX,
     Addressing,
     InterfaceKey,
     host_address,
     interface_name,
-    nat_subnet,
     static_prefix,
 )
 from orchestration.state.clones import (
@@ -63,7 +63,8 @@ class Guests:
     """What guests are built from; `management` are addresses by guest.
 
     `password_hashes` are those of the passwords as written. `name_server` answers in
-    the NAT network; it is empty where there is none.
+    the NAT network; it is empty where there is none. `subnet` is
+    that of the NAT network.
     """
 
     names: Names
@@ -72,6 +73,7 @@ class Guests:
     bases: Bases
     name_server: str
     addressing: Addressing
+    subnet: IPv4Network
     management: Mapping[str, str]
     scripts: Mapping[str, str]
     password_hashes: Mapping[str, str]
@@ -181,7 +183,7 @@ class Guests:
         self, machine: Machine, guest_index: int
     ) -> tuple[InterfaceState, ...]:
         gateway_key = self._gateway_key(machine)
-        subnet = nat_subnet(self.names.number)
+        subnet = self.subnet
         interfaces = []
         for index, wanted in enumerate(machine.interfaces):
             key = (machine.name, interface_name(index))

@@ -1,18 +1,27 @@
 """Add, check and observe testbed hosts: the only way their rows change.
 
-`examine_host` is called by the host check (an admin, `manage.py check_hosts`, the
-periodic task); pages only read what it wrote.
+`check_host` is called by `manage.py check_hosts`, the periodic observation
+keeps the rows up to date between; pages and plans only read what was written.
 """
 
+from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
-from orchestration.hosts import Hosts, examine
+from orchestration.hosts import HostFacts, Hosts, examine, look_at_network
+from orchestration.state.overlaps import HINT, pool_overlaps
 from orchestration.transport.base import Scope
 from testbed.models import Host
+
+# Addresses, routes and firewalls change rarely, and asking for them is not cheap.
+NETWORK_LASTS = timedelta(minutes=10)
+_FIREWALL_HINT = (
+    'There: set firewall_backend = "iptables" in /etc/libvirt/network.conf and restart '
+    "libvirtd; or let the firewall forward (Docker, ufw)."
+)
 
 
 def add_host(host: Host) -> Host:
@@ -36,10 +45,35 @@ def check_host(host: Host, hosts: Hosts) -> None:
     host.save()
 
 
+def has_old_network(host: Host) -> bool:
+    """Say whether the host's network has to be looked at again."""
+    seen_at, now = host.network_seen_at, timezone.now()
+    return seen_at is None or not now - NETWORK_LASTS < seen_at <= now
+
+
+def problem_of(host: Host, facts: HostFacts) -> str:
+    """Say what has to be mended on a host that answers; empty when nothing has."""
+    network = host.own_network
+    found = [f"{facts.remark} {facts.hint}".strip()]
+    overlaps = pool_overlaps(network, settings.ADDRESS_POOLS, is_main=host.is_main)
+    found += [f"On {host.name} {text}." for text in overlaps]
+    found += [HINT] if overlaps else []
+    # Guests' way out leads over main only.
+    if network.drops_forwards and host.is_main:
+        found.append(
+            f"On {host.name} libvirt uses nftables, and another firewall drops what it "
+            f"forwards: guests have no way out. {_FIREWALL_HINT}"
+        )
+    return " ".join(filter(None, found))
+
+
 def _note(host: Host, hosts: Hosts) -> None:
-    facts = examine(hosts.open(host.to_state()), scope=Scope())
+    opened = hosts.open(host.to_state())
+    facts = examine(opened, scope=Scope())
+    host.network = look_at_network(opened, scope=Scope()).model_dump(mode="json")
+    host.network_seen_at = timezone.now()
     host.cpus, host.memory_mib = facts.cpus, facts.memory_mib
     host.free_memory_mib, host.load = facts.free_memory_mib, facts.load
     host.domain_type, host.datapath = facts.domain_type, facts.datapath
-    host.problem = f"{facts.remark} {facts.hint}".strip()
+    host.problem = problem_of(host, facts)
     host.checked_at = timezone.now()

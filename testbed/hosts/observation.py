@@ -17,13 +17,15 @@ from django.conf import settings
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedError
-from orchestration.hosts import HostFacts, Hosts, examine
+from orchestration.hosts import HostFacts, Hosts, examine, look_at_network
 from orchestration.inventory import things
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
+from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
+from testbed.hosts.checks import has_old_network, problem_of
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
@@ -41,6 +43,7 @@ class HostObservation:
     host: Host
     inventory: Inventory = field(default_factory=Inventory)
     facts: HostFacts | None = None
+    network: HostNetwork | None = None
     problem: str = ""
 
 
@@ -109,16 +112,22 @@ def _observe(row: Host, hosts: Hosts) -> HostObservation:
     try:
         host = hosts.open(row.to_state())
         facts = examine(host, scope=Scope())
-        return HostObservation(row, things.observe(host, scope=Scope()), facts)
+        is_due = has_old_network(row)
+        network = look_at_network(host, scope=Scope()) if is_due else None
+        seen = things.observe(host, scope=Scope())
+        return HostObservation(row, seen, facts, network)
     except TestbedError as exc:
         return HostObservation(row, problem=exc.sentence)
 
 
 def _save_host(observation: HostObservation, now: datetime) -> None:
     changes: dict[str, object] = {"problem": observation.problem, "checked_at": now}
+    if observation.network is not None:
+        observation.host.network = observation.network.model_dump(mode="json")
+        changes |= {"network": observation.host.network, "network_seen_at": now}
     if observation.facts is not None:
         changes |= {
-            "problem": f"{observation.facts.remark} {observation.facts.hint}".strip(),
+            "problem": problem_of(observation.host, observation.facts),
             "load": observation.facts.load,
             "free_memory_mib": observation.facts.free_memory_mib,
             "cpus": observation.facts.cpus,

@@ -5,13 +5,21 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
-from orchestration.state.model import Datapath, DomainType, HostKind, HostState
+from orchestration.state.model import (
+    Datapath,
+    DomainType,
+    HostKind,
+    HostNetwork,
+    HostState,
+)
 
 
 class Host(models.Model):
     """A testbed host as an admin added it, and what the last check found there.
 
-    `host_key` is pinned when the host is added. `problem` is empty while it is online.
+    `host_key` is pinned when the host is added. `network` is a `HostNetwork` as it was
+    at `network_seen_at`, so that planning asks no machine. `problem` is empty while the
+    host is online and nothing of it has to be mended.
     """
 
     name = models.SlugField(
@@ -54,6 +62,8 @@ class Host(models.Model):
     memory_mib = models.PositiveIntegerField(default=0)
     load = models.FloatField(default=0.0)
     free_memory_mib = models.PositiveIntegerField(default=0)
+    network = models.JSONField(default=dict, blank=True)
+    network_seen_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
 
@@ -90,6 +100,11 @@ class Host(models.Model):
     def full_load(self) -> float:
         """The load from which its gauge is full: each CPU has something to do."""
         return 0.95 * self.cpus
+
+    @property
+    def own_network(self) -> HostNetwork:
+        """What the host's network showed; empty before the first look."""
+        return HostNetwork.model_validate(self.network)
 
     def to_state(self) -> HostState:
         """Return the host as the engine knows it."""

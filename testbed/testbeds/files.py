@@ -24,6 +24,7 @@ from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
+from orchestration.state.names import NUMBER_LIMIT
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
@@ -37,7 +38,6 @@ from testbed.testbeds.trash import mark, throw_away
 from testbed.testbeds.uploads import check_bounds, safe_path
 
 logger = logging.getLogger(__name__)
-NUMBERS = 1024
 ATTEMPTS = 5
 NAMED = 5
 
@@ -243,11 +243,12 @@ def _throw_away(folder: Path) -> None:
 
 def _free_number() -> int:
     taken = {*Testbed.objects.values_list("number", flat=True), *orphan_numbers()}
-    for number in range(NUMBERS):
+    numbers = min(NUMBER_LIMIT, settings.ADDRESS_POOLS.size)
+    for number in range(numbers):
         if number not in taken:
             return number
     raise StateError(
-        f"There are already {NUMBERS} testbeds.", hint="Delete one that is not needed."
+        f"There are already {numbers} testbeds.", hint="Delete one that is not needed."
     )
 
 

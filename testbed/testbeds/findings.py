@@ -13,7 +13,6 @@ from orchestration.compose.check import check
 from orchestration.compose.files import HEAD_BYTES, FolderFiles, composed
 from orchestration.errors import Finding, PathOutside, Severity
 from orchestration.project.folder import YAML_NAME
-from orchestration.state.addresses import pools_of
 from orchestration.state.model import HostState
 from testbed.models import Host, Testbed
 from testbed.testbeds.uploads import safe_path
@@ -92,7 +91,7 @@ def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
-        pools=pools_of(testbed.number),
+        ranges=settings.ADDRESS_POOLS.ranges(testbed.number),
         hosts=known_hosts(),
     ).findings
 

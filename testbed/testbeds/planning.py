@@ -26,12 +26,12 @@ from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.project.inputs import read_inputs
 from orchestration.project.keys import ensure_key_pair
-from orchestration.state.addresses import pools_of
-from orchestration.state.build import Identity, build_state
+from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.guests import script_reasons
 from orchestration.state.model import GuestState, HostState, State
-from testbed.models import Testbed
+from orchestration.state.overlaps import require_free_subnets
+from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import taken_by_others
 from testbed.testbeds.findings import known_hosts
 
@@ -44,9 +44,17 @@ def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State
     Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed.
     """
     state = _state_for(testbed, command)
+    if command == Command.UP:
+        _require_free_subnets(state)
     project = testbed.project
     previous = project.read_known() if project.has_unfinished_change() else None
     return state, plan(command, state, options, previous=previous)
+
+
+def _require_free_subnets(state: State) -> None:
+    """Refuse what a host's network would not let work, as it was last seen."""
+    rows = Host.objects.filter(name__in=[host.name for host in state.used_hosts])
+    require_free_subnets(state, {row.name: row.own_network for row in rows})
 
 
 def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
@@ -160,7 +168,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         hosts=hosts,
         catalogue=catalogue,
         previous=previous,
-        tunnel_kind=settings.TUNNEL_KIND,
+        site=Site(settings.TUNNEL_KIND, settings.ADDRESS_POOLS),
         taken=taken_by_others(testbed) if is_balanced else None,
     )
 
@@ -178,7 +186,7 @@ def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spe
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
-        pools=pools_of(testbed.number),
+        ranges=settings.ADDRESS_POOLS.ranges(testbed.number),
         hosts=hosts,
     ).require()
 

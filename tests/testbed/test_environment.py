@@ -1,11 +1,13 @@
 """Reading settings: secrets from files, database addresses, and bad values."""
 
 import threading
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
+from orchestration.compose.pools import Pools
 from testbed.environment import (
     database,
     env_bool,
@@ -13,6 +15,8 @@ from testbed.environment import (
     env_generated,
     env_int,
     env_list,
+    env_pool,
+    env_pools,
     env_redis,
     env_secret,
     env_str,
@@ -32,6 +36,38 @@ def test_variable_wins_over_its_file(
 
     monkeypatch.setenv("SOME_KEY", "from the variable")
     assert env_secret("SOME_KEY") == "from the variable"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("10.0.0.0", "such as /8 to /20"),
+        ("10.0.0.0/21", "from /8 to /20"),
+        ("10.0.0.0/4", "range of IPv4"),
+        ("16.0.0.0/4", "from /8 to /20"),
+        ("10.64.1.0/10", "range of IPv4"),
+        ("fd00::/10", "range of IPv4"),
+        ("ten", "such as 10.64.0.0/10"),
+    ],
+)
+def test_pool_that_cannot_be_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, value: str, reason: str
+) -> None:
+    monkeypatch.setenv("SOME_POOL", value)
+
+    with pytest.raises(ImproperlyConfigured, match="SOME_POOL=") as caught:
+        env_pool("SOME_POOL", Pools().nat)
+
+    assert reason.removeprefix("such as /8 to ") in str(caught.value)
+
+
+def test_pools_are_chosen_and_must_not_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_NAT", "172.20.0.0/16")
+    assert env_pools("SOME_NAT", "NOT_SET").nat == IPv4Network("172.20.0.0/16")
+
+    monkeypatch.setenv("SOME_NAT", "100.64.0.0/12")
+    with pytest.raises(ImproperlyConfigured, match=r"100\.64\.0\.0/12.*overlap"):
+        env_pools("SOME_NAT", "NOT_SET")
 
 
 def test_missing_secret_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from itertools import groupby
 
 from orchestration.compose.draft import Draft, DraftedInterface, interfaces_of
 from orchestration.compose.language.schema import CloudImage, Libvirt, Network
-from orchestration.compose.pools import Pools
+from orchestration.compose.pools import Ranges
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.compose.rules.addresses import (
     address_problem,
@@ -32,7 +32,7 @@ class _Surroundings:
     where more than the YAML knows may have interface.
     """
 
-    pools: Pools
+    ranges: Ranges
     outside: frozenset[str]
     hosts: Mapping[str, str]
     taken: frozenset[IPv4Address] | None
@@ -40,26 +40,26 @@ class _Surroundings:
 
     def subnet_of(self, address: IPv4Address) -> IPv4Network | None:
         """Return the network that a guest with this address is in, if it is known."""
-        own = self.pools.nat_subnet
+        own = self.ranges.nat_subnet
         if own is not None and address in own:
             return own
-        if own is None and address in self.pools.nat:
+        if own is None and address in self.ranges.nat:
             return None
         return IPv4Network((address, 24), strict=False)
 
     def is_inside(self, address: IPv4Address) -> bool:
         """Say whether an address is, or may be, in the testbed's NAT subnet."""
-        return address in (self.pools.nat_subnet or self.pools.nat)
+        return address in (self.ranges.nat_subnet or self.ranges.nat)
 
 
 def check_static_addresses(
-    draft: Draft, positions: Positions, pools: Pools, hosts: Sequence[KnownHost]
+    draft: Draft, positions: Positions, ranges: Ranges, hosts: Sequence[KnownHost]
 ) -> Iterator[Finding]:
     """Check the fixed addresses and gateways of all guests on bridges."""
     network = draft.network
     if network is None or network.ovn is not None:
         return
-    around = _surroundings(draft, network, pools, hosts)
+    around = _surroundings(draft, network, ranges, hosts)
     interfaces = [
         interface for interface in interfaces_of(draft) if not interface.is_on_switch
     ]
@@ -73,7 +73,7 @@ def check_static_addresses(
 
 
 def _surroundings(
-    draft: Draft, network: Network, pools: Pools, hosts: Sequence[KnownHost]
+    draft: Draft, network: Network, ranges: Ranges, hosts: Sequence[KnownHost]
 ) -> _Surroundings:
     kinds = [drafted.machine.kind for drafted in draft.machines]
     is_known = not network.network_interfaces and all(
@@ -82,7 +82,7 @@ def _surroundings(
     )
     fixed = (_usable(interface.wanted.ip) for interface in interfaces_of(draft))
     return _Surroundings(
-        pools=pools,
+        ranges=ranges,
         outside=_connected(network),
         hosts={host.address: host.name for host in hosts if host.address},
         taken=frozenset(filter(None, fixed)) if is_known else None,
@@ -121,22 +121,22 @@ def _owner(
     interface: DraftedInterface, address: IPv4Address, around: _Surroundings
 ) -> tuple[str, str]:
     """Say whose an address is, and what to do; nothing for one that is free."""
-    pools, subnet = around.pools, around.subnet_of(address)
+    ranges, subnet = around.ranges, around.subnet_of(address)
     is_outside = interface.wanted.attached_to in around.outside
-    if around.has_management and address in pools.management:
+    if around.has_management and address in ranges.management:
         return (
-            f"belongs to the management networks, {pools.management}",
+            f"belongs to the management networks, {ranges.management}",
             "Choose an address outside of it, or leave `ip` out.",
         )
     problem = address_problem(address, subnet) if subnet else ""
     if subnet and problem:
         first, last = subnet.network_address + 1, subnet.broadcast_address - 1
         return f"{problem} ({subnet})", f"Choose one of {first} to {last}."
-    if pools.nat_subnet and address == pools.nat_subnet.network_address + 1:
+    if ranges.nat_subnet and address == ranges.nat_subnet.network_address + 1:
         return "is the main host's own address", "Leave `ip` out, or choose another."
-    if is_outside and address in pools.nat and not around.is_inside(address):
+    if is_outside and address in ranges.nat and not around.is_inside(address):
         return (
-            f"belongs to another testbed; this one has {pools.nat_subnet}",
+            f"belongs to another testbed; this one has {ranges.nat_subnet}",
             "Leave `ip` out, or choose an address of this testbed's.",
         )
     if is_outside and str(address) in around.hosts:
@@ -188,7 +188,7 @@ def _way_out(
     if any(i.wanted.gateway for i in interfaces):
         return
     if outside and all(_is_strange(interface, around) for interface in outside):
-        yield _no_way_out(outside[0].ip, around.pools, positions)
+        yield _no_way_out(outside[0].ip, around.ranges, positions)
 
 
 def _is_strange(interface: DraftedInterface, around: _Surroundings) -> bool:
@@ -199,8 +199,8 @@ def _is_strange(interface: DraftedInterface, around: _Surroundings) -> bool:
     return not _owner(interface, address, around)[0]
 
 
-def _no_way_out(path: Path, pools: Pools, positions: Positions) -> Finding:
-    own = pools.nat_subnet or f"one of {pools.nat}"
+def _no_way_out(path: Path, ranges: Ranges, positions: Positions) -> Finding:
+    own = ranges.nat_subnet or f"one of {ranges.nat}"
     return positions.warning(
         path,
         f"With this address the guest has no way out and no names: it is not in the "

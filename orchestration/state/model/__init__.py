@@ -15,7 +15,15 @@ from orchestration.state.model.guests import (
     Markers,
     ScriptState,
 )
-from orchestration.state.model.hosts import Datapath, DomainType, HostKind, HostState
+from orchestration.state.model.hosts import (
+    Claim,
+    ClaimKind,
+    Datapath,
+    DomainType,
+    HostKind,
+    HostNetwork,
+    HostState,
+)
 from orchestration.state.model.network import (
     BridgeState,
     HostPortState,
@@ -34,11 +42,14 @@ from orchestration.state.model.state import SCHEMA_VERSION, State
 __all__ = [
     "SCHEMA_VERSION",
     "BridgeState",
+    "Claim",
+    "ClaimKind",
     "Datapath",
     "DomainType",
     "GoldenState",
     "GuestState",
     "HostKind",
+    "HostNetwork",
     "HostPortState",
     "HostState",
     "InterfaceState",

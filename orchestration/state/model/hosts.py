@@ -30,6 +30,38 @@ class Datapath(StrEnum):
     NETDEV = "netdev"
 
 
+class ClaimKind(StrEnum):
+    """How a host uses a range of addresses."""
+
+    ADDRESS = "address"
+    ROUTE = "route"
+    FILTER = "filter"
+
+
+class Claim(Frozen):
+    """One range that a host uses itself, and by what.
+
+    `by` is a network device, or for a filter its chain.
+    """
+
+    kind: ClaimKind
+    range: str
+    by: str
+
+
+class HostNetwork(Frozen):
+    """What a host's own network showed; empty where nothing was seen.
+
+    `tunnel_mtu` (0: unknown) is what `tunnel_device`, the device that has the tunnel
+    address, carries. `drops_forwards`: its firewall drops what libvirt lets pass.
+    """
+
+    tunnel_device: str = ""
+    tunnel_mtu: int = 0
+    claims: tuple[Claim, ...] = ()
+    drops_forwards: bool = False
+
+
 class HostState(Frozen):
     """One testbed host as this testbed uses it.
 

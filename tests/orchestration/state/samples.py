@@ -7,7 +7,7 @@ from orchestration.compose.catalogue import Catalogue, Image
 from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import Spec
 from orchestration.compose.loader import load_spec
-from orchestration.state.build import Identity, Inputs, build_state
+from orchestration.state.build import DEFAULT_SITE, Identity, Inputs, Site, build_state
 from orchestration.state.model import Datapath, DomainType, HostState, State
 from tests.golden import DATA
 from tests.orchestration.compose.fakes import read_spec
@@ -103,6 +103,7 @@ def build(
     number: int = 7,
     name: str = "demo",
     previous: State | None = None,
+    site: Site = DEFAULT_SITE,
 ) -> State:
     return build_state(
         spec,
@@ -111,6 +112,7 @@ def build(
         hosts=hosts,
         catalogue=CATALOGUE,
         previous=previous,
+        site=site,
     )
 
 

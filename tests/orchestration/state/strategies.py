@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 from hypothesis import strategies as st
 
 from orchestration.compose.language.schema import Spec
-from orchestration.state.addresses import nat_subnet
+from orchestration.compose.pools import Pools
 from orchestration.state.model import HostState
 from tests.orchestration.compose.fakes import read_spec
 from tests.orchestration.state.samples import machine, scaled
@@ -26,7 +26,7 @@ def _interface(bridge: str, shape: int, count: int, number: int) -> dict[str, st
         interface["mac"] = f"02:00:00:00:00:{count:02x}"
     if shape & 2:
         # Right where reservations begin, so that they have to make way.
-        interface["ip"] = str(nat_subnet(number).network_address + 14 + count)
+        interface["ip"] = str(Pools().nat_subnet(number).network_address + 14 + count)
     elif shape & 4:
         interface["ip"] = str(IPv4Address("172.20.0.1") + count)
     return interface

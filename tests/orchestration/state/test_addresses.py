@@ -1,4 +1,4 @@
-"""Subnets, addresses, MACs and DNS names."""
+"""Addresses, MACs and DNS names."""
 
 from ipaddress import IPv4Network
 
@@ -6,29 +6,14 @@ import pytest
 
 from orchestration.errors import StateError
 from orchestration.state.addresses import (
-    MANAGEMENT_POOL,
-    NAT_POOL,
     assign_addresses,
     assign_macs,
     dns_names,
-    host_address,
-    management_subnet,
-    nat_subnet,
     static_prefix,
 )
 
 SUBNET = IPv4Network("10.64.0.0/20")
 SMALL = IPv4Network("192.0.2.0/27")  # .16 to .30 are for guests
-
-
-def test_number_counts_the_subnets_of_each_pool() -> None:
-    assert str(nat_subnet(0)) == "10.64.0.0/20"
-    assert str(nat_subnet(1)) == "10.64.16.0/20"
-    assert str(nat_subnet(1023)) == "10.127.240.0/20"
-    assert str(management_subnet(1023)) == "100.127.240.0/20"
-    assert nat_subnet(1023).subnet_of(NAT_POOL)
-    assert management_subnet(1023).subnet_of(MANAGEMENT_POOL)
-    assert host_address(nat_subnet(1)) == "10.64.16.1"
 
 
 def test_addresses_are_counted_from_sixteen_around_static_ones() -> None:

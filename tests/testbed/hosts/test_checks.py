@@ -2,15 +2,25 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
+from orchestration.compose.pools import Pools
 from orchestration.errors import HostUnreachable
 from orchestration.hosts import HostFacts, Hosts
-from orchestration.state.model import Datapath, DomainType
+from orchestration.state.model import (
+    Claim,
+    ClaimKind,
+    Datapath,
+    DomainType,
+    HostNetwork,
+)
 from testbed.hosts import checks as services
-from testbed.hosts.checks import add_host, check_host
+from testbed.hosts.checks import add_host, check_host, has_old_network
 from testbed.models import Host
 
 REMARK = "libvirt's user may not open /dev/kvm."
@@ -119,3 +129,60 @@ def test_remark_about_a_host_that_answers_is_kept_with_its_remedy(
 
 def _fields(facts: HostFacts) -> dict[str, object]:
     return {name: getattr(facts, name) for name in HostFacts.__slots__}
+
+
+DROPPED = HostNetwork(
+    claims=(Claim(kind=ClaimKind.FILTER, range="100.64.0.0/10", by="ts-input"),),
+    drops_forwards=True,
+)
+
+
+def test_filter_of_the_management_range_is_named_and_kept_with_its_time(
+    runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "look_at_network", lambda *_, **__: DROPPED)
+
+    check_host(Host(name="host-b", kind="simulated"), kept)
+
+    row = Host.objects.get()
+    assert "(ts-input) drops 100.64.0.0/10" in row.problem
+    assert "TESTBED_MANAGEMENT_POOL" in row.problem
+    assert row.own_network == DROPPED
+    assert row.network_seen_at is not None
+    assert not has_old_network(row)
+
+
+def test_moved_pool_leaves_nothing_to_mend(
+    runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch, settings: object
+) -> None:
+    monkeypatch.setattr(services, "look_at_network", lambda *_, **__: DROPPED)
+    settings.ADDRESS_POOLS = Pools(management=IPv4Network("172.20.0.0/14"))
+
+    check_host(Host(name="host-b", kind="simulated"), kept)
+
+    assert Host.objects.get().problem == ""
+
+
+def test_firewall_that_keeps_guests_inside_matters_on_main(
+    runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = HostNetwork(drops_forwards=True)
+    monkeypatch.setattr(services, "look_at_network", lambda *_, **__: found)
+
+    check_host(Host(name="main", kind="simulated", is_main=True), kept)
+    check_host(Host(name="host-b", kind="simulated"), kept)
+
+    problems = dict(Host.objects.values_list("name", "problem"))
+    assert 'firewall_backend = "iptables"' in problems["main"]
+    assert problems["host-b"] == ""
+
+
+@pytest.mark.parametrize(
+    ("age", "is_old"),
+    [(timedelta(minutes=1), False), (timedelta(hours=1), True), (-timedelta(1), True)],
+)
+def test_network_is_looked_at_again_after_a_while(
+    age: timedelta, *, is_old: bool
+) -> None:
+    assert has_old_network(Host(network_seen_at=timezone.now() - age)) is is_old
+    assert has_old_network(Host())

@@ -4,10 +4,19 @@ A silent host changes nothing of what was seen on it, and one that cannot be use
 no other.
 """
 
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from orchestration.errors import StateError
 from orchestration.hosts import Hosts
-from orchestration.state.model import State
+from orchestration.plan.model import Command, Options
+from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
+from testbed.hosts import observation
 from testbed.hosts.observation import observe_all
 from testbed.models import Host, Testbed
+from testbed.testbeds.planning import prepare
 from tests.testbed.hosts.happenings import seen, silence, start, stop
 
 
@@ -70,3 +79,37 @@ def test_host_without_a_usable_key_harms_no_other(
 
     assert seen(testbed) == {"web": "running"}
     assert Host.objects.get(name="typo").problem != ""
+
+
+FILTERED = HostNetwork(
+    claims=(Claim(kind=ClaimKind.FILTER, range="100.64.0.0/10", by="ts-input"),)
+)
+
+
+def test_network_is_looked_at_now_and_then_and_its_problem_stays(
+    testbed: Testbed, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observation, "look_at_network", lambda *_, **__: FILTERED)
+    observe_all(kept)
+    monkeypatch.setattr(observation, "look_at_network", lambda *_, **__: HostNetwork())
+
+    observe_all(kept)
+    still = Host.objects.get(name="host-b")
+    Host.objects.update(network_seen_at=timezone.now() - timedelta(hours=1))
+    observe_all(kept)
+    later = Host.objects.get(name="host-b")
+
+    assert "(ts-input) drops 100.64.0.0/10" in still.problem
+    assert still.own_network == FILTERED
+    assert (later.problem, later.own_network) == ("", HostNetwork())
+
+
+def test_plan_reads_what_was_seen_and_refuses_guests_that_nobody_could_reach(
+    generated: Testbed,
+) -> None:
+    Host.objects.filter(name="host-b").update(network=FILTERED.model_dump(mode="json"))
+
+    with pytest.raises(StateError, match=r"On host host-b .*ts-input.* drops"):
+        prepare(generated, Command.UP, Options())
+
+    prepare(generated, Command.DOWN, Options())

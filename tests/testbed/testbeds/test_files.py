@@ -80,7 +80,7 @@ def test_name_of_somebody_else_is_taken_too(owner: User, stranger: User):
 
 
 def test_full_installation_says_so(owner: User, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(service, "NUMBERS", 1)
+    monkeypatch.setattr(service, "NUMBER_LIMIT", 1)
     create_testbed(owner, "one", FILES)
 
     with pytest.raises(StateError, match="already 1 testbeds"):

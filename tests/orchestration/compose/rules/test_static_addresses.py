@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from orchestration.compose.check import check
-from orchestration.compose.pools import Pools
+from orchestration.compose.pools import Ranges
 from orchestration.state.model import HostState
 from tests.orchestration.compose.fakes import FakeFiles, catalogue_with_test_guest
 
@@ -22,17 +22,17 @@ network:
   bridge_connections: {near: br0}
   external_bridge: br0
 """
-OWN = Pools(nat_subnet=IPv4Network("10.64.32.0/20"))
+OWN = Ranges(nat_subnet=IPv4Network("10.64.32.0/20"))
 HOSTS = (HostState(name="main", is_main=True, address="192.0.2.10"),)
 
 
-def said(interface: str, pools: Pools = OWN, yaml: str = YAML) -> list[str]:
+def said(interface: str, ranges: Ranges = OWN, yaml: str = YAML) -> list[str]:
     loaded = check(
         yaml % interface,
         files=FakeFiles(),
         catalogue=catalogue_with_test_guest(),
         hosts=HOSTS,
-        pools=pools,
+        ranges=ranges,
     )
     return [f"{f.severity}: {f.message}" for f in loaded.findings]
 
@@ -83,8 +83,8 @@ def test_address_that_works_is_fine(interface: str) -> None:
 
 
 def test_subnets_are_not_judged_before_the_testbed_has_a_number() -> None:
-    assert said("bridge: br0, ip: 10.64.33.0", Pools()) == []
-    assert said("bridge: br0, ip: 10.64.3.5, gateway: 10.64.0.1", Pools()) == []
+    assert said("bridge: br0, ip: 10.64.33.0", Ranges()) == []
+    assert said("bridge: br0, ip: 10.64.3.5, gateway: 10.64.0.1", Ranges()) == []
 
 
 def test_management_pool_is_free_without_a_management_network() -> None:

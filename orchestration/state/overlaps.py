@@ -1,0 +1,76 @@
+"""Where a host's own ranges meet those that testbeds use, in a user's words.
+
+The host check asks about the whole pools, planning about one testbed's subnets on the
+hosts that it uses. Pure: what a host has was seen before (`HostNetwork`).
+"""
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network
+
+from orchestration.compose.pools import Pools
+from orchestration.errors import StateError
+from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
+
+HINT = (
+    "Free the range on that host, or move the testbeds' with TESTBED_NAT_POOL or "
+    "TESTBED_MANAGEMENT_POOL (docs/hosts.md)."
+)
+_AFTERWARDS = "Then look again with `manage.py check_hosts`."
+_NAT, _MANAGEMENT = "in which guests get addresses", "by which guests are managed"
+# One sentence for each kind and device; a VPN has a route to each of its members.
+_WORDS = {
+    ClaimKind.ADDRESS: "{by} has the address {range}",
+    ClaimKind.ROUTE: "{by} leads to {range}",
+    ClaimKind.FILTER: "its firewall ({by}) drops {range}",
+}
+
+
+def pool_overlaps(network: HostNetwork, pools: Pools, *, is_main: bool) -> list[str]:
+    """Say what of a host lies in the pools; NAT networks are on main only."""
+    nat = [(pools.nat, _NAT)] if is_main else []
+    ranges = [*nat, (pools.management, _MANAGEMENT)]
+    return [text for pool, use in ranges for text in _overlaps(network, pool, use)]
+
+
+def require_free_subnets(state: State, networks: dict[str, HostNetwork]) -> None:
+    """Refuse a testbed whose guests could not be reached. Raises: StateError.
+
+    `networks` goes by hosts. A wider route is no obstacle: the kernel prefers ours.
+    """
+    for host, subnet, use in _subnets(state):
+        network = networks.get(host, HostNetwork())
+        found = network.model_copy(
+            update={"claims": tuple(c for c in network.claims if _binds(c, subnet))}
+        )
+        for text in _overlaps(found, subnet, use):
+            raise StateError(f"On host {host} {text}.", hint=f"{HINT} {_AFTERWARDS}")
+
+
+def _subnets(state: State) -> Iterator[tuple[str, IPv4Network, str]]:
+    nat = state.network.nat
+    if nat is not None:
+        yield nat.host, IPv4Network(nat.subnet), _NAT
+    for network in state.network.management:
+        yield network.host, IPv4Network(network.subnet), _MANAGEMENT
+
+
+def _binds(claim: Claim, subnet: IPv4Network) -> bool:
+    is_route = claim.kind is ClaimKind.ROUTE
+    return not is_route or _range(claim).prefixlen >= subnet.prefixlen
+
+
+def _overlaps(network: HostNetwork, pool: IPv4Network, use: str) -> list[str]:
+    claims = [claim for claim in network.claims if _range(claim).overlaps(pool)]
+    return [
+        f"{_WORDS[claim.kind].format(by=claim.by, range=claim.range)}, but {pool} is "
+        f"the range {use}"
+        for claim in _first_of_each(claims)
+    ]
+
+
+def _first_of_each(claims: Iterable[Claim]) -> Iterable[Claim]:
+    return {(claim.kind, claim.by): claim for claim in reversed(list(claims))}.values()
+
+
+def _range(claim: Claim) -> IPv4Network:
+    return IPv4Network(claim.range, strict=False)
