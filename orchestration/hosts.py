@@ -229,12 +229,12 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
     )
 
 
-def look_at_network(host: Host, *, scope: Scope) -> HostNetwork:
+def host_network(host: Host, *, scope: Scope) -> HostNetwork:
     """Ask a host for its ranges, filters and underlay. Raises: HostUnreachable.
 
     A simulated host has none.
     """
-    if host.state.kind is HostKind.SIMULATED:
+    if not host.state.has_network:
         return HostNetwork()
     return network.look(host.transport, host.state.tunnel_address, scope=scope)
 

@@ -47,6 +47,7 @@ class HostAdmin(HostBase):
     list_filter = ("kind", "domain_type")
     search_fields = ("name", "address")
     readonly_fields = (
+        "resolved_address",
         "cpus",
         "memory_mib",
         "load",

@@ -9,6 +9,7 @@ A bridge's home is the host of its first `BridgeState`; `state.placement` relies
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from orchestration.compose.language.schema import Bridge, Network
 from orchestration.errors import StateError
@@ -251,9 +252,19 @@ def _ends(
 
 def _tunnel_address(host: HostState) -> str:
     address = host.tunnel_address or host.address
-    if not address and host.boots_guests:
+    if host.has_network and not is_address(address):
+        known = f" but the name {address}" if address else ""
         raise StateError(
-            f"Host {host.name} has no address at which tunnels could end.",
-            hint="Set its tunnel address.",
+            f"Host {host.name} has no address at which tunnels could end{known}.",
+            hint="Set its tunnel address; `manage.py add_host` finds that of a name.",
         )
     return address
+
+
+def is_address(text: str) -> bool:
+    """Say whether a text is an address and no name: Open vSwitch takes no names."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

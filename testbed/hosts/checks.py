@@ -10,10 +10,14 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
-from orchestration.errors import TestbedError
-from orchestration.hosts import HostFacts, Hosts, examine, look_at_network
+from orchestration.errors import HostUnreachable, TestbedError
+from orchestration.hosts import Host as OpenHost
+from orchestration.hosts import HostFacts, Hosts, examine, host_network
+from orchestration.state.model import HostNetwork
 from orchestration.state.overlaps import HINT, pool_overlaps
+from orchestration.state.topology import is_address
 from orchestration.transport.base import Scope
+from orchestration.transport.names import addresses_of
 from testbed.models import Host
 
 # Addresses, routes and firewalls change rarely, and asking for them is not cheap.
@@ -26,6 +30,7 @@ _FIREWALL_HINT = (
 
 def add_host(host: Host) -> Host:
     """Save a new host and write down what it can do. Raises: TestbedError."""
+    host.resolved_address = None
     hosts = Hosts(Path(settings.RUNTIME_DIR))
     try:
         _note(host, hosts)
@@ -45,6 +50,16 @@ def check_host(host: Host, hosts: Hosts) -> None:
     host.save()
 
 
+def resolve(host: Host) -> None:
+    """Note where the name of a host leads, once: tunnels that are up end there.
+
+    Raises: HostUnreachable (the name is not known).
+    """
+    is_name = bool(host.address) and not is_address(host.address)
+    if is_name and host.to_state().has_network and not host.resolved_address:
+        host.resolved_address = addresses_of(host.address)[0]
+
+
 def has_old_network(host: Host) -> bool:
     """Say whether the host's network has to be looked at again."""
     seen_at, now = host.network_seen_at, timezone.now()
@@ -54,7 +69,7 @@ def has_old_network(host: Host) -> bool:
 def problem_of(host: Host, facts: HostFacts) -> str:
     """Say what has to be mended on a host that answers; empty when nothing has."""
     network = host.own_network
-    found = [f"{facts.remark} {facts.hint}".strip()]
+    found = [f"{facts.remark} {facts.hint}".strip(), network.moved]
     overlaps = pool_overlaps(network, settings.ADDRESS_POOLS, is_main=host.is_main)
     found += [f"On {host.name} {text}." for text in overlaps]
     found += [HINT] if overlaps else []
@@ -67,10 +82,37 @@ def problem_of(host: Host, facts: HostFacts) -> str:
     return " ".join(filter(None, found))
 
 
+def _moved(host: Host) -> str:
+    """Say when the name of a host leads elsewhere by now."""
+    if not host.resolved_address:
+        return ""
+    try:
+        found = addresses_of(host.address)
+    except HostUnreachable as exc:
+        return f"{exc.message} {exc.hint}"
+    if host.resolved_address in found:
+        return ""
+    return (
+        f"The name {host.address} of {host.name} leads to {found[0]} now, and to "
+        f"{host.resolved_address} when it was added; tunnels still end there. Run "
+        "add_host for it again, then take the testbeds that use it down and up."
+    )
+
+
+def look_at_network(host: Host, opened: OpenHost) -> HostNetwork:
+    """Look at a host's network from inside and at its name from main.
+
+    Raises: HostUnreachable.
+    """
+    seen = host_network(opened, scope=Scope())
+    return seen.model_copy(update={"moved": _moved(host)})
+
+
 def _note(host: Host, hosts: Hosts) -> None:
+    resolve(host)
     opened = hosts.open(host.to_state())
     facts = examine(opened, scope=Scope())
-    host.network = look_at_network(opened, scope=Scope()).model_dump(mode="json")
+    host.network = look_at_network(host, opened).model_dump(mode="json")
     host.network_seen_at = timezone.now()
     host.cpus, host.memory_mib = facts.cpus, facts.memory_mib
     host.free_memory_mib, host.load = facts.free_memory_mib, facts.load

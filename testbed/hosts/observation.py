@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedError
-from orchestration.hosts import HostFacts, Hosts, examine, look_at_network
+from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.inventory import things
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
@@ -25,7 +25,7 @@ from orchestration.plan.model import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
-from testbed.hosts.checks import has_old_network, problem_of
+from testbed.hosts.checks import has_old_network, look_at_network, problem_of, resolve
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
@@ -110,10 +110,11 @@ def save_condition(
 
 def _observe(row: Host, hosts: Hosts) -> HostObservation:
     try:
+        resolve(row)
         host = hosts.open(row.to_state())
         facts = examine(host, scope=Scope())
         is_due = has_old_network(row)
-        network = look_at_network(host, scope=Scope()) if is_due else None
+        network = look_at_network(row, host) if is_due else None
         seen = things.observe(host, scope=Scope())
         return HostObservation(row, seen, facts, network)
     except TestbedError as exc:
@@ -125,6 +126,7 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
     if observation.network is not None:
         observation.host.network = observation.network.model_dump(mode="json")
         changes |= {"network": observation.host.network, "network_seen_at": now}
+        changes["resolved_address"] = observation.host.resolved_address
     if observation.facts is not None:
         changes |= {
             "problem": problem_of(observation.host, observation.facts),

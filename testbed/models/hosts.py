@@ -17,7 +17,8 @@ from orchestration.state.model import (
 class Host(models.Model):
     """A testbed host as an admin added it, and what the last check found there.
 
-    `host_key` is pinned when the host is added. `network` is a `HostNetwork` as it was
+    `host_key` is pinned when the host is added, and `resolved_address` is where
+    `address` led then, for tunnels, when it is a name. `network` is a `HostNetwork` as it was
     at `network_seen_at`, so that planning asks no machine. `problem` is empty while the
     host is online and nothing of it has to be mended.
     """
@@ -41,6 +42,7 @@ class Host(models.Model):
     identity_file = models.CharField(max_length=255, blank=True)
     host_key = models.TextField(blank=True)
     tunnel_address = models.GenericIPAddressField(null=True, blank=True)
+    resolved_address = models.GenericIPAddressField(null=True, blank=True)
     projects_dir = models.CharField(max_length=255, default="/var/lib/testbed/projects")
     images_dir = models.CharField(max_length=255, default="/var/lib/testbed/images")
     domain_type = models.CharField(
@@ -119,7 +121,9 @@ class Host(models.Model):
             user=self.user,
             identity_file=self.identity_file,
             host_key=self.host_key,
-            tunnel_address=self.tunnel_address or self.address,
+            tunnel_address=(
+                self.tunnel_address or self.resolved_address or self.address
+            ),
             domain_type=DomainType(self.domain_type),
             datapath=Datapath(self.datapath),
             projects_dir=dirs[0],

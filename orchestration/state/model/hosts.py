@@ -53,13 +53,15 @@ class HostNetwork(Frozen):
     """What a host's own network showed; empty where nothing was seen.
 
     `tunnel_mtu` (0: unknown) is what `tunnel_device`, the device that has the tunnel
-    address, carries. `drops_forwards`: its firewall drops what libvirt lets pass.
+    address, carries. `drops_forwards`: its firewall drops what libvirt lets pass. `moved` says that
+    its DNS name leads elsewhere by now.
     """
 
     tunnel_device: str = ""
     tunnel_mtu: int = 0
     claims: tuple[Claim, ...] = ()
     drops_forwards: bool = False
+    moved: str = ""
 
 
 class HostState(Frozen):
@@ -96,6 +98,11 @@ class HostState(Frozen):
     @property
     def plugs_devices(self) -> bool:
         """Say whether running guests can be given devices, and let go of them."""
+        return self.kind is HostKind.REAL
+
+    @property
+    def has_network(self) -> bool:
+        """Say whether it has addresses, routes and filters of its own."""
         return self.kind is HostKind.REAL
 
     @property

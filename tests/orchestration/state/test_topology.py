@@ -198,6 +198,19 @@ def test_real_host_without_an_address_cannot_end_a_tunnel() -> None:
     assert len(build(spec, hosts=[A, simulated]).network.tunnels) == 1
 
 
+def test_name_of_a_host_is_never_the_end_of_a_tunnel() -> None:
+    spec = spec_of(bridges=("br0", "br1"), joined={"br0": "br1"})
+    named = C.model_copy(update={"address": "host-c.lab.example"})
+
+    with pytest.raises(StateError, match=r"the name host-c\.lab\.example") as caught:
+        build(spec, hosts=[A, named])
+    resolved = named.model_copy(update={"tunnel_address": "192.0.2.3"})
+    (tunnel,) = build(spec, hosts=[A, resolved]).network.tunnels
+
+    assert "add_host" in caught.value.hint
+    assert tunnel.ends[0].remote_address == "192.0.2.3"
+
+
 def test_unknown_bridge_in_a_connection_is_refused() -> None:
     with pytest.raises(StateError, match="leads to bridge nope"):
         build(spec_of(joined={"br0": "nope"}))

@@ -1,7 +1,7 @@
 """Adding and checking hosts: the row says what the host showed, or why it did not."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -140,7 +140,7 @@ DROPPED = HostNetwork(
 def test_filter_of_the_management_range_is_named_and_kept_with_its_time(
     runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(services, "look_at_network", lambda *_, **__: DROPPED)
+    monkeypatch.setattr(services, "host_network", lambda *_, **__: DROPPED)
 
     check_host(Host(name="host-b", kind="simulated"), kept)
 
@@ -155,7 +155,7 @@ def test_filter_of_the_management_range_is_named_and_kept_with_its_time(
 def test_moved_pool_leaves_nothing_to_mend(
     runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch, settings: object
 ) -> None:
-    monkeypatch.setattr(services, "look_at_network", lambda *_, **__: DROPPED)
+    monkeypatch.setattr(services, "host_network", lambda *_, **__: DROPPED)
     settings.ADDRESS_POOLS = Pools(management=IPv4Network("172.20.0.0/14"))
 
     check_host(Host(name="host-b", kind="simulated"), kept)
@@ -167,7 +167,7 @@ def test_firewall_that_keeps_guests_inside_matters_on_main(
     runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = HostNetwork(drops_forwards=True)
-    monkeypatch.setattr(services, "look_at_network", lambda *_, **__: found)
+    monkeypatch.setattr(services, "host_network", lambda *_, **__: found)
 
     check_host(Host(name="main", kind="simulated", is_main=True), kept)
     check_host(Host(name="host-b", kind="simulated"), kept)
@@ -186,3 +186,58 @@ def test_network_is_looked_at_again_after_a_while(
 ) -> None:
     assert has_old_network(Host(network_seen_at=timezone.now() - age)) is is_old
     assert has_old_network(Host())
+
+
+def moved_to(*found: str) -> Callable[[str], tuple[str, ...]]:
+    return lambda name: found
+
+
+@pytest.fixture
+def named(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A real host that was added by its name; only its answers are ours."""
+    monkeypatch.setattr(services, "examine", lambda *_, **__: FACTS)
+    monkeypatch.setattr(services, "host_network", lambda *_, **__: HostNetwork())
+    monkeypatch.setattr(services, "addresses_of", moved_to("192.0.2.7", "192.0.2.8"))
+    return add_host(Host(name="host-b", address="host-b.lab.example"))
+
+
+def test_host_added_by_its_name_keeps_the_name_and_has_an_address_for_tunnels(
+    named: Host,
+) -> None:
+    state = Host.objects.get().to_state()
+
+    assert (state.address, state.tunnel_address) == ("host-b.lab.example", "192.0.2.7")
+    assert Host.objects.get().problem == ""
+
+
+def test_name_that_leads_elsewhere_is_said_and_tunnels_stay(
+    named: Host, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "addresses_of", moved_to("192.0.2.99"))
+
+    check_host(named, kept)
+
+    row = Host.objects.get()
+    assert "host-b.lab.example of host-b leads to 192.0.2.99 now" in row.problem
+    assert row.to_state().tunnel_address == "192.0.2.7"
+
+    add_host(row)
+    assert Host.objects.get().to_state().tunnel_address == "192.0.2.99"
+    assert Host.objects.get().problem == ""
+
+
+def test_name_with_an_address_more_has_not_moved(
+    named: Host, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "addresses_of", moved_to("192.0.2.8", "192.0.2.7"))
+
+    check_host(named, kept)
+
+    assert Host.objects.get().problem == ""
+
+
+def test_host_with_an_unknown_name_is_not_added(runtime: Path) -> None:
+    with pytest.raises(HostUnreachable, match=r"host-b\.invalid is not known"):
+        add_host(Host(name="host-b", address="host-b.invalid"))
+
+    assert not Host.objects.exists()
