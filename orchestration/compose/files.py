@@ -5,13 +5,16 @@ line a `FolderFiles`. The only I/O of this package beside the catalogue: it look
 never writes, and it refuses to look outside the folder, symbolic links resolved.
 """
 
+import os
 import stat
 import unicodedata
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from orchestration.errors import PathOutside
 
+HINT = "Put the file beside kvm-compose.yaml and use a relative path."
 HEAD_BYTES = 256
 # A context travels as a tar file; counting it bounds a million empty files, too.
 TAR_HEADER_BYTES = 512
@@ -104,15 +107,27 @@ class FolderFiles:
             return b""
 
     def _resolve(self, path: str) -> Path:
-        """Raise PathOutside for what leaves the folder or cannot be a path."""
-        try:
-            found = stored_form(self.root / path).resolve()
-            found.exists()  # raises what the file system cannot even look up
-        except (OSError, ValueError, RuntimeError) as error:
-            raise PathOutside(f"{path!r} is no usable path.") from error
-        if not found.is_relative_to(self.root):
-            raise PathOutside(f"{path!r} leaves the testbed's folder.")
-        return found
+        return resolve_inside(self.root, path)
+
+
+def resolve_inside(root: Path, path: str | Path) -> Path:
+    """Return where a path below `root` leads, links followed; nothing need be there.
+
+    Raises: PathOutside for what leaves `root`, and for what cannot be looked up, as a
+    link in a circle: `Path.resolve` lets that pass since Python 3.13.
+    """
+    try:
+        root = Path(os.path.realpath(root))
+        found = Path(os.path.realpath(stored_form(root / path)))
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found.stat()
+    except (OSError, ValueError) as exc:
+        raise PathOutside(f"{str(path)!r} is no usable path.", hint=HINT) from exc
+    if not found.is_relative_to(root):
+        raise PathOutside(
+            f"The path {str(path)!r} leaves the testbed's folder.", hint=HINT
+        )
+    return found
 
 
 def composed(name: str) -> str:

@@ -12,7 +12,8 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestration.errors import ImageFailed, PathOutside
+from orchestration.compose.files import resolve_inside
+from orchestration.errors import ImageFailed
 
 # 2000-01-01: tools that dislike 1970 (zip) are content, and it never changes.
 FIXED_MTIME_S = 946684800
@@ -22,14 +23,9 @@ def context_archive(source: Path, root: Path) -> bytes:
     """Pack a folder's contents, or one file, as a tar with fixed owners and times.
 
     Links inside are packed as links, never followed. Raises: PathOutside when
-    `source` is not inside `root`; ImageFailed for what is neither file nor folder.
+    `source` leads out of `root`; ImageFailed for what is neither file nor folder.
     """
-    resolved = source.resolve()
-    if not resolved.is_relative_to(root.resolve()):
-        raise PathOutside(
-            f"The context {source.name} leads out of the testbed's folder.",
-            hint="Put the files into the testbed's folder.",
-        )
+    resolved = resolve_inside(root, source)
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         try:

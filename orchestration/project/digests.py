@@ -10,11 +10,10 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from orchestration.compose.files import FolderFiles
+from orchestration.compose.files import FolderFiles, resolve_inside
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import TestbedError
 from orchestration.project.contexts import context_digest
-from orchestration.project.folder import file_below
 from orchestration.state.model import GuestState, State
 
 Look = tuple[tuple[str, int, int, int, int, int], ...]
@@ -22,13 +21,13 @@ Look = tuple[tuple[str, int, int, int, int, int], ...]
 
 def digest_of_script(files: Path, path: str) -> str:
     """Digest one file of the user; empty without one. Raises: PathOutside."""
-    file = file_below(files, path)
+    file = resolve_inside(files, path)
     return _script(file, look_at(file)) if file.is_file() else ""
 
 
 def digest_of_context(files: Path, path: str) -> str:
     """Digest a context as it is packed. Raises: PathOutside, ImageFailed."""
-    source = file_below(files, path)
+    source = resolve_inside(files, path)
     return _context(source, files.resolve(), look_at(source))
 
 

@@ -21,8 +21,8 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from orchestration.compose.files import stored_form
-from orchestration.errors import PathOutside, StateError
+from orchestration.compose.files import resolve_inside
+from orchestration.errors import StateError
 from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.state.diff.deployed import union
@@ -68,7 +68,7 @@ class Project:
 
         Raises: PathOutside.
         """
-        return file_below(self.files, path)
+        return resolve_inside(self.files, path)
 
     def has_state(self) -> bool:
         """Say whether a state was generated."""
@@ -165,22 +165,6 @@ class Project:
     @staticmethod
     def _replace_file(path: Path, state: State) -> None:
         write_whole(path, state.model_dump_json(indent=1) + "\n", durable=True)
-
-
-def file_below(files: Path, path: str) -> Path:
-    """Return the user's file at a relative path, symlinks resolved.
-
-    Raises: PathOutside.
-    """
-    hint = "Put the file beside kvm-compose.yaml and use a relative path."
-    root = files.resolve()
-    try:
-        found = stored_form(root / path).resolve()
-    except (OSError, ValueError, RuntimeError) as exc:  # NUL, links in a circle
-        raise PathOutside(f"{path!r} is no usable path.", hint=hint) from exc
-    if not found.is_relative_to(root):
-        raise PathOutside(f"The path {path!r} leaves the testbed's folder.", hint=hint)
-    return found
 
 
 # A worker reads the same state for each of its batches; parsing one of 1,000 guests

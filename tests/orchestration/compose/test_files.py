@@ -23,7 +23,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "path", ["../secret", "link-out", "/etc/passwd", "context/../../secret", "a\0b"]
+    "path",
+    [
+        "../secret",
+        "link-out",
+        "/etc/passwd",
+        "context/../../secret",
+        "a\0b",
+        "loop",
+        "loop/below",
+    ],
 )
 def test_outside_is_never_there(folder: Path, path: str) -> None:
     files = FolderFiles(folder)
@@ -36,7 +45,7 @@ def test_outside_is_never_there(folder: Path, path: str) -> None:
     assert files.head(path) == b""
 
 
-@pytest.mark.parametrize("path", ["loop", "x" * 300, "x/" * 3000])
+@pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000])
 def test_what_cannot_be_looked_up_is_not_there(folder: Path, path: str) -> None:
     assert not FolderFiles(folder).exists(path)
 

@@ -46,7 +46,8 @@ def test_context_does_not_leave_its_root(tmp_path):
     root.mkdir()
     (tmp_path / "secret").write_text("x")
     (root / "sneaky").symlink_to(tmp_path / "secret")
+    (root / "loop").symlink_to("loop")
 
-    for source in (root / "sneaky", root / ".." / "secret", tmp_path):
+    for source in (root / "sneaky", root / "loop", root / ".." / "secret", tmp_path):
         with pytest.raises(PathOutside):
             context_archive(source, root)
