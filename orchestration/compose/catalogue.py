@@ -1,9 +1,11 @@
 """The image catalogue: which names `cloud_image` may use, and where they come from.
 
-`images.json` beside this file ships the publishers' dated releases; a file or folder
-of JSON files adds images that were built locally (the test guest is one). Reads those
-files, nothing else: fetching and verifying is the image provider's work. The checks
-use the names, the state builder copies the digest into the state.
+`images.json` beside this file ships the publishers' dated releases, each with its
+digest. A match proves that a fetched file is the one that was published when the entry
+was written; the publisher's signature is not checked. A file or folder of JSON files
+adds images that were built locally (the test guest is one). Reads those files, nothing
+else: fetching and verifying is the image provider's work. The checks use the names, the
+state builder copies the digest into the state.
 """
 
 import difflib
