@@ -4,9 +4,8 @@ import unicodedata
 from pathlib import Path
 
 from orchestration.compose.check import check
-from orchestration.compose.files import FolderFiles
+from orchestration.compose.files import FolderFiles, resolve_inside
 from orchestration.compose.loader import Loaded
-from orchestration.project.folder import file_below
 from tests.golden import DATA
 from tests.orchestration.compose.fakes import catalogue_with_test_guest
 
@@ -63,7 +62,7 @@ machines:
     loaded = checked(tmp_path, text)
 
     assert said(loaded) == []
-    found = file_below(tmp_path, "é/sétup.sh")
+    found = resolve_inside(tmp_path, "é/sétup.sh")
     assert found == tmp_path / decomposed
 
 

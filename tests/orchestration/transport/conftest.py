@@ -19,8 +19,8 @@ from orchestration.transport.ssh import SSHTransport
 
 SSHD = "/usr/sbin/sshd"
 DROPBEAR = "/usr/sbin/dropbear"
-# OpenSSH 9.8 and later run a program of its own for each connection.
-SERVERS = ("sshd", "sshd-session", "sshd-auth", "dropbear")
+# OpenSSH serves connections in sshd-session since 9.8 and logins in sshd-auth since 10.
+SERVER_NAMES = ("sshd", "sshd-session", "sshd-auth", "dropbear")
 USER = "root"
 
 
@@ -79,7 +79,15 @@ class Server:
         """The server's processes, the listener first."""
         assert self.process is not None
         pids = [self.process.pid, *descendants(self.process.pid)]
-        return [pid for pid in pids if name_of(pid) in SERVERS]
+        return [pid for pid in pids if name_of(pid) in SERVER_NAMES]
+
+    def connections(self) -> list[int]:
+        """The listener's own children, one for each connection.
+
+        One may have a child that does the work of a user without root's rights.
+        """
+        listener, *others = self.own_pids()
+        return [pid for pid in others if parent_of(pid) == listener]
 
     def transport(self, machine: str = "host-a", **changes: object) -> SSHTransport:
         settings: dict[str, object] = {
