@@ -77,7 +77,7 @@ class Watcher:
         words += ["-o", f"UserKnownHostsFile={known_hosts}", "-o", "LogLevel=ERROR"]
         words += [f"{guest['user']}@{address}", COUNT]
         self._process = subprocess.Popen(
-            stack.other.argv(*words),
+            stack.other.in_its_network(*words),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

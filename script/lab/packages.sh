@@ -11,7 +11,8 @@ RUN_PACKAGES=(python3-venv python3-dev pkg-config gcc libvirt-dev
 IMAGE_PACKAGES=(syslinux syslinux-common mtools dosfstools e2fsprogs fdisk kmod cpio
   zstd xz-utils jq)
 # shellcheck disable=SC2034
-TEST_PACKAGES=(shellcheck dropbear-bin busybox-static curl postgresql tcsh fish)
+TEST_PACKAGES=(shellcheck dropbear-bin busybox-static curl postgresql tcsh fish
+  mmdebstrap debian-archive-keyring)
 
 as_root() {
   if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
@@ -29,7 +30,7 @@ missing_packages() {
 
 ensure_packages() {
   local missing
-  [[ -r /etc/debian_version ]] || fail "This needs Debian 12 or Ubuntu 24.04."
+  [[ -r /etc/debian_version ]] || fail "This needs Debian 12 or later, or Ubuntu 24.04 or later: it installs packages with apt."
   mapfile -t missing < <(missing_packages "$@")
   ((${#missing[@]})) || return 0
   [[ $EUID -eq 0 ]] || command -v sudo > /dev/null ||

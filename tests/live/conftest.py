@@ -1,5 +1,6 @@
 """One running product on two namespace hosts, shared by all live tests that ask.
 
+The second host is a Debian 13 where script/lab/debian-root could build one.
 `product` is another one, on simulated hosts. Users `owner` and `other`. QEMU's user
 must pass through the folder of the first, so it is not pytest's own. The tests of a
 file use testbeds of their own.
@@ -17,7 +18,8 @@ from playwright.sync_api import Browser, Page
 
 from testbed.client.api import Client
 from tests.live.browser import PATIENCE_MS, find_chromium, launched, sign_in, signed_in
-from tests.live.stack import Stack, images, real_stack, simulated_stack
+from tests.live.namespace_host import debian_13, images
+from tests.live.stack import Stack, real_stack, simulated_stack
 
 TOOLS = ("libvirtd", "virsh", "qemu-system-x86_64", "ovs-vsctl", "redis-server")
 TOOLS += ("sshd", "ssh", "nsenter", "ip")
@@ -36,7 +38,9 @@ def stack() -> Iterator[Stack]:
         pytest.skip("the test guest image is not built: script/lab/guest-image")
     folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="testbed-live-"))
     try:
-        with real_stack(folder, label="tbl", **SETTINGS) as stack:
+        with real_stack(
+            folder, label="tbl", second_root=debian_13(), **SETTINGS
+        ) as stack:
             stack.add_user("owner")
             stack.add_user("other")
             yield stack

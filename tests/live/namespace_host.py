@@ -3,6 +3,7 @@
 `script/lab/namespace-host` does it all; `stack.py` makes a product of such hosts.
 """
 
+import os
 import subprocess
 import time
 from pathlib import Path
@@ -13,11 +14,12 @@ CABLE_TIMEOUT_S = 120
 
 
 class NamespaceHost:
-    """One testbed host made of namespaces."""
+    """One testbed host made of namespaces, with this machine's programs or a root's."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, *, root: Path | None = None) -> None:
         self.name = name
         self.folder = folder
+        self.root = root
         self.is_started = False
         self.address = ""
         folder.mkdir(parents=True, exist_ok=True)
@@ -26,7 +28,8 @@ class NamespaceHost:
         """Start its daemons; returns when they answer."""
         self.is_started = True
         self.address = address.partition("/")[0]
-        self._call("start", "--address", address, "--wire", wire)
+        root = ["--root", str(self.root)] if self.root else []
+        self._call("start", "--address", address, "--wire", wire, *root)
 
     def stop(self) -> None:
         """End everything on it."""
@@ -60,6 +63,10 @@ class NamespaceHost:
         """Return the words that run a command on this host."""
         return [str(NAMESPACE_HOST), "run", self.name, str(self.folder), *command]
 
+    def in_its_network(self, *command: str) -> list[str]:
+        """Return the words that run a program of this machine in the host's network."""
+        return ["ip", "netns", "exec", self.name, *command]
+
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command on it and return its output."""
         done = subprocess.run(
@@ -73,6 +80,18 @@ class NamespaceHost:
             check=True,
             stdout=subprocess.DEVNULL,
         )
+
+
+def images() -> Path:
+    """Return the folder with the test guest image and the root of Debian 13."""
+    cache = os.environ.get("TESTBED_IMAGE_CACHE")
+    return Path(cache) if cache else CHECKOUT / "var/cache/images"
+
+
+def debian_13() -> Path | None:
+    """Return the root file system that script/lab/debian-root built."""
+    root = images() / "debian_13"
+    return root if root.exists() else None
 
 
 def wire(main: NamespaceHost, end: str, other: NamespaceHost) -> None:

@@ -10,15 +10,18 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
 
+ENTER = Path(__file__).parents[2] / "script/lab/namespace/root.sh"
 START = """
 set -e
 mount --make-rprivate /
+if [ -n "$2" ]; then . "$2"; enter_root "$3" "$4"; fi
 mount -t tmpfs tmpfs /run
 mkdir -p /run/openvswitch /run/lock
 mount -t tmpfs tmpfs /etc/openvswitch
@@ -34,12 +37,15 @@ exec sleep infinity
 class Host(LocalTransport):
     """A LocalTransport that enters the namespaces of a holder process."""
 
-    def __init__(self, machine, folder):
+    def __init__(self, machine, folder, root=None):
         super().__init__(machine)
+        own = folder / machine
+        own.mkdir()
+        root = (ENTER, root.resolve(), own) if root else ()
         self.log = folder / f"{machine}.log"
         with self.log.open("wb") as log:
             self.holder = subprocess.Popen(
-                ["unshare", "-n", "-m", "sh", "-c", START, "sh", machine],
+                ["unshare", "-n", "-m", "bash", "-c", START, "sh", machine, *root],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -20,7 +20,7 @@ from pathlib import Path
 import httpx
 
 from testbed.client.api import Client
-from tests.live.namespace_host import NamespaceHost, wire
+from tests.live.namespace_host import NamespaceHost, images, wire
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PASSWORD = "a password for tests only"
@@ -32,7 +32,14 @@ PORTS = range(20_000, 32_000)
 class Stack:
     """Redis, web, worker; with two real hosts or any number of simulated ones."""
 
-    def __init__(self, folder: Path, *, label: str, image_cache: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        label: str,
+        image_cache: Path,
+        second_root: Path | None = None,
+    ) -> None:
         self.folder = folder
         self.label = label
         folder.chmod(0o755)
@@ -43,7 +50,7 @@ class Stack:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.main = NamespaceHost(f"{label}-a", folder / "a")
-        self.other = NamespaceHost(f"{label}-b", folder / "b")
+        self.other = NamespaceHost(f"{label}-b", folder / "b", root=second_root)
         self.third = NamespaceHost(f"{label}-c", folder / "c")
         self.key = folder / "id"
         self._net = 1 + os.getpid() % 250
@@ -246,9 +253,19 @@ class Stack:
 
 
 @contextmanager
-def real_stack(folder: Path, *, label: str, **settings: str) -> Iterator[Stack]:
-    """Give a running product on two real hosts, and end all of it afterwards."""
-    stack = Stack(folder, label=f"{label}{secrets.token_hex(2)}", image_cache=images())
+def real_stack(
+    folder: Path, *, label: str, second_root: Path | None = None, **settings: str
+) -> Iterator[Stack]:
+    """Give a running product on two real hosts, and end all of it afterwards.
+
+    The second host has the programs below `second_root`, or this machine's.
+    """
+    stack = Stack(
+        folder,
+        label=f"{label}{secrets.token_hex(2)}",
+        image_cache=images(),
+        second_root=second_root,
+    )
     stack.environment |= settings
     try:
         stack.start_real()
@@ -266,12 +283,6 @@ def simulated_stack(folder: Path, *, hosts: int = 2) -> Iterator[Stack]:
         yield stack
     finally:
         stack.stop_all()
-
-
-def images() -> Path:
-    """Return the folder with the test guest image."""
-    cache = os.environ.get("TESTBED_IMAGE_CACHE")
-    return Path(cache) if cache else CHECKOUT / "var/cache/images"
 
 
 def free_port() -> int:

@@ -119,7 +119,8 @@ class Copy:
 
     def on_host(self) -> list[str]:
         """What the host's folder has of it, with its store."""
-        words = ("find", str(IMAGES), "-type", "f", "-newer", str(self.source))
+        born = f"@{self.source.stat().st_mtime:.6f}"
+        words = ("find", str(IMAGES), "-type", "f", "-newermt", born)
         return self._stack.other.run(*words).split()
 
 

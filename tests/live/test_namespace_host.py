@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.namespace_host import debian_13
 from tests.orchestration.transport.conftest import wait_until
 
 COMMAND = str(Path(__file__).parents[2] / "script/lab/namespace-host")
@@ -44,8 +45,18 @@ def pids_in(name):
     return run("ip", "netns", "pids", name).split()
 
 
+@pytest.fixture(params=["this machine", "Debian 13"])
+def root(request):
+    """The options of start that give a host the programs of a distribution."""
+    if request.param == "this machine":
+        return []
+    if debian_13() is None:
+        pytest.skip("the root of Debian 13 is not built: script/lab/debian-root")
+    return ["--root", str(debian_13())]
+
+
 @pytest.fixture
-def hosts(tmp_path):
+def hosts(tmp_path, root):
     """Two hosts with a cable between them; their names, by short name."""
     names = {short: f"tb-{os.getpid()}-{short}" for short in ("a", "b")}
     try:
@@ -53,7 +64,7 @@ def hosts(tmp_path):
         for number, (short, name) in enumerate(names.items(), start=1):
             run(
                 COMMAND, "start", name, str(tmp_path / short),
-                "--address", f"172.31.77.{number}/24", "--wire", "eth0",
+                "--address", f"172.31.77.{number}/24", "--wire", "eth0", *root,
             )  # fmt: skip
         yield names
     finally:
@@ -79,6 +90,13 @@ def test_hosts_share_neither_daemons_nor_directories(hosts, tmp_path):
     assert len({text.split("<uuid>")[1][:36] for text in uris}) == 2
 
 
+def test_host_has_the_programs_of_its_root(hosts, tmp_path, root):
+    release = on(hosts, tmp_path, "b", "cat", "/etc/os-release")
+
+    ours = Path("/etc/os-release").read_text()
+    assert release == (Path(root[1], "etc/os-release").read_text() if root else ours)
+
+
 def test_host_is_reached_by_ssh_with_its_own_key(hosts, tmp_path):
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "id"))
     public = (tmp_path / "id.pub").read_text()
@@ -86,8 +104,8 @@ def test_host_is_reached_by_ssh_with_its_own_key(hosts, tmp_path):
     host_key = (tmp_path / "b/ssh_host_ed25519_key.pub").read_text()
     (tmp_path / "known_hosts").write_text(f"172.31.77.2 {host_key}")
 
-    answer = on(
-        hosts, tmp_path, "a",
+    answer = run(
+        "ip", "netns", "exec", hosts["a"],
         "ssh", "-F", "none", "-i", str(tmp_path / "id"), "-o", "BatchMode=yes",
         "-o", f"UserKnownHostsFile={tmp_path / 'known_hosts'}",
         "root@172.31.77.2", "ovs-vsctl get open . external_ids:system-id",
@@ -111,14 +129,15 @@ def test_stop_leaves_nothing_and_may_be_repeated(hosts, tmp_path):
     assert "does not run" in refusal(COMMAND, "run", name, folder, "true")
 
 
-def test_restarted_host_keeps_its_disk_and_its_key(hosts, tmp_path):
+def test_restarted_host_keeps_its_disk_and_its_key(hosts, tmp_path, root):
     name, folder = hosts["b"], str(tmp_path / "b")
+    address = ("--address", "172.31.77.2/24", "--wire", "eth0")
     key = (tmp_path / "b/ssh_host_ed25519_key.pub").read_text()
     on(hosts, tmp_path, "b", "touch", "/var/lib/testbed/kept", "/run/volatile")
 
     run(COMMAND, "stop", name, folder)
     run(COMMAND, "wire", hosts["a"], "eth0", name, "eth0")
-    run(COMMAND, "start", name, folder, "--address", "172.31.77.2/24", "--wire", "eth0")
+    run(COMMAND, "start", name, folder, *address, *root)
 
     assert (tmp_path / "b/testbed/kept").exists()
     assert not (tmp_path / "b/run/volatile").exists()

@@ -22,6 +22,7 @@ from orchestration.state.model import (
     TunnelState,
 )
 from orchestration.transport.base import Scope, command
+from tests.live.namespace_host import debian_13
 from tests.live.ovs_host import Host
 
 needs = [tool for tool in ("ovs-vsctl", "unshare", "nsenter") if not shutil.which(tool)]
@@ -32,10 +33,14 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def hosts(tmp_path_factory):
+@pytest.fixture(scope="module", params=["this machine", "Debian 13"])
+def hosts(tmp_path_factory, request):
+    """Two hosts; the first, on which most is tried, has Debian 13's programs or ours."""
     folder = tmp_path_factory.mktemp("ovs")
-    pair = [Host("host-a", folder), Host("host-b", folder)]
+    root = debian_13() if request.param == "Debian 13" else None
+    if request.param == "Debian 13" and root is None:
+        pytest.skip("the root of Debian 13 is not built: script/lab/debian-root")
+    pair = [Host("host-a", folder, root), Host("host-b", folder)]
     try:
         for host in pair:
             host.wait_until_ready()

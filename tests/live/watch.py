@@ -170,7 +170,7 @@ class Guest:
         words += [word for option in options for word in ("-o", option)]
         target = f"nocloud@{self._address}"
         done = subprocess.run(
-            self.host.argv(*words, target, "sudo", "sh", "-s"),
+            self.host.in_its_network(*words, target, "sudo", "sh", "-s"),
             input=command,
             capture_output=True,
             text=True,

@@ -67,7 +67,8 @@ wait_until_it_answers() {
   done
 }
 
-# Ends a daemon with its children of the same name, which serve its connections.
+# Ends a daemon with its children that serve its connections: they have its name, or,
+# since OpenSSH 9.8, one that begins with it (sshd-session).
 end_daemon() {
   local name=$1 daemon=$2 signal tries pids
   for signal in "${SIGNALS[@]}"; do
@@ -82,9 +83,10 @@ end_daemon() {
 }
 
 pids_called() {
-  local pid
+  local pid called
   for pid in $(ip netns pids "$1"); do
-    [[ $(cat "/proc/$pid/comm" 2> /dev/null) != "$2" ]] || printf '%s\n' "$pid"
+    called=$(cat "/proc/$pid/comm" 2> /dev/null) || continue
+    [[ $called != "$2" && $called != "$2"-* ]] || printf '%s\n' "$pid"
   done
 }
 
