@@ -23,18 +23,33 @@ note_daemon() {
 # The name in field two may hold blanks; counting starts behind its bracket.
 start_time_of() { sed 's/.*) //' "/proc/$1/stat" 2> /dev/null | cut -d' ' -f20; }
 
+# Bridges that somebody uses: those of an earlier lab come back with the database, but
+# nobody brings them up.
+bridges_in_use() {
+  local bridge
+  for bridge in $(ovs-vsctl --timeout=5 list-br 2> /dev/null); do
+    [[ -z $(ip -o link show dev "$bridge" up 2> /dev/null) ]] || printf '%s\n' "$bridge"
+  done
+}
+
 # Ends what was started from this state directory, the last first. A daemon that
-# somebody else's guests or bridges depend on by now is left alone.
+# somebody else's guests or bridges depend on by now is left alone, and named.
 stop_started_daemons() {
-  local path pid born guests='' bridges=''
+  local path name pid born guests='' bridges='' users
   guests=$(timeout 10 virsh -q -c qemu:///system list --name 2> /dev/null) || true
-  bridges=$(ovs-vsctl --timeout=5 list-br 2> /dev/null) || true
+  bridges=$(bridges_in_use)
   for path in "$1"/{libvirtd,virtlogd,ovs-vswitchd,ovsdb-server,redis}.pid; do
     [[ -f $path ]] || continue
-    case ${path##*/} in
-      libvirtd.pid | virtlogd.pid) [[ -z ${guests//[[:space:]]/} ]] || continue ;;
-      ovs*) [[ -z $bridges ]] || continue ;;
+    name=$(basename "$path" .pid)
+    case $name in
+      libvirtd | virtlogd) users=${guests//[[:space:]]/ } ;;
+      ovs*) users=${bridges//[[:space:]]/ } ;;
+      *) users='' ;;
     esac
+    if [[ -n ${users// /} ]]; then
+      warn "$name is left running, it is in use: $users"
+      continue
+    fi
     read -r pid born < "$path"
     if [[ -n $born && $(start_time_of "$pid") == "$born" ]]; then
       kill "$pid" 2> /dev/null || true
