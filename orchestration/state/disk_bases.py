@@ -15,6 +15,7 @@ from orchestration.compose.language.schema import (
     CloudImage,
     DeviceType,
     Disk,
+    DiskBus,
     ExistingDisk,
     IsoGuest,
 )
@@ -44,6 +45,7 @@ class Base:
     expand_gib: int = 0
     is_cdrom: bool = False
     is_readonly: bool = False
+    bus: DiskBus = DiskBus.VIRTIO
 
     @property
     def has_disk(self) -> bool:
@@ -79,6 +81,7 @@ class Bases:
                     DiskOrigin.COPIED if copied else DiskOrigin.LINKED,
                     is_cdrom=is_cdrom,
                     is_readonly=disk.readonly or is_cdrom,
+                    bus=disk.driver,
                 )
             case IsoGuest():
                 return Base(
@@ -86,6 +89,7 @@ class Bases:
                     DEFAULT_USER,
                     DiskOrigin.BLANK,
                     expand_gib=disk.expand_gigabytes,
+                    bus=disk.driver,
                 )
 
     def golden(self, name: str, digest: str, host: HostState) -> ImageState:

@@ -134,6 +134,7 @@ class Guests:
             disk_origin=base.origin,
             is_cdrom=base.is_cdrom,
             is_readonly=base.is_readonly,
+            disk_bus=base.bus,
             artefacts_dir=str(folder),
             disk=str(folder / f"{machine.name}-disk.qcow2") if base.has_disk else "",
             seed="",
@@ -205,6 +206,7 @@ class Guests:
                     prefix=static_prefix(address, subnet) if address else 0,
                     gateway=gateway,
                     name_server=self._name_server(key, gateway, dhcp=dhcp),
+                    model=wanted.model,
                 )
             )
         return tuple(interfaces)

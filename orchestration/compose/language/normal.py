@@ -118,6 +118,7 @@ def _interface(written: BridgeInterface | SwitchInterface) -> Interface:
         ip=written.ip,
         gateway=written.gateway,
         network_name=network_name,
+        model=written.model,
     )
 
 
@@ -178,7 +179,7 @@ def _clone_interfaces(written: PlainScaling) -> dict[int, list[Interface]]:
     if not isinstance(written.interfaces, dict):
         for entry in written.interfaces:
             for number in entry.clones:
-                card = Interface(attached_to=entry.bridge)
+                card = Interface(attached_to=entry.bridge, model=entry.model)
                 found.setdefault(number, []).append(card)
         return found
     for switch, wanted in written.interfaces.items():
@@ -199,5 +200,11 @@ def _cards_on_switch(
             mac = mac_at(wanted.mac_range.from_, place)
         yield (
             number,
-            Interface(attached_to=switch, mac=mac, ip=ip, gateway=wanted.gateway),
+            Interface(
+                attached_to=switch,
+                mac=mac,
+                ip=ip,
+                gateway=wanted.gateway,
+                model=wanted.model,
+            ),
         )

@@ -25,10 +25,20 @@ def _pairs(value: object) -> object:
     raise PydanticKnownError("dict_type")
 
 
+class NetworkModel(StrEnum):
+    """The network card that a virtual machine sees."""
+
+    VIRTIO = "virtio"
+    E1000 = "e1000"
+    E1000E = "e1000e"
+    RTL8139 = "rtl8139"
+
+
 class Interface(Entry):
     """One network card of a guest, plugged into a bridge or a logical switch."""
 
     attached_to: str
+    model: NetworkModel = NetworkModel.VIRTIO
     mac: str | None = None
     ip: str | None = None
     gateway: str | None = None
@@ -67,6 +77,15 @@ class DeviceType(StrEnum):
     CDROM = "cdrom"
 
 
+class DiskBus(StrEnum):
+    """How a virtual machine reaches its disk."""
+
+    VIRTIO = "virtio"
+    SATA = "sata"
+    SCSI = "scsi"
+    IDE = "ide"
+
+
 class ExistingDisk(Entry):
     """A disk that the user brings; it is never changed."""
 
@@ -75,6 +94,9 @@ class ExistingDisk(Entry):
     that an administrator allowed."""
     driver_type: DriverType | None = None
     """The file's format; left out it is detected."""
+    driver: DiskBus = DiskBus.VIRTIO
+    """How the guest reaches it: `sata` for systems without virtio drivers, such as
+    Windows; `scsi` is an LSI SAS 1068; `ide` for the oldest, on an i440FX board."""
     device_type: DeviceType = DeviceType.DISK
     """What the guest sees it as."""
     readonly: StrictBool = False
@@ -91,6 +113,8 @@ class IsoGuest(Entry):
     it."""
     expand_gigabytes: StrictInt = 0
     """The size of the blank disk in GiB."""
+    driver: DiskBus = DiskBus.VIRTIO
+    """How the guest reaches the blank disk, as for `existing_disk`."""
     driver_type: DriverType | None = None
     """Accepted; the ISO is raw."""
     device_type: DeviceType = DeviceType.CDROM

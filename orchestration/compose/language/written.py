@@ -26,6 +26,7 @@ from orchestration.compose.language.schema import (
     HostInterface,
     IsoGuest,
     Network,
+    NetworkModel,
     TestbedOptions,
 )
 
@@ -59,6 +60,9 @@ class BridgeInterface(Entry):
     gateway: str | None = None
     """The default route that goes with `ip`; without `ip` a warning, because DHCP
     gives one."""
+    model: NetworkModel = NetworkModel.VIRTIO
+    """The network card that the guest sees: `e1000e`, `e1000` or `rtl8139` for systems
+    without virtio drivers, such as Windows."""
 
 
 class SwitchInterface(Entry):
@@ -75,6 +79,8 @@ class SwitchInterface(Entry):
     """The default route, an address of the subnet."""
     network_name: str | None = None
     """The provider network of the port."""
+    model: NetworkModel = NetworkModel.VIRTIO
+    """As for a bridge."""
 
 
 class ClonesOnBridge(Entry):
@@ -84,6 +90,8 @@ class ClonesOnBridge(Entry):
     """A name under `network.bridges`."""
     clones: tuple[StrictInt, ...]
     """Numbers of clones, from 0. A clone may be on several bridges."""
+    model: NetworkModel = NetworkModel.VIRTIO
+    """The network card that these clones see, as for `interfaces` of a machine."""
 
 
 class MacRange(Entry):
@@ -116,6 +124,8 @@ class ClonesOnSwitch(Entry):
     """`dynamic`, or a map with `ip_range`."""
     mac_range: MacRange | None = None
     """One MAC for each clone of the list; left out they are derived."""
+    model: NetworkModel = NetworkModel.VIRTIO
+    """The network card that these clones see, as for `interfaces` of a machine."""
 
 
 class CloneScript(Entry):

@@ -96,6 +96,8 @@ def _disk_and_login(old: GuestState, new: GuestState) -> Iterator[str]:
         yield f"image {new.image.name} was renewed; its disk stays"
     if (old.is_cdrom, old.is_readonly) != (new.is_cdrom, new.is_readonly):
         yield f"its disk is {_device(new)}"
+    if old.disk_bus != new.disk_bus:
+        yield f"disk driver {old.disk_bus} → {new.disk_bus}"
 
 
 def _device(guest: GuestState) -> str:

@@ -59,6 +59,7 @@ def _pairs(old: InterfaceState, new: InterfaceState) -> Iterator[str]:
         ("gateway", old.gateway or "none", new.gateway or "none"),
         ("name server", old.name_server or "none", new.name_server or "none"),
         ("MTU", str(old.mtu), str(new.mtu)),
+        ("model", old.model, new.model),
     )
     changed = [f"{what} {was} → {now}" for what, was, now in pairs if was != now]
     yield from changed or ["its device changes"]
@@ -79,6 +80,8 @@ def _obstacles(old: GuestState, new: GuestState) -> Iterator[str]:
         yield "a guest without cloud-init gets or loses interfaces when it starts"
     if any(a.mac != b.mac for a, b in pairs):
         yield "another MAC needs a restart"
+    elif any(a.model != b.model for a, b in pairs):
+        yield "another model needs a restart"
     elif any((a.tap, a.mtu) != (b.tap, b.mtu) for a, b in pairs):
         yield "another MTU or tap needs a restart"
     if len(new.interfaces) - len(old.interfaces) > HOTPLUG_ROOM:

@@ -8,7 +8,12 @@ from operator import not_
 
 from pydantic import Field
 
+from orchestration.compose.language.schema import DiskBus, NetworkModel
 from orchestration.state.model.images import DiskOrigin, Frozen, ImageState
+
+
+def _is_virtio(value: str) -> bool:
+    return value == "virtio"
 
 
 class InterfaceState(Frozen):
@@ -17,7 +22,7 @@ class InterfaceState(Frozen):
     `address` is known for static and reserved addresses (`prefix` with it) and empty
     otherwise. `dhcp` says that the guest asks for it. `name_server` is set where DHCP
     gives none; while it is empty it is not dumped, so that older guests keep their
-    hash and their instance.
+    hash and their instance, and nor is a `model` of virtio.
     """
 
     name: str
@@ -31,6 +36,7 @@ class InterfaceState(Frozen):
     prefix: int = 0
     gateway: str = ""
     name_server: str = Field(default="", exclude_if=not_)
+    model: NetworkModel = Field(default=NetworkModel.VIRTIO, exclude_if=_is_virtio)
 
 
 class ManagementInterface(Frozen):
@@ -92,6 +98,7 @@ class GuestState(Frozen):
     disk_origin: DiskOrigin = DiskOrigin.LINKED
     is_cdrom: bool = False
     is_readonly: bool = False
+    disk_bus: DiskBus = Field(default=DiskBus.VIRTIO, exclude_if=_is_virtio)
     artefacts_dir: str
     disk: str
     seed: str

@@ -68,13 +68,15 @@ def test_keys_of_an_existing_disk_are_honoured() -> None:
         existing("copied", "br0", create_deep_copy=True, driver_type="raw"),
         existing("fixed", "br0", readonly=True),
         existing("disc", "br0", device_type="cdrom"),
+        existing("windows", "br0", driver="sata"),
     )
 
     copied, fixed, disc = guests["copied"], guests["fixed"], guests["disc"]
+    assert (guests["windows"].disk_bus, fixed.disk_bus) == ("sata", "virtio")
     assert (copied.disk_origin, copied.image.format) == (DiskOrigin.COPIED, "raw")
     assert (fixed.is_readonly, fixed.is_cdrom) == (True, False)
     assert (disc.is_readonly, disc.is_cdrom) == (True, True)
-    assert len({guest.spec_hash for guest in guests.values()}) == 3
+    assert len({guest.spec_hash for guest in guests.values()}) == 4
 
 
 @pytest.mark.parametrize(("size", "disk"), [(4, "fresh-disk.qcow2"), (0, "")])

@@ -74,3 +74,11 @@ def test_spec_hash_and_dump_of_an_interface_without_a_name_server_stay() -> None
     dumped = guest.model_dump(mode="json")["interfaces"][0]
 
     assert "name_server" not in dumped
+
+
+def test_virtio_is_not_hashed_so_that_older_guests_keep_theirs() -> None:
+    guest = build(spec_of(machine("g", "br0"))).guests[0]
+
+    (interface,) = guest.model_dump()["interfaces"]
+    assert "model" not in interface
+    assert "disk_bus" not in guest.model_dump()

@@ -11,10 +11,12 @@ import ipaddress
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from orchestration.compose.language.schema import DiskBus, NetworkModel
 from orchestration.providers.libvirt.xml.backing import keep_owner
 from orchestration.providers.libvirt.xml.metadata import NAMESPACE, Mark, build_mark
-from orchestration.providers.libvirt.xml.pci import add_ports, pin
+from orchestration.providers.libvirt.xml.pci import add_ports, machine_of, pin
 from orchestration.state.model import (
     Datapath,
     DomainType,
@@ -28,8 +30,22 @@ from orchestration.state.model import (
 from orchestration.state.model.images import DiskOrigin
 
 BALLOON_PERIOD_S = 10
-CDROM = "sda"
 RAW = {"type": "raw"}
+# What a disk is called on each bus, and a CD-ROM beside it.
+DISK_TARGETS = {
+    DiskBus.VIRTIO: "vda",
+    DiskBus.SATA: "sda",
+    DiskBus.SCSI: "sda",
+    DiskBus.IDE: "hda",
+}
+CDROM_TARGETS = {
+    DiskBus.VIRTIO: "sda",
+    DiskBus.SATA: "sdb",
+    DiskBus.SCSI: "sdb",
+    DiskBus.IDE: "hdc",
+}
+# Windows and Linux bring a driver for it.
+SCSI_MODEL = "lsisas1068"
 # QEMU would let each emulated guest fill 1 GiB with translated code beside its memory.
 # With these a boot takes no longer.
 TRANSLATED_SHARE = 4
@@ -55,9 +71,11 @@ def build_domain(guest: GuestState, host: HostState, *, testbed: str) -> str:
     ET.SubElement(devices, "controller", type="usb", index="0", model="none")
     for slot, interface in enumerate(guest.interfaces, start=1):
         _add_interface(devices, interface, host, guest=guest, slot=slot)
+    slot = len(guest.interfaces) + 1
     if guest.management is not None:
-        slot = len(guest.interfaces) + 1
-        _add_management(devices, guest.management, slot=slot)
+        _add_management(devices, guest.management, guest=guest, slot=slot)
+    elif guest.disk_bus is DiskBus.SCSI:
+        _add_scsi(devices, guest, slot=slot)
     _add_console(devices, guest)
     _add_helpers(devices)
     return _print(domain)
@@ -126,10 +144,10 @@ def _boot_devices(guest: GuestState) -> tuple[str, ...]:
 def _add_machine(domain: ET.Element, guest: GuestState, host: HostState) -> None:
     """Add firmware, processor, clock and what happens at power-off.
 
-    q35 is an alias: libvirt stores the newest version that its QEMU has.
+    The machine is an alias: libvirt stores the newest version that its QEMU has.
     """
     system = ET.SubElement(domain, "os")
-    _text(system, "type", "hvm", arch="x86_64", machine="q35")
+    _text(system, "type", "hvm", arch="x86_64", machine=machine_of(guest))
     for device in _boot_devices(guest):
         ET.SubElement(system, "boot", dev=device)
     features = ET.SubElement(domain, "features")
@@ -159,20 +177,42 @@ def _add_disks(devices: ET.Element, guest: GuestState) -> None:
     fails on tmpfs), and lets clones read their golden image from one page cache.
     What disks lie over is added when the domain is defined: `layers`. A user's ISO
     stays the user's.
-    The seed is a virtio disk too: cloud-init finds it by its label, and kernels made
+    The seed is a virtio disk: cloud-init finds it by its label, and kernels made
     for clouds have virtio but not always AHCI (under emulation AHCI also costs 2 s).
     """
     if guest.disk:
         kept = {"type": "qcow2", "cache": "writeback", "discard": "unmap"}
-        target = CDROM if guest.is_cdrom else "vda"
+        place = _cdrom_place(guest) if guest.is_cdrom else _disk_place(guest)
         readonly = guest.is_readonly
-        _add_disk(devices, guest.disk, kept, target=target, is_readonly=readonly)
+        _add_disk(devices, guest.disk, kept, place=place, is_readonly=readonly)
     if guest.seed:
-        _add_disk(devices, guest.seed, RAW, target="vdb", is_readonly=True)
+        _add_disk(devices, guest.seed, RAW, place=SEED_PLACE, is_readonly=True)
     if guest.disk_origin is DiskOrigin.BLANK:
-        keep_owner(
-            _add_disk(devices, guest.image.path, RAW, target=CDROM, is_readonly=True)
-        )
+        path, place = guest.image.path, _cdrom_place(guest)
+        keep_owner(_add_disk(devices, path, RAW, place=place, is_readonly=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a guest sees a file as, and where."""
+
+    device: str
+    target: str
+    bus: DiskBus
+
+
+SEED_PLACE = _Place("disk", "vdb", DiskBus.VIRTIO)
+
+
+def _disk_place(guest: GuestState) -> _Place:
+    return _Place("disk", DISK_TARGETS[guest.disk_bus], guest.disk_bus)
+
+
+def _cdrom_place(guest: GuestState) -> _Place:
+    """Return where a CD-ROM is: on SATA, which every system knows, or on IDE."""
+    is_ide = guest.disk_bus is DiskBus.IDE
+    target = "sda" if guest.is_cdrom and not is_ide else CDROM_TARGETS[guest.disk_bus]
+    return _Place("cdrom", target, DiskBus.IDE if is_ide else DiskBus.SATA)
 
 
 def _add_disk(
@@ -180,19 +220,14 @@ def _add_disk(
     path: str,
     driver: Mapping[str, str],
     *,
-    target: str,
+    place: _Place,
     is_readonly: bool,
 ) -> ET.Element:
-    """Add a virtio disk, or a CD-ROM on SATA, which q35 has and every system knows.
-
-    Returns the element that names its file.
-    """
-    is_cdrom = target == CDROM
-    device = "cdrom" if is_cdrom else "disk"
-    disk = ET.SubElement(devices, "disk", type="file", device=device)
+    """Add a disk or a CD-ROM. Returns the element that names its file."""
+    disk = ET.SubElement(devices, "disk", type="file", device=place.device)
     ET.SubElement(disk, "driver", {"name": "qemu", **driver})
     source = ET.SubElement(disk, "source", file=path)
-    ET.SubElement(disk, "target", dev=target, bus="sata" if is_cdrom else "virtio")
+    ET.SubElement(disk, "target", dev=place.target, bus=place.bus)
     if is_readonly:
         ET.SubElement(disk, "readonly")
     return source
@@ -213,11 +248,12 @@ def _add_interface(
     identity = interface_identity(guest, interface)
     ET.SubElement(port, "parameters", interfaceid=identity)
     ET.SubElement(element, "target", dev=interface.tap)
-    ET.SubElement(element, "model", type="virtio")
-    if host.datapath is Datapath.NETDEV:
+    ET.SubElement(element, "model", type=interface.model)
+    is_virtio = interface.model is NetworkModel.VIRTIO
+    if host.datapath is Datapath.NETDEV and is_virtio:
         _switch_offload_off(element)
     ET.SubElement(element, "mtu", size=str(interface.mtu))
-    pin(element, slot)
+    pin(element, slot, guest)
 
 
 def _switch_offload_off(interface: ET.Element) -> None:
@@ -231,8 +267,19 @@ def _switch_offload_off(interface: ET.Element) -> None:
     ET.SubElement(driver, "guest", dict.fromkeys(common, "off"))
 
 
+def _add_scsi(devices: ET.Element, guest: GuestState, *, slot: int) -> None:
+    controller = ET.SubElement(
+        devices, "controller", type="scsi", index="0", model=SCSI_MODEL
+    )
+    pin(controller, slot, guest)
+
+
 def _add_management(
-    devices: ET.Element, management: ManagementInterface, *, slot: int
+    devices: ET.Element,
+    management: ManagementInterface,
+    *,
+    guest: GuestState,
+    slot: int,
 ) -> None:
     element = ET.SubElement(devices, "interface", type="network")
     ET.SubElement(element, "mac", address=management.mac)
@@ -240,7 +287,7 @@ def _add_management(
     ET.SubElement(element, "target", dev=management.tap)
     ET.SubElement(element, "model", type="virtio")
     ET.SubElement(element, "port", isolated="yes")
-    pin(element, slot)
+    pin(element, slot, guest)
 
 
 def _add_console(devices: ET.Element, guest: GuestState) -> None:

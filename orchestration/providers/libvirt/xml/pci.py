@@ -7,16 +7,30 @@ must exist before a device can be pinned to it, hence all of them are written ou
 
 import xml.etree.ElementTree as ET
 
+from orchestration.compose.language.schema import DiskBus
 from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import GuestState
 
+# A machine that has PCI Express, and one that has IDE.
+EXPRESS, WITH_IDE = "q35", "pc"
 # The channels' controller, the random numbers and the memory balloon.
 HELPERS = 3
 
 
+def machine_of(guest: GuestState) -> str:
+    """Return the board that a guest is given: IDE is only on one without ports."""
+    return WITH_IDE if guest.disk_bus is DiskBus.IDE else EXPRESS
+
+
 def add_ports(devices: ET.Element, guest: GuestState) -> None:
-    """Add a port for each device that needs one, and HOTPLUG_ROOM free ones."""
-    disks = [guest.disk and not guest.is_cdrom, guest.seed, guest.management]
+    """Add a port for each device that needs one, and HOTPLUG_ROOM free ones.
+
+    Without PCI Express every slot takes a device at any time.
+    """
+    if machine_of(guest) != EXPRESS:
+        return
+    is_on_port = not guest.is_cdrom and guest.disk_bus is not DiskBus.SATA
+    disks = [guest.disk and is_on_port, guest.seed, guest.management]
     used = len(guest.interfaces) + sum(map(bool, disks)) + HELPERS
     for index in range(1, used + HOTPLUG_ROOM + 1):
         ET.SubElement(
@@ -28,8 +42,13 @@ def add_ports(devices: ET.Element, guest: GuestState) -> None:
         )
 
 
-def pin(device: ET.Element, slot: int) -> None:
-    """Pin a device to port `slot`: guests see their devices in that order."""
+def pin(device: ET.Element, slot: int, guest: GuestState) -> None:
+    """Pin a device to port `slot`: guests see their devices in that order.
+
+    Without ports libvirt gives slots in the order of the text.
+    """
+    if machine_of(guest) != EXPRESS:
+        return
     ET.SubElement(
         device,
         "address",

@@ -13,6 +13,7 @@ from orchestration.compose.language.schema import (
     Clone,
     CloudImage,
     DeviceType,
+    DiskBus,
     Docker,
     DriverType,
     ExistingDisk,
@@ -105,6 +106,7 @@ def test_every_key_of_an_existing_disk_arrives() -> None:
     written = {
         "path": "a.img",
         "driver_type": "raw",
+        "driver": "scsi",
         "device_type": "cdrom",
         "readonly": True,
         "create_deep_copy": True,
@@ -116,6 +118,7 @@ def test_every_key_of_an_existing_disk_arrives() -> None:
     assert kind.libvirt_type == ExistingDisk(
         path="a.img",
         driver_type=DriverType.RAW,
+        driver=DiskBus.SCSI,
         device_type=DeviceType.CDROM,
         readonly=True,
         create_deep_copy=True,

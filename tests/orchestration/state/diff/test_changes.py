@@ -66,11 +66,13 @@ def test_edits_of_the_users_disks_say_which_need_another_one() -> None:
     copied = changed(spec(), spec(create_deep_copy=True))[1].to_text()
     fixed = changed(spec(), spec(readonly=True))[1].to_text()
     disc = changed(spec(), spec(device_type="cdrom"))[1].to_text()
+    sata = changed(spec(), spec(driver="sata"))[1].to_text()
 
     assert "disk linked → copied, its disk will be erased" in copied
     assert "its disk is read-only" in fixed
     assert "its disk is a CD-ROM, read-only" in disc
-    assert "erased" not in fixed + disc
+    assert "disk driver virtio → sata" in sata
+    assert "erased" not in fixed + disc + sata
 
 
 def test_edits_of_the_network_are_as_reviewed(golden: Golden) -> None:

@@ -71,6 +71,7 @@ def test_guest_keeps_running(old: Spec, new: Spec, reasons: tuple[str, ...]) -> 
     ("old", "new", "reason"),
     [
         (web("br0"), web({"bridge": "br0", "mac": MAC}), "another MAC"),
+        (web("br0"), web({"bridge": "br0", "model": "e1000"}), "another model"),
         (
             web("br0", management=False),
             web("br1", management=False),

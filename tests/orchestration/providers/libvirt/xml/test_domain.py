@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 import libvirt
 import pytest
 
+from orchestration.compose.language.schema import DiskBus, NetworkModel
 from orchestration.providers.images.qemu_img import Layer
 from orchestration.providers.libvirt.xml.backing import with_layers
 from orchestration.providers.libvirt.xml.domain import (
@@ -27,6 +28,23 @@ from tests.orchestration.providers.libvirt.samples import (
 UNSEEDED = build_guest().model_copy(update={"seed": "", "management": None})
 DISC = UNSEEDED.model_copy(update={"is_cdrom": True, "is_readonly": True})
 ISO = UNSEEDED.model_copy(update={"disk_origin": DiskOrigin.BLANK})
+
+
+def without_virtio(
+    bus: DiskBus, model: NetworkModel, guest: GuestState = UNSEEDED
+) -> GuestState:
+    interfaces = tuple(
+        interface.model_copy(update={"model": model}) for interface in guest.interfaces
+    )
+    return guest.model_copy(update={"disk_bus": bus, "interfaces": interfaces})
+
+
+WINDOWS = {
+    "sata": without_virtio(DiskBus.SATA, NetworkModel.E1000E),
+    "sata-iso": without_virtio(DiskBus.SATA, NetworkModel.E1000E, ISO),
+    "scsi": without_virtio(DiskBus.SCSI, NetworkModel.E1000),
+    "ide-iso": without_virtio(DiskBus.IDE, NetworkModel.RTL8139, ISO),
+}
 LAYERS = (Layer("/i/golden-0.qcow2", "qcow2"), Layer("/i/own & <disk>.img", "raw"))
 BUILT = {
     "domain-layers": with_layers(
@@ -36,6 +54,10 @@ BUILT = {
     "domain-iso": build_domain(ISO, HOST, testbed="lab"),
     "domain-emulated-userspace": build_domain(build_guest(), HOST, testbed="lab"),
     "domain-kvm-kernel": build_domain(build_guest(1), KVM_HOST, testbed="lab"),
+    **{
+        f"domain-{name}": build_domain(guest, HOST, testbed="lab")
+        for name, guest in WINDOWS.items()
+    },
     "network-nat": build_nat_network(NAT, testbed="lab"),
     "network-management": build_management_network(MANAGEMENT, testbed="lab"),
 }
@@ -68,7 +90,7 @@ def test_iso_of_a_user_stays_the_users() -> None:
     assert label is not None
     assert (label.get("model"), label.get("relabel")) == ("dac", "no")
     others = [
-        parse(BUILT[n]) for n in BUILT if n not in ("domain-iso", "domain-layers")
+        parse(BUILT[n]) for n in BUILT if not n.endswith(("iso", "domain-layers"))
     ]
     assert not any(list(found.iter("seclabel")) for found in others)
 
@@ -177,3 +199,24 @@ def test_digest_of_a_network_ignores_its_hosts_only() -> None:
     assert digest() == digest(reservations=())
     assert digest() != digest(mtu=1400)
     assert digest() != digest(gateway="10.201.3.254")
+
+
+@pytest.mark.parametrize(
+    ("bus", "machine", "targets"),
+    [
+        (DiskBus.VIRTIO, "q35", [("vda", "virtio"), ("sda", "sata")]),
+        (DiskBus.SATA, "q35", [("sda", "sata"), ("sdb", "sata")]),
+        (DiskBus.SCSI, "q35", [("sda", "scsi"), ("sdb", "sata")]),
+        (DiskBus.IDE, "pc", [("hda", "ide"), ("hdc", "ide")]),
+    ],
+)
+def test_disk_and_iso_are_where_the_driver_says(
+    bus: DiskBus, machine: str, targets: list[tuple[str, str]]
+) -> None:
+    guest = without_virtio(bus, NetworkModel.E1000, ISO)
+
+    domain = parse(build_domain(guest, HOST, testbed="lab"))
+
+    assert domain.find("./os/type").get("machine") == machine
+    found = [target.attrib for target in domain.iterfind("./devices/disk/target")]
+    assert [(target["dev"], target["bus"]) for target in found] == targets
