@@ -255,7 +255,7 @@ class WrittenMachine(Entry):
     """`a-z`, `0-9` and `-`, no `-` at the ends, up to 40 characters; capital letters
     become small ones. Unique. The guest's host name is `<testbed>-<name>`."""
     interfaces: tuple[BridgeInterface, ...] | None = None
-    """Network cards on bridges, up to 10."""
+    """Network cards on bridges, up to 32."""
     network: (
         Annotated[
             Annotated[tuple[SwitchInterface, ...], Tag(A_LIST)]

@@ -24,7 +24,8 @@ from orchestration.compose.rules.addresses import (
 )
 from orchestration.errors import Finding
 
-INTERFACES_LIMIT = 10
+# Each takes a port of the 255 that PCI Express has, and 50 ms of an emulated boot.
+INTERFACES_LIMIT = 32
 # A thing that must be unique: what it is, its value, where it stands.
 Use = tuple[str, str, Path]
 
