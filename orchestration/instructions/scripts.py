@@ -14,6 +14,7 @@ from orchestration.instructions.boot.reaching import (
     require_running,
     wait_until_reachable,
 )
+from orchestration.instructions.contexts import renew_context
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.instructions.user_scripts import run_user_script
 from orchestration.state.model import GuestState, ScriptState
@@ -45,7 +46,13 @@ def set_up_guests(task: Task) -> Outcome:
 
 
 def _set_up(task: Task, guest: GuestState, transport: Transport) -> Outcome:
-    """Run the guest's setup script when it is due."""
+    """Bring the guest's context and run its setup script, as far as they are due."""
+    copied = renew_context(task, guest, transport)
+    outcome = _run_setup_script(task, guest, transport)
+    return done(copied) if copied and outcome.status is Status.UNCHANGED else outcome
+
+
+def _run_setup_script(task: Task, guest: GuestState, transport: Transport) -> Outcome:
     markers = guest.markers
     if guest.setup_script is None:
         return unchanged("reachable") if markers.reached else _reached(task, guest)

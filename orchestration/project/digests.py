@@ -37,13 +37,17 @@ def look_at(source: Path) -> Look:
 
 
 def with_files_now(files: Path, state: State) -> State:
-    """Return the state with the digests of the guests' scripts as they are now.
+    """Return the state with the digests of scripts and contexts as they are now.
 
-    A script that cannot be read keeps its digest: `up` says what is wrong with it.
+    What cannot be read keeps its digest: `up` says what is wrong with it.
     """
     scripts = [s for g in state.guests for s in (g.setup_script, g.run_script) if s]
     now = {path: _script_now(files, path) for path in {s.path for s in scripts}}
-    guests = tuple(_with_scripts(guest, now) for guest in state.guests)
+    paths = {guest.context for guest in state.guests if guest.context}
+    contexts = {path: _context_now(files, path) for path in paths}
+    guests = tuple(
+        _with_context(_with_scripts(guest, now), contexts) for guest in state.guests
+    )
     is_same = all(one is other for one, other in zip(guests, state.guests, strict=True))
     return state if is_same else state.model_copy(update={"guests": guests})
 
@@ -56,6 +60,13 @@ def _with_scripts(guest: GuestState, now: Mapping[str, str]) -> GuestState:
         if script and now[script.path] not in ("", script.sha256)
     }
     return guest.model_copy(update=edited) if edited else guest
+
+
+def _with_context(guest: GuestState, now: Mapping[str, str]) -> GuestState:
+    found = now.get(guest.context or "", "")
+    if found in ("", guest.context_sha256):
+        return guest
+    return guest.model_copy(update={"context_sha256": found})
 
 
 def is_golden_edited(files: Path, state: State) -> bool:

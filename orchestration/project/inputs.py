@@ -31,11 +31,11 @@ def read_inputs(files: Path, spec: Spec, *, testbed: str) -> Inputs:
 
 
 def _script_digests(spec: Spec, files: Path) -> dict[str, str]:
-    """Digest all scripts, and the contexts that go into golden images."""
+    """Digest all scripts and contexts."""
     expanded = expand(spec)
     images = _cloud_images(expanded.all_started.machines)
     paths = {path for i in images for path in (i.setup_script, i.run_script) if path}
-    contexts = {i.context for i in _cloud_images(expanded.started) if i.context}
+    contexts = {i.context for i in images if i.context}
     return {path: digest_of_script(files, path) for path in paths} | {
         context_key(path): digest_of_context(files, path) for path in contexts
     }

@@ -43,12 +43,13 @@ from orchestration.state.model.images import DiskOrigin
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement
 
-# Scripts have digests of their own in the markers; and the markers, the hash itself
+# Scripts and contexts have digests of their own in the markers; and the markers, the hash itself
 # and where an image is fetched from say nothing about what the guest should be.
 NOT_HASHED = (
     "index",
     "setup_script",
     "run_script",
+    "context_sha256",
     "spec_hash",
     "golden",
     "markers",
@@ -99,7 +100,7 @@ class Guests:
         if not is_prepared(guest):
             return GoldenState(guest=guest, image=guest.image)
         script = guest.setup_script.sha256 if guest.setup_script else ""
-        context = self.scripts.get(context_key(guest.context or ""), "")
+        context = guest.context_sha256 if guest.setup_script else ""
         digest = golden_digest(guest, script_sha256=script, context_sha256=context)
         image = self.bases.golden(guest.name, digest, self.placement.main)
         return GoldenState(guest=guest, image=image, context_sha256=context)
@@ -165,6 +166,9 @@ class Guests:
                 "management": self._management(guest.name, guest.index),
                 "environment": source.environment,
                 "context": source.context,
+                "context_sha256": self.scripts.get(
+                    context_key(source.context or ""), ""
+                ),
                 "setup_script": self._script(source.setup_script),
                 "run_script": self._script(source.run_script),
             }

@@ -20,7 +20,7 @@ from orchestration.state.placement import Taken
 from testbed.models import Testbed
 from testbed.testbeds.capacity import Room, rooms, taken_by_others
 from testbed.testbeds.findings import known_hosts
-from testbed.testbeds.planning import is_edited, is_rerun_due, wanted_state
+from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
 
 SHOWN = 20
 NAMED = 5
@@ -77,7 +77,7 @@ def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
     if state is None:
         return None
     project = testbed.project
-    is_due = is_edited(testbed, state) or is_rerun_due(testbed, state)
+    is_due = is_edited(testbed, state) or has_edited_files(testbed, state)
     if not (is_due or project.has_unfinished_change()):
         return None
     taken = tuple(sorted(taken_by_others(testbed).items()))

@@ -28,7 +28,7 @@ from orchestration.project.inputs import read_inputs
 from orchestration.project.keys import ensure_key_pair
 from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.diff.changes import diff
-from orchestration.state.diff.guests import script_reasons
+from orchestration.state.diff.guests import context_reasons, script_reasons
 from orchestration.state.model import GuestState, HostState, State
 from orchestration.state.overlaps import require_free_subnets
 from testbed.models import Host, Testbed
@@ -92,7 +92,7 @@ def _state_for(testbed: Testbed, command: Command) -> State:
 
 
 def _kept(project: Project) -> State:
-    """Return the state as it is, but for the digests of edited scripts."""
+    """Return the state as it is, but for the digests of edited files."""
     state = project.read_state()
     now = with_files_now(project.files, state)
     if now is not state:
@@ -111,11 +111,11 @@ def is_edited(testbed: Testbed, state: State) -> bool:
     return is_other_yaml or is_golden_edited(project.files, state)
 
 
-def is_rerun_due(testbed: Testbed, state: State) -> bool:
-    """Say whether `up` runs a script again because it was edited since it ran."""
+def has_edited_files(testbed: Testbed, state: State) -> bool:
+    """Say whether a guest has another script or context than the files are now."""
     now = with_files_now(testbed.project.files, state)
     pairs = zip(state.guests, now.guests, strict=True)
-    return any(script_reasons(old, new) for old, new in pairs)
+    return any(script_reasons(*pair) or context_reasons(*pair) for pair in pairs)
 
 
 def _is_deployed(testbed: Testbed) -> bool:

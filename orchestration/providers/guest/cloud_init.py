@@ -40,6 +40,7 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # JSON allows these as they are, YAML does not.
 _NOT_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 
+CONTEXT_DIGEST = f"{FOLDER}/context.sha256"
 UNPACK_SCRIPT = f"""\
 #!/bin/sh
 # Unpack the context that came with the seed, once.
@@ -50,6 +51,7 @@ mount -t iso9660 -o ro "$seed" {FOLDER}/seed
 trap 'umount {FOLDER}/seed && rmdir {FOLDER}/seed' EXIT
 if [ -f {FOLDER}/seed/context.tar ]; then
   tar -x -f {FOLDER}/seed/context.tar -C {FOLDER}/context
+  sha256sum < {FOLDER}/seed/context.tar | cut -d ' ' -f 1 > {CONTEXT_DIGEST}
 fi
 """
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestration.state.diff.guests import (
+    context_reasons,
     disk_reasons,
     golden_reasons,
     guest_reasons,
@@ -166,6 +167,7 @@ def _same_place(
 ) -> Iterator[Change]:
     """Compare a guest with itself; its host's type of guests counts too."""
     disk, scripts = disk_reasons(old, new), script_reasons(old, new)
+    files = (*scripts, *context_reasons(old, new))
     hosts = deployed.host(old.host), wanted.host(new.host)
     if disk:
         goldens = golden_reasons(_golden(deployed, old), _golden(wanted, new))
@@ -173,9 +175,9 @@ def _same_place(
         yield _guest(ChangeKind.RECREATE, new, *disk, *goldens, *settings, *scripts)
     elif old.spec_hash != new.spec_hash:
         kind, reasons = _settings_change(old, new, *hosts)
-        yield _guest(kind, new, *reasons, *scripts)
-    elif scripts:
-        yield _guest(ChangeKind.CHANGE, new, *scripts)
+        yield _guest(kind, new, *reasons, *files)
+    elif files:
+        yield _guest(ChangeKind.CHANGE, new, *files)
 
 
 def _golden(state: State, guest: GuestState) -> GoldenState | None:

@@ -73,6 +73,15 @@ def script_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
+def context_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
+    """Return that its context was edited since it got it, which needs no restart."""
+    has, wanted = new.markers.context, new.context_sha256
+    is_same = not (has and wanted) or has == wanted
+    if is_same or old.context != new.context:
+        return ()
+    return (f"context {new.context} was edited, will be copied to it",)
+
+
 def _rerun(
     what: str, before: ScriptState | None, after: ScriptState | None, ran: str
 ) -> str:

@@ -62,7 +62,7 @@ class Markers(Frozen):
 
     `disk` is the identity of the image that the disk was made from, `reached` the
     spec hash with which the guest was first reached, `script` the digest of the
-    setup script that ended with `script_exit_code`.
+    setup script that ended with `script_exit_code`, `context` of the one it has.
     """
 
     disk: str = ""
@@ -71,6 +71,7 @@ class Markers(Frozen):
     script_exit_code: int | None = None
     run_script: str = ""
     run_script_exit_code: int | None = None
+    context: str = ""
 
 
 class GuestState(Frozen):
@@ -108,6 +109,7 @@ class GuestState(Frozen):
     management: ManagementInterface | None
     environment: dict[str, str]
     context: str | None = None
+    context_sha256: str = Field(default="", exclude_if=not_)
     setup_script: ScriptState | None = None
     run_script: ScriptState | None = None
     spec_hash: str

@@ -1,10 +1,12 @@
-"""Which scripts Up will run again: the files of now against what ran in the guests."""
+"""Which scripts and contexts Up brings anew: the files of now against the guests'."""
 
 from hashlib import sha256
 
 import pytest
 
 from orchestration.plan.model import Command, Options
+from orchestration.project.digests import digest_of_context
+from orchestration.providers.guest.cloud_init import instance_id
 from orchestration.state.diff.changes import ChangeKind, diff
 from testbed.models import Testbed
 from testbed.pages.changes import pending_changes
@@ -165,3 +167,48 @@ def test_kept_disk_knows_which_script_ran(scripted):
     write(scripted, "setup.sh", "two\n")
 
     assert reasons(scripted) == ["setup script setup.sh was edited, will run again"]
+
+
+@pytest.fixture(name="given")
+def _given(scripted):
+    """The same testbed with a context, which guest web has got."""
+    (scripted.project.files / "data").mkdir()
+    write(scripted, "data/list", "one\n")
+    edit(scripted, "run.sh}", "run.sh, context: data}")
+    prepare(scripted, Command.UP, Options())
+    scripted.project.forget_deployed()
+    digest = digest_of_context(scripted.project.files, "data")
+    scripted.project.mark("web", context=digest)
+    return scripted
+
+
+def test_context_that_the_guest_has_is_no_change(given):
+    assert reasons(given) == []
+
+
+def test_edited_context_is_said_to_be_copied(given):
+    write(given, "data/list", "two\n")
+
+    assert reasons(given) == ["context data was edited, will be copied to it"]
+    (change,) = diff(*wanted_state(given)).guests
+    assert change.kind is ChangeKind.CHANGE
+
+
+def test_copied_context_is_no_change_any_more(given):
+    write(given, "data/list", "two\n")
+    prepare(given, Command.UP, Options())
+    digest = digest_of_context(given.project.files, "data")
+    given.project.mark("web", context=digest)
+
+    assert reasons(given) == []
+
+
+def test_edited_context_changes_neither_hash_nor_instance(given):
+    before = given.project.read_state().guest("web")
+    write(given, "data/list", "two\n")
+
+    after, _ = prepare(given, Command.UP, Options())
+
+    assert after.guest("web").context_sha256 != before.context_sha256
+    assert after.guest("web").spec_hash == before.spec_hash
+    assert instance_id(after.guest("web")) == instance_id(before)
