@@ -37,7 +37,7 @@ def deadline_s(task: Task, booting: int = 0) -> float:
     return task.boot_deadline_s * (1 + per_peer * company)
 
 
-class Patience:
+class BootDeadline:
     """One guest's deadline, from now on. `limit_s` only grows."""
 
     def __init__(self, task: Task, guest: GuestState) -> None:

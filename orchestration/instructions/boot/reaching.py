@@ -20,9 +20,9 @@ from orchestration.errors import (
 )
 from orchestration.instructions.artefacts import host_key
 from orchestration.instructions.boot import admission
-from orchestration.instructions.boot.deadline import Patience
+from orchestration.instructions.boot.deadline import BootDeadline
 from orchestration.instructions.boot.diagnosis.diagnose import diagnose
-from orchestration.instructions.boot.diagnosis.evidence import Layer, Seen
+from orchestration.instructions.boot.diagnosis.evidence import Layer, Symptom
 from orchestration.instructions.boot.diagnosis.machine import domain_problem
 from orchestration.instructions.task import Task
 from orchestration.providers.guest.cloud_init import READY_TEST, instance_id
@@ -78,33 +78,35 @@ def wait_until_reachable(
 def _wait(
     task: Task, guest: GuestState, transport: Transport, *, news: Watch, test: Command
 ) -> None:
-    patience = Patience(task, guest)
-    while seen := _attempt(task, transport, test):
-        if seen.is_temporary:
-            patience.note_sign_of_life()
-        if patience.is_over():
+    deadline = BootDeadline(task, guest)
+    while symptom := _attempt(task, transport, test):
+        if symptom.is_temporary:
+            deadline.note_sign_of_life()
+        if deadline.is_over():
             admission.boot_ended(task, guest)
-            seen = _attempt(task, transport, test, limits=_PATIENT)
-            if seen is None:
+            symptom = _attempt(task, transport, test, limits=_PATIENT)
+            if symptom is None:
                 return
-            raise _unreachable(task, guest, seen, patience.allowed_s, transport)
-        waited_s = patience.waited_s
-        task.progress(int(waited_s), int(patience.limit_s), unit="s", note=seen.words)
+            raise _unreachable(task, guest, symptom, deadline.allowed_s, transport)
+        waited_s = deadline.waited_s
+        task.progress(
+            int(waited_s), int(deadline.limit_s), unit="s", note=symptom.words
+        )
         if news.is_due() and (problem := domain_problem(task, guest)):
             admission.boot_ended(task, guest)
-            raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), waited_s)
+            raise _unreachable(task, guest, Symptom(Layer.DOMAIN, problem), waited_s)
         task.scope.sleep(PROBE_EVERY_S)
 
 
 def require_running(task: Task, guest: GuestState) -> None:
     """See that a guest runs that nobody can log in to. Raises: GuestUnreachable."""
     if problem := domain_problem(task, guest):
-        raise _unreachable(task, guest, Seen(Layer.DOMAIN, problem), 0)
+        raise _unreachable(task, guest, Symptom(Layer.DOMAIN, problem), 0)
 
 
 def _attempt(
     task: Task, transport: Transport, test: Command, *, limits: _Limits = _QUICK
-) -> Seen | None:
+) -> Symptom | None:
     """Return the layer that was not passed, None when the guest is ready."""
     try:
         require_login(transport, limits.login, scope=task.scope)
@@ -113,35 +115,35 @@ def _attempt(
         )
     except HostKeyMismatch as exc:
         words = "its SSH host key is not the seeded one"
-        return Seen(Layer.HOST_KEY, words, exc.detail)
+        return Symptom(Layer.HOST_KEY, words, exc.detail)
     except AuthenticationRefused as exc:
-        return Seen(Layer.LOGIN, "SSH refuses the login", exc.detail)
+        return Symptom(Layer.LOGIN, "SSH refuses the login", exc.detail)
     except ShellUnusable as exc:
         words = exc.message.removesuffix(".")
-        return Seen(Layer.LOGIN, words, exc.detail, exc.hint)
+        return Symptom(Layer.LOGIN, words, exc.detail, exc.hint)
     except ForwardingForbidden:
         raise
     except SourcePenalised as exc:
         words = exc.message.removesuffix(".")
-        return Seen(Layer.SSH, words, exc.detail, exc.hint, is_temporary=True)
+        return Symptom(Layer.SSH, words, exc.detail, exc.hint, is_temporary=True)
     except HostUnreachable as exc:
-        return Seen(Layer.SSH, exc.message.removesuffix("."), exc.detail)
+        return Symptom(Layer.SSH, exc.message.removesuffix("."), exc.detail)
     except CommandTimedOut as exc:
         words = "SSH lets us in, but it is too busy to run a command"
-        return Seen(Layer.FIRST_BOOT, words, exc.detail)
+        return Symptom(Layer.FIRST_BOOT, words, exc.detail)
     if ready.exit_code == 0:
         return None
-    return Seen(Layer.FIRST_BOOT, "its first boot is not over")
+    return Symptom(Layer.FIRST_BOOT, "its first boot is not over")
 
 
 def _unreachable(
     task: Task,
     guest: GuestState,
-    seen: Seen,
+    symptom: Symptom,
     waited_s: float,
     transport: Transport | None = None,
 ) -> GuestUnreachable:
-    found = diagnose(task, guest, seen, transport)
+    found = diagnose(task, guest, symptom, transport)
     return GuestUnreachable(
         f"Guest {guest.name} on {guest.host} was not ready within {waited_s:.0f} s: "
         f"{found.words}.",

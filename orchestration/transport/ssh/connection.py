@@ -38,7 +38,7 @@ from orchestration.transport.ssh.login import (
     reason_of,
     unreachable,
 )
-from orchestration.transport.ssh.waiting import await_future, patiently, slot, start
+from orchestration.transport.ssh.waiting import await_future, cancellable, slot, start
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Connection:
         if link is None:
             self._ensure(is_stopped, limits)
             return
-        patiently(partial(self._require_answer_on, link, limits), is_stopped)
+        cancellable(partial(self._require_answer_on, link, limits), is_stopped)
 
     def tunnel(self, address: str, port: int, timeout_s: float) -> TunnelSocket:
         """Open a TCP connection from this machine to another one.
@@ -301,7 +301,7 @@ class Connection:
             return self._opened(link, wake, is_stopped)
         if not link.take():
             with slot(self._spare_logins, is_stopped):
-                link = patiently(self._dialled, is_stopped, discard=Link.close)
+                link = cancellable(self._dialled, is_stopped, discard=Link.close)
             link.is_spare = link.take()
         channel = None
         try:
@@ -321,7 +321,7 @@ class Connection:
             return channel
 
         try:
-            return patiently(open_session, is_stopped, discard=release)
+            return cancellable(open_session, is_stopped, discard=release)
         except paramiko.ChannelException as exc:
             # The link lives, and so may other commands on it.
             raise unreachable(self.login, exc) from exc

@@ -15,7 +15,7 @@ from orchestration.errors import Cancelled
 from orchestration.transport.processes.login_shell import Begun, for_any_shell
 from orchestration.transport.ssh.connection import Wake, release
 from orchestration.transport.ssh.link import Link, was_closed_there
-from orchestration.transport.ssh.waiting import POLL_S, patiently
+from orchestration.transport.ssh.waiting import POLL_S, cancellable
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
 CHUNK_BYTES = 32 * 1024 - 64
@@ -98,7 +98,7 @@ class Session:
                 self.close()
                 self._channel = self._opened()
             try:
-                patiently(lambda: self._channel.exec_command(line), is_stopped)
+                cancellable(lambda: self._channel.exec_command(line), is_stopped)
                 return
             except (paramiko.SSHException, EOFError, OSError) as exc:
                 if not (is_repeatable and was_closed_there(self._channel)):

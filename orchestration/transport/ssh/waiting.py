@@ -18,7 +18,7 @@ POLL_S = 0.02
 _T = TypeVar("_T")
 
 
-def patiently(
+def cancellable(
     work: Callable[[], _T],
     is_stopped: Callable[[], bool],
     *,
@@ -66,7 +66,7 @@ def start(work: Callable[[], _T]) -> Future[_T]:
         except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
             future.set_exception(exc)
 
-    threading.Thread(target=target, name="ssh-patience", daemon=True).start()
+    threading.Thread(target=target, name="ssh-waiting", daemon=True).start()
     return future
 
 

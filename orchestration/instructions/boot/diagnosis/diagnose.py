@@ -13,16 +13,16 @@ from orchestration.instructions.boot.diagnosis import login, machine, network
 from orchestration.instructions.boot.diagnosis.evidence import (
     NETWORK,
     Diagnosis,
+    Evidence,
     Layer,
-    Look,
-    Seen,
+    Symptom,
 )
 from orchestration.instructions.task import Task
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Transport
 
 SHOWN_CONSOLE_LINES = 20
-Probe = Callable[[Look], Diagnosis | None]
+Probe = Callable[[Evidence], Diagnosis | None]
 # From the bottom up.
 PROBES: tuple[tuple[Layer, Probe], ...] = (
     (Layer.DOMAIN, machine.domain),
@@ -36,46 +36,48 @@ PROBES: tuple[tuple[Layer, Probe], ...] = (
 
 
 def diagnose(
-    task: Task, guest: GuestState, seen: Seen, transport: Transport | None = None
+    task: Task, guest: GuestState, symptom: Symptom, transport: Transport | None = None
 ) -> Diagnosis:
     """Return the first layer that failed; its evidence ends with the console.
 
     `transport` leads to the guest, for what only its inside knows. Raises: Cancelled.
     """
-    look = Look(task, guest, seen, transport)
+    evidence = Evidence(task, guest, symptom, transport)
     if not task.host.state.boots_guests:
-        hint = login.HINTS.get(seen.layer, machine.RESTART)
-        found = Diagnosis(seen.layer, seen.words, hint, seen.detail)
+        hint = login.HINTS.get(symptom.layer, machine.RESTART)
+        found = Diagnosis(symptom.layer, symptom.words, hint, symptom.detail)
     else:
-        found = _first(look) or login.login(look) or login.first_boot(look)
-    evidence = [found.evidence, *look.remarks, _console(look)]
+        found = _first(evidence) or login.login(evidence) or login.first_boot(evidence)
+    texts = [found.evidence, *evidence.remarks, _console(evidence)]
     return Diagnosis(
-        found.layer, found.words, found.hint, "\n".join(filter(None, evidence))
+        found.layer, found.words, found.hint, "\n".join(filter(None, texts))
     )
 
 
-def _first(look: Look) -> Diagnosis | None:
+def _first(evidence: Evidence) -> Diagnosis | None:
     """Ask layer after layer; who was answered by SSH needs not ask about the way."""
-    is_on_the_way = look.seen.layer is Layer.SSH
+    is_on_the_way = evidence.symptom.layer is Layer.SSH
     for layer, probe in PROBES:
         if layer in NETWORK and not is_on_the_way:
             continue
         try:
-            if found := probe(look):
+            if found := probe(evidence):
                 return found
         except Cancelled:
             raise
         except HostUnreachable as exc:
-            look.remarks.append(exc.message)
+            evidence.remarks.append(exc.message)
             return None
         except TestbedError as exc:
-            look.remarks.append(f"The {layer} could not be asked about: {exc.message}")
+            evidence.remarks.append(
+                f"The {layer} could not be asked about: {exc.message}"
+            )
     return None
 
 
-def _console(look: Look) -> str:
+def _console(evidence: Evidence) -> str:
     try:
-        tail = "\n".join(look.console.splitlines()[-SHOWN_CONSOLE_LINES:])
+        tail = "\n".join(evidence.read_console().splitlines()[-SHOWN_CONSOLE_LINES:])
     except Cancelled:
         raise
     except TestbedError as exc:

@@ -1,7 +1,7 @@
 """What the probes of a guest's layers share: what is asked, what was found.
 
-`waiting` makes a `Seen` of its last attempt, `diagnosis` a `Look` of it; each probe
-takes the `Look` and returns a `Diagnosis` when its layer is the one that failed.
+`reaching` makes a `Symptom` of its last attempt, `diagnose` the `Evidence`; each probe
+takes the `Evidence` and returns a `Diagnosis` when its layer is the one that failed.
 What is asked is bounded by ASK_TIMEOUT_S, in the guest INSIDE_TIMEOUT_S.
 """
 
@@ -46,7 +46,7 @@ NETWORK = (Layer.PORT, Layer.LINK, Layer.BOOT, Layer.LEASE, Layer.ADDRESS)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Symptom:
     """The layer that an attempt to log in did not pass, and how it ended there.
 
     `is_temporary`: the machine said that it will let us in later.
@@ -70,7 +70,7 @@ class Diagnosis:
 
 
 @dataclass(slots=True)
-class Look:
+class Evidence:
     """One look at a guest that did not come up; `remarks` are evidence besides.
 
     `guest_transport` is None where nothing can log in.
@@ -78,7 +78,7 @@ class Look:
 
     task: Task
     guest: GuestState
-    seen: Seen
+    symptom: Symptom
     guest_transport: Transport | None = None
     remarks: list[str] = field(default_factory=list)
     _console: str | None = None
@@ -97,9 +97,11 @@ class Look:
         networks = self.task.state.network.management
         return next((n for n in networks if n.host == self.guest.host), None)
 
-    @property
-    def console(self) -> str:
-        """The end of the guest's serial console. Raises: TestbedError."""
+    def read_console(self) -> str:
+        """Return the end of the guest's serial console; it is read once.
+
+        Raises: TestbedError.
+        """
         if self._console is None:
             self._console = console.console_tail(
                 self.task.host.transport,

@@ -5,7 +5,11 @@ the login that works, what failed in it.
 """
 
 from orchestration.errors import TestbedError
-from orchestration.instructions.boot.diagnosis.evidence import Diagnosis, Layer, Look
+from orchestration.instructions.boot.diagnosis.evidence import (
+    Diagnosis,
+    Evidence,
+    Layer,
+)
 from orchestration.transport.base import command
 
 HINTS = {
@@ -27,35 +31,35 @@ true
 """
 
 
-def login(look: Look) -> Diagnosis | None:
+def login(evidence: Evidence) -> Diagnosis | None:
     """Say how the last attempt to log in ended."""
-    seen = look.seen
-    if seen.layer is Layer.FIRST_BOOT:
+    symptom = evidence.symptom
+    if symptom.layer is Layer.FIRST_BOOT:
         return None
-    hint = seen.hint or HINTS[seen.layer]
-    return Diagnosis(seen.layer, seen.words, hint, seen.detail)
+    hint = symptom.hint or HINTS[symptom.layer]
+    return Diagnosis(symptom.layer, symptom.words, hint, symptom.detail)
 
 
-def first_boot(look: Look) -> Diagnosis:
+def first_boot(evidence: Evidence) -> Diagnosis:
     """Ask the guest how far its first boot came; the last of all layers."""
-    seen, said = look.seen, _ask_inside(look)
-    words, lines = seen.words, said.lower()
+    symptom, said = evidence.symptom, _ask_inside(evidence)
+    words, lines = symptom.words, said.lower()
     if "status: error" in lines:
         words = "cloud-init failed in its first boot"
     elif "status: running" in lines:
-        words = f"{seen.words}: cloud-init is still at work"
+        words = f"{symptom.words}: cloud-init is still at work"
     elif "status: done" in lines:
         words = "cloud-init ended in it without running our last command"
     elif "status: disabled" in lines:
         words = "cloud-init is switched off in its image"
     return Diagnosis(
-        Layer.FIRST_BOOT, words, HINTS[Layer.FIRST_BOOT], said or seen.detail
+        Layer.FIRST_BOOT, words, HINTS[Layer.FIRST_BOOT], said or symptom.detail
     )
 
 
-def _ask_inside(look: Look) -> str:
+def _ask_inside(evidence: Evidence) -> str:
     try:
-        return look.inside(command("sh", "-c", _ASK)).strip()
+        return evidence.inside(command("sh", "-c", _ASK)).strip()
     except TestbedError as exc:
-        look.task.scope.check_cancelled()
+        evidence.task.scope.check_cancelled()
         return exc.message

@@ -5,7 +5,11 @@ QEMU's own log, the file system of the disk and the serial console are the evide
 
 import re
 
-from orchestration.instructions.boot.diagnosis.evidence import Diagnosis, Layer, Look
+from orchestration.instructions.boot.diagnosis.evidence import (
+    Diagnosis,
+    Evidence,
+    Layer,
+)
 from orchestration.instructions.task import Task
 from orchestration.providers.libvirt import domains, problems
 from orchestration.providers.libvirt.domain_facts import DomainStatus
@@ -28,16 +32,16 @@ _SIGNS = (
 )
 
 
-def domain(look: Look) -> Diagnosis | None:
+def domain(evidence: Evidence) -> Diagnosis | None:
     """See that the domain runs; one that stands still for its disk is the disk's."""
-    problem = domain_problem(look.task, look.guest)
-    if not problem or disk_errors(look):
+    problem = domain_problem(evidence.task, evidence.guest)
+    if not problem or disk_errors(evidence):
         return None
     return Diagnosis(
         Layer.DOMAIN,
         problem,
         RESTART,
-        _qemu_log(look),
+        _qemu_log(evidence),
     )
 
 
@@ -52,9 +56,9 @@ def domain_problem(task: Task, guest: GuestState) -> str:
     return f"its domain is {found.status}{reason}"
 
 
-def disk(look: Look) -> Diagnosis | None:
+def disk(evidence: Evidence) -> Diagnosis | None:
     """See that no disk has failed under the guest."""
-    errors = disk_errors(look)
+    errors = disk_errors(evidence)
     if not errors:
         return None
     first = errors[0]
@@ -64,31 +68,31 @@ def disk(look: Look) -> Diagnosis | None:
     else:
         words = f"its disk {first.target} failed: {first.path} gives I/O errors"
         hint = "Look at that file system and at the host's kernel log, then up again."
-    space = look.ask("df", "-h", first.path).strip()
-    evidence = "\n".join(filter(None, (space, _qemu_log(look))))
-    return Diagnosis(Layer.DISK, words, hint, evidence)
+    space = evidence.ask("df", "-h", first.path).strip()
+    texts = filter(None, (space, _qemu_log(evidence)))
+    return Diagnosis(Layer.DISK, words, hint, "\n".join(texts))
 
 
-def disk_errors(look: Look) -> tuple[DiskError, ...]:
+def disk_errors(evidence: Evidence) -> tuple[DiskError, ...]:
     """Return the disks that libvirt knows as failed."""
-    return problems.disk_errors(look.task.host.libvirt, look.guest.domain)
+    return problems.disk_errors(evidence.task.host.libvirt, evidence.guest.domain)
 
 
-def boot(look: Look) -> Diagnosis | None:
+def boot(evidence: Evidence) -> Diagnosis | None:
     """See that a system started: the console shows it, or at least a packet."""
-    text = look.console
+    text = evidence.read_console()
     if words := boot_failure(text):
         hint = "Its console is below. Fix its image, then Up with Recreate disks."
         return Diagnosis(Layer.BOOT, words, hint)
-    if text or _has_sent(look):
+    if text or _has_sent(evidence):
         return None
-    disk_info = ("qemu-img", "info", "-U", look.guest.disk)
+    disk_info = ("qemu-img", "info", "-U", evidence.guest.disk)
     return Diagnosis(
         Layer.BOOT,
         "no system seems to boot from its disk: it printed nothing on its console "
         "and sent nothing on its network",
         "See that its image holds a system for this processor, with a serial console.",
-        look.ask(*disk_info).strip() if look.guest.disk else "",
+        evidence.ask(*disk_info).strip() if evidence.guest.disk else "",
     )
 
 
@@ -98,11 +102,11 @@ def boot_failure(console: str) -> str:
     return next(signs, "")
 
 
-def _has_sent(look: Look) -> bool:
+def _has_sent(evidence: Evidence) -> bool:
     """Say whether the guest sent a packet; True where nobody counted."""
-    if look.way is None:
+    if evidence.way is None:
         return True
-    stats = look.device(look.way.tap).get("stats64")
+    stats = evidence.device(evidence.way.tap).get("stats64")
     match stats:
         case {"rx": {"packets": int(packets)}}:
             return packets > 0
@@ -110,7 +114,7 @@ def _has_sent(look: Look) -> bool:
             return True
 
 
-def _qemu_log(look: Look) -> str:
-    path = QEMU_LOG.format(domain=look.guest.domain)
-    said = look.ask("tail", "-n", str(QEMU_LINES), path).strip()
+def _qemu_log(evidence: Evidence) -> str:
+    path = QEMU_LOG.format(domain=evidence.guest.domain)
+    said = evidence.ask("tail", "-n", str(QEMU_LINES), path).strip()
     return f"QEMU's log ({path}):\n{said}" if said else ""

@@ -9,7 +9,7 @@ import pytest
 from orchestration.errors import LibvirtFailed
 from orchestration.hosts import Host
 from orchestration.instructions.boot import admission, deadline
-from orchestration.instructions.boot.deadline import Patience, deadline_s
+from orchestration.instructions.boot.deadline import BootDeadline, deadline_s
 from orchestration.instructions.task import Task
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import DomainType, HostKind
@@ -64,9 +64,9 @@ def on_real_host(task: Task, *sizes: str | Reply) -> Task:
     return replace(task, host=host)
 
 
-def given_up_after(task: Task, clock: Clock, *, step_s: float = 0.5) -> Patience:
-    """Wait until the patience is over."""
-    waiting = Patience(task, task.state.guest("a"))
+def given_up_after(task: Task, clock: Clock, *, step_s: float = 0.5) -> BootDeadline:
+    """Wait until the deadline is over."""
+    waiting = BootDeadline(task, task.state.guest("a"))
     while not waiting.is_over():
         clock.now_s += step_s
         assert clock.now_s < 5000, "it waits for ever"
@@ -179,7 +179,7 @@ def test_look_that_fails_ends_no_waiting(
 
 def test_console_is_left_alone_while_there_is_time(task: Task, clock: Clock) -> None:
     silent = on_real_host(task)
-    waiting = Patience(silent, silent.state.guest("a"))
+    waiting = BootDeadline(silent, silent.state.guest("a"))
 
     while waiting.waited_s < 139:
         assert not waiting.is_over()

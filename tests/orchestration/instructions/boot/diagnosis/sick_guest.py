@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 from orchestration.hosts import Host
 from orchestration.instructions.boot.diagnosis.diagnose import diagnose
-from orchestration.instructions.boot.diagnosis.evidence import Diagnosis, Layer, Seen
+from orchestration.instructions.boot.diagnosis.evidence import Diagnosis, Layer, Symptom
 from orchestration.instructions.task import Task
 from orchestration.state.model import GuestState, HostKind
 from tests.fakes import Answer, Expected, FakeTransport
 from tests.orchestration.instructions.boot import healthy_guest
 
-SILENT = Seen(Layer.SSH, "100.64.112.16:22 does not answer: no answer in time")
+SILENT = Symptom(Layer.SSH, "100.64.112.16:22 does not answer: no answer in time")
 
 
 @dataclass
@@ -29,12 +29,12 @@ class Patient:
         self.script[asked] = answer
 
     def diagnosis(
-        self, seen: Seen = SILENT, inside: FakeTransport | None = None
+        self, symptom: Symptom = SILENT, inside: FakeTransport | None = None
     ) -> Diagnosis:
         machine = FakeTransport("host-a", self.script.items())
         real = self.task.host.state.model_copy(update={"kind": HostKind.REAL})
         host = Host(real, machine, self.task.host.libvirt)
-        return diagnose(replace(self.task, host=host), self.guest, seen, inside)
+        return diagnose(replace(self.task, host=host), self.guest, symptom, inside)
 
     def without_management(self) -> None:
         self.guest = self.guest.model_copy(update={"management": None})

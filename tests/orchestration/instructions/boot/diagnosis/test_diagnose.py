@@ -12,7 +12,7 @@ import pytest
 from orchestration.errors import Cancelled, HostUnreachable
 from orchestration.hosts import Host
 from orchestration.instructions.boot.diagnosis.diagnose import PROBES, diagnose
-from orchestration.instructions.boot.diagnosis.evidence import Layer, Seen
+from orchestration.instructions.boot.diagnosis.evidence import Layer, Symptom
 from orchestration.providers.libvirt import domains, problems
 from orchestration.providers.libvirt.problems import DiskError
 from orchestration.state.model import HostKind
@@ -138,7 +138,7 @@ def test_first_boot_is_asked_inside(patient: Patient, said: str, words: str) -> 
     inside = FakeTransport("a", [(INSIDE, said)])
 
     found = patient.diagnosis(
-        Seen(Layer.FIRST_BOOT, "its first boot is not over"), inside
+        Symptom(Layer.FIRST_BOOT, "its first boot is not over"), inside
     )
 
     assert found.layer is Layer.FIRST_BOOT
@@ -149,7 +149,7 @@ def test_first_boot_is_asked_inside(patient: Patient, said: str, words: str) -> 
 def test_guest_that_cannot_be_asked_inside_says_why(patient: Patient) -> None:
     inside = FakeTransport("a", [(INSIDE, HostUnreachable("a was lost."))])
 
-    found = patient.diagnosis(Seen(Layer.FIRST_BOOT, "its first boot"), inside)
+    found = patient.diagnosis(Symptom(Layer.FIRST_BOOT, "its first boot"), inside)
 
     assert "a was lost." in found.evidence
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from orchestration.instructions.boot.diagnosis.evidence import Layer, Seen
+from orchestration.instructions.boot.diagnosis.evidence import Layer, Symptom
 from orchestration.providers.libvirt import networks, problems
 from tests.fakes import Reply
 from tests.orchestration.instructions.boot import healthy_guest
@@ -154,9 +154,9 @@ def test_who_was_answered_by_ssh_does_not_ask_about_the_way(
     patient: Patient, layer: Layer
 ) -> None:
     patient.spoil(healthy_guest.NEIGHBOUR, healthy_guest.neighbour("", "FAILED"))
-    seen = Seen(layer, "it is so", "expected SHA256:a\nseen SHA256:b")
+    symptom = Symptom(layer, "it is so", "expected SHA256:a\nseen SHA256:b")
 
-    found = patient.diagnosis(seen)
+    found = patient.diagnosis(symptom)
 
     assert (found.layer, found.words) == (layer, "it is so")
     assert "seen SHA256:b" in found.evidence
