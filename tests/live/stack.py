@@ -5,6 +5,7 @@ that both share, Daphne answers on loopback. Everything is below one directory a
 ended by its pid. Nothing here replaces a part of the product.
 """
 
+import hashlib
 import json
 import os
 import secrets
@@ -25,6 +26,7 @@ from tests.live.namespace_host import NamespaceHost, images, wire
 CHECKOUT = Path(__file__).resolve().parents[2]
 PASSWORD = "a password for tests only"
 START_TIMEOUT_S = 180
+STAND_IN_BYTES = 1024 * 1024
 # Below what the kernel gives to whoever asks for any port: nobody takes it meanwhile.
 PORTS = range(20_000, 32_000)
 
@@ -117,11 +119,14 @@ class Stack:
     def start_simulated(self, hosts: int) -> None:
         """Start the product with hosts that only rehearse; needs no root."""
         self.on_main = False
+        self.offer_stand_in()
         self._prepare()
-        for number in range(hosts):
-            name = "main" if number == 0 else f"host-{number:02}"
-            main = ["--main"] if number == 0 else []
-            self.manage("add_host", name, "--simulated", *main)
+        added = [("add_host", "main", "--simulated", "--main")]
+        added += [("add_host", f"host-{n:02}", "--simulated") for n in range(1, hosts)]
+        self.shell(
+            "from django.core.management import call_command\n"
+            f"for words in {added}: call_command(*words)"
+        )
         self.start_services()
 
     def start_services(self) -> None:
@@ -232,6 +237,18 @@ class Stack:
             entry = json.loads(file.read_text())
             words = {key: entry[key] for key in ("sha256", "format")}
             self.add_image(entry["name"], cache / entry["path"], **words)
+
+    def offer_stand_in(self) -> None:
+        """Offer an empty disk as `test_guest` where no image was built.
+
+        Nothing on a simulated host reads an image.
+        """
+        if (self.catalogue / "test_guest.json").exists():
+            return
+        disk = self.folder / "test_guest.raw"
+        disk.write_bytes(bytes(STAND_IN_BYTES))
+        digest = hashlib.sha256(disk.read_bytes()).hexdigest()
+        self.add_image("test_guest", disk, sha256=digest, format="raw")
 
     def _answers(self) -> bool:
         try:

@@ -1,0 +1,43 @@
+"""The benchmarks run from a fresh clone, where no image of a guest was built."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.live.stack import CHECKOUT
+
+pytestmark = [
+    pytest.mark.live,
+    pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server"),
+]
+SMALL = {
+    "orchestrator": ("--guests", "4", "--hosts", "2"),
+    "logs": ("--resources", "2", "--seconds", "2"),
+    "load": ("--guests", "4", "--hosts", "2", "--repeat", "1"),
+}
+TIMEOUT_S = 240
+
+
+@pytest.mark.timeout(TIMEOUT_S + 60)
+@pytest.mark.parametrize("name", SMALL)
+def test_benchmark_runs_without_an_image_cache(name: str, tmp_path: Path) -> None:
+    folders = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'script'}"}
+    none = {"TESTBED_IMAGE_CACHE": str(tmp_path / "none")}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *SMALL[name]],
+        env=os.environ | folders | none,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "the run ended" not in ended.stdout
+    assert "measured" in ended.stdout
