@@ -3,14 +3,19 @@
 Loaded by script/test. A live part is a test file with a test marked live or browser.
 With CI=true a live test that skips itself fails: there a machine that cannot run
 them is a broken machine. Not here: what each test needs, which it says itself.
+
+In the folder TESTBED_FAILURES each failed test leaves a file for rerun.sh, named
+live-… or unit-…: its name on the first line, then its output.
 """
 
 import os
 from collections import Counter, defaultdict
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+FAILURES = os.environ.get("TESTBED_FAILURES", "")
 STRICT = os.environ.get("CI") == "true"
 LIVE_MARKS = ("live", "browser")
 
@@ -30,7 +35,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if not any(item.get_closest_marker(mark) for mark in LIVE_MARKS):
+    is_live = any(item.get_closest_marker(mark) for mark in LIVE_MARKS)
+    if not is_live:
+        keep_failure(report, "unit")
         return report
     part = item.nodeid.split("::")[0]
     seconds[part] += report.duration
@@ -42,7 +49,17 @@ def pytest_runtest_makereport(
             report.longrepr = f"A live test was skipped in CI: {reason}"
     elif report.when == "call":
         ran[part] += 1
+    keep_failure(report, "live")
     return report
+
+
+def keep_failure(report: pytest.TestReport, kind: str) -> None:
+    if not (FAILURES and report.failed):
+        return
+    name = "".join(c if c.isalnum() else "-" for c in report.nodeid)[-150:]
+    sections = (f"\n--- {title}\n{text}" for title, text in report.sections)
+    with Path(FAILURES, f"{kind}-{name}").open("a") as file:
+        file.write("\n".join((report.nodeid, report.longreprtext, *sections, "")))
 
 
 @pytest.hookimpl(trylast=True)
