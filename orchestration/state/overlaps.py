@@ -15,7 +15,7 @@ HINT = (
     "Free the range on that host, or move the testbeds' with TESTBED_NAT_POOL or "
     "TESTBED_MANAGEMENT_POOL (docs/hosts.md)."
 )
-_AFTERWARDS = "Then look again with `manage.py check_hosts`."
+_AFTERWARDS = "Then check again with `manage.py check_hosts`."
 _NAT, _MANAGEMENT = "in which guests get addresses", "by which guests are managed"
 # One sentence for each kind and device; a VPN has a route to each of its members.
 _WORDS = {

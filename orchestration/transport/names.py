@@ -18,7 +18,7 @@ def addresses_of(name: str) -> tuple[str, ...]:
     except (OSError, UnicodeError) as exc:
         raise HostUnreachable(
             f"The name {name} is not known.",
-            hint="Mend it in the DNS or in /etc/hosts of main, or give the address.",
+            hint="Correct it in the DNS or in /etc/hosts of main, or give the address.",
             detail=str(exc),
         ) from exc
     found.sort(key=lambda entry: entry[0] != socket.AF_INET)

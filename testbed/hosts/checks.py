@@ -77,7 +77,7 @@ def problem_of(host: Host, facts: HostFacts) -> str:
     if network.drops_forwards and host.is_main:
         found.append(
             f"On {host.name} libvirt uses nftables, and another firewall drops what it "
-            f"forwards: guests have no way out. {_FIREWALL_HINT}"
+            f"forwards: guests reach nothing outside. {_FIREWALL_HINT}"
         )
     return " ".join(filter(None, found))
 

@@ -209,7 +209,9 @@ def _progress(run: Run) -> str:
         return "The set-up of guests had not begun"
     ready, count = _guests_set_up(run)
     guests = "guest" if count == 1 else "guests"
-    return f"{ready} of {count} {guests} {'is' if ready == 1 else 'are'} set up"
+    return (
+        f"{ready} of {count} {guests} {'is' if 1 in (ready, count) else 'are'} set up"
+    )
 
 
 def _guests_set_up(run: Run) -> tuple[int, int]:

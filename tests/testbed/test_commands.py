@@ -82,7 +82,7 @@ def test_host_is_added_and_described(runtime: Path) -> None:
     host = Host.objects.get()
     assert host.is_main
     assert answer == (
-        f"main: {host.cpus} cpus, {host.memory_mib} MiB, qemu guests, system datapath\n"
+        f"main: {host.cpus} CPUs, {host.memory_mib} MiB, qemu guests, system datapath\n"
     )
 
 
@@ -188,7 +188,7 @@ def test_check_says_each_host_in_a_line(runtime: Path) -> None:
     said("add_host", "main", "--main", "--simulated")
     said("add_host", "host-b", "--simulated")
 
-    assert said("check_hosts") == "main: answers\nhost-b: answers\n"
+    assert said("check_hosts") == "main: online\nhost-b: online\n"
 
 
 def test_check_fails_when_a_host_has_a_problem(runtime: Path) -> None:

@@ -203,7 +203,7 @@ def _no_way_out(path: Path, ranges: Ranges, positions: Positions) -> Finding:
     own = ranges.nat_subnet or f"one of {ranges.nat}"
     return positions.warning(
         path,
-        f"With this address the guest has no way out and no names: it is not in the "
+        f"With this address the guest has no gateway and no name server: it is not in the "
         f"external bridge's network, {own}.",
         "Leave `ip` out, or add `gateway` where another guest routes.",
     )

@@ -140,7 +140,7 @@ def test_started_run_comes_with_its_instructions(client: Client, folder: Path) -
 def test_run_that_is_refused_says_why(client: Client, folder: Path) -> None:
     client.create_testbed("lab", folder)
 
-    with pytest.raises(Refused, match="no state"):
+    with pytest.raises(Refused, match="is a draft"):
         client.start("lab", "down")
     with pytest.raises(Refused):
         client.start("nowhere", "up")

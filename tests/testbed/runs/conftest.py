@@ -17,7 +17,7 @@ def on_two_hosts(make_run, doors):
     """A run whose `check-hosts` was accepted: two queued batches."""
     run = make_run()
     for instruction in run.instructions.all():
-        accept(run.pk, instruction.index, instruction.kind, "tab")
+        accept(run.pk, instruction.index, instruction.kind, channel="tab")
         if instruction.kind == "check-hosts":
             break
         doors.run_sent()

@@ -41,7 +41,7 @@ def test_lost_worker_interrupts_the_run_and_its_processes_end(
         f"{batch.instruction.title} on {batch.host}. 2 of "
     )
     assert f"not done: {batch.instruction.title}" in on_two_hosts.message
-    assert "0 of 2 guests are set up." in on_two_hosts.message
+    assert "The set-up of guests had not begun." in on_two_hosts.message
     assert doors.signalled[-1] == ((str(batch.celery_id),), "SIGKILL")
     assert f"{on_two_hosts.tag}b{lost}." in machines[batch.host].tags
     task = Task.objects.get(instruction=batch.instruction, host=batch.host)

@@ -51,7 +51,7 @@ def said(interface: str, ranges: Ranges = OWN, yaml: str = YAML) -> list[str]:
         ("bridge: lone, ip: 100.64.0.9", "error: `100.64.0.9` belongs to the managem"),
         (
             "bridge: near, ip: 10.1.0.5",
-            "warning: With this address the guest has no wa",
+            "warning: With this address the guest has no gateway",
         ),
         ("bridge: lone, ip: 10.9.0.5, gateway: 10.9.0.2", "warning: Nothing in this"),
         (
