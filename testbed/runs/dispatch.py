@@ -31,7 +31,7 @@ class Ack:
     message: str = ""
 
 
-def accept(run_id: int, index: int, kind: str, *, channel: str) -> Ack:
+def accept(run_id: int, index: int, kind: str, channel: str) -> Ack:
     """Start an instruction for the client `channel`, or for the server (`SERVER`).
 
     It must be exactly the next one of the stored plan, and its predecessor over.
