@@ -11,15 +11,15 @@ from functools import partial
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
-from orchestration.errors import StateError, TestbedBusy
+from orchestration.errors import StateError
 from orchestration.inventory.images import ImageKind, StoredImage, freed_bytes
 from testbed.celery import request_cleanup, request_image_observation
 from testbed.images.deletion import IMAGE, LEFTOVERS
-from testbed.models import Cleanup, CleanupItem, Host, ImageStore, Testbed
+from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.pages.waiting import Unclaimed, unclaimed_look
 
 NAME = "unused images"
@@ -160,10 +160,8 @@ def delete_images(picks: Collection[str], user: User) -> Cleanup:
     things = [(image.host, IMAGE, image.stored.name) for image in chosen.images]
     things += [(s.host.name, LEFTOVERS, "unfinished files") for s in chosen.stores]
     with transaction.atomic():
-        cleanup = _begun(user)
-        CleanupItem.objects.bulk_create(
-            CleanupItem(cleanup=cleanup, host=host, kind=kind, name=name)
-            for host, kind, name in things
+        cleanup = Cleanup.objects.begin(
+            NAME, user, things, subject=Cleanup.Subject.IMAGES
         )
         transaction.on_commit(partial(request_cleanup, cleanup.pk))
         return cleanup
@@ -184,19 +182,6 @@ def waited_look() -> tuple[bool, Unclaimed | None]:
     asked = ImageStore.objects.filter(unseen, asked_at__gt=since).order_by("asked_at")
     first = asked.values_list("asked_at", flat=True).first()
     return first is not None, unclaimed_look(first)
-
-
-def _begun(user: User) -> Cleanup:
-    """Make the one deletion there may be. Raises: TestbedBusy."""
-    try:
-        with transaction.atomic():
-            return Cleanup.objects.create(
-                subject=Cleanup.Subject.IMAGES, name=NAME, asked_by=user
-            )
-    except IntegrityError as exc:
-        raise TestbedBusy(
-            "Unused images are being deleted already.", hint="Wait until that is over."
-        ) from exc
 
 
 def _seen(host: Host, row: ImageStore | None, slugs: frozenset[str]) -> SeenStore:

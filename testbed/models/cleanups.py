@@ -1,9 +1,16 @@
 """Deleting in the background, orphans or images: what was asked for, and how it went."""
 
+from collections.abc import Iterable
+
 from django.conf import settings
-from django.db import models
+from django.contrib.auth.models import User
+from django.db import IntegrityError, models, transaction
+
+from orchestration.errors import TestbedBusy
 
 SHOWN = 5
+# Host, kind and name of a thing.
+Listed = tuple[str, str, str]
 
 
 class CleanupQuerySet(models.QuerySet["Cleanup"]):
@@ -12,6 +19,31 @@ class CleanupQuerySet(models.QuerySet["Cleanup"]):
     def latest_of(self, subject: str) -> "CleanupQuerySet":
         """Return the last deletions of orphans, or of images, with who asked."""
         return self.filter(subject=subject).select_related("asked_by")[:SHOWN]
+
+    def begin(
+        self, name: str, user: User, things: Iterable[Listed], *, subject: str
+    ) -> "Cleanup":
+        """Make the one deletion there may be of a name, and list what it is of.
+
+        Raises: TestbedBusy.
+        """
+        try:
+            with transaction.atomic():
+                cleanup = self.create(name=name, asked_by=user, subject=subject)
+        except IntegrityError as exc:
+            what = (
+                "Unused images"
+                if subject == Cleanup.Subject.IMAGES
+                else f"The orphans of {name}"
+            )
+            raise TestbedBusy(
+                f"{what} are being deleted already.", hint="Wait until that is over."
+            ) from exc
+        CleanupItem.objects.bulk_create(
+            CleanupItem(cleanup=cleanup, host=host, kind=kind, name=thing)
+            for host, kind, thing in things
+        )
+        return cleanup
 
 
 class Cleanup(models.Model):

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from orchestration.errors import StateError, TestbedBusy, TestbedError
 from orchestration.hosts import Hosts
@@ -19,7 +19,7 @@ from orchestration.inventory.orphans import Key
 from orchestration.inventory.things import ThingKind
 from orchestration.transport.base import Scope
 from testbed.celery import request_cleanup
-from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
+from testbed.models import Cleanup, Host, Inventory, Testbed
 from testbed.orphans.deletion import seen_now
 from testbed.orphans.detection import Orphan, last_observations, orphans_among
 
@@ -116,25 +116,11 @@ def clean_up_after(testbed: Testbed) -> Cleanup | None:
 
 def _ask(name: str, user: User, things: Iterable[Key]) -> Cleanup:
     with transaction.atomic():
-        cleanup = _begun(name, user)
-        CleanupItem.objects.bulk_create(
-            CleanupItem(cleanup=cleanup, host=host, kind=kind, name=thing)
-            for host, kind, thing in things
+        cleanup = Cleanup.objects.begin(
+            name, user, things, subject=Cleanup.Subject.ORPHANS
         )
         transaction.on_commit(partial(request_cleanup, cleanup.pk))
         return cleanup
-
-
-def _begun(name: str, user: User) -> Cleanup:
-    """Make the one deletion there may be of a name. Raises: TestbedBusy."""
-    try:
-        with transaction.atomic():
-            return Cleanup.objects.create(name=name, asked_by=user)
-    except IntegrityError as exc:
-        raise TestbedBusy(
-            f"The orphans of {name} are being deleted already.",
-            hint="Wait until that is over.",
-        ) from exc
 
 
 def orphans_of(host: Host, hosts: Hosts) -> list[Orphan]:
