@@ -4,10 +4,11 @@ from pathlib import PurePosixPath
 
 from orchestration.errors import StateError
 from orchestration.events import Status
-from orchestration.hosts import examine
+from orchestration.hosts import examine, host_network
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.ovs import bridges
+from orchestration.state.mtu import shrunk
 from orchestration.transport.base import command
 
 
@@ -20,8 +21,13 @@ def check_hosts(task: Task) -> Outcome:
         f"{host.state.domain_type} guests, Open vSwitch {facts.switch_version} "
         f"({host.state.datapath} datapath)"
     )
-    if facts.remark:
-        return Outcome(Status.WARNING, facts.remark, facts.hint)
+    network = host_network(host, scope=task.scope)
+    for message, hint in (
+        (facts.remark, facts.hint),
+        shrunk(task.state, host.state.name, network),
+    ):
+        if message:
+            return Outcome(Status.WARNING, message, hint)
     return done("online")
 
 

@@ -27,6 +27,7 @@ from orchestration.state.model import (
     PatchState,
     TunnelState,
 )
+from orchestration.state.mtu import mtu_of
 
 
 def ensure_networks(task: Task) -> Outcome:
@@ -82,8 +83,9 @@ def ensure_links(task: Task) -> Outcome:
         task.state.testbed,
     )
     if isinstance(link, PatchState):
+        mtu = mtu_of(task.state)
         changed = bridges.ensure_patch(
-            transport, link, testbed=testbed, scope=task.scope
+            transport, link, testbed=testbed, mtu=mtu, scope=task.scope
         )
     elif isinstance(link, TunnelState):
         changed = bridges.ensure_tunnel_end(
@@ -105,6 +107,7 @@ def ensure_links(task: Task) -> Outcome:
             link.veth_network_end,
             link.veth_bridge_end,
             master_of_a=link.device,
+            mtu=link.mtu,
             scope=task.scope,
         )
         port = bridges.ensure_port(

@@ -26,11 +26,6 @@ FIRST_GUEST = 16
 # What libvirt and QEMU use: locally administered, not multicast.
 MAC_PREFIX = "52:54"
 
-# Ethernet's 1,500 less VXLAN over IPv4: 14 + 8 + 8 + 20 bytes (RFC 7348, section 5).
-# Geneve without options needs as much, GRE with a key less.
-# The same on every experiment network, so that a guest never notices where its peer is.
-GUEST_MTU = 1450
-
 
 def host_address(subnet: IPv4Network) -> str:
     """Return the address that the host has in a subnet."""

@@ -14,7 +14,6 @@ from orchestration.compose.catalogue import Image
 from orchestration.compose.language.schema import Spec
 from orchestration.compose.pools import DEFAULT_POOLS, Pools
 from orchestration.state.addresses import (
-    GUEST_MTU,
     Addressing,
     InterfaceKey,
     assign_addresses,
@@ -31,9 +30,12 @@ from orchestration.state.model import (
     ManagementState,
     NatState,
     NetworkState,
+    PatchState,
     Reservation,
     State,
+    TunnelState,
 )
+from orchestration.state.mtu import ETHERNET, JUMBO, guest_mtu
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement, Taken, order_hosts, place
 from orchestration.state.topology import (
@@ -94,14 +96,19 @@ def build_state(
     previous: State | None = None,
     site: Site = DEFAULT_SITE,
     taken: Mapping[str, Taken] | None = None,
+    most_mtu: int = JUMBO,
 ) -> State:
     """Decide what a spec means on these hosts; `taken` goes by hosts.
+
+    `most_mtu` bounds the guests' MTU: what runs keeps a smaller one.
 
     Raises: StateError (no host, a full subnet, what checks would have found).
     """
     ordered, expanded = order_hosts(hosts), expand(spec)
     placement = place(expanded.spec, ordered, previous, taken=taken)
     decided = _decide(expanded, identity, placement, site, previous)
+    patches, tunnels = _links(decided, site.tunnel_kind)
+    mtu = _mtu(decided, tunnels, most_mtu)
     guests, goldens = Guests(
         names=decided.names,
         directory=identity.directory,
@@ -110,6 +117,7 @@ def build_state(
         name_server=_name_server(decided),
         addressing=decided.addressing,
         subnet=decided.nat_subnet,
+        mtu=mtu,
         management=_management_addresses(decided),
         scripts=inputs.script_sha256,
         password_hashes=inputs.password_hashes,
@@ -118,7 +126,7 @@ def build_state(
     return State(
         **asdict(identity),
         hosts=ordered,
-        network=_network(decided, site.tunnel_kind),
+        network=_network(decided, patches, tunnels, mtu),
         guests=guests,
         goldens=goldens,
     )
@@ -162,15 +170,37 @@ def _decide(
     )
 
 
-def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
-    network, names = decided.spec.network, decided.names
-    patches, tunnels = build_links(
-        network,
-        names=names,
+def _links(
+    decided: Decided, tunnel_kind: str
+) -> tuple[tuple[PatchState, ...], tuple[TunnelState, ...]]:
+    return build_links(
+        decided.spec.network,
+        names=decided.names,
         placement=decided.placement,
         tunnel_kind=tunnel_kind,
         previous=decided.previous,
     )
+
+
+def _mtu(decided: Decided, tunnels: tuple[TunnelState, ...], most_mtu: int) -> int:
+    """Derive the guests' MTU; a host's own network card carries plain Ethernet."""
+    placement = decided.placement
+    names = {h for hosts in placement.bridges.values() for h in hosts}
+    names |= {placement.main.name, *placement.guests.values()}
+    used = [placement.hosts[name] for name in names]
+    has_ports = bool(decided.spec.network.network_interfaces)
+    return guest_mtu(
+        tunnels, used, at_most=min(most_mtu, ETHERNET if has_ports else JUMBO)
+    )
+
+
+def _network(
+    decided: Decided,
+    patches: tuple[PatchState, ...],
+    tunnels: tuple[TunnelState, ...],
+    mtu: int,
+) -> NetworkState:
+    network, names = decided.spec.network, decided.names
     bridges = build_bridges(
         network.bridges,
         names=names,
@@ -181,7 +211,7 @@ def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
         bridges=bridges,
         patches=patches,
         tunnels=tunnels,
-        nat=_nat(decided),
+        nat=_nat(decided, mtu),
         management=_management(decided),
         cards=tuple(
             HostPortState(
@@ -194,7 +224,7 @@ def _network(decided: Decided, tunnel_kind: str) -> NetworkState:
     )
 
 
-def _nat(decided: Decided) -> NatState | None:
+def _nat(decided: Decided, mtu: int) -> NatState | None:
     external = decided.spec.network.external_bridge
     if external is None:
         return None
@@ -207,7 +237,7 @@ def _nat(decided: Decided) -> NatState | None:
         device=names.nat_device,
         subnet=str(subnet),
         gateway=host_address(subnet),
-        mtu=GUEST_MTU,
+        mtu=mtu,
         reservations=tuple(
             Reservation(mac=addressing.macs[key], address=address, names=dns[key])
             for key, address in addressing.reserved.items()

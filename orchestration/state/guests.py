@@ -16,7 +16,6 @@ from orchestration.compose.language.built import built_guest
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine
 from orchestration.compose.pools import SUBNET_PREFIX
 from orchestration.state.addresses import (
-    GUEST_MTU,
     Addressing,
     InterfaceKey,
     host_address,
@@ -75,6 +74,7 @@ class Guests:
     name_server: str
     addressing: Addressing
     subnet: IPv4Network
+    mtu: int
     management: Mapping[str, str]
     scripts: Mapping[str, str]
     password_hashes: Mapping[str, str]
@@ -204,7 +204,7 @@ class Guests:
                     device=self.names.bridge(wanted.attached_to),
                     tap=self.names.tap(guest_index, index),
                     mac=self.addressing.macs[key],
-                    mtu=GUEST_MTU,
+                    mtu=self.mtu,
                     dhcp=dhcp,
                     address=address,
                     prefix=static_prefix(address, subnet) if address else 0,

@@ -124,6 +124,7 @@ class Host(models.Model):
             tunnel_address=(
                 self.tunnel_address or self.resolved_address or self.address
             ),
+            tunnel_mtu=self.own_network.tunnel_mtu,
             domain_type=DomainType(self.domain_type),
             datapath=Datapath(self.datapath),
             projects_dir=dirs[0],

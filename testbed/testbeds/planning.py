@@ -30,6 +30,7 @@ from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.guests import context_reasons, script_reasons
 from orchestration.state.model import GuestState, HostState, State
+from orchestration.state.mtu import JUMBO, mtu_of
 from orchestration.state.overlaps import require_free_subnets
 from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import taken_by_others
@@ -170,7 +171,14 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         previous=previous,
         site=Site(settings.TUNNEL_KIND, settings.ADDRESS_POOLS),
         taken=taken_by_others(testbed) if is_balanced else None,
+        most_mtu=_most_mtu(testbed, previous),
     )
+
+
+def _most_mtu(testbed: Testbed, previous: State | None) -> int:
+    """Return what guests that run have: a larger MTU is no reason for a restart."""
+    is_up = previous is not None and testbed.condition in Testbed.DEPLOYED
+    return (mtu_of(previous) if previous and is_up else 0) or JUMBO
 
 
 def _spec(testbed: Testbed, catalogue: Catalogue, hosts: list[HostState]) -> Spec:

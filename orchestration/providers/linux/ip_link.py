@@ -12,6 +12,9 @@ from orchestration.errors import NetworkFailed
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
 from orchestration.transport.base import Completed, Scope, Transport, command
 
+# What the kernel gives a new device.
+PLAIN_MTU = 1500
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -22,12 +25,21 @@ class Link:
     master: str
     peer: str
     addresses: tuple[str, ...] = ()
+    mtu: int = PLAIN_MTU
 
 
 def ensure_veth(
-    transport: Transport, a: str, b: str, *, master_of_a: str = "", scope: Scope
+    transport: Transport,
+    a: str,
+    b: str,
+    *,
+    scope: Scope,
+    master_of_a: str = "",
+    mtu: int = PLAIN_MTU,
 ) -> bool:
     """Make the veth pair `a`-`b`, both up, `a` on the Linux bridge that is named.
+
+    The pair carries at least packets of `mtu` bytes.
 
     Checksum offload is off on both ends: packets that cross into a userspace
     datapath would otherwise carry checksums that nobody ever fills in.
@@ -42,7 +54,8 @@ def ensure_veth(
         for link in _links(transport, "link show type veth", failure, scope=scope)
     }
     pair = (veths.get(a), veths.get(b))
-    if _is_ready(pair, master_of_a):
+    is_wide = all(end is not None and end.mtu >= mtu for end in pair)
+    if is_wide and _is_ready(pair, master_of_a):
         return False
 
     if not _is_pair(pair):
@@ -52,6 +65,8 @@ def ensure_veth(
     if master_of_a:
         _ip(transport, failure, f"link set dev {a} master {master_of_a}", scope=scope)
     for device in (a, b):
+        if mtu > PLAIN_MTU:
+            _ip(transport, failure, f"link set dev {device} mtu {mtu}", scope=scope)
         bring_up(transport, device, checksum_offload=False, scope=scope)
     return True
 
@@ -136,6 +151,7 @@ def _links(
             up="UP" in row.get("flags", ()),
             master=row.get("master", ""),
             peer=row.get("link", ""),
+            mtu=row.get("mtu", PLAIN_MTU),
             addresses=tuple(
                 f"{entry['local']}/{entry['prefixlen']}"
                 for entry in row.get("addr_info", ())

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 from orchestration.errors import HostUnreachable, NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
-from orchestration.providers.linux.ip_link import bring_up, ensure_veth, is_up
+from orchestration.providers.linux.ip_link import (
+    PLAIN_MTU,
+    bring_up,
+    ensure_veth,
+    is_up,
+)
 from orchestration.providers.ovs.changes import Port, bridge_changes, port_changes
 from orchestration.providers.ovs.database import (
     START_HINT,
@@ -83,12 +88,20 @@ def ensure_bridge(
 
 
 def ensure_patch(
-    transport: Transport, patch: PatchState, *, testbed: str, scope: Scope
+    transport: Transport,
+    patch: PatchState,
+    *,
+    testbed: str,
+    scope: Scope,
+    mtu: int = PLAIN_MTU,
 ) -> bool:
-    """Join two bridges of this host with a pair of patch ports, or a veth pair."""
+    """Join two bridges of this host with a pair of patch ports, or a veth pair.
+
+    Only a veth pair has an MTU.
+    """
     a, b = patch.port_a, patch.port_b
     if patch.is_veth:
-        made = ensure_veth(transport, a, b, scope=scope)
+        made = ensure_veth(transport, a, b, mtu=mtu, scope=scope)
         ends = (
             Port(patch.device_a, a, patch.name),
             Port(patch.device_b, b, patch.name),

@@ -77,6 +77,7 @@ def network_parts(state: State) -> list[Part]:
         settings: tuple[Setting, ...] = (
             ("leases", reservations),
             ("subnet", nat.subnet),
+            ("MTU", str(nat.mtu)),
         )
         parts.append(Part((nat.host, nat.network), "NAT", nat.host, "nat", settings))
     parts += [

@@ -67,7 +67,8 @@ class HostNetwork(Frozen):
 class HostState(Frozen):
     """One testbed host as this testbed uses it.
 
-    `address` is where SSH answers, `tunnel_address` where tunnels end.
+    `address` is where SSH answers, `tunnel_address` where tunnels end, `tunnel_mtu`
+    what the device with that address carries (0: not known).
     `projects_dir` holds `<testbed>/artefacts/` (on main the testbeds' folders).
     `host_key` is the pinned public key line; `identity_file` is a path on main.
     `compress_copies` is right where the network to it is the narrowest part.
@@ -82,6 +83,7 @@ class HostState(Frozen):
     identity_file: str = ""
     host_key: str = ""
     tunnel_address: str = ""
+    tunnel_mtu: int = 0
     domain_type: DomainType = DomainType.QEMU
     datapath: Datapath = Datapath.SYSTEM
     projects_dir: str = ""

@@ -11,6 +11,7 @@ from orchestration.instructions import artefacts, hosts
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import domains, networks
+from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 
@@ -144,6 +145,18 @@ def test_remark_about_a_host_is_a_warning_with_its_remedy(
         "The disk is slow.",
         "Buy another.",
     )
+
+
+def test_underlay_that_shrank_is_a_warning_before_guests_start(
+    make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = HostNetwork(tunnel_device="wg0", tunnel_mtu=1420)
+    monkeypatch.setattr(hosts, "host_network", lambda *_, **__: narrow)
+
+    outcome = hosts.check_hosts(make_task("host-b", host="host-b"))
+
+    assert outcome.status is Status.WARNING
+    assert "wg0 of host-b carries packets of 1420 bytes" in outcome.message
 
 
 def test_folders_are_made_once_on_each_host(rehearsal: Rehearsal) -> None:

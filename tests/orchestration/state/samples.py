@@ -9,6 +9,7 @@ from orchestration.compose.language.schema import Spec
 from orchestration.compose.loader import load_spec
 from orchestration.state.build import DEFAULT_SITE, Identity, Inputs, Site, build_state
 from orchestration.state.model import Datapath, DomainType, HostState, State
+from orchestration.state.mtu import JUMBO
 from tests.golden import DATA
 from tests.orchestration.compose.fakes import read_spec
 
@@ -104,6 +105,7 @@ def build(
     name: str = "demo",
     previous: State | None = None,
     site: Site = DEFAULT_SITE,
+    most_mtu: int = JUMBO,
 ) -> State:
     return build_state(
         spec,
@@ -113,6 +115,7 @@ def build(
         catalogue=CATALOGUE,
         previous=previous,
         site=site,
+        most_mtu=most_mtu,
     )
 
 

@@ -42,6 +42,27 @@ def test_missing_pair_is_made_with_offload_off_before_it_is_up():
     assert all(cmd.as_root for cmd in host.calls)
 
 
+def test_pair_carries_jumbo_frames_where_guests_have_them():
+    plain = veths(("a", "b", "UP", "virbr0"), ("b", "a", "UP", ""))
+    steps = [
+        "ip link set dev a master virbr0",
+        "ip link set dev a mtu 8950",
+        "ethtool -K a tx off",
+        "ip link set dev a up",
+        "ip link set dev b mtu 8950",
+        "ethtool -K b tx off",
+        "ip link set dev b up",
+    ]
+    host = FakeTransport("host-a", [(SHOW, plain), *((step, "") for step in steps)])
+    wide = plain.replace('"flags"', '"mtu": 9000, "flags"')
+    there = FakeTransport("host-a", [(SHOW, wide)])
+    jumbo = {"master_of_a": "virbr0", "mtu": 8950, "scope": Scope()}
+
+    assert ip_link.ensure_veth(host, "a", "b", **jumbo)
+    assert host.lines == [SHOW, *steps]
+    assert not ip_link.ensure_veth(there, "a", "b", **jumbo)
+
+
 def test_pair_without_a_bridge_of_its_own_is_only_set_up():
     steps = [
         "ip link add a type veth peer name b",

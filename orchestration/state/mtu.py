@@ -1,0 +1,67 @@
+"""How large guests' packets may be, derived from the underlay of a testbed's hosts.
+
+One value for all guests of a testbed, so that a guest never notices where its peer is.
+A host's underlay is the device that has its tunnel address (`HostState.tunnel_mtu`, as
+the host check saw it). Pure; used by `state.build` and the check before `up`.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from orchestration.state.model import HostNetwork, HostState, State, TunnelState
+
+ETHERNET = 1500
+# Loopback carries 65,536 and tells nothing about a wire.
+JUMBO = 9000
+
+# VXLAN (RFC 7348, section 5): 14 bytes of the guests' Ethernet, 8 of VXLAN, 8 of UDP,
+# and the outer IP's 20 or 40. Geneve without options needs as much, GRE less.
+_OVERHEAD = {4: 50, 6: 70}
+
+
+def guest_mtu(
+    tunnels: Iterable[TunnelState], hosts: Iterable[HostState], *, at_most: int
+) -> int:
+    """Return the MTU of all guests; `hosts` are those that the testbed uses.
+
+    Without tunnels nothing is added to a packet, and none leaves its host in a frame.
+    """
+    underlay = {host.name: min(host.tunnel_mtu or ETHERNET, JUMBO) for host in hosts}
+    inside = [
+        underlay[end.host] - overhead(end.remote_address)
+        for tunnel in tunnels
+        for end in tunnel.ends
+    ]
+    return min(at_most, *(inside or [max(ETHERNET, min(underlay.values()))]))
+
+
+def overhead(address: str) -> int:
+    """Return how many bytes a tunnel to an address adds to each packet."""
+    return _OVERHEAD[ip_address(address).version] if address else _OVERHEAD[4]
+
+
+def mtu_of(state: State) -> int:
+    """Return the MTU that a state's guests have; 0 when it has none."""
+    return max((i.mtu for guest in state.machines for i in guest.interfaces), default=0)
+
+
+def shrunk(state: State, host: str, network: HostNetwork) -> tuple[str, str]:
+    """Say that a host's underlay carries less than the guests' packets need.
+
+    Message and hint, both empty where it carries them or is not known.
+    """
+    ends = [e for t in state.network.tunnels for e in t.ends if e.host == host]
+    mtu, carried = mtu_of(state), network.tunnel_mtu
+    needed = max((mtu + overhead(end.remote_address) for end in ends), default=0)
+    if not mtu or not carried or carried >= needed:
+        return "", ""
+    device = network.tunnel_device
+    message = (
+        f"{device} of {host} carries packets of {carried} bytes, and the guests' MTU of "
+        f"{mtu} needs {needed} between hosts: larger ones are lost."
+    )
+    hint = (
+        f"Raise the MTU of {device}; or run `manage.py check_hosts`, then take the "
+        "testbed down and up: its guests get a smaller MTU."
+    )
+    return message, hint
