@@ -7,7 +7,7 @@
     ├── HostUnreachable      a testbed host does not answer
     │   ├── AuthenticationRefused   it answers and does not let us in
     │   ├── HostKeyMismatch         it answers with a key that is not the pinned one
-    │   ├── SourcePenalised         it refuses our address for a while
+    │   ├── TemporarilyRefused      its SSH server accepts no connection for now
     │   ├── ForwardingForbidden     it opens no connection to its guests
     │   └── ShellUnusable           its login shell does not run our commands
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
@@ -77,8 +77,8 @@ class HostKeyMismatch(HostUnreachable):
     """Say that a machine answered with another key than the pinned one."""
 
 
-class SourcePenalised(HostUnreachable):
-    """Say that an SSH server refuses our address for a while (PerSourcePenalties)."""
+class TemporarilyRefused(HostUnreachable):
+    """Say that an SSH server accepts no connection for now, and says so."""
 
 
 class ForwardingForbidden(HostUnreachable):

@@ -16,7 +16,7 @@ from orchestration.errors import (
     HostKeyMismatch,
     HostUnreachable,
     ShellUnusable,
-    SourcePenalised,
+    TemporarilyRefused,
 )
 from orchestration.instructions.artefacts import host_key
 from orchestration.instructions.boot import admission
@@ -123,7 +123,7 @@ def _attempt(
         return Symptom(Layer.LOGIN, words, exc.detail, exc.hint)
     except ForwardingForbidden:
         raise
-    except SourcePenalised as exc:
+    except TemporarilyRefused as exc:
         words = exc.message.removesuffix(".")
         return Symptom(Layer.SSH, words, exc.detail, exc.hint, is_temporary=True)
     except HostUnreachable as exc:

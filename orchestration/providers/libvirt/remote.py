@@ -73,7 +73,7 @@ def _ssh_config(host: HostState, known_hosts: Path) -> str:
         # A call to a host that fell silent ends after 12 to 14 s.
         "ServerAliveInterval": "2",
         "ServerAliveCountMax": "6",
-        # Somebody answers there (`answering`); a busy host's key exchange takes long.
+        # Somebody answers there (`reachable`); a busy host's key exchange takes long.
         "ConnectTimeout": "20",
         "ControlPath": "none",
     }

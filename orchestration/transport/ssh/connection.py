@@ -16,7 +16,11 @@ from functools import partial
 
 import paramiko
 
-from orchestration.errors import AuthenticationRefused, HostUnreachable
+from orchestration.errors import (
+    AuthenticationRefused,
+    HostUnreachable,
+    TemporarilyRefused,
+)
 from orchestration.transport.ssh.failures import (
     AUTHENTICATION_PAUSE_S,
     PAUSE_S,
@@ -245,7 +249,18 @@ class Connection:
                     self._dialling = None
 
     def _dialled(self, limits: Limits | None = None) -> Link:
+        """Log in on a new connection, again when the server says that it is early."""
         limits = limits or self._limits
+        until = time.monotonic() + limits.banner_s
+        while True:
+            try:
+                return self._dialled_once(limits)
+            except TemporarilyRefused:
+                if time.monotonic() + PAUSE_S > until:
+                    raise
+            time.sleep(PAUSE_S)
+
+    def _dialled_once(self, limits: Limits) -> Link:
         self._require_not_silent()
         keys = read_keys(self.login)
         if self._failures is None:

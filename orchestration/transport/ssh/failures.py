@@ -17,7 +17,7 @@ from orchestration.errors import (
     AuthenticationRefused,
     HostKeyMismatch,
     HostUnreachable,
-    SourcePenalised,
+    TemporarilyRefused,
 )
 from orchestration.locks import held
 
@@ -32,7 +32,7 @@ _KINDS: dict[str, type[HostUnreachable]] = {
         AuthenticationRefused,
         HostKeyMismatch,
         HostUnreachable,
-        SourcePenalised,
+        TemporarilyRefused,
     )
 }
 

@@ -11,10 +11,13 @@ import paramiko
 from orchestration.transport.ssh.link import QuickSocket, TunnelSocket
 
 _MAX_BANNER_BYTES = 16 * 1024
-# OpenSSH 9.8 and later, while a penalty of the source is active.
-PENALTY_WORDS = "Not allowed at this time"
-# OpenSSH 9.8 and later.
-FULL_WORDS = "Exceeded MaxStartups"
+# What OpenSSH says when MaxStartups is reached; since 9.8 the first one, also while a
+# penalty of the source is active.
+REFUSALS = ("Not allowed at this time", "Exceeded MaxStartups")
+
+
+class RefusedForNow(paramiko.SSHException):
+    """The server said that it accepts no connection for now."""
 
 
 def read_banner(sock: QuickSocket | TunnelSocket, timeout_s: float) -> str:
@@ -49,6 +52,6 @@ def _receive(sock: QuickSocket | TunnelSocket, deadline: float) -> bytes:
 
 def _no_banner(seen: bytes) -> paramiko.SSHException:
     text = seen.decode(errors="replace").strip()
-    if text in (PENALTY_WORDS, FULL_WORDS):
-        return paramiko.SSHException(text)
+    if text in REFUSALS:
+        return RefusedForNow(text)
     return paramiko.SSHException(f"no banner: the connection was closed. {text}")

@@ -25,9 +25,9 @@ from orchestration.errors import (
     HostKeyMismatch,
     HostUnreachable,
     ShellUnusable,
-    SourcePenalised,
+    TemporarilyRefused,
 )
-from orchestration.transport.ssh.greeting import FULL_WORDS, PENALTY_WORDS, read_banner
+from orchestration.transport.ssh.greeting import RefusedForNow, read_banner
 from orchestration.transport.ssh.link import (
     ForwardingRefused,
     Link,
@@ -96,7 +96,7 @@ def dial(
 ) -> Link:
     """Log in over an open socket, whose server has `banner_s` for its first word.
 
-    Raises: HostKeyMismatch, AuthenticationRefused, SourcePenalised, HostUnreachable.
+    Raises: HostKeyMismatch, AuthenticationRefused, TemporarilyRefused, HostUnreachable.
     """
     link = Link(sock)
     try:
@@ -124,8 +124,8 @@ def _translated(login: Login, error: BaseException) -> HostUnreachable | None:
             hint="Add the public key to the authorized keys of that user.",
             detail=str(error),
         )
-    if PENALTY_WORDS in str(error):
-        return _penalised(login, str(error))
+    if isinstance(error, RefusedForNow):
+        return _refused_for_now(login, str(error))
     if isinstance(error, (paramiko.SSHException, EOFError, OSError)):
         return unreachable(login, error)
     return None
@@ -142,12 +142,13 @@ def _forbidden(machine: str, error: ForwardingRefused) -> ForwardingForbidden:
     )
 
 
-def _penalised(login: Login, words: str) -> SourcePenalised:
-    return SourcePenalised(
-        f"{login.machine} ({login.place}) refuses SSH connections from this address "
-        "for a while: too many ended before a login.",
-        hint="Wait, usually 15 s. Its SSH server's log names the penalty; "
-        "PerSourcePenaltyExemptList in its sshd_config exempts an address.",
+def _refused_for_now(login: Login, words: str) -> TemporarilyRefused:
+    return TemporarilyRefused(
+        f"{login.machine} ({login.place}) accepts no SSH connection from this address "
+        "for now.",
+        hint="Wait, usually 15 s. The log of its SSH server says why: a penalty for "
+        "connections that ended before a login (PerSourcePenaltyExemptList in "
+        "sshd_config exempts an address), or MaxStartups.",
         detail=f"Its SSH server said: {words}",
         retryable=True,
     )
@@ -194,8 +195,6 @@ def reason_of(error: Exception) -> str:
         errno.ENETUNREACH,
     ):
         return "there is no route to it"
-    if FULL_WORDS in str(error):
-        return "too many connections wait there for their login (MaxStartups)"
     if "banner" in str(error):
         return "it accepts connections, but no SSH server answers"
     if isinstance(error, (EOFError, ConnectionError)):

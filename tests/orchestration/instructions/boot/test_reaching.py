@@ -15,7 +15,7 @@ from orchestration.errors import (
     ForwardingForbidden,
     HostKeyMismatch,
     HostUnreachable,
-    SourcePenalised,
+    TemporarilyRefused,
     TestbedError,
 )
 from orchestration.events import TaskProgressed
@@ -124,7 +124,7 @@ def test_user_sees_what_is_waited_for_once_a_second(
 
 
 def test_penalty_that_ends_is_waited_out(stage: Stage) -> None:
-    said = SourcePenalised("a refuses SSH connections.", hint="Wait.")
+    said = TemporarilyRefused("a refuses SSH connections.", hint="Wait.")
     ban_s = 200
     stage.clock.on_wait = lambda: setattr(
         stage, "probe", said if stage.clock.now_s < 1000.0 + ban_s else None
@@ -137,7 +137,7 @@ def test_penalty_that_ends_is_waited_out(stage: Stage) -> None:
 
 
 def test_penalty_that_does_not_end_is_named_with_its_hint(stage: Stage) -> None:
-    stage.probe = SourcePenalised("a refuses SSH connections.", hint="Wait.")
+    stage.probe = TemporarilyRefused("a refuses SSH connections.", hint="Wait.")
 
     error = stage.failure()
 

@@ -15,7 +15,7 @@ import pytest
 
 from orchestration.errors import Cancelled, HostUnreachable
 from orchestration.transport.base import Scope, command
-from orchestration.transport.ssh import Limits, SSHTransport
+from orchestration.transport.ssh import Limits, SSHTransport, connection
 from tests.orchestration.transport.conftest import Server, free_port, wait_until
 
 PATIENT = Limits(60.0, 60.0, 60.0)
@@ -151,16 +151,33 @@ def test_address_without_an_answer_is_told(
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (b"Not allowed at this time\r\n", "refuses SSH connections from this address"),
-        (b"Exceeded MaxStartups\r\n", "too many connections wait there"),
+        (b"Not allowed at this time\r\n", "accepts no SSH connection .* for now"),
+        (b"Exceeded MaxStartups\r\n", "accepts no SSH connection .* for now"),
         (b"220 mail ready\r\n", "no SSH server answers"),
     ],
 )
 def test_refusal_in_place_of_a_banner_is_named(
-    server: Server, scope: Scope, words: bytes, reason: str
+    server: Server,
+    scope: Scope,
+    words: bytes,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(connection, "PAUSE_S", 1000.0)
     with _says(words) as port, pytest.raises(HostUnreachable, match=reason):
         _ask(server, port, None, PATIENT, scope)
+
+
+def test_server_that_says_it_is_early_is_asked_again(
+    server: Server, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "PAUSE_S", 0.1)
+
+    with (
+        _says(b"Not allowed at this time\r\n") as port,
+        pytest.raises(HostUnreachable, match="no SSH server answers"),
+    ):
+        _ask(server, port, None, Limits(60.0, 60.0, 1.0), scope)
 
 
 def test_cancel_ends_the_question(server: Server) -> None:
