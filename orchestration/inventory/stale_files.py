@@ -19,7 +19,7 @@ OF_GUEST = re.compile(
     r"(?P<guest>.+)-"
     r"(seed\.iso|seed\.sha256|domain\.xml|host-key|host-key\.pub|console\.log)"
 )
-UNFINISHED = re.compile(r"\.template-[0-9a-f]{8}\.qcow2(\.part)?|.+\.part")
+UNFINISHED = re.compile(r".+\.part")
 # What is younger may belong to something that is just being made.
 YOUNG_MINUTES = 60
 # $1 minutes; what was written to since it was listed stays, and what is locked.
@@ -46,8 +46,7 @@ def old_artefacts(host: Host, *, scope: Scope) -> tuple[str, ...]:
     depth = ("-mindepth", "3", "-maxdepth", "3", "-type", "f")
     words = (*depth, "-path", f"*/{ARTEFACTS}/*", "-mmin", f"+{YOUNG_MINUTES}")
     abandoned = ("-mmin", f"+{int(ABANDONED_S // 60)}")
-    parts = ("(", "-name", "*.part", "-o", "-name", ".template-*", ")")
-    choice = ("(", "!", *parts, "-o", *abandoned, ")")
+    choice = ("(", "!", "-name", "*.part", "-o", *abandoned, ")")
     find = command("find", root, *words, *choice).with_root()
     listed = host.transport.run(find, scope=scope, check=False)
     return tuple(sorted(listed.stdout.splitlines()))
