@@ -175,7 +175,7 @@ def test_failed_resource_stops_the_plan_and_is_named(make_run, doors, testbed):
 
     testbed.refresh_from_db()
     assert run.status == Run.Status.FAILED
-    assert run.message == "0 of 2 guests are set up; db does not work."
+    assert run.message == "The set-up of guests had not begun; db does not work."
     kinds = Instruction.objects.filter(run=run, status=Instruction.Status.WAITING)
     assert "start-guests" in kinds.values_list("kind", flat=True)
     assert testbed.condition == Testbed.Condition.GENERATED
