@@ -45,7 +45,7 @@ def push(
     blob = locks / Path(place.content).name
     with locked(blob, scope, log, purpose=f"push-{transport.machine}"):
         store = HostStore(transport, place, scope, log)
-        seen = store.look()
+        seen = store.observe()
         if store.has_content(seen, content.size):
             return Result(store.linked(seen))
         if store.adopts(seen, content.size):

@@ -22,7 +22,7 @@ from orchestration.transport.files.copying import Extent
 INPUT_ENDED, TAKEN_OVER = 3, 5
 
 # $1 content, $2 name.
-LOOK = """\
+OBSERVE = """\
 stat -c 'content %i %s %.9Y %u:%a' "$1" 2>/dev/null
 stat -c 'name %i %s %.9Y' "$2" 2>/dev/null
 [ -f "$1.part" ] && [ -f "$1.part.at" ] && echo "part $(cat "$1.part.at")"
@@ -134,7 +134,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Observation:
     """What a host has of one content. `part` is how far which layout came."""
 
     content: File | None = None
@@ -165,19 +165,19 @@ def place_of(name: str, digest: Digest) -> Place:
     return Place(str(folder / f"{digest.algorithm}-{digest.value}"), name, digest)
 
 
-def look(place: Place) -> Command:
-    """Build the command whose output `parse_look` reads."""
-    return _script(LOOK, place.content, place.name)
+def observe(place: Place) -> Command:
+    """Build the command whose output `parse_observation` reads."""
+    return _script(OBSERVE, place.content, place.name)
 
 
-def parse_look(text: str) -> Seen:
-    """Read what `look` printed; a broken note is no note."""
+def parse_observation(text: str) -> Observation:
+    """Read what `observe` printed; a broken note is no note."""
     found: dict[str, list[str]] = {}
     for line in filter(str.strip, text.splitlines()):
         word, *rest = line.split()
         found[word] = rest
     blocks = [int(value) for value in found.get("free", ("0", "0"))]
-    return Seen(
+    return Observation(
         content=_file(found.get("content")),
         name=_file(found.get("name")),
         part=_noted(found.get("part", [])),

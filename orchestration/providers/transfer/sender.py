@@ -26,7 +26,7 @@ from orchestration.errors import (
 from orchestration.providers.images.space import require_space
 from orchestration.providers.transfer import receiver
 from orchestration.providers.transfer.layout import layout_of
-from orchestration.providers.transfer.receiver import Place, Seen
+from orchestration.providers.transfer.receiver import Observation, Place
 from orchestration.providers.transfer.source import Content
 from orchestration.providers.transfer.store import HostStore
 from orchestration.providers.transfer.stream import Stream
@@ -84,7 +84,7 @@ class Sending:
         self._is_compressed = compressed
         self._wire_bytes = 0
 
-    def run(self, seen: Seen) -> Sent:
+    def run(self, seen: Observation) -> Sent:
         """Send until the content is there; `seen` is what the host has of it.
 
         Raises: HostUnreachable (stayed away), ImageFailed, NotEnoughSpace, Cancelled.
@@ -124,7 +124,7 @@ class Sending:
     def _machine(self) -> str:
         return self._store.transport.machine
 
-    def _persist(self, seen: Seen) -> None:
+    def _persist(self, seen: Observation) -> None:
         """Try again while the link breaks, unless nothing gets through any more."""
         tries, furthest = 0, seen.arrived(self._layout)
         while True:
@@ -141,7 +141,7 @@ class Sending:
                 )
                 self._store.scope.sleep(pause_s)
                 try:
-                    seen = self._store.look_again()
+                    seen = self._store.observe_again()
                     break
                 except _FINAL:
                     raise
@@ -154,7 +154,7 @@ class Sending:
             if seen.arrived(self._layout) > furthest:
                 tries, furthest = 0, seen.arrived(self._layout)
 
-    def _attempt(self, seen: Seen) -> None:
+    def _attempt(self, seen: Observation) -> None:
         """Send what is missing, then have it verified. Raises: _Broken."""
         try:
             self._send(seen)
@@ -165,7 +165,7 @@ class Sending:
         except HostUnreachable as exc:
             raise _Broken(exc) from exc
 
-    def _send(self, seen: Seen) -> None:
+    def _send(self, seen: Observation) -> None:
         """Send the data that is missing and see that all of it is right there."""
         place, layout = self._store.place, self._layout
         if offset := seen.arrived(layout):
@@ -212,7 +212,7 @@ class Sending:
             raise _Broken(failed)
         raise put_failed(failed, self._store.place.name, self._machine)
 
-    def _require_space(self, seen: Seen) -> None:
+    def _require_space(self, seen: Observation) -> None:
         needed = self._layout.data_bytes - seen.arrived(self._layout)
         require_space(
             self._store.place.name,

@@ -12,7 +12,7 @@ from enum import StrEnum
 from orchestration.errors import CommandFailed, HostUnreachable, ImageFailed
 from orchestration.providers.images import protection
 from orchestration.providers.transfer import receiver
-from orchestration.providers.transfer.receiver import Place, Seen
+from orchestration.providers.transfer.receiver import Observation, Place
 from orchestration.providers.transfer.source import Content
 from orchestration.transport.base import Log, Scope, Transport
 from orchestration.transport.files.copying import COPY_TIMEOUT_S
@@ -38,12 +38,12 @@ class HostStore:
     scope: Scope
     log: Log
 
-    def look(self) -> Seen:
+    def observe(self) -> Observation:
         """See what is there."""
-        looked = self.transport.run(receiver.look(self.place), scope=self.scope)
-        return receiver.parse_look(looked.stdout)
+        completed = self.transport.run(receiver.observe(self.place), scope=self.scope)
+        return receiver.parse_observation(completed.stdout)
 
-    def has_content(self, seen: Seen, size: int) -> bool:
+    def has_content(self, seen: Observation, size: int) -> bool:
         """Say whether the content is there and as it was when it was verified."""
         found, place = seen.content, self.place
         if found is None:
@@ -61,12 +61,12 @@ class HostStore:
         self.transport.run(receiver.remove_content(place), scope=self.scope)
         return False
 
-    def look_again(self) -> Seen:
+    def observe_again(self) -> Observation:
         """See what is there after the link broke. Raises: HostUnreachable."""
         ask_again(self.scope, self.transport)
-        return self.look()
+        return self.observe()
 
-    def linked(self, seen: Seen) -> Pushed:
+    def linked(self, seen: Observation) -> Pushed:
         """Give the content its name, unless it has it."""
         if seen.name is not None and seen.name == seen.content:
             return Pushed.NOTHING
@@ -77,7 +77,7 @@ class HostStore:
         """Give the content its name, whatever had it before."""
         self.transport.run(receiver.link(self.place), scope=self.scope)
 
-    def adopts(self, seen: Seen, size: int) -> bool:
+    def adopts(self, seen: Observation, size: int) -> bool:
         """Take in a file that an earlier version left under the name."""
         name, place = seen.name, self.place
         if name is None or name.size != size or name == seen.content:

@@ -12,7 +12,7 @@ LAYOUT = Layout(100, ((0, 100),))
 
 
 def test_look_is_read() -> None:
-    seen = receiver.parse_look(
+    seen = receiver.parse_observation(
         "content 12 100 1700000000.123456789 0:444\nname 12 100 1700000000.123456789\n"
         f"part 50 {LAYOUT.identity} token\nfree 10 4096\nzstd\n"
     )
@@ -29,7 +29,7 @@ def test_look_is_read() -> None:
     "note", ["", "part", "part x y z", "part 50 other token", "part 500 {} token"]
 )
 def test_note_that_is_broken_or_of_another_file_is_none(note: str) -> None:
-    seen = receiver.parse_look(f"{note.format(LAYOUT.identity)}\nfree 1 1\n")
+    seen = receiver.parse_observation(f"{note.format(LAYOUT.identity)}\nfree 1 1\n")
 
     assert seen.arrived(LAYOUT) == 0
     assert not seen.has_zstd
