@@ -47,7 +47,7 @@ class _Limits(NamedTuple):
 # that much later. A new attempt finds it at once.
 _QUICK = _Limits(Limits(kept_s=2.0, accept_s=0.5, banner_s=2.0), 10.0)
 # What the last attempt sees is what the user is told: being slow is no layer.
-_PATIENT = _Limits(Limits(kept_s=15.0, accept_s=5.0, banner_s=15.0), 60.0)
+_LAST = _Limits(Limits(kept_s=15.0, accept_s=5.0, banner_s=15.0), 60.0)
 
 
 def wait_until_reachable(
@@ -84,7 +84,7 @@ def _wait(
             deadline.note_sign_of_life()
         if deadline.is_over():
             admission.boot_ended(task, guest)
-            symptom = _attempt(task, transport, test, limits=_PATIENT)
+            symptom = _attempt(task, transport, test, limits=_LAST)
             if symptom is None:
                 return
             raise _unreachable(task, guest, symptom, deadline.allowed_s, transport)
