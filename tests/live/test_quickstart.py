@@ -89,9 +89,9 @@ def test_full_size_frames_cross_between_hosts(guests):
     mtu = (
         "cat /sys/class/net/$(ip -4 route show default | sed 's/.* dev //;s/ .*//')/mtu"
     )
-    assert [guest.run(mtu) for guest in (web, client)] == ["1450", "1450"]
-    # 1422 and 28 bytes of headers fill the frame; nothing may cut it up.
-    sensor.run("/usr/bin/ping -c 2 -w 60 -M do -s 1422 web")
+    assert [guest.run(mtu) for guest in (web, client)] == ["8950", "8950"]
+    # 8922 and 28 bytes of headers fill the frame; nothing may cut it up.
+    sensor.run("/usr/bin/ping -c 2 -w 60 -M do -s 8922 web")
 
 
 def test_up_again_changes_nothing(owner, guests):
