@@ -53,6 +53,7 @@ class HostAdmin(HostBase):
         "load",
         "free_memory_mib",
         "problem",
+        "remark",
         "checked_at",
     )
     fieldsets = (

@@ -66,8 +66,8 @@ def has_old_network(host: Host) -> bool:
     return seen_at is None or not now - NETWORK_LASTS < seen_at <= now
 
 
-def problem_of(host: Host, facts: HostFacts) -> str:
-    """Say what has to be mended on a host that answers; empty when nothing has."""
+def remark_of(host: Host, facts: HostFacts) -> str:
+    """Say what has to be mended on a host that is online; empty when nothing has."""
     network = host.own_network
     found = [f"{facts.remark} {facts.hint}".strip(), network.moved]
     overlaps = pool_overlaps(network, settings.ADDRESS_POOLS, is_main=host.is_main)
@@ -117,5 +117,5 @@ def _note(host: Host, hosts: Hosts) -> None:
     host.cpus, host.memory_mib = facts.cpus, facts.memory_mib
     host.free_memory_mib, host.load = facts.free_memory_mib, facts.load
     host.domain_type, host.datapath = facts.domain_type, facts.datapath
-    host.problem = problem_of(host, facts)
+    host.problem, host.remark = "", remark_of(host, facts)
     host.checked_at = timezone.now()

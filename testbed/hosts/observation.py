@@ -25,7 +25,7 @@ from orchestration.plan.model import Command
 from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
-from testbed.hosts.checks import has_old_network, look_at_network, problem_of, resolve
+from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
@@ -129,7 +129,7 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
         changes["resolved_address"] = observation.host.resolved_address
     if observation.facts is not None:
         changes |= {
-            "problem": problem_of(observation.host, observation.facts),
+            "remark": remark_of(observation.host, observation.facts),
             "load": observation.facts.load,
             "free_memory_mib": observation.facts.free_memory_mib,
             "cpus": observation.facts.cpus,

@@ -20,7 +20,7 @@ class Host(models.Model):
     `host_key` is pinned when the host is added, and `resolved_address` is where
     `address` led then, for tunnels, when it is a name. `network` is a `HostNetwork` as it was
     at `network_seen_at`, so that planning asks no machine. `problem` is empty while the
-    host is online and nothing of it has to be mended.
+    host is online; `remark` says what has to be mended of one that is.
     """
 
     name = models.SlugField(
@@ -67,6 +67,7 @@ class Host(models.Model):
     network = models.JSONField(default=dict, blank=True)
     network_seen_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)
+    remark = models.TextField(blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

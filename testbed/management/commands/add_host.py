@@ -57,8 +57,8 @@ class Command(BaseCommand):
             f"{name}: {host.cpus} CPUs, {host.memory_mib} MiB, {host.domain_type} "
             f"guests, {host.datapath} datapath"
         )
-        if host.problem:
-            self.stdout.write(f"{name}: {host.problem}")
+        if host.remark:
+            self.stdout.write(f"{name}: {host.remark}")
 
 
 def _in_words(error: ValidationError) -> list[str]:

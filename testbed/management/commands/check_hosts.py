@@ -24,8 +24,9 @@ class Command(BaseCommand):
         hosts, bad = Hosts(Path(settings.RUNTIME_DIR)), 0
         for host in Host.objects.all():
             check_host(host, hosts)
-            bad += bool(host.problem)
-            self.stdout.write(f"{host.name}: {host.problem or 'online'}")
+            bad += bool(host.problem or host.remark)
+            online = f"online. {host.remark}" if host.remark else "online"
+            self.stdout.write(f"{host.name}: {host.problem or online}")
             for line in counts(orphans_of(host, hosts)):
                 self.stdout.write(line)
         hosts.close()

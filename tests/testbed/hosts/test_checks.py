@@ -124,7 +124,9 @@ def test_remark_about_a_host_that_answers_is_kept_with_its_remedy(
 
     check_host(Host(name="host-b", kind="simulated"), kept)
 
-    assert Host.objects.get().problem == f"{REMARK} {HINT}"
+    row = Host.objects.get()
+    assert row.remark == f"{REMARK} {HINT}"
+    assert (row.problem, row.availability) == ("", "online")
 
 
 def _fields(facts: HostFacts) -> dict[str, object]:
@@ -145,8 +147,8 @@ def test_filter_of_the_management_range_is_named_and_kept_with_its_time(
     check_host(Host(name="host-b", kind="simulated"), kept)
 
     row = Host.objects.get()
-    assert "(ts-input) drops 100.64.0.0/10" in row.problem
-    assert "TESTBED_MANAGEMENT_POOL" in row.problem
+    assert "(ts-input) drops 100.64.0.0/10" in row.remark
+    assert "TESTBED_MANAGEMENT_POOL" in row.remark
     assert row.own_network == DROPPED
     assert row.network_seen_at is not None
     assert not has_old_network(row)
@@ -160,7 +162,7 @@ def test_moved_pool_leaves_nothing_to_mend(
 
     check_host(Host(name="host-b", kind="simulated"), kept)
 
-    assert Host.objects.get().problem == ""
+    assert Host.objects.get().remark == ""
 
 
 def test_firewall_that_keeps_guests_inside_matters_on_main(
@@ -172,7 +174,7 @@ def test_firewall_that_keeps_guests_inside_matters_on_main(
     check_host(Host(name="main", kind="simulated", is_main=True), kept)
     check_host(Host(name="host-b", kind="simulated"), kept)
 
-    problems = dict(Host.objects.values_list("name", "problem"))
+    problems = dict(Host.objects.values_list("name", "remark"))
     assert 'firewall_backend = "iptables"' in problems["main"]
     assert problems["host-b"] == ""
 
@@ -207,7 +209,7 @@ def test_host_added_by_its_name_keeps_the_name_and_has_an_address_for_tunnels(
     state = Host.objects.get().to_state()
 
     assert (state.address, state.tunnel_address) == ("host-b.lab.example", "192.0.2.7")
-    assert Host.objects.get().problem == ""
+    assert Host.objects.get().remark == ""
 
 
 def test_name_that_leads_elsewhere_is_said_and_tunnels_stay(
@@ -218,12 +220,12 @@ def test_name_that_leads_elsewhere_is_said_and_tunnels_stay(
     check_host(named, kept)
 
     row = Host.objects.get()
-    assert "host-b.lab.example of host-b leads to 192.0.2.99 now" in row.problem
+    assert "host-b.lab.example of host-b leads to 192.0.2.99 now" in row.remark
     assert row.to_state().tunnel_address == "192.0.2.7"
 
     add_host(row)
     assert Host.objects.get().to_state().tunnel_address == "192.0.2.99"
-    assert Host.objects.get().problem == ""
+    assert Host.objects.get().remark == ""
 
 
 def test_name_with_an_address_more_has_not_moved(
@@ -233,7 +235,7 @@ def test_name_with_an_address_more_has_not_moved(
 
     check_host(named, kept)
 
-    assert Host.objects.get().problem == ""
+    assert Host.objects.get().remark == ""
 
 
 def test_host_with_an_unknown_name_is_not_added(runtime: Path) -> None:

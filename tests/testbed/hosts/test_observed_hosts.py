@@ -99,9 +99,10 @@ def test_network_is_looked_at_now_and_then_and_its_problem_stays(
     observe_all(kept)
     later = Host.objects.get(name="host-b")
 
-    assert "(ts-input) drops 100.64.0.0/10" in still.problem
+    assert "(ts-input) drops 100.64.0.0/10" in still.remark
     assert still.own_network == FILTERED
-    assert (later.problem, later.own_network) == ("", HostNetwork())
+    assert (still.problem, still.availability) == ("", "online")
+    assert (later.remark, later.own_network) == ("", HostNetwork())
 
 
 def test_plan_reads_what_was_seen_and_refuses_guests_that_nobody_could_reach(

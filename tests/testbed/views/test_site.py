@@ -41,6 +41,19 @@ def test_hosts_are_shown_to_everyone_and_edited_by_admins(
     assert "Manage hosts" in visible(pages["ada"])
 
 
+def test_remark_about_a_host_that_is_online_is_shown(
+    page: Client, hosts: tuple[Host, Host]
+):
+    Host.objects.filter(name="host-b").update(
+        remark="On host-b tailscale0 is in the way.", checked_at=timezone.now()
+    )
+
+    text = page.get("/hosts/").content.decode()
+
+    assert "On host-b tailscale0 is in the way." in text
+    assert "offline" not in text
+
+
 def test_missing_page_says_what_next(browser: Client):
     answer = browser.get("/nothing/")
 
