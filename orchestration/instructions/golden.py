@@ -116,8 +116,7 @@ def _run_shared_script(task: Task, golden: GoldenState) -> bool:
     _require_as_planned(task, golden)
     ensure_disk(task, guest)
     define(task, guest)
-    admission.wait_for_turn(task, guest)
-    domains.start(conn, guest.domain)
+    admission.start_in_turn(task, guest)
     task.log("started")
     transport = wait_until_reachable(task, guest)
     if guest.setup_script is not None:

@@ -4,9 +4,6 @@
 Each asks libvirt first, so that a start or stop that failed half way is gone on with.
 """
 
-from orchestration.errors import (
-    TestbedError,
-)
 from orchestration.events import Status
 from orchestration.instructions.boot import admission
 from orchestration.instructions.storage.disks import define
@@ -33,12 +30,7 @@ def start_guests(task: Task) -> Outcome:
         )
     define(task, guest)
     task.project.mark(guest.name, run_script="", run_script_exit_code=None)
-    admission.wait_for_turn(task, guest)
-    try:
-        domains.start(conn, guest.domain)
-    except TestbedError:
-        admission.boot_ended(task, guest)
-        raise
+    admission.start_in_turn(task, guest)
     return done()
 
 

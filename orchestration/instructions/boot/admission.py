@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
+from orchestration.errors import Cancelled, TestbedError
 from orchestration.instructions.boot import pacing
 from orchestration.instructions.boot.pacing import Booting, Ledger
 from orchestration.instructions.task import Task
@@ -60,6 +61,36 @@ def wait_for_turn(task: Task, guest: GuestState) -> None:
             remind_s = waited_s + REMIND_EVERY_S
         task.progress(waited_s, 0, unit="s", note=reason)
         task.scope.sleep(ASK_EVERY_S)
+
+
+def start_in_turn(task: Task, guest: GuestState) -> None:
+    """Start a defined guest when it is its turn; one that fails gives its place back.
+
+    Raises: as `wait_for_turn`, LibvirtFailed.
+    """
+    wait_for_turn(task, guest)
+    with until_booted(task, guest, or_else_only=True):
+        domains.start(task.host.libvirt, guest.domain)
+
+
+@contextmanager
+def until_booted(
+    task: Task, guest: GuestState, *, or_else_only: bool = False
+) -> Iterator[None]:
+    """Give the guest's place to the next one when the block ends.
+
+    A cancelled block leaves it: the guest may still boot, and the ledger sees when it
+    idles. With `or_else_only` the place goes on only when the block fails.
+    """
+    try:
+        yield
+    except Cancelled:
+        raise
+    except TestbedError:
+        boot_ended(task, guest)
+        raise
+    if not or_else_only:
+        boot_ended(task, guest)
 
 
 def boot_ended(task: Task, guest: GuestState) -> None:

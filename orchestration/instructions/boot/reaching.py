@@ -62,16 +62,17 @@ def wait_until_reachable(
     transport = task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
     test = ready or command("sh", "-c", READY_TEST, "ready", instance_id(guest))
     try:
-        with watch(task.host.libvirt, guest.domain) as news:
+        with (
+            admission.until_booted(task, guest),
+            watch(task.host.libvirt, guest.domain) as news,
+        ):
             _wait(task, guest, transport, news=news, test=test)
     except ForwardingForbidden as exc:
-        admission.boot_ended(task, guest)
         raise GuestUnreachable(
             f"Guest {guest.name} on {guest.host} cannot be reached: {exc.message}",
             hint=exc.hint,
             detail=exc.detail,
         ) from exc
-    admission.boot_ended(task, guest)
     return transport
 
 
@@ -83,7 +84,6 @@ def _wait(
         if symptom.is_temporary:
             deadline.note_sign_of_life()
         if deadline.is_over():
-            admission.boot_ended(task, guest)
             symptom = _attempt(task, transport, test, limits=_LAST)
             if symptom is None:
                 return
@@ -93,7 +93,6 @@ def _wait(
             int(waited_s), int(deadline.limit_s), unit="s", note=symptom.words
         )
         if news.is_due() and (problem := domain_problem(task, guest)):
-            admission.boot_ended(task, guest)
             raise _unreachable(task, guest, Symptom(Layer.DOMAIN, problem), waited_s)
         task.scope.sleep(PROBE_EVERY_S)
 
