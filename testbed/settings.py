@@ -50,13 +50,11 @@ RUNTIME_DIR = DATA_DIR / "runtime"
 EXAMPLES_DIR = BASE_DIR / "examples"
 
 INSTALLED_APPS = [
-    "daphne",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
-    "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "channels",
     "django_htmx",

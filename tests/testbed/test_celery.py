@@ -1,5 +1,8 @@
 """The messages to the workers: each one names a task, and none of them fails."""
 
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 
@@ -42,3 +45,15 @@ def test_a_message_that_cannot_be_sent_is_logged(
     request_()
 
     assert caplog.records[0].levelname == "WARNING"
+
+
+def test_worker_carries_no_web_server() -> None:
+    code = "import django, sys; django.setup(); import testbed.tasks; "
+    code += "sys.exit('twisted' in sys.modules)"
+    folder = {"DJANGO_SETTINGS_MODULE": "testbed.settings"}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | folder, check=False
+    )
+
+    assert ended.returncode == 0
