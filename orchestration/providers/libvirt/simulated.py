@@ -83,6 +83,8 @@ class SimulatedConnection(Connection):
         """Run `fn` on the newest state of the host, and keep what it changes."""
         with self._lock, held(self._lock_file, shared=not changes) as lock:
             handle = self._newest(lock)
+            if changes and not self._text:
+                self._text = _dump(handle, self._host)
             try:
                 return fn(handle)
             except libvirt.libvirtError as error:
@@ -97,7 +99,7 @@ class SimulatedConnection(Connection):
             if not self._file.exists():
                 write_whole(self._file, _document(self._host, ()), mode=0o600)
             self._handle = self._open()
-            self._text = _dump(self._handle, self._host)
+            self._text = ""  # printed only by who changes something: it takes long
             self._generation = generation
         return self._handle
 
