@@ -97,17 +97,17 @@ def folder(*, keep: bool = False) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What all processes of one session used; memory is the sum of their peaks."""
+    """What all processes of one session used; `peak_mib` is the sum of their peaks."""
 
     cpu_s: float
     peak_mib: float
+    largest_mib: float
     processes: int
 
 
 def usage(session: int) -> Usage:
     """Sum up the living processes of a session and their ended children."""
-    cpu_s = peak_kib = 0.0
-    count = 0
+    cpu_s, peaks_kib = 0.0, [0]
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -118,10 +118,10 @@ def usage(session: int) -> Usage:
             continue
         if int(fields[3]) != session:
             continue
-        count += 1
         # utime, stime and those of children that ended and were waited for.
         cpu_s += sum(int(value) for value in fields[11:15]) * _TICK_S
-        peak_kib += next(
-            (int(x.split()[1]) for x in status.splitlines() if x.startswith("VmHWM")), 0
-        )
-    return Usage(cpu_s, peak_kib / 1024, count)
+        peaks_kib += [
+            int(x.split()[1]) for x in status.splitlines() if x.startswith("VmHWM")
+        ]
+    total, largest = sum(peaks_kib) / 1024, max(peaks_kib) / 1024
+    return Usage(cpu_s, total, largest, len(peaks_kib) - 1)

@@ -292,9 +292,12 @@ def real_stack(
 
 
 @contextmanager
-def simulated_stack(folder: Path, *, hosts: int = 2) -> Iterator[Stack]:
+def simulated_stack(
+    folder: Path, *, hosts: int = 2, **settings: str
+) -> Iterator[Stack]:
     """Give a running product on simulated hosts."""
     stack = Stack(folder, label="sim", image_cache=images())
+    stack.environment |= settings
     try:
         stack.start_simulated(hosts)
         yield stack
