@@ -108,7 +108,7 @@ def build_state(
     placement = place(expanded.spec, ordered, previous, taken=taken)
     decided = _decide(expanded, identity, placement, site, previous)
     patches, tunnels = _links(decided, site.tunnel_kind)
-    mtu = _mtu(decided, tunnels, most_mtu)
+    mtu = _mtu(decided, most_mtu)
     guests, goldens = Guests(
         names=decided.names,
         directory=identity.directory,
@@ -182,16 +182,14 @@ def _links(
     )
 
 
-def _mtu(decided: Decided, tunnels: tuple[TunnelState, ...], most_mtu: int) -> int:
+def _mtu(decided: Decided, most_mtu: int) -> int:
     """Derive the guests' MTU; a host's own network card carries plain Ethernet."""
     placement = decided.placement
     names = {h for hosts in placement.bridges.values() for h in hosts}
     names |= {placement.main.name, *placement.guests.values()}
     used = [placement.hosts[name] for name in names]
     has_ports = bool(decided.spec.network.network_interfaces)
-    return guest_mtu(
-        tunnels, used, at_most=min(most_mtu, ETHERNET if has_ports else JUMBO)
-    )
+    return guest_mtu(used, at_most=min(most_mtu, ETHERNET if has_ports else JUMBO))
 
 
 def _network(

@@ -8,7 +8,7 @@ the host check saw it). Pure; used by `state.build` and the check before `up`.
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from orchestration.state.model import HostNetwork, HostState, State, TunnelState
+from orchestration.state.model import HostNetwork, HostState, State
 
 ETHERNET = 1500
 # Loopback carries 65,536 and tells nothing about a wire.
@@ -19,20 +19,17 @@ JUMBO = 9000
 _OVERHEAD = {4: 50, 6: 70}
 
 
-def guest_mtu(
-    tunnels: Iterable[TunnelState], hosts: Iterable[HostState], *, at_most: int
-) -> int:
+def guest_mtu(hosts: Iterable[HostState], *, at_most: int) -> int:
     """Return the MTU of all guests; `hosts` are those that the testbed uses.
 
-    Without tunnels nothing is added to a packet, and none leaves its host in a frame.
+    Room for a tunnel is left also where there is none: a testbed that gets its first
+    one would else restart every guest.
     """
-    underlay = {host.name: min(host.tunnel_mtu or ETHERNET, JUMBO) for host in hosts}
-    inside = [
-        underlay[end.host] - overhead(end.remote_address)
-        for tunnel in tunnels
-        for end in tunnel.ends
-    ]
-    return min(at_most, *(inside or [max(ETHERNET, min(underlay.values()))]))
+    fits = (
+        min(host.tunnel_mtu or ETHERNET, JUMBO) - overhead(host.tunnel_address)
+        for host in hosts
+    )
+    return min(at_most, *fits)
 
 
 def overhead(address: str) -> int:
