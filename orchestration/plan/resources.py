@@ -67,9 +67,9 @@ def link_resources(state: State) -> Resources:
 
 
 def image_resources(state: State) -> Resources:
-    """Return the catalogue's images that the guests' disks start from, on main."""
+    """Return the images on main that are fetched, or unpacked, for guests' disks."""
     images = (guest.image for guest in state.machines if not guest.image.golden)
-    names = dict.fromkeys(image.name for image in images if not image.is_own)
+    names = dict.fromkeys(i.name for i in images if i.is_packed or not i.is_own)
     return tuple(Resource(name, state.main.name, name) for name in names)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from orchestration.compose.disk_files import HEAD_BYTES, packing_of
 from orchestration.compose.files import stored_form
 from orchestration.compose.language.built import built_guest
 from orchestration.compose.language.schema import CloudImage, Machine, Spec
@@ -60,7 +61,16 @@ def _disk_file(path: Path) -> DiskFile:
     found = path.stat()
     changed_at = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
     stamp = f"{found.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
-    return DiskFile(str(path), found.st_size, stamp)
+    return DiskFile(str(path), found.st_size, stamp, is_packed=_is_packed(path))
+
+
+def _is_packed(path: Path) -> bool:
+    """Look into a file; one that only root may read is used as it is."""
+    try:
+        with path.open("rb") as file:
+            return packing_of(file.read(HEAD_BYTES)) is not None
+    except PermissionError:
+        return False
 
 
 def _password_hashes(spec: Spec, testbed: str) -> dict[str, str]:

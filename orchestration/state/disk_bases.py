@@ -28,11 +28,15 @@ DEFAULT_USER = "nocloud"
 
 @dataclass(frozen=True, slots=True)
 class DiskFile:
-    """A file of the user on main: its full path, and what changes when it does."""
+    """A file of the user on main: its full path, and what changes when it does.
+
+    One that `is_packed` is unpacked into main's images folder, once for each stamp.
+    """
 
     path: str
     size_bytes: int = 0
     stamp: str = ""
+    is_packed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,18 +137,20 @@ class Bases:
         path = PurePosixPath(written)
         default = DiskFile(str(PurePosixPath(self.directory, "files", path)))
         file = self.files.get(written, default)
-        here = file.path
-        if not host.is_main:
-            digest = sha256(f"{file.path}\0{file.stamp}".encode()).hexdigest()[:16]
-            # Only the ending is kept: a name may be longer than the kernel allows.
-            name = f"own-{digest}{path.suffix[:8]}"
-            here = str(PurePosixPath(host.images_dir, name))
+        digest = sha256(f"{file.path}\0{file.stamp}".encode()).hexdigest()[:16]
+        # Only the ending is kept: a name may be longer than the kernel allows.
+        name = f"own-{digest}{'.disk' if file.is_packed else path.suffix[:8]}"
+        on_main = file.path
+        if file.is_packed:
+            on_main = str(PurePosixPath(self.main.images_dir, name))
+        here = on_main if host.is_main else str(PurePosixPath(host.images_dir, name))
         return ImageState(
             name=str(path) if path.is_absolute() else f"./{path}",
             sha256="",
             format=file_format,
             path=here,
-            main_path=file.path,
+            main_path=on_main,
+            source=file.path if file.is_packed else "",
             size_bytes=file.size_bytes,
             is_own=True,
             stamp=file.stamp,

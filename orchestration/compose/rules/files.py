@@ -9,9 +9,24 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from pathlib import PurePosixPath
 
+from orchestration.compose.disk_files import (
+    HEAD_BYTES,
+    advice,
+    is_without_boot_sector,
+    no_disk,
+)
 from orchestration.compose.draft import Draft, Drafted
 from orchestration.compose.files import Files
-from orchestration.compose.language.schema import Android, CloudImage, Docker, Libvirt
+from orchestration.compose.language.schema import (
+    Android,
+    CloudImage,
+    DeviceType,
+    Docker,
+    DriverType,
+    ExistingDisk,
+    IsoGuest,
+    Libvirt,
+)
 from orchestration.compose.language.written import GoldenScaling
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.compose.rules.scripts import Problem, script_problems
@@ -79,12 +94,36 @@ def _disk(
         if not allowed.is_file(disk.path):
             message = f"`{disk.path}` is not a file."
             yield positions.error(at, message, "Name a disk image.")
+        else:
+            yield from _disk_content(at, disk, positions, allowed)
         return
     problem = _place_problem(at, disk.path, positions, own)
     if problem:
         yield problem
     elif not own.is_file(disk.path):
         yield positions.error(at, f"`{disk.path}` is not a file.", "Name a disk image.")
+    else:
+        yield from _disk_content(at, disk, positions, own)
+
+
+def _disk_content(
+    at: Path, disk: ExistingDisk | IsoGuest, positions: Positions, files: Files
+) -> Iterator[Finding]:
+    """Judge a disk by its beginning, unless the user says that it is raw."""
+    if isinstance(disk, ExistingDisk) and disk.driver_type is DriverType.RAW:
+        return
+    head = files.head(disk.path, HEAD_BYTES)
+    problem = no_disk(head, files.size_bytes(disk.path, at_most=1))
+    is_disk = isinstance(disk, ExistingDisk) and disk.device_type is DeviceType.DISK
+    if problem:
+        yield positions.error(at, f"`{disk.path}` {problem}.", advice(problem))
+    elif is_disk and is_without_boot_sector(head):
+        yield positions.warning(
+            at,
+            f"`{disk.path}` is a raw disk without a boot sector: a guest does not boot "
+            "from it.",
+            "Name a disk with a system, or write `driver_type: raw` if it is meant.",
+        )
 
 
 def _docker(

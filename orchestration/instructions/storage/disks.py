@@ -9,6 +9,7 @@ stand alone are used, and that is looked at again at each `up`.
 
 from pathlib import Path, PurePosixPath
 
+from orchestration.compose.disk_files import HEAD_BYTES, advice, no_disk, packing_of
 from orchestration.compose.language.schema import DriverType
 from orchestration.errors import ImageFailed
 from orchestration.events import Status
@@ -95,7 +96,29 @@ def format_of(task: Task, guest: GuestState) -> str:
         )
     if found.backing or found.data_file:
         raise not_whole(guest, found.backing or found.data_file)
+    if found.is_encrypted:
+        raise _no_disk(guest, "is encrypted")
+    if found.format == DriverType.RAW and not image.format:
+        _require_content(task, guest)
     return found.format
+
+
+def _require_content(task: Task, guest: GuestState) -> None:
+    """Refuse what QEMU takes for a raw disk because it knows nothing better."""
+    transport, path = task.host.transport, guest.image.path
+    head = qemu_img.head(transport, path, HEAD_BYTES, scope=task.scope)
+    problem = no_disk(head, len(head))
+    if packing_of(head) is not None:
+        problem = "is packed since the artefacts were generated"
+    if problem:
+        raise _no_disk(guest, problem)
+
+
+def _no_disk(guest: GuestState, problem: str) -> ImageFailed:
+    return ImageFailed(
+        f"The disk {guest.image.name} of guest {guest.name} {problem}.",
+        hint=advice(problem),
+    )
 
 
 def not_whole(guest: GuestState, file: str) -> ImageFailed:
@@ -171,7 +194,8 @@ def _lies_over_another(guest: GuestState) -> bool:
     uploaded again.
     """
     image = guest.image
-    is_below = guest.disk_origin is DiskOrigin.LINKED and image.path == image.main_path
+    is_in_place = image.path == image.main_path and not image.is_packed
+    is_below = guest.disk_origin is DiskOrigin.LINKED and is_in_place
     same_size = f"{image.name} {image.size_bytes} bytes "
     return image.is_own and is_below and not guest.markers.disk.startswith(same_size)
 

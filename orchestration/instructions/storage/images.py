@@ -1,7 +1,8 @@
 """The instructions that bring images, artefacts and disks to the hosts.
 
 A base image is fetched once to main, goes to each remote host once, and is never
-written to; a user's file stays where it is on main. `disks.py` makes the disks.
+written to; a user's file stays where it is on main, and is unpacked beside the base
+images where it is packed. `disks.py` makes the disks.
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from orchestration.amounts import size
 from orchestration.compose.catalogue import Image
 from orchestration.instructions.task import Outcome, Task, done, unchanged
-from orchestration.providers.images import base_images, protection
+from orchestration.providers.images import base_images, protection, unpacking
 from orchestration.providers.transfer import push
 from orchestration.providers.transfer.sender import Sent
 from orchestration.providers.transfer.source import Content, own_content, stored_content
@@ -23,6 +24,8 @@ def fetch_images(task: Task) -> Outcome:
     if not task.host.state.keeps_images:
         return unchanged("not fetched in a rehearsal")
     target = Path(image.main_path)
+    if image.is_packed:
+        return _unpack(task, image)
     changed = base_images.ensure_image(
         Image.model_validate(
             image.model_dump(exclude={"path", "main_path", "source"})
@@ -36,6 +39,21 @@ def fetch_images(task: Task) -> Outcome:
     )
     protection.ensure_guarded(task.host.transport, target, scope=task.scope)
     return done() if changed else unchanged()
+
+
+def _unpack(task: Task, image: ImageState) -> Outcome:
+    """Unpack a user's disk into main's store."""
+    target = Path(image.main_path)
+    changed = unpacking.ensure_unpacked(
+        task.host.transport,
+        Path(image.source),
+        target,
+        scope=task.scope,
+        on_progress=task.on_progress("unpack"),
+        log=task.log,
+    )
+    protection.ensure_guarded(task.host.transport, target, scope=task.scope)
+    return done("unpacked") if changed else unchanged()
 
 
 def push_images(task: Task) -> Outcome:

@@ -47,6 +47,7 @@ class ImageInfo:
     actual_size_bytes: int
     backing: str
     data_file: str = ""
+    is_encrypted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,27 @@ def info(
             int(facts.get("actual-size", 0)),
             facts.get("backing-filename", ""),
             _data_file(facts),
+            is_encrypted=bool(facts.get("encrypted", False)),
         )
     except (ValueError, KeyError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
+
+
+def head(transport: Transport, path: str, size: int, *, scope: Scope) -> bytes:
+    """Read a file's first bytes. Raises: ImageFailed."""
+    failure = Failure(
+        ImageFailed,
+        f"The image {path} on {transport.machine} cannot be read.",
+        "Check that the file exists there and is a disk image.",
+    )
+    words = ("-An", "-v", "-tx1", f"-N{size}", path)
+    completed = run_or_fail(
+        transport, command("od", *words).with_root(), failure, scope=scope
+    )
+    try:
+        return bytes.fromhex(completed.stdout)
+    except ValueError as exc:
+        raise failure.build(f"od said: {completed.stdout[:500]}") from exc
 
 
 def create_overlay(

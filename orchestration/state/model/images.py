@@ -36,7 +36,7 @@ class ImageState(Frozen):
     publisher's list of digests where neither digest is known beforehand.
 
     A file of the user (`is_own`) stays where it is on main, and `stamp` changes when
-    it does. An empty `format` is detected when the disk is made.
+    it does. One that is packed is the `source`, and unpacked at `main_path`. An empty `format` is detected when the disk is made.
 
     A golden image has in `golden` the digest of everything that it is made from.
     """
@@ -54,6 +54,11 @@ class ImageState(Frozen):
     is_own: bool = False
     stamp: str = ""
     golden: str = ""
+
+    @property
+    def is_packed(self) -> bool:
+        """Say whether it is a user's file that is unpacked first."""
+        return self.is_own and bool(self.source)
 
     @property
     def identity(self) -> str:

@@ -1,8 +1,12 @@
 """What a guest's disk starts from: the user's files, where they are on each host."""
 
+from pathlib import PurePosixPath
+
 import pytest
 
 from orchestration.compose.language.schema import Spec
+from orchestration.inventory.images import ImageKind, kind_of
+from orchestration.plan.resources import image_resources
 from orchestration.state.build import Inputs, build_state
 from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import GuestState
@@ -49,6 +53,20 @@ def test_file_stays_on_main_and_goes_to_another_host_under_its_own_name() -> Non
     assert there.path.endswith(".img")
     assert (here.name, here.is_own, here.format) == ("./disks/own.img", True, "")
     assert guests["here"].disk_origin is DiskOrigin.LINKED
+
+
+def test_packed_file_is_unpacked_into_mains_store_under_its_own_name() -> None:
+    packed = DiskFile(f"{FILE.path}.xz", 99, "99 bytes of today", is_packed=True)
+
+    guests = built(existing("here", "br0"), existing("there", "br1"), file=packed)
+
+    here, there = guests["here"].image, guests["there"].image
+    assert here.path == here.main_path == there.main_path
+    assert here.path.startswith("/srv/images/own-")
+    assert here.path.endswith(".disk")
+    assert (here.source, here.is_packed) == (packed.path, True)
+    assert there.path.startswith("/var/lib/testbed/images/own-")
+    assert kind_of(PurePosixPath(here.path).name) is ImageKind.OWN
 
 
 def test_changed_file_is_another_one_on_the_other_host_and_in_the_hash() -> None:
@@ -115,3 +133,20 @@ def test_hash_of_a_password_reaches_only_the_guest_that_has_it() -> None:
     assert state.guest("locked").password_hash == "$6$salt$hash"
     assert state.guest("plain").password_hash == ""
     assert "secret" not in state.model_dump_json()
+
+
+def test_packed_file_is_among_the_images_that_are_fetched() -> None:
+    spec = spec_of(existing("here", "br0"))
+    fetched = []
+    for is_packed in (True, False):
+        file = DiskFile(FILE.path, is_packed=is_packed)
+        state = build_state(
+            spec,
+            Inputs(disk_files={"disks/own.img": file}),
+            identity=identity(),
+            hosts=HOSTS[:1],
+            catalogue=CATALOGUE,
+        )
+        fetched.append([resource.name for resource in image_resources(state)])
+
+    assert fetched == [["./disks/own.img"], []]

@@ -94,7 +94,7 @@ def table(place: str) -> str:
 
 def types_table() -> str:
     """Return what is said about a value of each type that is none."""
-    files = FakeFiles(files={"disk.img": b"disk"})
+    files = FakeFiles(files={"disk.img": b"QFI\xfb"})
     rows = []
     for kind, (right, wrong) in WRONG.items():
         text = RIGHT.replace(right, wrong, 1)

@@ -23,7 +23,7 @@ from tests.orchestration.compose.rules.test_rows import HOSTS
 WHOLE = sorted((DATA / "testbeds" / "whole").glob("*.yaml"))
 EXAMPLES = sorted((DATA.parent.parent / "examples").glob("*/kvm-compose.yaml"))
 FILES = FakeFiles(
-    files={"good.sh": b"#!/bin/sh\n", "disk.img": b"disk", "web.env": b"A=1\n"},
+    files={"good.sh": b"#!/bin/sh\n", "disk.img": b"QFI\xfb", "web.env": b"A=1\n"},
     folders={"folder"},
 )
 

@@ -20,12 +20,20 @@ HOSTS = (
     HostState(name="main", is_main=True, cpus=4, memory_mib=8192),
     HostState(name="host2", cpus=8, memory_mib=4096),
 )
+FILES = {
+    "good.sh": b"#!/bin/sh\n",
+    "disk.img": b"QFI\xfb",
+    "disk.img.xz": b"\xfd7zXZ\0",
+    "page.qcow2": b"<!DOCTYPE html><title>404</title>",
+    "disk.zip": b"PK\x03\x04",
+    "blank.img": bytes(512),
+}
 
 
 def checked(file: Path) -> Loaded:
     return check(
         file.read_bytes(),
-        files=FakeFiles(files={"good.sh": b"#!/bin/sh\n"}, folders={"folder"}),
+        files=FakeFiles(files=FILES, folders={"folder"}),
         catalogue=catalogue_with_test_guest(),
         testbed_name="lab",
         hosts=HOSTS,

@@ -1,5 +1,6 @@
 """Disks that the user brings, from the file to a guest that runs."""
 
+import gzip
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from orchestration.errors import ImageFailed
 from orchestration.events import Status
 from orchestration.hosts import Host
+from orchestration.instructions.storage import images
 from orchestration.instructions.storage.disks import delete_disks, ensure_disk
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Kind
@@ -201,6 +203,70 @@ def test_disk_of_another_format_is_refused(
 
     with pytest.raises(ImageFailed, match="has the format vmdk"):
         ensure_disk(task, guest)
+
+
+@needs_qemu
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<!DOCTYPE html>" + bytes(600), "is a web page"),
+        (b"PK\x03\x04" + bytes(600), "is a zip archive"),
+        (b"\x1f\x8b" + bytes(600), "is packed since"),
+    ],
+)
+def test_file_that_is_no_disk_is_refused(
+    own: Rehearsal, make_task: MakeTask, tmp_path: Path, content: bytes, words: str
+) -> None:
+    original = tmp_path / "own.img"
+    original.write_bytes(content)
+    task, guest = _real(make_task("a"), own, original, DiskOrigin.LINKED)
+
+    with pytest.raises(ImageFailed, match=words):
+        ensure_disk(task, guest)
+
+
+@needs_qemu
+def test_encrypted_disk_is_refused(
+    own: Rehearsal, make_task: MakeTask, tmp_path: Path
+) -> None:
+    secret = ("--object", "secret,id=s,data=secret")
+    luks = ("-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10")
+    original = _create(tmp_path / "a", *secret, "-f", "qcow2", *luks, size="4M")
+    task, guest = _real(make_task("a"), own, original, DiskOrigin.LINKED)
+
+    with pytest.raises(ImageFailed, match="is encrypted"):
+        ensure_disk(task, guest)
+
+
+def test_packed_disk_is_unpacked_where_images_are_fetched(
+    own: Rehearsal,
+    make_task: MakeTask,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed, target = tmp_path / "own.img.gz", tmp_path / "store" / "own-0.disk"
+    packed.write_bytes(gzip.compress(b"QFI\xfb" + bytes(600)))
+    task, guest = _real(make_task("./own.img"), own, target, DiskOrigin.LINKED)
+    places = {
+        "name": "./own.img",
+        "is_own": True,
+        "source": str(packed),
+        "main_path": str(target),
+    }
+    guest = guest.model_copy(update={"image": guest.image.model_copy(update=places)})
+    task = replace(task, state=task.state.model_copy(update={"guests": (guest,)}))
+    guarded: list[Path] = []
+    monkeypatch.setattr(
+        images.protection,
+        "ensure_guarded",
+        lambda _, target, **more: guarded.append(target),
+    )
+
+    outcomes = [images.fetch_images(task).status, images.fetch_images(task).status]
+
+    assert outcomes == [Status.DONE, Status.UNCHANGED]
+    assert target.read_bytes() == b"QFI\xfb" + bytes(600)
+    assert guarded == [target, target]
 
 
 def _create(path: Path, *words: str, size: str) -> Path:

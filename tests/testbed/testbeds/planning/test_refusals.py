@@ -79,7 +79,7 @@ def test_what_is_not_built_yet_is_refused_and_nothing_is_written(testbed, comman
 def test_disk_below_an_allowed_folder_passes_the_checks(testbed, settings, tmp_path):
     disk = tmp_path / "disks" / "old.img"
     disk.parent.mkdir()
-    disk.write_bytes(b"x")
+    disk.write_bytes(b"QFI\xfb")
     testbed.project.yaml.write_text(
         "machines: [{name: old, libvirt: {cpus: 1, memory_mb: 64, libvirt_type: "
         f"{{existing_disk: {{path: {disk}}}}}}}}}]\nnetwork: {{}}\n"

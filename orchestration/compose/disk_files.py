@@ -1,0 +1,92 @@
+"""A user's disk file by its first bytes: a disk, one that is packed, or none at all.
+
+QEMU takes whatever it does not know for a raw disk: an archive or a web page then boots
+nothing, and nobody is told. Used by the check, which sees only a file's beginning, and
+by `up`, which unpacks what can be. Pure.
+"""
+
+from enum import StrEnum
+
+HEAD_BYTES = 1024
+TAR_MAGIC = slice(257, 262)
+QCOW2 = b"QFI\xfb"
+# Source: QEMU's docs/interop/qcow2.txt, "Header": crypt_method, 32 bits.
+QCOW2_CRYPT = slice(32, 36)
+BOOT_SIGNATURE = slice(510, 512)
+
+
+class Packing(StrEnum):
+    """How a disk is packed that `up` can unpack."""
+
+    XZ = "xz"
+    GZIP = "gzip"
+    ZSTD = "zstd"
+    OVA = "OVA"
+
+
+_PACKINGS = {
+    b"\xfd7zXZ\0": Packing.XZ,
+    b"\x1f\x8b": Packing.GZIP,
+    b"\x28\xb5\x2f\xfd": Packing.ZSTD,
+}
+_NO_DISKS = {
+    b"PK\x03\x04": "is a zip archive",
+    b"7z\xbc\xaf\x27\x1c": "is a 7z archive",
+    b"Rar!": "is a rar archive",
+    b"BZh": "is compressed with bzip2",
+    b"version https://git-lfs": "is a git-lfs pointer, not the file itself",
+    b"LUKS\xba\xbe": "is encrypted (LUKS)",
+}
+_MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
+# Formats that QEMU knows by their beginning; everything else is raw.
+_FORMATS = (QCOW2, b"KDMV", b"COWD", b"vhdxfile", b"conectix", b"<<< ")
+
+
+def packing_of(head: bytes) -> Packing | None:
+    """Say how a file is packed; None for what is no packed disk."""
+    if _is_tar(head) and _first_member(head).lower().endswith(b".ovf"):
+        return Packing.OVA
+    return next(
+        (kind for magic, kind in _PACKINGS.items() if head.startswith(magic)), None
+    )
+
+
+def no_disk(head: bytes, size: int) -> str:
+    """Say why a file is no disk that a guest can have, or ''.
+
+    `head` is empty when the file cannot be read; of that nothing is said.
+    """
+    if not size:
+        return "is empty"
+    if _is_tar(head) and packing_of(head) is None:
+        return "is a tar archive"
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_MARKUP):
+        return "is a web page or XML"
+    if head.startswith(QCOW2) and any(head[QCOW2_CRYPT]):
+        return "is encrypted"
+    return next(
+        (what for magic, what in _NO_DISKS.items() if head.startswith(magic)), ""
+    )
+
+
+def is_without_boot_sector(head: bytes) -> bool:
+    """Say whether a file is a raw disk on which no firmware finds a boot sector."""
+    is_raw = head and not head.startswith(_FORMATS) and packing_of(head) is None
+    return bool(is_raw) and head[BOOT_SIGNATURE] != b"\x55\xaa"
+
+
+def advice(what: str) -> str:
+    """Say what to do about a file that is no disk."""
+    if "archive" in what or "compressed" in what:
+        return "Unpack it and name the disk that is in it."
+    if "encrypted" in what:
+        return "Decrypt it: a guest starts without anybody who types a password."
+    return "Fetch the file again: it must be a disk image."
+
+
+def _is_tar(head: bytes) -> bool:
+    return head[TAR_MAGIC] == b"ustar"
+
+
+def _first_member(head: bytes) -> bytes:
+    return head[:100].rstrip(b"\0")
