@@ -5,14 +5,21 @@ keeps them is shown here, without libvirt. The guest is started in plain_guest.p
 """
 
 import base64
+import contextlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from orchestration.providers.guest.user_script import (
+    parse_record,
+    record_command,
+    script_command,
+)
 from tests.live.plain_guest import FIRST_MAC, SECOND_MAC, make_guest, run, wait_until
 
 CHECKOUT = Path(__file__).parents[2]
@@ -125,6 +132,29 @@ def test_reboot_keeps_name_and_keys(guest):
 
     assert guest.ssh("cat /proc/sys/kernel/random/boot_id") != boot
     assert guest.ssh("hostname").strip() == "demo-web"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        pytest.param("#!/bin/sh\nreboot\n", 0, id="its last command"),
+        pytest.param("#!/bin/sh\nreboot\nsleep 600\n", None, id="cuts it off"),
+    ],
+)
+def test_script_that_restarts_the_guest_leaves_its_record(guest, text, code):
+    path = "/tmp/restart.sh"
+    start = script_command(text.encode(), path)
+    guest.ssh(f"cat > {path}", input=text)
+    guest.console.write_text("")
+
+    with contextlib.suppress(subprocess.CalledProcessError):  # the connection goes
+        guest.ssh(f"sudo {shlex.join(start.argv)}", input=start.stdin.decode())
+    wait_until(guest.is_ready, "the guest did not come back")
+
+    look = record_command(path).argv
+    record = parse_record(guest.ssh(f"sudo {shlex.join(look)}"))
+    assert record.has_restarted
+    assert record.ended_with == code
 
 
 def test_root_file_system_grows_with_the_disk(guest):

@@ -65,7 +65,7 @@ record=$1 script=$2
 shift 2
 if [ $# -eq 0 ]; then
   if command -v bash > /dev/null; then set -- bash; else set -- sh; fi
-  echo "${script##*/} has no #! line; it runs with $1."
+  echo "The script has no #! line; it runs with $1."
 fi
 trap : HUP TERM
 mkdir -p "${record%/*}"

@@ -83,13 +83,13 @@ def test_script_that_names_no_interpreter_runs_with_bash(guest: Guest) -> None:
 
     lines = guest.run(BASHISM)
 
-    assert lines == ["setup.sh has no #! line; it runs with bash.", "done"]
+    assert lines == ["The script has no #! line; it runs with bash.", "done"]
 
 
 def test_guest_without_bash_runs_it_with_sh(guest: Guest) -> None:
     lines = guest.run(b"#\necho done\n")
 
-    assert lines == ["setup.sh has no #! line; it runs with sh.", "done"]
+    assert lines == ["The script has no #! line; it runs with sh.", "done"]
 
 
 @pytest.mark.parametrize(
