@@ -32,6 +32,8 @@ from orchestration.transport.base import Command, Transport, command
 from orchestration.transport.reachable import require_login
 from orchestration.transport.ssh import Limits
 
+# What nologin prints, the shell of a system's own accounts.
+NO_SHELL = "This account is currently not available"
 # Often: every 0.3 s finds a guest 0.4 s earlier than every 2 s (measured).
 PROBE_EVERY_S = 0.2
 
@@ -132,6 +134,9 @@ def _attempt(
         return Symptom(Layer.FIRST_BOOT, words, exc.detail)
     if ready.exit_code == 0:
         return None
+    if NO_SHELL in ready.stdout:
+        words = "the testbed's account has no shell there: it is one of the system"
+        return Symptom(Layer.LOGIN, words, ready.stdout)
     return Symptom(Layer.FIRST_BOOT, "its first boot is not over")
 
 

@@ -23,8 +23,11 @@ from orchestration.instructions.artefacts import generate_artefacts
 from orchestration.instructions.boot import reaching
 from orchestration.providers.libvirt import domains
 from orchestration.transport.ssh import Limits
+from tests.fakes import Reply
 from tests.orchestration.instructions.boot.awaited_guest import Stage, guest_says
 from tests.orchestration.instructions.rehearsal import Rehearsal
+
+NOLOGIN = "This account is currently not available.\n"
 
 
 def test_ready_guest_is_not_waited_for(stage: Stage) -> None:
@@ -69,6 +72,7 @@ def test_reason_of_the_connection_is_named(stage: Stage) -> None:
         (AuthenticationRefused("no"), "SSH refuses the login"),
         (HostKeyMismatch("no"), "its SSH host key is not the seeded one"),
         (1, "its first boot is not over"),
+        (Reply(NOLOGIN, exit_code=1), "account has no shell there"),
         (CommandTimedOut("slow", exit_code=124), "too busy to run a command"),
         (HostUnreachable("The connection to a broke."), "connection to a broke."),
     ],
