@@ -35,6 +35,7 @@ class Image(BaseModel):
     that is `sha512`. `sums_url` lists the publisher's own sums of the release.
     `size_bytes` is 0 when unknown, `user` the account that the seed creates, `boots_s`
     how long it takes to answer on SSH with KVM (a hint for deadlines, 0: unknown).
+    Without cloud-init a guest is given no seed, and only runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -49,6 +50,7 @@ class Image(BaseModel):
     size_bytes: Annotated[int, Field(ge=0)] = 0
     user: str = "nocloud"
     boots_s: Annotated[int, Field(ge=0)] = 0
+    has_cloud_init: bool = True
 
     @property
     def digest(self) -> str:

@@ -18,6 +18,7 @@ from orchestration.compose.reading.positions import Positions, show_path
 from orchestration.compose.rules.clones import check_scaling
 from orchestration.compose.rules.files import check_files
 from orchestration.compose.rules.hosts import KnownHost, check_hosts
+from orchestration.compose.rules.images import check_images
 from orchestration.compose.rules.interfaces import check_interfaces
 from orchestration.compose.rules.machines import check_machines
 from orchestration.compose.rules.networks import check_cards, check_network
@@ -50,6 +51,7 @@ def check(
     folders = tuple(FolderFiles(folder) for folder in image_folders)
     judged = [
         *check_machines(draft, positions, catalogue, testbed_name),
+        *check_images(draft, positions, catalogue),
         *check_interfaces(draft, positions),
         *check_static_addresses(draft, positions, ranges or Ranges(), hosts),
         *check_scaling(draft, positions),

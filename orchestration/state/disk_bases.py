@@ -50,6 +50,7 @@ class Base:
     is_cdrom: bool = False
     is_readonly: bool = False
     bus: DiskBus = DiskBus.VIRTIO
+    has_seed: bool = False
 
     @property
     def has_disk(self) -> bool:
@@ -75,6 +76,7 @@ class Bases:
                     self._of_catalogue(image, host),
                     image.user,
                     expand_gib=disk.expand_gigabytes,
+                    has_seed=image.has_cloud_init,
                 )
             case ExistingDisk():
                 copied = disk.create_deep_copy

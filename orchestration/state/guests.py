@@ -148,7 +148,7 @@ class Guests:
             golden=golden.name if golden else "",
             markers=before.markers if before else Markers(),
         )
-        if isinstance(libvirt.libvirt_type, CloudImage):
+        if isinstance(libvirt.libvirt_type, CloudImage) and base.has_seed:
             guest = self._seeded(guest, libvirt, libvirt.libvirt_type)
         return guest.model_copy(update={"spec_hash": spec_hash(guest, host)})
 

@@ -44,14 +44,14 @@ machines:
       cpus: 1
       memory_mb: 256
       libvirt_type:
-        cloud_image: {name: cirros_0_6_2}
+        cloud_image: {name: ubuntu_22_04}
   - name: db
     interfaces: [{bridge: far}]
     libvirt:
       cpus: 1
       memory_mb: 256
       libvirt_type:
-        cloud_image: {name: cirros_0_6_2}
+        cloud_image: {name: ubuntu_22_04}
 network:
   bridges: [{name: lan}, {name: far}]
   bridge_connections: {lan: far}

@@ -4,6 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
+from orchestration.compose.catalogue import Catalogue, Image
 from orchestration.compose.language.schema import Spec
 from orchestration.inventory.images import ImageKind, kind_of
 from orchestration.plan.resources import image_resources
@@ -150,3 +151,17 @@ def test_packed_file_is_among_the_images_that_are_fetched() -> None:
         fetched.append([resource.name for resource in image_resources(state)])
 
     assert fetched == [["./disks/own.img"], []]
+
+
+def test_guest_of_an_image_without_cloud_init_only_runs() -> None:
+    image = Image(name="plain", path="/i", user="cirros", has_cloud_init=False)
+    state = build_state(
+        spec_of(machine("web", "br0", name="plain")),
+        Inputs(),
+        identity=identity(),
+        hosts=HOSTS[:1],
+        catalogue=Catalogue([image]),
+    )
+
+    (guest,) = state.guests
+    assert (guest.seed, guest.management, guest.user) == ("", None, "cirros")

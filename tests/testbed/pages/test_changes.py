@@ -98,8 +98,8 @@ def test_poll_shows_it_too_and_follows_the_next_edit(deployed, page):
 
 
 def test_edit_of_a_file_that_keeps_its_size_is_looked_at_again(testbed):
-    name, script = "{name: cirros_0_6_2}", testbed.project.files / "own.sh"
-    edit(testbed, name, "{name: cirros_0_6_2, setup_script: own.sh}", count=1)
+    name, script = "{name: ubuntu_22_04}", testbed.project.files / "own.sh"
+    edit(testbed, name, "{name: ubuntu_22_04, setup_script: own.sh}", count=1)
     script.write_text("echo 1\n")
     prepare(testbed, Command.UP, Options())
     testbed.condition = Testbed.Condition.UP
@@ -162,8 +162,8 @@ def test_many_reasons_are_bounded(deployed):
     variables = ", ".join(f"VARIABLE_{n}: x" for n in range(200))
     edit(
         deployed,
-        "{name: cirros_0_6_2}",
-        f"{{name: cirros_0_6_2, environment: {{{variables}}}}}",
+        "{name: ubuntu_22_04}",
+        f"{{name: ubuntu_22_04, environment: {{{variables}}}}}",
         count=1,
     )
 

@@ -48,8 +48,8 @@ def test_from_text(browser: Client, owner: User):
 
 def test_from_text_with_scripts(browser: Client):
     text = YAML.replace(
-        "cloud_image: {name: cirros_0_6_2}",
-        "cloud_image: {name: cirros_0_6_2, setup_script: a.sh}",
+        "cloud_image: {name: ubuntu_22_04}",
+        "cloud_image: {name: ubuntu_22_04, setup_script: a.sh}",
     )
 
     browser.post(

@@ -45,8 +45,8 @@ def test_styles_of_codemirror_are_allowed_on_no_other_page(
 def test_typing_is_checked_beside_the_testbeds_files(browser: Client, testbed: Testbed):
     testbed.project.file("a.sh").write_text("#!/bin/sh\necho\n")
     script = YAML.replace(
-        "cloud_image: {name: cirros_0_6_2}",
-        "cloud_image: {name: cirros_0_6_2, setup_script: a.sh}",
+        "cloud_image: {name: ubuntu_22_04}",
+        "cloud_image: {name: ubuntu_22_04, setup_script: a.sh}",
     )
 
     wrong = browser.post("/testbeds/lab/check/", {"text": BROKEN}).content.decode()
@@ -83,8 +83,8 @@ def test_script_is_marked_when_it_differs_from_the_generated_one(
 ):
     for name in ("a.sh", "b.sh"):
         testbed.project.file(name).write_text("#!/bin/sh\necho\n")
-    used = "cloud_image: {name: cirros_0_6_2, setup_script: ./a.sh}"
-    text = YAML.replace("cloud_image: {name: cirros_0_6_2}", used, 1)
+    used = "cloud_image: {name: ubuntu_22_04, setup_script: ./a.sh}"
+    text = YAML.replace("cloud_image: {name: ubuntu_22_04}", used, 1)
     testbed.project.yaml.write_text(text)
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
 

@@ -91,7 +91,7 @@ def test_long_list_of_guests_is_paged(browser: Client, testbed: Testbed):
     machines = "".join(
         f"  - name: g{number}\n    interfaces: [{{bridge: lan}}]\n"
         "    libvirt: {cpus: 1, memory_mb: 64, "
-        "libvirt_type: {cloud_image: {name: cirros_0_6_2}}}\n"
+        "libvirt_type: {cloud_image: {name: ubuntu_22_04}}}\n"
         for number in range(60)
     )
     network = "network: {bridges: [{name: lan}], external_bridge: lan}\n"

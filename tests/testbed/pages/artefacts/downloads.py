@@ -18,8 +18,8 @@ from tests.testbed.conftest import YAML
 ARTEFACTS = "/testbeds/lab/artefacts/"
 PASSWORD = "correct horse battery\nstaple"
 SECRETIVE = YAML.replace(
-    "cloud_image: {name: cirros_0_6_2}",
-    "cloud_image:\n          name: cirros_0_6_2\n"
+    "cloud_image: {name: ubuntu_22_04}",
+    "cloud_image:\n          name: ubuntu_22_04\n"
     f"          environment: {{DB_PASSWORD: {json.dumps(PASSWORD)}, MODE: quiet-mode}}\n"
     "          context: ctx\n"
     "          setup_script: ./a.sh",

@@ -22,7 +22,7 @@ GUEST = """\
     libvirt:
       cpus: 1
       memory_mb: 128
-      libvirt_type: {{cloud_image: {{name: cirros_0_6_2}}}}
+      libvirt_type: {{cloud_image: {{name: ubuntu_22_04}}}}
 """
 
 

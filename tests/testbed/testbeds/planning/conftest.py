@@ -15,7 +15,7 @@ machines:
       cpus: 1
       memory_mb: 256
       libvirt_type:
-        cloud_image: {name: cirros_0_6_2, context: shared.sh}
+        cloud_image: {name: ubuntu_22_04, context: shared.sh}
       scaling:
         count: 2
         shared_setup: shared.sh

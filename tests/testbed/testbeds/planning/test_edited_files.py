@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 def test_digest_of_a_script_is_in_the_state(testbed):
     (testbed.project.files / "setup.sh").write_text("#!/bin/sh\necho 1\n")
     edit(
-        testbed, "{name: cirros_0_6_2}", "{name: cirros_0_6_2, setup_script: setup.sh}"
+        testbed, "{name: ubuntu_22_04}", "{name: ubuntu_22_04, setup_script: setup.sh}"
     )
     before, _ = prepare(testbed, Command.UP, Options())
 

@@ -15,8 +15,8 @@ from testbed.testbeds.planning import is_edited, prepare, wanted_state
 from tests.testbed.testbeds.planning.edits import deploy, edit
 
 pytestmark = pytest.mark.django_db
-IMAGE = "{name: cirros_0_6_2}"
-SCRIPTED = "{name: cirros_0_6_2, setup_script: setup.sh, run_script: run.sh}"
+IMAGE = "{name: ubuntu_22_04}"
+SCRIPTED = "{name: ubuntu_22_04, setup_script: setup.sh, run_script: run.sh}"
 
 
 @pytest.fixture(name="scripted")

@@ -44,7 +44,7 @@ def test_guests_keep_their_addresses_when_one_is_added(testbed):
         "  - name: a-first\n"
         "    interfaces: [{bridge: lan}]\n"
         "    libvirt: {cpus: 1, memory_mb: 256, libvirt_type: "
-        "{cloud_image: {name: cirros_0_6_2}}}\n",
+        "{cloud_image: {name: ubuntu_22_04}}}\n",
     )
     after, _ = prepare(testbed, Command.UP, Options())
 

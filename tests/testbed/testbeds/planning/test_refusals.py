@@ -56,7 +56,7 @@ def test_up_without_a_yaml_says_so(testbed):
 
 def test_all_mistakes_of_a_yaml_are_reported_and_nothing_is_written(testbed):
     edit(testbed, "bridge: lan", "bridge: wan")
-    edit(testbed, "cirros_0_6_2", "windows_95")
+    edit(testbed, "ubuntu_22_04", "windows_95")
 
     with pytest.raises(SpecError) as broken:
         prepare(testbed, Command.UP, Options())
