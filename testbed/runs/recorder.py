@@ -152,10 +152,12 @@ class Recorder:
 
     def _task_id(self, key: TaskKey) -> int | None:
         if key not in self._task_ids:
+            # Of its host only: a batch has one, and a large instruction many others.
+            index, _, host = key
             rows = Task.objects.filter(
-                instruction__run=self._run_id, instruction__index=key[0]
-            ).values_list("pk", "resource", "host")
-            self._task_ids.update({(key[0], r, h): pk for pk, r, h in rows})
+                instruction__run=self._run_id, instruction__index=index, host=host
+            ).values_list("pk", "resource")
+            self._task_ids.update({(index, r, host): pk for pk, r in rows})
         return self._task_ids.get(key)
 
 

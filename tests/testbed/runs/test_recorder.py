@@ -140,6 +140,20 @@ def test_task_rows_follow_their_events(make_run, rings):
     assert kinds[-1] == "task-finished"
 
 
+def test_tasks_of_other_hosts_are_not_read(make_run, rings):
+    run = make_run()
+    other = Task.objects.filter(instruction__run=run, host="host-b").first()
+    task = Task.objects.filter(instruction=other.instruction, host="main").first()
+    recorder = Recorder(run.pk)
+
+    recorder.sink(TaskStarted(task.instruction.index, task.resource, "main"))
+    recorder.close()
+
+    assert {host for _, _, host in recorder._task_ids} == {"main"}
+    task.refresh_from_db()
+    assert task.status == Task.Status.RUNNING
+
+
 def test_what_no_database_stores_is_replaced_visibly(make_run, rings):
     run = make_run()
     recorder = Recorder(run.pk)
