@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from orchestration.hosts import HostFacts, Hosts, examine, guest_address
 from orchestration.plan.model import Command, Options
-from orchestration.state.model import State
+from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
 from testbed.hosts import checks
 from testbed.management.commands import status as status_command
 from testbed.models import Host, Testbed
@@ -98,6 +98,22 @@ def test_problem_of_a_host_that_is_added_is_said(
     answer = said("add_host", "main", "--main", "--simulated")
 
     assert answer.endswith("\nmain: It forbids forwarding. Allow it.\n")
+
+
+def test_overlap_is_named_when_a_host_is_added_and_when_it_is_checked(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = Claim(kind=ClaimKind.FILTER, range="100.64.0.0/10", by="ts-input")
+    found = HostNetwork(claims=(claim,))
+    monkeypatch.setattr(checks, "host_network", lambda *_, **__: found)
+
+    added = said("add_host", "main", "--main", "--simulated")
+    out = StringIO()
+    with pytest.raises(CommandError, match="1 of the hosts"):
+        call_command("check_hosts", stdout=out)
+
+    assert "its firewall (ts-input) drops 100.64.0.0/10" in added
+    assert out.getvalue().startswith("main: online. On main its firewall (ts-input)")
 
 
 def test_every_option_reaches_the_row(runtime: Path, tmp_path: Path) -> None:
