@@ -33,6 +33,23 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   seen.set(target.id, text);
 });
 
+// A poll that gets no answer: the page says since when it shows nothing new.
+const cut = document.querySelector("[data-cut]");
+const answered = { at: new Date() };
+const onAnswer = () => {
+  answered.at = new Date();
+  if (cut) cut.hidden = true;
+};
+const onSilence = ({ target }) => {
+  if (!cut || !target.matches?.("[data-poll]")) return;
+  cut.querySelector("[data-since]").textContent = answered.at.toLocaleTimeString();
+  cut.hidden = false;
+};
+document.addEventListener("htmx:afterOnLoad", onAnswer);
+document.addEventListener("htmx:sendError", onSilence);
+document.addEventListener("htmx:timeout", onSilence);
+document.addEventListener("htmx:responseError", onSilence);
+
 // A region stops the keyboard only where it has something to scroll.
 const markScrolling = () => {
   for (const region of document.querySelectorAll("[data-scrolls]")) {

@@ -4,6 +4,7 @@ import { applyFragments } from "./run/fragments.js";
 import { createDriver } from "./run/driver.js";
 import { createLog } from "./run/log.js";
 import { createLogTools } from "./run/logtools.js";
+import { createCancel } from "./run/cancel.js";
 import { createStages } from "./run/stages.js";
 import { startClock } from "./run/clock.js";
 
@@ -23,6 +24,7 @@ const log = createLog(root, tools.show, (panel) =>
 );
 const stages = createStages(root);
 const driver = createDriver(root, document.getElementById("instructions"));
+const cancel = createCancel(root, () => socket);
 startClock();
 log.toEnd();
 
@@ -56,6 +58,7 @@ const socket = isOver
       onOpen(live) {
         subscribe(lastSeq);
         driver.onOpen(live);
+        cancel.onOpen(live);
       },
       onFrame,
       onState(text) {
@@ -64,13 +67,3 @@ const socket = isOver
       },
       isOver: () => driver.isRunOver(),
     });
-
-// Cancel at once over the socket; without one the form does the same.
-root.addEventListener("submit", (event) => {
-  if (!event.target.matches("[data-cancel]") || !socket?.isOpen()) return;
-  event.preventDefault();
-  socket.send({ type: "cancel" });
-  const button = event.target.querySelector("button");
-  button.disabled = true;
-  button.lastChild.textContent = " Cancelling…";
-});
