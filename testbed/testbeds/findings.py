@@ -73,6 +73,7 @@ def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, 
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
         hosts=known_hosts(),
+        ranges=settings.ADDRESS_POOLS.ranges(),
     ).findings
 
 

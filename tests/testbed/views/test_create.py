@@ -3,14 +3,17 @@
 import io
 import json
 import zipfile
+from ipaddress import IPv4Network
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
+from orchestration.compose.pools import Pools
 from testbed.models import Testbed
 from testbed.testbeds.files import list_files
+from testbed.testbeds.findings import findings_of_upload
 from tests.testbed.conftest import YAML
 from tests.testbed.reading import visible
 
@@ -267,3 +270,12 @@ def test_example_takes_the_name_that_was_typed(browser: Client):
     answer = browser.post("/testbeds/new/", {"slug": "mine", "example": "quickstart"})
 
     assert answer["Location"] == "/testbeds/mine/"
+
+
+def test_fixed_address_is_judged_by_the_pools_of_the_installation(settings):
+    settings.ADDRESS_POOLS = Pools(management=IPv4Network("198.18.0.0/15"))
+    yaml = YAML.replace("{bridge: lan}", "{bridge: lan, ip: 198.18.0.5}", 1)
+
+    findings = findings_of_upload({"kvm-compose.yaml": yaml.encode()}, "lab")
+
+    assert any("management networks, 198.18.0.0/15" in f.message for f in findings)
