@@ -31,6 +31,8 @@ from orchestration.state.versions import load_state
 
 YAML_NAME = "kvm-compose.yaml"
 Stamp = tuple[int, ...]
+# The property that pydantic makes of it takes longer than the rest of a marker.
+_MARKERS = frozenset(Markers.model_fields)
 logger = logging.getLogger(__name__)
 
 
@@ -226,6 +228,6 @@ def _marked(
 ) -> GuestState:
     if not changes:
         return guest
-    known = {key: changes[key] for key in changes if key in Markers.model_fields}
+    known = {key: changes[key] for key in changes if key in _MARKERS}
     markers = guest.markers.model_copy(update=known)
     return guest.model_copy(update={"markers": markers})

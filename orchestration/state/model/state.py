@@ -42,7 +42,11 @@ class State(Frozen):
 
     def guest(self, name: str) -> GuestState:
         """Return a guest, or the guest of a golden image. Raises KeyError."""
-        return {guest.name: guest for guest in self.machines}[name]
+        # A map of thousands would be built for each of as many tasks.
+        for guest in self.machines:
+            if guest.name == name:
+                return guest
+        raise KeyError(name)
 
     def golden(self, name: str) -> GoldenState:
         """Return a golden image by its machine's name. Raises KeyError."""
