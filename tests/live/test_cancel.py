@@ -52,7 +52,7 @@ def test_run_of_which_nothing_runs_is_cancelled_at_once(stack, owner):
     over = followed(owner, started)
 
     assert over.status == "cancelled"
-    assert "Cancelled by owner. 0 of 1 guest is set up." in over.words
+    assert "Cancelled by owner. The set-up of guests had not begun." in over.words
     assert over.statuses() == {}
     assert condition(stack, SLUG) == "empty"
 
