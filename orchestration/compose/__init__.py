@@ -1,1 +1,1 @@
-"""What the user wrote: schema, loader, checks. Pure."""
+"""The user's YAML: schema, loader, checks. Pure."""

@@ -1,10 +1,10 @@
-"""The image catalogue: which names `cloud_image` may use, and where they come from.
+"""The image catalogue: the names that `cloud_image` may use, and their sources.
 
-`images.json` beside this file ships the publishers' dated releases, each with its
+`images.json` beside this file lists the publishers' dated releases, each with its
 digest. A match proves that a fetched file is the one that was published when the entry
 was written; the publisher's signature is not checked. A file or folder of JSON files
-adds images that were built locally (the test guest is one). Reads those files, nothing
-else: fetching and verifying is the image provider's work. The checks use the names, the
+adds images that were built locally (the test guest is one). Reads only those files:
+fetching and verifying belongs to the image provider. The checks use the names, the
 state builder copies the digest into the state.
 """
 
@@ -31,11 +31,11 @@ SHIPPED = Path(__file__).with_name("images.json")
 class Image(BaseModel):
     """One base image: a `url` to fetch once, or a local `path`.
 
-    `sha256` is of the file as fetched; where the publisher gives another digest only
-    that is `sha512`. `sums_url` lists the publisher's own sums of the release.
-    `size_bytes` is 0 when unknown, `user` the account that the seed creates, `boots_s`
-    how long it takes to answer on SSH with KVM (a hint for deadlines, 0: unknown).
-    Without cloud-init a guest is given no seed, and only runs.
+    `sha256` is the digest of the file as fetched; `sha512` where the publisher gives
+    only that. `sums_url` lists the publisher's own sums of the release. `size_bytes` is
+    0 when unknown, `user` the account that the seed creates, `boots_s` the time until
+    it answers on SSH with KVM (a hint for deadlines, 0: unknown). A guest without
+    cloud-init gets no seed, and only runs.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -54,7 +54,7 @@ class Image(BaseModel):
 
     @property
     def digest(self) -> str:
-        """The strongest known digest in hex, or '' when only `sums_url` tells."""
+        """The strongest known digest in hex, or '' when only `sums_url` has it."""
         return self.sha256 or self.sha512
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class Catalogue(Mapping[str, Image]):
         return len(self._images)
 
     def nearest(self, name: str) -> str:
-        """Return the known name that looks most like `name`, or ''."""
+        """Return the known name that is most similar to `name`, or ''."""
         wanted = name.lower().replace("-", "_").replace(".", "_")
         found = difflib.get_close_matches(wanted, list(self), n=1, cutoff=0.6)
         return found[0] if found else ""
@@ -89,8 +89,8 @@ class Catalogue(Mapping[str, Image]):
 def load_catalogue(extra: Path | None = None) -> Catalogue:
     """Read the shipped images, and the local ones of a JSON file or a folder of them.
 
-    Relative paths of local images are taken from their JSON file's folder. A folder
-    that does not exist adds nothing. Raises ImageFailed: a file is not readable.
+    Relative paths of local images start at their JSON file's folder. A missing folder
+    adds nothing. Raises ImageFailed: a file is not readable.
     """
     images = _read(SHIPPED)
     if extra is not None and extra.is_dir():

@@ -1,9 +1,10 @@
-"""Every rule of the language, over one YAML: the door for the web and the CLI.
+"""Check a YAML against every rule of the language, for the web and the command line.
 
-`check` reads the text, applies the rules of the `*_checks` modules to whatever could
-be read, and returns all findings at once, sorted by line. Files come in as `Files` and
-allowed folders, images as a `Catalogue`, hosts as what is known of them; without hosts
-the rules about hosts are left out. What is not built yet is no finding: `language/built.py`.
+`check` reads the text, applies the rules of `rules/` to the parts that could be read,
+and returns all findings at once, sorted by line. It takes files as `Files` and allowed
+folders, images as a `Catalogue`, and hosts as `KnownHost`s; without hosts it leaves out
+the rules about hosts. Parts that are not built yet are no findings:
+`language/built.py`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -39,12 +40,12 @@ def check(
     network_cards: Sequence[str] | None = None,
     ranges: Ranges | None = None,
 ) -> Loaded:
-    """Load a YAML and apply every rule; never raises for what a user wrote.
+    """Load a YAML and apply every rule; never raises for a fault in the YAML.
 
     An empty `testbed_name` leaves out the rule about the length of host names.
-    `image_folders` are those besides the testbed's own in which disks may be,
-    `network_cards` those of main that bridges may have; None leaves that rule out.
-    `ranges` has the testbed's own subnet once it has a number.
+    `image_folders` are the folders besides the testbed's own that may hold disks,
+    `network_cards` the cards of main that bridges may have; None leaves that rule out.
+    `ranges` has the testbed's own subnet once the testbed has a number.
     """
     loaded = load_spec(text, file_name=file_name)
     draft, positions = loaded.draft, loaded.positions

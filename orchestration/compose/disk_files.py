@@ -1,8 +1,8 @@
-"""A user's disk file by its first bytes: a disk, one that is packed, or none at all.
+"""Tells a disk, a packed disk and other files apart by their first bytes.
 
-QEMU takes whatever it does not know for a raw disk: an archive or a web page then boots
-nothing, and nobody is told. Used by the check, which sees only a file's beginning, and
-by `up`, which unpacks what can be. Pure.
+QEMU treats every unknown format as a raw disk: an archive or a web page then boots
+nothing, without an error. Used by the check, which sees only a file's beginning, and by
+`up`, which unpacks the packings below. Pure.
 """
 
 from enum import StrEnum
@@ -16,7 +16,7 @@ BOOT_SIGNATURE = slice(510, 512)
 
 
 class Packing(StrEnum):
-    """How a disk is packed that `up` can unpack."""
+    """The packings that `up` can unpack."""
 
     XZ = "xz"
     GZIP = "gzip"
@@ -38,12 +38,12 @@ _NO_DISKS = {
     b"LUKS\xba\xbe": "is encrypted (LUKS)",
 }
 _MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
-# Formats that QEMU knows by their beginning; everything else is raw.
+# Formats that QEMU recognizes by their beginning; everything else is raw.
 _FORMATS = (QCOW2, b"KDMV", b"COWD", b"vhdxfile", b"conectix", b"<<< ")
 
 
 def packing_of(head: bytes) -> Packing | None:
-    """Say how a file is packed; None for what is no packed disk."""
+    """Return how a file is packed; None unless it is a packed disk."""
     if _is_tar(head) and _first_member(head).lower().endswith(b".ovf"):
         return Packing.OVA
     return next(
@@ -52,9 +52,9 @@ def packing_of(head: bytes) -> Packing | None:
 
 
 def no_disk(head: bytes, size: int) -> str:
-    """Say why a file is no disk that a guest can have, or ''.
+    """Return why a file cannot be a guest's disk, or ''.
 
-    `head` is empty when the file cannot be read; of that nothing is said.
+    `head` is empty when the file cannot be read; the result is '' then.
     """
     if not size:
         return "is empty"
@@ -70,13 +70,13 @@ def no_disk(head: bytes, size: int) -> str:
 
 
 def is_without_boot_sector(head: bytes) -> bool:
-    """Say whether a file is a raw disk on which no firmware finds a boot sector."""
+    """Return whether a file is a raw disk on which no firmware finds a boot sector."""
     is_raw = head and not head.startswith(_FORMATS) and packing_of(head) is None
     return bool(is_raw) and head[BOOT_SIGNATURE] != b"\x55\xaa"
 
 
 def advice(what: str) -> str:
-    """Say what to do about a file that is no disk."""
+    """Return the hint for a file that is no disk."""
     if "archive" in what or "compressed" in what:
         return "Unpack it and name the disk that is in it."
     if "encrypted" in what:

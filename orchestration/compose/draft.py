@@ -1,8 +1,8 @@
-"""A YAML as far as it could be read, for the rules: what it means and where it stands.
+"""The valid sections of a YAML with their positions, for the rules.
 
-The loader fills a `Draft`; the checks ask a `Drafted` machine for the paths of its
-parts, so that no rule has to know the spellings of the generations, and
-`interfaces_of` for every interface of every guest, clones included.
+The loader fills a `Draft`; the checks take the paths of a machine's parts from a
+`Drafted`, so that no rule depends on the spellings of the generations, and every
+interface of every guest, clones included, from `interfaces_of`.
 """
 
 from collections.abc import Iterator
@@ -40,41 +40,41 @@ class Drafted:
 
     @property
     def kind(self) -> WrittenKind:
-        """What was written under `libvirt`, `docker`, `android` or `avd`."""
+        """The value of `libvirt`, `docker`, `android` or `avd`."""
         return kind_of_machine(self.written)
 
     @property
     def kind_path(self) -> Path:
-        """Where the guest's kind is described."""
+        """The path of the guest's kind."""
         written = self.written
         key = next(key for key in KINDS if getattr(written, key) is not None)
         return (*self.path, key)
 
     @property
     def disk_path(self) -> Path:
-        """Where the disk of a virtual machine is described."""
+        """The path of a virtual machine's disk."""
         kind = self.kind
-        assert isinstance(kind, WrittenLibvirt)  # noqa: S101 - callers have looked
+        assert isinstance(kind, WrittenLibvirt)  # noqa: S101 - callers check the kind
         key = written_disk(kind.libvirt_type)
         return (*self.kind_path, "libvirt_type", key)
 
     @property
     def scaling(self) -> PlainScaling | None:
-        """What was written about clones."""
+        """The `scaling` as written."""
         return self.kind.scaling
 
     @property
     def attach_key(self) -> str:
-        """The key that names what an interface is plugged into."""
+        """The key that names the bridge or switch of an interface."""
         return "bridge" if self.written.interfaces else "switch"
 
     @property
     def interfaces_path(self) -> Path:
-        """Where its interfaces are listed."""
+        """The path of its list of interfaces."""
         return (*self.path, "interfaces" if self.written.interfaces else "network")
 
     def interface_path(self, number: int) -> Path:
-        """Where one of its interfaces stands."""
+        """Return the path of one of its interfaces."""
         if isinstance(self.written.network, SwitchInterface):
             return self.interfaces_path
         return (*self.interfaces_path, number)
@@ -82,11 +82,11 @@ class Drafted:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The sections that could be read; one whose type errors hide too much is left out.
+    """The valid sections; one whose type errors hide too much is left out.
 
-    `mended` are the places of values that are not the user's (`type_errors.mended`). `network`
-    is None when it has errors of its own, or when the file mixes two ways of writing,
-    so that no rule judges what is only half known.
+    `mended` are the paths of values that are not the user's (`type_errors.mended`).
+    `network` is None when it has errors of its own, or when the file mixes generations,
+    so that no rule checks partial data.
     """
 
     machines: tuple[Drafted, ...] = ()
@@ -97,9 +97,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class DraftedInterface:
-    """One interface of one guest; paths of what it is plugged into, address and MAC.
+    """One interface of one guest, with the paths of its network, address and MAC.
 
-    An interface whose address cannot be read has none and is not dynamic either.
+    An interface whose address cannot be parsed has none and is not dynamic either.
     """
 
     guest: str

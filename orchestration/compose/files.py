@@ -1,8 +1,8 @@
-"""The files that a YAML points to, as far as the checks need to see them.
+"""Read access to the files that a YAML points to.
 
-`Files` is what `rules/files.py` asks; tests give a dictionary, the web and the command
-line a `FolderFiles`. The only I/O of this package beside the catalogue: it looks, it
-never writes, and it refuses to look outside the folder, symbolic links resolved.
+`rules/files.py` uses the protocol `Files`; tests pass a dictionary, the web and the
+command line a `FolderFiles`. This and the catalogue are the only I/O of this package:
+it never writes, and it refuses paths outside the folder, symbolic links resolved.
 """
 
 import os
@@ -16,34 +16,34 @@ from orchestration.errors import PathOutside
 
 HINT = "Put the file beside kvm-compose.yaml and use a relative path."
 HEAD_BYTES = 256
-# A context travels as a tar file; counting it bounds a million empty files, too.
+# A context is sent as a tar file; counting as one limits a million empty files, too.
 TAR_HEADER_BYTES = 512
 
 
 class Files(Protocol):
-    """A testbed's folder. Paths are as in the YAML, relative to it.
+    """A testbed's folder. Paths are relative to it, as in the YAML.
 
-    All of them return "not there" for a path that leaves the folder, except `inside`.
+    All methods but `inside` treat a path that leaves the folder as missing.
     """
 
     def inside(self, path: str) -> bool:
-        """Say whether the path stays in the folder, links resolved."""
+        """Return whether the path stays in the folder, links resolved."""
         ...
 
     def exists(self, path: str) -> bool:
-        """Say whether anything is there."""
+        """Return whether the path exists."""
         ...
 
     def is_file(self, path: str) -> bool:
-        """Say whether a regular file is there."""
+        """Return whether the path is a regular file."""
         ...
 
     def is_folder(self, path: str) -> bool:
-        """Say whether a folder is there."""
+        """Return whether the path is a folder."""
         ...
 
     def size_bytes(self, path: str, *, at_most: int) -> int:
-        """Return the size of a file, or of a folder as a tar file, roughly.
+        """Return the size of a file, or of a folder as a tar file, approximately.
 
         May stop counting as soon as it is above `at_most`.
         """
@@ -61,7 +61,7 @@ class FolderFiles:
         self.root = root.resolve()
 
     def inside(self, path: str) -> bool:
-        """Say whether the path stays in the folder, links resolved."""
+        """Return whether the path stays in the folder, links resolved."""
         try:
             self._resolve(path)
         except PathOutside:
@@ -69,19 +69,19 @@ class FolderFiles:
         return True
 
     def exists(self, path: str) -> bool:
-        """Say whether anything is there."""
+        """Return whether the path exists."""
         return self.inside(path) and self._resolve(path).exists()
 
     def is_file(self, path: str) -> bool:
-        """Say whether a regular file is there."""
+        """Return whether the path is a regular file."""
         return self.inside(path) and self._resolve(path).is_file()
 
     def is_folder(self, path: str) -> bool:
-        """Say whether a folder is there."""
+        """Return whether the path is a folder."""
         return self.inside(path) and self._resolve(path).is_dir()
 
     def size_bytes(self, path: str, *, at_most: int) -> int:
-        """Return the size of a file, or of a folder as a tar file, roughly."""
+        """Return the size of a file, or of a folder as a tar file, approximately."""
         if not self.exists(path):
             return 0
         found = self._resolve(path)
@@ -111,10 +111,10 @@ class FolderFiles:
 
 
 def resolve_inside(root: Path, path: str | Path) -> Path:
-    """Return where a path below `root` leads, links followed; nothing need be there.
+    """Return the target of a path below `root`, links resolved; it need not exist.
 
-    Raises: PathOutside for what leaves `root`, and for what cannot be looked up, as a
-    link in a circle: `Path.resolve` lets that pass since Python 3.13.
+    Raises: PathOutside for a path that leaves `root`, and for one that cannot be
+    resolved, such as a loop of links: `Path.resolve` accepts that since Python 3.13.
     """
     try:
         root = Path(os.path.realpath(root))
@@ -131,15 +131,15 @@ def resolve_inside(root: Path, path: str | Path) -> Path:
 
 
 def composed(name: str) -> str:
-    """Return a name in the form that keyboards type: `é` is one character (NFC)."""
+    """Return a name as keyboards type it: `é` is one character (NFC)."""
     return unicodedata.normalize("NFC", name)
 
 
 def stored_form(path: Path) -> Path:
-    """Return an absolute path as the disk has it, where only its form is another.
+    """Return an absolute path in the disk's spelling, if only its Unicode form differs.
 
     macOS writes the names of files decomposed, `é` as two characters (NFD), and Linux
-    takes the two forms for two names. Raises: OSError, ValueError for no usable path.
+    treats the two forms as two names. Raises: OSError, ValueError for an unusable path.
     """
     if str(path).isascii() or path.exists():
         return path

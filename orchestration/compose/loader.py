@@ -1,12 +1,12 @@
-"""YAML text → `Spec`, with every mistake at its line instead of the first only.
+"""YAML text → `Spec`, with a finding at its line for every mistake.
 
-Four steps: read the document (`reading/document.py`), bring the oldest way of
-writing into a later one and compare the keys with the language (`language/generations.py`,
-`language/keys.py`), validate each section against the models of
-`language/written.py`, bring it into the one internal form (`language/normal.py`). Sections are validated
-one by one, so that a broken machine does not hide what is wrong with the next; what
-could be read is kept as a `Draft` for the rules in `check.py`. Does no I/O and never
-raises for what a user wrote.
+Four steps: read the document (`reading/document.py`), convert the oldest generation to
+a later one and compare the keys with the language (`language/generations.py`,
+`language/keys.py`), validate each section against the models of `language/written.py`,
+convert it to the one internal form (`language/normal.py`). Sections are validated one
+by one, so that an invalid machine does not hide mistakes in the next; the valid
+sections are kept as a `Draft` for the rules in `check.py`. Does no I/O and never raises
+for a fault in the YAML.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,7 +43,7 @@ Section = TypeVar("Section", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A YAML as far as it could be understood. `spec` is None if there are errors."""
+    """The result of loading a YAML. `spec` is None if there are errors."""
 
     spec: Spec | None
     findings: tuple[Finding, ...]
@@ -88,7 +88,7 @@ def load_spec(text: str | bytes, *, file_name: str = "kvm-compose.yaml") -> Load
 def conclude(
     draft: Draft, positions: Positions, findings: Iterable[Finding], file_name: str
 ) -> Loaded:
-    """Sort the findings and give out a spec only when none of them is an error."""
+    """Sort the findings; return a spec only when none of them is an error."""
     ordered = sorted(set(findings))
     spec = None
     if not any(finding.severity is Severity.ERROR for finding in ordered):
@@ -98,7 +98,7 @@ def conclude(
 
 
 def _shortened(findings: list[Finding]) -> tuple[Finding, ...]:
-    """Cut a flood of findings, and say so at the line where it is cut."""
+    """Limit the number of findings, and add one where the omitted ones begin."""
     if len(findings) <= FINDINGS_LIMIT:
         return tuple(findings)
     hidden = findings[FINDINGS_LIMIT:]
@@ -113,7 +113,7 @@ def _shortened(findings: list[Finding]) -> tuple[Finding, ...]:
 
 
 def _maps(value: Value, path: Path = ()) -> Iterator[tuple[Path, dict[str, Value]]]:
-    """Walk over all maps of the document, parents first."""
+    """Yield all maps of the document, parents first."""
     if isinstance(value, dict):
         yield path, value
         for key, below in value.items():
@@ -133,7 +133,7 @@ def _known_maps(
 
 
 def _refused(document: Document) -> Iterator[tuple[Path, Finding]]:
-    """Find the keys that exist in the language and can never be used."""
+    """Find the keys that the language has and that can never be used."""
     for path, entries, place in _known_maps(document):
         for key in entries:
             if key in place.refused:
@@ -147,7 +147,7 @@ def _refused(document: Document) -> Iterator[tuple[Path, Finding]]:
 
 
 def _unknown(document: Document) -> Iterator[Finding]:
-    """Warn about keys that nobody knows, and about those that do nothing."""
+    """Warn about unknown keys and about keys without effect."""
     for path, entries, place in _known_maps(document):
         for key in entries.keys() - place.refused.keys() - set(place.keys):
             if key in place.ignored:
@@ -170,7 +170,7 @@ def _no_map(document: Document) -> Finding:
 
 
 class _Sections:
-    """Validate the sections of a document one by one, collecting the findings."""
+    """Validates the sections of a document one by one and collects the findings."""
 
     def __init__(
         self, data: dict[str, Value], positions: Positions, findings: list[Finding]
@@ -181,7 +181,7 @@ class _Sections:
         self.mended: set[Path] = set()
 
     def draft(self, refused: set[Path]) -> Draft:
-        """Build the draft without the sections that were refused already."""
+        """Build the draft without the sections that were refused."""
         network: Network | None = None
         if ("network",) not in refused:
             network = self._section(Network, ("network",), self.data.get("network", {}))
@@ -218,7 +218,7 @@ class _Sections:
             yield Drafted(path, written, build_machine(written))
 
     def _machine(self, path: Path, entry: Value) -> WrittenMachine | None:
-        """Read one machine; a wrong one as far as the rules can still judge it."""
+        """Read one machine; repair an invalid one so that rules can check it."""
         try:
             return WrittenMachine.model_validate(entry)
         except ValidationError as error:

@@ -1,7 +1,8 @@
-"""The two ranges that testbeds' subnets are taken from, one subnet of each a testbed.
+"""The two pools of subnets; each testbed has one subnet of each.
 
-An installation chooses them (`TESTBED_NAT_POOL`, `TESTBED_MANAGEMENT_POOL`): what a
-lab or a VPN uses itself cannot be theirs. Used by the rules, `state.build` and the host check.
+An installation sets them (`TESTBED_NAT_POOL`, `TESTBED_MANAGEMENT_POOL`), because they
+must not overlap the ranges of a lab or a VPN. Used by the rules, `state.build` and the
+host check.
 """
 
 from dataclasses import dataclass
@@ -15,14 +16,14 @@ SUBNET_PREFIX = 20
 # clear of 10.0/16 and 10.255/16, which most labs and VPNs use themselves.
 NAT = IPv4Network("10.64.0.0/10")
 
-# Shared address space (RFC 6598): a guest that is given any private subnet still
+# Shared address space (RFC 6598): a guest whose experiment has any private subnet still
 # reaches its host.
 MANAGEMENT = IPv4Network("100.64.0.0/10")
 
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """What the rules know: both pools, and the testbed's own subnet of the first one."""
+    """The ranges that the rules use: both pools, and the testbed's own NAT subnet."""
 
     nat: IPv4Network = NAT
     management: IPv4Network = MANAGEMENT
@@ -41,7 +42,7 @@ class Pools:
 
     @property
     def size(self) -> int:
-        """How many testbeds have a subnet in both."""
+        """The number of testbeds that have a subnet in both."""
         shortest = max(self.nat.prefixlen, self.management.prefixlen)
         return 1 << (SUBNET_PREFIX - shortest)
 

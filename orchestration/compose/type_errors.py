@@ -1,8 +1,9 @@
-"""pydantic's type errors → findings in the words of somebody who writes YAML.
+"""pydantic's type errors → findings in the terms of YAML.
 
-Used by the loader only. Says what stands there, what should, and how to write it;
-knows the traps of YAML 1.1 (`no` is a truth value, `1` is a number). `mended` gives a
-section without its mistakes, so that one wrong value hides no other finding.
+Used by the loader only. A finding names the value, the expected type and the correct
+spelling; it explains the traps of YAML 1.1 (`no` is a truth value, `1` is a number).
+`mended` returns a section without its mistakes, so that one wrong value hides no other
+finding.
 """
 
 import difflib
@@ -34,19 +35,19 @@ def type_finding(
 
 
 def place_of_error(error: ErrorDetails, data: Value) -> Path:
-    """Return where in a section's value one of its errors is."""
+    """Return the path of an error within a section's value."""
     return _walk(error["loc"], data)[0]
 
 
 def _is_form(part: int | str) -> bool:
-    """Say whether a part names the form of a value (`<list>`), not a place."""
+    """Return whether a part names a value's form (`<list>`), not a key or index."""
     return isinstance(part, str) and part.startswith("<")
 
 
 def _walk(loc: tuple[int | str, ...], data: Value) -> tuple[Path, Value, bool]:
     """Follow pydantic's location in the data, as far as the data goes.
 
-    A map that a model turned into pairs is counted by pydantic: (index, 0 or 1).
+    pydantic counts a map that a model turned into pairs: (index, 0 or 1).
     """
     path: Path = ()
     parts = [part for part in loc if not _is_form(part)]
@@ -66,7 +67,7 @@ def _walk(loc: tuple[int | str, ...], data: Value) -> tuple[Path, Value, bool]:
 
 
 def kind_of(value: Value) -> str:
-    """Name what stands there."""
+    """Return the name of a value's type."""
     if value is None:
         return "empty"
     names: tuple[tuple[type, str], ...] = (
@@ -172,7 +173,7 @@ LEFT_OUT = {
 
 
 def mended(section: Value, places: Iterable[Path]) -> Value:
-    """Return the section without its mistakes; None: one of them cannot be mended."""
+    """Return the section without its mistakes; None if one cannot be repaired."""
     copy = deepcopy(section)
     for place in places:
         if not _mend(copy, place):

@@ -1,8 +1,8 @@
-"""What the language allows and this version does not do: one sentence for `up`.
+"""The parts of the language that this version does not build.
 
-`check` accepts all of the language; `not_built` names the guests and things that
-cannot be brought up yet, and `require_built` refuses them. Whoever builds one of them
-takes it out of the tables here. Pure.
+`check` accepts the whole language; `not_built` names the guests and entries that `up`
+cannot create yet, and `require_built` refuses them. A change that builds one of them
+removes it from the tables here. Pure.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ NOT_BUILT_KINDS = {Docker: "docker", Android: "android"}
 
 
 def not_built(spec: Spec) -> str:
-    """Say in one sentence what of a spec cannot be brought up yet, or ''."""
+    """Return a sentence about the parts that `up` cannot create yet, or ''."""
     parts = list(_guests(spec))
     if spec.network.ovn is not None and not spec.machines:
         parts.append("the logical network (`ovn`)")
@@ -36,7 +36,7 @@ def missing_for(machine: Machine, spec: Spec) -> tuple[str, ...]:
 
 
 def require_built(spec: Spec) -> None:
-    """Raise NotBuiltYet when something of a spec is not built yet."""
+    """Raise NotBuiltYet when part of a spec is not built yet."""
     sentence = not_built(spec)
     if sentence:
         raise NotBuiltYet(
@@ -45,7 +45,7 @@ def require_built(spec: Spec) -> None:
 
 
 def built_guest(machine: Machine) -> Libvirt:
-    """Return what the state is built from. Raises: NotBuiltYet."""
+    """Return the model that the state is built from. Raises: NotBuiltYet."""
     if isinstance(machine.kind, Libvirt):
         return machine.kind
     require_built(Spec(machines=(machine,)))
@@ -53,7 +53,7 @@ def built_guest(machine: Machine) -> Libvirt:
 
 
 def _guests(spec: Spec) -> Iterator[str]:
-    """Name the guests that use something, those with the same reasons together."""
+    """Name the guests that use unbuilt keys, grouped by the same reasons."""
     names: dict[str, list[str]] = {}
     for machine in spec.machines:
         reasons = missing_for(machine, spec)

@@ -1,7 +1,7 @@
-"""The base of all models of the language, and the words that they share.
+"""The base of all models of the language, and the types that they share.
 
-An entry is frozen, is built from YAML values, and carries the sentence about each of
-its keys as a docstring below it: the reference and the JSON schema are made of these.
+An entry is frozen, is built from YAML values, and documents each of its keys in a
+docstring below it: the reference and the JSON schema are generated from these.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def _no_address(value: str | None) -> str | None:
 
 
 LowerCase = Annotated[str, AfterValidator(str.lower)]
-# `dynamic` and no address at all mean the same: somebody else hands it out.
+# `dynamic` and no address mean the same: a DHCP server assigns it.
 Address = Annotated[str | None, AfterValidator(_no_address)]
 
 
@@ -50,5 +50,5 @@ def exactly_one(*keys: str) -> Callable[[Model], Model]:
 
 
 def one_of(*keys: str) -> ConfigDict:
-    """Say the same in the JSON schema."""
+    """Return the same rule for the JSON schema."""
     return ConfigDict(json_schema_extra={"oneOf": [{"required": [k]} for k in keys]})

@@ -1,10 +1,10 @@
-"""Which way a YAML is written in, and the error for one that mixes two ways.
+"""Detects the generation that a YAML is written in, and reports a mix of two.
 
-The oldest files have the keys of `network` at the top; they are put below it first.
+The oldest files have the keys of `network` at the top; they are moved below it first.
 
-Three generations of the language exist: machines with `interfaces` on bridges; with
-one `network` map on a switch; with a `network` list. Each file keeps to one. Looks at
-the raw values, so that the sentence comes even when something else is wrong, too.
+Three generations of the language exist: machines with `interfaces` on bridges; with one
+`network` map on a switch; with a `network` list. Each file keeps to one. Checks the raw
+values, so that the error appears even when other values are wrong, too.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ KINDS = ("libvirt", "docker", "android", "avd")
 
 
 class Way(StrEnum):
-    """What a key shows about the way in which the file is written."""
+    """A generation of the language that a key belongs to."""
 
     BRIDGES = "bridges (`interfaces`, `network: bridges`)"
     SWITCHES = "logical switches (`network: ovn`)"
@@ -36,9 +36,9 @@ CONFLICTS = (
 
 
 def move_network(document: Document) -> Iterator[Finding]:
-    """Put the bridges of the oldest way of writing below `network`.
+    """Move the bridges of the oldest generation below `network`.
 
-    Their places in the text stay. Yields an error for a key that stands in both.
+    Their positions in the text stay. Yields an error for a key that is in both.
     """
     data = document.data
     if not isinstance(data, dict):
@@ -70,7 +70,7 @@ def _move(positions: Positions, key: str) -> None:
 
 
 def mixed_ways(document: Document) -> Iterator[Finding]:
-    """Find the first place at which a file turns to another way of writing."""
+    """Find the first key that belongs to another generation than those before it."""
     first: dict[Way, Path] = {}
     for way, path in _marks(document.data):
         known = first.get(way)

@@ -1,8 +1,8 @@
-"""The language as a JSON schema, for editors that complete and check while one types.
+"""The language as a JSON schema, for completion and checks in editors.
 
-Made from the models of `written.py` and the table of `keys.py`: what the loader
-reads is what editors see. Printed by the command line, served by the web. It knows the
-form only; whether a bridge or a file exists is known to the checks.
+Generated from the models of `written.py` and the table of `keys.py`, which the loader
+reads, too. The command line prints it, the web serves it. It covers the form only;
+whether a bridge or a file exists is left to the checks.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ def _finish(schema: Schema, place: Place) -> None:
 
 
 def _simplify(value: Schema) -> None:
-    """Remove what says nothing: made-up titles, and defaults that mean none."""
+    """Remove generated titles, and defaults that mean none."""
     value.pop("title", None)
     if value.get("type") == "object" and value.get("default") == []:
         value["default"] = {}

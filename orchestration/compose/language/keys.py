@@ -1,9 +1,9 @@
-"""Which keys may stand where: derived from the models, with the few that are special.
+"""The keys that each map may have: derived from the models, with a few special ones.
 
-At each place of the document the known keys, those that are accepted without any
-effect, and those that are refused with a sentence. A key in none of them is a warning
-that names the nearest known key. Places are paths with `[]` for any index and `*` for
-any name. Read by the loader, the JSON schema and the reference.
+Each place of the document has its known keys, the accepted ones without effect, and the
+ones that are refused with a sentence. Any other key gets a warning that names the
+nearest known key. Places are paths with `[]` for any index and `*` for any name. Read
+by the loader, the JSON schema and the reference.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from orchestration.compose.reading.positions import Path
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What is said about a key that is known and does nothing, or is refused."""
+    """The text about a known key that has no effect or is refused."""
 
     message: str
     hint: str = ""
@@ -43,7 +43,7 @@ class Place:
         return frozenset((*self.keys, *self.ignored, *self.warned, *self.refused))
 
     def nearest(self, key: str) -> str:
-        """Return the known key that looks most like a mistyped one, or ''."""
+        """Return the known key that is most similar to a mistyped one, or ''."""
         found = difflib.get_close_matches(key.lower(), self.keys, n=1, cutoff=0.6)
         return found[0] if found else ""
 
@@ -89,7 +89,7 @@ REFUSED: Mapping[type[BaseModel], Mapping[str, Remark]] = {
 
 
 def _models(annotation: object, at: str) -> Iterator[tuple[str, type[BaseModel]]]:
-    """Walk through a key's type: lists add `[]`, maps with free keys add `*`."""
+    """Yield the models of a key's type: lists add `[]`, maps with free keys add `*`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield at, annotation
         return
@@ -124,14 +124,14 @@ def _places(model: type[BaseModel], at: str) -> Iterator[tuple[str, Place]]:
 
 
 PLACES: Mapping[str, Place] = dict(_places(written.Document, ""))
-# Maps whose keys are names: everything that stands before a `*`.
+# Maps whose keys are names: the part of each place before a `*`.
 NAMED = frozenset(
     place[: found.start()] for place in PLACES for found in re.finditer(r"\.\*", place)
 )
 
 
 def place_of(path: Path) -> Place | None:
-    """Return the keys that may stand in the map at `path`, if it has fixed ones."""
+    """Return the keys that the map at `path` may have, if they are fixed."""
     shown = ""
     for part in path:
         if isinstance(part, int):

@@ -1,8 +1,8 @@
-"""What was written → what it means: one form, whatever the generation of the YAML.
+"""Converts the written form to the internal form, for every generation of the YAML.
 
-Called by the loader machine by machine, after the types are right; values may still be
-wrong, so that nothing here fails: an address that cannot be counted is left out, and
-the checks say why. Clones get their interfaces, addresses and scripts here. Pure.
+The loader calls it machine by machine, after the types are validated; values may still
+be wrong, so nothing here fails: an address that cannot be counted is left out, and the
+checks report it. Clones get their interfaces, addresses and scripts here. Pure.
 """
 
 from collections.abc import Iterable, Iterator
@@ -43,12 +43,12 @@ WrittenKind = WrittenLibvirt | WrittenDocker | WrittenAndroid
 def build_spec(
     machines: Iterable[Machine], network: Network, options: TestbedOptions
 ) -> Spec:
-    """Put the parts together."""
+    """Build the spec from its parts."""
     return Spec(machines=tuple(machines), network=network, testbed_options=options)
 
 
 def build_machine(written: WrittenMachine) -> Machine:
-    """Build the one form of a machine."""
+    """Build the internal form of a machine."""
     kind = kind_of_machine(written)
     return Machine(
         name=written.name,
@@ -59,7 +59,7 @@ def build_machine(written: WrittenMachine) -> Machine:
 
 
 def kind_of_machine(written: WrittenMachine) -> WrittenKind:
-    """Return the one kind that is given; the model's own rule says there is one."""
+    """Return the one kind that is given; the model ensures that there is one."""
     kinds = (written.libvirt, written.docker, written.android, written.avd)
     return next(kind for kind in kinds if kind is not None)
 
@@ -67,7 +67,7 @@ def kind_of_machine(written: WrittenMachine) -> WrittenKind:
 def written_interfaces(
     written: WrittenMachine,
 ) -> tuple[BridgeInterface | SwitchInterface, ...]:
-    """Return the interfaces, under whichever key and in whichever form they stand."""
+    """Return the interfaces, whichever key and form they are written in."""
     if written.interfaces:
         return written.interfaces
     network = written.network or ()
@@ -81,7 +81,7 @@ def written_disk(written: DiskChoice) -> str:
 
 
 def address_at(first: str, offset: int) -> str | None:
-    """Return the address that far behind the first, or None when there is none."""
+    """Return the address at an offset from the first, or None when there is none."""
     try:
         return str(IPv4Address(first) + offset)
     except (AddressValueError, ValueError):
@@ -89,7 +89,7 @@ def address_at(first: str, offset: int) -> str | None:
 
 
 def mac_number(mac: str) -> int | None:
-    """Return a MAC as a number, or None when it is none."""
+    """Return a MAC as a number, or None when it is invalid."""
     parts = mac.split(":")
     try:
         octets = bytes.fromhex("".join(parts))
@@ -100,7 +100,7 @@ def mac_number(mac: str) -> int | None:
 
 
 def mac_at(first: str, offset: int) -> str | None:
-    """Return the MAC that far behind the first, or None when there is none."""
+    """Return the MAC at an offset from the first, or None when there is none."""
     number = mac_number(first)
     if number is None or (number + offset) >> MAC_BITS:
         return None

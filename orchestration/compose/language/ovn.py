@@ -1,7 +1,8 @@
 """The `ovn` part of `network`: logical switches and routers, as written.
 
-The same models serve as the internal form: there is one way to write them. Used by
-`schema.py` and `rules/switches.py`. Values are text here; the checks read the addresses.
+The same models are the internal form, because there is one way to write them. Used by
+`schema.py` and `rules/switches.py`. Values are text here; the checks parse the
+addresses.
 """
 
 from enum import StrEnum

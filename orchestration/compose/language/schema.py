@@ -1,9 +1,9 @@
-"""What a kvm-compose.yaml means, in one form for all generations of the language.
+"""The internal form of a kvm-compose.yaml, the same for all generations.
 
-`normal.py` makes it of what was written (`written.py`); the state builder reads it,
-and nothing that does so can tell how it was written. Parts that are written in one
-way only are the same model in both. Rules about values are in `compose/check.py`, and what
-this version does not build yet is in `built.py`.
+`normal.py` makes it from the written form (`written.py`); the state builder reads it
+and does not depend on the generation. Parts with a single spelling use the same model
+in both. Rules about values are in `compose/check.py`, and the parts that this version
+does not build yet are in `built.py`.
 """
 
 from enum import StrEnum
@@ -180,7 +180,7 @@ Kind = Libvirt | Docker | Android
 
 
 class Clone(Entry):
-    """What is special about one clone; its number is its place in the list."""
+    """The settings of one clone; its number is its index in the list."""
 
     interfaces: tuple[Interface, ...] = ()
     setup_script: str | None = None
@@ -266,7 +266,7 @@ class TestbedOptions(Entry):
 
 
 class Spec(Entry):
-    """Everything that one kvm-compose.yaml says."""
+    """A whole kvm-compose.yaml in the internal form."""
 
     machines: tuple[Machine, ...] = ()
     network: Network = Field(default_factory=Network)

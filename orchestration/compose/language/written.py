@@ -1,9 +1,9 @@
 """The kvm-compose language as it is written, every generation of it.
 
-The loader validates the YAML against these models section by section; the reference
-and the JSON schema are made of them. Where several forms are accepted (`interfaces` or
-`network`, a list or a map) the model keeps what was written; `normal.py` makes the one
-internal form of `schema.py`. Models hold types and spelling only.
+The loader validates the YAML against these models section by section; the reference and
+the JSON schema are generated from them. Where several forms are accepted (`interfaces`
+or `network`, a list or a map) the model keeps the written one; `normal.py` makes the
+one internal form of `schema.py`. Models hold types and spelling only.
 """
 
 from typing import Annotated, Literal
@@ -33,8 +33,8 @@ from orchestration.compose.language.schema import (
 # A testbed's subnets hold about as many addresses.
 CLONES_LIMIT = 4000
 
-# Alternatives of one key, told apart by their form. The loader leaves parts in angle
-# brackets out when it says where a mistake is.
+# Alternatives of one key, told apart by their form. The loader omits parts in angle
+# brackets from the path of a mistake.
 A_LIST, A_MAP, A_WORD = "<list>", "<map>", "<word>"
 
 

@@ -1,10 +1,10 @@
-"""YAML text → plain values with positions, for text that anybody may have written.
+"""YAML text → plain values with positions, for untrusted text.
 
-Reads libyaml's events one by one and stops at the first limit that is passed, so
-that hostile input (deep nesting, alias bombs, binary) costs bounded time and memory.
-The loader turns the result into a `Spec`. Differences from YAML 1.1, all on purpose:
-keys are always text, times and dates and base-60 numbers stay text (an unquoted MAC
-such as 52:54:00:12:34:56 would be a number), tags and merge keys are refused.
+Reads libyaml's events one by one and stops at the first exceeded limit, so that hostile
+input (deep nesting, alias bombs, binary) costs bounded time and memory. The loader
+turns the result into a `Spec`. Deliberate differences from YAML 1.1: keys are always
+text, times and dates and base-60 numbers stay text (an unquoted MAC such as
+52:54:00:12:34:56 would be a number), tags and merge keys are refused.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,7 +35,7 @@ from orchestration.errors import Finding, Severity
 
 DEPTH_LIMIT = 40
 NODE_LIMIT = 100_000
-# No deeper indentation is looked at, so that one long line costs no more than others.
+# Deeper indentation is not examined, so that one long line costs no more than others.
 INDENT_LIMIT = 200
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"] | None
@@ -45,7 +45,7 @@ Resolve = Callable[[type[yaml.Node], str, tuple[bool, bool]], str]
 
 @dataclass(slots=True)
 class Document:
-    """What the text says. `readable` is false when reading had to stop early."""
+    """The values and findings. `readable` is false when reading stopped early."""
 
     data: Value = None
     positions: Positions = field(default_factory=Positions)
@@ -55,7 +55,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value with its place: a scalar, or a list's items, or a map's pairs."""
+    """One value with its position: a scalar, a list's items, or a map's pairs."""
 
     position: Position
     value: Scalar = None
@@ -63,7 +63,7 @@ class Node:
     pairs: "tuple[tuple[Node, Node], ...] | None" = None
 
     def below(self) -> "tuple[Node, ...]":
-        """Return the nodes directly below, keys included."""
+        """Return the direct children, keys included."""
         if self.pairs is not None:
             return tuple(node for pair in self.pairs for node in pair)
         return self.items or ()
@@ -71,7 +71,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Anchored:
-    """A node that aliases may repeat, with what each repetition costs."""
+    """A node that aliases may repeat, with the cost of each repetition."""
 
     node: Node
     size: int
@@ -79,7 +79,7 @@ class Anchored:
 
 
 def read_document(text: str | bytes) -> Document:
-    """Read one YAML document; never raises for what a user wrote."""
+    """Read one YAML document; never raises for a fault in the text."""
     document = Document()
     try:
         root = _read(as_text(text), document.findings)
@@ -102,7 +102,7 @@ def _read(text: str, findings: list[Finding]) -> Node:
 
 
 class _Reader:
-    """Build nodes from libyaml's events, counting as it goes."""
+    """Builds nodes from libyaml's events and counts them against the limits."""
 
     def __init__(self, text: str, findings: list[Finding]) -> None:
         self.loader = yaml.CSafeLoader(text)
@@ -219,10 +219,11 @@ class _Reader:
         return typed(tag.rpartition(":")[2], value)
 
     def _visible(self, event: yaml.ScalarEvent, *, is_key: bool = False) -> str:
-        """Return plain text as it looks; complain of what nobody sees in it.
+        """Return plain text without stray invisible characters, and report them.
 
-        Inside of a value an invisible character may be meant. Raises: Refused when
-        it stands before the text of a line, whose place then means something else.
+        An invisible character inside a value may be intended and is only a warning.
+        Raises: Refused when it stands in an indentation, where it changes the
+        structure.
         """
         if not self.has_invisible or event.style or not INVISIBLE.search(event.value):
             return event.value
@@ -263,7 +264,7 @@ def _height(node: Node) -> int:
 
 
 def _plain(node: Node, path: Path, document: Document) -> Value:
-    """Strip the positions off into the document's table, path by path."""
+    """Move the positions into the document's table, path by path."""
     document.positions.values.setdefault(path, node.position)
     if node.pairs is not None:
         return _plain_map(node.pairs, path, document)

@@ -1,8 +1,8 @@
-"""Characters that nobody sees and that change what a text means.
+"""Invisible characters that change the meaning of a text.
 
 Editors and web pages put no-break spaces, zero-width characters and byte order marks
-into text that is copied; neither YAML nor a shell takes them for spaces. Used by the
-reader of the YAML and by the rule about scripts. Pure.
+into copied text; neither YAML nor a shell treats them as spaces. Used by the reader of
+the YAML and by the rule about scripts. Pure.
 """
 
 import re
@@ -31,14 +31,14 @@ LINE_END = re.compile("\r\n|\n|\r")
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """An invisible character and where it stands."""
+    """An invisible character and its position."""
 
     char: str
     place: Position
     is_indent: bool = False
 
     def finding(self, severity: Severity = Severity.ERROR) -> Finding:
-        """Name the character, and say how to be rid of it."""
+        """Build the finding that names the character and says how to remove it."""
         message = f"There is a {character(self.char)} here, which cannot be seen."
         hint = "Write a plain space, or nothing; quote the text if it is meant."
         if self.is_indent:
@@ -48,7 +48,7 @@ class Hidden:
 
 
 def character(char: str) -> str:
-    """Name a character: `no-break space (U+00A0)`."""
+    """Return a character's name: `no-break space (U+00A0)`."""
     known = {BYTE_ORDER_MARK: "byte order mark", "\r": "carriage return"}
     name = known.get(char) or unicodedata.name(char, "character").lower()
     return f"{name} (U+{ord(char):04X})"
@@ -60,15 +60,15 @@ def trimmed(text: str) -> str:
 
 
 def place_in(text: str, index: int) -> Position:
-    """Return where the character at an index stands."""
+    """Return the position of the character at an index."""
     before = text[:index]
     return Position(before.count("\n") + 1, index - before.rfind("\n"))
 
 
 def cause_of_error(text: str, line: int) -> Hidden | None:
-    """Find the invisible character that makes a parser stumble in a line.
+    """Return the invisible character that makes a parser fail in a line.
 
-    It stands in the nearest indentation before, or else anywhere in the line itself.
+    It is in the nearest preceding indentation, or else anywhere in the line itself.
     """
     lines = LINE_END.split(text)[:line]
     for number, content in reversed(list(enumerate(lines, 1))):
@@ -82,5 +82,5 @@ def cause_of_error(text: str, line: int) -> Hidden | None:
 
 
 def is_indent(text: str) -> bool:
-    """Say whether a text is nothing but what may stand before a line's content."""
+    """Return whether a text can be the indentation before a line's content."""
     return INDENT.fullmatch(text) is not None

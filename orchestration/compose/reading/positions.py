@@ -1,9 +1,9 @@
-"""Where each value of a document stands: path in the document → line and column.
+"""The position of each value of a document: path in the document → line and column.
 
-A path is a tuple of keys and indexes, `("machines", 2, "name")`, shown to people as
-`machines[2].name`. The loader fills `Positions` while it reads the text; every
-later check asks it for the line of whatever it complains about, so that no rule has
-to know how YAML is parsed.
+A path is a tuple of keys and indexes, `("machines", 2, "name")`, shown to users as
+`machines[2].name`. The loader fills `Positions` while it reads the text; every later
+check takes the line of its finding from there, so that no rule depends on how YAML is
+parsed.
 """
 
 from collections.abc import Iterable
@@ -24,13 +24,13 @@ class Position:
 
 @dataclass(slots=True)
 class Positions:
-    """The places of all keys and values of one document."""
+    """The positions of all keys and values of one document."""
 
     values: dict[Path, Position] = field(default_factory=dict)
     keys: dict[Path, Position] = field(default_factory=dict)
 
     def of_value(self, path: Path) -> Position:
-        """Return where the value stands, or its nearest parent that exists."""
+        """Return the position of a value, or of its nearest parent that exists."""
         for length in range(len(path), -1, -1):
             found = self.values.get(path[:length])
             if found is not None:
@@ -38,7 +38,7 @@ class Positions:
         return Position()
 
     def of_key(self, path: Path) -> Position:
-        """Return where the key itself stands, or else its value."""
+        """Return the position of a key, or else of its value."""
         return self.keys.get(path) or self.of_value(path)
 
     def error(
@@ -68,7 +68,7 @@ class Positions:
 
 
 def show_path(path: Iterable[str | int]) -> str:
-    """Write a path the way people read it: `machines[2].interfaces[0].bridge`."""
+    """Return a path as users read it: `machines[2].interfaces[0].bridge`."""
     shown = ""
     for part in path:
         if isinstance(part, int):

@@ -1,9 +1,9 @@
-"""Bytes from anybody → text that a YAML parser may see.
+"""Untrusted bytes → text that a YAML parser may read.
 
-Refuses what is too large, not UTF-8, or holds characters that YAML forbids (control
-characters, halves of characters) or takes for line ends that no editor shows, each with
-one finding at its place. Also reads plain
-scalars as YAML 1.1 does, and translates the parser's errors. Used by `document.py`.
+Refuses text that is too large, not UTF-8, or holds characters that YAML forbids
+(control characters, lone surrogates) or treats as line ends that no editor shows, each
+with one finding at its position. Also reads plain scalars as YAML 1.1 does, and
+translates the parser's errors. Used by `document.py`.
 """
 
 import re
@@ -18,13 +18,13 @@ SIZE_LIMIT_BYTES = 1024 * 1024
 NOT_TEXT = re.compile(
     "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 )
-# A CR inside of a line, unless the file's lines end with nothing else; and line ends
-# that only YAML 1.1 knows. What stands behind them is a line that nobody sees.
+# A CR inside a line, unless all lines of the file end with CR; and line ends that only
+# YAML 1.1 has. Editors do not show the text behind them as a line of its own.
 HIDDEN_END = re.compile("\r(?!\r*(?:\n|$))|[\x85\u2028\u2029]")
 
 
 class Refused(Exception):
-    """Stop reading because of a finding that makes the rest meaningless."""
+    """Stops reading because of a finding that makes the rest meaningless."""
 
     def __init__(self, finding: Finding) -> None:
         super().__init__(finding.message)
@@ -32,7 +32,7 @@ class Refused(Exception):
 
 
 def refused(position: Position, message: str, hint: str = "") -> Refused:
-    """Build the exception for an error at a place."""
+    """Build the exception for an error at a position."""
     line, column = position.line, position.column
     return Refused(Finding(line, column, Severity.ERROR, "", message, hint))
 
@@ -85,7 +85,7 @@ def _decoded(raw: bytes) -> str:
 
 Scalar = str | int | float | bool | None
 
-# Longer numbers are no number that a testbed needs, and int() takes quadratic time.
+# No testbed needs longer numbers, and int() takes quadratic time.
 NUMBER_LIMIT = 20
 
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+)")
@@ -136,7 +136,7 @@ HINTS = (
 
 
 def line_of(error: yaml.YAMLError) -> int:
-    """Return the line in which the parser stumbled."""
+    """Return the line at which the parser failed."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     return mark.line + 1 if mark is not None else 1
 

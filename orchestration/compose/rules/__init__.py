@@ -1,1 +1,1 @@
-"""The rules across entries, one module for each subject that they judge."""
+"""The rules across entries, one module for each subject."""

@@ -11,7 +11,7 @@ from orchestration.compose.language.schema import CloudImage, Libvirt
 from orchestration.compose.reading.positions import Positions
 from orchestration.errors import Finding
 
-# What useradd takes everywhere.
+# The names that useradd accepts on every distribution.
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # Accounts and groups of Debian's base-passwd, then those that packages of Debian's and
 # Ubuntu's cloud images add. root is not one: its login works.

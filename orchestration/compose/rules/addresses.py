@@ -1,7 +1,8 @@
-"""Rules about one address or MAC by itself or in its subnet, and reading them.
+"""Rules about a single address or MAC by itself or in its subnet, and their parsing.
 
 Used by the checks of interfaces, clones and logical networks, so that the same mistake
-gets the same sentence everywhere. IPv4 only: IPv6 is said to be not built. Pure.
+gets the same sentence everywhere. IPv4 only: an IPv6 address is reported as not built.
+Pure.
 """
 
 import re
@@ -23,7 +24,7 @@ MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
 def parse_address(text: str) -> IPv4Address | None:
-    """Read an address without a mask."""
+    """Parse an address without a mask."""
     try:
         return IPv4Address(text)
     except AddressValueError:
@@ -31,7 +32,7 @@ def parse_address(text: str) -> IPv4Address | None:
 
 
 def parse_masked(text: str) -> IPv4Interface | None:
-    """Read an address or network with its mask."""
+    """Parse an address or network with its mask."""
     if "/" not in text:
         return None
     try:
@@ -41,7 +42,7 @@ def parse_masked(text: str) -> IPv4Interface | None:
 
 
 def impossible(address: IPv4Address) -> str:
-    """Say why nothing in a network can have this address, or ''.
+    """Return why no interface in a network can have this address, or ''.
 
     Source: RFC 6890, section 2.2.2.
     """
@@ -55,7 +56,7 @@ def impossible(address: IPv4Address) -> str:
 
 
 def check_mac(path: Path, mac: str | None, positions: Positions) -> Iterator[Finding]:
-    """Check one MAC; None is derived later and always right."""
+    """Check one MAC; None is derived later and always valid."""
     if mac is None:
         return
     if not MAC.fullmatch(mac):
@@ -77,7 +78,7 @@ def check_mac(path: Path, mac: str | None, positions: Positions) -> Iterator[Fin
 def check_address(
     path: Path, value: str | None, positions: Positions
 ) -> Iterator[Finding]:
-    """Check one address that must stand without a mask."""
+    """Check one address that must have no mask."""
     if value is None:
         return
     address = parse_address(value)
@@ -99,7 +100,7 @@ def check_address(
 
 
 def check_masked(path: Path, value: str, positions: Positions) -> Iterator[Finding]:
-    """Check one address or network that must stand with its mask."""
+    """Check one address or network that must have its mask."""
     if parse_masked(value) is not None:
         return
     hint = "Write it with its mask, such as 10.0.0.0/24."
@@ -109,7 +110,7 @@ def check_masked(path: Path, value: str, positions: Positions) -> Iterator[Findi
 
 
 class Subnets:
-    """What is known about the switches of one `ovn` part."""
+    """The known subnets of the switches of one `ovn` part."""
 
     def __init__(self, ovn: Ovn) -> None:
         self.ovn = ovn
@@ -123,16 +124,16 @@ class Subnets:
         }
 
     def of(self, switch: str) -> IPv4Network | None:
-        """Return a switch's subnet; None when there is no readable one."""
+        """Return a switch's subnet; None when there is no valid one."""
         return self._subnets.get(switch)
 
     def has_dhcp(self, switch: str) -> bool:
-        """Say whether a router hands out addresses on a switch."""
+        """Return whether a router serves DHCP on a switch."""
         return switch in self._dhcp
 
 
 def address_problem(address: IPv4Address, subnet: IPv4Network) -> str:
-    """Say why a guest cannot have an address of a subnet, or ''."""
+    """Return why a guest cannot have an address of a subnet, or ''."""
     if address not in subnet:
         return "is outside the subnet"
     if subnet.prefixlen < 31 and address == subnet.network_address:

@@ -1,7 +1,7 @@
-"""Rules about clones: which exist, where each is plugged in, and ranges of the right size.
+"""Rules about clones: their numbers, their networks, and the sizes of their ranges.
 
-Part of `compose/check.py`. Looks at `scaling` as it was written, because the counted
-addresses of the internal form no longer show a range that is too short. Pure.
+Part of `compose/check.py`. Checks `scaling` as written, because the counted addresses
+of the internal form no longer show a range that is too short. Pure.
 """
 
 from collections import Counter
@@ -87,9 +87,9 @@ def _scripts(drafted: Drafted, path: Path, positions: Positions) -> Iterator[Fin
 def _reachable(
     draft: Draft, written: PlainScaling, path: Path, positions: Positions
 ) -> Iterator[Finding]:
-    """Refuse a golden image that has a script to run and no way in.
+    """Refuse a golden image that has a script to run and cannot be reached.
 
-    It has no interface but those two: its clones' bridges are not its own.
+    It has only a management interface and one on the external bridge.
     """
     network = draft.network
     if not isinstance(written, GoldenScaling) or not written.shared_setup:
@@ -119,7 +119,7 @@ def _count(
 
 
 def _lists(path: Path, written: PlainScaling) -> Iterator[tuple[Path, Sequence[int]]]:
-    """Return every list of clones with where it stands."""
+    """Yield every list of clones with its path."""
     base = (*path, "interfaces")
     if isinstance(written.interfaces, dict):
         for name, on_switch in written.interfaces.items():

@@ -1,8 +1,8 @@
 """Rules about the files that a YAML points to: scripts, contexts, disks, volumes.
 
-Part of `compose/check.py`; sees files only through `Files`. Every path is relative to the
-testbed's folder and must stay in it; disks may also stand in a folder of images that
-an administrator allowed, by their absolute path.
+Part of `compose/check.py`; reads files only through `Files`. Every path is relative to
+the testbed's folder and must stay in it; a disk may also be in a folder of images that
+an administrator allowed, by its absolute path.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ from orchestration.errors import Finding
 
 CONTEXT_LIMIT_BYTES = 64 * 1024 * 1024
 PROJECT_FOLDER = "${PWD}"
-# Judges a script once, whichever machines run it.
+# Checks a script once, however many machines run it.
 Judge = Callable[[str], tuple[Problem, ...]]
 
 
@@ -61,7 +61,7 @@ def check_files(
 
 
 def _scripts(drafted: Drafted) -> Iterator[tuple[Path, str]]:
-    """Return every script of a machine and its clones with where it stands."""
+    """Yield every script of a machine and its clones with its path."""
     kind, scaling = drafted.machine.kind, drafted.scaling
     if isinstance(kind, Libvirt) and isinstance(kind.libvirt_type, CloudImage):
         image, base = kind.libvirt_type, drafted.disk_path
@@ -109,7 +109,7 @@ def _disk(
 def _disk_content(
     at: Path, disk: ExistingDisk | IsoGuest, positions: Positions, files: Files
 ) -> Iterator[Finding]:
-    """Judge a disk by its beginning, unless the user says that it is raw."""
+    """Check a disk by its first bytes, unless the user declares it as raw."""
     if isinstance(disk, ExistingDisk) and disk.driver_type is DriverType.RAW:
         return
     head = files.head(disk.path, HEAD_BYTES)
@@ -179,7 +179,7 @@ def _context(
 def _place_problem(
     path: Path, value: str, positions: Positions, files: Files
 ) -> Finding | None:
-    """Say what is wrong with where a path points; None when it is all right."""
+    """Return what is wrong with a path's target; None when it is allowed."""
     key = path[-1]
     if not value.strip():
         return positions.error(path, f"`{key}` is empty.", "Name a file, or remove it.")

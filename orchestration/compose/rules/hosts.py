@@ -1,8 +1,8 @@
-"""Rules that need to know the testbed hosts: their names, memory and processors.
+"""Rules about the testbed hosts: their names, memory and processors.
 
-Part of `compose/check.py`. Hosts come in as whatever has these attributes, so that this
-layer knows nothing of the state; a size of 0 means that nobody has asked the host yet.
-Without any host nothing is judged: a YAML can be checked on a laptop. Pure.
+Part of `compose/check.py`. `KnownHost` is a protocol, so that this layer does not
+depend on the state; a size of 0 means that the host was not examined yet. Without any
+host nothing is checked: a YAML can be checked on a laptop. Pure.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from orchestration.errors import Finding
 
 
 class KnownHost(Protocol):
-    """What the rules need to know of a testbed host."""
+    """The facts about a testbed host that the rules use."""
 
     @property
     def name(self) -> str:
@@ -27,7 +27,7 @@ class KnownHost(Protocol):
 
     @property
     def address(self) -> str:
-        """Where it answers; empty when unknown."""
+        """Its address; empty when unknown."""
 
     @property
     def cpus(self) -> int:
@@ -41,7 +41,7 @@ class KnownHost(Protocol):
 def check_hosts(
     draft: Draft, positions: Positions, hosts: Sequence[KnownHost]
 ) -> Iterator[Finding]:
-    """Check what the draft says about hosts, or wants of them."""
+    """Check the hosts that the draft names and the resources that it needs."""
     if not hosts:
         return
     yield from _sizes(draft, positions, hosts)
@@ -86,7 +86,7 @@ def _sizes(
 
 
 def _named(draft: Draft) -> Iterator[tuple[Path, str, bool]]:
-    """Return every host that is named, and whether it must be the main one."""
+    """Yield every host that is named, and whether it must be the main one."""
     network = draft.network
     if network is None:
         return

@@ -1,7 +1,7 @@
 """Rules about images of the catalogue that have no cloud-init: their guests only run.
 
-Part of `compose/check.py`. Nothing that the testbed does inside of a guest can be done
-there, so that keys which ask for it are errors. Pure.
+Part of `compose/check.py`. The testbed cannot set up anything inside such a guest, so
+keys that request it are errors. Pure.
 """
 
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def _unconfigurable(
 
 
 def _lost(drafted: Drafted, disk: CloudImage) -> Iterator[Path]:
-    """Return the keys that would have no effect."""
+    """Yield the paths of keys that would have no effect."""
     kind, scaling = drafted.machine.kind, drafted.scaling
     yield from ((*drafted.disk_path, k) for k in IN_IMAGE if getattr(disk, k))
     yield from ((*drafted.kind_path, k) for k in OF_GUEST if getattr(kind, k, None))

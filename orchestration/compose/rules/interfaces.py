@@ -1,7 +1,7 @@
-"""Rules about interfaces: how many, their MACs and addresses, and nothing twice.
+"""Rules about interfaces: their number, and unique names, MACs and addresses.
 
-Part of `compose/check.py`. Names, MACs and addresses must be unique in the whole testbed,
-whoever has them: a machine, a clone, a port of a logical switch or of a router. Pure.
+Part of `compose/check.py`. Names, MACs and addresses must be unique in the whole
+testbed, among machines, clones, and ports of logical switches and routers. Pure.
 """
 
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ from orchestration.errors import Finding
 
 # Each takes a port of the 255 that PCI Express has, and 50 ms of an emulated boot.
 INTERFACES_LIMIT = 32
-# A thing that must be unique: what it is, its value, where it stands.
+# A unique property: its name, its value and its path.
 Use = tuple[str, str, Path]
 
 
 def check_interfaces(draft: Draft, positions: Positions) -> Iterator[Finding]:
-    """Check each machine's interfaces, then what must be unique among all."""
+    """Check each machine's interfaces, then uniqueness among all."""
     for drafted in draft.machines:
         yield from _count(drafted, positions)
         for number, interface in enumerate(machine_interfaces(drafted)):

@@ -1,8 +1,8 @@
-"""Rules about one machine by itself: its name, sizes, image and variables.
+"""Rules about a single machine: its name, sizes, image and variables.
 
-Part of `compose/check.py`. Each rule yields findings and never stops the others. Interfaces
-are in `interfaces.py`, accounts in `accounts.py`, clones in `clones.py`, files in
-`files.py`. Pure.
+Part of `compose/check.py`. Each rule yields findings and never stops the others.
+Interfaces are in `interfaces.py`, accounts in `accounts.py`, clones in `clones.py`,
+files in `files.py`. Pure.
 """
 
 import re
@@ -19,7 +19,7 @@ NAME = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 NAME_LIMIT = 40
 # RFC 1035: one label of a host name.
 HOSTNAME_LIMIT = 63
-# What inet_aton(3) takes for an address; a machine's name has no dots.
+# Texts that inet_aton(3) reads as an address; a machine's name has no dots.
 ADDRESS_LIKE = re.compile(r"[0-9]+|0x[0-9a-f]+")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MEMORY_MB = range(32, 4 * 1024 * 1024 + 1)
@@ -54,12 +54,12 @@ def suggest_name(name: str) -> str:
 
 
 def is_address_like(name: str) -> bool:
-    """Say whether resolvers read a machine's name as an address: `10` is 0.0.0.10."""
+    """Return whether resolvers read a name as an address: `10` is 0.0.0.10."""
     return ADDRESS_LIKE.fullmatch(name) is not None
 
 
 def longest_name(drafted: Drafted) -> str:
-    """Return a machine's name, or that of its last clone, which is the longest."""
+    """Return a machine's longest name: its own, or that of its last clone."""
     scaling = drafted.machine.scaling
     if scaling is None or not scaling.clones:
         return drafted.machine.name

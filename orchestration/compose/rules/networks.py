@@ -1,8 +1,8 @@
-"""Rules about bridges: names, connections between them, and who uses them.
+"""Rules about bridges: names, connections between them, and references to them.
 
-Part of `compose/check.py`. When the network section itself could not be read, nothing here
-is judged: what machines say about bridges may well be right. Logical switches are in
-`switches.py`. Pure.
+Part of `compose/check.py`. When the network section itself is invalid, nothing here is
+checked, because the machines' references to bridges may well be right. Logical switches
+are in `switches.py`. Pure.
 """
 
 import re
@@ -47,7 +47,7 @@ def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
 def check_cards(
     draft: Draft, positions: Positions, allowed: Sequence[str] | None
 ) -> Iterator[Finding]:
-    """Check that the hosts' network cards are among those that may be plugged in."""
+    """Check that the hosts' network cards are among those that bridges may have."""
     cards = draft.network.network_interfaces if draft.network else ()
     for index, card in enumerate(cards if allowed is not None else ()):
         if card.nic_name not in (allowed or ()):
@@ -201,7 +201,7 @@ def _unknown(
     return positions.error(path, f"Unknown bridge `{name}`.", hint, at_key=at_key)
 
 
-# A file can name thousands of bridges that do not exist; sorting for each took 36 s.
+# A file can name thousands of missing bridges; sorting for each took 36 s.
 @lru_cache(maxsize=1)
 def _shown(names: frozenset[str]) -> str:
     return ", ".join(sorted(names)[:BRIDGES_SHOWN]) or "none"

@@ -1,7 +1,7 @@
 """Rules about logical routers: ports, routes, translations and DHCP.
 
-Part of `switches.py`. Next hops and gateways of routers must be reachable through
-one of their ports; DHCP serves switches that the router is on. Pure.
+Used by `switches.py`. Next hops and gateways of routers must be reachable through one
+of their ports; DHCP serves only switches that have a port of the router. Pure.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ SWITCHES_SHOWN = 20
 def check_routers(
     ovn: Ovn, subnets: Subnets, dynamic: frozenset[str], positions: Positions
 ) -> Iterator[Finding]:
-    """Check every router; `dynamic` are the switches with addresses to give."""
+    """Check every router; `dynamic` are the switches with dynamic addresses."""
     served: dict[str, Path] = {}
     for name, router in ovn.routers.items():
         path: Path = ("network", "ovn", "routers", name)
@@ -90,7 +90,7 @@ def _routes(path: Path, router: Router, positions: Positions) -> Iterator[Findin
         for port in router.ports
         if (found := parse_masked(port.gateway_ip)) is not None
     }
-    # Looked up by length: thousands of ports and routes took seconds one by one.
+    # Indexed by length: thousands of ports and routes took seconds one by one.
     lengths = {network.prefixlen for network in networks}
     for index, route in enumerate(router.static_routes):
         below = (*path, "static_routes", index)

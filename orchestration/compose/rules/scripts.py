@@ -1,8 +1,8 @@
-"""Rules about what a script holds: its size, its first line, what nobody sees in it.
+"""Rules about a script's content: its size, first line and invisible characters.
 
-Used by `files.py`, which knows where scripts are named. A script is judged once,
-however many machines run it. Characters that a shell takes for part of a word, and
-editors do not show, are named with their line and column.
+Used by `files.py`, which finds where the YAML names scripts. Each script is checked
+once, however many machines run it. Invisible characters that a shell treats as part of
+a word are reported with their line and column.
 """
 
 import re
@@ -22,7 +22,7 @@ COMMENT = re.compile(r"\s*#(?!!)")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One sentence about a script, and what to do."""
+    """One sentence about a script, and a hint."""
 
     severity: Severity
     message: str
@@ -30,12 +30,12 @@ class Problem:
 
     @property
     def is_error(self) -> bool:
-        """Say whether it forbids `up`."""
+        """Return whether it forbids `up`."""
         return self.severity is Severity.ERROR
 
 
 def script_problems(files: Files, script: str) -> tuple[Problem, ...]:
-    """Judge a script that is there."""
+    """Check the content of an existing script."""
     size = files.size_bytes(script, at_most=SCRIPT_LIMIT_BYTES)
     if size == 0:
         return (
@@ -57,7 +57,7 @@ def script_problems(files: Files, script: str) -> tuple[Problem, ...]:
 
 
 def _mark(script: str, content: bytes) -> Problem | None:
-    """Find what stands before `#!`, so that the kernel does not see it."""
+    """Find characters before `#!`, which keep the kernel from recognizing it."""
     if content.startswith(UTF8_MARK):
         return _error(
             f"The script `{script}` begins with a byte order mark, so that its `#!` is "

@@ -1,8 +1,8 @@
-"""Rules about fixed addresses on bridges: who else has them, and where they lead.
+"""Rules about fixed addresses on bridges: conflicts and reachable networks.
 
 Part of `compose/check.py`. An address has no mask in the language: in the testbed's own
-NAT subnet it has that subnet's, elsewhere /24. Which subnets are the testbed's is known
-when it has a number; what depends on that is left out before. Pure.
+NAT subnet it has that subnet's, elsewhere /24. The testbed's subnets are known once it
+has a number; rules that depend on them are left out before. Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,11 +25,11 @@ from orchestration.errors import Finding
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Surroundings:
-    """What a fixed address is judged by.
+    """The facts that the rules about fixed addresses use.
 
     `outside` are the bridges that are connected to the external one, `hosts` the names
-    of hosts by their addresses. `taken` are the addresses that guests have; it is None
-    where more than the YAML knows may have interface.
+    of hosts by their addresses. `taken` are the addresses of guests; it is None where
+    the YAML cannot show them all.
     """
 
     ranges: Ranges
@@ -48,7 +48,7 @@ class _Surroundings:
         return IPv4Network((address, 24), strict=False)
 
     def is_inside(self, address: IPv4Address) -> bool:
-        """Say whether an address is, or may be, in the testbed's NAT subnet."""
+        """Return whether an address is, or may be, in the testbed's NAT subnet."""
         return address in (self.ranges.nat_subnet or self.ranges.nat)
 
 
@@ -91,7 +91,7 @@ def _surroundings(
 
 
 def _usable(text: str | None) -> IPv4Address | None:
-    """Read an address; None for one that `check_address` has refused."""
+    """Parse an address; None for one that `check_address` has refused."""
     found = parse_address(text or "")
     return found if found is not None and not impossible(found) else None
 
@@ -120,7 +120,7 @@ def _address(
 def _owner(
     interface: DraftedInterface, address: IPv4Address, around: _Surroundings
 ) -> tuple[str, str]:
-    """Say whose an address is, and what to do; nothing for one that is free."""
+    """Return the conflict of an address and a hint; empty texts for a free address."""
     ranges, subnet = around.ranges, around.subnet_of(address)
     is_outside = interface.wanted.attached_to in around.outside
     if around.has_management and address in ranges.management:
@@ -183,7 +183,7 @@ def _way_out(
     around: _Surroundings,
     positions: Positions,
 ) -> Iterator[Finding]:
-    """Warn of a guest that is connected to the outside and cannot get there."""
+    """Warn of a guest that is connected to the outside and has no route to it."""
     outside = [i for i in interfaces if i.wanted.attached_to in around.outside]
     if any(i.wanted.gateway for i in interfaces):
         return
@@ -192,7 +192,7 @@ def _way_out(
 
 
 def _is_strange(interface: DraftedInterface, around: _Surroundings) -> bool:
-    """Say whether an address is a guest's, and not in the external network."""
+    """Return whether an address is valid, free and outside the external network."""
     address = _usable(interface.wanted.ip)
     if address is None or around.is_inside(address):
         return False

@@ -1,7 +1,7 @@
 """Rules about logical switches and routers, and about the guests on them.
 
-Part of `compose/check.py`. Addresses must belong to their switch's subnet, `dynamic` needs a
-router that hands addresses out, and whatever is named must exist. Rules about routers
+Part of `compose/check.py`. Addresses must belong to their switch's subnet, `dynamic`
+needs a router that serves DHCP, and every named entry must exist. Rules about routers
 are in `routers.py`; uniqueness is in `interfaces.py`. Pure.
 """
 
@@ -28,7 +28,7 @@ PRIORITIES = range(32_767 + 1)
 
 
 def check_ovn(draft: Draft, positions: Positions) -> Iterator[Finding]:
-    """Check the `ovn` part and every guest's place in it."""
+    """Check the `ovn` part and every guest's interfaces on it."""
     ovn = draft.network.ovn if draft.network else None
     if ovn is None:
         return
@@ -97,7 +97,7 @@ def _interface(
 def _given(
     path: Path, switch: str, subnets: Subnets, positions: Positions
 ) -> Iterator[Finding]:
-    """Check that somebody hands out addresses on a switch."""
+    """Check that a router serves DHCP on a switch."""
     if not subnets.has_dhcp(switch):
         yield positions.error(
             path,
@@ -127,7 +127,7 @@ def _inside(
 def _dynamic_switches(
     ovn: Ovn, interfaces: tuple[DraftedInterface, ...]
 ) -> frozenset[str]:
-    """Return the switches that have a dynamic address to give."""
+    """Return the switches that have dynamic addresses."""
     guests = {i.wanted.attached_to for i in interfaces if i.is_dynamic}
     ports = {
         name
