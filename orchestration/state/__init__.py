@@ -1,1 +1,1 @@
-"""What the spec means on our hosts: names, addresses, places. Pure."""
+"""The meaning of a spec on our hosts: names, addresses, places. Pure."""

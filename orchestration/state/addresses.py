@@ -1,7 +1,8 @@
 """Addresses, MACs and DNS names: derived or counted, never chosen at random.
 
-Inside a testbed's subnet (`pools.py`) addresses are handed out in the order of the
-YAML, and an interface that had one keeps it. Used by `state.build`. Which interface gets an address at all is decided there.
+Inside a testbed's subnet (`compose/pools.py`) addresses are assigned in the order of
+the YAML, and an interface keeps its previous one. Used by `state.build`, which also
+decides which interfaces get an address.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,10 +21,11 @@ from orchestration.state.topology import Components
 # A guest's interface, by the guest's name and the interface's name in it.
 InterfaceKey = tuple[str, str]
 
-# Addresses below are for us: .1 is the host's (gateway, DHCP, DNS), the rest is spare.
+# Addresses below are reserved: .1 is the host's (gateway, DHCP, DNS), the rest is
+# spare.
 FIRST_GUEST = 16
 
-# What libvirt and QEMU use: locally administered, not multicast.
+# The prefix of libvirt and QEMU: locally administered, not multicast.
 MAC_PREFIX = "52:54"
 
 
@@ -33,7 +35,7 @@ def host_address(subnet: IPv4Network) -> str:
 
 
 def is_within(address: str, subnet: IPv4Network) -> bool:
-    """Say whether an address (of any version) belongs to a subnet."""
+    """Return whether an address (of any version) belongs to a subnet."""
     return ip_address(address) in subnet
 
 
@@ -55,10 +57,11 @@ def assign_addresses(
     static: Mapping[InterfaceKey, str],
     leased: Iterable[str] = (),
 ) -> dict[InterfaceKey, str]:
-    """Give each interface an address that no `static` one has; who had one keeps it.
+    """Assign each interface a free address; interfaces keep their previous one.
 
-    `leased` are those that a DHCP server may hold for MACs that are gone.
-    Raises: StateError (two interfaces want the same address, or the subnet is full).
+    Addresses in `static` are not free. `leased` are those that a DHCP server may hold
+    for MACs that are gone. Raises: StateError (two interfaces want the same address, or
+    the subnet is full).
     """
     taken = _taken(subnet, static)
     keys = tuple(keys)
@@ -98,9 +101,10 @@ def _is_for_guests(address: str, subnet: IPv4Network) -> bool:
 
 
 def _free(subnet: IPv4Network, used: set[str]) -> Iterator[str]:
-    """Count addresses; those that somebody had come last.
+    """Yield the free addresses, then those with a previous owner.
 
-    A DHCP server remembers that for a while, and gives nobody else such an address.
+    A DHCP server keeps such a lease for a while and gives its address to no other
+    client.
     """
     for offset in range(FIRST_GUEST, subnet.num_addresses - 1):
         address = str(subnet.network_address + offset)
@@ -123,7 +127,7 @@ def _next_free(subnet: IPv4Network, free: Iterable[str], taken: set[str]) -> str
 def assign_macs(
     testbed: str, given: Mapping[InterfaceKey, str | None]
 ) -> dict[InterfaceKey, str]:
-    """Give each interface the MAC that the user wrote, or derive one that is free."""
+    """Assign each interface the MAC of the YAML, or derive one that is free."""
     taken = {mac for mac in given.values() if mac}
     macs: dict[InterfaceKey, str] = {}
     for key, mac in given.items():
@@ -149,8 +153,8 @@ def dns_names(
 ) -> dict[InterfaceKey, tuple[str, ...]]:
     """Name each interface in DNS: a guest's first by the guest, the others with theirs.
 
-    A name that two guests could claim goes to the one whose full name it is, and
-    nobody has one that resolvers read as an address.
+    A name that two guests could claim goes to the one whose full name it is. No
+    interface gets a name that resolvers read as an address.
     """
     keys = tuple(keys)
     full = {f"{testbed}-{guest}" for guest, _ in keys}
@@ -180,8 +184,8 @@ def _further_name(guest: str, interface: str, taken: set[str]) -> str:
 class Addressing:
     """MACs and addresses of all interfaces.
 
-    `reserved` are those that the NAT network's DHCP server knows, in order; the
-    others with an address have it from the user.
+    `reserved` are those that the NAT network's DHCP server has, in order; all other
+    addresses come from the user.
     """
 
     macs: Mapping[InterfaceKey, str]
@@ -189,7 +193,7 @@ class Addressing:
 
 
 def interface_name(index: int) -> str:
-    """Return what a guest calls its interface."""
+    """Return the name of an interface inside its guest."""
     return f"eth{index}"
 
 
@@ -234,9 +238,9 @@ def build_addressing(
 def _previous_addresses(
     previous: State | None, macs: Mapping[InterfaceKey, str]
 ) -> tuple[dict[InterfaceKey, str], list[str]]:
-    """Return what each interface keeps, and what is leased to MACs that they had.
+    """Return the address that each interface keeps, and the leases of its former MACs.
 
-    To a DHCP server another MAC is another client; the old lease lasts for a while.
+    A DHCP server treats another MAC as another client; the old lease lasts for a while.
     """
     kept: dict[InterfaceKey, str] = {}
     leased: list[str] = []

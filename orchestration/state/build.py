@@ -1,9 +1,9 @@
-"""Spec → State: every name, place, address and path, decided here and nowhere else.
+"""Spec → State: every name, place, address and path is decided here and nowhere else.
 
-Takes a checked Spec, who the testbed is, its hosts and the image catalogue; with the
-previous state, whatever still fits stays as it was. The order of decisions: hosts,
+Takes a checked Spec, the testbed's Identity, its hosts and the image catalogue; values
+of the previous state are kept while they are valid. The order of decisions: hosts,
 places, bridges and links, MACs and addresses, guests. Pure: the same input gives the
-same state, byte for byte. Reading and writing files is `project/folder.py`'s work.
+same state, byte for byte. `project/folder.py` reads and writes the files.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,7 +48,7 @@ from orchestration.state.topology import (
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a testbed is: what neither the YAML nor the hosts can say.
+    """A testbed's identity, which neither the YAML nor the hosts determine.
 
     `number` is unique among the testbeds of this installation; `directory` and
     `identity_file` are paths on the main host.
@@ -64,7 +64,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What an installation decides for all its testbeds."""
+    """The settings of an installation for all its testbeds."""
 
     tunnel_kind: str = "vxlan"
     pools: Pools = DEFAULT_POOLS
@@ -72,9 +72,9 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What is known of the files and words that a spec refers to.
+    """The facts about the files and passwords that a spec refers to.
 
-    `script_sha256` and `disk_files` go by paths as written (contexts of golden images
+    `script_sha256` and `disk_files` are by paths as written (contexts of golden images
     by `context_key`), `password_hashes` by passwords. `project.inputs` reads them.
     """
 
@@ -98,11 +98,11 @@ def build_state(
     taken: Mapping[str, Taken] | None = None,
     most_mtu: int = JUMBO,
 ) -> State:
-    """Decide what a spec means on these hosts; `taken` goes by hosts.
+    """Build the state of a spec on these hosts; `taken` is by host.
 
-    `most_mtu` bounds the guests' MTU: what runs keeps a smaller one.
+    `most_mtu` bounds the guests' MTU: running guests keep a smaller one.
 
-    Raises: StateError (no host, a full subnet, what checks would have found).
+    Raises: StateError (no host, a full subnet, faults that the checks report).
     """
     ordered, expanded = order_hosts(hosts), expand(spec)
     placement = place(expanded.spec, ordered, previous, taken=taken)
@@ -134,7 +134,7 @@ def build_state(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decided:
-    """What has been decided when networks and guests are built."""
+    """The decisions that precede networks and guests."""
 
     spec: Spec
     names: Names
@@ -183,7 +183,7 @@ def _links(
 
 
 def _mtu(decided: Decided, most_mtu: int) -> int:
-    """Derive the guests' MTU; a host's own network card carries plain Ethernet."""
+    """Return the guests' MTU; a host's own network card carries plain Ethernet."""
     placement = decided.placement
     names = {h for hosts in placement.bridges.values() for h in hosts}
     names |= {placement.main.name, *placement.guests.values()}
@@ -247,7 +247,7 @@ def _nat(decided: Decided, mtu: int) -> NatState | None:
 
 
 def _name_server(decided: Decided) -> str:
-    """Return where the NAT network's dnsmasq answers; empty without that network."""
+    """Return the address of the NAT network's dnsmasq; empty without that network."""
     if decided.spec.network.external_bridge is None:
         return ""
     return host_address(decided.nat_subnet)
@@ -284,7 +284,7 @@ def _bases(
 
 
 def _management_addresses(decided: Decided) -> dict[str, str]:
-    """Return each guest's management address, counted on each host by itself."""
+    """Return each guest's management address, counted on each host separately."""
     if not decided.spec.testbed_options.management_network:
         return {}
     previous = decided.previous

@@ -1,10 +1,10 @@
 """Machines with `scaling` → the guests that they stand for.
 
-A golden image is no guest of the experiment: its clones are, `<parent>-<n>` from 0,
-behind all machines of the YAML and in the order of their parents. Used by
-`state.build`, first of all; nothing after it sees `scaling`. The golden image itself
-is only started where a shared script has to run in it, plugged into the bridge that
-leads outside. Pure.
+A golden image is no guest of the experiment; its clones are. They are named
+`<parent>-<n>` from 0 and follow all machines of the YAML in the order of their parents.
+`state.build` calls this first; no later step sees `scaling`. The golden image itself is
+only started where a shared script has to run in it, plugged into the bridge that leads
+outside. Pure.
 """
 
 import json
@@ -29,8 +29,8 @@ from orchestration.state.model.images import DiskOrigin
 class Expanded:
     """A spec whose machines are exactly the guests; `parents` are the clones'.
 
-    `goldens` are the machines that the clones start from, scripts and interfaces as
-    they are needed for preparing them.
+    `goldens` are the machines that the clones start from, with the scripts and
+    interfaces that their preparation needs.
     """
 
     spec: Spec
@@ -44,7 +44,7 @@ class Expanded:
 
     @property
     def all_started(self) -> Spec:
-        """The spec with everything that is ever started, guests first."""
+        """The spec with every machine that is ever started, guests first."""
         machines = (*self.spec.machines, *self.started)
         return self.spec.model_copy(update={"machines": machines})
 
@@ -54,7 +54,7 @@ class Expanded:
 
 
 def expand(spec: Spec) -> Expanded:
-    """Put the clones in place of the machines that have some."""
+    """Replace the machines that have clones by their clones."""
     plain = tuple(machine for machine in spec.machines if machine.scaling is None)
     scaled = tuple(machine for machine in spec.machines if machine.scaling is not None)
     clones = [(clone, parent.name) for parent in scaled for clone in _clones(parent)]
@@ -72,18 +72,18 @@ def expand(spec: Spec) -> Expanded:
 
 
 def clone_name(parent: str, number: int) -> str:
-    """Name a clone; they are numbered from 0."""
+    """Return the name of a clone; numbers start at 0."""
     return f"{parent}-{number}"
 
 
 def shared_setup(golden: Machine) -> str | None:
-    """Return the script that is run in a golden image once."""
+    """Return the script that runs once in a golden image."""
     disk = golden.kind.libvirt_type if isinstance(golden.kind, Libvirt) else None
     return disk.setup_script if isinstance(disk, CloudImage) else None
 
 
 def golden_digest(guest: GuestState, *, script_sha256: str, context_sha256: str) -> str:
-    """Digest everything that a golden image is made from, whoever's testbed it is."""
+    """Digest all inputs of a golden image; the testbed is not among them."""
     content = {
         "base": guest.image.identity,
         "format": guest.image.format,
@@ -99,15 +99,15 @@ def golden_digest(guest: GuestState, *, script_sha256: str, context_sha256: str)
 
 
 def context_key(path: str) -> str:
-    """Return what a context's digest goes by among the scripts'."""
+    """Return the key of a context's digest among the scripts' digests."""
     return f"context {path}"
 
 
 def is_prepared(guest: GuestState) -> bool:
-    """Say whether something has to be made of a golden image before it has clones.
+    """Return whether a golden image must be prepared before its clones.
 
-    Without a shared script the clones are layers over its own base, unless a copy
-    of that was asked for.
+    Without a shared script the clones are layers over its own base, unless the YAML
+    asks for a copy of that.
     """
     return guest.setup_script is not None or guest.disk_origin is DiskOrigin.COPIED
 
@@ -126,7 +126,7 @@ def _clones(parent: Machine) -> Iterator[Machine]:
 
 
 def _kind_of_clone(kind: Kind, clone: Clone) -> Kind:
-    """Give a clone its parent's settings, but scripts of its own."""
+    """Return the parent's settings with the clone's own scripts."""
     scripts = {"setup_script": clone.setup_script, "run_script": clone.run_script}
     return _with_scripts(kind, scripts)
 

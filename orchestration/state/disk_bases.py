@@ -1,8 +1,8 @@
-"""What guests' disks start from: images of the catalogue and files of the user.
+"""The bases of guests' disks: images of the catalogue and users' files.
 
-Used by `state.guests` for one guest at a time. A file of the user is used where it
-is on main; on another host it has a name that changes with the file, so that a
-newer one is another file there. Pure: what the files are is told by the caller.
+Used by `state.guests` for one guest at a time. On main a user's file is used in place;
+on another host its name changes with its content, so that a newer one is another file
+there. Pure: the caller passes the facts about the files.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ DEFAULT_USER = "nocloud"
 
 @dataclass(frozen=True, slots=True)
 class DiskFile:
-    """A file of the user on main: its full path, and what changes when it does.
+    """A user's file on main: its full path, and a stamp that changes with it.
 
     One that `is_packed` is unpacked into main's images folder, once for each stamp.
     """
@@ -41,7 +41,7 @@ class DiskFile:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a guest's disk is made of, and what the guest sees it as."""
+    """The base of a guest's disk, and the devices that the guest sees."""
 
     image: ImageState
     user: str
@@ -54,13 +54,13 @@ class Base:
 
     @property
     def has_disk(self) -> bool:
-        """Say whether there is a disk besides the CD-ROM."""
+        """Return whether there is a disk besides the CD-ROM."""
         return self.origin is not DiskOrigin.BLANK or self.expand_gib > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bases:
-    """Where bases come from; `files` has the user's by their paths as written."""
+    """The sources of bases; `files` has the users' by their paths as written."""
 
     directory: str
     main: HostState
@@ -68,7 +68,7 @@ class Bases:
     files: Mapping[str, DiskFile] = field(default_factory=dict)
 
     def build(self, guest: str, disk: Disk, host: HostState) -> Base:
-        """Build what one guest starts from on its host. Raises: StateError."""
+        """Build the base of one guest on its host. Raises: StateError."""
         match disk:
             case CloudImage():
                 image = self._known(guest, disk)
@@ -135,12 +135,12 @@ class Bases:
         )
 
     def _own(self, written: str, file_format: str, host: HostState) -> ImageState:
-        """Describe a file of the user; its name has a `/`, a catalogue's never."""
+        """Describe a user's file; its name has a `/`, a catalogue's never."""
         path = PurePosixPath(written)
         default = DiskFile(str(PurePosixPath(self.directory, "files", path)))
         file = self.files.get(written, default)
         digest = sha256(f"{file.path}\0{file.stamp}".encode()).hexdigest()[:16]
-        # Only the ending is kept: a name may be longer than the kernel allows.
+        # Only the suffix is kept: a name may be longer than the kernel allows.
         name = f"own-{digest}{'.disk' if file.is_packed else path.suffix[:8]}"
         on_main = file.path
         if file.is_packed:

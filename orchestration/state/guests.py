@@ -1,7 +1,7 @@
 """Machines → guests: interfaces with their addresses, image, paths and hash.
 
-Builds one guest at a time, when `addresses.py` has decided all MACs and addresses; golden
-images first, since their clones' disks start from them. Used by `state.build`.
+Builds one guest at a time, after `addresses.py` has decided all MACs and addresses;
+golden images first, since their clones' disks start from them. Used by `state.build`.
 """
 
 import json
@@ -42,8 +42,8 @@ from orchestration.state.model.images import DiskOrigin
 from orchestration.state.names import MANAGEMENT_INTERFACE, Names
 from orchestration.state.placement import Placement
 
-# Scripts and contexts have digests of their own in the markers; and the markers, the hash itself
-# and where an image is fetched from say nothing about what the guest should be.
+# Scripts and contexts have their own digests in the markers. The markers, the hash
+# itself and the source of an image do not describe the guest that is wanted.
 NOT_HASHED = (
     "index",
     "setup_script",
@@ -54,17 +54,16 @@ NOT_HASHED = (
     "markers",
 )
 NOT_HASHED_OF_IMAGE = ("main_path", "source", "url", "sums_url", "size_bytes")
-# Left out while they say nothing, so that older guests keep their hash.
+# Omitted while they have their defaults, so that older guests keep their hash.
 HASHED_WHEN_SET = ("disk_origin", "is_cdrom", "is_readonly", "password_hash")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guests:
-    """What guests are built from; `management` are addresses by guest.
+    """The inputs of guests; `management` are addresses by guest.
 
     `password_hashes` are those of the passwords as written. `name_server` answers in
-    the NAT network; it is empty where there is none. `subnet` is
-    that of the NAT network.
+    the NAT network; it is empty without that network. `subnet` is the NAT network's.
     """
 
     names: Names
@@ -155,7 +154,7 @@ class Guests:
     def _seeded(
         self, guest: GuestState, libvirt: Libvirt, source: CloudImage
     ) -> GuestState:
-        """Add what only cloud-init in the guest can make true."""
+        """Add the settings that only cloud-init in the guest can apply."""
         return guest.model_copy(
             update={
                 "user": libvirt.username or guest.user,
@@ -175,7 +174,7 @@ class Guests:
         )
 
     def _on_golden(self, base: Base, golden: GoldenState, host: HostState) -> Base:
-        """Lay a clone over its golden image, which has the wanted size already."""
+        """Base a clone on its golden image, which already has the wanted size."""
         image = self.bases.golden(golden.name, golden.image.golden, host)
         return replace(base, image=image, origin=DiskOrigin.LINKED, expand_gib=0)
 
@@ -218,7 +217,7 @@ class Guests:
     def _name_server(self, key: InterfaceKey, gateway: str, *, dhcp: bool) -> str:
         """Return the name server of a fixed address that reaches it.
 
-        An address in the NAT network does, and one with a gateway is expected to.
+        An address in the NAT network reaches it, and one with a gateway is expected to.
         """
         is_fixed = not dhcp and (key in self.addressing.reserved or bool(gateway))
         return self.name_server if is_fixed else ""
@@ -253,7 +252,7 @@ class Guests:
 
 
 def spec_hash(guest: GuestState, host: HostState) -> str:
-    """Digest everything that, when changed, needs the guest to be defined again."""
+    """Digest all settings whose change requires a new definition of the guest."""
     content = guest.model_dump(mode="json", exclude=set(NOT_HASHED))
     for name in HASHED_WHEN_SET:
         if content[name] == GuestState.model_fields[name].default:
@@ -265,7 +264,7 @@ def spec_hash(guest: GuestState, host: HostState) -> str:
 
 
 def _hashed_image(guest: GuestState) -> dict[str, str]:
-    """Return what of the image matters; a user's file by its stamp and place."""
+    """Return the image's relevant settings; a user's file by its stamp and path."""
     own = () if guest.image.is_own else ("is_own", "stamp")
     own = own if guest.image.golden else (*own, "golden")
     return guest.image.model_dump(exclude={*NOT_HASHED_OF_IMAGE, *own})

@@ -1,8 +1,9 @@
-"""How large guests' packets may be, derived from the underlay of a testbed's hosts.
+"""The MTU of guests, derived from the underlay of a testbed's hosts.
 
-One value for all guests of a testbed, so that a guest never notices where its peer is.
-A host's underlay is the device that has its tunnel address (`HostState.tunnel_mtu`, as
-the host check saw it). Pure; used by `state.build` and the check before `up`.
+One value for all guests of a testbed, so that a guest's MTU does not depend on the host
+of its peer. A host's underlay is the device that has its tunnel address
+(`HostState.tunnel_mtu`, as the host check saw it). Pure; used by `state.build` and the
+check before `up`.
 """
 
 from collections.abc import Iterable
@@ -11,7 +12,7 @@ from ipaddress import ip_address
 from orchestration.state.model import HostNetwork, HostState, State
 
 ETHERNET = 1500
-# Loopback carries 65,536 and tells nothing about a wire.
+# Loopback carries 65,536, which says nothing about the physical network.
 JUMBO = 9000
 
 # VXLAN (RFC 7348, section 5): 14 bytes of the guests' Ethernet, 8 of VXLAN, 8 of UDP,
@@ -22,8 +23,8 @@ _OVERHEAD = {4: 50, 6: 70}
 def guest_mtu(hosts: Iterable[HostState], *, at_most: int) -> int:
     """Return the MTU of all guests; `hosts` are those that the testbed uses.
 
-    Room for a tunnel is left also where there is none: a testbed that gets its first
-    one would else restart every guest.
+    The overhead of a tunnel is subtracted even without a tunnel: otherwise the
+    testbed's first tunnel would restart every guest.
     """
     fits = (
         min(host.tunnel_mtu or ETHERNET, JUMBO) - overhead(host.tunnel_address)
@@ -43,9 +44,9 @@ def mtu_of(state: State) -> int:
 
 
 def shrunk(state: State, host: str, network: HostNetwork) -> tuple[str, str]:
-    """Say that a host's underlay carries less than the guests' packets need.
+    """Return a message and a hint if a host's underlay is too small for the guests.
 
-    Message and hint, both empty where it carries them or is not known.
+    Both are empty where it is large enough or not known.
     """
     ends = [e for t in state.network.tunnels for e in t.ends if e.host == host]
     mtu, carried = mtu_of(state), network.tunnel_mtu

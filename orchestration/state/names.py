@@ -1,8 +1,8 @@
-"""The names that a testbed gives to things on its hosts.
+"""The names of a testbed's objects on its hosts.
 
-Two users may both write `br0`, and the kernel cuts interface names at 15 characters;
-so every device name starts with the testbed's number (`t12-br0`). What the user named
-has a hyphen after the number, what we add has none (`t12nat`): the two never meet.
+Two users may both write `br0`, and the kernel limits interface names to 15 characters;
+so every device name starts with the testbed's number (`t12-br0`). Names from the YAML
+have a hyphen after the number, ours have none (`t12nat`), so the two never collide.
 Used by the other modules of this package; the names end up in the state.
 """
 
@@ -13,7 +13,7 @@ from orchestration.errors import StateError
 # The kernel's IFNAMSIZ is 16 bytes with the closing zero.
 DEVICE_NAME_LIMIT = 15
 
-# As many as the address pools have subnets (addresses.py); four digits at most.
+# The number of subnets in the address pools (addresses.py); four digits at most.
 NUMBER_LIMIT = 1024
 
 MANAGEMENT_INTERFACE = "mgmt0"
@@ -27,7 +27,7 @@ class Names:
     number: int
 
     def __post_init__(self) -> None:
-        """Raise StateError when the number is not one that the pools have."""
+        """Raise StateError when the number has no subnets in the pools."""
         if not 0 <= self.number < NUMBER_LIMIT:
             raise StateError(
                 f"Testbed {self.testbed} has the number {self.number}; "
@@ -97,7 +97,7 @@ class Names:
 
     @property
     def veth_prefix(self) -> str:
-        """What the ends of all such pairs begin with."""
+        """The common prefix of the ends of all such pairs."""
         return f"{self._prefix}w"
 
     def tunnel_port(self, link: int) -> str:
@@ -110,10 +110,10 @@ class Names:
 
 
 def connection_name(source: str, target: str) -> str:
-    """Name the link between two bridges."""
+    """Return the name of the link between two bridges."""
     return f"{source}/{target}"
 
 
 def stretch_name(bridge: str, host: str) -> str:
-    """Name the link that stretches a bridge to one more host."""
+    """Return the name of the link that stretches a bridge to one more host."""
     return f"{bridge}@{host}"

@@ -1,7 +1,7 @@
-"""Where a host's own ranges meet those that testbeds use, in a user's words.
+"""Overlaps of a host's own ranges with those of testbeds, in a user's words.
 
-The host check asks about the whole pools, planning about one testbed's subnets on the
-hosts that it uses. Pure: what a host has was seen before (`HostNetwork`).
+The host check passes the whole pools, planning passes one testbed's subnets on the
+hosts that it uses. Pure: the host's ranges were observed before (`HostNetwork`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,16 +26,16 @@ _WORDS = {
 
 
 def pool_overlaps(network: HostNetwork, pools: Pools, *, is_main: bool) -> list[str]:
-    """Say what of a host lies in the pools; NAT networks are on main only."""
+    """Return a host's overlaps with the pools; NAT networks are on main only."""
     nat = [(pools.nat, _NAT)] if is_main else []
     ranges = [*nat, (pools.management, _MANAGEMENT)]
     return [text for pool, use in ranges for text in _overlaps(network, pool, use)]
 
 
 def require_free_subnets(state: State, networks: dict[str, HostNetwork]) -> None:
-    """Refuse a testbed whose guests could not be reached. Raises: StateError.
+    """Refuse a testbed whose guests would be unreachable. Raises: StateError.
 
-    `networks` goes by hosts. A wider route is no obstacle: the kernel prefers ours.
+    `networks` is by host. A wider route is no obstacle: the kernel prefers ours.
     """
     for host, subnet, use in _subnets(state):
         network = networks.get(host, HostNetwork())

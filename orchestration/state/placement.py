@@ -1,11 +1,10 @@
-"""Which host runs which guest, and on which hosts a bridge exists.
+"""The host of each guest, and the hosts of each bridge.
 
-Bridges go round the hosts; a guest goes to the host of its first bridge; a bridge is
-then *stretched* to every further host that has a guest on it. Whatever the previous
-state had on a host stays there while that host exists, so that an edited YAML moves
-nothing by accident. `Balanced` lets a guest go instead to where memory and
-processors are least taken, by other testbeds, too. Used by `state.build` and
-`state.topology`.
+Bridges are assigned to the hosts in turn; a guest goes to the host of its first bridge;
+a bridge is then *stretched* to every further host that has a guest on it. Bridges and
+guests of the previous state stay on their host while it exists, so that an edited YAML
+moves nothing by accident. `Balanced` places a guest instead where memory and processors
+are least used, other testbeds included. Used by `state.build` and `state.topology`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from orchestration.state.model import HostState, State
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What the guests of other testbeds need on a host."""
+    """The memory and processors that guests of other testbeds use on a host."""
 
     cpus: int = 0
     memory_mib: int = 0
@@ -51,7 +50,7 @@ class Placement:
 
 
 def order_hosts(hosts: Iterable[HostState]) -> tuple[HostState, ...]:
-    """Put the hosts into the one order that everything follows: main, then by name.
+    """Sort the hosts into the common order: main, then by name.
 
     Raises: StateError (no host, not exactly one main, a name twice).
     """
@@ -82,9 +81,9 @@ def place(
     *,
     taken: Mapping[str, Taken] | None = None,
 ) -> Placement:
-    """Place bridges and guests on ordered hosts, of which some may be taken.
+    """Place bridges and guests on ordered hosts; `taken` is the use by other testbeds.
 
-    Raises: StateError (an interface, or the way out, names no bridge that exists).
+    Raises: StateError (an interface, or the external bridge, names no bridge).
     """
     by_name = {host.name: host for host in hosts}
     homes = _place_bridges(spec, tuple(by_name), previous)
@@ -133,7 +132,7 @@ def _place_guests(
 
 @dataclass(slots=True)
 class _Load:
-    """What a host's guests take; a host of unknown size counts as a small one."""
+    """The load of a host's guests; a host of unknown size counts as a small one."""
 
     host: HostState
     cpus: int = 0
@@ -145,7 +144,7 @@ class _Load:
         self.memory_mib += memory_mib
 
     def share_with(self, machine: Machine) -> float:
-        """Return how full the host would be: the scarcer of the two counts."""
+        """Return the host's load with the machine: the higher of the two shares."""
         cpus, memory_mib = _needs(machine)
         return max(
             (self.cpus + cpus) / max(self.host.cpus, 1),
@@ -159,9 +158,9 @@ def _balance_guests(
     previous: State | None,
     taken: Mapping[str, Taken],
 ) -> dict[str, str]:
-    """Leave guests where they are; each other goes to the host that is emptiest then.
+    """Keep guests in place; place each other one on the host with the least load.
 
-    The largest come first, since the small ones fill what is left.
+    The largest come first, since the small ones fill the gaps.
     """
     loads = {
         host.name: _Load(host, by_others.cpus, by_others.memory_mib)

@@ -1,9 +1,9 @@
 """Bridges, and the links that join them: patches inside a host, tunnels between.
 
-Every connection of the YAML becomes exactly one link, wherever its bridges are, and
-every further host of a stretched bridge one tunnel from its home. So the links form a
-loop only where the user's connections do; those bridges get RSTP, and keep it.
-A bridge's home is the host of its first `BridgeState`; `state.placement` relies on it.
+Every connection of the YAML becomes exactly one link, on any hosts, and every further
+host of a stretched bridge one tunnel from its home. So the links form a loop only where
+the user's connections do; those bridges get RSTP, and keep it. A bridge's home is the
+host of its first `BridgeState`; `state.placement` relies on it.
 """
 
 import re
@@ -62,10 +62,10 @@ def connections(network: Network) -> tuple[Connection, ...]:
 
 
 class Components:
-    """Which bridges are connected, directly or through others, and which need RSTP.
+    """The connected components of the bridges, and the bridges that need RSTP.
 
-    `before` had RSTP already, and keep it: when it is switched off, Open vSwitch 3.1
-    floods to none of a bridge's ports any more.
+    Bridges in `before` had RSTP already and keep it: when it is switched off, Open
+    vSwitch 3.1 floods to none of a bridge's ports any more.
     """
 
     def __init__(
@@ -91,16 +91,16 @@ class Components:
         return name
 
     def are_connected(self, one: str, other: str) -> bool:
-        """Say whether frames can go from one bridge to the other."""
+        """Return whether frames can go from one bridge to the other."""
         return self._root(one) == self._root(other)
 
     def needs_rstp(self, name: str) -> bool:
-        """Say whether a loop, or a bridge that had one, can be reached from here."""
+        """Return whether a loop, or a bridge that had one, is reachable from here."""
         return self._root(name) in self._with_rstp
 
 
 def build_components(network: Network, previous: State | None = None) -> Components:
-    """Find out which bridges of a spec are connected."""
+    """Find the connected components of a spec's bridges."""
     names = (bridge.name for bridge in network.bridges)
     earlier = previous.network.bridges if previous else ()
     before = (bridge.name for bridge in earlier if bridge.rstp)
@@ -182,7 +182,7 @@ def _links(network: Network, placement: Placement) -> Iterator[Link]:
 
 
 def _previous_indexes(previous: State | None, names: Names) -> dict[str, int]:
-    """Read the indexes back out of the names and keys that were made from them."""
+    """Parse the indexes from the names and keys that were made from them."""
     if previous is None or previous.number != names.number:
         return {}
     first_key = names.number * KEYS_PER_TESTBED + 1
@@ -262,7 +262,7 @@ def _tunnel_address(host: HostState) -> str:
 
 
 def is_address(text: str) -> bool:
-    """Say whether a text is an address and no name: Open vSwitch takes no names."""
+    """Return whether a text is an address and no name: Open vSwitch takes no names."""
     try:
         ip_address(text)
     except ValueError:

@@ -1,10 +1,10 @@
-"""State files of earlier versions → the state that this version works with.
+"""State files of earlier versions → the state of this version.
 
-`load_state` is what `project/folder.py` reads `state.json` and `deployed.json` with. A file of
-an earlier version passes through each step between it and now, one after the other; the
-file itself stays until the state is written anew. Whoever changes what a state file
-holds adds 1 to `SCHEMA_VERSION`, one step to `STEPS`, and a file of the version before
-to `tests/data/states`. A new key with a default needs no step. Pure.
+`project/folder.py` reads `state.json` and `deployed.json` with `load_state`. A file of
+an earlier version passes through each later step in turn; the file itself stays until
+the state is written anew. A change of the content of state files adds 1 to
+`SCHEMA_VERSION`, one step to `STEPS`, and a file of the version before to
+`tests/data/states`. A new key with a default needs no step. Pure.
 """
 
 import json
@@ -53,7 +53,7 @@ def load_state(content: bytes) -> State:
 
 
 def _markers_by_identity(stored: Stored) -> Stored:
-    """1 → 2: a disk remembers its image's file, and nothing remembers the seed.
+    """1 → 2: a disk records its image's file, and nothing records the seed.
 
     A guest whose seed was pushed may never have answered, so none counts as reached.
     """

@@ -1,1 +1,1 @@
-"""The difference of two states, one module for each sort of thing."""
+"""The difference of two states, one module for each kind of object."""

@@ -1,8 +1,8 @@
-"""What is deployed against what is wanted: each difference with its reason.
+"""The differences between the deployed and the wanted state, each with its reason.
 
-`plan_up` removes and restarts by it, and a testbed's page shows it before anything is
-done. Pure: two states in, changes in a user's words out. The deployed state may be a
-union of two (`state.deployed`), in which a guest can be on two hosts.
+`plan_up` removes and restarts by it, and a testbed's page shows it before `up`. Pure:
+two states in, changes in a user's words out. The deployed state may be a union of two
+(`state.diff.deployed`), in which a guest can be on two hosts.
 """
 
 from collections.abc import Iterable, Iterator
@@ -40,7 +40,7 @@ MOVED_DISK = "its disk will be erased"
 
 
 class ChangeKind(StrEnum):
-    """What becomes of a thing; the order is the order of reading."""
+    """The kinds of change, in the order in which they are shown."""
 
     REMOVE = "remove"
     RECREATE = "recreate"
@@ -52,7 +52,7 @@ class ChangeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing on one host; `key` finds it in the state, as in a plan's resource."""
+    """One change on one host; `key` finds its object, as in a plan's resource."""
 
     kind: ChangeKind
     name: str
@@ -63,7 +63,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class HostNeed:
-    """What a host's guests need, before and after, and what it has (0: unknown)."""
+    """The needs of a host's guests, before and after, and its size (0: unknown)."""
 
     name: str
     memory_mib_before: int
@@ -76,7 +76,7 @@ class HostNeed:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """Everything that differs; `untouched` names the guests that run on."""
+    """All differences; `untouched` names the guests that run on."""
 
     guests: tuple[Change, ...]
     bridges: tuple[Change, ...]
@@ -87,11 +87,11 @@ class Changes:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing differs."""
+        """Return whether there is no difference."""
         return not (self.guests or self.bridges or self.links or self.networks)
 
     def to_text(self) -> str:
-        """Return the changes for reading, one a line."""
+        """Return the changes as text, one a line."""
         groups = (
             ("Guests", self.guests),
             ("Bridges", self.bridges),
@@ -116,7 +116,7 @@ class Changes:
 
 
 def diff(deployed: State, wanted: State) -> Changes:
-    """Return what must change so that `wanted` is deployed in place of `deployed`."""
+    """Return the changes that turn `deployed` into `wanted`."""
     guests = tuple(_guests(deployed, wanted))
     touched = {change.name for change in guests}
     return Changes(
@@ -165,7 +165,7 @@ def _guests(deployed: State, wanted: State) -> Iterator[Change]:
 def _same_place(
     old: GuestState, new: GuestState, deployed: State, wanted: State
 ) -> Iterator[Change]:
-    """Compare a guest with itself; its host's type of guests counts too."""
+    """Compare a guest with itself; a change of its host's domain type counts, too."""
     disk, scripts = disk_reasons(old, new), script_reasons(old, new)
     files = (*scripts, *context_reasons(old, new))
     hosts = deployed.host(old.host), wanted.host(new.host)
@@ -187,7 +187,7 @@ def _golden(state: State, guest: GuestState) -> GoldenState | None:
 def _settings_change(
     old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
 ) -> tuple[ChangeKind, tuple[str, ...]]:
-    """Say what other settings need, and why."""
+    """Return the kind of change that other settings need, and its reasons."""
     if not differ_in_interfaces_only(old, new, old_host, new_host):
         reasons = guest_reasons(old, new, old_host, new_host)
         return ChangeKind.RESTART, reasons or ("its other settings change",)
@@ -204,7 +204,7 @@ def _guest(kind: ChangeKind, guest: GuestState, *reasons: str) -> Change:
 def _why_moved(
     old: GuestState, new: GuestState, bridges: dict[str, set[str]]
 ) -> Iterator[str]:
-    """Name the bridges that left the old host; else only say where it goes."""
+    """Name the bridges that left the old host; otherwise only the new host."""
     names = dict.fromkeys(interface.bridge for interface in old.interfaces)
     left = [n for n in names if n in bridges and old.host not in bridges[n]]
     if left:
@@ -223,10 +223,10 @@ def _bridge_hosts(bridges: Iterable[BridgeState]) -> dict[str, set[str]]:
 
 
 def _parts(before: list[Part], after: list[Part]) -> Iterator[Change]:
-    """Compare parts of the network by their identity, then by what they say."""
+    """Compare parts of the network by their identity, then by their settings."""
     old = {part.identity: part for part in before}
     new = {part.identity: part for part in after}
-    # What another part made of the same name and host replaces is no plain removal.
+    # A part that another one replaces under its name and host is no plain removal.
     names = {(part.name, part.host) for part in after}
     for part in old.values():
         if part.identity not in new:

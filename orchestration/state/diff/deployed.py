@@ -1,10 +1,10 @@
-"""Two states as one: everything that may exist while a change is not finished.
+"""The union of two states: everything that may exist during an unfinished change.
 
-A failed `up` of an edited YAML leaves things of both states behind. The union is the
-record of them: for removing, for taking down, and for planning the next change. A
-guest can be in it once per host; one whose settings differ has an empty spec hash,
-which no wanted guest has, so that it counts as changed whichever it runs with. Where
-only its interfaces differ, that is known of it still, so that it need not restart.
+A failed `up` of an edited YAML leaves objects of both states. The union records them:
+for removing, for taking down, and for planning the next change. A guest can be in it
+once per host. A guest whose settings differ has an empty spec hash, which no wanted
+guest has, so that it always counts as changed. If only its interfaces differ, the union
+records that instead, so that the guest need not restart.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ Thing = TypeVar("Thing")
 
 
 def union(older: State, newer: State) -> State:
-    """Return all things of both; of two that are the same thing the older one."""
+    """Return all objects of both; of two with the same identity the older one."""
     return newer.model_copy(
         update={
             "hosts": _merged(newer.hosts, older.hosts, "name"),

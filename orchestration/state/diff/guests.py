@@ -1,8 +1,9 @@
-"""Why one guest is restarted or made anew, in a user's words. Used by `state.diff`.
+"""The reasons to restart or recreate one guest, in a user's words.
 
-What the spec hash covers needs a restart, but for interfaces that can change live
-(`interface_diff`); another image or size needs another disk; scripts need neither. A guest whose hash is empty was part of a change that did not
-finish: nobody knows which settings it runs with.
+A change of the spec hash needs a restart, except for interfaces that can change live
+(`interfaces.py`); another image or size needs another disk; scripts need neither. A
+guest whose hash is empty was part of an unfinished change: the settings that it runs
+with are unknown. Used by `changes.py`.
 """
 
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ UNFINISHED = "a change of it was not finished"
 
 
 def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
-    """Return why its disk must be made anew; its data is lost then."""
+    """Return why its disk must be recreated, which loses its data."""
     pairs = (
         ("image", before.image.name, after.image.name),
         ("disk", before.disk_origin, after.disk_origin),
@@ -32,7 +33,7 @@ def disk_reasons(before: GuestState, after: GuestState) -> tuple[str, ...]:
 
 
 def golden_reasons(old: GoldenState | None, new: GoldenState | None) -> tuple[str, ...]:
-    """Return what was edited of that a golden image is made from."""
+    """Return the edited inputs of a golden image."""
     if old is None or new is None:
         return ()
     found = []
@@ -52,7 +53,7 @@ def golden_reasons(old: GoldenState | None, new: GoldenState | None) -> tuple[st
 def guest_reasons(
     old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
 ) -> tuple[str, ...]:
-    """Return what changes of its settings, except for the disk's."""
+    """Return the changes of its settings, except for the disk's."""
     return (
         *_plain(old, new, old_host, new_host),
         *interface_reasons(old, new),
@@ -61,9 +62,9 @@ def guest_reasons(
 
 
 def script_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
-    """Return which of its scripts `up` runs again, or for the first time.
+    """Return the scripts that `up` runs again, or for the first time.
 
-    The markers say which content ran last; those of `new` are the latest.
+    The markers record the content that ran last; those of `new` are the latest.
     """
     ran = new.markers
     found = (
@@ -74,7 +75,7 @@ def script_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
 
 
 def context_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
-    """Return that its context was edited since it got it, which needs no restart."""
+    """Return a reason if its context was edited since it got it."""
     has, wanted = new.markers.context, new.context_sha256
     is_same = not (has and wanted) or has == wanted
     if is_same or old.context != new.context:
@@ -85,8 +86,8 @@ def context_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
 def _rerun(
     what: str, before: ScriptState | None, after: ScriptState | None, ran: str
 ) -> str:
-    """Say what becomes of one script; empty when nothing does."""
-    if after is None or not (ran and after.sha256):  # it never ran, or nobody looked
+    """Return the reason to run one script; empty when there is none."""
+    if after is None or not (ran and after.sha256):  # never ran, or no digest
         return _script(what, before, after) if before != after else ""
     if ran == after.sha256:
         return ""

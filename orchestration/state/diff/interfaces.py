@@ -1,8 +1,8 @@
-"""How a guest's interfaces change, and whether they can while it runs.
+"""Changes of a guest's interfaces, and whether they are possible while it runs.
 
-An interface is known by its name; so the second of two is the first when the first
-goes. Pure, in a user's words; used by `state.diff`. What is live here is what
-`instructions.interfaces` does.
+Interfaces are identified by name, so the second of two becomes the first when the first
+is removed. Pure, in a user's words; used by `changes.py`. `instructions.interfaces`
+makes the live changes.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from itertools import zip_longest
 from orchestration.state.guests import spec_hash
 from orchestration.state.model import GuestState, HostState, InterfaceState
 
-# In place of a spec hash: only which interfaces the guest has is not known.
+# Replaces a spec hash when only the set of interfaces is unknown.
 UNFINISHED_LIVE = "interfaces"
 UNFINISHED_REASON = "a change of its interfaces was not finished"
 # Each costs 50 ms of an emulated boot (measured), whether it is used or not.
@@ -19,7 +19,7 @@ HOTPLUG_ROOM = 4
 
 
 def interface_reasons(old: GuestState, new: GuestState) -> tuple[str, ...]:
-    """Return what becomes of each interface that changes."""
+    """Return the change of each interface that differs."""
     found = []
     for before, after in zip_longest(old.interfaces, new.interfaces):
         if before is None:
@@ -39,7 +39,7 @@ def obstacles(old: GuestState, new: GuestState) -> tuple[str, ...]:
 def differ_in_interfaces_only(
     old: GuestState, new: GuestState, old_host: HostState, new_host: HostState
 ) -> bool:
-    """Say whether all else that needs a restart is the same."""
+    """Return whether all other settings that need a restart are the same."""
     if not old.spec_hash:
         return False
     if old.interfaces == new.interfaces and old.spec_hash != UNFINISHED_LIVE:

@@ -1,8 +1,8 @@
-"""A state's bridges, links and networks as parts that can be compared.
+"""A state's bridges, links and networks as comparable parts.
 
-The identity of a part is what its device or port is called and where it is plugged
-in: with another identity it is removed and made anew, with other settings it is
-changed as it runs. Keys and names are those of a plan's resources. For `state.diff`.
+The identity of a part is its device or port and the bridge that it is plugged into: a
+part with another identity is removed and created, one with other settings is changed in
+place. Keys and names are those of a plan's resources. Used by `changes.py`.
 """
 
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def link_parts(state: State) -> list[Part]:
 
 
 def _tunnel_settings(link: LinkState) -> Iterator[Setting]:
-    """Yield what can be changed while a link is there; only tunnels have such."""
+    """Yield the settings that can change on an existing link; only tunnels have any."""
     if not isinstance(link.joint, TunnelState):
         return
     end = link.joint.end_on(link.host)

@@ -1,10 +1,10 @@
 """The state: everything that a spec means on our hosts, decided and complete.
 
 Built by `state.build` from a Spec, an Identity, hosts and a catalogue; read by the
-plan, the providers' builders, the instructions and the web's diagram. Nothing is
-left to choose later: names, hosts, MACs, addresses, paths and tunnel ids are here.
-Only `Markers` change afterwards, written by `project/folder.py` when a thing has happened.
-Units are in the names; addresses and subnets are their usual text forms.
+plan, the providers' builders, the instructions and the web's diagram. It holds all
+names, hosts, MACs, addresses, paths and tunnel ids. Only `Markers` change afterwards:
+`project/folder.py` writes one after each event. Units are in the names; addresses and
+subnets are their usual text forms.
 """
 
 from orchestration.state.model.guests import (

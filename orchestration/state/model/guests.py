@@ -1,7 +1,7 @@
-"""The guests of a testbed, with every name, path and address already chosen.
+"""The guests of a testbed, with all names, paths and addresses decided.
 
-Units are in the names; addresses are their usual text forms. `Markers` are the only
-part that changes after the state was built.
+Units are in the names; addresses are their usual text forms. Only `Markers` change
+after the state was built.
 """
 
 from operator import not_
@@ -20,9 +20,9 @@ class InterfaceState(Frozen):
     """One interface on an experiment's bridge: `name` in the guest, `tap` on its host.
 
     `address` is known for static and reserved addresses (`prefix` with it) and empty
-    otherwise. `dhcp` says that the guest asks for it. `name_server` is set where DHCP
-    gives none; while it is empty it is not dumped, so that older guests keep their
-    hash and their instance, and nor is a `model` of virtio.
+    otherwise. `dhcp`: the guest asks for its address. `name_server` is set where DHCP
+    gives none. An empty `name_server` and a `model` of virtio are not dumped, so that
+    older guests keep their hash and their instance.
     """
 
     name: str
@@ -58,11 +58,12 @@ class ScriptState(Frozen):
 
 
 class Markers(Frozen):
-    """What has happened to a guest; written after the fact, never before.
+    """Events of a guest; each is written after the event, never before.
 
-    `disk` is the identity of the image that the disk was made from, `reached` the
-    spec hash with which the guest was first reached, `script` the digest of the
-    setup script that ended with `script_exit_code`, `context` of the one it has.
+    `disk` is the identity of the image that the disk was made from, `reached` the spec
+    hash with which the guest was first reached, `script` the digest of the setup script
+    that ended with `script_exit_code`, `context` the digest of the guest's current
+    context.
     """
 
     disk: str = ""
@@ -75,14 +76,14 @@ class Markers(Frozen):
 
 
 class GuestState(Frozen):
-    """One guest on its host, with every name and path already chosen.
+    """One guest on its host, with all names and paths decided.
 
-    `domain` is libvirt's name and the hostname. `artefacts_dir` is the folder on
-    the guest's host; `disk`, `seed`, `xml` and `console` are full paths there.
-    `spec_hash` covers what the user wrote about this guest.
+    `domain` is libvirt's name and the hostname. `artefacts_dir` is the folder on the
+    guest's host; `disk`, `seed`, `xml` and `console` are full paths there. `spec_hash`
+    covers what the user wrote about this guest.
 
-    A guest without a `seed` has no account for us: it only runs. One without a
-    `disk` has its CD-ROM alone. A clone names its `golden` image's machine.
+    A guest without a `seed` has no account for us: it only runs. One without a `disk`
+    has its CD-ROM alone. A clone names its `golden` image's machine.
     """
 
     name: str
@@ -118,11 +119,11 @@ class GuestState(Frozen):
 
 
 class GoldenState(Frozen):
-    """A machine that only its clones are run of; on main.
+    """A machine on main of which only the clones run.
 
-    `guest` is how it is started once, to run the script that its clones share, and
-    `image` what comes of it, on main. Where nothing has to be prepared, `image` is
-    what the machine itself would start from.
+    `guest` describes the single start that runs the clones' shared script, and `image`
+    is its result, on main. Without preparation, `image` is the image that the machine
+    itself would start from.
     """
 
     guest: GuestState
@@ -131,15 +132,15 @@ class GoldenState(Frozen):
 
     @property
     def name(self) -> str:
-        """What the user calls the machine."""
+        """The user's name for the machine."""
         return self.guest.name
 
     @property
     def is_prepared(self) -> bool:
-        """Say whether an image is made of it before its clones are."""
+        """Return whether an image is made of it before its clones are."""
         return bool(self.image.golden)
 
     @property
     def is_started(self) -> bool:
-        """Say whether a script has to run in it."""
+        """Return whether a script has to run in it."""
         return self.guest.setup_script is not None

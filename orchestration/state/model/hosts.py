@@ -1,7 +1,7 @@
-"""A testbed host as part of the state: how it is reached, and what it can do.
+"""A testbed host as part of the state: its addresses, paths and capabilities.
 
-Given by the caller (rows of the web, a JSON file of the CLI) and kept in the state as
-it was when the state was built. Other modules import these from `state.model`.
+Given by the caller (rows of the web, a JSON file of the CLI) and kept in the state
+unchanged since the state was built. Other modules import these from `state.model`.
 """
 
 from enum import StrEnum
@@ -39,7 +39,7 @@ class ClaimKind(StrEnum):
 
 
 class Claim(Frozen):
-    """One range that a host uses itself, and by what.
+    """One range that a host uses itself, and its user.
 
     `by` is a network device, or for a filter its chain.
     """
@@ -50,11 +50,11 @@ class Claim(Frozen):
 
 
 class HostNetwork(Frozen):
-    """What a host's own network showed; empty where nothing was seen.
+    """The observed facts of a host's own network; empty where none were observed.
 
-    `tunnel_mtu` (0: unknown) is what `tunnel_device`, the device that has the tunnel
-    address, carries. `drops_forwards`: its firewall drops what libvirt lets pass. `moved` says that
-    its DNS name leads elsewhere by now.
+    `tunnel_mtu` (0: unknown) is the MTU of `tunnel_device`, the device that has the
+    tunnel address. `drops_forwards`: its firewall drops packets that libvirt accepts.
+    `moved`: its DNS name now resolves to another address.
     """
 
     tunnel_device: str = ""
@@ -67,11 +67,11 @@ class HostNetwork(Frozen):
 class HostState(Frozen):
     """One testbed host as this testbed uses it.
 
-    `address` is where SSH answers, `tunnel_address` where tunnels end, `tunnel_mtu`
-    what the device with that address carries (0: not known).
-    `projects_dir` holds `<testbed>/artefacts/` (on main the testbeds' folders).
-    `host_key` is the pinned public key line; `identity_file` is a path on main.
-    `compress_copies` is right where the network to it is the narrowest part.
+    SSH answers at `address`; tunnels end at `tunnel_address`, and `tunnel_mtu` is the
+    MTU of the device with that address (0: not known). `projects_dir` holds
+    `<testbed>/artefacts/` (on main the testbeds' folders). `host_key` is the pinned
+    public key line; `identity_file` is a path on main. `compress_copies` is right where
+    the network to the host is the bottleneck.
     """
 
     name: str
@@ -94,25 +94,25 @@ class HostState(Frozen):
 
     @property
     def boots_guests(self) -> bool:
-        """Say whether guests run here: they boot, have taps and can be logged in to."""
+        """Return whether guests run here: they boot, have taps and accept logins."""
         return self.kind is HostKind.REAL
 
     @property
     def plugs_devices(self) -> bool:
-        """Say whether running guests can be given devices, and let go of them."""
+        """Return whether running guests can get and lose devices."""
         return self.kind is HostKind.REAL
 
     @property
     def has_network(self) -> bool:
-        """Say whether it has addresses, routes and filters of its own."""
+        """Return whether it has addresses, routes and filters of its own."""
         return self.kind is HostKind.REAL
 
     @property
     def keeps_images(self) -> bool:
-        """Say whether image files have contents here, which can be read and copied."""
+        """Return whether image files have contents here that can be copied."""
         return self.kind is HostKind.REAL
 
     @property
     def is_remote(self) -> bool:
-        """Say whether the host is reached over the network."""
+        """Return whether the host is reached over the network."""
         return self.kind is HostKind.REAL and not self.is_main

@@ -1,8 +1,8 @@
-"""What a guest's disk is made from, as part of the state.
+"""The images that guests' disks are made from, as part of the state.
 
-The base image of the catalogue and the user's own file are one thing here: a file on
-main that goes to each host once and is never written to. `state.bases` builds them;
-the instructions bring them to the hosts and make the disks.
+A base image of the catalogue and a user's own file have the same model: a file on main
+that goes to each host once and is never written to. `state.disk_bases` builds them; the
+instructions copy them to the hosts and make the disks.
 """
 
 from enum import StrEnum
@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Frozen(BaseModel):
-    """Refuse unknown keys and changes: a state file is what we wrote, or an error."""
+    """Refuses unknown keys and changes: any other state file is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DiskOrigin(StrEnum):
-    """How a guest's disk begins."""
+    """How a guest's disk is created."""
 
     LINKED = "linked"
     """A thin layer over the image."""
@@ -29,16 +29,17 @@ class DiskOrigin(StrEnum):
 
 
 class ImageState(Frozen):
-    """The base image of a disk: where it comes from, and its path per host.
+    """The base image of a disk: its source, and its path per host.
 
-    `path` is in the images folder of the guest's host; `main_path` in main's, which
-    is filled from `source` (a file on main) or `url`. `sums_url` names the
-    publisher's list of digests where neither digest is known beforehand.
+    `path` is in the images folder of the guest's host; `main_path` in main's, which is
+    filled from `source` (a file on main) or `url`. `sums_url` names the publisher's
+    list of digests where neither digest is known beforehand.
 
-    A file of the user (`is_own`) stays where it is on main, and `stamp` changes when
-    it does. One that is packed is the `source`, and unpacked at `main_path`. An empty `format` is detected when the disk is made.
+    A user's file (`is_own`) stays at its path on main, and `stamp` changes with it. A
+    packed one is the `source`, and is unpacked at `main_path`. An empty `format` is
+    detected when the disk is made.
 
-    A golden image has in `golden` the digest of everything that it is made from.
+    A golden image has in `golden` the digest of all its inputs.
     """
 
     name: str
@@ -57,11 +58,11 @@ class ImageState(Frozen):
 
     @property
     def is_packed(self) -> bool:
-        """Say whether it is a user's file that is unpacked first."""
+        """Return whether it is a user's file that is unpacked first."""
         return self.is_own and bool(self.source)
 
     @property
     def identity(self) -> str:
-        """What a disk that was made from it remembers."""
+        """The identity that a disk records of the image it was made from."""
         file = PurePosixPath(self.path).name
         return f"{self.name} {self.stamp}".strip() if self.is_own else file

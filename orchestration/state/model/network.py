@@ -1,8 +1,8 @@
 """The networks of a testbed: bridges, links, NAT, management, cards of hosts.
 
-Units are in the names; addresses and subnets are their usual text forms. What joins
-bridges is stored by its sort; `NetworkState.links` has all of it in one form, for
-those to whom the sort makes no difference.
+Units are in the names; addresses and subnets are their usual text forms. Links between
+bridges are stored by their sort; `NetworkState.links` has all of them in one form, for
+callers that treat every sort alike.
 """
 
 from collections.abc import Iterator
@@ -98,7 +98,7 @@ class ManagementState(Frozen):
 
 
 class HostPortState(Frozen):
-    """A network card of a host that is plugged into a bridge; it stays the host's."""
+    """A network card of a host that is plugged into a bridge; it remains the host's."""
 
     host: str
     device: str
@@ -111,7 +111,7 @@ UPLINK_KEY = "external"
 
 
 class LinkKind(StrEnum):
-    """What a link is, in a user's words."""
+    """The sort of a link, in a user's words."""
 
     PATCH = "link"
     TUNNEL = "tunnel"
@@ -121,10 +121,11 @@ class LinkKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """A link as it is on one host, whatever its sort: a tunnel has one for each end.
+    """A link on one host, of any sort: a tunnel has one for each end.
 
-    `key` finds it again, with the host. `ports` are bridges' devices and the ports on
-    them, `veths` both devices of the pair that it is, if any. `joint` is what it is of.
+    Host and `key` identify it. `ports` are bridges' devices and the ports on them,
+    `veths` both devices of its veth pair, if any. `joint` is the stored object of its
+    sort.
     """
 
     kind: LinkKind

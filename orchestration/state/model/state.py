@@ -8,15 +8,15 @@ from orchestration.state.model.hosts import HostState
 from orchestration.state.model.images import Frozen
 from orchestration.state.model.network import NetworkState
 
-# One more when a state file changes, with a step in `versions.py` for those before.
+# Add 1 when a state file changes, with a step in `versions.py` for earlier ones.
 SCHEMA_VERSION = 2
 
 
 class State(Frozen):
     """One testbed, complete. `directory` is its folder on main.
 
-    `yaml_sha256` tells whether the YAML changed since. `identity_file` is the
-    private key (a path on main) that logs in to the guests, `public_key` its line.
+    `yaml_sha256` shows whether the YAML changed since. `identity_file` is the private
+    key (a path on main) that logs in to the guests, `public_key` its line.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -42,7 +42,7 @@ class State(Frozen):
 
     def guest(self, name: str) -> GuestState:
         """Return a guest, or the guest of a golden image. Raises KeyError."""
-        # A map of thousands would be built for each of as many tasks.
+        # A map of thousands of guests would be built for each of their tasks.
         for guest in self.machines:
             if guest.name == name:
                 return guest
@@ -54,18 +54,18 @@ class State(Frozen):
 
     @property
     def machines(self) -> tuple[GuestState, ...]:
-        """All guests, then those that only become golden images."""
+        """All guests, then the machines that only become golden images."""
         return (*self.guests, *(golden.guest for golden in self.goldens))
 
     @property
     def started(self) -> tuple[GuestState, ...]:
-        """All guests, then those that run once to become golden images."""
+        """All guests, then the machines that run once to become golden images."""
         found = (golden.guest for golden in self.goldens if golden.is_started)
         return (*self.guests, *found)
 
     @property
     def used_hosts(self) -> tuple[HostState, ...]:
-        """The hosts that this testbed puts anything on; main is always one."""
+        """The hosts that this testbed uses; main is always one."""
         names = {guest.host for guest in self.guests}
         names |= {bridge.host for bridge in self.network.bridges}
         return tuple(h for h in self.hosts if h.is_main or h.name in names)
