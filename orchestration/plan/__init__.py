@@ -1,1 +1,1 @@
-"""State and command to plan: what to do, in order; needs no machine, no libvirt, no SSH."""
+"""State and command to an ordered plan; needs no machine, no libvirt, no SSH."""

@@ -1,7 +1,8 @@
-"""What an edited YAML adds to the plan of `up`: only what `state.diff` found.
+"""The instructions that an edited YAML adds to the plan of `up`.
 
-`lifecycle.py` says where in the order these go. `previous` is what may exist besides the
-wanted state, none when nothing does.
+They cover only the differences that `state.diff.changes` finds; `lifecycle.py` defines
+their place in the order. `previous` is everything that may exist besides the wanted
+state; None when nothing does.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from orchestration.state.model import State
 
 
 def removed_and_stopped(state: State, previous: State | None) -> Iterator[Instruction]:
-    """Remove and stop exactly what an edited YAML changes, before anything is made."""
+    """Remove and stop exactly the changed objects, before anything is made."""
     if previous is None:
         return
     change = partial(entry, stage=Stage.APPLY_CHANGES)
@@ -53,9 +54,10 @@ def removed_and_stopped(state: State, previous: State | None) -> Iterator[Instru
 
 
 def changed_live(state: State, previous: State | None) -> Iterator[Instruction]:
-    """Change guests as they run, when their new bridges and artefacts are there.
+    """Change running guests after their new bridges and artefacts exist.
 
-    What they were is forgotten only then: nothing else would change them again.
+    The record of their former interfaces is dropped only then: without it no later `up`
+    would change them.
     """
     if previous is None:
         return

@@ -1,9 +1,9 @@
-"""State + command → Plan: the order of everything that happens, in this one file.
+"""State + command → Plan: the order of all instructions, in this one file.
 
-Read a `plan_` function from top to bottom and you know what the command does. Each
-line is one instruction; the instructions run one after the other, the resources of
-one at once. An instruction without resources is left out. Pure; nothing is looked up
-on any machine, so that the same state always gives the same plan.
+A `plan_` function lists a command's instructions from top to bottom, one a line; the
+instructions run one after the other, the resources of one at once. An instruction
+without resources is left out. Pure; nothing is looked up on any machine, so that the
+same state always gives the same plan.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +54,7 @@ def plan(
     *,
     previous: State | None = None,
 ) -> Plan:
-    """Plan any command; `previous` is what may exist where that is not `state`."""
+    """Plan any command; `previous` is everything that may exist besides `state`."""
     return _PLANNERS[command](state, options or Options(), previous)
 
 
@@ -70,9 +70,9 @@ def plan_generate_artefacts(
 
 
 def plan_up(state: State, options: Options, previous: State | None = None) -> Plan:
-    """Bring everything up; what is already so stays as it is.
+    """Create and start everything; finished parts are left unchanged.
 
-    What `previous` has and `state` has not goes before anything new is made.
+    Objects that `previous` has and `state` has not are removed before anything is made.
     """
     return numbered(
         Command.UP,
@@ -96,7 +96,7 @@ def plan_up(state: State, options: Options, previous: State | None = None) -> Pl
 
 
 def plan_down(state: State, options: Options, previous: State | None = None) -> Plan:
-    """Take everything down, as much as can be; disks and the state stay."""
+    """Take down everything possible; disks and the state stay."""
     tear_down = _known(_tear_down, state, previous)
     return numbered(Command.DOWN, options, (_init(state), *tear_down, _end()))
 
@@ -104,10 +104,10 @@ def plan_down(state: State, options: Options, previous: State | None = None) -> 
 def plan_clear_artefacts(
     state: State, options: Options, previous: State | None = None
 ) -> Plan:
-    """Take everything down, then remove what was generated.
+    """Take everything down, then remove the generated files.
 
-    Unlike `down` this stops at the first instruction that fails: the state is the
-    only record of what still runs, so it goes last, and only after all else went.
+    Unlike `down` this stops at the first instruction that fails: the state is the only
+    record of everything that still runs, so it is removed last.
     """
     tear_down = _known(_tear_down, state, previous)
     return numbered(
@@ -175,7 +175,7 @@ def _ensure_network(state: State) -> Iterator[Instruction]:
 
 
 def _golden_images(state: State) -> Iterator[Instruction]:
-    """Make what clones start from; their base images have to be there before."""
+    """Make the images of clones; their base images have to exist before."""
     if not state.goldens:
         return
     yield _fetch_images(state, Stage.GOLDEN_IMAGES)
@@ -236,7 +236,7 @@ def _run_guests(state: State) -> Iterator[Instruction]:
 
 
 def _tear_down(state: State) -> Iterator[Instruction]:
-    """Take down what the plan of `up` made, last things first, whatever fails."""
+    """Take down the objects of `up` in reverse order, despite failures."""
     guests = guest_resources(state.guests)
     title = f"Stop {count(guests, 'guest')}"
     stage = Stage.STOP_GUESTS
@@ -265,7 +265,7 @@ def _known(
     state: State,
     previous: State | None,
 ) -> Iterator[Instruction]:
-    """Work on everything that may exist; some names then need their host, too."""
+    """Work on everything that may exist; repeated names then get their host."""
     for found in entries(previous or state):
         if previous is None:
             yield found

@@ -1,7 +1,7 @@
-"""The values of a plan: stored on the run's row, sent to clients, printed for people.
+"""The values of a plan: stored on the run's row, sent to clients, printed for users.
 
 `lifecycle.py` makes them; the engine looks up the action of an `Instruction` by its
-`Kind` and calls it once per resource. Kinds are on the wire and in stored runs: one is
+`Kind` and calls it once per resource. Stored runs and clients contain the kinds: one is
 never renamed, only added. Nothing here touches a machine.
 """
 
@@ -37,7 +37,7 @@ class Stage(StrEnum):
 
 
 class Command(StrEnum):
-    """What a user asks for."""
+    """A user's command."""
 
     GENERATE_ARTEFACTS = "generate-artefacts"
     CLEAR_ARTEFACTS = "clear-artefacts"
@@ -46,7 +46,7 @@ class Command(StrEnum):
 
 
 class Kind(StrEnum):
-    """What an instruction does to each of its resources."""
+    """The effect of an instruction on each of its resources."""
 
     INIT = "init"
     CHECK_ARTEFACTS = "check-artefacts"
@@ -80,16 +80,16 @@ class Kind(StrEnum):
     END = "end"
 
 
-# Whose tasks run commands inside the guest that the resource is named after.
+# The kinds whose tasks run commands inside the guest that the resource is named after.
 ENTERS_GUESTS = frozenset({Kind.PREPARE_GOLDENS, Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS})
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One thing that an instruction works on, and the host where it does.
+    """One object that an instruction works on, and its host.
 
-    `name` is what the user calls it and unique within the instruction; `key` is
-    what the action looks it up by in the state (a guest, a bridge device, …).
+    `name` is the user's name for it and unique within the instruction; the action finds
+    it in the state by `key` (a guest, a bridge device, …).
     """
 
     name: str
@@ -102,11 +102,11 @@ Resources = tuple[Resource, ...]
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One numbered entry of a plan; all its resources are worked on at once.
+    """One numbered entry of a plan; all its resources are processed at once.
 
     `keep_going`: when some resources fail, the plan goes on (teardown) and the run
-    still ends as failed. `of_deployed`: its resources are looked up in everything
-    that may exist (`Project.read_known`), not in the wanted state alone.
+    still ends as failed. `of_deployed`: its resources are looked up in everything that
+    may exist (`Project.read_known`), not in the wanted state alone.
     """
 
     index: int
@@ -128,7 +128,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do, in order; `instructions[i].index == i`."""
+    """The instructions in order; `instructions[i].index == i`."""
 
     command: Command
     options: Options
@@ -151,7 +151,7 @@ class Plan:
             ) from exc
 
     def to_text(self) -> str:
-        """Return the plan for reading: instructions, and below each its resources."""
+        """Return the plan as text: instructions, and below each its resources."""
         switches = (
             " --provision" if self.options.provision else "",
             " --rerun-scripts" if self.options.rerun_scripts else "",
@@ -170,7 +170,7 @@ _ADAPTER = TypeAdapter(Plan)
 
 
 def count(resources: Resources, thing: str) -> str:
-    """Say how many; a stretched bridge and both ends of a tunnel count once."""
+    """Return a number with its noun; both ends of a tunnel count once."""
     number = len({resource.key for resource in resources})
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
@@ -191,7 +191,7 @@ def entry(
 def numbered(
     command: Command, options: Options, entries: Iterable[Instruction]
 ) -> Plan:
-    """Leave out what has nothing to do, and number the rest."""
+    """Drop instructions without resources, and number the rest."""
     kept = (found for found in entries if found.resources or found.kind == Kind.END)
     return Plan(
         command,

@@ -1,7 +1,7 @@
-"""The resources of a state: what instructions work on, where, and by which key.
+"""The resources of a state: the objects of instructions, with host and key.
 
-Used by `lifecycle.py` to fill instructions; the actions find the thing again in the state
-by the resource's host and key: a guest's name, a bridge's device, a link's name, an
+`lifecycle.py` fills instructions with them; the actions find the object in the state by
+the resource's host and key: a guest's name, a bridge's device, a link's name, an
 image's name, a host's name, or one of the constants here.
 """
 
@@ -41,7 +41,7 @@ def network_resources(state: State) -> Resources:
 
 
 def bridge_resources(state: State) -> Resources:
-    """Return each bridge on each of its hosts; the home comes first, unadorned."""
+    """Return each bridge on each of its hosts; only the home's name has no host."""
     homes: set[str] = set()
     resources: list[Resource] = []
     for bridge in state.network.bridges:
@@ -81,7 +81,7 @@ def golden_resources(state: State) -> Resources:
 def remote_image_resources(state: State, *, of_clones: bool = False) -> Resources:
     """Return each image once for each other host that needs it.
 
-    What clones need goes there with them, and is no other guest's.
+    The images of clones go there with them and serve no other guest.
     """
     remote = [guest for guest in state.guests if guest.host != state.main.name]
     first = dict.fromkeys((g.image.name, g.host) for g in remote if g.golden)
@@ -97,13 +97,13 @@ def remote_guest_resources(state: State) -> Resources:
 
 
 def changed_resources(changes: Iterable[Change], kind: ChangeKind) -> Resources:
-    """Return what a difference does something to, each thing once."""
+    """Return the resources that a difference changes in one way, each once."""
     found = (Resource(c.name, c.host, c.key) for c in changes if c.kind is kind)
     return apart(found)
 
 
 def apart(resources: Iterable[Resource]) -> Resources:
-    """Return each thing once, and the host in a name that comes again."""
+    """Return each object once, and add the host to a repeated name."""
     found: dict[tuple[str, str], Resource] = {}
     names: set[str] = set()
     for resource in resources:
