@@ -1,1 +1,1 @@
-"""A testbed's folder: the user's files, the keys, the state, and what a state is built from."""
+"""A testbed's folder: the user's files, keys, states, and the inputs of a state."""

@@ -1,6 +1,6 @@
-"""A guest's context: a folder or file of the user, packed for its seed.
+"""Packs a guest's context, a folder or file of the user, for its seed.
 
-The same context gives the same archive byte by byte, so that a digest tells whether a
+The same context gives the same archive byte by byte, so that a digest shows whether a
 seed, or a golden image, must be made again.
 """
 
@@ -15,15 +15,15 @@ from pathlib import Path
 from orchestration.compose.files import resolve_inside
 from orchestration.errors import ImageFailed
 
-# 2000-01-01: tools that dislike 1970 (zip) are content, and it never changes.
+# 2000-01-01: zip cannot store 1970. A fixed time keeps archives equal.
 FIXED_MTIME_S = 946684800
 
 
 def context_archive(source: Path, root: Path) -> bytes:
     """Pack a folder's contents, or one file, as a tar with fixed owners and times.
 
-    Links inside are packed as links, never followed. Raises: PathOutside when
-    `source` leads out of `root`; ImageFailed for what is neither file nor folder.
+    Links inside are packed as links, never followed. Raises: PathOutside when `source`
+    leads out of `root`; ImageFailed when it is neither file nor folder.
     """
     resolved = resolve_inside(root, source)
     buffer = io.BytesIO()
@@ -68,7 +68,7 @@ def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
         info.type = tarfile.DIRTYPE
         archive.addfile(info)
     elif stat.S_ISREG(status.st_mode):
-        # Not followed even if somebody puts a link there just now.
+        # Not followed, even if the file was just replaced by a link.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(descriptor, "rb") as file:
             info.size = os.fstat(descriptor).st_size

@@ -1,8 +1,8 @@
-"""Digests of the user's scripts and contexts, as they are now.
+"""Digests of the user's scripts and contexts in their current versions.
 
-`inputs.py` builds states from them; the web asks, for each plan and each page, whether
-one that went into a golden image was edited. A context may hold many
-megabytes: it is read again only when a look at its files shows that one changed.
+`inputs.py` builds states from them; the web checks with them, for each plan and each
+page, whether an input of a golden image was edited. A context may hold many megabytes:
+it is read again only when the metadata of its files changed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ Look = tuple[tuple[str, int, int, int, int, int], ...]
 
 
 def digest_of_script(files: Path, path: str) -> str:
-    """Digest one file of the user; empty without one. Raises: PathOutside."""
+    """Digest one of the user's files; empty without one. Raises: PathOutside."""
     file = resolve_inside(files, path)
     return _script(file, look_at(file)) if file.is_file() else ""
 
@@ -32,14 +32,14 @@ def digest_of_context(files: Path, path: str) -> str:
 
 
 def look_at(source: Path) -> Look:
-    """Return what changes with any file below, without reading one."""
+    """Return the metadata of all files below, which changes with any of them."""
     return tuple(sorted(_entries(source)))
 
 
 def with_files_now(files: Path, state: State) -> State:
-    """Return the state with the digests of scripts and contexts as they are now.
+    """Return the state with the current digests of scripts and contexts.
 
-    What cannot be read keeps its digest: `up` says what is wrong with it.
+    An unreadable file keeps its digest: `up` reports the problem.
     """
     scripts = [s for g in state.guests for s in (g.setup_script, g.run_script) if s]
     now = {path: _script_now(files, path) for path in {s.path for s in scripts}}
@@ -70,7 +70,7 @@ def _with_context(guest: GuestState, now: Mapping[str, str]) -> GuestState:
 
 
 def is_golden_edited(files: Path, state: State) -> bool:
-    """Say whether a script or context that is in a golden image was edited since."""
+    """Return whether a script or context of a golden image was edited since."""
     return any(
         golden.guest.setup_script is not None
         and (
@@ -85,12 +85,12 @@ def is_golden_edited(files: Path, state: State) -> bool:
 def _script_now(files: Path, path: str) -> str:
     try:
         return digest_of_script(files, path)
-    except (TestbedError, OSError):  # the checks say what is wrong with it
+    except (TestbedError, OSError):  # the checks report it
         return ""
 
 
 def _context_now(files: Path, path: str | None) -> str:
-    """Digest a context; one that cannot be packed, or is too large, is another one."""
+    """Digest a context; '' for one that cannot be packed or is too large."""
     if not path:
         return ""
     size = FolderFiles(files).size_bytes(path, at_most=CONTEXT_LIMIT_BYTES)
@@ -104,13 +104,13 @@ def _context_now(files: Path, path: str | None) -> str:
 
 @lru_cache(maxsize=1024)
 def _script(file: Path, look: Look) -> str:
-    """Digest what was seen before it is read, as `_context`."""
+    """Digest a script; `look` is taken before and keys the cache, as in `_context`."""
     return sha256(file.read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=64)
 def _context(source: Path, root: Path, look: Look) -> str:
-    """Digest what was seen before it is read: another look is another entry."""
+    """Digest a context; `look` is taken before and keys the cache."""
     return context_digest(source, root)
 
 

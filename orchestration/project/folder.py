@@ -1,15 +1,15 @@
 """A testbed's folder on the main host: the user's files, the state, the artefacts.
 
-    <directory>/files/       what the user gave: kvm-compose.yaml, scripts, context
-    <directory>/artefacts/   what we generated from it
+    <directory>/files/       the user's files: kvm-compose.yaml, scripts, context
+    <directory>/artefacts/   the files generated from them
     <directory>/keys/        the key pair that logs in to the guests
-    <directory>/state.json   what the YAML means here
+    <directory>/state.json   the state of the YAML
     <directory>/deployed.json  what may exist besides, until a change is applied
-    <directory>/markers.log  what has happened to each guest since, one JSON a line
+    <directory>/markers.log  the events of each guest since, one JSON a line
 
-The only writer of these. Both states are always whole. Markers are written by many
-workers at once, so each is one appended line; reading folds them into the state
-(rewriting a 1,000-guest state for each marker took 30 ms, appending takes 0.1 ms).
+The only writer of these. Both states are always whole. Many workers write markers at
+once, so each is one appended line; reading folds them into the state (rewriting a
+1,000-guest state for each marker took 30 ms, appending takes 0.1 ms).
 """
 
 import json
@@ -31,7 +31,7 @@ from orchestration.state.versions import load_state
 
 YAML_NAME = "kvm-compose.yaml"
 Stamp = tuple[int, ...]
-# The property that pydantic makes of it takes longer than the rest of a marker.
+# pydantic's property takes longer than the rest of a marker.
 _MARKERS = frozenset(Markers.model_fields)
 logger = logging.getLogger(__name__)
 
@@ -60,20 +60,20 @@ class Project:
         return self.keys / "id_ed25519"
 
     def create(self) -> None:
-        """Make the folders; QEMU may pass through to the artefacts, nobody to keys."""
+        """Make the folders; QEMU may reach the artefacts, other users not the keys."""
         for folder in (self.directory, self.files, self.artefacts):
             folder.mkdir(parents=True, exist_ok=True, mode=0o755)
         self.keys.mkdir(exist_ok=True, mode=0o700)
 
     def file(self, path: str) -> Path:
-        """Return the user's file at a relative path, symlinks resolved.
+        """Return the path of a user's file, symlinks resolved.
 
         Raises: PathOutside.
         """
         return resolve_inside(self.files, path)
 
     def has_state(self) -> bool:
-        """Say whether a state was generated."""
+        """Return whether a state was generated."""
         return self.state_file.is_file()
 
     def read_state(self) -> State:
@@ -87,12 +87,12 @@ class Project:
         return _read_marked(self.state_file, stamp, self.markers_file, marks)
 
     def write_state(self, state: State) -> None:
-        """Replace state.json, whole or not at all."""
+        """Replace state.json atomically."""
         with held(self._lock_file):
             self._replace(state)
 
     def has_unfinished_change(self) -> bool:
-        """Say whether more may exist than state.json has."""
+        """Return whether more may exist than the state in state.json."""
         return self.deployed_file.is_file()
 
     def read_known(self) -> State:
@@ -101,25 +101,25 @@ class Project:
         return union(_read(self.deployed_file, stamp), state) if stamp else state
 
     def read_all(self) -> tuple[State, ...]:
-        """Read the states one by one: what is wanted, then what may exist besides."""
+        """Read the states separately: wanted, then what may exist besides."""
         if not self.has_state():
             return ()
         state, stamp = self.read_state(), _stamp(self.deployed_file)
         return (state, _read(self.deployed_file, stamp)) if stamp else (state,)
 
     def stamps(self) -> tuple[Stamp, ...]:
-        """Tell whether anything that `read_all` reads was written to since."""
+        """Return stamps that change when a file of `read_all` is written."""
         files = (self.state_file, self.markers_file, self.deployed_file)
         return tuple(_stamp(file) for file in files)
 
     def write_change(self, deployed: State, wanted: State) -> None:
-        """Keep `deployed` as what may exist, then replace state.json by `wanted`."""
+        """Write `deployed` to deployed.json, then replace state.json by `wanted`."""
         with held(self._lock_file):
             self._replace_file(self.deployed_file, deployed)
             self._replace(wanted)
 
     def forget_deployed(self) -> None:
-        """Drop the record of what may exist besides: it is gone."""
+        """Remove deployed.json after its objects are gone."""
         with held(self._lock_file):
             self.deployed_file.unlink(missing_ok=True)
 
@@ -134,10 +134,10 @@ class Project:
             self.artefacts.mkdir(mode=0o755)
 
     def mark(self, guest: str, **changes: str | int | None) -> None:
-        """Write markers of one guest after the thing has happened.
+        """Append markers of one guest after the event.
 
-        The line end comes first too: what a crash left half written before it stays
-        a line of its own. Raises: StateError when the disk is full.
+        A line end comes first, too: a line that a crash left half written stays
+        separate. Raises: StateError when the disk is full.
         """
         line = f"\n{json.dumps({'guest': guest, **changes})}\n".encode()
         handle = os.open(
@@ -157,7 +157,7 @@ class Project:
             os.close(handle)
 
     def yaml_sha256(self) -> str:
-        """Digest the YAML as it is now; empty when there is none."""
+        """Digest the current YAML; empty when there is none."""
         return sha256(self.yaml.read_bytes()).hexdigest() if self.yaml.exists() else ""
 
     def _replace(self, state: State) -> None:
@@ -170,7 +170,7 @@ class Project:
 
 
 # A worker reads the same state for each of its batches; parsing one of 1,000 guests
-# takes 60 ms. States cannot be changed, so that all may hold the same one.
+# takes 60 ms. States are immutable, so all batches may share one.
 @lru_cache(maxsize=4)
 def _read_marked(path: Path, stamp: Stamp, markers: Path, marks: Stamp) -> State:
     state = _read(path, stamp)
@@ -186,7 +186,7 @@ def _read_marked(path: Path, stamp: Stamp, markers: Path, marks: Stamp) -> State
 
 @lru_cache(maxsize=4)
 def _read(path: Path, stamp: Stamp) -> State:
-    """Parse a state file; `stamp` tells the file's versions apart."""
+    """Parse a state file; `stamp` identifies the file's version."""
     try:
         return load_state(path.read_bytes())
     except (ValueError, FileNotFoundError) as exc:
@@ -199,7 +199,7 @@ def _read(path: Path, stamp: Stamp) -> State:
 
 
 def _stamp(path: Path) -> Stamp:
-    """Tell a file's versions apart: whole ones are new files, markers only grow."""
+    """Return a file's version: a replaced file is another inode, markers only grow."""
     try:
         found = path.stat()
     except FileNotFoundError:
@@ -210,7 +210,7 @@ def _stamp(path: Path) -> Stamp:
 def _marker_lines(path: Path) -> Iterator[dict[str, str | int | None]]:
     try:
         lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:  # the state was replaced meanwhile, and holds them
+    except FileNotFoundError:  # a new state replaced and includes them
         return
     for line in filter(None, lines):
         try:

@@ -1,7 +1,7 @@
-"""What a state is built from besides its spec and hosts: the user's files as they are.
+"""The inputs of a state besides its spec and hosts: the user's files.
 
-The server reads them in the testbed's folder, the command line and other clients in
-the user's own, so that both build the same state and the same plan.
+The server reads them in the testbed's folder, the command line and other clients in the
+user's own, so that both build the same state and the same plan.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from orchestration.state.disk_bases import DiskFile
 
 
 def read_inputs(files: Path, spec: Spec, *, testbed: str) -> Inputs:
-    """Read what a checked spec refers to below the folder `files`.
+    """Read the files of a checked spec below the folder `files`.
 
     Raises: PathOutside, ImageFailed (a context that cannot be packed), OSError.
     """
@@ -48,7 +48,7 @@ def _cloud_images(machines: Iterable[Machine]) -> list[CloudImage]:
 
 
 def _disk_files(spec: Spec, files: Path) -> dict[str, DiskFile]:
-    """Look at the users' disks; size and time stand for gigabytes of content."""
+    """Stamp the users' disks by size and time instead of gigabytes of content."""
     disks = [built_guest(machine).libvirt_type for machine in spec.machines]
     paths = {disk.path for disk in disks if not isinstance(disk, CloudImage)}
     return {
@@ -65,7 +65,7 @@ def _disk_file(path: Path) -> DiskFile:
 
 
 def _is_packed(path: Path) -> bool:
-    """Look into a file; one that only root may read is used as it is."""
+    """Return whether a file is packed; one that only root may read is used as it is."""
     try:
         with path.open("rb") as file:
             return packing_of(file.read(HEAD_BYTES)) is not None

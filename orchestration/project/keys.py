@@ -1,7 +1,7 @@
-"""SSH key pairs: made here, so that no tool has to be installed for it.
+"""SSH key pairs, generated here without any tool of the host.
 
-Used for a testbed's own key and for each guest's host key. Where keys are stored is the
-caller's business; who may log in with them too.
+Used for a testbed's own key and for each guest's host key. The caller decides where
+keys are stored and whose login they allow.
 """
 
 import base64
@@ -38,7 +38,7 @@ def generate_key_pair(comment: str) -> KeyPair:
 
 
 def ensure_key_pair(private: Path, comment: str) -> str:
-    """Return the public line of the key pair at `private`, made if it is missing."""
+    """Return the public line of the key pair at `private`; make a missing one."""
     public = private.with_suffix(".pub")
     if not (private.is_file() and public.is_file()):
         pair = generate_key_pair(comment)
