@@ -1,8 +1,8 @@
-"""Amounts as people read them: sizes, speeds, remaining times, how far a copy is.
+"""Amounts as text: sizes, speeds, remaining times, progress of a copy.
 
-Pure. Errors and logs of the engine use them, pages through the template library,
-clients of the protocol (`script/demo`) directly. Words are few and change slowly, so
-that lines that are renewed four times a second stay readable.
+Pure. Used by errors and logs of the engine, by pages through the template library, and
+by clients of the protocol (`script/demo`). The words are few and change rarely, so that
+lines that are renewed four times a second stay readable.
 """
 
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ WAITS = "waiting for data"
 
 
 def size(count: float) -> str:
-    """Show a number of bytes."""
+    """Return a number of bytes as text."""
     value, unit = _scaled(count)
     return f"{value:.0f} {SIZES[unit]}" if unit == 0 else f"{value:.1f} {SIZES[unit]}"
 
 
 def mib(count: int) -> str:
-    """Show a number of MiB without needless digits: `512 MiB`, `1.5 GiB`."""
+    """Return a number of MiB without needless digits: `512 MiB`, `1.5 GiB`."""
     return size(count * 1024 * 1024).replace(".0 ", " ")
 
 
 def so_far(done: int, total: int, unit: str) -> str:
-    """Show `48 of 200 MiB`, both in the unit of the total; `48 MiB` without one."""
+    """Return `48 of 200 MiB`, both in the unit of the total; `48 MiB` without one."""
     if unit != "B":
         return f"{done} of {total} {unit}".strip() if total else f"{done} {unit}"
     if not total:
@@ -36,7 +36,7 @@ def so_far(done: int, total: int, unit: str) -> str:
 
 
 def speed(rate: int) -> str:
-    """Show bytes per second; that nothing comes when there is no rate."""
+    """Return bytes per second as text; a rate of 0 is shown as waiting."""
     if not rate:
         return WAITS
     value, unit = _scaled(rate)
@@ -44,7 +44,7 @@ def speed(rate: int) -> str:
 
 
 def time_left(left_s: int | None) -> str:
-    """Show `12 s left`, `3 min left`, `2 h 05 min left`; empty when unknown."""
+    """Return `12 s left`, `3 min left`, `2 h 05 min left`; empty when unknown."""
     if left_s is None:
         return ""
     if left_s == 0:
@@ -57,7 +57,7 @@ def time_left(left_s: int | None) -> str:
 
 
 def progress_line(data: Mapping[str, Any]) -> str:
-    """Show what a `task-progressed` event says, in one line."""
+    """Return a `task-progressed` event as one line."""
     words = [so_far(data["done"], data["total"], data["unit"])]
     if data["unit"] == "B":
         words += [speed(data.get("rate", 0)), time_left(data.get("left_s"))]

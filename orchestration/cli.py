@@ -1,9 +1,9 @@
-"""`python -m orchestration check|plan|schema`: what a YAML means, without the web.
+"""`python -m orchestration check|plan|schema`: check and plan a YAML without the web.
 
 Reads files, prints, and returns an exit code: 0 fine, 1 the YAML has errors, 2 wrong
 use. `check` prints every finding; `plan` prints what `up` would do on the hosts of a
-JSON file; `schema` prints the language for editors. Nothing here touches a machine.
-The only module that prints.
+JSON file; `schema` prints the language for editors. Nothing here touches a machine. The
+only module that prints.
 """
 
 import argparse
@@ -38,9 +38,9 @@ from orchestration.state.versions import load_state
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 HOSTS = TypeAdapter(tuple[HostState, ...])
-# RFC 2544's range, in which no host of a lab is.
+# RFC 2544's range, which no lab uses for hosts.
 FIRST_ADDRESS = IPv4Address("198.18.0.1")
-# Built by script/lab/guest-image; nothing here looks into it.
+# Built by script/lab/guest-image; nothing here reads it.
 TEST_GUEST = Image(name="test_guest", path="test_guest.qcow2")
 
 
@@ -123,13 +123,13 @@ def _load(options: argparse.Namespace, testbed: str) -> Loaded:
 
 
 def _ranges(options: argparse.Namespace) -> Ranges:
-    """Return the testbed's own subnets where its state tells its number."""
+    """Return the ranges; the testbed's own subnets only when a state has its number."""
     known: State | None = getattr(options, "state", None)
     return DEFAULT_POOLS.ranges(known.number if known else None)
 
 
 def _catalogue(images: Path | None) -> Catalogue:
-    """Read the images; the examples' is known before somebody has built it."""
+    """Read the images; the examples' image is included even before it is built."""
     return Catalogue([TEST_GUEST, *load_catalogue(images).values()])
 
 
@@ -150,7 +150,7 @@ def _hosts(file: str) -> tuple[HostState, ...]:
 
 
 def _state(file: str) -> State:
-    """Read the state of a testbed that exists."""
+    """Read the state of an existing testbed."""
     try:
         return load_state(Path(file).read_bytes())
     except (OSError, ValueError, StateError) as error:
@@ -158,7 +158,7 @@ def _state(file: str) -> State:
 
 
 def _with_address(host: HostState, number: int) -> HostState:
-    """Give a host that was only named an address at which its tunnels end."""
+    """Give a host without addresses a placeholder, at which its tunnels end."""
     if host.address or host.tunnel_address:
         return host
     return host.model_copy(update={"address": str(FIRST_ADDRESS + number)})
@@ -169,7 +169,7 @@ def _name_of(folder: Path) -> str:
 
 
 def _identity(testbed: str, options: argparse.Namespace) -> Identity:
-    """Return the testbed's own number, or stand in for one that is not created yet."""
+    """Return the testbed's identity, or a stand-in for one that is not created yet."""
     known: State | None = options.state
     return Identity(
         testbed=testbed,
@@ -243,7 +243,7 @@ def _add_hosts(parser: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def as_line(file: Path, finding: Finding) -> str:
-    """Write a finding the way compilers do, so that editors can follow it."""
+    """Return a finding in the format of compilers, which editors recognize."""
     where = f"{file}:{finding.line}:{finding.column}"
     path = f" {finding.path}" if finding.path else ""
     hint = f" ({finding.hint})" if finding.hint else ""
@@ -251,7 +251,7 @@ def as_line(file: Path, finding: Finding) -> str:
 
 
 def as_json(finding: Finding) -> dict[str, str | int]:
-    """Return a finding as the JSON object that editors read."""
+    """Return a finding as a JSON object for editors."""
     return {
         "severity": finding.severity.value,
         "line": finding.line,

@@ -1,8 +1,8 @@
 """Run one instruction's share on one host: threads, results, cancel.
 
 Called by a Celery batch or by the command line with a `Work`; reports to a sink and
-returns one result per resource. Siblings of a failed task go on: a stage ends whole.
-What runs next is decided by `plan/lifecycle.py`, not here.
+returns one result per resource. When a task fails, its siblings still finish. The next
+instruction is decided by `plan/lifecycle.py`, not here.
 """
 
 import logging
@@ -45,7 +45,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class ResourceResult:
-    """How one resource's task ended; texts as in errors, `seconds` of wall time."""
+    """The result of one resource's task; texts as in errors, `seconds` of wall time."""
 
     name: str
     host: str
@@ -57,9 +57,9 @@ class ResourceResult:
 
 
 class Engine:
-    """Run instructions on kept connections, `tasks_per_host` tasks at once.
+    """Runs instructions on kept connections, `tasks_per_host` tasks at once.
 
-    `boot_deadline_s` is what a guest may take that boots alone.
+    `boot_deadline_s` is the deadline of a guest that boots alone.
     """
 
     def __init__(
@@ -76,10 +76,10 @@ class Engine:
     def run(
         self, work: Work, *, scope: Scope, sink: Sink
     ) -> tuple[ResourceResult, ...]:
-        """Work on all resources and return when every task has ended.
+        """Run all resources' tasks and return when every one has ended.
 
         Never raises for a task's failure. After `scope.cancel()` every task ends as
-        soon as what it started is proven gone; the proofs are in `scope.ended`.
+        soon as its processes are proven gone; the proofs are in `scope.ended`.
         """
         resources = work.instruction.resources
         batch = _Batch(work, self._hosts, scope, sink, self._boot_deadline_s)
@@ -91,13 +91,13 @@ class Engine:
             ThreadPoolExecutor(workers, thread_name_prefix="task") as pool,
         ):
             results = tuple(pool.map(batch.run_task, range(len(resources)), resources))
-        if not scope.stop.is_set():  # who cancels looks once more at the whole run
+        if not scope.stop.is_set():  # cancel checks the whole run again
             end_left(scope, scope.entered)
         return results
 
 
 class _Batch:
-    """What the tasks of one call share: the first word that the host is dead."""
+    """The shared data of the tasks of one call, with a flag that the host is dead."""
 
     def __init__(
         self, work: Work, hosts: Hosts, scope: Scope, sink: Sink, boot_deadline_s: float
@@ -112,10 +112,10 @@ class _Batch:
         self._reason = HostUnreachable(f"Host {work.host} does not answer.")
 
     def look_for_host(self) -> None:
-        """Let all tasks fail at once when the host is dead.
+        """Make all tasks fail at once when the host is dead.
 
-        For teardown, which goes on without it: each of its instructions would wait
-        for the same dead host again.
+        For teardown, which goes on without the host: otherwise each of its instructions
+        would wait for the same dead host again.
         """
         try:
             host = self._hosts.open(self._work.state.host(self._work.host))
@@ -126,7 +126,7 @@ class _Batch:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Look at the progress of all tasks each second: silence is news, too."""
+        """Check the progress of all tasks each second, to report stalled ones, too."""
         over = Flag()
 
         def watch() -> None:
@@ -143,7 +143,7 @@ class _Batch:
             watcher.join()
 
     def run_task(self, number: int, resource: Resource) -> ResourceResult:
-        """Run one task from start to finish, and report both."""
+        """Run one task and report its start and end."""
         index = self._work.instruction.index
         started = time.monotonic()
         scope = Scope(f"{self._scope.tag}t{number}", stop=self._scope.stop)
@@ -175,9 +175,9 @@ class _Batch:
         return result
 
     def _end_left(self, scope: Scope, outcome: Outcome) -> None:
-        """End what a task left in guests, unless it ended well; the host comes later.
+        """End an unsuccessful task's leftovers in guests; the host comes later.
 
-        What a script leaves running that ended well is what it was for: a server.
+        A successful script's remaining processes are wanted, such as a server.
         """
         if not scope.entered:
             return
@@ -186,7 +186,7 @@ class _Batch:
         if outcome.status in SUCCESSFUL:
             return
         asked: set[str] = set()
-        if outcome.status is Status.CANCELLED:  # nothing was started after that
+        if outcome.status is Status.CANCELLED:  # nothing started after that
             asked = {proof.machine for proof in scope.ended}
         left = {m for m in scope.entered - {host} if m.machine not in asked}
         end_left(scope, left)
@@ -210,7 +210,7 @@ class _Batch:
             return _failed(exc)
         except TestbedError as exc:
             return _failed(exc)
-        except Exception:  # the task border: no task may take others down
+        except Exception:  # the task border: no task may end others
             reference = uuid.uuid4().hex[:8]
             logger.exception("%s failed, reference %s", resource, reference)
             return Outcome(
@@ -237,7 +237,7 @@ class _Batch:
 
 
 def state_for(instruction: Instruction, project: Project) -> State:
-    """Return the state in which an instruction's resources are looked up."""
+    """Return the state that has an instruction's resources."""
     return project.read_known() if instruction.of_deployed else project.read_state()
 
 

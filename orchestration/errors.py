@@ -5,7 +5,7 @@
     ├── StateError           state.json or the artefacts are missing, old or broken
     ├── PathOutside          a path leaves the folders that it may use
     ├── HostUnreachable      a testbed host does not answer
-    │   ├── AuthenticationRefused   it answers and does not let us in
+    │   ├── AuthenticationRefused   it answers and rejects our key
     │   ├── HostKeyMismatch         it answers with a key that is not the pinned one
     │   ├── TemporarilyRefused      its SSH server accepts no connection for now
     │   ├── ForwardingForbidden     it opens no connection to its guests
@@ -17,9 +17,9 @@
     ├── NetworkFailed        a bridge, port, link or network could not be made
     ├── ImageFailed          an image is missing, broken or could not be fetched
     ├── NotEnoughSpace       a file system is full
-    ├── TestbedBusy          another run is on
+    ├── TestbedBusy          another run is active
     ├── NotBuiltYet          the language allows it, this version does not do it
-    └── Cancelled            the user asked to stop
+    └── Cancelled            the user cancelled the run
 
 Foreign exceptions are translated where their library is imported, never later.
 """
@@ -29,10 +29,10 @@ from enum import StrEnum
 
 
 class TestbedError(Exception):
-    """Tell a user what happened, to what, where, and what to do next.
+    """Describes a failure: what happened, to what, where, and what to do next.
 
-    `message` is one sentence without jargon, `hint` the next step, `detail` the
-    last lines of evidence (shown folded). `retryable` is decided by the raiser.
+    `message` is one sentence without jargon, `hint` the next step, `detail` the last
+    lines of evidence (shown folded). The raiser decides `retryable`.
     """
 
     __test__ = False  # pytest: the name starts with Test
@@ -53,48 +53,48 @@ class TestbedError(Exception):
 
     @property
     def sentence(self) -> str:
-        """The message and the hint, for where there is one line to say both."""
+        """The message and the hint, for places with a single line."""
         return f"{self.message} {self.hint}".strip()
 
 
 class StateError(TestbedError):
-    """Say that state.json or the artefacts cannot be used as they are."""
+    """state.json or the artefacts cannot be used."""
 
 
 class PathOutside(TestbedError):
-    """Refuse a path that leaves the testbed's folder and the allowed folders."""
+    """A path leaves the testbed's folder and the allowed folders."""
 
 
 class HostUnreachable(TestbedError):
-    """Say that a testbed host does not answer (SSH, libvirt or Open vSwitch)."""
+    """A testbed host does not answer (SSH, libvirt or Open vSwitch)."""
 
 
 class AuthenticationRefused(HostUnreachable):
-    """Say that a machine answered and refused our key."""
+    """A machine answered and rejected our key."""
 
 
 class HostKeyMismatch(HostUnreachable):
-    """Say that a machine answered with another key than the pinned one."""
+    """A machine answered with another key than the pinned one."""
 
 
 class TemporarilyRefused(HostUnreachable):
-    """Say that an SSH server accepts no connection for now, and says so."""
+    """An SSH server reports that it accepts no connection for now."""
 
 
 class ForwardingForbidden(HostUnreachable):
-    """Say that a host's SSH server forbids the connections to its guests."""
+    """A host's SSH server forbids the connections to its guests."""
 
 
 class ShellUnusable(HostUnreachable):
-    """Say that the login shell of a machine did not run a command of ours."""
+    """The login shell of a machine did not run our command."""
 
 
 class GuestUnreachable(TestbedError):
-    """Name the first layer at which a guest failed to come up."""
+    """A guest did not come up; names the first layer that failed."""
 
 
 class CommandFailed(TestbedError):
-    """Carry the exit code and the last lines of a command that failed."""
+    """A command failed; carries its exit code and last lines."""
 
     def __init__(
         self, message: str, *, exit_code: int, hint: str = "", detail: str = ""
@@ -104,35 +104,35 @@ class CommandFailed(TestbedError):
 
 
 class CommandTimedOut(CommandFailed):
-    """Say that a command did not end in time and was ended by us."""
+    """A command did not end in time and was ended by us."""
 
 
 class LibvirtFailed(TestbedError):
-    """Translate a libvirtError; `detail` is libvirt's own text."""
+    """A translated libvirtError; `detail` is libvirt's own text."""
 
 
 class NetworkFailed(TestbedError):
-    """Say which bridge, port, link or network could not be made or removed."""
+    """A bridge, port, link or network could not be made or removed."""
 
 
 class ImageFailed(TestbedError):
-    """Say which image is missing, broken or could not be fetched."""
+    """An image is missing, broken or could not be fetched."""
 
 
 class NotEnoughSpace(TestbedError):
-    """Say which file system on which host is full."""
+    """A file system on a host is full."""
 
 
 class TestbedBusy(TestbedError):
-    """Say who runs what on this testbed, and since when."""
+    """Another run is active on this testbed; names its user and start."""
 
 
 class NotBuiltYet(TestbedError):
-    """Refuse, in one sentence, what the language allows and we do not do yet."""
+    """The language allows something that this version does not do."""
 
 
 class Cancelled(TestbedError):
-    """Unwind a task because its run was cancelled."""
+    """Ends a task because its run was cancelled."""
 
     def __init__(self, message: str = "Cancelled.") -> None:
         super().__init__(message)
@@ -147,9 +147,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Finding:
-    """One remark about a YAML: where (1-based line and column), what, what to do.
+    """One remark about a YAML: position (1-based line and column), message and hint.
 
-    `path` is the place in the document: `machines[2].interfaces[0].bridge`.
+    `path` is the path in the document: `machines[2].interfaces[0].bridge`.
     """
 
     line: int
@@ -161,7 +161,7 @@ class Finding:
 
 
 class SpecError(TestbedError):
-    """Carry every finding of a YAML that cannot be used, sorted by line."""
+    """Carries every finding of an invalid YAML, sorted by line."""
 
     def __init__(self, message: str, *, findings: tuple[Finding, ...] = ()) -> None:
         super().__init__(message, hint="Fix the lines below and try again.")

@@ -1,9 +1,9 @@
-"""What a run can report while it works, as plain values.
+"""The events that a run reports while it works, as plain values.
 
 The engine emits these to a sink (any callable). The web's recorder numbers them and
-stores them as rows; the CLI prints them. A sink must be cheap and thread-safe: tasks
-of one instruction emit from many threads. Nothing here is a log record: logs are for
-us, events are for the user.
+stores them as rows; the CLI prints them. A sink must be cheap and thread-safe: tasks of
+one instruction emit from many threads. Nothing here is a log record: logs are for
+administrators, events are for the user.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """How one resource's task ended."""
+    """The result of one resource's task."""
 
     DONE = "done"
     UNCHANGED = "unchanged"
@@ -26,7 +26,7 @@ SUCCESSFUL = (Status.DONE, Status.UNCHANGED, Status.WARNING)
 
 
 class Stream(StrEnum):
-    """Where a log line came from; `INFO` is the engine's own voice."""
+    """The source of a log line; `INFO` is the engine itself."""
 
     INFO = "info"
     STDOUT = "stdout"
@@ -55,7 +55,7 @@ class TaskStarted:
 
 @dataclass(frozen=True, slots=True)
 class TaskProgressed:
-    """`done` of `total` `unit`s; `total` 0 means unknown. `note` says what.
+    """`done` of `total` `unit`s; `total` 0 means unknown. `note` names the work.
 
     For bytes also the `rate` of the last seconds in units per second, 0 unknown, and
     `left_s`, the remaining time, None unknown.
@@ -91,4 +91,4 @@ Sink = Callable[[Event], None]
 
 
 def discard(event: Event) -> None:
-    """Be a sink for callers that do not listen."""
+    """Discard events, for callers that do not listen."""

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, whoever reads them meanwhile.
+"""Writes files atomically: readers see the old or the new file, never a part.
 
-For small contents at hand. Copies of large files have a writer that can be cancelled,
-and a lock that says whether it lives: see `transport/files/parts.py`.
+For small contents in memory. Copies of large files have a writer that can be cancelled,
+and a lock that shows whether it lives: see `transport/files/parts.py`.
 """
 
 import os
@@ -18,7 +18,7 @@ def write_whole(
     """
     content = data.encode() if isinstance(data, str) else data
     part = Path(part_path(str(path.absolute())))
-    # Never readable by others than the file will be.
+    # Never readable by more users than the final file.
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -34,7 +34,7 @@ def write_whole(
 
 
 def part_path(target: str) -> str:
-    """Name the file beside `target` that is written first. Raises: ValueError."""
+    """Return the path of the temporary file beside `target`. Raises: ValueError."""
     path = PurePosixPath(target)
     if not path.is_absolute() or not path.name:
         raise ValueError(f"not an absolute path of a file: {target!r}")

@@ -1,10 +1,10 @@
 """A testbed host as the instructions use it: its transport and its libvirt.
 
 `Hosts` keeps what it opened, one SSH transport per host and per guest and one libvirt
-connection per host: nothing logs in per command. Hosts are kept for as long as the
-process lives, guests until nobody has used them for a while: most of them will be
-stopped by another process, of which this one hears nothing.
-Which of the four ways leads to a machine is decided here and nowhere else.
+connection per host, so that commands need no new login. Hosts stay open while the
+process lives, guests until they have been idle for a while: another process stops most
+of them, and this one gets no notice of that. Only this module decides which of the four
+ways leads to a machine.
 """
 
 import threading
@@ -34,8 +34,8 @@ from orchestration.transport.reachable import forwarding_problem, require_answer
 from orchestration.transport.simulated.transport import SimulatedTransport
 from orchestration.transport.ssh import Failures, SSHTransport
 
-# Another worker may have stopped a guest that then came back elsewhere: whatever leads
-# to it is a part of the key.
+# Another worker may have stopped a guest that then came back elsewhere, so its address
+# and route are a part of the key.
 GuestKey = tuple[str, str, HostState, tuple[str, str, str]]
 
 # A guest that is used again later costs one login, 30 ms.
@@ -53,10 +53,10 @@ class Host:
 
 
 class Hosts:
-    """Open hosts and guests once and keep them; thread-safe.
+    """Opens hosts and guests once and keeps them; thread-safe.
 
     `runtime_dir` holds ssh wrappers for libvirt, the simulated hosts' files and the
-    ledgers of what boots and of logins that failed.
+    ledgers of boots and of failed logins.
     """
 
     def __init__(self, runtime_dir: Path) -> None:
@@ -79,8 +79,8 @@ class Hosts:
     def guest(self, state: State, guest: GuestState, *, host_key: str) -> Transport:
         """Return the guest's transport: SSH from main, or through its remote host.
 
-        `host_key` is the public key line that was seeded. Raises: StateError when
-        the guest has no address that we know.
+        `host_key` is the public key line that was seeded. Raises: StateError when the
+        guest has no known address.
         """
         host = self.open(state.host(guest.host))
         place = (guest_address(guest), guest.user, host_key)
@@ -92,7 +92,7 @@ class Hosts:
             return self._guests[key]
 
     def forget_guest(self, state: State, guest: GuestState) -> None:
-        """Close a guest's transports, because the guest is gone or new."""
+        """Close the transports of a guest that is gone or new."""
         with self._lock:
             keys = [k for k in self._guests if k[:2] == (state.testbed, guest.name)]
             found = [self._pop(key) for key in keys]
@@ -100,7 +100,7 @@ class Hosts:
             transport.close()
 
     def close(self) -> None:
-        """Close everything that was opened."""
+        """Close all hosts and guests."""
         with self._lock:
             guests, hosts = list(self._guests.values()), list(self._hosts.values())
             self._guests.clear()
@@ -113,7 +113,7 @@ class Hosts:
             host.libvirt.close()
 
     def _look_for_idle(self) -> None:
-        """Now and then, have the guests closed that nobody uses; closing one waits."""
+        """Close idle guests at intervals, on a thread because closing waits."""
         now = time.monotonic()
         with self._lock:
             if now - self._looked_at < LOOK_FOR_IDLE_EVERY_S:
@@ -131,7 +131,7 @@ class Hosts:
                 transport.connection.close_if_idle(IDLE_S)
             ):
                 with self._lock:
-                    # Not when somebody got it since: it would be closed by nobody.
+                    # Keep a guest requested since: nothing would close it later.
                     if key in self._guests and self._is_idle(key):
                         self._pop(key)
 
@@ -192,10 +192,10 @@ class Hosts:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What a host showed: its size, and which domains and datapath it can run.
+    """The observed facts of a host: its size, usable domain types and datapath.
 
-    `load` is the one-minute load average. `remark` and `hint` name something that
-    works badly and how to mend it.
+    `load` is the one-minute load average. `remark` and `hint` name a problem and its
+    remedy.
     """
 
     cpus: int
@@ -210,7 +210,7 @@ class HostFacts:
 
 
 def examine(host: Host, *, scope: Scope) -> HostFacts:
-    """Ask a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
+    """Query a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
     seen = machine.observe(host.transport, scope=scope)
     forbidden = forwarding_problem(host.transport)
     node = node_facts(host.libvirt)
@@ -230,7 +230,7 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
 
 
 def host_network(host: Host, *, scope: Scope) -> HostNetwork:
-    """Ask a host for its ranges, filters and underlay. Raises: HostUnreachable.
+    """Query a host's ranges, filters and underlay. Raises: HostUnreachable.
 
     A simulated host has none.
     """
@@ -240,7 +240,7 @@ def host_network(host: Host, *, scope: Scope) -> HostNetwork:
 
 
 def guest_address(guest: GuestState) -> str:
-    """Return where SSH answers: the management address, else the first known one."""
+    """Return the address for SSH: the management address, else the first known one."""
     if guest.management is not None:
         return guest.management.address
     return next((i.address for i in guest.interfaces if i.address), "")

@@ -22,7 +22,7 @@ POLL_S = 0.05
 def held(path: Path, *, shared: bool = False) -> Iterator[int]:
     """Wait for the lock of a file or folder and hold it; a missing file is made.
 
-    Yields the open descriptor, for locks that are the file that they protect.
+    Yields the open descriptor, for locks on the protected file itself.
     """
     descriptor = _open(path)
     try:
@@ -34,7 +34,7 @@ def held(path: Path, *, shared: bool = False) -> Iterator[int]:
 
 @contextmanager
 def held_if_free(path: Path, *, wait_s: float = 0.0) -> Iterator[bool]:
-    """Hold the lock when it is free or gets free in time; yields whether it is held."""
+    """Hold the lock if it becomes free in time; yields whether it is held."""
     deadline = time.monotonic() + wait_s
     descriptor = _open(path)
     try:
@@ -58,7 +58,7 @@ def take(path: Path) -> BinaryIO | None:
         if not lock(file.fileno(), wait=False):
             file.close()
             return None
-        # Removed between its opening and its lock: the next one has another file.
+        # Removed between its opening and its lock: the next holder has another file.
         if os.fstat(file.fileno()).st_nlink:
             return file
         file.close()
