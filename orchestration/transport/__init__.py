@@ -1,1 +1,1 @@
-"""How to reach a machine: base (the interface), local, ssh."""
+"""Transports: commands and files on this machine, over SSH or simulated."""

@@ -1,9 +1,9 @@
-"""How to reach a machine: the one interface, and the values that cross it.
+"""The Transport protocol and the values that cross it.
 
-Four ways behind it: the main host (subprocess), a remote host (SSH), a guest of the
-main host (SSH), a guest of a remote host (SSH through its host). Providers and
+Four ways implement it: the main host (subprocess), a remote host (SSH), a guest of the
+main host (SSH) and a guest of a remote host (SSH through its host). Providers and
 instructions see only `Transport`. A `Scope` carries what all commands of one task
-share: the tag by which their processes are found again, and the wish to stop.
+share: the tag that marks their processes, and the request to cancel.
 """
 
 import shlex
@@ -23,19 +23,19 @@ Log = Callable[[str], None]
 
 
 def no_progress(done: int, total: int) -> None:
-    """Tell nobody how far something is."""
+    """Ignore the progress."""
 
 
 def no_log(text: str) -> None:
-    """Tell nobody."""
+    """Ignore the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program with its arguments; never a shell string.
 
-    `stdin` is given to it whole. `as_root` asks for root (sudo where the login is
-    not root). `secret` keeps the arguments out of logs and errors.
+    `stdin` is the whole input. `as_root` asks for root (sudo where the login is not
+    root). `secret` keeps the arguments out of logs and errors.
     """
 
     argv: tuple[str, ...]
@@ -61,7 +61,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """What a command did; the outputs keep their last 1 MiB, decoded leniently."""
+    """The result of a command; each output keeps its last 1 MiB, decoded leniently."""
 
     command: Command
     exit_code: int
@@ -80,7 +80,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Proof of an ending: who was there, and who still is (empty when all is well)."""
+    """Proof of an ending: the processes found, and the survivors (normally none)."""
 
     machine: str
     found: tuple[Process, ...]
@@ -88,12 +88,12 @@ class Ended:
 
 
 class Scope:
-    """What the commands of one task share; thread-safe.
+    """State shared by the commands of one task; thread-safe.
 
-    `tag` is exported to every command as TESTBED_TAG, and is `<run>.<batch>.<task>`
-    so that a prefix finds all processes of a run. After `cancel()` every wait in
-    the scope ends with `Cancelled`. `ended` collects the proofs, `entered` the
-    machines on which a command was started.
+    Every command gets `tag` as TESTBED_TAG. Its form is `<run>.<batch>.<task>`, so a
+    prefix finds all processes of a run. After `cancel()` every wait in the scope raises
+    `Cancelled`. `ended` collects the proofs, `entered` the machines on which a command
+    was started.
     """
 
     def __init__(self, tag: str = "", *, stop: threading.Event | None = None) -> None:
@@ -122,7 +122,7 @@ class Transport(Protocol):
 
     @property
     def machine(self) -> str:
-        """The name that users know this machine by."""
+        """The machine's name as users know it."""
         ...
 
     def run(
@@ -137,12 +137,12 @@ class Transport(Protocol):
     ) -> Completed:
         """Run a command to its end, streaming lines; end it on cancel or timeout.
 
-        `feed` is its input in place of `stdin`, for gigabytes: pieces are asked for
-        as the command takes them, on the caller's thread, until it ends.
+        `feed` replaces `stdin` for gigabytes of input: the caller's thread takes pieces
+        from it as the command reads them.
 
-        Raises: CommandFailed (non-zero exit and `check`), CommandTimedOut,
-        Cancelled, HostUnreachable. On cancel and timeout everything that the
-        command started has been ended, and the proof is in `scope.ended`.
+        Raises: CommandFailed (non-zero exit and `check`), CommandTimedOut, Cancelled,
+        HostUnreachable. On cancel and timeout all processes of the command are ended
+        first, and the proof is in `scope.ended`.
         """
         ...
 
@@ -158,8 +158,8 @@ class Transport(Protocol):
     ) -> None:
         """Copy a file (sparse stays sparse) or bytes to `target`, whole or not at all.
 
-        Written beside the target and renamed, parent folders made. Raises:
-        NotEnoughSpace, CommandFailed, Cancelled, HostUnreachable.
+        The copy is written beside the target and renamed; parent folders are made.
+        Raises: NotEnoughSpace, CommandFailed, Cancelled, HostUnreachable.
         """
         ...
 
@@ -170,11 +170,11 @@ class Transport(Protocol):
     def end(self, tag_prefix: str, *, grace_s: float = 0.3) -> Ended:
         """End every process whose TESTBED_TAG starts with `tag_prefix`, and prove it.
 
-        TERM to each, a short grace, then KILL until a scan of /proc/*/environ finds
-        none (bounded). As root where the login may become root.
+        Send TERM, wait a short grace, then send KILL until a scan of /proc/*/environ
+        finds none (bounded). Run as root where the login may become root.
         """
         ...
 
     def close(self) -> None:
-        """Give the connection back; harmless twice."""
+        """Close the connection; a second call does nothing."""
         ...

@@ -1,8 +1,8 @@
 """The main host: commands as child processes, files by copying, no SSH.
 
 Implements the Transport protocol of base.py. Each command is a session of its own and
-carries the scope's tag; ending it scans /proc directly. Used by `model/hosts.py` for the
-machine that the worker runs on.
+carries the scope's tag; ending it scans /proc directly. Used by
+`orchestration/hosts.py` for the machine that the worker runs on.
 """
 
 import contextlib
@@ -35,8 +35,8 @@ from orchestration.transport.processes.ending import end_here, end_line, parse_e
 from orchestration.transport.processes.tags import environment, tag_of, wrap_argv
 
 POLL_S = 0.02
-# How long output is awaited after the program's end: a background process may hold
-# the streams open for ever.
+# The time to wait for output after the program's end: a background process may hold the
+# streams open for ever.
 LINGER_S = 1.0
 GRACE_S = 0.3
 _READ_BYTES = 256 * 1024
@@ -51,7 +51,7 @@ class LocalTransport:
 
     @property
     def machine(self) -> str:
-        """The name that users know this machine by."""
+        """The machine's name as users know it."""
         return self._machine
 
     def run(
@@ -175,7 +175,7 @@ class LocalTransport:
     def _put_as_root(
         self, source: Path | bytes, target: str, *, scope: Scope, mode: int
     ) -> None:
-        """Let sudo's cp read the file itself; bytes go through stdin."""
+        """Copy as root: sudo's cp reads the file itself; bytes go through stdin."""
         part = part_path(target)
         if isinstance(source, bytes):
             size = len(source)
@@ -266,7 +266,7 @@ class _Pump:
 
 
 def _release(child: subprocess.Popen[bytes]) -> None:
-    """Close the pipes of a child that has ended, or that not even KILL could end."""
+    """Close the pipes of a child that has ended, or that survived KILL."""
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream is not None:
             with contextlib.suppress(OSError):
@@ -276,7 +276,7 @@ def _release(child: subprocess.Popen[bytes]) -> None:
 
 
 def _not_started(cmd: Command, error: OSError) -> Completed:
-    """Answer as a shell would: 127 for a program that is not there, else 126."""
+    """Return a shell's exit code: 127 for a missing program, else 126."""
     code = 127 if isinstance(error, FileNotFoundError) else 126
     reason = "not found" if code == 127 else os.strerror(error.errno or 0)
     return Completed(cmd, code, "", f"{cmd.argv[0]}: {reason}", 0.0)

@@ -1,4 +1,4 @@
-"""The address of a host that is known by its DNS name, as main's resolver has it.
+"""Addresses of hosts that are known by DNS names, from main's resolver.
 
 Tunnels end at addresses: Open vSwitch takes no names. Used by the host check.
 """

@@ -1,9 +1,9 @@
-"""What a command prints: lines for whoever listens, the last of it for the result.
+"""Output of a command: lines for a listener, the last MiB for the result.
 
-Fed with bytes by both transports. Memory stays bounded: a line without end is handed
+Both transports feed it with bytes. Memory stays bounded: a line without end is passed
 on in pieces, and only the last MiB of each stream is kept. A carriage return ends a
-line as well, so that progress bars arrive while they move. `conclude` turns the end
-of a command into its result or its error.
+line as well, so that progress bars arrive while they move. `conclude` turns the end of
+a command into its result or its error.
 """
 
 import codecs
@@ -31,7 +31,7 @@ class Output:
         self._kept = bytearray()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they come and hand on the lines that are complete."""
+        """Take bytes as they come and pass on the complete lines."""
         self._kept += data
         if len(self._kept) > 2 * KEPT_BYTES:
             del self._kept[:-KEPT_BYTES]
@@ -39,7 +39,7 @@ class Output:
             self._split(self._decoder.decode(data), self._on_line)
 
     def close(self) -> None:
-        """Hand on what is left without a line end."""
+        """Pass on the rest that has no line end."""
         if self._on_line is None:
             return
         self._split(self._decoder.decode(b"", final=True), self._on_line)
@@ -89,7 +89,7 @@ def conclude(completed: Completed, machine: str, *, check: bool) -> Completed:
 def timed_out(
     cmd: Command, machine: str, timeout_s: float, detail: str
 ) -> CommandTimedOut:
-    """Build the error for a command that was ended because its time was up."""
+    """Build the error for a command that was ended at its timeout."""
     return CommandTimedOut(
         f"Command `{shown(cmd)}` did not end on {machine} within {timeout_s:g} s.",
         exit_code=124,
@@ -99,12 +99,12 @@ def timed_out(
 
 
 def last_lines(text: str) -> str:
-    """Return the end of an output, as much as an error shows."""
+    """Return the end of an output, limited to what an error shows."""
     return "\n".join(text.splitlines()[-DETAIL_LINES:])
 
 
 def shown(cmd: Command) -> str:
-    """Return a command as an error names it: one line, not too long."""
+    """Return a command for an error message: one line, of limited length."""
     text = " ".join(str(cmd).split())
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]} …"
 

@@ -1,4 +1,4 @@
-"""Whether a machine is there at all, asked before anything that waits longer."""
+"""Checks that a machine answers, before operations with longer timeouts."""
 
 from orchestration.errors import (
     AuthenticationRefused,
@@ -9,13 +9,13 @@ from orchestration.errors import (
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.ssh import Limits, SSHTransport
 
-# A kernel accepts at once however busy it is: who does not is dead or cut off. Its SSH
-# server is a process like others and waits for a processor.
+# A kernel accepts at once however busy it is: a machine that does not is dead or cut
+# off. Its SSH server is a process like others and waits for a processor.
 HOST = Limits(kept_s=1.0, accept_s=3.0, banner_s=15.0)
 
 
 def require_login(transport: Transport, limits: Limits, *, scope: Scope) -> None:
-    """See that a machine that is reached over SSH answers and lets us in.
+    """Check that a machine reached over SSH answers and accepts the login.
 
     Raises: HostUnreachable and its kinds, Cancelled.
     """
@@ -24,7 +24,7 @@ def require_login(transport: Transport, limits: Limits, *, scope: Scope) -> None
 
 
 def forwarding_problem(transport: Transport) -> ForwardingForbidden | None:
-    """Return why a host lets nobody through to its guests, where it is asked over SSH.
+    """Return why a host forwards no connections to its guests; None if it does.
 
     Raises: HostUnreachable.
     """
@@ -38,10 +38,10 @@ def forwarding_problem(transport: Transport) -> ForwardingForbidden | None:
 
 
 def require_answer(transport: Transport) -> None:
-    """See that a host is there: ask on the kept connection, else log in.
+    """Check that a host answers on the kept connection, else log in.
 
-    Costs a few milliseconds on a kept connection, and a dead host is known after 3 s
-    instead of after libvirt's and SSH's own deadlines. Raises: HostUnreachable.
+    This costs a few milliseconds on a kept connection, and detects a dead host after 3
+    s instead of after libvirt's and SSH's own deadlines. Raises: HostUnreachable.
     """
     try:
         require_login(transport, HOST, scope=Scope())

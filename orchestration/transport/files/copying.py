@@ -1,9 +1,9 @@
-"""Copy files whole or not at all, and keep their holes.
+"""Copies files whole or not at all, and keeps their holes.
 
-`data_extents` tells where a file has data; `copy_here` copies on this machine;
-`put_command` is the sh program that receives a file on another machine: it needs no
-more than dd and truncate (GNU or busybox), because guests with dropbear have no SFTP.
-Everything is written beside its target and renamed.
+`data_extents` lists where a file has data. `copy_here` copies on this machine.
+`put_command` builds the sh program that receives a file on another machine. It needs
+only dd and truncate (GNU or busybox), because guests with dropbear have no SFTP. Every
+copy is written beside its target and renamed.
 """
 
 import errno
@@ -22,9 +22,9 @@ COPY_BYTES = 8 * 1024 * 1024
 _FULL = ("No space left on device", "Disk quota exceeded")
 
 # $1 target, $2 file beside it, $3 mode, $4 size in bytes, then first block and number
-# of blocks of each extent; without extents all of stdin is the file. A connection
-# that dies looks like an end of input, so the size is checked before the rename; and
-# then nobody reads what we say, which must not end us before the clean-up.
+# of blocks of each extent; without extents all of stdin is the file. A lost connection
+# looks like the end of input, so the size is checked before the rename. Output then has
+# no reader, and SIGPIPE must not end the program before its clean-up.
 PUT_SCRIPT = """\
 target=$1 part=$2 mode=$3 size=$4; shift 4
 trap 'rm -f "$part"; exit 143' TERM HUP INT; trap '' PIPE
@@ -45,8 +45,8 @@ if [ "$got" != "$size" ]; then echo "$got of $size bytes arrived" >&2; fail; fi
 chmod "$mode" "$part" && mv -f "$part" "$target" || fail
 """
 
-# $1 source, $2 target, $3 file beside it, $4 mode: the same on one machine. Files of
-# dead writers are known by their lock, as in `parts.py`.
+# $1 source, $2 target, $3 file beside it, $4 mode: the same on one machine. A file that
+# is not locked has a dead writer, as in `parts.py`.
 COPY_SCRIPT = """\
 trap 'rm -f "$3"; exit 143' TERM HUP INT; trap '' PIPE
 if [ -d "$2" ]; then echo "$2 is a folder" >&2; exit 1; fi
@@ -83,7 +83,7 @@ def copy_command(source: str, target: str, part: str, *, mode: int) -> Command:
 
 
 def put_failed(error: CommandFailed, target: str, machine: str) -> TestbedError:
-    """Say what went wrong when `put_command` or `copy_command` failed."""
+    """Build the error for a failed `put_command` or `copy_command`."""
     if any(words in error.detail for words in _FULL):
         return _no_space(target, machine)
     return CommandFailed(
@@ -95,7 +95,7 @@ def put_failed(error: CommandFailed, target: str, machine: str) -> TestbedError:
 
 
 def not_written(error: OSError, target: str, machine: str) -> TestbedError:
-    """Say what went wrong when this machine itself could not write."""
+    """Build the error for a failed write on this machine."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return _no_space(target, machine)
     return CommandFailed(
@@ -104,7 +104,7 @@ def not_written(error: OSError, target: str, machine: str) -> TestbedError:
 
 
 def _no_space(target: str, machine: str) -> NotEnoughSpace:
-    """Say that the file system of a path is full."""
+    """Build the error for a full file system."""
     return NotEnoughSpace(
         f"The file system of {target} on {machine} is full.",
         hint="Free some space there and try again.",
@@ -112,10 +112,10 @@ def _no_space(target: str, machine: str) -> NotEnoughSpace:
 
 
 def data_extents(descriptor: int, size: int) -> list[Extent]:
-    """List where the file has data, in whole blocks, the last clipped to the size.
+    """List the extents with data, in whole blocks, the last clipped to the size.
 
     Neighbours are joined until there are at most 512: each costs the receiver a
-    process. A file that is one hole has its first block; only an empty one has none.
+    process. A file that is one hole gets its first block; only an empty one has none.
     """
     extents: list[Extent] = []
     for start, end in _raw_extents(descriptor, size):
@@ -137,7 +137,7 @@ def data_extents(descriptor: int, size: int) -> list[Extent]:
 def read_extents(
     descriptor: int, extents: Sequence[Extent], chunk_bytes: int
 ) -> Iterator[bytes]:
-    """Read these parts of a file in chunks; ends early where the file does."""
+    """Read these extents of a file in chunks; stop early at the file's end."""
     for start, end in extents:
         for position in range(start, end, chunk_bytes):
             yield os.pread(descriptor, min(chunk_bytes, end - position), position)
@@ -146,7 +146,7 @@ def read_extents(
 def reported(
     chunks: Iterator[bytes], total: int, on_progress: OnProgress | None
 ) -> Iterator[bytes]:
-    """Pass chunks on and say how far they are, about once per MiB."""
+    """Pass chunks on and report progress about once per MiB."""
     done = told = 0
     if on_progress:
         on_progress(0, total)
@@ -203,7 +203,7 @@ class SparseWriter:
         self._file = file
 
     def write(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Write the next bytes."""
         for start in range(0, len(data), BLOCK_BYTES):
             block = data[start : start + BLOCK_BYTES]
             if block.count(0) == len(block):
@@ -212,7 +212,7 @@ class SparseWriter:
                 self._file.write(block)
 
     def finish(self) -> None:
-        """Give the file its full size, also when it ends in a hole."""
+        """Set the file's full size, also when it ends in a hole."""
         self._file.truncate(self._file.tell())
 
 

@@ -1,8 +1,8 @@
-"""Half files of this machine: whose writer lives, and whose may go.
+"""Unfinished files of this machine, locked by their writers.
 
-What is copied is written beside its target, under a name that ends in `.part`, and
-locked as long as its writer lives: the kernel lets go of the lock of a killed one. So
-the next writer of the same target, and whoever tidies up, removes what nobody writes.
+A copy is written beside its target, under a name that ends in `.part`. Its writer holds
+a lock on it, which the kernel releases when the writer is killed. So the next writer of
+the same target, and any clean-up, can remove files without a writer.
 """
 
 import glob
@@ -18,10 +18,9 @@ from orchestration.locks import lock
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a new file beside `target`, for renaming; gone afterwards if it was not.
+    """Open a new file beside `target`, for renaming; remove it if it was not renamed.
 
-    It is locked as long as its writer lives, so that what a dead one left can be told
-    apart. Raises: OSError.
+    The writer's lock distinguishes it from files of dead writers. Raises: OSError.
     """
     part = Path(part_path(str(target)))
     try:
@@ -32,14 +31,14 @@ def written_beside(target: Path) -> Iterator[tuple[Path, BinaryIO]]:
 
 
 def sweep_beside(target: Path) -> None:
-    """Remove what dead writers of `target` left beside it."""
+    """Remove the files that dead writers of `target` left beside it."""
     name = glob.escape(target.name[:200])
     for part in target.parent.glob(f".{name}.????????.part"):
         remove_if_abandoned(part)
 
 
 def remove_if_abandoned(part: Path) -> bool:
-    """Remove a file of `written_beside` unless its writer lives; say whether."""
+    """Remove a file of `written_beside` without a live writer; return if it went."""
     try:
         with part.open("rb") as file:
             is_abandoned = lock(file.fileno(), wait=False)

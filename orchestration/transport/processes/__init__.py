@@ -1,1 +1,1 @@
-"""Which processes on a machine are a task's, and their end."""
+"""Processes of a task on a machine: marking, finding and ending them."""

@@ -1,10 +1,10 @@
-"""Find every process that carries a tag, end it, and prove that it is gone.
+"""Finds every process that carries a tag, ends it, and proves that it is gone.
 
-`end_line` and `parse_ended` are the remote form (one sh command, busybox too),
-`end_here` is the same on this machine. A prefix ends at a dot: `12.1` finds `12.1`
-and `12.1.3`, not `12.10`. Closing a channel or signalling a group misses processes
-that called setsid or ignore signals, but they inherit the environment. Who cleared it
-(sudo does) is found as a child, or in the session, of one that did not.
+`end_line` and `parse_ended` are the remote form (one sh command, busybox too);
+`end_here` does the same on this machine. A prefix ends at a dot: `12.1` finds `12.1`
+and `12.1.3`, not `12.10`. Closing a channel or signalling a group misses processes that
+called setsid or ignore signals, but they inherit the environment. A process that
+cleared it (sudo does) is found as a child, or in the session, of one that did not.
 """
 
 import contextlib
@@ -20,18 +20,18 @@ from typing import NamedTuple
 from orchestration.transport.base import TAG_VARIABLE, Ended, Process
 from orchestration.transport.processes.tags import checked_tag
 
-# Who waits for a slow disk dies only when it answers: the later rounds are longer.
+# Processes that wait for a slow disk die when it answers: later rounds are longer.
 KILL_ROUNDS = 20
 _QUICK_ROUNDS = 10
 _LONG_NAP_S = 0.3
 NAME_BYTES = 100
 _NAP_S = 0.03
 _PROC = Path("/proc")
-# What `head` prints before and of each of several files, in one line.
+# The output of `head` before and of each of several files, in one line.
 _HEADED = re.compile(r"==> /proc/(\d+)/cmdline <== (.*?)(?=\s+==> /|$)")
 
-# Reads /proc/*/stat; knows the pids that carry the tag, what was found before
-# (pid:start time:session) and the shell that asks. Prints all that must end, likewise.
+# Reads /proc/*/stat. Inputs: pids with the tag, processes found before
+# (pid:start time:session), pid of the calling shell. Prints all to end, likewise.
 _KIN_SCRIPT = """\
 {
   rest = $0; sub(/.*\\) /, "", rest)
@@ -65,15 +65,14 @@ END {
 }
 """
 
-# One grep over all environments costs 2-4 ms (GNU and busybox); where grep has no
-# -z each process costs a fork. The table of processes is read only when one was found;
-# without awk there is none. A session counts when its leader was found or is gone:
-# never that of an init or of somebody's shell, nor session 0, which holds the kernel's
-# threads and all whose leader lives outside this container. Only groups led by a
-# process that we found get the signal too: dropbear's or sudo's own group is never
-# hit. Zombies are gone. What was there is gone when two looks on end find nobody: one
-# does not see who forks and exits ahead of it, or whom exec leaves without an
-# environment for a moment.
+# One grep over all environments costs 2-4 ms (GNU and busybox); where grep has no -z
+# each process costs a fork. The process table is read only when a process was found,
+# and only with awk. A session counts when its leader was found or is gone: never that
+# of an init or of another user's shell, nor session 0, which holds the kernel's threads
+# and all whose leader lives outside this container. Only groups led by a process that
+# was found get the signal too: dropbear's or sudo's own group is never hit. Zombies
+# count as gone. The end needs two empty scans in a row: one scan misses a process that
+# forks and exits ahead of it, or that exec leaves without an environment for a moment.
 END_SCRIPT = """\
 re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; naps=$2; kin=$3; found=; known=
 if echo a | grep -qz a 2>/dev/null; then z=1; else z=; fi
@@ -121,7 +120,7 @@ echo "survivors$now"
 
 
 def end_line(tag_prefix: str, grace_s: float, *, is_root: bool) -> str:
-    """Build the line for a remote shell that ends all that carry the tag."""
+    """Build the remote shell's line that ends all processes with the tag."""
     pattern = _checked_prefix(tag_prefix).replace(".", "[.]")
     naps = " ".join(f"{nap_s:.2f}" for nap_s in _naps(grace_s))
     words = shlex.join(["sh", "-c", END_SCRIPT, "sh", pattern, naps, _KIN_SCRIPT])
@@ -129,7 +128,7 @@ def end_line(tag_prefix: str, grace_s: float, *, is_root: bool) -> str:
 
 
 def parse_ended(machine: str, output: str) -> Ended:
-    """Read what the script printed. Raises: ValueError (it did not finish)."""
+    """Parse the output of the script. Raises: ValueError (it did not finish)."""
     found: dict[int, Process] = {}
     whole = output[: output.rfind("\n") + 1]
     for line in whole.splitlines():
@@ -146,7 +145,7 @@ def parse_ended(machine: str, output: str) -> Ended:
 
 
 def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
-    """End all that carry the tag on this machine, except us and our ancestors."""
+    """End all processes with the tag here, except this one and its ancestors."""
     hunt = _Hunt(_checked_prefix(tag_prefix))
     deadline = time.monotonic() + grace_s
     alive = fresh = hunt.scan()
@@ -169,10 +168,10 @@ def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
 
 
 def _naps(grace_s: float) -> Iterator[float]:
-    """Share the grace out, each nap twice the one before.
+    """Divide the grace into naps, each twice as long as the one before.
 
-    Starting a program costs 30 ms in an emulated guest, so ten naps would not do;
-    nor does the script start one for each process that it finds.
+    Starting a program costs 30 ms in an emulated guest, so ten equal naps cost too
+    much. For the same reason the script starts none for each process that it finds.
     """
     nap_s, left_s = _NAP_S, max(grace_s, _NAP_S)
     while left_s > 0:
@@ -190,14 +189,14 @@ def _process(found: dict[int, Process], pid: int) -> Process:
 
 
 class _Key(NamedTuple):
-    """What names a process also when its pid is used again: when it was born."""
+    """Identity of a process: pid and start time, because pids are used again."""
 
     pid: int
     born: str
 
 
 class _Row(NamedTuple):
-    """What /proc/*/stat says of a process that is no zombie."""
+    """The fields of /proc/*/stat of a process that is no zombie."""
 
     key: _Key
     parent: int
@@ -205,7 +204,7 @@ class _Row(NamedTuple):
 
 
 class _Hunt:
-    """All processes of a tag on this machine, and who they were when first seen."""
+    """All processes of a tag on this machine, with their identity when first seen."""
 
     def __init__(self, prefix: str) -> None:
         self._exact = f"{TAG_VARIABLE}={prefix}".encode()
@@ -213,7 +212,7 @@ class _Hunt:
         self._sessions: set[int] = set()
 
     def scan(self) -> set[_Key]:
-        """Return those that live; one found before counts whatever it dropped."""
+        """Return the live ones; one found before counts even without its tag."""
         tagged = set(_carriers(self._exact))
         if not tagged and not self.found:
             return set()
@@ -236,8 +235,8 @@ class _Hunt:
     def _kin(self, ours: set[int], rows: dict[int, _Row]) -> set[int]:
         """Return children of ours, and members of sessions that are or were ours.
 
-        A session is when its leader is, or is gone: never that of an init or of a
-        shell of somebody else, nor session 0 (see `END_SCRIPT`).
+        A session is ours when its leader is, or is gone: never that of an init or of
+        another user's shell, nor session 0 (see `END_SCRIPT`).
         """
         self._sessions |= {rows[pid].session for pid in ours} - {0}
         sessions = {s for s in self._sessions if s in ours or s not in rows}
@@ -271,7 +270,7 @@ def _carriers(exact: bytes) -> Iterator[int]:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """Read a file of a process; empty when it is gone or not ours to read."""
+    """Read a file of a process; empty when it is gone or not readable."""
     try:
         return (_PROC / str(pid) / name).read_bytes()
     except OSError:

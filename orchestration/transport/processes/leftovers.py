@@ -1,7 +1,7 @@
-"""What a task may have left running: end it and prove it, or admit that nobody knows.
+"""Ends a task's leftover processes and records the proof.
 
-Used by the engine after each task and each batch. Which of the machines that a scope
-has entered are to be looked at is decided there.
+Used by the engine after each task and each batch. The engine decides which of the
+machines that a scope has entered are asked.
 """
 
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from orchestration.transport.base import Ended, Process, Scope, Transport
 
 
 def end_left(scope: Scope, machines: Iterable[Transport]) -> None:
-    """End what carries the scope's tag on these machines; add the proofs to it.
+    """End the scope's processes on these machines; add the proofs to it.
 
-    A machine that could not be asked before is not asked again: each time costs
-    seconds, and the sweeper asks later.
+    A machine that did not answer before is not asked again: each attempt costs seconds,
+    and the sweeper asks later.
     """
     silent = {proof.machine for proof in scope.ended if is_unknown(proof)}
     for machine in machines:
@@ -23,7 +23,7 @@ def end_left(scope: Scope, machines: Iterable[Transport]) -> None:
 
 
 def ask_again(scope: Scope, machine: Transport) -> None:
-    """Put a proof in the place of what nobody knew about a machine that is back.
+    """Replace the unknown results of a machine that answers again by a proof.
 
     Raises: HostUnreachable.
     """
@@ -35,7 +35,7 @@ def ask_again(scope: Scope, machine: Transport) -> None:
 
 
 def is_unknown(proof: Ended) -> bool:
-    """Say whether a machine could not be asked what still runs on it."""
+    """Return whether the machine could not be asked about its processes."""
     return any(process.pid == 0 for process in proof.survivors)
 
 

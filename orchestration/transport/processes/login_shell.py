@@ -1,8 +1,8 @@
-"""Reach /bin/sh through any login shell, and tell its output from the login's own.
+"""Reaches /bin/sh through any login shell, and skips the login's own output.
 
-sshd hands each command to the login shell of the account, be it bash, csh or fish, and
-start files may print. So the line is one that all of them read alike: it becomes
-/bin/sh, which says a mark and then does what was asked for.
+sshd passes each command to the login shell of the account (bash, csh or fish), and
+start files may print. So the line has the same meaning in all of them: it starts
+/bin/sh, which prints a mark and then runs the command.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ _BEGIN = (
     r'printf "\036testbed\036"; printf "\036testbed\036" >&2; eval "$(printf %b "$1")"'
 )
 _UNSAFE = frozenset(b"'\\!\n\r")
-# What is kept of a login that prints and never gets to the command.
+# The bytes kept of a login that prints and never starts the command.
 _KEPT_BYTES = 64 * 1024
 
 
 def for_any_shell(line: str) -> str:
-    """Build the line that any login shell understands from one for /bin/sh."""
+    """Build a line for any login shell from one for /bin/sh."""
     safe = "".join(
         f"\\0{byte:03o}" if byte in _UNSAFE or byte > 126 else chr(byte)
         for byte in line.encode(errors="surrogateescape")
@@ -27,7 +27,7 @@ def for_any_shell(line: str) -> str:
 
 
 class Begun:
-    """Hand on what comes after the mark; what came before it is in `printed`."""
+    """Passes on the output after the mark; `printed` holds the output before it."""
 
     def __init__(self, sink: Callable[[bytes], None]) -> None:
         self._sink = sink

@@ -1,10 +1,9 @@
-"""How a Command becomes words for exec, or one line for a remote shell.
+"""Turns a Command into words for exec, or into one line for a remote shell.
 
-Pure. Both forms put the tag into the environment of everything the command starts,
-and pass it through sudo, which strips the environment. The line is for any sh (bash,
-dash, busybox ash); login_shell.py brings it there through other login shells. No
-process group is made here: subprocess, OpenSSH and dropbear start each command in a
-session of its own.
+Pure. Both forms put the tag into the environment of everything the command starts, and
+pass it through sudo, which strips the environment. The line is for any sh (bash, dash,
+busybox ash); login_shell.py passes it through other login shells. No process group is
+made here: subprocess, OpenSSH and dropbear start each command in a session of its own.
 """
 
 import re
@@ -18,7 +17,7 @@ _TAG = re.compile(r"[A-Za-z0-9_:-]+(\.[A-Za-z0-9_:-]+)*")
 
 
 def tag_of(scope: Scope) -> str:
-    """Return the scope's tag, or one of its own for a command that has none."""
+    """Return the scope's tag, or a new one for a command without a tag."""
     return checked_tag(scope.tag) if scope.tag else f"untagged.{secrets.token_hex(8)}"
 
 
@@ -30,7 +29,7 @@ def checked_tag(tag: str) -> str:
 
 
 def environment(cmd: Command, tag: str) -> dict[str, str]:
-    """Return what the command's environment gets on top. Raises: ValueError."""
+    """Return the variables to add for the command. Raises: ValueError."""
     for name, value in cmd.env.items():
         if not _NAME.fullmatch(name) or "\0" in value:
             raise ValueError(f"not an environment variable: {name!r}")
@@ -49,8 +48,8 @@ def wrap_argv(cmd: Command, tag: str, *, sudo: bool) -> list[str]:
 def wrap_line(cmd: Command, tag: str, *, sudo: bool) -> str:
     """Build the line for a remote shell.
 
-    The shell waits for the program instead of becoming it: its `$?` is 128 + n for
-    a program that signal n ended, which SSH clients are otherwise not told alike.
+    The shell waits for the program instead of becoming it. Its `$?` is 128 + n for a
+    program that signal n ended; otherwise SSH clients report that differently.
     """
     words = shlex.join(wrap_argv(cmd, tag, sudo=sudo))
     exported = {TAG_VARIABLE: tag} if sudo else environment(cmd, tag)

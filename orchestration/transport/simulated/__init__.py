@@ -1,1 +1,1 @@
-"""A machine that only rehearses: its files, network, image store and shell."""
+"""A simulated machine: its files, network, image store and shell."""

@@ -1,8 +1,8 @@
-"""What a simulated machine holds, and the files and disks side of its shell.
+"""State of a simulated machine, and the files and disks side of its shell.
 
 Plain values that fit into JSON: `transport.py` loads and stores them around every
-command, `network.py` answers for Open vSwitch and links. Only what our own
-providers ask is understood; whatever else is asked succeeds and says nothing.
+command, `network.py` answers for Open vSwitch and links. Only the commands of our own
+providers are understood; any other command succeeds without output.
 """
 
 import json
@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-# What every machine has by itself, as far as `test` is concerned.
+# Paths that exist on every machine, for `test`.
 SYSTEM_FOLDERS = ("/bin/", "/dev/", "/etc/", "/proc/", "/run/", "/sbin/", "/usr/")
 UNKNOWN_DISK_BYTES = 2 * 1024**3
 
 
 class Answer(NamedTuple):
-    """What a simulated command says."""
+    """Output and exit code of a simulated command."""
 
     exit_code: int = 0
     stdout: str = ""
@@ -25,7 +25,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class File:
-    """A file: its size and times; digest when it was small, facts when a disk."""
+    """A file: its size and times; digest of a small file, facts of a disk."""
 
     size: int = 0
     changed_s: int = 0
@@ -78,7 +78,7 @@ class Sleeper:
 
 @dataclass
 class Machine:
-    """Everything that a simulated machine remembers."""
+    """The whole state of a simulated machine."""
 
     files: dict[str, File] = field(default_factory=dict)
     folders: list[str] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Machine:
 
     @classmethod
     def from_json(cls, text: str) -> "Machine":
-        """Read what `to_json` wrote."""
+        """Parse the output of `to_json`."""
         raw = json.loads(text)
         return cls(
             files={key: File(**value) for key, value in raw["files"].items()},
@@ -107,7 +107,7 @@ class Machine:
         )
 
     def has(self, path: str) -> bool:
-        """Say whether there is such a file or folder."""
+        """Return whether a file or folder has this path."""
         if path in self.files or path in self.folders:
             return True
         below = f"{path.rstrip('/')}/"
@@ -128,7 +128,7 @@ def mkdir(machine: Machine, words: list[str]) -> Answer:
 
 
 def remove(machine: Machine, words: list[str]) -> Answer:
-    """`rm -f|-rf [--] PATH…`: a folder goes with all that is in it."""
+    """`rm -f|-rf [--] PATH…`: a folder goes with its contents."""
     for path in (word for word in words if word.startswith("/")):
         below = f"{path.rstrip('/')}/"
         for name in [n for n in machine.files if n == path or n.startswith(below)]:
@@ -149,7 +149,7 @@ def move(machine: Machine, words: list[str]) -> Answer:
 
 
 def test(machine: Machine, words: list[str]) -> Answer:
-    """`test -e A [-a -d B …]`: true when all of them are there."""
+    """`test -e A [-a -d B …]`: true when all of them exist."""
     paths = [word for word in words if word.startswith("/")]
     return Answer(0 if all(machine.has(path) for path in paths) else 1)
 
@@ -187,7 +187,7 @@ def sha256sum(machine: Machine, words: list[str]) -> Answer:
 
 
 def qemu_img(machine: Machine, words: list[str]) -> Answer:
-    """`qemu-img create|info|measure|convert …`; base images need not be there to rehearse."""
+    """`qemu-img create|info|measure|convert …`; base images need not exist."""
     verb, options, names = words[0], *_split_options(words[1:])
     if verb == "create":
         size = int(names[1]) if len(names) > 1 else UNKNOWN_DISK_BYTES
@@ -213,7 +213,7 @@ def qemu_img(machine: Machine, words: list[str]) -> Answer:
 
 
 def _chain(machine: Machine, path: str) -> Iterator[str]:
-    """Return a disk and what it lies over, as far as that is there."""
+    """Return a disk and the files below it, as far as they exist."""
     while path:
         yield path
         path = machine.files[path].backing if path in machine.files else ""
@@ -233,7 +233,7 @@ def _disk_facts(machine: Machine, path: str) -> str:
 
 
 def _split_options(words: list[str]) -> tuple[dict[str, str], list[str]]:
-    """Tell options with values (-f qcow2) from flags (-q, --x) and from names."""
+    """Separate options with values (-f qcow2) from flags (-q, --x) and names."""
     options: dict[str, str] = {}
     names: list[str] = []
     rest = iter(words)

@@ -1,7 +1,7 @@
-"""The network side of a simulated machine's shell: ovs-vsctl, ip, and their kin.
+"""The network side of a simulated machine's shell: ovs-vsctl, ip and others.
 
-Understands what `ovs/bridges.py` and `linux/ip_link.py` say, and answers as
-Open vSwitch does (RFC 7047 notation), so that a second run finds what the first made.
+Understands the commands of `ovs/bridges.py` and `linux/ip_link.py`, and answers as Open
+vSwitch does (RFC 7047 notation), so that a second run finds the results of the first.
 """
 
 import json
@@ -23,7 +23,7 @@ Rows = dict[str, dict[str, object]]
 
 
 def ovs_vsctl(machine: Machine, words: list[str]) -> Answer:
-    """Do the clauses of one `ovs-vsctl`, separated by `--`."""
+    """Run the clauses of one `ovs-vsctl`, separated by `--`."""
     printed = []
     for is_break, group in groupby(words, lambda word: word == "--"):
         clause = [] if is_break else list(group)

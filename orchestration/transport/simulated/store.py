@@ -1,4 +1,4 @@
-"""Where a simulated machine lives between commands: its state, log, files and faults.
+"""Storage of a simulated machine between commands: state, log, files and faults.
 
 One folder holds `<machine>.json`, `.log`, `.faults.json` and small files' contents for
 all simulated machines; a lock per machine lets many worker processes share it.
@@ -21,7 +21,7 @@ LOG_BYTES = 512 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with a command: slow, failing, unreachable, or not ending."""
+    """A fault of a command: slow, failing, unreachable, or not ending."""
 
     exit_code: int = 0
     stderr: str = ""
@@ -45,7 +45,7 @@ class Store:
         self._files = folder / f"{machine}.files"
 
     def fault(self, line: str) -> Fault:
-        """Return the fault with the longest matching beginning."""
+        """Return the fault with the longest prefix of the line."""
         try:
             entries = json.loads(self._faults.read_text())
             matching = [prefix for prefix in entries if line.startswith(prefix)]
@@ -61,7 +61,7 @@ class Store:
 
     @contextmanager
     def opened(self) -> Iterator[Machine]:
-        """Hold the machine alone; what was changed is stored at the end."""
+        """Lock the machine and yield it; store its changes at the end."""
         with held(self._lock):
             before = self._state.read_text() if self._state.exists() else ""
             machine = Machine.from_json(before) if before else Machine()
@@ -71,7 +71,7 @@ class Store:
                 write_whole(self._state, after)
 
     def record(self, exit_code: int, line: str) -> None:
-        """Add a line to the log, which keeps its last half when it is too long."""
+        """Add a line to the log; drop the first half of a log that is too long."""
         with self._log.open("a+", encoding="utf-8") as log:
             if log.tell() > LOG_BYTES:
                 log.seek(0)
@@ -83,12 +83,12 @@ class Store:
             )
 
     def keep(self, data: bytes) -> str:
-        """Keep a file's content; return its SHA-256, by which `content` finds it."""
+        """Store a file's content; return its SHA-256, the key for `content`."""
         sha256 = hashlib.sha256(data).hexdigest()
         self._files.mkdir(exist_ok=True)
         (self._files / sha256).write_bytes(data)
         return sha256
 
     def content(self, sha256: str) -> bytes:
-        """Return a kept file's content."""
+        """Return a stored file's content."""
         return (self._files / sha256).read_bytes()

@@ -1,9 +1,9 @@
-"""A machine that only rehearses: commands are recorded and answered, never run.
+"""A simulated machine: commands are recorded and answered, never run.
 
-Implements Transport for hosts of kind `simulated` and their guests. What the commands
-made is kept in `<machine>.json` below a folder, shared by all worker processes, so
-that a second `up` finds it; `<machine>.log` shows what was asked. A person or a test
-may write `<machine>.faults.json`: a command's beginning to what goes wrong with it.
+Implements Transport for hosts of kind `simulated` and their guests. The results of
+commands are kept in `<machine>.json` below a folder, shared by all worker processes, so
+that a second `up` finds them; `<machine>.log` lists the commands. A person or a test
+may write `<machine>.faults.json`, which maps a command's beginning to a fault.
 """
 
 import time
@@ -35,7 +35,7 @@ from orchestration.transport.simulated.machine import (
 from orchestration.transport.simulated.store import Fault, Store
 
 SCRIPT_S = 0.01
-# Shorter waits are not worth a process that others could see and end.
+# A shorter wait is not worth a process that others could see and end.
 SHORTEST_SLEEP_S = 0.05
 LOOK_S = 0.2
 KEPT_BYTES = 1024 * 1024
@@ -56,7 +56,7 @@ HANDLERS: dict[str, Handler] = {
 
 
 class SimulatedTransport:
-    """One simulated machine; many processes may hold one for the same machine."""
+    """One simulated machine; many processes may use the same one."""
 
     def __init__(
         self, machine: str, folder: Path, *, script_s: float = SCRIPT_S
@@ -67,7 +67,7 @@ class SimulatedTransport:
 
     @property
     def machine(self) -> str:
-        """The name that users know this machine by."""
+        """The machine's name as users know it."""
         return self._machine
 
     def run(
@@ -80,7 +80,7 @@ class SimulatedTransport:
         check: bool = True,
         feed: Iterator[bytes] | None = None,
     ) -> Completed:
-        """Answer a command from what the machine remembers; see Transport.run."""
+        """Answer a command from the machine's state; see Transport.run."""
         scope.check_cancelled()
         for _ in feed or ():
             scope.check_cancelled()
@@ -109,7 +109,7 @@ class SimulatedTransport:
         as_root: bool = False,
         on_progress: OnProgress | None = None,
     ) -> None:
-        """Remember a file; the content of small ones too. See Transport.put."""
+        """Record a file, with its content if it is small. See Transport.put."""
         scope.check_cancelled()
         self._refuse_file(f"put {target}", scope)
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
@@ -124,7 +124,7 @@ class SimulatedTransport:
             on_progress(size, size)
 
     def get(self, source: str, target: Path, *, scope: Scope) -> None:
-        """Fetch a file; of a large one only its size is known: it comes as a hole."""
+        """Fetch a file; a large one, whose content is not kept, becomes a hole."""
         scope.check_cancelled()
         self._refuse_file(f"get {source}", scope)
         with self._store.opened() as machine:
@@ -144,7 +144,7 @@ class SimulatedTransport:
         part.replace(target)
 
     def end(self, tag_prefix: str, *, grace_s: float = 0.3) -> Ended:
-        """End the commands that sleep under this tag, in whichever process."""
+        """End the commands that sleep under this tag, in any process."""
         prefix = tag_prefix.removesuffix(".")
         found: list[Process] = []
         survivors: list[Process] = []
@@ -188,7 +188,7 @@ class SimulatedTransport:
             )
 
     def _refuse_file(self, line: str, scope: Scope) -> None:
-        """Let a fault of `put PATH` or `get PATH` happen."""
+        """Apply a fault of `put PATH` or `get PATH`."""
         fault = self._store.fault(line)
         self._refuse_away(fault)
         scope.sleep(fault.sleep_s)
@@ -200,7 +200,7 @@ class SimulatedTransport:
             )
 
     def _read_or_run(self, machine: Machine, cmd: Command) -> Answer:
-        """Answer `cat`, and scripts that were put here: any program with their path."""
+        """Answer `cat`, and run scripts that were put here, by any program."""
         path = next((word for word in cmd.argv if word in machine.files), "")
         if cmd.argv[0] == "cat":
             sha256 = machine.files[path].sha256 if path else ""
@@ -220,7 +220,7 @@ class SimulatedTransport:
     def _sleep(
         self, cmd: Command, scope: Scope, seconds: float, timeout_s: float, fault: Fault
     ) -> int:
-        """Be a process for a while; return its exit code (143: somebody ended it)."""
+        """Simulate a running process; return its exit code (143: it was ended)."""
         tag = tag_of(scope)
         deadline = time.monotonic() + min(seconds, timeout_s)
         key = self._begin(Sleeper(0, tag, str(cmd), time.time() + seconds))

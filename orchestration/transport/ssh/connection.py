@@ -1,8 +1,8 @@
-"""Keep one SSH link per machine, and open channels on it from many threads.
+"""Keeps one SSH link per machine, and opens channels on it from many threads.
 
-The link is dialled on first use and again when it turned out dead before a command
-was sent. A server that commands side by side may cost the connection gets a link for
-each of them (`Link.is_fragile`).
+The link is dialled on first use, and again when it turned out dead before a command was
+sent. A server that may drop the connection when commands run side by side gets a link
+for each command (`Link.is_fragile`).
 """
 
 import contextlib
@@ -46,14 +46,14 @@ from orchestration.transport.ssh.waiting import await_future, cancellable, slot,
 
 logger = logging.getLogger(__name__)
 
-# A machine that is up accepts at once; three SYNs go out in this time. What comes
-# after, the key exchange of a busy guest, may take all of `connect_timeout_s`.
+# A machine that is up accepts at once; three SYNs go out in this time. The rest, the
+# key exchange of a busy guest, may take all of `connect_timeout_s`.
 ACCEPT_S = 5.0
-# So long a machine that did not accept counts as silent for whoever asks next: one
-# task after the other would wait for the same dead host again. Far less than a user
-# takes to mend a host and to try again.
+# For this time a machine that did not accept counts as silent: otherwise one task after
+# the other would wait for the same dead host again. It is far less than a user takes to
+# repair a host and to try again.
 SILENT_S = 0.3
-# dropbear refuses whom it sees logging in more than five times at once.
+# dropbear refuses a source with more than five logins at once.
 SPARE_LOGINS = 3
 # tcpmux: its own SSH server's port would see a connection that ends before a login.
 _CLOSED_PORT = 1
@@ -66,7 +66,7 @@ class Wake(threading.Event):
         """Do nothing: paramiko clears when one of the streams is empty."""
 
     def rearm(self) -> None:
-        """Clear it, before looking at what came."""
+        """Clear the event, before reading the streams."""
         super().clear()
 
 
@@ -98,7 +98,7 @@ class Connection:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the connection from being taken for idle."""
+        """Keep the connection from counting as idle."""
         with self._lock:
             self._users += 1
         try:
@@ -109,7 +109,7 @@ class Connection:
                 self._used_at = time.monotonic()
 
     def close_if_idle(self, idle_s: float) -> bool:
-        """Close the link unless it was used since. False: it was, or is."""
+        """Close the link unless it was used within `idle_s`. False: it was, or is."""
         with self._lock:
             if self._users or time.monotonic() - self._used_at < idle_s:
                 return False
@@ -125,7 +125,7 @@ class Connection:
 
         Dials again, once, when the kept link turns out dead. `beside` is the link of a
         command that this one is about to end: it may be shared though it is fragile.
-        Raises: Cancelled (`is_stopped` said so), HostUnreachable and its kinds.
+        Raises: Cancelled (`is_stopped` returned true), HostUnreachable and its kinds.
         """
         if beside is not None and not beside.is_active():
             beside = None
@@ -146,9 +146,9 @@ class Connection:
             raise unreachable(self.login, dead.reason) from dead.reason
 
     def require_answer(self, limits: Limits, is_stopped: Callable[[], bool]) -> None:
-        """See that the machine is there: by the kept link's answer, else by a login.
+        """Check that the machine answers on the kept link, else log in.
 
-        A new connection is logged in on, never closed before: servers punish that.
+        A new connection always logs in before it is closed: servers penalise others.
         Raises: Cancelled, HostUnreachable and its kinds.
         """
         link = self._alive()
@@ -166,7 +166,7 @@ class Connection:
         return link.open_tunnel(address, port, timeout_s)
 
     def require_forwarding(self, timeout_s: float) -> None:
-        """See that the machine opens connections for us, to a port that it closes.
+        """Check that the machine forwards connections, with one to a closed port.
 
         Raises: ForwardingForbidden, HostUnreachable (the machine itself).
         """
@@ -195,7 +195,7 @@ class Connection:
         return link if link is not None and link.is_active() else None
 
     def _require_answer_on(self, link: Link, limits: Limits) -> None:
-        """Ask on a kept link; when it is silent, a second one tells who is to blame."""
+        """Ask on a kept link; when it is silent, try a second one to find the cause."""
         with self._asking:
             self._require_not_silent()
             began = time.monotonic()
@@ -207,7 +207,7 @@ class Connection:
             )
 
     def _replace(self, old: Link, new: Link) -> None:
-        """Keep the link that answers, unless somebody still uses the silent one."""
+        """Keep the link that answers, unless the silent one is still in use."""
         with self._lock:
             is_unused = self._users == 0 and self._link is old
             if is_unused:
@@ -217,7 +217,7 @@ class Connection:
     def _ensure(
         self, is_stopped: Callable[[], bool], limits: Limits | None = None
     ) -> Link:
-        """Return the link; callers that find none share one dialling."""
+        """Return the link; callers without one share one dialling."""
         with self._lock:
             if self._link is not None and self._link.is_active():
                 return self._link
@@ -227,7 +227,7 @@ class Connection:
         return await_future(dialling, is_stopped)
 
     def _forget(self) -> Link | None:
-        """Take the link, under the lock; what is being dialled is for nobody later."""
+        """Take the link, under the lock; later callers share no present dialling."""
         link, self._link = self._link, None
         self._dialling = None
         self._generation += 1
@@ -249,7 +249,7 @@ class Connection:
                     self._dialling = None
 
     def _dialled(self, limits: Limits | None = None) -> Link:
-        """Log in on a new connection, again when the server says that it is early."""
+        """Log in on a new connection; try again when the server refuses for now."""
         limits = limits or self._limits
         until = time.monotonic() + limits.banner_s
         while True:
@@ -269,7 +269,7 @@ class Connection:
         return self._counted(self._failures, keys, limits)
 
     def _counted(self, failures: Failures, keys: Keys, limits: Limits) -> Link:
-        """Dial unless a connection just ended before its login; note one that does."""
+        """Dial unless a connection just ended before its login; record such an end."""
         place, tried_at = self.login.place, time.time()
         failures.claim(place)
         try:
@@ -311,7 +311,7 @@ class Connection:
         *,
         beside: Link | None = None,
     ) -> paramiko.Channel:
-        """Open a channel there, or on a link of its own where it could do harm."""
+        """Open a channel on the link, or on one of its own if sharing could do harm."""
         if link is beside or not link.is_fragile:
             return self._opened(link, wake, is_stopped)
         if not link.take():
@@ -360,7 +360,7 @@ class _Dead(Exception):
 
 
 def release(channel: paramiko.Channel) -> None:
-    """Close a channel, dead or alive; what still runs on it is not ended by that."""
+    """Close a channel, dead or alive; a command that still runs on it goes on."""
     with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
         channel.close()
     link = channel.get_transport()

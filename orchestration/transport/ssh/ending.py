@@ -1,8 +1,8 @@
-"""End a command on a machine and learn that it is over.
+"""Ends a command on a machine and confirms that it is over.
 
-Used by transport.py. A command is over when its server says so, not when none is
-seen: between the server's fork and the program's start nothing carries the tag, one
-look in that moment finds nobody, and the command begins after it.
+Used by transport.py. A command is over when its server reports it, not when a scan
+finds no process: between the server's fork and the program's start nothing carries the
+tag, so a scan in that moment finds none, and the command begins after it.
 """
 
 import time
@@ -17,10 +17,10 @@ from orchestration.transport.processes.ending import parse_ended
 from orchestration.transport.ssh.session import LinkLost, Session, Sink, TimeUp
 
 START_TIMEOUT_S = 6.0
-# Once the ending runs it is waited for longer: given up, it goes on all the same, and
-# each further try makes a busy guest slower.
+# A running ending gets more time: abandoned, it goes on all the same, and each further
+# try makes a busy guest slower.
 ENDING_S = 20.0
-# A shell whose program was ended says so in milliseconds, on a busy machine later.
+# The shell of an ended program reports that in milliseconds, on a busy machine later.
 LOOK_AGAIN_S = 0.5
 CONFIRM_S = 6.0
 _PAUSE_S = 0.1
@@ -29,20 +29,20 @@ OpenSession = Callable[[tuple[Sink, Sink], IsLate], AbstractContextManager[Sessi
 
 
 class EndingQueue:
-    """The endings on one machine, and how long each may wait for its beginning.
+    """The endings on one machine, and the deadlines for their start.
 
-    They take turns: each one that the machine has answered puts it off for all.
+    They run one after the other: each answer of the machine extends all deadlines.
     """
 
     def __init__(self) -> None:
         self._answered_at = 0.0
 
     def note_answer(self) -> None:
-        """Remember that the machine answered."""
+        """Record that the machine answered."""
         self._answered_at = time.monotonic()
 
     def is_over(self, deadline: float) -> bool:
-        """Say whether the deadline, or what an answer made of it, is over."""
+        """Return whether the deadline, or one after the last answer, is over."""
         return time.monotonic() > max(deadline, self._answered_at + START_TIMEOUT_S)
 
 
@@ -56,7 +56,7 @@ def run_ending(
 ) -> Ended:
     """Run the line that `end_line` built, again when the link is lost with it.
 
-    The proof counts as soon as it is whole, whatever comes after it. Raises:
+    The proof counts as soon as it is complete, whatever follows it. Raises:
     HostUnreachable (from `open_session`), TimeoutError, LinkLost, ValueError.
     """
     deadline = time.monotonic() + grace_s + START_TIMEOUT_S
@@ -91,9 +91,9 @@ def _run(
 
 
 def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> Ended:
-    """End what carries the tag, again until the session's command is over.
+    """End all processes with the tag, again until the session's command is over.
 
-    A survivor is an answer, too. Raises: HostUnreachable (from `end`).
+    A proof with survivors ends it, too. Raises: HostUnreachable (from `end`).
     """
     until = time.monotonic() + CONFIRM_S
     found: dict[int, Process] = {}
@@ -109,5 +109,5 @@ def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> 
 
 
 def unconfirmed(machine: str, cmd: Command, why: str) -> Ended:
-    """Build the proof's opposite: nobody knows whether the command still runs."""
+    """Build the result of an ending that could not be confirmed."""
     return Ended(machine, (), (Process(0, f"{shown(cmd)} (not confirmed: {why})"),))

@@ -1,8 +1,8 @@
-"""Connections that ended before a login, in a ledger of all processes of this machine.
+"""Counts connections that ended before a login, for all processes of this machine.
 
 OpenSSH 9.8 and later adds seconds to a source for each of them and refuses it from
-15 s on. So what failed is tried again only after a pause; who asks before is told how
-the last attempt ended. A connection that nobody accepted costs nothing and counts not.
+15 s on. So a failed attempt is repeated only after a pause, in which callers get its
+error. A connection that was not accepted costs nothing and is not counted.
 """
 
 import os
@@ -21,7 +21,7 @@ from orchestration.errors import (
 )
 from orchestration.locks import held
 
-# What sshd adds to the source: PerSourcePenalties noauth:1 authfail:5.
+# The penalty that sshd adds: PerSourcePenalties noauth:1 authfail:5.
 PAUSE_S = 1.0
 AUTHENTICATION_PAUSE_S = 5.0
 FORGOTTEN_S = 600.0
@@ -38,7 +38,7 @@ _KINDS: dict[str, type[HostUnreachable]] = {
 
 
 class Failure(BaseModel):
-    """The last connection to one place that ended before a login, and how many did."""
+    """The last connection to one place that ended before a login, and their count."""
 
     tried_at: float
     pause_s: float
@@ -50,7 +50,7 @@ class Failure(BaseModel):
     retryable: bool
 
     def error(self) -> HostUnreachable:
-        """Return what the attempt raised."""
+        """Return the error of the attempt."""
         kind = _KINDS.get(self.kind, HostUnreachable)
         return kind(
             self.message, hint=self.hint, detail=self.detail, retryable=self.retryable
@@ -58,19 +58,19 @@ class Failure(BaseModel):
 
 
 class Book(BaseModel):
-    """What the file holds: the places that let nobody in, by address."""
+    """Content of the file: the failed places, by address."""
 
     places: dict[str, Failure] = {}
 
 
 class Failures:
-    """The ledger; thread-safe, and shared with whoever names the same file."""
+    """The ledger; thread-safe, and shared by all users of the same file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def claim(self, place: str) -> None:
-        """Have the next attempt. Raises: what the last one raised, in its pause."""
+        """Reserve the next attempt. Raises: the last attempt's error, in its pause."""
         if not self._path.exists():
             return
         with self._opened() as book:
@@ -83,7 +83,7 @@ class Failures:
             last.tried_at = now
 
     def release(self, place: str) -> None:
-        """Say that nobody accepted the connection: the next attempt may follow."""
+        """Record that the connection was not accepted: the next attempt may follow."""
         if not self._path.exists():
             return
         with self._opened() as book:
@@ -93,7 +93,7 @@ class Failures:
     def note(
         self, place: str, error: HostUnreachable, *, tried_at: float, pause_s: float
     ) -> int:
-        """Count a connection that ended before a login; return how many did."""
+        """Count a connection that ended before a login; return the count."""
         with self._opened() as book:
             now = time.time()
             book.places = {
@@ -116,7 +116,7 @@ class Failures:
         return count
 
     def forget(self, place: str) -> None:
-        """Say that a login succeeded."""
+        """Remove a place's failures after a successful login."""
         if not self._path.exists():
             return
         with self._opened() as book:
@@ -124,7 +124,7 @@ class Failures:
 
     @contextmanager
     def _opened(self) -> Iterator[Book]:
-        """Hold the ledger; what was changed in it is written."""
+        """Lock the ledger and yield it; write its changes at the end."""
         with held(self._path) as descriptor:
             text = os.pread(descriptor, _MAX_BYTES, 0)
             book = _parsed(text)
@@ -136,7 +136,7 @@ class Failures:
 
 
 def _parsed(text: bytes) -> Book:
-    """Read the file; a new one, and one whose writer died, is empty."""
+    """Parse the file; a new one, and one whose writer died, is empty."""
     try:
         return Book.model_validate_json(text)
     except ValidationError:

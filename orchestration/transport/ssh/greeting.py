@@ -1,7 +1,7 @@
-"""Read a server's banner before anything is sent: "SSH-2.0-…", or why it refuses.
+"""Reads a server's banner before anything is sent: "SSH-2.0-…", or why it refuses.
 
-A server that closes a connection with unread data resets it, and its words are lost.
-So nothing is sent before the banner, and what was read is given back to the socket.
+A server that closes a connection with unread data resets it, and its message is lost.
+So nothing is sent before the banner, and the bytes read are given back to the socket.
 """
 
 import time
@@ -11,13 +11,13 @@ import paramiko
 from orchestration.transport.ssh.link import QuickSocket, TunnelSocket
 
 _MAX_BANNER_BYTES = 16 * 1024
-# What OpenSSH says when MaxStartups is reached; since 9.8 the first one, also while a
-# penalty of the source is active.
+# The message of OpenSSH when MaxStartups is reached; since 9.8 the first one, also
+# while a penalty of the source is active.
 REFUSALS = ("Not allowed at this time", "Exceeded MaxStartups")
 
 
 class RefusedForNow(paramiko.SSHException):
-    """The server said that it accepts no connection for now."""
+    """The server refused the connection for now."""
 
 
 def read_banner(sock: QuickSocket | TunnelSocket, timeout_s: float) -> str:

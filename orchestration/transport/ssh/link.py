@@ -1,8 +1,8 @@
-"""Sockets and the SSH connection on them, as fast and as safe as paramiko allows.
+"""Sockets and the SSH connection on them, with fixes for paramiko.
 
-Chosen by measurement: without NODELAY and QUICKACK each command waits 40 ms for a
-delayed ACK. `Link` mends three faults of paramiko that tunnels meet; login.py logs in
-over it.
+NODELAY and QUICKACK were chosen by measurement: without them each command waits 40 ms
+for a delayed ACK. `Link` corrects three faults of paramiko that tunnels meet; login.py
+logs in over it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple, cast
 import paramiko
 
 # Unacknowledged data for this long means a dead link; with the keepalive there is
-# always some. paramiko does not look for answers to its keepalive.
+# always some. paramiko does not check for answers to its keepalive.
 USER_TIMEOUT_MS = 12_000
 # RFC 4254: window adjust, data, extended data, EOF, request.
 _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
@@ -27,7 +27,7 @@ _GLOBAL_REQUEST = 80
 _CHANNEL_FAILURE = 100
 _PROHIBITED = 1
 _NO_STATUS = -1
-# How often a wait for an answer looks whether the connection is still there.
+# The interval at which a wait for an answer checks the connection.
 _LOOK_S = 0.1
 _DROPBEAR = re.compile(r"SSH-2\.0-dropbear_(\d{4})\.")
 _REFUSED_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -54,11 +54,11 @@ class QuickSocket(socket.socket):
     _given_back = b""
 
     def give_back(self, data: bytes) -> None:
-        """Let the next readers receive this once more."""
+        """Give this data to the next readers once more."""
         self._given_back = data
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
-        """Receive; the kernel forgets QUICKACK, so it is set again each time."""
+        """Receive; set QUICKACK again each time, because the kernel clears it."""
         if self._given_back:
             data, self._given_back = self._given_back[:size], self._given_back[size:]
             return data
@@ -75,7 +75,7 @@ class TunnelSocket:
         self._given_back = b""
 
     def give_back(self, data: bytes) -> None:
-        """Let the next readers receive this once more."""
+        """Give this data to the next readers once more."""
         self._given_back = data
 
     def recv(self, size: int) -> bytes:
@@ -86,7 +86,7 @@ class TunnelSocket:
         return self._channel.recv(size)
 
     def send(self, data: bytes) -> int:
-        """Send what fits into the window."""
+        """Send as much as fits into the window."""
         return self._channel.send(data)
 
     def settimeout(self, seconds: float | None) -> None:
@@ -95,7 +95,7 @@ class TunnelSocket:
 
     @property
     def _closed(self) -> bool:
-        """paramiko looks here while it waits for its thread to end."""
+        """Read by paramiko while it waits for its thread to end."""
         return self._channel.closed
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ def _note_failure(channel: paramiko.Channel, m: paramiko.Message) -> None:
 
 
 class Refusal(NamedTuple):
-    """Why a server opened no channel: a number of RFC 4254, section 5.1, and words."""
+    """Reason for a refused channel: a number of RFC 4254, section 5.1, and a text."""
 
     code: int
     words: str
@@ -128,21 +128,21 @@ class ForwardingRefused(ConnectionAbortedError):
 class Link(paramiko.Transport):
     """paramiko's connection without three of its faults, which tunnels meet.
 
-    `Channel._send` gives up its lock before it writes. When the channel is closed in
-    that moment, by us or because the guest behind it died, data follows the CLOSE,
-    and sshd ends the connection with every other channel on it: 10 of 25 dying guests
-    took their host's connection along. Messages are sent one at a time, so what comes
-    late for a channel is dropped here.
+    `Channel._send` releases its lock before it writes. When the channel is closed in
+    that moment, by us or because the guest behind it died, data follows the CLOSE, and
+    sshd ends the connection with every other channel on it: 10 of 25 dying guests took
+    their host's connection along. Messages are sent one at a time, so late data for a
+    closed channel is dropped here.
 
-    paramiko keeps no reason for a refused channel and mixes up the errors of those
-    that fail at the same time. Probes, many at once over one host, need both.
-    Nor does it tell a channel that the server closed from one lost with the link.
+    paramiko keeps no reason for a refused channel and mixes up the errors of those that
+    fail at the same time. Probes, many at once over one host, need both. Nor does it
+    distinguish a channel that the server closed from one lost with the link.
     """
 
     def __init__(self, sock: QuickSocket | TunnelSocket) -> None:
         # paramiko uses no more of a socket than TunnelSocket has.
         super().__init__(cast("socket.socket", sock))
-        # What the server said to each channel that is being opened; None so far.
+        # The server's answer to each channel that is being opened; None so far.
         self._refusals: dict[int, Refusal | None] = {}
         self._opening = threading.local()
         self._ended_channels: set[int] = set()
@@ -155,24 +155,24 @@ class Link(paramiko.Transport):
 
     @property
     def is_fragile(self) -> bool:
-        """Say whether commands side by side may cost the connection.
+        """Return whether commands side by side may cost the connection.
 
         When any command ends, dropbear 2022.83 (Debian 12, Ubuntu 24.04) closes each
-        channel that has none yet; starts what is asked for on it all the same, and
-        dies of that command's first output: `!channel->sent_close`.
+        channel without a command. It still starts a command that is requested on such a
+        channel, and dies of that command's first output: `!channel->sent_close`.
         """
         found = _DROPBEAR.match(self.remote_version)
         return found is not None and found[1] < "2024"
 
     def answers(self, timeout_s: float) -> bool:
-        """Ask the server for a word on this connection; False: none came in time.
+        """Ask the server for an answer on this connection; False: none came in time.
 
         paramiko's own wait for the answer to a global request has no deadline.
         """
         deadline = time.monotonic() + timeout_s
         with self._answered:
             before = self._answers
-            # Sending waits for a key exchange, and for room on a dead connection.
+            # Sending waits for a key exchange, and for space on a dead connection.
             threading.Thread(target=self._ask, name="ssh-ask", daemon=True).start()
             while self._answers == before:
                 left_s = deadline - time.monotonic()
@@ -203,17 +203,17 @@ class Link(paramiko.Transport):
             self._answered.notify_all()
 
     def take(self) -> bool:
-        """Have it for one command alone; False: another command has it."""
+        """Reserve the link for one command; False: another command has it."""
         return self._turn.acquire(blocking=False)
 
     def hold_for(self, channel: paramiko.Channel | None) -> None:
-        """Name the channel for which it was taken; None: there was none to be had."""
+        """Set the channel that the link is reserved for; None: none could be opened."""
         self._holder = channel
         if channel is None:
             self._leave(is_over=True)
 
     def give_back(self, channel: paramiko.Channel) -> None:
-        """Leave it to others; one whose command may still end is closed instead."""
+        """Release the link; close it if its command may still run."""
         if channel is self._holder:
             ended = channel.exit_status != _NO_STATUS
             self._leave(is_over=ended or self.was_closed_there(channel))
@@ -225,13 +225,13 @@ class Link(paramiko.Transport):
         self._turn.release()
 
     def note_closed(self, channel: paramiko.Channel) -> None:
-        """Remember that the server closed it or refused what it was asked on it."""
+        """Record that the server closed the channel or refused a request on it."""
         self._closed_there.add(channel)
         if channel.get_id() in self._refusals:
             self._refusals[channel.get_id()] = Refusal(0, "closed at once")
 
     def was_closed_there(self, channel: paramiko.Channel) -> bool:
-        """Say whether `note_closed` was told of it."""
+        """Return whether `note_closed` recorded this channel."""
         return channel in self._closed_there
 
     def open_tunnel(self, address: str, port: int, timeout_s: float) -> TunnelSocket:
@@ -249,10 +249,10 @@ class Link(paramiko.Transport):
     def open_command_channel(self, timeout_s: float) -> paramiko.Channel:
         """Open a channel for a command.
 
-        Tries again for a while when refused: sshd counts a session until it has
-        cleaned up after it, later than it answers; and when closed at once, as
-        dropbear does (see `Session.start`). Raises: paramiko.ChannelException
-        (refused, the link lives), paramiko.SSHException, EOFError, OSError.
+        Tries again for a while when refused: sshd counts a session until it has cleaned
+        up after it, later than it answers; and when closed at once, as dropbear does
+        (see `Session.start`). Raises: paramiko.ChannelException (refused, the link
+        lives), paramiko.SSHException, EOFError, OSError.
         """
         for pause_s in _REFUSED_PAUSES_S:
             try:
@@ -267,7 +267,7 @@ class Link(paramiko.Transport):
         raise paramiko.ChannelException(1, "refused")
 
     def _refusal(self) -> Refusal | None:
-        """Take the server's words for the last channel that this thread asked for."""
+        """Take the server's reason for the last channel that this thread asked for."""
         return self._refusals.pop(getattr(self._opening, "channel_id", -1), None)
 
     def _socket_error(self, error: Exception) -> OSError:
@@ -283,7 +283,7 @@ class Link(paramiko.Transport):
         return ConnectionAbortedError(text or str(error))
 
     def _next_channel(self) -> int:
-        """Remember which channel this thread is opening."""
+        """Record which channel this thread is opening."""
         channel_id: int = super()._next_channel()  # type: ignore[misc]
         self._opening.channel_id = channel_id
         self._refusals[channel_id] = None
@@ -319,9 +319,9 @@ class Link(paramiko.Transport):
 
 
 def was_closed_there(channel: paramiko.Channel) -> bool:
-    """Say whether the server closed a channel or refused what it was asked on it.
+    """Return whether the server closed a channel or refused a request on it.
 
-    Not so when the link was lost: what was asked for may have been done then.
+    False when the link was lost: the request may have been carried out then.
     """
     link = channel.get_transport()
     return isinstance(link, Link) and link.was_closed_there(channel)

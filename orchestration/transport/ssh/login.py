@@ -1,7 +1,7 @@
-"""Log in to one SSH server: key exchange, pinned host key, public key.
+"""Logs in to one SSH server: key exchange, pinned host key, public key.
 
-The place where paramiko's errors become ours. Key exchanges over finite fields cost
-60-117 ms against 11 for elliptic curves, so they are not offered.
+Translates paramiko's errors into ours. Key exchanges over finite fields cost 60-117 ms
+against 11 for elliptic curves, so they are not offered.
 """
 
 import base64
@@ -35,7 +35,7 @@ from orchestration.transport.ssh.link import (
     TunnelSocket,
 )
 
-# paramiko logs whole tracebacks for what is raised and translated here anyway.
+# paramiko logs whole tracebacks for errors that are raised and translated here anyway.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 KEEPALIVE_S = 5
@@ -44,8 +44,8 @@ _CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 
 
 class Limits(NamedTuple):
-    """How long a machine may take: to answer on a kept connection, to accept a new
-    one, to say its first word on it."""
+    """Time limits for a machine: to answer on a kept connection, to accept a new
+    one, to send its banner on it."""
 
     kept_s: float
     accept_s: float
@@ -54,7 +54,7 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where a machine is, how to get in, and by which key it must answer.
+    """The address of a machine, its pinned host key, and the account and key for it.
 
     `via` is the machine that connections are made from, when it is not main.
     """
@@ -84,7 +84,7 @@ class Keys(NamedTuple):
 
 
 def read_keys(login: Login) -> Keys:
-    """Read what a login needs, before anything is connected.
+    """Read the keys of a login, before anything is connected.
 
     Raises: HostKeyMismatch, AuthenticationRefused.
     """
@@ -94,7 +94,7 @@ def read_keys(login: Login) -> Keys:
 def dial(
     login: Login, keys: Keys, sock: QuickSocket | TunnelSocket, banner_s: float
 ) -> Link:
-    """Log in over an open socket, whose server has `banner_s` for its first word.
+    """Log in over an open socket, whose server has `banner_s` for its banner.
 
     Raises: HostKeyMismatch, AuthenticationRefused, TemporarilyRefused, HostUnreachable.
     """
@@ -155,7 +155,7 @@ def _refused_for_now(login: Login, words: str) -> TemporarilyRefused:
 
 
 def shell_unusable(login: Login, printed: str) -> ShellUnusable:
-    """Say that a login ended before our command began, and what it printed."""
+    """Build the error for a login that ended before our command began."""
     last = printed.splitlines()[-1:]
     words = f": it printed `{last[0][:200]}`" if last else ""
     return ShellUnusable(
@@ -168,7 +168,7 @@ def shell_unusable(login: Login, printed: str) -> ShellUnusable:
 
 
 def unreachable(login: Login, error: Exception) -> HostUnreachable:
-    """Say in plain words why a machine cannot be reached."""
+    """Build the error for a machine that cannot be reached."""
     if isinstance(error, ForwardingRefused):
         return _forbidden(login.via, error)
     return HostUnreachable(
@@ -181,7 +181,7 @@ def unreachable(login: Login, error: Exception) -> HostUnreachable:
 
 
 def reason_of(error: Exception) -> str:
-    """Put an error of a socket or of paramiko into plain words."""
+    """Describe an error of a socket or of paramiko in plain words."""
     if isinstance(error, socket.gaierror):
         return "its name is not known"
     if isinstance(error, TimeoutError):

@@ -1,7 +1,7 @@
-"""One command on one SSH channel: start it, move its bytes, learn how it ended.
+"""One command on one SSH channel: start it, move its bytes, read its exit code.
 
-All on the caller's thread, for any amount of input and output: input is sent when the
-peer has room, output is handed on as it comes, and the peer waits while nobody reads.
+All on the caller's thread, for any amount of input and output: input is sent as
+the peer's window allows, output is passed on as it comes, and an unread peer waits.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from orchestration.transport.ssh.waiting import POLL_S, cancellable
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
 CHUNK_BYTES = 32 * 1024 - 64
-# How long output is awaited after the program's end: a background process may hold
-# the streams open for ever.
+# The time to wait for output after the program's end: a background process may hold the
+# streams open for ever.
 LINGER_S = 1.0
 _READ_BYTES = 4 * 1024 * 1024
 _NO_STATUS = -1
-# Between one channel and the next, for a server that closed it instead of answering.
+# The pause between two channels, for a server that closed one instead of answering.
 _UNANSWERED_PAUSES_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 Sink = Callable[[bytes], None]
@@ -41,7 +41,7 @@ class TimeUp(Exception):
 class Session:
     """A channel with a command on it; `open_channel` sets `wake` when something comes.
 
-    Opening raises what `open_channel` raises.
+    Opening raises the errors of `open_channel`.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Session:
 
     @property
     def link(self) -> Link:
-        """The link that its channel is on."""
+        """The link of its channel."""
         return cast("Link", self._channel.get_transport())
 
     @property
     def is_begun(self) -> bool:
-        """Say whether the login shell came to the command."""
+        """Return whether the login shell started the command."""
         return self._begun[0].is_begun
 
     @property
     def printed(self) -> str:
-        """What the login printed before the command."""
+        """The login's output before the command."""
         texts = (begun.printed.decode(errors="replace") for begun in self._begun)
         return "\n".join(text.strip() for text in texts if text.strip())
 
@@ -84,12 +84,12 @@ class Session:
         *,
         is_repeatable: bool = False,
     ) -> None:
-        """Ask for the command; on another channel when the server closed this one.
+        """Request the command; on another channel when the server closed this one.
 
-        `line` is for /bin/sh, whatever the login shell is.
-        What was asked for on a channel that the server closes is asked for again only
-        when it is repeatable: it may have run (see `Link.is_fragile`). Raises:
-        Cancelled, LinkLost (it may run all the same), what opening a channel raises.
+        `line` is for /bin/sh, whatever the login shell is. A request on a channel that
+        the server closes is repeated only when it is repeatable: it may have run (see
+        `Link.is_fragile`). Raises: Cancelled, LinkLost (it may run all the same), and
+        the errors of opening a channel.
         """
         line = for_any_shell(line)
         for pause_s in _UNANSWERED_PAUSES_S:
@@ -106,7 +106,7 @@ class Session:
         raise LinkLost("it starts no command")
 
     def close(self) -> None:
-        """Close the channel; what still runs on it is not ended by that."""
+        """Close the channel; a command that still runs on it goes on."""
         release(self._channel)
 
     def pump(
@@ -114,7 +114,7 @@ class Session:
     ) -> int:
         """Move bytes until the command has ended; return its exit code.
 
-        Raises: Cancelled, TimeUp, LinkLost, and what the sinks and `stdin` raise.
+        Raises: Cancelled, TimeUp, LinkLost, and the errors of the sinks and `stdin`.
         """
         is_sending = True
         while True:
@@ -133,9 +133,9 @@ class Session:
                 self._wake.wait(POLL_S)
 
     def has_ended(self, until: float) -> bool:
-        """Wait for the server's word that the command is over, or the link's end.
+        """Wait for the server's report that the command is over, or the link's end.
 
-        What the command still prints is dropped.
+        Further output of the command is dropped.
         """
         self._stdout = self._stderr = _drop
         while not self._channel.closed and self._channel.exit_status == _NO_STATUS:
@@ -149,7 +149,7 @@ class Session:
 
     def _opened(self) -> paramiko.Channel:
         channel = self._open_channel()
-        # How long one send may wait for room before output is looked at again.
+        # The time one send may wait for the window before output is read again.
         channel.settimeout(POLL_S)
         return channel
 
@@ -172,7 +172,7 @@ class Session:
             self._stderr(self._received(channel.recv_stderr))
 
     def _received(self, receive: Callable[[int], bytes]) -> bytes:
-        """Take what is there; doing so also tells the peer that there is room."""
+        """Read the received bytes, which also enlarges the peer's window."""
         try:
             return receive(_READ_BYTES)
         except (paramiko.SSHException, EOFError, OSError) as exc:
@@ -190,7 +190,7 @@ class Session:
         except TimeoutError:
             return True
         except (paramiko.SSHException, EOFError, OSError) as exc:
-            # A channel that is closed no longer takes input: no failure in itself.
+            # A closed channel takes no more input: no failure in itself.
             if not channel.closed:
                 raise LinkLost(str(exc)) from exc
             return False
@@ -206,7 +206,7 @@ class Session:
 
 
 def _drop(data: bytes) -> None:
-    """Take what nobody wants any more, so that the server is not held up by it."""
+    """Discard output, so that the server does not wait for a reader."""
 
 
 def pieces(data: bytes) -> Iterator[bytes]:

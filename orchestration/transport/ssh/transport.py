@@ -1,8 +1,8 @@
 """A machine behind SSH: the Transport that providers and instructions use.
 
-Implements the protocol of base.py over one kept connection with many channels;
-`via` sends that connection through another machine's. Everything that a command
-started is ended over a second channel: closing the first ends nothing.
+Implements the protocol of base.py over one kept connection with many channels; `via`
+sends that connection through another machine's. Processes of a command are ended over a
+second channel: closing the first ends none of them.
 """
 
 import contextlib
@@ -59,10 +59,10 @@ GRACE_S = 0.3
 
 
 class SSHTransport:
-    """Run commands and copy files on a machine that runs an SSH server.
+    """Runs commands and copies files on a machine with an SSH server.
 
-    `host_key` is the pinned public key line, `failures` the ledger of connections
-    that ended before a login (None: nobody counts them). Connects on first use, once for all
+    `host_key` is the pinned public key line, `failures` the ledger of connections that
+    ended before a login (None: not counted). Connects on first use, once for all
     threads, and again when the kept connection turns out dead before a command was
     sent; a command that may have run is never sent twice.
     """
@@ -98,11 +98,11 @@ class SSHTransport:
 
     @property
     def machine(self) -> str:
-        """The name that users know this machine by."""
+        """The machine's name as users know it."""
         return self._login.machine
 
     def require_answer(self, limits: Limits, *, scope: Scope) -> None:
-        """See that the machine is there and lets us in.
+        """Check that the machine answers and accepts the login.
 
         Asks the kept connection, and logs in where there is none or it stays silent.
         Raises: Cancelled, HostUnreachable and its kinds.
@@ -212,7 +212,7 @@ class SSHTransport:
         return self._end(tag_prefix, grace_s)
 
     def close(self) -> None:
-        """Give the connection back; harmless twice."""
+        """Close the connection; a second call does nothing."""
         self.connection.close()
 
     def _transfer(
@@ -290,7 +290,7 @@ class SSHTransport:
     def _end(
         self, tag_prefix: str, grace_s: float, *, beside: Link | None = None
     ) -> Ended:
-        """End what carries the tag, on the link of what is being ended or not."""
+        """End all processes with the tag, on the link of the ended command or not."""
         line = end_line(tag_prefix, grace_s, is_root=self._login.user == "root")
         slots = self._ending_sessions
         session = partial(self._session, slots=slots, beside=beside)
@@ -302,7 +302,7 @@ class SSHTransport:
             raise unreachable(self._login, exc) from exc
 
     def _end_or_admit(self, tag: str, cmd: Command, session: Session) -> Ended:
-        """End what a command started, or say that nobody knows."""
+        """End a command's processes, or return that the end is unconfirmed."""
         end = partial(self._end, tag, GRACE_S, beside=session.link)
         try:
             return end_until_over(end, cmd, session)
@@ -311,7 +311,7 @@ class SSHTransport:
             return unconfirmed(self.machine, cmd, exc.message)
 
     def _remove(self, part: str, *, as_root: bool) -> None:
-        """Remove what a cancelled copy left, where there is still a connection."""
+        """Remove the partial file of a cancelled copy, if still connected."""
         if not self.connection.is_alive():
             return
         remove = replace(command("rm", "-f", part), as_root=as_root)

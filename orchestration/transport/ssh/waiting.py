@@ -1,8 +1,7 @@
-"""Wait for what may never come, but leave when told to.
+"""Runs blocking paramiko calls on threads, so that a cancelled caller can leave.
 
-Everything in paramiko that can block without an end happens on a thread of its own,
-so that a cancelled caller leaves at once: dialling, opening a channel and asking for
-a command wait for a peer that may be gone.
+Dialling, opening a channel and requesting a command wait for a peer that may be gone,
+without an end of their own.
 """
 
 import contextlib
@@ -24,9 +23,9 @@ def cancellable(
     *,
     discard: Callable[[_T], object] | None = None,
 ) -> _T:
-    """Do what may block, but leave when told to; `discard` gets what comes too late.
+    """Run blocking work that can be left; pass a late result to `discard`.
 
-    Raises: Cancelled, what `work` raises.
+    Raises: Cancelled, the errors of `work`.
     """
     future = start(work)
     try:
@@ -57,13 +56,13 @@ def _discard_late(discard: Callable[[_T], object], future: Future[_T]) -> None:
 
 
 def start(work: Callable[[], _T]) -> Future[_T]:
-    """Do it on a thread of its own."""
+    """Start the work on a thread of its own."""
     future: Future[_T] = Future()
 
     def target() -> None:
         try:
             future.set_result(work())
-        except BaseException as exc:  # noqa: BLE001 - handed to whoever waits
+        except BaseException as exc:  # noqa: BLE001 - passed to the waiting caller
             future.set_exception(exc)
 
     threading.Thread(target=target, name="ssh-waiting", daemon=True).start()
@@ -71,7 +70,7 @@ def start(work: Callable[[], _T]) -> Future[_T]:
 
 
 def await_future(future: Future[_T], is_stopped: Callable[[], bool]) -> _T:
-    """Wait for it, or for being told to stop. Raises: Cancelled, what it raises."""
+    """Wait for the result, or a stop. Raises: Cancelled, the errors of the work."""
     while True:
         try:
             return future.result(timeout=POLL_S)
