@@ -1,1 +1,1 @@
-"""Verbs of one outside system each; no decisions."""
+"""Providers: the verbs of one outside system each, without decisions."""

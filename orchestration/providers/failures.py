@@ -1,8 +1,8 @@
-"""Turn a failed command into the provider's own error, in one place.
+"""Turns a failed command into the provider's own error, in one place.
 
-Providers (ovs, ip_link, qemu_img, images) say in a sentence what they were doing;
-this adds what the command said. A full file system is recognised here, since every
-tool reports it with the same words. Reading answers is the providers' own business.
+Providers (ovs, ip_link, qemu_img, images) state in a sentence what they were doing;
+this module adds the command's output. It also recognises a full file system, because
+every tool reports that with the same words. Parsing output belongs to the providers.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ DETAIL_LINES = 10
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What to raise when a command fails: the error's class, sentence and hint."""
+    """The error to raise when a command fails: its class, sentence and hint."""
 
     error: type[TestbedError]
     message: str
@@ -68,7 +68,7 @@ def failure_of(completed: Completed, failure: Failure, *, machine: str) -> Testb
 
 
 def evidence_of(completed: Completed) -> str:
-    """Return the command and the last lines of what it said."""
+    """Return the command and the last lines of its output."""
     said = (completed.stderr.strip() or completed.stdout.strip()).splitlines()
     first = f"{completed.command} ended with exit code {completed.exit_code}"
     return "\n".join([first, *said[-DETAIL_LINES:]])

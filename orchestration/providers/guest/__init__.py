@@ -1,1 +1,1 @@
-"""What the inside of a guest reads at its start, and is told afterwards."""
+"""Data that a guest reads at its start, and changes to it while it runs."""

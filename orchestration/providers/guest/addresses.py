@@ -1,4 +1,4 @@
-"""Which addresses the interfaces of a running guest have."""
+"""Reads the addresses of the interfaces of a running guest."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ Addresses = Mapping[str, tuple[str, ...]]
 
 
 def read_addresses(transport: Transport, *, scope: Scope) -> Addresses:
-    """Return the addresses of each interface by its name; iproute2's and busybox's `ip`.
+    """Return each interface's addresses by its name; iproute2's and busybox's `ip`.
 
     Empty where the guest has no such program. Raises: HostUnreachable.
     """
@@ -17,7 +17,7 @@ def read_addresses(transport: Transport, *, scope: Scope) -> Addresses:
 
 
 def parse_addresses(text: str) -> Addresses:
-    """Read lines such as `2: eth0    inet 10.64.16.16/20 brd …`."""
+    """Parse lines such as `2: eth0    inet 10.64.16.16/20 brd …`."""
     found: dict[str, list[str]] = {}
     for words in map(str.split, text.splitlines()):
         if len(words) > 3 and words[2] in ("inet", "inet6"):

@@ -1,8 +1,8 @@
-"""What cloud-init reads in a guest: meta-data, user-data and network-config.
+"""Builds cloud-init's files for a guest: meta-data, user-data and network-config.
 
 Pure: a GuestState in, bytes out, written as JSON (which is YAML), so that the small
 test guest can read it with jq. `seed.py` puts it on a disk. Interfaces of the same
-guest that ask DHCP must not fight for the default route, hence the overrides.
+guest that ask DHCP must not compete for the default route, hence the overrides.
 """
 
 import hashlib
@@ -27,12 +27,12 @@ __all__ = [
 ]
 
 FOLDER = "/etc/nocloud"
-# Names the instance whose first boot is over: the last thing that cloud-init runs. A
-# disk that has the mark of another one (a golden image, older settings) is not ready.
+# Names the instance whose first boot is over: cloud-init's last action. A disk with
+# another instance's mark (a golden image, older settings) is not ready.
 READY_FILE = f"{FOLDER}/ready"
-# Guests that were brought up by versions without names in it have an empty one.
+# Empty in guests that were brought up by versions without names in it.
 READY_TEST = f'grep -qsxF "$1" {READY_FILE} || {{ test -e {READY_FILE} && ! test -s {READY_FILE}; }}'
-# What systemd does by itself where its golden image left none.
+# Sets a machine-id, as systemd does by itself, where the golden image left none.
 FILL_MACHINE_ID = "test -s /etc/machine-id || echo {id} > /etc/machine-id"
 Json = Mapping[str, object]
 
@@ -57,7 +57,7 @@ fi
 
 
 def instance_id(guest: GuestState) -> str:
-    """Name the instance: a changed configuration is a new instance to cloud-init."""
+    """Return the instance's id: a changed configuration is a new instance."""
     configured = guest.model_dump_json(
         include={
             "user",
@@ -73,7 +73,7 @@ def instance_id(guest: GuestState) -> str:
 
 
 def build_meta_data(guest: GuestState) -> bytes:
-    """Tell the guest which instance it is, and its name."""
+    """Build the meta-data: the instance's id and the guest's name."""
     return _json({"instance-id": instance_id(guest), "local-hostname": guest.domain})
 
 
@@ -84,9 +84,9 @@ def build_user_data(
     host_key_private: bytes,
     host_key_public: str,
 ) -> bytes:
-    """Create the user with our key, seed the host key, bring environment and context.
+    """Create the user with our key, set the host key, add environment and context.
 
-    The shell is left to the image: not every one has bash.
+    The image decides the shell: not every one has bash.
     """
     return b"#cloud-config\n" + _json(
         {
@@ -225,7 +225,7 @@ def _env_script(environment: Mapping[str, str]) -> str:
 
 
 def _env_lines(environment: Mapping[str, str]) -> str:
-    """Write what a shell can source: the keys that can be variables."""
+    """Write lines that a shell can source: the keys that can be variables."""
     return "".join(
         f"{key}={shlex.quote(value)}\n"
         for key, value in sorted(environment.items())

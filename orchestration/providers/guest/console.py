@@ -1,4 +1,4 @@
-"""The end of a guest's serial console, as a person can read it.
+"""The end of a guest's serial console, in readable form.
 
 Shown when a guest does not come up. The file is QEMU's, so root reads it; terminal
 colours, cursor movements and control characters are taken out.

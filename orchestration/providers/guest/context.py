@@ -1,11 +1,11 @@
-"""The context of a running guest: which one it has, and an exchange of it."""
+"""Reads and replaces the context of a running guest."""
 
 from orchestration.providers.guest.cloud_init import CONTEXT_DIGEST, FOLDER
 from orchestration.transport.base import Scope, Transport, command
 
 _ARCHIVE = f"{FOLDER}/context.tar"
 UNPACK_TIMEOUT_S = 600.0
-# The old context stays until the new one is whole. $1 is the archive, $2 its digest.
+# The old context stays until the new one is complete. $1 is the archive, $2 its digest.
 EXCHANGE = f"""\
 set -e
 cd {FOLDER}
@@ -20,7 +20,7 @@ rm -f "$1"
 
 
 def read_context_digest(transport: Transport, *, scope: Scope) -> str:
-    """Return the digest of the context that the guest has; empty where none is noted.
+    """Return the digest of the guest's context; empty where none is recorded.
 
     Raises: HostUnreachable.
     """
@@ -31,7 +31,7 @@ def read_context_digest(transport: Transport, *, scope: Scope) -> str:
 def exchange_context(
     transport: Transport, archive: bytes, digest: str, *, scope: Scope
 ) -> None:
-    """Give the guest another context, whole. Raises: CommandFailed, HostUnreachable."""
+    """Replace the guest's whole context. Raises: CommandFailed, HostUnreachable."""
     transport.put(archive, _ARCHIVE, scope=scope, as_root=True)
     exchange = command("sh", "-c", EXCHANGE, "exchange", _ARCHIVE, digest).with_root()
     transport.run(exchange, scope=scope, timeout_s=UNPACK_TIMEOUT_S)

@@ -1,9 +1,9 @@
-"""Change the network inside a running guest as its seed would at its next boot.
+"""Changes the network inside a running guest as its seed would at its next boot.
 
-Logged in over the management interface, which is never touched. Guests with netplan
-(the cloud images of Debian and Ubuntu) get the seed's own configuration; any other
-gets plain `ip`, and where DHCP would answer the address that is reserved for it.
-Only what we gave is taken away: addresses that a user added to an interface stay.
+The login uses the management interface, which is never touched. Guests with netplan
+(the cloud images of Debian and Ubuntu) get the seed's own configuration. Others get
+plain `ip`, and for DHCP the reserved address. Only addresses from the testbed are
+removed: addresses that a user added to an interface stay.
 """
 
 import json
@@ -22,10 +22,10 @@ from orchestration.transport.base import Command, Scope, Transport, command
 # An emulated guest under load needs seconds for a device, and netplan for its work.
 TIMEOUT_S = 180.0
 
-# $1 is netplan's configuration, $2 which instance the guest is from now on, $3 the
-# file that says so; each interface follows with 8 words: name, MAC, MTU,
-# address/prefix, gateway, name server, the address and the gateway that it had from us
-# before; "-" where there is none. Any POSIX shell, busybox too.
+# $1 is netplan's configuration, $2 the guest's new instance id, $3 the file that holds
+# it; each interface follows with 8 words: name, MAC, MTU, address/prefix, gateway, name
+# server, and the address and the gateway that the testbed gave it before; "-" where
+# there is none. Any POSIX shell, busybox too.
 SCRIPT = """\
 set -eu
 export PATH="$PATH:/usr/sbin:/sbin"
@@ -173,8 +173,8 @@ def change_network(
 ) -> None:
     """Give a running guest's interfaces their names, addresses and routes.
 
-    `before` is what they were, as far as that is known. Returns when the addresses
-    are there. Raises: CommandFailed, HostUnreachable, Cancelled.
+    `before` is their previous state, as far as it is known. Returns when the addresses
+    are set. Raises: CommandFailed, HostUnreachable, Cancelled.
     """
     cmd = network_command(guest, before)
     done = transport.run(cmd, scope=scope, timeout_s=TIMEOUT_S, check=False)
@@ -190,7 +190,7 @@ def change_network(
 
 
 def network_command(guest: GuestState, before: Iterable[InterfaceState]) -> Command:
-    """Return the command that does it, as root."""
+    """Return the command that changes the network, as root."""
     known = {interface.name: interface for interface in before}
     config = {"network": json.loads(build_network_config(guest))}
     holder = default_holder(guest)

@@ -1,8 +1,8 @@
-"""What must not be inherited: run in a golden image before it is shut down for good.
+"""Seals a golden image: removes data that clones must not inherit.
 
-A clone is a machine of its own. Its first boot gives it a name, host keys and an
-account; what that would leave alone, or what would tell of the testbed in which the
-image was prepared, is removed here. For images with cloud-init, and the test guest.
+Runs before the image's last shutdown. A clone's first boot gives it a name, host keys
+and an account. The sealing removes data that this boot would keep, and traces of the
+testbed that prepared the image. For images with cloud-init, and the test guest.
 """
 
 from orchestration.providers.guest.cloud_init import READY_FILE
@@ -10,7 +10,7 @@ from orchestration.providers.guest.user_script import RECORD
 from orchestration.transport.base import Command, command
 
 # The guest is ready before cloud-init's last modules ended, hence the wait.
-# An empty machine-id means to systemd: take the machine's UUID, else a new one.
+# systemd replaces an empty machine-id by the machine's UUID, else by a new one.
 SEAL = f"""\
 set -e
 home=$(awk -F: -v name="$1" '$1 == name {{ print $6 }}' /etc/passwd)
@@ -30,5 +30,5 @@ sync
 
 
 def seal(user: str) -> Command:
-    """Return the command that seals an image; `user` is the account that we used."""
+    """Return the command that seals an image; `user` is our account in it."""
     return command("sh", "-c", SEAL, "seal", user).with_root()

@@ -1,8 +1,8 @@
 """The seed: a small ISO image labelled cidata, and the context archive on it.
 
-`cloud_init.py` builds what is written on it and hands these on. Runs on main only.
-The same context gives the same archive byte by byte, so that a digest tells whether a
-seed must be written again; the ISO itself carries the time at which it was written.
+`cloud_init.py` builds its files and re-exports these functions. Runs on main only. The
+same context gives the same archive byte by byte, so that a digest tells whether a seed
+must be written again; the ISO itself carries the time at which it was written.
 """
 
 import errno
@@ -21,7 +21,7 @@ _READ_BYTES = 1024 * 1024
 
 
 def seed_digest(files: Mapping[str, bytes | Path]) -> str:
-    """Return the SHA-256 of what a seed is made from, independent of order."""
+    """Return the SHA-256 of a seed's files, independent of order."""
     digest = hashlib.sha256()
     for name in sorted(files):
         own = hashlib.sha256()

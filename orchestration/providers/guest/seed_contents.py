@@ -1,7 +1,7 @@
-"""What is on a seed image, for people who look at it: names, sizes, one file.
+"""Reads a seed image for display: names, sizes, one file.
 
 Used by the web's artefacts page, which decides what may be seen. Reads the image as it
-was written, not what it was made from: that may have been edited since.
+was written, not its sources: those may have been edited since.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The commands that run a user's script in a guest and tell how it ended.
+"""Commands that run a user's script in a guest and report how it ended.
 
 The guest keeps a record of the last script: the boot in which it began, then its exit
 code. The record survives a restart of the guest, the connection does not.
@@ -78,7 +78,7 @@ release_apt
 exit "$code"
 """
 
-# systemd is "stopping" from the moment that a restart is asked for.
+# systemd is "stopping" from the moment that a restart is requested.
 LOOK = """\
 boot=$(cat /proc/sys/kernel/random/boot_id)
 system=$(systemctl is-system-running 2> /dev/null)
@@ -90,7 +90,7 @@ rm -f -- "$2"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What a guest says of its last script, and whether it stops or has restarted."""
+    """The guest's record of its last script, and whether it stops or has restarted."""
 
     boot_id: str = ""
     is_stopping: bool = False
@@ -99,7 +99,7 @@ class Record:
 
     @property
     def has_restarted(self) -> bool:
-        """Say whether the guest runs another boot than the script began in.
+        """Return whether the guest runs another boot than the script began in.
 
         A crash may lose the whole record.
         """
@@ -107,7 +107,7 @@ class Record:
 
     @property
     def is_settled(self) -> bool:
-        """Say whether waiting tells no more."""
+        """Return whether further waiting changes nothing."""
         return self.has_restarted or (
             self.exit_code is not None and not self.is_stopping
         )
@@ -123,8 +123,8 @@ class Record:
 def script_command(script: bytes, path: str, *, restarts: int = 0) -> Command:
     """Return the command that runs `script`, which is at `path` in the guest, as root.
 
-    It runs with the interpreter that it names, else with bash, or sh without bash.
-    `restarts` says how often the guest restarted while this script ran.
+    It uses the script's own interpreter, else bash, or sh without bash. `restarts` is
+    the number of the guest's restarts while this script ran.
     """
     first = script.split(b"\n", 1)[0].decode(errors="replace")
     words = first[2:].split() if first.startswith("#!") else []
@@ -141,7 +141,7 @@ def record_command(path: str) -> Command:
 
 
 def parse_record(text: str) -> Record:
-    """Read what `record_command` printed; a guest that printed nothing has none."""
+    """Parse the output of `record_command`; empty output means no record."""
     said = {words[0]: words[1:] for words in map(str.split, text.splitlines()) if words}
     ran = said.get("ran", [])
     code = ran[1] if len(ran) > 1 else ""

@@ -2,7 +2,7 @@
 
 Beside each image lie a lock, so that several workers wait for one fetch instead of
 repeating it, and a stamp (see `digests.py`), so that gigabytes are read only once.
-`download.py` talks HTTP; what images exist is the catalogue's.
+`download.py` talks HTTP; the catalogue lists the images.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ from orchestration.transport.base import (
 )
 from orchestration.transport.files import copying
 
-# A file system that is filled to the last byte stops more than this image.
+# A completely full file system stops more than this image.
 
 
 @dataclass(frozen=True, slots=True)
 class _Tell:
-    """Who hears of bytes that were brought, and of those that were verified."""
+    """Receivers of progress: of fetched bytes, and of verified ones."""
 
     brought: OnProgress
     verified: OnProgress
@@ -56,9 +56,9 @@ def ensure_image(
 ) -> bool:
     """Bring an image to `target` on this machine, verified; False if it is there.
 
-    Raises: ImageFailed, NotEnoughSpace, Cancelled. A cancelled fetch is resumed by
-    the next one where the server can do that. `on_verify` is the progress of reading
-    it once more, for its digest.
+    Raises: ImageFailed, NotEnoughSpace, Cancelled. The next fetch resumes a cancelled
+    one where the server supports it. `on_verify` is the progress of reading the image
+    once more, for its digest.
     """
     tell = _Tell(on_progress or no_progress, on_verify or no_progress)
     say = log or no_log
@@ -87,7 +87,7 @@ def ensure_image(
 def has_same_file(
     transport: Transport, source: Path, target: str, *, scope: Scope
 ) -> bool:
-    """Say whether a host has exactly this (small) file of main."""
+    """Return whether a host has exactly this (small) file of main."""
     cmd = command("sha256sum", target).with_root()
     completed = transport.run(cmd, scope=scope, check=False)
     with source.open("rb") as file:
@@ -108,7 +108,7 @@ def _wanted(image: Image, scope: Scope) -> Digest:
 
 
 def _adopt(target: Path, wanted: Digest, scope: Scope, tell: _Tell, say: Log) -> bool:
-    """Verify a file that is there without a valid stamp; a wrong one is replaced."""
+    """Verify an existing file without a valid stamp; False: it must be replaced."""
     found = digest_of(target, wanted.algorithm, scope, tell.verified)
     if wanted.value and found.value != wanted.value:
         say(f"{target.name} is damaged or another file; it is replaced.")
@@ -120,7 +120,7 @@ def _adopt(target: Path, wanted: Digest, scope: Scope, tell: _Tell, say: Log) ->
 def _copy(
     image: Image, part: Path, wanted: Digest, scope: Scope, tell: _Tell
 ) -> Digest:
-    """Copy a file of this machine; a part of it is not worth keeping."""
+    """Copy a file of this machine; a partial copy is not kept."""
     source = Path(image.path)
     if not source.is_file():
         raise ImageFailed(
@@ -187,7 +187,7 @@ def _verified(
 
 
 def check_space(path: Path, needed_bytes: int) -> None:
-    """Raise NotEnoughSpace when so much more does not fit beside `path`."""
+    """Raise NotEnoughSpace when `needed_bytes` more do not fit beside `path`."""
     require_space(
         path.name.removesuffix(".part"),
         f"in {path.parent}",

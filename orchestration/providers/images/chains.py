@@ -1,8 +1,8 @@
-"""All layers of a host, and what each lies over, wherever that leads.
+"""Finds all layers of a host, and the files below each, at any place.
 
-From the folders of images and projects and the domains' disks, chains are followed as
-the kernel would: out of the folders, into subfolders, and through links. Used by
-`image_stores`, which knows what the names mean. Nothing is changed or judged here.
+Chains are followed as the kernel would, from the folders of images and projects and the
+domains' disks: out of the folders, into subfolders, and through links. Used by
+`inventory/images.py`, which interprets the names. Nothing is changed or judged here.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -18,17 +18,17 @@ from orchestration.providers.images.listing import (
 from orchestration.providers.images.qcow2 import Header, named_files
 from orchestration.transport.base import Scope, Transport
 
-# Each layer that lies elsewhere costs a command; in the folders all are seen at once.
+# Each layer that lies elsewhere costs a command; in the folders one shows all.
 CHAIN_DEPTH = 16
 TOO_DEEP = f"it is more than {CHAIN_DEPTH} layers deep"
 
 
 @dataclass(frozen=True, slots=True)
 class Chains:
-    """What was seen: the folder of images, and all layers by full path.
+    """The files found: the folder of images, and all layers by full path.
 
-    `at` tells which files the paths lead to that were followed. `unread` says of
-    paths why nobody knows what they lie over.
+    `at` maps the followed paths to the files they lead to. `unread` maps paths to the
+    reason why the files below them are unknown.
     """
 
     found: Found
@@ -45,7 +45,7 @@ def follow_chains(
     disks: Collection[str],
     scope: Scope,
 ) -> Chains:
-    """Look at both folders, at `disks`, and at all that these lie over.
+    """Read both folders, `disks`, and all files below these.
 
     Raises: HostUnreachable, CommandFailed.
     """
@@ -76,7 +76,7 @@ def follow_chains(
 
 
 def files_below(path: str, header: Header) -> Iterator[str]:
-    """Yield the full paths of what a layer may lie over."""
+    """Yield the full paths of the files that may be below a layer."""
     folder = PurePosixPath(path).parent
     return (str(folder / name) for name in named_files(header.backing) if name)
 

@@ -1,8 +1,8 @@
 """Digests of large files, and the stamps that remember them.
 
-A stamp lies beside its file in main's store and tells its digest, size, inode and time
-of change: while these are still so, gigabytes need not be read again. When they are
-not, the digest decides. Used by `base_images.py`, `transfer/source.py` and for golden images.
+A stamp lies beside its file in main's store and holds its digest, size, inode and time
+of change: while these match, gigabytes need not be read again. When they do not, the
+digest decides. Used by `base_images.py`, `transfer/source.py` and for golden images.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ class Digest:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What was verified: the digest of a file of this size, time of change and inode.
+    """A verification's record: the digest of a file of this size, time and inode.
 
-    The time is in nanoseconds: within a second a file is soon another one.
+    The time of change is in nanoseconds: within a second a file may change again.
     """
 
     digest: Digest
@@ -54,7 +54,7 @@ def digest_of(path: Path, algorithm: str, scope: Scope, progress: OnProgress) ->
 
 
 def read_stamp(target: Path) -> Stamp | None:
-    """Return the stamp, if it is about the file as it is now."""
+    """Return the stamp, if it describes the file as it is now."""
     digest = noted_digest(target)
     try:
         stamp = _stamp_of(target, digest) if digest else None
@@ -65,17 +65,17 @@ def read_stamp(target: Path) -> Stamp | None:
 
 
 def write_stamp(target: Path, digest: Digest) -> None:
-    """Note that the file as it is now has this digest.
+    """Record that the file as it is now has this digest.
 
-    Others read it meanwhile, without a lock: half of a stamp would be none, or say
-    that the file was changed.
+    The stamp is replaced as a whole, because others read it without a lock: half of one
+    would be none, or report a change of the file.
     """
     name = stamp_name(str(target.absolute()))
     write_whole(Path(name), str(_stamp_of(target, digest)))
 
 
 def noted_digest(target: Path) -> Digest | None:
-    """Return the digest that a file had when it was verified, whatever it is now."""
+    """Return the digest of a file's last verification, whatever the file is now."""
     try:
         text = Path(stamp_name(str(target))).read_text()
     except OSError:
@@ -85,10 +85,10 @@ def noted_digest(target: Path) -> Digest | None:
 
 
 def is_as_noted(target: Path, scope: Scope, progress: OnProgress) -> bool:
-    """Say whether a file is what its stamp says, and read it when that is not plain.
+    """Return whether a file has its stamp's digest; read it when the stamp is stale.
 
-    So it is of a file that was moved or brought back, and of one that an earlier
-    version verified. Raises: Cancelled.
+    A stamp is stale for a file that was moved or brought back, and for one that an
+    earlier version verified. Raises: Cancelled.
     """
     if read_stamp(target) is not None:
         return True

@@ -1,7 +1,7 @@
-"""Fetch a file over HTTP: resumed where the server can, stopped when told to.
+"""Fetches a file over HTTP, with resume and cancel.
 
-`base_images.py` uses it for base images and verifies what comes; here is no checksum of
-content, only the reading of a publisher's list of them. httpx is translated here.
+`base_images.py` uses it for base images and verifies them; this module verifies no
+content, and only reads a publisher's list of checksums. httpx is translated here.
 """
 
 import errno
@@ -22,7 +22,7 @@ ATTEMPTS = 3
 PAUSE_S = 1.0
 SUMS_LIMIT_BYTES = 4 * 1024 * 1024
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-# Content must arrive as it is stored: digests are of the file, not of a transfer.
+# Content must arrive as it is stored: digests are of the file, not of an encoding.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "testbed"}
 _SUM = re.compile(r"\b([0-9a-f]{128}|[0-9a-f]{64})\b", re.IGNORECASE)
 
@@ -38,10 +38,10 @@ def fetch(
     log: Log,
     check_space: CheckSpace,
 ) -> bool:
-    """Fetch `url` to `part`, going on with what is there; say whether it did.
+    """Fetch `url` to `part`, after the bytes already there; return if it resumed.
 
-    A broken connection is tried again. Raises: ImageFailed, NotEnoughSpace,
-    Cancelled; what was received is kept for the next time.
+    A broken connection is tried again. Raises: ImageFailed, NotEnoughSpace, Cancelled;
+    the received bytes are kept for the next time.
     """
     resumed = False
     with httpx.Client(
@@ -105,7 +105,7 @@ def not_stored(part: Path, error: OSError) -> Exception:
 
 
 class _Transfer:
-    """One request: as much of the file as it brings."""
+    """One request, which brings as much of the file as it can."""
 
     def __init__(
         self,
@@ -184,7 +184,7 @@ def _stoppable(response: httpx.Response, scope: Scope) -> Iterator[None]:
 
 
 def _start_of(response: httpx.Response) -> int:
-    """Return where the answer begins: 0 when the server sends all of it."""
+    """Return the offset of the response: 0 when the server sends the whole file."""
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return 0
     found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
@@ -192,7 +192,7 @@ def _start_of(response: httpx.Response) -> int:
 
 
 def _is_passing(error: httpx.HTTPError) -> bool:
-    """Say whether trying again may help: not after a 404."""
+    """Return whether a retry may help: not after a 404."""
     if isinstance(error, httpx.HTTPStatusError):
         code = error.response.status_code
         return code >= 500 or code == httpx.codes.TOO_MANY_REQUESTS

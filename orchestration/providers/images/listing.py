@@ -1,8 +1,8 @@
-"""What lies in a host's folder of images, and every qcow2 layer that it holds.
+"""Lists a host's folder of images, and every qcow2 layer on the host.
 
 One command per host, however many clones it has: `find` and `stat` for the store,
-`head` for the first bytes of all other files at once, packed for the way. Used by
-`image_stores`, which knows what the names mean. Nothing is changed or judged here.
+`head` for the first bytes of all other files at once, compressed for the way. Used by
+`chains.py`. Nothing is changed or judged here.
 """
 
 import base64
@@ -23,19 +23,19 @@ from orchestration.transport.base import Completed, Scope, Transport, command
 
 STORE = ".store"
 LOOK_TIMEOUT_S = 300.0
-# What cannot be a word of its own for a program.
+# A path that can be one line of the script's stdin.
 _PATH = re.compile(r"/[^\0\n]*")
-# What a file is told to be that went, or that never was: nobody opens it.
+# Errors for a file that is gone or never existed: no guest opens it.
 _GONE = (
     *("No such file or directory", "Not a directory", "File name too long"),
     "Too many levels of symbolic links",
 )
 _UNREAD = re.compile(r"(?:find|head): [^']*'(?P<path>/.*)'[^']*: (?P<why>[^:]+)")
 # $1 folder of images, $2 folder of projects, $3 bytes of a header; further files on
-# stdin: a user's disk may name any, so that only files are opened, no devices or pipes,
-# nor what a kernel makes up.
-# A disk is known by its first four bytes, whatever its name. Images are read without a
-# trace, because the time of their last reading says how old they are.
+# stdin. A user's disk may name any file, so only regular files are opened: no devices
+# or pipes, and no files that a kernel makes up. The first four bytes identify a disk,
+# whatever its name. Images are read without a trace, because the time of their last
+# reading says how old they are.
 _LOOK = """\
 LC_ALL=C; export LC_ALL
 images=$1 projects=$2 bytes=$3 large=+$(($3 - 1))c asked=$(cat)
@@ -81,7 +81,7 @@ echo heads
 } | gzip -c | base64
 echo end
 """
-# Lines come in twos: where a name is and how long, and in which file.
+# Lines come in pairs: a name's place and length, and its file.
 _NAMES = """\
 while read -r offset length && IFS= read -r file; do
   [ ! -f "$file" ] ||
@@ -90,7 +90,7 @@ while read -r offset length && IFS= read -r file; do
 done
 """
 
-# What tells a file from all others of a host: its file system's number, its inode.
+# Identifies a file on a host: its file system's number, its inode.
 Identity = tuple[int, int]
 
 
@@ -110,17 +110,17 @@ class FileFacts:
 
     @property
     def identity(self) -> Identity:
-        """What all names of this file have in common."""
+        """The identity that all names of this file share."""
         return self.device, self.inode
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Everything that one look showed; `headers` by the files' full paths.
+    """The result of one listing; `headers` by the files' full paths.
 
-    `at` tells which files the paths are that were asked about, through links.
-    `unread` says of paths why nobody could read them. `now` is the host's own clock,
-    which the files' times are to be compared with.
+    `at` maps the requested paths to their files, through links. `unread` maps paths to
+    the reason why they could not be read. `now` is the host's own clock, for comparison
+    with the files' times.
     """
 
     files: tuple[FileFacts, ...] = ()
@@ -140,9 +140,9 @@ def look_into(
     others: Collection[str] = (),
     scope: Scope,
 ) -> Found:
-    """Look into both folders, if any, and at `others`, which are full paths.
+    """List both folders, if any, and `others`, which are full paths.
 
-    Raises: HostUnreachable, CommandFailed (also when not all of the answer came).
+    Raises: HostUnreachable, CommandFailed (also for an incomplete answer).
     """
     words = ("sh", images_dir, projects_dir, str(HEADER_BYTES))
     stdin = _lines(path for path in others if _PATH.fullmatch(path))
@@ -202,7 +202,7 @@ def _not_understood(
 
 
 def _unread(stderr: str) -> Iterator[tuple[str, str]]:
-    """Return what could not be read, and is there. Raises: ValueError."""
+    """Return the existing files that could not be read. Raises: ValueError."""
     for line in stderr.splitlines():
         if not line.startswith(("find:", "head:")) or line.endswith(_GONE):
             continue
@@ -250,10 +250,10 @@ def _file(line: str) -> FileFacts:
 
 
 def _headers(data: bytes) -> Iterator[tuple[str, Header]]:
-    """Take `head -v` apart: each file gives its path, and then as many bytes.
+    """Split the output of `head -v`: each file's path, then as many bytes.
 
-    What is in a file cannot pass for the next one: its length is known. Only a file
-    that was cut meanwhile is shorter; then the next path is looked for.
+    A file's content cannot pass for the next path, because its length is known. Only a
+    file that was cut meanwhile is shorter; then the next path is searched.
     """
     start = 0
     while (start := data.find(b"==> ", start)) >= 0:

@@ -1,8 +1,8 @@
 """Locks of main's image store, so that several workers do the same work once.
 
 Used for fetching, copying, preparing and deleting images. A lock is a file beside the
-image; the kernel lets go of it when a worker dies. The file goes a day after it was
-made, while its lock is held: whoever waited for it by then looks for the new one.
+image; the kernel releases it when a worker dies. The file is removed a day after its
+creation, while its lock is held: a worker that waits for it then takes the new file.
 """
 
 import re
@@ -22,7 +22,7 @@ _NAME = re.compile(r"\..+\.(fetch|golden|digest|push-.+)\.lock")
 def locked(
     target: Path, scope: Scope, say: Log, *, purpose: str = "fetch"
 ) -> Iterator[None]:
-    """Hold the lock of an image; say so when it has to be waited for."""
+    """Hold the lock of an image; log a wait for it."""
     path = target.with_name(f".{target.name}.{purpose}.lock")
     waiting = False
     while (file := take(path)) is None:
@@ -35,7 +35,7 @@ def locked(
 
 
 def remove_old_locks(folder: Path, *, age_s: float) -> int:
-    """Remove the files of locks that nobody holds; return how many."""
+    """Remove old lock files that no worker holds; return their number."""
     before, removed = time.time() - age_s, 0
     for path in folder.glob(".*.lock"):
         if not (_NAME.fullmatch(path.name) and _changed_at(path) < before):

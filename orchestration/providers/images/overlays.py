@@ -1,8 +1,8 @@
-"""Many overlays on one base of a host: one is made, the others are its bytes.
+"""Creates many overlays on one base of a host: one is made, the others are copies.
 
-A fresh overlay does not know its own name, so that all on one base are alike. One
-command makes them where they are needed, in a row: over SSH a command for each took
-ten times as long (measured). Used by `instructions.templates` for clones.
+A fresh overlay does not contain its own name, so all on one base are alike. One command
+makes them in place, one after the other: over SSH a command for each took ten times as
+long (measured). Used by `instructions/storage/clone_disks.py`.
 """
 
 import secrets
@@ -14,12 +14,12 @@ from orchestration.events import Stream
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.transport.base import Scope, Transport, command
 
-# Far below what the kernel and sshd allow in the words of one command.
+# Far below the limits of the kernel and sshd for the words of one command.
 AT_ONCE = 200
 TIMEOUT_S = 600.0
-# $1 base, $2 its format, $3 folder, $4 a mark of its own; then the disks' names. A disk
-# that is there is left alone. All are written beside before the first has its name;
-# what a killed one left there goes: its half disks would keep images from being pruned.
+# $1 base, $2 its format, $3 folder, $4 a mark of its own; then the disks' names. An
+# existing disk is left alone. All are written beside before the first has its name.
+# A killed command's files are removed: half disks would keep images from being pruned.
 _SCRIPT = """\
 base=$1 format=$2 folder=$3 beside=$3/.clones.$4.part; shift 4
 trap 'rm -rf "$beside"' EXIT; trap 'exit 143' TERM HUP INT; trap '' PIPE
@@ -46,10 +46,10 @@ def create_overlays(
     on_made: Callable[[str], None],
     scope: Scope,
 ) -> None:
-    """Make overlays as large as their base; those that are there are left alone.
+    """Make overlays as large as their base; those that exist are left alone.
 
-    `on_made` is told the names of those that were made, also when others fail. Not for
-    simulated hosts: they run no scripts. Raises: ImageFailed, NotEnoughSpace, Cancelled.
+    `on_made` gets the names of the new ones, also when others fail. Not for simulated
+    hosts: they run no scripts. Raises: ImageFailed, NotEnoughSpace, Cancelled.
     """
     failure = Failure(
         ImageFailed,
@@ -79,7 +79,7 @@ def create_overlays(
 def _remove_unfinished(
     transport: Transport, folder: str, mark: str, *, tag: str
 ) -> None:
-    """Clean up where the shell had no time to before it was killed."""
+    """Remove the unfinished files of a shell that was killed before its clean-up."""
     remove = command("rm", "-rf", "--", f"{folder}/.clones.{mark}.part")
     with suppress(TestbedError):
         transport.run(remove.with_root(), scope=Scope(tag))

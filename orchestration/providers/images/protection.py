@@ -1,4 +1,4 @@
-"""Image files that guests' disks lie over belong to root, and nobody writes to them.
+"""Makes image files below guests' disks root's and read-only.
 
 A host's image store guards its contents with `guard` when they arrive; the images of
 main are guarded at their use. A file that is guarded shows `GUARDED` in `stat`.
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from orchestration.transport.base import Command, Scope, Transport, command
 
-# `stat -c %u:%a` of a file that root owns and everybody may only read.
+# `stat -c %u:%a` of a file that root owns and all may only read.
 GUARDED = "0:444"
 
 
 def ensure_guarded(transport: Transport, target: Path, *, scope: Scope) -> None:
-    """See that an image of this machine is root's, and that nobody writes to it.
+    """Make an image of this machine root's and read-only.
 
-    What an admin's link leads to stays as it is.
+    The target of an admin's link stays as it is.
     """
     if target.is_symlink():
         return
@@ -26,6 +26,6 @@ def ensure_guarded(transport: Transport, target: Path, *, scope: Scope) -> None:
 
 
 def guard(path: str) -> Command:
-    """Build the command that lets everybody read a file, and nobody write to it."""
+    """Build the command that makes a file readable for all and writable for none."""
     script = 'chown 0:0 "$1" && chmod 0444 "$1"'
     return command("sh", "-c", script, "sh", path).with_root()

@@ -1,6 +1,6 @@
-"""The first bytes of a qcow2 file: how large its disk is, and what it lies over.
+"""Parses the first bytes of a qcow2 file: the disk's size and the backing file.
 
-Pure. `image_files` reads them of a thousand files with one command, which qemu-img
+Pure. `listing.py` reads them of a thousand files with one command, which qemu-img
 cannot: it starts once for each. Source: QEMU's docs/interop/qcow2.txt, "Header".
 """
 
@@ -15,15 +15,15 @@ HEADER_BYTES = 2048
 _FIXED = struct.Struct(">4sIQIIQ")
 
 
-# Longer names QEMU does not read.
+# QEMU does not read longer names.
 _NAME_BYTES = 1023
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a qcow2 file says; `backing` is as written.
+    """The fields of a qcow2 header; `backing` is as written.
 
-    `far` is where the name is, and how long, when it was not in reach.
+    `far` is the place and length of the name when it was not in reach.
     """
 
     virtual_bytes: int
@@ -32,9 +32,9 @@ class Header:
 
 
 def parse_header(data: bytes) -> Header | None:
-    """Read a header; None for anything that is no qcow2.
+    """Parse a header; None for a file that is no qcow2.
 
-    What QEMU would not open has nothing below it: no guest can run on it.
+    A file that QEMU would not open has no backing: no guest can run on it.
     """
     if len(data) < _FIXED.size or not data.startswith(MAGIC):
         return None
@@ -48,12 +48,12 @@ def parse_header(data: bytes) -> Header | None:
 
 
 def decoded(name: bytes) -> str:
-    """Return a file's name, which may be no text."""
+    """Return a file's name, whose bytes may be no text."""
     return name.decode(errors="surrogateescape")
 
 
 def _is_opened(version: int, offset: int, length: int, cluster_bits: int) -> bool:
-    """Say whether QEMU takes the place of a name: in the first cluster.
+    """Return whether QEMU accepts the place of a name: in the first cluster.
 
     Source: QEMU's block/qcow2.c, qcow2_do_open; version 1 is block/qcow.c.
     """

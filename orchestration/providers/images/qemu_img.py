@@ -1,8 +1,8 @@
 """Disk images of a host by `qemu-img`: facts, overlays, conversion, health.
 
-A guest's disk is a qcow2 overlay on a base image of the same host. Whatever is made
-is written beside its path and renamed: nothing half done looks ready, and what a
-dead worker left is overwritten. Existing disks are never changed.
+A guest's disk is a qcow2 overlay on a base image of the same host. Every file is
+written beside its path and renamed: no unfinished file looks ready, and the file of a
+dead worker is overwritten. Existing disks are never changed.
 """
 
 import json
@@ -37,7 +37,7 @@ _NOT_CHECKABLE = 63
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What an image file is; `backing` and `data_file` are other files it needs.
+    """Facts of an image file; `backing` and `data_file` are other files it needs.
 
     They are as written in it, empty without.
     """
@@ -162,7 +162,7 @@ def convert(
 ) -> None:
     """Copy an image into another format, flattened; progress in bytes of its data.
 
-    What was copied of it is removed when it fails or is cancelled.
+    The partial copy is removed when it fails or is cancelled.
     """
     failure = Failure(
         ImageFailed,
@@ -187,7 +187,7 @@ def convert(
 
 
 def check(transport: Transport, path: str, *, scope: Scope) -> None:
-    """Look through a stopped image's tables. Raises: ImageFailed when broken."""
+    """Check a stopped image's tables. Raises: ImageFailed when broken."""
     cmd = command("qemu-img", "check", "-q", path).with_root()
     completed = transport.run(
         cmd, scope=scope, timeout_s=CONVERT_TIMEOUT_S, check=False
@@ -202,7 +202,7 @@ def check(transport: Transport, path: str, *, scope: Scope) -> None:
 
 
 def is_locked(transport: Transport, path: str, *, scope: Scope) -> bool:
-    """Say whether a QEMU holds the image for writing."""
+    """Return whether a QEMU holds the image for writing."""
     cmd = command("qemu-img", "info", "--output=json", path).with_root()
     completed = transport.run(cmd, scope=scope, check=False)
     return completed.exit_code != 0 and "lock" in completed.stderr
@@ -211,9 +211,9 @@ def is_locked(transport: Transport, path: str, *, scope: Scope) -> bool:
 def require_chain(
     transport: Transport, path: str, *, over: str = "", scope: Scope
 ) -> tuple[Layer, ...]:
-    """Return what is below a disk, the nearest first: all there, and `over` alone.
+    """Return the layers below a disk, the nearest first.
 
-    Raises: ImageFailed.
+    Raises: ImageFailed (a layer is missing or broken, or `over` is not the only one).
     """
     words = ("--force-share", "--backing-chain", "--output=json", path)
     failure = Failure(
@@ -248,7 +248,7 @@ def _data_file(facts: dict[str, Any]) -> str:
 
 
 def exists(transport: Transport, path: str, *, scope: Scope) -> bool:
-    """Say whether there is a file of this name."""
+    """Return whether a file of this name exists."""
     cmd = command("test", "-e", path).with_root()
     return transport.run(cmd, scope=scope, check=False).exit_code == 0
 
@@ -269,7 +269,7 @@ def _not_made(transport: Transport, path: str, backing: str) -> Failure:
 def _written_beside(
     transport: Transport, target: str, failure: Failure, *, scope: Scope
 ) -> Iterator[str]:
-    """Give the name to write to: in the end it becomes the target, or goes."""
+    """Yield the name to write to; rename it to the target, or remove it on failure."""
     part = f"{target}.part"
     try:
         yield part
@@ -283,8 +283,8 @@ def _written_beside(
 
 
 def _remove(transport: Transport, path: str, *, scope: Scope) -> None:
-    # In a scope of its own: the task's may be the one that was cancelled. What cannot
-    # be removed now is swept later; the reason to stop is the news.
+    # In a scope of its own, because the task's may be cancelled. A file that cannot be
+    # removed now is swept later; the original error matters more.
     with suppress(TestbedError):
         remove = command("rm", "-f", "--", path).with_root()
         transport.run(remove, scope=Scope(scope.tag), check=False)
@@ -298,7 +298,7 @@ def _data_bytes(
     *,
     scope: Scope,
 ) -> int:
-    """Return how much of an image is data: holes are not copied, and not counted."""
+    """Return the image's data in bytes: holes are neither copied nor counted."""
     words = ("--force-share", "--output=json", *read, "-O", "qcow2", path)
     cmd = command("qemu-img", "measure", *words).with_root()
     completed = run_or_fail(transport, cmd, failure, scope=scope)
@@ -309,7 +309,7 @@ def _data_bytes(
 
 
 def _progress_reader(on_progress: OnProgress, total: int) -> OnLine:
-    """Return what makes bytes of the percentages that qemu-img prints."""
+    """Return a reader that turns the percentages of qemu-img into bytes."""
 
     def read(stream: Stream, text: str) -> None:
         if found := _PROGRESS.search(text):

@@ -1,9 +1,9 @@
-"""Room on a file system, before something large is written there."""
+"""Checks the free space of a file system before a large write."""
 
 from orchestration.amounts import size
 from orchestration.errors import NotEnoughSpace
 
-# A file system that is filled to the last byte stops more than this image.
+# A completely full file system stops more than this image.
 SPARE_BYTES = 64 * 1024 * 1024
 
 

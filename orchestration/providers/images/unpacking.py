@@ -1,9 +1,9 @@
-"""A user's disk that is packed → the disk, in main's store, once for each version.
+"""Unpacks a user's disk into main's store, once for each version.
 
-Read as a stream: a file that unpacks to terabytes of zeros costs no memory and no
-room, and one of anything else ends where the room does. An OVA is taken when it has
-one disk, which is converted, since guests run on raw and qcow2 only. A disk in it may
-name no other file: QEMU would open that on the host. Used by `fetch_images`.
+Packed files are read as a stream: one that unpacks to terabytes of zeros costs no
+memory and no space, and any other ends where the space does. An OVA is accepted when it
+has one disk, which is converted, since guests run on raw and qcow2 only. A disk in it
+may name no other file: QEMU would open that on the host. Used by `fetch_images`.
 """
 
 import gzip
@@ -32,10 +32,10 @@ from orchestration.providers.images.locks import locked
 from orchestration.transport.base import Log, OnProgress, Scope, Transport
 
 CHUNK_BYTES = 1024 * 1024
-# Zeros of so much become a hole.
+# A run of zeros of this size becomes a hole.
 BLOCK_BYTES = 64 * 1024
 LIMIT_BYTES = 4 * 1024**4
-# What the largest preset of xz and of zstd need; a file may ask for gigabytes.
+# The memory of the largest preset of xz and of zstd; a file may ask for gigabytes.
 XZ_MEMORY_BYTES = 256 * 1024**2
 ZSTD_WINDOW_BYTES = 128 * 1024**2
 # Unpacked at once; a block of 128 KiB takes 4 bytes at least.
@@ -89,7 +89,7 @@ def ensure_unpacked(
 def _write(
     source: Path, part: Path, scope: Scope, on_progress: OnProgress
 ) -> Packing | None:
-    """Write what is in a file, with holes where there are zeros."""
+    """Write a file's unpacked content, with holes where there are zeros."""
     size, written = source.stat().st_size, 0
     with source.open("rb") as packed, part.open("wb") as unpacked:
         packing = packing_of(packed.read(HEAD_BYTES))
@@ -155,7 +155,7 @@ def _xz(packed: BinaryIO) -> Iterator[bytes]:
 
 
 def _zstd(packed: BinaryIO) -> Iterator[bytes]:
-    """Unpack all frames of a file; the library's own reader takes half of one, too."""
+    """Unpack all frames of a file; the library's reader accepts half a frame."""
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
     data = packed.read(ZSTD_READ_BYTES)
     while data:
@@ -189,7 +189,7 @@ def _only_disk(source: Path, packed: BinaryIO) -> Iterator[bytes]:
 
 
 def _require_disk(source: Path, part: Path) -> None:
-    """Refuse what is no disk when it is unpacked, or packed once more."""
+    """Refuse unpacked content that is no disk, or that is packed again."""
     with part.open("rb") as file:
         head = file.read(HEAD_BYTES)
     packing, problem = packing_of(head), no_disk(head, len(head))

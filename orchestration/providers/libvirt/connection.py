@@ -1,10 +1,10 @@
 """One kept connection to the libvirt daemon of a testbed host.
 
-`simulated.open_connection` makes one per host, `domains`, `networks` and `facts` send
-their calls through it from many threads. It opens at the first call, opens again when
-the daemon went away, and turns every libvirtError into one of our errors: nothing
-above this package ever sees the binding. Calls to a remote host travel through ssh,
-whose keepalive (see `remote`) is what ends a call to a host that fell silent.
+`simulated.open_connection` makes one per host; the other modules send their calls
+through it from many threads. It opens at the first call, opens again when the daemon
+went away, and turns every libvirtError into one of our errors: nothing above this
+package ever sees the binding. Calls to a remote host travel through ssh, whose
+keepalive (see `remote`) ends a call to a host that fell silent.
 """
 
 import logging
@@ -89,7 +89,7 @@ class Connection:
             raise call_failed(error, what=what, machine=self.machine) from error
 
     def close(self) -> None:
-        """Give the connection back; harmless twice, and a later call opens again.
+        """Drop the connection; a second call does nothing, a later `call` opens again.
 
         Calls that are under way in other threads keep it until they end.
         """
@@ -110,8 +110,8 @@ class Connection:
                 return self._handle
             self._handle = None
             if self._attempts != attempts and self._failure is not None:
-                # Another thread just tried and failed: fifty threads that each
-                # wait for the same dead host would need fifty timeouts.
+                # Another thread just tried and failed: fifty threads that each wait for
+                # the same dead host would need fifty timeouts.
                 raise self._failure
             try:
                 self._handle = self._open()
@@ -119,7 +119,7 @@ class Connection:
                 self._failure = error
                 raise
             finally:
-                # Counted when it is over: who arrives meanwhile shares its outcome.
+                # Counted at the end: callers that arrive meanwhile share the outcome.
                 self._attempts += 1
             self._failure = None
             return self._handle
@@ -154,10 +154,10 @@ class Connection:
                 self._handle = None
 
     def _disown(self) -> None:
-        """Forget, without closing, what the parent process opened.
+        """Drop, without closing, the connection that the parent process opened.
 
-        After a fork both processes hold the same socket: a call, or the close that
-        the binding sends when its object dies, would talk in the parent's name.
+        After a fork both processes hold the same socket: a call, or the close that the
+        binding sends when its object dies, would talk in the parent's name.
         """
         if self._handle is not None:
             self._handle._o = None
@@ -167,7 +167,7 @@ class Connection:
 
 
 def is_test_driver(handle: libvirt.virConnect) -> bool:
-    """Tell libvirt's test driver, which lacks a few calls and flags."""
+    """Return whether this is the test driver, which lacks a few calls and flags."""
     return bool(handle.getType() == "TEST")
 
 

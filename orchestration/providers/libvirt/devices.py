@@ -1,9 +1,8 @@
-"""Verbs of a running domain's devices: plug in, unplug, raise a link, mark anew.
+"""Verbs of a running domain's devices: plug in, unplug, set a link, set the mark.
 
-`instructions.interfaces` calls them. What is plugged in is taken out of the text of
-the whole domain by `device_text`, so that it is built in one place only. libvirt
-cannot move a port between Open vSwitch bridges ("unable to change config"): that is
-`ovs_taps`.
+`instructions/interfaces.py` calls them. `device_text` takes a device's text out of the
+whole domain's, so that it is built in one place only. libvirt cannot move a port
+between Open vSwitch bridges ("unable to change config"): that is `ovs/taps.py`.
 """
 
 import xml.etree.ElementTree as ET
@@ -23,7 +22,7 @@ ASK_AGAIN_S = 10.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class Device:
-    """An interface by its MAC, or a disk by what its target is called (`vdb`)."""
+    """An interface by its MAC, or a disk by its target (`vdb`)."""
 
     kind: str
     key: str
@@ -94,7 +93,7 @@ def unplug(
     sleep: Callable[[float], None],
     timeout_s: float,
 ) -> bool:
-    """Ask the guest to let go of a device, and wait; True when it is gone.
+    """Ask the guest to release a device, and wait; True when it is gone.
 
     Every wait goes through `sleep`, which may raise Cancelled.
     """
@@ -130,7 +129,7 @@ def set_link(conn: Connection, name: str, mac: str, *, is_up: bool) -> None:
 
 
 def set_mark(conn: Connection, name: str, mark: Mark) -> None:
-    """Say of a running domain with which settings it runs."""
+    """Write the mark of a running domain: the settings with which it runs."""
     conn.call(
         f"mark domain {name}",
         lambda handle: handle.lookupByName(name).setMetadata(
@@ -145,7 +144,7 @@ def set_mark(conn: Connection, name: str, mark: Mark) -> None:
 
 
 def _ask_or_look(conn: Connection, name: str, device: Device, *, ask: bool) -> bool:
-    """Return whether the device is still there, asking for it if it is."""
+    """Return whether the device is still there; request its removal if `ask`."""
 
     def work(handle: libvirt.virConnect) -> bool:
         domain = handle.lookupByName(name)
@@ -157,7 +156,7 @@ def _ask_or_look(conn: Connection, name: str, device: Device, *, ask: bool) -> b
             try:
                 domain.detachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
             except libvirt.libvirtError:
-                # It was asked before, or has let go just now.
+                # The removal was requested before, or has just ended.
                 return device.find(_parse(domain.XMLDesc())) is not None
         return device.find(_parse(domain.XMLDesc())) is not None
 

@@ -1,8 +1,8 @@
-"""Which files the domains of a host have as disks, whoever defined them.
+"""Lists the disk files of all domains of a host, ours or foreign.
 
-For what must not be deleted below a domain (`image_stores`): the disks and CD-ROMs of
-its definition and, while it runs, of what it runs with, with the files below them as
-far as libvirt tells.
+For the files that must not be deleted below a domain (`inventory/images.py`): the disks
+and CD-ROMs of its definition and, while it runs, of its running configuration, with the
+files below them as far as libvirt reports them.
 """
 
 import xml.etree.ElementTree as ET

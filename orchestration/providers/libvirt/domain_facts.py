@@ -1,8 +1,8 @@
-"""What is observed of a domain, from libvirt's figures and our mark.
+"""Observed facts of a domain, from libvirt's figures and our mark.
 
-`domains.observe` and `domains.find` return these values; the web stores and shows
-them. Interfaces are left out: libvirt asks Open vSwitch for each one's figures with a
-process of its own.
+`domains.observe` and `domains.find` return these values; the web stores and shows them.
+Interfaces are left out: libvirt asks Open vSwitch for each one's figures with a process
+of its own.
 """
 
 from dataclasses import dataclass
@@ -62,8 +62,8 @@ class DomainFacts:
     """One domain as observed; `mark` fields are empty for foreign domains.
 
     `reason` explains a status that is not running, where libvirt knows.
-    `used_memory_mib` is the guest's own count where its balloon driver reports,
-    else what QEMU occupies on the host, else 0.
+    `used_memory_mib` is the guest's own count where its balloon driver reports, else
+    QEMU's memory on the host, else 0.
     """
 
     name: str
@@ -80,7 +80,7 @@ class DomainFacts:
 
     @property
     def is_active(self) -> bool:
-        """Tell whether there is a process behind it."""
+        """Return whether the domain has a process."""
         return self.status not in (DomainStatus.SHUT_OFF, DomainStatus.UNKNOWN)
 
 

@@ -1,8 +1,8 @@
 """Verbs of libvirt domains: define, start, shut down, destroy, undefine, observe.
 
-The instructions call them with names and XML from the state; each looks before it
-acts, so that repeating one is harmless and says so. What a domain should look like is
-decided in `xml`, when to act in the plan.
+The instructions call them with names and XML from the state. Each reads before it acts,
+so that repeating one is harmless and returns that nothing changed. `xml` decides a
+domain's text, the plan decides when to act.
 """
 
 import logging
@@ -102,9 +102,9 @@ def shut_down(
 ) -> bool:
     """Press the power button and wait; True when the domain is off at the end.
 
-    Also True when it was off, or absent, before. False means that it still runs
-    after `timeout_s`. Every wait goes through `sleep`, which may raise Cancelled, and
-    ends when libvirt tells of the domain.
+    Also True when it was off, or absent, before. False means that it still runs after
+    `timeout_s`. Every wait goes through `sleep`, which may raise Cancelled, and ends
+    when libvirt reports an event of the domain.
     """
     waited_s, next_press_s = 0.0, 0.0
     with watch(conn, name) as news:
@@ -153,10 +153,10 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
 
 
 def cpu_times(conn: Connection) -> dict[str, int]:
-    """Return how long (ns) each running domain has worked, or wanted to, so far.
+    """Return each running domain's time (ns) of work, or of waiting for a processor.
 
-    How long its processors had to wait counts: on a crowded host what a guest was
-    given alone would look idle.
+    The waiting counts because on a crowded host a busy guest that gets few processors
+    would look idle.
     """
 
     def work(handle: libvirt.virConnect) -> dict[str, int]:
@@ -185,7 +185,7 @@ def find(conn: Connection, name: str) -> DomainFacts | None:
 
 
 def _press_or_look(conn: Connection, name: str, *, press: bool) -> bool:
-    """Return whether the domain still runs, pressing its power button if it does."""
+    """Return whether the domain still runs; press its power button first if `press`."""
 
     def work(handle: libvirt.virConnect) -> bool:
         domain = _lookup(handle, name)
@@ -196,7 +196,7 @@ def _press_or_look(conn: Connection, name: str, *, press: bool) -> bool:
                 domain.shutdown()
             except libvirt.libvirtError as error:
                 # A busy host still calls a domain active seconds after its QEMU ended,
-                # and then cannot press: whether it goes off is what counts.
+                # and then cannot press: only whether it goes off counts.
                 logger.info("the power button of %s: %s", name, error)
         return _is_active(domain)
 

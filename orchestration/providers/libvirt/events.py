@@ -1,7 +1,7 @@
-"""The event loop of libvirt, one thread per process: without it nobody hears events.
+"""The event loop of libvirt, one thread per process: without it no events arrive.
 
 `connection` starts it before it opens a connection, `lifecycle` listens. It does not
-cross a fork: the child of a process that has one hears nothing and must ask instead.
+survive a fork: the child of a process that has one gets no events and must poll.
 """
 
 import logging
@@ -16,7 +16,7 @@ PAUSE_S = 1.0
 
 
 class _Loop:
-    """Whether this process has the loop, and whether it may have one."""
+    """State of the loop: whether this process has it, and whether it may have it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,10 +33,10 @@ class _Loop:
             self.is_running = True
 
     def lose(self) -> None:
-        """Know, after a fork, that the thread stayed with the parent.
+        """Record, after a fork, that the thread stayed with the parent.
 
-        The loop's descriptors are the parent's, too: a second thread on them would
-        take its events.
+        The loop's descriptors are the parent's, too: a second thread on them would take
+        its events.
         """
         self._lock = threading.Lock()
         self._is_usable = self._is_usable and not self.is_running
@@ -49,7 +49,7 @@ def start() -> None:
 
 
 def is_running() -> bool:
-    """Say whether events arrive in this process."""
+    """Return whether events arrive in this process."""
     return _loop.is_running
 
 

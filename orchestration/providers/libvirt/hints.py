@@ -1,7 +1,7 @@
-"""What to do about a failure, by the words that libvirt reports it with.
+"""Hints for failures, by the text that libvirt reports them with.
 
-libvirt hands on what QEMU, dnsmasq, the kernel and Open vSwitch say, in one text. A
-pattern's groups are put into its hint. `translate.py` asks here before it goes by
+libvirt passes on the messages of QEMU, dnsmasq, the kernel and Open vSwitch in one
+text. A pattern's groups are put into its hint. `translate.py` asks here before it uses
 libvirt's code. Source: public reports of these messages.
 """
 
@@ -122,7 +122,7 @@ _PATTERNS = tuple((re.compile(words, re.IGNORECASE), hint) for words, hint in _W
 
 
 def hint_for(text: str) -> str:
-    """Return the hint of the first pattern that a text has; empty when none."""
+    """Return the hint of the first pattern that matches; empty when none does."""
     for pattern, hint in _PATTERNS:
         if found := pattern.search(text):
             return hint.format(*found.groups())

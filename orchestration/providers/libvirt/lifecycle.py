@@ -1,9 +1,9 @@
-"""Waiting for what happens to a domain: libvirt tells when it stops or pauses.
+"""Waits for a domain's lifecycle events: libvirt reports when it stops or pauses.
 
-`domains.shut_down` waits here between its looks, and who waits for a guest looks at its
-domain when there is news. Where no events arrive (a simulated
-host, the child of a process that heard them) a wait ends after POLL_S, for the caller
-to look again; where they do, after RECHECK_S at the latest.
+`domains.shut_down` waits here between its checks, and so does the wait for a guest
+(`boot/reaching.py`). Where no events arrive (a simulated host, the child of a process
+with the loop) a wait ends after POLL_S, for the caller to check again; where they do,
+after RECHECK_S at the latest.
 """
 
 import threading
@@ -19,12 +19,12 @@ from orchestration.providers.libvirt.connection import Connection, is_test_drive
 
 POLL_S = 0.25
 RECHECK_S = 2.0
-# Looking at a flag of our own costs nothing.
+# Checking a flag of our own costs nothing.
 TICK_S = 0.05
 
 
 class Watch:
-    """What was heard of one domain."""
+    """Events of one domain."""
 
     def __init__(self) -> None:
         self.hears = False
@@ -32,11 +32,11 @@ class Watch:
         self._looked_at = float("-inf")
 
     def tell(self, *_: object) -> None:
-        """Take an event, on the loop's thread: nothing may call libvirt here."""
+        """Record an event, on the loop's thread: nothing may call libvirt here."""
         self._news.set()
 
     def is_due(self) -> bool:
-        """Say whether to look at the domain: it has news, or none came for long."""
+        """Return whether a check is due: an event came, or the last check is old."""
         now = time.monotonic()
         is_late = now - self._looked_at >= RECHECK_S
         if self.hears and not is_late and not self._news.is_set():
@@ -60,7 +60,7 @@ class Watch:
 
 @contextmanager
 def watch(conn: Connection, name: str) -> Iterator[Watch]:
-    """Listen to a domain while the block runs; never fails, only hears nothing."""
+    """Listen to a domain while the block runs; on failure no events arrive."""
     found = Watch()
     listening: tuple[libvirt.virConnect, int] | None = None
     with suppress(TestbedError):

@@ -1,8 +1,8 @@
 """Verbs of libvirt networks: ensure, delete, observe, leases.
 
-The network instructions call them with text from `xml`. A network that runs is
-changed in place where libvirt can (its reservations and names); anything else needs
-a restart, which is refused while guests hang on it.
+The network instructions call them with text from `xml`. A network that runs is changed
+in place where libvirt can (its reservations and names); any other change needs a
+restart, which is refused while guests are attached.
 """
 
 import xml.etree.ElementTree as ET
@@ -22,7 +22,7 @@ _LIVE_AND_CONFIG = (
 
 @dataclass(frozen=True, slots=True)
 class NetworkFacts:
-    """One network as observed; `testbed` is empty for what others defined."""
+    """One network as observed; `testbed` is empty for foreign networks."""
 
     name: str
     device: str
@@ -32,7 +32,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True, slots=True)
 class _Shape:
-    """What `ensure` compares: the digest of the frame, and both kinds of hosts."""
+    """The parts that `ensure` compares: the frame's digest, and both kinds of hosts."""
 
     spec_hash: str
     dhcp_hosts: frozenset[str]
@@ -40,11 +40,11 @@ class _Shape:
 
 
 def ensure(conn: Connection, name: str, xml: str) -> bool:
-    """Make a network be defined as `xml` says, active, and started with its host.
+    """Define a network as `xml` has it, active, and started with its host.
 
-    True when anything was changed. A restart removes the network's bridge device
-    with all that others plugged into it. Raises: NetworkFailed (it must restart
-    and guests are attached), LibvirtFailed, HostUnreachable.
+    True when anything was changed. A restart removes the network's bridge device with
+    all foreign ports on it. Raises: NetworkFailed (it must restart and guests are
+    attached), LibvirtFailed, HostUnreachable.
     """
 
     def work(handle: libvirt.virConnect) -> bool:
@@ -137,7 +137,7 @@ def _describe(network: libvirt.virNetwork) -> NetworkFacts | None:
 def _update(
     handle: libvirt.virConnect, network: libvirt.virNetwork, xml: str, *, machine: str
 ) -> bool:
-    """Bring a defined network to `xml`; True when it was different."""
+    """Change a defined network to `xml`; True when it was different."""
     wanted = _shape(xml)
     config = 0 if is_test_driver(handle) else libvirt.VIR_NETWORK_XML_INACTIVE
     defined = _shape(network.XMLDesc(config))

@@ -1,8 +1,8 @@
-"""What libvirt knows about a testbed host itself.
+"""Reads libvirt's facts about a testbed host itself.
 
-The host check compares it with what the admin entered, and the web shows it. Whether
+The host check compares them with the admin's entries, and the web shows them. Whether
 acceleration really works is not decided here: libvirt lists `kvm` whenever the device
-exists, also on processors where a guest then hangs (design.md 8).
+exists, also on processors where a guest then hangs (see `linux/machine.py`).
 """
 
 import xml.etree.ElementTree as ET

@@ -1,7 +1,7 @@
-"""What libvirt knows of a domain that is not well: failed disks, dead links.
+"""Reads a failing domain's problems from libvirt: failed disks, dead links.
 
-Asked once, by the diagnosis of a guest that did not come up. libvirt keeps no errno
-of a failed disk: it tells a full file system from everything else.
+Called once, by the diagnosis of a guest that did not come up. libvirt keeps no errno of
+a failed disk: it distinguishes only a full file system from all else.
 """
 
 import xml.etree.ElementTree as ET

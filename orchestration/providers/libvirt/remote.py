@@ -1,10 +1,10 @@
-"""How libvirt reaches a remote host: its URI, and the ssh that the URI names.
+"""The URI of a remote host's libvirt, and the ssh wrapper that the URI names.
 
-libvirt runs the `ssh` program for qemu+ssh. It is given a small wrapper instead, made
-per host, that adds a config file of ours: only the host's own key pair, only the
-pinned host key, no questions, and a keepalive that ends a call after 12 s of silence.
-It also keeps what start files of the login print away from libvirt's own bytes.
-A login other than root needs membership of the group libvirt on that host.
+libvirt runs the `ssh` program for qemu+ssh. It gets a small wrapper instead, made per
+host, that adds a config file of ours: only the host's own key pair, only the pinned
+host key, no questions, and a keepalive that ends a call after 12 s of silence. The
+wrapper also keeps output of the login's start files away from libvirt's own bytes. A
+login other than root needs membership of the group libvirt on that host.
 """
 
 import shlex
@@ -16,8 +16,8 @@ from orchestration.state.model import HostState
 
 LOCAL_URI = "qemu:///system"
 
-# The last word is libvirt's command for the login shell there. What the login prints
-# before it is dropped up to a mark; `read` takes no byte more than its line from a pipe.
+# The last word is libvirt's command for the login shell there. Output of the login
+# before it is dropped up to a mark; `read` takes no byte after its line from a pipe.
 _SCRIPT = r"""#!/usr/bin/env bash
 LC_ALL=C
 mark=$(printf '\036testbed\036')
@@ -73,7 +73,7 @@ def _ssh_config(host: HostState, known_hosts: Path) -> str:
         # A call to a host that fell silent ends after 12 to 14 s.
         "ServerAliveInterval": "2",
         "ServerAliveCountMax": "6",
-        # Somebody answers there (`reachable`); a busy host's key exchange takes long.
+        # The host answers already (`reachable`); a busy host's key exchange takes long.
         "ConnectTimeout": "20",
         "ControlPath": "none",
     }

@@ -1,7 +1,7 @@
 """Simulated hosts: libvirt's test driver behind the same Connection.
 
-The driver lives in memory, one per process; several workers must see the same host.
-So a host is a file, `<dir>/<host>.xml`, in the driver's own format: read again when
+The driver lives in memory, one per process; several workers must see the same host. So
+a host is a file, `<dir>/<host>.xml`, in the driver's own format: read again when
 another process wrote it, written after each call that changes something, both under a
 lock. `open_connection` chooses between this and a real host; the rest of the package
 knows the driver only where it lacks a call.
@@ -42,8 +42,8 @@ def open_connection(
 ) -> Connection:
     """Return the connection of a host, simulated or real; nothing is opened yet.
 
-    `wrapper_dir` gets the ssh wrappers of remote hosts, `simulated_dir` the files
-    of simulated ones. `require_answer` raises when a remote host is not there: it is
+    `wrapper_dir` gets the ssh wrappers of remote hosts, `simulated_dir` the files of
+    simulated ones. `require_answer` raises when a remote host does not answer: it is
     called before libvirt's own, longer attempt.
     """
     if host.kind is HostKind.SIMULATED:
@@ -80,7 +80,7 @@ class SimulatedConnection(Connection):
     def call(
         self, what: str, fn: Callable[[libvirt.virConnect], T], *, changes: bool = False
     ) -> T:
-        """Run `fn` on the newest state of the host, and keep what it changes."""
+        """Run `fn` on the newest state of the host, and store its changes."""
         with self._lock, held(self._lock_file, shared=not changes) as lock:
             handle = self._newest(lock)
             if changes and not self._text:
@@ -99,7 +99,7 @@ class SimulatedConnection(Connection):
             if not self._file.exists():
                 write_whole(self._file, _document(self._host, ()), mode=0o600)
             self._handle = self._open()
-            self._text = ""  # printed only by who changes something: it takes long
+            self._text = ""  # printed only for a change: it takes long
             self._generation = generation
         return self._handle
 
@@ -107,7 +107,7 @@ class SimulatedConnection(Connection):
         text = _dump(handle, self._host)
         if text == self._text:
             return
-        # Counted before it is written: dying in between costs a needless read.
+        # Counted before it is written: a crash in between costs a needless read.
         self._generation += 1
         os.pwrite(lock, b"%020d" % self._generation, 0)
         write_whole(self._file, text, mode=0o600)
@@ -115,7 +115,7 @@ class SimulatedConnection(Connection):
 
 
 def _dump(handle: libvirt.virConnect, host: HostState) -> str:
-    """Print all that the driver holds, in the format that it reads."""
+    """Print the driver's whole state, in the format that it reads."""
     inactive = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
     objects = [
         _with_state(domain.XMLDesc(inactive), domain.state()[0])

@@ -1,9 +1,8 @@
-"""From libvirtError to our errors: the one place that knows libvirt's codes.
+"""Translates libvirtError into our errors: the only module with libvirt's codes.
 
-`connection` calls it for every failure; nobody else imports it. libvirt reports the
-words of ssh inside its own text, so a few of those are known here too; what to do
-about the words of QEMU and other programs is in `hints`.
-The text itself always travels in `detail`.
+Only `connection` imports it, for every failure. libvirt reports the messages of ssh
+inside its own text, so a few of those are known here too; `hints` has the advice for
+messages of QEMU and other programs. The text itself always travels in `detail`.
 """
 
 import errno
@@ -50,8 +49,8 @@ _LOST = frozenset(
 _KEY_CHANGED = (
     "host key verification failed",
     "identification has changed",
-    # ssh's warning is longer than libvirt's buffer for it, nothing else it says is
-    # (our LogLevel keeps login banners away): libvirt then reports the overflow.
+    # ssh's warning is longer than libvirt's buffer for it, none of its other messages
+    # is (our LogLevel keeps login banners away): libvirt then reports the overflow.
     os.strerror(errno.EOVERFLOW).lower(),
 )
 
@@ -59,7 +58,7 @@ _GROUP_HINT = "Log in as root, or add the login to the group libvirt of that hos
 
 
 def is_connection_lost(error: libvirt.libvirtError, handle: libvirt.virConnect) -> bool:
-    """Tell a dead connection from a refused call."""
+    """Return whether the connection is dead, in contrast to a refused call."""
     if error.get_error_code() not in _LOST:
         return False
     try:

@@ -1,8 +1,8 @@
-"""Firewall rules of a host, as far as they can drop what guests send or get.
+"""Firewall rules of a host, as far as they can drop guests' packets.
 
 Read from the lines of `iptables-save` and `nft list ruleset` that `network` selects. A
 rule about one device, port or the opposite of a range says nothing about ours and is
-left out, so that each one that is named really drops.
+left out, so that every listed rule really drops.
 """
 
 import re
@@ -35,7 +35,7 @@ class Drop:
 
 
 def of_iptables(text: str) -> Iterator[Drop]:
-    """Read `-A ts-input -s 100.64.0.0/10 ! -i tailscale0 -j DROP`."""
+    """Parse `-A ts-input -s 100.64.0.0/10 ! -i tailscale0 -j DROP`."""
     for line in text.splitlines():
         words = line.split()
         if words[:1] == ["-A"] and not _LIBVIRT.search(words[1]):
@@ -43,7 +43,7 @@ def of_iptables(text: str) -> Iterator[Drop]:
 
 
 def of_nft(text: str) -> Iterator[Drop]:
-    """Read `ip saddr 100.64.0.0/10 iifname != "tailscale0" counter drop`."""
+    """Parse `ip saddr 100.64.0.0/10 iifname != "tailscale0" counter drop`."""
     table = chain = ""
     for line in text.splitlines():
         words = line.replace(",", " ").split()
@@ -57,7 +57,7 @@ def of_nft(text: str) -> Iterator[Drop]:
 
 
 def drops_forwards(iptables: str, nft: str, backend: str) -> bool:
-    """Say whether what libvirt's nftables backend lets pass is dropped all the same.
+    """Return whether iptables drops packets that libvirt's nftables backend accepts.
 
     Docker and ufw set the policy of iptables' FORWARD to DROP. A packet has to pass
     every table, so that libvirt's acceptance in a table of its own is not enough.
@@ -77,7 +77,7 @@ def _drops(chain: str, words: list[str]) -> Iterator[Drop]:
 
 
 def _is_of_another_device(words: list[str]) -> bool:
-    """Say whether a rule concerns one device that is not ours; `! -i` is all others."""
+    """Return whether a rule concerns one foreign device; `! -i` is all others."""
     triples = zip(["", *words], words, [*words[1:], ""], strict=False)
     return any(
         word in _DEVICE_WORDS

@@ -1,8 +1,9 @@
 """Network devices of a host by `ip` and `ethtool`: veth pairs, up, addresses.
 
 Used for the veth pairs that join a libvirt NAT network to an Open vSwitch bridge and
-bridges with RSTP to each other, and by `ovs/bridges.py` for the internal ports of bridges. Each verb reads before it writes
-and says whether anything changed. Bridges and their ports are in `ovs/bridges.py`.
+bridges with RSTP to each other, and by `ovs/bridges.py` for the internal ports of
+bridges. Each verb reads before it writes and returns whether anything changed. Bridges
+and their ports are in `ovs/bridges.py`.
 """
 
 import json
@@ -12,13 +13,13 @@ from orchestration.errors import NetworkFailed
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
 from orchestration.transport.base import Completed, Scope, Transport, command
 
-# What the kernel gives a new device.
+# The kernel's default for a new device.
 PLAIN_MTU = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One network device as `ip link` tells it; `peer` is a veth's other end."""
+    """One network device as `ip link` reports it; `peer` is a veth's other end."""
 
     name: str
     up: bool
@@ -41,8 +42,8 @@ def ensure_veth(
 
     The pair carries at least packets of `mtu` bytes.
 
-    Checksum offload is off on both ends: packets that cross into a userspace
-    datapath would otherwise carry checksums that nobody ever fills in.
+    Checksum offload is off on both ends: packets that cross into a userspace datapath
+    would otherwise carry checksums that are never filled in.
     """
     failure = Failure(
         NetworkFailed,
@@ -74,7 +75,7 @@ def ensure_veth(
 def bring_up(
     transport: Transport, device: str, *, checksum_offload: bool, scope: Scope
 ) -> None:
-    """Set a device up; being up then also means that its offload was seen to."""
+    """Set a device up; up then also means that its offload is set."""
     failure = Failure(
         NetworkFailed,
         f"The network device {device} could not be set up on {transport.machine}.",
@@ -87,13 +88,13 @@ def bring_up(
 
 
 def is_up(transport: Transport, device: str, *, scope: Scope) -> bool:
-    """Say whether the kernel has a device, and up."""
+    """Return whether the kernel has a device, and up."""
     link = links(transport, scope=scope).get(device)
     return link is not None and link.up
 
 
 def require_unused(transport: Transport, device: str, *, scope: Scope) -> None:
-    """Refuse a network card with an address of the host: plugged in, it is cut off.
+    """Refuse a network card with an address of the host: a bridge would cut it off.
 
     Raises: NetworkFailed.
     """

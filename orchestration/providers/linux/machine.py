@@ -1,8 +1,8 @@
-"""What a host's own kernel says: load, and whether KVM can be believed.
+"""Reads a host's load, and whether its KVM is usable, from its kernel.
 
-A present /dev/kvm proves nothing: guests hang on it where the processor has neither
-vmx nor svm (seen on virtual machines without nested virtualisation). And where
-libvirt's user cannot open it, each definition of a domain takes 40 s (measured).
+A present /dev/kvm proves nothing: guests hang on it where the processor has neither vmx
+nor svm (seen on virtual machines without nested virtualisation). And where libvirt's
+user cannot open it, each definition of a domain takes 40 s (measured).
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _ARM = "aarch64"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`load` is the one-minute average; `remark` names what should be mended."""
+    """`load` is the one-minute average; `remark` names the problem to fix."""
 
     load: float
     kvm: bool
@@ -30,7 +30,7 @@ class Machine:
 
 
 def observe(transport: Transport, *, scope: Scope) -> Machine:
-    """Look at a machine. Raises: HostUnreachable."""
+    """Read a machine's facts. Raises: HostUnreachable."""
     completed = transport.run(command("sh", "-c", _LOOK), scope=scope, check=False)
     return _parse(completed.stdout, transport.machine)
 

@@ -1,8 +1,8 @@
-"""What a host's own network is: its ranges, its filters, and the MTU of its underlay.
+"""Reads a host's own network: its ranges, its filters, and the MTU of its underlay.
 
-The host check keeps it (`HostNetwork`), so that planning asks no machine. Whether a
-range is one of ours is decided in `state.overlaps`; our own networks are left out.
-Firewall rules are read in `filters`.
+The host check stores it (`HostNetwork`), so that planning asks no machine.
+`state/overlaps.py` decides whether a range is one of ours; our own networks are left
+out. Firewall rules are read in `filters`.
 """
 
 import re
@@ -16,7 +16,7 @@ from orchestration.providers.linux import filters
 from orchestration.state.model import Claim, ClaimKind, HostNetwork
 from orchestration.transport.base import Scope, Transport, command
 
-# One shell call. Of long rule sets only the lines that can matter are sent.
+# One shell call. Of long rule sets only the relevant lines are sent.
 _LOOK = """\
 echo '[devices]'; ip -json address show
 echo '[routes]'; ip -json -4 route show table all
@@ -63,14 +63,14 @@ _ROUTES = TypeAdapter(list[_Route])
 
 
 def look(transport: Transport, tunnel_address: str, *, scope: Scope) -> HostNetwork:
-    """Look at a host's network. Raises: HostUnreachable."""
+    """Read a host's network. Raises: HostUnreachable."""
     cmd = command("sh", "-c", _LOOK, "sh", tunnel_address).with_root()
     completed = transport.run(cmd, scope=scope, check=False)
     return parse(completed.stdout, tunnel_address)
 
 
 def parse(text: str, tunnel_address: str) -> HostNetwork:
-    """Read what a look printed; what is missing or unknown counts as nothing."""
+    """Parse the output of the script; missing or unknown parts count as nothing."""
     parts = _SECTION.split(text)[1:]
     said = dict(zip(parts[::2], parts[1::2], strict=True))
     devices = _read(_DEVICES, said.get("devices", ""))
@@ -112,7 +112,7 @@ def _of_devices(devices: Iterable[_Device]) -> Iterator[Claim]:
 
 
 def _of_routes(routes: Iterable[_Route]) -> Iterator[Claim]:
-    """Leave out the default route, the kernel's own (local) and those of our devices."""
+    """Leave out the default route, the kernel's own (local) and our devices'."""
     for route in routes:
         is_foreign = route.dev and not _OURS.fullmatch(route.dev)
         if is_foreign and route.type == "unicast" and route.dst[:1].isdigit():
@@ -125,7 +125,7 @@ def _device_of(devices: Iterable[_Device], address: str) -> str:
 
 
 def _mtu(devices: Sequence[_Device], names: set[str]) -> int:
-    """Return what all of an underlay's devices carry; guests' taps are none of it."""
+    """Return the MTU that all devices of an underlay carry, except guests' taps."""
     carried = [
         device.mtu
         for device in devices
@@ -135,6 +135,6 @@ def _mtu(devices: Sequence[_Device], names: set[str]) -> int:
 
 
 def _order(claim: Claim) -> tuple[int, str, str, str]:
-    """Put the widest first, which overlap the most."""
+    """Sort the widest first, which overlap the most."""
     prefix = IPv4Network(claim.range, strict=False).prefixlen
     return (prefix, claim.kind, claim.range, claim.by)

@@ -1,8 +1,8 @@
-"""How hard a host works right now: stalled time, load, free memory.
+"""Measures a host's pressure: stalled time, load, free memory.
 
 The kernel counts in /proc/pressure the time in which something had to wait for
-processors, disks or memory; two looks give the share of the time between them. Kernels
-without it are judged by their load. `pacing` decides with it how many guests may boot.
+processors, disks or memory; two samples give the share of the time between them.
+Kernels without it are judged by their load. `boot/pacing.py` limits the boots by it.
 """
 
 import re
@@ -23,13 +23,13 @@ true
 _PRESSURE = re.compile(r"^(cpu|io|memory) avg10=([0-9.]+) .*total=([0-9]+)$", re.M)
 _MEMORY = re.compile(r"^(MemTotal|MemAvailable):\s+([0-9]+) kB$", re.M)
 _MICROSECONDS = 1_000_000
-# Between looks that lie further apart nobody watched: the kernel's own average counts.
+# Samples further apart leave too long a gap: the kernel's own average counts.
 _APART_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. `stalled_us` and `average` (percent of 10 s) are by resource.
+    """One sample. `stalled_us` and `average` (percent of 10 s) are by resource.
 
     Both are empty where the kernel does not count.
     """
@@ -56,7 +56,7 @@ class Pressure:
 
 
 def observe(transport: Transport, *, scope: Scope) -> Sample:
-    """Look at a machine. Raises: HostUnreachable, Cancelled."""
+    """Take a sample of a machine. Raises: HostUnreachable, Cancelled."""
     completed = transport.run(
         command("sh", "-c", _LOOK), scope=scope, timeout_s=LOOK_TIMEOUT_S, check=False
     )
@@ -64,7 +64,7 @@ def observe(transport: Transport, *, scope: Scope) -> Sample:
 
 
 def parse(text: str) -> Sample:
-    """Read what a look printed; what is missing counts as nothing."""
+    """Parse the output of the script; missing parts count as nothing."""
     lines = [*text.splitlines(), "", ""]
     memory = {name: int(kib) >> 10 for name, kib in _MEMORY.findall(text)}
     counted = _PRESSURE.findall(text)
@@ -81,7 +81,7 @@ def parse(text: str) -> Sample:
 
 
 def between(before: Sample | None, after: Sample) -> Pressure:
-    """Return the pressure of the time between two looks, or of the last 10 s."""
+    """Return the pressure of the time between two samples, or of the last 10 s."""
     shares = {name: _share(before, after, name) for name in ("cpu", "io", "memory")}
     if not after.stalled_us:
         # Each process more than there are processors waits for one.

@@ -1,9 +1,9 @@
-"""Open vSwitch on one host: bridges, patch ports, tunnel ends, and who owns them.
+"""Open vSwitch on one host: bridges, patch ports, tunnel ends, and their owners.
 
 Instructions call these with values of the state. Each verb is one read and, when
 something differs, one transaction. Every bridge and port carries its testbed in
-`external_ids`; what carries another one's name, or none, is never touched.
-Taps of guests are added and removed by libvirt itself, devices are in `linux/ip_link.py`.
+`external_ids`; one with another testbed's name, or none, is never touched. libvirt
+itself adds and removes guests' taps; devices are in `linux/ip_link.py`.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ _BRIDGE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """What one testbed has on a host: names of its bridges and ports, sorted."""
+    """One testbed's things on a host: names of its bridges and ports, sorted."""
 
     bridges: tuple[str, ...] = ()
     ports: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ def ensure_bridge(
         what = f"Bridge {bridge.name} could not be made on {transport.machine}."
         write(transport, clauses, what, scope=scope)
     was_up = any(row.text("admin_state") == "up" for row in interfaces)
-    # A busy switch writes down late what the kernel has done.
+    # A busy switch records late what the kernel has done.
     if current is not None and (was_up or is_up(transport, device, scope=scope)):
         return bool(clauses)
     offload = bridge.datapath is not Datapath.NETDEV
@@ -153,7 +153,7 @@ def delete_port(transport: Transport, port: str, *, testbed: str, scope: Scope) 
 
 
 def tagged(transport: Transport, *, scope: Scope) -> dict[str, Tagged]:
-    """Return what each testbed has on this host, by the tags on bridges and ports."""
+    """Return each testbed's bridges and ports on this host, by their tags."""
     tables = read(
         transport,
         ("--columns=name,external_ids", "list", "Bridge"),
@@ -168,7 +168,7 @@ def tagged(transport: Transport, *, scope: Scope) -> dict[str, Tagged]:
 
 
 def check(transport: Transport, *, scope: Scope) -> OvsFacts:
-    """Ask the switch daemon itself whether it is there.
+    """Ask the switch daemon itself for an answer.
 
     Raises: HostUnreachable when the daemon or its database does not answer in time.
     """

@@ -1,7 +1,7 @@
-"""What must be said to Open vSwitch so that a bridge or a port is as the state has it.
+"""Computes the Open vSwitch clauses that bring a bridge or a port to the state.
 
-Pure: rows as they are and values as they should be in, clauses of one transaction
-out; nothing to change gives no clauses. `bridges.py` reads the rows and sends the clauses.
+Pure: present rows and wanted values in, clauses of one transaction out; without a
+difference there are no clauses. `bridges.py` reads the rows and sends the clauses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from orchestration.state.model import BridgeState
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port as it should be: on which bridge, what kind, for which link."""
+    """A port as wanted: its bridge, its kind, its link."""
 
     device: str
     name: str
@@ -29,7 +29,7 @@ def bridge_changes(
     *,
     testbed: str,
 ) -> list[Clause]:
-    """Return the clauses that make the bridge so; none when it is."""
+    """Return the clauses that make the bridge as wanted; none when it is."""
     device = bridge.device
     wanted = {
         "datapath_type": bridge.datapath.value,
@@ -60,7 +60,7 @@ def port_changes(
     current: Row | None,
     interface: Row | None,
 ) -> list[Clause]:
-    """Return the clauses that make the port so; a broken one is made anew."""
+    """Return the clauses that make the port as wanted; a broken one is replaced."""
     tags = {"testbed": testbed, "link": port.label}
     options = dict(port.options)
     if current is not None and interface is not None:

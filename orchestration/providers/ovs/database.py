@@ -1,8 +1,8 @@
-"""The door to Open vSwitch's database: `ovs-vsctl`, its JSON rows, its errors.
+"""Access to Open vSwitch's database: `ovs-vsctl`, its JSON rows, its errors.
 
 `bridges.py` asks for several tables in one call; each comes as one line of JSON in the
-notation of the database (RFC 7047: sets, maps and uuids are tagged lists). Writing
-is one transaction of many clauses. What bridges and ports should be is not here.
+notation of the database (RFC 7047: sets, maps and uuids are tagged lists). Writing is
+one transaction of many clauses. The wanted bridges and ports are not here.
 """
 
 import json
@@ -33,7 +33,7 @@ class Row:
         return next(iter(self.values(column)), "")
 
     def values(self, column: str) -> tuple[str, ...]:
-        """Return a column's values, however many there are."""
+        """Return all values of a column."""
         value = self.columns[column]
         match value:
             case ["set", list(members)]:
@@ -51,7 +51,7 @@ class Row:
 
 
 def parse_tables(text: str) -> list[list[Row]]:
-    """Read one table per line, in the order of the `list` commands."""
+    """Parse one table per line, in the order of the `list` commands."""
     tables = []
     for line in text.splitlines():
         if not line.strip():
@@ -73,7 +73,7 @@ def assign(column: str, value: str | Mapping[str, str]) -> str:
 
 
 def list_clause(table: str, columns: str, *records: str) -> Clause:
-    """Ask for columns of the named rows; missing rows are simply not listed."""
+    """Build the clause that lists columns of the named rows that exist."""
     return ("--if-exists", f"--columns={columns}", "list", table, *records)
 
 

@@ -1,7 +1,7 @@
-"""All bridges and ports of a host's Open vSwitch, with whose they are.
+"""Lists all bridges and ports of a host's Open vSwitch, with their owners.
 
-One call for both tables, however many testbeds there are; `inventory.py` asks. Ports
-without our tag are those of guests (libvirt makes them) or foreign.
+One call for both tables, however many testbeds there are; `inventory/things.py` asks.
+Ports without our tag are guests' (libvirt makes them) or foreign.
 """
 
 from dataclasses import dataclass

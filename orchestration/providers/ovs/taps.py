@@ -1,9 +1,9 @@
-"""Guests' taps: on the right Open vSwitch bridge, or why not.
+"""Guests' taps: puts them on their Open vSwitch bridge, or reports why not.
 
-libvirt plugs taps in when guests start and takes them away when they end; it cannot
-move one. `ensure_tap` moves one guest's, with what libvirt writes beside it;
-`off_bridge` and `plug_into_network` put loose ones back; `port_problems` tells what the
-diagnosis of a guest shows. Used by the instructions of networks and interfaces.
+libvirt plugs taps in when guests start and removes them when they end; it cannot move
+one. `ensure_tap` moves one guest's, with libvirt's external ids; `off_bridge` and
+`plug_into_network` put loose ones back; `port_problems` lists problems for the
+diagnosis of a guest. Used by the instructions of networks and interfaces.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,9 +23,9 @@ def ensure_tap(
     identity: Mapping[str, str],
     scope: Scope,
 ) -> bool:
-    """Have the tap be a port of bridge `device`; False when it was.
+    """Make the tap a port of bridge `device`; False when it was.
 
-    `identity` is what libvirt writes beside the ports that it makes. Raises:
+    `identity` is the set of ids that libvirt writes to its own ports. Raises:
     NetworkFailed.
     """
     bridges, ports, interfaces = read(
@@ -56,7 +56,7 @@ def ensure_tap(
 def port_problems(
     transport: Transport, wanted: Mapping[str, str], *, scope: Scope
 ) -> dict[str, str]:
-    """Return what is wrong with each tap, by tap; `wanted` has each tap's bridge.
+    """Return each tap's problem, by tap; `wanted` has each tap's bridge.
 
     Raises: NetworkFailed (Open vSwitch cannot be asked), HostUnreachable.
     """
@@ -99,7 +99,7 @@ def _problem(
 
 
 def _holders(bridges: list[Row], ports: list[Row]) -> dict[str, str]:
-    """Return the bridge that has each port; another one than these has no name."""
+    """Return each port's bridge, "another" when it is none of these."""
     by_uuid = {uuid: b.text("name") for b in bridges for uuid in b.values("ports")}
     return {p.text("name"): by_uuid.get(p.text("_uuid"), "another") for p in ports}
 

@@ -1,1 +1,1 @@
-"""One content on its way from main to the image store of a host."""
+"""Transfer of one content from main to the image store of a host."""

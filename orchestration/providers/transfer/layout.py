@@ -1,4 +1,4 @@
-"""Where a file has data, and in which pieces that data goes over the wire.
+"""The places of a file's data, and the pieces in which it is sent.
 
 Pure but for `layout_of`, which asks the kernel. The data of a file is the bytes of its
 extents one after the other; offsets of a transfer count in these. Used by `stream.py`.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from orchestration.transport.files.copying import Extent, data_extents
 
-# What is sent again at most when a host loses its power. Each costs it a process.
+# The most that is sent again when a host loses its power. Each costs it a process.
 SEGMENT_BYTES = 16 * 1024 * 1024
 # So many pieces and extents make a command line of 60 KB; the kernel takes 128.
 MAX_SEGMENTS = 2000
@@ -26,12 +26,12 @@ class Layout:
 
     @property
     def data_bytes(self) -> int:
-        """The bytes that have to travel."""
+        """The number of bytes to send."""
         return sum(end - start for start, end in self.extents)
 
     @property
     def identity(self) -> str:
-        """Tell this layout from another one of the same content."""
+        """Distinguishes this layout from another one of the same content."""
         return hashlib.sha256(repr(self).encode()).hexdigest()[:16]
 
     def after(self, offset: int) -> Iterator[Extent]:
@@ -51,7 +51,7 @@ class Layout:
                 yield start, end
 
     def segments(self, offset: int) -> Iterator[Extent]:
-        """Yield the same in pieces that are short enough to be noted one by one."""
+        """Yield the same in pieces that are short enough to be recorded one by one."""
         blocks = -(-self.data_bytes // (MAX_SEGMENTS * _BLOCK_BYTES))
         step = max(SEGMENT_BYTES, blocks * _BLOCK_BYTES)
         for start, end in self.after(offset):
@@ -60,5 +60,5 @@ class Layout:
 
 
 def layout_of(descriptor: int, size: int) -> Layout:
-    """Look where an open file has data."""
+    """List where an open file has data."""
     return Layout(size, tuple(data_extents(descriptor, size)))

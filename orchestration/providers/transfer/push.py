@@ -1,7 +1,7 @@
-"""Bring one content to one host's image store, under a name.
+"""Pushes one content to one host's image store, under a name.
 
-`push` is what the instructions call, with a file of `source.py`. It sends a content
-only when the host has it under no name at all; else a name costs a hard link.
+The instructions call `push` with a file of `source.py`. It sends a content only when
+the host has it under no name at all; else a name costs a hard link.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from orchestration.transport.files.copying import open_source
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a push ended; `sent` only when something went over the wire."""
+    """The result of a push; `sent` only when bytes were sent."""
 
     pushed: Pushed
     sent: Sent | None = None
@@ -35,11 +35,11 @@ def push(
     on_progress: OnProgress,
     log: Log,
 ) -> Result:
-    """Let a host have a content under a name, which is a path in its images folder.
+    """Make a content available on a host under a name, a path in its images folder.
 
-    `locks` is main's images folder. Two pushes of one content to one host are done
-    one after the other, whatever the names. Raises: ImageFailed, NotEnoughSpace,
-    CommandFailed, Cancelled (nothing stays), HostUnreachable (what arrived stays).
+    `locks` is main's images folder. Two pushes of one content to one host are done one
+    after the other, whatever the names. Raises: ImageFailed, NotEnoughSpace,
+    CommandFailed, Cancelled (nothing stays), HostUnreachable (received bytes stay).
     """
     place = receiver.place_of(name, content.digest)
     blob = locks / Path(place.content).name

@@ -1,8 +1,8 @@
-"""What a testbed host runs to look into its image store and to receive into it.
+"""Commands that read a testbed host's image store and receive into it.
 
-The commands of `push.py` and `sender.py`, as sh programs for coreutils and zstd:
-nothing of ours is installed there. In the images folder, `.store/<algorithm>-<hex>` is
-a content, `….part` one that arrives, `….part.at` how much of its data is written.
+`push.py` and `sender.py` use them: sh programs for coreutils and zstd, because nothing
+of ours is installed there. In the images folder, `.store/<algorithm>-<hex>` is a
+content, `….part` one that arrives, `….part.at` the number of its bytes written.
 Everything else in the folder is a name: a hard link to a content.
 """
 
@@ -33,10 +33,10 @@ exit 0
 
 # $1 content, $2 token, $3 layout, $4 size, $5 bytes that are there, $6 wire, $7 number
 # of pieces that are there, then place and length of each of these and of each piece to
-# come. An input that ends early, as it does when the connection breaks, is noted to the
-# byte; a host that loses its power knows its last whole piece. Whoever comes later
-# takes over: his token is in the note, and the file is not made again after he has
-# finished it. Each piece is read again behind the writing, while the next one comes.
+# come. An input that ends early, as it does when the connection breaks, is recorded to
+# the byte; after a power loss the host knows its last whole piece. A later receiver
+# takes over: its token is in the note, and the earlier one remakes no finished file.
+# Each piece is read again behind the writing, while the next one comes.
 RECEIVE = """\
 part=$1.part token=$2 layout=$3 size=$4 at=$5 wire=$6 there=$7; shift 7
 LC_ALL=C; export LC_ALL; umask 077; trap '' PIPE
@@ -72,15 +72,15 @@ code=$({ { (arrive "$@"); echo $? >&3; } | reread | b2sum >&4; } 3>&1)
 exit "$code"
 """
 
-# $1 content, $2 mark: what arrived was verified and becomes a content.
+# $1 content, $2 mark: the received file was verified and becomes a content.
 FINISH = """\
 part=$1.part
 sync "$part" && chmod 0444 "$part" && touch -d "@$(date +%s).$2" "$part" &&
   mv -f "$part" "$1" && rm -f "$part.at" && sync "$1" "${1%/*}"
 """
 
-# $1 content, $2 name, $3 mark. The new name is made beside the old one where there is
-# one: at no time is there none. The time tells the sweepers that it is in use.
+# $1 content, $2 name, $3 mark. A new name is made beside an existing one, then renamed
+# over it: at no time is there none. Its time shows the sweepers that it is in use.
 LINK = """\
 touch -c -d "@$(date +%s).$3" "$1" || exit 1
 new=${2%/*}/.${2##*/}.link
@@ -99,7 +99,7 @@ rm -f "$2.verified"; sync "${1%/*}"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a content and its name are on a host."""
+    """The paths of a content and its name on a host."""
 
     content: str
     name: str
@@ -109,8 +109,8 @@ class Place:
     def mark(self) -> str:
         """The nanoseconds of the time of change of a content that was verified.
 
-        Whatever writes to the file sets others, so that a changed content is seen
-        without a second file that may be lost or lie.
+        Any write to the file sets others, so that a changed content is detected without
+        a second file that may be lost or wrong.
         """
         return f"{int(self.digest.value[:12], 16) % 10**9:09}"
 
@@ -124,7 +124,7 @@ class Place:
 class File:
     """A file that is there: its inode, size, and time of change as stat prints it.
 
-    `access` tells its owner and rights, where they were asked for.
+    `access` is its owner and rights, where they were requested.
     """
 
     inode: int
@@ -135,7 +135,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a host has of one content. `part` is how far which layout came."""
+    """A host's state of one content. `part` is a partial file's layout and progress."""
 
     content: File | None = None
     name: File | None = None
@@ -144,7 +144,7 @@ class Observation:
     has_zstd: bool = False
 
     def holds(self, place: Place, size: int) -> bool:
-        """Say whether the content is there, as it was when it was verified."""
+        """Return whether the content is there, as it was when it was verified."""
         found = self.content
         return (
             found is not None
@@ -153,14 +153,14 @@ class Observation:
         )
 
     def arrived(self, layout: Layout) -> int:
-        """Return how much of the data is there to be resumed after."""
+        """Return the number of received data bytes after which to resume."""
         offset, identity = self.part
         is_ours = identity == layout.identity and offset <= layout.data_bytes
         return offset if is_ours else 0
 
 
 def place_of(name: str, digest: Digest) -> Place:
-    """Return where the content of a readable name is."""
+    """Return the place of the content of a readable name."""
     folder = PurePosixPath(name).parent / STORE
     return Place(str(folder / f"{digest.algorithm}-{digest.value}"), name, digest)
 
@@ -171,7 +171,7 @@ def observe(place: Place) -> Command:
 
 
 def parse_observation(text: str) -> Observation:
-    """Read what `observe` printed; a broken note is no note."""
+    """Parse the output of `observe`; a broken note is no note."""
     found: dict[str, list[str]] = {}
     for line in filter(str.strip, text.splitlines()):
         word, *rest = line.split()
@@ -200,7 +200,7 @@ def receive(place: Place, layout: Layout, offset: int, *, compressed: bool) -> C
 
 
 def finish(place: Place) -> Command:
-    """Build the command that makes a content of what arrived and was verified."""
+    """Build the command that turns the verified received file into a content."""
     return _script(FINISH, place.content, place.mark)
 
 
@@ -210,7 +210,7 @@ def link(place: Place) -> Command:
 
 
 def adopt(place: Place) -> Command:
-    """Build the command that makes a content of what has only a name."""
+    """Build the command that makes a content of a file that has only a name."""
     return _script(ADOPT, place.content, place.name, place.mark)
 
 
@@ -225,12 +225,12 @@ def remove_content(place: Place) -> Command:
 
 
 def checksum(path: str, digest: Digest) -> Command:
-    """Build the command that hashes a whole file as `digest` was made."""
+    """Build the command that hashes a whole file with `digest`'s algorithm."""
     return command(f"{digest.algorithm}sum", "-b", "--", path).with_root()
 
 
 def discard(place: Place) -> Command:
-    """Build the command that removes what has arrived of a content."""
+    """Build the command that removes a content's partial file."""
     part = f"{place.content}.part"
     return command("rm", "-f", "--", part, f"{part}.at").with_root()
 

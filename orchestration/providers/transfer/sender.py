@@ -1,9 +1,9 @@
-"""Send one content to one host: resumed after a broken link, verified at the end.
+"""Sends one content to one host: resumed after a broken link, verified at the end.
 
 Used by `push.py`, which knows that the host lacks it and holds the lock. Only data
-travels; what is not sent is a hole there, because the receiver begins with an empty
-file of the full size and writes nothing else. So the digest of the data in its places,
-read again there from the file, and the size prove the whole.
+travels; the rest is a hole there, because the receiver begins with an empty file of the
+full size and writes nothing else. So the digest of the data in its places, read again
+there from the file, and the size prove the whole.
 """
 
 import os
@@ -37,15 +37,15 @@ from orchestration.transport.base import (
 )
 from orchestration.transport.files.copying import COPY_TIMEOUT_S, put_failed
 
-# How long is waited before each further try; begun anew when a try got further.
+# The pauses before each further try; they start over when a try made progress.
 PAUSES_S = (0.5, 2.0, 5.0, 10.0, 20.0)
-# Of no use to try again.
+# Errors that a retry does not help.
 _FINAL = (AuthenticationRefused, HostKeyMismatch)
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What one transfer took; `wire_bytes` are those of all its attempts."""
+    """The cost of one transfer; `wire_bytes` are those of all its attempts."""
 
     size: int
     data_bytes: int
@@ -54,7 +54,7 @@ class Sent:
 
 
 class _Broken(Exception):
-    """The link or the receiver went away; what arrived stays."""
+    """The link or the receiver went away; the received bytes stay."""
 
     def __init__(self, reason: TestbedError) -> None:
         super().__init__(reason.message)
@@ -64,7 +64,7 @@ class _Broken(Exception):
 class Sending:
     """One transfer of a content into a host's store, with all its attempts.
 
-    Whoever asks for `compressed` data gets it where the host has zstd.
+    With `compressed` the data is compressed where the host has zstd.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Sending:
         self._wire_bytes = 0
 
     def run(self, seen: Observation) -> Sent:
-        """Send until the content is there; `seen` is what the host has of it.
+        """Send until the content is there; `seen` is the host's state of it.
 
         Raises: HostUnreachable (stayed away), ImageFailed, NotEnoughSpace, Cancelled.
         """
@@ -110,7 +110,7 @@ class Sending:
         )
 
     def _require_unchanged(self) -> None:
-        """See that the file is still what its digest was made of. Raises: ImageFailed."""
+        """Check that the file still matches its digest. Raises: ImageFailed."""
         now, content = os.fstat(self._descriptor), self._content
         if (now.st_size, now.st_mtime_ns) != (content.size, content.changed_ns):
             raise ImageFailed(
@@ -125,7 +125,7 @@ class Sending:
         return self._store.transport.machine
 
     def _persist(self, seen: Observation) -> None:
-        """Try again while the link breaks, unless nothing gets through any more."""
+        """Try again while the link breaks, unless no try makes progress any more."""
         tries, furthest = 0, seen.arrived(self._layout)
         while True:
             try:
@@ -155,7 +155,7 @@ class Sending:
                 tries, furthest = 0, seen.arrived(self._layout)
 
     def _attempt(self, seen: Observation) -> None:
-        """Send what is missing, then have it verified. Raises: _Broken."""
+        """Send the missing data, then have it verified. Raises: _Broken."""
         try:
             self._send(seen)
             self._store.prove(self._content)
@@ -166,7 +166,7 @@ class Sending:
             raise _Broken(exc) from exc
 
     def _send(self, seen: Observation) -> None:
-        """Send the data that is missing and see that all of it is right there."""
+        """Send the missing data and check that all of it is right there."""
         place, layout = self._store.place, self._layout
         if offset := seen.arrived(layout):
             at = so_far(offset, layout.data_bytes, "B")
@@ -179,7 +179,7 @@ class Sending:
                 feed = stream.pieces(self._store.scope, self._on_progress)
                 completed = self._run(receive, feed)
                 self._require_received(completed)
-                for _ in feed:  # what the host had was still being read for the digest
+                for _ in feed:  # the digest needs the host's earlier bytes, too
                     continue
         except (OSError, EOFError) as exc:
             raise _not_read(place, exc) from exc

@@ -1,9 +1,9 @@
-"""The files of main that go to hosts, with the digests by which the hosts know them.
+"""The files of main that go to hosts, with the digests that identify them there.
 
-Of what is in main's store a stamp beside it tells the digest. Beside a user's file
-nothing is written: its digest is remembered in main's images folder, under its path,
-for as long as size and time of change stay. Both can be set by whoever exchanges the
-file: what goes by a remembered digest is verified by it. Used by `push_images`.
+A file in main's store has its digest in a stamp beside it. Beside a user's file nothing
+is written: its digest is remembered in main's images folder, under its path, for as
+long as size and time of change stay. A user who exchanges the file can set both, so a
+transfer by a remembered digest is verified by it. Used by `push_images`.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ DIGESTS = ".digests"
 class Content:
     """A file of main, its digest, and its size and time when that was right.
 
-    `note` is where a digest comes from that was remembered, not made just now.
+    `note` is the source of a digest that was remembered, not made just now.
     """
 
     path: Path
@@ -100,7 +100,7 @@ def own_content(
 
 
 def remove_old_notes(images_dir: Path, *, age_s: float) -> None:
-    """Forget digests that were made long ago: of files that are gone, most of them."""
+    """Remove old notes of digests, most of them of files that are gone."""
     folder, before = images_dir / DIGESTS, time.time() - age_s
     for note in folder.glob("[!.]*"):
         with contextlib.suppress(FileNotFoundError):

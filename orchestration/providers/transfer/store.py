@@ -1,8 +1,8 @@
-"""The image store of a testbed host: each content once, under as many names as wanted.
+"""The image store of a testbed host: each content once, under any number of names.
 
-A name is a hard link to a content; a content with one link is nobody's. A file that an
-earlier version left there under a name only is taken in. No name is ever given to
-anything that was not verified. Used by `push.py` and, for what arrives, `sender.py`.
+A name is a hard link to a content; a content with one link is unused. A file that an
+earlier version left there under a name only is adopted. Only verified contents get
+names. Used by `push.py` and, for received files, `sender.py`.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ CLEAN_UP_S = 6.0
 
 
 class Pushed(StrEnum):
-    """What had to be done for a host to have a content under a name."""
+    """The actions that gave a host a content under a name."""
 
     NOTHING = "nothing"
     LINKED = "linked"
@@ -39,12 +39,12 @@ class HostStore:
     log: Log
 
     def observe(self) -> Observation:
-        """See what is there."""
+        """Read the host's state of the content."""
         completed = self.transport.run(receiver.observe(self.place), scope=self.scope)
         return receiver.parse_observation(completed.stdout)
 
     def has_content(self, seen: Observation, size: int) -> bool:
-        """Say whether the content is there and as it was when it was verified."""
+        """Return whether the content is there, as it was when it was verified."""
         found, place = seen.content, self.place
         if found is None:
             return False
@@ -62,7 +62,7 @@ class HostStore:
         return False
 
     def observe_again(self) -> Observation:
-        """See what is there after the link broke. Raises: HostUnreachable."""
+        """Read the host's state after the link broke. Raises: HostUnreachable."""
         ask_again(self.scope, self.transport)
         return self.observe()
 
@@ -74,11 +74,11 @@ class HostStore:
         return Pushed.LINKED
 
     def link(self) -> None:
-        """Give the content its name, whatever had it before."""
+        """Give the content its name, also when another file has it."""
         self.transport.run(receiver.link(self.place), scope=self.scope)
 
     def adopts(self, seen: Observation, size: int) -> bool:
-        """Take in a file that an earlier version left under the name."""
+        """Adopt a file that an earlier version left under the name."""
         name, place = seen.name, self.place
         if name is None or name.size != size or name == seen.content:
             return False
@@ -88,9 +88,9 @@ class HostStore:
         return True
 
     def prove(self, content: Content) -> None:
-        """Hash what arrived when its digest is only remembered. Raises: ImageFailed.
+        """Hash the received file if its digest is only remembered. Raises: ImageFailed.
 
-        That what arrived is what main has does not say that it has that digest.
+        A received file that equals main's file may still have another digest.
         """
         if content.note is None or self._is_right(f"{self.place.content}.part"):
             return
@@ -102,7 +102,7 @@ class HostStore:
         )
 
     def discard(self) -> None:
-        """Remove what arrived, where the host can still be asked."""
+        """Remove the received file, unless the host cannot be asked."""
         machine = self.transport.machine
         if any(p.machine == machine and is_unknown(p) for p in self.scope.ended):
             return
@@ -112,7 +112,7 @@ class HostStore:
             )
 
     def _is_right(self, path: str) -> bool:
-        """Hash a whole file of the host."""
+        """Return whether a whole file of the host has the digest."""
         self.log(f"{path} on {self.transport.machine} is read and verified")
         completed = self.transport.run(
             receiver.checksum(path, self.place.digest),

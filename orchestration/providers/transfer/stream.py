@@ -1,8 +1,8 @@
 """The stream of one transfer: a file's data, read, hashed and compressed ahead.
 
-Used by `sender.py`, which gives the stream to the command that receives it. All of it
-happens on a thread beside the one that encrypts and sends; a short queue between them
-bounds the memory. What the receiver has already is read for the digest and not sent.
+`sender.py` passes the stream to the command that receives it. All of it happens on a
+thread beside the one that encrypts and sends; a short queue between them bounds the
+memory. Data that the receiver already has is read for the digest and not sent.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _Piece = tuple[int, bytes]
 
 
 class Stream:
-    """What is sent from `offset` on; a context, whose end also ends its thread.
+    """The data sent from `offset` on; a context, whose end also ends its thread.
 
     `digest` is right when everything was read and the context was left.
     """
@@ -71,9 +71,9 @@ class Stream:
         return self._hash.hexdigest()
 
     def pieces(self, scope: Scope, on_progress: OnProgress) -> Iterator[bytes]:
-        """Yield what goes over the wire; progress counts the file's data.
+        """Yield the bytes to send; progress counts the file's data.
 
-        Raises: Cancelled, what reading raised.
+        Raises: Cancelled, the errors of reading.
         """
         done, total = self._offset, self._layout.data_bytes
         on_progress(done, total)
@@ -96,7 +96,7 @@ class Stream:
     def _read_all(self) -> None:
         try:
             self._read()
-        except Exception as exc:  # noqa: BLE001 - raised again where it is awaited
+        except Exception as exc:  # noqa: BLE001 - raised again by the reader
             self._give(exc)
         else:
             self._give(None)

@@ -1,9 +1,9 @@
-"""What a guest's disk lies over, written into the text of its domain.
+"""Writes the layers below a guest's disk into the text of its domain.
 
-Left to itself, libvirt gives each file of a chain to QEMU's user when a guest starts,
-and never gives it back: a stored image, or a user's own disk, would be that user's from
-then on, and any guest's process could write to it. Pure; `instructions.definition` has
-looked at the chain.
+By default libvirt gives each file of a chain to QEMU's user when a guest starts, and
+never gives it back: a stored image, or a user's own disk, would be that user's from
+then on, and any guest's process could write to it. Pure; the caller
+(`storage/disks.py`) has checked the chain.
 """
 
 import xml.etree.ElementTree as ET
@@ -13,9 +13,9 @@ from orchestration.providers.images.qemu_img import Layer
 
 
 def with_layers(domain_xml: str, disk: str, layers: Sequence[Layer]) -> str:
-    """Say in a domain's text what its disk lies over, the nearest first.
+    """Write a disk's layers into a domain's text, the nearest first.
 
-    What is said ends the chain: libvirt looks for no more. Layers that are not plain
+    The list ends the chain: libvirt searches no further. Layers that are not plain
     files are left to it.
     """
     if not layers or not all(layer.path.startswith("/") for layer in layers):
@@ -31,7 +31,7 @@ def with_layers(domain_xml: str, disk: str, layers: Sequence[Layer]) -> str:
 
 
 def keep_owner(source: ET.Element) -> None:
-    """Let libvirt leave a file to whom it belongs."""
+    """Make libvirt keep a file's owner."""
     ET.SubElement(source, "seclabel", model="dac", relabel="no")
 
 

@@ -1,9 +1,9 @@
-"""What libvirt is given for a guest and for a testbed's two kinds of network.
+"""Builds libvirt's XML for a guest and for a testbed's two kinds of network.
 
 Pure: the same state always gives the same text, down to the order of attributes, so
 that golden files show a change as a diff and `networks.ensure` can compare. The
-artefacts folder keeps the text; `domains.define` and `networks.ensure` send it.
-Order in the text is the order that guests see their interfaces in.
+artefacts folder keeps the text; `domains.define` and `networks.ensure` send it. Guests
+see their interfaces in the order of the text.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ from orchestration.state.model.images import DiskOrigin
 
 BALLOON_PERIOD_S = 10
 RAW = {"type": "raw"}
-# What a disk is called on each bus, and a CD-ROM beside it.
+# The name of a disk on each bus, and of a CD-ROM beside it.
 DISK_TARGETS = {
     DiskBus.VIRTIO: "vda",
     DiskBus.SATA: "sda",
@@ -93,7 +93,7 @@ def build_nat_network(nat: NatState, *, testbed: str) -> str:
     ET.SubElement(network, "bridge", name=nat.device, stp="off", delay="0")
     ET.SubElement(network, "mtu", size=str(nat.mtu))
     ET.SubElement(network, "domain", name=testbed, localOnly="yes")
-    # Names without a dot are ours: nobody upstream is asked about them.
+    # Names without a dot are ours: no upstream server is asked about them.
     dns = ET.SubElement(network, "dns", forwardPlainNames="no")
     subnet = ipaddress.ip_network(nat.subnet)
     ip = ET.SubElement(network, "ip", address=nat.gateway, prefix=str(subnet.prefixlen))
@@ -127,22 +127,22 @@ def build_management_network(management: ManagementState, *, testbed: str) -> st
 
 
 def interface_identity(guest: GuestState, interface: InterfaceState) -> str:
-    """Name an interface for the switch.
+    """Return an interface's identity for the switch.
 
-    Left out, libvirt would choose another one at random with each definition.
+    Without it, libvirt would choose another one at random with each definition.
     """
     return str(uuid.uuid5(uuid.UUID(guest.uuid), interface.tap))
 
 
 def _boot_devices(guest: GuestState) -> tuple[str, ...]:
-    """Return what is booted from, in order; an ISO comes before the blank disk."""
+    """Return the boot devices in order; an ISO comes before the blank disk."""
     if guest.disk_origin is not DiskOrigin.BLANK:
         return ("cdrom",) if guest.is_cdrom else ("hd",)
     return ("cdrom", "hd") if guest.disk else ("cdrom",)
 
 
 def _add_machine(domain: ET.Element, guest: GuestState, host: HostState) -> None:
-    """Add firmware, processor, clock and what happens at power-off.
+    """Add firmware, processor, clock and the action at power-off.
 
     The machine is an alias: libvirt stores the newest version that its QEMU has.
     """
@@ -174,11 +174,11 @@ def _add_disks(devices: ET.Element, guest: GuestState) -> None:
     """Add the disk, and the seed or the ISO.
 
     `writeback` honours every flush of the guest, works on every file system (`none`
-    fails on tmpfs), and lets clones read their golden image from one page cache.
-    What disks lie over is added when the domain is defined: `layers`. A user's ISO
-    stays the user's.
-    The seed is a virtio disk: cloud-init finds it by its label, and kernels made
-    for clouds have virtio but not always AHCI (under emulation AHCI also costs 2 s).
+    fails on tmpfs), and lets clones read their golden image from one page cache. The
+    layers below disks are added when the domain is defined (see `backing.py`). A user's
+    ISO stays the user's.
+    The seed is a virtio disk: cloud-init finds it by its label, and kernels made for
+    clouds have virtio but not always AHCI (under emulation AHCI also costs 2 s).
     """
     if guest.disk:
         kept = {"type": "qcow2", "cache": "writeback", "discard": "unmap"}
@@ -194,7 +194,7 @@ def _add_disks(devices: ET.Element, guest: GuestState) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a guest sees a file as, and where."""
+    """A file's device type, target and bus in a guest."""
 
     device: str
     target: str
@@ -257,7 +257,7 @@ def _add_interface(
 
 
 def _switch_offload_off(interface: ET.Element) -> None:
-    """Let the guest compute its checksums: the userspace datapath drops the others.
+    """Make the guest compute its checksums: the userspace datapath drops the others.
 
     Measured: without this ping works and TCP does not.
     """

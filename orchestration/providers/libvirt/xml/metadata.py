@@ -1,6 +1,6 @@
-"""Our mark on domains and networks, by which they are known without a database.
+"""Our mark on domains and networks, which identifies them without a database.
 
-`xml` writes it into what it builds, `domains` reads it back from what runs. The
+`xml/domain.py` writes it into the text, `domains` reads it from running domains. The
 namespace is a name only: nothing is ever fetched from it.
 """
 
@@ -15,9 +15,9 @@ ET.register_namespace("testbed", NAMESPACE)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Whose thing this is; all empty for what others defined.
+    """The owner of a thing; all fields are empty for foreign ones.
 
-    `spec_hash` is the digest of what it was built from; `guest` is for domains.
+    `spec_hash` is the digest of the settings it was built from; `guest` is for domains.
     """
 
     testbed: str = ""

@@ -1,7 +1,7 @@
-"""Where devices are plugged in: PCI Express ports, and free ones for more.
+"""Assigns devices to PCI Express ports, and adds free ports.
 
-`xml` calls it. libvirt adds as many ports as devices need and one more; what is
-plugged in while a guest runs needs a port that was there when it started. A port
+`xml/domain.py` calls it. libvirt adds as many ports as devices need and one more; a
+device that is plugged in while a guest runs needs a port from the guest's start. A port
 must exist before a device can be pinned to it, hence all of them are written out.
 """
 
@@ -18,7 +18,7 @@ HELPERS = 3
 
 
 def machine_of(guest: GuestState) -> str:
-    """Return the board that a guest is given: IDE is only on one without ports."""
+    """Return the board of a guest: IDE is only on the one without ports."""
     return WITH_IDE if guest.disk_bus is DiskBus.IDE else EXPRESS
 
 
