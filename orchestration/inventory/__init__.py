@@ -1,1 +1,1 @@
-"""What hosts hold, whose it is, and the removal of what is nobody's."""
+"""Things on the hosts, their owners, and the removal of unused ones."""

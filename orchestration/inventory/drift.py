@@ -1,8 +1,8 @@
-"""What of a deployed state was seen to be missing on the hosts.
+"""Finds the parts of a deployed state that are missing on the hosts.
 
-Pure: the state and what each host showed in, missing parts out, in a user's words.
-The web saves them, shows them on the testbed's page and takes them for its condition;
-`up` makes them again. A host that did not answer says nothing about what is missing.
+Pure: the state and each host's inventory in, missing parts out, in a user's words. The
+web saves them, shows them on the testbed's page and derives its condition from them;
+`up` makes them again. A host that did not answer has no missing parts.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ from orchestration.state.model import (
 
 @dataclass(frozen=True, slots=True)
 class MissingPart:
-    """One part that should be there: `bridge`, `br0`, and what is said of it."""
+    """One missing part: `bridge`, `br0`, and a sentence on it."""
 
     kind: str
     name: str
@@ -32,9 +32,9 @@ class MissingPart:
 def missing_parts(
     state: State, inventories: Mapping[str, Inventory]
 ) -> tuple[MissingPart, ...]:
-    """Return what is missing of the networks; guests are observed on their own.
+    """Return the missing parts of the networks; guests are observed on their own.
 
-    What hangs from a bridge that is gone is not named besides.
+    Parts of a missing bridge are not listed besides.
     """
     finder = _Finder(state, inventories)
     return (
@@ -46,7 +46,7 @@ def missing_parts(
 
 
 class _Finder:
-    """One comparison; keeps what was found by host."""
+    """One comparison; keeps the missing parts by host."""
 
     def __init__(self, state: State, inventories: Mapping[str, Inventory]) -> None:
         self.state = state
@@ -102,7 +102,7 @@ class _Finder:
             if inventory is None or not host.boots_guests:
                 continue
             for name, tap, device in self._wires(guest):
-                # Of a guest that is off there is no tap; a loose one is on "".
+                # A guest that is off has no tap; a loose one is on "".
                 if tap in inventory.plugs and inventory.plugs[tap] != device:
                     card = f"{name} of guest {guest.name}"
                     yield _part("interface", card, guest.host, "is not on its bridge")
@@ -120,7 +120,7 @@ class _Finder:
         return host in self.seen and (host, device) not in self.bridges_there
 
     def _is_cut(self, link: LinkState) -> bool:
-        """Say whether the veth pair of a link is gone, or off the NAT network."""
+        """Return whether a link's veth pair is gone, or off the NAT network."""
         if not link.veths or link.host not in self.seen:
             return False
         things = self.seen[link.host].things
@@ -133,7 +133,7 @@ class _Finder:
 
     @staticmethod
     def _words(link: LinkState) -> tuple[str, str]:
-        """Return what a link is called after its kind, and what became of it."""
+        """Return a link's name after its kind, and its problem."""
         match link.joint:
             case HostPortState():
                 return link.joint.nic, "is not on its bridge"

@@ -1,9 +1,9 @@
-"""Who needs which image: what the states say, and what follows for each image.
+"""Finds the users of each image, from the states and the hosts.
 
-Pure. `claims` is what one state needs on every host, by the images' file names: a name
-says what is in the image, so that wherever it is found it is the same. `judge` puts
-the states and what was seen on the hosts together; what cannot be known keeps what it
-may be about, by name.
+Pure. `claims` returns one state's needs on every host, by the images' file names: a
+name stands for its content, so that it is the same image at any place. `judge` combines
+the states and the hosts' stores. Unknown uses keep every image that they may concern,
+by name.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -19,9 +19,9 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What states need: who needs the image of a name on a host.
+    """Needs of states: the users of an image name on a host.
 
-    `labels` tells for a golden image or a user's disk what it is made from.
+    `labels` maps a golden image or a user's disk to its source.
     """
 
     uses: Mapping[Place, frozenset[Use]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Claims:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One image of a host: who uses it, or why it stays although nobody is known to.
+    """One image of a host: its users, or the reason why it stays without known ones.
 
     It is unused when both are empty.
     """
@@ -42,12 +42,12 @@ class Verdict:
 
     @property
     def is_unused(self) -> bool:
-        """Say whether it may go."""
+        """Return whether the image may be deleted."""
         return not (self.uses or self.kept)
 
 
 def claims(states: Iterable[State]) -> Claims:
-    """Return what one testbed's states need."""
+    """Return the needs of one testbed's states."""
     uses: dict[Place, set[Use]] = {}
     labels: dict[str, str] = {}
     for state in states:
@@ -84,11 +84,11 @@ def judge(
     others: Iterable[Uses] = (),
     unknown: Collection[str] = (),
 ) -> tuple[Verdict, ...]:
-    """Say of each image of a host who uses it.
+    """Return the verdict on each image of a host.
 
-    `others` are the uses seen on the other hosts, for main: what a guest anywhere
-    lies over must not be made anew under the same name. `unknown` are sentences about
-    what could not be read; each keeps everything here.
+    `others` are the uses seen on the other hosts, for main: an image below any guest's
+    disk must not be made anew under the same name. `unknown` are sentences about
+    unreadable uses; each keeps everything here.
     """
     seen = (store.uses, *others) if host.is_main else (store.uses,)
     kept = "; ".join((*unknown, *store.unreadable))
@@ -103,7 +103,7 @@ def judge(
 
 
 def _places(guest: GuestState, main: str) -> Iterator[Place]:
-    """Name the images that a guest needs, on its host and on main.
+    """Return the images that a guest needs, on its host and on main.
 
     Its disk may still lie over an image that was renewed in the catalogue since.
     """

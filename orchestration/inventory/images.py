@@ -1,9 +1,9 @@
-"""The images that a host keeps: what each one is, how large, and who needs it there.
+"""Lists the images that a host keeps, with kind, size and users there.
 
-`look` asks a host once: its folder of images, all layers in its projects, the disks of
-its domains. What the states say is added by `image_users`, what goes is decided there
-and done by `pruning`. A file is known by its name, which only we give: whatever else
-lies in the folder is somebody's, and is left alone.
+`observe` asks a host once: its folder of images, all layers in its projects, the disks
+of its domains. `image_uses.py` adds the needs of the states and decides, `pruning.py`
+deletes. A file is known by its name, which only we give: any other file in the folder
+is foreign, and is left alone.
 """
 
 import posixpath
@@ -22,7 +22,7 @@ from orchestration.providers.libvirt.disk_files import DomainFiles, domain_files
 from orchestration.state.model import HostState
 from orchestration.transport.base import Scope
 
-# What is not written to for so long belongs to a worker that is dead. A copy that is
+# A file that is not written to for so long belongs to a dead worker. A copy that is
 # still wanted is only taken up again from its first byte.
 ABANDONED_S = 24 * 3600.0
 
@@ -36,7 +36,7 @@ _UNFINISHED = re.compile(
 
 
 class ImageKind(StrEnum):
-    """What a file in the folder of images is."""
+    """The kind of a file in the folder of images."""
 
     BASE = "base image"
     GOLDEN = "golden image"
@@ -74,7 +74,7 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """What a worker left that died, or a link that broke; `path` as in `FileFacts`."""
+    """A file of a dead worker, or of a broken link; `path` as in `FileFacts`."""
 
     path: str
     disk_bytes: int
@@ -83,7 +83,7 @@ class Leftover:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Who needs an image: a guest of a testbed, or a domain or disk of nobody's."""
+    """A user of an image: a guest of a testbed, or a foreign domain or disk."""
 
     testbed: str
     guest: str
@@ -94,7 +94,7 @@ Uses = Mapping[str, frozenset[Use]]
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """One host's images. `uses` has those that layers and domains there need, by name.
+    """One host's images. `uses` maps names to the users among its layers and domains.
 
     `unreadable` are sentences about layers that may lie over any.
     """
@@ -114,12 +114,12 @@ class Store:
 
 
 def has_store(host: HostState) -> bool:
-    """Say whether a host keeps files at all: a simulated one does not."""
+    """Return whether a host keeps files at all: a simulated one does not."""
     return host.keeps_images and bool(host.projects_dir)
 
 
 def observe(host: Host, *, scope: Scope) -> Store:
-    """Look at a host's images. Raises: HostUnreachable, LibvirtFailed, CommandFailed."""
+    """Read a host's images. Raises: HostUnreachable, LibvirtFailed, CommandFailed."""
     if not has_store(host.state):
         return Store(host.state.name)
     domains = domain_files(host.libvirt)
@@ -145,7 +145,7 @@ def observe(host: Host, *, scope: Scope) -> Store:
 
 
 def freed_bytes(images: Iterable[StoredImage]) -> int:
-    """Return what deleting these images of one host gives back.
+    """Return the bytes that deleting these images of one host frees.
 
     A file that has another name besides stays.
     """
@@ -160,13 +160,13 @@ def freed_bytes(images: Iterable[StoredImage]) -> int:
 
 
 def kind_of(name: str) -> ImageKind | None:
-    """Return what a file of this name is; None when it is not one of our images."""
+    """Return the kind of a file by its name; None when it is not one of our images."""
     kinds = (kind for kind, pattern in NAMES.items() if pattern.fullmatch(name))
     return next(kinds, None)
 
 
 def _plain(path: str) -> PurePosixPath:
-    """Return a path without `..`: layers name what they lie over from where they are."""
+    """Return a path without `..`: layers name their backing relative to themselves."""
     return PurePosixPath(posixpath.normpath(path))
 
 
@@ -217,7 +217,7 @@ def _is_leftover(file: FileFacts, paths: set[str]) -> bool:
 def _users(
     host: HostState, seen: Chains, domains: Iterable[DomainFiles]
 ) -> dict[str, set[Use]]:
-    """Say who names which file, by its full path."""
+    """Return the users of each file, by its full path."""
     users: dict[str, set[Use]] = {}
     for path, header in seen.headers.items():
         for file in files_below(path, header):
@@ -230,7 +230,7 @@ def _users(
 
 
 def _uses(seen: Chains, users: Mapping[str, set[Use]]) -> Uses:
-    """Say who needs which image: by its name, wherever that is, and as a file."""
+    """Return the users of each image: by its name, at any place, and as a file."""
     names: dict[Identity, set[str]] = {}
     for file in seen.found.files:
         names.setdefault(file.identity, set()).add(file.path)
@@ -245,7 +245,7 @@ def _uses(seen: Chains, users: Mapping[str, set[Use]]) -> Uses:
 def _unread(
     host: HostState, seen: Chains, users: Mapping[str, set[Use]]
 ) -> Iterator[str]:
-    """Say of each file that may lie over any image whose it is, and the way out."""
+    """Describe each layer that may lie over any image: its owner, and the remedy."""
     for path, why in seen.unread.items():
         owners = {_owner(host, path), *users.get(path, ())}
         names = sorted({use.testbed for use in owners} - {""})
@@ -257,7 +257,7 @@ def _unread(
 
 
 def _owner(host: HostState, path: str) -> Use:
-    """Say whose a layer is: projects/TESTBED/artefacts/GUEST-disk.qcow2."""
+    """Return a layer's owner: projects/TESTBED/artefacts/GUEST-disk.qcow2."""
     folder, shown = _plain(host.projects_dir), _plain(_shown(path))
     if folder not in shown.parents:
         return Use("", _shown(path))
@@ -267,5 +267,5 @@ def _owner(host: HostState, path: str) -> Use:
 
 
 def _shown(path: str) -> str:
-    """Return a path that is text, also where its bytes are none."""
+    """Return a path as text, also when its bytes are none."""
     return path.encode(errors="replace").decode()

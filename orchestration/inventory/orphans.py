@@ -1,8 +1,8 @@
-"""Things with our tags that nobody knows any more: which they are, and deleting them.
+"""Finds and deletes orphans: things with our tags that belong to no testbed.
 
-`known_things` is what a testbed's state speaks for; whatever else an inventory shows
-is an orphan. `delete_thing` removes one, after a look that it still is what it was
-taken for. Which testbeds there are the web knows; it decides and asks.
+`known_things` lists the things of a testbed's state; all others of an inventory are
+orphans. `delete_thing` removes one, after a check that it is still the same thing. The
+web knows the testbeds; it decides and asks.
 """
 
 import shutil
@@ -21,12 +21,12 @@ from orchestration.transport.base import Scope, command
 # A folder may hold disks of many gigabytes.
 DELETE_TIMEOUT_S = 100.0
 
-# Host, kind and name: what tells one thing from all others.
+# Host, kind and name: the identity of a thing.
 Key = tuple[str, ThingKind, str]
 
 
 def known_things(state: State) -> frozenset[Key]:
-    """Return everything that a state speaks for."""
+    """Return all things that belong to a state."""
     return frozenset(_known(state))
 
 

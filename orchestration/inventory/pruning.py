@@ -1,10 +1,10 @@
-"""Deleting an image that nobody uses, against runs that begin at the same moment.
+"""Deletes an unused image, safe against runs that begin at the same moment.
 
-An image goes under the locks with which runs fetch, prepare and push it. But a run
-also looks for an image without a lock, and may have found it after we asked who uses
-it. So it is put aside first, under a name that nobody looks for; then is asked again,
-and only then is it deleted, or put back. Who may use it the caller knows; a state is
-always written before its run does anything.
+An image is deleted under the locks with which runs fetch, prepare and push it. But a
+run also looks for an image without a lock, and may have found it after the check for
+users. So the image is first renamed to a name that no run looks for. Then the check is
+repeated, and the image is deleted or renamed back. The caller provides the check; a
+state is always written before its run does anything.
 """
 
 import secrets
@@ -20,20 +20,20 @@ from orchestration.providers.images.digests import stamp_name
 from orchestration.providers.images.locks import locked
 from orchestration.transport.base import Scope, command, no_log
 
-# Giving back the blocks of a large file takes a file system a while.
+# A file system needs a while to free the blocks of a large file.
 DELETE_TIMEOUT_S = 100.0
 # $1 the image, $2 its name while it is put aside.
 _ASIDE = 'if [ -e "$1" ]; then mv -f "$1" "$2" && echo moved; fi'
-# Whoever made the image anew meanwhile has the better one.
+# An image that was made anew meanwhile is the better one.
 _BACK = '[ ! -e "$2" ] || { mv -nT "$2" "$1"; [ -e "$1" ] && rm -f "$2"; }'
-# $3 its stamp, $4 the same content under its digest, or nothing. It goes with its
-# last name.
+# $3 its stamp, $4 the same content under its digest, or nothing. It goes with its last
+# name.
 _GONE = """\
 rm -f -- "$2" || exit
 [ -e "$1" ] || rm -f -- "$3" || exit
 [ -z "$4" ] || [ ! -e "$4" ] || [ "$(stat -c %h "$4")" != 1 ] || rm -f -- "$4"
 """
-# $1 age in minutes; what was written to or renamed since stays, and what is locked.
+# $1 age in minutes; files that were written to or renamed since stay, and locked ones.
 _SWEEP = """\
 age=$1; shift
 for path; do
@@ -47,13 +47,13 @@ exit 0
 
 @dataclass(frozen=True, slots=True)
 class Locks:
-    """Where the locks are that guard images: main's folder of images."""
+    """The place of the locks that guard images: main's folder of images."""
 
     folder: Path
 
     @contextmanager
     def held(self, host: Host, name: str) -> Iterator[bool]:
-        """Hold what a run holds while it works on an image; say no when one does.
+        """Hold a run's lock on an image; yield False when a run holds it.
 
         On main that is its name, elsewhere its content where that is known.
         """
@@ -84,8 +84,8 @@ def remove_image(
 ) -> str:
     """Delete an image; return why it was kept, or nothing when it is gone.
 
-    `is_unused` asks anew whenever it is called. Raises: HostUnreachable,
-    CommandFailed, and what `is_unused` raises.
+    `is_unused` checks anew at each call. Raises: HostUnreachable, CommandFailed, and
+    the errors of `is_unused`.
     """
     path = str(PurePosixPath(host.state.images_dir, image.name))
     aside = f".{image.name}.{secrets.token_hex(4)}.pruned"
@@ -120,9 +120,9 @@ def remove_leftovers(
     age_s: float = ABANDONED_S,
     scope: Scope,
 ) -> frozenset[str]:
-    """Delete what nobody has written to for so long; return the paths that went.
+    """Delete leftovers that are unwritten for so long; return the deleted paths.
 
-    What a run holds the lock of stays. Raises: HostUnreachable, CommandFailed.
+    A file that a run has locked stays. Raises: HostUnreachable, CommandFailed.
     """
     folder = str(PurePosixPath(host.state.images_dir))
     keys: dict[str, list[str]] = {}
@@ -137,12 +137,12 @@ def remove_leftovers(
 
 
 def is_ripe(left: Leftover, now: float, age_s: float = ABANDONED_S) -> bool:
-    """Say whether a leftover is old enough to be one."""
+    """Return whether a leftover is old enough to be deleted."""
     return now - left.changed_at > age_s
 
 
 def _key_of(path: str) -> str:
-    """Return the name under which runs lock what an unfinished file becomes."""
+    """Return the name under which runs lock the image of an unfinished file."""
     name = PurePosixPath(path).name
     for ending in (".at", ".part", ".new"):
         name = name.removesuffix(ending)

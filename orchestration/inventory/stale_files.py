@@ -1,9 +1,8 @@
-"""Files that removed guests and dead workers left in the folders of artefacts.
+"""Finds and deletes files of removed guests and dead workers among the artefacts.
 
-A guest that goes takes its disk along at once; seed, XML, keys and console stay
-behind and are found here by their guest's name. So are disks that were not finished.
-The web calls this now and then, with the guests of all testbeds; images are
-`pruning`'s.
+A guest's removal deletes its disk at once; seed, XML, keys and console stay behind and
+are found here by their guest's name. So are unfinished disks. The web calls this now
+and then, with the guests of all testbeds; images belong to `pruning.py`.
 """
 
 import re
@@ -20,9 +19,9 @@ OF_GUEST = re.compile(
     r"(seed\.iso|seed\.sha256|domain\.xml|host-key|host-key\.pub|console\.log)"
 )
 UNFINISHED = re.compile(r".+\.part")
-# What is younger may belong to something that is just being made.
+# A younger file may belong to a thing that is just being made.
 YOUNG_MINUTES = 60
-# $1 minutes; what was written to since it was listed stays, and what is locked.
+# $1 minutes; files that were written to since they were listed stay, and locked ones.
 _REMOVE = """\
 age=$1; shift
 for path; do
@@ -36,9 +35,9 @@ Guests = Mapping[str, Collection[str]]
 
 
 def old_artefacts(host: Host, *, scope: Scope) -> tuple[str, ...]:
-    """Return the artefacts on a host that are not young, and what was not finished.
+    """Return the old artefacts on a host, and the unfinished files.
 
-    The latter only when nobody has written to it for a day.
+    The latter only when they were not written to for a day.
     """
     if not has_store(host.state):
         return ()
@@ -53,7 +52,7 @@ def old_artefacts(host: Host, *, scope: Scope) -> tuple[str, ...]:
 
 
 def stale_among(paths: Iterable[str], guests: Guests) -> tuple[str, ...]:
-    """Return which of these no testbed's guest has.
+    """Return the paths that belong to no testbed's guest.
 
     `guests` are those that may exist, by testbed; folders of others are left alone.
     """
@@ -71,7 +70,7 @@ def stale_among(paths: Iterable[str], guests: Guests) -> tuple[str, ...]:
 def remove_artefacts(
     host: Host, paths: Collection[str], *, scope: Scope
 ) -> tuple[str, ...]:
-    """Delete artefacts that are still old; return which went.
+    """Delete artefacts that are still old; return the deleted paths.
 
     Raises: HostUnreachable, CommandFailed.
     """

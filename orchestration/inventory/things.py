@@ -1,9 +1,9 @@
-"""What a host holds that carries our tags, whichever testbed it is of.
+"""Lists the things on a host that carry our tags, of any testbed.
 
-One bounded look per host over the kept connections: libvirt's domains and networks,
-both tables of Open vSwitch, the network devices, the folders. `drift` compares it
-with what should be there; what belongs to no testbed the web lists as orphans.
-Nothing is decided or changed here.
+One bounded look-up per host over the kept connections: libvirt's domains and networks,
+both tables of Open vSwitch, the network devices, the folders. `drift.py` compares it
+with the state; the web lists the things of no testbed as orphans. Nothing is decided or
+changed here.
 """
 
 import re
@@ -45,8 +45,8 @@ class ThingKind(StrEnum):
 class Thing:
     """One thing with our tag. `testbed` is empty when only its name is ours.
 
-    `label` is the user's own name for it (guest, bridge, link). `place` is what it
-    hangs from: a port's bridge, a network's device, a folder's parent.
+    `label` is the user's own name for it (guest, bridge, link). `place` is its parent:
+    a port's bridge, a network's device, a folder's parent.
     """
 
     kind: ThingKind
@@ -59,7 +59,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Everything of ours on a host; `plugs` says which bridge each tap is on."""
+    """Everything of ours on a host; `plugs` maps each tap to its bridge."""
 
     things: tuple[Thing, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
@@ -75,7 +75,7 @@ class Inventory:
 
 
 def observe(host: Host, *, scope: Scope) -> Inventory:
-    """Look at a host. Raises: HostUnreachable, NetworkFailed, LibvirtFailed."""
+    """Read a host's things. Raises: HostUnreachable, NetworkFailed, LibvirtFailed."""
     found = domains.observe(host.libvirt)
     nets = networks.observe(host.libvirt)
     bridges, ports = inventory.observe(host.transport, scope=scope)
@@ -133,7 +133,7 @@ def _networks(nets: Sequence[NetworkFacts]) -> Iterator[Thing]:
 
 
 def _veths(links: Mapping[str, Link], owners: Mapping[str, str]) -> Iterator[Thing]:
-    """A device can carry no tag: its testbed is the one of the same number."""
+    """Yield the veth devices; without a tag, their number names their testbed."""
     for link in links.values():
         if (found := VETH.fullmatch(link.name)) and link.peer:
             owner = owners.get(found[1], "")
@@ -145,7 +145,7 @@ def _veths(links: Mapping[str, Link], owners: Mapping[str, str]) -> Iterator[Thi
 def _owners(
     bridges: Sequence[SwitchThing], nets: Sequence[NetworkFacts]
 ) -> dict[str, str]:
-    """Return whose the numbers are (`t12`), by what carries a tag as well."""
+    """Return the owner of each number (`t12`), from things that carry a tag as well."""
     tagged = [(bridge.name, bridge.testbed) for bridge in bridges]
     tagged += [(net.device, net.testbed) for net in nets]
     found = ((NUMBER.match(name), owner) for name, owner in tagged if owner)
@@ -159,7 +159,7 @@ def _plugs(ports: Sequence[SwitchThing], links: Mapping[str, Link]) -> dict[str,
 
 
 def _folders(host: Host, scope: Scope) -> Iterator[Thing]:
-    """List the testbeds' folders: those that hold one of artefacts.
+    """List the testbeds' folders: those that contain one of artefacts.
 
     Main's are files of this machine, also where main only rehearses.
     """
