@@ -1,1 +1,1 @@
-"""Everything that a plan can ask for, one small class per kind of instruction."""
+"""The actions that a plan can ask for, one function per kind of instruction."""

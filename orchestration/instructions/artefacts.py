@@ -1,7 +1,7 @@
-"""The instructions about a testbed's own files: its state, artefacts and their ends.
+"""The instructions for a testbed's own files: its state, its artefacts, their removal.
 
 Artefacts are generated on main, beside the state, and copied to the guests' hosts. A
-seed is written again only when what goes into it has changed.
+seed is written again only when its contents have changed.
 """
 
 from hashlib import sha256
@@ -39,7 +39,7 @@ def _number(count: int, thing: str) -> str:
 
 
 def check_artefacts(task: Task) -> Outcome:
-    """See that the state on disk parses and that artefacts can be written."""
+    """Check that the state on disk parses and that artefacts can be written."""
     task.project.read_state()
     task.project.create()
     return done()
@@ -62,7 +62,7 @@ def clear_artefacts(task: Task) -> Outcome:
 
 
 def end(task: Task) -> Outcome:
-    """Have nothing to do: `End` is only the plan's last word."""
+    """Do nothing: `End` only closes the plan."""
     return unchanged()
 
 
@@ -121,9 +121,10 @@ def _write_seed(task: Task, guest: GuestState) -> bool:
 
 
 def _require_planned_context(task: Task, guest: GuestState, archive: bytes) -> None:
-    """See that a golden image gets the context that its name says. Raises: StateError.
+    """Check that a golden image gets the context that its name stands for.
 
-    What is packed is looked at, not the folder: it may be edited and edited back.
+    Reads the packed context, not the folder, which may be edited and edited back.
+    Raises: StateError.
     """
     planned = [g.context_sha256 for g in task.state.goldens if g.name == guest.name]
     if planned not in ([], [sha256(archive).hexdigest()]):
@@ -152,7 +153,7 @@ def _write_xml(task: Task, guest: GuestState) -> bool:
 
 
 def forget_removed(task: Task) -> Outcome:
-    """Drop the record of what was removed: nothing of it exists any more."""
+    """Drop the records of removed resources, which no longer exist."""
     task.project.forget_deployed()
     return done()
 

@@ -1,7 +1,7 @@
-"""Brings an edited context into a guest that is there already.
+"""Brings an edited context into an existing guest.
 
-A guest's first boot unpacks its context from its seed, once. What was edited since
-comes over the connection; scripts do not run again because of it.
+A guest's first boot unpacks its context from its seed, once. Later edits come over the
+connection; they do not make scripts run again.
 """
 
 from orchestration.errors import GuestUnreachable, HostUnreachable
@@ -17,7 +17,7 @@ from orchestration.transport.base import Transport
 
 
 def renew_context(task: Task, guest: GuestState, transport: Transport) -> str:
-    """Copy the guest's context when the guest has another one; return what was done.
+    """Copy the context when the guest has another one; return what was done.
 
     Raises: PathOutside, ImageFailed, CommandFailed, GuestUnreachable.
     """
@@ -40,7 +40,7 @@ def renew_context(task: Task, guest: GuestState, transport: Transport) -> str:
 
 
 def _exchange(task: Task, transport: Transport, context: str, digest: str) -> bool:
-    """Ask the guest first: its seed may have brought this context."""
+    """Exchange the context, unless the guest already has it, as from its seed."""
     if read_context_digest(transport, scope=task.scope) == digest:
         return False
     root = task.project.files.resolve()

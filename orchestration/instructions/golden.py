@@ -1,9 +1,9 @@
-"""The instruction that prepares golden images: what clones' disks are layers over.
+"""The instruction that prepares golden images, the backing files of clones' disks.
 
-A golden image is made once on main, under a name that follows from everything that
-goes into it, and never written to again: its guest runs on a working disk of its own,
-whose content is put into the store, whole and under its last name, when the guest is
-off. So whatever is in the store is ready, for this testbed and for any other one.
+A golden image is made once on main, under a name derived from everything that goes into
+it, and never written to again. Its guest runs on a working disk of its own. When the
+guest is off, the disk's content is put into the store, whole and under its final name.
+Every image in the store is therefore ready, for this testbed and for any other.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ SYNC_TIMEOUT_S = 600.0
 
 
 def prepare_goldens(task: Task) -> Outcome:
-    """Make one golden image, unless somebody made the same one before."""
+    """Make one golden image, unless the same one exists already."""
     golden = task.state.golden(task.resource.key)
     target = Path(golden.image.path)
     lock = locked(target, task.scope, task.log, purpose="golden")
@@ -59,7 +59,7 @@ def prepare_goldens(task: Task) -> Outcome:
 
 
 def _is_ready(task: Task, golden: GoldenState) -> bool:
-    """Say whether the image is in the store. Raises: ImageFailed when it changed."""
+    """Return whether the image is in the store. Raises: ImageFailed when it changed."""
     path = golden.image.path
     if not qemu_img.exists(task.host.transport, path, scope=task.scope):
         return False
@@ -85,7 +85,7 @@ def _working_disk(task: Task, golden: GoldenState) -> Iterator[None]:
     try:
         yield
     finally:
-        # In a scope of its own: the task's may be the one that was cancelled.
+        # In a scope of its own: the task's own may be cancelled.
         try:
             _discard(task, golden, Scope(task.scope.tag))
         except TestbedError as exc:
@@ -111,7 +111,7 @@ def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
 
 
 def _run_shared_script(task: Task, golden: GoldenState) -> bool:
-    """Start the guest, run the script, seal and shut down; True when by force."""
+    """Start the guest, run the script, seal, shut down; True when forced off."""
     guest, conn = golden.guest, task.host.libvirt
     _require_as_planned(task, golden)
     ensure_disk(task, guest)
@@ -139,9 +139,9 @@ def _run_shared_script(task: Task, golden: GoldenState) -> bool:
 
 
 def _require_as_planned(task: Task, golden: GoldenState) -> None:
-    """See that the image gets what its name says. Raises: StateError.
+    """Check that the image's content is what its name stands for. Raises: StateError.
 
-    Its context is in its seed, and was looked at when that was written.
+    Its context is in its seed, and was checked when the seed was written.
     """
     script = golden.guest.setup_script
     if script and script_digest(task, script) != script.sha256:
@@ -164,7 +164,7 @@ def _run(task: Task, transport: Transport, script: ScriptState) -> None:
 
 
 def _wait_until_unlocked(task: Task, guest: GuestState) -> None:
-    """Wait until QEMU let go of the disk, which is after libvirt says that it is off."""
+    """Wait until QEMU releases the disk, which is after libvirt reports it off."""
     waited_s = 0.0
     while qemu_img.is_locked(task.host.transport, guest.disk, scope=task.scope):
         if waited_s >= UNLOCK_TIMEOUT_S:
@@ -178,7 +178,7 @@ def _wait_until_unlocked(task: Task, guest: GuestState) -> None:
 
 
 def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> None:
-    """Put a disk's content into the store; the new name is what makes it ready."""
+    """Put a disk's content into the store; the rename makes it ready."""
     transport, target = task.host.transport, golden.image.path
     new = _new(golden)
     qemu_img.convert(
@@ -190,7 +190,7 @@ def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> 
         on_progress=task.on_progress("store"),
     )
     qemu_img.check(transport, new, scope=task.scope)
-    # Of an image that somebody deleted: it would say that the new one was changed.
+    # The stamp of a deleted image would make the new one look changed.
     old_stamp = ("rm", "-f", "--", stamp_name(target))
     put = (("chmod", "0444", new), ("sync", new), old_stamp, ("mv", "-f", new, target))
     for found in put:

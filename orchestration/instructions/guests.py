@@ -1,7 +1,7 @@
 """The instructions that start and stop guests.
 
 `boot` decides when a guest may start and how long it may take; `scripts.py` sets it up.
-Each asks libvirt first, so that a start or stop that failed half way is gone on with.
+Each asks libvirt first, so that a half-done start or stop is continued.
 """
 
 from orchestration.events import Status
@@ -58,7 +58,7 @@ def stop(task: Task, guest: GuestState) -> Outcome:
 
 
 def stop_changed_guests(task: Task) -> Outcome:
-    """Stop one guest that runs with other settings than are wanted."""
+    """Stop one guest that runs with other settings than its state has."""
     guest = task.state.guest(task.resource.key)
     found = domains.find(task.host.libvirt, guest.domain)
     if found is None:

@@ -1,4 +1,4 @@
-"""The instructions about testbed hosts: check them, make folders, leave nothing behind."""
+"""The instructions for testbed hosts: check them, make folders, remove leftovers."""
 
 from pathlib import PurePosixPath
 
@@ -13,7 +13,7 @@ from orchestration.transport.base import command
 
 
 def check_hosts(task: Task) -> Outcome:
-    """See that SSH, libvirt and Open vSwitch of one host answer."""
+    """Check that SSH, libvirt and Open vSwitch of one host answer."""
     host = task.host
     facts = examine(host, scope=task.scope)
     task.log(
@@ -50,7 +50,7 @@ def prepare_hosts(task: Task) -> Outcome:
 
 
 def clean_hosts(task: Task) -> Outcome:
-    """See that nothing of this testbed is left on a host, and remove what is."""
+    """Remove everything of this testbed that is left on a host."""
     host, testbed = task.host, task.state.testbed
     strays = [d.name for d in domains.observe(host.libvirt) if d.testbed == testbed]
     for name in strays:
@@ -87,7 +87,7 @@ def clear_hosts(task: Task) -> Outcome:
 
 
 def _joined(folders: list[str]) -> list[str]:
-    """Spread `test -d a -a -d b`, which busybox knows too."""
+    """Join tests as `test -d a -a -d b`, a form that busybox knows too."""
     words = folders[:1]
     for folder in folders[1:]:
         words += ["-a", "-d", folder]

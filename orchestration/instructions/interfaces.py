@@ -1,9 +1,9 @@
 """The instruction that changes a guest's interfaces while it runs.
 
-`state.interface_diff` says when that can be done. What is looked at is the running
-domain and its switch, not what a state says of them, so that a change that failed
-half way is gone on with. From the beginning to the end of it the domain carries no
-spec hash: nobody may take it for one that has the settings of either state.
+`state.diff.interfaces` decides when that can be done. The instruction reads the running
+domain and its switch, not a state, so that a half-done change is continued. From the
+beginning to the end of the change the domain carries no spec hash, so that it cannot be
+taken for one that has the settings of either state.
 """
 
 from orchestration.errors import GuestUnreachable
@@ -22,7 +22,7 @@ from orchestration.transport.base import Transport, command
 
 SEED = devices.disk("vdb")
 UNPLUG_TIMEOUT_S = 30.0
-# What was away for a shorter time a guest may not have noticed, nor does it say so.
+# A guest may not notice, or report, that a cable was away for a shorter time.
 CABLE_OUT_S = 1.0
 
 
@@ -37,7 +37,7 @@ def change_interfaces(task: Task) -> Outcome:
         return unchanged("does not run")
     if found.spec_hash == guest.spec_hash:
         return unchanged("has the wanted settings already")
-    domains.start(conn, guest.domain)  # a paused one could not let go of anything
+    domains.start(conn, guest.domain)  # a paused guest cannot release a device
     transport = _logged_in(task, guest) if guest.seed else None
     _mark(task, guest, "")
     define(task, guest)
@@ -52,7 +52,7 @@ def change_interfaces(task: Task) -> Outcome:
 
 
 def _logged_in(task: Task, guest: GuestState) -> Transport:
-    """Wait for its first boot, which was one with other settings."""
+    """Wait for its first boot, which used other settings."""
     ready = command("test", "-e", READY_FILE)
     return wait_until_reachable(task, guest, ready=ready)
 
@@ -69,10 +69,10 @@ def _before(task: Task, guest: GuestState) -> tuple[InterfaceState, ...]:
 
 
 def _replug(task: Task, guest: GuestState, text: str) -> None:
-    """Unplug what goes, plug in what is new, and the seed as it is now.
+    """Unplug removed interfaces, plug in new ones, and attach the current seed.
 
-    The guest would boot with the seed that it was started with: its disk is the file
-    that the new one has replaced.
+    The guest would otherwise boot with the seed that it was started with: its CD-ROM
+    still is the file that the new one has replaced.
     """
     conn, there = task.host.libvirt, devices.plugged(task.host.libvirt, guest.domain)
     wanted = _interfaces(guest)
@@ -117,8 +117,8 @@ def _unplug(task: Task, guest: GuestState, device: devices.Device, what: str) ->
 def _move(task: Task, guest: GuestState) -> None:
     """Put each tap on its bridge; the guest sees its cable out and in again.
 
-    That is what makes a DHCP client ask again. A loose one, whose bridge went with
-    the edit, came along when its new bridge was ensured: the guest has not seen it.
+    That makes a DHCP client ask again. A loose tap, whose bridge was removed by the
+    edit, was attached when its new bridge was ensured: the guest has not seen that.
     """
     conn = task.host.libvirt
     device_of = {i.name: i.device for i in _before(task, guest)}
@@ -139,7 +139,7 @@ def _move(task: Task, guest: GuestState) -> None:
 
 
 def put_on_bridge(task: Task, guest: GuestState, interface: InterfaceState) -> bool:
-    """Put one tap on its bridge, with what libvirt writes beside it; False: it was."""
+    """Put one tap on its bridge, with libvirt's external ids; False: it was there."""
     is_moved = taps.ensure_tap(
         task.host.transport,
         interface.device,

@@ -1,8 +1,8 @@
 """The instructions that make and remove networks, bridges and links.
 
 A resource's key leads to its entry in the state; a tunnel has one resource per end,
-told apart by the host. Everything is idempotent and touches only what carries this
-testbed's name.
+told apart by the host. Everything is idempotent and touches only objects that carry
+this testbed's name.
 """
 
 from collections.abc import Sequence
@@ -56,7 +56,7 @@ def delete_networks(task: Task) -> Outcome:
 
 
 def ensure_bridges(task: Task) -> Outcome:
-    """Make one Open vSwitch bridge as the state has it, with who runs plugged in."""
+    """Make one Open vSwitch bridge as the state has it; plug running guests in."""
     bridge, transport = _bridge(task), task.host.transport
     changed = bridges.ensure_bridge(
         transport, bridge, testbed=task.state.testbed, scope=task.scope
@@ -76,7 +76,7 @@ def delete_bridges(task: Task) -> Outcome:
 
 
 def ensure_links(task: Task) -> Outcome:
-    """Join bridges: a patch, an end of a tunnel, a host's card, the way out to NAT."""
+    """Join bridges: a patch, an end of a tunnel, a host's card, or the NAT uplink."""
     link, transport, testbed = (
         _links(task)[0].joint,
         task.host.transport,
@@ -122,7 +122,7 @@ def ensure_links(task: Task) -> Outcome:
 
 
 def delete_links(task: Task) -> Outcome:
-    """Remove what `ensure_links` made."""
+    """Remove the devices and ports that `ensure_links` made."""
     transport, testbed, links = task.host.transport, task.state.testbed, _links(task)
     changed = [
         bridges.delete_port(transport, port, testbed=testbed, scope=task.scope)
@@ -153,7 +153,7 @@ def _bridge(task: Task) -> BridgeState:
 
 
 def _links(task: Task) -> list[LinkState]:
-    """Return a link as it is on this host; a changed one may be there old and new."""
+    """Return a link on this host; a changed one may be there in both versions."""
     place = (task.resource.key, task.resource.host)
     return [link for link in task.state.network.links if (link.key, link.host) == place]
 
@@ -161,7 +161,7 @@ def _links(task: Task) -> list[LinkState]:
 def _plug_in(task: Task, bridge: BridgeState) -> list[str]:
     """Put running guests on a bridge that was made anew; return their taps.
 
-    Who is on another bridge because of an edit is moved by `change_interfaces`.
+    `change_interfaces` moves guests that an edit left on another bridge.
     """
     cards = [
         (guest, card)

@@ -1,9 +1,9 @@
-"""How far a task is, how fast it goes, and how long the rest will take.
+"""Measures how far a task is, how fast it goes, and how long the rest will take.
 
-`Task.progress` feeds a `Reporter`, which holds back what comes too often, and whose
-`Meter` makes rate and remaining time of what was done in the last seconds. The
-engine asks it once more each second, so that a copy that stands still says so, and at
-the end of the task. What is shown of it is the web's and the clients' business.
+`Task.progress` feeds a `Reporter`, which limits the rate of reports. Its `Meter`
+computes rate and remaining time from the last seconds. The engine asks it once more
+each second, so that a copy that stands still is reported, and at the end of the task.
+The web and the clients decide how a report is shown.
 """
 
 import math
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 APART_S = 0.25
 WINDOW_S = 5.0
-# Before that a rate would be that of one buffer; the second report has one.
+# An earlier rate would be that of one buffer; the second report has one.
 FIRST_RATE_S = 0.2
-# Samples in between are of no use for a window of seconds.
+# A window of seconds needs no samples closer together.
 SAMPLE_S = 0.1
-# Tools that speak at each percent are silent for long on a large disk: so many samples
-# are kept, and so many of their usual pauses awaited, before it stands still.
+# Tools that print each percent are silent for long on a large disk: a task counts as
+# standing still only after so many of its usual pauses, taken from so many samples.
 KEPT_SAMPLES = 3
 PAUSES = 4
 LONGEST_LEFT_S = 100 * 3600
@@ -29,7 +29,7 @@ MEASURED_UNITS = frozenset({"B"})
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is told: `rate` in units per second, 0 unknown; `left_s` None unknown."""
+    """A reported value: `rate` in units per second, 0 unknown; `left_s` may be None."""
 
     done: int
     total: int
@@ -47,8 +47,8 @@ class Reading:
 class Meter:
     """Rate and remaining time of one piece of work; not thread-safe.
 
-    What was done before the first sample does not count: a resumed copy begins in
-    the middle.
+    Work done before the first sample does not count: a resumed copy begins in the
+    middle.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Meter:
         self._pause_s = 0.0
 
     def add(self, done: int, now: float) -> None:
-        """Take how much is done; less than before begins again."""
+        """Add a sample of the work done; a smaller one than before begins again."""
         samples = self._samples
         if samples and (done < samples[-1][1] or self.stands_still(now)):
             samples.clear()
@@ -68,7 +68,7 @@ class Meter:
             self._pause_s = (now - samples[0][0]) / (len(samples) - 1)
 
     def stands_still(self, now: float) -> bool:
-        """Say whether nothing came for much longer than usual."""
+        """Return whether no sample came for much longer than usual."""
         if len(self._samples) < 2:
             return False
         silent_s = now - self._samples[-1][0]
@@ -91,10 +91,10 @@ class Meter:
 
 
 class Reporter:
-    """Tell how far one task is, not more often than anybody can look; thread-safe.
+    """Reports how far one task is, at a limited rate; thread-safe.
 
-    Told at once are the first report, another note or unit, and the end of the work;
-    everything else at most every APART_S. Equal reports are dropped.
+    The first report, another note or unit, and the end of the work are reported at
+    once; everything else at most every APART_S. Equal reports are dropped.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Reporter:
         self._is_closed = False
 
     def report(self, done: int, total: int, *, unit: str, note: str) -> None:
-        """Take how far it is now."""
+        """Take the current amount of work done."""
         with self._lock:
             last, now = self._last, self._clock()
             new = Reading(done, total, unit, note)
@@ -128,14 +128,14 @@ class Reporter:
                 self._say(now)
 
     def look_again(self) -> None:
-        """Tell what was held back, and a rate that has changed by itself."""
+        """Send a report that was held back, or a rate that changed with time."""
         with self._lock:
             now = self._clock()
             if not self._is_closed and now - self._told_at >= APART_S:
                 self._say(now)
 
     def close(self) -> None:
-        """Tell what was held back; nothing is told after that."""
+        """Send a report that was held back, and none after it."""
         with self._lock:
             if not self._is_closed and self._last and not self._is_told(self._last):
                 self._say(self._clock())

@@ -1,8 +1,8 @@
 """The instructions that set guests up: the user's scripts in them.
 
-A script of the user runs once: its digest and exit code are marked after it ended,
-and it runs again when it changed, failed, or when the user asks for it. What counts
-is the file as it is now: a script is fixed while its testbed is up.
+A script of the user runs once: its digest and exit code are recorded after it ended.
+It runs again when it changed, failed, or when the user asks for it. The file's current
+content counts, because a script is fixed while its testbed is up.
 """
 
 from hashlib import sha256
@@ -46,7 +46,7 @@ def set_up_guests(task: Task) -> Outcome:
 
 
 def _set_up(task: Task, guest: GuestState, transport: Transport) -> Outcome:
-    """Bring the guest's context and run its setup script, as far as they are due."""
+    """Bring the guest's context and run its setup script, where they are due."""
     copied = renew_context(task, guest, transport)
     outcome = _run_setup_script(task, guest, transport)
     return done(copied) if copied and outcome.status is Status.UNCHANGED else outcome
@@ -86,7 +86,7 @@ def _reached(task: Task, guest: GuestState) -> Outcome:
 
 
 def script_digest(task: Task, script: ScriptState) -> str:
-    """Digest a script as it is now. Raises: StateError."""
+    """Return the digest of a script's current content. Raises: StateError."""
     path = task.project.file(script.path)
     if not path.is_file():
         raise StateError(

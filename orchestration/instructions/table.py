@@ -1,4 +1,4 @@
-"""Which action obeys which kind of instruction."""
+"""The table from kinds of instruction to their actions."""
 
 from orchestration.instructions import (
     artefacts,

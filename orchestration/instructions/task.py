@@ -1,8 +1,8 @@
-"""One resource's work inside an instruction: what it may see, and how it ends.
+"""One resource's work inside an instruction: its inputs, and its outcome.
 
 `engine.py` looks up an instruction's action by its kind and calls it once per
-resource, in threads, with a `Task`. An action obeys: it decides nothing about order
-or about other resources, is idempotent, and raises to fail.
+resource, in threads, with a `Task`. An action decides nothing about order or about
+other resources, is idempotent, and raises to fail.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from orchestration.project.folder import Project
 from orchestration.state.model import GuestState, State
 from orchestration.transport.base import OnLine, OnProgress, Scope
 
-# Below that a copy is over before anybody looks at it.
+# A smaller copy ends before its progress could be read.
 LARGE_BYTES = 8 * 1024 * 1024
 # A Debian 12 under plain QEMU took 59 s alone on 2 cores.
 BOOT_DEADLINE_S = 120.0
@@ -39,22 +39,22 @@ class Outcome:
 
 
 def done(message: str = "") -> Outcome:
-    """Say that something was changed."""
+    """Return the outcome of a task that changed something."""
     return Outcome(Status.DONE, message)
 
 
 def unchanged(message: str = "") -> Outcome:
-    """Say that it was already so."""
+    """Return the outcome of a task that found its resource as wanted."""
     return Outcome(Status.UNCHANGED, message)
 
 
 @dataclass(slots=True)
 class Task:
-    """One resource's work: what it may see, and its voice.
+    """One resource's work: what it can use, and how it reports.
 
     `host` is the resource's host, opened; `hosts` reaches the others and the
     guests. `peers` is the number of tasks that run on this host at the same time
-    in this instruction, for deadlines that grow with company: a guest may take
+    in this instruction, for deadlines that grow with it: a guest may take
     `boot_deadline_s` and something for each of them.
     """
 
@@ -81,13 +81,13 @@ class Task:
 
     @property
     def on_line(self) -> OnLine:
-        """A callback for `Transport.run` that shows each line to the user."""
+        """Return a callback for `Transport.run` that shows each line to the user."""
         return lambda stream, text: self.log(text, stream)
 
     def progress(
         self, done: int, total: int, *, unit: str = "B", note: str = ""
     ) -> None:
-        """Show how far the task is, however often it is said.
+        """Show how far the task is; may be called at any rate.
 
         `note` names the work: another note is another piece of work. Bytes get a rate
         and a remaining time.
@@ -99,15 +99,15 @@ class Task:
         return lambda done, total: self.progress(done, total, note=note)
 
     def on_large(self, size_bytes: int, note: str) -> OnProgress | None:
-        """Return the same for a copy that takes its time; None for a small one."""
+        """Return the same for a large copy; None for a small one."""
         return self.on_progress(note) if size_bytes >= LARGE_BYTES else None
 
     def look_at_progress(self) -> None:
-        """Show what has changed by itself; the engine asks each second."""
+        """Show changes that come with time alone; the engine calls it each second."""
         self._reporter.look_again()
 
     def end_progress(self) -> None:
-        """Show how far the task came; nothing is shown after that."""
+        """Show how far the task came, and nothing after that."""
         self._reporter.close()
 
     def _tell(self, at: Reading) -> None:

@@ -1,7 +1,7 @@
 """Runs one script of the user in a guest, also through restarts of the guest.
 
-A script whose own exit code is known has ended, whether the guest restarted after it
-or not. A script that a restart cut off runs again from its start, a few times at most.
+A script with a known exit code has ended, with or without a later restart of the guest.
+A script that a restart cut off runs again from its start, a few times at most.
 """
 
 import time
@@ -21,7 +21,7 @@ from orchestration.providers.guest.user_script import (
 from orchestration.state.model import ScriptState
 from orchestration.transport.base import Transport
 
-# A researcher's set-up may build software; what hangs longer is ended and named.
+# A researcher's set-up may build software; a script that hangs longer is ended.
 SCRIPT_TIMEOUT_S = 6 * 3600.0
 MAX_RESTARTS = 3
 # systemd gives a service 90 s to stop before it kills it.
@@ -31,7 +31,7 @@ LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Script:
-    """One script: where main has it, and where the guest gets it."""
+    """One script: its path on main and its path in the guest."""
 
     state: ScriptState
     source: Path
@@ -103,7 +103,7 @@ def _execute(task: Task, transport: Transport, script: _Script, restarts: int) -
 def _wait_for_restart(
     task: Task, transport: Transport, script: _Script, reason: str
 ) -> Record:
-    """Wait until the guest has restarted, or says how the script ended in it."""
+    """Wait until the guest has restarted, or reports how the script ended."""
     task.log(f"waits for the guest: {reason}")
     deadline_s = time.monotonic() + RESTART_TIMEOUT_S
     while True:

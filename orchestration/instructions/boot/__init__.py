@@ -1,1 +1,1 @@
-"""A guest from its start to its first login: admission, deadline, waiting, diagnosis."""
+"""A guest from start to first login: admission, deadline, waiting, diagnosis."""

@@ -1,7 +1,7 @@
-"""Whether a guest that is ready has the addresses that the state and DNS say.
+"""Checks that a ready guest has the addresses that the state and DNS give for it.
 
 DHCP may give another address than the reserved one, or none, while the guest is
-reachable over its management interface and everything looks well.
+reachable over its management interface and everything else works.
 """
 
 import time
@@ -14,7 +14,7 @@ from orchestration.providers.libvirt import networks
 from orchestration.state.model import GuestState, InterfaceState
 from orchestration.transport.base import Transport
 
-# An interface may get its address some seconds after the guest can be logged in to.
+# An interface may get its address some seconds after the guest accepts a login.
 ADDRESS_TIMEOUT_S = 15.0
 LOOK_EVERY_S = 1.0
 
@@ -24,7 +24,7 @@ def address_problems(
 ) -> tuple[str, ...]:
     """Return a sentence for each interface without its address.
 
-    A script may have changed fixed addresses: they are looked at before it ran only.
+    A script may change fixed addresses, so they are checked only before it ran.
     Raises: Cancelled.
     """
     wanted = [
@@ -36,7 +36,7 @@ def address_problems(
         return ()
     try:
         found = _found(task, transport, {i.address for i in wanted})
-    except HostUnreachable:  # the next command in the guest says it
+    except HostUnreachable:  # the next command in the guest reports it
         return ()
     everywhere = {address for some in found.values() for address in some}
     missing = [i for i in wanted if i.address not in everywhere]

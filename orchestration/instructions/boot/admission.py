@@ -1,9 +1,9 @@
-"""Whose turn it is to start: one ledger per host, shared by all worker processes.
+"""Admits guests to boot: one ledger per host, shared by all worker processes.
 
-`start_guests` waits here, `waiting` and `stop` say when a boot is over. The ledger is
+`start_guests` waits here; `reaching` and `stop` report the end of a boot. The ledger is
 a file under a lock, beside the ssh wrappers: the bound holds for all testbeds and all
-workers of this machine, and no lock outlives its process. What a killed worker had let
-in is dropped when it idles, is gone, or grew too old, so nobody waits for ever.
+workers of this machine, and no lock outlives its process. A guest that a killed worker
+admitted is dropped when it idles, is gone, or is too old, so no wait is endless.
 """
 
 import os
@@ -25,7 +25,7 @@ from orchestration.providers.linux.pressure import Pressure, Sample
 from orchestration.state.model import GuestState
 
 LOOK_EVERY_S = 1.0
-# A look at a busy host takes seconds; after this somebody else looks.
+# A look at a busy host takes seconds; after this another process looks.
 LOOK_LASTS_S = 30.0
 ASK_EVERY_S = 0.5
 REMIND_EVERY_S = 30
@@ -33,10 +33,10 @@ _MAX_BYTES = 4 * 1024 * 1024
 
 
 class Book(BaseModel):
-    """What a host's file holds: the ledger, the last look and when it was.
+    """The content of a host's file: the ledger, the last look and its time.
 
-    Who looks says until when the others leave it to them: looks that overlap would
-    come in the wrong order, and between such two nobody has worked.
+    The process that looks notes until when the others leave it to do so: overlapping
+    looks would arrive in the wrong order, with no work done between them.
     """
 
     ledger: Ledger = Ledger()
@@ -49,7 +49,8 @@ class Book(BaseModel):
 def wait_for_turn(task: Task, guest: GuestState) -> None:
     """Return when the guest may start; it then counts as booting.
 
-    Says why it waits, in the log and as progress. Raises: HostUnreachable, Cancelled.
+    Logs the reason for the wait and shows it as progress.
+    Raises: HostUnreachable, Cancelled.
     """
     if not task.host.state.boots_guests:
         return
@@ -64,7 +65,7 @@ def wait_for_turn(task: Task, guest: GuestState) -> None:
 
 
 def start_in_turn(task: Task, guest: GuestState) -> None:
-    """Start a defined guest when it is its turn; one that fails gives its place back.
+    """Start a defined guest when it is admitted; a failed start frees its place.
 
     Raises: as `wait_for_turn`, LibvirtFailed.
     """
@@ -77,10 +78,10 @@ def start_in_turn(task: Task, guest: GuestState) -> None:
 def until_booted(
     task: Task, guest: GuestState, *, or_else_only: bool = False
 ) -> Iterator[None]:
-    """Give the guest's place to the next one when the block ends.
+    """Free the guest's place when the block ends.
 
-    A cancelled block leaves it: the guest may still boot, and the ledger sees when it
-    idles. With `or_else_only` the place goes on only when the block fails.
+    A cancelled block keeps it: the guest may still boot, and the ledger notices when it
+    idles. With `or_else_only` the place is freed only when the block fails.
     """
     try:
         yield
@@ -94,14 +95,14 @@ def until_booted(
 
 
 def boot_ended(task: Task, guest: GuestState) -> None:
-    """Give the guest's place to the next one; harmless when it has none."""
+    """Free the guest's place; harmless when it has none."""
     if _is_kept(task):
         with _opened(task) as book:
             book.ledger = book.ledger.without(guest.domain)
 
 
 def booting(task: Task) -> int:
-    """Return how many guests boot on the task's host, of all testbeds."""
+    """Return how many guests of all testbeds boot on the task's host."""
     if not _is_kept(task):
         return 0
     with _opened(task) as book:
@@ -109,7 +110,7 @@ def booting(task: Task) -> int:
 
 
 def _ask(task: Task, guest: GuestState) -> str:
-    """Let the guest in, or return why not; somebody looks at the host each second."""
+    """Admit the guest or return the reason to wait; one process looks each second."""
     with _opened(task) as book:
         now = time.time()  # read under the lock: the book may be newer than the wait
         book.ledger = pacing.expire(book.ledger, now)
@@ -123,7 +124,7 @@ def _ask(task: Task, guest: GuestState) -> str:
     if is_mine:
         _look(task)
     with _opened(task) as book:
-        now = time.time()  # a look takes seconds; a claim or a start is of now
+        now = time.time()  # a look takes seconds; a claim or a start counts from now
         why = pacing.refusal(
             book.ledger, task.state.testbed, guest.memory_mib, book.felt
         )
@@ -138,19 +139,19 @@ def _ask(task: Task, guest: GuestState) -> str:
 
 
 def _is_stale(book: Book, now: float) -> bool:
-    """Say whether somebody has to look; a clock that was set back ends no waiting."""
+    """Return whether a new look is due; also after a clock was set back."""
     is_being_looked = 0 <= book.looking_until - now <= LOOK_LASTS_S
     return not is_being_looked and not 0 <= now - book.looked_at < LOOK_EVERY_S
 
 
 def _look(task: Task) -> None:
-    """Ask the host, without holding the lock, and note what it says."""
+    """Ask the host, without holding the lock, and note the answer."""
     try:
         sample = pressure.observe(task.host.transport, scope=task.scope)
         cpu_times = domains.cpu_times(task.host.libvirt)
         at = time.time()
         with _opened(task) as book:
-            is_outdone = at <= book.looked_at <= time.time()  # clocks are set back, too
+            is_outdone = at <= book.looked_at <= time.time()  # a clock may be set back
             if not is_outdone:
                 _note(book, sample, cpu_times, at)
     finally:
@@ -159,7 +160,7 @@ def _look(task: Task) -> None:
 
 
 def _note(book: Book, sample: Sample, cpu_times: Mapping[str, int], at: float) -> None:
-    """Take a look into account: who has settled, and how wide the window is now."""
+    """Update the ledger from a look: settled guests, and the width of the window."""
     seconds, book.looked_at = at - book.looked_at, at
     ledger = pacing.settle(book.ledger, cpu_times, now=at, seconds=seconds)
     book.felt = pressure.between(book.sample, sample)
@@ -188,7 +189,7 @@ def _is_kept(task: Task) -> bool:
 
 @contextmanager
 def _opened(task: Task) -> Iterator[Book]:
-    """Hold the host's book; what was changed in it is written. Never waits long."""
+    """Hold the host's book and write its changes at the end. Never waits long."""
     with held(_path(task)) as descriptor:
         text = os.pread(descriptor, _MAX_BYTES, 0)
         book = _parsed(text)
@@ -200,7 +201,7 @@ def _opened(task: Task) -> Iterator[Book]:
 
 
 def _parsed(text: bytes) -> Book:
-    """Read the file; a new one, and one whose writer died, is empty."""
+    """Read the file; a new file, or one whose writer died, is empty."""
     try:
         return Book.model_validate_json(text)
     except ValidationError:

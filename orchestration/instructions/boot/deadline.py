@@ -1,9 +1,8 @@
-"""How long a guest may take to come up: longer in company, emulated, or in progress.
+"""The time that a guest has to boot: longer beside other boots, emulated, or active.
 
 Boots share the processors, so the deadline grows with every guest that boots on the
-host at the same time, whoever's it is. And a guest that still works, or whose console
-grows, is on its way: it gets more time, up to a cap, so that a slow host fails no
-healthy guest.
+host at the same time, of any testbed. A guest that uses its processor, or whose console
+grows, gets more time, up to a cap, so that a slow host fails no healthy guest.
 """
 
 import time
@@ -20,7 +19,7 @@ from orchestration.transport.base import command
 
 # The share of the deadline that each guest adds: 5 s and 30 s of 120 s.
 PER_PEER = {DomainType.KVM: 1 / 24, DomainType.QEMU: 1 / 4}
-# Debian 12 under emulation says nothing for 8 s while it decompresses (measured).
+# Debian 12 under emulation prints nothing for 8 s while it decompresses (measured).
 QUIET_S = 10.0
 LOOK_EVERY_S = 2.0
 READ_EVERY_S = 10.0
@@ -31,7 +30,7 @@ _COMPANY_EVERY_S = 1.0
 
 
 def deadline_s(task: Task, booting: int = 0) -> float:
-    """Return how long a guest may take while `booting` or its peers boot as well."""
+    """Return a guest's deadline while `booting` guests or its peers boot as well."""
     company = max(task.peers, booting)
     per_peer = PER_PEER[task.host.state.domain_type]
     return task.boot_deadline_s * (1 + per_peer * company)
@@ -56,15 +55,15 @@ class BootDeadline:
 
     @property
     def waited_s(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the deadline began."""
         return time.monotonic() - self._started
 
     def note_sign_of_life(self) -> None:
-        """Count the guest as one that works, as of now."""
+        """Record that the guest works at this moment."""
         self._moved_s = self.waited_s
 
     def is_over(self) -> bool:
-        """Say whether to give up; `allowed_s` is then what the guest was given.
+        """Return whether to give up; `allowed_s` is then the time that was allowed.
 
         Raises: Cancelled.
         """
@@ -84,7 +83,7 @@ class BootDeadline:
         return waited_s > self.limit_s and not is_extended
 
     def _is_hopeless(self, waited_s: float) -> bool:
-        """Say whether the console ended with a failed boot, and has not gone on."""
+        """Return whether the console ends with a failed boot and no longer grows."""
         if (
             waited_s - self._read_s < READ_EVERY_S
             or not self._task.host.state.boots_guests
@@ -101,7 +100,7 @@ class BootDeadline:
         return self._said(lambda: console_tail(host, self._guest.console, scope=scope))
 
     def _look(self, waited_s: float) -> None:
-        """See whether the guest moved since the last look; the first one shows none."""
+        """Record activity since the last look; the first one only sets a baseline."""
         seconds = waited_s - self._looked_s
         if seconds < LOOK_EVERY_S or not self._task.host.state.boots_guests:
             return
@@ -129,7 +128,7 @@ class BootDeadline:
         return int(said) if said.isdecimal() else -1
 
     def _said(self, ask: Callable[[], str]) -> str:
-        """Return what a look says; one that fails says nothing. Raises: Cancelled."""
+        """Return the result of a look, nothing when it fails. Raises: Cancelled."""
         try:
             return ask()
         except TestbedError:

@@ -1,9 +1,9 @@
-"""How many guests may boot on a host at once, from what the host feels. Pure.
+"""Computes how many guests may boot on a host at once, from the host's load. Pure.
 
 A window, as in networks: it opens by one with each calm look and closes by a third
-with each hard one. `turns` keeps the ledger and asks; nothing here reads a clock.
-A few always boot at once, and a testbed of which nothing boots may always begin, so
-that nobody waits for ever and a small lab does not wait at all.
+with each hard one. `admission` keeps the ledger and asks; nothing here reads a clock.
+A few guests always boot at once, and a testbed without a booting guest may always
+begin, so that no wait is endless and a small lab does not wait at all.
 """
 
 import math
@@ -13,21 +13,21 @@ from pydantic import BaseModel, ConfigDict
 
 from orchestration.providers.linux.pressure import Pressure
 
-# Percent of the time; in between the window stays.
+# Percent of the time; between the two the window stays.
 HARD = {"cpu": 90.0, "io": 60.0, "memory": 20.0}
 CALM = {"cpu": 60.0, "io": 30.0, "memory": 5.0}
 CLOSE = 0.7
-# A lab of this size starts at once on any host: together they take no longer.
+# A lab of this size starts at once on any host: together the boots take no longer.
 FEW = 8.0
 MAX_WINDOW = 256.0
-# A guest that wanted less of one processor in so many looks on end has ended its boot:
-# they lie a second apart, and a boot loader's menu waits for less.
+# A guest that used less than this share of one processor in so many looks in a row has
+# ended its boot: looks are a second apart, and a boot loader's menu waits for less.
 IDLE_SHARE = 0.25
 IDLE_LOOKS = 4
-# After this it counts no more, whatever it does.
+# An older boot is not counted any more, active or not.
 BOOT_S = 180.0
 YOUNG_S = 4.0
-# Who asked this long ago does not wait any more.
+# A testbed whose last request is older than this no longer waits.
 CLAIM_S = 5.0
 
 
@@ -49,7 +49,7 @@ class Booting(Frozen):
 
 
 class Ledger(Frozen):
-    """What boots on one host, who waits (testbed → when it asked last), the window."""
+    """A host's boots, its waiting testbeds (testbed → last request), and its window."""
 
     window: float = 0.0
     booting: tuple[Booting, ...] = ()
@@ -61,13 +61,13 @@ class Ledger(Frozen):
         return self.model_copy(update={"booting": kept})
 
     def with_(self, entry: Booting) -> "Ledger":
-        """Return the ledger after a guest was let in."""
+        """Return the ledger after a guest was admitted."""
         booting = (*self.without(entry.domain).booting, entry)
         return self.model_copy(update={"booting": booting})
 
 
 def first_window(cpus: int) -> float:
-    """Return how many may always boot at once: fewer would leave processors idle."""
+    """Return how many guests may always boot at once; fewer leave processors idle."""
     return max(FEW, 2.0 * cpus)
 
 
@@ -82,7 +82,7 @@ def adapt(window: float, felt: Pressure) -> float:
 
 
 def expire(ledger: Ledger, now: float) -> Ledger:
-    """Drop what is too old, and a window that nothing has used since."""
+    """Drop entries that are too old, and a window that was not used since."""
     booting = tuple(b for b in ledger.booting if 0 <= now - b.started_at < BOOT_S)
     waiting = {t: at for t, at in ledger.waiting.items() if 0 <= now - at < CLAIM_S}
     window = ledger.window if booting or waiting else 0.0
@@ -115,7 +115,7 @@ def settle(
 
 
 def is_free(ledger: Ledger, testbed: str, cpus: int) -> bool:
-    """Say whether a guest may start without a look at the host."""
+    """Return whether a guest may start without a look at the host."""
     own = sum(b.testbed == testbed for b in ledger.booting)
     few = min(ledger.window or first_window(cpus), first_window(cpus))
     return own == 0 or (len(ledger.booting) < few and not _others(ledger, testbed))

@@ -1,9 +1,9 @@
-"""Wait until a guest can be worked with, or say at which layer it failed.
+"""Waits until a guest can be worked with, or reports the layer at which it failed.
 
-Each attempt asks on the kept connection, or logs in on a new one with short timeouts:
-an accepted connection proves nothing, and one that is closed before its login counts
-against us. Then it looks for the seed's own mark that the first boot is over.
-The last failed attempt and the layer that it reached are where the diagnosis starts.
+Each attempt uses the kept connection, or logs in on a new one with short timeouts:
+an accepted connection proves nothing, and sshd counts one that closes before its login
+against the client. The attempt then looks for the seed's mark that the first boot is
+over. The diagnosis starts from the last failed attempt and the layer that it reached.
 """
 
 from typing import NamedTuple
@@ -32,23 +32,23 @@ from orchestration.transport.base import Command, Transport, command
 from orchestration.transport.reachable import require_login
 from orchestration.transport.ssh import Limits
 
-# What nologin prints, the shell of a system's own accounts.
+# The message of nologin, the shell of a system's own accounts.
 NO_SHELL = "This account is currently not available"
-# Often: every 0.3 s finds a guest 0.4 s earlier than every 2 s (measured).
+# An attempt every 0.3 s finds a guest 0.4 s earlier than one every 2 s (measured).
 PROBE_EVERY_S = 0.2
 
 
 class _Limits(NamedTuple):
-    """What one attempt may take: to answer, and to run the test."""
+    """The time limits of one attempt: to answer, and to run the test."""
 
     login: Limits
     test_s: float
 
 
-# A lost SYN is sent again after 1 s: a guest that comes up meanwhile would be found
-# that much later. A new attempt finds it at once.
+# A lost SYN is sent again after 1 s, and a guest that comes up meanwhile is found that
+# much later. A new attempt finds it at once.
 _QUICK = _Limits(Limits(kept_s=2.0, accept_s=0.5, banner_s=2.0), 10.0)
-# What the last attempt sees is what the user is told: being slow is no layer.
+# The last attempt's result is shown to the user, so a slow answer must not fail it.
 _LAST = _Limits(Limits(kept_s=15.0, accept_s=5.0, banner_s=15.0), 60.0)
 
 
@@ -100,7 +100,7 @@ def _wait(
 
 
 def require_running(task: Task, guest: GuestState) -> None:
-    """See that a guest runs that nobody can log in to. Raises: GuestUnreachable."""
+    """Check that a guest without any login runs. Raises: GuestUnreachable."""
     if problem := domain_problem(task, guest):
         raise _unreachable(task, guest, Symptom(Layer.DOMAIN, problem), 0)
 

@@ -1,1 +1,1 @@
-"""One probe per layer between a domain and a guest that is ready; see diagnosis."""
+"""An empty package; the probes are in `boot/diagnosis`."""

@@ -1,9 +1,9 @@
-"""Clones' disks made together: by the first one's task, for all of its host.
+"""Makes clones' disks together: the first one's task makes all of its host.
 
 Used by `disks.py` where several clones of one golden image are made on a host. Each
-task still says for itself what became of its disk, so that one that fails or was
-there before is told as ever. A worker that dies before all have said so leaves disks
-of which nothing is noted: the next `up` finds them, never started, and notes them.
+task still reports its own disk, so a failed or existing disk is reported as usual. A
+worker that dies before all tasks have reported leaves disks without a record: the next
+`up` finds them, never started, and records them.
 """
 
 import threading
@@ -21,7 +21,7 @@ KEPT = 64
 
 @dataclass(slots=True)
 class _Together:
-    """The disks over one image in one batch: awaited, looked at, and made of them."""
+    """The disks over one image in one batch: awaited ones, seen ones, results."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     awaited: set[str] = field(default_factory=set)
@@ -34,9 +34,9 @@ _batches: dict[tuple[str, str, str], _Together] = {}
 
 
 def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | None:
-    """Say whether a clone's disk was made, with its peers'; None: it is not for us.
+    """Return whether a clone's disk was made, with its peers'; None: not a clone here.
 
-    False: it was there before. Raises: as `create_overlays`.
+    False: the disk existed before. Raises: as `create_overlays`.
     """
     image = guest.image
     is_alone = not image.golden or task.peers < WORTH_IT
@@ -61,16 +61,16 @@ def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | 
             together.seen.update(names)
             together.awaited.difference_update(names)
         was_made = name in together.made
-        together.seen.discard(name)  # each is told once
+        together.seen.discard(name)  # each is reported once
         together.made.discard(name)
         return was_made
 
 
 def _names(task: Task, guest: GuestState, together: _Together) -> list[str]:
-    """Return which disks to make: of all clones over the same image on this host.
+    """Return the disks to make: of all clones over the same image on this host.
 
-    With `provision` each task deletes its own old disk: only those are made that wait
-    for it, which are those that came while the ones before were made.
+    With `provision` each task deletes its own old disk first. Only the disks of waiting
+    tasks are made then: those that arrived while the previous disks were made.
     """
     if task.options.provision:
         return sorted(together.awaited)

@@ -1,10 +1,10 @@
 """A guest's disk on its host: made linked, copied or blank; kept, replaced, deleted.
 
-A domain is defined here, too: its text is made before there is a disk, and a disk may
-still lie over an image that was renewed since, so the chain is looked at whenever a
-domain is defined. A user's file may be anything: one that refers to
-further files would show the guest what it names on the host, so only disks that
-stand alone are used, and that is looked at again at each `up`.
+Domains are defined here, too: the domain's XML is made before the disk, and a disk may
+still lie over an image that was renewed since, so the chain is checked whenever a
+domain is defined. A user's file may refer to further files, and a guest could then read
+any file of the host that it names. Only disks without such references are used, and
+each `up` checks them again.
 """
 
 from pathlib import Path, PurePosixPath
@@ -34,7 +34,7 @@ FORMATS = frozenset(DriverType)
 
 
 def ensure_disk(task: Task, guest: GuestState) -> bool:
-    """Make a guest's disk; False when it is there, which is never changed.
+    """Make a guest's disk; False when it exists, as a disk is never changed.
 
     Raises: ImageFailed (no such file, not a whole disk), NotEnoughSpace, Cancelled.
     """
@@ -70,10 +70,10 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
 
 
 def made_from(task: Task, guest: GuestState) -> str:
-    """Return what a disk remembers of its image.
+    """Return what a disk's record holds of its image.
 
-    The same definition makes another golden image each time it is prepared, and a
-    layer over one is garbage over another: hence also the digest of its content.
+    The same definition makes another golden image each time it is prepared, and an
+    overlay is garbage over any other image: hence also the digest of its content.
     """
     image = guest.image
     stamp = read_stamp(Path(image.main_path)) if image.golden else None
@@ -81,7 +81,10 @@ def made_from(task: Task, guest: GuestState) -> str:
 
 
 def format_of(task: Task, guest: GuestState) -> str:
-    """Return the format of what the disk starts from, looked at when it is a user's."""
+    """Return the format of a disk's source; a user's file is read for it.
+
+    Raises: ImageFailed (another format, not a whole disk, encrypted).
+    """
     image = guest.image
     if not image.is_own or not task.host.state.keeps_images:
         return image.format or DriverType.QCOW2
@@ -104,7 +107,7 @@ def format_of(task: Task, guest: GuestState) -> str:
 
 
 def _require_content(task: Task, guest: GuestState) -> None:
-    """Refuse what QEMU takes for a raw disk because it knows nothing better."""
+    """Refuse a file that QEMU takes for a raw disk only because it knows no format."""
     transport, path = task.host.transport, guest.image.path
     head = qemu_img.head(transport, path, HEAD_BYTES, scope=task.scope)
     problem = no_disk(head, len(head))
@@ -122,7 +125,7 @@ def _no_disk(guest: GuestState, problem: str) -> ImageFailed:
 
 
 def not_whole(guest: GuestState, file: str) -> ImageFailed:
-    """Say that a user's disk refers to a further file."""
+    """Return the error that a user's disk refers to a further file."""
     name = guest.image.name
     return ImageFailed(
         f"The disk {name} of guest {guest.name} is not whole: it needs another file.",
@@ -154,7 +157,7 @@ def create_disks(task: Task) -> Outcome:
 
 
 def _kept(task: Task, guest: GuestState) -> Outcome:
-    """An image that was renewed in the catalogue does not take a guest's data.
+    """Keep an existing disk; an image renewed in the catalogue does not replace it.
 
     Raises: ImageFailed when a golden image was prepared again below a clone, or a
     user's file below a disk is another one now, by its size.
@@ -163,7 +166,7 @@ def _kept(task: Task, guest: GuestState) -> Outcome:
     identity, made = guest.image.identity, made_from(task, guest)
     if is_blank or guest.markers.disk in (identity, made):
         return unchanged()
-    if not guest.markers.disk:  # whoever made it died before he could note it
+    if not guest.markers.disk:  # the worker that made it died before recording it
         task.project.mark(guest.name, disk=made)
         return unchanged()
     if guest.image.golden and guest.markers.disk.startswith(identity):
@@ -188,9 +191,9 @@ def _kept(task: Task, guest: GuestState) -> Outcome:
 
 
 def _lies_over_another(guest: GuestState) -> bool:
-    """Say whether a user's file was exchanged below a disk.
+    """Return whether a user's file was exchanged below a disk.
 
-    On main disks lie over the file itself. One of the same size may be the same one,
+    On main disks lie over the file itself. A file of the same size may be the same one,
     uploaded again.
     """
     image = guest.image
@@ -206,22 +209,22 @@ def _discard_disk(task: Task, guest: GuestState) -> None:
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
     )
-    # Before there is another one: a worker that dies then must not leave a new disk of
-    # which is noted what happened to the old one.
+    # Before the new disk is made: a worker that dies in between must not leave a new
+    # disk with the record of the old one.
     task.project.mark(guest.name, **Markers().model_dump())
 
 
 def delete_disks(task: Task) -> Outcome:
     """Delete one guest's own disk and console log; a base image is never touched."""
     guest = guest_here(task)
-    disk = guest.disk or guest.console  # a guest may have a CD-ROM alone
+    disk = guest.disk or guest.console  # a guest may have only a CD-ROM
     if PurePosixPath(disk).parent != PurePosixPath(guest.artefacts_dir):
         return unchanged("its disk is not the testbed's own, and stays")
     transport, scope = task.host.transport, task.scope
     there = transport.run(
         command("test", "-e", disk).with_root(), scope=scope, check=False
     )
-    files = (disk, f"{disk}.part", guest.console)  # a killed worker's half copy, too
+    files = (disk, f"{disk}.part", guest.console)  # with a killed worker's partial copy
     remove = command("rm", "-f", "--", *files).with_root()
     transport.run(remove, scope=scope)
     if there.exit_code != 0:
@@ -233,8 +236,8 @@ def delete_disks(task: Task) -> Outcome:
 def define(task: Task, guest: GuestState) -> None:
     """Define a guest's domain. Raises: ImageFailed when its disk's chain is broken.
 
-    A user may exchange his file after `disks` looked at it. What is defined here ends
-    with that file: QEMU then follows none that it names.
+    A user may exchange his file after `disks` checked it. The domain's backing chain
+    ends with that file, so QEMU follows no reference in it.
     """
     text = local_artefact(task, guest.xml).read_text()
     if guest.disk:

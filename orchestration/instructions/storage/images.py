@@ -1,8 +1,8 @@
-"""The instructions that bring images, artefacts and disks to the hosts.
+"""The instructions that bring images to the hosts.
 
 A base image is fetched once to main, goes to each remote host once, and is never
-written to; a user's file stays where it is on main, and is unpacked beside the base
-images where it is packed. `disks.py` makes the disks.
+written to. A user's file stays where it is on main; a packed one is unpacked beside the
+base images. `disks.py` makes the disks.
 """
 
 from pathlib import Path

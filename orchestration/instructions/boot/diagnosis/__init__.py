@@ -1,1 +1,1 @@
-"""Why a guest is not reachable: the first layer that fails."""
+"""Finds the reason why a guest is not reachable: the first layer that fails."""

@@ -1,8 +1,8 @@
-"""Why a guest did not come up: the first layer that failed, with its evidence.
+"""Finds the first layer that kept a guest from coming up, with its evidence.
 
-`waiting` asks once, when it gives up. The probes run from the bottom up, each bounded;
-the first that finds something is the answer, and what stands above it is a consequence.
-A probe that cannot ask is itself remarked and passed over. Simulated hosts have no
+`reaching` asks once, when it gives up. The probes run from the bottom up, each bounded;
+the first that finds a fault is the answer, and faults above it are consequences.
+A probe that cannot ask leaves a remark and is passed over. Simulated hosts have no
 layers: there the last attempt is the answer.
 """
 
@@ -40,7 +40,8 @@ def diagnose(
 ) -> Diagnosis:
     """Return the first layer that failed; its evidence ends with the console.
 
-    `transport` leads to the guest, for what only its inside knows. Raises: Cancelled.
+    `transport` leads into the guest, for the probes that run inside it.
+    Raises: Cancelled.
     """
     evidence = Evidence(task, guest, symptom, transport)
     if not task.host.state.boots_guests:
@@ -55,7 +56,7 @@ def diagnose(
 
 
 def _first(evidence: Evidence) -> Diagnosis | None:
-    """Ask layer after layer; who was answered by SSH needs not ask about the way."""
+    """Probe layer after layer; a guest that answered SSH needs no probe of the way."""
     is_on_the_way = evidence.symptom.layer is Layer.SSH
     for layer, probe in PROBES:
         if layer in NETWORK and not is_on_the_way:

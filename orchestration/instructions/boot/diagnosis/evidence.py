@@ -1,8 +1,8 @@
-"""What the probes of a guest's layers share: what is asked, what was found.
+"""The values and bounded questions that the probes of a guest's layers share.
 
 `reaching` makes a `Symptom` of its last attempt, `diagnose` the `Evidence`; each probe
 takes the `Evidence` and returns a `Diagnosis` when its layer is the one that failed.
-What is asked is bounded by ASK_TIMEOUT_S, in the guest INSIDE_TIMEOUT_S.
+Each question is bounded by ASK_TIMEOUT_S, in the guest by INSIDE_TIMEOUT_S.
 """
 
 import json
@@ -19,7 +19,7 @@ from orchestration.state.model import (
 )
 from orchestration.transport.base import Command, Transport, command
 
-# It waits for a processor where the guests are too many: evidence is worth it.
+# On a host with too many guests the command waits for a processor, too.
 ASK_TIMEOUT_S = 30.0
 # cloud-init's own program takes seconds to start under emulation.
 INSIDE_TIMEOUT_S = 60.0
@@ -27,7 +27,7 @@ CONSOLE_LINES = 60
 
 
 class Layer(StrEnum):
-    """What must work before a guest is ready, from the bottom up."""
+    """The layers that must work before a guest is ready, from the bottom up."""
 
     DOMAIN = "domain"
     DISK = "disk"
@@ -49,7 +49,7 @@ NETWORK = (Layer.PORT, Layer.LINK, Layer.BOOT, Layer.LEASE, Layer.ADDRESS)
 class Symptom:
     """The layer that an attempt to log in did not pass, and how it ended there.
 
-    `is_temporary`: the machine said that it will let us in later.
+    `is_temporary`: the guest refused the login for now only.
     """
 
     layer: Layer
@@ -71,9 +71,9 @@ class Diagnosis:
 
 @dataclass(slots=True)
 class Evidence:
-    """One look at a guest that did not come up; `remarks` are evidence besides.
+    """The data about a guest that did not come up; `remarks` are further evidence.
 
-    `guest_transport` is None where nothing can log in.
+    `guest_transport` is None where no login works.
     """
 
     task: Task
@@ -86,7 +86,7 @@ class Evidence:
 
     @property
     def way(self) -> ManagementInterface | InterfaceState | None:
-        """The interface by which we reach the guest."""
+        """The interface by which the guest is reached."""
         if self.guest.management is not None:
             return self.guest.management
         return next((i for i in self.guest.interfaces if i.address), None)
@@ -112,11 +112,11 @@ class Evidence:
         return self._console
 
     def ask(self, *words: str) -> str:
-        """Return what a command on the guest's host says; empty when it fails."""
+        """Return the output of a command on the guest's host; empty when it fails."""
         return self._answer(self.task.host.transport, command(*words), ASK_TIMEOUT_S)
 
     def inside(self, cmd: Command) -> str:
-        """Return what a command in the guest says; empty: it fails, or no login."""
+        """Return a command's output in the guest; empty if it or the login fails."""
         if self.guest_transport is None:
             return ""
         return self._answer(self.guest_transport, cmd, INSIDE_TIMEOUT_S)
@@ -131,14 +131,14 @@ class Evidence:
         return completed.stdout if completed.exit_code == 0 else ""
 
     def device(self, tap: str) -> dict[str, object]:
-        """Return what `ip` says of a network device of the host; empty: none there."""
+        """Return what `ip` prints of a host's network device; empty when missing."""
         if tap not in self._devices:
             said = self.ask("ip", "-s", "-j", "link", "show", "dev", tap)
             self._devices[tap] = _first(said)
         return self._devices[tap]
 
     def neighbour(self, address: str) -> dict[str, object]:
-        """Return what the host knows of an address on its own networks."""
+        """Return the host's neighbour entry of an address on its own networks."""
         return _first(self.ask("ip", "-j", "neigh", "show", address))
 
 

@@ -1,7 +1,7 @@
-"""The layers above the network: SSH, its host key, the login, the first boot.
+"""Probes the layers above the network: SSH, its host key, the login, the first boot.
 
-What the last attempt to log in saw is the diagnosis; the first boot is asked, through
-the login that works, what failed in it.
+The last attempt to log in gives the diagnosis of the login. A working login is used to
+ask the guest which part of its first boot failed.
 """
 
 from orchestration.errors import TestbedError
@@ -32,7 +32,7 @@ true
 
 
 def login(evidence: Evidence) -> Diagnosis | None:
-    """Say how the last attempt to log in ended."""
+    """Return how the last attempt to log in ended."""
     symptom = evidence.symptom
     if symptom.layer is Layer.FIRST_BOOT:
         return None

@@ -1,4 +1,4 @@
-"""The layers below the network: the domain, its disks, and whether anything boots.
+"""Probes the layers below the network: the domain, its disks, the start of a system.
 
 QEMU's own log, the file system of the disk and the serial console are the evidence.
 """
@@ -33,7 +33,7 @@ _SIGNS = (
 
 
 def domain(evidence: Evidence) -> Diagnosis | None:
-    """See that the domain runs; one that stands still for its disk is the disk's."""
+    """Check that the domain runs; one paused by a disk error belongs to `disk`."""
     problem = domain_problem(evidence.task, evidence.guest)
     if not problem or disk_errors(evidence):
         return None
@@ -57,7 +57,7 @@ def domain_problem(task: Task, guest: GuestState) -> str:
 
 
 def disk(evidence: Evidence) -> Diagnosis | None:
-    """See that no disk has failed under the guest."""
+    """Check that no disk has failed under the guest."""
     errors = disk_errors(evidence)
     if not errors:
         return None
@@ -74,12 +74,12 @@ def disk(evidence: Evidence) -> Diagnosis | None:
 
 
 def disk_errors(evidence: Evidence) -> tuple[DiskError, ...]:
-    """Return the disks that libvirt knows as failed."""
+    """Return the disks that libvirt reports as failed."""
     return problems.disk_errors(evidence.task.host.libvirt, evidence.guest.domain)
 
 
 def boot(evidence: Evidence) -> Diagnosis | None:
-    """See that a system started: the console shows it, or at least a packet."""
+    """Check that a system started: by its console, or at least by a packet."""
     text = evidence.read_console()
     if words := boot_failure(text):
         hint = "Its console is below. Fix its image, then Up with Recreate disks."
@@ -97,13 +97,13 @@ def boot(evidence: Evidence) -> Diagnosis | None:
 
 
 def boot_failure(console: str) -> str:
-    """Return what the end of a console says of a boot that failed; else nothing."""
+    """Return the lines at a console's end that show a failed boot; else nothing."""
     signs = (words for pattern, words in _SIGNS if re.search(pattern, console))
     return next(signs, "")
 
 
 def _has_sent(evidence: Evidence) -> bool:
-    """Say whether the guest sent a packet; True where nobody counted."""
+    """Return whether the guest sent a packet; True where no counter exists."""
     if evidence.way is None:
         return True
     stats = evidence.device(evidence.way.tap).get("stats64")

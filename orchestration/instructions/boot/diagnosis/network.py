@@ -1,7 +1,7 @@
-"""The layers between a running domain and its SSH port, on the way that we take.
+"""Probes the layers between a running domain and its SSH port, on the way in use.
 
-With a management network that way is the management interface, else the first
-interface with an address. What is broken beside the way becomes a remark: the guest
+With a management network the way is the management interface, else the first
+interface with an address. A fault beside the way becomes a remark: the guest
 can be reached without it, but its experiment may not work.
 """
 
@@ -18,7 +18,7 @@ _SILENT = ("FAILED", "INCOMPLETE")
 
 
 def port(evidence: Evidence) -> Diagnosis | None:
-    """See that the interface hangs on its bridge."""
+    """Check that the interface is plugged into its bridge."""
     port_problems = _port_problems(evidence)
     way = evidence.way
     if way is not None and (words := port_problems.pop(way.name, "")):
@@ -35,7 +35,7 @@ def port(evidence: Evidence) -> Diagnosis | None:
 
 
 def link(evidence: Evidence) -> Diagnosis | None:
-    """See that the interface's cable is plugged in."""
+    """Check that the interface's cable is plugged in."""
     way = evidence.way
     if way is None:
         return None
@@ -56,7 +56,7 @@ def link(evidence: Evidence) -> Diagnosis | None:
 
 
 def lease(evidence: Evidence) -> Diagnosis | None:
-    """See that DHCP gave each interface its reserved address."""
+    """Check that DHCP gave each interface its reserved address."""
     way, missing = evidence.way, _without_lease(evidence)
     if isinstance(way, InterfaceState) and way.name in missing:
         return Diagnosis(
@@ -73,7 +73,7 @@ def lease(evidence: Evidence) -> Diagnosis | None:
 
 
 def address(evidence: Evidence) -> Diagnosis | None:
-    """See that the guest answers for its address, and nobody else does."""
+    """Check that the guest answers for its address, and no other machine does."""
     way = evidence.way
     if way is None:
         return None
@@ -98,7 +98,7 @@ def address(evidence: Evidence) -> Diagnosis | None:
 
 
 def _port_problems(evidence: Evidence) -> dict[str, str]:
-    """Return what is wrong with each interface's port, by interface."""
+    """Return the faults of the interfaces' ports, by interface."""
     by_tap = {i.tap: i for i in evidence.guest.interfaces}
     wanted = {tap: interface.device for tap, interface in by_tap.items()}
     found = taps.port_problems(
@@ -126,7 +126,7 @@ def _management_problem(evidence: Evidence, interface: ManagementInterface) -> s
 
 
 def _without_lease(evidence: Evidence) -> dict[str, str]:
-    """Return the interfaces that DHCP gave nothing, with what it gave to others."""
+    """Return the interfaces without a lease, with the leases of other machines."""
     nat = evidence.task.state.network.nat
     if nat is None:
         return {}
