@@ -1,8 +1,8 @@
 """Django admin for users, hosts, testbeds and runs.
 
-Hosts are edited here. Runs are records: they are read, never changed. A testbed's
-number and name are fixed, because subnets and guests on the hosts are called after
-them; deleting is left to the testbed's own page, which first looks at what is up.
+Hosts are edited here. Runs are records and read-only. A testbed's number and name are
+fixed, because subnets and guests on the hosts are named after them. Testbeds are
+deleted on their own page, which first checks that nothing is up.
 """
 
 from typing import TYPE_CHECKING
@@ -79,18 +79,18 @@ class HostAdmin(HostBase):
 
     @admin.display(description="role", ordering="is_main")
     def role(self, host: Host) -> str:
-        """Say which host is main."""
+        """Return `main` for the main host."""
         return "main" if host.is_main else ""
 
     @admin.display(boolean=True, description="works")
     def works(self, host: Host) -> bool | None:
-        """Say whether the last check found it working; None before the first."""
+        """Return whether the last check found it working; None before the first."""
         return None if host.checked_at is None else not host.problem
 
 
 @admin.register(Testbed)
 class TestbedAdmin(TestbedBase):
-    """Testbeds and who owns them."""
+    """Testbeds and their owners."""
 
     list_display = ("slug", "owner", "condition", "number", "created_at", "page")
     list_filter = ("condition", "owner")
@@ -105,18 +105,18 @@ class TestbedAdmin(TestbedBase):
         return format_html('<a href="{}">open</a>', reverse("testbed", args=[testbed]))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Testbeds are created with their files, on their own page."""
+        """Return False: testbeds are created with their files, on their own page."""
         return False
 
     def has_delete_permission(
         self, request: HttpRequest, obj: Testbed | None = None
     ) -> bool:
-        """Testbeds are deleted on their own page, which looks at what is up."""
+        """Return False: testbeds are deleted on their own page, which checks first."""
         return False
 
 
 class InstructionInline(InstructionBase):
-    """A run's instructions as they went."""
+    """A run's instructions with their results."""
 
     model = Instruction
     fields = readonly_fields = ("index", "stage", "title", "status", "message")
@@ -124,7 +124,7 @@ class InstructionInline(InstructionBase):
     can_delete = False
 
     def has_add_permission(self, request: HttpRequest, obj: Run | None = None) -> bool:
-        """Only a plan makes instructions."""
+        """Return False: only a plan makes instructions."""
         return False
 
 
@@ -159,17 +159,17 @@ class RunAdmin(RunBase):
         return super().get_queryset(request).defer("plan")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Runs are started on a testbed's page."""
+        """Return False: runs are started on a testbed's page."""
         return False
 
     def has_change_permission(
         self, request: HttpRequest, obj: Run | None = None
     ) -> bool:
-        """Runs are records."""
+        """Return False: runs are records."""
         return False
 
     def has_delete_permission(
         self, request: HttpRequest, obj: Run | None = None
     ) -> bool:
-        """Runs are kept; they go with their testbed."""
+        """Return False: runs are kept and deleted with their testbed."""
         return False

@@ -1,7 +1,7 @@
-"""What Daphne serves: pages by Django, one websocket address by channels.
+"""The ASGI application: pages by Django, one websocket address by channels.
 
-A websocket must come from a page of ours (its Origin is one of ALLOWED_HOSTS; command
-line clients send it too), and carries the session of the page.
+A websocket must come from a page of this site (its Origin is one of ALLOWED_HOSTS;
+command line clients send it too), and carries the session of the page.
 """
 
 import os
@@ -15,7 +15,7 @@ from django.urls import re_path
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
 http = get_asgi_application()
 
-# The consumers need Django to be set up, which the line above has done.
+# The consumers need Django to be set up, as the line above does.
 from testbed.websocket.backpressure import (  # noqa: E402
     FlowControl,
     ResponseFlow,

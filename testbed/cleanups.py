@@ -1,7 +1,7 @@
-"""Deleting what an admin confirmed: a worker does it, and looks whether it is so.
+"""Deletes the things that an admin confirmed, in a worker, and checks the result.
 
-A cleanup of orphans is done by `orphans.deletion`, one of images by `images.deletion`.
-It is claimed by a conditional UPDATE, so that a message which comes twice does no harm.
+`orphans.deletion` deletes orphans, `images.deletion` images. A cleanup is claimed by a
+conditional UPDATE, so that a message that arrives twice does no harm.
 """
 
 import logging
@@ -30,7 +30,7 @@ Status = CleanupItem.Status
 
 
 def send_cleanups_again() -> int:
-    """Send the cleanups that no worker took; a double one finds nothing to claim."""
+    """Send the cleanups that no worker took; a duplicate finds nothing to claim."""
     waiting = Cleanup.objects.filter(
         status=Cleanup.Status.PENDING,
         created_at__lt=timezone.now() - SEND_AGAIN_AFTER,
@@ -43,7 +43,7 @@ def send_cleanups_again() -> int:
 
 @shared_task(name="testbed.tasks.cleanups.clean_up", ignore_result=True)
 def clean_up(cleanup_id: int) -> None:
-    """Delete what a cleanup lists, host by host, and say how each thing went."""
+    """Delete the things that a cleanup lists, host by host, and save each outcome."""
     now = timezone.now()
     claimed = Cleanup.objects.filter(
         pk=cleanup_id, status=Cleanup.Status.PENDING
@@ -86,7 +86,7 @@ def _beat(cleanup_id: int, over: threading.Event) -> None:
 
 
 def end_lost_cleanups() -> int:
-    """End the cleanups whose worker fell silent; asking again goes on."""
+    """End the cleanups whose worker fell silent; a new request continues them."""
     now = timezone.now()
     lost = Cleanup.objects.filter(
         status=Cleanup.Status.RUNNING, seen_at__lt=now - LOST_AFTER

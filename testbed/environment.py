@@ -1,7 +1,7 @@
-"""Read settings from the environment, and fail loudly on a bad value.
+"""Reads settings from the environment; a bad value stops start-up.
 
 Used by `settings.py` only. Every secret can also come from a file named by the
-variable with `_FILE` behind it.
+variable with the suffix `_FILE`.
 """
 
 import os
@@ -58,7 +58,7 @@ def env_int(name: str, default: int, *, minimum: int = 1) -> int:
 
 
 def env_choice(name: str, *choices: str) -> str:
-    """Return one of some words, the first unless said. Raises: ImproperlyConfigured."""
+    """Return one of `choices`, the first when unset. Raises: ImproperlyConfigured."""
     value = os.environ.get(name) or choices[0]
     if value not in choices:
         raise ImproperlyConfigured(f"{name}={value!r}: use {' or '.join(choices)}.")
@@ -120,7 +120,7 @@ def env_redis(name: str, default: str) -> str:
 
 
 def env_secret(name: str, default: str = "") -> str:
-    """Return a secret: the variable, or what the file named by its `_FILE` holds.
+    """Return a secret from the variable, or from the file that its `_FILE` names.
 
     Raises: ImproperlyConfigured when that file cannot be read or is empty.
     """
@@ -141,10 +141,10 @@ def env_secret(name: str, default: str = "") -> str:
 
 
 def env_generated(name: str, *, kept_in: Path) -> str:
-    """Return a secret as `env_secret` does, or one made and kept on first start.
+    """Return a secret as `env_secret` does, or generate and keep one on first start.
 
-    Several processes start at once: the first one's secret is everybody's, and nobody
-    reads half of it.
+    Several processes may start at once: all use the first one's secret, and none reads
+    a partial one.
     """
     if value := env_secret(name):
         return value
@@ -164,18 +164,18 @@ def database(url: str, *, data_dir: Path) -> dict[str, object]:
 
     `sqlite:///path` is below the data folder, `sqlite:////path` is absolute.
     `postgresql://user:password@host:port/name?sslmode=require`: parts are URL-quoted,
-    a folder as the host (`%2Frun%2Fpostgresql`, or none) is a unix socket, and what
-    follows `?` are libpq's options. Raises: ImproperlyConfigured.
+    a folder as the host (`%2Frun%2Fpostgresql`, or none) is a unix socket, and the
+    query holds libpq's options. Raises: ImproperlyConfigured.
     """
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and len(rest) > 1:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": str(data_dir / rest[1:]),
-            # Opening costs 3 ms, and each frame and each Celery task asks anew.
+            # Opening costs 3 ms, and each frame and each Celery task opens one.
             "CONN_MAX_AGE": 60,
             "OPTIONS": {
-                "timeout": 60,  # seconds: a disk may be out of breath
+                "timeout": 60,  # seconds: a disk may be slow for so long
                 "transaction_mode": "IMMEDIATE",
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             },
@@ -205,7 +205,7 @@ def _postgresql(url: str) -> dict[str, object]:
             "TESTBED_DATABASE_URL=postgresql://…: it names no database; "
             "use postgresql://user:password@host:5432/name."
         )
-    # urlsplit's hostname is in small letters, which a socket's folder may not be.
+    # urlsplit lower-cases the hostname; a socket's folder must keep its case.
     place = parts.netloc.rpartition("@")[2]
     host = (parts.hostname or "") if place[:1] == "[" else place.partition(":")[0]
     return {
@@ -216,7 +216,7 @@ def _postgresql(url: str) -> dict[str, object]:
         "HOST": options.pop("host", unquote(host)),
         "PORT": options.pop("port", str(port or "")),
         "OPTIONS": options,
-        # Kept connections stay behind in the threads of ASGI requests: 60 page views
+        # Kept connections stay open in the threads of ASGI requests: 60 page views
         # left 41 of them open.
         "CONN_MAX_AGE": 0,
     }

@@ -1,4 +1,4 @@
-"""Django's settings; every value that differs between places is a variable.
+"""Django's settings; every value that differs between installations is a variable.
 
 `.env.example` lists the variables. A checkout runs without any: SQLite and a local
 Redis, with DEBUG off.
@@ -44,7 +44,7 @@ DISK_FOLDERS = tuple(Path(folder) for folder in env_list("TESTBED_DISK_FOLDERS")
 NETWORK_CARDS = tuple(env_list("TESTBED_NETWORK_CARDS"))
 # One /20 of each for every testbed; nothing else on the hosts may use these ranges.
 ADDRESS_POOLS = env_pools("TESTBED_NAT_POOL", "TESTBED_MANAGEMENT_POOL")
-# What links between bridges on two hosts are made of, in every new or edited testbed.
+# The kind of link between bridges on two hosts, in every new or edited testbed.
 TUNNEL_KIND = env_choice("TESTBED_TUNNELS", "vxlan", "geneve", "gre")
 RUNTIME_DIR = DATA_DIR / "runtime"
 EXAMPLES_DIR = BASE_DIR / "examples"
@@ -63,8 +63,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    # Compressing pages with secrets invites BREACH: the only secret in ours, the token
-    # of forms, is masked anew in each response, and Django pads at random.
+    # Compressing pages with secrets invites BREACH: the only secret in these pages, the
+    # token of forms, is masked anew in each response, and Django pads at random.
     "django.middleware.gzip.GZipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -116,8 +116,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_MAX_RETRIES = None
-# Batches are rows that are sent again; a worker that holds unacknowledged messages
-# when Redis goes would end: kombu's restoring of them fails on a closed connection.
+# Batches are rows and are sent again. A worker with unacknowledged messages would end
+# when Redis goes: kombu fails to restore them on a closed connection.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"ack_emulation": False}
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1}
 
@@ -148,7 +148,7 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
-# More than a form takes, so that it can say so and keep what was typed.
+# Above the limit of a form, so that the form can report it and keep the input.
 DATA_UPLOAD_MAX_NUMBER_FILES = 5000
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
@@ -164,7 +164,7 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
-        # Only the editor asks for a nonce: CodeMirror makes its styles in the page.
+        # Only the editor asks for a nonce: CodeMirror creates its styles in the page.
         "style-src": [SELF, NONCE],
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
@@ -175,10 +175,10 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# How the engine is driven; seconds unless the name says otherwise.
+# Limits of the engine; seconds unless the name says otherwise.
 BATCH_LEASE_S = env_int("TESTBED_BATCH_LEASE_S", 15)
 TASKS_PER_HOST = env_int("TESTBED_TASKS_PER_HOST", 16)
-# For a guest that boots alone; it grows with company and with software emulation.
+# For a guest that boots alone; it grows with other boots and with emulation.
 BOOT_DEADLINE_S = env_int("TESTBED_BOOT_DEADLINE_S", 120)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
@@ -189,7 +189,7 @@ OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
 KEEP_RUNS_DAYS = env_int("TESTBED_KEEP_RUNS_DAYS", 90, minimum=0)
 
-# Beat runs inside a worker started with -B; a call that had to wait is dropped.
+# Beat runs inside a worker started with -B; a call that waited too long is dropped.
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celery-beat")
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
@@ -218,8 +218,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_FILES_EVERY_S},
     },
 }
-# Batches wait for machines more than they work; each host of a stage is one. How many
-# of these one person may use: runs/fairness.py.
+# Batches mostly wait for machines; each host of a stage is one. runs/fairness.py
+# decides how many of these one person may use.
 CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 12)
 
 LOG_LEVEL = env_choice("TESTBED_LOG_LEVEL", "INFO", "DEBUG", "WARNING", "ERROR")

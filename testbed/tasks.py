@@ -1,7 +1,7 @@
-"""The Celery entry points, on one page: each module's tasks, and keeping house.
+"""The Celery entry points, on one page: each module's tasks, and the housekeeping.
 
 Celery finds them here. Tasks get ids, never objects, and are sent after commit. Beat
-calls `keep_house`, beside the runs: each step is bounded, and harmless twice.
+calls `keep_house`, beside the runs: each step is bounded, and harmless when repeated.
 """
 
 from collections.abc import Callable
@@ -31,12 +31,12 @@ __all__ = [
 
 @shared_task(name="testbed.tasks.upkeep.keep_house", ignore_result=True)
 def keep_house() -> None:
-    """Do every step once."""
+    """Run every step once."""
     keep_house_once()
 
 
 def keep_house_once() -> dict[str, int]:
-    """Do every step; return how many things each one took care of."""
+    """Run every step; return how many things each one handled."""
     steps: dict[str, Callable[[], int]] = {
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,

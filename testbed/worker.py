@@ -1,7 +1,7 @@
-"""What one worker process keeps: its engine with all connections, its cancel signal.
+"""The engine and connections of one worker process, and its cancel signal.
 
-Made on first use, in the process that uses it: pool processes are forks, and a
-connection that crosses a fork is broken in both.
+They are made on first use, in the process that uses them: pool processes are forks, and
+a connection that crosses a fork is broken in both.
 """
 
 import os
@@ -23,12 +23,12 @@ from orchestration.providers.libvirt import domains
 from orchestration.state.model import State
 from orchestration.transport.base import Transport
 
-# Hosts that one process asks at the same time.
+# The number of hosts that one process asks at the same time.
 ASKED_AT_ONCE = 16
 
 
 class Word(Enum):
-    """What a batch's main thread is told."""
+    """The messages to a batch's main thread."""
 
     CANCEL = auto()
     DONE = auto()
@@ -40,7 +40,7 @@ _inboxes: list[Inbox] = []
 
 
 def kept_hosts() -> Hosts:
-    """Return this process's hosts, with whatever they opened."""
+    """Return this process's hosts, with their open connections."""
     return _hosts(os.getpid())
 
 
@@ -63,7 +63,7 @@ def machine(state: State, host: str, name: str) -> Transport:
 
 
 def is_off(state: State, host: str, name: str) -> bool:
-    """Say whether the guest `name` is surely not running: then nothing runs in it."""
+    """Return whether the guest `name` is surely off, so that no process runs in it."""
     if name == host:
         return False
     known = (g.domain for g in state.machines if name in (g.name, g.domain))
@@ -79,8 +79,8 @@ def catch_cancel(inbox: Inbox) -> None:
     """Let SIGUSR1 put a word into `inbox` from now on, until `ignore_cancel`.
 
     Celery's own handler raises SoftTimeLimitExceeded wherever the main thread
-    happens to be, also between two tasks, where it ends the process. Ours stays, and
-    raises only inside a task that has a soft time limit.
+    happens to be, also between two tasks, where it ends the process. This handler
+    stays, and raises only inside a task that has a soft time limit.
     """
     _inboxes[:] = [inbox]
     if threading.current_thread() is threading.main_thread():
@@ -88,7 +88,7 @@ def catch_cancel(inbox: Inbox) -> None:
 
 
 def ignore_cancel() -> None:
-    """Let a signal that comes too late do nothing."""
+    """Ignore a signal that comes too late."""
     _inboxes.clear()
 
 

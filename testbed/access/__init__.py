@@ -1,1 +1,1 @@
-"""Who may see and do what."""
+"""The rules on which users may see and do which things."""

@@ -1,4 +1,4 @@
-"""Who asks, and which object they may see; strangers get 404, not 403.
+"""Finds the objects that a user may see; strangers get 404, not 403.
 
 Every view takes its objects from here.
 """
@@ -41,7 +41,7 @@ def run_for(request: Request, pk: int) -> Run:
 
 
 def require_admin(request: Request) -> None:
-    """Let lab admins pass. Raises: Http404 for everybody else."""
+    """Let lab admins pass. Raises: Http404 for all other users."""
     if not (request.user.is_active and request.user.is_superuser):
         raise Http404("This page is for admins.")
 

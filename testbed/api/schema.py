@@ -1,4 +1,4 @@
-"""The JSON schema of the YAML, for anybody's editor."""
+"""The JSON schema of the YAML, for the users' editors."""
 
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import cache_control

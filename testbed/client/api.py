@@ -1,9 +1,9 @@
 """A client of the web's own pages and websocket: sign in, create, run, watch, cancel.
 
 Used by script/demo, script/bench and the live tests; a command line can be built on
-it. It knows only the protocol of docs/protocol.md, imports nothing of Django, and is
-driven by one thread. A connection that breaks is made again: the server drives the
-run meanwhile, and the client follows from the last event that it saw.
+it. It follows the protocol of docs/protocol.md, imports nothing of Django, and is
+driven by one thread. A broken connection is made again: the server drives the run
+meanwhile, and the client follows from the last event that it saw.
 """
 
 import io
@@ -28,7 +28,7 @@ from websockets.typing import Origin
 
 Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
-# A busy server is slow, not gone: that is told by a refused or broken connection.
+# A busy server is slow; a server that is gone refuses or breaks the connection.
 _TIMEOUT_S = 120.0
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
 RECONNECT_FOR_S = 120.0
@@ -38,7 +38,7 @@ _REFUSALS = 4400
 
 
 class Refused(Exception):
-    """The server said no; the text is its reason, `body` what it answered as JSON."""
+    """The server refused; the text is its reason, `body` its JSON answer."""
 
     def __init__(self, reason: str, body: Frame | None = None) -> None:
         super().__init__(reason)
@@ -71,7 +71,7 @@ class Client:
             raise Refused(f"{self.base_url} does not let {username} in.")
 
     def has_testbed(self, slug: str) -> bool:
-        """Say whether the user can see this testbed."""
+        """Return whether the user can see this testbed."""
         return self._http.get(f"/testbeds/{slug}/").status_code == httpx.codes.OK
 
     def create_testbed(self, slug: str, folder: Path) -> None:
@@ -105,14 +105,14 @@ class Client:
 
     @contextmanager
     def download(self, path: str) -> Iterator[Iterator[str]]:
-        """Give a long answer part by part, as fast as it is taken. Raises: Refused."""
+        """Yield a long answer part by part, as fast as it is taken. Raises: Refused."""
         with self._http.stream("GET", path) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise Refused(f"{path} answers {answer.status_code}.")
             yield answer.iter_text()
 
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
-        """Ask for a run and get its plan. Raises: Refused with the server's reason."""
+        """Request a run and return its plan. Raises: Refused with the reason."""
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}
         answer = self._post(
             f"/testbeds/{slug}/runs/", form, headers={"Accept": "application/json"}
@@ -126,13 +126,13 @@ class Client:
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
         """Send the instructions one by one and return how the run ended.
 
-        After a failed instruction the next is offered too: the server takes it in a
-        teardown, which goes on, and answers that the run is over otherwise.
+        After a failed instruction the next is offered, too: in a teardown the server
+        accepts it and continues; otherwise it answers that the run is over.
         """
         return self._watch(run.number, on_frame, list(run.instructions))
 
     def follow(self, number: int, on_frame: OnFrame, *, after: int = 0) -> str:
-        """See every event of a run after `after`; return how the run ended."""
+        """Receive every event of a run after `after`; return how the run ended."""
         return self._watch(number, on_frame, [], after=after)
 
     def run(self, slug: str, command: str, on_frame: OnFrame, **options: bool) -> str:
@@ -223,10 +223,10 @@ def _watched(
     *,
     after: int,
 ) -> str:
-    """Send what waits, one after each result, and read one connection to its end.
+    """Send waiting frames, one after each result, and read one connection to its end.
 
-    Raises: ConnectionResetError when it ended before the run. websockets drops what it
-    has received when its answer to the server's close finds the connection gone.
+    Raises: ConnectionResetError when it ended before the run. websockets drops received
+    frames when its answer to the server's close finds the connection gone.
     """
     _offer(socket, {"type": "subscribe", "after": after})
     _send_next(socket, waiting)
@@ -253,13 +253,13 @@ def _send_next(socket: ClientConnection, waiting: list[Frame]) -> None:
 
 
 def _offer(socket: ClientConnection, frame: Frame) -> None:
-    """Send a frame unless the server closed, which reading the rest will tell."""
+    """Send a frame unless the server closed; reading the rest will then show that."""
     with suppress(ConnectionClosed):
         send(socket, frame)
 
 
 def _reasons(body: Frame) -> str:
-    """Write the server's refusal as lines: what is wrong, what to do, and where."""
+    """Return the server's refusal as lines: the faults, their places, the hints."""
     lines = [f"{body.get('error', '')} {body.get('hint', '')}".strip()]
     for finding in body.get("findings", ()):
         place = f"line {finding['line']} {finding['severity']} {finding['path']}"

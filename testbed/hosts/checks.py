@@ -1,7 +1,7 @@
-"""Add, check and observe testbed hosts: the only way their rows change.
+"""Adds and checks testbed hosts, and looks at their network.
 
-`check_host` is called by `manage.py check_hosts`, the periodic observation
-keeps the rows up to date between; pages and plans only read what was written.
+`manage.py check_hosts` calls `check_host`; the periodic observation keeps the rows up
+to date in between. Pages and plans only read the rows.
 """
 
 from datetime import timedelta
@@ -20,7 +20,7 @@ from orchestration.transport.base import Scope
 from orchestration.transport.names import addresses_of
 from testbed.models import Host
 
-# Addresses, routes and firewalls change rarely, and asking for them is not cheap.
+# Addresses, routes and firewalls change rarely, and reading them is not cheap.
 NETWORK_LASTS = timedelta(minutes=10)
 _FIREWALL_HINT = (
     'There: set firewall_backend = "iptables" in /etc/libvirt/network.conf and restart '
@@ -29,7 +29,7 @@ _FIREWALL_HINT = (
 
 
 def add_host(host: Host) -> Host:
-    """Save a new host and write down what it can do. Raises: TestbedError."""
+    """Save a new host with the results of its check. Raises: TestbedError."""
     host.resolved_address = None
     hosts = Hosts(Path(settings.RUNTIME_DIR))
     try:
@@ -41,7 +41,7 @@ def add_host(host: Host) -> Host:
 
 
 def check_host(host: Host, hosts: Hosts) -> None:
-    """Ask a host how it is, and save the answer or the reason why there is none."""
+    """Check a host, and save its answer or the reason why there is none."""
     try:
         _note(host, hosts)
     except TestbedError as exc:
@@ -51,7 +51,7 @@ def check_host(host: Host, hosts: Hosts) -> None:
 
 
 def resolve(host: Host) -> None:
-    """Note where the name of a host leads, once: tunnels that are up end there.
+    """Save the address of a host's name, once: tunnels that are up end there.
 
     Raises: HostUnreachable (the name is not known).
     """
@@ -61,19 +61,19 @@ def resolve(host: Host) -> None:
 
 
 def has_old_network(host: Host) -> bool:
-    """Say whether the host's network has to be looked at again."""
+    """Return whether the host's network has to be looked at again."""
     seen_at, now = host.network_seen_at, timezone.now()
     return seen_at is None or not now - NETWORK_LASTS < seen_at <= now
 
 
 def remark_of(host: Host, facts: HostFacts) -> str:
-    """Say what has to be mended on a host that is online; empty when nothing has."""
+    """Return what has to be mended on a host that is online; empty when nothing has."""
     network = host.own_network
     found = [f"{facts.remark} {facts.hint}".strip(), network.moved]
     overlaps = pool_overlaps(network, settings.ADDRESS_POOLS, is_main=host.is_main)
     found += [f"On {host.name} {text}." for text in overlaps]
     found += [HINT] if overlaps else []
-    # Guests' way out leads over main only.
+    # Guests reach the outside over main only.
     if network.drops_forwards and host.is_main:
         found.append(
             f"On {host.name} libvirt uses nftables, and another firewall drops what it "
@@ -83,7 +83,7 @@ def remark_of(host: Host, facts: HostFacts) -> str:
 
 
 def _moved(host: Host) -> str:
-    """Say when the name of a host leads elsewhere by now."""
+    """Return a sentence when the name of a host has another address by now."""
     if not host.resolved_address:
         return ""
     try:

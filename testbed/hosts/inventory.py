@@ -1,7 +1,7 @@
-"""Write down what hosts hold and what of a testbed is missing there.
+"""Saves the things on the hosts, and the parts of a testbed that are missing there.
 
-Called by `observe` with what was just seen. Rows are written only where something is
-new: most looks find what the one before found. A silent host keeps its rows.
+`observation` calls it with its results. Rows are written only where something is new:
+most looks find what the one before found. A silent host keeps its rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from testbed.models import Host, Inventory, MissingPart, Testbed
 
 
 def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None:
-    """Keep what one host held, for the list of orphans."""
+    """Save the things on one host, for the list of orphans."""
     things = [asdict(thing) for thing in seen.things]
     known = Inventory.objects.filter(host=host).first()
     if known is not None and known.things == things:
@@ -30,9 +30,9 @@ def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None
 
 
 def seen_since(began: datetime) -> set[str]:
-    """Return the hosts of which a look was kept that began later.
+    """Return the hosts with a saved look that began later.
 
-    One of the future is from before the clock was set back, and not newer.
+    A look with a future time is from before the clock was set back, and not newer.
     """
     later = Inventory.objects.filter(looked_at__gt=began, looked_at__lte=timezone.now())
     return set(later.values_list("host__name", flat=True))
@@ -41,9 +41,9 @@ def seen_since(began: datetime) -> set[str]:
 def shares(
     seen: Mapping[str, inventory.Inventory],
 ) -> Callable[[str], dict[str, inventory.Inventory]]:
-    """Share what hosts hold among the testbeds: nobody looks through all of it.
+    """Sort the hosts' things by testbed, so that no testbed searches all of them.
 
-    What carries a number only is in everybody's share.
+    A thing that carries a number only is in every testbed's share.
     """
     things: dict[str, dict[str, list[inventory.Thing]]] = {}
     for host, held in seen.items():
@@ -63,7 +63,7 @@ def shares(
 
 
 def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> None:
-    """Keep what is missing of a testbed's network; nothing when it is not up."""
+    """Save the missing parts of a testbed's network; nothing when it is not up."""
     old = list(testbed.missing_parts.all())
     kept = [part for part in old if part.host not in seen]
     if testbed.condition not in Testbed.DEPLOYED:

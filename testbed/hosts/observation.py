@@ -1,9 +1,9 @@
-"""Look at every host once and write down what is really there.
+"""Observes every host once and saves the state of its guests and its load.
 
-The only source of guest states, loads and conditions on the pages: no page request
-talks to a host. One look per host covers all that is ours on it; hosts are asked at
-once, so that a dead one delays nobody. Guests and load are written here, bridges,
-networks and the rest in `noticing`.
+It is the only source of guest states, loads and conditions on the pages: no page
+request talks to a host. One look per host covers everything of ours on it; hosts are
+asked in parallel, so that a dead one delays no other. Guests and load are saved here,
+bridges, networks and the rest in `inventory`.
 """
 
 import logging
@@ -32,13 +32,13 @@ from testbed.orphans.detection import Held, last_observations, speaks_for, thing
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
-# To save takes a fraction of a second.
+# Saving takes a fraction of a second.
 _TURN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class HostObservation:
-    """What one host showed, or why it did not."""
+    """The result of observing one host, or the reason why there is none."""
 
     host: Host
     inventory: Inventory = field(default_factory=Inventory)
@@ -48,7 +48,7 @@ class HostObservation:
 
 
 def observe_all(hosts: Hosts) -> None:
-    """Ask every host and save what is seen; a silent host keeps its guests' rows."""
+    """Observe every host and save the results; a silent host keeps its guests' rows."""
     rows, began = list(Host.objects.all()), timezone.now()
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         observations = list(pool.map(lambda row: _observe(row, hosts), rows))
@@ -65,7 +65,7 @@ def observe_all(hosts: Hosts) -> None:
 def _newest(
     observations: list[HostObservation], began: datetime
 ) -> list[HostObservation]:
-    """Leave out what a look that began later has seen already: a host may be slow."""
+    """Leave out looks that are older than a saved one: a host may be slow."""
     known = seen_since(began)
     return [
         observation
@@ -88,7 +88,7 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
         {observation.host.name: observation.inventory for observation in answered}
     )
     held = things_there(last_observations())
-    # What was seen before a run ended says nothing about the testbed after it.
+    # A look from before a run's end says nothing about the testbed after it.
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
         save_missing(testbed, share(testbed.slug))
@@ -98,9 +98,9 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
 def save_condition(
     testbed: Testbed, now: datetime | None = None, *, held: Iterable[Held] = ()
 ) -> None:
-    """Set a testbed's condition from what was observed of its guests and network.
+    """Set a testbed's condition from its observed guests and network.
 
-    `held` is what hosts hold of it, folders aside.
+    `held` are its things on the hosts, without folders.
     """
     condition = _condition(testbed, held)
     Testbed.objects.filter(pk=testbed.pk).update(
@@ -135,7 +135,7 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
             "cpus": observation.facts.cpus,
             "memory_mib": observation.facts.memory_mib,
         }
-        if not observation.host.cpus:  # added in the admin, and seen for the first time
+        if not observation.host.cpus:  # added in the admin, and observed the first time
             changes |= {
                 "domain_type": observation.facts.domain_type,
                 "datapath": observation.facts.datapath,
@@ -201,7 +201,7 @@ def _observed(
 
 
 def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
-    """Correct what the last run said by what is seen: `up` only while all is there."""
+    """Correct the last run's condition by the observation: `up` only when complete."""
     conditions = Testbed.Condition
     statuses = list(testbed.observed_guests.values_list("status", flat=True))
     if testbed.condition not in (conditions.UP, conditions.PARTIAL):
@@ -220,7 +220,7 @@ def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
 
 
 def _last_run(testbed: Testbed) -> tuple[str, str]:
-    """Return what was last asked for, and how it ended; generating changes nothing."""
+    """Return the last command and how it ended; generating changes nothing."""
     runs = testbed.runs.exclude(command=Command.GENERATE_ARTEFACTS)
     return runs.values_list("command", "status").first() or ("", "")
 

@@ -1,1 +1,1 @@
-"""The images on the hosts: who uses each, and deleting the others."""
+"""The images on the hosts: their users, and the deletion of unused ones."""

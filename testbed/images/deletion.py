@@ -1,7 +1,7 @@
-"""Deleting the images that an admin chose on the page, one by one, with their outcome.
+"""Deletes the images that an admin chose on the page, one by one, with their outcome.
 
-Called by `cleanups`, which claims and ends the deletion. Each image is judged anew
-when its turn comes: what somebody uses by then stays, and the page says who it is.
+`cleanups` claims and ends the deletion. Each image is judged anew right before it is
+deleted: an image that has a user by then stays, and the page names the user.
 """
 
 from django.db.models import QuerySet
@@ -17,7 +17,7 @@ Status = CleanupItem.Status
 
 
 def delete_images(cleanup: Cleanup, hosts: Hosts) -> str:
-    """Delete what a cleanup lists; return in words how much that gave back."""
+    """Delete the images that a cleanup lists; return in words how much that freed."""
     images, freed = Images(hosts), 0
     names = cleanup.items.order_by().values_list("host", flat=True)
     for found in images.observe(set(names)):

@@ -1,7 +1,7 @@
 """The hosts' images for an admin: listed as last seen, deleted by a worker.
 
-Called by the images' page. Nothing here asks a host: `tasks.images` looks now and then,
-or when it is asked to, and judges each image anew before it goes.
+Called by the images' page. Nothing here asks a host: `pruning` looks periodically or
+on request, and judges each image anew before it is deleted.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -23,7 +23,7 @@ from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.pages.waiting import Unclaimed, unclaimed_look
 
 NAME = "unused images"
-# Nobody waits longer for a worker: the next look is due by then anyway.
+# No page waits longer for a worker: the next periodic look is due by then.
 LOOKING_FOR = timedelta(minutes=10)
 
 
@@ -31,7 +31,7 @@ LOOKING_FOR = timedelta(minutes=10)
 class SeenImage:
     """One image as last seen; `testbeds` counts the guests that need it.
 
-    `others` are domains and disks of nobody's, and testbeds that are not there.
+    `others` are domains and disks of no testbed, and testbeds without a row.
     """
 
     host: str
@@ -43,22 +43,22 @@ class SeenImage:
 
     @property
     def pick(self) -> str:
-        """What a form calls it."""
+        """The image's value in a form."""
         return f"{self.host}:{self.stored.name}"
 
     @property
     def is_unused(self) -> bool:
-        """Say whether nobody is known to need it, and somebody could know."""
+        """Return whether the image was judged to have no user."""
         return not (self.testbeds or self.others or self.kept)
 
     @property
     def is_base(self) -> bool:
-        """Say whether it is downloaded again when it is gone."""
+        """Return whether it is downloaded again when it is missing."""
         return self.stored.kind is ImageKind.BASE
 
     @property
     def used_at(self) -> datetime:
-        """When it was put there or last read."""
+        """The time when it was put there or last read."""
         return datetime.fromtimestamp(self.stored.used_at, UTC)
 
 
@@ -72,47 +72,47 @@ class SeenStore:
 
     @property
     def pick(self) -> str:
-        """What a form calls its leftovers."""
+        """The value of the host's leftovers in a form."""
         return f"{self.host.name}:"
 
     @property
     def unused(self) -> tuple[SeenImage, ...]:
-        """The images that may go."""
+        """The images that may be deleted."""
         return tuple(image for image in self.images if image.is_unused)
 
     @property
     def kept(self) -> str:
-        """Why images stay here that nobody is known to use: for all the same."""
+        """The reasons why unused images stay here, the same for all of them."""
         return next((image.kept for image in self.images if image.kept), "")
 
     @property
     def leftovers(self) -> int:
-        """How many unfinished files there are."""
+        """The number of unfinished files."""
         return len(self.row.leftovers) if self.row else 0
 
     @property
     def leftover_bytes(self) -> int:
-        """What these occupy."""
+        """The size of the unfinished files."""
         files = self.row.leftovers if self.row else ()
         return sum(int(file["disk_bytes"]) for file in files)
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What an admin chose of what is unused."""
+    """The unused things that an admin chose."""
 
     images: tuple[SeenImage, ...] = ()
     stores: tuple[SeenStore, ...] = ()
 
     @property
     def picks(self) -> tuple[str, ...]:
-        """What a form calls all of it."""
+        """The values of all chosen things in a form."""
         images = (image.pick for image in self.images)
         return (*images, *(store.pick for store in self.stores))
 
     @property
     def bytes(self) -> int:
-        """What deleting it gives back."""
+        """The bytes that deleting them frees."""
         hosts: dict[str, list[StoredImage]] = {}
         for image in self.images:
             hosts.setdefault(image.host, []).append(image.stored)
@@ -121,7 +121,7 @@ class Selection:
 
     @property
     def has_base(self) -> bool:
-        """Say whether something will be downloaded again."""
+        """Return whether one of them will be downloaded again."""
         return any(image.is_base for image in self.images)
 
 
@@ -133,7 +133,7 @@ def seen_stores() -> list[SeenStore]:
 
 
 def selected(stores: Iterable[SeenStore], picks: Collection[str]) -> Selection:
-    """Return what a form chose, as far as it may go; all of it when it says `all`."""
+    """Return the deletable things that a form chose; all of them when it says `all`."""
     stores, is_all = list(stores), "all" in picks
     return Selection(
         tuple(
@@ -147,9 +147,9 @@ def selected(stores: Iterable[SeenStore], picks: Collection[str]) -> Selection:
 
 
 def delete_images(picks: Collection[str], user: User) -> Cleanup:
-    """Have a worker delete what was confirmed.
+    """Request the deletion of the confirmed images by a worker.
 
-    Raises: StateError (nothing of it is there, or unused, any more), TestbedBusy.
+    Raises: StateError (none of them is there, or unused, any more), TestbedBusy.
     """
     chosen = selected(seen_stores(), picks)
     if not chosen.picks:
@@ -168,7 +168,7 @@ def delete_images(picks: Collection[str], user: User) -> Cleanup:
 
 
 def look_again() -> None:
-    """Have all hosts looked at now."""
+    """Request a look at all hosts."""
     now = timezone.now()
     for host in Host.objects.all():
         ImageStore.objects.update_or_create(host=host, defaults={"asked_at": now})
@@ -176,7 +176,7 @@ def look_again() -> None:
 
 
 def waited_look() -> tuple[bool, Unclaimed | None]:
-    """Say whether somebody waits for a look, and that no worker takes it."""
+    """Return whether a requested look waits, and how long no worker took it."""
     unseen = Q(looked_at=None) | Q(looked_at__lt=F("asked_at"))
     since = timezone.now() - LOOKING_FOR
     asked = ImageStore.objects.filter(unseen, asked_at__gt=since).order_by("asked_at")
@@ -193,7 +193,7 @@ def _seen(host: Host, row: ImageStore | None, slugs: frozenset[str]) -> SeenStor
 
 
 def _image(host: str, saved: Mapping[str, Any], slugs: frozenset[str]) -> SeenImage:
-    """Read an image as it was saved."""
+    """Read an image from its row."""
     values = {field.name: saved[field.name] for field in fields(StoredImage)}
     values["kind"] = ImageKind(values["kind"])
     users: dict[str, int] = saved["testbeds"]

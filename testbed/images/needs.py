@@ -1,11 +1,11 @@
-"""What all testbeds' states need, read again only where a file changed.
+"""The images and files that all testbeds' states need; changed files are read again.
 
-The one truth for whoever deletes files: `images` and `stale_files`. Asked again before
-each deletion, which for a lab of many large states would take seconds if everything
-were parsed each time.
+Everything that deletes files (`pruning`, `stale_files`) relies on it. It is read again
+before each deletion, which for a lab of many large states would take seconds if every
+state were parsed each time.
 
-A run's row appears after its state was written: so whoever reads here after a run
-began sees what it needs.
+A run's row appears after its state was written: a read that begins after a run began
+therefore sees the run's needs.
 """
 
 import logging
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What one testbed needs: images, and its guests' files."""
+    """The needs of one testbed: images, and its guests' files."""
 
     claims: Claims = field(default_factory=Claims)
     guests: frozenset[str] = frozenset()
@@ -31,9 +31,9 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of all testbeds, by name; `broken` are those that cannot be read.
+    """The needs of all testbeds, by name; `broken` are those that cannot be read.
 
-    `busy` have a run on.
+    `busy` have an active run.
     """
 
     needs: Mapping[str, Needs] = field(default_factory=dict)
@@ -47,24 +47,24 @@ class Known:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Say of each testbed that cannot be read that nobody knows what it needs."""
+        """Return a sentence for each testbed whose needs cannot be read."""
         return tuple(f"the state of {name} cannot be read" for name in self.broken)
 
     @property
     def idle_guests(self) -> dict[str, frozenset[str]]:
-        """The guests of each testbed that has a state, and no run on."""
+        """The guests of each testbed that has a state and no active run."""
         idle = self.needs.keys() - self.busy
         return {name: self.needs[name].guests for name in idle}
 
 
 class KnownStates:
-    """Read the states again and again, and remember what did not change."""
+    """Reads the states repeatedly, and keeps what did not change."""
 
     def __init__(self) -> None:
         self._read: dict[Path, tuple[object, Needs]] = {}
 
     def read(self) -> Known:
-        """Return what is known now."""
+        """Return the current needs."""
         needs, broken = {}, []
         for testbed in Testbed.objects.all():
             try:

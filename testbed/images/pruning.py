@@ -1,9 +1,10 @@
-"""Images on the hosts: who uses each, which nobody does, and deleting those.
+"""Judges the images on the hosts by their users, and deletes unused ones.
 
-Every host is asked at once and on its own; what a silent host or a broken state may
-need stays, and the report names it. Called by `manage.py prune_images`, by Celery
-beat for the page, by the hourly sweep for copies of users' disks, and by a deletion
-that an admin asked for. Each image is judged anew right before it goes.
+Every host is asked in parallel and on its own. Images that a silent host or a broken
+state may need stay, and the report names the reason. Called by `manage.py
+prune_images`, by Celery beat for the page, by the hourly sweep for copies of users'
+disks, and by a deletion that an admin requested. Each image is judged anew right before
+it is deleted.
 """
 
 import logging
@@ -49,17 +50,17 @@ from testbed.models import Host, ImageStore
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
-# A user's disk that is still there is read once more then.
+# A user's disk that still exists after this time is read once more.
 FORGOTTEN_S = 30 * 86400.0
 CATALOGUE = "the image catalogue"
 
 
 @dataclass(slots=True)
 class HostImages:
-    """One host's images as judged, and what became of them.
+    """One host's images as judged, and the outcome of deleting them.
 
-    `problem` says why it could not be asked. `outcomes` has, for each image that was
-    to go, why it stayed, or nothing.
+    `problem` is the reason why the host could not be asked. `outcomes` has, for each
+    image to delete, the reason why it stayed, or an empty text.
     """
 
     host: Host
@@ -71,36 +72,36 @@ class HostImages:
 
     @property
     def removed(self) -> list[StoredImage]:
-        """The images that are gone."""
+        """The images that were deleted."""
         images = (verdict.image for verdict in self.verdicts)
         return [image for image in images if self.outcomes.get(image.name) == ""]
 
     @property
     def unused(self) -> list[StoredImage]:
-        """The images that nobody uses."""
+        """The images without a user."""
         return [verdict.image for verdict in self.verdicts if verdict.is_unused]
 
     @property
     def ripe(self) -> list[Leftover]:
-        """The leftovers that nobody has written to for long."""
+        """The leftovers that were not written to for long."""
         now = self.store.now
         return [left for left in self.store.leftovers if is_ripe(left, now)]
 
     @property
     def freed_bytes(self) -> int:
-        """What deleting gave back."""
+        """The bytes that the deletion freed."""
         swept = (left for left in self.store.leftovers if left.path in self.swept)
         return freed_bytes(self.removed) + sum(left.disk_bytes for left in swept)
 
 
-# What is to go: decides about an unused image of a host.
+# Decides whether an unused image of a host is to be deleted.
 Choice = Callable[[HostImages, Verdict], bool]
-# Told of each image that was to go why it stayed, or nothing.
+# Receives, for each image to delete, the reason why it stayed, or an empty text.
 OnImage = Callable[[HostImages, Verdict, str], None]
 
 
 class Images:
-    """All hosts' images as seen once, and the means to delete some of them."""
+    """All hosts' images as observed once, and the means to delete some of them."""
 
     def __init__(self, hosts: Hosts) -> None:
         self._hosts = hosts
@@ -109,7 +110,7 @@ class Images:
         self._asked: list[HostImages] = []
 
     def observe(self, names: Iterable[str] = ()) -> list[HostImages]:
-        """Ask these hosts, or all, and judge; main cannot be judged without all."""
+        """Observe these hosts, or all, and judge; judging main needs all hosts."""
         rows = list(Host.objects.all())
         wanted = set(names) or {row.name for row in rows}
         asks_all = any(row.is_main and row.name in wanted for row in rows)
@@ -123,7 +124,7 @@ class Images:
     def prune(
         self, found: HostImages, choice: Choice, on_image: OnImage | None = None
     ) -> None:
-        """Delete what nobody uses and `choice` takes; a problem is noted, not raised."""
+        """Delete the unused images in `choice`; a problem is noted, not raised."""
         for verdict in found.verdicts:
             if found.problem or not (verdict.is_unused and choice(found, verdict)):
                 continue
@@ -134,7 +135,7 @@ class Images:
                 on_image(found, verdict, kept)
 
     def sweep(self, found: HostImages) -> None:
-        """Delete what dead workers left, and old locks; a problem is noted, not raised."""
+        """Delete dead workers' files and old locks; a problem is noted, not raised."""
         if found.problem:
             return
         try:
@@ -200,7 +201,7 @@ class Images:
 
 
 def look_at_images(hosts: Hosts) -> list[HostImages]:
-    """Look at all hosts' images and keep what is seen for the page."""
+    """Observe all hosts' images and save the result for the page."""
     began = timezone.now()
     seen = Images(hosts).observe()
     for found in seen:
@@ -209,10 +210,10 @@ def look_at_images(hosts: Hosts) -> list[HostImages]:
 
 
 def save(found: HostImages, began: datetime) -> None:
-    """Keep what was seen of one host; what a silent one had is kept, with the reason.
+    """Save the images of one host; a silent host keeps its old ones, with the reason.
 
     A host that was removed meanwhile has no images any more, and a look that began
-    later knows better. `asked_at` stays: somebody may ask meanwhile.
+    later takes precedence. `asked_at` stays: a new request may come meanwhile.
     """
     values: dict[str, object] = {"problem": found.problem, "looked_at": began}
     if not found.problem:
@@ -226,7 +227,7 @@ def save(found: HostImages, began: datetime) -> None:
     with transaction.atomic():
         if Host.objects.filter(pk=found.host.pk).exists():
             row, _ = ImageStore.objects.get_or_create(host=found.host)
-            # One of the future is from before the clock was set back.
+            # A future time is from before the clock was set back.
             newer = Q(looked_at__gt=began, looked_at__lte=timezone.now())
             before = ImageStore.objects.exclude(newer)
             before.filter(pk=row.pk).update(**values)
@@ -234,7 +235,7 @@ def save(found: HostImages, began: datetime) -> None:
 
 @shared_task(name="testbed.tasks.images.observe_images", ignore_result=True)
 def observe_images() -> None:
-    """Look once; overlapping calls are harmless."""
+    """Observe once; overlapping calls are harmless."""
     look_at_images(kept_hosts())
 
 
@@ -251,7 +252,7 @@ def _image(verdict: Verdict) -> dict[str, object]:
 
 
 def _catalogued(main: str) -> Claims:
-    """Return what the catalogue's own files need: an admin may keep them there."""
+    """Return the files that the catalogue needs: an admin may keep them there."""
     local = settings.LOCAL_CATALOGUE
     images = load_catalogue(local if local.exists() else None).values()
     names = {PurePosixPath(image.path).name for image in images if image.path}

@@ -1,4 +1,4 @@
-"""What `manage.py prune_images` prints: one table per host, or the same as JSON."""
+"""The output of `manage.py prune_images`: one table per host, or the same as JSON."""
 
 import json
 from collections import Counter
@@ -21,26 +21,26 @@ Row = tuple[str, str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was seen and done; `is_dry` says that nothing was to be deleted yet."""
+    """The images seen and deleted; `is_dry`: nothing was to be deleted yet."""
 
     hosts: Sequence[HostImages]
     choice: Choice
     is_dry: bool
 
     def chosen(self, found: HostImages) -> list[Verdict]:
-        """Return the images that are to go."""
+        """Return the images that are to be deleted."""
         unused = (verdict for verdict in found.verdicts if verdict.is_unused)
         return [verdict for verdict in unused if self.choice(found, verdict)]
 
     def bytes_on(self, found: HostImages) -> int:
-        """Return what was freed on a host, or would be."""
+        """Return the bytes that were freed on a host, or would be."""
         if not self.is_dry:
             return found.freed_bytes
         leftovers = sum(left.disk_bytes for left in found.ripe)
         return freed_bytes(v.image for v in self.chosen(found)) + leftovers
 
     def lines(self) -> Iterator[str]:
-        """Print it for people."""
+        """Yield the report as lines of text."""
         has_any = False
         for found in self.hosts:
             yield self._title(found)
@@ -53,7 +53,7 @@ class Report:
             yield DOWNLOADED
 
     def json(self) -> str:
-        """Print it for programs."""
+        """Return the report as JSON."""
         hosts = [
             {
                 "host": found.host.name,

@@ -1,8 +1,8 @@
-"""Remove files that removed guests and dead workers left, and copies nobody uses.
+"""Removes files of removed guests and dead workers, and unused copies of disks.
 
-Celery beat calls it every hour. A testbed with a run on, or whose state cannot be
-read, is left alone. Of the images only copies of users' disks go by themselves, a day
-after their last use: whatever else nobody uses an admin deletes (`images`).
+Celery beat calls it every hour. A testbed with an active run, or with a state that
+cannot be read, is left alone. Of the images only copies of users' disks are removed
+automatically, a day after their last use; an admin deletes all others (`deletion`).
 """
 
 import logging
@@ -31,14 +31,14 @@ YOUNG_COPY_S = 24 * 3600.0
 
 @shared_task(name="testbed.tasks.stale_files.sweep_files", ignore_result=True)
 def sweep_files() -> None:
-    """Remove what is stale on every host that answers."""
+    """Remove stale files on every host that answers."""
     hosts = kept_hosts()
     sweep_files_of(hosts)
     sweep_images_of(hosts)
 
 
 def sweep_files_of(hosts: Hosts) -> int:
-    """Remove stale artefacts; return how many files that were."""
+    """Remove stale artefacts; return how many files were removed."""
     states, removed = KnownStates(), 0
     for row in Host.objects.all():
         try:
@@ -68,8 +68,8 @@ def _sweep_host(row: Host, hosts: Hosts, states: KnownStates) -> int:
     host, scope = hosts.open(row.to_state()), Scope()
     require_answer(host.transport)
     old = old_artefacts(host, scope=scope)
-    # Read after the files were listed: a run that begins later lets its files wait for
-    # its first stages, and writes most of them anew.
+    # Read after the files were listed: a run that begins later does not touch its files
+    # before its first stages, and writes most of them anew.
     stale = stale_among(old, states.read().idle_guests)
     gone = remove_artefacts(host, stale, scope=scope)
     for path in gone:
