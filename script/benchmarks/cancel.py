@@ -1,8 +1,8 @@
-"""`script/bench cancel`: from the cancel frame to nothing left in a remote guest.
+"""`script/bench cancel`: from the cancel frame to a remote guest without leftovers.
 
-The setup script starts what is hard to end: a child in the background, one in a
-session of its own, one under a shell that ignores TERM. A watcher of our own, with no
-tag of the product, counts the guest's sleeps all the time and so is the witness.
+The setup script starts processes that are hard to end: a background child, one in a
+session of its own, one under a shell that ignores TERM. A separate watcher, without the
+product's tag, counts the guest's sleeps and is the witness.
 """
 
 import json
@@ -45,8 +45,8 @@ network:
   external_bridge: br0
 """
 # Builtins only: no process of the watcher can be taken for one of the script. It
-# counts when asked: counting all the time takes half of the guest's one processor.
-# A zombie is dead; busybox' init buries it within a second.
+# counts on request, because counting all the time takes half of the guest's only
+# processor. A zombie is dead; busybox' init reaps it within a second.
 COUNT = """\
 while read -r turn; do
   n=0
@@ -60,7 +60,7 @@ done
 
 
 class Watcher:
-    """Count the sleeps in the guest over an SSH session from its own host."""
+    """Counts the sleeps in the guest over an SSH session from its own host."""
 
     def __init__(self, stack: Stack) -> None:
         text = (stack.data / "testbeds" / SLUG / "state.json").read_text()
@@ -89,7 +89,7 @@ class Watcher:
         self._thread.start()
 
     def wait_for(self, count: int, *, after: float = 0.0) -> float:
-        """Wait until so many sleeps were counted; return when that was."""
+        """Wait until so many sleeps were counted; return the time of that."""
         with self._changed:
             seen = self._changed.wait_for(
                 lambda: self._count == count and self._at > after, PATIENCE_S
@@ -147,7 +147,7 @@ def write_testbed(target: Path) -> Path:
 
 
 def measure(stack: Stack, client: Client, repeat: int) -> Table:
-    """Cancel again and again, and sum up."""
+    """Cancel repeatedly, and return the table of results."""
     ended: list[float] = []
     gone: list[float] = []
     left = 0
@@ -186,7 +186,7 @@ def measure(stack: Stack, client: Client, repeat: int) -> Table:
 
 
 def follow_until_setup_runs(incoming: Iterator[Frame]) -> None:
-    """Take frames up to the one that says that the guest runs its setup script."""
+    """Read frames up to the one that shows the guest running its setup script."""
     for frame in incoming:
         if frame["type"] == "run":
             raise RuntimeError(f"up ended too early: {frame}")

@@ -1,7 +1,7 @@
 """`script/bench clones`: disks of clones on one host, against bare `qemu-img create`.
 
-Ours is the whole instruction as a worker obeys it: a task per clone with its events
-and markers. The floor is qemu-img alone, four at a time, in the same run.
+The product runs the whole instruction as a worker does: a task per clone with its
+events and markers. The floor is qemu-img alone, four at a time, in the same run.
 """
 
 import subprocess
@@ -41,7 +41,7 @@ def main() -> int:
             with folder(keep=chosen.keep) as place:
                 seconds, kib = timed_clones(place, count)
                 ours.append(seconds)
-        # A single clone is the start of a thread and of three processes.
+        # A single clone costs the start of a thread and of three processes.
         target = TARGET_RATIO if count >= COUNTS[2] else None
         table.add(f"{count} clones", median(ours), "s")
         table.add("  qemu-img, 4 at once", median(floor), "s")

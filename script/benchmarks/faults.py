@@ -1,8 +1,8 @@
-"""`script/bench faults`: what a run survives, what it costs, and for how long.
+"""`script/bench faults`: the faults that a run survives, and the cost of each.
 
 Each fault of tests/live/faults.py strikes `up` of two guests on two real hosts at a
 random moment of a stage, another stage each time; `up` goes on, `down` follows. A
-fault is survived when nothing that the product promises was broken.
+fault is survived when every promise of the product was kept.
 """
 
 import sys
@@ -25,29 +25,29 @@ HEAD = ("fault", "survived", "lost events", "leftovers", "recovered in")
 
 @dataclass(slots=True)
 class Tally:
-    """What one fault did, over all its turns."""
+    """The results of one fault, over all its turns."""
 
     name: str
     turns: list[Struck] = field(default_factory=list)
 
     @property
     def survived(self) -> int:
-        """In how many turns every promise was kept."""
+        """The number of turns in which every promise was kept."""
         return sum(not struck.problems for struck in self.turns)
 
     @property
     def lost_events(self) -> int:
-        """How many events were lost in all."""
+        """The number of lost events in all turns."""
         return sum(struck.lost_events for struck in self.turns)
 
     @property
     def leftovers(self) -> int:
-        """How many things were left over in all."""
+        """The number of leftovers in all turns."""
         return sum(len(struck.leftovers) for struck in self.turns)
 
     @property
     def slowest_s(self) -> float:
-        """How long it took at most until no batch was without a worker."""
+        """The longest time until every batch had a worker again."""
         return max(struck.recovered_s for struck in self.turns)
 
     def cells(self) -> tuple[str, ...]:
@@ -79,7 +79,7 @@ def main() -> int:
 
 
 def measure(stack: Stack, names: list[str], *, repeat: int, seed: int) -> list[Tally]:
-    """Strike with each fault again and again."""
+    """Strike with each fault repeatedly."""
     client = stack.client("owner")
     before = holdings(stack)
     client.create_testbed(SLUG, Path(DATA / "pair"))
@@ -102,7 +102,7 @@ def strike_once(
     stage: str,
     seed: int,
 ) -> Struck:
-    """Strike, go on, take down."""
+    """Strike during `up`, continue it, and take the testbed down."""
     struck = strike(stack, client, SLUG, FAULTS[name], stage=stage, seed=seed)
     resumed(stack, client, SLUG, struck)
     taken_down(stack, client, SLUG, struck, before)
@@ -120,7 +120,7 @@ def show(tallies: list[Tally]) -> None:
 
 
 def summed_up(tallies: list[Tally]) -> Table:
-    """Compare all faults together with what was promised."""
+    """Compare the sums over all faults with the promises."""
     turns = sum(len(tally.turns) for tally in tallies)
     table = Table(f"faults, {turns} in all")
     survived = sum(tally.survived for tally in tallies)

@@ -30,7 +30,7 @@ COUNT = (
 
 
 class Listener:
-    """A client in a thread of its own: what it got, how late, and what was wrong."""
+    """A client in a thread of its own: its lines, their delays, and its faults."""
 
     def __init__(self, client: Client, run: int, query: str, *, is_whole: bool) -> None:
         self._client, self._run, self._query = client, run, query
@@ -87,11 +87,11 @@ def main() -> int:
 
 
 def measure(stack: Stack, testbed: Path, flood: Flood) -> Table:
-    """Let them talk and sum up what came where."""
+    """Run the writers and sum up the lines that each client received."""
     stack.add_user("owner")
     client = stack.client("owner")
     client.create_testbed(SLUG, testbed)
-    # The talkers are the worker: the product's own has nothing to do here.
+    # The writers replace the worker: the product's own has nothing to do here.
     stack.stop("worker")
     run = open_run(stack, SLUG, flood)
     before = usage(stack.processes["web"].pid)
@@ -127,14 +127,14 @@ def measure(stack: Stack, testbed: Path, flood: Flood) -> Table:
 
 
 def add_late(table: Table, what: str, listener: Listener) -> None:
-    """Add how late lines were."""
+    """Add the delays of a listener's lines."""
     cuts = quantiles(listener.late_s, n=100)
     table.add(f"{what}, p50", cuts[49], "s", at_most=TARGET_P50_S)
     table.add(f"{what}, p99", cuts[98], "s", at_most=TARGET_P99_S)
 
 
 def wait_for(talking: "list[subprocess.Popen[bytes]]") -> tuple[float, float]:
-    """Wait until everything is said and stored; return peak memory and CPU seconds."""
+    """Wait until every line is stored; return peak memory and CPU seconds."""
     last: dict[int, tuple[float, float]] = {}
     while any(talker.poll() is None for talker in talking):
         for talker in talking:

@@ -1,7 +1,7 @@
-"""What the benchmarks share: a folder, the table with targets, figures from /proc.
+"""The folder, the table with targets and the /proc figures that benchmarks share.
 
 Imported by each benchmark; prints to the terminal. Times are wall seconds unless a
-name says otherwise; nothing here decides what is measured.
+name says otherwise; each benchmark decides itself which figures it takes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _BASE = Path("/var/tmp")  # noqa: S108 - a fresh folder of our own is made in it
 
 @dataclass(slots=True)
 class Table:
-    """Figures with their targets; prints itself and knows whether one was missed."""
+    """Figures with their targets; prints itself and records missed targets."""
 
     title: str
     rows: list[tuple[str, str, str, str]] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Table:
 
     @property
     def is_missed(self) -> bool:
-        """Say whether any target was missed."""
+        """Return whether any target was missed."""
         return any(row[3] == "missed" for row in self.rows)
 
     def show(self) -> None:
@@ -79,9 +79,9 @@ def conclude(table: Table, *, strict: bool) -> int:
 
 @contextmanager
 def folder(*, keep: bool = False) -> Iterator[Path]:
-    """Give a folder that QEMU's user can reach, and remove it afterwards.
+    """Yield a folder that QEMU's user can reach, and remove it afterwards.
 
-    From here on SIGTERM, as an interrupt, ends what was started before it ends us.
+    From here on SIGTERM, like an interrupt, ends the started processes first.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     made = Path(tempfile.mkdtemp(prefix="testbed-bench-", dir=_BASE))
@@ -97,7 +97,7 @@ def folder(*, keep: bool = False) -> Iterator[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What all processes of one session used; `peak_mib` is the sum of their peaks."""
+    """The usage of all processes of one session; `peak_mib` sums their peaks."""
 
     cpu_s: float
     peak_mib: float

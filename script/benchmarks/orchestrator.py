@@ -1,9 +1,9 @@
 """`script/bench orchestrator`: a large `up` on simulated hosts, seen from a browser.
 
-What is measured is the product without machines: plan, queue, engine, events, rows
-and websocket. The client takes every frame as an open page would, checks that the
-numbers of the events have no gap, and counts the ends of tasks. With `--large` it does
-the same for four times as many guests: a guest must not cost more because of others.
+It measures the product without machines: plan, queue, engine, events, rows and
+websocket. The client takes every frame as an open page would, checks that the numbers
+of the events have no gap, and counts the ends of tasks. With `--large` it does the same
+for four times as many guests: the cost of a guest must not grow with their number.
 """
 
 import sys
@@ -23,7 +23,7 @@ TARGET_CPU_MS = 30
 TARGET_PROCESS_MIB = 150
 TARGET_RATIO = 1.2
 LARGE = 4
-# The product's own pace; the tests' stack looks at its hosts five times as often.
+# The product's own interval; the tests' stack looks at its hosts five times as often.
 PACE = {"TESTBED_OBSERVE_EVERY_S": "10", "TESTBED_SWEEP_EVERY_S": "5"}
 GOOD = ("done", "unchanged", "warning")
 COUNT = (
@@ -47,7 +47,7 @@ GUEST = """\
 
 @dataclass(slots=True)
 class Observer:
-    """What a client saw: every event's number, how tasks ended, when stages did."""
+    """A client's record: every event's number, how tasks ended, when stages did."""
 
     seqs: list[int] = field(default_factory=list)
     ends: Counter[str] = field(default_factory=Counter)
@@ -64,7 +64,7 @@ class Observer:
 
     @property
     def good(self) -> int:
-        """How many tasks ended well."""
+        """The number of tasks that ended well."""
         return sum(self.ends[status] for status in GOOD)
 
     def faults(self, stored: int) -> int:
@@ -104,7 +104,7 @@ def main() -> int:
 
 
 def write_testbed(target: Path, guests: int, hosts: int) -> None:
-    """Write a testbed whose guests hang on a row of bridges, one a host."""
+    """Write a testbed with its guests on a row of bridges, one bridge per host."""
     target.mkdir()
     bridges = min(hosts, guests)
     (target / "setup.sh").write_text("#!/bin/sh\necho hello\n")
@@ -121,14 +121,14 @@ def write_testbed(target: Path, guests: int, hosts: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one size, and what a guest cost."""
+    """The figures of one size, and the cost of a guest."""
 
     table: Table
     cpu_ms: float
 
 
 def measure(stack: Stack, testbed: Path, guests: int, *, has_stages: bool) -> Measured:
-    """Bring the testbed up and sum up what it took."""
+    """Bring the testbed up and sum up the figures."""
     stack.add_user("owner")
     client = stack.client("owner")
     started = time.monotonic()
@@ -171,7 +171,7 @@ def measure(stack: Stack, testbed: Path, guests: int, *, has_stages: bool) -> Me
 
 
 def used(stack: Stack) -> dict[str, Usage]:
-    """Look at the worker's and the web's processes."""
+    """Return the usage of the worker's and the web's processes."""
     return {name: usage(stack.processes[name].pid) for name in ("worker", "web")}
 
 

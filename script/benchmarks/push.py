@@ -1,8 +1,8 @@
 """`script/bench push`: an image to a host over SSH, against rsync, scp and tar.
 
-Ours is a whole push as the instruction does it: login, look, transfer, verification on
-the host, fsync, link. The peers log in and copy; they verify nothing and wait for no
-disk. All go to the same sshd, taking turns.
+The product does a whole push as the instruction does it: login, look, transfer,
+verification on the host, fsync, link. The peers log in and copy; they verify nothing
+and wait for no disk. All go to the same sshd, taking turns.
 """
 
 import os
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def make_images(place: Path) -> dict[str, Path]:
-    """Make the three images; what they hold is the same each time."""
+    """Make the three images; their content is the same each time."""
     source = random.Random(1)  # noqa: S311 - no secret
     sparse, dense, texts = place / "sparse", place / "dense", place / "texts"
     with sparse.open("wb") as file:
@@ -70,7 +70,7 @@ def make_images(place: Path) -> dict[str, Path]:
 
 
 class Bench:
-    """One image, and the four ways to the host."""
+    """One image, and the four ways to copy it to the host."""
 
     def __init__(self, place: Path, server: Server, image: Path) -> None:
         self._place = place
@@ -82,12 +82,12 @@ class Bench:
 
     @property
     def ways(self) -> dict[str, Callable[[Path], None]]:
-        """Return what copies the image into a folder, by name."""
+        """Return the ways to copy the image into a folder, by name."""
         found = (self._push, self._rsync, self._scp, self._tar)
         return dict(zip((OURS, *PEERS), found, strict=True))
 
     def timed(self, way: Callable[[Path], None]) -> float:
-        """Return the seconds that one way takes, on a disk with nothing to write."""
+        """Return the seconds that one way takes, on a disk with no pending writes."""
         target = self._place / "host"
         target.mkdir()
         os.sync()

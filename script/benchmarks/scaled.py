@@ -73,7 +73,7 @@ def timed_up(client: Client, slug: str) -> float:
 
 
 def run_or_fail(client: Client, slug: str, command: str) -> None:
-    """Run a command to its end. Raises: RuntimeError with what failed."""
+    """Run a command to its end. Raises: RuntimeError with the failed tasks."""
     problems: list[str] = []
 
     def see(frame: Frame) -> None:

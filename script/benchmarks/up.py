@@ -1,8 +1,9 @@
 """`script/bench up`: from the click to guests that are set up, against a bare script.
 
 The product brings a testbed up from nothing: artefacts, networks, bridges, disks,
-guests, scripts. Then its domains and disks are taken away below it, and `floor.sh`
-makes and starts the same ones, networks and seeds being there already. Both by turns.
+guests, scripts. Then its domains and disks are removed outside the product, and
+`floor.sh` makes and starts the same ones, with networks and seeds in place. Both by
+turns.
 """
 
 import json
@@ -37,7 +38,7 @@ GUEST = """\
 
 @dataclass(slots=True)
 class Stages:
-    """When each instruction of one run ended, seconds after the click."""
+    """The end of each instruction of one run, in seconds after the click."""
 
     began: float = field(default_factory=time.monotonic)
     ends: list[tuple[int, float]] = field(default_factory=list)
@@ -107,19 +108,19 @@ class Contest:
         return max(int(text) for text in printed) / 1000
 
     def clear(self) -> None:
-        """Take everything down and remove what was generated."""
+        """Take everything down and remove the generated files."""
         status = self.client.run(self.slug, "clear-artefacts", lambda _: None)
         if status != "succeeded":
             raise RuntimeError(f"clear-artefacts ended {status}")
 
     def show_stages(self) -> None:
-        """Print the median of each instruction, with what lies before it."""
+        """Print each median time from the previous result to the next one."""
         print(f"{self.count} guests:")
         for index, seconds in self.stages.items():
             print(f"  {median(seconds):6.2f} s  {self.titles.get(index, 'Plan')}")
 
     def _list(self, host: NamespaceHost, guests: list[Frame]) -> Path:
-        """Write what the script needs to know about the guests of one host."""
+        """Write the script's list of the guests of one host."""
         lines = []
         artefacts = self.stack.data / "testbeds" / self.slug / "artefacts"
         for guest in guests:
@@ -191,7 +192,7 @@ def write_testbed(target: Path, count: int, hosts: int) -> None:
 
 
 def remove(host: NamespaceHost, guest: Frame) -> None:
-    """Take one domain and its disk away, whoever made them."""
+    """Remove one domain and its disk, of the product or of the script."""
     virsh = ("virsh", "-q", "-c", "qemu:///system")
     host.run(*virsh, "destroy", guest["domain"], check=False)
     host.run(*virsh, "undefine", guest["domain"], check=False)

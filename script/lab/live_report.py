@@ -1,8 +1,8 @@
-"""A pytest plugin that says which live parts ran, and which did not and why.
+"""A pytest plugin that reports which live parts ran, and which did not and why.
 
 Loaded by script/test. A live part is a test file with a test marked live or browser.
 With CI=true a live test that skips itself fails: there a machine that cannot run
-them is a broken machine. Not here: what each test needs, which it says itself.
+them is a broken machine. Each test states its own requirements.
 
 In the folder TESTBED_FAILURES each failed test leaves a file for rerun.sh, named
 live-… or unit-…: its name on the first line, then its output.

@@ -1,8 +1,8 @@
-"""Run one command of a testbed through the product's own websocket, and show it.
+"""Runs one command of a testbed through the product's own websocket, and shows it.
 
 Called by script/demo: `run_command.py URL USER PASSWORD_FILE TESTBED COMMAND [FOLDER]`.
-With FOLDER the testbed is created from it when it is not there yet. The exit status is
-0 when the run succeeded, 130 when it was cancelled, else 1.
+With FOLDER a missing testbed is created from it. The exit status is 0 when the run
+succeeded, 130 when it was cancelled, else 1.
 """
 
 import sys
@@ -23,14 +23,14 @@ MARKS = {
 
 
 class Screen:
-    """Print frames as lines that a person can follow."""
+    """Prints frames as lines that a person can follow."""
 
     def __init__(self, instructions: tuple[Frame, ...]) -> None:
         self._titles = {entry["index"]: entry["title"] for entry in instructions}
         self._shown_at: dict[tuple[str, str], float] = {}
 
     def show(self, frame: Frame) -> None:
-        """Print one frame; results speak for their resources."""
+        """Print one frame; a result stands for its resources."""
         if frame["type"] == "event" and frame["kind"] == "instruction-started":
             print(f"  {self._titles.get(frame['index'], '')}", flush=True)
         elif frame["type"] == "event" and frame["kind"] == "log":
@@ -43,7 +43,7 @@ class Screen:
             print(f"  not accepted: {frame['message']}", flush=True)
 
     def _progress(self, frame: Frame) -> None:
-        """Print a copy's progress, but not more often than one wants to read it."""
+        """Print a copy's progress, at a limited rate."""
         now, place = time.monotonic(), (frame["resource"], frame["host"])
         shown_at = self._shown_at.setdefault(place, now)
         if frame["data"]["unit"] == "B" and now - shown_at >= PROGRESS_EVERY_S:
