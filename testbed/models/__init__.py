@@ -1,8 +1,8 @@
-"""What the web remembers: testbeds, hosts, what was observed, runs and their events.
+"""The rows of the web: testbeds, hosts, observations, runs and their events.
 
 Rows are the truth that every page, tab and reconnecting socket reads. Rules that need
-one row live here; everything that changes something is in `services`; events, tasks
-and batches are written by `recorder` and `tasks`.
+one row live here; the packages `testbeds`, `hosts`, `images`, `orphans` and `runs`
+change rows, and `runs` alone writes events, tasks and batches.
 """
 
 from testbed.models.cleanups import Cleanup, CleanupItem

@@ -1,4 +1,4 @@
-"""Deleting in the background, orphans or images: what was asked for, and how it went."""
+"""Deletions in the background, of orphans or images: their items and outcomes."""
 
 from collections.abc import Iterable
 
@@ -17,13 +17,13 @@ class CleanupQuerySet(models.QuerySet["Cleanup"]):
     """The deletions that a page lists."""
 
     def latest_of(self, subject: str) -> "CleanupQuerySet":
-        """Return the last deletions of orphans, or of images, with who asked."""
+        """Return the last deletions of orphans, or of images, with their users."""
         return self.filter(subject=subject).select_related("asked_by")[:SHOWN]
 
     def begin(
         self, name: str, user: User, things: Iterable[Listed], *, subject: str
     ) -> "Cleanup":
-        """Make the one deletion there may be of a name, and list what it is of.
+        """Create the only deletion of a name that may be active, with its items.
 
         Raises: TestbedBusy.
         """
@@ -47,9 +47,10 @@ class CleanupQuerySet(models.QuerySet["Cleanup"]):
 
 
 class Cleanup(models.Model):
-    """The deletion of everything that was listed under one name, asked for once.
+    """The deletion of everything that was listed under one name, requested once.
 
-    `subject` says what the things are. A worker owns a running one while `seen_at` is fresh.
+    `subject` is the sort of the items. A worker owns a running one while `seen_at` is
+    fresh.
     """
 
     class Subject(models.TextChoices):
@@ -97,7 +98,7 @@ class Cleanup(models.Model):
 
     @property
     def is_over(self) -> bool:
-        """Say whether nothing more will happen."""
+        """Return whether the deletion has ended."""
         return self.status not in self.ACTIVE
 
 

@@ -1,4 +1,4 @@
-"""Testbed hosts: how they are reached, and what the last check found there."""
+"""Testbed hosts: how they are reached, and the result of the last check."""
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -15,12 +15,13 @@ from orchestration.state.model import (
 
 
 class Host(models.Model):
-    """A testbed host as an admin added it, and what the last check found there.
+    """A testbed host as an admin added it, and the result of the last check.
 
-    `host_key` is pinned when the host is added, and `resolved_address` is where
-    `address` led then, for tunnels, when it is a name. `network` is a `HostNetwork` as it was
-    at `network_seen_at`, so that planning asks no machine. `problem` is empty while the
-    host is online; `remark` says what has to be mended of one that is.
+    `host_key` is pinned when the host is added. When `address` is a name,
+    `resolved_address` is its address at that time, for tunnels. `network` is a
+    `HostNetwork` as it was at `network_seen_at`, so that planning asks no machine.
+    `problem` is empty while the host is online; `remark` says what has to be mended on
+    an online host.
     """
 
     name = models.SlugField(
@@ -87,7 +88,7 @@ class Host(models.Model):
 
     @property
     def availability(self) -> str:
-        """Say `online`, `overloaded`, `offline`, or `unknown` before the first check."""
+        """Return `online`, `overloaded`, `offline`, or `unknown` before any check."""
         if self.problem:
             return "offline"
         if self.checked_at is None:
@@ -101,12 +102,12 @@ class Host(models.Model):
 
     @property
     def full_load(self) -> float:
-        """The load from which its gauge is full: each CPU has something to do."""
+        """The load from which its gauge is full: each CPU is busy."""
         return 0.95 * self.cpus
 
     @property
     def own_network(self) -> HostNetwork:
-        """What the host's network showed; empty before the first look."""
+        """The host's network as last seen; empty before the first look."""
         return HostNetwork.model_validate(self.network)
 
     def to_state(self) -> HostState:

@@ -1,6 +1,6 @@
-"""What was last seen of the hosts' images; the page lists these rows.
+"""The hosts' images as last seen; the page lists these rows.
 
-Written by `tasks.images` only. No page asks a host.
+Written by `images.pruning` and, for requests, by `images.listing`. No page asks a host.
 """
 
 from django.db import models
@@ -11,9 +11,9 @@ from testbed.models.hosts import Host
 class ImageStore(models.Model):
     """The images of one host.
 
-    `images` are `orchestration.inventory.images.StoredImage`s as JSON, each with who uses
-    it. A host that could not be asked (`problem`) at `looked_at` keeps what was seen
-    of it at `seen_at`. `asked_at` is when somebody wanted it to be looked at again.
+    `images` are `orchestration.inventory.images.StoredImage`s as JSON, each with its
+    users. A host that could not be asked (`problem`) at `looked_at` keeps the images
+    that were seen at `seen_at`. `asked_at` is the time of the last request for a look.
     """
 
     host = models.OneToOneField(

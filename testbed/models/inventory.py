@@ -1,4 +1,4 @@
-"""What was seen on the hosts besides guests: everything ours, and what is missing.
+"""The things on the hosts besides guests, and the parts that are missing there.
 
 Written by the periodic observation only. Pages compare, list and count these rows;
 none of them asks a host.
@@ -13,7 +13,7 @@ from testbed.models.testbeds import Testbed
 class Inventory(models.Model):
     """Everything with our tags on one host when it last answered.
 
-    `things` are `orchestration.inventory.Thing`s as JSON.
+    `things` are `orchestration.inventory.things.Thing`s as JSON.
     """
 
     host = models.OneToOneField(Host, on_delete=models.CASCADE)
@@ -28,7 +28,7 @@ class Inventory(models.Model):
 
 
 class MissingPart(models.Model):
-    """A part of a deployed network that was not there; `text` is said of it."""
+    """A missing part of a deployed network; `text` is a sentence about it."""
 
     testbed = models.ForeignKey(
         Testbed, on_delete=models.CASCADE, related_name="missing_parts"

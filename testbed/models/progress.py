@@ -1,4 +1,4 @@
-"""How a run goes: its instructions, their tasks and batches, and the events."""
+"""The progress of a run: its instructions, their tasks and batches, and the events."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from testbed.models.runs import Run
 
 
 class Instruction(models.Model):
-    """One instruction of a run as it went. Users see it as part of its stage."""
+    """One instruction of a run with its result. Users see it as part of its stage."""
 
     class Status(models.TextChoices):
         WAITING = "waiting"
@@ -87,9 +87,10 @@ class Task(models.Model):
 
 
 class Batch(models.Model):
-    """One Celery task: what an instruction does on one host.
+    """One Celery task: the work of an instruction on one host.
 
-    It goes to the workers when it is admitted. A worker owns a running batch while its lease is fresh.
+    It goes to the workers when it is admitted. A worker owns a running batch while its
+    lease is fresh.
     """
 
     class Status(models.TextChoices):
@@ -167,5 +168,5 @@ class Event(models.Model):
 
     @property
     def is_of_task(self) -> bool:
-        """Say whether the event tells how one task is; the newest says it all."""
+        """Return whether the event describes one task; the newest replaces the rest."""
         return self.kind in self.OF_TASKS

@@ -1,4 +1,4 @@
-"""Runs: one execution of a plan each, and who may see them."""
+"""Runs: one execution of a plan each, and the users who may see them."""
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -10,7 +10,7 @@ from testbed.models.testbeds import Testbed
 
 
 class RunQuerySet(models.QuerySet["Run"]):
-    """Which runs a user may see, and which are on."""
+    """Selects the runs that a user may see, and the active ones."""
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "RunQuerySet":
         """Return the runs of the testbeds that the user may see."""
@@ -22,13 +22,13 @@ class RunQuerySet(models.QuerySet["Run"]):
 
 
 class Run(models.Model):
-    """One execution of a plan, asked for by one user.
+    """One execution of a plan, requested by one user.
 
-    `plan` is `orchestration.plan.Plan` as JSON. `next_index` is the instruction that
-    may be sent next. `driver` says who sends it; a client is believed to be there
-    while `driver_seen_at` is fresh. `last_seq` numbers the events.
-    `leftovers` lists what a cancel could not confirm as ended, by host and pid.
-    Old runs lose their events and plan, at `log_removed_at`; how they went stays.
+    `plan` is `orchestration.plan.model.Plan` as JSON. `next_index` is the instruction
+    that may be sent next. `driver` is the sender of instructions; a client counts as
+    connected while `driver_seen_at` is fresh. `last_seq` numbers the events.
+    `leftovers` lists the processes that a cancel could not confirm as ended, by host
+    and pid. Old runs lose their events and plan, at `log_removed_at`; results stay.
     """
 
     class Status(models.TextChoices):
@@ -93,17 +93,17 @@ class Run(models.Model):
 
     @property
     def is_over(self) -> bool:
-        """Say whether nothing more will happen in this run."""
+        """Return whether the run has ended."""
         return self.status not in self.ACTIVE
 
     @property
     def tag(self) -> str:
-        """What every process of this run carries first in TESTBED_TAG."""
+        """The first part of TESTBED_TAG in every process of this run."""
         return f"{self.testbed.slug}.r{self.pk}."
 
 
 def require_no_run(testbed: Testbed) -> None:
-    """Raise TestbedBusy when a run is on."""
+    """Raise TestbedBusy when a run is active."""
     run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
     if run is not None:
         raise TestbedBusy(

@@ -1,4 +1,4 @@
-"""Testbeds, who sees them, and their guests as last observed."""
+"""Testbeds, the users who see them, and their guests as last observed."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from orchestration.project.folder import Project
 
 
 class TestbedQuerySet(models.QuerySet["Testbed"]):
-    """Which testbeds a user may see."""
+    """Selects the testbeds that a user may see."""
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "TestbedQuerySet":
         """Return the user's own testbeds; an admin's are all."""
@@ -20,7 +20,7 @@ class TestbedQuerySet(models.QuerySet["Testbed"]):
 
 
 class Testbed(models.Model):
-    """One user's project. `number` is unique and derives subnets and device names."""
+    """One user's project. Subnets and device names follow from its unique `number`."""
 
     __test__ = False
 
@@ -64,7 +64,7 @@ class Testbed(models.Model):
 
 
 class ObservedGuest(models.Model):
-    """A guest as its host showed it last. `status` is libvirt's word, or `absent`."""
+    """A guest as last observed. `status` is libvirt's word, or `absent`."""
 
     testbed = models.ForeignKey(
         Testbed, on_delete=models.CASCADE, related_name="observed_guests"

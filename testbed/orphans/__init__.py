@@ -1,1 +1,1 @@
-"""What belongs to no testbed: found, listed, deleted, adopted."""
+"""Things on the hosts that belong to no testbed: found, listed, deleted, adopted."""

@@ -1,7 +1,8 @@
-"""Adopting orphans: the row of a testbed that was lost from the database, made anew.
+"""Adopts orphans: makes the row of a testbed anew that the database lost.
 
-The testbed is known by its folder on main, whose state says everything. Orphans of a
-testbed that is there are only deleted: its state does not know them. Writes rows only.
+The testbed is identified by its folder on main, whose state holds everything. Orphans
+of an existing testbed can only be deleted, as its state does not know them. Writes rows
+only.
 """
 
 from dataclasses import dataclass
@@ -20,14 +21,14 @@ from testbed.orphans.listing import Group
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What adopting would do, or exactly why it cannot be done."""
+    """The effect of adopting, or the exact reason why it is impossible."""
 
     text: str
     is_possible: bool
 
 
 def offer(group: Group) -> Offer | None:
-    """Say whether a lost testbed can be adopted; None for one that is there."""
+    """Return whether a lost testbed can be adopted; None for an existing one."""
     if group.testbed is not None:
         return None
     try:
@@ -61,7 +62,7 @@ def adopt_lost(name: str, owner: User) -> Testbed:
 
 
 def _lost_project(name: str) -> Project:
-    """Return a lost testbed's folder when it says everything. Raises: StateError."""
+    """Return a lost testbed's folder when it is complete. Raises: StateError."""
     folder = Path(settings.TESTBEDS_DIR) / name
     project = Project(folder)
     instead = "Delete them, or restore the folder from a backup."

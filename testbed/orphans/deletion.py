@@ -1,9 +1,9 @@
-"""Deleting the orphans that an admin confirmed, host by host.
+"""Deletes the orphans that an admin confirmed, host by host.
 
-Called by `cleanups`, which claims and ends the deletion. Each host is looked at anew
-before anything is deleted on it, and once more afterwards; each thing is judged anew
-when its turn comes: what found its testbed meanwhile stays, what is still there is
-named.
+`cleanups` claims and ends the deletion. Each host is observed anew before anything is
+deleted on it, and once more afterwards. Each thing is judged anew right before its
+deletion: a thing that has a testbed by then stays, and one that is still there
+afterwards is named.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ Status = CleanupItem.Status
 
 
 def delete_listed(cleanup: Cleanup) -> None:
-    """Delete what a cleanup lists, and say on each item how it went."""
+    """Delete the things that a cleanup lists, and save the outcome of each."""
     for name in cleanup.items.order_by().values_list("host", flat=True).distinct():
         try:
             _clean_host(cleanup, name)
@@ -93,15 +93,15 @@ def _clean_item(
 
 
 def _came_back(orphan: Orphan, seen: Observation) -> bool:
-    """Say whether the thing found its testbed since the look.
+    """Return whether the thing belongs to a testbed since the look.
 
-    The testbed was adopted, or a run began that may use it again.
+    The testbed was adopted, or a run began that may use the thing again.
     """
     return not orphans_among([replace(seen, things=(orphan.thing,))])
 
 
 def _confirm(cleanup: Cleanup, host: str, orphans: dict[Key, Orphan]) -> None:
-    """Say of each thing that is still there that it is."""
+    """Mark each thing that is still there as failed."""
     for item in cleanup.items.filter(host=host).exclude(status=Status.FAILED):
         still = orphans.get((host, ThingKind(item.kind), item.name))
         if still is not None and still.name == cleanup.name:

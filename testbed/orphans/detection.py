@@ -1,9 +1,9 @@
-"""Which things on the hosts belong to no testbed.
+"""Finds the things on the hosts that belong to no testbed.
 
-`orphans_among` compares what was seen with the testbeds' rows and states: for the
-admin's page with the last observation, for a deletion (`cleanups`) with a look of its
-own. A testbed with a run on, or one that ended after the look, has no orphans: its
-things come and go. `things_there` says what was seen of testbeds, known or not.
+`orphans_among` compares observed things with the testbeds' rows and states: for the
+admin's page with the last observation, for a deletion with an observation of its own.
+A testbed with an active run, or with one that ended after the look, has no orphans: its
+things come and go. `things_there` returns the observed things of every testbed.
 """
 
 import logging
@@ -40,13 +40,13 @@ class Orphan:
 
     @property
     def key(self) -> Key:
-        """What tells it from all other things."""
+        """The key that tells it from all other things."""
         return self.host, self.thing.kind, self.thing.name
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one host held, and since when that is known."""
+    """The things on one host, and the time when they were seen."""
 
     host: str
     things: tuple[Thing, ...]
@@ -54,7 +54,7 @@ class Observation:
 
 
 def last_observations() -> list[Observation]:
-    """Return what was last seen of each host."""
+    """Return the last observation of each host."""
     rows = Inventory.objects.select_related("host").order_by("host__name")
     return [
         Observation(row.host.name, tuple(map(_thing, row.things)), row.looked_at)
@@ -63,7 +63,7 @@ def last_observations() -> list[Observation]:
 
 
 def orphans_among(observations: Iterable[Observation]) -> list[Orphan]:
-    """Return the things that no testbed speaks for, host by host."""
+    """Return the things that no testbed claims, host by host."""
     judge = _Judge()
     return [
         Orphan(seen.host, judge.name_of(thing), thing)
@@ -74,7 +74,7 @@ def orphans_among(observations: Iterable[Observation]) -> list[Orphan]:
 
 
 def things_there(observations: Iterable[Observation]) -> dict[str, list[Held]]:
-    """Return what was seen of each testbed since its last run, folders aside."""
+    """Return the things seen of each testbed since its last run, without folders."""
     judge, found = _Judge(), dict[str, list[Held]]()
     for seen in observations:
         for thing in seen.things:
@@ -85,7 +85,7 @@ def things_there(observations: Iterable[Observation]) -> dict[str, list[Held]]:
 
 
 def speaks_for(testbed: Testbed, held: Iterable[Held]) -> bool:
-    """Say whether a testbed's next `down` is about one of these; who knows if broken."""
+    """Return whether a testbed's `down` removes one of these; True if it is unknown."""
     things = list(held)
     known = _known(testbed) if things else None
     if known is None:
@@ -94,7 +94,7 @@ def speaks_for(testbed: Testbed, held: Iterable[Held]) -> bool:
 
 
 def orphan_numbers() -> set[int]:
-    """Return the numbers that devices of orphans are called after: not to be reused."""
+    """Return the numbers in names of orphaned devices, which must not be reused."""
     names = (
         name
         for orphan in orphans_among(last_observations())
@@ -131,11 +131,11 @@ class _Judge:
         return self._numbers.get(number, f"number {number}")
 
     def has_settled(self, slug: str, seen: Observation) -> bool:
-        """Say whether a look saw a testbed as its last run left it."""
+        """Return whether a look came after the end of a testbed's last run."""
         return slug in self._since and self._since[slug] <= seen.looked_at
 
     def is_orphan(self, thing: Thing, seen: Observation) -> bool:
-        """Say whether no testbed speaks for a thing."""
+        """Return whether no testbed claims a thing."""
         slug = self.name_of(thing)
         if slug not in self._testbeds:
             return True
@@ -150,7 +150,7 @@ class _Judge:
 
 
 def _known(testbed: Testbed) -> frozenset[Key] | None:
-    """Return what a testbed speaks for; None when its state cannot be read."""
+    """Return the things that a testbed claims; None when its state is unreadable."""
     project = testbed.project
     if not project.has_state():
         return frozenset()
@@ -162,7 +162,7 @@ def _known(testbed: Testbed) -> frozenset[Key] | None:
 
 
 def _thing(fields: dict[str, str | bool]) -> Thing:
-    """Read a thing as it was saved."""
+    """Read a thing from its row."""
     return Thing(
         ThingKind(str(fields["kind"])),
         str(fields["name"]),

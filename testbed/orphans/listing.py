@@ -1,8 +1,8 @@
 """Orphans for an admin: listed by name and host, deleted by a worker, or adopted.
 
-Called by the orphans' page and by the commands. The list is what the periodic
-observation last saw; only `orphans_of`, for a command, asks a host. What makes something an orphan is in
-`tasks.orphans`, how a lost testbed comes back in `adoption`.
+Called by the orphans' page and by the commands. The list is the last periodic
+observation; only `orphans_of`, for a command, asks a host. `detection` decides what is
+an orphan, `adoption` brings a lost testbed back.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,7 +34,7 @@ class OnHost:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """All orphans of one name; `testbed` is there when the testbed is."""
+    """All orphans of one name; `testbed` is set when the testbed exists."""
 
     name: str
     hosts: tuple[OnHost, ...]
@@ -69,7 +69,7 @@ def group_named(name: str) -> Group:
 
 
 def oldest_look() -> datetime | None:
-    """Return since when the list is true of all hosts; None before the first look."""
+    """Return the time of the oldest look at a host; None before the first look."""
     return (
         Inventory.objects.order_by("looked_at")
         .values_list("looked_at", flat=True)
@@ -78,7 +78,7 @@ def oldest_look() -> datetime | None:
 
 
 def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
-    """Have a worker delete all orphans of a name.
+    """Request the deletion of all orphans of a name by a worker.
 
     Raises: StateError (not confirmed by typing the name, none there), TestbedBusy.
     """
@@ -92,9 +92,9 @@ def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
 
 
 def clean_up_after(testbed: Testbed) -> Cleanup | None:
-    """Have a worker delete what a testbed leaves on other hosts when its row goes.
+    """Request the deletion of a removed testbed's folders on the other hosts.
 
-    That is its folder, with disks that `down` keeps. Main's goes with the row.
+    These hold disks that `down` keeps. Main's folder is removed with the row.
     """
     mains = set(Host.objects.filter(is_main=True).values_list("name", flat=True))
     hosts = [
@@ -110,7 +110,7 @@ def clean_up_after(testbed: Testbed) -> Cleanup | None:
         return None
     try:
         return _ask(testbed.slug, testbed.owner, left)
-    except TestbedBusy:  # somebody asked for all of it already
+    except TestbedBusy:  # the deletion of all of it was requested already
         return None
 
 
@@ -124,7 +124,7 @@ def _ask(name: str, user: User, things: Iterable[Key]) -> Cleanup:
 
 
 def orphans_of(host: Host, hosts: Hosts) -> list[Orphan]:
-    """Look at a host now, for a command; one that does not answer shows none."""
+    """Observe a host now, for a command; a host that does not answer shows none."""
     try:
         return list(seen_now(hosts.open(host.to_state()), Scope()).values())
     except TestbedError:
@@ -132,7 +132,7 @@ def orphans_of(host: Host, hosts: Hosts) -> list[Orphan]:
 
 
 def counts(orphans: Iterable[Orphan] | None = None) -> list[str]:
-    """Say in a line for each host and name which orphans there are, for the commands."""
+    """Return a line for each host and name with its orphans, for the commands."""
     lines = []
     for group in orphan_groups(orphans):
         for on in group.hosts:

@@ -1,4 +1,4 @@
-"""Add a testbed host, or bring its row up to date, after asking it how it is."""
+"""Adds a testbed host, or updates its row, after a check of the host."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     help = "Add a testbed host after checking that SSH, libvirt and Open vSwitch answer"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Name the parts of a host's row."""
+        """Add an argument for each part of a host's row."""
         parser.add_argument("name")
         parser.add_argument("--main", action="store_true", help="this machine itself")
         parser.add_argument("--simulated", action="store_true", help="only rehearses")
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--images-dir", default="/var/lib/testbed/images")
 
     def handle(self, **options: str | int | bool | None) -> None:
-        """Check the host first: a host that does not answer is not added."""
+        """Check the host and add it; a host that does not answer is not added."""
         name = str(options["name"])
         host = Host.objects.filter(name=name).first() or Host(name=name)
         host.is_main = bool(options["main"])
@@ -62,7 +62,7 @@ class Command(BaseCommand):
 
 
 def _in_words(error: ValidationError) -> list[str]:
-    """Name the argument before what is wrong with it."""
+    """Return the messages, each after the name of its argument."""
     lines = []
     for field, messages in error.message_dict.items():
         about = "" if field == NON_FIELD_ERRORS else f"{_argument(field)}: "

@@ -1,4 +1,4 @@
-"""Ask every testbed host how it is, and say it in one line each.
+"""Checks every testbed host, and prints the result in one line each.
 
 Below a host that is online come its orphans, a line for each name.
 """

@@ -1,7 +1,7 @@
-"""Delete the images that nobody uses from the hosts, and what dead workers left there.
+"""Deletes unused images from the hosts, and the leftovers of dead workers.
 
-`--dry-run` only says what would go. Without `--yes` it asks on the terminal. `--json`
-prints the same for programs. The exit status is 1 when a host could not be asked.
+`--dry-run` only prints what would be deleted. Without `--yes` it asks on the terminal.
+`--json` prints the same as JSON. The exit status is 1 when a host could not be asked.
 """
 
 import sys
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     help = "Delete images that no testbed, domain or disk uses"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take which images may go, and whether to ask first."""
+        """Add the arguments for the choice of images and for the confirmation."""
         parser.add_argument("--dry-run", action="store_true", help="delete nothing")
         parser.add_argument("--host", default="", metavar="NAME", help="only this one")
         parser.add_argument(
@@ -77,7 +77,7 @@ class Command(BaseCommand):
             raise CommandError(f"Not asked, or not to the end: {', '.join(bad)}.")
 
     def _is_wanted(self, plan: Report) -> bool:
-        """Show what would go, and ask."""
+        """Show the images to delete, and ask."""
         if not sys.stdin.isatty():
             raise CommandError("Nothing was deleted. Add --yes, or --dry-run to look.")
         self._print(plan, is_json=False)

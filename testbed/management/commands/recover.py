@@ -1,6 +1,6 @@
-"""`manage.py recover`: repair at once what the sweeper would repair by and by.
+"""`manage.py recover`: makes at once the repairs that the sweeper makes over time.
 
-For after a crash, or where no worker runs with `-B`. `--lost RUN` declares that the
+Use it after a crash, or where no worker runs with `-B`. `--lost RUN` declares that the
 workers of a run are dead, without waiting for their leases to lapse. Orphans, as last
 seen on the hosts, are named; deleting or adopting them is an admin's choice.
 """
@@ -16,16 +16,16 @@ from testbed.tasks import keep_house_once
 
 
 class Command(BaseCommand):
-    """Sweep once and print what was repaired."""
+    """Sweeps once and prints the repairs."""
 
     help = "End, join, send and drive on what a crash left behind."
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Take the run whose workers are known to be dead."""
+        """Add the argument for a run whose workers are known to be dead."""
         parser.add_argument("--lost", type=int, metavar="RUN")
 
     def handle(self, *args: str, lost: int | None = None, **options: object) -> None:
-        """Sweep, then say in one line per step what happened."""
+        """Sweep, then print one line per step."""
         if lost is not None:
             self._declare_lost(lost)
         done = sweep_once() | keep_house_once()

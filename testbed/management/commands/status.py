@@ -1,4 +1,4 @@
-"""Say in a terminal what is running where, as the testbed pages do."""
+"""Prints where guests run, as the testbed pages show it."""
 
 from argparse import ArgumentParser
 
@@ -17,7 +17,7 @@ class Command(BaseCommand):
     help = "Print the guests of one or all testbeds as last observed"
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Take a testbed's name, and whether to look at the hosts first."""
+        """Add the testbed's name, and whether to look at the hosts first."""
         parser.add_argument("testbed", nargs="?", default="")
         parser.add_argument("--now", action="store_true", help="ask the hosts first")
 
