@@ -1,1 +1,1 @@
-"""What pages show, as values; reads rows and files only."""
+"""The values that pages show; reads rows and files only."""

@@ -1,9 +1,9 @@
-"""What was generated from a testbed's YAML, as people may see it.
+"""The files generated from a testbed's YAML, in the form that users may see.
 
 Read from the state and the artefacts folder for the artefacts page, its downloads and
-the archive. Private keys are never read: what is on a seed is built anew without its
-host key, and the image itself, which holds it, is not offered (`seed_pages` says so to
-people). Values that an environment calls a password or the like are hidden everywhere.
+the archive. Private keys are never read: a seed's contents are built anew without its
+host key, and the seed image, which holds the key, is not offered (`seed` explains
+that). Values that an environment calls a password or the like are hidden everywhere.
 """
 
 import re
@@ -32,10 +32,10 @@ _XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
 
 @dataclass(frozen=True, slots=True)
 class Artefact:
-    """One thing to look at or download; `name` is its path in the archive.
+    """One file to look at or download; `name` is its path in the archive.
 
-    `place` is what it says of itself on the page; `read` gives its bytes, `describe`
-    what the page shows of bytes that are no text.
+    `place` is its location as the page shows it; `read` returns its bytes, `describe`
+    the text that the page shows for binary content.
     """
 
     name: str
@@ -51,14 +51,14 @@ class Artefact:
 
 @dataclass(frozen=True, slots=True)
 class GuestArtefacts:
-    """What was generated for one guest; nothing yet when a run did not get there."""
+    """The files generated for one guest; empty when a run did not get there."""
 
     guest: GuestState
     found: tuple[Artefact, ...]
 
 
 def of_testbed(state: State) -> tuple[Artefact, ...]:
-    """Return what belongs to the whole testbed."""
+    """Return the artefacts of the whole testbed."""
     return (
         Artefact("plan-up.txt", "What Up does, in order", partial(_plan, state)),
         Artefact("state.json", "What the YAML means here", partial(_state, state)),
@@ -72,7 +72,7 @@ def with_artefacts(state: State) -> tuple[GuestState, ...]:
 
 
 def of_guest(project: Project, state: State, guest: GuestState) -> GuestArtefacts:
-    """Return one guest's artefacts, as far as they were generated."""
+    """Return one guest's artefacts that were generated."""
     return GuestArtefacts(guest, tuple(_of_guest(project, state, guest)))
 
 
@@ -114,7 +114,7 @@ def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Art
 def _on_seed(
     project: Project, state: State, guest: GuestState, public: Path
 ) -> Iterator[Artefact]:
-    """Return the files on a seed; nothing of the image but the context is read."""
+    """Return the files on a seed; only the context is read from the image."""
     folder, seed = f"guests/{guest.name}/seed", _kept(project, guest.seed)
     about = partial(describe_seed, seed, guest)
     shown = _without_secrets(guest)
@@ -138,7 +138,7 @@ def _on_seed(
 def _script(
     project: Project, folder: str, script: ScriptState | None, when: str
 ) -> Iterator[Artefact]:
-    """Return a script as it is now: Up runs that, also when it was edited since."""
+    """Return a script's current content, which is what Up runs, also after an edit."""
     if script is None:
         return
     try:

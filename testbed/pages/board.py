@@ -1,8 +1,8 @@
-"""The board of a run page: stages with their tasks, from the rows as they are now.
+"""The board of a run page: stages with their tasks, from the current rows.
 
 The page, a reload in the middle and the websocket's fragments all come from here, so
 that they cannot differ: `stages_of` for the whole page, `stage_of` for one stage that
-has news. A stage with very many tasks shows those that need eyes and counts the rest.
+changed. A stage with very many tasks shows the most urgent ones and counts the rest.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from django.utils.text import slugify
 from testbed.models import Instruction, Run, Task
 
 SHOWN_TASKS = 60
-# One copy tells of itself.
+# A single copy shows its own progress.
 SEVERAL = 2
 BYTES = "B"
 OVER = {
@@ -53,9 +53,9 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """All copies of a stage together, as long as one runs: bytes, and bytes a second.
+    """All copies of a stage together, while one runs: bytes, and bytes a second.
 
-    They run at once, so that the longest one tells when all are over.
+    They run in parallel, so the longest remaining time is the time of all.
     """
 
     count: int
@@ -88,7 +88,7 @@ class Stage:
 
     @property
     def is_open(self) -> bool:
-        """Say whether it is shown unfolded: it works, or something went wrong."""
+        """Return whether it is shown unfolded: it is running, failed or cancelled."""
         return self.status in {
             Instruction.Status.RUNNING,
             Instruction.Status.FAILED,
@@ -121,7 +121,7 @@ def copies_of(run: Run, stage: str) -> Copies | None:
 
 
 def _copies(tasks: Iterable[Task]) -> Copies | None:
-    """Sum up what runs and what is done: a failed one counts no more."""
+    """Sum up running and finished copies; a failed one is left out."""
     found = [task for task in tasks if task.unit == BYTES and task.total]
     running = [task for task in found if task.status == Task.Status.RUNNING]
     done = [task for task in found if task.status == Task.Status.DONE]
@@ -162,7 +162,7 @@ def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
 
 
 def _groups(members: Iterable[Instruction], tasks: list[Task]) -> Iterator[Group]:
-    """Share the room of a stage: first to those that need eyes, wherever they are."""
+    """Share a stage's places among its tasks, the most urgent first."""
     by_need = sorted(tasks, key=_need) if len(tasks) > SHOWN_TASKS else tasks
     shown = {task.pk for task in by_need[:SHOWN_TASKS]}
     for member in members:
@@ -179,7 +179,7 @@ def _need(task: Task) -> int:
 
 
 def _status(members: list[Instruction]) -> str:
-    """Say the stage's status: the one that matters most among its instructions."""
+    """Return the stage's status: the most important one of its instructions."""
     found = {member.status for member in members}
     status = Instruction.Status
     for one in (status.FAILED, status.RUNNING, status.CANCELLED):

@@ -1,8 +1,8 @@
-"""What `up` would change: the edited YAML against what is deployed, for the page.
+"""The changes that `up` would make: the edited YAML against the deployed state.
 
 Computed from files and rows only, and kept until one of them changes, since the page
-asks every few seconds. Bounded: of a large edit the first changes are shown, and how
-many more there are. What was observed to be missing is in `drift`.
+asks every few seconds. Bounded: of a large edit the first changes are shown, and the
+number of the others. `drift` holds the parts that were observed to be missing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
 SHOWN = 20
 NAMED = 5
 REASONS_SHOWN = 400
-# Tone and icon of each kind of change; the word is its own.
+# Tone and icon of each kind of change; the word is the kind's value.
 DISPLAY = {
     ChangeKind.REMOVE: ("bad", "trash"),
     ChangeKind.RECREATE: ("warn", "alert"),
@@ -59,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """What the next `up` does; `problem` says why that cannot be told."""
+    """The effect of the next `up`; `problem` says why it cannot be computed."""
 
     groups: tuple[Group, ...] = ()
     summary: str = ""
@@ -68,12 +68,12 @@ class Pending:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing would be removed, made or changed."""
+        """Return whether nothing would be removed, made or changed."""
         return not self.groups and not self.problem
 
 
 def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
-    """Return what an edit would change; None when nothing was edited or deployed."""
+    """Return an edit's changes; None when nothing was edited or deployed."""
     if state is None:
         return None
     project = testbed.project
@@ -85,7 +85,7 @@ def pending_changes(testbed: Testbed, state: State | None) -> Pending | None:
 
 
 def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
-    """Everything that the changes follow from, but cheap to look at."""
+    """Return a cheap key of everything that the changes follow from."""
     project = testbed.project
     files = [project.state_file, project.deployed_file, project.markers_file]
     files.append(settings.LOCAL_CATALOGUE)
@@ -118,7 +118,7 @@ def _pending(
 
 
 def _summary(changes: Changes) -> str:
-    """Say what it costs: guests that stop, disks that are erased, the rest."""
+    """Return the costs in words: guests that stop, disks that are erased, the rest."""
     stopping = (ChangeKind.REMOVE, ChangeKind.RECREATE, ChangeKind.RESTART)
     stopped = {c.name for c in changes.guests if c.kind in stopping}
     erased = {c.name for c in changes.guests if c.kind in stopping[:2]}
@@ -148,7 +148,7 @@ def _group(title: str, changes: list[tuple[Change, bool]]) -> Group:
 
 
 def _merged(changes: Iterable[Change]) -> Iterator[tuple[Change, bool]]:
-    """Yield the changes; one that is removed and made again under its name once."""
+    """Yield the changes, a removed and recreated resource of one name only once."""
     found = list(changes)
     made = {(c.name, c.host): c for c in found if c.kind is ChangeKind.CREATE}
     gone = {(c.name, c.host) for c in found if c.kind is ChangeKind.REMOVE}

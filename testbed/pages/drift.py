@@ -1,7 +1,7 @@
-"""What was observed to be missing of a testbed that should be up, for its page.
+"""The parts of a testbed that should be up but were observed to be missing.
 
 From rows only: guests as last observed, and the parts of the network that the last
-look did not find. `up` puts all of it right.
+look did not find. `up` restores all of them.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ GONE = "is gone"
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """What is wrong, a sentence each; `gone_bridges` are pairs of host and name."""
+    """The faults, a sentence each; `gone_bridges` are pairs of host and name."""
 
     lines: tuple[str, ...] = ()
     more: int = 0
@@ -28,14 +28,14 @@ class Drift:
 
 
 def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
-    """Say what should be there and was seen not to be."""
+    """Return the parts that should be there and were observed to be missing."""
     last = testbed.runs.exclude(command="generate-artefacts").defer("plan").first()
     if last is None or last.command != "up" or last.status in Run.ACTIVE:
         return Drift()
     if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:
         return Drift()
     parts = list(testbed.missing_parts.all())
-    # What a failed or cancelled `up` never made is not gone.
+    # A part that a failed or cancelled `up` never made cannot be gone.
     verb = GONE if last.status == Run.Status.SUCCEEDED else "is missing"
     lines = [part.text for part in parts]
     lines += [_guest(row) for row in rows if not row.is_up]
@@ -45,7 +45,7 @@ def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
 
 
 def marked(diagram: Diagram, drift: Drift) -> Diagram:
-    """Return the diagram with the bridges marked that are gone."""
+    """Return the diagram with the missing bridges marked."""
     gone = drift.gone_bridges
     bars = (replace(b, is_gone=(b.host, b.label) in gone) for b in diagram.bars)
     return replace(diagram, bars=tuple(bars))

@@ -1,7 +1,7 @@
 """The log of a run, read from its events: the last lines, earlier ones, all as text.
 
-`views.logs` and the run page show it, the websocket follows it with `newest`. Reading
-goes by the number of the event, so that a page costs the same at the end of a long
+`views.logs` and the run page show it, the websocket follows it with `newest`. Rows are
+read by the number of the event, so that a page costs the same at the end of a long
 log as at its start; nothing here holds more than one page of rows.
 """
 
@@ -21,7 +21,7 @@ TEXT_LINES = 1000
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """What a log is limited to; empty means all."""
+    """The limits of a log; empty means all."""
 
     resource: str = ""
     host: str = ""

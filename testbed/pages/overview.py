@@ -1,7 +1,7 @@
-"""What the testbed pages show, read in few queries however many testbeds there are.
+"""The contents of the testbed pages, read in few queries for any number of testbeds.
 
-`rows_for` is the list of testbeds; `guests_of` joins a testbed's state with what was
-last observed. Reads only; no page talks to a host.
+`rows_for` is the list of testbeds; `guests_of` joins a testbed's state with the last
+observation. Reads only; no page talks to a host.
 """
 
 from collections.abc import Iterable
@@ -39,12 +39,12 @@ class Row:
 
     @property
     def condition(self) -> str:
-        """Say how it stands, or what its active run is about to make of it."""
+        """Return its condition, or the one that its active run is about to reach."""
         return condition_of(self.testbed, self.last_run)
 
     @property
     def host_names(self) -> list[str]:
-        """The hosts that have guests of it."""
+        """The hosts that its guests are assigned to."""
         return sorted(self.hosts)
 
 
@@ -58,18 +58,18 @@ class GuestRow:
 
     @property
     def is_up(self) -> bool:
-        """Say whether it was running when it was last looked at."""
+        """Return whether it was running when last observed."""
         return self.status in UP
 
     @property
     def management_address(self) -> str:
-        """Where orchestration reaches it."""
+        """The address by which orchestration reaches it."""
         management = self.guest.management
         return management.address if management else ""
 
     @property
     def setup(self) -> str:
-        """Say how its setup script stands: `none`, `waiting`, `done`, `failed`, `changed`."""
+        """Return its setup script's status: none, waiting, done, failed or changed."""
         script, markers = self.guest.setup_script, self.guest.markers
         if script is None:
             return "none"
@@ -81,7 +81,7 @@ class GuestRow:
 
 
 def condition_of(testbed: Testbed, last_run: Run | None) -> str:
-    """Return a testbed's condition as it is shown; a run that is on goes first."""
+    """Return a testbed's condition as shown; an active run takes precedence."""
     if last_run is not None and last_run.status in Run.ACTIVE:
         return CHANGING.get(last_run.command, testbed.condition)
     return testbed.condition
@@ -108,7 +108,7 @@ def state_of(testbed: Testbed) -> tuple[State | None, StateError | None]:
 
 
 def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
-    """Return the guests with what was observed and their scripts of now (one query)."""
+    """Return the guests with their observations and current scripts (one query)."""
     if state is None:
         return []
     state = with_files_now(testbed.project.files, state)

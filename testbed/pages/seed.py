@@ -1,9 +1,9 @@
-"""What is on a guest's seed image, in words: every file, and what is kept back and why.
+"""Describes a guest's seed image: every file, and the hidden ones with the reason.
 
 The image is not offered for download. It holds the private host key by which the
-testbed recognises the guest, and who has that can pretend to be the guest; hidden
-values and the hash of a password are on it, too. Everything else on it is an artefact
-of its own. Used by `artefacts`.
+testbed recognises the guest, and a person with that key can pretend to be the guest;
+hidden values and the hash of a password are on it, too. Everything else on it is an
+artefact of its own. Used by `artefacts`.
 """
 
 import re
@@ -20,12 +20,12 @@ _SECRET = re.compile(
 
 
 def is_secret(key: str) -> bool:
-    """Say whether an environment's key is the name of something secret."""
+    """Return whether an environment's key is the name of a secret."""
     return bool(_SECRET.search(key))
 
 
 def describe_seed(seed: Path, guest: GuestState) -> bytes:
-    """List what is on a seed image. Raises: ImageFailed."""
+    """List the files on a seed image. Raises: ImageFailed."""
     return "\n".join([*_lines(seed, guest), ""]).encode()
 
 

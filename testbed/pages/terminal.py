@@ -1,9 +1,9 @@
-"""What a guest printed, as text that is safe and honest to look at.
+"""Turns the output of a guest into text that is safe to display.
 
-Terminal codes are removed, since they only colour and move. Everything else that the
-eye would not see, or that would make it see something else, is shown as what it is:
-control characters as pictures (␀ ␇ ␛), invisible and direction-changing characters as
-their names (<U+202E>). Pure; HTML is escaped by the templates.
+Terminal codes are removed, since they only colour and move. All other characters that
+are invisible, or that change how text around them looks, are made visible: control
+characters as pictures (␀ ␇ ␛), invisible and direction-changing characters as their
+names (<U+202E>). Pure; HTML is escaped by the templates.
 """
 
 import re
@@ -24,7 +24,7 @@ _PICTURE_OF_DELETE = "\N{SYMBOL FOR DELETE}"
 
 
 def plain(text: str) -> str:
-    """Return a line as it is shown; of what a `\\r` overwrites, the last is kept."""
+    """Return a line as displayed; of text that a `\\r` overwrites, the last is kept."""
     if text.isascii() and text.isprintable():
         return text
     line = _ANSI.sub("", text).rstrip("\r").rpartition("\r")[2]
@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 
 
 def plain_lines(text: str) -> str:
-    """Return output of several lines as it is shown."""
+    """Return output of several lines as displayed."""
     return "\n".join(plain(line) for line in text.split("\n"))
 
 

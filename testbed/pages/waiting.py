@@ -1,8 +1,8 @@
-"""Work that no worker takes, told from rows: since when, and whether workers are busy.
+"""Finds work that no worker takes, from rows: since when, and whether workers are busy.
 
-For the pages of a run, a deletion and the images. Workers say nothing while they are not
-running, so silence is measured: a started instruction of which no batch was claimed,
-or a run that nobody drives although the server should long have taken it over.
+For the pages of a run, a deletion and the images. A stopped worker sends no message, so
+silence is measured: a started instruction without a claimed batch, or a run without a
+driver that the server should have taken over long ago.
 """
 
 from dataclasses import dataclass
@@ -26,20 +26,20 @@ class Unclaimed:
 
 
 def unclaimed_run(run: Run) -> Unclaimed | None:
-    """Say that no worker takes a run; None while one does, or it is no wonder yet."""
+    """Return a run that no worker takes; None while one does or is not due yet."""
     if run.is_over:
         return None
     return _unclaimed("run", _waiting_since(run))
 
 
 def unclaimed_cleanup(cleanup: Cleanup) -> Unclaimed | None:
-    """Say that no worker takes a deletion."""
+    """Return a deletion that no worker takes."""
     is_pending = cleanup.status == Cleanup.Status.PENDING
     return _unclaimed("deletion", cleanup.created_at if is_pending else None)
 
 
 def unclaimed_look(asked_at: datetime | None) -> Unclaimed | None:
-    """Say that no worker takes a look at the hosts that was asked for."""
+    """Return a requested look at the hosts that no worker takes."""
     return _unclaimed("look", asked_at)
 
 
@@ -54,12 +54,12 @@ def _waiting_since(run: Run) -> datetime | None:
     sent = waiting.batches.exclude(admitted_at=None).order_by("admitted_at").first()
     if sent is not None:
         return sent.admitted_at
-    # What is held for others waits for them, as its log says; unless they are dead.
+    # A batch held back for others waits for them, as its log says, while they live.
     return None if _at_work() else waiting.started_at
 
 
 def _at_work() -> int:
-    """Count the batches that some worker holds right now."""
+    """Count the batches that a worker holds right now."""
     fresh = {"lease_until__gt": timezone.now()}
     return Batch.objects.filter(status=Batch.Status.RUNNING, **fresh).count()
 

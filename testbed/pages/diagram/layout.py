@@ -1,10 +1,10 @@
-"""A scene → where everything of a testbed's diagram is drawn.
+"""Computes from a scene the place of each part of a testbed's diagram.
 
 Pure: numbers and words only. `templates/testbeds/_diagram.html` draws them as SVG. Each
 host is a box; in it each bridge is a bar that its guests hang from in rows. Lines have
 lanes of their own: patch links left of the bars, further interfaces of guests right of
 them, tunnels between the boxes. Very large testbeds show counts instead of guests.
-What there is to draw is decided in `scene.py` and `sketch.py`.
+`scene.py` and `sketch.py` decide which parts there are.
 """
 
 from collections import Counter, defaultdict
@@ -28,7 +28,7 @@ from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, count_of, s
 
 AGGREGATE_ABOVE = 120
 CARD_WIDTH, CARD_HEIGHT = 164, 44
-# What the page has for the diagram at its full width.
+# The width that the page has for the diagram.
 PAGE_WIDTH = 1204
 GAP, ROW_GAP = 12, 22
 BAR_HEIGHT, BAND_GAP = 24, 26
@@ -56,7 +56,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Cloud:
-    """The way outside: main's NAT network, with a line to the external bridge."""
+    """The outside: main's NAT network, with a line to the external bridge."""
 
     subnet: str
     x: int
@@ -81,7 +81,7 @@ class Diagram:
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """A bridge in a place, or the guests there without one, and who hangs from it."""
+    """A bridge in a place, or the guests there without one, and its guests."""
 
     bridge: Bridge | None
     guests: tuple[Guest, ...]
@@ -104,7 +104,7 @@ def place(scene: Scene) -> Diagram:
 
 
 class _Placer:
-    """Collects what was placed so far; used for one diagram."""
+    """Collects the placed parts of one diagram."""
 
     def __init__(self, scene: Scene, top: int) -> None:
         self.scene = scene
@@ -118,7 +118,7 @@ class _Placer:
         self.nets = {name: index % 6 for index, name in enumerate(names)}
 
     def place_host(self, host: Place, bands: list[_Band], left: int) -> int:
-        """Place a host and what is on it; return its right side."""
+        """Place a host and its parts; return its right side."""
         columns = 1 if self.is_counted else _columns(bands, self.most_columns)
         inner = columns * (CARD_WIDTH + GAP) - GAP
         inside = left + PADDING + self._patch_room(host.name)
@@ -143,7 +143,7 @@ class _Placer:
         return left + width
 
     def finish(self, width: int) -> Diagram:
-        """Draw the lines and return everything."""
+        """Draw the lines and return the diagram."""
         height = max((box.height for box in self.boxes), default=0)
         boxes, scene = tuple(self.boxes), self.scene
         cloud, external = self._cloud()
@@ -200,7 +200,7 @@ class _Placer:
         return (len(devices) + 1) * LANE if devices else 0
 
     def _cloud(self) -> tuple[Cloud | None, list[Bar]]:
-        """Place the way outside at the first of the bars that have it."""
+        """Place the outside at the first of the bars that lead there."""
         outside = self.scene.outside
         if outside is None:
             return None, []

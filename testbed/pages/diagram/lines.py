@@ -1,6 +1,6 @@
 """The lines of a testbed's diagram, as SVG paths between bars and cards.
 
-Used by `layout.py` only, which places what they connect. A line of its own kind has
+Used by `layout.py` only, which places the ends of the lines. Each kind of line has
 lanes of its own, so that no two lines lie on each other for long.
 """
 
@@ -24,7 +24,7 @@ LABEL_WIDTH = 7
 class Bar:
     """One bridge on one host; `net` is the number of its colour, -1 for none.
 
-    `is_gone`: it should be there and was seen not to be.
+    `is_gone`: the bridge is missing on its host, as last observed.
     """
 
     host: str
@@ -172,7 +172,7 @@ def outside_lines(cloud: Sized, bars: Sequence[Bar]) -> Iterator[Line]:
 
 
 def tunnel_top(tunnels: Sequence[TunnelState], hosts: Sequence[str]) -> int:
-    """Return the room above the hosts that tunnels between far hosts take."""
+    """Return the height above the hosts that tunnels between far hosts take."""
     far = [t for t in tunnels[:MAX_TUNNELS] if not _are_neighbours(t, hosts)]
     return len(far) * TUNNEL_LANE
 

@@ -1,7 +1,7 @@
-"""What a diagram shows, wherever it comes from: places, bridges, guests and links.
+"""The contents of a diagram, from any source: places, bridges, guests and links.
 
-`scene_of` reads it from a state and what was observed; `sketch.py` reads it from a YAML
-as it is written. `layout.py` finds a place for each of it. Pure.
+`scene_of` reads them from a state and the observation; `sketch.py` reads them from a
+YAML. `layout.py` computes their positions. Pure.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from orchestration.state.model import GuestState, HostState, State, TunnelState
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One host, or what stands for all of them; `management` is a subnet, or ''."""
+    """One host, or the stand-in for all of them; `management` is a subnet, or ''."""
 
     name: str
     note: str
@@ -34,7 +34,7 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Plug:
-    """One interface of a guest; `title` is what a line to it says."""
+    """One interface of a guest; `title` is the text of its line."""
 
     device: str
     net: str
@@ -64,7 +64,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """The way outside, and the bridges of one place that have it."""
+    """The way outside, and the bridges of one place that lead there."""
 
     place: str
     note: str
@@ -73,7 +73,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Everything that a diagram shows; `summary` says it in words."""
+    """The contents of a diagram; `summary` describes them in words."""
 
     places: tuple[Place, ...]
     bridges: tuple[Bridge, ...]
@@ -101,7 +101,7 @@ def scene_of(state: State, statuses: Mapping[str, str]) -> Scene:
 
 
 def count_of(number: int, word: str) -> str:
-    """Say `1 guest`, `2 guests`."""
+    """Return `1 guest`, `2 guests`."""
     return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
@@ -152,7 +152,7 @@ def _hosts(state: State) -> list[HostState]:
 
 
 def _summary(state: State, statuses: Mapping[str, str]) -> str:
-    """Say the diagram in words, for those who do not see it."""
+    """Describe the diagram in words, for users who do not see it."""
     parts = []
     for host in _hosts(state):
         guests = [guest.name for guest in state.guests if guest.host == host.name]

@@ -1,8 +1,8 @@
-"""A YAML as it is written → its diagram, before any state exists or when none can.
+"""Draws the diagram of a YAML, before any state exists or when none can be built.
 
 Shows bridges or logical switches, routers, and all guests, clones included, in one
-place: which host runs what is the state's business. Guests that this version cannot
-bring up are marked. For the testbed's page, which asks often: what was drawn is kept.
+place, because only a state assigns guests to hosts. Guests that this version cannot
+bring up are marked. Results are kept, because the testbed's page asks often.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def sketch_of(content: bytes) -> Sketch | None:
 
 
 def sketch_scene(spec: Spec) -> Scene:
-    """Read a spec; names that lead nowhere are left out, `check` says so."""
+    """Read a spec; names that lead nowhere are left out, as `check` reports them."""
     bridges = (*_routers(spec), *_bridges(spec))
     guests = tuple(guest for m in spec.machines for guest in _guests(m, spec))
     links = tuple(_links(spec))
@@ -102,7 +102,7 @@ def _links(spec: Spec) -> Iterator[Link]:
 
 
 def _outside(spec: Spec) -> Outside | None:
-    """Return what leads outside: the external bridge, or switches with such a port."""
+    """Return the ways outside: the external bridge, or switches with such a port."""
     network = spec.network
     if network.external_bridge is not None:
         return Outside(HERE, "NAT of main", (network.external_bridge,))
@@ -154,14 +154,14 @@ def _kind(machine: Machine) -> str:
 
 
 def _router(name: str) -> str:
-    """Tell a router from a switch of the same name."""
+    """Return a router's key, which differs from that of a switch of the same name."""
     return f"router {name}"
 
 
 def _summary(
     bridges: tuple[Bridge, ...], guests: tuple[Guest, ...], links: tuple[Link, ...]
 ) -> str:
-    """Say the diagram in words, for those who do not see it."""
+    """Describe the diagram in words, for users who do not see it."""
     drawn = [bridge.label for bridge in bridges]
     hanging = [
         f"{guest.name} ({', '.join(plug.net for plug in guest.plugs) or 'no network'})"
