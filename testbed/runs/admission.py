@@ -1,9 +1,9 @@
-"""Send batches to the workers, as many at once as there is room, fairly.
+"""Sends batches to the workers, as many as there are free places, fairly.
 
 `dispatch` makes batches, which wait here until `admit` chooses them; it is called
 whenever batches are made or end, and by the sweeper. So the queue in Redis is never
-longer than there are processes, and nobody's run stands behind two hundred batches of
-somebody else. What waits says so on its run's page.
+longer than there are processes, and no run stands behind two hundred batches of
+another user. The page of a waiting run shows the reason.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ _WAITING = Q(status=Batch.Status.QUEUED, admitted_at=None)
 
 
 def admit() -> int:
-    """Send the batches whose turn it is, once the transaction is over; count them."""
+    """Send the batches that may go, once the transaction is over; count them."""
     if not _batches().filter(_WAITING).exists():
         return 0
     with transaction.atomic():
@@ -71,7 +71,7 @@ def _send(batch: Batch) -> None:
 def _explain(
     waiting: Iterable[Batch], held: Iterable[Batch], working: list[Batch]
 ) -> None:
-    """Write on each instruction which of its hosts wait, and for whom."""
+    """Write on each instruction which of its hosts wait, and for which runs."""
     hosts = defaultdict(list)
     for batch in held:
         hosts[batch.instruction_id].append(batch.host)
@@ -89,7 +89,7 @@ def _explain(
 
 
 def _for_whom(run: Run, working: list[Batch]) -> str:
-    """Say whose work has to end first: this run's own, its user's, or others'."""
+    """Name the work that has to end first: this run's, its user's, or others'."""
     runs = {b.instruction.run_id: b.instruction.run for b in working}
     mine = [r for r in runs.values() if r.asked_by_id == run.asked_by_id]
     others = [r for r in mine if r.pk != run.pk]

@@ -1,8 +1,9 @@
-"""One batch: what an instruction does on one host, from the claim to the proof.
+"""One batch: the work of an instruction on one host, from the claim to the proof.
 
-The engine works in a thread of its own while the main thread waits for words: the
-cancel signal, the lease's word, the end. A batch that lost its lease stops and writes
-nothing more: whoever found it lost has said so and has ended its processes.
+The engine works in a thread of its own while the main thread waits for messages: the
+cancel signal, the loss of the lease, the end. A batch that lost its lease stops and
+writes nothing more: the process that took the lease has recorded the loss and has ended
+the batch's processes.
 """
 
 import json
@@ -57,7 +58,7 @@ def claim(batch_id: int, *, owner: str) -> Batch | None:
         instructions=OuterRef("instruction"), cancel_requested_at__isnull=False
     )
     # Not a filter across tables: that becomes `id IN (SELECT …)`, whose status
-    # PostgreSQL does not look at again when it had to wait for another claim.
+    # PostgreSQL does not check again after it waited for another claim.
     queued = Batch.objects.filter(
         ~Exists(unwanted), pk=batch_id, status=Batch.Status.QUEUED
     )
@@ -143,7 +144,7 @@ class _Running:
         )
 
     def _settle(self, scope: Scope, lease: Lease) -> None:
-        """Leave no task open, and say what was ended and what was not."""
+        """Close every open task, and record which processes were ended or survived."""
         status, problem = Status.FAILED, self.problem
         if scope.stop.is_set():
             status = Status.CANCELLED

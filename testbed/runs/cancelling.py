@@ -1,11 +1,11 @@
-"""Asking a run to stop, and proving that everything it started has stopped.
+"""Asks a run to stop, and proves that everything it started has stopped.
 
 `request_cancel` saves the wish first, so that it holds even while Redis is down, then
 signals the batches that run. A run ends as cancelled only after `conclude_cancel`
-has asked each used host for processes that carry the run's tag; what survives, or
-could not be asked, is listed in `Run.leftovers` by host and pid. In guests only what
-belongs to a task that did not end well is ended: a server that a script started is
-what the script was for.
+has asked each used host for processes that carry the run's tag. Survivors, and machines
+that could not be asked, are listed in `Run.leftovers` by host and pid. In guests only
+processes of tasks that did not end well are ended, because a server that a script
+started is the script's purpose.
 """
 
 from collections.abc import Iterable
@@ -31,12 +31,12 @@ from testbed.runs.joining import join
 from testbed.runs.outcome import finish_run
 from testbed.runs.recorder import finish_tasks, record
 
-# The host, the machine on it (itself or a guest), and the tag of what is looked for.
+# The host, the machine on it (itself or a guest), and the tag to search for.
 Place = tuple[str, str, str]
 
 
 class Leftover(TypedDict):
-    """What could not be confirmed as ended; `pid` 0: the machine was not reached."""
+    """A process not confirmed as ended; `pid` 0: the machine was not reached."""
 
     host: str
     machine: str
@@ -48,7 +48,7 @@ class Leftover(TypedDict):
 def request_cancel(run_id: int, user: User | None) -> bool:
     """Ask a run to stop. False: it was asked before, or it is over.
 
-    A run of which nothing runs ends at once.
+    A run without running batches ends at once.
     """
     with transaction.atomic():
         going = (Run.Status.PENDING, Run.Status.RUNNING)
@@ -113,7 +113,7 @@ def join_open(run_id: int) -> None:
 
 
 def conclude_cancel(run_id: int) -> bool:
-    """End a cancelling run whose batches are all over; proves before it says so."""
+    """End a cancelling run whose batches are all over, after the proof."""
     run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
     active = Batch.objects.filter(instruction__run=run_id, status__in=Batch.ACTIVE)
     if run.status != Run.Status.CANCELLING or active.exists():
@@ -127,9 +127,9 @@ def conclude_cancel(run_id: int) -> bool:
 
 
 def places_of(batch: Batch) -> list[Place]:
-    """Return where a batch may have started something: its host, and its guests.
+    """Return where a batch may have started processes: its host, and its guests.
 
-    Of the guests those whose task is not over; call it before the tasks are ended.
+    Only guests whose task is not over count; call it before the tasks are ended.
     """
     tag = f"{batch.instruction.run.tag}b{batch.pk}."
     places = [(batch.host, batch.host, tag)]
@@ -140,7 +140,7 @@ def places_of(batch: Batch) -> list[Place]:
 
 
 def end_processes(run: Run, places: Iterable[Place]) -> list[Leftover]:
-    """End what carries a tag on each (host, machine, tag); return what is left."""
+    """End the processes with a tag on each (host, machine, tag); return survivors."""
     places = list(places)
     try:
         state = run.testbed.project.read_known()
@@ -155,7 +155,7 @@ def end_processes(run: Run, places: Iterable[Place]) -> list[Leftover]:
 
 
 def record_ended(run_id: int, proofs: Iterable[Ended]) -> None:
-    """Tell the user which processes were seen dying, and which were not."""
+    """Report to the user which processes were seen to end, and which were not."""
     for proof in proofs:
         if proof.found:
             names = ", ".join(f"{p.name} ({p.pid})" for p in proof.found)
@@ -170,7 +170,7 @@ def record_ended(run_id: int, proofs: Iterable[Ended]) -> None:
 
 
 def survivors(host: str, tag: str, proofs: Iterable[Ended]) -> list[Leftover]:
-    """Return what outlived its ending."""
+    """Return the processes that survived."""
     return [
         Leftover(
             host=host, machine=proof.machine, tag=tag, pid=left.pid, name=left.name

@@ -1,8 +1,8 @@
 """The creation of a run: planned, stored, waiting for its driver.
 
-Called by views and tests, always with a user who may. The run's row
-is made first, so that the database's constraint on one active run per testbed decides
-who is first; only the winner touches the testbed's state.
+Called by views and tests, always with an authorised user. The run's row is made first,
+so that the database's constraint on one active run per testbed decides between
+concurrent requests; only the winner touches the testbed's state.
 """
 
 import json
@@ -33,8 +33,8 @@ def create_run(
 ) -> Run:
     """Plan a command and store it as a run that waits for its driver.
 
-    When no client drives it in time, the server does. Raises: TestbedBusy (who and
-    since when), SpecError, StateError (also: the client's plan is another one).
+    When no client drives it in time, the server does. Raises: TestbedBusy (with user
+    and start), SpecError, StateError (also: the client's plan is another one).
     """
     options = options or Options()
     with transaction.atomic():
@@ -51,7 +51,7 @@ def create_run(
 
 
 def _reserve(testbed: Testbed, user: User, command: Command, options: Options) -> Run:
-    """Make the run's row, or raise TestbedBusy: the database lets one through."""
+    """Make the run's row, or raise TestbedBusy: the database accepts only one."""
     switches = {
         "provision": options.provision,
         "rerun_scripts": options.rerun_scripts,

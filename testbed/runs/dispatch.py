@@ -1,8 +1,8 @@
-"""Accepting instructions, whoever drives the run, and sending their batches.
+"""Accepts instructions from a client or the server, and sends their batches.
 
-Called by the services for a client's frames and by `joining` when the server drives.
-What may happen is decided under the run's row lock and once more by a conditional
-UPDATE, so that an instruction starts once. `admission` sends its batches after commit.
+Called by the websocket for a client's frames and by `joining` when the server drives.
+Whether an instruction may start is decided under the run's row lock and once more by a
+conditional UPDATE, so that it starts once. `admission` sends its batches after commit.
 """
 
 import uuid
@@ -25,7 +25,7 @@ SERVER = ""
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """The answer to an instruction: accepted, or why not."""
+    """The answer to an instruction: accepted, or the reason why not."""
 
     valid: bool
     message: str = ""
@@ -60,9 +60,9 @@ def drive(run_id: int) -> None:
 
 
 def hand_over(run_id: int, channel: str) -> bool:
-    """Let the server drive, because the client that drives is gone or detaches.
+    """Let the server drive, because the driving client is gone or detaches.
 
-    A run that nobody drives yet is taken as well. False: another one drives.
+    A run without a driver is taken as well. False: another client drives.
     """
     mine = Q(driver=Run.Driver.CLIENT, driver_channel=channel)
     return _let_server_drive(run_id, mine | Q(driver=Run.Driver.NOBODY))
@@ -74,14 +74,14 @@ def take_over(run_id: int) -> bool:
 
 
 def unattended(now: datetime) -> Q:
-    """Return the condition of runs that wait for a driver who does not come."""
+    """Return the condition of runs whose driver did not come, or is gone."""
     since = now - timedelta(seconds=settings.DRIVER_PATIENCE_S)
     nobody = Q(driver=Run.Driver.NOBODY, created_at__lte=since)
     return nobody | Q(driver=Run.Driver.CLIENT, driver_seen_at__lte=since)
 
 
 def keep_driving(run_id: int, channel: str) -> bool:
-    """Note that the driver's socket is open. False: it drives no more."""
+    """Note that the driver's socket is open. False: it no longer drives."""
     mine = Run.objects.active().filter(
         pk=run_id, driver=Run.Driver.CLIENT, driver_channel=channel
     )

@@ -1,8 +1,8 @@
-"""A run's doorbell: who writes rings, who follows listens, and neither needs it.
+"""A run's doorbell: writers ring, followers listen, and both work without it.
 
-`recorder` rings after each commit, `consumers` listen. The bell carries a number,
-never text, and may get lost or find no Redis: whoever follows reads rows, and reads
-them now and then without it.
+`recorder` rings after each commit, `websocket.consumer` listens. The bell carries a
+number, never text, and may get lost or find no Redis: followers read rows, and read
+them periodically without it.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ TRY_AGAIN_S = 2.0
 
 
 def ring(run_id: int, seq: int) -> None:
-    """Tell the listeners that there is news up to `seq`; never fails."""
+    """Announce events up to `seq` to the listeners; never fails."""
     layer = get_channel_layer()
     if layer is None:
         return
@@ -56,5 +56,5 @@ async def _listen(run_id: int, news: asyncio.Event) -> None:
 
 
 def _group(run_id: int) -> str:
-    """Return the channel layer group that hears a run's doorbell."""
+    """Return the channel layer group that receives a run's doorbell."""
     return f"run.{run_id}"

@@ -1,8 +1,8 @@
-"""From what the engine reports to rows of `Event`, and how rows get in fast.
+"""Turns the engine's reports into rows of `Event`, and inserts them fast.
 
 `recorder` decides when and in which transaction. Rows are inserted past the ORM:
 building and saving model objects took most of a worker's processor in a flood.
-Text is made fit for any database here and escaped for the eye where it is shown.
+Text is made fit for any database here and escaped when it is displayed.
 """
 
 import json
@@ -19,7 +19,7 @@ from testbed.models import Event, Run, Task
 
 # A longer line becomes several rows, so that a page of rows has a bounded size.
 PIECE_CHARACTERS = 4096
-# Of what an error shows as its evidence, the end is kept.
+# Only the end of an error's evidence is kept.
 DETAIL_CHARACTERS = 8000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _NO_DATA = "{}"
@@ -51,7 +51,7 @@ def insert(run_id: int, rows: Sequence[Row]) -> int:
     """Give rows the run's next numbers and insert them; return the last number.
 
     Inside a transaction of the caller: the run's row stays locked until its commit, so
-    that numbers have no gaps and commit order is number order. Raises: Run.DoesNotExist.
+    that numbers have no gaps and follow the commit order. Raises: Run.DoesNotExist.
     """
     count = len(rows)
     if not Run.objects.filter(pk=run_id).update(last_seq=F("last_seq") + count):
@@ -105,7 +105,7 @@ def fact_row(
 
 
 def task_change(event: engine.Event) -> TaskChange:
-    """Return what an event changes in its task's row; nothing for a log line."""
+    """Return an event's changes to its task's row; nothing for a log line."""
     match event:
         case engine.TaskStarted():
             return {"status": Task.Status.RUNNING.value}
@@ -130,7 +130,7 @@ def task_change(event: engine.Event) -> TaskChange:
 
 
 def clean(text: str) -> str:
-    """Replace what no database stores, visibly: NUL characters and lone surrogates."""
+    """Replace, visibly, characters that no database stores: NUL and lone surrogates."""
     if "\0" in text:
         text = text.replace("\0", "\N{SYMBOL FOR NULL}")
     return text if text.isascii() else _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text)

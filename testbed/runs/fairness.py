@@ -1,8 +1,8 @@
-"""Which waiting batches may go to the workers now. Pure.
+"""Chooses which waiting batches may go to the workers now. Pure.
 
-Places are shared by people, then by runs: whoever has the fewest places is next, and
-some places are kept free for people who have none, so that a large run does not stop
-somebody's small one. `admission` reads the rows and sends what is chosen here.
+Places are shared by users, then by runs: the one with the fewest places is next, and
+some places are kept free for users who have none, so that a large run does not stop
+another user's small one. `admission` reads the rows and sends the chosen batches.
 """
 
 from collections import Counter
@@ -12,21 +12,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """How many batches may be at work: of everybody, and of one person."""
+    """How many batches may be at work: of all users, and of one user."""
 
     total: int
     per_user: int
 
     @classmethod
     def of_workers(cls, processes: int) -> "Places":
-        """Keep some processes for what looks after runs, some places for newcomers."""
+        """Keep some processes for the sweeper, some places for users without one."""
         total = max(1, processes - max(1, processes // 6))
         return cls(total, max(1, total - max(1, total // 4)))
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A batch, of a run, of a person."""
+    """A batch, with its run and its user."""
 
     batch: int
     run: int

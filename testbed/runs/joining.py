@@ -1,9 +1,9 @@
-"""The end of a batch and of an instruction, and what comes next.
+"""Ends batches and instructions, and starts the next instruction.
 
 An instruction ends by one conditional UPDATE that matches only while it runs and has
 no active batch: of the batches that finish at once, one wins, and only the winner
-writes the result and starts what follows. Reads rows only, so that the sweeper can
-join in place of a worker that died.
+writes the result and continues. Reads rows only, so that the sweeper can join in place
+of a worker that died.
 """
 
 from django.db import transaction
@@ -20,7 +20,7 @@ from testbed.runs.recorder import record
 
 
 def finish_batch(batch: Batch, *, status: str = Batch.Status.FINISHED) -> bool:
-    """End a running batch, join, let others in. False: somebody else had ended it."""
+    """End a running batch, join, admit others. False: it was ended already."""
     mine = Batch.objects.filter(
         pk=batch.pk, status=Batch.Status.RUNNING, worker=batch.worker
     )
@@ -32,7 +32,7 @@ def finish_batch(batch: Batch, *, status: str = Batch.Status.FINISHED) -> bool:
 
 
 def join(instruction_id: int) -> bool:
-    """End an instruction whose batches are all over. False: not yet, or not ours.
+    """End an instruction whose batches are all over. False: not yet, or already done.
 
     Starts the next instruction when the server drives, ends the run when a failure
     stops the plan. A run that is being cancelled is left to `cancelling`.

@@ -1,9 +1,9 @@
-"""A worker's hold on its batch: who holds the lease may act and write, nobody else.
+"""A worker's hold on its batch: only the holder of the lease may act and write.
 
 A thread renews it and looks for a wish to cancel, in the database, so that a cancel
-works while Redis is down. A process that was frozen, or cut off from the database,
-for longer than its lease wakes up not knowing whether the batch was given up: until
-it knows, `Stop` holds its waits and new commands back. Rows of a lost batch are not
+works while Redis is down. A process that was frozen, or cut off from the database, for
+longer than its lease does not know at first whether the batch was given up: until it
+knows, `Stop` holds its waits and new commands back. Rows of a lost batch are not
 written: `is_ours` is asked inside each writing transaction.
 """
 
@@ -28,26 +28,26 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.4
 UNSURE_EVERY_S = 0.05
-# A machine that is out of breath, or a disk that is, stops everybody for so long.
+# An overloaded machine or disk may delay every process for so long.
 SLOW_S = 60
 _LIVING = ("R", "S", "D")
 
 
 class Stop(threading.Event):
-    """The wish to stop; not known to be absent while the lease may be over."""
+    """The wish to stop; its absence is uncertain once the lease may be over."""
 
     def __init__(self, known_until: float) -> None:
         super().__init__()
         self.known_until = known_until
 
     def is_set(self) -> bool:
-        """Say whether to stop; waits while nobody can know."""
+        """Return whether to stop; waits while that is uncertain."""
         while not super().is_set() and time.monotonic() > self.known_until:
             super().wait(UNSURE_EVERY_S)
         return super().is_set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait as any event does, and then as long as nobody can know."""
+        """Wait as any event does, and then for as long as the answer is uncertain."""
         super().wait(timeout)
         return self.is_set()
 
@@ -68,11 +68,11 @@ class Lease:
         self._thread.start()
 
     def is_ours(self) -> bool:
-        """Say whether the batch was not given up; final inside a transaction."""
+        """Return whether the batch is still held; final inside a transaction."""
         return held(self._batch).exists()
 
     def end(self) -> None:
-        """End the thread; the batch needs its lease no more."""
+        """End the thread; the batch no longer needs its lease."""
         self._over.set()
         self._thread.join()
 
@@ -115,7 +115,7 @@ def holder_name(task_id: str) -> str:
 
 
 def is_dead(holder: str) -> bool:
-    """Say whether a holder was a process of this place that is no more.
+    """Return whether a holder was a process of this place that no longer exists.
 
     A place is a machine's name and a set of process numbers: containers differ.
     """
@@ -124,9 +124,9 @@ def is_dead(holder: str) -> bool:
 
 
 def is_late(holder: str, lease_until: datetime) -> bool:
-    """Say whether a lapsed lease means that the batch is lost.
+    """Return whether a lapsed lease means that the batch is lost.
 
-    Whoever is seen to live here is only slow, and gets SLOW_S more.
+    A holder that is seen to live here is only slow, and gets SLOW_S more.
     """
     lapsed_for = timezone.now() - lease_until
     is_slow = _state(holder) in _LIVING
@@ -145,7 +145,7 @@ def kill_frozen(holder: str) -> None:
 
 
 def _state(holder: str) -> str:
-    """Return the kernel's letter for a worker process of this place; else nothing."""
+    """Return the kernel's state letter for a worker process of this place; else ''."""
     place, pid, *_ = [*holder.split(), ""]
     try:
         state = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[0]
@@ -168,5 +168,5 @@ def _place() -> str:
 
 
 def lease_end() -> datetime:
-    """Return until when a lease lasts that begins now."""
+    """Return the end of a lease that begins now."""
     return timezone.now() + timedelta(seconds=settings.BATCH_LEASE_S)

@@ -1,8 +1,8 @@
-"""How a run ends: its status, what is said about it, and what the testbed is then.
+"""The end of a run: its status and message, and the testbed's condition afterwards.
 
-`finish_run` is one conditional UPDATE, so that a run ends once, whoever finds it
-over. The testbed's condition follows from the tasks as they went, never from what
-was intended: a failed or cancelled `up` is not `up`.
+`finish_run` is one conditional UPDATE, so that a run ends once, also when several
+processes find it over. The testbed's condition follows from the tasks' results, never
+from the intention: a failed or cancelled `up` is not `up`.
 """
 
 import logging
@@ -52,7 +52,7 @@ def finish_run(
 ) -> bool:
     """End a run: row, testbed and event in one transaction. False: it was over.
 
-    `leftovers` replaces what its batches noted, when all of that was asked again.
+    `leftovers` replaces the notes of its batches, when all of them were asked again.
     """
     with transaction.atomic():
         run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
@@ -76,7 +76,7 @@ def finish_run(
 
 
 def outcome(run: Run) -> Run.Status:
-    """Say how a run went that has reached its end."""
+    """Return the status of a run that has reached its end."""
     rest = run.instructions.exclude(status=Instruction.Status.SUCCEEDED)
     return Run.Status.FAILED if rest.exists() else Run.Status.SUCCEEDED
 
@@ -103,7 +103,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
 
 
 def _has_touched(run: Run, kinds: Sequence[Kind]) -> bool:
-    """Say whether a task of these kinds did anything, or may have."""
+    """Return whether a task of these kinds changed anything, or may have."""
     tasks = Task.objects.filter(instruction__run=run, instruction__kind__in=kinds)
     idle = (Task.Status.WAITING, Task.Status.UNCHANGED, Task.Status.SKIPPED)
     cancelled_before_it_began = {"status": Task.Status.CANCELLED, "seconds": 0.0}
@@ -125,7 +125,7 @@ def _words(
 
 
 def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
-    """Say how much may still run: processes that were seen, machines that were not."""
+    """Name what may still run: processes that were seen, machines that were not."""
     seen = sum(bool(leftover["pid"]) for leftover in left)
     silent = sorted(
         {str(leftover["machine"]) for leftover in left if not leftover["pid"]}
@@ -177,7 +177,7 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
 
 
 def _interrupted_words(run: Run) -> tuple[str, str]:
-    """Say what was lost, what is done and what is not."""
+    """Describe the parts that were lost, done and not done."""
     batches = Batch.objects.filter(instruction__run=run, status=Batch.Status.LOST)
     lost = [
         f"{batch.instruction.title} on {batch.host}"

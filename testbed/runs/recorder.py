@@ -1,10 +1,9 @@
-"""What a run reports, as numbered rows; the one writer of `Event` and of task progress.
+"""Stores a run's reports as numbered rows; the one writer of events and task progress.
 
 The engine's threads put events into a `Recorder`; its writer thread stores them in
-batches and keeps the `Task` rows up to date. `record` and `finish_tasks` are for the
-single facts that services and tasks write inside their own transactions. After each
-commit the doorbell rings. What a dying process loses is what it took in the last
-FLUSH_S and what was being stored.
+batches and keeps the `Task` rows up to date. `record` and `finish_tasks` store single
+facts inside the caller's transaction. After each commit the doorbell rings. A dying
+process loses the events that it took in the last FLUSH_S and those being stored.
 """
 
 import logging
@@ -33,11 +32,11 @@ from testbed.runs.event_rows import (
 logger = logging.getLogger(__name__)
 
 FLUSH_S = 0.1
-# A batch is stored when it is this old or has this many events, and has never more
+# A batch is stored when it is this old or has this many events, and never has more
 # than BATCH_EVENTS: other writers wait for it.
 FLUSH_EVENTS = 1000
 BATCH_EVENTS = 4000
-# A full recorder makes talkers wait: a slow database costs time and not memory.
+# A full recorder makes its writers wait: a slow database costs time and not memory.
 FULL_EVENTS = 20_000
 FULL_CHARACTERS = 8 * 1024 * 1024
 RETRY_S = 0.2
@@ -48,7 +47,7 @@ TaskKey = tuple[int, str, str]
 
 
 class Recorder:
-    """Store one run's events; `sink` may be called from any thread until `close`.
+    """Stores one run's events; `sink` may be called from any thread until `close`.
 
     `may_write` is asked inside each writing transaction, when the run's row is locked.
     """
@@ -95,7 +94,7 @@ class Recorder:
             database.close()
 
     def _next_batch(self) -> list[Stamped]:
-        """Gather a batch; an empty one says that the recorder is closed."""
+        """Collect a batch; an empty one means that the recorder is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken or self._closing_at)
             self._changed.wait_for(
@@ -108,7 +107,7 @@ class Recorder:
         return batch
 
     def _store(self, batch: list[Stamped]) -> int:
-        """Store until it works; only a closing recorder gives up, and says so."""
+        """Store until it works; only a closing recorder gives up, with a log entry."""
         while True:
             try:
                 return self._try_to_store(batch)
@@ -122,11 +121,11 @@ class Recorder:
             except Run.DoesNotExist:
                 logger.exception("%s events cannot be stored", len(batch))
                 return 0
-            except Exception:  # the border of the thread: talkers would wait for ever
+            except Exception:  # the thread's border: callers of `sink` would hang
                 if len(batch) == 1:
                     logger.exception("an event cannot be stored: %r", batch[0])
                     return 0
-                # One that cannot be stored does not take the others with it.
+                # An event that cannot be stored does not take the others with it.
                 half = len(batch) // 2
                 return max(self._store(batch[:half]), self._store(batch[half:]))
 
@@ -166,7 +165,7 @@ def record(
 ) -> None:
     """Store one fact about a run, inside the caller's transaction if there is one.
 
-    A fact of kind `log` is the engine's own voice and shown as a line of the log.
+    A fact of kind `log` comes from the engine and is shown as a line of the log.
     """
     row = fact_row(kind, at=timezone.now(), index=index, text=text, data=data)
     with transaction.atomic():

@@ -1,9 +1,9 @@
-"""Forget the logs of old runs: a lab's database would otherwise only grow.
+"""Deletes the logs of old runs, because a lab's database would otherwise only grow.
 
-What goes are a run's events, its log and its progress, and the plan that it followed.
-The run itself stays with its stages, tasks and outcome, and so does everything of each
-testbed's last run and of what is not over. Deleted in small transactions, so that
-nobody waits for the database.
+A run loses its events (its log and its progress) and the plan that it followed. The run
+itself stays with its stages, tasks and outcome. Each testbed's last run, and any run
+that is not over, keeps everything. Rows are deleted in small transactions, so that no
+other process waits long for the database.
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,9 @@ CHUNKS_AT_ONCE = 50
 
 
 def remove_old_logs() -> int:
-    """Delete the events of runs that ended long ago; return how many runs lost theirs.
+    """Delete the events of runs that ended long ago; return the number of such runs.
 
-    Bounded: what is left over is deleted the next time.
+    Bounded: the rest is deleted the next time.
     """
     if not settings.KEEP_RUNS_DAYS:
         return 0
@@ -51,7 +51,7 @@ def _limit() -> datetime:
 
 
 def _old_runs() -> QuerySet[Run]:
-    """The runs whose log is due, oldest first."""
+    """Return the runs whose log is due, oldest first."""
     last = Run.objects.order_by().values("testbed").annotate(last=Max("pk"))
     due = Run.objects.filter(ended_at__lt=_limit(), log_removed_at=None, last_seq__gt=0)
     return (

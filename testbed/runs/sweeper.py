@@ -1,4 +1,4 @@
-"""Looking after runs: what a crash, a lost message or a closed laptop left behind.
+"""Repairs runs after a crash, a lost message or a client that went away.
 
 Celery beat calls `sweep`; `manage.py recover` calls it once. Every step finds rows by
 their times and changes them by conditional UPDATEs, so that two sweepers at once do
@@ -38,15 +38,15 @@ logger = logging.getLogger(__name__)
 
 RESEND_AFTER_S = 10
 KILL_AFTER_S = 30
-# So long a sweeper may take to prove what a lost worker left in many busy guests;
-# one that dies is found by its process.
+# The time that a sweeper may take to end a lost worker's processes in many busy guests;
+# a sweeper that dies is found by its process.
 PROOF_S = 180
 LEFTOVERS_FOR = timedelta(days=1)
 
 
 @shared_task(name="testbed.tasks.periodic.adopt", ignore_result=True)
 def adopt(run_id: int) -> None:
-    """Drive a run that no client has taken; sent with a countdown when it is made."""
+    """Drive a run that no client has taken; sent with a countdown at its creation."""
     take_over(run_id)
 
 
@@ -57,7 +57,7 @@ def sweep() -> None:
 
 
 def sweep_once() -> dict[str, int]:
-    """Run every step; return how many things each one mended."""
+    """Run every step; return how many things each one repaired."""
     steps: dict[str, Callable[[], int]] = {
         "batches whose worker was lost": end_lost_batches,
         "batches sent again": send_again,
@@ -73,7 +73,7 @@ def sweep_once() -> dict[str, int]:
 
 
 def end_lost_batches() -> int:
-    """End the batches whose worker is dead or silent, with what they had started."""
+    """End the batches whose worker is dead or silent, with their processes."""
     running = Batch.objects.filter(status=Batch.Status.RUNNING)
     lost = [
         batch
@@ -88,7 +88,7 @@ def end_lost_batches() -> int:
 
 
 def send_again() -> int:
-    """Send the batches whose message vanished; a double one finds nothing to claim."""
+    """Send the batches whose message was lost; a duplicate finds nothing to claim."""
     before = timezone.now() - timedelta(seconds=RESEND_AFTER_S)
     waiting = Batch.objects.filter(
         status=Batch.Status.QUEUED,
@@ -106,7 +106,7 @@ def send_again() -> int:
 
 
 def join_finished() -> int:
-    """Join the instructions whose last batch ended without doing it."""
+    """Join the instructions whose last batch ended without joining."""
     running = Instruction.objects.filter(status=Instruction.Status.RUNNING).exclude(
         batches__status__in=Batch.ACTIVE
     )
@@ -114,13 +114,13 @@ def join_finished() -> int:
 
 
 def take_over_unattended() -> int:
-    """Let the server drive the runs whose driver went away without a word."""
+    """Let the server drive the runs whose driver disconnected silently."""
     runs = Run.objects.active().filter(unattended(timezone.now()))
     return sum(take_over(pk) for pk in list(runs.values_list("pk", flat=True)))
 
 
 def drive_on() -> int:
-    """Start what comes next in runs that the server drives and where nothing runs."""
+    """Start the next instruction in runs that the server drives and that are idle."""
     idle = (
         Run.objects.active()
         .filter(driver=Run.Driver.SERVER, cancel_requested_at=None)
@@ -133,7 +133,7 @@ def drive_on() -> int:
 
 
 def end_cancelled() -> int:
-    """End the cancelling runs of which nothing runs any more."""
+    """End the cancelling runs that have no running batch."""
     runs = Run.objects.filter(status=Run.Status.CANCELLING)
     ended = 0
     with held_if_free(lock_file("cancelled")) as is_alone:
@@ -160,7 +160,7 @@ def kill_stuck() -> int:
 
 
 def retry_leftovers() -> int:
-    """Ask again for what could not be confirmed as ended."""
+    """Ask again for the processes that could not be confirmed as ended."""
     since = timezone.now() - LEFTOVERS_FOR
     runs = Run.objects.filter(ended_at__gt=since).exclude(leftovers=[])
     with held_if_free(lock_file("leftovers")) as is_alone:
@@ -170,17 +170,17 @@ def retry_leftovers() -> int:
 
 
 def lock_file(name: str) -> Path:
-    """Return the lock of a step that one sweep at a time does: it may take long."""
+    """Return the lock of a long step, which only one sweep at a time runs."""
     return Path(settings.RUNTIME_DIR) / f"{name}.lock"
 
 
 def _end_lost(batch: Batch) -> int:
-    """Prove first, close then: a sweeper that dies meanwhile leaves all of it to do."""
+    """Prove, then close: a sweeper that dies in between leaves the whole step to do."""
     run = batch.instruction.run
     if not _take_from_worker(batch):
         return 0
     logger.warning("batch %s of run %s was lost", batch.pk, run.pk)
-    # It may be frozen, or hang: then nothing else gives its place in the pool back.
+    # A frozen or hanging worker gives its place in the pool back only when killed.
     revoke([str(batch.celery_id)], "SIGKILL")
     left = end_processes(run, places_of(batch))
     if not _close(batch, left):
@@ -191,7 +191,7 @@ def _end_lost(batch: Batch) -> int:
 
 
 def _take_from_worker(batch: Batch) -> bool:
-    """Take the lease over, so that nobody else writes or joins before the proof."""
+    """Take the lease over, so that no other process writes before the proof."""
     lapsed = Batch.objects.filter(
         pk=batch.pk, status=Batch.Status.RUNNING, lease_until=batch.lease_until
     )
@@ -209,7 +209,7 @@ def _take_from_worker(batch: Batch) -> bool:
 
 
 def _close(batch: Batch, left: list[Leftover]) -> bool:
-    """End a lost batch's tasks and keep what is left. False: it was taken from us."""
+    """End a lost batch's tasks and save survivors. False: the lease was taken away."""
     with transaction.atomic():
         run = (
             Run.objects.select_for_update()

@@ -1,7 +1,7 @@
-"""How facts are displayed: a status as colour, icon and word; sizes; durations; log text.
+"""The display of facts: a status as colour, icon and word; sizes; durations; log text.
 
-Loaded by the templates with `{% load display %}`. One table says how each status word of
-a testbed, guest, run, stage or task is shown, so that no page has its own idea.
+Loaded by the templates with `{% load display %}`. One table maps each status word of a
+testbed, guest, run, stage or task to its display, so that all pages agree.
 """
 
 import re
@@ -27,7 +27,7 @@ register.filter("size", amounts.size)
 register.filter("speed", amounts.speed)
 register.filter("time_left", amounts.time_left)
 
-# For each word: its tone, its icon, and what is written.
+# For each status word: its tone, its icon, and its text.
 DISPLAY = {
     "up": ("good", "check", "up"),
     "running": ("good", "play", "running"),
@@ -79,14 +79,14 @@ def display_of(word: str) -> tuple[str, str, str]:
 
 @register.inclusion_tag("_status.html")
 def status(word: str) -> dict[str, str]:
-    """Show a status of a thing: colour, icon and word."""
+    """Show the status of a thing: colour, icon and word."""
     tone, icon, text = display_of(str(word))
     return {"tone": tone, "icon": icon, "text": text}
 
 
 @register.inclusion_tag("_status.html")
 def work_status(word: str, *, bare: bool = False) -> dict[str, str | bool]:
-    """Show a status of work (run, stage, task): `running` turns."""
+    """Show the status of work (run, stage, task): the icon of `running` turns."""
     tone, icon, text = RUN_DISPLAY.get(str(word), display_of(str(word)))
     return {"tone": tone, "icon": icon, "text": text, "bare": bare}
 
@@ -105,16 +105,16 @@ def glyph(word: str) -> str:
 
 @register.filter
 def word(status_word: str) -> str:
-    """Return a status word as it is written."""
+    """Return the text of a status word."""
     return display_of(str(status_word))[2]
 
 
 @register.filter
 def with_code(sentence: object) -> SafeString:
-    """Show a message or a hint, with what stands in backticks as code.
+    """Show a message or a hint, with text in backticks as code.
 
-    Escaped first: what is marked then is text, whoever wrote it. A sentence that was
-    cut in between is marked up to its end.
+    Everything is escaped before the marking, so no author can insert HTML. A sentence
+    that was cut inside a mark is marked up to its end.
     """
     marked = IN_BACKTICKS.sub(r'<code class="key">\1</code>', escape(str(sentence)))
     return mark_safe(marked)  # noqa: S308
@@ -146,7 +146,7 @@ def so_far(task: Task | Copies) -> str:
 
 @register.filter
 def copied(task: Task) -> str:
-    """Show how far a copy is, at what rate and how long it takes, as one phrase."""
+    """Show a copy's progress, rate and remaining time, as one phrase."""
     left = None if task.left_s is None else amounts.time_left(task.left_s)
     phrases = (so_far(task), amounts.speed(task.rate), left)
     return ", ".join(phrase for phrase in phrases if phrase)
@@ -154,7 +154,7 @@ def copied(task: Task) -> str:
 
 @register.filter
 def tally(findings: tuple[Finding, ...]) -> str:
-    """Count what was found in a YAML: `1 error, 2 warnings`."""
+    """Count the findings in a YAML: `1 error, 2 warnings`."""
     errors = errors_among(findings)
     counts = ((errors, "error"), (len(findings) - errors, "warning"))
     found = [plural(count, word) for count, word in counts if count]
@@ -163,7 +163,7 @@ def tally(findings: tuple[Finding, ...]) -> str:
 
 @register.filter
 def duration(seconds: float | timedelta | None) -> str:
-    """Show how long something took: `0.4 s`, `12 s`, `3 min 07 s`, `2 h 05 min`."""
+    """Show a duration: `0.4 s`, `12 s`, `3 min 07 s`, `2 h 05 min`."""
     if seconds is None:
         return ""
     if isinstance(seconds, timedelta):
@@ -179,7 +179,7 @@ def duration(seconds: float | timedelta | None) -> str:
 
 @register.filter
 def took(thing: object) -> str:
-    """Show how long a run, stage or instruction took, or nothing before it ended."""
+    """Show the duration of a run, stage or instruction, or nothing before its end."""
     started = getattr(thing, "started_at", None)
     ended = getattr(thing, "ended_at", None)
     return duration(ended - started) if started and ended else ""
@@ -187,14 +187,14 @@ def took(thing: object) -> str:
 
 @register.filter
 def elapsed(moment: datetime) -> str:
-    """Show how long ago something began, as a clock that ticks in the browser does."""
+    """Show the time since a start, in the format of the clock in the browser."""
     seconds = max(0, round((timezone.now() - moment).total_seconds()))
     return f"{seconds} s" if seconds < 60 else duration(seconds)
 
 
 @register.filter
 def ago(moment: datetime | None) -> str:
-    """Show a moment as it is said: `now`, `4 min ago`, `yesterday`, `12 Mar 2026`."""
+    """Show a moment in words: `now`, `4 min ago`, `yesterday`, `12 Mar 2026`."""
     if moment is None:
         return "never"
     seconds = (timezone.now() - moment).total_seconds()

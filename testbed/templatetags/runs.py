@@ -1,7 +1,7 @@
-"""What the outcome panel of a run asks for: what failed, and what is there now.
+"""The filters of a run's outcome panel: its failed tasks, and the current guests.
 
-Filters rather than context, because the panel is rendered by a view and by the
-websocket from nothing but the run. Reads rows only.
+Filters rather than context, because a view and the websocket render the panel from the
+run alone. Reads rows only.
 """
 
 from collections import Counter
@@ -24,14 +24,14 @@ def failed_tasks(run: Run) -> list[Task]:
 
 @register.filter
 def is_updated(run: Run) -> bool:
-    """Say whether the hosts were read since a run ended."""
+    """Return whether the hosts were observed since a run ended."""
     observed_at, ended_at = run.testbed.observed_at, run.ended_at
     return bool(observed_at and ended_at and observed_at >= ended_at)
 
 
 @register.filter
 def whats_there(run: Run) -> str:
-    """Say how many guests were last seen in which state; empty when none is there."""
+    """Return how many guests were last seen in which state; empty when none exist."""
     statuses = run.testbed.observed_guests.values_list("status", flat=True)
     counts = Counter(display_of(status)[2] for status in statuses if status != "absent")
     return ", ".join(
@@ -41,6 +41,6 @@ def whats_there(run: Run) -> str:
 
 @register.simple_tag
 def kept_for() -> str:
-    """Say for how long logs are kept; 0 days mean for ever, since this one went."""
+    """Return for how long logs are kept; 0 days mean for ever, as this log is gone."""
     days = settings.KEEP_RUNS_DAYS
     return f"kept for {plural(days, 'day')}" if days else "logs are kept for ever now"
