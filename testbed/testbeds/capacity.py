@@ -1,8 +1,8 @@
-"""How much of the hosts is promised to guests of other testbeds, and what is left.
+"""Computes how much of the hosts is assigned to other testbeds, and how much is left.
 
-For placing guests and for the page of an edit. Counted from the states of the testbeds
-that are up, or are coming up, not from what is observed: a busy minute must not move
-a guest between the page that was read and the click on Up.
+For placing guests and for the page of an edit. Computed from the states of the testbeds
+that are up, or are coming up, not from observations: a busy minute must not move a
+guest between the page that was read and the click on Up.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -26,7 +26,7 @@ COMING_UP = Q(runs__status__in=Run.ACTIVE, runs__command="up")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What guests are assigned of a host after a change, in words."""
+    """A host's CPUs and memory assigned to guests after a change, in words."""
 
     name: str
     memory: str
@@ -34,7 +34,7 @@ class Room:
 
 
 def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
-    """Return what all other testbeds' guests need, by host."""
+    """Return the needs of all other testbeds' guests, by host."""
     taken: dict[str, Taken] = {}
     others = Testbed.objects.exclude(pk=testbed.pk)
     for other in others.filter(DEPLOYED | COMING_UP).distinct():
@@ -45,16 +45,16 @@ def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
 
 
 def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
-    """Say what guests are assigned of each host before and after a change."""
+    """Describe the assigned part of each host before and after a change."""
     return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
 
 
 @lru_cache(maxsize=1024)
 def _needs(directory: Path, stamp: Stamp) -> tuple[tuple[str, Taken], ...]:
-    """Return what each guest of a testbed needs, and where; read when it changed."""
+    """Return the need of each guest of a testbed, by host; read when it changed."""
     try:
         guests = Project(directory).read_state().guests
-    except StateError:  # nobody knows then; its own page says so
+    except StateError:  # unknown then; the testbed's own page reports it
         return ()
     return tuple((g.host, Taken(g.cpus, g.memory_mib)) for g in guests)
 
@@ -70,7 +70,7 @@ def _room(need: HostNeed, others: Taken) -> Room:
 
 
 def _words(total: int, others: int, before: int, after: int, show: Show) -> str:
-    """Say how much of a host guests are assigned after a change, and are now."""
+    """Describe how much of a host is assigned after a change, and is now."""
     wanted, now = others + after, show(others + before)
     if not total:
         return f"{show(wanted)} assigned (now {now})"

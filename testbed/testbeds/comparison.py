@@ -1,6 +1,6 @@
-"""Two texts of one file side by side: where they differ, and one of them with a choice.
+"""Compares two texts of one file side by side, and applies a chosen difference.
 
-For the editor, when somebody saved a file while another typed: `compare` cuts both
+For the editor, when one user saved a file while another typed: `compare` cuts both
 texts into stretches that are the same or differ, `take` puts the saved lines of one
 stretch into the typed text. Pure, and bounded: texts that differ too much are one
 stretch, because comparing line by line takes quadratic time.
@@ -17,9 +17,9 @@ Lines = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Lines that both have, or what each has in the same place.
+    """Lines that both texts have, or the lines of each in the same place.
 
-    `number` counts the differences from 1, and is 0 for what is the same.
+    `number` counts the differences from 1, and is 0 for equal lines.
     """
 
     number: int
@@ -28,18 +28,18 @@ class Stretch:
 
     @property
     def folded(self) -> int:
-        """Say how many equal lines are not worth showing."""
+        """The number of equal lines that are folded."""
         hidden = len(self.saved) - 2 * NEAR
         return hidden if not self.number and hidden > 1 else 0
 
     @property
     def before(self) -> Lines:
-        """Return the equal lines to show, up to what is folded."""
+        """The equal lines to show before the folded ones."""
         return self.saved[:NEAR] if self.folded else self.saved
 
     @property
     def after(self) -> Lines:
-        """Return the equal lines behind what is folded."""
+        """The equal lines to show after the folded ones."""
         return self.saved[-NEAR:] if self.folded else ()
 
 

@@ -1,8 +1,8 @@
-"""Open, save, begin and rename one text file of a testbed, as the editor does.
+"""Opens, saves, begins and renames one text file of a testbed, as the editor does.
 
-Called by the views with a user who may. A save names the digest of what was loaded,
-so that nobody's work is overwritten unseen. The conventions of the bytes (line ends,
-byte order mark) are kept by `texts`; writing is `services.testbeds`'.
+Called by the views with an authorised user. A save names the digest of the loaded text,
+so that no other user's work is overwritten unseen. `texts` keeps the conventions of the
+bytes (line ends, byte order mark); `files` writes them.
 """
 
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class Opened:
 
     @property
     def is_new(self) -> bool:
-        """Say whether nothing was saved there yet."""
+        """Return whether no text was saved there yet."""
         return not self.digest
 
 
 class EditConflict(TestbedError):
-    """Say that the file is not the one that was loaded; `now` is what it is."""
+    """The file is not the one that was loaded; `now` is its current content."""
 
     def __init__(self, now: Opened) -> None:
         what = "was deleted" if now.is_new else "was changed"
@@ -56,7 +56,7 @@ def open_file(testbed: Testbed, path: str) -> Opened:
 
 
 def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
-    """Save what was typed where `seen` is the digest of what is there.
+    """Save the typed text when `seen` is the digest of the current one.
 
     Raises: EditConflict, PathOutside, UploadRefused.
     """
@@ -69,7 +69,7 @@ def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
 
 
 def require_new(testbed: Testbed, path: str) -> str:
-    """Return the plain path of a file to be. Raises: PathOutside, StateError."""
+    """Return the plain path of a new file. Raises: PathOutside, StateError."""
     plain = safe_path(path)
     parts = plain.split("/")
     above = {"/".join(parts[:count]) for count in range(1, len(parts))}

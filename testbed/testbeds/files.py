@@ -1,8 +1,7 @@
 """Every way a user can change a testbed's name, files and existence.
 
-Called by the views, the demo and the tests, always with a user who may. Files are
-written below the testbed's folder only. What runs on hosts is changed by runs, never
-here.
+Called by the views, the demo and the tests, always with an authorised user. Files are
+written below the testbed's folder only. Runs change the hosts, never this module.
 """
 
 import logging
@@ -46,7 +45,7 @@ NAMED = 5
 class Example:
     """A testbed that ships; `about` is the comment at the top of its YAML.
 
-    `missing` says why it can only be looked at so far, mostly nothing. `needs_disk`:
+    `missing` is the reason why it cannot be brought up yet, mostly empty. `needs_disk`:
     it ships with an empty disk that the user replaces.
     """
 
@@ -60,7 +59,7 @@ class Example:
 
 
 class NameTaken(TestbedError):
-    """Say that another testbed has this name."""
+    """Another testbed has this name."""
 
 
 def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed:
@@ -103,16 +102,16 @@ def delete_file(testbed: Testbed, path: str) -> None:
 
 @contextmanager
 def files_locked(testbed: Testbed) -> Iterator[None]:
-    """Keep other edits away between looking at a file and replacing it."""
+    """Hold off other edits between reading a file and replacing it."""
     testbed.project.create()
     with held(testbed.directory / ".files.lock"):
         yield
 
 
 def delete_testbed(testbed: Testbed) -> None:
-    """Remove a testbed, its runs and its folders; a worker removes those elsewhere.
+    """Remove a testbed, its runs and its folder; a worker removes other hosts' folders.
 
-    Raises: TestbedBusy (a run is on), StateError (something is deployed).
+    Raises: TestbedBusy (a run is active), StateError (something is deployed).
     """
     with transaction.atomic():
         locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
@@ -124,7 +123,7 @@ def delete_testbed(testbed: Testbed) -> None:
 
 
 def require_deletable(testbed: Testbed) -> None:
-    """Raise TestbedBusy or StateError when something of it runs or was seen."""
+    """Raise TestbedBusy or StateError when a part of it runs or was seen."""
     require_no_run(testbed)
     held = things_there(last_observations()).get(testbed.slug, [])
     named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]
@@ -153,9 +152,9 @@ def list_files(testbed: Testbed) -> dict[str, int]:
 
 
 def list_examples() -> list[Example]:
-    """Return the examples that ship, those that come up and small ones first.
+    """Return the examples that ship, those that can be brought up and small ones first.
 
-    Those whose placeholder of a disk is to be replaced come after them.
+    Those with a disk to replace come after them.
     """
     yamls = Path(settings.EXAMPLES_DIR).glob(f"*/{YAML_NAME}")
     found = [_example(path) for path in yamls]
@@ -218,7 +217,7 @@ def _allocate(user: User, slug: str) -> Testbed:
 
 
 def _require_no_folder(slug: str) -> None:
-    """See to it that a new testbed never gets another's files."""
+    """Make sure that a new testbed never gets another one's files."""
     folder = Path(settings.TESTBEDS_DIR) / slug
     try:
         throw_away(folder)

@@ -1,7 +1,7 @@
 """The findings of a YAML for the pages: of a testbed's folder, or of an upload.
 
 Used by the views and forms. The rules are the engine's (`orchestration.compose.check`);
-here they only meet the installation's image catalogue and files in memory.
+this module gives them the installation's image catalogue and files in memory.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ class MemoryFiles:
         self.files = {composed(path): content for path, content in files.items()}
 
     def inside(self, path: str) -> bool:
-        """Say whether the path stays in the folder."""
+        """Return whether the path stays in the folder."""
         try:
             safe_path(path)
         except PathOutside:
@@ -33,15 +33,15 @@ class MemoryFiles:
         return True
 
     def exists(self, path: str) -> bool:
-        """Say whether anything is there."""
+        """Return whether a file or folder exists there."""
         return self.is_file(path) or self.is_folder(path)
 
     def is_file(self, path: str) -> bool:
-        """Say whether a file is there."""
+        """Return whether a file is there."""
         return self.inside(path) and _plain(path) in self.files
 
     def is_folder(self, path: str) -> bool:
-        """Say whether a folder is there."""
+        """Return whether a folder is there."""
         return self.inside(path) and bool(self._below(path))
 
     def size_bytes(self, path: str, *, at_most: int) -> int:
@@ -78,13 +78,13 @@ def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, 
 
 
 def findings_of(testbed: Testbed) -> tuple[Finding, ...]:
-    """Check a testbed's YAML as it is now; nothing to find when there is none."""
+    """Check a testbed's current YAML; no findings when there is none."""
     yaml = testbed.project.yaml
     return findings_of_text(testbed, yaml.read_bytes()) if yaml.is_file() else ()
 
 
 def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
-    """Check what a testbed's YAML would be, beside the files that it has."""
+    """Check a new text of a testbed's YAML, together with its existing files."""
     return check(
         content,
         files=FolderFiles(testbed.project.files),
@@ -103,7 +103,7 @@ def errors_among(findings: tuple[Finding, ...]) -> int:
 
 
 def known_hosts() -> list[HostState]:
-    """Return the testbed hosts, for the rules about room and names of hosts."""
+    """Return the testbed hosts, for the rules about capacity and names of hosts."""
     return [host.to_state() for host in Host.objects.all()]
 
 

@@ -1,9 +1,9 @@
-"""From a testbed's folder to its state and a plan, before anything runs.
+"""Builds a testbed's state from its folder, and a plan, before anything runs.
 
 Reads the user's YAML and files, checks them, builds the state, and writes state.json.
-What may exist of an earlier state is recorded before state.json is replaced: the two
-together are the only record of what runs under which names. Called by `runs`, and by
-`changes` for the page that shows what an edit would do.
+The parts of an earlier state that may exist are recorded before state.json is replaced:
+both together are the only record of the names in use on the hosts. Called by `runs`,
+and by `pages.changes` for the page that shows the effect of an edit.
 """
 
 import logging
@@ -53,13 +53,13 @@ def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State
 
 
 def _require_free_subnets(state: State) -> None:
-    """Refuse what a host's network would not let work, as it was last seen."""
+    """Refuse subnets that conflict with a host's network, as it was last seen."""
     rows = Host.objects.filter(name__in=[host.name for host in state.used_hosts])
     require_free_subnets(state, {row.name: row.own_network for row in rows})
 
 
 def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
-    """Return what may exist, none when nothing does, and what the YAML wants now.
+    """Return the state that may exist, or none, and the state that the YAML wants.
 
     Writes nothing but the key pair. Raises: SpecError, NotBuiltYet, StateError.
     """
@@ -102,10 +102,10 @@ def _kept(project: Project) -> State:
 
 
 def is_edited(testbed: Testbed, state: State) -> bool:
-    """Say whether the YAML is another one than the state was built from.
+    """Return whether the YAML differs from the one that the state was built from.
 
-    Other scripts run again by themselves; a shared one, and the context that is there
-    when it runs, make another golden image.
+    Edited scripts run again without a new state. A shared script, and the context that
+    is there when it runs, make another golden image.
     """
     project = testbed.project
     is_other_yaml = project.yaml_sha256() != state.yaml_sha256
@@ -113,7 +113,7 @@ def is_edited(testbed: Testbed, state: State) -> bool:
 
 
 def has_edited_files(testbed: Testbed, state: State) -> bool:
-    """Say whether a guest has another script or context than the files are now."""
+    """Return whether a guest's script or context differs from the current files."""
     now = with_files_now(testbed.project.files, state)
     pairs = zip(state.guests, now.guests, strict=True)
     return any(script_reasons(*pair) or context_reasons(*pair) for pair in pairs)
@@ -124,14 +124,14 @@ def _is_deployed(testbed: Testbed) -> bool:
 
 
 def _may_exist(testbed: Testbed, state: State) -> bool:
-    """Say whether anything of it is on a host: what runs, or disks that were kept."""
+    """Return whether parts of it may be on a host, running or as kept disks."""
     has_disks = any(guest.markers.disk for guest in state.guests)
     unfinished = testbed.project.has_unfinished_change()
     return testbed.condition in Testbed.DEPLOYED or has_disks or unfinished
 
 
 def _previous(testbed: Testbed) -> State | None:
-    """Return the state that was; one that cannot be read matters when deployed."""
+    """Return the previous state; an unreadable one is an error only when deployed."""
     project = testbed.project
     if not project.has_state():
         return None
@@ -176,7 +176,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
 
 
 def _most_mtu(testbed: Testbed, previous: State | None) -> int:
-    """Return what guests that run have: a larger MTU is no reason for a restart."""
+    """Return the MTU of running guests, as a larger one is no reason for a restart."""
     is_up = previous is not None and testbed.condition in Testbed.DEPLOYED
     return (mtu_of(previous) if previous and is_up else 0) or JUMBO
 
@@ -213,7 +213,7 @@ def _identity(testbed: Testbed) -> Identity:
 
 
 def _refuse_changes(deployed: State, wanted: State) -> None:
-    """Raise StateError naming what would change below something that runs."""
+    """Raise StateError naming the changes to parts that are running."""
     before = {guest.name: guest for guest in deployed.guests}
     after = {guest.name: guest for guest in wanted.guests}
     changed = [n for n in before if n in after and _differ(before[n], after[n])]

@@ -1,9 +1,9 @@
-"""Text files as a browser edits them, and back to bytes as the file had them.
+"""Converts text files for a browser's editor, and back to the file's own bytes.
 
-A form sends every line end as CRLF and knows neither a byte order mark nor what a
-file's own line ends were. `read_text` shows a file's bytes as text; `put_back` gives
-typed text the conventions of the bytes that it replaces. Pure; used by
-`services.editing`. What is no UTF-8, or holds a NUL, is no text.
+A form sends every line end as CRLF, and loses the byte order mark and the file's own
+line ends. `read_text` shows a file's bytes as text; `put_back` gives typed text the
+conventions of the bytes that it replaces. Pure; used by `editing`. Bytes that are no
+UTF-8, or hold a NUL, are no text.
 """
 
 import re
@@ -19,14 +19,14 @@ Lines = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file's text with `\\n` line ends, and what is special about its bytes."""
+    """A file's text with `\\n` line ends, and the special features of its bytes."""
 
     text: str
     remarks: tuple[str, ...]
 
 
 def read_text(content: bytes) -> Text | None:
-    """Return the text of a file; None for what is binary or too long to edit."""
+    """Return the text of a file; None for a binary one or one too long to edit."""
     if len(content) > MAX_TEXT_BYTES or not is_text(content):
         return None
     decoded = content.removeprefix(BOM).decode()
@@ -34,7 +34,7 @@ def read_text(content: bytes) -> Text | None:
 
 
 def is_text(content: bytes) -> bool:
-    """Say whether bytes are UTF-8 text."""
+    """Return whether bytes are UTF-8 text."""
     try:
         content.decode()
     except UnicodeDecodeError:
@@ -57,7 +57,7 @@ def put_back(typed: str, before: bytes) -> bytes:
     ends = [usual] * len(new)
     ends[:head] = [end for _, end in old[:head]]
     ends[len(new) - tail :] = [end for _, end in old[len(old) - tail :]]
-    # Only the last line may have none, and that is for the typed text to say.
+    # Only the last line may have no end, and the typed text decides that.
     written = (
         line + ((kept or usual) if end else "")
         for (line, end), kept in zip(new, ends, strict=True)

@@ -1,9 +1,9 @@
-"""The folder of a deleted testbed, from the deletion until nothing of it is left.
+"""The folder of a deleted testbed, from the deletion until it is gone.
 
-It is marked before the row goes, moved into the trash right after, and removed there.
-So a crash at any moment leaves something that says what it is: the mark of a testbed
-that is still there is wiped off, a marked folder without a testbed is thrown away, and
-what is in the trash is removed. A folder without a mark is never touched: its testbed
+The folder is marked before the row is deleted, moved into the trash right after, and
+removed there. A crash at any moment therefore leaves an identifiable folder: the mark
+of an existing testbed is removed, a marked folder without a testbed is moved to the
+trash, and the trash is emptied. A folder without a mark is never touched: its testbed
 may have been lost with an older database, and come back.
 """
 
@@ -27,9 +27,9 @@ TRASH = ".trash"
 
 
 def mark(folder: Path) -> None:
-    """Say in a testbed's folder that its row is about to be deleted.
+    """Mark a testbed's folder before the deletion of its row.
 
-    Raises: StateError (the disk takes no file more).
+    Raises: StateError (the file could not be written).
     """
     if not folder.is_dir():
         return
@@ -51,7 +51,7 @@ def throw_away(folder: Path) -> None:
     grave = ""
     root = Path(settings.TESTBEDS_DIR)
     root.mkdir(parents=True, exist_ok=True)
-    # No folder is made anew between the look at its mark and its move.
+    # Under the lock: no folder is made anew between the check of its mark and its move.
     with held(root):
         if (folder / MARK).exists():
             grave = tempfile.mkdtemp(dir=_trash(), prefix=f"{folder.name}.")
@@ -61,7 +61,7 @@ def throw_away(folder: Path) -> None:
 
 
 def empty_trash() -> int:
-    """Finish the deletions that stopped on their way; return how many were removed."""
+    """Finish interrupted deletions; return how many folders were removed."""
     root = Path(settings.TESTBEDS_DIR)
     for found in root.glob(f"*/{MARK}"):
         _judge(found.parent)
@@ -83,7 +83,7 @@ def _judge(folder: Path) -> None:
 
 
 def _trash() -> Path:
-    """Return the trash, made when there is none, for whoever owns the testbeds."""
+    """Return the trash, made when missing, with the owner of the testbeds' folder."""
     root = Path(settings.TESTBEDS_DIR)
     trash = root / TRASH
     if not trash.exists():

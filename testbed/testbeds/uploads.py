@@ -1,8 +1,8 @@
-"""What a user handed in → relative paths and bytes, or one sentence why not.
+"""Turns a user's upload into relative paths and bytes, or one sentence why not.
 
 Files come as several uploads, as a folder (with its paths beside it) or as one
-archive; `views/forms.py` collects them here and `testbeds/files.py` writes them. An archive
-is never unpacked to disk: members are read one by one, within bounds, and only
+archive; `views/forms.py` collects them here and `testbeds/files.py` writes them. An
+archive is never unpacked to disk: members are read one by one, within bounds, and only
 regular files at plain relative paths are taken. Files that a desktop adds to a folder
 or an archive by itself are left out.
 """
@@ -27,12 +27,12 @@ YAML_NAMES = (YAML_NAME, "kvm-compose.yml")
 CLUTTER_FOLDERS = {"__macosx"}
 CLUTTER_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
 APPLE_DOUBLE = "._"
-# The bit of a zip member that says that its name is UTF-8 (APPNOTE.TXT, 4.4.4).
+# The bit of a zip member that declares its name as UTF-8 (APPNOTE.TXT, 4.4.4).
 NAME_IS_UTF8 = 0x800
 
 
 class UploadRefused(TestbedError):
-    """Say why an upload cannot be used; nothing of it was kept."""
+    """An upload cannot be used; nothing of it was kept."""
 
 
 def safe_path(name: str) -> str:
@@ -65,7 +65,7 @@ def read_archive(name: str, content: bytes) -> dict[str, bytes]:
 
 
 def is_clutter(path: str) -> bool:
-    """Say whether a desktop put this file there by itself."""
+    """Return whether a desktop put this file there by itself."""
     *folders, name = path.lower().split("/")
     return (
         not CLUTTER_FOLDERS.isdisjoint(folders)
@@ -100,12 +100,12 @@ def check_bounds(files: Mapping[str, bytes]) -> None:
 
 
 def _is_plain(name: str) -> bool:
-    """Refuse control characters and what is no text: no address can name them."""
+    """Refuse control characters and invalid text, which no address can name."""
     return not any(unicodedata.category(char) in {"Cc", "Cs"} for char in name)
 
 
 def _bounded(members: Iterator[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Collect members, stopping as soon as there is too much."""
+    """Collect members, stopping as soon as there are too many or too large ones."""
     files: dict[str, bytes] = {}
     size = 0
     for name, content in members:
@@ -140,8 +140,8 @@ def _zip(content: bytes) -> Iterator[tuple[str, bytes]]:
 def _zip_name(member: zipfile.ZipInfo) -> str:
     """Return a member's name as its packer meant it.
 
-    `zip` on Linux and Finder write UTF-8 without saying so, and zipfile takes that for
-    code page 437. Older packers on Windows write back-slashes between folders.
+    `zip` on Linux and Finder write UTF-8 without declaring it, and zipfile takes that
+    for code page 437. Older packers on Windows write back-slashes between folders.
     """
     name = member.filename
     if not member.flag_bits & NAME_IS_UTF8:
