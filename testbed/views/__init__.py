@@ -1,2 +1,2 @@
-"""What the browser asks for: each view finds the object for this user, calls a form
-or a service, and renders or redirects. Writing happens in `services`."""
+"""The views: each finds the object for this user, calls a form or a function of a
+subject's package, and renders or redirects. Those packages write, never a view."""

@@ -1,7 +1,7 @@
 """The artefacts of a testbed: look at one, download one, download all.
 
-What may be seen is decided in `testbed.artefacts`; here it is shown a page of guests
-at a time. The archive is sent while it is made.
+`pages.artefacts` decides what may be seen; the views show it a page of guests at a
+time. The archive is sent while it is made.
 """
 
 import zipfile
@@ -40,7 +40,7 @@ MAX_SHOWN_BYTES = 256 * 1024
 @login_required
 @require_GET
 def index(request: Request, slug: str) -> HttpResponse:
-    """Show what was generated, and one of it: `?show=` names which."""
+    """Show the list of artefacts, and the one that `?show=` names."""
     testbed = testbed_for(request, slug)
     state, problem = state_of(testbed)
     context: dict[str, object] = {"testbed": testbed, "problem": problem}
@@ -92,7 +92,7 @@ def all_of(request: Request, slug: str) -> HttpResponseBase:
 
 
 class _Sink:
-    """A file that is only written to; what came is taken out by and by."""
+    """A write-only file; its content is taken out piece by piece."""
 
     def __init__(self) -> None:
         self.pending = bytearray()
@@ -103,13 +103,13 @@ class _Sink:
         return len(data)
 
     def flush(self) -> None:
-        """Have nothing to do: `taken` is what empties it."""
+        """Do nothing: `taken` empties the buffer."""
 
     def close(self) -> None:
-        """Have nothing to do: there is no file behind it."""
+        """Do nothing: there is no file behind it."""
 
     def taken(self) -> bytes:
-        """Return what came since the last time."""
+        """Return the bytes written since the last call."""
         data = bytes(self.pending)
         self.pending.clear()
         return data
@@ -129,7 +129,7 @@ def _pieces(folder: str, artefacts: Iterator[Artefact]) -> Iterator[bytes]:
 
 
 async def _while_made(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Make the next piece in a thread, when the last one is on its way."""
+    """Make each piece in a thread, once the one before it is on its way."""
     while piece := await sync_to_async(_next)(pieces):
         yield piece
 
@@ -153,7 +153,7 @@ def _find(testbed: Testbed, state: State, name: str) -> Artefact:
 
 
 def _content(read: Callable[[], bytes]) -> bytes:
-    """Return the bytes, or the sentence why there are none."""
+    """Return the bytes, or a sentence why there are none."""
     try:
         return read()
     except TestbedError as exc:

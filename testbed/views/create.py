@@ -36,7 +36,7 @@ def new(request: Request) -> HttpResponse:
 @login_required
 @require_GET
 def check_name(request: Request) -> HttpResponse:
-    """Say whether a name can be used, while it is typed."""
+    """Show whether a name can be used, while it is typed."""
     form = NameForm(request.GET)
     return render(request, "testbeds/_name_check.html", {"form": form})
 

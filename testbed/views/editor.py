@@ -1,8 +1,8 @@
 """The editor of a testbed's text files, with the findings of the YAML at their lines.
 
-Works as a plain form; a script adds line numbers, findings while one types, and Save
-from the keyboard. A save that meets a file that changed meanwhile is a 409 that
-keeps both texts, shows where they differ, and lets the user choose.
+Works as a plain form; a script adds line numbers, findings while the user types, and
+Save from the keyboard. A save of a file that changed meanwhile is a 409 that keeps both
+texts, shows where they differ, and lets the user choose.
 """
 
 from hashlib import sha256
@@ -42,7 +42,7 @@ from testbed.views.forms import EditForm
 @login_required
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:
-    """Show a file in the editor, or save what was typed."""
+    """Show a file in the editor, or save the typed text."""
     testbed = testbed_for(request, slug)
     opened = _opened(testbed, path)
     if request.method == "POST":
@@ -124,10 +124,10 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
 
 
 def _taken(form: EditForm, opened: Opened, typed: str) -> str:
-    """Return what was typed, with the saved lines in the difference that was chosen.
+    """Return the typed text, with the saved lines in the chosen difference.
 
-    Who typed on since the differences were shown, or whose file was saved again, means
-    other ones perhaps: then they are only shown anew.
+    After further typing, or another save of the file, the choice may mean another
+    difference: the differences are then only shown anew.
     """
     shown = form.cleaned_data["seen"], form.cleaned_data["compared"]
     if opened.text is None or shown != (opened.digest, _digest(typed)):
@@ -194,7 +194,7 @@ def _found(findings: tuple[Finding, ...]) -> dict[str, object]:
 
 
 def _marked(text: str, findings: tuple[Finding, ...]) -> list[list[Finding]]:
-    """Return the findings of each line; what is beyond the end is at the last."""
+    """Return the findings of each line; those beyond the end are at the last line."""
     lines: list[list[Finding]] = [[] for _ in text.split("\n")]
     for finding in findings:
         lines[min(max(finding.line, 1), len(lines)) - 1].append(finding)
@@ -202,7 +202,7 @@ def _marked(text: str, findings: tuple[Finding, ...]) -> list[list[Finding]]:
 
 
 def _deployment(testbed: Testbed, opened: Opened) -> dict[str, object]:
-    """Say what runs now, and whether what is saved here is what was generated."""
+    """Return the active run, and whether the file differs from the generated state."""
     run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
     state = state_of(testbed)[0]
     used = _digests_in(state, opened.path) if state else set()
@@ -210,7 +210,7 @@ def _deployment(testbed: Testbed, opened: Opened) -> dict[str, object]:
 
 
 def _digests_in(state: State, path: str) -> set[str]:
-    """Return the digests with which the state knows a file: the YAML, or a script."""
+    """Return the digests that the state holds of a file: the YAML, or a script."""
     if path == YAML_NAME:
         return {state.yaml_sha256}
     scripts = (

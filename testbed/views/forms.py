@@ -1,7 +1,7 @@
-"""Forms of the web: what a user typed or uploaded → clean values for the services.
+"""Forms of the web: turn typed or uploaded input into clean values.
 
-A form says what is wrong at its field and keeps what was typed. Files and archives
-become relative paths and bytes by `uploads`; nothing is written here.
+A form reports an error at its field and keeps the input. `uploads` turns files and
+archives into relative paths and bytes; nothing is written here.
 """
 
 import json
@@ -74,7 +74,7 @@ class NameForm(forms.Form):
     )
 
     def clean_slug(self) -> str:
-        """Refuse a name that is taken, by anybody: guests are called after it."""
+        """Refuse a name that any user's testbed has: guests are named after it."""
         slug = str(self.cleaned_data["slug"])
         if slug in RESERVED_NAMES:
             raise forms.ValidationError("This name is an address of the web itself.")
@@ -96,7 +96,7 @@ class UploadForm(forms.Form):
     archive = forms.FileField(label="Archive", required=False)
 
     def clean_archive(self) -> Upload | None:
-        """Refuse what is no archive by its name or is too large to read."""
+        """Refuse a file that is no archive by its name or is too large to read."""
         archive: Upload | None = self.cleaned_data["archive"]
         if archive and not str(archive.name).lower().endswith(ARCHIVE_ENDINGS):
             raise forms.ValidationError(f"Use one of {', '.join(ARCHIVE_ENDINGS)}.")
@@ -140,8 +140,9 @@ class UploadForm(forms.Form):
 class NewTestbedForm(UploadForm, NameForm):
     """A new testbed: a name, and a YAML that is typed, uploaded or an example.
 
-    After `is_valid()`, `files_to_write` holds what to write, and `findings` what was
-    found in the YAML. They keep nobody from creating it: its page shows them.
+    After `is_valid()`, `files_to_write` holds the files to write, and `findings` the
+    findings of the YAML. They do not prevent the creation: the testbed's page shows
+    them.
     """
 
     yaml = forms.CharField(
@@ -193,9 +194,9 @@ class NewTestbedForm(UploadForm, NameForm):
 
 
 class EditForm(forms.Form):
-    """A text file as it was typed, and the digest of what was loaded.
+    """A text file as it was typed, and the digest of the loaded one.
 
-    After a conflict also which difference is to be as saved, and what was `compared`.
+    After a conflict also the difference to take as saved, and the digest `compared`.
     """
 
     text = forms.CharField(strip=False, required=False, widget=forms.Textarea)

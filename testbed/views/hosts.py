@@ -1,4 +1,4 @@
-"""The testbed hosts as everybody may see them; admins change them in the admin."""
+"""The testbed hosts for all users; admins change them in the admin."""
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count

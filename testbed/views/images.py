@@ -1,4 +1,4 @@
-"""Images: what the hosts keep of them, and who needs each. For lab admins only."""
+"""Images: what the hosts keep, and which testbeds need each. For lab admins only."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -41,7 +41,7 @@ def index(request: Request) -> HttpResponse:
 @login_required
 @require_POST
 def look(request: Request) -> HttpResponse:
-    """Have the hosts looked at now."""
+    """Request a look at the hosts."""
     require_admin(request)
     look_again()
     return redirect("images")
@@ -50,7 +50,7 @@ def look(request: Request) -> HttpResponse:
 @login_required
 @require_http_methods(["GET", "POST"])
 def delete(request: Request) -> HttpResponse:
-    """Show what was chosen and what that frees; delete it once that is confirmed."""
+    """Show the chosen images and what that frees; delete once confirmed."""
     require_admin(request)
     if request.method == "POST":
         try:

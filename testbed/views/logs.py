@@ -41,7 +41,7 @@ def log_text(request: Request, pk: int) -> HttpResponseBase:
 
 
 def log_context(request: Request, run: Run) -> LogContext:
-    """Return what the log's templates need, as the request's query wants it."""
+    """Return the context of the log's templates for the request's query."""
     before = request.GET.get("before", "")
     number = int(before) if before.isdecimal() and len(before) < 19 else None
     chosen = _filter(request)
@@ -56,5 +56,5 @@ def log_context(request: Request, run: Run) -> LogContext:
 
 
 def _filter(request: Request) -> LogFilter:
-    """The resource and host that the log is limited to, as far as they are given."""
+    """Return the resource and host that the query limits the log to, if any."""
     return LogFilter(request.GET.get("resource", ""), request.GET.get("host", ""))

@@ -1,6 +1,6 @@
-"""Orphans: what the hosts hold that belongs to no testbed. For lab admins only.
+"""Orphans: the things on the hosts that belong to no testbed. For lab admins only.
 
-Also how a deletion goes, of orphans or of images.
+Also shows the progress of a deletion, of orphans or of images.
 """
 
 from django.contrib import messages
@@ -29,7 +29,7 @@ from testbed.views.problems import problem_page
 @login_required
 @require_GET
 def index(request: Request) -> HttpResponse:
-    """List the orphans as last seen, with what can be done about them."""
+    """List the orphans as last seen, with the possible actions."""
     require_admin(request)
     context = {
         "groups": [(group, offer(group)) for group in orphan_groups()],
@@ -43,7 +43,7 @@ def index(request: Request) -> HttpResponse:
 @login_required
 @require_POST
 def delete(request: Request) -> HttpResponse:
-    """Have all orphans of a name deleted, once the name was typed."""
+    """Request the deletion of all orphans of a name, once the name was typed."""
     require_admin(request)
     name = request.POST.get("name", "")
     try:
@@ -74,7 +74,7 @@ def adopt(request: Request) -> HttpResponse:
 @login_required
 @require_GET
 def cleanup(request: Request, pk: int) -> HttpResponse:
-    """Show how a deletion goes; htmx gets the part that changes."""
+    """Show a deletion's progress; htmx gets the part that changes."""
     require_admin(request)
     found = get_object_or_404(Cleanup.objects.select_related("asked_by"), pk=pk)
     template = "orphans/_cleanup.html" if request.htmx else "orphans/cleanup.html"

@@ -1,4 +1,4 @@
-"""Pages for what went wrong: each says what happened and what to do next.
+"""Error pages: each says what happened and what to do next.
 
 A client that asks for JSON gets the same words as JSON (docs/protocol.md).
 """
@@ -20,7 +20,7 @@ Respond = Callable[[HttpRequest], HttpResponse]
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Say whether a client asks for JSON, as programs do and browsers do not."""
+    """Return whether a client asks for JSON, as programs do and browsers do not."""
     return "application/json" in request.headers.get("Accept", "")
 
 
@@ -59,7 +59,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Show 404; also for what belongs to somebody else."""
+    """Show 404; also for another user's objects."""
     hint = "It may have been deleted, or it belongs to somebody else."
     return _page(request, 404, "There is nothing at this address", hint)
 

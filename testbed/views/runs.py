@@ -1,4 +1,4 @@
-"""Runs: start one, watch it, stop it; what it says is in `logs`."""
+"""Runs: start one, watch it, stop it; its log is in `logs`."""
 
 import json
 
@@ -42,7 +42,7 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def detail(request: Request, pk: int) -> HttpResponse:
-    """Show a run as its rows are now; the page follows what comes after `last_seq`."""
+    """Show a run from its rows; the page follows the events after `last_seq`."""
     run = run_for(request, pk)
     drives = _drives(request, run)
     context = {
@@ -58,7 +58,7 @@ def detail(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def stage(request: Request, pk: int) -> HttpResponse:
-    """Show one stage of the board as it is now."""
+    """Show one stage of the board from its rows."""
     run = run_for(request, pk)
     name = clean(request.GET.get("name", ""))
     if not run.instructions.filter(stage=name).exists():
@@ -69,7 +69,7 @@ def stage(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def waiting(request: Request, pk: int) -> HttpResponse:
-    """Say whether a worker has taken this run yet."""
+    """Show whether a worker has taken this run yet."""
     run = run_for(request, pk)
     context = {"run": run, "waiting": unclaimed_run(run)}
     return render(request, "runs/_waiting.html", context)
@@ -78,7 +78,7 @@ def waiting(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def cancel(request: Request, pk: int) -> HttpResponse:
-    """Ask a run to stop; the page shows what becomes of it."""
+    """Ask a run to stop; its page shows the progress."""
     run = run_for(request, pk)
     request_cancel(run.pk, request.user)
     if request.htmx:
@@ -127,7 +127,7 @@ def _options(request: Request) -> Options:
 
 
 def _client_plan(request: Request) -> PlanJson | None:
-    """Return the plan that a command line made itself, for comparison with ours."""
+    """Return the plan that a client made itself, for comparison with the server's."""
     text = request.POST.get("plan")
     if text is None:
         return None
@@ -136,7 +136,7 @@ def _client_plan(request: Request) -> PlanJson | None:
 
 
 def _drives(request: Request, run: Run) -> bool:
-    """Say whether this page sends the instructions: nobody does yet, its user asked."""
+    """Return whether this page sends the instructions: its user's run has no driver."""
     return (
         run.status == Run.Status.PENDING
         and run.driver == Run.Driver.NOBODY

@@ -39,7 +39,7 @@ def index(request: Request) -> HttpResponse:
 @login_required
 @require_GET
 def detail(request: Request, slug: str) -> HttpResponse:
-    """Show a testbed: what is there, what it is made from, what was done."""
+    """Show a testbed: its guests, its files, its runs."""
     return show_testbed(request, testbed_for(request, slug))
 
 
@@ -132,7 +132,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
 
 
 def _is_refused(testbed: Testbed, sketch: Sketch | None, is_new: bool) -> bool:
-    """Say whether Up is known to refuse the YAML as it is now."""
+    """Return whether Up is known to refuse the current YAML."""
     if sketch is not None and sketch.missing:
         return True
     return is_new and errors_among(findings_of(testbed)) > 0
@@ -143,7 +143,7 @@ def _statuses(rows: list[GuestRow]) -> dict[str, str]:
 
 
 def _marked_lines(text: str, findings: tuple[Finding, ...]) -> list[tuple[str, str]]:
-    """Return each line with the severity of what was found there, or ''."""
+    """Return each line with the severity of its findings, or ''."""
     ranked = sorted(findings, key=lambda f: f.severity, reverse=True)
     found = {finding.line: finding.severity.value for finding in ranked}
     return [(line, found.get(n, "")) for n, line in enumerate(text.splitlines(), 1)]
