@@ -1,1 +1,1 @@
-"""Everything between the orchestration websocket and the rows."""
+"""The orchestration websocket, from its frames to the rows."""

@@ -1,9 +1,9 @@
-"""Let a slow browser slow its sender down instead of filling the server's memory.
+"""Makes the sender wait for a slow browser, instead of filling the server's memory.
 
-ASGI has no word for "the socket's buffer is full", and Daphne takes everything at
-once. Twisted below it tells a registered push producer when to pause, though:
-`FlowControl` puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets a
-response of many parts wait. Servers whose `send` waits by itself are left alone.
+ASGI cannot express that a socket's buffer is full, and Daphne accepts everything at
+once. Twisted below it does tell a registered push producer when to pause: `FlowControl`
+puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets a response of many
+parts wait. Servers whose `send` waits by itself are left alone.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Application = Callable[..., Awaitable[None]]
 
 
 class Gate:
-    """A push producer that is told to pause while the socket's buffer is full."""
+    """A push producer that Twisted pauses while the socket's buffer is full."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -36,18 +36,18 @@ class Gate:
         self._open.set()
 
     def stopProducing(self) -> None:  # noqa: N802 (Twisted's name)
-        """Open the gate for good: nobody is there any more."""
+        """Open the gate for good: the client is gone."""
         self._open.set()
 
 
 class FlowControl:
-    """Give each websocket's scope a `gate`."""
+    """Adds a `gate` to each websocket's scope."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Register the gate with Daphne's transport, if that is who serves."""
+        """Register the gate with Daphne's transport, when Daphne serves."""
         gate = Gate()
         transport = _transport_of(send)
         if transport is not None:
@@ -58,7 +58,7 @@ class FlowControl:
 
 
 class ResponseFlow:
-    """Let a response of many parts go on when its client has taken the last one."""
+    """Sends each part of a response when its client has taken the one before."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -81,7 +81,7 @@ class _Parts:
         self._gate: Gate | None = None
 
     async def send(self, message: Message) -> None:
-        """Send a part; returns when there is room for the next."""
+        """Send a part; returns when the buffer can take the next."""
         has_more = message.get("more_body", False)
         if has_more and self._gate is None and self._is_there():
             self._gate = Gate()
@@ -93,7 +93,7 @@ class _Parts:
             await self._gate.wait()
 
     def end(self) -> None:
-        """Produce no more: Twisted wants to know before the response is finished."""
+        """End production, as Twisted requires before the response is finished."""
         if self._gate is not None and self._is_there():
             self._request.unregisterProducer()
         self._gate = None

@@ -1,12 +1,11 @@
-"""`/ws/orchestration/<run>/`: the orchestration protocol of design.md, section 5.
+"""`/ws/orchestration/<run>/`: the orchestration protocol of docs/protocol.md.
 
-Frames become calls of `services.runs`; what happens is read back as rows, woken by
-the doorbell and, because a bell may not ring, by a slow timer. Every frame and every
-tick checks again who is there. Nothing here knows hosts, Celery or the channel
-layer's messages.
+Frames become calls of `runs`; results are read back as rows, woken by the doorbell and,
+because a bell may be lost, by a slow timer. Every frame and every tick checks the user
+again. Nothing here knows hosts, Celery or the channel layer's messages.
 
-Close codes: 4400 for a binary frame, a frame above 64 KiB, or too many misunderstood
-frames in a row (one is only answered with an error); 4401, 4403, 4404 as named in
+Close codes: 4400 for a binary frame, a frame above 64 KiB, or too many invalid frames
+in a row (a single one is only answered with an error); 4401, 4403, 4404 as named in
 `follower`; 1000 after the run's end was sent.
 """
 
@@ -52,22 +51,22 @@ BROKEN = 1011
 MAX_FRAME_BYTES = 64 * 1024
 MAX_BAD_FRAMES = 10
 TICK_S = 2.0
-# So long nothing is sent to a client that says nothing: most subscribe at once, and
-# what came before its replay would be out of order.
+# A silent client gets nothing for so long: most subscribe at once, and frames sent
+# before the replay would be out of order.
 SILENCE_S = 10.0
-# News is read at once, and what comes within this time after it together.
+# News is sent at once; rows that come within this time after it are sent together.
 GATHER_S = 0.02
-# In a flood a page is shown the newest lines this often.
+# In a flood a page gets the newest lines at this interval.
 FLOOD_GATHER_S = 0.25
 
 
 class NothingHere(AsyncWebsocketConsumer):
-    """Answer every other websocket address."""
+    """Refuses every other websocket address."""
 
     channel_layer_alias = ""
 
     async def connect(self) -> None:
-        """Say that there is no such run."""
+        """Close with the code for an unknown run."""
         await self.accept()
         await self.close(NO_SUCH_RUN)
 
@@ -79,7 +78,7 @@ class RunConsumer(AsyncWebsocketConsumer):
     channel_layer_alias = ""
 
     async def connect(self) -> None:
-        """Let in who may see the run, and follow it from here on."""
+        """Accept a user who may see the run, and follow it from here on."""
         self._run_id = int(self.scope["url_route"]["kwargs"]["run"])
         self._socket = uuid.uuid4().hex
         self._is_driver = self._is_closed = self._has_spoken = False
@@ -110,7 +109,7 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def receive(
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
-        """Do what a frame says, or answer why not."""
+        """Carry out a frame, or answer why not."""
         if self._is_closed or not await self._may_stay():
             return
         if text_data is None:
@@ -187,7 +186,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             await asyncio.sleep(begun + gather_s - time.monotonic())
 
     async def _wait_for_news(self) -> None:
-        # Python 3.11's wait_for forgets a cancel that comes together with the news,
+        # Python 3.11's wait_for loses a cancel that comes together with the news,
         # and a closed socket would be followed for ever.
         with suppress(TimeoutError):
             async with asyncio.timeout(TICK_S):
@@ -210,7 +209,7 @@ class RunConsumer(AsyncWebsocketConsumer):
                 return page.run_end
 
     async def _tick(self) -> None:
-        """Look again who is there, and tell the server that the driver is."""
+        """Check the user again, and keep the driver's mark fresh."""
         while await self._may_stay():
             if self._is_driver:
                 self._is_driver = await _in_thread(dispatch.keep_driving)(
@@ -252,7 +251,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         self._tasks.append(task)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        """Let a client whose follower broke connect and subscribe again."""
+        """Close the socket of a failed follower, so that the client reconnects."""
         if not task.cancelled() and (problem := task.exception()) is not None:
             logger.error("following run %s failed", self._run_id, exc_info=problem)
             self._tasks.append(asyncio.create_task(self._close(BROKEN)))

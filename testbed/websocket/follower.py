@@ -1,6 +1,6 @@
-"""What a websocket reads from the database: who may follow a run, and what is new.
+"""The database reads of a websocket: the user's access, and the new events.
 
-Plain synchronous functions, called by `consumers` in threads. Rows are read in pages,
+Plain synchronous functions, called by `consumer` in threads. Rows are read in pages,
 so that memory does not grow with the length of a run.
 """
 
@@ -19,7 +19,7 @@ from testbed.websocket.fragments import header_of, html_of
 from testbed.websocket.frames import Frame, frame_of, run_frame, skipped_frame
 
 PAGE_EVENTS = 500
-# Of a flood a page gets what can be looked at; it loads what it wants of the rest.
+# In a flood a page gets as many lines as it shows; it loads others on request.
 TAIL_LINES = 200
 NOT_SIGNED_IN = 4401
 NOT_ALLOWED = 4403
@@ -29,7 +29,7 @@ SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who is behind a socket; `refusal` is the close code for who may not stay."""
+    """The user behind a socket; `refusal` is the close code when access is denied."""
 
     user: User | None
     refusal: int = 0
@@ -37,7 +37,7 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a client wants: fragments, the log's newest lines only, a part of the log."""
+    """A client's choice: fragments, the log's newest lines only, a part of the log."""
 
     has_html: bool = False
     is_tail: bool = False
@@ -57,7 +57,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Events in order, up to which number they were read, and from where if not all."""
+    """Events in order, the last number read, and where a partial log starts."""
 
     events: list[Event]
     last_seq: int
@@ -66,7 +66,7 @@ class _Found:
 
 
 def visitor(session_key: str | None, run_id: int) -> Visitor:
-    """Look up who has this session now, and whether the run is theirs to see."""
+    """Look up the session's current user, and whether the user may see the run."""
     request = HttpRequest()
     request.session = SessionStore(session_key)
     user = get_user(request)
@@ -85,7 +85,7 @@ def last_seq(run_id: int) -> int:
 
 
 def read_page(run_id: int, after: int, view: View) -> Page:
-    """Read what came after an event. Raises: Run.DoesNotExist.
+    """Read the events after a number. Raises: Run.DoesNotExist.
 
     The run's row is read before the events: when it is over, its last event is there.
     """
@@ -105,7 +105,7 @@ def read_page(run_id: int, after: int, view: View) -> Page:
 
 
 def _next(run: Run, after: int, chosen: LogFilter) -> _Found:
-    """Read the next events, of the log only what is chosen."""
+    """Read the next events, of the log only the chosen lines."""
     news = run.events.filter(seq__gt=after, seq__lte=run.last_seq)
     if chosen:
         news = news.exclude(kind=Event.Kind.LOG) | news.filter(
@@ -133,10 +133,10 @@ def _tail(run: Run, after: int, chosen: LogFilter) -> _Found:
 
 
 def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
-    # A card is rendered as its row is now: once is enough for a page of events.
+    # A card is rendered from its current row: once is enough for a page of events.
     newest_of = {_subject(event): event.seq for event in events}
     for event in events:
-        # What is shown last is what ends the connection.
+        # The run's end is sent last, as it ends the connection.
         if event.kind == Event.Kind.RUN:
             continue
         frame = frame_of(event)
@@ -148,6 +148,6 @@ def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
 
 
 def _subject(event: Event) -> tuple[str, int, str, str]:
-    """Return what an event is about: the next one about it is shown in its place."""
+    """Return an event's subject: the next one of the same subject replaces it."""
     kind = "task" if event.is_of_task else event.kind
     return (kind, event.index, event.resource, event.host)

@@ -1,7 +1,7 @@
 """The HTML of a frame: the same partials that the run page was first rendered with.
 
 Used by the websocket for clients that ask for `?render=html`. A partial has one root
-element whose id says what it replaces; a frame has one partial, or two, or none.
+element whose id names the element to replace; a frame has one partial, two, or none.
 """
 
 from django.template.loader import render_to_string
@@ -11,7 +11,7 @@ from testbed.pages.board import BYTES, copies_of, element_id, stage_of
 
 
 def html_of(event: Event, run: Run) -> str:
-    """Render what changed on the run page with an event; empty when nothing did."""
+    """Render the parts of the run page that an event changed; empty when none."""
     match event.kind:
         case Event.Kind.LOG:
             return _render("runs/_log_line.html", event=event, run=run)
@@ -27,7 +27,7 @@ def html_of(event: Event, run: Run) -> str:
 
 
 def header_of(run: Run) -> str:
-    """Render the head of the run page, and how the run ended."""
+    """Render the head of the run page, and the outcome of the run."""
     parts = ("runs/_header.html", "runs/_outcome.html")
     return "".join(_render(part, run=run) for part in parts)
 

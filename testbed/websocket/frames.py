@@ -1,8 +1,8 @@
 """The frames of the orchestration protocol, in both directions, as values.
 
 `read_frame` turns a client's text into a model or refuses it with a sentence; the
-`_frame` functions build what the server sends. The table of frames is in design.md,
-section 5, and docs/protocol.md. No I/O here; `consumers` sends and receives.
+`_frame` functions build the server's frames. The table of frames is in
+docs/protocol.md. No I/O here; `consumer` sends and receives.
 """
 
 import json
@@ -19,7 +19,7 @@ Frame = dict[str, Json]
 
 
 class BadFrame(ValueError):
-    """Say, for the client, what is wrong with its frame."""
+    """The error in a client's frame, in words for the client."""
 
 
 class _Incoming(BaseModel):
@@ -27,7 +27,7 @@ class _Incoming(BaseModel):
 
 
 class InstructionFrame(_Incoming):
-    """Do this instruction; it must be the next one."""
+    """Start this instruction; it must be the next one."""
 
     type: Literal["instruction"]
     index: Annotated[int, Field(ge=0, le=1_000_000)]
@@ -56,13 +56,13 @@ class SubscribeFrame(_Incoming):
 
 
 class DetachFrame(_Incoming):
-    """Go on without me."""
+    """Continue the run without this client."""
 
     type: Literal["detach"]
 
 
 class PingFrame(_Incoming):
-    """Say that you are there; for clients that cannot send websocket pings."""
+    """Confirm the connection; for clients that cannot send websocket pings."""
 
     type: Literal["ping"]
 
@@ -94,7 +94,7 @@ def error_frame(message: str) -> Frame:
 
 
 def frame_of(event: Event) -> Frame:
-    """Build what a client sees of an event: an event, a result or the run's end."""
+    """Build a client's view of an event: an event, a result or the run's end."""
     if event.kind == Event.Kind.RESULT:
         return {
             "type": "result",
@@ -131,7 +131,7 @@ def run_frame(run: Run) -> Frame:
 
 
 def skipped_frame(seq: int) -> Frame:
-    """Build the word that log lines up to an event were left out."""
+    """Build the notice that log lines up to an event were left out."""
     return {"type": "skipped", "seq": seq}
 
 
@@ -153,8 +153,8 @@ def pack(frames: list[Frame]) -> list[Frame]:
 def texts_of(frame: Frame) -> Iterator[str]:
     """Yield a frame as JSON, in as many texts as servers ask for (Daphne: 1 MiB each).
 
-    Packed events are spread; what is too large alone goes without its HTML, which the
-    page then asks for.
+    Packed events are spread; an event that is too large alone is sent without its HTML,
+    which the page then requests.
     """
     text = json.dumps(frame, ensure_ascii=False)
     if 4 * len(text) <= MAX_SENT_BYTES or len(text.encode()) <= MAX_SENT_BYTES:
