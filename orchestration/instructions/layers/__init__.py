@@ -1,1 +1,0 @@
-"""An empty package; the probes are in `boot/diagnosis`."""
