@@ -17,7 +17,7 @@ def check_hosts(task: Task) -> Outcome:
     host = task.host
     facts = examine(host, scope=task.scope)
     task.log(
-        f"{facts.cpus} cpus, {facts.free_memory_mib} of {facts.memory_mib} MiB free, "
+        f"{facts.cpus} CPUs, {facts.free_memory_mib} of {facts.memory_mib} MiB free, "
         f"{host.state.domain_type} guests, Open vSwitch {facts.switch_version} "
         f"({host.state.datapath} datapath)"
     )

@@ -125,7 +125,7 @@ def test_host_tells_what_it_has(rehearsal: Rehearsal) -> None:
 
     assert {r.message for r in results} == {"online"}
     (line,) = rehearsal.lines("host-b")
-    assert "16 cpus" in line
+    assert "16 CPUs" in line
     assert "qemu guests" in line
     assert "system datapath" in line
 
