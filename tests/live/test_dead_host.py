@@ -64,7 +64,7 @@ def test_down_with_a_dead_host_takes_down_the_rest_and_names_what_is_left(
         assert down.status == "failed"
         assert "Not everything could be stopped: away on host-b, " in down.words
         assert "on host-b on host-b" not in down.words
-        assert "Then take the testbed down again." in down.words
+        assert "Then press Down again." in down.words
         stopped = down.of("stop-guests")
         assert (stopped["near"]["status"], stopped["away"]["status"]) == (
             "done",
