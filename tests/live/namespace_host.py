@@ -5,8 +5,9 @@
 
 import os
 import subprocess
-import time
 from pathlib import Path
+
+from tests.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NAMESPACE_HOST = CHECKOUT / "script/lab/namespace-host"
@@ -54,10 +55,12 @@ class NamespaceHost:
         """Wait until a cable carries: the kernel brings its ends up in its own time."""
         connect = f"exec 3<> /dev/tcp/{other.address}/22 && echo yes"
         words = ("timeout", "5", "bash", "-c", connect)
-        deadline = time.monotonic() + CABLE_TIMEOUT_S
-        while not self.run(*words, check=False):
-            assert time.monotonic() < deadline, f"{self.name} cannot reach {other.name}"
-            time.sleep(0.2)
+        wait_until(
+            lambda: self.run(*words, check=False),
+            f"{self.name} cannot reach {other.name}",
+            timeout_s=CABLE_TIMEOUT_S,
+            pause_s=0.2,
+        )
 
     def argv(self, *command: str) -> list[str]:
         """Return the words that run a command on this host."""

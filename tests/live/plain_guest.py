@@ -8,11 +8,14 @@ import io
 import json
 import socket
 import subprocess
-import time
+from functools import partial
 
 import pycdlib
 
+from tests import waiting
+
 DEADLINE_S = 240
+wait_until = partial(waiting.wait_until, timeout_s=DEADLINE_S, pause_s=0.1)
 FIRST_MAC, SECOND_MAC = "52:54:00:00:aa:01", "52:54:00:00:aa:02"
 
 
@@ -20,14 +23,6 @@ def run(*command, **options):
     return subprocess.run(
         command, check=True, capture_output=True, text=True, timeout=600, **options
     ).stdout
-
-
-def wait_until(condition, what):
-    end = time.monotonic() + DEADLINE_S
-    while not (answer := condition()):
-        assert time.monotonic() < end, what
-        time.sleep(0.1)
-    return answer
 
 
 def free_port():

@@ -110,7 +110,7 @@ class Copy:
                 wait_until(
                     lambda: self.met.exists() or copying.done(),
                     "the copy does not get to its middle",
-                    patience_s=PATIENCE_S,
+                    timeout_s=PATIENCE_S,
                 )
                 strike()
             finally:

@@ -117,7 +117,7 @@ def test_interfaces_change_while_guests_run(stack, owner, edited):
         except AssertionError:  # it does not answer yet
             return False
 
-    wait_until(came_back, "near does not come back", patience_s=2 * PATIENCE_S)
+    wait_until(came_back, "near does not come back", timeout_s=2 * PATIENCE_S)
 
     away.run(f"ping -c3 -W5 {ALONE}")
     boots = near.boot, away.boot

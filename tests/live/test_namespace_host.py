@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.namespace_host import debian_13
-from tests.orchestration.transport.conftest import wait_until
+from tests.waiting import wait_until
 
 COMMAND = str(Path(__file__).parents[2] / "script/lab/namespace-host")
 TOOLS = ("ovs-vsctl", "libvirtd", "virsh", "nsenter", "ssh", "ethtool")

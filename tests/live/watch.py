@@ -11,14 +11,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from orchestration.project.folder import Project
 from testbed.client.api import Client, Frame, StartedRun, frames, send
+from tests import waiting
 from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"
 PATIENCE_S = 120
+wait_until = partial(waiting.wait_until, timeout_s=PATIENCE_S, pause_s=0.2)
 LOOKS = 60
 # What a testbed's devices are called: its number, or libvirt's own names.
 DEVICE = re.compile(r"link (t\d+\D.*|vnet\d+|virbr\d+(-nic)?)")
@@ -107,20 +110,6 @@ def cancel(client: Client, number: int) -> None:
         for frame in frames(socket):
             if frame.get("kind") == "cancel-requested" or frame["type"] == "run":
                 return
-
-
-def wait_until(
-    condition: Callable[[], object],
-    what: str,
-    *,
-    patience_s: float = PATIENCE_S,
-    pause_s: float = 0.2,
-) -> None:
-    """Look again until it is so."""
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(pause_s)
 
 
 def project(stack: Stack, slug: str) -> Project:

@@ -15,6 +15,7 @@ from orchestration.plan.model import Instruction, Kind, Options
 from orchestration.transport.base import command
 from tests.orchestration.crowd import CROWD, obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.waiting import wait_until
 
 
 def test_cancel_in_the_middle_cancels_what_runs_and_what_waits(
@@ -52,8 +53,7 @@ def test_cancel_ends_the_command_that_runs_and_keeps_the_proof(
             threading.Thread(target=wait_and_cancel).start()
 
     def wait_and_cancel() -> None:
-        while not rehearsal.memory("host-a")["sleepers"]:
-            rehearsal.scope.stop.wait(0.01)
+        wait_until(lambda: rehearsal.memory("host-a")["sleepers"])
         rehearsal.scope.cancel()
 
     instruction = share(rehearsal.instruction(Kind.ENSURE_BRIDGES), "host-a")

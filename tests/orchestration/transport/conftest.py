@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.ssh import SSHTransport
+from tests.waiting import wait_until
 
 SSHD = "/usr/sbin/sshd"
 DROPBEAR = "/usr/sbin/dropbear"
@@ -149,14 +149,6 @@ def names_of(pids: list[int]) -> list[str]:
     """Return the command lines of processes, as a proof shows them."""
     words = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in pids]
     return [word.replace(b"\0", b" ").decode().strip() for word in words]
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for something that takes a moment; fail when it does not come."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.01)
 
 
 def with_plain_login(folder: Path, serve: str, shell: str = "/bin/sh") -> list[str]:

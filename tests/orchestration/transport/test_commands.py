@@ -13,8 +13,9 @@ import pytest
 from orchestration.errors import CommandFailed
 from orchestration.events import Stream
 from orchestration.transport.base import Command, command
-from tests.orchestration.transport.conftest import carriers, names_of, wait_until
+from tests.orchestration.transport.conftest import carriers, names_of
 from tests.orchestration.transport.shell import sh
+from tests.waiting import wait_until
 
 # Does nothing until a file is there.
 HELD = "until test -e {}; do sleep 0.05; done"

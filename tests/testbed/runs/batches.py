@@ -6,11 +6,14 @@ here runs a batch.
 
 import os
 import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 from orchestration.plan.model import Kind
 from testbed.models import Event, Instruction, Task
 from testbed.runs import lease
+from tests.waiting import wait_until
 
 LONG_AGO = timedelta(hours=1)
 
@@ -31,6 +34,16 @@ def sets_up_guests(batch, **statuses):
 def held_by(process):
     """Return the name that a process of this machine has as a holder."""
     return lease.holder_name("x").replace(f" {os.getpid()} ", f" {process.pid} ")
+
+
+def idle_worker():
+    """Start a process that passes for a Celery worker until it reads a line."""
+    words = [sys.executable, "-c", "input()", "celery"]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE)
+    # Before the exec the process still has the command line of the tests.
+    cmdline = Path(f"/proc/{process.pid}/cmdline")
+    wait_until(lambda: cmdline.read_bytes().endswith(b"input()\0celery\0"))
+    return process
 
 
 def holder_that_died():

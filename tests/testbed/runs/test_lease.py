@@ -9,9 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from datetime import timedelta
-from pathlib import Path
 from subprocess import PIPE
 
 import pytest
@@ -20,16 +18,10 @@ from django.utils import timezone
 from testbed.models import Batch
 from testbed.runs import lease, sweeper
 from testbed.runs.batches import claim
-from tests.testbed.runs.batches import LONG_AGO, held_by, holder_that_died
+from tests.testbed.runs.batches import LONG_AGO, held_by, holder_that_died, idle_worker
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def wait_until(is_so):
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_fresh_lease_is_left_alone(on_two_hosts, doors, machines):
@@ -70,10 +62,8 @@ def test_stopped_process_of_a_lost_batch_is_killed_for_the_lock_it_may_hold(
 
 
 def test_living_process_whose_lease_lapsed_is_only_slow(on_two_hosts, doors, machines):
-    slow = subprocess.Popen([sys.executable, "-c", "input()", "celery"], stdin=PIPE)
+    slow = idle_worker()
     batch_id = doors.sent[0][0]
-    while b"celery" not in Path(f"/proc/{slow.pid}/cmdline").read_bytes():
-        time.sleep(0.01)  # it has not become the program yet
     claim(batch_id, owner=held_by(slow))
     mine = Batch.objects.filter(pk=batch_id)
     mine.update(lease_until=timezone.now() - timedelta(seconds=1))

@@ -4,11 +4,6 @@ What it does about batches whose worker was lost is in test_lost_batches, what i
 about cancelled runs in test_cancelling.
 """
 
-import subprocess
-import sys
-from pathlib import Path
-from subprocess import PIPE
-
 import pytest
 from django.core.management import call_command
 from django.utils import timezone
@@ -16,7 +11,7 @@ from django.utils import timezone
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.runs import sweeper
 from testbed.runs.batches import claim
-from tests.testbed.runs.batches import LONG_AGO, held_by
+from tests.testbed.runs.batches import LONG_AGO, held_by, idle_worker
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -107,9 +102,7 @@ def test_recover_says_what_it_mended(on_two_hosts, doors, machines, capsys):
 def test_recover_believes_who_declares_a_living_worker_lost(
     on_two_hosts, doors, machines, capsys
 ):
-    hangs = subprocess.Popen([sys.executable, "-c", "input()", "celery"], stdin=PIPE)
-    while b"celery" not in Path(f"/proc/{hangs.pid}/cmdline").read_bytes():
-        pass  # it has not become the program yet
+    hangs = idle_worker()
     for batch_id, _ in doors.sent:
         claim(batch_id, owner=held_by(hangs))
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from testbed.models import Run
 from testbed.websocket import consumer as consumers
-from tests.testbed.websocket.tab import drive
+from tests.testbed.websocket.tab import PATIENCE_S, drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -136,9 +136,10 @@ async def test_driver_stays_the_driver_while_its_socket_is_open(
     long_ago = timezone.now() - timedelta(hours=1)
     await Run.objects.filter(pk=run.pk).aupdate(driver_seen_at=long_ago)
 
-    while run.driver_seen_at is None or run.driver_seen_at <= long_ago:
-        await asyncio.sleep(0.02)
-        await reload()
+    async with asyncio.timeout(PATIENCE_S):
+        while run.driver_seen_at is None or run.driver_seen_at <= long_ago:
+            await asyncio.sleep(0.02)
+            await reload()
 
     assert run.driver == Run.Driver.CLIENT
     await socket.close()

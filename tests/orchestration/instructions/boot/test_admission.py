@@ -1,7 +1,6 @@
 """Waiting for a turn: one ledger for all threads, workers and testbeds of a host."""
 
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,6 +17,7 @@ from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Sample
 from tests.orchestration.instructions.boot.busy_host import Machine
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.waiting import wait_until
 
 
 def test_first_guests_start_without_a_look_at_the_host(machine: Machine) -> None:
@@ -37,8 +37,7 @@ def test_next_guest_waits_says_why_and_starts_when_a_boot_ended(
     )
 
     fifth.start()
-    while not rehearsal.events:
-        time.sleep(0.01)
+    wait_until(lambda: rehearsal.events)
     assert booting(machine.task) == 4
     for name in ("g0", "g1", "g2"):
         boot_ended(machine.task, machine.guest(name))

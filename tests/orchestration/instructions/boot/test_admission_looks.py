@@ -12,6 +12,7 @@ from orchestration.instructions.boot.admission import boot_ended, wait_for_turn
 from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Sample
 from tests.orchestration.instructions.boot.busy_host import Machine
+from tests.waiting import wait_until
 
 
 def test_one_looks_while_the_others_wait_for_what_it_sees(
@@ -31,8 +32,7 @@ def test_one_looks_while_the_others_wait_for_what_it_sees(
     with ThreadPoolExecutor(8) as pool:
         names = (machine.guest(f"late{number}") for number in range(8))
         waiting = [pool.submit(wait_for_turn, machine.task, name) for name in names]
-        while machine.looks < 5:
-            time.sleep(0.01)
+        wait_until(lambda: machine.looks >= 5)
         machine.task.scope.stop.set()
 
     assert {type(w.exception()) for w in waiting} == {Cancelled}
@@ -83,8 +83,7 @@ def test_looks_are_noted_after_the_clock_was_set_back(machine: Machine) -> None:
     )
 
     waiting.start()
-    while machine.looks < 2:
-        time.sleep(0.01)
+    wait_until(lambda: machine.looks >= 2)
     noted = machine.book()
     boot_ended(machine.task, machine.guest("g0"))
     waiting.join(60)

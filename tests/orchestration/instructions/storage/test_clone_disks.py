@@ -23,7 +23,7 @@ from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of
-from tests.orchestration.transport.conftest import wait_until
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"

@@ -1,7 +1,5 @@
 """Networks of a real libvirtd, with its dnsmasq and QEMU."""
 
-import time
-
 import pytest
 
 from orchestration.errors import NetworkFailed
@@ -21,6 +19,7 @@ from tests.orchestration.providers.libvirt.samples import (
     NAT_XML,
     REAL_HOST,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 PATIENCE_S = 60
@@ -101,11 +100,12 @@ def test_changed_network_restarts_only_when_nobody_hangs_on_it(
 
 def noted_leases(conn: Connection) -> dict[str, str]:
     """Return the leases when there are some: dnsmasq's helper notes them later."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := networks.leases(conn, "lab-nat")):
-        assert time.monotonic() < deadline, "no lease was noted"
-        time.sleep(0.1)
-    return found
+    return wait_until(
+        lambda: networks.leases(conn, "lab-nat"),
+        "no lease was noted",
+        timeout_s=PATIENCE_S,
+        pause_s=0.1,
+    )
 
 
 def ask_dhcp(host: PrivateHost, mac: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What a real libvirtd knows of a running domain's links, disks and work."""
 
-import time
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -10,6 +9,7 @@ from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 PATIENCE_S = 60
@@ -59,12 +59,13 @@ def test_domain_without_failed_disks_has_no_disk_errors(
 
 def test_work_of_a_guest_grows(conn: Connection, running: GuestState) -> None:
     first = domains.cpu_times(conn)[running.domain]
-    deadline = time.monotonic() + PATIENCE_S
 
-    while (now := domains.cpu_times(conn)[running.domain]) <= first:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(
+        lambda: domains.cpu_times(conn)[running.domain] > first,
+        "the guest's CPU time does not grow",
+        timeout_s=PATIENCE_S,
+        pause_s=0.1,
+    )
 
-    assert now > first
     domains.destroy(conn, running.domain)
     assert running.domain not in domains.cpu_times(conn)

@@ -11,7 +11,8 @@ import pytest
 from orchestration.providers.transfer import layout, sender
 from orchestration.transport.base import Scope
 from tests.orchestration.providers.transfer.pushing import MIB, Push
-from tests.orchestration.transport.conftest import carriers, wait_until
+from tests.orchestration.transport.conftest import carriers
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from orchestration.errors import (
 )
 from orchestration.transport.base import Scope
 from orchestration.transport.files.copying import BLOCK_BYTES, data_extents
-from tests.orchestration.transport.conftest import wait_until
+from tests.waiting import wait_until
 
 MIB = 1024 * 1024
 

@@ -16,7 +16,8 @@ from orchestration.transport.base import Scope
 from orchestration.transport.files.copying import copy_command
 from orchestration.transport.files.parts import remove_if_abandoned
 from orchestration.transport.local import LocalTransport
-from tests.orchestration.transport.conftest import Server, wait_until
+from tests.orchestration.transport.conftest import Server
+from tests.waiting import wait_until
 
 # A worker that stops in the middle of a copy until it is ended.
 WRITER = """

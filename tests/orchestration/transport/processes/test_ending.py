@@ -15,9 +15,10 @@ import pytest
 from orchestration.errors import Cancelled
 from orchestration.transport.base import Ended, Process, command
 from orchestration.transport.processes.ending import end_here, end_line, parse_ended
-from tests.orchestration.transport.conftest import carriers, wait_until
+from tests.orchestration.transport.conftest import carriers
 from tests.orchestration.transport.processes.test_tags import SUDO
 from tests.orchestration.transport.shell import STUBBORN
+from tests.waiting import wait_until
 
 GREP_WITHOUT_Z = """#!/bin/sh
 case "$1" in -*z*) echo "unrecognized option: z" >&2; exit 2;; esac

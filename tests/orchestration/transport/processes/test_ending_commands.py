@@ -15,8 +15,9 @@ from orchestration.events import Stream
 from orchestration.transport import local
 from orchestration.transport.base import Scope, command
 from orchestration.transport.ssh import ending, session, transport
-from tests.orchestration.transport.conftest import carriers, names_of, wait_until
+from tests.orchestration.transport.conftest import carriers, names_of
 from tests.orchestration.transport.shell import STUBBORN, sh
+from tests.waiting import wait_until
 
 
 @pytest.fixture

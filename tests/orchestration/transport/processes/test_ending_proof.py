@@ -9,7 +9,8 @@ import subprocess
 
 from orchestration.transport.processes import ending
 from orchestration.transport.processes.ending import end_here, end_line, parse_ended
-from tests.orchestration.transport.conftest import carriers, wait_until
+from tests.orchestration.transport.conftest import carriers
+from tests.waiting import wait_until
 
 # The second look at all environments sees nobody; then there is somebody.
 GREP_THAT_IS_LATE = """#!/bin/sh

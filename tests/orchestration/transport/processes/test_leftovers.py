@@ -3,8 +3,9 @@
 from orchestration.errors import HostUnreachable
 from orchestration.transport.base import Ended, Process, Scope
 from orchestration.transport.processes.leftovers import ask_again, end_left, is_unknown
-from tests.orchestration.transport.conftest import carriers, names_of, wait_until
+from tests.orchestration.transport.conftest import carriers, names_of
 from tests.orchestration.transport.shell import sh
+from tests.waiting import wait_until
 
 
 class Silent:

@@ -15,6 +15,7 @@ from orchestration.errors import (
 from orchestration.transport.base import Scope, Transport, command
 from orchestration.transport.simulated import store
 from orchestration.transport.simulated.transport import SimulatedTransport
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -47,8 +48,7 @@ def sleeping(host, words, scope):
 
     thread = threading.Thread(target=work)
     thread.start()
-    while not any(is_there(host, words)):
-        scope.stop.wait(0.005)
+    wait_until(lambda: any(is_there(host, words)))
     return thread, outcome
 
 

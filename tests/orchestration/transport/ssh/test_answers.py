@@ -16,7 +16,8 @@ import pytest
 from orchestration.errors import Cancelled, HostUnreachable
 from orchestration.transport.base import Scope, command
 from orchestration.transport.ssh import Limits, SSHTransport, connection
-from tests.orchestration.transport.conftest import Server, free_port, wait_until
+from tests.orchestration.transport.conftest import Server, free_port
+from tests.waiting import wait_until
 
 PATIENT = Limits(60.0, 60.0, 60.0)
 HASTY = Limits(0.3, 0.5, 0.3)

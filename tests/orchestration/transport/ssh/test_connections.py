@@ -13,7 +13,8 @@ import pytest
 from orchestration.errors import AuthenticationRefused, HostKeyMismatch, HostUnreachable
 from orchestration.transport.base import Command, command
 from orchestration.transport.ssh import connection
-from tests.orchestration.transport.conftest import carriers, free_port, wait_until
+from tests.orchestration.transport.conftest import carriers, free_port
+from tests.waiting import wait_until
 
 
 def sessions_of(server) -> int:

@@ -19,7 +19,8 @@ from orchestration.transport.ssh.connection import Wake
 from orchestration.transport.ssh.ending import EndingQueue, run_ending
 from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.session import Session
-from tests.orchestration.transport.conftest import Server, carriers, wait_until
+from tests.orchestration.transport.conftest import Server, carriers
+from tests.waiting import wait_until
 
 # A login shell that begins a command which says "late" after the first look for it.
 LATE_SHELL = """#!/bin/sh

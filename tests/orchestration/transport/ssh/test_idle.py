@@ -15,7 +15,8 @@ from orchestration.state.model import State
 from orchestration.transport.base import Completed, Scope, Transport, command
 from orchestration.transport.ssh import connection as connection_module
 from tests.orchestration.state.samples import build, machine, spec_of
-from tests.orchestration.transport.conftest import Server, wait_until
+from tests.orchestration.transport.conftest import Server
+from tests.waiting import wait_until
 
 TESTBEDS = 6
 KEY = "ssh-ed25519 AAAAguest"

@@ -29,8 +29,8 @@ from tests.orchestration.transport.conftest import (
     free_port,
     keygen,
     sshd_config,
-    wait_until,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 
@@ -177,7 +177,7 @@ class _Guest:
     def wait(self, via: SSHTransport, ledger: Failures) -> None:
         """Ask as the product does, until the guest is ready."""
         guest = self.server.transport(via=via, failures=ledger)
-        wait_until(lambda: self._is_ready(guest), 240)
+        wait_until(lambda: self._is_ready(guest), timeout_s=240)
 
     def _is_ready(self, guest: SSHTransport) -> bool:
         task = cast("Task", SimpleNamespace(scope=Scope()))

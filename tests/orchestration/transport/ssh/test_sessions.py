@@ -8,7 +8,8 @@ import pytest
 
 from orchestration.errors import Cancelled
 from orchestration.transport.base import Scope, command
-from tests.orchestration.transport.conftest import Server, carriers, wait_until
+from tests.orchestration.transport.conftest import Server, carriers
+from tests.waiting import wait_until
 
 MAX_SESSIONS = 10
 COMMANDS = 50

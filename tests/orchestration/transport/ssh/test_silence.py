@@ -12,7 +12,8 @@ import pytest
 
 from orchestration.errors import Cancelled
 from orchestration.transport.base import Scope, command
-from tests.orchestration.transport.conftest import carriers, wait_until
+from tests.orchestration.transport.conftest import carriers
+from tests.waiting import wait_until
 
 
 @pytest.fixture
