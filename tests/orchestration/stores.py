@@ -9,11 +9,13 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from orchestration.hosts import Host
 from orchestration.providers.images.qcow2 import MAGIC
 from orchestration.state.model import HostState
+from orchestration.transport.base import Command, Completed
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.libvirt.samples import open_simulated
 
@@ -68,6 +70,28 @@ class StoreFolder:
         files = (path for path in self.images.rglob("*") if path.is_file())
         names = (str(path.relative_to(self.images)) for path in files)
         return {name for name in names if not name.endswith(".lock")}
+
+
+class UnreadableTransport(LocalTransport):
+    """This machine; its listings of a folder of images also report a read error."""
+
+    def __init__(self, machine: str, images_dir: str, error: str) -> None:
+        super().__init__(machine)
+        self._images_dir = images_dir
+        self._error = error
+
+    def run(self, cmd: Command, **options: object) -> Completed:
+        done = super().run(cmd, **options)
+        if self._images_dir not in cmd.argv:
+            return done
+        return replace(done, stderr=f"{self._error}\n{done.stderr}")
+
+
+def unreadable(host: Host, error: str) -> Host:
+    """Return the host with a listing of images that reports `error`."""
+    state = host.state
+    transport = UnreadableTransport(state.name, state.images_dir, error)
+    return replace(host, transport=transport)
 
 
 def qcow2(

@@ -11,10 +11,10 @@ import pytest
 
 from orchestration.hosts import Host
 from orchestration.inventory.images import ImageKind, Use, observe
-from orchestration.providers.images import chains, listing
+from orchestration.providers.images import chains
 from orchestration.providers.libvirt import domains
 from orchestration.transport.base import Scope
-from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, qcow2
+from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, qcow2, unreadable
 
 DOMAIN = """\
 <domain type='test'><name>{name}</name><memory unit='MiB'>64</memory>
@@ -106,14 +106,13 @@ def test_disk_that_qemu_would_not_open_lies_over_nothing(
     ],
 )
 def test_file_that_nobody_can_read_is_named_with_its_testbed_and_the_way_out(
-    host: Host, folder: StoreFolder, monkeypatch: pytest.MonkeyPatch, said: str
+    host: Host, folder: StoreFolder, said: str
 ) -> None:
     folder.put(GOLDEN)
     path = folder.layer("web", "x")
-    say = f'echo "{said.format(path=path)}" >&2\n'
-    monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
+    broken = unreadable(host, said.format(path=path))
 
-    store = observe(host, scope=Scope())
+    store = observe(broken, scope=Scope())
 
     (sentence,) = store.unreadable
     assert f"{path} of testbed lab may lie over any image" in sentence
@@ -123,13 +122,12 @@ def test_file_that_nobody_can_read_is_named_with_its_testbed_and_the_way_out(
 
 
 def test_file_that_a_users_disk_names_is_said_to_be_the_users(
-    host: Host, folder: StoreFolder, monkeypatch: pytest.MonkeyPatch
+    host: Host, folder: StoreFolder
 ) -> None:
     folder.layer("web", "/far/away.qcow2")
-    say = "echo \"find: '/far/away.qcow2': Stale file handle\" >&2\n"
-    monkeypatch.setattr(listing, "_LOOK", say + listing._LOOK)
+    broken = unreadable(host, "find: '/far/away.qcow2': Stale file handle")
 
-    (sentence,) = observe(host, scope=Scope()).unreadable
+    (sentence,) = observe(broken, scope=Scope()).unreadable
 
     assert sentence.startswith("/far/away.qcow2 of testbed lab may lie over any image")
 

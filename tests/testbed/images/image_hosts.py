@@ -1,7 +1,7 @@
 """Two real hosts for tests of images: their folders are here, main's is the product's.
 
 `Machines` stands in for `Hosts`: each host is this machine with folders of its own; one
-in `dead` does not answer.
+in `dead` does not answer, and one in `read_errors` reports a file that it cannot read.
 """
 
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from orchestration.transport.local import LocalTransport
 from testbed.images import pruning, stale_files
 from testbed.models import Host
 from tests.orchestration.providers.libvirt.samples import open_simulated
-from tests.orchestration.stores import StoreFolder
+from tests.orchestration.stores import StoreFolder, unreadable
 
 
 class Machines:
@@ -27,6 +27,7 @@ class Machines:
         self.main = StoreFolder(root / "main")
         self.other = StoreFolder(root / "host-b")
         self.dead: set[str] = set()
+        self.read_errors: dict[str, str] = {}
         self._root = root
         self._stack = ExitStack()
 
@@ -48,7 +49,9 @@ class Machines:
     def open(self, state: HostState) -> OpenedHost:
         conn = open_simulated(self._root / f"libvirt-{state.name}")
         self._stack.callback(conn.close)
-        return OpenedHost(state, LocalTransport(state.name), conn)
+        host = OpenedHost(state, LocalTransport(state.name), conn)
+        error = self.read_errors.get(state.name)
+        return unreadable(host, error) if error else host
 
     def require_answer(self, transport: Transport) -> None:
         if transport.machine in self.dead:
