@@ -16,12 +16,13 @@ from orchestration.instructions.storage.clone_disks import WORTH_IT, make_togeth
 from orchestration.instructions.storage.disks import ensure_disk
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Options
-from orchestration.providers.images import overlays, qemu_img
+from orchestration.providers.images import qemu_img
 from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.base import Command, Completed, Scope, command
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.providers.images.edited_script import Edit
 from tests.orchestration.state.samples import scaled, spec_of
 from tests.waiting import wait_until
 
@@ -32,10 +33,14 @@ Clones = Callable[..., list[tuple[Task, GuestState]]]
 
 
 class Counting(LocalTransport):
-    """This machine; it remembers how often qemu-img made something."""
+    """This machine; it remembers how often qemu-img made something.
+
+    `edit` changes the program that makes many disks together.
+    """
 
     made = 0
     together = 0
+    edit: Edit | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,7 +52,7 @@ class Counting(LocalTransport):
         if cmd.argv[:2] == ("sh", "-c"):
             self.together += 1
             assert self.hold.wait(60)
-        return super().run(cmd, **options)
+        return super().run(self.edit.of(cmd) if self.edit else cmd, **options)
 
 
 @pytest.fixture
@@ -120,16 +125,14 @@ def test_disk_that_is_there_is_left_alone_and_said_to_be_there(
 
 
 def test_what_was_made_before_a_failure_is_told_as_made(
-    clones: Clones, monkeypatch: pytest.MonkeyPatch
+    clones: Clones, here: Counting
 ) -> None:
     found = clones(5, peers=5)
     move = 'mv -f -t "$folder" -- "$@"'
-    only_one = 'mv -f -t "$folder" -- "$1"; false'
-    assert move in overlays._SCRIPT
-    with monkeypatch.context() as patch:
-        patch.setattr(overlays, "_SCRIPT", overlays._SCRIPT.replace(move, only_one))
-        with pytest.raises(ImageFailed, match="could not be made"):
-            ensure_disk(*found[0])
+    here.edit = Edit(move, 'mv -f -t "$folder" -- "$1"; false')
+    with pytest.raises(ImageFailed, match="could not be made"):
+        ensure_disk(*found[0])
+    here.edit = None
     assert [Path(guest.disk).exists() for _, guest in found] == [True, *[False] * 4]
 
     made = [ensure_disk(task, guest) for task, guest in found]

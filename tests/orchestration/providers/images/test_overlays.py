@@ -13,6 +13,7 @@ from orchestration.providers.images import overlays, qemu_img
 from orchestration.providers.images.overlays import create_overlays
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
+from tests.orchestration.providers.images.edited_script import Edit, EditedTransport
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"
@@ -28,10 +29,16 @@ def base(tmp_path: Path) -> str:
     return str(path)
 
 
-def make(base: str, folder: Path, *names: str, scope: Scope | None = None) -> list[str]:
+def make(
+    base: str,
+    folder: Path,
+    *names: str,
+    scope: Scope | None = None,
+    transport: LocalTransport = HERE,
+) -> list[str]:
     made: list[str] = []
     create_overlays(
-        HERE,
+        transport,
         str(folder),
         names,
         backing=base,
@@ -88,9 +95,7 @@ def test_cancel_in_the_middle_leaves_no_half_file(
     base, tmp_path, monkeypatch, is_killed
 ):
     """A tee of our own stops after half of the bytes; a killed shell cleans nothing."""
-    if is_killed:
-        careless = overlays._SCRIPT.replace("trap 'rm -rf", "trap 'echo")
-        monkeypatch.setattr(overlays, "_SCRIPT", careless)
+    careless = EditedTransport(Edit("trap 'rm -rf", "trap 'echo"))
     bin_ = tmp_path / "bin"
     bin_.mkdir()
     script = '#!/bin/sh\nhead -c 1000 > "$2"; echo half > "${0%/*}/begun"; sleep 60\n'
@@ -107,7 +112,13 @@ def test_cancel_in_the_middle_leaves_no_half_file(
     watcher.start()
 
     with pytest.raises(Cancelled):
-        make(base, folder, "clone", scope=scope)
+        make(
+            base,
+            folder,
+            "clone",
+            scope=scope,
+            transport=careless if is_killed else HERE,
+        )
 
     watcher.join(20)
     assert names(folder) == set()
