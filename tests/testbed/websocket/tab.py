@@ -4,6 +4,7 @@ It keeps every frame that it saw; a close is a frame like the others. `drive` do
 the page does with a plan.
 """
 
+import asyncio
 import json
 
 from channels.testing import WebsocketCommunicator
@@ -58,7 +59,13 @@ class Tab:
         return (await self.until("close"))["code"]
 
     async def close(self):
-        await self.socket.disconnect(timeout=PATIENCE_S)
+        """Close, and see that the consumer ends by itself.
+
+        The communicator's own `disconnect` cancels a consumer that does not.
+        """
+        await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
+        async with asyncio.timeout(PATIENCE_S):
+            await self.socket.future
 
     def of(self, type_):
         return [frame for frame in self.seen if frame["type"] == type_]
