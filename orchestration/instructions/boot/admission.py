@@ -6,19 +6,18 @@ workers of this machine, and no lock outlives its process. A guest that a killed
 admitted is dropped when it idles, is gone, or is too old, so no wait is endless.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from orchestration import ledgers
 from orchestration.errors import Cancelled, TestbedError
 from orchestration.instructions.boot import pacing
 from orchestration.instructions.boot.pacing import Booting, Ledger
 from orchestration.instructions.task import Task
-from orchestration.locks import held
 from orchestration.providers.libvirt import domains
 from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Pressure, Sample
@@ -29,7 +28,6 @@ LOOK_EVERY_S = 1.0
 LOOK_LASTS_S = 30.0
 ASK_EVERY_S = 0.5
 REMIND_EVERY_S = 30
-_MAX_BYTES = 4 * 1024 * 1024
 
 
 class Book(BaseModel):
@@ -187,22 +185,5 @@ def _is_kept(task: Task) -> bool:
     return task.host.state.boots_guests and _path(task).exists()
 
 
-@contextmanager
-def _opened(task: Task) -> Iterator[Book]:
-    """Hold the host's book and write its changes at the end. Never waits long."""
-    with held(_path(task)) as descriptor:
-        text = os.pread(descriptor, _MAX_BYTES, 0)
-        book = _parsed(text)
-        yield book
-        written = book.model_dump_json().encode()
-        if written != text:
-            os.pwrite(descriptor, written, 0)
-            os.ftruncate(descriptor, len(written))
-
-
-def _parsed(text: bytes) -> Book:
-    """Read the file; a new file, or one whose writer died, is empty."""
-    try:
-        return Book.model_validate_json(text)
-    except ValidationError:
-        return Book()
+def _opened(task: Task) -> AbstractContextManager[Book]:
+    return ledgers.opened(_path(task), Book)

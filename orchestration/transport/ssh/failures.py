@@ -5,27 +5,24 @@ OpenSSH 9.8 and later adds seconds to a source for each of them and refuses it f
 error. A connection that was not accepted costs nothing and is not counted.
 """
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from orchestration import ledgers
 from orchestration.errors import (
     AuthenticationRefused,
     HostKeyMismatch,
     HostUnreachable,
     TemporarilyRefused,
 )
-from orchestration.locks import held
 
 # The penalty that sshd adds: PerSourcePenalties noauth:1 authfail:5.
 PAUSE_S = 1.0
 AUTHENTICATION_PAUSE_S = 5.0
 FORGOTTEN_S = 600.0
-_MAX_BYTES = 4 * 1024 * 1024
 _KINDS: dict[str, type[HostUnreachable]] = {
     kind.__name__: kind
     for kind in (
@@ -122,22 +119,5 @@ class Failures:
         with self._opened() as book:
             book.places.pop(place, None)
 
-    @contextmanager
-    def _opened(self) -> Iterator[Book]:
-        """Lock the ledger and yield it; write its changes at the end."""
-        with held(self._path) as descriptor:
-            text = os.pread(descriptor, _MAX_BYTES, 0)
-            book = _parsed(text)
-            yield book
-            written = book.model_dump_json().encode()
-            if written != text:
-                os.pwrite(descriptor, written, 0)
-                os.ftruncate(descriptor, len(written))
-
-
-def _parsed(text: bytes) -> Book:
-    """Parse the file; a new one, and one whose writer died, is empty."""
-    try:
-        return Book.model_validate_json(text)
-    except ValidationError:
-        return Book()
+    def _opened(self) -> AbstractContextManager[Book]:
+        return ledgers.opened(self._path, Book)
