@@ -4,11 +4,11 @@ The wish is in the database, so that it holds when a signal gets lost, comes twi
 finds a worker that does not stop.
 """
 
+import signal
 import uuid
-from contextlib import nullcontext
 
 import pytest
-from celery._state import _task_stack
+from celery import Celery
 from celery.exceptions import SoftTimeLimitExceeded
 from django.utils import timezone
 
@@ -16,26 +16,44 @@ from orchestration.errors import HostUnreachable
 from orchestration.locks import held_if_free
 from orchestration.transport.base import Process
 from testbed import worker
-from testbed.models import Batch, Run, Testbed
+from testbed.models import Batch, Run, Task, Testbed
 from testbed.runs import batches, cancelling, sweeper
 from testbed.runs.batches import claim
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.dispatch import hand_over
-from testbed.worker import Inbox, Word
+from testbed.worker import Inbox
 from tests.testbed.runs.batches import LONG_AGO, results
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_signals_that_come_twice_cancel_once(on_two_hosts, doors, owner, machines):
+def statuses_of_tasks(batch_id):
+    batch = Batch.objects.get(pk=batch_id)
+    tasks = Task.objects.filter(instruction=batch.instruction_id, host=batch.host)
+    return set(tasks.values_list("status", flat=True))
+
+
+@pytest.fixture
+def caught_signals():
+    """The worker's handler of SIGUSR1, for as long as the test runs."""
+    before = signal.getsignal(signal.SIGUSR1)
+    worker.catch_cancel(Inbox())
+    worker.ignore_cancel()
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_signals_that_come_twice_cancel_once(
+    on_two_hosts, doors, owner, machines, caught_signals
+):
     doors.engine.holds = {"check-hosts"}
     for batch_id, _ in doors.sent:
         doors.start(batch_id)
         doors.engine.began.acquire(timeout=30)
     request_cancel(on_two_hosts.pk, owner)
 
-    for inbox in list(worker._inboxes) * 2:
-        inbox.put(Word.CANCEL)
+    for _ in range(2):
+        signal.raise_signal(signal.SIGUSR1)
     doors.join()
 
     on_two_hosts.refresh_from_db()
@@ -43,27 +61,59 @@ def test_signals_that_come_twice_cancel_once(on_two_hosts, doors, owner, machine
     assert results(on_two_hosts).last().data["success"] is False
 
 
-def test_soft_time_limit_is_a_cancel(on_two_hosts):
-    class Interrupted(Inbox):
-        def get(self):
+def test_signal_cancels_the_batch_that_runs(on_two_hosts, doors, caught_signals):
+    doors.engine.holds = {"check-hosts"}
+    batch_id = doors.sent[0][0]
+    doors.start(batch_id)
+    doors.engine.began.acquire(timeout=30)
+
+    signal.raise_signal(signal.SIGUSR1)
+    doors.join()
+
+    assert statuses_of_tasks(batch_id) == {Task.Status.CANCELLED}
+
+
+class InterruptedInbox(Inbox):
+    """An inbox whose reader meets the soft time limit first."""
+
+    is_interrupted = False
+
+    def get(self):
+        if not self.is_interrupted:
+            self.is_interrupted = True
             raise SoftTimeLimitExceeded
-
-    running = batches._Running(Batch.objects.first(), Interrupted(), 0.0)
-
-    assert running._next_word() is Word.CANCEL
+        return super().get()
 
 
-@pytest.mark.parametrize(("limit", "raises"), [(None, False), (5, True)])
-def test_signal_outside_a_batch_is_a_soft_time_limit_where_there_is_one(limit, raises):
-    worker.ignore_cancel()
-    sweeper.sweep.push_request(timelimit=(None, limit))
-    _task_stack.push(sweeper.sweep)
-    try:
-        with pytest.raises(SoftTimeLimitExceeded) if raises else nullcontext():
-            worker._on_signal(10, None)
-    finally:
-        _task_stack.pop()
-        sweeper.sweep.pop_request()
+def test_soft_time_limit_is_a_cancel(on_two_hosts, doors, monkeypatch):
+    monkeypatch.setattr(batches, "Inbox", InterruptedInbox)
+    doors.engine.holds = {"check-hosts"}
+    batch_id = doors.sent[0][0]
+
+    doors.start(batch_id)
+    doors.join()
+
+    assert statuses_of_tasks(batch_id) == {Task.Status.CANCELLED}
+
+
+@pytest.mark.parametrize(
+    ("of_task", "of_message", "has_limit"),
+    [(None, None, False), (5, None, True), (None, 5, True)],
+)
+def test_signal_outside_a_batch_is_a_soft_time_limit_where_there_is_one(
+    caught_signals, of_task, of_message, has_limit
+):
+    @Celery("signals", set_as_current=False).task(soft_time_limit=of_task)
+    def signalled():
+        signalled.push_request(timelimit=(None, of_message))
+        try:
+            signal.raise_signal(signal.SIGUSR1)
+        finally:
+            signalled.pop_request()
+
+    result = signalled.apply().result
+
+    assert isinstance(result, SoftTimeLimitExceeded) is has_limit
 
 
 def test_cancelled_run_ends_after_each_used_host_was_asked(
