@@ -4,28 +4,21 @@ import asyncio
 from functools import partial
 
 import pytest
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.testing import StringTransport
+from zope.interface.verify import verifyClass
 
-from testbed.websocket.backpressure import FlowControl, ResponseFlow
+from testbed.websocket.backpressure import FlowControl, Gate, ResponseFlow
 
-
-class Transport:
-    """Twisted's transport as far as FlowControl uses it."""
-
-    def __init__(self):
-        self.producer = "the HTTP channel"
-
-    def unregisterProducer(self):  # noqa: N802
-        self.producer = None
-
-    def registerProducer(self, producer, streaming):  # noqa: N802
-        assert self.producer is None
-        assert streaming
-        self.producer = producer
+TIMEOUT_S = 60
 
 
 class Protocol:
+    """Daphne's websocket protocol as far as FlowControl uses it."""
+
     def __init__(self):
-        self.transport = Transport()
+        self.transport = StringTransport()
+        self.transport.registerProducer("the HTTP channel", streaming=True)
 
 
 async def handle_reply(protocol, message):
@@ -51,31 +44,44 @@ async def test_sender_waits_while_the_buffer_is_full():
     await asyncio.sleep(0.01)
     paused = list(sent)
     protocol.transport.producer.resumeProducing()
-    await task
+    await asyncio.wait_for(task, TIMEOUT_S)
 
     assert paused == [0]
     assert sent == [0, 1, 2]
 
 
 async def test_sender_of_a_client_that_left_is_let_go():
-    protocol = Protocol()
+    protocol, passed = Protocol(), []
 
     async def application(scope, receive, send):
         protocol.transport.producer.pauseProducing()
         protocol.transport.producer.stopProducing()
         await scope["gate"].wait()
+        passed.append("the gate")
 
-    await FlowControl(application)({}, receive, partial(handle_reply, protocol))
+    flow = FlowControl(application)({}, receive, partial(handle_reply, protocol))
+    await asyncio.wait_for(flow, TIMEOUT_S)
+
+    assert passed == ["the gate"]
 
 
 async def test_other_servers_get_an_open_gate():
+    passed = []
+
     async def application(scope, receive, send):
         await scope["gate"].wait()
+        passed.append("the gate")
 
     async def send(message):
         """Wait by itself."""
 
-    await FlowControl(application)({}, receive, send)
+    await asyncio.wait_for(FlowControl(application)({}, receive, send), TIMEOUT_S)
+
+    assert passed == ["the gate"]
+
+
+def test_gate_is_a_push_producer_of_twisted():
+    assert verifyClass(IPushProducer, Gate, tentative=True)
 
 
 class Request:
@@ -121,7 +127,7 @@ async def test_next_part_of_a_response_waits_until_there_is_room():
     await asyncio.sleep(0.01)
     paused = list(sent)
     request.producer.resumeProducing()
-    await task
+    await asyncio.wait_for(task, TIMEOUT_S)
 
     assert paused == [None, 0]
     assert sent == [None, 0, 1, 2]
@@ -135,7 +141,7 @@ async def test_response_whose_client_left_is_let_go():
     await asyncio.sleep(0.01)
     producer, request.channel = request.producer, None
     producer.stopProducing()
-    await task
+    await asyncio.wait_for(task, TIMEOUT_S)
 
     assert sent[-1] == 2
 
