@@ -8,6 +8,7 @@ from contextlib import suppress
 
 import pytest
 
+from orchestration.state.model import State
 from testbed.client.api import Client
 from tests.live.stack import Stack
 from tests.live.watch import (
@@ -91,48 +92,73 @@ def test_interfaces_change_while_guests_run(stack, owner, edited):
     near, away = Guest(stack, SLUG, "near"), Guest(stack, SLUG, "away")
     boots, first = (near.boot, away.boot), given(stack, "near")
 
-    page = edited(REWIRED)
-    up = ran(owner, SLUG, "up")
+    page_announces_a_change_without_reboot(edited(REWIRED))
+    up_changes_the_interfaces_of_both(owner)
+    guests_have_their_new_addresses_without_reboot(stack, (near, away), boots)
+    assert addresses(near) != first
+    gateway = project(stack, SLUG).read_state().network.nat.gateway
+    guests_reach_the_gateway_and_each_other(near, away, gateway)
+    second_up_changes_nothing(owner)
 
+    near_comes_back_from_its_own_reboot_with_its_addresses(stack, near)
+    away.run(f"ping -c3 -W5 {ALONE}")
+
+    boots = near.boot, away.boot
+    edited(YAML)
+    back = ran(owner, SLUG, "up")
+    assert back.status == "succeeded", back.words
+    assert (near.boot, away.boot) == boots
+    assert addresses(near) == first
+    near.run(f"ping -c3 -W5 {gateway}")
+    second_up_changes_nothing(owner)
+
+
+def page_announces_a_change_without_reboot(page: str) -> None:
     assert "change without reboot" in page
     assert "eth1 on br0 is new" in page
+
+
+def up_changes_the_interfaces_of_both(owner: Client) -> None:
+    up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
     assert set(up.of("change-interfaces")) == {"near", "away"}
+
+
+def guests_have_their_new_addresses_without_reboot(
+    stack: Stack, guests: tuple[Guest, Guest], boots: tuple[str, str]
+) -> None:
+    near, away = guests
     assert (near.boot, away.boot) == boots
     assert given(stack, "near")["eth0"] == [ALONE]
-    assert addresses(near) == given(stack, "near") != first
+    assert addresses(near) == given(stack, "near")
     assert addresses(away) == given(stack, "away")
-    gateway = project(stack, SLUG).read_state().network.nat.gateway
+
+
+def guests_reach_the_gateway_and_each_other(
+    near: Guest, away: Guest, gateway: str
+) -> None:
     near.run(f"ping -c3 -W5 -I eth1 {gateway}")
     away.run(f"ping -c3 -W5 {gateway}")
     away.run(f"ping -c3 -W5 -I eth1 {ALONE}")
-    assert_unchanged(owner)
 
+
+def near_comes_back_from_its_own_reboot_with_its_addresses(
+    stack: Stack, near: Guest
+) -> None:
+    boot = near.boot
     with suppress(AssertionError):  # it may cut off who asks; its boot's name tells
         near.run("/usr/sbin/reboot < /dev/null > /dev/null 2>&1 &")
 
     def came_back() -> bool:
         try:
-            return near.boot != boots[0] and addresses(near) == given(stack, "near")
+            return near.boot != boot and addresses(near) == given(stack, "near")
         except AssertionError:  # it does not answer yet
             return False
 
     wait_until(came_back, "near does not come back", timeout_s=2 * PATIENCE_S)
 
-    away.run(f"ping -c3 -W5 {ALONE}")
-    boots = near.boot, away.boot
 
-    edited(YAML)
-    back = ran(owner, SLUG, "up")
-
-    assert back.status == "succeeded", back.words
-    assert (near.boot, away.boot) == boots
-    assert addresses(near) == first
-    near.run(f"ping -c3 -W5 {gateway}")
-    assert_unchanged(owner)
-
-
-def assert_unchanged(owner: Client) -> None:
+def second_up_changes_nothing(owner: Client) -> None:
     again = ran(owner, SLUG, "up")
     assert again.status == "succeeded", again.words
     assert set().union(*again.statuses().values()) <= {"done", "unchanged"}
@@ -192,38 +218,49 @@ def test_what_was_removed_by_hand_is_seen_and_repaired(stack, owner, edited):
     near, third = (Guest(stack, SLUG, name) for name in ("near", "third"))
     boots = near.boot, third.boot
     state = project(stack, SLUG).read_state()
-    bridge = next(b for b in state.network.bridges if b.name == "br0")
-    (management,) = (m for m in state.network.management if m.host == bridge.host)
     wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
 
-    near.host.run("virsh", "destroy", state.guest("near").domain)
-    near.host.run("ovs-vsctl", "del-br", bridge.device)
-    near.host.run("virsh", "net-destroy", management.network)
-    near.host.run("virsh", "net-destroy", state.network.nat.network)
-
-    missing = [
-        "guest near is shut off on main",
-        "bridge br0 is gone on main",
-        f"network {management.network} is not active on main",
-        f"network {state.network.nat.network} is not active on main",
-    ]
-    wait_until(
-        lambda: all(text in owner.page(f"/testbeds/{SLUG}/") for text in missing),
-        "the page does not say what is missing",
-    )
-    assert "br0 is gone</text>" in owner.page(f"/testbeds/{SLUG}/")
+    missing = remove_a_guest_a_bridge_and_networks(near, state)
+    page_names_all_that_is_missing(owner, missing)
     assert condition(stack, SLUG) == "partial"
 
-    up = ran(owner, SLUG, "up")
-
-    assert up.status == "succeeded", up.words
-    started = {name: r["status"] for name, r in up.of("start-guests").items()}
-    assert started == {"near": "done", "third": "unchanged"}
+    up_starts_only_the_guest_that_was_shut_off(owner)
     assert Guest(stack, SLUG, "near").boot != boots[0]
     assert third.boot == boots[1]
     address = state.guest("near").interfaces[0].address
     third.run(f"ping -c 1 -w 30 {address}")
     wait_until(lambda: condition(stack, SLUG) == "up", "something is still missed")
+
+
+def remove_a_guest_a_bridge_and_networks(near: Guest, state: State) -> list[str]:
+    """Return what the page has to say of each."""
+    bridge = next(b for b in state.network.bridges if b.name == "br0")
+    (management,) = (m for m in state.network.management if m.host == bridge.host)
+    near.host.run("virsh", "destroy", state.guest("near").domain)
+    near.host.run("ovs-vsctl", "del-br", bridge.device)
+    near.host.run("virsh", "net-destroy", management.network)
+    near.host.run("virsh", "net-destroy", state.network.nat.network)
+    return [
+        "guest near is shut off on main",
+        "bridge br0 is gone on main",
+        f"network {management.network} is not active on main",
+        f"network {state.network.nat.network} is not active on main",
+    ]
+
+
+def page_names_all_that_is_missing(owner: Client, missing: list[str]) -> None:
+    wait_until(
+        lambda: all(text in owner.page(f"/testbeds/{SLUG}/") for text in missing),
+        "the page does not say what is missing",
+    )
+    assert "br0 is gone</text>" in owner.page(f"/testbeds/{SLUG}/")
+
+
+def up_starts_only_the_guest_that_was_shut_off(owner: Client) -> None:
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    started = {name: r["status"] for name, r in up.of("start-guests").items()}
+    assert started == {"near": "done", "third": "unchanged"}
 
 
 def test_down_of_what_was_edited_leaves_nothing(stack, owner, edited, before):

@@ -58,36 +58,49 @@ def flooded(product: Stack, tmp_path: Path) -> Iterator[int]:
 def test_page_stays_usable_in_a_flood_and_loses_nothing(
     product: Stack, flooded: int, page: Page
 ):
-    lines, earlier = page.locator(".line"), page.locator("#log-earlier-button")
     page.goto(f"/runs/{flooded}/")
     with talkers(product, flooded, FLOOD, processes=2) as talking:
-        # The tail is shown and followed; much of what is before it is not on the page.
-        expect(page.locator("#log-earlier [data-before]")).to_have_value(FROM_2000_ON)
-        assert page.locator("#follow").is_checked()
-        assert lines.count() <= MOST_LINES
-
-        # Somebody reads what is there, and goes back by keyboard, in the flood.
-        page.locator("#log-lines").press("Home")
-        expect(page.locator("#follow")).not_to_be_checked()
-        first = int(lines.first.get_attribute("data-seq"))
-        earlier.press("Enter")
-        expect(lines.first).not_to_have_attribute("data-seq", str(first))
-        assert int(lines.first.get_attribute("data-seq")) < first
-        expect(page.locator("#log-lines:focus-within")).to_be_attached()
-        assert page.locator("#log-lines").evaluate("list => list.scrollTop") > 0
-        assert lines.count() <= MOST_LINES
-
+        page_shows_and_follows_the_tail_only(page)
+        reader_goes_back_by_keyboard_amid_the_flood(page)
         for process in talking:
             assert process.wait(120) == 0
 
+    reader_who_follows_again_sees_the_last_line(page)
+    page.goto(f"/runs/{flooded}/?resource=guest-007&host=main")
+    one_guests_log_has_all_its_lines_in_order(page)
+    page.locator("#log-all").click()
+    downloaded_log_has_all_lines_of_all_guests(page)
+
+
+def page_shows_and_follows_the_tail_only(page: Page) -> None:
+    expect(page.locator("#log-earlier [data-before]")).to_have_value(FROM_2000_ON)
+    assert page.locator("#follow").is_checked()
+    assert page.locator(".line").count() <= MOST_LINES
+
+
+def reader_goes_back_by_keyboard_amid_the_flood(page: Page) -> None:
+    lines, log = page.locator(".line"), page.locator("#log-lines")
+    log.press("Home")
+    expect(page.locator("#follow")).not_to_be_checked()
+    first = int(lines.first.get_attribute("data-seq"))
+    page.locator("#log-earlier-button").press("Enter")
+    expect(lines.first).not_to_have_attribute("data-seq", str(first))
+    assert int(lines.first.get_attribute("data-seq")) < first
+    expect(page.locator("#log-lines:focus-within")).to_be_attached()
+    assert log.evaluate("list => list.scrollTop") > 0
+    assert lines.count() <= MOST_LINES
+
+
+def reader_who_follows_again_sees_the_last_line(page: Page) -> None:
     last = f"{FLOOD.lines_each - 1} Unpacking"
     page.locator("#follow").check()
-    expect(lines.filter(has_text=last).last).to_be_visible()
+    expect(page.locator(".line").filter(has_text=last).last).to_be_visible()
     expect(page.locator("#log-newer")).to_be_hidden()
     expect(page.locator("#follow")).to_be_checked()
 
-    # One guest's lines are all there, from the first to the last.
-    page.goto(f"/runs/{flooded}/?resource=guest-007&host=main")
+
+def one_guests_log_has_all_its_lines_in_order(page: Page) -> None:
+    lines, earlier = page.locator(".line"), page.locator("#log-earlier-button")
     assert lines.count() < FLOOD.lines_each
     earlier.press("Enter")
     expect(lines).to_have_count(FLOOD.lines_each)
@@ -98,7 +111,8 @@ def test_page_stays_usable_in_a_flood_and_loses_nothing(
     ]
     assert numbers == list(range(FLOOD.lines_each))
 
-    page.locator("#log-all").click()
+
+def downloaded_log_has_all_lines_of_all_guests(page: Page) -> None:
     expect(page.get_by_text("all resources")).to_be_visible()
     with page.expect_download() as download:
         page.locator("#log-download").click()
