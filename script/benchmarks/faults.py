@@ -13,7 +13,7 @@ from benchmarks.measuring import Table, conclude, folder, parser
 from testbed.client.api import Client
 from tests.live.faults import FAULTS
 from tests.live.injection import resumed, strike, taken_down
-from tests.live.promises import Struck
+from tests.live.invariants import Struck
 from tests.live.stack import Stack, real_stack
 from tests.live.watch import DATA, holdings
 

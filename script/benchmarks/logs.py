@@ -17,12 +17,12 @@ from statistics import quantiles
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from benchmarks.orchestrator import write_testbed
 from testbed.client.api import Client, Frame, frames, send
-from tests.live.flood import Flood, close_run, open_run, read_line, talkers
+from tests.live.flood import Flood, close_run, log_writers, open_run, read_line
 from tests.live.stack import Stack, simulated_stack
 
 TARGET_P50_S, TARGET_P99_S = 0.3, 1.0
 SLUG = "flood"
-TALKERS = 4
+LOG_WRITERS = 4
 COUNT = (
     "from testbed.models import Run; run = Run.objects.get(pk={run}); "
     "print(run.events.filter(kind='log').count(), run.last_seq, run.events.count())"
@@ -97,8 +97,8 @@ def measure(stack: Stack, testbed: Path, flood: Flood) -> Table:
     before = usage(stack.processes["web"].pid)
     reader = Listener(client, run, "?batch=1", is_whole=True)
     watcher = Listener(client, run, "?render=html&batch=1&log=tail", is_whole=False)
-    with talkers(stack, run, flood, processes=TALKERS) as talking:
-        memory_mib, worker_cpu_s = wait_for(talking)
+    with log_writers(stack, run, flood, processes=LOG_WRITERS) as writing:
+        memory_mib, worker_cpu_s = wait_for(writing)
     close_run(stack, run)
     reader.join()
     watcher.join()
@@ -119,7 +119,7 @@ def measure(stack: Stack, testbed: Path, flood: Flood) -> Table:
     table.add("  in disorder", watcher.faults, at_most=0)
     table.add("peak memory of the web", after.peak_mib, "MiB")
     table.add("  before", before.peak_mib, "MiB")
-    table.add(f"  of the {TALKERS} recording processes", memory_mib, "MiB")
+    table.add(f"  of the {LOG_WRITERS} recording processes", memory_mib, "MiB")
     lines_us = 1e6 / flood.lines
     table.add("CPU of a line, recorded", worker_cpu_s * lines_us, "us")
     table.add("  sent to both", (after.cpu_s - before.cpu_s) * lines_us, "us")
@@ -133,17 +133,17 @@ def add_late(table: Table, what: str, listener: Listener) -> None:
     table.add(f"{what}, p99", cuts[98], "s", at_most=TARGET_P99_S)
 
 
-def wait_for(talking: "list[subprocess.Popen[bytes]]") -> tuple[float, float]:
+def wait_for(writing: "list[subprocess.Popen[bytes]]") -> tuple[float, float]:
     """Wait until every line is stored; return peak memory and CPU seconds."""
     last: dict[int, tuple[float, float]] = {}
-    while any(talker.poll() is None for talker in talking):
-        for talker in talking:
-            seen = usage(talker.pid)
+    while any(writer.poll() is None for writer in writing):
+        for writer in writing:
+            seen = usage(writer.pid)
             if seen.processes:
-                last[talker.pid] = (seen.peak_mib, seen.cpu_s)
+                last[writer.pid] = (seen.peak_mib, seen.cpu_s)
         time.sleep(0.5)
-    if any(talker.returncode for talker in talking):
-        raise RuntimeError("a talking process failed")
+    if any(writer.returncode for writer in writing):
+        raise RuntimeError("a writing process failed")
     memory, cpu = zip(*last.values(), strict=True)
     return sum(memory), sum(cpu)
 

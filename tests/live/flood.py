@@ -1,7 +1,7 @@
-"""Guests that talk all the time, without guests: a run that is on, and its talkers.
+"""A flood of log lines without guests: a run that is on, and processes that write.
 
 `open_run` makes a run whose one batch is leased to nobody who exists, so that the
-product leaves it alone; `start_talkers` starts processes that put lines into real
+product leaves it alone; `log_writers` starts processes that put lines into real
 recorders, as the workers of many batches do; `close_run` ends it. Each line begins
 with the clock of the machine and its number, by which a reader finds what is late,
 lost, double or in disorder. Used by script/bench logs and the browser tests.
@@ -86,7 +86,7 @@ def close_run(stack: Stack, run: int) -> None:
 
 
 @contextmanager
-def talkers(
+def log_writers(
     stack: Stack, run: int, flood: Flood, *, processes: int
 ) -> "Iterator[list[subprocess.Popen[bytes]]]":
     """Run the processes; each has its share of the guests, and ends by itself."""
@@ -113,7 +113,7 @@ def _start(
     for first in range(0, flood.resources, share):
         count = min(share, flood.resources - first)
         numbers = (run, first, count, flood.lines_per_s, flood.lines_each)
-        words = [sys.executable, "-m", "tests.live.talker", *map(str, numbers)]
+        words = [sys.executable, "-m", "tests.live.log_writer", *map(str, numbers)]
         started.append(
             subprocess.Popen(
                 words, env=stack.environment, cwd=CHECKOUT, start_new_session=True

@@ -5,7 +5,7 @@
     resumed(…)           `up` again goes on from there, `down` leaves nothing
 
 The moment inside the stage is random, from the seed that is printed. A client follows
-the run and connects again as often as it must. promises.py is what is looked at.
+the run and connects again as often as it must. invariants.py is what is looked at.
 """
 
 import random
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from testbed.client.api import Client, Frame
 from tests.live.faults import LEASE_S, Fault
-from tests.live.promises import Struck, ends_of, finished_in, judge, missing_guests
+from tests.live.invariants import Struck, ends_of, finished_in, judge, missing_guests
 from tests.live.rows import run_status, running_batches
 from tests.live.stack import Stack
 from tests.live.watch import Ran, holdings, ran

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from testbed.client.api import frames, send
-from tests.live.flood import Flood, close_run, open_run, read_line, talkers
+from tests.live.flood import Flood, close_run, log_writers, open_run, read_line
 from tests.live.stack import Stack
 
 FLOOD = Flood(resources=40, lines_per_s=60, seconds=7)
@@ -59,10 +59,10 @@ def test_page_stays_usable_in_a_flood_and_loses_nothing(
     product: Stack, flooded: int, page: Page
 ):
     page.goto(f"/runs/{flooded}/")
-    with talkers(product, flooded, FLOOD, processes=2) as talking:
+    with log_writers(product, flooded, FLOOD, processes=2) as writing:
         page_shows_and_follows_the_tail_only(page)
         reader_goes_back_by_keyboard_amid_the_flood(page)
-        for process in talking:
+        for process in writing:
             assert process.wait(120) == 0
 
     reader_who_follows_again_sees_the_last_line(page)

@@ -1,7 +1,7 @@
 """What the tests of whole runs and of hosts' images start from.
 
 A rehearsal runs every instruction on simulated hosts in a fresh folder and is closed at
-the end; a crowd is one instruction with many resources. Images and layers lie in real
+the end; `many_resources` is one instruction on many. Images and layers lie in real
 folders, of a host whose libvirt is the test driver.
 """
 
@@ -13,8 +13,8 @@ import pytest
 
 from orchestration.hosts import Host
 from orchestration.plan.model import Instruction, Kind, Resource, Stage
-from tests.orchestration.crowd import CROWD
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.many_resources import RESOURCE_COUNT
 from tests.orchestration.stores import StoreFolder, opened
 
 
@@ -27,9 +27,11 @@ def rehearsal(tmp_path: Path) -> Iterator[Rehearsal]:
 
 
 @pytest.fixture
-def crowd() -> Instruction:
-    """One instruction with many resources, all on main."""
-    resources = tuple(Resource(f"r{n}", "host-a", f"r{n}") for n in range(CROWD))
+def many_resources() -> Instruction:
+    """One instruction with many resources, all on host-a."""
+    resources = tuple(
+        Resource(f"r{n}", "host-a", f"r{n}") for n in range(RESOURCE_COUNT)
+    )
     return Instruction(3, Kind.INIT, Stage.PREPARE, "Begin", resources)
 
 

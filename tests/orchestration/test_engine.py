@@ -20,8 +20,8 @@ from orchestration.plan.model import Instruction, Kind, Options, Resource, Stage
 from orchestration.transport.base import Ended, command
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated.transport import SimulatedTransport
-from tests.orchestration.crowd import CROWD, obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.many_resources import RESOURCE_COUNT, obey_with
 from tests.orchestration.state.samples import machine, spec_of
 
 
@@ -31,7 +31,7 @@ def test_every_kind_has_its_action() -> None:
 
 def test_unforeseen_failure_gets_a_reference_and_no_traceback(
     rehearsal: Rehearsal,
-    crowd: Instruction,
+    many_resources: Instruction,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -42,7 +42,7 @@ def test_unforeseen_failure_gets_a_reference_and_no_traceback(
 
     obey_with(monkeypatch, action)
     with caplog.at_level(logging.ERROR, "orchestration.engine"):
-        results = list(rehearsal.obey(crowd))
+        results = list(rehearsal.obey(many_resources))
 
     (bad,) = (r for r in results if r.status is Status.FAILED)
     reference = bad.hint.split()[3]
@@ -68,7 +68,7 @@ def test_missing_host_in_the_state_is_an_unforeseen_failure_of_its_task_only(
 
 
 def test_siblings_of_a_failed_task_go_on(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def action(task: Task) -> Outcome:
         if task.resource.key == "r0":
@@ -76,9 +76,9 @@ def test_siblings_of_a_failed_task_go_on(
         return done("well")
 
     obey_with(monkeypatch, action)
-    results = list(rehearsal.obey(crowd))
+    results = list(rehearsal.obey(many_resources))
 
-    assert [r.name for r in results] == [r.name for r in crowd.resources]
+    assert [r.name for r in results] == [r.name for r in many_resources.resources]
     first, *others = results
     assert (first.status, first.message, first.hint, first.detail) == (
         Status.FAILED,
@@ -90,7 +90,7 @@ def test_siblings_of_a_failed_task_go_on(
 
 
 def test_dead_host_fails_its_remaining_tasks_with_the_same_reason(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
@@ -99,7 +99,7 @@ def test_dead_host_fails_its_remaining_tasks_with_the_same_reason(
         raise HostUnreachable("host-a does not answer.", hint="Look at its power.")
 
     obey_with(monkeypatch, action)
-    results = list(rehearsal.obey(crowd))
+    results = list(rehearsal.obey(many_resources))
 
     assert {(r.status, r.message, r.hint) for r in results} == {
         (Status.FAILED, "host-a does not answer.", "Look at its power.")
@@ -140,7 +140,7 @@ def test_lost_guest_does_not_condemn_its_host(tmp_path: Path) -> None:
 
 
 def test_no_more_tasks_run_at_once_than_allowed(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lock, together = threading.Lock(), threading.Barrier(4)
     running, most = [0], [0]
@@ -156,9 +156,9 @@ def test_no_more_tasks_run_at_once_than_allowed(
 
     obey_with(monkeypatch, action)
     rehearsal.engine = Engine(rehearsal.hosts, tasks_per_host=4)
-    results = list(rehearsal.obey(crowd))
+    results = list(rehearsal.obey(many_resources))
 
-    assert len(results) == CROWD
+    assert len(results) == RESOURCE_COUNT
     assert most[0] == 4
 
 
@@ -176,7 +176,7 @@ def test_instruction_without_resources_ends_at_once(rehearsal: Rehearsal) -> Non
 @pytest.mark.parametrize("is_good", [True, False])
 def test_what_a_script_leaves_in_a_guest_stays_only_if_it_ended_well(
     rehearsal: Rehearsal,
-    crowd: Instruction,
+    many_resources: Instruction,
     monkeypatch: pytest.MonkeyPatch,
     is_good: bool,
 ) -> None:
@@ -188,14 +188,16 @@ def test_what_a_script_leaves_in_a_guest_stays_only_if_it_ended_well(
         return done() if is_good else Outcome(Status.FAILED, "exit code 1")
 
     obey_with(monkeypatch, action)
-    list(rehearsal.obey(replace(crowd, resources=crowd.resources[:1])))
+    list(
+        rehearsal.obey(replace(many_resources, resources=many_resources.resources[:1]))
+    )
     left = guest.end(rehearsal.scope.tag).found
 
     assert [process.name for process in left] == ["sleep 600"] * is_good
 
 
 def test_host_is_asked_once_at_the_end_of_a_batch_that_used_it(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str]] = []
 
@@ -209,6 +211,6 @@ def test_host_is_asked_once_at_the_end_of_a_batch_that_used_it(
 
     monkeypatch.setattr(SimulatedTransport, "end", end)
     obey_with(monkeypatch, action)
-    list(rehearsal.obey(crowd))
+    list(rehearsal.obey(many_resources))
 
     assert asked == [("host-a", rehearsal.scope.tag)]

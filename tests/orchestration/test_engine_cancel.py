@@ -13,13 +13,13 @@ from orchestration.events import Status, TaskStarted
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.model import Instruction, Kind, Options
 from orchestration.transport.base import command
-from tests.orchestration.crowd import CROWD, obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.many_resources import RESOURCE_COUNT, obey_with
 from tests.waiting import wait_until
 
 
 def test_cancel_in_the_middle_cancels_what_runs_and_what_waits(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finished = {"r0": threading.Event(), "r1": threading.Event()}
 
@@ -35,7 +35,7 @@ def test_cancel_in_the_middle_cancels_what_runs_and_what_waits(
 
     obey_with(monkeypatch, action)
     rehearsal.engine = Engine(rehearsal.hosts, tasks_per_host=3)
-    results = {r.name: r for r in rehearsal.obey(crowd)}
+    results = {r.name: r for r in rehearsal.obey(many_resources)}
 
     ended = {name for name, r in results.items() if r.status is Status.DONE}
     assert ended == {"r0", "r1"}
@@ -72,7 +72,7 @@ def test_cancel_ends_the_command_that_runs_and_keeps_the_proof(
 
 
 def test_each_task_has_a_tag_of_its_own_below_the_batch(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tags: set[str] = set()
 
@@ -81,6 +81,6 @@ def test_each_task_has_a_tag_of_its_own_below_the_batch(
         return done()
 
     obey_with(monkeypatch, action)
-    list(rehearsal.obey(crowd))
+    list(rehearsal.obey(many_resources))
 
-    assert tags == {f"{rehearsal.scope.tag}t{n}" for n in range(CROWD)}
+    assert tags == {f"{rehearsal.scope.tag}t{n}" for n in range(RESOURCE_COUNT)}

@@ -13,16 +13,16 @@ from orchestration import engine
 from orchestration.events import Status, TaskFinished, TaskProgressed, TaskStarted
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.model import Instruction
-from tests.orchestration.crowd import obey_with
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.many_resources import obey_with
 
 
 def test_begin_and_end_of_each_task_are_reported(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     obey_with(monkeypatch, lambda task: done("well"))
 
-    results = list(rehearsal.obey(crowd))
+    results = list(rehearsal.obey(many_resources))
 
     started = [e for e in rehearsal.events if isinstance(e, TaskStarted)]
     finished = {e.resource: e for e in rehearsal.events if isinstance(e, TaskFinished)}
@@ -39,7 +39,7 @@ def test_begin_and_end_of_each_task_are_reported(
 
 
 def test_progress_that_was_held_back_is_told_before_the_end(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def action(task: Task) -> Outcome:
         task.progress(0, 900, note="copy")
@@ -47,7 +47,9 @@ def test_progress_that_was_held_back_is_told_before_the_end(
         return done()
 
     obey_with(monkeypatch, action)
-    list(rehearsal.obey(replace(crowd, resources=crowd.resources[:1])))
+    list(
+        rehearsal.obey(replace(many_resources, resources=many_resources.resources[:1]))
+    )
 
     told = [type(e) for e in rehearsal.events]
     assert told == [TaskStarted, TaskProgressed, TaskProgressed, TaskFinished]
@@ -55,7 +57,7 @@ def test_progress_that_was_held_back_is_told_before_the_end(
 
 
 def test_copy_that_is_silent_is_looked_at_all_the_same(
-    rehearsal: Rehearsal, crowd: Instruction, monkeypatch: pytest.MonkeyPatch
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = threading.Event()
 
@@ -67,6 +69,8 @@ def test_copy_that_is_silent_is_looked_at_all_the_same(
     monkeypatch.setattr(engine, "LOOK_EVERY_S", 0.01)
     obey_with(monkeypatch, action)
 
-    results = rehearsal.obey(replace(crowd, resources=crowd.resources[:1]))
+    results = rehearsal.obey(
+        replace(many_resources, resources=many_resources.resources[:1])
+    )
 
     assert [r.status for r in results] == [Status.DONE]

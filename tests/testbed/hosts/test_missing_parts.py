@@ -13,7 +13,7 @@ from orchestration.state.model import State
 from testbed.hosts.observation import observe_all
 from testbed.models import Inventory, Run, Testbed
 from tests.testbed.deployment import obey, on
-from tests.testbed.hosts.happenings import Condition, condition, is_now, ran, silence
+from tests.testbed.hosts.host_changes import Condition, condition, is_now, ran, silence
 
 
 def texts(testbed: Testbed) -> list[str]:

@@ -16,7 +16,7 @@ from orchestration.state.model import State
 from testbed.hosts.observation import observe_all, save_condition
 from testbed.models import Run, Testbed
 from tests.testbed.deployment import obey
-from tests.testbed.hosts.happenings import (
+from tests.testbed.hosts.host_changes import (
     Condition,
     condition,
     is_now,

@@ -19,7 +19,7 @@ from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import State
 from testbed.hosts.observation import observe, observe_all
 from testbed.models import Inventory, ObservedGuest, Testbed
-from tests.testbed.hosts.happenings import seen, start, stop
+from tests.testbed.hosts.host_changes import seen, start, stop
 
 
 def test_guests_are_seen_where_they_run(

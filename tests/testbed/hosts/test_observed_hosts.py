@@ -17,7 +17,7 @@ from testbed.hosts import observation
 from testbed.hosts.observation import observe_all
 from testbed.models import Host, Testbed
 from testbed.testbeds.planning import prepare
-from tests.testbed.hosts.happenings import seen, silence, start, stop
+from tests.testbed.hosts.host_changes import seen, silence, start, stop
 
 
 def test_silent_host_keeps_its_guests_and_gets_its_problem(

@@ -13,7 +13,7 @@ from django.utils import timezone
 from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
 from testbed.runs.dispatch import accept, hand_over, keep_driving
-from tests.testbed.client.talking import kinds_of
+from tests.testbed.event_rows import kinds_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,7 +8,7 @@ import pytest
 from testbed.models import Event, Instruction, Run, Testbed
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.dispatch import accept
-from tests.testbed.client.talking import kinds_of
+from tests.testbed.event_rows import kinds_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

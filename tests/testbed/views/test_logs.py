@@ -14,8 +14,8 @@ from testbed.pages import logs
 from testbed.pages.logs import LOG_LINES, LogFilter
 from testbed.runs.event_rows import PIECE_CHARACTERS
 from testbed.runs.recorder import Recorder
-from tests.testbed.client.talking import say
 from tests.testbed.conftest import MakeRun
+from tests.testbed.event_rows import say
 
 
 async def download(run: Run, user: User, query: str = "") -> str:

@@ -13,7 +13,7 @@ from orchestration.plan.model import Command, Options
 from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import Doors
-from tests.testbed.waiting import LONG_AGO, waited_s
+from tests.testbed.unclaimed_work import LONG_AGO, waited_s
 
 PLACES = (
     ("get", "/orphans/"),

@@ -12,8 +12,8 @@ from django.utils import timezone
 
 from testbed.models import Run, Task, Testbed
 from testbed.pages.board import SHOWN_TASKS, stage_of, stages_of
-from tests.testbed.client.talking import say
 from tests.testbed.conftest import MakeRun
+from tests.testbed.event_rows import say
 from tests.testbed.reading import squeezed, visible
 
 

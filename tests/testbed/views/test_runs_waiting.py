@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from testbed.models import Batch, Run, Testbed
 from tests.testbed.conftest import Doors
-from tests.testbed.waiting import LONG_AGO, waited_s
+from tests.testbed.unclaimed_work import LONG_AGO, waited_s
 
 
 def test_run_that_no_worker_takes_says_since_when(

@@ -9,7 +9,7 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
 from testbed.websocket import consumer
-from tests.testbed.websocket.tab import Tab
+from tests.testbed.websocket.browser_tab import Tab
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from testbed.models import Event
 from testbed.runs.recorder import record
 from testbed.websocket import follower, fragments
-from tests.testbed.websocket.tab import drive
+from tests.testbed.websocket.browser_tab import drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

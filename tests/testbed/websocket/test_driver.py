@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from testbed.models import Run
 from testbed.websocket import consumer
-from tests.testbed.websocket.tab import PATIENCE_S, drive
+from tests.testbed.websocket.browser_tab import PATIENCE_S, drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,7 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from orchestration.plan.model import Command
-from tests.testbed.websocket.tab import drive
+from tests.testbed.websocket.browser_tab import drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,8 +8,8 @@ from testbed.pages.logs import LogFilter
 from testbed.runs.recorder import Recorder
 from testbed.websocket import follower
 from testbed.websocket.follower import Page, View, read_page
-from tests.testbed.client.talking import say
 from tests.testbed.conftest import MakeRun
+from tests.testbed.event_rows import say
 
 pytestmark = pytest.mark.django_db(transaction=True)
 TAIL = View(is_tail=True)

@@ -13,7 +13,7 @@ from testbed.models import Event
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.recorder import record
 from testbed.websocket import consumer
-from tests.testbed.websocket.tab import drive
+from tests.testbed.websocket.browser_tab import drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

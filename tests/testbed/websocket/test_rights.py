@@ -10,7 +10,7 @@ from django.contrib.sessions.models import Session
 
 from testbed.models import Run, Testbed
 from testbed.websocket import consumer
-from tests.testbed.websocket.tab import PATIENCE_S, Tab
+from tests.testbed.websocket.browser_tab import PATIENCE_S, Tab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

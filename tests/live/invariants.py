@@ -1,7 +1,7 @@
-"""What a run that was struck by a fault must have kept, and what it did not.
+"""The invariants of a run that was struck by a fault, and which of them broke.
 
 Events, tasks, batches, processes and guests are looked at in the rows, on the hosts and
-in the guests. `injection` strikes and asks; every broken promise is told in words.
+in the guests. `injection` strikes and asks; every broken invariant is told in words.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ IDEMPOTENT = {
 
 @dataclass
 class Struck:
-    """A run that was struck: what was seen of it, and what it did not keep."""
+    """A run that was struck: its frames, and the invariants that broke."""
 
     fault: str
     stage: str
@@ -49,7 +49,7 @@ class Struck:
 def judge(
     stack: Stack, client: Client, slug: str, fault: Fault, struck: Struck
 ) -> None:
-    """Look at all that was promised, and add what was not kept to the problems."""
+    """Check every invariant, and add those that broke to the problems."""
     run = struck.run
     if run.status not in fault.outcomes:
         struck.problems.append(f"the run {run.status}: {run.words}")

@@ -1,7 +1,4 @@
-"""What is said in runs, as rows: lines of guests, and kinds of events.
-
-A test writes lines as the recorder would have, and reads what the services wrote.
-"""
+"""Rows of a run's events: log lines that a test writes, and kinds that it reads."""
 
 from django.utils import timezone
 

@@ -1,6 +1,6 @@
-"""What pages say about work that no worker takes.
+"""The sentence on pages about work that no worker takes.
 
-Of runs and of deletions of orphans it is said in the same words.
+Runs and deletions of orphans share its words.
 """
 
 import re

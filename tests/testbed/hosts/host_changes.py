@@ -1,4 +1,4 @@
-"""What happens on hosts and to a testbed between two looks, and what was seen of it.
+"""Changes of hosts and of a testbed between two observations, and the rows after.
 
 Guests start and stop, a host falls silent, a run leaves its row behind: all without a
 worker, so that only the observation is tested.
