@@ -65,7 +65,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     # Compressing pages with secrets invites BREACH: the only secret in these pages, the
     # token of forms, is masked anew in each response, and Django pads at random.
-    "django.middleware.gzip.GZipMiddleware",
+    "testbed.views.compression.PageCompression",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

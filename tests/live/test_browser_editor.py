@@ -139,7 +139,7 @@ def test_chosen_key_is_written_with_what_follows_it(page: Page):
     write(text, "machines:\n  - name: a\n    ")
 
     page.keyboard.type("interf")
-    expect(page.locator(".cm-completionInfo")).to_contain_text("up to 10")
+    expect(page.locator(".cm-completionInfo")).to_contain_text("up to 32")
     page.get_by_role("option", name="interfaces").click()
     page.get_by_role("option", name="bridge").click()
     page.keyboard.type("lan")

@@ -148,3 +148,9 @@ def test_password_is_changed(browser: Client, owner: User):
     assert right["Location"] == "/"
     owner.refresh_from_db()
     assert owner.check_password("quiet-river-81")
+
+
+def test_page_is_compressed_for_a_browser_that_accepts_it(browser: Client) -> None:
+    page = browser.get("/testbeds/", headers={"accept-encoding": "gzip, br"})
+
+    assert page.headers["Content-Encoding"] == "gzip"
