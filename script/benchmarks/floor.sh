@@ -1,11 +1,11 @@
 #!/bin/sh
 # The floor of `script/bench up`: the same guests without any testbed, all at once.
 #
-#   floor.sh LIST SCRIPT KEY     a line of LIST: domain image format disk xml login
-#                                known-hosts, blanks between them; prints the milliseconds
+#   floor.sh LIST SCRIPT KEY     a line of LIST: login known-hosts domain image format
+#                                disk xml, blanks between them; prints the milliseconds
 #
 # Networks, bridges, domain XML and seeds are there already. Ends when SCRIPT has run
-# in every guest.
+# in every guest. A line without a domain names a guest that a peer makes meanwhile.
 set -u
 
 login() {
@@ -13,10 +13,14 @@ login() {
     -o StrictHostKeyChecking=yes -o UserKnownHostsFile="$known_hosts" "$login" "$@"
 }
 
-bring_up() {
+make_guest() {
   qemu-img create -q -f qcow2 -F "$format" -b "$image" "$disk" || return
   virsh -q -c qemu:///system define "$xml" || return
-  virsh -q -c qemu:///system start "$domain" || return
+  virsh -q -c qemu:///system start "$domain"
+}
+
+bring_up() {
+  [ -z "$domain" ] || make_guest || return
   until login true 2> /dev/null; do sleep 0.3; done
   encoded=$(base64 -w 0 "$script")
   login "echo $encoded | base64 -d > /tmp/setup && sudo -n sh /tmp/setup"
@@ -24,7 +28,7 @@ bring_up() {
 
 list=$1 script=$2 key=$3 failed=0 pids=''
 began=$(date +%s%N)
-while read -r domain image format disk xml login known_hosts; do
+while read -r login known_hosts domain image format disk xml; do
   bring_up > /dev/null &
   pids="$pids $!"
 done < "$list"

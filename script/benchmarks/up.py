@@ -2,10 +2,11 @@
 
 The product brings a testbed up from nothing: artefacts, networks, bridges, disks,
 guests, scripts. Then its domains and disks are removed outside the product, and
-`floor.sh` makes and starts the same ones, with networks and seeds in place. Both by
-turns.
+`floor.sh` makes and starts the same ones, with networks and seeds in place. Then the
+tools that a user could pick instead make as many guests (`peers`). All by turns.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -16,19 +17,24 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.measuring import Table, conclude, folder, parser
+from benchmarks.peers.contest import Peers
+from benchmarks.peers.site import CPUS, MEMORY_MIB, PeerGuest, Site
+from benchmarks.peers.tools import PEERS
 from testbed.client.api import Client, Frame
 from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
 
 TARGET = 1.3
+OURS = "ours"
+FLOOR_TITLE = "bare script"
 FLOOR = CHECKOUT / "script/benchmarks/floor.sh"
 SETUP = "#!/bin/sh\nset -e\nhostname\necho set up > /var/tmp/set-up\n"
-GUEST = """\
-  - name: g{n}
+GUEST = f"""\
+  - name: g{{n}}
     interfaces:
-      - bridge: br{bridge}
+      - bridge: br{{bridge}}
     libvirt:
-      cpus: 1
-      memory_mb: 128
+      cpus: {CPUS}
+      memory_mb: {MEMORY_MIB}
       libvirt_type:
         cloud_image:
           name: test_guest
@@ -86,15 +92,12 @@ class Contest:
 
     def floor_s(self) -> float:
         """Let the script make and start the same guests; return its seconds."""
-        text = (self.stack.data / "testbeds" / self.slug / "state.json").read_text()
-        state = json.loads(text)
+        state = self._state()
         lists = [
             (host, self._list(host, [g for g in state["guests"] if g["host"] == name]))
             for host, name in ((self.stack.main, "main"), (self.stack.other, "host-b"))
         ]
-        for guest in state["guests"]:
-            host = self.stack.main if guest["host"] == "main" else self.stack.other
-            remove(host, guest)
+        self.remove_guests()
         words = [str(self.setup), state["identity_file"]]
         scripts = [
             subprocess.Popen(
@@ -106,6 +109,21 @@ class Contest:
         if any(script.returncode for script in scripts):
             raise RuntimeError("the floor script failed")
         return max(int(text) for text in printed) / 1000
+
+    def peers_s(self, peers: Peers) -> dict[str, float]:
+        """Let each peer make as many guests; return its seconds by title."""
+        if not peers.ready:
+            return {}
+        self.remove_guests()
+        (main,) = (host for host in self._state()["hosts"] if host["name"] == "main")
+        peers.site.domain_type = main["domain_type"]
+        return peers.seconds([PeerGuest(n) for n in range(self.count)])
+
+    def remove_guests(self) -> None:
+        """Remove the domains and disks outside the product."""
+        for guest in self._state()["guests"]:
+            host = self.stack.main if guest["host"] == "main" else self.stack.other
+            remove(host, guest)
 
     def clear(self) -> None:
         """Take everything down and remove the generated files."""
@@ -119,6 +137,10 @@ class Contest:
         for index, seconds in self.stages.items():
             print(f"  {median(seconds):6.2f} s  {self.titles.get(index, 'Plan')}")
 
+    def _state(self) -> Frame:
+        text = (self.stack.data / "testbeds" / self.slug / "state.json").read_text()
+        return json.loads(text)
+
     def _list(self, host: NamespaceHost, guests: list[Frame]) -> Path:
         """Write the script's list of the guests of one host."""
         lines = []
@@ -129,9 +151,10 @@ class Contest:
             known_hosts = host.folder / f"{guest['domain']}.known-hosts"
             known_hosts.write_text(f"{address} {key}")
             image = guest["image"]
-            words = (guest["domain"], image["path"], image["format"], guest["disk"])
             login = f"{guest['user']}@{address}"
-            lines.append(" ".join([*words, guest["xml"], login, str(known_hosts)]))
+            words = (login, str(known_hosts), guest["domain"])
+            words += (image["path"], image["format"], guest["disk"], guest["xml"])
+            lines.append(" ".join(words))
         listed = host.folder / f"{self.slug}.list"
         listed.write_text("".join(f"{line}\n" for line in lines))
         return listed
@@ -139,41 +162,76 @@ class Contest:
 
 def main() -> int:
     """Run the benchmark."""
-    options = parser("Click to guests set up, against a bare shell script")
+    options = parser("Click to guests set up, against a bare shell script and peers")
     options.add_argument("--guests", default="1,2,4", help="how many, with commas")
     options.add_argument("--repeat", type=int, default=3)
     options.add_argument("--hosts", type=int, default=1, choices=(1, 2))
     options.add_argument("--stages", action="store_true", help="show each instruction")
+    options.add_argument(
+        "--peers", action="store_true", help="install virt-install, Vagrant and kcli"
+    )
     chosen = options.parse_args()
+    counts = [int(word) for word in chosen.guests.split(",")]
     table = Table(f"up on {chosen.hosts} host(s), median of {chosen.repeat}")
     with folder(keep=chosen.keep) as place, real_stack(place, label="tbu") as stack:
         stack.add_user("owner")
         client = stack.client("owner")
-        for count in map(int, chosen.guests.split(",")):
+        peers = find_peers(stack, max(counts), chosen)
+        for count in counts:
             contest = Contest(stack, client, count=count, hosts=chosen.hosts)
-            compare(contest, table, chosen.repeat)
+            compare(contest, peers, table, chosen.repeat)
             if chosen.stages:
                 contest.show_stages()
     return conclude(table, strict=chosen.strict)
 
 
-def compare(contest: Contest, table: Table, repeat: int) -> None:
-    """Run both by turns after a warm-up of both, and add the medians."""
-    pairs = []
+def find_peers(stack: Stack, count: int, chosen: argparse.Namespace) -> Peers:
+    """Prepare main for the peers; return those that can run there."""
+    setup = stack.folder / "setup.sh"
+    setup.write_text(SETUP)
+    site = Site(stack.main, stack.folder / "peers", setup=setup)
+    if chosen.hosts > 1:
+        print("  not timed: peers: none of them places guests on two hosts")
+        return Peers(site, [])
+    peers = Peers(site, [peer(site) for peer in PEERS])
+    offered = json.loads((stack.catalogue / "test_guest.json").read_text())
+    guests = [PeerGuest(number) for number in range(count)]
+    peers.prepare(Path(offered["path"]), guests, should_install=chosen.peers)
+    return peers
+
+
+def compare(contest: Contest, peers: Peers, table: Table, repeat: int) -> None:
+    """Run all by turns after a warm-up of all, and add the medians."""
+    guests = "1 guest" if contest.count == 1 else f"{contest.count} guests"
+    turns = []
     for turn in range(repeat + 1):
         if turn == 1:
             contest.stages.clear()
-        product_s = contest.product_s()
-        floor_s = contest.floor_s()
+        seconds = {OURS: contest.product_s(), FLOOR_TITLE: contest.floor_s()}
+        seconds |= contest.peers_s(peers)
         contest.clear()
-        word = "" if turn else " (warm-up)"
-        print(f"  {contest.count} guests: {product_s:.2f} s, {floor_s:.2f} s{word}")
-        pairs.append((product_s, floor_s))
-    product_s, floor_s = (median(side) for side in zip(*pairs[1:], strict=True))
-    guests = "1 guest" if contest.count == 1 else f"{contest.count} guests"
-    table.add(f"{guests}: click to all set up", product_s, "s")
-    table.add("  bare script", floor_s, "s")
-    table.add("  ratio", product_s / floor_s, at_most=TARGET)
+        shown = ", ".join(f"{title} {taken:.2f} s" for title, taken in seconds.items())
+        print(f"  {guests}: {shown}{'' if turn else ' (warm-up)'}")
+        turns.append(seconds)
+    add_medians(table, guests, turns[1:])
+
+
+def add_medians(table: Table, guests: str, turns: list[dict[str, float]]) -> None:
+    """Add our seconds, and each other's with the ratio of ours to them.
+
+    A peer that failed in one of the turns has no row.
+    """
+    medians = {
+        title: median(turn[title] for turn in turns)
+        for title in turns[0]
+        if all(title in turn for turn in turns)
+    }
+    ours_s = medians.pop(OURS)
+    table.add(f"{guests}: click to all set up", ours_s, "s")
+    for title, taken in medians.items():
+        target = TARGET if title == FLOOR_TITLE else None
+        table.add(f"  {title}", taken, "s")
+        table.add("    ratio of ours", ours_s / taken, at_most=target)
 
 
 def write_testbed(target: Path, count: int, hosts: int) -> None:
