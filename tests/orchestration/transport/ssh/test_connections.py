@@ -112,20 +112,20 @@ def test_guest_that_dies_amid_input_leaves_the_jump_alone(make_server, scope):
     with ThreadPoolExecutor(6) as pool:
         feeding = [pool.submit(feed, number) for number in range(6)]
         wait_until(lambda: len(carriers(scope.tag)) >= 12)
-        connected = host.own_pids()
+        connected = host.connections()
         guest.kill()
         for one in feeding:
             one.result()
 
     assert jump.run(command("true"), scope=scope).exit_code == 0
-    assert host.own_pids() == connected
+    assert host.connections() == connected
 
 
 def test_data_that_comes_late_for_a_closed_tunnel_is_dropped(make_server, scope):
     host, guest = make_server("host"), make_server("guest")
     jump = host.transport("host-b")
     jump.run(command("true"), scope=scope)
-    connected = host.own_pids()
+    connected = host.connections()
     tunnel = jump.connection.tunnel("127.0.0.1", guest.port, 60)
     late = paramiko.Message()
     late.add_byte(paramiko.common.cMSG_CHANNEL_DATA)
@@ -136,7 +136,7 @@ def test_data_that_comes_late_for_a_closed_tunnel_is_dropped(make_server, scope)
     tunnel._channel.transport._send_user_message(late)
 
     assert jump.run(command("true"), scope=scope).exit_code == 0
-    assert host.own_pids() == connected
+    assert host.connections() == connected
 
 
 def test_nobody_listening_is_said_plainly(server, scope):
