@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 
 
 class Cut:
-    """What stands between the page and the server; `is_cut` lets nothing through."""
+    """Stands between the page and the server; `is_cut` lets nothing through."""
 
     def __init__(self, page: Page) -> None:
         self.is_cut = False

@@ -1,4 +1,4 @@
-"""What script/lab/daemons.sh starts, it ends, and nothing that others use.
+"""script/lab/daemons.sh ends the daemons that it started, and no others.
 
 In namespaces, whose Open vSwitch is not this machine's.
 """

@@ -68,18 +68,19 @@ def start_in_turn(task: Task, guest: GuestState) -> None:
     Raises: as `wait_for_turn`, LibvirtFailed.
     """
     wait_for_turn(task, guest)
-    with until_booted(task, guest, or_else_only=True):
+    try:
         domains.start(task.host.libvirt, guest.domain)
+    except TestbedError:
+        boot_ended(task, guest)
+        raise
 
 
 @contextmanager
-def until_booted(
-    task: Task, guest: GuestState, *, or_else_only: bool = False
-) -> Iterator[None]:
+def until_booted(task: Task, guest: GuestState) -> Iterator[None]:
     """Free the guest's place when the block ends.
 
     A cancelled block keeps it: the guest may still boot, and the ledger notices when it
-    idles. With `or_else_only` the place is freed only when the block fails.
+    idles.
     """
     try:
         yield
@@ -88,8 +89,7 @@ def until_booted(
     except TestbedError:
         boot_ended(task, guest)
         raise
-    if not or_else_only:
-        boot_ended(task, guest)
+    boot_ended(task, guest)
 
 
 def boot_ended(task: Task, guest: GuestState) -> None:

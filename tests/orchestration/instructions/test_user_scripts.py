@@ -20,7 +20,7 @@ SETUP = ScriptState(path="setup.sh")
 
 
 def says(boot: str, ran: str = "", system: str = "running") -> str:
-    """What a guest prints of its record."""
+    """Return the record as a guest prints it."""
     return f"boot {boot}\nsystem {system}\nran {ran}\n"
 
 

@@ -1,4 +1,4 @@
-"""What nobody sees in a YAML is named where it stands, unless it may be meant."""
+"""Invisible characters of a YAML are named with their place, unless quoted."""
 
 import pytest
 

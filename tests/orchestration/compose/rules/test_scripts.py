@@ -1,4 +1,4 @@
-"""What a shell stumbles over and no editor shows is said of a script, with its place."""
+"""Invisible characters that break a script are named with their line."""
 
 import re
 

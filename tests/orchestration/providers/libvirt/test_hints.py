@@ -1,4 +1,4 @@
-"""What libvirt says when a host is not as expected, and what we say to do."""
+"""Common messages of libvirt get a hint that names the next step."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a host's own network shows: ranges, filters, and what its underlay carries."""
+"""The facts of a host's own network: ranges, filters, MTU of the underlay."""
 
 import json
 import re

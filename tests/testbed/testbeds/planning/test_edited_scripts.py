@@ -50,7 +50,7 @@ def write(testbed, name, text):
 
 
 def reasons(testbed):
-    """What the page says of the guest in the changes that Up applies."""
+    """Return the page's words about the guest in the changes that Up applies."""
     pending = pending_changes(testbed, testbed.project.read_state())
     groups = pending.groups if pending else ()
     return [line.reasons for group in groups for line in group.lines]
