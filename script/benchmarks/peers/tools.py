@@ -1,9 +1,11 @@
 """The peers: virt-install in parallel, Vagrant with its libvirt provider, and kcli.
 
 Each gets overlays of the same image, one processor, the same memory, a card in the
-same NAT network and KVM where the product uses it; the rest are its own defaults. kcli sizes disks in whole
-gibibytes, so its guests grow theirs. Vagrant's and kcli's own provisioning is not
-used: the test guest has neither scp nor cloud-init.
+same NAT network and KVM where the product uses it; the rest are its own defaults. kcli
+sizes disks in whole gibibytes, so its guests grow theirs. For virt-install and kcli the
+seed is a virtio disk, as ours: Debian's cloud kernel has no driver for their SATA drive.
+Vagrant's and kcli's own provisioning is not used: the test guest has neither scp nor
+cloud-init.
 """
 
 import json
@@ -38,6 +40,7 @@ ensure_packages "$@"
 VAGRANTFILE = """\
 Vagrant.configure("2") do |config|
   config.vm.box = "{box}"
+  config.vm.guest = :linux
   config.vm.synced_folder ".", "/vagrant", disabled: true
   config.ssh.username = "{user}"
   config.ssh.private_key_path = "{key}"
@@ -109,13 +112,13 @@ class VirtInstall(Peer):
         pool = self.site.pool
         disk = pool / f"{guest.name}.qcow2"
         overlay = f"qemu-img create -q -f qcow2 -F qcow2 -b {pool / IMAGE} {disk}"
-        data = f"user-data={self.site.user_data(guest)}"
         words = [self.program, "--connect", VIRSH[-1], "--name", guest.name]
         words += ["--import", "--disk", f"path={disk},format=qcow2"]
         words += ["--virt-type", self.site.domain_type]
         words += ["--vcpus", str(CPUS), "--memory", str(MEMORY_MIB)]
         words += ["--network", f"network={NETWORK},mac={guest.mac}"]
-        words += ["--cloud-init", f"{data},meta-data={self.site.meta_data(guest)}"]
+        seed = f"path={self.site.seed(guest)},format=raw,bus=virtio,readonly=on"
+        words += ["--disk", seed]
         words += ["--osinfo", "linux2022", "--graphics", "none", "--noautoconsole"]
         return self.site.argv("sh", "-c", f'{overlay} && exec "$@"', "-", *words)
 
@@ -208,7 +211,8 @@ class Kcli(Peer):
                 "virttype": self.site.domain_type,
                 "numcpus": CPUS,
                 "memory": MEMORY_MIB,
-                "disks": [1],
+                "disks": [1, {"name": self._seed(guest), "thin": False}],
+                "cloudinit": False,
                 "nets": [{"name": NETWORK, "mac": guest.mac}],
             }
             for guest in guests
@@ -216,6 +220,12 @@ class Kcli(Peer):
         path = self.site.folder / "plan.yml"
         path.write_text(json.dumps(plan))
         return [self._argv("create", "plan", "--threaded", "-f", str(path), "peers")]
+
+    def _seed(self, guest: PeerGuest) -> str:
+        """Put a guest's seed into the pool; return its name there."""
+        name = f"{guest.name}-seed.iso"
+        shutil.copy(self.site.seed(guest), self.site.pool / name)
+        return name
 
     def delete(self) -> None:
         """Let kcli delete the plan."""
