@@ -1,0 +1,47 @@
+"""ARCHITECTURE.md names all that `ls` shows of the two packages, and no other path."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGE = (CHECKOUT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+PACKAGES = ("orchestration", "testbed")
+
+
+def named_in_table(package: str) -> set[str]:
+    """Return the names in backticks of the package's table, folders with a slash."""
+    table = PAGE.partition(f"| `{package}/` | holds |")[2].partition("\n\n")[0]
+    return set(re.findall(r"`([a-z_]+/?)`", table))
+
+
+def rooms_of(package: str) -> set[str]:
+    """Return the package's own modules, and all its folders with a slash."""
+    folder = CHECKOUT / package
+    modules = {path.stem for path in folder.glob("*.py") if path.stem[0] != "_"}
+    parts = [path.relative_to(folder).parent.parts for path in folder.rglob("*.py")]
+    return modules | {f"{part}/" for each in parts for part in each}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_tables_name_every_module_and_folder(package: str) -> None:
+    rooms = rooms_of(package) - {"migrations/"}
+
+    assert named_in_table(package) == rooms
+
+
+def test_every_path_is_there() -> None:
+    paths = re.findall(r"`((?:orchestration|testbed|tests|script)/[\w./]*)`", PAGE)
+
+    missing = [path for path in paths if not (CHECKOUT / path).exists()]
+
+    assert len(paths) > 10
+    assert missing == []
+
+
+def test_table_rows_follow_their_head_without_a_gap() -> None:
+    heads = re.findall(r"^\|.*\|\n\|[-|]+\|\n", PAGE, re.MULTILINE)
+    tables = re.findall(r"(?:^\|.*\|\n)+", PAGE, re.MULTILINE)
+
+    assert len(heads) == len(tables) == 3
