@@ -74,7 +74,7 @@ class HostAdmin(HostBase):
                 )
             },
         ),
-        ("What the last check found", {"fields": readonly_fields}),
+        ("Findings of the last check", {"fields": readonly_fields}),
     )
 
     @admin.display(description="role", ordering="is_main")

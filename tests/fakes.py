@@ -28,7 +28,7 @@ from orchestration.transport.base import (
 
 @dataclass(frozen=True)
 class Reply:
-    """What a scripted command answers; `error` is raised in place of an answer."""
+    """The answer of a scripted command; `error` is raised in its place."""
 
     stdout: str = ""
     stderr: str = ""

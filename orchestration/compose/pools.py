@@ -69,7 +69,7 @@ def _subnet(pool: IPv4Network, number: int) -> IPv4Network:
         raise StateError(
             f"The address pool {pool} has {pool.num_addresses // size} subnets, and "
             f"this testbed has the number {number}.",
-            hint="Delete testbeds that nobody needs and create this one again, or let "
+            hint="Delete testbeds that are not needed and create this one again, or let "
             "an administrator give the pool more addresses.",
         )
     return IPv4Network((int(pool.network_address) + number * size, SUBNET_PREFIX))

@@ -95,7 +95,7 @@ def remove_image(
         if not is_held:
             return "a run is working on it"
         if not is_unused():
-            return "somebody uses it now"
+            return "it is in use now"
         if not _run(host, _ASIDE, *names, scope=scope):
             return ""
         try:
@@ -105,7 +105,7 @@ def remove_image(
             raise
         if not may_go:
             _run(host, _BACK, *names, scope=scope)
-            return "somebody uses it now"
+            return "it is in use now"
         content = str(PurePosixPath(host.state.images_dir, image.blob))
         rest = (stamp_name(path), content if image.blob else "")
         _run(host, _GONE, *names, *rest, scope=scope)

@@ -149,8 +149,8 @@ class Project:
             os.fsync(handle)
         except OSError as exc:
             raise StateError(
-                f"What happened to guest {guest} could not be written down.",
-                hint=f"Make room on the disk of {self.directory} and start again.",
+                f"The progress of guest {guest} could not be written.",
+                hint=f"Free space on the disk of {self.directory} and start again.",
                 detail=str(exc),
             ) from exc
         finally:

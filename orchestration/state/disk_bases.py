@@ -115,7 +115,7 @@ class Bases:
             return self.catalogue[disk.name]
         except KeyError as exc:
             raise StateError(
-                f"Guest {guest} wants image {disk.name}, which nobody knows.",
+                f"Guest {guest} wants image {disk.name}, which is in no catalogue.",
                 hint="Use a name from the image catalogue, or add the image to it.",
             ) from exc
 

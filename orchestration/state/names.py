@@ -32,7 +32,7 @@ class Names:
             raise StateError(
                 f"Testbed {self.testbed} has the number {self.number}; "
                 f"numbers go from 0 to {NUMBER_LIMIT - 1}.",
-                hint="Delete testbeds that nobody needs, so that a number is free.",
+                hint="Delete testbeds that are not needed, so that a number is free.",
             )
 
     @property

@@ -93,7 +93,7 @@ class Report:
             yield (
                 left.path,
                 size(left.disk_bytes),
-                "nobody: was not finished",
+                "no user: was not finished",
                 _day(left.changed_at),
                 self._fate(found, left),
             )

@@ -56,7 +56,7 @@ def adopt_lost(name: str, owner: User) -> Testbed:
             )
     except IntegrityError as exc:
         raise StateError(
-            f"The testbed {name} was made by somebody else just now.",
+            f"The testbed {name} was created by another user just now.",
             hint="Look at the list again.",
         ) from exc
 

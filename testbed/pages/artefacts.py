@@ -60,8 +60,14 @@ class GuestArtefacts:
 def of_testbed(state: State) -> tuple[Artefact, ...]:
     """Return the artefacts of the whole testbed."""
     return (
-        Artefact("plan-up.txt", "What Up does, in order", partial(_plan, state)),
-        Artefact("state.json", "What the YAML means here", partial(_state, state)),
+        Artefact(
+            "plan-up.txt", "The instructions of Up, in order", partial(_plan, state)
+        ),
+        Artefact(
+            "state.json",
+            "The meaning of the YAML on these hosts",
+            partial(_state, state),
+        ),
         *_networks(state),
     )
 

@@ -49,8 +49,8 @@ def _lines(seed: Path, guest: GuestState) -> Iterator[str]:
     yield "Kept back from user-data:"
     yield from (f"  - {what}" for what in _kept_back(guest))
     yield ""
-    yield "That is why the image itself is not offered for download: who has the private"
-    yield "host key can pretend to be this guest. Generate makes a new image at any time."
+    yield "The image itself is not offered for download, because a machine with the private"
+    yield "host key can impersonate this guest. Generate makes a new image at any time."
 
 
 def _members(seed: Path) -> list[str]:

@@ -37,7 +37,7 @@ class EditConflict(TestbedError):
     def __init__(self, now: Opened) -> None:
         what = "was deleted" if now.is_new else "was changed"
         super().__init__(
-            f"{now.path} {what} by somebody else since you opened it.",
+            f"{now.path} {what} by another user since you opened it.",
             hint="Nothing was saved. Compare the two texts, then decide.",
         )
         self.now = now

@@ -223,7 +223,7 @@ def _require_no_folder(slug: str) -> None:
         throw_away(folder)
     except OSError as exc:
         raise NameTaken(
-            f"What a deleted testbed named {slug} left is still being removed.",
+            f"The folder of a deleted testbed named {slug} is still being removed.",
             hint="Choose another name, or try again in some minutes.",
         ) from exc
     if Project(folder).has_state():

@@ -60,7 +60,7 @@ def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Show 404; also for another user's objects."""
-    hint = "It may have been deleted, or it belongs to somebody else."
+    hint = "It may have been deleted, or it belongs to another user."
     return _page(request, 404, "There is nothing at this address", hint)
 
 

@@ -98,7 +98,7 @@ def run(*command: str | Path, timeout: float = 60, stdin: bytes = b"") -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """What logs in to the guest, and what it shows that it is the right one."""
+    """The account and key for the guest, and the host key that proves the guest."""
 
     login: KeyPair = field(default_factory=lambda: generate_key_pair("testbed"))
     host: KeyPair = field(default_factory=lambda: generate_key_pair("demo-web"))

@@ -123,7 +123,7 @@ def test_log_is_searched_and_keeps_the_search_for_another_resource(page: Page):
     expect(lines).not_to_have_count(0)
 
 
-def test_what_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
+def test_yaml_that_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
     box = (
         "  - {name: box, interfaces: [{bridge: lan}], docker: {image: nginx}}\nnetwork:"
     )
@@ -164,7 +164,7 @@ def test_stranger_finds_nothing(product: Stack, chromium: Browser, page: Page):
     sign_in(other, "other")
 
     assert other.goto("/testbeds/private/").status == 404
-    expect(other.get_by_text("belongs to somebody else")).to_be_visible()
+    expect(other.get_by_text("belongs to another user")).to_be_visible()
     context.close()
 
 

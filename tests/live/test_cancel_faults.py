@@ -137,7 +137,7 @@ def test_lost_worker_leaves_nothing_in_the_guest(stack, owner):
     assert "Not confirmed" not in over.words
 
 
-def test_what_cannot_be_confirmed_is_listed_and_ended_when_it_can_be(stack, owner):
+def test_unconfirmed_processes_are_listed_and_ended_when_they_can_be(stack, owner):
     run = asleep(owner)
     stack.other.cut()
     try:

@@ -273,7 +273,7 @@ def stored(stack: Stack, host: str) -> str:
 
 
 def looked(guest: Guest) -> dict[str, str]:
-    """What a clone says of itself."""
+    """A clone's answers about itself."""
     script = """
     echo "hostname=$(hostname)"
     echo "shared=$(cat /etc/shared)"

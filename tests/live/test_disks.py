@@ -122,7 +122,7 @@ def test_linked_disk_lies_over_the_original_and_a_copy_stands_alone(stack, first
     assert len(first_up.of("push-images")) == 1
 
 
-def test_what_disks_lie_over_stays_whose_it_is(stack, first_up):
+def test_backing_files_of_disks_keep_their_owner(stack, first_up):
     state = project(stack, SLUG).read_state()
     files = [original(stack), project(stack, SLUG).files / "boot.iso"]
 

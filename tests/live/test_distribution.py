@@ -118,7 +118,7 @@ class Copy:
             return json.loads(copying.result())
 
     def on_host(self) -> list[str]:
-        """What the host's folder has of it, with its store."""
+        """The files of the content in the host's folder and its store."""
         born = f"@{self.source.stat().st_mtime:.6f}"
         words = ("find", str(IMAGES), "-type", "f", "-newermt", born)
         return self._stack.other.run(*words).split()

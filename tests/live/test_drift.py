@@ -212,7 +212,7 @@ def test_guest_that_is_not_in_the_yaml_any_more_goes_with_its_disk(
     assert condition(stack, SLUG) == "up"
 
 
-def test_what_was_removed_by_hand_is_seen_and_repaired(stack, owner, edited):
+def test_things_removed_by_hand_are_seen_and_repaired(stack, owner, edited):
     edited(SHRUNK)
     assert ran(owner, SLUG, "up").status == "succeeded"
     near, third = (Guest(stack, SLUG, name) for name in ("near", "third"))

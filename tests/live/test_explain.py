@@ -147,7 +147,7 @@ def up(stack: Stack, owner: Client) -> Iterator[Ran]:
         ),
         (
             "deaf",
-            r"deaf \(\S+:22\) cannot be reached over SSH: nobody listens there",
+            r"deaf \(\S+:22\) cannot be reached over SSH: no server listens on that port",
             "testbed guest ready",
         ),
         ("locked", "SSH refuses the login", "testbed guest ready"),

@@ -1,4 +1,4 @@
-"""What dies under a run costs no event, no work that was done, and leaves nothing.
+"""Deaths under a run lose no event and no finished work, and leave nothing behind.
 
 Each quick fault strikes once, at a stage of its own; the whole matrix, every fault
 at every stage, runs with the slow tests. The moment is random and printed: with
@@ -37,7 +37,7 @@ PATIENT = {
 
 @pytest.fixture(scope="module")
 def before(stack, owner):
-    """What the hosts hold without the testbed, which is never up here."""
+    """The things on the hosts without the testbed, which is never up here."""
     held = holdings(stack)
     owner.create_testbed(SLUG, DATA / "pair")
     return held

@@ -1,4 +1,4 @@
-"""What a user sees while things die under a run: the page comes back and knows all.
+"""The run page while things die under a run: it comes back and shows everything.
 
 On simulated hosts, one of which is held in the middle of a run until it is let go.
 """

@@ -99,6 +99,6 @@ def test_clones_of_debian_are_machines_of_their_own(
 
 
 def looked(stack: Stack, name: str) -> dict[str, str]:
-    """What a clone says of itself."""
+    """A clone's answers about itself."""
     lines = Guest(stack, "debian", name).run(LOOK).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)

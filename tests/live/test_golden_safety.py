@@ -1,4 +1,4 @@
-"""What clones lie over while they run: nobody takes it, and what is broken is named.
+"""Backing files of running clones: no user can take them, and a broken one is named.
 
 The same clones through all of it: their image is replaced on one host, named by
 somebody else's YAML, and one clone's disk is made to lie over a file that is not there.
@@ -69,7 +69,7 @@ def digest(stack: Stack, number: int) -> str:
     return found.split()[0]
 
 
-def test_somebody_elses_yaml_cannot_name_the_image(stack, other, first_up, tmp_path):
+def test_yaml_of_another_user_cannot_name_the_image(stack, other, first_up, tmp_path):
     assert first_up.status == "succeeded", first_up.words
     path = clone(stack, 0).image.path
     (tmp_path / "kvm-compose.yaml").write_text(TAKES.format(path=path))

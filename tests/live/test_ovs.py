@@ -122,7 +122,7 @@ def test_bridge_that_went_down_is_brought_up(host, scope):
     assert not bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
 
 
-def test_what_belongs_to_others_is_left_alone(host, scope):
+def test_things_of_others_are_left_alone(host, scope):
     theirs = bridge("br0", "t2br0")
     bridges.ensure_bridge(host, theirs, testbed="two", scope=scope)
     host.say("ip link add vother type veth peer name vother2")

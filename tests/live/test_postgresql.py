@@ -1,4 +1,4 @@
-"""What touches the database works on PostgreSQL too, on which production runs.
+"""The web's tests pass on PostgreSQL too, on which production runs.
 
 A private cluster in a folder of its own, on a unix socket, as the `postgres` user:
 PostgreSQL refuses root. There the tests of the web run once more, in a process of

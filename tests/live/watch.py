@@ -1,4 +1,4 @@
-"""What the live tests look at: a run's frames, the guests' insides, what hosts hold.
+"""Observations of the live tests: a run's frames, guests' insides, things on hosts.
 
 `Ran` is a run as its client saw it. `Guest` looks into a guest with the system's own
 ssh from the guest's host, past the product. `holdings` is everything on a host that
@@ -42,7 +42,7 @@ class Ran:
 
     @property
     def words(self) -> str:
-        """What the user is told at the end, and what to do."""
+        """The message and the hint at the end of the run."""
         return f"{self.frames[-1]['message']} {self.frames[-1]['hint']}"
 
     @property
@@ -169,7 +169,7 @@ class Guest:
 
     @property
     def boot(self) -> str:
-        """What names this boot of the guest."""
+        """The id of this boot of the guest."""
         return self.run("cat /proc/sys/kernel/random/boot_id")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of whole runs and of hosts' images start from.
+"""Fixtures for the tests of whole runs and of hosts' images.
 
 A rehearsal runs every instruction on simulated hosts in a fresh folder and is closed at
 the end; `many_resources` is one instruction on many. Images and layers lie in real

@@ -66,7 +66,7 @@ class StoreFolder:
         return path
 
     def names(self) -> set[str]:
-        """What is in the folder of images, but for locks."""
+        """The files in the folder of images, except locks."""
         files = (path for path in self.images.rglob("*") if path.is_file())
         names = (str(path.relative_to(self.images)) for path in files)
         return {name for name in names if not name.endswith(".lock")}

@@ -174,7 +174,7 @@ def test_instruction_without_resources_ends_at_once(rehearsal: Rehearsal) -> Non
 
 
 @pytest.mark.parametrize("is_good", [True, False])
-def test_what_a_script_leaves_in_a_guest_stays_only_if_it_ended_well(
+def test_processes_of_a_script_stay_in_a_guest_only_if_it_ended_well(
     rehearsal: Rehearsal,
     many_resources: Instruction,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""What the engine tells while tasks run: begin, progress, end, in this order.
+"""The engine's reports while tasks run: begin, progress, end, in this order.
 
 Progress that comes too often is held back, a silent copy is looked at all the same.
 Rehearsed on simulated hosts.

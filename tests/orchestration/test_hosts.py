@@ -105,7 +105,7 @@ def test_simulated_hosts_and_their_guests_are_rehearsed(
     assert transport.machine == guest.domain
 
 
-def test_what_is_open_is_kept(hosts: Hosts, state: State) -> None:
+def test_open_host_is_kept(hosts: Hosts, state: State) -> None:
     host, guest = state.host("host-b"), state.guest("b")
 
     assert hosts.open(host) is hosts.open(host.model_copy())

@@ -197,7 +197,7 @@ class FakeEngine:
 
 @dataclass
 class Doors:
-    """What went to Celery, and the engine that the batches get."""
+    """The messages to Celery, and the engine that the batches get."""
 
     engine: FakeEngine = field(default_factory=FakeEngine)
     sent: list[tuple[int, str]] = field(default_factory=list)

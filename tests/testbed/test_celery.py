@@ -26,7 +26,7 @@ REQUESTS = [
 @pytest.mark.parametrize(
     "name", ["CLEAN_UP", "OBSERVE", "OBSERVE_IMAGES", "RUN_BATCH", "ADOPT"]
 )
-def test_what_is_sent_is_a_task_of_ours(name: str) -> None:
+def test_every_sent_name_is_a_task_of_ours(name: str) -> None:
     known = {getattr(tasks, entry).name for entry in tasks.__all__}
 
     assert getattr(celery, name) in known

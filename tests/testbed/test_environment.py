@@ -166,7 +166,7 @@ def test_switches_have_few_words(
     assert env_bool("SOME_SWITCH", default=not switch) is switch
 
 
-def test_what_is_not_set_or_empty_keeps_its_default(
+def test_unset_or_empty_variable_keeps_its_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SOME_VALUE", "")

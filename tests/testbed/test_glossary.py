@@ -1,7 +1,8 @@
 """The words of docs/glossary.md: what it says never to call a thing is nowhere shown.
 
 Shown is the text of the templates with their titles and labels, and every text of two
-words or more in the Python code that is no docstring.
+words or more in the Python code that is no docstring. Persons that no sentence names
+(`INDEFINITE`) are in none of them.
 """
 
 import ast
@@ -25,6 +26,7 @@ SHOWN_ATTRIBUTES = re.compile(r'\b(?:title|aria-label|alt|placeholder)="([^"]*)"
 HIDDEN = re.compile(r"\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|<[^>]*>|&#?\w+;", re.S)
 # An en dash: the thing has no wrong name.
 NONE = "\N{EN DASH}"
+INDEFINITE = ("nobody", "somebody", "whoever", "whosever")
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 CODE = re.compile(r"`[^`]*`|<code>.*?</code>")
 
@@ -36,9 +38,9 @@ def rows() -> list[list[str]]:
 
 
 def forbidden() -> re.Pattern[str]:
-    """Return what finds any word of the last column."""
+    """Return a pattern for any word of the last column."""
     words = [word for *_, never in rows()[1:] for word in never.split(", ")]
-    choice = "|".join(re.escape(word) for word in words if word != NONE)
+    choice = "|".join(re.escape(w) for w in (*words, *INDEFINITE) if w != NONE)
     return re.compile(rf"(?<![\w-])(?:{choice})(?![\w-])", re.IGNORECASE)
 
 

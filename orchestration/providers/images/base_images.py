@@ -71,7 +71,7 @@ def ensure_image(
             return False
         wanted = _wanted(image, scope)
         if not wanted.value:
-            say(f"Nobody told a checksum of {image.name}: it is used unverified.")
+            say(f"The checksum of {image.name} is not known: it is used unverified.")
         if target.exists() and _adopt(target, wanted, scope, tell, say):
             return False
         part = target.with_name(f"{target.name}.part")

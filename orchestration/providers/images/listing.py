@@ -194,9 +194,9 @@ def _not_understood(
     transport: Transport, done: Completed, exc: Exception
 ) -> CommandFailed:
     return CommandFailed(
-        f"What {transport.machine} said of its images cannot be read.",
+        f"The answer of {transport.machine} about its images cannot be read.",
         exit_code=done.exit_code,
-        hint="Look whether the folders of images and of projects can be read there.",
+        hint="Check that the folders of images and of projects can be read there.",
         detail=f"{exc}\n{done.stderr[-2000:]}",
     )
 

@@ -116,7 +116,7 @@ class Sending:
             raise ImageFailed(
                 f"The file on main was changed while it was copied to {self._machine}; "
                 "nothing of it is kept there.",
-                hint="Start again when nobody writes to it.",
+                hint="Start again when no program writes to it.",
                 detail=f"for {self._store.place.name}",
             )
 
@@ -225,15 +225,15 @@ class Sending:
 def _not_read(place: Place, error: Exception) -> ImageFailed:
     return ImageFailed(
         f"The file of {place.name} could not be read on main.",
-        hint="See that it is there and whole, then start again.",
+        hint="Check that the file is there and can be read, then start again.",
         detail=str(error),
     )
 
 
 def _damaged(place: Place, machine: str, found: str, expected: str) -> ImageFailed:
     return ImageFailed(
-        f"What arrived of {place.name} on {machine} is damaged; it was discarded.",
-        hint="Start again: it is copied anew. If that happens again, test the disk and "
+        f"The copy of {place.name} on {machine} was damaged; it was discarded.",
+        hint="Start again to copy it once more. If that fails too, test the disk and "
         "the memory of that host.",
         detail=f"expected {expected}\nfound    {found}",
     )

@@ -58,7 +58,7 @@ def stored_content(
     elif not is_as_noted(path, scope, progress):
         raise ImageFailed(
             f"The image {path.name} in main's store was changed after it was verified.",
-            hint="Start up again: it is fetched anew, or it is said what to do.",
+            hint="Start Up again: it checks the image, and fetches it again if it can.",
         )
     return Content(path, digest, status.st_size, status.st_mtime_ns)
 

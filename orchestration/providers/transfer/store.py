@@ -98,7 +98,7 @@ class HostStore:
         raise ImageFailed(
             f"The disk {content.path} is another one than when it was read, though its "
             f"size and time are the same; nothing is kept on {self.transport.machine}.",
-            hint="Start again: it is read anew.",
+            hint="Start again: it is read again.",
         )
 
     def discard(self) -> None:

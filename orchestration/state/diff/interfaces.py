@@ -75,7 +75,7 @@ def _obstacles(old: GuestState, new: GuestState) -> Iterator[str]:
     pairs = tuple(zip(old.interfaces, new.interfaces, strict=False))
     is_same_number = len(old.interfaces) == len(new.interfaces)
     if new.seed and new.management is None:
-        yield "without a management network nobody can log in while it changes"
+        yield "without a management network no login is possible while it changes"
     elif not new.seed and not is_same_number:
         yield "a guest without cloud-init gets or loses interfaces when it starts"
     if any(a.mac != b.mac for a, b in pairs):

@@ -162,7 +162,7 @@ def shell_unusable(login: Login, printed: str) -> ShellUnusable:
         f"The login shell of {login.user} on {login.machine} does not run commands"
         f"{words}.",
         hint=f"Give {login.user} a login shell like /bin/bash there (`usermod -s`), and "
-        "see that its start files do not end it.",
+        "check that its start files do not end it.",
         detail=printed,
     )
 
@@ -187,7 +187,7 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):
-        return "nobody listens there"
+        return "no server listens on that port"
     if isinstance(error, paramiko.ChannelException):
         return "it accepts no further session"
     if isinstance(error, OSError) and error.errno in (
@@ -263,7 +263,7 @@ def _mismatch(login: Login, seen: str) -> HostKeyMismatch:
     _, pinned = parse_host_key(login)
     return HostKeyMismatch(
         f"{login.machine} answered with another host key than the pinned one.",
-        hint="Either the machine was installed anew (then pin its new key), or "
-        "somebody stands in between.",
+        hint="If the machine was reinstalled, pin its new key. Otherwise another "
+        "machine answers in its place: do not connect.",
         detail=f"expected {fingerprint(pinned)}\nseen {seen}",
     )

@@ -42,7 +42,7 @@ def test_packing_is_known_by_the_first_bytes(
         (b"QFI\xfb" + bytes(28) + b"\0\0\0\x02", "is encrypted"),
     ],
 )
-def test_what_is_no_disk_is_named(head: bytes, what: str) -> None:
+def test_file_that_is_no_disk_is_named(head: bytes, what: str) -> None:
     assert no_disk(head, 1).startswith(what)
 
 

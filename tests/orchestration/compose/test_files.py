@@ -46,7 +46,7 @@ def test_outside_is_never_there(folder: Path, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["x" * 300, "x/" * 3000])
-def test_what_cannot_be_looked_up_is_not_there(folder: Path, path: str) -> None:
+def test_path_that_cannot_be_looked_up_is_not_there(folder: Path, path: str) -> None:
     assert not FolderFiles(folder).exists(path)
 
 

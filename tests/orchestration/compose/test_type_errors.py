@@ -35,7 +35,7 @@ def test_sizes_get_a_stand_in_and_options_are_left_out() -> None:
         ("interfaces", 0, "mac", "deeper"),
     ],
 )
-def test_what_a_rule_would_miss_is_not_mended(place: tuple[str | int, ...]) -> None:
+def test_entry_that_a_rule_needs_is_not_mended(place: tuple[str | int, ...]) -> None:
     machine = {"name": 3, "interfaces": [{"bridge": "br0"}], "libvirt": {}}
 
     assert mended(machine, [place]) is None

@@ -52,7 +52,7 @@ def with_card(bridge: str) -> Spec:
 
 @dataclass
 class Outcomes:
-    """What came of a command: each instruction's results, in order."""
+    """The outcome of a command: each instruction's results, in order."""
 
     kinds: list[str] = field(default_factory=list)
     results: list[tuple[str, ResourceResult]] = field(default_factory=list)
@@ -187,14 +187,14 @@ class Rehearsal:
         return [line.split(" ", 1)[1] for line in lines]
 
     def memory(self, name: str) -> dict[str, object]:
-        """What a simulated machine holds."""
+        """The things on a simulated machine."""
         found: dict[str, object] = json.loads(
             (self.machines / f"{name}.json").read_text()
         )
         return found
 
     def lines(self, resource: str) -> list[str]:
-        """What a resource's tasks told the user."""
+        """The messages of a resource's tasks to the user."""
         return [
             event.text
             for event in self.events

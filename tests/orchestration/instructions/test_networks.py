@@ -52,7 +52,7 @@ def test_way_out_is_a_pair_of_devices_between_network_and_bridge(
     assert memory["ports"][nat.veth_bridge_end]["bridge"] == nat.external_device
 
 
-def test_what_somebody_removed_is_made_again_and_only_that(
+def test_removed_part_is_made_again_and_only_that(
     rehearsal: Rehearsal,
 ) -> None:
     rehearsal.up()

@@ -108,7 +108,7 @@ def test_time_that_it_stood_still_does_not_count_when_it_goes_on(told: Told) -> 
     assert told.last.rate == pytest.approx(10 * MIB, rel=0.1)
 
 
-def test_what_an_earlier_copy_brought_is_no_speed_of_this_one(told: Told) -> None:
+def test_bytes_of_an_earlier_copy_are_no_speed_of_this_one(told: Told) -> None:
     told.done(700)
 
     told.copy(700, mib=1, every_s=0.1, for_s=3)
@@ -196,7 +196,7 @@ def test_last_word_is_told_also_when_it_came_too_early(told: Told) -> None:
     assert [r.done for r in told.all] == [0, 9 * MIB]
 
 
-def test_what_was_held_back_is_told_when_somebody_looks(told: Told) -> None:
+def test_held_back_progress_is_reported_when_asked_for(told: Told) -> None:
     told.done(0)
     told.done(7)
     told.now += APART_S

@@ -1,4 +1,4 @@
-"""What is missing of a deployed network, in the words of the testbed's page."""
+"""Missing parts of a deployed network, in the words of the testbed's page."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who needs an image: states, layers, domains, and what nobody can know."""
+"""Users of an image: states, layers, domains, and those that cannot be known."""
 
 from dataclasses import replace
 
@@ -121,7 +121,7 @@ def test_main_keeps_what_a_disk_anywhere_lies_over() -> None:
         {"found": {"unreadable": ("/p/lab/artefacts/web-disk.qcow2",)}},
     ],
 )
-def test_what_cannot_be_known_keeps_everything_and_is_named(
+def test_unreadable_facts_keep_everything_and_are_named(
     more: dict[str, object],
 ) -> None:
     found = store(GOLDEN, **more.pop("found", {}))

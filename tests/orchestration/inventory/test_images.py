@@ -1,4 +1,4 @@
-"""What a look at a host's images shows: names, sizes, room and leftovers.
+"""Observations of a host's images: names, sizes, free space and leftovers.
 
 With real folders. Which images are in use, told from the layers over them, is in
 test_image_layers.py.
@@ -128,7 +128,7 @@ def test_content_with_a_name_and_stamp_with_an_image_are_no_leftovers(
     assert observe(host, scope=Scope()).leftovers == ()
 
 
-def test_what_was_just_written_or_renamed_is_not_ripe(
+def test_file_just_written_or_renamed_is_not_ripe(
     host: Host, folder: StoreFolder
 ) -> None:
     folder.put(f"{BASE}.part", days=30)

@@ -1,4 +1,4 @@
-"""What a state speaks for, and deleting one thing that nobody speaks for."""
+"""The things that a state names, and the deletion of one that no state names."""
 
 from collections.abc import Iterator
 from dataclasses import replace

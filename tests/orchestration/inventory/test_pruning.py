@@ -23,7 +23,7 @@ def locks(tmp_path: Path) -> Locks:
 
 
 class Answers:
-    """Who uses the image, asked again and again; the last answer stays."""
+    """Answers about the image's users, one a question; the last one stays."""
 
     def __init__(self, *answers: bool | Exception, at: Path) -> None:
         self.answers = list(answers)
@@ -97,7 +97,7 @@ def test_image_that_somebody_uses_by_now_is_not_touched(
 
     kept = remove(host, locks, GOLDEN, Answers(False, at=path))
 
-    assert kept == "somebody uses it now"
+    assert kept == "it is in use now"
     assert path.stat().st_ctime_ns == before.st_ctime_ns
 
 
@@ -109,7 +109,7 @@ def test_run_that_begins_between_question_and_deletion_gets_its_image_back(
 
     kept = remove(host, locks, GOLDEN, Answers(True, False, at=path))
 
-    assert kept == "somebody uses it now"
+    assert kept == "it is in use now"
     assert path.stat().st_ino == inode
     assert folder.names() == {GOLDEN, ".store/sha256-aa"}
 

@@ -66,7 +66,7 @@ def test_domain_that_is_off_and_network_that_is_stopped_are_not_active(
     assert off == {"demo-a", "demo-nat"}
 
 
-def test_what_carries_no_tag_of_ours_is_not_listed(up: Rehearsal) -> None:
+def test_thing_without_our_tag_is_not_listed(up: Rehearsal) -> None:
     host = up.hosts.open(up.state.main)
     vsctl = ("ovs-vsctl", "--", "add-br", "br-lab", "--", "add-port", "br-lab", "eth7")
     host.transport.run(command(*vsctl), scope=Scope())

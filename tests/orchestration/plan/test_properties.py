@@ -1,4 +1,4 @@
-"""What holds for every plan, of whatever testbeds, changes and hosts come up.
+"""Properties of every plan, of any testbeds, changes and hosts.
 
 Plans are numbered and ordered, say each thing once, find all that they name, and leave
 alone what does not differ. Expected plans of samples are in test_plan.py.

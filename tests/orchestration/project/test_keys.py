@@ -46,6 +46,6 @@ def test_fingerprint_is_what_ssh_keygen_prints(tmp_path):
 
 
 @pytest.mark.parametrize("line", ["", "ssh-ed25519", "ssh-ed25519 not*base64"])
-def test_what_is_no_key_has_no_fingerprint(line):
+def test_text_that_is_no_key_has_no_fingerprint(line):
     with pytest.raises(StateError, match="not a public SSH key"):
         fingerprint(line)

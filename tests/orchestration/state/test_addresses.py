@@ -27,7 +27,7 @@ def test_addresses_are_counted_from_sixteen_around_static_ones() -> None:
     assert list(assigned.values()) == ["10.64.0.16", "10.64.0.18", "10.64.0.19"]
 
 
-def test_who_had_an_address_keeps_it_and_others_go_around() -> None:
+def test_interface_keeps_its_address_and_others_go_around() -> None:
     assigned = assign_addresses(
         SUBNET,
         [("new", "eth0"), ("old", "eth0")],

@@ -1,4 +1,4 @@
-"""What a guest's disk starts from: the user's files, where they are on each host."""
+"""Bases of guests' disks: the user's files, and their paths on each host."""
 
 from pathlib import PurePosixPath
 

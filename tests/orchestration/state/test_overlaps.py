@@ -47,7 +47,9 @@ def state() -> State:
         ),
     ],
 )
-def test_what_a_host_has_in_the_pools_is_named(host: HostNetwork, text: str) -> None:
+def test_addresses_of_a_host_within_the_pools_are_named(
+    host: HostNetwork, text: str
+) -> None:
     assert pool_overlaps(host, Pools(), is_main=True) == [text]
 
 
@@ -96,7 +98,7 @@ def test_testbed_whose_guests_could_not_be_reached_is_refused(
     ],
     ids=["wider route", "not main", "another testbed's", "unused host"],
 )
-def test_what_does_not_touch_the_testbed_is_no_obstacle(
+def test_overlap_outside_the_testbed_is_no_obstacle(
     state: State, host: str, claim: HostNetwork
 ) -> None:
     require_free_subnets(state, {host: claim})

@@ -87,7 +87,7 @@ def test_bridges_and_guests_stay_when_hosts_and_bridges_are_added() -> None:
     assert placement.bridges["br9"] == ("host-a", "host-c")
 
 
-def test_what_was_on_a_host_that_is_gone_is_placed_anew() -> None:
+def test_guest_of_a_host_that_is_gone_is_placed_anew() -> None:
     spec = spec_of(machine("g1", "br1"), bridges=("br0", "br1"))
     before = build(spec, hosts=[A, B])
 

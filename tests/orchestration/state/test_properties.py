@@ -1,4 +1,4 @@
-"""What must hold for every valid spec on any hosts."""
+"""Properties of the state of every valid spec on any hosts."""
 
 from collections.abc import Iterable, Iterator
 
@@ -190,9 +190,7 @@ def test_every_interface_finds_its_bridge_on_the_guests_host(
 
 @every_time
 @given(specs(), inventories())
-def test_who_asks_for_an_address_gets_the_reserved_one(
-    spec: Spec, hosts: Hosts
-) -> None:
+def test_request_for_an_address_gets_the_reserved_one(spec: Spec, hosts: Hosts) -> None:
     state = build(spec, hosts=hosts, number=NUMBER)
 
     external = spec.network.external_bridge

@@ -111,6 +111,6 @@ def test_version_that_cannot_be_read_is_named(
         b'{"schema_version": 1, "guests": [{"markers": {}}]}',
     ],
 )
-def test_what_is_no_state_is_a_value_error(content: bytes) -> None:
+def test_text_that_is_no_state_is_a_value_error(content: bytes) -> None:
     with pytest.raises(ValueError, match="validation error"):
         load_state(content)

@@ -1,4 +1,4 @@
-"""What every transport promises about commands: here, over OpenSSH, over dropbear.
+"""Promises of every transport about commands: here, over OpenSSH, over dropbear.
 
 Words, streams, output and exit codes. How commands are ended before they end is in
 test_ending_commands.py.

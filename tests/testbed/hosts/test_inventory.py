@@ -1,4 +1,4 @@
-"""What hosts hold, shared among the testbeds and written down once."""
+"""Things on hosts are divided among the testbeds and written once."""
 
 import pytest
 from django.utils import timezone

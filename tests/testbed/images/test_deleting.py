@@ -77,7 +77,7 @@ def test_only_a_second_deletion_is_told_as_one(seen: Machines, admin: User) -> N
     assert not Cleanup.objects.exists()
 
 
-def test_what_is_gone_from_the_list_cannot_be_confirmed(
+def test_image_gone_from_the_list_cannot_be_confirmed(
     page: Client, seen: Machines
 ) -> None:
     picked = page.post("/images/delete/", {"pick": "host-b:nothing"})

@@ -1,4 +1,4 @@
-"""Who uses an image, and therefore which ones stay when the others go.
+"""Users of an image, and therefore the images that stay when the others go.
 
 States count, disks of orphans, what a change has not yet removed, and the catalogue;
 where one of them cannot be read, everything stays that it may use.
@@ -90,7 +90,7 @@ def test_unreadable_disk_keeps_all_there_and_on_main_and_is_named(
     assert f"unknown: {said}" in other
 
 
-def test_what_may_exist_besides_the_state_counts(
+def test_things_that_may_exist_besides_the_state_count(
     machines: Machines, lab: Testbed, state: State
 ) -> None:
     (guest, other) = state.guests
@@ -120,7 +120,7 @@ def test_run_that_begins_after_the_look_keeps_its_images(
     for found in seen:
         images.prune(found, lambda *_: True)
 
-    assert [found.outcomes for found in seen] == [{name: "somebody uses it now"}] * 2
+    assert [found.outcomes for found in seen] == [{name: "it is in use now"}] * 2
     assert name in machines.main.names() & machines.other.names()
 
 

@@ -1,4 +1,4 @@
-"""What tests see of orphans, how a testbed is lost, and a deletion from start to end.
+"""Observations of orphans, the loss of a testbed, and a deletion from start to end.
 
 `MAIN` and `OTHER` are the kinds of things that a testbed has on the main host and on
 any other one.

@@ -156,7 +156,7 @@ def test_testbed_is_not_deleted_while_a_host_holds_something_of_it(
     assert not Testbed.objects.exists()
 
 
-def test_what_was_seen_before_the_last_run_keeps_no_testbed(
+def test_observation_before_the_last_run_keeps_no_testbed(
     testbed: Testbed, state: State, kept: Hosts, owner: User
 ) -> None:
     obey(testbed, kept, Command.DOWN)

@@ -36,7 +36,7 @@ def test_name_must_be_typed(testbed: Testbed, state: State, admin: User) -> None
     assert not Cleanup.objects.exists()
 
 
-def test_what_is_no_orphan_cannot_be_deleted(state: State, admin: User) -> None:
+def test_thing_that_is_no_orphan_cannot_be_deleted(state: State, admin: User) -> None:
     with pytest.raises(StateError, match="no orphans of lab"):
         delete_orphans("lab", "lab", admin)
 

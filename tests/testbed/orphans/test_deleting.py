@@ -1,4 +1,4 @@
-"""What becomes of orphans that are deleted, and of what is none any more.
+"""The outcome of deleting orphans, and things that are orphans no more.
 
 Only what is listed goes; what somebody uses again by then stays, and so does what is
 above or below a thing that would not go. Each thing has an outcome of its own.

@@ -33,7 +33,7 @@ def test_everything_of_a_testbed_without_a_row_is_an_orphan(
     assert listed() == {"lab": {"main": MAIN, "host-b": OTHER}}
 
 
-def test_what_a_state_does_not_have_is_an_orphan_of_its_testbed(
+def test_thing_missing_in_the_state_is_an_orphan_of_its_testbed(
     testbed: Testbed, state: State, kept: Hosts
 ) -> None:
     on(kept, state, "host-b", "ovs-vsctl -- add-br t7-old")

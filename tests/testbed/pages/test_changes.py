@@ -1,4 +1,4 @@
-"""What an edit of a deployed testbed would do, and drift, as its page shows them."""
+"""The effects of an edit of a deployed testbed, and drift, as its page shows them."""
 
 import pytest
 from django.utils import timezone

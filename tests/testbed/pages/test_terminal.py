@@ -34,7 +34,7 @@ def test_terminal_codes_are_left_out(raw: str, shown: str):
         ("not utf-8: \ufffd\ufffd", "not utf-8: \ufffd\ufffd"),
     ],
 )
-def test_what_the_eye_would_not_see_is_shown(raw: str, shown: str):
+def test_invisible_characters_are_shown(raw: str, shown: str):
     assert plain(raw) == shown
 
 

@@ -1,4 +1,4 @@
-"""What tests do to batches: let them work in guests, or lose their worker.
+"""Helpers that let batches work in guests, or lose their worker.
 
 Rows are written as workers that are not there any more would have left them; nothing
 here runs a batch.

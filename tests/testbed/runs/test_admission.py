@@ -80,7 +80,7 @@ def test_next_batch_goes_when_one_ends_and_the_message_goes_too(
     assert done.status == Instruction.Status.SUCCEEDED
 
 
-def test_somebody_elses_run_does_not_wait(tight, testbed, owner, member, doors):
+def test_run_of_another_user_does_not_wait(tight, testbed, owner, member, doors):
     at_check_hosts(testbed, owner, doors)
     doors.sent.clear()
 

@@ -135,7 +135,7 @@ def test_cancelled_run_ends_after_each_used_host_was_asked(
     assert texts.first().text == "Ended on it: sleep 600 (7)"
 
 
-def test_what_outlives_a_cancel_is_listed_and_asked_for_again(
+def test_processes_that_outlive_a_cancel_are_listed_and_asked_for_again(
     on_two_hosts, doors, owner, machines
 ):
     machines["main"].survivors = (Process(9, "stubborn"),)

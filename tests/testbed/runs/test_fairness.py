@@ -1,4 +1,4 @@
-"""Who works next: people share the places, and a newcomer finds one."""
+"""The next batch to work: users share the places, and a newcomer finds one."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -154,7 +154,7 @@ def test_tasks_of_other_hosts_are_not_read(make_run, rings):
     assert task.status == Task.Status.RUNNING
 
 
-def test_what_no_database_stores_is_replaced_visibly(make_run, rings):
+def test_characters_that_no_database_stores_are_replaced_visibly(make_run, rings):
     run = make_run()
     recorder = Recorder(run.pk)
 

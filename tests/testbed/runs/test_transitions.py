@@ -263,7 +263,7 @@ class Transitions(RuleBasedStateMachine):
             assert (run.status == status.SUCCEEDED) == (good == {True})
 
     def teardown(self):
-        """Whatever happened: with workers and a sweeper, the run comes to its end."""
+        """After any history, workers and a sweeper bring the run to its end."""
         if getattr(self, "run", None) is None:
             return
         self.doors.broken = None

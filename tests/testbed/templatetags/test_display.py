@@ -50,7 +50,7 @@ def test_durations(seconds: float | timedelta | None, shown: str):
         (StateError("Remove `x`."), "Remove [x]."),
     ],
 )
-def test_what_stands_in_backticks_is_code(sentence: object, shown: str):
+def test_text_in_backticks_is_code(sentence: object, shown: str):
     marks = {'<code class="key">': "[", "</code>": "]"}
 
     found = with_code(sentence)
@@ -97,7 +97,7 @@ def test_templates_show_a_hostile_message_as_text(template: str, text: str):
 
 
 class Tags(HTMLParser):
-    """What a browser makes of some HTML: its tags, and its text."""
+    """Reads HTML as a browser does: its tags, and its text."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)

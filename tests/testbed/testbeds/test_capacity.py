@@ -1,4 +1,4 @@
-"""What other testbeds' guests take of the hosts, for placement and for the page."""
+"""The shares of other testbeds' guests in the hosts, for placement and for the page."""
 
 import pytest
 

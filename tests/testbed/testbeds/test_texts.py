@@ -69,7 +69,7 @@ def test_long_text_is_still_text():
         (b"\xef\xbb\xbfa", ("byte order mark", "no line end at the end")),
     ],
 )
-def test_what_is_special_is_said(content: bytes, remarks: tuple[str, ...]):
+def test_special_content_is_remarked(content: bytes, remarks: tuple[str, ...]):
     shown = read_text(content)
 
     assert shown is not None

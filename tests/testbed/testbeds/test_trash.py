@@ -49,7 +49,7 @@ def dies(*args: object, **options: object) -> None:
 
 
 def left(folders: Path) -> set[str]:
-    """What there is of testbeds' folders, also in the trash."""
+    """The testbeds' folders, also those in the trash."""
     there = {path.name for path in folders.iterdir()} - {TRASH}
     graves = folders / TRASH
     return there | {f"trash: {path.name}" for path in graves.glob("*/*")}
@@ -153,7 +153,7 @@ def test_creation_that_fails_leaves_no_folder_when_it_dies_on_its_way_out(
     assert left(folders) == set()
 
 
-def test_what_cannot_be_removed_now_is_tried_again(
+def test_folder_that_cannot_be_removed_now_is_tried_again(
     lab: Testbed, folders: Path, dying: pytest.MonkeyPatch
 ):
     dying.setattr(shutil, "rmtree", lambda path, ignore_errors: None)

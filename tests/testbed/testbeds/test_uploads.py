@@ -109,7 +109,7 @@ def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch):
     [b"", b"no archive", b"PK\x03\x04 broken", tarred(member("a", size=900))[:60]],
     ids=["empty", "text", "broken zip", "half a tar"],
 )
-def test_what_is_no_archive_is_refused(content: bytes):
+def test_file_that_is_no_archive_is_refused(content: bytes):
     with pytest.raises(UploadRefused, match="not an archive that can be read"):
         read_archive("x.zip", content)
 

@@ -13,7 +13,7 @@ EDIT = "/testbeds/lab/edit/"
 
 
 def shown(page: str) -> tuple[str, str]:
-    """What a browser finds in the form: the text, and the digest of what it was."""
+    """The form as a browser reads it: the text, and the digest of its first version."""
     field = re.search(
         r'<textarea class="editor__text"[^>]*>\n(.*?)</textarea>', page, re.S
     )

@@ -1,4 +1,4 @@
-"""What the editor marks: findings at their lines, a run that is on, generated scripts.
+"""Marks of the editor: findings at their lines, a run that is on, generated scripts.
 
 A text is checked while it is typed, beside the files that the testbed has.
 """

@@ -1,4 +1,4 @@
-"""What is typed in the editor is saved byte for byte, or nothing is and it says why.
+"""Text typed in the editor is saved byte for byte, or nothing is and the page says why.
 
 New files, other names and other places, too: each file has one address, and nothing
 outside the testbed's files is shown or written.

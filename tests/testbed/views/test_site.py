@@ -58,7 +58,7 @@ def test_missing_page_says_what_next(browser: Client):
     answer = browser.get("/nothing/")
 
     assert answer.status_code == 404
-    assert "belongs to somebody else" in answer.content.decode()
+    assert "belongs to another user" in answer.content.decode()
 
 
 JSON = {"Accept": "application/json"}

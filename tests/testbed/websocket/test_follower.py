@@ -1,4 +1,4 @@
-"""What a websocket reads: all events, or the tail of a flood; of all or of one guest."""
+"""The events for a websocket: all, or the tail of a flood; of all guests or of one."""
 
 import pytest
 

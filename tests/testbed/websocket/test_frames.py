@@ -1,4 +1,4 @@
-"""What the server sends fits into what servers and clients take."""
+"""The server's frames fit the size limits of servers and clients."""
 
 import json
 
@@ -33,7 +33,7 @@ def test_packed_events_are_spread_over_texts_that_fit(letter: str):
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
-def test_what_is_too_large_alone_goes_without_its_html(
+def test_frame_too_large_alone_goes_without_its_html(
     monkeypatch: pytest.MonkeyPatch, is_packed: bool
 ):
     monkeypatch.setattr(frames, "MAX_SENT_BYTES", 1000)

@@ -1,4 +1,4 @@
-"""What a tab hears of a run: everything since an event, in order, whoever rings.
+"""A tab gets all events of a run since a number, in order, whichever process rings.
 
 A client that says nothing hears what is new, and how the run ended; news come a little
 later when the doorbell or the whole channel layer is out of order.

@@ -1,4 +1,4 @@
-"""Who may open a run's websocket, and what becomes of one who loses the right.
+"""The right to open a run's websocket, and its loss while the websocket is open.
 
 Each refusal has its close code: 4401 for who is not signed in, 4403 for whom it is not
 allowed, 4404 where there is no such run.
@@ -79,7 +79,7 @@ async def _give_away(tab, run, owner):
 @pytest.mark.parametrize(
     "loses", [_deactivate, _end_session, _change_password, _give_away]
 )
-async def test_who_loses_the_right_is_refused_at_the_next_frame(
+async def test_user_who_loses_the_right_is_refused_at_the_next_frame(
     tab, run, owner, doors, reload, loses
 ):
     socket = await tab(run.pk, owner)
@@ -93,7 +93,7 @@ async def test_who_loses_the_right_is_refused_at_the_next_frame(
     assert run.status == Run.Status.PENDING
 
 
-async def test_who_loses_the_right_stops_hearing_without_a_frame(
+async def test_user_who_loses_the_right_stops_hearing_without_a_frame(
     tab, run, owner, monkeypatch
 ):
     monkeypatch.setattr(consumer, "TICK_S", 0.05)

@@ -20,7 +20,7 @@ HINTS = {
     Layer.LOGIN: "Its system did not create the testbed's account from its seed: see in "
     "its console whether cloud-init ran. An image may have an account or a group of that "
     "name already: choose another `username`, then Up with Recreate disks.",
-    Layer.FIRST_BOOT: "What failed in it is below. Fix it and start Up again.",
+    Layer.FIRST_BOOT: "Its errors and failed units are below. Fix them, then Up again.",
 }
 # Systems without cloud-init or systemd print nothing for these.
 _ASK = """\

@@ -91,7 +91,7 @@ def address(evidence: Evidence) -> Diagnosis | None:
         return None
     return Diagnosis(
         Layer.ADDRESS,
-        f"nobody answers ARP for its address {way.address}",
+        f"no machine answers ARP for its address {way.address}",
         "Its system runs without this address: its console shows how far it came.",
         text,
     )

@@ -1,4 +1,4 @@
-"""What an editor makes of the JSON schema: where a document does not fit, and why.
+"""Reads the JSON schema as an editor does: where a document does not fit, and why.
 
 Knows the keywords that our schema uses and refuses any other, so that a new one is not
 silently believed. Editors complete and underline from the same keywords.

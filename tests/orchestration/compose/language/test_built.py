@@ -1,4 +1,4 @@
-"""What cannot be brought up yet is named in one sentence."""
+"""Features that cannot be brought up yet are named in one sentence."""
 
 import pytest
 

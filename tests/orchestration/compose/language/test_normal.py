@@ -257,7 +257,7 @@ def test_address_is_counted_or_left_out(
 @pytest.mark.parametrize(
     "mac", ["", "52:54:00:00:00", "52:54:0:0:0:1", "zz:54:00:00:00:01", "router"]
 )
-def test_what_is_no_mac_has_no_number(mac: str) -> None:
+def test_text_that_is_no_mac_has_no_number(mac: str) -> None:
     assert mac_number(mac) is None
     assert mac_at(mac, 1) is None
 

@@ -40,5 +40,5 @@ def test_hidden_character_is_named(content: bytes, words: str) -> None:
     ],
     ids=["remark", "written out", "program"],
 )
-def test_what_a_shell_does_not_read_is_fine(content: bytes) -> None:
+def test_file_that_no_shell_reads_is_fine(content: bytes) -> None:
     assert said(content) == []

@@ -89,7 +89,7 @@ def test_same_guest_counts_once(machine: Machine) -> None:
     assert booting(machine.task) == 1
 
 
-def test_what_a_killed_worker_let_in_is_dropped_when_it_is_gone(
+def test_guest_of_a_killed_worker_is_dropped_when_it_is_gone(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     machine.fill(4)

@@ -150,7 +150,7 @@ def test_young_guest_keeps_its_place_and_one_that_is_gone_does_not() -> None:
     assert not pacing.settle(ledger, {}, now=105.0, seconds=1.0).booting
 
 
-def test_what_is_too_old_counts_no_more_and_the_window_is_forgotten() -> None:
+def test_old_starts_count_no_more_and_the_window_is_forgotten() -> None:
     ledger = Ledger(window=2, booting=boots(3), waiting={"demo": 100.0})
 
     assert pacing.expire(ledger, 101.0) == ledger

@@ -40,7 +40,9 @@ def test_ready_guest_is_not_waited_for(stage: Stage) -> None:
 def test_guest_that_comes_up_step_by_step_is_waited_for(stage: Stage) -> None:
     stage.answers = [
         HostUnreachable("a (10.0.0.2:22) cannot be reached over SSH: no route."),
-        HostUnreachable("a (10.0.0.2:22) cannot be reached over SSH: nobody listens."),
+        HostUnreachable(
+            "a (10.0.0.2:22) cannot be reached over SSH: no server listens on that port."
+        ),
         HostKeyMismatch("other key"),
         AuthenticationRefused("no"),
         None,

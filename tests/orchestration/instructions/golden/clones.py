@@ -1,4 +1,4 @@
-"""What the tests of golden images share: a testbed of clones, and where to look.
+"""Shared by the tests of golden images: a testbed of clones, and its files.
 
 One clone is on main, the others on host-b; the fixture `scaling` in conftest.py is its
 rehearsal. Used by test_golden.py, test_golden_clones.py, test_golden_edits.py and
@@ -35,7 +35,7 @@ def is_made(rehearsal: Rehearsal) -> bool:
 
 
 def leftovers(rehearsal: Rehearsal) -> list[str]:
-    """What a preparation may not leave: its domain and its working files."""
+    """Leftovers that a preparation may not have: its domain and its working files."""
     conn = rehearsal.hosts.open(rehearsal.state.main).libvirt
     guest, image = rehearsal.state.goldens[0].guest, image_of(rehearsal)
     files = rehearsal.memory("host-a")["files"]

@@ -112,7 +112,7 @@ def test_cancelled_preparation_leaves_nothing_behind(
     assert leftovers(scaling) == []
 
 
-def test_what_a_killed_worker_left_is_removed_first(scaling: Rehearsal) -> None:
+def test_leftovers_of_a_killed_worker_are_removed_first(scaling: Rehearsal) -> None:
     for kind in (Kind.PREPARE_HOSTS, Kind.GENERATE_ARTEFACTS):
         list(scaling.obey(scaling.instruction(kind)))
     guest = scaling.state.goldens[0].guest

@@ -124,7 +124,7 @@ def test_disk_that_is_there_is_left_alone_and_said_to_be_there(
     assert Path(found[3][1].disk).read_bytes() == b"a guest's data"
 
 
-def test_what_was_made_before_a_failure_is_told_as_made(
+def test_disk_made_before_a_failure_is_reported_as_made(
     clones: Clones, here: Counting
 ) -> None:
     found = clones(5, peers=5)

@@ -1,4 +1,4 @@
-"""What libvirt is told of the files below a guest's disk, whoever defines the guest."""
+"""Every definition of a guest names the files below its disk to libvirt."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator

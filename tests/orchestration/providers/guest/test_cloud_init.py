@@ -1,4 +1,4 @@
-"""What cloud-init and the small test guest read: valid, complete, safe.
+"""The input of cloud-init and of the small test guest is valid, complete and safe.
 
 User data, environment, and the mark of a ready guest. The network is in
 test_network_config.py, the medium and the context in test_seeds.py.

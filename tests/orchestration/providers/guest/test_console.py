@@ -1,4 +1,4 @@
-"""What a serial console prints must become readable text."""
+"""The output of a serial console becomes readable text."""
 
 from orchestration.providers.guest.console import clean, console_tail
 from orchestration.transport.base import Scope

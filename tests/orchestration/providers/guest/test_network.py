@@ -1,4 +1,4 @@
-"""What is said to a running guest whose network changes.
+"""Commands to a running guest whose network changes.
 
 That guests obey is shown in tests/live: test_drift.py (`ip`), test_cloud_init.py
 (netplan).

@@ -1,4 +1,4 @@
-"""What cloud-init is told about the network: addresses, and one default route.
+"""The network configuration for cloud-init: addresses, and one default route.
 
 The management interface is there as well. What else a guest reads is in
 test_cloud_init.py.

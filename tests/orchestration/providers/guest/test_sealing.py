@@ -50,7 +50,7 @@ def sealed(root: Path, user: str) -> None:
     subprocess.run(["/bin/sh", "-c", script, "seal", user], check=True)
 
 
-def test_what_names_a_machine_goes_and_everything_else_stays(root: Path) -> None:
+def test_names_of_the_machine_go_and_everything_else_stays(root: Path) -> None:
     sealed(root, "student")
 
     assert [n for n in IDENTITY if (root / n.removeprefix("/")).exists()] == []

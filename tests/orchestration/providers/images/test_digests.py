@@ -1,4 +1,4 @@
-"""What a stamp knows of its file, and what it does not take for the same one."""
+"""A stamp recognises its file, and no other file in its place."""
 
 import os
 from collections.abc import Callable

@@ -78,7 +78,7 @@ def test_missing_base_makes_nothing(tmp_path):
     assert names(tmp_path) == set()
 
 
-def test_what_killed_ones_left_goes_and_what_others_write_stays(base, tmp_path):
+def test_leftovers_of_killed_writers_go_and_files_in_writing_stay(base, tmp_path):
     for name in ("old", "new"):
         folder = tmp_path / f".clones.{name}.part"
         folder.mkdir()

@@ -61,7 +61,7 @@ def test_description_in_json_names_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"QFI\xfb", b"#!/bin/sh\n" * 300, bytes(4096)])
-def test_what_is_no_disk_has_no_header(data: bytes) -> None:
+def test_file_that_is_no_disk_has_no_header(data: bytes) -> None:
     assert parse_header(data) is None
 
 

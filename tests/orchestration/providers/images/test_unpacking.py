@@ -109,7 +109,7 @@ def test_ova_with_one_disk_is_converted(tmp_path: Path):
         (bz2.compress(DISK), "is compressed with bzip2"),
     ],
 )
-def test_what_is_no_disk_is_refused_and_leaves_nothing(
+def test_file_that_is_no_disk_is_refused_and_leaves_nothing(
     tmp_path: Path, content: bytes, words: str
 ):
     source = written(tmp_path, content)

@@ -42,7 +42,7 @@ class Handle:
 
 
 class Daemon:
-    """What libvirt.open answers; `handles` are the connections it gave."""
+    """Stands in for libvirt.open; `handles` are the connections it gave."""
 
     def __init__(self) -> None:
         self.handles: list[Handle] = []

@@ -28,14 +28,14 @@ def test_simulated_host_is_asked_again_and_again(simulated: Connection) -> None:
     assert waited_s == POLL_S
 
 
-def test_who_hears_nothing_always_looks() -> None:
+def test_waiter_without_events_always_asks() -> None:
     news = Watch()
 
     assert news.is_due()
     assert news.is_due()
 
 
-def test_who_hears_looks_when_there_is_news() -> None:
+def test_waiter_with_events_asks_when_there_is_news() -> None:
     news = Watch()
     news.hears = True
 

@@ -62,7 +62,7 @@ def test_host_without_sshd_is_unreachable(
 ) -> None:
     conn = reach(remote(private_host, port=9), tmp_path)
 
-    with pytest.raises(HostUnreachable, match="nobody listens there"):
+    with pytest.raises(HostUnreachable, match="no server listens on that port"):
         domains.observe(conn)
 
 

@@ -1,4 +1,4 @@
-"""What a real libvirtd knows of a running domain's links, disks and work."""
+"""Facts of a real libvirtd about a running domain's links, disks and work."""
 
 import xml.etree.ElementTree as ET
 

@@ -1,4 +1,4 @@
-"""What a simulated host says about itself."""
+"""A simulated host's facts about itself."""
 
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection

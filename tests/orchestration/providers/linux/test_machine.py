@@ -1,4 +1,4 @@
-"""What a host's kernel says: its load, and whether KVM can be believed."""
+"""Facts of a host's kernel: its load, and whether KVM works."""
 
 import re
 

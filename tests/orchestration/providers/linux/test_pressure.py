@@ -1,4 +1,4 @@
-"""What a host feels: the share of time in which something waited."""
+"""A host's pressure: the share of time in which some task waited."""
 
 from dataclasses import replace
 

@@ -14,7 +14,7 @@ MIB = 1024 * 1024
 
 
 class Push:
-    """What the tests push, from main's folder to the host's, and what they saw."""
+    """A push from main's folder to the host's, and its observations."""
 
     def __init__(self, folder: Path, server) -> None:
         self.main = folder / "main"

@@ -60,7 +60,7 @@ def test_next_push_goes_on_where_one_was_given_up(push, scope, quick):
     assert push.stored == [blob_of(data)]
 
 
-def test_what_nobody_knew_after_a_broken_link_is_proven_when_it_is_back(
+def test_processes_unknown_after_a_broken_link_are_proven_when_it_is_back(
     push, scope, quick
 ):
     push.at = break_once(push, after=2 * MIB)

@@ -31,7 +31,7 @@ def test_data_is_what_lies_in_the_extents_in_their_order() -> None:
 
 
 @given(st.integers(0, 6 * MIB))
-def test_what_is_there_and_what_follows_are_the_whole(offset: int) -> None:
+def test_present_and_following_parts_are_the_whole(offset: int) -> None:
     there, rest = list(SPARSE.before(offset)), list(SPARSE.after(offset))
 
     assert sum(end - start for start, end in there) == offset

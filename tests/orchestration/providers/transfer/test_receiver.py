@@ -1,4 +1,4 @@
-"""What a host tells about its store."""
+"""A host's report about its store."""
 
 import pytest
 

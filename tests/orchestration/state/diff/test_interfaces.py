@@ -75,7 +75,7 @@ def test_guest_keeps_running(old: Spec, new: Spec, reasons: tuple[str, ...]) -> 
         (
             web("br0", management=False),
             web("br1", management=False),
-            "without a management network nobody can log in",
+            "without a management network no login is possible",
         ),
         (
             web("br0"),

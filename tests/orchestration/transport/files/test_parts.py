@@ -1,4 +1,4 @@
-"""What killed writers leave is removed by the next one; living writers are not hit."""
+"""Leftovers of killed writers are removed by the next one; living writers go on."""
 
 import os
 import signal
@@ -153,5 +153,5 @@ def test_file_that_is_being_fetched_is_left_alone(
     assert parts(target) == []
 
 
-def test_what_is_not_there_any_more_was_not_abandoned(tmp_path: Path) -> None:
+def test_file_that_is_gone_was_not_abandoned(tmp_path: Path) -> None:
     assert not remove_if_abandoned(tmp_path / ".x.01234567.part")

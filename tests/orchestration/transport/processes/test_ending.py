@@ -133,7 +133,7 @@ def test_stubborn_processes_end_with_the_tools_at_hand(scope, tools, is_root):
 
 
 @pytest.mark.parametrize("tools", ["debian", "busybox", "bash"], indirect=True)
-def test_who_cleared_its_environment_is_found_by_its_kin(scope, tools):
+def test_process_with_a_cleared_environment_is_found_by_its_kin(scope, tools):
     mark = free_mark()
     workload = start_disguised(scope.tag, mark)
 
@@ -152,7 +152,7 @@ def test_who_cleared_its_environment_is_found_by_its_kin(scope, tools):
     assert ended.survivors == ()
 
 
-def test_who_cleared_its_environment_is_found_here_too(scope):
+def test_process_with_a_cleared_environment_is_found_here_too(scope):
     mark = free_mark()
     workload = start_disguised(scope.tag, mark)
 
@@ -267,7 +267,7 @@ def test_name_that_echo_would_obey_is_only_shown(scope, tools):
     assert "sh -c sleep 600; : \\c" in names
 
 
-def test_what_the_script_prints_becomes_the_proof():
+def test_output_of_the_script_becomes_the_proof():
     output = (
         "Welcome to host-a!\n"
         "found 12 13\n"

@@ -1,4 +1,4 @@
-"""What every transport promises about the end of commands: timeout, cancel, tags.
+"""Promises of every transport about the end of commands: timeout, cancel, tags.
 
 Here, over OpenSSH, over dropbear. Whatever carries the tag is ended and proven to be
 gone, whatever does not is spared. What commands do meanwhile is in test_commands.py.

@@ -33,7 +33,7 @@ def start(tag):
     wait_until(lambda: carriers(tag))
 
 
-def test_who_was_ahead_of_a_look_is_found_by_the_next(scope, tmp_path):
+def test_process_ahead_of_a_scan_is_found_by_the_next(scope, tmp_path):
     grep = tmp_path / "grep"
     grep.write_text(GREP_THAT_IS_LATE.format(grep=shutil.which("grep")))
     grep.chmod(0o755)
@@ -56,7 +56,7 @@ def test_who_was_ahead_of_a_look_is_found_by_the_next(scope, tmp_path):
     assert carriers(scope.tag) == []
 
 
-def test_who_was_ahead_of_a_look_here_is_found_by_the_next(scope, monkeypatch):
+def test_process_ahead_of_a_scan_here_is_found_by_the_next(scope, monkeypatch):
     looks = []
     really = ending._carriers
 

@@ -1,4 +1,4 @@
-"""What a task left running is ended, or it is said that nobody knows."""
+"""A task's leftover processes are ended, or reported as unknown."""
 
 from orchestration.errors import HostUnreachable
 from orchestration.transport.base import Ended, Process, Scope

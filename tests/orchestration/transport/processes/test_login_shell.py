@@ -28,7 +28,7 @@ def test_line_does_not_hold_its_mark() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
-def test_what_comes_before_the_mark_is_kept_apart(size: int) -> None:
+def test_output_before_the_mark_is_kept_apart(size: int) -> None:
     seen: list[bytes] = []
     begun = Begun(seen.append)
     said = b"Welcome\n" + MARK + b"42\n" + MARK

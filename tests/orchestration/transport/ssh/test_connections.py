@@ -139,10 +139,12 @@ def test_data_that_comes_late_for_a_closed_tunnel_is_dropped(make_server, scope)
     assert host.connections() == connected
 
 
-def test_nobody_listening_is_said_plainly(server, scope):
+def test_closed_port_is_named(server, scope):
     machine = server.transport(port=free_port())
 
-    with pytest.raises(HostUnreachable, match="nobody listens there") as failed:
+    with pytest.raises(
+        HostUnreachable, match="no server listens on that port"
+    ) as failed:
         machine.run(command("true"), scope=scope)
 
     assert not isinstance(failed.value, AuthenticationRefused | HostKeyMismatch)

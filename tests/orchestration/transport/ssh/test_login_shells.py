@@ -99,7 +99,7 @@ def test_long_command_arrives(noisy: SSHTransport, scope: Scope) -> None:
     assert completed.stdout.splitlines() == words
 
 
-def test_what_a_command_leaves_is_ended(noisy: SSHTransport, scope: Scope) -> None:
+def test_leftovers_of_a_command_are_ended(noisy: SSHTransport, scope: Scope) -> None:
     start = command("sh", "-c", "setsid sleep 600 >/dev/null 2>&1 & echo started")
     noisy.run(start, scope=scope)
 

@@ -1,4 +1,4 @@
-"""What is in the testbed's YAML and files, and what a browser gets of the artefacts.
+"""A testbed's YAML and files, and the artefacts as a browser gets them.
 
 The archive is read as it comes over the wire, a seed image as a guest would read it.
 """

@@ -75,7 +75,7 @@ def test_comment_in_the_yaml_is_no_change(testbed):
     assert state.yaml_sha256 == testbed.project.yaml_sha256()
 
 
-def test_what_was_only_planned_needs_no_removal(testbed):
+def test_only_planned_things_need_no_removal(testbed):
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
     edit(testbed, "name: db", "name: store")
 

@@ -1,4 +1,4 @@
-"""What is not planned: nothing is written, and each reason is said.
+"""Refused plans: nothing is written, and each reason is named.
 
 Some needs an administrator first: folders of disks and network cards are allowed in the
 settings.
@@ -66,7 +66,7 @@ def test_all_mistakes_of_a_yaml_are_reported_and_nothing_is_written(testbed):
 
 
 @pytest.mark.parametrize("command", [Command.UP, Command.GENERATE_ARTEFACTS])
-def test_what_is_not_built_yet_is_refused_and_nothing_is_written(testbed, command):
+def test_feature_not_built_yet_is_refused_and_nothing_is_written(testbed, command):
     yaml = "machines: [{name: box, docker: {image: nginx}}]\nnetwork: {}\n"
     testbed.project.yaml.write_text(yaml)
 

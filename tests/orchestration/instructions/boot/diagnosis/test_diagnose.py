@@ -31,7 +31,7 @@ def test_layers_are_asked_from_the_bottom_up() -> None:
     assert layers == list(Layer)[: len(layers)]
 
 
-def test_what_was_seen_last_is_the_answer_when_all_below_is_well(
+def test_last_observation_is_the_answer_when_all_below_is_well(
     patient: Patient,
 ) -> None:
     found = patient.diagnosis()
@@ -201,7 +201,7 @@ def test_rehearsal_has_no_layers(patient: Patient) -> None:
     assert tail.lines == [healthy_guest.CONSOLE]
 
 
-def test_what_is_asked_runs_as_root_and_carries_the_tag(patient: Patient) -> None:
+def test_questions_run_as_root_and_carry_the_tag(patient: Patient) -> None:
     machine = FakeTransport("host-a", patient.script.items())
     real = patient.task.host.state.model_copy(update={"kind": HostKind.REAL})
     host = Host(real, machine, patient.task.host.libvirt)

@@ -134,7 +134,7 @@ def test_address_for_which_nobody_answers(patient: Patient, state: str) -> None:
     found = patient.diagnosis()
 
     assert found.layer is Layer.ADDRESS
-    assert found.words == "nobody answers ARP for its address 100.64.112.16"
+    assert found.words == "no machine answers ARP for its address 100.64.112.16"
     assert state in found.evidence
 
 
@@ -150,7 +150,7 @@ def test_address_for_which_another_machine_answers(patient: Patient) -> None:
 
 
 @pytest.mark.parametrize("layer", [Layer.HOST_KEY, Layer.LOGIN])
-def test_who_was_answered_by_ssh_does_not_ask_about_the_way(
+def test_no_question_about_the_way_follows_an_answer_of_ssh(
     patient: Patient, layer: Layer
 ) -> None:
     patient.spoil(healthy_guest.NEIGHBOUR, healthy_guest.neighbour("", "FAILED"))

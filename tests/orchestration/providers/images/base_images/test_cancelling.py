@@ -92,7 +92,7 @@ def test_waiting_for_another_fetch_can_be_cancelled(server, target, scope):
 
 
 def cancelling(scope):
-    """What cancels from another thread as soon as there is progress."""
+    """Cancels from another thread as soon as there is progress."""
 
     def on_progress(done, total):
         canceller = threading.Thread(target=scope.cancel)

@@ -113,7 +113,7 @@ def test_busy_server_is_asked_again(server, target, scope):
     assert len(server.asked) == 3
 
 
-def test_nobody_there_is_an_image_error(target, scope):
+def test_unreachable_server_is_an_image_error(target, scope):
     wanted = Image(name="disk", url="http://127.0.0.1:9/disk.qcow2", sha256=SHA256)
 
     with pytest.raises(ImageFailed, match=r"127\.0\.0\.1:9"):

@@ -162,7 +162,7 @@ def test_blank_disk_that_is_cancelled_before_it_has_its_name_is_removed(
 
 
 @needs_qemu
-def test_what_a_dead_worker_left_of_a_copy_is_overwritten(host, base, tmp_path, scope):
+def test_half_copy_of_a_dead_worker_is_overwritten(host, base, tmp_path, scope):
     target = tmp_path / "copy.qcow2"
     target.with_name("copy.qcow2.part").write_bytes(b"half" * 1000)
 

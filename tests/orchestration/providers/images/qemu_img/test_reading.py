@@ -1,4 +1,4 @@
-"""What the real qemu-img tells about disks: chains, locks, broken ones, no disks at all.
+"""Facts of the real qemu-img about disks: chains, locks, broken ones, other files.
 
 A disk over another file than expected is not used. What is made is in test_disks.py.
 """
@@ -34,7 +34,7 @@ def test_check_finds_a_broken_image(host, base, scope):
 
 
 @needs_qemu
-def test_what_is_no_image_cannot_be_read(host, tmp_path, scope):
+def test_file_that_is_no_image_cannot_be_read(host, tmp_path, scope):
     with pytest.raises(ImageFailed, match="cannot be read") as failed:
         qemu_img.info(host, str(tmp_path / "none"), scope=scope)
     assert "No such file" in failed.value.detail

@@ -1,4 +1,4 @@
-"""What a disk lies over stays whose it is: said to libvirt file by file."""
+"""Backing files keep their owner: the XML names each of them to libvirt."""
 
 import xml.etree.ElementTree as ET
 
@@ -34,7 +34,7 @@ def test_each_layer_is_named_with_its_format_and_keeps_its_owner() -> None:
 
 
 @pytest.mark.parametrize("path", ["json:{}", "nbd://192.0.2.1/x", "relative.qcow2"])
-def test_what_is_no_plain_file_is_left_to_libvirt(path: str) -> None:
+def test_backing_that_is_no_plain_file_is_left_to_libvirt(path: str) -> None:
     layers = (Layer("/i/golden.qcow2", "qcow2"), Layer(path, "raw"))
 
     assert with_layers(TEXT, GUEST.disk, layers) == TEXT
