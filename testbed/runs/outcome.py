@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import Command, Kind
 from testbed.celery import request_observation
@@ -204,10 +205,11 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _progress(run: Run) -> str:
-    set_up = run.instructions.filter(kind=Kind.SET_UP_GUESTS)
-    if set_up.filter(started_at=None).exists():
-        return "The set-up of guests had not begun"
+    """Count the guests that are set up, by this run or by an earlier one."""
     ready, count = _guests_set_up(run)
+    set_up = run.instructions.filter(kind=Kind.SET_UP_GUESTS)
+    if not ready and set_up.filter(started_at=None).exists():
+        return "The set-up of guests had not begun"
     guests = "guest" if count == 1 else "guests"
     return (
         f"{ready} of {count} {guests} {'is' if 1 in (ready, count) else 'are'} set up"
@@ -215,10 +217,30 @@ def _progress(run: Run) -> str:
 
 
 def _guests_set_up(run: Run) -> tuple[int, int]:
+    """Return the number of guests that are set up, and of all guests of the run.
+
+    A guest whose task did not end in this run counts as earlier runs left it.
+    """
     tasks = Task.objects.filter(
         instruction__run=run, instruction__kind=Kind.SET_UP_GUESTS
     )
-    return tasks.filter(status__in=SUCCESSFUL).count(), tasks.count()
+    statuses = dict(tasks.values_list("resource", "status"))
+    before = _set_up_before(run)
+    open_ones = (Task.Status.WAITING, Task.Status.CANCELLED, Task.Status.SKIPPED)
+    ready = [
+        status in SUCCESSFUL or (status in open_ones and name in before)
+        for name, status in statuses.items()
+    ]
+    return sum(ready), len(ready)
+
+
+def _set_up_before(run: Run) -> set[str]:
+    """Return the guests that are set up by the marks of all runs."""
+    try:
+        guests = run.testbed.project.read_state().guests
+    except StateError:
+        return set()
+    return {guest.name for guest in guests if guest.is_set_up}
 
 
 def _failed_tasks(run: Run) -> QuerySet[Task]:

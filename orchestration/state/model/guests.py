@@ -117,6 +117,14 @@ class GuestState(Frozen):
     golden: str = ""
     markers: Markers = Markers()
 
+    @property
+    def is_set_up(self) -> bool:
+        """Return whether a run reached it, or its current setup script ended well."""
+        if self.setup_script is None:
+            return bool(self.markers.reached)
+        is_current = self.markers.script == self.setup_script.sha256
+        return is_current and self.markers.script_exit_code == 0
+
 
 class GoldenState(Frozen):
     """A machine on main of which only the clones run.

@@ -1,0 +1,58 @@
+"""The message of a run that ended early counts guests that earlier runs set up."""
+
+import pytest
+
+from testbed.models import Run, Task
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.outcome import finish_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def cancelled(run: Run, owner) -> str:
+    """Cancel a run and return its message."""
+    request_cancel(run.pk, owner)
+    run.refresh_from_db()
+    return run.message
+
+
+def test_guests_that_an_earlier_run_set_up_are_counted(make_run, owner, testbed):
+    run = make_run()
+    testbed.project.mark("web", reached="some spec")
+
+    message = cancelled(run, owner)
+
+    assert message == "Cancelled by olive. 1 of 2 guests is set up."
+
+
+def test_set_up_that_never_began_is_said_where_no_guest_is_set_up(make_run, owner):
+    run = make_run()
+
+    message = cancelled(run, owner)
+
+    assert message == "Cancelled by olive. The set-up of guests had not begun."
+
+
+def test_guest_that_failed_in_this_run_is_not_counted(make_run, testbed):
+    run = make_run()
+    testbed.project.mark("web", reached="some spec")
+    testbed.project.mark("db", reached="some spec")
+    tasks = Task.objects.filter(instruction__run=run, resource="db")
+    tasks.filter(instruction__kind="set-up-guests").update(
+        status=Task.Status.FAILED, message="db does not answer."
+    )
+
+    finish_run(run.pk, Run.Status.FAILED)
+
+    run.refresh_from_db()
+    assert run.message == "1 of 2 guests is set up; db does not answer."
+
+
+def test_unreadable_state_counts_no_guest(make_run, owner, testbed):
+    run = make_run()
+    testbed.project.mark("web", reached="some spec")
+    testbed.project.state_file.write_text("{")
+
+    message = cancelled(run, owner)
+
+    assert message == "Cancelled by olive. The set-up of guests had not begun."
