@@ -1,4 +1,4 @@
-"""Amounts as text: sizes, speeds, remaining times, progress of a copy.
+"""Amounts as text: counts, sizes, speeds, remaining times, progress of a copy.
 
 Pure. Used by errors and logs of the engine, by pages through the template library, and
 by clients of the protocol (`script/demo`). The words are few and change rarely, so that
@@ -10,6 +10,11 @@ from typing import Any
 
 SIZES = ("B", "KiB", "MiB", "GiB", "TiB")
 WAITS = "waiting for data"
+
+
+def count_of(number: int, noun: str) -> str:
+    """Return `1 guest`, `2 guests`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def size(count: float) -> str:

@@ -7,6 +7,7 @@ seed is written again only when its contents have changed.
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
+from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.project import keys
@@ -30,12 +31,8 @@ def begin(task: Task) -> Outcome:
             hint="Restore the testbed's keys folder from a backup.",
         )
     guests, hosts = len(task.state.guests), len(task.state.used_hosts)
-    task.log(f"{_number(guests, 'guest')} on {_number(hosts, 'host')}")
+    task.log(f"{count_of(guests, 'guest')} on {count_of(hosts, 'host')}")
     return done()
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def check_artefacts(task: Task) -> Outcome:

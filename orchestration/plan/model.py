@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestration.amounts import count_of
 from orchestration.errors import StateError
 
 
@@ -171,8 +172,7 @@ _ADAPTER = TypeAdapter(Plan)
 
 def count(resources: Resources, thing: str) -> str:
     """Return a number with its noun; both ends of a tunnel count once."""
-    number = len({resource.key for resource in resources})
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    return count_of(len({resource.key for resource in resources}), thing)
 
 
 def entry(

@@ -12,6 +12,7 @@ from functools import lru_cache
 from django.conf import settings
 from django.utils.text import Truncator
 
+from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from orchestration.project.digests import look_at
 from orchestration.state.diff.changes import Change, ChangeKind, Changes, diff
@@ -124,12 +125,12 @@ def _summary(changes: Changes) -> str:
     erased = {c.name for c in changes.guests if c.kind in stopping[:2]}
     words = [f"{_guests(len(stopped))} {'stops' if len(stopped) == 1 else 'stop'}"]
     if erased:
-        words.append(f"{len(erased)} disk{'' if len(erased) == 1 else 's'} erased")
+        words.append(f"{count_of(len(erased), 'disk')} erased")
     return ", ".join((*words, f"{_guests(len(changes.untouched))} not touched"))
 
 
 def _guests(count: int) -> str:
-    return f"{count or 'no'} guest{'' if count == 1 else 's'}"
+    return count_of(count, "guest") if count else "no guests"
 
 
 def _groups(changes: Changes) -> tuple[Group, ...]:

@@ -225,7 +225,7 @@ def verb(command: str) -> str:
 @register.filter
 def plural(count: int, word: str) -> str:
     """Show `1 guest`, `2 guests`."""
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+    return amounts.count_of(count, word)
 
 
 @register.filter

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestration.amounts import count_of
 from orchestration.state.model import State
 from testbed.pages.diagram.lines import (
     LANE,
@@ -24,7 +25,7 @@ from testbed.pages.diagram.lines import (
     tunnel_lines,
     tunnel_top,
 )
-from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, count_of, scene_of
+from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, scene_of
 
 AGGREGATE_ABOVE = 120
 CARD_WIDTH, CARD_HEIGHT = 164, 44

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestration.amounts import count_of
 from orchestration.state.model import GuestState, HostState, State, TunnelState
 
 
@@ -98,11 +99,6 @@ def scene_of(state: State, statuses: Mapping[str, str]) -> Scene:
         outside=Outside(nat.host, nat.subnet, (nat.external_device,)) if nat else None,
         summary=_summary(state, statuses),
     )
-
-
-def count_of(number: int, word: str) -> str:
-    """Return `1 guest`, `2 guests`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def _places(state: State) -> tuple[Place, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
+from orchestration.amounts import count_of
 from orchestration.compose.language.built import missing_for, not_built
 from orchestration.compose.language.schema import (
     Android,
@@ -30,7 +31,6 @@ from testbed.pages.diagram.scene import (
     Place,
     Plug,
     Scene,
-    count_of,
 )
 
 HERE = "kvm-compose.yaml"
