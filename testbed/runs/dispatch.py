@@ -19,6 +19,7 @@ from testbed.models import Batch, Event, Instruction, Run
 from testbed.runs.admission import admit
 from testbed.runs.outcome import finish_run, outcome
 from testbed.runs.recorder import record
+from testbed.runs.stages import record_begin
 
 SERVER = ""
 
@@ -178,4 +179,5 @@ def _start(run: Run, index: int) -> None:
         title=instruction.title,
         hosts=hosts,
     )
+    record_begin(instruction)
     transaction.on_commit(admit, robust=True)

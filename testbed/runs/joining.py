@@ -17,6 +17,7 @@ from testbed.runs.dispatch import drive
 from testbed.runs.event_rows import Json
 from testbed.runs.outcome import finish_run
 from testbed.runs.recorder import record
+from testbed.runs.stages import record_end
 
 
 def finish_batch(batch: Batch, *, status: str = Batch.Status.FINISHED) -> bool:
@@ -66,20 +67,25 @@ def join(instruction_id: int) -> bool:
 
 
 def _go_on(run: Run, instruction: Instruction) -> None:
-    if run.cancel_requested_at:
-        return
-    if instruction.batches.filter(status=Batch.Status.LOST).exists():
-        finish_run(run.pk, Run.Status.INTERRUPTED)
-    elif instruction.status == Instruction.Status.SUCCEEDED or _keeps_going(
-        run, instruction
-    ):
+    """Start the next instruction, or end the run; a cancelled one is left alone."""
+    end = _end_after(run, instruction)
+    record_end(instruction, goes_on=end is None)
+    if end is None:
         drive(run.pk)
-    else:
-        finish_run(run.pk, Run.Status.FAILED)
+    elif end != Run.Status.CANCELLED:
+        finish_run(run.pk, end)
 
 
-def _keeps_going(run: Run, instruction: Instruction) -> bool:
-    return bool(run.plan["instructions"][instruction.index].get("keep_going"))
+def _end_after(run: Run, instruction: Instruction) -> Run.Status | None:
+    """Return how the run ends after an instruction; None when its plan goes on."""
+    if run.cancel_requested_at:
+        return Run.Status.CANCELLED
+    if instruction.batches.filter(status=Batch.Status.LOST).exists():
+        return Run.Status.INTERRUPTED
+    if instruction.status == Instruction.Status.SUCCEEDED:
+        return None
+    keeps_going = run.plan["instructions"][instruction.index].get("keep_going")
+    return None if keeps_going else Run.Status.FAILED
 
 
 def _status(tasks: list[Task]) -> Instruction.Status:
