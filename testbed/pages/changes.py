@@ -19,6 +19,7 @@ from orchestration.state.diff.changes import Change, ChangeKind, Changes, diff
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.models import Testbed
+from testbed.pages.estimate import estimate
 from testbed.testbeds.capacity import Room, rooms, taken_by_others
 from testbed.testbeds.findings import known_hosts
 from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
@@ -115,7 +116,9 @@ def _pending(
         return Pending()
     changes = diff(known, wanted)
     hosts = rooms(changes.hosts, dict(taken))
-    return Pending(_groups(changes), _summary(changes), hosts)
+    time = estimate(testbed, wanted, changes.guests)
+    summary = "; ".join(filter(None, (_summary(changes), time)))
+    return Pending(_groups(changes), summary, hosts)
 
 
 def _summary(changes: Changes) -> str:
@@ -126,7 +129,9 @@ def _summary(changes: Changes) -> str:
     words = [f"{_guests(len(stopped))} {'stops' if len(stopped) == 1 else 'stop'}"]
     if erased:
         words.append(f"{count_of(len(erased), 'disk')} erased")
-    return ", ".join((*words, f"{_guests(len(changes.untouched))} not touched"))
+    if changes.untouched:
+        words.append(f"{_guests(len(changes.untouched))} not touched")
+    return ", ".join(words)
 
 
 def _guests(count: int) -> str:

@@ -71,7 +71,7 @@ def test_edit_is_shown_with_its_reasons_before_anything_is_done(deployed, page):
     assert "memory 256 → 512 MiB" in shown
     assert "removed from the YAML; its disk will be deleted" in shown
     assert "Up: apply the changes" in shown
-    assert "2 guests stop, 1 disk erased, no guests not touched" in shown
+    assert "2 guests stop, 1 disk erased" in shown
     assert "512 MiB of 16 GiB assigned (now 256 MiB)" in shown
     assert deployed.project.read_known() == before
     assert not Run.objects.exists()
