@@ -4,7 +4,7 @@ Used by `layout.py` only, which places the ends of the lines. Each kind of line 
 lanes of its own, so that no two lines lie on each other for long.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -15,6 +15,8 @@ from testbed.pages.diagram.scene import Guest, Link
 
 LANE = 11
 STEM = 11
+# Between the lines of links at one bar, and from its middle to the last of them.
+PORT_GAP, MOST_SHIFT = 3, 11
 TUNNEL_LANE = 22
 MAX_TUNNELS = 12
 LABEL_WIDTH = 7
@@ -148,17 +150,42 @@ def further_lines(
 
 def patch_lines(links: Iterable[Link], bars: Sequence[Bar]) -> Iterator[Line]:
     """Draw links between bridges of one place, left of the bars."""
-    lanes: dict[str, int] = defaultdict(int)
+    spans: dict[str, list[_Span]] = defaultdict(list)
     for link in links:
         one = _find(bars, link.place, link.device_a)
         other = _find(bars, link.place, link.device_b)
-        if one is None or other is None:
-            continue
-        lanes[link.place] += 1
-        x = one.x - lanes[link.place] * LANE
-        shift = 3 * (lanes[link.place] - 1) % 9
-        path = f"M{one.x} {one.middle + shift}H{x}V{other.middle - shift}H{other.x}"
-        yield Line("patch", path, link.title)
+        if one is not None and other is not None:
+            top, bottom = sorted((one, other), key=lambda bar: bar.y)
+            spans[link.place].append(_Span(link.title, top, bottom))
+    for some in spans.values():
+        yield from _nested(sorted(some, key=lambda span: span.bottom.y - span.top.y))
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """A link between two bars of one place."""
+
+    title: str
+    top: Bar
+    bottom: Bar
+
+
+def _nested(spans: Sequence[_Span]) -> Iterator[Line]:
+    """Draw links in lanes of their own, the shortest in the innermost.
+
+    On each side of a bar's middle, the line of the outermost lane is nearest to the
+    middle: so the lines of one bar neither cross nor touch.
+    """
+    below: Counter[Bar] = Counter()
+    above: Counter[Bar] = Counter()
+    for lane, span in reversed(list(enumerate(spans, start=1))):
+        below[span.top] += 1
+        above[span.bottom] += 1
+        x = span.top.x - lane * LANE
+        start = span.top.middle + min(below[span.top] * PORT_GAP, MOST_SHIFT)
+        end = span.bottom.middle - min(above[span.bottom] * PORT_GAP, MOST_SHIFT)
+        path = f"M{span.top.x} {start}H{x}V{end}H{span.bottom.x}"
+        yield Line("patch", path, span.title)
 
 
 def outside_lines(cloud: Sized, bars: Sequence[Bar]) -> Iterator[Line]:

@@ -97,7 +97,9 @@ def _links(spec: Spec) -> Iterator[Link]:
         yield Link(HERE, one, other, f"link of {one} and {other}")
     for name, router in (spec.network.ovn.routers if spec.network.ovn else {}).items():
         for port in router.ports:
-            title = f"router {name} is {port.gateway_ip} on {port.switch}"
+            title = (
+                f"router {name}, port {port.name}: {port.gateway_ip} on {port.switch}"
+            )
             yield Link(HERE, _router(name), port.switch, title)
 
 

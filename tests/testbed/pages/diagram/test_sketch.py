@@ -1,5 +1,8 @@
 """A YAML is drawn as it is written, also what cannot be brought up yet."""
 
+import itertools
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,7 +89,7 @@ def test_router_says_which_switches_it_is_on():
     diagram = drawn(EXAMPLES["routed"].read_bytes())
 
     titles = [line.title for line in diagram.lines if line.kind == "patch"]
-    assert "router edge is 10.30.1.1/24 on servers" in titles
+    assert "router edge, port edge-servers: 10.30.1.1/24 on servers" in titles
     assert len(titles) == 3
 
 
@@ -166,3 +169,56 @@ def test_page_of_a_yaml_with_errors_draws_nothing(browser: Client, testbed: Test
 
     assert '<svg class="net' not in page
     assert "This testbed is a draft." in page
+
+
+def points_of(path: str) -> list[tuple[int, int]]:
+    """Return the corners of a path of M, H and V."""
+    points: list[tuple[int, int]] = []
+    for command, numbers in re.findall(r"([MHV])([\d -]+)", path):
+        values = [int(number) for number in numbers.split()]
+        x, y = points[-1] if points else (0, 0)
+        x = values[0] if command in "MH" else x
+        y = values[-1] if command in "MV" else y
+        points.append((x, y))
+    return points
+
+
+def touches(one: str, other: str) -> bool:
+    """Return whether a corner of one line is on a segment of the other."""
+    corners, points = points_of(one)[1:-1], points_of(other)
+    return any(
+        min(a, c) - 1 <= x <= max(a, c) + 1 and min(b, d) - 1 <= y <= max(b, d) + 1
+        for x, y in corners
+        for (a, b), (c, d) in itertools.pairwise(points)
+    )
+
+
+@pytest.mark.parametrize("switches", [1, 2, 3])
+def test_lines_of_links_touch_at_no_corner(switches: int):
+    names = [f"sw{n}" for n in range(switches)]
+    ovn = {
+        "switches": {
+            name: {"subnet": f"10.0.{n}.0/24"} for n, name in enumerate(names)
+        },
+        "routers": {
+            "edge": {
+                "ports": [
+                    {
+                        "name": f"to-{name}",
+                        "gateway_ip": f"10.0.{n}.1/24",
+                        "switch": name,
+                    }
+                    for n, name in enumerate(names)
+                ]
+            }
+        },
+    }
+    ovn["switches"]["sw0"]["ports"] = [
+        {"name": "out", "localnet": {"network_name": "public"}}
+    ]
+
+    diagram = drawn(json.dumps({"machines": [], "network": {"ovn": ovn}}).encode())
+
+    paths = [line.path for line in diagram.lines]
+    assert len(paths) == switches + 1
+    assert [p for p in itertools.permutations(paths, 2) if touches(*p)] == []
