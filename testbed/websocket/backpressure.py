@@ -4,6 +4,10 @@ ASGI cannot express that a socket's buffer is full, and Daphne accepts everythin
 once. Twisted below it does tell a registered push producer when to pause: `FlowControl`
 puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets a response of many
 parts wait. Servers whose `send` waits by itself are left alone.
+
+Daphne has no door to its connections: they are taken from its `send`, which is no part
+of its interface. Its version is pinned, and a test runs Daphne's own `Server` to name
+this module when another version hands `send` over in another way.
 """
 
 import asyncio
@@ -49,7 +53,7 @@ class FlowControl:
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Register the gate with Daphne's transport, when Daphne serves."""
         gate = Gate()
-        transport = _transport_of(send)
+        transport = getattr(_connection_of(send), "transport", None)
         if transport is not None:
             # Daphne's HTTP channel was its producer until the upgrade.
             transport.unregisterProducer()
@@ -77,7 +81,7 @@ class _Parts:
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self._request = _request_of(send)
+        self._request = _connection_of(send)
         self._gate: Gate | None = None
 
     async def send(self, message: Message) -> None:
@@ -102,18 +106,9 @@ class _Parts:
         return self._request is not None and self._request.channel is not None
 
 
-def _request_of(send: Send) -> Any:
-    """Return the Twisted request behind Daphne's `partial(handle_reply, request)`."""
-    for request in getattr(send, "args", ()):
-        if hasattr(request, "registerProducer") and hasattr(request, "channel"):
-            return request
-    return None
+def _connection_of(send: Send) -> Any:
+    """Return the websocket protocol or the request that Daphne's `send` writes to.
 
-
-def _transport_of(send: Send) -> Any:
-    """Return the Twisted transport behind Daphne's `partial(handle_reply, protocol)`."""
-    for protocol in getattr(send, "args", ()):
-        transport = getattr(protocol, "transport", None)
-        if hasattr(transport, "registerProducer"):
-            return transport
-    return None
+    `send` is `partial(Server.handle_reply, connection)` there; None elsewhere.
+    """
+    return next(iter(getattr(send, "args", ())), None)

@@ -2,10 +2,15 @@
 
 import asyncio
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
+from daphne.http_protocol import WebRequest
+from daphne.server import Server
+from daphne.ws_protocol import WebSocketProtocol
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.testing import StringTransport
+from twisted.web.test.requesthelper import DummyChannel
 from zope.interface.verify import verifyClass
 
 from testbed.websocket.backpressure import FlowControl, Gate, ResponseFlow
@@ -169,3 +174,49 @@ async def test_response_that_breaks_leaves_no_producer():
         await flow({}, receive, partial(handle_reply, request))
 
     assert request.producer is None
+
+
+CHANGED = (
+    "This Daphne hands `send` over in another way: a slow browser fills the server's "
+    "memory. Adapt _connection_of in testbed/websocket/backpressure.py."
+)
+
+
+def daphne_serving(application):
+    """Return Daphne's own server of an application, which listens nowhere."""
+    server = Server(application, endpoints=["none"])
+    server.connections = {}
+    return server
+
+
+async def test_gate_is_registered_with_the_transport_of_daphnes_websocket():
+    gates = []
+
+    async def application(scope, receive, send):
+        gates.append(scope["gate"])
+
+    server, protocol = daphne_serving(FlowControl(application)), WebSocketProtocol()
+    protocol.transport = StringTransport()
+    protocol.transport.registerProducer("the HTTP channel", streaming=True)
+    server.protocol_connected(protocol)
+    server.create_application(protocol, {"type": "websocket"})
+    await server.connections[protocol]["application_instance"]
+
+    assert [protocol.transport.producer] == gates, CHANGED
+
+
+async def test_gate_is_registered_with_the_request_of_daphne():
+    producers = []
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        producers.append(request.producer)
+
+    server, channel = daphne_serving(ResponseFlow(application)), DummyChannel()
+    channel.factory = SimpleNamespace(server=server)
+    request = WebRequest(channel)
+    server.create_application(request, {"type": "http"})
+    await server.connections[request]["application_instance"]
+
+    assert [type(producer) for producer in producers] == [Gate], CHANGED
