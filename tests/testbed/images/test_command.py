@@ -1,10 +1,9 @@
-"""The command that prunes images: what it says, asks and deletes.
+"""The command that prunes images: the files that it names, asks for and deletes.
 
 It deletes nothing unless it is told to, looks again after the answer, and fails when a
 host did not answer.
 """
 
-import json
 from io import StringIO
 
 import pytest
@@ -29,6 +28,12 @@ def test_silent_host_keeps_its_images_and_mains_and_fails_the_command(
         command("--yes")
 
     assert GOLDEN in machines.main.names() & machines.other.names()
+
+
+def test_images_in_use_are_not_named(machines: Machines, state: State) -> None:
+    assert name_of(state) in machines.main.names()
+
+    assert command("--dry-run") == "0 B would be freed.\n"
 
 
 def test_other_hosts_can_be_pruned_while_one_is_silent(
@@ -68,12 +73,10 @@ def test_dry_run_says_what_would_go_and_deletes_nothing(
     said = command("--dry-run")
 
     assert GOLDEN in machines.other.names()
-    (line,) = (line for line in said.splitlines() if GOLDEN in line)
-    assert "nobody" in line
-    assert "would go" in line
-    assert "1.0 MiB would be freed" in said
-    assert "lab (1)" in said
-    assert "downloaded again" in said
+    line, total = said.splitlines()
+    start = f"host-b: {GOLDEN}: would go (1.0 MiB, last used "
+    assert line.startswith(start)
+    assert total == "1.0 MiB would be freed."
 
 
 def test_only_images_that_were_not_used_for_long_go_when_asked_so(
@@ -101,22 +104,6 @@ def test_command_deletes_nothing_unless_it_is_told(
 def test_unknown_host_is_refused(machines: Machines) -> None:
     with pytest.raises(CommandError, match="no host nowhere"):
         command("--host", "nowhere")
-
-
-def test_json_has_every_image_with_its_users_and_outcome(
-    machines: Machines, state: State
-) -> None:
-    machines.other.linked(GOLDEN, "sha256-aa")
-
-    said = json.loads(command("--yes", "--json"))
-
-    main, other = said["hosts"]
-    assert {i["name"]: i["used_by"] for i in main["images"]} == {
-        name_of(state): [["lab", "db"], ["lab", "web"]]
-    }
-    outcomes = {i["name"]: i["outcome"] for i in other["images"]}
-    assert outcomes == {name_of(state): "", GOLDEN: "removed"}
-    assert other["freed_bytes"] > 0
 
 
 @pytest.mark.parametrize(("answer", "is_left"), [("y", False), ("no", True)])
