@@ -13,8 +13,7 @@ from dataclasses import dataclass
 BOM = b"\xef\xbb\xbf"
 MAX_TEXT_BYTES = 512 * 1024
 NAMES = {"\r\n": "CRLF", "\r": "CR"}
-_END = re.compile("(\r\n|\n|\r)")
-Lines = list[tuple[str, str]]
+_END = re.compile("\r\n|\n|\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ def read_text(content: bytes) -> Text | None:
     if len(content) > MAX_TEXT_BYTES or not is_text(content):
         return None
     decoded = content.removeprefix(BOM).decode()
-    return Text(normal(decoded), _remarks(content, _split(decoded)))
+    return Text(normal(decoded), _remarks(content, decoded))
 
 
 def is_text(content: bytes) -> bool:
@@ -43,26 +42,15 @@ def is_text(content: bytes) -> bool:
 
 
 def put_back(typed: str, before: bytes) -> bytes:
-    """Return typed text as bytes, with the line ends and the mark of the old bytes.
+    """Return typed text as bytes, with the usual line end and the mark of the old bytes.
 
-    Lines before and after the change keep their own ends where a file mixes them;
-    lines between get the end that most of its lines have.
+    Unchanged text is the old bytes, also where they mix line ends.
     """
+    old, new = before.removeprefix(BOM).decode(errors="replace"), normal(typed)
+    if new == normal(old):
+        return before
     mark = BOM if before.startswith(BOM) else b""
-    old = _split(before.removeprefix(BOM).decode(errors="replace"))
-    new = _split(normal(typed))
-    usual = _usual_end(old)
-    head = _same(old, new)
-    tail = _same(old[head:][::-1], new[head:][::-1])
-    ends = [usual] * len(new)
-    ends[:head] = [end for _, end in old[:head]]
-    ends[len(new) - tail :] = [end for _, end in old[len(old) - tail :]]
-    # Only the last line may have no end, and the typed text decides that.
-    written = (
-        line + ((kept or usual) if end else "")
-        for (line, end), kept in zip(new, ends, strict=True)
-    )
-    return mark + "".join(written).encode()
+    return mark + new.replace("\n", _usual_end(old)).encode()
 
 
 def normal(text: str) -> str:
@@ -70,34 +58,18 @@ def normal(text: str) -> str:
     return _END.sub("\n", text)
 
 
-def _split(text: str) -> Lines:
-    """Split into lines and their ends; the last line has none, and may be empty."""
-    parts = _END.split(text)
-    return list(zip(parts[::2], [*parts[1::2], ""], strict=True))
-
-
-def _same(old: Lines, new: Lines) -> int:
-    """Count the lines at the front that are the same, apart from their ends."""
-    count = 0
-    for (one, _), (other, _) in zip(old, new, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count
-
-
-def _usual_end(lines: Lines) -> str:
-    ends = Counter(end for _, end in lines if end)
+def _usual_end(text: str) -> str:
+    ends = Counter(_END.findall(text))
     return ends.most_common(1)[0][0] if ends else "\n"
 
 
-def _remarks(content: bytes, lines: Lines) -> tuple[str, ...]:
-    ends = {end for _, end in lines if end}
+def _remarks(content: bytes, text: str) -> tuple[str, ...]:
+    ends = set(_END.findall(text))
     found = ["byte order mark"] if content.startswith(BOM) else []
     if len(ends) > 1:
-        found.append("mixed line ends")
+        found.append("mixed line ends, which a change makes the same")
     else:
         found += [NAMES[end] for end in ends if end in NAMES]
-    if lines[-1][0]:
+    if text and not _END.fullmatch(text[-1]):
         found.append("no line end at the end")
     return tuple(found)
