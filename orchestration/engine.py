@@ -18,8 +18,9 @@ from threading import Event as Flag
 from orchestration.errors import Cancelled, HostUnreachable, TestbedError
 from orchestration.events import SUCCESSFUL, Sink, Status, TaskFinished, TaskStarted
 from orchestration.hosts import Hosts
+from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.table import ACTIONS
-from orchestration.instructions.task import BOOT_DEADLINE_S, Outcome, Task
+from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.project.folder import Project
 from orchestration.state.model import State
@@ -57,21 +58,18 @@ class ResourceResult:
 
 
 class Engine:
-    """Runs instructions on kept connections, `tasks_per_host` tasks at once.
-
-    `boot_deadline_s` is the deadline of a guest that boots alone.
-    """
+    """Runs instructions on kept connections, `tasks_per_host` tasks at once."""
 
     def __init__(
         self,
         hosts: Hosts,
         *,
         tasks_per_host: int = 16,
-        boot_deadline_s: float = BOOT_DEADLINE_S,
+        boot: BootLimits = USUAL,
     ) -> None:
         self._hosts = hosts
         self._tasks_per_host = tasks_per_host
-        self._boot_deadline_s = boot_deadline_s
+        self._boot = boot
 
     def run(
         self, work: Work, *, scope: Scope, sink: Sink
@@ -82,7 +80,7 @@ class Engine:
         soon as its processes are proven gone; the proofs are in `scope.ended`.
         """
         resources = work.instruction.resources
-        batch = _Batch(work, self._hosts, scope, sink, self._boot_deadline_s)
+        batch = _Batch(work, self._hosts, scope, sink, self._boot)
         if work.instruction.keep_going:
             batch.look_for_host()
         workers = max(1, min(len(resources), self._tasks_per_host))
@@ -100,9 +98,9 @@ class _Batch:
     """The shared data of the tasks of one call, with a flag that the host is dead."""
 
     def __init__(
-        self, work: Work, hosts: Hosts, scope: Scope, sink: Sink, boot_deadline_s: float
+        self, work: Work, hosts: Hosts, scope: Scope, sink: Sink, boot: BootLimits
     ) -> None:
-        self._boot_deadline_s = boot_deadline_s
+        self._boot = boot
         self._work = work
         self._hosts = hosts
         self._scope = scope
@@ -232,7 +230,7 @@ class _Batch:
             scope=scope,
             sink=self._sink,
             peers=len(work.instruction.resources),
-            boot_deadline_s=self._boot_deadline_s,
+            boot=self._boot,
         )
 
 

@@ -19,6 +19,7 @@ from django.conf import settings
 from orchestration.engine import Engine
 from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
+from orchestration.instructions.boot.limits import BootLimits
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import State
 from orchestration.transport.base import Transport
@@ -117,5 +118,5 @@ def _engine(pid: int) -> Engine:
     return Engine(
         _hosts(pid),
         tasks_per_host=settings.TASKS_PER_HOST,
-        boot_deadline_s=settings.BOOT_DEADLINE_S,
+        boot=BootLimits(deadline_s=settings.BOOT_DEADLINE_S),
     )

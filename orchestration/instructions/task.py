@@ -16,6 +16,7 @@ from orchestration.events import (
     TaskProgressed,
 )
 from orchestration.hosts import Host, Hosts
+from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.model import Options, Resource
 from orchestration.project.folder import Project
@@ -24,8 +25,6 @@ from orchestration.transport.base import OnLine, OnProgress, Scope
 
 # A smaller copy ends before its progress could be read.
 LARGE_BYTES = 8 * 1024 * 1024
-# A Debian 12 under plain QEMU took 59 s alone on 2 cores.
-BOOT_DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Task:
     `host` is the resource's host, opened; `hosts` reaches the others and the
     guests. `peers` is the number of tasks that run on this host at the same time
     in this instruction, for deadlines that grow with it: a guest may take
-    `boot_deadline_s` and something for each of them.
+    `boot.deadline_s` and something for each of them.
     """
 
     index: int
@@ -68,7 +67,7 @@ class Task:
     scope: Scope
     sink: Sink
     peers: int = 1
-    boot_deadline_s: float = BOOT_DEADLINE_S
+    boot: BootLimits = USUAL
     _reporter: Reporter = field(init=False)
 
     def __post_init__(self) -> None:

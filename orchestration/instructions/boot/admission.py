@@ -23,10 +23,8 @@ from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Pressure, Sample
 from orchestration.state.model import GuestState
 
-LOOK_EVERY_S = 1.0
 # A look at a busy host takes seconds; after this another process looks.
 LOOK_LASTS_S = 30.0
-ASK_EVERY_S = 0.5
 REMIND_EVERY_S = 30
 
 
@@ -59,7 +57,7 @@ def wait_for_turn(task: Task, guest: GuestState) -> None:
             task.log(f"{reason}; waiting")
             remind_s = waited_s + REMIND_EVERY_S
         task.progress(waited_s, 0, unit="s", note=reason)
-        task.scope.sleep(ASK_EVERY_S)
+        task.scope.sleep(task.boot.ask_every_s)
 
 
 def start_in_turn(task: Task, guest: GuestState) -> None:
@@ -116,7 +114,7 @@ def _ask(task: Task, guest: GuestState) -> str:
         if pacing.is_free(book.ledger, task.state.testbed, cpus):
             book.ledger = book.ledger.with_(_entry(task, guest, now))
             return ""
-        is_mine = _is_stale(book, now)
+        is_mine = _is_stale(book, now, task.boot.look_every_s)
         if is_mine:
             book.looking_until = now + LOOK_LASTS_S
     if is_mine:
@@ -136,10 +134,10 @@ def _ask(task: Task, guest: GuestState) -> str:
     return ""
 
 
-def _is_stale(book: Book, now: float) -> bool:
+def _is_stale(book: Book, now: float, look_every_s: float) -> bool:
     """Return whether a new look is due; also after a clock was set back."""
     is_being_looked = 0 <= book.looking_until - now <= LOOK_LASTS_S
-    return not is_being_looked and not 0 <= now - book.looked_at < LOOK_EVERY_S
+    return not is_being_looked and not 0 <= now - book.looked_at < look_every_s
 
 
 def _look(task: Task) -> None:
@@ -151,16 +149,25 @@ def _look(task: Task) -> None:
         with _opened(task) as book:
             is_outdone = at <= book.looked_at <= time.time()  # a clock may be set back
             if not is_outdone:
-                _note(book, sample, cpu_times, at)
+                _note(book, sample, cpu_times, at, young_s=task.boot.young_s)
     finally:
         with _opened(task) as book:
             book.looking_until = 0.0
 
 
-def _note(book: Book, sample: Sample, cpu_times: Mapping[str, int], at: float) -> None:
+def _note(
+    book: Book,
+    sample: Sample,
+    cpu_times: Mapping[str, int],
+    at: float,
+    *,
+    young_s: float,
+) -> None:
     """Update the ledger from a look: settled guests, and the width of the window."""
     seconds, book.looked_at = at - book.looked_at, at
-    ledger = pacing.settle(book.ledger, cpu_times, now=at, seconds=seconds)
+    ledger = pacing.settle(
+        book.ledger, cpu_times, now=at, seconds=seconds, young_s=young_s
+    )
     book.felt = pressure.between(book.sample, sample)
     book.sample = sample
     window = ledger.window or pacing.first_window(sample.cpus)

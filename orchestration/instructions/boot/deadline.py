@@ -23,8 +23,6 @@ PER_PEER = {DomainType.KVM: 1 / 24, DomainType.QEMU: 1 / 4}
 QUIET_S = 10.0
 LOOK_EVERY_S = 2.0
 READ_EVERY_S = 10.0
-# Of one processor; a guest that waits for a login uses 1 to 5 % under emulation.
-BUSY_SHARE = 0.1
 CAP = 3.0
 _COMPANY_EVERY_S = 1.0
 
@@ -33,7 +31,7 @@ def deadline_s(task: Task, booting: int = 0) -> float:
     """Return a guest's deadline while `booting` guests or its peers boot as well."""
     company = max(task.peers, booting)
     per_peer = PER_PEER[task.host.state.domain_type]
-    return task.boot_deadline_s * (1 + per_peer * company)
+    return task.boot.deadline_s * (1 + per_peer * company)
 
 
 class BootDeadline:
@@ -107,7 +105,8 @@ class BootDeadline:
         self._looked_s = waited_s
         size, used_ns = self._console_size(), self._used()
         has_grown = 0 <= self._size < size
-        is_busy = 0 < self._used_ns < used_ns - BUSY_SHARE * seconds * 1e9
+        work_ns = self._task.boot.busy_share * seconds * 1e9
+        is_busy = 0 < self._used_ns < used_ns - work_ns
         if has_grown or is_busy:
             self._moved_s = waited_s
         self._size, self._used_ns = size, used_ns

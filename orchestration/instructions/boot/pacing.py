@@ -26,7 +26,6 @@ IDLE_SHARE = 0.25
 IDLE_LOOKS = 4
 # An older boot is not counted any more, active or not.
 BOOT_S = 180.0
-YOUNG_S = 4.0
 # A testbed whose last request is older than this no longer waits.
 CLAIM_S = 5.0
 
@@ -95,15 +94,16 @@ def settle(
     *,
     now: float,
     seconds: float,
+    young_s: float,
 ) -> Ledger:
-    """Drop the guests that have become idle, or are gone.
+    """Drop the guests that have become idle, or are gone, unless they are young.
 
     `cpu_times` are the host's domains, `seconds` the time since the last look.
     """
     booting = []
     for entry in ledger.booting:
         wanted_ns = cpu_times.get(entry.domain)
-        if now - entry.started_at < YOUNG_S:
+        if now - entry.started_at < young_s:
             booting.append(entry.model_copy(update={"cpu_time_ns": wanted_ns or 0}))
         elif wanted_ns is not None:
             share = (wanted_ns - entry.cpu_time_ns) / (max(seconds, 0.1) * 1e9)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.hosts import Host
-from orchestration.instructions.boot import admission, deadline, pacing, reaching
+from orchestration.instructions.boot import deadline, reaching
+from orchestration.instructions.boot.limits import BootLimits
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Options, Resource
 from orchestration.providers.libvirt import domains
@@ -97,11 +98,11 @@ def stage(
         host=Host(real, console, task.host.libvirt),
         hosts=OneGuest(tmp_path / "runtime", FakeTransport("a", [(READY, 0)])),
         scope=Scope("demo.r1.b1.t0", stop=clock),
+        # The test driver's guests always work.
+        boot=BootLimits(busy_share=float("inf")),
     )
     stage = Stage(task, guest, clock, console)
     monkeypatch.setattr(reaching, "require_login", stage.look)
-    # The test driver's guests always work.
-    monkeypatch.setattr(deadline, "BUSY_SHARE", float("inf"))
     return stage
 
 
@@ -113,12 +114,10 @@ def machine(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Machine:
         "host-a", [(re.compile("qemu-img info .*--backing-chain .*"), "[]")]
     )
     host = Host(real, whole, task.host.libvirt)
-    machine = Machine(replace(task, host=host, scope=Scope("demo.r1.b1.t0")))
+    # On a slow machine a test takes longer, and these guests have no domains.
+    boot = BootLimits(ask_every_s=0.01, look_every_s=0.01, young_s=600.0)
+    task = replace(task, host=host, scope=Scope("demo.r1.b1.t0"), boot=boot)
+    machine = Machine(task)
     monkeypatch.setattr(pressure, "observe", machine.look)
     monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)
-    monkeypatch.setattr(pacing, "FEW", 4.0)
-    # On a slow machine a test takes longer; nobody sees these guests' domains.
-    monkeypatch.setattr(pacing, "YOUNG_S", 600.0)
-    monkeypatch.setattr(admission, "ASK_EVERY_S", 0.01)
-    monkeypatch.setattr(admission, "LOOK_EVERY_S", 0.01)
     return machine

@@ -25,6 +25,10 @@ SAMPLE = Sample(
 )
 
 
+# So many guests may boot on two processors at once without a look at the host.
+FULL = 8
+
+
 @dataclass
 class Machine:
     """A host with two processors, which all work all the time."""
@@ -44,6 +48,10 @@ class Machine:
     def fill(self, count: int) -> None:
         for number in range(count):
             wait_for_turn(self.task, self.guest(f"g{number}"))
+
+    def expect_guests_at_once(self) -> None:
+        """Count no guest as too young to have a domain."""
+        self.task.boot = replace(self.task.boot, young_s=0.0)
 
     def book(self) -> admission.Book:
         return admission.Book.model_validate_json(self.file.read_text())

@@ -8,29 +8,28 @@ import pytest
 
 from orchestration.errors import Cancelled, HostUnreachable, LibvirtFailed
 from orchestration.events import LogLine, TaskProgressed
-from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.admission import boot_ended, booting, wait_for_turn
 from orchestration.instructions.guests import start_guests, stop_guests
 from orchestration.instructions.task import Task
 from orchestration.providers.libvirt import domains
 from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Sample
-from tests.orchestration.instructions.boot.busy_host import Machine
+from tests.orchestration.instructions.boot.busy_host import FULL, Machine
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.waiting import wait_until
 
 
 def test_first_guests_start_without_a_look_at_the_host(machine: Machine) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
 
-    assert booting(machine.task) == 4
+    assert booting(machine.task) == FULL
     assert machine.looks == 0
 
 
 def test_next_guest_waits_says_why_and_starts_when_a_boot_ended(
     machine: Machine, rehearsal: Rehearsal
 ) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
     rehearsal.events.clear()
     fifth = threading.Thread(
         target=wait_for_turn, args=(machine.task, machine.guest("fifth"))
@@ -38,33 +37,33 @@ def test_next_guest_waits_says_why_and_starts_when_a_boot_ended(
 
     fifth.start()
     wait_until(lambda: rehearsal.events)
-    assert booting(machine.task) == 4
+    assert booting(machine.task) == FULL
     for name in ("g0", "g1", "g2"):
         boot_ended(machine.task, machine.guest(name))
     fifth.join(60)
 
     assert not fifth.is_alive()
-    assert booting(machine.task) == 2
+    assert booting(machine.task) == FULL - 2
     said = [e.text for e in rehearsal.events if isinstance(e, LogLine)]
-    assert said == ["host-a is busy: cpu pressure 95 %, 4 guests are booting; waiting"]
+    assert said == ["host-a is busy: cpu pressure 95 %, 8 guests are booting; waiting"]
     shown = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
     assert shown[0].note.startswith("host-a is busy: cpu pressure 95 %")
 
 
 def test_cancel_ends_the_waiting(machine: Machine) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
     machine.task.scope.stop.set()
 
     with pytest.raises(Cancelled):
         wait_for_turn(machine.task, machine.guest("late"))
 
-    assert booting(machine.task) == 4
+    assert booting(machine.task) == FULL
 
 
 def test_dead_host_ends_the_waiting(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
 
     def gone(*_: object, **__: object) -> Sample:
         raise HostUnreachable("host-a does not answer.")
@@ -75,11 +74,11 @@ def test_dead_host_ends_the_waiting(
 
 
 def test_another_testbed_does_not_wait_behind_a_full_host(machine: Machine) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
 
     wait_for_turn(machine.of("small"), machine.guest("only"))
 
-    assert booting(machine.task) == 5
+    assert booting(machine.task) == FULL + 1
 
 
 def test_same_guest_counts_once(machine: Machine) -> None:
@@ -89,11 +88,9 @@ def test_same_guest_counts_once(machine: Machine) -> None:
     assert booting(machine.task) == 1
 
 
-def test_guest_of_a_killed_worker_is_dropped_when_it_is_gone(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.fill(4)
-    monkeypatch.setattr(admission.pacing, "YOUNG_S", 0.0)
+def test_guest_of_a_killed_worker_is_dropped_when_it_is_gone(machine: Machine) -> None:
+    machine.fill(FULL)
+    machine.expect_guests_at_once()
 
     wait_for_turn(machine.task, machine.guest("next"))
 
@@ -148,7 +145,7 @@ def test_bound_holds_for_many_threads(machine: Machine) -> None:
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(start, range(60)))
 
-    assert most[0] <= 4
+    assert most[0] <= FULL
     assert booting(machine.task) == 0
 
 

@@ -7,18 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from orchestration.errors import Cancelled
-from orchestration.instructions.boot import pacing
 from orchestration.instructions.boot.admission import boot_ended, wait_for_turn
 from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Sample
-from tests.orchestration.instructions.boot.busy_host import Machine
+from tests.orchestration.instructions.boot.busy_host import FULL, Machine
 from tests.waiting import wait_until
 
 
 def test_one_looks_while_the_others_wait_for_what_it_sees(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
     at_once, most = [0], [0]
 
     def look(*_: object, **__: object) -> Sample:
@@ -39,11 +38,9 @@ def test_one_looks_while_the_others_wait_for_what_it_sees(
     assert most[0] == 1
 
 
-def test_look_of_a_killed_worker_is_taken_over(
-    machine: Machine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pacing, "YOUNG_S", 0.0)
-    machine.fill(4)
+def test_look_of_a_killed_worker_is_taken_over(machine: Machine) -> None:
+    machine.expect_guests_at_once()
+    machine.fill(FULL)
     book = machine.book()
     book.looking_until = time.time() + 0.2
     machine.write(book)
@@ -57,7 +54,7 @@ def test_look_of_a_killed_worker_is_taken_over(
 def test_guest_counts_from_when_it_was_let_in_not_from_before_a_long_look(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
     ended: list[float] = []
 
     def look(*_: object, **__: object) -> Sample:
@@ -74,7 +71,7 @@ def test_guest_counts_from_when_it_was_let_in_not_from_before_a_long_look(
 
 
 def test_looks_are_noted_after_the_clock_was_set_back(machine: Machine) -> None:
-    machine.fill(4)
+    machine.fill(FULL)
     book = machine.book()
     book.looked_at = time.time() + 3600
     machine.write(book)

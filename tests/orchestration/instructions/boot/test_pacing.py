@@ -124,10 +124,10 @@ def test_guest_that_became_idle_gives_its_place() -> None:
     ledger = Ledger(booting=boots(2, at=100.0))
     cpu_times = {"demo-0": 5_000_000_000, "demo-1": 5_000_000_000}
 
-    ledger = pacing.settle(ledger, cpu_times, now=106.0, seconds=1.0)
+    ledger = pacing.settle(ledger, cpu_times, now=106.0, seconds=1.0, young_s=4.0)
     for now in range(107, 107 + pacing.IDLE_LOOKS):
         cpu_times["demo-1"] += 900_000_000
-        ledger = pacing.settle(ledger, cpu_times, now=now, seconds=1.0)
+        ledger = pacing.settle(ledger, cpu_times, now=now, seconds=1.0, young_s=4.0)
 
     assert [b.domain for b in ledger.booting] == ["demo-1"]
 
@@ -138,7 +138,9 @@ def test_guest_that_pauses_for_a_moment_keeps_its_place() -> None:
 
     for now in range(106, 120):
         used_ns += 900_000_000 if now % 2 else 0
-        ledger = pacing.settle(ledger, {"demo-0": used_ns}, now=now, seconds=1.0)
+        ledger = pacing.settle(
+            ledger, {"demo-0": used_ns}, now=now, seconds=1.0, young_s=4.0
+        )
 
     assert len(ledger.booting) == 1
 
@@ -146,8 +148,8 @@ def test_guest_that_pauses_for_a_moment_keeps_its_place() -> None:
 def test_young_guest_keeps_its_place_and_one_that_is_gone_does_not() -> None:
     ledger = Ledger(booting=boots(1))
 
-    assert pacing.settle(ledger, {}, now=101.0, seconds=1.0).booting
-    assert not pacing.settle(ledger, {}, now=105.0, seconds=1.0).booting
+    assert pacing.settle(ledger, {}, now=101.0, seconds=1.0, young_s=4.0).booting
+    assert not pacing.settle(ledger, {}, now=105.0, seconds=1.0, young_s=4.0).booting
 
 
 def test_old_starts_count_no_more_and_the_window_is_forgotten() -> None:
