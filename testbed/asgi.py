@@ -20,19 +20,21 @@ from testbed.websocket.backpressure import (  # noqa: E402
     FlowControl,
     ResponseFlow,
 )
-from testbed.websocket.consumer import NothingHere, RunConsumer  # noqa: E402
+from testbed.websocket.consumer import NothingHere, Pace, RunConsumer  # noqa: E402
 
-websocket = URLRouter(
-    [
-        re_path(r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", RunConsumer.as_asgi()),
-        re_path(r"", NothingHere.as_asgi()),
-    ]
-)
+
+def websockets(pace: Pace) -> FlowControl:
+    """Return the application of all websocket addresses."""
+    run = RunConsumer.as_asgi(pace=pace)
+    router = URLRouter(
+        [
+            re_path(r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", run),
+            re_path(r"", NothingHere.as_asgi()),
+        ]
+    )
+    return FlowControl(AllowedHostsOriginValidator(AuthMiddlewareStack(router)))
+
+
 application = ProtocolTypeRouter(
-    {
-        "http": ResponseFlow(http),
-        "websocket": FlowControl(
-            AllowedHostsOriginValidator(AuthMiddlewareStack(websocket))
-        ),
-    }
+    {"http": ResponseFlow(http), "websocket": websockets(Pace())}
 )

@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
@@ -50,14 +50,24 @@ OVER = 1000
 BROKEN = 1011
 MAX_FRAME_BYTES = 64 * 1024
 MAX_BAD_FRAMES = 10
-TICK_S = 2.0
-# A silent client gets nothing for so long: most subscribe at once, and frames sent
-# before the replay would be out of order.
-SILENCE_S = 10.0
 # News is sent at once; rows that come within this time after it are sent together.
 GATHER_S = 0.02
 # In a flood a page gets the newest lines at this interval.
 FLOOD_GATHER_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The times of a consumer, and the sizes of a page of news.
+
+    The user is checked and rows are read each `tick_s`. A silent client gets nothing
+    for `silence_s`: most subscribe at once, and frames sent before the replay would be
+    out of order.
+    """
+
+    tick_s: float = 2.0
+    silence_s: float = 10.0
+    view: View = field(default_factory=View)
 
 
 class NothingHere(AsyncWebsocketConsumer):
@@ -77,6 +87,10 @@ class RunConsumer(AsyncWebsocketConsumer):
     # The doorbell listens by itself: a socket must open while Redis is down.
     channel_layer_alias = ""
 
+    def __init__(self, *, pace: Pace) -> None:
+        super().__init__()
+        self._pace = pace
+
     async def connect(self) -> None:
         """Accept a user who may see the run, and follow it from here on."""
         self._run_id = int(self.scope["url_route"]["kwargs"]["run"])
@@ -93,7 +107,8 @@ class RunConsumer(AsyncWebsocketConsumer):
             await self._close(found.refusal)
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
-        self._view = View(
+        self._view = replace(
+            self._pace.view,
             has_html=query.get("render") == ["html"],
             is_tail=query.get("log") == ["tail"],
         )
@@ -175,7 +190,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         while not self._is_closed:
             self._news.clear()
             begun = time.monotonic()
-            if self._has_spoken or begun >= self._opened_at + SILENCE_S:
+            if self._has_spoken or begun >= self._opened_at + self._pace.silence_s:
                 run_end = await self._send_news()
                 if run_end is not None:
                     await self._send(run_end)
@@ -189,7 +204,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         # Python 3.11's wait_for loses a cancel that comes together with the news,
         # and a closed socket would be followed for ever.
         with suppress(TimeoutError):
-            async with asyncio.timeout(TICK_S):
+            async with asyncio.timeout(self._pace.tick_s):
                 await self._news.wait()
 
     async def _send_news(self) -> Frame | None:
@@ -215,7 +230,7 @@ class RunConsumer(AsyncWebsocketConsumer):
                 self._is_driver = await _in_thread(dispatch.keep_driving)(
                     self._run_id, self._socket
                 )
-            await asyncio.sleep(TICK_S)
+            await asyncio.sleep(self._pace.tick_s)
 
     async def _may_stay(self) -> bool:
         found = await self._visitor()

@@ -37,11 +37,16 @@ class Visitor:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A client's choice: fragments, the log's newest lines only, a part of the log."""
+    """A client's choice: fragments, the log's newest lines only, a part of the log.
+
+    A page has at most `page_events` events and, of a log's tail, `tail_lines` lines.
+    """
 
     has_html: bool = False
     is_tail: bool = False
     log: LogFilter = field(default_factory=LogFilter)
+    page_events: int = PAGE_EVENTS
+    tail_lines: int = TAIL_LINES
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +98,7 @@ def read_page(run_id: int, after: int, view: View) -> Page:
     run = runs.get(pk=run_id)
     found = _Found([], after, has_more=False)
     if run.last_seq > after:
-        found = (_tail if view.is_tail else _next)(run, after, view.log)
+        found = (_tail if view.is_tail else _next)(run, after, view)
     frames = [skipped_frame(found.skipped_to)] if found.skipped_to else []
     frames += _frames(found.events, run, view)
     run_end = None
@@ -104,29 +109,29 @@ def read_page(run_id: int, after: int, view: View) -> Page:
     return Page(frames, found.last_seq, found.has_more, run_end, has_skipped)
 
 
-def _next(run: Run, after: int, chosen: LogFilter) -> _Found:
+def _next(run: Run, after: int, view: View) -> _Found:
     """Read the next events, of the log only the chosen lines."""
     news = run.events.filter(seq__gt=after, seq__lte=run.last_seq)
-    if chosen:
+    if view.log:
         news = news.exclude(kind=Event.Kind.LOG) | news.filter(
-            kind=Event.Kind.LOG, **chosen.words
+            kind=Event.Kind.LOG, **view.log.words
         )
-    events = list(news[:PAGE_EVENTS])
-    has_more = len(events) == PAGE_EVENTS
+    events = list(news[: view.page_events])
+    has_more = len(events) == view.page_events
     return _Found(events, events[-1].seq if has_more else run.last_seq, has_more)
 
 
-def _tail(run: Run, after: int, chosen: LogFilter) -> _Found:
+def _tail(run: Run, after: int, view: View) -> _Found:
     """Read the next events, of the log only the newest chosen lines."""
     others = list(
         run.events.exclude(kind=Event.Kind.LOG).filter(
             seq__gt=after, seq__lte=run.last_seq
-        )[:PAGE_EVENTS]
+        )[: view.page_events]
     )
-    has_more = len(others) == PAGE_EVENTS
+    has_more = len(others) == view.page_events
     last_seq = others[-1].seq if has_more else run.last_seq
-    news = lines_of(run, chosen).filter(seq__gt=after, seq__lte=last_seq)
-    lines, has_skipped = newest(news, TAIL_LINES)
+    news = lines_of(run, view.log).filter(seq__gt=after, seq__lte=last_seq)
+    lines, has_skipped = newest(news, view.tail_lines)
     events = sorted([*others, *lines], key=lambda event: event.seq)
     skipped_to = lines[0].seq - 1 if has_skipped else 0
     return _Found(events, last_seq, has_more, skipped_to)

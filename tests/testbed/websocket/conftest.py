@@ -1,25 +1,10 @@
-"""A run with its plan, and tabs that open its websocket.
-
-The run's consumers look for news all the time, so that no test waits for a tick of
-theirs, and count nobody as silent unless a test says so.
-"""
+"""A run with its plan, and tabs that open its websocket."""
 
 import pytest
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.db import connections
 
-from testbed.websocket import consumer
 from tests.testbed.websocket.browser_tab import Tab
-
-
-@pytest.fixture(autouse=True)
-def looks_often(monkeypatch):
-    """Look for news all the time: the in-memory layer rings in its own loop only.
-
-    On a busy machine nobody is silent only because this test's turn comes late.
-    """
-    monkeypatch.setattr(consumer, "TICK_S", 0.05)
-    monkeypatch.setattr(consumer, "SILENCE_S", 600.0)
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,16 @@ Each is asked for in the address of the socket or in the subscription; what a ta
 out it is told.
 """
 
+from dataclasses import replace
+
 import pytest
 from asgiref.sync import sync_to_async
 
 from testbed.models import Event
 from testbed.runs.recorder import record
-from testbed.websocket import follower, fragments
-from tests.testbed.websocket.browser_tab import drive
+from testbed.websocket import fragments
+from testbed.websocket.follower import View
+from tests.testbed.websocket.browser_tab import OFTEN, drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,11 +36,10 @@ async def test_batches_pack_neighbouring_events(tab, run, plan, owner, doors):
     await packed.close()
 
 
-async def test_pages_of_events_are_bounded(tab, run, owner, monkeypatch):
-    monkeypatch.setattr(follower, "PAGE_EVENTS", 7)
+async def test_pages_of_events_are_bounded(tab, run, owner):
     for number in range(20):
         await sync_to_async(record)(run.pk, Event.Kind.LOG, text=str(number))
-    socket = await tab(run.pk, owner)
+    socket = await tab(run.pk, owner, pace=replace(OFTEN, view=View(page_events=7)))
 
     await socket.send("subscribe", after=0)
     for _ in range(20):
@@ -47,13 +49,12 @@ async def test_pages_of_events_are_bounded(tab, run, owner, monkeypatch):
     await socket.close()
 
 
-async def test_page_that_wants_the_tail_is_told_what_it_does_not_get(
-    tab, run, owner, monkeypatch
-):
-    monkeypatch.setattr(follower, "TAIL_LINES", 3)
+async def test_page_that_wants_the_tail_is_told_what_it_does_not_get(tab, run, owner):
+    pace = replace(OFTEN, view=View(tail_lines=3))
     for number in range(10):
         await sync_to_async(record)(run.pk, Event.Kind.LOG, text=str(number))
-    socket = await tab(run.pk, owner, "?render=html&batch=1&log=tail")
+    query = "?render=html&batch=1&log=tail"
+    socket = await tab(run.pk, owner, query, pace=pace)
 
     await socket.send("subscribe", after=0)
     skipped = await socket.next()

@@ -11,7 +11,6 @@ import pytest
 from django.utils import timezone
 
 from testbed.models import Run
-from testbed.websocket import consumer
 from tests.testbed.websocket.browser_tab import PATIENCE_S, drive
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -113,9 +112,8 @@ async def test_detach_before_the_first_instruction_starts_the_run(
 
 
 async def test_driver_stays_the_driver_while_its_socket_is_open(
-    tab, run, owner, doors, monkeypatch, reload
+    tab, run, owner, doors, reload
 ):
-    monkeypatch.setattr(consumer, "TICK_S", 0.05)
     socket = await tab(run.pk, owner)
     await socket.send("instruction", index=0, kind="init")
     await socket.until("ack")

@@ -1,24 +1,24 @@
 """The events for a websocket: all, or the tail of a flood; of all guests or of one."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestration.events import Status, TaskFinished, TaskStarted
 from testbed.models import Run, Task
 from testbed.pages.logs import LogFilter
 from testbed.runs.recorder import Recorder
-from testbed.websocket import follower
 from testbed.websocket.follower import Page, View, read_page
 from tests.testbed.conftest import MakeRun
 from tests.testbed.event_rows import say
 
 pytestmark = pytest.mark.django_db(transaction=True)
-TAIL = View(is_tail=True)
+ALL = View(page_events=5, tail_lines=3)
+TAIL = replace(ALL, is_tail=True)
 
 
 @pytest.fixture
-def run(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.setattr(follower, "PAGE_EVENTS", 5)
-    monkeypatch.setattr(follower, "TAIL_LINES", 3)
+def run(make_run: MakeRun) -> Run:
     return make_run()
 
 
@@ -31,7 +31,7 @@ def test_everything_comes_in_pages(run: Run):
 
     seen, after, pages = [], 0, 0
     while True:
-        page = read_page(run.pk, after, View())
+        page = read_page(run.pk, after, ALL)
         seen += texts(page)
         after, pages = page.last_seq, pages + 1
         if not page.has_more:
@@ -87,7 +87,7 @@ def test_tail_leaves_out_nothing_but_lines(run: Run):
     assert after == run.last_seq
 
 
-@pytest.mark.parametrize("view", [View(), TAIL], ids=["all", "tail"])
+@pytest.mark.parametrize("view", [ALL, TAIL], ids=["all", "tail"])
 def test_only_the_chosen_guest_is_heard_and_all_tasks(run: Run, view: View):
     task = Task.objects.filter(instruction__run=run).select_related().first()
     say(run, ["a", "b"], "web")
@@ -95,7 +95,7 @@ def test_only_the_chosen_guest_is_heard_and_all_tasks(run: Run, view: View):
     recorder = Recorder(run.pk)
     recorder.sink(TaskStarted(task.instruction.index, task.resource, task.host))
     recorder.close()
-    chosen = View(is_tail=view.is_tail, log=LogFilter(resource="web", host="main"))
+    chosen = replace(view, log=LogFilter(resource="web", host="main"))
 
     page = read_page(run.pk, 0, chosen)
 
@@ -113,7 +113,7 @@ def test_card_with_much_news_is_rendered_once_a_page(run: Run):
     recorder.sink(TaskFinished(*place, Status.DONE))
     recorder.close()
 
-    page = read_page(run.pk, 0, View(has_html=True))
+    page = read_page(run.pk, 0, replace(ALL, has_html=True))
 
     started, finished = page.frames
     assert "html" not in started

@@ -5,6 +5,7 @@ later when the doorbell or the whole channel layer is out of order.
 """
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -12,9 +13,9 @@ from asgiref.sync import sync_to_async
 from testbed.models import Event
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.recorder import record
-from testbed.websocket import consumer
-from tests.testbed.websocket.browser_tab import drive
+from tests.testbed.websocket.browser_tab import OFTEN, drive
 
+IMPATIENT = replace(OFTEN, silence_s=0.05)
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -40,7 +41,7 @@ async def test_news_do_not_come_ahead_of_a_replay(tab, run, owner, reload):
     late = await tab(run.pk, owner)
 
     await sync_to_async(record)(run.pk, Event.Kind.LOG, text="third")
-    await asyncio.sleep(5 * consumer.TICK_S)
+    await asyncio.sleep(5 * OFTEN.tick_s)
     await late.send("subscribe", after=0)
     await late.until("event", text="third")
 
@@ -48,10 +49,9 @@ async def test_news_do_not_come_ahead_of_a_replay(tab, run, owner, reload):
     await late.close()
 
 
-async def test_silent_client_hears_what_is_new_in_the_end(tab, run, owner, monkeypatch):
-    monkeypatch.setattr(consumer, "SILENCE_S", 0.05)
+async def test_silent_client_hears_what_is_new_in_the_end(tab, run, owner):
     await sync_to_async(record)(run.pk, Event.Kind.LOG, text="old")
-    silent = await tab(run.pk, owner)
+    silent = await tab(run.pk, owner, pace=IMPATIENT)
 
     await sync_to_async(record)(run.pk, Event.Kind.LOG, text="new")
 
@@ -73,11 +73,10 @@ async def test_client_that_saw_everything_still_hears_how_the_run_ended(
     assert await socket.to_close() == 1000
 
 
-async def test_run_that_is_over_ends_a_silent_client(tab, run, owner, monkeypatch):
-    monkeypatch.setattr(consumer, "SILENCE_S", 0.05)
+async def test_run_that_is_over_ends_a_silent_client(tab, run, owner):
     await sync_to_async(request_cancel)(run.pk, owner)
 
-    socket = await tab(run.pk, owner)
+    socket = await tab(run.pk, owner, pace=IMPATIENT)
 
     assert (await socket.next())["type"] == "run"
     assert await socket.to_close() == 1000
@@ -105,7 +104,6 @@ async def test_socket_opens_and_follows_while_the_channel_layer_is_down(
 
         group_send = new_channel
 
-    monkeypatch.setattr(consumer, "TICK_S", 0.05)
     monkeypatch.setattr("testbed.runs.doorbell.get_channel_layer", DeadLayer)
     socket = await tab(run.pk, owner)
     await socket.send("ping")

@@ -9,7 +9,6 @@ from asgiref.sync import sync_to_async
 from django.contrib.sessions.models import Session
 
 from testbed.models import Run, Testbed
-from testbed.websocket import consumer
 from tests.testbed.websocket.browser_tab import PATIENCE_S, Tab
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -93,10 +92,7 @@ async def test_user_who_loses_the_right_is_refused_at_the_next_frame(
     assert run.status == Run.Status.PENDING
 
 
-async def test_user_who_loses_the_right_stops_hearing_without_a_frame(
-    tab, run, owner, monkeypatch
-):
-    monkeypatch.setattr(consumer, "TICK_S", 0.05)
+async def test_user_who_loses_the_right_stops_hearing_without_a_frame(tab, run, owner):
     socket = await tab(run.pk, owner)
 
     await _deactivate(socket, run, owner)
