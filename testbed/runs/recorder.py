@@ -53,10 +53,17 @@ class Recorder:
     """
 
     def __init__(
-        self, run_id: int, *, may_write: Callable[[], bool] = lambda: True
+        self,
+        run_id: int,
+        *,
+        may_write: Callable[[], bool] = lambda: True,
+        batch_events: int = BATCH_EVENTS,
+        full_characters: int = FULL_CHARACTERS,
     ) -> None:
         self._run_id = run_id
         self._may_write = may_write
+        self._batch_events = batch_events
+        self._full_characters = full_characters
         self._changed = threading.Condition()
         self._taken: list[Stamped] = []
         self._characters = 0
@@ -83,7 +90,8 @@ class Recorder:
         self._writer.join()
 
     def _is_full(self) -> bool:
-        return len(self._taken) >= FULL_EVENTS or self._characters >= FULL_CHARACTERS
+        is_long = self._characters >= self._full_characters
+        return is_long or len(self._taken) >= FULL_EVENTS
 
     def _write(self) -> None:
         try:
@@ -100,8 +108,8 @@ class Recorder:
             self._changed.wait_for(
                 lambda: len(self._taken) >= FLUSH_EVENTS or self._closing_at, FLUSH_S
             )
-            batch = self._taken[:BATCH_EVENTS]
-            self._taken = self._taken[BATCH_EVENTS:]
+            batch = self._taken[: self._batch_events]
+            self._taken = self._taken[self._batch_events :]
             self._characters = sum(_characters(event) for _, event in self._taken)
             self._changed.notify_all()
         return batch

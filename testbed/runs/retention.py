@@ -20,16 +20,18 @@ CHUNK_EVENTS = 2_000
 CHUNKS_AT_ONCE = 50
 
 
-def remove_old_logs() -> int:
+def remove_old_logs(
+    *, chunk_events: int = CHUNK_EVENTS, chunks: int = CHUNKS_AT_ONCE
+) -> int:
     """Delete the events of runs that ended long ago; return the number of such runs.
 
     Bounded: the rest is deleted the next time.
     """
     if not settings.KEEP_RUNS_DAYS:
         return 0
-    chunks, removed = CHUNKS_AT_ONCE, 0
+    removed = 0
     for run_id in list(_old_runs().values_list("pk", flat=True)):
-        for _ in _chunks(run_id):
+        for _ in _chunks(run_id, chunk_events):
             chunks -= 1
             if not chunks:
                 return removed
@@ -61,11 +63,11 @@ def _old_runs() -> QuerySet[Run]:
     )
 
 
-def _chunks(run_id: int) -> Iterator[int]:
-    """Delete a run's events from the first on; yield the size of each chunk."""
+def _chunks(run_id: int, size: int) -> Iterator[int]:
+    """Delete a run's events from the first on; yield how many each chunk had."""
     events = Event.objects.filter(run=run_id)
     while True:
         first = events.order_by("seq").values_list("seq", flat=True).first()
         if first is None:
             return
-        yield events.filter(seq__lt=first + CHUNK_EVENTS).delete()[0]
+        yield events.filter(seq__lt=first + size).delete()[0]

@@ -66,12 +66,9 @@ def test_twenty_talkers_lose_no_line_and_leave_no_gap(make_run, rings):
     assert rings[-1] == (run.pk, run.last_seq)
 
 
-def test_last_ring_names_the_last_event_also_behind_a_full_batch(
-    make_run, rings, monkeypatch
-):
+def test_last_ring_names_the_last_event_also_behind_a_full_batch(make_run, rings):
     run = make_run()
-    monkeypatch.setattr(recorder_module, "BATCH_EVENTS", 1)
-    recorder = Recorder(run.pk)
+    recorder = Recorder(run.pk, batch_events=1)
 
     for number in range(3):
         recorder.sink(line(f"batch {number}"))
@@ -82,12 +79,9 @@ def test_last_ring_names_the_last_event_also_behind_a_full_batch(
     assert rings[-1] == (run.pk, run.last_seq)
 
 
-def test_full_recorder_makes_talkers_wait_and_loses_nothing(
-    make_run, rings, monkeypatch
-):
+def test_full_recorder_makes_talkers_wait_and_loses_nothing(make_run, rings):
     run = make_run()
-    monkeypatch.setattr(recorder_module, "FULL_CHARACTERS", 1000)
-    most, recorder = [], Recorder(run.pk)
+    most, recorder = [], Recorder(run.pk, full_characters=1000)
 
     for _ in range(300):
         recorder.sink(line("x" * 400))
@@ -195,7 +189,6 @@ def test_locked_database_delays_and_loses_nothing(make_run, rings, monkeypatch):
         return real(run_id, rows)
 
     monkeypatch.setattr(recorder_module, "insert", locked_at_first)
-    monkeypatch.setattr(recorder_module, "RETRY_S", 0.01)
     recorder = Recorder(run.pk)
 
     recorder.sink(line("kept"))

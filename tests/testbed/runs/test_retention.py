@@ -8,7 +8,6 @@ from django.test import Client
 from django.utils import timezone
 
 from testbed.models import Cleanup, Event, Run, Testbed
-from testbed.runs import retention
 from testbed.runs.retention import forget_old_cleanups, remove_old_logs
 from testbed.tasks import keep_house_once
 
@@ -93,15 +92,13 @@ def test_zero_days_keep_logs_for_ever(
 
 
 def test_long_log_goes_in_bounded_steps_and_is_called_removed_at_the_end(
-    testbed: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+    testbed: Testbed, owner: User
 ) -> None:
-    monkeypatch.setattr(retention, "CHUNK_EVENTS", 10)
-    monkeypatch.setattr(retention, "CHUNKS_AT_ONCE", 2)
     run = ended(testbed, owner, 40, events=35)
     ended(testbed, owner, 0)
     left = []
     for _ in range(10):
-        remove_old_logs()
+        remove_old_logs(chunk_events=10, chunks=2)
         run.refresh_from_db()
         left.append((run.events.count(), run.log_removed_at is not None))
         if run.log_removed_at:
