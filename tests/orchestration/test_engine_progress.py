@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from orchestration import engine
 from orchestration.events import Status, TaskFinished, TaskProgressed, TaskStarted
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.model import Instruction
@@ -66,7 +65,6 @@ def test_copy_that_is_silent_is_looked_at_all_the_same(
         assert looked.wait(60)
         return done()
 
-    monkeypatch.setattr(engine, "LOOK_EVERY_S", 0.01)
     obey_with(monkeypatch, action)
 
     results = rehearsal.obey(

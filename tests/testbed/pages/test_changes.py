@@ -5,8 +5,7 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Host, ObservedGuest, Run, Testbed
-from testbed.pages import changes
-from testbed.pages.changes import pending_changes
+from testbed.pages.changes import SHOWN, pending_changes
 from testbed.pages.drift import drift_of
 from testbed.testbeds.planning import prepare
 
@@ -148,14 +147,15 @@ def test_unfinished_change_is_shown_without_another_edit(deployed):
     )
 
 
-def test_large_edit_is_bounded(deployed, monkeypatch):
-    monkeypatch.setattr(changes, "SHOWN", 1)
-    edit(deployed, "memory_mb: 256", "memory_mb: 512")
+def test_large_edit_is_bounded(deployed):
+    web = deployed.project.yaml.read_text().partition("  - name: db")[0][10:]
+    more = [web.replace("name: web", f"name: web{n}") for n in range(SHOWN + 1)]
+    edit(deployed, "machines:\n", "machines:\n" + "".join(more))
 
     pending = pending_changes(deployed, deployed.project.read_state())
 
     (group,) = (g for g in pending.groups if g.title == "Guests")
-    assert (len(group.lines), group.more) == (1, 1)
+    assert (len(group.lines), group.more) == (SHOWN, 1)
 
 
 def test_many_reasons_are_bounded(deployed):

@@ -1,9 +1,12 @@
 """Batches wait for their turn: a large run leaves room, and says what it waits for."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
@@ -129,11 +132,11 @@ def test_cancelled_run_gives_its_place(tight, testbed, owner, doors):
 
 
 def test_batch_that_waits_is_not_sent_again_by_the_sweeper(
-    tight, testbed, owner, doors, monkeypatch
+    tight, testbed, owner, doors
 ):
     run = at_check_hosts(testbed, owner, doors)
     doors.sent.clear()
-    monkeypatch.setattr(sweeper, "RESEND_AFTER_S", -1)
+    Batch.objects.update(queued_at=timezone.now() - timedelta(hours=1))
 
     assert sweeper.send_again() == 1
     (sent, _), *rest = doors.sent

@@ -79,9 +79,8 @@ def test_process_of_another_machine_is_not_taken_for_dead():
     assert not lease.is_dead("elsewhere/4026531836 999999999 x")
 
 
-def test_worker_that_lost_its_lease_stops(on_two_hosts, doors, machines, monkeypatch):
-    monkeypatch.setattr(lease, "LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr(lease.settings, "BATCH_LEASE_S", 0)
+def test_worker_that_lost_its_lease_stops(on_two_hosts, doors, machines, settings):
+    settings.BATCH_LEASE_S = 0
     doors.engine.holds = {"check-hosts"}
     batch_id = doors.sent[0][0]
     doors.start(batch_id)
@@ -93,10 +92,7 @@ def test_worker_that_lost_its_lease_stops(on_two_hosts, doors, machines, monkeyp
     assert Batch.objects.get(pk=batch_id).status == Batch.Status.RUNNING
 
 
-def test_batch_that_was_given_up_writes_nothing_more(
-    on_two_hosts, doors, machines, monkeypatch
-):
-    monkeypatch.setattr(lease, "LOOK_EVERY_S", 0.01)
+def test_batch_that_was_given_up_writes_nothing_more(on_two_hosts, doors, machines):
     doors.engine.holds = {"check-hosts"}
     batch_id = doors.sent[0][0]
     doors.start(batch_id)

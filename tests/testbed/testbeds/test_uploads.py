@@ -9,7 +9,13 @@ import pytest
 
 from orchestration.errors import PathOutside
 from testbed.testbeds import uploads
-from testbed.testbeds.uploads import UploadRefused, as_testbed, read_archive, safe_path
+from testbed.testbeds.uploads import (
+    MAX_FILES,
+    UploadRefused,
+    as_testbed,
+    read_archive,
+    safe_path,
+)
 
 
 def zipped(**files: bytes) -> bytes:
@@ -94,12 +100,12 @@ def test_bombs_are_refused(monkeypatch: pytest.MonkeyPatch):
         read_archive("x.tar.gz", tarred(member("a", size=5000)))
 
 
-def test_too_many_entries_are_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(uploads, "MAX_FILES", 3)
-    folders = [member(f"d{n}", kind=tarfile.DIRTYPE) for n in range(13)]
+def test_too_many_entries_are_refused():
+    files = [member(f"f{n}") for n in range(MAX_FILES + 1)]
+    folders = [member(f"d{n}", kind=tarfile.DIRTYPE) for n in range(4 * MAX_FILES + 1)]
 
-    with pytest.raises(UploadRefused, match="more than 3 files"):
-        read_archive("x.tar", tarred(*(member(f"f{n}") for n in range(4))))
+    with pytest.raises(UploadRefused, match=f"more than {MAX_FILES} files"):
+        read_archive("x.tar", tarred(*files))
     with pytest.raises(UploadRefused, match="too many entries"):
         read_archive("x.tar", tarred(*folders))
 

@@ -10,8 +10,7 @@ from django.test import AsyncClient, Client
 from orchestration.events import LogLine, Stream
 from orchestration.transport.output import Output
 from testbed.models import Run
-from testbed.pages import logs
-from testbed.pages.logs import LOG_LINES, LogFilter
+from testbed.pages.logs import LOG_LINES, TEXT_LINES, LogFilter
 from testbed.runs.event_rows import PIECE_CHARACTERS
 from testbed.runs.recorder import Recorder
 from tests.testbed.conftest import MakeRun
@@ -97,12 +96,10 @@ def test_log_of_one_resource(browser: Client, make_run: MakeRun):
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_whole_log_is_downloaded_as_text(
-    owner: User, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(logs, "TEXT_LINES", 3)
+async def test_whole_log_is_downloaded_as_text(owner: User, make_run: MakeRun):
     run = await sync_to_async(make_run)()
-    said = ["\x1b[31mred\x1b[0m", "<plain>", *(f"line {n}" for n in range(7))]
+    plain = [f"line {n}" for n in range(2 * TEXT_LINES)]
+    said = ["\x1b[31mred\x1b[0m", "<plain>", *plain]
     await sync_to_async(say)(run, said)
 
     text = await download(run, owner)
@@ -112,7 +109,7 @@ async def test_whole_log_is_downloaded_as_text(
     assert [line.partition(" main web stdout: ")[2] for line in lines] == [
         "red",
         "<plain>",
-        *(f"line {n}" for n in range(7)),
+        *plain,
     ]
 
 
@@ -134,15 +131,14 @@ async def test_download_is_of_the_chosen_resource_and_may_be_empty(
 
 @pytest.mark.django_db(transaction=True)
 async def test_line_that_was_stored_in_pieces_is_downloaded_as_one(
-    owner: User, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+    owner: User, make_run: MakeRun
 ):
-    monkeypatch.setattr(logs, "TEXT_LINES", 2)
     run = await sync_to_async(make_run)()
-    long = "long" * PIECE_CHARACTERS
+    before, long = "x\n" * (TEXT_LINES - 2), "long" * PIECE_CHARACTERS
 
-    await sync_to_async(print_bytes)(run, f"{long}\nshort\n".encode())
+    await sync_to_async(print_bytes)(run, f"{before}{long}\nshort\n".encode())
 
-    first, second = (await download(run, owner)).splitlines()
+    *_, first, second = (await download(run, owner)).splitlines()
     assert first.endswith(f"stdout: {long}")
     assert second.endswith("stdout: short")
 

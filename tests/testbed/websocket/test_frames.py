@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from testbed.websocket import frames
 from testbed.websocket.frames import MAX_SENT_BYTES, texts_of
 
 
@@ -33,11 +32,8 @@ def test_packed_events_are_spread_over_texts_that_fit(letter: str):
 
 
 @pytest.mark.parametrize("is_packed", [False, True])
-def test_frame_too_large_alone_goes_without_its_html(
-    monkeypatch: pytest.MonkeyPatch, is_packed: bool
-):
-    monkeypatch.setattr(frames, "MAX_SENT_BYTES", 1000)
-    large = event(7, "said", html="<p>" * 1000)
+def test_frame_too_large_alone_goes_without_its_html(is_packed: bool):
+    large = event(7, "said", html="<p>" * MAX_SENT_BYTES)
 
     (text,) = texts_of({"type": "events", "events": [large]} if is_packed else large)
 
