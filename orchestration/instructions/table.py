@@ -9,7 +9,7 @@ from orchestration.instructions import (
     networks,
     scripts,
 )
-from orchestration.instructions.storage import disks, images
+from orchestration.instructions.storage import clone_disks, disks, images
 from orchestration.instructions.task import ActionTable
 from orchestration.plan.model import Kind
 
@@ -26,7 +26,8 @@ ACTIONS: ActionTable = {
     Kind.PUSH_IMAGES: images.push_images,
     Kind.PREPARE_GOLDENS: golden.prepare_goldens,
     Kind.PUSH_GOLDENS: images.push_images,
-    Kind.CREATE_CLONES: disks.create_disks,
+    Kind.CREATE_CLONE_DISKS: clone_disks.create_clone_disks,
+    Kind.CREATE_CLONES: disks.create_clones,
     Kind.PUSH_ARTEFACTS: artefacts.push_artefacts,
     Kind.CREATE_DISKS: disks.create_disks,
     Kind.START_GUESTS: guests.start_guests,

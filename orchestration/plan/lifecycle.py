@@ -24,6 +24,7 @@ from orchestration.plan.model import (
 from orchestration.plan.resources import (
     apart,
     bridge_resources,
+    clone_host_resources,
     golden_resources,
     guest_resources,
     host_resources,
@@ -191,6 +192,10 @@ def _linked_clones(state: State) -> Iterator[Instruction]:
     pushed = remote_image_resources(state, of_clones=True)
     title = f"Copy {count(pushed, 'image')} to other hosts"
     yield entry(Kind.PUSH_GOLDENS, stage, title, pushed)
+
+    hosts = clone_host_resources(state)
+    title = f"Create the disks of clones on {count(hosts, 'host')}"
+    yield entry(Kind.CREATE_CLONE_DISKS, stage, title, hosts)
 
     clones = guest_resources(guest for guest in state.guests if guest.golden)
     title = f"Create {count(clones, 'linked clone')}"

@@ -60,6 +60,7 @@ class Kind(StrEnum):
     FETCH_IMAGES = "fetch-images"
     PREPARE_GOLDENS = "prepare-goldens"
     PUSH_GOLDENS = "push-goldens"
+    CREATE_CLONE_DISKS = "create-clone-disks"
     CREATE_CLONES = "create-clones"
     PUSH_IMAGES = "push-images"
     PUSH_ARTEFACTS = "push-artefacts"

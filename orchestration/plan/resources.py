@@ -26,6 +26,11 @@ def host_resources(state: State) -> Resources:
     return tuple(Resource(h.name, h.name, h.name) for h in state.used_hosts)
 
 
+def clone_host_resources(state: State) -> Resources:
+    """Return the hosts on which clones lie over golden images that are prepared."""
+    return tuple(r for r in host_resources(state) if state.clones_on(r.host))
+
+
 def guest_resources(guests: Iterable[GuestState], *, host: str = "") -> Resources:
     """Return guests, each on its host, or all on the host given."""
     return tuple(Resource(g.name, host or g.host, g.name) for g in guests)

@@ -1,91 +1,59 @@
-"""Makes clones' disks together: the first one's task makes all of its host.
+"""Makes the disks of a host's clones, those over one golden image by one command.
 
-Used by `disks.py` where several clones of one golden image are made on a host. Each
-task still reports its own disk, so a failed or existing disk is reported as usual. A
-worker that dies before all tasks have reported leaves disks without a record: the next
-`up` finds them, never started, and records them.
+`create_clones` in `disks.py` follows: it reports and records each clone's disk. A worker
+that dies in between leaves disks without a record: the next `up` finds them, never
+started, and records them.
 """
 
-import threading
-from dataclasses import dataclass, field
+from collections import defaultdict
 from pathlib import PurePosixPath
 
-from orchestration.instructions.task import Task
+from orchestration.amounts import count_of
+from orchestration.instructions.storage.disks import discard_disk, format_of
+from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.images.overlays import create_overlays
-from orchestration.state.model import GuestState
-
-# One command for the template and one for each clone take no longer.
-WORTH_IT = 4
-KEPT = 64
+from orchestration.state.model import GuestState, Markers
 
 
-@dataclass(slots=True)
-class _Together:
-    """The disks over one image in one batch: awaited ones, seen ones, results."""
+def create_clone_disks(task: Task) -> Outcome:
+    """Make all clones' disks on one host; `provision` makes them anew.
 
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    awaited: set[str] = field(default_factory=set)
-    seen: set[str] = field(default_factory=set)
-    made: set[str] = field(default_factory=set)
-
-
-_lock = threading.Lock()
-_batches: dict[tuple[str, str, str], _Together] = {}
-
-
-def make_together(task: Task, guest: GuestState, backing_format: str) -> bool | None:
-    """Return whether a clone's disk was made, with its peers'; None: not a clone here.
-
-    False: the disk existed before. Raises: as `create_overlays`.
+    Raises: as `create_overlays`.
     """
-    image = guest.image
-    is_alone = not image.golden or task.peers < WORTH_IT
-    if is_alone or not task.host.state.keeps_images:
-        return None
-    together = _together(task, image.path)
-    name = PurePosixPath(guest.disk).name
-    together.awaited.add(name)
-    with together.lock:
-        task.scope.check_cancelled()
-        if name not in together.seen:
-            names = _names(task, guest, together)
-            create_overlays(
-                task.host.transport,
-                guest.artefacts_dir,
-                names,
-                backing=image.path,
-                backing_format=backing_format,
-                on_made=together.made.add,
-                scope=task.scope,
-            )
-            together.seen.update(names)
-            together.awaited.difference_update(names)
-        was_made = name in together.made
-        together.seen.discard(name)  # each is reported once
-        together.made.discard(name)
-        return was_made
-
-
-def _names(task: Task, guest: GuestState, together: _Together) -> list[str]:
-    """Return the disks to make: of all clones over the same image on this host.
-
-    With `provision` each task deletes its own old disk first. Only the disks of waiting
-    tasks are made then: those that arrived while the previous disks were made.
-    """
+    clones = task.state.clones_on(task.resource.key)
     if task.options.provision:
-        return sorted(together.awaited)
-    return [
-        PurePosixPath(peer.disk).name
-        for peer in task.state.guests
-        if (peer.host, peer.image.path) == (guest.host, guest.image.path)
-    ]
+        for clone in clones:
+            discard_disk(task, clone)
+    if not task.host.state.keeps_images:
+        return unchanged("each is made by itself")
+    over: dict[str, list[GuestState]] = defaultdict(list)
+    for clone in clones:
+        over[clone.image.path].append(clone)
+    made = sum(_create(task, some) for some in over.values())
+    return done(count_of(made, "disk")) if made else unchanged()
 
 
-def _together(task: Task, image: str) -> _Together:
-    """Return what the tasks of one batch share; their tags differ in the last part."""
-    batch = task.scope.tag.rpartition("t")[0]
-    key = (batch, task.resource.host, image)
-    with _lock:
-        while len(_batches) >= KEPT and key not in _batches:
-            del _batches[next(iter(_batches))]
-        return _batches.setdefault(key, _Together())
+def _create(task: Task, clones: list[GuestState]) -> int:
+    """Make the missing disks over one image; return their number."""
+    names = {PurePosixPath(clone.disk).name: clone for clone in clones}
+    made: list[str] = []
+    try:
+        create_overlays(
+            task.host.transport,
+            clones[0].artefacts_dir,
+            list(names),
+            backing=clones[0].image.path,
+            backing_format=format_of(task, clones[0]),
+            on_made=made.append,
+            scope=task.scope,
+        )
+    finally:  # some may be there although others failed
+        for name in made:
+            _forget_marks(task, names[name])
+    return len(made)
+
+
+def _forget_marks(task: Task, clone: GuestState) -> None:
+    """Forget the marks of a disk that was lost: they are not the new one's."""
+    if clone.markers != Markers():
+        task.project.mark(clone.name, **Markers().model_dump())

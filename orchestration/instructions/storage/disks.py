@@ -14,7 +14,6 @@ from orchestration.compose.language.schema import DriverType
 from orchestration.errors import ImageFailed
 from orchestration.events import Status
 from orchestration.instructions.artefacts import local_artefact
-from orchestration.instructions.storage.clone_disks import make_together
 from orchestration.instructions.task import (
     Outcome,
     Task,
@@ -45,9 +44,6 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
         )
     base_format = format_of(task, guest)
     if guest.disk_origin is DiskOrigin.LINKED:
-        made = make_together(task, guest, base_format)
-        if made is not None:
-            return made
         return qemu_img.create_overlay(
             transport,
             guest.disk,
@@ -147,8 +143,27 @@ def create_disks(task: Task) -> Outcome:
     if not guest.disk:
         return unchanged("it has only a CD-ROM")
     if task.options.provision:
-        _discard_disk(task, guest)
-    if not ensure_disk(task, guest):
+        discard_disk(task, guest)
+    return _recorded(task, guest, is_new=ensure_disk(task, guest))
+
+
+def create_clones(task: Task) -> Outcome:
+    """Record or judge one clone's disk, which `create_clone_disks` made if need be.
+
+    Clones without a shared script, and those on simulated hosts, make their own.
+    """
+    guest = task.state.guest(task.resource.key)
+    if not guest.image.golden:
+        return create_disks(task)
+    is_new = not guest.markers.disk
+    if not task.host.state.keeps_images:
+        is_new = ensure_disk(task, guest) or is_new
+    return _recorded(task, guest, is_new=is_new)
+
+
+def _recorded(task: Task, guest: GuestState, *, is_new: bool) -> Outcome:
+    """Record a new disk; judge one that is kept."""
+    if not is_new:
         return _kept(task, guest)
     made = Markers(disk=made_from(task, guest))
     task.project.mark(guest.name, **made.model_dump())
@@ -203,9 +218,10 @@ def _lies_over_another(guest: GuestState) -> bool:
     return image.is_own and is_below and not guest.markers.disk.startswith(same_size)
 
 
-def _discard_disk(task: Task, guest: GuestState) -> None:
+def discard_disk(task: Task, guest: GuestState) -> None:
+    """Delete a guest's disk and its record; the guest is powered off first."""
     if domains.destroy(task.host.libvirt, guest.domain):
-        task.log("stopped, to be recreated")
+        task.log(f"{guest.name} was stopped, to be recreated")
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
     )

@@ -63,6 +63,10 @@ class State(Frozen):
         found = (golden.guest for golden in self.goldens if golden.is_started)
         return (*self.guests, *found)
 
+    def clones_on(self, host: str) -> tuple[GuestState, ...]:
+        """Return the guests on a host whose disks lie over prepared golden images."""
+        return tuple(g for g in self.guests if g.host == host and g.image.golden)
+
     @property
     def used_hosts(self) -> tuple[HostState, ...]:
         """The hosts that this testbed uses; main is always one."""

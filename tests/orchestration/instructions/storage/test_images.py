@@ -177,7 +177,7 @@ def test_provision_stops_the_guest_and_removes_its_disk(rehearsal: Rehearsal) ->
 
     outcomes = rehearsal.up(provision=True)
 
-    assert "stopped, to be recreated" in rehearsal.lines("b")
+    assert "b was stopped, to be recreated" in rehearsal.lines("b")
     assert f"rm -f -- {guest.disk}" in rehearsal.asked("host-b")
     assert outcomes.of(Kind.START_GUESTS)["b"].status is Status.DONE
     host = rehearsal.hosts.open(rehearsal.state.host("host-b"))
