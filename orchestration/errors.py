@@ -15,6 +15,7 @@
     │   └── CommandTimedOut  it did not end in time and was ended
     ├── LibvirtFailed        libvirt refused or failed
     ├── NetworkFailed        a bridge, port, link or network could not be made
+    ├── ForeignThing         a thing has a name of ours and does not carry our mark
     ├── ImageFailed          an image is missing, broken or could not be fetched
     ├── NotEnoughSpace       a file system is full
     ├── TestbedBusy          another run is active
@@ -113,6 +114,20 @@ class LibvirtFailed(TestbedError):
 
 class NetworkFailed(TestbedError):
     """A bridge, port, link or network could not be made or removed."""
+
+
+class ForeignThing(TestbedError):
+    """A thing on a host has a name of ours and not our mark; it is never touched.
+
+    `what` is its kind and name, `owner` completes "belongs to" where its mark names one.
+    """
+
+    def __init__(self, what: str, machine: str, *, owner: str = "") -> None:
+        whose = f"belongs to {owner}" if owner else "was not made by a testbed"
+        super().__init__(
+            f"The {what} on {machine} {whose}; it is left alone.",
+            hint="Ask a lab admin to remove it, or use another name.",
+        )
 
 
 class ImageFailed(TestbedError):

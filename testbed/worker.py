@@ -21,7 +21,9 @@ from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.limits import BootLimits
 from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
 from orchestration.state.model import State
+from orchestration.state.names import Names
 from orchestration.transport.base import Transport
 
 # The number of hosts that one process asks at the same time.
@@ -67,13 +69,21 @@ def is_off(state: State, host: str, name: str) -> bool:
     """Return whether the guest `name` is surely off, so that no process runs in it."""
     if name == host:
         return False
-    known = (g.domain for g in state.machines if name in (g.name, g.domain))
-    domain = next(known, f"{state.testbed}-{name}")
     try:
-        found = domains.find(kept_hosts().open(state.host(host)).libvirt, domain)
+        conn = kept_hosts().open(state.host(host)).libvirt
+        found = domains.find(conn, _domain(state, name))
     except (TestbedError, KeyError):
         return False
     return found is None or not found.is_active
+
+
+def _domain(state: State, name: str) -> GuestDomain:
+    """Return a guest's domain; the state may have forgotten the guest."""
+    for guest in state.machines:
+        if name in (guest.name, guest.domain):
+            return domain_of(state.testbed, guest)
+    names = Names(state.testbed, state.number)
+    return GuestDomain(state.testbed, name, names.domain(name), names.uuid(name))
 
 
 def catch_cancel(inbox: Inbox) -> None:

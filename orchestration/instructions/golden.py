@@ -96,9 +96,9 @@ def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
     guest = golden.guest
     task.hosts.forget_guest(task.state, guest)
     admission.boot_ended(task, guest)
-    if domains.destroy(task.host.libvirt, guest.domain):
+    if domains.destroy(task.host.libvirt, task.domain(guest)):
         task.log("powered off")
-    domains.undefine(task.host.libvirt, guest.domain)
+    domains.undefine(task.host.libvirt, task.domain(guest))
     files = (
         guest.disk,
         f"{guest.disk}.part",
@@ -130,10 +130,10 @@ def _run_shared_script(task: Task, golden: GoldenState) -> bool:
     )
     task.log("shuts down")
     is_off = domains.shut_down(
-        conn, guest.domain, sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
+        conn, task.domain(guest), sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
     )
     if not is_off:
-        domains.destroy(conn, guest.domain)
+        domains.destroy(conn, task.domain(guest))
     _wait_until_unlocked(task, guest)
     return not is_off
 

@@ -7,7 +7,14 @@ Each asks libvirt first, so that a half-done start or stop is continued.
 from orchestration.events import Status
 from orchestration.instructions.boot import admission
 from orchestration.instructions.storage.disks import define
-from orchestration.instructions.task import Outcome, Task, done, guest_here, unchanged
+from orchestration.instructions.task import (
+    Outcome,
+    Task,
+    done,
+    guest_here,
+    leaving_foreign,
+    unchanged,
+)
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState
 
@@ -18,9 +25,9 @@ SHUT_DOWN_TIMEOUT_S = 20.0
 def start_guests(task: Task) -> Outcome:
     """Define and start one guest; a running one is left alone, a paused one resumed."""
     guest, conn = task.state.guest(task.resource.key), task.host.libvirt
-    found = domains.find(conn, guest.domain)
+    found = domains.find(conn, task.domain(guest))
     if found is not None and found.is_active:
-        is_resumed = domains.start(conn, guest.domain)
+        is_resumed = domains.start(conn, task.domain(guest))
         if found.spec_hash == guest.spec_hash:
             return done("was paused") if is_resumed else unchanged("already runs")
         return Outcome(
@@ -34,33 +41,34 @@ def start_guests(task: Task) -> Outcome:
     return done()
 
 
+@leaving_foreign
 def stop_guests(task: Task) -> Outcome:
     """Shut one guest down, by force after a while, and undefine it."""
     return stop(task, guest_here(task))
 
 
 def stop(task: Task, guest: GuestState) -> Outcome:
-    """Stop and undefine a guest's domain, if there is one."""
-    conn = task.host.libvirt
+    """Stop and undefine a guest's domain, if there is one. Raises: ForeignThing."""
+    conn, domain = task.host.libvirt, task.domain(guest)
+    found = domains.find(conn, domain)
     admission.boot_ended(task, guest)
     task.hosts.forget_guest(task.state, guest)
-    found = domains.find(conn, guest.domain)
     if found is None:
         return unchanged("did not exist")
     message = ""
     if found.is_active and not domains.shut_down(
-        conn, guest.domain, sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
+        conn, domain, sleep=task.scope.sleep, timeout_s=SHUT_DOWN_TIMEOUT_S
     ):
-        domains.destroy(conn, guest.domain)
+        domains.destroy(conn, domain)
         message = f"did not answer within {SHUT_DOWN_TIMEOUT_S:.0f} s, powered off"
-    domains.undefine(conn, guest.domain)
+    domains.undefine(conn, domain)
     return done(message)
 
 
 def stop_changed_guests(task: Task) -> Outcome:
     """Stop one guest that runs with other settings than its state has."""
     guest = task.state.guest(task.resource.key)
-    found = domains.find(task.host.libvirt, guest.domain)
+    found = domains.find(task.host.libvirt, task.domain(guest))
     if found is None:
         return unchanged("did not exist")
     if found.spec_hash == guest.spec_hash:

@@ -2,11 +2,11 @@
 
 from pathlib import PurePosixPath
 
-from orchestration.errors import StateError
 from orchestration.events import Status
 from orchestration.hosts import examine, host_network
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.providers.ovs import bridges
 from orchestration.state.mtu import shrunk
 from orchestration.transport.base import command
@@ -52,11 +52,12 @@ def prepare_hosts(task: Task) -> Outcome:
 def clean_hosts(task: Task) -> Outcome:
     """Remove everything of this testbed that is left on a host."""
     host, testbed = task.host, task.state.testbed
-    strays = [d.name for d in domains.observe(host.libvirt) if d.testbed == testbed]
-    for name in strays:
-        task.log(f"domain {name} was left over")
-        domains.destroy(host.libvirt, name)
-        domains.undefine(host.libvirt, name)
+    strays = [d for d in domains.observe(host.libvirt) if d.testbed == testbed]
+    for stray in strays:
+        task.log(f"domain {stray.name} was left over")
+        domain = GuestDomain(testbed, stray.guest, stray.name, stray.uuid)
+        domains.destroy(host.libvirt, domain)
+        domains.undefine(host.libvirt, domain)
     left = bridges.tagged(host.transport, scope=task.scope).get(
         testbed, bridges.Tagged()
     )
@@ -64,12 +65,10 @@ def clean_hosts(task: Task) -> Outcome:
         bridges.delete_port(host.transport, port, testbed=testbed, scope=task.scope)
     for bridge in left.bridges:
         bridges.delete_bridge(host.transport, bridge, testbed=testbed, scope=task.scope)
-    ours = {f"{testbed}-nat", f"{testbed}-mgmt"}
-    if kept := sorted(ours.intersection(networks.names(host.libvirt))):
-        raise StateError(
-            f"On {host.state.name} {', '.join(kept)} could not be removed."
-        )
-    found = [*strays, *left.ports, *left.bridges]
+    nets = [n.name for n in networks.observe(host.libvirt) if n.testbed == testbed]
+    for name in nets:
+        networks.delete(host.libvirt, name, testbed=testbed)
+    found = [*(stray.name for stray in strays), *left.ports, *left.bridges, *nets]
     return (
         done(f"removed {', '.join(found)}") if found else unchanged("nothing is left")
     )

@@ -15,7 +15,6 @@ from orchestration.providers.guest import network
 from orchestration.providers.guest.cloud_init import READY_FILE
 from orchestration.providers.libvirt import devices, domains
 from orchestration.providers.libvirt.xml.domain import interface_identity
-from orchestration.providers.libvirt.xml.metadata import Mark
 from orchestration.providers.ovs import taps
 from orchestration.state.model import GuestState, InterfaceState
 from orchestration.transport.base import Transport, command
@@ -32,14 +31,14 @@ def change_interfaces(task: Task) -> Outcome:
     A guest that does not run gets them when it is started.
     """
     guest, conn = task.state.guest(task.resource.key), task.host.libvirt
-    found = domains.find(conn, guest.domain)
+    found = domains.find(conn, task.domain(guest))
     if found is None or not found.is_active:
         return unchanged("does not run")
     if found.spec_hash == guest.spec_hash:
         return unchanged("has the wanted settings already")
-    domains.start(conn, guest.domain)  # a paused guest cannot release a device
+    domains.start(conn, task.domain(guest))  # a paused guest cannot release a device
     transport = _logged_in(task, guest) if guest.seed else None
-    _mark(task, guest, "")
+    _set_spec_hash(task, guest, "")
     define(task, guest)
     if task.host.state.plugs_devices:
         _replug(task, guest, local_artefact(task, guest.xml).read_text())
@@ -47,7 +46,7 @@ def change_interfaces(task: Task) -> Outcome:
     if transport is not None:
         before = _before(task, guest)
         network.change_network(transport, guest, before, scope=task.scope)
-    _mark(task, guest, guest.spec_hash)
+    _set_spec_hash(task, guest, guest.spec_hash)
     return done("without a restart")
 
 
@@ -57,9 +56,8 @@ def _logged_in(task: Task, guest: GuestState) -> Transport:
     return wait_until_reachable(task, guest, ready=ready)
 
 
-def _mark(task: Task, guest: GuestState, spec_hash: str) -> None:
-    mark = Mark(task.state.testbed, guest.name, spec_hash)
-    devices.set_mark(task.host.libvirt, guest.domain, mark)
+def _set_spec_hash(task: Task, guest: GuestState, spec_hash: str) -> None:
+    devices.set_spec_hash(task.host.libvirt, task.domain(guest), spec_hash)
 
 
 def _before(task: Task, guest: GuestState) -> tuple[InterfaceState, ...]:
@@ -74,7 +72,8 @@ def _replug(task: Task, guest: GuestState, text: str) -> None:
     The guest would otherwise boot with the seed that it was started with: its CD-ROM
     still is the file that the new one has replaced.
     """
-    conn, there = task.host.libvirt, devices.plugged(task.host.libvirt, guest.domain)
+    conn, domain = task.host.libvirt, task.domain(guest)
+    there = devices.plugged(conn, domain)
     wanted = _interfaces(guest)
     names = {devices.interface(i.mac): i.name for i in _before(task, guest)}
     gone = [d for d in there if d.kind == "interface" and d not in wanted]
@@ -84,7 +83,7 @@ def _replug(task: Task, guest: GuestState, text: str) -> None:
         _unplug(task, guest, device, what)
     new = {d: name for d, name in wanted.items() if d not in there}
     for device, what in {**new, **seeds}.items():
-        devices.plug(conn, guest.domain, devices.device_text(text, device))
+        devices.plug(conn, domain, devices.device_text(text, device))
         task.log(f"{what} is plugged in")
 
 
@@ -98,7 +97,7 @@ def _interfaces(guest: GuestState) -> dict[devices.Device, str]:
 def _unplug(task: Task, guest: GuestState, device: devices.Device, what: str) -> None:
     is_gone = devices.unplug(
         task.host.libvirt,
-        guest.domain,
+        task.domain(guest),
         device,
         sleep=task.scope.sleep,
         timeout_s=UNPLUG_TIMEOUT_S,
@@ -120,7 +119,7 @@ def _move(task: Task, guest: GuestState) -> None:
     That makes a DHCP client ask again. A loose tap, whose bridge was removed by the
     edit, was attached when its new bridge was ensured: the guest has not seen that.
     """
-    conn = task.host.libvirt
+    conn, domain = task.host.libvirt, task.domain(guest)
     device_of = {i.name: i.device for i in _before(task, guest)}
     moved = [
         interface
@@ -130,12 +129,12 @@ def _move(task: Task, guest: GuestState) -> None:
     ]
     try:
         for interface in moved:
-            devices.set_link(conn, guest.domain, interface.mac, is_up=False)
+            devices.set_link(conn, domain, interface.mac, is_up=False)
         if moved:
             task.scope.sleep(CABLE_OUT_S)
     finally:
         for interface in moved:
-            devices.set_link(conn, guest.domain, interface.mac, is_up=True)
+            devices.set_link(conn, domain, interface.mac, is_up=True)
 
 
 def put_on_bridge(task: Task, guest: GuestState, interface: InterfaceState) -> bool:

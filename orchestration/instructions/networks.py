@@ -2,13 +2,20 @@
 
 A resource's key leads to its entry in the state; a tunnel has one resource per end,
 told apart by the host. Everything is idempotent and touches only objects that carry
-this testbed's name.
+this testbed's mark: making fails where a foreign one has the name, removing leaves it
+and says so.
 """
 
 from collections.abc import Sequence
 
 from orchestration.instructions.interfaces import put_on_bridge
-from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.instructions.task import (
+    Outcome,
+    Task,
+    done,
+    leaving_foreign,
+    unchanged,
+)
 from orchestration.plan.resources import NAT_KEY
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.xml.domain import (
@@ -37,7 +44,8 @@ def ensure_networks(task: Task) -> Outcome:
         xml = build_nat_network(network, testbed=testbed)
     else:
         xml = build_management_network(network, testbed=testbed)
-    changed = networks.ensure(task.host.libvirt, network.network, xml)
+    name, conn = network.network, task.host.libvirt
+    changed = networks.ensure(conn, name, xml, testbed=testbed)
     if isinstance(network, NatState):
         return _outcome(changed)
     guests = (guest for guest in task.state.guests if guest.host == network.host)
@@ -50,9 +58,11 @@ def ensure_networks(task: Task) -> Outcome:
     return _plugged(changed, loose)
 
 
+@leaving_foreign
 def delete_networks(task: Task) -> Outcome:
     """Stop and undefine the network."""
-    return _outcome(networks.delete(task.host.libvirt, _network(task).network))
+    name, testbed = _network(task).network, task.state.testbed
+    return _outcome(networks.delete(task.host.libvirt, name, testbed=testbed))
 
 
 def ensure_bridges(task: Task) -> Outcome:
@@ -64,6 +74,7 @@ def ensure_bridges(task: Task) -> Outcome:
     return _plugged(changed, _plug_in(task, bridge))
 
 
+@leaving_foreign
 def delete_bridges(task: Task) -> Outcome:
     """Remove one Open vSwitch bridge."""
     changed = bridges.delete_bridge(
@@ -121,6 +132,7 @@ def ensure_links(task: Task) -> Outcome:
     return _outcome(changed)
 
 
+@leaving_foreign
 def delete_links(task: Task) -> Outcome:
     """Remove the devices and ports that `ensure_links` made."""
     transport, testbed, links = task.host.transport, task.state.testbed, _links(task)
@@ -182,7 +194,7 @@ def _plug_in(task: Task, bridge: BridgeState) -> list[str]:
 
 
 def _is_current(task: Task, guest: GuestState) -> bool:
-    found = domains.find(task.host.libvirt, guest.domain)
+    found = domains.find(task.host.libvirt, task.domain(guest))
     return found is not None and found.spec_hash == guest.spec_hash
 
 

@@ -7,7 +7,9 @@ other resources, is idempotent, and raises to fail.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 
+from orchestration.errors import ForeignThing
 from orchestration.events import (
     LogLine,
     Sink,
@@ -20,6 +22,7 @@ from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.model import Options, Resource
 from orchestration.project.folder import Project
+from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
 from orchestration.state.model import GuestState, State
 from orchestration.transport.base import OnLine, OnProgress, Scope
 
@@ -45,6 +48,21 @@ def done(message: str = "") -> Outcome:
 def unchanged(message: str = "") -> Outcome:
     """Return the outcome of a task that found its resource as wanted."""
     return Outcome(Status.UNCHANGED, message)
+
+
+def leaving_foreign(
+    removal: Callable[["Task"], Outcome],
+) -> Callable[["Task"], Outcome]:
+    """Let a removal end with a warning where a foreign thing has the name of ours."""
+
+    @wraps(removal)
+    def leave(task: "Task") -> Outcome:
+        try:
+            return removal(task)
+        except ForeignThing as exc:
+            return Outcome(Status.WARNING, exc.message, exc.hint)
+
+    return leave
 
 
 @dataclass(slots=True)
@@ -77,6 +95,10 @@ class Task:
         """Show a line to the user."""
         name, host = self.resource.name, self.resource.host
         self.sink(LogLine(self.index, name, host, stream, text))
+
+    def domain(self, guest: GuestState) -> GuestDomain:
+        """Return the domain of one of the testbed's guests."""
+        return domain_of(self.state.testbed, guest)
 
     @property
     def on_line(self) -> OnLine:

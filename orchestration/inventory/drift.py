@@ -34,10 +34,12 @@ def missing_parts(
 ) -> tuple[MissingPart, ...]:
     """Return the missing parts of the networks; guests are observed on their own.
 
-    Parts of a missing bridge are not listed besides.
+    Parts of a missing bridge are not listed besides. Foreign things with a name of the
+    testbed are listed: `up` cannot make the missing parts while they are there.
     """
     finder = _Finder(state, inventories)
     return (
+        *finder.foreign(),
         *finder.networks(),
         *finder.bridges(),
         *finder.links(),
@@ -67,12 +69,28 @@ class _Finder:
             for name, thing in inventory.names(kind, self.state.testbed).items()
         }
 
+    def foreign(self) -> Iterator[MissingPart]:
+        """Find domains and networks with names of the testbed that are not its own."""
+        for guest in self.state.guests:
+            place, name = (ThingKind.DOMAIN, guest.domain), guest.domain
+            if self._is_foreign(guest.host, place, guest.name):
+                yield _foreign("machine", name, guest.host)
+        for network in self._wanted_networks():
+            place, name = (ThingKind.NETWORK, network.network), network.network
+            if self._is_foreign(network.host, place, ""):
+                yield _foreign("network", name, network.host)
+
+    def _is_foreign(self, host: str, place: tuple[ThingKind, str], guest: str) -> bool:
+        inventory, ours = self.seen.get(host), (self.state.testbed, guest)
+        return inventory is not None and inventory.owners.get(place, ours) != ours
+
+    def _wanted_networks(self) -> list[NatState | ManagementState]:
+        nat = self.state.network.nat
+        return [*([nat] if nat else []), *self.state.network.management]
+
     def networks(self) -> Iterator[MissingPart]:
         """Find libvirt networks that are undefined or stopped."""
-        nat = self.state.network.nat
-        wanted: list[NatState | ManagementState] = [nat] if nat else []
-        wanted += self.state.network.management
-        for network in wanted:
+        for network in self._wanted_networks():
             if network.host not in self.seen:
                 continue
             is_active = self.networks_there.get((network.host, network.network))
@@ -145,6 +163,11 @@ class _Finder:
         if host not in self.seen or self._is_gone(host, device):
             return False
         return (host, port, device) not in self.ports_there
+
+
+def _foreign(kind: str, name: str, host: str) -> MissingPart:
+    text = f"a {kind} named {name} that is not this testbed's is on {host}"
+    return MissingPart(kind, name, host, text)
 
 
 def _part(kind: str, name: str, host: str, verb: str = "is gone") -> MissingPart:

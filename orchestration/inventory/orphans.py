@@ -13,6 +13,7 @@ from orchestration.errors import StateError
 from orchestration.hosts import Host
 from orchestration.inventory.things import ARTEFACTS, SLUG, VETH, Thing, ThingKind
 from orchestration.providers.libvirt import domains, networks
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.providers.linux import ip_link
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import NetworkState, State
@@ -55,27 +56,20 @@ def _known_links(network: NetworkState) -> Iterator[Key]:
 def delete_thing(host: Host, thing: Thing, *, scope: Scope) -> bool:
     """Delete one thing; False when it was gone already.
 
-    Raises: StateError, NetworkFailed (it carries another tag now, or none),
-    HostUnreachable, LibvirtFailed, CommandFailed.
+    Raises: ForeignThing (it carries another tag now, or none), StateError,
+    HostUnreachable, LibvirtFailed, NetworkFailed, CommandFailed.
     """
     return _DELETERS[thing.kind](host, thing, scope)
 
 
 def _delete_domain(host: Host, thing: Thing, scope: Scope) -> bool:
-    found = domains.find(host.libvirt, thing.name)
-    if found is None:
-        return False
-    _require_tag(thing, found.testbed, host)
-    domains.destroy(host.libvirt, thing.name)
-    return domains.undefine(host.libvirt, thing.name)
+    domain = GuestDomain(thing.testbed, thing.label, thing.name)
+    domains.destroy(host.libvirt, domain)
+    return domains.undefine(host.libvirt, domain)
 
 
 def _delete_network(host: Host, thing: Thing, scope: Scope) -> bool:
-    tags = {net.name: net.testbed for net in networks.observe(host.libvirt)}
-    if thing.name not in tags:
-        return False
-    _require_tag(thing, tags[thing.name], host)
-    return networks.delete(host.libvirt, thing.name)
+    return networks.delete(host.libvirt, thing.name, testbed=thing.testbed)
 
 
 def _delete_bridge(host: Host, thing: Thing, scope: Scope) -> bool:
@@ -127,11 +121,6 @@ def _delete_local(folder: Path) -> bool:
             detail=str(exc),
         ) from exc
     return True
-
-
-def _require_tag(thing: Thing, testbed: str, host: Host) -> None:
-    if testbed != thing.testbed:
-        raise _foreign(thing, host)
 
 
 def _foreign(thing: Thing, host: Host) -> StateError:

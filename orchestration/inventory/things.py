@@ -57,13 +57,21 @@ class Thing:
     is_active: bool = True
 
 
+# Testbed and guest by a thing's mark; empty without one. A network has no guest.
+Owner = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Everything of ours on a host; `plugs` maps each tap to its bridge."""
+    """Everything of ours on a host; `plugs` maps each tap to its bridge.
+
+    `owners` maps the name of each domain and network, ours or not, to testbed and guest.
+    """
 
     things: tuple[Thing, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
     plugs: Mapping[str, str] = field(default_factory=dict)
+    owners: Mapping[tuple[ThingKind, str], Owner] = field(default_factory=dict)
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""
@@ -88,7 +96,7 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         *_networks(nets),
         *_folders(host, scope),
     ]
-    return Inventory(tuple(things), found, _plugs(ports, links))
+    return Inventory(tuple(things), found, _plugs(ports, links), _marks(found, nets))
 
 
 def _domains(found: Sequence[DomainFacts]) -> Iterator[Thing]:
@@ -130,6 +138,13 @@ def _networks(nets: Sequence[NetworkFacts]) -> Iterator[Thing]:
                 place=net.device,
                 is_active=net.is_active,
             )
+
+
+def _marks(
+    found: Sequence[DomainFacts], nets: Sequence[NetworkFacts]
+) -> dict[tuple[ThingKind, str], Owner]:
+    marks = {(ThingKind.DOMAIN, d.name): (d.testbed, d.guest) for d in found}
+    return marks | {(ThingKind.NETWORK, net.name): (net.testbed, "") for net in nets}
 
 
 def _veths(links: Mapping[str, Link], owners: Mapping[str, str]) -> Iterator[Thing]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
-from uuid import NAMESPACE_URL, uuid5
 
 from orchestration.compose.language.built import built_guest
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine
@@ -125,7 +124,7 @@ class Guests:
             index=index,
             host=host.name,
             domain=names.domain(machine.name),
-            uuid=str(uuid5(NAMESPACE_URL, f"testbed:{names.testbed}/{machine.name}")),
+            uuid=names.uuid(machine.name),
             user=base.user,
             cpus=libvirt.cpus,
             memory_mib=libvirt.memory_mb,

@@ -7,6 +7,7 @@ Used by the other modules of this package; the names end up in the state.
 """
 
 from dataclasses import dataclass
+from uuid import NAMESPACE_URL, uuid5
 
 from orchestration.errors import StateError
 
@@ -107,6 +108,10 @@ class Names:
     def domain(self, guest: str) -> str:
         """Return libvirt's name of a guest, which is also its hostname."""
         return f"{self.testbed}-{guest}"
+
+    def uuid(self, guest: str) -> str:
+        """Return the uuid of a guest's domain."""
+        return str(uuid5(NAMESPACE_URL, f"testbed:{self.testbed}/{guest}"))
 
 
 def connection_name(source: str, target: str) -> str:

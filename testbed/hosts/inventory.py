@@ -54,7 +54,9 @@ def shares(
         mine, nobodys = things.get(testbed, {}), things.get("", {})
         return {
             host: inventory.Inventory(
-                (*mine.get(host, ()), *nobodys.get(host, ())), plugs=held.plugs
+                (*mine.get(host, ()), *nobodys.get(host, ())),
+                plugs=held.plugs,
+                owners=held.owners,
             )
             for host, held in seen.items()
         }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.errors import HostUnreachable, NetworkFailed
+from orchestration.errors import ForeignThing, HostUnreachable, NetworkFailed
 from orchestration.providers.linux import ip_link
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
@@ -129,13 +129,13 @@ def test_things_of_others_are_left_alone(host, scope):
     bridges.ensure_port(host, "t2br0", "vother", testbed="two", scope=scope)
     host.say("ovs-vsctl add-br untagged -- set bridge untagged datapath_type=netdev")
 
-    with pytest.raises(NetworkFailed, match="belongs to testbed two"):
+    with pytest.raises(ForeignThing, match="belongs to testbed two"):
         bridges.ensure_bridge(host, theirs, testbed="one", scope=scope)
-    with pytest.raises(NetworkFailed, match="belongs to testbed two"):
+    with pytest.raises(ForeignThing, match="belongs to testbed two"):
         bridges.delete_bridge(host, "t2br0", testbed="one", scope=scope)
-    with pytest.raises(NetworkFailed, match="belongs to testbed two"):
+    with pytest.raises(ForeignThing, match="belongs to testbed two"):
         bridges.delete_port(host, "vother", testbed="one", scope=scope)
-    with pytest.raises(NetworkFailed, match="was not made by a testbed"):
+    with pytest.raises(ForeignThing, match="was not made by a testbed"):
         bridges.delete_bridge(host, "untagged", testbed="one", scope=scope)
     assert bridges.tagged(host, scope=scope)["two"] == bridges.Tagged(
         ("t2br0",), ("vother",)

@@ -47,7 +47,7 @@ def test_down_leaves_nothing_but_the_disks(rehearsal: Rehearsal) -> None:
     for name in ("host-a", "host-b"):
         host = rehearsal.hosts.open(rehearsal.state.host(name))
         assert domains.observe(host.libvirt) == ()
-        assert networks.names(host.libvirt) == ()
+        assert networks.observe(host.libvirt) == ()
         memory = rehearsal.memory(name)
         assert (memory["bridges"], memory["ports"], memory["links"]) == ({}, {}, {})
     disks = {guest.host: guest.disk for guest in rehearsal.state.guests}

@@ -62,7 +62,7 @@ def _leases(task: Task) -> Mapping[str, str]:
         return {}
     host = task.hosts.open(task.state.host(nat.host))
     try:
-        return networks.leases(host.libvirt, nat.network)
+        return networks.leases(host.libvirt, nat.network, testbed=task.state.testbed)
     except TestbedError:
         task.scope.check_cancelled()
         return {}

@@ -67,7 +67,7 @@ def start_in_turn(task: Task, guest: GuestState) -> None:
     """
     wait_for_turn(task, guest)
     try:
-        domains.start(task.host.libvirt, guest.domain)
+        domains.start(task.host.libvirt, task.domain(guest))
     except TestbedError:
         boot_ended(task, guest)
         raise

@@ -66,7 +66,7 @@ def wait_until_reachable(
     try:
         with (
             admission.until_booted(task, guest),
-            watch(task.host.libvirt, guest.domain) as news,
+            watch(task.host.libvirt, task.domain(guest)) as news,
         ):
             _wait(task, guest, transport, news=news, test=test)
     except ForwardingForbidden as exc:

@@ -220,7 +220,7 @@ def _lies_over_another(guest: GuestState) -> bool:
 
 def discard_disk(task: Task, guest: GuestState) -> None:
     """Delete a guest's disk and its record; the guest is powered off first."""
-    if domains.destroy(task.host.libvirt, guest.domain):
+    if domains.destroy(task.host.libvirt, task.domain(guest)):
         task.log(f"{guest.name} was stopped, to be recreated")
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
@@ -266,4 +266,4 @@ def define(task: Task, guest: GuestState) -> None:
         if guest.image.is_own and len(layers) > 1:
             raise not_whole(guest, layers[1].path)
         text = with_layers(text, guest.disk, layers)
-    domains.define(task.host.libvirt, text)
+    domains.define(task.host.libvirt, task.domain(guest), text)

@@ -13,6 +13,7 @@ import libvirt
 
 from orchestration.errors import StateError
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.ownership import GuestDomain, call_on
 from orchestration.providers.libvirt.xml.metadata import NAMESPACE, Mark, mark_text
 
 POLL_S = 0.2
@@ -60,34 +61,34 @@ def device_text(domain_xml: str, device: Device) -> str:
     return ET.tostring(element, encoding="unicode")
 
 
-def plugged(conn: Connection, name: str) -> frozenset[Device]:
+def plugged(conn: Connection, guest: GuestDomain) -> frozenset[Device]:
     """Return the interfaces and disks that a domain has now."""
 
-    def work(handle: libvirt.virConnect) -> frozenset[Device]:
-        domain = _parse(handle.lookupByName(name).XMLDesc())
+    def work(domain: libvirt.virDomain) -> frozenset[Device]:
+        root = _parse(domain.XMLDesc())
         return frozenset(
             Device(kind, _key(element))
             for kind in ("interface", "disk")
-            for element in domain.iterfind(f"./devices/{kind}")
+            for element in root.iterfind(f"./devices/{kind}")
         )
 
-    return conn.call(f"look at the devices of {name}", work)
+    return call_on(conn, guest, f"look at the devices of {guest.name}", work)
 
 
-def plug(conn: Connection, name: str, text: str) -> None:
+def plug(conn: Connection, guest: GuestDomain, text: str) -> None:
     """Plug a device into a running domain; its definition stays as it is."""
-    conn.call(
-        f"plug a device into {name}",
-        lambda handle: handle.lookupByName(name).attachDeviceFlags(
-            text, libvirt.VIR_DOMAIN_AFFECT_LIVE
-        ),
+    call_on(
+        conn,
+        guest,
+        f"plug a device into {guest.name}",
+        lambda domain: domain.attachDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE),
         changes=True,
     )
 
 
 def unplug(
     conn: Connection,
-    name: str,
+    guest: GuestDomain,
     device: Device,
     *,
     sleep: Callable[[float], None],
@@ -102,7 +103,7 @@ def unplug(
         ask = waited_s >= next_ask_s
         if ask:
             next_ask_s += ASK_AGAIN_S
-        if not _ask_or_look(conn, name, device, ask=ask):
+        if not _ask_or_look(conn, guest, device, ask=ask):
             return True
         if waited_s >= timeout_s:
             return False
@@ -110,11 +111,10 @@ def unplug(
         waited_s += POLL_S
 
 
-def set_link(conn: Connection, name: str, mac: str, *, is_up: bool) -> None:
+def set_link(conn: Connection, guest: GuestDomain, mac: str, *, is_up: bool) -> None:
     """Plug the cable of an interface in or out, as the guest sees it."""
 
-    def work(handle: libvirt.virConnect) -> None:
-        domain = handle.lookupByName(name)
+    def work(domain: libvirt.virDomain) -> None:
         element = interface(mac).find(_parse(domain.XMLDesc()))
         if element is None:
             return
@@ -125,14 +125,17 @@ def set_link(conn: Connection, name: str, mac: str, *, is_up: bool) -> None:
         text = ET.tostring(element, encoding="unicode")
         domain.updateDeviceFlags(text, libvirt.VIR_DOMAIN_AFFECT_LIVE)
 
-    conn.call(f"change a link of {name}", work, changes=True)
+    call_on(conn, guest, f"change a link of {guest.name}", work, changes=True)
 
 
-def set_mark(conn: Connection, name: str, mark: Mark) -> None:
-    """Write the mark of a running domain: the settings with which it runs."""
-    conn.call(
-        f"mark domain {name}",
-        lambda handle: handle.lookupByName(name).setMetadata(
+def set_spec_hash(conn: Connection, guest: GuestDomain, spec_hash: str) -> None:
+    """Write into a running domain's mark the settings with which it runs."""
+    mark = Mark(guest.testbed, guest.guest, spec_hash)
+    call_on(
+        conn,
+        guest,
+        f"mark domain {guest.name}",
+        lambda domain: domain.setMetadata(
             libvirt.VIR_DOMAIN_METADATA_ELEMENT,
             mark_text(mark),
             "testbed",
@@ -143,11 +146,12 @@ def set_mark(conn: Connection, name: str, mark: Mark) -> None:
     )
 
 
-def _ask_or_look(conn: Connection, name: str, device: Device, *, ask: bool) -> bool:
+def _ask_or_look(
+    conn: Connection, guest: GuestDomain, device: Device, *, ask: bool
+) -> bool:
     """Return whether the device is still there; request its removal if `ask`."""
 
-    def work(handle: libvirt.virConnect) -> bool:
-        domain = handle.lookupByName(name)
+    def work(domain: libvirt.virDomain) -> bool:
         element = device.find(_parse(domain.XMLDesc()))
         if element is None:
             return False
@@ -160,7 +164,7 @@ def _ask_or_look(conn: Connection, name: str, device: Device, *, ask: bool) -> b
                 return device.find(_parse(domain.XMLDesc())) is not None
         return device.find(_parse(domain.XMLDesc())) is not None
 
-    return conn.call(f"unplug a device of {name}", work, changes=ask)
+    return call_on(conn, guest, f"unplug a device of {guest.name}", work, changes=ask)
 
 
 def _key(element: ET.Element) -> str:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import libvirt
 
-from orchestration.providers.libvirt.xml.metadata import NAMESPACE, Mark, parse_mark
+from orchestration.providers.libvirt.ownership import mark_of
 
 STATS = (
     libvirt.VIR_DOMAIN_STATS_STATE
@@ -96,7 +96,7 @@ def describe(domain: libvirt.virDomain, stats: dict[str, int]) -> DomainFacts | 
 
 def _facts(domain: libvirt.virDomain, stats: dict[str, int]) -> DomainFacts:
     status = _status(stats.get("state.state", 0))
-    mark = _mark(domain)
+    mark = mark_of(domain)
     cpu_time_ns = stats.get("cpu.time", 0)
     vcpus = stats.get("vcpu.current", 0)
     memory_kib = stats.get("balloon.current", 0) or stats.get("balloon.maximum", 0)
@@ -127,13 +127,3 @@ def _used_memory_mib(stats: dict[str, int]) -> int:
     if "balloon.available" in stats and "balloon.usable" in stats:
         return (stats["balloon.available"] - stats["balloon.usable"]) >> 10
     return stats.get("balloon.rss", 0) >> 10
-
-
-def _mark(domain: libvirt.virDomain) -> Mark:
-    try:
-        text = domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN_METADATA:
-            return Mark()
-        raise
-    return parse_mark(text)

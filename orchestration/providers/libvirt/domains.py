@@ -1,7 +1,8 @@
 """Verbs of libvirt domains: define, start, shut down, destroy, undefine, observe.
 
-The instructions call them with names and XML from the state. Each reads before it acts,
-so that repeating one is harmless and returns that nothing changed. `xml` decides a
+The instructions call them with domains and XML from the state. Each looks up the
+guest's own domain (`ownership.py`) before it acts, so that repeating one is harmless
+and returns that nothing changed, and no foreign domain is touched. `xml` decides a
 domain's text, the plan decides when to act.
 """
 
@@ -19,6 +20,7 @@ from orchestration.providers.libvirt.domain_facts import (
     describe,
 )
 from orchestration.providers.libvirt.lifecycle import watch
+from orchestration.providers.libvirt.ownership import GuestDomain, lookup, require
 
 __all__ = [
     "DomainFacts",
@@ -51,16 +53,25 @@ _FORGET_REAL = (
 )
 
 
-def define(conn: Connection, xml: str) -> None:
-    """Define a domain, or replace its definition (which a running one gets later)."""
-    conn.call("define a guest", lambda handle: handle.defineXML(xml), changes=True)
+def define(conn: Connection, guest: GuestDomain, xml: str) -> None:
+    """Define a domain, or replace its definition (which a running one gets later).
+
+    Raises: ForeignThing (another domain has its name or uuid), LibvirtFailed,
+    HostUnreachable.
+    """
+
+    def work(handle: libvirt.virConnect) -> None:
+        lookup(handle, guest, conn.machine)
+        handle.defineXML(xml)
+
+    conn.call(f"define domain {guest.name}", work, changes=True)
 
 
-def start(conn: Connection, name: str) -> bool:
+def start(conn: Connection, guest: GuestDomain) -> bool:
     """Start a domain, or resume a paused one; False when it already ran."""
 
     def work(handle: libvirt.virConnect) -> bool:
-        domain = handle.lookupByName(name)
+        domain = require(handle, guest, conn.machine)
         if domain.isActive():
             if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
                 return False
@@ -76,14 +87,14 @@ def start(conn: Connection, name: str) -> bool:
             return False
         return True
 
-    return conn.call(f"start domain {name}", work, changes=True)
+    return conn.call(f"start domain {guest.name}", work, changes=True)
 
 
-def destroy(conn: Connection, name: str) -> bool:
+def destroy(conn: Connection, guest: GuestDomain) -> bool:
     """Stop a domain at once, like pulling its plug; False when it did not run."""
 
     def work(handle: libvirt.virConnect) -> bool:
-        domain = _lookup(handle, name)
+        domain = lookup(handle, guest, conn.machine)
         if domain is None or not domain.isActive():
             return False
         try:
@@ -94,11 +105,15 @@ def destroy(conn: Connection, name: str) -> bool:
             return False
         return True
 
-    return conn.call(f"stop domain {name}", work, changes=True)
+    return conn.call(f"stop domain {guest.name}", work, changes=True)
 
 
 def shut_down(
-    conn: Connection, name: str, *, sleep: Callable[[float], None], timeout_s: float
+    conn: Connection,
+    guest: GuestDomain,
+    *,
+    sleep: Callable[[float], None],
+    timeout_s: float,
 ) -> bool:
     """Press the power button and wait; True when the domain is off at the end.
 
@@ -107,19 +122,19 @@ def shut_down(
     when libvirt reports an event of the domain.
     """
     waited_s, next_press_s = 0.0, 0.0
-    with watch(conn, name) as news:
+    with watch(conn, guest) as news:
         while True:
             press = waited_s >= next_press_s
             if press:
                 next_press_s += PRESS_AGAIN_S
-            if not _press_or_look(conn, name, press=press):
+            if not _press_or_look(conn, guest, press=press):
                 return True
             if waited_s >= timeout_s:
                 return False
             waited_s += news.wait(sleep)
 
 
-def undefine(conn: Connection, name: str) -> bool:
+def undefine(conn: Connection, guest: GuestDomain) -> bool:
     """Remove a domain's definition and all that libvirt keeps beside it.
 
     That is: firmware variables, a saved memory image, the records of snapshots and
@@ -127,14 +142,14 @@ def undefine(conn: Connection, name: str) -> bool:
     """
 
     def work(handle: libvirt.virConnect) -> bool:
-        domain = _lookup(handle, name)
+        domain = lookup(handle, guest, conn.machine)
         if domain is None:
             return False
         real = 0 if is_test_driver(handle) else _FORGET_REAL
         domain.undefineFlags(_FORGET | real)
         return True
 
-    return conn.call(f"undefine domain {name}", work, changes=True)
+    return conn.call(f"undefine domain {guest.name}", work, changes=True)
 
 
 def observe(conn: Connection) -> tuple[DomainFacts, ...]:
@@ -171,24 +186,24 @@ def _wanted_ns(stats: dict[str, int]) -> int:
     return stats.get("cpu.time", 0) + sum(waits)
 
 
-def find(conn: Connection, name: str) -> DomainFacts | None:
-    """Describe one domain; None when there is none of this name."""
+def find(conn: Connection, guest: GuestDomain) -> DomainFacts | None:
+    """Describe a guest's domain; None when there is none. Raises: ForeignThing."""
 
     def work(handle: libvirt.virConnect) -> DomainFacts | None:
-        domain = _lookup(handle, name)
+        domain = lookup(handle, guest, conn.machine)
         if domain is None:
             return None
         records = handle.domainListGetStats([domain], STATS, _NOWAIT)
         return next((describe(*record) for record in records), None)
 
-    return conn.call(f"look up domain {name}", work)
+    return conn.call(f"look up domain {guest.name}", work)
 
 
-def _press_or_look(conn: Connection, name: str, *, press: bool) -> bool:
+def _press_or_look(conn: Connection, guest: GuestDomain, *, press: bool) -> bool:
     """Return whether the domain still runs; press its power button first if `press`."""
 
     def work(handle: libvirt.virConnect) -> bool:
-        domain = _lookup(handle, name)
+        domain = lookup(handle, guest, conn.machine)
         if domain is None or not domain.isActive():
             return False
         if press:
@@ -197,19 +212,10 @@ def _press_or_look(conn: Connection, name: str, *, press: bool) -> bool:
             except libvirt.libvirtError as error:
                 # A busy host still calls a domain active seconds after its QEMU ended,
                 # and then cannot press: only whether it goes off counts.
-                logger.info("the power button of %s: %s", name, error)
+                logger.info("the power button of %s: %s", guest.name, error)
         return _is_active(domain)
 
-    return conn.call(f"shut down domain {name}", work, changes=press)
-
-
-def _lookup(handle: libvirt.virConnect, name: str) -> libvirt.virDomain | None:
-    try:
-        return handle.lookupByName(name)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return None
-        raise
+    return conn.call(f"shut down domain {guest.name}", work, changes=press)
 
 
 def _is_active(domain: libvirt.virDomain) -> bool:

@@ -16,6 +16,7 @@ import libvirt
 from orchestration.errors import TestbedError
 from orchestration.providers.libvirt import events
 from orchestration.providers.libvirt.connection import Connection, is_test_driver
+from orchestration.providers.libvirt.ownership import GuestDomain, require
 
 POLL_S = 0.25
 RECHECK_S = 2.0
@@ -59,13 +60,14 @@ class Watch:
 
 
 @contextmanager
-def watch(conn: Connection, name: str) -> Iterator[Watch]:
+def watch(conn: Connection, guest: GuestDomain) -> Iterator[Watch]:
     """Listen to a domain while the block runs; on failure no events arrive."""
     found = Watch()
     listening: tuple[libvirt.virConnect, int] | None = None
     with suppress(TestbedError):
         listening = conn.call(
-            f"listen to domain {name}", lambda h: _listen(h, name, found)
+            f"listen to domain {guest.name}",
+            lambda handle: _listen(handle, guest, conn.machine, found),
         )
     found.hears = listening is not None
     try:
@@ -79,10 +81,10 @@ def watch(conn: Connection, name: str) -> Iterator[Watch]:
 
 
 def _listen(
-    handle: libvirt.virConnect, name: str, found: Watch
+    handle: libvirt.virConnect, guest: GuestDomain, machine: str, found: Watch
 ) -> tuple[libvirt.virConnect, int] | None:
     if is_test_driver(handle) or not events.is_running():
         return None
-    domain = handle.lookupByName(name)
+    domain = require(handle, guest, machine)
     kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
     return handle, handle.domainEventRegisterAny(domain, kind, found.tell, None)

@@ -2,7 +2,8 @@
 
 The network instructions call them with text from `xml`. A network that runs is changed
 in place where libvirt can (its reservations and names); any other change needs a
-restart, which is refused while guests are attached.
+restart, which is refused while guests are attached. A network of our name without the
+testbed's mark is refused by all of them.
 """
 
 import xml.etree.ElementTree as ET
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 import libvirt
 
-from orchestration.errors import NetworkFailed
+from orchestration.errors import ForeignThing, NetworkFailed
 from orchestration.providers.libvirt.connection import Connection, is_test_driver
 from orchestration.providers.libvirt.xml.metadata import find_mark
 
@@ -39,16 +40,17 @@ class _Shape:
     dns_hosts: frozenset[str]
 
 
-def ensure(conn: Connection, name: str, xml: str) -> bool:
+def ensure(conn: Connection, name: str, xml: str, *, testbed: str) -> bool:
     """Define a network as `xml` has it, active, and started with its host.
 
     True when anything was changed. A restart removes the network's bridge device with
     all foreign ports on it. Raises: NetworkFailed (it must restart and guests are
-    attached), LibvirtFailed, HostUnreachable.
+    attached), ForeignThing (the name is another network's), LibvirtFailed,
+    HostUnreachable.
     """
 
     def work(handle: libvirt.virConnect) -> bool:
-        network = _lookup(handle, name)
+        network = _lookup(handle, name, testbed, conn.machine)
         if network is None:
             network = handle.networkDefineXML(xml)
             changed = True
@@ -64,11 +66,14 @@ def ensure(conn: Connection, name: str, xml: str) -> bool:
     return conn.call(f"make network {name}", work, changes=True)
 
 
-def delete(conn: Connection, name: str) -> bool:
-    """Stop and undefine a network; False when there was none."""
+def delete(conn: Connection, name: str, *, testbed: str) -> bool:
+    """Stop and undefine a testbed's network; False when there was none.
+
+    Raises: ForeignThing, LibvirtFailed, HostUnreachable.
+    """
 
     def work(handle: libvirt.virConnect) -> bool:
-        network = _lookup(handle, name)
+        network = _lookup(handle, name, testbed, conn.machine)
         if network is None:
             return False
         if network.isActive():
@@ -80,14 +85,15 @@ def delete(conn: Connection, name: str) -> bool:
     return conn.call(f"delete network {name}", work, changes=True)
 
 
-def leases(conn: Connection, name: str) -> dict[str, str]:
+def leases(conn: Connection, name: str, *, testbed: str) -> dict[str, str]:
     """Return the IPv4 address that DHCP gave to each MAC (lower case).
 
-    A simulated network answers with its reservations.
+    A simulated network answers with its reservations. Raises: ForeignThing,
+    LibvirtFailed (there is none), HostUnreachable.
     """
 
     def work(handle: libvirt.virConnect) -> dict[str, str]:
-        network = handle.networkLookupByName(name)
+        network = _require(handle, name, testbed, conn.machine)
         if is_test_driver(handle):
             hosts = _parse(network.XMLDesc()).iterfind("./ip/dhcp/host")
             return {_mac(host.get("mac")): host.get("ip", "") for host in hosts}
@@ -100,14 +106,6 @@ def leases(conn: Connection, name: str) -> dict[str, str]:
         return {_mac(lease["mac"]): lease["ipaddr"] for lease in found}
 
     return conn.call(f"list the leases of network {name}", work)
-
-
-def names(conn: Connection) -> tuple[str, ...]:
-    """Return the names of all networks of a host, sorted."""
-    return conn.call(
-        "list its networks",
-        lambda handle: tuple(sorted(n.name() for n in handle.listAllNetworks())),
-    )
 
 
 def observe(conn: Connection) -> tuple[NetworkFacts, ...]:
@@ -208,9 +206,23 @@ def _canonical(host: ET.Element) -> str:
     return ET.tostring(copy, encoding="unicode")
 
 
-def _lookup(handle: libvirt.virConnect, name: str) -> libvirt.virNetwork | None:
+def _require(
+    handle: libvirt.virConnect, name: str, testbed: str, machine: str
+) -> libvirt.virNetwork:
+    """Return a testbed's network. Raises: ForeignThing, libvirtError (none)."""
+    network = handle.networkLookupByName(name)
+    owner = find_mark(_parse(network.XMLDesc())).testbed
+    if owner != testbed:
+        whose = f"testbed {owner}" if owner else ""
+        raise ForeignThing(f"network {name}", machine, owner=whose)
+    return network
+
+
+def _lookup(
+    handle: libvirt.virConnect, name: str, testbed: str, machine: str
+) -> libvirt.virNetwork | None:
     try:
-        return handle.networkLookupByName(name)
+        return _require(handle, name, testbed, machine)
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_NETWORK:
             return None

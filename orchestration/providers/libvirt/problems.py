@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import libvirt
 
 from orchestration.providers.libvirt.connection import Connection, is_test_driver
+from orchestration.providers.libvirt.ownership import GuestDomain, call_on, lookup
 
 _GONE = (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID)
 
@@ -23,13 +24,18 @@ class DiskError:
     is_full: bool
 
 
-def disk_errors(conn: Connection, name: str) -> tuple[DiskError, ...]:
+def disk_errors(conn: Connection, guest: GuestDomain) -> tuple[DiskError, ...]:
     """Return a running domain's failed disks; none of a domain that does not run."""
 
     def work(handle: libvirt.virConnect) -> tuple[DiskError, ...]:
         # The test driver makes some up.
-        codes = {} if is_test_driver(handle) else _codes(handle, name)
-        paths = _paths(handle.lookupByName(name).XMLDesc()) if codes else {}
+        if is_test_driver(handle):
+            return ()
+        domain = lookup(handle, guest, conn.machine)
+        if domain is None:
+            return ()
+        codes = _codes(domain)
+        paths = _paths(domain.XMLDesc()) if codes else {}
         return tuple(
             DiskError(
                 target,
@@ -39,22 +45,22 @@ def disk_errors(conn: Connection, name: str) -> tuple[DiskError, ...]:
             for target, code in sorted(codes.items())
         )
 
-    return conn.call(f"list the disk errors of domain {name}", work)
+    return conn.call(f"list the disk errors of domain {guest.name}", work)
 
 
-def links_down(conn: Connection, name: str) -> frozenset[str]:
+def links_down(conn: Connection, guest: GuestDomain) -> frozenset[str]:
     """Return the MACs (lower case) of the interfaces whose link is set to down."""
+    return call_on(
+        conn,
+        guest,
+        f"look at the links of domain {guest.name}",
+        lambda domain: frozenset(_unplugged(_parse(domain.XMLDesc()))),
+    )
 
-    def work(handle: libvirt.virConnect) -> frozenset[str]:
-        root = _parse(handle.lookupByName(name).XMLDesc())
-        return frozenset(_unplugged(root))
 
-    return conn.call(f"look at the links of domain {name}", work)
-
-
-def _codes(handle: libvirt.virConnect, name: str) -> dict[str, int]:
+def _codes(domain: libvirt.virDomain) -> dict[str, int]:
     try:
-        return handle.lookupByName(name).diskErrors() or {}
+        return domain.diskErrors() or {}
     except libvirt.libvirtError as error:
         if error.get_error_code() in _GONE:
             return {}

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from orchestration.errors import NetworkFailed
+from orchestration.errors import ForeignThing, NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.transport.base import Scope, Transport, command
 
@@ -106,15 +106,10 @@ def _vsctl(
 
 
 def refuse_foreign(row: Row, what: str, testbed: str, machine: str) -> None:
-    """Raise NetworkFailed unless the row carries this testbed's tag."""
+    """Raise ForeignThing unless the row carries this testbed's tag."""
     owner = row.map("external_ids").get("testbed", "")
-    if owner == testbed:
-        return
-    whose = f"belongs to testbed {owner}" if owner else "was not made by a testbed"
-    raise NetworkFailed(
-        f"The {what} on {machine} {whose}; it is left alone.",
-        hint="Ask a lab admin to remove it, or use another name.",
-    )
+    if owner != testbed:
+        raise ForeignThing(what, machine, owner=owner and f"testbed {owner}")
 
 
 def _scalar(value: object) -> str:

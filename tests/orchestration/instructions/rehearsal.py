@@ -21,6 +21,7 @@ from orchestration.plan.model import Command, Instruction, Kind, Options
 from orchestration.project.contexts import context_digest
 from orchestration.project.folder import Project
 from orchestration.project.keys import generate_key_pair
+from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
 from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.clones import context_key
 from orchestration.state.disk_bases import DiskFile
@@ -174,6 +175,10 @@ class Rehearsal:
         """One instruction of a command's plan."""
         entries = plan(command, self.state).instructions
         return next(entry for entry in entries if entry.kind == kind)
+
+    def domain(self, name: str) -> GuestDomain:
+        """A guest's domain."""
+        return domain_of(TESTBED, self.state.guest(name))
 
     def break_(self, name: str, faults: Mapping[str, Mapping[str, object]]) -> None:
         """Let commands of a machine go wrong; no faults mend it."""

@@ -176,13 +176,13 @@ def test_guest_that_was_paused_goes_on(
 ) -> None:
     rehearsal.up()
     task = make_task("a")
-    name, conn = task.state.guest("a").domain, task.host.libvirt
-    conn.call("pause", lambda h: h.lookupByName(name).suspend(), changes=True)
+    domain, conn = rehearsal.domain("a"), task.host.libvirt
+    conn.call("pause", lambda h: h.lookupByName(domain.name).suspend(), changes=True)
 
     outcome = start_guests(task)
 
     assert (outcome.status, outcome.message) == (Status.DONE, "was paused")
-    found = domains.find(conn, name)
+    found = domains.find(conn, domain)
     assert found is not None
     assert found.status == "running"
 
@@ -192,7 +192,7 @@ def test_guest_that_was_shut_down_inside_is_started_again(
 ) -> None:
     rehearsal.up()
     task = make_task("a")
-    domains.destroy(task.host.libvirt, task.state.guest("a").domain)
+    domains.destroy(task.host.libvirt, rehearsal.domain("a"))
 
     assert start_guests(task).status is Status.DONE
     assert start_guests(task).status is Status.UNCHANGED
@@ -204,7 +204,7 @@ def test_start_makes_the_run_script_due_again(
     scripted.up()
     before = scripted.state.guest("a").markers
     host = scripted.hosts.open(scripted.state.host("host-a"))
-    domains.destroy(host.libvirt, scripted.state.guest("a").domain)
+    domains.destroy(host.libvirt, scripted.domain("a"))
 
     list(scripted.obey(scripted.instruction(Kind.START_GUESTS)))
 

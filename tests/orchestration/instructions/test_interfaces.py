@@ -160,7 +160,7 @@ def test_devices_that_go_make_room_for_those_that_come(
 
 def test_guest_that_is_off_gets_its_interfaces_at_its_start(edited: Rehearsal) -> None:
     host = edited.hosts.open(edited.inventory[0])
-    domains.destroy(host.libvirt, edited.state.guest("web").domain)
+    domains.destroy(host.libvirt, edited.domain("web"))
     edited.edit(spec("alone"))
 
     outcomes = edited.up()

@@ -12,8 +12,8 @@ import pytest
 from orchestration.hosts import Host
 from orchestration.inventory.images import ImageKind, Use, observe
 from orchestration.providers.images import chains
-from orchestration.providers.libvirt import domains
 from orchestration.transport.base import Scope
+from tests.orchestration.providers.libvirt.samples import define_text
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, qcow2, unreadable
 
 DOMAIN = """\
@@ -170,7 +170,7 @@ def test_chain_is_followed_through_links_to_the_end(
     (folder.projects / "lab").mkdir()
     link = folder.projects / "lab" / "disk.qcow2"
     link.symlink_to(real)
-    domains.define(host.libvirt, DOMAIN.format(name="mine", file=link, mark=""))
+    define_text(host.libvirt, DOMAIN.format(name="mine", file=link, mark=""))
 
     # The name is taken from where the layer was opened, not from where it lies.
     assert observe(host, scope=Scope()).uses == {}
@@ -226,8 +226,8 @@ def test_domain_and_what_is_below_its_disk_count_wherever_they_lie(
     middle.write_bytes(qcow2(f"{folder.images}/{GOLDEN}"))
     top.write_bytes(qcow2("middle.qcow2"))
     cd = f"{folder.images}/{OWN}"
-    domains.define(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
-    domains.define(host.libvirt, DOMAIN.format(name="ghost-web", file=cd, mark=MARK))
+    define_text(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
+    define_text(host.libvirt, DOMAIN.format(name="ghost-web", file=cd, mark=MARK))
 
     uses = observe(host, scope=Scope()).uses
 

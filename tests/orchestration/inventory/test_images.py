@@ -12,10 +12,10 @@ from orchestration.errors import CommandFailed
 from orchestration.hosts import Host
 from orchestration.inventory.images import ImageKind, Use, freed_bytes, kind_of, observe
 from orchestration.inventory.pruning import is_ripe
-from orchestration.providers.libvirt import domains
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
 from tests.orchestration.inventory.test_image_layers import DOMAIN
+from tests.orchestration.providers.libvirt.samples import define_text
 from tests.orchestration.stores import BASE, GOLDEN, OWN, StoreFolder, qcow2
 
 
@@ -84,7 +84,7 @@ def test_names_that_are_no_text_can_be_shown(
     top, bad = tmp_path / "top.qcow2", tmp_path / "\udcff.qcow2"
     bad.write_bytes(qcow2(f"{folder.images}/{GOLDEN}"))
     top.write_bytes(qcow2(str(bad)))
-    domains.define(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
+    define_text(host.libvirt, DOMAIN.format(name="mine", file=top, mark=""))
 
     assert observe(host, scope=Scope()).uses == {
         GOLDEN: {Use("", str(tmp_path / "?.qcow2"))}

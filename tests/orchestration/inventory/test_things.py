@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestration.inventory.things import Inventory, Thing, ThingKind, observe
-from orchestration.providers.libvirt import networks
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.providers.libvirt.samples import network_names
 
 
 @pytest.fixture(name="up")
@@ -78,7 +78,7 @@ def test_thing_without_our_tag_is_not_listed(up: Rehearsal) -> None:
     before = words(seen(up, "host-a"))
 
     assert not {w for w in before if "lab" in w or "docker" in w or "notes" in w}
-    assert "default" in networks.names(host.libvirt)
+    assert "default" in network_names(host.libvirt)
     assert not {w for w in before if "default" in w}
 
 

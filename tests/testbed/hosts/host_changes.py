@@ -13,6 +13,7 @@ from django.utils import timezone
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.ownership import domain_of
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import State
 from testbed.models import Run, Testbed
@@ -24,16 +25,18 @@ def start(kept: Hosts, state: State, name: str) -> None:
     guest = state.guest(name)
     host = state.host(guest.host)
     conn = kept.open(host).libvirt
-    domains.define(conn, build_domain(guest, host, testbed=state.testbed))
-    domains.start(conn, guest.domain)
+    domain = domain_of(state.testbed, guest)
+    domains.define(conn, domain, build_domain(guest, host, testbed=state.testbed))
+    domains.start(conn, domain)
 
 
 def stop(kept: Hosts, state: State, name: str, *, undefine: bool = True) -> None:
     guest = state.guest(name)
     conn = kept.open(state.host(guest.host)).libvirt
-    domains.destroy(conn, guest.domain)
+    domain = domain_of(state.testbed, guest)
+    domains.destroy(conn, domain)
     if undefine:
-        domains.undefine(conn, guest.domain)
+        domains.undefine(conn, domain)
 
 
 def silence(kept: Hosts, settings: object, host: str, *, off: bool = True) -> None:

@@ -12,8 +12,16 @@ from orchestration.plan.model import Command
 from orchestration.state.model import State
 from testbed.hosts.observation import observe_all
 from testbed.models import Inventory, Run, Testbed
+from tests.orchestration.providers.libvirt.samples import define_text
 from tests.testbed.deployment import obey, on
-from tests.testbed.hosts.host_changes import Condition, condition, is_now, ran, silence
+from tests.testbed.hosts.host_changes import (
+    Condition,
+    condition,
+    is_now,
+    ran,
+    silence,
+    stop,
+)
 
 
 def texts(testbed: Testbed) -> list[str]:
@@ -43,6 +51,24 @@ def test_bridge_that_is_gone_makes_the_testbed_partial_until_it_is_back(
     obey(is_up, kept, Command.UP)
     observe_all(kept)
     assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+
+
+def test_foreign_machine_in_the_place_of_a_guest_is_named_and_not_shown_as_it(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    web = state.guest("web")
+    stop(kept, state, "web")
+    plain = f"<domain type='test'><name>{web.domain}</name><memory>1024</memory>"
+    plain += "<os><type>hvm</type></os></domain>"
+    define_text(kept.open(state.main).libvirt, plain)
+
+    observe_all(kept)
+
+    assert condition(is_up) == Condition.PARTIAL
+    assert texts(is_up) == [
+        f"a machine named {web.domain} that is not this testbed's is on main"
+    ]
+    assert not is_up.observed_guests.filter(name="web").exists()
 
 
 def test_silent_host_keeps_what_was_missed_on_it(

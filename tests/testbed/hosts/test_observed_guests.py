@@ -14,11 +14,11 @@ import pytest
 from django.utils import timezone
 
 from orchestration.hosts import Hosts
-from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import State
 from testbed.hosts.observation import observe, observe_all
 from testbed.models import Inventory, ObservedGuest, Testbed
+from tests.orchestration.providers.libvirt.samples import define_text
 from tests.testbed.hosts.host_changes import seen, start, stop
 
 
@@ -105,7 +105,7 @@ def test_domains_of_others_are_not_ours(
 ) -> None:
     guest, host = state.guest("web"), state.main
     xml = build_domain(guest, host, testbed="another-installation")
-    domains.define(kept.open(host).libvirt, xml)
+    define_text(kept.open(host).libvirt, xml)
 
     observe_all(kept)
 

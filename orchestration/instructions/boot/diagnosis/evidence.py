@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from orchestration.instructions.task import Task
 from orchestration.providers.guest import console
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.state.model import (
     GuestState,
     InterfaceState,
@@ -83,6 +84,11 @@ class Evidence:
     remarks: list[str] = field(default_factory=list)
     _console: str | None = None
     _devices: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> GuestDomain:
+        """The guest's domain."""
+        return self.task.domain(self.guest)
 
     @property
     def way(self) -> ManagementInterface | InterfaceState | None:

@@ -20,6 +20,9 @@ STANDING_STILL = (DomainStatus.PAUSED, DomainStatus.CRASHED, DomainStatus.SUSPEN
 RESTART = "Start up again: that starts or resumes it. QEMU's own words are below."
 QEMU_LOG = "/var/log/libvirt/qemu/{domain}.log"
 QEMU_LINES = 8
+# Each start logs QEMU's whole command line, one option a line, with the uuid.
+QEMU_LINES_READ = 1000
+QEMU_STARTS = ": starting up libvirt version"
 _SIGNS = (
     (r"Kernel panic - not syncing.*", "its kernel panicked"),
     (r"No bootable device", "its disk has nothing that boots"),
@@ -47,7 +50,7 @@ def domain(evidence: Evidence) -> Diagnosis | None:
 
 def domain_problem(task: Task, guest: GuestState) -> str:
     """Return why waiting for a guest is useless; empty while its domain runs."""
-    found = domains.find(task.host.libvirt, guest.domain)
+    found = domains.find(task.host.libvirt, task.domain(guest))
     if found is None:
         return "its domain is gone"
     if found.is_active and found.status not in STANDING_STILL:
@@ -75,7 +78,7 @@ def disk(evidence: Evidence) -> Diagnosis | None:
 
 def disk_errors(evidence: Evidence) -> tuple[DiskError, ...]:
     """Return the disks that libvirt reports as failed."""
-    return problems.disk_errors(evidence.task.host.libvirt, evidence.guest.domain)
+    return problems.disk_errors(evidence.task.host.libvirt, evidence.domain)
 
 
 def boot(evidence: Evidence) -> Diagnosis | None:
@@ -115,6 +118,14 @@ def _has_sent(evidence: Evidence) -> bool:
 
 
 def _qemu_log(evidence: Evidence) -> str:
+    """Return the end of QEMU's log, if its last start was that of this guest.
+
+    The file belongs to a name, which another domain may have had or have.
+    """
     path = QEMU_LOG.format(domain=evidence.guest.domain)
-    said = evidence.ask("tail", "-n", str(QEMU_LINES), path).strip()
-    return f"QEMU's log ({path}):\n{said}" if said else ""
+    text = evidence.ask("tail", "-n", str(QEMU_LINES_READ), path)
+    _, _, last = text.rpartition(QEMU_STARTS)
+    if evidence.guest.uuid not in last:
+        return ""
+    said = "\n".join(last.strip().splitlines()[-QEMU_LINES:])
+    return f"QEMU's log ({path}):\n{said}"

@@ -39,7 +39,7 @@ def link(evidence: Evidence) -> Diagnosis | None:
     way = evidence.way
     if way is None:
         return None
-    unplugged = problems.links_down(evidence.task.host.libvirt, evidence.guest.domain)
+    unplugged = problems.links_down(evidence.task.host.libvirt, evidence.domain)
     flags = evidence.device(way.tap).get("flags")
     is_down = isinstance(flags, list) and "UP" not in flags
     if way.mac.lower() not in unplugged and not is_down:
@@ -136,8 +136,9 @@ def _without_lease(evidence: Evidence) -> dict[str, str]:
     ]
     if not asking:
         return {}
-    main = evidence.task.hosts.open(evidence.task.state.host(nat.host))
-    given = networks.leases(main.libvirt, nat.network)
+    state = evidence.task.state
+    main = evidence.task.hosts.open(state.host(nat.host))
+    given = networks.leases(main.libvirt, nat.network, testbed=state.testbed)
     said = "leases: " + (", ".join(f"{m} {a}" for m, a in given.items()) or "none")
     return {i.name: said for i in asking if i.mac.lower() not in given}
 

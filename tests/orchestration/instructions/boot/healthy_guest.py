@@ -14,7 +14,7 @@ OVS = re.compile(r"ovs-vsctl .* list Bridge .*")
 DEVICE = re.compile(r"ip -s -j link show dev .*")
 NEIGHBOUR = re.compile(r"ip -j neigh show .*")
 SIZE = re.compile(r"stat -c %s .*")
-LOG = re.compile(r"tail -n 8 /var/log/libvirt/qemu/.*")
+LOG = re.compile(r"tail -n 1000 /var/log/libvirt/qemu/.*")
 Script = dict[Expected, Answer]
 
 
@@ -46,6 +46,12 @@ def neighbour(mac: str, *states: str) -> str:
     return json.dumps([{"dst": "100.64.112.16", **known, "state": states}])
 
 
+def qemu_log(uuid: str, said: str) -> str:
+    """One start of QEMU in its log, as libvirt begins it."""
+    begin = "2026-11-26 16:52:44.888+0000: starting up libvirt version: 9.0.0"
+    return f"{begin}\n-uuid {uuid} \\\n-msg timestamp=on\n{said}\n"
+
+
 def answers(guest: GuestState, management: ManagementState) -> Script:
     """Everything that is asked about a guest with one interface."""
     assert guest.management is not None
@@ -55,5 +61,5 @@ def answers(guest: GuestState, management: ManagementState) -> Script:
         OVS: switch(guest),
         DEVICE: device(management.device),
         NEIGHBOUR: neighbour(guest.management.mac, "REACHABLE"),
-        LOG: "qemu-system-x86_64: started\n",
+        LOG: qemu_log(guest.uuid, "qemu-system-x86_64: started"),
     }

@@ -20,7 +20,7 @@ def _clock(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def give_leases(monkeypatch: pytest.MonkeyPatch, leases: dict[str, str]) -> None:
-    monkeypatch.setattr(addresses.networks, "leases", lambda *_: leases)
+    monkeypatch.setattr(addresses.networks, "leases", lambda *_, **__: leases)
 
 
 def with_interface(stage: Stage, *, dhcp: bool = True) -> GuestState:
@@ -99,7 +99,7 @@ def test_guest_that_does_not_say_its_addresses_is_not_blamed(
 def test_leases_that_cannot_be_read_leave_the_reason_out(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(*_: object) -> dict[str, str]:
+    def refuse(*_: object, **__: object) -> dict[str, str]:
         raise LibvirtFailed("no")
 
     monkeypatch.setattr(addresses.networks, "leases", refuse)

@@ -23,7 +23,7 @@ def test_waiting_ends_at_once_when_the_domain_does_not_run(
     stage: Stage, happens: str, words: str
 ) -> None:
     stage.probe = HostUnreachable("It does not answer.")
-    conn, domain = stage.task.host.libvirt, stage.guest.domain
+    conn, domain = stage.task.host.libvirt, stage.task.domain(stage.guest)
     domains.destroy(conn, domain)
     if happens == "undefine":
         domains.undefine(conn, domain)
@@ -49,7 +49,7 @@ def test_domain_that_stands_still_is_not_waited_for(stage: Stage) -> None:
 
 def test_domain_that_dies_meanwhile_is_noticed(stage: Stage) -> None:
     stage.probe = HostUnreachable("It does not answer.")
-    conn, domain = stage.task.host.libvirt, stage.guest.domain
+    conn, domain = stage.task.host.libvirt, stage.task.domain(stage.guest)
 
     def die_later() -> None:
         if stage.clock.now_s > 1020:

@@ -40,5 +40,5 @@ def leftovers(rehearsal: Rehearsal) -> list[str]:
     guest, image = rehearsal.state.goldens[0].guest, image_of(rehearsal)
     files = rehearsal.memory("host-a")["files"]
     found = [name for name in files if name.startswith((guest.disk, f"{image.path}."))]
-    domain = domains.find(conn, guest.domain)
+    domain = domains.find(conn, rehearsal.domain("node"))
     return found + ([domain.name] if domain else [])

@@ -118,8 +118,8 @@ def test_leftovers_of_a_killed_worker_are_removed_first(scaling: Rehearsal) -> N
     guest = scaling.state.goldens[0].guest
     host = scaling.hosts.open(scaling.state.main)
     xml = (scaling.project.artefacts / "node-domain.xml").read_text()
-    domains.define(host.libvirt, xml)
-    domains.start(host.libvirt, guest.domain)
+    domains.define(host.libvirt, scaling.domain("node"), xml)
+    domains.start(host.libvirt, scaling.domain("node"))
     host.transport.put(b"half", guest.disk, scope=Scope())
 
     outcomes = scaling.up()

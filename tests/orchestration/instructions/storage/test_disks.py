@@ -81,8 +81,7 @@ def test_disks_are_what_the_yaml_asked_for(own: Rehearsal) -> None:
 
 def test_guest_that_stopped_is_not_ready(own: Rehearsal) -> None:
     own.up()
-    guest = own.state.guest("a")
-    domains.destroy(own.hosts.open(own.state.main).libvirt, guest.domain)
+    domains.destroy(own.hosts.open(own.state.main).libvirt, own.domain("a"))
 
     results = {r.name: r for r in own.obey(own.instruction(Kind.SET_UP_GUESTS))}
 

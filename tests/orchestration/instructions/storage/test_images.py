@@ -181,7 +181,7 @@ def test_provision_stops_the_guest_and_removes_its_disk(rehearsal: Rehearsal) ->
     assert f"rm -f -- {guest.disk}" in rehearsal.asked("host-b")
     assert outcomes.of(Kind.START_GUESTS)["b"].status is Status.DONE
     host = rehearsal.hosts.open(rehearsal.state.host("host-b"))
-    found = domains.find(host.libvirt, guest.domain)
+    found = domains.find(host.libvirt, rehearsal.domain("b"))
     assert found is not None
     assert found.is_active
 

@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.private_host import (
     PrivateHost,
@@ -39,10 +40,11 @@ def conn(private_host: PrivateHost) -> Iterator[Connection]:
     connection = Connection(private_host.socket_uri, machine="host-a")
     yield connection
     for facts in domains.observe(connection):
-        domains.destroy(connection, facts.name)
-        domains.undefine(connection, facts.name)
-    for name in networks.names(connection):
-        networks.delete(connection, name)
+        domain = GuestDomain(facts.testbed, facts.guest, facts.name, facts.uuid)
+        domains.destroy(connection, domain)
+        domains.undefine(connection, domain)
+    for network in networks.observe(connection):
+        networks.delete(connection, network.name, testbed=network.testbed)
 
 
 @pytest.fixture

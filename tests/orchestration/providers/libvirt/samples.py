@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from orchestration.providers.libvirt import networks
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
 from orchestration.providers.libvirt.simulated import open_connection
 from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
@@ -114,6 +116,21 @@ def build_guest(index: int = 0, *, folder: str = "/lab") -> GuestState:
         environment={},
         spec_hash=f"hash-{index}",
     )
+
+
+def domain_in_lab(guest: GuestState) -> GuestDomain:
+    """Return the domain of a guest of the testbed `lab`."""
+    return domain_of("lab", guest)
+
+
+def network_names(conn: Connection) -> tuple[str, ...]:
+    """Return the names of all networks of a host, sorted."""
+    return tuple(network.name for network in networks.observe(conn))
+
+
+def define_text(conn: Connection, xml: str) -> None:
+    """Define any domain, as somebody else on the host would."""
+    conn.call("define a domain", lambda handle: handle.defineXML(xml), changes=True)
 
 
 def open_simulated(directory: Path) -> Connection:

@@ -1,5 +1,8 @@
 """Verbs of domains, against libvirt's own test driver."""
 
+from dataclasses import replace
+from uuid import UUID
+
 import libvirt
 import pytest
 
@@ -7,10 +10,17 @@ from orchestration.errors import Cancelled, LibvirtFailed
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.domains import DomainStatus
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.providers.libvirt.xml.domain import build_domain
-from tests.orchestration.providers.libvirt.samples import HOST, build_guest
+from tests.orchestration.providers.libvirt.samples import (
+    HOST,
+    build_guest,
+    define_text,
+    domain_in_lab,
+)
 
-NAME = "lab-web-0"
+WEB = domain_in_lab(build_guest())
+NOBODY = replace(WEB, guest="nobody", name="lab-nobody", uuid=str(UUID(int=7)))
 XML = build_domain(build_guest(), HOST, testbed="lab")
 FOREIGN = (
     "<domain type='qemu'><name>someone-elses</name><memory>1024</memory>"
@@ -23,9 +33,9 @@ def never(_seconds: float) -> None:
 
 
 def test_defined_domain_is_found_with_our_mark(simulated: Connection) -> None:
-    domains.define(simulated, XML)
+    domains.define(simulated, WEB, XML)
 
-    facts = domains.find(simulated, NAME)
+    facts = domains.find(simulated, WEB)
 
     assert facts is not None
     assert (facts.testbed, facts.guest, facts.spec_hash) == ("lab", "web-0", "hash-0")
@@ -35,40 +45,42 @@ def test_defined_domain_is_found_with_our_mark(simulated: Connection) -> None:
 
 
 def test_absent_domain_is_none(simulated: Connection) -> None:
-    assert domains.find(simulated, NAME) is None
+    assert domains.find(simulated, WEB) is None
 
 
 def test_defining_again_replaces_the_definition(simulated: Connection) -> None:
-    domains.define(simulated, XML)
+    domains.define(simulated, WEB, XML)
     changed = build_guest().model_copy(update={"memory_mib": 768, "spec_hash": "new"})
 
-    domains.define(simulated, build_domain(changed, HOST, testbed="lab"))
+    domains.define(
+        simulated, domain_in_lab(changed), build_domain(changed, HOST, testbed="lab")
+    )
 
     (facts,) = domains.observe(simulated)
     assert (facts.memory_mib, facts.spec_hash) == (768, "new")
 
 
 def test_start_says_whether_it_did_anything(simulated: Connection) -> None:
-    domains.define(simulated, XML)
+    domains.define(simulated, WEB, XML)
 
-    assert domains.start(simulated, NAME) is True
-    assert domains.start(simulated, NAME) is False
-    assert domains.find(simulated, NAME).status is DomainStatus.RUNNING
+    assert domains.start(simulated, WEB) is True
+    assert domains.start(simulated, WEB) is False
+    assert domains.find(simulated, WEB).status is DomainStatus.RUNNING
 
 
 def test_start_resumes_a_paused_domain(simulated: Connection) -> None:
-    domains.define(simulated, XML)
-    domains.start(simulated, NAME)
-    simulated.call("pause", lambda c: c.lookupByName(NAME).suspend(), changes=True)
-    assert domains.find(simulated, NAME).status is DomainStatus.PAUSED
+    domains.define(simulated, WEB, XML)
+    domains.start(simulated, WEB)
+    simulated.call("pause", lambda c: c.lookupByName(WEB.name).suspend(), changes=True)
+    assert domains.find(simulated, WEB).status is DomainStatus.PAUSED
 
-    assert domains.start(simulated, NAME) is True
-    assert domains.find(simulated, NAME).status is DomainStatus.RUNNING
+    assert domains.start(simulated, WEB) is True
+    assert domains.find(simulated, WEB).status is DomainStatus.RUNNING
 
 
 def test_starting_an_unknown_domain_names_it_and_helps(simulated: Connection) -> None:
     with pytest.raises(LibvirtFailed) as caught:
-        domains.start(simulated, "lab-nobody")
+        domains.start(simulated, NOBODY)
 
     assert caught.value.message == (
         "libvirt on host sim-1 could not start domain lab-nobody."
@@ -78,30 +90,30 @@ def test_starting_an_unknown_domain_names_it_and_helps(simulated: Connection) ->
 
 
 def test_destroy_says_whether_it_did_anything(simulated: Connection) -> None:
-    domains.define(simulated, XML)
-    domains.start(simulated, NAME)
+    domains.define(simulated, WEB, XML)
+    domains.start(simulated, WEB)
 
-    assert domains.destroy(simulated, NAME) is True
-    assert domains.destroy(simulated, NAME) is False
-    assert domains.destroy(simulated, "lab-nobody") is False
-    assert domains.find(simulated, NAME).status is DomainStatus.SHUT_OFF
+    assert domains.destroy(simulated, WEB) is True
+    assert domains.destroy(simulated, WEB) is False
+    assert domains.destroy(simulated, NOBODY) is False
+    assert domains.find(simulated, WEB).status is DomainStatus.SHUT_OFF
 
 
 def test_undefine_says_whether_it_did_anything(simulated: Connection) -> None:
-    domains.define(simulated, XML)
+    domains.define(simulated, WEB, XML)
 
-    assert domains.undefine(simulated, NAME) is True
-    assert domains.undefine(simulated, NAME) is False
+    assert domains.undefine(simulated, WEB) is True
+    assert domains.undefine(simulated, WEB) is False
     assert domains.observe(simulated) == ()
 
 
 def test_shut_down_ends_when_the_domain_is_off(simulated: Connection) -> None:
-    domains.define(simulated, XML)
-    domains.start(simulated, NAME)
+    domains.define(simulated, WEB, XML)
+    domains.start(simulated, WEB)
 
-    assert domains.shut_down(simulated, NAME, sleep=never, timeout_s=5) is True
-    assert domains.shut_down(simulated, NAME, sleep=never, timeout_s=5) is True
-    assert domains.find(simulated, NAME).status is DomainStatus.SHUT_OFF
+    assert domains.shut_down(simulated, WEB, sleep=never, timeout_s=5) is True
+    assert domains.shut_down(simulated, WEB, sleep=never, timeout_s=5) is True
+    assert domains.find(simulated, WEB).status is DomainStatus.SHUT_OFF
 
 
 def test_cancel_ends_the_wait_for_a_deaf_guest(
@@ -113,7 +125,7 @@ def test_cancel_ends_the_wait_for_a_deaf_guest(
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        domains.shut_down(simulated, NAME, sleep=cancelled, timeout_s=60)
+        domains.shut_down(simulated, WEB, sleep=cancelled, timeout_s=60)
     assert presses == [True]
 
 
@@ -123,7 +135,7 @@ def test_deaf_guest_is_asked_again_and_given_up(
     presses = deafen(monkeypatch)
     slept: list[float] = []
 
-    off = domains.shut_down(simulated, NAME, sleep=slept.append, timeout_s=25)
+    off = domains.shut_down(simulated, WEB, sleep=slept.append, timeout_s=25)
 
     assert off is False
     assert sum(slept) == 25
@@ -133,8 +145,8 @@ def test_deaf_guest_is_asked_again_and_given_up(
 def test_press_that_fails_is_no_failure_when_the_guest_goes_off(
     simulated: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    domains.define(simulated, XML)
-    domains.start(simulated, NAME)
+    domains.define(simulated, WEB, XML)
+    domains.start(simulated, WEB)
     press, failures = libvirt.virDomain.shutdown, ["Unable to read from monitor"]
 
     def shutdown(domain: libvirt.virDomain) -> int:
@@ -145,19 +157,19 @@ def test_press_that_fails_is_no_failure_when_the_guest_goes_off(
     monkeypatch.setattr(libvirt.virDomain, "shutdown", shutdown)
     slept: list[float] = []
 
-    off = domains.shut_down(simulated, NAME, sleep=slept.append, timeout_s=25)
+    off = domains.shut_down(simulated, WEB, sleep=slept.append, timeout_s=25)
 
     assert off is True
     assert 0 < sum(slept) < 25
 
 
 def test_observe_tells_ours_from_foreign_domains(simulated: Connection) -> None:
-    domains.define(simulated, XML)
-    domains.define(simulated, FOREIGN)
+    domains.define(simulated, WEB, XML)
+    define_text(simulated, FOREIGN)
 
     ours, foreign = domains.observe(simulated)
 
-    assert (ours.name, ours.testbed) == (NAME, "lab")
+    assert (ours.name, ours.testbed) == (WEB.name, "lab")
     assert (foreign.name, foreign.testbed, foreign.spec_hash) == (
         "someone-elses",
         "",
@@ -166,15 +178,15 @@ def test_observe_tells_ours_from_foreign_domains(simulated: Connection) -> None:
 
 
 def test_broken_xml_is_a_clear_error(simulated: Connection) -> None:
-    with pytest.raises(LibvirtFailed, match="could not define a guest"):
-        domains.define(simulated, "<domain>")
+    with pytest.raises(LibvirtFailed, match="could not define domain lab-web-0"):
+        domains.define(simulated, WEB, "<domain>")
 
 
 def deafen(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Let the domain ignore its power button; return the list of what was asked."""
     presses: list[bool] = []
 
-    def press_or_look(_conn: Connection, _name: str, *, press: bool) -> bool:
+    def press_or_look(_conn: Connection, _guest: GuestDomain, *, press: bool) -> bool:
         presses.append(press)
         return True
 

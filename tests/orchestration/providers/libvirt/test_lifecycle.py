@@ -12,15 +12,22 @@ from orchestration.errors import Cancelled
 from orchestration.providers.libvirt import domains, events, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.lifecycle import POLL_S, RECHECK_S, Watch, watch
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
-from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+from tests.orchestration.providers.libvirt.samples import (
+    MANAGEMENT_XML,
+    REAL_HOST,
+    domain_in_lab,
+)
+
+NOBODY = GuestDomain("lab", "nobody", "lab-nobody")
 
 
 def test_simulated_host_is_asked_again_and_again(simulated: Connection) -> None:
     slept: list[float] = []
 
-    with watch(simulated, "nobody") as news:
+    with watch(simulated, NOBODY) as news:
         waited_s = news.wait(slept.append)
 
     assert not news.hears
@@ -52,7 +59,7 @@ def test_simulated_host_needs_no_event_loop(simulated: Connection) -> None:
         from pathlib import Path
         from orchestration.providers.libvirt import events, networks
         from tests.orchestration.providers.libvirt.samples import open_simulated
-        networks.names(open_simulated(Path(sys.argv[1])))
+        networks.observe(open_simulated(Path(sys.argv[1])))
         assert not events.is_running()
     """
     run(script, simulated.uri.removeprefix("test://").rsplit("/", 1)[0])
@@ -95,9 +102,11 @@ def run(script: str, *words: str) -> None:
 
 @pytest.fixture(name="running")
 def _running(conn: Connection, guest: GuestState) -> GuestState:
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
-    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
-    domains.start(conn, guest.domain)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
+    domains.define(
+        conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
+    )
+    domains.start(conn, domain_in_lab(guest))
     return guest
 
 
@@ -105,12 +114,14 @@ def _running(conn: Connection, guest: GuestState) -> GuestState:
 def test_stop_is_heard(conn: Connection, running: GuestState) -> None:
     slept: list[float] = []
 
-    with watch(conn, running.domain) as news:
+    with watch(conn, domain_in_lab(running)) as news:
         assert news.hears
         quiet_s = news.wait(slept.append)
         while quiet_s < RECHECK_S:  # a late word of the start
             quiet_s = news.wait(slept.append)
-        stop = threading.Thread(target=domains.destroy, args=(conn, running.domain))
+        stop = threading.Thread(
+            target=domains.destroy, args=(conn, domain_in_lab(running))
+        )
         stop.start()
         waited_s = 0.0
         while waited_s < 60:
@@ -134,10 +145,10 @@ def test_guest_that_goes_off_meanwhile_ends_the_wait(
         nonlocal looks
         looks += 1
         if looks == 3:
-            domains.destroy(conn, running.domain)
+            domains.destroy(conn, domain_in_lab(running))
         time.sleep(seconds)
 
-    assert domains.shut_down(conn, running.domain, sleep=sleep, timeout_s=120)
+    assert domains.shut_down(conn, domain_in_lab(running), sleep=sleep, timeout_s=120)
 
 
 @pytest.mark.live
@@ -146,7 +157,7 @@ def test_cancel_leaves_no_listener(conn: Connection, running: GuestState) -> Non
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        domains.shut_down(conn, running.domain, sleep=cancelled, timeout_s=120)
+        domains.shut_down(conn, domain_in_lab(running), sleep=cancelled, timeout_s=120)
 
     left = conn.call("count", lambda handle: len(handle.domainEventCallbackID))
     assert left == 0
@@ -154,7 +165,7 @@ def test_cancel_leaves_no_listener(conn: Connection, running: GuestState) -> Non
 
 @pytest.mark.live
 def test_domain_that_is_gone_is_no_failure(conn: Connection) -> None:
-    assert domains.shut_down(conn, "nobody", sleep=time.sleep, timeout_s=1) is True
+    assert domains.shut_down(conn, NOBODY, sleep=time.sleep, timeout_s=1) is True
 
 
 @pytest.mark.live
@@ -163,6 +174,6 @@ def test_events_come_again_on_a_new_connection(
 ) -> None:
     conn.close()
 
-    with watch(conn, running.domain) as news:
+    with watch(conn, domain_in_lab(running)) as news:
         assert news.hears
         assert events.is_running()

@@ -6,11 +6,14 @@ from orchestration.errors import LibvirtFailed, StateError
 from orchestration.providers.libvirt import devices, domains, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.xml.domain import build_domain
-from orchestration.providers.libvirt.xml.metadata import Mark
 from orchestration.state.diff.interfaces import HOTPLUG_ROOM
 from orchestration.state.model import GuestState
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
-from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+from tests.orchestration.providers.libvirt.samples import (
+    MANAGEMENT_XML,
+    REAL_HOST,
+    domain_in_lab,
+)
 
 pytestmark = pytest.mark.live
 
@@ -33,9 +36,11 @@ def wider(guest: GuestState, more: int) -> GuestState:
 
 @pytest.fixture
 def running(conn: Connection, guest: GuestState) -> GuestState:
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
-    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
-    domains.start(conn, guest.domain)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
+    domains.define(
+        conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
+    )
+    domains.start(conn, domain_in_lab(guest))
     return guest
 
 
@@ -44,18 +49,18 @@ def test_as_many_interfaces_as_promised_can_be_plugged_in(
 ) -> None:
     wide = wider(running, HOTPLUG_ROOM + 1)
     text = build_domain(wide, REAL_HOST, testbed="lab")
-    before = devices.plugged(conn, running.domain)
+    before = devices.plugged(conn, domain_in_lab(running))
     *fitting, last = (devices.interface(i.mac) for i in wide.interfaces[2:])
 
     for device in fitting:
-        devices.plug(conn, running.domain, devices.device_text(text, device))
+        devices.plug(conn, domain_in_lab(running), devices.device_text(text, device))
 
-    assert devices.plugged(conn, running.domain) - before == set(fitting)
+    assert devices.plugged(conn, domain_in_lab(running)) - before == set(fitting)
     ports = private_host.run("ovs-vsctl", "list-ports", "tb-br0").split()
     assert {i.tap for i in wide.interfaces[: HOTPLUG_ROOM + 2]} <= set(ports)
     one_more = devices.device_text(text, last)
     with pytest.raises(LibvirtFailed) as caught:
-        devices.plug(conn, running.domain, one_more)
+        devices.plug(conn, domain_in_lab(running), one_more)
     assert "shut it down" in caught.value.hint
 
 
@@ -66,15 +71,17 @@ def test_guest_that_does_not_let_go_keeps_its_device_and_runs_on(
     waits: list[float] = []
 
     is_gone = devices.unplug(
-        conn, running.domain, device, sleep=waits.append, timeout_s=1
+        conn, domain_in_lab(running), device, sleep=waits.append, timeout_s=1
     )
 
     assert not is_gone
     assert waits
-    assert device in devices.plugged(conn, running.domain)
-    assert domains.find(conn, running.domain).is_active
+    assert device in devices.plugged(conn, domain_in_lab(running))
+    assert domains.find(conn, domain_in_lab(running)).is_active
     gone = devices.interface("52:54:00:00:00:99")
-    assert devices.unplug(conn, running.domain, gone, sleep=waits.append, timeout_s=1)
+    assert devices.unplug(
+        conn, domain_in_lab(running), gone, sleep=waits.append, timeout_s=1
+    )
 
 
 def test_cable_is_pulled_and_plugged_in(
@@ -86,9 +93,9 @@ def test_cable_is_pulled_and_plugged_in(
         shown = private_host.run("virsh", "domif-getlink", running.domain, mac)
         return shown.split()[-1]
 
-    devices.set_link(conn, running.domain, mac, is_up=False)
+    devices.set_link(conn, domain_in_lab(running), mac, is_up=False)
     pulled = seen()
-    devices.set_link(conn, running.domain, mac, is_up=True)
+    devices.set_link(conn, domain_in_lab(running), mac, is_up=True)
 
     assert (pulled, seen()) == ("down", "up")
 
@@ -96,9 +103,9 @@ def test_cable_is_pulled_and_plugged_in(
 def test_mark_of_a_running_domain_is_exchanged(
     conn: Connection, running: GuestState
 ) -> None:
-    devices.set_mark(conn, running.domain, Mark("lab", running.name, "new"))
+    devices.set_spec_hash(conn, domain_in_lab(running), "new")
 
-    found = domains.find(conn, running.domain)
+    found = domains.find(conn, domain_in_lab(running))
     assert (found.testbed, found.guest, found.spec_hash) == ("lab", "web-0", "new")
 
 

@@ -20,7 +20,11 @@ from orchestration.state.model.images import DiskOrigin
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
-from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+from tests.orchestration.providers.libvirt.samples import (
+    MANAGEMENT_XML,
+    REAL_HOST,
+    domain_in_lab,
+)
 
 pytestmark = pytest.mark.live
 
@@ -28,40 +32,44 @@ pytestmark = pytest.mark.live
 def test_domain_lives_and_goes_without_a_trace(
     conn: Connection, private_host: PrivateHost, guest: GuestState
 ) -> None:
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
     xml = build_domain(guest, REAL_HOST, testbed="lab")
-    domains.define(conn, xml)
-    domains.define(conn, xml)
+    domains.define(conn, domain_in_lab(guest), xml)
+    domains.define(conn, domain_in_lab(guest), xml)
 
-    assert domains.start(conn, guest.domain) is True
-    assert domains.start(conn, guest.domain) is False
+    assert domains.start(conn, domain_in_lab(guest)) is True
+    assert domains.start(conn, domain_in_lab(guest)) is False
     (facts,) = domains.observe(conn)
     assert facts.status is DomainStatus.RUNNING
     assert (facts.testbed, facts.guest, facts.spec_hash) == ("lab", "web-0", "hash-0")
     assert (facts.vcpus, facts.memory_mib) == (2, 512)
     assert facts.used_memory_mib > 0
-    assert domains.find(conn, guest.domain).uuid == guest.uuid
+    assert domains.find(conn, domain_in_lab(guest)).uuid == guest.uuid
     ports = private_host.run("ovs-vsctl", "list-ports", "tb-br0").split()
     assert ports == ["tb-0-0", "tb-0-1"]
 
-    assert domains.destroy(conn, guest.domain) is True
-    assert domains.destroy(conn, guest.domain) is False
-    assert domains.find(conn, guest.domain).reason == "destroyed"
-    assert domains.undefine(conn, guest.domain) is True
+    assert domains.destroy(conn, domain_in_lab(guest)) is True
+    assert domains.destroy(conn, domain_in_lab(guest)) is False
+    assert domains.find(conn, domain_in_lab(guest)).reason == "destroyed"
+    assert domains.undefine(conn, domain_in_lab(guest)) is True
     assert private_host.run("ovs-vsctl", "list-ports", "tb-br0") == ""
 
 
 def test_guest_that_ignores_the_power_button_is_given_up(
     conn: Connection, guest: GuestState
 ) -> None:
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
-    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
-    domains.start(conn, guest.domain)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
+    domains.define(
+        conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
+    )
+    domains.start(conn, domain_in_lab(guest))
 
-    off = domains.shut_down(conn, guest.domain, sleep=lambda _s: None, timeout_s=1)
+    off = domains.shut_down(
+        conn, domain_in_lab(guest), sleep=lambda _s: None, timeout_s=1
+    )
 
     assert off is False
-    assert domains.find(conn, guest.domain).is_active
+    assert domains.find(conn, domain_in_lab(guest)).is_active
 
 
 def test_booted_guest_obeys_the_power_button(
@@ -71,18 +79,20 @@ def test_booted_guest_obeys_the_power_button(
     if image is None:
         pytest.skip("the test guest image is not built: script/lab/guest-image")
     shutil.copy(image, guest.disk)
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
-    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
-    domains.start(conn, guest.domain)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
+    domains.define(
+        conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
+    )
+    domains.start(conn, domain_in_lab(guest))
     for _ in range(750):
         if "guest ready" in Path(guest.console).read_text(errors="replace"):
             break
         time.sleep(0.2)
 
-    off = domains.shut_down(conn, guest.domain, sleep=time.sleep, timeout_s=120)
+    off = domains.shut_down(conn, domain_in_lab(guest), sleep=time.sleep, timeout_s=120)
 
     assert off is True
-    facts = domains.find(conn, guest.domain)
+    facts = domains.find(conn, domain_in_lab(guest))
     assert (facts.status, facts.reason) == (DomainStatus.SHUT_OFF, "shut down")
 
 
@@ -100,16 +110,16 @@ def test_only_a_guests_own_disk_is_given_to_qemus_user(
     changes = {"image": image, "disk_origin": DiskOrigin.BLANK}
     text = build_domain(guest.model_copy(update=changes), REAL_HOST, testbed="lab")
     layers = qemu_img.require_chain(LocalTransport(), guest.disk, scope=Scope())
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
 
-    domains.define(conn, with_layers(text, guest.disk, layers))
-    domains.start(conn, guest.domain)
+    domains.define(conn, domain_in_lab(guest), with_layers(text, guest.disk, layers))
+    domains.start(conn, domain_in_lab(guest))
 
     assert owner(guest.disk) != owner(folder)
     assert [(owner(p), p.stat().st_mode & 0o777) for p in (base, iso)] == [
         (owner(folder), 0o444)
     ] * 2
-    domains.destroy(conn, guest.domain)
+    domains.destroy(conn, domain_in_lab(guest))
     assert {owner(base), owner(iso)} == {owner(folder)}
 
 

@@ -18,6 +18,7 @@ from tests.orchestration.providers.libvirt.samples import (
     NAT,
     NAT_XML,
     REAL_HOST,
+    domain_in_lab,
 )
 from tests.waiting import wait_until
 
@@ -28,22 +29,22 @@ PATIENCE_S = 60
 def test_networks_are_made_once_and_removed(
     conn: Connection, private_host: PrivateHost
 ) -> None:
-    assert networks.ensure(conn, "lab-nat", NAT_XML) is True
-    assert networks.ensure(conn, "lab-nat", NAT_XML) is False
-    assert networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML) is True
-    assert networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML) is False
+    assert networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab") is True
+    assert networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab") is False
+    assert networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab") is True
+    assert networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab") is False
     assert "10.254.1.1/24" in private_host.run("ip", "address", "show", "tb-m")
     assert "mtu 1450" in private_host.run("ip", "link", "show", "tb-nat")
 
-    assert networks.delete(conn, "lab-nat") is True
-    assert networks.delete(conn, "lab-mgmt") is True
+    assert networks.delete(conn, "lab-nat", testbed="lab") is True
+    assert networks.delete(conn, "lab-mgmt", testbed="lab") is True
     assert "tb-nat" not in private_host.run("ip", "link")
 
 
 def test_dhcp_gives_the_reserved_address_and_the_mtu(
     conn: Connection, private_host: PrivateHost
 ) -> None:
-    networks.ensure(conn, "lab-nat", NAT_XML)
+    networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab")
     mac = NAT.reservations[0].mac
 
     answer = ask_dhcp(private_host, mac)
@@ -56,7 +57,7 @@ def test_dhcp_gives_the_reserved_address_and_the_mtu(
 def test_every_name_of_a_reservation_resolves(
     conn: Connection, private_host: PrivateHost, name: str
 ) -> None:
-    networks.ensure(conn, "lab-nat", NAT_XML)
+    networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab")
 
     answer = private_host.run("busybox", "nslookup", name, "10.201.3.1")
 
@@ -67,14 +68,14 @@ def test_every_name_of_a_reservation_resolves(
 def test_running_network_learns_a_new_guest_in_place(
     conn: Connection, private_host: PrivateHost
 ) -> None:
-    networks.ensure(conn, "lab-nat", NAT_XML)
+    networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab")
     pid = private_host.run("cat", "/sys/class/net/tb-nat/ifindex")
     new = Reservation(mac="52:54:00:00:00:03", address="10.201.3.12", names=("new",))
     nat = NAT.model_copy(update={"reservations": (NAT.reservations[0], new)})
     xml = build_nat_network(nat, testbed="lab")
 
-    assert networks.ensure(conn, "lab-nat", xml) is True
-    assert networks.ensure(conn, "lab-nat", xml) is False
+    assert networks.ensure(conn, "lab-nat", xml, testbed="lab") is True
+    assert networks.ensure(conn, "lab-nat", xml, testbed="lab") is False
 
     assert private_host.run("cat", "/sys/class/net/tb-nat/ifindex") == pid
     assert ask_dhcp(private_host, new.mac)["ip"] == "10.201.3.12"
@@ -84,24 +85,26 @@ def test_running_network_learns_a_new_guest_in_place(
 def test_changed_network_restarts_only_when_nobody_hangs_on_it(
     conn: Connection, guest: GuestState
 ) -> None:
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
-    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
-    domains.start(conn, guest.domain)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
+    domains.define(
+        conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
+    )
+    domains.start(conn, domain_in_lab(guest))
     moved = MANAGEMENT.model_copy(update={"address": "10.254.1.2"})
     xml = build_management_network(moved, testbed="lab")
 
     with pytest.raises(NetworkFailed, match="1 guest interface"):
-        networks.ensure(conn, "lab-mgmt", xml)
+        networks.ensure(conn, "lab-mgmt", xml, testbed="lab")
 
-    domains.destroy(conn, guest.domain)
-    assert networks.ensure(conn, "lab-mgmt", xml) is True
-    assert networks.ensure(conn, "lab-mgmt", xml) is False
+    domains.destroy(conn, domain_in_lab(guest))
+    assert networks.ensure(conn, "lab-mgmt", xml, testbed="lab") is True
+    assert networks.ensure(conn, "lab-mgmt", xml, testbed="lab") is False
 
 
 def noted_leases(conn: Connection) -> dict[str, str]:
     """Return the leases when there are some: dnsmasq's helper notes them later."""
     return wait_until(
-        lambda: networks.leases(conn, "lab-nat"),
+        lambda: networks.leases(conn, "lab-nat", testbed="lab"),
         "no lease was noted",
         timeout_s=PATIENCE_S,
         pause_s=0.1,

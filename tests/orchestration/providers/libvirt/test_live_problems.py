@@ -8,7 +8,11 @@ from orchestration.providers.libvirt import domains, networks, problems
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
-from tests.orchestration.providers.libvirt.samples import MANAGEMENT_XML, REAL_HOST
+from tests.orchestration.providers.libvirt.samples import (
+    MANAGEMENT_XML,
+    REAL_HOST,
+    domain_in_lab,
+)
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
@@ -17,9 +21,11 @@ PATIENCE_S = 60
 
 @pytest.fixture(name="running")
 def _running(conn: Connection, guest: GuestState) -> GuestState:
-    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML)
-    domains.define(conn, build_domain(guest, REAL_HOST, testbed="lab"))
-    domains.start(conn, guest.domain)
+    networks.ensure(conn, "lab-mgmt", MANAGEMENT_XML, testbed="lab")
+    domains.define(
+        conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
+    )
+    domains.start(conn, domain_in_lab(guest))
     return guest
 
 
@@ -40,21 +46,21 @@ def unplug(conn: Connection, name: str) -> str:
 def test_unplugged_cable_is_known_by_its_mac(
     conn: Connection, running: GuestState
 ) -> None:
-    assert problems.links_down(conn, running.domain) == frozenset()
+    assert problems.links_down(conn, domain_in_lab(running)) == frozenset()
 
     mac = unplug(conn, running.domain)
 
-    assert problems.links_down(conn, running.domain) == {mac.lower()}
+    assert problems.links_down(conn, domain_in_lab(running)) == {mac.lower()}
 
 
 def test_domain_without_failed_disks_has_no_disk_errors(
     conn: Connection, running: GuestState
 ) -> None:
-    assert problems.disk_errors(conn, running.domain) == ()
-    domains.destroy(conn, running.domain)
-    assert problems.disk_errors(conn, running.domain) == ()
-    domains.undefine(conn, running.domain)
-    assert problems.disk_errors(conn, running.domain) == ()
+    assert problems.disk_errors(conn, domain_in_lab(running)) == ()
+    domains.destroy(conn, domain_in_lab(running))
+    assert problems.disk_errors(conn, domain_in_lab(running)) == ()
+    domains.undefine(conn, domain_in_lab(running))
+    assert problems.disk_errors(conn, domain_in_lab(running)) == ()
 
 
 def test_work_of_a_guest_grows(conn: Connection, running: GuestState) -> None:
@@ -67,5 +73,5 @@ def test_work_of_a_guest_grows(conn: Connection, running: GuestState) -> None:
         pause_s=0.1,
     )
 
-    domains.destroy(conn, running.domain)
+    domains.destroy(conn, domain_in_lab(running))
     assert running.domain not in domains.cpu_times(conn)

@@ -4,7 +4,11 @@ from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.node import node_facts
 from orchestration.providers.libvirt.xml.domain import build_domain
-from tests.orchestration.providers.libvirt.samples import HOST, build_guest
+from tests.orchestration.providers.libvirt.samples import (
+    HOST,
+    build_guest,
+    domain_in_lab,
+)
 
 
 def test_simulated_host_has_the_size_that_was_entered(simulated: Connection) -> None:
@@ -19,7 +23,9 @@ def test_simulated_host_has_the_size_that_was_entered(simulated: Connection) -> 
 def test_running_guests_take_simulated_memory(simulated: Connection) -> None:
     for index in range(2):
         guest = build_guest(index)
-        domains.define(simulated, build_domain(guest, HOST, testbed="lab"))
-    domains.start(simulated, "lab-web-1")
+        domains.define(
+            simulated, domain_in_lab(guest), build_domain(guest, HOST, testbed="lab")
+        )
+    domains.start(simulated, domain_in_lab(build_guest(1)))
 
     assert node_facts(simulated).free_memory_mib == 131_072 - 512

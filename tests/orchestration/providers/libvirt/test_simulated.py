@@ -10,11 +10,13 @@ import pytest
 from orchestration.errors import LibvirtFailed
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.ownership import GuestDomain
 from orchestration.providers.libvirt.xml.domain import build_domain, build_nat_network
 from tests.orchestration.providers.libvirt.samples import (
     HOST,
     NAT,
     build_guest,
+    domain_in_lab,
     open_simulated,
 )
 
@@ -24,17 +26,25 @@ from pathlib import Path
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.xml.domain import build_domain
 from tests.orchestration.providers.libvirt.samples import (
-    HOST, build_guest, open_simulated
+    HOST, build_guest, domain_in_lab, open_simulated
 )
 conn = open_simulated(Path(sys.argv[1]))
 for index in range(int(sys.argv[2]), int(sys.argv[3])):
-    domains.define(conn, build_domain(build_guest(index), HOST, testbed="lab"))
-    domains.start(conn, f"lab-web-{index}")
+    guest = build_guest(index)
+    xml = build_domain(guest, HOST, testbed="lab")
+    domains.define(conn, domain_in_lab(guest), xml)
+    domains.start(conn, domain_in_lab(guest))
 """
 
 
+def web(index: int) -> GuestDomain:
+    return domain_in_lab(build_guest(index))
+
+
 def define(conn: Connection, index: int) -> None:
-    domains.define(conn, build_domain(build_guest(index), HOST, testbed="lab"))
+    guest = build_guest(index)
+    xml = build_domain(guest, HOST, testbed="lab")
+    domains.define(conn, domain_in_lab(guest), xml)
 
 
 def states(conn: Connection) -> dict[str, str]:
@@ -49,24 +59,29 @@ def test_another_connection_sees_everything(
 
     define(simulated, 0)
     define(simulated, 1)
-    domains.start(simulated, "lab-web-1")
-    networks.ensure(simulated, "lab-nat", build_nat_network(NAT, testbed="lab"))
+    domains.start(simulated, web(1))
+    networks.ensure(
+        simulated, "lab-nat", build_nat_network(NAT, testbed="lab"), testbed="lab"
+    )
 
     assert states(other) == {"lab-web-0": "shut off", "lab-web-1": "running"}
-    assert domains.find(other, "lab-web-1").spec_hash == "hash-1"
-    assert networks.leases(other, "lab-nat")["52:54:00:00:00:01"] == "10.201.3.10"
+    assert domains.find(other, web(1)).spec_hash == "hash-1"
+    assert (
+        networks.leases(other, "lab-nat", testbed="lab")["52:54:00:00:00:01"]
+        == "10.201.3.10"
+    )
     xml = build_nat_network(NAT, testbed="lab")
-    assert networks.ensure(other, "lab-nat", xml) is False
+    assert networks.ensure(other, "lab-nat", xml, testbed="lab") is False
 
 
 def test_two_writers_take_turns(simulated: Connection, tmp_path: Path) -> None:
     other = open_simulated(tmp_path)
     for index in range(4):
         define(simulated if index % 2 else other, index)
-    domains.start(simulated, "lab-web-0")
-    domains.start(other, "lab-web-1")
-    domains.destroy(simulated, "lab-web-1")
-    domains.undefine(other, "lab-web-3")
+    domains.start(simulated, web(0))
+    domains.start(other, web(1))
+    domains.destroy(simulated, web(1))
+    domains.undefine(other, web(3))
 
     expected = {
         "lab-web-0": "running",
@@ -94,7 +109,7 @@ def test_processes_at_once_lose_nothing(simulated: Connection, tmp_path: Path) -
 def test_threads_at_once_lose_nothing(simulated: Connection, tmp_path: Path) -> None:
     def work(index: int) -> bool:
         define(simulated, index)
-        return domains.start(simulated, f"lab-web-{index}")
+        return domains.start(simulated, web(index))
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(40)))
@@ -106,11 +121,11 @@ def test_reading_and_doing_nothing_write_nothing(
     simulated: Connection, tmp_path: Path
 ) -> None:
     define(simulated, 0)
-    domains.start(simulated, "lab-web-0")
+    domains.start(simulated, web(0))
     written = (tmp_path / "sim-1.xml").stat().st_ino
 
     domains.observe(simulated)
-    domains.start(simulated, "lab-web-0")
+    domains.start(simulated, web(0))
 
     assert (tmp_path / "sim-1.xml").stat().st_ino == written
 
@@ -120,7 +135,7 @@ def test_failed_call_leaves_the_host_as_it_was(
 ) -> None:
     define(simulated, 0)
     with pytest.raises(LibvirtFailed):
-        domains.start(simulated, "lab-web-9")
+        domains.start(simulated, web(9))
 
     assert states(open_simulated(tmp_path)) == {"lab-web-0": "shut off"}
 

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from orchestration.errors import HostUnreachable, NetworkFailed
+from orchestration.errors import ForeignThing, HostUnreachable, NetworkFailed
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
     BridgeState,
@@ -142,7 +142,7 @@ def test_bridge_is_up_when_the_kernel_says_so(scope, flags, changed):
 def test_foreign_bridge_is_refused_before_anything_is_written(owner, words, scope):
     host = FakeTransport("host-a", [(ANY_READ, table(bridge_row(owner)) + table() * 2)])
 
-    with pytest.raises(NetworkFailed, match=words):
+    with pytest.raises(ForeignThing, match=words):
         bridges.ensure_bridge(host, bridge(), testbed="demo", scope=scope)
     assert len(host.calls) == 1
 
@@ -157,7 +157,7 @@ def test_foreign_port_is_refused_before_anything_is_written(scope):
     host = FakeTransport("host-a", [(ANY_READ, answer)])
     state, end = tunnel()
 
-    with pytest.raises(NetworkFailed, match=r"port d1t0 .* belongs to testbed other"):
+    with pytest.raises(ForeignThing, match=r"port d1t0 .* belongs to testbed other"):
         bridges.ensure_tunnel_end(host, state, end, testbed="demo", scope=scope)
     assert len(host.calls) == 1
 
@@ -264,7 +264,7 @@ def test_device_that_the_switch_cannot_open_is_an_error_despite_exit_0(scope):
 def test_deleting_twice_changes_something_once(scope, simulated):
     bridges.ensure_bridge(simulated, bridge(), testbed="demo", scope=scope)
 
-    with pytest.raises(NetworkFailed, match="belongs to testbed demo"):
+    with pytest.raises(ForeignThing, match="belongs to testbed demo"):
         bridges.delete_bridge(simulated, "d1br0", testbed="other", scope=scope)
     results = [
         bridges.delete_bridge(simulated, "d1br0", testbed="demo", scope=scope)

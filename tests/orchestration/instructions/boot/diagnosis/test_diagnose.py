@@ -42,8 +42,9 @@ def test_last_observation_is_the_answer_when_all_below_is_well(
 
 
 def test_domain_that_was_stopped_shows_the_log_of_qemu(patient: Patient) -> None:
-    domains.destroy(patient.task.host.libvirt, patient.guest.domain)
-    patient.spoil(healthy_guest.LOG, "terminating on signal 15 from pid 7\n")
+    domains.destroy(patient.task.host.libvirt, patient.task.domain(patient.guest))
+    ended = "terminating on signal 15 from pid 7"
+    patient.spoil(healthy_guest.LOG, healthy_guest.qemu_log(patient.guest.uuid, ended))
 
     found = patient.diagnosis()
 
@@ -51,6 +52,19 @@ def test_domain_that_was_stopped_shows_the_log_of_qemu(patient: Patient) -> None
     assert found.words == "its domain is shut off (destroyed)"
     assert "terminating on signal 15" in found.evidence
     assert "/var/log/libvirt/qemu/demo-a.log" in found.evidence
+
+
+def test_log_of_another_domain_with_the_name_is_not_shown(patient: Patient) -> None:
+    domains.destroy(patient.task.host.libvirt, patient.task.domain(patient.guest))
+    ours = healthy_guest.qemu_log(patient.guest.uuid, "ours")
+    theirs = healthy_guest.qemu_log("7e57bed0-0000-4000-8000-000000000001", "theirs")
+    patient.spoil(healthy_guest.LOG, ours + theirs)
+
+    found = patient.diagnosis()
+
+    assert found.layer is Layer.DOMAIN
+    assert "theirs" not in found.evidence
+    assert "qemu" not in found.evidence
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_guest_without_a_lease(
 ) -> None:
     patient.without_management()
     others = {"52:54:00:00:00:01": "10.64.112.99"}
-    monkeypatch.setattr(networks, "leases", lambda *_: others)
+    monkeypatch.setattr(networks, "leases", lambda *_, **__: others)
 
     found = patient.diagnosis()
 
@@ -119,7 +119,7 @@ def test_guest_without_a_lease(
 def test_lease_beside_the_way_is_only_remarked(
     patient: Patient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(networks, "leases", lambda *_: {})
+    monkeypatch.setattr(networks, "leases", lambda *_, **__: {})
 
     found = patient.diagnosis()
 
