@@ -36,7 +36,7 @@ from orchestration.state.model import (
     TunnelState,
 )
 from orchestration.state.mtu import ETHERNET, JUMBO, guest_mtu
-from orchestration.state.names import MANAGEMENT_INTERFACE, Names
+from orchestration.state.names import MANAGEMENT_INTERFACE, KeptNames, Names
 from orchestration.state.placement import Placement, Taken, order_hosts, place
 from orchestration.state.topology import (
     Components,
@@ -153,7 +153,7 @@ def _decide(
     site: Site,
     previous: State | None,
 ) -> Decided:
-    spec, names = expanded.spec, Names(identity.testbed, identity.number)
+    spec, names = expanded.spec, _names(identity, previous)
     subnet = site.pools.nat_subnet(names.number)
     components = build_components(spec.network, previous)
     return Decided(
@@ -168,6 +168,19 @@ def _decide(
         management_subnet=site.pools.management_subnet(names.number),
         previous=previous,
     )
+
+
+def _names(identity: Identity, previous: State | None) -> Names:
+    """Return the testbed's names; domains and networks of its state keep theirs."""
+    kept = KeptNames()
+    if previous is not None and previous.number == identity.number:
+        network = previous.network
+        kept = KeptNames(
+            nat=network.nat.network if network.nat else "",
+            management=network.management[0].network if network.management else "",
+            domains={guest.name: guest.domain for guest in previous.machines},
+        )
+    return Names(identity.testbed, identity.number, kept)
 
 
 def _links(

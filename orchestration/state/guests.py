@@ -119,11 +119,13 @@ class Guests:
             base = self._on_golden(base, golden, host)
         folder = self._artefacts_dir(host)
         before = self.previous.get(machine.name)
+        domain, hostname = names.domain(machine.name), names.hostname(machine.name)
         guest = GuestState(
             name=machine.name,
             index=index,
             host=host.name,
-            domain=names.domain(machine.name),
+            domain=domain,
+            hostname=hostname if hostname != domain else "",
             uuid=names.uuid(machine.name),
             user=base.user,
             cpus=libvirt.cpus,

@@ -3,10 +3,14 @@
 Two users may both write `br0`, and the kernel limits interface names to 15 characters;
 so every device name starts with the testbed's number (`t12-br0`). Names from the YAML
 have a hyphen after the number, ours have none (`t12nat`), so the two never collide.
-Used by the other modules of this package; the names end up in the state.
+Domains and networks of libvirt start with the number, too: the testbed `lab` with the
+guest `x-web` and the testbed `lab-x` with the guest `web` would share a longer name.
+Used by the other modules of this package; the names end up in the state, and the state
+keeps them: what an earlier version called `lab-web` keeps that name.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from uuid import NAMESPACE_URL, uuid5
 
 from orchestration.errors import StateError
@@ -21,11 +25,21 @@ MANAGEMENT_INTERFACE = "mgmt0"
 
 
 @dataclass(frozen=True, slots=True)
+class KeptNames:
+    """The libvirt names of a former state: its networks', and its domains' by guest."""
+
+    nat: str = ""
+    management: str = ""
+    domains: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Names:
     """All names of one testbed; `number` is unique among the testbeds."""
 
     testbed: str
     number: int
+    kept: KeptNames = KeptNames()
 
     def __post_init__(self) -> None:
         """Raise StateError when the number has no subnets in the pools."""
@@ -53,7 +67,7 @@ class Names:
     @property
     def nat_network(self) -> str:
         """The libvirt network that leads outside."""
-        return f"{self.testbed}-nat"
+        return self.kept.nat or f"{self._prefix}-nat"
 
     @property
     def nat_device(self) -> str:
@@ -63,7 +77,7 @@ class Names:
     @property
     def management_network(self) -> str:
         """The libvirt network by which a host reaches its guests."""
-        return f"{self.testbed}-mgmt"
+        return self.kept.management or f"{self._prefix}-mgmt"
 
     @property
     def management_device(self) -> str:
@@ -106,7 +120,11 @@ class Names:
         return f"{self._prefix}v{link}"
 
     def domain(self, guest: str) -> str:
-        """Return libvirt's name of a guest, which is also its hostname."""
+        """Return libvirt's name of a guest."""
+        return self.kept.domains.get(guest, f"{self._prefix}-{guest}")
+
+    def hostname(self, guest: str) -> str:
+        """Return the name that a guest has for itself, and in DNS."""
         return f"{self.testbed}-{guest}"
 
     def uuid(self, guest: str) -> str:

@@ -159,7 +159,7 @@ def up(stack: Stack, owner: Client) -> Iterator[Ran]:
         (
             "full",
             r"its disk vda stopped: no space is left for \S+/full-disk\.qcow2",
-            r"100% [\s\S]*QEMU's log \(/var/log/libvirt/qemu/unwell-full\.log\)",
+            r"100% [\s\S]*QEMU's log \(/var/log/libvirt/qemu/t\d+-full\.log\)",
         ),
         ("paused", r"its domain is paused \(by request\)", "QEMU's log"),
         ("unready", "its first boot is not over", "testbed guest ready"),

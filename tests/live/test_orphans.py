@@ -15,6 +15,7 @@ from tests.live.watch import (
     Guest,
     condition,
     holdings,
+    project,
     ran,
     wait_until,
 )
@@ -36,11 +37,16 @@ def _admin(stack: Stack) -> Iterator[Client]:
     client.close()
 
 
+def name_of(stack: Stack, thing: str) -> str:
+    """Return libvirt's name of a guest or network."""
+    return f"t{project(stack, SLUG).read_state().number}-{thing}"
+
+
 def lose(stack: Stack, admin: Client) -> None:
     """Delete the row only, and wait until its things are listed as orphans."""
     model = "from testbed.models import Testbed as T"
     stack.shell(f"{model}; T.objects.get(slug={SLUG!r}).delete()")
-    things = (f"{SLUG}-near", f"{SLUG}-away", f"{SLUG}-nat")
+    things = [name_of(stack, thing) for thing in ("near", "away", "nat")]
     wait_until(
         lambda: all(f"<code>{t}</code>" in admin.page("/orphans/") for t in things),
         "the orphans are not listed",
@@ -58,7 +64,8 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
     admin.send_form("/orphans/adopt/", {"name": SLUG, "owner": "owner"})
 
     assert owner.has_testbed(SLUG)
-    assert f"<code>{SLUG}-near</code>" not in admin.page("/orphans/")
+    near = name_of(stack, "near")
+    assert f"<code>{near}</code>" not in admin.page("/orphans/")
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
     assert {r["status"] for r in up.of("start-guests").values()} == {"unchanged"}
@@ -122,6 +129,7 @@ def test_admin_looks_at_the_images_and_deletes_an_unused_one(stack, admin, befor
 
 
 def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
+    near = name_of(stack, "near")
     lose(stack, admin)
 
     asked = {"name": SLUG, "confirm": SLUG}
@@ -134,6 +142,6 @@ def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
     projects = "/var/lib/testbed/projects"
     assert SLUG not in stack.other.run("ls", projects).split()
     wait_until(
-        lambda: f"<code>{SLUG}-" not in admin.page("/orphans/"),
+        lambda: f"<code>{near}</code>" not in admin.page("/orphans/"),
         "they are still listed",
     )

@@ -64,8 +64,8 @@ def test_quickstart_comes_up_on_both_hosts(stack, first_up, before):
         for end in tunnel.ends:
             assert f"port {end.port}" in added[end.host]
     assert state.network.tunnels
-    assert f"network {SLUG}-nat" in added["main"]
-    assert f"network {SLUG}-mgmt" in added["host-b"]
+    assert f"network t{state.number}-nat" in added["main"]
+    assert f"network t{state.number}-mgmt" in added["host-b"]
 
 
 def test_scripts_fetched_the_page_by_name_over_the_tunnel(stack, first_up):

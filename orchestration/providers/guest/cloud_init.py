@@ -69,12 +69,19 @@ def instance_id(guest: GuestState) -> str:
         }
     )
     digest = hashlib.sha256(configured.encode()).hexdigest()[:8]
-    return f"{guest.domain}-{digest}"
+    return f"{hostname_of(guest)}-{digest}"
+
+
+def hostname_of(guest: GuestState) -> str:
+    """Return a guest's name for itself; states of earlier versions have no other."""
+    return guest.hostname or guest.domain
 
 
 def build_meta_data(guest: GuestState) -> bytes:
     """Build the meta-data: the instance's id and the guest's name."""
-    return _json({"instance-id": instance_id(guest), "local-hostname": guest.domain})
+    return _json(
+        {"instance-id": instance_id(guest), "local-hostname": hostname_of(guest)}
+    )
 
 
 def build_user_data(
@@ -90,7 +97,7 @@ def build_user_data(
     """
     return b"#cloud-config\n" + _json(
         {
-            "hostname": guest.domain,
+            "hostname": hostname_of(guest),
             "manage_etc_hosts": True,
             "users": [_user(guest, public_key)],
             "ssh_pwauth": False,

@@ -56,12 +56,15 @@ _FORGET_REAL = (
 def define(conn: Connection, guest: GuestDomain, xml: str) -> None:
     """Define a domain, or replace its definition (which a running one gets later).
 
+    A definition under a former name goes first: libvirt renames none that it replaces.
     Raises: ForeignThing (another domain has its name or uuid), LibvirtFailed,
     HostUnreachable.
     """
 
     def work(handle: libvirt.virConnect) -> None:
-        lookup(handle, guest, conn.machine)
+        old = lookup(handle, guest, conn.machine)
+        if old is not None and old.name() != guest.name and not old.isActive():
+            _forget(handle, old)
         handle.defineXML(xml)
 
     conn.call(f"define domain {guest.name}", work, changes=True)
@@ -145,11 +148,14 @@ def undefine(conn: Connection, guest: GuestDomain) -> bool:
         domain = lookup(handle, guest, conn.machine)
         if domain is None:
             return False
-        real = 0 if is_test_driver(handle) else _FORGET_REAL
-        domain.undefineFlags(_FORGET | real)
+        _forget(handle, domain)
         return True
 
     return conn.call(f"undefine domain {guest.name}", work, changes=True)
+
+
+def _forget(handle: libvirt.virConnect, domain: libvirt.virDomain) -> None:
+    domain.undefineFlags(_FORGET | (0 if is_test_driver(handle) else _FORGET_REAL))
 
 
 def observe(conn: Connection) -> tuple[DomainFacts, ...]:

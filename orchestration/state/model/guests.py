@@ -78,9 +78,10 @@ class Markers(Frozen):
 class GuestState(Frozen):
     """One guest on its host, with all names and paths decided.
 
-    `domain` is libvirt's name and the hostname. `artefacts_dir` is the folder on the
-    guest's host; `disk`, `seed`, `xml` and `console` are full paths there. `spec_hash`
-    covers what the user wrote about this guest.
+    `domain` is libvirt's name; an empty `hostname` is the same, as in states of earlier
+    versions. `artefacts_dir` is the folder on the guest's host; `disk`, `seed`, `xml`
+    and `console` are full paths there. `spec_hash` covers what the user wrote about
+    this guest.
 
     A guest without a `seed` has no account for us: it only runs. One without a `disk`
     has its CD-ROM alone. A clone names its `golden` image's machine.
@@ -90,6 +91,7 @@ class GuestState(Frozen):
     index: int
     host: str
     domain: str
+    hostname: str = Field(default="", exclude_if=not_)
     uuid: str
     user: str
     password_hash: str = ""

@@ -21,7 +21,7 @@ def test_networks_are_where_the_state_has_them(rehearsal: Rehearsal) -> None:
         for name in ("host-a", "host-b")
     }
 
-    assert found == {"host-a": ("demo-mgmt", "demo-nat"), "host-b": ("demo-mgmt",)}
+    assert found == {"host-a": ("t7-mgmt", "t7-nat"), "host-b": ("t7-mgmt",)}
 
 
 def test_bridges_and_tunnel_ends_are_where_the_state_has_them(

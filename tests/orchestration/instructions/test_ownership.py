@@ -13,8 +13,9 @@ from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.transport.base import Scope
-from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 from tests.orchestration.providers.libvirt.samples import define_text
+from tests.orchestration.state.samples import named_as_before
 
 PLAIN = (
     "<domain type='test'><name>{name}</name><memory>1024</memory>"
@@ -133,3 +134,38 @@ def test_foreign_things_with_names_of_ours_are_drift(rehearsal: Rehearsal) -> No
         f"a machine named {name} that is not this testbed's is on host-a",
         f"a network named {nat.network} that is not this testbed's is on host-a",
     ]
+
+
+def test_machines_named_by_an_earlier_version_run_on_until_down(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.project.write_state(named_as_before(rehearsal.state))
+    rehearsal.build(two_guests())
+    rehearsal.up()
+    running = machines(rehearsal)
+
+    rehearsal.build(two_guests())
+    again = rehearsal.up()
+    rehearsal.down()
+
+    assert running == {"demo-a": True, "demo-b": True}
+    assert {r.status for r in again.of(Kind.START_GUESTS).values()} == {
+        Status.UNCHANGED
+    }
+    assert machines(rehearsal) == {}
+    assert networks.observe(conn_of(rehearsal)) == ()
+
+
+def test_machine_under_a_former_name_is_found_by_its_uuid(rehearsal: Rehearsal) -> None:
+    now = rehearsal.state
+    rehearsal.project.write_state(named_as_before(now))
+    rehearsal.up()
+    domains.destroy(conn_of(rehearsal), rehearsal.domain("a"))
+
+    rehearsal.project.write_state(now)
+    rehearsal.up()
+    up = machines(rehearsal)
+    rehearsal.down()
+
+    assert up == {"t7-a": True, "demo-b": True}
+    assert machines(rehearsal) == {}

@@ -89,18 +89,18 @@ def test_card_that_was_pulled_off_its_bridge_is_named(tmp_path: Path) -> None:
 
 def test_networks_are_named_when_stopped_and_when_undefined(up: Rehearsal) -> None:
     conn = up.hosts.open(up.state.main).libvirt
-    conn.call("x", lambda h: h.networkLookupByName("demo-nat").destroy(), changes=True)
+    conn.call("x", lambda h: h.networkLookupByName("t7-nat").destroy(), changes=True)
 
     def forget(handle):
-        network = handle.networkLookupByName("demo-mgmt")
+        network = handle.networkLookupByName("t7-mgmt")
         network.destroy()
         network.undefine()
 
     conn.call("x", forget, changes=True)
 
     assert missing(up) == [
-        "network demo-nat is not active on host-a",
-        "network demo-mgmt is gone on host-a",
+        "network t7-nat is not active on host-a",
+        "network t7-mgmt is gone on host-a",
     ]
 
 
@@ -127,7 +127,7 @@ def test_way_out_is_cut_when_either_of_its_halves_is_gone(
 ) -> None:
     on(up, "host-a", words)
 
-    assert missing(up) == ["uplink through demo-nat is cut on host-a"]
+    assert missing(up) == ["uplink through t7-nat is cut on host-a"]
 
 
 def test_host_that_did_not_answer_says_nothing(up: Rehearsal) -> None:

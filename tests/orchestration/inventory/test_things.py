@@ -32,21 +32,21 @@ def test_everything_that_up_made_is_listed_with_its_testbed(up: Rehearsal) -> No
     main, other = seen(up, "host-a"), seen(up, "host-b")
 
     assert words(main) == {
-        "domain demo-a a ",
+        "domain t7-a a ",
         "port t7v0 br0/br1 t7-br0",
         "port t7vb t7vb t7-br0",
         "bridge t7-br0 br0 ",
         "link t7vn  t7nat",
         "link t7vb  ",
-        "network demo-nat  t7nat",
-        "network demo-mgmt  t7mgmt",
+        "network t7-nat  t7nat",
+        "network t7-mgmt  t7mgmt",
         f"folder demo  {up.folder / 'testbeds'}",
     }
     assert words(other) == {
-        "domain demo-b b ",
+        "domain t7-b b ",
         "port t7v0 br0/br1 t7-br1",
         "bridge t7-br1 br1 ",
-        "network demo-mgmt  t7mgmt",
+        "network t7-mgmt  t7mgmt",
         "folder demo  /srv/projects",
     }
     assert {thing.testbed for thing in (*main.things, *other.things)} == {"demo"}
@@ -57,13 +57,13 @@ def test_domain_that_is_off_and_network_that_is_stopped_are_not_active(
     up: Rehearsal,
 ) -> None:
     conn = up.hosts.open(up.state.main).libvirt
-    conn.call("x", lambda h: h.lookupByName("demo-a").destroy(), changes=True)
-    conn.call("x", lambda h: h.networkLookupByName("demo-nat").destroy(), changes=True)
+    conn.call("x", lambda h: h.lookupByName("t7-a").destroy(), changes=True)
+    conn.call("x", lambda h: h.networkLookupByName("t7-nat").destroy(), changes=True)
 
     inventory = seen(up, "host-a")
 
     off = {t.name for t in inventory.things if not t.is_active}
-    assert off == {"demo-a", "demo-nat"}
+    assert off == {"t7-a", "t7-nat"}
 
 
 def test_thing_without_our_tag_is_not_listed(up: Rehearsal) -> None:

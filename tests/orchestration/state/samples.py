@@ -182,3 +182,29 @@ def spec_of(
 def workers(count: int, *more: object, **keys: object) -> Spec:
     node = scaled("node", *[["br0"]] * count, **keys)
     return spec_of(node, *more)
+
+
+def named_as_before(state: State) -> State:
+    """Return a state with the names of libvirt's objects of an earlier version."""
+    network, testbed = state.network, state.testbed
+    nat = network.nat and network.nat.model_copy(update={"network": f"{testbed}-nat"})
+    name = {"network": f"{testbed}-mgmt"}
+    management = tuple(m.model_copy(update=name) for m in network.management)
+    return state.model_copy(
+        update={
+            "network": network.model_copy(
+                update={"nat": nat, "management": management}
+            ),
+            "guests": tuple(
+                guest.model_copy(
+                    update={
+                        "domain": f"{testbed}-{guest.name}",
+                        "hostname": "",
+                        "management": guest.management
+                        and guest.management.model_copy(update=name),
+                    }
+                )
+                for guest in state.guests
+            ),
+        }
+    )

@@ -21,6 +21,7 @@ from tests.orchestration.state.samples import (
     build,
     identity,
     machine,
+    named_as_before,
     sample,
     spec_of,
 )
@@ -263,7 +264,34 @@ def test_identity_of_a_guest_depends_on_its_testbed_and_name_only() -> None:
 
     assert one.uuid == moved.uuid
     assert one.uuid != other.uuid
-    assert (one.domain, other.domain) == ("demo-b", "other-b")
+    assert (one.domain, moved.domain) == ("t7-b", "t9-b")
+    assert (one.hostname, other.hostname) == ("demo-b", "other-b")
+
+
+def test_names_that_an_earlier_version_gave_are_kept() -> None:
+    spec = spec_of(machine("a", "br0"), bridges=("br0",))
+    grown = spec_of(machine("a", "br0"), machine("c", "br0"), bridges=("br0",))
+    before = named_as_before(build(spec))
+
+    same, after = build(spec, previous=before), build(grown, previous=before)
+
+    assert named_as_before(same) == same
+    assert "hostname" not in same.guest("a").model_dump()
+    assert after.network.nat.network == "demo-nat"
+    assert {m.network for m in after.network.management} == {"demo-mgmt"}
+    assert [g.domain for g in after.guests] == ["demo-a", "t7-c"]
+    assert after.guest("a").spec_hash == same.guest("a").spec_hash
+
+
+def test_other_number_gives_other_names() -> None:
+    before = build(spec_of(machine("a", "br0"), bridges=("br0",)))
+
+    after = build(
+        spec_of(machine("a", "br0"), bridges=("br0",)), number=9, previous=before
+    )
+
+    assert after.guest("a").domain == "t9-a"
+    assert after.network.nat.network == "t9-nat"
 
 
 def test_other_number_gives_up_addresses_and_link_indexes_of_the_old_one() -> None:

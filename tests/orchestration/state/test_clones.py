@@ -29,7 +29,7 @@ def test_clones_come_behind_all_machines_in_the_order_of_their_parents() -> None
     assert names(state) == ["web", "late-0", "late-1", "more-0"]
     assert [golden.name for golden in state.goldens] == ["late", "more"]
     assert [guest.golden for guest in state.guests] == ["", "late", "late", "more"]
-    assert state.guest("late-1").domain == "demo-late-1"
+    assert state.guest("late-1").domain == "t7-late-1"
 
 
 def test_a_clone_inherits_everything_but_scripts() -> None:

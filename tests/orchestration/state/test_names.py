@@ -52,3 +52,18 @@ def test_number_out_of_range_is_refused(number: int) -> None:
         Names("demo", number)
 
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("lab", "x-web"), ("lab-x", "web")), (("lab", "node-0"), ("lab-node", "0"))],
+)
+def test_machines_of_two_testbeds_never_share_a_name(
+    one: tuple[str, str], other: tuple[str, str]
+) -> None:
+    first, second = Names(one[0], 1), Names(other[0], 2)
+
+    assert first.hostname(one[1]) == second.hostname(other[1])
+    assert first.domain(one[1]) != second.domain(other[1])
+    assert first.nat_network != second.nat_network
+    assert first.management_network != second.management_network

@@ -42,7 +42,7 @@ def used_ns(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     used_ns = [7_000_000_000]
 
     def look(_: object) -> dict[str, int]:
-        return {"demo-a": used_ns.pop(0) if len(used_ns) > 1 else used_ns[0]}
+        return {"t7-a": used_ns.pop(0) if len(used_ns) > 1 else used_ns[0]}
 
     monkeypatch.setattr(domains, "cpu_times", look)
     return used_ns

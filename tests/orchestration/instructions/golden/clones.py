@@ -13,7 +13,7 @@ from tests.orchestration.state.samples import scaled, spec_of
 
 SCRIPTS = {"shared.sh": "#!/bin/sh\nmake things\n", "own.sh": "#!/bin/sh\n"}
 RUNS = "sh -s -- /etc/nocloud/script-run /tmp/testbed-node-shared.sh"
-GUEST = "demo-node"
+GUEST = "t7-node"
 
 
 def clones(*bridges: str) -> Spec:

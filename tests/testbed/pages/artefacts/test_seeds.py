@@ -26,7 +26,7 @@ def test_seed_is_shown_as_it_was_written(browser: Client, generated: Testbed):
 
     data = json.loads(user_data.removeprefix("#cloud-config\n"))
     guest = generated.project.read_state().guest("web")
-    assert data["hostname"] == guest.domain
+    assert data["hostname"] == guest.hostname
     assert data["ssh_keys"]["ed25519_private"] == "(the private host key is not shown)"
     assert "MODE=quiet-mode" in str(data["write_files"])
     assert config == on_seed(generated, "network-config")

@@ -51,7 +51,7 @@ def test_domain_that_was_stopped_shows_the_log_of_qemu(patient: Patient) -> None
     assert found.layer is Layer.DOMAIN
     assert found.words == "its domain is shut off (destroyed)"
     assert "terminating on signal 15" in found.evidence
-    assert "/var/log/libvirt/qemu/demo-a.log" in found.evidence
+    assert "/var/log/libvirt/qemu/t7-a.log" in found.evidence
 
 
 def test_log_of_another_domain_with_the_name_is_not_shown(patient: Patient) -> None:

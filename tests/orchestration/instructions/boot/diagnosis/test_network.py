@@ -86,7 +86,7 @@ def test_unplugged_cable(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> N
 
     assert found.layer is Layer.LINK
     assert "mgmt0 has no link: t7g0im is unplugged" in found.words
-    assert "virsh domif-setlink demo-a t7g0im up" in found.hint
+    assert "virsh domif-setlink t7-a t7g0im up" in found.hint
     assert "NO-CARRIER" in found.evidence
 
 
