@@ -178,6 +178,7 @@ def _identity(testbed: str, options: argparse.Namespace) -> Identity:
         yaml_sha256=sha256(options.file.read_bytes()).hexdigest(),
         identity_file=f"testbeds/{testbed}/keys/id_ed25519",
         public_key="",
+        golden_owner=known.golden_owner if known else "",
     )
 
 

@@ -46,6 +46,8 @@ NETWORK_CARDS = tuple(env_list("TESTBED_NETWORK_CARDS"))
 ADDRESS_POOLS = env_pools("TESTBED_NAT_POOL", "TESTBED_MANAGEMENT_POOL")
 # The kind of link between bridges on two hosts, in every new or edited testbed.
 TUNNEL_KIND = env_choice("TESTBED_TUNNELS", "vxlan", "geneve", "gre")
+# Whether equal golden images are one for all users, not for each owner.
+SHARE_GOLDEN_IMAGES = env_bool("TESTBED_SHARE_GOLDEN_IMAGES", default=False)
 RUNTIME_DIR = DATA_DIR / "runtime"
 EXAMPLES_DIR = BASE_DIR / "examples"
 

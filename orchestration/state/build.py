@@ -51,7 +51,8 @@ class Identity:
     """A testbed's identity, which neither the YAML nor the hosts determine.
 
     `number` is unique among the testbeds of this installation; `directory` and
-    `identity_file` are paths on the main host.
+    `identity_file` are paths on the main host. Testbeds with the same `golden_owner`
+    share golden images.
     """
 
     testbed: str
@@ -60,6 +61,7 @@ class Identity:
     yaml_sha256: str
     identity_file: str
     public_key: str
+    golden_owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ def build_state(
         scripts=inputs.script_sha256,
         password_hashes=inputs.password_hashes,
         previous={g.name: g for g in previous.machines} if previous else {},
+        golden_owner=identity.golden_owner,
+        previous_goldens={g.name: g for g in previous.goldens} if previous else {},
     ).build(expanded)
     return State(
         **asdict(identity),

@@ -82,8 +82,14 @@ def shared_setup(golden: Machine) -> str | None:
     return disk.setup_script if isinstance(disk, CloudImage) else None
 
 
-def golden_digest(guest: GuestState, *, script_sha256: str, context_sha256: str) -> str:
-    """Digest all inputs of a golden image; the testbed is not among them."""
+def golden_digest(
+    guest: GuestState, *, script_sha256: str, context_sha256: str, owner: str
+) -> str:
+    """Digest all inputs of a golden image; the testbed is not among them.
+
+    Testbeds with the same `owner` share images; an empty one shares them with all that
+    have none.
+    """
     content = {
         "base": guest.image.identity,
         "format": guest.image.format,
@@ -94,6 +100,8 @@ def golden_digest(guest: GuestState, *, script_sha256: str, context_sha256: str)
         "context": context_sha256,
         "script": script_sha256,
     }
+    if owner:
+        content["owner"] = owner
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return sha256(text.encode()).hexdigest()
 

@@ -7,6 +7,7 @@ golden images first, since their clones' disks start from them. Used by `state.b
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from ipaddress import IPv4Network
 from pathlib import PurePosixPath
@@ -77,6 +78,8 @@ class Guests:
     scripts: Mapping[str, str]
     password_hashes: Mapping[str, str]
     previous: Mapping[str, GuestState]
+    golden_owner: str
+    previous_goldens: Mapping[str, GoldenState]
 
     def build(
         self, expanded: Expanded
@@ -99,9 +102,20 @@ class Guests:
             return GoldenState(guest=guest, image=guest.image)
         script = guest.setup_script.sha256 if guest.setup_script else ""
         context = guest.context_sha256 if guest.setup_script else ""
-        digest = golden_digest(guest, script_sha256=script, context_sha256=context)
-        image = self.bases.golden(guest.name, digest, self.placement.main)
-        return GoldenState(guest=guest, image=image, context_sha256=context)
+        digest_for = partial(
+            golden_digest, guest, script_sha256=script, context_sha256=context
+        )
+        owner = self.golden_owner
+        before = self.previous_goldens.get(guest.name)
+        # Another owner alone is no reason to lose the clones' disks.
+        if before and before.image.golden == digest_for(owner=before.owner):
+            owner = before.owner
+        image = self.bases.golden(
+            guest.name, digest_for(owner=owner), self.placement.main
+        )
+        return GoldenState(
+            guest=guest, image=image, context_sha256=context, owner=owner
+        )
 
     def _indexes(self, guests: list[str]) -> dict[str, int]:
         kept = {g: self.previous[g].index for g in guests if g in self.previous}

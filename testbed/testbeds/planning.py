@@ -209,6 +209,7 @@ def _identity(testbed: Testbed) -> Identity:
         yaml_sha256=project.yaml_sha256(),
         identity_file=str(project.identity_file),
         public_key=ensure_key_pair(project.identity_file, testbed.slug),
+        golden_owner="" if settings.SHARE_GOLDEN_IMAGES else str(testbed.owner_id),
     )
 
 

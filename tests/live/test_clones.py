@@ -164,15 +164,15 @@ def test_up_again_prepares_and_touches_nothing(stack, owner, first_up):
     assert {name: Guest(stack, SLUG, name).boot for name in NAMES} == boots
 
 
-def test_another_users_testbed_uses_the_image_and_cannot_change_it(
-    stack, other, first_up, tmp_path
+def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
+    stack, owner, first_up, tmp_path
 ):
     before = {host: stored(stack, host) for host in ("main", *REMOTE)}
     (tmp_path / "kvm-compose.yaml").write_text(yaml("mine", "br1", "br2"))
     (tmp_path / "shared.sh").write_text(SHARED)
-    other.create_testbed(OTHER_SLUG, tmp_path)
+    owner.create_testbed(OTHER_SLUG, tmp_path)
 
-    up = ran(other, OTHER_SLUG, "up")
+    up = ran(owner, OTHER_SLUG, "up")
 
     assert up.status == "succeeded", up.words
     assert up.statuses()["prepare-goldens"] == {"unchanged"}
@@ -185,10 +185,10 @@ def test_another_users_testbed_uses_the_image_and_cannot_change_it(
     ]
     boot = Guest(stack, SLUG, NAMES[2]).boot
 
-    cleared = ran(other, OTHER_SLUG, "clear-artefacts")
+    cleared = ran(owner, OTHER_SLUG, "clear-artefacts")
 
     assert cleared.status == "succeeded", cleared.words
-    other.send_form(f"/testbeds/{OTHER_SLUG}/delete/", {})
+    owner.send_form(f"/testbeds/{OTHER_SLUG}/delete/", {})
     assert {host: stored(stack, host) for host in before} == before
     assert Guest(stack, SLUG, NAMES[2]).boot == boot
 

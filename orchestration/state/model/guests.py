@@ -133,12 +133,13 @@ class GoldenState(Frozen):
 
     `guest` describes the single start that runs the clones' shared script, and `image`
     is its result, on main. Without preparation, `image` is the image that the machine
-    itself would start from.
+    itself would start from. Testbeds with the same `owner` share the image.
     """
 
     guest: GuestState
     image: ImageState
     context_sha256: str = ""
+    owner: str = Field(default="", exclude_if=not_)
 
     @property
     def name(self) -> str:

@@ -3,6 +3,10 @@
 Built by `state.build`, stored as `state.json`; older files come through `versions.py`.
 """
 
+from operator import not_
+
+from pydantic import Field
+
 from orchestration.state.model.guests import GoldenState, GuestState
 from orchestration.state.model.hosts import HostState
 from orchestration.state.model.images import Frozen
@@ -16,7 +20,8 @@ class State(Frozen):
     """One testbed, complete. `directory` is its folder on main.
 
     `yaml_sha256` shows whether the YAML changed since. `identity_file` is the private
-    key (a path on main) that logs in to the guests, `public_key` its line.
+    key (a path on main) that logs in to the guests, `public_key` its line. New golden
+    images are shared with testbeds of the same `golden_owner`.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -26,6 +31,7 @@ class State(Frozen):
     yaml_sha256: str
     identity_file: str
     public_key: str
+    golden_owner: str = Field(default="", exclude_if=not_)
     hosts: tuple[HostState, ...]
     network: NetworkState
     guests: tuple[GuestState, ...]

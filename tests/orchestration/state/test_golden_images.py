@@ -4,6 +4,8 @@ Its name follows from its definition, its scripts and its context, and from noth
 else. The clones over it are in test_clones.py.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from orchestration.compose.language.schema import Spec
@@ -32,6 +34,17 @@ def with_digests(spec: Spec, **scripts: str) -> State:
         identity=identity(),
         hosts=HOSTS[:2],
         catalogue=CATALOGUE,
+    )
+
+
+def owned(spec: Spec, owner: str, previous: State | None = None) -> State:
+    return build_state(
+        spec,
+        Inputs(script_sha256={"s.sh": "00", "other.sh": "01"}),
+        identity=replace(identity(), golden_owner=owner),
+        hosts=HOSTS[:2],
+        catalogue=CATALOGUE,
+        previous=previous,
     )
 
 
@@ -90,6 +103,26 @@ def test_the_same_definition_is_the_same_image_in_any_testbed() -> None:
     one, other = build(spec, name="one", number=1), build(spec, name="two", number=2)
 
     assert one.goldens[0].image == other.goldens[0].image
+
+
+def test_the_same_definition_of_another_owner_is_another_image() -> None:
+    spec = workers(1, shared_setup="s.sh")
+
+    images = {owner: owned(spec, owner).goldens[0].image for owner in ("", "1", "2")}
+
+    assert len({image.path for image in images.values()}) == 3
+    assert owned(spec, "1").goldens[0].image == images["1"]
+
+
+def test_image_stays_when_only_its_owner_changes() -> None:
+    before = owned(workers(1, shared_setup="s.sh"), "1")
+
+    same = owned(workers(1, shared_setup="s.sh"), "2", previous=before)
+    edited = owned(workers(1, shared_setup="other.sh"), "2", previous=before)
+
+    assert same.goldens == before.goldens
+    assert [g.image for g in same.guests] == [g.image for g in before.guests]
+    assert (before.goldens[0].owner, edited.goldens[0].owner) == ("1", "2")
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,22 @@ def test_scripts_of_clones_and_their_golden_image_are_digested(scaled):
     assert golden.context_sha256 != digest
 
 
+def test_golden_images_are_shared_by_one_owner_or_by_an_admins_word(
+    scaled, stranger, settings
+):
+    def image() -> str:
+        scaled.project.state_file.unlink(missing_ok=True)
+        return prepare(scaled, Command.UP, Options())[0].goldens[0].image.path
+
+    owners = image()
+    scaled.owner = stranger
+    strangers = image()
+    settings.SHARE_GOLDEN_IMAGES = True
+    shared = image()
+
+    assert len({owners, strangers, shared}) == 3
+
+
 def test_edited_shared_script_is_an_edit_of_the_deployed_testbed(scaled):
     before = deploy(scaled)
     assert not is_edited(scaled, before)
