@@ -1,5 +1,8 @@
 """The ASGI application: pages by Django, one websocket address by channels.
 
+Daphne builds its requests from the class in its module, whichever way it is started:
+here that is replaced by one that bounds bodies (`testbed/bodies.py`).
+
 A websocket must come from a page of this site (its Origin is one of ALLOWED_HOSTS;
 command line clients send it too), and carries the session of the page.
 """
@@ -9,13 +12,15 @@ import os
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import AllowedHostsOriginValidator
+from daphne import http_protocol
 from django.core.asgi import get_asgi_application
 from django.urls import re_path
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
 http = get_asgi_application()
 
-# The consumers need Django to be set up, as the line above does.
+# These need Django to be set up, as the line above does.
+from testbed.bodies import BoundedRequest  # noqa: E402
 from testbed.websocket.backpressure import (  # noqa: E402
     FlowControl,
     ResponseFlow,
@@ -34,6 +39,8 @@ def websockets(pace: Pace) -> FlowControl:
     )
     return FlowControl(AllowedHostsOriginValidator(AuthMiddlewareStack(router)))
 
+
+http_protocol.WebRequest = BoundedRequest
 
 application = ProtocolTypeRouter(
     {"http": ResponseFlow(http), "websocket": websockets(Pace())}

@@ -149,7 +149,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
-DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024 * 1024
+# A form without its files: the editor's largest text, encoded, is three times as long.
+# testbed/bodies.py bounds whole requests.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # Above the limit of a form, so that the form can report it and keep the input.
 DATA_UPLOAD_MAX_NUMBER_FILES = 5000
 

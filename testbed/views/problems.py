@@ -6,7 +6,8 @@ A client that asks for JSON gets the same words as JSON (docs/protocol.md).
 from collections.abc import Callable
 from http import HTTPStatus
 
-from django.core.exceptions import TooManyFilesSent
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -45,10 +46,14 @@ def problem_page(
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Show 400; mostly an upload of too many files, which is not read to its end."""
+    """Show 400; mostly an upload of too much, which is not read to its end."""
     if isinstance(exception, TooManyFilesSent):
         title = "These are too many files for one upload"
         return _page(request, 400, title, f"Send at most {MAX_FILES}, or an archive.")
+    if isinstance(exception, RequestDataTooBig):
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024**2
+        title = f"This form holds more than {limit} MiB of text"
+        return _page(request, 400, title, "Upload it as a file.")
     hint = "Go back, load the page again and repeat it."
     return _page(request, 400, "The server does not understand this request", hint)
 

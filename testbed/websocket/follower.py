@@ -6,13 +6,10 @@ so that memory does not grow with the length of a run.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from importlib import import_module
 
-from django.conf import settings
-from django.contrib.auth import get_user
 from django.contrib.auth.models import User
-from django.http import HttpRequest
 
+from testbed.access.sessions import user_of_session
 from testbed.models import Event, Run
 from testbed.pages.logs import LogFilter, lines_of, newest
 from testbed.websocket.fragments import header_of, html_of
@@ -24,7 +21,6 @@ TAIL_LINES = 200
 NOT_SIGNED_IN = 4401
 NOT_ALLOWED = 4403
 NO_SUCH_RUN = 4404
-SessionStore = import_module(settings.SESSION_ENGINE).SessionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +68,8 @@ class _Found:
 
 def visitor(session_key: str | None, run_id: int) -> Visitor:
     """Look up the session's current user, and whether the user may see the run."""
-    request = HttpRequest()
-    request.session = SessionStore(session_key)
-    user = get_user(request)
-    if not isinstance(user, User) or not user.is_active:
+    user = user_of_session(session_key)
+    if user is None:
         return Visitor(None, NOT_SIGNED_IN)
     if not Run.objects.filter(pk=run_id).exists():
         return Visitor(user, NO_SUCH_RUN)

@@ -1,0 +1,135 @@
+"""Bounds the bodies of requests while Daphne receives them.
+
+Twisted keeps a whole body before it calls Daphne, and Daphne gives all of it to the
+application: an ASGI application cannot refuse a body that was not received yet. So
+Daphne's request does it. A large body needs a session and an address that takes one,
+which is known from the headers; a body without a length is counted. Twisted's own
+parsing of forms, on the event loop and before any check, is off: Django parses them.
+
+A refused body is answered at once, and what still comes of it is dropped for a moment,
+since a client that is cut off while it sends may not read the answer.
+"""
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import unquote
+
+from channels.db import database_sync_to_async
+from daphne.http_protocol import WebRequest
+from django.conf import settings
+from django.urls import Resolver404, resolve
+
+from testbed.access.sessions import user_of_session
+from testbed.testbeds.uploads import MAX_BYTES
+
+MIB = 1024 * 1024
+ANONYMOUS_BYTES = MIB
+SIGNED_IN_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+# Above the limit of an upload's files, so that the form can report it.
+UPLOAD_BYTES = MAX_BYTES + 6 * MIB
+UPLOADS = {"testbed-new", "testbed-upload"}
+# A body may take a minute, and longer at this rate. Twisted ends silent connections.
+GRACE_S = 60
+BYTES_PER_S = 16 * 1024
+LINGER_S = 30
+
+
+class BoundedRequest(WebRequest):
+    """A request of Daphne's that refuses a body by its size, its sender and its rate."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parsePOSTFormSubmission = False
+        self._limit = ANONYMOUS_BYTES
+        self._received = 0
+        self._is_refused = False
+        self._began = time.monotonic()
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 (Twisted's name)
+        """Check the announced length, once the headers were received."""
+        super().gotLength(length)
+        self._require(length or 0)
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 (Twisted's name)
+        """Keep a part of the body, unless it was refused."""
+        self._received += len(data)
+        if not self._is_refused:
+            self._require(self._received)
+        if not self._is_refused:
+            super().handleContentChunk(data)
+
+    def requestReceived(  # noqa: N802 (Twisted's name)
+        self, command: bytes, path: bytes, version: bytes
+    ) -> None:
+        """Serve the request; the end of a refused one ends the connection."""
+        if self._is_refused:
+            self._hang_up()
+        else:
+            super().requestReceived(command, path, version)
+
+    def _require(self, size: int) -> None:
+        if size > self._limit:
+            self._raise_limit(size)
+        elif time.monotonic() - self._began > GRACE_S + self._received / BYTES_PER_S:
+            self._refuse(
+                HTTPStatus.REQUEST_TIMEOUT,
+                "The request came too slowly. Send it again over a faster connection.",
+            )
+
+    def _raise_limit(self, size: int) -> None:
+        """Refuse the body, or receive nothing more until its session was looked up."""
+        limit = _limit_for(self.channel._path)
+        cookie = self.received_cookies.get(settings.SESSION_COOKIE_NAME.encode())
+        if size > limit or not cookie:
+            self._refuse_size()
+            return
+        self._limit = limit
+        self.channel._networkProducer.pauseProducing()
+        task = asyncio.get_running_loop().create_task(self._admit(cookie))
+        self._admission = task  # the loop itself keeps no task alive
+
+    async def _admit(self, cookie: bytes) -> None:
+        find = database_sync_to_async(user_of_session)
+        user = await find(cookie.decode("ascii", "replace"))
+        if self.channel is None:  # the client left meanwhile
+            return
+        if user is None:
+            self._refuse_size()
+        self.channel._networkProducer.resumeProducing()
+
+    def _refuse_size(self) -> None:
+        self._refuse(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            f"The request is too large: at most {UPLOAD_BYTES // MIB} MiB where files "
+            f"are uploaded, {SIGNED_IN_BYTES // MIB} MiB elsewhere, and "
+            f"{ANONYMOUS_BYTES // MIB} MiB without a session. Sign in, or send less.",
+        )
+
+    def _refuse(self, status: HTTPStatus, words: str) -> None:
+        self._is_refused = True
+        self.requestHeaders.removeHeader(b"Expect")
+        body = f"{words}\n"
+        head = (
+            f"HTTP/1.1 {status} {status.phrase}",
+            "Content-Type: text/plain; charset=utf-8",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        self.channel.transport.write("\r\n".join((*head, "", body)).encode())
+        asyncio.get_running_loop().call_later(LINGER_S, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self.channel is not None:
+            self.channel.loseConnection()
+
+
+def _limit_for(address: bytes) -> int:
+    """Return how many bytes a user may send to an address."""
+    path = unquote(address.partition(b"?")[0].decode("ascii", "replace"))
+    try:
+        name = resolve(path).url_name
+    except Resolver404:
+        return ANONYMOUS_BYTES
+    return UPLOAD_BYTES if name in UPLOADS else SIGNED_IN_BYTES
