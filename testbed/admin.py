@@ -1,8 +1,9 @@
-"""Django admin for users, hosts, testbeds and runs.
+"""Django admin for users, hosts, testbeds, runs and login counts.
 
 Hosts are edited here. Runs are records and read-only. A testbed's number and name are
 fixed, because subnets and guests on the hosts are named after them. Testbeds are
-deleted on their own page, which first checks that nothing is up.
+deleted on their own page, which first checks that nothing is up. Deleting a login count
+lets its account or address try again.
 """
 
 from typing import TYPE_CHECKING
@@ -14,15 +15,16 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from testbed.models import Host, Instruction, Run, Testbed
+from testbed.models import Host, Instruction, LoginCount, Run, Testbed
 
 if TYPE_CHECKING:  # these classes take type arguments in their stubs only
     HostBase = admin.ModelAdmin[Host]
     TestbedBase = admin.ModelAdmin[Testbed]
     RunBase = admin.ModelAdmin[Run]
     InstructionBase = admin.TabularInline[Instruction, Run]
+    LoginCountBase = admin.ModelAdmin[LoginCount]
 else:
-    HostBase = TestbedBase = RunBase = admin.ModelAdmin
+    HostBase = TestbedBase = RunBase = LoginCountBase = admin.ModelAdmin
     InstructionBase = admin.TabularInline
 
 admin.site.site_header = "Testbed administration"
@@ -172,4 +174,22 @@ class RunAdmin(RunBase):
         self, request: HttpRequest, obj: Run | None = None
     ) -> bool:
         """Return False: runs are kept and deleted with their testbed."""
+        return False
+
+
+@admin.register(LoginCount)
+class LoginCountAdmin(LoginCountBase):
+    """Attempts to sign in within the last minutes; deleting a row unlocks."""
+
+    list_display = ("subject", "attempts", "since")
+    search_fields = ("subject",)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False: only attempts are counted."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: LoginCount | None = None
+    ) -> bool:
+        """Return False: a count is deleted, not changed."""
         return False

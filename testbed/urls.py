@@ -1,8 +1,9 @@
 """Every address of the web, in one table."""
 
 from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView, PasswordChangeView
+from django.contrib.auth.views import LogoutView, PasswordChangeView
 from django.urls import path, reverse_lazy
+from django.views.generic import RedirectView
 
 from testbed.api import schema
 from testbed.views import (
@@ -15,6 +16,7 @@ from testbed.views import (
     logs,
     orphans,
     runs,
+    sign_in,
     testbeds,
 )
 
@@ -56,7 +58,7 @@ urlpatterns = [
     path("images/look/", images.look, name="images-look"),
     path("images/delete/", images.delete, name="images-delete"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
-    path("login/", LoginView.as_view(template_name="account/login.html"), name="login"),
+    path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path(
         "password/",
@@ -65,6 +67,7 @@ urlpatterns = [
         ),
         name="password-change",
     ),
+    path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
 ]
 handler400 = "testbed.views.problems.bad_request"

@@ -9,6 +9,7 @@ from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart
+from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
 from testbed.models.testbeds import ObservedGuest, Testbed
@@ -22,6 +23,7 @@ __all__ = [
     "ImageStore",
     "Instruction",
     "Inventory",
+    "LoginCount",
     "MissingPart",
     "ObservedGuest",
     "Run",

@@ -1,0 +1,110 @@
+"""Limits attempts to sign in, by account and by address, and logs their outcome.
+
+An attempt is counted before the password is hashed, so that simultaneous attempts do
+not pass together, and cost no processor time once the limit is reached. An account has
+a low limit for each address and a high one for all: one address cannot lock an account
+for the others. A success takes its attempt back.
+"""
+
+import logging
+import math
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.db.models import F
+from django.dispatch import receiver
+from django.http import HttpRequest
+from django.utils import timezone
+
+from orchestration.errors import TestbedError
+from testbed.models.logins import WINDOW, LoginCount
+
+logger = logging.getLogger(__name__)
+PER_ADDRESS = 60
+PER_ACCOUNT_AND_ADDRESS = 10
+PER_ACCOUNT = 100
+# As long as an address of IPv6, and an account's name.
+MAX_ADDRESS = 45
+MAX_NAME = 150
+
+
+class TooManyLogins(TestbedError):
+    """The limit is reached; the next attempt may come after `wait_s`."""
+
+    def __init__(self, row: LoginCount) -> None:
+        end = row.since + WINDOW
+        self.wait_s = max(1, math.ceil((end - timezone.now()).total_seconds()))
+        until = timezone.localtime(end)
+        super().__init__(
+            "There were too many attempts to sign in.",
+            hint=f"Try again at {until:%H:%M:%S}, or ask your lab's admin to delete the "
+            "login counts of your account.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to sign in to an account from an address."""
+
+    account: str
+    address: str
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The most attempts of each subject; the address is the first."""
+        address = f"address {self.address}"
+        account = f"account {self.account}"
+        return {
+            address: PER_ADDRESS,
+            f"{account}, {address}": PER_ACCOUNT_AND_ADDRESS,
+            account: PER_ACCOUNT,
+        }
+
+    def count(self) -> None:
+        """Count this attempt. Raises: TooManyLogins."""
+        for subject, limit in self.limits.items():
+            row = LoginCount.objects.add(subject)
+            if row.attempts > limit:
+                logger.warning("%r may not try to sign in for now.", subject)
+                raise TooManyLogins(row)
+
+    def take_back(self) -> None:
+        """Forget the account's attempts, and this one of the address."""
+        address, *others = self.limits
+        LoginCount.objects.filter(subject__in=others).delete()
+        LoginCount.objects.filter(subject=address, attempts__gt=0).update(
+            attempts=F("attempts") - 1
+        )
+
+
+def attempt_of(request: HttpRequest) -> Attempt:
+    """Return the attempt that a form for signing in makes."""
+    name = request.POST.get("username", "").replace("\0", "")
+    return Attempt(name[:MAX_NAME], address_of(request))
+
+
+def address_of(request: HttpRequest | None) -> str:
+    """Return the client's address; Daphne reads it from its proxy's header."""
+    address = request.META.get("REMOTE_ADDR", "") if request else ""
+    return str(address)[:MAX_ADDRESS]
+
+
+@receiver(user_logged_in)
+def log_success(
+    sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
+) -> None:
+    """Log who signed in, from where."""
+    logger.info("%r signed in from %s.", user.get_username(), address_of(request))
+
+
+@receiver(user_login_failed)
+def log_failure(
+    sender: object,
+    credentials: dict[str, str],
+    request: HttpRequest | None = None,
+    **more: object,
+) -> None:
+    """Log which account was tried in vain, and from where."""
+    name = str(credentials.get("username", ""))[:MAX_NAME]
+    logger.warning("%r could not sign in from %s.", name, address_of(request))

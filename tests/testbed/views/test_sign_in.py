@@ -1,0 +1,150 @@
+"""Signing in: attempts are counted before any password is hashed, and logged."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from testbed.access import logins
+from testbed.models import LoginCount
+
+pytestmark = pytest.mark.django_db
+
+JSON = {"Accept": "application/json"}
+
+
+def attempt(name="olive", password="no", address="192.0.2.1", path="/login/"):  # noqa: S107
+    words = {"username": name, "password": password}
+    return Client(REMOTE_ADDR=address).post(path, words, headers=JSON)
+
+
+def exhaust(**how):
+    for _ in range(logins.PER_ACCOUNT_AND_ADDRESS):
+        assert attempt(**how).status_code == 200
+
+
+def test_locked_account_says_when_to_try_again(owner: User):
+    exhaust()
+
+    answer = attempt(password="olive-pass")
+
+    assert answer.status_code == 429
+    assert 0 < int(answer["Retry-After"]) <= 15 * 60
+    assert answer.json()["hint"].startswith("Try again at ")
+
+
+def test_no_password_is_hashed_for_a_locked_account(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    hashed = []
+    monkeypatch.setattr(
+        "django.contrib.auth.forms.authenticate", lambda *a, **k: hashed.append(k)
+    )
+    exhaust()
+
+    attempt()
+
+    assert len(hashed) == logins.PER_ACCOUNT_AND_ADDRESS
+
+
+def test_attempt_is_counted_before_its_password_is_hashed(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    counted = []
+
+    def authenticate(*args: object, **words: object) -> None:
+        counted.append(LoginCount.objects.get(subject="account olive").attempts)
+
+    monkeypatch.setattr("django.contrib.auth.forms.authenticate", authenticate)
+    attempt()
+
+    assert counted == [1]
+
+
+def test_account_is_not_locked_for_other_addresses(owner: User):
+    exhaust()
+
+    answer = attempt(password="olive-pass", address="192.0.2.2")
+
+    assert answer.status_code == 302
+
+
+def test_account_is_locked_after_attempts_from_many_addresses(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logins, "PER_ACCOUNT", 3)
+    for number in range(3):
+        attempt(address=f"192.0.2.{number}")
+
+    answer = attempt(password="olive-pass", address="192.0.2.9")
+
+    assert answer.status_code == 429
+
+
+def test_address_is_locked_after_attempts_at_many_accounts(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logins, "PER_ADDRESS", 3)
+    for number in range(3):
+        attempt(name=f"user-{number}")
+
+    answer = attempt(password="olive-pass")
+
+    assert answer.status_code == 429
+    assert not LoginCount.objects.filter(subject__startswith="account olive").exists()
+
+
+def test_users_of_one_address_sign_in_without_end(
+    owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(logins, "PER_ADDRESS", 2)
+
+    answers = [attempt(password="olive-pass") for _ in range(20)]
+
+    assert {answer.status_code for answer in answers} == {302}
+
+
+def test_lock_ends_with_its_time(owner: User):
+    exhaust()
+    LoginCount.objects.all().update(since=logins.timezone.now() - timedelta(minutes=15))
+
+    answer = attempt(password="olive-pass")
+
+    assert answer.status_code == 302
+
+
+def test_admin_unlocks_by_deleting_the_count(owner: User, page: Client):
+    exhaust()
+    pair = LoginCount.objects.get(subject="account olive, address 192.0.2.1")
+
+    page.post(f"/admin/testbed/logincount/{pair.pk}/delete/", {"post": "yes"})
+
+    assert attempt(password="olive-pass").status_code == 302
+
+
+def test_admin_pages_have_no_form_of_their_own(admin: User):
+    answer = Client().get("/admin/login/?next=/admin/auth/")
+    posted = attempt(name="ada", password="ada-pass", path="/admin/login/")
+
+    assert answer["Location"] == "/login/?next=/admin/auth/"
+    assert (posted.status_code, posted["Location"]) == (302, "/login/")
+    assert "sessionid" not in posted.cookies
+
+
+def test_outcome_is_logged(owner: User, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.INFO, logger="testbed.access.logins")
+
+    attempt(name="olive\nforged")
+    attempt(password="olive-pass")
+
+    assert caplog.messages == [
+        r"'olive\nforged' could not sign in from 192.0.2.1.",
+        "'olive' signed in from 192.0.2.1.",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 400])
+def test_strange_name_is_refused_like_another(name: str):
+    assert attempt(name=name).status_code == 200
