@@ -155,6 +155,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # Above the limit of a form, so that the form can report it and keep the input.
 DATA_UPLOAD_MAX_NUMBER_FILES = 5000
 
+SESSION_ENGINE = "testbed.access.sessions"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

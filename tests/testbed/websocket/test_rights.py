@@ -6,8 +6,8 @@ allowed, 4404 where there is no such run.
 
 import pytest
 from asgiref.sync import sync_to_async
-from django.contrib.sessions.models import Session
 
+from testbed.access.sessions import SessionStore
 from testbed.models import Run, Testbed
 from tests.testbed.websocket.browser_tab import PATIENCE_S, Tab
 
@@ -59,7 +59,7 @@ async def _deactivate(tab, run, owner):
 
 
 async def _end_session(tab, run, owner):
-    await Session.objects.filter(session_key=tab.session_key).adelete()
+    await SessionStore(tab.session_key).adelete()
     return 4401
 
 
