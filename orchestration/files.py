@@ -1,6 +1,7 @@
 """Writes files atomically: readers see the old or the new file, never a part.
 
-For small contents in memory. Copies of large files have a writer that can be cancelled,
+Files are their owner's alone unless a caller says otherwise; folders that QEMU's user
+must pass are made here. For small contents in memory. Copies of large files have a writer that can be cancelled,
 and a lock that shows whether it lives: see `transport/files/parts.py`.
 """
 
@@ -8,9 +9,12 @@ import os
 import secrets
 from pathlib import Path, PurePosixPath
 
+# Others may pass and list nothing.
+PASSABLE = 0o711
+
 
 def write_whole(
-    path: Path, data: bytes | str, *, mode: int = 0o644, durable: bool = False
+    path: Path, data: bytes | str, *, mode: int = 0o600, durable: bool = False
 ) -> None:
     """Write a file beside `path`, then rename it; `durable` waits for the disk.
 
@@ -23,6 +27,7 @@ def write_whole(
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
+            give_to_owner_of(path.parent, descriptor)
             file.write(content)
             file.flush()
             if durable:
@@ -31,6 +36,27 @@ def write_whole(
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def make_passable(folder: Path) -> None:
+    """Make a folder through which every user may pass; an existing one stays as it is.
+
+    The umask does not count, also for missing folders above.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        each.chmod(PASSABLE)
+
+
+def give_to_owner_of(folder: Path, made: int | Path) -> None:
+    """Give a file or folder that root made below a folder to that folder's owner.
+
+    The web may run under an account of its own, and reads what root's workers write.
+    """
+    owner = folder.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def part_path(target: str) -> str:

@@ -77,4 +77,4 @@ def lock(descriptor: int, *, shared: bool = False, wait: bool = True) -> bool:
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT
-    return os.open(path, flags | os.O_CLOEXEC, 0o644)
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -1,14 +1,17 @@
 """Django's settings; every value that differs between installations is a variable.
 
 `.env.example` lists the variables. A checkout runs without any: SQLite and a local
-Redis, with DEBUG off.
+Redis, with DEBUG off. Files and folders that are made from here on are their owner's
+alone, in every process that reads these settings and in the programs that it starts.
 """
 
+import os
 from pathlib import Path
 
 from csp.constants import NONCE, NONE, SELF
 from django.urls import reverse_lazy
 
+from orchestration.files import make_passable
 from testbed.environment import (
     database,
     env_bool,
@@ -26,7 +29,8 @@ from testbed.environment import (
 BASE_DIR = Path(__file__).resolve().parent.parent
 # Resolved: states and domain XML carry paths below it, read from other folders.
 DATA_DIR = Path(env_str("TESTBED_DATA_DIR", str(BASE_DIR / "var"))).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+os.umask(0o077)
+make_passable(DATA_DIR)
 
 DEBUG = env_bool("TESTBED_DEBUG", default=False)
 SECRET_KEY = env_generated("TESTBED_SECRET_KEY", kept_in=DATA_DIR / "secret-key")
@@ -34,7 +38,7 @@ ALLOWED_HOSTS = env_list("TESTBED_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("TESTBED_TRUSTED_ORIGINS")
 HTTPS = env_bool("TESTBED_HTTPS", default=False)
 
-# Folders: testbeds and runtime must let QEMU's user pass through (mode 755).
+# Folders: QEMU's user must pass through those of testbeds and images (mode 711).
 TESTBEDS_DIR = DATA_DIR / "testbeds"
 IMAGES_DIR = Path(env_str("TESTBED_IMAGES_DIR", str(DATA_DIR / "images")))
 LOCAL_CATALOGUE = Path(env_str("TESTBED_CATALOGUE", str(IMAGES_DIR / "local.json")))
@@ -149,6 +153,8 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True
+# Of what collectstatic copies: the web's account reads it, whoever ran that.
+FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o755
 # A form without its files: the editor's largest text, encoded, is three times as long.
 # testbed/bodies.py bounds whole requests.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024

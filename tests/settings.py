@@ -12,6 +12,9 @@ if "TESTBED_DATA_DIR" not in os.environ:
 
 from testbed.settings import *  # noqa: F403
 
+# The suite makes folders for daemons, which have accounts of their own.
+os.umask(0o022)
+
 CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Tests with threads need a database file: a shared memory one cannot wait for locks.

@@ -13,9 +13,11 @@ from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.project import keys
 from orchestration.project.contexts import context_archive
 from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest.seed import QEMU_GROUPS, SEED_MODE
 from orchestration.providers.images import base_images
 from orchestration.providers.libvirt.xml.domain import build_domain
 from orchestration.state.model import GuestState
+from orchestration.transport.base import command
 
 
 def begin(task: Task) -> Outcome:
@@ -163,6 +165,14 @@ def push_artefacts(task: Task) -> Outcome:
     return done() if any(changed) else unchanged()
 
 
+def _share_with_qemu(task: Task, path: str) -> None:
+    """Let QEMU's group on a host read a file, where it has one that is known here."""
+    for group in QEMU_GROUPS:
+        change = command("chgrp", group, path).with_root()
+        if not task.host.transport.run(change, scope=task.scope, check=False).exit_code:
+            return
+
+
 def _push(task: Task, target: str) -> bool:
     source = local_artefact(task, target)
     if base_images.has_same_file(task.host.transport, source, target, scope=task.scope):
@@ -171,8 +181,11 @@ def _push(task: Task, target: str) -> bool:
         source,
         target,
         scope=task.scope,
+        mode=SEED_MODE,
         as_root=True,
         on_progress=task.on_large(source.stat().st_size, f"copy {source.name}"),
     )
+    if task.host.state.keeps_images:
+        _share_with_qemu(task, target)
     task.log(f"copied {source.name}")
     return True

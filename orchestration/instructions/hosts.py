@@ -3,6 +3,7 @@
 from pathlib import PurePosixPath
 
 from orchestration.events import Status
+from orchestration.files import PASSABLE
 from orchestration.hosts import examine, host_network
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.libvirt import domains, networks
@@ -44,7 +45,7 @@ def prepare_hosts(task: Task) -> Outcome:
     )
     if missing.exit_code == 0:
         return unchanged()
-    make = command("mkdir", "-p", "-m", "0755", *sorted(folders))
+    make = command("mkdir", "-p", "-m", f"{PASSABLE:04o}", *sorted(folders))
     task.host.transport.run(make.with_root(), scope=task.scope)
     return done()
 

@@ -59,7 +59,9 @@ def _members(source: Path) -> Iterator[tuple[Path, str]]:
 def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
     status = path.lstat()
     info = tarfile.TarInfo(name)
-    info.mtime, info.mode = FIXED_MTIME_S, stat.S_IMODE(status.st_mode) & 0o755
+    # Every user of the guest reads a context, though on main only its owner does.
+    is_open = stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR
+    info.mtime, info.mode = FIXED_MTIME_S, 0o755 if is_open else 0o644
     info.uname = info.gname = "root"
     if stat.S_ISLNK(status.st_mode):
         info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())

@@ -23,7 +23,12 @@ from pathlib import Path
 
 from orchestration.compose.files import resolve_inside
 from orchestration.errors import StateError
-from orchestration.files import write_whole
+from orchestration.files import (
+    PASSABLE,
+    give_to_owner_of,
+    make_passable,
+    write_whole,
+)
 from orchestration.locks import held
 from orchestration.state.diff.deployed import union
 from orchestration.state.model import GuestState, Markers, State
@@ -60,10 +65,11 @@ class Project:
         return self.keys / "id_ed25519"
 
     def create(self) -> None:
-        """Make the folders; QEMU may reach the artefacts, other users not the keys."""
-        for folder in (self.directory, self.files, self.artefacts):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o755)
-        self.keys.mkdir(exist_ok=True, mode=0o700)
+        """Make the folders; QEMU's user may pass to the artefacts, and nowhere else."""
+        for folder in (self.directory, self.artefacts):
+            make_passable(folder)
+        for folder in (self.files, self.keys):
+            folder.mkdir(exist_ok=True, mode=0o700)
 
     def file(self, path: str) -> Path:
         """Return the path of a user's file, symlinks resolved.
@@ -131,7 +137,9 @@ class Project:
             self.markers_file.unlink(missing_ok=True)
             if self.artefacts.exists():
                 shutil.rmtree(self.artefacts)
-            self.artefacts.mkdir(mode=0o755)
+            self.artefacts.mkdir()
+            self.artefacts.chmod(PASSABLE)
+            give_to_owner_of(self.directory, self.artefacts)
 
     def mark(self, guest: str, **changes: str | int | None) -> None:
         """Append markers of one guest after the event.
@@ -141,9 +149,10 @@ class Project:
         """
         line = f"\n{json.dumps({'guest': guest, **changes})}\n".encode()
         handle = os.open(
-            self.markers_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644
+            self.markers_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600
         )
         try:
+            give_to_owner_of(self.directory, handle)
             if os.write(handle, line) != len(line):
                 raise OSError("only a part was written")
             os.fsync(handle)

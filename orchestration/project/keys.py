@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from orchestration.errors import StateError
+from orchestration.files import give_to_owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ def ensure_key_pair(private: Path, comment: str) -> str:
         private.touch(mode=0o600)
         private.write_bytes(pair.private_openssh)
         public.write_text(pair.public_line + "\n")
+        give_to_owner_of(public.parent, public)
     return public.read_text().strip()
 
 

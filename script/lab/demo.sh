@@ -34,7 +34,7 @@ install_everything() {
 choose_hosts() {
   local missing
   missing=$(missing_capabilities)
-  install -d -m 755 "$DATA"
+  install -d -m 711 "$DATA"
   step "Start Redis" ensure_redis "$DATA/redis.sock" "$STATE"
   if [[ -n $missing ]]; then
     SIMULATED=1
@@ -115,17 +115,16 @@ start_product() {
 start_worker() {
   stop_recorded worker
   mkdir -p "$STATE"
-  (cd "$CHECKOUT" && exec setsid "$VENV/bin/celery" -A testbed worker -B \
-    --schedule "$DATA/celerybeat" --loglevel INFO) \
-    > "$DATA/worker.log" 2>&1 < /dev/null &
+  (umask 077 && cd "$CHECKOUT" && exec setsid "$VENV/bin/celery" -A testbed worker -B \
+    --schedule "$DATA/celerybeat" --loglevel INFO > "$DATA/worker.log" 2>&1 < /dev/null) &
   echo $! > "$STATE/worker.pid"
   wait_for_server worker grep -q ' ready\.$' "$DATA/worker.log"
 }
 
 start_daphne() {
   stop_recorded daphne
-  (cd "$CHECKOUT" && exec setsid "$VENV/bin/daphne" -b 127.0.0.1 -p "$PORT" \
-    --websocket_connect_timeout 60 testbed.asgi:application) > "$DATA/daphne.log" 2>&1 < /dev/null &
+  (umask 077 && cd "$CHECKOUT" && exec setsid "$VENV/bin/daphne" -b 127.0.0.1 -p "$PORT" \
+    --websocket_connect_timeout 60 testbed.asgi:application > "$DATA/daphne.log" 2>&1 < /dev/null) &
   echo $! > "$STATE/daphne.pid"
   wait_for_server daphne curl -fs -o /dev/null "$URL/login/"
 }

@@ -17,6 +17,7 @@ from django.conf import settings
 from django.db import transaction
 
 from orchestration.errors import StateError
+from orchestration.files import make_passable
 from orchestration.locks import held
 from testbed.models import Testbed
 
@@ -50,7 +51,7 @@ def throw_away(folder: Path) -> None:
     """
     grave = ""
     root = Path(settings.TESTBEDS_DIR)
-    root.mkdir(parents=True, exist_ok=True)
+    make_passable(root)
     # Under the lock: no folder is made anew between the check of its mark and its move.
     with held(root):
         if (folder / MARK).exists():

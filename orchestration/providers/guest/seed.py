@@ -1,22 +1,31 @@
 """The seed: a small ISO image labelled cidata, and the context archive on it.
 
+It holds the guest's private host key, so only its owner and QEMU's group may read it.
+
 `cloud_init.py` builds its files and re-exports these functions. Runs on main only. The
 same context gives the same archive byte by byte, so that a digest tells whether a seed
 must be written again; the ISO itself carries the time at which it was written.
 """
 
 import errno
+import grp
 import hashlib
 import io
+import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pycdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
 from orchestration.errors import ImageFailed, NotEnoughSpace
+from orchestration.files import give_to_owner_of
 
 LABEL = "cidata"
+SEED_MODE = 0o640
+# Of Debian, and of Fedora. Any user may be in the group kvm.
+QEMU_GROUPS = ("libvirt-qemu", "qemu")
 _READ_BYTES = 1024 * 1024
 
 
@@ -38,7 +47,11 @@ def write_seed(target: Path, files: Mapping[str, bytes | Path]) -> None:
     """
     part = target.with_name(f".{target.name}.part")
     try:
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600)
         _write_iso(part, files)
+        give_to_owner_of(target.parent, part)
+        _share_with_qemu(part)
         part.replace(target)
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -74,6 +87,15 @@ def _write_iso(path: Path, files: Mapping[str, bytes | Path]) -> None:
         iso.write(str(path))
     finally:
         iso.close()
+
+
+def _share_with_qemu(seed: Path) -> None:
+    """Let QEMU's group read; libvirt gives the file to QEMU's user where it may."""
+    for name in QEMU_GROUPS:
+        with suppress(KeyError, PermissionError):
+            os.chown(seed, -1, grp.getgrnam(name).gr_gid)
+            seed.chmod(SEED_MODE)
+            return
 
 
 def _chunks(content: bytes | Path) -> Iterator[bytes]:

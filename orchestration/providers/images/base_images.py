@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orchestration.compose.catalogue import Image
 from orchestration.errors import ImageFailed
+from orchestration.files import make_passable
 from orchestration.providers.images import download
 from orchestration.providers.images.digests import (
     Digest,
@@ -64,7 +65,7 @@ def ensure_image(
     say = log or no_log
     if _is_verified(target, image):
         return False
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_passable(target.parent)
     with locked(target, scope, say):
         is_as_noted(target, scope, tell.verified)
         if _is_verified(target, image):

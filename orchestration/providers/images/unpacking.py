@@ -26,6 +26,7 @@ from orchestration.compose.disk_files import (
     packing_of,
 )
 from orchestration.errors import ImageFailed
+from orchestration.files import make_passable
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.base_images import check_space
 from orchestration.providers.images.locks import locked
@@ -67,7 +68,7 @@ def ensure_unpacked(
 
     Raises: ImageFailed, NotEnoughSpace, Cancelled.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_passable(target.parent)
     with locked(target, scope, log):
         if target.exists():
             return False

@@ -1,18 +1,22 @@
 """Begin, artefacts, hosts and folders, and the clean-up that finds what was lost."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestration.errors import StateError
 from orchestration.events import Status
+from orchestration.hosts import Host
 from orchestration.instructions import artefacts, hosts
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import domains, networks
-from orchestration.state.model import HostNetwork
+from orchestration.state.model import HostKind, HostNetwork
 from orchestration.transport.base import Scope, command
+from tests.fakes import FakeTransport
 from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 
 MakeTask = Callable[..., Task]
@@ -216,3 +220,25 @@ def test_clearing_leaves_mains_folder_to_the_project(
 
 def _artefacts(rehearsal: Rehearsal) -> list[Path]:
     return list(rehearsal.project.artefacts.iterdir())
+
+
+def test_seed_on_another_host_is_readable_by_qemus_group_and_no_other(
+    rehearsal: Rehearsal, make_task: MakeTask
+) -> None:
+    generate(rehearsal)
+    task = make_task("b", host="host-b")
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL})
+    there = FakeTransport(
+        "host-b",
+        [
+            (re.compile("sha256sum .*"), 1),
+            (re.compile("chgrp libvirt-qemu .*"), 1),
+            (re.compile("chgrp qemu .*"), 0),
+        ],
+    )
+
+    artefacts.push_artefacts(replace(task, host=Host(real, there, task.host.libvirt)))
+
+    guest = task.state.guest("b")
+    assert there.modes == {guest.seed: 0o640, guest.xml: 0o640}
+    assert {f"chgrp qemu {path}" for path in there.modes} <= set(map(str, there.calls))

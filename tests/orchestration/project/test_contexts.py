@@ -15,6 +15,7 @@ def test_context_is_the_same_archive_wherever_and_whenever(tmp_path):
         (root / "files" / "sub" / "run.sh").write_text("#!/bin/sh\n")
         (root / "files" / "sub" / "run.sh").chmod(0o775)
         (root / "files" / "a").write_text("a")
+        (root / "files" / "a").chmod(0o600)
         (root / "files" / "link").symlink_to("/etc/shadow")
         (root / "files" / "up").symlink_to("sub")
 
@@ -28,6 +29,7 @@ def test_context_is_the_same_archive_wherever_and_whenever(tmp_path):
         members = {member.name: member for member in archive}
     assert sorted(members) == ["a", "link", "sub", "sub/run.sh", "up"]
     assert members["sub/run.sh"].mode == 0o755
+    assert members["a"].mode == 0o644  # so that every user of the guest reads it
     assert (members["link"].issym(), members["up"].issym()) == (True, True)
     assert {(m.uid, m.gid, m.mtime) for m in members.values()} == {(0, 0, 946684800)}
 

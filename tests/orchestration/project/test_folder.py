@@ -1,6 +1,7 @@
 """A testbed's folder: whole states, markers that are never lost, confined paths."""
 
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -25,15 +26,55 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def marks(project: Project, guest: str) -> Markers:
     return project.read_state().guest(guest).markers
 
 
-def test_folders_let_qemu_pass_and_keep_the_keys_private(project: Project) -> None:
-    assert project.keys.stat().st_mode & 0o777 == 0o700
-    assert project.artefacts.stat().st_mode & 0o055 == 0o055
-    project.create()
-    assert project.has_state()
+def test_qemu_passes_to_the_artefacts_and_nobody_else_reads(tmp_path: Path) -> None:
+    umask = os.umask(0o077)
+    project = Project(tmp_path / "testbeds" / "lab")
+    try:
+        project.create()
+        project.clear()
+    finally:
+        os.umask(umask)
+
+    passed = (project.artefacts, project.directory, project.directory.parent)
+    assert {mode_of(folder) for folder in passed} == {0o711}
+    assert {mode_of(folder) for folder in (project.files, project.keys)} == {0o700}
+
+
+def test_state_and_markers_are_their_owners_alone(project: Project) -> None:
+    project.mark("g1", disk="made")
+
+    files = (project.state_file, project.markers_file)
+    assert {mode_of(file) for file in files} == {0o600}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_folder_of_the_webs_account_keeps_its_owner_under_root(
+    project: Project,
+) -> None:
+    os.chown(project.directory, 12345, 12345)
+
+    project.clear()
+
+    assert project.artefacts.stat().st_uid == 12345
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_web_reads_under_its_own_account_what_root_wrote(project: Project) -> None:
+    os.chown(project.directory, 12345, 12345)
+
+    project.write_state(project.read_state())
+    project.mark("g1", disk="made")
+
+    files = (project.state_file, project.markers_file)
+    assert {file.stat().st_uid for file in files} == {12345}
 
 
 def test_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -42,7 +83,6 @@ def test_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
     project.write_state(state)
 
     assert project.read_state() == state
-    assert project.state_file.stat().st_mode & 0o777 == 0o644
 
 
 def test_missing_state_says_what_to_do(tmp_path: Path) -> None:

@@ -4,13 +4,15 @@ The same files are the same seed wherever and whenever it is made, and nothing o
 the testbed's folder gets into one.
 """
 
+import grp
 import io
+import os
 
 import pycdlib
 import pytest
 
 from orchestration.errors import ImageFailed
-from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest import cloud_init, seed
 
 
 def test_seed_is_labelled_and_holds_the_files(tmp_path):
@@ -34,6 +36,18 @@ def test_seed_is_labelled_and_holds_the_files(tmp_path):
     assert label == "cidata"
     assert found == files | {"context.tar": b"tar" * 5000}
     assert sorted(p.name for p in tmp_path.iterdir()) == ["big", "seed.iso"]
+
+
+def test_seed_is_readable_by_qemus_group_and_no_other(tmp_path, monkeypatch):
+    mine = grp.getgrgid(os.getegid())
+    monkeypatch.setattr(seed.grp, "getgrnam", {"qemu": mine}.__getitem__)
+
+    seed.write_seed(tmp_path / "shared.iso", {"meta-data": b"x"})
+    monkeypatch.setattr(seed.grp, "getgrnam", {}.__getitem__)
+    seed.write_seed(tmp_path / "own.iso", {"meta-data": b"x"})
+
+    modes = [(tmp_path / name).stat().st_mode for name in ("shared.iso", "own.iso")]
+    assert [mode & 0o777 for mode in modes] == [0o640, 0o600]
 
 
 def test_seed_that_cannot_be_written_leaves_nothing(tmp_path):
