@@ -3,15 +3,13 @@
 Daphne builds its requests from the class in its module, whichever way it is started:
 here that is replaced by one that bounds bodies (`testbed/bodies.py`).
 
-A websocket must come from a page of this site (its Origin is one of ALLOWED_HOSTS;
-command line clients send it too), and carries the session of the page.
+A websocket must come from a page of this site, and carries the session of the page.
 """
 
 import os
 
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
-from channels.security.websocket import AllowedHostsOriginValidator
 from daphne import http_protocol
 from django.core.asgi import get_asgi_application
 from django.urls import re_path
@@ -26,6 +24,7 @@ from testbed.websocket.backpressure import (  # noqa: E402
     ResponseFlow,
 )
 from testbed.websocket.consumer import NothingHere, Pace, RunConsumer  # noqa: E402
+from testbed.websocket.origin import OwnOrigin  # noqa: E402
 
 
 def websockets(pace: Pace) -> FlowControl:
@@ -37,7 +36,7 @@ def websockets(pace: Pace) -> FlowControl:
             re_path(r"", NothingHere.as_asgi()),
         ]
     )
-    return FlowControl(AllowedHostsOriginValidator(AuthMiddlewareStack(router)))
+    return FlowControl(OwnOrigin(AuthMiddlewareStack(router)))
 
 
 http_protocol.WebRequest = BoundedRequest

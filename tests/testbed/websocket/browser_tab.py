@@ -25,7 +25,8 @@ class Tab:
     def __init__(
         self, run_id, user=None, query="", origin=b"http://localhost", pace=OFTEN
     ):
-        headers = [(b"origin", origin)] if origin else []
+        headers = [(b"host", b"localhost")]
+        headers += [(b"origin", origin)] if origin else []
         if user is not None:
             client = Client()
             client.force_login(user)
