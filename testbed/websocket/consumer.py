@@ -5,7 +5,7 @@ because a bell may be lost, by a slow timer. Every frame and every tick checks t
 again. Nothing here knows hosts, Celery or the channel layer's messages.
 
 Close codes: 4400 for a binary frame, a frame above 64 KiB, or too many invalid frames
-in a row (a single one is only answered with an error); 4401, 4403, 4404 as named in
+in a row (a single one is only answered with an error); 4401, 4404 as named in
 `follower`; 1000 after the run's end was sent.
 """
 

@@ -19,7 +19,6 @@ PAGE_EVENTS = 500
 # In a flood a page gets as many lines as it shows; it loads others on request.
 TAIL_LINES = 200
 NOT_SIGNED_IN = 4401
-NOT_ALLOWED = 4403
 NO_SUCH_RUN = 4404
 
 
@@ -71,10 +70,8 @@ def visitor(session_key: str | None, run_id: int) -> Visitor:
     user = user_of_session(session_key)
     if user is None:
         return Visitor(None, NOT_SIGNED_IN)
-    if not Run.objects.filter(pk=run_id).exists():
-        return Visitor(user, NO_SUCH_RUN)
     if not Run.objects.all().visible_to(user).filter(pk=run_id).exists():
-        return Visitor(user, NOT_ALLOWED)
+        return Visitor(user, NO_SUCH_RUN)
     return Visitor(user)
 
 

@@ -2,12 +2,11 @@
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15000;
-// 4400 not understood, 4401 not signed in, 4403 not allowed, 4404 no such run.
+// 4400 not understood, 4401 not signed in, 4404 no such run for this user.
 const FINAL = {
   4400: "The server did not understand this page. Load it again.",
   4401: "You are signed out. Load the page again to sign in.",
-  4403: "You may no longer follow this run.",
-  4404: "This run is gone.",
+  4404: "This run is gone, or no longer yours.",
 };
 
 export const connect = (path, { onOpen, onFrame, onState, isOver }) => {

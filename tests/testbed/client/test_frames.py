@@ -141,9 +141,9 @@ def test_broken_connection_is_made_again_and_shows_what_was_missed(
 def test_refusal_of_the_server_is_not_taken_for_an_end(
     stage: Callable[[Play], Client],
 ) -> None:
-    client = stage(lambda socket: socket.close(4403, "not yours"))
+    client = stage(lambda socket: socket.close(4404, "not yours"))
 
-    with pytest.raises(ConnectionClosedError, match="4403"):
+    with pytest.raises(ConnectionClosedError, match="4404"):
         client.drive(StartedRun(7, PLAN), lambda frame: None)
 
 

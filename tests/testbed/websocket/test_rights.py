@@ -1,7 +1,7 @@
 """The right to open a run's websocket, and its loss while the websocket is open.
 
-Each refusal has its close code: 4401 for who is not signed in, 4403 for whom it is not
-allowed, 4404 where there is no such run.
+Each refusal has its close code: 4401 for who is not signed in, 4404 where there is no
+such run for this user, so that a stranger does not learn which there are.
 """
 
 import pytest
@@ -21,10 +21,10 @@ async def test_visitor_who_is_not_signed_in_gets_4401(tab, run):
     assert len(socket.seen) == 1
 
 
-async def test_stranger_gets_4403(tab, run, stranger):
+async def test_stranger_gets_what_an_unknown_run_gets(tab, run, stranger):
     socket = await tab(run.pk, stranger)
 
-    assert await socket.to_close() == 4403
+    assert await socket.to_close() == 4404
     assert len(socket.seen) == 1
 
 
@@ -72,7 +72,7 @@ async def _change_password(tab, run, owner):
 async def _give_away(tab, run, owner):
     other = await type(owner).objects.acreate(username="other")
     await Testbed.objects.filter(pk=run.testbed_id).aupdate(owner=other)
-    return 4403
+    return 4404
 
 
 @pytest.mark.parametrize(
