@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
 from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
+from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
 from testbed.models import Run, Testbed
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from django.core.paginator import _SupportsPagination
 
 PAGE_SIZE = 50
+# For views of files, artefacts, logs and states: they hold what users keep secret.
+not_stored = cache_control(no_store=True, private=True)
 Thing = TypeVar("Thing")
 
 

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
-from testbed.access.visibility import Request, page_of, testbed_for
+from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
 from testbed.pages.artefacts import (
     Artefact,
@@ -37,6 +37,7 @@ FIRST_DATE = (2000, 1, 1, 0, 0, 0)
 MAX_SHOWN_BYTES = 256 * 1024
 
 
+@not_stored
 @login_required
 @require_GET
 def index(request: Request, slug: str) -> HttpResponse:
@@ -55,6 +56,7 @@ def index(request: Request, slug: str) -> HttpResponse:
     return render(request, "testbeds/artefacts.html", context)
 
 
+@not_stored
 @login_required
 @require_GET
 def one(request: Request, slug: str, name: str) -> HttpResponse:
@@ -76,6 +78,7 @@ def one(request: Request, slug: str, name: str) -> HttpResponse:
     return response
 
 
+@not_stored
 @login_required
 @require_GET
 def all_of(request: Request, slug: str) -> HttpResponseBase:

@@ -22,7 +22,7 @@ from django.views.decorators.http import (
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
-from testbed.access.visibility import Request, testbed_for
+from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.overview import state_of
 from testbed.testbeds.comparison import compare, take
@@ -39,6 +39,7 @@ from testbed.testbeds.texts import MAX_TEXT_BYTES, normal
 from testbed.views.forms import EditForm
 
 
+@not_stored
 @login_required
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:

@@ -11,7 +11,7 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import PathOutside, TestbedError
-from testbed.access.visibility import Request, testbed_for
+from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.testbeds.files import delete_file, files_locked, list_files, update_files
 from testbed.testbeds.texts import is_text
 from testbed.views.forms import UploadForm
@@ -52,6 +52,7 @@ def remove(request: Request, slug: str) -> HttpResponse:
     return redirect("testbed", slug)
 
 
+@not_stored
 @login_required
 @require_GET
 def show(request: Request, slug: str, path: str) -> HttpResponse:

@@ -6,13 +6,14 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from testbed.access.visibility import Request, run_for
+from testbed.access.visibility import Request, not_stored, run_for
 from testbed.models import Run
 from testbed.pages.logs import LogFilter, log_of, text_of
 
 LogContext = dict[str, object]
 
 
+@not_stored
 @login_required
 @require_GET
 def log(request: Request, pk: int) -> HttpResponse:
@@ -23,6 +24,7 @@ def log(request: Request, pk: int) -> HttpResponse:
     return render(request, template, context)
 
 
+@not_stored
 @login_required
 @require_GET
 def log_text(request: Request, pk: int) -> HttpResponseBase:

@@ -14,7 +14,7 @@ from django.views.decorators.http import (
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
-from testbed.access.visibility import Request, page_of, run_for, testbed_for
+from testbed.access.visibility import Request, not_stored, page_of, run_for, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
@@ -39,6 +39,7 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
     return render(request, "runs/list.html", context)
 
 
+@not_stored
 @login_required
 @require_GET
 def detail(request: Request, pk: int) -> HttpResponse:

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
-from testbed.access.visibility import Request, page_of, testbed_for
+from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.changes import pending_changes
 from testbed.pages.diagram.layout import layout
@@ -36,6 +36,7 @@ def index(request: Request) -> HttpResponse:
     return render(request, template, {"rows": rows, "examples": examples})
 
 
+@not_stored
 @login_required
 @require_GET
 def detail(request: Request, slug: str) -> HttpResponse:
@@ -62,6 +63,7 @@ def show_testbed(
     return render(request, "testbeds/detail.html", context, status=status)
 
 
+@not_stored
 @login_required
 @require_GET
 def live(request: Request, slug: str) -> HttpResponse:
@@ -70,6 +72,7 @@ def live(request: Request, slug: str) -> HttpResponse:
     return render(request, "testbeds/_live.html", context)
 
 
+@not_stored
 @login_required
 @require_GET
 def guests(request: Request, slug: str) -> HttpResponse:

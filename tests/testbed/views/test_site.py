@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from testbed.models import Host, Testbed
 from testbed.views.problems import failed
+from tests.testbed.conftest import MakeRun
 from tests.testbed.reading import visible
 
 PAGES = (
@@ -126,6 +127,31 @@ def test_pages_hold_no_inline_code(browser: Client, generated: Testbed):
         assert " onclick=" not in text
         assert "<script>" not in text
         assert "unsafe" not in page["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/testbeds/lab/",
+        "/testbeds/lab/live/",
+        "/testbeds/lab/guests/",
+        "/testbeds/lab/edit/",
+        "/testbeds/lab/files/kvm-compose.yaml",
+        "/testbeds/lab/artefacts/",
+        "/testbeds/lab/artefacts/state.json",
+        "/testbeds/lab/artefacts.zip",
+        "/runs/{run}/",
+        "/runs/{run}/log/",
+        "/runs/{run}/log.txt",
+    ],
+)
+def test_browser_keeps_no_copy_of_what_may_be_secret(
+    browser: Client, make_run: MakeRun, path: str
+):
+    answer = browser.get(path.format(run=make_run().pk))
+
+    assert answer.status_code == 200
+    assert "no-store" in answer["Cache-Control"]
 
 
 def test_expired_form_says_what_to_do(owner: User):
