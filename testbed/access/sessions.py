@@ -4,12 +4,16 @@ The database holds a hash of each session's key: a copy of it, such as a backup,
 nobody in. Signed cookies would do without rows, but a session could not be ended then,
 and open websockets look at their session's row. The hash needs no secret and no
 stretching: a key has 165 random bits.
+
+A session ends when it was not used for SESSION_COOKIE_AGE. Its row is written again
+after a tenth of that time, not at each request of a page that stays open.
 """
 
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore as DatabaseSessionStore
@@ -19,6 +23,7 @@ from django.utils import timezone
 if TYPE_CHECKING:
     from django.contrib.sessions.base_session import AbstractBaseSession
 
+RENEW_AFTER = 0.1
 # The column's length: 160 bits.
 HASH_DIGITS = 40
 
@@ -59,11 +64,15 @@ class SessionStore(DatabaseSessionStore):
             await super().adelete(hashed(key))
 
     def _get_session_from_db(self) -> "AbstractBaseSession | None":
-        rows = self.model.objects.filter(expire_date__gt=timezone.now())
+        now = timezone.now()
+        rows = self.model.objects.filter(expire_date__gt=now)
         row = rows.filter(session_key=hashed(self.session_key or "")).first()
         if row is None:
             self._session_key = None
             return None
+        left_s = (row.expire_date - now).total_seconds()
+        if left_s < settings.SESSION_COOKIE_AGE * (1 - RENEW_AFTER):
+            self.modified = True  # the middleware saves it, with a later end
         return row
 
     async def _aget_session_from_db(self) -> "AbstractBaseSession | None":

@@ -1,8 +1,11 @@
 """Sessions: their keys are in no database, and they end."""
 
+from datetime import timedelta
+
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 from django.test import Client
+from django.utils import timezone
 
 from testbed.access.sessions import SessionStore
 
@@ -26,6 +29,40 @@ def test_session_that_was_logged_out_is_over(client: Client, owner: User):
 
     assert (before, thief.get("/").status_code) == (200, 302)
     assert not Session.objects.exists()
+
+
+def test_session_ends_when_it_is_not_used(client: Client, owner: User, settings):
+    settings.SESSION_COOKIE_AGE = 3600
+    client.force_login(owner)
+    end_in(minutes=-1)
+
+    assert client.get("/").status_code == 302
+
+
+def test_session_that_is_used_goes_on(client: Client, owner: User, settings):
+    settings.SESSION_COOKIE_AGE = 3600
+    client.force_login(owner)
+    end_in(minutes=5)
+
+    answer = client.get("/")
+
+    left = Session.objects.get().expire_date - timezone.now()
+    assert left > timedelta(minutes=55)
+    assert answer.cookies["sessionid"]["max-age"] == 3600
+
+
+def test_session_is_not_written_at_each_request(client: Client, owner: User):
+    client.force_login(owner)
+    before = Session.objects.get().expire_date
+
+    client.get("/")
+
+    assert Session.objects.get().expire_date == before
+
+
+def end_in(minutes: int) -> None:
+    end = timezone.now() + timedelta(minutes=minutes)
+    Session.objects.update(expire_date=end)
 
 
 async def test_session_is_used_asynchronously_under_the_same_key(
