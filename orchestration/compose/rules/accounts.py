@@ -14,11 +14,11 @@ from orchestration.errors import Finding
 # The names that useradd accepts on every distribution.
 NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 # Accounts and groups of Debian's base-passwd, then those that packages of Debian's and
-# Ubuntu's cloud images add. root is not one: its login works.
+# Ubuntu's cloud images add. A login as root leaves no trace of who became it.
 _SYSTEM = """
     adm audio backup bin cdrom daemon dialout dip disk fax floppy games gnats irc kmem
-    list lp mail man news nobody nogroup operator plugdev proxy sasl shadow src staff
-    sudo sync sys tape tty users utmp uucp video voice www-data
+    list lp mail man news nobody nogroup operator plugdev proxy root sasl shadow src
+    staff sudo sync sys tape tty users utmp uucp video voice www-data
     _apt _chrony _ssh crontab dhcpcd dnsmasq fwupd-refresh input kvm landscape lxd
     messagebus mlocate netdev plocate polkitd pollinate rdma render sgx ssh sshd syslog
     systemd-bus-proxy systemd-coredump systemd-journal systemd-network systemd-resolve

@@ -15,7 +15,9 @@ def named(username: str) -> Loaded:
     return check(text, files=FakeFiles(), catalogue=catalogue_with_test_guest())
 
 
-@pytest.mark.parametrize("name", ["operator", "users", "daemon", "backup", "www-data"])
+@pytest.mark.parametrize(
+    "name", ["operator", "users", "daemon", "root", "backup", "www-data"]
+)
 def test_name_of_an_account_or_group_of_the_system_is_refused(name: str) -> None:
     (finding,) = named(name).findings
 
@@ -23,6 +25,6 @@ def test_name_of_an_account_or_group_of_the_system_is_refused(name: str) -> None
     assert named(name).spec is None
 
 
-@pytest.mark.parametrize("name", ["student", "root", "ubuntu", "debian", "me"])
+@pytest.mark.parametrize("name", ["student", "ubuntu", "debian", "me"])
 def test_other_names_are_taken(name: str) -> None:
     assert named(name).findings == ()
