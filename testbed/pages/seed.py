@@ -15,7 +15,9 @@ from orchestration.state.model import GuestState
 
 CONTEXT = "context.tar"
 _SECRET = re.compile(
-    r"pass|pwd|secret|token|private|credential|(api|access|auth)_?key", re.I
+    r"pass|pwd|secret|token|private|credential|(api|access|auth)_?key"
+    r"|(?<![a-z])(auth|bearer|cookie|otp|pin|psk)(?![a-z])",
+    re.I,
 )
 
 

@@ -5,9 +5,11 @@ What is kept back is said where it is missing.
 
 import re
 
+import pytest
 from django.test import Client
 
 from testbed.models import Testbed
+from testbed.pages.seed import is_secret
 from tests.testbed.pages.artefacts.downloads import ARTEFACTS, archive_of, on_seed
 
 
@@ -73,3 +75,16 @@ def test_hash_of_a_guests_password_is_hidden(browser: Client, generated: Testbed
 
     assert '"hashed_passwd": "(hidden)"' in user_data
     assert b"$6$salt$digest" not in everything
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["API_TOKEN", "DB_PASSWD", "AUTH", "BASIC_AUTH", "pin", "SIM_PIN", "WIFI-PSK"],
+)
+def test_value_is_hidden_by_its_name(key: str):
+    assert is_secret(key)
+
+
+@pytest.mark.parametrize("key", ["AUTHOR", "PING", "SPIN", "MODE", "COOKIES_DIR"])
+def test_other_values_are_shown(key: str):
+    assert not is_secret(key)
