@@ -1,4 +1,5 @@
-"""Django admin for users, hosts, testbeds, runs and login counts.
+"""Django admin for users, hosts, testbeds, runs, login counts and
+allowances.
 
 Hosts are edited here. Runs are records and read-only. A testbed's number and name are
 fixed, because subnets and guests on the hosts are named after them. Testbeds are
@@ -15,7 +16,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from testbed.models import Host, Instruction, LoginCount, Run, Testbed
+from testbed.models import Allowance, Host, Instruction, LoginCount, Run, Testbed
 
 if TYPE_CHECKING:  # these classes take type arguments in their stubs only
     HostBase = admin.ModelAdmin[Host]
@@ -23,8 +24,10 @@ if TYPE_CHECKING:  # these classes take type arguments in their stubs only
     RunBase = admin.ModelAdmin[Run]
     InstructionBase = admin.TabularInline[Instruction, Run]
     LoginCountBase = admin.ModelAdmin[LoginCount]
+    AllowanceBase = admin.ModelAdmin[Allowance]
 else:
-    HostBase = TestbedBase = RunBase = LoginCountBase = admin.ModelAdmin
+    HostBase = TestbedBase = RunBase = admin.ModelAdmin
+    LoginCountBase = AllowanceBase = admin.ModelAdmin
     InstructionBase = admin.TabularInline
 
 admin.site.site_header = "Testbed administration"
@@ -193,3 +196,12 @@ class LoginCountAdmin(LoginCountBase):
     ) -> bool:
         """Return False: a count is deleted, not changed."""
         return False
+
+
+@admin.register(Allowance)
+class AllowanceAdmin(AllowanceBase):
+    """Limits of users who may have more, or less, than the others."""
+
+    list_display = ("user", "testbeds", "sockets", "testbed_mib", "user_mib")
+    list_select_related = ("user",)
+    search_fields = ("user__username",)

@@ -188,6 +188,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# Of one user; an admin may give a user others (testbed/access/limits.py).
+USER_LIMITS = {
+    "testbeds": env_int("TESTBED_USER_TESTBEDS", 50),
+    "sockets": env_int("TESTBED_USER_SOCKETS", 100),
+    "testbed_mib": env_int("TESTBED_TESTBED_FILES_MIB", 512),
+    "user_mib": env_int("TESTBED_USER_FILES_MIB", 4096),
+}
+
 # Limits of the engine; seconds unless the name says otherwise.
 BATCH_LEASE_S = env_int("TESTBED_BATCH_LEASE_S", 15)
 TASKS_PER_HOST = env_int("TESTBED_TASKS_PER_HOST", 16)

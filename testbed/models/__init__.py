@@ -5,6 +5,7 @@ one row live here; the packages `testbeds`, `hosts`, `images`, `orphans` and `ru
 change rows, and `runs` alone writes events, tasks and batches.
 """
 
+from testbed.models.allowances import Allowance
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
@@ -15,6 +16,7 @@ from testbed.models.runs import Run
 from testbed.models.testbeds import ObservedGuest, Testbed
 
 __all__ = [
+    "Allowance",
     "Batch",
     "Cleanup",
     "CleanupItem",

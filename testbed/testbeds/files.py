@@ -24,6 +24,7 @@ from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
+from testbed.access.limits import require_room, require_testbed
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
@@ -65,11 +66,14 @@ class NameTaken(TestbedError):
 def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed:
     """Create a testbed with its folder and files.
 
-    Raises: NameTaken, UploadRefused, PathOutside, StateError (no number is free).
+    Raises: NameTaken, UploadRefused, PathOutside, LimitReached, StateError (no number
+    is free).
     """
     check_bounds(files)
     for path in files:
         safe_path(path)
+    require_testbed(user)
+    require_room(user, in_testbed=_bytes_of(files), elsewhere=_used(user))
     testbed = _allocate(user, slug)
     try:
         testbed.project.create()
@@ -84,8 +88,14 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
 
 
 def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
-    """Add or replace files. Raises: UploadRefused, PathOutside."""
-    check_bounds({**dict.fromkeys(list_files(testbed), b""), **files})
+    """Add or replace files. Raises: UploadRefused, PathOutside, LimitReached."""
+    kept = list_files(testbed)
+    check_bounds({**dict.fromkeys(kept, b""), **files})
+    in_testbed = sum(kept[path] for path in kept.keys() - files.keys())
+    in_testbed += _bytes_of(files)
+    if in_testbed > sum(kept.values()):  # what makes room is always possible
+        elsewhere = _used(testbed.owner, but=testbed)
+        require_room(testbed.owner, in_testbed=in_testbed, elsewhere=elsewhere)
     testbed.project.create()
     _write(testbed, files)
 
@@ -263,6 +273,16 @@ def _write(testbed: Testbed, files: Mapping[str, bytes]) -> None:
                 f"{name!r} is a file in one place and a folder in another.",
                 hint="Rename one of them.",
             ) from exc
+
+
+def _bytes_of(files: Mapping[str, bytes]) -> int:
+    return sum(map(len, files.values()))
+
+
+def _used(user: User, *, but: Testbed | None = None) -> int:
+    """Return the bytes of all files of a user, of one testbed excepted."""
+    found = [one for one in Testbed.objects.filter(owner=user) if one != but]
+    return sum(sum(list_files(testbed).values()) for testbed in found)
 
 
 def _walk(root: Path) -> Iterable[Path]:

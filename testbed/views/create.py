@@ -74,7 +74,7 @@ def _create(
     try:
         testbed = create_testbed(request.user, form.cleaned_data["slug"], files)
     except TestbedError as exc:
-        form.add_error("slug", exc.message)
+        form.add_error("slug", exc.sentence)
         return None
     messages.success(request, f"{testbed.slug} was created.")
     return testbed

@@ -7,14 +7,17 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import PathOutside, TestbedError
+from testbed.access.limits import LimitReached
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.testbeds.files import delete_file, files_locked, list_files, update_files
 from testbed.testbeds.texts import is_text
 from testbed.views.forms import UploadForm
+from testbed.views.problems import problem_page
 
 
 @login_required
@@ -28,6 +31,9 @@ def upload(request: Request, slug: str) -> HttpResponse:
         found = {} if problem else form.read_files()
         with files_locked(testbed):
             update_files(testbed, found)
+    except LimitReached as exc:
+        back = reverse("testbed", args=[slug])
+        return problem_page(request, exc, status=422, back=back)
     except TestbedError as exc:
         found, problem = {}, exc.sentence
     count = len(found)

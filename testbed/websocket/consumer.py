@@ -6,7 +6,7 @@ again. Nothing here knows hosts, Celery or the channel layer's messages.
 
 Close codes: 4400 for a binary frame, a frame above 64 KiB, or too many invalid frames
 in a row (a single one is only answered with an error); 4401, 4404 as named in
-`follower`; 1000 after the run's end was sent.
+`follower`; 4429 for a user with too many sockets; 1000 after the run's end was sent.
 """
 
 import asyncio
@@ -14,15 +14,19 @@ import json
 import logging
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
+from weakref import WeakSet
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth.models import User
 
 from orchestration.plan.model import Kind
+from testbed.access.limits import limits_of
 from testbed.pages.logs import LogFilter
 from testbed.runs import cancelling, dispatch, doorbell
 from testbed.websocket import follower
@@ -46,6 +50,7 @@ logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
 
 NOT_UNDERSTOOD = 4400
+TOO_MANY = 4429
 OVER = 1000
 BROKEN = 1011
 MAX_FRAME_BYTES = 64 * 1024
@@ -54,6 +59,10 @@ MAX_BAD_FRAMES = 10
 GATHER_S = 0.02
 # In a flood a page gets the newest lines at this interval.
 FLOOD_GATHER_S = 0.25
+
+
+# The open sockets of each user, in the one process that serves all of them.
+_open: defaultdict[int, "WeakSet[RunConsumer]"] = defaultdict(WeakSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +112,10 @@ class RunConsumer(AsyncWebsocketConsumer):
         if not found.refusal:
             self._cursor = await _in_thread(follower.last_seq)(self._run_id)
         await self.accept()
-        if found.refusal:
+        if found.user is None or found.refusal:
             await self._close(found.refusal)
+            return
+        if not await self._is_allowed_more(found.user):
             return
         query = parse_qs(self.scope["query_string"].decode("ascii", "replace"))
         self._view = replace(
@@ -137,6 +148,8 @@ class RunConsumer(AsyncWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Stop following; a run that this client drove goes on without it."""
         self._is_closed = True
+        if self._user is not None:
+            _open[self._user.pk].discard(self)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -237,6 +250,19 @@ class RunConsumer(AsyncWebsocketConsumer):
         if found.refusal:
             await self._close(found.refusal)
         return not found.refusal
+
+    async def _is_allowed_more(self, user: User) -> bool:
+        limits = await _in_thread(limits_of)(user)
+        others = _open[user.pk]
+        if len(others) >= limits.sockets:
+            await self._close(
+                TOO_MANY,
+                f"You have {len(others)} open connections to runs; {limits.sockets} are "
+                "allowed. Close some pages of runs, or ask your lab's admin for more.",
+            )
+            return False
+        others.add(self)
+        return True
 
     async def _visitor(self) -> Visitor:
         session = self.scope["session"].session_key

@@ -2,11 +2,12 @@
 
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 15000;
-// 4400 not understood, 4401 not signed in, 4404 no such run for this user.
+// 4400 not understood, 4401 not signed in, 4404 no such run for this user, 4429 too many.
 const FINAL = {
   4400: "The server did not understand this page. Load it again.",
   4401: "You are signed out. Load the page again to sign in.",
   4404: "This run is gone, or no longer yours.",
+  4429: "You have too many pages of runs open. Close some, then load this one again.",
 };
 
 export const connect = (path, { onOpen, onFrame, onState, isOver }) => {

@@ -98,3 +98,29 @@ async def test_user_who_loses_the_right_stops_hearing_without_a_frame(tab, run, 
     await _deactivate(socket, run, owner)
 
     assert await socket.to_close() == 4401
+
+
+async def test_user_with_too_many_sockets_gets_4429(tab, run, owner, settings):
+    settings.USER_LIMITS = {**settings.USER_LIMITS, "sockets": 1}
+    first = await tab(run.pk, owner)
+    second = await tab(run.pk, owner)
+
+    code = await second.to_close()
+    await first.close()
+    third = await tab(run.pk, owner)
+    await third.send("ping")
+    await third.close()
+
+    assert code == 4429
+    assert "1 are allowed" in second.of("error")[0]["message"]
+    assert third.of("close") == []
+
+
+async def test_sockets_of_other_users_do_not_count(tab, run, owner, admin, settings):
+    settings.USER_LIMITS = {**settings.USER_LIMITS, "sockets": 1}
+    await tab(run.pk, owner)
+
+    other = await tab(run.pk, admin)
+    await other.send("cancel")
+
+    assert (await other.until("run"))["status"] == "cancelled"

@@ -1,0 +1,69 @@
+"""How much one user may have: testbeds, files and open websockets.
+
+The installation's limits are settings; an admin gives a user others by an `Allowance`.
+`testbeds/files.py` and the websocket ask here before they make something.
+"""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.contrib.auth.models import User
+
+from orchestration.amounts import size
+from orchestration.errors import TestbedError
+from testbed.models import Allowance, Testbed
+
+MIB = 1024 * 1024
+
+
+class LimitReached(TestbedError):
+    """A user has as much as is allowed; nothing was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a user may have."""
+
+    testbeds: int
+    sockets: int
+    testbed_mib: int
+    user_mib: int
+
+
+def limits_of(user: User) -> Limits:
+    """Return a user's limits."""
+    own = Allowance.objects.filter(user=user).first()
+    found: dict[str, int] = dict(settings.USER_LIMITS)
+    for name in found:
+        value = getattr(own, name, None)
+        found[name] = found[name] if value is None else value
+    return Limits(**found)
+
+
+def require_testbed(user: User) -> None:
+    """Let a user create one more testbed. Raises: LimitReached."""
+    limit, used = limits_of(user).testbeds, Testbed.objects.filter(owner=user).count()
+    if used >= limit:
+        raise LimitReached(
+            f"{user.username} has {used} testbeds; {limit} are allowed.",
+            hint="Delete one that is not needed, or ask your lab's admin for more.",
+        )
+
+
+def require_room(user: User, *, in_testbed: int, elsewhere: int) -> None:
+    """Let a user keep so many bytes of files. Raises: LimitReached.
+
+    `in_testbed` counts the new files beside the old ones that they do not replace.
+    """
+    limits = limits_of(user)
+    for used, limit_mib, where in (
+        (in_testbed, limits.testbed_mib, "this testbed"),
+        (in_testbed + elsewhere, limits.user_mib, f"all testbeds of {user.username}"),
+    ):
+        if used > limit_mib * MIB:
+            raise LimitReached(
+                f"The files of {where} would take {size(used)}; "
+                f"{size(limit_mib * MIB)} are allowed.",
+                hint="Delete files that are not needed, or ask your lab's admin for "
+                "more.",
+            )
