@@ -27,16 +27,20 @@ from testbed.websocket.consumer import NothingHere, Pace, RunConsumer  # noqa: E
 from testbed.websocket.origin import OwnOrigin  # noqa: E402
 
 
-def websockets(pace: Pace) -> FlowControl:
-    """Return the application of all websocket addresses."""
+def addresses(pace: Pace) -> URLRouter:
+    """Return the consumers of all websocket addresses."""
     run = RunConsumer.as_asgi(pace=pace)
-    router = URLRouter(
+    return URLRouter(
         [
             re_path(r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", run),
             re_path(r"", NothingHere.as_asgi()),
         ]
     )
-    return FlowControl(OwnOrigin(AuthMiddlewareStack(router)))
+
+
+def websockets(pace: Pace) -> FlowControl:
+    """Return the application of all websocket addresses."""
+    return FlowControl(OwnOrigin(AuthMiddlewareStack(addresses(pace))))
 
 
 http_protocol.WebRequest = BoundedRequest
