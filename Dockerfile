@@ -18,9 +18,10 @@ RUN apt-get update && apt-get install -y --no-install-recommends \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
-COPY requirements.txt .
+COPY requirements.lock .
 RUN python3 -m venv .venv \
-    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check -r requirements.txt
+    && .venv/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes \
+        -r requirements.lock
 COPY . .
 COPY --from=front-end /app/static/vendor static/vendor
 ENV PATH=/app/.venv/bin:$PATH PYTHONUNBUFFERED=1 TESTBED_DATA_DIR=/var/lib/testbed

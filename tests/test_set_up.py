@@ -5,6 +5,7 @@ A stand-in for npm notes how it was called; the real one runs in script/test its
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -12,6 +13,10 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+# A package and its version; extras and markers do not count.
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?(==[^ ;\\]+)", re.M)
+# A line that begins a package, and goes on with its hashes, or one of these.
+HASHED = re.compile(r" \\$|^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 SET_UP = '. "$0/common.sh"; . "$0/packages.sh"; ensure_front_end; echo goes on'
 NPM = """\
 #!/bin/sh
@@ -80,3 +85,21 @@ def test_lock_file_names_no_registry():
     assert packages
     assert all("integrity" in entry for entry in packages)
     assert not any("resolved" in entry for entry in packages)
+
+
+def pinned(text: str) -> set[tuple[str, str]]:
+    """Return packages by their normal names, and their versions."""
+    found = PINNED.findall(text)
+    return {(re.sub("[-_.]+", "-", name).lower(), version) for name, version in found}
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+def test_lock_has_hashes_of_what_is_required_and_names_no_registry(name: str):
+    lock = (CHECKOUT / f"{name}.lock").read_text()
+    required = pinned((CHECKOUT / f"{name}.txt").read_text())
+
+    assert required
+    assert required <= pinned(lock)
+    unhashed = [line for line in lock.splitlines() if not HASHED.search(line)]
+    assert unhashed == []
+    assert "://" not in lock

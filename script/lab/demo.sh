@@ -26,7 +26,7 @@ manage() { "$VENV/bin/python" "$CHECKOUT/manage.py" "$@"; }
 
 install_everything() {
   step "Install packages" ensure_packages "${RUN_PACKAGES[@]}" "${IMAGE_PACKAGES[@]}" curl
-  step "Prepare the Python environment" ensure_venv requirements.txt
+  step "Prepare the Python environment" ensure_venv requirements.lock
   ensure_front_end
 }
 

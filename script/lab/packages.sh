@@ -66,14 +66,14 @@ find_browser() {
   return 1
 }
 
-# ensure_venv FILE...: pip runs only when a requirements file changed.
+# ensure_venv LOCK: pip runs only when the lock file (of script/lock) changed.
 ensure_venv() {
-  local stamp=$VENV/.requirements-${1%.txt} digest file arguments=()
-  digest=$(cd "$CHECKOUT" && cat requirements.txt "$@" | sha256sum)
+  local stamp=$VENV/.requirements-${1%.lock} digest
+  digest=$(sha256sum < "$CHECKOUT/$1")
   [[ -x $VENV/bin/python && $(cat "$stamp" 2> /dev/null) == "$digest" ]] && return
   [[ -x $VENV/bin/python ]] || python3 -m venv "$VENV"
-  for file in "$@"; do arguments+=(-r "$CHECKOUT/$file"); done
-  "$VENV/bin/pip" install --quiet --disable-pip-version-check "${arguments[@]}"
+  "$VENV/bin/pip" install --quiet --disable-pip-version-check --require-hashes \
+    -r "$CHECKOUT/$1"
   printf '%s\n' "$digest" > "$stamp"
 }
 
