@@ -134,7 +134,7 @@ def env_secret(name: str, default: str = "") -> str:
     except OSError as exc:
         raise ImproperlyConfigured(f"{name}_FILE={path}: {exc.strerror}.") from exc
     except UnicodeDecodeError:  # its text shows a part of the secret
-        secret = ""
+        secret = ""  # nosec B105
     if not secret:
         raise ImproperlyConfigured(f"{name}_FILE={path}: put one line of text there.")
     return secret

@@ -54,7 +54,7 @@ class Drafted:
     def disk_path(self) -> Path:
         """The path of a virtual machine's disk."""
         kind = self.kind
-        assert isinstance(kind, WrittenLibvirt)  # noqa: S101 - callers check the kind
+        assert isinstance(kind, WrittenLibvirt)  # nosec B101  # noqa: S101 - callers check the kind
         key = written_disk(kind.libvirt_type)
         return (*self.kind_path, "libvirt_type", key)
 

