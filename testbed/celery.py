@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 app = Celery("testbed")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# By name: only a worker imports it.
+app.steps["worker"].add("testbed.beat:BeatWatch")
 
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 OBSERVE = "testbed.tasks.observe.observe"

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from celery import shared_task
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.errors import StateError, TestbedError
@@ -84,6 +85,8 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     for observation in answered:
         save_inventory(observation.host, observation.inventory, began)
     _save_guests(answered, now)
+    silent = {seen.host.name for seen in observations if seen.facts is None}
+    _save_time(silent, began)
     share = shares(
         {observation.host.name: observation.inventory for observation in answered}
     )
@@ -92,20 +95,33 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
         save_missing(testbed, share(testbed.slug))
-        save_condition(testbed, now, held=held.get(testbed.slug, ()))
+        save_condition(testbed, held=held.get(testbed.slug, ()))
 
 
-def save_condition(
-    testbed: Testbed, now: datetime | None = None, *, held: Iterable[Held] = ()
-) -> None:
+def save_condition(testbed: Testbed, *, held: Iterable[Held] = ()) -> None:
     """Set a testbed's condition from its observed guests and network.
 
     `held` are its things on the hosts, without folders.
     """
     condition = _condition(testbed, held)
-    Testbed.objects.filter(pk=testbed.pk).update(
-        condition=condition, observed_at=now or timezone.now()
-    )
+    Testbed.objects.filter(pk=testbed.pk).update(condition=condition)
+
+
+def _save_time(silent: set[str], began: datetime) -> None:
+    """Save when the testbeds' facts were read, also of those with a run.
+
+    A testbed with things on a host that did not answer keeps its older time. A time in
+    the future is from before the clock was set back.
+    """
+    kept = {
+        thing.testbed
+        for seen in last_observations()
+        for thing in seen.things
+        if seen.host in silent
+    }
+    older = Q(observed_at=None) | Q(observed_at__lt=began)
+    older |= Q(observed_at__gt=timezone.now())
+    Testbed.objects.exclude(slug__in=kept).filter(older).update(observed_at=began)
 
 
 def _observe(row: Host, hosts: Hosts) -> HostObservation:

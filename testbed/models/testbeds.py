@@ -20,7 +20,10 @@ class TestbedQuerySet(models.QuerySet["Testbed"]):
 
 
 class Testbed(models.Model):
-    """One user's project. Subnets and device names follow from its unique `number`."""
+    """One user's project. Subnets and device names follow from its unique `number`.
+
+    `observed_at` is the beginning of the last look at all hosts that hold things of it.
+    """
 
     __test__ = False
 

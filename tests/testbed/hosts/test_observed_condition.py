@@ -177,7 +177,9 @@ def test_broken_state_of_one_testbed_does_not_stop_the_others(
 def test_condition_of_one_testbed_can_be_saved_alone(
     testbed: Testbed, state: State
 ) -> None:
+    is_now(testbed, Condition.UP)
+    testbed.refresh_from_db()
+
     save_condition(testbed)
 
-    testbed.refresh_from_db()
-    assert testbed.observed_at is not None
+    assert condition(testbed) == Condition.GENERATED

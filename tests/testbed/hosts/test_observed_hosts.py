@@ -7,6 +7,7 @@ no other.
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orchestration.errors import StateError
@@ -15,9 +16,9 @@ from orchestration.plan.model import Command, Options
 from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
 from testbed.hosts import observation
 from testbed.hosts.observation import observe_all
-from testbed.models import Host, Testbed
+from testbed.models import Host, Run, Testbed
 from testbed.testbeds.planning import prepare
-from tests.testbed.hosts.host_changes import seen, silence, start, stop
+from tests.testbed.hosts.host_changes import ran, seen, silence, start, stop
 
 
 def test_silent_host_keeps_its_guests_and_gets_its_problem(
@@ -41,6 +42,39 @@ def test_silent_host_keeps_its_guests_and_gets_its_problem(
     observe_all(kept)
     silent.refresh_from_db()
     assert silent.problem == ""
+
+
+def test_testbed_is_as_old_as_the_last_look_at_all_of_its_hosts(
+    testbed: Testbed, kept: Hosts, state: State, settings: object
+) -> None:
+    start(kept, state, "web")
+    start(kept, state, "db")
+    before = timezone.now()
+    observe_all(kept)
+    testbed.refresh_from_db()
+    seen_at = testbed.observed_at
+    assert seen_at >= before
+
+    silence(kept, settings, "host-b")
+    observe_all(kept)
+    testbed.refresh_from_db()
+    assert testbed.observed_at == seen_at
+
+    silence(kept, settings, "host-b", off=False)
+    observe_all(kept)
+    testbed.refresh_from_db()
+    assert testbed.observed_at > seen_at
+
+
+def test_testbed_with_a_run_is_as_old_as_the_last_look(
+    testbed: Testbed, kept: Hosts, state: State, owner: User
+) -> None:
+    ran(testbed, owner, Command.UP, Run.Status.RUNNING)
+
+    observe_all(kept)
+
+    testbed.refresh_from_db()
+    assert testbed.observed_at is not None
 
 
 def test_host_shows_its_size_and_load(testbed: Testbed, kept: Hosts) -> None:

@@ -66,7 +66,7 @@ def test_page_without_orphans_says_so(page: Client, testbed: Testbed) -> None:
     shown = page.get("/orphans/").content.decode()
 
     assert "There are none." in shown
-    assert "Never updated" in shown
+    assert "never updated: is the worker running?" in shown
 
 
 def test_hosts_and_django_admin_lead_to_the_orphans(
