@@ -7,6 +7,7 @@ web saves them, shows them on the testbed's page and derives its condition from 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from orchestration.inventory.things import Inventory, ThingKind
 from orchestration.state.model import (
@@ -32,7 +33,9 @@ class MissingPart:
 def missing_parts(
     state: State, inventories: Mapping[str, Inventory]
 ) -> tuple[MissingPart, ...]:
-    """Return the missing parts of the networks; guests are observed on their own.
+    """Return the missing parts of networks, disks and seeds.
+
+    Guests are observed on their own.
 
     Parts of a missing bridge are not listed besides. Foreign things with a name of the
     testbed are listed: `up` cannot make the missing parts while they are there.
@@ -44,6 +47,7 @@ def missing_parts(
         *finder.bridges(),
         *finder.links(),
         *finder.interfaces(),
+        *finder.files(),
     )
 
 
@@ -116,14 +120,29 @@ class _Finder:
         """Find running guests' interfaces that are on no bridge, or a wrong one."""
         for guest in self.state.guests:
             inventory = self.seen.get(guest.host)
-            host = self.state.host(guest.host)
-            if inventory is None or not host.boots_guests:
+            if inventory is None or not self._boots(guest):
                 continue
             for name, tap, device in self._wires(guest):
                 # A guest that is off has no tap; a loose one is on "".
                 if tap in inventory.plugs and inventory.plugs[tap] != device:
                     card = f"{name} of guest {guest.name}"
                     yield _part("interface", card, guest.host, "is not on its bridge")
+
+    def files(self) -> Iterator[MissingPart]:
+        """Find disks and seeds of guests that were made, and are not in their place."""
+        for guest in self.state.guests:
+            seen = self.seen.get(guest.host)
+            is_made = bool(guest.markers.disk)
+            if seen is None or seen.files is None or not is_made:
+                continue
+            for kind, path in (("disk", guest.disk), ("seed", guest.seed)):
+                place = (self.state.testbed, PurePosixPath(path).name)
+                if path and place not in seen.files and self._boots(guest):
+                    text = f"{kind} of {guest.name} is missing on {guest.host}"
+                    yield MissingPart(kind, guest.name, guest.host, text)
+
+    def _boots(self, guest: GuestState) -> bool:
+        return self.state.host(guest.host).boots_guests
 
     def _wires(self, guest: GuestState) -> Iterator[tuple[str, str, str]]:
         for interface in guest.interfaces:

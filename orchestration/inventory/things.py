@@ -6,6 +6,7 @@ with the state; the web lists the things of no testbed as orphans. Nothing is de
 changed here.
 """
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,12 +23,15 @@ from orchestration.providers.ovs import inventory
 from orchestration.providers.ovs.inventory import SwitchThing
 from orchestration.transport.base import Scope, command
 
+# The files of guests that are looked for in the folders of artefacts.
+GUEST_FILES = ("-disk.qcow2", "-seed.iso")
 # The names of `state/names.py`: taps of guests; ends of the way out and of links.
 TAP = re.compile(r"t\d{1,4}g\d+i(\d+|m)")
 VETH = re.compile(r"(t\d{1,4})(v[nb]|w\d+[ab])")
 NUMBER = re.compile(r"(t\d{1,4})(?:\D|$)")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 ARTEFACTS = "artefacts"
+ABSENT = "No such file or directory"
 
 
 class ThingKind(StrEnum):
@@ -66,12 +70,15 @@ class Inventory:
     """Everything of ours on a host; `plugs` maps each tap to its bridge.
 
     `owners` maps the name of each domain and network, ours or not, to testbed and guest.
+    `files` are the guests' disks and seeds, each as its testbed and its name; None
+    where they could not be listed.
     """
 
     things: tuple[Thing, ...] = ()
     domains: tuple[DomainFacts, ...] = ()
     plugs: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[tuple[ThingKind, str], Owner] = field(default_factory=dict)
+    files: frozenset[tuple[str, str]] | None = None
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""
@@ -88,15 +95,18 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
     nets = networks.observe(host.libvirt)
     bridges, ports = inventory.observe(host.transport, scope=scope)
     links = ip_link.links(host.transport, scope=scope)
+    folders, files = _folders(host, scope)
     things = [
         *_domains(found),
         *_ports(bridges, ports),
         *_bridges(bridges),
         *_veths(links, _owners(bridges, nets)),
         *_networks(nets),
-        *_folders(host, scope),
+        *folders,
     ]
-    return Inventory(tuple(things), found, _plugs(ports, links), _marks(found, nets))
+    return Inventory(
+        tuple(things), found, _plugs(ports, links), _marks(found, nets), files
+    )
 
 
 def _domains(found: Sequence[DomainFacts]) -> Iterator[Thing]:
@@ -173,23 +183,48 @@ def _plugs(ports: Sequence[SwitchThing], links: Mapping[str, Link]) -> dict[str,
     return plugs
 
 
-def _folders(host: Host, scope: Scope) -> Iterator[Thing]:
-    """List the testbeds' folders: those that contain one of artefacts.
+def _folders(
+    host: Host, scope: Scope
+) -> tuple[list[Thing], frozenset[tuple[str, str]] | None]:
+    """List the testbeds' folders, which contain one of artefacts, and guests' files.
 
     Main's are files of this machine, also where main only rehearses.
     """
     root = host.state.projects_dir
     if not root:
-        return
-    if host.state.is_main:
-        paths = sorted(str(path) for path in Path(root).glob(f"*/{ARTEFACTS}"))
-    else:
-        words = ("-mindepth", "2", "-maxdepth", "2", "-type", "d", "-name", ARTEFACTS)
-        listed = host.transport.run(
-            command("find", root, *words).with_root(), scope=scope, check=False
-        )
-        paths = sorted(listed.stdout.splitlines())
-    for path in paths:
-        name = PurePosixPath(path).parent.name
-        if SLUG.fullmatch(name):
-            yield Thing(ThingKind.FOLDER, name, name, place=root)
+        return [], None
+    paths = _local_paths(root) if host.state.is_main else _paths(host, root, scope)
+    places = [PurePosixPath(path).relative_to(root).parts for path in paths or ()]
+    things = [
+        Thing(ThingKind.FOLDER, place[0], place[0], place=root)
+        for place in sorted(places)
+        if place[1:] == (ARTEFACTS,) and SLUG.fullmatch(place[0])
+    ]
+    files = ((p[0], p[2]) for p in places if len(p) == 3 and p[1] == ARTEFACTS)
+    return things, None if paths is None else frozenset(files)
+
+
+def _local_paths(root: str) -> list[str]:
+    folders = [str(path) for path in Path(root).glob(f"*/{ARTEFACTS}")]
+    # Matching each of thousands of names as a pattern takes 80 ms.
+    files = (f"{folder}/{name}" for folder in folders for name in _names(folder))
+    return [*folders, *(file for file in files if file.endswith(GUEST_FILES))]
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)  # noqa: PTH208
+    except OSError:  # it was just removed, or is no folder
+        return []
+
+
+def _paths(host: Host, root: str, scope: Scope) -> list[str] | None:
+    """Find the folders of artefacts and the guests' files in them; None on errors."""
+    names = [word for end in GUEST_FILES for word in ("-o", "-name", f"*{end}")][1:]
+    files = ("-path", f"*/{ARTEFACTS}/*", "(", *names, ")")
+    words = ("(", "-type", "d", "-name", ARTEFACTS, "-o", *files, ")")
+    find = command("find", root, "-mindepth", "2", "-maxdepth", "3", *words)
+    listed = host.transport.run(find.with_root(), scope=scope, check=False)
+    # A folder that was never made, or that goes just now, is no error.
+    errors = [line for line in listed.stderr.splitlines() if ABSENT not in line]
+    return None if errors else listed.stdout.splitlines()

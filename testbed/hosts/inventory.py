@@ -57,6 +57,7 @@ def shares(
                 (*mine.get(host, ()), *nobodys.get(host, ())),
                 plugs=held.plugs,
                 owners=held.owners,
+                files=held.files,
             )
             for host, held in seen.items()
         }

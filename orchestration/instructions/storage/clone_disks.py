@@ -12,12 +12,14 @@ from orchestration.amounts import count_of
 from orchestration.instructions.storage.disks import discard_disk, format_of
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.images.overlays import create_overlays
+from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, Markers
 
 
 def create_clone_disks(task: Task) -> Outcome:
     """Make all clones' disks on one host; `provision` makes them anew.
 
+    A clone that runs has its disk, or lost it: then `create_clones` refuses.
     Raises: as `create_overlays`.
     """
     clones = task.state.clones_on(task.resource.key)
@@ -26,11 +28,19 @@ def create_clone_disks(task: Task) -> Outcome:
             discard_disk(task, clone)
     if not task.host.state.keeps_images:
         return unchanged("each is made by itself")
+    running = _running(task)
     over: dict[str, list[GuestState]] = defaultdict(list)
     for clone in clones:
-        over[clone.image.path].append(clone)
+        if clone.name not in running:
+            over[clone.image.path].append(clone)
     made = sum(_create(task, some) for some in over.values())
     return done(count_of(made, "disk")) if made else unchanged()
+
+
+def _running(task: Task) -> set[str]:
+    """Return the names of the testbed's guests that run on the host."""
+    found = domains.observe(task.host.libvirt)
+    return {d.guest for d in found if d.is_active and d.testbed == task.state.testbed}
 
 
 def _create(task: Task, clones: list[GuestState]) -> int:

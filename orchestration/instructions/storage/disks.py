@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestration.compose.disk_files import HEAD_BYTES, advice, no_disk, packing_of
 from orchestration.compose.language.schema import DriverType
-from orchestration.errors import ImageFailed
+from orchestration.errors import ImageFailed, StateError
 from orchestration.events import Status
 from orchestration.instructions.artefacts import local_artefact
 from orchestration.instructions.task import (
@@ -144,6 +144,12 @@ def create_disks(task: Task) -> Outcome:
         return unchanged("it has only a CD-ROM")
     if task.options.provision:
         discard_disk(task, guest)
+    elif guest.markers.disk and qemu_img.exists(
+        task.host.transport, guest.disk, scope=task.scope
+    ):
+        return _kept(task, guest)
+    else:
+        _forget_lost_disk(task, guest)
     return _recorded(task, guest, is_new=ensure_disk(task, guest))
 
 
@@ -155,6 +161,7 @@ def create_clones(task: Task) -> Outcome:
     guest = task.state.guest(task.resource.key)
     if not guest.image.golden:
         return create_disks(task)
+    _require_disk_of_running(task, guest)
     is_new = not guest.markers.disk
     if not task.host.state.keeps_images:
         is_new = ensure_disk(task, guest) or is_new
@@ -169,6 +176,32 @@ def _recorded(task: Task, guest: GuestState, *, is_new: bool) -> Outcome:
     task.project.mark(guest.name, **made.model_dump())
     task.hosts.forget_guest(task.state, guest)
     return done(MADE[guest.disk_origin].format(image=guest.image.name))
+
+
+def _forget_lost_disk(task: Task, guest: GuestState) -> None:
+    """Forget what was set up on a disk that is gone, before a new one is made.
+
+    Raises: StateError when the guest still runs on it.
+    """
+    _require_disk_of_running(task, guest)
+    if guest.markers.disk:
+        task.project.mark(guest.name, **Markers().model_dump())
+
+
+def _require_disk_of_running(task: Task, guest: GuestState) -> None:
+    """Refuse to make a disk for a guest that runs. Raises: StateError."""
+    found = domains.find(task.host.libvirt, task.domain(guest))
+    is_running = found is not None and found.is_active
+    if is_running and not qemu_img.exists(
+        task.host.transport, guest.disk, scope=task.scope
+    ):
+        raise StateError(
+            f"The disk of guest {guest.name} is missing on {guest.host} while the "
+            "guest runs: its data ends with it.",
+            hint="Copy what you need out of the guest, then use Down and Up: Up makes "
+            "a new disk and sets the guest up again.",
+            detail=f"there is no file {guest.disk}",
+        )
 
 
 def _kept(task: Task, guest: GuestState) -> Outcome:

@@ -1,13 +1,14 @@
 """Missing parts of a deployed network, in the words of the testbed's page."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestration.inventory.drift import missing_parts
 from orchestration.inventory.things import Inventory, observe
-from orchestration.state.model import HostKind, State
+from orchestration.state.model import HostKind, Markers, State
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 from tests.orchestration.state.samples import machine, spec_of
@@ -173,3 +174,32 @@ def test_interface_of_a_running_guest_is_named_when_it_is_not_on_its_bridge(
         "interface eth0 of guest a is not on its bridge on host-a",
         "interface mgmt0 of guest a is not on its bridge on host-a",
     ]
+
+
+def test_disks_and_seeds_that_are_missing_are_named(up: Rehearsal) -> None:
+    kept = {"a-disk.qcow2", "b-seed.iso", "c-disk.qcow2", "c-seed.iso"}
+    files = frozenset(("demo", name) for name in kept)
+    whole = files | {("demo", "a-seed.iso"), ("demo", "b-disk.qcow2")}
+    state = real(up.state)
+    shown = {host: replace(found, plugs={}) for host, found in seen(up).items()}
+
+    def texts(files: frozenset[tuple[str, str]] | None) -> list[str]:
+        here = {host: replace(found, files=files) for host, found in shown.items()}
+        return [part.text for part in missing_parts(state, here)]
+
+    host = {guest.name: guest.host for guest in state.guests}
+    assert texts(None) == []
+    assert texts(whole) == []
+    assert texts(files) == [
+        f"seed of a is missing on {host['a']}",
+        f"disk of b is missing on {host['b']}",
+    ]
+
+
+def test_disk_that_was_never_made_is_not_missing(up: Rehearsal) -> None:
+    state = real(up.state)
+    never = tuple(g.model_copy(update={"markers": Markers()}) for g in state.guests)
+    state = state.model_copy(update={"guests": never})
+    shown = {h: replace(i, plugs={}, files=frozenset()) for h, i in seen(up).items()}
+
+    assert missing_parts(state, shown) == ()

@@ -1,12 +1,24 @@
 """A host's inventory: everything with our tags, one look, nothing of others."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestration.hosts import Host
 from orchestration.inventory.things import Inventory, Thing, ThingKind, observe
 from orchestration.transport.base import Scope, command
+from orchestration.providers.libvirt import networks
+from orchestration.transport.base import (
+    Command,
+    Completed,
+    Scope,
+    Transport,
+    command,
+)
+from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.providers.libvirt.samples import network_names
 
@@ -114,3 +126,57 @@ def test_names_are_those_of_one_testbed_and_kind() -> None:
     inventory = Inventory((mine, other, port))
 
     assert inventory.names(ThingKind.BRIDGE, "one") == {"t1-x": mine}
+
+
+class Finding(LocalTransport):
+    """A machine with real files, of which everything else is simulated."""
+
+    def __init__(self, simulated: Transport) -> None:
+        super().__init__(simulated.machine)
+        self.simulated = simulated
+
+    def run(self, cmd: Command, **options: Any) -> Completed:
+        if cmd.argv[0] == "find":
+            return super().run(replace(cmd, as_root=False), **options)
+        return self.simulated.run(cmd, **options)
+
+
+@pytest.mark.parametrize("name", ["host-a", "host-b"])
+def test_disks_and_seeds_in_the_folders_are_listed(up: Rehearsal, name: str) -> None:
+    root = up.folder / "files"
+    for path in ("lab/artefacts/web-disk.qcow2", "lab/artefacts/web-seed.iso"):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    for path in ("lab/artefacts/web-domain.xml", "lab/other-disk.qcow2"):
+        (root / path).touch()
+    opened = up.hosts.open(up.state.host(name))
+    state = opened.state.model_copy(update={"projects_dir": str(root)})
+    host = Host(state, Finding(opened.transport), opened.libvirt)
+
+    inventory = observe(host, scope=Scope())
+
+    assert inventory.files == {("lab", "web-disk.qcow2"), ("lab", "web-seed.iso")}
+    folders = [t.name for t in inventory.things if t.kind is ThingKind.FOLDER]
+    assert folders == ["lab"]
+
+
+def test_files_of_a_host_are_listed_with_one_command(up: Rehearsal) -> None:
+    before = len(up.asked("host-b"))
+
+    seen(up, "host-b")
+
+    asked = [line.split()[0] for line in up.asked("host-b")[before:]]
+    assert asked == ["ovs-vsctl", "ip", "find"]
+
+
+def test_files_that_cannot_be_listed_are_unknown(up: Rehearsal) -> None:
+    up.break_("host-b", {"find": {"exit_code": 1, "stderr": "find: Permission denied"}})
+
+    assert seen(up, "host-b").files is None
+
+
+def test_files_are_known_to_be_gone_with_their_folder(up: Rehearsal) -> None:
+    gone = "find: '/srv/projects': No such file or directory"
+    up.break_("host-b", {"find": {"exit_code": 1, "stderr": gone}})
+
+    assert seen(up, "host-b").files == frozenset()

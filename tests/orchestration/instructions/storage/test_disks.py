@@ -16,7 +16,7 @@ from orchestration.instructions.task import Task
 from orchestration.plan.model import Kind
 from orchestration.providers.images import qemu_img
 from orchestration.providers.libvirt import domains
-from orchestration.state.model import GuestState, HostKind
+from orchestration.state.model import GuestState, HostKind, Markers
 from orchestration.state.model.images import DiskOrigin
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
@@ -119,6 +119,45 @@ def test_disk_over_a_file_of_another_size_is_not_used(own: Rehearsal) -> None:
     assert "./disks/own.img, which it lies over, is another file" in refused.message
     assert "512 bytes of yesterday" in refused.detail
     assert made.failed() == {}
+
+
+def test_disk_that_a_running_guest_lost_is_not_made_again_under_it(
+    own: Rehearsal,
+) -> None:
+    own.up()
+    guest, host = own.state.guest("b"), own.hosts.open(own.state.host("host-b"))
+    host.transport.run(command("rm", "-f", "--", guest.disk), scope=Scope())
+    own.project.mark("b", script="ran", script_exit_code=0)
+
+    refused = own.up()
+
+    result = refused.of(Kind.CREATE_DISKS)["b"]
+    assert result.status is Status.FAILED
+    assert result.message == (
+        "The disk of guest b is missing on host-b while the guest runs: its data ends "
+        "with it."
+    )
+    assert "Copy what you need out of the guest" in result.hint
+    assert guest.disk not in own.memory("host-b")["files"]
+    assert refused.of(Kind.SET_UP_GUESTS) == {}
+
+
+def test_new_disk_in_place_of_a_lost_one_is_set_up_again(own: Rehearsal) -> None:
+    own.up()
+    own.project.mark("b", script="ran", script_exit_code=0)
+    own.down()
+    guest, host = own.state.guest("b"), own.hosts.open(own.state.host("host-b"))
+    host.transport.run(command("rm", "-f", "--", guest.disk), scope=Scope())
+    # The worker dies when the disk is made, before it can record that.
+    own.break_("host-b", {"qemu-img convert": {"exit_code": 1}})
+
+    assert own.up().of(Kind.CREATE_DISKS)["b"].status is Status.FAILED
+    assert own.state.guest("b").markers == Markers()
+
+    own.break_("host-b", {})
+    own.up()
+    assert own.state.guest("b").markers.script == ""
+    assert own.state.guest("b").markers.disk
 
 
 def test_file_that_is_exchanged_before_the_start_shows_nothing_else(
