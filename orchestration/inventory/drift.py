@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestration.inventory.things import Inventory, ThingKind
+from orchestration.providers.ovs.changes import is_same_device
 from orchestration.state.model import (
     GuestState,
     HostPortState,
@@ -112,9 +113,11 @@ class _Finder:
         """Find links whose bridges are there, and whose ports or devices are not."""
         for link in self.state.network.links:
             ports = (self._is_unplugged(link.host, *port) for port in link.ports)
+            name, verb = self._words(link)
             if self._is_cut(link) or any(ports):
-                name, verb = self._words(link)
                 yield _part(link.kind.value, name, link.host, verb)
+            elif any(self._is_dead(link.host, port) for _, port in link.ports):
+                yield _part(link.kind.value, name, link.host, "is cut")
 
     def interfaces(self) -> Iterator[MissingPart]:
         """Find running guests' interfaces that are on no bridge, or a wrong one."""
@@ -167,6 +170,16 @@ class _Finder:
         nat = link.joint
         is_active = self.networks_there.get((nat.host, nat.network))
         return bool(is_active) and places.get(nat.veth_network_end) != nat.device
+
+    def _is_dead(self, host: str, port: str) -> bool:
+        """Return whether the switch cannot use a port, or has another device for it."""
+        seen = self.seen.get(host)
+        found = seen.ports.get(port) if seen else None
+        if seen is None or found is None:
+            return False
+        device = seen.links.get(port)
+        is_other = device is not None and not is_same_device(found.ids, device.index)
+        return is_other or bool(found.error)
 
     @staticmethod
     def _words(link: LinkState) -> tuple[str, str]:

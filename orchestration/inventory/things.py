@@ -71,7 +71,8 @@ class Inventory:
 
     `owners` maps the name of each domain and network, ours or not, to testbed and guest.
     `files` are the guests' disks and seeds, each as its testbed and its name; None
-    where they could not be listed.
+    where they could not be listed. `ports` are those of Open vSwitch, `links` the
+    kernel's devices, both by name and of any owner.
     """
 
     things: tuple[Thing, ...] = ()
@@ -79,6 +80,8 @@ class Inventory:
     plugs: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[tuple[ThingKind, str], Owner] = field(default_factory=dict)
     files: frozenset[tuple[str, str]] | None = None
+    ports: Mapping[str, SwitchThing] = field(default_factory=dict)
+    links: Mapping[str, Link] = field(default_factory=dict)
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""
@@ -105,7 +108,13 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         *folders,
     ]
     return Inventory(
-        tuple(things), found, _plugs(ports, links), _marks(found, nets), files
+        tuple(things),
+        found,
+        _plugs(ports, links),
+        _marks(found, nets),
+        files,
+        ports={port.name: port for port in ports},
+        links=links,
     )
 
 

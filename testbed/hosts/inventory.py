@@ -5,7 +5,7 @@ most looks find what the one before found. A silent host keeps its rows.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from django.db import transaction
@@ -53,11 +53,8 @@ def shares(
     def share(testbed: str) -> dict[str, inventory.Inventory]:
         mine, nobodys = things.get(testbed, {}), things.get("", {})
         return {
-            host: inventory.Inventory(
-                (*mine.get(host, ()), *nobodys.get(host, ())),
-                plugs=held.plugs,
-                owners=held.owners,
-                files=held.files,
+            host: replace(
+                held, things=(*mine.get(host, ()), *nobodys.get(host, ())), domains=()
             )
             for host, held in seen.items()
         }

@@ -24,6 +24,7 @@ from orchestration.state.model import (
 from orchestration.transport.base import Scope, command
 from tests.live.namespace_host import debian_13
 from tests.live.ovs_host import Host
+from tests.waiting import wait_until
 
 needs = [tool for tool in ("ovs-vsctl", "unshare", "nsenter") if not shutil.which(tool)]
 pytestmark = [
@@ -215,6 +216,41 @@ def test_port_without_a_device_fails_and_is_healed_later(host, scope):
     assert not bridges.ensure_port(host, "t5br0", "t5ve", testbed="five", scope=scope)
     assert bridges.delete_port(host, "t5ve", testbed="five", scope=scope)
     assert not bridges.delete_port(host, "t5ve", testbed="five", scope=scope)
+
+
+def test_port_of_a_veth_that_was_made_again_carries_packets_again(host, scope):
+    bridges.ensure_bridge(host, bridge("br0", "t9br0"), testbed="nine", scope=scope)
+    host.say("ip address add 10.98.0.2/24 dev t9br0")
+    host.say("ip netns add far")
+
+    def join():
+        made = ip_link.ensure_veth(host, "t9vn", "t9vb", scope=scope)
+        host.say("ip link set t9vn netns far")
+        host.say("ip netns exec far ip address add 10.98.0.1/24 dev t9vn")
+        host.say("ip netns exec far ip link set t9vn up")
+        return made
+
+    def plug():
+        return bridges.ensure_port(host, "t9br0", "t9vb", testbed="nine", scope=scope)
+
+    def is_joined():
+        asked = command("ping", "-c1", "-W1", "10.98.0.1")
+        return host.run(asked, scope=scope, check=False).exit_code == 0
+
+    join()
+    assert plug()
+    wait_until(is_joined, "the first veth carries nothing")
+    assert not plug()
+    host.say("ip link delete t9vb")
+    join()
+    asked = command("ping", "-c3", "-W1", "10.98.0.1")
+    assert host.run(asked, scope=scope, check=False).exit_code != 0
+
+    assert plug()
+
+    wait_until(is_joined, "the second veth carries nothing")
+    assert not plug()
+    assert bridges.delete_bridge(host, "t9br0", testbed="nine", scope=scope)
 
 
 def test_veth_is_made_once_repaired_and_deleted(host, scope):

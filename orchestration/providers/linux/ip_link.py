@@ -19,7 +19,10 @@ PLAIN_MTU = 1500
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One network device as `ip link` reports it; `peer` is a veth's other end."""
+    """One network device as `ip link` reports it; `peer` is a veth's other end.
+
+    `index` is the kernel's number, which a device that is made again has not.
+    """
 
     name: str
     up: bool
@@ -27,6 +30,7 @@ class Link:
     peer: str
     addresses: tuple[str, ...] = ()
     mtu: int = PLAIN_MTU
+    index: int = 0
 
 
 def ensure_veth(
@@ -153,6 +157,7 @@ def _links(
             master=row.get("master", ""),
             peer=row.get("link", ""),
             mtu=row.get("mtu", PLAIN_MTU),
+            index=row.get("ifindex", 0),
             addresses=tuple(
                 f"{entry['local']}/{entry['prefixlen']}"
                 for entry in row.get("addr_info", ())

@@ -6,16 +6,18 @@ something differs, one transaction. Every bridge and port carries its testbed in
 itself adds and removes guests' taps; devices are in `linux/ip_link.py`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from orchestration.errors import HostUnreachable, NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.providers.linux.ip_link import (
     PLAIN_MTU,
+    Link,
     bring_up,
     ensure_veth,
     is_up,
+    links,
 )
 from orchestration.providers.ovs.changes import Port, bridge_changes, port_changes
 from orchestration.providers.ovs.database import (
@@ -194,6 +196,9 @@ def check(transport: Transport, *, scope: Scope) -> OvsFacts:
 def _ensure_ports(
     transport: Transport, ports: Sequence[Port], *, testbed: str, scope: Scope
 ) -> bool:
+    if any(not port.kind for port in ports):
+        there = links(transport, scope=scope)
+        ports = [_with_index(port, there) for port in ports]
     devices = sorted({port.device for port in ports})
     names = [port.name for port in ports]
     tables = read(
@@ -215,10 +220,18 @@ def _ensure_ports(
             refuse_foreign(current, f"port {port.name}", testbed, transport.machine)
         interface = interfaces.get(port.name)
         clauses += port_changes(port, testbed, bridge, current, interface)
-    if clauses:
-        what = f"Port {' and '.join(names)} could not be made on {transport.machine}."
-        write(transport, clauses, what, scope=scope)
+    what = f"Port {' and '.join(names)} could not be made on {transport.machine}."
+    # The daemon keeps the device of a port that is replaced within one transaction.
+    deletions = [clause for clause in clauses if clause[0] == "del-port"]
+    for part in (deletions, [c for c in clauses if c not in deletions]):
+        if part:
+            write(transport, part, what, scope=scope)
     return bool(clauses)
+
+
+def _with_index(port: Port, there: Mapping[str, Link]) -> Port:
+    found = there.get(port.name)
+    return port if port.kind or found is None else replace(port, index=found.index)
 
 
 def _delete(

@@ -13,13 +13,27 @@ from orchestration.state.model import BridgeState
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A port as wanted: its bridge, its kind, its link."""
+    """A port as wanted: its bridge, its kind, its link.
+
+    `index` is the kernel's number of a network device, 0 where it is none or unknown.
+    It is written to the port: the userspace datapath opens a device once, and receives
+    nothing from another one of the same name.
+    """
 
     device: str
     name: str
     label: str
     kind: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
+    index: int = 0
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The port's external ids, without its testbed."""
+        return {
+            "link": self.label,
+            **({"ifindex": str(self.index)} if self.index else {}),
+        }
 
 
 def bridge_changes(
@@ -61,15 +75,17 @@ def port_changes(
     interface: Row | None,
 ) -> list[Clause]:
     """Return the clauses that make the port as wanted; a broken one is replaced."""
-    tags = {"testbed": testbed, "link": port.label}
+    tags = {"testbed": testbed, **port.tags}
     options = dict(port.options)
     if current is not None and interface is not None:
         in_place = current.text("_uuid") in bridge.values("ports")
-        usable = in_place and not interface.text("error")
+        known = current.map("external_ids")
+        is_same = is_same_device(known, port.index)
+        usable = in_place and is_same and not interface.text("error")
         is_so = (
             interface.text("type") == port.kind
             and interface.map("options") == options
-            and tags.items() <= current.map("external_ids").items()
+            and tags.items() <= known.items()
         )
         if usable and is_so:
             return []
@@ -85,6 +101,14 @@ def port_changes(
         ("set", "Port", port.name, *tag_words),
         ("set", "Interface", port.name, kind, assign("options", options)),
     ]
+
+
+def is_same_device(external_ids: Mapping[str, str], index: int) -> bool:
+    """Return whether a port was made for the device that now has its name.
+
+    Ports of older versions do not say it.
+    """
+    return not index or external_ids.get("ifindex", str(index)) == str(index)
 
 
 def _bridge_facts(row: Row) -> dict[str, str]:

@@ -58,11 +58,12 @@ class Port:
 
 @dataclass
 class Link:
-    """A network device."""
+    """A network device; one that is made again has another index."""
 
     up: bool = False
     peer: str = ""
     master: str = ""
+    index: int = 0
 
 
 @dataclass
@@ -87,6 +88,7 @@ class Machine:
     links: dict[str, Link] = field(default_factory=dict)
     sleepers: dict[str, Sleeper] = field(default_factory=dict)
     next_pid: int = 1000
+    next_index: int = 1
 
     def to_json(self) -> str:
         """Write everything as JSON."""
@@ -104,6 +106,7 @@ class Machine:
             links={key: Link(**value) for key, value in raw["links"].items()},
             sleepers={key: Sleeper(**v) for key, v in raw["sleepers"].items()},
             next_pid=raw["next_pid"],
+            next_index=raw.get("next_index", 1),
         )
 
     def has(self, path: str) -> bool:

@@ -52,7 +52,10 @@ def ip(machine: Machine, words: list[str]) -> Answer:
         case ["link", "add", a, "type", "veth", "peer", "name", b]:
             if a in machine.links or b in machine.links:
                 return Answer(2, "", "RTNETLINK answers: File exists\n")
-            machine.links[a], machine.links[b] = Link(peer=b), Link(peer=a)
+            index = machine.next_index
+            machine.links[a] = Link(peer=b, index=index)
+            machine.links[b] = Link(peer=a, index=index + 1)
+            machine.next_index += 2
         case ["link", "set", "dev", device, *rest]:
             link = machine.links.setdefault(device, Link())
             link.up = link.up or "up" in rest
@@ -72,6 +75,7 @@ def _links(machine: Machine) -> str:
     return json.dumps(
         [
             {
+                "ifindex": link.index,
                 "ifname": name,
                 "link": link.peer,
                 "flags": ["UP"] if link.up else [],

@@ -1,5 +1,6 @@
 """Missing parts of a deployed network, in the words of the testbed's page."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,6 +130,76 @@ def test_way_out_is_cut_when_either_of_its_halves_is_gone(
     on(up, "host-a", words)
 
     assert missing(up) == ["uplink through t7-nat is cut on host-a"]
+
+
+def test_way_out_is_cut_when_its_device_is_another_one(up: Rehearsal) -> None:
+    (end,) = [v for v in up.memory("host-a")["links"] if v == "t7vb"]
+    before = up.memory("host-a")["ports"][end]["external_ids"]["ifindex"]
+    remake_veth(up)
+    assert missing(up) == ["uplink through demo-nat is cut on host-a"]
+
+    up.up()
+
+    assert missing(up) == []
+    after = up.memory("host-a")["ports"][end]["external_ids"]["ifindex"]
+    assert after != before
+    removed = [line for line in up.asked("host-a") if "del-port t7vb" in line]
+    assert removed
+    assert all("add-port" not in line for line in removed)
+
+
+def remake_veth(up: Rehearsal) -> None:
+    """Make the uplink's devices again, as if nothing had happened."""
+    for words in (
+        "delete dev t7vn",
+        "add t7vn type veth peer name t7vb",
+        "set dev t7vn master t7nat",
+        "set dev t7vn up",
+        "set dev t7vb up",
+    ):
+        on(up, "host-a", f"ip link {words}")
+
+
+def test_port_that_does_not_say_its_device_is_left_in_place(up: Rehearsal) -> None:
+    """Ports of older versions: nothing is known of them, and `up` writes it down."""
+    memory = up.machines / "host-a.json"
+    found = json.loads(memory.read_text())
+    del found["ports"]["t7vb"]["external_ids"]["ifindex"]
+    memory.write_text(json.dumps(found))
+    assert missing(up) == []
+
+    up.up()
+
+    assert up.memory("host-a")["ports"]["t7vb"]["external_ids"]["ifindex"]
+    assert not [line for line in up.asked("host-a") if "del-port t7vb" in line]
+
+
+def test_pair_of_devices_between_bridges_is_cut_when_it_is_another_one(
+    tmp_path: Path,
+) -> None:
+    rehearsal = ring(tmp_path)
+    rehearsal.up()
+    patch = next(p for p in rehearsal.state.network.patches if p.is_veth)
+    on(rehearsal, patch.host, f"ip link delete dev {patch.port_a}")
+    again = f"{patch.port_a} type veth peer name {patch.port_b}"
+    on(rehearsal, patch.host, f"ip link add {again}")
+    assert missing(rehearsal) == [f"link {patch.name} is cut on {patch.host}"]
+
+    rehearsal.up()
+
+    assert missing(rehearsal) == []
+    rehearsal.hosts.close()
+
+
+def test_port_that_the_switch_cannot_use_is_named(up: Rehearsal) -> None:
+    shown = seen(up)
+    main = shown["host-a"]
+    dead = replace(main.ports["t7vb"], error="could not open network device t7vb")
+    shown["host-a"] = replace(main, ports={**main.ports, "t7vb": dead})
+
+    texts = [part.text for part in missing_parts(up.state, shown)]
+
+    assert texts == ["uplink through demo-nat is cut on host-a"]
 
 
 def test_host_that_did_not_answer_says_nothing(up: Rehearsal) -> None:

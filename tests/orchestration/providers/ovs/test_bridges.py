@@ -251,6 +251,7 @@ def test_device_that_the_switch_cannot_open_is_an_error_despite_exit_0(scope):
     host = FakeTransport(
         "host-a",
         [
+            ("ip -json link show", "[]"),
             (ANY_READ, table(bridge_row()) + table() * 2),
             (ANY_WRITE, Reply(stderr=said)),
         ],
