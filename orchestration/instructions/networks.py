@@ -8,6 +8,7 @@ and says so.
 
 from collections.abc import Sequence
 
+from orchestration.errors import NetworkFailed
 from orchestration.instructions.interfaces import put_on_bridge
 from orchestration.instructions.task import (
     Outcome,
@@ -22,7 +23,7 @@ from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )
-from orchestration.providers.linux import ip_link
+from orchestration.providers.linux import dnsmasq, ip_link
 from orchestration.providers.ovs import bridges, taps
 from orchestration.state.model import (
     BridgeState,
@@ -47,7 +48,8 @@ def ensure_networks(task: Task) -> Outcome:
     name, conn = network.network, task.host.libvirt
     changed = networks.ensure(conn, name, xml, testbed=testbed)
     if isinstance(network, NatState):
-        return _outcome(changed)
+        is_new = _ensure_dnsmasq(task, network)
+        return done("started its name server again") if is_new else _outcome(changed)
     guests = (guest for guest in task.state.guests if guest.host == network.host)
     loose = taps.plug_into_network(
         task.host.transport,
@@ -56,6 +58,25 @@ def ensure_networks(task: Task) -> Outcome:
         scope=task.scope,
     )
     return _plugged(changed, loose)
+
+
+def _ensure_dnsmasq(task: Task, nat: NatState) -> bool:
+    """Start the network's dnsmasq where it has ended. Raises: NetworkFailed."""
+    transport, scope = task.host.transport, task.scope
+    if not task.host.state.has_network:
+        return False
+    if nat.network in dnsmasq.running(transport, scope=scope):
+        return False
+    networks.restart_dnsmasq(
+        task.host.libvirt, nat.network, testbed=task.state.testbed
+    )
+    if nat.network not in dnsmasq.running(transport, scope=scope):
+        raise NetworkFailed(
+            f"The network {nat.network} on {nat.host} gives no addresses and names: "
+            "its dnsmasq ended, and so does a new one.",
+            hint="Look there at `journalctl -t dnsmasq -t libvirtd`.",
+        )
+    return True
 
 
 @leaving_foreign

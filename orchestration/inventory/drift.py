@@ -102,6 +102,9 @@ class _Finder:
             if not is_active:
                 verb = "is gone" if is_active is None else "is not active"
                 yield _part("network", network.network, network.host, verb)
+            elif isinstance(network, NatState) and self._is_unserved(network):
+                verb = "gives no addresses and names"
+                yield _part("network", network.network, network.host, verb)
 
     def bridges(self) -> Iterator[MissingPart]:
         """Find bridges that are gone."""
@@ -155,6 +158,10 @@ class _Finder:
         network, device = devices.get(guest.host, ("", ""))
         if guest.management and self.networks_there.get((guest.host, network)):
             yield guest.management.name, guest.management.tap, device
+
+    def _is_unserved(self, nat: NatState) -> bool:
+        served = self.seen[nat.host].served
+        return served is not None and nat.network not in served
 
     def _is_gone(self, host: str, device: str) -> bool:
         return host in self.seen and (host, device) not in self.bridges_there

@@ -17,7 +17,7 @@ from orchestration.hosts import Host
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.domain_facts import DomainFacts
 from orchestration.providers.libvirt.networks import NetworkFacts
-from orchestration.providers.linux import ip_link
+from orchestration.providers.linux import dnsmasq, ip_link
 from orchestration.providers.linux.ip_link import Link
 from orchestration.providers.ovs import inventory
 from orchestration.providers.ovs.inventory import SwitchThing
@@ -28,6 +28,7 @@ GUEST_FILES = ("-disk.qcow2", "-seed.iso")
 # The names of `state/names.py`: taps of guests; ends of the way out and of links.
 TAP = re.compile(r"t\d{1,4}g\d+i(\d+|m)")
 VETH = re.compile(r"(t\d{1,4})(v[nb]|w\d+[ab])")
+NAT = re.compile(r"t\d{1,4}nat")
 NUMBER = re.compile(r"(t\d{1,4})(?:\D|$)")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 ARTEFACTS = "artefacts"
@@ -72,7 +73,8 @@ class Inventory:
     `owners` maps the name of each domain and network, ours or not, to testbed and guest.
     `files` are the guests' disks and seeds, each as its testbed and its name; None
     where they could not be listed. `ports` are those of Open vSwitch, `links` the
-    kernel's devices, both by name and of any owner.
+    kernel's devices, both by name and of any owner. `served` are the networks whose
+    dnsmasq runs, None where there was none of ours to look for.
     """
 
     things: tuple[Thing, ...] = ()
@@ -82,6 +84,7 @@ class Inventory:
     files: frozenset[tuple[str, str]] | None = None
     ports: Mapping[str, SwitchThing] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
+    served: frozenset[str] | None = None
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""
@@ -115,7 +118,18 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         files,
         ports={port.name: port for port in ports},
         links=links,
+        served=_served(host, nets, scope),
     )
+
+
+def _served(
+    host: Host, nets: Sequence[NetworkFacts], scope: Scope
+) -> frozenset[str] | None:
+    """Look for dnsmasq where an active NAT network of ours needs it: on main."""
+    ours = [net for net in nets if net.testbed and net.is_active]
+    if not (host.state.has_network and any(NAT.fullmatch(n.device) for n in ours)):
+        return None
+    return dnsmasq.running(host.transport, scope=scope)
 
 
 def _domains(found: Sequence[DomainFacts]) -> Iterator[Thing]:

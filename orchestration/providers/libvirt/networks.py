@@ -19,6 +19,8 @@ from orchestration.providers.libvirt.xml.metadata import find_mark
 _LIVE_AND_CONFIG = (
     libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE | libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
 )
+# Added and removed at once, so that libvirt starts dnsmasq again.
+_RECORD = "<txt name='testbed.invalid' value='restart'/>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,30 @@ def ensure(conn: Connection, name: str, xml: str, *, testbed: str) -> bool:
         return changed
 
     return conn.call(f"make network {name}", work, changes=True)
+
+
+def restart_dnsmasq(conn: Connection, name: str, *, testbed: str) -> None:
+    """Start a network's dnsmasq again; its bridge and what hangs on it stay.
+
+    libvirt does that when the arguments change, as they do with a text record.
+    Raises: ForeignThing, LibvirtFailed, HostUnreachable.
+    """
+
+    def work(handle: libvirt.virConnect) -> None:
+        network = _require(handle, name, testbed, conn.machine)
+        for change in (
+            libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST,
+            libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE,
+        ):
+            network.update(
+                change,
+                libvirt.VIR_NETWORK_SECTION_DNS_TXT,
+                -1,
+                _RECORD,
+                libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE,
+            )
+
+    conn.call(f"start the name server of network {name}", work, changes=True)
 
 
 def delete(conn: Connection, name: str, *, testbed: str) -> bool:

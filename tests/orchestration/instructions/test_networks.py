@@ -1,9 +1,24 @@
 """Networks, bridges and links: made once, mended, and removed to the last port."""
 
+import re
+from dataclasses import replace
+
+import pytest
+
+from orchestration.errors import NetworkFailed
 from orchestration.events import Status
+from orchestration.hosts import Host
+from orchestration.instructions.networks import ensure_networks
+from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import devices
+from orchestration.plan.resources import NAT_KEY
+from orchestration.providers.libvirt import devices, networks
+from orchestration.providers.libvirt.xml.metadata import Mark
+from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope, command
+from tests.fakes import FakeTransport
+from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 from tests.orchestration.providers.libvirt.samples import network_names
 
@@ -160,3 +175,43 @@ def test_network_card_is_plugged_in_moved_and_given_back(rehearsal: Rehearsal) -
     assert down["card eth1"] is Status.DONE
     assert port() is None
     assert "eth1" in rehearsal.memory("host-a")["links"]
+
+
+LOOKS = re.compile(r"sh -c .*", re.DOTALL)
+
+
+def serving(make_task: MakeTask, *answers: str) -> tuple[Task, FakeTransport]:
+    """Give the task of the NAT network on a real main, which has a dnsmasq or not."""
+    task = make_task(NAT_KEY)
+    looks = FakeTransport("host-a", [(LOOKS, answer) for answer in answers])
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL})
+    return replace(task, host=Host(real, looks, task.host.libvirt)), looks
+
+
+def test_dnsmasq_that_ended_is_started_again(
+    rehearsal: Rehearsal, make_task: MakeTask
+) -> None:
+    rehearsal.up()
+    task, looks = serving(make_task, "other-nat\n", "demo-nat\n")
+
+    again, settled = ensure_networks(task), ensure_networks(task)
+
+    assert again.status is Status.DONE
+    assert again.message == "started its name server again"
+    assert settled.status is Status.UNCHANGED
+    assert len(looks.lines) == 3
+    conn = task.host.libvirt
+    xml = conn.call("x", lambda h: h.networkLookupByName("demo-nat").XMLDesc())
+    assert "<txt" not in xml
+
+
+def test_dnsmasq_that_does_not_stay_is_an_error(
+    rehearsal: Rehearsal, make_task: MakeTask
+) -> None:
+    rehearsal.up()
+    task, _ = serving(make_task, "")
+
+    with pytest.raises(NetworkFailed, match="and so does a new one") as failed:
+        ensure_networks(task)
+
+    assert "journalctl" in failed.value.hint

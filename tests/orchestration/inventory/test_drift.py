@@ -274,3 +274,16 @@ def test_disk_that_was_never_made_is_not_missing(up: Rehearsal) -> None:
     shown = {h: replace(i, plugs={}, files=frozenset()) for h, i in seen(up).items()}
 
     assert missing_parts(state, shown) == ()
+
+
+def test_network_without_its_dnsmasq_is_named(up: Rehearsal) -> None:
+    shown = seen(up)
+
+    def texts(served: frozenset[str] | None) -> list[str]:
+        here = {host: replace(found, served=served) for host, found in shown.items()}
+        return [part.text for part in missing_parts(up.state, here)]
+
+    assert texts(None) == []
+    assert texts(frozenset({"demo-nat"})) == []
+    gives = "network demo-nat gives no addresses and names on host-a"
+    assert texts(frozenset({"other-nat"})) == [gives]

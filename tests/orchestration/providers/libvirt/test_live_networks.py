@@ -1,5 +1,9 @@
 """Networks of a real libvirtd, with its dnsmasq and QEMU."""
 
+import os
+import signal
+from typing import Any
+
 import pytest
 
 from orchestration.errors import NetworkFailed
@@ -10,7 +14,10 @@ from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )
+from orchestration.providers.linux import dnsmasq
 from orchestration.state.model import GuestState, Reservation
+from orchestration.transport.base import Command, Completed, Scope
+from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
 from tests.orchestration.providers.libvirt.samples import (
     MANAGEMENT,
@@ -80,6 +87,40 @@ def test_running_network_learns_a_new_guest_in_place(
     assert private_host.run("cat", "/sys/class/net/tb-nat/ifindex") == pid
     assert ask_dhcp(private_host, new.mac)["ip"] == "10.201.3.12"
     assert "10.201.3.12" in private_host.run("busybox", "nslookup", "new", NAT.gateway)
+
+
+def test_dead_dnsmasq_is_started_again_and_the_bridge_stays(
+    conn: Connection, private_host: PrivateHost
+) -> None:
+    networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab")
+    index = private_host.run("cat", "/sys/class/net/tb-nat/ifindex")
+    pid = private_host.run("cat", "/run/libvirt/network/lab-nat.pid")
+    os.kill(int(pid), signal.SIGKILL)
+    wait_until(lambda: served(private_host) == "", "dnsmasq is still there")
+
+    networks.restart_dnsmasq(conn, "lab-nat", testbed="lab")
+
+    assert served(private_host) == "lab-nat"
+    assert private_host.run("cat", "/sys/class/net/tb-nat/ifindex") == index
+    assert ask_dhcp(private_host, NAT.reservations[0].mac)["ip"] == "10.201.3.10"
+    assert "10.201.3.10" in private_host.run("busybox", "nslookup", "web", NAT.gateway)
+    assert networks.ensure(conn, "lab-nat", NAT_XML, testbed="lab") is False
+
+
+def served(host: PrivateHost) -> str:
+    """Return the networks whose dnsmasq runs there."""
+    return " ".join(dnsmasq.running(Inside(host), scope=Scope()))
+
+
+class Inside(LocalTransport):
+    """A transport into the private host."""
+
+    def __init__(self, host: PrivateHost) -> None:
+        super().__init__("host-a")
+        self.host = host
+
+    def run(self, cmd: Command, **options: Any) -> Completed:
+        return Completed(cmd, 0, self.host.run(*cmd.argv), "", 0.0)
 
 
 def test_changed_network_restarts_only_when_nobody_hangs_on_it(
