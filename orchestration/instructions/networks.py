@@ -192,7 +192,7 @@ def _links(task: Task) -> list[LinkState]:
 
 
 def _plug_in(task: Task, bridge: BridgeState) -> list[str]:
-    """Put running guests on a bridge that was made anew; return their taps.
+    """Put running guests on a bridge that was made anew, set up; return their taps.
 
     `change_interfaces` moves guests that an edit left on another bridge.
     """
@@ -205,13 +205,16 @@ def _plug_in(task: Task, bridge: BridgeState) -> list[str]:
     ]
     names = [card.tap for _, card in cards]
     transport, scope = task.host.transport, task.scope
-    off = taps.off_bridge(transport, bridge.device, names, scope=scope)
-    plugged = []
+    found = taps.faults(transport, bridge.device, names, scope=scope)
+    repaired = dict.fromkeys(found.down)
+    for tap in found.down:
+        ip_link.bring_up(transport, tap, checksum_offload=True, scope=scope)
     for guest, card in cards:
-        if card.tap in off and (not off[card.tap] or _is_current(task, guest)):
+        is_off = card.tap in found.off
+        if is_off and (not found.off[card.tap] or _is_current(task, guest)):
             put_on_bridge(task, guest, card)
-            plugged.append(card.tap)
-    return plugged
+            repaired[card.tap] = None
+    return list(repaired)
 
 
 def _is_current(task: Task, guest: GuestState) -> bool:
@@ -219,9 +222,10 @@ def _is_current(task: Task, guest: GuestState) -> bool:
     return found is not None and found.spec_hash == guest.spec_hash
 
 
-def _plugged(changed: bool, loose: Sequence[str]) -> Outcome:
-    if loose:
-        return done(f"plugged {len(loose)} running guest interfaces in again")
+def _plugged(changed: bool, taps: Sequence[str]) -> Outcome:
+    if taps:
+        plural = "s" if len(taps) > 1 else ""
+        return done(f"repaired {len(taps)} interface{plural} of running guests")
     return _outcome(changed)
 
 

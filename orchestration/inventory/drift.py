@@ -123,16 +123,19 @@ class _Finder:
                 yield _part(link.kind.value, name, link.host, "is cut")
 
     def interfaces(self) -> Iterator[MissingPart]:
-        """Find running guests' interfaces that are on no bridge, or a wrong one."""
+        """Find running guests' interfaces that are down, or not on their bridge."""
         for guest in self.state.guests:
             inventory = self.seen.get(guest.host)
             if inventory is None or not self._boots(guest):
                 continue
             for name, tap, device in self._wires(guest):
+                card = f"{name} of guest {guest.name}"
+                link = inventory.links.get(tap)
                 # A guest that is off has no tap; a loose one is on "".
-                if tap in inventory.plugs and inventory.plugs[tap] != device:
-                    card = f"{name} of guest {guest.name}"
+                if inventory.plugs.get(tap, device) != device:
                     yield _part("interface", card, guest.host, "is not on its bridge")
+                elif link is not None and not link.up:
+                    yield _part("interface", card, guest.host, "is down")
 
     def files(self) -> Iterator[MissingPart]:
         """Find disks and seeds of guests that were made, and are not in their place."""

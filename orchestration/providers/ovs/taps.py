@@ -1,12 +1,13 @@
 """Guests' taps: puts them on their Open vSwitch bridge, or reports why not.
 
 libvirt plugs taps in when guests start and removes them when they end; it cannot move
-one. `ensure_tap` moves one guest's, with libvirt's external ids; `off_bridge` and
-`plug_into_network` put loose ones back; `port_problems` lists problems for the
+one. `ensure_tap` moves one guest's, with libvirt's external ids; `faults` finds loose
+ones and `plug_into_network` puts them back; `port_problems` lists problems for the
 diagnosis of a guest. Used by the instructions of networks and interfaces.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from orchestration.errors import NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
@@ -104,35 +105,49 @@ def _holders(bridges: list[Row], ports: list[Row]) -> dict[str, str]:
     return {p.text("name"): by_uuid.get(p.text("_uuid"), "another") for p in ports}
 
 
-def off_bridge(
-    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
-) -> dict[str, bool]:
-    """Return the taps that exist and are not on an Open vSwitch bridge.
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Taps that exist and carry nothing.
 
-    The value says whether a tap is on another bridge instead.
+    `off` are not on their bridge: true for those on another bridge instead. `down` are
+    set down, whether on it or not.
     """
+
+    off: Mapping[str, bool] = field(default_factory=dict)
+    down: tuple[str, ...] = ()
+
+
+def faults(
+    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
+) -> Faults:
+    """Find the faults of a bridge's taps; the kernel is asked only where there may be."""
     if not taps:
-        return {}
-    bridges, ports = read(
+        return Faults()
+    bridges, ports, interfaces = read(
         transport,
         list_clause("Bridge", "name,ports", device),
         list_clause("Port", "_uuid,name", *taps),
+        list_clause("Interface", "name,admin_state", *taps),
         scope=scope,
     )
     here = {uuid for row in bridges for uuid in row.values("ports")}
     ports_of = {row.text("name"): row.text("_uuid") for row in ports}
     off = [tap for tap in taps if ports_of.get(tap) not in here]
-    there = ip_link.links(transport, scope=scope) if off else {}
-    return {tap: tap in ports_of for tap in off if tap in there}
+    is_any_down = any(row.text("admin_state") == "down" for row in interfaces)
+    there = ip_link.links(transport, scope=scope) if off or is_any_down else {}
+    return Faults(
+        {tap: tap in ports_of for tap in off if tap in there},
+        tuple(tap for tap in taps if tap in there and not there[tap].up),
+    )
 
 
 def plug_into_network(
     transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
 ) -> tuple[str, ...]:
-    """Make the taps that exist isolated ports of a libvirt network's Linux bridge."""
+    """Make the taps that exist isolated ports of a libvirt network's bridge, and up."""
     there = ip_link.links(transport, scope=scope) if taps else {}
-    loose = (tap for tap in taps if tap in there and there[tap].master != device)
-    found = tuple(loose)
+    known = [(tap, there[tap]) for tap in taps if tap in there]
+    found = tuple(tap for tap, link in known if link.master != device or not link.up)
     failure = Failure(
         NetworkFailed,
         f"Guests could not be plugged into {device} on {transport.machine}.",
@@ -141,7 +156,7 @@ def plug_into_network(
     for tap in found:
         words = f"link set dev {tap} master {device}"
         slave = f"link set dev {tap} type bridge_slave isolated on"
-        for line in (words, slave):
+        for line in (words, slave, f"link set dev {tap} up"):
             cmd = command("ip", *line.split()).with_root()
             run_or_fail(transport, cmd, failure, scope=scope)
     return found

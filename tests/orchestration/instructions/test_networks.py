@@ -22,6 +22,8 @@ from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 from tests.orchestration.providers.libvirt.samples import network_names
 
+BRIDGES = Kind.ENSURE_BRIDGES
+
 
 def statuses(rehearsal: Rehearsal, kind: Kind, of: Command) -> dict[str, Status]:
     results = rehearsal.obey(rehearsal.instruction(kind, of))
@@ -134,11 +136,25 @@ def test_running_guest_is_plugged_into_a_bridge_that_was_made_anew(
     assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"
 
 
+def test_running_guests_tap_that_is_down_is_set_up(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+    on(rehearsal, "host-a", "ip link add t7g0i0 type veth peer name x0")
+    on(rehearsal, "host-a", "ovs-vsctl -- add-port t7-br0 t7g0i0")
+
+    results = {r.name: r for r in rehearsal.obey(rehearsal.instruction(BRIDGES))}
+    again = statuses(rehearsal, BRIDGES, Command.UP)
+
+    assert results["br0"].message == "repaired 1 interface of running guests"
+    assert rehearsal.memory("host-a")["links"]["t7g0i0"]["up"]
+    assert again["br0"] is Status.UNCHANGED
+
+
 def test_guest_on_a_wrong_bridge_is_moved_unless_an_edit_is_to_move_it(
     rehearsal: Rehearsal,
 ) -> None:
     rehearsal.up()
     on(rehearsal, "host-a", "ip link add t7g0i0 type veth peer name x0")
+    on(rehearsal, "host-a", "ip link set dev t7g0i0 up")
     wrong = "ovs-vsctl -- add-br wrong -- del-port t7g0i0 -- add-port wrong t7g0i0"
     on(rehearsal, "host-a", wrong)
     conn = rehearsal.hosts.open(rehearsal.state.main).libvirt

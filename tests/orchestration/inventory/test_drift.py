@@ -9,6 +9,7 @@ import pytest
 
 from orchestration.inventory.drift import missing_parts
 from orchestration.inventory.things import Inventory, observe
+from orchestration.providers.linux.ip_link import Link
 from orchestration.state.model import HostKind, Markers, State
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
@@ -287,3 +288,18 @@ def test_network_without_its_dnsmasq_is_named(up: Rehearsal) -> None:
     assert texts(frozenset({"demo-nat"})) == []
     gives = "network demo-nat gives no addresses and names on host-a"
     assert texts(frozenset({"other-nat"})) == [gives]
+
+
+def test_interface_of_a_running_guest_is_named_when_it_is_down(up: Rehearsal) -> None:
+    shown = {host: replace(found, files=None) for host, found in seen(up).items()}
+    guest = up.state.guest("a")
+    taps = (guest.interfaces[0].tap, guest.management.tap)
+    down = {tap: Link(tap, up=False, master="", peer="") for tap in taps}
+    shown["host-a"] = replace(shown["host-a"], plugs={}, links=down)
+
+    texts = [part.text for part in missing_parts(real(up.state), shown)]
+
+    assert texts == [
+        "interface eth0 of guest a is down on host-a",
+        "interface mgmt0 of guest a is down on host-a",
+    ]

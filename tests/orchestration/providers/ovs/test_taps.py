@@ -17,15 +17,22 @@ READ = re.compile(r".*ovs-vsctl .* list .*")
 LINKS = re.compile(r".*ip -json link show")
 
 
-def tables(ports, *, on):
+def tables(ports, *, on, down=()):
     bridges = {"headings": ["name", "ports"], "data": [["t7-br0", ["set", on]]]}
     rows = [[["uuid", name], name] for name in ports]
     listed = {"headings": ["_uuid", "name"], "data": rows}
-    return f"{json.dumps(bridges)}\n{json.dumps(listed)}\n"
+    states = [[name, "down" if name in down else "up"] for name in ports]
+    interfaces = {"headings": ["name", "admin_state"], "data": states}
+    return "".join(f"{json.dumps(part)}\n" for part in (bridges, listed, interfaces))
 
 
-def links(**masters):
-    return json.dumps([{"ifname": n, "master": m} for n, m in masters.items()])
+def links(*, down=(), **masters):
+    return json.dumps(
+        [
+            {"ifname": n, "master": m, "flags": [] if n in down else ["UP"]}
+            for n, m in masters.items()
+        ]
+    )
 
 
 def on(*names):
@@ -35,7 +42,9 @@ def on(*names):
 def test_taps_that_are_ports_are_not_off_and_no_device_is_looked_at():
     transport = FakeTransport("host-a", [(READ, tables(["t7g0i0"], on=on("t7g0i0")))])
 
-    assert taps.off_bridge(transport, "t7-br0", ["t7g0i0"], scope=Scope()) == {}
+    found = taps.faults(transport, "t7-br0", ["t7g0i0"], scope=Scope())
+
+    assert found == taps.Faults()
 
 
 def test_taps_that_exist_are_off_and_said_to_be_elsewhere_or_nowhere():
@@ -44,29 +53,45 @@ def test_taps_that_exist_are_off_and_said_to_be_elsewhere_or_nowhere():
     devices = links(t7g0i0="", t7g1i0="", t7g2i0="", eth0="")
     transport = FakeTransport("host-a", [(READ, ports), (LINKS, devices)])
 
-    off = taps.off_bridge(transport, "t7-br0", names, scope=Scope())
+    found = taps.faults(transport, "t7-br0", names, scope=Scope())
 
-    assert off == {"t7g1i0": True, "t7g2i0": False}
+    assert found == taps.Faults({"t7g1i0": True, "t7g2i0": False})
+
+
+def test_taps_that_are_down_are_found_when_the_kernel_says_so_too():
+    names = ["t7g0i0", "t7g1i0"]
+    ports = tables(names, on=on(*names), down=names)
+    devices = links(t7g0i0="", t7g1i0="", down=["t7g1i0"])
+    transport = FakeTransport("host-a", [(READ, ports), (LINKS, devices)])
+
+    found = taps.faults(transport, "t7-br0", names, scope=Scope())
+
+    assert found == taps.Faults(down=("t7g1i0",))
 
 
 def test_bridge_without_guests_is_not_even_asked():
-    assert taps.off_bridge(FakeTransport(), "b", [], scope=Scope()) == {}
+    assert taps.faults(FakeTransport(), "b", [], scope=Scope()) == taps.Faults()
     assert taps.plug_into_network(FakeTransport(), "b", [], scope=Scope()) == ()
 
 
-def test_management_taps_go_back_isolated_and_only_the_loose_ones():
-    master = re.compile(r".*ip link set dev t7g1im master t7mgmt")
-    isolated = re.compile(r".*ip link set dev t7g1im type bridge_slave isolated on")
-    transport = FakeTransport(
-        "host-a",
-        [(LINKS, links(t7g0im="t7mgmt", t7g1im="")), (master, ""), (isolated, "")],
-    )
+@pytest.mark.parametrize(
+    "devices",
+    [
+        links(t7g0im="t7mgmt", t7g1im=""),
+        links(t7g0im="t7mgmt", t7g1im="t7mgmt", down=["t7g1im"]),
+    ],
+)
+def test_management_taps_go_back_isolated_and_up_and_only_the_faulty_ones(devices):
+    words = ("master t7mgmt", "type bridge_slave isolated on", "up")
+    changes = [(f"ip link set dev t7g1im {word}", "") for word in words]
+    transport = FakeTransport("host-a", [(LINKS, devices), *changes])
 
     found = taps.plug_into_network(
         transport, "t7mgmt", ["t7g0im", "t7g1im", "t7g2im"], scope=Scope()
     )
 
     assert found == ("t7g1im",)
+    assert transport.unused == []
 
 
 def test_failure_names_the_network_and_the_host():
