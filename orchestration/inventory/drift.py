@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestration.inventory.things import Inventory, ThingKind
-from orchestration.providers.ovs.changes import is_same_device
+from orchestration.providers.ovs.changes import is_same_device, tunnel_options
 from orchestration.state.model import (
     GuestState,
     HostPortState,
@@ -18,6 +18,7 @@ from orchestration.state.model import (
     ManagementState,
     NatState,
     State,
+    TunnelState,
 )
 
 
@@ -46,6 +47,7 @@ def missing_parts(
         *finder.foreign(),
         *finder.networks(),
         *finder.bridges(),
+        *finder.foreign_ports(),
         *finder.links(),
         *finder.interfaces(),
         *finder.files(),
@@ -112,6 +114,21 @@ class _Finder:
             if self._is_gone(bridge.host, bridge.device):
                 yield _part("bridge", bridge.name, bridge.host)
 
+    def foreign_ports(self) -> Iterator[MissingPart]:
+        """Find ports on the testbed's bridges that are not its own; up leaves them."""
+        tap = f"t{self.state.number}g"
+        for bridge in self.state.network.bridges:
+            seen = self.seen.get(bridge.host)
+            for port in seen.on_bridge.get(bridge.device, ()) if seen else ():
+                is_tagged = port.testbed == self.state.testbed
+                is_part = port.name == bridge.device or port.name.startswith(tap)
+                if not (is_tagged or is_part):
+                    text = (
+                        f"bridge {bridge.name} on {bridge.host} has the foreign port "
+                        f"{port.name}, which Up leaves: ovs-vsctl del-port {port.name}"
+                    )
+                    yield MissingPart("port", port.name, bridge.host, text)
+
     def links(self) -> Iterator[MissingPart]:
         """Find links whose bridges are there, and whose ports or devices are not."""
         for link in self.state.network.links:
@@ -121,6 +138,8 @@ class _Finder:
                 yield _part(link.kind.value, name, link.host, verb)
             elif any(self._is_dead(link.host, port) for _, port in link.ports):
                 yield _part(link.kind.value, name, link.host, "is cut")
+            elif self._is_changed(link):
+                yield _part(link.kind.value, name, link.host, "has other settings")
 
     def interfaces(self) -> Iterator[MissingPart]:
         """Find running guests' interfaces that are down, or not on their bridge."""
@@ -190,6 +209,16 @@ class _Finder:
         device = seen.links.get(port)
         is_other = device is not None and not is_same_device(found.ids, device.index)
         return is_other or bool(found.error)
+
+    def _is_changed(self, link: LinkState) -> bool:
+        """Return whether an end of a tunnel has other addresses or another key."""
+        tunnel, seen = link.joint, self.seen.get(link.host)
+        if seen is None or not isinstance(tunnel, TunnelState):
+            return False
+        end = tunnel.end_on(link.host)
+        port = seen.ports.get(end.port)
+        wanted = (tunnel.kind, tunnel_options(tunnel, end))
+        return port is not None and (port.kind, dict(port.options)) != wanted
 
     @staticmethod
     def _words(link: LinkState) -> tuple[str, str]:

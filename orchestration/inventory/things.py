@@ -73,8 +73,9 @@ class Inventory:
     `owners` maps the name of each domain and network, ours or not, to testbed and guest.
     `files` are the guests' disks and seeds, each as its testbed and its name; None
     where they could not be listed. `ports` are those of Open vSwitch, `links` the
-    kernel's devices, both by name and of any owner. `served` are the networks whose
-    dnsmasq runs, None where there was none of ours to look for.
+    kernel's devices, both by name and of any owner; `on_bridge` are the ports of each
+    bridge. `served` are the networks whose dnsmasq runs, None where there was none of
+    ours to look for.
     """
 
     things: tuple[Thing, ...] = ()
@@ -83,6 +84,7 @@ class Inventory:
     owners: Mapping[tuple[ThingKind, str], Owner] = field(default_factory=dict)
     files: frozenset[tuple[str, str]] | None = None
     ports: Mapping[str, SwitchThing] = field(default_factory=dict)
+    on_bridge: Mapping[str, Sequence[SwitchThing]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     served: frozenset[str] | None = None
 
@@ -117,9 +119,17 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         _marks(found, nets),
         files,
         ports={port.name: port for port in ports},
+        on_bridge=_by_bridge(ports),
         links=links,
         served=_served(host, nets, scope),
     )
+
+
+def _by_bridge(ports: Sequence[SwitchThing]) -> dict[str, list[SwitchThing]]:
+    found: dict[str, list[SwitchThing]] = {}
+    for port in ports:
+        found.setdefault(port.bridge, []).append(port)
+    return found
 
 
 def _served(

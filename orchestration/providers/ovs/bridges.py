@@ -19,7 +19,12 @@ from orchestration.providers.linux.ip_link import (
     is_up,
     links,
 )
-from orchestration.providers.ovs.changes import Port, bridge_changes, port_changes
+from orchestration.providers.ovs.changes import (
+    Port,
+    bridge_changes,
+    port_changes,
+    tunnel_options,
+)
 from orchestration.providers.ovs.database import (
     START_HINT,
     Clause,
@@ -125,9 +130,7 @@ def ensure_tunnel_end(
     scope: Scope,
 ) -> bool:
     """Make this host's end of a tunnel; changed addresses and keys are corrected."""
-    options = {"remote_ip": end.remote_address, "key": str(tunnel.key)}
-    if end.local_address:
-        options["local_ip"] = end.local_address
+    options = tunnel_options(tunnel, end)
     port = Port(end.device, end.port, tunnel.name, tunnel.kind, options)
     return _ensure_ports(transport, (port,), testbed=testbed, scope=scope)
 

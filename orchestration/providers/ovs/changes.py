@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestration.providers.ovs.database import Clause, Row, assign
-from orchestration.state.model import BridgeState
+from orchestration.state.model import BridgeState, TunnelEnd, TunnelState
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,12 @@ def port_changes(
         ("set", "Port", port.name, *tag_words),
         ("set", "Interface", port.name, kind, assign("options", options)),
     ]
+
+
+def tunnel_options(tunnel: TunnelState, end: TunnelEnd) -> dict[str, str]:
+    """Return the options of one end of a tunnel."""
+    options = {"remote_ip": end.remote_address, "key": str(tunnel.key)}
+    return options | ({"local_ip": end.local_address} if end.local_address else {})
 
 
 def is_same_device(external_ids: Mapping[str, str], index: int) -> bool:

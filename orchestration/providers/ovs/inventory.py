@@ -15,7 +15,8 @@ from orchestration.transport.base import Scope, Transport
 class SwitchThing:
     """A bridge, or a port of `bridge`; `label` is the user's name for it.
 
-    `ids` are its external ids, `error` is why its interface does not work.
+    `ids` are its external ids. Of its interface come the kind, the options, and the
+    error because of which it does not work.
     """
 
     name: str
@@ -23,6 +24,8 @@ class SwitchThing:
     label: str
     bridge: str = ""
     ids: Mapping[str, str] = field(default_factory=dict)
+    kind: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
 
@@ -34,21 +37,30 @@ def observe(
         transport,
         ("--columns=name,external_ids,ports", "list", "Bridge"),
         ("--columns=_uuid,name,external_ids", "list", "Port"),
-        ("--columns=name,error", "list", "Interface"),
+        ("--columns=name,type,options,error", "list", "Interface"),
         scope=scope,
     )
     homes = {uuid: row.text("name") for row in bridges for uuid in row.values("ports")}
-    errors = {row.text("name"): row.text("error") for row in interfaces}
+    cards = {row.text("name"): row for row in interfaces}
+    found = (_port(row, cards.get(row.text("name"))) for row in ports)
     return (
         tuple(_thing(row, "bridge") for row in bridges),
         tuple(
-            replace(
-                _thing(row, "link"),
-                bridge=homes.get(row.text("_uuid"), ""),
-                error=errors.get(row.text("name"), ""),
-            )
-            for row in ports
+            replace(port, bridge=homes.get(row.text("_uuid"), ""))
+            for row, port in zip(ports, found, strict=True)
         ),
+    )
+
+
+def _port(row: Row, interface: Row | None) -> SwitchThing:
+    port = _thing(row, "link")
+    if interface is None:
+        return port
+    return replace(
+        port,
+        kind=interface.text("type"),
+        options=interface.map("options"),
+        error=interface.text("error"),
     )
 
 

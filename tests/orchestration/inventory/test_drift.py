@@ -303,3 +303,38 @@ def test_interface_of_a_running_guest_is_named_when_it_is_down(up: Rehearsal) ->
         "interface eth0 of guest a is down on host-a",
         "interface mgmt0 of guest a is down on host-a",
     ]
+
+
+def test_tunnel_with_another_key_is_named_and_repaired(up: Rehearsal) -> None:
+    (tunnel,) = up.state.network.tunnels
+    end = next(end for end in tunnel.ends if end.host == "host-b")
+    port = f"Interface {end.port}"
+    on(up, "host-b", f"ovs-vsctl -- set {port} options={{key=5,remote_ip=192.0.2.1}}")
+    assert missing(up) == [f"tunnel {tunnel.name} has other settings on host-b"]
+
+    up.up()
+
+    assert missing(up) == []
+
+
+@pytest.mark.parametrize("name", ["eth7", "vnet3", "t70g0i0"])
+def test_foreign_port_is_named_with_its_removal_and_left(
+    up: Rehearsal, name: str
+) -> None:
+    on(up, "host-b", f"ovs-vsctl -- add-port t7-br1 {name}")
+    words = (
+        f"bridge br1 on host-b has the foreign port {name}, which Up leaves: "
+        f"ovs-vsctl del-port {name}"
+    )
+    assert missing(up) == [words]
+
+    up.up()
+
+    assert missing(up) == [words]
+
+
+def test_ports_of_guests_and_of_other_bridges_are_not_foreign(up: Rehearsal) -> None:
+    on(up, "host-b", "ovs-vsctl -- add-port t7-br1 t7g1i0")
+    on(up, "host-b", "ovs-vsctl -- add-br other -- add-port other eth7")
+
+    assert missing(up) == []
