@@ -12,7 +12,7 @@ from orchestration.engine import Engine, Work, share, state_for
 from orchestration.events import Status
 from orchestration.hosts import Hosts
 from orchestration.plan.lifecycle import plan
-from orchestration.plan.model import Command, Options
+from orchestration.plan.model import Command, Kind, Options
 from orchestration.state.model import State
 from orchestration.transport.base import Scope, command
 from testbed.hosts.observation import observe_all
@@ -31,9 +31,10 @@ def come_up(testbed: Testbed, hosts: Hosts) -> State:
     return planned
 
 
-def obey(testbed: Testbed, hosts: Hosts, what: Command) -> None:
-    """Do every instruction of a command's plan."""
+def obey(testbed: Testbed, hosts: Hosts, what: Command) -> dict[tuple[Kind, str], str]:
+    """Do every instruction of a command's plan; return each task's message."""
     engine, project = Engine(hosts, tasks_per_host=4), testbed.project
+    messages: dict[tuple[Kind, str], str] = {}
     for instruction in plan(what, project.read_state()).instructions:
         for host in dict.fromkeys(r.host for r in instruction.resources):
             state = state_for(instruction, project)
@@ -43,6 +44,8 @@ def obey(testbed: Testbed, hosts: Hosts, what: Command) -> None:
             )
             failed = [r.message for r in results if r.status is Status.FAILED]
             assert not failed, failed
+            messages |= {(instruction.kind, r.name): r.message for r in results}
+    return messages
 
 
 def on(hosts: Hosts, state: State, host: str, words: str) -> None:
