@@ -77,13 +77,14 @@ class Hosts:
             return self._hosts[state]
 
     def guest(self, state: State, guest: GuestState, *, host_key: str) -> Transport:
-        """Return the guest's transport: SSH from main, or through its remote host.
+        """Return the guest's transport: SSH from main, or through a remote host.
 
         `host_key` is the public key line that was seeded. Raises: StateError when the
         guest has no known address.
         """
-        host = self.open(state.host(guest.host))
-        place = (guest_address(guest), guest.user, host_key)
+        way = state.way_to(guest)
+        host = self.open(state.host(way.host))
+        place = (way.address, guest.user, host_key)
         key = (state.testbed, guest.name, host.state, place)
         with self._lock:
             if key not in self._guests:
@@ -170,9 +171,9 @@ class Hosts:
     def _open_guest(
         self, state: State, guest: GuestState, host: Host, host_key: str
     ) -> Transport:
-        if not host.state.boots_guests:
+        if not state.host(guest.host).boots_guests:
             return SimulatedTransport(guest.domain, self.runtime_dir / "simulated")
-        address = guest_address(guest)
+        address = state.way_to(guest).address
         if not address:
             raise StateError(
                 f"Guest {guest.name} has no address that the testbed knows.",
@@ -237,10 +238,3 @@ def host_network(host: Host, *, scope: Scope) -> HostNetwork:
     if not host.state.has_network:
         return HostNetwork()
     return network.look(host.transport, host.state.tunnel_address, scope=scope)
-
-
-def guest_address(guest: GuestState) -> str:
-    """Return the address for SSH: the management address, else the first known one."""
-    if guest.management is not None:
-        return guest.management.address
-    return next((i.address for i in guest.interfaces if i.address), "")

@@ -67,9 +67,7 @@ def _ensure_dnsmasq(task: Task, nat: NatState) -> bool:
         return False
     if nat.network in dnsmasq.running(transport, scope=scope):
         return False
-    networks.restart_dnsmasq(
-        task.host.libvirt, nat.network, testbed=task.state.testbed
-    )
+    networks.restart_dnsmasq(task.host.libvirt, nat.network, testbed=task.state.testbed)
     if nat.network not in dnsmasq.running(transport, scope=scope):
         raise NetworkFailed(
             f"The network {nat.network} on {nat.host} gives no addresses and names: "

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import ForwardingForbidden, HostUnreachable, StateError
-from orchestration.hosts import Host, Hosts, examine, guest_address
+from orchestration.hosts import Host, Hosts, examine
 from orchestration.state.model import Datapath, DomainType, HostKind, State
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
@@ -173,21 +173,49 @@ def test_closed_hosts_can_be_opened_again(hosts: Hosts, rehearsed: State) -> Non
 
 
 def test_management_address_is_preferred(state: State) -> None:
-    guest = state.guest("a")
+    guest = state.guest("b")
     assert guest.management is not None
-    assert guest_address(guest) == guest.management.address
+    assert state.way_to(guest) == ("host-b", guest.management)
 
 
-def test_guest_without_management_is_reached_on_its_first_known_address() -> None:
+@pytest.fixture(name="unmanaged")
+def _unmanaged() -> State:
+    """Guests `a` on main and `b` on host-b, without a management network."""
+    fixed = {"bridge": "br1", "ip": "10.9.9.9"}
     spec = spec_of(
-        machine("a", "br0", {"bridge": "br0", "ip": "10.9.9.9", "gateway": "10.9.9.1"}),
+        machine("a", "br0"),
+        machine("b", fixed, "br1"),
+        bridges=("br0", "br1"),
+        joined={"br0": "br1"},
         management=False,
     )
-    guest = build(spec).guest("a")
-    known = [i.address for i in guest.interfaces if i.address]
+    return build(spec)
 
-    assert guest.management is None
-    assert guest_address(guest) == known[0]
+
+def test_guest_without_management_is_reached_from_the_host_of_the_nat_network(
+    hosts: Hosts, unmanaged: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _record_ssh(monkeypatch)
+    guest, nat = unmanaged.guest("b"), unmanaged.network.nat
+    assert nat is not None
+    assert (guest.host, nat.host, guest.management) == ("host-b", "host-a", None)
+    _, inside = guest.interfaces
+
+    hosts.guest(unmanaged, guest, host_key=KEY)
+
+    assert unmanaged.way_to(guest) == ("host-a", inside)
+    assert [(ssh["address"], ssh["via"]) for ssh in made] == [(inside.address, None)]
+
+
+def test_guest_without_nat_network_is_reached_on_its_first_address(
+    unmanaged: State,
+) -> None:
+    guest = unmanaged.guest("b")
+    network = unmanaged.network.model_copy(update={"nat": None})
+    alone = unmanaged.model_copy(update={"network": network})
+
+    assert alone.way_to(guest) == ("host-b", guest.interfaces[0])
+    assert alone.way_to(guest).address == "10.9.9.9"
 
 
 def test_guest_without_any_address_is_refused_with_a_remedy(

@@ -12,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from orchestration.hosts import HostFacts, Hosts, examine, guest_address
+from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
 from testbed.hosts import checks
@@ -232,7 +232,7 @@ def test_status_lists_guests_with_their_places_and_addresses(
 
     assert title == "lab: empty"
     assert web.split()[:4] == ["web", "running", "on", "main"]
-    assert web.split()[-1] == guest_address(state.guest("web"))
+    assert web.split()[-1] == state.way_to(state.guest("web")).address
     assert db.split()[:4] == ["db", "absent", "on", "host-b"]
 
 

@@ -3,17 +3,39 @@
 Built by `state.build`, stored as `state.json`; older files come through `versions.py`.
 """
 
+from ipaddress import ip_address, ip_network
 from operator import not_
+from typing import NamedTuple
 
 from pydantic import Field
 
-from orchestration.state.model.guests import GoldenState, GuestState
+from orchestration.state.model.guests import (
+    GoldenState,
+    GuestState,
+    InterfaceState,
+    ManagementInterface,
+)
 from orchestration.state.model.hosts import HostState
 from orchestration.state.model.images import Frozen
 from orchestration.state.model.network import NetworkState
 
 # Add 1 when a state file changes, with a step in `versions.py` for earlier ones.
 SCHEMA_VERSION = 2
+
+
+class Way(NamedTuple):
+    """How a guest is reached: on which interface, from which host.
+
+    A guest without any address has no interface.
+    """
+
+    host: str
+    interface: InterfaceState | ManagementInterface | None
+
+    @property
+    def address(self) -> str:
+        """The guest's address there; empty when none is known."""
+        return self.interface.address if self.interface else ""
 
 
 class State(Frozen):
@@ -53,6 +75,22 @@ class State(Frozen):
             if guest.name == name:
                 return guest
         raise KeyError(name)
+
+    def way_to(self, guest: GuestState) -> Way:
+        """Return how a guest is reached.
+
+        A host reaches its guests over its management network. Without that, only the
+        host of the NAT network has an address where guests have theirs.
+        """
+        if guest.management is not None:
+            return Way(guest.host, guest.management)
+        known = [i for i in guest.interfaces if i.address]
+        nat = self.network.nat
+        if nat is None:
+            return Way(guest.host, next(iter(known), None))
+        subnet = ip_network(nat.subnet)
+        inside = (i for i in known if ip_address(i.address) in subnet)
+        return Way(nat.host, next(inside, next(iter(known), None)))
 
     def golden(self, name: str) -> GoldenState:
         """Return a golden image by its machine's name. Raises KeyError."""

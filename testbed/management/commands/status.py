@@ -5,7 +5,6 @@ from argparse import ArgumentParser
 from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.errors import TestbedError
-from orchestration.hosts import guest_address
 from testbed.hosts.observation import observe_all
 from testbed.models import Testbed
 from testbed.worker import kept_hosts
@@ -48,5 +47,5 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"  {guest.name:<16} {status.get(guest.name, 'absent'):<10} "
                 f"on {guest.host:<10} {', '.join(addresses):<16} "
-                f"management {guest_address(guest)}"
+                f"management {state.way_to(guest).address}"
             )

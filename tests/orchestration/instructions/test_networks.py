@@ -11,10 +11,8 @@ from orchestration.hosts import Host
 from orchestration.instructions.networks import ensure_networks
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
-from orchestration.providers.libvirt import devices
 from orchestration.plan.resources import NAT_KEY
-from orchestration.providers.libvirt import devices, networks
-from orchestration.providers.libvirt.xml.metadata import Mark
+from orchestration.providers.libvirt import devices
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope, command
 from tests.fakes import FakeTransport

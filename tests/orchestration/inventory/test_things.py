@@ -9,8 +9,6 @@ import pytest
 
 from orchestration.hosts import Host
 from orchestration.inventory.things import Inventory, Thing, ThingKind, observe
-from orchestration.transport.base import Scope, command
-from orchestration.providers.libvirt import networks
 from orchestration.transport.base import (
     Command,
     Completed,

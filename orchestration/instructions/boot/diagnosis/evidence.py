@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from orchestration.hosts import Host
 from orchestration.instructions.task import Task
 from orchestration.providers.guest import console
 from orchestration.providers.libvirt.ownership import GuestDomain
@@ -93,9 +94,7 @@ class Evidence:
     @property
     def way(self) -> ManagementInterface | InterfaceState | None:
         """The interface by which the guest is reached."""
-        if self.guest.management is not None:
-            return self.guest.management
-        return next((i for i in self.guest.interfaces if i.address), None)
+        return self.task.state.way_to(self.guest).interface
 
     @property
     def management(self) -> ManagementState | None:
@@ -144,8 +143,14 @@ class Evidence:
         return self._devices[tap]
 
     def neighbour(self, address: str) -> dict[str, object]:
-        """Return the host's neighbour entry of an address on its own networks."""
-        return _first(self.ask("ip", "-j", "neigh", "show", address))
+        """Return the neighbour entry of an address on the host that reaches it."""
+        way, task = self.task.state.way_to(self.guest), self.task
+        host = task.host if way.host == task.host.state.name else self._opened(way.host)
+        asked = command("ip", "-j", "neigh", "show", address)
+        return _first(self._answer(host.transport, asked, ASK_TIMEOUT_S))
+
+    def _opened(self, name: str) -> Host:
+        return self.task.hosts.open(self.task.state.host(name))
 
 
 def _first(text: str) -> dict[str, object]:

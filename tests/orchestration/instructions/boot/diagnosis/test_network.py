@@ -5,14 +5,19 @@ is only remarked. The other layers are in test_diagnosis.py.
 """
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from orchestration.instructions.boot.diagnosis.evidence import Layer, Symptom
+from orchestration.hosts import Host, Hosts
+from orchestration.instructions.boot.diagnosis.evidence import Evidence, Layer, Symptom
+from orchestration.instructions.boot.diagnosis.network import address
 from orchestration.providers.libvirt import networks, problems
-from tests.fakes import Reply
+from orchestration.state.model import HostState
+from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions.boot import healthy_guest
-from tests.orchestration.instructions.boot.diagnosis.sick_guest import Patient
+from tests.orchestration.instructions.boot.diagnosis.sick_guest import SILENT, Patient
 
 LINK = re.compile(r"ip link show dev .*")
 
@@ -160,3 +165,32 @@ def test_no_question_about_the_way_follows_an_answer_of_ssh(
 
     assert (found.layer, found.words) == (layer, "it is so")
     assert "seen SHA256:b" in found.evidence
+
+
+class OnlyMain(Hosts):
+    """Hosts of which every one is main, with canned answers."""
+
+    machine: FakeTransport
+
+    def open(self, state: HostState) -> Host:
+        assert state.is_main
+        return Host(state, self.machine, super().open(state).libvirt)
+
+
+def test_neighbours_of_an_unmanaged_guest_are_asked_where_the_way_begins(
+    patient: Patient, tmp_path: Path
+) -> None:
+    patient.without_management()
+    guest = patient.guest.model_copy(update={"host": "host-b"})
+    there = patient.task.hosts.open(patient.task.state.host("host-b"))
+    hosts = OnlyMain(tmp_path)
+    said = healthy_guest.neighbour("", "FAILED")
+    hosts.machine = FakeTransport("host-a", [(healthy_guest.NEIGHBOUR, said)])
+    nothing = Host(there.state, FakeTransport("host-b"), there.libvirt)
+    task = replace(patient.task, hosts=hosts, host=nothing)
+
+    found = address(Evidence(task, guest, SILENT))
+
+    assert found is not None
+    assert found.words.startswith("nobody answers ARP for its address 10.")
+    hosts.close()
