@@ -2,9 +2,11 @@
 
 QEMU treats every unknown format as a raw disk: an archive or a web page then boots
 nothing, without an error. Used by the check, which sees only a file's beginning, and by
-`up`, which unpacks the packings below. Pure.
+`up`, which copies or unpacks the file. Pure.
 """
 
+import os
+from datetime import UTC, datetime
 from enum import StrEnum
 
 HEAD_BYTES = 1024
@@ -39,7 +41,19 @@ _NO_DISKS = {
 }
 _MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
 # Formats that QEMU recognizes by their beginning; everything else is raw.
-_FORMATS = (QCOW2, b"KDMV", b"COWD", b"vhdxfile", b"conectix", b"<<< ")
+_OTHER_FORMATS = {
+    b"KDMV": "vmdk",
+    b"COWD": "vmdk",
+    b"# Disk DescriptorFile": "vmdk",
+    b"vhdxfile": "vhdx",
+    b"conectix": "vpc",
+    b"<<< ": "vdi",
+    b"QED\0": "qed",
+}
+_FORMATS = (QCOW2, *_OTHER_FORMATS)
+# Source: QEMU's docs/interop/qcow2.txt, "Header": version, 32 bits; 1 is qcow.
+QCOW2_VERSION = slice(4, 8)
+QCOW2_VERSIONS = (b"\0\0\0\2", b"\0\0\0\3")
 
 
 def packing_of(head: bytes) -> Packing | None:
@@ -67,6 +81,25 @@ def no_disk(head: bytes, size: int) -> str:
     return next(
         (what for magic, what in _NO_DISKS.items() if head.startswith(magic)), ""
     )
+
+
+def format_of_head(head: bytes) -> str:
+    """Return a disk's format by its first bytes, named as QEMU does.
+
+    QEMU itself is never left to detect it: some formats name further files.
+    """
+    if head.startswith(QCOW2):
+        return "qcow2" if head[QCOW2_VERSION] in QCOW2_VERSIONS else "qcow"
+    return next(
+        (name for magic, name in _OTHER_FORMATS.items() if head.startswith(magic)),
+        "raw",
+    )
+
+
+def stamp_of(status: os.stat_result) -> str:
+    """Return a user's file's stamp: it changes with its size and time of change."""
+    changed_at = datetime.fromtimestamp(status.st_mtime_ns / 1e9, UTC)
+    return f"{status.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
 
 
 def is_without_boot_sector(head: bytes) -> bool:

@@ -5,12 +5,13 @@ command line a `FolderFiles`. This and the catalogue are the only I/O of this pa
 it never writes, and it refuses paths outside the folder, symbolic links resolved.
 """
 
+import errno
 import os
 import stat
 import unicodedata
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from orchestration.errors import PathOutside
 
@@ -128,6 +129,64 @@ def resolve_inside(root: Path, path: str | Path) -> Path:
             f"The path {str(path)!r} leaves the testbed's folder.", hint=HINT
         )
     return found
+
+
+def open_real(path: Path) -> BinaryIO:
+    """Open a regular file by its real path, following no link in any folder of it.
+
+    A file that was exchanged for a link since its path was resolved is not read.
+    Raises: OSError, PathOutside (a link, or not a regular file).
+    """
+    descriptor = open_folder(path.parent)
+    try:
+        file = open_in(descriptor, path.name)
+    except OSError as exc:
+        raise _link_or_error(path, exc) from exc
+    finally:
+        os.close(descriptor)
+    if file is None:
+        raise _exchanged(path)
+    return file
+
+
+def open_folder(path: Path) -> int:
+    """Open a folder by its real path, following no link. Raises: as `open_real`."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path.anchor, flags)
+    for part in path.parts[1:]:
+        try:
+            below = os.open(part, flags, dir_fd=descriptor)
+        except OSError as exc:
+            raise _link_or_error(path, exc) from exc
+        finally:
+            os.close(descriptor)
+        descriptor = below
+    return descriptor
+
+
+def open_in(folder: int, name: str) -> BinaryIO | None:
+    """Open a regular file of an open folder; None for any other kind.
+
+    Raises: OSError (ELOOP for a link).
+    """
+    # A pipe without a writer must not make the caller wait.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, dir_fd=folder)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None
+
+
+def _link_or_error(path: Path, error: OSError) -> OSError | PathOutside:
+    is_link = error.errno in (errno.ELOOP, errno.ENOTDIR)
+    return _exchanged(path) if is_link else error
+
+
+def _exchanged(path: Path) -> PathOutside:
+    return PathOutside(
+        f"{path.name!r} was exchanged for a link, or is no regular file.", hint=HINT
+    )
 
 
 def composed(name: str) -> str:

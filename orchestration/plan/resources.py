@@ -72,9 +72,9 @@ def link_resources(state: State) -> Resources:
 
 
 def image_resources(state: State) -> Resources:
-    """Return the images on main that are fetched, or unpacked, for guests' disks."""
+    """Return the images that are brought into main's store for guests' disks."""
     images = (guest.image for guest in state.machines if not guest.image.golden)
-    names = dict.fromkeys(i.name for i in images if i.is_packed or not i.is_own)
+    names = dict.fromkeys(image.name for image in images)
     return tuple(Resource(name, state.main.name, name) for name in names)
 
 

@@ -5,10 +5,9 @@ user's own, so that both build the same state and the same plan.
 """
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestration.compose.disk_files import HEAD_BYTES, packing_of
+from orchestration.compose.disk_files import HEAD_BYTES, packing_of, stamp_of
 from orchestration.compose.files import stored_form
 from orchestration.compose.language.built import built_guest
 from orchestration.compose.language.schema import CloudImage, Machine, Spec
@@ -59,9 +58,8 @@ def _disk_files(spec: Spec, files: Path) -> dict[str, DiskFile]:
 
 def _disk_file(path: Path) -> DiskFile:
     found = path.stat()
-    changed_at = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)
-    stamp = f"{found.st_size} bytes of {changed_at:%Y-%m-%d %H:%M:%S.%f}"
-    return DiskFile(str(path), found.st_size, stamp, is_packed=_is_packed(path))
+    is_packed = _is_packed(path)
+    return DiskFile(str(path), found.st_size, stamp_of(found), is_packed=is_packed)
 
 
 def _is_packed(path: Path) -> bool:

@@ -1,8 +1,8 @@
 """The bases of guests' disks: images of the catalogue and users' files.
 
-Used by `state.guests` for one guest at a time. On main a user's file is used in place;
-on another host its name changes with its content, so that a newer one is another file
-there. Pure: the caller passes the facts about the files.
+Used by `state.guests` for one guest at a time. Disks are made from copies of users'
+files in the hosts' images folders, whose name changes with the file, so that a newer
+one is another copy. Pure: the caller passes the facts about the files.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,8 @@ DEFAULT_USER = "nocloud"
 class DiskFile:
     """A user's file on main: its full path, and a stamp that changes with it.
 
-    One that `is_packed` is unpacked into main's images folder, once for each stamp.
+    It is copied, or unpacked when it `is_packed`, into main's images folder, once for
+    each stamp.
     """
 
     path: str
@@ -139,21 +140,27 @@ class Bases:
         path = PurePosixPath(written)
         default = DiskFile(str(PurePosixPath(self.directory, "files", path)))
         file = self.files.get(written, default)
-        digest = sha256(f"{file.path}\0{file.stamp}".encode()).hexdigest()[:16]
-        # Only the suffix is kept: a name may be longer than the kernel allows.
-        name = f"own-{digest}{'.disk' if file.is_packed else path.suffix[:8]}"
-        on_main = file.path
-        if file.is_packed:
-            on_main = str(PurePosixPath(self.main.images_dir, name))
-        here = on_main if host.is_main else str(PurePosixPath(host.images_dir, name))
+        name = copy_name(
+            file.path, file.stamp, ".disk" if file.is_packed else path.suffix
+        )
         return ImageState(
             name=str(path) if path.is_absolute() else f"./{path}",
             sha256="",
             format=file_format,
-            path=here,
-            main_path=on_main,
-            source=file.path if file.is_packed else "",
+            path=str(PurePosixPath(host.images_dir, name)),
+            main_path=str(PurePosixPath(self.main.images_dir, name)),
+            source=file.path,
             size_bytes=file.size_bytes,
             is_own=True,
+            is_packed=file.is_packed,
             stamp=file.stamp,
         )
+
+
+def copy_name(source: str, stamp: str, suffix: str) -> str:
+    """Return the name of the copies of a user's file in the images folders.
+
+    Only a short suffix is kept: a name may be longer than the kernel allows.
+    """
+    digest = sha256(f"{source}\0{stamp}".encode()).hexdigest()[:16]
+    return f"own-{digest}{suffix[:8]}"

@@ -53,7 +53,14 @@ NOT_HASHED = (
     "golden",
     "markers",
 )
-NOT_HASHED_OF_IMAGE = ("main_path", "source", "url", "sums_url", "size_bytes")
+NOT_HASHED_OF_IMAGE = (
+    "main_path",
+    "source",
+    "url",
+    "sums_url",
+    "size_bytes",
+    "is_packed",
+)
 # Omitted while they have their defaults, so that older guests keep their hash.
 HASHED_WHEN_SET = ("disk_origin", "is_cdrom", "is_readonly", "password_hash")
 
@@ -279,7 +286,16 @@ def spec_hash(guest: GuestState, host: HostState) -> str:
 
 
 def _hashed_image(guest: GuestState) -> dict[str, str]:
-    """Return the image's relevant settings; a user's file by its stamp and path."""
-    own = () if guest.image.is_own else ("is_own", "stamp")
-    own = own if guest.image.golden else (*own, "golden")
-    return guest.image.model_dump(exclude={*NOT_HASHED_OF_IMAGE, *own})
+    """Return the image's relevant settings; a user's file by its stamp and path.
+
+    On main that is the file's own path, which earlier versions used in place, so that
+    older guests keep their hash.
+    """
+    image = guest.image
+    own = () if image.is_own else ("is_own", "stamp")
+    own = own if image.golden else (*own, "golden")
+    found = image.model_dump(exclude={*NOT_HASHED_OF_IMAGE, *own})
+    is_copied_here = image.is_own and image.path == image.main_path
+    if is_copied_here and not image.is_packed:
+        found["path"] = image.source
+    return found

@@ -14,11 +14,14 @@ from pathlib import PurePosixPath
 from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from orchestration.errors import StateError
-from orchestration.state.model import SCHEMA_VERSION, State
+from orchestration.state.disk_bases import copy_name
+from orchestration.state.model import SCHEMA_VERSION, HostState, State
 
 Stored = dict[str, JsonValue]
 Step = Callable[[Stored], Stored]
-GUESTS = TypeAdapter(list[dict[str, JsonValue]])
+ITEM = TypeAdapter(dict[str, JsonValue])
+ITEMS = TypeAdapter(list[dict[str, JsonValue]])
+HOSTS = TypeAdapter(list[HostState])
 TEXTS = TypeAdapter(dict[str, str | int | None])
 
 
@@ -57,7 +60,7 @@ def _markers_by_identity(stored: Stored) -> Stored:
 
     A guest whose seed was pushed may never have answered, so none counts as reached.
     """
-    guests = GUESTS.validate_python(stored.get("guests"))
+    guests = ITEMS.validate_python(stored.get("guests"))
     return {**stored, "guests": [_with_identity(guest) for guest in guests]}
 
 
@@ -70,4 +73,46 @@ def _with_identity(guest: dict[str, JsonValue]) -> JsonValue:
     return {**guest, "markers": dict(markers)}
 
 
-STEPS: dict[int, Step] = {1: _markers_by_identity}
+def _copies_of_own_files(stored: Stored) -> Stored:
+    """2 → 3: a user's file on main is the source of a copy, as on other hosts."""
+    hosts = HOSTS.validate_python(stored.get("hosts"))
+    main = next((host for host in hosts if host.is_main), None)
+    if main is None:
+        raise ValueError("validation error: none of the hosts is main")
+
+    def copied(holder: dict[str, JsonValue], *, is_here: bool) -> Stored:
+        image = ITEM.validate_python(holder.get("image"))
+        return {**holder, "image": _copied(image, main.images_dir, is_here=is_here)}
+
+    def of_guest(guest: dict[str, JsonValue]) -> Stored:
+        return copied(guest, is_here=guest.get("host") == main.name)
+
+    goldens: list[JsonValue] = [
+        {
+            **copied(golden, is_here=True),
+            "guest": of_guest(ITEM.validate_python(golden.get("guest"))),
+        }
+        for golden in ITEMS.validate_python(stored.get("goldens", []))
+    ]
+    guests = ITEMS.validate_python(stored.get("guests"))
+    return {
+        **stored,
+        "guests": [of_guest(guest) for guest in guests],
+        "goldens": goldens,
+    }
+
+
+def _copied(image: Stored, images_dir: str, *, is_here: bool) -> Stored:
+    """Describe the copy of a user's file; a packed file has had one before."""
+    if not image.get("is_own"):
+        return image
+    if image.get("source"):
+        return {**image, "is_packed": True}
+    source, stamp = str(image.get("main_path")), str(image.get("stamp"))
+    suffix = PurePosixPath(str(image.get("name"))).suffix
+    copy = str(PurePosixPath(images_dir, copy_name(source, stamp, suffix)))
+    path = copy if is_here else image.get("path")
+    return {**image, "path": path, "main_path": copy, "source": source}
+
+
+STEPS: dict[int, Step] = {1: _markers_by_identity, 2: _copies_of_own_files}

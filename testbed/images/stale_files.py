@@ -61,7 +61,7 @@ def sweep_images_of(hosts: Hosts) -> int:
 def _is_old_copy(found: HostImages, verdict: Verdict) -> bool:
     image = verdict.image
     is_old = found.store.now - image.used_at > YOUNG_COPY_S
-    return image.kind is ImageKind.OWN and is_old and not found.host.is_main
+    return image.kind is ImageKind.OWN and is_old
 
 
 def _sweep_host(row: Host, hosts: Hosts, states: KnownStates) -> int:

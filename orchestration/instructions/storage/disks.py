@@ -3,17 +3,25 @@
 Domains are defined here, too: the domain's XML is made before the disk, and a disk may
 still lie over an image that was renewed since, so the chain is checked whenever a
 domain is defined. A user's file may refer to further files, and a guest could then read
-any file of the host that it names. Only disks without such references are used, and
-each `up` checks them again.
+any file of the host that it names. Only the host's own copy of such a file is used, and
+only without such references.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from orchestration.compose.disk_files import HEAD_BYTES, advice, no_disk, packing_of
+from orchestration.compose.disk_files import (
+    HEAD_BYTES,
+    advice,
+    format_of_head,
+    no_disk,
+)
 from orchestration.compose.language.schema import DriverType
 from orchestration.errors import ImageFailed, StateError
 from orchestration.events import Status
 from orchestration.instructions.artefacts import local_artefact
+from orchestration.instructions.storage.own_disks import layers_over_copy
 from orchestration.instructions.task import (
     Outcome,
     Task,
@@ -23,6 +31,8 @@ from orchestration.instructions.task import (
 )
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.digests import read_stamp
+from orchestration.providers.images.qcow2 import HEADER_BYTES, further_file
+from orchestration.providers.images.qemu_img import Layer
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.xml.backing import with_layers
 from orchestration.state.model import GuestState, Markers
@@ -77,40 +87,31 @@ def made_from(task: Task, guest: GuestState) -> str:
 
 
 def format_of(task: Task, guest: GuestState) -> str:
-    """Return the format of a disk's source; a user's file is read for it.
+    """Return the format of a disk's source; the copy of a user's file is read for it.
 
+    QEMU itself never detects a format, as some formats name further files.
     Raises: ImageFailed (another format, not a whole disk, encrypted).
     """
     image = guest.image
     if not image.is_own or not task.host.state.keeps_images:
         return image.format or DriverType.QCOW2
-    found = qemu_img.info(
-        task.host.transport, image.path, image_format=image.format, scope=task.scope
+    if image.format == DriverType.RAW:
+        return image.format
+    head = qemu_img.head(
+        task.host.transport, image.path, HEADER_BYTES, scope=task.scope
     )
-    if found.format not in FORMATS:
+    found = format_of_head(head)
+    if found not in FORMATS or found != (image.format or found):
         raise ImageFailed(
-            f"The disk {image.name} of guest {guest.name} has the format "
-            f"{found.format}; only raw and qcow2 can be used.",
+            f"The disk {image.name} of guest {guest.name} has the format {found}; "
+            f"only {image.format or 'raw and qcow2'} can be used.",
             hint=f"Convert it: `qemu-img convert -O qcow2 {image.name} NEW`.",
         )
-    if found.backing or found.data_file:
-        raise not_whole(guest, found.backing or found.data_file)
-    if found.is_encrypted:
-        raise _no_disk(guest, "is encrypted")
-    if found.format == DriverType.RAW and not image.format:
-        _require_content(task, guest)
-    return found.format
-
-
-def _require_content(task: Task, guest: GuestState) -> None:
-    """Refuse a file that QEMU takes for a raw disk only because it knows no format."""
-    transport, path = task.host.transport, guest.image.path
-    head = qemu_img.head(transport, path, HEAD_BYTES, scope=task.scope)
-    problem = no_disk(head, len(head))
-    if packing_of(head) is not None:
-        problem = "is packed since the artefacts were generated"
-    if problem:
+    if file := further_file(head):
+        raise not_whole(guest, file)
+    if problem := no_disk(head[:HEAD_BYTES], len(head)):
         raise _no_disk(guest, problem)
+    return found
 
 
 def _no_disk(guest: GuestState, problem: str) -> ImageFailed:
@@ -207,8 +208,8 @@ def _require_disk_of_running(task: Task, guest: GuestState) -> None:
 def _kept(task: Task, guest: GuestState) -> Outcome:
     """Keep an existing disk; an image renewed in the catalogue does not replace it.
 
-    Raises: ImageFailed when a golden image was prepared again below a clone, or a
-    user's file below a disk is another one now, by its size.
+    Nor does a user's file that is another one now: the disk keeps the former copy.
+    Raises: ImageFailed when a golden image was prepared again below a clone.
     """
     is_blank = guest.disk_origin is DiskOrigin.BLANK
     identity, made = guest.image.identity, made_from(task, guest)
@@ -223,32 +224,11 @@ def _kept(task: Task, guest: GuestState) -> Outcome:
             f"{guest.image.name} was lost and prepared again since.",
             hint="Use Up with Recreate disks: it erases the clone's disk.",
         )
-    if _lies_over_another(guest):
-        raise ImageFailed(
-            f"The disk of guest {guest.name} on {guest.host} cannot be used: "
-            f"{guest.image.name}, which it lies over, is another file now.",
-            hint="Put the former file back, or use Up with Recreate disks: it erases "
-            "the guest's disk.",
-            detail=f"the disk was made from {guest.markers.disk}",
-        )
     return Outcome(
         Status.WARNING,
         f"keeps its disk, which was made from {guest.markers.disk}",
         "Use Up with Recreate disks to start from the present image; it erases the disk.",
     )
-
-
-def _lies_over_another(guest: GuestState) -> bool:
-    """Return whether a user's file was exchanged below a disk.
-
-    On main disks lie over the file itself. A file of the same size may be the same one,
-    uploaded again.
-    """
-    image = guest.image
-    is_in_place = image.path == image.main_path and not image.is_packed
-    is_below = guest.disk_origin is DiskOrigin.LINKED and is_in_place
-    same_size = f"{image.name} {image.size_bytes} bytes "
-    return image.is_own and is_below and not guest.markers.disk.startswith(same_size)
 
 
 def discard_disk(task: Task, guest: GuestState) -> None:
@@ -283,20 +263,20 @@ def delete_disks(task: Task) -> Outcome:
 
 
 def define(task: Task, guest: GuestState) -> None:
-    """Define a guest's domain. Raises: ImageFailed when its disk's chain is broken.
-
-    A user may exchange his file after `disks` checked it. The domain's backing chain
-    ends with that file, so QEMU follows no reference in it.
-    """
+    """Define a guest's domain. Raises: ImageFailed when its disk's chain is broken."""
     text = local_artefact(task, guest.xml).read_text()
     if guest.disk:
-        layers = qemu_img.require_chain(
-            task.host.transport,
-            guest.disk,
-            over=guest.image.path if guest.golden and guest.image.golden else "",
-            scope=task.scope,
-        )
-        if guest.image.is_own and len(layers) > 1:
-            raise not_whole(guest, layers[1].path)
-        text = with_layers(text, guest.disk, layers)
+        text = with_layers(text, guest.disk, _layers(task, guest))
     domains.define(task.host.libvirt, task.domain(guest), text)
+
+
+def _layers(task: Task, guest: GuestState) -> Sequence[Layer]:
+    """Return the layers below a guest's disk; those of a user's file are not opened."""
+    if guest.image.is_own:
+        return layers_over_copy(task, guest, partial(format_of, task, guest))
+    return qemu_img.require_chain(
+        task.host.transport,
+        guest.disk,
+        over=guest.image.path if guest.golden and guest.image.golden else "",
+        scope=task.scope,
+    )

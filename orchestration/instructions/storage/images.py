@@ -1,8 +1,8 @@
 """The instructions that bring images to the hosts.
 
 A base image is fetched once to main, goes to each remote host once, and is never
-written to. A user's file stays where it is on main; a packed one is unpacked beside the
-base images. `disks.py` makes the disks.
+written to. A user's file is copied, or unpacked, beside the base images, and is then
+treated as one of these. `disks.py` makes the disks.
 """
 
 from pathlib import Path
@@ -10,10 +10,10 @@ from pathlib import Path
 from orchestration.amounts import size
 from orchestration.compose.catalogue import Image
 from orchestration.instructions.task import Outcome, Task, done, unchanged
-from orchestration.providers.images import base_images, protection, unpacking
+from orchestration.providers.images import base_images, own_files, protection
 from orchestration.providers.transfer import push
 from orchestration.providers.transfer.sender import Sent
-from orchestration.providers.transfer.source import Content, own_content, stored_content
+from orchestration.providers.transfer.source import stored_content
 from orchestration.providers.transfer.store import Pushed
 from orchestration.state.model.images import ImageState
 
@@ -24,8 +24,8 @@ def fetch_images(task: Task) -> Outcome:
     if not task.host.state.keeps_images:
         return unchanged("not fetched in a rehearsal")
     target = Path(image.main_path)
-    if image.is_packed:
-        return _unpack(task, image)
+    if image.is_own:
+        return _take(task, image)
     changed = base_images.ensure_image(
         Image.model_validate(
             image.model_dump(exclude={"path", "main_path", "source"})
@@ -41,19 +41,20 @@ def fetch_images(task: Task) -> Outcome:
     return done() if changed else unchanged()
 
 
-def _unpack(task: Task, image: ImageState) -> Outcome:
-    """Unpack a user's disk into main's store."""
-    target = Path(image.main_path)
-    changed = unpacking.ensure_unpacked(
+def _take(task: Task, image: ImageState) -> Outcome:
+    """Copy or unpack a user's file into main's store."""
+    word = "unpack" if image.is_packed else "copy"
+    changed = own_files.ensure_taken(
         task.host.transport,
-        Path(image.source),
-        target,
+        own_files.OwnFile(Path(image.source), image.stamp),
+        Path(image.main_path),
         scope=task.scope,
-        on_progress=task.on_progress("unpack"),
+        on_progress=task.on_progress(word),
+        on_verify=task.on_progress("verify"),
         log=task.log,
     )
-    protection.ensure_guarded(task.host.transport, target, scope=task.scope)
-    return done("unpacked") if changed else unchanged()
+    done_word = "unpacked" if image.is_packed else "copied"
+    return done(done_word) if changed else unchanged()
 
 
 def push_images(task: Task) -> Outcome:
@@ -61,8 +62,13 @@ def push_images(task: Task) -> Outcome:
     image = _image(task, task.resource.key)
     if not task.host.state.keeps_images:
         return unchanged("not copied in a rehearsal")
+    content = stored_content(
+        Path(image.main_path),
+        scope=task.scope,
+        on_progress=task.on_progress("digest"),
+    )
     result = push.push(
-        _content(task, image),
+        content,
         task.host.transport,
         _guest_image_path(task, image),
         locks=Path(task.state.main.images_dir),
@@ -76,21 +82,6 @@ def push_images(task: Task) -> Outcome:
     if result.pushed is Pushed.LINKED:
         return done("linked: the host has the same content")
     return unchanged("on the host already")
-
-
-def _content(task: Task, image: ImageState) -> Content:
-    source = Path(image.main_path)
-    if not image.is_own:
-        return stored_content(
-            source, scope=task.scope, on_progress=task.on_progress("digest")
-        )
-    return own_content(
-        source,
-        Path(task.state.main.images_dir),
-        scope=task.scope,
-        on_progress=task.on_progress("digest"),
-        log=task.log,
-    )
 
 
 def _sent(task: Task, sent: Sent) -> Outcome:

@@ -1,4 +1,4 @@
-"""Parses the first bytes of a qcow2 file: the disk's size and the backing file.
+"""Parses the first bytes of a qcow2 file: the disk's size and the files it refers to.
 
 Pure. `listing.py` reads them of a thousand files with one command, which qemu-img
 cannot: it starts once for each. Source: QEMU's docs/interop/qcow2.txt, "Header".
@@ -15,6 +15,10 @@ HEADER_BYTES = 2048
 _FIXED = struct.Struct(">4sIQIIQ")
 
 
+ANOTHER_FILE = "another file"
+# The last byte of the incompatible features, and the bit "external data file" there.
+_FEATURES, _DATA_FILE_BIT = 79, 0b100
+_HEADER_LENGTH, _DATA_FILE_NAME = 100, 0x44415441
 # QEMU does not read longer names.
 _NAME_BYTES = 1023
 
@@ -45,6 +49,37 @@ def parse_header(data: bytes) -> Header | None:
     if len(name) < length:
         return Header(virtual, far=(offset, length))
     return Header(virtual, decoded(name))
+
+
+def further_file(head: bytes) -> str:
+    """Return the further file that a qcow2 header refers to, or ''.
+
+    That is its backing file, or the data file of version 3. `head` is the beginning of
+    the file; a name that lies behind it is returned as `another file`.
+    """
+    if len(head) < _FIXED.size or not head.startswith(MAGIC):
+        return ""
+    head = head.ljust(HEADER_BYTES, b"\0")
+    _, version, offset, length, *_ = _FIXED.unpack_from(head)
+    if offset:
+        return decoded(head[offset : offset + length]) or ANOTHER_FILE
+    if version >= 3 and head[_FEATURES] & _DATA_FILE_BIT:
+        return decoded(_extension(head, _DATA_FILE_NAME)) or ANOTHER_FILE
+    return ""
+
+
+def _extension(head: bytes, kind: int) -> bytes:
+    """Return the data of a header extension, or nothing."""
+    (at,) = struct.unpack_from(">I", head, _HEADER_LENGTH)
+    while at + 8 <= len(head):
+        found, length = struct.unpack_from(">II", head, at)
+        at += 8
+        if found == kind:
+            return head[at : at + length]
+        if not found:
+            break
+        at += -(-length // 8) * 8
+    return b""
 
 
 def decoded(name: bytes) -> str:

@@ -47,7 +47,7 @@ class ImageInfo:
     actual_size_bytes: int
     backing: str
     data_file: str = ""
-    is_encrypted: bool = False
+    backing_format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def info(
             int(facts.get("actual-size", 0)),
             facts.get("backing-filename", ""),
             _data_file(facts),
-            is_encrypted=bool(facts.get("encrypted", False)),
+            facts.get("backing-filename-format", ""),
         )
     except (ValueError, KeyError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
@@ -184,6 +184,28 @@ def convert(
             timeout_s=CONVERT_TIMEOUT_S,
             on_line=on_line,
         )
+
+
+def rebase(
+    transport: Transport,
+    path: str,
+    *,
+    backing: str,
+    backing_format: str,
+    scope: Scope,
+) -> None:
+    """Let a stopped overlay lie over a copy of its base. Neither base is opened.
+
+    Raises: ImageFailed.
+    """
+    failure = Failure(
+        ImageFailed,
+        f"The disk {path} on {transport.machine} could not be laid over {backing}.",
+        "See that no process uses it, then start again.",
+    )
+    words = ("-u", "-f", "qcow2", "-F", backing_format, "-b", backing, path)
+    cmd = command("qemu-img", "rebase", *words).with_root()
+    run_or_fail(transport, cmd, failure, scope=scope)
 
 
 def check(transport: Transport, path: str, *, scope: Scope) -> None:

@@ -1,9 +1,9 @@
-"""Unpacks a user's disk into main's store, once for each version.
+"""Unpacks a user's disk into main's store.
 
 Packed files are read as a stream: one that unpacks to terabytes of zeros costs no
 memory and no space, and any other ends where the space does. An OVA is accepted when it
 has one disk, which is converted, since guests run on raw and qcow2 only. A disk in it
-may name no other file: QEMU would open that on the host. Used by `fetch_images`.
+may name no other file: QEMU would open that on the host. Used by `own_files.py`.
 """
 
 import gzip
@@ -13,6 +13,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,11 +27,9 @@ from orchestration.compose.disk_files import (
     packing_of,
 )
 from orchestration.errors import ImageFailed
-from orchestration.files import make_passable
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.base_images import check_space
-from orchestration.providers.images.locks import locked
-from orchestration.transport.base import Log, OnProgress, Scope, Transport
+from orchestration.transport.base import OnProgress, Scope, Transport
 
 CHUNK_BYTES = 1024 * 1024
 # A run of zeros of this size becomes a hole.
@@ -55,56 +54,49 @@ _VMDK = struct.Struct("<4sIIQ")
 _VMDK_DESCRIPTOR_BYTES = 64 * 1024
 
 
-def ensure_unpacked(
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An open packed disk; `name` is the user's, for messages."""
+
+    file: BinaryIO
+    name: str
+    packing: Packing
+
+
+def unpack(
     transport: Transport,
-    source: Path,
-    target: Path,
+    packed: Packed,
+    part: Path,
     *,
     scope: Scope,
     on_progress: OnProgress,
-    log: Log,
-) -> bool:
-    """Unpack `source` to `target` on main; False when it is there.
+) -> None:
+    """Write the disk in a packed file to `part`, which the caller removes on failure.
 
     Raises: ImageFailed, NotEnoughSpace, Cancelled.
     """
-    make_passable(target.parent)
-    with locked(target, scope, log):
-        if target.exists():
-            return False
-        part = target.with_name(f"{target.name}.part")
-        try:
-            packing = _write(source, part, scope, on_progress)
-            _require_disk(source, part)
-            if packing is Packing.OVA:
-                _convert(transport, source, part, target, scope)
-            else:
-                part.replace(target)
-        except BROKEN as exc:
-            raise _broken(source, str(exc)) from exc
-        finally:
-            part.unlink(missing_ok=True)
-    return True
+    try:
+        _write(packed, part, scope, on_progress)
+        _require_disk(packed.name, part)
+        if packed.packing is Packing.OVA:
+            _convert(transport, packed.name, part, scope)
+    except BROKEN as exc:
+        raise _broken(packed.name, str(exc)) from exc
 
 
-def _write(
-    source: Path, part: Path, scope: Scope, on_progress: OnProgress
-) -> Packing | None:
+def _write(packed: Packed, part: Path, scope: Scope, on_progress: OnProgress) -> None:
     """Write a file's unpacked content, with holes where there are zeros."""
-    size, written = source.stat().st_size, 0
-    with source.open("rb") as packed, part.open("wb") as unpacked:
-        packing = packing_of(packed.read(HEAD_BYTES))
-        packed.seek(0)
-        for chunk in _unpacked(source, packed, packing):
+    size, written = os.fstat(packed.file.fileno()).st_size, 0
+    with part.open("wb") as unpacked:
+        for chunk in _unpacked(packed):
             scope.check_cancelled()
             check_space(part, len(chunk))
             written += len(chunk)
             if written > LIMIT_BYTES:
-                raise _broken(source, f"more than {LIMIT_BYTES} bytes are in it")
+                raise _broken(packed.name, f"more than {LIMIT_BYTES} bytes are in it")
             _write_sparse(unpacked, chunk)
-            on_progress(min(packed.tell(), size), size)
+            on_progress(min(packed.file.tell(), size), size)
         unpacked.truncate(written)
-    return packing
 
 
 def _write_sparse(file: BinaryIO, chunk: bytes) -> None:
@@ -116,23 +108,19 @@ def _write_sparse(file: BinaryIO, chunk: bytes) -> None:
             file.seek(len(block), os.SEEK_CUR)
 
 
-def _unpacked(
-    source: Path, packed: BinaryIO, packing: Packing | None
-) -> Iterator[bytes]:
-    match packing:
+def _unpacked(packed: Packed) -> Iterator[bytes]:
+    match packed.packing:
         case Packing.XZ:
-            return _xz(packed)
+            return _xz(packed.file)
         case Packing.GZIP:
-            return _chunks(gzip.GzipFile(fileobj=packed))
+            return _chunks(gzip.GzipFile(fileobj=packed.file))
         case Packing.ZSTD:
-            return _zstd(packed)
+            return _zstd(packed.file)
         case Packing.OVA:
-            return _only_disk(source, packed)
-        case None:
-            return _chunks(packed)
+            return _only_disk(packed.name, packed.file)
 
 
-def _chunks(stream: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
+def _chunks(stream: gzip.GzipFile) -> Iterator[bytes]:
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
 
@@ -170,7 +158,7 @@ def _zstd(packed: BinaryIO) -> Iterator[bytes]:
         data = frame.unused_data or packed.read(ZSTD_READ_BYTES)
 
 
-def _only_disk(source: Path, packed: BinaryIO) -> Iterator[bytes]:
+def _only_disk(name: str, packed: BinaryIO) -> Iterator[bytes]:
     with tarfile.open(fileobj=packed, mode="r:") as archive:
         disks = [
             member
@@ -180,7 +168,7 @@ def _only_disk(source: Path, packed: BinaryIO) -> Iterator[bytes]:
         if len(disks) != 1:
             names = ", ".join(member.name for member in disks[:5]) or "none"
             raise ImageFailed(
-                f"The disk {source.name} cannot be used: it is an OVA with "
+                f"The disk {name} cannot be used: it is an OVA with "
                 f"{len(disks)} disks.",
                 hint=f"Unpack it and name one of its disks: {names}.",
             )
@@ -189,7 +177,7 @@ def _only_disk(source: Path, packed: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def _require_disk(source: Path, part: Path) -> None:
+def _require_disk(name: str, part: Path) -> None:
     """Refuse unpacked content that is no disk, or that is packed again."""
     with part.open("rb") as file:
         head = file.read(HEAD_BYTES)
@@ -198,36 +186,36 @@ def _require_disk(source: Path, part: Path) -> None:
         problem = f"is packed once more ({packing})"
     if problem:
         raise ImageFailed(
-            f"The disk {source.name} cannot be used: what is in it {problem}.",
+            f"The disk {name} cannot be used: what is in it {problem}.",
             hint=advice(problem),
         )
 
 
-def _convert(
-    transport: Transport, source: Path, part: Path, target: Path, scope: Scope
-) -> None:
+def _convert(transport: Transport, name: str, part: Path, scope: Scope) -> None:
     """Convert the disk of an OVA, which is a VMDK that names no other file."""
     with part.open("rb") as file:
         head = file.read(_VMDK_DESCRIPTOR_BYTES)
     magic, _, _, capacity = _VMDK.unpack_from(head.ljust(_VMDK.size, b"\0"))
     if magic != b"KDMV" or not capacity or b"parentFileNameHint" in head:
         raise ImageFailed(
-            f"The disk {source.name} cannot be used: the disk in it is no whole VMDK.",
+            f"The disk {name} cannot be used: the disk in it is no whole VMDK.",
             hint="Unpack it, and convert its disk: `qemu-img convert -O qcow2`.",
         )
-    packed = target.with_suffix(".vmdk.part")
+    image = part.with_suffix("")
+    packed, made = image.with_suffix(".vmdk.part"), image.with_suffix(".qcow2")
     part.replace(packed)
     try:
         qemu_img.convert(
-            transport, str(packed), str(target), source_format="vmdk", scope=scope
+            transport, str(packed), str(made), source_format="vmdk", scope=scope
         )
+        made.replace(part)
     finally:
         packed.unlink(missing_ok=True)
 
 
-def _broken(source: Path, detail: str) -> ImageFailed:
+def _broken(name: str, detail: str) -> ImageFailed:
     return ImageFailed(
-        f"The disk {source.name} cannot be unpacked.",
+        f"The disk {name} cannot be unpacked.",
         hint="It is damaged or was not copied whole: copy it again.",
         detail=detail,
     )

@@ -35,9 +35,9 @@ class ImageState(Frozen):
     filled from `source` (a file on main) or `url`. `sums_url` names the publisher's
     list of digests where neither digest is known beforehand.
 
-    A user's file (`is_own`) stays at its path on main, and `stamp` changes with it. A
-    packed one is the `source`, and is unpacked at `main_path`. An empty `format` is
-    detected when the disk is made.
+    A user's file (`is_own`) is the `source`, and `stamp` changes with it. It is copied
+    to `main_path`, or unpacked there when it `is_packed`; nothing else reads it. An
+    empty `format` is detected when the disk is made.
 
     A golden image has in `golden` the digest of all its inputs.
     """
@@ -53,13 +53,9 @@ class ImageState(Frozen):
     sums_url: str = ""
     size_bytes: int = 0
     is_own: bool = False
+    is_packed: bool = False
     stamp: str = ""
     golden: str = ""
-
-    @property
-    def is_packed(self) -> bool:
-        """Return whether it is a user's file that is unpacked first."""
-        return self.is_own and bool(self.source)
 
     @property
     def identity(self) -> str:

@@ -20,7 +20,7 @@ from orchestration.state.model.images import Frozen
 from orchestration.state.model.network import NetworkState
 
 # Add 1 when a state file changes, with a step in `versions.py` for earlier ones.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Way(NamedTuple):

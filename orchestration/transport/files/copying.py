@@ -177,23 +177,32 @@ def copy_here(
 ) -> None:
     """Copy a file on this machine with its holes; `check` may raise between pieces."""
     with open_source(source) as reader:
-        size = os.fstat(reader.fileno()).st_size
-        os.ftruncate(writer.fileno(), size)
-        extents = list(_raw_extents(reader.fileno(), size))
-        total, done = sum(end - start for start, end in extents), 0
-        if on_progress is not None:
-            on_progress(0, total)
-        for start, end in extents:
-            position = start
-            while position < end:
-                check()
-                count = min(COPY_BYTES, end - position)
-                position += _copy_piece(
-                    reader.fileno(), writer.fileno(), position, count
-                )
-                if on_progress is not None:
-                    on_progress(done + position - start, total)
-            done += end - start
+        copy_open(reader, writer, check=check, on_progress=on_progress)
+
+
+def copy_open(
+    reader: BinaryIO,
+    writer: BinaryIO,
+    *,
+    check: Callable[[], None],
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Copy an open file as `copy_here` does."""
+    size = os.fstat(reader.fileno()).st_size
+    os.ftruncate(writer.fileno(), size)
+    extents = list(_raw_extents(reader.fileno(), size))
+    total, done = sum(end - start for start, end in extents), 0
+    if on_progress is not None:
+        on_progress(0, total)
+    for start, end in extents:
+        position = start
+        while position < end:
+            check()
+            count = min(COPY_BYTES, end - position)
+            position += _copy_piece(reader.fileno(), writer.fileno(), position, count)
+            if on_progress is not None:
+                on_progress(done + position - start, total)
+        done += end - start
 
 
 class SparseWriter:

@@ -33,6 +33,7 @@ class File:
     virtual_size: int = 0
     format: str = "raw"
     backing: str = ""
+    backing_format: str = ""
 
 
 @dataclass
@@ -190,7 +191,7 @@ def sha256sum(machine: Machine, words: list[str]) -> Answer:
 
 
 def qemu_img(machine: Machine, words: list[str]) -> Answer:
-    """`qemu-img create|info|measure|convert …`; base images need not exist."""
+    """`qemu-img create|info|measure|rebase|convert …`; base images need not exist."""
     verb, options, names = words[0], *_split_options(words[1:])
     if verb == "create":
         size = int(names[1]) if len(names) > 1 else UNKNOWN_DISK_BYTES
@@ -199,6 +200,7 @@ def qemu_img(machine: Machine, words: list[str]) -> Answer:
             virtual_size=size,
             format=options.get("-f", "raw"),
             backing=options.get("-b", ""),
+            backing_format=options.get("-F", ""),
         )
         return Answer()
     if verb == "info" and "--backing-chain" in words:
@@ -208,6 +210,9 @@ def qemu_img(machine: Machine, words: list[str]) -> Answer:
         return Answer(stdout=_disk_facts(machine, names[0]))
     if verb == "measure":
         return Answer(stdout=json.dumps({"required": UNKNOWN_DISK_BYTES}))
+    if verb == "rebase" and names[0] in machine.files:
+        disk = machine.files[names[0]]
+        disk.backing, disk.backing_format = options["-b"], options["-F"]
     if verb == "convert":
         machine.files[names[-1]] = File(
             virtual_size=UNKNOWN_DISK_BYTES, format=options.get("-O", "raw")
@@ -232,6 +237,7 @@ def _disk_facts(machine: Machine, path: str) -> str:
     }
     if disk.backing:
         facts["backing-filename"] = disk.backing
+        facts["backing-filename-format"] = disk.backing_format or "qcow2"
     return json.dumps(facts)
 
 

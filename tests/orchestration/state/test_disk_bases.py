@@ -10,6 +10,7 @@ from orchestration.inventory.images import ImageKind, kind_of
 from orchestration.plan.resources import image_resources
 from orchestration.state.build import Inputs, build_state
 from orchestration.state.disk_bases import DiskFile
+from orchestration.state.guests import spec_hash
 from orchestration.state.model import GuestState
 from orchestration.state.model.images import DiskOrigin
 from tests.orchestration.state.samples import (
@@ -44,14 +45,17 @@ def built(*machines: object, file: DiskFile = FILE) -> dict[str, GuestState]:
     return {guest.name: guest for guest in state.guests}
 
 
-def test_file_stays_on_main_and_goes_to_another_host_under_its_own_name() -> None:
+def test_file_is_copied_on_main_and_goes_to_another_host_from_there() -> None:
     guests = built(existing("here", "br0"), existing("there", "br1"))
 
     here, there = guests["here"].image, guests["there"].image
-    assert (guests["there"].host, there.main_path) == ("host-b", FILE.path)
-    assert (here.path, here.main_path) == (FILE.path, FILE.path)
-    assert there.path.startswith("/var/lib/testbed/images/own-")
-    assert there.path.endswith(".img")
+    name = PurePosixPath(here.path).name
+    assert kind_of(name) is ImageKind.OWN
+    assert name.endswith(".img")
+    assert here.path == here.main_path == there.main_path == f"/srv/images/{name}"
+    assert guests["there"].host == "host-b"
+    assert there.path == f"/var/lib/testbed/images/{name}"
+    assert (here.source, here.is_packed) == (FILE.path, False)
     assert (here.name, here.is_own, here.format) == ("./disks/own.img", True, "")
     assert guests["here"].disk_origin is DiskOrigin.LINKED
 
@@ -136,21 +140,29 @@ def test_hash_of_a_password_reaches_only_the_guest_that_has_it() -> None:
     assert "secret" not in state.model_dump_json()
 
 
-def test_packed_file_is_among_the_images_that_are_fetched() -> None:
-    spec = spec_of(existing("here", "br0"))
-    fetched = []
-    for is_packed in (True, False):
-        file = DiskFile(FILE.path, is_packed=is_packed)
-        state = build_state(
-            spec,
-            Inputs(disk_files={"disks/own.img": file}),
-            identity=identity(),
-            hosts=HOSTS[:1],
-            catalogue=CATALOGUE,
-        )
-        fetched.append([resource.name for resource in image_resources(state)])
+def test_users_file_is_among_the_images_that_are_fetched() -> None:
+    state = build_state(
+        spec_of(existing("here", "br0")),
+        Inputs(disk_files={"disks/own.img": FILE}),
+        identity=identity(),
+        hosts=HOSTS[:1],
+        catalogue=CATALOGUE,
+    )
 
-    assert fetched == [["./disks/own.img"], []]
+    fetched = [resource.name for resource in image_resources(state)]
+
+    assert fetched == ["./disks/own.img"]
+
+
+def test_hash_of_a_guest_on_main_is_that_of_a_file_used_in_place() -> None:
+    guest = built(existing("here", "br0"))["here"]
+
+    # As earlier versions did.
+    file = {"path": FILE.path, "main_path": FILE.path, "source": ""}
+    image = guest.image.model_copy(update=file)
+    before = guest.model_copy(update={"image": image})
+
+    assert spec_hash(before, HOSTS[0]) == guest.spec_hash
 
 
 def test_guest_of_an_image_without_cloud_init_only_runs() -> None:

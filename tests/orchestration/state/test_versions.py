@@ -59,6 +59,16 @@ def test_guest_of_version_1_keeps_what_it_runs_under() -> None:
     ]
 
 
+def test_users_disk_of_version_2_becomes_the_source_of_a_copy() -> None:
+    now = load_state(FILES[2].read_bytes())
+
+    built = sample("existing-disk")
+    assert [guest.image for guest in now.guests] == [g.image for g in built.guests]
+    assert [guest.spec_hash for guest in now.guests] == [
+        guest.spec_hash for guest in built.guests
+    ]
+
+
 def test_steps_are_taken_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
     taken = []
 

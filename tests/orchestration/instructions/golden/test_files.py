@@ -170,8 +170,12 @@ class TestRealFiles:
         state = rehearsal.state
         (found,) = state.goldens
         image = store / Path(found.image.path).name
+        base = found.guest.image.model_copy(update={"path": str(original)})
         mine = found.model_copy(
-            update={"image": found.image.model_copy(update={"path": str(image)})}
+            update={
+                "guest": found.guest.model_copy(update={"image": base}),
+                "image": found.image.model_copy(update={"path": str(image)}),
+            }
         )
         assert isinstance(mine, GoldenState)
         task = make_task("node")

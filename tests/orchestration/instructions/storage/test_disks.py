@@ -1,12 +1,14 @@
 """Disks that the user brings, from the file to a guest that runs."""
 
 import gzip
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestration.compose.disk_files import stamp_of
 from orchestration.errors import ImageFailed
 from orchestration.events import Status
 from orchestration.hosts import Host
@@ -90,10 +92,10 @@ def test_guest_that_stopped_is_not_ready(own: Rehearsal) -> None:
     assert results["c"].status is Status.UNCHANGED
 
 
-def test_only_the_users_file_is_pushed_and_nothing_is_fetched(own: Rehearsal) -> None:
+def test_users_files_are_taken_on_main_and_pushed_once(own: Rehearsal) -> None:
     outcomes = own.up()
 
-    assert outcomes.of(Kind.FETCH_IMAGES) == {}
+    assert list(outcomes.of(Kind.FETCH_IMAGES)) == ["./disks/own.img", "./a.iso"]
     assert list(outcomes.of(Kind.PUSH_IMAGES)) == ["./disks/own.img to host-b"]
 
 
@@ -108,17 +110,31 @@ def test_file_that_changed_is_a_warning_and_takes_no_data(own: Rehearsal) -> Non
     assert "was made from ./disks/own.img 0 bytes of yesterday" in kept["a"].message
 
 
-def test_disk_over_a_file_of_another_size_is_not_used(own: Rehearsal) -> None:
-    own.up()
+def test_disk_of_an_earlier_version_is_laid_over_the_copy(own: Rehearsal) -> None:
+    guest = deployed_over_original(own)
+
+    assert own.up().failed() == {}
+
+    disk = own.memory("host-a")["files"][guest.disk]
+    assert (disk["backing"], disk["backing_format"]) == (guest.image.path, "qcow2")
+    assert own.up().failed() == {}
+
+
+def test_disk_of_an_earlier_version_whose_file_was_exchanged_is_refused(
+    own: Rehearsal,
+) -> None:
+    guest = deployed_over_original(own)
     own.project.mark("a", disk="./disks/own.img 512 bytes of yesterday")
 
-    refused = own.up().of(Kind.CREATE_DISKS)["a"]
+    refused = own.up().of(Kind.START_GUESTS)["a"]
     made = own.up(provision=True)
 
     assert refused.status is Status.FAILED
     assert "./disks/own.img, which it lies over, is another file" in refused.message
     assert "512 bytes of yesterday" in refused.detail
     assert made.failed() == {}
+    disk = own.memory("host-a")["files"][guest.disk]
+    assert disk["backing"] == guest.image.path
 
 
 def test_disk_that_a_running_guest_lost_is_not_made_again_under_it(
@@ -160,21 +176,28 @@ def test_new_disk_in_place_of_a_lost_one_is_set_up_again(own: Rehearsal) -> None
     assert own.state.guest("b").markers.disk
 
 
-def test_file_that_is_exchanged_before_the_start_shows_nothing_else(
-    own: Rehearsal,
-) -> None:
+def test_disk_over_a_file_outside_the_images_folder_is_refused(own: Rehearsal) -> None:
+    guest = deployed_over_original(own, "/etc/shadow")
+
+    refused = own.up().of(Kind.START_GUESTS)["a"]
+
+    assert refused.status is Status.FAILED
+    assert "what it lies over is missing or another file" in refused.message
+    assert "It lies over /etc/shadow" in refused.detail
+    assert guest.image.source not in " ".join(own.asked("host-a"))
+
+
+def deployed_over_original(own: Rehearsal, backing: str = "") -> GuestState:
+    """Let guest `a` be off, its disk over the user's file as in earlier versions."""
     own.up()
     own.down()
-    host, file = own.hosts.open(own.state.main), own.state.guest("a").image.path
-    secret = ("-f", "qcow2", "-b", "/srv/another/disk.qcow2", file)
-    host.transport.run(command("qemu-img", "create", *secret), scope=Scope())
-
-    results = {r.name: r for r in own.obey(own.instruction(Kind.START_GUESTS))}
-
-    assert results["a"].status is Status.FAILED
-    assert "is not whole: it needs another file" in results["a"].message
-    assert results["a"].detail == "it refers to /srv/another/disk.qcow2"
-    assert results["c"].status is Status.DONE
+    guest, host = own.state.guest("a"), own.hosts.open(own.state.main)
+    words = ("-f", "qcow2", "-F", "qcow2", "-b", backing or guest.image.source)
+    create = command("qemu-img", "create", *words, guest.disk)
+    host.transport.run(create, scope=Scope())
+    size = guest.image.size_bytes
+    own.project.mark("a", disk=f"./disks/own.img {size} bytes of a day")
+    return guest
 
 
 def test_removed_guests_leave_their_originals(
@@ -249,7 +272,6 @@ def test_disk_of_another_format_is_refused(
     [
         (b"<!DOCTYPE html>" + bytes(600), "is a web page"),
         (b"PK\x03\x04" + bytes(600), "is a zip archive"),
-        (b"\x1f\x8b" + bytes(600), "is packed since"),
     ],
 )
 def test_file_that_is_no_disk_is_refused(
@@ -276,35 +298,32 @@ def test_encrypted_disk_is_refused(
         ensure_disk(task, guest)
 
 
-def test_packed_disk_is_unpacked_where_images_are_fetched(
-    own: Rehearsal,
-    make_task: MakeTask,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(("is_packed", "word"), [(True, "unpacked"), (False, "copied")])
+def test_users_file_is_taken_where_images_are_fetched(
+    own: Rehearsal, make_task: MakeTask, tmp_path: Path, is_packed: bool, word: str
 ) -> None:
-    packed, target = tmp_path / "own.img.gz", tmp_path / "store" / "own-0.disk"
-    packed.write_bytes(gzip.compress(b"QFI\xfb" + bytes(600)))
+    disk = b"QFI\xfb" + bytes(600)
+    source, target = tmp_path / "own.img.gz", tmp_path / "store" / "own-0.disk"
+    source.write_bytes(gzip.compress(disk) if is_packed else disk)
     task, guest = _real(make_task("./own.img"), own, target, DiskOrigin.LINKED)
     places = {
         "name": "./own.img",
         "is_own": True,
-        "source": str(packed),
+        "is_packed": is_packed,
+        "source": str(source),
         "main_path": str(target),
+        "stamp": stamp_of(source.stat()),
     }
     guest = guest.model_copy(update={"image": guest.image.model_copy(update=places)})
     task = replace(task, state=task.state.model_copy(update={"guests": (guest,)}))
-    guarded: list[Path] = []
-    monkeypatch.setattr(
-        images.protection,
-        "ensure_guarded",
-        lambda _, target, **more: guarded.append(target),
-    )
 
-    outcomes = [images.fetch_images(task).status, images.fetch_images(task).status]
+    outcomes = [images.fetch_images(task), images.fetch_images(task)]
 
-    assert outcomes == [Status.DONE, Status.UNCHANGED]
-    assert target.read_bytes() == b"QFI\xfb" + bytes(600)
-    assert guarded == [target, target]
+    assert [outcome.status for outcome in outcomes] == [Status.DONE, Status.UNCHANGED]
+    assert outcomes[0].message == word
+    assert target.read_bytes() == disk
+    assert target.stat().st_mode & 0o7777 == 0o444
 
 
 def _create(path: Path, *words: str, size: str) -> Path:

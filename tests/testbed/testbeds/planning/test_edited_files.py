@@ -48,7 +48,8 @@ def test_changed_disk_of_the_user_changes_its_guest(testbed):
     after, _ = prepare(testbed, Command.UP, Options())
 
     old, new = before.guest("old"), after.guest("old")
-    assert old.image.main_path == str(disk.resolve())
+    assert old.image.source == new.image.source == str(disk.resolve())
+    assert old.image.main_path != new.image.main_path
     assert (old.image.size_bytes, new.image.size_bytes) == (512, 1024)
     assert old.spec_hash != new.spec_hash
 
