@@ -2,33 +2,36 @@
 
 Files come as several uploads, as a folder (with its paths beside it) or as one
 archive; `views/forms.py` collects them here and `testbeds/files.py` writes them. An
-archive is never unpacked to disk: members are read one by one, within bounds, and only
-regular files at plain relative paths are taken. Files that a desktop adds to a folder
-or an archive by itself are left out.
+archive is never unpacked to disk: `archive_reader.py` reads its members one by one in a
+process of its own, within bounds, and only regular files at plain relative paths are
+taken. Files that a desktop adds to a folder or an archive by itself are left out.
 """
 
 import io
-import tarfile
+import json
+import logging
+import subprocess
+import sys
 import unicodedata
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import PurePosixPath
 
 from orchestration.compose.files import composed
 from orchestration.errors import PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
+from testbed.testbeds import archive_reader
 
 MAX_FILES = 500
 MAX_BYTES = 64 * 1024 * 1024
-ARCHIVE_ENDINGS = (".zip", ".tar", ".tar.gz", ".tgz")
+# How an archive is packed follows from its name alone.
+ARCHIVE_ENDINGS = {".zip": "zip", ".tar": "plain", ".tar.gz": "gzip", ".tgz": "gzip"}
 YAML_NAMES = (YAML_NAME, "kvm-compose.yml")
-# Files that macOS and Windows put into folders and archives by themselves.
-CLUTTER_FOLDERS = {"__macosx"}
-CLUTTER_FILES = {".ds_store", "thumbs.db", "desktop.ini"}
-APPLE_DOUBLE = "._"
-# The bit of a zip member that declares its name as UTF-8 (APPNOTE.TXT, 4.4.4).
-NAME_IS_UTF8 = 0x800
+# The kernel takes 4,096 bytes, of which the testbed's folder needs some.
+MAX_PATH_BYTES = 2048
+MAX_NAME_BYTES = 255
+READ_TIMEOUT_S = 60.0
+logger = logging.getLogger(__name__)
 
 
 class UploadRefused(TestbedError):
@@ -45,33 +48,37 @@ def safe_path(name: str) -> str:
             hint="Use / between folders, and no \\ in names.",
         )
     bad = path.is_absolute() or ".." in parts or not _is_plain(name)
-    if bad or not parts or any(len(part) > 255 for part in parts):
+    if bad or not parts:
         raise PathOutside(
             f"The path {name!r} leaves the testbed's folder.",
             hint="Use relative paths below the folder of kvm-compose.yaml.",
+        )
+    sizes = [len(part.encode()) for part in parts]
+    if sum(sizes) + len(sizes) > MAX_PATH_BYTES or max(sizes) > MAX_NAME_BYTES:
+        raise PathOutside(
+            f"The path {name[:60]!r}… is too long.",
+            hint=f"Names may have {MAX_NAME_BYTES} bytes, paths {MAX_PATH_BYTES}.",
         )
     return "/".join(parts)
 
 
 def read_archive(name: str, content: bytes) -> dict[str, bytes]:
     """Return the files of a zip or tar archive. Raises: UploadRefused, PathOutside."""
+    endings = (end for end in ARCHIVE_ENDINGS if name.lower().endswith(end))
+    packing = ARCHIVE_ENDINGS[next(endings, ".tar")]
+    limits = (str(MAX_FILES), str(MAX_BYTES))
+    words = (sys.executable, "-I", archive_reader.__file__, packing, *limits)
     try:
-        members = _zip(content) if _is_zip(content) else _tar(content)
-        return _bounded(members)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as exc:
+        done = subprocess.run(
+            words, input=content, capture_output=True, timeout=READ_TIMEOUT_S
+        )
+    except subprocess.TimeoutExpired as exc:
         raise _unreadable(name) from exc
-    except (NotImplementedError, RuntimeError, ValueError) as exc:
-        raise _unreadable(name) from exc
-
-
-def is_clutter(path: str) -> bool:
-    """Return whether a desktop put this file there by itself."""
-    *folders, name = path.lower().split("/")
-    return (
-        not CLUTTER_FOLDERS.isdisjoint(folders)
-        or name in CLUTTER_FILES
-        or name.startswith(APPLE_DOUBLE)
-    )
+    files, end = _parsed(done.stdout)
+    if end != {"end": ""}:
+        logger.info("%s was refused: %s %s", name, end, done.stderr[-500:])
+        raise _refused(name, end.get("end", ""), end.get("name", ""))
+    return {safe_path(path): data for path, data in files.items()}
 
 
 def as_testbed(files: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -104,68 +111,17 @@ def _is_plain(name: str) -> bool:
     return not any(unicodedata.category(char) in {"Cc", "Cs"} for char in name)
 
 
-def _bounded(members: Iterator[tuple[str, bytes]]) -> dict[str, bytes]:
-    """Collect members, stopping as soon as there are too many or too large ones."""
+def _parsed(output: bytes) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Parse the reader's output: the files, and its last line; {} for a killed one."""
     files: dict[str, bytes] = {}
-    size = 0
-    for name, content in members:
-        if is_clutter(name):
-            continue
-        files[safe_path(name)] = content
-        size += len(content)
-        if len(files) > MAX_FILES:
-            raise UploadRefused(f"The archive holds more than {MAX_FILES} files.")
-        if size > MAX_BYTES:
-            raise _too_large()
-    return files
-
-
-def _is_zip(content: bytes) -> bool:
-    return content.startswith((b"PK\x03\x04", b"PK\x05\x06"))
-
-
-def _zip(content: bytes) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        for member in archive.infolist():
-            kind = (member.external_attr >> 16) & 0o170000
-            name = _zip_name(member)
-            if name.endswith("/"):
-                continue
-            if kind not in {0, 0o100000}:
-                raise _no_plain_file(member.filename)
-            with archive.open(member) as stream:
-                yield name, stream.read(MAX_BYTES + 1)
-
-
-def _zip_name(member: zipfile.ZipInfo) -> str:
-    """Return a member's name as its packer meant it.
-
-    `zip` on Linux and Finder write UTF-8 without declaring it, and zipfile takes that
-    for code page 437. Older packers on Windows write back-slashes between folders.
-    """
-    name = member.filename
-    if not member.flag_bits & NAME_IS_UTF8:
-        with suppress(UnicodeError):
-            name = name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")
-
-
-def _tar(content: bytes) -> Iterator[tuple[str, bytes]]:
-    # A stream (`r|*`) is decompressed as it is read, so a bomb ends at the bound.
-    count = 0
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r|*") as archive:
-        for member in archive:
-            count += 1
-            if count > 4 * MAX_FILES:
-                raise UploadRefused("The archive holds too many entries.")
-            if member.isdir():
-                continue
-            if not member.isreg():
-                raise _no_plain_file(member.name)
-            if member.size > MAX_BYTES:
-                raise _too_large()
-            stream = archive.extractfile(member)
-            yield member.name, stream.read() if stream else b""
+    stream = io.BytesIO(output)
+    with suppress(ValueError):  # half a line
+        for line in stream:
+            header = json.loads(line)
+            if "size" not in header:
+                return files, header
+            files[header["name"]] = stream.read(header["size"])
+    return files, {}
 
 
 def _missing_yaml(files: Mapping[str, bytes]) -> str:
@@ -176,11 +132,22 @@ def _missing_yaml(files: Mapping[str, bytes]) -> str:
     return f"There is no {YAML_NAME} among: {', '.join(names)}{more}."
 
 
-def _no_plain_file(name: str) -> UploadRefused:
-    return UploadRefused(
-        f"{name!r} in the archive is a link or a device.",
-        hint="Pack plain files and folders only.",
-    )
+def _refused(name: str, reason: str, member: str) -> UploadRefused:
+    match reason:
+        case "files":
+            return UploadRefused(f"The archive holds more than {MAX_FILES} files.")
+        case "entries":
+            return UploadRefused("The archive holds too many entries.")
+        case "size":
+            return _too_large()
+        case "header":
+            return UploadRefused("A name in the archive is too long.")
+        case "kind":
+            return UploadRefused(
+                f"{member!r} in the archive is a link or a device.",
+                hint="Pack plain files and folders only.",
+            )
+    return _unreadable(name)
 
 
 def _too_large() -> UploadRefused:
@@ -190,5 +157,6 @@ def _too_large() -> UploadRefused:
 def _unreadable(name: str) -> UploadRefused:
     return UploadRefused(
         f"{name} is not an archive that can be read.",
-        hint=f"Use {', '.join(ARCHIVE_ENDINGS)} without a password.",
+        hint=f"Use {', '.join(ARCHIVE_ENDINGS)} without a password, packed as its name "
+        "says.",
     )

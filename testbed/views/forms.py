@@ -15,6 +15,7 @@ from django.utils.datastructures import MultiValueDict
 from orchestration.errors import Finding, TestbedError
 from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
+from testbed.testbeds.archive_reader import is_clutter
 from testbed.testbeds.findings import findings_of_upload
 from testbed.testbeds.uploads import (
     ARCHIVE_ENDINGS,
@@ -22,7 +23,6 @@ from testbed.testbeds.uploads import (
     MAX_FILES,
     UploadRefused,
     as_testbed,
-    is_clutter,
     read_archive,
 )
 
@@ -98,7 +98,7 @@ class UploadForm(forms.Form):
     def clean_archive(self) -> Upload | None:
         """Refuse a file that is no archive by its name or is too large to read."""
         archive: Upload | None = self.cleaned_data["archive"]
-        if archive and not str(archive.name).lower().endswith(ARCHIVE_ENDINGS):
+        if archive and not str(archive.name).lower().endswith(tuple(ARCHIVE_ENDINGS)):
             raise forms.ValidationError(f"Use one of {', '.join(ARCHIVE_ENDINGS)}.")
         if archive and (archive.size or 0) > MAX_BYTES:
             raise forms.ValidationError(
@@ -127,7 +127,7 @@ class UploadForm(forms.Form):
     def _folder_paths(self, folder: list[Upload]) -> list[str]:
         try:
             paths = json.loads(self.cleaned_data.get("folder_paths") or "[]")
-        except ValueError:
+        except (ValueError, RecursionError):  # thousands of brackets nest too deeply
             paths = []
         if not isinstance(paths, list) or len(paths) != len(folder):
             raise UploadRefused(

@@ -1,6 +1,9 @@
 """Uploads become plain relative paths, whatever an archive tries."""
 
 import io
+import struct
+import subprocess
+import sys
 import tarfile
 import unicodedata
 import zipfile
@@ -8,7 +11,7 @@ import zipfile
 import pytest
 
 from orchestration.errors import PathOutside
-from testbed.testbeds import uploads
+from testbed.testbeds import archive_reader, uploads
 from testbed.testbeds.uploads import (
     MAX_FILES,
     UploadRefused,
@@ -40,13 +43,15 @@ def member(name: str, *, kind: bytes = tarfile.REGTYPE, size: int = 0, to: str =
     return info
 
 
-@pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_tar_is_read_with_its_folders(mode: str):
+@pytest.mark.parametrize(
+    ("name", "mode"), [("x.tar", "w"), ("x.tar.gz", "w:gz"), ("X.TGZ", "w:gz")]
+)
+def test_tar_is_read_with_its_folders(name: str, mode: str):
     content = tarred(
         member("lab", kind=tarfile.DIRTYPE), member("lab/a.sh", size=3), mode=mode
     )
 
-    assert read_archive("x.tar", content) == {"lab/a.sh": b"xxx"}
+    assert read_archive(name, content) == {"lab/a.sh": b"xxx"}
 
 
 def test_zip_is_read_with_its_folders():
@@ -75,7 +80,7 @@ def test_traversal_is_refused(name: str):
 )
 def test_links_and_devices_are_refused(kind: bytes):
     with pytest.raises(UploadRefused, match="a link or a device"):
-        read_archive("x.tar", tarred(member("evil", kind=kind, to="/etc/passwd")))
+        read_archive("x.tgz", tarred(member("evil", kind=kind, to="/etc/passwd")))
 
 
 def test_link_in_a_zip_is_refused():
@@ -105,19 +110,92 @@ def test_too_many_entries_are_refused():
     folders = [member(f"d{n}", kind=tarfile.DIRTYPE) for n in range(4 * MAX_FILES + 1)]
 
     with pytest.raises(UploadRefused, match=f"more than {MAX_FILES} files"):
-        read_archive("x.tar", tarred(*files))
+        read_archive("x.tgz", tarred(*files))
     with pytest.raises(UploadRefused, match="too many entries"):
-        read_archive("x.tar", tarred(*folders))
+        read_archive("x.tgz", tarred(*folders))
 
 
+@pytest.mark.parametrize("name", ["x.zip", "x.tar", "x.tgz"])
 @pytest.mark.parametrize(
     "content",
     [b"", b"no archive", b"PK\x03\x04 broken", tarred(member("a", size=900))[:60]],
     ids=["empty", "text", "broken zip", "half a tar"],
 )
-def test_file_that_is_no_archive_is_refused(content: bytes):
+def test_file_that_is_no_archive_is_refused(name: str, content: bytes):
     with pytest.raises(UploadRefused, match="not an archive that can be read"):
-        read_archive("x.zip", content)
+        read_archive(name, content)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"), [("x.tgz", "w:xz"), ("x.tar.gz", "w:bz2"), ("x.tar", "w:gz")]
+)
+def test_archive_is_unpacked_only_as_its_name_says(name: str, mode: str):
+    content = tarred(member("a.sh", size=3), mode=mode)
+
+    with pytest.raises(UploadRefused, match="not an archive that can be read") as found:
+        read_archive(name, content)
+
+    assert "packed as its name says" in found.value.hint
+
+
+@pytest.mark.parametrize("layout", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_long_name_is_not_read(layout: int):
+    buffer = io.BytesIO()
+    long = member("d/" * (archive_reader.MAX_HEADER_BYTES // 2) + "a.sh")
+    with tarfile.open(fileobj=buffer, mode="w:gz", format=layout) as archive:
+        archive.addfile(long)
+
+    with pytest.raises(UploadRefused, match="A name in the archive is too long"):
+        read_archive("x.tgz", buffer.getvalue())
+
+
+def test_files_that_are_left_out_count_while_they_are_unpacked(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
+    monkeypatch.setattr(uploads, "MAX_FILES", 3)
+
+    with pytest.raises(UploadRefused, match="more than"):
+        read_archive("x.tgz", tarred(*(member(f"._{n}", size=999) for n in range(12))))
+
+
+@pytest.mark.parametrize("count", [3, 0xFFFF], ids=["lying", "honest"])
+def test_directory_of_a_million_entries_is_not_read(count: int):
+    entry = b"PK\x01\x02" + bytes(24) + b"\1\0" + bytes(16) + b"/"
+    directory = entry * 1_000_000
+    end = struct.pack("<4s4xHHII2x", b"PK\5\6", count, count, len(directory), 0)
+
+    with pytest.raises(UploadRefused, match="too many entries"):
+        read_archive("x.zip", directory + end)
+
+
+def test_directory_whose_size_stands_in_another_record_is_not_read():
+    small = zipped(a=b"x")
+    at = small.index(b"PK\5\6")
+    locator = b"PK\6\7" + bytes(16)
+
+    with pytest.raises(UploadRefused, match="too many entries"):
+        read_archive("x.zip", small[:at] + locator + small[at:])
+
+
+def test_reader_has_hard_limits():
+    words = (
+        "from testbed.testbeds import archive_reader as reader; reader.limit_process(); "
+        "bytes(reader.MEMORY_BYTES)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True)
+
+    assert done.stderr.splitlines()[-1] == "MemoryError"
+
+
+def test_reader_that_is_killed_is_no_success(monkeypatch: pytest.MonkeyPatch):
+    half = b'{"name": "a", "size": 1}\nx{"name": "b", "si'
+    ended = subprocess.CompletedProcess([], -9, half, b"")
+    monkeypatch.setattr(uploads.subprocess, "run", lambda *words, **options: ended)
+
+    with pytest.raises(UploadRefused, match="not an archive that can be read"):
+        read_archive("x.zip", zipped(a=b"x"))
 
 
 def test_encrypted_zip_is_refused():
@@ -171,7 +249,7 @@ def test_back_slashes_of_a_zip_are_folders():
 
 def test_back_slash_elsewhere_is_named():
     with pytest.raises(PathOutside, match=r"uses \\ between folders"):
-        read_archive("x.tar", tarred(member("lab\\a.sh", size=1)))
+        read_archive("x.tgz", tarred(member("lab\\a.sh", size=1)))
 
 
 @pytest.mark.parametrize(
@@ -207,6 +285,12 @@ def test_missing_yaml_is_said_with_what_is_there():
 
 def test_dots_in_paths_are_left_out():
     assert safe_path("./a//b/./c.sh") == "a/b/c.sh"
+
+
+@pytest.mark.parametrize("path", ["a/" * 3000 + "a.sh", "é" * 200, "a" * 6000])
+def test_path_that_no_file_system_takes_is_refused(path: str):
+    with pytest.raises(PathOutside, match="is too long"):
+        safe_path(path)
 
 
 @pytest.mark.parametrize("name", ["a\nb.sh", "a\tb", "a\0", "bad-\udce9.sh"])
