@@ -7,6 +7,7 @@ content counts, because a script is fixed while its testbed is up.
 
 from hashlib import sha256
 
+from orchestration.compose.files import open_real
 from orchestration.errors import CommandFailed, StateError
 from orchestration.events import Status, Stream
 from orchestration.instructions.boot.addresses import address_problems
@@ -93,7 +94,8 @@ def script_digest(task: Task, script: ScriptState) -> str:
             f"The script {script.path} is no longer in the testbed's folder.",
             hint="Upload it and start Up again, or stop the testbed with Down.",
         )
-    return sha256(path.read_bytes()).hexdigest()
+    with open_real(path) as file:
+        return sha256(file.read()).hexdigest()
 
 
 def _is_done(task: Task, digest: str, marker: str, exit_code: int | None) -> bool:

@@ -6,8 +6,9 @@ A script that a restart cut off runs again from its start, a few times at most.
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePosixPath
 
+from orchestration.compose.files import open_real
 from orchestration.errors import GuestUnreachable, HostUnreachable
 from orchestration.instructions.boot.reaching import wait_until_reachable
 from orchestration.instructions.task import Task
@@ -31,10 +32,10 @@ LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Script:
-    """One script: its path on main and its path in the guest."""
+    """One script: its content, read once, and its path in the guest."""
 
     state: ScriptState
-    source: Path
+    content: bytes
     target: str
 
 
@@ -45,7 +46,8 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
     """
     source = task.project.file(script.path)
     target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # nosec B108  # noqa: S108 - the guest's
-    found = _Script(script, source, target)
+    with open_real(source) as file:
+        found = _Script(script, file.read(), target)
     task.log(f"runs {script.path}")
     for restarts in range(MAX_RESTARTS + 1):
         exit_code = _run(task, transport, found, restarts)
@@ -76,23 +78,22 @@ def _run(
 
 
 def _copy(task: Task, transport: Transport, script: _Script) -> None:
-    size, note = script.source.stat().st_size, f"copy {script.source.name}"
+    note = f"copy {PurePosixPath(script.state.path).name}"
     try:
         transport.put(
-            script.source,
+            script.content,
             script.target,
             scope=task.scope,
             mode=0o755,
-            on_progress=task.on_large(size, note),
+            on_progress=task.on_large(len(script.content), note),
         )
     except HostUnreachable as exc:
         raise _lost(task, script, exc.message) from exc
 
 
 def _execute(task: Task, transport: Transport, script: _Script, restarts: int) -> int:
-    content = script.source.read_bytes()
     return transport.run(
-        script_command(content, script.target, restarts=restarts),
+        script_command(script.content, script.target, restarts=restarts),
         scope=task.scope,
         timeout_s=SCRIPT_TIMEOUT_S,
         on_line=task.on_line,

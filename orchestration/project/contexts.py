@@ -10,9 +10,10 @@ import os
 import stat
 import tarfile
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
 
-from orchestration.compose.files import resolve_inside
+from orchestration.compose.files import open_folder, open_in, resolve_inside
 from orchestration.errors import ImageFailed
 
 # 2000-01-01: zip cannot store 1970. A fixed time keeps archives equal.
@@ -29,8 +30,8 @@ def context_archive(source: Path, root: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         try:
-            for path, name in _members(resolved):
-                _add(archive, path, name)
+            for folder, entry, name in _members(resolved):
+                _add(archive, folder, entry, name)
         except OSError as exc:
             raise ImageFailed(
                 f"The context {source.name} cannot be read.", detail=str(exc)
@@ -43,37 +44,54 @@ def context_digest(source: Path, root: Path) -> str:
     return hashlib.sha256(context_archive(source, root)).hexdigest()
 
 
-def _members(source: Path) -> Iterator[tuple[Path, str]]:
+def _members(source: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield the open folder, the name in it, and the name in the archive of each entry.
+
+    Folders are opened one below the other, so that no link leads out of the context.
+    """
     if not source.is_dir():
-        yield source, source.name
+        with _opened(source.parent) as folder:
+            yield folder, source.name, source.name
         return
-    for folder, folders, names in os.walk(source):
-        folders.sort()
-        links = [name for name in folders if Path(folder, name).is_symlink()]
-        for name in sorted([*names, *folders]):
-            path = Path(folder, name)
-            yield path, path.relative_to(source).as_posix()
-        folders[:] = [name for name in folders if name not in links]
+    with _opened(source) as top:
+        for path, folders, names, folder in os.fwalk(".", dir_fd=top):
+            folders.sort()
+            links = [name for name in folders if _is_link(folder, name)]
+            for name in sorted([*names, *folders]):
+                yield folder, name, PurePosixPath(path, name).as_posix()
+            folders[:] = [name for name in folders if name not in links]
 
 
-def _add(archive: tarfile.TarFile, path: Path, name: str) -> None:
-    status = path.lstat()
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = open_folder(folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _is_link(folder: int, name: str) -> bool:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return stat.S_ISLNK(status.st_mode)
+
+
+def _add(archive: tarfile.TarFile, folder: int, entry: str, name: str) -> None:
+    status = os.stat(entry, dir_fd=folder, follow_symlinks=False)
     info = tarfile.TarInfo(name)
     # Every user of the guest reads a context, though on main only its owner does.
     is_open = stat.S_ISDIR(status.st_mode) or status.st_mode & stat.S_IXUSR
     info.mtime, info.mode = FIXED_MTIME_S, 0o755 if is_open else 0o644
     info.uname = info.gname = "root"
     if stat.S_ISLNK(status.st_mode):
-        info.type, info.linkname = tarfile.SYMTYPE, str(path.readlink())
+        info.type, info.linkname = tarfile.SYMTYPE, os.readlink(entry, dir_fd=folder)
         archive.addfile(info)
     elif stat.S_ISDIR(status.st_mode):
         info.type = tarfile.DIRTYPE
         archive.addfile(info)
-    elif stat.S_ISREG(status.st_mode):
-        # Not followed, even if the file was just replaced by a link.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-        with os.fdopen(descriptor, "rb") as file:
-            info.size = os.fstat(descriptor).st_size
+    elif file := open_in(folder, entry):
+        with file:
+            info.size = os.fstat(file.fileno()).st_size
             archive.addfile(info, file)
     else:
         raise ImageFailed(

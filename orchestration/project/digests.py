@@ -10,7 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
-from orchestration.compose.files import FolderFiles, resolve_inside
+from orchestration.compose.files import FolderFiles, open_real, resolve_inside
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import TestbedError
 from orchestration.project.contexts import context_digest
@@ -105,7 +105,8 @@ def _context_now(files: Path, path: str | None) -> str:
 @lru_cache(maxsize=1024)
 def _script(file: Path, look: Look) -> str:
     """Digest a script; `look` is taken before and keys the cache, as in `_context`."""
-    return sha256(file.read_bytes()).hexdigest()
+    with open_real(file) as script:
+        return sha256(script.read()).hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -6,6 +6,7 @@ import tarfile
 import pytest
 
 from orchestration.errors import PathOutside
+from orchestration.project import contexts
 from orchestration.project.contexts import context_archive
 
 
@@ -53,3 +54,40 @@ def test_context_does_not_leave_its_root(tmp_path):
     for source in (root / "sneaky", root / "loop", root / ".." / "secret", tmp_path):
         with pytest.raises(PathOutside):
             context_archive(source, root)
+
+
+def test_folder_that_was_exchanged_for_a_link_is_not_followed(tmp_path, monkeypatch):
+    root, secret = tmp_path / "root", tmp_path / "secret"
+    (root / "context").mkdir(parents=True)
+    secret.mkdir()
+    (secret / "shadow").write_text("root only")
+    resolve = contexts.resolve_inside
+
+    def exchanged(folder, path):
+        found = resolve(folder, path)
+        (root / "context").rename(root / "former")
+        (root / "context").symlink_to(secret)
+        return found
+
+    monkeypatch.setattr(contexts, "resolve_inside", exchanged)
+    with pytest.raises(PathOutside, match="exchanged for a link"):
+        context_archive(root / "context", root)
+
+
+def test_file_that_was_exchanged_for_a_link_is_packed_as_one(tmp_path, monkeypatch):
+    (tmp_path / "secret").write_text("root only")
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context" / "a").write_text("a")
+    listed = contexts.os.fwalk
+
+    def exchanged(*words, **options):
+        for found in listed(*words, **options):
+            (tmp_path / "context" / "a").unlink()
+            (tmp_path / "context" / "a").symlink_to(tmp_path / "secret")
+            yield found
+
+    monkeypatch.setattr(contexts.os, "fwalk", exchanged)
+    packed = context_archive(tmp_path / "context", tmp_path)
+
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        assert archive.getmember("a").issym()
