@@ -15,7 +15,7 @@ from orchestration.events import Status
 from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.reaching import wait_until_reachable
 from orchestration.instructions.scripts import script_digest
-from orchestration.instructions.storage.disks import define, ensure_disk, format_of
+from orchestration.instructions.storage.disks import define, ensure_disk, source_of
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.instructions.user_scripts import run_user_script
 from orchestration.providers.guest.sealing import seal
@@ -28,6 +28,7 @@ from orchestration.providers.images.digests import (
     write_stamp,
 )
 from orchestration.providers.images.locks import locked
+from orchestration.providers.images.qemu_img import Layer
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GoldenState, GuestState, ScriptState
 from orchestration.transport.base import Scope, Transport, command
@@ -51,10 +52,10 @@ def prepare_goldens(task: Task) -> Outcome:
         with _working_disk(task, golden):
             if golden.is_started:
                 was_forced = _run_shared_script(task, golden)
-                _store(task, golden, golden.guest.disk, "qcow2")
+                disk = Layer(golden.guest.disk, "qcow2")
+                _store(task, golden, disk, source_of(task, golden.guest).layer)
                 return _forced() if was_forced else done("prepared")
-            base_format = format_of(task, golden.guest)
-            _store(task, golden, golden.guest.image.path, base_format)
+            _store(task, golden, source_of(task, golden.guest).layer)
             return done("copied")
 
 
@@ -177,7 +178,9 @@ def _wait_until_unlocked(task: Task, guest: GuestState) -> None:
         waited_s += UNLOCK_POLL_S
 
 
-def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> None:
+def _store(
+    task: Task, golden: GoldenState, source: Layer, over: Layer | None = None
+) -> None:
     """Put a disk's content into the store; the rename makes it ready."""
     transport, target = task.host.transport, golden.image.path
     new = _new(golden)
@@ -185,7 +188,7 @@ def _store(task: Task, golden: GoldenState, source: str, source_format: str) -> 
         transport,
         source,
         new,
-        source_format=source_format,
+        over=over,
         scope=task.scope,
         on_progress=task.on_progress("store"),
     )

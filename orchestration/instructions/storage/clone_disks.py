@@ -9,7 +9,7 @@ from collections import defaultdict
 from pathlib import PurePosixPath
 
 from orchestration.amounts import count_of
-from orchestration.instructions.storage.disks import discard_disk, format_of
+from orchestration.instructions.storage.disks import discard_disk, source_of
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.images.overlays import create_overlays
 from orchestration.providers.libvirt import domains
@@ -53,7 +53,7 @@ def _create(task: Task, clones: list[GuestState]) -> int:
             clones[0].artefacts_dir,
             list(names),
             backing=clones[0].image.path,
-            backing_format=format_of(task, clones[0]),
+            backing_format=source_of(task, clones[0]).layer.format,
             on_made=made.append,
             scope=task.scope,
         )

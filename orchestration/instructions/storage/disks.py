@@ -8,7 +8,7 @@ only without such references.
 """
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from orchestration.compose.disk_files import (
@@ -31,7 +31,11 @@ from orchestration.instructions.task import (
 )
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.digests import read_stamp
-from orchestration.providers.images.qcow2 import HEADER_BYTES, further_file
+from orchestration.providers.images.qcow2 import (
+    HEADER_BYTES,
+    further_file,
+    parse_header,
+)
 from orchestration.providers.images.qemu_img import Layer
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.xml.backing import with_layers
@@ -52,23 +56,23 @@ def ensure_disk(task: Task, guest: GuestState) -> bool:
         return qemu_img.create_blank(
             transport, guest.disk, size_gib=guest.expand_gib, scope=task.scope
         )
-    base_format = format_of(task, guest)
+    base = source_of(task, guest)
     if guest.disk_origin is DiskOrigin.LINKED:
         return qemu_img.create_overlay(
             transport,
             guest.disk,
-            backing=guest.image.path,
-            backing_format=base_format,
+            backing=base.layer.path,
+            backing_format=base.layer.format,
             expand_gib=guest.expand_gib,
+            size_bytes=base.virtual_bytes,
             scope=task.scope,
         )
     if qemu_img.exists(transport, guest.disk, scope=task.scope):
         return False
     qemu_img.convert(
         transport,
-        guest.image.path,
+        base.layer,
         guest.disk,
-        source_format=base_format,
         scope=task.scope,
         on_progress=task.on_progress("copy"),
     )
@@ -86,17 +90,25 @@ def made_from(task: Task, guest: GuestState) -> str:
     return f"{image.identity} {stamp.digest.value[:16]}" if stamp else image.identity
 
 
-def format_of(task: Task, guest: GuestState) -> str:
-    """Return the format of a disk's source; the copy of a user's file is read for it.
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The source of a disk; `virtual_bytes` is 0 where qemu-img may read it."""
+
+    layer: Layer
+    virtual_bytes: int = 0
+
+
+def source_of(task: Task, guest: GuestState) -> Source:
+    """Return the source of a disk; of a user's file the copy's header is read.
 
     QEMU itself never detects a format, as some formats name further files.
     Raises: ImageFailed (another format, not a whole disk, encrypted).
     """
     image = guest.image
     if not image.is_own or not task.host.state.keeps_images:
-        return image.format or DriverType.QCOW2
+        return Source(Layer(image.path, image.format or DriverType.QCOW2))
     if image.format == DriverType.RAW:
-        return image.format
+        return Source(Layer(image.path, image.format))
     head = qemu_img.head(
         task.host.transport, image.path, HEADER_BYTES, scope=task.scope
     )
@@ -111,7 +123,8 @@ def format_of(task: Task, guest: GuestState) -> str:
         raise not_whole(guest, file)
     if problem := no_disk(head[:HEAD_BYTES], len(head)):
         raise _no_disk(guest, problem)
-    return found
+    header = parse_header(head)
+    return Source(Layer(image.path, found), header.virtual_bytes if header else 0)
 
 
 def _no_disk(guest: GuestState, problem: str) -> ImageFailed:
@@ -273,7 +286,9 @@ def define(task: Task, guest: GuestState) -> None:
 def _layers(task: Task, guest: GuestState) -> Sequence[Layer]:
     """Return the layers below a guest's disk; those of a user's file are not opened."""
     if guest.image.is_own:
-        return layers_over_copy(task, guest, partial(format_of, task, guest))
+        return layers_over_copy(
+            task, guest, lambda: source_of(task, guest).layer.format
+        )
     return qemu_img.require_chain(
         task.host.transport,
         guest.disk,

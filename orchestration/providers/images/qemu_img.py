@@ -20,7 +20,9 @@ from orchestration.errors import (
 )
 from orchestration.events import Stream
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
+from orchestration.providers.images.confinement import SOURCE, TARGET, confined
 from orchestration.transport.base import (
+    Command,
     OnLine,
     OnProgress,
     Scope,
@@ -63,7 +65,7 @@ def info(
 ) -> ImageInfo:
     """Read an image's facts; works while a guest runs on it.
 
-    Without `image_format` it is detected.
+    Without `image_format` it is detected, which is only for images of our own.
     """
     failure = Failure(
         ImageFailed,
@@ -111,23 +113,27 @@ def create_overlay(
     backing: str,
     backing_format: str,
     expand_gib: int = 0,
+    size_bytes: int = 0,
     scope: Scope,
 ) -> bool:
     """Make a qcow2 overlay, `expand_gib` larger than its base; False if it is there.
 
-    A disk that is there is never touched, whatever its base.
-    Raises: ImageFailed, NotEnoughSpace.
+    With `size_bytes`, its size, the base is not opened. A disk that is there is never
+    touched, whatever its base. Raises: ImageFailed, NotEnoughSpace.
     """
     if exists(transport, path, scope=scope):
         return False
     failure = _not_made(transport, path, backing)
-    size: list[str] = []
     if expand_gib:
-        base = info(transport, backing, scope=scope)
-        size = [str(base.virtual_size_bytes + expand_gib * GIB)]
+        base = info(transport, backing, image_format=backing_format, scope=scope)
+        size_bytes = base.virtual_size_bytes + expand_gib * GIB
+        size: tuple[str, ...] = (str(size_bytes),)
+    else:
+        size = (str(size_bytes),) if size_bytes else ()
+    unread = ("-u",) if size_bytes and not expand_gib else ()
     with _written_beside(transport, path, failure, scope=scope) as part:
-        words = ["-q", "-f", "qcow2", "-F", backing_format, "-b", backing, part, *size]
-        create = command("qemu-img", "create", *words).with_root()
+        words = ["-q", *unread, "-f", "qcow2", "-F", backing_format, "-b", backing]
+        create = command("qemu-img", "create", *words, part, *size).with_root()
         run_or_fail(transport, create, failure, scope=scope)
     return True
 
@@ -152,38 +158,43 @@ def create_blank(
 
 def convert(
     transport: Transport,
-    source: str,
+    source: Layer,
     target: str,
     *,
-    source_format: str,
+    over: Layer | None = None,
     target_format: str = "qcow2",
     scope: Scope,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Copy an image into another format, flattened; progress in bytes of its data.
 
-    The partial copy is removed when it fails or is cancelled.
+    Nothing but `over` may lie below it, whatever it says itself. A whole image is read
+    without rights: a user may have made it. The partial copy is removed when it fails
+    or is cancelled.
     """
     failure = Failure(
         ImageFailed,
-        f"The image {source} on {transport.machine} could not be converted.",
+        f"The image {source.path} on {transport.machine} could not be converted.",
         "Check that the file is a whole disk image.",
     )
-    read = ("-f", source_format)
+    reading = _Reading(source, over)
     on_line: OnLine | None = None
     if on_progress is not None:
-        total = _data_bytes(transport, source, read, failure, scope=scope)
+        total = _data_bytes(transport, reading, failure, scope=scope)
         on_line = _progress_reader(on_progress, total)
     with _written_beside(transport, target, failure, scope=scope) as part:
-        words = ("-p", *read, "-O", target_format, source, part)
+        words = ("convert", "-p", "-O", target_format, reading.node, reading.to(part))
         run_or_fail(
             transport,
-            command("qemu-img", "convert", *words).with_root(),
+            reading.command(part, *words),
             failure,
             scope=scope,
             timeout_s=CONVERT_TIMEOUT_S,
             on_line=on_line,
         )
+        if over is None:
+            for owned in (("chown", "0:0", part), ("chmod", "0644", part)):
+                transport.run(command(*owned).with_root(), scope=scope)
 
 
 def rebase(
@@ -209,8 +220,8 @@ def rebase(
 
 
 def check(transport: Transport, path: str, *, scope: Scope) -> None:
-    """Check a stopped image's tables. Raises: ImageFailed when broken."""
-    cmd = command("qemu-img", "check", "-q", path).with_root()
+    """Check a stopped qcow2 image's tables. Raises: ImageFailed when broken."""
+    cmd = command("qemu-img", "check", "-q", "-f", "qcow2", path).with_root()
     completed = transport.run(
         cmd, scope=scope, timeout_s=CONVERT_TIMEOUT_S, check=False
     )
@@ -225,7 +236,8 @@ def check(transport: Transport, path: str, *, scope: Scope) -> None:
 
 def is_locked(transport: Transport, path: str, *, scope: Scope) -> bool:
     """Return whether a QEMU holds the image for writing."""
-    cmd = command("qemu-img", "info", "--output=json", path).with_root()
+    words = ("info", "--output=json", "-f", "qcow2", path)
+    cmd = command("qemu-img", *words).with_root()
     completed = transport.run(cmd, scope=scope, check=False)
     return completed.exit_code != 0 and "lock" in completed.stderr
 
@@ -237,7 +249,7 @@ def require_chain(
 
     Raises: ImageFailed (a layer is missing or broken, or `over` is not the only one).
     """
-    words = ("--force-share", "--backing-chain", "--output=json", path)
+    words = ("--force-share", "--backing-chain", "--output=json", "-f", "qcow2", path)
     failure = Failure(
         ImageFailed,
         f"The disk {path} on {transport.machine} cannot be used: what it lies over "
@@ -312,18 +324,54 @@ def _remove(transport: Transport, path: str, *, scope: Scope) -> None:
         transport.run(remove, scope=Scope(scope.tag), check=False)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """How qemu-img reads an image: by name over another one, or confined."""
+
+    source: Layer
+    over: Layer | None
+
+    @property
+    def node(self) -> str:
+        """The image's name, with format and everything below it."""
+        if self.over is not None:
+            return _node(self.source, self.over)
+        return _node(Layer(SOURCE, self.source.format))
+
+    def to(self, target: str) -> str:
+        """The name of the file that is written."""
+        return TARGET if self.over is None else target
+
+    def command(self, target: str, *words: str) -> Command:
+        """The command; `target` is empty when nothing is written."""
+        if self.over is None:
+            return confined(self.source.path, target, "qemu-img", *words)
+        return command("qemu-img", *words).with_root()
+
+
+def _node(image: Layer, *below: Layer) -> str:
+    """Name an image for qemu-img so that it opens these files only."""
+    return f"json:{json.dumps(_described(image, *below), separators=(',', ':'))}"
+
+
+def _described(image: Layer, *below: Layer) -> dict[str, object]:
+    found: dict[str, object] = {
+        "driver": image.format,
+        "file": {"driver": "file", "filename": image.path},
+    }
+    if image.format != "raw":
+        found["backing"] = _described(*below) if below else None
+    return found
+
+
 def _data_bytes(
-    transport: Transport,
-    path: str,
-    read: tuple[str, ...],
-    failure: Failure,
-    *,
-    scope: Scope,
+    transport: Transport, reading: _Reading, failure: Failure, *, scope: Scope
 ) -> int:
     """Return the image's data in bytes: holes are neither copied nor counted."""
-    words = ("--force-share", "--output=json", *read, "-O", "qcow2", path)
-    cmd = command("qemu-img", "measure", *words).with_root()
-    completed = run_or_fail(transport, cmd, failure, scope=scope)
+    words = ("measure", "--force-share", "--output=json", "-O", "qcow2", reading.node)
+    completed = run_or_fail(
+        transport, reading.command("", *words), failure, scope=scope
+    )
     try:
         return int(json.loads(completed.stdout)["required"])
     except (ValueError, KeyError) as exc:

@@ -205,9 +205,8 @@ def _convert(transport: Transport, name: str, part: Path, scope: Scope) -> None:
     packed, made = image.with_suffix(".vmdk.part"), image.with_suffix(".qcow2")
     part.replace(packed)
     try:
-        qemu_img.convert(
-            transport, str(packed), str(made), source_format="vmdk", scope=scope
-        )
+        source = qemu_img.Layer(str(packed), "vmdk")
+        qemu_img.convert(transport, source, str(made), scope=scope)
         made.replace(part)
     finally:
         packed.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ may write `<machine>.faults.json`, which maps a command's beginning to a fault.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
@@ -85,6 +86,7 @@ class SimulatedTransport:
         for _ in feed or ():
             scope.check_cancelled()
         started = time.monotonic()
+        cmd = _unconfined(cmd)
         fault = self._store.fault(str(cmd))
         answer = self._answer(cmd, fault)
         seconds = fault.sleep_s or self._duration_s(cmd, answer)
@@ -260,6 +262,16 @@ class SimulatedTransport:
                 return Ended(self._machine, (process,), (process,))
             del machine.sleepers[key]
             return Ended(self._machine, (process,), ())
+
+
+def _unconfined(cmd: Command) -> Command:
+    """Return the qemu-img command in `sh -c SCRIPT sh SOURCE TARGET qemu-img …`."""
+    words = cmd.argv
+    if words[0] != "sh" or "qemu-img" not in words:
+        return cmd
+    at = words.index("qemu-img")
+    named = {"/dev/fd/3": words[at - 2], "/dev/fd/4": words[at - 1]}
+    return replace(cmd, argv=tuple(named.get(word, word) for word in words[at:]))
 
 
 def _tell(on_line: OnLine, answer: Answer) -> None:

@@ -89,7 +89,7 @@ def boot(evidence: Evidence) -> Diagnosis | None:
         return Diagnosis(Layer.BOOT, words, hint)
     if text or _has_sent(evidence):
         return None
-    disk_info = ("qemu-img", "info", "-U", evidence.guest.disk)
+    disk_info = ("qemu-img", "info", "-U", "-f", "qcow2", evidence.guest.disk)
     return Diagnosis(
         Layer.BOOT,
         "no system seems to boot from its disk: it printed nothing on its console "

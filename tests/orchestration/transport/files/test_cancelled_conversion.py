@@ -35,9 +35,8 @@ def test_cancelled_conversion_leaves_no_half_file_and_no_process(
     with pytest.raises(Cancelled):
         qemu_img.convert(
             machine,
-            str(source),
+            qemu_img.Layer(str(source), "raw"),
             str(folder / "disk.qcow2"),
-            source_format="raw",
             scope=scope,
             on_progress=cancel,
         )

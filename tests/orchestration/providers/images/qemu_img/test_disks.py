@@ -8,6 +8,7 @@ import pytest
 
 from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace
 from orchestration.providers.images import qemu_img
+from orchestration.providers.images.qemu_img import Layer
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
@@ -68,9 +69,9 @@ def test_convert_reports_progress_and_flattens(host, base, tmp_path, scope):
 
     qemu_img.convert(
         host,
-        str(tmp_path / "web.qcow2"),
+        Layer(str(tmp_path / "web.qcow2"), "qcow2"),
         str(tmp_path / "flat.raw"),
-        source_format="qcow2",
+        over=Layer(base, "qcow2"),
         target_format="raw",
         scope=scope,
         on_progress=lambda done, total: seen.append((done, total)),
@@ -89,9 +90,8 @@ def test_progress_counts_the_data_and_not_the_holes(host, tmp_path, scope):
 
     qemu_img.convert(
         host,
-        str(source),
+        Layer(str(source), "raw"),
         str(tmp_path / "copy.qcow2"),
-        source_format="raw",
         scope=scope,
         on_progress=lambda done, total: seen.append((done, total)),
     )
@@ -166,7 +166,7 @@ def test_half_copy_of_a_dead_worker_is_overwritten(host, base, tmp_path, scope):
     target = tmp_path / "copy.qcow2"
     target.with_name("copy.qcow2.part").write_bytes(b"half" * 1000)
 
-    qemu_img.convert(host, base, str(target), source_format="qcow2", scope=scope)
+    qemu_img.convert(host, Layer(base, "qcow2"), str(target), scope=scope)
 
     qemu_img.check(host, str(target), scope=scope)
     names = sorted(p.name for p in tmp_path.iterdir())
