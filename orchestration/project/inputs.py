@@ -16,6 +16,7 @@ from orchestration.project.passwords import hash_password
 from orchestration.state.build import Inputs
 from orchestration.state.clones import context_key, expand
 from orchestration.state.disk_bases import DiskFile
+from orchestration.state.model import State
 
 
 def read_inputs(files: Path, spec: Spec, *, testbed: str) -> Inputs:
@@ -28,6 +29,24 @@ def read_inputs(files: Path, spec: Spec, *, testbed: str) -> Inputs:
         disk_files=_disk_files(spec, files),
         password_hashes=_password_hashes(spec, testbed),
     )
+
+
+def is_disk_edited(state: State) -> bool:
+    """Return whether a user's disk or ISO file is another one since.
+
+    One that is gone is not: its copy stays in use.
+    """
+    images = {guest.image for guest in state.machines if guest.image.is_own}
+    return any(
+        _stamp_now(Path(image.source)) not in ("", image.stamp) for image in images
+    )
+
+
+def _stamp_now(path: Path) -> str:
+    try:
+        return stamp_of(path.stat())
+    except OSError:  # the checks report it
+        return ""
 
 
 def _script_digests(spec: Spec, files: Path) -> dict[str, str]:

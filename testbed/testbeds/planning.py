@@ -24,7 +24,7 @@ from orchestration.plan.lifecycle import Plan, plan
 from orchestration.plan.model import Command, Options
 from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
-from orchestration.project.inputs import read_inputs
+from orchestration.project.inputs import is_disk_edited, read_inputs
 from orchestration.project.keys import ensure_key_pair
 from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.diff.changes import diff
@@ -105,11 +105,12 @@ def is_edited(testbed: Testbed, state: State) -> bool:
     """Return whether the YAML differs from the one that the state was built from.
 
     Edited scripts run again without a new state. A shared script, and the context that
-    is there when it runs, make another golden image.
+    is there when it runs, make another golden image. A user's disk has another copy.
     """
     project = testbed.project
     is_other_yaml = project.yaml_sha256() != state.yaml_sha256
-    return is_other_yaml or is_golden_edited(project.files, state)
+    is_other = is_other_yaml or is_golden_edited(project.files, state)
+    return is_other or is_disk_edited(state)
 
 
 def has_edited_files(testbed: Testbed, state: State) -> bool:

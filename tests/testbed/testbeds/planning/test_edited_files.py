@@ -54,6 +54,26 @@ def test_changed_disk_of_the_user_changes_its_guest(testbed):
     assert old.spec_hash != new.spec_hash
 
 
+def test_exchanged_disk_is_an_edit_of_the_deployed_testbed(testbed):
+    disk = testbed.project.files / "own.img"
+    disk.write_bytes(b"x" * 512)
+    testbed.project.yaml.write_text(
+        "machines: [{name: old, libvirt: {cpus: 1, memory_mb: 64, libvirt_type: "
+        "{existing_disk: {path: own.img}}}}]\nnetwork: {}\n"
+    )
+    before = deploy(testbed)
+    assert not is_edited(testbed, before)
+
+    disk.write_bytes(b"x" * 1024)
+    assert is_edited(testbed, before)
+    known, wanted = wanted_state(testbed)
+    assert [change.reasons for change in diff(known, wanted).guests] == [
+        ("image ./own.img was renewed; its disk stays",)
+    ]
+    disk.unlink()
+    assert not is_edited(testbed, before)
+
+
 def test_scripts_of_clones_and_their_golden_image_are_digested(scaled):
     state, _ = prepare(scaled, Command.UP, Options())
 
