@@ -42,7 +42,6 @@ from orchestration.inventory.pruning import (
     remove_leftovers,
 )
 from orchestration.providers.images.locks import remove_old_locks
-from orchestration.providers.transfer.source import remove_old_notes
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.images.needs import KnownStates
@@ -50,8 +49,6 @@ from testbed.models import Host, ImageStore
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
-# A user's disk that still exists after this time is read once more.
-FORGOTTEN_S = 30 * 86400.0
 CATALOGUE = "the image catalogue"
 
 
@@ -147,7 +144,6 @@ class Images:
             found.problem = exc.sentence
         if found.host.is_main:
             remove_old_locks(self._locks.folder, age_s=ABANDONED_S)
-            remove_old_notes(self._locks.folder, age_s=FORGOTTEN_S)
         for path in sorted(found.swept):
             logger.info("%s: removed %s, left by a dead worker", found.host, path)
 

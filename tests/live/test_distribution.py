@@ -43,7 +43,7 @@ network:
 PUSH = """
 import json, pathlib, time
 from orchestration.errors import Cancelled
-from orchestration.providers.transfer.source import own_content
+from orchestration.providers.transfer.source import stored_content
 from orchestration.providers.transfer.push import push
 from orchestration.transport.base import Scope
 from testbed.models import Host
@@ -64,9 +64,7 @@ def on_progress(done, total):
             time.sleep(0.02)
 
 host = kept_hosts().open(Host.objects.get(name="host-b").to_state())
-content = own_content(
-    source, source.parent, scope=scope, on_progress=lambda *_: None, log=log.append
-)
+content = stored_content(source, scope=scope)
 answer = {"digest": content.digest.value}
 try:
     result = push(

@@ -15,7 +15,7 @@ from orchestration.locks import take
 from orchestration.transport.base import Log, Scope
 
 LOCK_POLL_S = 0.1
-_NAME = re.compile(r"\..+\.(fetch|golden|digest|push-.+)\.lock")
+_NAME = re.compile(r"\..+\.(fetch|golden|push-.+)\.lock")
 
 
 @contextmanager

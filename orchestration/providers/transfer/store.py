@@ -9,11 +9,10 @@ import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestration.errors import CommandFailed, HostUnreachable, ImageFailed
+from orchestration.errors import CommandFailed, HostUnreachable
 from orchestration.providers.images import protection
 from orchestration.providers.transfer import receiver
 from orchestration.providers.transfer.receiver import Observation, Place
-from orchestration.providers.transfer.source import Content
 from orchestration.transport.base import Log, Scope, Transport
 from orchestration.transport.files.copying import COPY_TIMEOUT_S
 from orchestration.transport.processes.leftovers import ask_again, is_unknown
@@ -86,20 +85,6 @@ class HostStore:
             return False
         self.transport.run(receiver.adopt(place), scope=self.scope)
         return True
-
-    def prove(self, content: Content) -> None:
-        """Hash the received file if its digest is only remembered. Raises: ImageFailed.
-
-        A received file that equals main's file may still have another digest.
-        """
-        if content.note is None or self._is_right(f"{self.place.content}.part"):
-            return
-        content.note.unlink(missing_ok=True)
-        raise ImageFailed(
-            f"The disk {content.path} is another one than when it was read, though its "
-            f"size and time are the same; nothing is kept on {self.transport.machine}.",
-            hint="Start again: it is read again.",
-        )
 
     def discard(self) -> None:
         """Remove the received file, unless the host cannot be asked."""

@@ -7,7 +7,6 @@ where one of them cannot be read, everything stays that it may use.
 import json
 
 from orchestration.plan.model import Command, Options
-from orchestration.providers.transfer.source import DIGESTS
 from orchestration.state.model import State
 from testbed.images.pruning import Images
 from testbed.models import Testbed
@@ -143,17 +142,6 @@ def test_catalogue_that_cannot_be_read_keeps_mains_images(
     settings.LOCAL_CATALOGUE.write_text("{")
 
     assert prune(machines)["main"] == set()
-
-
-def test_sweep_of_main_forgets_old_digests_of_users_disks(machines: Machines) -> None:
-    machines.main.put(f"{DIGESTS}/{'0' * 32}", days=31)
-    machines.main.put(f"{DIGESTS}/{'1' * 32}", days=29)
-    images = Images(machines)
-
-    for found in images.observe():
-        images.sweep(found)
-
-    assert machines.main.names() == {f"{DIGESTS}/{'1' * 32}"}
 
 
 def test_files_of_others_in_the_folder_stay(machines: Machines) -> None:

@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from orchestration.providers.transfer import push
-from orchestration.providers.transfer.source import Content, own_content, stored_content
+from orchestration.providers.transfer.source import stored_content
 
 MIB = 1024 * 1024
 
@@ -32,22 +32,12 @@ class Push:
         path.write_bytes(data)
         return path
 
-    def own(self, path: Path, *, scope) -> Content:
-        return own_content(
-            path,
-            self.main,
-            scope=scope,
-            on_progress=lambda done, total: None,
-            log=self.log.append,
-        )
-
     def __call__(
         self,
         path: Path,
         name: str = "name.img",
         *,
         scope,
-        content_of=stored_content,
         **changes,
     ):
         def on_progress(done: int, total: int) -> None:
@@ -62,7 +52,7 @@ class Push:
             "on_progress": on_progress,
             "log": self.log.append,
         }
-        content = content_of(path, scope=scope)
+        content = stored_content(path, scope=scope)
         return push.push(content, **(settings | changes))
 
     @property

@@ -35,40 +35,6 @@ def test_damaged_arrival_is_discarded_and_gets_no_name(push, scope, monkeypatch)
     assert (push.host / "name.img").read_bytes() == data
 
 
-def test_exchanged_disk_of_a_user_does_not_arrive_as_the_former_one(push, scope):
-    source = push.image(os.urandom(3 * MIB))
-    push.own(source, scope=scope)
-    before, data = source.stat(), os.urandom(3 * MIB)
-    source.write_bytes(data)
-    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns))
-
-    with pytest.raises(ImageFailed, match="another one than when it was") as failed:
-        push(source, scope=scope, content_of=push.own)
-
-    assert "Start again" in failed.value.hint
-    assert push.stored == []
-    assert not (push.host / "name.img").exists()
-    again = push(source, scope=scope, content_of=push.own)
-    assert again.pushed is Pushed.SENT
-    assert push.stored == [blob_of(data)]
-    assert (push.host / "name.img").read_bytes() == data
-
-
-def test_disk_of_a_user_is_hashed_on_the_host_when_it_was_not_read_just_now(
-    push, scope
-):
-    source = push.image(os.urandom(MIB))
-
-    verified = []
-    for _ in range(2):
-        push(source, scope=scope, content_of=push.own)
-        verified.append(any("read and verified" in line for line in push.log))
-        (push.host / ".store" / blob_of(source.read_bytes())).unlink()
-        (push.host / "name.img").unlink()
-
-    assert verified == [False, True]
-
-
 @pytest.mark.parametrize(
     ("content", "pushed"), [("right", Pushed.LINKED), ("wrong", Pushed.SENT)]
 )
