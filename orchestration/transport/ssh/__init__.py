@@ -1,10 +1,10 @@
 """SSH to a machine, directly or through another one; the only importer of paramiko.
 
-link.py is the connection itself. greeting.py reads a server's banner. login.py logs in
-and translates paramiko's errors. failures.py counts connections that ended before a
-login. connection.py keeps one link per machine. session.py moves the bytes of one
-command. ending.py confirms the end of a cancelled command. transport.py is the
-Transport that the other packages use.
+link.py is the connection itself, limits.py bounds what a peer may send. greeting.py
+reads a server's banner. login.py logs in and translates paramiko's errors. failures.py
+counts connections that ended before a login. connection.py keeps one link per machine.
+session.py moves the bytes of one command. ending.py confirms the end of a cancelled
+command. transport.py is the Transport that the other packages use.
 """
 
 from orchestration.transport.ssh.failures import Failures

@@ -14,7 +14,8 @@ from orchestration.events import Stream
 from orchestration.transport.base import Command, Ended, Process
 from orchestration.transport.output import Output, shown
 from orchestration.transport.processes.ending import parse_ended
-from orchestration.transport.ssh.session import LinkLost, Session, Sink, TimeUp
+from orchestration.transport.ssh.limits import LinkLost
+from orchestration.transport.ssh.session import Session, Sink, TimeUp
 
 START_TIMEOUT_S = 6.0
 # A running ending gets more time: abandoned, it goes on all the same, and each further

@@ -1,8 +1,8 @@
 """Sockets and the SSH connection on them, with fixes for paramiko.
 
 NODELAY and QUICKACK were chosen by measurement: without them each command waits 40 ms
-for a delayed ACK. `Link` corrects three faults of paramiko that tunnels meet; login.py
-logs in over it.
+for a delayed ACK. `Link` corrects three faults of paramiko that tunnels meet; limits.py
+bounds what a peer sends. login.py logs in over it.
 """
 
 import contextlib
@@ -17,11 +17,21 @@ from typing import ClassVar, NamedTuple, cast
 
 import paramiko
 
+from orchestration.transport.ssh.limits import (
+    BoundedPacketizer,
+    LinkLost,
+    ProtocolBroken,
+    take_data,
+    take_extended_data,
+)
+
 # Unacknowledged data for this long means a dead link; with the keepalive there is
 # always some. paramiko does not check for answers to its keepalive.
 USER_TIMEOUT_MS = 12_000
 # RFC 4254: window adjust, data, extended data, EOF, request.
 _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
+_CHANNEL_DATA = 94
+_CHANNEL_EXTENDED_DATA = 95
 _CHANNEL_CLOSE = 97
 _GLOBAL_REQUEST = 80
 _CHANNEL_FAILURE = 100
@@ -141,7 +151,9 @@ class Link(paramiko.Transport):
 
     def __init__(self, sock: QuickSocket | TunnelSocket) -> None:
         # paramiko uses no more of a socket than TunnelSocket has.
-        super().__init__(cast("socket.socket", sock))
+        super().__init__(
+            cast("socket.socket", sock), packetizer_class=BoundedPacketizer
+        )
         # The server's answer to each channel that is being opened; None so far.
         self._refusals: dict[int, Refusal | None] = {}
         self._opening = threading.local()
@@ -152,6 +164,7 @@ class Link(paramiko.Transport):
         self._closed_there: weakref.WeakSet[paramiko.Channel] = weakref.WeakSet()
         self._answered = threading.Condition()
         self._answers = 0
+        self._broken: ProtocolBroken | None = None
 
     @property
     def is_fragile(self) -> bool:
@@ -163,6 +176,18 @@ class Link(paramiko.Transport):
         """
         found = _DROPBEAR.match(self.remote_version)
         return found is not None and found[1] < "2024"
+
+    def loss(self, reason: str) -> LinkLost:
+        """Return the error of a command on a lost link; `reason` is the usual one."""
+        self.get_exception()
+        return ProtocolBroken(*self._broken.args) if self._broken else LinkLost(reason)
+
+    def get_exception(self) -> Exception | None:
+        """Return why the link ended, once: paramiko asks, too, and forgets it then."""
+        error = super().get_exception()
+        if isinstance(error, ProtocolBroken):
+            self._broken = error
+        return error
 
     def answers(self, timeout_s: float) -> bool:
         """Ask the server for an answer on this connection; False: none came in time.
@@ -313,6 +338,8 @@ class Link(paramiko.Transport):
 
     _channel_handler_table: ClassVar = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
+        _CHANNEL_DATA: take_data,
+        _CHANNEL_EXTENDED_DATA: take_extended_data,
         _CHANNEL_CLOSE: _note_close,
         _CHANNEL_FAILURE: _note_failure,
     }

@@ -28,6 +28,7 @@ from orchestration.errors import (
     TemporarilyRefused,
 )
 from orchestration.transport.ssh.greeting import RefusedForNow, read_banner
+from orchestration.transport.ssh.limits import ProtocolBroken
 from orchestration.transport.ssh.link import (
     ForwardingRefused,
     Link,
@@ -142,6 +143,16 @@ def _forbidden(machine: str, error: ForwardingRefused) -> ForwardingForbidden:
     )
 
 
+def _broken(login: Login, error: ProtocolBroken) -> HostUnreachable:
+    return HostUnreachable(
+        f"The SSH server of {login.machine} ({login.place}) broke the SSH protocol: "
+        f"{error}. The connection was closed.",
+        hint="OpenSSH and dropbear never do that: see what runs as SSH server there, "
+        "or recreate the machine.",
+        detail=str(error),
+    )
+
+
 def _refused_for_now(login: Login, words: str) -> TemporarilyRefused:
     return TemporarilyRefused(
         f"{login.machine} ({login.place}) accepts no SSH connection from this address "
@@ -171,6 +182,8 @@ def unreachable(login: Login, error: Exception) -> HostUnreachable:
     """Build the error for a machine that cannot be reached."""
     if isinstance(error, ForwardingRefused):
         return _forbidden(login.via, error)
+    if isinstance(error, ProtocolBroken):
+        return _broken(login, error)
     return HostUnreachable(
         f"{login.machine} ({login.place}) cannot be reached over SSH: "
         f"{reason_of(error)}.",

@@ -14,6 +14,7 @@ import paramiko
 from orchestration.errors import Cancelled
 from orchestration.transport.processes.login_shell import Begun, for_any_shell
 from orchestration.transport.ssh.connection import Wake, release
+from orchestration.transport.ssh.limits import LinkLost
 from orchestration.transport.ssh.link import Link, was_closed_there
 from orchestration.transport.ssh.waiting import POLL_S, cancellable
 
@@ -32,10 +33,6 @@ _NO_STATUS = -1
 _UNANSWERED_PAUSES_S = (0.0, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 Sink = Callable[[bytes], None]
-
-
-class LinkLost(Exception):
-    """The connection ended before the command did."""
 
 
 class TimeUp(Exception):
@@ -106,7 +103,7 @@ class Session:
                 return
             except (paramiko.SSHException, EOFError, OSError) as exc:
                 if not (is_repeatable and was_closed_there(self._channel)):
-                    raise LinkLost(str(exc)) from exc
+                    raise self.link.loss(str(exc)) from exc
         raise LinkLost("it starts no command")
 
     def close(self) -> None:
@@ -194,7 +191,7 @@ class Session:
         try:
             return receive(_READ_BYTES)
         except (paramiko.SSHException, EOFError, OSError) as exc:
-            raise LinkLost(str(exc)) from exc
+            raise self.link.loss(str(exc)) from exc
 
     def _send(self, stdin: Iterator[bytes]) -> bool:
         """Send the next piece; return whether there may be more."""
@@ -210,7 +207,7 @@ class Session:
         except (paramiko.SSHException, EOFError, OSError) as exc:
             # A closed channel takes no more input: no failure in itself.
             if not channel.closed:
-                raise LinkLost(str(exc)) from exc
+                raise self.link.loss(str(exc)) from exc
             return False
         return True
 
@@ -219,7 +216,7 @@ class Session:
         if self._channel.exit_status != _NO_STATUS:
             return self._channel.exit_status
         if not self._channel.eof_received:
-            raise LinkLost("the connection was closed")
+            raise self.link.loss("the connection was closed")
         return 255
 
 

@@ -38,11 +38,11 @@ from orchestration.transport.ssh.ending import (
     unconfirmed,
 )
 from orchestration.transport.ssh.failures import Failures
+from orchestration.transport.ssh.limits import LinkLost
 from orchestration.transport.ssh.link import Link
 from orchestration.transport.ssh.login import Limits, Login, shell_unusable, unreachable
 from orchestration.transport.ssh.session import (
     CHUNK_BYTES,
-    LinkLost,
     Session,
     Sink,
     TimeUp,
