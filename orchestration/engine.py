@@ -14,11 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from threading import Event as Flag
+from typing import NamedTuple
 
 from orchestration.errors import Cancelled, HostUnreachable, TestbedError
 from orchestration.events import SUCCESSFUL, Sink, Status, TaskFinished, TaskStarted
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.limits import USUAL, BootLimits
+from orchestration.instructions.bounded_log import DEFAULT_BYTES
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.model import Instruction, Options, Resource
@@ -57,8 +59,18 @@ class ResourceResult:
     seconds: float = 0.0
 
 
+class _Limits(NamedTuple):
+    """The limits of each task: see `Task`."""
+
+    boot: BootLimits
+    log_bytes: int
+
+
 class Engine:
-    """Runs instructions on kept connections, `tasks_per_host` tasks at once."""
+    """Runs instructions on kept connections, `tasks_per_host` tasks at once.
+
+    `log_bytes` bounds the output of each task in the log.
+    """
 
     def __init__(
         self,
@@ -66,10 +78,11 @@ class Engine:
         *,
         tasks_per_host: int = 16,
         boot: BootLimits = USUAL,
+        log_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self._hosts = hosts
         self._tasks_per_host = tasks_per_host
-        self._boot = boot
+        self._limits = _Limits(boot, log_bytes)
 
     def run(
         self, work: Work, *, scope: Scope, sink: Sink
@@ -80,7 +93,7 @@ class Engine:
         soon as its processes are proven gone; the proofs are in `scope.ended`.
         """
         resources = work.instruction.resources
-        batch = _Batch(work, self._hosts, scope, sink, self._boot)
+        batch = _Batch(work, self._hosts, scope, sink, self._limits)
         if work.instruction.keep_going:
             batch.look_for_host()
         workers = max(1, min(len(resources), self._tasks_per_host))
@@ -98,9 +111,9 @@ class _Batch:
     """The shared data of the tasks of one call, with a flag that the host is dead."""
 
     def __init__(
-        self, work: Work, hosts: Hosts, scope: Scope, sink: Sink, boot: BootLimits
+        self, work: Work, hosts: Hosts, scope: Scope, sink: Sink, limits: _Limits
     ) -> None:
-        self._boot = boot
+        self._limits = limits
         self._work = work
         self._hosts = hosts
         self._scope = scope
@@ -198,7 +211,7 @@ class _Batch:
             try:
                 return ACTIONS[self._work.instruction.kind](task)
             finally:
-                task.end_progress()
+                task.close()
                 del self._tasks[scope.tag]
         except Cancelled as exc:
             return Outcome(Status.CANCELLED, exc.message)
@@ -230,7 +243,8 @@ class _Batch:
             scope=scope,
             sink=self._sink,
             peers=len(work.instruction.resources),
-            boot=self._boot,
+            boot=self._limits.boot,
+            log_bytes=self._limits.log_bytes,
         )
 
 

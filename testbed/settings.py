@@ -201,6 +201,8 @@ BATCH_LEASE_S = env_int("TESTBED_BATCH_LEASE_S", 15)
 TASKS_PER_HOST = env_int("TESTBED_TASKS_PER_HOST", 16)
 # For a guest that boots alone; it grows with other boots and with emulation.
 BOOT_DEADLINE_S = env_int("TESTBED_BOOT_DEADLINE_S", 120)
+# Of a task's output so much is kept in the database, a line counted with its row.
+TASK_LOG_MIB = env_int("TESTBED_TASK_LOG_MIB", 8)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)

@@ -129,4 +129,5 @@ def _engine(pid: int) -> Engine:
         _hosts(pid),
         tasks_per_host=settings.TASKS_PER_HOST,
         boot=BootLimits(deadline_s=settings.BOOT_DEADLINE_S),
+        log_bytes=settings.TASK_LOG_MIB * 1024 * 1024,
     )

@@ -19,6 +19,7 @@ from orchestration.events import (
 )
 from orchestration.hosts import Host, Hosts
 from orchestration.instructions.boot.limits import USUAL, BootLimits
+from orchestration.instructions.bounded_log import DEFAULT_BYTES, BoundedLog
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.model import Options, Resource
 from orchestration.project.folder import Project
@@ -72,7 +73,8 @@ class Task:
     `host` is the resource's host, opened; `hosts` reaches the others and the
     guests. `peers` is the number of tasks that run on this host at the same time
     in this instruction, for deadlines that grow with it: a guest may take
-    `boot.deadline_s` and something for each of them.
+    `boot.deadline_s` and something for each of them. `log_bytes` bounds the output of
+    its commands in the log.
     """
 
     index: int
@@ -86,15 +88,17 @@ class Task:
     sink: Sink
     peers: int = 1
     boot: BootLimits = USUAL
+    log_bytes: int = DEFAULT_BYTES
     _reporter: Reporter = field(init=False)
+    _log: BoundedLog = field(init=False)
 
     def __post_init__(self) -> None:
         self._reporter = Reporter(self._tell)
+        self._log = BoundedLog(self._tell_line, self.log_bytes)
 
     def log(self, text: str, stream: Stream = Stream.INFO) -> None:
-        """Show a line to the user."""
-        name, host = self.resource.name, self.resource.host
-        self.sink(LogLine(self.index, name, host, stream, text))
+        """Show a line to the user; of endless output the first and the last lines."""
+        self._log.add(stream, text)
 
     def domain(self, guest: GuestState) -> GuestDomain:
         """Return the domain of one of the testbed's guests."""
@@ -127,9 +131,14 @@ class Task:
         """Show changes that come with time alone; the engine calls it each second."""
         self._reporter.look_again()
 
-    def end_progress(self) -> None:
-        """Show how far the task came, and nothing after that."""
+    def close(self) -> None:
+        """Show how far the task came and the end of its output, and nothing after."""
         self._reporter.close()
+        self._log.close()
+
+    def _tell_line(self, stream: Stream, text: str) -> None:
+        name, host = self.resource.name, self.resource.host
+        self.sink(LogLine(self.index, name, host, stream, text))
 
     def _tell(self, at: Reading) -> None:
         self.sink(

@@ -13,7 +13,8 @@ import pytest
 
 from orchestration.engine import Engine, Work
 from orchestration.errors import HostUnreachable, StateError
-from orchestration.events import Status
+from orchestration.events import Status, TaskFinished
+from orchestration.instructions.bounded_log import LAST_LINES, LINE_BYTES
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.model import Instruction, Kind, Options, Resource, Stage
@@ -160,6 +161,30 @@ def test_no_more_tasks_run_at_once_than_allowed(
 
     assert len(results) == RESOURCE_COUNT
     assert most[0] == 4
+
+
+def test_loud_command_goes_on_and_its_log_says_how_much_was_cut(
+    rehearsal: Rehearsal, many_resources: Instruction, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = LocalTransport("guest")
+    count = command("sh", "-c", "seq 5000; echo it ends")
+
+    def action(task: Task) -> Outcome:
+        guest.run(count, scope=task.scope, on_line=task.on_line)
+        return done()
+
+    obey_with(monkeypatch, action)
+    rehearsal.engine = Engine(rehearsal.hosts, log_bytes=1000 * LINE_BYTES)
+    loud = replace(many_resources, resources=many_resources.resources[:1])
+    (result,) = rehearsal.obey(loud)
+
+    lines = rehearsal.lines(loud.resources[0].name)
+    assert result.status is Status.DONE
+    assert lines[0] == "1"
+    assert len(lines) < 1000 + LAST_LINES
+    assert sum(line.startswith("Cut here: ") for line in lines) == 1
+    assert lines[-1] == "it ends"
+    assert isinstance(rehearsal.events[-1], TaskFinished)
 
 
 def test_instruction_without_resources_ends_at_once(rehearsal: Rehearsal) -> None:
