@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from asgiref.sync import sync_to_async
 from django.db.models import QuerySet
 
+from orchestration.terminal import plain
 from testbed.models import Event, Run
-from testbed.pages.terminal import plain
 from testbed.runs.event_rows import clean
 
 LOG_LINES = 400

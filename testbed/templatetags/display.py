@@ -15,9 +15,9 @@ from django.utils.safestring import SafeString, mark_safe
 
 from orchestration import amounts
 from orchestration.errors import Finding
+from orchestration.terminal import plain, plain_lines
 from testbed.models import Task
 from testbed.pages.board import Copies
-from testbed.pages.terminal import plain, plain_lines
 from testbed.testbeds.findings import errors_among
 
 register = template.Library()

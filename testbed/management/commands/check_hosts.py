@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.hosts import Hosts
+from orchestration.terminal import plain_lines
 from testbed.hosts.checks import check_host
 from testbed.models import Host
 from testbed.orphans.listing import counts, orphans_of
@@ -26,9 +27,9 @@ class Command(BaseCommand):
             check_host(host, hosts)
             bad += bool(host.problem or host.remark)
             online = f"online. {host.remark}" if host.remark else "online"
-            self.stdout.write(f"{host.name}: {host.problem or online}")
+            self.stdout.write(plain_lines(f"{host.name}: {host.problem or online}"))
             for line in counts(orphans_of(host, hosts)):
-                self.stdout.write(line)
+                self.stdout.write(plain_lines(line))
         hosts.close()
         if bad:
             raise CommandError(f"{bad} of the hosts have a problem.")

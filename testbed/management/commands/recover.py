@@ -9,6 +9,7 @@ import argparse
 
 from django.core.management.base import BaseCommand, CommandError
 
+from orchestration.terminal import plain_lines
 from testbed.models import Batch, Run
 from testbed.orphans.listing import counts
 from testbed.runs.sweeper import sweep_once
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         if not repaired:
             self.stdout.write("Nothing had to be repaired.")
         for line in counts():
-            self.stdout.write(line)
+            self.stdout.write(plain_lines(line))
 
     def _declare_lost(self, run_id: int) -> None:
         if not Run.objects.filter(pk=run_id).exists():

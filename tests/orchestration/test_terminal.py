@@ -2,7 +2,7 @@
 
 import pytest
 
-from testbed.pages.terminal import plain, plain_lines
+from orchestration.terminal import plain, plain_lines
 
 
 @pytest.mark.parametrize(
