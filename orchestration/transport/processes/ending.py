@@ -30,15 +30,22 @@ _PROC = Path("/proc")
 # The output of `head` before and of each of several files, in one line.
 _HEADED = re.compile(r"==> /proc/(\d+)/cmdline <== (.*?)(?=\s+==> /|$)")
 
-# Reads /proc/*/stat. Inputs: pids with the tag, processes found before
-# (pid:start time:session), pid of the calling shell. Prints all to end, likewise.
+# Reads /proc/*/stat with the headers of `head`. A process's name, of 15 bytes, may hold
+# newlines and look like another process's line, but not like a header. Inputs: pids
+# with the tag, processes found before (pid:start time:session), pid of the calling
+# shell. Prints all to end, likewise.
 _KIN_SCRIPT = """\
-{
-  rest = $0; sub(/.*\\) /, "", rest)
-  if ($1 !~ /^[0-9]+$/ || rest == $0) next
+/^==> \\/proc\\/[0-9]+\\/stat <==$/ {
+  note(); split($0, path, "/"); of = path[3]; stat = ""
+  next
+}
+{ stat = stat " " $0 }
+function note(rest) {
+  rest = stat; sub(/.*\\) /, "", rest)
+  if (rest == stat) return
   split(rest, field, " ")
-  if (field[1] == "Z" || field[1] == "X") next
-  pids[++count] = $1; parent[$1] = field[2]; sid[$1] = field[4]; born[$1] = field[20]
+  if (field[1] == "Z" || field[1] == "X") return
+  pids[++count] = of; parent[of] = field[2]; sid[of] = field[4]; born[of] = field[20]
 }
 function take(pid) {
   if (pid in spared || pid in ours) return 0
@@ -51,6 +58,7 @@ function is_kin(pid, s) {
   return parent[pid] in ours || s > 0 && s in sids && (s in ours || !(s in parent))
 }
 END {
+  note()
   for (pid = self; pid in parent; pid = parent[pid]) spared[pid] = 1
   for (n = split(tagged, list, " "); n > 0; n--) take(list[n])
   for (n = split(known, list, " "); n > 0; n--) {
@@ -83,7 +91,7 @@ files() {
   done 2>/dev/null
 }
 relatives() {
-  cat /proc/[0-9]*/stat 2>/dev/null |
+  head -c 4096 /proc/[0-9]*/stat /dev/null 2>/dev/null |
     awk -v tagged="$tagged" -v known="$known" -v self=$$ "$kin" 2>/dev/null ||
     for p in $tagged; do echo $p::; done
 }

@@ -100,8 +100,26 @@ def read(path):
         return b""
 
 
+def running(program):
+    """Return the pids of those who run this program."""
+    words = f"{program}\0".encode()
+    found = Path("/proc").glob("[0-9]*/cmdline")
+    return [int(path.parent.name) for path in found if read(path).startswith(words)]
+
+
 def line_to_end(tag):
     return end_line(tag, 0.1, is_root=True)
+
+
+def said_at_the_end(tag, tools):
+    """Run the ending command with these tools; return what it printed."""
+    return subprocess.run(
+        [shutil.which("sh"), "-c", line_to_end(tag)],
+        env={"PATH": tools},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 KINDS = ["debian", "busybox", "old busybox", "busybox with sudo"]
@@ -150,6 +168,46 @@ def test_process_with_a_cleared_environment_is_found_by_its_kin(scope, tools):
     assert sleepers(mark) == []
     assert sum(p.name == f"sleep {mark}" for p in ended.found) >= len(DISGUISES)
     assert ended.survivors == ()
+
+
+@pytest.mark.parametrize("tools", ["debian", "busybox", "bash"], indirect=True)
+def test_process_named_with_newlines_is_found_by_its_kin(scope, tools, tmp_path):
+    mark, program = free_mark(), tmp_path / "a\nb) S\n9 (c"
+    program.symlink_to("/bin/sleep")
+    workload = subprocess.Popen(
+        ["sh", "-c", 'env -i "$1" "$2" & sleep 600', "sh", program, str(mark)],
+        env={**os.environ, "TESTBED_TAG": scope.tag},
+    )
+    (pid,) = wait_until(lambda: running(program))
+
+    said = said_at_the_end(scope.tag, tools)
+    workload.wait()
+
+    assert pid in {process.pid for process in parse_ended("host-a", said).found}
+    assert running(program) == []
+
+
+@pytest.mark.parametrize("tools", ["debian", "busybox", "bash"], indirect=True)
+def test_name_like_a_line_of_another_process_ends_no_other(scope, tools, tmp_path):
+    neighbour = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    program = tmp_path / f"\n{neighbour.pid} (x"
+    program.symlink_to("/bin/sleep")
+    workload = subprocess.Popen(
+        ["sh", "-c", 'env -i "$1" 600 & sleep 600', "sh", program],
+        env={**os.environ, "TESTBED_TAG": scope.tag},
+    )
+    wait_until(lambda: running(program))
+
+    said = said_at_the_end(scope.tag, tools)
+    workload.wait()
+    lives_on = neighbour.poll() is None
+    neighbour.kill()
+    neighbour.wait()
+
+    assert lives_on
+    found = parse_ended("host-a", said).found
+    assert neighbour.pid not in {process.pid for process in found}
+    assert running(program) == []
 
 
 def test_process_with_a_cleared_environment_is_found_here_too(scope):
