@@ -27,7 +27,7 @@ from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.project.folder import Project
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
-from orchestration.transport.processes.leftovers import end_left
+from orchestration.transport.processes.leftovers import end_left, words_of
 from orchestration.transport.reachable import require_answer
 
 logger = logging.getLogger(__name__)
@@ -161,6 +161,9 @@ class _Batch:
         self._sink(TaskStarted(index, resource.name, resource.host))
         outcome = self._attempt(resource, scope)
         self._end_left(scope, outcome)
+        if outcome.status is Status.CANCELLED:
+            words = f"{outcome.message} {words_of(scope.ended)}"
+            outcome = replace(outcome, message=words.strip())
         self._scope.ended.extend(scope.ended)
         result = ResourceResult(
             resource.name,

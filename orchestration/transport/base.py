@@ -35,7 +35,8 @@ class Command:
     """A program with its arguments; never a shell string.
 
     `stdin` is the whole input. `as_root` asks for root (sudo where the login is not
-    root). `secret` keeps the arguments out of logs and errors.
+    root). `secret` keeps the arguments out of logs and errors. `grouped` asks for a
+    control group around all that the program starts, where the machine has them.
     """
 
     argv: tuple[str, ...]
@@ -43,6 +44,7 @@ class Command:
     stdin: bytes = b""
     as_root: bool = False
     secret: bool = False
+    grouped: bool = False
 
     def __str__(self) -> str:
         return f"{self.argv[0]} ***" if self.secret else shlex.join(self.argv)
@@ -80,11 +82,17 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Proof of an ending: the processes found, and the survivors (normally none)."""
+    """Proof of an ending: the processes found, and the survivors (normally none).
+
+    `by_group` is true when the processes were in control groups that are removed now,
+    so that none is left, false when a group is left. None: there was no group, and
+    processes without the mark were found only as kin of others.
+    """
 
     machine: str
     found: tuple[Process, ...]
     survivors: tuple[Process, ...]
+    by_group: bool | None = None
 
 
 class Scope:

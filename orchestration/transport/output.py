@@ -93,7 +93,7 @@ def timed_out(
     return CommandTimedOut(
         f"Command `{shown(cmd)}` did not end on {machine} within {timeout_s:g} s.",
         exit_code=124,
-        hint="Everything it started was ended. Try again, or give it more time.",
+        hint="It was ended. Try again, or give it more time.",
         detail=last_lines(detail),
     )
 

@@ -1,4 +1,4 @@
-"""Asks a run to stop, and proves that everything it started has stopped.
+"""Asks a run to stop, and searches for processes that carry its mark.
 
 `request_cancel` saves the wish first, so that it holds even while Redis is down, then
 signals the batches that run. A run ends as cancelled only after `conclude_cancel`

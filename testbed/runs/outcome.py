@@ -38,6 +38,9 @@ REMOVING = (
     Kind.CLEAN_HOSTS,
 )
 SHOWN = 5
+# True of each way in which processes are ended; a task says more where it was proven.
+# A server that a finished script left carries the mark, too, and stays.
+NONE_LEFT = "No process that carries the mark of an unfinished task is left."
 DONE_WORDS = {
     Command.GENERATE_ARTEFACTS: "Artefacts generated.",
     Command.CLEAR_ARTEFACTS: "Disks and artefacts deleted.",
@@ -119,6 +122,8 @@ def _words(
         Run.Status.CANCELLED: _cancelled_words,
         Run.Status.INTERRUPTED: _interrupted_words,
     }.get(status, _failed_words)(run)
+    if status == Run.Status.CANCELLED and not left:
+        message += f" {NONE_LEFT}"
     if left:
         message += f" {_unconfirmed(left)}"
         hint += " What is not confirmed is listed below; the testbed goes on looking."

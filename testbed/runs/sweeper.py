@@ -32,6 +32,7 @@ from testbed.runs.cancelling import (
 from testbed.runs.dispatch import drive, take_over, unattended
 from testbed.runs.joining import finish_batch, join
 from testbed.runs.lease import held, holder_name, is_dead, is_late, kill_frozen
+from testbed.runs.outcome import NONE_LEFT
 from testbed.runs.recorder import finish_tasks, record
 
 logger = logging.getLogger(__name__)
@@ -240,11 +241,9 @@ def _retry_leftovers(run: Run) -> int:
     if _seen(left) == _seen(run.leftovers):
         return 0
     with transaction.atomic():
-        message = (
-            run.message if left else f"{run.message} By now nothing of it is left."
-        )
+        message = run.message if left else f"{run.message} Asked again: {NONE_LEFT}"
         Run.objects.filter(pk=run.pk).update(leftovers=left, message=message)
-        text = f"{len(left)} entries are left." if left else "Nothing is left."
+        text = f"{len(left)} entries are left." if left else NONE_LEFT
         record(run.pk, Event.Kind.LEFTOVERS, text=text, left=len(left))
     return max(0, len(run.leftovers) - len(left))
 

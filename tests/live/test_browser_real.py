@@ -31,7 +31,7 @@ def test_run_is_watched_reloaded_cancelled_and_taken_down(
         second.get_by_role("button", name="Cancel").click()
         for tab in (page, second):
             expect(tab.locator("#run-outcome")).to_contain_text(
-                "All processes of this run have ended."
+                "No process that carries the mark of an unfinished task is left."
             )
             expect(tab.locator("#run-outcome")).to_contain_text(
                 "The testbed is partial"

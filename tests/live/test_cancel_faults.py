@@ -153,7 +153,8 @@ def test_unconfirmed_processes_are_listed_and_ended_when_they_can_be(stack, owne
     assert "far" in owner.page(f"/runs/{run.started.number}/")
     wait_until(lambda: leftovers(stack, run) == "[]", "the sweeper does not confirm")
     assert sleepers(stack) == 0
-    assert "By now nothing of it is left." in owner.page(f"/runs/{run.started.number}/")
+    page = owner.page(f"/runs/{run.started.number}/")
+    assert "Asked again: No process that carries the mark" in page
 
 
 def leftovers(stack: Stack, run: Ran) -> str:

@@ -4,7 +4,7 @@ The guest keeps a record of the last script: the boot in which it began, then it
 code. The record survives a restart of the guest, the connection does not.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestration.providers.guest.cloud_init import FOLDER
 from orchestration.transport.base import Command, command
@@ -123,16 +123,17 @@ class Record:
 def script_command(script: bytes, path: str, *, restarts: int = 0) -> Command:
     """Return the command that runs `script`, which is at `path` in the guest, as root.
 
-    It uses the script's own interpreter, else bash, or sh without bash. `restarts` is
+    Whatever it starts is in a control group. It uses the script's own interpreter, else bash, or sh without bash. `restarts` is
     the number of the guest's restarts while this script ran.
     """
     first = script.split(b"\n", 1)[0].decode(errors="replace")
     words = first[2:].split() if first.startswith("#!") else []
-    return command(
+    run = command(
         *("sh", "-s", "--", RECORD, path, *words),
         env={RESTARTS_VARIABLE: str(restarts)},
         stdin=f"{_APT}{_RUN}".encode(),
-    ).with_root()
+    )
+    return replace(run, as_root=True, grouped=True)
 
 
 def record_command(path: str) -> Command:

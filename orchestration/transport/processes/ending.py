@@ -4,7 +4,9 @@
 `end_here` does the same on this machine. A prefix ends at a dot: `12.1` finds `12.1`
 and `12.1.3`, not `12.10`. Closing a channel or signalling a group misses processes that
 called setsid or ignore signals, but they inherit the environment. A process that
-cleared it (sudo does) is found as a child, or in the session, of one that did not.
+cleared it (sudo does) is found as a child, or in the session, of one that did not. The
+members of the tag's control groups are found besides, and their removal proves more
+than a scan (groups.py).
 """
 
 import contextlib
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestration.transport.base import TAG_VARIABLE, Ended, Process
+from orchestration.transport.processes import groups
 from orchestration.transport.processes.tags import checked_tag
 
 # Processes that wait for a slow disk die when it answers: later rounds are longer.
@@ -81,8 +84,10 @@ END {
 # was found get the signal too: dropbear's or sudo's own group is never hit. Zombies
 # count as gone. The end needs two empty scans in a row: one scan misses a process that
 # forks and exits ahead of it, or that exec leaves without an environment for a moment.
-END_SCRIPT = """\
-re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; naps=$2; kin=$3; found=; known=
+END_SCRIPT = (
+    groups.END_FUNCTIONS
+    + """\
+re="^TESTBED_TAG=$1\\(\\.\\|\\$\\)"; tag=$1; naps=$2; kin=$3; found=; known=; seen=
 if echo a | grep -qz a 2>/dev/null; then z=1; else z=; fi
 files() {
   if [ $z ]; then grep -lsz -e "$re" /proc/[0-9]*/environ; return; fi
@@ -98,6 +103,8 @@ relatives() {
 scan() {
   tagged=; now=; new=
   for f in $(files); do p=${f#/proc/}; tagged="$tagged ${p%/environ}"; done
+  find_groups
+  if [ "$groups" ]; then for p in $(members); do tagged="$tagged $p"; done; fi
   [ "$tagged$known" ] || return
   for r in $(relatives); do
     p=${r%%:*}; now="$now $p"
@@ -121,10 +128,12 @@ rounds=20
 while [ "$known" ] && [ $rounds -gt 0 ]; do
   before=$now; rounds=$((rounds - 1))
   if [ $rounds -gt 10 ] || [ ! "$now" ]; then nap 0.03; else nap 0.3; fi
-  signal KILL; scan; [ "$before$now" ] || break
+  kill_groups; signal KILL; scan; [ "$before$now" ] || break
 done
+remove_groups
 echo "survivors$now"
 """
+)
 
 
 def end_line(tag_prefix: str, grace_s: float, *, is_root: bool) -> str:
@@ -138,6 +147,7 @@ def end_line(tag_prefix: str, grace_s: float, *, is_root: bool) -> str:
 def parse_ended(machine: str, output: str) -> Ended:
     """Parse the output of the script. Raises: ValueError (it did not finish)."""
     found: dict[int, Process] = {}
+    by_group: bool | None = None
     whole = output[: output.rfind("\n") + 1]
     for line in whole.splitlines():
         kind, _, rest = line.partition(" ")
@@ -146,9 +156,11 @@ def parse_ended(machine: str, output: str) -> Ended:
         elif kind == "names":
             for pid, name in _HEADED.findall(rest):
                 found[int(pid)] = Process(int(pid), name.strip())
+        elif kind == "groups":
+            by_group = not rest
         elif kind == "survivors":
             alive = tuple(_process(found, int(pid)) for pid in rest.split())
-            return Ended(machine, tuple(found.values()), alive)
+            return Ended(machine, tuple(found.values()), alive, by_group)
     raise ValueError("the ending script did not finish")
 
 
@@ -165,6 +177,7 @@ def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
         fresh = alive - known
     for turn in range(KILL_ROUNDS if hunt.found else 0):
         before = alive
+        groups.kill(hunt.groups)
         _send(signal.SIGKILL, alive)
         time.sleep(_LONG_NAP_S if alive and turn >= _QUICK_ROUNDS else _NAP_S)
         alive = hunt.scan()
@@ -172,7 +185,8 @@ def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:
             break
     found = {key.pid: process for key, process in hunt.found.items()}
     survivors = tuple(_process(found, key.pid) for key in alive)
-    return Ended(machine, tuple(hunt.found.values()), survivors)
+    by_group = groups.remove(hunt.groups) if hunt.groups else None
+    return Ended(machine, tuple(hunt.found.values()), survivors, by_group)
 
 
 def _naps(grace_s: float) -> Iterator[float]:
@@ -215,13 +229,16 @@ class _Hunt:
     """All processes of a tag on this machine, with their identity when first seen."""
 
     def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
         self._exact = f"{TAG_VARIABLE}={prefix}".encode()
         self.found: dict[_Key, Process] = {}
+        self.groups: set[Path] = set()
         self._sessions: set[int] = set()
 
     def scan(self) -> set[_Key]:
         """Return the live ones; one found before counts even without its tag."""
-        tagged = set(_carriers(self._exact))
+        self.groups |= groups.find_groups(self._prefix)
+        tagged = set(_carriers(self._exact)) | groups.members(self.groups)
         if not tagged and not self.found:
             return set()
         rows = {row.key.pid: row for row in _table()}

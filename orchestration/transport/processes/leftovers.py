@@ -34,6 +34,16 @@ def ask_again(scope: Scope, machine: Transport) -> None:
         scope.ended.append(proof)
 
 
+def words_of(proofs: Iterable[Ended]) -> str:
+    """Say what the proofs of one task prove; nothing where a process may be left."""
+    proofs = tuple(proofs)
+    if not proofs or any(proof.survivors for proof in proofs):
+        return ""
+    if all(proof.by_group for proof in proofs):
+        return "All processes of its script have ended."
+    return "No process that carries its mark is left."
+
+
 def is_unknown(proof: Ended) -> bool:
     """Return whether the machine could not be asked about its processes."""
     return any(process.pid == 0 for process in proof.survivors)

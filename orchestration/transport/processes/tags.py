@@ -11,6 +11,7 @@ import secrets
 import shlex
 
 from orchestration.transport.base import TAG_VARIABLE, Command, Scope
+from orchestration.transport.processes.groups import entering
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TAG = re.compile(r"[A-Za-z0-9_:-]+(\.[A-Za-z0-9_:-]+)*")
@@ -39,6 +40,8 @@ def environment(cmd: Command, tag: str) -> dict[str, str]:
 def wrap_argv(cmd: Command, tag: str, *, sudo: bool) -> list[str]:
     """Build the words for exec; with `sudo` the variables travel behind it."""
     words = _checked_words(cmd)
+    if cmd.grouped:
+        words = [*entering(tag), *words]
     if not sudo:
         return words
     pairs = [f"{name}={value}" for name, value in environment(cmd, tag).items()]

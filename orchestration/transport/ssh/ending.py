@@ -98,12 +98,16 @@ def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> 
     """
     until = time.monotonic() + CONFIRM_S
     found: dict[int, Process] = {}
+    by_group: bool | None = None
     while True:
         proof = end()
         found |= {process.pid: process for process in proof.found}
+        # The first proof removed the group that a later one does not see.
+        by_group = by_group if proof.by_group is None else proof.by_group
         is_over = session.has_ended(time.monotonic() + LOOK_AGAIN_S)
         if is_over or proof.survivors:
-            return Ended(proof.machine, tuple(found.values()), proof.survivors)
+            all_found = tuple(found.values())
+            return Ended(proof.machine, all_found, proof.survivors, by_group)
         if time.monotonic() > until:
             why = "nothing of it is seen, but the server does not say that it is over."
             return unconfirmed(proof.machine, cmd, why)

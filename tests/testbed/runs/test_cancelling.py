@@ -21,6 +21,7 @@ from testbed.runs import batches, cancelling, sweeper
 from testbed.runs.batches import claim
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.dispatch import hand_over
+from testbed.runs.outcome import NONE_LEFT
 from testbed.worker import Inbox
 from tests.testbed.runs.batches import LONG_AGO, results
 
@@ -165,7 +166,7 @@ def test_processes_that_outlive_a_cancel_are_listed_and_asked_for_again(
     assert sweeper.retry_leftovers() == 2
     on_two_hosts.refresh_from_db()
     assert on_two_hosts.leftovers == []
-    assert on_two_hosts.message.endswith("By now nothing of it is left.")
+    assert on_two_hosts.message.endswith(f"Asked again: {NONE_LEFT}")
 
 
 def test_lost_worker_of_a_cancelling_run_ends_it_as_cancelled(

@@ -8,6 +8,7 @@ import pytest
 from testbed.models import Event, Instruction, Run, Testbed
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.dispatch import accept
+from testbed.runs.outcome import NONE_LEFT
 from tests.testbed.event_rows import kinds_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -78,4 +79,5 @@ def test_running_batch_sees_the_cancel_without_a_signal(
     run.refresh_from_db()
     assert run.status == Run.Status.CANCELLED
     assert run.message.startswith("Cancelled by olive.")
+    assert run.message.endswith(f". {NONE_LEFT}")
     assert run.instructions.get(index=0).status == Instruction.Status.CANCELLED

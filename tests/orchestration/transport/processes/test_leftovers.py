@@ -1,8 +1,15 @@
 """A task's leftover processes are ended, or reported as unknown."""
 
+import pytest
+
 from orchestration.errors import HostUnreachable
 from orchestration.transport.base import Ended, Process, Scope
-from orchestration.transport.processes.leftovers import ask_again, end_left, is_unknown
+from orchestration.transport.processes.leftovers import (
+    ask_again,
+    end_left,
+    is_unknown,
+    words_of,
+)
 from tests.orchestration.transport.conftest import carriers, names_of
 from tests.orchestration.transport.shell import sh
 from tests.waiting import wait_until
@@ -71,3 +78,21 @@ def test_machine_that_was_known_is_not_asked_again():
     ask_again(scope, far)
 
     assert far.asked == 0
+
+
+@pytest.mark.parametrize(
+    ("proofs", "words"),
+    [
+        ([], ""),
+        ([Ended("web", (), (), True)], "All processes of its script have ended."),
+        ([Ended("web", (), ())], "No process that carries its mark is left."),
+        (
+            [Ended("web", (), (), True), Ended("main", (), ())],
+            "No process that carries its mark is left.",
+        ),
+        ([Ended("web", (), (), False)], "No process that carries its mark is left."),
+        ([Ended("web", (), (Process(0, "not asked"),), True)], ""),
+    ],
+)
+def test_no_more_is_claimed_than_was_proven(proofs, words):
+    assert words_of(proofs) == words
