@@ -1,6 +1,7 @@
 """The filters of a run's outcome panel: its failed tasks, and the current guests.
 
-Filters rather than context, because a view and the websocket render the panel from the
+Until the hosts were observed again, the run's own results say more than an older
+observation. Filters rather than context, because a view and the websocket render the panel from the
 run alone. Reads rows only.
 """
 
@@ -9,10 +10,16 @@ from collections import Counter
 from django import template
 from django.conf import settings
 
+from orchestration.plan.model import Kind
 from testbed.models import Run, Task
 from testbed.templatetags.display import display_of, plural
 
 register = template.Library()
+GUEST_WORDS = {
+    Kind.START_GUESTS: "started",
+    Kind.STOP_CHANGED_GUESTS: "stopped for a change",
+    Kind.STOP_GUESTS: "stopped",
+}
 
 
 @register.filter
@@ -36,6 +43,20 @@ def whats_there(run: Run) -> str:
     counts = Counter(display_of(status)[2] for status in statuses if status != "absent")
     return ", ".join(
         f"{plural(count, 'guest')} {word}" for word, count in counts.items()
+    )
+
+
+@register.filter
+def by_results(run: Run) -> str:
+    """Return how many guests the run's own tasks started or stopped; empty for none."""
+    changed = (Task.Status.DONE, Task.Status.WARNING)
+    found = Task.objects.filter(
+        instruction__run=run, instruction__kind__in=GUEST_WORDS, status__in=changed
+    )
+    kinds = Counter(found.values_list("instruction__kind", flat=True))
+    return ", ".join(
+        f"{plural(count, 'guest')} {GUEST_WORDS[Kind(kind)]}"
+        for kind, count in kinds.items()
     )
 
 

@@ -203,11 +203,13 @@ def test_outcome_claims_nothing_that_is_older_than_the_end_of_the_run(
 ):
     run = make_run()
     Testbed.objects.update(observed_at=timezone.now())
+    Task.objects.filter(instruction__kind="start-guests").update(status="done")
     end(run, "cancelled")
 
     page = visible(browser.get(f"/runs/{run.pk}/").content.decode())
 
-    assert "The hosts were not read since this run ended." in page
+    assert "The hosts were not read since this run ended; by its own results: " in page
+    assert "guest started." in page or "guests started." in page
 
 
 def test_running_time_and_state_are_shown_without_a_script(
