@@ -80,7 +80,7 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
         if frame.get("text") == "all asleep":
             far = Guest(stack, SLUG, "far")
             wait_until(
-                lambda: far.run(SLEEPERS).count("sleep 600") == 10, "not all sleep"
+                lambda: far.run(SLEEPERS).count("sleep 600") == 11, "not all sleep"
             )
             seen.append(frame)
             with owner.socket(run.started.number) as window:
@@ -95,6 +95,7 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
     far = Guest(stack, SLUG, "far")
     assert far.run(SLEEPERS) == ""
     assert "Ended on far: " in over.log
+    assert "All processes of its script have ended." in str(over.frames)
     assert sum(f.get("kind") == "cancel-requested" for f in over.frames) == 1
     assert "Not confirmed" not in over.words
     assert condition(stack, SLUG) == "partial"

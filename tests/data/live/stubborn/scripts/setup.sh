@@ -6,10 +6,11 @@ setsid sleep 600 &
 nohup sleep 600 > /dev/null 2>&1 &
 (setsid sh -c 'sleep 600 & exec sleep 600' > /dev/null 2>&1 &)
 env -i setsid sleep 600 &
+(env -i setsid sleep 600 > /dev/null 2>&1 &)
 env -i sh -c 'trap "" TERM HUP; sleep 600; sleep 600' &
 sudo -u nocloud sleep 600 &
 sudo sh -c 'trap "" TERM HUP; sleep 600; sleep 600' &
 trap '' TERM HUP
-while [ "$(ps -o args | grep -c '^sleep 600')" -lt 9 ]; do sleep 1; done
+while [ "$(ps -o args | grep -c '^sleep 600')" -lt 10 ]; do sleep 1; done
 echo "all asleep"
 sleep 600
