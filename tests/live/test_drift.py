@@ -266,9 +266,7 @@ def up_starts_only_the_guest_that_was_shut_off(owner: Client) -> None:
     assert started == {"near": "done", "third": "unchanged"}
 
 
-def test_what_was_broken_under_running_guests_is_seen_and_repaired(
-    stack, owner, edited
-):
+def test_parts_broken_under_running_guests_are_seen_and_repaired(stack, owner, edited):
     edited(SHRUNK)
     assert ran(owner, SLUG, "up").status == "succeeded"
     near, third = (Guest(stack, SLUG, name) for name in ("near", "third"))

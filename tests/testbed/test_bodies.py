@@ -140,7 +140,7 @@ async def test_slow_body_is_refused(channel, monkeypatch):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("no_connection_is_left")
 class TestSession:
-    """What a session allows."""
+    """The bodies that a session allows."""
 
     async def test_upload_of_a_user_is_received(self, channel, owner):
         cookie = await sync_to_async(cookie_of)(owner)

@@ -1,4 +1,4 @@
-"""What other accounts of the main host may read: nothing but what QEMU must."""
+"""Other accounts of the main host may read only the files that QEMU must read."""
 
 import os
 import sqlite3

@@ -173,7 +173,7 @@ def personas(owner: User, stranger: User, admin: User) -> dict[str, Client]:
 
 @pytest.fixture
 def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
-    """What stands for the numbers in the addresses."""
+    """The objects whose numbers go into the addresses."""
     run = make_run()
     things = [("main", "image", "old.qcow2")]
     found = {

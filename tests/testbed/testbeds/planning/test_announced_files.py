@@ -1,4 +1,4 @@
-"""What a page says of an edited file is what Up does, for guests in any state."""
+"""Up does with an edited file as the page said, for guests in any state."""
 
 from collections.abc import Callable
 
