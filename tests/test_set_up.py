@@ -14,7 +14,7 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 # A package and its version; extras and markers do not count.
-PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?(==[^ ;\\]+)", re.M)
+PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[\w+\])?(==[^\s;\\]+)", re.M)
 # A line that begins a package, and goes on with its hashes, or one of these.
 HASHED = re.compile(r" \\$|^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 SET_UP = '. "$0/common.sh"; . "$0/packages.sh"; ensure_front_end; echo goes on'
