@@ -21,7 +21,7 @@ TIMEOUT_S = 600.0
 # existing disk is left alone. All are written beside before the first has its name.
 # A killed command's files are removed: half disks would keep images from being pruned.
 _SCRIPT = """\
-base=$1 format=$2 folder=$3 beside=$3/.clones.$4.part; shift 4
+base=$1 format=$2 folder=$3 beside=$3/.clones.$4.part; shift 4; umask 077
 trap 'rm -rf "$beside"' EXIT; trap 'exit 143' TERM HUP INT; trap '' PIPE
 for disk; do shift; [ -e "$folder/$disk" ] || set -- "$@" "$disk"; done
 [ $# -gt 0 ] || exit 0

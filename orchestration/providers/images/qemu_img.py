@@ -193,7 +193,7 @@ def convert(
             on_line=on_line,
         )
         if over is None:
-            for owned in (("chown", "0:0", part), ("chmod", "0644", part)):
+            for owned in (("chown", "0:0", part), ("chmod", "0600", part)):
                 transport.run(command(*owned).with_root(), scope=scope)
 
 

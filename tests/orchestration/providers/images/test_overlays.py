@@ -53,6 +53,15 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
+def test_clones_disks_are_their_owners_alone(base, tmp_path):
+    make(base, tmp_path, "a.qcow2", "b.qcow2")
+
+    modes = {
+        (tmp_path / name).stat().st_mode & 0o777 for name in ("a.qcow2", "b.qcow2")
+    }
+    assert modes == {0o600}
+
+
 def test_all_are_made_as_qemu_img_makes_them(base, tmp_path, monkeypatch):
     monkeypatch.setattr(overlays, "AT_ONCE", 2)
     clones = [f"-clone {number}.qcow2" for number in range(5)]

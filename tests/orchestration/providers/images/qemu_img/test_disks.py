@@ -171,6 +171,7 @@ def test_half_copy_of_a_dead_worker_is_overwritten(host, base, tmp_path, scope):
     qemu_img.check(host, str(target), scope=scope)
     names = sorted(p.name for p in tmp_path.iterdir())
     assert names == ["base.qcow2", "copy.qcow2"]
+    assert target.stat().st_mode & 0o777 == 0o600
 
 
 def test_full_file_system_is_told_as_such(scope):
