@@ -126,7 +126,7 @@ def test_backing_files_of_disks_keep_their_owner(stack, first_up):
     state = project(stack, SLUG).read_state()
     files = [original(stack), project(stack, SLUG).files / "boot.iso"]
 
-    assert {owner_and_mode(stack, "main", str(path)) for path in files} == {"root 644"}
+    assert {owner_and_mode(stack, "main", str(path)) for path in files} == {"root 600"}
     for name in ("linked", "fresh", "linked-there"):
         guest = state.guest(name)
         copy = guest.image.path
@@ -147,7 +147,7 @@ def test_original_is_the_same_after_everything(stack, owner, first_up, before):
     assert down.status == "succeeded", down.words
     assert holdings(stack) == before
     assert digest(original(stack)) == image["sha256"]
-    assert owner_and_mode(stack, "main", str(original(stack))) == "root 644"
+    assert owner_and_mode(stack, "main", str(original(stack))) == "root 600"
     state = project(stack, SLUG).read_state()
     there = state.guest("linked-there").image.path
     assert stack.other.run("sha256sum", there).split()[0] == image["sha256"]
