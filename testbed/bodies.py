@@ -5,6 +5,7 @@ application: an ASGI application cannot refuse a body that was not received yet.
 Daphne's request does it. A large body needs a session and an address that takes one,
 which is known from the headers; a body without a length is counted. Twisted's own
 parsing of forms, on the event loop and before any check, is off: Django parses them.
+A large body is in memory while it is handed over, so a user sends few at once.
 
 A refused body is answered at once, and what still comes of it is dropped for a moment,
 since a client that is cut off while it sends may not read the answer.
@@ -12,8 +13,9 @@ since a client that is cut off while it sends may not read the answer.
 
 import asyncio
 import time
+from collections import Counter
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from channels.db import database_sync_to_async
@@ -34,10 +36,14 @@ UPLOADS = {"testbed-new", "testbed-upload"}
 GRACE_S = 60
 BYTES_PER_S = 16 * 1024
 LINGER_S = 30
+LARGE_AT_ONCE = 2
 
 
 class BoundedRequest(WebRequest):
     """A request of Daphne's that refuses a body by its size, its sender and its rate."""
+
+    # The large bodies of each user that are received or served, by the user's key.
+    _large: ClassVar[Counter[int]] = Counter()
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -45,6 +51,7 @@ class BoundedRequest(WebRequest):
         self._limit = ANONYMOUS_BYTES
         self._received = 0
         self._is_refused = False
+        self._sender: int | None = None
         self._began = time.monotonic()
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 (Twisted's name)
@@ -68,6 +75,16 @@ class BoundedRequest(WebRequest):
             self._hang_up()
         else:
             super().requestReceived(command, path, version)
+
+    def finish(self) -> None:
+        """End the response."""
+        self._release()
+        super().finish()
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 (Twisted's name)
+        """End a request whose client left."""
+        self._release()
+        super().connectionLost(reason)
 
     def _require(self, size: int) -> None:
         if size > self._limit:
@@ -97,7 +114,21 @@ class BoundedRequest(WebRequest):
             return
         if user is None:
             self._refuse_size()
+        elif self._large[user.pk] >= LARGE_AT_ONCE:
+            self._refuse(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                f"You are sending {LARGE_AT_ONCE} large requests already. Wait until "
+                "one is over.",
+            )
+        else:
+            self._sender = user.pk
+            self._large[user.pk] += 1
         self.channel._networkProducer.resumeProducing()
+
+    def _release(self) -> None:
+        if self._sender is not None:
+            self._large[self._sender] -= 1
+            self._sender = None
 
     def _refuse_size(self) -> None:
         self._refuse(

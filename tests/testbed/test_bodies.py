@@ -59,12 +59,17 @@ class Channel(http.HTTPChannel):
         return self.transport.value().decode()
 
 
+def leave(channel):
+    """Close a connection from the client's side."""
+    channel.setTimeout(None)
+    channel.connectionLost(None)
+
+
 @pytest.fixture
 def channel():
     channel = Channel()
     yield channel
-    channel.setTimeout(None)
-    channel.connectionLost(None)
+    leave(channel)
 
 
 @pytest.fixture
@@ -187,14 +192,34 @@ class TestSession:
 
         assert channel.answer.startswith("HTTP/1.1 413 ")
 
+    async def test_user_sends_few_large_bodies_at_once(self, owner):
+        cookie = await sync_to_async(cookie_of)(owner)
+        channels = [Channel() for _ in range(bodies.LARGE_AT_ONCE)]
+        for one in channels:
+            await self.begin(one, cookie)
+        refused, later = Channel(), Channel()
+
+        await self.begin(refused, cookie)
+        leave(channels.pop())
+        await self.begin(later, cookie)
+
+        assert refused.answer.startswith("HTTP/1.1 429 ")
+        assert later.answer == ""
+        for one in (*channels, refused, later):
+            leave(one)
+        assert +BoundedRequest._large == {}
+
+    async def begin(self, channel, cookie):
+        channel.head("/testbeds/new/", cookie, f"Content-Length: {2 * MIB}")
+        await asyncio.wait_for(channel.requests[0]._admission, DEADLINE_S)
+
     async def test_client_that_left_during_the_check_is_forgotten(self, owner):
         channel = Channel()
         cookie = await sync_to_async(cookie_of)(owner)
         channel.head("/testbeds/new/", cookie, f"Content-Length: {2 * MIB}")
         admission = channel.requests[0]._admission
 
-        channel.setTimeout(None)
-        channel.connectionLost(None)
+        leave(channel)
         await asyncio.wait_for(admission, DEADLINE_S)
 
         assert channel.answer == ""
