@@ -1,8 +1,8 @@
 """The filters of a run's outcome panel: its failed tasks, and the current guests.
 
 Until the hosts were observed again, the run's own results say more than an older
-observation. Filters rather than context, because a view and the websocket render the panel from the
-run alone. Reads rows only.
+observation. Filters rather than context, because a view and the websocket render the
+panel from the run alone. Reads rows only.
 """
 
 from collections import Counter
