@@ -3,6 +3,8 @@
 An edited, wrong or unreadable testbed still has a page that says so.
 """
 
+import re
+
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -104,3 +106,13 @@ def test_long_list_of_guests_is_paged(browser: Client, testbed: Testbed):
     assert ('id="guest-g49"' in first, 'id="guest-g50"' in first) == (True, False)
     assert 'id="guest-g50"' in second
     assert "51\N{EN DASH}60 of 60" in second
+
+
+def test_cells_of_a_guest_say_what_they_are_on_a_narrow_screen(
+    browser: Client, generated: Testbed
+):
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    labels = re.findall(r'<td data-label="(\w+)"', page.split("</tr>")[1])
+    assert '<table class="table table--cells">' in page
+    assert labels == ["Host", "Addresses", "Management", "Image", "Size", "Setup"]
