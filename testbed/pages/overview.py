@@ -69,12 +69,12 @@ class GuestRow:
 
     @property
     def setup(self) -> str:
-        """Return its setup script's status: none, waiting, done, failed or changed."""
+        """Return its setup script's status: none, not run, done, failed or changed."""
         script, markers = self.guest.setup_script, self.guest.markers
         if script is None:
             return "none"
         if not markers.script:
-            return "waiting"
+            return "not run"
         if markers.script_exit_code:
             return "failed"
         return "done" if markers.script == script.sha256 else "changed"

@@ -54,6 +54,7 @@ DISPLAY = {
     "cancelled": ("calm", "stop", "cancelled"),
     "skipped": ("calm", "skip", "skipped"),
     "waiting": ("calm", "clock", "waiting"),
+    "not run": ("calm", "circle", "not run yet"),
     "pending": ("calm", "clock", "queued"),
     "generated": ("calm", "file", "generated"),
     "empty": ("calm", "circle", "draft"),

@@ -116,3 +116,19 @@ def test_cells_of_a_guest_say_what_they_are_on_a_narrow_screen(
     labels = re.findall(r'<td data-label="(\w+)"', page.split("</tr>")[1])
     assert '<table class="table table--cells">' in page
     assert labels == ["Host", "Addresses", "Management", "Image", "Size", "Setup"]
+
+
+def test_script_of_a_guest_that_was_never_started_waits_for_nothing(
+    browser: Client, testbed: Testbed
+):
+    testbed.project.yaml.write_text(
+        YAML.replace("{name: ubuntu_22_04}", "{name: ubuntu_22_04, setup_script: a.sh}")
+    )
+    (testbed.project.files / "a.sh").write_text("#!/bin/sh\n")
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    setup = page.split('<td data-label="Setup">')[1].split("</td>")[0]
+    assert "not run yet" in setup
+    assert "waiting" not in setup
