@@ -30,6 +30,7 @@ def index(request: Request) -> HttpResponse:
     context = {
         "stores": stores,
         "unused": selected(stores, ["all"]),
+        "never_read": [s.host.name for s in stores if s.row is None],
         "is_looking": is_looking,
         "waiting": waiting,
         "cleanups": Cleanup.objects.latest_of(Cleanup.Subject.IMAGES),

@@ -50,6 +50,8 @@ def test_page_before_any_look_says_when_there_will_be_one(
 
     assert "never updated" in text
     assert "every ten minutes" in text
+    assert "The images of main, host-b were not read yet." in text
+    assert "No unused images." not in text
     assert "Delete" not in text
 
 
