@@ -22,6 +22,7 @@ from testbed.views import (
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
+    path("testbeds/", RedirectView.as_view(pattern_name="testbeds")),
     path("testbeds/new/", create.new, name="testbed-new"),
     path("testbeds/new/name/", create.check_name, name="testbed-check-name"),
     path("testbeds/new/yaml/", create.check_yaml, name="testbed-check-yaml"),

@@ -45,6 +45,7 @@ ANSWERS = {
 # Route, then what GET and POST (of nothing) answer.
 TABLE = """
 /                                           users       impossible
+testbeds/                                   on          on
 testbeds/new/                               users       users
 testbeds/new/name/                          users       impossible
 testbeds/new/yaml/                          impossible  users

@@ -177,6 +177,6 @@ def test_password_is_changed(browser: Client, owner: User):
 
 
 def test_page_is_compressed_for_a_browser_that_accepts_it(browser: Client) -> None:
-    page = browser.get("/testbeds/", headers={"accept-encoding": "gzip, br"})
+    page = browser.get("/testbeds/new/", headers={"accept-encoding": "gzip, br"})
 
     assert page.headers["Content-Encoding"] == "gzip"

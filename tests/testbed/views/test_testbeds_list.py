@@ -154,3 +154,10 @@ def test_pages_are_compressed(browser: Client, testbed: Testbed):
     answer = browser.get("/testbeds/lab/", headers={"Accept-Encoding": "gzip"})
 
     assert answer["Content-Encoding"] == "gzip"
+
+
+def test_address_above_a_testbeds_leads_to_the_list(browser: Client):
+    answer = browser.get("/testbeds/")
+
+    assert answer.status_code == 302
+    assert answer.url == "/"
