@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from orchestration.errors import TestbedError
 from testbed.hosts.observation import observe_all
 from testbed.models import Testbed
+from testbed.templatetags.display import word
 from testbed.worker import kept_hosts
 
 
@@ -30,7 +31,7 @@ class Command(BaseCommand):
             if not testbeds:
                 raise CommandError(f"There is no testbed {testbed}.")
         for row in testbeds:
-            self.stdout.write(f"{row.slug}: {row.condition}")
+            self.stdout.write(f"{row.slug}: {word(row.condition)}")
             self._guests(row)
 
     def _guests(self, testbed: Testbed) -> None:
@@ -45,7 +46,7 @@ class Command(BaseCommand):
         for guest in state.guests:
             addresses = [i.address for i in guest.interfaces if i.address]
             self.stdout.write(
-                f"  {guest.name:<16} {status.get(guest.name, 'absent'):<10} "
+                f"  {guest.name:<16} {word(status.get(guest.name, 'absent')):<10} "
                 f"on {guest.host:<10} {', '.join(addresses):<16} "
                 f"management {state.way_to(guest).address}"
             )
