@@ -153,7 +153,9 @@ def _state(file: str) -> State:
     """Read the state of an existing testbed."""
     try:
         return load_state(Path(file).read_bytes())
-    except (OSError, ValueError, StateError) as error:
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{file}: {error.strerror}") from error
+    except (ValueError, StateError) as error:
         raise argparse.ArgumentTypeError(f"{file} cannot be used: {error}") from error
 
 

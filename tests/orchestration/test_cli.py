@@ -267,3 +267,14 @@ def test_disk_in_an_allowed_folder_is_accepted(
     assert main(["check", str(file)]) == 1
 
     assert "is an absolute path" in capsys.readouterr().out
+
+
+def test_state_that_is_not_there_is_said_in_words(capsys: Captured) -> None:
+    file = str(BAD / "list.yaml")
+
+    with pytest.raises(SystemExit):
+        main(["plan", file, "--hosts", str(HOSTS), "--state", "nowhere.json"])
+
+    said = capsys.readouterr().err
+    assert "argument --state: nowhere.json: No such file or directory" in said
+    assert "Errno" not in said
