@@ -30,6 +30,11 @@ urlpatterns = [
     path("testbeds/<slug:slug>/live/", testbeds.live, name="testbed-live"),
     path("testbeds/<slug:slug>/guests/", testbeds.guests, name="testbed-guests"),
     path("testbeds/<slug:slug>/delete/", testbeds.delete, name="testbed-delete"),
+    path(
+        "testbeds/<slug:slug>/disks/delete/",
+        testbeds.delete_disks,
+        name="testbed-delete-disks",
+    ),
     path("testbeds/<slug:slug>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<slug:slug>/check/", editor.check, name="testbed-check"),
     path(

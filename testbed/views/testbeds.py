@@ -103,6 +103,15 @@ def delete(request: Request, slug: str) -> HttpResponse:
     )
 
 
+@login_required
+@require_GET
+def delete_disks(request: Request, slug: str) -> HttpResponse:
+    """Ask before a run deletes the disks and artefacts; the answer starts the run."""
+    testbed = testbed_for(request, slug)
+    context = {"testbed": testbed, "guests": guests_of(testbed, state_of(testbed)[0])}
+    return render(request, "testbeds/delete_disks.html", context)
+
+
 def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)

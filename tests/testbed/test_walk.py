@@ -53,6 +53,7 @@ testbeds/<slug:slug>/                       owner       impossible
 testbeds/<slug:slug>/live/                  owner       impossible
 testbeds/<slug:slug>/guests/                owner       impossible
 testbeds/<slug:slug>/delete/                owner-busy  owner-busy
+testbeds/<slug:slug>/disks/delete/          owner       impossible
 testbeds/<slug:slug>/edit/                  owner       owner-busy
 testbeds/<slug:slug>/edit/<path:path>       owner       owner-busy
 testbeds/<slug:slug>/check/                 impossible  owner

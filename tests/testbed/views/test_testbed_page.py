@@ -13,6 +13,7 @@ from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
+from tests.testbed.reading import visible
 
 BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
 
@@ -132,3 +133,18 @@ def test_script_of_a_guest_that_was_never_started_waits_for_nothing(
     setup = page.split('<td data-label="Setup">')[1].split("</td>")[0]
     assert "not run yet" in setup
     assert "waiting" not in setup
+
+
+def test_disks_are_deleted_only_after_a_question_that_names_them(
+    browser: Client, generated: Testbed
+):
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    question = browser.get("/testbeds/lab/disks/delete/").content.decode()
+
+    assert 'value="clear-artefacts"' not in page
+    assert 'href="/testbeds/lab/disks/delete/"' in page
+    assert "The disks of 2 guests are erased" in question
+    assert "web on main, db on host-b." in visible(question)
+    assert 'value="clear-artefacts"' in question
+    assert not Run.objects.exists()
