@@ -80,7 +80,8 @@ def test_error_is_found_at_its_line_while_one_types(page: Page):
     page.keyboard.insert_text("1, memory_mb: 64}")
     expect(marked.first).not_to_contain_text("one")
     write(text, f"# mine\n{YAML}")
-    expect(page.get_by_text("No problems in the YAML.")).to_be_visible()
+    expect(said).to_have_text("No problems")
+    expect(page.get_by_text("No problems in the YAML.")).to_be_hidden()
     expect(marked).to_have_count(0)
     expect(page.get_by_text("unsaved", exact=True)).to_be_visible()
 

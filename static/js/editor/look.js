@@ -42,9 +42,23 @@ const theme = EditorView.theme({
   ".cm-panel.cm-search input, .cm-panel.cm-search button, .cm-panel.cm-search label": {
     fontSize: "var(--size-small)",
   },
-  ".cm-textfield": { border: "1px solid var(--line-strong)", backgroundColor: "var(--surface)" },
+  ".cm-panel.cm-search label": {
+    display: "inline-flex",
+    alignItems: "center",
+    gap: "4px",
+    verticalAlign: "middle",
+  },
+  ".cm-panel.cm-search input[type=checkbox]": { margin: "0" },
+  ".cm-textfield": {
+    border: "1px solid var(--line-strong)",
+    borderRadius: "var(--radius)",
+    padding: "3px 8px",
+    backgroundColor: "var(--surface)",
+  },
   ".cm-button": {
     border: "1px solid var(--line-strong)",
+    borderRadius: "var(--radius)",
+    padding: "3px 10px",
     backgroundColor: "var(--surface)",
     backgroundImage: "none",
   },
