@@ -17,6 +17,7 @@ from orchestration.compose.loader import Loaded, conclude, load_spec
 from orchestration.compose.pools import Ranges
 from orchestration.compose.reading.positions import Positions, show_path
 from orchestration.compose.rules.clones import check_scaling
+from orchestration.compose.rules.controllers import check_controllers
 from orchestration.compose.rules.files import check_files
 from orchestration.compose.rules.hosts import KnownHost, check_hosts
 from orchestration.compose.rules.images import check_images
@@ -57,6 +58,7 @@ def check(
         *check_static_addresses(draft, positions, ranges or Ranges(), hosts),
         *check_scaling(draft, positions),
         *check_network(draft, positions),
+        *check_controllers(draft, positions, ranges or Ranges(), hosts),
         *check_cards(draft, positions, network_cards),
         *check_ovn(draft, positions),
         *check_files(draft, positions, files, folders),

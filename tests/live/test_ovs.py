@@ -98,7 +98,7 @@ def tunnel(device, remote, *, key=77, number=1, kind="vxlan"):
 
 def test_bridge_is_made_once_then_unchanged_then_corrected(host, scope):
     wanted = bridge("br0", "t1br0", protocol="OpenFlow13", rstp=True)
-    wanted = wanted.model_copy(update={"controller": "tcp:127.0.0.1:6653"})
+    wanted = wanted.model_copy(update={"controller": "tcp:198.51.100.5:6653"})
 
     made = bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
     again = bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)

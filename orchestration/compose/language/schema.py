@@ -212,7 +212,7 @@ class Bridge(Entry):
     """An OpenFlow version, `OpenFlow10` to `OpenFlow15`; left out it is Open vSwitch's
     own choice."""
     controller: str | None = None
-    """An OpenFlow controller, such as `tcp:127.0.0.1:6653`."""
+    """An OpenFlow controller, such as `tcp:198.51.100.5:6653`."""
 
 
 class HostInterface(Entry):

@@ -30,6 +30,10 @@ class KnownHost(Protocol):
         """Its address; empty when unknown."""
 
     @property
+    def tunnel_address(self) -> str:
+        """The address where its tunnels end; empty when it is `address`."""
+
+    @property
     def cpus(self) -> int:
         """Its processors; 0 when unknown."""
 

@@ -2,7 +2,7 @@
 
 Part of `compose/check.py`. When the network section itself is invalid, nothing here is
 checked, because the machines' references to bridges may well be right. Logical switches
-are in `switches.py`. Pure.
+are in `switches.py`, controllers in `controllers.py`. Pure.
 """
 
 import re
@@ -19,7 +19,6 @@ BRIDGE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,4}")
 BRIDGES_SHOWN = 20
 PROTOCOL = re.compile(r"OpenFlow1[0-5](,OpenFlow1[0-5])*")
 HOST_INTERFACE = re.compile(r"[^\s/]{1,15}")
-CONTROLLER = re.compile(r"(tcp|ssl|unix|punix|ptcp|pssl):\S+")
 
 
 def check_network(draft: Draft, positions: Positions) -> Iterator[Finding]:
@@ -83,14 +82,6 @@ def _bridges(network: Network, positions: Positions) -> Iterator[Finding]:
                 (*path, "protocol"),
                 f"`{bridge.protocol}` is no OpenFlow version.",
                 "Write OpenFlow10 to OpenFlow15, for example OpenFlow13.",
-            )
-        if bridge.controller is not None and not CONTROLLER.fullmatch(
-            bridge.controller
-        ):
-            yield positions.error(
-                (*path, "controller"),
-                f"`{bridge.controller}` is no address of an OpenFlow controller.",
-                "For example tcp:127.0.0.1:6653.",
             )
 
 

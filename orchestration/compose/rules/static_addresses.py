@@ -10,7 +10,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from itertools import groupby
 
-from orchestration.compose.draft import Draft, DraftedInterface, interfaces_of
+from orchestration.compose.draft import (
+    Draft,
+    DraftedInterface,
+    clone_interfaces,
+    interfaces_of,
+    machine_interfaces,
+)
 from orchestration.compose.language.schema import CloudImage, Libvirt, Network
 from orchestration.compose.pools import Ranges
 from orchestration.compose.reading.positions import Path, Positions
@@ -68,8 +74,12 @@ def check_static_addresses(
         if address is not None:
             yield from _address(interface, address, around, positions)
             yield from _gateway(interface, address, around, positions)
-    for _, own in groupby(interfaces, key=lambda interface: interface.guest):
-        yield from _way_out(tuple(own), around, positions)
+    guests = set() if around.has_management else set(_with_account(draft))
+    for guest, own in groupby(interfaces, key=lambda interface: interface.guest):
+        mine = tuple(own)
+        yield from _way_out(mine, around, positions)
+        if guest in guests:
+            yield from _login(mine, around, positions)
 
 
 def _surroundings(
@@ -189,6 +199,50 @@ def _way_out(
         return
     if outside and all(_is_strange(interface, around) for interface in outside):
         yield _no_way_out(outside[0].ip, around.ranges, positions)
+
+
+def _with_account(draft: Draft) -> Iterator[str]:
+    """Yield the guests to which the testbed logs in: those of cloud images."""
+    for drafted in draft.machines:
+        kind = drafted.machine.kind
+        if isinstance(kind, Libvirt) and isinstance(kind.libvirt_type, CloudImage):
+            yield from {i.guest for i in machine_interfaces(drafted)}
+            yield from {i.guest for i in clone_interfaces(drafted)}
+
+
+def _login(
+    interfaces: tuple[DraftedInterface, ...],
+    around: _Surroundings,
+    positions: Positions,
+) -> Iterator[Finding]:
+    """Refuse a guest whose only known address for SSH is not the testbed's.
+
+    Otherwise the testbed would connect to any machine that a user names.
+    """
+    for interface in interfaces:
+        address = _usable(interface.wanted.ip)
+        if address is None and interface.wanted.attached_to in around.outside:
+            return
+        if address is not None:
+            if not around.is_inside(address):
+                yield _no_login(interface, address, around.ranges, positions)
+            return
+
+
+def _no_login(
+    interface: DraftedInterface,
+    address: IPv4Address,
+    ranges: Ranges,
+    positions: Positions,
+) -> Finding:
+    own = ranges.nat_subnet or f"one of {ranges.nat}"
+    return positions.error(
+        interface.ip,
+        f"The testbed would log in to guest {interface.guest} at `{address}`, which is "
+        f"not in its own network, {own}.",
+        "Leave `management_network` on, or give an earlier interface an address of the "
+        "testbed's.",
+    )
 
 
 def _is_strange(interface: DraftedInterface, around: _Surroundings) -> bool:

@@ -41,7 +41,7 @@ network:
   bridges:
     - name: br0
       protocol: OpenFlow13
-      controller: tcp:127.0.0.1:6653
+      controller: tcp:198.51.100.5:6653
     - name: br1
   bridge_connections: {br0: br1}
   external_bridge: br0
@@ -87,7 +87,9 @@ def test_complete_yaml_becomes_the_spec() -> None:
         network=Network(
             bridges=(
                 Bridge(
-                    name="br0", protocol="OpenFlow13", controller="tcp:127.0.0.1:6653"
+                    name="br0",
+                    protocol="OpenFlow13",
+                    controller="tcp:198.51.100.5:6653",
                 ),
                 Bridge(name="br1"),
             ),

@@ -89,5 +89,31 @@ def test_subnets_are_not_judged_before_the_testbed_has_a_number() -> None:
 
 def test_management_pool_is_free_without_a_management_network() -> None:
     yaml = YAML + "testbed_options: {management_network: false}\n"
+    interface = "bridge: br0}, {bridge: lone, ip: 100.64.0.9"
 
-    assert said("bridge: lone, ip: 100.64.0.9", yaml=yaml) == []
+    assert said(interface, yaml=yaml) == []
+
+
+@pytest.mark.parametrize("ip", ["192.0.2.50", "10.64.48.9", "10.9.0.7"])
+def test_login_at_an_address_of_others_is_refused(ip: str) -> None:
+    yaml = YAML + "testbed_options: {management_network: false}\n"
+
+    (sentence,) = said(f"bridge: lone, ip: {ip}", yaml=yaml)
+
+    assert sentence.startswith(
+        f"error: The testbed would log in to guest web at `{ip}`, which is not in"
+    )
+
+
+@pytest.mark.parametrize(
+    "interface",
+    [
+        "bridge: br0, ip: 10.64.33.5",
+        "bridge: near}, {bridge: lone, ip: 10.9.0.7",
+        "bridge: lone}, {bridge: br0",
+    ],
+)
+def test_login_at_an_address_of_the_testbed_is_fine(interface: str) -> None:
+    yaml = YAML + "testbed_options: {management_network: false}\n"
+
+    assert said(interface, yaml=yaml) == []
