@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from orchestration import ledgers
 from orchestration.errors import Cancelled, TestbedError
-from orchestration.instructions.boot import pacing
+from orchestration.instructions.boot import pacing, taps
 from orchestration.instructions.boot.pacing import Booting, Ledger
 from orchestration.instructions.task import Task
 from orchestration.providers.libvirt import domains
@@ -63,11 +63,12 @@ def wait_for_turn(task: Task, guest: GuestState) -> None:
 def start_in_turn(task: Task, guest: GuestState) -> None:
     """Start a defined guest when it is admitted; a failed start frees its place.
 
-    Raises: as `wait_for_turn`, LibvirtFailed.
+    Raises: as `wait_for_turn`, LibvirtFailed, NetworkFailed.
     """
     wait_for_turn(task, guest)
     try:
         domains.start(task.host.libvirt, task.domain(guest))
+        taps.switch_ipv6_off(task, guest)
     except TestbedError:
         boot_ended(task, guest)
         raise

@@ -1,4 +1,4 @@
-"""Network devices of a host by `ip` and `ethtool`: veth pairs, up, addresses.
+"""Network devices of a host by `ip` and `ethtool`: veth pairs, up, addresses, no IPv6.
 
 Used for the veth pairs that join a libvirt NAT network to an Open vSwitch bridge and
 bridges with RSTP to each other, and by `ovs/bridges.py` for the internal ports of
@@ -7,6 +7,7 @@ and their ports are in `ovs/bridges.py`.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestration.errors import NetworkFailed
@@ -15,6 +16,15 @@ from orchestration.transport.base import Completed, Scope, Transport, command
 
 # The kernel's default for a new device.
 PLAIN_MTU = 1500
+# A device that is gone, or a kernel without IPv6, has no such folder.
+WITHOUT_IPV6 = """\
+for device do
+  folder=/proc/sys/net/ipv6/conf/$device
+  [ -d "$folder" ] || continue
+  echo 1 > "$folder/disable_ipv6" && echo 0 > "$folder/accept_ra" &&
+    ip link set dev "$device" addrgenmode none || exit
+done
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,7 @@ def ensure_veth(
         _ip(transport, failure, f"link add {a} type veth peer name {b}", scope=scope)
     if master_of_a:
         _ip(transport, failure, f"link set dev {a} master {master_of_a}", scope=scope)
+    without_ipv6(transport, (a, b), scope=scope)
     for device in (a, b):
         if mtu > PLAIN_MTU:
             _ip(transport, failure, f"link set dev {device} mtu {mtu}", scope=scope)
@@ -89,6 +100,21 @@ def bring_up(
         offload = command("ethtool", "-K", device, "tx", "off").with_root()
         run_or_fail(transport, offload, failure, scope=scope)
     _ip(transport, failure, f"link set dev {device} up", scope=scope)
+
+
+def without_ipv6(transport: Transport, devices: Sequence[str], *, scope: Scope) -> None:
+    """Give our devices no IPv6 address, so that no guest becomes the host's router.
+
+    The kernel's defaults give each an address and accept router advertisements.
+    """
+    failure = Failure(
+        NetworkFailed,
+        f"IPv6 could not be switched off for {', '.join(devices)} on "
+        f"{transport.machine}.",
+        "Check that /proc/sys can be written there.",
+    )
+    cmd = command("sh", "-c", WITHOUT_IPV6, "sh", *devices).with_root()
+    run_or_fail(transport, cmd, failure, scope=scope)
 
 
 def is_up(transport: Transport, device: str, *, scope: Scope) -> bool:

@@ -111,7 +111,11 @@ def machine(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Machine:
     task = make_task("a")
     real = task.host.state.model_copy(update={"kind": HostKind.REAL, "cpus": 2})
     whole = FakeTransport(
-        "host-a", [(re.compile("qemu-img info .*--backing-chain .*"), "[]")]
+        "host-a",
+        [
+            (re.compile("qemu-img info .*--backing-chain .*"), "[]"),
+            (re.compile("sh -c .*disable_ipv6.*", re.DOTALL), ""),
+        ],
     )
     host = Host(real, whole, task.host.libvirt)
     # On a slow machine a test takes longer, and these guests have no domains.

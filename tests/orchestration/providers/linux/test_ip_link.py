@@ -6,10 +6,11 @@ import pytest
 
 from orchestration.errors import NetworkFailed, NotEnoughSpace
 from orchestration.providers.linux import ip_link
-from orchestration.transport.base import Scope
+from orchestration.transport.base import Scope, command
 from tests.fakes import FakeTransport, Reply
 
 SHOW = "ip -json link show type veth"
+NO_IPV6 = str(command("sh", "-c", ip_link.WITHOUT_IPV6, "sh", "a", "b"))
 
 
 def veths(*rows):
@@ -30,6 +31,7 @@ def test_missing_pair_is_made_with_offload_off_before_it_is_up():
     steps = [
         "ip link add a type veth peer name b",
         "ip link set dev a master virbr0",
+        NO_IPV6,
         "ethtool -K a tx off",
         "ip link set dev a up",
         "ethtool -K b tx off",
@@ -46,6 +48,7 @@ def test_pair_carries_jumbo_frames_where_guests_have_them():
     plain = veths(("a", "b", "UP", "virbr0"), ("b", "a", "UP", ""))
     steps = [
         "ip link set dev a master virbr0",
+        NO_IPV6,
         "ip link set dev a mtu 8950",
         "ethtool -K a tx off",
         "ip link set dev a up",
@@ -66,6 +69,7 @@ def test_pair_carries_jumbo_frames_where_guests_have_them():
 def test_pair_without_a_bridge_of_its_own_is_only_set_up():
     steps = [
         "ip link add a type veth peer name b",
+        NO_IPV6,
         "ethtool -K a tx off",
         "ip link set dev a up",
         "ethtool -K b tx off",
@@ -102,6 +106,7 @@ def test_pair_that_differs_is_mended_without_being_made_anew(rows):
         [
             (SHOW, veths(*rows)),
             ("ip link set dev a master virbr0", ""),
+            (NO_IPV6, ""),
             ("ethtool -K a tx off", ""),
             ("ip link set dev a up", ""),
             ("ethtool -K b tx off", ""),
@@ -120,6 +125,7 @@ def test_half_of_another_pair_is_removed_first():
             ("ip link delete dev a", ""),
             ("ip link add a type veth peer name b", ""),
             ("ip link set dev a master virbr0", ""),
+            (NO_IPV6, ""),
             ("ethtool -K a tx off", ""),
             ("ip link set dev a up", ""),
             ("ethtool -K b tx off", ""),

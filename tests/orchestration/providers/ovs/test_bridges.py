@@ -9,6 +9,7 @@ import re
 import pytest
 
 from orchestration.errors import ForeignThing, HostUnreachable, NetworkFailed
+from orchestration.providers.linux.ip_link import WITHOUT_IPV6
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
     BridgeState,
@@ -21,6 +22,7 @@ from orchestration.transport.base import Scope, command
 from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
 
+NO_IPV6 = str(command("sh", "-c", WITHOUT_IPV6, "sh", "d1br0"))
 ANY_READ = re.compile(r"ovs-vsctl .* list .*")
 ANY_WRITE = re.compile(r"ovs-vsctl (?!.* list ).*")
 
@@ -78,27 +80,33 @@ def test_new_bridge_is_one_transaction_and_comes_up_without_offload(scope):
         [
             (ANY_READ, table() * 3),
             (ANY_WRITE, ""),
+            (NO_IPV6, ""),
             ("ethtool -K d1br0 tx off", ""),
             ("ip link set dev d1br0 up", ""),
         ],
     )
-    wanted = bridge(protocol="OpenFlow13", controller="tcp:127.0.0.1:6653")
+    wanted = bridge(protocol="OpenFlow13", controller="tcp:198.51.100.5:6653")
 
     assert bridges.ensure_bridge(host, wanted, testbed="demo", scope=scope)
 
-    assert len(host.calls) == 4
+    assert len(host.calls) == 5
     assert host.lines[1] == (
         "ovs-vsctl --timeout=20 --format=json -- --may-exist add-br d1br0 "
         "-- set Bridge d1br0 datapath_type=netdev protocols=OpenFlow13 "
         "rstp_enable=false external_ids:testbed=demo external_ids:bridge=br0 "
-        "-- set-controller d1br0 tcp:127.0.0.1:6653"
+        "-- set-controller d1br0 tcp:198.51.100.5:6653"
     )
 
 
 def test_kernel_bridge_keeps_its_offload(scope):
     host = FakeTransport(
         "host-a",
-        [(ANY_READ, table() * 3), (ANY_WRITE, ""), ("ip link set dev d1br0 up", "")],
+        [
+            (ANY_READ, table() * 3),
+            (ANY_WRITE, ""),
+            (NO_IPV6, ""),
+            ("ip link set dev d1br0 up", ""),
+        ],
     )
 
     assert bridges.ensure_bridge(
@@ -125,6 +133,7 @@ def test_bridge_is_up_when_the_kernel_says_so(scope, flags, changed):
         [
             (ANY_READ, answer),
             ("ip -json link show", shown),
+            (NO_IPV6, ""),
             ("ethtool -K d1br0 tx off", ""),
             ("ip link set dev d1br0 up", ""),
         ],
