@@ -25,6 +25,7 @@ from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.project.folder import Project
+from orchestration.providers.linux.ruleset import Policy, policy_of
 from orchestration.state.model import State
 from orchestration.transport.base import Scope
 from orchestration.transport.processes.leftovers import end_left, words_of
@@ -37,13 +38,17 @@ LOOK_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One instruction's share on one host; `instruction` holds only its resources."""
+    """One instruction's share on one host; `instruction` holds only its resources.
+
+    Without a `policy`, firewalls know only the state's hosts.
+    """
 
     instruction: Instruction
     host: str
     state: State
     project: Project
     options: Options
+    policy: Policy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +253,7 @@ class _Batch:
             peers=len(work.instruction.resources),
             boot=self._limits.boot,
             log_bytes=self._limits.log_bytes,
+            policy=work.policy or policy_of(work.state.hosts),
         )
 
 

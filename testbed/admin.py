@@ -76,6 +76,7 @@ class HostAdmin(HostBase):
                     "projects_dir",
                     "images_dir",
                     "compress_copies",
+                    "has_firewall",
                 )
             },
         ),

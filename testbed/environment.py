@@ -96,6 +96,17 @@ def env_pools(nat: str, management: str) -> Pools:
     return pools
 
 
+def env_networks(name: str) -> tuple[IPv4Network, ...]:
+    """Return ranges of IPv4 addresses. Raises: ImproperlyConfigured."""
+    try:
+        return tuple(map(IPv4Network, env_list(name)))
+    except ValueError as exc:
+        raise ImproperlyConfigured(
+            f"{name}={os.environ.get(name)!r}: use ranges of IPv4 addresses, separated "
+            "by commas, such as 192.168.7.0/24,10.1.2.3/32."
+        ) from exc
+
+
 def env_zone(name: str, default: str) -> str:
     """Return the name of a time zone. Raises: ImproperlyConfigured."""
     value = os.environ.get(name) or default

@@ -19,6 +19,7 @@ from testbed.environment import (
     env_generated,
     env_int,
     env_list,
+    env_networks,
     env_pools,
     env_redis,
     env_secret,
@@ -48,6 +49,8 @@ DISK_FOLDERS = tuple(Path(folder) for folder in env_list("TESTBED_DISK_FOLDERS")
 NETWORK_CARDS = tuple(env_list("TESTBED_NETWORK_CARDS"))
 # One /20 of each for every testbed; nothing else on the hosts may use these ranges.
 ADDRESS_POOLS = env_pools("TESTBED_NAT_POOL", "TESTBED_MANAGEMENT_POOL")
+# Private networks that guests may reach besides the internet.
+ALLOWED_NETWORKS = env_networks("TESTBED_ALLOWED_NETWORKS")
 # The kind of link between bridges on two hosts, in every new or edited testbed.
 TUNNEL_KIND = env_choice("TESTBED_TUNNELS", "vxlan", "geneve", "gre")
 # Whether equal golden images are one for all users, not for each owner.

@@ -1,4 +1,4 @@
-"""The instructions for testbed hosts: check them, make folders, remove leftovers."""
+"""The instructions for testbed hosts: check, folders, firewall, leftovers."""
 
 from pathlib import PurePosixPath
 
@@ -8,7 +8,10 @@ from orchestration.hosts import examine, host_network
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.ownership import GuestDomain
+from orchestration.providers.linux import firewall
+from orchestration.providers.linux.ruleset import build_ruleset
 from orchestration.providers.ovs import bridges
+from orchestration.state.model import HostNetwork
 from orchestration.state.mtu import shrunk
 from orchestration.transport.base import command
 
@@ -25,11 +28,18 @@ def check_hosts(task: Task) -> Outcome:
     network = host_network(host, scope=task.scope)
     for message, hint in (
         (facts.remark, facts.hint),
+        _firewall_problem(task, network),
         shrunk(task.state, host.state.name, network),
     ):
         if message:
             return Outcome(Status.WARNING, message, hint)
     return done("online")
+
+
+def _firewall_problem(task: Task, network: HostNetwork) -> tuple[str, str]:
+    if task.resource.host in task.policy.unguarded:
+        return "", ""
+    return firewall.problem(task.resource.host, network)
 
 
 def prepare_hosts(task: Task) -> Outcome:
@@ -48,6 +58,15 @@ def prepare_hosts(task: Task) -> Outcome:
     make = command("mkdir", "-p", "-m", f"{PASSABLE:04o}", *sorted(folders))
     task.host.transport.run(make.with_root(), scope=task.scope)
     return done()
+
+
+def ensure_firewall(task: Task) -> Outcome:
+    """Keep guests from one host's own services and from the lab's networks."""
+    if task.resource.host in task.policy.unguarded:
+        return unchanged("switched off for this host by an administrator")
+    ruleset = build_ruleset(task.policy)
+    is_new = firewall.ensure(task.host.transport, ruleset, scope=task.scope)
+    return done() if is_new else unchanged()
 
 
 def clean_hosts(task: Task) -> Outcome:

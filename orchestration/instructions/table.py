@@ -19,6 +19,7 @@ ACTIONS: ActionTable = {
     Kind.GENERATE_ARTEFACTS: artefacts.generate_artefacts,
     Kind.CHECK_HOSTS: hosts.check_hosts,
     Kind.PREPARE_HOSTS: hosts.prepare_hosts,
+    Kind.ENSURE_FIREWALL: hosts.ensure_firewall,
     Kind.ENSURE_NETWORKS: networks.ensure_networks,
     Kind.ENSURE_BRIDGES: networks.ensure_bridges,
     Kind.ENSURE_LINKS: networks.ensure_links,

@@ -24,6 +24,7 @@ from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.model import Options, Resource
 from orchestration.project.folder import Project
 from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
+from orchestration.providers.linux.ruleset import Policy
 from orchestration.state.model import GuestState, State
 from orchestration.transport.base import OnLine, OnProgress, Scope
 
@@ -74,7 +75,7 @@ class Task:
     guests. `peers` is the number of tasks that run on this host at the same time
     in this instruction, for deadlines that grow with it: a guest may take
     `boot.deadline_s` and something for each of them. `log_bytes` bounds the output of
-    its commands in the log.
+    its commands in the log. Hosts' firewalls follow from `policy`.
     """
 
     index: int
@@ -89,6 +90,7 @@ class Task:
     peers: int = 1
     boot: BootLimits = USUAL
     log_bytes: int = DEFAULT_BYTES
+    policy: Policy = field(default_factory=Policy)
     _reporter: Reporter = field(init=False)
     _log: BoundedLog = field(init=False)
 

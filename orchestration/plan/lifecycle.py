@@ -84,6 +84,7 @@ def plan_up(state: State, options: Options, previous: State | None = None) -> Pl
             _generate_artefacts(state),
             _check_hosts(state),
             _prepare_hosts(state),
+            _ensure_firewall(state),
             *removed_and_stopped(state, previous),
             *_ensure_network(state),
             *_golden_images(state),
@@ -157,6 +158,13 @@ def _prepare_hosts(state: State) -> Instruction:
     hosts = host_resources(state)
     title = f"Prepare the folders on {count(hosts, 'host')}"
     return entry(Kind.PREPARE_HOSTS, Stage.PREPARE_HOSTS, title, hosts)
+
+
+def _ensure_firewall(state: State) -> Instruction:
+    """Guard the hosts before anything of a guest is there; `down` leaves it."""
+    hosts = host_resources(state)
+    title = f"Ensure the firewall of {count(hosts, 'host')}"
+    return entry(Kind.ENSURE_FIREWALL, Stage.PREPARE_HOSTS, title, hosts)
 
 
 def _ensure_network(state: State) -> Iterator[Instruction]:

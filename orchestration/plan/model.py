@@ -54,6 +54,7 @@ class Kind(StrEnum):
     GENERATE_ARTEFACTS = "generate-artefacts"
     CHECK_HOSTS = "check-hosts"
     PREPARE_HOSTS = "prepare-hosts"
+    ENSURE_FIREWALL = "ensure-firewall"
     ENSURE_NETWORKS = "ensure-networks"
     ENSURE_BRIDGES = "ensure-bridges"
     ENSURE_LINKS = "ensure-links"

@@ -167,6 +167,8 @@ missing_capabilities() {
   unshare --mount true 2> /dev/null || echo "mount namespaces: cannot be made"
   unshare --net ip link add probe0 type veth peer name probe1 2> /dev/null ||
     echo "veth: pairs of virtual cables cannot be made"
+  ! command -v nft > /dev/null || unshare --net nft add table inet probe 2> /dev/null ||
+    echo "nftables: the kernel takes no table; hosts would not be guarded from guests"
   [[ $(uname -m) == x86_64 ]] || echo "x86-64: the test guest image is for this processor only"
 }
 

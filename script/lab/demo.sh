@@ -196,6 +196,10 @@ clean() {
   step "Remove the second testbed host" "$LAB/namespace-host" stop "$HOST_B" "$HOST_B_DIR"
   if switch_answers > /dev/null 2>&1; then detach_underlay "$MAIN_BRIDGE"; fi
   if [[ -e /sys/class/net/tbdemo0 ]]; then ip link delete tbdemo0; fi
+  # Another installation on this machine may have testbeds up.
+  if command -v nft > /dev/null && ! compgen -G '/sys/class/net/t[0-9]*' > /dev/null; then
+    as_root nft delete table inet testbed 2> /dev/null || true
+  fi
   step "Stop the daemons that the demo started" stop_started_daemons "$STATE"
   rm -rf "$DATA"
   say "The demo is removed."

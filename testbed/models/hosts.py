@@ -61,6 +61,12 @@ class Host(models.Model):
         help_text="Compress images on their way to this host: faster where its network "
         "is slower than about 1 Gbit/s, else slower.",
     )
+    has_firewall = models.BooleanField(
+        "firewall",
+        default=True,
+        help_text="Keep guests on this host from its services and from the lab's "
+        "networks, by nftables. Without it, let a firewall of your own do so.",
+    )
     cpus = models.PositiveIntegerField(default=0)
     memory_mib = models.PositiveIntegerField(default=0)
     load = models.FloatField(default=0.0)

@@ -25,9 +25,11 @@ from orchestration.engine import Work, share, state_for
 from orchestration.errors import TestbedError
 from orchestration.events import Sink, Status
 from orchestration.plan.lifecycle import Plan
+from orchestration.plan.model import Kind
 from orchestration.transport.base import Scope
 from testbed import worker
 from testbed.celery import RUN_BATCH
+from testbed.hosts.firewall import current_policy
 from testbed.models import Batch, Run
 from testbed.runs.cancelling import conclude_cancel, open_tasks, record_ended, survivors
 from testbed.runs.joining import finish_batch
@@ -36,6 +38,8 @@ from testbed.runs.recorder import Recorder, finish_tasks
 from testbed.worker import Inbox, Word
 
 logger = logging.getLogger(__name__)
+
+_ABOUT_FIREWALLS = (Kind.CHECK_HOSTS, Kind.ENSURE_FIREWALL)
 
 
 @shared_task(name=RUN_BATCH, bind=True)
@@ -141,6 +145,7 @@ class _Running:
             state=state_for(instruction, project),
             project=project,
             options=plan.options,
+            policy=current_policy() if instruction.kind in _ABOUT_FIREWALLS else None,
         )
 
     def _settle(self, scope: Scope, lease: Lease) -> None:

@@ -15,6 +15,7 @@ from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command, Kind, Options
 from orchestration.state.model import State
 from orchestration.transport.base import Scope, command
+from testbed.hosts.firewall import current_policy
 from testbed.hosts.observation import observe_all
 from testbed.models import Testbed
 from testbed.testbeds.planning import prepare
@@ -38,7 +39,8 @@ def obey(testbed: Testbed, hosts: Hosts, what: Command) -> dict[tuple[Kind, str]
     for instruction in plan(what, project.read_state()).instructions:
         for host in dict.fromkeys(r.host for r in instruction.resources):
             state = state_for(instruction, project)
-            work = Work(share(instruction, host), host, state, project, Options())
+            mine, policy = share(instruction, host), current_policy()
+            work = Work(mine, host, state, project, Options(), policy)
             results = engine.run(
                 work, scope=Scope("lab.r0.b0."), sink=lambda event: None
             )

@@ -15,6 +15,7 @@ from testbed.environment import (
     env_generated,
     env_int,
     env_list,
+    env_networks,
     env_pool,
     env_pools,
     env_redis,
@@ -68,6 +69,19 @@ def test_pools_are_chosen_and_must_not_overlap(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("SOME_NAT", "100.64.0.0/12")
     with pytest.raises(ImproperlyConfigured, match=r"100\.64\.0\.0/12.*overlap"):
         env_pools("SOME_NAT", "NOT_SET")
+
+
+def test_networks_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_NETWORKS", "192.168.7.0/24, 10.1.2.3")
+    monkeypatch.setenv("BAD_NETWORKS", "192.168.7.1/24")
+
+    assert env_networks("SOME_NETWORKS") == (
+        IPv4Network("192.168.7.0/24"),
+        IPv4Network("10.1.2.3/32"),
+    )
+    assert env_networks("NOT_SET") == ()
+    with pytest.raises(ImproperlyConfigured, match=r"BAD_NETWORKS.*such as"):
+        env_networks("BAD_NETWORKS")
 
 
 def test_missing_secret_file_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

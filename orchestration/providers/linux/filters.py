@@ -18,8 +18,8 @@ _PORT_WORDS = frozenset(
     {"--dport", "--sport", "--dports", "--sports", "dport", "sport"}
 )
 _NOT = frozenset({"!", "!="})
-# libvirt's own tables and chains, which know its networks.
-_LIBVIRT = re.compile(r"libvirt", re.IGNORECASE)
+# Our own table, and libvirt's own tables and chains, which know its networks.
+_KNOWN = re.compile(r"libvirt|^testbed ", re.IGNORECASE)
 _DROPPED_CHAIN = re.compile(r"^:FORWARD DROP ", re.MULTILINE)
 _DROPPED_HOOK = re.compile(r"hook forward .*policy drop;")
 _NFTABLES_BACKEND = re.compile(r"^table (ip|inet) libvirt_network\b", re.MULTILINE)
@@ -38,7 +38,7 @@ def of_iptables(text: str) -> Iterator[Drop]:
     """Parse `-A ts-input -s 100.64.0.0/10 ! -i tailscale0 -j DROP`."""
     for line in text.splitlines():
         words = line.split()
-        if words[:1] == ["-A"] and not _LIBVIRT.search(words[1]):
+        if words[:1] == ["-A"] and not _KNOWN.search(words[1]):
             yield from _drops(words[1], words)
 
 
@@ -52,7 +52,7 @@ def of_nft(text: str) -> Iterator[Drop]:
                 table = name
             case ["chain", name, *_]:
                 chain = name
-            case [*_] if not _LIBVIRT.search(f"{table} {chain}"):
+            case [*_] if not _KNOWN.search(f"{table} {chain}"):
                 yield from _drops(chain, words)
 
 

@@ -29,6 +29,7 @@ iptables-save -t filter 2>/dev/null |
 echo '[nft]'
 nft list ruleset 2>/dev/null |
   grep -E -e '^table ' -e 'chain ' -e 'hook forward' -e '(drop|reject)( |$)'
+echo '[firewall]'; nft list tables > /dev/null 2>&1 || echo none
 echo '[libvirt]'
 sed -n 's/^ *firewall_backend *= *"\\(.*\\)".*/\\1/p' /etc/libvirt/network.conf 2>/dev/null
 true
@@ -89,6 +90,7 @@ def parse(text: str, tunnel_address: str) -> HostNetwork:
         tunnel_device=device,
         tunnel_mtu=_mtu(devices, {device, *said.get("ports", "").split()}),
         claims=tuple(sorted(claims, key=_order)[:_MOST_CLAIMS]),
+        lacks_nftables=said.get("firewall", "").strip() == "none",
         drops_forwards=filters.drops_forwards(iptables, nft, said.get("libvirt", "")),
     )
 

@@ -54,6 +54,7 @@ class HostNetwork(Frozen):
 
     `tunnel_mtu` (0: unknown) is the MTU of `tunnel_device`, the device that has the
     tunnel address. `drops_forwards`: its firewall drops packets that libvirt accepts.
+    `lacks_nftables`: `nft` is not installed or refuses.
     `moved`: its DNS name now resolves to another address.
     """
 
@@ -61,6 +62,7 @@ class HostNetwork(Frozen):
     tunnel_mtu: int = 0
     claims: tuple[Claim, ...] = ()
     drops_forwards: bool = False
+    lacks_nftables: bool = False
     moved: str = ""
 
 

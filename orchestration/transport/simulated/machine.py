@@ -88,6 +88,7 @@ class Machine:
     ports: dict[str, Port] = field(default_factory=dict)
     links: dict[str, Link] = field(default_factory=dict)
     sleepers: dict[str, Sleeper] = field(default_factory=dict)
+    tables: dict[str, str] = field(default_factory=dict)
     next_pid: int = 1000
     next_index: int = 1
 
@@ -106,6 +107,7 @@ class Machine:
             ports={key: Port(**value) for key, value in raw["ports"].items()},
             links={key: Link(**value) for key, value in raw["links"].items()},
             sleepers={key: Sleeper(**v) for key, v in raw["sleepers"].items()},
+            tables=raw.get("tables", {}),
             next_pid=raw["next_pid"],
             next_index=raw.get("next_index", 1),
         )

@@ -24,8 +24,8 @@ from orchestration.transport.base import (
 )
 from orchestration.transport.output import conclude, timed_out
 from orchestration.transport.processes.tags import tag_of
+from orchestration.transport.simulated import firewall, network
 from orchestration.transport.simulated import machine as shell
-from orchestration.transport.simulated import network
 from orchestration.transport.simulated.machine import (
     Answer,
     File,
@@ -174,6 +174,8 @@ class SimulatedTransport:
                 answer = Answer(255)
             elif fault.exit_code:
                 answer = Answer(fault.exit_code, "", fault.stderr)
+            elif program == "nft":
+                answer = firewall.nft(machine, words, cmd.stdin.decode())
             elif handler is not None:
                 answer = handler(machine, words)
             else:

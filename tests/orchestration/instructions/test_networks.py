@@ -28,6 +28,22 @@ def statuses(rehearsal: Rehearsal, kind: Kind, of: Command) -> dict[str, Status]
     return {result.name: result.status for result in results}
 
 
+def tables(rehearsal: Rehearsal, host: str) -> dict[str, str]:
+    return dict(rehearsal.memory(host)["tables"])
+
+
+def test_each_host_has_its_firewall_which_outlives_the_testbed(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+    again = statuses(rehearsal, Kind.ENSURE_FIREWALL, Command.UP)
+    rehearsal.down()
+
+    assert again == {"host-a": Status.UNCHANGED, "host-b": Status.UNCHANGED}
+    assert "inet testbed" in tables(rehearsal, "host-a")
+    assert "inet testbed" in tables(rehearsal, "host-b")
+
+
 def test_networks_are_where_the_state_has_them(rehearsal: Rehearsal) -> None:
     rehearsal.up()
 

@@ -57,6 +57,12 @@ def test_addresses_and_routes_are_noted_but_those_of_our_own_networks() -> None:
     assert claims(network, ClaimKind.ROUTE) == [("tailscale0", "100.64.0.0/10")]
 
 
+def test_missing_nftables_is_noted() -> None:
+    assert seen(firewall="none").lacks_nftables
+    assert not seen(firewall="").lacks_nftables
+    assert not seen().lacks_nftables
+
+
 @pytest.mark.parametrize("sections", [{"iptables": TAILSCALE}, {"nft": NFT}])
 def test_filter_of_tailscale_is_found_in_either_firewall(
     sections: dict[str, str],
