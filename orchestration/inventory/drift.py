@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from orchestration.inventory.things import Inventory, ThingKind
+from orchestration.providers.linux.firewall import Firewall
 from orchestration.providers.ovs.changes import is_same_device, tunnel_options
 from orchestration.state.model import (
     GuestState,
@@ -33,7 +34,9 @@ class MissingPart:
 
 
 def missing_parts(
-    state: State, inventories: Mapping[str, Inventory]
+    state: State,
+    inventories: Mapping[str, Inventory],
+    firewalls: Mapping[str, str] | None = None,
 ) -> tuple[MissingPart, ...]:
     """Return the missing parts of networks, disks and seeds.
 
@@ -41,10 +44,12 @@ def missing_parts(
 
     Parts of a missing bridge are not listed besides. Foreign things with a name of the
     testbed are listed: `up` cannot make the missing parts while they are there.
+    `firewalls` has the digest of each guarded host's ruleset.
     """
     finder = _Finder(state, inventories)
     return (
         *finder.foreign(),
+        *finder.firewalls(firewalls or {}),
         *finder.networks(),
         *finder.bridges(),
         *finder.foreign_ports(),
@@ -94,6 +99,15 @@ class _Finder:
     def _wanted_networks(self) -> list[NatState | ManagementState]:
         nat = self.state.network.nat
         return [*([nat] if nat else []), *self.state.network.management]
+
+    def firewalls(self, wanted: Mapping[str, str]) -> Iterator[MissingPart]:
+        """Find hosts whose firewall is gone, was changed, or follows older settings."""
+        for host in (host.name for host in self.state.used_hosts):
+            if host in wanted and host in self.seen:
+                problem = _firewall_problem(self.seen[host].firewall, wanted[host])
+                if problem:
+                    text = f"firewall of {host} {problem}"
+                    yield MissingPart("firewall", host, host, text)
 
     def networks(self) -> Iterator[MissingPart]:
         """Find libvirt networks that are undefined or stopped."""
@@ -239,6 +253,14 @@ class _Finder:
 def _foreign(kind: str, name: str, host: str) -> MissingPart:
     text = f"a {kind} named {name} that is not this testbed's is on {host}"
     return MissingPart(kind, name, host, text)
+
+
+def _firewall_problem(found: Firewall | None, wanted: str) -> str:
+    if found is None:
+        return "is gone"
+    if not found.is_intact:
+        return "was changed by another program"
+    return "" if found.digest == wanted else "follows older settings"
 
 
 def _part(kind: str, name: str, host: str, verb: str = "is gone") -> MissingPart:

@@ -17,7 +17,8 @@ from orchestration.hosts import Host
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.domain_facts import DomainFacts
 from orchestration.providers.libvirt.networks import NetworkFacts
-from orchestration.providers.linux import dnsmasq, ip_link
+from orchestration.providers.linux import dnsmasq, firewall, ip_link
+from orchestration.providers.linux.firewall import Firewall
 from orchestration.providers.linux.ip_link import Link
 from orchestration.providers.ovs import inventory
 from orchestration.providers.ovs.inventory import SwitchThing
@@ -75,7 +76,7 @@ class Inventory:
     where they could not be listed. `ports` are those of Open vSwitch, `links` the
     kernel's devices, both by name and of any owner; `on_bridge` are the ports of each
     bridge. `served` are the networks whose dnsmasq runs, None where there was none of
-    ours to look for.
+    ours to look for. `firewall` is None where there is none.
     """
 
     things: tuple[Thing, ...] = ()
@@ -87,6 +88,7 @@ class Inventory:
     on_bridge: Mapping[str, Sequence[SwitchThing]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
     served: frozenset[str] | None = None
+    firewall: Firewall | None = None
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""
@@ -122,6 +124,7 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         on_bridge=_by_bridge(ports),
         links=links,
         served=_served(host, nets, scope),
+        firewall=firewall.observe(host.transport, scope=scope),
     )
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 from orchestration.errors import HostUnreachable, TestbedError
 from orchestration.hosts import Host as OpenHost
 from orchestration.hosts import HostFacts, Hosts, examine, host_network
+from orchestration.providers.linux import firewall
 from orchestration.state.model import HostNetwork
 from orchestration.state.overlaps import HINT, pool_overlaps
 from orchestration.state.topology import is_address
@@ -73,6 +74,8 @@ def remark_of(host: Host, facts: HostFacts) -> str:
     overlaps = pool_overlaps(network, settings.ADDRESS_POOLS, is_main=host.is_main)
     found += [f"On {host.name} {text}." for text in overlaps]
     found += [HINT] if overlaps else []
+    if host.has_firewall:
+        found += firewall.problem(host.name, network)
     # Guests reach the outside over main only.
     if network.drops_forwards and host.is_main:
         found.append(

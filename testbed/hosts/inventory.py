@@ -62,14 +62,21 @@ def shares(
     return share
 
 
-def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> None:
-    """Save the missing parts of a testbed's network; nothing when it is not up."""
+def save_missing(
+    testbed: Testbed,
+    seen: Mapping[str, inventory.Inventory],
+    firewalls: Mapping[str, str],
+) -> None:
+    """Save the missing parts of a testbed's network; nothing when it is not up.
+
+    `firewalls` has the digest of each guarded host's ruleset.
+    """
     old = list(testbed.missing_parts.all())
     kept = [part for part in old if part.host not in seen]
     if testbed.condition not in Testbed.DEPLOYED:
         kept = found = []
     else:
-        found = _found(testbed, seen)
+        found = _found(testbed, seen, firewalls)
     wanted = [(part.kind, part.name, part.host, part.text) for part in (*kept, *found)]
     if wanted == [(part.kind, part.name, part.host, part.text) for part in old]:
         return
@@ -82,7 +89,9 @@ def save_missing(testbed: Testbed, seen: Mapping[str, inventory.Inventory]) -> N
 
 
 def _found(
-    testbed: Testbed, seen: Mapping[str, inventory.Inventory]
+    testbed: Testbed,
+    seen: Mapping[str, inventory.Inventory],
+    firewalls: Mapping[str, str],
 ) -> list[MissingPart]:
     try:
         state = testbed.project.read_state()
@@ -90,5 +99,5 @@ def _found(
         return []
     return [
         MissingPart(kind=part.kind, name=part.name, host=part.host, text=part.text)
-        for part in missing_parts(state, seen)
+        for part in missing_parts(state, seen, firewalls)
     ]

@@ -27,6 +27,7 @@ from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStat
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
 from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve
+from testbed.hosts.firewall import wanted_firewalls
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
@@ -92,9 +93,10 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     )
     held = things_there(last_observations())
     # A look from before a run's end says nothing about the testbed after it.
+    firewalls = wanted_firewalls()
     idle = Testbed.objects.exclude(runs__status__in=Run.ACTIVE)
     for testbed in idle.exclude(runs__ended_at__gt=began):
-        save_missing(testbed, share(testbed.slug))
+        save_missing(testbed, share(testbed.slug), firewalls)
         save_condition(testbed, held=held.get(testbed.slug, ()))
 
 

@@ -223,7 +223,7 @@ def test_things_removed_by_hand_are_seen_and_repaired(stack, owner, edited):
     state = project(stack, SLUG).read_state()
     wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
 
-    missing = remove_a_guest_a_bridge_and_networks(near, state)
+    missing = remove_a_guest_a_bridge_networks_and_firewall(near, state)
     page_names_all_that_is_missing(owner, missing)
     assert "br0 is gone</text>" in owner.page(f"/testbeds/{SLUG}/")
     assert condition(stack, SLUG) == "partial"
@@ -236,7 +236,9 @@ def test_things_removed_by_hand_are_seen_and_repaired(stack, owner, edited):
     wait_until(lambda: condition(stack, SLUG) == "up", "something is still missed")
 
 
-def remove_a_guest_a_bridge_and_networks(near: Guest, state: State) -> list[str]:
+def remove_a_guest_a_bridge_networks_and_firewall(
+    near: Guest, state: State
+) -> list[str]:
     """Return what the page has to say of each."""
     bridge = next(b for b in state.network.bridges if b.name == "br0")
     (management,) = (m for m in state.network.management if m.host == bridge.host)
@@ -244,7 +246,9 @@ def remove_a_guest_a_bridge_and_networks(near: Guest, state: State) -> list[str]
     near.host.run("ovs-vsctl", "del-br", bridge.device)
     near.host.run("virsh", "net-destroy", management.network)
     near.host.run("virsh", "net-destroy", state.network.nat.network)
+    near.host.run("nft", "delete", "table", "inet", "testbed")
     return [
+        "firewall of main is gone",
         "guest near is shut off on main",
         "bridge br0 is gone on main",
         f"network {management.network} is not active on main",

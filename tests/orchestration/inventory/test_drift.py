@@ -10,6 +10,12 @@ import pytest
 from orchestration.inventory.drift import missing_parts
 from orchestration.inventory.things import Inventory, observe
 from orchestration.providers.linux.ip_link import Link
+from orchestration.providers.linux.ruleset import (
+    Policy,
+    Ruleset,
+    build_ruleset,
+    policy_of,
+)
 from orchestration.state.model import HostKind, Markers, State
 from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
@@ -57,6 +63,27 @@ def on(rehearsal: Rehearsal, host: str, words: str) -> None:
 
 def test_nothing_is_missing_of_what_up_made(up: Rehearsal) -> None:
     assert missing(up) == []
+
+
+def firewalls(up: Rehearsal, ruleset: Ruleset) -> list[str]:
+    wanted = {"host-a": ruleset.digest}
+    parts = missing_parts(up.state, seen(up), wanted)
+    assert {(p.kind, p.name, p.host) for p in parts} <= {("firewall", *["host-a"] * 2)}
+    return [part.text for part in parts]
+
+
+def test_firewall_that_is_gone_or_another_is_named(up: Rehearsal) -> None:
+    ruleset = build_ruleset(policy_of(up.state.hosts))
+    newer = build_ruleset(Policy(hosts=frozenset({"192.0.2.99"})))
+
+    assert firewalls(up, ruleset) == []
+    assert firewalls(up, newer) == ["firewall of host-a follows older settings"]
+    on(up, "host-a", "nft add chain inet testbed of_another_program")
+    assert firewalls(up, ruleset) == [
+        "firewall of host-a was changed by another program"
+    ]
+    on(up, "host-a", "nft delete table inet testbed")
+    assert firewalls(up, ruleset) == ["firewall of host-a is gone"]
 
 
 def test_bridge_that_is_gone_is_named_and_not_what_hung_from_it(up: Rehearsal) -> None:

@@ -179,6 +179,21 @@ def test_firewall_that_keeps_guests_inside_matters_on_main(
     assert problems["host-b"] == ""
 
 
+def test_missing_nftables_matters_where_the_firewall_is_on(
+    runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = HostNetwork(lacks_nftables=True)
+    monkeypatch.setattr(services, "host_network", lambda *_, **__: found)
+
+    check_host(Host(name="host-b", kind="simulated"), kept)
+    check_host(Host(name="host-c", kind="simulated", has_firewall=False), kept)
+
+    problems = dict(Host.objects.values_list("name", "remark"))
+    assert "nftables does not work on host-b" in problems["host-b"]
+    assert "Install nftables there" in problems["host-b"]
+    assert problems["host-c"] == ""
+
+
 @pytest.mark.parametrize(
     ("age", "is_old"),
     [(timedelta(minutes=1), False), (timedelta(hours=1), True), (-timedelta(1), True)],

@@ -4,14 +4,18 @@ A bridge that is gone makes its testbed partial and is named until it is back; a
 host keeps what was missed on it.
 """
 
+from ipaddress import IPv4Network
+
 import pytest
+from django.conf import LazySettings
 from django.contrib.auth.models import User
 
+from orchestration.errors import CommandFailed
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command
 from orchestration.state.model import State
 from testbed.hosts.observation import observe_all
-from testbed.models import Inventory, Run, Testbed
+from testbed.models import Host, Inventory, Run, Testbed
 from tests.orchestration.providers.libvirt.samples import define_text
 from tests.testbed.deployment import obey, on
 from tests.testbed.hosts.host_changes import (
@@ -69,6 +73,50 @@ def test_foreign_machine_in_the_place_of_a_guest_is_named_and_not_shown_as_it(
         f"a machine named {web.domain} that is not this testbed's is on main"
     ]
     assert not is_up.observed_guests.filter(name="web").exists()
+
+
+def test_firewall_that_is_gone_makes_the_testbed_partial_until_it_is_back(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    on(kept, state, "host-b", "nft delete table inet testbed")
+    observe_all(kept)
+    assert condition(is_up) == Condition.PARTIAL
+    assert texts(is_up) == ["firewall of host-b is gone"]
+
+    obey(is_up, kept, Command.UP)
+    observe_all(kept)
+    assert (condition(is_up), texts(is_up)) == (Condition.UP, [])
+
+
+def test_firewall_follows_the_hosts_and_settings_of_today(
+    is_up: Testbed, kept: Hosts, settings: LazySettings
+) -> None:
+    settings.ALLOWED_NETWORKS = (IPv4Network("192.168.7.0/24"),)
+    observe_all(kept)
+    assert texts(is_up) == [
+        "firewall of main follows older settings",
+        "firewall of host-b follows older settings",
+    ]
+
+    obey(is_up, kept, Command.UP)
+    observe_all(kept)
+    assert texts(is_up) == []
+
+
+def test_firewall_that_an_administrator_switched_off_is_not_missed(
+    is_up: Testbed, kept: Hosts, state: State
+) -> None:
+    Host.objects.filter(name="host-b").update(has_firewall=False)
+    on(kept, state, "host-b", "nft delete table inet testbed")
+
+    observe_all(kept)
+    obey(is_up, kept, Command.UP)
+    observe_all(kept)
+
+    assert texts(is_up) == []
+    listed = "nft list table inet testbed"
+    with pytest.raises(CommandFailed):
+        on(kept, state, "host-b", listed)
 
 
 def test_silent_host_keeps_what_was_missed_on_it(
