@@ -291,14 +291,17 @@ def _add_management(
 
 
 def _add_console(devices: ET.Element, guest: GuestState) -> None:
-    """Add the serial console, logged from each start, and a screen for this host."""
+    """Add the serial console, logged from each start, and a screen.
+
+    The screen is a socket of QEMU's user: any account of the host could open a port.
+    """
     serial = ET.SubElement(devices, "serial", type="pty")
     ET.SubElement(serial, "log", file=guest.console, append="off")
     ET.SubElement(serial, "target", port="0")
     console = ET.SubElement(devices, "console", type="pty")
     ET.SubElement(console, "target", type="serial", port="0")
-    graphics = ET.SubElement(devices, "graphics", type="vnc", autoport="yes")
-    ET.SubElement(graphics, "listen", type="address", address="127.0.0.1")
+    graphics = ET.SubElement(devices, "graphics", type="vnc")
+    ET.SubElement(graphics, "listen", type="socket")
     ET.SubElement(ET.SubElement(devices, "video"), "model", type="vga")
 
 
