@@ -23,7 +23,8 @@ from orchestration.providers.libvirt.xml.domain import (
     build_management_network,
     build_nat_network,
 )
-from orchestration.providers.linux import dnsmasq, ip_link
+from orchestration.providers.linux import dnsmasq, firewall, ip_link
+from orchestration.providers.linux.senders import senders_of, table_of
 from orchestration.providers.ovs import bridges, taps
 from orchestration.state.model import (
     BridgeState,
@@ -50,6 +51,7 @@ def ensure_networks(task: Task) -> Outcome:
     if isinstance(network, NatState):
         is_new = _ensure_dnsmasq(task, network)
         return done("started its name server again") if is_new else _outcome(changed)
+    changed = _bind_guests(task, network.host) or changed
     guests = (guest for guest in task.state.guests if guest.host == network.host)
     loose = taps.plug_into_network(
         task.host.transport,
@@ -79,9 +81,13 @@ def _ensure_dnsmasq(task: Task, nat: NatState) -> bool:
 
 @leaving_foreign
 def delete_networks(task: Task) -> Outcome:
-    """Stop and undefine the network."""
-    name, testbed = _network(task).network, task.state.testbed
-    return _outcome(networks.delete(task.host.libvirt, name, testbed=testbed))
+    """Stop and undefine the network, and free its guests' addresses."""
+    network, transport = _network(task), task.host.transport
+    name, testbed = network.network, task.state.testbed
+    changed = networks.delete(task.host.libvirt, name, testbed=testbed)
+    if isinstance(network, ManagementState):
+        firewall.delete(transport, table_of(task.state.number), scope=task.scope)
+    return _outcome(changed)
 
 
 def ensure_bridges(task: Task) -> Outcome:
@@ -165,6 +171,14 @@ def delete_links(task: Task) -> Outcome:
         if link.veths
     ]
     return _outcome(any(changed))
+
+
+def _bind_guests(task: Task, host: str) -> bool:
+    """Let guests on a host be heard only with their own management addresses."""
+    if host in task.policy.unguarded:
+        return False
+    ruleset = senders_of(task.state, host)
+    return firewall.ensure(task.host.transport, ruleset, scope=task.scope)
 
 
 def _network(task: Task) -> NatState | ManagementState:

@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 
 from orchestration.inventory.things import Inventory, ThingKind
 from orchestration.providers.linux.firewall import Firewall
+from orchestration.providers.linux.senders import table_of
 from orchestration.providers.ovs.changes import is_same_device, tunnel_options
 from orchestration.state.model import (
     GuestState,
@@ -108,6 +109,13 @@ class _Finder:
                 if problem:
                     text = f"firewall of {host} {problem}"
                     yield MissingPart("firewall", host, host, text)
+        table = table_of(self.state.number)
+        for network in self.state.network.management:
+            inventory = self.seen.get(network.host)
+            if inventory is None or network.host not in wanted:
+                continue
+            if table not in inventory.tables:
+                yield _part("firewall", network.network, network.host)
 
     def networks(self) -> Iterator[MissingPart]:
         """Find libvirt networks that are undefined or stopped."""

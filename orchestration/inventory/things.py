@@ -76,7 +76,8 @@ class Inventory:
     where they could not be listed. `ports` are those of Open vSwitch, `links` the
     kernel's devices, both by name and of any owner; `on_bridge` are the ports of each
     bridge. `served` are the networks whose dnsmasq runs, None where there was none of
-    ours to look for. `firewall` is None where there is none.
+    ours to look for. `firewall` is None where there is none, and
+    `tables` are the testbeds' own ones.
     """
 
     things: tuple[Thing, ...] = ()
@@ -89,6 +90,7 @@ class Inventory:
     links: Mapping[str, Link] = field(default_factory=dict)
     served: frozenset[str] | None = None
     firewall: Firewall | None = None
+    tables: frozenset[str] = frozenset()
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""
@@ -125,6 +127,7 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         links=links,
         served=_served(host, nets, scope),
         firewall=firewall.observe(host.transport, scope=scope),
+        tables=firewall.tables(host.transport, scope=scope),
     )
 
 

@@ -39,7 +39,7 @@ from testbed.worker import Inbox, Word
 
 logger = logging.getLogger(__name__)
 
-_ABOUT_FIREWALLS = (Kind.CHECK_HOSTS, Kind.ENSURE_FIREWALL)
+_ABOUT_FIREWALLS = (Kind.CHECK_HOSTS, Kind.ENSURE_FIREWALL, Kind.ENSURE_NETWORKS)
 
 
 @shared_task(name=RUN_BATCH, bind=True)

@@ -14,6 +14,7 @@ import pytest
 
 from orchestration.providers.linux import firewall, ip_link
 from orchestration.providers.linux.ruleset import Policy, build_ruleset
+from orchestration.providers.linux.senders import Sender, build_senders
 from orchestration.transport.base import Scope
 from tests.live.network_namespace import SEND, Namespace, cable
 from tests.waiting import wait_until
@@ -348,3 +349,48 @@ def test_tables_of_others_stay(bare: Lab) -> None:
     bare.main.say("nft delete table inet testbed")
 
     assert bare.main.say("nft list ruleset") == before
+
+
+@pytest.fixture
+def bound(bare: Lab) -> Iterator[Lab]:
+    """The lab whose guest is bound to its management address."""
+    mac = mac_of(bare.guest)
+    sender = Sender("t0g0im", mac, MANAGED)
+    firewall.ensure(bare.main, build_senders(0, [sender]), scope=Scope())
+    bare.main.say("ip neigh flush dev t0mgmt")
+    yield bare
+    bare.guest.say(f"ip link set mgmt0 address {mac}")
+    bare.main.say("ip neigh flush dev t0mgmt")
+
+
+def mac_of(guest: Namespace) -> str:
+    return guest.say("ip -brief link show dev mgmt0").split()[2]
+
+
+def dropped(lab: Lab) -> int:
+    """Return how many frames of the guest's management tap were dropped."""
+    words = lab.main.say("nft list chain bridge testbed_t0 from_guests").split()
+    return int(words[words.index("packets") + 1])
+
+
+def test_bound_guest_is_reached_at_its_management_address(bound: Lab) -> None:
+    assert bound.main.tries(MANAGED, 22, patience_s=10) == "open"
+
+
+def test_bound_guest_cannot_take_the_address_of_another(bound: Lab) -> None:
+    other = "100.64.0.17"
+    bound.guest.say(f"ip address add {other}/20 dev mgmt0")
+    try:
+        assert bound.main.tries(other, 22) == "closed"
+    finally:
+        bound.guest.say(f"ip address delete {other}/20 dev mgmt0")
+
+    assert dropped(bound) > 0
+    assert bound.main.tries(MANAGED, 22, patience_s=10) == "open"
+
+
+def test_bound_guest_cannot_take_the_mac_of_another(bound: Lab) -> None:
+    bound.guest.say("ip link set mgmt0 address 52:54:00:00:00:99")
+
+    assert bound.main.tries(MANAGED, 22) == "closed"
+    assert dropped(bound) > 0

@@ -47,6 +47,13 @@ def observe(
     return Firewall(wanted[1] if wanted else "", is_intact)
 
 
+def tables(transport: Transport, *, scope: Scope) -> frozenset[str]:
+    """Return the testbeds' own tables on a host. Raises: HostUnreachable."""
+    cmd = command("nft", "list", "tables", "bridge").with_root()
+    listed = transport.run(cmd, scope=scope, check=False).stdout.splitlines()
+    return frozenset(line.removeprefix("table ") for line in listed)
+
+
 def ensure(transport: Transport, ruleset: Ruleset, *, scope: Scope) -> bool:
     """Give the host exactly this table; False when it has it. Raises: NetworkFailed."""
     table = ruleset.table

@@ -29,4 +29,6 @@ def nft(machine: Machine, words: list[str], text: str) -> Answer:
         return Answer(1, "", "Error: No such file or directory\n")
     elif found:
         return Answer(stdout=tables[found[1]])
+    elif "tables" in named:
+        return Answer(stdout="".join(f"table {table}\n" for table in tables))
     return Answer()

@@ -40,8 +40,18 @@ def test_each_host_has_its_firewall_which_outlives_the_testbed(
     rehearsal.down()
 
     assert again == {"host-a": Status.UNCHANGED, "host-b": Status.UNCHANGED}
-    assert "inet testbed" in tables(rehearsal, "host-a")
-    assert "inet testbed" in tables(rehearsal, "host-b")
+    assert set(tables(rehearsal, "host-a")) == {"inet testbed"}
+    assert set(tables(rehearsal, "host-b")) == {"inet testbed"}
+
+
+def test_guests_are_bound_to_their_management_addresses(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+
+    for guest in rehearsal.state.guests:
+        found = tables(rehearsal, guest.host)["bridge testbed_t7"]
+        card = guest.management
+        assert card is not None
+        assert f'"{card.tap}" . {card.mac} . {card.address}' in found
 
 
 def test_networks_are_where_the_state_has_them(rehearsal: Rehearsal) -> None:

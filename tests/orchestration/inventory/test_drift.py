@@ -21,6 +21,8 @@ from orchestration.transport.base import Scope, command
 from tests.orchestration.instructions.rehearsal import Rehearsal, with_card
 from tests.orchestration.state.samples import machine, spec_of
 
+HOSTS = ("host-a", "host-b")
+
 
 @pytest.fixture(name="up")
 def _up(tmp_path: Path) -> Iterator[Rehearsal]:
@@ -47,8 +49,7 @@ def ring(folder: Path) -> Rehearsal:
 
 
 def seen(rehearsal: Rehearsal) -> dict[str, Inventory]:
-    names = ("host-a", "host-b")
-    hosts = [rehearsal.hosts.open(rehearsal.state.host(name)) for name in names]
+    hosts = [rehearsal.hosts.open(rehearsal.state.host(name)) for name in HOSTS]
     return {host.state.name: observe(host, scope=Scope()) for host in hosts}
 
 
@@ -84,6 +85,17 @@ def test_firewall_that_is_gone_or_another_is_named(up: Rehearsal) -> None:
     ]
     on(up, "host-a", "nft delete table inet testbed")
     assert firewalls(up, ruleset) == ["firewall of host-a is gone"]
+
+
+def test_firewall_of_a_management_network_that_is_gone_is_named(
+    up: Rehearsal,
+) -> None:
+    ruleset = build_ruleset(policy_of(up.state.hosts))
+    on(up, "host-b", "nft delete table bridge testbed_t7")
+
+    parts = missing_parts(up.state, seen(up), dict.fromkeys(HOSTS, ruleset.digest))
+
+    assert [p.text for p in parts] == ["firewall demo-mgmt is gone on host-b"]
 
 
 def test_bridge_that_is_gone_is_named_and_not_what_hung_from_it(up: Rehearsal) -> None:
