@@ -1,4 +1,4 @@
-"""What a script starts stays in its control group, and the group's end is a proof.
+"""A script's processes stay in its control group, whose removal is a proof.
 
 Real processes in the groups of this machine's kernel, reached here and over SSH.
 """
