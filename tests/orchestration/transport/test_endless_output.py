@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -26,12 +27,15 @@ def error_of(run: Future[Completed], scope: Scope) -> BaseException | None:
 
 
 @pytest.mark.parametrize("talker", TALKERS, ids=["stdout", "stderr"])
-def test_time_limit_ends_a_command_that_prints_without_end(
+def test_time_limit_ends_a_command_that_prints_faster_than_it_is_read(
     machine: Transport, scope: Scope, talker: tuple[str, ...]
 ) -> None:
+    def on_line(_: Stream, line: str) -> None:
+        time.sleep(1e-4)
+
+    run_it = partial(machine.run, scope=scope, timeout_s=2.0, on_line=on_line)
     with ThreadPoolExecutor(1) as pool:
-        run = pool.submit(machine.run, command(*talker), scope=scope, timeout_s=2.0)
-        error = error_of(run, scope)
+        error = error_of(pool.submit(run_it, command(*talker)), scope)
 
     assert isinstance(error, CommandTimedOut)
     assert not scope.ended[0].survivors
