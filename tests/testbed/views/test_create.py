@@ -206,6 +206,15 @@ def test_bad_archive_is_said_at_its_field(
     assert not Testbed.objects.exists()
 
 
+def test_paths_that_nest_too_deeply_are_refused(browser: Client):
+    answer = browser.post(
+        "/testbeds/new/",
+        {"slug": "lab", "folder": upload("a.sh", b"x"), "folder_paths": "[" * 50_000},
+    )
+
+    assert "did not send the paths" in answer.content.decode()
+
+
 def test_nothing_at_all_is_said(browser: Client):
     answer = browser.post("/testbeds/new/", {"slug": "lab"})
 
