@@ -47,14 +47,16 @@ def _create(task: Task, clones: list[GuestState]) -> int:
     """Make the missing disks over one image; return their number."""
     names = {PurePosixPath(clone.disk).name: clone for clone in clones}
     made: list[str] = []
+    source = source_of(task, clones[0])
     try:
         create_overlays(
             task.host.transport,
             clones[0].artefacts_dir,
             list(names),
-            backing=clones[0].image.path,
-            backing_format=source_of(task, clones[0]).layer.format,
+            backing=source.layer.path,
+            backing_format=source.layer.format,
             on_made=made.append,
+            size_bytes=source.virtual_bytes,
             scope=task.scope,
         )
     finally:  # some may be there although others failed

@@ -17,17 +17,18 @@ from orchestration.transport.base import Scope, Transport, command
 # Far below the limits of the kernel and sshd for the words of one command.
 AT_ONCE = 200
 TIMEOUT_S = 600.0
-# $1 base, $2 its format, $3 folder, $4 a mark of its own; then the disks' names. An
-# existing disk is left alone. All are written beside before the first has its name.
+# $1 base, $2 its format, $3 folder, $4 a mark of its own, $5 the base's size or nothing;
+# then the disks' names. An existing disk is left alone. All are written beside before
+# the first has its name.
 # A killed command's files are removed: half disks would keep images from being pruned.
 _SCRIPT = """\
-base=$1 format=$2 folder=$3 beside=$3/.clones.$4.part; shift 4; umask 077
+base=$1 format=$2 folder=$3 beside=$3/.clones.$4.part size=$5; shift 5; umask 077
 trap 'rm -rf "$beside"' EXIT; trap 'exit 143' TERM HUP INT; trap '' PIPE
 for disk; do shift; [ -e "$folder/$disk" ] || set -- "$@" "$disk"; done
 [ $# -gt 0 ] || exit 0
 find "$folder" -maxdepth 1 -name '.clones.*.part' -mmin +60 -exec rm -rf {} +
 mkdir "$beside" && cd "$beside" || exit 1
-qemu-img create -q -f qcow2 -F "$format" -b "$base" .first || exit 1
+qemu-img create -q ${size:+-u} -f qcow2 -F "$format" -b "$base" .first $size || exit 1
 tee -- "$@" < .first > /dev/null || exit 1
 mv -f -t "$folder" -- "$@"
 result=$?
@@ -44,10 +45,12 @@ def create_overlays(
     backing: str,
     backing_format: str,
     on_made: Callable[[str], None],
+    size_bytes: int = 0,
     scope: Scope,
 ) -> None:
     """Make overlays as large as their base; those that exist are left alone.
 
+    With `size_bytes`, the base's size, it is not opened: a user may have made it.
     `on_made` gets the names of the new ones, also when others fail. Not for simulated
     hosts: they run no scripts. Raises: ImageFailed, NotEnoughSpace, Cancelled.
     """
@@ -59,7 +62,8 @@ def create_overlays(
     for first in range(0, len(names), AT_ONCE):
         some = names[first : first + AT_ONCE]
         mark = secrets.token_hex(4)
-        words = (backing, backing_format, folder, mark, *some)
+        size = str(size_bytes or "")
+        words = (backing, backing_format, folder, mark, size, *some)
         try:
             run_or_fail(
                 transport,

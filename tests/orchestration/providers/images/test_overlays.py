@@ -79,6 +79,24 @@ def test_all_are_made_as_qemu_img_makes_them(base, tmp_path, monkeypatch):
     assert make(base, tmp_path, *clones) == []
 
 
+def test_base_whose_size_is_known_is_not_opened(tmp_path):
+    create_overlays(
+        HERE,
+        str(tmp_path),
+        ["clone"],
+        backing="/nowhere/own.qcow2",
+        backing_format="qcow2",
+        on_made=print,
+        size_bytes=65536,
+        scope=Scope("demo.r1.b1.t1"),
+    )
+
+    facts = qemu_img.info(
+        HERE, str(tmp_path / "clone"), image_format="qcow2", scope=Scope()
+    )
+    assert (facts.backing, facts.virtual_size_bytes) == ("/nowhere/own.qcow2", 65536)
+
+
 def test_missing_base_makes_nothing(tmp_path):
     with pytest.raises(ImageFailed, match="could not be made") as failed:
         make(str(tmp_path / "nowhere"), tmp_path, "clone")
