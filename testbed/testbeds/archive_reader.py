@@ -21,7 +21,6 @@ from typing import IO, cast
 
 # Besides the archive itself and one of its files, of 64 MiB each, the interpreter.
 MEMORY_BYTES = 512 * 1024**2
-# An archive of the largest allowed size took 2 s.
 CPU_S = 20
 # Long names and PAX headers, which tarfile reads whole.
 MAX_HEADER_BYTES = 64 * 1024

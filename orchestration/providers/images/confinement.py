@@ -10,8 +10,7 @@ from orchestration.transport.base import Command, command
 
 SOURCE, TARGET = "/dev/fd/3", "/dev/fd/4"
 NOBODY = 65534
-# `qemu-img convert` of 8 GiB took 700 MiB of addresses with one arena of malloc, mostly
-# its threads' stacks.
+# Of addresses, most of them its threads' stacks; malloc gets one arena.
 MEMORY_BYTES = 2 * 1024**3
 CPU_S = 4 * 3600
 FILE_BYTES = 4 * 1024**4
