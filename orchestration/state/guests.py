@@ -297,5 +297,5 @@ def _hashed_image(guest: GuestState) -> dict[str, str]:
     found = image.model_dump(exclude={*NOT_HASHED_OF_IMAGE, *own})
     is_copied_here = image.is_own and image.path == image.main_path
     if is_copied_here and not image.is_packed:
-        found["path"] = image.source
+        found["path"] = image.source or image.path
     return found

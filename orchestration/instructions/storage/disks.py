@@ -18,7 +18,7 @@ from orchestration.compose.disk_files import (
     no_disk,
 )
 from orchestration.compose.language.schema import DriverType
-from orchestration.errors import ImageFailed, StateError
+from orchestration.errors import ForeignThing, ImageFailed, StateError
 from orchestration.events import Status
 from orchestration.instructions.artefacts import local_artefact
 from orchestration.instructions.storage.own_disks import layers_over_copy
@@ -204,7 +204,10 @@ def _forget_lost_disk(task: Task, guest: GuestState) -> None:
 
 def _require_disk_of_running(task: Task, guest: GuestState) -> None:
     """Refuse to make a disk for a guest that runs. Raises: StateError."""
-    found = domains.find(task.host.libvirt, task.domain(guest))
+    try:
+        found = domains.find(task.host.libvirt, task.domain(guest))
+    except ForeignThing:  # the guest's start will refuse it
+        return
     is_running = found is not None and found.is_active
     if is_running and not qemu_img.exists(
         task.host.transport, guest.disk, scope=task.scope

@@ -138,5 +138,5 @@ def _copy(file: BinaryIO, part: Path, scope: Scope, on_progress: OnProgress) -> 
 def _changed(own: OwnFile) -> ImageFailed:
     return ImageFailed(
         f"The file {own.path} was changed after this run was planned.",
-        hint="Start again when nobody writes to it.",
+        hint="Start again when no program writes to it.",
     )

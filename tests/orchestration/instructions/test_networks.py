@@ -232,7 +232,7 @@ def test_dnsmasq_that_ended_is_started_again(
     rehearsal: Rehearsal, make_task: MakeTask
 ) -> None:
     rehearsal.up()
-    task, looks = serving(make_task, "other-nat\n", "demo-nat\n")
+    task, looks = serving(make_task, "other-nat\n", "t7-nat\n")
 
     again, settled = ensure_networks(task), ensure_networks(task)
 
@@ -241,7 +241,7 @@ def test_dnsmasq_that_ended_is_started_again(
     assert settled.status is Status.UNCHANGED
     assert len(looks.lines) == 3
     conn = task.host.libvirt
-    xml = conn.call("x", lambda h: h.networkLookupByName("demo-nat").XMLDesc())
+    xml = conn.call("x", lambda h: h.networkLookupByName("t7-nat").XMLDesc())
     assert "<txt" not in xml
 
 

@@ -95,7 +95,7 @@ def test_firewall_of_a_management_network_that_is_gone_is_named(
 
     parts = missing_parts(up.state, seen(up), dict.fromkeys(HOSTS, ruleset.digest))
 
-    assert [p.text for p in parts] == ["firewall demo-mgmt is gone on host-b"]
+    assert [p.text for p in parts] == ["firewall t7-mgmt is gone on host-b"]
 
 
 def test_bridge_that_is_gone_is_named_and_not_what_hung_from_it(up: Rehearsal) -> None:
@@ -176,7 +176,7 @@ def test_way_out_is_cut_when_its_device_is_another_one(up: Rehearsal) -> None:
     (end,) = [v for v in up.memory("host-a")["links"] if v == "t7vb"]
     before = up.memory("host-a")["ports"][end]["external_ids"]["ifindex"]
     remake_veth(up)
-    assert missing(up) == ["uplink through demo-nat is cut on host-a"]
+    assert missing(up) == ["uplink through t7-nat is cut on host-a"]
 
     up.up()
 
@@ -239,7 +239,7 @@ def test_port_that_the_switch_cannot_use_is_named(up: Rehearsal) -> None:
 
     texts = [part.text for part in missing_parts(up.state, shown)]
 
-    assert texts == ["uplink through demo-nat is cut on host-a"]
+    assert texts == ["uplink through t7-nat is cut on host-a"]
 
 
 def test_host_that_did_not_answer_says_nothing(up: Rehearsal) -> None:
@@ -324,8 +324,8 @@ def test_network_without_its_dnsmasq_is_named(up: Rehearsal) -> None:
         return [part.text for part in missing_parts(up.state, here)]
 
     assert texts(None) == []
-    assert texts(frozenset({"demo-nat"})) == []
-    gives = "network demo-nat gives no addresses and names on host-a"
+    assert texts(frozenset({"t7-nat"})) == []
+    gives = "network t7-nat gives no addresses and names on host-a"
     assert texts(frozenset({"other-nat"})) == [gives]
 
 

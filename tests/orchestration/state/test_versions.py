@@ -7,6 +7,7 @@ import pytest
 
 from orchestration.errors import StateError
 from orchestration.state import versions
+from orchestration.state.guests import spec_hash
 from orchestration.state.model import SCHEMA_VERSION
 from orchestration.state.versions import STEPS, load_state
 from tests.golden import DATA
@@ -65,7 +66,7 @@ def test_users_disk_of_version_2_becomes_the_source_of_a_copy() -> None:
     built = sample("existing-disk")
     assert [guest.image for guest in now.guests] == [g.image for g in built.guests]
     assert [guest.spec_hash for guest in now.guests] == [
-        guest.spec_hash for guest in built.guests
+        spec_hash(guest, now.host(guest.host)) for guest in now.guests
     ]
 
 

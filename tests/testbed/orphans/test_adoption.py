@@ -161,7 +161,7 @@ def test_observation_before_the_last_run_keeps_no_testbed(
 ) -> None:
     obey(testbed, kept, Command.DOWN)
     Testbed.objects.update(condition=Testbed.Condition.DOWN)
-    with pytest.raises(StateError, match=r"there: domain lab-.* and \d+ more\."):
+    with pytest.raises(StateError, match=r"there: domain t7-.* and \d+ more\."):
         require_deletable(testbed)
 
     went_down(testbed, owner)

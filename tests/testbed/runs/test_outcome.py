@@ -7,6 +7,7 @@ from testbed.runs.cancelling import request_cancel
 from testbed.runs.outcome import finish_run
 
 pytestmark = pytest.mark.django_db(transaction=True)
+PROOF = "No process that carries the mark of an unfinished task is left."
 
 
 def cancelled(run: Run, owner) -> str:
@@ -22,7 +23,7 @@ def test_guests_that_an_earlier_run_set_up_are_counted(make_run, owner, testbed)
 
     message = cancelled(run, owner)
 
-    assert message == "Cancelled by olive. 1 of 2 guests is set up."
+    assert message == f"Cancelled by olive. 1 of 2 guests is set up. {PROOF}"
 
 
 def test_set_up_that_never_began_is_said_where_no_guest_is_set_up(make_run, owner):
@@ -30,7 +31,9 @@ def test_set_up_that_never_began_is_said_where_no_guest_is_set_up(make_run, owne
 
     message = cancelled(run, owner)
 
-    assert message == "Cancelled by olive. The set-up of guests had not begun."
+    assert message == (
+        f"Cancelled by olive. The set-up of guests had not begun. {PROOF}"
+    )
 
 
 def test_guest_that_failed_in_this_run_is_not_counted(make_run, testbed):
@@ -55,4 +58,6 @@ def test_unreadable_state_counts_no_guest(make_run, owner, testbed):
 
     message = cancelled(run, owner)
 
-    assert message == "Cancelled by olive. The set-up of guests had not begun."
+    assert message == (
+        f"Cancelled by olive. The set-up of guests had not begun. {PROOF}"
+    )

@@ -32,7 +32,7 @@ def test_archive_holds_everything_in_its_place(browser: Client, generated: Testb
     }
     assert per_guest < set(found)
     assert {"lab-artefacts/state.json", "lab-artefacts/plan-up.txt"} < set(found)
-    assert "lab-artefacts/networks/main-lab-nat.xml" in found
+    assert "lab-artefacts/networks/main-t7-nat.xml" in found
     xml = generated.project.artefacts / "web-domain.xml"
     assert found["lab-artefacts/guests/web/domain.xml"] == xml.read_bytes()
 

@@ -7,6 +7,7 @@ import pytest
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command, Kind, Options
 from orchestration.providers.libvirt import domains
+from orchestration.providers.libvirt.ownership import domain_of
 from testbed.models import Testbed
 from testbed.pages.changes import pending_changes
 from testbed.testbeds.planning import prepare
@@ -48,7 +49,8 @@ def leave(testbed: Testbed, hosts: Hosts) -> None:
 def shut_off(testbed: Testbed, hosts: Hosts) -> None:
     state = testbed.project.read_state()
     web = state.guest("web")
-    assert domains.destroy(hosts.open(state.host(web.host)).libvirt, web.domain)
+    conn = hosts.open(state.host(web.host)).libvirt
+    assert domains.destroy(conn, domain_of(state.testbed, web))
 
 
 def take_down(testbed: Testbed, hosts: Hosts) -> None:

@@ -192,5 +192,5 @@ def test_neighbours_of_an_unmanaged_guest_are_asked_where_the_way_begins(
     found = address(Evidence(task, guest, SILENT))
 
     assert found is not None
-    assert found.words.startswith("nobody answers ARP for its address 10.")
+    assert found.words.startswith("no machine answers ARP for its address 10.")
     hosts.close()
