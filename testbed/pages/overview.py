@@ -11,6 +11,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db.models import Count, Max
 
 from orchestration.errors import StateError
+from orchestration.plan.model import Command
 from orchestration.project.digests import with_files_now
 from orchestration.state.model import GuestState, State
 from testbed.models import ObservedGuest, Run, Testbed
@@ -85,6 +86,16 @@ def condition_of(testbed: Testbed, last_run: Run | None) -> str:
     if last_run is not None and last_run.status in Run.ACTIVE:
         return CHANGING.get(last_run.command, testbed.condition)
     return testbed.condition
+
+
+def unseen_run(testbed: Testbed, last_run: Run | None) -> Run | None:
+    """Return the run that ended after the last look at the hosts, if it touched any."""
+    if last_run is None or last_run.ended_at is None:
+        return None
+    if last_run.command == Command.GENERATE_ARTEFACTS:
+        return None
+    seen_at = testbed.observed_at
+    return None if seen_at and seen_at >= last_run.ended_at else last_run
 
 
 def rows_for(user: User | AnonymousUser) -> list[Row]:

@@ -13,7 +13,14 @@ from testbed.pages.changes import pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
-from testbed.pages.overview import GuestRow, condition_of, guests_of, rows_for, state_of
+from testbed.pages.overview import (
+    GuestRow,
+    condition_of,
+    guests_of,
+    rows_for,
+    state_of,
+    unseen_run,
+)
 from testbed.testbeds.files import (
     delete_testbed,
     list_examples,
@@ -133,6 +140,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,
+        "unseen_run": unseen_run(testbed, last),
         "active_run": active,
         "condition": condition_of(testbed, last),
         "up_is_primary": active is None

@@ -4,7 +4,9 @@ An edited, wrong or unreadable testbed still has a page that says so.
 """
 
 import re
+from datetime import timedelta
 
+import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
@@ -148,3 +150,40 @@ def test_disks_are_deleted_only_after_a_question_that_names_them(
     assert "web on main, db on host-b." in visible(question)
     assert 'value="clear-artefacts"' in question
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown", "hidden"),
+    [
+        (-2, "guests not read since Down ended", "1 of 2 guests up"),
+        (2, "1 of 2 guests up", "not read since"),
+    ],
+)
+def test_guests_are_counted_only_by_a_look_after_the_last_run(
+    browser: Client,
+    generated: Testbed,
+    owner: User,
+    seconds: int,
+    shown: str,
+    hidden: str,
+):
+    ended_at = timezone.now()
+    Run.objects.create(
+        testbed=generated,
+        command="down",
+        plan={},
+        asked_by=owner,
+        status=Run.Status.SUCCEEDED,
+        ended_at=ended_at,
+    )
+    generated.observed_at = ended_at + timedelta(seconds=seconds)
+    generated.save()
+    generated.observed_guests.create(
+        name="web", host="main", status="running", observed_at=generated.observed_at
+    )
+
+    page = visible(browser.get("/testbeds/lab/").content.decode())
+
+    assert shown in page
+    assert hidden not in page
+    assert ("before Down ended" in page) == (seconds < 0)
