@@ -103,3 +103,16 @@ def test_lock_has_hashes_of_what_is_required_and_names_no_registry(name: str):
     unhashed = [line for line in lock.splitlines() if not HASHED.search(line)]
     assert unhashed == []
     assert "://" not in lock
+
+
+def test_demo_explains_its_options() -> None:
+    demo = ["bash", str(CHECKOUT / "script/demo")]
+
+    helped = subprocess.run([*demo, "--help"], capture_output=True, text=True)
+    refused = subprocess.run([*demo, "--hlep"], capture_output=True, text=True)
+
+    assert helped.returncode == 0
+    assert "script/demo --clean          remove everything" in helped.stdout
+    assert "set -euo pipefail" not in helped.stdout
+    assert refused.returncode == 1
+    assert "script/demo --help says which there are." in refused.stderr

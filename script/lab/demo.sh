@@ -182,6 +182,10 @@ show_result() {
   say ""
   say "What is running where:"
   manage status "$TESTBED" --now
+  show_address
+}
+
+show_address() {
   say ""
   say "Open      $URL/testbeds/$TESTBED/"
   say "Sign in   $ADMIN / $(< "$ADMIN_PASSWORD_FILE")"
