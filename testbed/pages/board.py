@@ -144,13 +144,16 @@ def _instructions(run: Run) -> QuerySet[Instruction]:
 
 def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
     tasks = [task for member in members for task in member.tasks.all()]
+    status = _status(members)
+    if run.is_over:
+        status = _skip_waiting(tasks, status)
     counts = Counter(task.status for task in tasks)
     started = [member.started_at for member in members if member.started_at]
     ended = [member.ended_at for member in members if member.ended_at]
     return Stage(
         run_id=run.pk,
         name=name,
-        status=_status(members),
+        status=status,
         groups=tuple(_groups(members, tasks)),
         counts=tuple((s.value, counts[s]) for s in EYES_FIRST if counts[s]),
         over=sum(counts[status] for status in OVER),
@@ -159,6 +162,15 @@ def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
         started_at=min(started, default=None),
         ended_at=max(ended) if len(ended) == len(members) > 0 else None,
     )
+
+
+def _skip_waiting(tasks: list[Task], status: str) -> str:
+    """Call skipped whatever still waits when a run is over; nothing is stored."""
+    for task in tasks:
+        if task.status == Task.Status.WAITING:
+            task.status = Task.Status.SKIPPED
+    is_waiting = status == Instruction.Status.WAITING
+    return Task.Status.SKIPPED.value if is_waiting else status
 
 
 def _groups(members: Iterable[Instruction], tasks: list[Task]) -> Iterator[Group]:

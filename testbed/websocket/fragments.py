@@ -7,7 +7,7 @@ element whose id names the element to replace; a frame has one partial, two, or 
 from django.template.loader import render_to_string
 
 from testbed.models import Event, Instruction, Run, Task
-from testbed.pages.board import BYTES, copies_of, element_id, stage_of
+from testbed.pages.board import BYTES, copies_of, element_id, stage_of, stages_of
 
 
 def html_of(event: Event, run: Run) -> str:
@@ -21,7 +21,9 @@ def html_of(event: Event, run: Run) -> str:
             return _stage(event, run)
         case Event.Kind.INSTRUCTION_STARTED | Event.Kind.RESULT:
             return _stage(event, run) + header_of(run)
-        case Event.Kind.RUN | Event.Kind.CANCEL_REQUESTED | Event.Kind.LEFTOVERS:
+        case Event.Kind.RUN:
+            return header_of(run) + _skipped(run)
+        case Event.Kind.CANCEL_REQUESTED | Event.Kind.LEFTOVERS:
             return header_of(run)
     return ""
 
@@ -30,6 +32,12 @@ def header_of(run: Run) -> str:
     """Render the head of the run page, and the outcome of the run."""
     parts = ("runs/_header.html", "runs/_outcome.html")
     return "".join(_render(part, run=run) for part in parts)
+
+
+def _skipped(run: Run) -> str:
+    """Render the stages that a run did not reach."""
+    missed = [s for s in stages_of(run) if s.status == Task.Status.SKIPPED]
+    return "".join(_render("runs/_stage.html", stage=s, run=run) for s in missed)
 
 
 def _task(event: Event, run: Run) -> str:

@@ -4,14 +4,16 @@ It is made from rows only, takes as many queries for many tasks as for few, and 
 of a full stage what needs eyes.
 """
 
+import re
 from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from testbed.models import Run, Task, Testbed
+from testbed.models import Event, Run, Task, Testbed
 from testbed.pages.board import SHOWN_TASKS, stage_of, stages_of
+from testbed.websocket.fragments import html_of
 from tests.testbed.conftest import MakeRun
 from tests.testbed.event_rows import say
 from tests.testbed.reading import squeezed, visible
@@ -223,3 +225,26 @@ def test_running_time_and_state_are_shown_without_a_script(
 
     assert "2 min 05 s</time>" in page
     assert "<title>running: Up #" in squeezed(page)
+
+
+def test_stages_that_a_run_did_not_reach_wait_no_more(
+    browser: Client, make_run: MakeRun
+):
+    run = make_run()
+    waiting = squeezed(browser.get(f"/runs/{run.pk}/").content.decode())
+    end(run, "cancelled", message="Cancelled by olive.")
+    run.refresh_from_db()
+
+    page = squeezed(browser.get(f"/runs/{run.pk}/").content.decode())
+    pushed = squeezed(html_of(Event(run=run, kind=Event.Kind.RUN), run))
+
+    assert "stage--waiting" in waiting
+    assert "waiting" not in "".join(stages_in(page))
+    assert "skipped" in visible("".join(stages_in(page)))
+    assert stages_in(pushed) == stages_in(page)
+    assert Task.objects.filter(status=Task.Status.WAITING).exists()
+
+
+def stages_in(source: str) -> list[str]:
+    """Return the HTML of each stage."""
+    return re.findall(r'<details class="stage .*?</details>', source)
