@@ -13,6 +13,7 @@ from orchestration.terminal import plain, plain_lines
 from testbed.client.api import Frame
 
 PROGRESS_EVERY_S = 2.0
+DETAIL_LINES = 8  # the rest is on the run's page
 MARKS = {
     "done": "ok",
     "unchanged": "=",
@@ -35,6 +36,7 @@ class Screen:
     def __init__(self, instructions: tuple[Frame, ...]) -> None:
         self._titles = {entry["index"]: entry["title"] for entry in instructions}
         self._shown_at: dict[tuple[str, str], float] = {}
+        self._details: dict[tuple[int, str], str] = {}
 
     def show(self, frame: Frame) -> None:
         """Print one frame; a result stands for its resources."""
@@ -44,6 +46,9 @@ class Screen:
             say(f"      {frame['resource']} | {plain(frame['text'])}")
         elif frame["type"] == "event" and frame["kind"] == "task-progressed":
             self._progress(frame)
+        elif frame["type"] == "event" and frame["kind"] == "task-finished":
+            place = (frame["index"], frame["resource"])
+            self._details[place] = frame["data"]["detail"]
         elif frame["type"] == "result":
             self._result(frame)
         elif frame["type"] == "ack" and not frame["valid"]:
@@ -65,3 +70,10 @@ class Screen:
             say(f"{text} {plain(entry['message'])}".rstrip())
             if entry["status"] == "failed" and entry["hint"]:
                 say(f"           {plain(entry['hint'])}")
+            if entry["status"] == "failed":
+                self._detail(self._details.get((frame["index"], entry["name"]), ""))
+
+    def _detail(self, detail: str) -> None:
+        """Print the end of what stood behind a failure."""
+        for line in detail.splitlines()[-DETAIL_LINES:]:
+            say(f"           | {plain(line)}")

@@ -15,8 +15,16 @@ RESULT = {"name": "web-1", "status": "failed", "seconds": 1.0}
     [
         {"type": "event", "kind": "log", "resource": "web-1", "text": HOSTILE},
         {"type": "ack", "valid": False, "message": HOSTILE},
-        {"type": "result", "resources": [RESULT | {"message": HOSTILE, "hint": ""}]},
-        {"type": "result", "resources": [RESULT | {"message": "", "hint": HOSTILE}]},
+        {
+            "type": "result",
+            "index": 0,
+            "resources": [RESULT | {"message": HOSTILE, "hint": ""}],
+        },
+        {
+            "type": "result",
+            "index": 0,
+            "resources": [RESULT | {"message": "", "hint": HOSTILE}],
+        },
     ],
     ids=["log", "refusal", "message", "hint"],
 )
@@ -35,3 +43,19 @@ def test_lines_of_a_refusal_stay_lines(capsys: pytest.CaptureFixture[str]) -> No
     say("two findings\n  line 1 \x1b[31merror")
 
     assert capsys.readouterr().out == "two findings\n  line 1 error\n"
+
+
+def test_failure_is_printed_with_the_end_of_its_detail(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen(())
+    detail = "\n".join(f"line {number}" for number in range(20))
+    failed = {"index": 0, "resource": "web-1", "data": {"detail": detail}}
+
+    screen.show({"type": "event", "kind": "task-finished", **failed})
+    result = RESULT | {"message": "It failed.", "hint": ""}
+    screen.show({"type": "result", "index": 0, "resources": [result]})
+
+    first, *rest = capsys.readouterr().out.splitlines()
+    assert first.endswith("web-1 (1.0 s) It failed.")
+    assert rest == [f"           | line {number}" for number in range(12, 20)]
