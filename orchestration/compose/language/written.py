@@ -32,6 +32,8 @@ from orchestration.compose.language.schema import (
 
 # A testbed's subnets hold about as many addresses.
 CLONES_LIMIT = 4000
+# Read, and not offered by editors.
+OUTDATED = Field(json_schema_extra={"deprecated": True})
 
 # Alternatives of one key, told apart by their form. The loader omits parts in angle
 # brackets from the path of a mistake.
@@ -292,13 +294,13 @@ class Document(Entry):
     """Bridges and their connections, or logical switches and routers."""
     testbed_options: TestbedOptions = Field(default_factory=TestbedOptions)
     """Settings of the whole testbed."""
-    tooling: Tooling | None = None
+    tooling: Annotated[Tooling | None, OUTDATED] = None
     """Accepted; it has no effect."""
-    bridges: tuple[Bridge, ...] | None = None
+    bridges: Annotated[tuple[Bridge, ...] | None, OUTDATED] = None
     """The oldest place of `network.bridges`."""
-    bridge_connections: dict[str, str] | None = None
+    bridge_connections: Annotated[dict[str, str] | None, OUTDATED] = None
     """The oldest place of `network.bridge_connections`."""
-    external_bridge: str | None = None
+    external_bridge: Annotated[str | None, OUTDATED] = None
     """The oldest place of `network.external_bridge`."""
-    network_interfaces: tuple[HostInterface, ...] | None = None
+    network_interfaces: Annotated[tuple[HostInterface, ...] | None, OUTDATED] = None
     """The oldest place of `network.network_interfaces`."""

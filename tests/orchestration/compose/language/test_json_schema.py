@@ -54,3 +54,12 @@ def test_schema_is_json_and_points_nowhere_else() -> None:
         part.split('"')[0] for part in text.replace('"$ref": "', "\0").split("\0")[1:]
     }
     assert {Path(ref).name for ref in references} <= set(DEFINITIONS)
+
+
+def test_oldest_places_of_keys_are_read_and_not_offered() -> None:
+    properties = language_schema()["properties"]
+
+    offered = {key for key, value in properties.items() if not value.get("deprecated")}
+
+    assert offered == {"machines", "network", "testbed_options"}
+    assert "bridges" in properties
