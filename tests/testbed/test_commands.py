@@ -109,7 +109,7 @@ def test_overlap_is_named_when_a_host_is_added_and_when_it_is_checked(
 
     added = said("add_host", "main", "--main", "--simulated")
     out = StringIO()
-    with pytest.raises(CommandError, match="1 of the hosts"):
+    with pytest.raises(CommandError, match="Problems on 1 of 1 host"):
         call_command("check_hosts", stdout=out)
 
     assert "its firewall (ts-input) drops 100.64.0.0/10" in added
@@ -213,7 +213,7 @@ def test_check_fails_when_a_host_has_a_problem(runtime: Path) -> None:
     silence(runtime, "host-b")
     out = StringIO()
 
-    with pytest.raises(CommandError, match="1 of the hosts"):
+    with pytest.raises(CommandError, match="Problems on 1 of 2 hosts"):
         call_command("check_hosts", stdout=out)
 
     first, second = out.getvalue().splitlines()

@@ -8,6 +8,7 @@ from pathlib import Path
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from orchestration.amounts import count_of
 from orchestration.hosts import Hosts
 from orchestration.terminal import plain_lines
 from testbed.hosts.checks import check_host
@@ -32,4 +33,5 @@ class Command(BaseCommand):
                 self.stdout.write(plain_lines(line))
         hosts.close()
         if bad:
-            raise CommandError(f"{bad} of the hosts have a problem.")
+            everything = count_of(Host.objects.count(), "host")
+            raise CommandError(f"Problems on {bad} of {everything}.")
