@@ -130,7 +130,7 @@ def _lost(task: Task, script: _Script, detail: str) -> GuestUnreachable:
     return GuestUnreachable(
         f"Guest {task.resource.key} on {task.resource.host} was lost while "
         f"{script.state.path} ran.",
-        hint="Look at its console, then start up again: the script runs anew.",
+        hint="Look at its console, then start up again: the script runs again.",
         detail=detail,
         retryable=True,
     )

@@ -202,7 +202,7 @@ def _read(path: Path, stamp: Stamp) -> State:
         raise StateError(
             f"The file {path.name} of this testbed cannot be read.",
             hint="Restore it from a backup. When nothing of the testbed is up, generate "
-            "the artefacts anew instead.",
+            "the artefacts again instead.",
             detail=str(exc)[:2000],
         ) from exc
 

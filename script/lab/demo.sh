@@ -195,7 +195,7 @@ clean() {
   [[ -d $DATA ]] || { say "There is nothing to remove."; return; }
   stop_product
   if [[ -x $VENV/bin/python && -e $DATA/db.sqlite3 ]]; then
-    step "Take down every testbed" take_down_all || true
+    step "Stop every testbed" take_down_all || true
   fi
   step "Remove the second testbed host" "$LAB/namespace-host" stop "$HOST_B" "$HOST_B_DIR"
   if switch_answers > /dev/null 2>&1; then detach_underlay "$MAIN_BRIDGE"; fi

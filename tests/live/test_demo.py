@@ -57,4 +57,4 @@ def test_demo_rehearses_the_same_plan_on_simulated_hosts(folder: Path) -> None:
     assert "This machine cannot run real guests:" in done.stdout
     assert "x86-64: the test guest image is for this processor only" in done.stdout
     assert "sensor           running    on host-b" in done.stdout
-    assert "a lab came up on two simulated hosts, and was taken down" in done.stdout
+    assert "a lab came up on two simulated hosts, and was stopped" in done.stdout

@@ -229,7 +229,7 @@ def check(transport: Transport, path: str, *, scope: Scope) -> None:
         failure = Failure(
             ImageFailed,
             f"The image {path} on {transport.machine} is broken.",
-            "Make the disk anew, or restore it from a copy.",
+            "Create the disk again, or restore it from a copy.",
         )
         raise failure_of(completed, failure, machine=transport.machine)
 

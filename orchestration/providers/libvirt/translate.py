@@ -74,7 +74,7 @@ def open_failed(error: libvirt.libvirtError, *, machine: str) -> HostUnreachable
     if any(sign in words for sign in _KEY_CHANGED):
         return HostKeyMismatch(
             f"Host {machine} answered with another SSH key than the pinned one.",
-            hint="If the host was installed anew, let an admin pin its new key.",
+            hint="If the host was reinstalled, let an admin pin its new key.",
             detail=text,
         )
     if "permission denied (" in words or "too many authentication failures" in words:

@@ -56,7 +56,7 @@ class HostStore:
         if found.size == size and self._is_right(place.content):
             self.transport.run(receiver.mark_again(place), scope=self.scope)
             return True
-        self.log("it is damaged and copied anew")
+        self.log("it is damaged: copying it again")
         self.transport.run(receiver.remove_content(place), scope=self.scope)
         return False
 

@@ -102,7 +102,7 @@ def test_broken_state_is_refused_with_its_reason(project: Project, text: str) ->
         project.read_state()
 
     assert caught.value.detail
-    assert "generate the artefacts anew" in caught.value.hint
+    assert "generate the artefacts again" in caught.value.hint
 
 
 def test_state_of_another_version_is_refused(project: Project) -> None:

@@ -25,7 +25,7 @@ def port(evidence: Evidence) -> Diagnosis | None:
         return Diagnosis(
             Layer.PORT,
             f"its {_kind(way)} {way.name} {words}",
-            "Take the testbed down and up again: that plugs it in anew.",
+            "Start Down and then Up: that plugs it in again.",
             "\n".join(f"{name} {words}" for name, words in port_problems.items()),
         )
     evidence.remarks += [
