@@ -164,7 +164,7 @@ def test_files_of_a_host_are_listed_with_one_command(up: Rehearsal) -> None:
     seen(up, "host-b")
 
     asked = [line.split()[0] for line in up.asked("host-b")[before:]]
-    assert asked == ["ovs-vsctl", "ip", "find"]
+    assert asked == ["ovs-vsctl", "ip", "find", *["nft"] * 2]
 
 
 def test_files_that_cannot_be_listed_are_unknown(up: Rehearsal) -> None:
