@@ -144,6 +144,7 @@ def _instructions(run: Run) -> QuerySet[Instruction]:
 
 def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
     tasks = [task for member in members for task in member.tasks.all()]
+    over = sum(task.status in OVER for task in tasks)
     status = _status(members)
     if run.is_over:
         status = _skip_waiting(tasks, status)
@@ -156,7 +157,7 @@ def _stage(run: Run, name: str, members: list[Instruction]) -> Stage:
         status=status,
         groups=tuple(_groups(members, tasks)),
         counts=tuple((s.value, counts[s]) for s in EYES_FIRST if counts[s]),
-        over=sum(counts[status] for status in OVER),
+        over=over,
         total=len(tasks),
         copies=_copies(tasks),
         started_at=min(started, default=None),

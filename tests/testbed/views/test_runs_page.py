@@ -241,6 +241,7 @@ def test_stages_that_a_run_did_not_reach_wait_no_more(
     assert "stage--waiting" in waiting
     assert "waiting" not in "".join(stages_in(page))
     assert "skipped" in visible("".join(stages_in(page)))
+    assert 'value="0"' in page
     assert stages_in(pushed) == stages_in(page)
     assert Task.objects.filter(status=Task.Status.WAITING).exists()
 
