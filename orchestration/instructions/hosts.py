@@ -1,5 +1,6 @@
 """The instructions for testbed hosts: check, folders, firewall, leftovers."""
 
+import re
 from pathlib import PurePosixPath
 
 from orchestration.events import Status
@@ -8,12 +9,14 @@ from orchestration.hosts import examine, host_network
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.libvirt import domains, networks
 from orchestration.providers.libvirt.ownership import GuestDomain
-from orchestration.providers.linux import firewall
+from orchestration.providers.linux import firewall, ip_link
 from orchestration.providers.linux.ruleset import build_ruleset
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import HostNetwork
 from orchestration.state.mtu import shrunk
 from orchestration.transport.base import command
+
+OURS = re.compile(r"t\d")
 
 
 def check_hosts(task: Task) -> Outcome:
@@ -65,8 +68,14 @@ def ensure_firewall(task: Task) -> Outcome:
     if task.resource.host in task.policy.unguarded:
         return unchanged("switched off for this host by an administrator")
     ruleset = build_ruleset(task.policy)
-    is_new = firewall.ensure(task.host.transport, ruleset, scope=task.scope)
-    return done() if is_new else unchanged()
+    transport, scope = task.host.transport, task.scope
+    if not firewall.ensure(transport, ruleset, scope=scope):
+        return unchanged()
+    # Devices of an earlier version: the firewall drops what guests send past bridges.
+    ours = [d for d in ip_link.links(transport, scope=scope) if OURS.match(d)]
+    if ours:
+        ip_link.silence_host(transport, ours, scope=scope)
+    return done()
 
 
 def clean_hosts(task: Task) -> Outcome:

@@ -9,7 +9,7 @@ taken for one that has the settings of either state.
 from orchestration.errors import GuestUnreachable
 from orchestration.instructions.artefacts import local_artefact
 from orchestration.instructions.boot.reaching import wait_until_reachable
-from orchestration.instructions.boot.taps import switch_ipv6_off
+from orchestration.instructions.boot.taps import silence_host_on_taps
 from orchestration.instructions.storage.disks import define
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.providers.guest import network
@@ -86,7 +86,7 @@ def _replug(task: Task, guest: GuestState, text: str) -> None:
     for device, what in {**new, **seeds}.items():
         devices.plug(conn, domain, devices.device_text(text, device))
         task.log(f"{what} is plugged in")
-    switch_ipv6_off(task, guest)
+    silence_host_on_taps(task, guest)
 
 
 def _interfaces(guest: GuestState) -> dict[devices.Device, str]:

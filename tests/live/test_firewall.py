@@ -12,6 +12,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from orchestration.errors import CommandFailed
 from orchestration.providers.linux import firewall, ip_link
 from orchestration.providers.linux.ruleset import Policy, build_ruleset
 from orchestration.providers.linux.senders import Sender, build_senders
@@ -279,11 +280,21 @@ def test_guest_is_no_router_of_its_host(bare: Lab) -> None:
 def test_our_devices_have_no_ipv6(bare: Lab) -> None:
     bare.main.say("ip link add t0w1a type veth peer name t0w1b")
 
-    ip_link.without_ipv6(bare.main, ["t0w1a", "t0w1b", "gone"], scope=Scope())
+    ip_link.silence_host(bare.main, ["t0w1a", "t0w1b", "gone"], scope=Scope())
     for device in ("t0w1a", "t0w1b"):
         bare.main.say(f"ip link set dev {device} up")
 
     assert ipv6_of(bare.main, "t0w1a") == ipv6_of(bare.main, "t0w1b") == ""
+
+
+def test_host_answers_for_its_gateway_on_no_other_device(bare: Lab) -> None:
+    ask = f"busybox arping -c 3 -w 3 -f -I eth1 {GATEWAY}"
+    assert "Unicast reply" in bare.guest.say(ask)
+
+    ip_link.silence_host(bare.main, ["t0-br0"], scope=Scope())
+
+    with pytest.raises(CommandFailed):
+        bare.guest.say(ask)
 
 
 def test_guest_with_an_address_of_another_testbed_gets_nowhere(guarded: Lab) -> None:

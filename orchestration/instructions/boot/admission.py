@@ -68,7 +68,7 @@ def start_in_turn(task: Task, guest: GuestState) -> None:
     wait_for_turn(task, guest)
     try:
         domains.start(task.host.libvirt, task.domain(guest))
-        taps.switch_ipv6_off(task, guest)
+        taps.silence_host_on_taps(task, guest)
     except TestbedError:
         boot_ended(task, guest)
         raise

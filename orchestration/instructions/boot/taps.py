@@ -1,4 +1,4 @@
-"""Switches IPv6 off for a running guest's taps, which libvirt made.
+"""Keeps the host itself silent on a running guest's taps, which libvirt made.
 
 With Open vSwitch's userspace datapath the kernel reads what taps carry, too.
 """
@@ -8,9 +8,9 @@ from orchestration.providers.linux import ip_link
 from orchestration.state.model import GuestState
 
 
-def switch_ipv6_off(task: Task, guest: GuestState) -> None:
-    """Give the guest's taps no IPv6; a simulated guest has none."""
+def silence_host_on_taps(task: Task, guest: GuestState) -> None:
+    """Let the host not speak on the guest's taps; a simulated guest has none."""
     taps = [interface.tap for interface in guest.interfaces]
     taps += [guest.management.tap] if guest.management else []
     if taps and task.host.state.boots_guests:
-        ip_link.without_ipv6(task.host.transport, taps, scope=task.scope)
+        ip_link.silence_host(task.host.transport, taps, scope=task.scope)

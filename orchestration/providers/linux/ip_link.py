@@ -17,8 +17,10 @@ from orchestration.transport.base import Completed, Scope, Transport, command
 # The kernel's default for a new device.
 PLAIN_MTU = 1500
 # A device that is gone, or a kernel without IPv6, has no such folder.
-WITHOUT_IPV6 = """\
+SILENCE_HOST = """\
 for device do
+  folder=/proc/sys/net/ipv4/conf/$device
+  [ ! -d "$folder" ] || echo 1 > "$folder/arp_ignore" || exit
   folder=/proc/sys/net/ipv6/conf/$device
   [ -d "$folder" ] || continue
   echo 1 > "$folder/disable_ipv6" && echo 0 > "$folder/accept_ra" &&
@@ -79,7 +81,7 @@ def ensure_veth(
         _ip(transport, failure, f"link add {a} type veth peer name {b}", scope=scope)
     if master_of_a:
         _ip(transport, failure, f"link set dev {a} master {master_of_a}", scope=scope)
-    without_ipv6(transport, (a, b), scope=scope)
+    silence_host(transport, (a, b), scope=scope)
     for device in (a, b):
         if mtu > PLAIN_MTU:
             _ip(transport, failure, f"link set dev {device} mtu {mtu}", scope=scope)
@@ -102,18 +104,20 @@ def bring_up(
     _ip(transport, failure, f"link set dev {device} up", scope=scope)
 
 
-def without_ipv6(transport: Transport, devices: Sequence[str], *, scope: Scope) -> None:
-    """Give our devices no IPv6 address, so that no guest becomes the host's router.
+def silence_host(transport: Transport, devices: Sequence[str], *, scope: Scope) -> None:
+    """Let the host itself not speak on devices that only carry guests' frames.
 
-    The kernel's defaults give each an address and accept router advertisements.
+    The kernel's defaults give each an IPv6 address and accept router advertisements,
+    and answer ARP for the host's addresses on other devices: with the userspace
+    datapath a guest would send to its gateway by its own tap, past its bridge.
     """
     failure = Failure(
         NetworkFailed,
-        f"IPv6 could not be switched off for {', '.join(devices)} on "
+        f"IPv6 and ARP could not be switched off for {', '.join(devices)} on "
         f"{transport.machine}.",
         "Check that /proc/sys can be written there.",
     )
-    cmd = command("sh", "-c", WITHOUT_IPV6, "sh", *devices).with_root()
+    cmd = command("sh", "-c", SILENCE_HOST, "sh", *devices).with_root()
     run_or_fail(transport, cmd, failure, scope=scope)
 
 

@@ -18,7 +18,7 @@ from orchestration.providers.linux.ip_link import (
     ensure_veth,
     is_up,
     links,
-    without_ipv6,
+    silence_host,
 )
 from orchestration.providers.ovs.changes import (
     Port,
@@ -90,7 +90,7 @@ def ensure_bridge(
     # A busy switch records late what the kernel has done.
     if current is not None and (was_up or is_up(transport, device, scope=scope)):
         return bool(clauses)
-    without_ipv6(transport, (device,), scope=scope)
+    silence_host(transport, (device,), scope=scope)
     offload = bridge.datapath is not Datapath.NETDEV
     bring_up(transport, device, checksum_offload=offload, scope=scope)
     return True

@@ -10,7 +10,7 @@ from orchestration.transport.base import Scope, command
 from tests.fakes import FakeTransport, Reply
 
 SHOW = "ip -json link show type veth"
-NO_IPV6 = str(command("sh", "-c", ip_link.WITHOUT_IPV6, "sh", "a", "b"))
+SILENT = str(command("sh", "-c", ip_link.SILENCE_HOST, "sh", "a", "b"))
 
 
 def veths(*rows):
@@ -31,7 +31,7 @@ def test_missing_pair_is_made_with_offload_off_before_it_is_up():
     steps = [
         "ip link add a type veth peer name b",
         "ip link set dev a master virbr0",
-        NO_IPV6,
+        SILENT,
         "ethtool -K a tx off",
         "ip link set dev a up",
         "ethtool -K b tx off",
@@ -48,7 +48,7 @@ def test_pair_carries_jumbo_frames_where_guests_have_them():
     plain = veths(("a", "b", "UP", "virbr0"), ("b", "a", "UP", ""))
     steps = [
         "ip link set dev a master virbr0",
-        NO_IPV6,
+        SILENT,
         "ip link set dev a mtu 8950",
         "ethtool -K a tx off",
         "ip link set dev a up",
@@ -69,7 +69,7 @@ def test_pair_carries_jumbo_frames_where_guests_have_them():
 def test_pair_without_a_bridge_of_its_own_is_only_set_up():
     steps = [
         "ip link add a type veth peer name b",
-        NO_IPV6,
+        SILENT,
         "ethtool -K a tx off",
         "ip link set dev a up",
         "ethtool -K b tx off",
@@ -106,7 +106,7 @@ def test_pair_that_differs_is_mended_without_being_made_anew(rows):
         [
             (SHOW, veths(*rows)),
             ("ip link set dev a master virbr0", ""),
-            (NO_IPV6, ""),
+            (SILENT, ""),
             ("ethtool -K a tx off", ""),
             ("ip link set dev a up", ""),
             ("ethtool -K b tx off", ""),
@@ -125,7 +125,7 @@ def test_half_of_another_pair_is_removed_first():
             ("ip link delete dev a", ""),
             ("ip link add a type veth peer name b", ""),
             ("ip link set dev a master virbr0", ""),
-            (NO_IPV6, ""),
+            (SILENT, ""),
             ("ethtool -K a tx off", ""),
             ("ip link set dev a up", ""),
             ("ethtool -K b tx off", ""),

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from orchestration.errors import ForeignThing, HostUnreachable, NetworkFailed
-from orchestration.providers.linux.ip_link import WITHOUT_IPV6
+from orchestration.providers.linux.ip_link import SILENCE_HOST
 from orchestration.providers.ovs import bridges
 from orchestration.state.model import (
     BridgeState,
@@ -22,7 +22,7 @@ from orchestration.transport.base import Scope, command
 from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
 
-NO_IPV6 = str(command("sh", "-c", WITHOUT_IPV6, "sh", "d1br0"))
+SILENT = str(command("sh", "-c", SILENCE_HOST, "sh", "d1br0"))
 ANY_READ = re.compile(r"ovs-vsctl .* list .*")
 ANY_WRITE = re.compile(r"ovs-vsctl (?!.* list ).*")
 
@@ -80,7 +80,7 @@ def test_new_bridge_is_one_transaction_and_comes_up_without_offload(scope):
         [
             (ANY_READ, table() * 3),
             (ANY_WRITE, ""),
-            (NO_IPV6, ""),
+            (SILENT, ""),
             ("ethtool -K d1br0 tx off", ""),
             ("ip link set dev d1br0 up", ""),
         ],
@@ -104,7 +104,7 @@ def test_kernel_bridge_keeps_its_offload(scope):
         [
             (ANY_READ, table() * 3),
             (ANY_WRITE, ""),
-            (NO_IPV6, ""),
+            (SILENT, ""),
             ("ip link set dev d1br0 up", ""),
         ],
     )
@@ -133,7 +133,7 @@ def test_bridge_is_up_when_the_kernel_says_so(scope, flags, changed):
         [
             (ANY_READ, answer),
             ("ip -json link show", shown),
-            (NO_IPV6, ""),
+            (SILENT, ""),
             ("ethtool -K d1br0 tx off", ""),
             ("ip link set dev d1br0 up", ""),
         ],
