@@ -65,7 +65,7 @@ def test_wrong_yaml_is_refused_with_its_line(
     assert finding["message"].startswith(message)
     assert finding["hint"] == hint
     assert f">line {line}<" in owner.page(f"/testbeds/{faulty}/")
-    assert condition(stack, faulty) == "empty"
+    assert condition(stack, faulty) == "draft"
 
 
 def test_second_run_is_refused_with_who_and_since_when(stack, owner, faulty):

@@ -40,7 +40,7 @@ def _testbed(stack: Stack, owner: Client):
     owner.create_testbed(SLUG, DATA / "far")
     owner.update_files(SLUG, DATA / "stubborn")
     yield
-    if condition(stack, SLUG) != "empty":  # one of the tests alone may leave it so
+    if condition(stack, SLUG) != "draft":  # one of the tests alone may leave it so
         assert ran(owner, SLUG, "down").status == "succeeded"
     assert holdings(stack) == before
 
@@ -54,7 +54,7 @@ def test_run_of_which_nothing_runs_is_cancelled_at_once(stack, owner):
     assert over.status == "cancelled"
     assert "Cancelled by owner. The set-up of guests had not begun." in over.words
     assert over.statuses() == {}
-    assert condition(stack, SLUG) == "empty"
+    assert condition(stack, SLUG) == "draft"
 
 
 def test_waiting_for_a_booting_guest_is_cancelled(stack, owner):
