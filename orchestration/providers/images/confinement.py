@@ -10,7 +10,7 @@ from orchestration.transport.base import Command, command
 
 SOURCE, TARGET = "/dev/fd/3", "/dev/fd/4"
 NOBODY = 65534
-# Of addresses, most of them its threads' stacks; malloc gets one arena.
+# Of addresses: converting 400 MiB took 205 MiB of them, with one arena of malloc.
 MEMORY_BYTES = 2 * 1024**3
 CPU_S = 4 * 3600
 FILE_BYTES = 4 * 1024**4
