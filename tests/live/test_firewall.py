@@ -362,6 +362,10 @@ def test_tables_of_others_stay(bare: Lab) -> None:
     assert bare.main.say("nft list ruleset") == before
 
 
+def test_table_without_senders_is_taken(bare: Lab) -> None:
+    assert firewall.ensure(bare.main, build_senders(0, []), scope=Scope())
+
+
 @pytest.fixture
 def bound(bare: Lab) -> Iterator[Lab]:
     """The lab whose guest is bound to its management address."""

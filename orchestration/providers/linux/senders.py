@@ -18,8 +18,7 @@ table %(table)s {
 	}
 
 	set senders {
-		type ifname . ether_addr . ipv4_addr
-		elements = { %(senders)s }
+		type ifname . ether_addr . ipv4_addr%(elements)s
 	}
 
 	chain prerouting {
@@ -62,8 +61,11 @@ def senders_of(state: State, host: str) -> Ruleset:
 
 
 def build_senders(number: int, senders: Iterable[Sender]) -> Ruleset:
-    """Build the table of a testbed with at least one sender."""
+    """Build the table of a testbed; without senders nothing passes."""
     listed = sorted(f'"{s.tap}" . {s.mac.lower()} . {s.address}' for s in senders)
+    joined = ",\n\t\t\t     ".join(listed)
+    # nft refuses an empty list.
+    elements = f"\n\t\telements = {{ {joined} }}" if listed else ""
     table = table_of(number)
-    facts = {"table": table, "number": number, "senders": ",\n\t\t\t     ".join(listed)}
+    facts = {"table": table, "number": number, "elements": elements}
     return sealed(table, _TEXT, facts)
