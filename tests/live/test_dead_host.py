@@ -75,7 +75,7 @@ def test_down_with_a_dead_host_takes_down_the_rest_and_names_what_is_left(
         assert f"domain {state.guest('away').domain}" in left["host-b"]
         assert condition(stack, SLUG) == "partial"
 
-    wait_until_observed(stack, SLUG, away="running on host-b", near="absent on main")
+    wait_until_observed(stack, SLUG, away="running on host-b", near="stopped on main")
 
     down = ran(owner, SLUG, "down")
 
