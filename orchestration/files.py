@@ -1,8 +1,9 @@
 """Writes files atomically: readers see the old or the new file, never a part.
 
 Files are their owner's alone unless a caller says otherwise; folders that QEMU's user
-must pass are made here. For small contents in memory. Copies of large files have a writer that can be cancelled,
-and a lock that shows whether it lives: see `transport/files/parts.py`.
+must pass are made here. For small contents in memory. Copies of large files have a
+writer that can be cancelled, and a lock that shows whether it lives: see
+`transport/files/parts.py`.
 """
 
 import os

@@ -16,7 +16,8 @@ from orchestration.state.model import HostNetwork
 from orchestration.state.mtu import shrunk
 from orchestration.transport.base import command
 
-OURS = re.compile(r"t\d")
+# The devices of `state/names.py`.
+OURS = re.compile(r"t\d{1,4}(-|nat|mgmt|g|v|w)")
 
 
 def check_hosts(task: Task) -> Outcome:

@@ -84,10 +84,9 @@ def delete_networks(task: Task) -> Outcome:
     """Stop and undefine the network, and free its guests' addresses."""
     network, transport = _network(task), task.host.transport
     name, testbed = network.network, task.state.testbed
-    changed = networks.delete(task.host.libvirt, name, testbed=testbed)
-    if isinstance(network, ManagementState):
+    if isinstance(network, ManagementState):  # ours, also where a foreign network stays
         firewall.delete(transport, table_of(task.state.number), scope=task.scope)
-    return _outcome(changed)
+    return _outcome(networks.delete(task.host.libvirt, name, testbed=testbed))
 
 
 def ensure_bridges(task: Task) -> Outcome:

@@ -85,13 +85,13 @@ class _Finder:
     def foreign(self) -> Iterator[MissingPart]:
         """Find domains and networks with names of the testbed that are not its own."""
         for guest in self.state.guests:
-            place, name = (ThingKind.DOMAIN, guest.domain), guest.domain
-            if self._is_foreign(guest.host, place, guest.name):
-                yield _foreign("machine", name, guest.host)
+            if self._is_foreign(
+                guest.host, (ThingKind.DOMAIN, guest.domain), guest.name
+            ):
+                yield _foreign("machine", guest.domain, guest.host)
         for network in self._wanted_networks():
-            place, name = (ThingKind.NETWORK, network.network), network.network
-            if self._is_foreign(network.host, place, ""):
-                yield _foreign("network", name, network.host)
+            if self._is_foreign(network.host, (ThingKind.NETWORK, network.network), ""):
+                yield _foreign("network", network.network, network.host)
 
     def _is_foreign(self, host: str, place: tuple[ThingKind, str], guest: str) -> bool:
         inventory, ours = self.seen.get(host), (self.state.testbed, guest)

@@ -52,12 +52,15 @@ class Attempt:
 
     @property
     def limits(self) -> dict[str, int]:
-        """The most attempts of each subject; the address is the first."""
+        """The most attempts of each subject; the address is the first.
+
+        The name comes last: a user types it, and it may look like an address.
+        """
         address = f"address {self.address}"
         account = f"account {self.account}"
         return {
             address: PER_ADDRESS,
-            f"{account}, {address}": PER_ACCOUNT_AND_ADDRESS,
+            f"{address}, {account}": PER_ACCOUNT_AND_ADDRESS,
             account: PER_ACCOUNT,
         }
 

@@ -123,8 +123,9 @@ class Record:
 def script_command(script: bytes, path: str, *, restarts: int = 0) -> Command:
     """Return the command that runs `script`, which is at `path` in the guest, as root.
 
-    Whatever it starts is in a control group. It uses the script's own interpreter, else bash, or sh without bash. `restarts` is
-    the number of the guest's restarts while this script ran.
+    It uses the script's own interpreter, else bash, or sh without bash, and all that it
+    starts is in a control group. `restarts` is the number of the guest's restarts while
+    this script ran.
     """
     first = script.split(b"\n", 1)[0].decode(errors="replace")
     words = first[2:].split() if first.startswith("#!") else []

@@ -169,3 +169,18 @@ def test_machine_under_a_former_name_is_found_by_its_uuid(rehearsal: Rehearsal) 
 
     assert up == {"t7-a": True, "demo-b": True}
     assert machines(rehearsal) == {}
+
+
+def test_down_frees_the_addresses_also_where_a_foreign_network_stays(
+    rehearsal: Rehearsal,
+) -> None:
+    rehearsal.up()
+    (network, *_) = rehearsal.state.network.management
+    conn = conn_of(rehearsal, network.host)
+    networks.delete(conn, network.network, testbed=rehearsal.state.testbed)
+    text = f"<network><name>{network.network}</name></network>"
+    conn.call("make", lambda h: h.networkDefineXML(text), changes=True)
+
+    rehearsal.down()
+
+    assert set(rehearsal.memory(network.host)["tables"]) == {"inet testbed"}
