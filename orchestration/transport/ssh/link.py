@@ -182,6 +182,12 @@ class Link(paramiko.Transport):
         self.get_exception()
         return ProtocolBroken(*self._broken.args) if self._broken else LinkLost(reason)
 
+    def require_unbroken(self) -> None:
+        """Raise ProtocolBroken when the server broke the protocol on this link."""
+        error = self.loss("")
+        if isinstance(error, ProtocolBroken):
+            raise error
+
     def get_exception(self) -> Exception | None:
         """Return why the link ended, once: paramiko asks, too, and forgets it then."""
         error = super().get_exception()

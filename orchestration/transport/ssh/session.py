@@ -89,13 +89,15 @@ class Session:
 
         `line` is for /bin/sh, whatever the login shell is. A request on a channel that
         the server closes is repeated only when it is repeatable: it may have run (see
-        `Link.is_fragile`). Raises: Cancelled, LinkLost (it may run all the same), and
-        the errors of opening a channel.
+        `Link.is_fragile`). A server that broke the protocol is not dialled again.
+        Raises: Cancelled, LinkLost (it may run all the same), and the errors of opening
+        a channel.
         """
         line = for_any_shell(line)
         for pause_s in _UNANSWERED_PAUSES_S:
             time.sleep(pause_s)
             if self._channel.closed:
+                self.link.require_unbroken()
                 self.close()
                 self._channel = self._opened()
             try:

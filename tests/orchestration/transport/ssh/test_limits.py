@@ -5,11 +5,15 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from orchestration.errors import HostUnreachable
 from orchestration.events import Stream
 from orchestration.transport.base import Scope, command
+from orchestration.transport.ssh.connection import Wake
+from orchestration.transport.ssh.limits import ProtocolBroken
+from orchestration.transport.ssh.session import Session
 from tests.orchestration.transport.conftest import Server, free_port, keygen
 from tests.orchestration.transport.ssh import hostile_server
 from tests.waiting import wait_until
@@ -64,3 +68,30 @@ def test_peer_that_sends_more_than_it_may_is_cut_off_and_named(
         machine.run(command("true"), scope=scope, on_line=read_late)
 
     assert peak_mib() - before <= GROWTH_MIB
+
+
+def test_server_that_broke_the_protocol_before_the_request_is_not_dialled_again(
+    make_hostile: Callable[[str], Server],
+) -> None:
+    machine = make_hostile("data").transport("web-1")
+    opened: list[paramiko.Channel] = []
+
+    def open_channel() -> paramiko.Channel:
+        opened.append(machine.connection.open(Wake(), never))
+        return opened[-1]
+
+    session = Session(open_channel, Wake(), stdout=ignore, stderr=ignore)
+    wait_until(lambda: opened[0].closed)
+
+    with pytest.raises(ProtocolBroken, match="it sent"):
+        session.start("true", never)
+    assert len(opened) == 1
+
+
+def never() -> bool:
+    """Stand for a run that is not cancelled."""
+    return False
+
+
+def ignore(data: bytes) -> None:
+    """Take output."""
