@@ -1,7 +1,8 @@
 """An SSH server that accepts any key and answers any command with a flood.
 
-Run as a program with a host key's path, a port and the kind of the flood. It sends what
-`Session` takes for the start of the command, and then more than the client granted.
+Run as a program with a host key's path, a port, the kind of the flood and a file that
+holds it back. It sends what `Session` takes for the start of the command, and then more
+than the client granted.
 """
 
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 import paramiko
 
 from orchestration.transport.processes.login_shell import MARK
+from tests.waiting import wait_until
 
 CHUNK = b"x" * 30_000 + b"\n"
 _DATA, _EXTENDED_DATA = 94, 95
@@ -54,7 +56,7 @@ def send_extended_data(server: paramiko.Transport, channel: paramiko.Channel) ->
 def send_packet_without_end(
     server: paramiko.Transport, channel: paramiko.Channel
 ) -> None:
-    server.packetizer.write_all(struct.pack(">I", 2**31) + CHUNK * 100_000)
+    server.packetizer.write_all(struct.pack(">I", 2**31) + CHUNK * 5_000)
 
 
 FLOODS: dict[str, Callable[[paramiko.Transport, paramiko.Channel], None]] = {
@@ -64,12 +66,14 @@ FLOODS: dict[str, Callable[[paramiko.Transport, paramiko.Channel], None]] = {
 }
 
 
-def serve(sock: socket.socket, key: paramiko.PKey, flood: str) -> None:
+def serve(sock: socket.socket, key: paramiko.PKey, flood: str, held: Path) -> None:
+    """Flood one connection, as soon as there is no file `held`."""
     server = paramiko.Transport(sock)
     server.add_server_key(key)
     server.start_server(server=_Open())
     channel = server.accept()
     channel.sendall(MARK + b"begins\n")
+    wait_until(lambda: not held.exists())
     while server.is_active():
         FLOODS[flood](server, channel)
 
@@ -80,4 +84,4 @@ if __name__ == "__main__":
     sys.stdout.write("listens\n")
     sys.stdout.flush()
     while True:
-        serve(listener.accept()[0], host_key, sys.argv[3])
+        serve(listener.accept()[0], host_key, sys.argv[3], Path(sys.argv[4]))

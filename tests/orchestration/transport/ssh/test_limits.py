@@ -30,7 +30,7 @@ def make_hostile(tmp_path: Path) -> Iterator[Callable[[str], Server]]:
         host_key, port = keygen(tmp_path / "host"), free_port()
         keygen(tmp_path / "id")
         argv = [sys.executable, "-m", hostile_server.__name__]
-        argv += [str(tmp_path / "host"), str(port), flood]
+        argv += [str(tmp_path / "host"), str(port), flood, str(tmp_path / "held")]
         server = Server(argv, port, host_key, tmp_path / "id")
         servers.append(server)
         server.process = subprocess.Popen(argv, stdout=subprocess.PIPE)
@@ -71,8 +71,9 @@ def test_peer_that_sends_more_than_it_may_is_cut_off_and_named(
 
 
 def test_server_that_broke_the_protocol_before_the_request_is_not_dialled_again(
-    make_hostile: Callable[[str], Server],
+    make_hostile: Callable[[str], Server], tmp_path: Path
 ) -> None:
+    (tmp_path / "held").touch()
     machine = make_hostile("data").transport("web-1")
     opened: list[paramiko.Channel] = []
 
@@ -81,6 +82,7 @@ def test_server_that_broke_the_protocol_before_the_request_is_not_dialled_again(
         return opened[-1]
 
     session = Session(open_channel, Wake(), stdout=ignore, stderr=ignore)
+    (tmp_path / "held").unlink()
     wait_until(lambda: opened[0].closed)
 
     with pytest.raises(ProtocolBroken, match="it sent"):
