@@ -79,7 +79,7 @@ class Recorder:
                 self._changed.wait()
             self._taken.append((timezone.now(), event))
             self._characters += _characters(event)
-            if len(self._taken) in (1, FLUSH_EVENTS):
+            if len(self._taken) in (1, FLUSH_EVENTS) or self._is_full():
                 self._changed.notify_all()
 
     def close(self) -> None:
@@ -88,6 +88,10 @@ class Recorder:
             self._closing_at = time.monotonic()
             self._changed.notify_all()
         self._writer.join()
+
+    def _is_due(self) -> bool:
+        is_large = len(self._taken) >= FLUSH_EVENTS or self._is_full()
+        return is_large or self._closing_at is not None
 
     def _is_full(self) -> bool:
         is_long = self._characters >= self._full_characters
@@ -105,9 +109,7 @@ class Recorder:
         """Collect a batch; an empty one means that the recorder is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken or self._closing_at)
-            self._changed.wait_for(
-                lambda: len(self._taken) >= FLUSH_EVENTS or self._closing_at, FLUSH_S
-            )
+            self._changed.wait_for(self._is_due, FLUSH_S)
             batch = self._taken[: self._batch_events]
             self._taken = self._taken[self._batch_events :]
             self._characters = sum(_characters(event) for _, event in self._taken)
