@@ -6,7 +6,7 @@ with its markers read anew, as a Celery batch does.
 """
 
 import json
-import os
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -89,7 +89,7 @@ class Rehearsal:
         self.inventory = tuple(self._host(name) for name in ("host-a", "host-b"))
         self.events: list[Event] = []
         # Other test runs on this machine look for processes by their tags, too.
-        self.scope = Scope(f"{TESTBED}.r{os.getpid()}.b1.")
+        self.scope = Scope(f"{TESTBED}.r{secrets.randbits(32)}.b1.")
         for name, text in (scripts or {}).items():
             (self.project.files / name).write_text(text)
         self.knows_deployed = False
