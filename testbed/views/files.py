@@ -6,14 +6,19 @@ Text files are edited in `editor`; others are only downloaded.
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_POST,
+)
 
 from orchestration.errors import PathOutside, TestbedError
 from testbed.access.limits import LimitReached
 from testbed.access.visibility import Request, not_stored, testbed_for
+from testbed.models import Testbed
 from testbed.testbeds.files import delete_file, files_locked, list_files, update_files
 from testbed.testbeds.texts import is_text
 from testbed.views.forms import UploadForm
@@ -45,10 +50,12 @@ def upload(request: Request, slug: str) -> HttpResponse:
 
 
 @login_required
-@require_POST
+@require_http_methods(["GET", "POST"])
 def remove(request: Request, slug: str) -> HttpResponse:
-    """Delete one file."""
+    """Ask, then delete one file."""
     testbed = testbed_for(request, slug)
+    if request.method == "GET":
+        return _ask_to_remove(request, testbed, request.GET.get("path", ""))
     path = request.POST.get("path", "")
     try:
         delete_file(testbed, path)
@@ -77,6 +84,15 @@ def show(request: Request, slug: str, path: str) -> HttpResponse:
         as_saved = content_disposition_header(True, file.name) or "attachment"
         response.headers["Content-Disposition"] = as_saved
     return response
+
+
+def _ask_to_remove(request: Request, testbed: Testbed, path: str) -> HttpResponse:
+    size = list_files(testbed).get(path)
+    if size is None:
+        messages.error(request, f"There is no file {path}.")
+        return redirect("testbed", testbed.slug)
+    context = {"testbed": testbed, "path": path, "bytes": size}
+    return render(request, "testbeds/delete_file.html", context)
 
 
 def _first_error(form: UploadForm) -> str:

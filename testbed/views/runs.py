@@ -18,6 +18,7 @@ from testbed.access.visibility import Request, not_stored, page_of, run_for, tes
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
+from testbed.pages.erasure import digest_of, erased_disks
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import PlanJson, create_run
@@ -97,6 +98,8 @@ def _start(request: Request, slug: str) -> HttpResponse:
         )
         return _refused(request, testbed, problem, status=400)
     try:
+        if question := _question(request, testbed, command):
+            return question
         run = create_run(
             testbed,
             request.user,
@@ -110,6 +113,30 @@ def _start(request: Request, slug: str) -> HttpResponse:
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
+
+
+def _question(
+    request: Request, testbed: Testbed, command: Command
+) -> HttpResponse | None:
+    """Ask before disks are erased; none when nothing is, or these were confirmed.
+
+    Programs are not asked: they read the plan. Raises: SpecError, StateError.
+    """
+    is_busy = Run.objects.active().filter(testbed=testbed).exists()
+    if command != Command.UP or is_busy or wants_json(request):
+        return None
+    options = _options(request)
+    disks = erased_disks(testbed, options)
+    digest = digest_of(disks)
+    if not disks or request.POST.get("erase") == digest:
+        return None
+    context = {
+        "testbed": testbed,
+        "disks": disks,
+        "digest": digest,
+        "options": options,
+    }
+    return render(request, "testbeds/erase_disks.html", context)
 
 
 def _refused(

@@ -60,7 +60,7 @@ testbeds/<slug:slug>/check/                 impossible  owner
 testbeds/<slug:slug>/files/                 impossible  owner-on
 testbeds/<slug:slug>/files/new/             owner-on    impossible
 testbeds/<slug:slug>/files/rename/          impossible  owner-on
-testbeds/<slug:slug>/files/remove/          impossible  owner-on
+testbeds/<slug:slug>/files/remove/          owner-on    owner-on
 testbeds/<slug:slug>/files/<path:path>      owner       impossible
 testbeds/<slug:slug>/artefacts/             owner       impossible
 testbeds/<slug:slug>/artefacts.zip          owner       impossible

@@ -54,6 +54,29 @@ def test_upload_that_is_refused_changes_nothing(browser: Client, testbed: Testbe
     assert list(list_files(testbed)) == ["kvm-compose.yaml"]
 
 
+@pytest.mark.parametrize("page", ["/testbeds/lab/", "/testbeds/lab/edit/a%26b%20c.sh"])
+def test_trash_icon_leads_to_a_question_that_names_the_file(
+    browser: Client, testbed: Testbed, page: str
+):
+    (testbed.project.files / "a&b c.sh").write_text("echo\n")
+    question = "/testbeds/lab/files/remove/?path=a%26b%20c.sh"
+
+    shown = browser.get(page).content.decode()
+    asked = browser.get(question).content.decode()
+
+    assert f'href="{question}"' in shown
+    assert 'action="/testbeds/lab/files/remove/"' not in shown
+    assert "Delete a&amp;b c.sh?" in asked
+    assert "with its 5 B is removed" in asked
+    assert "a&b c.sh" in list_files(testbed)
+
+
+def test_question_about_a_file_that_is_gone_says_so(browser: Client, testbed: Testbed):
+    page = browser.get("/testbeds/lab/files/remove/?path=gone.sh", follow=True)
+
+    assert "There is no file gone.sh." in page.content.decode()
+
+
 def test_delete_asks_and_then_deletes(browser: Client, testbed: Testbed):
     asked = browser.get("/testbeds/lab/delete/").content.decode()
     answer = browser.post("/testbeds/lab/delete/")
