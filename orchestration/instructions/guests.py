@@ -33,7 +33,7 @@ def start_guests(task: Task) -> Outcome:
         return Outcome(
             Status.WARNING,
             "runs with older settings",
-            "Take the testbed down and up again to apply the changes.",
+            "Use Down, then Up, to apply the changes.",
         )
     define(task, guest)
     task.project.mark(guest.name, run_script="", run_script_exit_code=None)

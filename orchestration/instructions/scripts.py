@@ -60,7 +60,6 @@ def _run_setup_script(task: Task, guest: GuestState, transport: Transport) -> Ou
     digest = script_digest(task, guest.setup_script)
     if _is_done(task, digest, markers.script, markers.script_exit_code):
         return unchanged("its setup script ran before")
-    task.progress(0, 0, unit="", note=f"runs {guest.setup_script.path}")
     exit_code = run_user_script(task, transport, guest.setup_script)
     task.project.mark(guest.name, script=digest, script_exit_code=exit_code)
     return _outcome(task, guest.setup_script, exit_code)

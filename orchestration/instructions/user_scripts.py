@@ -50,6 +50,7 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
         found = _Script(script, file.read(), target)
     task.log(f"runs {script.path}")
     for restarts in range(MAX_RESTARTS + 1):
+        task.progress(0, 0, unit="", note=f"runs {script.path}")
         exit_code = _run(task, transport, found, restarts)
         if exit_code is not None:
             return exit_code

@@ -98,7 +98,7 @@ def plan_up(state: State, options: Options, previous: State | None = None) -> Pl
 
 
 def plan_down(state: State, options: Options, previous: State | None = None) -> Plan:
-    """Take down everything possible; disks and the state stay."""
+    """Stop and remove everything possible; disks and the state stay."""
     tear_down = _known(_tear_down, state, previous)
     return numbered(Command.DOWN, options, (_init(state), *tear_down, _end()))
 
@@ -106,7 +106,7 @@ def plan_down(state: State, options: Options, previous: State | None = None) -> 
 def plan_clear_artefacts(
     state: State, options: Options, previous: State | None = None
 ) -> Plan:
-    """Take everything down, then remove the generated files.
+    """Stop everything, then remove the generated files.
 
     Unlike `down` this stops at the first instruction that fails: the state is the only
     record of everything that still runs, so it is removed last.
@@ -249,7 +249,7 @@ def _run_guests(state: State) -> Iterator[Instruction]:
 
 
 def _tear_down(state: State) -> Iterator[Instruction]:
-    """Take down the objects of `up` in reverse order, despite failures."""
+    """Remove the objects of `up` in reverse order, despite failures."""
     guests = guest_resources(state.guests)
     title = f"Stop {count(guests, 'guest')}"
     stage = Stage.STOP_GUESTS

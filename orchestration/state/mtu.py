@@ -59,7 +59,7 @@ def shrunk(state: State, host: str, network: HostNetwork) -> tuple[str, str]:
         f"{mtu} needs {needed} between hosts: larger ones are lost."
     )
     hint = (
-        f"Raise the MTU of {device}; or run `manage.py check_hosts`, then take the "
-        "testbed down and up: its guests get a smaller MTU."
+        f"Raise the MTU of {device}; or run `manage.py check_hosts`, then use "
+        "Down and Up: the guests get a smaller MTU."
     )
     return message, hint

@@ -41,13 +41,13 @@ def load_state(content: bytes) -> State:
         raise StateError(
             f"The state was written by a newer version of this program: it has version "
             f"{version}, and this program reads up to {SCHEMA_VERSION}.",
-            hint="Update this program, or take the testbed down with the newer one.",
+            hint="Update this program, or stop the testbed with the newer one.",
         )
     if version not in STEPS:
         raise StateError(
             f"The state has version {version}; this program reads {min(STEPS)} to "
             f"{SCHEMA_VERSION}.",
-            hint="Take the testbed down with the program that wrote it.",
+            hint="Stop the testbed with the program that wrote it.",
         )
     stored: Stored = json.loads(content)
     for step in range(version, SCHEMA_VERSION):

@@ -98,7 +98,7 @@ def _moved(host: Host) -> str:
     return (
         f"The name {host.address} of {host.name} leads to {found[0]} now, and to "
         f"{host.resolved_address} when it was added; tunnels still end there. Run "
-        "add_host for it again, then take the testbeds that use it down and up."
+        "add_host for it again, then use Down and Up for its testbeds."
     )
 
 

@@ -141,7 +141,8 @@ def require_deletable(testbed: Testbed) -> None:
     what = f": {', '.join(named[:NAMED])}{more}" if named else ""
     if testbed.condition in Testbed.DEPLOYED or speaks_for(testbed, held):
         raise StateError(
-            f"Some of this testbed is still there{what}.", hint="Take it down first."
+            f"Some of this testbed is still there{what}.",
+            hint="Stop it with Down first.",
         )
     if named:
         raise StateError(

@@ -82,7 +82,10 @@ def _wait(
     task: Task, guest: GuestState, transport: Transport, *, news: Watch, test: Command
 ) -> None:
     deadline = BootDeadline(task, guest)
-    while symptom := _attempt(task, transport, test):
+    symptom = _attempt(task, transport, test)
+    if symptom is None:
+        return
+    while symptom is not None:
         if symptom.is_temporary:
             deadline.note_sign_of_life()
         if deadline.is_over():
@@ -91,12 +94,13 @@ def _wait(
                 return
             raise _unreachable(task, guest, symptom, deadline.allowed_s, transport)
         waited_s = deadline.waited_s
-        task.progress(
-            int(waited_s), int(deadline.limit_s), unit="s", note=symptom.words
-        )
+        note = f"waits for the guest: {symptom.words}"
+        task.progress(int(waited_s), int(deadline.limit_s), unit="s", note=note)
         if news.is_due() and (problem := domain_problem(task, guest)):
             raise _unreachable(task, guest, Symptom(Layer.DOMAIN, problem), waited_s)
         task.scope.sleep(PROBE_EVERY_S)
+        symptom = _attempt(task, transport, test)
+    task.progress(0, 0, unit="", note="the guest is reachable")
 
 
 def require_running(task: Task, guest: GuestState) -> None:

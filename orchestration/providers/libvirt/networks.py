@@ -209,7 +209,7 @@ def _refuse_while_attached(network: libvirt.virNetwork, *, machine: str) -> None
         raise NetworkFailed(
             f"Network {network.name()} on host {machine} must restart to change, "
             f"and {attached} guest interface(s) use it.",
-            hint="Take the testbed down first, then up again.",
+            hint="Use Down, then Up.",
         )
 
 

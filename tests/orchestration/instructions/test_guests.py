@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.events import Status
+from orchestration.events import Status, TaskProgressed
 from orchestration.instructions import guests, scripts
 from orchestration.instructions.guests import start_guests, stop_guests
 from orchestration.instructions.task import Task
@@ -107,6 +107,23 @@ def test_run_script_runs_once_per_boot(scripted: Rehearsal) -> None:
     scripted.down()
     assert runs(scripted) == STARTED
     assert runs(scripted, rerun_scripts=True) == STARTED
+
+
+@pytest.mark.parametrize(
+    ("kind", "script"),
+    [(Kind.SET_UP_GUESTS, "setup.sh"), (Kind.RUN_SCRIPTS, "run.py")],
+)
+def test_guest_is_shown_with_the_script_that_it_runs(
+    scripted: Rehearsal, kind: Kind, script: str
+) -> None:
+    scripted.up()
+
+    index = next(
+        e.index for e in scripted.plan(Command.UP).instructions if e.kind == kind
+    )
+    seen = [e for e in scripted.events if isinstance(e, TaskProgressed)]
+    notes = [e.note for e in seen if (e.index, e.resource) == (index, "a")]
+    assert notes[-1] == f"runs {script}"
 
 
 def test_script_runs_as_root_with_its_own_interpreter(
@@ -225,7 +242,7 @@ def test_running_guest_with_other_settings_is_left_alone_with_a_warning(
 
     assert {r.status for r in results.values()} == {Status.WARNING}
     assert "older settings" in results["a"].message
-    assert "down and up" in results["a"].hint
+    assert "Use Down, then Up" in results["a"].hint
 
 
 def test_stop_undefines_what_ran_and_says_when_nothing_did(

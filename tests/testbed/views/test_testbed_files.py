@@ -92,5 +92,5 @@ def test_deployed_testbed_says_why_it_stays(browser: Client, testbed: Testbed):
     answer = browser.post("/testbeds/lab/delete/")
 
     assert answer.status_code == 409
-    assert "Take it down first." in answer.content.decode()
+    assert "Stop it with Down first." in answer.content.decode()
     assert Testbed.objects.exists()

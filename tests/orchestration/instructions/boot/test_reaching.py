@@ -125,8 +125,20 @@ def test_user_sees_what_is_waited_for_once_a_second(
     seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
     assert [e.done for e in seen] == list(range(150))
     assert {(e.total, e.unit, e.note) for e in seen} == {
-        (150, "s", "It does not answer")
+        (150, "s", "waits for the guest: It does not answer")
     }
+
+
+def test_reached_guest_is_no_longer_shown_as_waited_for(
+    stage: Stage, rehearsal: Rehearsal
+) -> None:
+    stage.answers = [HostUnreachable("a cannot be reached: there is no route to it.")]
+    guest_says(stage, 0)
+
+    stage.wait()
+
+    seen = [e for e in rehearsal.events if isinstance(e, TaskProgressed)]
+    assert (seen[-1].total, seen[-1].note) == (0, "the guest is reachable")
 
 
 def test_penalty_that_ends_is_waited_out(stage: Stage) -> None:
