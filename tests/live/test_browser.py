@@ -189,6 +189,31 @@ def test_keyboard_reaches_content_menu_and_buttons(page: Page):
     assert page.evaluate("document.activeElement.className") == "top__user"
 
 
+@pytest.mark.parametrize("has_scripts", [True, False])
+def test_diagram_wider_than_a_phone_says_that_it_scrolls(
+    product: Stack, chromium: Browser, page: Page, has_scripts: bool
+):
+    slug = f"phone-{has_scripts}".lower()
+    create(page, slug)
+    phone = chromium.new_context(
+        base_url=product.url,
+        storage_state=page.context.storage_state(),
+        viewport={"width": 390, "height": 800},
+        java_script_enabled=has_scripts,
+    )
+    small = phone.new_page()
+
+    small.goto(f"/testbeds/{slug}/")
+
+    diagram = small.get_by_role("region", name="Diagram of the network")
+    hint = small.get_by_text("Scroll sideways to see the rest of the network.")
+    expect(hint).to_be_visible()
+    assert diagram.bounding_box()["width"] <= 390
+    page.goto(f"/testbeds/{slug}/")
+    expect(page.get_by_text("Scroll sideways")).to_be_hidden()
+    phone.close()
+
+
 def test_chosen_colours_are_kept(page: Page):
     toggle = page.locator("[data-theme-toggle]")
 
