@@ -37,6 +37,8 @@ REMOVING = (
     Kind.DELETE_NETWORKS,
     Kind.CLEAN_HOSTS,
 )
+# Of a task that did not end in this run.
+OPEN = (Task.Status.WAITING, Task.Status.CANCELLED, Task.Status.SKIPPED)
 SHOWN = 5
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
@@ -146,7 +148,7 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 def _succeeded_words(run: Run) -> tuple[str, str]:
     if run.command != Command.UP:
         return DONE_WORDS[Command(run.command)], ""
-    _, count = _guests_set_up(run)
+    count = len(_set_up_tasks(run))
     few = {0: "The testbed is up.", 1: "The guest is up."}
     return few.get(count, f"All {count} guests are up."), ""
 
@@ -210,33 +212,28 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _progress(run: Run) -> str:
-    """Count the guests that are set up, by this run or by an earlier one."""
-    ready, count = _guests_set_up(run)
-    set_up = run.instructions.filter(kind=Kind.SET_UP_GUESTS)
-    if not ready and set_up.filter(started_at=None).exists():
-        return "The set-up of guests had not begun"
+    """Count the guests that this run set up, then those that earlier runs did."""
+    statuses = _set_up_tasks(run)
+    count = len(statuses)
+    ready = sum(status in SUCCESSFUL for status in statuses.values())
+    is_or_are = "is" if 1 in (ready, count) else "are"
     guests = "guest" if count == 1 else "guests"
-    return (
-        f"{ready} of {count} {guests} {'is' if 1 in (ready, count) else 'are'} set up"
-    )
+    set_up = run.instructions.filter(kind=Kind.SET_UP_GUESTS)
+    if set_up.filter(started_at=None).exists():
+        words, rest = "The set-up of guests had not begun", f"of {count} {guests}"
+    else:
+        words, rest = f"{ready} of {count} {guests} {is_or_are} set up", "more"
+    open_ones = {name for name, status in statuses.items() if status in OPEN}
+    before = len(open_ones & _set_up_before(run))
+    return f"{words}; earlier runs had set up {before} {rest}" if before else words
 
 
-def _guests_set_up(run: Run) -> tuple[int, int]:
-    """Return the number of guests that are set up, and of all guests of the run.
-
-    A guest whose task did not end in this run counts as earlier runs left it.
-    """
+def _set_up_tasks(run: Run) -> dict[str, str]:
+    """Return the status of each guest's set-up in this run."""
     tasks = Task.objects.filter(
         instruction__run=run, instruction__kind=Kind.SET_UP_GUESTS
     )
-    statuses = dict(tasks.values_list("resource", "status"))
-    before = _set_up_before(run)
-    open_ones = (Task.Status.WAITING, Task.Status.CANCELLED, Task.Status.SKIPPED)
-    ready = [
-        status in SUCCESSFUL or (status in open_ones and name in before)
-        for name, status in statuses.items()
-    ]
-    return sum(ready), len(ready)
+    return dict(tasks.values_list("resource", "status"))
 
 
 def _set_up_before(run: Run) -> set[str]:

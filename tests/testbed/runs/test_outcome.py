@@ -1,6 +1,7 @@
-"""The message of a run that ended early counts guests that earlier runs set up."""
+"""The message of a run that ended early is about this run, then about earlier ones."""
 
 import pytest
+from django.utils import timezone
 
 from testbed.models import Run, Task
 from testbed.runs.cancelling import request_cancel
@@ -17,13 +18,39 @@ def cancelled(run: Run, owner) -> str:
     return run.message
 
 
-def test_guests_that_an_earlier_run_set_up_are_counted(make_run, owner, testbed):
+def begin_set_up(run: Run) -> None:
+    run.instructions.filter(kind="set-up-guests").update(started_at=timezone.now())
+
+
+def test_run_cancelled_before_its_set_up_counts_earlier_set_ups_apart(
+    make_run, owner, testbed
+):
     run = make_run()
     testbed.project.mark("web", reached="some spec")
 
     message = cancelled(run, owner)
 
-    assert message == f"Cancelled by olive. 1 of 2 guests is set up. {PROOF}"
+    assert message == (
+        "Cancelled by olive. The set-up of guests had not begun; earlier runs had set "
+        f"up 1 of 2 guests. {PROOF}"
+    )
+
+
+def test_run_cancelled_amid_its_set_up_counts_its_own_guests_first(
+    make_run, owner, testbed
+):
+    run = make_run()
+    testbed.project.mark("web", reached="some spec")
+    begin_set_up(run)
+    tasks = Task.objects.filter(instruction__run=run, resource="db")
+    tasks.filter(instruction__kind="set-up-guests").update(status=Task.Status.DONE)
+
+    message = cancelled(run, owner)
+
+    assert message == (
+        "Cancelled by olive. 1 of 2 guests is set up; earlier runs had set up 1 more. "
+        f"{PROOF}"
+    )
 
 
 def test_set_up_that_never_began_is_said_where_no_guest_is_set_up(make_run, owner):
@@ -40,6 +67,7 @@ def test_guest_that_failed_in_this_run_is_not_counted(make_run, testbed):
     run = make_run()
     testbed.project.mark("web", reached="some spec")
     testbed.project.mark("db", reached="some spec")
+    begin_set_up(run)
     tasks = Task.objects.filter(instruction__run=run, resource="db")
     tasks.filter(instruction__kind="set-up-guests").update(
         status=Task.Status.FAILED, message="db does not answer."
@@ -48,7 +76,9 @@ def test_guest_that_failed_in_this_run_is_not_counted(make_run, testbed):
     finish_run(run.pk, Run.Status.FAILED)
 
     run.refresh_from_db()
-    assert run.message == "1 of 2 guests is set up; db does not answer."
+    assert run.message == (
+        "0 of 2 guests are set up; earlier runs had set up 1 more; db does not answer."
+    )
 
 
 def test_unreadable_state_counts_no_guest(make_run, owner, testbed):
