@@ -1,4 +1,4 @@
-"""ARCHITECTURE.md names all that `ls` shows of the two packages, and no other path."""
+"""ARCHITECTURE.md is short, and names all that `ls` shows of the two packages."""
 
 import re
 from pathlib import Path
@@ -7,6 +7,9 @@ import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGE = (CHECKOUT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+DECISIONS = (CHECKOUT / "docs" / "decisions.md").read_text(encoding="utf-8")
+# Two pages, tables included.
+MOST_WORDS = 1150
 PACKAGES = ("orchestration", "testbed")
 
 
@@ -31,8 +34,9 @@ def test_tables_name_every_module_and_folder(package: str) -> None:
     assert named_in_table(package) == rooms
 
 
-def test_every_path_is_there() -> None:
-    paths = re.findall(r"`((?:orchestration|testbed|tests|script)/[\w./]*)`", PAGE)
+@pytest.mark.parametrize("page", [PAGE, DECISIONS], ids=["architecture", "decisions"])
+def test_every_path_is_there(page: str) -> None:
+    paths = re.findall(r"`((?:orchestration|testbed|tests|script)/[\w./]*)`", page)
 
     missing = [path for path in paths if not (CHECKOUT / path).exists()]
 
@@ -40,8 +44,17 @@ def test_every_path_is_there() -> None:
     assert missing == []
 
 
-def test_table_rows_follow_their_head_without_a_gap() -> None:
-    heads = re.findall(r"^\|.*\|\n\|[-|]+\|\n", PAGE, re.MULTILINE)
-    tables = re.findall(r"(?:^\|.*\|\n)+", PAGE, re.MULTILINE)
+@pytest.mark.parametrize(
+    ("page", "count"),
+    [(PAGE, len(PACKAGES)), (DECISIONS, DECISIONS.count("\n## "))],
+    ids=["architecture", "decisions"],
+)
+def test_table_rows_follow_their_head_without_a_gap(page: str, count: int) -> None:
+    heads = re.findall(r"^\|.*\|\n\|[-|]+\|\n", page, re.MULTILINE)
+    tables = re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE)
 
-    assert len(heads) == len(tables) == 3
+    assert len(heads) == len(tables) == count
+
+
+def test_page_stays_short() -> None:
+    assert len(PAGE.split()) <= MOST_WORDS
