@@ -209,9 +209,29 @@ def test_diagram_wider_than_a_phone_says_that_it_scrolls(
     hint = small.get_by_text("Scroll sideways to see the rest of the network.")
     expect(hint).to_be_visible()
     assert diagram.bounding_box()["width"] <= 390
-    page.goto(f"/testbeds/{slug}/")
-    expect(page.get_by_text("Scroll sideways")).to_be_hidden()
     phone.close()
+
+
+def test_diagram_that_fits_is_no_stop_of_the_keyboard(page: Page):
+    create(page, "fits")
+
+    expect(page.get_by_text("Scroll sideways")).to_be_hidden()
+    diagram = page.get_by_role("region", name="Diagram of the network")
+    assert diagram.get_attribute("tabindex") is None
+
+
+@pytest.mark.parametrize("path", ["/", "/hosts/", "/testbeds/new/"])
+def test_page_fits_a_phone_and_names_its_menu(page: Page, path: str):
+    create(page, f"fits{len(path)}")
+    page.set_viewport_size({"width": 390, "height": 800})
+
+    page.goto(path)
+
+    expect(page.locator(".top__user")).to_have_accessible_name("owner")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for word in page.locator("main .status:visible").all():
+        box = word.bounding_box()
+        assert box["x"] + box["width"] <= 390
 
 
 def test_chosen_colours_are_kept(page: Page):

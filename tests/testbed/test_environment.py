@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from orchestration.compose.pools import Pools
+from testbed import settings as product
 from testbed.environment import (
     database,
     env_bool,
@@ -25,6 +26,7 @@ from testbed.environment import (
 )
 
 DATA = Path("/data")
+CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def test_variable_wins_over_its_file(
@@ -294,3 +296,12 @@ def test_redis_is_a_url_and_no_message_repeats_it(
     with pytest.raises(ImproperlyConfigured, match="SOME_REDIS: use redis://") as told:
         env_redis("SOME_REDIS", "")
     assert "hunter2" not in str(told.value)
+
+
+def test_pages_of_errors_for_developers_are_off_and_no_script_switches_them_on():
+    scripts = [path for path in (CHECKOUT / "script").rglob("*") if path.is_file()]
+    switching = [p for p in scripts if b"TESTBED_DEBUG" in p.read_bytes()]
+
+    assert scripts
+    assert switching == []
+    assert product.DEBUG is False

@@ -15,7 +15,7 @@ from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
-from tests.testbed.reading import visible
+from tests.testbed.reading import squeezed, visible
 
 BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
 
@@ -25,6 +25,34 @@ def test_page_says_what_is_not_generated(browser: Client, testbed: Testbed):
 
     assert "This testbed is a draft." in page
     assert "A draft has nothing to stop" in page
+
+
+def test_title_says_the_condition(browser: Client, testbed: Testbed):
+    Testbed.objects.update(condition="partial")
+
+    page = squeezed(browser.get("/testbeds/lab/").content.decode())
+
+    assert "<title>lab: partial · Testbeds</title>" in page
+    assert 'data-title="lab: partial · Testbeds"' in page
+
+
+@pytest.mark.parametrize(
+    ("yaml", "is_primary"),
+    [
+        (YAML, True),
+        (BROKEN, False),
+        ("machines: [{name: box, docker: {image: nginx}}]\nnetwork: {}\n", False),
+    ],
+)
+def test_up_is_the_primary_button_only_where_it_is_not_known_to_refuse(
+    browser: Client, testbed: Testbed, yaml: str, is_primary: bool
+):
+    testbed.project.yaml.write_text(yaml)
+
+    page = squeezed(browser.get("/testbeds/lab/").content.decode())
+
+    (button,) = re.findall(r'<button [^>]*id="do-up"[^>]*>', page)
+    assert ("button--primary" in button) == is_primary
 
 
 def test_page_shows_guests_as_planned_and_as_observed(

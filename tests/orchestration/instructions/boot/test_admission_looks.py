@@ -2,12 +2,21 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from orchestration import ledgers
 from orchestration.errors import Cancelled
-from orchestration.instructions.boot.admission import boot_ended, wait_for_turn
+from orchestration.instructions.boot.admission import (
+    LOOK_LASTS_S,
+    Book,
+    boot_ended,
+    wait_for_turn,
+)
 from orchestration.providers.linux import pressure
 from orchestration.providers.linux.pressure import Sample
 from tests.orchestration.instructions.boot.busy_host import FULL, Machine
@@ -36,6 +45,26 @@ def test_one_looks_while_the_others_wait_for_what_it_sees(
 
     assert {type(w.exception()) for w in waiting} == {Cancelled}
     assert most[0] == 1
+
+
+def test_look_that_began_while_one_waited_for_the_lock_is_left_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine.fill(FULL)
+    locked = ledgers.opened
+
+    @contextmanager
+    def opened(path: Path, kind: type[Book]) -> Iterator[Book]:
+        with locked(path, kind) as book:
+            book.looking_until = book.looking_until or time.time() + LOOK_LASTS_S
+            yield book
+
+    monkeypatch.setattr(ledgers, "opened", opened)
+    machine.task.scope.stop.set()
+    with pytest.raises(Cancelled):
+        wait_for_turn(machine.task, machine.guest("fifth"))
+
+    assert machine.looks == 0
 
 
 def test_look_of_a_killed_worker_is_taken_over(machine: Machine) -> None:
