@@ -1,8 +1,9 @@
-"""script/lab/daemons.sh ends the daemons that it started, and no others.
+"""script/lab/daemons.sh ends the daemons that it started, and opens /dev/kvm to QEMU.
 
-In namespaces, whose Open vSwitch is not this machine's.
+In namespaces, whose Open vSwitch and devices are not this machine's.
 """
 
+import grp
 import os
 import shutil
 import subprocess
@@ -36,6 +37,16 @@ for pid in /run/openvswitch/*.pid; do
   if [[ -f $pid ]]; then kill "$(< "$pid")"; fi
 done
 """
+KVM = """
+set -euo pipefail
+mount --make-rprivate /
+mount -t tmpfs tmpfs /dev
+mknod /dev/kvm c 10 232
+mknod -m 666 /dev/null c 1 3
+chmod 600 /dev/kvm
+source script/lab/common.sh
+source script/lab/daemons.sh
+"""
 
 
 def ends(actions: str) -> str:
@@ -61,3 +72,29 @@ def test_bridge_that_is_used_keeps_its_daemons_and_is_named() -> None:
 
     assert "lives" in said
     assert "ovs-vswitchd is left running, it is in use: used\n" in said
+
+
+def mended(actions: str) -> str:
+    """Mend a /dev/kvm that is root's alone; return its group, mode and what was said."""
+    words = ["unshare", "-m", "bash", "-c", KVM + actions]
+    done = subprocess.run(
+        words, cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.mark.skipif(
+    "kvm" not in {group.gr_name for group in grp.getgrall()}, reason="no group kvm"
+)
+def test_kvm_that_is_roots_alone_is_given_to_qemus_group() -> None:
+    said = mended("mend_kvm; stat -c '%G %a' /dev/kvm\n")
+
+    assert said == "kvm 660\n"
+
+
+def test_kvm_that_cannot_be_given_away_is_named_with_what_to_do() -> None:
+    said = mended("chgrp() { false; }; mend_kvm; stat -c '%G %a' /dev/kvm\n")
+
+    assert "QEMU's group kvm cannot open /dev/kvm" in said
+    assert "chgrp kvm /dev/kvm" in said
+    assert said.startswith("root 600\n")
