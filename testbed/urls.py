@@ -64,6 +64,7 @@ urlpatterns = [
     path("images/look/", images.look, name="images-look"),
     path("images/delete/", images.delete, name="images-delete"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
+    path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path(

@@ -81,6 +81,7 @@ images/                                     admin       impossible
 images/look/                                impossible  admin-on
 images/delete/                              admin-on    admin-bad
 kvm-compose.json                            all         never
+docs/yaml.md                                all         never
 login/                                      all         all
 logout/                                     never       on
 password/                                   users       users
