@@ -12,8 +12,8 @@ from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.hosts.observation import observe
 from testbed.images.pruning import observe_images
 from testbed.images.stale_files import sweep_files
+from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.runs.batches import run_batch
-from testbed.runs.retention import forget_old_cleanups, remove_old_logs
 from testbed.runs.sweeper import adopt, sweep
 from testbed.testbeds.trash import empty_trash
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from testbed.models import Cleanup, Event, Run, Testbed
-from testbed.runs.retention import forget_old_cleanups, remove_old_logs
+from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.tasks import keep_house_once
 
 PLAN = {"command": "up", "options": {}, "instructions": []}
