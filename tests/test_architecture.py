@@ -1,6 +1,7 @@
 """ARCHITECTURE.md is short, and names all that `ls` shows of the two packages."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ PAGE = (CHECKOUT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 DECISIONS = (CHECKOUT / "docs" / "decisions.md").read_text(encoding="utf-8")
 # Two pages, tables included.
 MOST_WORDS = 1150
+MOST_MODULES = 14
 PACKAGES = ("orchestration", "testbed")
 
 
@@ -54,6 +56,20 @@ def test_table_rows_follow_their_head_without_a_gap(page: str, count: int) -> No
     tables = re.findall(r"(?:^\|.*\|\n)+", page, re.MULTILINE)
 
     assert len(heads) == len(tables) == count
+
+
+def test_folders_hold_few_modules() -> None:
+    counts = Counter(
+        str(path.parent.relative_to(CHECKOUT))
+        for package in PACKAGES
+        for path in (CHECKOUT / package).rglob("[a-z]*.py")
+        if path.parent.name != "migrations"
+    )
+
+    full = {folder: n for folder, n in counts.items() if n > MOST_MODULES}
+
+    assert counts["testbed/runs"] > 1
+    assert full == {}
 
 
 def test_page_stays_short() -> None:

@@ -18,7 +18,8 @@ from orchestration.providers.images.chains import Chains, files_below, follow_ch
 from orchestration.providers.images.digests import stamp_name
 from orchestration.providers.images.listing import STORE, FileFacts, Found, Identity
 from orchestration.providers.images.qcow2 import Header
-from orchestration.providers.libvirt.disk_files import DomainFiles, domain_files
+from orchestration.providers.libvirt.domain_facts import DomainFiles
+from orchestration.providers.libvirt.domains import disk_files
 from orchestration.state.model import HostState
 from orchestration.transport.base import Scope
 
@@ -122,7 +123,7 @@ def observe(host: Host, *, scope: Scope) -> Store:
     """Read a host's images. Raises: HostUnreachable, LibvirtFailed, CommandFailed."""
     if not has_store(host.state):
         return Store(host.state.name)
-    domains = domain_files(host.libvirt)
+    domains = disk_files(host.libvirt)
     seen = follow_chains(
         host.transport,
         images_dir=str(PurePosixPath(host.state.images_dir)),

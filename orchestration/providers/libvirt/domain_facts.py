@@ -1,16 +1,19 @@
-"""Observed facts of a domain, from libvirt's figures and our mark.
+"""Observed facts of a domain, from libvirt's figures and our mark, and its disk files.
 
-`domains.observe` and `domains.find` return these values; the web stores and shows them.
+`domains.observe` and `domains.find` return the facts; the web stores and shows them.
+`domains.disk_files` returns the files, which must not be deleted below a domain.
 Interfaces are left out: libvirt asks Open vSwitch for each one's figures with a process
 of its own.
 """
 
+import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from enum import StrEnum
 
 import libvirt
 
 from orchestration.providers.libvirt.ownership import mark_of
+from orchestration.providers.libvirt.xml.metadata import Mark, find_mark
 
 STATS = (
     libvirt.VIR_DOMAIN_STATS_STATE
@@ -84,6 +87,19 @@ class DomainFacts:
         return self.status not in (DomainStatus.SHUT_OFF, DomainStatus.UNKNOWN)
 
 
+@dataclass(frozen=True, slots=True)
+class DomainFiles:
+    """A domain's disks and CD-ROMs; `mark` is empty for a foreign domain.
+
+    Those of its definition and, while it runs, of its running configuration, with the
+    files below them as far as libvirt reports them.
+    """
+
+    name: str
+    mark: Mark
+    files: frozenset[str]
+
+
 def describe(domain: libvirt.virDomain, stats: dict[str, int]) -> DomainFacts | None:
     """Describe a domain from its STATS; None when it was undefined meanwhile."""
     try:
@@ -92,6 +108,21 @@ def describe(domain: libvirt.virDomain, stats: dict[str, int]) -> DomainFacts | 
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
+
+
+def files_of(domain: libvirt.virDomain) -> DomainFiles | None:
+    """List the files of one domain; None when it was undefined meanwhile."""
+    try:
+        texts = {domain.XMLDesc(), domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)}
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None
+        raise
+    # From libvirtd, which has parsed and printed it itself.
+    roots = [ET.fromstring(text) for text in texts]  # nosec B314  # noqa: S314
+    sources = (s for root in roots for s in root.iterfind("./devices/disk//source"))
+    files = frozenset(filter(None, (source.get("file") for source in sources)))
+    return DomainFiles(domain.name(), find_mark(roots[0]), files)
 
 
 def _facts(domain: libvirt.virDomain, stats: dict[str, int]) -> DomainFacts:

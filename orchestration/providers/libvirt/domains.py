@@ -16,8 +16,10 @@ from orchestration.providers.libvirt.connection import Connection, is_test_drive
 from orchestration.providers.libvirt.domain_facts import (
     STATS,
     DomainFacts,
+    DomainFiles,
     DomainStatus,
     describe,
+    files_of,
 )
 from orchestration.providers.libvirt.lifecycle import watch
 from orchestration.providers.libvirt.ownership import GuestDomain, lookup, require
@@ -171,6 +173,15 @@ def observe(conn: Connection) -> tuple[DomainFacts, ...]:
         return tuple(sorted(filter(None, found), key=lambda facts: facts.name))
 
     return conn.call("list its domains", work)
+
+
+def disk_files(conn: Connection) -> tuple[DomainFiles, ...]:
+    """List the disk files of all domains. Raises: HostUnreachable, LibvirtFailed."""
+
+    def work(handle: libvirt.virConnect) -> tuple[DomainFiles, ...]:
+        return tuple(filter(None, map(files_of, handle.listAllDomains())))
+
+    return conn.call("list the disks of its domains", work)
 
 
 def cpu_times(conn: Connection) -> dict[str, int]:
