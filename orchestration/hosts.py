@@ -79,8 +79,8 @@ class Hosts:
     def guest(self, state: State, guest: GuestState, *, host_key: str) -> Transport:
         """Return the guest's transport: SSH from main, or through a remote host.
 
-        `host_key` is the public key line that was seeded. Raises: StateError when the
-        guest has no known address.
+        `host_key` is the guest's pinned public key line. Raises: StateError when the
+        guest has no known address, or no known key.
         """
         way = state.way_to(guest)
         host = self.open(state.host(way.host))
@@ -178,6 +178,11 @@ class Hosts:
             raise StateError(
                 f"Guest {guest.name} has no address that the testbed knows.",
                 hint="Switch management_network on, or give an interface an ip.",
+            )
+        if not host_key:
+            raise StateError(
+                f"The host key of guest {guest.name} is not known.",
+                hint="Start Up again: the guest reports its key when it boots.",
             )
         via = host.transport if isinstance(host.transport, SSHTransport) else None
         return SSHTransport(

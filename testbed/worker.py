@@ -10,6 +10,7 @@ import signal
 import threading
 from enum import Enum, auto
 from functools import lru_cache
+from pathlib import Path
 from types import FrameType
 
 from celery import current_app
@@ -20,6 +21,8 @@ from orchestration.engine import Engine
 from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.limits import BootLimits
+from orchestration.project.folder import Project
+from orchestration.project.host_keys import pinned_key
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
 from orchestration.state.model import State
@@ -55,14 +58,13 @@ def engine() -> Engine:
 def machine(state: State, host: str, name: str) -> Transport:
     """Return the transport of a host, or of the guest `name` on it.
 
-    Raises: KeyError (no such guest), OSError (its host key is gone), TestbedError.
+    Raises: KeyError, StopIteration (not in the state), TestbedError.
     """
     if name == host:
         return kept_hosts().open(state.host(host)).transport
     guest = next(g for g in state.machines if name in (g.name, g.domain))
-    key = f"{state.directory}/artefacts/{guest.name}-host-key.pub"
-    with open(key, encoding="ascii") as file:  # noqa: PTH123
-        return kept_hosts().guest(state, guest, host_key=file.read().strip())
+    key = pinned_key(Project(Path(state.directory)), guest.name)
+    return kept_hosts().guest(state, guest, host_key=key)
 
 
 def is_off(state: State, host: str, name: str) -> bool:

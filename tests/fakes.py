@@ -81,6 +81,10 @@ class FakeTransport:
     def machine(self) -> str:
         return self._machine
 
+    def expect(self, *script: tuple[Expected, Answer]) -> None:
+        """Add to the script."""
+        self._script += [(expected, _as_reply(answer)) for expected, answer in script]
+
     @property
     def lines(self) -> list[str]:
         """The commands that were run, as text, in order."""

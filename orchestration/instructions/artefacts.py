@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.instructions.task import Outcome, Task, done, unchanged
-from orchestration.project import keys
 from orchestration.project.contexts import context_archive
 from orchestration.providers.guest import cloud_init
 from orchestration.providers.guest.seed import QEMU_GROUPS, SEED_MODE
@@ -45,7 +44,7 @@ def check_artefacts(task: Task) -> Outcome:
 
 
 def generate_artefacts(task: Task) -> Outcome:
-    """Write one guest's domain XML, and its host key and seed when it reads one."""
+    """Write one guest's domain XML, and its seed when it reads one."""
     guest = task.state.guest(task.resource.key)
     task.project.artefacts.mkdir(parents=True, exist_ok=True)
     changed = [_write_xml(task, guest)]
@@ -65,36 +64,18 @@ def end(task: Task) -> Outcome:
     return unchanged()
 
 
-def host_key(task: Task, guest: GuestState) -> str:
-    """Return the pinned public key line of a guest. Raises: StateError."""
-    path = _key_path(task, guest).with_suffix(".pub")
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError as exc:
-        raise StateError(
-            f"The host key of guest {guest.name} is missing.",
-            hint="Generate the artefacts again.",
-        ) from exc
-
-
 def local_artefact(task: Task, path: str) -> Path:
     """Return where main keeps the artefact that a guest's host has at `path`."""
     return task.project.artefacts / PurePosixPath(path).name
 
 
-def _key_path(task: Task, guest: GuestState) -> Path:
-    return task.project.artefacts / f"{guest.name}-host-key"
-
-
 def _write_seed(task: Task, guest: GuestState) -> bool:
-    key = _ensure_host_key(task, guest)
+    # Earlier versions made the key here, and put it on the seed.
+    (task.project.artefacts / f"{guest.name}-host-key").unlink(missing_ok=True)
     files: dict[str, bytes] = {
         "meta-data": cloud_init.build_meta_data(guest),
         "user-data": cloud_init.build_user_data(
-            guest,
-            public_key=task.state.public_key,
-            host_key_private=key.read_bytes(),
-            host_key_public=key.with_suffix(".pub").read_text().strip(),
+            guest, public_key=task.state.public_key
         ),
         "network-config": cloud_init.build_network_config(guest),
     }
@@ -132,12 +113,6 @@ def _require_planned_context(task: Task, guest: GuestState, archive: bytes) -> N
             "was planned.",
             hint="Start up again: the image is made with the new one.",
         )
-
-
-def _ensure_host_key(task: Task, guest: GuestState) -> Path:
-    path = _key_path(task, guest)
-    keys.ensure_key_pair(path, guest.domain)
-    return path
 
 
 def _write_xml(task: Task, guest: GuestState) -> bool:

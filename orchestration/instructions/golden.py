@@ -18,6 +18,7 @@ from orchestration.instructions.scripts import script_digest
 from orchestration.instructions.storage.disks import define, ensure_disk, source_of
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.instructions.user_scripts import run_user_script
+from orchestration.project.host_keys import forget_key
 from orchestration.providers.guest.sealing import seal
 from orchestration.providers.images import protection, qemu_img
 from orchestration.providers.images.digests import (
@@ -96,6 +97,7 @@ def _working_disk(task: Task, golden: GoldenState) -> Iterator[None]:
 def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
     guest = golden.guest
     task.hosts.forget_guest(task.state, guest)
+    forget_key(task.project, guest.name)
     admission.boot_ended(task, guest)
     if domains.destroy(task.host.libvirt, task.domain(guest)):
         task.log("powered off")
@@ -104,6 +106,7 @@ def _discard(task: Task, golden: GoldenState, scope: Scope) -> None:
         guest.disk,
         f"{guest.disk}.part",
         guest.console,
+        guest.key_report,
         _new(golden),
         f"{_new(golden)}.part",
     )

@@ -16,7 +16,7 @@ from orchestration.transport.base import Scope, command
 
 OF_GUEST = re.compile(
     r"(?P<guest>.+)-"
-    r"(seed\.iso|seed\.sha256|domain\.xml|host-key|host-key\.pub|console\.log)"
+    r"(seed\.iso|seed\.sha256|domain\.xml|host-key(\.pub|\.report)?|console\.log)"
 )
 UNFINISHED = re.compile(r".+\.part")
 # A younger file may belong to a thing that is just being made.

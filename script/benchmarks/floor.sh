@@ -2,10 +2,10 @@
 # The floor of `script/bench up`: the same guests without any testbed, all at once.
 #
 #   floor.sh LIST SCRIPT KEY     a line of LIST: login known-hosts domain image format
-#                                disk xml, blanks between them; prints the milliseconds
+#                                disk xml report, blanks between; prints milliseconds
 #
 # Networks, bridges, domain XML and seeds are there already. Ends when SCRIPT has run
-# in every guest. A line without a domain names a guest that a peer makes meanwhile.
+# in every guest. Each reports its host key. A line without a domain names a guest that a peer makes meanwhile.
 set -u
 
 login() {
@@ -16,7 +16,9 @@ login() {
 make_guest() {
   qemu-img create -q -f qcow2 -F "$format" -b "$image" "$disk" || return
   virsh -q -c qemu:///system define "$xml" || return
-  virsh -q -c qemu:///system start "$domain"
+  virsh -q -c qemu:///system start "$domain" || return
+  until [ -s "$report" ]; do sleep 0.1; done
+  echo "${login#*@} $(cat "$report")" > "$known_hosts"
 }
 
 bring_up() {
@@ -28,7 +30,7 @@ bring_up() {
 
 list=$1 script=$2 key=$3 failed=0 pids=''
 began=$(date +%s%N)
-while read -r login known_hosts domain image format disk xml; do
+while read -r login known_hosts domain image format disk xml report; do
   bring_up > /dev/null &
   pids="$pids $!"
 done < "$list"

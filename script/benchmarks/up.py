@@ -144,16 +144,14 @@ class Contest:
     def _list(self, host: NamespaceHost, guests: list[Frame]) -> Path:
         """Write the script's list of the guests of one host."""
         lines = []
-        artefacts = self.stack.data / "testbeds" / self.slug / "artefacts"
         for guest in guests:
             address = guest["management"]["address"]
-            key = (artefacts / f"{guest['name']}-host-key.pub").read_text()
             known_hosts = host.folder / f"{guest['domain']}.known-hosts"
-            known_hosts.write_text(f"{address} {key}")
             image = guest["image"]
             login = f"{guest['user']}@{address}"
             words = (login, str(known_hosts), guest["domain"])
             words += (image["path"], image["format"], guest["disk"], guest["xml"])
+            words += (f"{guest['artefacts_dir']}/{guest['name']}-host-key.report",)
             lines.append(" ".join(words))
         listed = host.folder / f"{self.slug}.list"
         listed.write_text("".join(f"{line}\n" for line in lines))

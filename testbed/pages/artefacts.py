@@ -1,9 +1,8 @@
 """The files generated from a testbed's YAML, in the form that users may see.
 
 Read from the state and the artefacts folder for the artefacts page, its downloads and
-the archive. Private keys are never read: a seed's contents are built anew without its
-host key, and the seed image, which holds the key, is not offered (`seed` explains
-that). Values that an environment calls a password or the like are hidden everywhere.
+the archive. A seed's contents are built anew without its secrets, and the seed image,
+which holds them, is not offered (`seed` explains that). Values that an environment calls a password or the like are hidden everywhere.
 """
 
 import re
@@ -16,6 +15,7 @@ from orchestration.errors import PathOutside
 from orchestration.plan.lifecycle import plan
 from orchestration.plan.model import Command
 from orchestration.project.folder import Project
+from orchestration.project.host_keys import key_file
 from orchestration.providers.guest import cloud_init
 from orchestration.providers.guest.seed_contents import read_from_seed
 from orchestration.providers.libvirt.xml.domain import (
@@ -26,7 +26,6 @@ from orchestration.state.model import GuestState, ScriptState, State
 from testbed.pages.seed import CONTEXT, describe_context, describe_seed, is_secret
 
 HIDDEN = "(hidden)"
-HIDDEN_KEY = "(the private host key is not shown)"
 _XML_PASSWORD = re.compile(r"\b(passwd\s*=\s*)(\"[^\"]*\"|'[^']*')")
 
 
@@ -105,9 +104,10 @@ def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Art
     if xml.is_file():
         place = f"libvirt domain {guest.domain} on {guest.host}"
         yield Artefact(f"{folder}/domain.xml", place, partial(_xml, xml))
-    public = project.artefacts / f"{guest.name}-host-key.pub"
-    if guest.seed and _kept(project, guest.seed).is_file() and public.is_file():
-        yield from _on_seed(project, state, guest, public)
+    if guest.seed and _kept(project, guest.seed).is_file():
+        yield from _on_seed(project, state, guest)
+    public = key_file(project, guest.name)
+    if public.is_file():
         place = "the key by which the guest is recognised"
         yield Artefact(f"{folder}/host-key.pub", place, public.read_bytes)
     for script, when in (
@@ -117,9 +117,7 @@ def _of_guest(project: Project, state: State, guest: GuestState) -> Iterator[Art
         yield from _script(project, folder, script, when)
 
 
-def _on_seed(
-    project: Project, state: State, guest: GuestState, public: Path
-) -> Iterator[Artefact]:
+def _on_seed(project: Project, state: State, guest: GuestState) -> Iterator[Artefact]:
     """Return the files on a seed; only the context is read from the image."""
     folder, seed = f"guests/{guest.name}/seed", _kept(project, guest.seed)
     about = partial(describe_seed, seed, guest)
@@ -127,7 +125,9 @@ def _on_seed(
     yield Artefact(f"{folder}/contents.txt", f"all that is on {seed.name}", about)
     on_seed: dict[str, Callable[[], bytes]] = {
         "meta-data": partial(cloud_init.build_meta_data, guest),
-        "user-data": partial(_user_data, shown, state.public_key, public),
+        "user-data": partial(
+            cloud_init.build_user_data, shown, public_key=state.public_key
+        ),
         "network-config": partial(cloud_init.build_network_config, guest),
     }
     for name, read in on_seed.items():
@@ -197,15 +197,6 @@ def _state(state: State) -> bytes:
 def _xml(path: Path) -> bytes:
     text = path.read_text(encoding="utf-8", errors="replace")
     return _XML_PASSWORD.sub(rf'\1"{HIDDEN}"', text).encode()
-
-
-def _user_data(guest: GuestState, public_key: str, host_key: Path) -> bytes:
-    return cloud_init.build_user_data(
-        guest,
-        public_key=public_key,
-        host_key_private=HIDDEN_KEY.encode(),
-        host_key_public=host_key.read_text().strip(),
-    )
 
 
 def _without_secrets(guest: GuestState) -> GuestState:

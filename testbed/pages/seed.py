@@ -1,9 +1,7 @@
 """Describes a guest's seed image: every file, and the hidden ones with the reason.
 
-The image is not offered for download. It holds the private host key by which the
-testbed recognises the guest, and a person with that key can pretend to be the guest;
-hidden values and the hash of a password are on it, too. Everything else on it is an
-artefact of its own. Used by `artefacts`.
+The image is not offered for download: hidden values and the hash of a password may be
+on it. Everything else on it is an artefact of its own. Used by `artefacts`.
 """
 
 import re
@@ -48,21 +46,17 @@ def _lines(seed: Path, guest: GuestState) -> Iterator[str]:
         yield f"{CONTEXT}, unpacked in the guest to /etc/nocloud/context:"
         yield from (f"  {line}" for line in _members(seed))
     yield ""
-    yield "Kept back from user-data:"
-    yield from (f"  - {what}" for what in _kept_back(guest))
+    yield "Kept back from user-data, and with it the image itself:"
+    yield from (f"  - {what}" for what in _kept_back(guest) or ["nothing"])
     yield ""
-    yield "The image itself is not offered for download, because a machine with the private"
-    yield "host key can impersonate this guest. Generate makes a new image at any time."
+    yield "The guest makes its private host key itself; it is not on the seed."
 
 
 def _members(seed: Path) -> list[str]:
     return list_archive_on_seed(seed, CONTEXT) or ["(empty)"]
 
 
-def _kept_back(guest: GuestState) -> Iterator[str]:
-    yield "the private host key, by which the testbed recognises this guest"
+def _kept_back(guest: GuestState) -> list[str]:
     names = [key for key in guest.environment if is_secret(key)]
-    if names:
-        yield f"the values of {', '.join(names)}, by their names"
-    if guest.password_hash:
-        yield "the hash of the guest's password"
+    kept = [f"the values of {', '.join(names)}, by their names"] if names else []
+    return [*kept, "the hash of the guest's password"] if guest.password_hash else kept

@@ -13,12 +13,16 @@ from pathlib import Path
 from orchestration.project.contexts import context_archive
 from orchestration.project.keys import KeyPair, generate_key_pair
 from orchestration.providers.guest import cloud_init
+from orchestration.providers.guest.host_key import read_report
 from orchestration.state.model import (
     GuestState,
     InterfaceState,
     ManagementInterface,
 )
+from orchestration.state.model.guests import HOST_KEY_PORT
 from orchestration.state.model.images import ImageState
+from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
 
 BOOT_DEADLINE_S = 420
 STATIC_MAC, DHCP_MAC, MANAGEMENT_MAC, PLUGGED_MAC = (
@@ -98,10 +102,9 @@ def run(*command: str | Path, timeout: float = 60, stdin: bytes = b"") -> str:
 
 @dataclass(frozen=True)
 class Keys:
-    """The account and key for the guest, and the host key that proves the guest."""
+    """The account and key for the guest."""
 
     login: KeyPair = field(default_factory=lambda: generate_key_pair("testbed"))
-    host: KeyPair = field(default_factory=lambda: generate_key_pair("demo-web"))
 
 
 def write_files(folder: Path, keys: Keys) -> None:
@@ -118,10 +121,7 @@ def write_seed(seed: Path, guest: GuestState, keys: Keys) -> None:
     files = {
         "meta-data": cloud_init.build_meta_data(guest),
         "user-data": cloud_init.build_user_data(
-            guest,
-            public_key=keys.login.public_line,
-            host_key_private=keys.host.private_openssh,
-            host_key_public=keys.host.public_line,
+            guest, public_key=keys.login.public_line
         ),
         "network-config": cloud_init.build_network_config(guest),
         "context.tar": context_archive(seed.parent / "context", seed.parent),
@@ -130,15 +130,14 @@ def write_seed(seed: Path, guest: GuestState, keys: Keys) -> None:
 
 
 class Machine:
-    """One QEMU process, and SSH to what runs in it with the pinned host key."""
+    """One QEMU process, and SSH to what runs in it with the host key it reported."""
 
     def __init__(self, folder: Path, disk: Path, keys: Keys) -> None:
         self.folder = folder
         self.keys = keys
-        host_key = " ".join(keys.host.public_line.split()[:2])
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = server.getsockname()[1]
-        (folder / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {host_key}\n")
+        self.report = folder / "host-key.report"
         self.console = folder / "console.log"
         self.console.touch()
         self.process = subprocess.Popen(self._command(disk))
@@ -148,6 +147,9 @@ class Machine:
         command += ["-display", "none"]
         command += ["-monitor", f"unix:{self.folder}/monitor,server=on,wait=off"]
         command += ["-serial", f"file:{self.console}"]
+        command += ["-device", "virtio-serial-pci"]
+        command += ["-chardev", f"file,id=key,path={self.report}"]
+        command += ["-device", f"virtserialport,chardev=key,name={HOST_KEY_PORT}"]
         command += ["-drive", f"file={disk},if=virtio"]
         seed = self.folder / "seed.iso"
         command += ["-drive", f"file={seed},format=raw,if=virtio,readonly=on"]
@@ -175,7 +177,13 @@ class Machine:
             while monitor.recv(4096):
                 pass
 
+    def host_key(self) -> str:
+        """The key that it reported last."""
+        return read_report(LocalTransport("main"), str(self.report), scope=Scope())
+
     def ssh(self, command: str, timeout: float = 60, stdin: bytes = b"") -> str:
+        known = f"[127.0.0.1]:{self.port} {self.host_key()}\n"
+        (self.folder / "known_hosts").write_text(known)
         return run(
             "ssh", "-F", "none", "-i", self.folder / "id", "-p", str(self.port),
             "-o", f"UserKnownHostsFile={self.folder / 'known_hosts'}",

@@ -95,8 +95,18 @@ def test_user_has_sudo_and_the_guest_its_name(machine):
     assert "demo-web" in machine.ssh("getent hosts demo-web")
 
 
-def test_only_the_seeded_host_key_is_there(machine):
+def test_only_the_host_key_that_it_reported_is_there(machine):
+    public = machine.ssh("cat /etc/ssh/ssh_host_ed25519_key.pub")
+
     assert machine.ssh("ls /etc/ssh/*_key").split() == ["/etc/ssh/ssh_host_ed25519_key"]
+    assert public.split()[:2] == machine.host_key().split()
+
+
+def test_seed_has_no_private_key(machine):
+    seed = (machine.folder / "seed.iso").read_bytes()
+
+    assert b"PRIVATE KEY" not in seed
+    assert b"ed25519_private" not in seed
 
 
 def test_interfaces_are_named_by_address_and_configured(machine):
@@ -128,7 +138,8 @@ def test_environment_and_context_are_there(machine):
     assert machine.ssh("/etc/nocloud/env.sh not-a-name") == "x\n"
     assert machine.ssh("cat /etc/nocloud/context/deep/letter") == "hello\n"
     assert machine.ssh("ls /etc/nocloud").split() == [
-        "context", "env.sh", "environment", "ready", "unpack-context.sh",
+        "context", "context.sha256", "env.sh", "environment", "ready",
+        "unpack-context.sh",
     ]  # fmt: skip
 
 
@@ -161,6 +172,7 @@ def test_network_changes_as_it_runs_and_stays_so(machine):
         "default": [["10.9.0.2", "eth0"]],
     }
     boot = machine.ssh("cat /proc/sys/kernel/random/boot_id")
+    host_key = machine.host_key()
     machine.plug(f"virtio-net-pci,netdev=n3,mac={PLUGGED_MAC}")
 
     change = network_command(guest, sample().interfaces)
@@ -178,9 +190,12 @@ def test_network_changes_as_it_runs_and_stays_so(machine):
         assert seed.seek(0, os.SEEK_END) == len(content)
         seed.seek(0)
         seed.write(content)
-    machine.ssh("sudo rm /etc/nocloud/ready; sudo systemctl --no-block reboot")
+    machine.ssh(
+        "echo old | sudo tee /etc/nocloud/ready; sudo systemctl --no-block reboot"
+    )
     machine.wait_until_login_works(boot)
     machine.ssh("cloud-init status --wait || true", timeout=300)
 
     assert network(machine) == wanted
     assert machine.ssh(f"cat {cloud_init.READY_FILE}").strip() == mark
+    assert machine.host_key() == host_key

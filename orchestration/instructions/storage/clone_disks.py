@@ -11,6 +11,7 @@ from pathlib import PurePosixPath
 from orchestration.amounts import count_of
 from orchestration.instructions.storage.disks import discard_disk, source_of
 from orchestration.instructions.task import Outcome, Task, done, unchanged
+from orchestration.project.host_keys import forget_disk
 from orchestration.providers.images.overlays import create_overlays
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GuestState, Markers
@@ -68,4 +69,4 @@ def _create(task: Task, clones: list[GuestState]) -> int:
 def _forget_marks(task: Task, clone: GuestState) -> None:
     """Forget the marks of a disk that was lost: they are not the new one's."""
     if clone.markers != Markers():
-        task.project.mark(clone.name, **Markers().model_dump())
+        forget_disk(task.project, clone.name)

@@ -29,6 +29,7 @@ from orchestration.instructions.task import (
     guest_here,
     unchanged,
 )
+from orchestration.project.host_keys import forget_disk, forget_key
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.digests import read_stamp
 from orchestration.providers.images.qcow2 import (
@@ -188,6 +189,7 @@ def _recorded(task: Task, guest: GuestState, *, is_new: bool) -> Outcome:
         return _kept(task, guest)
     made = Markers(disk=made_from(task, guest))
     task.project.mark(guest.name, **made.model_dump())
+    forget_key(task.project, guest.name)
     task.hosts.forget_guest(task.state, guest)
     return done(MADE[guest.disk_origin].format(image=guest.image.name))
 
@@ -199,7 +201,7 @@ def _forget_lost_disk(task: Task, guest: GuestState) -> None:
     """
     _require_disk_of_running(task, guest)
     if guest.markers.disk:
-        task.project.mark(guest.name, **Markers().model_dump())
+        forget_disk(task.project, guest.name)
 
 
 def _require_disk_of_running(task: Task, guest: GuestState) -> None:
@@ -256,11 +258,11 @@ def discard_disk(task: Task, guest: GuestState) -> None:
     )
     # Before the new disk is made: a worker that dies in between must not leave a new
     # disk with the record of the old one.
-    task.project.mark(guest.name, **Markers().model_dump())
+    forget_disk(task.project, guest.name)
 
 
 def delete_disks(task: Task) -> Outcome:
-    """Delete one guest's own disk and console log; a base image is never touched."""
+    """Delete one guest's own disk and what it wrote; a base image is never touched."""
     guest = guest_here(task)
     disk = guest.disk or guest.console  # a guest may have only a CD-ROM
     if PurePosixPath(disk).parent != PurePosixPath(guest.artefacts_dir):
@@ -269,12 +271,13 @@ def delete_disks(task: Task) -> Outcome:
     there = transport.run(
         command("test", "-e", disk).with_root(), scope=scope, check=False
     )
-    files = (disk, f"{disk}.part", guest.console)  # with a killed worker's partial copy
+    # With a killed worker's partial copy.
+    files = (disk, f"{disk}.part", guest.console, guest.key_report)
     remove = command("rm", "-f", "--", *files).with_root()
     transport.run(remove, scope=scope)
     if there.exit_code != 0:
         return unchanged("did not exist")
-    task.project.mark(guest.name, **Markers().model_dump())
+    forget_disk(task.project, guest.name)
     return done()
 
 

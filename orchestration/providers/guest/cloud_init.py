@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from orchestration.providers.guest import host_key
 from orchestration.providers.guest.seed import seed_digest, write_seed
 from orchestration.state.model import GuestState, InterfaceState
 
@@ -84,14 +85,8 @@ def build_meta_data(guest: GuestState) -> bytes:
     )
 
 
-def build_user_data(
-    guest: GuestState,
-    *,
-    public_key: str,
-    host_key_private: bytes,
-    host_key_public: str,
-) -> bytes:
-    """Create the user with our key, set the host key, add environment and context.
+def build_user_data(guest: GuestState, *, public_key: str) -> bytes:
+    """Create the user with our key, report the host key, add environment and context.
 
     The image decides the shell: not every one has bash.
     """
@@ -101,11 +96,8 @@ def build_user_data(
             "manage_etc_hosts": True,
             "users": [_user(guest, public_key)],
             "ssh_pwauth": False,
-            "ssh_deletekeys": True,
-            "ssh_keys": {
-                "ed25519_private": host_key_private.decode(),
-                "ed25519_public": host_key_public.strip(),
-            },
+            **host_key.CLOUD_CONFIG,
+            "bootcmd": [host_key.report_script(READY_FILE)],
             "write_files": _files(guest),
             "runcmd": _commands(guest),
         }

@@ -1,6 +1,7 @@
 """The seed: a small ISO image labelled cidata, and the context archive on it.
 
-It holds the guest's private host key, so only its owner and QEMU's group may read it.
+It may hold the hash of a password, and secrets of an experiment, so only its owner and
+QEMU's group may read it.
 
 `cloud_init.py` builds its files and re-exports these functions. Runs on main only. The
 same context gives the same archive byte by byte, so that a digest tells whether a seed

@@ -5,11 +5,15 @@ after the state was built.
 """
 
 from operator import not_
+from pathlib import PurePosixPath
 
 from pydantic import Field
 
 from orchestration.compose.language.schema import DiskBus, NetworkModel
 from orchestration.state.model.images import DiskOrigin, Frozen, ImageState
+
+# The name of the virtio port through which a guest reports its SSH host key.
+HOST_KEY_PORT = "testbed.host-key"
 
 
 def _is_virtio(value: str) -> bool:
@@ -118,6 +122,11 @@ class GuestState(Frozen):
     spec_hash: str
     golden: str = ""
     markers: Markers = Markers()
+
+    @property
+    def key_report(self) -> str:
+        """The file on its host in which QEMU keeps the host key that it reports."""
+        return str(PurePosixPath(self.artefacts_dir, f"{self.name}-host-key.report"))
 
     @property
     def is_set_up(self) -> bool:

@@ -9,7 +9,7 @@ PICKED_PROGRAMS=(usr/bin/bash usr/bin/sudo usr/bin/jq usr/bin/ping
 # Drivers that the disk and network need, then those of a booted guest, then those
 # for a seed that is a CD. Kernels differ in what is built in or missing.
 EARLY_MODULES=(virtio_pci virtio_rng virtio_blk virtio_scsi sd_mod virtio_net ext4)
-BOOT_MODULES=(button evdev isofs)
+BOOT_MODULES=(button evdev isofs virtio_console)
 CDROM_MODULES=(ata_piix ahci sr_mod)
 
 # Libraries of PROGRAM inside the stage, one path per line, without running it.

@@ -16,6 +16,7 @@ from orchestration.instructions.boot import deadline, reaching
 from orchestration.instructions.boot.limits import BootLimits
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Options, Resource
+from orchestration.project.host_keys import pin_key
 from orchestration.providers.libvirt import domains
 from orchestration.providers.linux import pressure
 from orchestration.state.model import HostKind
@@ -23,7 +24,9 @@ from orchestration.transport.base import Scope
 from tests.fakes import FakeTransport
 from tests.orchestration.instructions.boot import healthy_guest
 from tests.orchestration.instructions.boot.awaited_guest import (
+    HOST_KEY,
     READY,
+    REPORT,
     TAIL,
     Clock,
     OneGuest,
@@ -87,11 +90,13 @@ def stage(
 ) -> Stage:
     """Guest `a` runs, its network is `probe`'s, its answers a script's."""
     rehearsal.up()
+    pin_key(rehearsal.project, "a", HOST_KEY)
     task, clock = make_task("a"), Clock()
     monkeypatch.setattr(deadline.time, "monotonic", clock.monotonic)
     guest = task.state.guest("a").model_copy(update={"console": "/console"})
     said = healthy_guest.answers(guest, task.state.network.management[0])
-    console = FakeTransport("host-a", {**said, TAIL: "Welcome to a\n"}.items())
+    said |= {TAIL: "Welcome to a\n", REPORT: ""}
+    console = FakeTransport("host-a", said.items())
     real = task.host.state.model_copy(update={"kind": HostKind.REAL})
     task = replace(
         task,

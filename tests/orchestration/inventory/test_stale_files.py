@@ -12,7 +12,8 @@ from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
 from tests.orchestration.stores import StoreFolder
 
-ENDINGS = ("seed.iso", "seed.sha256", "domain.xml", "host-key", "host-key.pub")
+KEYS = ("host-key", "host-key.pub", "host-key.report")
+ENDINGS = ("seed.iso", "seed.sha256", "domain.xml", *KEYS)
 
 
 def artefact(folder: StoreFolder, name: str, *, days: float = 2.0) -> str:

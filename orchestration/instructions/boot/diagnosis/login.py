@@ -15,8 +15,9 @@ from orchestration.transport.base import command
 HINTS = {
     Layer.SSH: "See in its console whether its SSH server started, and whether a "
     "firewall in it lets port 22 in.",
-    Layer.HOST_KEY: "Its system did not take the host key from its seed: see whether "
-    "its cloud-init ran. After changed artefacts, Up with Recreate disks.",
+    Layer.HOST_KEY: "Its SSH server uses another key than "
+    "/etc/ssh/ssh_host_ed25519_key, or another machine answers: compare both "
+    "fingerprints with the guest's, in its console.",
     Layer.LOGIN: "Its system did not create the testbed's account from its seed: see in "
     "its console whether cloud-init ran. An image may have an account or a group of that "
     "name already: choose another `username`, then Up with Recreate disks.",

@@ -27,6 +27,7 @@ from orchestration.state.model import (
     ManagementState,
     NatState,
 )
+from orchestration.state.model.guests import HOST_KEY_PORT
 from orchestration.state.model.images import DiskOrigin
 
 BALLOON_PERIOD_S = 10
@@ -78,6 +79,8 @@ def build_domain(guest: GuestState, host: HostState, *, testbed: str) -> str:
         _add_scsi(devices, guest, slot=slot)
     _add_console(devices, guest)
     _add_helpers(devices)
+    if guest.seed:
+        _add_key_report(devices, guest)
     return _print(domain)
 
 
@@ -312,6 +315,13 @@ def _add_helpers(devices: ET.Element) -> None:
     _text(rng, "backend", "/dev/urandom", model="random")
     balloon = ET.SubElement(devices, "memballoon", model="virtio")
     ET.SubElement(balloon, "stats", period=str(BALLOON_PERIOD_S))
+
+
+def _add_key_report(devices: ET.Element, guest: GuestState) -> None:
+    """Add the port for the guest's host key; each start empties its file."""
+    channel = ET.SubElement(devices, "channel", type="file")
+    ET.SubElement(channel, "source", path=guest.key_report, append="off")
+    ET.SubElement(channel, "target", type="virtio", name=HOST_KEY_PORT)
 
 
 def _network(name: str) -> ET.Element:

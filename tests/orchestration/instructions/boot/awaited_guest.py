@@ -17,12 +17,17 @@ from orchestration.errors import GuestUnreachable, TestbedError
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.reaching import wait_until_reachable
 from orchestration.instructions.task import Task
+from orchestration.project.keys import generate_key_pair
 from orchestration.state.model import GuestState, State
 from tests.fakes import FakeTransport
 
 READY = re.compile(r"sh -c .* ready demo-a-[0-9a-f]{8}", re.DOTALL)
 LOOK = re.compile(r"sh -c (?!.* ready demo-a-).*", re.DOTALL)
 TAIL = "tail -c 65536 /console"
+REPORT = re.compile(r"tail -c 4096 \S+/a-host-key\.report")
+HOST_KEY, OTHER_KEY = (
+    " ".join(generate_key_pair("").public_line.split()[:2]) for _ in range(2)
+)
 
 
 class Clock(threading.Event):
@@ -61,6 +66,10 @@ class Stage:
             raise error
         return "SSH-2.0-dropbear"
 
+    def reports(self, *said: str) -> None:
+        """Let the guest report these, one at each question, after nothing at first."""
+        self.machine.expect(*((REPORT, f"{key}\n") for key in said))
+
     def wait(self) -> None:
         wait_until_reachable(self.task, self.guest)
 
@@ -76,9 +85,10 @@ class OneGuest(Hosts):
     def __init__(self, folder: Path, transport: FakeTransport) -> None:
         super().__init__(folder)
         self.transport = transport
+        self.host_keys: list[str] = []
 
     def guest(self, state: State, guest: GuestState, *, host_key: str) -> FakeTransport:
-        assert host_key.startswith("ssh-ed25519 ")
+        self.host_keys.append(" ".join(host_key.split()[:2]))
         return self.transport
 
 

@@ -16,15 +16,20 @@ from orchestration.errors import (
     HostKeyMismatch,
     HostUnreachable,
     TemporarilyRefused,
-    TestbedError,
 )
 from orchestration.events import TaskProgressed
-from orchestration.instructions.artefacts import generate_artefacts
 from orchestration.instructions.boot import reaching
+from orchestration.project.host_keys import forget_key, pinned_key
 from orchestration.providers.libvirt import domains
 from orchestration.transport.ssh import Limits
 from tests.fakes import Reply
-from tests.orchestration.instructions.boot.awaited_guest import Stage, guest_says
+from tests.orchestration.instructions.boot.awaited_guest import (
+    HOST_KEY,
+    OTHER_KEY,
+    OneGuest,
+    Stage,
+    guest_says,
+)
 from tests.orchestration.instructions.rehearsal import Rehearsal
 
 NOLOGIN = "This account is currently not available.\n"
@@ -72,7 +77,7 @@ def test_reason_of_the_connection_is_named(stage: Stage) -> None:
     ("answer", "layer"),
     [
         (AuthenticationRefused("no"), "SSH refuses the login"),
-        (HostKeyMismatch("no"), "its SSH host key is not the seeded one"),
+        (HostKeyMismatch("no"), "its SSH host key is not the one that it reported"),
         (1, "its first boot is not over"),
         (Reply(NOLOGIN, exit_code=1), "account has no shell there"),
         (CommandTimedOut("slow", exit_code=124), "too busy to run a command"),
@@ -198,15 +203,55 @@ def test_cancel_ends_the_waiting(stage: Stage) -> None:
     assert stage.probes == 1
 
 
-def test_guest_without_a_pinned_key_is_not_talked_to(
+def used_keys(stage: Stage) -> list[str]:
+    assert isinstance(stage.task.hosts, OneGuest)
+    return stage.task.hosts.host_keys
+
+
+def test_guest_is_not_talked_to_before_it_reported_its_host_key(
     stage: Stage, rehearsal: Rehearsal
 ) -> None:
-    key = rehearsal.project.artefacts / "a-host-key.pub"
-    key.unlink()
+    forget_key(rehearsal.project, "a")
+    stage.reports("", HOST_KEY[:40], HOST_KEY)
 
-    with pytest.raises(TestbedError, match="host key of guest a is missing"):
-        stage.wait()
-
-    assert stage.probes == 0
-    generate_artefacts(stage.task)
     stage.wait()
+
+    assert stage.probes == 1
+    assert used_keys(stage) == [HOST_KEY]
+    assert pinned_key(rehearsal.project, "a") == f"{HOST_KEY} a"
+
+
+def test_guest_that_reports_no_host_key_is_named(
+    stage: Stage, rehearsal: Rehearsal
+) -> None:
+    forget_key(rehearsal.project, "a")
+
+    error = stage.failure()
+
+    assert "it has not reported its SSH host key" in error.message
+    assert "virtio_console" in error.hint
+    assert stage.probes == 0
+
+
+def test_key_from_the_network_is_never_pinned(
+    stage: Stage, rehearsal: Rehearsal
+) -> None:
+    stage.reports(HOST_KEY)
+    guest_says(stage, HostKeyMismatch("a shows the key of a stranger"))
+
+    stage.failure()
+
+    assert set(used_keys(stage)) == {HOST_KEY}
+    assert pinned_key(rehearsal.project, "a") == f"{HOST_KEY} a"
+
+
+def test_key_that_a_guest_reports_anew_replaces_the_pinned_one(
+    stage: Stage, rehearsal: Rehearsal
+) -> None:
+    stage.reports(OTHER_KEY)
+    guest_says(stage, HostKeyMismatch("no"), HostKeyMismatch("no"), 0)
+
+    stage.wait()
+
+    assert used_keys(stage) == [HOST_KEY, HOST_KEY, OTHER_KEY]
+    assert pinned_key(rehearsal.project, "a") == f"{OTHER_KEY} a"

@@ -19,12 +19,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
 def user_data_file(state):
-    return cloud_init.build_user_data(
-        state,
-        public_key="ssh-ed25519 AAAA demo\n",
-        host_key_private=b"-----BEGIN\nx\n-----END\n",
-        host_key_public="ssh-ed25519 BBBB demo-web\n",
-    )
+    return cloud_init.build_user_data(state, public_key="ssh-ed25519 AAAA demo\n")
 
 
 def user_data(state):
@@ -51,10 +46,6 @@ def test_user_gets_the_key_and_sudo_but_no_password():
             "ssh_authorized_keys": ["ssh-ed25519 AAAA demo"],
         }
     ]
-    assert data["ssh_keys"] == {
-        "ed25519_private": "-----BEGIN\nx\n-----END\n",
-        "ed25519_public": "ssh-ed25519 BBBB demo-web",
-    }
 
 
 def test_password_reaches_the_account_as_a_hash_and_not_ssh():

@@ -7,6 +7,7 @@ import pytest
 from django.test import Client
 
 from orchestration.plan.model import Command, Options
+from orchestration.project.host_keys import pin_key
 from orchestration.state.model import GoldenState
 from testbed.models import Testbed
 from testbed.testbeds.planning import prepare
@@ -27,7 +28,6 @@ def test_archive_holds_everything_in_its_place(browser: Client, generated: Testb
             "seed/contents.txt",
             "seed/context.tar",
             "scripts/a.sh",
-            "host-key.pub",
         )
     }
     assert per_guest < set(found)
@@ -35,6 +35,17 @@ def test_archive_holds_everything_in_its_place(browser: Client, generated: Testb
     assert "lab-artefacts/networks/main-t7-nat.xml" in found
     xml = generated.project.artefacts / "web-domain.xml"
     assert found["lab-artefacts/guests/web/domain.xml"] == xml.read_bytes()
+
+
+def test_host_key_is_there_when_its_guest_reported_it(
+    browser: Client, generated: Testbed
+):
+    pin_key(generated.project, "web", "ssh-ed25519 AAAA")
+
+    found = archive_of(browser)
+
+    keys = {name: data for name, data in found.items() if "host-key" in name}
+    assert keys == {"lab-artefacts/guests/web/host-key.pub": b"ssh-ed25519 AAAA web\n"}
 
 
 @pytest.mark.parametrize(
