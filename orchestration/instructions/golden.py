@@ -29,6 +29,7 @@ from orchestration.providers.images.digests import (
     write_stamp,
 )
 from orchestration.providers.images.locks import locked
+from orchestration.providers.images.qcow2 import HEADER_BYTES, data_file
 from orchestration.providers.images.qemu_img import Layer
 from orchestration.providers.libvirt import domains
 from orchestration.state.model import GoldenState, GuestState, ScriptState
@@ -187,6 +188,8 @@ def _store(
     """Put a disk's content into the store; the rename makes it ready."""
     transport, target = task.host.transport, golden.image.path
     new = _new(golden)
+    if over is not None and task.host.state.keeps_images:
+        _open_working_disk(task, golden)
     qemu_img.convert(
         transport,
         source,
@@ -195,16 +198,34 @@ def _store(
         scope=task.scope,
         on_progress=task.on_progress("store"),
     )
+    transport.run(protection.guard(new), scope=task.scope)
     qemu_img.check(transport, new, scope=task.scope)
     # The stamp of a deleted image would make the new one look changed.
     old_stamp = ("rm", "-f", "--", stamp_name(target))
-    put = (("chmod", "0444", new), ("sync", new), old_stamp, ("mv", "-f", new, target))
+    put = (("sync", new), old_stamp, ("mv", "-f", new, target))
     for found in put:
         transport.run(
             command(*found).with_root(), scope=task.scope, timeout_s=SYNC_TIMEOUT_S
         )
     if task.host.state.keeps_images:
         _write_stamp(task, target)
+
+
+def _open_working_disk(task: Task, golden: GoldenState) -> None:
+    """Let the confined qemu-img read the disk on which a guest ran, if it is whole.
+
+    All may read the image that is made of it, too. Raises: ImageFailed.
+    """
+    transport, disk = task.host.transport, golden.guest.disk
+    head = qemu_img.head(transport, disk, HEADER_BYTES, scope=task.scope)
+    if file := data_file(head):
+        raise ImageFailed(
+            f"The disk of golden image {golden.name} cannot be used: it keeps its data "
+            "in another file.",
+            hint="Start up again. If it happens again, distrust its image and script.",
+            detail=f"it refers to {file}",
+        )
+    transport.run(command("chmod", "0444", disk).with_root(), scope=task.scope)
 
 
 def _write_stamp(task: Task, target: str) -> None:

@@ -1,14 +1,14 @@
-"""Runs qemu-img on a content that a user made: without rights, and within limits.
+"""Runs qemu-img on a content that a user or a guest made: without rights, with limits.
 
 QEMU's parsers of image formats have had faults, and some formats name further files.
-So root's shell opens the two files, and qemu-img reaches these only, by their
-descriptors, as a user who owns nothing else. A host without util-linux's tools runs it
-as root.
+So root's shell opens the files, and qemu-img reaches these only, by their descriptors,
+as a user who owns nothing else: what it reads has to be readable for all. A host
+without util-linux's tools runs it as root.
 """
 
 from orchestration.transport.base import Command, command
 
-SOURCE, TARGET = "/dev/fd/3", "/dev/fd/4"
+SOURCE, TARGET, BASE = "/dev/fd/3", "/dev/fd/4", "/dev/fd/5"
 NOBODY = 65534
 # Of addresses: converting 400 MiB took 205 MiB of them, with one arena of malloc.
 MEMORY_BYTES = 2 * 1024**3
@@ -19,10 +19,11 @@ _RIGHTS = (
     f"--reuid={NOBODY} --regid={NOBODY} --clear-groups --no-new-privs "
     "--bounding-set=-all"
 )
-# $1 source, $2 target or nothing; then the command.
+# $1 source, $2 target or nothing, $3 the layer below or nothing; then the command.
 _SCRIPT = f"""\
 exec 3<"$1" || exit 1
-target=$2; shift 2
+[ -z "$3" ] || exec 5<"$3" || exit 1
+target=$2; shift 3
 [ -z "$target" ] || {{ rm -f -- "$target" && umask 077 && exec 4<>"$target"; }} || exit 1
 if command -v setpriv >/dev/null && command -v prlimit >/dev/null; then
   [ -z "$target" ] || chown {NOBODY}:{NOBODY} "$target" || exit 1
@@ -33,9 +34,11 @@ exec "$@"
 """
 
 
-def confined(source: str, target: str, *words: str) -> Command:
-    """Build a command that may read `source` and write to `target`, a new file.
+def confined(source: str, target: str, *words: str, base: str = "") -> Command:
+    """Build a command that may read `source` and `base`, and write to a new `target`.
 
-    The words name them as SOURCE and TARGET. The target belongs to nobody, mode 0600.
+    The words name them as SOURCE, BASE and TARGET; target and base may be empty. The
+    target belongs to nobody, mode 0600.
     """
-    return command("sh", "-c", _SCRIPT, "sh", source, target, *words).with_root()
+    files = (source, target, base)
+    return command("sh", "-c", _SCRIPT, "sh", *files, *words).with_root()

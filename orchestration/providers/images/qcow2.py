@@ -59,10 +59,18 @@ def further_file(head: bytes) -> str:
     """
     if len(head) < _FIXED.size or not head.startswith(MAGIC):
         return ""
-    head = head.ljust(HEADER_BYTES, b"\0")
-    _, version, offset, length, *_ = _FIXED.unpack_from(head)
+    _, _, offset, length, *_ = _FIXED.unpack_from(head)
     if offset:
         return decoded(head[offset : offset + length]) or ANOTHER_FILE
+    return data_file(head)
+
+
+def data_file(head: bytes) -> str:
+    """Return the file in which a qcow2 image of version 3 keeps its data, or ''."""
+    if len(head) < _FIXED.size or not head.startswith(MAGIC):
+        return ""
+    head = head.ljust(HEADER_BYTES, b"\0")
+    _, version, *_ = _FIXED.unpack_from(head)
     if version >= 3 and head[_FEATURES] & _DATA_FILE_BIT:
         return decoded(_extension(head, _DATA_FILE_NAME)) or ANOTHER_FILE
     return ""

@@ -20,7 +20,7 @@ from orchestration.errors import (
 )
 from orchestration.events import Stream
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
-from orchestration.providers.images.confinement import SOURCE, TARGET, confined
+from orchestration.providers.images.confinement import BASE, SOURCE, TARGET, confined
 from orchestration.transport.base import (
     Command,
     OnLine,
@@ -168,9 +168,9 @@ def convert(
 ) -> None:
     """Copy an image into another format, flattened; progress in bytes of its data.
 
-    Nothing but `over` may lie below it, whatever it says itself. A whole image is read
-    without rights: a user may have made it. The partial copy is removed when it fails
-    or is cancelled.
+    Nothing but `over` may lie below it, whatever it says itself. It is read without
+    rights: a user or a guest may have made it. The partial copy is removed when it
+    fails or is cancelled.
     """
     failure = Failure(
         ImageFailed,
@@ -183,7 +183,7 @@ def convert(
         total = _data_bytes(transport, reading, failure, scope=scope)
         on_line = _progress_reader(on_progress, total)
     with _written_beside(transport, target, failure, scope=scope) as part:
-        words = ("convert", "-p", "-O", target_format, reading.node, reading.to(part))
+        words = ("convert", "-p", "-O", target_format, reading.node, TARGET)
         run_or_fail(
             transport,
             reading.command(part, *words),
@@ -192,9 +192,8 @@ def convert(
             timeout_s=CONVERT_TIMEOUT_S,
             on_line=on_line,
         )
-        if over is None:
-            for owned in (("chown", "0:0", part), ("chmod", "0600", part)):
-                transport.run(command(*owned).with_root(), scope=scope)
+        for owned in (("chown", "0:0", part), ("chmod", "0600", part)):
+            transport.run(command(*owned).with_root(), scope=scope)
 
 
 def rebase(
@@ -220,8 +219,12 @@ def rebase(
 
 
 def check(transport: Transport, path: str, *, scope: Scope) -> None:
-    """Check a stopped qcow2 image's tables. Raises: ImageFailed when broken."""
-    cmd = command("qemu-img", "check", "-q", "-f", "qcow2", path).with_root()
+    """Check a stopped qcow2 image's tables, without rights: all may read it.
+
+    The files below it are not opened. Raises: ImageFailed when it is broken.
+    """
+    node = _node(Layer(SOURCE, "qcow2"))
+    cmd = confined(path, "", "qemu-img", "check", "-q", node)
     completed = transport.run(
         cmd, scope=scope, timeout_s=CONVERT_TIMEOUT_S, check=False
     )
@@ -326,7 +329,7 @@ def _remove(transport: Transport, path: str, *, scope: Scope) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """How qemu-img reads an image: by name over another one, or confined."""
+    """How the confined qemu-img reads an image, alone or over another one."""
 
     source: Layer
     over: Layer | None
@@ -334,19 +337,13 @@ class _Reading:
     @property
     def node(self) -> str:
         """The image's name, with format and everything below it."""
-        if self.over is not None:
-            return _node(self.source, self.over)
-        return _node(Layer(SOURCE, self.source.format))
-
-    def to(self, target: str) -> str:
-        """The name of the file that is written."""
-        return TARGET if self.over is None else target
+        below = [Layer(BASE, self.over.format)] if self.over else []
+        return _node(Layer(SOURCE, self.source.format), *below)
 
     def command(self, target: str, *words: str) -> Command:
         """The command; `target` is empty when nothing is written."""
-        if self.over is None:
-            return confined(self.source.path, target, "qemu-img", *words)
-        return command("qemu-img", *words).with_root()
+        base = self.over.path if self.over else ""
+        return confined(self.source.path, target, "qemu-img", *words, base=base)
 
 
 def _node(image: Layer, *below: Layer) -> str:

@@ -267,12 +267,12 @@ class SimulatedTransport:
 
 
 def _unconfined(cmd: Command) -> Command:
-    """Return the qemu-img command in `sh -c SCRIPT sh SOURCE TARGET qemu-img …`."""
+    """Return the qemu-img command in `sh -c SCRIPT sh SOURCE TARGET BASE qemu-img …`."""
     words = cmd.argv
     if words[0] != "sh" or "qemu-img" not in words:
         return cmd
     at = words.index("qemu-img")
-    named = {"/dev/fd/3": words[at - 2], "/dev/fd/4": words[at - 1]}
+    named = {f"/dev/fd/{n}": words[at - 6 + n] for n in (3, 4, 5)}
     return replace(cmd, argv=tuple(named.get(word, word) for word in words[at:]))
 
 

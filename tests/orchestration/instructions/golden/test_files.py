@@ -6,6 +6,7 @@ changed them. The order of the work is in test_golden.py, on simulated hosts.
 
 import os
 import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +15,14 @@ import pytest
 from orchestration.errors import Cancelled, ImageFailed
 from orchestration.events import Event, Status, TaskProgressed
 from orchestration.hosts import Host
+from orchestration.instructions import golden as module
 from orchestration.instructions.golden import prepare_goldens
 from orchestration.instructions.storage.disks import made_from
 from orchestration.instructions.task import Task
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.digests import read_stamp, stamp_name
 from orchestration.state.disk_bases import DiskFile
-from orchestration.state.model import GoldenState, HostKind
+from orchestration.state.model import GoldenState, HostKind, ScriptState
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
@@ -47,6 +49,44 @@ class TestRealFiles:
         files = {path.name for path in image.parent.iterdir()}
         lock = f".{image.name}.golden.lock"
         assert files == {image.name, f"{image.name}.verified", lock}
+
+    def test_disk_on_which_a_guest_ran_is_flattened_without_rights(
+        self,
+        make_task: MakeTask,
+        rehearsal: Rehearsal,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        below = tmp_path / "own.qcow2"
+        task, disk = self.started(task, tmp_path, monkeypatch)
+        create = ("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2")
+        subprocess.run([*create, "-b", below, disk], check=True)
+        disk.chmod(0o600)
+
+        assert prepare_goldens(task).message == "prepared"
+
+        found = qemu_img.info(task.host.transport, str(image), scope=Scope())
+        assert (found.format, found.backing) == ("qcow2", "")
+        assert image.stat().st_mode & 0o777 == 0o444
+
+    def test_disk_that_came_to_keep_its_data_elsewhere_is_refused(
+        self,
+        make_task: MakeTask,
+        rehearsal: Rehearsal,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        task, image = self.task(make_task, rehearsal, tmp_path)
+        task, disk = self.started(task, tmp_path, monkeypatch)
+        kept = f"data_file={tmp_path / 'elsewhere'},data_file_raw=on"
+        create = ("qemu-img", "create", "-q", "-f", "qcow2", "-o", kept, disk, "4M")
+        subprocess.run(create, check=True)
+
+        with pytest.raises(ImageFailed, match="keeps its data in another file"):
+            prepare_goldens(task)
+
+        assert not image.exists()
 
     def test_image_that_somebody_changed_is_refused(
         self, make_task: MakeTask, rehearsal: Rehearsal, tmp_path: Path
@@ -154,6 +194,20 @@ class TestRealFiles:
         assert prepare_goldens(again).status is Status.UNCHANGED
         assert read_stamp(image) is not None
         qemu_img.check(task.host.transport, str(image), scope=Scope())
+
+    def started(
+        self, task: Task, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> tuple[Task, Path]:
+        """Let the shared script have run; the test makes the disk that it left."""
+        (golden,) = task.state.goldens
+        disk, script = folder / "working.qcow2", ScriptState(path="shared.sh")
+        update = {"disk": str(disk), "setup_script": script}
+        guest = golden.guest.model_copy(update=update)
+        mine = golden.model_copy(update={"guest": guest})
+        monkeypatch.setattr(module, "_run_shared_script", lambda *_: False)
+        monkeypatch.setattr(module, "_discard", lambda *_: None)
+        state = task.state.model_copy(update={"goldens": (mine,)})
+        return replace(task, state=state), disk
 
     def task(
         self, make_task: MakeTask, rehearsal: Rehearsal, folder: Path

@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.errors import ImageFailed
 from orchestration.providers.images import confinement, qemu_img
-from orchestration.providers.images.confinement import SOURCE, TARGET, confined
+from orchestration.providers.images.confinement import BASE, SOURCE, TARGET, confined
 from orchestration.providers.images.qemu_img import Layer
 from orchestration.transport.base import Command, Scope
 from orchestration.transport.local import LocalTransport
@@ -29,8 +29,8 @@ def _secret(tmp_path: Path) -> Path:
     return secret
 
 
-def run(source: Path, target: str, *words: str, path: str = "") -> str:
-    cmd = confined(str(source), target, *words)
+def run(source: Path, target: str, *words: str, base: str = "", path: str = "") -> str:
+    cmd = confined(str(source), target, *words, base=base)
     if path:
         cmd = Command(cmd.argv, env={"PATH": path}, as_root=True)
     return LocalTransport().run(cmd, scope=Scope()).stdout
@@ -38,6 +38,14 @@ def run(source: Path, target: str, *words: str, path: str = "") -> str:
 
 def create(*words: str | Path) -> None:
     subprocess.run(["qemu-img", "create", "-q", *map(str, words)], check=True)
+
+
+def with_data_file(folder: Path) -> Path:
+    """Return an image that keeps its data in the secret file."""
+    own, data = folder / "own", folder / "data_w"
+    create("-f", "qcow2", "-o", f"data_file={data},data_file_raw=on", own, "60000")
+    own.write_bytes(own.read_bytes().replace(b"data_w", b"shadow"))
+    return own
 
 
 def converted(source: Path, image_format: str) -> bytes:
@@ -52,15 +60,19 @@ def converted(source: Path, image_format: str) -> bytes:
     return target.read_bytes()
 
 
-def test_command_has_no_rights_and_both_files(tmp_path: Path, secret: Path) -> None:
+def test_command_has_no_rights_and_its_files(tmp_path: Path, secret: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     source.write_text("content\n")
-    script = f"id -u; ulimit -v; cat {SOURCE}; echo made >{TARGET}; cat {secret} || :"
+    base = tmp_path / "base"
+    base.write_text("below\n")
+    script = "id -u; ulimit -v; "
+    script += f"cat {SOURCE} {BASE}; echo made >{TARGET}; cat {secret} || :"
 
-    said = run(source, str(target), "sh", "-c", script)
+    said = run(source, str(target), "sh", "-c", script, base=str(base))
 
     memory = confinement.MEMORY_BYTES // 1024
-    assert said.splitlines() == [str(confinement.NOBODY), str(memory), "content"]
+    files = ["content", "below"]
+    assert said.splitlines() == [str(confinement.NOBODY), str(memory), *files]
     assert target.read_text() == "made\n"
     assert target.stat().st_mode & 0o7777 == 0o600
 
@@ -102,9 +114,7 @@ def test_backing_file_that_an_image_names_is_not_opened(
 def test_data_file_that_an_image_names_cannot_be_opened(
     tmp_path: Path, secret: Path
 ) -> None:
-    own, data = tmp_path / "own", tmp_path / "data_w"
-    create("-f", "qcow2", "-o", f"data_file={data},data_file_raw=on", own, "60000")
-    own.write_bytes(own.read_bytes().replace(b"data_w", b"shadow"))
+    own = with_data_file(tmp_path)
 
     with pytest.raises(ImageFailed, match="could not be converted"):
         converted(own, "qcow2")
@@ -132,6 +142,31 @@ def test_layer_is_read_only_over_the_one_expected(tmp_path: Path, secret: Path) 
     )
 
     assert flat.read_bytes() == base.read_bytes()
+
+
+def test_data_file_that_a_layer_names_cannot_be_opened(
+    tmp_path: Path, secret: Path
+) -> None:
+    base, disk = tmp_path / "base", with_data_file(tmp_path)
+    base.write_bytes(b"expected" * 8192)
+
+    with pytest.raises(ImageFailed, match="could not be converted"):
+        qemu_img.convert(
+            LocalTransport(),
+            Layer(str(disk), "qcow2"),
+            str(tmp_path / "flat"),
+            over=Layer(str(base), "raw"),
+            scope=Scope(),
+        )
+
+
+def test_image_is_checked_without_rights(tmp_path: Path, secret: Path) -> None:
+    image = with_data_file(tmp_path)
+
+    with pytest.raises(ImageFailed) as caught:
+        qemu_img.check(LocalTransport(), str(image), scope=Scope())
+
+    assert "Permission denied" in caught.value.detail
 
 
 def test_overlay_whose_size_is_known_does_not_open_its_base(tmp_path: Path) -> None:
