@@ -31,6 +31,7 @@ from orchestration.errors import Finding, SpecError, StateError, TestbedError
 from orchestration.plan.lifecycle import plan_up
 from orchestration.plan.model import Options
 from orchestration.project.inputs import read_inputs
+from orchestration.project.passwords import salt_for
 from orchestration.state.build import Identity, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.model import HostState, State
@@ -82,7 +83,9 @@ def plan_command(options: argparse.Namespace) -> int:
     require_built(spec)
     wanted = build_state(
         spec,
-        read_inputs(folder, spec, testbed=testbed),
+        read_inputs(
+            folder, spec, salt=salt_for(known.public_key if known else testbed, known)
+        ),
         identity=_identity(testbed, options),
         hosts=options.hosts,
         catalogue=_catalogue(options.images),

@@ -19,15 +19,15 @@ from orchestration.state.disk_bases import DiskFile
 from orchestration.state.model import State
 
 
-def read_inputs(files: Path, spec: Spec, *, testbed: str) -> Inputs:
-    """Read the files of a checked spec below the folder `files`.
+def read_inputs(files: Path, spec: Spec, *, salt: str) -> Inputs:
+    """Read the files of a checked spec below `files`; `salt` is that of passwords.
 
     Raises: PathOutside, ImageFailed (a context that cannot be packed), OSError.
     """
     return Inputs(
         script_sha256=_script_digests(spec, files),
         disk_files=_disk_files(spec, files),
-        password_hashes=_password_hashes(spec, testbed),
+        password_hashes=_password_hashes(spec, salt),
     )
 
 
@@ -90,9 +90,9 @@ def _is_packed(path: Path) -> bool:
         return False
 
 
-def _password_hashes(spec: Spec, testbed: str) -> dict[str, str]:
+def _password_hashes(spec: Spec, salt: str) -> dict[str, str]:
     kinds = [built_guest(machine) for machine in spec.machines]
     return {
-        password: hash_password(password, testbed=testbed)
+        password: hash_password(password, salt=salt)
         for password in {kind.password for kind in kinds if kind.password}
     }

@@ -26,6 +26,7 @@ from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.project.inputs import is_disk_edited, read_inputs
 from orchestration.project.keys import ensure_key_pair
+from orchestration.project.passwords import salt_for
 from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.guests import context_reasons, script_reasons
@@ -163,10 +164,12 @@ def _build(testbed: Testbed, previous: State | None) -> State:
     spec = _spec(testbed, catalogue, hosts)
     require_built(spec)
     is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
+    identity = _identity(testbed)
+    salt = salt_for(identity.public_key, previous)
     return build_state(
         spec,
-        read_inputs(project.files, spec, testbed=testbed.slug),
-        identity=_identity(testbed),
+        read_inputs(project.files, spec, salt=salt),
+        identity=identity,
         hosts=hosts,
         catalogue=catalogue,
         previous=previous,
