@@ -59,7 +59,8 @@ def prepare_hosts(task: Task) -> Outcome:
     )
     if missing.exit_code == 0:
         return unchanged()
-    make = command("mkdir", "-p", "-m", f"{PASSABLE:04o}", *sorted(folders))
+    # Missing folders above them get the same mode.
+    make = command("mkdir", "-p", *sorted(folders)).with_umask(0o777 & ~PASSABLE)
     task.host.transport.run(make.with_root(), scope=task.scope)
     return done()
 

@@ -30,6 +30,10 @@ def no_log(text: str) -> None:
     """Ignore the text."""
 
 
+# $1 the umask, then the command.
+UMASK_SCRIPT = 'umask "$1" && shift && exec "$@"'
+
+
 @dataclass(frozen=True, slots=True)
 class Command:
     """A program with its arguments; never a shell string.
@@ -52,6 +56,11 @@ class Command:
     def with_root(self) -> "Command":
         """Return the same command, run as root."""
         return replace(self, as_root=True)
+
+    def with_umask(self, umask: int) -> "Command":
+        """Return the same command, whose files do not follow its account's umask."""
+        words = ("sh", "-c", UMASK_SCRIPT, "sh", f"{umask:03o}")
+        return replace(self, argv=(*words, *self.argv))
 
 
 def command(

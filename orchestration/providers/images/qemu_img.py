@@ -133,8 +133,7 @@ def create_overlay(
     unread = ("-u",) if size_bytes and not expand_gib else ()
     with _written_beside(transport, path, failure, scope=scope) as part:
         words = ["-q", *unread, "-f", "qcow2", "-F", backing_format, "-b", backing]
-        create = command("qemu-img", "create", *words, part, *size).with_root()
-        run_or_fail(transport, create, failure, scope=scope)
+        run_or_fail(transport, _create(*words, part, *size), failure, scope=scope)
     return True
 
 
@@ -151,8 +150,7 @@ def create_blank(
     )
     with _written_beside(transport, path, failure, scope=scope) as part:
         words = ("-q", "-f", "qcow2", part, str(size_gib * GIB))
-        create = command("qemu-img", "create", *words).with_root()
-        run_or_fail(transport, create, failure, scope=scope)
+        run_or_fail(transport, _create(*words), failure, scope=scope)
     return True
 
 
@@ -288,6 +286,11 @@ def exists(transport: Transport, path: str, *, scope: Scope) -> bool:
     """Return whether a file of this name exists."""
     cmd = command("test", "-e", path).with_root()
     return transport.run(cmd, scope=scope, check=False).exit_code == 0
+
+
+def _create(*words: str) -> Command:
+    """Build the command that makes a disk; libvirt gives it to QEMU's user."""
+    return command("qemu-img", "create", *words).with_umask(0o077).with_root()
 
 
 def _given_format(image_format: str) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from orchestration.errors import Cancelled, CommandFailed, HostUnreachable
 from orchestration.events import Stream
 from orchestration.transport.base import (
+    UMASK_SCRIPT,
     Command,
     Completed,
     Ended,
@@ -86,7 +87,7 @@ class SimulatedTransport:
         for _ in feed or ():
             scope.check_cancelled()
         started = time.monotonic()
-        cmd = _unconfined(cmd)
+        cmd = _unwrapped(cmd)
         fault = self._store.fault(str(cmd))
         answer = self._answer(cmd, fault)
         seconds = fault.sleep_s or self._duration_s(cmd, answer)
@@ -264,6 +265,13 @@ class SimulatedTransport:
                 return Ended(self._machine, (process,), (process,))
             del machine.sleepers[key]
             return Ended(self._machine, (process,), ())
+
+
+def _unwrapped(cmd: Command) -> Command:
+    """Return the command in a shell program of ours."""
+    if UMASK_SCRIPT in cmd.argv:
+        return replace(cmd, argv=cmd.argv[5:])
+    return _unconfined(cmd)
 
 
 def _unconfined(cmd: Command) -> Command:

@@ -1,5 +1,6 @@
 """Begin, artefacts, hosts and folders, and the clean-up that finds what was lost."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from orchestration.plan.model import Command, Kind
 from orchestration.providers.libvirt import domains, networks
 from orchestration.state.model import HostKind, HostNetwork
 from orchestration.transport.base import Scope, command
+from orchestration.transport.local import LocalTransport
 from tests.fakes import FakeTransport
 from tests.orchestration.instructions.rehearsal import Rehearsal, two_guests
 
@@ -169,6 +171,31 @@ def test_folders_are_made_once_on_each_host(rehearsal: Rehearsal) -> None:
     guest = rehearsal.state.guest("b")
     folders = rehearsal.memory("host-b")["folders"]
     assert set(folders) == {"/srv/images", guest.artefacts_dir}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_folders_let_qemu_pass_whatever_the_accounts_umask(
+    rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path, umask: int
+) -> None:
+    projects = tmp_path / "remote" / "testbeds"
+    guest = rehearsal.state.guest("b")
+    there = {"artefacts_dir": str(projects / "demo/artefacts")}
+    guests = (rehearsal.state.guest("a"), guest.model_copy(update=there))
+    task = make_task("host-b", host="host-b")
+    images = {"images_dir": str(tmp_path / "remote/images")}
+    host = replace(task.host, state=task.host.state.model_copy(update=images))
+    host = replace(host, transport=LocalTransport())
+    state = rehearsal.state.model_copy(update={"guests": guests})
+    kept = os.umask(umask)
+
+    try:
+        hosts.prepare_hosts(replace(task, state=state, host=host))
+    finally:
+        os.umask(kept)
+
+    made = ("testbeds", "testbeds/demo", "testbeds/demo/artefacts", "images")
+    modes = {(tmp_path / "remote" / each).stat().st_mode & 0o777 for each in made}
+    assert modes == {0o711}
 
 
 def test_clean_up_removes_what_the_state_does_not_know_any_more(

@@ -4,6 +4,9 @@ Overlays, copies and blank disks; cancelled ones leave nothing. What is read abo
 is in test_reading.py.
 """
 
+import os
+import re
+
 import pytest
 
 from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace
@@ -51,6 +54,22 @@ def test_disk_on_another_base_is_not_touched(host, base, tmp_path, scope):
 
     assert not changed
     assert disk.read_bytes() == before
+
+
+@needs_qemu
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_disks_mode_does_not_follow_the_accounts_umask(tmp_path, base, scope, umask):
+    host = LocalTransport()
+    kept = os.umask(umask)
+
+    try:
+        overlay(host, tmp_path / "web.qcow2", base, scope)
+        qemu_img.create_blank(host, str(tmp_path / "b.qcow2"), size_gib=1, scope=scope)
+    finally:
+        os.umask(kept)
+
+    modes = {p.name: p.stat().st_mode & 0o777 for p in tmp_path.glob("*b.qcow2")}
+    assert modes == {"web.qcow2": 0o600, "b.qcow2": 0o600}
 
 
 @needs_qemu
@@ -182,7 +201,7 @@ def test_full_file_system_is_told_as_such(scope):
         "host-b",
         [
             ("test -e /d", 1),
-            ("qemu-img create -q -f qcow2 -F qcow2 -b /base /d.part", full),
+            (re.compile(".* qemu-img create -q -f qcow2 .* -b /base /d.part"), full),
             ("rm -f -- /d.part", 0),
         ],
     )
