@@ -203,6 +203,14 @@ class LoginCountAdmin(LoginCountBase):
 class AllowanceAdmin(AllowanceBase):
     """Limits of users who may have more, or less, than the others."""
 
-    list_display = ("user", "testbeds", "sockets", "testbed_mib", "user_mib")
+    list_display = (
+        "user",
+        "testbeds",
+        "sockets",
+        "testbed_mib",
+        "user_mib",
+        "testbed_disk_gib",
+        "user_disk_gib",
+    )
     list_select_related = ("user",)
     search_fields = ("user__username",)

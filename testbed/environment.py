@@ -9,6 +9,7 @@ import secrets
 import tempfile
 from contextlib import suppress
 from ipaddress import IPv4Network
+from math import inf
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -53,6 +54,20 @@ def env_int(name: str, default: int, *, minimum: int = 1) -> int:
     if number < minimum:
         raise ImproperlyConfigured(
             f"{name}={value!r}: use a whole number from {minimum} on."
+        )
+    return number
+
+
+def env_factor(name: str, default: float) -> float:
+    """Return a number above 0. Raises: ImproperlyConfigured."""
+    value = os.environ.get(name, "")
+    try:
+        number = float(value) if value else default
+    except ValueError:
+        number = 0.0
+    if not 0 < number < inf:
+        raise ImproperlyConfigured(
+            f"{name}={value!r}: use a number above 0, such as 1.5."
         )
     return number
 

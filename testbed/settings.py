@@ -16,6 +16,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_factor,
     env_generated,
     env_int,
     env_list,
@@ -197,7 +198,12 @@ USER_LIMITS = {
     "sockets": env_int("TESTBED_USER_SOCKETS", 100),
     "testbed_mib": env_int("TESTBED_TESTBED_FILES_MIB", 512),
     "user_mib": env_int("TESTBED_USER_FILES_MIB", 4096),
+    "testbed_disk_gib": env_int("TESTBED_TESTBED_DISKS_GIB", 16_384),
+    "user_disk_gib": env_int("TESTBED_USER_DISKS_GIB", 32_768),
 }
+
+# All disks of a host at their full size together, as a multiple of the space for them.
+DISK_OVERCOMMIT = env_factor("TESTBED_DISK_OVERCOMMIT", 4.0)
 
 # Limits of the engine; seconds unless the name says otherwise.
 BATCH_LEASE_S = env_int("TESTBED_BATCH_LEASE_S", 15)

@@ -97,7 +97,9 @@ Uses = Mapping[str, frozenset[Use]]
 class Store:
     """One host's images. `uses` maps names to the users among its layers and domains.
 
-    `unreadable` are sentences about layers that may lie over any.
+    `unreadable` are sentences about layers that may lie over any. Guests' disks are in
+    the folder of projects: on its file system `projects_free_bytes` are free, and the
+    projects' artefacts, disks among them, take `artefact_bytes`.
     """
 
     host: str
@@ -107,6 +109,8 @@ class Store:
     unreadable: tuple[str, ...] = ()
     total_bytes: int = 0
     free_bytes: int = 0
+    projects_free_bytes: int | None = None
+    artefact_bytes: int = 0
     now: float = 0.0
 
     def image(self, name: str) -> StoredImage | None:
@@ -141,6 +145,8 @@ def observe(host: Host, *, scope: Scope) -> Store:
         unreadable=tuple(sorted(_unread(host.state, seen, users))),
         total_bytes=found.total_bytes,
         free_bytes=found.free_bytes,
+        projects_free_bytes=found.projects_free_bytes,
+        artefact_bytes=found.artefact_bytes,
         now=found.now,
     )
 

@@ -1,7 +1,8 @@
-"""How much one user may have: testbeds, files and open websockets.
+"""How much one user may have: testbeds, files, disks and open websockets.
 
 The installation's limits are settings; an admin gives a user others by an `Allowance`.
-`testbeds/files.py` and the websocket ask here before they make something.
+`testbeds/files.py`, `testbeds/disk_space.py` and the websocket ask here before they make
+something.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from orchestration.errors import TestbedError
 from testbed.models import Allowance, Testbed
 
 MIB = 1024 * 1024
+GIB = 1024 * MIB
 
 
 class LimitReached(TestbedError):
@@ -28,6 +30,8 @@ class Limits:
     sockets: int
     testbed_mib: int
     user_mib: int
+    testbed_disk_gib: int
+    user_disk_gib: int
 
 
 def limits_of(user: User) -> Limits:
@@ -56,14 +60,25 @@ def require_room(user: User, *, in_testbed: int, elsewhere: int) -> None:
     `in_testbed` counts the new files beside the old ones that they do not replace.
     """
     limits = limits_of(user)
-    for used, limit_mib, where in (
-        (in_testbed, limits.testbed_mib, "this testbed"),
-        (in_testbed + elsewhere, limits.user_mib, f"all testbeds of {user.username}"),
-    ):
-        if used > limit_mib * MIB:
-            raise LimitReached(
-                f"The files of {where} would take {size(used)}; "
-                f"{size(limit_mib * MIB)} are allowed.",
-                hint="Delete files that are not needed, or ask your lab's admin for "
-                "more.",
-            )
+    _require(user, "files", in_testbed, limits.testbed_mib * MIB)
+    _require(user, "files", in_testbed + elsewhere, limits.user_mib * MIB, in_all=True)
+
+
+def require_disks(user: User, *, in_testbed: int, elsewhere: int) -> None:
+    """Let a user's disks grow to so many bytes, seeds included. Raises: LimitReached."""
+    limits, total = limits_of(user), in_testbed + elsewhere
+    _require(user, "disks", in_testbed, limits.testbed_disk_gib * GIB)
+    _require(user, "disks", total, limits.user_disk_gib * GIB, in_all=True)
+
+
+def _require(
+    user: User, things: str, used: int, limit: int, *, in_all: bool = False
+) -> None:
+    if used <= limit:
+        return
+    where = f"all testbeds of {user.username}" if in_all else "this testbed"
+    would = "would take" if things == "files" else "may grow to"
+    raise LimitReached(
+        f"The {things} of {where} {would} {size(used)}; {size(limit)} are allowed.",
+        hint=f"Delete {things} that are not needed, or ask your lab's admin for more.",
+    )

@@ -218,6 +218,8 @@ def save(found: HostImages, began: datetime) -> None:
             "leftovers": [asdict(left) for left in found.ripe],
             "total_bytes": found.store.total_bytes,
             "free_bytes": found.store.free_bytes,
+            "projects_free_bytes": found.store.projects_free_bytes,
+            "artefact_bytes": found.store.artefact_bytes,
             "seen_at": began,
         }
     with transaction.atomic():

@@ -23,6 +23,15 @@ class Allowance(models.Model):
     user_mib = models.PositiveIntegerField(
         "MiB of files in all testbeds", null=True, blank=True
     )
+    testbed_disk_gib = models.PositiveIntegerField(
+        "GiB of disks in one testbed",
+        null=True,
+        blank=True,
+        help_text="Disks count with their full size, seeds with their contexts.",
+    )
+    user_disk_gib = models.PositiveIntegerField(
+        "GiB of disks in all testbeds", null=True, blank=True
+    )
 
     class Meta:
         ordering = ("user__username",)

@@ -14,6 +14,7 @@ class ImageStore(models.Model):
     `images` are `orchestration.inventory.images.StoredImage`s as JSON, each with its
     users. A host that could not be asked (`problem`) at `looked_at` keeps the images
     that were seen at `seen_at`. `asked_at` is the time of the last request for a look.
+    `projects_free_bytes` is empty until a host was looked at; a simulated one has none.
     """
 
     host = models.OneToOneField(
@@ -23,6 +24,8 @@ class ImageStore(models.Model):
     leftovers = models.JSONField(default=list)
     total_bytes = models.PositiveBigIntegerField(default=0)
     free_bytes = models.PositiveBigIntegerField(default=0)
+    projects_free_bytes = models.PositiveBigIntegerField(null=True)
+    artefact_bytes = models.PositiveBigIntegerField(default=0)
     problem = models.TextField(blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     looked_at = models.DateTimeField(null=True, blank=True)

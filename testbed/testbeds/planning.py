@@ -35,6 +35,7 @@ from orchestration.state.mtu import JUMBO, mtu_of
 from orchestration.state.overlaps import require_free_subnets
 from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import taken_by_others
+from testbed.testbeds.disk_space import require_disk_space
 from testbed.testbeds.findings import known_hosts
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ logger = logging.getLogger(__name__)
 def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
     """Build or read the state, write it where it is new, and plan the command.
 
-    Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed.
+    Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed,
+    NotEnoughSpace, LimitReached.
     """
     state = _state_for(testbed, command)
     if command == Command.UP:
@@ -84,8 +86,9 @@ def _state_for(testbed: Testbed, command: Command) -> State:
         _refuse_changes(deployed, _build(testbed, deployed))
         return deployed
     if _is_deployed(testbed) and not is_edited(testbed, project.read_state()):
-        return _kept(project)
+        return _kept(testbed, command)
     known, wanted = wanted_state(testbed)
+    require_disk_space(testbed, wanted, command)
     if known is None or diff(known, wanted).is_empty:
         project.write_state(wanted)
     else:
@@ -93,10 +96,12 @@ def _state_for(testbed: Testbed, command: Command) -> State:
     return wanted
 
 
-def _kept(project: Project) -> State:
+def _kept(testbed: Testbed, command: Command) -> State:
     """Return the state as it is, but for the digests of edited files."""
+    project = testbed.project
     state = project.read_state()
     now = with_files_now(project.files, state)
+    require_disk_space(testbed, now, command)
     if now is not state:
         project.write_state(now)
     return now

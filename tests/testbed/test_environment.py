@@ -13,6 +13,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_factor,
     env_generated,
     env_int,
     env_list,
@@ -305,3 +306,19 @@ def test_pages_of_errors_for_developers_are_off_and_no_script_switches_them_on()
     assert scripts
     assert switching == []
     assert product.DEBUG is False
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "four"])
+def test_factor_that_cannot_be_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SOME_FACTOR", value)
+
+    with pytest.raises(ImproperlyConfigured, match=r"SOME_FACTOR=.*above 0"):
+        env_factor("SOME_FACTOR", 4.0)
+
+
+def test_factor_is_a_number_or_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_FACTOR", "1.5")
+
+    assert (env_factor("SOME_FACTOR", 4.0), env_factor("OTHER", 4.0)) == (1.5, 4.0)

@@ -52,6 +52,14 @@ asked() {
       ! -fstype proc ! -fstype sysfs $0' "$1"
 }
 echo "look $(date +%s)"
+if [ -n "$projects" ]; then
+  place=$projects
+  while [ ! -d "$place" ]; do place=$(dirname "$place"); done
+  stat -L -f -c 'projects %S %b %a' "$place"
+  [ ! -d "$projects" ] ||
+    find "$projects/" -path '*/artefacts/*' -type f -printf '%b\\n' |
+      awk '{ blocks += $1 } END { printf "artefacts %.0f\\n", blocks }'
+fi
 if [ -d "$images" ]; then
   [ -d "$projects" ] || { echo "there is no folder $projects" >&2; exit 1; }
   stat -L -f -c 'space %S %b %a' "$images"
@@ -120,7 +128,8 @@ class Found:
 
     `at` maps the requested paths to their files, through links. `unread` maps paths to
     the reason why they could not be read. `now` is the host's own clock, for comparison
-    with the files' times.
+    with the files' times. `total_bytes` and `free_bytes` are the images' file system's,
+    `projects_free_bytes` that of the projects, whose artefacts take `artefact_bytes`.
     """
 
     files: tuple[FileFacts, ...] = ()
@@ -129,6 +138,8 @@ class Found:
     unread: Mapping[str, str] = field(default_factory=dict)
     total_bytes: int = 0
     free_bytes: int = 0
+    projects_free_bytes: int | None = None
+    artefact_bytes: int = 0
     now: float = 0.0
 
 
@@ -213,18 +224,32 @@ def _unread(stderr: str) -> Iterator[tuple[str, str]]:
 
 
 def _found(lines: list[str], packed: bytes) -> Found:
-    files, total, free = [], 0, 0
+    files: list[FileFacts] = []
+    spaces: dict[str, tuple[int, int]] = {}
+    artefact_blocks = 0
     for line in lines:
         kind, _, rest = line.partition(" ")
-        if kind == "space":
-            block, blocks, available = map(int, rest.split())
-            total, free = block * blocks, block * available
-        else:
+        if kind == "file":
             files.append(_file(rest))
+        elif kind == "artefacts":
+            artefact_blocks = int(rest)
+        else:
+            block, blocks, available = map(int, rest.split())
+            spaces[kind] = block * blocks, block * available
+    total, free = spaces.get("space", (0, 0))
+    _, projects_free = spaces.get("projects", (0, None))
     start = 0 if packed.startswith(b"heads\n") else packed.index(b"\nheads\n") + 1
     headers = dict(_headers(packed[start + len(b"heads\n") :]))
     at = dict(map(_place, packed[:start].split(b"\n")[:-1]))
-    return Found(tuple(files), headers, at, {}, total, free)
+    return Found(
+        tuple(files),
+        headers,
+        at,
+        total_bytes=total,
+        free_bytes=free,
+        projects_free_bytes=projects_free,
+        artefact_bytes=artefact_blocks * 512,
+    )
 
 
 def _place(line: bytes) -> tuple[str, Identity]:

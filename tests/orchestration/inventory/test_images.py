@@ -59,6 +59,37 @@ def test_look_shows_sizes_names_and_room(host: Host, folder: StoreFolder) -> Non
     assert 0 < store.free_bytes <= store.total_bytes
 
 
+def test_look_shows_what_is_free_for_disks_and_what_artefacts_take(
+    host: Host, folder: StoreFolder
+) -> None:
+    disk = folder.layer("web", f"{folder.images}/{GOLDEN}")
+    disk.write_bytes(bytes(range(256)) * 400)
+    seed = disk.with_name("web-seed.iso")
+    seed.write_bytes(b"x" * 9000)
+    (disk.parents[1] / "files").mkdir()
+    (disk.parents[1] / "files/large").write_bytes(b"x" * 99_000)
+
+    store = observe(host, scope=Scope())
+
+    taken = sum(path.stat().st_blocks * 512 for path in (disk, seed))
+    assert store.artefact_bytes == taken > 100_000
+    assert store.projects_free_bytes is not None
+    assert 0 < store.projects_free_bytes <= store.total_bytes
+
+
+def test_new_host_shows_what_is_free_before_its_folders_exist(
+    host: Host, folder: StoreFolder
+) -> None:
+    (folder.images / ".store").rmdir()
+    folder.images.rmdir()
+    folder.projects.rmdir()
+
+    store = observe(host, scope=Scope())
+
+    assert store.projects_free_bytes is not None
+    assert (store.projects_free_bytes > 0, store.artefact_bytes) == (True, 0)
+
+
 def test_host_without_a_folder_of_images_has_none(
     host: Host, folder: StoreFolder
 ) -> None:

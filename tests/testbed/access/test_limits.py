@@ -21,6 +21,8 @@ def limits(settings: object, tmp_path: object) -> None:
         "sockets": 2,
         "testbed_mib": 1,
         "user_mib": 2,
+        "testbed_disk_gib": 1,
+        "user_disk_gib": 1,
     }
 
 

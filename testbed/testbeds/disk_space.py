@@ -1,0 +1,185 @@
+"""Compares testbeds' disks and seeds with the space on their hosts.
+
+Called for each plan before its state is written. Disks count with their full size from
+the moment an Up is planned until they are deleted, seeds with the context that each
+contains; everything is computed from the testbeds' states. The space of a host is what
+its images' look saw last. Plans are compared one at a time, so that two of them never
+take the same space.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache, lru_cache, partial
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from orchestration.amounts import size
+from orchestration.compose.files import FolderFiles, open_real
+from orchestration.compose.language.schema import DriverType
+from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
+from orchestration.errors import NotEnoughSpace, PathOutside, StateError
+from orchestration.plan.model import Command
+from orchestration.project.folder import Project, Stamp
+from orchestration.providers.images.qcow2 import HEADER_BYTES, parse_header
+from orchestration.state.disk_sizes import disk_bytes
+from orchestration.state.model import GuestState, State
+from orchestration.state.model.images import ImageState
+from testbed.access.limits import require_disks
+from testbed.models import Host, ImageStore, Testbed
+from testbed.testbeds.capacity import COMING_UP, DEPLOYED
+
+# Bytes by host.
+Bytes = Mapping[str, int]
+HasDisk = Callable[[GuestState], bool]
+File = tuple[tuple[str, str], int]
+
+
+def require_disk_space(testbed: Testbed, state: State, command: Command) -> None:
+    """Let a command create the disks and seeds of a state.
+
+    A command that adds nothing on a host is never refused. In a transaction other plans
+    wait until its end. Raises: NotEnoughSpace, LimitReached.
+    """
+    is_up = command is Command.UP
+    wanted = _by_host(_files(testbed.project, state, lambda _: is_up))
+    before = held_by(testbed)
+    more = [host for host, count in wanted.items() if count > before.get(host, 0)]
+    if not more:
+        return
+    _wait_for_other_plans()
+    others = held_by_others(testbed)
+    if sum(wanted.values()) > sum(before.values()):
+        own = set(testbed.owner.testbeds.values_list("pk", flat=True))
+        elsewhere = sum(sum(held.values()) for pk, held in others.items() if pk in own)
+        total = sum(wanted.values())
+        require_disks(testbed.owner, in_testbed=total, elsewhere=elsewhere)
+    promised: Counter[str] = Counter()
+    for held in others.values():
+        promised.update(held)
+    _require_space(testbed, {host: wanted[host] for host in more}, promised)
+
+
+def held_by(testbed: Testbed) -> Bytes:
+    """Return the bytes that a testbed's disks and seeds may take, by host."""
+    return _held(testbed, is_whole=testbed.condition in Testbed.DEPLOYED)
+
+
+def held_by_others(testbed: Testbed) -> dict[int, Bytes]:
+    """Return the same of every other testbed, by its key; a planned Up counts."""
+    others = Testbed.objects.exclude(pk=testbed.pk)
+    whole = set(others.filter(DEPLOYED | COMING_UP).values_list("pk", flat=True))
+    return {other.pk: _held(other, is_whole=other.pk in whole) for other in others}
+
+
+def virtual_bytes(image: ImageState) -> int:
+    """Return the size of a disk made from an image, as far as main knows it.
+
+    An image that was not fetched or unpacked yet counts with the size of its file.
+    """
+    for path in filter(None, (image.main_path, image.source)):
+        try:
+            with open_real(Path(os.path.realpath(path))) as file:
+                head, length = file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size
+        except (OSError, PathOutside):
+            continue
+        header = None if image.format == DriverType.RAW else parse_header(head)
+        return header.virtual_bytes if header else length
+    return image.size_bytes
+
+
+def _wait_for_other_plans() -> None:
+    """Let one plan at a time go on; the lock ends with the caller's transaction.
+
+    SQLite needs none: its transactions begin with the only lock for writers.
+    """
+    list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+
+
+def _held(testbed: Testbed, *, is_whole: bool) -> Bytes:
+    project = testbed.project
+    return dict(_held_bytes(project.directory, project.stamps(), is_whole))
+
+
+@lru_cache(maxsize=4096)
+def _held_bytes(
+    directory: Path, stamps: tuple[Stamp, ...], is_whole: bool
+) -> tuple[tuple[str, int], ...]:
+    """Compute a testbed's bytes by host; read again when a file of its state changed.
+
+    `is_whole`: all its disks may exist, and not only those with a record.
+    """
+    project = Project(directory)
+    try:
+        states = project.read_all()
+    except StateError:  # unknown then; the testbed's own page reports it
+        return ()
+
+    def has_disk(guest: GuestState) -> bool:
+        return is_whole or bool(guest.markers.disk)
+
+    found = (file for state in states for file in _files(project, state, has_disk))
+    return tuple(_by_host(found).items())
+
+
+def _files(project: Project, state: State, has_disk: HasDisk) -> Iterator[File]:
+    """Yield host, path and full size of each disk and seed.
+
+    Main keeps a copy of every seed, made with the artefacts.
+    """
+    disks = disk_bytes(state, cache(virtual_bytes))
+    context_bytes = cache(partial(_context_bytes, FolderFiles(project.files)))
+    for guest in state.guests:
+        seed = context_bytes(guest.context) if guest.seed and guest.context else 0
+        yield (state.main.name, f"{guest.name} seed"), seed
+        if has_disk(guest):
+            yield (guest.host, guest.disk), disks[guest.name]
+        if has_disk(guest) and guest.host != state.main.name:
+            yield (guest.host, guest.seed), seed
+
+
+def _context_bytes(files: FolderFiles, context: str) -> int:
+    return files.size_bytes(context, at_most=CONTEXT_LIMIT_BYTES)
+
+
+def _by_host(files: Iterable[File]) -> dict[str, int]:
+    """Sum the files of each host; of two with one path the larger counts."""
+    largest: dict[tuple[str, str], int] = {}
+    for place, count in files:
+        largest[place] = max(count, largest.get(place, 0))
+    found: Counter[str] = Counter()
+    for (host, _), count in largest.items():
+        found[host] += count
+    return dict(found)
+
+
+def _require_space(testbed: Testbed, wanted: Bytes, promised: Bytes) -> None:
+    stores = ImageStore.objects.filter(host__name__in=wanted).select_related("host")
+    found = [_problem(store, wanted, promised) for store in stores]
+    if any(found):
+        raise NotEnoughSpace(
+            f"The disks of testbed {testbed} do not fit. {' '.join(filter(None, found))}",
+            hint="Use fewer guests, smaller disks or smaller contexts, delete disks and "
+            "artefacts of other testbeds, or ask your lab's admin for more space or a "
+            "higher TESTBED_DISK_OVERCOMMIT.",
+        )
+
+
+def _problem(store: ImageStore, wanted: Bytes, promised: Bytes) -> str:
+    """Return why a host has no space; empty when it has, or was never looked at."""
+    host, free, factor = store.host, store.projects_free_bytes, settings.DISK_OVERCOMMIT
+    if free is None or store.seen_at is None:
+        return ""
+    count, others = wanted[host.name], promised.get(host.name, 0)
+    limit = int(factor * (free + store.artefact_bytes))
+    if count + others <= limit:
+        return ""
+    return (
+        f"On {host.name} they may grow to {size(count)}, and those of other testbeds to "
+        f"{size(others)}. There {host.to_state().projects_dir} had {size(free)} free at "
+        f"{timezone.localtime(store.seen_at):%H:%M} and held "
+        f"{size(store.artefact_bytes)} of testbeds' disks and seeds, which allows "
+        f"{size(limit)} with the overcommit factor {factor:g}."
+    )
