@@ -54,7 +54,7 @@ def require_testbed(user: User) -> None:
         )
 
 
-def require_room(user: User, *, in_testbed: int, elsewhere: int) -> None:
+def require_files(user: User, *, in_testbed: int, elsewhere: int) -> None:
     """Let a user keep so many bytes of files. Raises: LimitReached.
 
     `in_testbed` counts the new files beside the old ones that they do not replace.

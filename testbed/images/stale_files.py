@@ -1,8 +1,9 @@
 """Removes files of removed guests and dead workers, and unused copies of disks.
 
-Celery beat calls it every hour. A testbed with an active run, or with a state that
-cannot be read, is left alone. Of the images only copies of users' disks are removed
-automatically, a day after their last use; an admin deletes all others (`deletion`).
+Celery beat calls it every hour, and corrects the sums of users' files then. A testbed
+with an active run, or with a state that cannot be read, is left alone. Of the images
+only copies of users' disks are removed automatically, a day after their last use; an
+admin deletes all others (`deletion`).
 """
 
 import logging
@@ -23,6 +24,7 @@ from orchestration.transport.reachable import require_answer
 from testbed.images.needs import KnownStates
 from testbed.images.pruning import HostImages, Images
 from testbed.models import Host
+from testbed.testbeds.stored_files import count_all_again
 from testbed.worker import kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ def sweep_files() -> None:
     hosts = kept_hosts()
     sweep_files_of(hosts)
     sweep_images_of(hosts)
+    if wrong := count_all_again():
+        logger.info("the sums of the files of %d testbeds were corrected", wrong)
 
 
 def sweep_files_of(hosts: Hosts) -> int:

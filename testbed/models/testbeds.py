@@ -23,6 +23,7 @@ class Testbed(models.Model):
     """One user's project. Subnets and device names follow from its unique `number`.
 
     `observed_at` is the beginning of the last look at all hosts that hold things of it.
+    `files_bytes` is the sum of the user's files, or None before they are counted.
     """
 
     __test__ = False
@@ -46,6 +47,7 @@ class Testbed(models.Model):
     )
     created_at = models.DateTimeField(auto_now_add=True)
     observed_at = models.DateTimeField(null=True, blank=True)
+    files_bytes = models.PositiveBigIntegerField(null=True, editable=False)
 
     objects = TestbedQuerySet.as_manager()
 

@@ -11,7 +11,8 @@ from hashlib import sha256
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
-from testbed.testbeds.files import files_locked, list_files, update_files
+from testbed.testbeds.files import files_locked, update_files
+from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import Text, put_back, read_text
 from testbed.testbeds.uploads import safe_path
 

@@ -5,7 +5,7 @@ written below the testbed's folder only. Runs change the hosts, never this modul
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -24,7 +24,7 @@ from orchestration.files import write_whole
 from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
-from testbed.access.limits import require_room, require_testbed
+from testbed.access.limits import require_files, require_testbed
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
@@ -34,6 +34,13 @@ from testbed.orphans.detection import (
     things_there,
 )
 from testbed.orphans.listing import clean_up_after
+from testbed.testbeds.stored_files import (
+    count_again,
+    files_bytes_of,
+    list_files,
+    reserve,
+    wait_for_other_uploads,
+)
 from testbed.testbeds.trash import mark, throw_away
 from testbed.testbeds.uploads import check_bounds, safe_path
 
@@ -72,9 +79,7 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
     check_bounds(files)
     for path in files:
         safe_path(path)
-    require_testbed(user)
-    require_room(user, in_testbed=_bytes_of(files), elsewhere=_used(user))
-    testbed = _allocate(user, slug)
+    testbed = _allocate(user, slug, _bytes_of(files))
     try:
         testbed.project.create()
         _write(testbed, files)
@@ -91,13 +96,13 @@ def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
     """Add or replace files. Raises: UploadRefused, PathOutside, LimitReached."""
     kept = list_files(testbed)
     check_bounds({**dict.fromkeys(kept, b""), **files})
-    in_testbed = sum(kept[path] for path in kept.keys() - files.keys())
-    in_testbed += _bytes_of(files)
-    if in_testbed > sum(kept.values()):  # what makes room is always possible
-        elsewhere = _used(testbed.owner, but=testbed)
-        require_room(testbed.owner, in_testbed=in_testbed, elsewhere=elsewhere)
+    found = sum(kept[path] for path in kept.keys() - files.keys()) + _bytes_of(files)
+    reserve(testbed, found, is_more=found > sum(kept.values()))
     testbed.project.create()
-    _write(testbed, files)
+    try:
+        _write(testbed, files)
+    finally:
+        count_again(testbed)
 
 
 def delete_file(testbed: Testbed, path: str) -> None:
@@ -107,7 +112,9 @@ def delete_file(testbed: Testbed, path: str) -> None:
             f"{YAML_NAME} is what the testbed is made from.",
             hint="Replace it, or delete the testbed.",
         )
-    testbed.project.file(path).unlink(missing_ok=True)
+    with files_locked(testbed):
+        testbed.project.file(path).unlink(missing_ok=True)
+        count_again(testbed)
 
 
 @contextmanager
@@ -151,17 +158,6 @@ def require_deletable(testbed: Testbed) -> None:
         )
 
 
-def list_files(testbed: Testbed) -> dict[str, int]:
-    """Return the user's files and their sizes in bytes, the YAML first."""
-    root = testbed.project.files
-    found = {
-        path.relative_to(root).as_posix(): path.stat().st_size
-        for path in _walk(root)
-        if path.is_file() and not path.is_symlink()
-    }
-    return dict(sorted(found.items(), key=lambda item: (item[0] != YAML_NAME, item[0])))
-
-
 def list_examples() -> list[Example]:
     """Return the examples that ship, those that can be brought up and small ones first.
 
@@ -181,7 +177,7 @@ def read_example(name: str) -> dict[str, bytes]:
     root = Path(settings.EXAMPLES_DIR) / name
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
-        for path in _walk(root)
+        for path in sorted(root.rglob("*"))
         if path.is_file()
     }
 
@@ -212,8 +208,12 @@ def _guests(machine: Machine) -> int:
     return len(machine.scaling.clones) if machine.scaling else 1
 
 
-def _allocate(user: User, slug: str) -> Testbed:
-    """Take the smallest free number; another request may take it first, so repeat."""
+def _allocate(user: User, slug: str, files_bytes: int) -> Testbed:
+    """Take the smallest free number; another request may take it first, so repeat.
+
+    Raises: NameTaken, LimitReached, StateError.
+    """
+    _require_allowed(user, files_bytes)  # before an old folder of this name is removed
     for _ in range(ATTEMPTS):
         if Testbed.objects.filter(slug=slug).exists():
             raise NameTaken(f"There is already a testbed named {slug}.")
@@ -221,10 +221,20 @@ def _allocate(user: User, slug: str) -> Testbed:
         number = _free_number()
         try:
             with transaction.atomic():
-                return Testbed.objects.create(owner=user, slug=slug, number=number)
+                wait_for_other_uploads(user)
+                _require_allowed(user, files_bytes)
+                return Testbed.objects.create(
+                    owner=user, slug=slug, number=number, files_bytes=files_bytes
+                )
         except IntegrityError:
             continue
     raise StateError("The testbed could not be created.", hint="Try again.")
+
+
+def _require_allowed(user: User, files_bytes: int) -> None:
+    require_testbed(user)
+    elsewhere = files_bytes_of(user)
+    require_files(user, in_testbed=files_bytes, elsewhere=elsewhere)
 
 
 def _require_no_folder(slug: str) -> None:
@@ -278,13 +288,3 @@ def _write(testbed: Testbed, files: Mapping[str, bytes]) -> None:
 
 def _bytes_of(files: Mapping[str, bytes]) -> int:
     return sum(map(len, files.values()))
-
-
-def _used(user: User, *, but: Testbed | None = None) -> int:
-    """Return the bytes of all files of a user, of one testbed excepted."""
-    found = [one for one in Testbed.objects.filter(owner=user) if one != but]
-    return sum(sum(list_files(testbed).values()) for testbed in found)
-
-
-def _walk(root: Path) -> Iterable[Path]:
-    return sorted(root.rglob("*")) if root.is_dir() else ()

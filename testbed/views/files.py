@@ -20,6 +20,7 @@ from testbed.access.limits import LimitReached
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Testbed
 from testbed.testbeds.files import delete_file, files_locked, list_files, update_files
+from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import is_text
 from testbed.views.forms import UploadForm
 from testbed.views.problems import problem_page

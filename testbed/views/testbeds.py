@@ -24,11 +24,11 @@ from testbed.pages.overview import (
 from testbed.testbeds.files import (
     delete_testbed,
     list_examples,
-    list_files,
     require_deletable,
 )
 from testbed.testbeds.findings import errors_among, findings_of
 from testbed.testbeds.planning import is_edited
+from testbed.testbeds.stored_files import list_files
 
 RUNS_SHOWN = 5
 

@@ -7,7 +7,8 @@ from django.test import Client
 
 from testbed.access.limits import limits_of
 from testbed.models import Allowance, Testbed
-from testbed.testbeds.files import create_testbed, list_files
+from testbed.testbeds.files import create_testbed
+from testbed.testbeds.stored_files import list_files
 from tests.testbed.conftest import YAML
 
 MIB = 1024 * 1024

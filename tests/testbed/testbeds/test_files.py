@@ -16,10 +16,10 @@ from testbed.testbeds.files import (
     delete_file,
     delete_testbed,
     list_examples,
-    list_files,
     read_example,
     update_files,
 )
+from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.uploads import MAX_FILES, UploadRefused
 
 FILES = {"kvm-compose.yaml": b"machines: []\n", "scripts/a.sh": b"echo a\n"}

@@ -12,7 +12,8 @@ from testbed.models import Testbed
 from testbed.tasks import keep_house_once
 from testbed.testbeds import files as service
 from testbed.testbeds import trash
-from testbed.testbeds.files import NameTaken, create_testbed, delete_testbed, list_files
+from testbed.testbeds.files import NameTaken, create_testbed, delete_testbed
+from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.trash import MARK, TRASH, empty_trash, mark
 
 FILES = {"kvm-compose.yaml": b"machines: []\n", "secret.txt": b"olive's\n"}

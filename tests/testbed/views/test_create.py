@@ -12,8 +12,8 @@ from django.test import Client
 
 from orchestration.compose.pools import Pools
 from testbed.models import Testbed
-from testbed.testbeds.files import list_files
 from testbed.testbeds.findings import findings_of_upload
+from testbed.testbeds.stored_files import list_files
 from tests.testbed.conftest import YAML
 from tests.testbed.reading import visible
 

@@ -11,7 +11,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 from testbed.models import Testbed
-from testbed.testbeds.files import list_files
+from testbed.testbeds.stored_files import list_files
 
 
 def test_files_are_added_shown_and_removed(browser: Client, testbed: Testbed):

@@ -1,0 +1,93 @@
+"""The files that testbeds keep: listed, counted, and compared with their owner's limits.
+
+Each testbed's row has the sum of its files, so that an upload walks one folder and not
+all of its owner's. `files.py` reserves new bytes here before it writes them. Once an
+hour every folder is counted again, because an administrator may have changed one.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import Sum
+
+from orchestration.project.folder import YAML_NAME
+from testbed.access.limits import require_files
+from testbed.models import Testbed
+
+
+def list_files(testbed: Testbed) -> dict[str, int]:
+    """Return the user's files and their sizes in bytes, the YAML first."""
+    root = testbed.project.files
+    found = {
+        os.path.relpath(entry.path, root): entry.stat(follow_symlinks=False).st_size
+        for entry in (_files_below(root) if root.is_dir() else ())
+    }
+    return dict(sorted(found.items(), key=lambda item: (item[0] != YAML_NAME, item[0])))
+
+
+def files_bytes(testbed: Testbed) -> int:
+    """Return the sum of a testbed's files as its row has it."""
+    known = Testbed.objects.values_list("files_bytes", flat=True).get(pk=testbed.pk)
+    return count_again(testbed) if known is None else known
+
+
+def files_bytes_of(user: User, *, but: Testbed | None = None) -> int:
+    """Return the sum of all files of a user, of one testbed excepted."""
+    own = Testbed.objects.filter(owner=user)
+    own = own.exclude(pk=but.pk) if but else own
+    for uncounted in own.filter(files_bytes=None):
+        count_again(uncounted)
+    return own.aggregate(sum=Sum("files_bytes"))["sum"] or 0
+
+
+def reserve(testbed: Testbed, new_bytes: int, *, is_more: bool) -> None:
+    """Note the sum that a testbed's files are about to have.
+
+    Uploads of one user wait for one another here, so that two never take the same
+    bytes. With less than before there is no limit. Raises: LimitReached.
+    """
+    with transaction.atomic():
+        wait_for_other_uploads(testbed.owner)
+        if is_more:
+            elsewhere = files_bytes_of(testbed.owner, but=testbed)
+            require_files(testbed.owner, in_testbed=new_bytes, elsewhere=elsewhere)
+        Testbed.objects.filter(pk=testbed.pk).update(files_bytes=new_bytes)
+
+
+def wait_for_other_uploads(user: User) -> None:
+    """Let one upload of a user be counted at a time, until the transaction's end."""
+    list(User.objects.select_for_update(no_key=True).filter(pk=user.pk))
+
+
+def count_again(testbed: Testbed) -> int:
+    """Walk a testbed's folder and save the sum of its files."""
+    found = sum(list_files(testbed).values())
+    Testbed.objects.filter(pk=testbed.pk).update(files_bytes=found)
+    return found
+
+
+def count_all_again() -> int:
+    """Correct the sums of all testbeds; return how many were wrong.
+
+    A sum that an upload changes meanwhile is its own, and stays.
+    """
+    corrected = 0
+    for testbed in Testbed.objects.all():
+        found = sum(list_files(testbed).values())
+        if found != testbed.files_bytes:
+            row = Testbed.objects.filter(pk=testbed.pk, files_bytes=testbed.files_bytes)
+            corrected += row.update(files_bytes=found)
+    return corrected
+
+
+def _files_below(folder: Path | str) -> Iterator["os.DirEntry[str]"]:
+    """Yield the regular files in a folder and its subfolders; links are not followed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_below(entry.path)
+            elif entry.is_file(follow_symlinks=False):
+                yield entry
