@@ -211,6 +211,8 @@ class AllowanceAdmin(AllowanceBase):
         "user_mib",
         "testbed_disk_gib",
         "user_disk_gib",
+        "testbed_log_mib",
+        "user_log_mib",
     )
     list_select_related = ("user",)
     search_fields = ("user__username",)

@@ -200,6 +200,8 @@ USER_LIMITS = {
     "user_mib": env_int("TESTBED_USER_FILES_MIB", 4096),
     "testbed_disk_gib": env_int("TESTBED_TESTBED_DISKS_GIB", 16_384),
     "user_disk_gib": env_int("TESTBED_USER_DISKS_GIB", 32_768),
+    "testbed_log_mib": env_int("TESTBED_TESTBED_LOGS_MIB", 1024),
+    "user_log_mib": env_int("TESTBED_USER_LOGS_MIB", 4096),
 }
 
 # All disks of a host at their full size together, as a multiple of the space for them.

@@ -1,8 +1,8 @@
-"""How much one user may have: testbeds, files, disks and open websockets.
+"""How much one user may have: testbeds, files, disks, logs and open websockets.
 
 The installation's limits are settings; an admin gives a user others by an `Allowance`.
 `testbeds/files.py`, `testbeds/disk_space.py` and the websocket ask here before they make
-something.
+something; `runs/retention.py` removes the oldest logs above the limits.
 """
 
 from dataclasses import dataclass
@@ -32,6 +32,8 @@ class Limits:
     user_mib: int
     testbed_disk_gib: int
     user_disk_gib: int
+    testbed_log_mib: int
+    user_log_mib: int
 
 
 def limits_of(user: User) -> Limits:

@@ -32,6 +32,12 @@ class Allowance(models.Model):
     user_disk_gib = models.PositiveIntegerField(
         "GiB of disks in all testbeds", null=True, blank=True
     )
+    testbed_log_mib = models.PositiveIntegerField(
+        "MiB of runs' logs in one testbed", null=True, blank=True
+    )
+    user_log_mib = models.PositiveIntegerField(
+        "MiB of runs' logs in all testbeds", null=True, blank=True
+    )
 
     class Meta:
         ordering = ("user__username",)

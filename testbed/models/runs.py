@@ -28,7 +28,10 @@ class Run(models.Model):
     that may be sent next. `driver` is the sender of instructions; a client counts as
     connected while `driver_seen_at` is fresh. `last_seq` numbers the events.
     `leftovers` lists the processes that a cancel could not confirm as ended, by host
-    and pid. Old runs lose their events and plan, at `log_removed_at`; results stay.
+    and pid. `log_bytes` is about what its events and its plan take, and `log_is_cut`
+    says that output was left out for their limit. Old runs lose both,
+    at `log_removed_at`, for the reason `log_removed_for` if it is not their age; results
+    stay.
     """
 
     class Status(models.TextChoices):
@@ -66,11 +69,14 @@ class Run(models.Model):
     driver_seen_at = models.DateTimeField(null=True, blank=True)
     next_index = models.PositiveIntegerField(default=0)
     last_seq = models.PositiveBigIntegerField(default=0)
+    log_bytes = models.PositiveBigIntegerField(default=0)
+    log_is_cut = models.BooleanField(default=False)
     leftovers = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     log_removed_at = models.DateTimeField(null=True, blank=True)
+    log_removed_for = models.CharField(max_length=300, blank=True)
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     cancel_requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.db.models import QuerySet
 
+from orchestration.amounts import count_of
 from orchestration.terminal import plain
 from testbed.models import Event, Run
 from testbed.runs.event_rows import clean
@@ -34,6 +36,14 @@ class LogFilter:
         """The filter as the words of a query, fit for any database."""
         words = {"resource": clean(self.resource), "host": clean(self.host)}
         return {name: word for name, word in words.items() if word}
+
+
+def why_removed(run: Run) -> str:
+    """Return why a run's log was removed."""
+    if run.log_removed_for:
+        return run.log_removed_for
+    days = settings.KEEP_RUNS_DAYS  # 0 keeps logs for ever, but not when this one went
+    return f"kept for {count_of(days, 'day')}" if days else "logs are kept for ever now"
 
 
 def lines_of(run: Run, chosen: LogFilter) -> QuerySet[Event]:

@@ -28,6 +28,7 @@ from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Kind
 from orchestration.transport.base import Scope
 from testbed import worker
+from testbed.access.limits import MIB, limits_of
 from testbed.celery import RUN_BATCH
 from testbed.hosts.firewall import current_policy
 from testbed.models import Batch, Run
@@ -70,7 +71,7 @@ def claim(batch_id: int, *, owner: str) -> Batch | None:
         status=Batch.Status.RUNNING, worker=owner, lease_until=lease_end()
     ):
         return None
-    found = Batch.objects.select_related("instruction__run__testbed")
+    found = Batch.objects.select_related("instruction__run__testbed__owner")
     return found.defer("instruction__run__plan").get(pk=batch_id)
 
 
@@ -90,9 +91,12 @@ class _Running:
 
     def run(self) -> None:
         """Work, record, prove, join."""
+        limit_bytes = limits_of(self.of_run.testbed.owner).testbed_log_mib * MIB
         lease = Lease(self.batch, self.inbox, taken_at=self.taken_at)
         scope = Scope(f"{self.of_run.tag}b{self.batch.pk}.", stop=lease.stop)
-        recorder = Recorder(self.of_run.pk, may_write=lease.is_ours)
+        recorder = Recorder(
+            self.of_run.pk, may_write=lease.is_ours, limit_bytes=limit_bytes
+        )
         try:
             try:
                 self._work_and_listen(scope, recorder.sink)

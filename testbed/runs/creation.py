@@ -40,11 +40,12 @@ def create_run(
     with transaction.atomic():
         run = _reserve(testbed, user, command, options)
         _, plan = prepare(testbed, command, options)
-        stored = json.loads(plan.to_json())
+        text = plan.to_json()
+        stored = json.loads(text)
         if client_plan is not None:
             _compare(stored, json.loads(json.dumps(client_plan)))
-        run.plan = stored
-        run.save(update_fields=["plan"])
+        run.plan, run.log_bytes = stored, len(text)
+        run.save(update_fields=["plan", "log_bytes"])
         _create_rows(run, plan)
         transaction.on_commit(partial(request_driver, run.pk))
     return run

@@ -1,6 +1,6 @@
 """Turns the engine's reports into rows of `Event`, and inserts them fast.
 
-`recorder` decides when and in which transaction. Rows are inserted past the ORM:
+`recorder` decides when and in which transaction. The run's row counts what its log takes. Rows are inserted past the ORM:
 building and saving model objects took most of a worker's processor in a flood.
 Text is made fit for any database here and escaped when it is displayed.
 """
@@ -12,9 +12,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import F
 
 from orchestration import events as engine
+from orchestration.amounts import size
+from orchestration.instructions.bounded_log import LINE_BYTES
 from testbed.models import Event, Run, Task
 
 # A longer line becomes several rows, so that a page of rows has a bounded size.
@@ -23,6 +24,7 @@ PIECE_CHARACTERS = 4096
 DETAIL_CHARACTERS = 8000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
 _NO_DATA = "{}"
+_OUTPUT = (engine.Stream.STDOUT.value, engine.Stream.STDERR.value)
 _CONTINUES = json.dumps({"continues": True})
 _INSERT = (
     "INSERT INTO testbed_event"
@@ -47,24 +49,52 @@ class Row(NamedTuple):
     data: str
 
 
-def insert(run_id: int, rows: Sequence[Row]) -> int:
+def insert(run_id: int, rows: Sequence[Row], *, limit_bytes: int | None = None) -> int:
     """Give rows the run's next numbers and insert them; return the last number.
 
-    Inside a transaction of the caller: the run's row stays locked until its commit, so
-    that numbers have no gaps and follow the commit order. Raises: Run.DoesNotExist.
+    From the first output above `limit_bytes` of the whole log on, all output is left
+    out, and a line says so. Inside a transaction of the caller: the run's row stays
+    locked until its commit, so that numbers have no gaps and follow the commit order.
+    Raises: Run.DoesNotExist.
     """
-    count = len(rows)
-    if not Run.objects.filter(pk=run_id).update(last_seq=F("last_seq") + count):
-        raise Run.DoesNotExist(f"run {run_id} is gone")
-    last = Run.objects.values_list("last_seq", flat=True).get(pk=run_id)
+    runs = Run.objects.filter(pk=run_id)
+    locked = runs.select_for_update().order_by()
+    first, used, is_cut = locked.values_list(
+        "last_seq", "log_bytes", "log_is_cut"
+    ).get()
+    is_above = limit_bytes is not None and used + bytes_of(rows) > limit_bytes
+    kept = _without_output(rows) if is_cut or is_above else rows
+    if len(kept) < len(rows) and not is_cut:
+        is_cut, kept = True, [*kept, _full(rows[-1], limit_bytes or 0)]
+    last, taken = first + len(kept), used + bytes_of(kept)
+    runs.update(last_seq=last, log_bytes=taken, log_is_cut=is_cut)
     adapt = connection.ops.adapt_datetimefield_value
     numbered = [
         (run_id, seq, adapt(row[0]), *row[1:])
-        for seq, row in enumerate(rows, start=last - count + 1)
+        for seq, row in enumerate(kept, start=first + 1)
     ]
     with connection.cursor() as cursor:
         cursor.executemany(_INSERT, numbered)
     return last
+
+
+def _without_output(rows: Sequence[Row]) -> Sequence[Row]:
+    return [row for row in rows if row.stream not in _OUTPUT]
+
+
+def _full(last: Row, limit: int) -> Row:
+    text = (
+        f"Cut here: the log of this run is full ({size(limit)}). The work goes on; "
+        "further output is not kept."
+    )
+    return fact_row(
+        Event.Kind.LOG, at=last.at, index=last.instruction, text=text, data={}
+    )
+
+
+def bytes_of(rows: Iterable[Row]) -> int:
+    """Return about what rows take in the database."""
+    return sum(len(row.text) + len(row.data) + LINE_BYTES for row in rows)
 
 
 def rows_of(event: engine.Event, *, at: datetime) -> list[Row]:

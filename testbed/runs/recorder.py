@@ -50,6 +50,7 @@ class Recorder:
     """Stores one run's events; `sink` may be called from any thread until `close`.
 
     `may_write` is asked inside each writing transaction, when the run's row is locked.
+    Output above `limit_bytes` of the run's whole log is left out.
     """
 
     def __init__(
@@ -57,11 +58,13 @@ class Recorder:
         run_id: int,
         *,
         may_write: Callable[[], bool] = lambda: True,
+        limit_bytes: int | None = None,
         batch_events: int = BATCH_EVENTS,
         full_characters: int = FULL_CHARACTERS,
     ) -> None:
         self._run_id = run_id
         self._may_write = may_write
+        self._limit_bytes = limit_bytes
         self._batch_events = batch_events
         self._full_characters = full_characters
         self._changed = threading.Condition()
@@ -142,7 +145,7 @@ class Recorder:
     def _try_to_store(self, batch: list[Stamped]) -> int:
         rows = [row for at, event in batch for row in rows_of(event, at=at)]
         with transaction.atomic():
-            seq = insert(self._run_id, rows)
+            seq = insert(self._run_id, rows, limit_bytes=self._limit_bytes)
             self._change_tasks(batch)
             if not self._may_write():
                 transaction.set_rollback(True)

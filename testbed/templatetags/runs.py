@@ -8,10 +8,10 @@ panel from the run alone. Reads rows only.
 from collections import Counter
 
 from django import template
-from django.conf import settings
 
 from orchestration.plan.model import Kind
 from testbed.models import Run, Task
+from testbed.pages.logs import why_removed
 from testbed.templatetags.display import display_of, plural
 
 register = template.Library()
@@ -60,8 +60,4 @@ def by_results(run: Run) -> str:
     )
 
 
-@register.simple_tag
-def kept_for() -> str:
-    """Return for how long logs are kept; 0 days mean for ever, as this log is gone."""
-    days = settings.KEEP_RUNS_DAYS
-    return f"kept for {plural(days, 'day')}" if days else "logs are kept for ever now"
+register.filter(why_removed)

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 
 from testbed.access.visibility import Request, not_stored, run_for
 from testbed.models import Run
-from testbed.pages.logs import LogFilter, log_of, text_of
+from testbed.pages.logs import LogFilter, log_of, text_of, why_removed
 
 LogContext = dict[str, object]
 
@@ -33,7 +33,8 @@ def log_text(request: Request, pk: int) -> HttpResponseBase:
     kind = "text/plain; charset=utf-8"
     response: HttpResponseBase
     if removed := run.log_removed_at:
-        response = HttpResponse(f"removed on {removed:%Y-%m-%d}\n", content_type=kind)
+        words = f"removed on {removed:%Y-%m-%d} ({why_removed(run)})\n"
+        response = HttpResponse(words, content_type=kind)
     else:
         text = text_of(run, _filter(request))
         response = StreamingHttpResponse(text, content_type=kind)

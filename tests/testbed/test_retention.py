@@ -6,8 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
+from testbed.runs.retention import forget_old_cleanups, remove_old_logs
 
-from testbed.models import Cleanup, Event, Run, Testbed
+from testbed.models import Allowance, Cleanup, Event, Run, Testbed
 from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.tasks import keep_house_once
 
@@ -127,6 +128,83 @@ def test_records_of_deletions_go_when_they_are_as_old(owner: User) -> None:
     assert forget_old_cleanups() == 1
 
     assert {c.name for c in Cleanup.objects.all()} == {"young", "waiting"}
+
+
+def large(testbed: Testbed, owner: User, mib: int, status: str = "succeeded") -> Run:
+    run = ended(testbed, owner, 1)
+    Run.objects.filter(pk=run.pk).update(log_bytes=mib * 1024**2, status=status)
+    return run
+
+
+def kept(*runs: Run) -> list[bool]:
+    """Say of each run whether it has its log."""
+    return [Run.objects.get(pk=run.pk).log_removed_at is None for run in runs]
+
+
+def test_oldest_logs_of_a_testbed_above_its_limit_go_first(
+    testbed: Testbed, owner: User
+) -> None:
+    Allowance.objects.create(user=owner, testbed_log_mib=5)
+    runs = [large(testbed, owner, 2) for _ in range(4)]
+
+    assert remove_old_logs() == 2
+    assert remove_old_logs() == 0
+
+    assert kept(*runs) == [False, False, True, True]
+    assert Run.objects.get(pk=runs[0].pk).log_bytes == 0
+
+
+def test_last_log_of_a_testbed_stays_however_large_it_is(
+    testbed: Testbed, owner: User
+) -> None:
+    Allowance.objects.create(user=owner, testbed_log_mib=1)
+    runs = [large(testbed, owner, 2), large(testbed, owner, 9)]
+
+    remove_old_logs()
+
+    assert kept(*runs) == [False, True]
+
+
+def test_logs_of_all_testbeds_of_a_user_are_limited_together(
+    testbed: Testbed, owner: User, member: User
+) -> None:
+    Allowance.objects.create(user=owner, testbed_log_mib=9, user_log_mib=4)
+    other = Testbed.objects.create(owner=owner, slug="other", number=8)
+    theirs = Testbed.objects.create(owner=member, slug="theirs", number=9)
+    runs = [large(other, owner, 3), large(theirs, member, 9), large(testbed, owner, 3)]
+
+    remove_old_logs()
+
+    assert kept(*runs) == [False, True, True]
+
+
+def test_log_of_an_active_run_counts_and_stays(testbed: Testbed, owner: User) -> None:
+    Allowance.objects.create(user=owner, testbed_log_mib=3, user_log_mib=3)
+    other = Testbed.objects.create(owner=owner, slug="other", number=8)
+    runs = [
+        large(testbed, owner, 9, status="running"),
+        large(other, owner, 1),
+        large(other, owner, 1),
+    ]
+
+    remove_old_logs()
+
+    assert kept(*runs) == [True, False, True]
+
+
+def test_pages_of_a_run_say_that_its_log_went_for_a_limit(
+    testbed: Testbed, owner: User, client: Client
+) -> None:
+    Allowance.objects.create(user=owner, testbed_log_mib=3)
+    run = large(testbed, owner, 2)
+    large(testbed, owner, 2)
+    client.force_login(owner)
+
+    remove_old_logs()
+
+    words = "(the logs of testbed lab took 4.0 MiB; 3.0 MiB are allowed)"
+    assert words in client.get(f"/runs/{run.pk}/").content.decode()
+    assert words in client.get(f"/runs/{run.pk}/log.txt").content.decode()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ def limits(settings: object, tmp_path: object) -> None:
         "user_mib": 2,
         "testbed_disk_gib": 1,
         "user_disk_gib": 1,
+        "testbed_log_mib": 1,
+        "user_log_mib": 1,
     }
 
 

@@ -1,5 +1,6 @@
 """Events become rows: numbered without gaps, complete, cleaned, and announced."""
 
+import json
 import threading
 
 import pytest
@@ -14,6 +15,7 @@ from orchestration.events import (
     TaskProgressed,
     TaskStarted,
 )
+from orchestration.instructions.bounded_log import LINE_BYTES
 from testbed.models import Event, Task
 from testbed.runs import recorder as recorder_module
 from testbed.runs.doorbell import ring
@@ -90,6 +92,44 @@ def test_full_recorder_makes_talkers_wait_and_loses_nothing(make_run, rings):
 
     assert run.events.count() == 30
     assert max(most) <= 1000 + 400
+
+
+def test_run_counts_what_its_log_and_its_plan_take(make_run, rings):
+    run = make_run()
+    before = run.log_bytes
+    recorder = Recorder(run.pk)
+
+    recorder.sink(line("x" * 1000))
+    recorder.close()
+
+    run.refresh_from_db()
+    assert before > len(json.dumps(run.plan)) / 2
+    assert run.log_bytes - before == 1000 + len("{}") + LINE_BYTES
+
+
+def test_output_above_the_limit_of_a_run_is_cut_once_and_results_are_kept(
+    make_run, rings
+):
+    run = make_run()
+    limit = run.log_bytes + 20 * LINE_BYTES
+    recorders = [Recorder(run.pk, batch_events=1, limit_bytes=limit) for _ in range(2)]
+
+    for count in range(60):
+        recorders[count % 2].sink(line(str(count)))
+    recorders[0].sink(LogLine(0, "web", "main", Stream.INFO, "the engine's own"))
+    recorders[1].sink(TaskStarted(0, "web", "main"))
+    for recorder in recorders:
+        recorder.close()
+
+    texts = list(run.events.filter(kind="log").values_list("text", flat=True))
+    cuts = [text for text in texts if text.startswith("Cut here: the log of this run")]
+    assert (len(cuts), "the engine's own" in texts) == (1, True)
+    assert 15 <= len(texts) <= 22
+    assert run.events.filter(kind="task-started").count() == 1
+    run.refresh_from_db()
+    assert run.log_is_cut
+    seqs = list(run.events.values_list("seq", flat=True))
+    assert seqs == list(range(1, len(seqs) + 1))
 
 
 def test_two_recorders_of_one_run_share_its_numbers(make_run, rings):
@@ -182,11 +222,11 @@ def test_locked_database_delays_and_loses_nothing(make_run, rings, monkeypatch):
     run = make_run()
     tries, real = [], recorder_module.insert
 
-    def locked_at_first(run_id, rows):
+    def locked_at_first(run_id, rows, **limit):
         tries.append(len(rows))
         if len(tries) < 3:
             raise OperationalError("database is locked")
-        return real(run_id, rows)
+        return real(run_id, rows, **limit)
 
     monkeypatch.setattr(recorder_module, "insert", locked_at_first)
     recorder = Recorder(run.pk)
@@ -204,10 +244,10 @@ def test_event_that_cannot_be_stored_takes_no_other_with_it(
 ):
     run, real = make_run(), recorder_module.insert
 
-    def refuse(run_id, rows):
+    def refuse(run_id, rows, **limit):
         if any(row.text == "bad" for row in rows):
             raise error("not this one")
-        return real(run_id, rows)
+        return real(run_id, rows, **limit)
 
     monkeypatch.setattr(recorder_module, "insert", refuse)
     recorder = Recorder(run.pk)
