@@ -14,6 +14,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.amounts import size
@@ -50,7 +51,7 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     if not more:
         return
     _wait_for_other_plans()
-    others = held_by_others(testbed)
+    others = held_by_each(Testbed.objects.exclude(pk=testbed.pk))
     if sum(wanted.values()) > sum(before.values()):
         own = set(testbed.owner.testbeds.values_list("pk", flat=True))
         elsewhere = sum(sum(held.values()) for pk, held in others.items() if pk in own)
@@ -67,11 +68,10 @@ def held_by(testbed: Testbed) -> Bytes:
     return _held(testbed, is_whole=testbed.condition in Testbed.DEPLOYED)
 
 
-def held_by_others(testbed: Testbed) -> dict[int, Bytes]:
-    """Return the same of every other testbed, by its key; a planned Up counts."""
-    others = Testbed.objects.exclude(pk=testbed.pk)
-    whole = set(others.filter(DEPLOYED | COMING_UP).values_list("pk", flat=True))
-    return {other.pk: _held(other, is_whole=other.pk in whole) for other in others}
+def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
+    """Return the same of some testbeds, by their keys; a planned Up counts."""
+    whole = set(testbeds.filter(DEPLOYED | COMING_UP).values_list("pk", flat=True))
+    return {one.pk: _held(one, is_whole=one.pk in whole) for one in testbeds}
 
 
 def virtual_bytes(image: ImageState) -> int:

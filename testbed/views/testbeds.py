@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Run, Testbed
+from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.sketch import Sketch, sketch_of
@@ -65,6 +66,7 @@ def show_testbed(
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
+        "budgets": budgets_of(testbed.owner, testbed),
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
     return render(request, "testbeds/detail.html", context, status=status)

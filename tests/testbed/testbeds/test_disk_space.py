@@ -14,7 +14,7 @@ from orchestration.state.model import Markers
 from testbed.access.limits import LimitReached
 from testbed.models import Allowance, Host, ImageStore, Run, Testbed
 from testbed.runs.creation import create_run
-from testbed.testbeds.disk_space import held_by, held_by_others, virtual_bytes
+from testbed.testbeds.disk_space import held_by, virtual_bytes
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
 from tests.testbed.testbeds.planning.edits import edit
@@ -115,15 +115,14 @@ def test_testbed_that_adds_nothing_is_planned_on_a_full_host(testbed):
         up(testbed)
 
 
-def test_disks_count_as_long_as_they_exist(testbed, member):
+def test_disk_counts_as_long_as_it_exists(testbed):
     prepare(testbed, Command.UP, Options())
-    second = made(member, "second", 8)
-    assert held_by_others(second)[testbed.pk].get("host-b", 0) == 0
+    assert held_by(testbed).get("host-b", 0) == 0
 
     made_disk = Markers(disk="none-ab").model_dump()
     testbed.project.mark("db", **made_disk)
 
-    assert held_by_others(second)[testbed.pk]["host-b"] == 10 * GIB
+    assert held_by(testbed)["host-b"] == 10 * GIB
 
 
 def test_of_two_simultaneous_ups_one_passes(testbed, owner, transactional_db, doors):

@@ -1,0 +1,48 @@
+"""Budgets say what is used of what is allowed: of a testbed, and of its owner."""
+
+from testbed.models import Allowance, Run, Testbed
+from testbed.pages.budgets import budgets_of
+from testbed.testbeds.files import update_files
+
+MIB = 1024**2
+
+
+def shown(*subject):
+    return {budget.name: budget.shown for budget in budgets_of(*subject)}
+
+
+def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
+    Allowance.objects.create(user=owner, testbeds=3, testbed_log_mib=5, user_mib=7)
+    Testbed.objects.create(owner=owner, slug="other", number=8)
+    update_files(testbed, {"kvm-compose.yaml": bytes(2 * MIB)})
+    for status, mib in (("failed", 1), ("succeeded", 2)):
+        Run.objects.create(
+            testbed=testbed,
+            command="up",
+            plan={},
+            asked_by=owner,
+            status=status,
+            log_bytes=mib * MIB,
+        )
+
+    one, all_of_them = shown(owner, testbed), shown(owner)
+
+    assert one == {
+        "Files": "2.0 MiB of 512.0 MiB",
+        "Disks": "0 B of 16.0 TiB",
+        "Logs": "3.0 MiB of 5.0 MiB",
+    }
+    assert all_of_them == {
+        "Testbeds": "2 of 3",
+        "Files": "2.0 MiB of 7.0 MiB",
+        "Disks": "0 B of 32.0 TiB",
+        "Logs": "3.0 MiB of 4.0 GiB",
+    }
+
+
+def test_page_of_a_testbed_shows_its_budgets(testbed, browser):
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    assert "Budgets" in page
+    assert "of 512.0 MiB" in page
+    assert "above the limit, the oldest are removed first" in page
