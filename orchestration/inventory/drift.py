@@ -158,7 +158,9 @@ class _Finder:
             name, verb = self._words(link)
             if self._is_cut(link) or any(ports):
                 yield _part(link.kind.value, name, link.host, verb)
-            elif any(self._is_dead(link.host, port) for _, port in link.ports):
+            elif self._is_down(link) or any(
+                self._is_dead(link.host, port) for _, port in link.ports
+            ):
                 yield _part(link.kind.value, name, link.host, "is cut")
             elif self._is_changed(link):
                 yield _part(link.kind.value, name, link.host, "has other settings")
@@ -221,6 +223,12 @@ class _Finder:
         nat = link.joint
         is_active = self.networks_there.get((nat.host, nat.network))
         return bool(is_active) and places.get(nat.veth_network_end) != nat.device
+
+    def _is_down(self, link: LinkState) -> bool:
+        """Return whether an end of a link's veth pair is there, and down."""
+        seen = self.seen.get(link.host)
+        ends = (seen.links.get(end) for end in link.veths) if seen else ()
+        return any(end is not None and not end.up for end in ends)
 
     def _is_dead(self, host: str, port: str) -> bool:
         """Return whether the switch cannot use a port, or has another device for it."""

@@ -58,7 +58,7 @@ def ip(machine: Machine, words: list[str]) -> Answer:
             machine.next_index += 2
         case ["link", "set", "dev", device, *rest]:
             link = machine.links.setdefault(device, Link())
-            link.up = link.up or "up" in rest
+            link.up = "up" in rest or (link.up and "down" not in rest)
             if "master" in rest:
                 link.master = rest[rest.index("master") + 1]
         case ["link", "delete", "dev", device]:

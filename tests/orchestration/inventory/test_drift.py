@@ -188,6 +188,16 @@ def test_way_out_is_cut_when_its_device_is_another_one(up: Rehearsal) -> None:
     assert all("add-port" not in line for line in removed)
 
 
+@pytest.mark.parametrize("end", ["t7vn", "t7vb"])
+def test_uplink_is_cut_when_either_of_its_ends_is_down(up: Rehearsal, end: str) -> None:
+    on(up, "host-a", f"ip link set dev {end} down")
+    assert missing(up) == ["uplink through t7-nat is cut on host-a"]
+
+    up.up()
+
+    assert missing(up) == []
+
+
 def remake_veth(up: Rehearsal) -> None:
     """Make the uplink's devices again, as if nothing had happened."""
     for words in (
