@@ -114,8 +114,10 @@ class _Finder:
             inventory = self.seen.get(network.host)
             if inventory is None or network.host not in wanted:
                 continue
-            if table not in inventory.tables:
-                yield _part("firewall", network.network, network.host)
+            found = inventory.tables.get(table)
+            if found is None or not found.is_intact:
+                verb = "is gone" if found is None else "was changed by another program"
+                yield _part("firewall", network.network, network.host, verb)
 
     def networks(self) -> Iterator[MissingPart]:
         """Find libvirt networks that are undefined or stopped."""

@@ -90,7 +90,7 @@ class Inventory:
     links: Mapping[str, Link] = field(default_factory=dict)
     served: frozenset[str] | None = None
     firewall: Firewall | None = None
-    tables: frozenset[str] = frozenset()
+    tables: Mapping[str, Firewall] = field(default_factory=dict)
 
     def names(self, kind: ThingKind, testbed: str) -> dict[str, Thing]:
         """Return one testbed's things of a kind by their names."""

@@ -20,6 +20,7 @@ HINT = (
     "Install nftables there, or let an administrator switch the firewall off for this "
     "host (docs/hosts.md, Firewall)."
 )
+_TABLE = re.compile(r"^table (bridge \S+) \{\n.*?^\}\n", re.MULTILINE | re.DOTALL)
 _WANTED = re.compile(r"^\tchain wanted_([0-9a-f]+) \{\n", re.MULTILINE)
 _LISTED = re.compile(r"\n?\tchain listed_([0-9a-f]+) \{\n\t\}\n")
 
@@ -42,16 +43,20 @@ def observe(
     listed = transport.run(_list(table), scope=scope, check=False)
     if listed.exit_code != 0:
         return None
-    wanted, seal = _WANTED.search(listed.stdout), _LISTED.search(listed.stdout)
-    is_intact = seal is not None and seal[1] == _digest(listed.stdout)
+    return _read(listed.stdout)
+
+
+def tables(transport: Transport, *, scope: Scope) -> dict[str, Firewall]:
+    """Return the testbeds' own tables on a host by name. Raises: HostUnreachable."""
+    cmd = command("nft", "--stateless", "list", "ruleset", "bridge").with_root()
+    listed = transport.run(cmd, scope=scope, check=False).stdout
+    return {found[1]: _read(found[0]) for found in _TABLE.finditer(listed)}
+
+
+def _read(listed: str) -> Firewall:
+    wanted, seal = _WANTED.search(listed), _LISTED.search(listed)
+    is_intact = seal is not None and seal[1] == _digest(listed)
     return Firewall(wanted[1] if wanted else "", is_intact)
-
-
-def tables(transport: Transport, *, scope: Scope) -> frozenset[str]:
-    """Return the testbeds' own tables on a host. Raises: HostUnreachable."""
-    cmd = command("nft", "list", "tables", "bridge").with_root()
-    listed = transport.run(cmd, scope=scope, check=False).stdout.splitlines()
-    return frozenset(line.removeprefix("table ") for line in listed)
 
 
 def ensure(transport: Transport, ruleset: Ruleset, *, scope: Scope) -> bool:

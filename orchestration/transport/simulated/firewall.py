@@ -14,7 +14,7 @@ _TABLE = re.compile(r"^table (\w+ \w+) \{\n.*\Z", re.MULTILINE | re.DOTALL)
 
 
 def nft(machine: Machine, words: list[str], text: str) -> Answer:
-    """`nft -f -`, `nft add chain|delete table …`, `nft list tables|table …`."""
+    """`nft -f -`, `nft add chain|delete table …`, `nft list ruleset bridge|table …`."""
     tables = machine.tables
     named = [word for word in words if not word.startswith("--")]
     line = text if words == ["-f", "-"] else f"{' '.join(named)}\n"
@@ -29,6 +29,7 @@ def nft(machine: Machine, words: list[str], text: str) -> Answer:
         return Answer(1, "", "Error: No such file or directory\n")
     elif found:
         return Answer(stdout=tables[found[1]])
-    elif "tables" in named:
-        return Answer(stdout="".join(f"table {table}\n" for table in tables))
+    elif named == ["list", "ruleset", "bridge"]:
+        of_family = (tables[name] for name in tables if name.startswith("bridge "))
+        return Answer(stdout="".join(of_family))
     return Answer()

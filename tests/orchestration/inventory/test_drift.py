@@ -98,6 +98,20 @@ def test_firewall_of_a_management_network_that_is_gone_is_named(
     assert [p.text for p in parts] == ["firewall t7-mgmt is gone on host-b"]
 
 
+def test_firewall_of_a_management_network_that_was_changed_is_named(
+    up: Rehearsal,
+) -> None:
+    digests = dict.fromkeys(HOSTS, build_ruleset(policy_of(up.state.hosts)).digest)
+    on(up, "host-b", "nft add chain bridge testbed_t7 of_another_program")
+
+    parts = missing_parts(up.state, seen(up), digests)
+
+    words = "firewall t7-mgmt was changed by another program on host-b"
+    assert [part.text for part in parts] == [words]
+    up.up()
+    assert missing_parts(up.state, seen(up), digests) == ()
+
+
 def test_bridge_that_is_gone_is_named_and_not_what_hung_from_it(up: Rehearsal) -> None:
     on(up, "host-b", "ovs-vsctl -- del-br t7-br1")
 
