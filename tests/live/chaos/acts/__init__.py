@@ -1,0 +1,1 @@
+"""The acts, by family; `table.py` lists them all."""
