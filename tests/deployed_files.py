@@ -1,0 +1,13 @@
+"""Reads the files in deploy/, which docs/operations.md installs on a main host."""
+
+from pathlib import Path
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+WEB, WORKER = "testbed-web.service", "testbed-worker.service"
+
+
+def setting(unit: str, name: str) -> list[str]:
+    """Return the words of a unit's setting; one that is given again adds words."""
+    lines = (DEPLOY / unit).read_text().splitlines()
+    given = [line.partition("=")[2] for line in lines if line.startswith(f"{name}=")]
+    return " ".join(given).split()

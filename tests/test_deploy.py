@@ -1,0 +1,124 @@
+"""The files that docs/operations.md installs are valid and agree with the documents."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deployed_files import DEPLOY, WEB, WORKER, setting
+
+CHECKOUT = DEPLOY.parent
+OPERATIONS = (CHECKOUT / "docs/operations.md").read_text()
+NGINX = """\
+pid {folder}/pid;
+events {{}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    include {folder}/nginx.conf;
+}}
+"""
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not shutil.which(program), reason=f"no {program}")
+
+
+@needs("systemd-analyze")
+@pytest.mark.parametrize("unit", [WEB, WORKER])
+def test_systemd_takes_each_setting_of_the_unit(unit: str, tmp_path: Path) -> None:
+    for program in ("daphne", "celery"):
+        path = tmp_path / f"opt/testbed/.venv/bin/{program}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o755)
+    system = tmp_path / "etc/systemd/system"
+    system.mkdir(parents=True)
+    shutil.copy(DEPLOY / unit, system)
+    for target in ("basic", "multi-user", "network", "shutdown", "sysinit"):
+        (system / f"{target}.target").write_text("[Unit]\n")
+
+    words = ["systemd-analyze", "verify", "--man=no", f"--root={tmp_path}", unit]
+    checked = subprocess.run(words, capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stderr
+    assert unit not in checked.stderr
+
+
+@pytest.mark.parametrize("unit", [WEB, WORKER])
+def test_unit_bounds_memory_and_keeps_new_files_private(unit: str) -> None:
+    assert setting(unit, "MemoryMax")
+    assert setting(unit, "UMask") == ["0077"]
+
+
+def test_web_has_an_account_of_its_own_and_no_right_of_root() -> None:
+    assert setting(WEB, "NoNewPrivileges") == ["yes"]
+    assert setting(WEB, "ProtectSystem") == ["strict"]
+    assert setting(WEB, "User") == ["testbed"]
+    assert setting(WEB, "CapabilityBoundingSet") == []
+
+
+def test_documents_install_each_deployed_file() -> None:
+    installed = set(re.findall(r"deploy/([\w.-]+\w)", OPERATIONS))
+
+    assert installed == {path.name for path in DEPLOY.iterdir()}
+
+
+@needs("nginx")
+def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
+    pem, key = tmp_path / "testbed.pem", tmp_path / "testbed.key"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes"]
+    words += ["-subj", "/CN=testbed.example.org", "-keyout", key, "-out", pem]
+    subprocess.run(words, check=True, capture_output=True)
+    site = (DEPLOY / "nginx.conf").read_text().replace("/etc/ssl/", f"{tmp_path}/")
+    (tmp_path / "nginx.conf").write_text(site)
+    (tmp_path / "main.conf").write_text(NGINX.format(folder=tmp_path))
+
+    words = [
+        "nginx",
+        "-t",
+        "-p",
+        tmp_path,
+        "-e",
+        "stderr",
+        "-c",
+        tmp_path / "main.conf",
+    ]
+    checked = subprocess.run(words, capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.fixture(name="compose")
+def _compose() -> dict[str, Any]:
+    """What docker-compose.yml says."""
+    return yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+
+
+def test_secrets_of_compose_are_declared_and_made(compose: dict[str, Any]) -> None:
+    used = {name for s in compose["services"].values() for name in s["secrets"]}
+
+    assert used == set(compose["secrets"])
+    for secret in compose["secrets"].values():
+        assert f"> {secret['file'].removeprefix('./')}\n" in OPERATIONS
+
+
+def test_services_of_compose_are_bounded(compose: dict[str, Any]) -> None:
+    for service in compose["services"].values():
+        assert {"mem_limit", "pids_limit"} <= set(service)
+        ports = service.get("ports", [])
+        assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_passwords_of_compose_need_no_quoting_in_a_url() -> None:
+    made = [line for line in OPERATIONS.splitlines() if "| base64" in line]
+
+    assert made
+    assert all("| tr +/ -_" in line for line in made)
