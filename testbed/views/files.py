@@ -19,7 +19,7 @@ from orchestration.errors import PathOutside, TestbedError
 from testbed.access.limits import LimitReached
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Testbed
-from testbed.testbeds.files import delete_file, files_locked, list_files, update_files
+from testbed.testbeds.files import delete_file, files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import is_text
 from testbed.views.forms import UploadForm

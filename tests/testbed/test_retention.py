@@ -6,7 +6,6 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
-from testbed.runs.retention import forget_old_cleanups, remove_old_logs
 
 from testbed.models import Allowance, Cleanup, Event, Run, Testbed
 from testbed.retention import forget_old_cleanups, remove_old_logs
