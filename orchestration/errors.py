@@ -3,6 +3,8 @@
     TestbedError
     ├── SpecError            the YAML is wrong; carries all findings with their lines
     ├── StateError           state.json or the artefacts are missing, old or broken
+    ├── SelectionFailed      a pattern of guests is malformed or matches none
+    ├── ExecutionRefused     a command for guests is incomplete or contradictory
     ├── PathOutside          a path leaves the folders that it may use
     ├── HostUnreachable      a testbed host does not answer
     │   ├── AuthenticationRefused   it answers and rejects our key
@@ -60,6 +62,14 @@ class TestbedError(Exception):
 
 class StateError(TestbedError):
     """state.json or the artefacts cannot be used."""
+
+
+class SelectionFailed(TestbedError):
+    """A pattern of guests is malformed, names unknown guests or matches none."""
+
+
+class ExecutionRefused(TestbedError):
+    """A command for guests is incomplete or contradictory."""
 
 
 class PathOutside(TestbedError):

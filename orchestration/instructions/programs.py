@@ -1,0 +1,179 @@
+"""The instruction of `exec`: a user's command, line or script in one guest.
+
+It waits for no boot: a guest that does not answer now fails at once, and the others go
+on. Its output goes to the guest's answer, whole up to the budget of a task, and its
+first and last lines also to the log that a page follows.
+"""
+
+import contextlib
+import secrets
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestration.compose.files import open_real
+from orchestration.errors import (
+    CommandTimedOut,
+    GuestUnreachable,
+    HostUnreachable,
+    StateError,
+    TestbedError,
+)
+from orchestration.events import Status, Stream
+from orchestration.instructions.answers import AnswerFile
+from orchestration.instructions.artefacts import host_key
+from orchestration.instructions.bounded_log import BoundedLog
+from orchestration.instructions.task import Outcome, Task
+from orchestration.plan.execution import Execution, Form
+from orchestration.providers.guest import programs
+from orchestration.state.model import GuestState
+from orchestration.transport.base import Command, Scope, Transport, command
+
+# The part of each guest's output that is shown in the log while the command runs.
+FOLLOWED_BYTES = 64 * 1024
+CLEAN_UP_S = 10.0
+_NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    """A command that is ready to run; `script` is the file that it removes."""
+
+    cmd: Command
+    script: str = ""
+
+
+def run_program(task: Task) -> Outcome:
+    """Run the execution's program in one guest and keep its answer.
+
+    Raises: GuestUnreachable (it does not answer), StateError (the script is gone).
+    """
+    wanted, guest = execution_of(task), task.state.guest(task.resource.key)
+    transport = reach(task, guest)
+    answer = AnswerFile(answer_path(task), budget_bytes=task.log_bytes)
+    exit_code = None
+    try:
+        ready = _prepare(task, wanted, transport)
+        try:
+            exit_code = _run(task, transport, ready, answer)
+        except BaseException:
+            _remove(transport, ready.script)
+            raise
+    except CommandTimedOut as exc:
+        message = f"did not end within {wanted.conditions.timeout_s} s and was ended"
+        return Outcome(Status.FAILED, message, exc.hint, answer=answer.close(None))
+    except HostUnreachable as exc:
+        answer.close(None)
+        raise _lost(guest, exc) from exc
+    except BaseException:
+        answer.close(None)
+        raise
+    return _outcome(exit_code, answer)
+
+
+def execution_of(task: Task) -> Execution:
+    """Return what the task does. Raises: StateError for a plan without it."""
+    if task.execution is None:
+        raise StateError("The plan does not say what is to be run.")
+    return task.execution
+
+
+def reach(task: Task, guest: GuestState) -> Transport:
+    """Return the guest's transport. Raises: GuestUnreachable for one without login."""
+    if not guest.seed:
+        raise GuestUnreachable(
+            f"Guest {guest.name} has no login for the testbed: its disk or ISO image "
+            "was made elsewhere.",
+            hint="Log in on its console.",
+        )
+    return task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
+
+
+def answer_path(task: Task) -> Path:
+    """Return the file of the guest's answer. Raises: StateError without a folder."""
+    if task.answers is None:
+        raise StateError("There is no folder for the guests' answers.")
+    return task.answers / task.resource.key
+
+
+def _prepare(task: Task, wanted: Execution, transport: Transport) -> _Program:
+    if wanted.form is Form.COMMAND:
+        return _Program(programs.program(wanted.words, wanted.conditions))
+    if wanted.form is Form.SHELL:
+        return _Program(programs.shell_line(wanted.words[0], wanted.conditions))
+    content = _script_content(task, wanted)
+    name = wanted.path.rpartition("/")[2] or "script"
+    place = f"/tmp/testbed-{secrets.token_hex(6)}-{name}"  # nosec B108  # noqa: S108 - the guest's
+    transport.put(content, place, scope=task.scope, mode=0o755)
+    cmd = programs.script(content, place, wanted.words, wanted.conditions)
+    return _Program(cmd, place)
+
+
+def _script_content(task: Task, wanted: Execution) -> bytes:
+    if wanted.text:
+        return wanted.text.replace("\r\n", "\n").encode()
+    path = task.project.file(wanted.path)
+    if not path.is_file():
+        raise StateError(
+            f"The script {wanted.path} is not in the testbed's folder.",
+            hint="Upload it, or paste the script.",
+        )
+    with open_real(path) as file:
+        return file.read()
+
+
+def _run(task: Task, transport: Transport, ready: _Program, answer: AnswerFile) -> int:
+    followed = BoundedLog(lambda s, t: task.log(t, s), FOLLOWED_BYTES)
+
+    def on_line(stream: Stream, text: str) -> None:
+        answer.add(stream, text)
+        followed.add(stream, text)
+
+    try:
+        return transport.run(
+            ready.cmd,
+            scope=task.scope,
+            timeout_s=execution_of(task).conditions.timeout_s,
+            on_line=on_line,
+            check=False,
+        ).exit_code
+    finally:
+        followed.close()
+
+
+def _remove(transport: Transport, script: str) -> None:
+    """Remove the script of a program that was ended; the guest may be gone, too."""
+    if script:
+        with contextlib.suppress(TestbedError):
+            transport.run(
+                command("rm", "-f", "--", script), scope=Scope(), timeout_s=CLEAN_UP_S
+            )
+
+
+def _outcome(exit_code: int, file: AnswerFile) -> Outcome:
+    answer = file.close(exit_code)
+    if exit_code == 0:
+        return Outcome(Status.DONE, answer=answer)
+    return Outcome(Status.FAILED, _ending(exit_code), answer=answer)
+
+
+def _ending(exit_code: int) -> str:
+    """Describe an exit code as shells do."""
+    if exit_code == _NOT_FOUND:
+        return "exit code 127: the program was not found"
+    if exit_code == _NOT_EXECUTABLE:
+        return "exit code 126: it cannot be run"
+    if _SIGNALLED < exit_code < _SIGNALLED + signal.NSIG:
+        with contextlib.suppress(ValueError):
+            name = signal.Signals(exit_code - _SIGNALLED).name
+            return f"exit code {exit_code}: ended by {name}"
+    return f"exit code {exit_code}"
+
+
+def _lost(guest: GuestState, error: HostUnreachable) -> GuestUnreachable:
+    return GuestUnreachable(
+        f"Guest {guest.name} on {guest.host} does not answer: {error.message}",
+        hint=error.hint or "See its console.",
+        detail=error.detail,
+        retryable=True,
+    )

@@ -1,0 +1,224 @@
+"""The values of `exec`: what to do on which guests, and under which conditions.
+
+A page, a client or a saved command makes one from text; the plan holds it, so that a
+run's record says exactly what ran. Nothing here touches a machine.
+"""
+
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+
+from pydantic import TypeAdapter, ValidationError
+
+from orchestration.amounts import size
+from orchestration.errors import ExecutionRefused
+
+# Linux passes 128 KiB in one argument, and 2 MiB in all of them and the environment.
+MOST_ARGUMENT_BYTES = 128 * 1024 - 1
+MOST_BYTES = 1024 * 1024
+MOST_SECONDS = 24 * 3600
+DEFAULT_SECONDS = 3600
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ACCOUNT = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
+
+
+class Form(StrEnum):
+    """What an execution does on each guest."""
+
+    COMMAND = "command"
+    SHELL = "shell"
+    SCRIPT = "script"
+    PUSH = "push"
+    FETCH = "fetch"
+
+
+class Targets(StrEnum):
+    """What the selection names."""
+
+    GUESTS = "guests"
+    HOSTS = "hosts"
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How a program runs: `user` is an account of the guest, empty for the login.
+
+    `sudo` is root. `timeout_s` bounds each guest. `parallel` guests run at once, 0 as
+    many as possible; `in_order` keeps the selection's order in groups of `parallel`.
+    After `stop_after` failures no further guest begins; 0 is never.
+    """
+
+    user: str = ""
+    sudo: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    folder: str = ""
+    stdin: str = ""
+    timeout_s: int = DEFAULT_SECONDS
+    parallel: int = 0
+    in_order: bool = False
+    stop_after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One command, script or copy for the guests that `selection` matches.
+
+    `words` are a COMMAND's program and arguments, a SHELL's one line, or a SCRIPT's
+    arguments. A SCRIPT is the testbed's file `path`, or the pasted `text`. PUSH copies
+    the testbed's `path` to `target` in the guest; FETCH copies the guest's `path`.
+    """
+
+    form: Form
+    selection: str
+    words: tuple[str, ...] = ()
+    path: str = ""
+    text: str = ""
+    target: str = ""
+    targets: Targets = Targets.GUESTS
+    conditions: Conditions = field(default_factory=Conditions)
+
+    @property
+    def title(self) -> str:
+        """What it does, on one line: for lists, titles and records."""
+        match self.form:
+            case Form.COMMAND:
+                words = shlex.join(self.words)
+            case Form.SHELL:
+                words = self.words[0]
+            case Form.SCRIPT:
+                words = shlex.join((self.path or "pasted script", *self.words))
+            case Form.PUSH:
+                words = f"push {self.path} to {self.target}"
+            case Form.FETCH:
+                words = f"fetch {self.path}"
+        return words if len(words) <= 120 else f"{words[:119]}…"
+
+    @property
+    def is_program(self) -> bool:
+        """Return whether it runs something, with an exit code and an output."""
+        return self.form in (Form.COMMAND, Form.SHELL, Form.SCRIPT)
+
+
+_ADAPTER = TypeAdapter(Execution)
+
+
+def parse_execution(data: object) -> Execution:
+    """Read an execution from JSON's values and check it. Raises: ExecutionRefused."""
+    try:
+        found = _ADAPTER.validate_python(data)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "it"
+        raise ExecutionRefused(
+            f"The command cannot be read: {where}: {first['msg'].lower()}.",
+            detail=str(exc)[:2000],
+        ) from exc
+    return checked(found)
+
+
+def checked(wanted: Execution) -> Execution:
+    """Return an execution that can be run as it is. Raises: ExecutionRefused."""
+    _CHECKS[wanted.form](wanted)
+    _check_texts(wanted)
+    _check_conditions(wanted.conditions)
+    return wanted
+
+
+def _check_command(wanted: Execution) -> None:
+    if not wanted.words or not wanted.words[0].strip():
+        raise ExecutionRefused("There is no command.", hint="Write what is to be run.")
+    if "=" in wanted.words[0] and wanted.form is Form.COMMAND:
+        raise ExecutionRefused(
+            f"`{wanted.words[0]}` is no program.",
+            hint="Give variables as environment, or run the line in a shell.",
+        )
+
+
+def _check_script(wanted: Execution) -> None:
+    if bool(wanted.path) is bool(wanted.text.strip()):
+        raise ExecutionRefused(
+            "A script is either a file of the testbed or a pasted text.",
+            hint="Choose a file, or paste the script.",
+        )
+
+
+def _check_push(wanted: Execution) -> None:
+    if not wanted.path:
+        raise ExecutionRefused("No file is chosen to be pushed.")
+    _require_absolute(wanted.target, "The target in the guest")
+
+
+def _check_fetch(wanted: Execution) -> None:
+    _require_absolute(wanted.path, "The file or folder in the guest")
+
+
+_CHECKS = {
+    Form.COMMAND: _check_command,
+    Form.SHELL: _check_command,
+    Form.SCRIPT: _check_script,
+    Form.PUSH: _check_push,
+    Form.FETCH: _check_fetch,
+}
+
+
+def _require_absolute(path: str, thing: str) -> None:
+    if not PurePosixPath(path).is_absolute():
+        raise ExecutionRefused(
+            f"{thing} has no full path: `{path}`.", hint="Begin it with a slash."
+        )
+
+
+def _check_texts(wanted: Execution) -> None:
+    conditions = wanted.conditions
+    texts = (
+        *wanted.words,
+        wanted.path,
+        wanted.text,
+        wanted.target,
+        conditions.stdin,
+        conditions.folder,
+        *conditions.env.values(),
+    )
+    if any("\0" in text for text in texts):
+        raise ExecutionRefused("A NUL character cannot be passed to a program.")
+    sizes = [len(text.encode(errors="replace")) for text in texts]
+    if sum(sizes) > MOST_BYTES:
+        raise ExecutionRefused(
+            f"The command, its script and its input have {size(sum(sizes))}; "
+            f"{size(MOST_BYTES)} are taken.",
+            hint="Push a file first, and name it in the command.",
+        )
+    if max(sizes[: len(wanted.words)], default=0) > MOST_ARGUMENT_BYTES:
+        raise ExecutionRefused(
+            f"An argument has more than {size(MOST_ARGUMENT_BYTES)}, which Linux "
+            "does not pass on.",
+            hint="Give it as standard input, or push it as a file.",
+        )
+
+
+def _check_conditions(conditions: Conditions) -> None:
+    for name in conditions.env:
+        if not _VARIABLE.fullmatch(name) or name.startswith("TESTBED_"):
+            raise ExecutionRefused(
+                f"`{name}` cannot be set as an environment variable.",
+                hint="Use letters, digits and _; names with TESTBED_ are the testbed's.",
+            )
+    if conditions.user and not _ACCOUNT.fullmatch(conditions.user):
+        raise ExecutionRefused(f"`{conditions.user}` is no name of an account.")
+    if conditions.user and conditions.sudo:
+        raise ExecutionRefused("Choose root or another user, not both.")
+    if conditions.folder and not PurePosixPath(conditions.folder).is_absolute():
+        raise ExecutionRefused(
+            f"The working folder has no full path: `{conditions.folder}`.",
+            hint="Begin it with a slash.",
+        )
+    if not 0 < conditions.timeout_s <= MOST_SECONDS:
+        raise ExecutionRefused(
+            f"A time limit of {conditions.timeout_s} s cannot be set.",
+            hint=f"Use 1 to {MOST_SECONDS} seconds.",
+        )
+    if conditions.parallel < 0 or conditions.stop_after < 0:
+        raise ExecutionRefused("The numbers of guests and failures are 0 or more.")

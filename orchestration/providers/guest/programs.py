@@ -1,0 +1,60 @@
+"""Commands that run a user's program or script in a guest, under the user's conditions.
+
+Words stay words: nothing of them is read by a shell, except a line that was asked to be
+a shell's. Another account is entered by root with `su`, which every guest has and which
+passes the environment on, with the mark of the run in it.
+"""
+
+from dataclasses import replace
+
+from orchestration.plan.execution import Conditions
+from orchestration.transport.base import Command, command
+
+SHELL = "/bin/sh"
+# $1 is the folder, then the words.
+_IN_FOLDER = 'cd -- "$1" || exit 126; shift; exec "$@"'
+# $1 is the script; the words of its interpreter, the script again and its arguments
+# follow.
+# Scripts for Testbed-OS often name no interpreter and ran with bash.
+_RUN_SCRIPT = """\
+script=$1
+shift
+if [ "$1" = "$script" ]; then
+  if command -v bash > /dev/null; then set -- bash "$@"; else set -- sh "$@"; fi
+fi
+"$@"
+code=$?
+rm -f -- "$script"
+exit "$code"
+"""
+
+
+def interpreter_of(script: bytes) -> tuple[str, ...]:
+    """Return the words of a script's #! line; none without one."""
+    first = script.split(b"\n", 1)[0].decode(errors="replace")
+    return tuple(first[2:].split()) if first.startswith("#!") else ()
+
+
+def program(words: tuple[str, ...], conditions: Conditions) -> Command:
+    """Return the command that runs a program with its arguments."""
+    if conditions.folder:
+        words = ("sh", "-c", _IN_FOLDER, "sh", conditions.folder, *words)
+    if conditions.user:
+        entry = ("su", "-s", SHELL, "-c", 'exec "$@"', "--", conditions.user, "sh")
+        words = (*entry, *words)
+    found = command(*words, env=conditions.env, stdin=conditions.stdin.encode())
+    as_root = conditions.sudo or bool(conditions.user)
+    return replace(found, as_root=as_root, grouped=as_root)
+
+
+def shell_line(line: str, conditions: Conditions) -> Command:
+    """Return the command that lets the guest's shell read a line."""
+    return program((SHELL, "-c", line), conditions)
+
+
+def script(
+    content: bytes, path: str, arguments: tuple[str, ...], conditions: Conditions
+) -> Command:
+    """Return the command that runs and removes a script, which is at `path` there."""
+    words = (*interpreter_of(content), path, *arguments)
+    return program((SHELL, "-c", _RUN_SCRIPT, "sh", path, *words), conditions)

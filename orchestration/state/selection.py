@@ -1,0 +1,172 @@
+"""Selects guests of a state by ClusterShell's notation, and folds names back into it.
+
+    web-[0-3,7]     names with ranges          web-*   names by pattern
+    web-*!web-2     all but some               !web-2  all but that one
+    a,b  a&b  a^b   union, intersection, either but not both
+    @bridge:br0  @switch:sw0  @host:host-b  @clones:web  @failed  @all
+
+The notation is the one of the library's tools (clush, nodeset), so that its manual is
+ours. What a pattern matches is decided here alone, for pages, clients and plans.
+"""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from ClusterShell.NodeSet import NodeSet, NodeSetException
+from ClusterShell.NodeUtils import (
+    GroupResolver,
+    GroupResolverError,
+    GroupSource,
+    GroupSourceError,
+    GroupSourceQueryFailed,
+)
+
+from orchestration.errors import SelectionFailed
+from orchestration.state.model import State
+
+# `a[1-9]` names nine guests, and `a[1-999999999]` would take the memory of a worker.
+MOST_NAMES = 20_000
+MOST_CHARACTERS = 4096
+_AROUND_OPERATOR = re.compile(r"\s*([,!&^])\s*")
+_TERM = re.compile(r"(?:[^,!&^\s\[\]]*\[[^\]]*\])+")
+_RANGE = re.compile(r"(\d+)-(\d+)")
+# The source of groups without a kind, by a name that no kind has.
+_PLAIN = "testbed"
+Groups = Mapping[str, Mapping[str, Iterable[str]]]
+HINT = (
+    "Write names, ranges and patterns: web-[0-3,7], web-*, !web-2; or groups: "
+    "@all, @failed, @bridge:NAME, @switch:NAME, @host:NAME, @clones:NAME."
+)
+
+
+def select_guests(
+    state: State, pattern: str, *, failed: Iterable[str] = ()
+) -> tuple[str, ...]:
+    """Return the names of the guests that a pattern matches, in the state's order.
+
+    `failed` are the guests on which the last run failed. Raises: SelectionFailed.
+    """
+    names = [guest.name for guest in state.guests]
+    groups: Groups = {**guest_groups(state), "": {"failed": failed}}
+    return select(pattern, names, groups, thing="guest")
+
+
+def select(
+    pattern: str,
+    names: Iterable[str],
+    groups: Groups,
+    *,
+    thing: str,
+) -> tuple[str, ...]:
+    """Return the names that a pattern matches, in their order.
+
+    `groups` are groups by kind, those of kind "" are written without one. `thing` is
+    the noun of the errors. Raises: SelectionFailed (empty, malformed, unknown names).
+    """
+    known = tuple(names)
+    found = _parse(pattern.strip(), known, groups, thing)
+    wanted = set(found)
+    if strangers := wanted - set(known):
+        raise SelectionFailed(
+            f"There is no {thing} {fold(strangers)} in this testbed.",
+            hint=f"There {_are(known, thing)}.",
+        )
+    if not wanted:
+        raise SelectionFailed(
+            f"`{pattern}` selects no {thing}.", hint=f"There {_are(known, thing)}."
+        )
+    return tuple(name for name in known if name in wanted)
+
+
+def fold(names: Iterable[str]) -> str:
+    """Write names in one pattern: `web-[0-2,7],db`."""
+    return str(NodeSet.fromlist(list(names), resolver=GroupResolver()))
+
+
+def guest_groups(state: State) -> dict[str, dict[str, list[str]]]:
+    """Return the groups of a state's guests by kind: host, bridge, switch, clones."""
+    groups: dict[str, dict[str, list[str]]] = {
+        kind: defaultdict(list) for kind in ("host", "bridge", "switch", "clones")
+    }
+    for guest in state.guests:
+        groups["host"][guest.host].append(guest.name)
+        for bridge in dict.fromkeys(i.bridge for i in guest.interfaces):
+            groups["bridge"][bridge].append(guest.name)
+            groups["switch"][bridge].append(guest.name)
+        if guest.golden:
+            groups["clones"][guest.golden].append(guest.name)
+    return groups
+
+
+def _parse(
+    pattern: str,
+    known: tuple[str, ...],
+    groups: Groups,
+    thing: str,
+) -> NodeSet:
+    if not pattern:
+        raise SelectionFailed(f"No {thing} is selected.", hint=HINT)
+    if len(pattern) > MOST_CHARACTERS:
+        raise SelectionFailed(
+            f"The selection has {len(pattern):,} characters; {MOST_CHARACTERS:,} are "
+            "read.",
+            hint=HINT,
+        )
+    _require_few_names(pattern)
+    try:
+        return NodeSet(_normal(pattern), resolver=_resolver(known, groups))
+    except (NodeSetException, GroupResolverError, GroupSourceError) as exc:
+        raise SelectionFailed(
+            f"The selection `{pattern}` cannot be read: {exc}.", hint=HINT
+        ) from exc
+
+
+def _normal(pattern: str) -> str:
+    """Let spaces separate names, and a pattern begin with what it leaves out."""
+    joined = ",".join(_AROUND_OPERATOR.sub(r"\1", pattern).split())
+    return f"@all{joined}" if joined.startswith("!") else joined
+
+
+def _require_few_names(pattern: str) -> None:
+    """Refuse a range that names more guests than any testbed has."""
+    for term in _TERM.findall(pattern):
+        brackets = re.findall(r"\[[^\]]*\]", term)
+        if math.prod(map(_size, brackets)) > MOST_NAMES:
+            raise SelectionFailed(
+                f"`{term}` names more than {MOST_NAMES:,} guests.", hint=HINT
+            )
+
+
+def _size(bracket: str) -> int:
+    """Return at most how many numbers a bracket names."""
+    ranges = (int(to[:19]) - int(of[:19]) for of, to in _RANGE.findall(bracket))
+    return sum(ranges) + bracket.count(",") + 1
+
+
+class _Source(GroupSource):  # type: ignore[misc]
+    """Groups of one kind; an unknown one is an error, not an empty one."""
+
+    def resolv_map(self, group: str) -> str:
+        """Return the group's names. Raises: GroupSourceQueryFailed."""
+        if group not in self.groups:
+            place = f"@{self.name}:{group}" if self.name != _PLAIN else f"@{group}"
+            raise GroupSourceQueryFailed(f"there is no group {place}", self)
+        return ",".join(self.groups[group])
+
+
+def _resolver(known: tuple[str, ...], groups: Groups) -> GroupResolver:
+    """Return a resolver that knows these groups alone, and no file of this machine."""
+    plain = {"all": known, **groups.get("", {})}
+    resolver = GroupResolver(_Source(_PLAIN, plain))
+    for kind, found in groups.items():
+        if kind:
+            resolver.add_source(_Source(kind, dict(found)))
+    return resolver
+
+
+def _are(known: tuple[str, ...], thing: str) -> str:
+    if not known:
+        return f"is no {thing}"
+    return f"{'is' if len(known) == 1 else 'are'} {fold(known)}"

@@ -1,0 +1,216 @@
+"""A program in one guest: its answer is kept whole, its end is told as it was."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestration.errors import (
+    Cancelled,
+    GuestUnreachable,
+    HostUnreachable,
+    StateError,
+)
+from orchestration.events import Answer, LogLine, Status, Stream
+from orchestration.instructions.answers import read_answer
+from orchestration.instructions.programs import run_program
+from orchestration.instructions.task import Outcome, Task
+from orchestration.plan.execution import Conditions, Execution, Form
+from orchestration.transport.base import Scope
+from orchestration.transport.local import LocalTransport
+from tests.fakes import FakeTransport
+from tests.orchestration.instructions.boot.awaited_guest import OneGuest
+from tests.orchestration.instructions.conftest import MakeTask
+from tests.orchestration.instructions.rehearsal import Rehearsal
+
+Run = Callable[..., Outcome]
+
+
+class Guest(OneGuest):
+    """Hosts that lead to this machine as the one guest."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, LocalTransport("a"))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def task(rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path) -> Task:
+    """A task in guest `a`, whose programs run on this machine."""
+    rehearsal.up()
+    rehearsal.events.clear()
+    return replace(
+        make_task("a"),
+        scope=Scope("demo.r1.b1.t0"),
+        hosts=Guest(tmp_path / "runtime"),
+        answers=tmp_path / "answers" / "7",
+    )
+
+
+def running(task: Task, form: Form, *words: str, **more: Any) -> Task:
+    wanted = Execution(form, "a", words, **more)
+    return replace(task, execution=wanted)
+
+
+def answer_of(task: Task) -> list[tuple[Stream, str]]:
+    assert task.answers is not None
+    return read_answer(task.answers / "a")
+
+
+def test_answer_keeps_both_streams_apart_and_in_order(task: Task) -> None:
+    line = "echo one; sleep 0.2; echo two >&2; sleep 0.2; printf three"
+
+    found = run_program(running(task, Form.SHELL, line))
+
+    assert answer_of(task) == [
+        (Stream.STDOUT, "one"),
+        (Stream.STDERR, "two"),
+        (Stream.STDOUT, "three"),
+    ]
+    assert found.status is Status.DONE
+    assert found.answer is not None
+    assert (found.answer.exit_code, found.answer.lines) == (0, 3)
+
+
+def test_equal_outputs_have_equal_digests(task: Task) -> None:
+    def digest(line: str) -> str:
+        answer = run_program(running(task, Form.SHELL, line)).answer
+        assert answer is not None
+        return answer.digest
+
+    assert digest("echo same") == digest("printf 'same\\n'")
+    assert digest("echo same") != digest("echo same >&2")
+
+
+@pytest.mark.parametrize(
+    ("line", "exit_code", "message"),
+    [
+        ("exit 1", 1, "exit code 1"),
+        ("exit 200", 200, "exit code 200"),
+        ("no-such-program", 127, "exit code 127: the program was not found"),
+        ("/etc/passwd", 126, "exit code 126: it cannot be run"),
+        ("kill -KILL $$", 137, "exit code 137: ended by SIGKILL"),
+        ("kill -TERM $$", 143, "exit code 143: ended by SIGTERM"),
+    ],
+)
+def test_program_that_does_not_succeed_is_a_failure_that_says_how(
+    task: Task, line: str, exit_code: int, message: str
+) -> None:
+    found = run_program(running(task, Form.COMMAND, "sh", "-c", line))
+
+    assert (found.status, found.message) == (Status.FAILED, message)
+    assert found.answer is not None
+    assert found.answer.exit_code == exit_code
+
+
+def test_program_that_takes_too_long_is_ended_and_its_output_kept(task: Task) -> None:
+    wanted = running(
+        task, Form.SHELL, "echo begun; sleep 60", conditions=Conditions(timeout_s=1)
+    )
+
+    found = run_program(wanted)
+
+    assert found.status is Status.FAILED
+    assert found.message == "did not end within 1 s and was ended"
+    assert found.answer is not None
+    assert found.answer.exit_code is None
+    assert answer_of(task) == [(Stream.STDOUT, "begun")]
+
+
+def test_pasted_script_runs_with_its_arguments_and_leaves_no_file(task: Task) -> None:
+    text = '#!/bin/sh\r\necho "$1"\r\necho "$0"\r\n'
+
+    run_program(running(task, Form.SCRIPT, "a b", text=text))
+
+    (_, argument), (_, path) = answer_of(task)
+    assert argument == "a b"
+    assert not Path(path).exists()
+
+
+def test_script_of_the_testbed_runs_as_it_is_now(task: Task) -> None:
+    (task.project.files / "tools").mkdir()
+    (task.project.files / "tools" / "x.py").write_text(
+        "#!/usr/bin/env python3\nprint('from python')\n"
+    )
+
+    run_program(running(task, Form.SCRIPT, path="tools/x.py"))
+
+    assert answer_of(task) == [(Stream.STDOUT, "from python")]
+
+
+def test_script_that_is_gone_is_named(task: Task) -> None:
+    with pytest.raises(StateError, match=r"The script tools/x\.py is not in"):
+        run_program(running(task, Form.SCRIPT, path="tools/x.py"))
+
+
+def test_output_above_the_budget_is_cut_visibly(task: Task) -> None:
+    little = replace(task, log_bytes=10_000)
+
+    found = run_program(running(little, Form.SHELL, "seq 100000"))
+
+    assert found.answer is not None
+    assert found.answer.is_cut
+    lines = answer_of(task)
+    assert lines[0] == (Stream.STDOUT, "1")
+    assert lines[-1] == (Stream.STDOUT, "100000")
+    assert any("Cut here" in text for stream, text in lines if stream is Stream.INFO)
+    assert len(lines) < 1000
+
+
+def test_log_shows_a_part_and_the_answer_everything(
+    task: Task, rehearsal: Rehearsal
+) -> None:
+    found = run_program(running(task, Form.SHELL, "seq 10000"))
+    task.close()
+
+    logged = [event for event in rehearsal.events if isinstance(event, LogLine)]
+    assert found.answer is not None
+    assert found.answer.lines == 10_000
+    assert 100 < len(logged) < 1000
+
+
+def test_cancelled_program_is_ended_and_leaves_no_script(
+    task: Task, tmp_path: Path
+) -> None:
+    scope = Scope("demo.r1.b1.t0")
+    script = f'#!/bin/sh\necho "$0" > {tmp_path}/where\nsleep 60\n'
+    wanted = running(task, Form.SCRIPT, text=script)
+    where = tmp_path / "where"
+
+    class Stop:
+        """Cancels as soon as the script runs."""
+
+        def is_set(self) -> bool:
+            return where.exists() and bool(where.read_text())
+
+        def set(self) -> None: ...
+
+        def wait(self, timeout: float | None = None) -> bool:
+            return self.is_set()
+
+    scope = task.scope
+    scope.stop = Stop()  # type: ignore[assignment]
+    with pytest.raises(Cancelled):
+        run_program(wanted)
+
+    assert scope.ended
+    assert not any(proof.survivors for proof in scope.ended)
+    assert not Path(where.read_text().strip()).exists()
+
+
+def test_guest_that_does_not_answer_fails_at_once(task: Task, tmp_path: Path) -> None:
+    silent = FakeTransport("a", [("true", HostUnreachable("a cannot be reached."))])
+    wanted = running(
+        replace(task, hosts=OneGuest(tmp_path / "x", silent)), Form.COMMAND, "true"
+    )
+
+    with pytest.raises(GuestUnreachable, match="Guest a on host-a does not answer: a"):
+        run_program(wanted)
+
+
+def test_answer_says_what_the_file_holds(task: Task) -> None:
+    answer = run_program(running(task, Form.SHELL, "echo ab; echo c")).answer
+
+    assert isinstance(answer, Answer)
+    assert (answer.size_bytes, answer.lines, answer.is_cut) == (5, 2, False)

@@ -1,0 +1,115 @@
+"""An execution is read whole, or refused with a sentence about the part that is wrong."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestration.errors import ExecutionRefused
+from orchestration.plan.execution import Conditions, Execution, Form, parse_execution
+from orchestration.plan.lifecycle import plan_exec
+from orchestration.plan.model import Kind, Plan
+from tests.orchestration.state.samples import build, machine, spec_of
+
+COMMAND = {"form": "command", "selection": "web-*", "words": ["uname", "-a"]}
+
+
+def conditions(**values: object) -> dict[str, object]:
+    return COMMAND | {"conditions": values}
+
+
+def test_command_is_read_with_its_conditions() -> None:
+    found = parse_execution(conditions(sudo=True, env={"A": "b"}, timeout_s=5))
+
+    assert found == Execution(
+        Form.COMMAND,
+        "web-*",
+        ("uname", "-a"),
+        conditions=Conditions(sudo=True, env={"A": "b"}, timeout_s=5),
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, "The command cannot be read: form: field required."),
+        (COMMAND | {"words": []}, "There is no command."),
+        (COMMAND | {"words": [" "]}, "There is no command."),
+        (COMMAND | {"words": ["A=b", "env"]}, "`A=b` is no program."),
+        (COMMAND | {"words": ["a\0b"]}, "A NUL character cannot be passed"),
+        (COMMAND | {"words": ["echo", "x" * 131_072]}, "An argument has more than"),
+        (COMMAND | {"words": ["echo"] + ["x" * 65_536] * 17}, "1.0 MiB are taken"),
+        (COMMAND | {"form": "script"}, "A script is either a file"),
+        (
+            COMMAND | {"form": "script", "path": "a.sh", "text": "echo"},
+            "A script is either a file",
+        ),
+        (COMMAND | {"form": "push", "target": "/x"}, "No file is chosen"),
+        (
+            COMMAND | {"form": "push", "path": "a", "target": "x"},
+            "The target in the guest has no full path: `x`.",
+        ),
+        (
+            COMMAND | {"form": "fetch", "path": "../x"},
+            "The file or folder in the guest has no full path: `../x`.",
+        ),
+        (conditions(env={"A B": "x"}), "`A B` cannot be set"),
+        (conditions(env={"TESTBED_TAG": "x"}), "`TESTBED_TAG` cannot be set"),
+        (conditions(user="-x"), "`-x` is no name of an account."),
+        (conditions(user="a", sudo=True), "Choose root or another user, not both."),
+        (conditions(folder="tmp"), "The working folder has no full path: `tmp`."),
+        (conditions(timeout_s=0), "A time limit of 0 s cannot be set."),
+        (conditions(timeout_s=10**9), "A time limit of 1000000000 s cannot be set."),
+        (conditions(parallel=-1), "The numbers of guests and failures are 0 or more."),
+    ],
+)
+def test_execution_that_cannot_run_is_refused(
+    data: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ExecutionRefused) as caught:
+        parse_execution(data)
+
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("wanted", "title"),
+    [
+        (Execution(Form.COMMAND, "a", ("echo", "a b")), "echo 'a b'"),
+        (Execution(Form.SHELL, "a", ("a | b",)), "a | b"),
+        (Execution(Form.SCRIPT, "a", ("-v",), path="x.sh"), "x.sh -v"),
+        (Execution(Form.SCRIPT, "a", text="echo"), "'pasted script'"),
+        (Execution(Form.PUSH, "a", path="x", target="/y"), "push x to /y"),
+        (Execution(Form.FETCH, "a", path="/y"), "fetch /y"),
+        (Execution(Form.COMMAND, "a", ("x" * 200,)), "x" * 119 + "…"),
+    ],
+)
+def test_title_says_what_it_does(wanted: Execution, title: str) -> None:
+    assert wanted.title == title
+
+
+def test_all_guests_run_at_once() -> None:
+    state = build(spec_of(*(machine(f"web-{n}", "br0") for n in range(3))))
+
+    plan = plan_exec(state, parse_execution(COMMAND), ["web-0", "web-2"])
+
+    kinds = [(found.kind, len(found.resources)) for found in plan.instructions]
+    assert kinds == [(Kind.RUN_PROGRAM, 2), (Kind.END, 0)]
+
+
+def test_guests_in_order_run_in_groups() -> None:
+    state = build(spec_of(*(machine(f"web-{n}", "br0") for n in range(5))))
+    wanted = parse_execution(conditions(in_order=True, parallel=2))
+
+    plan = plan_exec(state, wanted, [f"web-{n}" for n in range(5)])
+
+    groups = [tuple(r.name for r in i.resources) for i in plan.instructions]
+    assert groups == [("web-0", "web-1"), ("web-2", "web-3"), ("web-4",), ()]
+
+
+def test_stored_plan_keeps_its_execution() -> None:
+    state = build(spec_of(machine("web-0", "br0")))
+    wanted = replace(parse_execution(COMMAND), conditions=Conditions(env={"A": "b"}))
+
+    plan = plan_exec(state, wanted, ["web-0"])
+
+    assert Plan.from_json(plan.to_json()) == plan

@@ -1,0 +1,103 @@
+"""Patterns select guests as ClusterShell's tools do, and refuse what they cannot mean."""
+
+import pytest
+
+from orchestration.errors import SelectionFailed
+from orchestration.state.model import State
+from orchestration.state.selection import fold, select_guests
+from tests.orchestration.state.samples import HOSTS, build, machine, scaled, spec_of
+
+
+@pytest.fixture
+def state() -> State:
+    """`web-0` to `web-3` on both bridges, `db` on one, and two clones of `node`."""
+    web = [machine(f"web-{n}", "br0", "br1") for n in range(4)]
+    db, node = machine("db", "br1"), scaled("node", ["br0"], ["br0"])
+    return build(spec_of(*web, db, node, bridges=("br0", "br1")), hosts=HOSTS[:1])
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("web-[0-1,3]", "web-[0-1,3]"),
+        ("web-*", "web-[0-3]"),
+        ("web-?", "web-[0-3]"),
+        ("db", "db"),
+        ("db web-1", "db,web-1"),
+        (" db ,  web-1 ", "db,web-1"),
+        ("!web-2", "db,node-[0-1],web-[0-1,3]"),
+        ("web-* ! web-2", "web-[0-1,3]"),
+        ("web-[0-2]&web-[1-3]", "web-[1-2]"),
+        ("web-[0-2]^web-[1-3]", "web-[0,3]"),
+        ("@all", "db,node-[0-1],web-[0-3]"),
+        ("*", "db,node-[0-1],web-[0-3]"),
+        ("@failed", "web-3"),
+        ("@bridge:br0", "node-[0-1],web-[0-3]"),
+        ("@switch:br1!db", "web-[0-3]"),
+        ("@host:host-a", "db,node-[0-1],web-[0-3]"),
+        ("@clones:node", "node-[0-1]"),
+        ("@clones:node,@failed", "node-[0-1],web-3"),
+    ],
+)
+def test_pattern_selects_the_guests_that_it_names(
+    state: State, pattern: str, wanted: str
+) -> None:
+    found = select_guests(state, pattern, failed=("web-3",))
+
+    assert fold(found) == wanted
+
+
+def test_selected_guests_keep_the_order_of_the_state(state: State) -> None:
+    assert select_guests(state, "db,web-3,web-0") == ("web-0", "web-3", "db")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("", "No guest is selected."),
+        ("  ", "No guest is selected."),
+        ("@failed", "`@failed` selects no guest."),
+        ("nobody-*", "`nobody-*` selects no guest."),
+        ("web-*!web-*", "`web-*!web-*` selects no guest."),
+        ("web-[2-5]", "There is no guest web-[4-5] in this testbed."),
+        ("Web-1", "There is no guest Web-1 in this testbed."),
+        ("@nothing", "cannot be read: there is no group @nothing"),
+        ("@host:host-z", "cannot be read: there is no group @host:host-z"),
+        ("@kind:x", "cannot be read"),
+        ("web-[1-", "cannot be read"),
+        ("web-[3-1]", "cannot be read"),
+        ("a,,b", "cannot be read"),
+        ("$(reboot)", "There is no guest $(reboot) in this testbed."),
+        ("web-[0-999999999999]", "`web-[0-999999999999]` names more than 20,000"),
+        ("w[0-999]x[0-999]", "`w[0-999]x[0-999]` names more than 20,000"),
+        ("x" * 5000, "The selection has 5,000 characters; 4,096 are read."),
+    ],
+)
+def test_pattern_that_cannot_be_meant_is_refused_in_a_sentence(
+    state: State, pattern: str, message: str
+) -> None:
+    with pytest.raises(SelectionFailed) as caught:
+        select_guests(state, pattern)
+
+    assert message in caught.value.message
+    assert caught.value.hint
+
+
+def test_refusal_names_the_guests_that_there_are(state: State) -> None:
+    with pytest.raises(SelectionFailed) as caught:
+        select_guests(state, "web-9")
+
+    assert caught.value.hint == "There are db,node-[0-1],web-[0-3]."
+
+
+def test_groups_of_this_machine_are_not_read(
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    home = tmp_path_factory.mktemp("clustershell")
+    (home / "groups.conf").write_text("[Main]\ndefault: x\n[x]\nmap: echo web-0\n")
+    monkeypatch.setenv("CLUSTERSHELL_CFGDIR", str(home))
+
+    with pytest.raises(SelectionFailed, match="there is no group @mine"):
+        select_guests(state, "@mine")
