@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from threading import Event as Flag
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.bounded_log import DEFAULT_BYTES
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
+from orchestration.plan.execution import Execution
 from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.project.folder import Project
 from orchestration.providers.linux.ruleset import Policy, policy_of
@@ -34,13 +36,15 @@ from orchestration.transport.reachable import require_answer
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 1.0
+EXECUTIONS_AT_ONCE = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """One instruction's share on one host; `instruction` holds only its resources.
 
-    Without a `policy`, firewalls know only the state's hosts.
+    Without a `policy`, firewalls know only the state's hosts. `execution` is what an
+    instruction of `exec` does; the guests' answers become files of the folder `answers`.
     """
 
     instruction: Instruction
@@ -49,6 +53,8 @@ class Work:
     project: Project
     options: Options
     policy: Policy | None = None
+    execution: Execution | None = None
+    answers: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +107,7 @@ class Engine:
         batch = _Batch(work, self._hosts, scope, sink, self._limits)
         if work.instruction.keep_going:
             batch.look_for_host()
-        workers = max(1, min(len(resources), self._tasks_per_host))
+        workers = max(1, min(len(resources), self._at_once(work)))
         with (
             batch.watched(),
             ThreadPoolExecutor(workers, thread_name_prefix="task") as pool,
@@ -110,6 +116,12 @@ class Engine:
         if not scope.stop.is_set():  # cancel checks the whole run again
             end_left(scope, scope.entered)
         return results
+
+    def _at_once(self, work: Work) -> int:
+        """Return how many tasks run at once; a program in a guest waits most of its time."""
+        if work.execution is None:
+            return self._tasks_per_host
+        return work.execution.conditions.parallel or EXECUTIONS_AT_ONCE
 
 
 class _Batch:
@@ -189,6 +201,7 @@ class _Batch:
                 result.hint,
                 result.detail,
                 result.seconds,
+                outcome.answer,
             )
         )
         return result
@@ -254,6 +267,8 @@ class _Batch:
             boot=self._limits.boot,
             log_bytes=self._limits.log_bytes,
             policy=work.policy or policy_of(work.state.hosts),
+            execution=work.execution,
+            answers=work.answers,
         )
 
 

@@ -73,8 +73,26 @@ class TaskProgressed:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a program printed in one guest, as it is kept in a file.
+
+    `exit_code` is None for a program that was ended. Equal outputs have equal `digest`s.
+    `lines` and `size_bytes` are of what is kept; `is_cut`: there was more.
+    """
+
+    exit_code: int | None
+    lines: int
+    size_bytes: int
+    digest: str
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFinished:
-    """Work on one resource ended; `message`, `hint` and `detail` as in errors."""
+    """Work on one resource ended; `message`, `hint` and `detail` as in errors.
+
+    `answer` is there when it ran a user's program.
+    """
 
     index: int
     resource: str
@@ -84,6 +102,7 @@ class TaskFinished:
     hint: str = ""
     detail: str = ""
     seconds: float = 0.0
+    answer: Answer | None = None
 
 
 Event = LogLine | TaskStarted | TaskProgressed | TaskFinished

@@ -7,6 +7,7 @@ from orchestration.instructions import (
     hosts,
     interfaces,
     networks,
+    programs,
     scripts,
 )
 from orchestration.instructions.storage import clone_disks, disks, images
@@ -45,5 +46,6 @@ ACTIONS: ActionTable = {
     Kind.CLEAN_HOSTS: hosts.clean_hosts,
     Kind.CLEAR_HOSTS: hosts.clear_hosts,
     Kind.CLEAR_ARTEFACTS: artefacts.clear_artefacts,
+    Kind.RUN_PROGRAM: programs.run_program,
     Kind.END: artefacts.end,
 }

@@ -8,9 +8,11 @@ other resources, is idempotent, and raises to fail.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 
 from orchestration.errors import ForeignThing
 from orchestration.events import (
+    Answer,
     LogLine,
     Sink,
     Status,
@@ -21,6 +23,7 @@ from orchestration.hosts import Host, Hosts
 from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.bounded_log import DEFAULT_BYTES, BoundedLog
 from orchestration.instructions.progress import Reading, Reporter
+from orchestration.plan.execution import Execution
 from orchestration.plan.model import Options, Resource
 from orchestration.project.folder import Project
 from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
@@ -34,12 +37,16 @@ LARGE_BYTES = 8 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a task ended well: `status` is DONE, UNCHANGED or WARNING."""
+    """How a task ended: `status` is DONE, UNCHANGED or WARNING.
+
+    It is FAILED only with an `answer`: a user's program that did not succeed.
+    """
 
     status: Status
     message: str = ""
     hint: str = ""
     detail: str = ""
+    answer: Answer | None = None
 
 
 def done(message: str = "") -> Outcome:
@@ -75,7 +82,8 @@ class Task:
     guests. `peers` is the number of tasks that run on this host at the same time
     in this instruction, for deadlines that grow with it: a guest may take
     `boot.deadline_s` and something for each of them. `log_bytes` bounds the output of
-    its commands in the log. Hosts' firewalls follow from `policy`.
+    its commands in the log. Hosts' firewalls follow from `policy`. `execution` is what
+    `exec` does; answers become files of the folder `answers`.
     """
 
     index: int
@@ -91,6 +99,8 @@ class Task:
     boot: BootLimits = USUAL
     log_bytes: int = DEFAULT_BYTES
     policy: Policy = field(default_factory=Policy)
+    execution: Execution | None = None
+    answers: Path | None = None
     _reporter: Reporter = field(init=False)
     _log: BoundedLog = field(init=False)
 

@@ -6,10 +6,11 @@ without resources is left out. Pure; nothing is looked up on any machine, so tha
 same state always gives the same plan.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orchestration.plan.edits import changed_live, removed_and_stopped
+from orchestration.plan.execution import Execution
 from orchestration.plan.model import (
     Command,
     Instruction,
@@ -35,13 +36,15 @@ from orchestration.plan.resources import (
     remote_image_resources,
     whole_testbed,
 )
-from orchestration.state.model import State
+from orchestration.state.model import GuestState, State
 
 __all__ = [
+    "LIFECYCLE",
     "Plan",
     "plan",
     "plan_clear_artefacts",
     "plan_down",
+    "plan_exec",
     "plan_generate_artefacts",
     "plan_up",
 ]
@@ -55,7 +58,10 @@ def plan(
     *,
     previous: State | None = None,
 ) -> Plan:
-    """Plan any command; `previous` is everything that may exist besides `state`."""
+    """Plan a command of the lifecycle.
+
+    `previous` is everything that may exist besides `state`.
+    """
     return _PLANNERS[command](state, options or Options(), previous)
 
 
@@ -125,12 +131,33 @@ def plan_clear_artefacts(
     )
 
 
+def plan_exec(state: State, execution: Execution, guests: Sequence[str]) -> Plan:
+    """Do one thing on the guests named; all at once, or in groups one after the other.
+
+    A failure on some guests does not keep the others from it.
+    """
+    chosen = [state.guest(name) for name in guests]
+    conditions = execution.conditions
+    together = len(chosen)
+    if conditions.in_order:
+        together = conditions.parallel or 1
+    groups = (chosen[i : i + together] for i in range(0, len(chosen), together))
+    return numbered(
+        Command.EXEC,
+        Options(),
+        (*(_execute(execution, group) for group in groups), _end()),
+        execution=execution,
+    )
+
+
 _PLANNERS: Mapping[Command, Planner] = {
     Command.GENERATE_ARTEFACTS: plan_generate_artefacts,
     Command.CLEAR_ARTEFACTS: plan_clear_artefacts,
     Command.UP: plan_up,
     Command.DOWN: plan_down,
 }
+# They change the whole testbed, and nothing else runs on it meanwhile.
+LIFECYCLE = tuple(_PLANNERS)
 
 
 def _init(state: State) -> Instruction:
@@ -296,6 +323,12 @@ def _clear_hosts(state: State) -> Iterator[Instruction]:
 def _clear_artefacts(state: State) -> Instruction:
     title, stage = "Remove the artefacts and the state", Stage.CLEAN_UP
     return entry(Kind.CLEAR_ARTEFACTS, stage, title, whole_testbed(state))
+
+
+def _execute(execution: Execution, guests: Sequence[GuestState]) -> Instruction:
+    resources = guest_resources(guests)
+    title = f"{execution.title} on {count(resources, 'guest')}"
+    return entry(Kind.RUN_PROGRAM, Stage.EXECUTE, title, resources, keep_going=True)
 
 
 def _end() -> Instruction:

@@ -8,11 +8,14 @@ never renamed, only added. Nothing here touches a machine.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import not_
+from typing import Annotated
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from orchestration.amounts import count_of
 from orchestration.errors import StateError
+from orchestration.plan.execution import Execution
 
 
 class Stage(StrEnum):
@@ -34,6 +37,7 @@ class Stage(StrEnum):
     STOP_GUESTS = "Stop guests"
     REMOVE_NETWORK = "Remove network"
     CLEAN_UP = "Clean up"
+    EXECUTE = "Execute"
     FINISH = "Finish"
 
 
@@ -44,6 +48,7 @@ class Command(StrEnum):
     CLEAR_ARTEFACTS = "clear-artefacts"
     UP = "up"
     DOWN = "down"
+    EXEC = "exec"
 
 
 class Kind(StrEnum):
@@ -80,11 +85,14 @@ class Kind(StrEnum):
     CLEAN_HOSTS = "clean-hosts"
     CLEAR_HOSTS = "clear-hosts"
     CLEAR_ARTEFACTS = "clear-artefacts"
+    RUN_PROGRAM = "run-program"
     END = "end"
 
 
 # The kinds whose tasks run commands inside the guest that the resource is named after.
-ENTERS_GUESTS = frozenset({Kind.PREPARE_GOLDENS, Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS})
+ENTERS_GUESTS = frozenset(
+    {Kind.PREPARE_GOLDENS, Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS, Kind.RUN_PROGRAM}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,11 +139,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The instructions in order; `instructions[i].index == i`."""
+    """The instructions in order; `instructions[i].index == i`.
+
+    `execution` says what the plan of an `exec` does on its guests.
+    """
 
     command: Command
     options: Options
     instructions: tuple[Instruction, ...]
+    execution: Annotated[Execution | None, Field(exclude_if=not_)] = None
 
     def to_json(self) -> str:
         """Return the plan as one line of JSON."""
@@ -159,7 +171,8 @@ class Plan:
             " --provision" if self.options.provision else "",
             " --rerun-scripts" if self.options.rerun_scripts else "",
         )
-        lines = [f"{self.command}{''.join(switches)}"]
+        done = f" {self.execution.title}" if self.execution else ""
+        lines = [f"{self.command}{''.join(switches)}{done}"]
         stage = None
         for instruction in self.instructions:
             if instruction.stage is not stage:
@@ -191,7 +204,11 @@ def entry(
 
 
 def numbered(
-    command: Command, options: Options, entries: Iterable[Instruction]
+    command: Command,
+    options: Options,
+    entries: Iterable[Instruction],
+    *,
+    execution: Execution | None = None,
 ) -> Plan:
     """Drop instructions without resources, and number the rest."""
     kept = (found for found in entries if found.resources or found.kind == Kind.END)
@@ -199,6 +216,7 @@ def numbered(
         command,
         options,
         tuple(replace(found, index=index) for index, found in enumerate(kept)),
+        execution,
     )
 
 

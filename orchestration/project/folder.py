@@ -5,6 +5,7 @@
     <directory>/keys/        the key pair that logs in to the guests
     <directory>/state.json   the state of the YAML
     <directory>/deployed.json  what may exist besides, until a change is applied
+    <directory>/answers/     what programs printed in guests, a folder for each run
     <directory>/markers.log  the events of each guest since, one JSON a line
 
 The only writer of these. Both states are always whole. Many workers write markers at
@@ -63,6 +64,10 @@ class Project:
     def identity_file(self) -> Path:
         """The private key that logs in to this testbed's guests."""
         return self.keys / "id_ed25519"
+
+    def answers(self, run: int) -> Path:
+        """Return the folder of the answers that guests gave in a run."""
+        return self.directory / "answers" / str(run)
 
     def create(self) -> None:
         """Make the folders; QEMU's user may pass to the artefacts, and nowhere else."""

@@ -7,6 +7,7 @@ code. The record survives a restart of the guest, the connection does not.
 from dataclasses import dataclass, replace
 
 from orchestration.providers.guest.cloud_init import FOLDER
+from orchestration.providers.guest.programs import interpreter_of
 from orchestration.transport.base import Command, command
 
 RECORD = f"{FOLDER}/script-run"
@@ -127,10 +128,8 @@ def script_command(script: bytes, path: str, *, restarts: int = 0) -> Command:
     starts is in a control group. `restarts` is the number of the guest's restarts while
     this script ran.
     """
-    first = script.split(b"\n", 1)[0].decode(errors="replace")
-    words = first[2:].split() if first.startswith("#!") else []
     run = command(
-        *("sh", "-s", "--", RECORD, path, *words),
+        *("sh", "-s", "--", RECORD, path, *interpreter_of(script)),
         env={RESTARTS_VARIABLE: str(restarts)},
         stdin=f"{_APT}{_RUN}".encode(),
     )

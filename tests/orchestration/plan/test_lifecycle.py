@@ -7,7 +7,7 @@ test_plan_properties.py.
 import pytest
 
 from orchestration.errors import StateError
-from orchestration.plan.lifecycle import Plan, plan, plan_up
+from orchestration.plan.lifecycle import LIFECYCLE, Plan, plan, plan_up
 from orchestration.plan.model import Command, Instruction, Kind, Options, Stage
 from orchestration.state.diff.deployed import union
 from tests.golden import Golden
@@ -32,7 +32,7 @@ def test_up_of_each_sample_is_as_reviewed(name: str, golden: Golden) -> None:
     golden(plan(Command.UP, sample(name)).to_text(), EXPECTED / f"{name}.plan.txt")
 
 
-@pytest.mark.parametrize("command", [c for c in Command if c is not Command.UP])
+@pytest.mark.parametrize("command", [c for c in LIFECYCLE if c is not Command.UP])
 def test_other_commands_are_as_reviewed(command: Command, golden: Golden) -> None:
     text = plan(command, sample("stretched")).to_text()
 
@@ -129,7 +129,7 @@ def test_only_a_golden_image_with_a_script_gets_artefacts() -> None:
 def test_golden_images_are_never_guests_of_the_testbed() -> None:
     state = sample("spread-clones")
 
-    for command in Command:
+    for command in LIFECYCLE:
         for e in plan(command, state).instructions:
             if e.kind not in (Kind.PREPARE_GOLDENS, Kind.GENERATE_ARTEFACTS):
                 assert not {"node", "plain"} & {r.key for r in e.resources}

@@ -7,7 +7,7 @@ alone what does not differ. Expected plans of samples are in test_plan.py.
 from hypothesis import given, settings
 
 from orchestration.compose.language.schema import Spec
-from orchestration.plan.lifecycle import Plan, plan
+from orchestration.plan.lifecycle import LIFECYCLE, Plan, plan
 from orchestration.plan.model import Command, Kind, Stage
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.deployed import union
@@ -25,7 +25,7 @@ def test_every_plan_is_numbered_ordered_and_says_each_thing_once(
 ) -> None:
     state = build(spec, hosts=hosts, number=NUMBER)
 
-    for command in Command:
+    for command in LIFECYCLE:
         whole = plan(command, state)
         entries = whole.instructions
 
@@ -55,7 +55,7 @@ def test_every_plan_of_a_change_is_ordered_and_finds_all_it_names(
     known = union(old, new)
 
     assert union(known, new) == known
-    for command in Command:
+    for command in LIFECYCLE:
         entries = plan(command, new, previous=known).instructions
         stages = [STAGES.index(e.stage) for e in entries]
         assert stages == sorted(stages)

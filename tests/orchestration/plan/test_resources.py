@@ -3,8 +3,8 @@
 import pytest
 
 from orchestration.instructions.table import ACTIONS
-from orchestration.plan.lifecycle import plan
-from orchestration.plan.model import Command, Kind
+from orchestration.plan.lifecycle import LIFECYCLE, plan
+from orchestration.plan.model import Kind
 from orchestration.plan.resources import (
     MANAGEMENT_KEY,
     NAT_KEY,
@@ -47,7 +47,7 @@ def test_each_planned_thing_is_in_the_state_under_its_key(name: str) -> None:
 def test_every_planned_kind_has_an_action(name: str) -> None:
     state = sample(name)
 
-    for command in Command:
+    for command in LIFECYCLE:
         for entry in plan(command, state).instructions:
             assert Kind(entry.kind) in ACTIONS
 
