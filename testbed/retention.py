@@ -8,6 +8,7 @@ long for the database.
 """
 
 import logging
+import shutil
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -49,6 +50,7 @@ def remove_old_logs(
             chunks -= 1
             if not chunks:
                 return removed
+        _remove_answers(Run.objects.select_related("testbed").get(pk=run_id))
         Run.objects.filter(pk=run_id).update(
             log_removed_at=timezone.now(), log_removed_for=reason, plan={}, log_bytes=0
         )
@@ -104,6 +106,10 @@ def _oldest(runs: Sequence[Kept], limit: int, whose: str) -> dict[int, str]:
             total -= run.log_bytes
             found[run.pk] = why
     return found
+
+
+def _remove_answers(run: Run) -> None:
+    shutil.rmtree(run.testbed.project.answers(run.pk), ignore_errors=True)
 
 
 def _limit() -> datetime:

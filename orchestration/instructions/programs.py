@@ -21,7 +21,7 @@ from orchestration.errors import (
 )
 from orchestration.events import Status, Stream
 from orchestration.instructions.answers import AnswerFile
-from orchestration.instructions.artefacts import host_key
+from orchestration.instructions.boot.host_keys import known_key
 from orchestration.instructions.bounded_log import BoundedLog
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Execution, Form
@@ -79,14 +79,24 @@ def execution_of(task: Task) -> Execution:
 
 
 def reach(task: Task, guest: GuestState) -> Transport:
-    """Return the guest's transport. Raises: GuestUnreachable for one without login."""
+    """Return the guest's transport.
+
+    Raises: GuestUnreachable (it has no login, or never reported its host key).
+    """
     if not guest.seed:
         raise GuestUnreachable(
             f"Guest {guest.name} has no login for the testbed: its disk or ISO image "
             "was made elsewhere.",
             hint="Log in on its console.",
         )
-    return task.hosts.guest(task.state, guest, host_key=host_key(task, guest))
+    key = known_key(task, guest)
+    if not key and task.host.state.boots_guests:
+        raise GuestUnreachable(
+            f"Guest {guest.name} on {guest.host} has not reported its SSH host key.",
+            hint="Its first boot may go on: wait, or see its console.",
+            retryable=True,
+        )
+    return task.hosts.guest(task.state, guest, host_key=key)
 
 
 def answer_path(task: Task) -> Path:

@@ -74,7 +74,7 @@ class KnownStates:
                 logger.info("the state of %s is not known: %s", testbed, exc)
                 broken.append(testbed.slug)
         # After the states: a run that began meanwhile is seen, if not its state.
-        busy = Run.objects.active().values_list("testbed__slug", flat=True)
+        busy = Run.objects.changing().values_list("testbed__slug", flat=True)
         return Known(needs, tuple(broken), frozenset(busy))
 
     def _needs(self, project: Project) -> Needs | None:

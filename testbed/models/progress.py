@@ -42,7 +42,8 @@ class Instruction(models.Model):
 class Task(models.Model):
     """One resource's work inside an instruction, as a card of the run page.
 
-    Created with the run as `waiting`; kept up to date by the recorder.
+    Created with the run as `waiting`; kept up to date by the recorder. `answer` is
+    `orchestration.events.Answer` of a user's program.
     """
 
     class Status(models.TextChoices):
@@ -73,6 +74,7 @@ class Task(models.Model):
     note = models.CharField(max_length=200, blank=True)
     rate = models.BigIntegerField(default=0)
     left_s = models.PositiveIntegerField(null=True, blank=True)
+    answer = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ("id",)

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
 from testbed.models.testbeds import Testbed
@@ -20,6 +21,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return the runs that are not over."""
         return self.filter(status__in=Run.ACTIVE)
 
+    def changing(self) -> "RunQuerySet":
+        """Return the active runs that change their testbed."""
+        return self.active().filter(is_exclusive=True)
+
 
 class Run(models.Model):
     """One execution of a plan, requested by one user.
@@ -32,6 +37,7 @@ class Run(models.Model):
     says that output was left out for their limit. Old runs lose both,
     at `log_removed_at`, for the reason `log_removed_for` if it is not their age; results
     stay.
+    An exclusive run changes the testbed, and no other run is active meanwhile.
     """
 
     class Status(models.TextChoices):
@@ -52,6 +58,7 @@ class Run(models.Model):
 
     testbed = models.ForeignKey(Testbed, on_delete=models.CASCADE, related_name="runs")
     command = models.CharField(max_length=32)
+    is_exclusive = models.BooleanField(default=True)
     options = models.JSONField(default=dict)
     plan = models.JSONField()
     asked_by = models.ForeignKey(
@@ -89,8 +96,10 @@ class Run(models.Model):
         constraints = (
             models.UniqueConstraint(
                 fields=["testbed"],
-                condition=Q(status__in=["pending", "running", "cancelling"]),
-                name="one_active_run_per_testbed",
+                condition=Q(
+                    status__in=["pending", "running", "cancelling"], is_exclusive=True
+                ),
+                name="one_exclusive_run_per_testbed",
             ),
         )
 
@@ -108,11 +117,12 @@ class Run(models.Model):
         return f"{self.testbed.slug}.r{self.pk}."
 
 
-def require_no_run(testbed: Testbed) -> None:
-    """Raise TestbedBusy when a run is active."""
-    run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
-    if run is not None:
+def require_no_run(runs: RunQuerySet) -> None:
+    """Raise TestbedBusy, with the user and the start, when one of the runs is active."""
+    if run := runs.active().select_related("asked_by", "testbed").first():
+        since = timezone.localtime(run.created_at)
         raise TestbedBusy(
-            f"{run.asked_by} runs {run.command} on this testbed.",
+            f"{run.asked_by} has been running {run.command} on testbed {run.testbed} "
+            f"since {since:%H:%M:%S}.",
             hint="Wait until it is over, or cancel it.",
         )

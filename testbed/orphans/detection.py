@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from orchestration.errors import StateError
 from orchestration.inventory.orphans import Key, known_things
@@ -108,9 +108,9 @@ class _Judge:
 
     def __init__(self) -> None:
         rows = list(Testbed.objects.all())
-        last_end = Max("runs__ended_at")
+        last_end = Max("runs__ended_at", filter=Q(runs__is_exclusive=True))
         ended = dict(Testbed.objects.values_list("slug").annotate(last_end).order_by())
-        active = Run.objects.active().values_list("testbed__slug", flat=True)
+        active = Run.objects.changing().values_list("testbed__slug", flat=True)
         mains = Host.objects.filter(is_main=True).values_list("name", flat=True)
         self._testbeds = {row.slug: row for row in rows}
         self._numbers = {row.number: row.slug for row in rows}

@@ -29,7 +29,8 @@ class Drift:
 
 def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
     """Return the parts that should be there and were observed to be missing."""
-    last = testbed.runs.exclude(command="generate-artefacts").defer("plan").first()
+    changes = testbed.runs.filter(is_exclusive=True)
+    last = changes.exclude(command="generate-artefacts").defer("plan").first()
     if last is None or last.command != "up" or last.status in Run.ACTIVE:
         return Drift()
     if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:

@@ -150,7 +150,7 @@ def _count_guests(rows: dict[int, Row]) -> None:
 
 def _last_runs(rows: dict[int, Row]) -> Iterable[Run]:
     newest = (
-        Run.objects.filter(testbed__in=list(rows))
+        Run.objects.filter(testbed__in=list(rows), is_exclusive=True)
         .order_by()
         .values("testbed")
         .annotate(newest=Max("id"))

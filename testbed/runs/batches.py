@@ -150,6 +150,8 @@ class _Running:
             project=project,
             options=plan.options,
             policy=current_policy() if instruction.kind in _ABOUT_FIREWALLS else None,
+            execution=plan.execution,
+            answers=project.answers(self.of_run.pk),
         )
 
     def _settle(self, scope: Scope, lease: Lease) -> None:

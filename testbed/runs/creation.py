@@ -1,23 +1,27 @@
 """The creation of a run: planned, stored, waiting for its driver.
 
 Called by views and tests, always with an authorised user. The run's row is made first,
-so that the database's constraint on one active run per testbed decides between
-concurrent requests; only the winner touches the testbed's state.
+under the testbed's lock, so that of concurrent requests one wins, and only the winner
+touches the testbed's state. Many executions run beside each other; a run that changes
+the testbed is alone.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import partial
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
-from django.utils import timezone
+from django.db import transaction
 
-from orchestration.errors import StateError, TestbedBusy
+from orchestration.errors import StateError
+from orchestration.plan.execution import Execution
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
+from testbed.models.runs import require_no_run
+from testbed.testbeds.executions import plan_execution
 from testbed.testbeds.planning import prepare
 
 PlanJson = Mapping[str, object]
@@ -37,37 +41,55 @@ def create_run(
     and start), SpecError, StateError (also: the client's plan is another one).
     """
     options = options or Options()
-    with transaction.atomic():
-        run = _reserve(testbed, user, command, options)
-        _, plan = prepare(testbed, command, options)
-        text = plan.to_json()
-        stored = json.loads(text)
-        if client_plan is not None:
-            _compare(stored, json.loads(json.dumps(client_plan)))
-        run.plan, run.log_bytes = stored, len(text)
-        run.save(update_fields=["plan", "log_bytes"])
-        _create_rows(run, plan)
-        transaction.on_commit(partial(request_driver, run.pk))
-    return run
-
-
-def _reserve(testbed: Testbed, user: User, command: Command, options: Options) -> Run:
-    """Make the run's row, or raise TestbedBusy: the database accepts only one."""
     switches = {
         "provision": options.provision,
         "rerun_scripts": options.rerun_scripts,
     }
-    try:
-        with transaction.atomic():
-            return Run.objects.create(
-                testbed=testbed,
-                asked_by=user,
-                command=command.value,
-                options=switches,
-                plan={},
-            )
-    except IntegrityError as exc:
-        raise _busy(testbed) from exc
+    with transaction.atomic():
+        run = _reserve(testbed, user, command, switches)
+        _, plan = prepare(testbed, command, options)
+        if client_plan is not None:
+            _compare(json.loads(plan.to_json()), json.loads(json.dumps(client_plan)))
+        _store(run, plan)
+    return run
+
+
+def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
+    """Plan a command for guests and store it as a run that waits for its driver.
+
+    Raises: SelectionFailed, StateError (the testbed is not up), TestbedBusy (a run
+    changes it).
+    """
+    with transaction.atomic():
+        run = _reserve(testbed, user, Command.EXEC, asdict(wanted))
+        _store(run, plan_execution(testbed, wanted))
+    return run
+
+
+def _store(run: Run, plan: Plan) -> None:
+    text = plan.to_json()
+    run.plan, run.log_bytes = json.loads(text), len(text)
+    run.save(update_fields=["plan", "log_bytes"])
+    _create_rows(run, plan)
+    transaction.on_commit(partial(request_driver, run.pk))
+
+
+def _reserve(
+    testbed: Testbed, user: User, command: Command, options: Mapping[str, object]
+) -> Run:
+    """Make the run's row. Raises: TestbedBusy when another run excludes it."""
+    Testbed.objects.select_for_update().get(pk=testbed.pk)
+    is_exclusive = command is not Command.EXEC
+    others = Run.objects.filter(testbed=testbed)
+    require_no_run(others if is_exclusive else others.filter(is_exclusive=True))
+    return Run.objects.create(
+        testbed=testbed,
+        asked_by=user,
+        command=command.value,
+        is_exclusive=is_exclusive,
+        options=options,
+        plan={},
+    )
 
 
 def _create_rows(run: Run, plan: Plan) -> None:
@@ -85,20 +107,6 @@ def _create_rows(run: Run, plan: Plan) -> None:
         Task(instruction=row, resource=resource.name, host=resource.host)
         for row, entry in zip(instructions, plan.instructions, strict=True)
         for resource in entry.resources
-    )
-
-
-def _busy(testbed: Testbed) -> TestbedBusy:
-    run = Run.objects.active().filter(testbed=testbed).select_related("asked_by").last()
-    if run is None:
-        return TestbedBusy(
-            "Another run of this testbed has just ended.", hint="Try again."
-        )
-    since = timezone.localtime(run.created_at)
-    return TestbedBusy(
-        f"{run.asked_by} has been running {run.command} on testbed {testbed} "
-        f"since {since:%H:%M:%S}.",
-        hint="Wait until it is over, or cancel it.",
     )
 
 

@@ -8,6 +8,7 @@ Text is made fit for any database here and escaped when it is displayed.
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ _INSERT = (
 )
 
 Json = None | bool | int | float | str | Sequence["Json"] | dict[str, "Json"]
-TaskChange = dict[str, str | int | float | None]
+TaskChange = dict[str, Json]
 
 
 class Row(NamedTuple):
@@ -155,6 +156,7 @@ def task_change(event: engine.Event) -> TaskChange:
                 "hint": clean(event.hint),
                 "detail": _end_of(clean(event.detail)),
                 "seconds": event.seconds,
+                "answer": asdict(event.answer) if event.answer else None,
             }
     return {}
 

@@ -17,6 +17,7 @@ from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import Command, Kind
 from testbed.celery import request_observation
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
+from testbed.runs.execution_words import execution_words
 from testbed.runs.recorder import record
 
 logger = logging.getLogger(__name__)
@@ -98,6 +99,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.DOWN: conditions.DOWN,
             Command.CLEAR_ARTEFACTS: conditions.EMPTY,
             Command.GENERATE_ARTEFACTS: before if is_deployed else conditions.GENERATED,
+            Command.EXEC: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -146,6 +148,8 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:
+    if run.command == Command.EXEC:
+        return execution_words(run)
     if run.command != Command.UP:
         return DONE_WORDS[Command(run.command)], ""
     count = len(_set_up_tasks(run))
@@ -157,6 +161,8 @@ def _failed_words(run: Run) -> tuple[str, str]:
     failed = list(_failed_tasks(run)[: SHOWN + 1])
     if not failed:
         return "The run failed.", ""
+    if run.command == Command.EXEC:
+        return execution_words(run)
     if run.command == Command.UP:
         return f"{_progress(run)}; {failed[0].message}", failed[0].hint
     if run.command == Command.GENERATE_ARTEFACTS:
@@ -176,6 +182,8 @@ def _placed(task: Task) -> str:
 
 def _cancelled_words(run: Run) -> tuple[str, str]:
     who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
+    if run.command == Command.EXEC:
+        return f"Cancelled{who}. {execution_words(run)[0]}", ""
     if run.command != Command.UP:
         return f"Cancelled{who}.", "Resume it, or leave it as is."
     return (

@@ -15,6 +15,7 @@ from functools import partial
 
 from django.db import InterfaceError, OperationalError, transaction
 from django.db import connection as database
+from django.db.models import F
 from django.utils import timezone
 
 from orchestration import events as engine
@@ -147,6 +148,7 @@ class Recorder:
         with transaction.atomic():
             seq = insert(self._run_id, rows, limit_bytes=self._limit_bytes)
             self._change_tasks(batch)
+            self._count_answers(batch)
             if not self._may_write():
                 transaction.set_rollback(True)
                 logger.warning("%s events of a lost batch are not stored", len(batch))
@@ -161,6 +163,13 @@ class Recorder:
         for key, change in changes.items():
             if task_id := self._task_id(key):
                 Task.objects.filter(pk=task_id).update(**change)
+
+    def _count_answers(self, batch: list[Stamped]) -> None:
+        """Let the files of answers count as a part of the log."""
+        ends = (event for _, event in batch if isinstance(event, engine.TaskFinished))
+        if taken := sum(end.answer.size_bytes for end in ends if end.answer):
+            runs = Run.objects.filter(pk=self._run_id)
+            runs.update(log_bytes=F("log_bytes") + taken)
 
     def _task_id(self, key: TaskKey) -> int | None:
         if key not in self._task_ids:

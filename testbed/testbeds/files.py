@@ -25,7 +25,7 @@ from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
-from testbed.models import Testbed
+from testbed.models import Run, Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
     last_observations,
@@ -141,7 +141,7 @@ def delete_testbed(testbed: Testbed) -> None:
 
 def require_deletable(testbed: Testbed) -> None:
     """Raise TestbedBusy or StateError when a part of it runs or was seen."""
-    require_no_run(testbed)
+    require_no_run(Run.objects.filter(testbed=testbed))
     held = things_there(last_observations()).get(testbed.slug, [])
     named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]
     more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""

@@ -204,7 +204,8 @@ def _marked(text: str, findings: tuple[Finding, ...]) -> list[list[Finding]]:
 
 def _deployment(testbed: Testbed, opened: Opened) -> dict[str, object]:
     """Return the active run, and whether the file differs from the generated state."""
-    run = testbed.runs.filter(status__in=Run.ACTIVE).select_related("asked_by").first()
+    changing = Run.objects.changing().filter(testbed=testbed)
+    run = changing.select_related("asked_by").first()
     state = state_of(testbed)[0]
     used = _digests_in(state, opened.path) if state else set()
     return {"active_run": run, "is_edited": bool(used - {opened.digest})}

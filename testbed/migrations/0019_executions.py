@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0015_host_firewall'),
+        ('testbed', '0018_log_budgets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
