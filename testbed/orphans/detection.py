@@ -109,7 +109,8 @@ class _Judge:
     def __init__(self) -> None:
         rows = list(Testbed.objects.all())
         last_end = Max("runs__ended_at", filter=Q(runs__is_exclusive=True))
-        ended = dict(Testbed.objects.values_list("slug").annotate(last_end).order_by())
+        slugs = Testbed.objects.order_by().values_list("slug")
+        ended = dict(slugs.annotate(last_end=last_end))
         active = Run.objects.changing().values_list("testbed__slug", flat=True)
         mains = Host.objects.filter(is_main=True).values_list("name", flat=True)
         self._testbeds = {row.slug: row for row in rows}
