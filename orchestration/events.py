@@ -74,7 +74,7 @@ class TaskProgressed:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a program printed in one guest, as it is kept in a file.
+    """The output of a program in one guest, as it is kept in a file.
 
     `exit_code` is None for a program that was ended. Equal outputs have equal `digest`s.
     `lines` and `size_bytes` are of what is kept; `is_cut`: there was more.

@@ -26,7 +26,7 @@ _ACCOUNT = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
 
 
 class Form(StrEnum):
-    """What an execution does on each guest."""
+    """The kinds of execution."""
 
     COMMAND = "command"
     SHELL = "shell"
@@ -36,7 +36,7 @@ class Form(StrEnum):
 
 
 class Targets(StrEnum):
-    """What the selection names."""
+    """The things that a selection names."""
 
     GUESTS = "guests"
     HOSTS = "hosts"
@@ -82,7 +82,7 @@ class Execution:
 
     @property
     def title(self) -> str:
-        """What it does, on one line: for lists, titles and records."""
+        """The command on one line: for lists, titles and records."""
         match self.form:
             case Form.COMMAND:
                 words = shlex.join(self.words)
