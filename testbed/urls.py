@@ -19,6 +19,7 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
+from testbed.views.execution import start as executions
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -48,6 +49,8 @@ urlpatterns = [
     path("testbeds/<slug:slug>/artefacts/", artefacts.index, name="artefacts"),
     path("testbeds/<slug:slug>/artefacts.zip", artefacts.all_of, name="artefacts-zip"),
     path("testbeds/<slug:slug>/artefacts/<path:name>", artefacts.one, name="artefact"),
+    path("testbeds/<slug:slug>/exec/", executions.start, name="testbed-exec"),
+    path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
     path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
     path("runs/<int:pk>/", runs.detail, name="run"),
     path("runs/<int:pk>/stage/", runs.stage, name="run-stage"),

@@ -12,8 +12,8 @@ from django.views.decorators.http import (
 )
 
 from orchestration.errors import TestbedBusy, TestbedError
-from orchestration.plan.lifecycle import Plan
-from orchestration.plan.model import Command, Options
+from orchestration.plan.lifecycle import LIFECYCLE, Plan
+from orchestration.plan.model import Options
 from testbed.access.visibility import Request, not_stored, page_of, run_for, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
@@ -90,11 +90,10 @@ def cancel(request: Request, pk: int) -> HttpResponse:
 
 def _start(request: Request, slug: str) -> HttpResponse:
     testbed = testbed_for(request, slug)
-    try:
-        command = Command(request.POST.get("command", ""))
-    except ValueError:
+    command = next((c for c in LIFECYCLE if c == request.POST.get("command")), None)
+    if command is None:
         problem = TestbedError(
-            "There is no such command.", hint=f"Use one of {', '.join(Command)}."
+            "There is no such command.", hint=f"Use one of {', '.join(LIFECYCLE)}."
         )
         return _refused(request, testbed, problem, status=400)
     try:

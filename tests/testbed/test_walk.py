@@ -27,6 +27,7 @@ ANSWERS = {
     "owner-on": "302 404 302 404 302",  # done, and on to another page
     "owner-busy": "302 404 409 404 409",
     "owner-bad": "302 404 400 404 400",
+    "owner-refused": "302 404 422 404 422",
     "admin": "302 404 404 404 200",
     "admin-on": "302 404 404 404 302",
     "admin-bad": "302 404 404 404 422",
@@ -65,6 +66,8 @@ testbeds/<slug:slug>/files/<path:path>      owner       impossible
 testbeds/<slug:slug>/artefacts/             owner       impossible
 testbeds/<slug:slug>/artefacts.zip          owner       impossible
 testbeds/<slug:slug>/artefacts/<path:name>  owner       impossible
+testbeds/<slug:slug>/exec/                  impossible  owner-refused
+testbeds/<slug:slug>/exec/match/            owner       impossible
 testbeds/<slug:slug>/runs/                  owner       owner-bad
 runs/<int:pk>/                              owner       impossible
 runs/<int:pk>/stage/                        owner       impossible

@@ -1,0 +1,37 @@
+"""Answers whether a user may do something to a testbed, and logs what was done.
+
+Everything that asks goes through `may`: views, and later sockets, consoles and
+templates. Finding an object is `visibility`'s; there, strangers get 404.
+"""
+
+import logging
+from enum import StrEnum
+
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+
+from testbed.models import Testbed
+
+logger = logging.getLogger(__name__)
+
+
+class Act(StrEnum):
+    """One thing that a user may do to a testbed."""
+
+    EXECUTE = "run a command"
+
+
+def may(user: User, act: Act, testbed: Testbed) -> bool:
+    """Return whether a user may do this: the owner and lab admins may do everything."""
+    return user.is_active and (user.is_superuser or testbed.owner_id == user.pk)
+
+
+def require(user: User, act: Act, testbed: Testbed) -> None:
+    """Let a user do this. Raises: PermissionDenied."""
+    if not may(user, act, testbed):
+        raise PermissionDenied(f"{user} may not {act} on {testbed}.")
+
+
+def log_act(user: User, act: Act, testbed: Testbed, what: str) -> None:
+    """Log that a user did something to a testbed; `what` is one line."""
+    logger.info("act %s by %s on %s: %s", act.name.lower(), user, testbed, what)

@@ -1,0 +1,1 @@
+"""Commands for guests: their form, their start, their answers."""

@@ -1,0 +1,121 @@
+"""The form of a command for guests: typed fields become an `Execution`.
+
+The command bar of a testbed's page sends it, and so may a program. Everything that is
+wrong is one refusal, shown above the form, which keeps the input.
+"""
+
+import shlex
+from collections.abc import Mapping
+
+from django import forms
+from django.http import QueryDict
+
+from orchestration.errors import ExecutionRefused
+from orchestration.plan.execution import (
+    DEFAULT_SECONDS,
+    Execution,
+    Form,
+    parse_execution,
+)
+
+PROGRAMS = (Form.COMMAND, Form.SHELL, Form.SCRIPT)
+# Where a form names each of these; the rest of its fields are the conditions.
+_PLAIN = ("user", "sudo", "folder", "in_order")
+
+
+class _Number(forms.IntegerField):
+    """A whole number; an empty field has its initial value."""
+
+    def clean(self, value: object) -> int:
+        """Return the number."""
+        found = super().clean(value)
+        return int(self.initial) if found is None else int(found)
+
+
+class ExecutionForm(forms.Form):
+    """A command, a line for a shell or a script, its guests and its conditions.
+
+    `guests` are the ticked rows of the guests' table, which join the selection.
+    """
+
+    selection = forms.CharField(label="Guests", required=False)
+    form = forms.ChoiceField(
+        label="Kind", choices=[(one.value, one.value) for one in PROGRAMS]
+    )
+    line = forms.CharField(label="Command", required=False)
+    path = forms.CharField(label="Script", required=False)
+    text = forms.CharField(label="Pasted script", required=False, strip=False)
+    arguments = forms.CharField(label="Arguments", required=False)
+    user = forms.CharField(label="User", required=False)
+    sudo = forms.BooleanField(label="As root", required=False)
+    env = forms.CharField(label="Environment", required=False)
+    folder = forms.CharField(label="Folder", required=False)
+    stdin = forms.CharField(label="Standard input", required=False, strip=False)
+    timeout_s = _Number(label="Time limit", required=False, initial=DEFAULT_SECONDS)
+    parallel = _Number(label="At once", required=False, initial=0)
+    in_order = forms.BooleanField(label="In order", required=False)
+    stop_after = _Number(label="Stop after", required=False, initial=0)
+
+    def execution(self) -> Execution:
+        """Return what was asked for. Raises: ExecutionRefused."""
+        if not self.is_valid():
+            name, problems = next(iter(self.errors.items()))
+            raise ExecutionRefused(f"{self.fields[name].label}: {problems[0]}")
+        values = self.cleaned_data
+        form = Form(values["form"])
+        is_script = form is Form.SCRIPT
+        return parse_execution(
+            {
+                "form": form,
+                "selection": self._selection(),
+                "words": _words(form, values),
+                "path": values["path"] if is_script and not values["text"] else "",
+                "text": _unix(values["text"]) if is_script else "",
+                "conditions": self._conditions(),
+            }
+        )
+
+    def _selection(self) -> str:
+        ticked = self.data.getlist("guests") if isinstance(self.data, QueryDict) else []
+        return ",".join(filter(None, (self.cleaned_data["selection"], *ticked)))
+
+    def _conditions(self) -> dict[str, object]:
+        values = self.cleaned_data
+        numbers = ("timeout_s", "parallel", "stop_after")
+        return {
+            **{name: values[name] for name in (*_PLAIN, *numbers)},
+            "env": _environment(values["env"]),
+            "stdin": _unix(values["stdin"]),
+        }
+
+
+def _words(form: Form, values: Mapping[str, str]) -> tuple[str, ...]:
+    if form is Form.SHELL:
+        return (values["line"],) if values["line"] else ()
+    try:
+        return tuple(
+            shlex.split(values["line" if form is Form.COMMAND else "arguments"])
+        )
+    except ValueError as exc:
+        raise ExecutionRefused(
+            "The command has a quote that is not closed.",
+            hint="Close it, put a backslash before it, or run the line in a shell.",
+        ) from exc
+
+
+def _environment(text: str) -> dict[str, str]:
+    """Read lines of `NAME=value`; the value is everything after the first `=`."""
+    found = {}
+    for line in filter(str.strip, text.splitlines()):
+        name, equals, value = line.partition("=")
+        if not equals:
+            raise ExecutionRefused(
+                f"`{line}` sets no environment variable.", hint="Write NAME=value."
+            )
+        found[name.strip()] = value
+    return found
+
+
+def _unix(text: str) -> str:
+    """Return text with the line ends that browsers change."""
+    return text.replace("\r\n", "\n")

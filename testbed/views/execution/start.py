@@ -1,0 +1,92 @@
+"""Commands for guests: start one, and show which guests a selection matches."""
+
+import json
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
+from orchestration.plan.execution import Execution, Targets, parse_execution
+from orchestration.state.selection import fold
+from testbed.access.permissions import Act, log_act, require
+from testbed.access.visibility import Request, not_stored, testbed_for
+from testbed.api.shapes import instructions_of, problem_json
+from testbed.models import Testbed
+from testbed.runs.creation import create_execution
+from testbed.testbeds.executions import matched_guests
+from testbed.views.execution.form import PROGRAMS, ExecutionForm
+from testbed.views.problems import wants_json
+from testbed.views.testbeds import show_testbed
+
+JSON = "application/json"
+
+
+@login_required
+@require_POST
+def start(request: Request, slug: str) -> HttpResponse:
+    """Run a command on the guests of a selection, sent as a form or as JSON."""
+    testbed = testbed_for(request, slug)
+    require(request.user, Act.EXECUTE, testbed)
+    try:
+        wanted = _wanted(request)
+        run = create_execution(testbed, request.user, wanted)
+    except TestbedError as exc:
+        return _refused(request, testbed, exc)
+    what = f"{wanted.title} on {wanted.selection}, run {run.pk}"
+    log_act(request.user, Act.EXECUTE, testbed, what)
+    if _is_program(request):
+        return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
+    return redirect("run", run.pk)
+
+
+@not_stored
+@login_required
+@require_GET
+def match(request: Request, slug: str) -> HttpResponse:
+    """Show which guests a selection matches now, before anything runs."""
+    testbed, problem = testbed_for(request, slug), None
+    names: tuple[str, ...] = ()
+    selection = request.GET.get("selection", "")
+    try:
+        names = matched_guests(testbed, selection)
+    except TestbedError as exc:
+        problem = exc
+    folded = fold(names)
+    if wants_json(request) and problem:
+        return JsonResponse(problem_json(problem), status=422)
+    if wants_json(request):
+        shape = {"guests": names, "folded": folded, "count": len(names)}
+        return JsonResponse(shape)
+    context = {"folded": folded, "count": len(names), "problem": problem}
+    context["is_empty"] = not selection.strip()
+    return render(request, "executions/_match.html", context)
+
+
+def _wanted(request: Request) -> Execution:
+    if request.content_type != JSON:
+        return ExecutionForm(request.POST).execution()
+    try:
+        wanted = parse_execution(json.loads(request.body))
+    except (ValueError, RecursionError) as exc:
+        raise ExecutionRefused(
+            "The body is not the JSON of a command.", hint="See docs/protocol.md."
+        ) from exc
+    if wanted.form not in PROGRAMS or wanted.targets is not Targets.GUESTS:
+        raise ExecutionRefused(
+            f"`{wanted.form}` on {wanted.targets} cannot be run here.",
+            hint=f"Use one of {', '.join(PROGRAMS)} on guests.",
+        )
+    return wanted
+
+
+def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
+    status = 409 if isinstance(problem, TestbedBusy) else 422
+    if _is_program(request):
+        return JsonResponse(problem_json(problem), status=status)
+    return show_testbed(request, testbed, problem, status)
+
+
+def _is_program(request: Request) -> bool:
+    return wants_json(request) or request.content_type == JSON

@@ -1,0 +1,193 @@
+"""Commands for guests over HTTP: forms for people, JSON for programs."""
+
+import logging
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from orchestration.plan.model import Command
+from testbed.models import Run, Testbed
+from testbed.runs.creation import create_run
+from tests.testbed.reading import visible
+
+PAGE, MATCH = "/testbeds/lab/exec/", "/testbeds/lab/exec/match/"
+JSON = {"Accept": "application/json"}
+UNAME = {"selection": "@all", "form": "command", "line": "uname -a"}
+
+
+@pytest.fixture(autouse=True)
+def deployed(generated: Testbed, doors: object) -> Testbed:
+    generated.condition = Testbed.Condition.UP
+    generated.save()
+    return generated
+
+
+def conditions(run: Run) -> dict[str, object]:
+    return run.plan["execution"]["conditions"]
+
+
+def test_form_starts_a_run_and_leads_to_its_page(browser: Client):
+    answer = browser.post(PAGE, UNAME)
+
+    run = Run.objects.get()
+    assert answer["Location"] == f"/runs/{run.pk}/"
+    assert run.plan["execution"]["words"] == ["uname", "-a"]
+    assert run.plan["instructions"][0]["resources"][0]["name"] == "web"
+
+
+def test_ticked_guests_join_the_selection(browser: Client):
+    browser.post(PAGE, {**UNAME, "selection": "", "guests": ["db", "web"]})
+    browser.post(PAGE, {**UNAME, "selection": "web", "guests": ["db"]})
+
+    found = [run.options["selection"] for run in Run.objects.order_by("pk")]
+    assert found == ["db,web", "web,db"]
+
+
+@pytest.mark.parametrize(
+    ("form", "line", "words"),
+    [
+        ("command", "printf '%s' \"a b\" $HOME", ["printf", "%s", "a b", "$HOME"]),
+        ("shell", "echo $HOME | wc -c", ["echo $HOME | wc -c"]),
+    ],
+)
+def test_shell_reads_the_line_only_when_asked_for(browser: Client, form, line, words):
+    browser.post(PAGE, {**UNAME, "form": form, "line": line})
+
+    assert Run.objects.get().options["words"] == words
+
+
+def test_form_takes_every_condition(browser: Client):
+    browser.post(
+        PAGE,
+        UNAME
+        | {"sudo": "on", "env": "A=1\r\nB=x=y\r\n", "folder": "/srv", "stdin": "a\r\n"}
+        | {"timeout_s": "5", "parallel": "2", "in_order": "on", "stop_after": "3"},
+    )
+
+    found = conditions(Run.objects.get())
+    assert (found["env"], found["stdin"]) == ({"A": "1", "B": "x=y"}, "a\n")
+    assert (found["sudo"], found["folder"], found["in_order"]) == (True, "/srv", True)
+    numbers = (found["timeout_s"], found["parallel"], found["stop_after"])
+    assert numbers == (5, 2, 3)
+
+
+def test_pasted_script_goes_before_a_chosen_one(browser: Client):
+    text = {"text": "#!/bin/sh\r\nid\r\n", "path": "setup.sh", "arguments": "a 'b c'"}
+    browser.post(PAGE, {"selection": "web", "form": "script", **text})
+
+    found = Run.objects.get().options
+    assert (found["path"], found["text"]) == ("", "#!/bin/sh\nid\n")
+    assert found["words"] == ["a", "b c"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"selection": ""}, "No guest is selected."),
+        ({"selection": "x-*"}, "`x-*` selects no guest."),
+        ({"line": "echo 'a"}, "The command has a quote that is not closed."),
+        ({"line": ""}, "There is no command."),
+        ({"env": "A"}, "`A` sets no environment variable."),
+        ({"timeout_s": "long"}, "Time limit: Enter a whole number."),
+        ({"form": "push"}, "Kind: Select a valid choice."),
+    ],
+)
+def test_refusal_is_a_sentence_and_makes_no_run(browser: Client, values, sentence):
+    page = browser.post(PAGE, UNAME | values)
+    shape = browser.post(PAGE, UNAME | values, headers=JSON)
+
+    assert (page.status_code, shape.status_code) == (422, 422)
+    assert sentence.replace("`", "") in visible(page.content.decode())
+    assert shape.json()["error"].startswith(sentence)
+    assert not Run.objects.exists()
+
+
+def test_program_sends_json_and_gets_the_plan(browser: Client):
+    wanted = {"form": "shell", "selection": "web", "words": ["id"]}
+
+    answer = browser.post(PAGE, wanted, content_type="application/json")
+
+    shape = answer.json()
+    assert shape["run"] == Run.objects.get().pk
+    assert [entry["kind"] for entry in shape["instructions"]] == ["run-program", "end"]
+    assert shape["instructions"][0]["resources"] == ["web"]
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        (b"{", "The body is not the JSON of a command."),
+        (b"[" * 100_000, "The body is not the JSON of a command."),
+        (b"[]", "The command cannot be read"),
+        (b'{"form": "command", "selection": "web"}', "There is no command."),
+        (
+            b'{"form": "fetch", "selection": "web", "path": "/etc"}',
+            "`fetch` on guests cannot be run here.",
+        ),
+    ],
+)
+def test_program_gets_a_refusal_as_json(browser: Client, body, error):
+    answer = browser.post(PAGE, body, content_type="application/json")
+
+    assert answer.status_code == 422
+    assert answer.json()["error"].startswith(error)
+
+
+def test_busy_testbed_says_who_waits_for_whom(
+    browser: Client, deployed: Testbed, member: User
+):
+    create_run(deployed, member, Command.DOWN)
+
+    answer = browser.post(PAGE, UNAME, headers=JSON)
+
+    assert answer.status_code == 409
+    assert answer.json()["error"].startswith("mark has been running down on")
+
+
+def test_stranger_starts_nothing(client: Client, stranger: User):
+    client.force_login(stranger)
+
+    assert client.post(PAGE, UNAME).status_code == 404
+    assert not Run.objects.exists()
+
+
+def test_each_command_is_logged_with_its_user(
+    page: Client, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+        page.post(PAGE, UNAME)
+
+    number = Run.objects.get().pk
+    said = f"act execute by ada on lab: uname -a on @all, run {number}"
+    assert said in caplog.messages
+
+
+def test_runs_address_starts_no_command_for_guests(browser: Client):
+    answer = browser.post("/testbeds/lab/runs/", {"command": "exec"}, headers=JSON)
+
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("selection", "said"),
+    [
+        ("@all", "2 guests db,web"),
+        ("@bridge:lan", "1 guest web"),
+        ("x", "There is no guest x in this testbed."),
+    ],
+)
+def test_match_shows_which_guests_it_is(browser: Client, selection, said):
+    answer = browser.get(MATCH, {"selection": selection})
+
+    assert answer.status_code == 200
+    assert said in visible(answer.content.decode())
+
+
+def test_match_is_json_for_programs(browser: Client):
+    found = browser.get(MATCH, {"selection": "!db"}, headers=JSON)
+    wrong = browser.get(MATCH, {"selection": "web["}, headers=JSON)
+
+    assert found.json() == {"guests": ["web"], "folded": "web", "count": 1}
+    assert wrong.status_code == 422
+    assert "cannot be read" in wrong.json()["error"]
