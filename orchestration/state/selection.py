@@ -49,7 +49,9 @@ def select_guests(
     `failed` are the guests on which the last run failed. Raises: SelectionFailed.
     """
     names = [guest.name for guest in state.guests]
-    groups: Groups = {**guest_groups(state), "": {"failed": failed}}
+    # Patterns match the names of groups, too; a guest of an earlier YAML is none.
+    there = set(names) & set(failed)
+    groups: Groups = {**guest_groups(state), "": {"failed": there}}
     return select(pattern, names, groups, thing="guest")
 
 

@@ -101,3 +101,11 @@ def test_groups_of_this_machine_are_not_read(
 
     with pytest.raises(SelectionFailed, match="there is no group @mine"):
         select_guests(state, "@mine")
+
+
+def test_failed_guest_that_is_no_longer_there_is_matched_by_no_pattern(
+    state: State,
+) -> None:
+    found = select_guests(state, "web-*", failed=("web-9",))
+
+    assert fold(found) == "web-[0-3]"
