@@ -239,8 +239,9 @@ def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
 
 
 def _last_run(testbed: Testbed) -> tuple[str, str]:
-    """Return the last command and how it ended; generating changes nothing."""
-    runs = testbed.runs.exclude(command=Command.GENERATE_ARTEFACTS)
+    """Return the last command that changed the testbed, and how it ended."""
+    runs = testbed.runs.filter(is_exclusive=True)
+    runs = runs.exclude(command=Command.GENERATE_ARTEFACTS)
     return runs.values_list("command", "status").first() or ("", "")
 
 

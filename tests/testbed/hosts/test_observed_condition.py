@@ -51,6 +51,20 @@ def test_testbed_is_up_only_while_all_its_guests_run(
     assert condition(testbed) == Condition.PARTIAL
 
 
+def test_command_in_guests_leaves_the_testbed_up(
+    testbed: Testbed, kept: Hosts, state: State, owner: User
+) -> None:
+    ran(testbed, owner, Command.UP, Run.Status.SUCCEEDED)
+    is_now(testbed, Condition.UP)
+    obey(testbed, kept, Command.UP)
+    ran(testbed, owner, Command.EXEC, Run.Status.FAILED)
+    Run.objects.filter(command=Command.EXEC).update(is_exclusive=False)
+
+    observe_all(kept)
+
+    assert condition(testbed) == Condition.UP
+
+
 def test_failed_up_stays_partial_even_while_all_run(
     testbed: Testbed, kept: Hosts, state: State, owner: User
 ) -> None:
