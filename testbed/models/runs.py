@@ -33,10 +33,10 @@ class Run(models.Model):
     that may be sent next. `driver` is the sender of instructions; a client counts as
     connected while `driver_seen_at` is fresh. `last_seq` numbers the events.
     `leftovers` lists the processes that a cancel could not confirm as ended, by host
-    and pid. `log_bytes` is about what its events and its plan take, and `log_is_cut`
-    says that output was left out for their limit. Old runs lose both,
-    at `log_removed_at`, for the reason `log_removed_for` if it is not their age; results
-    stay.
+    and pid. `title` is what an execution runs, on one line. `log_bytes` is about what
+    its events and its plan take, and `log_is_cut` says that output was left out for
+    their limit. Old runs lose both, at `log_removed_at`, for the reason
+    `log_removed_for` if it is not their age; results stay.
     An exclusive run changes the testbed, and no other run is active meanwhile.
     """
 
@@ -58,6 +58,7 @@ class Run(models.Model):
 
     testbed = models.ForeignKey(Testbed, on_delete=models.CASCADE, related_name="runs")
     command = models.CharField(max_length=32)
+    title = models.CharField(max_length=120, blank=True)
     is_exclusive = models.BooleanField(default=True)
     options = models.JSONField(default=dict)
     plan = models.JSONField()

@@ -21,6 +21,7 @@ from orchestration.plan.model import Command, Options
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
+from testbed.runs.event_rows import clean
 from testbed.testbeds.executions import plan_execution
 from testbed.testbeds.planning import prepare
 
@@ -62,6 +63,7 @@ def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
     """
     with transaction.atomic():
         run = _reserve(testbed, user, Command.EXEC, asdict(wanted))
+        run.title = clean(wanted.title.replace("\n", " "))
         _store(run, plan_execution(testbed, wanted))
     return run
 
@@ -69,7 +71,7 @@ def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
 def _store(run: Run, plan: Plan) -> None:
     text = plan.to_json()
     run.plan, run.log_bytes = json.loads(text), len(text)
-    run.save(update_fields=["plan", "log_bytes"])
+    run.save(update_fields=["plan", "log_bytes", "title"])
     _create_rows(run, plan)
     transaction.on_commit(partial(request_driver, run.pk))
 

@@ -219,6 +219,7 @@ def verb(command: str) -> str:
         "clear-artefacts": "Delete disks and artefacts",
         "up": "Up",
         "down": "Down",
+        "exec": "Command",
     }
     return words.get(command, command.replace("-", " ").capitalize())
 

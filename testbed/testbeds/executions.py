@@ -3,12 +3,19 @@
 Called by `runs.creation`, and by the page that shows what a selection matches.
 """
 
+import re
+from dataclasses import replace
+
 from orchestration.errors import StateError
-from orchestration.plan.execution import Execution
+from orchestration.events import SUCCESSFUL
+from orchestration.plan.execution import Execution, parse_execution
 from orchestration.plan.lifecycle import Plan, plan_exec
+from orchestration.plan.model import Command
 from orchestration.state.model import State
-from orchestration.state.selection import select_guests
+from orchestration.state.selection import fold, select_guests
 from testbed.models import Run, Task, Testbed
+
+NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
@@ -27,6 +34,32 @@ def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
 def matched_guests(testbed: Testbed, selection: str) -> tuple[str, ...]:
     """Return the guests that a selection matches now. Raises: as `plan_execution`."""
     return select_guests(_deployed(testbed), selection, failed=last_failed(testbed))
+
+
+def execution_again(testbed: Testbed, number: str, *, on: str = "all") -> Execution:
+    """Return what an earlier run of the testbed ran, for all its guests or the failed.
+
+    Raises: StateError when there is no such run, ExecutionRefused.
+    """
+    found = testbed.runs.filter(command=Command.EXEC)
+    run = found.filter(pk=int(number)).first() if NUMBER.fullmatch(number) else None
+    if run is None:
+        raise StateError(
+            f"There is no command {number} to run again.", hint="Choose another run."
+        )
+    wanted = parse_execution(run.options)
+    if on != "failed":
+        return wanted
+    failed = failed_in(run)
+    if not failed:
+        raise StateError(f"No guest failed in run {run.pk}.")
+    return replace(wanted, selection=fold(failed))
+
+
+def failed_in(run: Run) -> tuple[str, ...]:
+    """Return the guests on which a run failed, was cancelled, or did not begin."""
+    tasks = Task.objects.filter(instruction__run=run).exclude(status__in=SUCCESSFUL)
+    return tuple(tasks.values_list("resource", flat=True))
 
 
 def last_failed(testbed: Testbed) -> tuple[str, ...]:

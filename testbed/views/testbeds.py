@@ -7,10 +7,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
+from testbed.access.permissions import Act, may
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.budgets import budgets_of
+from testbed.models import Testbed
 from testbed.pages.changes import pending_changes
+from testbed.pages.command_bar import command_bar
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
@@ -22,6 +25,7 @@ from testbed.pages.overview import (
     state_of,
     unseen_run,
 )
+from testbed.testbeds.executions import execution_again
 from testbed.testbeds.files import (
     delete_testbed,
     list_examples,
@@ -30,6 +34,7 @@ from testbed.testbeds.files import (
 from testbed.testbeds.findings import errors_among, findings_of
 from testbed.testbeds.planning import is_edited
 from testbed.testbeds.stored_files import list_files
+from testbed.views.execution.form import ExecutionForm, form_of
 
 RUNS_SHOWN = 5
 
@@ -49,7 +54,13 @@ def index(request: Request) -> HttpResponse:
 @require_GET
 def detail(request: Request, slug: str) -> HttpResponse:
     """Show a testbed: its guests, its files, its runs."""
-    return show_testbed(request, testbed_for(request, slug))
+    testbed = testbed_for(request, slug)
+    again, form, problem = request.GET.get("again"), None, None
+    try:
+        form = form_of(execution_again(testbed, again)) if again else None
+    except TestbedError as exc:
+        problem = exc
+    return show_testbed(request, testbed, problem, 422 if problem else 200, form=form)
 
 
 def show_testbed(
@@ -57,12 +68,18 @@ def show_testbed(
     testbed: Testbed,
     refusal: TestbedError | None = None,
     status: int = 200,
+    *,
+    form: ExecutionForm | None = None,
 ) -> HttpResponse:
-    """Show a testbed's page, with the reason why a command of its user was refused."""
+    """Show a testbed's page, with the reason why a command of its user was refused.
+
+    `form` is the filled command bar.
+    """
     findings = findings_of(testbed)
     context = {
         "refusal": refusal,
         **_live(request, testbed),
+        "form": form or ExecutionForm(),
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
@@ -77,7 +94,7 @@ def show_testbed(
 @require_GET
 def live(request: Request, slug: str) -> HttpResponse:
     """Show the part of a testbed's page that changes by itself."""
-    context = _live(request, testbed_for(request, slug))
+    context = _live(request, testbed_for(request, slug)) | {"form": ExecutionForm()}
     return render(request, "testbeds/_live.html", context)
 
 
@@ -125,11 +142,14 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)
     recent = testbed.runs.select_related("asked_by").defer("plan")[: RUNS_SHOWN + 1]
-    last = recent[0] if recent else None
+    last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
     drift = drift_of(testbed, found)
     is_changed = state is not None and is_edited(testbed, state)
     sketch = None if state else sketch_of(_yaml(testbed))
-    active = last if last and last.status in Run.ACTIVE else None
+    active = testbed.runs.active().select_related("asked_by").defer("plan").first()
+    can_run = testbed.condition in Testbed.DEPLOYED and may(
+        request.user, Act.EXECUTE, testbed
+    )
     return {
         "testbed": testbed,
         "state": state,
@@ -144,6 +164,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "last_run": last,
         "unseen_run": unseen_run(testbed, last),
         "active_run": active,
+        "bar": command_bar(testbed) if can_run else None,
         "condition": condition_of(testbed, last),
         "up_is_primary": active is None
         and testbed.condition != Testbed.Condition.UP

@@ -17,10 +17,12 @@ from orchestration.plan.execution import (
     Form,
     parse_execution,
 )
+from testbed.pages.command_bar import line_of
 
 PROGRAMS = (Form.COMMAND, Form.SHELL, Form.SCRIPT)
 # Where a form names each of these; the rest of its fields are the conditions.
 _PLAIN = ("user", "sudo", "folder", "in_order")
+_NUMBERS = ("timeout_s", "parallel", "stop_after")
 
 
 class _Number(forms.IntegerField):
@@ -75,18 +77,45 @@ class ExecutionForm(forms.Form):
             }
         )
 
+    @property
+    def has_conditions(self) -> bool:
+        """Return whether a condition is another than the usual one."""
+        names = (*_PLAIN, *_NUMBERS, "env", "stdin")
+        usual = {name: self.fields[name].initial for name in names}
+        values = {name: self[name].value() for name in names}
+        return any(v and str(v) != str(usual[name]) for name, v in values.items())
+
     def _selection(self) -> str:
         ticked = self.data.getlist("guests") if isinstance(self.data, QueryDict) else []
         return ",".join(filter(None, (self.cleaned_data["selection"], *ticked)))
 
     def _conditions(self) -> dict[str, object]:
         values = self.cleaned_data
-        numbers = ("timeout_s", "parallel", "stop_after")
         return {
-            **{name: values[name] for name in (*_PLAIN, *numbers)},
+            **{name: values[name] for name in (*_PLAIN, *_NUMBERS)},
             "env": _environment(values["env"]),
             "stdin": _unix(values["stdin"]),
         }
+
+
+def form_of(wanted: Execution) -> ExecutionForm:
+    """Return the form as it is filled for an execution."""
+    conditions = wanted.conditions
+    is_script = wanted.form is Form.SCRIPT
+    line = "" if is_script else line_of(wanted.form, wanted.words)
+    return ExecutionForm(
+        initial={
+            "selection": wanted.selection,
+            "form": wanted.form.value,
+            "line": line,
+            "arguments": shlex.join(wanted.words) if is_script else "",
+            "path": wanted.path,
+            "text": wanted.text,
+            **{name: getattr(conditions, name) for name in (*_PLAIN, *_NUMBERS)},
+            "env": "".join(f"{name}={v}\n" for name, v in conditions.env.items()),
+            "stdin": conditions.stdin,
+        }
+    )
 
 
 def _words(form: Form, values: Mapping[str, str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.runs.creation import create_execution
-from testbed.testbeds.executions import matched_guests
+from testbed.testbeds.executions import execution_again, matched_guests
 from testbed.views.execution.form import PROGRAMS, ExecutionForm
 from testbed.views.problems import wants_json
 from testbed.views.testbeds import show_testbed
@@ -30,7 +30,7 @@ def start(request: Request, slug: str) -> HttpResponse:
     testbed = testbed_for(request, slug)
     require(request.user, Act.EXECUTE, testbed)
     try:
-        wanted = _wanted(request)
+        wanted = _wanted(request, testbed)
         run = create_execution(testbed, request.user, wanted)
     except TestbedError as exc:
         return _refused(request, testbed, exc)
@@ -64,7 +64,9 @@ def match(request: Request, slug: str) -> HttpResponse:
     return render(request, "executions/_match.html", context)
 
 
-def _wanted(request: Request) -> Execution:
+def _wanted(request: Request, testbed: Testbed) -> Execution:
+    if again := request.POST.get("again"):
+        return execution_again(testbed, again, on=request.POST.get("on", "all"))
     if request.content_type != JSON:
         return ExecutionForm(request.POST).execution()
     try:
@@ -85,7 +87,8 @@ def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpR
     status = 409 if isinstance(problem, TestbedBusy) else 422
     if _is_program(request):
         return JsonResponse(problem_json(problem), status=status)
-    return show_testbed(request, testbed, problem, status)
+    form = ExecutionForm(request.POST)
+    return show_testbed(request, testbed, problem, status, form=form)
 
 
 def _is_program(request: Request) -> bool:
