@@ -19,6 +19,7 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
+from testbed.views.execution import answers
 from testbed.views.execution import start as executions
 
 urlpatterns = [
@@ -58,6 +59,10 @@ urlpatterns = [
     path("runs/<int:pk>/log/", logs.log, name="run-log"),
     path("runs/<int:pk>/log.txt", logs.log_text, name="run-log-text"),
     path("runs/<int:pk>/cancel/", runs.cancel, name="run-cancel"),
+    path("runs/<int:pk>/answers/", answers.index, name="run-answers"),
+    path("runs/<int:pk>/answers.zip", answers.archive, name="run-answers-zip"),
+    path("runs/<int:pk>/answers/<str:guest>/", answers.one, name="run-answer"),
+    path("runs/<int:pk>/difference/", answers.compare, name="run-difference"),
     path("hosts/", hosts.index, name="hosts"),
     path("orphans/", orphans.index, name="orphans"),
     path("orphans/delete/", orphans.delete, name="orphans-delete"),

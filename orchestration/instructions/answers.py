@@ -7,6 +7,7 @@ outputs have equal digests, by which pages and clients fold them.
 
 import os
 import threading
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
@@ -52,10 +53,17 @@ class AnswerFile:
             self._file.write(line)
 
 
+def answer_lines(path: Path) -> Iterator[tuple[Stream, str]]:
+    """Yield the lines of an answer that was written here, one after the other."""
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):  # else it is being written
+                yield _STREAMS[line[0]], line[1:-1].decode()
+
+
 def read_answer(path: Path) -> list[tuple[Stream, str]]:
     """Read the lines of an answer that was written here."""
-    lines = path.read_bytes().split(b"\n")[:-1]
-    return [(_STREAMS[line[0]], line[1:].decode()) for line in lines]
+    return list(answer_lines(path))
 
 
 def _create(path: Path) -> BinaryIO:

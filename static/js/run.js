@@ -6,6 +6,7 @@ import { createLog } from "./run/log.js";
 import { createLogTools } from "./run/logtools.js";
 import { createCancel } from "./run/cancel.js";
 import { createStages } from "./run/stages.js";
+import { createAnswers } from "./run/answers.js";
 import { startClock } from "./run/clock.js";
 
 const root = document.getElementById("run");
@@ -23,6 +24,7 @@ const log = createLog(root, tools.show, (panel) =>
   subscribe(Math.min(lastSeq, Number(panel.lastSeq))),
 );
 const stages = createStages(root);
+const answers = createAnswers();
 const driver = createDriver(root, document.getElementById("instructions"));
 const cancel = createCancel(root, () => socket);
 startClock();
@@ -34,6 +36,7 @@ const show = (frame) => {
   if (frame.seq) lastSeq = Math.max(lastSeq, frame.seq);
   const isOfStage = frame.kind ? frame.kind !== "log" : frame.type === "result";
   if (isOfStage) stages.touch(frame.index);
+  answers.touch(frame);
 };
 
 const onFrame = (frame, socket) => {

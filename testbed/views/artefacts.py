@@ -4,11 +4,9 @@
 time. The archive is sent while it is made.
 """
 
-import zipfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -30,10 +28,9 @@ from testbed.pages.artefacts import (
     with_artefacts,
 )
 from testbed.pages.overview import state_of
+from testbed.pages.streaming import File, while_made, zip_pieces
 from testbed.views.problems import problem_page
 
-PIECE_BYTES = 64 * 1024
-FIRST_DATE = (2000, 1, 1, 0, 0, 0)
 MAX_SHOWN_BYTES = 256 * 1024
 
 
@@ -85,60 +82,16 @@ def all_of(request: Request, slug: str) -> HttpResponseBase:
     """Send all artefacts as one archive, without any key."""
     testbed = testbed_for(request, slug)
     found = all_artefacts(testbed.project, _state(testbed))
-    pieces = _pieces(f"{slug}-artefacts", found)
-    response = StreamingHttpResponse(
-        _while_made(pieces), content_type="application/zip"
-    )
+    pieces = zip_pieces(_entries(f"{slug}-artefacts", found))
+    response = StreamingHttpResponse(while_made(pieces), content_type="application/zip")
     saved_as = f'attachment; filename="{slug}-artefacts.zip"'
     response.headers["Content-Disposition"] = saved_as
     return response
 
 
-class _Sink:
-    """A write-only file; its content is taken out piece by piece."""
-
-    def __init__(self) -> None:
-        self.pending = bytearray()
-
-    def write(self, data: bytes, /) -> int:
-        """Keep what was written."""
-        self.pending += data
-        return len(data)
-
-    def flush(self) -> None:
-        """Do nothing: `taken` empties the buffer."""
-
-    def close(self) -> None:
-        """Do nothing: there is no file behind it."""
-
-    def taken(self) -> bytes:
-        """Return the bytes written since the last call."""
-        data = bytes(self.pending)
-        self.pending.clear()
-        return data
-
-
-def _pieces(folder: str, artefacts: Iterator[Artefact]) -> Iterator[bytes]:
-    sink = _Sink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        for artefact in artefacts:
-            entry = zipfile.ZipInfo(f"{folder}/{artefact.name}", FIRST_DATE)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, _content(artefact.read))
-            if len(sink.pending) >= PIECE_BYTES:
-                yield sink.taken()
-    yield sink.taken()
-
-
-async def _while_made(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Make each piece in a thread, once the one before it is on its way."""
-    while piece := await sync_to_async(_next)(pieces):
-        yield piece
-
-
-def _next(pieces: Iterator[bytes]) -> bytes:
-    return next(pieces, b"")
+def _entries(folder: str, artefacts: Iterator[Artefact]) -> Iterator[File]:
+    for artefact in artefacts:
+        yield f"{folder}/{artefact.name}", (_content(artefact.read),)
 
 
 def _state(testbed: Testbed) -> State:

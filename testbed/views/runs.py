@@ -13,7 +13,7 @@ from django.views.decorators.http import (
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
-from orchestration.plan.model import Options
+from orchestration.plan.model import Command, Options
 from testbed.access.visibility import Request, not_stored, page_of, run_for, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
@@ -23,6 +23,7 @@ from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import PlanJson, create_run
 from testbed.runs.event_rows import clean
+from testbed.views.execution.answers import answers_context
 from testbed.views.logs import log_context
 from testbed.views.problems import wants_json
 from testbed.views.testbeds import show_testbed
@@ -47,14 +48,19 @@ def detail(request: Request, pk: int) -> HttpResponse:
     """Show a run from its rows; the page follows the events after `last_seq`."""
     run = run_for(request, pk)
     drives = _drives(request, run)
+    is_execution = run.command == Command.EXEC
+    shown = (
+        answers_context(request, run) if is_execution else {"stages": stages_of(run)}
+    )
     context = {
         **log_context(request, run),
-        "stages": stages_of(run),
+        **shown,
         "instructions": instructions_of(run) if drives else [],
         "drives": drives,
         "waiting": unclaimed_run(run),
     }
-    return render(request, "runs/detail.html", context)
+    template = "executions/detail.html" if is_execution else "runs/detail.html"
+    return render(request, template, context)
 
 
 @login_required

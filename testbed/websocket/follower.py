@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from django.contrib.auth.models import User
 
+from orchestration.plan.model import Command
 from testbed.access.sessions import user_of_session
 from testbed.models import Event, Run
 from testbed.pages.logs import LogFilter, lines_of, newest
@@ -130,20 +131,25 @@ def _tail(run: Run, after: int, view: View) -> _Found:
 
 def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
     # A card is rendered from its current row: once is enough for a page of events.
-    newest_of = {_subject(event): event.seq for event in events}
+    newest_of = {_subject(event, run): event.seq for event in events}
     for event in events:
         # The run's end is sent last, as it ends the connection.
         if event.kind == Event.Kind.RUN:
             continue
         frame = frame_of(event)
         is_newest = (
-            event.kind == Event.Kind.LOG or newest_of[_subject(event)] == event.seq
+            event.kind == Event.Kind.LOG or newest_of[_subject(event, run)] == event.seq
         )
         html = html_of(event, run) if view.has_html and is_newest else ""
         yield {**frame, "html": html} if html else frame
 
 
-def _subject(event: Event) -> tuple[str, int, str, str]:
-    """Return an event's subject: the next one of the same subject replaces it."""
+def _subject(event: Event, run: Run) -> tuple[str, int, str, str]:
+    """Return an event's subject: the next one of the same subject replaces it.
+
+    The answers of a command are one subject: its page counts them.
+    """
+    if event.is_of_task and run.command == Command.EXEC:
+        return ("answers", 0, "", "")
     kind = "task" if event.is_of_task else event.kind
     return (kind, event.index, event.resource, event.host)

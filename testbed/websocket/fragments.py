@@ -6,7 +6,9 @@ element whose id names the element to replace; a frame has one partial, two, or 
 
 from django.template.loader import render_to_string
 
+from orchestration.plan.model import Command
 from testbed.models import Event, Instruction, Run, Task
+from testbed.pages.answers import answers_of
 from testbed.pages.board import BYTES, copies_of, element_id, stage_of, stages_of
 
 
@@ -15,6 +17,8 @@ def html_of(event: Event, run: Run) -> str:
     match event.kind:
         case Event.Kind.LOG:
             return _render("runs/_log_line.html", event=event, run=run)
+        case _ if run.command == Command.EXEC:
+            return _of_execution(event, run)
         case _ if event.is_of_task:
             return _task(event, run)
         case Event.Kind.WAITING:
@@ -32,6 +36,12 @@ def header_of(run: Run) -> str:
     """Render the head of the run page, and the outcome of the run."""
     parts = ("runs/_header.html", "runs/_outcome.html")
     return "".join(_render(part, run=run) for part in parts)
+
+
+def _of_execution(event: Event, run: Run) -> str:
+    """Render how many guests have answered; the page fetches the answers themselves."""
+    head = _render("executions/_answers_head.html", answers=answers_of(run), run=run)
+    return head if event.is_of_task else head + header_of(run)
 
 
 def _skipped(run: Run) -> str:

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from testbed.models import Allowance, Cleanup, Host, LoginCount, Run, Testbed
+from tests.testbed.answer_rows import answer, execution
 from tests.testbed.conftest import MakeRun
 
 # Staff has no rights.
@@ -75,6 +76,10 @@ runs/<int:pk>/waiting/                      owner       impossible
 runs/<int:pk>/log/                          owner       impossible
 runs/<int:pk>/log.txt                       owner       impossible
 runs/<int:pk>/cancel/                       impossible  owner-on
+runs/<int:pk>/answers/                      owner       impossible
+runs/<int:pk>/answers.zip                   owner       impossible
+runs/<int:pk>/answers/<str:guest>/          owner       impossible
+runs/<int:pk>/difference/                   owner       impossible
 hosts/                                      users       impossible
 orphans/                                    admin       impossible
 orphans/delete/                             impossible  admin-bad
@@ -104,6 +109,9 @@ admin/auth/user/<id>/password/              rights      rights
 PARTS = {
     "<slug:slug>": "lab",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
+    "<int:pk>/answers": "{execution}/answers",
+    "<int:pk>/difference": "{execution}/difference",
+    "<str:guest>": "web",
     "<int:pk>/stage/": "{run}/stage/?name={stage}",
     "<int:pk>": "{run}",
     "<path:path>": "kvm-compose.yaml",
@@ -181,9 +189,12 @@ def personas(owner: User, stranger: User, admin: User) -> dict[str, Client]:
 def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
     """The objects whose numbers go into the addresses."""
     run = make_run()
+    executed = execution(run.testbed, owner, ("web",))
+    answer(executed, "web", "Linux")
     things = [("main", "image", "old.qcow2")]
     found = {
         "run": run,
+        "execution": executed,
         "testbed": run.testbed,
         "host": Host.objects.first(),
         "user": owner,
@@ -256,4 +267,4 @@ def test_form_without_its_token_changes_nothing(
                 accepted.append(f"{address} by {name}: {status}, else {post}")
 
     assert accepted == []
-    assert (Run.objects.count(), Testbed.objects.count()) == (1, 1)
+    assert (Run.objects.count(), Testbed.objects.count()) == (2, 1)

@@ -1,0 +1,261 @@
+"""The answers of a command: folded on its page, whole, compared, and as one archive."""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from urllib.parse import urlencode
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET
+
+from orchestration.errors import StateError
+from orchestration.events import Stream
+from orchestration.instructions.answers import answer_lines
+from orchestration.plan.model import Command
+from orchestration.state.selection import fold
+from orchestration.terminal import plain
+from testbed.access.visibility import Request, not_stored, page_of, run_for
+from testbed.models import Run, Task
+from testbed.pages.answers import (
+    Answers,
+    Block,
+    answer_file,
+    answers_of,
+    changed_since,
+    chosen,
+    excerpt,
+    previous_run,
+)
+from testbed.pages.differences import Difference, difference
+from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
+from testbed.runs.event_rows import clean
+from testbed.views.problems import wants_json
+
+TEXT = "text/plain; charset=utf-8"
+MOST_TEXT = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which answers a page shows: all, or those that failed or have a text."""
+
+    failed: bool
+    text: str
+
+
+def execution_for(request: Request, pk: int) -> Run:
+    """Return the run of a command for guests. Raises: Http404."""
+    run = run_for(request, pk)
+    if run.command != Command.EXEC:
+        raise Http404("This run has no answers.")
+    return run
+
+
+def answers_context(request: Request, run: Run) -> dict[str, object]:
+    """Return the context of the answers' templates for the request's query."""
+    answers = answers_of(run)
+    text = clean(request.GET.get("text", ""))[:MOST_TEXT].strip()
+    choice = Choice("failed" in request.GET, text)
+    page = page_of(request, chosen(run, answers, failed=choice.failed, text=text))
+    query = {"failed": "on"} if choice.failed else {}
+    query |= {"text": text} if text else {}
+    good = [block for block in answers.blocks if not block.is_failed]
+    return {
+        "run": run,
+        "answers": answers,
+        "choice": choice,
+        "page": page,
+        "shown": [(block, excerpt(run, block, text)) for block in page],
+        "query": f"{urlencode(query)}&" if query else "",
+        "usual": max(good, key=lambda block: block.count, default=None),
+        **_since(run, answers),
+    }
+
+
+@not_stored
+@login_required
+@require_GET
+def index(request: Request, pk: int) -> HttpResponseBase:
+    """Show the list of folded answers, or send all as JSON to a program."""
+    run = execution_for(request, pk)
+    if wants_json(request) or request.GET.get("format") == "json":
+        pieces = while_made(_json_pieces(run, answers_of(run)))
+        return StreamingHttpResponse(pieces, content_type="application/json")
+    context = answers_context(request, run)
+    return render(request, "executions/_answers_list.html", context)
+
+
+@not_stored
+@login_required
+@require_GET
+def one(request: Request, pk: int, guest: str) -> HttpResponseBase:
+    """Send one guest's whole output as text; `?stream=stderr` sends that stream only."""
+    run = execution_for(request, pk)
+    task = Task.objects.filter(instruction__run=run, resource=clean(guest)).first()
+    if task is None or not answer_file(run, task).is_file():
+        raise Http404("This guest has no output in this run.")
+    stream = request.GET.get("stream")
+    lines = (
+        f"{plain(text)}\n"
+        for of, text in answer_lines(answer_file(run, task))
+        if stream in (None, of)
+    )
+    return StreamingHttpResponse(while_made(_joined(lines)), content_type=TEXT)
+
+
+@not_stored
+@login_required
+@require_GET
+def archive(request: Request, pk: int) -> HttpResponseBase:
+    """Send all answers as one ZIP archive, while it is made."""
+    run = execution_for(request, pk)
+    name = f"{run.testbed.slug}-answers-{run.pk}"
+    pieces = while_made(zip_pieces(_files(run, answers_of(run), name)))
+    response = StreamingHttpResponse(pieces, content_type="application/zip")
+    header = content_disposition_header(True, f"{name}.zip") or "attachment"
+    response.headers["Content-Disposition"] = header
+    return response
+
+
+@not_stored
+@login_required
+@require_GET
+def compare(request: Request, pk: int) -> HttpResponse:
+    """Show the difference of two guests' answers, of this run or of an earlier one."""
+    run = execution_for(request, pk)
+    number = request.GET.get("with", "")
+    other = run
+    if number.isdecimal() and len(number) < 19:
+        other = execution_for(request, int(number))
+    names, other_names = _answered(run), _answered(other)
+    of = request.GET.get("of") or next(iter(names), "")
+    against = request.GET.get("and") or (of if other.pk != run.pk else "")
+    context = {"run": run, "other": other, "names": names, "other_names": other_names}
+    context |= {"of": of, "against": against}
+    try:
+        context["found"] = _difference((run, of), (other, against))
+    except StateError as exc:
+        context["problem"] = exc
+    return render(request, "executions/difference.html", context)
+
+
+def _since(run: Run, answers: Answers) -> dict[str, object]:
+    """Return what changed since the last run of the same command."""
+    before = previous_run(run) if run.is_over else None
+    if before is None:
+        return {}
+    changed = changed_since(answers, answers_of(before))
+    return {"before": before, "changed": changed, "changed_folded": fold(changed)}
+
+
+def _answered(run: Run) -> list[str]:
+    return [name for block in answers_of(run).blocks for name in block.names]
+
+
+def _difference(one: tuple[Run, str], other: tuple[Run, str]) -> Difference | None:
+    """Compare two guests' outputs; None while none is chosen. Raises: StateError."""
+    if not (one[1] and other[1]):
+        return None
+    return difference(_lines(*one), _lines(*other))
+
+
+def _lines(run: Run, guest: str) -> Iterator[tuple[Stream, str]]:
+    task = Task.objects.filter(instruction__run=run, resource=clean(guest)).first()
+    if task is None:
+        raise StateError(f"Guest {guest} has no answer in run {run.pk}.")
+    path = answer_file(run, task)
+    if task.answer and task.answer["lines"] and not path.is_file():
+        raise StateError(
+            f"The output of {guest} was removed with the log of run {run.pk}."
+        )
+    return answer_lines(path) if path.is_file() else iter(())
+
+
+def _files(run: Run, answers: Answers, folder: str) -> Iterator[File]:
+    """Yield an archive's files: a table, and each guest's output and its stderr."""
+    yield f"{folder}/answers.json", _joined(_json_texts(run, answers, has_output=False))
+    for block in answers.blocks:
+        for task in block.tasks:
+            path = answer_file(run, task)
+            if not task.answer or not path.is_file():
+                continue
+            name = f"{folder}/{task.resource}"
+            yield f"{name}.txt", _joined(f"{t}\n" for _, t in answer_lines(path))
+            errors = (f"{t}\n" for s, t in answer_lines(path) if s is Stream.STDERR)
+            if first := next(errors, ""):
+                yield f"{name}.stderr.txt", _joined(chain([first], errors))
+
+
+def _json_pieces(run: Run, answers: Answers) -> Iterator[bytes]:
+    return _joined(_json_texts(run, answers, has_output=True))
+
+
+def _json_texts(run: Run, answers: Answers, *, has_output: bool) -> Iterator[str]:
+    """Yield the JSON of all answers, one block after the other."""
+    head = {
+        "run": run.pk,
+        "testbed": run.testbed.slug,
+        "command": run.title,
+        "selection": run.options.get("selection", ""),
+        "status": run.status,
+        "message": run.message,
+        "hint": run.hint,
+        "running": answers.running,
+        "waiting": answers.waiting,
+    }
+    yield f'{json.dumps(head)[:-1]}, "blocks": ['
+    for number, block in enumerate(answers.blocks):
+        yield f"{', ' if number else ''}{json.dumps(_shape(block))[:-1]}"
+        if has_output:
+            yield from _json_output(run, block)
+        yield "}"
+    yield "]}\n"
+
+
+def _shape(block: Block) -> dict[str, object]:
+    answer = block.answer
+    return {
+        "guests": block.names,
+        "folded": block.folded,
+        "count": block.count,
+        "status": block.status,
+        "exit_code": answer.exit_code if answer else None,
+        "message": block.message,
+        "hint": block.first.hint,
+        "seconds": block.seconds,
+        "lines": answer.lines if answer else 0,
+        "size_bytes": answer.size_bytes if answer else 0,
+        "digest": answer.digest if answer else "",
+        "is_cut": answer.is_cut if answer else False,
+    }
+
+
+def _json_output(run: Run, block: Block) -> Iterator[str]:
+    """Yield the key `output`: pairs of stream and line, or null when it is gone."""
+    path = answer_file(run, block.first)
+    if block.answer is None or not path.is_file():
+        yield ', "output": null'
+        return
+    yield ', "output": ['
+    for number, (stream, text) in enumerate(answer_lines(path)):
+        yield f"{', ' if number else ''}{json.dumps([stream, text])}"
+    yield "]"
+
+
+def _joined(texts: Iterable[str]) -> Iterator[bytes]:
+    """Join short texts to pieces that are worth sending."""
+    pending: list[str] = []
+    length = 0
+    for text in texts:
+        pending.append(text)
+        length += len(text)
+        if length >= PIECE_BYTES:
+            yield "".join(pending).encode(errors="replace")
+            pending, length = [], 0
+    if pending:
+        yield "".join(pending).encode(errors="replace")
