@@ -117,11 +117,23 @@ class Client:
         answer = self._post(
             f"/testbeds/{slug}/runs/", form, headers={"Accept": "application/json"}
         )
-        is_json = "json" in answer.headers.get("content-type", "")
-        body = answer.json() if is_json else {}
-        if "run" not in body:
-            raise Refused(_reasons(body) or answer.text[:2000], body)
-        return StartedRun(body["run"], tuple(body["instructions"]))
+        return _started(answer)
+
+    def execute(self, slug: str, wanted: Frame) -> StartedRun:
+        """Request a command in guests and return its plan. Raises: Refused.
+
+        `wanted` is the JSON of an execution, as docs/protocol.md has it.
+        """
+        path = f"/testbeds/{slug}/exec/"
+        return _started(self._http.post(path, json=wanted, headers=self._token()))
+
+    def answers(self, number: int) -> Frame:
+        """Return the folded answers of a command's run. Raises: Refused."""
+        answer = self._http.get(f"/runs/{number}/answers/", params={"format": "json"})
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(f"The answers of run {number}: {answer.status_code}.")
+        found: Frame = answer.json()
+        return found
 
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
         """Send the instructions one by one and return how the run ended.
@@ -193,15 +205,18 @@ class Client:
         files: dict[str, tuple[str, bytes, str]] | None = None,
         headers: dict[str, str] | None = None,
     ) -> httpx.Response:
+        return self._http.post(
+            path, data=form, files=files, headers=self._token() | (headers or {})
+        )
+
+    def _token(self) -> dict[str, str]:
+        """Return the headers that every POST carries."""
         if "csrftoken" not in self._http.cookies:
             self._http.get("/login/").raise_for_status()
-        token = {
+        return {
             "X-CSRFToken": self._http.cookies["csrftoken"],
             "Referer": self.base_url,
         }
-        return self._http.post(
-            path, data=form, files=files, headers=token | (headers or {})
-        )
 
 
 def send(socket: ClientConnection, frame: Frame) -> None:
@@ -237,6 +252,15 @@ def _watched(
         if frame["type"] == "result":
             _send_next(socket, waiting)
     raise ConnectionResetError(f"The connection to run {number} was closed too early.")
+
+
+def _started(answer: httpx.Response) -> StartedRun:
+    """Read the answer to a request of a run. Raises: Refused."""
+    is_json = "json" in answer.headers.get("content-type", "")
+    body = answer.json() if is_json else {}
+    if "run" not in body:
+        raise Refused(_reasons(body) or answer.text[:2000], body)
+    return StartedRun(body["run"], tuple(body["instructions"]))
 
 
 def _is_refusal(exc: Exception) -> bool:

@@ -1,0 +1,153 @@
+"""`python -m testbed.client URL exec TESTBED GUESTS -- COMMAND…`: commands in guests.
+
+Signs in, starts the command, drives its run, and prints the folded answers. The exit
+code is 0 when it succeeded on all guests, 130 when it was cancelled, else 1.
+"""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from testbed.client.answers import show_answers, show_failures
+from testbed.client.api import Client, Frame, Refused, StartedRun
+from testbed.client.screen import say
+
+SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    head, words = _at_dashes(arguments)
+    options = _parser().parse_args(head)
+    options.words += words
+    client = Client(options.url)
+    try:
+        client.sign_in(options.user, _password(options))
+        return _execute(client, options)
+    except (Refused, OSError) as exc:
+        say(f"Error: {exc}", to=sys.stderr)
+        return FAILED
+    finally:
+        client.close()
+
+
+def _at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what is before the first `--`, and the command behind it."""
+    words = list(arguments)
+    place = words.index("--") if "--" in words else len(words)
+    return words[:place], words[place + 1 :]
+
+
+def _execute(client: Client, options: argparse.Namespace) -> int:
+    run = client.execute(options.testbed, _wanted(options))
+    status = _drive(client, run)
+    answers = client.answers(run.number)
+    if options.json:
+        say(json.dumps(answers, indent=1))
+    else:
+        show_answers(answers)
+        show_failures(answers)
+    return {"succeeded": SUCCEEDED, "cancelled": CANCELLED}.get(status, FAILED)
+
+
+def _drive(client: Client, run: StartedRun) -> str:
+    """Drive a run to its end; an interrupt cancels it, a second one leaves it."""
+    with suppress(KeyboardInterrupt):
+        return client.drive(run, _ignore)
+    say(f"Cancelling run {run.number}…", to=sys.stderr)
+    client.send_form(f"/runs/{run.number}/cancel/", {})
+    return client.follow(run.number, _ignore)
+
+
+def _ignore(frame: Frame) -> None:
+    """Take a frame: the answers are read from the rows at the end."""
+
+
+def _wanted(options: argparse.Namespace) -> Frame:
+    """Return the execution as the server reads it."""
+    wanted: Frame = {"form": "command", "words": options.words}
+    if options.shell:
+        wanted = {"form": "shell", "words": [" ".join(options.words)]}
+    if options.script:
+        text = options.script.read_text(encoding="utf-8")
+        wanted = {"form": "script", "text": text, "words": options.words}
+    if options.file:
+        wanted = {"form": "script", "path": options.file, "words": options.words}
+    conditions = {
+        "user": options.login,
+        "sudo": options.sudo,
+        "env": dict(options.env),
+        "folder": options.folder,
+        "stdin": options.stdin.read() if options.stdin else "",
+        "timeout_s": options.timeout,
+        "parallel": options.parallel,
+        "in_order": options.in_order,
+        "stop_after": options.stop_after,
+    }
+    return {**wanted, "selection": options.guests, "conditions": conditions}
+
+
+def _password(options: argparse.Namespace) -> str:
+    if options.password_file:
+        text: str = options.password_file.read_text(encoding="utf-8")
+        return text.strip()
+    return getpass.getpass(f"Password of {options.user} at {options.url}: ")
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError("write NAME=VALUE")
+    return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="testbed.client", description=__doc__)
+    parser.add_argument("url", help="the server, as http://127.0.0.1:8000")
+    parser.add_argument("--user", default=getpass.getuser(), help="who signs in")
+    parser.add_argument("--password-file", type=Path, metavar="FILE")
+    commands = parser.add_subparsers(dest="command", required=True)
+    execute = commands.add_parser("exec", help="run a command in guests")
+    execute.add_argument("testbed")
+    execute.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+    execute.add_argument("words", nargs="*", metavar="COMMAND")
+    _add_kinds(execute)
+    _add_conditions(execute)
+    execute.add_argument(
+        "--json", action="store_true", help="print the answers as JSON"
+    )
+    return parser
+
+
+def _add_kinds(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--shell", action="store_true", help="a line for /bin/sh")
+    kinds.add_argument("--script", type=Path, metavar="FILE", help="a script from here")
+    kinds.add_argument("--file", metavar="PATH", help="a script of the testbed")
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--as", dest="login", default="", metavar="USER")
+    parser.add_argument("--sudo", action="store_true", help="run it as root")
+    parser.add_argument(
+        "--env", type=_variable, action="append", default=[], metavar="NAME=VALUE"
+    )
+    parser.add_argument("--folder", default="", help="where it runs")
+    parser.add_argument(
+        "--stdin",
+        type=argparse.FileType("r"),
+        metavar="FILE",
+        help="its standard input; - is ours",
+    )
+    parser.add_argument("--timeout", type=int, default=3600, metavar="SECONDS")
+    parser.add_argument("--parallel", type=int, default=0, help="guests at once")
+    parser.add_argument("--in-order", action="store_true", help="in groups of these")
+    parser.add_argument("--stop-after", type=int, default=0, metavar="FAILURES")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,42 @@
+"""The answers of a command as text for a terminal: equal ones once, as clush -b shows.
+
+Takes the JSON that the server sends. Output goes to one stream, everything about guests
+on which the command failed also to the other.
+"""
+
+import sys
+from collections.abc import Iterator
+from typing import TextIO
+
+from orchestration.terminal import plain
+from testbed.client.api import Frame
+from testbed.client.screen import say
+
+RULE = "-" * 15
+
+
+def show_answers(answers: Frame, *, out: TextIO | None = None) -> None:
+    """Print each different answer below the guests that gave it."""
+    for block in reversed(answers["blocks"]):
+        for line in _lines(block):
+            say(line, to=out)
+
+
+def show_failures(answers: Frame, *, out: TextIO | None = None) -> None:
+    """Print where the command did not succeed, and why."""
+    for block in answers["blocks"]:
+        if block["status"] not in ("done", "unchanged", "warning"):
+            text = f"{block['folded']}: {block['message'] or block['status']}"
+            say(plain(text), to=out or sys.stderr)
+
+
+def _lines(block: Frame) -> Iterator[str]:
+    if not block["output"]:
+        return
+    yield RULE
+    count = f" ({block['count']})" if block["count"] > 1 else ""
+    code = f" exit code {block['exit_code']}" if block["exit_code"] else ""
+    yield f"{block['folded']}{count}{code}"
+    yield RULE
+    for _, text in block["output"]:
+        yield plain(text)

@@ -1,0 +1,165 @@
+"""`exec` on the command line: what it asks for, what it prints, how it ends."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
+
+from testbed.client import __main__ as command_line
+from testbed.client.api import Client, Frame, Refused, StartedRun
+from testbed.models import Run, Testbed
+from tests.testbed.conftest import Doors
+
+BLOCK = {"exit_code": 0, "message": "", "status": "done", "count": 2}
+ANSWERS: Frame = {
+    "blocks": [
+        {
+            **BLOCK,
+            "folded": "db",
+            "count": 1,
+            "status": "failed",
+            "exit_code": 2,
+            "message": "exit code 2",
+            "output": [["stderr", "no\x1b[2Jt"]],
+        },
+        {**BLOCK, "folded": "web-[0-1]", "output": [["stdout", "Linux"]]},
+    ]
+}
+
+
+class FakeServer:
+    """Stands in for the client of a server."""
+
+    status = "succeeded"
+    problem: Exception | None = None
+    asked: tuple[str, Frame] = ("", {})
+    forms: list[str]
+
+    def __init__(self, url: str) -> None:
+        self.forms = []
+
+    def sign_in(self, user: str, password: str) -> None:
+        assert (user, password) == ("olive", "secret")
+
+    def execute(self, slug: str, wanted: Frame) -> StartedRun:
+        FakeServer.asked = (slug, wanted)
+        return StartedRun(7, ())
+
+    def drive(self, run: StartedRun, on_frame: object) -> str:
+        if self.problem:
+            raise self.problem
+        return self.status
+
+    def send_form(self, path: str, form: Frame) -> None:
+        self.forms.append(path)
+
+    def follow(self, number: int, on_frame: object) -> str:
+        assert self.forms == ["/runs/7/cancel/"]
+        return "cancelled"
+
+    def answers(self, number: int) -> Frame:
+        return ANSWERS
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(command_line, "Client", FakeServer)
+    secret = tmp_path / "password"
+    secret.write_text("secret\n")
+    sign_in = ["http://server", "--user", "olive", "--password-file", str(secret)]
+    return lambda *words: command_line.main([*sign_in, "exec", "lab", *words])
+
+
+def test_command_after_two_dashes_reaches_the_server_word_by_word(run):
+    code = run("web-*", "--sudo", "--env", "A=x=y", "--", "ls", "-l", "a b")
+
+    slug, wanted = FakeServer.asked
+    assert (code, slug) == (0, "lab")
+    assert (wanted["form"], wanted["words"]) == ("command", ["ls", "-l", "a b"])
+    assert wanted["selection"] == "web-*"
+    assert wanted["conditions"]["env"] == {"A": "x=y"}
+    assert wanted["conditions"]["sudo"]
+
+
+def test_shell_and_scripts_are_asked_for(run, tmp_path: Path, monkeypatch):
+    script = tmp_path / "x.sh"
+    script.write_text("id\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("typed"))
+
+    run("@all", "--shell", "--stdin", "-", "--", "ls", "|", "wc")
+    shell = FakeServer.asked[1]
+    run("@all", "--script", str(script), "--", "one")
+    pasted = FakeServer.asked[1]
+    run("@all", "--file", "setup.sh")
+    stored = FakeServer.asked[1]
+
+    assert shell["words"] == ["ls | wc"]
+    assert shell["conditions"]["stdin"] == "typed"
+    assert (pasted["text"], pasted["words"]) == ("id\n", ["one"])
+    assert (stored["form"], stored["path"]) == ("script", "setup.sh")
+
+
+def test_equal_answers_are_printed_once(run, capsys: pytest.CaptureFixture[str]):
+    run("@all", "--", "uname")
+
+    printed = capsys.readouterr()
+    rule = "-" * 15
+    assert printed.out.splitlines() == [
+        *(rule, "web-[0-1] (2)", rule, "Linux"),
+        *(rule, "db exit code 2", rule, "not"),
+    ]
+    assert printed.err == "db: exit code 2\n"
+
+
+def test_answers_are_printed_as_json(run, capsys: pytest.CaptureFixture[str]):
+    run("@all", "--json", "--", "uname")
+
+    assert json.loads(capsys.readouterr().out) == ANSWERS
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("succeeded", 0), ("failed", 1), ("cancelled", 130)]
+)
+def test_exit_code_says_how_the_run_ended(run, monkeypatch, status, code):
+    monkeypatch.setattr(FakeServer, "status", status)
+
+    assert run("@all", "--", "uname") == code
+
+
+def test_interrupt_cancels_the_run(run, monkeypatch):
+    monkeypatch.setattr(FakeServer, "problem", KeyboardInterrupt())
+
+    assert run("@all", "--", "uname") == 130
+
+
+def test_refusal_is_an_error(run, monkeypatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(FakeServer, "problem", Refused("No guest is selected."))
+
+    assert run("@all", "--", "uname") == 1
+    assert capsys.readouterr().err == "Error: No guest is selected.\n"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_client_starts_a_command_at_a_real_server(
+    live_server: LiveServer, generated: Testbed, owner: User, doors: Doors
+):
+    generated.condition = Testbed.Condition.UP
+    generated.save()
+    client = Client(live_server.url)
+    client.sign_in("olive", "olive-pass")
+
+    run = client.execute(
+        "lab", {"form": "command", "selection": "@all", "words": ["id"]}
+    )
+    with pytest.raises(Refused, match="There is no guest x in this testbed"):
+        client.execute("lab", {"form": "command", "selection": "x", "words": ["id"]})
+    client.close()
+
+    assert Run.objects.get().pk == run.number
+    assert [entry["kind"] for entry in run.instructions] == ["run-program", "end"]
