@@ -19,7 +19,7 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
-from testbed.views.execution import answers
+from testbed.views.execution import answers, saved
 from testbed.views.execution import start as executions
 
 urlpatterns = [
@@ -51,6 +51,12 @@ urlpatterns = [
     path("testbeds/<slug:slug>/artefacts.zip", artefacts.all_of, name="artefacts-zip"),
     path("testbeds/<slug:slug>/artefacts/<path:name>", artefacts.one, name="artefact"),
     path("testbeds/<slug:slug>/exec/", executions.start, name="testbed-exec"),
+    path("testbeds/<slug:slug>/commands/", saved.index, name="testbed-commands"),
+    path(
+        "testbeds/<slug:slug>/commands/delete/",
+        saved.delete,
+        name="testbed-command-delete",
+    ),
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
     path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
     path("runs/<int:pk>/", runs.detail, name="run"),

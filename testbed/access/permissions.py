@@ -19,11 +19,15 @@ class Act(StrEnum):
     """One thing that a user may do to a testbed."""
 
     EXECUTE = "run a command"
+    SAVE_COMMAND = "save commands"
+    SHARE_COMMAND = "share commands with all testbeds"
 
 
 def may(user: User, act: Act, testbed: Testbed) -> bool:
-    """Return whether a user may do this: the owner and lab admins may do everything."""
-    return user.is_active and (user.is_superuser or testbed.owner_id == user.pk)
+    """Return whether a user may do this: its owner almost all, lab admins all."""
+    if not user.is_active or user.is_superuser:
+        return user.is_active
+    return testbed.owner_id == user.pk and act is not Act.SHARE_COMMAND
 
 
 def require(user: User, act: Act, testbed: Testbed) -> None:

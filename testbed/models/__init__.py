@@ -7,6 +7,7 @@ change rows, and `runs` alone writes events, tasks and batches.
 
 from testbed.models.allowances import Allowance
 from testbed.models.cleanups import Cleanup, CleanupItem
+from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart
@@ -29,6 +30,7 @@ __all__ = [
     "MissingPart",
     "ObservedGuest",
     "Run",
+    "SavedCommand",
     "Task",
     "Testbed",
 ]

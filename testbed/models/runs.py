@@ -1,9 +1,13 @@
 """Runs: one execution of a plan each, and the users who may see them."""
 
+from functools import reduce
+from operator import or_
+
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.db import models
 from django.db.models import Q
+from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
@@ -16,6 +20,18 @@ class RunQuerySet(models.QuerySet["Run"]):
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "RunQuerySet":
         """Return the runs of the testbeds that the user may see."""
         return self.filter(testbed__in=Testbed.objects.all().visible_to(user))
+
+    def listed(self) -> "RunQuerySet":
+        """Return what a list shows: plans and pasted scripts are not read."""
+        rows = self.select_related("asked_by").defer("plan", "options")
+        return rows.annotate(where=KT("options__selection"))
+
+    def with_text(self, text: str) -> "RunQuerySet":
+        """Return the runs with a text in the command, its guests, its user or its end."""
+        places = ("title", "message", "asked_by__username", "options__selection")
+        return self.filter(
+            reduce(or_, (Q(**{f"{place}__icontains": text}) for place in places))
+        )
 
     def active(self) -> "RunQuerySet":
         """Return the runs that are not over."""

@@ -28,6 +28,8 @@ from testbed.views.logs import log_context
 from testbed.views.problems import wants_json
 from testbed.views.testbeds import show_testbed
 
+MOST_TEXT = 200
+
 
 @login_required
 @require_http_methods(["GET", "POST"])
@@ -36,8 +38,16 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
     if request.method == "POST":
         return _start(request, slug)
     testbed = testbed_for(request, slug)
-    runs = testbed.runs.select_related("asked_by").defer("plan")
+    runs, text = testbed.runs.listed(), clean(request.GET.get("text", "")).strip()
+    is_history = request.GET.get("kind") == Command.EXEC
+    if is_history:
+        runs = runs.filter(command=Command.EXEC)
+    if text:
+        runs = runs.with_text(text[:MOST_TEXT])
     context = {"testbed": testbed, "page": page_of(request, runs)}
+    query = {"kind": "exec"} if is_history else {}
+    query |= {"text": text} if text else {}
+    context |= {"is_history": is_history, "text": text, "query": query}
     return render(request, "runs/list.html", context)
 
 

@@ -141,7 +141,7 @@ def delete_disks(request: Request, slug: str) -> HttpResponse:
 def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)
-    recent = testbed.runs.select_related("asked_by").defer("plan")[: RUNS_SHOWN + 1]
+    recent = testbed.runs.listed()[: RUNS_SHOWN + 1]
     last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
     drift = drift_of(testbed, found)
     is_changed = state is not None and is_edited(testbed, state)

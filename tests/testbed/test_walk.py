@@ -69,6 +69,8 @@ testbeds/<slug:slug>/artefacts.zip          owner       impossible
 testbeds/<slug:slug>/artefacts/<path:name>  owner       impossible
 testbeds/<slug:slug>/exec/                  impossible  owner-refused
 testbeds/<slug:slug>/exec/match/            owner       impossible
+testbeds/<slug:slug>/commands/              owner       owner-refused
+testbeds/<slug:slug>/commands/delete/       impossible  nothing
 testbeds/<slug:slug>/runs/                  owner       owner-bad
 runs/<int:pk>/                              owner       impossible
 runs/<int:pk>/stage/                        owner       impossible

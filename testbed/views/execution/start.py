@@ -16,11 +16,13 @@ from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.runs.creation import create_execution
 from testbed.testbeds.executions import execution_again, matched_guests
+from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import PROGRAMS, ExecutionForm
 from testbed.views.problems import wants_json
 from testbed.views.testbeds import show_testbed
 
 JSON = "application/json"
+VALUE = "value-"
 
 
 @login_required
@@ -67,6 +69,10 @@ def match(request: Request, slug: str) -> HttpResponse:
 def _wanted(request: Request, testbed: Testbed) -> Execution:
     if again := request.POST.get("again"):
         return execution_again(testbed, again, on=request.POST.get("on", "all"))
+    if number := request.POST.get("saved"):
+        return saved_execution(
+            testbed, number, _values(request), request.POST.get("selection", "")
+        )
     if request.content_type != JSON:
         return ExecutionForm(request.POST).execution()
     try:
@@ -81,6 +87,15 @@ def _wanted(request: Request, testbed: Testbed) -> Execution:
             hint=f"Use one of {', '.join(PROGRAMS)} on guests.",
         )
     return wanted
+
+
+def _values(request: Request) -> dict[str, str]:
+    """Return the values of a saved command's parameters."""
+    return {
+        name.removeprefix(VALUE): value
+        for name, value in request.POST.dict().items()
+        if name.startswith(VALUE)
+    }
 
 
 def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:

@@ -1,0 +1,91 @@
+"""Saves commands for guests under names, and makes executions of them again.
+
+Called by the views with an authorised user. A command is one testbed's, or shared with
+all testbeds by a lab admin.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+
+from django.contrib.auth.models import User
+from django.db.models import Q, QuerySet
+
+from orchestration.errors import ExecutionRefused, StateError
+from orchestration.plan.execution import Execution, parse_execution
+from orchestration.plan.parameters import filled, parameters_of, require_quotable
+from testbed.models import SavedCommand, Testbed
+
+MOST_SAVED = 200
+MOST_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A saved command with what it runs; `parameters` are asked for."""
+
+    row: SavedCommand
+    execution: Execution
+    parameters: tuple[str, ...]
+
+
+def saved_commands(testbed: Testbed) -> list[Saved]:
+    """Return the commands that a testbed's users may run by name."""
+    found = _usable(testbed).select_related("saved_by")
+    return [_saved(row) for row in found]
+
+
+def save_command(
+    user: User, name: str, wanted: Execution, *, testbed: Testbed | None
+) -> SavedCommand:
+    """Save a command, in place of an older one of this name.
+
+    Raises: ExecutionRefused (no name, a parameter that cannot be quoted, too many).
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > MOST_CHARACTERS:
+        raise ExecutionRefused(
+            f"A saved command has a name of 1 to {MOST_CHARACTERS} characters.",
+            hint="Give it one.",
+        )
+    require_quotable(wanted)
+    others = SavedCommand.objects.filter(testbed=testbed).exclude(name=name)
+    if others.count() >= MOST_SAVED:
+        raise ExecutionRefused(
+            f"There are {MOST_SAVED} saved commands.", hint="Delete some first."
+        )
+    values = {"execution": asdict(wanted), "saved_by": user}
+    return SavedCommand.objects.update_or_create(
+        testbed=testbed, name=name, defaults=values
+    )[0]
+
+
+def find_saved(testbed: Testbed, number: int) -> SavedCommand | None:
+    """Return a command that a testbed's users may run."""
+    return _usable(testbed).filter(pk=number).first()
+
+
+def saved_execution(
+    testbed: Testbed, number: str, values: Mapping[str, str], selection: str
+) -> Execution:
+    """Return what a saved command runs with some values, where the selection says.
+
+    Raises: StateError (there is none), ExecutionRefused (a value is missing).
+    """
+    is_number = number.isascii() and number.isdecimal() and len(number) < 19
+    row = find_saved(testbed, int(number)) if is_number else None
+    if row is None:
+        raise StateError(
+            "There is no such saved command.", hint="It may have been deleted."
+        )
+    wanted = filled(parse_execution(row.execution), values)
+    return replace(wanted, selection=selection or wanted.selection)
+
+
+def _usable(testbed: Testbed) -> "QuerySet[SavedCommand]":
+    found: QuerySet[SavedCommand] = SavedCommand.objects.all()
+    return found.filter(Q(testbed=testbed) | Q(testbed=None))
+
+
+def _saved(row: SavedCommand) -> Saved:
+    wanted = parse_execution(row.execution)
+    return Saved(row, wanted, parameters_of(wanted))
