@@ -9,9 +9,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
 from testbed.access.permissions import Act, may
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
-from testbed.models import Run, Testbed
-from testbed.pages.budgets import budgets_of
 from testbed.models import Testbed
+from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import pending_changes
 from testbed.pages.command_bar import command_bar
 from testbed.pages.diagram.layout import layout

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("testbed", "0017_run_title"),
+        ("testbed", "0020_run_title"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

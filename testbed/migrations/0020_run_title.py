@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("testbed", "0016_executions"),
+        ("testbed", "0019_executions"),
     ]
 
     operations = [
