@@ -22,6 +22,7 @@ from orchestration.events import SUCCESSFUL, Sink, Status, TaskFinished, TaskSta
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.bounded_log import DEFAULT_BYTES
+from orchestration.instructions.failure_limit import FailureLimit
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Execution
@@ -137,6 +138,8 @@ class _Batch:
         self._sink = sink
         self._dead = Flag()
         self._tasks: dict[str, Task] = {}
+        stop_after = work.execution.conditions.stop_after if work.execution else 0
+        self._failures = FailureLimit(work.answers, stop_after)
         self._reason = HostUnreachable(f"Host {work.host} does not answer.")
 
     def look_for_host(self) -> None:
@@ -178,6 +181,8 @@ class _Batch:
         self._sink(TaskStarted(index, resource.name, resource.host))
         outcome = self._attempt(resource, scope)
         self._end_left(scope, outcome)
+        if outcome.status is Status.FAILED:
+            self._failures.add()
         if outcome.status is Status.CANCELLED:
             words = f"{outcome.message} {words_of(scope.ended)}"
             outcome = replace(outcome, message=words.strip())
@@ -226,6 +231,8 @@ class _Batch:
     def _attempt(self, resource: Resource, scope: Scope) -> Outcome:
         try:
             scope.check_cancelled()
+            if self._failures.is_reached:
+                return Outcome(Status.SKIPPED, self._failures.reason)
             if self._dead.is_set():
                 raise self._reason
             task = self._tasks[scope.tag] = self._task(resource, scope)

@@ -66,11 +66,16 @@ def read_answer(path: Path) -> list[tuple[Stream, str]]:
     return list(answer_lines(path))
 
 
+def make_answers_folder(folder: Path) -> None:
+    """Make the folder of a run's answers, readable to its owner alone."""
+    for each in (folder.parent, folder):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
+            give_to_owner_of(each.parent, each)
+
+
 def _create(path: Path) -> BinaryIO:
-    for folder in (path.parent.parent, path.parent):
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-            give_to_owner_of(folder.parent, folder)
+    make_answers_folder(path.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     file = os.fdopen(os.open(path, flags, 0o600), "wb")
     give_to_owner_of(path.parent, file.fileno())

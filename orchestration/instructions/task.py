@@ -39,7 +39,8 @@ LARGE_BYTES = 8 * 1024 * 1024
 class Outcome:
     """How a task ended: `status` is DONE, UNCHANGED or WARNING.
 
-    It is FAILED only with an `answer`: a user's program that did not succeed.
+    It is FAILED only with an `answer`: a user's program that did not succeed. The
+    engine gives SKIPPED to guests that did not begin.
     """
 
     status: Status

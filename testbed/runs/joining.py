@@ -101,6 +101,9 @@ def _message(tasks: list[Task]) -> str:
     good = sum(task.status in SUCCESSFUL for task in tasks)
     if failed:
         return f"{len(failed)} of {len(tasks)} failed: {failed[0].message}"
+    skipped = sum(task.status == Task.Status.SKIPPED for task in tasks)
+    if skipped:
+        return f"{good} of {len(tasks)} were done; {skipped} were not begun."
     if good < len(tasks):
         return f"Cancelled; {good} of {len(tasks)} were done."
     unchanged = sum(task.status == Task.Status.UNCHANGED for task in tasks)

@@ -6,8 +6,9 @@ from orchestration.errors import SelectionFailed, StateError, TestbedBusy
 from orchestration.events import Answer, Status, TaskFinished
 from orchestration.plan.execution import parse_execution
 from orchestration.plan.model import Command
-from testbed.models import Run, Task, Testbed
+from testbed.models import Batch, Instruction, Run, Task, Testbed
 from testbed.runs.creation import create_execution, create_run
+from testbed.runs.joining import join
 from testbed.runs.outcome import NONE_LEFT, finish_run
 from testbed.runs.recorder import Recorder
 from testbed.testbeds.executions import matched_guests
@@ -142,3 +143,15 @@ def test_answer_is_kept_with_its_task(execution):
         "digest": "d" * 64,
         "is_cut": False,
     }
+
+
+def test_guests_that_did_not_begin_are_no_cancelled_ones(execution):
+    instructions = execution.instructions.filter(index=0)
+    instructions.update(status=Instruction.Status.RUNNING)
+    Batch.objects.filter(instruction__run=execution).update(status="finished")
+    Task.objects.filter(instruction__run=execution).update(status="skipped")
+
+    join(instructions.get().pk)
+
+    assert instructions.get().status == "succeeded"
+    assert instructions.get().message == "0 of 2 were done; 2 were not begun."
