@@ -64,7 +64,7 @@ def run_program(task: Task) -> Outcome:
         return Outcome(Status.FAILED, message, exc.hint, answer=answer.close(None))
     except HostUnreachable as exc:
         answer.close(None)
-        raise _lost(guest, exc) from exc
+        raise lost_guest(guest, exc) from exc
     except BaseException:
         answer.close(None)
         raise
@@ -97,6 +97,16 @@ def reach(task: Task, guest: GuestState) -> Transport:
             retryable=True,
         )
     return task.hosts.guest(task.state, guest, host_key=key)
+
+
+def lost_guest(guest: GuestState, error: HostUnreachable) -> GuestUnreachable:
+    """Build the error of a guest that does not answer, or does so no more."""
+    return GuestUnreachable(
+        f"Guest {guest.name} on {guest.host} does not answer: {error.message}",
+        hint=error.hint or "See its console.",
+        detail=error.detail,
+        retryable=True,
+    )
 
 
 def answer_path(task: Task) -> Path:
@@ -178,12 +188,3 @@ def _ending(exit_code: int) -> str:
             name = signal.Signals(exit_code - _SIGNALLED).name
             return f"exit code {exit_code}: ended by {name}"
     return f"exit code {exit_code}"
-
-
-def _lost(guest: GuestState, error: HostUnreachable) -> GuestUnreachable:
-    return GuestUnreachable(
-        f"Guest {guest.name} on {guest.host} does not answer: {error.message}",
-        hint=error.hint or "See its console.",
-        detail=error.detail,
-        retryable=True,
-    )

@@ -8,6 +8,7 @@ from orchestration.instructions import (
     interfaces,
     networks,
     programs,
+    pushes,
     scripts,
 )
 from orchestration.instructions.storage import clone_disks, disks, images
@@ -47,5 +48,6 @@ ACTIONS: ActionTable = {
     Kind.CLEAR_HOSTS: hosts.clear_hosts,
     Kind.CLEAR_ARTEFACTS: artefacts.clear_artefacts,
     Kind.RUN_PROGRAM: programs.run_program,
+    Kind.PUSH_FILES: pushes.push_files,
     Kind.END: artefacts.end,
 }

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orchestration.plan.edits import changed_live, removed_and_stopped
-from orchestration.plan.execution import Execution
+from orchestration.plan.execution import Execution, Form
 from orchestration.plan.model import (
     Command,
     Instruction,
@@ -156,6 +156,7 @@ _PLANNERS: Mapping[Command, Planner] = {
     Command.UP: plan_up,
     Command.DOWN: plan_down,
 }
+_KINDS = {Form.PUSH: Kind.PUSH_FILES}
 # They change the whole testbed, and nothing else runs on it meanwhile.
 LIFECYCLE = tuple(_PLANNERS)
 
@@ -328,7 +329,8 @@ def _clear_artefacts(state: State) -> Instruction:
 def _execute(execution: Execution, guests: Sequence[GuestState]) -> Instruction:
     resources = guest_resources(guests)
     title = f"{execution.title} on {count(resources, 'guest')}"
-    return entry(Kind.RUN_PROGRAM, Stage.EXECUTE, title, resources, keep_going=True)
+    kind = _KINDS.get(execution.form, Kind.RUN_PROGRAM)
+    return entry(kind, Stage.EXECUTE, title, resources, keep_going=True)
 
 
 def _end() -> Instruction:

@@ -86,12 +86,19 @@ class Kind(StrEnum):
     CLEAR_HOSTS = "clear-hosts"
     CLEAR_ARTEFACTS = "clear-artefacts"
     RUN_PROGRAM = "run-program"
+    PUSH_FILES = "push-files"
     END = "end"
 
 
 # The kinds whose tasks run commands inside the guest that the resource is named after.
 ENTERS_GUESTS = frozenset(
-    {Kind.PREPARE_GOLDENS, Kind.SET_UP_GUESTS, Kind.RUN_SCRIPTS, Kind.RUN_PROGRAM}
+    {
+        Kind.PREPARE_GOLDENS,
+        Kind.SET_UP_GUESTS,
+        Kind.RUN_SCRIPTS,
+        Kind.RUN_PROGRAM,
+        Kind.PUSH_FILES,
+    }
 )
 
 

@@ -30,7 +30,7 @@ def context_archive(source: Path, root: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         try:
-            for folder, entry, name in _members(resolved):
+            for folder, entry, name in members_of(resolved):
                 _add(archive, folder, entry, name)
         except OSError as exc:
             raise ImageFailed(
@@ -44,7 +44,7 @@ def context_digest(source: Path, root: Path) -> str:
     return hashlib.sha256(context_archive(source, root)).hexdigest()
 
 
-def _members(source: Path) -> Iterator[tuple[int, str, str]]:
+def members_of(source: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the open folder, the name in it, and the name in the archive of each entry.
 
     Folders are opened one below the other, so that no link leads out of the context.

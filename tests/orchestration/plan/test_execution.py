@@ -96,6 +96,16 @@ def test_all_guests_run_at_once() -> None:
     assert kinds == [(Kind.RUN_PROGRAM, 2), (Kind.END, 0)]
 
 
+def test_push_is_a_kind_of_its_own() -> None:
+    state = build(spec_of(machine("web", "br0")))
+    wanted = Execution(Form.PUSH, "@all", path="x", target="/y")
+
+    plan = plan_exec(state, wanted, ["web"])
+
+    assert [found.kind for found in plan.instructions] == [Kind.PUSH_FILES, Kind.END]
+    assert plan.instructions[0].title == "push x to /y on 1 guest"
+
+
 def test_guests_in_order_run_in_groups() -> None:
     state = build(spec_of(*(machine(f"web-{n}", "br0") for n in range(5))))
     wanted = parse_execution(conditions(in_order=True, parallel=2))

@@ -1,0 +1,104 @@
+"""The instruction of `exec` that pushes a testbed's file or folder to one guest."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from orchestration.amounts import count_of, size
+from orchestration.errors import (
+    CommandTimedOut,
+    HostUnreachable,
+    StateError,
+    TestbedError,
+)
+from orchestration.instructions.programs import (
+    CLEAN_UP_S,
+    execution_of,
+    lost_guest,
+    reach,
+)
+from orchestration.instructions.task import Outcome, Task, done
+from orchestration.plan.execution import Execution
+from orchestration.project.packing import Measure, Packing, measure
+from orchestration.providers.guest.receiving import (
+    Target,
+    push_failed,
+    receive_command,
+    remove_command,
+    target_of,
+)
+from orchestration.transport.base import Completed, Scope, Transport
+
+
+def push_files(task: Task) -> Outcome:
+    """Copy the execution's file or folder to its target in one guest.
+
+    Raises: PathOutside, StateError (no such file), GuestUnreachable, CommandFailed,
+    NotEnoughSpace.
+    """
+    wanted, guest = execution_of(task), task.state.guest(task.resource.key)
+    source = _source(task, wanted)
+    amount = measure(source)
+    transport = reach(task, guest)
+    target = target_of(wanted.target)
+    try:
+        ended = _send(task, transport, target, (source, amount))
+    except CommandTimedOut as exc:
+        _remove(transport, target, wanted)
+        raise CommandTimedOut(
+            f"{wanted.path} was not copied to guest {guest.name} within "
+            f"{wanted.conditions.timeout_s} s; nothing was kept.",
+            exit_code=exc.exit_code,
+            hint="Give it more time.",
+        ) from exc
+    except HostUnreachable as exc:
+        raise lost_guest(guest, exc) from exc
+    except BaseException:
+        _remove(transport, target, wanted)
+        raise
+    if ended.exit_code != 0:
+        raise push_failed(ended, target, guest.name)
+    return done(f"{count_of(amount.files, 'file')}, {size(amount.size_bytes)}")
+
+
+def _source(task: Task, wanted: Execution) -> Path:
+    source = task.project.file(wanted.path)
+    if not source.exists():
+        raise StateError(
+            f"{wanted.path} is not in the testbed's folder.",
+            hint="Upload it, or choose another file.",
+        )
+    return source
+
+
+def _send(
+    task: Task, transport: Transport, target: Target, given: tuple[Path, Measure]
+) -> Completed:
+    """Run the receiver and feed it."""
+    source, amount = given
+    conditions = execution_of(task).conditions
+    return transport.run(
+        receive_command(target, conditions, is_folder=amount.is_folder),
+        scope=task.scope,
+        timeout_s=conditions.timeout_s,
+        check=False,
+        feed=_fed(task, Packing(source), amount),
+    )
+
+
+def _fed(task: Task, packing: Packing, amount: Measure) -> Iterator[bytes]:
+    report = task.on_progress("push")
+    report(0, amount.size_bytes)
+    for piece in packing.stream():
+        yield piece
+        report(min(packing.sent_bytes, amount.size_bytes), amount.size_bytes)
+
+
+def _remove(transport: Transport, target: Target, wanted: Execution) -> None:
+    """Remove what an ended push left; its program did so, unless it was killed."""
+    with contextlib.suppress(TestbedError):
+        transport.run(
+            remove_command(target, wanted.conditions),
+            scope=Scope(),
+            timeout_s=CLEAN_UP_S,
+        )
