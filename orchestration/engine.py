@@ -27,6 +27,7 @@ from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Execution
 from orchestration.plan.model import Instruction, Options, Resource
+from orchestration.project.fetched import Quota
 from orchestration.project.folder import Project
 from orchestration.providers.linux.ruleset import Policy, policy_of
 from orchestration.state.model import State
@@ -45,7 +46,8 @@ class Work:
     """One instruction's share on one host; `instruction` holds only its resources.
 
     Without a `policy`, firewalls know only the state's hosts. `execution` is what an
-    instruction of `exec` does; the guests' answers become files of the folder `answers`.
+    instruction of `exec` does; the guests' answers become files of the folder `answers`,
+    and what they send a folder each in `fetched`.
     """
 
     instruction: Instruction
@@ -56,6 +58,7 @@ class Work:
     policy: Policy | None = None
     execution: Execution | None = None
     answers: Path | None = None
+    fetched: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +79,14 @@ class _Limits(NamedTuple):
 
     boot: BootLimits
     log_bytes: int
+    quota: Quota
 
 
 class Engine:
     """Runs instructions on kept connections, `tasks_per_host` tasks at once.
 
-    `log_bytes` bounds the output of each task in the log.
+    `log_bytes` bounds the output of each task in the log, `quota` what a testbed
+    fetches from its guests.
     """
 
     def __init__(
@@ -91,10 +96,11 @@ class Engine:
         tasks_per_host: int = 16,
         boot: BootLimits = USUAL,
         log_bytes: int = DEFAULT_BYTES,
+        quota: Quota | None = None,
     ) -> None:
         self._hosts = hosts
         self._tasks_per_host = tasks_per_host
-        self._limits = _Limits(boot, log_bytes)
+        self._limits = _Limits(boot, log_bytes, quota or Quota())
 
     def run(
         self, work: Work, *, scope: Scope, sink: Sink
@@ -276,6 +282,8 @@ class _Batch:
             policy=work.policy or policy_of(work.state.hosts),
             execution=work.execution,
             answers=work.answers,
+            fetched=work.fetched,
+            quota=self._limits.quota,
         )
 
 

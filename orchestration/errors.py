@@ -17,6 +17,7 @@
     │   └── CommandTimedOut  it did not end in time and was ended
     ├── LibvirtFailed        libvirt refused or failed
     ├── NetworkFailed        a bridge, port, link or network could not be made
+    ├── ArchiveRefused       a guest's archive breaks a rule, or is too large
     ├── ForeignThing         a thing has a name of ours and does not carry our mark
     ├── ImageFailed          an image is missing, broken or could not be fetched
     ├── NotEnoughSpace       a file system is full
@@ -124,6 +125,10 @@ class LibvirtFailed(TestbedError):
 
 class NetworkFailed(TestbedError):
     """A bridge, port, link or network could not be made or removed."""
+
+
+class ArchiveRefused(TestbedError):
+    """What a guest sends is no archive, leads out of its folder or is too large."""
 
 
 class ForeignThing(TestbedError):

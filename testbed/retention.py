@@ -50,7 +50,7 @@ def remove_old_logs(
             chunks -= 1
             if not chunks:
                 return removed
-        _remove_answers(Run.objects.select_related("testbed").get(pk=run_id))
+        _remove_files(Run.objects.select_related("testbed").get(pk=run_id))
         Run.objects.filter(pk=run_id).update(
             log_removed_at=timezone.now(), log_removed_for=reason, plan={}, log_bytes=0
         )
@@ -108,8 +108,11 @@ def _oldest(runs: Sequence[Kept], limit: int, whose: str) -> dict[int, str]:
     return found
 
 
-def _remove_answers(run: Run) -> None:
-    shutil.rmtree(run.testbed.project.answers(run.pk), ignore_errors=True)
+def _remove_files(run: Run) -> None:
+    """Remove what guests answered in a run, and what they sent."""
+    project = run.testbed.project
+    for folder in (project.answers(run.pk), project.fetched(run.pk)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _limit() -> datetime:

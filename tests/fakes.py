@@ -20,6 +20,7 @@ from orchestration.transport.base import (
     Command,
     Completed,
     Ended,
+    OnBytes,
     OnLine,
     OnProgress,
     Scope,
@@ -108,6 +109,7 @@ class FakeTransport:
         on_line: OnLine | None = None,
         check: bool = True,
         feed: Iterator[bytes] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Completed:
         scope.check_cancelled()
         with self._lock:
@@ -116,8 +118,10 @@ class FakeTransport:
             reply = self._reply_to(str(cmd))
         if reply.error is not None:
             raise reply.error
+        if on_bytes is not None:
+            on_bytes(reply.stdout.encode())
         if on_line is not None:
-            for line in reply.stdout.splitlines():
+            for line in () if on_bytes else reply.stdout.splitlines():
                 on_line(Stream.STDOUT, line)
             for line in reply.stderr.splitlines():
                 on_line(Stream.STDERR, line)

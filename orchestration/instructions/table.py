@@ -2,6 +2,7 @@
 
 from orchestration.instructions import (
     artefacts,
+    fetches,
     golden,
     guests,
     hosts,
@@ -49,5 +50,6 @@ ACTIONS: ActionTable = {
     Kind.CLEAR_ARTEFACTS: artefacts.clear_artefacts,
     Kind.RUN_PROGRAM: programs.run_program,
     Kind.PUSH_FILES: pushes.push_files,
+    Kind.FETCH_FILES: fetches.fetch_files,
     Kind.END: artefacts.end,
 }

@@ -25,6 +25,7 @@ from orchestration.instructions.bounded_log import DEFAULT_BYTES, BoundedLog
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.execution import Execution
 from orchestration.plan.model import Options, Resource
+from orchestration.project.fetched import Quota
 from orchestration.project.folder import Project
 from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
 from orchestration.providers.linux.ruleset import Policy
@@ -84,7 +85,8 @@ class Task:
     in this instruction, for deadlines that grow with it: a guest may take
     `boot.deadline_s` and something for each of them. `log_bytes` bounds the output of
     its commands in the log. Hosts' firewalls follow from `policy`. `execution` is what
-    `exec` does; answers become files of the folder `answers`.
+    `exec` does; answers become files of the folder `answers`, and what the guest sends
+    becomes a folder in `fetched`, within the testbed's `quota`.
     """
 
     index: int
@@ -102,6 +104,8 @@ class Task:
     policy: Policy = field(default_factory=Policy)
     execution: Execution | None = None
     answers: Path | None = None
+    fetched: Path | None = None
+    quota: Quota = field(default_factory=Quota)
     _reporter: Reporter = field(init=False)
     _log: BoundedLog = field(init=False)
 

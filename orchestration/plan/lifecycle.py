@@ -156,7 +156,7 @@ _PLANNERS: Mapping[Command, Planner] = {
     Command.UP: plan_up,
     Command.DOWN: plan_down,
 }
-_KINDS = {Form.PUSH: Kind.PUSH_FILES}
+_KINDS = {Form.PUSH: Kind.PUSH_FILES, Form.FETCH: Kind.FETCH_FILES}
 # They change the whole testbed, and nothing else runs on it meanwhile.
 LIFECYCLE = tuple(_PLANNERS)
 

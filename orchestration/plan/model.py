@@ -87,6 +87,7 @@ class Kind(StrEnum):
     CLEAR_ARTEFACTS = "clear-artefacts"
     RUN_PROGRAM = "run-program"
     PUSH_FILES = "push-files"
+    FETCH_FILES = "fetch-files"
     END = "end"
 
 
@@ -98,6 +99,7 @@ ENTERS_GUESTS = frozenset(
         Kind.RUN_SCRIPTS,
         Kind.RUN_PROGRAM,
         Kind.PUSH_FILES,
+        Kind.FETCH_FILES,
     }
 )
 

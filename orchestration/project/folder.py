@@ -6,6 +6,7 @@
     <directory>/state.json   the state of the YAML
     <directory>/deployed.json  what may exist besides, until a change is applied
     <directory>/answers/     what programs printed in guests, a folder for each run
+    <directory>/fetched/     what guests sent, a folder for each run and guest
     <directory>/markers.log  the events of each guest since, one JSON a line
 
 The only writer of these. Both states are always whole. Many workers write markers at
@@ -68,6 +69,10 @@ class Project:
     def answers(self, run: int) -> Path:
         """Return the folder of the answers that guests gave in a run."""
         return self.directory / "answers" / str(run)
+
+    def fetched(self, run: int) -> Path:
+        """Return the folder of the files that a run fetched from guests."""
+        return self.directory / "fetched" / str(run)
 
     def create(self) -> None:
         """Make the folders; QEMU's user may pass to the artefacts, and nowhere else."""

@@ -18,6 +18,7 @@ from orchestration.events import Stream
 
 TAG_VARIABLE = "TESTBED_TAG"
 OnLine = Callable[[Stream, str], None]
+OnBytes = Callable[[bytes], None]
 OnProgress = Callable[[int, int], None]
 Log = Callable[[str], None]
 
@@ -151,11 +152,13 @@ class Transport(Protocol):
         on_line: OnLine | None = None,
         check: bool = True,
         feed: Iterator[bytes] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Completed:
         """Run a command to its end, streaming lines; end it on cancel or timeout.
 
         `feed` replaces `stdin` for gigabytes of input: the caller's thread takes pieces
-        from it as the command reads them.
+        from it as the command reads them. `on_bytes` takes gigabytes of stdout, which
+        then is in no line and no result; it may raise to end the command.
 
         Raises: CommandFailed (non-zero exit and `check`), CommandTimedOut, Cancelled,
         HostUnreachable. On cancel and timeout all processes of the command are ended

@@ -24,6 +24,7 @@ from orchestration.transport.base import (
     Command,
     Completed,
     Ended,
+    OnBytes,
     OnLine,
     OnProgress,
     Scope,
@@ -63,6 +64,7 @@ class LocalTransport:
         on_line: OnLine | None = None,
         check: bool = True,
         feed: Iterator[bytes] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         scope.check_cancelled()
@@ -76,7 +78,8 @@ class LocalTransport:
             return conclude(_not_started(cmd, exc), self._machine, check=check)
         outputs = (Output(Stream.STDOUT, on_line), Output(Stream.STDERR, on_line))
         try:
-            pump = _Pump(child, given or iter(()), outputs)
+            sinks = (on_bytes or outputs[0].feed, outputs[1].feed)
+            pump = _Pump(child, given or iter(()), sinks)
             in_time = pump.run(scope, started + timeout_s)
         except BaseException:
             self._end_child(child, tag, scope)
@@ -197,7 +200,7 @@ class _Pump:
         self,
         child: subprocess.Popen[bytes],
         stdin: Iterator[bytes],
-        outputs: tuple[Output, Output],
+        sinks: tuple[OnBytes, OnBytes],
     ) -> None:
         self._selector = selectors.DefaultSelector()
         self._exit_fd = os.pidfd_open(child.pid)
@@ -206,10 +209,10 @@ class _Pump:
         self._open = 0
         self._exited_at = 0.0
         self._watch(self._exit_fd, self._on_exit)
-        for pipe, output in zip((child.stdout, child.stderr), outputs, strict=True):
+        for pipe, sink in zip((child.stdout, child.stderr), sinks, strict=True):
             if pipe is not None:
                 self._open += 1
-                self._watch(pipe, partial(self._on_output, pipe, output))
+                self._watch(pipe, partial(self._on_output, pipe, sink))
         if child.stdin is not None:
             os.set_blocking(child.stdin.fileno(), False)
             self._watch(child.stdin, partial(self._on_input, child.stdin), write=True)
@@ -243,10 +246,10 @@ class _Pump:
         self._exited_at = time.monotonic()
         self._selector.unregister(self._exit_fd)
 
-    def _on_output(self, pipe: IO[bytes], output: Output) -> None:
+    def _on_output(self, pipe: IO[bytes], sink: OnBytes) -> None:
         data = os.read(pipe.fileno(), _READ_BYTES)
         if data:
-            output.feed(data)
+            sink(data)
             return
         self._selector.unregister(pipe)
         self._open -= 1

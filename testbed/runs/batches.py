@@ -152,6 +152,7 @@ class _Running:
             policy=current_policy() if instruction.kind in _ABOUT_FIREWALLS else None,
             execution=plan.execution,
             answers=project.answers(self.of_run.pk),
+            fetched=project.fetched(self.of_run.pk),
         )
 
     def _settle(self, scope: Scope, lease: Lease) -> None:

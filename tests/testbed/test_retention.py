@@ -58,6 +58,20 @@ def test_old_run_loses_its_log_and_keeps_how_it_went(
     assert remove_old_logs() == 0
 
 
+def test_old_run_loses_what_guests_answered_and_sent(
+    testbed: Testbed, owner: User
+) -> None:
+    old = ended(testbed, owner, 31)
+    ended(testbed, owner, 0)
+    folders = (testbed.project.answers(old.pk), testbed.project.fetched(old.pk))
+    for folder in folders:
+        (folder / "web").mkdir(parents=True)
+
+    remove_old_logs()
+
+    assert [folder.exists() for folder in folders] == [False, False]
+
+
 def test_last_run_of_each_testbed_keeps_its_log(testbed: Testbed, owner: User) -> None:
     other = Testbed.objects.create(owner=owner, slug="other", number=8)
     ended(testbed, owner, 90)

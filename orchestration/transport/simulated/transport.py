@@ -18,6 +18,7 @@ from orchestration.transport.base import (
     Command,
     Completed,
     Ended,
+    OnBytes,
     OnLine,
     OnProgress,
     Process,
@@ -81,6 +82,7 @@ class SimulatedTransport:
         on_line: OnLine | None = None,
         check: bool = True,
         feed: Iterator[bytes] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Completed:
         """Answer a command from the machine's state; see Transport.run."""
         scope.check_cancelled()
@@ -96,7 +98,9 @@ class SimulatedTransport:
             answer = answer._replace(exit_code=answer.exit_code or exit_code)
         elif seconds:
             scope.sleep(seconds)
-        if on_line is not None:
+        if on_bytes is not None:
+            on_bytes(answer.stdout.encode())
+        elif on_line is not None:
             _tell(on_line, answer)
         taken_s = time.monotonic() - started
         completed = Completed(cmd, *answer, taken_s)

@@ -21,6 +21,7 @@ from orchestration.transport.base import (
     Command,
     Completed,
     Ended,
+    OnBytes,
     OnLine,
     OnProgress,
     Scope,
@@ -119,11 +120,12 @@ class SSHTransport:
         on_line: OnLine | None = None,
         check: bool = True,
         feed: Iterator[bytes] | None = None,
+        on_bytes: OnBytes | None = None,
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         stdout = Output(Stream.STDOUT, on_line)
         stderr = Output(Stream.STDERR, on_line)
-        sinks = (stdout.feed, stderr.feed)
+        sinks = (on_bytes or stdout.feed, stderr.feed)
         chunks = pieces(cmd.stdin) if feed is None else cut(feed)
         started = time.monotonic()
         try:

@@ -63,8 +63,9 @@ def test_folder_arrives_and_its_size_is_told(task: Task, tmp_path: Path) -> None
 def test_progress_counts_the_bytes_of_the_files(
     task: Task, rehearsal: Rehearsal, tmp_path: Path
 ) -> None:
-    push_files(pushing(task, "tools", tmp_path / "to"))
-    task.close()
+    asked = pushing(task, "tools", tmp_path / "to")
+    push_files(asked)
+    asked.close()
 
     told = [event for event in rehearsal.events if isinstance(event, TaskProgressed)]
     total = 3 * 1024 * 1024 + 3

@@ -96,14 +96,18 @@ def test_all_guests_run_at_once() -> None:
     assert kinds == [(Kind.RUN_PROGRAM, 2), (Kind.END, 0)]
 
 
-def test_push_is_a_kind_of_its_own() -> None:
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [(Form.PUSH, Kind.PUSH_FILES), (Form.FETCH, Kind.FETCH_FILES)],
+)
+def test_copies_are_kinds_of_their_own(form: Form, kind: Kind) -> None:
     state = build(spec_of(machine("web", "br0")))
-    wanted = Execution(Form.PUSH, "@all", path="x", target="/y")
+    wanted = Execution(form, "@all", path="x", target="/y")
 
     plan = plan_exec(state, wanted, ["web"])
 
-    assert [found.kind for found in plan.instructions] == [Kind.PUSH_FILES, Kind.END]
-    assert plan.instructions[0].title == "push x to /y on 1 guest"
+    assert [found.kind for found in plan.instructions] == [kind, Kind.END]
+    assert plan.instructions[0].title == f"{wanted.title} on 1 guest"
 
 
 def test_guests_in_order_run_in_groups() -> None:

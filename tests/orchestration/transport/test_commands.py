@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 
-from orchestration.errors import CommandFailed
+from orchestration.errors import CommandFailed, NotEnoughSpace
 from orchestration.events import Stream
 from orchestration.transport.base import Command, command
 from tests.orchestration.transport.conftest import carriers, names_of
@@ -157,6 +157,33 @@ def test_only_the_last_mebibyte_is_kept_and_bytes_are_decoded_leniently(machine,
 
     assert len(done.stdout) == 1024 * 1024
     assert done.stdout.endswith("x\ufffdend")
+
+
+def test_bytes_of_stdout_are_passed_on_and_not_kept(machine, scope):
+    taken = bytearray()
+    lines = []
+
+    result = machine.run(
+        command("sh", "-c", "head -c 3000000 /dev/zero; echo done >&2"),
+        scope=scope,
+        on_line=lambda stream, text: lines.append((stream, text)),
+        on_bytes=taken.extend,
+    )
+
+    assert bytes(taken) == bytes(3_000_000)
+    assert (result.stdout, result.stderr) == ("", "done\n")
+    assert lines == [(Stream.STDERR, "done")]
+
+
+def test_listener_of_bytes_that_refuses_ends_the_command(machine, scope):
+    def refuse(data):
+        raise NotEnoughSpace("It is full.")
+
+    with pytest.raises(NotEnoughSpace):
+        machine.run(command("sh", "-c", "cat /dev/zero"), scope=scope, on_bytes=refuse)
+
+    assert scope.ended
+    assert not any(proof.survivors for proof in scope.ended)
 
 
 def test_long_line_comes_in_pieces(machine, scope):
