@@ -8,7 +8,7 @@ from orchestration.plan.execution import Form
 from orchestration.plan.model import Command
 from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
-from testbed.testbeds.files import list_files
+from testbed.testbeds.stored_files import list_files
 
 RECALLED = 30
 READ_RUNS = 100
