@@ -123,6 +123,40 @@ def test_log_is_searched_and_keeps_the_search_for_another_resource(page: Page):
     expect(lines).not_to_have_count(0)
 
 
+def test_log_shows_one_level_breaks_lines_and_is_copied(page: Page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    create(page, "levels")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    lines = page.locator("#log-lines .line:visible")
+    expect(lines).not_to_have_count(0)
+
+    page.get_by_label("Level").select_option("Error output")
+    expect(lines).to_have_count(0)
+    page.get_by_label("Level").select_option("Progress")
+    expect(lines).not_to_have_count(0)
+    page.get_by_label("Wrap").uncheck()
+    expect(page.locator("#log")).to_have_class(re.compile("log--unwrapped"))
+    page.get_by_role("button", name="Copy", exact=True).click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert len(copied.splitlines()) == lines.count()
+
+
+def test_many_files_scroll_in_their_panel(page: Page, tmp_path: Path):
+    create(page, "crowded")
+    files = [tmp_path / f"file-{number}.txt" for number in range(60)]
+    for file in files:
+        file.write_text("x")
+    page.get_by_text("Add or replace files").click()
+    page.locator("input[name=uploads]").set_input_files(files)
+    page.get_by_role("button", name="Save files").click()
+
+    expect(page.locator("#files .files__row")).to_have_count(61)
+    assert page.locator("#files .files").bounding_box()["height"] <= 420
+
+
 def test_yaml_that_cannot_be_brought_up_is_drawn_and_refused(refused: Page):
     box = (
         "  - {name: box, interfaces: [{bridge: lan}], docker: {image: nginx}}\nnetwork:"

@@ -11,7 +11,12 @@ from orchestration.compose.loader import load_spec
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import HostState, State
-from testbed.pages.diagram.layout import AGGREGATE_ABOVE, Diagram, layout
+from testbed.pages.diagram.layout import (
+    AGGREGATE_ABOVE,
+    PAGE_WIDTH,
+    Diagram,
+    layout,
+)
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import sample
 from tests.testbed.reading import one_tag_a_line
@@ -140,6 +145,13 @@ def test_every_link_and_further_interface_is_a_line():
     assert kinds.count("tunnel") == len(state.network.tunnels) > 0
     assert kinds.count("further") == 1
     assert kinds.count("outside") == 1
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_forty_guests_use_the_width_of_the_page(hosts: int):
+    diagram = layout(chain(40, hosts, hosts), {})
+
+    assert diagram.width > 0.7 * PAGE_WIDTH
 
 
 def test_many_guests_are_counted_instead():
