@@ -189,7 +189,7 @@ def test_folders_let_qemu_pass_whatever_the_accounts_umask(
     kept = os.umask(umask)
 
     try:
-        hosts.prepare_hosts(replace(task, state=state, host=host))
+        hosts.prepare_hosts(replace(task, state=state, host=host, scope=Scope()))
     finally:
         os.umask(kept)
 
