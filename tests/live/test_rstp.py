@@ -24,7 +24,7 @@ SLUG = "ring"
 GUESTS = ("a", "b")
 
 
-@pytest.fixture(name="ring")
+@pytest.fixture(name="ring", scope="module")
 def _ring(stack: Stack, owner: Client):
     before = holdings(stack)
     owner.create_testbed(SLUG, DATA / "ring")
@@ -64,3 +64,15 @@ def test_broadcast_reaches_each_guest_of_a_ring_once(stack, owner, ring):
     wait_until(lambda: echoes_received(ring["b"]) > before["b"], "b hears no broadcast")
     heard = [echoes_received(ring[name]) - before[name] for name in GUESTS]
     assert all(0 < count <= BROADCASTS for count in heard), heard
+
+
+def test_names_come_back_when_the_nat_network_of_a_ring_was_stopped(stack, owner, ring):
+    nat = project(stack, SLUG).read_state().network.nat
+    host_of(stack, nat.host).run("virsh", "net-destroy", nat.network)
+
+    up = ran(owner, SLUG, "up")
+
+    assert up.status == "succeeded", up.words
+    for guest in ring.values():
+        asked = f"timeout 2 nslookup a {nat.gateway} > /dev/null && echo yes || true"
+        wait_until(lambda g=guest, c=asked: g.run(c) == "yes", "no name is told")
