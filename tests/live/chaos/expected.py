@@ -22,6 +22,7 @@ WORDS = {
     "pmsuspended": "suspended",
 }
 ABSENT = "stopped"
+GONE = "is gone"
 FIREWALL = "inet testbed"
 
 
@@ -57,7 +58,8 @@ class Expected:
             m.device for m in self.state.network.management if m.host == guest.host
         )
         link = facts.links.get(card.tap)
-        is_active = facts.networks.get(card.network, False)
+        is_heard = self._table(guest.host, table_of(self.state.number)) in ("", GONE)
+        is_active = facts.networks.get(card.network, False) and is_heard
         return bool(is_active and link and link.is_up and link.master == device)
 
     def missing(self) -> frozenset[str]:
@@ -85,7 +87,7 @@ class Expected:
     def _table(self, host: str, name: str) -> str:
         table = self.facts[host].tables.get(name)
         if table is None:
-            return "is gone"
+            return GONE
         is_same = table == self.tables.get((host, name), table)
         return "" if is_same else "was changed by another program"
 

@@ -59,7 +59,7 @@ class Foreign:
         self.host = host
         self.name = name
         self.probe = probe
-        self._removal = removal
+        self.removal = removal
         self.first = self.found()
         assert self.first, f"{self} was not made"
 
@@ -76,7 +76,7 @@ class Foreign:
 
     def remove(self) -> None:
         """Remove it, as its owner does."""
-        self.host.run("sh", "-c", self._removal)
+        self.host.run("sh", "-c", self.removal)
 
 
 def plain(text: str) -> str:

@@ -171,6 +171,12 @@ def whole_or_down(lab: Lab) -> list[Testbed]:
     return [*up(lab), *down(lab)]
 
 
+def not_whole(lab: Lab) -> list[Testbed]:
+    """Return the testbeds that an Up changes; all of them when it changes none."""
+    whole = up(lab)
+    return [t for t in anywhere(lab) if t not in whole] or anywhere(lab)
+
+
 def of_two_users(lab: Lab) -> list[Testbed]:
     """Return the testbeds with which nothing is wrong, when two users have such."""
     found = whole_or_down(lab)
@@ -188,7 +194,7 @@ def unedited(lab: Lab) -> list[Testbed]:
 
 
 ACTS = (
-    Act(Family.RUN, "up", anywhere, bring_up, weight=14),
+    Act(Family.RUN, "up", not_whole, bring_up, weight=14),
     Act(Family.RUN, "down", deployed, take_down, weight=4),
     Act(Family.RUN, "up of what is up", unedited, up_twice),
     Act(Family.RUN, "up with new disks", whole_or_down, recreate_disks),

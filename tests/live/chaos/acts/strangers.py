@@ -6,7 +6,8 @@ from tests.live.chaos import foreign
 from tests.live.chaos.acts.act import Act, Family, down, once
 from tests.live.chaos.lab import HOSTS, Foreign, Lab, Testbed
 
-MOST = 24
+MOST = 26
+NEWEST = 6
 Make = Callable[[Lab, Testbed], Foreign]
 
 
@@ -31,8 +32,8 @@ def add(lab: Lab, _: str) -> None:
 
 
 def remove(lab: Lab, _: str) -> None:
-    """Something foreign goes, by its owner's hand."""
-    thing = lab.random.choice(lab.foreign)
+    """Something foreign that came lately goes, by its owner's hand."""
+    thing = lab.random.choice(lab.foreign[-NEWEST:])
     lab.say(f"    {thing}")
     thing.remove()
     lab.foreign.remove(thing)
@@ -85,7 +86,9 @@ def plug_in(lab: Lab, testbed: Testbed) -> None:
     found = lab.random.choice(_bridges(lab, testbed))
     name = f"f{lab.random.randrange(10**6)}"
     host = lab.host(found.host)
-    lab.foreign.append(foreign.veth(host, name))
+    made = foreign.veth(host, name)
+    made.removal = f"ovs-vsctl --if-exists del-port {name}; {made.removal}"
+    lab.foreign.append(made)
     host.run("ovs-vsctl", "add-port", found.device, name)
 
 
