@@ -98,7 +98,7 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
 
 @pytest.fixture(name="compose")
 def _compose() -> dict[str, Any]:
-    """What docker-compose.yml says."""
+    """The content of docker-compose.yml."""
     return yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
 
 
