@@ -11,3 +11,10 @@ def setting(unit: str, name: str) -> list[str]:
     lines = (DEPLOY / unit).read_text().splitlines()
     given = [line.partition("=")[2] for line in lines if line.startswith(f"{name}=")]
     return " ".join(given).split()
+
+
+def rights(unit: str) -> list[str]:
+    """Return setpriv's options that leave a process the rights of a unit's alone."""
+    kept = setting(unit, "CapabilityBoundingSet")
+    words = ["-all", *(f"+{name.removeprefix('CAP_').lower()}" for name in kept)]
+    return [f"--bounding-set={','.join(words)}", "--inh-caps=-all", "--no-new-privs"]

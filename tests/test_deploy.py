@@ -13,6 +13,7 @@ from tests.deployed_files import DEPLOY, WEB, WORKER, setting
 
 CHECKOUT = DEPLOY.parent
 OPERATIONS = (CHECKOUT / "docs/operations.md").read_text()
+SECURITY = (CHECKOUT / "docs/security.md").read_text()
 NGINX = """\
 pid {folder}/pid;
 events {{}}
@@ -56,13 +57,19 @@ def test_systemd_takes_each_setting_of_the_unit(unit: str, tmp_path: Path) -> No
 def test_unit_bounds_memory_and_keeps_new_files_private(unit: str) -> None:
     assert setting(unit, "MemoryMax")
     assert setting(unit, "UMask") == ["0077"]
+    assert setting(unit, "NoNewPrivileges") == ["yes"]
+    assert setting(unit, "ProtectSystem") == ["strict"]
 
 
 def test_web_has_an_account_of_its_own_and_no_right_of_root() -> None:
-    assert setting(WEB, "NoNewPrivileges") == ["yes"]
-    assert setting(WEB, "ProtectSystem") == ["strict"]
     assert setting(WEB, "User") == ["testbed"]
     assert setting(WEB, "CapabilityBoundingSet") == []
+
+
+def test_each_right_of_the_worker_has_its_reason_in_the_documents() -> None:
+    table = set(re.findall(r"`(CAP_\w+)`", SECURITY))
+
+    assert table == set(setting(WORKER, "CapabilityBoundingSet"))
 
 
 def test_documents_install_each_deployed_file() -> None:

@@ -57,6 +57,8 @@ class Stack:
         self.key = folder / "id"
         self._net = 1 + os.getpid() % 250
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        # Words before a program's own, by process: setpriv and the like.
+        self.prefixes: dict[str, list[str]] = {}
         self.on_main = True
         self.environment = os.environ | {
             "TESTBED_DATA_DIR": str(self.data),
@@ -143,7 +145,8 @@ class Stack:
 
     def start_worker(self) -> None:
         """Start one Celery worker with its beat."""
-        words = [sys.executable, "-m", "celery", "-A", "testbed", "worker", "-B"]
+        words = [*self.prefixes.get("worker", ()), sys.executable, "-m", "celery"]
+        words += ["-A", "testbed", "worker", "-B"]
         words += ["--schedule", str(self.folder / "beat")]
         words += ["--loglevel", "INFO"]
         before = self.log("worker").count(" ready.")
@@ -152,7 +155,8 @@ class Stack:
 
     def start_web(self) -> None:
         """Start Daphne and wait until it answers."""
-        words = [sys.executable, "-m", "daphne", "-b", "127.0.0.1"]
+        words = [*self.prefixes.get("web", ()), sys.executable, "-m", "daphne"]
+        words += ["-b", "127.0.0.1"]
         words += ["--websocket_connect_timeout", "60"]
         words += ["-p", str(self.port), "testbed.asgi:application"]
         self._start("web", words)
@@ -178,7 +182,8 @@ class Stack:
 
     def manage(self, *words: str) -> str:
         """Run manage.py where main's daemons are."""
-        command = [sys.executable, str(CHECKOUT / "manage.py"), *words]
+        command = [*self.prefixes.get(words[0], ()), sys.executable]
+        command += [str(CHECKOUT / "manage.py"), *words]
         done = subprocess.run(
             self.main.argv(*command) if self.on_main else command,
             env=self.environment,
