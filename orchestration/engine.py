@@ -22,7 +22,7 @@ from orchestration.events import SUCCESSFUL, Sink, Status, TaskFinished, TaskSta
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.bounded_log import DEFAULT_BYTES
-from orchestration.instructions.failure_limit import FailureLimit
+from orchestration.instructions.execution.failure_limit import FailureLimit
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Execution

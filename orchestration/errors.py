@@ -128,7 +128,7 @@ class NetworkFailed(TestbedError):
 
 
 class ArchiveRefused(TestbedError):
-    """What a guest sends is no archive, leads out of its folder or is too large."""
+    """A guest sends no archive, leads out of its folder, or sends too much."""
 
 
 class ForeignThing(TestbedError):

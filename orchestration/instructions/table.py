@@ -2,16 +2,14 @@
 
 from orchestration.instructions import (
     artefacts,
-    fetches,
     golden,
     guests,
     hosts,
     interfaces,
     networks,
-    programs,
-    pushes,
     scripts,
 )
+from orchestration.instructions.execution import fetches, programs, pushes
 from orchestration.instructions.storage import clone_disks, disks, images
 from orchestration.instructions.task import ActionTable
 from orchestration.plan.model import Kind

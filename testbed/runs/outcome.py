@@ -6,18 +6,20 @@ from the intention: a failed or cancelled `up` is not `up`.
 """
 
 import logging
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import Command, Kind
+from orchestration.state.selection import fold
 from testbed.celery import request_observation
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
-from testbed.runs.execution_words import execution_words
 from testbed.runs.recorder import record
 
 logger = logging.getLogger(__name__)
@@ -255,3 +257,37 @@ def _set_up_before(run: Run) -> set[str]:
 
 def _failed_tasks(run: Run) -> QuerySet[Task]:
     return Task.objects.filter(instruction__run=run, status=Task.Status.FAILED)
+
+
+ENDINGS = {
+    Task.Status.FAILED: "failed on",
+    Task.Status.CANCELLED: "cancelled on",
+    Task.Status.SKIPPED: "not begun on",
+    Task.Status.WAITING: "not begun on",
+    Task.Status.RUNNING: "not ended on",
+}
+
+
+def execution_words(run: Run) -> tuple[str, str]:
+    """Return the message and the hint of an execution that is over."""
+    tasks = Task.objects.filter(instruction__run=run).exclude(
+        instruction__kind=Kind.END
+    )
+    names = defaultdict(list)
+    for name, status in tasks.values_list("resource", "status"):
+        names[status].append(name)
+    total = sum(map(len, names.values()))
+    good = sum(len(names[status]) for status in SUCCESSFUL)
+    if good == total:
+        return (
+            f"Succeeded on {'all ' if total > 1 else ''}{count_of(total, 'guest')}.",
+            "",
+        )
+    parts = [
+        f"{words} {fold(names[status])}"
+        for status, words in ENDINGS.items()
+        if names[status]
+    ]
+    message = f"Succeeded on {good} of {count_of(total, 'guest')}; {'; '.join(parts)}."
+    failed = bool(names[Task.Status.FAILED])
+    return message, "See their answers, then run it again on @failed." if failed else ""

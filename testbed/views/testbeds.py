@@ -12,10 +12,10 @@ from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
 from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import pending_changes
-from testbed.pages.command_bar import command_bar
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
+from testbed.pages.execution.command_bar import command_bar
 from testbed.pages.overview import (
     GuestRow,
     condition_of,

@@ -8,8 +8,8 @@ from django.template.loader import render_to_string
 
 from orchestration.plan.model import Command
 from testbed.models import Event, Instruction, Run, Task
-from testbed.pages.answers import answers_of
 from testbed.pages.board import BYTES, copies_of, element_id, stage_of, stages_of
+from testbed.pages.execution.answers import answers_of
 
 
 def html_of(event: Event, run: Run) -> str:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orchestration.events import Stream
-from orchestration.instructions.answers import AnswerFile
+from orchestration.instructions.execution.answers import AnswerFile
 from orchestration.plan.execution import Execution, Form
 from testbed.models import Run, Task, Testbed
 

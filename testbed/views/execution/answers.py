@@ -15,13 +15,13 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
 from orchestration.events import Stream
-from orchestration.instructions.answers import answer_lines
+from orchestration.instructions.execution.answers import answer_lines
 from orchestration.plan.model import Command
 from orchestration.state.selection import fold
 from orchestration.terminal import plain
 from testbed.access.visibility import Request, not_stored, page_of, run_for
 from testbed.models import Run, Task
-from testbed.pages.answers import (
+from testbed.pages.execution.answers import (
     Answers,
     Block,
     answer_file,
@@ -31,7 +31,7 @@ from testbed.pages.answers import (
     excerpt,
     previous_run,
 )
-from testbed.pages.differences import Difference, difference
+from testbed.pages.execution.differences import Difference, difference
 from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
 from testbed.views.problems import wants_json

@@ -17,7 +17,7 @@ from orchestration.plan.execution import (
     Form,
     parse_execution,
 )
-from testbed.pages.command_bar import line_of
+from testbed.pages.execution.command_bar import line_of
 
 PROGRAMS = (Form.COMMAND, Form.SHELL, Form.SCRIPT)
 # Where a form names each of these; the rest of its fields are the conditions.

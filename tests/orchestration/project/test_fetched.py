@@ -1,4 +1,4 @@
-"""What guests send stays within the testbed's quota, also from many at once."""
+"""Guests' files stay within the testbed's quota, also from many at once."""
 
 from pathlib import Path
 

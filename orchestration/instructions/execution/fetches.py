@@ -19,17 +19,21 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.events import Status, Stream
-from orchestration.instructions.programs import execution_of, lost_guest, reach
+from orchestration.instructions.execution.programs import (
+    execution_of,
+    lost_guest,
+    reach,
+)
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.project.fetched import Arrival
-from orchestration.providers.guest.sending import (
+from orchestration.providers.guest.copies.sending import (
     announced_bytes,
     folder_name,
     is_changed,
     require_sent,
     send_command,
 )
-from orchestration.providers.guest.unpacking import Unpacker
+from orchestration.providers.guest.copies.unpacking import Unpacker
 from orchestration.transport.base import Completed, Transport
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)

@@ -19,11 +19,11 @@ from orchestration.errors import (
     NotEnoughSpace,
 )
 from orchestration.events import Status, TaskProgressed
-from orchestration.instructions.fetches import fetch_files
+from orchestration.instructions.execution.fetches import fetch_files
 from orchestration.instructions.task import Task
 from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.project.fetched import Quota
-from orchestration.providers.guest import sending
+from orchestration.providers.guest.copies import sending
 from orchestration.transport.base import Command, Completed, Scope
 from orchestration.transport.local import LocalTransport
 from tests.fakes import FakeTransport, Reply

@@ -12,7 +12,7 @@ import pytest
 from orchestration.errors import CommandFailed, NotEnoughSpace
 from orchestration.plan.execution import Conditions
 from orchestration.project.packing import Packing
-from orchestration.providers.guest.receiving import (
+from orchestration.providers.guest.copies.receiving import (
     push_failed,
     receive_command,
     target_of,

@@ -1,7 +1,7 @@
 """Differences of two outputs are a unified diff, and bounded."""
 
 from orchestration.events import Stream
-from testbed.pages.differences import MOST_LINES, difference
+from testbed.pages.execution.differences import MOST_LINES, difference
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from orchestration.events import Answer, Stream
-from orchestration.instructions.answers import answer_lines
+from orchestration.instructions.execution.answers import answer_lines
 from orchestration.plan.model import Command
 from orchestration.state.selection import fold
 from testbed.models import Run, Task

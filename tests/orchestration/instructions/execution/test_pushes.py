@@ -18,7 +18,7 @@ from orchestration.errors import (
     StateError,
 )
 from orchestration.events import Status, TaskProgressed
-from orchestration.instructions.pushes import push_files
+from orchestration.instructions.execution.pushes import push_files
 from orchestration.instructions.task import Task
 from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.project import packing

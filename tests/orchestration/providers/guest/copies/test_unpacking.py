@@ -1,4 +1,4 @@
-"""Whatever a guest sends stays in its folder, within the bounds, without links."""
+"""An archive of a guest stays in its folder, within the bounds, without links."""
 
 import io
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.errors import ArchiveRefused, NotEnoughSpace
-from orchestration.providers.guest.tar_reader import MOST_NAME_BYTES, EntryKind
-from orchestration.providers.guest.unpacking import Unpacker
+from orchestration.providers.guest.copies.tar_reader import MOST_NAME_BYTES, EntryKind
+from orchestration.providers.guest.copies.unpacking import Unpacker
 
 END = bytes(1024)
 LONG = "d" * 200 + "/" + "f" * 200

@@ -14,8 +14,8 @@ from orchestration.errors import (
     StateError,
 )
 from orchestration.events import Answer, LogLine, Status, Stream
-from orchestration.instructions.answers import read_answer
-from orchestration.instructions.programs import run_program
+from orchestration.instructions.execution.answers import read_answer
+from orchestration.instructions.execution.programs import run_program
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.transport.base import Scope

@@ -6,7 +6,7 @@ import pytest
 
 from orchestration.plan.execution import Conditions
 from testbed.models import Task
-from testbed.pages.answers import (
+from testbed.pages.execution.answers import (
     SHOWN_LINES,
     answers_of,
     changed_since,

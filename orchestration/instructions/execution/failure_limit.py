@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from orchestration.amounts import count_of
-from orchestration.instructions.answers import make_answers_folder
+from orchestration.instructions.execution.answers import make_answers_folder
 
 FILE_NAME = ".failures"
 logger = logging.getLogger(__name__)

@@ -20,9 +20,9 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.events import Status, Stream
-from orchestration.instructions.answers import AnswerFile
 from orchestration.instructions.boot.host_keys import known_key
 from orchestration.instructions.bounded_log import BoundedLog
+from orchestration.instructions.execution.answers import AnswerFile
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Execution, Form
 from orchestration.providers.guest import programs

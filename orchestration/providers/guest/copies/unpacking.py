@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestration.errors import ArchiveRefused
-from orchestration.providers.guest.tar_reader import (
+from orchestration.providers.guest.copies.tar_reader import (
     MOST_NAME_BYTES,
     Entry,
     EntryKind,

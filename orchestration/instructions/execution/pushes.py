@@ -11,7 +11,7 @@ from orchestration.errors import (
     StateError,
     TestbedError,
 )
-from orchestration.instructions.programs import (
+from orchestration.instructions.execution.programs import (
     CLEAN_UP_S,
     execution_of,
     lost_guest,
@@ -20,7 +20,7 @@ from orchestration.instructions.programs import (
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.execution import Execution
 from orchestration.project.packing import Measure, Packing, measure
-from orchestration.providers.guest.receiving import (
+from orchestration.providers.guest.copies.receiving import (
     Target,
     push_failed,
     receive_command,

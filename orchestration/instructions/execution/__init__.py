@@ -1,0 +1,1 @@
+"""Programs and copies of `exec` in one guest, with their answers."""

@@ -1,0 +1,1 @@
+"""Copies of files and folders to and from a guest, as one stream."""

@@ -1,0 +1,1 @@
+"""The pages of commands for guests, as values."""
