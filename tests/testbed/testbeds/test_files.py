@@ -172,7 +172,7 @@ def test_testbed_with_a_run_is_not_deleted(owner: User):
     testbed = create_testbed(owner, "lab", FILES)
     Run.objects.create(testbed=testbed, command="down", plan={}, asked_by=owner)
 
-    with pytest.raises(TestbedBusy, match="olive runs down"):
+    with pytest.raises(TestbedBusy, match="olive has been running down"):
         delete_testbed(testbed)
 
     assert testbed.project.yaml.exists()
