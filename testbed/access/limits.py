@@ -2,7 +2,7 @@
 
 The installation's limits are settings; an admin gives a user others by an `Allowance`.
 `testbeds/files.py`, `testbeds/disk_space.py` and the websocket ask here before they make
-something; `runs/retention.py` removes the oldest logs above the limits.
+something; `testbed/retention.py` removes the oldest logs above the limits.
 """
 
 from dataclasses import dataclass
