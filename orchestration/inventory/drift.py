@@ -220,9 +220,11 @@ class _Finder:
             return False
         things = self.seen[link.host].things
         places = {v.name: v.place for v in things if v.kind is ThingKind.LINK}
-        if not isinstance(link.joint, NatState):
-            return not places.keys() >= set(link.veths)
         nat = link.joint
+        if not places.keys() >= set(link.veths):
+            return True
+        if not isinstance(nat, NatState):
+            return False
         is_active = self.networks_there.get((nat.host, nat.network))
         return bool(is_active) and places.get(nat.veth_network_end) != nat.device
 

@@ -186,6 +186,19 @@ def test_way_out_is_cut_when_either_of_its_halves_is_gone(
     assert missing(up) == ["uplink through t7-nat is cut on host-a"]
 
 
+def test_uplink_is_cut_when_it_is_gone_and_its_network_is_stopped(
+    up: Rehearsal,
+) -> None:
+    conn = up.hosts.open(up.state.main).libvirt
+    conn.call("x", lambda h: h.networkLookupByName("t7-nat").destroy(), changes=True)
+    on(up, "host-a", "ip link delete dev t7vn")
+
+    assert missing(up) == [
+        "network t7-nat is not active on host-a",
+        "uplink through t7-nat is cut on host-a",
+    ]
+
+
 def test_way_out_is_cut_when_its_device_is_another_one(up: Rehearsal) -> None:
     (end,) = [v for v in up.memory("host-a")["links"] if v == "t7vb"]
     before = up.memory("host-a")["ports"][end]["external_ids"]["ifindex"]
