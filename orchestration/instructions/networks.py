@@ -48,6 +48,7 @@ def ensure_networks(task: Task) -> Outcome:
         xml = build_management_network(network, testbed=testbed)
     name, conn = network.network, task.host.libvirt
     changed = networks.ensure(conn, name, xml, testbed=testbed)
+    changed = _bring_up(task, network.device) or changed
     if isinstance(network, NatState):
         is_new = _ensure_dnsmasq(task, network)
         return done("started its name server again") if is_new else _outcome(changed)
@@ -60,6 +61,16 @@ def ensure_networks(task: Task) -> Outcome:
         scope=task.scope,
     )
     return _plugged(changed, loose)
+
+
+def _bring_up(task: Task, device: str) -> bool:
+    """Set up a network's Linux bridge where somebody set it down."""
+    transport, scope = task.host.transport, task.scope
+    link = ip_link.links(transport, scope=scope).get(device)
+    if link is None or link.up:
+        return False
+    ip_link.bring_up(transport, device, checksum_offload=True, scope=scope)
+    return True
 
 
 def _ensure_dnsmasq(task: Task, nat: NatState) -> bool:

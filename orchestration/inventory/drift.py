@@ -120,7 +120,7 @@ class _Finder:
                 yield _part("firewall", network.network, network.host, verb)
 
     def networks(self) -> Iterator[MissingPart]:
-        """Find libvirt networks that are undefined or stopped."""
+        """Find libvirt networks that are undefined, stopped, down or without dnsmasq."""
         for network in self._wanted_networks():
             if network.host not in self.seen:
                 continue
@@ -128,6 +128,8 @@ class _Finder:
             if not is_active:
                 verb = "is gone" if is_active is None else "is not active"
                 yield _part("network", network.network, network.host, verb)
+            elif self._has_device_down(network):
+                yield _part("network", network.network, network.host, "is down")
             elif isinstance(network, NatState) and self._is_unserved(network):
                 verb = "gives no addresses and names"
                 yield _part("network", network.network, network.host, verb)
@@ -206,6 +208,11 @@ class _Finder:
         network, device = devices.get(guest.host, ("", ""))
         if guest.management and self.networks_there.get((guest.host, network)):
             yield guest.management.name, guest.management.tap, device
+
+    def _has_device_down(self, network: NatState | ManagementState) -> bool:
+        """Return whether the Linux bridge of an active network is there, and down."""
+        link = self.seen[network.host].links.get(network.device)
+        return link is not None and not link.up
 
     def _is_unserved(self, nat: NatState) -> bool:
         served = self.seen[nat.host].served

@@ -82,7 +82,6 @@ def _links(machine: Machine) -> str:
                 **({"master": link.master} if link.master else {}),
             }
             for name, link in machine.links.items()
-            if link.peer
         ]
     )
 

@@ -223,7 +223,8 @@ LOOKS = re.compile(r"sh -c .*", re.DOTALL)
 def serving(make_task: MakeTask, *answers: str) -> tuple[Task, FakeTransport]:
     """Give the task of the NAT network on a real main, which has a dnsmasq or not."""
     task = make_task(NAT_KEY)
-    looks = FakeTransport("host-a", [(LOOKS, answer) for answer in answers])
+    devices = ("ip -json link show", "[]")
+    looks = FakeTransport("host-a", [devices, *((LOOKS, answer) for answer in answers)])
     real = task.host.state.model_copy(update={"kind": HostKind.REAL})
     return replace(task, host=Host(real, looks, task.host.libvirt)), looks
 
@@ -239,7 +240,7 @@ def test_dnsmasq_that_ended_is_started_again(
     assert again.status is Status.DONE
     assert again.message == "started its name server again"
     assert settled.status is Status.UNCHANGED
-    assert len(looks.lines) == 3
+    assert sum(line.startswith("sh -c") for line in looks.lines) == 3
     conn = task.host.libvirt
     xml = conn.call("x", lambda h: h.networkLookupByName("t7-nat").XMLDesc())
     assert "<txt" not in xml

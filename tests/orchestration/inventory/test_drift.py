@@ -160,6 +160,16 @@ def test_networks_are_named_when_stopped_and_when_undefined(up: Rehearsal) -> No
     ]
 
 
+@pytest.mark.parametrize("name", ["nat", "mgmt"])
+def test_network_is_named_when_its_device_is_down(up: Rehearsal, name: str) -> None:
+    on(up, "host-a", f"ip link set dev t7{name} down")
+    assert missing(up) == [f"network t7-{name} is down on host-a"]
+
+    up.up()
+
+    assert missing(up) == []
+
+
 def test_link_that_is_a_pair_of_devices_is_named_when_these_are_gone(
     tmp_path: Path,
 ) -> None:
