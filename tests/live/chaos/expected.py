@@ -58,9 +58,10 @@ class Expected:
             m.device for m in self.state.network.management if m.host == guest.host
         )
         link = facts.links.get(card.tap)
-        is_heard = self._table(guest.host, table_of(self.state.number)) in ("", GONE)
-        is_active = facts.networks.get(card.network, False) and is_heard
-        return bool(is_active and link and link.is_up and link.master == device)
+        is_allowed = self._table(guest.host, table_of(self.state.number)) in ("", GONE)
+        is_active = facts.networks.get(card.network, False) and is_allowed
+        is_heard = is_active and not facts.is_down(device)
+        return bool(is_heard and link and link.is_up and link.master == device)
 
     def missing(self) -> frozenset[str]:
         """Return a sentence for each missing part of networks, disks and guests."""
@@ -100,6 +101,8 @@ class Expected:
                 yield f"network {network.network} is gone {place}"
             elif not is_active:
                 yield f"network {network.network} is not active {place}"
+            elif facts.is_down(network.device):
+                yield f"network {network.network} is down {place}"
             elif network is nat and nat.network not in facts.served:
                 yield f"network {nat.network} gives no addresses and names {place}"
 
@@ -141,14 +144,13 @@ class Expected:
         inner, outer = (
             facts.links.get(end) for end in (nat.veth_network_end, nat.veth_bridge_end)
         )
+        if inner is None or outer is None or not (inner.is_up and outer.is_up):
+            return False
         port = facts.ports.get(nat.veth_bridge_end)
-        is_plugged = port is None or (
-            outer is not None and port.ifindex in ("", str(outer.index))
-        )
-        is_up = all(end.is_up for end in (inner, outer) if end)
+        is_plugged = port is None or port.ifindex in ("", str(outer.index))
         if not facts.networks.get(nat.network):  # told as the network's own fault
-            return is_up and is_plugged
-        return is_up and is_plugged and bool(inner and inner.master == nat.device)
+            return is_plugged
+        return is_plugged and inner.master == nat.device
 
     def _is_as_wanted(self, tunnel: Joint, host: str) -> bool:
         if not isinstance(tunnel, TunnelState):

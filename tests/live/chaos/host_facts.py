@@ -80,6 +80,11 @@ class HostFacts:
     served: frozenset[str]
     files: frozenset[str]
 
+    def is_down(self, device: str) -> bool:
+        """Return whether a network device is there, and down."""
+        link = self.links.get(device)
+        return link is not None and not link.is_up
+
     def names_of(self, number: int) -> set[str]:
         """Return all that is named for a testbed's number, as `kind name`."""
         kinds = {

@@ -71,6 +71,18 @@ def definitions(lab: Lab, state: State) -> list[Command]:
     ]
 
 
+def devices(lab: Lab, state: State) -> list[Command]:
+    """Find Linux bridges of active networks to set down."""
+    nat = state.network.nat
+    found = [(m.host, m.network, m.device) for m in state.network.management]
+    found += [(nat.host, nat.network, nat.device)] if nat else []
+    return [
+        (host, ("ip", "link", "set", device, "down"))
+        for host, network, device in found
+        if lab.facts[host].networks.get(network)
+    ]
+
+
 def uplinks(lab: Lab, state: State) -> list[Command]:
     """Find uplinks to remove."""
     return _uplink(lab, state, "delete {end}")
@@ -173,6 +185,7 @@ ACTS = (
     _act(Family.CUT, "set a guest's interface down", cards),
     _act(Family.DELETE, "stop a network", networks),
     _act(Family.DELETE, "undefine a network", definitions),
+    _act(Family.CUT, "set a network down", devices),
     _act(Family.CUT, "remove an uplink", uplinks),
     _act(Family.CUT, "set an uplink down", uplinks_to_set_down),
     _act(Family.KILL, "kill a name server", name_servers),
