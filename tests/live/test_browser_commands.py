@@ -1,0 +1,77 @@
+"""Commands in guests in a real browser: ticks, keys, recall, and answers as they come.
+
+Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
+"""
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.live.browser import create
+from tests.live.stack import Stack
+
+pytestmark = pytest.mark.browser
+
+
+def bring_up(page: Page, slug: str) -> None:
+    create(page, slug)
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    page.goto(f"/testbeds/{slug}/")
+
+
+def test_ticked_guests_run_a_command_from_the_keyboard(page: Page):
+    bring_up(page, "keyed")
+    selection, match = page.locator("[name=selection]"), page.locator("#match")
+    line = page.locator("[name=line]")
+
+    page.get_by_label("web", exact=True).check()
+    expect(match).to_contain_text("1 guest web")
+    page.get_by_label("Select all").check()
+    expect(match).to_contain_text("2 guests db,web")
+    assert selection.input_value() == "web,db"
+    line.fill("uname -a")
+    line.press("Control+Enter")
+
+    expect(page.locator("#run-outcome")).to_contain_text("Command succeeded.")
+    expect(page.locator("#answers-head")).to_contain_text("2 of 2 guests")
+    expect(page.locator("#answers-list")).to_contain_text("exit code 0")
+
+    page.goto("/testbeds/keyed/")
+    line.fill("half")
+    line.press("ArrowUp")
+    expect(line).to_have_value("uname -a")
+    line.press("ArrowDown")
+    expect(line).to_have_value("half")
+
+
+def test_bar_keeps_what_was_typed_when_the_page_gets_news(page: Page):
+    bring_up(page, "kept")
+    line = page.locator("[name=line]")
+    page.get_by_label("db", exact=True).check()
+    line.fill("uptime")
+    page.get_by_role("heading", name="kept", exact=True).click()
+
+    with page.expect_response("**/testbeds/kept/live/") as news:
+        page.evaluate("htmx.trigger('#live', 'poll')")
+
+    news.value.finished()
+    expect(line).to_have_value("uptime")
+    expect(page.get_by_label("db", exact=True)).to_be_checked()
+
+
+def test_command_runs_without_a_script(page: Page, product: Stack, chromium: Browser):
+    bring_up(page, "plain")
+    context = chromium.new_context(
+        base_url=product.url,
+        storage_state=page.context.storage_state(),
+        java_script_enabled=False,
+    )
+    plain = context.new_page()
+
+    plain.goto("/testbeds/plain/")
+    plain.get_by_label("web", exact=True).check()
+    plain.locator("[name=line]").fill("id")
+    plain.get_by_role("button", name="Run", exact=True).click()
+
+    expect(plain.locator(".run-head__command")).to_contain_text("id on web")
+    context.close()
