@@ -3,7 +3,7 @@
 `Hosts` keeps what it opened, one SSH transport per host and per guest and one libvirt
 connection per host, so that commands need no new login. Hosts stay open while the
 process lives, guests until they have been idle for a while: another process stops most
-of them, and this one gets no notice of that. Only this module decides which of the four
+of them, and this one gets no notice of that. Only this module decides which of the five
 ways leads to a machine.
 """
 
@@ -14,8 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from orchestration.errors import StateError
+from orchestration.providers.libvirt import agent
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.node import node_facts
+from orchestration.providers.libvirt.ownership import domain_of
 from orchestration.providers.libvirt.simulated import open_connection
 from orchestration.providers.linux import machine, network
 from orchestration.providers.ovs import bridges
@@ -28,6 +30,7 @@ from orchestration.state.model import (
     HostState,
     State,
 )
+from orchestration.transport.agent import AgentTransport
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.reachable import forwarding_problem, require_answer
@@ -91,6 +94,13 @@ class Hosts:
                 self._guests[key] = self._open_guest(state, guest, host, host_key)
             self._asked_at[key] = time.monotonic()
             return self._guests[key]
+
+    def agent(self, state: State, guest: GuestState) -> AgentTransport:
+        """Return the way into a guest through its QEMU agent, which may not answer."""
+        libvirt = self.open(state.host(guest.host)).libvirt
+        asked = partial(agent.ask, libvirt, domain_of(state.testbed, guest))
+        account = guest.user if guest.seed else ""
+        return AgentTransport(asked, guest.name, account=account)
 
     def forget_guest(self, state: State, guest: GuestState) -> None:
         """Close the transports of a guest that is gone or new."""

@@ -1,8 +1,8 @@
 """The Transport protocol and the values that cross it.
 
 Four ways implement it: the main host (subprocess), a remote host (SSH), a guest of the
-main host (SSH) and a guest of a remote host (SSH through its host). Providers and
-instructions see only `Transport`. A `Scope` carries what all commands of one task
+main host (SSH) and a guest of a remote host (SSH through its host). `agent.py` is for
+guests that SSH does not reach. Providers and instructions see only `Transport`. A `Scope` carries what all commands of one task
 share: the tag that marks their processes, and the request to cancel.
 """
 

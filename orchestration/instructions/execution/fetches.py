@@ -6,6 +6,7 @@ folder of its own, and is there complete and verified, or not at all.
 
 import errno
 from contextlib import closing
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -13,17 +14,12 @@ from orchestration.amounts import count_of, size
 from orchestration.errors import (
     ArchiveRefused,
     CommandTimedOut,
-    HostUnreachable,
     NotEnoughSpace,
     StateError,
     TestbedError,
 )
 from orchestration.events import Status, Stream
-from orchestration.instructions.execution.programs import (
-    execution_of,
-    lost_guest,
-    reach,
-)
+from orchestration.instructions.execution.programs import execution_of, in_guest
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.project.fetched import Arrival
 from orchestration.providers.guest.copies.sending import (
@@ -45,34 +41,37 @@ def fetch_files(task: Task) -> Outcome:
 
     Raises: GuestUnreachable, CommandFailed, ArchiveRefused, NotEnoughSpace.
     """
-    wanted, guest = execution_of(task), task.state.guest(task.resource.key)
     if task.fetched is None:
         raise StateError("There is no folder for the guests' files.")
-    transport = reach(task, guest)
-    arrival = Arrival(task.fetched, guest.name, task.quota)
+    return in_guest(task, partial(_fetch, task, task.fetched))
+
+
+def _fetch(task: Task, run_folder: Path, transport: Transport) -> Outcome:
+    wanted, guest = execution_of(task), task.resource.key
+    arrival = Arrival(run_folder, guest, task.quota)
     try:
         with arrival.opened() as folder:
-            return _fetch(task, transport, arrival, folder)
+            return _unpack(task, transport, arrival, folder)
     except CommandTimedOut as exc:
         raise CommandTimedOut(
-            f"{wanted.path} of guest {guest.name} did not arrive within "
+            f"{wanted.path} of guest {guest} did not arrive within "
             f"{wanted.conditions.timeout_s} s; nothing was kept.",
             exit_code=exc.exit_code,
             hint="Give it more time, or fetch less.",
         ) from exc
-    except HostUnreachable as exc:
-        raise lost_guest(guest, exc) from exc
     except ArchiveRefused as exc:
         raise ArchiveRefused(
-            f"Guest {guest.name} sent an archive that is not taken, with "
-            f"{exc.message}; nothing was kept.",
+            f"Guest {guest} sent an archive that is not taken, with {exc.message}; "
+            "nothing was kept.",
             hint="Fetch less, or look at what tar is in the guest.",
         ) from exc
     except OSError as exc:
-        raise _not_written(exc, guest.name) from exc
+        raise _not_written(exc, guest) from exc
 
 
-def _fetch(task: Task, transport: Transport, arrival: Arrival, folder: Path) -> Outcome:
+def _unpack(
+    task: Task, transport: Transport, arrival: Arrival, folder: Path
+) -> Outcome:
     path = execution_of(task).path
     unpacker = Unpacker(
         folder,

@@ -8,7 +8,9 @@ first and last lines also to the log that a page follows.
 import contextlib
 import secrets
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from orchestration.compose.files import open_real
@@ -48,8 +50,11 @@ def run_program(task: Task) -> Outcome:
 
     Raises: GuestUnreachable (it does not answer), StateError (the script is gone).
     """
-    wanted, guest = execution_of(task), task.state.guest(task.resource.key)
-    transport = reach(task, guest)
+    return in_guest(task, partial(_answered, task))
+
+
+def _answered(task: Task, transport: Transport) -> Outcome:
+    wanted = execution_of(task)
     answer = AnswerFile(answer_path(task), budget_bytes=task.log_bytes)
     exit_code = None
     try:
@@ -62,9 +67,6 @@ def run_program(task: Task) -> Outcome:
     except CommandTimedOut as exc:
         message = f"did not end within {wanted.conditions.timeout_s} s and was ended"
         return Outcome(Status.FAILED, message, exc.hint, answer=answer.close(None))
-    except HostUnreachable as exc:
-        answer.close(None)
-        raise lost_guest(guest, exc) from exc
     except BaseException:
         answer.close(None)
         raise
@@ -78,17 +80,30 @@ def execution_of(task: Task) -> Execution:
     return task.execution
 
 
-def reach(task: Task, guest: GuestState) -> Transport:
-    """Return the guest's transport.
+def in_guest(task: Task, act: Callable[[Transport], Outcome]) -> Outcome:
+    """Act in the task's guest: over SSH, else through its QEMU agent if one answers.
 
-    Raises: GuestUnreachable (it has no login, or never reported its host key).
+    A guest without a login has its agent alone. What may have begun over SSH is not
+    begun again. Raises: GuestUnreachable, and the errors of `act`.
     """
-    if not guest.seed:
-        raise GuestUnreachable(
-            f"Guest {guest.name} has no login for the testbed: its disk or ISO image "
-            "was made elsewhere.",
-            hint="Log in on its console.",
-        )
+    guest = task.state.guest(task.resource.key)
+    agent = task.hosts.agent(task.state, guest)
+    if guest.seed:
+        transport = _login(task, guest)
+        try:
+            return act(transport)
+        except HostUnreachable as exc:
+            if transport in task.scope.entered or not agent.answers():
+                raise _lost(guest, exc) from exc
+            task.log(f"goes through the guest's agent: {exc.message}")
+    try:
+        return act(agent)
+    except HostUnreachable as exc:
+        raise _lost(guest, exc) from exc
+
+
+def _login(task: Task, guest: GuestState) -> Transport:
+    """Return the guest's SSH. Raises: GuestUnreachable (its host key is not known)."""
     key = known_key(task, guest)
     if not key and task.host.state.boots_guests:
         raise GuestUnreachable(
@@ -99,8 +114,7 @@ def reach(task: Task, guest: GuestState) -> Transport:
     return task.hosts.guest(task.state, guest, host_key=key)
 
 
-def lost_guest(guest: GuestState, error: HostUnreachable) -> GuestUnreachable:
-    """Build the error of a guest that does not answer, or does so no more."""
+def _lost(guest: GuestState, error: HostUnreachable) -> GuestUnreachable:
     return GuestUnreachable(
         f"Guest {guest.name} on {guest.host} does not answer: {error.message}",
         hint=error.hint or "See its console.",

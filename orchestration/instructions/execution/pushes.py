@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from orchestration.amounts import count_of, size
@@ -14,8 +15,7 @@ from orchestration.errors import (
 from orchestration.instructions.execution.programs import (
     CLEAN_UP_S,
     execution_of,
-    lost_guest,
-    reach,
+    in_guest,
 )
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.execution import Execution
@@ -36,28 +36,31 @@ def push_files(task: Task) -> Outcome:
     Raises: PathOutside, StateError (no such file), GuestUnreachable, CommandFailed,
     NotEnoughSpace.
     """
-    wanted, guest = execution_of(task), task.state.guest(task.resource.key)
-    source = _source(task, wanted)
+    source = _source(task, execution_of(task))
     amount = measure(source)
-    transport = reach(task, guest)
+    return in_guest(task, partial(_push, task, (source, amount)))
+
+
+def _push(task: Task, given: tuple[Path, Measure], transport: Transport) -> Outcome:
+    wanted, guest, (_, amount) = execution_of(task), task.resource.key, given
     target = target_of(wanted.target)
     try:
-        ended = _send(task, transport, target, (source, amount))
+        ended = _send(task, transport, target, given)
+    except HostUnreachable:
+        raise
     except CommandTimedOut as exc:
         _remove(transport, target, wanted)
         raise CommandTimedOut(
-            f"{wanted.path} was not copied to guest {guest.name} within "
+            f"{wanted.path} was not copied to guest {guest} within "
             f"{wanted.conditions.timeout_s} s; nothing was kept.",
             exit_code=exc.exit_code,
             hint="Give it more time.",
         ) from exc
-    except HostUnreachable as exc:
-        raise lost_guest(guest, exc) from exc
     except BaseException:
         _remove(transport, target, wanted)
         raise
     if ended.exit_code != 0:
-        raise push_failed(ended, target, guest.name)
+        raise push_failed(ended, target, guest)
     return done(f"{count_of(amount.files, 'file')}, {size(amount.size_bytes)}")
 
 

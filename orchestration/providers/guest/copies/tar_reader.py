@@ -34,7 +34,7 @@ class EntryKind(StrEnum):
     FOLDER = "folder"
     SYMLINK = "symbolic link"
     HARD_LINK = "hard link"
-    OTHER = "device or pipe"
+    OTHER = "special file"
 
 
 _KINDS = {

@@ -1,6 +1,6 @@
 """A program in one guest: its answer is kept whole, its end is told as it was."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,15 @@ from orchestration.instructions.execution.answers import read_answer
 from orchestration.instructions.execution.programs import run_program
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution, Form
+from orchestration.state.model import GuestState, State
+from orchestration.transport.agent import AgentTransport
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from tests.fakes import FakeTransport
 from tests.orchestration.instructions.boot.awaited_guest import OneGuest
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.orchestration.transport.guest_agent import Agent
 
 Run = Callable[..., Outcome]
 
@@ -214,3 +217,80 @@ def test_answer_says_what_the_file_holds(task: Task) -> None:
 
     assert isinstance(answer, Answer)
     assert (answer.size_bytes, answer.lines, answer.is_cut) == (5, 2, False)
+
+
+class Reachable(OneGuest):
+    """Hosts whose guest has SSH, as `transport` says, and perhaps an agent."""
+
+    def __init__(self, folder: Path, ssh: FakeTransport, found: Agent | None) -> None:
+        super().__init__(folder, ssh)
+        self.found = found
+
+    def agent(self, state: State, guest: GuestState) -> AgentTransport:
+        return AgentTransport(self.found.ask if self.found else no_agent, guest.name)
+
+
+def no_agent(name: str, arguments: Mapping[str, object]) -> object:
+    raise HostUnreachable("No QEMU guest agent answers in guest a.")
+
+
+@pytest.fixture
+def agent() -> Iterator[Agent]:
+    agent = Agent()
+    yield agent
+    agent.end()
+
+
+def with_ways(task: Task, folder: Path, found: Agent | None) -> Task:
+    """Let SSH into the guest fail before anything was sent."""
+    silent = FakeTransport("a", [("echo hi", HostUnreachable("a cannot be reached."))])
+    return replace(task, hosts=Reachable(folder / "x", silent, found))
+
+
+def without_login(task: Task) -> Task:
+    guests = [g.model_copy(update={"seed": ""}) for g in task.state.guests]
+    state = task.state.model_copy(update={"guests": tuple(guests)})
+    return replace(task, state=state)
+
+
+def test_guest_without_network_answers_through_its_agent(
+    task: Task, tmp_path: Path, agent: Agent
+) -> None:
+    cut_off = with_ways(task, tmp_path, agent)
+
+    found = run_program(running(cut_off, Form.COMMAND, "echo", "hi"))
+
+    assert found.status is Status.DONE
+    assert answer_of(task) == [(Stream.STDOUT, "hi")]
+
+
+def test_what_may_have_begun_over_ssh_is_not_begun_again(
+    task: Task, tmp_path: Path, agent: Agent
+) -> None:
+    cut_off = with_ways(task, tmp_path, agent)
+    assert isinstance(cut_off.hosts, Reachable)
+    cut_off.scope.entered.add(cut_off.hosts.transport)
+
+    with pytest.raises(GuestUnreachable, match="a cannot be reached"):
+        run_program(running(cut_off, Form.COMMAND, "echo", "hi"))
+
+    assert agent.commands == []
+
+
+def test_guest_without_a_login_has_its_agent(
+    task: Task, tmp_path: Path, agent: Agent
+) -> None:
+    foreign = without_login(with_ways(task, tmp_path, agent))
+
+    run_program(running(foreign, Form.SCRIPT, "x", text="#!/bin/sh\necho $1\n"))
+
+    assert answer_of(task) == [(Stream.STDOUT, "x")]
+
+
+def test_guest_without_login_and_agent_is_told_what_to_do(
+    task: Task, tmp_path: Path
+) -> None:
+    foreign = without_login(with_ways(task, tmp_path, None))
+
+    with pytest.raises(GuestUnreachable, match="No QEMU guest agent answers"):
+        run_program(running(foreign, Form.COMMAND, "echo", "hi"))
