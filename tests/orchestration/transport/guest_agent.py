@@ -8,7 +8,7 @@ from typing import IO
 
 
 class Agent:
-    """What qemu-ga does, on this machine; answers may be replaced by `lies`."""
+    """Does qemu-ga's work on this machine; `lies` replaces answers."""
 
     def __init__(self) -> None:
         self.programs: dict[int, subprocess.Popen[bytes]] = {}

@@ -264,7 +264,7 @@ def test_guest_without_network_answers_through_its_agent(
     assert answer_of(task) == [(Stream.STDOUT, "hi")]
 
 
-def test_what_may_have_begun_over_ssh_is_not_begun_again(
+def test_program_that_may_have_begun_over_ssh_is_not_begun_again(
     task: Task, tmp_path: Path, agent: Agent
 ) -> None:
     cut_off = with_ways(task, tmp_path, agent)

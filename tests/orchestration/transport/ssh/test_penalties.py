@@ -18,6 +18,7 @@ import pytest
 from orchestration.errors import HostUnreachable, TemporarilyRefused
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot import reaching
+from orchestration.instructions.boot.diagnosis.evidence import Symptom
 from orchestration.instructions.task import Task
 from orchestration.state.model import HostState
 from orchestration.transport.base import Scope, command
@@ -180,9 +181,17 @@ class _Guest:
         wait_until(lambda: self._is_ready(guest), timeout_s=240)
 
     def _is_ready(self, guest: SSHTransport) -> bool:
-        task = cast("Task", SimpleNamespace(scope=Scope()))
-        seen = reaching._attempt(task, guest, command("test", "-e", "/mnt/ready"))
-        assert seen is None or not seen.is_temporary
-        self.seen += [seen.words] if seen else []
+        task = SimpleNamespace(
+            scope=Scope(),
+            state=None,
+            host=SimpleNamespace(state=SimpleNamespace(boots_guests=False)),
+            hosts=SimpleNamespace(guest=lambda state, guest, host_key: guest),
+        )
+        test = command("test", "-e", "/mnt/ready")
+        seen = reaching._attempt(cast("Task", task), guest, test)
         time.sleep(reaching.PROBE_EVERY_S)
-        return seen is None
+        if not isinstance(seen, Symptom):
+            return True
+        assert not seen.is_temporary
+        self.seen.append(seen.words)
+        return False
