@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestration.errors import StateError
 from orchestration.providers.libvirt import agent
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.node import node_facts
+from orchestration.providers.libvirt.facts.node import node_facts
 from orchestration.providers.libvirt.ownership import domain_of
 from orchestration.providers.libvirt.simulated import open_connection
 from orchestration.providers.linux import machine, network

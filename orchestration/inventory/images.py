@@ -18,8 +18,8 @@ from orchestration.providers.images.chains import Chains, files_below, follow_ch
 from orchestration.providers.images.digests import stamp_name
 from orchestration.providers.images.listing import STORE, FileFacts, Found, Identity
 from orchestration.providers.images.qcow2 import Header
-from orchestration.providers.libvirt.domain_facts import DomainFiles
 from orchestration.providers.libvirt.domains import disk_files
+from orchestration.providers.libvirt.facts.domains import DomainFiles
 from orchestration.state.model import HostState
 from orchestration.transport.base import Scope
 

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestration.hosts import Host
 from orchestration.providers.libvirt import domains, networks
-from orchestration.providers.libvirt.domain_facts import DomainFacts
+from orchestration.providers.libvirt.facts.domains import DomainFacts
 from orchestration.providers.libvirt.networks import NetworkFacts
 from orchestration.providers.linux import dnsmasq, firewall, ip_link
 from orchestration.providers.linux.firewall import Firewall

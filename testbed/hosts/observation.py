@@ -23,7 +23,7 @@ from orchestration.inventory import things
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
 from orchestration.plan.model import Command
-from orchestration.providers.libvirt.domain_facts import DomainFacts, DomainStatus
+from orchestration.providers.libvirt.facts.domains import DomainFacts, DomainStatus
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
 from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve

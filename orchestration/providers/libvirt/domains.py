@@ -13,7 +13,7 @@ from collections.abc import Callable
 import libvirt
 
 from orchestration.providers.libvirt.connection import Connection, is_test_driver
-from orchestration.providers.libvirt.domain_facts import (
+from orchestration.providers.libvirt.facts.domains import (
     STATS,
     DomainFacts,
     DomainFiles,

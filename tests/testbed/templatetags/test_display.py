@@ -12,7 +12,7 @@ from django.utils.html import escape
 from django.utils.safestring import mark_safe
 
 from orchestration.errors import Finding, Severity, StateError
-from orchestration.providers.libvirt.domain_facts import DomainStatus
+from orchestration.providers.libvirt.facts.domains import DomainStatus
 from testbed.models import Host, Instruction, Run, Task, Testbed
 from testbed.pages.overview import ABSENT, CHANGING
 from testbed.templatetags.display import DISPLAY, ago, duration, tally, with_code

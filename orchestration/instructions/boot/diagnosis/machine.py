@@ -12,7 +12,7 @@ from orchestration.instructions.boot.diagnosis.evidence import (
 )
 from orchestration.instructions.task import Task
 from orchestration.providers.libvirt import domains, problems
-from orchestration.providers.libvirt.domain_facts import DomainStatus
+from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.problems import DiskError
 from orchestration.state.model import GuestState
 

@@ -10,7 +10,7 @@ from orchestration.errors import AuthenticationRefused, HostKeyMismatch, HostUnr
 from orchestration.hosts import Hosts
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.node import node_facts
+from orchestration.providers.libvirt.facts.node import node_facts
 from orchestration.state.model import HostState
 from tests.orchestration.providers.libvirt.private_host import PrivateHost
 

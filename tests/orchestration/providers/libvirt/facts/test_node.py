@@ -2,7 +2,7 @@
 
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.node import node_facts
+from orchestration.providers.libvirt.facts.node import node_facts
 from orchestration.providers.libvirt.xml.domain import build_domain
 from tests.orchestration.providers.libvirt.samples import (
     HOST,
