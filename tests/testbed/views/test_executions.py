@@ -115,6 +115,28 @@ def test_program_sends_json_and_gets_the_plan(browser: Client):
 
 
 @pytest.mark.parametrize(
+    ("wanted", "kind", "title"),
+    [
+        (
+            {"form": "push", "path": "kvm-compose.yaml", "target": "/opt/x"},
+            "push-files",
+            "push kvm-compose.yaml to /opt/x",
+        ),
+        ({"form": "fetch", "path": "/var/log"}, "fetch-files", "fetch /var/log"),
+    ],
+)
+def test_program_pushes_and_fetches_files(browser: Client, wanted, kind, title):
+    body = wanted | {"selection": "web"}
+
+    answer = browser.post(PAGE, body, content_type="application/json").json()
+
+    assert answer["instructions"][0]["kind"] == kind
+    page = browser.get(f"/runs/{answer['run']}/")
+    assert page.status_code == 200
+    assert title in visible(page.content.decode())
+
+
+@pytest.mark.parametrize(
     ("body", "error"),
     [
         (b"{", "The body is not the JSON of a command."),
@@ -122,8 +144,8 @@ def test_program_sends_json_and_gets_the_plan(browser: Client):
         (b"[]", "The command cannot be read"),
         (b'{"form": "command", "selection": "web"}', "There is no command."),
         (
-            b'{"form": "fetch", "selection": "web", "path": "/etc"}',
-            "`fetch` on guests cannot be run here.",
+            b'{"form":"shell", "selection":"main", "words":["id"], "targets":"hosts"}',
+            "Nothing can be run on hosts yet.",
         ),
     ],
 )
