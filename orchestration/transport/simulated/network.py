@@ -47,8 +47,8 @@ def ovs_appctl(machine: Machine, words: list[str]) -> Answer:
 def ip(machine: Machine, words: list[str]) -> Answer:
     """`ip link add|set|delete|show`; there are no addresses."""
     match [word for word in words if word != "-json"]:
-        case ["link", "show", *_]:
-            return Answer(stdout=_links(machine))
+        case ["link", "show", *which]:
+            return Answer(stdout=_links(machine, only_pairs="veth" in which))
         case ["link", "add", a, "type", "veth", "peer", "name", b]:
             if a in machine.links or b in machine.links:
                 return Answer(2, "", "RTNETLINK answers: File exists\n")
@@ -71,7 +71,7 @@ def ip(machine: Machine, words: list[str]) -> Answer:
     return Answer()
 
 
-def _links(machine: Machine) -> str:
+def _links(machine: Machine, *, only_pairs: bool) -> str:
     return json.dumps(
         [
             {
@@ -82,6 +82,7 @@ def _links(machine: Machine) -> str:
                 **({"master": link.master} if link.master else {}),
             }
             for name, link in machine.links.items()
+            if link.peer or not only_pairs
         ]
     )
 

@@ -1,6 +1,6 @@
 """A guest behind its agent, which here is this machine."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -38,12 +38,19 @@ def scope():
     assert carriers(scope.tag) == []
 
 
-def folders() -> list[Path]:
-    return list(Path("/tmp").glob(".testbed-*"))
+def all_folders() -> set[Path]:
+    return set(Path("/tmp").glob(".testbed-*"))
+
+
+@pytest.fixture
+def folders() -> Callable[[], set[Path]]:
+    """The commands' folders that this test left."""
+    before = all_folders()
+    return lambda: all_folders() - before
 
 
 def test_program_has_its_streams_and_its_exit_code(
-    guest: AgentTransport, agent: Agent, scope: Scope
+    guest: AgentTransport, agent: Agent, scope: Scope, folders: Callable[[], set[Path]]
 ) -> None:
     lines: list[tuple[Stream, str]] = []
 
@@ -57,7 +64,7 @@ def test_program_has_its_streams_and_its_exit_code(
     agent.end()
     assert (found.exit_code, found.stdout) == (3, "in 'quotes'\n")
     assert sorted(lines) == [(Stream.STDERR, "odd"), (Stream.STDOUT, "in 'quotes'")]
-    assert folders() == []
+    assert folders() == set()
 
 
 def test_missing_program_and_signal_count_as_in_shells(
@@ -82,7 +89,7 @@ def test_large_streams_travel_in_pieces(guest: AgentTransport, scope: Scope) -> 
 
 
 def test_cancelled_program_is_ended_with_a_proof(
-    guest: AgentTransport, agent: Agent, scope: Scope
+    guest: AgentTransport, agent: Agent, scope: Scope, folders: Callable[[], set[Path]]
 ) -> None:
     def cancel(stream: Stream, text: str) -> None:
         scope.cancel()
@@ -96,7 +103,7 @@ def test_cancelled_program_is_ended_with_a_proof(
     agent.end()
     assert proof.found
     assert proof.survivors == ()
-    assert folders() == []
+    assert folders() == set()
 
 
 def test_program_that_takes_too_long_is_ended(
