@@ -45,13 +45,13 @@ def test_ticked_guests_run_a_command_from_the_keyboard(page: Page):
 
 
 def test_bar_keeps_what_was_typed_when_the_page_gets_news(page: Page):
-    bring_up(page, "kept")
+    bring_up(page, "typed")
     line = page.locator("[name=line]")
     page.get_by_label("db", exact=True).check()
     line.fill("uptime")
-    page.get_by_role("heading", name="kept", exact=True).click()
+    page.get_by_role("heading", name="typed", exact=True).click()
 
-    with page.expect_response("**/testbeds/kept/live/") as news:
+    with page.expect_response("**/testbeds/typed/live/") as news:
         page.evaluate("htmx.trigger('#live', 'poll')")
 
     news.value.finished()
@@ -60,7 +60,7 @@ def test_bar_keeps_what_was_typed_when_the_page_gets_news(page: Page):
 
 
 def test_command_runs_without_a_script(page: Page, product: Stack, chromium: Browser):
-    bring_up(page, "plain")
+    bring_up(page, "unscripted")
     context = chromium.new_context(
         base_url=product.url,
         storage_state=page.context.storage_state(),
@@ -68,7 +68,7 @@ def test_command_runs_without_a_script(page: Page, product: Stack, chromium: Bro
     )
     plain = context.new_page()
 
-    plain.goto("/testbeds/plain/")
+    plain.goto("/testbeds/unscripted/")
     plain.get_by_label("web", exact=True).check()
     plain.locator("[name=line]").fill("id")
     plain.get_by_role("button", name="Run", exact=True).click()
