@@ -2,7 +2,8 @@
 
 Rows of the run's log are for following; two hundred guests with thousands of lines each
 are for files. A line of the file is `O` or `E`, for the stream, and the text. Equal
-outputs have equal digests, by which pages and clients fold them.
+outputs have equal digests, by which pages and clients fold them; how the two streams
+came to interleave in a guest makes no difference.
 """
 
 import os
@@ -26,7 +27,7 @@ class AnswerFile:
     def __init__(self, path: Path, *, budget_bytes: int) -> None:
         self._file = _create(path)
         self._lock = threading.Lock()
-        self._digest = sha256()
+        self._digests = {stream: sha256() for stream in _MARKS}
         self._lines = self._bytes = 0
         self._log = BoundedLog(self._write, budget_bytes)
         self._is_cut = False
@@ -39,15 +40,15 @@ class AnswerFile:
         """Write the rest, and return what the file holds."""
         self._log.close()
         self._file.close()
-        return Answer(
-            exit_code, self._lines, self._bytes, self._digest.hexdigest(), self._is_cut
-        )
+        streams = b"".join(digest.digest() for digest in self._digests.values())
+        digest = sha256(streams).hexdigest()
+        return Answer(exit_code, self._lines, self._bytes, digest, self._is_cut)
 
     def _write(self, stream: Stream, text: str) -> None:
         line = _MARKS[stream] + text.encode(errors="replace") + b"\n"
         with self._lock:
             self._is_cut |= stream is Stream.INFO
-            self._digest.update(line)
+            self._digests[stream].update(line)
             self._lines += 1
             self._bytes += len(line) - 1
             self._file.write(line)
@@ -59,11 +60,6 @@ def answer_lines(path: Path) -> Iterator[tuple[Stream, str]]:
         for line in file:
             if line.endswith(b"\n"):  # else it is being written
                 yield _STREAMS[line[0]], line[1:-1].decode()
-
-
-def read_answer(path: Path) -> list[tuple[Stream, str]]:
-    """Read the lines of an answer that was written here."""
-    return list(answer_lines(path))
 
 
 def make_answers_folder(folder: Path) -> None:

@@ -14,7 +14,7 @@ from orchestration.errors import (
     StateError,
 )
 from orchestration.events import Answer, LogLine, Status, Stream
-from orchestration.instructions.execution.answers import read_answer
+from orchestration.instructions.execution.answers import AnswerFile, answer_lines
 from orchestration.instructions.execution.programs import run_program
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution, Form
@@ -58,7 +58,7 @@ def running(task: Task, form: Form, *words: str, **more: Any) -> Task:
 
 def answer_of(task: Task) -> list[tuple[Stream, str]]:
     assert task.answers is not None
-    return read_answer(task.answers / "a")
+    return list(answer_lines(task.answers / "a"))
 
 
 def test_answer_keeps_both_streams_apart_and_in_order(task: Task) -> None:
@@ -84,6 +84,18 @@ def test_equal_outputs_have_equal_digests(task: Task) -> None:
 
     assert digest("echo same") == digest("printf 'same\\n'")
     assert digest("echo same") != digest("echo same >&2")
+
+
+def test_order_between_the_streams_makes_no_other_output(tmp_path: Path) -> None:
+    lines = [(Stream.STDOUT, "one"), (Stream.STDERR, "odd")]
+
+    def digest(name: str, order: int) -> str:
+        file = AnswerFile(tmp_path / "answers" / "7" / name, budget_bytes=1000)
+        for stream, text in lines[::order]:
+            file.add(stream, text)
+        return file.close(0).digest
+
+    assert digest("a", 1) == digest("b", -1)
 
 
 @pytest.mark.parametrize(
