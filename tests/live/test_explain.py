@@ -22,6 +22,8 @@ pytestmark = pytest.mark.live
 SLUG = "unwell"
 SMALL = "/var/lib/testbed/small"
 UserData = dict[str, list[object]]
+# A session that began meanwhile is a process of its own.
+END_SSH = "while killall -KILL dropbear; do sleep 0.1; done"
 
 
 class Saboteur:
@@ -63,9 +65,7 @@ class Saboteur:
     def _spoil_artefacts(self) -> None:
         stranger = keys.generate_key_pair("stranger").public_line
         key = "/etc/dropbear/forged"
-        serve = (
-            f"dropbearkey -t ed25519 -f {key}; killall dropbear; dropbear -s -r {key}"
-        )
+        serve = f"dropbearkey -t ed25519 -f {key}; {END_SSH}; dropbear -s -r {key}"
         self._write_seed("forged", lambda data: data.update(runcmd=[serve]))
 
         def lock(data: UserData) -> None:
@@ -76,7 +76,7 @@ class Saboteur:
             ]
 
         self._write_seed("locked", lock)
-        self._write_seed("deaf", lambda data: data.update(runcmd=["killall dropbear"]))
+        self._write_seed("deaf", lambda data: data.update(runcmd=[END_SSH]))
         self._write_seed("unready", lambda data: data.update(runcmd=["true"]))
 
     def _write_seed(self, name: str, change: Callable[[UserData], None]) -> None:
