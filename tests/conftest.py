@@ -1,7 +1,7 @@
 """Options and fixtures of the whole suite.
 
-`--lane` is for script/test, which runs the suite as two processes side by side: one
-test at a time on the real hosts, and everything else.
+`--lane` is for script/test, which runs the suite as three processes side by side: one
+test at a time on the real hosts, the other live tests, and the unit tests.
 """
 
 import faulthandler
@@ -29,10 +29,11 @@ GRACE_S = 60
 
 
 class Lane(StrEnum):
-    """Which half of the suite a process runs."""
+    """The part of the suite that a process runs."""
 
     HOSTS = "hosts"
-    REST = "rest"
+    LIVE = "live"
+    UNIT = "unit"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -44,7 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lane",
         type=Lane,
-        help="hosts: only what runs on the real hosts; rest: only what does not",
+        help="hosts: what runs on the real hosts; live: other live tests; unit: the rest",
     )
 
 
@@ -62,7 +63,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave out the tests of the other lane."""
+    """Leave out the tests of the other lanes."""
     if (chosen := config.getoption("--lane")) is None:
         return
     others = [item for item in items if lane_of(item) is not chosen]
@@ -71,8 +72,11 @@ def pytest_collection_modifyitems(
 
 
 def lane_of(item: pytest.Item) -> Lane:
-    """Return where a test belongs: the fixture `stack` is the real hosts."""
-    return Lane.HOSTS if "stack" in getattr(item, "fixturenames", ()) else Lane.REST
+    """Return the lane of a test: the fixture `stack` is the real hosts."""
+    if "stack" in getattr(item, "fixturenames", ()):
+        return Lane.HOSTS
+    marks = map(item.get_closest_marker, ("live", "browser"))
+    return Lane.LIVE if any(marks) else Lane.UNIT
 
 
 @pytest.fixture

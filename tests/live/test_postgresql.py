@@ -1,8 +1,8 @@
 """The web's tests pass on PostgreSQL too, on which production runs.
 
 A private cluster in a folder of its own, on a unix socket, as the `postgres` user:
-PostgreSQL refuses root. There the tests of the web run once more, in a process of
-their own, because the database is chosen when Django starts.
+PostgreSQL refuses root. There the tests of the web that use a database run once more,
+in a process of their own, because the database is chosen when Django starts.
 """
 
 import os
@@ -93,7 +93,7 @@ def test_web_works_on_postgresql(cluster: str):
     words = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "--reuse-db"]
 
     done = subprocess.run(
-        [*words, "-p", "no:cacheprovider", *TESTS],
+        [*words, "-p", "no:cacheprovider", "-p", "tests.live.database_tests", *TESTS],
         env=environment | {"TESTBED_DATABASE_URL": cluster},
         cwd=CHECKOUT,
         capture_output=True,

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,8 @@ def test_database_that_is_made_is_its_owners_alone(tmp_path: Path):
     )
 
     assert mode_of(data) == PASSED
-    assert sqlite3.connect(data / "db.sqlite3").execute("select 1")
+    with closing(sqlite3.connect(data / "db.sqlite3")) as database:
+        assert database.execute("select 1").fetchone()
     assert [path for path in data.rglob("*") if mode_of(path) & 0o077] == []
 
 

@@ -111,9 +111,14 @@ def test_leftovers_of_a_command_are_ended(noisy: SSHTransport, scope: Scope) -> 
 
 
 def test_shell_that_runs_nothing_is_named(
-    make_server: MakeServer, scope: Scope
+    make_server: MakeServer, scope: Scope, tmp_path: Path
 ) -> None:
-    host = make_server(shell="/usr/sbin/nologin").transport("host-b")  # noqa: S604
+    nologin = tmp_path / "nologin"
+    nologin.write_text(
+        "#!/bin/sh\necho This account is currently not available.\nexit 1"
+    )
+    nologin.chmod(0o755)
+    host = make_server(shell=str(nologin)).transport("host-b")
 
     with pytest.raises(ShellUnusable) as told:
         host.run(command("true"), scope=scope)
