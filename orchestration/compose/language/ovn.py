@@ -152,7 +152,7 @@ class AclRule(Entry):
     action: Literal[
         "allow-related", "allow-stateless", "allow", "drop", "pass", "reject"
     ]
-    """What to do with what matches."""
+    """The action for matching packets."""
 
 
 class Acl(Entry):

@@ -71,7 +71,7 @@ class DriverType(StrEnum):
 
 
 class DeviceType(StrEnum):
-    """What the guest sees a disk file as."""
+    """The device as which a guest sees a disk file."""
 
     DISK = "disk"
     CDROM = "cdrom"
@@ -98,7 +98,7 @@ class ExistingDisk(Entry):
     """How the guest reaches it: `sata` for systems without virtio drivers, such as
     Windows; `scsi` is an LSI SAS 1068; `ide` for the oldest, on an i440FX board."""
     device_type: DeviceType = DeviceType.DISK
-    """What the guest sees it as."""
+    """The device as which the guest sees it."""
     readonly: StrictBool = False
     """Keep the guest from writing to it."""
     create_deep_copy: StrictBool = False
@@ -219,7 +219,7 @@ class HostInterface(Entry):
     """A network card of a testbed host that is plugged into a bridge."""
 
     nic_name: str
-    """What the host calls it, such as `eth1`."""
+    """Its name on the host, such as `eth1`."""
     testbed_bridge: str
     """The bridge."""
     testbed_host: str

@@ -164,7 +164,7 @@ class GoldenScaling(PlainScaling):
 
 
 class DiskChoice(Entry):
-    """What the guest's disk is made of: one of the three."""
+    """The source of the guest's disk: one of the three."""
 
     model_config = one_of("cloud_image", "existing_disk", "iso_guest")
 
@@ -188,7 +188,7 @@ class WrittenLibvirt(Entry):
     memory_mb: StrictInt
     """MiB, 32 to 4194304."""
     libvirt_type: DiskChoice
-    """What its disk is made of."""
+    """The source of its disk."""
     username: str | None = None
     """The account that is created in the guest; left out it is the image's."""
     password: str | None = None
