@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.compose.catalogue import Catalogue, Image
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
 from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import Spec
 from tests.golden import DATA, Golden
-from tests.orchestration.compose.fakes import catalogue_with_test_guest
+from tests.orchestration.compose.fakes import FakeFiles, catalogue_with_test_guest
 from tests.orchestration.state.samples import is_built
 
-EXAMPLES = sorted((DATA.parent.parent / "examples").glob("*/kvm-compose.yaml"))
+CHECKOUT = DATA.parent.parent
+EXAMPLES = sorted((CHECKOUT / "examples").glob("*/kvm-compose.yaml"))
 
 
 def spec_of(file: Path) -> Spec:
@@ -60,3 +62,14 @@ def test_readme_says_whether_the_example_can_be_brought_up(file: Path) -> None:
     readme = file.with_name("README.md").read_text()
 
     assert ("Not built yet" in readme) == bool(not_built(spec_of(file)))
+
+
+def test_first_example_of_the_readme_needs_only_the_image_of_the_demo() -> None:
+    readme = (CHECKOUT / "README.md").read_text()
+    text = readme.partition("```yaml\n")[2].partition("```")[0]
+
+    demo = Catalogue([Image(name="test_guest", path="/images/test_guest.qcow2")])
+    loaded = check(text, files=FakeFiles(), catalogue=demo)
+
+    assert loaded.findings == ()
+    assert not not_built(loaded.require())
