@@ -13,10 +13,37 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.live.browser import YAML, create, sign_in
+from tests.live.browser import YAML, create, sign_in, signed_in
 from tests.live.stack import Stack
 
 pytestmark = pytest.mark.browser
+# Replaces the lines of a log by a number of others.
+REPLACE_LINES = """(log, count) => {
+  log.querySelectorAll(".line").forEach(line => line.remove());
+  for (let number = 1; number <= count; number++) {
+    const line = document.createElement("div");
+    line.className = "line";
+    line.textContent = number;
+    log.append(line);
+  }
+}"""
+# Returns text and decoration of each link whose parent holds more than the link.
+LINKS_AMID_WORDS = """links => links
+  .filter(link => link.parentElement.textContent.trim() !== link.textContent.trim())
+  .map(link => [link.textContent, getComputedStyle(link).textDecorationLine])"""
+IMAGE_OF = """
+from django.utils import timezone
+from testbed.models import Host, ImageStore
+image = dict.fromkeys(("disk_bytes", "size_bytes", "virtual_bytes"), 4096)
+image |= dict.fromkeys(("made_at", "used_at", "inode", "links"), 1)
+image |= {{"name": "tiny-0123456789abcdef.raw", "kind": "base image", "blob": ""}}
+image |= {{"label": "", "kept": "", "testbeds": {{{slug!r}: 2}}, "others": []}}
+now = timezone.now()
+ImageStore.objects.update_or_create(
+    host=Host.objects.get(name="main"),
+    defaults={{"images": [image], "looked_at": now, "seen_at": now}},
+)
+"""
 
 
 def test_example_is_created_and_looked_at(page: Page):
@@ -142,6 +169,35 @@ def test_log_shows_one_level_breaks_lines_and_is_copied(page: Page):
 
     copied = page.evaluate("navigator.clipboard.readText()")
     assert len(copied.splitlines()) == lines.count()
+
+
+def test_log_panel_is_as_high_as_its_lines_need_up_to_the_window(page: Page):
+    create(page, "low")
+    page.get_by_role("button", name="Generate artefacts").click()
+    expect(page.locator("#run-outcome")).to_contain_text("artefacts succeeded.")
+    page.reload()
+    panel, lines = page.locator("#log"), page.locator("#log-lines")
+
+    lines.evaluate(REPLACE_LINES, 3)
+    low = panel.bounding_box()["height"]
+    lines.evaluate(REPLACE_LINES, 300)
+    high = panel.bounding_box()["height"]
+
+    assert low < 300 < high < page.viewport_size["height"]
+
+
+def test_links_amid_words_of_the_images_are_underlined(
+    product: Stack, chromium: Browser
+):
+    product.add_user("image-admin", is_admin=True)
+    with signed_in(chromium, product.url, "image-admin") as page:
+        create(page, "imaged")
+        product.shell(IMAGE_OF.format(slug="imaged"))
+
+        page.goto("/images/")
+
+        links = page.locator("main a").evaluate_all(LINKS_AMID_WORDS)
+        assert links == [["imaged", "underline"]]
 
 
 def test_many_files_scroll_in_their_panel(page: Page, tmp_path: Path):
