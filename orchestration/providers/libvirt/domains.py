@@ -43,6 +43,8 @@ PRESS_AGAIN_S = 10.0
 """A guest that is still booting ignores the power button: press it again."""
 
 _NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+# Without a flag libvirt asks a guest's agent first, and waits 60 s for a deaf one.
+_POWER_BUTTON = libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN
 _WORK = libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_VCPU
 _VCPU_DELAY = re.compile(r"vcpu\.[0-9]+\.delay")
 _RUNNING = _NOWAIT | libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_ACTIVE
@@ -225,7 +227,7 @@ def _press_or_look(conn: Connection, guest: GuestDomain, *, press: bool) -> bool
             return False
         if press:
             try:
-                domain.shutdown()
+                domain.shutdownFlags(0 if is_test_driver(handle) else _POWER_BUTTON)
             except libvirt.libvirtError as error:
                 # A busy host still calls a domain active seconds after its QEMU ended,
                 # and then cannot press: only whether it goes off counts.

@@ -142,19 +142,38 @@ def test_deaf_guest_is_asked_again_and_given_up(
     assert presses.count(True) == 3
 
 
+def test_power_button_is_pressed_where_libvirt_would_ask_an_agent_first(
+    simulated: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains.define(simulated, WEB, XML)
+    domains.start(simulated, WEB)
+    press, asked = libvirt.virDomain.shutdownFlags, []
+
+    def shutdown(domain: libvirt.virDomain, flags: int) -> int:
+        asked.append(flags)
+        return press(domain, 0)  # libvirt's test driver takes no other
+
+    monkeypatch.setattr(domains, "is_test_driver", lambda _: False)
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", shutdown)
+
+    domains.shut_down(simulated, WEB, sleep=never, timeout_s=5)
+
+    assert asked == [libvirt.VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN]
+
+
 def test_press_that_fails_is_no_failure_when_the_guest_goes_off(
     simulated: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     domains.define(simulated, WEB, XML)
     domains.start(simulated, WEB)
-    press, failures = libvirt.virDomain.shutdown, ["Unable to read from monitor"]
+    press, failures = libvirt.virDomain.shutdownFlags, ["Unable to read from monitor"]
 
-    def shutdown(domain: libvirt.virDomain) -> int:
+    def shutdown(domain: libvirt.virDomain, flags: int) -> int:
         if failures:
             raise libvirt.libvirtError(failures.pop())
-        return press(domain)
+        return press(domain, flags)
 
-    monkeypatch.setattr(libvirt.virDomain, "shutdown", shutdown)
+    monkeypatch.setattr(libvirt.virDomain, "shutdownFlags", shutdown)
     slept: list[float] = []
 
     off = domains.shut_down(simulated, WEB, sleep=slept.append, timeout_s=25)
