@@ -77,7 +77,8 @@ class Answer:
     """The output of a program in one guest, as it is kept in a file.
 
     `exit_code` is None for a program that was ended. Equal outputs have equal `digest`s.
-    `lines` and `size_bytes` are of what is kept; `is_cut`: there was more.
+    `lines` and `size_bytes` are of what is kept; `is_cut`: there was more. `by_agent`:
+    it came through the guest's QEMU agent, not over SSH.
     """
 
     exit_code: int | None
@@ -85,6 +86,7 @@ class Answer:
     size_bytes: int
     digest: str
     is_cut: bool = False
+    by_agent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import contextlib
 import secrets
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,9 @@ from orchestration.transport.base import Command, Scope, Transport, command
 # The part of each guest's output that is shown in the log while the command runs.
 FOLLOWED_BYTES = 64 * 1024
 CLEAN_UP_S = 10.0
+_NO_AGENT = (
+    "No QEMU guest agent answers in it, through which it could be asked as well."
+)
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
 
 
@@ -83,23 +86,34 @@ def execution_of(task: Task) -> Execution:
 def in_guest(task: Task, act: Callable[[Transport], Outcome]) -> Outcome:
     """Act in the task's guest: over SSH, else through its QEMU agent if one answers.
 
-    A guest without a login has its agent alone. What may have begun over SSH is not
-    begun again. Raises: GuestUnreachable, and the errors of `act`.
+    A guest without a login has its agent alone, and so has one whose host key is not
+    known or another one: its host, not the network, leads to the agent. The outcome
+    notes that way. What may have begun over SSH is not begun again. Raises:
+    GuestUnreachable, and the errors of `act`.
     """
     guest = task.state.guest(task.resource.key)
     agent = task.hosts.agent(task.state, guest)
     if guest.seed:
-        transport = _login(task, guest)
+        transport = None
         try:
+            transport = _login(task, guest)
             return act(transport)
-        except HostUnreachable as exc:
-            if transport in task.scope.entered or not agent.answers():
+        except (GuestUnreachable, HostUnreachable) as exc:
+            if transport in task.scope.entered:
                 raise _lost(guest, exc) from exc
+            if not agent.answers():
+                raise _lost(guest, exc, _NO_AGENT) from exc
             task.log(f"goes through the guest's agent: {exc.message}")
     try:
-        return act(agent)
+        return _through_agent(act(agent))
     except HostUnreachable as exc:
         raise _lost(guest, exc) from exc
+
+
+def _through_agent(found: Outcome) -> Outcome:
+    if found.answer is not None:
+        return replace(found, answer=replace(found.answer, by_agent=True))
+    return replace(found, message=f"{found.message}; through the guest's agent")
 
 
 def _login(task: Task, guest: GuestState) -> Transport:
@@ -114,10 +128,15 @@ def _login(task: Task, guest: GuestState) -> Transport:
     return task.hosts.guest(task.state, guest, host_key=key)
 
 
-def _lost(guest: GuestState, error: HostUnreachable) -> GuestUnreachable:
+def _lost(
+    guest: GuestState, error: GuestUnreachable | HostUnreachable, remark: str = ""
+) -> GuestUnreachable:
+    message = f"Guest {guest.name} on {guest.host} does not answer: {error.message}"
+    if isinstance(error, GuestUnreachable):
+        message = error.message
     return GuestUnreachable(
-        f"Guest {guest.name} on {guest.host} does not answer: {error.message}",
-        hint=error.hint or "See its console.",
+        message,
+        hint=f"{error.hint or 'See its console.'} {remark}".rstrip(),
         detail=error.detail,
         retryable=True,
     )

@@ -81,6 +81,17 @@ class Block:
         """The exit code and the size of the output; None when nothing ran."""
         return Answer(**self.first.answer) if self.first.answer else None
 
+    @cached_property
+    def by_agent(self) -> tuple[str, ...]:
+        """The guests that answered through their QEMU agent."""
+        answers = ((task.resource, task.answer or {}) for task in self.tasks)
+        return tuple(name for name, answer in answers if answer.get("by_agent"))
+
+    @property
+    def by_agent_folded(self) -> str:
+        """These guests in one pattern."""
+        return fold(self.by_agent)
+
     @property
     def status(self) -> str:
         """The status of each of its tasks."""

@@ -232,6 +232,7 @@ def _shape(block: Block) -> dict[str, object]:
         "size_bytes": answer.size_bytes if answer else 0,
         "digest": answer.digest if answer else "",
         "is_cut": answer.is_cut if answer else False,
+        "by_agent": block.by_agent,
     }
 
 

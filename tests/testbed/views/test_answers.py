@@ -75,6 +75,18 @@ def test_program_gets_all_answers_as_json(browser: Client, run: Run):
     assert (second["folded"], second["count"]) == ("web-[0-1]", 2)
 
 
+def test_guests_that_answered_through_their_agent_are_named(browser: Client, run: Run):
+    task = Task.objects.get(instruction__run=run, resource="web-1")
+    Task.objects.filter(pk=task.pk).update(answer={**task.answer, "by_agent": True})
+
+    page = visible(browser.get(f"/runs/{run.pk}/").content.decode())
+    shape = json.loads(body(browser.get(f"/runs/{run.pk}/answers/?format=json")))
+
+    assert "Through the guest agent, not over SSH: web-1." in page
+    assert [block["by_agent"] for block in shape["blocks"]] == [[], ["web-1"]]
+    assert shape["blocks"][1]["folded"] == "web-[0-1]"
+
+
 def test_whole_output_is_text_of_one_stream_or_both(browser: Client, run: Run):
     address = f"/runs/{run.pk}/answers/web-2/"
 

@@ -14,11 +14,12 @@ from orchestration.errors import (
     StateError,
 )
 from orchestration.events import Answer, LogLine, Status, Stream
+from orchestration.instructions.execution import programs
 from orchestration.instructions.execution.answers import AnswerFile, answer_lines
 from orchestration.instructions.execution.programs import run_program
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution, Form
-from orchestration.state.model import GuestState, State
+from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.agent import AgentTransport
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
@@ -259,6 +260,16 @@ def with_ways(task: Task, folder: Path, found: Agent | None) -> Task:
     return replace(task, hosts=Reachable(folder / "x", silent, found))
 
 
+def without_key(task: Task, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """Make the guest's host real, and let the guest report no host key."""
+    monkeypatch.setattr(programs, "known_key", lambda *_: "")
+    hosts = (
+        host.model_copy(update={"kind": HostKind.REAL}) for host in task.state.hosts
+    )
+    state = task.state.model_copy(update={"hosts": tuple(hosts)})
+    return replace(task, state=state, host=replace(task.host, state=state.hosts[0]))
+
+
 def without_login(task: Task) -> Task:
     guests = [g.model_copy(update={"seed": ""}) for g in task.state.guests]
     state = task.state.model_copy(update={"guests": tuple(guests)})
@@ -273,7 +284,30 @@ def test_guest_without_network_answers_through_its_agent(
     found = run_program(running(cut_off, Form.COMMAND, "echo", "hi"))
 
     assert found.status is Status.DONE
+    assert found.answer is not None
+    assert found.answer.by_agent
     assert answer_of(task) == [(Stream.STDOUT, "hi")]
+
+
+def test_guest_whose_host_key_is_not_known_answers_through_its_agent(
+    task: Task, tmp_path: Path, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = without_key(with_ways(task, tmp_path, agent), monkeypatch)
+
+    run_program(running(unknown, Form.COMMAND, "echo", "hi"))
+
+    assert answer_of(task) == [(Stream.STDOUT, "hi")]
+
+
+def test_guest_whose_host_key_and_agent_are_missing_is_told_both(
+    task: Task, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = without_key(with_ways(task, tmp_path, None), monkeypatch)
+
+    with pytest.raises(GuestUnreachable, match="has not reported") as caught:
+        run_program(running(unknown, Form.COMMAND, "echo", "hi"))
+
+    assert "its console. No QEMU guest agent answers in it" in caught.value.hint
 
 
 def test_program_that_may_have_begun_over_ssh_is_not_begun_again(
