@@ -3,7 +3,7 @@
 # everything they need, unpacked, never installed.
 
 GUEST_PROGRAMS=(busybox bash dropbear-bin openssh-sftp-server sudo jq iputils-ping
-  fdisk e2fsprogs util-linux coreutils procps)
+  fdisk e2fsprogs util-linux coreutils procps qemu-guest-agent)
 
 # The small kernel of each distribution; its image depends on the real package.
 kernel_package() {

@@ -4,7 +4,8 @@
 PICKED_PROGRAMS=(usr/bin/bash usr/bin/sudo usr/bin/jq usr/bin/ping
   usr/bin/nohup usr/bin/pgrep usr/bin/pkill usr/bin/partx usr/sbin/sfdisk
   usr/sbin/resize2fs usr/sbin/dropbear
-  usr/bin/dropbearkey usr/bin/dropbearconvert usr/lib/openssh/sftp-server)
+  usr/bin/dropbearkey usr/bin/dropbearconvert usr/lib/openssh/sftp-server
+  usr/sbin/qemu-ga)
 
 # Drivers that the disk and network need, then those of a booted guest, then those
 # for a seed that is a CD. Kernels differ in what is built in or missing.
