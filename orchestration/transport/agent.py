@@ -9,34 +9,28 @@ bounded. `ask` sends one command to the agent and raises HostUnreachable.
 import base64
 import binascii
 import contextlib
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from orchestration.errors import CommandFailed, HostUnreachable
-from orchestration.events import Stream
-from orchestration.files import part_path
+from orchestration.errors import HostUnreachable
 from orchestration.transport.base import (
     Command,
     Completed,
     Ended,
     OnBytes,
     OnLine,
-    OnProgress,
     Scope,
-    command,
 )
-from orchestration.transport.files import copying, parts
-from orchestration.transport.output import Output, conclude, timed_out
-from orchestration.transport.processes.ending import end_line, parse_ended
+from orchestration.transport.files import copying
+from orchestration.transport.files.streamed import StreamedFiles
+from orchestration.transport.output import Running
+from orchestration.transport.processes.ending import end_line, parse_ended, unconfirmed
 from orchestration.transport.processes.tags import tag_of, wrap_line
-from orchestration.transport.ssh.ending import unconfirmed
 
 Ask = Callable[[str, Mapping[str, object]], object]
 # The agent's messages are JSON, with base64 inside, over a serial port.
@@ -76,11 +70,13 @@ class _Piece(BaseModel):
 Reply = TypeVar("Reply", bound=BaseModel)
 
 
-class AgentTransport:
+class AgentTransport(StreamedFiles):
     """Runs commands and copies files through a guest's agent.
 
     `account` is the user whose name commands run under that need no root; empty: root.
     """
+
+    piece_bytes = PIECE_BYTES
 
     def __init__(self, ask: Ask, machine: str, *, account: str = "") -> None:
         self._agent = _Agent(ask, machine)
@@ -113,19 +109,16 @@ class AgentTransport:
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
         scope.check_cancelled()
-        stdout = Output(Stream.STDOUT, on_line)
-        stderr = Output(Stream.STDERR, on_line)
-        tag, started = tag_of(scope), time.monotonic()
+        running = Running(cmd, self._machine, on_line, on_bytes)
+        tag = tag_of(scope)
         line = wrap_line(self._of_account(cmd), tag, sudo=False)
-        job = _Job(self._agent, scope, started + timeout_s)
+        job = _Job(self._agent, scope, time.monotonic() + timeout_s)
         scope.entered.add(self)
         try:
-            code = job.run(
-                line, feed or iter((cmd.stdin,)), (on_bytes or stdout.feed, stderr.feed)
-            )
+            code = job.run(line, feed or iter((cmd.stdin,)), running.sinks)
         except TimeoutError:
             scope.ended.append(self._end_or_admit(tag, cmd))
-            raise timed_out(cmd, self._machine, timeout_s, stderr.text) from None
+            raise running.timed_out(timeout_s) from None
         except HostUnreachable:
             raise
         except BaseException:
@@ -133,47 +126,7 @@ class AgentTransport:
             raise
         finally:
             job.remove()
-        stdout.close()
-        stderr.close()
-        seconds = time.monotonic() - started
-        completed = Completed(cmd, code, stdout.text, stderr.text, seconds)
-        return conclude(completed, self._machine, check=check)
-
-    def put(
-        self,
-        source: Path | bytes,
-        target: str,
-        *,
-        scope: Scope,
-        mode: int = 0o644,
-        as_root: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> None:
-        """Copy a file or bytes to `target`, holes as zeros; see Transport.put."""
-        with contextlib.ExitStack() as stack:
-            size, chunks = _pieces_of(source, stack)
-            receive = copying.put_command(
-                target, part_path(target), mode=mode, size=size
-            )
-            try:
-                self.run(
-                    replace(receive, as_root=as_root),
-                    scope=scope,
-                    timeout_s=copying.COPY_TIMEOUT_S,
-                    feed=copying.reported(chunks, size, on_progress),
-                )
-            except CommandFailed as exc:
-                raise copying.put_failed(exc, target, self._machine) from exc
-
-    def get(self, source: str, target: Path, *, scope: Scope) -> None:
-        """Fetch one file, whole or not at all."""
-        target = target.absolute()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with parts.written_beside(target) as (part, file):
-            writer = copying.SparseWriter(file)
-            self.run(command("cat", "--", source), scope=scope, on_bytes=writer.write)
-            writer.finish()
-            part.replace(target)
+        return running.ended(code, check=check)
 
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end."""
@@ -292,10 +245,9 @@ class _Job:
     def _write(self, stdin: Iterator[bytes]) -> None:
         handle = self._agent.open(f"{self._folder}/in", "w")
         try:
-            for data in stdin:
-                for start in range(0, len(data), PIECE_BYTES):
-                    self._check()
-                    self._agent.write(handle, data[start : start + PIECE_BYTES])
+            for piece in copying.cut(stdin, PIECE_BYTES):
+                self._check()
+                self._agent.write(handle, piece)
         finally:
             self._agent.close(handle)
 
@@ -318,14 +270,3 @@ class _Job:
         self._scope.check_cancelled()
         if time.monotonic() > self._deadline:
             raise TimeoutError
-
-
-def _pieces_of(
-    source: Path | bytes, stack: contextlib.ExitStack
-) -> tuple[int, Iterator[bytes]]:
-    """Return the size of a file or of bytes, and its pieces."""
-    if isinstance(source, bytes):
-        return len(source), iter((source,))
-    file = stack.enter_context(copying.open_source(source))
-    size = os.fstat(file.fileno()).st_size
-    return size, copying.read_extents(file.fileno(), [(0, size)], PIECE_BYTES)

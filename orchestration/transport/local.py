@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO
 
 from orchestration.errors import CommandFailed
-from orchestration.events import Stream
 from orchestration.files import part_path
 from orchestration.transport.base import (
     Command,
@@ -31,7 +30,7 @@ from orchestration.transport.base import (
     command,
 )
 from orchestration.transport.files import copying, parts
-from orchestration.transport.output import Output, conclude, timed_out
+from orchestration.transport.output import Running, conclude
 from orchestration.transport.processes.ending import end_here, end_line, parse_ended
 from orchestration.transport.processes.tags import environment, tag_of, wrap_argv
 
@@ -70,31 +69,25 @@ class LocalTransport:
         scope.check_cancelled()
         tag = tag_of(scope)
         given = feed or (iter((cmd.stdin,)) if cmd.stdin else None)
-        started = time.monotonic()
+        running = Running(cmd, self._machine, on_line, on_bytes)
         scope.entered.add(self)
         try:
             child = self._start(cmd, tag, has_input=given is not None)
         except OSError as exc:
             return conclude(_not_started(cmd, exc), self._machine, check=check)
-        outputs = (Output(Stream.STDOUT, on_line), Output(Stream.STDERR, on_line))
+        deadline = time.monotonic() + timeout_s
         try:
-            sinks = (on_bytes or outputs[0].feed, outputs[1].feed)
-            pump = _Pump(child, given or iter(()), sinks)
-            in_time = pump.run(scope, started + timeout_s)
+            pump = _Pump(child, given or iter(()), running.sinks)
+            in_time = pump.run(scope, deadline)
         except BaseException:
             self._end_child(child, tag, scope)
             raise
         if not in_time:
             self._end_child(child, tag, scope)
-            detail = outputs[1].text or outputs[0].text
-            raise timed_out(cmd, self._machine, timeout_s, detail)
+            raise running.timed_out(timeout_s)
         _release(child)
-        for output in outputs:
-            output.close()
         code = child.returncode if child.returncode >= 0 else 128 - child.returncode
-        seconds = time.monotonic() - started
-        completed = Completed(cmd, code, outputs[0].text, outputs[1].text, seconds)
-        return conclude(completed, self._machine, check=check)
+        return running.ended(code, check=check)
 
     def put(
         self,

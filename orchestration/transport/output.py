@@ -1,17 +1,18 @@
 """Output of a command: lines for a listener, the last MiB for the result.
 
-Both transports feed it with bytes. Memory stays bounded: a line without end is passed
-on in pieces, and only the last MiB of each stream is kept. A carriage return ends a
-line as well, so that progress bars arrive while they move. `conclude` turns the end of
-a command into its result or its error.
+Transports feed it with bytes. Memory stays bounded: a line without end is passed on in
+pieces, and only the last MiB of each stream is kept. A carriage return ends a line as
+well, so that progress bars arrive while they move. `Running` has both streams of a
+command; it and `conclude` turn its end into its result or its error.
 """
 
 import codecs
 import re
+import time
 
 from orchestration.errors import CommandFailed, CommandTimedOut
 from orchestration.events import Stream
-from orchestration.transport.base import Command, Completed, OnLine
+from orchestration.transport.base import Command, Completed, OnBytes, OnLine
 
 KEPT_BYTES = 1024 * 1024
 PIECE_CHARACTERS = 64 * 1024
@@ -71,6 +72,42 @@ class Output:
     def _emit(self, line: str, on_line: OnLine) -> None:
         for start in range(0, max(len(line), 1), PIECE_CHARACTERS):
             on_line(self._stream, line[start : start + PIECE_CHARACTERS])
+
+
+class Running:
+    """A command on a machine, from its start to its result or error.
+
+    `sinks` take the bytes of its two streams. `on_bytes` takes stdout instead, which
+    then is in no line and no result.
+    """
+
+    def __init__(
+        self,
+        cmd: Command,
+        machine: str,
+        on_line: OnLine | None,
+        on_bytes: OnBytes | None,
+    ) -> None:
+        self._cmd = cmd
+        self._machine = machine
+        self._started = time.monotonic()
+        self._stdout = Output(Stream.STDOUT, on_line)
+        self._stderr = Output(Stream.STDERR, on_line)
+        self.sinks = (on_bytes or self._stdout.feed, self._stderr.feed)
+
+    def ended(self, exit_code: int, *, check: bool) -> Completed:
+        """Return the result. Raises: CommandFailed (non-zero and `check`)."""
+        self._stdout.close()
+        self._stderr.close()
+        seconds = time.monotonic() - self._started
+        texts = (self._stdout.text, self._stderr.text)
+        completed = Completed(self._cmd, exit_code, *texts, seconds)
+        return conclude(completed, self._machine, check=check)
+
+    def timed_out(self, timeout_s: float) -> CommandTimedOut:
+        """Build the error for a command that was ended at its timeout."""
+        detail = self._stderr.text or self._stdout.text
+        return timed_out(self._cmd, self._machine, timeout_s, detail)
 
 
 def conclude(completed: Completed, machine: str, *, check: bool) -> Completed:

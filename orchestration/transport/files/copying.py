@@ -6,14 +6,18 @@ only dd and truncate (GNU or busybox), because guests with dropbear have no SFTP
 copy is written beside its target and renamed.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestration.errors import CommandFailed, NotEnoughSpace, TestbedError
+from orchestration.files import part_path
 from orchestration.transport.base import Command, OnProgress
+from orchestration.transport.files import parts
 
 BLOCK_BYTES = 64 * 1024
 MAX_EXTENTS = 512
@@ -64,6 +68,57 @@ COPY_TIMEOUT_S = 24 * 3600.0
 Extent = tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """A file to be sent: its pieces, their total size, and the receiving command.
+
+    `part` is the file there in which it arrives.
+    """
+
+    part: str
+    receive: Command
+    pieces: Iterator[bytes]
+    total: int
+
+
+@contextlib.contextmanager
+def sending(
+    source: Path | bytes, target: str, *, mode: int, piece_bytes: int
+) -> Iterator[Sending]:
+    """Open a file, or take bytes, to send them to `target`. Raises: CommandFailed."""
+    part = part_path(target)
+    with contextlib.ExitStack() as stack:
+        if isinstance(source, bytes):
+            size, extents = len(source), [(0, len(source))]
+            pieces = cut(iter((source,)), piece_bytes)
+        else:
+            descriptor = stack.enter_context(open_source(source)).fileno()
+            size = os.fstat(descriptor).st_size
+            extents = data_extents(descriptor, size)
+            pieces = read_extents(descriptor, extents, piece_bytes)
+        apart = () if extents in ([], [(0, size)]) else extents
+        receive = put_command(target, part, mode=mode, size=size, extents=apart)
+        yield Sending(part, receive, pieces, sum(end - start for start, end in extents))
+
+
+@contextlib.contextmanager
+def arriving(target: Path) -> Iterator["SparseWriter"]:
+    """Take a file that arrives on main; it gets its name when it is whole.
+
+    Raises: CommandFailed and NotEnoughSpace (it cannot be written).
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        parts.sweep_beside(target)
+        with parts.written_beside(target) as (part, file):
+            writer = SparseWriter(file)
+            yield writer
+            writer.finish()
+            part.replace(target)
+    except OSError as exc:
+        raise not_written(exc, str(target), "main") from exc
+
+
 def put_command(
     target: str, part: str, *, mode: int, size: int, extents: Sequence[Extent] = ()
 ) -> Command:
@@ -90,6 +145,15 @@ def put_failed(error: CommandFailed, target: str, machine: str) -> TestbedError:
         f"Could not write {target} on {machine}.",
         exit_code=error.exit_code,
         hint=error.hint,
+        detail=error.detail,
+    )
+
+
+def get_failed(error: CommandFailed, source: str, machine: str) -> CommandFailed:
+    """Build the error for a file that could not be fetched."""
+    return CommandFailed(
+        f"Could not read {source} on {machine}.",
+        exit_code=error.exit_code,
         detail=error.detail,
     )
 
@@ -141,6 +205,13 @@ def read_extents(
     for start, end in extents:
         for position in range(start, end, chunk_bytes):
             yield os.pread(descriptor, min(chunk_bytes, end - position), position)
+
+
+def cut(stream: Iterator[bytes], piece_bytes: int) -> Iterator[bytes]:
+    """Cut a stream into pieces of a size at most."""
+    for data in stream:
+        for start in range(0, len(data), piece_bytes):
+            yield data[start : start + piece_bytes]
 
 
 def reported(

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestration.transport.base import TAG_VARIABLE, Ended, Process
+from orchestration.transport.base import TAG_VARIABLE, Command, Ended, Process
+from orchestration.transport.output import shown
 from orchestration.transport.processes import groups
 from orchestration.transport.processes.tags import checked_tag
 
@@ -162,6 +163,11 @@ def parse_ended(machine: str, output: str) -> Ended:
             alive = tuple(_process(found, int(pid)) for pid in rest.split())
             return Ended(machine, tuple(found.values()), alive, by_group)
     raise ValueError("the ending script did not finish")
+
+
+def unconfirmed(machine: str, cmd: Command, why: str) -> Ended:
+    """Build the result of an ending that could not be confirmed."""
+    return Ended(machine, (), (Process(0, f"{shown(cmd)} (not confirmed: {why})"),))
 
 
 def end_here(machine: str, tag_prefix: str, grace_s: float) -> Ended:

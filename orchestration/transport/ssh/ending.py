@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager
 from orchestration.errors import Cancelled
 from orchestration.events import Stream
 from orchestration.transport.base import Command, Ended, Process
-from orchestration.transport.output import Output, shown
-from orchestration.transport.processes.ending import parse_ended
+from orchestration.transport.output import Output
+from orchestration.transport.processes.ending import parse_ended, unconfirmed
 from orchestration.transport.ssh.limits import LinkLost
 from orchestration.transport.ssh.session import Session, Sink, TimeUp
 
@@ -111,8 +111,3 @@ def end_until_over(end: Callable[[], Ended], cmd: Command, session: Session) -> 
         if time.monotonic() > until:
             why = "nothing of it is seen, but the server does not say that it is over."
             return unconfirmed(proof.machine, cmd, why)
-
-
-def unconfirmed(machine: str, cmd: Command, why: str) -> Ended:
-    """Build the result of an ending that could not be confirmed."""
-    return Ended(machine, (), (Process(0, f"{shown(cmd)} (not confirmed: {why})"),))

@@ -228,15 +228,3 @@ def _no_check() -> None:
 
 def _drop(data: bytes) -> None:
     """Discard output, so that the server does not wait for a reader."""
-
-
-def pieces(data: bytes) -> Iterator[bytes]:
-    """Cut bytes into pieces that fit a packet."""
-    for start in range(0, len(data), CHUNK_BYTES):
-        yield data[start : start + CHUNK_BYTES]
-
-
-def cut(feed: Iterator[bytes]) -> Iterator[bytes]:
-    """Cut a stream into pieces that fit a packet."""
-    for data in feed:
-        yield from pieces(data)

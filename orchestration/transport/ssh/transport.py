@@ -6,37 +6,31 @@ second channel: closing the first ends none of them.
 """
 
 import contextlib
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from orchestration.errors import CommandFailed, HostUnreachable
-from orchestration.events import Stream
-from orchestration.files import part_path
+from orchestration.errors import HostUnreachable
 from orchestration.transport.base import (
     Command,
     Completed,
     Ended,
     OnBytes,
     OnLine,
-    OnProgress,
     Scope,
-    command,
 )
-from orchestration.transport.files import copying, parts
-from orchestration.transport.output import Output, conclude, last_lines, timed_out
-from orchestration.transport.processes.ending import end_line
+from orchestration.transport.files import copying
+from orchestration.transport.files.streamed import StreamedFiles
+from orchestration.transport.output import Running
+from orchestration.transport.processes.ending import end_line, unconfirmed
 from orchestration.transport.processes.tags import tag_of, wrap_line
 from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.ending import (
     EndingQueue,
     end_until_over,
     run_ending,
-    unconfirmed,
 )
 from orchestration.transport.ssh.failures import Failures
 from orchestration.transport.ssh.limits import LinkLost
@@ -47,19 +41,16 @@ from orchestration.transport.ssh.session import (
     Session,
     Sink,
     TimeUp,
-    cut,
-    pieces,
 )
 from orchestration.transport.ssh.waiting import slot
 
 # sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
 SESSIONS = 8
 ENDING_SESSIONS = 2
-CLEAN_UP_S = 6.0
 GRACE_S = 0.3
 
 
-class SSHTransport:
+class SSHTransport(StreamedFiles):
     """Runs commands and copies files on a machine with an SSH server.
 
     `host_key` is the pinned public key line, `failures` the ledger of connections that
@@ -67,6 +58,8 @@ class SSHTransport:
     threads, and again when the kept connection turns out dead before a command was
     sent; a command that may have run is never sent twice.
     """
+
+    piece_bytes = CHUNK_BYTES
 
     def __init__(
         self,
@@ -123,87 +116,15 @@ class SSHTransport:
         on_bytes: OnBytes | None = None,
     ) -> Completed:
         """Run a command to its end; see Transport.run."""
-        stdout = Output(Stream.STDOUT, on_line)
-        stderr = Output(Stream.STDERR, on_line)
-        sinks = (on_bytes or stdout.feed, stderr.feed)
-        chunks = pieces(cmd.stdin) if feed is None else cut(feed)
-        started = time.monotonic()
+        running = Running(cmd, self.machine, on_line, on_bytes)
+        chunks = copying.cut(feed or iter((cmd.stdin,)), CHUNK_BYTES)
         try:
-            code = self._execute(cmd, chunks, sinks, scope=scope, timeout_s=timeout_s)
-        except TimeUp:
-            detail = stderr.text or stdout.text
-            raise timed_out(cmd, self.machine, timeout_s, detail) from None
-        stdout.close()
-        stderr.close()
-        seconds = time.monotonic() - started
-        completed = Completed(cmd, code, stdout.text, stderr.text, seconds)
-        return conclude(completed, self.machine, check=check)
-
-    def put(
-        self,
-        source: Path | bytes,
-        target: str,
-        *,
-        scope: Scope,
-        mode: int = 0o644,
-        as_root: bool = False,
-        on_progress: OnProgress | None = None,
-    ) -> None:
-        """Copy a file or bytes to `target`; see Transport.put."""
-        part = part_path(target)
-        with contextlib.ExitStack() as stack:
-            if isinstance(source, bytes):
-                size, extents = len(source), [(0, len(source))]
-                chunks = copying.reported(pieces(source), size, on_progress)
-            else:
-                reader = stack.enter_context(copying.open_source(source))
-                descriptor = reader.fileno()
-                size = os.fstat(descriptor).st_size
-                extents = copying.data_extents(descriptor, size)
-                total = sum(end - start for start, end in extents)
-                chunks = copying.reported(
-                    copying.read_extents(descriptor, extents, CHUNK_BYTES),
-                    total,
-                    on_progress,
-                )
-            is_whole = extents in ([], [(0, size)])
-            receive = copying.put_command(
-                target, part, mode=mode, size=size, extents=() if is_whole else extents
+            code = self._execute(
+                cmd, chunks, running.sinks, scope=scope, timeout_s=timeout_s
             )
-            if as_root:
-                receive = receive.with_root()
-            try:
-                self._transfer(receive, chunks, scope=scope)
-            except CommandFailed as exc:
-                raise copying.put_failed(exc, target, self.machine) from exc
-            except BaseException:
-                self._remove(part, as_root=as_root)
-                raise
-
-    def get(self, source: str, target: Path, *, scope: Scope) -> None:
-        """Fetch one file, whole or not at all."""
-        target = target.absolute()
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            parts.sweep_beside(target)
-            with parts.written_beside(target) as (part, file):
-                writer = copying.SparseWriter(file)
-                self._transfer(
-                    command("cat", "--", source),
-                    iter(()),
-                    scope=scope,
-                    stdout=writer.write,
-                )
-                writer.finish()
-                part.replace(target)
-        except OSError as exc:
-            raise copying.not_written(exc, str(target), "main") from exc
-        except CommandFailed as exc:
-            raise CommandFailed(
-                f"Could not read {source} on {self.machine}.",
-                exit_code=exc.exit_code,
-                detail=exc.detail,
-            ) from exc
+        except TimeUp:
+            raise running.timed_out(timeout_s) from None
+        return running.ended(code, check=check)
 
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.
@@ -213,34 +134,13 @@ class SSHTransport:
         """
         return self._end(tag_prefix, grace_s)
 
+    def is_connected(self) -> bool:
+        """Return whether a connection is kept."""
+        return self.connection.is_alive()
+
     def close(self) -> None:
         """Close the connection; a second call does nothing."""
         self.connection.close()
-
-    def _transfer(
-        self,
-        cmd: Command,
-        chunks: Iterator[bytes],
-        *,
-        scope: Scope,
-        stdout: Sink | None = None,
-    ) -> None:
-        """Run one side of a copy; the other side is `chunks` or `stdout`."""
-        ignored = Output(Stream.STDOUT, None)
-        stderr = Output(Stream.STDERR, None)
-        code = self._execute(
-            cmd,
-            chunks,
-            (stdout or ignored.feed, stderr.feed),
-            scope=scope,
-            timeout_s=copying.COPY_TIMEOUT_S,
-        )
-        if code != 0:
-            raise CommandFailed(
-                f"A copy failed on {self.machine} with exit code {code}.",
-                exit_code=code,
-                detail=last_lines(stderr.text),
-            )
 
     def _execute(
         self,
@@ -311,11 +211,3 @@ class SSHTransport:
         except HostUnreachable as exc:
             self.connection.close()
             return unconfirmed(self.machine, cmd, exc.message)
-
-    def _remove(self, part: str, *, as_root: bool) -> None:
-        """Remove the partial file of a cancelled copy, if still connected."""
-        if not self.connection.is_alive():
-            return
-        remove = replace(command("rm", "-f", part), as_root=as_root)
-        with contextlib.suppress(CommandFailed, HostUnreachable):
-            self.run(remove, scope=Scope(), timeout_s=CLEAN_UP_S)

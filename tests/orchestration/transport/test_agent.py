@@ -138,6 +138,43 @@ def test_files_are_put_and_got(
         guest.put(data, str(tmp_path), scope=scope)
 
 
+def test_holes_of_a_file_are_not_sent(
+    guest: AgentTransport, agent: Agent, scope: Scope, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "holes", tmp_path / "there"
+    with source.open("wb") as file:
+        file.truncate(64 * 2**20)
+        file.write(b"begin")
+
+    guest.put(source, str(target), scope=scope)
+
+    assert target.stat().st_size == 64 * 2**20
+    assert target.read_bytes()[:6] == b"begin\0"
+    assert agent.commands.count("guest-file-write") < 10
+
+
+def test_file_that_cannot_be_fetched_is_named_and_leaves_none(
+    guest: AgentTransport, scope: Scope, tmp_path: Path
+) -> None:
+    with pytest.raises(CommandFailed, match=r"^Could not read /no/such on a\.$"):
+        guest.get("/no/such", tmp_path / "back" / "file", scope=scope)
+
+    assert list((tmp_path / "back").iterdir()) == []
+
+
+def test_cancelled_copy_leaves_no_half_file(
+    guest: AgentTransport, scope: Scope, tmp_path: Path
+) -> None:
+    def cancel(done: int, total: int) -> None:
+        if done:
+            scope.cancel()
+
+    with pytest.raises(Cancelled):
+        guest.put(b"x" * 2**22, str(tmp_path / "x"), scope=scope, on_progress=cancel)
+
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("name", "lie"),
     [
