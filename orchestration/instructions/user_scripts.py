@@ -12,6 +12,7 @@ from orchestration.compose.files import open_real
 from orchestration.errors import GuestUnreachable, HostUnreachable
 from orchestration.instructions.boot.reaching import wait_until_reachable
 from orchestration.instructions.task import Task
+from orchestration.providers.guest.programs import script_place
 from orchestration.providers.guest.user_script import (
     RESTARTS_VARIABLE,
     Record,
@@ -45,7 +46,7 @@ def run_user_script(task: Task, transport: Transport, script: ScriptState) -> in
     Raises: GuestUnreachable (the guest is lost, or restarts again and again).
     """
     source = task.project.file(script.path)
-    target = f"/tmp/testbed-{task.resource.key}-{source.name}"  # nosec B108  # noqa: S108 - the guest's
+    target = script_place(task.resource.key, source.name)
     with open_real(source) as file:
         found = _Script(script, file.read(), target)
     task.log(f"runs {script.path}")

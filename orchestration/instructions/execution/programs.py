@@ -155,8 +155,7 @@ def _prepare(task: Task, wanted: Execution, transport: Transport) -> _Program:
     if wanted.form is Form.SHELL:
         return _Program(programs.shell_line(wanted.words[0], wanted.conditions))
     content = _script_content(task, wanted)
-    name = wanted.path.rpartition("/")[2] or "script"
-    place = f"/tmp/testbed-{secrets.token_hex(6)}-{name}"  # nosec B108  # noqa: S108 - the guest's
+    place = programs.script_place(secrets.token_hex(6), wanted.path)
     transport.put(content, place, scope=task.scope, mode=0o755)
     cmd = programs.script(content, place, wanted.words, wanted.conditions)
     return _Program(cmd, place)

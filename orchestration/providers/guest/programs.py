@@ -5,12 +5,16 @@ a shell's. Another account is entered by root with `su`, which every guest has a
 passes the environment on, with the mark of the run in it.
 """
 
+import re
 from dataclasses import replace
 
 from orchestration.plan.execution import Conditions
 from orchestration.transport.base import Command, command
 
 SHELL = "/bin/sh"
+# A file's name has 255 bytes at most, and a copy's temporary name is longer than its own.
+NAME_CHARACTERS = 40
+_UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 # $1 is the folder, then the words.
 _IN_FOLDER = 'cd -- "$1" || exit 126; shift; exec "$@"'
 # $1 is the script; the words of its interpreter, the script again and its arguments
@@ -33,6 +37,15 @@ def interpreter_of(script: bytes) -> tuple[str, ...]:
     """Return the words of a script's #! line; none without one."""
     first = script.split(b"\n", 1)[0].decode(errors="replace")
     return tuple(first[2:].split()) if first.startswith("#!") else ()
+
+
+def script_place(owner: str, path: str) -> str:
+    """Return the path in a guest of a script, named after its file in the testbed.
+
+    Of a long name the end is kept, which tells the language.
+    """
+    name = _UNUSUAL.sub("_", path.rpartition("/")[2])[-NAME_CHARACTERS:]
+    return f"/tmp/testbed-{owner}-{name or 'script'}"  # nosec B108  # noqa: S108 - the guest's
 
 
 def program(words: tuple[str, ...], conditions: Conditions) -> Command:

@@ -115,3 +115,15 @@ def test_script_that_fails_is_not_repeated(task: Task) -> None:
 
     assert run_user_script(task, there, SETUP) == 3
     assert restarts(there) == ["0"]
+
+
+def test_script_with_a_long_name_gets_a_short_and_plain_one(task: Task) -> None:
+    name = f"{'été-' * 40}.sh"
+    (task.project.files / name).write_text("#!/bin/sh\n")
+    run = re.compile(r"sh -s -- /etc/nocloud/script-run (/tmp/\S+) /bin/sh")
+    there = FakeTransport("a", [(run, 0), (LOOK, says("1", "1 0"))])
+
+    run_user_script(task, there, ScriptState(path=name))
+
+    [place] = there.files
+    assert re.fullmatch(r"/tmp/testbed-a-[_t-]{37}\.sh", place)

@@ -155,6 +155,26 @@ def test_script_of_the_testbed_runs_as_it_is_now(task: Task) -> None:
     assert answer_of(task) == [(Stream.STDOUT, "from python")]
 
 
+@pytest.mark.parametrize(
+    ("name", "there"),
+    [
+        ("x.py", "x.py"),
+        ("deux mots\u202e'$(x)\n.sh", "deux_mots_x_.sh"),
+        ("é" * 100 + ".sh", "_.sh"),
+        ("long-" * 45 + "name.py", "ng-" + "long-" * 6 + "name.py"),
+    ],
+)
+def test_script_gets_a_short_and_plain_name_in_the_guest(
+    task: Task, name: str, there: str
+) -> None:
+    (task.project.files / name).write_text('#!/bin/sh\necho "$0"\n')
+
+    run_program(running(task, Form.SCRIPT, path=name))
+
+    [(_, path)] = answer_of(task)
+    assert path.partition("-")[2].partition("-")[2] == there
+
+
 def test_script_that_is_gone_is_named(task: Task) -> None:
     with pytest.raises(StateError, match=r"The script tools/x\.py is not in"):
         run_program(running(task, Form.SCRIPT, path="tools/x.py"))
