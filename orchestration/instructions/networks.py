@@ -228,7 +228,9 @@ def _plug_in(task: Task, bridge: BridgeState) -> list[str]:
     names = [card.tap for _, card in cards]
     transport, scope = task.host.transport, task.scope
     found = taps.faults(transport, bridge.device, names, scope=scope)
-    repaired = dict.fromkeys(found.down)
+    repaired = dict.fromkeys((*found.down, *found.in_vlan))
+    if found.in_vlan:
+        taps.leave_vlans(transport, bridge.device, found.in_vlan, scope=scope)
     for tap in found.down:
         ip_link.bring_up(transport, tap, checksum_offload=True, scope=scope)
     for guest, card in cards:

@@ -12,8 +12,13 @@ from pathlib import PurePosixPath
 from orchestration.inventory.things import Inventory, ThingKind
 from orchestration.providers.linux.firewall import Firewall
 from orchestration.providers.linux.senders import table_of
-from orchestration.providers.ovs.changes import is_same_device, tunnel_options
+from orchestration.providers.ovs.changes import (
+    is_same_device,
+    tunnel_options,
+    wanted_settings,
+)
 from orchestration.state.model import (
+    BridgeState,
     GuestState,
     HostPortState,
     LinkState,
@@ -135,10 +140,12 @@ class _Finder:
                 yield _part("network", network.network, network.host, verb)
 
     def bridges(self) -> Iterator[MissingPart]:
-        """Find bridges that are gone."""
+        """Find bridges that are gone, or whose settings somebody changed."""
         for bridge in self.state.network.bridges:
             if self._is_gone(bridge.host, bridge.device):
                 yield _part("bridge", bridge.name, bridge.host)
+            elif self._is_set_otherwise(bridge):
+                yield _part("bridge", bridge.name, bridge.host, "has other settings")
 
     def foreign_ports(self) -> Iterator[MissingPart]:
         """Find ports on the testbed's bridges that are not its own; up leaves them."""
@@ -170,7 +177,7 @@ class _Finder:
                 yield _part(link.kind.value, name, link.host, "has other settings")
 
     def interfaces(self) -> Iterator[MissingPart]:
-        """Find running guests' interfaces that are down, or not on their bridge."""
+        """Find running guests' interfaces that are down or in a VLAN, or elsewhere."""
         for guest in self.state.guests:
             inventory = self.seen.get(guest.host)
             if inventory is None or not self._boots(guest):
@@ -183,6 +190,8 @@ class _Finder:
                     yield _part("interface", card, guest.host, "is not on its bridge")
                 elif link is not None and not link.up:
                     yield _part("interface", card, guest.host, "is down")
+                elif tap in inventory.ports and inventory.ports[tap].in_vlan:
+                    yield _part("interface", card, guest.host, "is in a VLAN")
 
     def files(self) -> Iterator[MissingPart]:
         """Find disks and seeds of guests that were made, and are not in their place."""
@@ -218,6 +227,12 @@ class _Finder:
         served = self.seen[nat.host].served
         return served is not None and nat.network not in served
 
+    def _is_set_otherwise(self, bridge: BridgeState) -> bool:
+        seen = self.seen.get(bridge.host)
+        found = seen.bridges.get(bridge.device) if seen else None
+        wanted = wanted_settings(bridge, testbed=self.state.testbed)
+        return found is not None and found.settings != wanted
+
     def _is_gone(self, host: str, device: str) -> bool:
         return host in self.seen and (host, device) not in self.bridges_there
 
@@ -252,9 +267,14 @@ class _Finder:
         return is_other or bool(found.error)
 
     def _is_changed(self, link: LinkState) -> bool:
-        """Return whether an end of a tunnel has other addresses or another key."""
+        """Return whether a port is in a VLAN, or a tunnel's end has other options."""
         tunnel, seen = link.joint, self.seen.get(link.host)
-        if seen is None or not isinstance(tunnel, TunnelState):
+        if seen is None:
+            return False
+        ports = (seen.ports.get(port) for _, port in link.ports)
+        if any(port is not None and port.in_vlan for port in ports):
+            return True
+        if not isinstance(tunnel, TunnelState):
             return False
         end = tunnel.end_on(link.host)
         port = seen.ports.get(end.port)

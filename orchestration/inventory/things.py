@@ -73,9 +73,9 @@ class Inventory:
 
     `owners` maps the name of each domain and network, ours or not, to testbed and guest.
     `files` are the guests' disks and seeds, each as its testbed and its name; None
-    where they could not be listed. `ports` are those of Open vSwitch, `links` the
-    kernel's devices, both by name and of any owner; `on_bridge` are the ports of each
-    bridge. `served` are the networks whose dnsmasq runs, None where there was none of
+    where they could not be listed. `bridges` and `ports` are those of Open vSwitch,
+    `links` the kernel's devices, all by name and of any owner; `on_bridge` are the
+    ports of each bridge. `served` are the networks whose dnsmasq runs, None where there was none of
     ours to look for. `firewall` is None where there is none, and
     `tables` are the testbeds' own ones.
     """
@@ -85,6 +85,7 @@ class Inventory:
     plugs: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[tuple[ThingKind, str], Owner] = field(default_factory=dict)
     files: frozenset[tuple[str, str]] | None = None
+    bridges: Mapping[str, SwitchThing] = field(default_factory=dict)
     ports: Mapping[str, SwitchThing] = field(default_factory=dict)
     on_bridge: Mapping[str, Sequence[SwitchThing]] = field(default_factory=dict)
     links: Mapping[str, Link] = field(default_factory=dict)
@@ -122,6 +123,7 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         _plugs(ports, links),
         _marks(found, nets),
         files,
+        bridges={bridge.name: bridge for bridge in bridges},
         ports={port.name: port for port in ports},
         on_bridge=_by_bridge(ports),
         links=links,

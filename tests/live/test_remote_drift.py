@@ -48,7 +48,8 @@ def test_parts_broken_on_the_second_host_are_seen_and_repaired(
     wait_until(lambda: condition(stack, SLUG) == "up", "it is not seen to be up")
 
     broken = break_tunnel(stack, state) + remake_veth(stack, state)
-    broken += set_tap_down(stack, state) + plug_in_foreign_port(stack, state)
+    broken += set_tap_down(stack, state) + set_bridge_otherwise(stack, state)
+    broken += plug_in_foreign_port(stack, state)
     page_says(owner, broken)
     up = ran(owner, SLUG, "up")
 
@@ -108,6 +109,16 @@ def set_tap_down(stack: Stack, state: State) -> list[str]:
     tap = state.guest("away").interfaces[0].tap
     stack.other.run("ip", "link", "set", tap, "down")
     return [f"interface eth0 of guest away is down on {HOST}"]
+
+
+def set_bridge_otherwise(stack: Stack, state: State) -> list[str]:
+    """Let the tunnel's bridge forward nothing by itself, and put its end into a VLAN."""
+    end = end_of(state)
+    changes = ("fail_mode=secure", "other_config:mac-aging-time=15")
+    stack.other.run("ovs-vsctl", "set", "Bridge", end.device, *changes)
+    stack.other.run("ovs-vsctl", "set", "Port", end.port, "tag=7")
+    name = next(b.name for b in state.network.bridges if b.device == end.device)
+    return [f"bridge {name} has other settings on {HOST}"]
 
 
 def plug_in_foreign_port(stack: Stack, state: State) -> list[str]:

@@ -21,6 +21,8 @@ from orchestration.providers.linux.ip_link import (
     silence_host,
 )
 from orchestration.providers.ovs.changes import (
+    BRIDGE_COLUMNS,
+    PORT_COLUMNS,
     Port,
     bridge_changes,
     port_changes,
@@ -46,9 +48,6 @@ from orchestration.transport.base import Scope, Transport, command
 
 # On a busy host its tools wait seconds for a processor; a dead daemon refuses at once.
 CHECK_TIMEOUT_S = 20
-_BRIDGE_COLUMNS = (
-    "name,datapath_type,protocols,external_ids,controller,rstp_enable,ports"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def ensure_bridge(
     device = bridge.device
     rows, interfaces, controllers = read(
         transport,
-        list_clause("Bridge", _BRIDGE_COLUMNS, device),
+        list_clause("Bridge", BRIDGE_COLUMNS, device),
         list_clause("Interface", "name,admin_state", device),
         ("--columns=_uuid,target", "list", "Controller"),
         scope=scope,
@@ -209,7 +208,7 @@ def _ensure_ports(
     tables = read(
         transport,
         list_clause("Bridge", "name,external_ids,ports", *devices),
-        list_clause("Port", "_uuid,name,external_ids", *names),
+        list_clause("Port", PORT_COLUMNS, *names),
         list_clause("Interface", "name,type,options,error", *names),
         scope=scope,
     )

@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from orchestration.providers.ovs.database import Clause, Row, assign
 from orchestration.state.model import BridgeState, TunnelEnd, TunnelState
 
+BRIDGE_COLUMNS = (
+    "name,datapath_type,protocols,external_ids,controller,rstp_enable,fail_mode,"
+    "stp_enable,other_config,ports"
+)
+PORT_COLUMNS = "_uuid,name,external_ids,tag,trunks,vlan_mode"
+# A bridge and its ports are made without these. Each changes where frames go.
+_PLAIN = {"fail_mode": "", "stp_enable": "false", "other_config": ""}
+NO_VLAN = ("tag=[]", "trunks=[]", "vlan_mode=[]")
+
 
 @dataclass(frozen=True, slots=True)
 class Port:
@@ -44,27 +53,55 @@ def bridge_changes(
     testbed: str,
 ) -> list[Clause]:
     """Return the clauses that make the bridge as wanted; none when it is."""
-    device = bridge.device
-    wanted = {
+    device, wanted = bridge.device, wanted_settings(bridge, testbed=testbed)
+    present = {**_PLAIN, "controller": ""}
+    changes: list[Clause] = [("--may-exist", "add-br", device)]
+    if current is not None:
+        present, changes = settings_of(current, controllers), []
+    differing = {key: v for key, v in wanted.items() if present.get(key) != v}
+    controller = differing.pop("controller", None)
+    if differing:
+        pairs = (_assigned(key, value) for key, value in differing.items())
+        changes.append(("set", "Bridge", device, *pairs))
+    if controller is not None:
+        verb = ("set-controller", device, controller)
+        changes.append(verb if controller else ("del-controller", device))
+    return changes
+
+
+def wanted_settings(bridge: BridgeState, *, testbed: str) -> dict[str, str]:
+    """Return a bridge's settings by column as the state has them."""
+    return {
         "datapath_type": bridge.datapath.value,
         "protocols": bridge.protocol or "",
         "rstp_enable": "true" if bridge.rstp else "false",
         "external_ids:testbed": testbed,
         "external_ids:bridge": bridge.name,
+        "controller": bridge.controller or "",
+        **_PLAIN,
     }
-    changes: list[Clause] = []
-    if current is None:
-        changes.append(("--may-exist", "add-br", device))
-    if current is None or _bridge_facts(current) != wanted:
-        pairs = (assign(key, value) for key, value in wanted.items())
-        changes.append(("set", "Bridge", device, *pairs))
-    uuids = current.values("controller") if current else ()
-    targets = {row.text("target") for row in controllers if row.text("_uuid") in uuids}
-    if bridge.controller and targets != {bridge.controller}:
-        changes.append(("set-controller", device, bridge.controller))
-    if not bridge.controller and targets:
-        changes.append(("del-controller", device))
-    return changes
+
+
+def settings_of(row: Row, controllers: Sequence[Row]) -> dict[str, str]:
+    """Return the same settings of a bridge that is there."""
+    tags, uuids = row.map("external_ids"), row.values("controller")
+    targets = {c.text("target") for c in controllers if c.text("_uuid") in uuids}
+    other = sorted(row.map("other_config").items())
+    return {
+        "datapath_type": row.text("datapath_type"),
+        "protocols": ",".join(row.values("protocols")),
+        "rstp_enable": row.text("rstp_enable"),
+        "external_ids:testbed": tags.get("testbed", ""),
+        "external_ids:bridge": tags.get("bridge", ""),
+        "controller": " ".join(sorted(targets)),
+        "fail_mode": row.text("fail_mode"),
+        "stp_enable": row.text("stp_enable"),
+        "other_config": " ".join(f"{key}={value}" for key, value in other),
+    }
+
+
+def _assigned(column: str, value: str) -> str:
+    return assign(column, {} if column == "other_config" else value)
 
 
 def port_changes(
@@ -86,6 +123,7 @@ def port_changes(
             interface.text("type") == port.kind
             and interface.map("options") == options
             and tags.items() <= known.items()
+            and not is_in_vlan(current)
         )
         if usable and is_so:
             return []
@@ -96,9 +134,11 @@ def port_changes(
         make = [("add-port", port.device, port.name)]
     tag_words = (assign(f"external_ids:{key}", tags[key]) for key in tags)
     kind = assign("type", port.kind) if port.kind else 'type=""'
+    is_tagged = current is not None and not make and is_in_vlan(current)
+    plain = NO_VLAN if is_tagged else ()
     return [
         *make,
-        ("set", "Port", port.name, *tag_words),
+        ("set", "Port", port.name, *tag_words, *plain),
         ("set", "Interface", port.name, kind, assign("options", options)),
     ]
 
@@ -109,20 +149,14 @@ def tunnel_options(tunnel: TunnelState, end: TunnelEnd) -> dict[str, str]:
     return options | ({"local_ip": end.local_address} if end.local_address else {})
 
 
+def is_in_vlan(port: Row) -> bool:
+    """Return whether somebody put a port into a VLAN, or bound it to some."""
+    return any(port.values(word.partition("=")[0]) for word in NO_VLAN)
+
+
 def is_same_device(external_ids: Mapping[str, str], index: int) -> bool:
     """Return whether a port was made for the device that now has its name.
 
     Ports of older versions do not say it.
     """
     return not index or external_ids.get("ifindex", str(index)) == str(index)
-
-
-def _bridge_facts(row: Row) -> dict[str, str]:
-    tags = row.map("external_ids")
-    return {
-        "datapath_type": row.text("datapath_type"),
-        "protocols": ",".join(row.values("protocols")),
-        "rstp_enable": row.text("rstp_enable"),
-        "external_ids:testbed": tags.get("testbed", ""),
-        "external_ids:bridge": tags.get("bridge", ""),
-    }

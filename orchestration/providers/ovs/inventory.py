@@ -7,6 +7,12 @@ Ports without our tag are guests' (libvirt makes them) or foreign.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from orchestration.providers.ovs.changes import (
+    BRIDGE_COLUMNS,
+    PORT_COLUMNS,
+    is_in_vlan,
+    settings_of,
+)
 from orchestration.providers.ovs.database import Row, read
 from orchestration.transport.base import Scope, Transport
 
@@ -15,8 +21,9 @@ from orchestration.transport.base import Scope, Transport
 class SwitchThing:
     """A bridge, or a port of `bridge`; `label` is the user's name for it.
 
-    `ids` are its external ids. Of its interface come the kind, the options, and the
-    error because of which it does not work.
+    `ids` are its external ids, `settings` those of a bridge by column. Of a port's
+    interface come the kind, the options, and the error because of which it does not
+    work.
     """
 
     name: str
@@ -27,24 +34,30 @@ class SwitchThing:
     kind: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
+    in_vlan: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def observe(
     transport: Transport, *, scope: Scope
 ) -> tuple[tuple[SwitchThing, ...], tuple[SwitchThing, ...]]:
     """Return all bridges and all ports. Raises: NetworkFailed, HostUnreachable."""
-    bridges, ports, interfaces = read(
+    bridges, ports, interfaces, controllers = read(
         transport,
-        ("--columns=name,external_ids,ports", "list", "Bridge"),
-        ("--columns=_uuid,name,external_ids", "list", "Port"),
+        (f"--columns={BRIDGE_COLUMNS}", "list", "Bridge"),
+        (f"--columns={PORT_COLUMNS}", "list", "Port"),
         ("--columns=name,type,options,error", "list", "Interface"),
+        ("--columns=_uuid,target", "list", "Controller"),
         scope=scope,
     )
     homes = {uuid: row.text("name") for row in bridges for uuid in row.values("ports")}
     cards = {row.text("name"): row for row in interfaces}
     found = (_port(row, cards.get(row.text("name"))) for row in ports)
     return (
-        tuple(_thing(row, "bridge") for row in bridges),
+        tuple(
+            replace(_thing(row, "bridge"), settings=settings_of(row, controllers))
+            for row in bridges
+        ),
         tuple(
             replace(port, bridge=homes.get(row.text("_uuid"), ""))
             for row, port in zip(ports, found, strict=True)
@@ -53,7 +66,7 @@ def observe(
 
 
 def _port(row: Row, interface: Row | None) -> SwitchThing:
-    port = _thing(row, "link")
+    port = replace(_thing(row, "link"), in_vlan=is_in_vlan(row))
     if interface is None:
         return port
     return replace(

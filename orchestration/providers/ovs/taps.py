@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from orchestration.errors import NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.providers.linux import ip_link
+from orchestration.providers.ovs.changes import NO_VLAN, PORT_COLUMNS, is_in_vlan
 from orchestration.providers.ovs.database import Row, assign, list_clause, read, write
 from orchestration.transport.base import Scope, Transport, command
 
@@ -110,11 +111,12 @@ class Faults:
     """Taps that exist and carry nothing.
 
     `off` are not on their bridge: true for those on another bridge instead. `down` are
-    set down, whether on it or not.
+    set down, whether on it or not. `in_vlan` are on it, in a VLAN.
     """
 
     off: Mapping[str, bool] = field(default_factory=dict)
     down: tuple[str, ...] = ()
+    in_vlan: tuple[str, ...] = ()
 
 
 def faults(
@@ -126,7 +128,7 @@ def faults(
     bridges, ports, interfaces = read(
         transport,
         list_clause("Bridge", "name,ports", device),
-        list_clause("Port", "_uuid,name", *taps),
+        list_clause("Port", PORT_COLUMNS, *taps),
         list_clause("Interface", "name,admin_state", *taps),
         scope=scope,
     )
@@ -138,6 +140,21 @@ def faults(
     return Faults(
         {tap: tap in ports_of for tap in off if tap in there},
         tuple(tap for tap in taps if tap in there and not there[tap].up),
+        tuple(
+            row.text("name")
+            for row in ports
+            if row.text("_uuid") in here and is_in_vlan(row)
+        ),
+    )
+
+
+def leave_vlans(
+    transport: Transport, device: str, taps: Sequence[str], *, scope: Scope
+) -> None:
+    """Take a bridge's taps out of their VLANs. Raises: NetworkFailed."""
+    what = f"Guests on {device} could not be taken out of VLANs on {transport.machine}."
+    write(
+        transport, [("set", "Port", tap, *NO_VLAN) for tap in taps], what, scope=scope
     )
 
 

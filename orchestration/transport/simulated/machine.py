@@ -43,8 +43,11 @@ class Bridge:
     datapath_type: str = ""
     protocols: str = ""
     rstp_enable: str = "false"
+    stp_enable: str = "false"
+    fail_mode: str = ""
     controller: str = ""
     external_ids: dict[str, str] = field(default_factory=dict)
+    other_config: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -55,6 +58,9 @@ class Port:
     type: str = ""
     options: dict[str, str] = field(default_factory=dict)
     external_ids: dict[str, str] = field(default_factory=dict)
+    tag: str = ""
+    trunks: str = ""
+    vlan_mode: str = ""
 
 
 @dataclass

@@ -110,7 +110,10 @@ def _bridge_rows(machine: Machine) -> Rows:
             "datapath_type": bridge.datapath_type,
             "protocols": ["set", bridge.protocols.split()],
             "rstp_enable": bridge.rstp_enable == "true",
+            "stp_enable": bridge.stp_enable == "true",
+            "fail_mode": ["set", bridge.fail_mode.split()],
             "external_ids": _map(bridge.external_ids),
+            "other_config": _map(bridge.other_config),
             "controller": ["set", [_uuid(name)] if bridge.controller else []],
             "ports": [
                 "set",
@@ -127,6 +130,9 @@ def _port_rows(machine: Machine) -> Rows:
             "_uuid": _uuid(name),
             "name": name,
             "external_ids": _map(port.external_ids),
+            "tag": ["set", port.tag.split()],
+            "trunks": ["set", port.trunks.split(",") if port.trunks else []],
+            "vlan_mode": ["set", port.vlan_mode.split()],
         }
         for name, port in machine.ports.items()
     }

@@ -160,6 +160,21 @@ def test_running_guest_is_plugged_into_a_bridge_that_was_made_anew(
     assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["bridge"] == "t7-br0"
 
 
+def test_running_guests_tap_in_a_vlan_leaves_it(rehearsal: Rehearsal) -> None:
+    rehearsal.up()
+    on(rehearsal, "host-a", "ip link add t7g0i0 type veth peer name x0")
+    on(rehearsal, "host-a", "ip link set dev t7g0i0 up")
+    on(rehearsal, "host-a", "ovs-vsctl -- add-port t7-br0 t7g0i0")
+    on(rehearsal, "host-a", "ovs-vsctl -- set Port t7g0i0 tag=5")
+
+    results = {r.name: r for r in rehearsal.obey(rehearsal.instruction(BRIDGES))}
+    again = statuses(rehearsal, BRIDGES, Command.UP)
+
+    assert results["br0"].message == "repaired 1 interface of running guests"
+    assert rehearsal.memory("host-a")["ports"]["t7g0i0"]["tag"] == ""
+    assert again["br0"] is Status.UNCHANGED
+
+
 def test_running_guests_tap_that_is_down_is_set_up(rehearsal: Rehearsal) -> None:
     rehearsal.up()
     on(rehearsal, "host-a", "ip link add t7g0i0 type veth peer name x0")

@@ -403,6 +403,50 @@ def test_tunnel_with_another_key_is_named_and_repaired(up: Rehearsal) -> None:
     assert missing(up) == []
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "set Bridge t7-br1 fail_mode=secure",
+        "set Bridge t7-br1 stp_enable=true",
+        "set Bridge t7-br1 other_config:mac-aging-time=1",
+        "set Bridge t7-br1 protocols=OpenFlow13",
+        "set-controller t7-br1 tcp:192.0.2.9:6653",
+    ],
+)
+def test_bridge_with_other_settings_is_named_and_repaired(
+    up: Rehearsal, change: str
+) -> None:
+    on(up, "host-b", f"ovs-vsctl -- {change}")
+    assert missing(up) == ["bridge br1 has other settings on host-b"]
+
+    up.up()
+
+    assert missing(up) == []
+
+
+def test_link_in_a_vlan_is_named_and_repaired(up: Rehearsal) -> None:
+    link = next(link for link in up.state.network.links if link.kind == "link")
+    on(up, link.host, f"ovs-vsctl -- set Port {link.ports[0][1]} tag=5")
+    assert missing(up) == [f"link {link.name} has other settings on {link.host}"]
+
+    up.up()
+
+    assert missing(up) == []
+
+
+def test_interface_of_a_running_guest_is_named_when_it_is_in_a_vlan(
+    up: Rehearsal,
+) -> None:
+    tap = up.state.guest("a").interfaces[0].tap
+    on(up, "host-a", f"ovs-vsctl -- add-port t7-br0 {tap}")
+    on(up, "host-a", f"ovs-vsctl -- set Port {tap} tag=5")
+    shown = {host: replace(found, files=None) for host, found in seen(up).items()}
+
+    texts = [part.text for part in missing_parts(real(up.state), shown)]
+
+    assert texts == ["interface eth0 of guest a is in a VLAN on host-a"]
+
+
 @pytest.mark.parametrize("name", ["eth7", "vnet3", "t70g0i0"])
 def test_foreign_port_is_named_with_its_removal_and_left(
     up: Rehearsal, name: str

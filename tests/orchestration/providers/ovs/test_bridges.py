@@ -42,6 +42,9 @@ def bridge_row(owner="demo", **changes):
         "external_ids": ["map", tags],
         "controller": ["set", []],
         "rstp_enable": False,
+        "fail_mode": ["set", []],
+        "stp_enable": False,
+        "other_config": ["map", []],
         "ports": ["uuid", "p1"],
         **changes,
     }
@@ -121,6 +124,64 @@ def test_unchanged_bridge_costs_one_read(scope):
 
     assert not bridges.ensure_bridge(host, bridge(), testbed="demo", scope=scope)
     assert len(host.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "clause"),
+    [
+        ({"fail_mode": "secure"}, "fail_mode=[]"),
+        ({"stp_enable": True}, "stp_enable=false"),
+        ({"rstp_enable": True}, "rstp_enable=false"),
+        ({"protocols": "OpenFlow13"}, "protocols=[]"),
+        ({"other_config": ["map", [["mac-aging-time", "1"]]]}, "other_config={}"),
+    ],
+)
+def test_setting_of_a_bridge_that_somebody_changed_is_set_back(scope, changed, clause):
+    up = {"name": "d1br0", "admin_state": "up"}
+    answer = table(bridge_row(**changed)) + table(up) + table()
+    host = FakeTransport("host-a", [(ANY_READ, answer), (ANY_WRITE, "")])
+
+    assert bridges.ensure_bridge(host, bridge(), testbed="demo", scope=scope)
+
+    assert host.calls[1].argv[3:] == ("--", "set", "Bridge", "d1br0", clause)
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "clause"),
+    [
+        ("tcp:192.0.2.9:6653", None, ("del-controller", "d1br0")),
+        (
+            "tcp:192.0.2.9:6653",
+            "tcp:192.0.2.1:6653",
+            ("set-controller", "d1br0", "tcp:192.0.2.1:6653"),
+        ),
+    ],
+)
+def test_controller_that_somebody_set_is_replaced(scope, present, wanted, clause):
+    up = {"name": "d1br0", "admin_state": "up"}
+    row = bridge_row(controller=["uuid", "c1"])
+    controllers = table({"_uuid": ["uuid", "c1"], "target": present})
+    host = FakeTransport(
+        "host-a", [(ANY_READ, table(row) + table(up) + controllers), (ANY_WRITE, "")]
+    )
+
+    bridges.ensure_bridge(host, bridge(controller=wanted), testbed="demo", scope=scope)
+
+    assert host.calls[1].argv[3:] == ("--", *clause)
+
+
+@pytest.mark.parametrize("vlan", ["tag=5", "trunks=5,6", "vlan_mode=access"])
+def test_port_that_somebody_put_into_a_vlan_leaves_it(scope, simulated, vlan):
+    bridges.ensure_bridge(simulated, bridge(), testbed="demo", scope=scope)
+    bridges.ensure_tunnel_end(simulated, *tunnel(), testbed="demo", scope=scope)
+    simulated.run(command("ovs-vsctl", "--", "set", "Port", "d1t0", vlan), scope=scope)
+
+    results = [
+        bridges.ensure_tunnel_end(simulated, *tunnel(), testbed="demo", scope=scope)
+        for _ in range(2)
+    ]
+
+    assert results == [True, False]
 
 
 @pytest.mark.parametrize(("flags", "changed"), [(["UP"], False), ([], True)])

@@ -17,10 +17,15 @@ READ = re.compile(r".*ovs-vsctl .* list .*")
 LINKS = re.compile(r".*ip -json link show")
 
 
-def tables(ports, *, on, down=()):
+def tables(ports, *, on, down=(), tags=None):
+    none = ["set", []]
     bridges = {"headings": ["name", "ports"], "data": [["t7-br0", ["set", on]]]}
-    rows = [[["uuid", name], name] for name in ports]
-    listed = {"headings": ["_uuid", "name"], "data": rows}
+    rows = [
+        [["uuid", name], name, (tags or {}).get(name, none), none, none]
+        for name in ports
+    ]
+    heads = ["_uuid", "name", "tag", "trunks", "vlan_mode"]
+    listed = {"headings": heads, "data": rows}
     states = [[name, "down" if name in down else "up"] for name in ports]
     interfaces = {"headings": ["name", "admin_state"], "data": states}
     return "".join(f"{json.dumps(part)}\n" for part in (bridges, listed, interfaces))
@@ -67,6 +72,16 @@ def test_taps_that_are_down_are_found_when_the_kernel_says_so_too():
     found = taps.faults(transport, "t7-br0", names, scope=Scope())
 
     assert found == taps.Faults(down=("t7g1i0",))
+
+
+def test_taps_in_a_vlan_are_found_where_they_are_on_the_bridge():
+    names = ["t7g0i0", "t7g1i0", "t7g2i0"]
+    ports = tables(names, on=on(*names), tags={"t7g1i0": 5})
+    transport = FakeTransport("host-a", [(READ, ports)])
+
+    found = taps.faults(transport, "t7-br0", names, scope=Scope())
+
+    assert found == taps.Faults(in_vlan=("t7g1i0",))
 
 
 def test_bridge_without_guests_is_not_even_asked():
