@@ -25,7 +25,7 @@ from orchestration.providers.libvirt.xml.domain import (
 )
 from orchestration.providers.linux import dnsmasq, firewall, ip_link
 from orchestration.providers.linux.senders import senders_of, table_of
-from orchestration.providers.ovs import bridges, taps
+from orchestration.providers.ovs import bridges, flows, taps
 from orchestration.state.model import (
     BridgeState,
     GuestState,
@@ -106,7 +106,19 @@ def ensure_bridges(task: Task) -> Outcome:
     changed = bridges.ensure_bridge(
         transport, bridge, testbed=task.state.testbed, scope=task.scope
     )
+    changed = _reset_flows(task, bridge) or changed
     return _plugged(changed, _plug_in(task, bridge))
+
+
+def _reset_flows(task: Task, bridge: BridgeState) -> bool:
+    """Make a bridge without a controller a switch again."""
+    transport, device, scope = task.host.transport, bridge.device, task.scope
+    if bridge.controller or not task.host.state.has_network:
+        return False
+    if device not in flows.altered(transport, [device], scope=scope):
+        return False
+    flows.reset(transport, device, scope=scope)
+    return True
 
 
 @leaving_foreign

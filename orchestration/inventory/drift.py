@@ -140,12 +140,14 @@ class _Finder:
                 yield _part("network", network.network, network.host, verb)
 
     def bridges(self) -> Iterator[MissingPart]:
-        """Find bridges that are gone, or whose settings somebody changed."""
+        """Find bridges that are gone, or whose settings or flows somebody changed."""
         for bridge in self.state.network.bridges:
             if self._is_gone(bridge.host, bridge.device):
                 yield _part("bridge", bridge.name, bridge.host)
             elif self._is_set_otherwise(bridge):
                 yield _part("bridge", bridge.name, bridge.host, "has other settings")
+            elif self._is_reflowed(bridge):
+                yield _part("bridge", bridge.name, bridge.host, "has other flows")
 
     def foreign_ports(self) -> Iterator[MissingPart]:
         """Find ports on the testbed's bridges that are not its own; up leaves them."""
@@ -232,6 +234,11 @@ class _Finder:
         found = seen.bridges.get(bridge.device) if seen else None
         wanted = wanted_settings(bridge, testbed=self.state.testbed)
         return found is not None and found.settings != wanted
+
+    def _is_reflowed(self, bridge: BridgeState) -> bool:
+        seen = self.seen.get(bridge.host)
+        is_ours = seen is not None and bridge.device in seen.reflowed
+        return is_ours and not bridge.controller
 
     def _is_gone(self, host: str, device: str) -> bool:
         return host in self.seen and (host, device) not in self.bridges_there

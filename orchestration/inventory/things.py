@@ -20,7 +20,7 @@ from orchestration.providers.libvirt.networks import NetworkFacts
 from orchestration.providers.linux import dnsmasq, firewall, ip_link
 from orchestration.providers.linux.firewall import Firewall
 from orchestration.providers.linux.ip_link import Link
-from orchestration.providers.ovs import inventory
+from orchestration.providers.ovs import flows, inventory
 from orchestration.providers.ovs.inventory import SwitchThing
 from orchestration.transport.base import Scope, command
 
@@ -75,7 +75,7 @@ class Inventory:
     `files` are the guests' disks and seeds, each as its testbed and its name; None
     where they could not be listed. `bridges` and `ports` are those of Open vSwitch,
     `links` the kernel's devices, all by name and of any owner; `on_bridge` are the
-    ports of each bridge. `served` are the networks whose dnsmasq runs, None where there was none of
+    ports of each bridge, `reflowed` our bridges whose flows somebody changed. `served` are the networks whose dnsmasq runs, None where there was none of
     ours to look for. `firewall` is None where there is none, and
     `tables` are the testbeds' own ones.
     """
@@ -88,6 +88,7 @@ class Inventory:
     bridges: Mapping[str, SwitchThing] = field(default_factory=dict)
     ports: Mapping[str, SwitchThing] = field(default_factory=dict)
     on_bridge: Mapping[str, Sequence[SwitchThing]] = field(default_factory=dict)
+    reflowed: frozenset[str] = frozenset()
     links: Mapping[str, Link] = field(default_factory=dict)
     served: frozenset[str] | None = None
     firewall: Firewall | None = None
@@ -126,6 +127,7 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
         bridges={bridge.name: bridge for bridge in bridges},
         ports={port.name: port for port in ports},
         on_bridge=_by_bridge(ports),
+        reflowed=_reflowed(host, bridges, scope),
         links=links,
         served=_served(host, nets, scope),
         firewall=firewall.observe(host.transport, scope=scope),
@@ -138,6 +140,16 @@ def _by_bridge(ports: Sequence[SwitchThing]) -> dict[str, list[SwitchThing]]:
     for port in ports:
         found.setdefault(port.bridge, []).append(port)
     return found
+
+
+def _reflowed(
+    host: Host, bridges: Sequence[SwitchThing], scope: Scope
+) -> frozenset[str]:
+    """Look at the flows of our bridges that follow no controller."""
+    if not host.state.has_network:
+        return frozenset()
+    plain = [b.name for b in bridges if b.testbed and not b.settings["controller"]]
+    return flows.altered(host.transport, plain, scope=scope)
 
 
 def _served(

@@ -13,7 +13,7 @@ import pytest
 
 from orchestration.errors import ForeignThing, HostUnreachable, NetworkFailed
 from orchestration.providers.linux import ip_link
-from orchestration.providers.ovs import bridges
+from orchestration.providers.ovs import bridges, flows
 from orchestration.state.model import (
     BridgeState,
     Datapath,
@@ -121,6 +121,59 @@ def test_bridge_that_went_down_is_brought_up(host, scope):
 
     assert bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
     assert not bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+
+
+def test_settings_that_somebody_changed_are_set_back(host, scope):
+    wanted = bridge("br0", "t1set")
+    bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    host.say(
+        "ovs-vsctl set bridge t1set fail_mode=secure stp_enable=true "
+        "other_config:mac-aging-time=15 -- set-controller t1set tcp:198.51.100.5:6653"
+    )
+
+    assert bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    assert not bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+
+    found = host.say("ovs-vsctl get bridge t1set fail_mode stp_enable other_config")
+    assert found.split() == ["[]", "false", "{}"]
+    assert host.say("ovs-vsctl get-controller t1set") == ""
+    assert flows.altered(host, ["t1set"], scope=scope) == frozenset()
+
+
+def test_port_in_a_vlan_leaves_it(host, scope):
+    host.say("ip link add vlan0 type veth peer name vlan1")
+    bridges.ensure_bridge(host, bridge("br0", "t1vlan"), testbed="one", scope=scope)
+    bridges.ensure_port(host, "t1vlan", "vlan0", testbed="one", scope=scope)
+    host.say("ovs-vsctl set port vlan0 tag=5 vlan_mode=access")
+
+    mended = bridges.ensure_port(host, "t1vlan", "vlan0", testbed="one", scope=scope)
+    again = bridges.ensure_port(host, "t1vlan", "vlan0", testbed="one", scope=scope)
+
+    assert (mended, again) == (True, False)
+    assert host.say("ovs-vsctl get port vlan0 tag vlan_mode").split() == ["[]", "[]"]
+
+
+@pytest.mark.parametrize("protocol", [None, "OpenFlow15"])
+@pytest.mark.parametrize(
+    "change",
+    ["del-flows", "add-flow priority=9,actions=drop", "add-flow table=3,actions=drop"],
+)
+def test_flows_that_somebody_changed_are_seen_and_set_back(
+    host, scope, protocol, change
+):
+    wanted = bridge("br0", "t1flow", protocol=protocol)
+    bridges.ensure_bridge(host, wanted, testbed="one", scope=scope)
+    bridges.ensure_bridge(host, bridge("br1", "t1calm"), testbed="one", scope=scope)
+    verb, _, flow = change.partition(" ")
+    before = flows.altered(host, ["t1flow", "t1calm", "t1gone"], scope=scope)
+
+    host.say(f"ovs-ofctl -O {protocol or 'OpenFlow10'} {verb} t1flow {flow}")
+    changed = flows.altered(host, ["t1flow", "t1calm"], scope=scope)
+    flows.reset(host, "t1flow", scope=scope)
+
+    assert (before, changed) == (frozenset(), frozenset({"t1flow"}))
+    assert flows.altered(host, ["t1flow"], scope=scope) == frozenset()
+    bridges.delete_bridge(host, "t1flow", testbed="one", scope=scope)
 
 
 def test_things_of_others_are_left_alone(host, scope):

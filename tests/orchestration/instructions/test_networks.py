@@ -8,11 +8,12 @@ import pytest
 from orchestration.errors import NetworkFailed
 from orchestration.events import Status
 from orchestration.hosts import Host
-from orchestration.instructions.networks import ensure_networks
+from orchestration.instructions.networks import ensure_bridges, ensure_networks
 from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Kind
 from orchestration.plan.resources import NAT_KEY
 from orchestration.providers.libvirt import devices
+from orchestration.providers.ovs import flows
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope, command
 from tests.fakes import FakeTransport
@@ -230,6 +231,34 @@ def test_network_card_is_plugged_in_moved_and_given_back(rehearsal: Rehearsal) -
     assert down["card eth1"] is Status.DONE
     assert port() is None
     assert "eth1" in rehearsal.memory("host-a")["links"]
+
+
+@pytest.mark.parametrize(
+    ("controller", "resets"), [(None, ["t7-br0"]), ("tcp:192.0.2.9:6653", [])]
+)
+def test_switch_gets_its_flow_again_unless_a_controller_owns_its_flows(
+    rehearsal: Rehearsal,
+    make_task: MakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+    controller: str | None,
+    resets: list[str],
+) -> None:
+    rehearsal.up()
+    task = make_task("t7-br0")
+    (bridge,) = (b for b in task.state.network.bridges if b.device == "t7-br0")
+    real = task.host.state.model_copy(update={"kind": HostKind.REAL})
+    wanted = bridge.model_copy(update={"controller": controller})
+    network = task.state.network.model_copy(update={"bridges": (wanted,)})
+    state = task.state.model_copy(update={"network": network})
+    host = Host(real, task.host.transport, task.host.libvirt)
+    reset: list[str] = []
+    monkeypatch.setattr(flows, "altered", lambda _, devices, **__: frozenset(devices))
+    monkeypatch.setattr(flows, "reset", lambda _, device, **__: reset.append(device))
+
+    found = ensure_bridges(replace(task, state=state, host=host))
+
+    assert found.status is Status.DONE
+    assert reset == resets
 
 
 LOOKS = re.compile(r"sh -c .*", re.DOTALL)

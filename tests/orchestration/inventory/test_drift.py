@@ -424,6 +424,25 @@ def test_bridge_with_other_settings_is_named_and_repaired(
     assert missing(up) == []
 
 
+def test_bridge_with_other_flows_is_named_unless_a_controller_owns_them(
+    up: Rehearsal,
+) -> None:
+    shown = {h: replace(i, reflowed=frozenset({"t7-br1"})) for h, i in seen(up).items()}
+    told = "tcp:192.0.2.9:6653"
+
+    def texts(controller: str | None) -> list[str]:
+        bridges = [
+            b.model_copy(update={"controller": controller}) if b.name == "br1" else b
+            for b in up.state.network.bridges
+        ]
+        network = up.state.network.model_copy(update={"bridges": tuple(bridges)})
+        state = up.state.model_copy(update={"network": network})
+        return [part.text for part in missing_parts(state, shown)]
+
+    assert texts(None) == ["bridge br1 has other flows on host-b"]
+    assert texts(told) == ["bridge br1 has other settings on host-b"]
+
+
 def test_link_in_a_vlan_is_named_and_repaired(up: Rehearsal) -> None:
     link = next(link for link in up.state.network.links if link.kind == "link")
     on(up, link.host, f"ovs-vsctl -- set Port {link.ports[0][1]} tag=5")
