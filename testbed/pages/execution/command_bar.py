@@ -1,8 +1,9 @@
-"""The command bar of a testbed's page: its scripts, and the commands to recall."""
+"""The command bar of a testbed's page: its files, and the commands to recall."""
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from orchestration.plan.execution import Form
 from orchestration.plan.model import Command
@@ -24,16 +25,21 @@ class Earlier:
 
 @dataclass(frozen=True, slots=True)
 class CommandBar:
-    """The choices of the bar."""
+    """The choices of the bar; `folders` are those that have files."""
 
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
     scripts: tuple[str, ...]
     earlier: tuple[Earlier, ...]
 
 
 def command_bar(testbed: Testbed) -> CommandBar:
     """Return the bar of a testbed (one query; pasted scripts are not read)."""
-    scripts = tuple(path for path in list_files(testbed) if path != YAML_NAME)
-    return CommandBar(scripts, earlier_commands(testbed))
+    files = tuple(list_files(testbed))
+    above = {str(place) for path in files for place in PurePosixPath(path).parents}
+    scripts = tuple(path for path in files if path != YAML_NAME)
+    folders = tuple(sorted(above - {"."}))
+    return CommandBar(files, folders, scripts, earlier_commands(testbed))
 
 
 def earlier_commands(testbed: Testbed) -> tuple[Earlier, ...]:

@@ -1,11 +1,12 @@
-"""The form of a command for guests: typed fields become an `Execution`.
+"""The form of a command or copy for guests: typed fields become an `Execution`.
 
-The command bar of a testbed's page sends it, and so may a program. Everything that is
-wrong is one refusal, shown above the form, which keeps the input.
+The command bar of a testbed's page sends it, and so may a program. The first problem is
+a refusal, shown above the form, which keeps the input and marks the fields.
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 
 from django import forms
 from django.http import QueryDict
@@ -19,9 +20,11 @@ from orchestration.plan.execution import (
 )
 from testbed.pages.execution.command_bar import line_of
 
-PROGRAMS = (Form.COMMAND, Form.SHELL, Form.SCRIPT)
 # Where a form names each of these; the rest of its fields are the conditions.
 _PLAIN = ("user", "sudo", "folder", "in_order")
+# The conditions that only programs have.
+_OF_PROGRAMS = ("folder", "env", "stdin")
+_COPIES = (Form.PUSH, Form.FETCH)
 _NUMBERS = ("timeout_s", "parallel", "stop_after")
 
 
@@ -35,19 +38,22 @@ class _Number(forms.IntegerField):
 
 
 class ExecutionForm(forms.Form):
-    """A command, a line for a shell or a script, its guests and its conditions.
+    """A command, a line for a shell, a script or a copy, its guests and its conditions.
 
     `guests` are the ticked rows of the guests' table, which join the selection.
     """
 
     selection = forms.CharField(label="Guests", required=False)
     form = forms.ChoiceField(
-        label="Kind", choices=[(one.value, one.value) for one in PROGRAMS]
+        label="Kind", choices=[(one.value, one.value) for one in Form]
     )
     line = forms.CharField(label="Command", required=False)
     path = forms.CharField(label="Script", required=False)
     text = forms.CharField(label="Pasted script", required=False, strip=False)
     arguments = forms.CharField(label="Arguments", required=False)
+    source = forms.CharField(label="File or folder", required=False, strip=False)
+    target = forms.CharField(label="Path in the guest", required=False)
+    remote = forms.CharField(label="Path in the guest", required=False)
     user = forms.CharField(label="User", required=False)
     sudo = forms.BooleanField(label="As root", required=False)
     env = forms.CharField(label="Environment", required=False)
@@ -58,6 +64,13 @@ class ExecutionForm(forms.Form):
     in_order = forms.BooleanField(label="In order", required=False)
     stop_after = _Number(label="Stop after", required=False, initial=0)
 
+    def clean(self) -> dict[str, object]:
+        """Check the fields of a copy, each at its place."""
+        values: dict[str, object] = super().clean() or {}
+        for name, problem in _problems(values):
+            self.add_error(name, problem)
+        return values
+
     def execution(self) -> Execution:
         """Return what was asked for. Raises: ExecutionRefused."""
         if not self.is_valid():
@@ -65,15 +78,12 @@ class ExecutionForm(forms.Form):
             raise ExecutionRefused(f"{self.fields[name].label}: {problems[0]}")
         values = self.cleaned_data
         form = Form(values["form"])
-        is_script = form is Form.SCRIPT
         return parse_execution(
             {
                 "form": form,
                 "selection": self._selection(),
-                "words": _words(form, values),
-                "path": values["path"] if is_script and not values["text"] else "",
-                "text": _unix(values["text"]) if is_script else "",
-                "conditions": self._conditions(),
+                "conditions": self._conditions(form),
+                **_content(form, values),
             }
         )
 
@@ -89,33 +99,59 @@ class ExecutionForm(forms.Form):
         ticked = self.data.getlist("guests") if isinstance(self.data, QueryDict) else []
         return ",".join(filter(None, (self.cleaned_data["selection"], *ticked)))
 
-    def _conditions(self) -> dict[str, object]:
+    def _conditions(self, form: Form) -> dict[str, object]:
         values = self.cleaned_data
-        return {
+        found = {
             **{name: values[name] for name in (*_PLAIN, *_NUMBERS)},
             "env": _environment(values["env"]),
             "stdin": _unix(values["stdin"]),
         }
+        left_out = _OF_PROGRAMS if form in _COPIES else ()
+        return {name: value for name, value in found.items() if name not in left_out}
 
 
 def form_of(wanted: Execution) -> ExecutionForm:
     """Return the form as it is filled for an execution."""
-    conditions = wanted.conditions
-    is_script = wanted.form is Form.SCRIPT
-    line = "" if is_script else line_of(wanted.form, wanted.words)
+    conditions, form = wanted.conditions, wanted.form
+    is_script = form is Form.SCRIPT
+    line = "" if is_script else line_of(form, wanted.words)
     return ExecutionForm(
         initial={
             "selection": wanted.selection,
-            "form": wanted.form.value,
+            "form": form.value,
             "line": line,
             "arguments": shlex.join(wanted.words) if is_script else "",
-            "path": wanted.path,
+            "path": wanted.path if is_script else "",
             "text": wanted.text,
+            "source": wanted.path if form is Form.PUSH else "",
+            "target": wanted.target,
+            "remote": wanted.path if form is Form.FETCH else "",
             **{name: getattr(conditions, name) for name in (*_PLAIN, *_NUMBERS)},
             "env": "".join(f"{name}={v}\n" for name, v in conditions.env.items()),
             "stdin": conditions.stdin,
         }
     )
+
+
+def _problems(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong in the fields of a copy, with the fields' names."""
+    kind = values.get("form")
+    if kind == Form.PUSH and not values["source"]:
+        yield "source", "Choose a file or folder of the testbed."
+    place = {Form.PUSH.value: "target", Form.FETCH.value: "remote"}.get(str(kind))
+    if place and not PurePosixPath(str(values[place])).is_absolute():
+        yield place, "Write a full path: begin it with a slash."
+
+
+def _content(form: Form, values: Mapping[str, str]) -> dict[str, object]:
+    """Return what an execution of this form consists of."""
+    if form is Form.PUSH:
+        return {"path": values["source"], "target": values["target"]}
+    if form is Form.FETCH:
+        return {"path": values["remote"]}
+    text = _unix(values["text"]) if form is Form.SCRIPT else ""
+    path = values["path"] if form is Form.SCRIPT and not text else ""
+    return {"words": _words(form, values), "path": path, "text": text}
 
 
 def _words(form: Form, values: Mapping[str, str]) -> tuple[str, ...]:

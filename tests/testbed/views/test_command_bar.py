@@ -46,6 +46,39 @@ def test_scripts_are_the_testbeds_files(browser: Client, deployed: Testbed):
     assert "<option>setup.sh</option>" in shown(browser)
 
 
+def test_files_and_folders_of_the_testbed_can_be_pushed(
+    browser: Client, deployed: Testbed
+):
+    (deployed.project.files / "site/css").mkdir(parents=True)
+    (deployed.project.files / "site/css/a.css").write_text("a {}")
+
+    page = shown(browser)
+
+    offered = re.findall(r'<option value="([^"]+)">([^<]+)<', page)
+    assert offered[:3] == [
+        ("site", "site/"),
+        ("site/css", "site/css/"),
+        ("kvm-compose.yaml", "kvm-compose.yaml"),
+    ]
+    assert ("site/css/a.css", "site/css/a.css") in offered
+
+
+def test_refused_copy_names_the_field_and_stays_as_it_was_typed(
+    browser: Client, deployed: Testbed
+):
+    values = {"selection": "web", "form": "push", "source": "kvm-compose.yaml"}
+
+    answer = browser.post("/testbeds/lab/exec/", values | {"target": "srv/x"})
+
+    page = squeezed(answer.content.decode())
+    assert answer.status_code == 422
+    assert 'value="push" checked' in page
+    assert '<option value="kvm-compose.yaml" selected>' in page
+    assert 'value="srv/x"' in page
+    assert 'id="command-target-error">Write a full path' in page
+    assert page.count("aria-invalid") == 1
+
+
 def test_refused_command_stays_as_it_was_typed(browser: Client, deployed: Testbed):
     values = {"selection": "x-*", "form": "shell", "line": "a | b", "sudo": "on"}
 
@@ -93,6 +126,26 @@ def test_earlier_run_fills_the_bar(browser: Client, deployed: Testbed, owner: Us
     assert ">A=1</textarea>" in page
     assert 'max="86400" value="5"' in page
     assert unknown.status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("wanted", "filled"),
+    [
+        (Execution(Form.FETCH, "web", path="/var/log"), 'name="remote"'),
+        (Execution(Form.PUSH, "web", path="x", target="/var/log"), 'name="target"'),
+    ],
+)
+def test_earlier_copy_fills_the_bar(
+    browser: Client, deployed: Testbed, owner: User, wanted, filled
+):
+    run = execution(deployed, owner, ("web",), wanted)
+
+    page = shown(browser, f"?again={run.pk}")
+
+    assert f'value="{wanted.form}" checked' in page
+    tag = re.search(f"<input[^>]*{filled}[^>]*>", page)
+    assert tag is not None
+    assert 'value="/var/log"' in tag[0]
 
 
 def test_command_of_another_user_keeps_up_and_down_away(

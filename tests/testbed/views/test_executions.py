@@ -82,6 +82,28 @@ def test_pasted_script_goes_before_a_chosen_one(browser: Client):
 
 
 @pytest.mark.parametrize(
+    ("values", "title"),
+    [
+        (
+            {"form": "push", "source": "kvm-compose.yaml", "target": "/opt/x"},
+            "push kvm-compose.yaml to /opt/x",
+        ),
+        ({"form": "fetch", "remote": "/var/log"}, "fetch /var/log"),
+    ],
+)
+def test_form_starts_copies_without_the_conditions_of_programs(
+    browser: Client, values, title
+):
+    browser.post(PAGE, UNAME | values | {"sudo": "on", "stdin": "x", "env": "A=1"})
+
+    run = Run.objects.get()
+    assert run.title == title
+    assert run.options["words"] == []
+    found = conditions(run)
+    assert (found["sudo"], found["stdin"], found["env"]) == (True, "", {})
+
+
+@pytest.mark.parametrize(
     ("values", "sentence"),
     [
         ({"selection": ""}, "No guest is selected."),
@@ -90,7 +112,13 @@ def test_pasted_script_goes_before_a_chosen_one(browser: Client):
         ({"line": ""}, "There is no command."),
         ({"env": "A"}, "`A` sets no environment variable."),
         ({"timeout_s": "long"}, "Time limit: Enter a whole number."),
-        ({"form": "push"}, "Kind: Select a valid choice."),
+        ({"form": "hold"}, "Kind: Select a valid choice."),
+        ({"form": "push"}, "File or folder: Choose a file or folder"),
+        (
+            {"form": "push", "source": "kvm-compose.yaml", "target": "srv"},
+            "Path in the guest: Write a full path",
+        ),
+        ({"form": "fetch"}, "Path in the guest: Write a full path"),
     ],
 )
 def test_refusal_is_a_sentence_and_makes_no_run(browser: Client, values, sentence):
