@@ -1,7 +1,8 @@
 """`python -m testbed.client URL exec TESTBED GUESTS -- COMMAND…`: commands in guests.
 
-Signs in, starts the command, drives its run, and prints the folded answers. The exit
-code is 0 when it succeeded on all guests, 130 when it was cancelled, else 1.
+`push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files. Signs in,
+starts the command or copy, drives its run, and prints the folded answers. The exit code
+is 0 when it succeeded on all guests, 130 when it was cancelled, else 1.
 """
 
 import argparse
@@ -21,9 +22,7 @@ SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
 
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
-    head, words = _at_dashes(arguments)
-    options = _parser().parse_args(head)
-    options.words += words
+    options = _parsed(arguments)
     client = Client(options.url)
     try:
         client.sign_in(options.user, _password(options))
@@ -33,6 +32,17 @@ def main(arguments: Sequence[str]) -> int:
         return FAILED
     finally:
         client.close()
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    head, words = _at_dashes(arguments)
+    parser = _parser()
+    options = parser.parse_args(head)
+    if options.form == "program":
+        options.words += words
+    elif words:
+        parser.error("only exec takes words behind --")
+    return options
 
 
 def _at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -69,6 +79,28 @@ def _ignore(frame: Frame) -> None:
 
 def _wanted(options: argparse.Namespace) -> Frame:
     """Return the execution as the server reads it."""
+    conditions = {
+        "user": options.login,
+        "sudo": options.sudo,
+        "timeout_s": options.timeout,
+        "parallel": options.parallel,
+        "in_order": options.in_order,
+        "stop_after": options.stop_after,
+    }
+    if options.form == "program":
+        wanted = _program(options)
+        conditions |= {
+            "env": dict(options.env),
+            "folder": options.folder,
+            "stdin": options.stdin.read() if options.stdin else "",
+        }
+    else:
+        wanted = {"form": options.form, "path": options.path}
+        wanted |= {"target": options.target} if options.form == "push" else {}
+    return {**wanted, "selection": options.guests, "conditions": conditions}
+
+
+def _program(options: argparse.Namespace) -> Frame:
     wanted: Frame = {"form": "command", "words": options.words}
     if options.shell:
         wanted = {"form": "shell", "words": [" ".join(options.words)]}
@@ -77,18 +109,7 @@ def _wanted(options: argparse.Namespace) -> Frame:
         wanted = {"form": "script", "text": text, "words": options.words}
     if options.file:
         wanted = {"form": "script", "path": options.file, "words": options.words}
-    conditions = {
-        "user": options.login,
-        "sudo": options.sudo,
-        "env": dict(options.env),
-        "folder": options.folder,
-        "stdin": options.stdin.read() if options.stdin else "",
-        "timeout_s": options.timeout,
-        "parallel": options.parallel,
-        "in_order": options.in_order,
-        "stop_after": options.stop_after,
-    }
-    return {**wanted, "selection": options.guests, "conditions": conditions}
+    return wanted
 
 
 def _password(options: argparse.Namespace) -> str:
@@ -112,14 +133,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--password-file", type=Path, metavar="FILE")
     commands = parser.add_subparsers(dest="command", required=True)
     execute = commands.add_parser("exec", help="run a command in guests")
-    execute.add_argument("testbed")
-    execute.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+    push = commands.add_parser("push", help="copy files of a testbed to guests")
+    fetch = commands.add_parser("fetch", help="copy files of guests to their testbed")
+    for each, form in ((execute, "program"), (push, "push"), (fetch, "fetch")):
+        each.set_defaults(form=form)
+        each.add_argument("testbed")
+        each.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+        _add_conditions(each)
     execute.add_argument("words", nargs="*", metavar="COMMAND")
     _add_kinds(execute)
-    _add_conditions(execute)
-    execute.add_argument(
-        "--json", action="store_true", help="print the answers as JSON"
-    )
+    _add_surroundings(execute)
+    push.add_argument("path", help="a file or folder of the testbed")
+    push.add_argument("target", help="the full path that it gets in each guest")
+    fetch.add_argument("path", help="the full path of a file or folder in each guest")
     return parser
 
 
@@ -133,6 +159,14 @@ def _add_kinds(parser: argparse.ArgumentParser) -> None:
 def _add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="login", default="", metavar="USER")
     parser.add_argument("--sudo", action="store_true", help="run it as root")
+    parser.add_argument("--timeout", type=int, default=3600, metavar="SECONDS")
+    parser.add_argument("--parallel", type=int, default=0, help="guests at once")
+    parser.add_argument("--in-order", action="store_true", help="in groups of these")
+    parser.add_argument("--stop-after", type=int, default=0, metavar="FAILURES")
+    parser.add_argument("--json", action="store_true", help="print the answers as JSON")
+
+
+def _add_surroundings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--env", type=_variable, action="append", default=[], metavar="NAME=VALUE"
     )
@@ -143,10 +177,6 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="its standard input; - is ours",
     )
-    parser.add_argument("--timeout", type=int, default=3600, metavar="SECONDS")
-    parser.add_argument("--parallel", type=int, default=0, help="guests at once")
-    parser.add_argument("--in-order", action="store_true", help="in groups of these")
-    parser.add_argument("--stop-after", type=int, default=0, metavar="FAILURES")
 
 
 if __name__ == "__main__":

@@ -25,18 +25,24 @@ def show_answers(answers: Frame, *, out: TextIO | None = None) -> None:
 def show_failures(answers: Frame, *, out: TextIO | None = None) -> None:
     """Print where the command did not succeed, and why."""
     for block in answers["blocks"]:
-        if block["status"] not in ("done", "unchanged", "warning"):
+        if not _is_good(block):
             text = f"{block['folded']}: {block['message'] or block['status']}"
             say(plain(text), to=out or sys.stderr)
 
 
 def _lines(block: Frame) -> Iterator[str]:
+    count = f" ({block['count']})" if block["count"] > 1 else ""
     if not block["output"]:
+        if block["message"] and _is_good(block):
+            yield plain(f"{block['folded']}{count}: {block['message']}")
         return
     yield RULE
-    count = f" ({block['count']})" if block["count"] > 1 else ""
     code = f" exit code {block['exit_code']}" if block["exit_code"] else ""
     yield f"{block['folded']}{count}{code}"
     yield RULE
     for _, text in block["output"]:
         yield plain(text)
+
+
+def _is_good(block: Frame) -> bool:
+    return block["status"] in ("done", "unchanged", "warning")

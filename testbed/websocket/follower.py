@@ -147,9 +147,11 @@ def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
 def _subject(event: Event, run: Run) -> tuple[str, int, str, str]:
     """Return an event's subject: the next one of the same subject replaces it.
 
-    The answers of a command are one subject: its page counts them.
+    The answers of a command are one subject: its page counts them. Its copies are not:
+    each guest has a card while its copy runs.
     """
-    if event.is_of_task and run.command == Command.EXEC:
+    is_progress = event.kind == Event.Kind.TASK_PROGRESSED
+    if event.is_of_task and run.command == Command.EXEC and not is_progress:
         return ("answers", 0, "", "")
     kind = "task" if event.is_of_task else event.kind
     return (kind, event.index, event.resource, event.host)

@@ -17,6 +17,8 @@ def html_of(event: Event, run: Run) -> str:
     match event.kind:
         case Event.Kind.LOG:
             return _render("runs/_log_line.html", event=event, run=run)
+        case Event.Kind.TASK_PROGRESSED:
+            return _task(event, run)
         case _ if run.command == Command.EXEC:
             return _of_execution(event, run)
         case _ if event.is_of_task:

@@ -10,7 +10,7 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from orchestration.amounts import count_of, size
+from orchestration.amounts import count_of
 from orchestration.errors import (
     ArchiveRefused,
     CommandTimedOut,
@@ -19,7 +19,11 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.events import Status, Stream
-from orchestration.instructions.execution.programs import execution_of, in_guest
+from orchestration.instructions.execution.programs import (
+    copied,
+    execution_of,
+    in_guest,
+)
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.project.fetched import Arrival
 from orchestration.providers.guest.copies.sending import (
@@ -127,7 +131,7 @@ class _Receiving:
 
 
 def _outcome(unpacker: Unpacker, ended: Completed) -> Outcome:
-    message = f"{count_of(unpacker.files, 'file')}, {size(unpacker.size_bytes)}"
+    message = copied(unpacker.files, unpacker.size_bytes)
     remarks = []
     if unpacker.left_out:
         kinds = (count_of(number, kind) for kind, number in unpacker.left_out.items())

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from orchestration.amounts import count_of, size
 from orchestration.compose.files import open_real
 from orchestration.errors import (
     CommandTimedOut,
@@ -81,6 +82,11 @@ def execution_of(task: Task) -> Execution:
     if task.execution is None:
         raise StateError("The plan does not say what is to be run.")
     return task.execution
+
+
+def copied(files: int, size_bytes: int) -> str:
+    """Describe a copy whose digest was compared at its end."""
+    return f"{count_of(files, 'file')}, {size(size_bytes)}, digest verified"
 
 
 def in_guest(task: Task, act: Callable[[Transport], Outcome]) -> Outcome:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from orchestration.amounts import count_of, size
 from orchestration.errors import (
     CommandTimedOut,
     HostUnreachable,
@@ -14,6 +13,7 @@ from orchestration.errors import (
 )
 from orchestration.instructions.execution.programs import (
     CLEAN_UP_S,
+    copied,
     execution_of,
     in_guest,
 )
@@ -61,7 +61,7 @@ def _push(task: Task, given: tuple[Path, Measure], transport: Transport) -> Outc
         raise
     if ended.exit_code != 0:
         raise push_failed(ended, target, guest)
-    return done(f"{count_of(amount.files, 'file')}, {size(amount.size_bytes)}")
+    return done(copied(amount.files, amount.size_bytes))
 
 
 def _source(task: Task, wanted: Execution) -> Path:

@@ -1,5 +1,6 @@
 // The folded answers of a command: their list is fetched again when guests have
 // answered, at most so often that two hundred answers do not make two hundred lists.
+// The list of a push or fetch begins with the copies that run: there a start is news.
 import { applyFragments } from "./fragments.js";
 
 const EVERY = 700;
@@ -23,8 +24,10 @@ export const createAnswers = () => {
 
   return {
     touch(frame) {
+      if (!panel) return;
+      const isStart = frame.kind === "task-started" && "copies" in panel.dataset;
       const isEnd = frame.kind === "task-finished" || frame.type !== "event";
-      if (!panel || !isEnd) return;
+      if (!isStart && !isEnd) return;
       timer ||= setTimeout(fetchList, Math.max(FIRST, last + EVERY - Date.now()));
     },
   };

@@ -282,7 +282,7 @@ def _place(block: Block) -> tuple[int, int]:
 def _command(run: Run) -> dict[str, object]:
     """Return what a run did, wherever and under whatever limits."""
     conditions = run.options.get("conditions", {})
-    same = ("form", "words", "path", "text")
+    same = ("form", "words", "path", "text", "target")
     alike = ("user", "sudo", "env", "folder", "stdin")
     return {name: run.options.get(name) for name in same} | {
         name: conditions.get(name) for name in alike

@@ -31,6 +31,7 @@ from testbed.pages.execution.answers import (
     excerpt,
     previous_run,
 )
+from testbed.pages.execution.copies import is_copy, running_copies
 from testbed.pages.execution.differences import Difference, difference
 from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
@@ -73,8 +74,15 @@ def answers_context(request: Request, run: Run) -> dict[str, object]:
         "shown": [(block, excerpt(run, block, text)) for block in page],
         "query": f"{urlencode(query)}&" if query else "",
         "usual": max(good, key=lambda block: block.count, default=None),
-        **_since(run, answers),
+        **_of_kind(run, answers),
     }
+
+
+def _of_kind(run: Run, answers: Answers) -> dict[str, object]:
+    """Return what only the page of a copy has, or only that of a program."""
+    if is_copy(run):
+        return {"is_copy": True, "copying": running_copies(run)}
+    return _since(run, answers)
 
 
 @not_stored

@@ -73,7 +73,9 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     secret = tmp_path / "password"
     secret.write_text("secret\n")
     sign_in = ["http://server", "--user", "olive", "--password-file", str(secret)]
-    return lambda *words: command_line.main([*sign_in, "exec", "lab", *words])
+    return lambda *words, verb="exec": command_line.main(
+        [*sign_in, verb, "lab", *words]
+    )
 
 
 def test_command_after_two_dashes_reaches_the_server_word_by_word(run):
@@ -103,6 +105,32 @@ def test_shell_and_scripts_are_asked_for(run, tmp_path: Path, monkeypatch):
     assert shell["conditions"]["stdin"] == "typed"
     assert (pasted["text"], pasted["words"]) == ("id\n", ["one"])
     assert (stored["form"], stored["path"]) == ("script", "setup.sh")
+
+
+def test_pushes_and_fetches_are_asked_for(run):
+    run("@all", "site", "/srv/site", "--sudo", verb="push")
+    pushed = FakeServer.asked[1]
+    run("web", "/var/log", "--timeout", "60", verb="fetch")
+    fetched = FakeServer.asked[1]
+
+    assert (pushed["form"], pushed["path"]) == ("push", "site")
+    assert pushed["target"] == "/srv/site"
+    assert pushed["conditions"]["sudo"]
+    assert (fetched["form"], fetched["path"]) == ("fetch", "/var/log")
+    assert fetched["conditions"]["timeout_s"] == 60
+    assert "target" not in fetched
+
+
+def test_copies_are_printed_with_what_arrived(
+    run, monkeypatch, capsys: pytest.CaptureFixture[str]
+):
+    message = "3 files, 4.0 KiB, digest verified"
+    block = {**BLOCK, "folded": "web-[0-1]", "message": message, "output": None}
+    monkeypatch.setattr(FakeServer, "answers", lambda *_: {"blocks": [block]})
+
+    run("@all", "site", "/srv/site", verb="push")
+
+    assert capsys.readouterr().out == f"web-[0-1] (2): {message}\n"
 
 
 def test_equal_answers_are_printed_once(run, capsys: pytest.CaptureFixture[str]):

@@ -97,7 +97,8 @@ def test_folder_arrives_whole_with_its_times(task: Task, source: Path) -> None:
     outcome = fetch_files(fetching(task, f"{source}/"))
 
     folder = task.project.fetched(7) / "a" / "var log"
-    assert (outcome.status, outcome.message) == (Status.DONE, "2 files, 2.0 MiB")
+    assert outcome.status is Status.DONE
+    assert outcome.message == "2 files, 2.0 MiB, digest verified"
     assert (folder / "sub" / "-odd\nname").read_text() == "odd"
     assert (folder / "big").read_bytes() == (source / "big").read_bytes()
     assert (folder / "big").stat().st_mtime == 1_000_000_000
@@ -128,7 +129,9 @@ def test_links_are_left_out_and_said(task: Task, source: Path) -> None:
     outcome = fetch_files(fetching(task, source))
 
     assert outcome.status is Status.WARNING
-    assert outcome.message == "2 files, 2.0 MiB; left out: 1 symbolic link"
+    assert outcome.message == (
+        "2 files, 2.0 MiB, digest verified; left out: 1 symbolic link"
+    )
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_folder_arrives_and_its_size_is_told(task: Task, tmp_path: Path) -> None
 
     assert (tmp_path / "to" / "run").read_text() == "run"
     assert outcome.status is Status.DONE
-    assert outcome.message == "2 files, 3.0 MiB"
+    assert outcome.message == "2 files, 3.0 MiB, digest verified"
 
 
 def test_progress_counts_the_bytes_of_the_files(
