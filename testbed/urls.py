@@ -19,7 +19,7 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
-from testbed.views.execution import answers, saved
+from testbed.views.execution import answers, fetched, saved
 from testbed.views.execution import start as executions
 
 urlpatterns = [
@@ -69,6 +69,10 @@ urlpatterns = [
     path("runs/<int:pk>/answers.zip", answers.archive, name="run-answers-zip"),
     path("runs/<int:pk>/answers/<str:guest>/", answers.one, name="run-answer"),
     path("runs/<int:pk>/difference/", answers.compare, name="run-difference"),
+    path("runs/<int:pk>/fetched/", fetched.index, name="run-fetched"),
+    path("runs/<int:pk>/fetched/file/", fetched.one, name="run-fetched-file"),
+    path("runs/<int:pk>/fetched/archive/", fetched.archive, name="run-fetched-tar"),
+    path("runs/<int:pk>/fetched/delete/", fetched.delete, name="run-fetched-delete"),
     path("hosts/", hosts.index, name="hosts"),
     path("orphans/", orphans.index, name="orphans"),
     path("orphans/delete/", orphans.delete, name="orphans-delete"),

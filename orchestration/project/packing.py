@@ -86,27 +86,27 @@ class Packing:
         yield from _read_all(self._folders)
         length = self._names.tell()
         yield _plain_header(NAMES, length)
-        yield from _padded(_read_all(self._names), length)
+        yield from padded(_read_all(self._names), length)
         digest = f"{self._digest.hexdigest()}\n".encode()
         yield _plain_header(DIGEST, len(digest))
-        yield from _padded(iter((digest,)), len(digest))
+        yield from padded(iter((digest,)), len(digest))
 
     def _folder(self, name: str, status: os.stat_result) -> bytes:
-        header = _header(name, status)
-        self._folders.write(header)
-        return header
+        block = header(name, status)
+        self._folders.write(block)
+        return block
 
     def _member(self, folder: int, entry: str, name: str) -> Iterator[bytes]:
         status = os.stat(entry, dir_fd=folder, follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
-            yield _header(name, status, os.readlink(entry, dir_fd=folder))
+            yield header(name, status, os.readlink(entry, dir_fd=folder))
         elif stat.S_ISDIR(status.st_mode):
             yield self._folder(name, status)
         elif file := open_in(folder, entry):
             with file:
                 status = os.fstat(file.fileno())
-                yield _header(name, status)
-                yield from _padded(self._read(file, status.st_size), status.st_size)
+                yield header(name, status)
+                yield from padded(self._read(file, status.st_size), status.st_size)
             self._names.write(os.fsencode(name) + b"\0")
         else:
             raise StateError(
@@ -140,7 +140,7 @@ def _read_all(note: BinaryIO) -> Iterator[bytes]:
     yield from iter(lambda: note.read(PIECE_BYTES), b"")
 
 
-def _header(name: str, status: os.stat_result, link: str = "") -> bytes:
+def header(name: str, status: os.stat_result, link: str = "") -> bytes:
     """Build the header of an entry; the receiver owns what it unpacks."""
     info = tarfile.TarInfo(name)
     info.mode = status.st_mode & _PERMISSIONS
@@ -164,7 +164,8 @@ def _encoded(info: tarfile.TarInfo) -> bytes:
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
 
 
-def _padded(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+def padded(pieces: Iterator[bytes], size: int) -> Iterator[bytes]:
+    """Yield a member's content and what fills its last block."""
     yield from pieces
     yield bytes(-size % tarfile.BLOCKSIZE)
 

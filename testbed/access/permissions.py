@@ -20,6 +20,7 @@ class Act(StrEnum):
 
     EXECUTE = "run a command"
     SAVE_COMMAND = "save commands"
+    TAKE_FETCHED = "take fetched files"
     SHARE_COMMAND = "share commands with all testbeds"
 
 

@@ -53,6 +53,18 @@ def zip_pieces(files: Iterable[File]) -> Iterator[bytes]:
     yield sink.taken()
 
 
+def in_pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Join short parts to pieces that are worth sending; none is empty."""
+    pending = bytearray()
+    for part in parts:
+        pending += part
+        if len(pending) >= PIECE_BYTES:
+            yield bytes(pending)
+            pending.clear()
+    if pending:
+        yield bytes(pending)
+
+
 async def while_made(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Make each piece in a thread, once the one before it is on its way."""
     while piece := await sync_to_async(_next)(pieces):

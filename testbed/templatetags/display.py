@@ -5,6 +5,7 @@ testbed, guest, run, stage or task to its display, so that all pages agree.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -231,6 +232,6 @@ def plural(count: int, word: str) -> str:
 
 
 @register.filter
-def query(values: dict[str, str]) -> str:
+def query(values: Mapping[str, str | bytes]) -> str:
     """Return a query string."""
     return urlencode(values)

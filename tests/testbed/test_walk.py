@@ -12,8 +12,9 @@ from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from orchestration.plan.execution import Execution, Form
 from testbed.models import Allowance, Cleanup, Host, LoginCount, Run, Testbed
-from tests.testbed.answer_rows import answer, execution
+from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.conftest import MakeRun
 
 # Staff has no rights.
@@ -82,6 +83,10 @@ runs/<int:pk>/answers/                      owner       impossible
 runs/<int:pk>/answers.zip                   owner       impossible
 runs/<int:pk>/answers/<str:guest>/          owner       impossible
 runs/<int:pk>/difference/                   owner       impossible
+runs/<int:pk>/fetched/                      owner       impossible
+runs/<int:pk>/fetched/file/                 owner       impossible
+runs/<int:pk>/fetched/archive/              owner       impossible
+runs/<int:pk>/fetched/delete/               owner       owner-on
 hosts/                                      users       impossible
 orphans/                                    admin       impossible
 orphans/delete/                             impossible  admin-bad
@@ -113,6 +118,8 @@ PARTS = {
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",
+    "<int:pk>/fetched/file/": "{fetch}/fetched/file/?guest=web&path=log",
+    "<int:pk>/fetched": "{fetch}/fetched",
     "<str:guest>": "web",
     "<int:pk>/stage/": "{run}/stage/?name={stage}",
     "<int:pk>": "{run}",
@@ -193,10 +200,18 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
     run = make_run()
     executed = execution(run.testbed, owner, ("web",))
     answer(executed, "web", "Linux")
+    fetch = execution(
+        run.testbed, owner, ("web",), Execution(Form.FETCH, "@all", path="/log")
+    )
+    end(fetch)
+    sent = run.testbed.project.fetched(fetch.pk) / "web"
+    sent.mkdir(parents=True)
+    (sent / "log").write_text("sent")
     things = [("main", "image", "old.qcow2")]
     found = {
         "run": run,
         "execution": executed,
+        "fetch": fetch,
         "testbed": run.testbed,
         "host": Host.objects.first(),
         "user": owner,
@@ -269,4 +284,4 @@ def test_form_without_its_token_changes_nothing(
                 accepted.append(f"{address} by {name}: {status}, else {post}")
 
     assert accepted == []
-    assert (Run.objects.count(), Testbed.objects.count()) == (2, 1)
+    assert (Run.objects.count(), Testbed.objects.count()) == (3, 1)

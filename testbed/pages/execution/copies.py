@@ -22,6 +22,11 @@ def is_copy(run: Run) -> bool:
     return bool(run.options.get("form") in (Form.PUSH, Form.FETCH))
 
 
+def is_fetch(run: Run) -> bool:
+    """Return whether a run fetches files."""
+    return bool(run.options.get("form") == Form.FETCH)
+
+
 def running_copies(run: Run) -> RunningCopies | None:
     """Return the copies of a run that are not over; None when there are none."""
     found = Task.objects.filter(

@@ -31,7 +31,7 @@ from testbed.pages.execution.answers import (
     excerpt,
     previous_run,
 )
-from testbed.pages.execution.copies import is_copy, running_copies
+from testbed.pages.execution.copies import is_copy, is_fetch, running_copies
 from testbed.pages.execution.differences import Difference, difference
 from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
@@ -80,9 +80,16 @@ def answers_context(request: Request, run: Run) -> dict[str, object]:
 
 def _of_kind(run: Run, answers: Answers) -> dict[str, object]:
     """Return what only the page of a copy has, or only that of a program."""
-    if is_copy(run):
-        return {"is_copy": True, "copying": running_copies(run)}
-    return _since(run, answers)
+    if not is_copy(run):
+        return _since(run, answers)
+    has_arrived = any(not block.is_failed for block in answers.blocks)
+    is_gone = not run.testbed.project.fetched(run.pk).is_dir()
+    return {
+        "is_copy": True,
+        "is_fetch": is_fetch(run),
+        "is_removed": is_fetch(run) and has_arrived and is_gone,
+        "copying": running_copies(run),
+    }
 
 
 @not_stored

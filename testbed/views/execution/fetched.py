@@ -1,0 +1,196 @@
+"""The files that guests sent: browsed by folder, downloaded alone or as one archive.
+
+Files are sent as bytes to be saved and never shown: guests wrote them.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+from urllib.parse import parse_qs
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect, render
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_http_methods
+
+from orchestration.errors import TestbedError
+from orchestration.plan.model import Kind
+from orchestration.project.fetched_files import end_of_archive
+from testbed.access.permissions import Act, log_act, require
+from testbed.access.visibility import Request, not_stored, page_of
+from testbed.models import Run, Task
+from testbed.pages.execution.copies import is_fetch
+from testbed.pages.execution.fetched import (
+    are_removed,
+    fetched_files,
+    fetched_guest,
+    places_of,
+    row_of,
+    shown,
+)
+from testbed.pages.streaming import in_pieces, while_made
+from testbed.runs.event_rows import clean
+from testbed.views.execution.answers import execution_for
+
+BYTES, TAR = "application/octet-stream", "application/x-tar"
+
+
+@not_stored
+@login_required
+@require_GET
+def index(request: Request, pk: int) -> HttpResponse:
+    """Show the guests of a fetch, or a folder of one of them."""
+    run = _fetch_for(request, pk)
+    guest, path = _asked(request)
+    if guest:
+        return _folder(request, run, guest, path)
+    page = page_of(request, _tasks(run))
+    guests = [fetched_guest(run, task) for task in page]
+    context = {"run": run, "page": page, "guests": guests}
+    context |= {"is_removed": are_removed(guests)}
+    return render(request, "executions/fetched.html", context)
+
+
+@not_stored
+@login_required
+@require_GET
+def one(request: Request, pk: int) -> HttpResponseBase:
+    """Send one file, to be saved."""
+    run = _fetch_for(request, pk)
+    guest, path = _asked(request)
+    _require_guest(run, guest)
+    files = fetched_files(run, guest)
+    with _found(), files.open(path) as file:
+        size = os.fstat(file.fileno()).st_size
+    _log(request, run, f"{guest}: {path}")
+    response = _download(files.content(path), BYTES, path.rpartition("/")[2])
+    response.headers["Content-Length"] = str(size)
+    return response
+
+
+@not_stored
+@login_required
+@require_GET
+def archive(request: Request, pk: int) -> HttpResponseBase:
+    """Send all files, those of one guest or one folder, as one archive."""
+    run = _fetch_for(request, pk)
+    guest, path = _asked(request)
+    if guest:
+        _require_guest(run, guest)
+    name = f"{run.testbed.slug}-fetched-{run.pk}"
+    with _found():
+        members = _packed(run, guest, path) if guest else _all_packed(run, name)
+    _log(request, run, f"{guest or 'all guests'}: {path or 'all files'}")
+    parts = filter(None, (name, guest, path.rpartition("/")[2]))
+    pieces = in_pieces(chain(members, (end_of_archive(),)))
+    return _download(pieces, TAR, f"{'-'.join(parts)}.tar")
+
+
+@not_stored
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: Request, pk: int) -> HttpResponse:
+    """Ask, then delete what the guests sent in a run that is over."""
+    run = _fetch_for(request, pk)
+    require(request.user, Act.EXECUTE, run.testbed)
+    if not run.is_over:
+        raise Http404("This run is not over.")
+    if request.method == "GET":
+        return render(request, "executions/fetched_delete.html", {"run": run})
+    shutil.rmtree(run.testbed.project.fetched(run.pk), ignore_errors=True)
+    what = f"deleted the fetched files of run {run.pk}"
+    log_act(request.user, Act.TAKE_FETCHED, run.testbed, what)
+    messages.success(request, f"The fetched files of #{run.pk} were deleted.")
+    return redirect("run", run.pk)
+
+
+def _fetch_for(request: Request, pk: int) -> Run:
+    """Return the run of a fetch. Raises: Http404, PermissionDenied."""
+    run = execution_for(request, pk)
+    if not is_fetch(run):
+        raise Http404("This run has fetched no files.")
+    require(request.user, Act.TAKE_FETCHED, run.testbed)
+    return run
+
+
+def _asked(request: Request) -> tuple[str, str]:
+    """Return the guest and the path of an address; a path is any bytes."""
+    query = parse_qs(request.META.get("QUERY_STRING", ""), errors="surrogateescape")
+    guest, path = (query.get(name, [""])[-1] for name in ("guest", "path"))
+    return clean(guest), path
+
+
+def _tasks(run: Run) -> list[Task]:
+    found = Task.objects.filter(instruction__run=run).exclude(
+        instruction__kind=Kind.END
+    )
+    return list(found.order_by("instruction__index", "id").defer("detail"))
+
+
+def _require_guest(run: Run, guest: str) -> Task:
+    """Return the task of a guest of this run. Raises: Http404."""
+    found = Task.objects.filter(instruction__run=run, resource=guest).first()
+    if found is None:
+        raise Http404("This guest was not asked for files in this run.")
+    return found
+
+
+def _folder(request: Request, run: Run, guest: str, path: str) -> HttpResponse:
+    about = fetched_guest(run, _require_guest(run, guest))
+    files = fetched_files(run, guest)
+    context = {"run": run, "guest": about, "places": list(places_of(guest, path))}
+    context |= {"is_removed": are_removed((about,))}
+    if about.is_there:
+        with _found():
+            page = page_of(request, files.names(path))
+            entries = files.entries(path, list(page))
+        rows = [row_of(guest, path, entry) for entry in entries]
+        query = {"guest": guest, "path": os.fsencode(path)}
+        context |= {"page": page, "rows": rows, "query": query}
+    return render(request, "executions/fetched_folder.html", context)
+
+
+def _packed(run: Run, guest: str, path: str) -> Iterator[bytes]:
+    """Return the members of an archive. Raises: as `FetchedFiles.is_folder`."""
+    files = fetched_files(run, guest)
+    files.is_folder(path)
+    if not files.is_there:
+        raise FileNotFoundError(guest)
+    return files.packed(path, path.rpartition("/")[2] or guest)
+
+
+def _all_packed(run: Run, name: str) -> Iterator[bytes]:
+    """Return the members of an archive of all guests' files. Raises: Http404."""
+    guests = [task.resource for task in _tasks(run)]
+    there = [guest for guest in guests if fetched_files(run, guest).is_there]
+    if not there:
+        raise Http404("There are no fetched files.")
+    return chain.from_iterable(
+        fetched_files(run, guest).packed("", f"{name}/{guest}") for guest in there
+    )
+
+
+@contextmanager
+def _found() -> Iterator[None]:
+    """Answer 404 for what is not there, and for paths that lead elsewhere."""
+    try:
+        yield
+    except (OSError, ValueError, TestbedError) as exc:
+        raise Http404("There is no such fetched file.") from exc
+
+
+def _download(pieces: Iterator[bytes], kind: str, name: str) -> StreamingHttpResponse:
+    response = StreamingHttpResponse(while_made(pieces), content_type=kind)
+    header = content_disposition_header(True, shown(name)) or "attachment"
+    response.headers["Content-Disposition"] = header
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _log(request: Request, run: Run, what: str) -> None:
+    log_act(request.user, Act.TAKE_FETCHED, run.testbed, f"run {run.pk}, {shown(what)}")
