@@ -12,6 +12,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.urls import reverse_lazy
 
 from orchestration.files import make_passable
+from orchestration.project.fetched import Quota
 from testbed.environment import (
     database,
     env_bool,
@@ -206,6 +207,13 @@ USER_LIMITS = {
 
 # All disks of a host at their full size together, as a multiple of the space for them.
 DISK_OVERCOMMIT = env_factor("TESTBED_DISK_OVERCOMMIT", 4.0)
+
+# What guests sent: of each testbed, of each guest in one fetch, and left free on main.
+FETCHED_QUOTA = Quota(
+    size_bytes=env_int("TESTBED_TESTBED_FETCHED_GIB", 20) * 1024**3,
+    entries=env_int("TESTBED_FETCHED_ENTRIES", 100_000),
+    spare_bytes=env_int("TESTBED_FETCHED_SPARE_GIB", 1, minimum=0) * 1024**3,
+)
 
 # Limits of the engine; seconds unless the name says otherwise.
 BATCH_LEASE_S = env_int("TESTBED_BATCH_LEASE_S", 15)

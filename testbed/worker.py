@@ -132,4 +132,5 @@ def _engine(pid: int) -> Engine:
         tasks_per_host=settings.TASKS_PER_HOST,
         boot=BootLimits(deadline_s=settings.BOOT_DEADLINE_S),
         log_bytes=settings.TASK_LOG_MIB * 1024 * 1024,
+        quota=settings.FETCHED_QUOTA,
     )

@@ -42,6 +42,23 @@ class _Usage(BaseModel):
 
     reserved: dict[str, int] = {}
 
+    def others(self, folder: Path, own: str = "") -> dict[str, int]:
+        """Return what guests have reserved whose files are there, `own` excepted."""
+        return {
+            key: amount
+            for key, amount in self.reserved.items()
+            if key != own and _is_there(folder, key)
+        }
+
+
+def fetched_bytes(folder: Path) -> int:
+    """Return how much of its quota a testbed uses; `folder` has all its runs."""
+    ledger = folder / _LEDGER
+    if not ledger.is_file():
+        return 0
+    with opened(ledger, _Usage) as usage:
+        return sum(usage.others(folder).values())
+
 
 class Arrival:
     """The folder of one guest's files while they arrive; used by one thread."""
@@ -82,12 +99,10 @@ class Arrival:
 
     def _reserve(self, wanted: int) -> None:
         """Set what this guest has reserved. Raises: NotEnoughSpace."""
-        with opened(self._all / _LEDGER, _Usage) as usage:
-            others = {
-                key: amount
-                for key, amount in usage.reserved.items()
-                if key != self._key and self._is_there(key)
-            }
+        ledger = self._all / _LEDGER
+        with opened(ledger, _Usage) as usage:
+            give_to_owner_of(self._all, ledger)  # the web reads it, too
+            others = usage.others(self._all, self._key)
             if wanted > self._reserved:
                 wanted = min(wanted, self._allowed(sum(others.values())))
             usage.reserved = {**others, self._key: wanted} if wanted else others
@@ -109,10 +124,10 @@ class Arrival:
             )
         return allowed
 
-    def _is_there(self, key: str) -> bool:
-        run, _, guest = key.partition("/")
-        folder = self._all / run
-        return (folder / guest).exists() or (folder / f".{guest}.part").exists()
-
     def _discard(self) -> None:
         shutil.rmtree(self.part, ignore_errors=True)
+
+
+def _is_there(folder: Path, key: str) -> bool:
+    run, _, guest = key.partition("/")
+    return any((folder / run / name).exists() for name in (guest, f".{guest}.part"))

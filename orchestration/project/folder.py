@@ -70,9 +70,14 @@ class Project:
         """Return the folder of the answers that guests gave in a run."""
         return self.directory / "answers" / str(run)
 
+    @property
+    def fetched_of_all(self) -> Path:
+        """The folder of the files that all runs fetched from guests."""
+        return self.directory / "fetched"
+
     def fetched(self, run: int) -> Path:
         """Return the folder of the files that a run fetched from guests."""
-        return self.directory / "fetched" / str(run)
+        return self.fetched_of_all / str(run)
 
     def create(self) -> None:
         """Make the folders; QEMU's user may pass to the artefacts, and nowhere else."""

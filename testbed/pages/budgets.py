@@ -6,10 +6,12 @@ For pages, from rows and files on main only. The limits themselves are in
 
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db.models import QuerySet, Sum
 
 from orchestration.amounts import size
+from orchestration.project.fetched import fetched_bytes
 from testbed.access.limits import GIB, MIB, limits_of
 from testbed.models import Run, Testbed
 from testbed.testbeds.disk_space import held_by_each
@@ -43,6 +45,7 @@ class Budget:
 
 
 DISKS = "at their full size, with seeds, on all hosts"
+FETCHED = "what guests sent"
 LOGS = "above the limit, the oldest are removed first"
 
 
@@ -54,6 +57,7 @@ def budgets_of(owner: User, testbed: Testbed | None = None) -> tuple[Budget, ...
         return (
             Budget("Files", files_bytes(testbed), limits.testbed_mib * MIB),
             Budget("Disks", _disks(one), limits.testbed_disk_gib * GIB, DISKS),
+            _fetched(testbed),
             Budget("Logs", _logs(one), limits.testbed_log_mib * MIB, LOGS),
         )
     own = Testbed.objects.filter(owner=owner)
@@ -67,6 +71,11 @@ def budgets_of(owner: User, testbed: Testbed | None = None) -> tuple[Budget, ...
 
 def _disks(testbeds: QuerySet[Testbed]) -> int:
     return sum(sum(held.values()) for held in held_by_each(testbeds).values())
+
+
+def _fetched(testbed: Testbed) -> Budget:
+    used = fetched_bytes(testbed.project.fetched_of_all)
+    return Budget("Fetched files", used, settings.FETCHED_QUOTA.size_bytes, FETCHED)
 
 
 def _logs(testbeds: QuerySet[Testbed]) -> int:

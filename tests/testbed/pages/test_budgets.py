@@ -1,5 +1,8 @@
 """Budgets say what is used of what is allowed: of a testbed, and of its owner."""
 
+import shutil
+
+from orchestration.project.fetched import Arrival, Quota
 from testbed.models import Allowance, Run, Testbed
 from testbed.pages.budgets import budgets_of
 from testbed.testbeds.files import update_files
@@ -30,6 +33,7 @@ def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
     assert one == {
         "Files": "2.0 MiB of 512.0 MiB",
         "Disks": "0 B of 16.0 TiB",
+        "Fetched files": "0 B of 20.0 GiB",
         "Logs": "3.0 MiB of 5.0 MiB",
     }
     assert all_of_them == {
@@ -38,6 +42,21 @@ def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
         "Disks": "0 B of 32.0 TiB",
         "Logs": "3.0 MiB of 4.0 GiB",
     }
+
+
+def test_fetched_files_count_until_they_are_removed(testbed, owner, settings):
+    settings.FETCHED_QUOTA = Quota(size_bytes=8 * MIB, spare_bytes=0)
+    folder = testbed.project.fetched(3)
+    arrival = Arrival(folder, "web", settings.FETCHED_QUOTA)
+    with arrival.opened():
+        arrival.spend(2 * MIB)
+
+    there = shown(owner, testbed)
+    shutil.rmtree(folder)
+    gone = shown(owner, testbed)
+
+    assert there["Fetched files"] == "2.0 MiB of 8.0 MiB"
+    assert gone["Fetched files"] == "0 B of 8.0 MiB"
 
 
 def test_page_of_a_testbed_shows_its_budgets(testbed, browser):
