@@ -6,18 +6,26 @@ The guests boot once, and the last test ends one of them.
 
 import json
 import os
+import shlex
 from hashlib import sha256
 
 import pytest
 
 from testbed.client.api import Client
 from tests.live.stack import Stack
-from tests.live.watch import DATA, Guest, holdings, project, ran
+from tests.live.watch import DATA, Guest, cancel, holdings, project, ran
 
 pytestmark = pytest.mark.live
 SLUG = "executing"
 BIG_BYTES = 32 * 2**20
+HUGE_BYTES = 300 * 2**20
 SMALL_FILES = 300
+# What shells, SSH and `printf` may each take for their own.
+ODD_WORDS = (
+    *("a b", " ", "", "-n", "--", "'", '"', "`id`", "$HOME", "$(id)", "${x:-y}"),
+    *("*", "?", "~", "!", "#", ";", "&&", "|", ">x", "\\", "\\n", "%s", "a\nb\n"),
+    *("\t", "\r", "ü€漢🐚", "e\u0301", "\x1b[31m", "x" * 100_000),
+)
 PATIENCE_S = 300
 EXECUTE = """
 import json, time
@@ -67,6 +75,8 @@ def _testbed(stack: Stack, owner: Client):
     (files / "many" / "run").chmod(0o750)
     os.utime(files / "many" / "run", (1_000_000_000, 1_000_000_000))
     (files / "big").write_bytes(os.urandom(BIG_BYTES))
+    with (files / "huge").open("wb") as file:
+        file.truncate(HUGE_BYTES)
     yield
     assert ran(owner, SLUG, "down").status == "succeeded"
     assert holdings(stack) == before
@@ -117,7 +127,59 @@ def test_programs_end_as_they_do_in_the_guest(stack):
     assert {(answers / name).read_text() for name in ("near", "away")} == {"OLinux\n"}
 
 
-def test_folder_travels_there_and_back_with_modes_and_times(stack, guests):
+def printed(stack: Stack, run: dict, guest: str) -> str:
+    """Return what one guest printed on its standard output."""
+    lines = (project(stack, SLUG).answers(run["number"]) / guest).read_text()
+    return "".join(f"{line[1:]}\n" for line in lines.splitlines())
+
+
+def test_arguments_reach_the_program_as_they_are(stack):
+    digest = sha256("".join(f"{word}\0" for word in ODD_WORDS).encode()).hexdigest()
+    sums = 'printf "%s\\0" "$@" | sha256sum'
+    script = f"#!/bin/sh\n{sums}\n"
+    values = {"A": "a 'b\" $HOME\n`id`", "B": ODD_WORDS[-1]}
+
+    found = executed(
+        stack,
+        {"form": "command", "words": ["sh", "-c", sums, "sh", *ODD_WORDS]},
+        {"form": "script", "text": script, "words": ODD_WORDS},
+        {"form": "shell", "words": [f"set -- {shlex.join(ODD_WORDS)}; {sums}"]},
+        {
+            "form": "command",
+            "words": ["sh", "-c", 'printf "%s\\0" "$A" "$B" "$(cat)" | sha256sum'],
+            "conditions": {"env": values, "stdin": ODD_WORDS[7], "sudo": True},
+        },
+    )
+
+    texts = (*values.values(), ODD_WORDS[7])
+    surroundings = sha256("".join(f"{text}\0" for text in texts).encode()).hexdigest()
+    for run, expected in zip(found, (*[digest] * 3, surroundings), strict=True):
+        assert run["status"] == "succeeded", run
+        for guest in ("near", "away"):
+            assert printed(stack, run, guest) == f"{expected}  -\n"
+
+
+@pytest.mark.parametrize("guest", ["near", "away"])
+def test_each_form_does_its_work_in_one_guest(stack, guest):
+    forms = (
+        {"form": "command", "words": ["hostname"]},
+        {"form": "script", "path": "many/run"},
+        pushing("many/run", "/srv/alone/run"),
+        pushing("many", "/srv/alone/many"),
+    )
+    [fetch] = [fetching("/srv/alone")]
+
+    done = executed(stack, *({**form, "selection": guest} for form in forms))
+    [fetched] = executed(stack, {**fetch, "selection": guest})
+
+    assert {run["status"] for run in (*done, fetched)} == {"succeeded"}, done
+    assert all(list(run["tasks"]) == [guest] for run in done)
+    assert printed(stack, done[1], guest) == "ran\n"
+    arrived = project(stack, SLUG).fetched(fetched["number"]) / guest / "alone"
+    assert (arrived / "run").read_text() == (arrived / "many/run").read_text()
+
+
+def test_folder_travels_there_and_back_with_modes_and_times(stack, owner, guests):
     pushed, single = executed(
         stack, pushing("many", "/srv/many"), pushing("many/run", "/srv/run")
     )
@@ -131,6 +193,8 @@ def test_folder_travels_there_and_back_with_modes_and_times(stack, guests):
             *("750 1000000000", "750 1000000000")
         ]
         assert guest.run("find /srv -name '.*'") == ""
+    listed = owner.page(f"/runs/{fetched['number']}/fetched/?guest=near&path=many")
+    assert ">sub/</a>" in listed
     files = project(stack, SLUG).files
     for name in ("near", "away"):
         arrived = project(stack, SLUG).fetched(fetched["number"]) / name / "many"
@@ -148,12 +212,52 @@ def test_large_file_arrives_as_it_is(stack, guests):
         assert guest.run("sha256sum < /srv/big").split()[0] == digest
 
 
+def test_cancel_in_the_middle_of_a_push_leaves_no_half_file(stack, owner, guests):
+    wanted = {"selection": "@all", **pushing("huge", "/srv/huge")}
+    started = owner.execute(SLUG, wanted)
+    seen = []
+
+    def cancel_in_the_middle(frame):
+        is_progress = frame.get("kind") == "task-progressed"
+        if is_progress and not seen and frame["data"]["done"] > 0:
+            seen.append(frame["data"])
+            cancel(owner, started.number)
+
+    status = owner.drive(started, cancel_in_the_middle)
+
+    assert status == "cancelled"
+    assert 0 < seen[0]["done"] < seen[0]["total"] == HUGE_BYTES
+    for guest in guests:
+        assert guest.run("find /srv -name '*huge*'") == ""
+        assert guest.run("pgrep -x tar || true") == ""
+
+
+def test_guest_without_space_fails_alone_and_keeps_nothing(stack, guests):
+    near, away = guests
+    near.run("mkdir -p /srv/tight")
+    away.run("mkdir -p /srv/tight && mount -t tmpfs -o size=1m tmpfs /srv/tight")
+
+    [pushed] = executed(stack, pushing("big", "/srv/tight/big"))
+
+    left = away.run("ls -A /srv/tight; umount /srv/tight")
+    status, message, _ = pushed["tasks"]["away"]
+    assert (status, left) == ("failed", "")
+    assert message == (
+        "The file system of /srv/tight/big in guest away is full; nothing was kept."
+    )
+    assert pushed["tasks"]["near"][0] == "done", pushed
+    assert near.run("stat -c %s /srv/tight/big") == str(BIG_BYTES)
+
+
 def test_wrong_targets_get_one_sentence_for_each_guest(stack):
     found = executed(
         stack,
         pushing("many/run", "/srv"),
         {**pushing("many/run", "/etc/x"), "conditions": {}},
         pushing("gone", "/srv/gone"),
+        pushing("../state.json", "/srv/state"),
+        {"form": "script", "path": "gone.sh"},
+        {"form": "script", "path": "many"},
         fetching("/no/such"),
     )
 
@@ -162,6 +266,9 @@ def test_wrong_targets_get_one_sentence_for_each_guest(stack):
         "/srv is a folder in guest away, and a file was to be pushed there.",
         "Could not write /etc/x in guest away.",
         "gone is not in the testbed's folder.",
+        "The path '../state.json' leaves the testbed's folder.",
+        "The script gone.sh is not in the testbed's folder.",
+        "many is a folder of the testbed, and no script.",
         "There is no /no/such in guest away, or the user may not see it.",
     ]
 

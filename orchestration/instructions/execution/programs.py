@@ -171,6 +171,11 @@ def _script_content(task: Task, wanted: Execution) -> bytes:
     if wanted.text:
         return wanted.text.replace("\r\n", "\n").encode()
     path = task.project.file(wanted.path)
+    if path.is_dir():
+        raise StateError(
+            f"{wanted.path} is a folder of the testbed, and no script.",
+            hint="Name a file in it.",
+        )
     if not path.is_file():
         raise StateError(
             f"The script {wanted.path} is not in the testbed's folder.",

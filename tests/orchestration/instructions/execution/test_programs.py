@@ -11,6 +11,7 @@ from orchestration.errors import (
     Cancelled,
     GuestUnreachable,
     HostUnreachable,
+    PathOutside,
     StateError,
 )
 from orchestration.events import Answer, LogLine, Status, Stream
@@ -173,6 +174,23 @@ def test_script_gets_a_short_and_plain_name_in_the_guest(
 
     [(_, path)] = answer_of(task)
     assert path.partition("-")[2].partition("-")[2] == there
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("tools", StateError, "tools is a folder of the testbed, and no script."),
+        ("../state.json", PathOutside, "leaves the testbed's folder."),
+        ("/etc/passwd", PathOutside, "leaves the testbed's folder."),
+    ],
+)
+def test_script_that_is_no_file_of_the_testbed_is_refused(
+    task: Task, path: str, error: type[Exception], message: str
+) -> None:
+    (task.project.files / "tools").mkdir()
+
+    with pytest.raises(error, match=message):
+        run_program(running(task, Form.SCRIPT, path=path))
 
 
 def test_script_that_is_gone_is_named(task: Task) -> None:

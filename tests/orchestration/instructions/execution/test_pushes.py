@@ -1,6 +1,7 @@
 """A push to one guest: told as it goes, whole or not at all."""
 
 import os
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +15,7 @@ from orchestration.errors import (
     CommandTimedOut,
     GuestUnreachable,
     HostUnreachable,
+    NotEnoughSpace,
     PathOutside,
     StateError,
 )
@@ -24,7 +26,7 @@ from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.project import packing
 from orchestration.transport.base import Command, Scope
 from orchestration.transport.local import LocalTransport
-from tests.fakes import FakeTransport
+from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions.boot.awaited_guest import OneGuest
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
@@ -76,6 +78,22 @@ def test_progress_counts_the_bytes_of_the_files(
 def test_file_that_is_not_there_is_named(task: Task, tmp_path: Path) -> None:
     with pytest.raises(StateError, match="no-such is not in the testbed's folder"):
         push_files(pushing(task, "no-such", tmp_path / "to"))
+
+
+def test_guest_without_space_is_named_with_what_to_do(
+    task: Task, tmp_path: Path
+) -> None:
+    full = Reply(stderr="tar: write error: No space left on device", exit_code=1)
+    guest = FakeTransport("a", [(re.compile("sh -c .*", re.DOTALL), full)])
+    tight = replace(task, hosts=OneGuest(tmp_path / "x", guest))
+
+    with pytest.raises(NotEnoughSpace) as failure:
+        push_files(pushing(tight, "tools", "/srv/tools"))
+
+    assert failure.value.message == (
+        "The file system of /srv/tools in guest a is full; nothing was kept."
+    )
+    assert failure.value.hint == "Free some space there and push it again."
 
 
 @pytest.mark.parametrize("path", ["../state.json", "link", "/etc/passwd"])

@@ -1,0 +1,90 @@
+"""A file of a gigabyte goes to a guest and comes back in the memory of a small one."""
+
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from testbed.client.api import Client, Frame
+from tests.live.stack import Stack
+from tests.live.watch import Guest, project, ran
+
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(500)]
+SLUG = "gigabyte"
+MIB = 1024 * 1024
+SIZE_BYTES = 1024 * MIB
+MORE_BYTES = 64 * MIB
+YAML = """\
+machines:
+  - name: wide
+    interfaces: [{bridge: br0}]
+    libvirt:
+      cpus: 1
+      memory_mb: 128
+      libvirt_type: {cloud_image: {name: test_guest, expand_gigabytes: 2}}
+network:
+  bridges: [{name: br0}]
+  external_bridge: br0
+"""
+
+
+@pytest.fixture(name="guest")
+def _guest(stack: Stack, owner: Client, tmp_path: Path):
+    (tmp_path / "kvm-compose.yaml").write_text(YAML)
+    owner.create_testbed(SLUG, tmp_path)
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    yield Guest(stack, SLUG, "wide")
+    assert ran(owner, SLUG, "down").status == "succeeded"
+
+
+def workers(stack: Stack) -> list[Path]:
+    """Return the processes of the worker, as folders of /proc."""
+    session, found = stack.processes["worker"].pid, []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):
+            found += [process] if os.getsid(int(process.name)) == session else []
+    return found
+
+
+def memory_bytes(process: Path, name: str) -> int:
+    """Return a value of a process: VmRSS is what it has, VmHWM its peak."""
+    found = re.search(rf"{name}:\s+(\d+) kB", (process / "status").read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def copied(client: Client, wanted: Frame) -> None:
+    conditions = {"sudo": True}
+    run = client.execute(
+        SLUG, {"selection": "wide", "conditions": conditions, **wanted}
+    )
+    assert client.drive(run, lambda _: None) == "succeeded", client.answers(run.number)
+
+
+def test_gigabyte_travels_there_and_back_in_bounded_memory(
+    stack: Stack, owner: Client, guest: Guest
+) -> None:
+    source = project(stack, SLUG).files / "large"
+    source.write_bytes(os.urandom(MIB))
+    os.truncate(source, SIZE_BYTES)
+    processes = workers(stack)
+    for process in processes:
+        (process / "clear_refs").write_text("5")  # begin a new peak
+    before = {process: memory_bytes(process, "VmRSS") for process in processes}
+
+    copied(owner, {"form": "push", "path": "large", "target": "/srv/large"})
+    copied(owner, {"form": "fetch", "path": "/srv/large"})
+
+    grown = {
+        process.name: memory_bytes(process, "VmHWM") - before[process]
+        for process in processes
+    }
+    assert set(workers(stack)) == set(processes)
+    assert max(grown.values()) < MORE_BYTES, grown
+    assert guest.run("stat -c %s /srv/large") == str(SIZE_BYTES)
+    [arrived] = project(stack, SLUG).fetched_of_all.glob("*/wide/large")
+    assert arrived.stat().st_size == SIZE_BYTES
+    with arrived.open("rb") as file, source.open("rb") as sent:
+        assert file.read(2 * MIB) == sent.read(2 * MIB)
