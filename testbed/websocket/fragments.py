@@ -20,7 +20,7 @@ def html_of(event: Event, run: Run) -> str:
         case Event.Kind.TASK_PROGRESSED:
             return _task(event, run)
         case _ if run.command == Command.EXEC:
-            return _of_execution(event, run)
+            return _answers_head(run) if event.is_of_task else header_of(run)
         case _ if event.is_of_task:
             return _task(event, run)
         case Event.Kind.WAITING:
@@ -37,13 +37,13 @@ def html_of(event: Event, run: Run) -> str:
 def header_of(run: Run) -> str:
     """Render the head of the run page, and the outcome of the run."""
     parts = ("runs/_header.html", "runs/_outcome.html")
-    return "".join(_render(part, run=run) for part in parts)
+    found = "".join(_render(part, run=run) for part in parts)
+    return found + _answers_head(run) if run.command == Command.EXEC else found
 
 
-def _of_execution(event: Event, run: Run) -> str:
+def _answers_head(run: Run) -> str:
     """Render how many guests have answered; the page fetches the answers themselves."""
-    head = _render("executions/_answers_head.html", answers=answers_of(run), run=run)
-    return head if event.is_of_task else head + header_of(run)
+    return _render("executions/_answers_head.html", answers=answers_of(run), run=run)
 
 
 def _skipped(run: Run) -> str:

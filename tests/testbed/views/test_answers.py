@@ -15,6 +15,7 @@ from testbed.models import Event, Run, Task, Testbed
 from testbed.pages.board import SHOWN_TASKS
 from testbed.runs.recorder import Recorder
 from testbed.websocket.follower import View, read_page
+from testbed.websocket.fragments import header_of
 from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.reading import squeezed, visible
 
@@ -207,6 +208,16 @@ def test_many_answers_are_a_page_of_first_lines(
     assert "80 more lines" in page
     assert "of 120 different answers" in visible(page)
     assert len(names) > SHOWN_TASKS
+
+
+def test_end_of_a_run_takes_the_bar_of_its_answers_away(run: Run):
+    going = Run.objects.get(pk=run.pk)
+    going.status = Run.Status.RUNNING
+
+    assert "<progress" in header_of(going)
+    head = header_of(run)
+    assert "3 of 3 guests" in visible(head)
+    assert "<progress" not in head
 
 
 def test_many_answers_at_once_are_one_fragment(testbed: Testbed, owner: User):
