@@ -23,9 +23,10 @@ from orchestration.hosts import Hosts
 from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.bounded_log import DEFAULT_BYTES
 from orchestration.instructions.execution.failure_limit import FailureLimit
+from orchestration.instructions.execution.places import Places
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
-from orchestration.plan.execution import Execution
+from orchestration.plan.execution import Conditions, Execution
 from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.project.fetched import Quota
 from orchestration.project.folder import Project
@@ -144,8 +145,9 @@ class _Batch:
         self._sink = sink
         self._dead = Flag()
         self._tasks: dict[str, Task] = {}
-        stop_after = work.execution.conditions.stop_after if work.execution else 0
-        self._failures = FailureLimit(work.answers, stop_after)
+        conditions = work.execution.conditions if work.execution else Conditions()
+        self._failures = FailureLimit(work.answers, conditions.stop_after)
+        self._places = Places(work.answers, conditions.parallel)
         self._reason = HostUnreachable(f"Host {work.host} does not answer.")
 
     def look_for_host(self) -> None:
@@ -180,7 +182,11 @@ class _Batch:
             watcher.join()
 
     def run_task(self, number: int, resource: Resource) -> ResourceResult:
-        """Run one task and report its start and end."""
+        """Run one task, when it has its place, and report its start and end."""
+        with self._places.one(self._scope.stop):
+            return self._run_task(number, resource)
+
+    def _run_task(self, number: int, resource: Resource) -> ResourceResult:
         index = self._work.instruction.index
         started = time.monotonic()
         scope = Scope(f"{self._scope.tag}t{number}", stop=self._scope.stop)

@@ -8,6 +8,7 @@ import pytest
 from orchestration.engine import Engine, ResourceResult, Work
 from orchestration.errors import CommandFailed
 from orchestration.events import Status, discard
+from orchestration.instructions.execution.failure_limit import FILE_NAME
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.execution import Conditions, Execution, Form
@@ -101,4 +102,4 @@ def test_without_a_limit_every_guest_begins_and_nothing_is_kept(
     results = execute(rehearsal, answers, GUESTS, stop_after=0)
 
     assert {result.status for result in results} == {Status.FAILED}
-    assert not answers.exists()
+    assert not (answers / FILE_NAME).exists()
