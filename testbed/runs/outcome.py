@@ -80,7 +80,8 @@ def finish_run(
             condition=condition_after(run, status)
         )
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
-        transaction.on_commit(request_observation)
+        if run.command != Command.EXEC:  # nothing on the hosts was changed
+            transaction.on_commit(request_observation)
     return True
 
 

@@ -7,6 +7,7 @@ from orchestration.events import Answer, Status, TaskFinished
 from orchestration.plan.execution import parse_execution
 from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Task, Testbed
+from testbed.runs import outcome
 from testbed.runs.creation import create_execution, create_run
 from testbed.runs.joining import join
 from testbed.runs.outcome import NONE_LEFT, finish_run
@@ -34,6 +35,19 @@ def end(run, status, **statuses):
     for name, found in statuses.items():
         Task.objects.filter(instruction__run=run, resource=name).update(status=found)
     finish_run(run.pk, status)
+
+
+def test_hosts_are_observed_after_a_change_and_not_after_a_command(
+    execution, make_run, owner, monkeypatch
+):
+    observed = []
+    monkeypatch.setattr(outcome, "request_observation", lambda: observed.append(1))
+
+    end(execution, Run.Status.SUCCEEDED)
+    after_command = len(observed)
+    end(make_run(), Run.Status.SUCCEEDED)
+
+    assert (after_command, len(observed)) == (0, 1)
 
 
 def test_execution_is_stored_with_what_runs_where(execution):
