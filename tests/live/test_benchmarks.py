@@ -18,6 +18,7 @@ SMALL = {
     "orchestrator": ("--guests", "4", "--hosts", "2"),
     "logs": ("--resources", "2", "--seconds", "2"),
     "load": ("--guests", "4", "--hosts", "2", "--repeat", "1"),
+    "exec": ("--targets", "2", "--repeat", "1", "--mib", "1", "--files", "3"),
     "web": ("--seconds", "1", "--mib", "2"),
 }
 TIMEOUT_S = 240

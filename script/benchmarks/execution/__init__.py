@@ -1,0 +1,1 @@
+"""The parts of `script/bench exec`: the targets, the contestants, copies, the page."""
