@@ -13,6 +13,7 @@
     │   ├── ForwardingForbidden     it opens no connection to its guests
     │   └── ShellUnusable           its login shell does not run our commands
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
+    ├── PowerFailed          a guest cannot be started or stopped as asked, or is not
     ├── CommandFailed        a command ended with a non-zero exit code
     │   └── CommandTimedOut  it did not end in time and was ended
     ├── LibvirtFailed        libvirt refused or failed
@@ -103,6 +104,10 @@ class ShellUnusable(HostUnreachable):
 
 class GuestUnreachable(TestbedError):
     """A guest did not come up; names the first layer that failed."""
+
+
+class PowerFailed(TestbedError):
+    """A guest is not in a state for the power verb, or did not obey it in time."""
 
 
 class CommandFailed(TestbedError):

@@ -7,6 +7,7 @@ from orchestration.instructions import (
     hosts,
     interfaces,
     networks,
+    power,
     scripts,
 )
 from orchestration.instructions.execution import fetches, programs, pushes
@@ -49,5 +50,12 @@ ACTIONS: ActionTable = {
     Kind.RUN_PROGRAM: programs.run_program,
     Kind.PUSH_FILES: pushes.push_files,
     Kind.FETCH_FILES: fetches.fetch_files,
+    Kind.POWER_ON: power.power_on,
+    Kind.SHUT_DOWN: power.shut_down,
+    Kind.POWER_OFF: power.power_off,
+    Kind.REBOOT: power.reboot,
+    Kind.RESET: power.reset,
+    Kind.PAUSE: power.pause,
+    Kind.RESUME: power.resume,
     Kind.END: artefacts.end,
 }

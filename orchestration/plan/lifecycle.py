@@ -22,6 +22,7 @@ from orchestration.plan.model import (
     entry,
     numbered,
 )
+from orchestration.plan.power import Verb
 from orchestration.plan.resources import (
     apart,
     bridge_resources,
@@ -46,6 +47,7 @@ __all__ = [
     "plan_down",
     "plan_exec",
     "plan_generate_artefacts",
+    "plan_power",
     "plan_up",
 ]
 Planner = Callable[[State, Options, State | None], Plan]
@@ -148,6 +150,14 @@ def plan_exec(state: State, execution: Execution, guests: Sequence[str]) -> Plan
         (*(_execute(execution, group) for group in groups), _end()),
         execution=execution,
     )
+
+
+def plan_power(state: State, verb: Verb, guests: Sequence[str]) -> Plan:
+    """Start, stop, pause or reboot the guests named, whether or not others fail."""
+    resources = guest_resources(state.guest(name) for name in guests)
+    title = f"{verb.title} {count(resources, 'guest')}"
+    change = entry(verb.kind, Stage.POWER, title, resources, keep_going=True)
+    return numbered(Command.POWER, Options(), (change, _end()))
 
 
 _PLANNERS: Mapping[Command, Planner] = {

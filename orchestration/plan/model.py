@@ -38,6 +38,7 @@ class Stage(StrEnum):
     REMOVE_NETWORK = "Remove network"
     CLEAN_UP = "Clean up"
     EXECUTE = "Execute"
+    POWER = "Power"
     FINISH = "Finish"
 
 
@@ -49,6 +50,7 @@ class Command(StrEnum):
     UP = "up"
     DOWN = "down"
     EXEC = "exec"
+    POWER = "power"
 
 
 class Kind(StrEnum):
@@ -88,6 +90,13 @@ class Kind(StrEnum):
     RUN_PROGRAM = "run-program"
     PUSH_FILES = "push-files"
     FETCH_FILES = "fetch-files"
+    POWER_ON = "power-on"
+    SHUT_DOWN = "shut-down"
+    POWER_OFF = "power-off"
+    REBOOT = "reboot"
+    RESET = "reset"
+    PAUSE = "pause"
+    RESUME = "resume"
     END = "end"
 
 

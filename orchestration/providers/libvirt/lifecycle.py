@@ -1,4 +1,4 @@
-"""Waits for a domain's lifecycle events: libvirt reports when it stops or pauses.
+"""Waits for a domain's events: libvirt reports when it stops, pauses or reboots.
 
 `domains.shut_down` waits here between its checks, and so does the wait for a guest
 (`boot/reaching.py`). Where no events arrive (a simulated host, the child of a process
@@ -18,6 +18,8 @@ from orchestration.providers.libvirt import events
 from orchestration.providers.libvirt.connection import Connection, is_test_driver
 from orchestration.providers.libvirt.ownership import GuestDomain, require
 
+LIFECYCLE = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
+REBOOT = libvirt.VIR_DOMAIN_EVENT_ID_REBOOT
 POLL_S = 0.25
 RECHECK_S = 2.0
 # Checking a flag of our own costs nothing.
@@ -25,15 +27,17 @@ TICK_S = 0.05
 
 
 class Watch:
-    """Events of one domain."""
+    """Events of one domain; `has_come` stays true after the first."""
 
     def __init__(self) -> None:
         self.hears = False
+        self.has_come = False
         self._news = threading.Event()
         self._looked_at = float("-inf")
 
     def tell(self, *_: object) -> None:
         """Record an event, on the loop's thread: nothing may call libvirt here."""
+        self.has_come = True
         self._news.set()
 
     def is_due(self) -> bool:
@@ -60,14 +64,16 @@ class Watch:
 
 
 @contextmanager
-def watch(conn: Connection, guest: GuestDomain) -> Iterator[Watch]:
+def watch(
+    conn: Connection, guest: GuestDomain, kind: int = LIFECYCLE
+) -> Iterator[Watch]:
     """Listen to a domain while the block runs; on failure no events arrive."""
     found = Watch()
     listening: tuple[libvirt.virConnect, int] | None = None
     with suppress(TestbedError):
         listening = conn.call(
             f"listen to domain {guest.name}",
-            lambda handle: _listen(handle, guest, conn.machine, found),
+            lambda handle: _listen(handle, guest, conn.machine, found, kind),
         )
     found.hears = listening is not None
     try:
@@ -81,10 +87,13 @@ def watch(conn: Connection, guest: GuestDomain) -> Iterator[Watch]:
 
 
 def _listen(
-    handle: libvirt.virConnect, guest: GuestDomain, machine: str, found: Watch
+    handle: libvirt.virConnect,
+    guest: GuestDomain,
+    machine: str,
+    found: Watch,
+    kind: int,
 ) -> tuple[libvirt.virConnect, int] | None:
     if is_test_driver(handle) or not events.is_running():
         return None
     domain = require(handle, guest, machine)
-    kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
     return handle, handle.domainEventRegisterAny(domain, kind, found.tell, None)
