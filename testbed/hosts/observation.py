@@ -29,6 +29,7 @@ from orchestration.transport.base import Scope
 from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve
 from testbed.hosts.firewall import wanted_firewalls
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
+from testbed.hosts.power import requested_statuses
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
@@ -222,7 +223,7 @@ def _observed(
 def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
     """Correct the last run's condition by the observation: `up` only when complete."""
     conditions = Testbed.Condition
-    statuses = list(testbed.observed_guests.values_list("status", flat=True))
+    statuses = dict(testbed.observed_guests.values_list("name", "status"))
     if testbed.condition not in (conditions.UP, conditions.PARTIAL):
         is_left = statuses or speaks_for(testbed, held)
         return conditions.PARTIAL if is_left else testbed.condition
@@ -240,17 +241,21 @@ def _condition(testbed: Testbed, held: Iterable[Held]) -> str:
 
 def _last_run(testbed: Testbed) -> tuple[str, str]:
     """Return the last command that changed the testbed, and how it ended."""
-    runs = testbed.runs.filter(is_exclusive=True)
-    runs = runs.exclude(command=Command.GENERATE_ARTEFACTS)
+    runs = testbed.runs.deciding()
     return runs.values_list("command", "status").first() or ("", "")
 
 
-def _all_run(testbed: Testbed, statuses: list[str]) -> bool:
+def _all_run(testbed: Testbed, statuses: dict[str, str]) -> bool:
+    """Return whether each guest runs, or is as a user's power command left it."""
     try:
         wanted = len(testbed.project.read_state().guests)
     except StateError:
         return False
-    return statuses.count(DomainStatus.RUNNING) == len(statuses) == wanted
+    others = {n: s for n, s in statuses.items() if s != DomainStatus.RUNNING}
+    is_complete = len(statuses) == wanted
+    if is_complete and others:
+        return others.items() <= requested_statuses(testbed).items()
+    return is_complete
 
 
 @shared_task(name="testbed.tasks.observe.observe", ignore_result=True)

@@ -11,6 +11,7 @@ from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
+from orchestration.plan.model import Command
 from testbed.models.testbeds import Testbed
 
 
@@ -40,6 +41,11 @@ class RunQuerySet(models.QuerySet["Run"]):
     def changing(self) -> "RunQuerySet":
         """Return the active runs that change their testbed."""
         return self.active().filter(is_exclusive=True)
+
+    def deciding(self) -> "RunQuerySet":
+        """Return the runs that decide what should be on the hosts, such as `up`."""
+        others = (Command.GENERATE_ARTEFACTS, Command.POWER)
+        return self.filter(is_exclusive=True).exclude(command__in=others)
 
 
 class Run(models.Model):

@@ -29,8 +29,7 @@ class Drift:
 
 def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
     """Return the parts that should be there and were observed to be missing."""
-    changes = testbed.runs.filter(is_exclusive=True)
-    last = changes.exclude(command="generate-artefacts").defer("plan").first()
+    last = testbed.runs.deciding().defer("plan").first()
     if last is None or last.command != "up" or last.status in Run.ACTIVE:
         return Drift()
     if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:
@@ -39,7 +38,7 @@ def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
     # A part that a failed or cancelled `up` never made cannot be gone.
     verb = GONE if last.status == Run.Status.SUCCEEDED else "is missing"
     lines = [part.text for part in parts]
-    lines += [_guest(row) for row in rows if not row.is_up]
+    lines += [_guest(row) for row in rows if row.is_fault]
     lines = [line.replace(GONE, verb) for line in lines]
     gone = frozenset((part.host, part.name) for part in parts if part.kind == "bridge")
     return Drift(tuple(lines[:SHOWN]), max(0, len(lines) - SHOWN), gone)

@@ -14,6 +14,7 @@ from orchestration.errors import StateError
 from orchestration.plan.model import Command
 from orchestration.project.digests import with_files_now
 from orchestration.state.model import GuestState, State
+from testbed.hosts.power import requested_statuses
 from testbed.models import ObservedGuest, Run, Testbed
 
 UP = {"running", "blocked"}
@@ -51,11 +52,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class GuestRow:
-    """One guest of a testbed, as planned and as last observed."""
+    """One guest of a testbed, as planned and as last observed.
+
+    `is_requested`: a user turned it off or paused it.
+    """
 
     guest: GuestState
     status: str
     observed: ObservedGuest | None
+    is_requested: bool = False
+
+    @property
+    def is_fault(self) -> bool:
+        """Return whether it does not run, and no user asked for that."""
+        return not (self.is_up or self.is_requested)
 
     @property
     def is_up(self) -> bool:
@@ -119,20 +129,24 @@ def state_of(testbed: Testbed) -> tuple[State | None, StateError | None]:
 
 
 def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
-    """Return the guests with their observations and current scripts (one query)."""
+    """Return the guests with their observations and current scripts.
+
+    One query, three where guests are off.
+    """
     if state is None:
         return []
     state = with_files_now(testbed.project.files, state)
     observed = {guest.name: guest for guest in testbed.observed_guests.all()}
     missing = ABSENT if testbed.observed_at else UNKNOWN
-    return [
-        GuestRow(
-            guest,
-            observed[guest.name].status if guest.name in observed else missing,
-            observed.get(guest.name),
-        )
-        for guest in state.guests
-    ]
+    is_idle = any(one.status not in UP for one in observed.values())
+    requested = requested_statuses(testbed) if is_idle else {}
+    rows = []
+    for guest in state.guests:
+        one = observed.get(guest.name)
+        status = one.status if one else missing
+        is_requested = requested.get(guest.name) == status
+        rows.append(GuestRow(guest, status, one, is_requested))
+    return rows
 
 
 def _count_guests(rows: dict[int, Row]) -> None:

@@ -1,0 +1,31 @@
+"""The guests that a user turned off or paused, which is no fault of the testbed.
+
+Read from the power runs since the last command that decided what should be there, such
+as `up`. The observation and the pages ask here.
+"""
+
+from orchestration.plan.model import Command
+from orchestration.plan.power import RUNNING, VERBS
+from testbed.models import Task, Testbed
+
+NOT_BEGUN = (Task.Status.WAITING, Task.Status.SKIPPED)
+
+
+def requested_statuses(testbed: Testbed) -> dict[str, str]:
+    """Return the status that users asked for, of guests that are not to run.
+
+    A shutdown that took too long counts as well: the guest may go off later.
+    """
+    since = testbed.runs.deciding().values_list("pk", flat=True).first() or 0
+    tasks = Task.objects.filter(
+        instruction__run__testbed=testbed,
+        instruction__run__command=Command.POWER,
+        instruction__run__gt=since,
+        instruction__kind__in=VERBS,
+    )
+    last = tasks.exclude(status__in=NOT_BEGUN).order_by("pk")
+    found = {
+        name: VERBS[kind].leaves
+        for name, kind in last.values_list("resource", "instruction__kind")
+    }
+    return {name: status for name, status in found.items() if status != RUNNING}
