@@ -21,6 +21,7 @@ from testbed.views import (
 )
 from testbed.views.execution import answers, fetched, saved
 from testbed.views.execution import start as executions
+from testbed.views.guests import power
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -58,6 +59,7 @@ urlpatterns = [
         name="testbed-command-delete",
     ),
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
+    path("testbeds/<slug:slug>/power/", power.change, name="testbed-power"),
     path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
     path("runs/<int:pk>/", runs.detail, name="run"),
     path("runs/<int:pk>/stage/", runs.stage, name="run-stage"),

@@ -19,6 +19,7 @@ class Act(StrEnum):
     """One thing that a user may do to a testbed."""
 
     EXECUTE = "run a command"
+    POWER = "start and stop guests"
     SAVE_COMMAND = "save commands"
     TAKE_FETCHED = "take fetched files"
     SHARE_COMMAND = "share commands with all testbeds"

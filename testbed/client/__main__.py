@@ -1,8 +1,9 @@
 """`python -m testbed.client URL exec TESTBED GUESTS -- COMMAND…`: commands in guests.
 
-`push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files. Signs in,
-starts the command or copy, drives its run, and prints the folded answers. The exit code
-is 0 when it succeeded on all guests, 130 when it was cancelled, else 1.
+`push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
+TESTBED GUESTS` starts and stops guests. Signs in, starts the run, drives it, and prints
+the folded answers, or how each guest fared. The exit code is 0 when it succeeded on all
+guests, 130 when it was cancelled, else 1.
 """
 
 import argparse
@@ -13,11 +14,13 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from orchestration.plan.power import VERBS
 from testbed.client.answers import show_answers, show_failures
-from testbed.client.api import Client, Frame, Refused, StartedRun
-from testbed.client.screen import say
+from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
+from testbed.client.screen import Screen, say
 
 SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
+CODES = {"succeeded": SUCCEEDED, "cancelled": CANCELLED}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,7 +29,8 @@ def main(arguments: Sequence[str]) -> int:
     client = Client(options.url)
     try:
         client.sign_in(options.user, _password(options))
-        return _execute(client, options)
+        act = _power if options.form == "power" else _execute
+        return act(client, options)
     except (Refused, OSError) as exc:
         say(f"Error: {exc}", to=sys.stderr)
         return FAILED
@@ -54,23 +58,29 @@ def _at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _execute(client: Client, options: argparse.Namespace) -> int:
     run = client.execute(options.testbed, _wanted(options))
-    status = _drive(client, run)
+    status = _drive(client, run, _ignore)
     answers = client.answers(run.number)
     if options.json:
         say(json.dumps(answers, indent=1))
     else:
         show_answers(answers)
         show_failures(answers)
-    return {"succeeded": SUCCEEDED, "cancelled": CANCELLED}.get(status, FAILED)
+    return CODES.get(status, FAILED)
 
 
-def _drive(client: Client, run: StartedRun) -> str:
+def _power(client: Client, options: argparse.Namespace) -> int:
+    run = client.power(options.testbed, options.verb, options.guests)
+    status = _drive(client, run, Screen(run.instructions).show)
+    return CODES.get(status, FAILED)
+
+
+def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
     """Drive a run to its end; an interrupt cancels it, a second one leaves it."""
     with suppress(KeyboardInterrupt):
-        return client.drive(run, _ignore)
+        return client.drive(run, show)
     say(f"Cancelling run {run.number}…", to=sys.stderr)
     client.send_form(f"/runs/{run.number}/cancel/", {})
-    return client.follow(run.number, _ignore)
+    return client.follow(run.number, show)
 
 
 def _ignore(frame: Frame) -> None:
@@ -146,6 +156,11 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("path", help="a file or folder of the testbed")
     push.add_argument("target", help="the full path that it gets in each guest")
     fetch.add_argument("path", help="the full path of a file or folder in each guest")
+    power = commands.add_parser("power", help="start and stop guests")
+    power.set_defaults(form="power")
+    power.add_argument("verb", choices=tuple(VERBS))
+    power.add_argument("testbed")
+    power.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
     return parser
 
 

@@ -127,6 +127,12 @@ class Client:
         path = f"/testbeds/{slug}/exec/"
         return _started(self._http.post(path, json=wanted, headers=self._token()))
 
+    def power(self, slug: str, verb: str, selection: str) -> StartedRun:
+        """Request a power command for guests and return its plan. Raises: Refused."""
+        wanted = {"verb": verb, "selection": selection}
+        path = f"/testbeds/{slug}/power/"
+        return _started(self._http.post(path, json=wanted, headers=self._token()))
+
     def answers(self, number: int) -> Frame:
         """Return the folded answers of a command's run. Raises: Refused."""
         answer = self._http.get(f"/runs/{number}/answers/", params={"format": "json"})

@@ -4,7 +4,7 @@ Read from the power runs since the last command that decided what should be ther
 as `up`. The observation and the pages ask here.
 """
 
-from orchestration.plan.model import Command
+from orchestration.plan.model import Command, Kind
 from orchestration.plan.power import RUNNING, VERBS
 from testbed.models import Task, Testbed
 
@@ -25,7 +25,7 @@ def requested_statuses(testbed: Testbed) -> dict[str, str]:
     )
     last = tasks.exclude(status__in=NOT_BEGUN).order_by("pk")
     found = {
-        name: VERBS[kind].leaves
+        name: VERBS[Kind(kind)].leaves
         for name, kind in last.values_list("resource", "instruction__kind")
     }
     return {name: status for name, status in found.items() if status != RUNNING}

@@ -18,11 +18,12 @@ from orchestration.errors import StateError
 from orchestration.plan.execution import Execution
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import Command, Options
+from orchestration.plan.power import Verb
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
-from testbed.testbeds.executions import plan_execution
+from testbed.testbeds.executions import plan_change, plan_execution
 from testbed.testbeds.planning import prepare
 
 PlanJson = Mapping[str, object]
@@ -65,6 +66,19 @@ def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
         run = _reserve(testbed, user, Command.EXEC, asdict(wanted))
         run.title = clean(wanted.title.replace("\n", " "))
         _store(run, plan_execution(testbed, wanted))
+    return run
+
+
+def create_power(testbed: Testbed, user: User, verb: Verb, selection: str) -> Run:
+    """Plan a power verb for guests and store it as a run that waits for its driver.
+
+    Raises: SelectionFailed, StateError (the testbed is not up), TestbedBusy.
+    """
+    options = {"verb": verb.kind.value, "selection": selection}
+    with transaction.atomic():
+        run = _reserve(testbed, user, Command.POWER, options)
+        run.title = verb.title
+        _store(run, plan_change(testbed, verb, selection))
     return run
 
 

@@ -43,6 +43,8 @@ REMOVING = (
 # Of a task that did not end in this run.
 OPEN = (Task.Status.WAITING, Task.Status.CANCELLED, Task.Status.SKIPPED)
 SHOWN = 5
+# Their tasks are the guests that a user selected.
+ON_SELECTED = (Command.EXEC, Command.POWER)
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
@@ -103,6 +105,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.CLEAR_ARTEFACTS: conditions.EMPTY,
             Command.GENERATE_ARTEFACTS: before if is_deployed else conditions.GENERATED,
             Command.EXEC: before,
+            Command.POWER: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -151,7 +154,7 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:
-    if run.command == Command.EXEC:
+    if run.command in ON_SELECTED:
         return execution_words(run)
     if run.command != Command.UP:
         return DONE_WORDS[Command(run.command)], ""
@@ -164,7 +167,7 @@ def _failed_words(run: Run) -> tuple[str, str]:
     failed = list(_failed_tasks(run)[: SHOWN + 1])
     if not failed:
         return "The run failed.", ""
-    if run.command == Command.EXEC:
+    if run.command in ON_SELECTED:
         return execution_words(run)
     if run.command == Command.UP:
         return f"{_progress(run)}; {failed[0].message}", failed[0].hint
@@ -185,7 +188,7 @@ def _placed(task: Task) -> str:
 
 def _cancelled_words(run: Run) -> tuple[str, str]:
     who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
-    if run.command == Command.EXEC:
+    if run.command in ON_SELECTED:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""
     if run.command != Command.UP:
         return f"Cancelled{who}.", "Resume it, or leave it as is."
@@ -270,7 +273,7 @@ ENDINGS = {
 
 
 def execution_words(run: Run) -> tuple[str, str]:
-    """Return the message and the hint of an execution that is over."""
+    """Return the message and the hint of a run on selected guests that is over."""
     tasks = Task.objects.filter(instruction__run=run).exclude(
         instruction__kind=Kind.END
     )
@@ -290,5 +293,5 @@ def execution_words(run: Run) -> tuple[str, str]:
         if names[status]
     ]
     message = f"Succeeded on {good} of {count_of(total, 'guest')}; {'; '.join(parts)}."
-    failed = bool(names[Task.Status.FAILED])
+    failed = bool(names[Task.Status.FAILED]) and run.command == Command.EXEC
     return message, "See their answers, then run it again on @failed." if failed else ""

@@ -221,6 +221,7 @@ def verb(command: str) -> str:
         "up": "Up",
         "down": "Down",
         "exec": "Command",
+        "power": "Power",
     }
     return words.get(command, command.replace("-", " ").capitalize())
 

@@ -10,6 +10,7 @@ from collections import Counter
 from django import template
 
 from orchestration.plan.model import Kind
+from orchestration.plan.power import VERBS
 from testbed.models import Run, Task
 from testbed.pages.logs import why_removed
 from testbed.templatetags.display import display_of, plural
@@ -19,6 +20,7 @@ GUEST_WORDS = {
     Kind.START_GUESTS: "started",
     Kind.STOP_CHANGED_GUESTS: "stopped for a change",
     Kind.STOP_GUESTS: "stopped",
+    **{kind: verb.done for kind, verb in VERBS.items()},
 }
 
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.execution import Execution, parse_execution
-from orchestration.plan.lifecycle import Plan, plan_exec
+from orchestration.plan.lifecycle import Plan, plan_exec, plan_power
 from orchestration.plan.model import Command
+from orchestration.plan.power import Verb
 from orchestration.state.model import State
 from orchestration.state.selection import fold, select_guests
 from testbed.models import Run, Task, Testbed
@@ -29,6 +30,11 @@ def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
         wanted,
         select_guests(state, wanted.selection, failed=last_failed(testbed)),
     )
+
+
+def plan_change(testbed: Testbed, verb: Verb, selection: str) -> Plan:
+    """Plan a power verb for the guests of a selection. Raises: as `plan_execution`."""
+    return plan_power(_deployed(testbed), verb, matched_guests(testbed, selection))
 
 
 def matched_guests(testbed: Testbed, selection: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
+from orchestration.plan.power import VERBS
 from testbed.access.permissions import Act, may
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
@@ -164,6 +165,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "unseen_run": unseen_run(testbed, last),
         "active_run": active,
         "bar": command_bar(testbed) if can_run else None,
+        "verbs": VERBS.values(),
         "condition": condition_of(testbed, last),
         "up_is_primary": active is None
         and testbed.condition != Testbed.Condition.UP

@@ -72,6 +72,7 @@ testbeds/<slug:slug>/exec/                  impossible  owner-refused
 testbeds/<slug:slug>/exec/match/            owner       impossible
 testbeds/<slug:slug>/commands/              owner       owner-refused
 testbeds/<slug:slug>/commands/delete/       impossible  nothing
+testbeds/<slug:slug>/power/                 impossible  owner-refused
 testbeds/<slug:slug>/runs/                  owner       owner-bad
 runs/<int:pk>/                              owner       impossible
 runs/<int:pk>/stage/                        owner       impossible

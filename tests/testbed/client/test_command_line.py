@@ -48,6 +48,10 @@ class FakeServer:
         FakeServer.asked = (slug, wanted)
         return StartedRun(7, ())
 
+    def power(self, slug: str, verb: str, selection: str) -> StartedRun:
+        FakeServer.asked = (slug, {"verb": verb, "selection": selection})
+        return StartedRun(7, ({"index": 0, "title": "Pause 2 guests"},))
+
     def drive(self, run: StartedRun, on_frame: object) -> str:
         if self.problem:
             raise self.problem
@@ -74,7 +78,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     secret.write_text("secret\n")
     sign_in = ["http://server", "--user", "olive", "--password-file", str(secret)]
     return lambda *words, verb="exec": command_line.main(
-        [*sign_in, verb, "lab", *words]
+        [*sign_in, verb, *(() if verb == "power" else ("lab",)), *words]
     )
 
 
@@ -191,3 +195,19 @@ def test_client_starts_a_command_at_a_real_server(
 
     assert Run.objects.get().pk == run.number
     assert [entry["kind"] for entry in run.instructions] == ["run-program", "end"]
+
+
+def test_power_verb_is_sent_with_its_guests(run, monkeypatch):
+    code = run("pause", "lab", "web-*", verb="power")
+    monkeypatch.setattr(FakeServer, "status", "failed")
+    failed = run("pause", "lab", "web-*", verb="power")
+
+    assert FakeServer.asked == ("lab", {"verb": "pause", "selection": "web-*"})
+    assert (code, failed) == (0, 1)
+
+
+def test_unknown_power_verb_is_refused_with_the_known_ones(run, capsys):
+    with pytest.raises(SystemExit):
+        run("up", "lab", "web", verb="power")
+
+    assert "shut-down" in capsys.readouterr().err

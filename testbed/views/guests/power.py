@@ -1,0 +1,104 @@
+"""Starts a power run: guests are started, shut down, paused, rebooted."""
+
+import json
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST
+from pydantic import BaseModel, ValidationError
+
+from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
+from orchestration.plan.power import Verb, verb_named
+from orchestration.state.selection import fold
+from testbed.access.permissions import Act, log_act, require
+from testbed.access.visibility import Request, testbed_for
+from testbed.api.shapes import instructions_of, problem_json
+from testbed.models import Testbed
+from testbed.models.runs import require_no_run
+from testbed.pages.overview import guests_of, state_of
+from testbed.runs.creation import create_power
+from testbed.testbeds.executions import matched_guests
+from testbed.views.execution.form import ExecutionForm
+from testbed.views.problems import wants_json
+from testbed.views.testbeds import show_testbed
+
+JSON = "application/json"
+
+
+class PowerWish(BaseModel):
+    """A power verb and the guests that it is for, as a program sends them."""
+
+    verb: str = ""
+    selection: str = ""
+
+
+@login_required
+@require_POST
+def change(request: Request, slug: str) -> HttpResponse:
+    """Change the power of the guests of a selection, sent as a form or as JSON."""
+    testbed = testbed_for(request, slug)
+    require(request.user, Act.POWER, testbed)
+    try:
+        wish = _wish(request)
+        verb = verb_named(wish.verb)
+        if question := _question(request, testbed, verb, wish.selection):
+            return question
+        run = create_power(testbed, request.user, verb, wish.selection)
+    except TestbedError as exc:
+        return _refused(request, testbed, exc)
+    what = f"{verb.title} on {wish.selection}, run {run.pk}"
+    log_act(request.user, Act.POWER, testbed, what)
+    if _is_program(request):
+        return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
+    return redirect("run", run.pk)
+
+
+def _wish(request: Request) -> PowerWish:
+    """Read the request; ticked rows join the selection. Raises: ExecutionRefused."""
+    if request.content_type != JSON:
+        names = (request.POST.get("selection", ""), *request.POST.getlist("guests"))
+        selection = ",".join(name for name in names if name.strip())
+        return PowerWish(verb=request.POST.get("verb", ""), selection=selection)
+    try:
+        return PowerWish.model_validate(json.loads(request.body))
+    except (ValueError, RecursionError, ValidationError) as exc:
+        raise ExecutionRefused(
+            "The body is not the JSON of a power command.", hint="See docs/protocol.md."
+        ) from exc
+
+
+def _question(
+    request: Request, testbed: Testbed, verb: Verb, selection: str
+) -> HttpResponse | None:
+    """Ask before guests lose unsaved data, unless these were confirmed.
+
+    Programs are not asked. Raises: TestbedBusy, SelectionFailed, StateError.
+    """
+    if not verb.loses_data or _is_program(request):
+        return None
+    require_no_run(testbed.runs.all())
+    names = matched_guests(testbed, selection)
+    folded = fold(names)
+    if request.POST.get("sure") == folded:
+        return None
+    rows = guests_of(testbed, state_of(testbed)[0])
+    context = {
+        "testbed": testbed,
+        "verb": verb,
+        "rows": [row for row in rows if row.guest.name in names],
+        "folded": folded,
+    }
+    return render(request, "guests/question.html", context)
+
+
+def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
+    status = 409 if isinstance(problem, TestbedBusy) else 422
+    if _is_program(request):
+        return JsonResponse(problem_json(problem), status=status)
+    form = ExecutionForm(request.POST)
+    return show_testbed(request, testbed, problem, status, form=form)
+
+
+def _is_program(request: Request) -> bool:
+    return wants_json(request) or request.content_type == JSON
