@@ -41,10 +41,15 @@ class Targets(StrEnum):
     GUESTS = "guests"
     HOSTS = "hosts"
 
+    @property
+    def noun(self) -> str:
+        """The word for one of them."""
+        return self.value.removesuffix("s")
+
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """How a program runs: `user` is an account of the guest, empty for the login.
+    """How a program runs: `user` is an account there, empty for the login's own.
 
     `sudo` is root. `timeout_s` bounds each guest. `parallel` guests run at once, 0 as
     many as possible; `in_order` keeps the selection's order in groups of `parallel`.
@@ -64,7 +69,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One command, script or copy for the guests that `selection` matches.
+    """One command, script or copy for the `targets` that `selection` matches.
 
     `words` are a COMMAND's program and arguments, a SHELL's one line, or a SCRIPT's
     arguments. A SCRIPT is the testbed's file `path`, or the pasted `text`. PUSH copies
@@ -101,6 +106,11 @@ class Execution:
         """Return whether it runs something, with an exit code and an output."""
         return self.form in (Form.COMMAND, Form.SHELL, Form.SCRIPT)
 
+    @property
+    def is_on_hosts(self) -> bool:
+        """Return whether it acts on testbed hosts themselves, not in guests."""
+        return self.targets is Targets.HOSTS
+
 
 _ADAPTER = TypeAdapter(Execution)
 
@@ -122,6 +132,10 @@ def parse_execution(data: object) -> Execution:
 def checked(wanted: Execution) -> Execution:
     """Return an execution that can be run as it is. Raises: ExecutionRefused."""
     _CHECKS[wanted.form](wanted)
+    if wanted.is_on_hosts and not wanted.is_program:
+        raise ExecutionRefused(
+            "Files are copied to and from guests only.", hint="Select guests."
+        )
     _check_texts(wanted)
     _check_conditions(wanted.conditions)
     return wanted

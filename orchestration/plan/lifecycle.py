@@ -17,6 +17,8 @@ from orchestration.plan.model import (
     Kind,
     Options,
     Plan,
+    Resource,
+    Resources,
     Stage,
     count,
     entry,
@@ -37,7 +39,7 @@ from orchestration.plan.resources import (
     remote_image_resources,
     whole_testbed,
 )
-from orchestration.state.model import GuestState, State
+from orchestration.state.model import State
 
 __all__ = [
     "LIFECYCLE",
@@ -133,12 +135,12 @@ def plan_clear_artefacts(
     )
 
 
-def plan_exec(state: State, execution: Execution, guests: Sequence[str]) -> Plan:
-    """Do one thing on the guests named; all at once, or in groups one after the other.
+def plan_exec(state: State, execution: Execution, names: Sequence[str]) -> Plan:
+    """Do one thing on the guests or hosts named; all at once, or in groups in turn.
 
-    A failure on some guests does not keep the others from it.
+    A failure on some of them does not keep the others from it.
     """
-    chosen = [state.guest(name) for name in guests]
+    chosen = _targets(state, execution, names)
     conditions = execution.conditions
     together = len(chosen)
     if conditions.in_order:
@@ -336,10 +338,17 @@ def _clear_artefacts(state: State) -> Instruction:
     return entry(Kind.CLEAR_ARTEFACTS, stage, title, whole_testbed(state))
 
 
-def _execute(execution: Execution, guests: Sequence[GuestState]) -> Instruction:
-    resources = guest_resources(guests)
-    title = f"{execution.title} on {count(resources, 'guest')}"
+def _targets(state: State, execution: Execution, names: Sequence[str]) -> Resources:
+    if execution.is_on_hosts:
+        return tuple(Resource(name, name, name) for name in names)
+    return guest_resources(state.guest(name) for name in names)
+
+
+def _execute(execution: Execution, resources: Resources) -> Instruction:
+    title = f"{execution.title} on {count(resources, execution.targets.noun)}"
     kind = _KINDS.get(execution.form, Kind.RUN_PROGRAM)
+    if execution.is_on_hosts:
+        kind = Kind.RUN_ON_HOST
     return entry(kind, Stage.EXECUTE, title, resources, keep_going=True)
 
 

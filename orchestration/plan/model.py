@@ -97,6 +97,7 @@ class Kind(StrEnum):
     RESET = "reset"
     PAUSE = "pause"
     RESUME = "resume"
+    RUN_ON_HOST = "run-on-host"
     END = "end"
 
 
@@ -159,7 +160,7 @@ class Options:
 class Plan:
     """The instructions in order; `instructions[i].index == i`.
 
-    `execution` says what the plan of an `exec` does on its guests.
+    `execution` says what the plan of an `exec` does on its guests or hosts.
     """
 
     command: Command

@@ -39,6 +39,7 @@ HINT = (
     "Write names, ranges and patterns: web-[0-3,7], web-*, !web-2; or groups: "
     "@all, @failed, @bridge:NAME, @switch:NAME, @host:NAME, @clones:NAME."
 )
+HOSTS_HINT = "Write names, ranges and patterns: main, host-[1-3], !main; or @all."
 
 
 def select_guests(
@@ -61,14 +62,19 @@ def select(
     groups: Groups,
     *,
     thing: str,
+    hint: str = HINT,
 ) -> tuple[str, ...]:
     """Return the names that a pattern matches, in their order.
 
-    `groups` are groups by kind, those of kind "" are written without one. `thing` is
-    the noun of the errors. Raises: SelectionFailed (empty, malformed, unknown names).
+    `groups` are groups by kind, those of kind "" are written without one. `thing` and
+    `hint` are for the errors. Raises: SelectionFailed (empty, malformed, unknown names).
     """
     known = tuple(names)
-    found = _parse(pattern.strip(), known, groups, thing)
+    try:
+        found = _parse(pattern.strip(), known, groups, thing)
+    except SelectionFailed as exc:
+        exc.hint = hint
+        raise
     wanted = set(found)
     if strangers := wanted - set(known):
         raise SelectionFailed(
@@ -80,6 +86,15 @@ def select(
             f"`{pattern}` selects no {thing}.", hint=f"There {_are(known, thing)}."
         )
     return tuple(name for name in known if name in wanted)
+
+
+def select_hosts(state: State, pattern: str) -> tuple[str, ...]:
+    """Return the names of the testbed's hosts that a pattern matches, main first.
+
+    Raises: SelectionFailed.
+    """
+    names = [host.name for host in state.used_hosts]
+    return select(pattern, names, {}, thing="host", hint=HOSTS_HINT)
 
 
 def fold(names: Iterable[str]) -> str:

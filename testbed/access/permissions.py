@@ -10,6 +10,7 @@ from enum import StrEnum
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
+from orchestration.plan.execution import Execution
 from testbed.models import Testbed
 
 logger = logging.getLogger(__name__)
@@ -20,16 +21,25 @@ class Act(StrEnum):
 
     EXECUTE = "run a command"
     POWER = "start and stop guests"
+    EXECUTE_ON_HOSTS = "run a command on hosts"
     SAVE_COMMAND = "save commands"
     TAKE_FETCHED = "take fetched files"
     SHARE_COMMAND = "share commands with all testbeds"
+
+
+_FOR_ADMINS = (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND)
+
+
+def act_of(wanted: Execution) -> Act:
+    """Return what a user has to be allowed who runs this."""
+    return Act.EXECUTE_ON_HOSTS if wanted.is_on_hosts else Act.EXECUTE
 
 
 def may(user: User, act: Act, testbed: Testbed) -> bool:
     """Return whether a user may do this: its owner almost all, lab admins all."""
     if not user.is_active or user.is_superuser:
         return user.is_active
-    return testbed.owner_id == user.pk and act is not Act.SHARE_COMMAND
+    return testbed.owner_id == user.pk and act not in _FOR_ADMINS
 
 
 def require(user: User, act: Act, testbed: Testbed) -> None:

@@ -13,6 +13,7 @@ from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
 from testbed.models import Run, Testbed
+from testbed.models.runs import RunQuerySet
 
 if TYPE_CHECKING:
     from django.core.paginator import _SupportsPagination
@@ -41,6 +42,11 @@ def run_for(request: Request, pk: int) -> Run:
     visible = Run.objects.all().visible_to(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
     return get_object_or_404(visible.select_related(*people), pk=pk)
+
+
+def visible_runs(request: Request, testbed: Testbed) -> RunQuerySet:
+    """Return the runs of a testbed that this user may see."""
+    return Run.objects.filter(testbed=testbed).visible_to(request.user)
 
 
 def require_admin(request: Request) -> None:

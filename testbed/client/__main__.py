@@ -104,6 +104,7 @@ def _wanted(options: argparse.Namespace) -> Frame:
             "folder": options.folder,
             "stdin": options.stdin.read() if options.stdin else "",
         }
+        wanted["targets"] = "hosts" if options.hosts else "guests"
     else:
         wanted = {"form": options.form, "path": options.path}
         wanted |= {"target": options.target} if options.form == "push" else {}
@@ -150,6 +151,11 @@ def _parser() -> argparse.ArgumentParser:
         each.add_argument("testbed")
         each.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
         _add_conditions(each)
+    execute.add_argument(
+        "--hosts",
+        action="store_true",
+        help="GUESTS are hosts of the testbed: run it there; for lab admins",
+    )
     execute.add_argument("words", nargs="*", metavar="COMMAND")
     _add_kinds(execute)
     _add_surroundings(execute)

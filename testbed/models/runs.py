@@ -4,13 +4,14 @@ from functools import reduce
 from operator import or_
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import models
 from django.db.models import Q
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
+from orchestration.plan.execution import Targets
 from orchestration.plan.model import Command
 from testbed.models.testbeds import Testbed
 
@@ -19,13 +20,23 @@ class RunQuerySet(models.QuerySet["Run"]):
     """Selects the runs that a user may see, and the active ones."""
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "RunQuerySet":
-        """Return the runs of the testbeds that the user may see."""
-        return self.filter(testbed__in=Testbed.objects.all().visible_to(user))
+        """Return the runs of the testbeds that the user may see.
+
+        Commands on hosts, with what the hosts answered, are for lab admins.
+        """
+        found = self.filter(testbed__in=Testbed.objects.all().visible_to(user))
+        if isinstance(user, User) and user.is_superuser:
+            return found
+        # Without the key, its comparison is neither true nor false.
+        no_targets = Q(options__targets__isnull=True)
+        return found.filter(no_targets | ~Q(options__targets=Targets.HOSTS.value))
 
     def listed(self) -> "RunQuerySet":
         """Return what a list shows: plans and pasted scripts are not read."""
         rows = self.select_related("asked_by").defer("plan", "options")
-        return rows.annotate(where=KT("options__selection"))
+        return rows.annotate(
+            where=KT("options__selection"), where_kind=KT("options__targets")
+        )
 
     def with_text(self, text: str) -> "RunQuerySet":
         """Return the runs with a text in the command, its guests, its user or its end."""
@@ -133,6 +144,16 @@ class Run(models.Model):
     def is_over(self) -> bool:
         """Return whether the run has ended."""
         return self.status not in self.ACTIVE
+
+    @property
+    def is_on_hosts(self) -> bool:
+        """Return whether it runs a command on hosts themselves."""
+        return bool(self.options.get("targets") == Targets.HOSTS)
+
+    @property
+    def target_noun(self) -> str:
+        """The word for what an execution acts on."""
+        return Targets.HOSTS.noun if self.is_on_hosts else Targets.GUESTS.noun
 
     @property
     def tag(self) -> str:

@@ -1,4 +1,4 @@
-"""Which guests an execution is for, and its plan, before anything runs.
+"""Which guests or hosts an execution is for, and its plan, before anything runs.
 
 Called by `runs.creation`, and by the page that shows what a selection matches.
 """
@@ -8,46 +8,48 @@ from dataclasses import replace
 
 from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
-from orchestration.plan.execution import Execution, parse_execution
+from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.plan.lifecycle import Plan, plan_exec, plan_power
 from orchestration.plan.model import Command
 from orchestration.plan.power import Verb
 from orchestration.state.model import State
-from orchestration.state.selection import fold, select_guests
+from orchestration.state.selection import fold, select_guests, select_hosts
 from testbed.models import Run, Task, Testbed
+from testbed.models.runs import RunQuerySet
 
 NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
-    """Plan an execution on the guests as they are deployed.
+    """Plan an execution on the guests, or on the hosts, as they are deployed.
 
     Raises: StateError (the testbed is not up), SelectionFailed.
     """
+    names = matched(testbed, wanted.selection, wanted.targets)
+    return plan_exec(_deployed(testbed), wanted, names)
+
+
+def matched(
+    testbed: Testbed, selection: str, targets: Targets = Targets.GUESTS
+) -> tuple[str, ...]:
+    """Return the names that a selection matches now. Raises: as `plan_execution`."""
     state = _deployed(testbed)
-    return plan_exec(
-        state,
-        wanted,
-        select_guests(state, wanted.selection, failed=last_failed(testbed)),
-    )
+    if targets is Targets.HOSTS:
+        return select_hosts(state, selection)
+    return select_guests(state, selection, failed=last_failed(testbed))
 
 
 def plan_change(testbed: Testbed, verb: Verb, selection: str) -> Plan:
     """Plan a power verb for the guests of a selection. Raises: as `plan_execution`."""
-    return plan_power(_deployed(testbed), verb, matched_guests(testbed, selection))
+    return plan_power(_deployed(testbed), verb, matched(testbed, selection))
 
 
-def matched_guests(testbed: Testbed, selection: str) -> tuple[str, ...]:
-    """Return the guests that a selection matches now. Raises: as `plan_execution`."""
-    return select_guests(_deployed(testbed), selection, failed=last_failed(testbed))
-
-
-def execution_again(testbed: Testbed, number: str, *, on: str = "all") -> Execution:
-    """Return what an earlier run of the testbed ran, for all its guests or the failed.
+def execution_again(runs: RunQuerySet, number: str, *, on: str = "all") -> Execution:
+    """Return what one of these runs ran, for all its guests or for the failed.
 
     Raises: StateError when there is no such run, ExecutionRefused.
     """
-    found = testbed.runs.filter(command=Command.EXEC)
+    found = runs.filter(command=Command.EXEC)
     run = found.filter(pk=int(number)).first() if NUMBER.fullmatch(number) else None
     if run is None:
         raise StateError(

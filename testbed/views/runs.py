@@ -14,7 +14,14 @@ from django.views.decorators.http import (
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
 from orchestration.plan.model import Command, Options
-from testbed.access.visibility import Request, not_stored, page_of, run_for, testbed_for
+from testbed.access.visibility import (
+    Request,
+    not_stored,
+    page_of,
+    run_for,
+    testbed_for,
+    visible_runs,
+)
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
@@ -38,7 +45,8 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
     if request.method == "POST":
         return _start(request, slug)
     testbed = testbed_for(request, slug)
-    runs, text = testbed.runs.listed(), clean(request.GET.get("text", "")).strip()
+    runs = visible_runs(request, testbed).listed()
+    text = clean(request.GET.get("text", "")).strip()
     is_history = request.GET.get("kind") == Command.EXEC
     if is_history:
         runs = runs.filter(command=Command.EXEC)

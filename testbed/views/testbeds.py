@@ -9,7 +9,13 @@ from django.views.decorators.http import require_GET, require_http_methods
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
 from orchestration.plan.power import VERBS
 from testbed.access.permissions import Act, may
-from testbed.access.visibility import Request, not_stored, page_of, testbed_for
+from testbed.access.visibility import (
+    Request,
+    not_stored,
+    page_of,
+    testbed_for,
+    visible_runs,
+)
 from testbed.models import Testbed
 from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import pending_changes
@@ -57,7 +63,8 @@ def detail(request: Request, slug: str) -> HttpResponse:
     testbed = testbed_for(request, slug)
     again, form, problem = request.GET.get("again"), None, None
     try:
-        form = form_of(execution_again(testbed, again)) if again else None
+        if again:
+            form = form_of(execution_again(visible_runs(request, testbed), again))
     except TestbedError as exc:
         problem = exc
     return show_testbed(request, testbed, problem, 422 if problem else 200, form=form)
@@ -141,7 +148,7 @@ def delete_disks(request: Request, slug: str) -> HttpResponse:
 def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     state, problem = state_of(testbed)
     found = guests_of(testbed, state)
-    recent = testbed.runs.listed()[: RUNS_SHOWN + 1]
+    recent = visible_runs(request, testbed).listed()[: RUNS_SHOWN + 1]
     last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
     drift = drift_of(testbed, found)
     is_changed = state is not None and is_edited(testbed, state)
@@ -164,7 +171,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "last_run": last,
         "unseen_run": unseen_run(testbed, last),
         "active_run": active,
-        "bar": command_bar(testbed) if can_run else None,
+        "bar": command_bar(testbed, request.user, state) if can_run else None,
         "verbs": VERBS.values(),
         "condition": condition_of(testbed, last),
         "up_is_primary": active is None

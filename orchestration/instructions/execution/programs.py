@@ -38,7 +38,12 @@ CLEAN_UP_S = 10.0
 _NO_AGENT = (
     "No QEMU guest agent answers in it, through which it could be asked as well."
 )
+Wrapping = Callable[[Command], Command]
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
+
+
+def _as_it_is(cmd: Command) -> Command:
+    return cmd
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +59,23 @@ def run_program(task: Task) -> Outcome:
 
     Raises: GuestUnreachable (it does not answer), StateError (the script is gone).
     """
-    return in_guest(task, partial(_answered, task))
+    return in_guest(task, partial(answered, task))
 
 
-def _answered(task: Task, transport: Transport) -> Outcome:
+def answered(
+    task: Task, transport: Transport, *, around: Wrapping = _as_it_is
+) -> Outcome:
+    """Run the execution's program on a machine and keep its answer.
+
+    `around` gives the command that runs in the place of the program's own.
+    """
     wanted = execution_of(task)
     answer = AnswerFile(answer_path(task), budget_bytes=task.log_bytes)
     exit_code = None
     try:
         ready = _prepare(task, wanted, transport)
         try:
-            exit_code = _run(task, transport, ready, answer)
+            exit_code = _run(task, transport, around(ready.cmd), answer)
         except BaseException:
             _remove(transport, ready.script)
             raise
@@ -185,7 +196,7 @@ def _script_content(task: Task, wanted: Execution) -> bytes:
         return file.read()
 
 
-def _run(task: Task, transport: Transport, ready: _Program, answer: AnswerFile) -> int:
+def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> int:
     followed = BoundedLog(lambda s, t: task.log(t, s), FOLLOWED_BYTES)
 
     def on_line(stream: Stream, text: str) -> None:
@@ -194,7 +205,7 @@ def _run(task: Task, transport: Transport, ready: _Program, answer: AnswerFile) 
 
     try:
         return transport.run(
-            ready.cmd,
+            cmd,
             scope=task.scope,
             timeout_s=execution_of(task).conditions.timeout_s,
             on_line=on_line,

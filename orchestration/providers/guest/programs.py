@@ -1,4 +1,4 @@
-"""Commands that run a user's program or script in a guest, under the user's conditions.
+"""Commands that run a user's program or script under the user's conditions.
 
 Words stay words: nothing of them is read by a shell, except a line that was asked to be
 a shell's. Another account is entered by root with `su`, which every guest has and which
@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 
 from orchestration.plan.execution import Conditions
-from orchestration.transport.base import Command, command
+from orchestration.transport.base import TAG_VARIABLE, Command, command
 
 SHELL = "/bin/sh"
 # A file's name has 255 bytes at most, and a copy's temporary name is longer than its own.
@@ -17,6 +17,11 @@ NAME_CHARACTERS = 40
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 # $1 is the folder, then the words.
 _IN_FOLDER = 'cd -- "$1" || exit 126; shift; exec "$@"'
+# The words are assignments, then the command.
+_OWN_ENVIRONMENT = (
+    'exec env -i HOME="${HOME:-/}" PATH="$PATH" LANG=C.UTF-8 '
+    f'{TAG_VARIABLE}="${TAG_VARIABLE}" "$@"'
+)
 # $1 is the script; the words of its interpreter, the script again and its arguments
 # follow.
 # Scripts for Testbed-OS often name no interpreter and ran with bash.
@@ -71,3 +76,10 @@ def script(
     """Return the command that runs and removes a script, which is at `path` there."""
     words = (*interpreter_of(content), path, *arguments)
     return program((SHELL, "-c", _RUN_SCRIPT, "sh", path, *words), conditions)
+
+
+def in_own_environment(cmd: Command) -> Command:
+    """Return the same command without the variables of the process that starts it."""
+    pairs = (f"{name}={value}" for name, value in cmd.env.items())
+    words = ("sh", "-c", _OWN_ENVIRONMENT, "sh", *pairs, *cmd.argv)
+    return replace(cmd, argv=words, env={})

@@ -285,7 +285,8 @@ def _command(run: Run) -> dict[str, object]:
     same = ("form", "words", "path", "text", "target")
     alike = ("user", "sudo", "env", "folder", "stdin")
     return {name: run.options.get(name) for name in same} | {
-        name: conditions.get(name) for name in alike
+        "is_on_hosts": run.is_on_hosts,
+        **{name: conditions.get(name) for name in alike},
     }
 
 

@@ -1,4 +1,4 @@
-"""The form of a command or copy for guests: typed fields become an `Execution`.
+"""The form of a command or copy for guests or hosts: fields become an `Execution`.
 
 The command bar of a testbed's page sends it, and so may a program. The first problem is
 a refusal, shown above the form, which keeps the input and marks the fields.
@@ -16,6 +16,7 @@ from orchestration.plan.execution import (
     DEFAULT_SECONDS,
     Execution,
     Form,
+    Targets,
     parse_execution,
 )
 from testbed.pages.execution.command_bar import line_of
@@ -38,11 +39,14 @@ class _Number(forms.IntegerField):
 
 
 class ExecutionForm(forms.Form):
-    """A command, a line for a shell, a script or a copy, its guests and its conditions.
+    """A command, a line for a shell, a script or a copy, its targets and conditions.
 
     `guests` are the ticked rows of the guests' table, which join the selection.
     """
 
+    targets = forms.ChoiceField(
+        label="On", choices=[(one.value, one.value) for one in Targets], required=False
+    )
     selection = forms.CharField(label="Guests", required=False)
     form = forms.ChoiceField(
         label="Kind", choices=[(one.value, one.value) for one in Form]
@@ -82,6 +86,7 @@ class ExecutionForm(forms.Form):
             {
                 "form": form,
                 "selection": self._selection(),
+                "targets": values["targets"] or Targets.GUESTS,
                 "conditions": self._conditions(form),
                 **_content(form, values),
             }
@@ -118,6 +123,7 @@ def form_of(wanted: Execution) -> ExecutionForm:
     return ExecutionForm(
         initial={
             "selection": wanted.selection,
+            "targets": wanted.targets.value,
             "form": form.value,
             "line": line,
             "arguments": shlex.join(wanted.words) if is_script else "",

@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act, log_act, may, require
+from testbed.access.permissions import Act, act_of, log_act, may, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import Testbed
 from testbed.testbeds.saved_commands import find_saved, save_command, saved_commands
@@ -24,7 +24,11 @@ def index(request: Request, slug: str) -> HttpResponse:
         return _save(request, testbed)
     context = {
         "testbed": testbed,
-        "saved": saved_commands(testbed),
+        "saved": [
+            one
+            for one in saved_commands(testbed)
+            if may(request.user, act_of(one.execution), testbed)
+        ],
         "can_share": may(request.user, Act.SHARE_COMMAND, testbed),
     }
     return render(request, "executions/saved.html", context)
@@ -54,10 +58,12 @@ def _save(request: Request, testbed: Testbed) -> HttpResponse:
     require(request.user, act, testbed)
     form = ExecutionForm(request.POST)
     try:
+        wanted = form.execution()
+        require(request.user, act_of(wanted), testbed)
         row = save_command(
             request.user,
             request.POST.get("name", ""),
-            form.execution(),
+            wanted,
             testbed=None if is_shared else testbed,
         )
     except TestbedError as exc:

@@ -1,4 +1,4 @@
-"""Commands for guests: start one, and show which guests a selection matches."""
+"""Commands for guests and hosts: start one, and show which a selection matches."""
 
 import json
 
@@ -10,12 +10,12 @@ from django.views.decorators.http import require_GET, require_POST
 from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.state.selection import fold
-from testbed.access.permissions import Act, log_act, require
-from testbed.access.visibility import Request, not_stored, testbed_for
+from testbed.access.permissions import Act, act_of, log_act, require
+from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.api.shapes import instructions_of, problem_json
-from testbed.models import Testbed
+from testbed.models import Run, Task, Testbed
 from testbed.runs.creation import create_execution
-from testbed.testbeds.executions import execution_again, matched_guests
+from testbed.testbeds.executions import execution_again, matched
 from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import ExecutionForm
 from testbed.views.problems import wants_json
@@ -28,15 +28,16 @@ VALUE = "value-"
 @login_required
 @require_POST
 def start(request: Request, slug: str) -> HttpResponse:
-    """Run a command on the guests of a selection, sent as a form or as JSON."""
+    """Run a command on what a selection matches, sent as a form or as JSON."""
     testbed = testbed_for(request, slug)
     require(request.user, Act.EXECUTE, testbed)
     try:
         wanted = _wanted(request, testbed)
+        require(request.user, act_of(wanted), testbed)
         run = create_execution(testbed, request.user, wanted)
     except TestbedError as exc:
         return _refused(request, testbed, exc)
-    what = f"{wanted.title} on {wanted.selection}, run {run.pk}"
+    what = f"{wanted.title} on {_places(wanted, run)}, run {run.pk}"
     log_act(request.user, Act.EXECUTE, testbed, what)
     if _is_program(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
@@ -47,28 +48,33 @@ def start(request: Request, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def match(request: Request, slug: str) -> HttpResponse:
-    """Show which guests a selection matches now, before anything runs."""
+    """Show which guests or hosts a selection matches now, before anything runs."""
     testbed, problem = testbed_for(request, slug), None
+    is_on_hosts = request.GET.get("targets") == Targets.HOSTS
+    targets = Targets.HOSTS if is_on_hosts else Targets.GUESTS
+    if is_on_hosts:
+        require(request.user, Act.EXECUTE_ON_HOSTS, testbed)
     names: tuple[str, ...] = ()
     selection = request.GET.get("selection", "")
     try:
-        names = matched_guests(testbed, selection)
+        names = matched(testbed, selection, targets)
     except TestbedError as exc:
         problem = exc
     folded = fold(names)
     if wants_json(request) and problem:
         return JsonResponse(problem_json(problem), status=422)
     if wants_json(request):
-        shape = {"guests": names, "folded": folded, "count": len(names)}
+        shape = {targets.value: names, "folded": folded, "count": len(names)}
         return JsonResponse(shape)
     context = {"folded": folded, "count": len(names), "problem": problem}
-    context["is_empty"] = not selection.strip()
+    context |= {"is_empty": not selection.strip(), "targets": targets}
     return render(request, "executions/_match.html", context)
 
 
 def _wanted(request: Request, testbed: Testbed) -> Execution:
     if again := request.POST.get("again"):
-        return execution_again(testbed, again, on=request.POST.get("on", "all"))
+        runs = visible_runs(request, testbed)
+        return execution_again(runs, again, on=request.POST.get("on", "all"))
     if number := request.POST.get("saved"):
         return saved_execution(
             testbed, number, _values(request), request.POST.get("selection", "")
@@ -76,16 +82,20 @@ def _wanted(request: Request, testbed: Testbed) -> Execution:
     if request.content_type != JSON:
         return ExecutionForm(request.POST).execution()
     try:
-        wanted = parse_execution(json.loads(request.body))
+        return parse_execution(json.loads(request.body))
     except (ValueError, RecursionError) as exc:
         raise ExecutionRefused(
             "The body is not the JSON of a command.", hint="See docs/protocol.md."
         ) from exc
-    if wanted.targets is not Targets.GUESTS:
-        raise ExecutionRefused(
-            f"Nothing can be run on {wanted.targets} yet.", hint="Select guests."
-        )
-    return wanted
+
+
+def _places(wanted: Execution, run: Run) -> str:
+    """Return the selection as a record has it: hosts are named."""
+    if not wanted.is_on_hosts:
+        return wanted.selection
+    names = Task.objects.filter(instruction__run=run).values_list("resource", flat=True)
+    hosts = fold(names)
+    return f"{'host' if len(names) == 1 else 'hosts'} {hosts}"
 
 
 def _values(request: Request) -> dict[str, str]:

@@ -18,7 +18,7 @@ from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_power
-from testbed.testbeds.executions import matched_guests
+from testbed.testbeds.executions import matched
 from testbed.views.execution.form import ExecutionForm
 from testbed.views.problems import wants_json
 from testbed.views.testbeds import show_testbed
@@ -78,7 +78,7 @@ def _question(
     if not verb.loses_data or _is_program(request):
         return None
     require_no_run(testbed.runs.all())
-    names = matched_guests(testbed, selection)
+    names = matched(testbed, selection)
     folded = fold(names)
     if request.POST.get("sure") == folded:
         return None

@@ -52,6 +52,10 @@ def test_command_is_read_with_its_conditions() -> None:
             COMMAND | {"form": "fetch", "path": "../x"},
             "The file or folder in the guest has no full path: `../x`.",
         ),
+        (
+            {"form": "fetch", "path": "/x", "selection": "main", "targets": "hosts"},
+            "Files are copied to and from guests only.",
+        ),
         (conditions(env={"A B": "x"}), "`A B` cannot be set"),
         (conditions(env={"TESTBED_TAG": "x"}), "`TESTBED_TAG` cannot be set"),
         (conditions(user="-x"), "`-x` is no name of an account."),
@@ -108,6 +112,20 @@ def test_copies_are_kinds_of_their_own(form: Form, kind: Kind) -> None:
 
     assert [found.kind for found in plan.instructions] == [kind, Kind.END]
     assert plan.instructions[0].title == f"{wanted.title} on 1 guest"
+
+
+def test_hosts_are_a_kind_of_their_own_and_their_own_resources() -> None:
+    state = build(spec_of(machine("web", "br0")))
+    wanted = parse_execution(COMMAND | {"targets": "hosts", "selection": "@all"})
+
+    plan = plan_exec(state, wanted, ["host-a", "host-b"])
+
+    found = plan.instructions[0]
+    assert (found.kind, found.title) == (Kind.RUN_ON_HOST, "uname -a on 2 hosts")
+    assert [(r.name, r.host) for r in found.resources] == [
+        ("host-a", "host-a"),
+        ("host-b", "host-b"),
+    ]
 
 
 def test_guests_in_order_run_in_groups() -> None:

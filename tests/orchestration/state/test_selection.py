@@ -4,7 +4,7 @@ import pytest
 
 from orchestration.errors import SelectionFailed
 from orchestration.state.model import State
-from orchestration.state.selection import fold, select_guests
+from orchestration.state.selection import HOSTS_HINT, fold, select_guests, select_hosts
 from tests.orchestration.state.samples import HOSTS, build, machine, scaled, spec_of
 
 
@@ -109,3 +109,28 @@ def test_failed_guest_that_is_no_longer_there_is_matched_by_no_pattern(
     found = select_guests(state, "web-*", failed=("web-9",))
 
     assert fold(found) == "web-[0-3]"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [("@all", "host-a,host-b"), ("host-a", "host-a"), ("!host-a", "host-b")],
+)
+def test_hosts_are_selected_in_the_same_notation(pattern: str, wanted: str) -> None:
+    guests = (machine("web", "br0"), machine("db", "br1"))
+    state = build(spec_of(*guests, bridges=("br0", "br1")), hosts=HOSTS[:2])
+
+    found = select_hosts(state, pattern)
+
+    assert ",".join(found) == wanted
+
+
+def test_selection_of_hosts_matches_no_guest_and_says_how_to_write_it(
+    state: State,
+) -> None:
+    with pytest.raises(SelectionFailed) as unknown:
+        select_hosts(state, "web-0")
+    with pytest.raises(SelectionFailed) as guests:
+        select_hosts(state, "@bridge:br0")
+
+    assert unknown.value.message == "There is no host web-0 in this testbed."
+    assert guests.value.hint == HOSTS_HINT

@@ -137,6 +137,16 @@ def test_copies_are_printed_with_what_arrived(
     assert capsys.readouterr().out == f"web-[0-1] (2): {message}\n"
 
 
+def test_hosts_are_asked_for_by_an_option_of_their_own(run):
+    run("main", "--hosts", "--", "uptime")
+    hosts = FakeServer.asked[1]
+    run("main", "--", "uptime")
+    guests = FakeServer.asked[1]
+
+    assert (hosts["selection"], hosts["targets"]) == ("main", "hosts")
+    assert guests["targets"] == "guests"
+
+
 def test_equal_answers_are_printed_once(run, capsys: pytest.CaptureFixture[str]):
     run("@all", "--", "uname")
 

@@ -12,7 +12,7 @@ from testbed.runs.creation import create_execution, create_run
 from testbed.runs.joining import join
 from testbed.runs.outcome import NONE_LEFT, finish_run
 from testbed.runs.recorder import Recorder
-from testbed.testbeds.executions import matched_guests
+from testbed.testbeds.executions import matched
 
 pytestmark = pytest.mark.django_db(transaction=True)
 UNAME = parse_execution({"form": "command", "selection": "@all", "words": ["uname"]})
@@ -105,7 +105,7 @@ def test_selection_that_matches_nothing_makes_no_run(deployed, owner):
 def test_failed_are_the_guests_on_which_the_last_run_failed(execution, deployed):
     end(execution, Run.Status.FAILED, web="done", db="failed")
 
-    assert matched_guests(deployed, "@failed") == ("db",)
+    assert matched(deployed, "@failed") == ("db",)
 
 
 @pytest.mark.parametrize(

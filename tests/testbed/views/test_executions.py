@@ -171,10 +171,6 @@ def test_program_pushes_and_fetches_files(browser: Client, wanted, kind, title):
         (b"[" * 100_000, "The body is not the JSON of a command."),
         (b"[]", "The command cannot be read"),
         (b'{"form": "command", "selection": "web"}', "There is no command."),
-        (
-            b'{"form":"shell", "selection":"main", "words":["id"], "targets":"hosts"}',
-            "Nothing can be run on hosts yet.",
-        ),
     ],
 )
 def test_program_gets_a_refusal_as_json(browser: Client, body, error):
