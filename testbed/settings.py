@@ -222,6 +222,16 @@ TASKS_PER_HOST = env_int("TESTBED_TASKS_PER_HOST", 16)
 BOOT_DEADLINE_S = env_int("TESTBED_BOOT_DEADLINE_S", 120)
 # Of a task's output so much is kept in the database, a line counted with its row.
 TASK_LOG_MIB = env_int("TESTBED_TASK_LOG_MIB", 8)
+# Executions that go on until they are stopped, of one user.
+USER_TOOLS = env_int("TESTBED_USER_TOOLS", 4)
+# Of one packet capture; then of all that a testbed keeps.
+CAPTURE_LIMITS = {
+    "usual_mib": env_int("TESTBED_CAPTURE_MIB", 64),
+    "usual_s": env_int("TESTBED_CAPTURE_S", 600),
+    "most_mib": env_int("TESTBED_CAPTURE_MOST_MIB", 1024),
+    "most_s": env_int("TESTBED_CAPTURE_MOST_S", 86_400),
+}
+TESTBED_CAPTURES_MIB = env_int("TESTBED_TESTBED_CAPTURES_MIB", 4096)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)

@@ -19,7 +19,7 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
-from testbed.views.execution import answers, fetched, saved
+from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
 from testbed.views.guests import power
 
@@ -60,6 +60,7 @@ urlpatterns = [
     ),
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
     path("testbeds/<slug:slug>/power/", power.change, name="testbed-power"),
+    path("testbeds/<slug:slug>/captures/", captures.start, name="testbed-captures"),
     path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
     path("runs/<int:pk>/", runs.detail, name="run"),
     path("runs/<int:pk>/stage/", runs.stage, name="run-stage"),
@@ -70,6 +71,7 @@ urlpatterns = [
     path("runs/<int:pk>/answers/", answers.index, name="run-answers"),
     path("runs/<int:pk>/answers.zip", answers.archive, name="run-answers-zip"),
     path("runs/<int:pk>/answers/<str:guest>/", answers.one, name="run-answer"),
+    path("runs/<int:pk>/capture.pcap", captures.download, name="run-capture"),
     path("runs/<int:pk>/difference/", answers.compare, name="run-difference"),
     path("runs/<int:pk>/fetched/", fetched.index, name="run-fetched"),
     path("runs/<int:pk>/fetched/file/", fetched.one, name="run-fetched-file"),

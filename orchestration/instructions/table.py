@@ -10,7 +10,13 @@ from orchestration.instructions import (
     power,
     scripts,
 )
-from orchestration.instructions.execution import fetches, on_hosts, programs, pushes
+from orchestration.instructions.execution import (
+    captures,
+    fetches,
+    on_hosts,
+    programs,
+    pushes,
+)
 from orchestration.instructions.storage import clone_disks, disks, images
 from orchestration.instructions.task import ActionTable
 from orchestration.plan.model import Kind
@@ -57,6 +63,7 @@ ACTIONS: ActionTable = {
     Kind.RESET: power.reset,
     Kind.PAUSE: power.pause,
     Kind.RESUME: power.resume,
+    Kind.CAPTURE_PACKETS: captures.capture_packets,
     Kind.RUN_ON_HOST: on_hosts.run_on_host,
     Kind.END: artefacts.end,
 }

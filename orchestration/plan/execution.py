@@ -7,7 +7,7 @@ run's record says exactly what ran. Nothing here touches a machine.
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orchestration.amounts import size
 from orchestration.errors import ExecutionRefused
+from orchestration.plan.captures import Capture, check_capture
 
 # Linux passes 128 KiB in one argument, and 2 MiB in all of them and the environment.
 MOST_ARGUMENT_BYTES = 128 * 1024 - 1
@@ -33,6 +34,7 @@ class Form(StrEnum):
     SCRIPT = "script"
     PUSH = "push"
     FETCH = "fetch"
+    CAPTURE = "capture"
 
 
 class Targets(StrEnum):
@@ -51,7 +53,7 @@ class Targets(StrEnum):
 class Conditions:
     """How a program runs: `user` is an account there, empty for the login's own.
 
-    `sudo` is root. `timeout_s` bounds each guest. `parallel` guests run at once, 0 as
+    `sudo` is root. `timeout_s` bounds each guest; 0, of a tool alone, does not. `parallel` guests run at once, 0 as
     many as possible; `in_order` keeps the selection's order in groups of `parallel`.
     After `stop_after` failures no further guest begins; 0 is never.
     """
@@ -74,15 +76,18 @@ class Execution:
     `words` are a COMMAND's program and arguments, a SHELL's one line, or a SCRIPT's
     arguments. A SCRIPT is the testbed's file `path`, or the pasted `text`. PUSH copies
     the testbed's `path` to `target` in the guest; FETCH copies the guest's `path`.
+    CAPTURE keeps the packets of one interface. A `tool` goes on while others run.
     """
 
     form: Form
-    selection: str
+    selection: str = ""
     words: tuple[str, ...] = ()
     path: str = ""
     text: str = ""
     target: str = ""
     targets: Targets = Targets.GUESTS
+    tool: bool = False
+    capture: Capture | None = None
     conditions: Conditions = field(default_factory=Conditions)
 
     @property
@@ -99,6 +104,8 @@ class Execution:
                 words = f"push {self.path} to {self.target}"
             case Form.FETCH:
                 words = f"fetch {self.path}"
+            case Form.CAPTURE:
+                words = f"capture {self.capture.filter if self.capture else ''}".strip()
         return words if len(words) <= 120 else f"{words[:119]}…"
 
     @property
@@ -130,15 +137,21 @@ def parse_execution(data: object) -> Execution:
 
 
 def checked(wanted: Execution) -> Execution:
-    """Return an execution that can be run as it is. Raises: ExecutionRefused."""
+    """Return an execution that can be run as it is. Raises: ExecutionRefused.
+
+    A capture is a tool, and its place stands in for the selection.
+    """
     _CHECKS[wanted.form](wanted)
     if wanted.is_on_hosts and not wanted.is_program:
         raise ExecutionRefused(
-            "Files are copied to and from guests only.", hint="Select guests."
+            "Files and packets are those of guests only.", hint="Select guests."
         )
     _check_texts(wanted)
     _check_conditions(wanted.conditions)
-    return wanted
+    _check_time(wanted)
+    if wanted.capture is None:
+        return wanted
+    return replace(wanted, tool=True, selection=wanted.capture.place)
 
 
 def _check_command(wanted: Execution) -> None:
@@ -169,12 +182,19 @@ def _check_fetch(wanted: Execution) -> None:
     _require_absolute(wanted.path, "The file or folder in the guest")
 
 
+def _check_capture(wanted: Execution) -> None:
+    if wanted.capture is None:
+        raise ExecutionRefused("No interface is chosen whose packets are captured.")
+    check_capture(wanted.capture)
+
+
 _CHECKS = {
     Form.COMMAND: _check_command,
     Form.SHELL: _check_command,
     Form.SCRIPT: _check_script,
     Form.PUSH: _check_push,
     Form.FETCH: _check_fetch,
+    Form.CAPTURE: _check_capture,
 }
 
 
@@ -213,6 +233,18 @@ def _check_texts(wanted: Execution) -> None:
         )
 
 
+def _check_time(wanted: Execution) -> None:
+    if wanted.tool and not (wanted.is_program or wanted.form is Form.CAPTURE):
+        raise ExecutionRefused("A copy of files ends by itself: it is no tool.")
+    timeout_s = wanted.conditions.timeout_s
+    least = 0 if wanted.tool else 1
+    if not least <= timeout_s <= MOST_SECONDS:
+        raise ExecutionRefused(
+            f"A time limit of {timeout_s} s cannot be set.",
+            hint=f"Use {least} to {MOST_SECONDS} seconds.",
+        )
+
+
 def _check_conditions(conditions: Conditions) -> None:
     for name in conditions.env:
         if not _VARIABLE.fullmatch(name) or name.startswith("TESTBED_"):
@@ -228,11 +260,6 @@ def _check_conditions(conditions: Conditions) -> None:
         raise ExecutionRefused(
             f"The working folder has no full path: `{conditions.folder}`.",
             hint="Begin it with a slash.",
-        )
-    if not 0 < conditions.timeout_s <= MOST_SECONDS:
-        raise ExecutionRefused(
-            f"A time limit of {conditions.timeout_s} s cannot be set.",
-            hint=f"Use 1 to {MOST_SECONDS} seconds.",
         )
     if conditions.parallel < 0 or conditions.stop_after < 0:
         raise ExecutionRefused("The numbers of guests and failures are 0 or more.")

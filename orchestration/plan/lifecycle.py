@@ -168,7 +168,11 @@ _PLANNERS: Mapping[Command, Planner] = {
     Command.UP: plan_up,
     Command.DOWN: plan_down,
 }
-_KINDS = {Form.PUSH: Kind.PUSH_FILES, Form.FETCH: Kind.FETCH_FILES}
+_KINDS = {
+    Form.PUSH: Kind.PUSH_FILES,
+    Form.FETCH: Kind.FETCH_FILES,
+    Form.CAPTURE: Kind.CAPTURE_PACKETS,
+}
 # They change the whole testbed, and nothing else runs on it meanwhile.
 LIFECYCLE = tuple(_PLANNERS)
 

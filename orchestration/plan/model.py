@@ -98,6 +98,7 @@ class Kind(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RUN_ON_HOST = "run-on-host"
+    CAPTURE_PACKETS = "capture-packets"
     END = "end"
 
 

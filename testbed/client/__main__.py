@@ -92,7 +92,7 @@ def _wanted(options: argparse.Namespace) -> Frame:
     conditions = {
         "user": options.login,
         "sudo": options.sudo,
-        "timeout_s": options.timeout,
+        "timeout_s": _seconds(options),
         "parallel": options.parallel,
         "in_order": options.in_order,
         "stop_after": options.stop_after,
@@ -105,6 +105,7 @@ def _wanted(options: argparse.Namespace) -> Frame:
             "stdin": options.stdin.read() if options.stdin else "",
         }
         wanted["targets"] = "hosts" if options.hosts else "guests"
+        wanted["tool"] = options.tool
     else:
         wanted = {"form": options.form, "path": options.path}
         wanted |= {"target": options.target} if options.form == "push" else {}
@@ -121,6 +122,13 @@ def _program(options: argparse.Namespace) -> Frame:
     if options.file:
         wanted = {"form": "script", "path": options.file, "words": options.words}
     return wanted
+
+
+def _seconds(options: argparse.Namespace) -> int:
+    """Return the time limit; a tool has none unless one is given."""
+    if options.timeout is not None:
+        return int(options.timeout)
+    return 0 if options.form == "program" and options.tool else 3600
 
 
 def _password(options: argparse.Namespace) -> str:
@@ -156,6 +164,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="GUESTS are hosts of the testbed: run it there; for lab admins",
     )
+    execute.add_argument("--tool", action="store_true", help="run it until cancelled")
     execute.add_argument("words", nargs="*", metavar="COMMAND")
     _add_kinds(execute)
     _add_surroundings(execute)
@@ -180,7 +189,7 @@ def _add_kinds(parser: argparse.ArgumentParser) -> None:
 def _add_conditions(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--as", dest="login", default="", metavar="USER")
     parser.add_argument("--sudo", action="store_true", help="run it as root")
-    parser.add_argument("--timeout", type=int, default=3600, metavar="SECONDS")
+    parser.add_argument("--timeout", type=int, metavar="SECONDS")
     parser.add_argument("--parallel", type=int, default=0, help="guests at once")
     parser.add_argument("--in-order", action="store_true", help="in groups of these")
     parser.add_argument("--stop-after", type=int, default=0, metavar="FAILURES")

@@ -11,7 +11,7 @@ from django.db.models.fields.json import KT
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
-from orchestration.plan.execution import Targets
+from orchestration.plan.execution import Form, Targets
 from orchestration.plan.model import Command
 from testbed.models.testbeds import Testbed
 
@@ -48,6 +48,10 @@ class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> "RunQuerySet":
         """Return the runs that are not over."""
         return self.filter(status__in=Run.ACTIVE)
+
+    def tools(self) -> "RunQuerySet":
+        """Return the active runs that go on until they are stopped."""
+        return self.active().filter(options__tool=True)
 
     def changing(self) -> "RunQuerySet":
         """Return the active runs that change their testbed."""
@@ -149,6 +153,16 @@ class Run(models.Model):
     def is_on_hosts(self) -> bool:
         """Return whether it runs a command on hosts themselves."""
         return bool(self.options.get("targets") == Targets.HOSTS)
+
+    @property
+    def is_tool(self) -> bool:
+        """Return whether it goes on until it is stopped, beside other executions."""
+        return self.options.get("tool") is True
+
+    @property
+    def is_capture(self) -> bool:
+        """Return whether it captures packets."""
+        return bool(self.options.get("form") == Form.CAPTURE)
 
     @property
     def target_noun(self) -> str:

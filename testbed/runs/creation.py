@@ -23,9 +23,17 @@ from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
+from testbed.runs.tools import (
+    end_tools,
+    require_place,
+    tools_of,
+    with_capture_limits,
+)
 from testbed.testbeds.executions import plan_change, plan_execution
 from testbed.testbeds.planning import prepare
 
+# Their guests and networks go, and so do the tools that watch these.
+ENDS_TOOLS = (Command.DOWN, Command.CLEAR_ARTEFACTS)
 PlanJson = Mapping[str, object]
 
 
@@ -60,12 +68,15 @@ def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
     """Plan a command for guests and store it as a run that waits for its driver.
 
     Raises: SelectionFailed, StateError (the testbed is not up), TestbedBusy (a run
-    changes it).
+    changes it), ExecutionRefused (too many tools run), NotEnoughSpace.
     """
     with transaction.atomic():
+        wanted = with_capture_limits(testbed, wanted)
         run = _reserve(testbed, user, Command.EXEC, asdict(wanted))
         run.title = clean(wanted.title.replace("\n", " "))
         _store(run, plan_execution(testbed, wanted))
+        if wanted.tool:
+            require_place(run)
     return run
 
 
@@ -93,11 +104,19 @@ def _store(run: Run, plan: Plan) -> None:
 def _reserve(
     testbed: Testbed, user: User, command: Command, options: Mapping[str, object]
 ) -> Run:
-    """Make the run's row. Raises: TestbedBusy when another run excludes it."""
+    """Make the run's row, and end the tools that make place for it.
+
+    Raises: TestbedBusy when another run excludes it.
+    """
     Testbed.objects.select_for_update().get(pk=testbed.pk)
     is_exclusive = command is not Command.EXEC
     others = Run.objects.filter(testbed=testbed)
+    if command in ENDS_TOOLS:
+        tools = list(tools_of(testbed).values_list("pk", flat=True))
+        others = others.exclude(pk__in=tools)
     require_no_run(others if is_exclusive else others.filter(is_exclusive=True))
+    if command in ENDS_TOOLS:
+        end_tools(testbed, user)
     return Run.objects.create(
         testbed=testbed,
         asked_by=user,

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
+from orchestration.plan.captures import point_of
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.plan.lifecycle import Plan, plan_exec, plan_power
 from orchestration.plan.model import Command
@@ -25,6 +26,9 @@ def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
 
     Raises: StateError (the testbed is not up), SelectionFailed.
     """
+    if wanted.capture is not None:
+        state = _deployed(testbed)
+        return plan_exec(state, wanted, [point_of(state, wanted.capture).guest.name])
     names = matched(testbed, wanted.selection, wanted.targets)
     return plan_exec(_deployed(testbed), wanted, names)
 

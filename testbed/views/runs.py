@@ -5,6 +5,7 @@ import json
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import (
     require_GET,
     require_http_methods,
@@ -28,8 +29,9 @@ from testbed.pages.board import stage_of, stages_of
 from testbed.pages.erasure import digest_of, erased_disks
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
-from testbed.runs.creation import PlanJson, create_run
+from testbed.runs.creation import ENDS_TOOLS, PlanJson, create_run
 from testbed.runs.event_rows import clean
+from testbed.runs.tools import tools_of
 from testbed.views.execution.answers import answers_context
 from testbed.views.logs import log_context
 from testbed.views.problems import wants_json
@@ -78,6 +80,10 @@ def detail(request: Request, pk: int) -> HttpResponse:
         "waiting": unclaimed_run(run),
     }
     template = "executions/detail.html" if is_execution else "runs/detail.html"
+    if run.is_capture:
+        template = "executions/capture.html"
+        path = reverse("run-capture", args=[run.pk])
+        context["address"] = request.build_absolute_uri(path)
     return render(request, template, context)
 
 
@@ -141,11 +147,13 @@ def _start(request: Request, slug: str) -> HttpResponse:
 def _question(
     request: Request, testbed: Testbed, command: Command
 ) -> HttpResponse | None:
-    """Ask before disks are erased; none when nothing is, or these were confirmed.
+    """Ask before disks are erased or tools ended; none when nothing is, or confirmed.
 
     Programs are not asked: they read the plan. Raises: SpecError, StateError.
     """
     is_busy = Run.objects.active().filter(testbed=testbed).exists()
+    if command in ENDS_TOOLS and not wants_json(request):
+        return _tools_question(request, testbed, command)
     if command != Command.UP or is_busy or wants_json(request):
         return None
     options = _options(request)
@@ -160,6 +168,21 @@ def _question(
         "options": options,
     }
     return render(request, "testbeds/erase_disks.html", context)
+
+
+def _tools_question(
+    request: Request, testbed: Testbed, command: Command
+) -> HttpResponse | None:
+    """Ask before tools are ended; one that began since the question is asked about."""
+    tools = list(tools_of(testbed).listed())
+    digest = ",".join(str(run.pk) for run in tools)
+    is_confirmed = request.POST.get("end_tools") == digest
+    if not tools or is_confirmed:
+        return None
+    context = {"testbed": testbed, "digest": digest, "command": command}
+    context["tools"] = list(tools_of(testbed).visible_to(request.user).listed())
+    context["count"] = len(tools)
+    return render(request, "testbeds/end_tools.html", context)
 
 
 def _refused(

@@ -1,5 +1,6 @@
 """The list of testbeds, and one testbed's page."""
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -22,6 +23,7 @@ from testbed.pages.changes import pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
+from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
 from testbed.pages.overview import (
     GuestRow,
@@ -31,6 +33,7 @@ from testbed.pages.overview import (
     state_of,
     unseen_run,
 )
+from testbed.runs.tools import tools_of
 from testbed.testbeds.executions import execution_again
 from testbed.testbeds.files import (
     delete_testbed,
@@ -153,7 +156,9 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     drift = drift_of(testbed, found)
     is_changed = state is not None and is_edited(testbed, state)
     sketch = None if state else sketch_of(_yaml(testbed))
-    active = testbed.runs.active().select_related("asked_by").defer("plan").first()
+    found_active = testbed.runs.active().select_related("asked_by").defer("plan")
+    running = sorted(found_active, key=lambda run: run.is_tool)
+    active = running[0] if running else None
     can_run = testbed.condition in Testbed.DEPLOYED and may(
         request.user, Act.EXECUTE, testbed
     )
@@ -171,6 +176,10 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "last_run": last,
         "unseen_run": unseen_run(testbed, last),
         "active_run": active,
+        "only_tools": active is not None and active.is_tool,
+        "tools": tools_of(testbed).visible_to(request.user).listed() if can_run else (),
+        "capture_choices": choices_of(state) if can_run and state else (),
+        "limits": settings.CAPTURE_LIMITS,
         "bar": command_bar(testbed, request.user, state) if can_run else None,
         "verbs": VERBS.values(),
         "condition": condition_of(testbed, last),

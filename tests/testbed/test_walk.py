@@ -70,6 +70,7 @@ testbeds/<slug:slug>/artefacts.zip          owner       impossible
 testbeds/<slug:slug>/artefacts/<path:name>  owner       impossible
 testbeds/<slug:slug>/exec/                  impossible  owner-refused
 testbeds/<slug:slug>/exec/match/            owner       impossible
+testbeds/<slug:slug>/captures/              impossible  owner-refused
 testbeds/<slug:slug>/commands/              owner       owner-refused
 testbeds/<slug:slug>/commands/delete/       impossible  nothing
 testbeds/<slug:slug>/power/                 impossible  owner-refused
@@ -88,6 +89,7 @@ runs/<int:pk>/fetched/                      owner       impossible
 runs/<int:pk>/fetched/file/                 owner       impossible
 runs/<int:pk>/fetched/archive/              owner       impossible
 runs/<int:pk>/fetched/delete/               owner       owner-on
+runs/<int:pk>/capture.pcap                  nothing     impossible
 hosts/                                      users       impossible
 orphans/                                    admin       impossible
 orphans/delete/                             impossible  admin-bad

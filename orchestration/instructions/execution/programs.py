@@ -35,6 +35,8 @@ from orchestration.transport.base import Command, Scope, Transport, command
 # The part of each guest's output that is shown in the log while the command runs.
 FOLLOWED_BYTES = 64 * 1024
 CLEAN_UP_S = 10.0
+# Ten years, a number that every clock takes.
+UNLIMITED_S = 10 * 366 * 24 * 3600.0
 _NO_AGENT = (
     "No QEMU guest agent answers in it, through which it could be asked as well."
 )
@@ -207,7 +209,7 @@ def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> 
         return transport.run(
             cmd,
             scope=task.scope,
-            timeout_s=execution_of(task).conditions.timeout_s,
+            timeout_s=execution_of(task).conditions.timeout_s or UNLIMITED_S,
             on_line=on_line,
             check=False,
         ).exit_code

@@ -13,7 +13,14 @@ from orchestration.errors import NetworkFailed
 from orchestration.providers.failures import Failure, run_or_fail
 from orchestration.providers.linux import ip_link
 from orchestration.providers.ovs.changes import NO_VLAN, PORT_COLUMNS, is_in_vlan
-from orchestration.providers.ovs.database import Row, assign, list_clause, read, write
+from orchestration.providers.ovs.database import (
+    Row,
+    assign,
+    list_clause,
+    read,
+    refuse_foreign,
+    write,
+)
 from orchestration.transport.base import Scope, Transport, command
 
 
@@ -53,6 +60,29 @@ def ensure_tap(
     what = f"The tap {tap} could not be moved to {device} on {transport.machine}."
     write(transport, clauses, what, scope=scope)
     return True
+
+
+def require_tap(
+    transport: Transport, device: str, tap: str, *, testbed: str, scope: Scope
+) -> None:
+    """Let a tap pass that is a port of a bridge with the testbed's mark.
+
+    Raises: ForeignThing (the bridge is another's), NetworkFailed (no such port).
+    """
+    bridges, ports = read(
+        transport,
+        list_clause("Bridge", "name,external_ids,ports", device),
+        list_clause("Port", "_uuid,name", tap),
+        scope=scope,
+    )
+    for row in bridges:
+        refuse_foreign(row, f"bridge {device}", testbed, transport.machine)
+    here = {uuid for row in bridges for uuid in row.values("ports")}
+    if not any(row.text("_uuid") in here for row in ports):
+        raise NetworkFailed(
+            f"The tap {tap} is no port of {device} on {transport.machine}.",
+            hint="The guest may be shut off: start it, or use Up.",
+        )
 
 
 def port_problems(

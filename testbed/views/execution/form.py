@@ -26,7 +26,7 @@ _PLAIN = ("user", "sudo", "folder", "in_order")
 # The conditions that only programs have.
 _OF_PROGRAMS = ("folder", "env", "stdin")
 _COPIES = (Form.PUSH, Form.FETCH)
-_NUMBERS = ("timeout_s", "parallel", "stop_after")
+_NUMBERS = ("parallel", "stop_after")
 
 
 class _Number(forms.IntegerField):
@@ -49,7 +49,8 @@ class ExecutionForm(forms.Form):
     )
     selection = forms.CharField(label="Guests", required=False)
     form = forms.ChoiceField(
-        label="Kind", choices=[(one.value, one.value) for one in Form]
+        label="Kind",
+        choices=[(one.value, one.value) for one in Form if one is not Form.CAPTURE],
     )
     line = forms.CharField(label="Command", required=False)
     path = forms.CharField(label="Script", required=False)
@@ -63,7 +64,8 @@ class ExecutionForm(forms.Form):
     env = forms.CharField(label="Environment", required=False)
     folder = forms.CharField(label="Folder", required=False)
     stdin = forms.CharField(label="Standard input", required=False, strip=False)
-    timeout_s = _Number(label="Time limit", required=False, initial=DEFAULT_SECONDS)
+    timeout_s = forms.IntegerField(label="Time limit", required=False)
+    tool = forms.BooleanField(label="Keep running", required=False)
     parallel = _Number(label="At once", required=False, initial=0)
     in_order = forms.BooleanField(label="In order", required=False)
     stop_after = _Number(label="Stop after", required=False, initial=0)
@@ -87,6 +89,7 @@ class ExecutionForm(forms.Form):
                 "form": form,
                 "selection": self._selection(),
                 "targets": values["targets"] or Targets.GUESTS,
+                "tool": values["tool"],
                 "conditions": self._conditions(form),
                 **_content(form, values),
             }
@@ -95,7 +98,7 @@ class ExecutionForm(forms.Form):
     @property
     def has_conditions(self) -> bool:
         """Return whether a condition is another than the usual one."""
-        names = (*_PLAIN, *_NUMBERS, "env", "stdin")
+        names = (*_PLAIN, *_NUMBERS, "timeout_s", "tool", "env", "stdin")
         usual = {name: self.fields[name].initial for name in names}
         values = {name: self[name].value() for name in names}
         return any(v and str(v) != str(usual[name]) for name, v in values.items())
@@ -108,6 +111,7 @@ class ExecutionForm(forms.Form):
         values = self.cleaned_data
         found = {
             **{name: values[name] for name in (*_PLAIN, *_NUMBERS)},
+            "timeout_s": _seconds(values["timeout_s"], is_tool=values["tool"]),
             "env": _environment(values["env"]),
             "stdin": _unix(values["stdin"]),
         }
@@ -120,6 +124,7 @@ def form_of(wanted: Execution) -> ExecutionForm:
     conditions, form = wanted.conditions, wanted.form
     is_script = form is Form.SCRIPT
     line = "" if is_script else line_of(form, wanted.words)
+    is_usual = conditions.timeout_s == _seconds(None, is_tool=wanted.tool)
     return ExecutionForm(
         initial={
             "selection": wanted.selection,
@@ -133,6 +138,8 @@ def form_of(wanted: Execution) -> ExecutionForm:
             "target": wanted.target,
             "remote": wanted.path if form is Form.FETCH else "",
             **{name: getattr(conditions, name) for name in (*_PLAIN, *_NUMBERS)},
+            "timeout_s": None if is_usual else conditions.timeout_s,
+            "tool": wanted.tool,
             "env": "".join(f"{name}={v}\n" for name, v in conditions.env.items()),
             "stdin": conditions.stdin,
         }
@@ -172,6 +179,13 @@ def _words(form: Form, values: Mapping[str, str]) -> tuple[str, ...]:
             "The command has a quote that is not closed.",
             hint="Close it, put a backslash before it, or run the line in a shell.",
         ) from exc
+
+
+def _seconds(given: int | None, *, is_tool: bool) -> int:
+    """Return a time limit; a tool has none of its own."""
+    if given is not None:
+        return given
+    return 0 if is_tool else DEFAULT_SECONDS
 
 
 def _environment(text: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ def test_command_is_read_with_its_conditions() -> None:
         ),
         (
             {"form": "fetch", "path": "/x", "selection": "main", "targets": "hosts"},
-            "Files are copied to and from guests only.",
+            "Files and packets are those of guests only.",
         ),
         (conditions(env={"A B": "x"}), "`A B` cannot be set"),
         (conditions(env={"TESTBED_TAG": "x"}), "`TESTBED_TAG` cannot be set"),

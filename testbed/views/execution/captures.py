@@ -1,0 +1,82 @@
+"""Packet captures: start one from the testbed's page, and download its file."""
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST
+
+from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
+from orchestration.plan.captures import MOST_SNAPLEN
+from orchestration.plan.execution import Execution, Form, parse_execution
+from testbed.access.permissions import Act, log_act, require
+from testbed.access.visibility import Request, not_stored, run_for, testbed_for
+from testbed.pages.execution.captures import capture_file, growing
+from testbed.runs.creation import create_execution
+from testbed.views.testbeds import show_testbed
+
+PCAP = "application/vnd.tcpdump.pcap"
+
+
+class CaptureForm(forms.Form):
+    """Where packets are captured, which, and how many."""
+
+    place = forms.CharField(label="Interface")
+    filter = forms.CharField(label="Filter", required=False)
+    snaplen = forms.IntegerField(label="Bytes of a packet", required=False)
+    most_mib = forms.IntegerField(label="MiB", required=False)
+    most_s = forms.IntegerField(label="Seconds", required=False)
+
+    def execution(self) -> Execution:
+        """Return what was asked for. Raises: ExecutionRefused."""
+        if not self.is_valid():
+            name, problems = next(iter(self.errors.items()))
+            raise ExecutionRefused(f"{self.fields[name].label}: {problems[0]}")
+        values = self.cleaned_data
+        guest, _, interface = values["place"].partition(" ")
+        capture = {
+            "guest": guest,
+            "interface": interface,
+            "filter": values["filter"],
+            "snaplen": values["snaplen"] or MOST_SNAPLEN,
+            "most_mib": values["most_mib"] or 0,
+            "most_s": values["most_s"] or 0,
+        }
+        return parse_execution({"form": Form.CAPTURE, "capture": capture})
+
+
+@login_required
+@require_POST
+def start(request: Request, slug: str) -> HttpResponse:
+    """Start a capture on the interface that was chosen."""
+    testbed = testbed_for(request, slug)
+    require(request.user, Act.EXECUTE, testbed)
+    try:
+        wanted = CaptureForm(request.POST).execution()
+        run = create_execution(testbed, request.user, wanted)
+    except TestbedError as exc:
+        status = 409 if isinstance(exc, TestbedBusy) else 422
+        return show_testbed(request, testbed, exc, status)
+    what = f"{wanted.title} on {wanted.selection}, run {run.pk}"
+    log_act(request.user, Act.EXECUTE, testbed, what)
+    return redirect("run", run.pk)
+
+
+@not_stored
+@login_required
+@require_GET
+def download(request: Request, pk: int) -> HttpResponseBase:
+    """Send the packets of a capture; while it runs, also those that come."""
+    run = run_for(request, pk)
+    is_there = not run.is_over or capture_file(run).is_file()
+    if not (run.is_capture and is_there):
+        raise Http404("This run has no packets.")
+    response = StreamingHttpResponse(growing(run), content_type=PCAP)
+    name = f"{run.testbed.slug}-{run.pk}.pcap"
+    header = content_disposition_header(True, name) or "attachment"
+    response.headers["Content-Disposition"] = header
+    # nginx would keep packets back until it has a buffer of them.
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
