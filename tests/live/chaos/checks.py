@@ -135,12 +135,7 @@ def _drift(lab: Lab, testbed: Testbed, state: State, shown: Shown) -> list[str]:
 
 def _boots(lab: Lab) -> list[str]:
     """Compare the boot ids of all guests that can be entered."""
-    reachable = [
-        (testbed.slug, guest.name)
-        for testbed, state in lab.states()
-        for guest in state.guests
-        if lab.expected(state).is_reachable(guest)
-    ]
+    reachable = _reachable(lab)
     with ThreadPoolExecutor(4) as pool:
         found = dict(
             zip(
@@ -149,11 +144,11 @@ def _boots(lab: Lab) -> list[str]:
                 strict=True,
             )
         )
-    problems = [
-        f"guest {name} of {slug} does not answer"
-        for (slug, name), boot in found.items()
-        if not boot
-    ]
+    silent = [key for key, boot in found.items() if not boot]
+    if silent:
+        lab.look()  # a Down that was cancelled may have pressed the power button
+        silent = [key for key in silent if key in _reachable(lab)]
+    problems = [f"guest {name} of {slug} does not answer" for slug, name in silent]
     for key, boot in found.items():
         is_kept = key in lab.boots and key not in lab.touched
         if boot and is_kept and lab.boots[key] != boot:
@@ -162,6 +157,16 @@ def _boots(lab: Lab) -> list[str]:
         lab.boots.pop(key, None)
     lab.boots |= {key: boot for key, boot in found.items() if boot}
     return problems
+
+
+def _reachable(lab: Lab) -> list[tuple[str, str]]:
+    """Return testbed and name of each guest that runs and can be entered."""
+    return [
+        (testbed.slug, guest.name)
+        for testbed, state in lab.states()
+        for guest in state.guests
+        if lab.expected(state).is_reachable(guest)
+    ]
 
 
 def _boot(lab: Lab, slug: str, name: str) -> str:
