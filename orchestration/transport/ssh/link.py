@@ -33,10 +33,13 @@ _CHANNEL_MESSAGES = (93, 94, 95, 96, 98)
 _CHANNEL_DATA = 94
 _CHANNEL_EXTENDED_DATA = 95
 _CHANNEL_CLOSE = 97
+_CHANNEL_REQUEST = 98
 _GLOBAL_REQUEST = 80
 _CHANNEL_FAILURE = 100
 _PROHIBITED = 1
 _NO_STATUS = -1
+# What the kernel has is read in such pieces: two packets of OpenSSH's usual size.
+_READ_BYTES = 64 * 1024
 # The interval at which a wait for an answer checks the connection.
 _LOOK_S = 0.1
 _DROPBEAR = re.compile(r"SSH-2\.0-dropbear_(\d{4})\.")
@@ -308,6 +311,19 @@ class Link(paramiko.Transport):
                 return channel
             time.sleep(pause_s)
         raise paramiko.ChannelException(1, "refused")
+
+    def request_command(self, channel: paramiko.Channel, line: str) -> None:
+        """Request a command without a wait for the server's answer.
+
+        A refusal closes the channel. Raises: paramiko.SSHException, EOFError, OSError.
+        """
+        request = paramiko.Message()
+        request.add_byte(bytes([_CHANNEL_REQUEST]))
+        request.add_int(channel.remote_chanid)
+        request.add_string("exec")
+        request.add_boolean(True)
+        request.add_string(line)
+        self._send_user_message(request)  # type: ignore[attr-defined]
 
     def _refusal(self) -> Refusal | None:
         """Take the server's reason for the last channel that this thread asked for."""

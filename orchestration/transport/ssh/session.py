@@ -89,11 +89,15 @@ class Session:
 
         `line` is for /bin/sh, whatever the login shell is. A request on a channel that
         the server closes is repeated only when it is repeatable: it may have run (see
-        `Link.is_fragile`). A server that broke the protocol is not dialled again.
-        Raises: Cancelled, LinkLost (it may run all the same), and the errors of opening
-        a channel.
+        `Link.is_fragile`). Its answer is waited for then alone: otherwise `pump` tells
+        the same. A server that broke the protocol is not dialled again. Raises:
+        Cancelled, LinkLost (it may run all the same), and the errors of opening a
+        channel.
         """
         line = for_any_shell(line)
+        if not is_repeatable and not self._channel.closed:
+            self._request(line)
+            return
         for pause_s in _UNANSWERED_PAUSES_S:
             time.sleep(pause_s)
             if self._channel.closed:
@@ -153,6 +157,12 @@ class Session:
                 self._drain(_no_check)
             self._wake.wait(POLL_S)
         return True
+
+    def _request(self, line: str) -> None:
+        try:
+            self.link.request_command(self._channel, line)
+        except (paramiko.SSHException, EOFError, OSError) as exc:
+            raise self.link.loss(str(exc)) from exc
 
     def _opened(self) -> paramiko.Channel:
         channel = self._open_channel()
