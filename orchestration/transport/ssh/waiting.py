@@ -5,15 +5,18 @@ without an end of their own.
 """
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
+from queue import SimpleQueue
 from typing import TypeVar
 
 from orchestration.errors import Cancelled
 
 POLL_S = 0.02
+MOST_IDLE = 128
 _T = TypeVar("_T")
 
 
@@ -56,7 +59,7 @@ def _discard_late(discard: Callable[[_T], object], future: Future[_T]) -> None:
 
 
 def start(work: Callable[[], _T]) -> Future[_T]:
-    """Start the work on a thread of its own."""
+    """Start the work on a thread that does nothing else meanwhile."""
     future: Future[_T] = Future()
 
     def target() -> None:
@@ -65,8 +68,37 @@ def start(work: Callable[[], _T]) -> Future[_T]:
         except BaseException as exc:  # noqa: BLE001 - passed to the waiting caller
             future.set_exception(exc)
 
-    threading.Thread(target=target, name="ssh-waiting", daemon=True).start()
+    try:
+        helper = _idle.pop()
+    except IndexError:
+        helper = _Helper()
+        helper.start()
+    helper.work.put(target)
     return future
+
+
+class _Helper(threading.Thread):
+    """A thread that waits for the next work: two hundred commands start at once.
+
+    A daemon, unlike those of `ThreadPoolExecutor`: none keeps its process from ending.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="ssh-waiting", daemon=True)
+        self.work: SimpleQueue[Callable[[], None]] = SimpleQueue()
+
+    def run(self) -> None:
+        """Work, until there are enough idle threads without this one."""
+        while True:
+            self.work.get()()
+            if len(_idle) >= MOST_IDLE:
+                return
+            _idle.append(self)
+
+
+# A list's `pop` and `append` are atomic. Threads do not cross a fork.
+_idle: list[_Helper] = []
+os.register_at_fork(after_in_child=_idle.clear)
 
 
 def await_future(future: Future[_T], is_stopped: Callable[[], bool]) -> _T:
