@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 MARK = b"\x1etestbed\x1e"
 # Between single quotes, where fish knows \\ and \', csh knows ! and no newline.
-_BEGIN = (
-    r'printf "\036testbed\036"; printf "\036testbed\036" >&2; eval "$(printf %b "$1")"'
-)
+_BEGIN = r'printf "\036testbed\036"; printf "\036testbed\036" >&2; eval '
+# Decoding takes a process there: only where something is encoded.
+_ENCODED, _PLAIN = '"$(printf %b "$1")"', '"$1"'
 _UNSAFE = frozenset(b"'\\!\n\r")
 # The bytes kept of a login that prints and never starts the command.
 _KEPT_BYTES = 64 * 1024
@@ -23,7 +23,8 @@ def for_any_shell(line: str) -> str:
         f"\\0{byte:03o}" if byte in _UNSAFE or byte > 126 else chr(byte)
         for byte in line.encode(errors="surrogateescape")
     )
-    return f"exec /bin/sh -c '{_BEGIN}' sh '{safe}'"
+    read = _PLAIN if safe == line else _ENCODED
+    return f"exec /bin/sh -c '{_BEGIN}{read}' sh '{safe}'"
 
 
 class Begun:
