@@ -43,10 +43,11 @@ class BoundedLog:
             self._tell(stream, text)
             return
         with self._lock:
-            if not self._is_full and self._is_within_budget(text):
-                self._tell(stream, text)
-                return
             if not self._is_full:
+                self._left_bytes -= _bytes_of(text) + LINE_BYTES
+                if self._left_bytes >= 0:
+                    self._tell(stream, text)
+                    return
                 self._is_full = True
                 self._tell(Stream.INFO, self._full_words())
             self._hold(stream, text)
@@ -59,10 +60,6 @@ class BoundedLog:
             for stream, text in self._held:
                 self._tell(stream, text)
             self._held.clear()
-
-    def _is_within_budget(self, text: str) -> bool:
-        self._left_bytes -= len(text.encode(errors="replace")) + LINE_BYTES
-        return self._left_bytes >= 0
 
     def _hold(self, stream: Stream, text: str) -> None:
         self._held.append((stream, text))
@@ -77,6 +74,10 @@ class BoundedLog:
             f"The log of this task is full ({size(self._budget_bytes)}). The work goes "
             "on; the last lines of its output follow when it ends."
         )
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 def _cut_words(count: int) -> str:

@@ -111,7 +111,7 @@ class Task:
 
     def __post_init__(self) -> None:
         self._reporter = Reporter(self._tell)
-        self._log = BoundedLog(self._tell_line, self.log_bytes)
+        self._log = BoundedLog(self.tell_line, self.log_bytes)
 
     def log(self, text: str, stream: Stream = Stream.INFO) -> None:
         """Show a line to the user; of endless output the first and the last lines."""
@@ -153,7 +153,8 @@ class Task:
         self._reporter.close()
         self._log.close()
 
-    def _tell_line(self, stream: Stream, text: str) -> None:
+    def tell_line(self, stream: Stream, text: str) -> None:
+        """Show a line of output that the caller bounds itself."""
         name, host = self.resource.name, self.resource.host
         self.sink(LogLine(self.index, name, host, stream, text))
 

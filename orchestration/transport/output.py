@@ -55,6 +55,12 @@ class Output:
 
     def _split(self, text: str, on_line: OnLine) -> None:
         text = self._pending + text
+        if "\r" not in text:
+            *lines, rest = text.split("\n")
+            for line in lines:
+                self._emit(line, on_line)
+            self._keep(rest, on_line)
+            return
         start = 0
         for end in _LINE_END.finditer(text):
             # A carriage return at the very end may be half of a line end.
@@ -63,14 +69,20 @@ class Output:
             if end.start() > start or end[0] != "\r":
                 self._emit(text[start : end.start()], on_line)
             start = end.end()
-        rest = text[start:]
+        self._keep(text[start:], on_line)
+
+    def _keep(self, rest: str, on_line: OnLine) -> None:
+        """Keep the last piece of a line that has no end yet."""
         while len(rest) > PIECE_CHARACTERS:
             on_line(self._stream, rest[:PIECE_CHARACTERS])
             rest = rest[PIECE_CHARACTERS:]
         self._pending = rest
 
     def _emit(self, line: str, on_line: OnLine) -> None:
-        for start in range(0, max(len(line), 1), PIECE_CHARACTERS):
+        if len(line) <= PIECE_CHARACTERS:
+            on_line(self._stream, line)
+            return
+        for start in range(0, len(line), PIECE_CHARACTERS):
             on_line(self._stream, line[start : start + PIECE_CHARACTERS])
 
 

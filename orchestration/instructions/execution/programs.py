@@ -199,7 +199,7 @@ def _script_content(task: Task, wanted: Execution) -> bytes:
 
 
 def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> int:
-    followed = BoundedLog(lambda s, t: task.log(t, s), FOLLOWED_BYTES)
+    followed = BoundedLog(task.tell_line, FOLLOWED_BYTES)
 
     def on_line(stream: Stream, text: str) -> None:
         answer.add(stream, text)
