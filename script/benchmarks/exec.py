@@ -231,7 +231,7 @@ PAGES = {"page": add_page, "flood": add_flood}
 
 
 def _medians(found: dict[str, list[float]]) -> dict[str, float]:
-    return {title: median(seconds) for title, seconds in found.items()}
+    return {title: median(seconds) for title, seconds in found.items() if seconds}
 
 
 if __name__ == "__main__":

@@ -18,7 +18,10 @@ SMALL = {
     "orchestrator": ("--guests", "4", "--hosts", "2"),
     "logs": ("--resources", "2", "--seconds", "2"),
     "load": ("--guests", "4", "--hosts", "2", "--repeat", "1"),
-    "exec": ("--targets", "2", "--repeat", "1", "--mib", "1", "--files", "3"),
+    "exec": (
+        *("--targets", "2", "--repeat", "1", "--mib", "1", "--files", "3"),
+        *("--only", "commands,copies,page"),
+    ),
     "web": ("--seconds", "1", "--mib", "2"),
 }
 TIMEOUT_S = 240

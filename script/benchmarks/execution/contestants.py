@@ -203,6 +203,7 @@ class Program(Contestant):
             words,
             input=targets,
             env=environment,
+            cwd=self.site.folder,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
@@ -286,12 +287,14 @@ class Pyinfra(Program):
 
     def words(self, case: Case, *, kept: bool) -> list[str]:
         """Return pyinfra with all targets at once."""
+        # A list of addresses in one word would be too long for a file's name.
+        inventory = self.site.folder / "inventory.py"
+        inventory.write_text(f"targets = {addresses(case.targets)!r}\n")
         words = [self.tools.find("pyinfra"), "-y", "--parallel", str(case.targets)]
         words += ["--ssh-user", USER, "--ssh-key", str(self.site.key)]
         words += ["--data", f"ssh_config_file={self.config(case, kept=False)}"]
         words += ["--data", f"ssh_known_hosts_file={self.site.known_hosts}"]
-        words += [",".join(addresses(case.targets))]
-        return [*words, "exec", "--", *case.words]
+        return [*words, str(inventory), "exec", "--", *case.words]
 
     def lines_of(self, printed: str) -> int:
         """Count on its exit code: what it prints is for people."""
