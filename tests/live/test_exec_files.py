@@ -127,20 +127,30 @@ def test_programs_end_as_they_do_in_the_guest(stack):
     assert {(answers / name).read_text() for name in ("near", "away")} == {"OLinux\n"}
 
 
+def driven(owner: Client, *wanted: dict) -> list[dict]:
+    """Execute one after the other as a program does, also what is long."""
+    found = []
+    for each in wanted:
+        run = owner.execute(SLUG, {"selection": "@all", **each})
+        status = owner.drive(run, lambda _: None)
+        found.append({"number": run.number, "status": status})
+    return found
+
+
 def printed(stack: Stack, run: dict, guest: str) -> str:
     """Return what one guest printed on its standard output."""
     lines = (project(stack, SLUG).answers(run["number"]) / guest).read_text()
     return "".join(f"{line[1:]}\n" for line in lines.splitlines())
 
 
-def test_arguments_reach_the_program_as_they_are(stack):
+def test_arguments_reach_the_program_as_they_are(stack, owner):
     digest = sha256("".join(f"{word}\0" for word in ODD_WORDS).encode()).hexdigest()
     sums = 'printf "%s\\0" "$@" | sha256sum'
     script = f"#!/bin/sh\n{sums}\n"
     values = {"A": "a 'b\" $HOME\n`id`", "B": ODD_WORDS[-1]}
 
-    found = executed(
-        stack,
+    found = driven(
+        owner,
         {"form": "command", "words": ["sh", "-c", sums, "sh", *ODD_WORDS]},
         {"form": "script", "text": script, "words": ODD_WORDS},
         {"form": "shell", "words": [f"set -- {shlex.join(ODD_WORDS)}; {sums}"]},
