@@ -44,6 +44,28 @@ def test_ticked_guests_run_a_command_from_the_keyboard(page: Page):
     expect(line).to_have_value("half")
 
 
+def test_files_are_pushed_from_the_keyboard(page: Page):
+    bring_up(page, "pushed")
+    source, target = page.locator("[name=source]"), page.locator("[name=target]")
+    page.locator("[name=selection]").fill("web,db")
+    expect(source).to_be_hidden()
+
+    page.locator("[name=form][value=command]").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("[name=line]")).to_be_hidden()
+    page.keyboard.press("Tab")
+    expect(source).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    target.fill("/srv/site")
+    target.press("Control+Enter")
+
+    expect(page.locator("#run-outcome")).to_contain_text("Command succeeded.")
+    expect(page.locator("#answers-list")).to_contain_text("1 file")
+    expect(page.locator("#answers-list")).to_contain_text("digest verified")
+    expect(page.locator("#answers-head progress")).to_have_count(0)
+
+
 def test_bar_keeps_what_was_typed_when_the_page_gets_news(page: Page):
     bring_up(page, "typed")
     line = page.locator("[name=line]")
