@@ -208,7 +208,7 @@ USER_LIMITS = {
 # All disks of a host at their full size together, as a multiple of the space for them.
 DISK_OVERCOMMIT = env_factor("TESTBED_DISK_OVERCOMMIT", 4.0)
 
-# What guests sent: of each testbed, of each guest in one fetch, and left free on main.
+# Files from guests: of each testbed, of each guest in one fetch, and left free on main.
 FETCHED_QUOTA = Quota(
     size_bytes=env_int("TESTBED_TESTBED_FETCHED_GIB", 20) * 1024**3,
     entries=env_int("TESTBED_FETCHED_ENTRIES", 100_000),
