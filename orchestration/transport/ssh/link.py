@@ -68,7 +68,7 @@ class QuickSocket(socket.socket):
 
     def give_back(self, data: bytes) -> None:
         """Give this data to the next readers once more."""
-        self._unread = data
+        self._unread = data + self._unread
 
     def close(self) -> None:
         """Close, and wake the thread that reads: it would wait out its time limit."""
