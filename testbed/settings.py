@@ -270,7 +270,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": SWEEP_FILES_EVERY_S},
     },
 }
-# Batches mostly wait for machines; each host of a stage is one. runs/fairness.py
+# Batches mostly wait for machines; each host of a stage is one. runs/places/fairness.py
 # decides how many of these one person may use.
 CELERY_WORKER_CONCURRENCY = env_int("TESTBED_WORKER_PROCESSES", 12)
 

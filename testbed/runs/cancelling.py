@@ -26,9 +26,9 @@ from orchestration.transport.base import Ended
 from testbed import worker
 from testbed.celery import revoke
 from testbed.models import Batch, Event, Instruction, Run, Task
-from testbed.runs.admission import admit
 from testbed.runs.joining import join
 from testbed.runs.outcome import finish_run
+from testbed.runs.places.admission import admit
 from testbed.runs.recorder import finish_tasks, record
 
 # The host, the machine on it (itself or a guest), and the tag to search for.

@@ -23,7 +23,7 @@ from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
-from testbed.runs.tools import (
+from testbed.runs.places.tools import (
     end_tools,
     require_place,
     tools_of,

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from orchestration.plan.model import Kind
 from testbed.models import Batch, Event, Instruction, Run
-from testbed.runs.admission import admit
 from testbed.runs.outcome import finish_run, outcome
+from testbed.runs.places.admission import admit
 from testbed.runs.recorder import record
 from testbed.runs.stages import record_begin
 

@@ -12,10 +12,10 @@ from django.utils import timezone
 
 from orchestration.events import SUCCESSFUL
 from testbed.models import Batch, Event, Instruction, Run, Task
-from testbed.runs.admission import admit
 from testbed.runs.dispatch import drive
 from testbed.runs.event_rows import Json
 from testbed.runs.outcome import finish_run
+from testbed.runs.places.admission import admit
 from testbed.runs.recorder import record
 from testbed.runs.stages import record_end
 

@@ -19,7 +19,6 @@ from orchestration.events import Status
 from orchestration.locks import held_if_free
 from testbed.celery import request_batch, revoke
 from testbed.models import Batch, Event, Instruction, Run
-from testbed.runs.admission import admit
 from testbed.runs.cancelling import (
     Leftover,
     conclude_cancel,
@@ -33,6 +32,7 @@ from testbed.runs.dispatch import drive, take_over, unattended
 from testbed.runs.joining import finish_batch, join
 from testbed.runs.lease import held, holder_name, is_dead, is_late, kill_frozen
 from testbed.runs.outcome import NONE_LEFT
+from testbed.runs.places.admission import admit
 from testbed.runs.recorder import finish_tasks, record
 
 logger = logging.getLogger(__name__)

@@ -31,7 +31,7 @@ from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import ENDS_TOOLS, PlanJson, create_run
 from testbed.runs.event_rows import clean
-from testbed.runs.tools import tools_of
+from testbed.runs.places.tools import tools_of
 from testbed.views.execution.answers import answers_context
 from testbed.views.logs import log_context
 from testbed.views.problems import wants_json

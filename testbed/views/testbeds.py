@@ -33,7 +33,7 @@ from testbed.pages.overview import (
     state_of,
     unseen_run,
 )
-from testbed.runs.tools import tools_of
+from testbed.runs.places.tools import tools_of
 from testbed.testbeds.executions import execution_again
 from testbed.testbeds.files import (
     delete_testbed,

@@ -17,7 +17,7 @@ from orchestration.plan.execution import Execution
 from testbed.models import Run, Task, Testbed
 from testbed.models.runs import RunQuerySet
 from testbed.runs.cancelling import request_cancel
-from testbed.runs.fairness import Places
+from testbed.runs.places.fairness import Places
 
 
 def tools_of(testbed: Testbed) -> RunQuerySet:

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from testbed.celery import request_batch
 from testbed.models import Batch, Event, Instruction, Run
-from testbed.runs.fairness import Claim, Places, choose
+from testbed.runs.places.fairness import Claim, Places, choose
 from testbed.runs.recorder import record
 
 SHOWN = 3

@@ -11,10 +11,10 @@ from django.utils import timezone
 from orchestration.plan.model import Command
 from testbed.models import Batch, Instruction, Run, Testbed
 from testbed.runs import sweeper
-from testbed.runs.admission import admit
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_run
 from testbed.runs.dispatch import accept
+from testbed.runs.places.admission import admit
 from tests.testbed.conftest import YAML
 
 pytestmark = pytest.mark.django_db(transaction=True)

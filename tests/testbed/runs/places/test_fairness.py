@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testbed.runs.fairness import Claim, Places, choose
+from testbed.runs.places.fairness import Claim, Places, choose
 
 PLACES = Places.of_workers(12)
 
