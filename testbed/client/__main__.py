@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestration.plan.power import VERBS
-from testbed.client.answers import show_answers, show_failures
+from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
 from testbed.client.screen import Screen, say
 
@@ -65,6 +65,8 @@ def _execute(client: Client, options: argparse.Namespace) -> int:
     else:
         show_answers(answers)
         show_failures(answers)
+    if options.form == "fetch" and options.to and has_success(answers):
+        client.save(f"/runs/{run.number}/fetched/archive/", options.to)
     return CODES.get(status, FAILED)
 
 
@@ -171,6 +173,9 @@ def _parser() -> argparse.ArgumentParser:
     push.add_argument("path", help="a file or folder of the testbed")
     push.add_argument("target", help="the full path that it gets in each guest")
     fetch.add_argument("path", help="the full path of a file or folder in each guest")
+    fetch.add_argument(
+        "--to", type=Path, metavar="FILE", help="save what arrived here, as a tar"
+    )
     power = commands.add_parser("power", help="start and stop guests")
     power.set_defaults(form="power")
     power.add_argument("verb", choices=tuple(VERBS))

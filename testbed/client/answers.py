@@ -30,6 +30,11 @@ def show_failures(answers: Frame, *, out: TextIO | None = None) -> None:
             say(plain(text), to=out or sys.stderr)
 
 
+def has_success(answers: Frame) -> bool:
+    """Return whether the command or copy succeeded on a guest."""
+    return any(_is_good(block) for block in answers["blocks"])
+
+
 def _lines(block: Frame) -> Iterator[str]:
     count = f" ({block['count']})" if block["count"] > 1 else ""
     if not block["output"]:

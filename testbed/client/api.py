@@ -111,6 +111,15 @@ class Client:
                 raise Refused(f"{path} answers {answer.status_code}.")
             yield answer.iter_text()
 
+    def save(self, path: str, to: Path) -> None:
+        """Save a long answer as a file, part by part. Raises: Refused."""
+        with self._http.stream("GET", path) as answer:
+            if answer.status_code != httpx.codes.OK:
+                raise Refused(f"{path} answers {answer.status_code}.")
+            with to.open("wb") as file:
+                for part in answer.iter_bytes():
+                    file.write(part)
+
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Request a run and return its plan. Raises: Refused with the reason."""
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}

@@ -67,6 +67,9 @@ class FakeServer:
     def answers(self, number: int) -> Frame:
         return ANSWERS
 
+    def save(self, path: str, to: Path) -> None:
+        to.write_text(path)
+
     def close(self) -> None:
         """Do nothing."""
 
@@ -123,6 +126,18 @@ def test_pushes_and_fetches_are_asked_for(run):
     assert (fetched["form"], fetched["path"]) == ("fetch", "/var/log")
     assert fetched["conditions"]["timeout_s"] == 60
     assert "target" not in fetched
+
+
+def test_fetched_files_are_saved_as_an_archive(run, monkeypatch, tmp_path: Path):
+    run("web", "/var/log", "--to", str(tmp_path / "log.tar"), verb="fetch")
+    failed = {
+        "blocks": [{**BLOCK, "folded": "web", "status": "failed", "output": None}]
+    }
+    monkeypatch.setattr(FakeServer, "answers", lambda *_: failed)
+    run("web", "/var/log", "--to", str(tmp_path / "none.tar"), verb="fetch")
+
+    assert (tmp_path / "log.tar").read_text() == "/runs/7/fetched/archive/"
+    assert not (tmp_path / "none.tar").exists()
 
 
 def test_copies_are_printed_with_what_arrived(
