@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from orchestration.errors import HostUnreachable
@@ -25,6 +26,7 @@ from orchestration.transport.files import copying
 from orchestration.transport.files.streamed import StreamedFiles
 from orchestration.transport.output import Running
 from orchestration.transport.processes.ending import end_line, unconfirmed
+from orchestration.transport.processes.long_lines import request_of
 from orchestration.transport.processes.tags import tag_of, wrap_line
 from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.ending import (
@@ -154,14 +156,18 @@ class SSHTransport(StreamedFiles):
         scope.check_cancelled()
         tag = tag_of(scope)
         sudo = cmd.as_root and self._login.user != "root"
-        line = wrap_line(cmd, tag, sudo=sudo)
+        line, before = request_of(wrap_line(cmd, tag, sudo=sudo), tag)
         deadline = time.monotonic() + timeout_s
         is_stopped = scope.stop.is_set
         with self._session(sinks, is_stopped, slots=self._sessions) as session:
             scope.entered.add(self)
             try:
                 session.start(line, is_stopped)
-                code = session.pump(stdin, is_stopped, deadline)
+                code = session.pump(
+                    chain(copying.cut(iter((before,)), CHUNK_BYTES), stdin),
+                    is_stopped,
+                    deadline,
+                )
             except BaseException as exc:
                 scope.ended.append(self._end_or_admit(tag, cmd, session))
                 if isinstance(exc, LinkLost):

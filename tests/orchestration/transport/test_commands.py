@@ -56,6 +56,22 @@ def test_words_arrive_as_they_are(machine, scope):
     assert done.stdout == "".join(f"[{word}]" for word in words)
 
 
+def test_long_words_variables_and_input_arrive_as_they_are(machine, scope):
+    long, script = "ü'$x\n" * 20_000, 'cat; printf "%s|%s" "$V" "$@" | sha256sum'
+    words, value = (long, "", *["a b"] * 3_000), long[1:]
+    cmd = command("sh", "-c", script, "sh", *words, env={"V": value}, stdin=b"typed\n")
+
+    done = machine.run(cmd, scope=scope)
+
+    # `printf` repeats its format, and takes missing words for empty ones.
+    texts = [value, *words, *[""] * (len(words) % 2 == 0)]
+    expected = "".join(
+        "|".join(pair) for pair in zip(texts[::2], texts[1::2], strict=True)
+    )
+    digest = sha256(expected.encode()).hexdigest()
+    assert done.stdout == f"typed\n{digest}  -\n"
+
+
 def test_environment_and_tag_arrive(machine, scope):
     cmd = sh('echo "$GREETING|$TESTBED_TAG"', env={"GREETING": "it's $5"})
 
