@@ -11,7 +11,7 @@ from testbed.client.api import Client, Frame
 from tests.live.stack import Stack
 from tests.live.watch import Guest, project, ran
 
-pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1500)]
 SLUG = "gigabyte"
 MIB = 1024 * 1024
 SIZE_BYTES = 1024 * MIB
