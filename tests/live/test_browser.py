@@ -96,7 +96,7 @@ def test_up_is_watched_to_its_end_and_down_follows(page: Page):
 
     page.get_by_role("link", name="To watched").click()
     expect(page.locator("#live")).to_contain_text("2 of 2 guests up")
-    page.get_by_role("button", name="Down").click()
+    page.get_by_role("button", name="Down", exact=True).click()
     expect(page.locator("#run-outcome")).to_contain_text("Down succeeded.")
 
 

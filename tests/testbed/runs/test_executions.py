@@ -156,6 +156,7 @@ def test_answer_is_kept_with_its_task(execution):
         "size_bytes": 10,
         "digest": "d" * 64,
         "is_cut": False,
+        "by_agent": False,
     }
 
 
