@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
@@ -42,7 +43,8 @@ def progressed(run: Run, guest: str, done: int = 48 * MIB) -> None:
     event = TaskProgressed(0, guest, "main", done, 200 * MIB, "B", "push", 92 * MIB, 2)
     tasks = Task.objects.filter(instruction__run=run, resource=guest)
     tasks.update(status="running", **task_change(event))
-    insert(run.pk, rows_of(event, at=timezone.now()))
+    with transaction.atomic():
+        insert(run.pk, rows_of(event, at=timezone.now()))
 
 
 def test_running_copy_is_shown_with_bytes_rate_and_what_is_left(
