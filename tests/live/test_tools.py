@@ -1,0 +1,132 @@
+"""Packets of a ping between guests on two hosts, captured by a tool that ends in any way."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from testbed.client.api import Client
+from tests.live import faults
+from tests.live.stack import Stack
+from tests.live.watch import DATA, Guest, cancel, holdings, project, ran, wait_until
+
+pytestmark = pytest.mark.live
+SLUG = "capturing"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _testbed(stack: Stack, owner: Client):
+    before = holdings(stack)
+    owner.create_testbed(SLUG, DATA / "pair")
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    yield
+    assert ran(owner, SLUG, "down").status == "succeeded"
+    assert holdings(stack) == before
+
+
+class Captured:
+    """A capture at guest `near`, which the server drives."""
+
+    def __init__(self, stack: Stack, owner: Client, **capture: object) -> None:
+        wanted = {"form": "capture", "capture": {"guest": "near", **capture}}
+        self.number = owner.execute(SLUG, wanted).number
+        answers = project(stack, SLUG).answers(self.number)
+        self.file: Path = answers / "capture.pcap"
+        self._stack = stack
+        # tcpdump writes the file's header once it listens.
+        wait_until(lambda: self.file.is_file() and self.size > 0, "nothing is captured")
+
+    @property
+    def size(self) -> int:
+        return self.file.stat().st_size
+
+    @property
+    def packets(self) -> list[str]:
+        """The packets that tcpdump reads of the file, which has to be whole."""
+        words = ["tcpdump", "-n", "-r", str(self.file)]
+        done = subprocess.run(words, check=True, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    def wait_for_the_end(self) -> str:
+        """Return how its run ended."""
+        code = (
+            "from testbed.models import Run\n"
+            f"run = Run.objects.get(pk={self.number})\n"
+            "print(run.status if run.is_over and not run.leftovers else '')"
+        )
+
+        def status() -> str:
+            return self._stack.shell(code).strip()
+
+        wait_until(lambda: bool(status()), f"run {self.number} does not end")
+        return status()
+
+
+def tcpdumps(stack: Stack) -> list[str]:
+    """Return the tcpdumps that capture on main."""
+    pids = subprocess.run(
+        ["ip", "netns", "pids", stack.main.name],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split()
+    names = {pid: Path(f"/proc/{pid}/comm") for pid in pids}
+    return [pid for pid, path in names.items() if "tcpdump" in _read(path)]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def ping(stack: Stack, count: int = 3) -> str:
+    """Ping `away` from `near` and return its address."""
+    away = project(stack, SLUG).read_state().guest("away").interfaces[0]
+    shown = Guest(stack, SLUG, "away").run(f"ip -4 -o addr show dev {away.name}")
+    address = shown.split("inet ")[1].split("/")[0]
+    Guest(stack, SLUG, "near").run(f"ping -c {count} -W 5 {address}")
+    return address
+
+
+def test_capture_has_what_its_filter_passes_and_ends_by_cancel(stack, owner):
+    captured = Captured(stack, owner, filter="icmp", snaplen=96)
+    user = Path(f"/proc/{tcpdumps(stack)[0]}").stat().st_uid
+
+    address = ping(stack)
+    wait_until(lambda: len(captured.packets) >= 6, "the ping was not captured")
+    cancel(owner, captured.number)
+
+    assert captured.wait_for_the_end() == "cancelled"
+    assert tcpdumps(stack) == []
+    assert user != 0
+    assert all("ICMP echo" in line and address in line for line in captured.packets)
+
+
+def test_capture_ends_with_its_time(stack, owner):
+    captured = Captured(stack, owner, most_s=2)
+
+    assert captured.wait_for_the_end() == "succeeded"
+    assert tcpdumps(stack) == []
+
+
+def test_killed_worker_leaves_no_capture_after_repair(stack, owner):
+    captured = Captured(stack, owner)
+
+    faults.kill_pool_process(stack)
+
+    assert captured.wait_for_the_end() in ("interrupted", "failed")
+    assert tcpdumps(stack) == []
+    captured.packets  # noqa: B018 - raises when the file is none
+
+
+def test_down_ends_a_capture(stack, owner):
+    captured = Captured(stack, owner)
+
+    down = ran(owner, SLUG, "down")
+
+    assert down.status == "succeeded", down.words
+    assert captured.wait_for_the_end() == "cancelled"
+    assert tcpdumps(stack) == []
