@@ -147,18 +147,20 @@ def _normal(pattern: str) -> str:
 
 
 def _require_few_names(pattern: str) -> None:
-    """Refuse a range that names more guests than any testbed has."""
+    """Refuse ranges that together name more guests than any testbed has."""
+    names = 0
     for term in _TERM.findall(pattern):
-        brackets = re.findall(r"\[[^\]]*\]", term)
-        if math.prod(map(_size, brackets)) > MOST_NAMES:
+        names += math.prod(map(_size, re.findall(r"\[[^\]]*\]", term)))
+        if names > MOST_NAMES:
             raise SelectionFailed(
-                f"`{term}` names more than {MOST_NAMES:,} guests.", hint=HINT
+                f"With `{term}` the ranges name more than {MOST_NAMES:,} guests.",
+                hint=HINT,
             )
 
 
 def _size(bracket: str) -> int:
     """Return at most how many numbers a bracket names."""
-    ranges = (int(to[:19]) - int(of[:19]) for of, to in _RANGE.findall(bracket))
+    ranges = (max(int(to) - int(of), 0) for of, to in _RANGE.findall(bracket))
     return sum(ranges) + bracket.count(",") + 1
 
 
