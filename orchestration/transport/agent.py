@@ -7,7 +7,6 @@ bounded. `ask` sends one command to the agent and raises HostUnreachable.
 """
 
 import base64
-import binascii
 import contextlib
 import secrets
 import time
@@ -187,7 +186,7 @@ class _Agent:
         piece = self._parsed(found, _Piece)
         try:
             return base64.b64decode(piece.data, validate=True)[: piece.count]
-        except binascii.Error as exc:
+        except ValueError as exc:
             raise self._nonsense() from exc
 
     def write(self, handle: int, data: bytes) -> None:

@@ -184,6 +184,7 @@ def test_cancelled_copy_leaves_no_half_file(
         ("guest-file-open", {"handle": 1}),
         ("guest-file-read", {"count": 10**9, "buf-b64": ""}),
         ("guest-file-read", {"count": 3, "buf-b64": "no base64!"}),
+        ("guest-file-read", {"count": 3, "buf-b64": "\u00e9\u00e9\u00e9\u00e9"}),
         ("guest-file-read", {"count": 3, "buf-b64": "A" * 10**6}),
     ],
 )
