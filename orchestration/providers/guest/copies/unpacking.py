@@ -37,8 +37,9 @@ class Unpacker:
 
     The archive of a folder begins with its own entry, and its contents get the folder
     `name`. `spend` is called with each number of bytes before they are written and
-    raises when there are too many. `files` and `left_out` count entries. Raises: ArchiveRefused,
-    OSError, and the errors of `spend`.
+    raises when there are too many. `most_entries` bounds entries, and made folders
+    besides. `files` and `left_out` count entries. Raises: ArchiveRefused, OSError, and
+    the errors of `spend`.
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Unpacker:
         self._root = os.open(folder, _FOLDER)
         self._owner = os.fstat(self._root)
         self._spend = spend
-        self._left_entries = most_entries
+        self._left_entries = self._left_folders = most_entries
         self._most_entries = most_entries
         self._reader = TarReader(self._begin, self._write)
         self._file: tuple[BinaryIO, Entry, SparseWriter] | None = None
@@ -160,6 +161,10 @@ class Unpacker:
     def _make(self, folder: int, name: str) -> None:
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=folder)
+            # A name of a hundred folders makes them all, with one header.
+            self._left_folders -= 1
+            if self._left_folders < 0:
+                raise ArchiveRefused(f"more than {self._most_entries:,} folders")
             if self._must_give:
                 owner = self._owner
                 os.chown(

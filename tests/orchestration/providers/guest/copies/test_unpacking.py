@@ -203,6 +203,15 @@ def test_endless_entries_are_refused(folder: Path) -> None:
         unpack(folder, *many, END, most_entries=10)
 
 
+def test_folders_that_only_names_ask_for_are_counted(folder: Path) -> None:
+    many = (member(f"{number}/a/b/c/d/file") for number in range(5))
+
+    with pytest.raises(ArchiveRefused, match="more than 10 folders"):
+        unpack(folder, *many, END, most_entries=10)
+
+    assert len(names(folder)) < 15
+
+
 def test_endless_headers_without_entries_are_refused(folder: Path) -> None:
     long = member("L", b"name\0", type=tarfile.GNUTYPE_LONGNAME)
 
