@@ -49,5 +49,7 @@ def require(user: User, act: Act, testbed: Testbed) -> None:
 
 
 def log_act(user: User, act: Act, testbed: Testbed, what: str) -> None:
-    """Log that a user did something to a testbed; `what` is one line."""
-    logger.info("act %s by %s on %s: %s", act.name.lower(), user, testbed, what)
+    """Log on one line that a user did something to a testbed."""
+    # A command has any characters: a line break would begin another record.
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in what)
+    logger.info("act %s by %s on %s: %s", act.name.lower(), user, testbed, line)

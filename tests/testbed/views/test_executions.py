@@ -57,6 +57,19 @@ def test_shell_reads_the_line_only_when_asked_for(browser: Client, form, line, w
     assert Run.objects.get().options["words"] == words
 
 
+def test_command_of_several_lines_is_one_line_of_the_log(
+    browser: Client, caplog: pytest.LogCaptureFixture
+):
+    line = "true\r\nact execute by admin on lab: \x1b[8mreboot"
+
+    with caplog.at_level(logging.INFO):
+        browser.post(PAGE, {**UNAME, "form": "shell", "line": line})
+
+    [record] = [text for text in caplog.messages if text.startswith("act ")]
+    assert record.isprintable()
+    assert r"true\r\nact execute by admin on lab: \x1b[8mreboot" in record
+
+
 def test_form_takes_every_condition(browser: Client):
     browser.post(
         PAGE,
