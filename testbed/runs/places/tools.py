@@ -52,13 +52,15 @@ def end_tools(testbed: Testbed, user: User) -> int:
 def with_capture_limits(testbed: Testbed, wanted: Execution) -> Execution:
     """Return an execution whose capture, if it is one, has its limits.
 
-    Raises: ExecutionRefused, NotEnoughSpace (the testbed keeps too many packets).
+    Inside a transaction of the caller: the testbed stays locked, so that captures that
+    begin together are counted. Raises: ExecutionRefused, NotEnoughSpace (the testbed
+    keeps too many packets).
     """
     if wanted.capture is None:
         return wanted
     capture = with_limits(wanted.capture, CaptureLimits(**settings.CAPTURE_LIMITS))
-    files = testbed.project.answers(0).parent.glob(f"*/{FILE}")
-    kept = sum(path.stat().st_size for path in files)
+    Testbed.objects.select_for_update().get(pk=testbed.pk)
+    kept = _captured_bytes(testbed)
     if kept + capture.most_mib * MIB > settings.TESTBED_CAPTURES_MIB * MIB:
         raise NotEnoughSpace(
             f"The captures of testbed {testbed} take {kept // MIB} MiB, and of "
@@ -66,3 +68,16 @@ def with_capture_limits(testbed: Testbed, wanted: Execution) -> Execution:
             hint="Make this one smaller; captures go with the logs of their runs.",
         )
     return replace(wanted, capture=capture)
+
+
+def _captured_bytes(testbed: Testbed) -> int:
+    """Return what captures take; one that runs counts with all that it may take."""
+    running: dict[str, int] = {
+        str(pk): most_mib * MIB
+        for pk, most_mib in tools_of(testbed)
+        .filter(options__capture__most_mib__isnull=False)
+        .values_list("pk", "options__capture__most_mib")
+    }
+    files = testbed.project.answers(0).parent.glob(f"*/{FILE}")
+    over = (path for path in files if path.parent.name not in running)
+    return sum(running.values()) + sum(path.stat().st_size for path in over)

@@ -100,6 +100,17 @@ def test_testbed_keeps_a_limited_amount_of_packets(
     assert "of 64 MiB not 64 MiB are left" in visible(answer.content.decode())
 
 
+def test_running_capture_counts_with_all_that_it_may_take(
+    browser: Client, settings, running: Run
+):
+    settings.TESTBED_CAPTURES_MIB = 100
+
+    answer = browser.post(START, {"place": "web", "most_mib": "37"})
+
+    assert answer.status_code == 422
+    assert "take 64 MiB, and of 100 MiB not 37 MiB" in visible(answer.content.decode())
+
+
 def test_finished_capture_is_downloaded_as_a_file(browser: Client, running: Run):
     end(running)
 
