@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 from orchestration.instructions.execution.captures import FILE
 from orchestration.plan.captures import points_of
 from orchestration.state.model import State
+from testbed.access.sessions import user_of_session
 from testbed.models import Run
 from testbed.pages.streaming import PIECE_BYTES
 
@@ -41,8 +42,11 @@ def capture_file(run: Run) -> Path:
     return run.testbed.project.answers(run.pk) / FILE
 
 
-async def growing(run: Run) -> AsyncIterator[bytes]:
-    """Send a capture's file as it is, and what comes until its run is over."""
+async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:
+    """Send a capture's file as it is, and what comes until its run is over.
+
+    It ends, too, when the session's user has signed out or may not see the run any more.
+    """
     is_over = False
     file: BinaryIO | None = None
     try:
@@ -55,11 +59,23 @@ async def growing(run: Run) -> AsyncIterator[bytes]:
             if is_over:
                 return
             # What is written before the end is read once more after it.
-            is_over = not await Run.objects.active().filter(pk=run.pk).aexists()
+            status = await sync_to_async(_status)(run.pk, session_key)
+            if status is None:
+                return
+            is_over = status not in Run.ACTIVE
             await asyncio.sleep(0 if is_over else LOOK_EVERY_S)
     finally:
         if file:
             file.close()
+
+
+def _status(run_id: int, session_key: str | None) -> str | None:
+    """Return the run's status; None when the session's user may not see the run."""
+    user = user_of_session(session_key)
+    if user is None:
+        return None
+    found = Run.objects.all().visible_to(user).filter(pk=run_id)
+    return found.values_list("status", flat=True).first()
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -73,7 +73,8 @@ def download(request: Request, pk: int) -> HttpResponseBase:
     is_there = not run.is_over or capture_file(run).is_file()
     if not (run.is_capture and is_there):
         raise Http404("This run has no packets.")
-    response = StreamingHttpResponse(growing(run), content_type=PCAP)
+    pieces = growing(run, request.session.session_key)
+    response = StreamingHttpResponse(pieces, content_type=PCAP)
     name = f"{run.testbed.slug}-{run.pk}.pcap"
     header = content_disposition_header(True, name) or "attachment"
     response.headers["Content-Disposition"] = header

@@ -1,5 +1,7 @@
 """Captures over HTTP: started from the page, followed and downloaded while they run."""
 
+import asyncio
+
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
@@ -136,6 +138,24 @@ async def test_download_of_a_running_capture_goes_on_until_it_ends(
     rest = [piece async for piece in pieces]
 
     assert (first, b"".join(rest)) == (b"first ", b"second")
+
+
+@pytest.mark.parametrize("loss", ["sign-out", "testbed"])
+async def test_download_of_a_running_capture_ends_with_the_right_to_it(
+    async_client, owner: User, stranger: User, running: Run, loss: str
+):
+    await async_client.aforce_login(owner)
+    answer = await async_client.get(f"/runs/{running.pk}/capture.pcap")
+    pieces = aiter(answer.streaming_content)
+    await anext(pieces)
+
+    if loss == "sign-out":
+        await async_client.alogout()
+    else:
+        await Testbed.objects.filter(pk=running.testbed_id).aupdate(owner=stranger)
+
+    async with asyncio.timeout(20):
+        assert [piece async for piece in pieces] == []
 
 
 def test_other_runs_and_removed_files_have_no_packets(
