@@ -35,6 +35,8 @@ from orchestration.transport.base import Command, Scope, Transport, command
 # The part of each guest's output that is shown in the log while the command runs.
 FOLLOWED_BYTES = 64 * 1024
 CLEAN_UP_S = 10.0
+# A script is in memory once for each guest at work.
+MOST_SCRIPT_BYTES = 8 * 1024 * 1024
 # Ten years, a number that every clock takes.
 UNLIMITED_S = 10 * 366 * 24 * 3600.0
 _NO_AGENT = (
@@ -195,7 +197,13 @@ def _script_content(task: Task, wanted: Execution) -> bytes:
             hint="Upload it, or paste the script.",
         )
     with open_real(path) as file:
-        return file.read()
+        content = file.read(MOST_SCRIPT_BYTES + 1)
+    if len(content) > MOST_SCRIPT_BYTES:
+        raise StateError(
+            f"The script {wanted.path} has more than {size(MOST_SCRIPT_BYTES)}.",
+            hint="Push it as a file, and run it by a command.",
+        )
+    return content
 
 
 def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> int:

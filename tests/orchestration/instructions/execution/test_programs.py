@@ -17,7 +17,7 @@ from orchestration.errors import (
 from orchestration.events import Answer, LogLine, Status, Stream
 from orchestration.instructions.execution import programs
 from orchestration.instructions.execution.answers import AnswerFile, answer_lines
-from orchestration.instructions.execution.programs import run_program
+from orchestration.instructions.execution.programs import MOST_SCRIPT_BYTES, run_program
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.state.model import GuestState, HostKind, State
@@ -196,6 +196,14 @@ def test_script_that_is_no_file_of_the_testbed_is_refused(
 def test_script_that_is_gone_is_named(task: Task) -> None:
     with pytest.raises(StateError, match=r"The script tools/x\.py is not in"):
         run_program(running(task, Form.SCRIPT, path="tools/x.py"))
+
+
+def test_script_that_would_fill_the_memory_is_refused(task: Task) -> None:
+    with (task.project.files / "disk.raw").open("wb") as file:
+        file.truncate(MOST_SCRIPT_BYTES + 1)
+
+    with pytest.raises(StateError, match=r"disk\.raw has more than 8\.0 MiB"):
+        run_program(running(task, Form.SCRIPT, path="disk.raw"))
 
 
 def test_output_above_the_budget_is_cut_visibly(task: Task) -> None:
