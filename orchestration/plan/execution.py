@@ -23,6 +23,8 @@ MOST_BYTES = 1024 * 1024
 MOST_SECONDS = 24 * 3600
 DEFAULT_SECONDS = 3600
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Neither is passed to a program, and no database stores them.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_.-]{0,31}\$?")
 
 
@@ -206,9 +208,11 @@ def _require_absolute(path: str, thing: str) -> None:
 
 
 def _check_texts(wanted: Execution) -> None:
-    conditions = wanted.conditions
+    conditions, capture = wanted.conditions, wanted.capture
     texts = (
         *wanted.words,
+        wanted.selection,
+        *((capture.guest, capture.interface) if capture else ()),
         wanted.path,
         wanted.text,
         wanted.target,
@@ -216,8 +220,8 @@ def _check_texts(wanted: Execution) -> None:
         conditions.folder,
         *conditions.env.values(),
     )
-    if any("\0" in text for text in texts):
-        raise ExecutionRefused("A NUL character cannot be passed to a program.")
+    if any(map(_NO_TEXT.search, texts)):
+        raise ExecutionRefused("A NUL character or a lone surrogate cannot be passed.")
     sizes = [len(text.encode(errors="replace")) for text in texts]
     if sum(sizes) > MOST_BYTES:
         raise ExecutionRefused(

@@ -85,6 +85,7 @@ def create_power(testbed: Testbed, user: User, verb: Verb, selection: str) -> Ru
 
     Raises: SelectionFailed, StateError (the testbed is not up), TestbedBusy.
     """
+    selection = clean(selection)
     options = {"verb": verb.kind.value, "selection": selection}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.POWER, options)

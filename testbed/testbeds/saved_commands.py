@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from orchestration.errors import ExecutionRefused, StateError
-from orchestration.plan.execution import Execution, parse_execution
+from orchestration.plan.execution import Execution, checked, parse_execution
 from orchestration.plan.parameters import filled, parameters_of, require_quotable
 from testbed.models import SavedCommand, Testbed
 
@@ -42,9 +42,9 @@ def save_command(
     Raises: ExecutionRefused (no name, a parameter that cannot be quoted, too many).
     """
     name = " ".join(name.split())
-    if not name or len(name) > MOST_CHARACTERS:
+    if not name or len(name) > MOST_CHARACTERS or not name.isprintable():
         raise ExecutionRefused(
-            f"A saved command has a name of 1 to {MOST_CHARACTERS} characters.",
+            f"A saved command has a name of 1 to {MOST_CHARACTERS} visible characters.",
             hint="Give it one.",
         )
     require_quotable(wanted)
@@ -78,7 +78,7 @@ def saved_execution(
             "There is no such saved command.", hint="It may have been deleted."
         )
     wanted = filled(parse_execution(row.execution), values)
-    return replace(wanted, selection=selection or wanted.selection)
+    return checked(replace(wanted, selection=selection or wanted.selection))
 
 
 def _usable(testbed: Testbed) -> "QuerySet[SavedCommand]":

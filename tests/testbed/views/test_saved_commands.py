@@ -44,6 +44,7 @@ def test_value_is_quoted_for_the_shell_when_it_runs(browser: Client):
     ("values", "sentence"),
     [
         ({"name": " "}, "A saved command has a name"),
+        ({"name": "a\0b"}, "A saved command has a name"),
         ({"line": 'echo "{host}"'}, "The parameter host stands inside of quotes"),
         ({"line": ""}, "There is no command."),
     ],
@@ -63,9 +64,11 @@ def test_missing_value_and_unknown_command_run_nothing(browser: Client):
     answers = [
         browser.post(RUN, {"saved": saved, "selection": "db"}),
         browser.post(RUN, {"saved": "999", "selection": "db"}),
+        browser.post(RUN, {"saved": saved, "selection": "d\0", "value-host": "a"}),
     ]
 
-    assert [answer.status_code for answer in answers] == [422, 422]
+    assert [answer.status_code for answer in answers] == [422, 422, 422]
+    assert "A NUL character" in visible(answers[-1].content.decode())
     assert not Run.objects.exists()
 
 

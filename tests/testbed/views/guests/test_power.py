@@ -4,7 +4,9 @@ import logging
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from orchestration.plan.model import Command
 from testbed.models import Run, Task, Testbed
@@ -43,6 +45,21 @@ def test_ticked_guests_join_the_selection(browser: Client):
     browser.post(PAGE, {"verb": "pause", "selection": "web", "guests": ["db"]})
 
     assert Run.objects.get().options["selection"] == "web,db"
+
+
+@pytest.mark.parametrize("selection", ["web\0", "web\ud800"])
+def test_selection_that_no_database_stores_is_refused_and_not_sent_to_it(
+    browser: Client, selection: str
+):
+    wish = {"verb": "pause", "selection": selection}
+
+    with CaptureQueriesContext(connection) as queries:
+        answer = browser.post(PAGE, wish, content_type="application/json")
+
+    assert answer.status_code == 422
+    statements = "".join(query["sql"] for query in queries)
+    assert "u0000" not in statements
+    assert "ud800" not in statements
 
 
 @pytest.mark.parametrize("verb", ["reset", "power-off"])
