@@ -6,7 +6,7 @@ Called by `runs.creation`, and by the page that shows what a selection matches.
 import re
 from dataclasses import replace
 
-from orchestration.errors import StateError
+from orchestration.errors import ExecutionRefused, StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.captures import point_of
 from orchestration.plan.execution import Execution, Targets, parse_execution
@@ -24,8 +24,14 @@ NUMBER = re.compile(r"[0-9]{1,18}", re.ASCII)
 def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
     """Plan an execution on the guests, or on the hosts, as they are deployed.
 
-    Raises: StateError (the testbed is not up), SelectionFailed.
+    Raises: StateError (the testbed is not up), SelectionFailed, ExecutionRefused (a
+    script on hosts that the testbed's owner could exchange).
     """
+    if wanted.is_on_hosts and wanted.path:
+        raise ExecutionRefused(
+            "A file of the testbed is not run on hosts: its owner could exchange it.",
+            hint="Read the script and paste it.",
+        )
     if wanted.capture is not None:
         state = _deployed(testbed)
         return plan_exec(state, wanted, [point_of(state, wanted.capture).guest.name])

@@ -58,6 +58,16 @@ def test_program_of_an_admin_runs_a_command_on_one_host(
     assert f"id on host main, run {found['run']}" in caplog.text
 
 
+def test_script_that_the_owner_could_exchange_is_not_run_on_hosts(page: Client):
+    script = {"form": "script", "words": [], "path": "check.sh"}
+
+    answer = page.post(PAGE, BODY | script, content_type="application/json")
+
+    assert answer.status_code == 422
+    assert "its owner could exchange it" in answer.content.decode()
+    assert not Run.objects.exists()
+
+
 def test_owner_who_is_no_admin_is_forbidden(browser: Client, of_admin: Run):
     form = browser.post(PAGE, ON_ALL)
     body = browser.post(PAGE, BODY, content_type="application/json")
