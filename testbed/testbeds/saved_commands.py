@@ -41,7 +41,7 @@ def save_command(
 
     Raises: ExecutionRefused (no name, a parameter that cannot be quoted, too many).
     """
-    name = " ".join(name.split())
+    name = _spaced(name)
     if not name or len(name) > MOST_CHARACTERS or not name.isprintable():
         raise ExecutionRefused(
             f"A saved command has a name of 1 to {MOST_CHARACTERS} visible characters.",
@@ -59,9 +59,22 @@ def save_command(
     )[0]
 
 
+def _spaced(name: str) -> str:
+    """Return a command's name with single spaces, as it is stored."""
+    return " ".join(name.split())
+
+
 def find_saved(testbed: Testbed, number: int) -> SavedCommand | None:
     """Return a command that a testbed's users may run."""
     return _usable(testbed).filter(pk=number).first()
+
+
+def find_named(testbed: Testbed | None, name: str) -> SavedCommand | None:
+    """Return the command that one of this name would replace."""
+    found = _spaced(name)
+    if not found.isprintable():
+        return None
+    return SavedCommand.objects.filter(testbed=testbed, name=found).first()
 
 
 def saved_execution(

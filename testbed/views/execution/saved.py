@@ -7,10 +7,16 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
+from orchestration.plan.execution import parse_execution
 from testbed.access.permissions import Act, act_of, log_act, may, require
 from testbed.access.visibility import Request, testbed_for
-from testbed.models import Testbed
-from testbed.testbeds.saved_commands import find_saved, save_command, saved_commands
+from testbed.models import SavedCommand, Testbed
+from testbed.testbeds.saved_commands import (
+    find_named,
+    find_saved,
+    save_command,
+    saved_commands,
+)
 from testbed.views.execution.form import ExecutionForm
 from testbed.views.testbeds import show_testbed
 
@@ -46,6 +52,7 @@ def delete(request: Request, slug: str) -> HttpResponse:
         raise Http404("There is no such saved command.")
     act = Act.SAVE_COMMAND if row.testbed_id else Act.SHARE_COMMAND
     require(request.user, act, testbed)
+    _require_running(request, testbed, row)
     row.delete()
     log_act(request.user, act, testbed, f"deleted {row.name}")
     messages.success(request, f"The saved command {row.name} was deleted.")
@@ -60,14 +67,17 @@ def _save(request: Request, testbed: Testbed) -> HttpResponse:
     try:
         wanted = form.execution()
         require(request.user, act_of(wanted), testbed)
-        row = save_command(
-            request.user,
-            request.POST.get("name", ""),
-            wanted,
-            testbed=None if is_shared else testbed,
-        )
+        name, place = request.POST.get("name", ""), None if is_shared else testbed
+        if (old := find_named(place, name)) is not None:
+            _require_running(request, testbed, old)
+        row = save_command(request.user, name, wanted, testbed=place)
     except TestbedError as exc:
         return show_testbed(request, testbed, exc, 422, form=form)
     log_act(request.user, act, testbed, f"saved {row.name}")
     messages.success(request, f"The command {row.name} was saved.")
     return redirect("testbed-commands", testbed.slug)
+
+
+def _require_running(request: Request, testbed: Testbed, row: SavedCommand) -> None:
+    """Let those change a saved command who may run it. Raises: PermissionDenied."""
+    require(request.user, act_of(parse_execution(row.execution)), testbed)

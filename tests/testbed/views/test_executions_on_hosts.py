@@ -186,3 +186,19 @@ def test_earlier_command_on_hosts_is_no_earlier_command_in_guests(
     end(run)
 
     assert f"#{of_admin.pk}" not in page.get(f"/runs/{run.pk}/").content.decode()
+
+
+def test_owner_neither_replaces_nor_deletes_what_an_admin_saved_for_hosts(
+    page: Client, owner: User
+):
+    page.post("/testbeds/lab/commands/", ON_ALL | {"name": "load"})
+    saved = SavedCommand.objects.get()
+    page.force_login(owner)
+
+    guests = ON_ALL | {"name": "load", "targets": "guests", "line": "true"}
+    page.post("/testbeds/lab/commands/", guests)
+    saved.refresh_from_db()
+    is_kept = saved.execution["targets"] == "hosts"
+    page.post("/testbeds/lab/commands/delete/", {"command": saved.pk})
+
+    assert (is_kept, SavedCommand.objects.filter(pk=saved.pk).exists()) == (True, True)
