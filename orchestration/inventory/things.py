@@ -75,9 +75,9 @@ class Inventory:
     `files` are the guests' disks and seeds, each as its testbed and its name; None
     where they could not be listed. `bridges` and `ports` are those of Open vSwitch,
     `links` the kernel's devices, all by name and of any owner; `on_bridge` are the
-    ports of each bridge, `reflowed` our bridges whose flows somebody changed. `served` are the networks whose dnsmasq runs, None where there was none of
-    ours to look for. `firewall` is None where there is none, and
-    `tables` are the testbeds' own ones.
+    ports of each bridge, `reflowed` our bridges whose flows somebody changed. `served`
+    are the networks whose dnsmasq runs, None where there was none of ours to look for.
+    `firewall` is None where there is none, and `tables` are the testbeds' own ones.
     """
 
     things: tuple[Thing, ...] = ()

@@ -12,7 +12,7 @@ Case = dict[str, Any]
 
 
 class Contestant(Protocol):
-    """What a library does in its turns; each returns seconds."""
+    """The turns of a library; each returns seconds."""
 
     def cold(self, case: Case) -> float:
         """Log in everywhere and run the command."""

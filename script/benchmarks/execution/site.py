@@ -58,7 +58,7 @@ THROUGH = "Host 127.1.*\n  ProxyJump {jump}\n"
 
 
 class Case(NamedTuple):
-    """What each contestant does: a command that prints `lines` lines, on `targets`."""
+    """The work of each contestant: a command that prints `lines` lines, on `targets`."""
 
     targets: int
     has_jump: bool

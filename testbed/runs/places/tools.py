@@ -5,6 +5,7 @@ user and altogether. Down ends the tools of its testbed.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -80,4 +81,12 @@ def _captured_bytes(testbed: Testbed) -> int:
     }
     files = testbed.project.answers(0).parent.glob(f"*/{FILE}")
     over = (path for path in files if path.parent.name not in running)
-    return sum(running.values()) + sum(path.stat().st_size for path in over)
+    return sum(running.values()) + sum(map(_size_of, over))
+
+
+def _size_of(path: Path) -> int:
+    """Return a file's bytes; 0 when it was removed with its log meanwhile."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

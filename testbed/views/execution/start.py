@@ -7,7 +7,7 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_POST
 
-from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
+from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.state.selection import fold
 from testbed.access.permissions import Act, act_of, log_act, require
@@ -18,10 +18,9 @@ from testbed.runs.creation import create_execution
 from testbed.testbeds.executions import execution_again, matched
 from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import ExecutionForm
+from testbed.views.execution.refusals import JSON, is_program, refused
 from testbed.views.problems import wants_json
-from testbed.views.testbeds import show_testbed
 
-JSON = "application/json"
 VALUE = "value-"
 
 
@@ -36,10 +35,10 @@ def start(request: Request, slug: str) -> HttpResponse:
         require(request.user, act_of(wanted), testbed)
         run = create_execution(testbed, request.user, wanted)
     except TestbedError as exc:
-        return _refused(request, testbed, exc)
+        return refused(request, testbed, exc)
     what = f"{wanted.title} on {_places(wanted, run)}, run {run.pk}"
     log_act(request.user, Act.EXECUTE, testbed, what)
-    if _is_program(request):
+    if is_program(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
 
@@ -105,15 +104,3 @@ def _values(request: Request) -> dict[str, str]:
         for name, value in request.POST.dict().items()
         if name.startswith(VALUE)
     }
-
-
-def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
-    status = 409 if isinstance(problem, TestbedBusy) else 422
-    if _is_program(request):
-        return JsonResponse(problem_json(problem), status=status)
-    form = ExecutionForm(request.POST)
-    return show_testbed(request, testbed, problem, status, form=form)
-
-
-def _is_program(request: Request) -> bool:
-    return wants_json(request) or request.content_type == JSON

@@ -8,22 +8,18 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 from pydantic import BaseModel, ValidationError
 
-from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
+from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.power import Verb, verb_named
 from orchestration.state.selection import fold
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, testbed_for
-from testbed.api.shapes import instructions_of, problem_json
+from testbed.api.shapes import instructions_of
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_power
 from testbed.testbeds.executions import matched
-from testbed.views.execution.form import ExecutionForm
-from testbed.views.problems import wants_json
-from testbed.views.testbeds import show_testbed
-
-JSON = "application/json"
+from testbed.views.execution.refusals import JSON, is_program, refused
 
 
 class PowerWish(BaseModel):
@@ -46,10 +42,10 @@ def change(request: Request, slug: str) -> HttpResponse:
             return question
         run = create_power(testbed, request.user, verb, wish.selection)
     except TestbedError as exc:
-        return _refused(request, testbed, exc)
+        return refused(request, testbed, exc)
     what = f"{verb.title} on {wish.selection}, run {run.pk}"
     log_act(request.user, Act.POWER, testbed, what)
-    if _is_program(request):
+    if is_program(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
 
@@ -75,7 +71,7 @@ def _question(
 
     Programs are not asked. Raises: TestbedBusy, SelectionFailed, StateError.
     """
-    if not verb.loses_data or _is_program(request):
+    if not verb.loses_data or is_program(request):
         return None
     require_no_run(testbed.runs.all())
     names = matched(testbed, selection)
@@ -90,15 +86,3 @@ def _question(
         "folded": folded,
     }
     return render(request, "guests/question.html", context)
-
-
-def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
-    status = 409 if isinstance(problem, TestbedBusy) else 422
-    if _is_program(request):
-        return JsonResponse(problem_json(problem), status=status)
-    form = ExecutionForm(request.POST)
-    return show_testbed(request, testbed, problem, status, form=form)
-
-
-def _is_program(request: Request) -> bool:
-    return wants_json(request) or request.content_type == JSON
