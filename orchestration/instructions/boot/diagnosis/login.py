@@ -17,7 +17,9 @@ HINTS = {
     "firewall in it lets port 22 in.",
     Layer.HOST_KEY: "Its SSH server uses another key than "
     "/etc/ssh/ssh_host_ed25519_key, or another machine answers: compare both "
-    "fingerprints with the guest's, in its console.",
+    "fingerprints with the guest's, in its console. A disk that an older version of "
+    "its image made keeps that version's first boot: Up with Recreate disks makes a "
+    "new one, and erases what is on it.",
     Layer.LOGIN: "Its system did not create the testbed's account from its seed: see in "
     "its console whether cloud-init ran. An image may have an account or a group of that "
     "name already: choose another `username`, then Up with Recreate disks.",
