@@ -5,6 +5,7 @@ test at a time on the real hosts, the other live tests, and the unit tests.
 """
 
 import faulthandler
+import gc
 import os
 import signal
 from enum import StrEnum
@@ -69,6 +70,12 @@ def pytest_collection_modifyitems(
     others = [item for item in items if lane_of(item) is not chosen]
     config.hook.pytest_deselected(items=others)
     items[:] = [item for item in items if lane_of(item) is chosen]
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from going through all modules and tests each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def lane_of(item: pytest.Item) -> Lane:

@@ -22,3 +22,5 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "tests.sqlite3")}  # noqa: F405
 STATIC_ROOT.mkdir(exist_ok=True)  # noqa: F405
 CELERY_BROKER_URL = "memory://"
+# Each test's client makes the middleware anew: without this, it reads every file's size.
+WHITENOISE_AUTOREFRESH = True
