@@ -36,6 +36,7 @@ from tests.orchestration.instructions.boot.busy_host import Machine
 from tests.orchestration.instructions.boot.diagnosis.sick_guest import Patient
 from tests.orchestration.instructions.golden.clones import SCRIPTS, clones
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.tags import OWN_TAG
 
 MakeTask = Callable[..., Task]
 
@@ -102,7 +103,7 @@ def stage(
         task,
         host=Host(real, console, task.host.libvirt),
         hosts=OneGuest(tmp_path / "runtime", FakeTransport("a", [(READY, 0)])),
-        scope=Scope("demo.r1.b1.t0", stop=clock),
+        scope=Scope(OWN_TAG, stop=clock),
         # The test driver's guests always work.
         boot=BootLimits(busy_share=float("inf")),
     )
@@ -125,7 +126,7 @@ def machine(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Machine:
     host = Host(real, whole, task.host.libvirt)
     # On a slow machine a test takes longer, and these guests have no domains.
     boot = BootLimits(ask_every_s=0.01, look_every_s=0.01, young_s=600.0)
-    task = replace(task, host=host, scope=Scope("demo.r1.b1.t0"), boot=boot)
+    task = replace(task, host=host, scope=Scope(OWN_TAG), boot=boot)
     machine = Machine(task)
     monkeypatch.setattr(pressure, "observe", machine.look)
     monkeypatch.setattr(domains, "cpu_times", lambda _: machine.used_ns)

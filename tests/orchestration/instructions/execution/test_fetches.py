@@ -30,6 +30,7 @@ from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions.boot.awaited_guest import OneGuest
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.tags import OWN_TAG
 
 
 class Guest(LocalTransport):
@@ -65,7 +66,7 @@ def task(rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path, tools: str) 
     task = make_task("a")
     return replace(
         task,
-        scope=Scope("demo.r1.b1.t0"),
+        scope=Scope(OWN_TAG),
         hosts=OneGuest(tmp_path / "runtime", Guest(tools)),  # type: ignore[arg-type]
         fetched=task.project.fetched(7),
         quota=Quota(spare_bytes=0),

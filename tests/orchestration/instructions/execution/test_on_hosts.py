@@ -14,6 +14,7 @@ from orchestration.plan.execution import Conditions, Execution, Form, Targets
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
+from tests.tags import OWN_TAG
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def task(make_task: MakeTask, tmp_path: Path) -> Task:
     return replace(
         found,
         host=here,
-        scope=Scope("demo.r1.b1.t0"),
+        scope=Scope(OWN_TAG),
         answers=tmp_path / "answers" / "7",
     )
 
@@ -64,6 +65,6 @@ def test_environment_of_the_worker_is_not_passed_on(
 
     names = {line.partition("=")[0] for line in lines_of(task)}
     assert "GREETING=two words" in lines_of(task)
-    assert "TESTBED_TAG=demo.r1.b1.t0" in lines_of(task)
+    assert f"TESTBED_TAG={OWN_TAG}" in lines_of(task)
     assert "TESTBED_SECRET_KEY" not in names
     assert {"HOME", "PATH"} <= names

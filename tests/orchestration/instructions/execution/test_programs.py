@@ -29,6 +29,7 @@ from tests.orchestration.instructions.boot.awaited_guest import OneGuest
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.transport.guest_agent import Agent
+from tests.tags import OWN_TAG
 
 Run = Callable[..., Outcome]
 
@@ -47,7 +48,7 @@ def task(rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path) -> Task:
     rehearsal.events.clear()
     return replace(
         make_task("a"),
-        scope=Scope("demo.r1.b1.t0"),
+        scope=Scope(OWN_TAG),
         hosts=Guest(tmp_path / "runtime"),
         answers=tmp_path / "answers" / "7",
     )
@@ -235,7 +236,7 @@ def test_log_shows_a_part_and_the_answer_everything(
 def test_cancelled_program_is_ended_and_leaves_no_script(
     task: Task, tmp_path: Path
 ) -> None:
-    scope = Scope("demo.r1.b1.t0")
+    scope = Scope(OWN_TAG)
     script = f'#!/bin/sh\necho "$0" > {tmp_path}/where\nsleep 60\n'
     wanted = running(task, Form.SCRIPT, text=script)
     where = tmp_path / "where"

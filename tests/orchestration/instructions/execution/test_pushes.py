@@ -30,6 +30,7 @@ from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions.boot.awaited_guest import OneGuest
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
+from tests.tags import OWN_TAG
 from tests.waiting import wait_until
 
 
@@ -43,7 +44,7 @@ def task(rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path) -> Task:
     (task.project.files / "tools" / "run").write_text("run")
     (task.project.files / "tools" / "big").write_bytes(bytes(3 * 1024 * 1024))
     hosts = OneGuest(tmp_path / "runtime", LocalTransport("a"))  # type: ignore[arg-type]
-    return replace(task, scope=Scope("demo.r1.b1.t0"), hosts=hosts)
+    return replace(task, scope=Scope(OWN_TAG), hosts=hosts)
 
 
 def pushing(task: Task, path: str, target: Path | str, **more: object) -> Task:

@@ -28,6 +28,7 @@ from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import scaled, spec_of
+from tests.tags import OWN_TAG
 
 
 @pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img not installed")
@@ -238,5 +239,5 @@ class TestRealFiles:
             task,
             state=state.model_copy(update={"goldens": (mine,)}),
             host=Host(real, LocalTransport(), task.host.libvirt),
-            scope=Scope("demo.r1.b1.t1"),
+            scope=Scope(OWN_TAG),
         ), image

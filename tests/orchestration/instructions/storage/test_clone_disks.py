@@ -22,6 +22,7 @@ from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.providers.images.edited_script import Edit
 from tests.orchestration.state.samples import scaled, spec_of
+from tests.tags import OWN_TAG
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"
@@ -69,7 +70,7 @@ def clones(
         host = task.host.state.model_copy(update={"kind": HostKind.REAL})
         state = rehearsal.project.read_state()
         here_host = Host(host, here, task.host.libvirt)
-        scope = Scope("demo.r1.b1.t0")
+        scope = Scope(OWN_TAG)
         return replace(task, state=state, host=here_host, scope=scope)
 
     def placed(guest: GuestState) -> GuestState:

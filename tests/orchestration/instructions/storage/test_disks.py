@@ -26,6 +26,7 @@ from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import spec_of
 from tests.orchestration.state.test_disk_bases import existing, with_disk
+from tests.tags import OWN_TAG
 
 needs_qemu = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"
@@ -343,5 +344,5 @@ def _real(
     changes = {"image": image, "disk": disk, "disk_origin": origin}
     host = task.host.state.model_copy(update={"kind": HostKind.REAL})
     here = Host(host, LocalTransport(), task.host.libvirt)
-    real = replace(task, host=here, scope=Scope("demo.r1.b1.t1"))
+    real = replace(task, host=here, scope=Scope(OWN_TAG))
     return real, guest.model_copy(update=changes)

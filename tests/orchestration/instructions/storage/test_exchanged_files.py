@@ -26,6 +26,7 @@ from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.rehearsal import Rehearsal
 from tests.orchestration.state.samples import spec_of
 from tests.orchestration.state.test_disk_bases import existing
+from tests.tags import OWN_TAG
 
 pytestmark = [
     pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img not installed"),
@@ -126,4 +127,4 @@ def real(task: Task, folder: Path) -> tuple[Task, GuestState]:
     )
     whole = task.state.model_copy(update={"guests": (guest,)})
     host = Host(state, LocalTransport(), task.host.libvirt)
-    return replace(task, state=whole, host=host, scope=Scope("demo.r1.b1.t1")), guest
+    return replace(task, state=whole, host=host, scope=Scope(OWN_TAG)), guest

@@ -14,6 +14,7 @@ from orchestration.providers.images.overlays import create_overlays
 from orchestration.transport.base import Scope
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.providers.images.edited_script import Edit, EditedTransport
+from tests.tags import OWN_TAG
 
 pytestmark = pytest.mark.skipif(
     not shutil.which("qemu-img"), reason="qemu-img not installed"
@@ -44,7 +45,7 @@ def make(
         backing=base,
         backing_format="qcow2",
         on_made=made.append,
-        scope=scope or Scope("demo.r1.b1.t1"),
+        scope=scope or Scope(OWN_TAG),
     )
     return made
 
@@ -89,7 +90,7 @@ def test_base_whose_size_is_known_is_not_opened(tmp_path):
         backing_format="qcow2",
         on_made=print,
         size_bytes=65536,
-        scope=Scope("demo.r1.b1.t1"),
+        scope=Scope(OWN_TAG),
     )
 
     facts = qemu_img.info(
@@ -131,7 +132,7 @@ def test_cancel_in_the_middle_leaves_no_half_file(
     (bin_ / "tee").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     os.mkfifo(bin_ / "begun")
-    scope, folder = Scope("demo.r1.b1.t1"), tmp_path / "disks"
+    scope, folder = Scope(OWN_TAG), tmp_path / "disks"
     folder.mkdir()
     # Who reads from a FIFO waits until somebody writes to it.
     watcher = Thread(

@@ -11,6 +11,7 @@ from orchestration.providers.images.digests import read_stamp
 from orchestration.providers.images.own_files import OwnFile, ensure_taken
 from orchestration.transport.base import OnProgress, Scope, no_progress
 from orchestration.transport.local import LocalTransport
+from tests.tags import OWN_TAG
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 HOLE_BYTES = 8 * 1024 * 1024
@@ -38,7 +39,7 @@ def take(
         LocalTransport(),
         own,
         target,
-        scope=scope or Scope("test"),
+        scope=scope or Scope(OWN_TAG),
         on_progress=on_progress,
         on_verify=no_progress,
         log=print,
@@ -121,7 +122,7 @@ def test_file_that_is_written_to_while_it_is_copied_is_refused(source: Path) -> 
 
 
 def test_cancelled_copy_leaves_nothing(source: Path) -> None:
-    scope = Scope("test")
+    scope = Scope(OWN_TAG)
 
     with pytest.raises(Cancelled):
         take(

@@ -18,6 +18,7 @@ from orchestration.providers.images import unpacking
 from orchestration.providers.images.own_files import OwnFile, ensure_taken
 from orchestration.transport.base import Scope, no_progress
 from orchestration.transport.local import LocalTransport
+from tests.tags import OWN_TAG
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 DISK = b"QFI\xfb" + bytes(5_000_000) + b"data" * 1000
@@ -42,7 +43,7 @@ def unpack(source: Path, *, scope: Scope | None = None) -> tuple[bool, Path]:
         LocalTransport(),
         OwnFile(source),
         target,
-        scope=scope or Scope("test"),
+        scope=scope or Scope(OWN_TAG),
         on_progress=no_progress,
         on_verify=no_progress,
         log=print,
@@ -134,7 +135,7 @@ def test_vmdk_that_names_another_file_is_refused(tmp_path: Path):
 
 
 def test_cancelled_unpacking_leaves_nothing(tmp_path: Path):
-    scope = Scope("test")
+    scope = Scope(OWN_TAG)
     scope.cancel()
 
     with pytest.raises(Cancelled):

@@ -21,6 +21,7 @@ from orchestration.state.model import (
 from orchestration.transport.base import Scope, command
 from orchestration.transport.simulated.transport import SimulatedTransport
 from tests.fakes import FakeTransport, Reply
+from tests.tags import OWN_TAG
 
 SILENT = str(command("sh", "-c", SILENCE_HOST, "sh", "d1br0"))
 ANY_READ = re.compile(r"ovs-vsctl .* list .*")
@@ -69,7 +70,7 @@ def tunnel(remote="10.0.0.2", key=7):
 
 @pytest.fixture
 def scope():
-    return Scope("demo.1")
+    return Scope(OWN_TAG)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from orchestration.errors import (
 )
 from orchestration.transport.base import Scope
 from orchestration.transport.files.copying import BLOCK_BYTES, data_extents
+from tests.tags import OWN_TAG
 from tests.waiting import wait_until
 
 MIB = 1024 * 1024
@@ -216,7 +217,7 @@ def test_extents_are_blocks_joined_until_they_are_few(tmp_path):
 
 
 def test_scope_that_was_cancelled_copies_nothing(machine, tmp_path):
-    scope = Scope("cancelled.1")
+    scope = Scope(OWN_TAG)
     scope.cancel()
 
     with pytest.raises(Cancelled):

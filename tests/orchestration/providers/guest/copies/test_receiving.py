@@ -19,6 +19,7 @@ from orchestration.providers.guest.copies.receiving import (
 )
 from orchestration.transport.base import Completed, Scope
 from orchestration.transport.local import LocalTransport
+from tests.tags import OWN_TAG
 
 ODD = "-odd name\nwith 'quotes' and größe"
 
@@ -37,7 +38,7 @@ class Guest:
         )
         return LocalTransport("a").run(
             replace(found, env={"PATH": self.path}),
-            scope=Scope("demo.r1.b1.t0"),
+            scope=Scope(OWN_TAG),
             check=False,
             feed=stream or Packing(source).stream(),
         )

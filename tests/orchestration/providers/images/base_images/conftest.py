@@ -10,6 +10,7 @@ import pytest
 from orchestration.providers.images import download
 from orchestration.transport.base import Scope
 from tests.orchestration.providers.images.base_images.webserver import Server
+from tests.tags import OWN_TAG
 
 
 @pytest.fixture
@@ -35,4 +36,4 @@ def target(tmp_path):
 
 @pytest.fixture
 def scope():
-    return Scope("demo.1")
+    return Scope(OWN_TAG)

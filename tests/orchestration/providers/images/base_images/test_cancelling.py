@@ -18,6 +18,7 @@ from tests.orchestration.providers.images.base_images.webserver import (
     SHA256,
     image,
 )
+from tests.tags import OWN_TAG
 
 
 def test_cancel_ends_a_fetch_that_waits_for_a_silent_server(server, target, scope):
@@ -124,7 +125,7 @@ def test_cancelled_fetch_leaves_a_part_that_the_next_one_goes_on_with(
         )
     assert not target.exists()
 
-    base_images.ensure_image(image(server), target, scope=Scope("demo.2"))
+    base_images.ensure_image(image(server), target, scope=Scope(OWN_TAG))
 
     assert target.read_bytes() == DATA
     assert not target.with_name(f"{target.name}.part").exists()

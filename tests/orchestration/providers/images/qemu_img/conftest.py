@@ -7,11 +7,12 @@ import pytest
 
 from orchestration.transport.base import Scope, command
 from orchestration.transport.local import LocalTransport
+from tests.tags import OWN_TAG
 
 
 @pytest.fixture
 def scope():
-    return Scope("demo.1")
+    return Scope(OWN_TAG)
 
 
 @pytest.fixture
