@@ -16,6 +16,7 @@ from pathlib import Path
 from orchestration.amounts import count_of, size
 from orchestration.compose.files import open_real
 from orchestration.errors import (
+    Cancelled,
     CommandTimedOut,
     GuestUnreachable,
     HostUnreachable,
@@ -32,7 +33,8 @@ from orchestration.providers.guest import programs
 from orchestration.state.model import GuestState
 from orchestration.transport.base import Command, Scope, Transport, command
 
-# The part of each guest's output that is shown in the log while the command runs.
+# The part of each guest's output that is shown in the log while the command runs. A
+# tool is followed by its log, which has all that is kept.
 FOLLOWED_BYTES = 64 * 1024
 CLEAN_UP_S = 10.0
 # A script is in memory once for each guest at work.
@@ -86,6 +88,8 @@ def answered(
     except CommandTimedOut as exc:
         message = f"did not end within {wanted.conditions.timeout_s} s and was ended"
         return Outcome(Status.FAILED, message, exc.hint, answer=answer.close(None))
+    except Cancelled as exc:  # a tool has no other end
+        return Outcome(Status.CANCELLED, exc.message, answer=answer.close(None))
     except BaseException:
         answer.close(None)
         raise
@@ -207,7 +211,9 @@ def _script_content(task: Task, wanted: Execution) -> bytes:
 
 
 def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> int:
-    followed = BoundedLog(task.tell_line, FOLLOWED_BYTES)
+    wanted = execution_of(task)
+    budget_bytes = task.log_bytes if wanted.tool else FOLLOWED_BYTES
+    followed = BoundedLog(task.tell_line, budget_bytes)
 
     def on_line(stream: Stream, text: str) -> None:
         answer.add(stream, text)
@@ -217,7 +223,7 @@ def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> 
         return transport.run(
             cmd,
             scope=task.scope,
-            timeout_s=execution_of(task).conditions.timeout_s or UNLIMITED_S,
+            timeout_s=wanted.conditions.timeout_s or UNLIMITED_S,
             on_line=on_line,
             check=False,
         ).exit_code

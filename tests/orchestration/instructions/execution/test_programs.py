@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from orchestration.errors import (
-    Cancelled,
     GuestUnreachable,
     HostUnreachable,
     PathOutside,
@@ -233,11 +232,21 @@ def test_log_shows_a_part_and_the_answer_everything(
     assert 100 < len(logged) < 1000
 
 
-def test_cancelled_program_is_ended_and_leaves_no_script(
+def test_tool_is_followed_in_the_log_beyond_the_first_part(
+    task: Task, rehearsal: Rehearsal
+) -> None:
+    limits = Conditions(timeout_s=0)
+    tool = running(task, Form.SHELL, "seq 10000", tool=True, conditions=limits)
+
+    run_program(tool)
+
+    assert sum(isinstance(event, LogLine) for event in rehearsal.events) == 10_000
+
+
+def test_cancelled_program_is_ended_and_leaves_its_answer_and_no_script(
     task: Task, tmp_path: Path
 ) -> None:
-    scope = Scope(OWN_TAG)
-    script = f'#!/bin/sh\necho "$0" > {tmp_path}/where\nsleep 60\n'
+    script = f'#!/bin/sh\necho begun\necho "$0" > {tmp_path}/where\nsleep 60\n'
     wanted = running(task, Form.SCRIPT, text=script)
     where = tmp_path / "where"
 
@@ -254,9 +263,13 @@ def test_cancelled_program_is_ended_and_leaves_no_script(
 
     scope = task.scope
     scope.stop = Stop()  # type: ignore[assignment]
-    with pytest.raises(Cancelled):
-        run_program(wanted)
 
+    found = run_program(wanted)
+
+    assert found.status is Status.CANCELLED
+    assert found.answer is not None
+    assert (found.answer.exit_code, found.answer.lines) == (None, 1)
+    assert answer_of(task) == [(Stream.STDOUT, "begun")]
     assert scope.ended
     assert not any(proof.survivors for proof in scope.ended)
     assert not Path(where.read_text().strip()).exists()
