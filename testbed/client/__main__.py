@@ -3,7 +3,7 @@
 `push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
 TESTBED GUESTS` starts and stops guests. Signs in, starts the run, drives it, and prints
 the folded answers, or how each guest fared. The exit code is 0 when it succeeded on all
-guests, 130 when it was cancelled, else 1.
+guests, 130 when it was cancelled, else 1. A tool's output is printed as it comes.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestration.plan.power import VERBS
 from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
-from testbed.client.screen import Screen, say
+from testbed.client.screen import Lines, Screen, say
 
 SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
 CODES = {"succeeded": SUCCEEDED, "cancelled": CANCELLED}
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     except (Refused, OSError) as exc:
         say(f"Error: {exc}", to=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:  # the second one: the server goes on cancelling
+        return CANCELLED
     finally:
         client.close()
 
@@ -58,10 +60,13 @@ def _at_dashes(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _execute(client: Client, options: argparse.Namespace) -> int:
     run = client.execute(options.testbed, _wanted(options))
-    status = _drive(client, run, _ignore)
+    is_tool = options.form == "program" and options.tool
+    status = _drive(client, run, _shown_live(options) if is_tool else _ignore)
     answers = client.answers(run.number)
     if options.json:
         say(json.dumps(answers, indent=1))
+    elif is_tool:
+        say(f"{answers['message']} {answers['hint']}".rstrip(), to=sys.stderr)
     else:
         show_answers(answers)
         show_failures(answers)
@@ -78,11 +83,23 @@ def _power(client: Client, options: argparse.Namespace) -> int:
 
 def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
     """Drive a run to its end; an interrupt cancels it, a second one leaves it."""
+    seen = 0
+
+    def take(frame: Frame) -> None:
+        nonlocal seen
+        show(frame)
+        seen = frame.get("seq", seen)
+
     with suppress(KeyboardInterrupt):
-        return client.drive(run, show)
+        return client.drive(run, take)
     say(f"Cancelling run {run.number}…", to=sys.stderr)
     client.send_form(f"/runs/{run.number}/cancel/", {})
-    return client.follow(run.number, show)
+    return client.follow(run.number, take, after=seen)
+
+
+def _shown_live(options: argparse.Namespace) -> OnFrame:
+    """Return what prints a tool's lines; JSON has its stream for itself."""
+    return Lines(sys.stderr if options.json else sys.stdout).show
 
 
 def _ignore(frame: Frame) -> None:

@@ -30,6 +30,22 @@ def say(text: str, *, to: TextIO | None = None) -> None:
     out.flush()
 
 
+class Lines:
+    """Prints the output of guests as it comes, each line behind its guest's name.
+
+    Standard error, and the words of the testbed itself, go to the other stream.
+    """
+
+    def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:
+        self._out, self._err = out or sys.stdout, err or sys.stderr
+
+    def show(self, frame: Frame) -> None:
+        """Print the line of a frame that has one."""
+        if frame["type"] == "event" and frame["kind"] == "log":
+            to = self._out if frame["stream"] == "stdout" else self._err
+            say(f"{frame['resource']}: {plain(frame['text'])}", to=to)
+
+
 class Screen:
     """Prints frames; `show` takes one."""
 

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
 from testbed.client import __main__ as command_line
-from testbed.client.api import Client, Frame, Refused, StartedRun
+from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
 from testbed.models import Run, Testbed
 from tests.testbed.conftest import Doors
 
@@ -34,7 +34,9 @@ class FakeServer:
     """Stands in for the client of a server."""
 
     status = "succeeded"
-    problem: Exception | None = None
+    problem: BaseException | None = None
+    before: tuple[Frame, ...] = ()
+    rest: tuple[Frame, ...] = ()
     asked: tuple[str, Frame] = ("", {})
     forms: list[str]
 
@@ -52,7 +54,9 @@ class FakeServer:
         FakeServer.asked = (slug, {"verb": verb, "selection": selection})
         return StartedRun(7, ({"index": 0, "title": "Pause 2 guests"},))
 
-    def drive(self, run: StartedRun, on_frame: object) -> str:
+    def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
+        for frame in self.before:
+            on_frame(frame)
         if self.problem:
             raise self.problem
         return self.status
@@ -60,8 +64,11 @@ class FakeServer:
     def send_form(self, path: str, form: Frame) -> None:
         self.forms.append(path)
 
-    def follow(self, number: int, on_frame: object) -> str:
+    def follow(self, number: int, on_frame: OnFrame, *, after: int = 0) -> str:
         assert self.forms == ["/runs/7/cancel/"]
+        for frame in (*self.before, *self.rest):
+            if frame["seq"] > after:
+                on_frame(frame)
         return "cancelled"
 
     def answers(self, number: int) -> Frame:
@@ -193,6 +200,52 @@ def test_interrupt_cancels_the_run(run, monkeypatch):
     monkeypatch.setattr(FakeServer, "problem", KeyboardInterrupt())
 
     assert run("@all", "--", "uname") == 130
+
+
+def log_frame(seq: int, text: str, stream: str = "stdout") -> Frame:
+    words = {"type": "event", "kind": "log", "resource": "web", "stream": stream}
+    return {**words, "seq": seq, "text": text}
+
+
+@pytest.fixture
+def interrupted_tool(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (log_frame(1, "tick\x1b[2J"), log_frame(2, "odd", "stderr"))
+    monkeypatch.setattr(FakeServer, "before", before)
+    monkeypatch.setattr(FakeServer, "problem", KeyboardInterrupt())
+    monkeypatch.setattr(FakeServer, "rest", (log_frame(3, "last"),))
+    end = {**ANSWERS, "message": "Stopped by olive.", "hint": ""}
+    monkeypatch.setattr(FakeServer, "answers", lambda *_: end)
+
+
+@pytest.mark.usefixtures("interrupted_tool")
+def test_tool_shows_its_lines_as_they_come_each_once(run, capsys):
+    code = run("web", "--tool", "--", "ticker")
+
+    printed = capsys.readouterr()
+    assert code == 130
+    assert printed.out == "web: tick\nweb: last\n"
+    assert printed.err.splitlines() == [
+        *("web: odd", "Cancelling run 7…", "Stopped by olive.")
+    ]
+
+
+@pytest.mark.usefixtures("interrupted_tool")
+def test_lines_of_a_tool_stay_out_of_its_json(run, capsys):
+    run("web", "--tool", "--json", "--", "ticker")
+
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["message"] == "Stopped by olive."
+    assert "web: tick" in printed.err
+
+
+def test_second_interrupt_leaves_the_run_to_the_server(run, monkeypatch, capsys):
+    def interrupted(*_: object, **more: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FakeServer, "problem", KeyboardInterrupt())
+    monkeypatch.setattr(FakeServer, "follow", interrupted)
+
+    assert run("@all", "--", "sleep", "9") == 130
 
 
 def test_refusal_is_an_error(run, monkeypatch, capsys: pytest.CaptureFixture[str]):
