@@ -40,8 +40,9 @@ LARGE_BYTES = 8 * 1024 * 1024
 class Outcome:
     """How a task ended: `status` is DONE, UNCHANGED or WARNING.
 
-    It is FAILED or CANCELLED only with an `answer`: a user's program that did not
-    succeed, or was stopped. The engine gives SKIPPED to guests that did not begin.
+    It is FAILED only with an `answer`: a user's program that did not succeed. It is
+    CANCELLED for a program or capture that was stopped and has something to show. The
+    engine gives SKIPPED to guests that did not begin.
     """
 
     status: Status

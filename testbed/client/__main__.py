@@ -66,6 +66,7 @@ def _execute(client: Client, options: argparse.Namespace) -> int:
     if options.json:
         say(json.dumps(answers, indent=1))
     elif is_tool:
+        show_failures(answers, stopped_is_failed=False)
         say(f"{answers['message']} {answers['hint']}".rstrip(), to=sys.stderr)
     else:
         show_answers(answers)

@@ -22,10 +22,13 @@ def show_answers(answers: Frame, *, out: TextIO | None = None) -> None:
             say(line, to=out)
 
 
-def show_failures(answers: Frame, *, out: TextIO | None = None) -> None:
+def show_failures(
+    answers: Frame, *, stopped_is_failed: bool = True, out: TextIO | None = None
+) -> None:
     """Print where the command did not succeed, and why."""
     for block in answers["blocks"]:
-        if not _is_good(block):
+        is_stopped = block["status"] == "cancelled" and not stopped_is_failed
+        if not _is_good(block) and not is_stopped:
             text = f"{block['folded']}: {block['message'] or block['status']}"
             say(plain(text), to=out or sys.stderr)
 

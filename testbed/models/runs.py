@@ -6,7 +6,7 @@ from operator import or_
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.fields.json import KT
 from django.utils import timezone
 
@@ -35,7 +35,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return what a list shows: plans and pasted scripts are not read."""
         rows = self.select_related("asked_by").defer("plan", "options")
         return rows.annotate(
-            where=KT("options__selection"), where_kind=KT("options__targets")
+            where=KT("options__selection"),
+            where_kind=KT("options__targets"),
+            listed_form=F("options__form"),
+            listed_tool=F("options__tool"),
         )
 
     def with_text(self, text: str) -> "RunQuerySet":
@@ -157,12 +160,24 @@ class Run(models.Model):
     @property
     def is_tool(self) -> bool:
         """Return whether it goes on until it is stopped, beside other executions."""
-        return self.options.get("tool") is True
+        return self._option("tool") is True
+
+    @property
+    def form(self) -> Form | None:
+        """The kind of an execution; None for another command."""
+        found = self._option("form")
+        return Form(found) if found else None
 
     @property
     def is_capture(self) -> bool:
         """Return whether it captures packets."""
-        return bool(self.options.get("form") == Form.CAPTURE)
+        return self.form is Form.CAPTURE
+
+    @property
+    def shown_status(self) -> str:
+        """The status in words: a tool has no other end than a stop."""
+        words = {self.Status.CANCELLED: "stopped", self.Status.CANCELLING: "stopping"}
+        return words.get(self.status, self.status) if self.is_tool else self.status
 
     @property
     def target_noun(self) -> str:
@@ -173,6 +188,13 @@ class Run(models.Model):
     def tag(self) -> str:
         """The first part of TESTBED_TAG in every process of this run."""
         return f"{self.testbed.slug}.r{self.pk}."
+
+    def _option(self, name: str) -> object:
+        """Return an option; `listed` has read it where the others are not."""
+        listed = f"listed_{name}"
+        return (
+            getattr(self, listed) if hasattr(self, listed) else self.options.get(name)
+        )
 
 
 def require_no_run(runs: RunQuerySet) -> None:

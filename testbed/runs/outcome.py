@@ -20,6 +20,7 @@ from orchestration.plan.model import Command, Kind
 from orchestration.state.selection import fold
 from testbed.celery import request_observation
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
+from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
 
 logger = logging.getLogger(__name__)
@@ -186,7 +187,19 @@ def _placed(task: Task) -> str:
     return task.resource if is_host else f"{task.resource.removesuffix(end)}{end}"
 
 
+def _stopped_words(run: Run) -> tuple[str, str]:
+    """Say what a tool has left: a stop is its usual end, and no failure."""
+    who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
+    if run.started_at is None:
+        return f"Stopped{who} before it began.", ""
+    failed = fold(_failed_tasks(run).values_list("resource", flat=True))
+    before = f" It had failed on {failed}." if failed else ""
+    return f"Stopped{who}.{before} {kept_words(run)}", ""
+
+
 def _cancelled_words(run: Run) -> tuple[str, str]:
+    if run.is_tool:
+        return _stopped_words(run)
     who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
     if run.command in ON_SELECTED:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""

@@ -38,6 +38,7 @@ DISPLAY = {
     "unchanged": ("calm", "equal", "unchanged"),
     "starting": ("live", "spin", "starting…"),
     "stopping": ("live", "spin", "stopping…"),
+    "stopped": ("calm", "stop", "stopped"),
     "generating": ("live", "spin", "generating…"),
     "deleting": ("live", "spin", "deleting…"),
     "online": ("good", "check", "online"),

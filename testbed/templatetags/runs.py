@@ -13,6 +13,7 @@ from orchestration.plan.model import Kind
 from orchestration.plan.power import VERBS
 from testbed.models import Run, Task
 from testbed.pages.logs import why_removed
+from testbed.runs.kept import captured
 from testbed.templatetags.display import display_of, plural
 
 register = template.Library()
@@ -63,3 +64,4 @@ def by_results(run: Run) -> str:
 
 
 register.filter(why_removed)
+register.filter(captured)

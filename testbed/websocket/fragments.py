@@ -18,7 +18,7 @@ def html_of(event: Event, run: Run) -> str:
         case Event.Kind.LOG:
             return _render("runs/_log_line.html", event=event, run=run)
         case Event.Kind.TASK_PROGRESSED:
-            return _task(event, run)
+            return _packets(run) if run.is_capture else _task(event, run)
         case _ if run.command == Command.EXEC:
             return _answers_head(run) if event.is_of_task else header_of(run)
         case _ if event.is_of_task:
@@ -42,8 +42,17 @@ def header_of(run: Run) -> str:
 
 
 def _answers_head(run: Run) -> str:
-    """Render how many guests have answered; the page fetches the answers themselves."""
+    """Render how many guests have answered; the page fetches the answers themselves.
+
+    A capture has packets instead.
+    """
+    if run.is_capture:
+        return _packets(run)
     return _render("executions/_answers_head.html", answers=answers_of(run), run=run)
+
+
+def _packets(run: Run) -> str:
+    return _render("executions/_packets.html", run=run)
 
 
 def _skipped(run: Run) -> str:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 from orchestration.amounts import count_of, size
 from orchestration.errors import (
+    Cancelled,
     CommandFailed,
     CommandTimedOut,
     NotEnoughSpace,
     StateError,
 )
-from orchestration.events import Stream
+from orchestration.events import Status, Stream
 from orchestration.files import give_to_owner_of
 from orchestration.instructions.execution.answers import make_answers_folder
 from orchestration.instructions.execution.packet_lines import packet_line
@@ -72,6 +73,8 @@ def capture_packets(task: Task) -> Outcome:
             return done(f"{kept.words}; ended at {capture.most_mib} MiB")
         except CommandTimedOut:
             return done(f"{kept.words}; ended after {capture.most_s} s")
+        except Cancelled:
+            return Outcome(Status.CANCELLED, f"Stopped with {kept.words}.")
     if ended.exit_code != 0:
         raise CommandFailed(
             f"The capture on {transport.machine} ended by itself: {kept.words}.",
@@ -92,6 +95,7 @@ class _Kept:
         self._told_at = 0.0
 
     def __enter__(self) -> "_Kept":
+        self._count()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -114,6 +118,7 @@ class _Kept:
                 hint="Ask a lab admin to make room there.",
                 detail=str(exc),
             ) from exc
+        self._count()
         if self._reader.last and time.monotonic() >= self._told_at + TELL_EVERY_S:
             self._told_at = time.monotonic()
             for packet in self._reader.last[-SHOWN_PACKETS:]:
@@ -122,6 +127,9 @@ class _Kept:
 
     def _write(self, data: bytes) -> None:
         self._file.write(data)
+
+    def _count(self) -> None:
+        self._task.progress(self._reader.packets, 0, unit="packets")
 
 
 def _create(task: Task) -> int:

@@ -89,7 +89,8 @@ def answered(
         message = f"did not end within {wanted.conditions.timeout_s} s and was ended"
         return Outcome(Status.FAILED, message, exc.hint, answer=answer.close(None))
     except Cancelled as exc:  # a tool has no other end
-        return Outcome(Status.CANCELLED, exc.message, answer=answer.close(None))
+        message = "Stopped." if wanted.tool else exc.message
+        return Outcome(Status.CANCELLED, message, answer=answer.close(None))
     except BaseException:
         answer.close(None)
         raise

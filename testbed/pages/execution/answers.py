@@ -8,7 +8,7 @@ its fragments, the JSON for programs and the archive all come from here.
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from itertools import islice
@@ -51,10 +51,14 @@ class Excerpt:
 
 @dataclass(frozen=True)
 class Block:
-    """Guests with equal answers. `is_odd`: most guests answered something else."""
+    """Guests with equal answers. `is_odd`: most guests answered something else.
+
+    `of_tool`: a stop is its usual end, and no failure.
+    """
 
     tasks: tuple[Task, ...]
     is_odd: bool = False
+    of_tool: bool = False
 
     @property
     def first(self) -> Task:
@@ -100,7 +104,17 @@ class Block:
     @property
     def is_failed(self) -> bool:
         """Return whether the command did not succeed there."""
-        return self.status in ORDER[:3]
+        return self.status in ORDER[:3] and not self.is_stopped
+
+    @property
+    def is_stopped(self) -> bool:
+        """Return whether a tool was stopped there."""
+        return self.of_tool and self.status == Task.Status.CANCELLED
+
+    @property
+    def shown_status(self) -> str:
+        """The status in words."""
+        return "stopped" if self.is_stopped else self.status
 
     @cached_property
     def message(self) -> str:
@@ -188,7 +202,7 @@ def answers_of(run: Run) -> Answers:
         else:
             groups[_likeness(task)].append(task)
     return Answers(
-        tuple(_in_order(groups.values())),
+        tuple(_in_order(groups.values(), of_tool=run.is_tool)),
         tuple(unfinished[Task.Status.RUNNING]),
         tuple(unfinished[Task.Status.WAITING]),
     )
@@ -265,14 +279,14 @@ def _about(task: Task, guest: str, host: str) -> str:
     )
 
 
-def _in_order(groups: Iterable[list[Task]]) -> Iterator[Block]:
+def _in_order(groups: Iterable[list[Task]], *, of_tool: bool) -> Iterator[Block]:
     """Yield failures first; of each kind the rare answers, which are odd, first."""
-    blocks = [Block(tuple(tasks)) for tasks in groups]
+    blocks = [Block(tuple(tasks), of_tool=of_tool) for tasks in groups]
     good = [block.count for block in blocks if not block.is_failed]
     most = max(good, default=0)
     for block in sorted(blocks, key=_place):
         is_odd = not block.is_failed and 2 * block.count <= most
-        yield Block(block.tasks, is_odd)
+        yield replace(block, is_odd=is_odd)
 
 
 def _place(block: Block) -> tuple[int, int]:

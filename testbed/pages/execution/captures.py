@@ -8,12 +8,12 @@ from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
 
-from orchestration.instructions.execution.captures import FILE
 from orchestration.plan.captures import points_of
 from orchestration.state.model import State
 from testbed.access.sessions import user_of_session
 from testbed.models import Run
 from testbed.pages.streaming import PIECE_BYTES
+from testbed.runs.kept import capture_file
 
 LOOK_EVERY_S = 0.3
 
@@ -35,11 +35,6 @@ def choices_of(state: State) -> list[Choice]:
         )
         for point in points_of(state)
     ]
-
-
-def capture_file(run: Run) -> Path:
-    """Return the file of a capture, which may not be there yet, or be gone."""
-    return run.testbed.project.answers(run.pk) / FILE
 
 
 async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:

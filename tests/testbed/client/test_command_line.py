@@ -213,7 +213,8 @@ def interrupted_tool(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakeServer, "before", before)
     monkeypatch.setattr(FakeServer, "problem", KeyboardInterrupt())
     monkeypatch.setattr(FakeServer, "rest", (log_frame(3, "last"),))
-    end = {**ANSWERS, "message": "Stopped by olive.", "hint": ""}
+    block = {**BLOCK, "folded": "web", "count": 1, "status": "cancelled", "output": []}
+    end = {"blocks": [block], "message": "Stopped by olive.", "hint": ""}
     monkeypatch.setattr(FakeServer, "answers", lambda *_: end)
 
 

@@ -9,8 +9,9 @@ from django.test import Client
 
 from orchestration.plan.captures import Capture
 from orchestration.plan.execution import Execution, Form
-from testbed.models import Run, Testbed
-from testbed.pages.execution.captures import capture_file
+from testbed.models import Event, Run, Task, Testbed
+from testbed.runs.kept import capture_file
+from testbed.websocket.fragments import html_of
 from tests.testbed.answer_rows import end, execution
 from tests.testbed.reading import visible
 
@@ -167,6 +168,17 @@ def test_other_runs_and_removed_files_have_no_packets(
 
     for run in (other, running):
         assert browser.get(f"/runs/{run.pk}/capture.pcap").status_code == 404
+
+
+def test_page_of_a_capture_counts_its_packets_from_none_on(
+    browser: Client, running: Run
+):
+    begun = visible(browser.get(f"/runs/{running.pk}/").content.decode())
+    Task.objects.filter(instruction__run=running).update(done=3)
+    progress = Event(kind=Event.Kind.TASK_PROGRESSED, index=0, resource="web")
+
+    assert "0 packets, 6 B so far" in begun
+    assert "3 packets, 6 B so far" in visible(html_of(progress, running))
 
 
 def test_page_of_a_capture_says_how_to_follow_it(browser: Client, running: Run):

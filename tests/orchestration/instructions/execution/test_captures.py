@@ -19,6 +19,7 @@ from orchestration.errors import (
     NotEnoughSpace,
 )
 from orchestration.events import LogLine, Status
+from orchestration.events import TaskProgressed as Progress
 from orchestration.hosts import Host
 from orchestration.instructions.execution import captures
 from orchestration.instructions.execution.captures import capture_packets
@@ -164,10 +165,22 @@ def test_cancelled_capture_keeps_its_packets(make: Make) -> None:
     task, host = make(capture())
     host.end = Cancelled("Cancelled.")
 
-    with pytest.raises(Cancelled):
-        capture_packets(task)
+    found = capture_packets(task)
 
     assert kept(task) == STREAM
+    assert found.status is Status.CANCELLED
+    assert found.message == "Stopped with 2 packets, 176 B."
+
+
+def test_packets_are_counted_from_none_on(make: Make) -> None:
+    task, _ = make(capture())
+    counts: list[int] = []
+    task.sink = lambda e: counts.append(e.done) if isinstance(e, Progress) else None
+
+    capture_packets(task)
+    task.close()
+
+    assert counts == [0, 2]
 
 
 def test_capture_that_ends_by_itself_has_failed(make: Make) -> None:
