@@ -15,6 +15,20 @@ from orchestration.plan.execution import Form, Targets
 from orchestration.plan.model import Command
 from testbed.models.testbeds import Testbed
 
+COMMAND_NAMES: dict[str, str] = {
+    Command.GENERATE_ARTEFACTS: "Generate artefacts",
+    Command.CLEAR_ARTEFACTS: "Delete disks and artefacts",
+    Command.UP: "Up",
+    Command.DOWN: "Down",
+    Command.EXEC: "Command",
+    Command.POWER: "Power",
+}
+FORM_NAMES = {
+    Form.PUSH: "Push",
+    Form.FETCH: "Fetch",
+    Form.CAPTURE: "Packet capture",
+}
+
 
 class RunQuerySet(models.QuerySet["Run"]):
     """Selects the runs that a user may see, and the active ones."""
@@ -180,6 +194,13 @@ class Run(models.Model):
         return words.get(self.status, self.status) if self.is_tool else self.status
 
     @property
+    def name(self) -> str:
+        """The word for what it does, as a title."""
+        if self.form in FORM_NAMES:
+            return FORM_NAMES[self.form]
+        return "Tool" if self.is_tool else COMMAND_NAMES.get(self.command, self.command)
+
+    @property
     def target_noun(self) -> str:
         """The word for what an execution acts on."""
         return Targets.HOSTS.noun if self.is_on_hosts else Targets.GUESTS.noun
@@ -201,8 +222,10 @@ def require_no_run(runs: RunQuerySet) -> None:
     """Raise TestbedBusy, with the user and the start, when one of the runs is active."""
     if run := runs.active().select_related("asked_by", "testbed").first():
         since = timezone.localtime(run.created_at)
+        is_execution = run.command == Command.EXEC
+        what = f"a {run.name.lower()}" if is_execution else run.command
         raise TestbedBusy(
-            f"{run.asked_by} has been running {run.command} on testbed {run.testbed} "
-            f"since {since:%H:%M:%S}.",
+            f"{run.asked_by} has been running {what} on testbed {run.testbed} "
+            f"since {since:%H:%M:%S} as run {run.pk}.",
             hint="Wait until it is over, or cancel it.",
         )

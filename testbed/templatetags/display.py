@@ -18,6 +18,7 @@ from orchestration import amounts
 from orchestration.errors import Finding
 from orchestration.terminal import plain, plain_lines
 from testbed.models import Task
+from testbed.models.runs import COMMAND_NAMES
 from testbed.pages.board import Copies
 from testbed.testbeds.findings import errors_among
 
@@ -216,15 +217,7 @@ def ago(moment: datetime | None) -> str:
 @register.filter
 def verb(command: str) -> str:
     """Show a run's command as a title."""
-    words = {
-        "generate-artefacts": "Generate artefacts",
-        "clear-artefacts": "Delete disks and artefacts",
-        "up": "Up",
-        "down": "Down",
-        "exec": "Command",
-        "power": "Power",
-    }
-    return words.get(command, command.replace("-", " ").capitalize())
+    return COMMAND_NAMES.get(command, command.replace("-", " ").capitalize())
 
 
 @register.filter

@@ -77,7 +77,7 @@ def test_second_run_is_refused_with_who_and_since_when(stack, owner, faulty):
 
     words = caught.value.body
     assert re.fullmatch(
-        r"owner has been running up on testbed faulty since \d\d:\d\d:\d\d\.",
+        r"owner has been running up on testbed faulty since \d\d:\d\d:\d\d as run \d+\.",
         words["error"],
     )
     assert words["hint"] == "Wait until it is over, or cancel it."

@@ -73,7 +73,10 @@ def test_change_waits_for_an_execution_and_says_for_whom(execution, deployed, me
     with pytest.raises(TestbedBusy) as busy:
         create_run(deployed, member, Command.DOWN)
 
-    assert "olive has been running exec on testbed lab since " in busy.value.message
+    assert (
+        "olive has been running a command on testbed lab since " in busy.value.message
+    )
+    assert busy.value.message.endswith(f" as run {execution.pk}.")
     assert Run.objects.count() == 1
 
 

@@ -4,6 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from orchestration.plan.captures import Capture
 from orchestration.plan.execution import Conditions, Execution, Form
 from testbed.models import Run, Testbed
 from tests.testbed.answer_rows import end, execution
@@ -49,6 +50,50 @@ def test_running_tools_are_listed_with_a_way_to_stop_them(browser: Client, tool:
     assert "olive" in panel
     assert f'action="/runs/{tool.pk}/cancel/"' in panel
     assert f'action="/runs/{tool.pk}/cancel/"' not in after
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        (MONITOR, "Tool"),
+        (Execution(Form.COMMAND, "web", ("id",)), "Command"),
+        (Execution(Form.PUSH, "web", path="a", target="/a"), "Push"),
+        (Execution(Form.FETCH, "web", path="/a"), "Fetch"),
+        (
+            Execution(Form.CAPTURE, "web", tool=True, capture=Capture("web")),
+            "Packet capture",
+        ),
+    ],
+)
+def test_pages_name_an_execution_by_its_kind(
+    browser: Client, deployed: Testbed, owner: User, wanted: Execution, name: str
+):
+    run = execution(deployed, owner, ("web",), wanted)
+    Run.objects.update(driver=Run.Driver.SERVER, status=Run.Status.RUNNING)
+
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+    busy = browser.post(RUNS, {"command": "up"}, headers=JSON).json()["error"]
+    end(run)
+    listed = browser.get(f"{RUNS}?kind=exec").content.decode()
+    title = squeezed(page).partition("<title>")[2].partition("</title>")[0]
+
+    assert f"{name} #{run.pk}" in title
+    assert f"{name} #{run.pk}" in visible(page)
+    assert f"{name} #{run.pk}" in visible(listed)
+    assert busy.startswith(f"olive has been running a {name.lower()} on testbed lab")
+    assert busy.endswith(f" as run {run.pk}.")
+
+
+def test_list_of_runs_reads_no_options_row_by_row(
+    browser: Client, deployed: Testbed, owner: User, django_assert_max_num_queries
+):
+    for _ in range(30):
+        end(execution(deployed, owner, ("web",), MONITOR))
+
+    with django_assert_max_num_queries(15):
+        page = browser.get(RUNS)
+
+    assert b"Tool" in page.content
 
 
 def test_other_commands_run_beside_a_tool(browser: Client, tool: Run):

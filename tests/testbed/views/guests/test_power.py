@@ -138,7 +138,7 @@ def test_other_run_keeps_power_away(
     answer = browser.post(PAGE, {"verb": verb, "selection": "web"})
 
     assert answer.status_code == 409
-    assert "olive has been running exec" in visible(answer.content.decode())
+    assert "olive has been running a command" in visible(answer.content.decode())
 
 
 def test_testbed_that_is_not_up_has_no_power(browser: Client, deployed: Testbed):
