@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
+from websockets.exceptions import WebSocketException
+
 from orchestration.plan.power import VERBS
 from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
@@ -31,7 +34,11 @@ def main(arguments: Sequence[str]) -> int:
         client.sign_in(options.user, _password(options))
         act = _power if options.form == "power" else _execute
         return act(client, options)
-    except (Refused, OSError) as exc:
+    except httpx.HTTPError as exc:
+        reason = str(exc) or type(exc).__name__
+        say(f"Error: {options.url} does not answer: {reason}.", to=sys.stderr)
+        return FAILED
+    except (Refused, OSError, WebSocketException) as exc:
         say(f"Error: {exc}", to=sys.stderr)
         return FAILED
     except KeyboardInterrupt:  # the second one: the server goes on cancelling

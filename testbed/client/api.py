@@ -31,6 +31,8 @@ OnFrame = Callable[[Frame], None]
 # A busy server is slow; a server that is gone refuses or breaks the connection.
 _TIMEOUT_S = 120.0
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
+_CONNECT_S = 10.0
+_WANTS_JSON = {"Accept": "application/json"}
 RECONNECT_FOR_S = 120.0
 RECONNECT_EVERY_S = 0.5
 # Close codes from here on are the server's refusals, not accidents.
@@ -58,7 +60,8 @@ class Client:
 
     def __init__(self, base_url: str) -> None:
         self.base_url = base_url.rstrip("/")
-        self._http = httpx.Client(base_url=self.base_url, timeout=_TIMEOUT_S)
+        timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
+        self._http = httpx.Client(base_url=self.base_url, timeout=timeout)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -123,9 +126,7 @@ class Client:
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Request a run and return its plan. Raises: Refused with the reason."""
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}
-        answer = self._post(
-            f"/testbeds/{slug}/runs/", form, headers={"Accept": "application/json"}
-        )
+        answer = self._post(f"/testbeds/{slug}/runs/", form, headers=_WANTS_JSON)
         return _started(answer)
 
     def execute(self, slug: str, wanted: Frame) -> StartedRun:
@@ -133,21 +134,19 @@ class Client:
 
         `wanted` is the JSON of an execution, as docs/protocol.md has it.
         """
-        path = f"/testbeds/{slug}/exec/"
-        return _started(self._http.post(path, json=wanted, headers=self._token()))
+        return self._ask(slug, "exec", wanted)
 
     def power(self, slug: str, verb: str, selection: str) -> StartedRun:
         """Request a power command for guests and return its plan. Raises: Refused."""
         wanted = {"verb": verb, "selection": selection}
-        path = f"/testbeds/{slug}/power/"
-        return _started(self._http.post(path, json=wanted, headers=self._token()))
+        return self._ask(slug, "power", wanted)
 
     def answers(self, number: int) -> Frame:
         """Return the folded answers of a command's run. Raises: Refused."""
-        answer = self._http.get(f"/runs/{number}/answers/", params={"format": "json"})
+        answer = self._http.get(f"/runs/{number}/answers/", headers=_WANTS_JSON)
+        found = _body(answer)
         if answer.status_code != httpx.codes.OK:
-            raise Refused(f"The answers of run {number}: {answer.status_code}.")
-        found: Frame = answer.json()
+            raise Refused(f"The answers of run {number}: {_reason(answer)}", found)
         return found
 
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
@@ -181,6 +180,15 @@ class Client:
             proxy=None,
         ) as socket:
             yield socket
+
+    def _ask(self, slug: str, what: str, wanted: Frame) -> StartedRun:
+        headers = self._token()
+        answer = self._http.post(
+            f"/testbeds/{slug}/{what}/", json=wanted, headers=headers
+        )
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise Refused(f"There is no testbed {slug}, or it is another user's.")
+        return _started(answer)
 
     def _watch(
         self,
@@ -271,10 +279,9 @@ def _watched(
 
 def _started(answer: httpx.Response) -> StartedRun:
     """Read the answer to a request of a run. Raises: Refused."""
-    is_json = "json" in answer.headers.get("content-type", "")
-    body = answer.json() if is_json else {}
+    body = _body(answer)
     if "run" not in body:
-        raise Refused(_reasons(body) or answer.text[:2000], body)
+        raise Refused(_reason(answer), body)
     return StartedRun(body["run"], tuple(body["instructions"]))
 
 
@@ -297,8 +304,18 @@ def _offer(socket: ClientConnection, frame: Frame) -> None:
         send(socket, frame)
 
 
-def _reasons(body: Frame) -> str:
+def _body(answer: httpx.Response) -> Frame:
+    """Return the JSON object of an answer; nothing of a page."""
+    is_json = "json" in answer.headers.get("content-type", "")
+    found = answer.json() if is_json else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reason(answer: httpx.Response) -> str:
     """Return the server's refusal as lines: the faults, their places, the hints."""
+    body = _body(answer)
+    if "error" not in body:
+        return f"The server answers {answer.status_code} ({answer.reason_phrase})."
     lines = [f"{body.get('error', '')} {body.get('hint', '')}".strip()]
     for finding in body.get("findings", ()):
         place = f"line {finding['line']} {finding['severity']} {finding['path']}"

@@ -1,6 +1,6 @@
 """Error pages: each says what happened and what to do next.
 
-A client that asks for JSON gets the same words as JSON (docs/protocol.md).
+A client that sends or asks for JSON gets the same words as JSON (docs/protocol.md).
 """
 
 from collections.abc import Callable
@@ -17,12 +17,13 @@ from orchestration.errors import SpecError, TestbedError
 from testbed.api.shapes import problem_json
 from testbed.testbeds.uploads import MAX_FILES
 
+JSON = "application/json"
 Respond = Callable[[HttpRequest], HttpResponse]
 
 
 def wants_json(request: HttpRequest) -> bool:
-    """Return whether a client asks for JSON, as programs do and browsers do not."""
-    return "application/json" in request.headers.get("Accept", "")
+    """Return whether a program asks: it sends JSON or wants it, browsers do not."""
+    return request.content_type == JSON or JSON in request.headers.get("Accept", "")
 
 
 def problem_page(

@@ -10,18 +10,11 @@ from testbed.views.execution.form import ExecutionForm
 from testbed.views.problems import wants_json
 from testbed.views.testbeds import show_testbed
 
-JSON = "application/json"
-
-
-def is_program(request: Request) -> bool:
-    """Return whether a program asks: it sends JSON or wants it."""
-    return wants_json(request) or request.content_type == JSON
-
 
 def refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
     """Answer 409 beside another run, else 422; the page keeps what was typed."""
     status = 409 if isinstance(problem, TestbedBusy) else 422
-    if is_program(request):
+    if wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     form = ExecutionForm(request.POST)
     return show_testbed(request, testbed, problem, status, form=form)

@@ -18,8 +18,8 @@ from testbed.runs.creation import create_execution
 from testbed.testbeds.executions import execution_again, matched
 from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import ExecutionForm
-from testbed.views.execution.refusals import JSON, is_program, refused
-from testbed.views.problems import wants_json
+from testbed.views.execution.refusals import refused
+from testbed.views.problems import JSON, wants_json
 
 VALUE = "value-"
 
@@ -38,7 +38,7 @@ def start(request: Request, slug: str) -> HttpResponse:
         return refused(request, testbed, exc)
     what = f"{wanted.title} on {_places(wanted, run)}, run {run.pk}"
     log_act(request.user, Act.EXECUTE, testbed, what)
-    if is_program(request):
+    if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
 

@@ -19,7 +19,8 @@ from testbed.models.runs import require_no_run
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_power
 from testbed.testbeds.executions import matched
-from testbed.views.execution.refusals import JSON, is_program, refused
+from testbed.views.execution.refusals import refused
+from testbed.views.problems import JSON, wants_json
 
 
 class PowerWish(BaseModel):
@@ -45,7 +46,7 @@ def change(request: Request, slug: str) -> HttpResponse:
         return refused(request, testbed, exc)
     what = f"{verb.title} on {wish.selection}, run {run.pk}"
     log_act(request.user, Act.POWER, testbed, what)
-    if is_program(request):
+    if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
 
@@ -71,7 +72,7 @@ def _question(
 
     Programs are not asked. Raises: TestbedBusy, SelectionFailed, StateError.
     """
-    if not verb.loses_data or is_program(request):
+    if not verb.loses_data or wants_json(request):
         return None
     require_no_run(testbed.runs.all())
     names = matched(testbed, selection)

@@ -276,6 +276,37 @@ def test_client_starts_a_command_at_a_real_server(
     assert [entry["kind"] for entry in run.instructions] == ["run-program", "end"]
 
 
+@pytest.fixture
+def at(live_server: LiveServer, owner: User, tmp_path: Path):
+    """Run a command line of Olive at a real server, or at another address."""
+    secret = tmp_path / "password"
+    secret.write_text("olive-pass\n")
+    sign_in = ["--user", "olive", "--password-file", str(secret)]
+    return lambda *words, url=live_server.url: command_line.main(
+        [url, *sign_in, *words]
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "words",
+    [("exec", "ghost", "web", "--", "id"), ("power", "pause", "ghost", "web")],
+)
+def test_unknown_testbed_is_one_sentence(at, capsys, words: tuple[str, ...]):
+    assert at(*words) == 1
+    assert capsys.readouterr().err == (
+        "Error: There is no testbed ghost, or it is another user's.\n"
+    )
+
+
+def test_server_that_is_gone_is_one_sentence(at, capsys):
+    assert at("exec", "lab", "web", "--", "id", url="http://127.0.0.1:9") == 1
+
+    error = capsys.readouterr().err
+    assert error.startswith("Error: http://127.0.0.1:9 does not answer: ")
+    assert error.count("\n") == 1
+
+
 def test_power_verb_is_sent_with_its_guests(run, monkeypatch):
     code = run("pause", "lab", "web-*", verb="power")
     monkeypatch.setattr(FakeServer, "status", "failed")

@@ -85,6 +85,16 @@ def test_refusal_is_json_for_a_client_that_asks_for_it(
     assert answer.json()["hint"]
 
 
+@pytest.mark.parametrize("path", ["exec", "power"])
+def test_refusal_is_json_for_a_client_that_sends_json(browser: Client, path: str):
+    answer = browser.post(
+        f"/testbeds/ghost/{path}/", {}, content_type="application/json"
+    )
+
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "There is nothing at this address."
+
+
 def test_missing_token_is_json_for_a_client_that_asks_for_it(owner: User):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
