@@ -7,7 +7,7 @@ run's record says exactly what ran. Nothing here touches a machine.
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from pathlib import PurePosixPath
 
@@ -122,10 +122,19 @@ class Execution:
 
 
 _ADAPTER = TypeAdapter(Execution)
+_KEYS = {
+    place: [one.name for one in fields(kind)]
+    for place, kind in (
+        ("", Execution),
+        ("conditions", Conditions),
+        ("capture", Capture),
+    )
+}
 
 
 def parse_execution(data: object) -> Execution:
     """Read an execution from JSON's values and check it. Raises: ExecutionRefused."""
+    _check_keys(data)
     try:
         found = _ADAPTER.validate_python(data)
     except ValidationError as exc:
@@ -136,6 +145,18 @@ def parse_execution(data: object) -> Execution:
             detail=str(exc)[:2000],
         ) from exc
     return checked(found)
+
+
+def _check_keys(data: object) -> None:
+    for place, keys in _KEYS.items():
+        found = data.get(place) if place and isinstance(data, dict) else data
+        for key in found if isinstance(found, dict) else ():
+            if key not in keys:
+                where = f"`{place}` of a command" if place else "A command"
+                raise ExecutionRefused(
+                    f"{where} has no key `{str(key)[:60]}`.",
+                    hint=f"It has {', '.join(keys)}.",
+                )
 
 
 def checked(wanted: Execution) -> Execution:

@@ -184,6 +184,18 @@ def test_program_pushes_and_fetches_files(browser: Client, wanted, kind, title):
         (b"[" * 100_000, "The body is not the JSON of a command."),
         (b"[]", "The command cannot be read"),
         (b'{"form": "command", "selection": "web"}', "There is no command."),
+        (
+            b'{"form": "command", "selektion": "web"}',
+            "A command has no key `selektion`.",
+        ),
+        (
+            b'{"form": "command", "words": ["id"], "conditions": {"timeout": 5}}',
+            "`conditions` of a command has no key `timeout`.",
+        ),
+        (
+            b'{"form": "capture", "capture": {"guest": "web", "seconds": 5}}',
+            "`capture` of a command has no key `seconds`.",
+        ),
     ],
 )
 def test_program_gets_a_refusal_as_json(browser: Client, body, error):
@@ -191,6 +203,17 @@ def test_program_gets_a_refusal_as_json(browser: Client, body, error):
 
     assert answer.status_code == 422
     assert answer.json()["error"].startswith(error)
+
+
+def test_refusal_of_a_key_names_those_that_there_are(browser: Client):
+    body = {"form": "command", "words": ["id"], "conditions": {"timeout": 5}}
+
+    answer = browser.post(PAGE, body, content_type="application/json")
+
+    assert answer.json()["hint"] == (
+        "It has user, sudo, env, folder, stdin, timeout_s, parallel, in_order, "
+        "stop_after."
+    )
 
 
 def test_busy_testbed_says_who_waits_for_whom(
