@@ -274,7 +274,7 @@ def test_wrong_targets_get_one_sentence_for_each_guest(stack):
     messages = [run["tasks"]["away"][1] for run in found]
     assert messages == [
         "/srv is a folder in guest away, and a file was to be pushed there.",
-        "Could not write /etc/x in guest away.",
+        "Could not write /etc/x in guest away: permission denied.",
         "gone is not in the testbed's folder.",
         "The path '../state.json' leaves the testbed's folder.",
         "The script gone.sh is not in the testbed's folder.",

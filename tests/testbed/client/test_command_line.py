@@ -13,7 +13,7 @@ from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
 from testbed.models import Run, Testbed
 from tests.testbed.conftest import Doors
 
-BLOCK = {"exit_code": 0, "message": "", "status": "done", "count": 2}
+BLOCK = {"exit_code": 0, "message": "", "hint": "", "status": "done", "count": 2}
 ANSWERS: Frame = {
     "blocks": [
         {
@@ -157,6 +157,18 @@ def test_copies_are_printed_with_what_arrived(
     run("@all", "site", "/srv/site", verb="push")
 
     assert capsys.readouterr().out == f"web-[0-1] (2): {message}\n"
+
+
+def test_failure_is_printed_with_what_to_do(run, monkeypatch, capsys):
+    said = {"message": "Could not write /srv in guest web.", "hint": "Use sudo."}
+    block = {**BLOCK, **said, "folded": "web", "status": "failed", "output": None}
+    monkeypatch.setattr(FakeServer, "answers", lambda *_: {"blocks": [block]})
+
+    run("web", "site", "/srv", verb="push")
+
+    assert capsys.readouterr().err == (
+        "web: Could not write /srv in guest web. Use sudo.\n"
+    )
 
 
 def test_hosts_are_asked_for_by_an_option_of_their_own(run):

@@ -164,13 +164,17 @@ def _failed(ended: Completed, target: Target, guest: str) -> TestbedError:
             hint="Free some space there and push it again.",
             detail=detail,
         )
-    hint = ""
-    if any(words in detail for words in _RIGHTS):
-        hint = "The user that pushes may not write there. Choose root or another user."
+    hint = reason = ""
+    if denied := next((words for words in _RIGHTS if words in detail), ""):
+        reason = f": {denied.lower()}"
+        hint = (
+            "The user that pushes may not write there. Choose root (sudo) or another "
+            "user."
+        )
     elif ended.exit_code == _NOT_FOUND or "not found" in detail:
         hint = "The guest needs sh, tar, xargs and sha256sum, and the user an account."
     return CommandFailed(
-        f"Could not write {target.path} in guest {guest}.",
+        f"Could not write {target.path} in guest {guest}{reason}.",
         exit_code=ended.exit_code,
         hint=hint,
         detail=detail,

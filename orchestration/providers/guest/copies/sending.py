@@ -104,7 +104,7 @@ def _not_sent(ended: Completed, path: str, guest: str) -> TestbedError:
         return CommandFailed(message, exit_code=code)
     hint = ""
     if any(words in detail for words in _RIGHTS):
-        hint = "The user may not read all of it. Choose root or another user."
+        hint = "The user may not read all of it. Choose root (sudo) or another user."
     elif "not found" in detail:
         hint = "The guest needs sh, tar, tee and sha256sum, and the user an account."
     message = f"Could not read all of {path} in guest {guest}; nothing was kept."

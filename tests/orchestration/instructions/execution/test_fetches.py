@@ -164,7 +164,7 @@ def test_file_that_the_user_may_not_read_is_told_and_nothing_kept(
         fetch_files(fetching(task, source, user="nobody"))
 
     assert "Could not read all of" in failure.value.message
-    assert "Choose root or another user" in failure.value.hint
+    assert "Choose root (sudo) or another user" in failure.value.hint
     assert arrived(task) == []
 
 

@@ -116,8 +116,10 @@ def test_user_without_the_right_gets_a_sentence_and_leaves_nothing(
     with pytest.raises(CommandFailed) as failure:
         push_files(pushing(task, "tools", "/etc/testbed-to", user="nobody"))
 
-    assert failure.value.message == "Could not write /etc/testbed-to in guest a."
-    assert "Choose root or another user" in failure.value.hint
+    assert failure.value.message == (
+        "Could not write /etc/testbed-to in guest a: permission denied."
+    )
+    assert "Choose root (sudo) or another user" in failure.value.hint
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which becomes another user")

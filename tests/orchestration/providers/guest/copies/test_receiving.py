@@ -268,5 +268,5 @@ def test_missing_right_is_named_with_what_to_do() -> None:
 
     error = push_failed(ended, target_of("/etc/x"), "a")
 
-    assert error.message == "Could not write /etc/x in guest a."
-    assert "Choose root or another user" in error.hint
+    assert error.message == "Could not write /etc/x in guest a: permission denied."
+    assert "Choose root (sudo) or another user" in error.hint
