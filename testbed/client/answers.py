@@ -1,7 +1,7 @@
 """The answers of a command as text for a terminal: equal ones once, as clush -b shows.
 
-Takes the JSON that the server sends. Output goes to one stream, everything about guests
-on which the command failed also to the other.
+Takes the JSON that the server sends. Standard output goes to one stream; standard error,
+each line behind its guests, and everything about a failure to the other.
 """
 
 import sys
@@ -15,11 +15,11 @@ from testbed.client.screen import say
 RULE = "-" * 15
 
 
-def show_answers(answers: Frame, *, out: TextIO | None = None) -> None:
+def show_answers(answers: Frame) -> None:
     """Print each different answer below the guests that gave it."""
     for block in reversed(answers["blocks"]):
-        for line in _lines(block):
-            say(line, to=out)
+        for to, line in _lines(block):
+            say(line, to=to)
 
 
 def show_failures(
@@ -38,18 +38,21 @@ def has_success(answers: Frame) -> bool:
     return any(_is_good(block) for block in answers["blocks"])
 
 
-def _lines(block: Frame) -> Iterator[str]:
+def _lines(block: Frame) -> Iterator[tuple[TextIO, str]]:
+    """Yield the lines of an answer, each with its stream."""
     count = f" ({block['count']})" if block["count"] > 1 else ""
     if not block["output"]:
         if block["message"] and _is_good(block):
-            yield plain(f"{block['folded']}{count}: {block['message']}")
+            yield sys.stdout, plain(f"{block['folded']}{count}: {block['message']}")
         return
-    yield RULE
     code = f" exit code {block['exit_code']}" if block["exit_code"] else ""
-    yield f"{block['folded']}{count}{code}"
-    yield RULE
-    for _, text in block["output"]:
-        yield plain(text)
+    for line in (RULE, f"{block['folded']}{count}{code}", RULE):
+        yield sys.stdout, line
+    for stream, text in block["output"]:
+        if stream == "stderr":
+            yield sys.stderr, plain(f"{block['folded']}: {text}")
+        else:
+            yield sys.stdout, plain(text)
 
 
 def _is_good(block: Frame) -> bool:

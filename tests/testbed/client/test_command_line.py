@@ -23,7 +23,7 @@ ANSWERS: Frame = {
             "status": "failed",
             "exit_code": 2,
             "message": "exit code 2",
-            "output": [["stderr", "no\x1b[2Jt"]],
+            "output": [["stdout", "wor\x1b[2Jks"], ["stderr", "no\x1b[2Jt"]],
         },
         {**BLOCK, "folded": "web-[0-1]", "output": [["stdout", "Linux"]]},
     ]
@@ -188,9 +188,9 @@ def test_equal_answers_are_printed_once(run, capsys: pytest.CaptureFixture[str])
     rule = "-" * 15
     assert printed.out.splitlines() == [
         *(rule, "web-[0-1] (2)", rule, "Linux"),
-        *(rule, "db exit code 2", rule, "not"),
+        *(rule, "db exit code 2", rule, "works"),
     ]
-    assert printed.err == "db: exit code 2\n"
+    assert printed.err == "db: not\ndb: exit code 2\n"
 
 
 def test_answers_are_printed_as_json(run, capsys: pytest.CaptureFixture[str]):
