@@ -176,25 +176,21 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="testbed.client", description=__doc__)
     parser.add_argument("url", help="the server, as http://127.0.0.1:8000")
     parser.add_argument("--user", default=getpass.getuser(), help="who signs in")
-    parser.add_argument("--password-file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--password-file",
+        type=Path,
+        metavar="FILE",
+        help="has the password, which is asked for without it",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     execute = commands.add_parser("exec", help="run a command in guests")
     push = commands.add_parser("push", help="copy files of a testbed to guests")
     fetch = commands.add_parser("fetch", help="copy files of guests to their testbed")
     for each, form in ((execute, "program"), (push, "push"), (fetch, "fetch")):
         each.set_defaults(form=form)
-        each.add_argument("testbed")
-        each.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+        _add_guests(each)
         _add_conditions(each)
-    execute.add_argument(
-        "--hosts",
-        action="store_true",
-        help="GUESTS are hosts of the testbed: run it there; for lab admins",
-    )
-    execute.add_argument("--tool", action="store_true", help="run it until cancelled")
-    execute.add_argument("words", nargs="*", metavar="COMMAND")
-    _add_kinds(execute)
-    _add_surroundings(execute)
+    _add_program(execute)
     push.add_argument("path", help="a file or folder of the testbed")
     push.add_argument("target", help="the full path that it gets in each guest")
     fetch.add_argument("path", help="the full path of a file or folder in each guest")
@@ -203,35 +199,63 @@ def _parser() -> argparse.ArgumentParser:
     )
     power = commands.add_parser("power", help="start and stop guests")
     power.set_defaults(form="power")
-    power.add_argument("verb", choices=tuple(VERBS))
-    power.add_argument("testbed")
-    power.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+    power.add_argument("verb", choices=tuple(VERBS), help="what the guests do")
+    _add_guests(power)
     return parser
 
 
-def _add_kinds(parser: argparse.ArgumentParser) -> None:
+def _add_guests(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--as", dest="login", default="", metavar="USER", help="an account there")
+    add("--sudo", action="store_true", help="as root")
+    add(
+        "--timeout",
+        type=int,
+        metavar="SECONDS",
+        help="the limit of each guest, from the moment when it is connected: 3600 "
+        "unless given, none for a tool",
+    )
+    add("--parallel", type=int, default=0, metavar="GUESTS", help="so many at once")
+    add("--in-order", action="store_true", help="in groups of --parallel")
+    add(
+        "--stop-after",
+        type=int,
+        default=0,
+        metavar="FAILURES",
+        help="begin in no further guest after so many",
+    )
+    add("--json", action="store_true", help="print the answers as JSON")
+
+
+def _add_program(parser: argparse.ArgumentParser) -> None:
+    """Add what only a program has: its words, its kind, its surroundings."""
+    add = parser.add_argument
+    add("words", nargs="*", metavar="COMMAND", help="with its arguments, behind --")
+    add(
+        "--hosts",
+        action="store_true",
+        help="GUESTS are hosts of the testbed: run it there; for lab admins",
+    )
+    add("--tool", action="store_true", help="run it until Ctrl+C, and show its lines")
     kinds = parser.add_mutually_exclusive_group()
     kinds.add_argument("--shell", action="store_true", help="a line for /bin/sh")
     kinds.add_argument("--script", type=Path, metavar="FILE", help="a script from here")
     kinds.add_argument("--file", metavar="PATH", help="a script of the testbed")
-
-
-def _add_conditions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--as", dest="login", default="", metavar="USER")
-    parser.add_argument("--sudo", action="store_true", help="run it as root")
-    parser.add_argument("--timeout", type=int, metavar="SECONDS")
-    parser.add_argument("--parallel", type=int, default=0, help="guests at once")
-    parser.add_argument("--in-order", action="store_true", help="in groups of these")
-    parser.add_argument("--stop-after", type=int, default=0, metavar="FAILURES")
-    parser.add_argument("--json", action="store_true", help="print the answers as JSON")
-
-
-def _add_surroundings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--env", type=_variable, action="append", default=[], metavar="NAME=VALUE"
+    add(
+        "--env",
+        type=_variable,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a variable; may be given more than once",
     )
-    parser.add_argument("--folder", default="", help="where it runs")
-    parser.add_argument(
+    add("--folder", default="", help="where it runs, as a full path")
+    add(
         "--stdin",
         type=argparse.FileType("r"),
         metavar="FILE",

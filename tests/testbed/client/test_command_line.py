@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -317,6 +318,16 @@ def test_server_that_is_gone_is_one_sentence(at, capsys):
     error = capsys.readouterr().err
     assert error.startswith("Error: http://127.0.0.1:9 does not answer: ")
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("form", ["exec", "push", "fetch", "power"])
+def test_every_option_is_explained(form: str, capsys):
+    with pytest.raises(SystemExit):
+        command_line.main(["http://server", form, "--help"])
+
+    text = capsys.readouterr().out
+    entries = re.split(r"\n  (?=\S)", text.partition("positional arguments:")[2])
+    assert all(re.search(r"\S(?:  +|\n +)\S", entry) for entry in entries[1:]), text
 
 
 def test_power_verb_is_sent_with_its_guests(run, monkeypatch):
