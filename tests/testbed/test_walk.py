@@ -68,12 +68,12 @@ testbeds/<slug:slug>/files/<path:path>      owner       impossible
 testbeds/<slug:slug>/artefacts/             owner       impossible
 testbeds/<slug:slug>/artefacts.zip          owner       impossible
 testbeds/<slug:slug>/artefacts/<path:name>  owner       impossible
-testbeds/<slug:slug>/exec/                  impossible  owner-refused
+testbeds/<slug:slug>/exec/                  owner-on    owner-refused
 testbeds/<slug:slug>/exec/match/            owner       impossible
-testbeds/<slug:slug>/captures/              impossible  owner-refused
+testbeds/<slug:slug>/captures/              owner-on    owner-refused
 testbeds/<slug:slug>/commands/              owner       owner-refused
 testbeds/<slug:slug>/commands/delete/       impossible  nothing
-testbeds/<slug:slug>/power/                 impossible  owner-refused
+testbeds/<slug:slug>/power/                 owner-on    owner-refused
 testbeds/<slug:slug>/runs/                  owner       owner-bad
 runs/<int:pk>/                              owner       impossible
 runs/<int:pk>/stage/                        owner       impossible

@@ -6,7 +6,7 @@ from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
 from orchestration.plan.captures import MOST_SNAPLEN
@@ -15,6 +15,7 @@ from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import capture_file, growing
 from testbed.runs.creation import create_execution
+from testbed.views.execution.refusals import form_address
 from testbed.views.testbeds import show_testbed
 
 PCAP = "application/vnd.tcpdump.pcap"
@@ -48,7 +49,7 @@ class CaptureForm(forms.Form):
 
 
 @login_required
-@require_POST
+@form_address
 def start(request: Request, slug: str) -> HttpResponse:
     """Start a capture on the interface that was chosen."""
     testbed = testbed_for(request, slug)

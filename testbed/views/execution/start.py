@@ -5,7 +5,7 @@ import json
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
 from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.execution import Execution, Targets, parse_execution
@@ -18,14 +18,14 @@ from testbed.runs.creation import create_execution
 from testbed.testbeds.executions import execution_again, matched
 from testbed.testbeds.saved_commands import saved_execution
 from testbed.views.execution.form import ExecutionForm
-from testbed.views.execution.refusals import refused
+from testbed.views.execution.refusals import form_address, refused
 from testbed.views.problems import JSON, wants_json
 
 VALUE = "value-"
 
 
 @login_required
-@require_POST
+@form_address
 def start(request: Request, slug: str) -> HttpResponse:
     """Run a command on what a selection matches, sent as a form or as JSON."""
     testbed = testbed_for(request, slug)

@@ -5,7 +5,6 @@ import json
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST
 from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import ExecutionRefused, TestbedError
@@ -19,7 +18,7 @@ from testbed.models.runs import require_no_run
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_power
 from testbed.testbeds.executions import matched
-from testbed.views.execution.refusals import refused
+from testbed.views.execution.refusals import form_address, refused
 from testbed.views.problems import JSON, wants_json
 
 
@@ -31,7 +30,7 @@ class PowerWish(BaseModel):
 
 
 @login_required
-@require_POST
+@form_address
 def change(request: Request, slug: str) -> HttpResponse:
     """Change the power of the guests of a selection, sent as a form or as JSON."""
     testbed = testbed_for(request, slug)

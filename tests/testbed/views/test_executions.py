@@ -144,6 +144,15 @@ def test_refusal_is_a_sentence_and_makes_no_run(browser: Client, values, sentenc
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize("form", ["exec", "captures", "power"])
+def test_address_of_a_refused_form_leads_to_the_testbed(browser: Client, form: str):
+    refused = browser.post(f"/testbeds/lab/{form}/")
+    again = browser.get(f"/testbeds/lab/{form}/")
+
+    assert refused.status_code == 422
+    assert (again.status_code, again["Location"]) == (302, "/testbeds/lab/")
+
+
 def test_program_sends_json_and_gets_the_plan(browser: Client):
     wanted = {"form": "shell", "selection": "web", "words": ["id"]}
 
