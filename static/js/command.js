@@ -26,7 +26,19 @@ const showTicks = () => {
   }
 };
 
+// Hosts have other names than guests, and no files to push or fetch.
+const showTargets = () => {
+  const targets = bar()?.elements.targets?.value;
+  if (!targets) return;
+  selection().placeholder =
+    selection().dataset[targets === "hosts" ? "ofHosts" : "ofGuests"];
+  const { form } = bar().elements;
+  if (targets === "hosts" && ["push", "fetch"].includes(form.value))
+    form.value = "command";
+};
+
 document.addEventListener("change", ({ target }) => {
+  if (target.matches("#command-form [name='targets']")) showTargets();
   if (!bar() || !target.matches("[data-tick], [data-tick-all]")) return;
   const touched = target.matches("[data-tick]") ? [target] : ticks();
   const values = touched.map((tick) => tick.value);

@@ -6,7 +6,7 @@ Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.live.browser import create
+from tests.live.browser import create, signed_in
 from tests.live.stack import Stack
 
 pytestmark = pytest.mark.browser
@@ -60,7 +60,7 @@ def test_files_are_pushed_from_the_keyboard(page: Page):
     target.fill("/srv/site")
     target.press("Control+Enter")
 
-    expect(page.locator("#run-outcome")).to_contain_text("Command succeeded.")
+    expect(page.locator("#run-outcome")).to_contain_text("Push succeeded.")
     expect(page.locator("#answers-list")).to_contain_text("1 file")
     expect(page.locator("#answers-list")).to_contain_text("digest verified")
     expect(page.locator("#answers-head progress")).to_have_count(0)
@@ -79,6 +79,29 @@ def test_bar_keeps_what_was_typed_when_the_page_gets_news(page: Page):
     news.value.finished()
     expect(line).to_have_value("uptime")
     expect(page.get_by_label("db", exact=True)).to_be_checked()
+
+
+def test_bar_speaks_of_hosts_when_they_are_chosen(
+    page: Page, product: Stack, chromium: Browser
+):
+    bring_up(page, "hosted")
+    product.add_user("hosts-admin", is_admin=True)
+
+    with signed_in(chromium, product.url, "hosts-admin") as admin:
+        admin.goto("/testbeds/hosted/")
+        selection = admin.locator("[name=selection]")
+        label = admin.locator("label[for=command-selection]")
+        push = admin.locator("[name=form][value=push]")
+        push.check()
+        for targets, name, example in (
+            ("hosts", "Hosts", "main, host-[1-3]"),
+            ("guests", "Guests", "web-[0-3], db"),
+        ):
+            admin.locator(f"[name=targets][value={targets}]").check()
+            expect(selection).to_have_attribute("placeholder", example)
+            expect(label).to_have_text(name, use_inner_text=True)
+            expect(push).to_be_visible(visible=targets == "guests")
+            expect(push).not_to_be_checked()
 
 
 def test_command_runs_without_a_script(page: Page, product: Stack, chromium: Browser):
