@@ -129,7 +129,8 @@ class Engine:
         """Return how many tasks run at once; a program in a guest waits most of its time."""
         if work.execution is None:
             return self._tasks_per_host
-        return work.execution.conditions.parallel or EXECUTIONS_AT_ONCE
+        wanted = work.execution.conditions.parallel or EXECUTIONS_AT_ONCE
+        return min(wanted, EXECUTIONS_AT_ONCE)
 
 
 class _Batch:

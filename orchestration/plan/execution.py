@@ -21,6 +21,8 @@ from orchestration.plan.captures import Capture, check_capture
 MOST_ARGUMENT_BYTES = 128 * 1024 - 1
 MOST_BYTES = 1024 * 1024
 MOST_SECONDS = 24 * 3600
+# More guests at once than any testbed has; each would be a place to look for.
+MOST_PARALLEL = 1000
 DEFAULT_SECONDS = 3600
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Neither is passed to a program, and no database stores them.
@@ -288,3 +290,8 @@ def _check_conditions(conditions: Conditions) -> None:
         )
     if conditions.parallel < 0 or conditions.stop_after < 0:
         raise ExecutionRefused("The numbers of guests and failures are 0 or more.")
+    if conditions.parallel > MOST_PARALLEL:
+        raise ExecutionRefused(
+            f"{conditions.parallel:,} guests cannot be at work at once.",
+            hint=f"Use at most {MOST_PARALLEL:,}, or 0: as many as possible.",
+        )

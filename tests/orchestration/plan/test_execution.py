@@ -70,6 +70,7 @@ def test_command_is_read_with_its_conditions() -> None:
         (conditions(timeout_s=0), "A time limit of 0 s cannot be set."),
         (conditions(timeout_s=10**9), "A time limit of 1000000000 s cannot be set."),
         (conditions(parallel=-1), "The numbers of guests and failures are 0 or more."),
+        (conditions(parallel=10**9), "1,000,000,000 guests cannot be at work at once."),
     ],
 )
 def test_execution_that_cannot_run_is_refused(
