@@ -32,7 +32,12 @@ _FOR_ADMINS = (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND)
 
 def act_of(wanted: Execution) -> Act:
     """Return what a user has to be allowed who runs this."""
-    return Act.EXECUTE_ON_HOSTS if wanted.is_on_hosts else Act.EXECUTE
+    return act_on(hosts=wanted.is_on_hosts)
+
+
+def act_on(*, hosts: bool) -> Act:
+    """Return what a user has to be allowed who runs something there."""
+    return Act.EXECUTE_ON_HOSTS if hosts else Act.EXECUTE
 
 
 def may(user: User, act: Act, testbed: Testbed) -> bool:

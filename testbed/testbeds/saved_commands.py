@@ -11,7 +11,12 @@ from django.contrib.auth.models import User
 from django.db.models import Q, QuerySet
 
 from orchestration.errors import ExecutionRefused, StateError
-from orchestration.plan.execution import Execution, checked, parse_execution
+from orchestration.plan.execution import (
+    Execution,
+    Targets,
+    checked,
+    parse_execution,
+)
 from orchestration.plan.parameters import filled, parameters_of, require_quotable
 from testbed.models import SavedCommand, Testbed
 
@@ -21,11 +26,15 @@ MOST_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A saved command with what it runs; `parameters` are asked for."""
+    """A saved command with what it runs; `parameters` are asked for.
+
+    One that an earlier version stored may be refused by this one: it has a `problem`.
+    """
 
     row: SavedCommand
-    execution: Execution
-    parameters: tuple[str, ...]
+    execution: Execution | None = None
+    parameters: tuple[str, ...] = ()
+    problem: ExecutionRefused | None = None
 
 
 def saved_commands(testbed: Testbed) -> list[Saved]:
@@ -99,6 +108,14 @@ def _usable(testbed: Testbed) -> "QuerySet[SavedCommand]":
     return found.filter(Q(testbed=testbed) | Q(testbed=None))
 
 
+def is_for_hosts(row: SavedCommand) -> bool:
+    """Return whether a saved command is for hosts, also one that is refused."""
+    return bool(row.execution.get("targets") == Targets.HOSTS)
+
+
 def _saved(row: SavedCommand) -> Saved:
-    wanted = parse_execution(row.execution)
+    try:
+        wanted = parse_execution(row.execution)
+    except ExecutionRefused as exc:
+        return Saved(row, problem=exc)
     return Saved(row, wanted, parameters_of(wanted))

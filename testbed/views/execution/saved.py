@@ -7,13 +7,13 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
-from orchestration.plan.execution import parse_execution
-from testbed.access.permissions import Act, act_of, log_act, may, require
+from testbed.access.permissions import Act, act_of, act_on, log_act, may, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import SavedCommand, Testbed
 from testbed.testbeds.saved_commands import (
     find_named,
     find_saved,
+    is_for_hosts,
     save_command,
     saved_commands,
 )
@@ -33,7 +33,7 @@ def index(request: Request, slug: str) -> HttpResponse:
         "saved": [
             one
             for one in saved_commands(testbed)
-            if may(request.user, act_of(one.execution), testbed)
+            if may(request.user, act_on(hosts=is_for_hosts(one.row)), testbed)
         ],
         "can_share": may(request.user, Act.SHARE_COMMAND, testbed),
     }
@@ -80,4 +80,4 @@ def _save(request: Request, testbed: Testbed) -> HttpResponse:
 
 def _require_running(request: Request, testbed: Testbed, row: SavedCommand) -> None:
     """Let those change a saved command who may run it. Raises: PermissionDenied."""
-    require(request.user, act_of(parse_execution(row.execution)), testbed)
+    require(request.user, act_on(hosts=is_for_hosts(row)), testbed)

@@ -132,3 +132,22 @@ def test_history_finds_commands_by_text_and_user(
     assert ("id" in found("ada"), "uptime" in found("ada")) == (True, False)
     assert "uptime on web" in found("uptime")
     assert "No run fits." in found("nothing")
+
+
+def test_stored_command_that_is_refused_now_is_listed_and_deleted(
+    browser: Client, owner: User, deployed: Testbed
+):
+    browser.post(PAGE, PING)
+    stored = {"form": "command", "words": ["a=b"], "conditions": {"limit": 5}}
+    old = SavedCommand.objects.create(
+        testbed=deployed, name="old", execution=stored, saved_by=owner
+    )
+
+    page = visible(browser.get(PAGE).content.decode())
+    started = browser.post(RUN, {"saved": old.pk, "selection": "web"})
+    browser.post(f"{PAGE}delete/", {"command": old.pk})
+
+    assert "ping -c1 {host} | tail -1" in page
+    assert "It cannot run any more. conditions of a command has no key limit" in page
+    assert started.status_code == 422
+    assert [row.name for row in SavedCommand.objects.all()] == ["ping"]
