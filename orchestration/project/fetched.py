@@ -27,7 +27,7 @@ _LEDGER = ".usage.json"
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The bounds of what a testbed fetches: all its bytes, and one guest's entries.
+    """The bounds of what a testbed fetches: what it takes on disk, and a guest's entries.
 
     `spare_bytes` stay free on the disk of main.
     """
@@ -92,7 +92,7 @@ class Arrival:
         self.part.rename(self._place)
 
     def spend(self, count: int) -> None:
-        """Count bytes that are about to be written. Raises: NotEnoughSpace."""
+        """Count what is about to take place on the disk. Raises: NotEnoughSpace."""
         self._used += count
         if self._used > self._reserved:
             self._reserve(self._used + STEP_BYTES)

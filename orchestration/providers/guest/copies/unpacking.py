@@ -24,6 +24,9 @@ from orchestration.providers.guest.copies.tar_reader import (
 from orchestration.transport.files.copying import SparseWriter
 
 MOST_DEPTH = 128
+# What a file or folder takes on the disk beside its bytes of the stream: the rest of
+# its last block, and its inode.
+ENTRY_BYTES = 4096 + 256
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PERMISSIONS = 0o755
@@ -36,8 +39,8 @@ class Unpacker:
     """Unpacks one stream into an existing, empty folder of its own.
 
     The archive of a folder begins with its own entry, and its contents get the folder
-    `name`. `spend` is called with each number of bytes before they are written and
-    raises when there are too many. `most_entries` bounds entries, and made folders
+    `name`. `spend` is called with what the next part takes on the disk, before it is
+    written, and raises when it is too much. `most_entries` bounds entries, and made folders
     besides. `files` and `left_out` count entries. Raises: ArchiveRefused, OSError, and
     the errors of `spend`.
     """
@@ -102,6 +105,7 @@ class Unpacker:
 
     def _begin_file(self, place: Place, entry: Entry) -> None:
         *above, name = _named(place)
+        self._spend(ENTRY_BYTES)
         with self._opened(tuple(above), is_made=True) as folder:
             descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=folder)
         file = os.fdopen(descriptor, "wb")
@@ -165,6 +169,7 @@ class Unpacker:
             self._left_folders -= 1
             if self._left_folders < 0:
                 raise ArchiveRefused(f"more than {self._most_entries:,} folders")
+            self._spend(ENTRY_BYTES)
             if self._must_give:
                 owner = self._owner
                 os.chown(
