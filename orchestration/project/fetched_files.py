@@ -17,7 +17,7 @@ from typing import BinaryIO
 from orchestration.compose.files import open_folder, open_in, open_real
 from orchestration.errors import PathOutside, StateError
 from orchestration.project.contexts import members_of
-from orchestration.project.packing import PIECE_BYTES, header, padded
+from orchestration.project.packing import PIECE_BYTES, header, link_header, padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +80,19 @@ class FetchedFiles:
             yield from iter(lambda: file.read(PIECE_BYTES), b"")
 
     def packed(self, path: str, name: str) -> Iterator[bytes]:
-        """Yield a file or folder, named `name`, as the members of a tar archive."""
-        source = self._place(path)
+        """Yield a file or folder, named `name`, as the members of a tar archive.
+
+        A file of many names is sent once: its other names are links to it.
+        """
+        source, sent = self._place(path), _Sent()
         if not self.is_folder(path):
             with _opened(source.parent) as folder:
-                yield from _member(folder, source.name, name)
+                yield from _member(folder, source.name, name, sent)
             return
         with _opened(source) as top:
             yield header(name, os.fstat(top))
         for folder, entry, below in members_of(source):
-            yield from _member(folder, entry, f"{name}/{below}")
+            yield from _member(folder, entry, f"{name}/{below}", sent)
 
     def _place(self, path: str) -> Path:
         parts = path.split("/") if path else []
@@ -119,13 +122,26 @@ def _entry(folder: int, name: str) -> Entry:
     return Entry(name, is_folder, size, status.st_mtime)
 
 
-def _member(folder: int, entry: str, name: str) -> Iterator[bytes]:
+class _Sent(dict[tuple[int, int], str]):
+    """The first names of the files of an archive that have several, by their inodes."""
+
+    def first_name(self, status: os.stat_result, name: str) -> str:
+        """Return the name under which a file was sent; it becomes `name` if none."""
+        if status.st_nlink == 1:
+            return name
+        return self.setdefault((status.st_dev, status.st_ino), name)
+
+
+def _member(folder: int, entry: str, name: str, sent: _Sent) -> Iterator[bytes]:
     status = os.stat(entry, dir_fd=folder, follow_symlinks=False)
     if stat.S_ISDIR(status.st_mode):
         yield header(name, status)
     elif stat.S_ISREG(status.st_mode) and (file := open_in(folder, entry)):
         with file:
             status = os.fstat(file.fileno())
+            if (first := sent.first_name(status, name)) != name:
+                yield link_header(name, first)
+                return
             yield header(name, status)
             yield from padded(_exactly(file, status.st_size), status.st_size)
 

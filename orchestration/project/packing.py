@@ -154,6 +154,13 @@ def header(name: str, status: os.stat_result, link: str = "") -> bytes:
     return _encoded(info)
 
 
+def link_header(name: str, target: str) -> bytes:
+    """Build the header of another name of a file that the archive has already."""
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = tarfile.LNKTYPE, target
+    return _encoded(info)
+
+
 def _plain_header(name: str, size: int) -> bytes:
     info = tarfile.TarInfo(name)
     info.size = size

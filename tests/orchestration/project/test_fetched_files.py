@@ -92,3 +92,18 @@ def test_removed_folder_is_not_there(tmp_path: Path) -> None:
     assert not files.is_there
     with pytest.raises(FileNotFoundError):
         files.names("")
+
+
+def test_file_of_many_names_is_packed_once(files: FetchedFiles, tmp_path: Path) -> None:
+    log = tmp_path / "fetched" / "7" / "web" / "log"
+    for number in range(20):
+        (log / f"name-{number:02}").hardlink_to(log / "big")
+
+    packed = b"".join(files.packed("", "web"))
+
+    assert len(packed) < 2 * 700_000
+    names = unpacked(files, "", "web")
+    for name in ("big", "name-00", "name-19"):
+        member = names.extractfile(f"web/log/{name}")
+        assert member is not None
+        assert len(member.read()) == 700_000
