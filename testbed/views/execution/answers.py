@@ -35,6 +35,7 @@ from testbed.pages.execution.copies import is_copy, is_fetch, running_copies
 from testbed.pages.execution.differences import Difference, difference
 from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
+from testbed.views.execution.downloads import bounded
 from testbed.views.problems import wants_json
 
 TEXT = "text/plain; charset=utf-8"
@@ -108,6 +109,7 @@ def index(request: Request, pk: int) -> HttpResponseBase:
 @not_stored
 @login_required
 @require_GET
+@bounded
 def one(request: Request, pk: int, guest: str) -> HttpResponseBase:
     """Send one guest's whole output as text; `?stream=stderr` sends that stream only."""
     run = execution_for(request, pk)
@@ -126,6 +128,7 @@ def one(request: Request, pk: int, guest: str) -> HttpResponseBase:
 @not_stored
 @login_required
 @require_GET
+@bounded
 def archive(request: Request, pk: int) -> HttpResponseBase:
     """Send all answers as one ZIP archive, while it is made."""
     run = execution_for(request, pk)

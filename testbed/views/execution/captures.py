@@ -15,6 +15,7 @@ from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import capture_file, growing
 from testbed.runs.creation import create_execution
+from testbed.views.execution.downloads import bounded
 from testbed.views.execution.refusals import form_address
 from testbed.views.testbeds import show_testbed
 
@@ -68,6 +69,7 @@ def start(request: Request, slug: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
+@bounded
 def download(request: Request, pk: int) -> HttpResponseBase:
     """Send the packets of a capture; while it runs, also those that come."""
     run = run_for(request, pk)

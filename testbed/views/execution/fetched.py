@@ -36,6 +36,7 @@ from testbed.pages.execution.fetched import (
 from testbed.pages.streaming import in_pieces, while_made
 from testbed.runs.event_rows import clean
 from testbed.views.execution.answers import execution_for
+from testbed.views.execution.downloads import bounded
 
 BYTES, TAR = "application/octet-stream", "application/x-tar"
 
@@ -59,6 +60,7 @@ def index(request: Request, pk: int) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
+@bounded
 def one(request: Request, pk: int) -> HttpResponseBase:
     """Send one file, to be saved."""
     run = _fetch_for(request, pk)
@@ -76,6 +78,7 @@ def one(request: Request, pk: int) -> HttpResponseBase:
 @not_stored
 @login_required
 @require_GET
+@bounded
 def archive(request: Request, pk: int) -> HttpResponseBase:
     """Send all files, those of one guest or one folder, as one archive."""
     run = _fetch_for(request, pk)

@@ -11,6 +11,7 @@ from orchestration.plan.captures import Capture
 from orchestration.plan.execution import Execution, Form
 from testbed.models import Event, Run, Task, Testbed
 from testbed.runs.kept import capture_file
+from testbed.views.execution import downloads
 from testbed.websocket.fragments import html_of
 from tests.testbed.answer_rows import end, execution
 from tests.testbed.reading import visible
@@ -157,6 +158,23 @@ async def test_download_of_a_running_capture_ends_with_the_right_to_it(
 
     async with asyncio.timeout(20):
         assert [piece async for piece in pieces] == []
+
+
+async def test_user_has_a_limited_number_of_open_downloads(
+    async_client, owner: User, running: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 2)
+    await async_client.aforce_login(owner)
+    address = f"/runs/{running.pk}/capture.pcap"
+    first, second = [await async_client.get(address) for _ in range(2)]
+
+    refused = await async_client.get(address, headers={"Accept": "application/json"})
+    first.close()
+    again = await async_client.get(address)
+
+    assert (second.status_code, again.status_code) == (200, 200)
+    assert refused.status_code == 429
+    assert refused.json()["error"].startswith("You have 2 open downloads;")
 
 
 def test_other_runs_and_removed_files_have_no_packets(
