@@ -11,11 +11,10 @@ import pytest
 from testbed.client.api import Client, Refused
 from tests.live.stack import Stack
 from tests.live.watch import (
-    DATA,
     Guest,
     Ran,
     condition,
-    holdings,
+    pair_up,
     project,
     ran,
     wait_until,
@@ -28,13 +27,8 @@ SLUG = "powering"
 
 @pytest.fixture(scope="module", autouse=True)
 def _testbed(stack: Stack, owner: Client):
-    before = holdings(stack)
-    owner.create_testbed(SLUG, DATA / "pair")
-    up = ran(owner, SLUG, "up")
-    assert up.status == "succeeded", up.words
-    yield
-    assert ran(owner, SLUG, "down").status == "succeeded"
-    assert holdings(stack) == before
+    with pair_up(stack, owner, SLUG):
+        yield
 
 
 @pytest.fixture(name="near")

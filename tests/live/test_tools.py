@@ -8,7 +8,7 @@ import pytest
 from testbed.client.api import Client
 from tests.live import faults
 from tests.live.stack import Stack
-from tests.live.watch import DATA, Guest, cancel, holdings, project, ran, wait_until
+from tests.live.watch import Guest, cancel, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 SLUG = "capturing"
@@ -16,13 +16,8 @@ SLUG = "capturing"
 
 @pytest.fixture(scope="module", autouse=True)
 def _testbed(stack: Stack, owner: Client):
-    before = holdings(stack)
-    owner.create_testbed(SLUG, DATA / "pair")
-    up = ran(owner, SLUG, "up")
-    assert up.status == "succeeded", up.words
-    yield
-    assert ran(owner, SLUG, "down").status == "succeeded"
-    assert holdings(stack) == before
+    with pair_up(stack, owner, SLUG):
+        yield
 
 
 class Captured:

@@ -9,7 +9,8 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -94,6 +95,18 @@ def ran(
 
     client.drive(run.started, note)
     return run
+
+
+@contextmanager
+def pair_up(stack: Stack, owner: Client, slug: str) -> Iterator[None]:
+    """Have a testbed of two guests up, one on each host; nothing is left of it."""
+    before = holdings(stack)
+    owner.create_testbed(slug, DATA / "pair")
+    up = ran(owner, slug, "up")
+    assert up.status == "succeeded", up.words
+    yield
+    assert ran(owner, slug, "down").status == "succeeded"
+    assert holdings(stack) == before
 
 
 def followed(client: Client, started: StartedRun, *, after: int = 0) -> Ran:
