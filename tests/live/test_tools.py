@@ -1,17 +1,24 @@
-"""Packets of a ping between guests on two hosts, captured by a tool that ends in any way."""
+"""Packets of a ping between guests on two hosts, captured by a tool that ends in any way.
 
+A program as a tool is followed, and stopped, by the client of the command line.
+"""
+
+import re
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from testbed.client.api import Client
 from tests.live import faults
-from tests.live.stack import Stack
+from tests.live.stack import PASSWORD, Stack
 from tests.live.watch import Guest, cancel, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 SLUG = "capturing"
+NONE_LEFT = "No process that carries the mark of an unfinished task is left."
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -97,6 +104,9 @@ def test_capture_has_what_its_filter_passes_and_ends_by_cancel(stack, owner):
     assert captured.wait_for_the_end() == "cancelled"
     assert tcpdumps(stack) == []
     assert user != 0
+    message = owner.answers(captured.number)["message"]
+    assert message.startswith(f"Stopped by owner. {len(captured.packets)} packets, ")
+    assert message.endswith(NONE_LEFT)
     assert all("ICMP echo" in line and address in line for line in captured.packets)
 
 
@@ -105,6 +115,35 @@ def test_capture_ends_with_its_time(stack, owner):
 
     assert captured.wait_for_the_end() == "succeeded"
     assert tcpdumps(stack) == []
+
+
+def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(
+    stack, owner, tmp_path
+):
+    secret = tmp_path / "password"
+    secret.write_text(PASSWORD)
+    sign_in = (stack.url, "--user", "owner", "--password-file", str(secret))
+    line = "while :; do echo tick; echo odd >&2; sleep 0.2; done"
+    words = (*sign_in, "exec", SLUG, "near", "--tool", "--shell", "--", line)
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "testbed.client", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as client:
+        shown = [client.stdout.readline() for _ in range(3)]
+        client.send_signal(signal.SIGINT)
+        _, errors = client.communicate(timeout=60)
+
+    number = int(re.search(r"Cancelling run (\d+)", errors)[1])
+    [block] = owner.answers(number)["blocks"]
+    assert shown == ["near: tick\n"] * 3
+    assert "near: odd\n" in errors
+    assert "Stopped by owner. " in errors
+    assert errors.endswith(f"{NONE_LEFT}\n")
+    assert client.returncode == 130
+    assert block["lines"] == len(block["output"]) >= 6
 
 
 def test_killed_worker_leaves_no_capture_after_repair(stack, owner):
