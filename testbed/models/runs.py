@@ -180,7 +180,7 @@ class Run(models.Model):
     def form(self) -> Form | None:
         """The kind of an execution; None for another command."""
         found = self._option("form")
-        return Form(found) if found else None
+        return Form(str(found)) if found else None
 
     @property
     def is_capture(self) -> bool:
@@ -190,7 +190,7 @@ class Run(models.Model):
     @property
     def shown_status(self) -> str:
         """The status in words: a tool has no other end than a stop."""
-        words = {self.Status.CANCELLED: "stopped", self.Status.CANCELLING: "stopping"}
+        words = {"cancelled": "stopped", "cancelling": "stopping"}
         return words.get(self.status, self.status) if self.is_tool else self.status
 
     @property

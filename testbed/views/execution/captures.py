@@ -13,8 +13,9 @@ from orchestration.plan.captures import MOST_SNAPLEN
 from orchestration.plan.execution import Execution, Form, parse_execution
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
-from testbed.pages.execution.captures import capture_file, growing
+from testbed.pages.execution.captures import growing
 from testbed.runs.creation import create_execution
+from testbed.runs.kept import capture_file
 from testbed.views.execution.downloads import bounded
 from testbed.views.execution.refusals import form_address
 from testbed.views.testbeds import show_testbed
