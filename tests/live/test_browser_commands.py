@@ -89,17 +89,19 @@ def test_bar_speaks_of_hosts_when_they_are_chosen(
 
     with signed_in(chromium, product.url, "hosts-admin") as admin:
         admin.goto("/testbeds/hosted/")
+        admin.wait_for_load_state("networkidle")  # a request less would be aborted
         selection = admin.locator("[name=selection]")
         label = admin.locator("label[for=command-selection]")
         push = admin.locator("[name=form][value=push]")
         push.check()
-        for targets, name, example in (
-            ("hosts", "Hosts", "main, host-[1-3]"),
-            ("guests", "Guests", "web-[0-3], db"),
+        for targets, name, example, pattern in (
+            ("hosts", "Hosts", "main, host-[1-3]", "!main"),
+            ("guests", "Guests", "web-[0-3], db", "!web-2"),
         ):
             admin.locator(f"[name=targets][value={targets}]").check()
             expect(selection).to_have_attribute("placeholder", example)
             expect(label).to_have_text(name, use_inner_text=True)
+            expect(admin.locator("#match")).to_contain_text(pattern)
             expect(push).to_be_visible(visible=targets == "guests")
             expect(push).not_to_be_checked()
 
