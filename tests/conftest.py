@@ -1,8 +1,7 @@
 """Options and fixtures of the whole suite.
 
-`--lane` is for script/test, which runs the suite as four processes side by side: two
-with real hosts of their own, each one test at a time, the other live tests, and the unit
-tests.
+`--lane` is for script/test, which runs the suite as three processes side by side: one
+test at a time on the real hosts, the other live tests, and the unit tests.
 """
 
 import faulthandler
@@ -34,7 +33,6 @@ class Lane(StrEnum):
     """The part of the suite that a process runs."""
 
     HOSTS = "hosts"
-    MORE_HOSTS = "more-hosts"
     LIVE = "live"
     UNIT = "unit"
 
@@ -48,8 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lane",
         type=Lane,
-        help="hosts, more-hosts: each half of what runs on the real hosts; "
-        "live: other live tests; unit: the rest",
+        help="hosts: what runs on the real hosts; live: other live tests; unit: the rest",
     )
 
 
@@ -70,14 +67,9 @@ def pytest_collection_modifyitems(
     """Leave out the tests of the other lanes."""
     if (chosen := config.getoption("--lane")) is None:
         return
-    lanes = {item: lane_of(item) for item in items}
-    files = sorted({item.path for item, lane in lanes.items() if lane is Lane.HOSTS})
-    second_half = set(files[1::2])
-    for item, lane in lanes.items():
-        if lane is Lane.HOSTS and item.path in second_half:
-            lanes[item] = Lane.MORE_HOSTS
-    config.hook.pytest_deselected(items=[i for i in items if lanes[i] is not chosen])
-    items[:] = [item for item in items if lanes[item] is chosen]
+    others = [item for item in items if lane_of(item) is not chosen]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if lane_of(item) is chosen]
 
 
 def pytest_collection_finish() -> None:
