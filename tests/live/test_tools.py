@@ -126,15 +126,20 @@ def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(
     line = "while :; do echo tick; echo odd >&2; sleep 0.2; done"
     words = (*sign_in, "exec", SLUG, "near", "--tool", "--shell", "--", line)
 
+    # A shell starts what runs beside it, as script/test runs this, without Ctrl+C.
+    interruptible = ("env", "--default-signal=INT")
     with subprocess.Popen(
-        [sys.executable, "-m", "testbed.client", *words],
+        [*interruptible, sys.executable, "-m", "testbed.client", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as client:
-        shown = [client.stdout.readline() for _ in range(3)]
-        client.send_signal(signal.SIGINT)
-        _, errors = client.communicate(timeout=60)
+        try:
+            shown = [client.stdout.readline() for _ in range(3)]
+            client.send_signal(signal.SIGINT)
+            _, errors = client.communicate(timeout=60)
+        finally:
+            client.kill()
 
     number = int(re.search(r"Cancelling run (\d+)", errors)[1])
     [block] = owner.answers(number)["blocks"]
