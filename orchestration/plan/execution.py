@@ -21,7 +21,7 @@ from orchestration.plan.captures import Capture, check_capture
 MOST_ARGUMENT_BYTES = 128 * 1024 - 1
 MOST_BYTES = 1024 * 1024
 MOST_SECONDS = 24 * 3600
-# More guests at once than any testbed has; each would be a place to look for.
+# A place is a lock file, and a task that waits for one tries them all.
 MOST_PARALLEL = 1000
 DEFAULT_SECONDS = 3600
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

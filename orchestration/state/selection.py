@@ -32,7 +32,7 @@ from orchestration.state.model import State
 MOST_NAMES = 20_000
 MOST_PATTERNS = 20
 MOST_PATTERN_CHARACTERS = 1024
-# What the form of a run of hundreds of guests, which is run again, writes out.
+# The form of a run of hundreds of guests, which is run again, names each of them.
 MOST_CHARACTERS = 64 * 1024
 SHOWN_CHARACTERS = 200
 _AROUND_OPERATOR = re.compile(r"\s*([,!&^])\s*")

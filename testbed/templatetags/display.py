@@ -217,7 +217,7 @@ def ago(moment: datetime | None) -> str:
 @register.filter
 def verb(command: str) -> str:
     """Show a run's command as a title."""
-    return COMMAND_NAMES.get(command, command.replace("-", " ").capitalize())
+    return COMMAND_NAMES.get(command, command)
 
 
 @register.filter

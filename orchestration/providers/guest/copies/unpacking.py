@@ -24,8 +24,8 @@ from orchestration.providers.guest.copies.tar_reader import (
 from orchestration.transport.files.copying import SparseWriter
 
 MOST_DEPTH = 128
-# What a file or folder takes on the disk beside its bytes of the stream: the rest of
-# its last block, and its inode.
+# A file or folder takes this on the disk beside its bytes of the stream: at most the
+# rest of its last block, and its inode.
 ENTRY_BYTES = 4096 + 256
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -39,10 +39,10 @@ class Unpacker:
     """Unpacks one stream into an existing, empty folder of its own.
 
     The archive of a folder begins with its own entry, and its contents get the folder
-    `name`. `spend` is called with what the next part takes on the disk, before it is
-    written, and raises when it is too much. `most_entries` bounds entries, and made folders
-    besides. `files` and `left_out` count entries. Raises: ArchiveRefused, OSError, and
-    the errors of `spend`.
+    `name`. `spend` is called with the bytes that the next part takes on the disk, before
+    it is written, and raises when they are too many. `most_entries` bounds entries, and
+    made folders besides. `files` and `left_out` count entries. Raises: ArchiveRefused,
+    OSError, and the errors of `spend`.
     """
 
     def __init__(
