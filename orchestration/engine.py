@@ -220,6 +220,7 @@ class _Batch:
                 result.detail,
                 result.seconds,
                 outcome.answer,
+                outcome.found,
             )
         )
         return result

@@ -6,8 +6,8 @@ one instruction emit from many threads. Nothing here is a log record: logs are f
 administrators, events are for the user.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -90,10 +90,24 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """The facts that a check read of one guest.
+
+    `layer` is the first that failed, empty for a guest that can be reached. `addresses`
+    are those in the guest by its interfaces' names. `console` is the end of its serial
+    console. All but `layer` is the guest's own word, and bounded.
+    """
+
+    layer: str = ""
+    addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    console: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskFinished:
     """Work on one resource ended; `message`, `hint` and `detail` as in errors.
 
-    `answer` is there when it ran a user's program.
+    `answer` is there when it ran a user's program, `found` when it checked a guest.
     """
 
     index: int
@@ -105,6 +119,7 @@ class TaskFinished:
     detail: str = ""
     seconds: float = 0.0
     answer: Answer | None = None
+    found: Check | None = None
 
 
 Event = LogLine | TaskStarted | TaskProgressed | TaskFinished

@@ -21,7 +21,7 @@ from testbed.views import (
 )
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import power
+from testbed.views.guests import checks, pages, power
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -32,6 +32,12 @@ urlpatterns = [
     path("testbeds/<slug:slug>/", testbeds.detail, name="testbed"),
     path("testbeds/<slug:slug>/live/", testbeds.live, name="testbed-live"),
     path("testbeds/<slug:slug>/guests/", testbeds.guests, name="testbed-guests"),
+    path("testbeds/<slug:slug>/guests/<str:name>/", pages.show, name="guest"),
+    path(
+        "testbeds/<slug:slug>/guests/<str:name>/check/",
+        checks.start,
+        name="guest-check",
+    ),
     path("testbeds/<slug:slug>/delete/", testbeds.delete, name="testbed-delete"),
     path(
         "testbeds/<slug:slug>/disks/delete/",

@@ -10,6 +10,7 @@ from orchestration.instructions import (
     power,
     scripts,
 )
+from orchestration.instructions.boot import checking
 from orchestration.instructions.execution import (
     captures,
     fetches,
@@ -65,5 +66,6 @@ ACTIONS: ActionTable = {
     Kind.RESUME: power.resume,
     Kind.CAPTURE_PACKETS: captures.capture_packets,
     Kind.RUN_ON_HOST: on_hosts.run_on_host,
+    Kind.CHECK_GUESTS: checking.check_guests,
     Kind.END: artefacts.end,
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestration.errors import ForeignThing
 from orchestration.events import (
     Answer,
+    Check,
     LogLine,
     Sink,
     Status,
@@ -40,9 +41,10 @@ LARGE_BYTES = 8 * 1024 * 1024
 class Outcome:
     """How a task ended: `status` is DONE, UNCHANGED or WARNING.
 
-    It is FAILED only with an `answer`: a user's program that did not succeed. It is
-    CANCELLED for a program or capture that was stopped and has something to show. The
-    engine gives SKIPPED to guests that did not begin.
+    It is FAILED only with an `answer`, of a user's program that did not succeed, or with
+    `found`, of a check that found a fault. It is CANCELLED for a program or capture that
+    was stopped and has something to show. The engine gives SKIPPED to guests that did
+    not begin.
     """
 
     status: Status
@@ -50,6 +52,7 @@ class Outcome:
     hint: str = ""
     detail: str = ""
     answer: Answer | None = None
+    found: Check | None = None
 
 
 def done(message: str = "") -> Outcome:

@@ -45,6 +45,7 @@ __all__ = [
     "LIFECYCLE",
     "Plan",
     "plan",
+    "plan_check",
     "plan_clear_artefacts",
     "plan_down",
     "plan_exec",
@@ -160,6 +161,14 @@ def plan_power(state: State, verb: Verb, guests: Sequence[str]) -> Plan:
     title = f"{verb.title} {count(resources, 'guest')}"
     change = entry(verb.kind, Stage.POWER, title, resources, keep_going=True)
     return numbered(Command.POWER, Options(), (change, _end()))
+
+
+def plan_check(state: State, guests: Sequence[str]) -> Plan:
+    """Look whether the guests named can be reached, and why not."""
+    resources = guest_resources(state.guest(name) for name in guests)
+    title = f"Check {count(resources, 'guest')}"
+    check = entry(Kind.CHECK_GUESTS, Stage.CHECK, title, resources, keep_going=True)
+    return numbered(Command.CHECK, Options(), (check, _end()))
 
 
 _PLANNERS: Mapping[Command, Planner] = {

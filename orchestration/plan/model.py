@@ -39,6 +39,7 @@ class Stage(StrEnum):
     CLEAN_UP = "Clean up"
     EXECUTE = "Execute"
     POWER = "Power"
+    CHECK = "Check"
     FINISH = "Finish"
 
 
@@ -51,6 +52,7 @@ class Command(StrEnum):
     DOWN = "down"
     EXEC = "exec"
     POWER = "power"
+    CHECK = "check"
 
 
 class Kind(StrEnum):
@@ -98,10 +100,13 @@ class Kind(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RUN_ON_HOST = "run-on-host"
+    CHECK_GUESTS = "check-guests"
     CAPTURE_PACKETS = "capture-packets"
     END = "end"
 
 
+# They change nothing on the hosts, so several run beside each other.
+BESIDE_OTHERS = (Command.EXEC, Command.CHECK)
 # The kinds whose tasks run commands inside the guest that the resource is named after.
 ENTERS_GUESTS = frozenset(
     {
@@ -111,6 +116,7 @@ ENTERS_GUESTS = frozenset(
         Kind.RUN_PROGRAM,
         Kind.PUSH_FILES,
         Kind.FETCH_FILES,
+        Kind.CHECK_GUESTS,
     }
 )
 

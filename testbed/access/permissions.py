@@ -21,6 +21,7 @@ class Act(StrEnum):
 
     EXECUTE = "run a command"
     POWER = "start and stop guests"
+    CHECK = "check guests"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SAVE_COMMAND = "save commands"
     TAKE_FETCHED = "take fetched files"

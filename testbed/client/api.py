@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 from websockets.exceptions import (
@@ -140,6 +140,20 @@ class Client:
         """Request a power command for guests and return its plan. Raises: Refused."""
         wanted = {"verb": verb, "selection": selection}
         return self._ask(slug, "power", wanted)
+
+    def check(self, slug: str, guest: str) -> StartedRun:
+        """Request a check of one guest and return its plan. Raises: Refused."""
+        path = f"/testbeds/{slug}/guests/{quote(guest)}/check/"
+        return _started(self._http.post(path, json={}, headers=self._token()))
+
+    def guest(self, slug: str, name: str) -> Frame:
+        """Return one guest's page as JSON. Raises: Refused."""
+        path = f"/testbeds/{slug}/guests/{quote(name)}/"
+        answer = self._http.get(path, headers={"Accept": "application/json"})
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(f"The guest {name}: {answer.status_code}.")
+        found: Frame = answer.json()
+        return found
 
     def answers(self, number: int) -> Frame:
         """Return the folded answers of a command's run. Raises: Refused."""

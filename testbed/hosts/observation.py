@@ -190,6 +190,7 @@ def _save_guests(observations: list[HostObservation], now: datetime) -> None:
             "cpu_time_ns",
             "memory_mib",
             "observed_at",
+            "observed_since",
         ],
     )
     gone = [row.pk for key, row in old.items() if key not in seen]
@@ -203,7 +204,9 @@ def _observed(
     old: ObservedGuest | None,
     now: datetime,
 ) -> ObservedGuest:
-    percent = 0.0
+    percent, since = 0.0, now
+    if old is not None and (old.status, old.host) == (domain.status, host):
+        since = old.observed_since or now
     if old is not None and old.cpu_time_ns and domain.vcpus:
         elapsed_ns = max((now - old.observed_at).total_seconds(), 0.001) * 1e9
         used_ns = max(domain.cpu_time_ns - old.cpu_time_ns, 0)
@@ -217,6 +220,7 @@ def _observed(
         cpu_time_ns=domain.cpu_time_ns,
         memory_mib=domain.used_memory_mib or domain.memory_mib,
         observed_at=now,
+        observed_since=since,
     )
 
 

@@ -43,7 +43,7 @@ class Task(models.Model):
     """One resource's work inside an instruction, as a card of the run page.
 
     Created with the run as `waiting`; kept up to date by the recorder. `answer` is
-    `orchestration.events.Answer` of a user's program.
+    `orchestration.events.Answer` of a user's program, `found` its `Check` of a guest.
     """
 
     class Status(models.TextChoices):
@@ -75,6 +75,7 @@ class Task(models.Model):
     rate = models.BigIntegerField(default=0)
     left_s = models.PositiveIntegerField(null=True, blank=True)
     answer = models.JSONField(null=True, blank=True)
+    found = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ("id",)

@@ -22,6 +22,7 @@ COMMAND_NAMES: dict[str, str] = {
     Command.DOWN: "Down",
     Command.EXEC: "Command",
     Command.POWER: "Power",
+    Command.CHECK: "Check",
 }
 FORM_NAMES = {
     Form.PUSH: "Push",

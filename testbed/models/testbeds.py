@@ -69,7 +69,11 @@ class Testbed(models.Model):
 
 
 class ObservedGuest(models.Model):
-    """A guest as last observed. `status` is libvirt's word, or `absent`."""
+    """A guest as last observed. `status` is libvirt's word, or `absent`.
+
+    `observed_since` is the first of the looks that saw this status on this host without
+    another one between; it is None in rows of earlier versions.
+    """
 
     testbed = models.ForeignKey(
         Testbed, on_delete=models.CASCADE, related_name="observed_guests"
@@ -81,6 +85,7 @@ class ObservedGuest(models.Model):
     cpu_time_ns = models.BigIntegerField(default=0)
     memory_mib = models.PositiveIntegerField(default=0)
     observed_at = models.DateTimeField()
+    observed_since = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ("name",)

@@ -13,7 +13,7 @@ from django.db.models import Count, Max
 from orchestration.errors import StateError
 from orchestration.plan.model import Command
 from orchestration.project.digests import with_files_now
-from orchestration.state.model import GuestState, State
+from orchestration.state.model import GuestState, ScriptState, State
 from testbed.hosts.power import requested_statuses
 from testbed.models import ObservedGuest, Run, Testbed
 
@@ -81,14 +81,23 @@ class GuestRow:
     @property
     def setup(self) -> str:
         """Return its setup script's status: none, not run, done, failed or changed."""
-        script, markers = self.guest.setup_script, self.guest.markers
-        if script is None:
-            return "none"
-        if not markers.script:
-            return "not run"
-        if markers.script_exit_code:
-            return "failed"
-        return "done" if markers.script == script.sha256 else "changed"
+        markers = self.guest.markers
+        return script_status(
+            self.guest.setup_script, markers.script, markers.script_exit_code
+        )
+
+
+def script_status(
+    script: ScriptState | None, digest: str, exit_code: int | None
+) -> str:
+    """Return the status of a script of which this digest ended with this code."""
+    if script is None:
+        return "none"
+    if not digest:
+        return "not run"
+    if exit_code:
+        return "failed"
+    return "done" if digest == script.sha256 else "changed"
 
 
 def condition_of(testbed: Testbed, last_run: Run | None) -> str:

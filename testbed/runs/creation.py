@@ -17,7 +17,7 @@ from django.db import transaction
 from orchestration.errors import StateError
 from orchestration.plan.execution import Execution
 from orchestration.plan.lifecycle import Plan
-from orchestration.plan.model import Command, Options
+from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
@@ -29,7 +29,7 @@ from testbed.runs.places.tools import (
     tools_of,
     with_capture_limits,
 )
-from testbed.testbeds.executions import plan_change, plan_execution
+from testbed.testbeds.executions import plan_change, plan_checks, plan_execution
 from testbed.testbeds.planning import prepare
 
 # Their guests and networks go, and so do the tools that watch these.
@@ -94,6 +94,23 @@ def create_power(testbed: Testbed, user: User, verb: Verb, selection: str) -> Ru
     return run
 
 
+def create_check(testbed: Testbed, user: User, guest: str) -> Run:
+    """Plan a check of one guest and store it as a run that waits for its driver.
+
+    One that is not over is returned instead. Raises: as `create_power`.
+    """
+    options = {"selection": clean(guest)}
+    with transaction.atomic():
+        Testbed.objects.select_for_update().get(pk=testbed.pk)
+        others = testbed.runs.active().filter(command=Command.CHECK, options=options)
+        if found := others.first():
+            return found
+        run = _reserve(testbed, user, Command.CHECK, options)
+        run.title = "Check"
+        _store(run, plan_checks(testbed, options["selection"]))
+    return run
+
+
 def _store(run: Run, plan: Plan) -> None:
     text = plan.to_json()
     run.plan, run.log_bytes = json.loads(text), len(text)
@@ -110,7 +127,7 @@ def _reserve(
     Raises: TestbedBusy when another run excludes it.
     """
     Testbed.objects.select_for_update().get(pk=testbed.pk)
-    is_exclusive = command is not Command.EXEC
+    is_exclusive = command not in BESIDE_OTHERS
     others = Run.objects.filter(testbed=testbed)
     if command in ENDS_TOOLS:
         tools = list(tools_of(testbed).values_list("pk", flat=True))

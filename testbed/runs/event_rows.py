@@ -157,6 +157,7 @@ def task_change(event: engine.Event) -> TaskChange:
                 "detail": _end_of(clean(event.detail)),
                 "seconds": event.seconds,
                 "answer": asdict(event.answer) if event.answer else None,
+                "found": _cleaned(asdict(event.found)) if event.found else None,
             }
     return {}
 

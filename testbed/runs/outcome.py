@@ -16,7 +16,7 @@ from django.utils import timezone
 from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
-from orchestration.plan.model import Command, Kind
+from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
 from testbed.celery import request_observation
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
@@ -45,7 +45,7 @@ REMOVING = (
 OPEN = (Task.Status.WAITING, Task.Status.CANCELLED, Task.Status.SKIPPED)
 SHOWN = 5
 # Their tasks are the guests that a user selected.
-ON_SELECTED = (Command.EXEC, Command.POWER)
+ON_SELECTED = (Command.EXEC, Command.POWER, Command.CHECK)
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
@@ -83,7 +83,7 @@ def finish_run(
             condition=condition_after(run, status)
         )
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
-        if run.command != Command.EXEC:  # nothing on the hosts was changed
+        if run.command not in BESIDE_OTHERS:
             transaction.on_commit(request_observation)
     return True
 
@@ -107,6 +107,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.GENERATE_ARTEFACTS: before if is_deployed else conditions.GENERATED,
             Command.EXEC: before,
             Command.POWER: before,
+            Command.CHECK: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -294,6 +295,8 @@ def execution_words(run: Run) -> tuple[str, str]:
     for name, status in tasks.values_list("resource", "status"):
         names[status].append(name)
     total = sum(map(len, names.values()))
+    if run.command == Command.CHECK and total == 1 and (said := tasks.get()).message:
+        return said.message, said.hint
     good = sum(len(names[status]) for status in SUCCESSFUL)
     if good == total:
         return (

@@ -10,7 +10,7 @@ from orchestration.errors import ExecutionRefused, StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.captures import point_of
 from orchestration.plan.execution import Execution, Targets, parse_execution
-from orchestration.plan.lifecycle import Plan, plan_exec, plan_power
+from orchestration.plan.lifecycle import Plan, plan_check, plan_exec, plan_power
 from orchestration.plan.model import Command
 from orchestration.plan.power import Verb
 from orchestration.state.model import State
@@ -52,6 +52,11 @@ def matched(
 def plan_change(testbed: Testbed, verb: Verb, selection: str) -> Plan:
     """Plan a power verb for the guests of a selection. Raises: as `plan_execution`."""
     return plan_power(_deployed(testbed), verb, matched(testbed, selection))
+
+
+def plan_checks(testbed: Testbed, selection: str) -> Plan:
+    """Plan a check of the guests of a selection. Raises: as `plan_execution`."""
+    return plan_check(_deployed(testbed), matched(testbed, selection))
 
 
 def execution_again(runs: RunQuerySet, number: str, *, on: str = "all") -> Execution:

@@ -6,8 +6,10 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from orchestration.errors import StateError
 from testbed.access.visibility import Request, not_stored, run_for
 from testbed.models import Run
+from testbed.pages.guest import find_guest
 from testbed.pages.logs import LogFilter, log_of, text_of, why_removed
 
 LogContext = dict[str, object]
@@ -55,7 +57,16 @@ def log_context(request: Request, run: Run) -> LogContext:
         "has_more": has_more,
         "before": number,
         "filter": chosen,
+        "guest": _guest(run, chosen.resource),
     }
+
+
+def _guest(run: Run, name: str) -> str:
+    """Return the name if a guest of the testbed has it; else nothing."""
+    try:
+        return name if name and find_guest(run.testbed, name) else ""
+    except StateError:
+        return ""
 
 
 def _filter(request: Request) -> LogFilter:

@@ -46,6 +46,7 @@ from testbed.testbeds.stored_files import list_files
 from testbed.views.execution.form import ExecutionForm, form_of
 
 RUNS_SHOWN = 5
+MOST_SELECTION = 200
 
 
 @login_required
@@ -65,6 +66,8 @@ def detail(request: Request, slug: str) -> HttpResponse:
     """Show a testbed: its guests, its files, its runs."""
     testbed = testbed_for(request, slug)
     again, form, problem = request.GET.get("again"), None, None
+    if on := request.GET.get("on"):
+        form = ExecutionForm(initial={"selection": on[:MOST_SELECTION]})
     try:
         if again:
             form = form_of(execution_again(visible_runs(request, testbed), again))

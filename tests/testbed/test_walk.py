@@ -55,6 +55,8 @@ testbeds/new/yaml/                          impossible  users
 testbeds/<slug:slug>/                       owner       impossible
 testbeds/<slug:slug>/live/                  owner       impossible
 testbeds/<slug:slug>/guests/                owner       impossible
+testbeds/<slug:slug>/guests/<str:name>/     owner       impossible
+testbeds/<slug:slug>/guests/<str:name>/check/  owner-on  owner-busy
 testbeds/<slug:slug>/delete/                owner-busy  owner-busy
 testbeds/<slug:slug>/disks/delete/          owner       impossible
 testbeds/<slug:slug>/edit/                  owner       owner-busy
@@ -124,6 +126,7 @@ PARTS = {
     "<int:pk>/fetched/file/": "{fetch}/fetched/file/?guest=web&path=log",
     "<int:pk>/fetched": "{fetch}/fetched",
     "<str:guest>": "web",
+    "<str:name>": "web",
     "<int:pk>/stage/": "{run}/stage/?name={stage}",
     "<int:pk>": "{run}",
     "<path:path>": "kvm-compose.yaml",

@@ -22,7 +22,11 @@ from orchestration.errors import (
 from orchestration.instructions.boot import admission
 from orchestration.instructions.boot.deadline import BootDeadline
 from orchestration.instructions.boot.diagnosis.diagnose import diagnose
-from orchestration.instructions.boot.diagnosis.evidence import Layer, Symptom
+from orchestration.instructions.boot.diagnosis.evidence import (
+    Diagnosis,
+    Layer,
+    Symptom,
+)
 from orchestration.instructions.boot.diagnosis.machine import domain_problem
 from orchestration.instructions.boot.host_keys import known_key, learn_key
 from orchestration.instructions.task import Task
@@ -77,11 +81,25 @@ def wait_until_reachable(
         ):
             return _wait(task, guest, news=news, test=test)
     except ForwardingForbidden as exc:
-        raise GuestUnreachable(
-            f"Guest {guest.name} on {guest.host} cannot be reached: {exc.message}",
-            hint=exc.hint,
-            detail=exc.detail,
-        ) from exc
+        raise _forbidden(guest, exc) from exc
+
+
+def try_to_reach(task: Task, guest: GuestState) -> Transport | Diagnosis | None:
+    """Return the way into a guest that is ready now, or the first layer that failed.
+
+    It waits for no boot. A guest without an account for us has no way in: None says that
+    it runs. Raises: GuestUnreachable (its host forbids the way); Cancelled.
+    """
+    if problem := domain_problem(task, guest):
+        return _diagnosis(task, guest, Symptom(Layer.DOMAIN, problem))
+    if not guest.seed:
+        return None
+    test = command("sh", "-c", READY_TEST, "ready", instance_id(guest))
+    try:
+        answer = _attempt(task, guest, test, limits=_LAST)
+    except ForwardingForbidden as exc:
+        raise _forbidden(guest, exc) from exc
+    return _diagnosis(task, guest, answer) if isinstance(answer, Symptom) else answer
 
 
 def _wait(task: Task, guest: GuestState, *, news: Watch, test: Command) -> Transport:
@@ -176,12 +194,24 @@ def _not_ready(ready: Completed) -> Symptom | None:
 def _unreachable(
     task: Task, guest: GuestState, symptom: Symptom, waited_s: float
 ) -> GuestUnreachable:
-    way_in = _way_in(task, guest, pinned_key(task.project, guest.name))
-    found = diagnose(task, guest, symptom, way_in)
+    found = _diagnosis(task, guest, symptom)
     return GuestUnreachable(
         f"Guest {guest.name} on {guest.host} was not ready within {waited_s:.0f} s: "
         f"{found.words}.",
         hint=found.hint,
         detail=found.evidence,
         retryable=True,
+    )
+
+
+def _diagnosis(task: Task, guest: GuestState, symptom: Symptom) -> Diagnosis:
+    way_in = _way_in(task, guest, pinned_key(task.project, guest.name))
+    return diagnose(task, guest, symptom, way_in)
+
+
+def _forbidden(guest: GuestState, error: ForwardingForbidden) -> GuestUnreachable:
+    return GuestUnreachable(
+        f"Guest {guest.name} on {guest.host} cannot be reached: {error.message}",
+        hint=error.hint,
+        detail=error.detail,
     )

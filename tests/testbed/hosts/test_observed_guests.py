@@ -155,3 +155,21 @@ def test_task_observes_with_the_workers_own_hosts(
     observe()
 
     assert seen(testbed) == {"web": "running"}
+
+
+def test_time_of_a_status_stays_until_the_status_changes(
+    testbed: Testbed, kept: Hosts, state: State
+) -> None:
+    start(kept, state, "web")
+    observe_all(kept)
+    first = testbed.observed_guests.get().observed_since
+
+    observe_all(kept)
+    same = testbed.observed_guests.get()
+    stop(kept, state, "web", undefine=False)
+    observe_all(kept)
+
+    other = testbed.observed_guests.get()
+    assert same.observed_since == first < same.observed_at
+    assert other.status == "shut off"
+    assert other.observed_since == other.observed_at > first

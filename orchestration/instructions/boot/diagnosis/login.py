@@ -25,6 +25,8 @@ HINTS = {
     "name already: choose another `username`, then Up with Recreate disks.",
     Layer.FIRST_BOOT: "Its errors and failed units are below. Fix them, then Up again.",
 }
+# Of a guest that was found off or paused, and runs again.
+CHANGED = "Its state changed during the check. Check it again."
 # Systems without cloud-init or systemd print nothing for these.
 _ASK = """\
 cloud-init status --long 2>/dev/null
@@ -39,7 +41,7 @@ def login(evidence: Evidence) -> Diagnosis | None:
     symptom = evidence.symptom
     if symptom.layer is Layer.FIRST_BOOT:
         return None
-    hint = symptom.hint or HINTS[symptom.layer]
+    hint = symptom.hint or HINTS.get(symptom.layer, CHANGED)
     return Diagnosis(symptom.layer, symptom.words, hint, symptom.detail)
 
 

@@ -1,0 +1,35 @@
+"""Starts the check of one guest: can it be reached, and if not, why."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from orchestration.errors import TestbedError
+from testbed.access.permissions import Act, log_act, require
+from testbed.access.visibility import Request, testbed_for
+from testbed.api.shapes import instructions_of
+from testbed.pages.guest import find_guest
+from testbed.runs.creation import create_check
+from testbed.views.execution.refusals import refused
+from testbed.views.problems import wants_json
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def start(request: Request, slug: str, name: str) -> HttpResponse:
+    """Check one guest in a run of its own, or lead to the one that is not over."""
+    testbed = testbed_for(request, slug)
+    if request.method == "GET":  # a refused form is loaded again
+        return redirect("guest", slug, name)
+    require(request.user, Act.CHECK, testbed)
+    try:
+        if find_guest(testbed, name) is None:
+            raise Http404(f"Testbed {testbed} has no guest {name!r}.")
+        run = create_check(testbed, request.user, name)
+    except TestbedError as exc:
+        return refused(request, testbed, exc)
+    log_act(request.user, Act.CHECK, testbed, f"{name}, run {run.pk}")
+    if wants_json(request):
+        return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
+    return redirect("run", run.pk)

@@ -1,0 +1,52 @@
+"""The page of one guest, as HTML and as JSON."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from orchestration.errors import StateError
+from orchestration.plan.power import VERBS
+from testbed.access.permissions import Act, may
+from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
+from testbed.models import Testbed
+from testbed.pages.guest import GuestPage, guest_page
+from testbed.views.problems import problem_page, wants_json
+
+
+@not_stored
+@login_required
+@require_GET
+def show(request: Request, slug: str, name: str) -> HttpResponse:
+    """Show one guest; htmx gets the part that changes by itself, programs JSON."""
+    testbed = testbed_for(request, slug)
+    try:
+        page = guest_page(testbed, name, visible_runs(request, testbed))
+    except StateError as exc:
+        back = reverse("testbed", args=[slug])
+        return problem_page(request, exc, status=422, back=back)
+    if page is None:
+        raise Http404(f"Testbed {testbed} has no guest {name!r}.")
+    if wants_json(request):
+        return JsonResponse(page.to_json())
+    template = "guests/_page.html" if request.htmx else "guests/page.html"
+    return render(request, template, _context(request, testbed, page))
+
+
+def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, object]:
+    is_usable = testbed.condition in Testbed.DEPLOYED and not page.is_removed
+    active = testbed.runs.active().select_related("asked_by").defer("plan")
+    running = sorted(active, key=lambda run: not run.is_exclusive)
+    user = request.user
+    return {
+        "testbed": testbed,
+        "page": page,
+        "guest": page.row.guest,
+        "is_usable": is_usable,
+        "may_power": is_usable and may(user, Act.POWER, testbed),
+        "may_check": is_usable and may(user, Act.CHECK, testbed),
+        "may_execute": is_usable and may(user, Act.EXECUTE, testbed),
+        "verbs": VERBS.values(),
+        "active_run": running[0] if running else None,
+    }

@@ -1,0 +1,36 @@
+"""The page of a guest in a real browser: from the diagram to a check, by the keyboard.
+
+Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
+"""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.live.browser import create
+
+pytestmark = pytest.mark.browser
+
+
+def test_guest_is_checked_paused_and_commanded_from_its_page(page: Page):
+    create(page, "paged")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    page.goto("/testbeds/paged/")
+
+    page.locator("svg a[href$='/guests/web/']").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="web", exact=True)).to_be_visible()
+    expect(page.locator("#guest .facts")).to_contain_text("running")
+
+    page.get_by_role("button", name="Check").press("Enter")
+    expect(page.locator("#run-outcome")).to_contain_text("Check succeeded.")
+    page.get_by_role("link", name="To web").click()
+    expect(page.locator("#last-check")).to_contain_text("can be reached.")
+
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#run-outcome")).to_contain_text("Pause succeeded.")
+    page.goto("/testbeds/paged/guests/web/")
+    expect(page.locator("#guest .facts")).to_contain_text("paused by request")
+
+    page.get_by_role("link", name="Run a command").click()
+    expect(page.locator("[name=selection]")).to_have_value("web")

@@ -1,0 +1,104 @@
+"""The page of a real guest: its state, its addresses, and why it cannot be reached."""
+
+import re
+
+import pytest
+
+from testbed.client.api import Client
+from tests.live.stack import Stack
+from tests.live.watch import Guest, Ran, pair_up, ran, wait_until_observed
+
+pytestmark = pytest.mark.live
+SLUG = "paged"
+END_SSH = "while killall -KILL dropbear; do sleep 0.1; done"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _testbed(stack: Stack, owner: Client):
+    with pair_up(stack, owner, SLUG):
+        yield
+
+
+def checked(client: Client, name: str) -> Ran:
+    run = Ran(client.check(SLUG, name))
+    client.drive(run.started, run.frames.append)
+    return run
+
+
+def addresses_in(guest: Guest) -> dict[str, set[str]]:
+    """Return the IPv4 addresses that the guest itself says it has."""
+    said = guest.run("ip -o -4 address show")
+    found: dict[str, set[str]] = {}
+    for name, address in re.findall(r"^\d+: (\S+) +inet ([\d.]+)", said, re.MULTILINE):
+        found.setdefault(name, set()).add(address)
+    return found
+
+
+@pytest.mark.parametrize(("name", "host"), [("near", "main"), ("away", "host-b")])
+def test_page_shows_the_guest_as_it_is(stack, owner, name, host):
+    wait_until_observed(stack, SLUG, **{name: f"running on {host}"})
+
+    run = checked(owner, name)
+
+    assert run.status == "succeeded", run.words
+    assert f"Guest {name} on {host} can be reached." in run.words
+    page = owner.guest(SLUG, name)
+    assert (page["status"], page["host"]) == ("running", host)
+    assert page["observed_since"] <= page["observed_at"]
+    own = addresses_in(Guest(stack, SLUG, name))
+    assert page["interfaces"]
+    for interface in page["interfaces"]:
+        seen = {address for address in interface["actual"] if ":" not in address}
+        assert seen == own[interface["name"]], interface
+        assert interface["wanted"].partition("/")[0] in seen
+    shown = owner.page(f"/testbeds/{SLUG}/guests/{name}/")
+    assert "testbed guest ready" in shown
+
+
+def test_check_names_ssh_where_its_server_was_stopped(stack, owner):
+    guest = Guest(stack, SLUG, "away")
+    before = guest.boot
+    guest.run(f"setsid sh -c 'sleep 1; {END_SSH}' >/dev/null 2>&1 </dev/null &")
+
+    run = checked_until_failed(owner, "away")
+
+    found = run.finished("away")
+    assert found["found"]["layer"] == "ssh"
+    assert "no server listens on that port" in found["message"]
+    page = owner.guest(SLUG, "away")
+    assert page["check"]["layer"] == "ssh"
+    assert page["check"]["run"] == run.started.number
+    assert page["status"] == "running"
+    assert "testbed guest ready" in str(found["found"]["console"])
+
+    reset = Ran(owner.power(SLUG, "reset", "away"))
+    owner.drive(reset.started, reset.frames.append)
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    assert guest.boot != before
+    assert checked(owner, "away").status == "succeeded"
+
+
+def checked_until_failed(client: Client, name: str) -> Ran:
+    """Check until the server in the guest is gone: it ends a second later."""
+    for _ in range(20):
+        run = checked(client, name)
+        if run.status == "failed":
+            return run
+    raise AssertionError("the guest could be reached all the time")
+
+
+def test_paused_guest_fails_at_its_domain(stack, owner):
+    pause = Ran(owner.power(SLUG, "pause", "near"))
+    owner.drive(pause.started, pause.frames.append)
+    wait_until_observed(stack, SLUG, near="paused on main")
+
+    run = checked(owner, "near")
+
+    assert run.finished("near")["found"]["layer"] == "domain"
+    assert "its domain is paused" in run.words
+    page = owner.guest(SLUG, "near")
+    assert (page["status"], page["by_request"]) == ("paused", True)
+    resume = Ran(owner.power(SLUG, "resume", "near"))
+    owner.drive(resume.started, resume.frames.append)
+    assert checked(owner, "near").status == "succeeded"
