@@ -14,6 +14,7 @@
     │   └── ShellUnusable           its login shell does not run our commands
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
     ├── PowerFailed          a guest cannot be started or stopped as asked, or is not
+    ├── ConsoleUnavailable   a guest's console or shell cannot be opened now
     ├── CommandFailed        a command ended with a non-zero exit code
     │   └── CommandTimedOut  it did not end in time and was ended
     ├── LibvirtFailed        libvirt refused or failed
@@ -108,6 +109,10 @@ class GuestUnreachable(TestbedError):
 
 class PowerFailed(TestbedError):
     """A guest is not in a state for the power verb, or did not obey it in time."""
+
+
+class ConsoleUnavailable(TestbedError):
+    """A guest is off, has no console, or another program has it."""
 
 
 class CommandFailed(TestbedError):

@@ -9,13 +9,15 @@ ways leads to a machine.
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from orchestration.errors import StateError
+from orchestration.errors import ConsoleUnavailable, StateError
 from orchestration.providers.libvirt import agent
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.consoles.serial import SerialConsole
 from orchestration.providers.libvirt.facts.node import node_facts
 from orchestration.providers.libvirt.ownership import domain_of
 from orchestration.providers.libvirt.simulated import open_connection
@@ -35,7 +37,7 @@ from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
 from orchestration.transport.reachable import forwarding_problem, require_answer
 from orchestration.transport.simulated.transport import SimulatedTransport
-from orchestration.transport.ssh import Failures, SSHTransport
+from orchestration.transport.ssh import Failures, SSHTransport, Terminal
 
 # Another worker may have stopped a guest that then came back elsewhere, so its address
 # and route are a part of the key.
@@ -102,6 +104,44 @@ class Hosts:
         account = guest.user if guest.seed else ""
         return AgentTransport(asked, guest.name, account=account)
 
+    def open_serial(
+        self,
+        state: State,
+        guest: GuestState,
+        *,
+        on_output: Callable[[bytes], None],
+        on_end: Callable[[], None],
+    ) -> SerialConsole:
+        """Open a guest's serial console, on a connection that its end closes.
+
+        Raises: ConsoleUnavailable, ForeignThing, LibvirtFailed, HostUnreachable.
+        """
+        host = state.host(guest.host)
+        if not host.boots_guests:
+            raise ConsoleUnavailable(
+                f"Guests of the simulated host {host.name} have no console."
+            )
+        conn = self._libvirt(host, self.open(host).transport)
+        console = SerialConsole(conn, on_output=on_output, on_end=on_end)
+        try:
+            console.open(domain_of(state.testbed, guest))
+        except BaseException:
+            console.close()
+            raise
+        return console
+
+    def open_shell(
+        self, state: State, guest: GuestState, *, host_key: str, size: tuple[int, int]
+    ) -> Terminal:
+        """Open a login shell of a guest's account; `size` is in columns and rows.
+
+        Raises: StateError, ConsoleUnavailable, HostUnreachable and its kinds.
+        """
+        transport = self.guest(state, guest, host_key=host_key)
+        if not isinstance(transport, SSHTransport):
+            raise ConsoleUnavailable(f"Guest {guest.name} is simulated: no shell.")
+        return transport.open_terminal(*size, scope=Scope())
+
     def forget_guest(self, state: State, guest: GuestState) -> None:
         """Close the transports of a guest that is gone or new."""
         with self._lock:
@@ -155,13 +195,15 @@ class Hosts:
 
     def _open(self, state: HostState) -> Host:
         transport = self._host_transport(state)
-        libvirt = open_connection(
+        return Host(state, transport, self._libvirt(state, transport))
+
+    def _libvirt(self, state: HostState, transport: Transport) -> Connection:
+        return open_connection(
             state,
             wrapper_dir=self.runtime_dir / "libvirt",
             simulated_dir=self.runtime_dir / "simulated",
             require_answer=partial(require_answer, transport),
         )
-        return Host(state, transport, libvirt)
 
     def _host_transport(self, state: HostState) -> Transport:
         if state.kind is HostKind.SIMULATED:

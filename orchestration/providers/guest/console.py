@@ -1,7 +1,8 @@
-"""The end of a guest's serial console, in readable form.
+"""The end of the log of a guest's serial console.
 
-Shown when a guest does not come up. The file is QEMU's, so root reads it; terminal
-colours, cursor movements and control characters are taken out.
+In readable form it is shown when a guest does not come up: terminal colours, cursor
+movements and control characters are taken out. As it is, it is the past of the console
+in the browser. The file is QEMU's, so root reads it.
 """
 
 import re
@@ -24,6 +25,14 @@ def console_tail(
     cmd = command("tail", "-c", str(TAIL_BYTES), path).with_root()
     completed = transport.run(cmd, scope=scope, check=False)
     return "\n".join(clean(completed.stdout).splitlines()[-lines:])
+
+
+def console_bytes(transport: Transport, path: str, size: int, *, scope: Scope) -> bytes:
+    """Return the last bytes of a console file; empty when there is none."""
+    parts: list[bytes] = []
+    cmd = command("tail", "-c", str(size), path).with_root()
+    transport.run(cmd, scope=scope, check=False, on_bytes=parts.append)
+    return b"".join(parts)
 
 
 def clean(text: str) -> str:

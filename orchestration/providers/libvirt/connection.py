@@ -88,6 +88,15 @@ class Connection:
                 raise _lost(error, what=what, machine=self.machine) from error
             raise call_failed(error, what=what, machine=self.machine) from error
 
+    def is_alive(self) -> bool:
+        """Return whether the connection is open, as far as is known without a call."""
+        with self._lock:
+            handle = self._handle
+        try:
+            return handle is not None and handle.isAlive() == 1
+        except libvirt.libvirtError:
+            return False
+
     def close(self) -> None:
         """Drop the connection; a second call does nothing, a later `call` opens again.
 

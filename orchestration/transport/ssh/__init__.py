@@ -4,11 +4,12 @@ link.py is the connection itself, limits.py bounds what a peer may send. greetin
 reads a server's banner. login.py logs in and translates paramiko's errors. failures.py
 counts connections that ended before a login. connection.py keeps one link per machine.
 session.py moves the bytes of one command. ending.py confirms the end of a cancelled
-command. transport.py is the Transport that the other packages use.
+command. terminal.py opens a shell for a console. transport.py is the Transport that the other packages use.
 """
 
 from orchestration.transport.ssh.failures import Failures
 from orchestration.transport.ssh.login import Limits
+from orchestration.transport.ssh.terminal import Terminal
 from orchestration.transport.ssh.transport import SSHTransport
 
-__all__ = ["Failures", "Limits", "SSHTransport"]
+__all__ = ["Failures", "Limits", "SSHTransport", "Terminal"]

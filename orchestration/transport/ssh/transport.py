@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from orchestration.errors import HostUnreachable
+from orchestration.errors import ConsoleUnavailable, HostUnreachable
 from orchestration.transport.base import (
     Command,
     Completed,
@@ -44,6 +44,7 @@ from orchestration.transport.ssh.session import (
     Sink,
     TimeUp,
 )
+from orchestration.transport.ssh.terminal import Terminal, open_shell
 from orchestration.transport.ssh.waiting import slot
 
 # sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
@@ -127,6 +128,23 @@ class SSHTransport(StreamedFiles):
         except TimeUp:
             raise running.timed_out(timeout_s) from None
         return running.ended(code, check=check)
+
+    def open_terminal(self, columns: int, rows: int, *, scope: Scope) -> Terminal:
+        """Open a login shell on a terminal of this size.
+
+        Raises: Cancelled, ConsoleUnavailable, HostUnreachable and its kinds.
+        """
+        if not self._sessions.acquire(blocking=False):
+            raise ConsoleUnavailable(
+                f"{SESSIONS} shells are open on {self.machine}.", hint="Close one."
+            )
+        with contextlib.ExitStack() as held:
+            held.callback(self._sessions.release)
+            held.enter_context(self.connection.in_use())
+            channel = open_shell(
+                self.connection, columns, rows, is_stopped=scope.stop.is_set
+            )
+            return Terminal(channel, done=held.pop_all().close)
 
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.
