@@ -58,6 +58,7 @@ TUNNEL_KIND = env_choice("TESTBED_TUNNELS", "vxlan", "geneve", "gre")
 # Whether equal golden images are one for all users, not for each owner.
 SHARE_GOLDEN_IMAGES = env_bool("TESTBED_SHARE_GOLDEN_IMAGES", default=False)
 RUNTIME_DIR = DATA_DIR / "runtime"
+CONSOLE_SOCKET = DATA_DIR / "console.sock"
 EXAMPLES_DIR = BASE_DIR / "examples"
 
 INSTALLED_APPS = [
@@ -232,6 +233,9 @@ CAPTURE_LIMITS = {
     "most_s": env_int("TESTBED_CAPTURE_MOST_S", 86_400),
 }
 TESTBED_CAPTURES_MIB = env_int("TESTBED_TESTBED_CAPTURES_MIB", 4096)
+# Consoles that are open at once, of all users; minutes without typing that end one.
+CONSOLES = env_int("TESTBED_CONSOLES", 100)
+CONSOLE_IDLE_MIN = env_int("TESTBED_CONSOLE_IDLE_MIN", 60)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)

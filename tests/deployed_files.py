@@ -4,6 +4,7 @@ from pathlib import Path
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 WEB, WORKER = "testbed-web.service", "testbed-worker.service"
+CONSOLES = "testbed-consoles.service"
 
 
 def setting(unit: str, name: str) -> list[str]:

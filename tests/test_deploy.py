@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.deployed_files import DEPLOY, WEB, WORKER, setting
+from tests.deployed_files import CONSOLES, DEPLOY, WEB, WORKER, setting
 
 CHECKOUT = DEPLOY.parent
 OPERATIONS = (CHECKOUT / "docs/operations.md").read_text()
@@ -34,9 +34,9 @@ def needs(program: str) -> pytest.MarkDecorator:
 
 
 @needs("systemd-analyze")
-@pytest.mark.parametrize("unit", [WEB, WORKER])
+@pytest.mark.parametrize("unit", [WEB, WORKER, CONSOLES])
 def test_systemd_takes_each_setting_of_the_unit(unit: str, tmp_path: Path) -> None:
-    for program in ("daphne", "celery"):
+    for program in ("daphne", "celery", "python"):
         path = tmp_path / f"opt/testbed/.venv/bin/{program}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o755)
@@ -53,7 +53,7 @@ def test_systemd_takes_each_setting_of_the_unit(unit: str, tmp_path: Path) -> No
     assert unit not in checked.stderr
 
 
-@pytest.mark.parametrize("unit", [WEB, WORKER])
+@pytest.mark.parametrize("unit", [WEB, WORKER, CONSOLES])
 def test_unit_bounds_memory_and_keeps_new_files_private(unit: str) -> None:
     assert setting(unit, "MemoryMax")
     assert setting(unit, "UMask") == ["0077"]
@@ -70,6 +70,12 @@ def test_each_right_of_the_worker_has_its_reason_in_the_documents() -> None:
     table = set(re.findall(r"`(CAP_\w+)`", SECURITY))
 
     assert table == set(setting(WORKER, "CapabilityBoundingSet"))
+
+
+def test_console_gateway_has_a_part_of_the_workers_rights() -> None:
+    rights = set(setting(CONSOLES, "CapabilityBoundingSet"))
+
+    assert rights < set(setting(WORKER, "CapabilityBoundingSet"))
 
 
 def test_documents_install_each_deployed_file() -> None:

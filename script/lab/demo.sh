@@ -109,6 +109,7 @@ add_hosts() {
 
 start_product() {
   step "Start the worker" start_worker
+  step "Start the console gateway" start_consoles
   step "Start the web server" start_daphne
 }
 
@@ -119,6 +120,14 @@ start_worker() {
     --schedule "$DATA/celerybeat" --loglevel INFO > "$DATA/worker.log" 2>&1 < /dev/null) &
   echo $! > "$STATE/worker.pid"
   wait_for_server worker grep -q ' ready\.$' "$DATA/worker.log"
+}
+
+start_consoles() {
+  stop_recorded consoles
+  (umask 077 && cd "$CHECKOUT" && exec setsid "$VENV/bin/python" manage.py console_gateway \
+    > "$DATA/consoles.log" 2>&1 < /dev/null) &
+  echo $! > "$STATE/consoles.pid"
+  wait_for_server consoles grep -q ' listening on ' "$DATA/consoles.log"
 }
 
 start_daphne() {
@@ -156,11 +165,11 @@ stop_recorded() {
   kill -KILL -- "-$pid" 2> /dev/null || true
 }
 
-# Until Ctrl+C, or until one of the two servers dies.
+# Until Ctrl+C, or until one of the servers dies.
 wait_for_the_end() {
   local name
   while sleep 1; do
-    for name in worker daphne; do
+    for name in worker consoles daphne; do
       [[ -e /proc/$(< "$STATE/$name.pid")/exe ]] ||
         fail "The $name ended by itself." "Its last words are in $DATA/$name.log."
     done
@@ -169,6 +178,7 @@ wait_for_the_end() {
 
 stop_product() {
   stop_recorded daphne
+  stop_recorded consoles
   stop_recorded worker
 }
 

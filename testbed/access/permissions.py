@@ -22,6 +22,8 @@ class Act(StrEnum):
     EXECUTE = "run a command"
     POWER = "start and stop guests"
     CHECK = "check guests"
+    CONSOLE = "type into consoles"
+    WATCH_CONSOLE = "watch consoles"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SAVE_COMMAND = "save commands"
     TAKE_FETCHED = "take fetched files"

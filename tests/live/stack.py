@@ -1,6 +1,6 @@
 """The whole product on two namespace hosts, for live tests and benchmarks.
 
-Main is a namespace host too: the worker runs on it, Redis listens on a unix socket
+Main is a namespace host too: worker and console gateway run on it, Redis listens on a unix socket
 that both share, Daphne answers on loopback. Everything is below one directory and is
 ended by its pid. Nothing here replaces a part of the product.
 """
@@ -132,8 +132,9 @@ class Stack:
         self.start_services()
 
     def start_services(self) -> None:
-        """Start the worker and the web server."""
+        """Start the worker, the console gateway and the web server."""
         self.start_worker()
+        self.start_consoles()
         self.start_web()
 
     def start_redis(self) -> None:
@@ -152,6 +153,16 @@ class Stack:
         before = self.log("worker").count(" ready.")
         self._start("worker", self.main.argv(*words) if self.on_main else words)
         self._wait_for("worker", lambda: self.log("worker").count(" ready.") > before)
+
+    def start_consoles(self) -> None:
+        """Start the console gateway and wait until it listens."""
+        words = [*self.prefixes.get("consoles", ()), sys.executable]
+        words += [str(CHECKOUT / "manage.py"), "console_gateway"]
+        before = self.log("consoles").count(" listening on ")
+        self._start("consoles", self.main.argv(*words) if self.on_main else words)
+        self._wait_for(
+            "consoles", lambda: self.log("consoles").count(" listening on ") > before
+        )
 
     def start_web(self) -> None:
         """Start Daphne and wait until it answers."""

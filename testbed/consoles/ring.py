@@ -1,0 +1,60 @@
+"""The newest output of a console, by position; older output is forgotten."""
+
+import threading
+from typing import NamedTuple
+
+
+class Piece(NamedTuple):
+    """Output from a position on; the position is later than asked where it was cut."""
+
+    position: int
+    data: bytes
+
+
+class Ring:
+    """The last `size` bytes at least, twice as many at most; thread-safe."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._data = bytearray()
+        self._end = 0
+
+    @property
+    def end(self) -> int:
+        """The position after the newest byte."""
+        return self._end
+
+    def append(self, data: bytes) -> None:
+        """Add output."""
+        with self._lock:
+            self._data += data
+            self._end += len(data)
+            if len(self._data) > 2 * self._size:
+                del self._data[: -self._size]
+
+    def put_before(self, past: bytes) -> None:
+        """Put a log before the first output; what is in both is there once.
+
+        For a ring that nobody has read; one that was cut stays as it is.
+        """
+        with self._lock:
+            if len(self._data) == self._end:
+                self._data[:0] = past[: len(past) - _overlap(past, self._data)]
+                self._end = len(self._data)
+
+    def read(self, position: int, most: int) -> Piece:
+        """Return at most `most` bytes from a position, or from the oldest on."""
+        with self._lock:
+            start = self._end - len(self._data)
+            position = max(position, start)
+            begin = position - start
+            return Piece(position, bytes(self._data[begin : begin + most]))
+
+
+def _overlap(past: bytes, news: bytearray) -> int:
+    """Return how many bytes end the one and begin the other."""
+    for size in range(min(len(past), len(news)), 0, -1):
+        if past.endswith(news[:size]):
+            return size
+    return 0
