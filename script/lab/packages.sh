@@ -77,16 +77,18 @@ ensure_venv() {
   printf '%s\n' "$digest" > "$stamp"
 }
 
-# The editor's CodeMirror, bundled into static/vendor: pinned in front_end, not committed.
-# Without it everything works; the editor is then a plain text area.
+# The editor's CodeMirror and the consoles' xterm.js, bundled into static/vendor: pinned in
+# front_end, not committed. Without them the editor is a plain text area, and the page of
+# consoles says that its terminal is not there.
 ensure_front_end() {
-  local stamp=$CHECKOUT/static/vendor/.codemirror digest
-  digest=$(cd "$CHECKOUT/front_end" && cat package-lock.json codemirror.js | sha256sum)
+  local stamp=$CHECKOUT/static/vendor/.front-end digest
+  digest=$(cd "$CHECKOUT/front_end" && cat package.json package-lock.json ./*.js | sha256sum)
   [[ $(cat "$stamp" 2> /dev/null) == "$digest" ]] && return
-  if step "Build the editor" build_front_end; then
+  if step "Build the editor and the terminal" build_front_end; then
     printf '%s\n' "$digest" > "$stamp"
   else
-    warn "CodeMirror is missing or old: the editor is a plain text area where it cannot be used."
+    warn "CodeMirror and xterm.js are missing or old: without them the editor is a plain text area,"
+    warn "and consoles have no terminal."
     warn "The next call tries again."
   fi
 }
