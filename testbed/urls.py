@@ -21,7 +21,7 @@ from testbed.views import (
 )
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import checks, pages, power
+from testbed.views.guests import checks, consoles, pages, power
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -66,6 +66,16 @@ urlpatterns = [
     ),
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
     path("testbeds/<slug:slug>/power/", power.change, name="testbed-power"),
+    path(
+        "testbeds/<slug:slug>/guests/<str:name>/console/",
+        consoles.show,
+        name="guest-console",
+    ),
+    path(
+        "testbeds/<slug:slug>/guests/<str:name>/console/ticket/",
+        consoles.ticket,
+        name="guest-console-ticket",
+    ),
     path("testbeds/<slug:slug>/captures/", captures.start, name="testbed-captures"),
     path("testbeds/<slug:slug>/runs/", runs.of_testbed, name="testbed-runs"),
     path("runs/<int:pk>/", runs.detail, name="run"),

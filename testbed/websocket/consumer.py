@@ -14,22 +14,19 @@ import json
 import logging
 import time
 import uuid
-from collections import defaultdict
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from urllib.parse import parse_qs
-from weakref import WeakSet
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 
 from orchestration.plan.model import Kind
-from testbed.access.limits import limits_of
 from testbed.pages.logs import LogFilter
 from testbed.runs import cancelling, dispatch, doorbell
-from testbed.websocket import follower
+from testbed.websocket import follower, open_sockets
 from testbed.websocket.follower import NO_SUCH_RUN, Page, View, Visitor
 from testbed.websocket.frames import (
     BadFrame,
@@ -59,10 +56,6 @@ MAX_BAD_FRAMES = 10
 GATHER_S = 0.02
 # In a flood a page gets the newest lines at this interval.
 FLOOD_GATHER_S = 0.25
-
-
-# The open sockets of each user, in the one process that serves all of them.
-_open: defaultdict[int, "WeakSet[RunConsumer]"] = defaultdict(WeakSet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +142,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         """Stop following; a run that this client drove goes on without it."""
         self._is_closed = True
         if self._user is not None:
-            _open[self._user.pk].discard(self)
+            open_sockets.leave(self._user, self)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -252,17 +245,10 @@ class RunConsumer(AsyncWebsocketConsumer):
         return not found.refusal
 
     async def _is_allowed_more(self, user: User) -> bool:
-        limits = await _in_thread(limits_of)(user)
-        others = _open[user.pk]
-        if len(others) >= limits.sockets:
-            await self._close(
-                TOO_MANY,
-                f"You have {len(others)} open connections to runs; {limits.sockets} are "
-                "allowed. Close some pages of runs, or ask your lab's admin for more.",
-            )
-            return False
-        others.add(self)
-        return True
+        refusal = await open_sockets.enter(user, self)
+        if refusal:
+            await self._close(TOO_MANY, refusal)
+        return not refusal
 
     async def _visitor(self) -> Visitor:
         session = self.scope["session"].session_key

@@ -11,7 +11,7 @@ from tests.testbed.websocket.browser_tab import Tab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUTES = [r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", ""]
+ROUTES = [r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", r"^ws/console/$", ""]
 FRAMES = {
     "subscribe": {"text_data": '{"type": "subscribe", "after": 0}'},
     "instruction": {"text_data": '{"type": "instruction", "index": 0, "kind": "init"}'},

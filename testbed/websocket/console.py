@@ -1,0 +1,246 @@
+"""`/ws/console/`: one console of a guest, for a page that has a ticket.
+
+The first message is the ticket, which has to be this session's. From then on bytes go
+both ways between the page and the gateway, and text is words (docs/protocol.md). Output
+waits until the page has shown what it got. Session and permission are asked for again
+every few seconds, whatever moves.
+
+Close codes: 4400 for what is no message, or no ticket within some seconds; 4401, 4404
+and 4429 as in `consumer`; 4503 where no gateway answers, or it went; 1000 after words
+that say why the console has ended.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.contrib.auth.models import User
+
+from testbed.access.permissions import log_act, may
+from testbed.access.sessions import hashed, user_of_session
+from testbed.consoles.link import GatewayAway, Link, open_link
+from testbed.consoles.messages import (
+    MAX_BYTES,
+    BadMessage,
+    Kind,
+    Open,
+    Taken,
+    read_words,
+    state_words,
+)
+from testbed.consoles.tickets import Ticket, TicketRefused, read
+from testbed.models import Testbed
+from testbed.websocket import open_sockets
+
+logger = logging.getLogger(__name__)
+_in_thread = database_sync_to_async
+
+NOT_UNDERSTOOD = 4400
+NOT_SIGNED_IN = 4401
+NOT_FOR_YOU = 4404
+TOO_MANY = 4429
+AWAY = 4503
+OVER = 1000
+# A page has so much on its way; it says what it has shown.
+WINDOW_BYTES = 512 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """How long a page may be silent, and how often the user is checked again."""
+
+    ticket_s: float = 10.0
+    check_s: float = 2.0
+
+
+class ConsoleConsumer(AsyncWebsocketConsumer):
+    """One page at one console."""
+
+    # Nothing here needs Redis.
+    channel_layer_alias = ""
+
+    def __init__(self, *, times: Times) -> None:
+        super().__init__()
+        self._times = times
+
+    async def connect(self) -> None:
+        """Accept a signed-in user, who has some seconds for the ticket."""
+        self._user: User | None = None
+        self._ticket: Ticket | None = None
+        self._testbed: Testbed | None = None
+        self._link: Link | None = None
+        self._is_closed = False
+        self._unshown = 0
+        self._has_shown = asyncio.Event()
+        self._opened_at = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._user = await _in_thread(user_of_session)(self._session)
+        await self.accept()
+        if self._user is None:
+            await self._close(NOT_SIGNED_IN)
+            return
+        self._start(self._expect_ticket())
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        """Pass typing on, or carry out words."""
+        if self._is_closed:
+            return
+        try:
+            await self._receive(text_data, bytes_data)
+        except (BadMessage, TicketRefused) as exc:
+            await self._say(state_words("failed", exc.message))
+            await self._close(NOT_UNDERSTOOD)
+        except (GatewayAway, ConnectionError):
+            await self._close(AWAY)
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the console."""
+        self._leave()
+        if self._user is not None:
+            open_sockets.leave(self._user, self)
+        if self._link is not None and self._user and self._ticket and self._testbed:
+            seconds = round(time.monotonic() - self._opened_at)
+            what = f"left the {self._ticket} after {seconds} s"
+            log_act(self._user, self._ticket.act, self._testbed, what)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def _session(self) -> str:
+        return self.scope["session"].session_key or ""
+
+    async def _receive(self, text: str | None, data: bytes | None) -> None:
+        if max(len(text or ""), len(data or b"")) > MAX_BYTES:
+            raise BadMessage("Messages have at most 64 KiB.")
+        if text is None:
+            if self._link is None or self._ticket is None:
+                raise BadMessage("A console begins with its ticket.")
+            if self._ticket.may_type:
+                await self._link.type(data or b"")
+            return
+        words = read_words(text)
+        if isinstance(words, Open):
+            await self._open(words)
+        elif self._link is None:
+            raise BadMessage("A console begins with its ticket.")
+        elif isinstance(words, Taken):
+            self._unshown = max(0, self._unshown - words.bytes)
+            self._has_shown.set()
+        else:
+            await self._link.say(words)
+
+    async def _open(self, words: Open) -> None:
+        """Hand the ticket in. Raises: BadMessage, TicketRefused, GatewayAway."""
+        if self._ticket is not None or self._user is None:
+            raise BadMessage("A console is opened once.")
+        ticket = read(words.ticket)
+        is_own = ticket.session == hashed(self._session)
+        if not is_own or ticket.user_id != self._user.pk:
+            raise TicketRefused
+        self._ticket = ticket
+        if not await self._may_stay():
+            return
+        if refusal := await open_sockets.enter(self._user, self):
+            await self._say(state_words("failed", refusal))
+            await self._close(TOO_MANY)
+            return
+        link = await open_link()
+        if self._is_closed or self._testbed is None:  # it was left meanwhile
+            link.close()
+            return
+        self._link = link
+        await link.say(words)
+        log_act(self._user, ticket.act, self._testbed, f"opened the {ticket}")
+        self._start(self._copy(link))
+        self._start(self._check())
+
+    async def _copy(self, link: Link) -> None:
+        """Copy what the gateway sends, no faster than the page shows it."""
+        while (frame := await link.next()) is not None:
+            await self._wait_for_page()
+            if frame.kind is Kind.DATA:
+                self._unshown += len(frame.content)
+                await self._send(bytes_data=frame.content)
+                continue
+            words = json.loads(frame.content)
+            await self._say(words)
+            if words.get("state") in ("over", "idle", "failed"):
+                await self._close(OVER)
+                return
+        await self._close(AWAY)
+
+    async def _wait_for_page(self) -> None:
+        while self._unshown >= WINDOW_BYTES:
+            self._has_shown.clear()
+            await self._has_shown.wait()
+        await self.scope["gate"].wait()
+
+    async def _check(self) -> None:
+        while await self._may_stay():
+            await asyncio.sleep(self._times.check_s)
+
+    async def _expect_ticket(self) -> None:
+        await asyncio.sleep(self._times.ticket_s)
+        if self._ticket is None:
+            await self._close(NOT_UNDERSTOOD)
+
+    async def _may_stay(self) -> bool:
+        """Ask again whether the session's user may have this console."""
+        refusal = await _in_thread(self._refusal)()
+        if refusal:
+            await self._close(refusal)
+        return not refusal
+
+    def _refusal(self) -> int:
+        user, ticket = user_of_session(self._session), self._ticket
+        if user is None:
+            return NOT_SIGNED_IN
+        if ticket is None:
+            return NOT_UNDERSTOOD
+        visible = Testbed.objects.all().visible_to(user)
+        found = visible.filter(pk=ticket.testbed_id).first()
+        if found is None or not may(user, ticket.act, found):
+            return NOT_FOR_YOU
+        self._testbed = found
+        return 0
+
+    async def _say(self, words: dict[str, object]) -> None:
+        await self._send(text_data=json.dumps(words))
+
+    async def _send(
+        self, *, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        if not self._is_closed:
+            await self.send(text_data=text_data, bytes_data=bytes_data)
+
+    async def _close(self, code: int) -> None:
+        if not self._is_closed:
+            self._leave()
+            await self.close(code)
+
+    def _leave(self) -> None:
+        """End the console at once, whether or not the page answers the close."""
+        self._is_closed = True
+        if self._link is not None:
+            self._link.close()
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Close the socket of a failed copy, so that the page reconnects."""
+        if task.cancelled() or (problem := task.exception()) is None:
+            return
+        if not isinstance(problem, ConnectionError):
+            logger.error("the %s failed", self._ticket, exc_info=problem)
+        self._tasks.append(asyncio.create_task(self._close(AWAY)))

@@ -1,0 +1,181 @@
+"""Consoles in the browser: real guests on main and behind a Debian 13 host.
+
+The test guest has no login on its serial line: a shell is put there first.
+"""
+
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from testbed.client.api import Client
+from tests.live.browser import signed_in
+from tests.live.stack import Stack
+from tests.live.watch import DATA, Guest, project, ran, wait_until
+
+pytestmark = [pytest.mark.browser, pytest.mark.live]
+SLUG = "consoles"
+# A shell that reads and writes the serial line, and outlives the login that starts it.
+SHELL = "setsid sh -c 'exec sh -i <>/dev/ttyS0 >&0 2>&0' > /dev/null 2>&1 &"
+GUESTS = ("near", "away")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _testbed(stack: Stack, owner: Client) -> Iterator[None]:
+    owner.create_testbed(SLUG, DATA / "pair")
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    for name in GUESTS:
+        Guest(stack, SLUG, name).run(SHELL)
+    yield
+    assert ran(owner, SLUG, "down").status == "succeeded"
+
+
+@pytest.fixture(name="page")
+def _page(stack: Stack, chromium: Browser) -> Iterator[Page]:
+    with signed_in(chromium, stack.url, "owner") as page:
+        yield page
+
+
+def go_to(page: Page, guest: str, mode: str = "serial") -> None:
+    page.goto(f"/testbeds/{SLUG}/guests/{guest}/console/?mode={mode}")
+    says(page, "Connected.")
+
+
+def says(page: Page, text: str | re.Pattern[str]) -> None:
+    expect(page.locator("[data-state]")).to_contain_text(text)
+
+
+def screen(page: Page) -> Locator:
+    return page.locator(".xterm-rows")
+
+
+def type_sum(page: Page, word: str) -> None:
+    """Type a sum that only the guest writes out."""
+    page.locator(".xterm-helper-textarea").focus()
+    page.keyboard.type(f"echo {word}-$((6*7))\n")
+
+
+def answers(page: Page, word: str) -> None:
+    type_sum(page, word)
+    expect(screen(page)).to_contain_text(f"{word}-42")
+
+
+@pytest.mark.parametrize("guest", GUESTS)
+@pytest.mark.parametrize("mode", ["serial", "shell"])
+def test_guest_on_any_host_answers(page: Page, guest: str, mode: str):
+    go_to(page, guest, mode)
+
+    answers(page, f"{mode}-{guest}")
+
+
+def test_past_is_there_at_once_and_the_boot_is_in_it(page: Page):
+    go_to(page, "away")
+
+    expect(page.locator(".xterm")).to_be_visible()
+    answers(page, "first")
+    page.reload()
+
+    expect(screen(page)).to_contain_text("first-42")
+
+
+def test_two_browsers_share_one_console_and_a_reader_cannot_type(
+    stack: Stack, page: Page, chromium: Browser
+):
+    go_to(page, "near")
+    with signed_in(chromium, stack.url, "owner") as second:
+        go_to(second, "near")
+        second.get_by_label("Read only").check()
+        says(second, "Connected, read only.")
+        expect(page.locator("[data-people]")).to_have_text(
+            "Here now: owner, owner (reads)"
+        )
+
+        type_sum(second, "forbidden")
+        answers(page, "allowed")
+
+        expect(screen(second)).to_contain_text("allowed-42")
+        expect(screen(page)).not_to_contain_text("forbidden")
+
+
+def test_gateway_that_is_killed_comes_back_with_the_screen(stack: Stack, page: Page):
+    go_to(page, "away")
+    answers(page, "before")
+
+    stack.stop("consoles", with_signal=signal.SIGKILL)
+    says(page, "The console gateway does not answer.")
+    stack.start_consoles()
+
+    says(page, "Connected.")
+    expect(screen(page)).to_contain_text("before-42")
+    answers(page, "after")
+
+
+def test_guest_that_is_off_says_so_and_shows_its_next_boot(
+    stack: Stack, owner: Client, page: Page
+):
+    guest = Guest(stack, SLUG, "near")
+    go_to(page, "near")
+
+    domain = project(stack, SLUG).read_state().guest("near").domain
+    guest.host.run("virsh", "destroy", domain)
+    says(page, "Guest near is off.")
+    guest.host.run("virsh", "start", domain)
+
+    says(page, "Connected.")
+    expect(screen(page)).to_contain_text("testbed guest ready")
+    wait_until(lambda: _starts_shell(guest), "no login after the boot")
+    answers(page, "booted")
+
+
+def _starts_shell(guest: Guest) -> bool:
+    try:
+        guest.run(SHELL)
+    except AssertionError:
+        return False
+    return True
+
+
+def test_signing_out_ends_an_open_console(stack: Stack, page: Page):
+    go_to(page, "away", "shell")
+    tab = page.context.new_page()
+    tab.goto("/")
+
+    tab.locator(".top__user").click()
+    tab.get_by_role("button", name="Sign out").click()
+
+    expect(page.locator("[data-state]")).to_contain_text(
+        "You are signed out.", timeout=5_000
+    )
+    wait_until(
+        lambda: "left the shell console of away" in stack.log("web"),
+        "its end is not in the log",
+    )
+    assert "act console by owner on consoles: opened the" in stack.log("web")
+
+
+def test_flood_stays_within_bounds_and_can_be_stopped(stack: Stack, page: Page):
+    go_to(page, "near", "shell")
+    page.locator(".xterm-helper-textarea").focus()
+
+    page.keyboard.type("yes | head -c 100M\n")
+    expect(screen(page)).to_contain_text("y")
+    page.wait_for_timeout(3_000)
+    sizes = [memory_mib(stack, name) for name in ("web", "consoles")]
+    page.keyboard.press("Control+c")
+
+    answers(page, "stopped")
+    assert max(sizes) < 400, sizes
+
+
+def memory_mib(stack: Stack, name: str) -> int:
+    """Return the memory of a process and of all below it."""
+    found = subprocess.run(
+        ["ps", "-o", "rss=", "-g", str(stack.processes[name].pid)],
+        capture_output=True,
+        text=True,
+    )
+    return sum(map(int, found.stdout.split())) // 1024
