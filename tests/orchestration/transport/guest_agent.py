@@ -1,6 +1,7 @@
 """A QEMU guest agent that runs programs and opens files of this machine."""
 
 import base64
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ class Agent:
         self.files: dict[int, IO[bytes]] = {}
         self.lies: dict[str, object] = {}
         self.commands: list[str] = []
+        self.arguments: list[str] = []
 
     def ask(self, name: str, arguments: Mapping[str, object]) -> object:
         self.commands.append(name)
@@ -27,6 +29,7 @@ class Agent:
         return {}
 
     def guest_exec(self, path: str, arg: list[str]) -> object:
+        self.arguments += arg
         program = subprocess.Popen([path, *arg], start_new_session=True)
         self.programs[program.pid] = program
         return {"pid": program.pid}
@@ -55,6 +58,11 @@ class Agent:
     def guest_file_close(self, handle: int) -> object:
         self.files[handle].close()
         return {}
+
+    def folders(self) -> set[str]:
+        """The folders of commands, as programs were given them."""
+        found = re.findall(r"/tmp/\.testbed-[0-9a-f]+", "\n".join(self.arguments))
+        return set(found)
 
     def end(self) -> None:
         for file in self.files.values():

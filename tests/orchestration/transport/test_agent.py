@@ -17,6 +17,7 @@ from orchestration.transport.agent import PIECE_BYTES, AgentTransport
 from orchestration.transport.base import Command, Scope, command
 from tests.orchestration.transport.conftest import carriers
 from tests.orchestration.transport.guest_agent import Agent
+from tests.tags import OWN_TAG
 
 
 @pytest.fixture
@@ -33,24 +34,19 @@ def guest(agent: Agent) -> AgentTransport:
 
 @pytest.fixture
 def scope():
-    scope = Scope("agent.r1.b1.t0")
+    scope = Scope(OWN_TAG)
     yield scope
     assert carriers(scope.tag) == []
 
 
-def all_folders() -> set[Path]:
-    return set(Path("/tmp").glob(".testbed-*"))
-
-
 @pytest.fixture
-def folders() -> Callable[[], set[Path]]:
-    """The commands' folders that this test left."""
-    before = all_folders()
-    return lambda: all_folders() - before
+def folders(agent: Agent) -> Callable[[], set[str]]:
+    """The folders of this agent's commands that are left."""
+    return lambda: {folder for folder in agent.folders() if Path(folder).exists()}
 
 
 def test_program_has_its_streams_and_its_exit_code(
-    guest: AgentTransport, agent: Agent, scope: Scope, folders: Callable[[], set[Path]]
+    guest: AgentTransport, agent: Agent, scope: Scope, folders: Callable[[], set[str]]
 ) -> None:
     lines: list[tuple[Stream, str]] = []
 
@@ -64,6 +60,7 @@ def test_program_has_its_streams_and_its_exit_code(
     agent.end()
     assert (found.exit_code, found.stdout) == (3, "in 'quotes'\n")
     assert sorted(lines) == [(Stream.STDERR, "odd"), (Stream.STDOUT, "in 'quotes'")]
+    assert agent.folders()
     assert folders() == set()
 
 
@@ -89,7 +86,7 @@ def test_large_streams_travel_in_pieces(guest: AgentTransport, scope: Scope) -> 
 
 
 def test_cancelled_program_is_ended_with_a_proof(
-    guest: AgentTransport, agent: Agent, scope: Scope, folders: Callable[[], set[Path]]
+    guest: AgentTransport, agent: Agent, scope: Scope, folders: Callable[[], set[str]]
 ) -> None:
     def cancel(stream: Stream, text: str) -> None:
         scope.cancel()
@@ -103,6 +100,7 @@ def test_cancelled_program_is_ended_with_a_proof(
     agent.end()
     assert proof.found
     assert proof.survivors == ()
+    assert agent.folders()
     assert folders() == set()
 
 
