@@ -13,7 +13,7 @@ from orchestration.errors import (
     PathOutside,
     StateError,
 )
-from orchestration.events import Answer, LogLine, Status, Stream
+from orchestration.events import Answer, Event, LogLine, Status, Stream
 from orchestration.instructions.execution import programs
 from orchestration.instructions.execution.answers import AnswerFile, answer_lines
 from orchestration.instructions.execution.programs import MOST_SCRIPT_BYTES, run_program
@@ -246,23 +246,15 @@ def test_tool_is_followed_in_the_log_beyond_the_first_part(
 def test_cancelled_program_is_ended_and_leaves_its_answer_and_no_script(
     task: Task, tmp_path: Path
 ) -> None:
-    script = f'#!/bin/sh\necho begun\necho "$0" > {tmp_path}/where\nsleep 60\n'
+    where, scope = tmp_path / "where", task.scope
+    script = f'#!/bin/sh\necho "$0" > {where}\necho begun\nsleep 60\n'
+
+    def cancel_when_begun(event: Event) -> None:
+        if isinstance(event, LogLine) and event.text == "begun":
+            scope.cancel()
+
+    task = replace(task, sink=cancel_when_begun)
     wanted = running(task, Form.SCRIPT, text=script)
-    where = tmp_path / "where"
-
-    class Stop:
-        """Cancels as soon as the script runs."""
-
-        def is_set(self) -> bool:
-            return where.exists() and bool(where.read_text())
-
-        def set(self) -> None: ...
-
-        def wait(self, timeout: float | None = None) -> bool:
-            return self.is_set()
-
-    scope = task.scope
-    scope.stop = Stop()  # type: ignore[assignment]
 
     found = run_program(wanted)
 
