@@ -14,6 +14,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from orchestration.errors import TestbedError
 from orchestration.files import give_to_owner_of
@@ -53,7 +54,8 @@ class Gateway:
         self._most = most
         self._idle_s = idle_s
         self._tickets = Redemption()
-        self._serials: dict[Place, SharedSerial] = {}
+        # One that nobody looks at, and whose stream is closed, goes.
+        self._serials = WeakValueDictionary[Place, SharedSerial]()
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(self, path: Path) -> None:
@@ -104,7 +106,6 @@ class Gateway:
         place = place_of(viewer.ticket)
         shared = self._serials.setdefault(place, SharedSerial(place, self._machines))
         await shared.view(viewer, self._idle_s)
-        self._serials = {p: s for p, s in self._serials.items() if not s.is_over}
 
     async def _admit(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

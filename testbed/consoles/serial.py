@@ -51,17 +51,13 @@ class SharedSerial:
         self._is_waking = False
         self._following: asyncio.Task[None] | None = None
 
-    @property
-    def is_over(self) -> bool:
-        """Return whether nobody looks and the stream is closed."""
-        return not self._viewers and self._following is None
-
     async def view(self, viewer: Viewer, idle_s: float) -> None:
         """Show the console to a viewer until it leaves."""
         self._viewers.add(viewer)
-        self._tell()
         if self._following is None:
+            self._state = state_words("opening")
             self._following = asyncio.create_task(self._follow())
+        self._tell()
         try:
             await viewer.stay(self._show(viewer), self._listen(viewer), idle_s=idle_s)
         finally:
@@ -113,7 +109,9 @@ class SharedSerial:
                     break
                 await self._pause(LOOK_S)
         finally:
+            # Closing takes time: what is typed until the next opening reaches nobody.
             self._console = None
+            self._tell(state_words("opening"))
             await asyncio.to_thread(console.close)
 
     async def _past(self) -> bytes:

@@ -31,6 +31,8 @@ class Serial:
         self._on_end = on_end
         self.typed = b""
         self.is_reading = True
+        self.may_close = threading.Event()
+        self.may_close.set()
         self._is_open = True
 
     def send(self, data: bytes) -> bool:
@@ -48,6 +50,7 @@ class Serial:
 
     def close(self) -> None:
         self._is_open = False
+        self.may_close.wait()
 
 
 class Shell:

@@ -106,6 +106,22 @@ async def test_stream_is_closed_after_the_last_viewer(running, guests, page):
     assert len(guests.serials) == 2
 
 
+async def test_stream_that_closes_is_not_said_to_be_open(running, guests, page):
+    first = await page()
+    await first.until_state("open")
+    [serial] = guests.serials
+    serial.may_close.clear()
+    first.link.close()
+    await eventually(lambda: not serial.is_alive())
+
+    second = await page()
+    await second.until(lambda p: p.states)
+    serial.may_close.set()
+    await second.until_state("open")
+
+    assert second.states == ["opening", "open"]
+
+
 async def test_slow_viewer_skips_and_holds_up_nobody(running, guests, page):
     slow, quick = await page(), await page()
     for shown in (slow, quick):
