@@ -52,6 +52,11 @@ class Machines:
     def open_shell(self, place: Place, columns: int, rows: int) -> Terminal:
         """Open a login shell. Raises: TestbedError."""
         state, guest = self._find(place)
+        if not guest.seed:
+            raise ConsoleUnavailable(
+                f"Guest {guest.name} has no account for the testbed, so it has no shell.",
+                hint="The serial console needs none.",
+            )
         key = pinned_key(Project(Path(state.directory)), guest.name)
         size = (columns, rows)
         return self._hosts.open_shell(state, guest, host_key=key, size=size)

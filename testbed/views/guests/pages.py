@@ -47,6 +47,8 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "may_power": is_usable and may(user, Act.POWER, testbed),
         "may_check": is_usable and may(user, Act.CHECK, testbed),
         "may_execute": is_usable and may(user, Act.EXECUTE, testbed),
+        "may_watch": is_usable and may(user, Act.WATCH_CONSOLE, testbed),
+        "may_type": is_usable and may(user, Act.CONSOLE, testbed),
         "verbs": VERBS.values(),
         "active_run": running[0] if running else None,
     }

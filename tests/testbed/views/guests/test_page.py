@@ -156,6 +156,7 @@ def test_guest_that_an_edit_removed_is_known_until_it_is_gone(
     page = shown(browser)
 
     assert "An edit of kvm-compose.yaml removed this guest" in visible(page)
+    assert f"{PAGE}console/" not in page
     assert 'id="check"' not in page
     deployed.project.forget_deployed()
     assert browser.get(PAGE).status_code == 404
@@ -293,6 +294,16 @@ def test_command_bar_opens_with_the_guest(browser: Client, deployed: Testbed):
     bar = shown(browser, link).partition('id="command-selection"')[2].partition(">")[0]
 
     assert 'value="web"' in bar
+
+
+def test_console_and_shell_are_a_click_away_and_lead_back(
+    browser: Client, deployed: Testbed
+):
+    page = shown(browser)
+
+    for link in (f"{PAGE}console/", f"{PAGE}console/?mode=shell"):
+        assert f'<a class="button" href="{link}">' in page
+        assert f'<a href="{PAGE}">web</a>' in shown(browser, link)
 
 
 def test_guests_are_links_in_table_and_diagram(browser: Client, deployed: Testbed):
