@@ -3,10 +3,13 @@
 The test guest has no login on its serial line: a shell is put there first.
 """
 
+import os
+import pty
 import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -129,6 +132,35 @@ def test_guest_that_is_off_says_so_and_shows_its_next_boot(
     expect(screen(page)).to_contain_text("testbed guest ready")
     wait_until(lambda: _starts_shell(guest), "no login after the boot")
     answers(page, "booted")
+
+
+@contextmanager
+def virsh_console(guest: Guest, domain: str) -> Iterator[None]:
+    """Take a guest's console with `virsh console`, from whoever has it."""
+    ours, theirs = pty.openpty()
+    words = guest.host.argv("virsh", "console", "--force", domain)
+    virsh = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs)
+    try:
+        assert b"Connected to domain" in os.read(ours, 1000)
+        yield
+    finally:
+        os.write(ours, b"\x1d")  # Ctrl+]
+        virsh.wait(30)
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_console_that_virsh_takes_is_named_and_opens_when_it_lets_go(
+    stack: Stack, page: Page
+):
+    go_to(page, "near")
+    domain = project(stack, SLUG).read_state().guest("near").domain
+
+    with virsh_console(Guest(stack, SLUG, "near"), domain):
+        says(page, "Another program on main has the serial console of guest near")
+
+    says(page, "Connected.")
+    answers(page, "again")
 
 
 def _starts_shell(guest: Guest) -> bool:
