@@ -182,11 +182,34 @@ class Client:
     @contextmanager
     def socket(self, number: int, query: str = "") -> Iterator[ClientConnection]:
         """Open the websocket of a run with this user's session."""
+        with self._connected(f"/ws/orchestration/{number}/{query}") as socket:
+            yield socket
+
+    @contextmanager
+    def console(
+        self, slug: str, guest: str, mode: str, *, typing: bool = True
+    ) -> Iterator[ClientConnection]:
+        """Open a guest's console, `serial` or `shell`; text frames are words about it.
+
+        Output stops after 512 KiB until a frame of the type `taken` says how much of it
+        was read. Raises: Refused.
+        """
+        path = f"/testbeds/{slug}/guests/{quote(guest)}/console/ticket/"
+        answer = self._post(path, {"mode": mode, "typing": str(int(typing))})
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(f"No console of {guest}: {answer.status_code}.")
+        with self._connected("/ws/console/") as socket:
+            send(socket, {"type": "open", "ticket": answer.json()["ticket"]})
+            yield socket
+
+    @contextmanager
+    def _connected(self, path: str) -> Iterator[ClientConnection]:
+        """Open a websocket with this user's session."""
         cookies = "; ".join(f"{c.name}={c.value}" for c in self._http.cookies.jar)
         place = urlsplit(self.base_url)
         scheme = "wss" if place.scheme == "https" else "ws"
         with connect(
-            f"{scheme}://{place.netloc}/ws/orchestration/{number}/{query}",
+            f"{scheme}://{place.netloc}{path}",
             additional_headers={"Cookie": cookies},
             origin=Origin(f"{place.scheme}://{place.netloc}"),
             max_size=_MAX_FRAME_BYTES,

@@ -1,8 +1,8 @@
-"""Web, worker and Redis as docs/operations.md installs them: as three accounts.
+"""Web, worker, console gateway and Redis as docs/operations.md installs them.
 
-Redis has deploy/redis.conf, the web its own account, and the worker is root with the
-rights of its unit alone. A testbed comes up and goes down with that, and no account
-reads more than it needs. The accounts are numbers, so nothing is added to the machine.
+Redis has deploy/redis.conf, Redis and the web an account each, and worker and gateway
+are root with the rights of their units alone. A testbed comes up, its consoles open and
+it goes down with that, and no account reads more than it needs. The accounts are numbers, so nothing is added to the machine.
 """
 
 import os
@@ -18,14 +18,17 @@ from pathlib import Path
 import pytest
 
 from testbed.client.api import Frame
-from tests.deployed_files import DEPLOY, WORKER, rights, setting
+from tests.deployed_files import CONSOLES, DEPLOY, WORKER, rights, setting
 from tests.live.conftest import TOOLS as HOST_TOOLS
+from tests.live.console_page import console_page
 from tests.live.namespace_host import images
 from tests.live.stack import CHECKOUT, Stack
 
 WEB, REDIS, STRANGER = 64_901, 64_902, 64_903
 PASSWORD = secrets.token_hex(24)
 SLUG, GUEST = "single", CHECKOUT / "examples/single"
+# Those that are root with some of its rights.
+UNITS = {"worker": WORKER, "consoles": CONSOLES}
 # What no other account may read, as patterns below the data folder.
 PRIVATE = ("db.sqlite3", "secret-key", "testbeds/*/files/*", "testbeds/*/state.json")
 PRIVATE += ("testbeds/*/keys/*", "testbeds/*/artefacts/*-seed.iso")
@@ -79,8 +82,9 @@ class SeparateAccounts(Stack):
         self.data.chmod(0o711)
         os.chown(self.data, WEB, WEB)
         web = account(WEB, REDIS)
-        worker = ["setpriv", *rights(WORKER)]
-        self.prefixes = {"migrate": web, "web": web, "worker": worker}
+        self.prefixes = {"migrate": web, "web": web}
+        for name, unit in UNITS.items():
+            self.prefixes[name] = ["setpriv", *rights(unit)]
         place = self.folder / "redis"
         place.mkdir()
         text = (DEPLOY / "redis.conf").read_text().replace("/run/redis", str(place))
@@ -125,8 +129,11 @@ def ignore(frame: Frame) -> None:
     """Take a frame of a run."""
 
 
-def test_worker_has_the_rights_of_its_unit_alone(product: SeparateAccounts) -> None:
-    status = Path(f"/proc/{product.processes['worker'].pid}/status").read_text()
+@pytest.mark.parametrize("name", UNITS)
+def test_process_has_the_rights_of_its_unit_alone(
+    product: SeparateAccounts, name: str
+) -> None:
+    status = Path(f"/proc/{product.processes[name].pid}/status").read_text()
     rows = dict(line.split(":\t") for line in status.splitlines() if ":\t" in line)
 
     kept = subprocess.run(
@@ -134,7 +141,8 @@ def test_worker_has_the_rights_of_its_unit_alone(product: SeparateAccounts) -> N
     ).stdout
     names = set(kept.strip().partition("=")[2].split(","))
 
-    assert names == {name.lower() for name in setting(WORKER, "CapabilityBoundingSet")}
+    wanted = setting(UNITS[name], "CapabilityBoundingSet")
+    assert names == {right.lower() for right in wanted}
     assert rows["NoNewPrivs"] == "1"
 
 
@@ -168,6 +176,23 @@ def test_web_reaches_no_host(product: SeparateAccounts) -> None:
         assert not product.succeeds(web, *words), words
     assert product.succeeds([], *READ, str(product.key))
     assert not product.succeeds(web, *READ, str(product.key))
+
+
+def test_web_alone_connects_to_the_console_gateway(product: SeparateAccounts) -> None:
+    socket = str(product.data / "console.sock")
+
+    assert product.succeeds(account(WEB), *CONNECT, socket)
+    for other in (STRANGER, REDIS):
+        assert not product.succeeds(account(other), *CONNECT, socket)
+
+
+def test_consoles_open_with_these_accounts(product: SeparateAccounts) -> None:
+    with closing(product.client("owner")) as owner:
+        with console_page(owner, SLUG, "solo", "serial") as serial:
+            assert b"testbed guest ready" in serial.past
+        with console_page(owner, SLUG, "solo", "shell") as shell:
+            shell.type(b"echo answer-$((6*7))\n")
+            shell.read_until(b"answer-42")
 
 
 def test_testbed_goes_down(product: SeparateAccounts) -> None:
