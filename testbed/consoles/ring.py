@@ -3,6 +3,8 @@
 import threading
 from typing import NamedTuple
 
+_NO_BYTE = -1
+
 
 class Piece(NamedTuple):
     """Output from a position on; the position is later than asked where it was cut."""
@@ -53,8 +55,17 @@ class Ring:
 
 
 def _overlap(past: bytes, news: bytearray) -> int:
-    """Return how many bytes end the one and begin the other."""
-    for size in range(min(len(past), len(news)), 0, -1):
-        if past.endswith(news[:size]):
-            return size
-    return 0
+    """Return how many bytes end the one and begin the other.
+
+    By the prefix function of Knuth, Morris and Pratt: its time is linear in the sizes,
+    whatever a guest prints, while libvirt's thread waits for the lock.
+    """
+    size = min(len(past), len(news))
+    both = [*news[:size], _NO_BYTE, *past[len(past) - size :]]
+    borders = [0] * len(both)
+    for i in range(1, len(both)):
+        border = borders[i - 1]
+        while border and both[i] != both[border]:
+            border = borders[border - 1]
+        borders[i] = border + (both[i] == both[border])
+    return borders[-1]

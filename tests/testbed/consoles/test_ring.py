@@ -50,6 +50,17 @@ def test_past_comes_first_and_what_is_in_both_is_there_once():
     assert ring.read(0, 100) == Piece(0, b"booting\nlogin: ")
 
 
+@given(st.text("ab", max_size=12), st.text("ab", max_size=12))
+def test_longest_part_in_both_is_there_once(past: str, news: str):
+    ring = Ring(100)
+    ring.append(news.encode())
+
+    ring.put_before(past.encode())
+
+    both = next(n for n in range(len(news), -1, -1) if past.endswith(news[:n]))
+    assert ring.read(0, 100).data.decode() == past + news[both:]
+
+
 def test_past_of_a_ring_that_was_cut_is_left_out():
     ring = Ring(2)
     ring.append(b"abcdefgh")
