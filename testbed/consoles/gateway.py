@@ -85,7 +85,8 @@ class Gateway:
         try:
             await self._serve_one(reader, writer)
         except* (ConnectionError, BadMessage) as group:
-            logger.info("a console's connection ended: %s", group.exceptions[0])
+            # So does each look whether the gateway listens.
+            logger.debug("a console's connection ended: %s", group.exceptions[0])
         finally:
             self._connections.pop(task)
             writer.close()
