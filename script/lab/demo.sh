@@ -124,10 +124,11 @@ start_worker() {
 
 start_consoles() {
   stop_recorded consoles
+  rm -f "$DATA/console.sock"
   (umask 077 && cd "$CHECKOUT" && exec setsid "$VENV/bin/python" manage.py console_gateway \
     > "$DATA/consoles.log" 2>&1 < /dev/null) &
   echo $! > "$STATE/consoles.pid"
-  wait_for_server consoles grep -q ' listening on ' "$DATA/consoles.log"
+  wait_for_server consoles test -S "$DATA/console.sock"
 }
 
 start_daphne() {
