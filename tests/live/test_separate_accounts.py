@@ -52,22 +52,34 @@ pytestmark = [
 ]
 
 
-# Runs a program where the folder $1 can be reached although the one above it, $2, is
-# closed to other accounts, as a Python below root's home is.
+# Runs a program where folders can be reached although one above them is closed to other
+# accounts, as a checkout or a Python below root's home is: PASS CLOSED... -- FOLDER... --
 PASS = """
-[ "$2" ] || { shift 2; exec "$@"; }
-there=$(mktemp -d) && mount --bind "$1" "$there" &&
-mount -t tmpfs -o mode=755 tmpfs "$2" && mkdir -p "$1" &&
-mount --move "$there" "$1" && rmdir "$there" && shift 2 && exec "$@"
+set -e
+closed=; while [ "$1" != -- ]; do closed="$closed $1"; shift; done; shift
+folders=; while [ "$1" != -- ]; do folders="$folders $1"; shift; done; shift
+[ "$closed" ] || exec "$@"
+aside=$(mktemp -d)
+for each in $folders; do mkdir -p "$aside$each" && mount --bind "$each" "$aside$each"; done
+for each in $closed; do mount -t tmpfs -o mode=755 tmpfs "$each"; done
+for each in $folders; do mkdir -p "$each" && mount --move "$aside$each" "$each"; done
+rm -r --one-file-system "$aside"
+exec "$@"
 """
+PROGRAMS = tuple({Path(sys.base_prefix), CHECKOUT})
+
+
+def closed_above(folder: Path) -> Path | None:
+    """Return the outermost folder above this one that others may not enter."""
+    return next((f for f in reversed(folder.parents) if not f.stat().st_mode & 1), None)
 
 
 def account(number: int, *groups: int) -> list[str]:
     """Return the words that run a program as an account without any right of root."""
-    python = Path(sys.base_prefix)
-    closed = [str(f) for f in python.parents if not f.stat().st_mode & 0o001]
+    above = {folder: closed_above(folder) for folder in PROGRAMS}
     words = ["unshare", "--mount", "sh", "-c", PASS, "sh"]
-    words += [str(python), closed[-1] if closed else ""]
+    words += [*map(str, {top for top in above.values() if top}), "--"]
+    words += [*(str(folder) for folder, top in above.items() if top), "--"]
     words += ["setpriv", f"--reuid={number}", f"--regid={number}"]
     joined = ",".join(map(str, groups))
     words += [f"--groups={joined}"] if groups else ["--clear-groups"]
