@@ -17,6 +17,7 @@ from pathlib import Path
 from orchestration.errors import ConsoleUnavailable, StateError
 from orchestration.providers.libvirt import agent
 from orchestration.providers.libvirt.connection import Connection
+from orchestration.providers.libvirt.consoles import screen
 from orchestration.providers.libvirt.consoles.serial import SerialConsole
 from orchestration.providers.libvirt.facts.node import node_facts
 from orchestration.providers.libvirt.ownership import domain_of
@@ -38,6 +39,7 @@ from orchestration.transport.local import LocalTransport
 from orchestration.transport.reachable import forwarding_problem, require_answer
 from orchestration.transport.simulated.transport import SimulatedTransport
 from orchestration.transport.ssh import Failures, SSHTransport, Terminal
+from orchestration.transport.streams import Stream
 
 # Another worker may have stopped a guest that then came back elsewhere, so its address
 # and route are a part of the key.
@@ -116,12 +118,8 @@ class Hosts:
 
         Raises: ConsoleUnavailable, ForeignThing, LibvirtFailed, HostUnreachable.
         """
-        host = state.host(guest.host)
-        if not host.boots_guests:
-            raise ConsoleUnavailable(
-                f"Guests of the simulated host {host.name} have no console."
-            )
-        conn = self._libvirt(host, self.open(host).transport)
+        host = self._open_for_console(state, guest)
+        conn = self._libvirt(host.state, host.transport)
         console = SerialConsole(conn, on_output=on_output, on_end=on_end)
         try:
             console.open(domain_of(state.testbed, guest))
@@ -129,6 +127,18 @@ class Hosts:
             console.close()
             raise
         return console
+
+    def open_screen(self, state: State, guest: GuestState) -> Stream:
+        """Connect to a guest's screen, a VNC server.
+
+        Raises: ConsoleUnavailable, ForeignThing, LibvirtFailed, HostUnreachable.
+        """
+        host = self._open_for_console(state, guest)
+        domain = domain_of(state.testbed, guest)
+        if isinstance(host.transport, SSHTransport):
+            path = screen.socket_path(host.libvirt, domain)
+            return host.transport.open_socket(path)
+        return Stream(screen.open_on_main(host.libvirt, domain))
 
     def open_shell(
         self, state: State, guest: GuestState, *, host_key: str, size: tuple[int, int]
@@ -162,6 +172,14 @@ class Hosts:
         for host in hosts:
             host.transport.close()
             host.libvirt.close()
+
+    def _open_for_console(self, state: State, guest: GuestState) -> Host:
+        host = self.open(state.host(guest.host))
+        if not host.state.boots_guests:
+            raise ConsoleUnavailable(
+                f"Guests of the simulated host {guest.host} have no console."
+            )
+        return host
 
     def _look_for_idle(self) -> None:
         """Close idle guests at intervals, on a thread because closing waits."""

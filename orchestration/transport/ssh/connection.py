@@ -165,6 +165,19 @@ class Connection:
         link = self._ensure(lambda: False)
         return link.open_tunnel(address, port, timeout_s)
 
+    def socket(self, path: str) -> paramiko.Channel:
+        """Connect to a unix socket on this machine.
+
+        Raises: HostUnreachable (this machine), OSError (the socket).
+        """
+        link = self._ensure(lambda: False)
+        try:
+            return link.open_socket(path, self.login.connect_timeout_s)
+        except OSError as exc:
+            if link.is_active():
+                raise
+            raise unreachable(self.login, exc) from exc
+
     def require_forwarding(self, timeout_s: float) -> None:
         """Check that the machine forwards connections, with one to a closed port.
 

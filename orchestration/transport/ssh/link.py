@@ -233,7 +233,7 @@ class Link(paramiko.Transport):
         request.add_string("keepalive@openssh.com")
         request.add_boolean(True)
         with contextlib.suppress(paramiko.SSHException, EOFError, OSError):
-            self._send_user_message(request)  # type: ignore[attr-defined]
+            self._send_user_message(request)
 
     def _parse_request_success(self, m: paramiko.Message) -> None:
         self._note_answer()
@@ -292,6 +292,28 @@ class Link(paramiko.Transport):
         channel.settimeout(timeout_s)
         return TunnelSocket(channel)
 
+    def open_socket(self, path: str, timeout_s: float) -> paramiko.Channel:
+        """Connect to a unix socket there. Raises: OSError, as a socket would.
+
+        paramiko does not know the kind (PROTOCOL of OpenSSH, 2.4): its request is made
+        whole when it is sent.
+        """
+        rest = paramiko.Message()
+        rest.add_string(path)
+        rest.add_string("")
+        rest.add_int(0)
+        self._opening.rest = rest.asbytes()
+        try:
+            channel = self.open_channel(
+                "direct-streamlocal@openssh.com", timeout=timeout_s
+            )
+        except (paramiko.SSHException, EOFError) as exc:
+            raise self._socket_error(exc) from exc
+        finally:
+            self._opening.rest = b""
+        self._refusal()
+        return channel
+
     def open_command_channel(self, timeout_s: float) -> paramiko.Channel:
         """Open a channel for a command.
 
@@ -323,7 +345,7 @@ class Link(paramiko.Transport):
         request.add_string("exec")
         request.add_boolean(True)
         request.add_string(line)
-        self._send_user_message(request)  # type: ignore[attr-defined]
+        self._send_user_message(request)
 
     def _refusal(self) -> Refusal | None:
         """Take the server's reason for the last channel that this thread asked for."""
@@ -359,6 +381,12 @@ class Link(paramiko.Transport):
         self._ended_channels.discard(remote_id)
         m.rewind()
         super()._parse_channel_open_success(m)  # type: ignore[misc]
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        if rest := getattr(self._opening, "rest", b""):
+            self._opening.rest = b""
+            data.add_bytes(rest)
+        super()._send_user_message(data)  # type: ignore[misc]
 
     def _send_message(self, data: paramiko.Message) -> None:
         with data.packet.getbuffer() as content:

@@ -46,6 +46,7 @@ from orchestration.transport.ssh.session import (
 )
 from orchestration.transport.ssh.terminal import Terminal, open_shell
 from orchestration.transport.ssh.waiting import slot
+from orchestration.transport.streams import Stream
 
 # sshd allows 10 sessions per connection (MaxSessions); two are kept for ending.
 SESSIONS = 8
@@ -145,6 +146,21 @@ class SSHTransport(StreamedFiles):
                 self.connection, columns, rows, is_stopped=scope.stop.is_set
             )
             return Terminal(channel, done=held.pop_all().close)
+
+    def open_socket(self, path: str) -> Stream:
+        """Connect to a unix socket there, as the login's account.
+
+        Raises: ConsoleUnavailable, HostUnreachable and its kinds.
+        """
+        try:
+            return Stream(self.connection.socket(path))
+        except OSError as exc:
+            raise ConsoleUnavailable(
+                f"The SSH server of {self.machine} does not connect to {path}.",
+                hint="Its sshd_config has to say `AllowStreamLocalForwarding local` or "
+                "`yes`, and the account has to be root: the socket is QEMU's.",
+                detail=str(exc),
+            ) from exc
 
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.

@@ -15,7 +15,8 @@ import libvirt
 
 from orchestration.errors import ConsoleUnavailable
 from orchestration.providers.libvirt.connection import Connection
-from orchestration.providers.libvirt.ownership import GuestDomain, lookup
+from orchestration.providers.libvirt.consoles.running import require_running
+from orchestration.providers.libvirt.ownership import GuestDomain
 
 logger = logging.getLogger(__name__)
 MOST_UNSENT_BYTES = 1024 * 1024
@@ -92,13 +93,7 @@ class SerialConsole:
 
     def _open(self, handle: libvirt.virConnect, guest: GuestDomain) -> None:
         machine = self._conn.machine
-        domain = lookup(handle, guest, machine)
-        if domain is None:
-            raise ConsoleUnavailable(
-                f"Guest {guest.guest} does not exist on {machine}.", hint="Use Up."
-            )
-        if not domain.isActive():
-            raise ConsoleUnavailable(f"Guest {guest.guest} is off.")
+        domain = require_running(handle, guest, machine)
         stream = handle.newStream(libvirt.VIR_STREAM_NONBLOCK)
         try:
             domain.openConsole(None, stream)
