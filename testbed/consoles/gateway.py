@@ -29,13 +29,14 @@ from testbed.consoles.messages import (
     read_words,
     state_words,
 )
+from testbed.consoles.screen import SharedScreen
 from testbed.consoles.serial import SharedSerial
 from testbed.consoles.shell import view_shell
 from testbed.consoles.tickets import Mode, Redemption
 from testbed.consoles.viewer import Viewer
 
 logger = logging.getLogger(__name__)
-# A shell's reader and writer; a few more open and close.
+# A shell's or a screen's reader and writer; a few more open and close.
 THREADS_EACH = 3
 OPEN_WITHIN_S = 10.0
 SOCKET_MODE = 0o660
@@ -56,6 +57,7 @@ class Gateway:
         self._tickets = Redemption()
         # One that nobody looks at, and whose stream is closed, goes.
         self._serials = WeakValueDictionary[Place, SharedSerial]()
+        self._screens = WeakValueDictionary[Place, SharedScreen]()
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(self, path: Path) -> None:
@@ -105,6 +107,12 @@ class Gateway:
             await view_shell(viewer, self._machines, self._idle_s)
             return
         place = place_of(viewer.ticket)
+        if viewer.ticket.mode is Mode.SCREEN:
+            screen = self._screens.setdefault(
+                place, SharedScreen(place, self._machines)
+            )
+            await screen.view(viewer, self._idle_s)
+            return
         shared = self._serials.setdefault(place, SharedSerial(place, self._machines))
         await shared.view(viewer, self._idle_s)
 

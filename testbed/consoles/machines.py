@@ -15,6 +15,7 @@ from orchestration.providers.libvirt.consoles.serial import SerialConsole
 from orchestration.state.model import GuestState, State
 from orchestration.transport.base import Scope
 from orchestration.transport.ssh import Terminal
+from orchestration.transport.streams import Stream
 from testbed.consoles.tickets import Ticket
 
 
@@ -48,6 +49,10 @@ class Machines:
         state, guest = self._find(place)
         transport = self._hosts.open(state.host(guest.host)).transport
         return console_bytes(transport, guest.console, size, scope=Scope())
+
+    def open_screen(self, place: Place) -> Stream:
+        """Connect to a screen. Raises: TestbedError."""
+        return self._hosts.open_screen(*self._find(place))
 
     def open_shell(self, place: Place, columns: int, rows: int) -> Terminal:
         """Open a login shell. Raises: TestbedError."""

@@ -65,7 +65,13 @@ class Taken(BaseModel):
     bytes: int = Field(ge=0, le=1 << 30)
 
 
-Incoming = Open | Resize | Taken
+class Ready(BaseModel):
+    """The page has begun anew after `reset`: its bytes from here on are for that."""
+
+    type: Literal["ready"] = "ready"
+
+
+Incoming = Open | Resize | Taken | Ready
 _incoming: TypeAdapter[Incoming] = TypeAdapter(
     Annotated[Incoming, Field(discriminator="type")]
 )

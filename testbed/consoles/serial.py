@@ -16,7 +16,7 @@ from orchestration.providers.libvirt.consoles.serial import SerialConsole
 from testbed.consoles.machines import Machines, Place
 from testbed.consoles.messages import MAX_BYTES, Kind, Words, state_words
 from testbed.consoles.ring import Ring
-from testbed.consoles.viewer import Viewer
+from testbed.consoles.viewer import Viewer, people_words
 
 logger = logging.getLogger(__name__)
 REPLAYED_BYTES = 100 * 1024
@@ -178,7 +178,7 @@ class SharedSerial:
         if shown.position >= shown.replayed_to and shown.state != self._state:
             shown.state = self._state
             await viewer.say(self._state)
-        people = self._people()
+        people = people_words(self._viewers)
         if shown.people != people:
             shown.people = people
             await viewer.say(people)
@@ -191,8 +191,3 @@ class SharedSerial:
                 continue
             if not console.send(frame.content):
                 await viewer.say_dropped()
-
-    def _people(self) -> Words:
-        found = sorted((v.ticket.user, not v.ticket.may_type) for v in self._viewers)
-        people = [{"name": name, "types": not reads} for name, reads in found]
-        return {"type": "people", "people": people}

@@ -31,6 +31,7 @@ class Mode(StrEnum):
 
     SERIAL = "serial"
     SHELL = "shell"
+    SCREEN = "screen"
 
 
 class Ticket(BaseModel):
@@ -53,6 +54,14 @@ class Ticket(BaseModel):
     def act(self) -> Act:
         """The act that its user has to be allowed, also while the console is open."""
         return Act.CONSOLE if self.may_type else Act.WATCH_CONSOLE
+
+    @property
+    def may_send(self) -> bool:
+        """Whether its page's bytes reach the gateway.
+
+        A reader of a screen has to ask for pictures; the gateway drops keys.
+        """
+        return self.may_type or self.mode is Mode.SCREEN
 
     def __str__(self) -> str:
         how = "" if self.may_type else ", read only"

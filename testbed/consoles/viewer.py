@@ -6,7 +6,7 @@ browser holds no memory here.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +20,7 @@ from testbed.consoles.messages import (
     read_frame,
     state_words,
 )
-from testbed.consoles.tickets import Ticket
+from testbed.consoles.tickets import Mode, Ticket
 
 LOOK_AT_IDLE_S = 1.0
 DROPPED = "The guest does not read what is typed. Some of it was dropped."
@@ -52,20 +52,24 @@ class Viewer:
         await self.say({"type": "notice", "text": DROPPED})
 
     async def frames(self) -> AsyncIterator[Frame]:
-        """Yield what the web sends until it goes; only typing of who may type."""
+        """Yield what the web sends until it goes; only typing of who may type.
+
+        A screen's page sends all the time: `screen.py` tells typing by itself.
+        """
+        is_screen = self.ticket.mode is Mode.SCREEN
         while (frame := await read_frame(self.reader)) is not None:
-            self.used_at = time.monotonic()
-            if frame.kind is Kind.WORDS or self.ticket.may_type:
+            if not is_screen:
+                self.note_use()
+            if frame.kind is Kind.WORDS or self.ticket.may_send:
                 yield frame
+
+    def note_use(self) -> None:
+        """Begin the time anew after which the console is closed."""
+        self.used_at = time.monotonic()
 
     async def stay(self, *work: Coroutine[Any, Any, None], idle_s: float) -> None:
         """Do all work until the first of it ends, or nothing was typed for too long."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(each) for each in work]
-            tasks.append(group.create_task(self._idle(idle_s)))
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in tasks:
-                task.cancel()
+        await until_first(*work, self._idle(idle_s))
 
     async def _idle(self, idle_s: float) -> None:
         while time.monotonic() - self.used_at < idle_s:
@@ -74,3 +78,19 @@ class Viewer:
         await self.say(
             state_words("idle", f"Closed: nothing was typed for {minutes} minutes.")
         )
+
+
+def people_words(viewers: Iterable[Viewer]) -> Words:
+    """Say who has a console open, and who of them types."""
+    found = sorted((v.ticket.user, not v.ticket.may_type) for v in viewers)
+    people = [{"name": name, "types": not reads} for name, reads in found]
+    return {"type": "people", "people": people}
+
+
+async def until_first(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all work until the first of it ends."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in work]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()

@@ -123,7 +123,7 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         if text is None:
             if self._link is None or self._ticket is None:
                 raise BadMessage("A console begins with its ticket.")
-            if self._ticket.may_type:
+            if self._ticket.may_send:
                 await self._link.type(data or b"")
             return
         words = read_words(text)

@@ -14,11 +14,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orchestration.errors import ConsoleUnavailable, TestbedError
+from orchestration.transport.streams import Stream
 from testbed.consoles.gateway import Gateway
 from testbed.consoles.link import Link, open_link
 from testbed.consoles.machines import Place
 from testbed.consoles.messages import Kind, Open
+from testbed.consoles.rfb import VERSION
 from testbed.consoles.tickets import Mode, Ticket, issue
+from tests.testbed.consoles.vnc import VncServer
 
 
 class Serial:
@@ -91,6 +94,11 @@ class Guests:
         self.refusal: TestbedError | None = None
         self.serials: list[Serial] = []
         self.shells: list[Shell] = []
+        self.screens: list[VncServer] = []
+        self.greeting = VERSION
+        self.is_opening = False
+        self.may_open = threading.Event()
+        self.may_open.set()
 
     def open_serial(self, place: Place, *, on_output, on_end) -> Serial:
         if self.refusal:
@@ -100,6 +108,14 @@ class Guests:
 
     def past_of(self, place: Place, size: int) -> bytes:
         return self.past[-size:]
+
+    def open_screen(self, place: Place) -> Stream:
+        self.is_opening = True
+        self.may_open.wait()
+        if self.refusal:
+            raise self.refusal
+        self.screens.append(VncServer(self.greeting))
+        return self.screens[-1].stream
 
     def open_shell(self, place: Place, columns: int, rows: int) -> Shell:
         if self.refusal:
