@@ -1,0 +1,3 @@
+// What the consoles use of noVNC: static/vendor/novnc.js.
+
+export { default as RFB } from "@novnc/novnc";
