@@ -77,18 +77,18 @@ ensure_venv() {
   printf '%s\n' "$digest" > "$stamp"
 }
 
-# The editor's CodeMirror and the consoles' xterm.js, bundled into static/vendor: pinned in
-# front_end, not committed. Without them the editor is a plain text area, and the page of
-# consoles says that its terminal is not there.
+# The editor's CodeMirror and the consoles' xterm.js and noVNC, bundled into static/vendor:
+# pinned in front_end, not committed. Without them the editor is a plain text area, and the
+# page of consoles says that its display is not there.
 ensure_front_end() {
   local stamp=$CHECKOUT/static/vendor/.front-end digest
   digest=$(cd "$CHECKOUT/front_end" && cat package.json package-lock.json ./*.js | sha256sum)
   [[ $(cat "$stamp" 2> /dev/null) == "$digest" ]] && return
-  if step "Build the editor and the terminal" build_front_end; then
+  if step "Build the editor and the consoles" build_front_end; then
     printf '%s\n' "$digest" > "$stamp"
   else
-    warn "CodeMirror and xterm.js are missing or old: without them the editor is a plain text area,"
-    warn "and consoles have no terminal."
+    warn "CodeMirror, xterm.js and noVNC are missing or old: without them the editor is a plain text"
+    warn "area, and consoles have no display."
     warn "The next call tries again."
   fi
 }

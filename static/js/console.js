@@ -1,4 +1,5 @@
-// The page of a guest's console: the terminal, its tools, and the line that says how it stands.
+// The page of a guest's console: its display, a terminal or a screen, with its tools, and the
+// line that says how it stands.
 
 import { connect } from "./console/connection.js";
 
@@ -14,21 +15,22 @@ const say = (tone, text) => {
   if (state.textContent !== text) state.textContent = text;
 };
 
-const loadScreen = async () => {
+const isScreen = panel.dataset.mode === "screen";
+const mayType = () => "types" in panel.dataset && !part("watch")?.checked;
+
+const loadDisplay = async () => {
   try {
-    const { createScreen } = await import("./console/screen.js");
-    return await createScreen(part("screen"), panel.dataset);
+    const { createDisplay } = await import(`./console/${isScreen ? "screen" : "terminal"}.js`);
+    return await createDisplay(part("display"), panel.dataset, mayType);
   } catch (error) {
-    console.warn("There is no terminal.", error);
+    console.warn("There is no display.", error);
     return null;
   }
 };
 
-const begin = (screen) => {
-  const mayType = () => !part("watch")?.checked;
-
+const begin = (display) => {
   const show = (words) => {
-    if (words.type === "reset") screen.clear();
+    if (words.type === "reset") display.clear();
     if (words.type === "skipped")
       say("warn", `This browser was too slow: ${words.bytes} bytes were skipped.`);
     if (words.type === "notice") say("warn", words.text);
@@ -42,51 +44,45 @@ const begin = (screen) => {
     say(TONES[words.state] ?? "", known ?? `${words.text} ${words.hint}`.trim());
   };
 
+  const lose = (text, isFinal) => {
+    people.textContent = "";
+    if (text) say(isFinal ? "bad" : "warn", text);
+    again.hidden = !isFinal;
+    // Who reads with the keyboard finds the way on.
+    if (isFinal && panel.contains(document.activeElement)) again.focus();
+  };
+
   const live = connect(panel.dataset, {
     mayType,
-    size: screen.size,
+    size: display.size,
     // Words hold from where they stand among the bytes before them.
     onWords: (words) =>
-      words.type === "replay" ? screen.expectReplay() : screen.after(() => show(words)),
-    onData: screen.write,
-    onLoss: (text, isFinal) => {
-      people.textContent = "";
-      if (text) say(isFinal ? "bad" : "warn", text);
-      again.hidden = !isFinal;
-      // Who reads with the keyboard finds the way on.
-      if (isFinal && panel.contains(document.activeElement)) again.focus();
-    },
+      words.type === "replay" ? display.expectReplay() : display.after(() => show(words)),
+    onData: display.write,
+    onLoss: lose,
   });
-  screen.onType((data) => mayType() && live.type(data));
-  screen.onResize(live.resize);
+  // A screen asks for pictures all the time: the gateway drops a reader's keys.
+  display.onType((data) => (isScreen || mayType()) && live.type(data));
+  display.onReady(live.ready);
+  display.onFailure((text) => lose(text, true));
+  display.onResize(live.resize);
 
   again.addEventListener("click", () => {
     again.hidden = true;
     live.open();
-    screen.focus();
+    display.focus();
   });
   part("watch")?.addEventListener("change", live.open);
-  part("copy").addEventListener("click", async () => {
-    const has = await screen.copy();
-    say("", has ? "Copied." : "Select text in the terminal first.");
-  });
-  part("paste").addEventListener("click", async () => {
-    if (!(await screen.paste())) say("", "This browser pastes with Ctrl+Shift+V only.");
-  });
-  part("smaller").addEventListener("click", () => screen.resizeText(-1));
-  part("larger").addEventListener("click", () => screen.resizeText(1));
   part("full").addEventListener("click", () =>
     document.fullscreenElement ? document.exitFullscreen() : panel.requestFullscreen(),
   );
-  const reader = part("reader");
-  reader.checked = screen.isRead();
-  reader.addEventListener("change", () => screen.setRead(reader.checked));
-  screen.onLeave(() => part("copy").focus());
-  screen.focus();
+  display.addTools(part, say);
+  display.onLeave(() => panel.querySelector(".console__tools button").focus());
+  display.focus();
 };
 
 panel.hidden = false;
-const screen = await loadScreen();
-if (screen) begin(screen);
-else
-  say("bad", "The terminal is not there: xterm.js was not built on this server. See docs/operations.md.");
+const display = await loadDisplay();
+const missing = isScreen ? "The screen is not there: noVNC" : "The terminal is not there: xterm.js";
+if (display) begin(display);
+else say("bad", `${missing} was not built on this server. See docs/operations.md.`);

@@ -94,8 +94,9 @@ export const connect = (place, { mayType, size, onWords, onData, onLoss }) => {
   return {
     open,
     resize: (size) => send({ type: "resize", ...size }),
-    type: (text) => {
-      const bytes = encoder.encode(text);
+    ready: () => send({ type: "ready" }),
+    type: (data) => {
+      const bytes = typeof data === "string" ? encoder.encode(data) : data;
       for (let at = 0; isOpen() && at < bytes.length; at += PIECE)
         socket.send(bytes.subarray(at, at + PIECE));
     },

@@ -1,163 +1,107 @@
-// The terminal: xterm.js with the page's colours, size and keys. It interprets what a guest
-// prints and nothing more: no titles, no clipboard, no links.
+// A guest's screen: noVNC on the console's websocket, which it takes for one of its own.
 
-import { FitAddon, Terminal } from "../../vendor/xterm.js";
+import { RFB } from "../../vendor/novnc.js";
+import { store, stored } from "./storage.js";
 
-const SMALLEST = 9;
-const LARGEST = 28;
-// A serial line knows no size: its guest takes it for this wide.
-const SERIAL_COLUMNS = 80;
-const HYPERLINK = 8;
-
-const stored = (key, otherwise) => {
-  try {
-    return JSON.parse(localStorage.getItem(`console:${key}`)) ?? otherwise;
-  } catch {
-    return otherwise;
-  }
-};
-const store = (key, value) => {
-  try {
-    localStorage.setItem(`console:${key}`, JSON.stringify(value));
-  } catch {
-    // Without storage the choice lasts for this page.
-  }
-};
-
-// xterm makes style elements, which the page's policy lets in with its nonce alone.
-const allowStyles = (nonce) => {
-  const create = document.createElement.bind(document);
-  document.createElement = (name, ...more) => {
-    const made = create(name, ...more);
-    if (name === "style") made.nonce = nonce;
-    return made;
+// noVNC's side of one connection to the guest's VNC server.
+const channelFor = (send, onFailure) => {
+  const channel = {
+    binaryType: "arraybuffer",
+    protocol: "",
+    readyState: "open",
+    onopen: null,
+    onmessage: null,
+    onerror: null,
+    onclose: null,
+    send,
+    // noVNC closes where it does not understand the server, or where it was told to.
+    close: () => {
+      if (channel.readyState === "closed") return;
+      channel.readyState = "closed";
+      queueMicrotask(() => channel.onclose?.({}));
+      onFailure();
+    },
   };
+  return channel;
 };
 
-const loadSheet = () =>
-  new Promise((resolve, reject) => {
-    const sheet = document.createElement("link");
-    sheet.rel = "stylesheet";
-    sheet.href = new URL("../../vendor/xterm.css", import.meta.url);
-    sheet.addEventListener("load", resolve);
-    sheet.addEventListener("error", reject);
-    document.head.append(sheet);
-  });
-
-// The page's colours as they are now: light or dark.
-const themeOf = (box) => {
-  const probe = document.createElement("span");
-  box.append(probe);
-  const colour = (name) => {
-    probe.style.color = `var(--${name})`;
-    return getComputedStyle(probe).color;
-  };
-  const theme = {
-    background: colour("surface"),
-    foreground: colour("text"),
-    cursor: colour("text"),
-    cursorAccent: colour("surface"),
-    selectionBackground: colour("accent-fill"),
-    selectionForeground: colour("on-accent"),
-  };
-  probe.remove();
-  return theme;
-};
-
-export const createScreen = async (box, { mode, nonce }) => {
-  allowStyles(nonce);
-  await loadSheet();
-  const fontFamily = getComputedStyle(document.documentElement).getPropertyValue("--mono");
-  const terminal = new Terminal({
-    fontFamily,
-    fontSize: stored("size", 14),
-    minimumContrastRatio: 4.5,
-    scrollback: 5000,
-    screenReaderMode: stored("reader", false),
-    theme: themeOf(box),
-  });
-  const fit = new FitAddon();
-  terminal.loadAddon(fit);
-  terminal.parser.registerOscHandler(HYPERLINK, () => true);
-  terminal.open(box);
-
-  const resize = () => {
-    const found = fit.proposeDimensions();
-    if (!found || Number.isNaN(found.cols)) return;
-    const least = mode === "serial" ? SERIAL_COLUMNS : 2;
-    terminal.resize(Math.max(least, found.cols), Math.max(2, found.rows));
-  };
-  new ResizeObserver(resize).observe(box);
-  resize();
-
-  const recolour = () => (terminal.options.theme = themeOf(box));
-  new MutationObserver(recolour).observe(document.documentElement, { attributes: true });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
-
+export const createDisplay = async (box, { label }, mayType) => {
+  let rfb = null;
+  let channel = null;
+  let send = () => {};
+  let isReady = () => {};
   let leave = () => {};
-  const keys = {
-    KeyC: () => document.execCommand("copy"),
-    KeyL: () => leave(),
-  };
-  terminal.attachCustomKeyEventHandler((event) => {
-    const key = event.ctrlKey && event.shiftKey && keys[event.code];
-    if (!key) return !(event.ctrlKey && event.shiftKey && event.code === "KeyV");
-    if (event.type === "keydown") {
-      event.preventDefault();
-      key();
-    }
-    return false;
-  });
+  let fail = () => {};
+  let isScaled = stored("scaled", true);
 
-  // A terminal answers questions in what it shows: not those of the past once more.
-  let replays = 0;
-  let isReplay = false;
+  const end = () => {
+    const isOpen = channel?.readyState === "open";
+    channel = null;
+    if (isOpen) rfb.disconnect();
+  };
+
+  const begin = () => {
+    const focused = document.activeElement;
+    const takesFocus = focused === document.body || box.contains(focused);
+    end();
+    const opened = channelFor(
+      (bytes) => opened === channel && send(bytes),
+      () => opened === channel && fail("This browser does not understand the guest's screen."),
+    );
+    channel = opened;
+    rfb = new RFB(box, opened, { shared: true });
+    rfb.viewOnly = !mayType();
+    rfb.scaleViewport = isScaled;
+    rfb.background = "transparent";
+    const canvas = box.querySelector("canvas");
+    canvas.tabIndex = 0;
+    canvas.setAttribute("role", mayType() ? "application" : "img");
+    canvas.setAttribute("aria-label", label);
+    if (takesFocus) canvas.focus();
+    isReady();
+  };
+
+  box.addEventListener(
+    "keydown",
+    (event) => {
+      if (!(event.ctrlKey && event.shiftKey && event.code === "KeyL")) return;
+      event.preventDefault();
+      event.stopPropagation();
+      leave();
+    },
+    { capture: true },
+  );
+  // noVNC lets go of held keys when the window loses the focus; here also when it does.
+  box.addEventListener("focusout", () => window.dispatchEvent(new Event("blur")));
 
   return {
-    clear: () => terminal.reset(),
-    after: (act) => terminal.write("", act),
-    expectReplay: () => (isReplay = true),
+    isWatched: true,
+    clear: begin,
+    after: (act) => act(),
+    expectReplay: () => {},
     write: (bytes, onShown) => {
-      const isPast = isReplay;
-      isReplay = false;
-      if (isPast) replays += 1;
-      terminal.write(bytes, () => {
-        if (isPast) replays -= 1;
-        onShown(bytes.length);
-      });
+      channel?.onmessage({ data: bytes });
+      onShown(bytes.length);
     },
-    onType: (type) => {
-      terminal.onData((text) => !replays && type(text));
-    },
-    onResize: (told) => terminal.onResize(({ cols, rows }) => told({ columns: cols, rows })),
-    size: () => ({ columns: terminal.cols, rows: terminal.rows }),
-    focus: () => terminal.focus(),
+    onType: (type) => (send = type),
+    onReady: (ready) => (isReady = ready),
+    onFailure: (failed) => (fail = failed),
+    onResize: () => {},
+    size: () => ({}),
+    focus: () => rfb?.focus(),
     onLeave: (go) => (leave = go),
-    copy: async () => {
-      const text = terminal.getSelection();
-      if (text && navigator.clipboard) await navigator.clipboard.writeText(text);
-      else if (text) {
-        terminal.focus();
-        document.execCommand("copy");
-      }
-      return Boolean(text);
-    },
-    paste: async () => {
-      terminal.focus();
-      if (!navigator.clipboard?.readText) return false;
-      terminal.paste(await navigator.clipboard.readText());
-      return true;
-    },
-    resizeText: (by) => {
-      const size = Math.min(LARGEST, Math.max(SMALLEST, terminal.options.fontSize + by));
-      terminal.options.fontSize = size;
-      store("size", size);
-      resize();
-    },
-    isRead: () => terminal.options.screenReaderMode,
-    setRead: (isRead) => {
-      terminal.options.screenReaderMode = isRead;
-      store("reader", isRead);
+    addTools: (part) => {
+      const scaled = part("scaled");
+      scaled.checked = isScaled;
+      scaled.addEventListener("change", () => {
+        isScaled = scaled.checked;
+        store("scaled", isScaled);
+        if (rfb) rfb.scaleViewport = isScaled;
+      });
+      part("attention")?.addEventListener("click", () => {
+        rfb?.sendCtrlAltDel();
+        rfb?.focus();
+      });
     },
   };
 };

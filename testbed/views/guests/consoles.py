@@ -18,15 +18,14 @@ from testbed.pages.overview import state_of
 @login_required
 @require_GET
 def show(request: Request, slug: str, name: str) -> HttpResponse:
-    """Show a guest's serial console, or with `?mode=shell` a shell in it."""
+    """Show a guest's serial console; with `?mode=`, a shell in it or its screen."""
     testbed = testbed_for(request, slug)
     require(request.user, Act.WATCH_CONSOLE, testbed)
     guest = _guest(testbed, name)
-    is_shell = request.GET.get("mode") == Mode.SHELL
     context = {
         "testbed": testbed,
         "guest": guest,
-        "mode": Mode.SHELL if is_shell else Mode.SERIAL,
+        "mode": _mode(request.GET.get("mode")),
         "may_type": may(request.user, Act.CONSOLE, testbed),
         "status": testbed.observed_guests.filter(name=name).first(),
     }
@@ -39,8 +38,8 @@ def show(request: Request, slug: str, name: str) -> HttpResponse:
 def ticket(request: Request, slug: str, name: str) -> HttpResponse:
     """Give a ticket for one opening; the shell is for those who may type alone."""
     testbed = testbed_for(request, slug)
-    is_shell = request.POST.get("mode") == Mode.SHELL
-    wants_to_type = is_shell or request.POST.get("typing") == "1"
+    mode = _mode(request.POST.get("mode"))
+    wants_to_type = mode is Mode.SHELL or request.POST.get("typing") == "1"
     act = Act.CONSOLE if wants_to_type else Act.WATCH_CONSOLE
     require(request.user, act, testbed)
     wanted = Ticket(
@@ -50,10 +49,18 @@ def ticket(request: Request, slug: str, name: str) -> HttpResponse:
         testbed_id=testbed.pk,
         testbed=testbed.slug,
         guest=_guest(testbed, name).name,
-        mode=Mode.SHELL if is_shell else Mode.SERIAL,
+        mode=mode,
         may_type=wants_to_type,
     )
     return JsonResponse({"ticket": issue(wanted)})
+
+
+def _mode(text: str | None) -> Mode:
+    """Return the mode of a request; the serial console works everywhere."""
+    try:
+        return Mode(text or "")
+    except ValueError:
+        return Mode.SERIAL
 
 
 def _guest(testbed: Testbed, name: str) -> GuestState:

@@ -12,11 +12,13 @@ from django.test import Client
 from testbed.access.sessions import SessionStore, hashed
 from testbed.asgi import websockets
 from testbed.consoles.messages import MAX_BYTES
+from testbed.consoles.rfb import VERSION
 from testbed.consoles.tickets import Mode, Ticket, issue
 from testbed.models import Testbed
 from testbed.websocket.console import WINDOW_BYTES, Times
 from testbed.websocket.consumer import Pace
 from tests.testbed.consoles.guests import Guests, eventually, gateway
+from tests.testbed.consoles.test_rfb import ASK, HELLO, KEY
 from tests.testbed.websocket.browser_tab import PATIENCE_S
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -133,6 +135,19 @@ async def test_reader_types_nothing(screen, running, guests, owner, testbed):
     await shown.until(lambda s: s.data == b"quiet")
 
     assert guests.serials[0].typed == b""
+
+
+async def test_reader_of_a_screen_gets_pictures_and_types_nothing(
+    screen, running, guests, owner, testbed
+):
+    shown = await screen(owner, testbed, mode=Mode.SCREEN, may_type=False)
+    await shown.until(lambda s: s.data == VERSION)
+
+    await shown.say(type="ready")
+    await shown.socket.send_to(bytes_data=HELLO + KEY + ASK)
+
+    await eventually(lambda: guests.screens[0].received.endswith(ASK))
+    assert guests.screens[0].received == HELLO + ASK
 
 
 async def test_visitor_who_is_not_signed_in_gets_4401(screen, running):

@@ -41,12 +41,29 @@ def test_guests_row_leads_to_its_console(browser: Client):
     assert 'aria-label="Console of web"' in page
 
 
-def test_page_offers_both_consoles(browser: Client):
+def test_page_offers_all_consoles(browser: Client):
     page = squeezed(visible(browser.get(PAGE).content.decode()))
 
     assert "Serial" in page
     assert "Shell" in page
+    assert "Screen" in page
     assert "Read only" in page
+
+
+def test_screen_has_keys_that_a_browser_keeps(browser: Client):
+    page = squeezed(visible(browser.get(f"{PAGE}?mode=screen").content.decode()))
+
+    assert "Ctrl+Alt+Del" in page
+    assert "Scale to the page" in page
+    assert "Paste" not in page
+
+
+@pytest.mark.parametrize("mode", ["", "desktop", "SCREEN"])
+def test_unknown_mode_is_the_serial_console(browser: Client, mode: str):
+    page = browser.get(f"{PAGE}?mode={mode}").content.decode()
+
+    assert 'data-mode="serial"' in page
+    assert read(browser.post(TICKET, {"mode": mode}).json()["ticket"]).mode == "serial"
 
 
 def test_ticket_is_of_this_user_session_and_guest(
@@ -60,6 +77,18 @@ def test_ticket_is_of_this_user_session_and_guest(
     assert (ticket.testbed_id, ticket.guest) == (deployed.pk, "web")
     assert (ticket.mode, ticket.may_type) == (Mode.SERIAL, True)
     assert answer["Cache-Control"] == "no-store, private"
+
+
+@pytest.mark.usefixtures("watcher")
+def test_watcher_sees_the_screen_and_has_no_keys(browser: Client):
+    page = squeezed(visible(browser.get(f"{PAGE}?mode=screen").content.decode()))
+    ticket = read(browser.post(TICKET, {"mode": "screen"}).json()["ticket"])
+
+    assert "Ctrl+Alt+Del" not in page
+    assert "data-types" not in browser.get(PAGE).content.decode()
+    assert (ticket.mode, ticket.may_type) == (Mode.SCREEN, False)
+    typing = browser.post(TICKET, {"mode": "screen", "typing": "1"})
+    assert typing.status_code == 403
 
 
 def test_ticket_types_only_where_it_was_asked_for(browser: Client):
