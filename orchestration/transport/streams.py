@@ -6,6 +6,7 @@ its SSH connection. An unread stream waits: nothing is kept here.
 
 import contextlib
 import socket
+from collections.abc import Callable
 from typing import Protocol
 
 _READ_BYTES = 64 * 1024
@@ -28,10 +29,13 @@ class Socket(Protocol):
 
 
 class Stream:
-    """Its methods block and are thread-safe."""
+    """Its methods block and are thread-safe; `done` is called once after the end."""
 
-    def __init__(self, sock: Socket) -> None:
+    def __init__(self, sock: Socket, done: Callable[[], None] | None = None) -> None:
         self._sock = sock
+        self._done = contextlib.ExitStack()
+        if done is not None:
+            self._done.callback(done)
 
     def read(self) -> bytes:
         """Return the next bytes, none after the end."""
@@ -51,3 +55,4 @@ class Stream:
             self._sock.shutdown(socket.SHUT_RDWR)
         with contextlib.suppress(EOFError, OSError):
             self._sock.close()
+        self._done.close()

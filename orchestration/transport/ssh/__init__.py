@@ -4,7 +4,7 @@ link.py is the connection itself, limits.py bounds what a peer may send. greetin
 reads a server's banner. login.py logs in and translates paramiko's errors. failures.py
 counts connections that ended before a login. connection.py keeps one link per machine.
 session.py moves the bytes of one command. ending.py confirms the end of a cancelled
-command. terminal.py opens a shell for a console. transport.py is the Transport that the other packages use.
+command. terminal.py opens a shell for a console, sockets.py a screen. transport.py is the Transport that the other packages use.
 """
 
 from orchestration.transport.ssh.failures import Failures

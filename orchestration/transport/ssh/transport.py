@@ -28,6 +28,7 @@ from orchestration.transport.output import Running
 from orchestration.transport.processes.ending import end_line, unconfirmed
 from orchestration.transport.processes.long_lines import request_of
 from orchestration.transport.processes.tags import tag_of, wrap_line
+from orchestration.transport.ssh import sockets
 from orchestration.transport.ssh.connection import Connection, Wake
 from orchestration.transport.ssh.ending import (
     EndingQueue,
@@ -148,19 +149,13 @@ class SSHTransport(StreamedFiles):
             return Terminal(channel, done=held.pop_all().close)
 
     def open_socket(self, path: str) -> Stream:
-        """Connect to a unix socket there, as the login's account.
+        """Connect to a unix socket there, as root.
 
         Raises: ConsoleUnavailable, HostUnreachable and its kinds.
         """
-        try:
-            return Stream(self.connection.socket(path))
-        except OSError as exc:
-            raise ConsoleUnavailable(
-                f"The SSH server of {self.machine} does not connect to {path}.",
-                hint="Its sshd_config has to say `AllowStreamLocalForwarding local` or "
-                "`yes`, and the account has to be root: the socket is QEMU's.",
-                detail=str(exc),
-            ) from exc
+        if self._login.user == "root":
+            return sockets.connect(self.connection, path)
+        return sockets.connect_with_sudo(self.connection, path, slots=self._sessions)
 
     def end(self, tag_prefix: str, *, grace_s: float = GRACE_S) -> Ended:
         """End every process that carries the tag; see Transport.end.

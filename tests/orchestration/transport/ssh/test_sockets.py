@@ -1,5 +1,6 @@
 """Unix sockets of a machine, through a real sshd and on the kept connection."""
 
+import shutil
 import socket
 import socketserver
 import threading
@@ -10,9 +11,14 @@ import pytest
 
 from orchestration.errors import ConsoleUnavailable, HostUnreachable
 from orchestration.transport.base import Scope, command
+from orchestration.transport.ssh.sockets import connect_with_sudo
 from orchestration.transport.streams import Stream
 from tests.orchestration.transport.conftest import Server
 from tests.waiting import wait_until
+
+SUDO = """#!/bin/sh
+[ "$1" = -n ] && shift && exec "$@"
+"""
 
 
 class _Echo(socketserver.BaseRequestHandler):
@@ -89,6 +95,50 @@ def test_server_that_forbids_it_is_named(
         host.open_socket(str(path))
 
     assert "AllowStreamLocalForwarding local" in caught.value.hint
+
+
+@pytest.fixture
+def with_sudo(
+    make_server: Callable[..., Server], tmp_path: Path
+) -> Callable[[str], Stream]:
+    """Connect as an account whose login prints, and to which sudo gives root."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sudo").write_text(SUDO)
+    (programs / "sudo").chmod(0o755)
+    home = tmp_path / "sshd-a" / "home"
+    bash = shutil.which("bash")
+    server = make_server("a", shell=bash)
+    home.mkdir(parents=True, exist_ok=True)
+    (home / ".bashrc").write_text(f"echo Welcome; PATH={programs}:$PATH\n")
+    connection = server.transport("host-b").connection
+
+    def opened(path: str) -> Stream:
+        slots = threading.BoundedSemaphore(1)
+        return connect_with_sudo(connection, path, slots=slots)
+
+    return opened
+
+
+def test_bytes_go_both_ways_with_sudo(
+    with_sudo: Callable[[str], Stream], path: Path
+) -> None:
+    stream = with_sudo(str(path))
+    stream.write(b"x" * 1_000_000)
+
+    assert read(stream, 6 + 1_000_000) == b"hello " + b"x" * 1_000_000
+    stream.close()
+    assert stream.read() == b""
+
+
+def test_socket_that_sudo_does_not_reach_says_why(
+    with_sudo: Callable[[str], Stream], tmp_path: Path
+) -> None:
+    with pytest.raises(ConsoleUnavailable) as caught:
+        with_sudo(str(tmp_path / "none"))
+
+    assert "host-b does not connect" in caught.value.message
+    assert "No such file" in caught.value.detail
 
 
 def test_machine_that_is_gone_is_unreachable(server: Server, path: Path) -> None:
