@@ -88,7 +88,7 @@ def test_testbed_stays_up_with_a_guest_off_and_up_starts_it(stack, owner, near, 
     others, before = near.boot, away.boot
 
     assert changed(owner, "shut-down", "away").status == "succeeded"
-    wait_until_observed(stack, SLUG, away="shut off on")
+    wait_until_observed(stack, SLUG, away="shut off on host-b")
 
     assert condition(stack, SLUG) == "up"
     assert "by request" in owner.page(f"/testbeds/{SLUG}/")

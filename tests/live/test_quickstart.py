@@ -51,7 +51,9 @@ def test_quickstart_comes_up_on_both_hosts(stack, first_up, before):
         client="running on host-b",
         sensor="running on host-b",
     )
-    assert condition(stack, SLUG) == "up"
+    said = stack.manage("status", SLUG).splitlines()
+    assert said[0] == f"{SLUG}: up"
+    assert said[1].split()[:4] == ["web", "running", "on", "main"]
 
     state = project(stack, SLUG).read_state()
     added = {name: holdings(stack)[name] - before[name] for name in before}

@@ -18,6 +18,7 @@ from pathlib import Path
 from orchestration.project.folder import Project
 from testbed.client.api import Client, Frame, StartedRun, frames, send
 from tests import waiting
+from tests.live.rows import rows
 from tests.live.stack import NamespaceHost, Stack
 
 DATA = Path(__file__).resolve().parents[1] / "data/live"
@@ -26,6 +27,8 @@ wait_until = partial(waiting.wait_until, timeout_s=PATIENCE_S, pause_s=0.2)
 LOOKS = 60
 # What a testbed's devices are called: its number, or libvirt's own names.
 DEVICE = re.compile(r"link (t\d+\D.*|vnet\d+|virbr\d+(-nic)?)")
+# What the rows have other words for than pages.
+WORDS = {"empty": "draft", "absent": "stopped"}
 Act = Callable[["Ran", Frame], None]
 
 
@@ -130,22 +133,25 @@ def project(stack: Stack, slug: str) -> Project:
     return Project(stack.data / "testbeds" / slug)
 
 
-def status(stack: Stack, slug: str) -> list[str]:
-    """Return what `manage.py status` prints: the condition, then each guest."""
-    return stack.manage("status", slug).splitlines()
-
-
 def condition(stack: Stack, slug: str) -> str:
-    """Return the testbed's condition."""
-    return status(stack, slug)[0].split(": ")[1]
+    """Return the testbed's condition, as pages name it."""
+    query = "SELECT condition FROM testbed_testbed WHERE slug = ?"
+    ((found,),) = rows(stack, query, slug)
+    return WORDS.get(str(found), str(found))
 
 
 def wait_until_observed(stack: Stack, slug: str, **wanted: str) -> None:
     """Wait until each guest was seen as wanted; `web="running on main"`."""
+    query = (
+        "SELECT g.name, g.status FROM testbed_observedguest g"
+        " JOIN testbed_testbed t ON t.id = g.testbed_id WHERE t.slug = ?"
+    )
+    places = {g.name: g.host for g in project(stack, slug).read_state().guests}
 
     def seen() -> dict[str, str]:
-        words = [line.split() for line in status(stack, slug)[1:]]
-        return {word[0]: " ".join(word[1:4]) for word in words}
+        found = {str(name): str(status) for name, status in rows(stack, query, slug)}
+        found = {name: WORDS.get(status, status) for name, status in found.items()}
+        return {n: f"{found.get(n, 'stopped')} on {h}" for n, h in places.items()}
 
     wait_until(lambda: wanted.items() <= seen().items(), f"{wanted} is not observed")
 
