@@ -1,23 +1,25 @@
 """Commands, scripts and files on two guests: on main, and behind a Debian 13 host.
 
 Each test creates executions inside the product as a page does; the server drives them.
-The guests boot once, and the last test ends one of them.
+The last test ends one of the guests.
 """
 
 import json
 import os
 import shlex
+import shutil
+from collections.abc import Iterator
 from hashlib import sha256
 
 import pytest
 
 from testbed.client.api import Client
+from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
-from tests.live.watch import DATA, Guest, cancel, holdings, project, ran
+from tests.live.watch import Guest, cancel, project
 
 pytestmark = pytest.mark.live
-SLUG = "executing"
-BIG_BYTES = 32 * 2**20
+BIG_BYTES = 8 * 2**20
 HUGE_BYTES = 300 * 2**20
 SMALL_FILES = 300
 # What shells, SSH and `printf` may each take for their own.
@@ -62,11 +64,7 @@ print(json.dumps([
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _testbed(stack: Stack, owner: Client):
-    before = holdings(stack)
-    owner.create_testbed(SLUG, DATA / "pair")
-    up = ran(owner, SLUG, "up")
-    assert up.status == "succeeded", up.words
+def _files(stack: Stack, running: None) -> Iterator[None]:
     files = project(stack, SLUG).files
     (files / "many" / "sub").mkdir(parents=True)
     for number in range(SMALL_FILES):
@@ -78,8 +76,9 @@ def _testbed(stack: Stack, owner: Client):
     with (files / "huge").open("wb") as file:
         file.truncate(HUGE_BYTES)
     yield
-    assert ran(owner, SLUG, "down").status == "succeeded"
-    assert holdings(stack) == before
+    shutil.rmtree(files / "many")
+    for name in ("big", "huge"):
+        (files / name).unlink()
 
 
 @pytest.fixture(name="guests")

@@ -9,12 +9,12 @@ import subprocess
 import pytest
 
 from testbed.client.api import Client, Refused
+from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
 from tests.live.watch import (
     Guest,
     Ran,
     condition,
-    pair_up,
     project,
     ran,
     wait_until,
@@ -22,13 +22,6 @@ from tests.live.watch import (
 )
 
 pytestmark = pytest.mark.live
-SLUG = "powering"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _testbed(stack: Stack, owner: Client):
-    with pair_up(stack, owner, SLUG):
-        yield
 
 
 @pytest.fixture(name="near")
@@ -64,7 +57,7 @@ def wait_for_boot(guest: Guest, *, other_than: str) -> None:
     wait_until(has_booted, "the guest did not boot again")
 
 
-def test_guest_is_shut_down_and_started_alone(stack, owner, near, away):
+def test_testbed_stays_up_with_a_guest_off_and_up_starts_it(stack, owner, near, away):
     others, before = near.boot, away.boot
 
     off = changed(owner, "shut-down", "away")
@@ -72,22 +65,6 @@ def test_guest_is_shut_down_and_started_alone(stack, owner, near, away):
     assert state_of(stack, away, "away") == "shut off"
     again = changed(owner, "shut-down", "away").of("shut-down")["away"]
     assert (again["status"], again["message"]) == ("unchanged", "was off already")
-
-    on = changed(owner, "power-on", "@all")
-    results = on.of("power-on")
-    assert on.status == "succeeded", on.words
-    assert (results["away"]["status"], results["near"]["message"]) == (
-        "done",
-        "was on already",
-    )
-    wait_for_boot(away, other_than=before)
-    assert near.boot == others
-
-
-def test_testbed_stays_up_with_a_guest_off_and_up_starts_it(stack, owner, near, away):
-    others, before = near.boot, away.boot
-
-    assert changed(owner, "shut-down", "away").status == "succeeded"
     wait_until_observed(stack, SLUG, away="shut off on host-b")
 
     assert condition(stack, SLUG) == "up"
@@ -125,14 +102,27 @@ def test_reboot_is_observed_on_both_hosts(owner, near, away):
         wait_for_boot(guest, other_than=boot)
 
 
-@pytest.mark.parametrize("verbs", [("reset",), ("power-off", "power-on")])
-def test_hard_verbs_restart_one_guest(owner, near, away, verbs):
+def test_reset_restarts_one_guest(owner, near, away):
     others, before = away.boot, near.boot
 
-    for verb in verbs:
-        run = changed(owner, verb, "near")
-        assert run.status == "succeeded", run.words
+    run = changed(owner, "reset", "near")
 
+    assert run.status == "succeeded", run.words
+    wait_for_boot(near, other_than=before)
+    assert away.boot == others
+
+
+def test_power_on_starts_the_guest_alone_that_is_off(owner, near, away):
+    others, before = away.boot, near.boot
+
+    off = changed(owner, "power-off", "near")
+    on = changed(owner, "power-on", "@all")
+
+    assert off.status == "succeeded", off.words
+    assert on.status == "succeeded", on.words
+    results = on.of("power-on")
+    assert results["near"]["status"] == "done"
+    assert results["away"]["message"] == "was on already"
     wait_for_boot(near, other_than=before)
     assert away.boot == others
 

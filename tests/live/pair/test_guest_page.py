@@ -5,18 +5,11 @@ import re
 import pytest
 
 from testbed.client.api import Client
-from tests.live.stack import Stack
-from tests.live.watch import Guest, Ran, pair_up, ran, wait_until_observed
+from tests.live.pair.conftest import SLUG
+from tests.live.watch import Guest, Ran, ran, wait_until_observed
 
 pytestmark = pytest.mark.live
-SLUG = "paged"
 END_SSH = "while killall -KILL dropbear; do sleep 0.1; done"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _testbed(stack: Stack, owner: Client):
-    with pair_up(stack, owner, SLUG):
-        yield
 
 
 def checked(client: Client, name: str) -> Ran:

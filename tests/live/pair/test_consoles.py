@@ -16,25 +16,20 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from testbed.client.api import Client
 from tests.live.browser import signed_in
+from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
-from tests.live.watch import DATA, Guest, project, ran, wait_until
+from tests.live.watch import Guest, project, wait_until
 
 pytestmark = [pytest.mark.browser, pytest.mark.live]
-SLUG = "consoles"
 # A shell that reads and writes the serial line, and outlives the login that starts it.
 SHELL = "setsid sh -c 'exec sh -i <>/dev/ttyS0 >&0 2>&0' > /dev/null 2>&1 &"
 GUESTS = ("near", "away")
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _testbed(stack: Stack, owner: Client) -> Iterator[None]:
-    owner.create_testbed(SLUG, DATA / "pair")
-    up = ran(owner, SLUG, "up")
-    assert up.status == "succeeded", up.words
+def _shells(stack: Stack, running: None) -> None:
     for name in GUESTS:
         Guest(stack, SLUG, name).run(SHELL)
-    yield
-    assert ran(owner, SLUG, "down").status == "succeeded"
 
 
 @pytest.fixture(name="page")
@@ -186,7 +181,7 @@ def test_signing_out_ends_an_open_console(stack: Stack, page: Page):
         lambda: "left the shell console of away" in stack.log("web"),
         "its end is not in the log",
     )
-    assert "act console by owner on consoles: opened the" in stack.log("web")
+    assert f"act console by owner on {SLUG}: opened the" in stack.log("web")
 
 
 def test_flood_stays_within_bounds_and_can_be_stopped(stack: Stack, page: Page):

@@ -13,18 +13,12 @@ import pytest
 
 from testbed.client.api import Client
 from tests.live import faults
+from tests.live.pair.conftest import SLUG
 from tests.live.stack import PASSWORD, Stack
-from tests.live.watch import Guest, cancel, pair_up, project, ran, wait_until
+from tests.live.watch import Guest, cancel, project, ran, wait_until
 
 pytestmark = pytest.mark.live
-SLUG = "capturing"
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _testbed(stack: Stack, owner: Client):
-    with pair_up(stack, owner, SLUG):
-        yield
 
 
 class Captured:
