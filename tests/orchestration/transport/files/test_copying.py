@@ -22,13 +22,13 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def sparse(tmp_path):
-    """A file of 1 GiB with 5 MiB of data in it, also at its odd end."""
+    """A file of 128 MiB with 5 MiB of data in it, also at its odd end."""
     path = tmp_path / "sparse.img"
     with path.open("wb") as file:
-        for position in (0, 100 * MIB + 4096, 700 * MIB, 701 * MIB):
+        for position in (0, 20 * MIB + 4096, 90 * MIB, 91 * MIB):
             file.seek(position)
             file.write(os.urandom(MIB))
-        file.seek(1023 * MIB)
+        file.seek(127 * MIB)
         file.write(os.urandom(MIB - 13))
     return path
 
