@@ -6,15 +6,18 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from orchestration.transport import local
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.local import LocalTransport
-from orchestration.transport.ssh import SSHTransport
+from orchestration.transport.ssh import SSHTransport, ending, session, transport
 from tests.waiting import wait_until
 
 SSHD = "/usr/sbin/sshd"
@@ -102,8 +105,8 @@ class Server:
         return made
 
     def stop(self) -> None:
-        for transport in self.transports:
-            transport.close()
+        for made in self.transports:
+            made.close()
         self.kill()
 
 
@@ -122,12 +125,9 @@ def parent_of(pid: int) -> int:
 def descendants(pid: int) -> list[int]:
     """Return the processes below a process, parents first."""
     found: list[int] = []
-    for entry in os.listdir("/proc"):  # noqa: PTH208
-        try:
-            if entry.isdecimal() and parent_of(int(entry)) == pid:
-                found += [int(entry), *descendants(int(entry))]
-        except (OSError, IndexError):
-            continue
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found += [int(child), *descendants(int(child))]
     return found
 
 
@@ -172,6 +172,18 @@ def scope(request: pytest.FixtureRequest) -> Iterator[Scope]:
     scope = Scope(f"t{os.getpid()}.{abs(hash(request.node.nodeid))}")
     yield scope
     assert carriers(scope.tag) == []
+
+
+@pytest.fixture
+def passed(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds to add to the transports' clock: time passes when the test says so."""
+    passed: list[float] = []
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + sum(passed), sleep=time.sleep
+    )
+    for module in (local, ending, session, transport):
+        monkeypatch.setattr(module, "time", clock)
+    return passed
 
 
 def sshd_config(

@@ -1,5 +1,6 @@
 """Commands that print without end: their time limit and cancel hold all the same."""
 
+import itertools
 import os
 import signal
 import threading
@@ -14,6 +15,8 @@ from orchestration.events import Stream
 from orchestration.transport.base import Completed, Scope, Transport, command
 from tests.orchestration.transport.conftest import carriers
 
+# Read slowly, these take longer than a talker to fill every buffer on the way.
+LINES = 1_000
 TALKERS = [("yes", "hello"), ("sh", "-c", "yes hello >&2")]
 
 
@@ -28,12 +31,16 @@ def error_of(run: Future[Completed], scope: Scope) -> BaseException | None:
 
 @pytest.mark.parametrize("talker", TALKERS, ids=["stdout", "stderr"])
 def test_time_limit_ends_a_command_that_prints_faster_than_it_is_read(
-    machine: Transport, scope: Scope, talker: tuple[str, ...]
+    machine: Transport, scope: Scope, passed: list[float], talker: tuple[str, ...]
 ) -> None:
+    lines = itertools.count(1)
+
     def on_line(_: Stream, line: str) -> None:
         time.sleep(1e-4)
+        if next(lines) == LINES:
+            passed.append(3600)
 
-    run_it = partial(machine.run, scope=scope, timeout_s=2.0, on_line=on_line)
+    run_it = partial(machine.run, scope=scope, timeout_s=900, on_line=on_line)
     with ThreadPoolExecutor(1) as pool:
         error = error_of(pool.submit(run_it, command(*talker)), scope)
 

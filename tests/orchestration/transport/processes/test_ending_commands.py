@@ -5,31 +5,15 @@ gone, whatever does not is spared. What commands do meanwhile is in test_command
 """
 
 import threading
-import time
-from types import SimpleNamespace
 
 import pytest
 
 from orchestration.errors import Cancelled, CommandTimedOut
 from orchestration.events import Stream
-from orchestration.transport import local
 from orchestration.transport.base import Scope, command
-from orchestration.transport.ssh import ending, session, transport
 from tests.orchestration.transport.conftest import carriers, names_of
 from tests.orchestration.transport.shell import STUBBORN, sh
 from tests.waiting import wait_until
-
-
-@pytest.fixture
-def passed(monkeypatch):
-    """Seconds to add to the transports' clock: time passes when the test says so."""
-    passed = []
-    clock = SimpleNamespace(
-        monotonic=lambda: time.monotonic() + sum(passed), sleep=time.sleep
-    )
-    for module in (local, ending, session, transport):
-        monkeypatch.setattr(module, "time", clock)
-    return passed
 
 
 def test_timeout_ends_everything_and_keeps_the_last_output(machine, scope, passed):
