@@ -5,13 +5,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
 from tests.live.stack import PASSWORD
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 60_000
 expect.set_options(timeout=PATIENCE_MS)
+# The session of each user of a product, as a browser keeps it.
+_SESSIONS: dict[tuple[str, str], StorageState] = {}
 # Two guests on one bridge, with the small image of the simulated product.
 YAML = """\
 machines:
@@ -43,8 +45,13 @@ def launched(path: str) -> Iterator[Browser]:
 
 @contextmanager
 def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
-    """Give a user's page; fails on any error in the console of any of its tabs."""
-    context = browser.new_context(base_url=url)
+    """Give a user's page; fails on any error in the console of any of its tabs.
+
+    A user signs in once, and again after a test that signed out: the hash of a password
+    and four pages take a second of processor time.
+    """
+    session = _SESSIONS.get((url, user))
+    context = browser.new_context(base_url=url, storage_state=session)
     errors: list[str] = []
     context.on(
         "console", lambda m: errors.append(m.text) if m.type == "error" else None
@@ -52,7 +59,10 @@ def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
     context.on("weberror", lambda error: errors.append(str(error.error)))
     context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
-    sign_in(page, user)
+    page.goto("/")
+    if page.get_by_label("Password").count():
+        sign_in(page, user)
+        _SESSIONS[url, user] = context.storage_state()
     yield page
     context.close()
     assert errors == []
