@@ -26,9 +26,11 @@ from tests.live.watch import (
 
 pytestmark = pytest.mark.live
 SLUG = "clones"
-NAMES = tuple(f"node-{number}" for number in range(6))
+NAMES = tuple(f"node-{number}" for number in range(4))
 OTHER_SLUG = "borrowed"
 REMOTE = ("host-b", "host-c")
+# A bridge on each host, and two clones of one pushed image on a remote one.
+BRIDGES = ("br0", "br1", "br2", "br1")
 NODE = """\
 machines:
   - name: {name}
@@ -44,7 +46,7 @@ machines:
 SCRIPTS = """\
         clone_setup:
           - {script: first.sh, clones: [0]}
-          - {script: other.sh, clones: [1, 2, 3, 4, 5]}
+          - {script: other.sh, clones: [1, 2, 3]}
 """
 NETWORK = """\
 network:
@@ -85,7 +87,7 @@ def _first_up(
     stack: Stack, owner: Client, before: dict[str, set[str]], tmp_path_factory
 ) -> Ran:
     folder = tmp_path_factory.mktemp("clones")
-    text = yaml("node", *("br0", "br1", "br2") * 2, scripts=SCRIPTS)
+    text = yaml("node", *BRIDGES, scripts=SCRIPTS)
     (folder / "kvm-compose.yaml").write_text(text)
     (folder / "shared.sh").write_text(SHARED)
     for word in ("first", "other"):
@@ -97,7 +99,7 @@ def _first_up(
 def test_clones_come_up_on_three_hosts(stack, first_up):
     assert first_up.status == "succeeded", first_up.words
 
-    hosts = ("main", *REMOTE) * 2
+    hosts = ("main", *REMOTE, REMOTE[0])
     places = zip(NAMES, hosts, strict=True)
     wait_until_observed(stack, SLUG, **{n: f"running on {host}" for n, host in places})
     assert first_up.statuses()["prepare-goldens"] == {"done"}
@@ -168,7 +170,7 @@ def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
     stack, owner, first_up, tmp_path
 ):
     before = {host: stored(stack, host) for host in ("main", *REMOTE)}
-    (tmp_path / "kvm-compose.yaml").write_text(yaml("mine", "br1", "br2"))
+    (tmp_path / "kvm-compose.yaml").write_text(yaml("mine", "br1"))
     (tmp_path / "shared.sh").write_text(SHARED)
     owner.create_testbed(OTHER_SLUG, tmp_path)
 
@@ -176,12 +178,12 @@ def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
 
     assert up.status == "succeeded", up.words
     assert up.statuses()["prepare-goldens"] == {"unchanged"}
-    assert set(up.of("push-goldens")) == {f"golden image mine to {h}" for h in REMOTE}
+    assert set(up.of("push-goldens")) == {f"golden image mine to {REMOTE[0]}"}
     assert up.statuses()["push-goldens"] == {"unchanged"}
-    guest = Guest(stack, OTHER_SLUG, "mine-1")
+    guest = Guest(stack, OTHER_SLUG, "mine-0")
     assert guest.run("cat /etc/shared; hostname").split() == [
         *("prepared", "by", "clones-node"),
-        "borrowed-mine-1",
+        "borrowed-mine-0",
     ]
     boot = Guest(stack, SLUG, NAMES[2]).boot
 

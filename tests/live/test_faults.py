@@ -74,7 +74,9 @@ def test_run_survives_at_every_stage(stack, owner, before, name, stage):
 
 
 def test_closed_window_stops_no_run(stack, owner, before):
-    started = owner.start(SLUG, "up")
+    slug = "unwatched"
+    owner.create_testbed(slug, DATA / "small")
+    started = owner.start(slug, "up")
     first = started.instructions[0]
 
     with owner.socket(started.number) as window:
@@ -83,5 +85,5 @@ def test_closed_window_stops_no_run(stack, owner, before):
     over = followed(owner, started)
 
     assert over.status == "succeeded", over.words
-    assert condition(stack, SLUG) == "up"
-    assert ran(owner, SLUG, "down").status == "succeeded"
+    assert condition(stack, slug) == "up"
+    assert ran(owner, slug, "down").status == "succeeded"
