@@ -41,8 +41,7 @@ def stack() -> Iterator[Stack]:
         with real_stack(
             folder, label="tbl", second_root=debian_13(), **SETTINGS
         ) as stack:
-            stack.add_user("owner")
-            stack.add_user("other")
+            stack.add_user("owner", "other")
             yield stack
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -69,8 +68,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         image.write_bytes(b"tiny" * 1024)
         digest = hashlib.sha256(image.read_bytes()).hexdigest()
         stack.add_image("tiny", image, sha256=digest, format="raw")
-        stack.add_user("owner")
-        stack.add_user("other")
+        stack.add_user("owner", "other")
         yield stack
 
 

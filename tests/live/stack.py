@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -78,9 +79,10 @@ class Stack:
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key]
         subprocess.run(words, check=True)
         wire(self.main, "w0", self.other)
-        self._start_host(self.main, 1)
-        self._start_host(self.other, 2)
-        self._prepare()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._start_host, (self.main, self.other), (1, 2)))
+        self.start_redis()
+        self.manage("migrate", "--verbosity", "0")
         self.manage("add_host", "main", "--main", "--address", self._address(1))
         self._add_remote("host-b", self.other, 2)
         self.start_services()
@@ -119,17 +121,22 @@ class Stack:
         self.manage("add_host", name, *words, "--host-key-file", str(key_of_host))
 
     def start_simulated(self, hosts: int) -> None:
-        """Start the product with hosts that only rehearse; needs no root."""
+        """Start the product with hosts that only rehearse; needs no root.
+
+        It has no console gateway: simulated guests have no consoles.
+        """
         self.on_main = False
         self.offer_stand_in()
-        self._prepare()
+        self.start_redis()
         added = [("add_host", "main", "--simulated", "--main")]
         added += [("add_host", f"host-{n:02}", "--simulated") for n in range(1, hosts)]
         self.shell(
             "from django.core.management import call_command\n"
+            "call_command('migrate', verbosity=0)\n"
             f"for words in {added}: call_command(*words)"
         )
-        self.start_services()
+        self.start_worker()
+        self.start_web()
 
     def start_services(self) -> None:
         """Start the worker, the console gateway and the web server."""
@@ -210,12 +217,12 @@ class Stack:
         """Run Python code inside the product, as `manage.py shell` does."""
         return self.manage("shell", "-v", "0", "-c", code)
 
-    def add_user(self, name: str, *, is_admin: bool = False) -> None:
-        """Create a user with the password PASSWORD."""
+    def add_user(self, *names: str, is_admin: bool = False) -> None:
+        """Create users with the password PASSWORD."""
         verb = "create_superuser" if is_admin else "create_user"
         self.shell(
-            "from django.contrib.auth.models import User; "
-            f"User.objects.{verb}({name!r}, password={PASSWORD!r})"
+            "from django.contrib.auth.models import User\n"
+            f"for name in {names}: User.objects.{verb}(name, password={PASSWORD!r})"
         )
 
     def client(self, name: str) -> Client:
@@ -243,10 +250,6 @@ class Stack:
         if self.on_main:
             for host in (self.main, self.other, self.third):
                 host.stop()
-
-    def _prepare(self) -> None:
-        self.start_redis()
-        self.manage("migrate", "--verbosity", "0")
 
     def _offer_images(self, cache: Path) -> None:
         for file in cache.glob("*.json"):
