@@ -136,11 +136,14 @@ pick_sudo() {
 }
 
 build_initramfs() {
-  local root=$1/initramfs
+  local root=$1/initramfs applet
   mkdir -p "$root"/{dev,proc,sys,root,usr/bin}
   ln -s usr/bin "$root/bin"
   ln -s usr/bin "$root/sbin"
-  install_busybox "$1" "$root"
+  install -m 755 "$1/root/usr/bin/busybox" "$root/usr/bin/busybox"
+  for applet in sh mount insmod findfs usleep sleep switch_root; do
+    ln -s busybox "$root/usr/bin/$applet"
+  done
   cp -a "$1/early-modules" "$root/modules"
   install -m 755 "$RECIPE/initramfs-init" "$root/init"
   (cd "$root" && find . | LC_ALL=C sort | cpio --quiet -o -H newc -R 0:0) \
