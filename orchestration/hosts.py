@@ -271,7 +271,8 @@ class HostFacts:
     """The observed facts of a host: its size, usable domain types and datapath.
 
     `load` is the one-minute load average. `remark` and `hint` name a problem and its
-    remedy.
+    remedy. The seconds are of all CPUs since the boot, the disk is that of the guests'
+    disks; 0 where the host did not say.
     """
 
     cpus: int
@@ -283,11 +284,15 @@ class HostFacts:
     switch_version: str
     remark: str = ""
     hint: str = ""
+    cpu_busy_s: float = 0.0
+    cpu_total_s: float = 0.0
+    disk_bytes: int = 0
+    disk_free_bytes: int = 0
 
 
 def examine(host: Host, *, scope: Scope) -> HostFacts:
     """Query a host's SSH, libvirt and Open vSwitch. Raises: HostUnreachable."""
-    seen = machine.observe(host.transport, scope=scope)
+    seen = machine.observe(host.transport, host.state.projects_dir, scope=scope)
     forbidden = forwarding_problem(host.transport)
     node = node_facts(host.libvirt)
     switch = bridges.check(host.transport, scope=scope)
@@ -302,6 +307,10 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
         switch_version=switch.version,
         remark=forbidden.message if forbidden else seen.remark,
         hint=forbidden.hint if forbidden else seen.hint,
+        cpu_busy_s=seen.cpu_busy_s,
+        cpu_total_s=seen.cpu_total_s,
+        disk_bytes=seen.disk_bytes,
+        disk_free_bytes=seen.disk_free_bytes,
     )
 
 

@@ -15,6 +15,7 @@ from testbed.images.stale_files import sweep_files
 from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, sweep
+from testbed.samples.recording import fold_samples, forget_samples
 from testbed.testbeds.trash import empty_trash
 
 __all__ = [
@@ -43,5 +44,7 @@ def keep_house_once() -> dict[str, int]:
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,
         "records of old deletions removed": forget_old_cleanups,
+        "samples folded into minutes": fold_samples,
+        "hours of old samples removed": forget_samples,
     }
     return {name: step() for name, step in steps.items()}

@@ -108,7 +108,7 @@ def observe(host: Host, *, scope: Scope) -> Inventory:
     found = domains.observe(host.libvirt)
     nets = networks.observe(host.libvirt)
     bridges, ports = inventory.observe(host.transport, scope=scope)
-    links = ip_link.links(host.transport, scope=scope)
+    links = ip_link.links(host.transport, scope=scope, counted=True)
     folders, files = _folders(host, scope)
     things = [
         *_domains(found),

@@ -3,7 +3,7 @@
 It is the only source of guest states, loads and conditions on the pages: no page
 request talks to a host. One look per host covers everything of ours on it; hosts are
 asked in parallel, so that a dead one delays no other. Guests and load are saved here,
-bridges, networks and the rest in `inventory`.
+bridges, networks and the rest in `inventory`, samples of all loads in `samples/`.
 """
 
 import logging
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import nan
 
 from celery import shared_task
 from django.conf import settings
@@ -23,15 +24,18 @@ from orchestration.inventory import things
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
 from orchestration.plan.model import Command
-from orchestration.providers.libvirt.facts.domains import DomainFacts, DomainStatus
+from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
 from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve
 from testbed.hosts.firewall import wanted_firewalls
+from testbed.hosts.guests import GuestsOfHost, save_guests
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.hosts.power import requested_statuses
-from testbed.models import Host, ObservedGuest, Run, Testbed
+from testbed.models import Host, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
+from testbed.samples.figures import HostFigures
+from testbed.samples.recording import record
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -41,9 +45,13 @@ _TURN_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class HostObservation:
-    """The result of observing one host, or the reason why there is none."""
+    """The result of observing one host, or the reason why there is none.
+
+    `read_at` is when its guests' counts were read.
+    """
 
     host: Host
+    read_at: datetime
     inventory: Inventory = field(default_factory=Inventory)
     facts: HostFacts | None = None
     network: HostNetwork | None = None
@@ -86,7 +94,15 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     ]
     for observation in answered:
         save_inventory(observation.host, observation.inventory, began)
-    _save_guests(answered, now)
+    guests = save_guests(
+        GuestsOfHost(seen.host.name, seen.inventory, seen.read_at) for seen in answered
+    )
+    figures = {
+        seen.host.pk: _host_figures(seen.host, seen.facts)
+        for seen in observations
+        if seen.facts is not None
+    }
+    record(guests, figures, now)
     silent = {seen.host.name for seen in observations if seen.facts is None}
     _save_time(silent, began)
     share = shares(
@@ -135,10 +151,11 @@ def _observe(row: Host, hosts: Hosts) -> HostObservation:
         facts = examine(host, scope=Scope())
         is_due = has_old_network(row)
         network = look_at_network(row, host) if is_due else None
+        read_at = timezone.now()
         seen = things.observe(host, scope=Scope())
-        return HostObservation(row, seen, facts, network)
+        return HostObservation(row, read_at, seen, facts, network)
     except TestbedError as exc:
-        return HostObservation(row, problem=exc.sentence)
+        return HostObservation(row, timezone.now(), problem=exc.sentence)
 
 
 def _save_host(observation: HostObservation, now: datetime) -> None:
@@ -154,6 +171,11 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
             "free_memory_mib": observation.facts.free_memory_mib,
             "cpus": observation.facts.cpus,
             "memory_mib": observation.facts.memory_mib,
+            "cpu_busy_s": observation.facts.cpu_busy_s,
+            "cpu_total_s": observation.facts.cpu_total_s,
+            "cpu_percent": _cpu_percent(observation.host, observation.facts),
+            "disk_bytes": observation.facts.disk_bytes,
+            "disk_free_bytes": observation.facts.disk_free_bytes,
         }
         if not observation.host.cpus:  # added in the admin, and observed the first time
             changes |= {
@@ -163,65 +185,24 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
     Host.objects.filter(pk=observation.host.pk).update(**changes)
 
 
-def _save_guests(observations: list[HostObservation], now: datetime) -> None:
-    testbeds = dict(Testbed.objects.values_list("slug", "pk"))
-    old = {
-        (row.testbed_id, row.name): row
-        for row in ObservedGuest.objects.filter(
-            host__in=[s.host.name for s in observations]
-        )
-    }
-    seen: dict[tuple[int, str], ObservedGuest] = {}
-    for observation in observations:
-        for domain in observation.inventory.domains:
-            if domain.testbed in testbeds:
-                key = (testbeds[domain.testbed], domain.guest)
-                seen[key] = _observed(
-                    key, observation.host.name, domain, old.get(key), now
-                )
-    ObservedGuest.objects.bulk_create(
-        seen.values(),
-        update_conflicts=True,
-        unique_fields=["testbed", "name"],
-        update_fields=[
-            "host",
-            "status",
-            "cpu_percent",
-            "cpu_time_ns",
-            "memory_mib",
-            "observed_at",
-            "observed_since",
-        ],
+def _host_figures(row: Host, facts: HostFacts) -> HostFigures:
+    known_cpu = _cpu_percent(row, facts)
+    used_bytes = facts.disk_bytes - facts.disk_free_bytes
+    return HostFigures(
+        cpu_percent=nan if known_cpu is None else known_cpu,
+        load=facts.load,
+        memory_bytes=(facts.memory_mib - facts.free_memory_mib) << 20,
+        disk_bytes=used_bytes if facts.disk_bytes else nan,
     )
-    gone = [row.pk for key, row in old.items() if key not in seen]
-    ObservedGuest.objects.filter(pk__in=gone).delete()
 
 
-def _observed(
-    key: tuple[int, str],
-    host: str,
-    domain: DomainFacts,
-    old: ObservedGuest | None,
-    now: datetime,
-) -> ObservedGuest:
-    percent, since = 0.0, now
-    if old is not None and (old.status, old.host) == (domain.status, host):
-        since = old.observed_since or now
-    if old is not None and old.cpu_time_ns and domain.vcpus:
-        elapsed_ns = max((now - old.observed_at).total_seconds(), 0.001) * 1e9
-        used_ns = max(domain.cpu_time_ns - old.cpu_time_ns, 0)
-        percent = min(100.0, 100.0 * used_ns / elapsed_ns / domain.vcpus)
-    return ObservedGuest(
-        testbed_id=key[0],
-        name=key[1],
-        host=host,
-        status=domain.status,
-        cpu_percent=round(percent, 1),
-        cpu_time_ns=domain.cpu_time_ns,
-        memory_mib=domain.used_memory_mib or domain.memory_mib,
-        observed_at=now,
-        observed_since=since,
-    )
+def _cpu_percent(row: Host, facts: HostFacts) -> float | None:
+    """Return the busy share of all CPUs since the last look; None after a boot."""
+    busy_s = facts.cpu_busy_s - row.cpu_busy_s
+    total_s = facts.cpu_total_s - row.cpu_total_s
+    if not row.cpu_total_s or total_s <= 0 or busy_s < 0:
+        return None
+    return round(min(100.0, 100.0 * busy_s / total_s), 1)
 
 
 def _condition(testbed: Testbed, held: Iterable[Held]) -> str:

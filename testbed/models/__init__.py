@@ -14,6 +14,7 @@ from testbed.models.inventory import Inventory, MissingPart
 from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
+from testbed.models.samples import Sample, SampleHour
 from testbed.models.testbeds import ObservedGuest, Testbed
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "MissingPart",
     "ObservedGuest",
     "Run",
+    "Sample",
+    "SampleHour",
     "SavedCommand",
     "Task",
     "Testbed",

@@ -20,7 +20,9 @@ class Host(models.Model):
     `host_key` is pinned when the host is added. When `address` is a name,
     `resolved_address` is its address at that time, for tunnels. `network` is a
     `HostNetwork` as it was at `network_seen_at`, so that planning asks no machine.
-    `problem` is empty while the host is online; `remark` says what has to be mended on
+    `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
+    between the last two looks, None before the second; the disk is that of the guests'
+    disks. `problem` is empty while the host is online; `remark` says what has to be mended on
     an online host.
     """
 
@@ -71,6 +73,11 @@ class Host(models.Model):
     memory_mib = models.PositiveIntegerField(default=0)
     load = models.FloatField(default=0.0)
     free_memory_mib = models.PositiveIntegerField(default=0)
+    cpu_busy_s = models.FloatField(default=0.0, editable=False)
+    cpu_total_s = models.FloatField(default=0.0, editable=False)
+    cpu_percent = models.FloatField(null=True, editable=False)
+    disk_bytes = models.PositiveBigIntegerField(default=0, editable=False)
+    disk_free_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     network = models.JSONField(default=dict, blank=True)
     network_seen_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)

@@ -72,7 +72,9 @@ class ObservedGuest(models.Model):
     """A guest as last observed. `status` is libvirt's word, or `absent`.
 
     `observed_since` is the first of the looks that saw this status on this host without
-    another one between; it is None in rows of earlier versions.
+    another one between; it is None in rows of earlier versions. The bytes are counted
+    since the guest started, as it read, wrote, received and sent; None where nobody
+    could count.
     """
 
     testbed = models.ForeignKey(
@@ -84,6 +86,10 @@ class ObservedGuest(models.Model):
     cpu_percent = models.FloatField(default=0.0)
     cpu_time_ns = models.BigIntegerField(default=0)
     memory_mib = models.PositiveIntegerField(default=0)
+    disk_read_bytes = models.BigIntegerField(null=True)
+    disk_written_bytes = models.BigIntegerField(null=True)
+    received_bytes = models.BigIntegerField(null=True)
+    sent_bytes = models.BigIntegerField(null=True)
     observed_at = models.DateTimeField()
     observed_since = models.DateTimeField(null=True, blank=True)
 

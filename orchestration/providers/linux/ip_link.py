@@ -9,6 +9,7 @@ and their ports are in `ovs/bridges.py`.
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestration.errors import NetworkFailed
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
@@ -33,7 +34,8 @@ done
 class Link:
     """One network device as `ip link` reports it; `peer` is a veth's other end.
 
-    `index` is the kernel's number, which a device that is made again has not.
+    `index` is the kernel's number, which a device that is made again has not. The bytes
+    are counted since it was made, and 0 where they were not asked for.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Link:
     addresses: tuple[str, ...] = ()
     mtu: int = PLAIN_MTU
     index: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 def ensure_veth(
@@ -167,12 +171,15 @@ def addresses(transport: Transport, *, scope: Scope) -> dict[str, tuple[str, ...
     return {link.name: link.addresses for link in links}
 
 
-def links(transport: Transport, *, scope: Scope) -> dict[str, Link]:
-    """Return all network devices of a host by their names."""
+def links(
+    transport: Transport, *, scope: Scope, counted: bool = False
+) -> dict[str, Link]:
+    """Return all network devices of a host by their names, with what they carried."""
     failure = Failure(
         NetworkFailed, f"The network devices of {transport.machine} cannot be listed."
     )
-    found = _links(transport, "link show", failure, scope=scope)
+    words = "-statistics link show" if counted else "link show"
+    found = _links(transport, words, failure, scope=scope)
     return {link.name: link for link in found}
 
 
@@ -193,10 +200,16 @@ def _links(
                 for entry in row.get("addr_info", ())
                 if "local" in entry
             ),
+            received_bytes=_bytes(row, "rx"),
+            sent_bytes=_bytes(row, "tx"),
         )
         for row in json.loads(text or "[]")
         if "ifname" in row
     ]
+
+
+def _bytes(row: dict[str, Any], way: str) -> int:
+    return int(row.get("stats64", {}).get(way, {}).get("bytes", 0))
 
 
 def _is_ready(pair: tuple[Link | None, Link | None], master_of_a: str) -> bool:

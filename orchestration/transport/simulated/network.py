@@ -46,7 +46,7 @@ def ovs_appctl(machine: Machine, words: list[str]) -> Answer:
 
 def ip(machine: Machine, words: list[str]) -> Answer:
     """`ip link add|set|delete|show`; there are no addresses."""
-    match [word for word in words if word != "-json"]:
+    match [word for word in words if word[:1] != "-"]:
         case ["link", "show", *which]:
             return Answer(stdout=_links(machine, only_pairs="veth" in which))
         case ["link", "add", a, "type", "veth", "peer", "name", b]:

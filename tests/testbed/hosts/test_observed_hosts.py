@@ -4,19 +4,22 @@ A silent host changes nothing of what was seen on it, and one that cannot be use
 no other.
 """
 
+from dataclasses import replace
 from datetime import timedelta
+from math import nan
 
 import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orchestration.errors import StateError
-from orchestration.hosts import Hosts
+from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
 from testbed.hosts import observation
 from testbed.hosts.observation import observe_all
-from testbed.models import Host, Run, Testbed
+from testbed.models import Host, Run, Sample, Testbed
+from testbed.samples.figures import HostFigures, record_at
 from testbed.testbeds.planning import prepare
 from tests.testbed.hosts.host_changes import ran, seen, silence, start, stop
 
@@ -148,3 +151,43 @@ def test_plan_reads_what_was_seen_and_refuses_guests_that_nobody_could_reach(
         prepare(generated, Command.UP, Options())
 
     prepare(generated, Command.DOWN, Options())
+
+
+def test_host_shows_what_was_busy_between_two_looks(
+    testbed: Testbed, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = [(100.0, 1000.0), (160.0, 1080.0), (5.0, 20.0)]
+    counts = list(looks)
+
+    def examined(*args: object, **more: object) -> HostFacts:
+        busy_s, total_s = counts[0]
+        facts = examine(*args, **more)
+        return replace(facts, cpu_busy_s=busy_s, cpu_total_s=total_s)
+
+    monkeypatch.setattr(observation, "examine", examined)
+    shown = []
+    for _ in looks:
+        observe_all(kept)
+        counts.pop(0)
+        shown.append(Host.objects.get(name="main").cpu_percent)
+
+    assert shown == [None, 75.0, None]  # the last one booted in between
+    samples = Sample.objects.filter(host__name="main").order_by("taken_at")
+    records = [record_at(row.figures, 0, len(HostFigures._fields)) for row in samples]
+    assert [record[0] for record in records] == [
+        pytest.approx(nan, nan_ok=True),
+        75.0,
+        pytest.approx(nan, nan_ok=True),
+    ]
+    main = Host.objects.get(name="main")
+    assert records[-1][2] == (main.memory_mib - main.free_memory_mib) << 20
+
+
+def test_silent_host_has_no_sample(
+    testbed: Testbed, kept: Hosts, settings: object
+) -> None:
+    silence(kept, settings, "host-b")
+
+    observe_all(kept)
+
+    assert [row.host.name for row in Sample.objects.all()] == ["main"]

@@ -181,3 +181,17 @@ def test_addresses_are_listed_per_device():
     found = ip_link.addresses(host, scope=Scope())
 
     assert found == {"lo": ("127.0.0.1/8",), "eth0": ()}
+
+
+def test_devices_are_listed_with_what_they_carried():
+    counts = {"rx": {"bytes": 7, "packets": 1}, "tx": {"bytes": 9, "packets": 1}}
+    shown = [{"ifname": "t1g0i0", "stats64": counts}, {"ifname": "lo"}]
+    listed = ("ip -json -statistics link show", json.dumps(shown))
+
+    found = ip_link.links(
+        FakeTransport("host-a", [listed]), scope=Scope(), counted=True
+    )
+
+    tap = found["t1g0i0"]
+    assert (tap.received_bytes, tap.sent_bytes) == (7, 9)
+    assert (found["lo"].received_bytes, found["lo"].sent_bytes) == (0, 0)

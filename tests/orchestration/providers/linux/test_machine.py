@@ -1,6 +1,8 @@
 """Facts of a host's kernel: its load, and whether KVM works."""
 
 import re
+import shutil
+import time
 
 import pytest
 
@@ -14,7 +16,7 @@ LOOK = re.compile(r"sh -c .*/proc/loadavg.*", re.DOTALL)
 
 
 def seen(answer: Answer) -> Machine:
-    return observe(FakeTransport("host-b", [(LOOK, answer)]), scope=Scope())
+    return observe(FakeTransport("host-b", [(LOOK, answer)]), "/var", scope=Scope())
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,32 @@ def test_machine_that_says_nothing_useful_has_no_load_and_no_kvm(
     assert seen(answer) == Machine(0.0, kvm=False)
 
 
+def test_processors_and_disk_are_counted() -> None:
+    stat = "cpu  1000 50 250 6000 700 0 100 100 900 40"
+    df = "/dev/sda1 1000 400 550 43% /var/lib/my disks"
+
+    found = seen(f"0.52\n8\nx86_64\nkvm 660\n{stat}\n{df}\n")
+
+    assert (found.cpu_busy_s, found.cpu_total_s) == (15.0, 82.0)
+    assert (found.disk_bytes, found.disk_free_bytes) == (1000 << 10, 550 << 10)
+
+
+def test_this_machine_counts_as_its_kernel_does() -> None:
+    before = observe(LocalTransport(), "/", scope=Scope())
+    busy_until = time.process_time() + 0.05
+    while time.process_time() < busy_until:
+        pass
+    after = observe(LocalTransport(), "/", scope=Scope())
+
+    assert after.cpu_busy_s > before.cpu_busy_s > 0
+    assert (
+        after.cpu_total_s - before.cpu_total_s >= after.cpu_busy_s - before.cpu_busy_s
+    )
+    disk = shutil.disk_usage("/")
+    assert after.disk_bytes == pytest.approx(disk.total, rel=0.01)
+    assert 0 < after.disk_free_bytes <= disk.free * 1.1
+
+
 def test_dead_machine_is_an_error_and_not_an_answer() -> None:
     with pytest.raises(HostUnreachable, match="power"):
         seen(HostUnreachable("host-b has no power."))
@@ -64,9 +92,10 @@ def test_dead_machine_is_an_error_and_not_an_answer() -> None:
 
 def test_question_is_understood_by_a_real_shell() -> None:
     fake, real = FakeTransport("x", [(LOOK, "")]), LocalTransport("here")
-    observe(fake, scope=Scope())
+    observe(fake, "/var", scope=Scope())
 
     said = real.run(fake.calls[0], scope=Scope(), check=False)
 
     real.close()
-    assert re.fullmatch(r"\d+\.\d+\n\d+\n\S+\n(none|\S+ \d+)\n", said.stdout)
+    pattern = r"\d+\.\d+\n\d+\n\S+\n(none|\S+ \d+)\ncpu [ \d]+\n\S+( +\d+){3} .*\n"
+    assert re.fullmatch(pattern, said.stdout)

@@ -84,9 +84,9 @@ def test_file_comes_back_as_it_was_put(
 
 
 def test_facts_are_those_of_the_machine(noisy: SSHTransport, scope: Scope) -> None:
-    seen = machine.observe(noisy, scope=scope)
+    seen = machine.observe(noisy, "/", scope=scope)
 
-    here = machine.observe(LocalTransport(), scope=scope)
+    here = machine.observe(LocalTransport(), "/", scope=scope)
     assert (seen.kvm, seen.remark) == (here.kvm, here.remark.replace("main", "host-b"))
     assert seen.load > 0 or here.load == 0
 

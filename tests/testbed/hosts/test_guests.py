@@ -1,0 +1,134 @@
+"""The load of guests, from what two looks counted."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from math import isnan
+
+import pytest
+from django.utils import timezone
+
+from orchestration.hosts import Hosts
+from orchestration.inventory.things import Inventory
+from orchestration.providers.libvirt.facts.domains import DomainFacts, DomainStatus
+from orchestration.providers.linux.ip_link import Link
+from orchestration.state.model import State
+from testbed.hosts.guests import GuestsOfHost, save_guests
+from testbed.hosts.observation import observe_all
+from testbed.models import Sample, Testbed
+from testbed.samples.figures import GuestFigures, record_at
+from tests.testbed.hosts.host_changes import start, stop
+
+WEB = DomainFacts(
+    name="t7-web",
+    uuid="",
+    status=DomainStatus.RUNNING,
+    reason="",
+    testbed="lab",
+    guest="web",
+    spec_hash="",
+    cpu_time_ns=1_000_000_000,
+    vcpus=2,
+    memory_mib=256,
+    used_memory_mib=100,
+    disk_read_bytes=1000,
+    disk_written_bytes=2000,
+)
+LATER = replace(
+    WEB,
+    cpu_time_ns=11_000_000_000,
+    disk_read_bytes=11_000,
+    disk_written_bytes=2000,
+)
+
+
+@pytest.fixture
+def taps(state: State) -> list[str]:
+    """The devices of guest `web` on its host."""
+    web = state.guest("web")
+    return [one.tap for one in web.interfaces] + [web.management.tap]
+
+
+def look(domain: DomainFacts, at: datetime, *links: Link) -> GuestFigures:
+    """Save one look at main, and return the figures of `web`."""
+    inventory = Inventory(domains=(domain,), links={link.name: link for link in links})
+    (figures,) = save_guests([GuestsOfHost("main", inventory, at)]).values()
+    return figures["web"]
+
+
+def carried(taps: list[str], received: int, sent: int) -> list[Link]:
+    return [
+        Link(tap, True, "", "", received_bytes=received, sent_bytes=sent)
+        for tap in taps
+    ]
+
+
+def test_load_is_the_difference_of_two_looks(testbed: Testbed, taps: list[str]) -> None:
+    now = timezone.now()
+
+    first = look(WEB, now, *carried(taps, 0, 500))
+    second = look(LATER, now + timedelta(seconds=10), *carried(taps, 100, 2500))
+
+    assert all(map(isnan, (first.cpu_percent, *first[2:])))
+    assert first.memory_bytes == 100 << 20
+    assert second.cpu_percent == 50.0  # one of its two
+    assert second[2:4] == (1000.0, 0.0)
+    # All its taps together; it receives what they send.
+    assert second[4:] == (200.0 * len(taps), 10.0 * len(taps))
+    row = testbed.observed_guests.get()
+    assert (row.cpu_percent, row.disk_read_bytes) == (50.0, 11_000)
+    assert (row.received_bytes, row.sent_bytes) == (2500 * len(taps), 100 * len(taps))
+
+
+def test_guest_that_started_anew_has_no_load_of_that_time(
+    testbed: Testbed, taps: list[str]
+) -> None:
+    now = timezone.now()
+    look(LATER, now, *carried(taps, 100, 2500))
+
+    again = look(WEB, now + timedelta(seconds=10), *carried(taps, 0, 500))
+
+    assert isnan(again.cpu_percent)
+    assert isnan(again.disk_read_bytes_per_s)
+    assert isnan(again.received_bytes_per_s)
+    assert testbed.observed_guests.get().cpu_percent == 0.0
+
+
+def test_clock_that_was_set_back_gives_no_load(
+    testbed: Testbed, taps: list[str]
+) -> None:
+    now = timezone.now()
+    look(WEB, now, *carried(taps, 0, 0))
+
+    again = look(LATER, now - timedelta(hours=1), *carried(taps, 9, 9))
+
+    assert all(map(isnan, (again.cpu_percent, *again[2:])))
+
+
+def test_guest_without_a_known_tap_has_no_network_load(
+    testbed: Testbed, taps: list[str]
+) -> None:
+    now = timezone.now()
+    look(WEB, now)
+
+    again = look(LATER, now + timedelta(seconds=10))
+
+    assert isnan(again.received_bytes_per_s)
+    assert again.disk_read_bytes_per_s == 1000.0
+    assert testbed.observed_guests.get().received_bytes is None
+
+
+def test_look_leaves_a_sample_of_each_active_guest(
+    testbed: Testbed, kept: Hosts, state: State
+) -> None:
+    start(kept, state, "web")
+    start(kept, state, "db")
+    observe_all(kept)
+    stop(kept, state, "db", undefine=False)
+
+    observe_all(kept)
+
+    first, second = Sample.objects.filter(testbed=testbed).order_by("taken_at")
+    assert (first.names.split("\n"), second.names) == (["web", "db"], "web")
+    record = GuestFigures(*record_at(second.figures, 0, len(GuestFigures._fields)))
+    assert record.memory_bytes == 256 << 20
+    assert record.cpu_percent > 0  # the test driver counts its uptime
