@@ -21,7 +21,7 @@ from testbed.views import (
 )
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import checks, consoles, pages, power
+from testbed.views.guests import checks, consoles, load, pages, power
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -33,6 +33,7 @@ urlpatterns = [
     path("testbeds/<slug:slug>/live/", testbeds.live, name="testbed-live"),
     path("testbeds/<slug:slug>/guests/", testbeds.guests, name="testbed-guests"),
     path("testbeds/<slug:slug>/guests/<str:name>/", pages.show, name="guest"),
+    path("testbeds/<slug:slug>/guests/<str:name>/load/", load.show, name="guest-load"),
     path(
         "testbeds/<slug:slug>/guests/<str:name>/check/",
         checks.start,
@@ -94,6 +95,8 @@ urlpatterns = [
     path("runs/<int:pk>/fetched/archive/", fetched.archive, name="run-fetched-tar"),
     path("runs/<int:pk>/fetched/delete/", fetched.delete, name="run-fetched-delete"),
     path("hosts/", hosts.index, name="hosts"),
+    path("hosts/<slug:name>/", hosts.show, name="host"),
+    path("hosts/<slug:name>/load/", hosts.load, name="host-load"),
     path("orphans/", orphans.index, name="orphans"),
     path("orphans/delete/", orphans.delete, name="orphans-delete"),
     path("orphans/adopt/", orphans.adopt, name="orphans-adopt"),

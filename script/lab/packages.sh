@@ -77,18 +77,18 @@ ensure_venv() {
   printf '%s\n' "$digest" > "$stamp"
 }
 
-# The editor's CodeMirror and the consoles' xterm.js and noVNC, bundled into static/vendor:
-# pinned in front_end, not committed. Without them the editor is a plain text area, and the
-# page of consoles says that its display is not there.
+# The editor's CodeMirror, the consoles' xterm.js and noVNC, and the charts' uPlot, bundled
+# into static/vendor: pinned in front_end, not committed. Without them the editor is a plain
+# text area, the page of consoles says that its display is not there, and charts are tables.
 ensure_front_end() {
   local stamp=$CHECKOUT/static/vendor/.front-end digest
   digest=$(cd "$CHECKOUT/front_end" && cat package.json package-lock.json ./*.js | sha256sum)
   [[ $(cat "$stamp" 2> /dev/null) == "$digest" ]] && return
-  if step "Build the editor and the consoles" build_front_end; then
+  if step "Build the editor, the consoles and the charts" build_front_end; then
     printf '%s\n' "$digest" > "$stamp"
   else
-    warn "CodeMirror, xterm.js and noVNC are missing or old: without them the editor is a plain text"
-    warn "area, and consoles have no display."
+    warn "CodeMirror, xterm.js, noVNC and uPlot are missing or old: without them the editor is a"
+    warn "plain text area, consoles show nothing, and charts are tables."
     warn "The next call tries again."
   fi
 }

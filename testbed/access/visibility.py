@@ -12,7 +12,7 @@ from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
-from testbed.models import Run, Testbed
+from testbed.models import Host, Run, Testbed
 from testbed.models.runs import RunQuerySet
 
 if TYPE_CHECKING:
@@ -42,6 +42,11 @@ def run_for(request: Request, pk: int) -> Run:
     visible = Run.objects.all().visible_to(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
     return get_object_or_404(visible.select_related(*people), pk=pk)
+
+
+def host_for(request: Request, name: str) -> Host:
+    """Return the host, which every user may see. Raises: Http404 without one."""
+    return get_object_or_404(Host, name=name)
 
 
 def visible_runs(request: Request, testbed: Testbed) -> RunQuerySet:

@@ -2,13 +2,17 @@
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from testbed.access.visibility import Request
-from testbed.models import Host, ObservedGuest
+from testbed.access.visibility import Request, host_for, not_stored
+from testbed.models import Host, ObservedGuest, Testbed
 from testbed.pages.overview import UP
+from testbed.samples.charts import host_load
+from testbed.samples.reading import Period
+
+GUESTS_SHOWN = 20
 
 
 @login_required
@@ -20,3 +24,32 @@ def index(request: Request) -> HttpResponse:
     hosts = [(host, counts.get(host.name, 0)) for host in Host.objects.all()]
     template = "hosts/_table.html" if request.htmx else "hosts/list.html"
     return render(request, template, {"hosts": hosts})
+
+
+@login_required
+@require_GET
+def show(request: Request, name: str) -> HttpResponse:
+    """Show one host with its charts; htmx gets the part that changes by itself."""
+    host = host_for(request, name)
+    running = ObservedGuest.objects.filter(host=name, status__in=UP)
+    own = running.filter(testbed__in=Testbed.objects.all().visible_to(request.user))
+    busiest = own.select_related("testbed").order_by("-cpu_percent", "name")
+    context = {
+        "host": host,
+        "guests": running.count(),
+        "busiest": busiest[:GUESTS_SHOWN],
+    }
+    if request.htmx:
+        return render(request, "hosts/_page.html", context)
+    load = host_load(host, Period.of(request.GET.get("load")))
+    return render(request, "hosts/page.html", context | {"load": load})
+
+
+@not_stored
+@login_required
+@require_GET
+def load(request: Request, name: str) -> HttpResponse:
+    """Return the samples of one host in the last hour or week."""
+    host = host_for(request, name)
+    found = host_load(host, Period.of(request.GET.get("load")))
+    return JsonResponse(found.to_json())

@@ -11,6 +11,30 @@ from tests.live.browser import create
 pytestmark = pytest.mark.browser
 
 
+def test_load_is_drawn_beside_its_table_and_stays_when_the_page_is_polled(page: Page):
+    create(page, "drawn")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    page.goto("/testbeds/drawn/guests/web/")
+    expect(page.locator("[data-nothing]")).to_have_count(0)
+    drawn = page.locator("#load canvas")
+    expect(drawn).to_have_count(4)
+    page.evaluate("document.querySelector('#load canvas').dataset.first = 'yes'")
+
+    with page.expect_response(lambda answer: answer.url.endswith("/guests/web/")):
+        page.evaluate("htmx.trigger('#guest', 'poll')")
+
+    expect(page.locator("#load canvas[data-first]")).to_have_count(1)
+    expect(drawn).to_have_count(4)
+    row = page.locator("tr[data-column=cpu_percent]")
+    expect(row.locator("[data-figure=last]")).to_contain_text("%")
+
+    page.get_by_role("link", name="Last week").click()
+    expect(page.locator("#load canvas")).to_have_count(4)
+    page.locator("#guest dd a[href='/hosts/main/']").click()
+    expect(page.locator("#load canvas")).to_have_count(4)
+
+
 def test_guest_is_checked_paused_and_commanded_from_its_page(page: Page):
     create(page, "paged")
     page.get_by_role("button", name="Up", exact=True).click()

@@ -56,6 +56,7 @@ testbeds/<slug:slug>/                       owner       impossible
 testbeds/<slug:slug>/live/                  owner       impossible
 testbeds/<slug:slug>/guests/                owner       impossible
 testbeds/<slug:slug>/guests/<str:name>/     owner       impossible
+testbeds/<slug:slug>/guests/<str:name>/load/  owner       impossible
 testbeds/<slug:slug>/guests/<str:name>/check/  owner-on  owner-busy
 testbeds/<slug:slug>/delete/                owner-busy  owner-busy
 testbeds/<slug:slug>/disks/delete/          owner       impossible
@@ -95,6 +96,8 @@ runs/<int:pk>/fetched/archive/              owner       impossible
 runs/<int:pk>/fetched/delete/               owner       owner-on
 runs/<int:pk>/capture.pcap                  nothing     impossible
 hosts/                                      users       impossible
+hosts/<slug:name>/                          users       impossible
+hosts/<slug:name>/load/                     users       impossible
 orphans/                                    admin       impossible
 orphans/delete/                             impossible  admin-bad
 orphans/adopt/                              impossible  nothing
@@ -122,6 +125,7 @@ admin/auth/user/<id>/password/              rights      rights
 # Parts of routes, and what an address has in their place.
 PARTS = {
     "<slug:slug>": "lab",
+    "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",

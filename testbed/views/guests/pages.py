@@ -12,6 +12,8 @@ from testbed.access.permissions import Act, may
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.models import Testbed
 from testbed.pages.guest import GuestPage, guest_page
+from testbed.samples.charts import guest_load
+from testbed.samples.reading import Period
 from testbed.views.problems import problem_page, wants_json
 
 
@@ -30,8 +32,12 @@ def show(request: Request, slug: str, name: str) -> HttpResponse:
         raise Http404(f"Testbed {testbed} has no guest {name!r}.")
     if wants_json(request):
         return JsonResponse(page.to_json())
-    template = "guests/_page.html" if request.htmx else "guests/page.html"
-    return render(request, template, _context(request, testbed, page))
+    context = _context(request, testbed, page)
+    if request.htmx:  # the charts of the page stay, and ask for themselves
+        return render(request, "guests/_page.html", context)
+    period = Period.of(request.GET.get("load"))
+    load = guest_load(testbed, name, page.row.guest.memory_mib, period)
+    return render(request, "guests/page.html", context | {"load": load})
 
 
 def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, object]:

@@ -1,0 +1,87 @@
+"""The load of real guests over time: what they do is what their samples say."""
+
+import json
+import time
+
+import pytest
+
+from testbed.client.api import Client, Frame
+from tests.live.stack import Stack
+from tests.live.watch import Guest, pair_up, wait_until
+
+pytestmark = pytest.mark.live
+SLUG = "loaded"
+MIB = 1 << 20
+BUSY = "setsid timeout 60 sh -c 'while :; do :; done' >/dev/null 2>&1 </dev/null &"
+READ = "echo 3 > /proc/sys/vm/drop_caches; dd if=/dev/vda of=/dev/null bs=1M count=12"
+NAMES = {"near": "main", "away": "host-b"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _testbed(stack: Stack, owner: Client):
+    with pair_up(stack, owner, SLUG):
+        yield
+
+
+def load(client: Client, name: str) -> Frame:
+    found: Frame = json.loads(client.page(f"/testbeds/{SLUG}/guests/{name}/load/"))
+    return found
+
+
+def figures(client: Client, name: str, column: str, *, since: float) -> list[float]:
+    """Return what was observed of a guest since then."""
+    found = load(client, name)
+    both = zip(found["times"], found["columns"][column], strict=True)
+    return [value for at, value in both if value is not None and at > since]
+
+
+def carried(client: Client, name: str, column: str, *, since: float) -> float:
+    """Return the bytes that the samples of a rate make, each since the one before."""
+    found = load(client, name)
+    times, rates = found["times"], found["columns"][column]
+    pairs = zip(times, times[1:], rates[1:], strict=False)
+    return sum((b - a) * rate for a, b, rate in pairs if rate is not None and b > since)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_busy_guest_is_seen(stack, owner, name):
+    wait_until(
+        lambda: len(figures(owner, name, "cpu_percent", since=0)) > 2,
+        "there are no samples",
+    )
+    idle = min(figures(owner, name, "cpu_percent", since=0))
+    began = time.time()
+    Guest(stack, SLUG, name).run(BUSY)
+
+    wait_until(
+        lambda: max(figures(owner, name, "cpu_percent", since=began), default=0) > 50,
+        "the busy guest was not seen",
+    )
+
+    assert idle < 50
+    memory = figures(owner, name, "memory_bytes", since=0)
+    assert 0 < memory[-1] < 1024 * MIB
+    found = json.loads(owner.page(f"/hosts/{NAMES[name]}/load/"))
+    assert max(filter(None, found["columns"]["cpu_percent"])) > 10
+    assert found["columns"]["disk_bytes"][-1] > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_disk_and_network_are_counted_from_the_guests_side(stack, owner, name):
+    guest = Guest(stack, SLUG, name)
+    began = time.time()
+
+    guest.run(READ)
+    sent = guest.run("head -c 3145728 /dev/zero | tr '\\0' 'x'")
+
+    assert len(sent) == 3 * MIB
+    wait_until(
+        lambda: carried(owner, name, "sent_bytes_per_s", since=began) > 2.5 * MIB,
+        "what it sent was not seen",
+    )
+    wait_until(
+        lambda: carried(owner, name, "disk_read_bytes_per_s", since=began) > 8 * MIB,
+        "what it read was not seen",
+    )
+    received = carried(owner, name, "received_bytes_per_s", since=began)
+    assert 0 < received < 2 * MIB
