@@ -9,10 +9,11 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from celery import Celery
 from django.conf import settings
-from kombu.exceptions import KombuError
+from kombu.exceptions import ChannelError, KombuError
 from redis.exceptions import RedisError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "testbed.settings")
@@ -68,6 +69,21 @@ def revoke(celery_ids: Sequence[str], signal: str) -> None:
         with app.connection_for_write() as broker:
             broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
         app.control.revoke(list(celery_ids), terminate=True, signal=signal)
+
+
+def waiting_messages() -> int | None:
+    """Return the number of messages that no worker took; None without Redis."""
+    try:
+        with app.connection_for_read() as broker:
+            broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0)
+            queue = settings.CELERY_TASK_DEFAULT_QUEUE
+            channel: Any = broker.default_channel
+            return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:  # an empty list of Redis is none
+        return 0
+    except (KombuError, RedisError, OSError) as exc:
+        logger.warning("the queue's length is unknown: %s", exc)
+        return None
 
 
 @contextmanager

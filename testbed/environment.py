@@ -19,6 +19,7 @@ from django.core.exceptions import ImproperlyConfigured
 from orchestration.compose.pools import SUBNET_PREFIX, Pools
 
 LARGEST_POOL_PREFIX = 8
+SHORTEST_TOKEN = 24
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -164,6 +165,20 @@ def env_secret(name: str, default: str = "") -> str:
     if not secret:
         raise ImproperlyConfigured(f"{name}_FILE={path}: put one line of text there.")
     return secret
+
+
+def env_token(name: str) -> str:
+    """Return a secret that lets its bearer in; empty lets nobody in.
+
+    Raises: ImproperlyConfigured when it could be guessed.
+    """
+    value = env_secret(name)
+    if value and (len(value) < SHORTEST_TOKEN or not value.isascii()):
+        raise ImproperlyConfigured(
+            f"{name}: use at least {SHORTEST_TOKEN} characters of ASCII, such as "
+            "`openssl rand -hex 32` prints."
+        )
+    return value
 
 
 def env_generated(name: str, *, kept_in: Path) -> str:

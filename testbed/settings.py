@@ -26,6 +26,7 @@ from testbed.environment import (
     env_redis,
     env_secret,
     env_str,
+    env_token,
     env_zone,
 )
 
@@ -40,6 +41,8 @@ SECRET_KEY = env_generated("TESTBED_SECRET_KEY", kept_in=DATA_DIR / "secret-key"
 ALLOWED_HOSTS = env_list("TESTBED_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]")
 CSRF_TRUSTED_ORIGINS = env_list("TESTBED_TRUSTED_ORIGINS")
 HTTPS = env_bool("TESTBED_HTTPS", default=False)
+# With it a scraper reads /metrics; without it lab admins alone do.
+METRICS_TOKEN = env_token("TESTBED_METRICS_TOKEN")
 
 # Folders: QEMU's user must pass through those of testbeds and images (mode 711).
 TESTBEDS_DIR = DATA_DIR / "testbeds"

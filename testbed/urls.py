@@ -6,6 +6,7 @@ from django.urls import path, reverse_lazy
 from django.views.generic import RedirectView
 
 from testbed.api import schema
+from testbed.api.metrics import metrics
 from testbed.views import (
     artefacts,
     create,
@@ -104,6 +105,7 @@ urlpatterns = [
     path("images/", images.index, name="images"),
     path("images/look/", images.look, name="images-look"),
     path("images/delete/", images.delete, name="images-delete"),
+    path("metrics", metrics, name="metrics"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),
     path("login/", sign_in.SignIn.as_view(), name="login"),

@@ -4,6 +4,7 @@ import json
 import time
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from testbed.client.api import Client, Frame
 from tests.live.stack import Stack
@@ -85,3 +86,22 @@ def test_disk_and_network_are_counted_from_the_guests_side(stack, owner, name):
     )
     received = carried(owner, name, "received_bytes_per_s", since=began)
     assert 0 < received < 2 * MIB
+
+
+def test_metrics_have_both_guests(stack, owner):
+    stack.add_user("metrics-admin", is_admin=True)
+    admin = stack.client("metrics-admin")
+
+    families = text_string_to_metric_families(admin.page("/metrics"))
+
+    samples = {
+        (sample.name, sample.labels.get("guest"), sample.labels.get("host")): sample
+        for family in families
+        for sample in family.samples
+        if sample.labels.get("testbed", SLUG) == SLUG
+    }
+    for name, host in NAMES.items():
+        assert samples["testbed_guest_up", name, host].value == 1
+        assert samples["testbed_guest_cpu_seconds_total", name, host].value > 1
+        assert samples["testbed_host_cpu_busy_seconds_total", None, host].value > 1
+    assert samples["testbed_queue_messages", None, None].value >= 0

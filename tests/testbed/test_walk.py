@@ -33,6 +33,7 @@ ANSWERS = {
     "admin": "302 404 404 404 200",
     "admin-on": "302 404 404 404 302",
     "admin-bad": "302 404 404 404 422",
+    "metrics": "401 404 404 404 200",
     "all": "200 200 200 200 200",
     "on": "302 302 302 302 302",
     "never": "405 405 405 405 405",
@@ -105,6 +106,7 @@ orphans/cleanups/<int:pk>/                  admin       impossible
 images/                                     admin       impossible
 images/look/                                impossible  admin-on
 images/delete/                              admin-on    admin-bad
+metrics                                     metrics     never
 kvm-compose.json                            all         never
 docs/yaml.md                                all         never
 login/                                      all         all
