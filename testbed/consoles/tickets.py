@@ -65,7 +65,8 @@ class Ticket(BaseModel):
 
     def __str__(self) -> str:
         how = "" if self.may_type else ", read only"
-        return f"{self.mode} console of {self.guest}{how}"
+        kind = "screen" if self.mode is Mode.SCREEN else f"{self.mode} console"
+        return f"{kind} of {self.guest}{how}"
 
 
 def issue(ticket: Ticket) -> str:

@@ -68,7 +68,7 @@ def connect_with_sudo(
         scope = Scope()
         channel = connection.open(Wake(), scope.stop.is_set)
         held.callback(release, channel)
-        copy = command("python3", "-I", "-c", _COPY, path, as_root=True)
+        copy = command("python3", "-I", "-c", _COPY, path).with_root()
         line = wrap_line(copy, tag_of(scope), sudo=True)
         copied = _Copied(channel)
         try:
