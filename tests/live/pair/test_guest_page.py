@@ -6,7 +6,7 @@ import pytest
 
 from testbed.client.api import Client
 from tests.live.pair.conftest import SLUG
-from tests.live.watch import Guest, Ran, ran, wait_until_observed
+from tests.live.watch import Guest, Ran, ran, wait_until, wait_until_observed
 
 pytestmark = pytest.mark.live
 END_SSH = "while killall -KILL dropbear; do sleep 0.1; done"
@@ -68,8 +68,10 @@ def test_check_names_ssh_where_its_server_was_stopped(stack, owner):
     owner.drive(reset.started, reset.frames.append)
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
+    wait_until(
+        lambda: checked(owner, "away").status == "succeeded", "it cannot be reached"
+    )
     assert guest.boot != before
-    assert checked(owner, "away").status == "succeeded"
 
 
 def checked_until_failed(client: Client, name: str) -> Ran:
