@@ -29,7 +29,7 @@ GREETING_S = 10.0
 
 
 class SharedScreen:
-    """Who looks at one guest's screen."""
+    """The viewers of one guest's screen."""
 
     def __init__(self, place: Place, machines: Machines) -> None:
         self._place = place

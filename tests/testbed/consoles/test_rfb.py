@@ -91,7 +91,7 @@ def test_long_clipboard_is_dropped_as_it_comes():
         HELLO + b"\xff\x01" + b"\0" * 10,  # sound
     ],
 )
-def test_what_is_no_message_of_a_screen_ends_it(said: bytes):
+def test_bytes_that_are_no_message_end_a_screen(said: bytes):
     rfb, _ = new()
 
     with pytest.raises(BadMessage):

@@ -86,7 +86,7 @@ async def test_guest_that_restarts_is_shown_anew(running, guests, opened):
     assert len(shown.of("reset")) == 2
 
 
-async def test_what_does_not_greet_as_vnc_is_shown_to_nobody(running, guests, page):
+async def test_server_that_does_not_greet_as_vnc_is_not_shown(running, guests, page):
     guests.greeting = b"HTTP/1.1 400 Bad Request\r\n"
 
     shown = await page(mode=Mode.SCREEN)

@@ -1,5 +1,6 @@
 """A small VNC server on a socket pair: greets, and keeps what it was sent."""
 
+import select
 import socket
 import threading
 from contextlib import suppress
@@ -31,13 +32,9 @@ class VncServer:
 
     def show_until_full(self) -> int:
         """Show without end; return how many bytes were taken until nobody reads."""
-        self._here.settimeout(1.0)
         total = 0
-        try:
-            while total < 1 << 30:
-                total += self._here.send(b"y" * 65_536)
-        except TimeoutError:
-            self._here.settimeout(None)
+        while total < 1 << 30 and select.select([], [self._here], [], 1.0)[1]:
+            total += self._here.send(b"y" * 65_536, socket.MSG_DONTWAIT)
         return total
 
     def _read(self) -> None:
