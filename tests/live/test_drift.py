@@ -167,7 +167,10 @@ def near_comes_back_from_its_own_reboot_with_its_addresses(
 def second_up_changes_nothing(owner: Client) -> None:
     again = ran(owner, SLUG, "up")
     assert again.status == "succeeded", again.words
-    assert set().union(*again.statuses().values()) <= {"done", "unchanged"}
+    statuses = again.statuses()
+    # A removed interface's lease may still hold the address of another, which is said.
+    assert statuses.pop("set-up-guests") <= {"done", "unchanged", "warning"}
+    assert set().union(*statuses.values()) <= {"done", "unchanged"}
     assert again.statuses()["start-guests"] == {"unchanged"}
     assert "change-interfaces" not in again.statuses()
 
