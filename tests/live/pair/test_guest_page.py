@@ -48,9 +48,25 @@ def test_page_shows_the_guest_as_it_is(stack, owner, name, host):
     assert "testbed guest ready" in shown
 
 
-def test_check_names_ssh_where_its_server_was_stopped(stack, owner):
+@pytest.fixture
+def reset_afterwards(stack, owner):
+    """Reset the guest that lost its SSH server: the next files' tests use it."""
     guest = Guest(stack, SLUG, "away")
     before = guest.boot
+    yield
+    reset = Ran(owner.power(SLUG, "reset", "away"))
+    owner.drive(reset.started, reset.frames.append)
+    up = ran(owner, SLUG, "up")
+    assert up.status == "succeeded", up.words
+    wait_until(
+        lambda: checked(owner, "away").status == "succeeded", "it cannot be reached"
+    )
+    assert guest.boot != before
+
+
+@pytest.mark.usefixtures("reset_afterwards")
+def test_check_names_ssh_where_its_server_was_stopped(stack, owner):
+    guest = Guest(stack, SLUG, "away")
     guest.run(f"setsid sh -c 'sleep 1; {END_SSH}' >/dev/null 2>&1 </dev/null &")
 
     run = checked_until_ssh_failed(owner, "away")
@@ -63,15 +79,6 @@ def test_check_names_ssh_where_its_server_was_stopped(stack, owner):
     assert page["check"]["run"] == run.started.number
     assert page["status"] == "running"
     assert "testbed guest ready" in str(found["found"]["console"])
-
-    reset = Ran(owner.power(SLUG, "reset", "away"))
-    owner.drive(reset.started, reset.frames.append)
-    up = ran(owner, SLUG, "up")
-    assert up.status == "succeeded", up.words
-    wait_until(
-        lambda: checked(owner, "away").status == "succeeded", "it cannot be reached"
-    )
-    assert guest.boot != before
 
 
 def checked_until_ssh_failed(client: Client, name: str) -> Ran:
