@@ -87,8 +87,8 @@ ensure_front_end() {
   if step "Build the editor, the consoles and the charts" build_front_end; then
     printf '%s\n' "$digest" > "$stamp"
   else
-    warn "CodeMirror, xterm.js, noVNC and uPlot are missing or old: without them the editor is a"
-    warn "plain text area, consoles show nothing, and charts are tables."
+    warn "CodeMirror, xterm.js, noVNC and uPlot are missing or old: without them"
+    warn "the editor is a plain text area, consoles show nothing, and charts are tables."
     warn "The next call tries again."
   fi
 }
