@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -90,10 +91,10 @@ def test_disk_and_network_are_counted_from_the_guests_side(stack, owner, name):
 
 def test_metrics_have_both_guests(stack, owner):
     stack.add_user("metrics-admin", is_admin=True)
-    admin = stack.client("metrics-admin")
+    with closing(stack.client("metrics-admin")) as admin:
+        text = admin.page("/metrics")
 
-    families = text_string_to_metric_families(admin.page("/metrics"))
-
+    families = text_string_to_metric_families(text)
     samples = {
         (sample.name, sample.labels.get("guest"), sample.labels.get("host")): sample
         for family in families
