@@ -47,11 +47,10 @@ def carried(client: Client, name: str, column: str, *, since: float) -> float:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_busy_guest_is_seen(stack, owner, name):
-    wait_until(
-        lambda: len(figures(owner, name, "cpu_percent", since=0)) > 2,
-        "there are no samples",
+    wait_until(  # the first samples may be of its boot
+        lambda: min(figures(owner, name, "cpu_percent", since=0), default=100) < 50,
+        "the idle guest was not seen",
     )
-    idle = min(figures(owner, name, "cpu_percent", since=0))
     began = time.time()
     Guest(stack, SLUG, name).run(BUSY)
 
@@ -60,7 +59,6 @@ def test_busy_guest_is_seen(stack, owner, name):
         "the busy guest was not seen",
     )
 
-    assert idle < 50
     memory = figures(owner, name, "memory_bytes", since=0)
     assert 0 < memory[-1] < 1024 * MIB
     found = json.loads(owner.page(f"/hosts/{NAMES[name]}/load/"))
