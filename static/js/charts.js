@@ -52,7 +52,12 @@ const optionsOf = (figure, place, rows) => {
     cursor: { sync: { key: "load" }, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (plot, least, top) => [0, Math.max(1.05 * (top ?? 0), most, 1)] } },
     axes: [
-      { ...axis, values: (plot, seconds) => seconds.map((second) => timeOf(second, isWeek, true)), size: 30, space: 70 },
+      {
+        ...axis,
+        size: 30,
+        space: 70,
+        values: (plot, seconds) => seconds.map((second) => timeOf(second, isWeek, true)),
+      },
       {
         ...axis,
         size: 68,

@@ -21,9 +21,13 @@ from testbed.consoles.tickets import Ticket
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A guest, by the names of its testbed and of itself."""
+    """A guest by its name in a testbed, which has a name and a number.
+
+    The number is never given again: a deleted testbed's name may be another's now.
+    """
 
     testbed: str
+    number: int
     guest: str
 
 
@@ -70,6 +74,11 @@ class Machines:
     def _find(place: Place) -> tuple[State, GuestState]:
         project = Project(Path(settings.TESTBEDS_DIR) / place.testbed)
         state = project.read_state()
+        if state.number != place.number:
+            raise ConsoleUnavailable(
+                f"Testbed {place.testbed} is not the one that this page was opened for.",
+                hint="Load the page again.",
+            )
         try:
             return state, state.guest(place.guest)
         except KeyError:
@@ -80,4 +89,4 @@ class Machines:
 
 def place_of(ticket: Ticket) -> Place:
     """Return the guest that a ticket is for."""
-    return Place(ticket.testbed, ticket.guest)
+    return Place(ticket.testbed, ticket.testbed_number, ticket.guest)

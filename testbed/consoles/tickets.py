@@ -44,6 +44,7 @@ class Ticket(BaseModel):
     session: str
     testbed_id: int
     testbed: str
+    testbed_number: int
     guest: str
     mode: Mode
     may_type: bool

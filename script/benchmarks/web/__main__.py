@@ -84,7 +84,7 @@ def senders(
     stack: Stack, what: str, *words: str
 ) -> "Iterator[list[subprocess.Popen[bytes]]]":
     """Send bodies from several processes; yield once each has sent one."""
-    words = (sys.executable, "-m", "benchmarks.body_sender", stack.url, *words)
+    words = (sys.executable, "-m", "benchmarks.web.body_sender", stack.url, *words)
     environment = stack.environment | {"PYTHONPATH": os.environ["PYTHONPATH"]}
     with (stack.folder / f"{what}.log").open("ab") as log:
         running = [

@@ -48,6 +48,7 @@ def ticket(request: Request, slug: str, name: str) -> HttpResponse:
         session=hashed(request.session.session_key or ""),
         testbed_id=testbed.pk,
         testbed=testbed.slug,
+        testbed_number=testbed.number,
         guest=_guest(testbed, name).name,
         mode=mode,
         may_type=wants_to_type,

@@ -213,6 +213,7 @@ def ticket(**fields: object) -> Ticket:
         "session": "a" * 40,
         "testbed_id": 2,
         "testbed": "lab",
+        "testbed_number": 12,
         "guest": "web",
         "mode": Mode.SERIAL,
         "may_type": True,

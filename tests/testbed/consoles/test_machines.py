@@ -22,7 +22,7 @@ def test_guest_without_an_account_has_no_shell(generated: Testbed, tmp_path: Pat
         closing(Hosts(tmp_path)) as hosts,
         pytest.raises(ConsoleUnavailable, match="Guest web has no account"),
     ):
-        Machines(hosts).open_shell(Place("lab", "web"), 80, 24)
+        Machines(hosts).open_shell(Place("lab", before.number, "web"), 80, 24)
 
 
 def test_guest_that_is_not_in_the_state_is_named(generated: Testbed, tmp_path: Path):
@@ -30,4 +30,16 @@ def test_guest_that_is_not_in_the_state_is_named(generated: Testbed, tmp_path: P
         closing(Hosts(tmp_path)) as hosts,
         pytest.raises(ConsoleUnavailable, match="Testbed lab has no guest other"),
     ):
-        Machines(hosts).open_shell(Place("lab", "other"), 80, 24)
+        Machines(hosts).open_shell(Place("lab", generated.number, "other"), 80, 24)
+
+
+def test_testbed_that_has_the_name_of_a_deleted_one_is_refused(
+    generated: Testbed, tmp_path: Path
+):
+    earlier = Place("lab", generated.number + 1, "web")
+
+    with (
+        closing(Hosts(tmp_path)) as hosts,
+        pytest.raises(ConsoleUnavailable, match="Testbed lab is not the one"),
+    ):
+        Machines(hosts).open_shell(earlier, 80, 24)

@@ -49,6 +49,7 @@ class Screen:
             "session": hashed(self.session),
             "testbed_id": testbed.pk,
             "testbed": testbed.slug,
+            "testbed_number": testbed.number,
             "guest": "web",
             "mode": Mode.SERIAL,
             "may_type": True,

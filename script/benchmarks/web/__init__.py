@@ -1,0 +1,1 @@
+"""`script/bench web` and the processes that send its bodies."""
