@@ -126,7 +126,10 @@ class TunnelSocket:
 
 
 def _note_close(channel: paramiko.Channel, m: paramiko.Message) -> None:
-    cast("Link", channel.get_transport()).note_closed(channel)
+    link = cast("Link", channel.get_transport())
+    link.note_closed(channel)
+    # From now on no request is sent, which paramiko would wait for without end.
+    link.end_channel(channel.remote_chanid)
     channel._handle_close(m)  # type: ignore[attr-defined]
 
 
@@ -140,6 +143,10 @@ class Refusal(NamedTuple):
 
     code: int
     words: str
+
+
+class NotSent(paramiko.SSHException):
+    """A request was not sent: its channel is closed."""
 
 
 class ForwardingRefused(ConnectionAbortedError):
@@ -276,6 +283,10 @@ class Link(paramiko.Transport):
         if channel.get_id() in self._refusals:
             self._refusals[channel.get_id()] = Refusal(0, "closed at once")
 
+    def end_channel(self, remote_id: int) -> None:
+        """Send nothing more for a channel: data is dropped, a request is refused."""
+        self._ended_channels.add(remote_id)
+
     def was_closed_there(self, channel: paramiko.Channel) -> bool:
         """Return whether `note_closed` recorded this channel."""
         return channel in self._closed_there
@@ -337,7 +348,8 @@ class Link(paramiko.Transport):
     def request_command(self, channel: paramiko.Channel, line: str) -> None:
         """Request a command without a wait for the server's answer.
 
-        A refusal closes the channel. Raises: paramiko.SSHException, EOFError, OSError.
+        A refusal closes the channel. Raises: NotSent (the channel is closed),
+        paramiko.SSHException, EOFError, OSError.
         """
         request = paramiko.Message()
         request.add_byte(bytes([_CHANNEL_REQUEST]))
@@ -346,6 +358,19 @@ class Link(paramiko.Transport):
         request.add_boolean(True)
         request.add_string(line)
         self._send_user_message(request)
+
+    def start_command(self, channel: paramiko.Channel, line: str) -> None:
+        """Request a command and wait for the server's answer or the channel's end.
+
+        paramiko's own wait has no end when the channel was closed before it began.
+        Raises: as `request_command`; paramiko.SSHException: it was refused.
+        """
+        channel._event_pending()  # type: ignore[attr-defined]
+        self.request_command(channel, line)
+        while not channel.event.wait(_LOOK_S) and not channel.closed:
+            pass
+        if not channel.event_ready:
+            raise paramiko.SSHException("the channel was closed")
 
     def _refusal(self) -> Refusal | None:
         """Take the server's reason for the last channel that this thread asked for."""
@@ -407,8 +432,10 @@ class Link(paramiko.Transport):
             head = bytes(content[:5])
         remote_id = int.from_bytes(head[1:], "big")
         if head[0] == _CHANNEL_CLOSE:
-            self._ended_channels.add(remote_id)
+            self.end_channel(remote_id)
         elif head[0] in _CHANNEL_MESSAGES and remote_id in self._ended_channels:
+            if head[0] == _CHANNEL_REQUEST:
+                raise NotSent("the channel is closed")
             return
         super()._send_message(data)  # type: ignore[misc]
 

@@ -7,6 +7,7 @@ the peer's window allows, output is passed on as it comes, and an unread peer wa
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import cast
 
 import paramiko
@@ -15,7 +16,7 @@ from orchestration.errors import Cancelled
 from orchestration.transport.processes.login_shell import Begun, for_any_shell
 from orchestration.transport.ssh.connection import Wake, release
 from orchestration.transport.ssh.limits import LinkLost
-from orchestration.transport.ssh.link import Link, was_closed_there
+from orchestration.transport.ssh.link import Link, NotSent, was_closed_there
 from orchestration.transport.ssh.waiting import POLL_S, cancellable
 
 # OpenSSH takes packets of 32 KiB; 64 bytes of them are paramiko's headers.
@@ -88,16 +89,13 @@ class Session:
         """Request the command; on another channel when the server closed this one.
 
         `line` is for /bin/sh, whatever the login shell is. A request on a channel that
-        the server closes is repeated only when it is repeatable: it may have run (see
-        `Link.is_fragile`). Its answer is waited for then alone: otherwise `pump` tells
-        the same. A server that broke the protocol is not dialled again. Raises:
-        Cancelled, LinkLost (it may run all the same), and the errors of opening a
-        channel.
+        the server closes is repeated only when it is repeatable or was never sent: else
+        it may have run (see `Link.is_fragile`). The answer to a repeatable one is
+        waited for; for others `pump` tells the same. A server that broke the protocol
+        is not dialled again. Raises: Cancelled, LinkLost (it may run all the same), and
+        the errors of opening a channel.
         """
         line = for_any_shell(line)
-        if not is_repeatable and not self._channel.closed:
-            self._request(line)
-            return
         for pause_s in _UNANSWERED_PAUSES_S:
             time.sleep(pause_s)
             if self._channel.closed:
@@ -105,8 +103,14 @@ class Session:
                 self.close()
                 self._channel = self._opened()
             try:
-                cancellable(lambda: self._channel.exec_command(line), is_stopped)  # nosec B601
+                if is_repeatable:
+                    wait = partial(self.link.start_command, self._channel, line)
+                    cancellable(wait, is_stopped)
+                else:
+                    self.link.request_command(self._channel, line)
                 return
+            except NotSent:
+                continue
             except (paramiko.SSHException, EOFError, OSError) as exc:
                 if not (is_repeatable and was_closed_there(self._channel)):
                     raise self.link.loss(str(exc)) from exc
@@ -157,12 +161,6 @@ class Session:
                 self._drain(_no_check)
             self._wake.wait(POLL_S)
         return True
-
-    def _request(self, line: str) -> None:
-        try:
-            self.link.request_command(self._channel, line)
-        except (paramiko.SSHException, EOFError, OSError) as exc:
-            raise self.link.loss(str(exc)) from exc
 
     def _opened(self) -> paramiko.Channel:
         channel = self._open_channel()

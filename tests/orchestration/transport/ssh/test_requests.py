@@ -1,0 +1,127 @@
+"""Commands requested on channels that the server closes before it starts them.
+
+dropbear 2022.83 does it to each channel without a command when another command ends.
+"""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import paramiko
+import pytest
+
+from orchestration.transport.processes.login_shell import MARK
+from orchestration.transport.ssh.connection import Wake
+from orchestration.transport.ssh.link import Link, NotSent, QuickSocket
+from orchestration.transport.ssh.session import Session
+from tests.waiting import wait_until
+
+
+class Server(paramiko.ServerInterface):
+    """Runs every command: it prints "here" and exits with 0."""
+
+    def check_auth_none(self, username: str) -> int:
+        return paramiko.AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return paramiko.OPEN_SUCCEEDED
+
+    def check_channel_exec_request(
+        self, channel: paramiko.Channel, command: bytes
+    ) -> bool:
+        threading.Thread(target=self._answer, args=(channel,), daemon=True).start()
+        return True
+
+    @staticmethod
+    def _answer(channel: paramiko.Channel) -> None:
+        channel.sendall(MARK + b"here")
+        channel.send_exit_status(0)
+        channel.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[tuple[paramiko.Transport, Link]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        here = socket.create_connection(listener.getsockname())
+        there, _ = listener.accept()
+    with paramiko.Transport(there) as server, Link(QuickSocket(here)) as link:
+        server.add_server_key(paramiko.ECDSAKey.generate())
+        server.start_server(event=threading.Event(), server=Server())
+        link.start_client(timeout=30)
+        link.auth_none("user")
+        yield server, link
+
+
+def open_session(link: Link, output: list[bytes]) -> Session:
+    return Session(
+        link.open_session, Wake(), stdout=output.append, stderr=output.append
+    )
+
+
+def close_there(server: paramiko.Transport, channel: paramiko.Channel) -> None:
+    """Close the channel that the server opened first, and wait until it is known."""
+    opened = server.accept(30)
+    assert opened is not None
+    opened.close()
+    wait_until(lambda: channel.closed)
+
+
+@pytest.mark.parametrize("is_repeatable", [True, False])
+def test_command_starts_on_another_channel_when_its_own_is_closed(
+    ends: tuple[paramiko.Transport, Link],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    is_repeatable: bool,
+) -> None:
+    """The channel is closed after it was looked at and before the request is sent."""
+    server, link = ends
+    output: list[bytes] = []
+    session = open_session(link, output)
+    request, first = link.request_command, session._channel
+
+    def request_late(channel: paramiko.Channel, line: str) -> None:
+        if channel is first:
+            close_there(server, channel)
+        request(channel, line)
+
+    monkeypatch.setattr(link, "request_command", request_late)
+    session.start("here", lambda: False, is_repeatable=is_repeatable)
+
+    assert session.pump(iter(()), lambda: False, time.monotonic() + 30) == 0
+    assert b"".join(output) == b"here"
+    session.close()
+
+
+@pytest.mark.parametrize(
+    "request_of", [lambda c: lambda: c.exec_command("x"), lambda c: c.get_pty]
+)
+def test_request_on_a_closed_channel_is_refused_and_not_waited_for(
+    ends: tuple[paramiko.Transport, Link],
+    monkeypatch: pytest.MonkeyPatch,
+    request_of: Callable[[paramiko.Channel], Callable[[], None]],
+) -> None:
+    server, link = ends
+    channel = link.open_session()
+    prepare = channel._event_pending  # type: ignore[attr-defined]
+
+    def prepare_late() -> None:
+        close_there(server, channel)
+        prepare()
+
+    monkeypatch.setattr(channel, "_event_pending", prepare_late)
+
+    with pytest.raises(NotSent):
+        request_of(channel)()
+
+
+def test_refused_command_is_no_success(
+    ends: tuple[paramiko.Transport, Link], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, link = ends
+    monkeypatch.setattr(
+        Server, "check_channel_exec_request", lambda *_: False, raising=True
+    )
+
+    with pytest.raises(paramiko.SSHException, match="closed"):
+        link.start_command(link.open_session(), "here")
