@@ -25,12 +25,17 @@ def test_always_fails():
 
 def test_unit():
     assert False
+
+def test_ends_the_process():
+    import os
+    os._exit(1)
 """
 RERUN = """
 . "$0/common.sh"; . "$0/rerun.sh"
 CHECKOUT=$1; shift
 rerun_failed "$@" && status=0 || status=$?
 tell_unsteady
+((status == 0)) || tell_failed
 exit "$status"
 """
 
@@ -71,6 +76,20 @@ def test_unit_test_is_never_run_twice(suite):
 
     assert again.returncode == 1
     assert (suite / "flag").read_text() == "x"
+
+
+def test_process_that_ended_in_a_test_is_named_and_stays_failed(suite):
+    """What came after the test did not run, so no rerun makes that green."""
+    run(suite, "test_fails_at_first or test_ends_the_process")
+
+    again = rerun(suite)
+
+    assert again.returncode == 1
+    assert (suite / "flag").read_text() == "x", "nothing was run again"
+    first, second = again.stdout.splitlines()
+    assert first == "failed: test_it.py::test_fails_at_first"
+    assert second.startswith("did not end")
+    assert second.endswith("test_it.py::test_ends_the_process")
 
 
 def test_run_that_failed_without_a_failed_test_stays_failed(suite):

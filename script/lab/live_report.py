@@ -5,7 +5,8 @@ With CI=true a live test that skips itself fails: there a machine that cannot ru
 them is a broken machine. Each test states its own requirements.
 
 In the folder TESTBED_FAILURES each failed test leaves a file for rerun.sh, named
-live-… or unit-…: its name on the first line, then its output.
+live-… or unit-…: its name on the first line, then its output. running-… has the test
+that its process is in: it stays when the process ends there, as after a time limit.
 """
 
 import os
@@ -18,6 +19,7 @@ import pytest
 FAILURES = os.environ.get("TESTBED_FAILURES", "")
 STRICT = os.environ.get("CI") == "true"
 LIVE_MARKS = ("live", "browser")
+RUNNING = Path(FAILURES, f"running-{os.getpid()}")
 
 ran: Counter[str] = Counter()
 seconds: dict[str, float] = defaultdict(float)
@@ -28,6 +30,15 @@ def reason_of(report: pytest.TestReport) -> str:
     if isinstance(report.longrepr, tuple):
         return report.longrepr[2].removeprefix("Skipped: ")
     return str(report.longrepr)
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    if FAILURES:
+        RUNNING.write_text(f"{nodeid}\n")
+
+
+def pytest_sessionfinish() -> None:
+    RUNNING.unlink(missing_ok=True)
 
 
 @pytest.hookimpl(wrapper=True)

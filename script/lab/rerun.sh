@@ -2,15 +2,18 @@
 # Live and browser tests that failed, once more and by themselves.
 # Sourced by script/test after common.sh. They depend on what else the machine does; a
 # unit test never should, so it is never run twice. live_report.py writes the failures:
-# a file per test in TESTBED_FAILURES, its name on the first line, then its output.
+# a file per test in TESTBED_FAILURES, its name on the first line, then its output; and
+# the test in which a process ended, as after a time limit: the rest of it never ran.
 
 UNSTEADY=()
+
+has_failures() { compgen -G "$TESTBED_FAILURES/$1-*" > /dev/null; }
 
 # rerun_failed COMMAND...: runs COMMAND with the name of each failed test, one by one.
 # Status 0 when all of them pass now. Adds them to UNSTEADY and keeps their output.
 rerun_failed() {
   local file test found=0 status=0
-  if compgen -G "$TESTBED_FAILURES/unit-*" > /dev/null; then return 1; fi
+  if has_failures unit || has_failures running; then return 1; fi
   for file in "$TESTBED_FAILURES"/live-*; do
     [[ -e $file ]] || continue
     found=1
@@ -38,4 +41,15 @@ keep_output() {
 tell_unsteady() {
   local test
   for test in "${UNSTEADY[@]}"; do say "unsteady: $test"; done
+}
+
+# Names what failed in the last lines, which is all that some see of a run.
+tell_failed() {
+  local file
+  for file in "$TESTBED_FAILURES"/*; do
+    case ${file##*/} in
+      running-*) say "did not end, nor ran what follows it: $(head -n 1 "$file")" ;;
+      live-* | unit-*) say "failed: $(head -n 1 "$file")" ;;
+    esac
+  done
 }
