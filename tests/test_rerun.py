@@ -79,7 +79,7 @@ def test_unit_test_is_never_run_twice(suite):
 
 
 def test_process_that_ended_in_a_test_is_named_and_stays_failed(suite):
-    """What came after the test did not run, so no rerun makes that green."""
+    """Later tests did not run, so no rerun makes that green."""
     run(suite, "test_fails_at_first or test_ends_the_process")
 
     again = rerun(suite)
