@@ -120,6 +120,35 @@ ENTERS_GUESTS = frozenset(
     }
 )
 
+# The kinds whose resources are guests of the testbed. Golden images are none of them.
+ON_GUESTS = frozenset(
+    {
+        Kind.GENERATE_ARTEFACTS,
+        Kind.CREATE_CLONES,
+        Kind.PUSH_ARTEFACTS,
+        Kind.CREATE_DISKS,
+        Kind.START_GUESTS,
+        Kind.SET_UP_GUESTS,
+        Kind.RUN_SCRIPTS,
+        Kind.STOP_CHANGED_GUESTS,
+        Kind.DELETE_DISKS,
+        Kind.CHANGE_INTERFACES,
+        Kind.STOP_GUESTS,
+        Kind.RUN_PROGRAM,
+        Kind.PUSH_FILES,
+        Kind.FETCH_FILES,
+        Kind.POWER_ON,
+        Kind.SHUT_DOWN,
+        Kind.POWER_OFF,
+        Kind.REBOOT,
+        Kind.RESET,
+        Kind.PAUSE,
+        Kind.RESUME,
+        Kind.CHECK_GUESTS,
+        Kind.CAPTURE_PACKETS,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
@@ -209,6 +238,14 @@ class Plan:
 
 
 _ADAPTER = TypeAdapter(Plan)
+
+
+def guest_of(kind: str, name: str) -> str:
+    """Return the guest that an instruction's resource is; empty for another thing.
+
+    One that is on two hosts for a while has its host behind its name.
+    """
+    return name.partition(" ")[0] if kind in ON_GUESTS else ""
 
 
 def count(resources: Resources, thing: str) -> str:

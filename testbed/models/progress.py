@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from orchestration.plan.model import guest_of
 from testbed.models.runs import Run
 
 
@@ -87,6 +88,11 @@ class Task(models.Model):
 
     def __str__(self) -> str:
         return f"{self.resource} on {self.host}: {self.status}"
+
+    @property
+    def guest(self) -> str:
+        """The guest that it works on; empty when its resource is something else."""
+        return guest_of(self.instruction.kind, self.resource)
 
 
 class Batch(models.Model):

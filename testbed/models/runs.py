@@ -1,6 +1,6 @@
 """Runs: one execution of a plan each, and the users who may see them."""
 
-from functools import reduce
+from functools import cached_property, reduce
 from operator import or_
 
 from django.conf import settings
@@ -205,6 +205,11 @@ class Run(models.Model):
     def target_noun(self) -> str:
         """The word for what an execution acts on."""
         return Targets.HOSTS.noun if self.is_on_hosts else Targets.GUESTS.noun
+
+    @cached_property
+    def kinds(self) -> dict[int, str]:
+        """The kinds of its instructions by their index; they never change."""
+        return dict(self.instructions.values_list("index", "kind"))
 
     @property
     def tag(self) -> str:

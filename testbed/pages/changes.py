@@ -26,6 +26,7 @@ from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
 
 SHOWN = 20
 NAMED = 5
+GUESTS = "Guests"
 REASONS_SHOWN = 400
 # Tone and icon of each kind of change; the word is the kind's value.
 DISPLAY = {
@@ -40,7 +41,7 @@ DISPLAY = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One change as the page shows it."""
+    """One change as the page shows it; `guest` if it is one that has a page."""
 
     word: str
     tone: str
@@ -48,6 +49,7 @@ class Line:
     name: str
     host: str
     reasons: str
+    guest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +142,7 @@ def _guests(count: int) -> str:
 
 def _groups(changes: Changes) -> tuple[Group, ...]:
     found = (
-        ("Guests", changes.guests),
+        (GUESTS, changes.guests),
         ("Bridges", changes.bridges),
         ("Links", changes.links),
         ("Networks", changes.networks),
@@ -149,7 +151,8 @@ def _groups(changes: Changes) -> tuple[Group, ...]:
 
 
 def _group(title: str, changes: list[tuple[Change, bool]]) -> Group:
-    lines = tuple(_line(*change) for change in changes[:SHOWN])
+    is_guests = title == GUESTS
+    lines = tuple(_line(*change, is_guest=is_guests) for change in changes[:SHOWN])
     return Group(title, lines, max(0, len(changes) - SHOWN))
 
 
@@ -165,11 +168,12 @@ def _merged(changes: Iterable[Change]) -> Iterator[tuple[Change, bool]]:
         yield change, change.kind is ChangeKind.REMOVE and place in made
 
 
-def _line(change: Change, is_replaced: bool) -> Line:
+def _line(change: Change, is_replaced: bool, *, is_guest: bool) -> Line:
     if is_replaced:
         change = replace(change, kind=ChangeKind.RECREATE)
     tone, icon = DISPLAY[change.kind]
     rest = len(change.reasons) - NAMED
     more = f" and {rest} more" if rest > 0 else ""
     reasons = Truncator(", ".join(change.reasons[:NAMED])).chars(REASONS_SHOWN) + more
-    return Line(change.kind.value, tone, icon, change.name, change.host, reasons)
+    guest = change.name if is_guest and change.kind is not ChangeKind.CREATE else ""
+    return Line(change.kind.value, tone, icon, change.name, change.host, reasons, guest)

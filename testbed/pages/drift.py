@@ -16,15 +16,26 @@ GONE = "is gone"
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
-    """The faults, a sentence each; `gone_bridges` are pairs of host and name."""
+class Fault:
+    """One fault in words; those of a guest follow after its name."""
 
-    lines: tuple[str, ...] = ()
+    text: str
+    guest: str = ""
+
+    def __str__(self) -> str:
+        return f"guest {self.guest} {self.text}" if self.guest else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """The faults that are shown; `gone_bridges` are pairs of host and name."""
+
+    faults: tuple[Fault, ...] = ()
     more: int = 0
     gone_bridges: frozenset[tuple[str, str]] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.lines)
+        return bool(self.faults)
 
 
 def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
@@ -37,11 +48,10 @@ def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
     parts = list(testbed.missing_parts.all())
     # A part that a failed or cancelled `up` never made cannot be gone.
     verb = GONE if last.status == Run.Status.SUCCEEDED else "is missing"
-    lines = [part.text for part in parts]
-    lines += [_guest(row) for row in rows if row.is_fault]
-    lines = [line.replace(GONE, verb) for line in lines]
+    faults = [Fault(part.text.replace(GONE, verb)) for part in parts]
+    faults += [_fault(row, verb) for row in rows if row.is_fault]
     gone = frozenset((part.host, part.name) for part in parts if part.kind == "bridge")
-    return Drift(tuple(lines[:SHOWN]), max(0, len(lines) - SHOWN), gone)
+    return Drift(tuple(faults[:SHOWN]), max(0, len(faults) - SHOWN), gone)
 
 
 def marked(diagram: Diagram, drift: Drift) -> Diagram:
@@ -51,6 +61,6 @@ def marked(diagram: Diagram, drift: Drift) -> Diagram:
     return replace(diagram, bars=tuple(bars))
 
 
-def _guest(row: GuestRow) -> str:
-    verb = GONE if row.status == ABSENT else f"is {row.status}"
-    return f"guest {row.guest.name} {verb} on {row.guest.host}"
+def _fault(row: GuestRow, gone: str) -> Fault:
+    verb = gone if row.status == ABSENT else f"is {row.status}"
+    return Fault(f"{verb} on {row.guest.host}", row.guest.name)

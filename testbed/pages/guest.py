@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from orchestration.plan.model import Command, Kind
+from orchestration.plan.model import ON_GUESTS, Command, Kind
 from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, ScriptState, State
 from orchestration.state.model.images import DiskOrigin, ImageState
@@ -23,27 +23,6 @@ from testbed.testbeds.planning import is_edited
 RUNS_SHOWN = 10
 CLONES_SHOWN = 12
 ENDED = (Task.Status.DONE, Task.Status.WARNING, Task.Status.FAILED)
-# The resources of other kinds may have the name of a guest: a host, an image.
-NOT_ON_GUESTS = (
-    Kind.INIT,
-    Kind.CHECK_HOSTS,
-    Kind.PREPARE_HOSTS,
-    Kind.ENSURE_FIREWALL,
-    Kind.ENSURE_NETWORKS,
-    Kind.ENSURE_BRIDGES,
-    Kind.ENSURE_LINKS,
-    Kind.FETCH_IMAGES,
-    Kind.PUSH_IMAGES,
-    Kind.CHECK_ARTEFACTS,
-    Kind.DELETE_LINKS,
-    Kind.DELETE_BRIDGES,
-    Kind.DELETE_NETWORKS,
-    Kind.CLEAN_HOSTS,
-    Kind.CLEAR_HOSTS,
-    Kind.CLEAR_ARTEFACTS,
-    Kind.RUN_ON_HOST,
-    Kind.END,
-)
 ORIGINS = {
     DiskOrigin.LINKED: "a layer over its image",
     DiskOrigin.COPIED: "a copy of its image",
@@ -227,7 +206,7 @@ def _tasks(testbed: Testbed, name: str, command: Command, kind: Kind) -> QuerySe
 
 def _runs_of(runs: RunQuerySet, name: str) -> RunQuerySet:
     tasks = Task.objects.filter(instruction__run=OuterRef("pk"), resource=name)
-    touching = tasks.exclude(instruction__kind__in=NOT_ON_GUESTS)
+    touching = tasks.filter(instruction__kind__in=ON_GUESTS)
     return runs.listed().filter(Exists(touching))[:RUNS_SHOWN]
 
 

@@ -9,9 +9,9 @@ from collections import Counter
 
 from django import template
 
-from orchestration.plan.model import Kind
+from orchestration.plan.model import Kind, guest_of
 from orchestration.plan.power import VERBS
-from testbed.models import Run, Task
+from testbed.models import Event, Run, Task
 from testbed.pages.logs import why_removed
 from testbed.runs.kept import captured
 from testbed.templatetags.display import display_of, plural
@@ -29,7 +29,14 @@ GUEST_WORDS = {
 def failed_tasks(run: Run) -> list[Task]:
     """Return the tasks of a run that failed, in the order of its plan."""
     found = Task.objects.filter(instruction__run=run, status=Task.Status.FAILED)
-    return list(found.order_by("instruction__index", "id"))
+    ordered = found.order_by("instruction__index", "id")
+    return list(ordered.select_related("instruction"))
+
+
+@register.filter
+def guest_in(event: Event, run: Run) -> str:
+    """Return the guest that a line of a run's log is of; empty for another thing."""
+    return guest_of(run.kinds.get(event.index, ""), event.resource)
 
 
 @register.filter

@@ -95,7 +95,9 @@ def stage(request: Request, pk: int) -> HttpResponse:
     name = clean(request.GET.get("name", ""))
     if not run.instructions.filter(stage=name).exists():
         raise Http404(f"This run has no stage {name!r}.")
-    return render(request, "runs/_stage.html", {"stage": stage_of(run, name)})
+    return render(
+        request, "runs/_stage.html", {"run": run, "stage": stage_of(run, name)}
+    )
 
 
 @login_required

@@ -8,6 +8,6 @@ export const markChosen = (root, { resource, host }) => {
   for (const head of root.querySelectorAll(".task__head")) {
     const isChosen =
       head.dataset.resource === resource && (!host || head.dataset.host === host);
-    if (isChosen) head.parentElement.setAttribute("aria-current", "true");
+    if (isChosen) head.closest(".task").setAttribute("aria-current", "true");
   }
 };

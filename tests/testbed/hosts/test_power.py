@@ -45,7 +45,8 @@ def changed(
 
 def drift(testbed: Testbed, state: State) -> tuple[str, ...]:
     testbed.refresh_from_db()
-    return drift_of(testbed, guests_of(testbed, state)).lines
+    faults = drift_of(testbed, guests_of(testbed, state)).faults
+    return tuple(map(str, faults))
 
 
 def test_last_verb_counts(up: Testbed, owner: User) -> None:

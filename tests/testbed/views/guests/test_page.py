@@ -313,8 +313,9 @@ def test_log_of_one_guest_leads_to_its_page(
 ):
     run = create_run(deployed, owner, Command.UP)
 
-    assert f'href="{PAGE}"' in shown(browser, f"/runs/{run.pk}/?resource=web")
-    assert "/guests/" not in shown(browser, f"/runs/{run.pk}/?resource=main")
+    log = f"/runs/{run.pk}/log/?resource="
+    assert f'href="{PAGE}"' in shown(browser, f"{log}web")
+    assert "/guests/" not in shown(browser, f"{log}main")
 
 
 def test_poll_gets_the_part_that_changes(browser: Client, seen: ObservedGuest):
