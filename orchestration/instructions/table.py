@@ -17,6 +17,7 @@ from orchestration.instructions.execution import (
     on_hosts,
     programs,
     pushes,
+    serial_logs,
 )
 from orchestration.instructions.storage import clone_disks, disks, images
 from orchestration.instructions.task import ActionTable
@@ -65,6 +66,7 @@ ACTIONS: ActionTable = {
     Kind.PAUSE: power.pause,
     Kind.RESUME: power.resume,
     Kind.CAPTURE_PACKETS: captures.capture_packets,
+    Kind.FETCH_SERIAL_LOGS: serial_logs.fetch_serial_logs,
     Kind.RUN_ON_HOST: on_hosts.run_on_host,
     Kind.CHECK_GUESTS: checking.check_guests,
     Kind.END: artefacts.end,

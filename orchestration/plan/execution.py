@@ -39,6 +39,7 @@ class Form(StrEnum):
     PUSH = "push"
     FETCH = "fetch"
     CAPTURE = "capture"
+    SERIAL_LOG = "serial-log"
 
 
 class Targets(StrEnum):
@@ -80,7 +81,8 @@ class Execution:
     `words` are a COMMAND's program and arguments, a SHELL's one line, or a SCRIPT's
     arguments. A SCRIPT is the testbed's file `path`, or the pasted `text`. PUSH copies
     the testbed's `path` to `target` in the guest; FETCH copies the guest's `path`.
-    CAPTURE keeps the packets of one interface. A `tool` goes on while others run.
+    CAPTURE keeps the packets of one interface, SERIAL_LOG fetches the log of the guest's
+    serial console from its host. A `tool` goes on while others run.
     """
 
     form: Form
@@ -108,6 +110,8 @@ class Execution:
                 words = f"push {self.path} to {self.target}"
             case Form.FETCH:
                 words = f"fetch {self.path}"
+            case Form.SERIAL_LOG:
+                words = "serial log"
             case Form.CAPTURE:
                 words = f"capture {self.capture.filter if self.capture else ''}".strip()
         return words if len(words) <= 120 else f"{words[:119]}…"
@@ -166,7 +170,8 @@ def checked(wanted: Execution) -> Execution:
 
     A capture is a tool, and its place stands in for the selection.
     """
-    _CHECKS[wanted.form](wanted)
+    if wanted.form in _CHECKS:
+        _CHECKS[wanted.form](wanted)
     if wanted.is_on_hosts and not wanted.is_program:
         raise ExecutionRefused(
             "Files and packets are those of guests only.", hint="Select guests."

@@ -181,6 +181,7 @@ _KINDS = {
     Form.PUSH: Kind.PUSH_FILES,
     Form.FETCH: Kind.FETCH_FILES,
     Form.CAPTURE: Kind.CAPTURE_PACKETS,
+    Form.SERIAL_LOG: Kind.FETCH_SERIAL_LOGS,
 }
 # They change the whole testbed, and nothing else runs on it meanwhile.
 LIFECYCLE = tuple(_PLANNERS)

@@ -102,6 +102,7 @@ class Kind(StrEnum):
     RUN_ON_HOST = "run-on-host"
     CHECK_GUESTS = "check-guests"
     CAPTURE_PACKETS = "capture-packets"
+    FETCH_SERIAL_LOGS = "fetch-serial-logs"
     END = "end"
 
 
@@ -146,6 +147,7 @@ ON_GUESTS = frozenset(
         Kind.RESUME,
         Kind.CHECK_GUESTS,
         Kind.CAPTURE_PACKETS,
+        Kind.FETCH_SERIAL_LOGS,
     }
 )
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
-from orchestration.plan.execution import Execution
+from orchestration.plan.execution import Execution, Form
 from testbed.models import Testbed
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,8 @@ _FOR_ADMINS = (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND)
 
 def act_of(wanted: Execution) -> Act:
     """Return what a user has to be allowed who runs this."""
+    if wanted.form is Form.SERIAL_LOG:
+        return Act.WATCH_CONSOLE
     return act_on(hosts=wanted.is_on_hosts)
 
 

@@ -28,6 +28,7 @@ FORM_NAMES = {
     Form.PUSH: "Push",
     Form.FETCH: "Fetch",
     Form.CAPTURE: "Packet capture",
+    Form.SERIAL_LOG: "Serial log",
 }
 
 

@@ -3,19 +3,21 @@
 From rows and files only. The number of queries does not grow with the testbed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from orchestration.instructions.execution.serial_logs import log_name
 from orchestration.plan.model import ON_GUESTS, Command, Kind
 from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, ScriptState, State
 from orchestration.state.model.images import DiskOrigin, ImageState
 from testbed.models import Host, Run, Task, Testbed
 from testbed.models.runs import RunQuerySet
+from testbed.pages.execution.fetched import query_of
 from testbed.pages.overview import GuestRow, guests_of, script_status
 from testbed.testbeds.disk_space import virtual_bytes
 from testbed.testbeds.planning import is_edited
@@ -83,6 +85,15 @@ class Script:
 
 
 @dataclass(frozen=True, slots=True)
+class SerialLog:
+    """A guest's whole serial log as `task` fetched it, and the query of its address."""
+
+    task: Task
+    size_bytes: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
 class GuestPage:
     """Everything that a guest's page shows.
 
@@ -100,6 +111,7 @@ class GuestPage:
     scripts: tuple[Script, ...]
     check: Task | None
     facts: Task | None
+    serial_log: SerialLog | None
     runs: tuple[Run, ...]
 
     @property
@@ -121,6 +133,11 @@ class GuestPage:
     def facts_at(self) -> datetime | None:
         """The end of the run that read the facts, or its start while it goes on."""
         return _moment(self.facts)
+
+    @property
+    def log_at(self) -> datetime | None:
+        """The same of the run that fetched the serial log."""
+        return _moment(self.serial_log.task if self.serial_log else None)
 
     @property
     def checked_at(self) -> datetime | None:
@@ -159,7 +176,7 @@ def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | No
         return None
     alone = found.state.model_copy(update={"guests": (found.guest,)})
     (row,) = guests_of(testbed, alone)
-    checks = _tasks(testbed, name, Command.CHECK, Kind.CHECK_GUESTS)
+    checks = _tasks(testbed, name, (Command.CHECK,), Kind.CHECK_GUESTS)
     facts = checks.filter(found__isnull=False).first()
     return GuestPage(
         row=row,
@@ -172,6 +189,7 @@ def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | No
         scripts=tuple(_scripts(testbed, row.guest)),
         check=checks.first(),
         facts=facts,
+        serial_log=_serial_log(testbed, name),
         runs=tuple(_runs_of(runs, name)),
     )
 
@@ -193,10 +211,12 @@ def found_by(task: Task | None) -> Mapping[str, object]:
     return task.found if task is not None and isinstance(task.found, dict) else {}
 
 
-def _tasks(testbed: Testbed, name: str, command: Command, kind: Kind) -> QuerySet[Task]:
+def _tasks(
+    testbed: Testbed, name: str, commands: Collection[Command], kind: Kind
+) -> QuerySet[Task]:
     tasks = Task.objects.filter(
         instruction__run__testbed=testbed,
-        instruction__run__command=command,
+        instruction__run__command__in=commands,
         instruction__kind=kind,
         resource=name,
     )
@@ -279,8 +299,22 @@ def _last_of(
     said = Q(message__startswith=f"{script.path} ") | Q(
         detail__startswith=f"{script.path} "
     )
-    tasks = _tasks(testbed, name, Command.UP, kind)
+    tasks = _tasks(testbed, name, (Command.UP,), kind)
     return tasks.filter(said, status__in=ENDED).first()
+
+
+def _serial_log(testbed: Testbed, name: str) -> SerialLog | None:
+    """Return the newest log that was fetched; None if there is none, or it is gone."""
+    fetches = _tasks(testbed, name, (Command.EXEC,), Kind.FETCH_SERIAL_LOGS)
+    task = fetches.filter(status=Task.Status.DONE).first()
+    if task is None:
+        return None
+    folder = testbed.project.fetched(task.instruction.run_id) / name
+    try:
+        size_bytes = (folder / log_name(name)).stat().st_size
+    except FileNotFoundError:
+        return None
+    return SerialLog(task, size_bytes, query_of(name, log_name(name)))
 
 
 def _moment(task: Task | None) -> datetime | None:

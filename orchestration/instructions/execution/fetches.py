@@ -70,7 +70,7 @@ def _fetch(task: Task, run_folder: Path, transport: Transport) -> Outcome:
             hint="Fetch less, or look at what tar is in the guest.",
         ) from exc
     except OSError as exc:
-        raise _not_written(exc, guest) from exc
+        raise not_written(exc, guest) from exc
 
 
 def _unpack(
@@ -143,7 +143,8 @@ def _outcome(unpacker: Unpacker, ended: Completed) -> Outcome:
     return done(message)
 
 
-def _not_written(error: OSError, guest: str) -> TestbedError:
+def not_written(error: OSError, guest: str) -> TestbedError:
+    """Return the error that what a guest sent cannot be kept on main."""
     if error.errno in _FULL:
         return NotEnoughSpace(
             f"The disk of the main host is full; nothing of guest {guest} was kept.",

@@ -7,7 +7,7 @@ in the browser. The file is QEMU's, so root reads it.
 
 import re
 
-from orchestration.transport.base import Scope, Transport, command
+from orchestration.transport.base import Command, Scope, Transport, command
 
 TAIL_BYTES = 64 * 1024
 _ESCAPES = re.compile(
@@ -15,6 +15,13 @@ _ESCAPES = re.compile(
     r"|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)"  # titles
     r"|\x1b[ -/]*[0-~]"
 )
+# virtlogd cuts at a size and keeps up to this many earlier parts, the newest as `.0`.
+_WHOLE = """\
+for n in 9 8 7 6 5 4 3 2 1 0; do
+  [ ! -f "$1.$n" ] || cat -- "$1.$n" || exit
+done
+exec cat -- "$1"
+"""
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -33,6 +40,11 @@ def console_bytes(transport: Transport, path: str, size: int, *, scope: Scope) -
     cmd = command("tail", "-c", str(size), path).with_root()
     transport.run(cmd, scope=scope, check=False, on_bytes=parts.append)
     return b"".join(parts)
+
+
+def whole_log(path: str) -> Command:
+    """Build the program that prints a console file, with what was cut off before."""
+    return command("sh", "-c", _WHOLE, "sh", path).with_root()
 
 
 def clean(text: str) -> str:

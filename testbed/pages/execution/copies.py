@@ -19,12 +19,12 @@ class RunningCopies:
 
 def is_copy(run: Run) -> bool:
     """Return whether a run pushes or fetches files."""
-    return bool(run.options.get("form") in (Form.PUSH, Form.FETCH))
+    return run.options.get("form") == Form.PUSH or is_fetch(run)
 
 
 def is_fetch(run: Run) -> bool:
     """Return whether a run fetches files."""
-    return bool(run.options.get("form") == Form.FETCH)
+    return run.options.get("form") in (Form.FETCH, Form.SERIAL_LOG)
 
 
 def running_copies(run: Run) -> RunningCopies | None:

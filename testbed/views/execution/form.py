@@ -25,7 +25,7 @@ from testbed.pages.execution.command_bar import line_of
 _PLAIN = ("user", "sudo", "folder", "in_order")
 # The conditions that only programs have.
 _OF_PROGRAMS = ("folder", "env", "stdin")
-_COPIES = (Form.PUSH, Form.FETCH)
+_COPIES = (Form.PUSH, Form.FETCH, Form.SERIAL_LOG)
 _NUMBERS = ("parallel", "stop_after")
 
 
@@ -162,6 +162,8 @@ def _content(form: Form, values: Mapping[str, str]) -> dict[str, object]:
         return {"path": values["source"], "target": values["target"]}
     if form is Form.FETCH:
         return {"path": values["remote"]}
+    if form is Form.SERIAL_LOG:
+        return {}
     text = _unix(values["text"]) if form is Form.SCRIPT else ""
     path = values["path"] if form is Form.SCRIPT and not text else ""
     return {"words": _words(form, values), "path": path, "text": text}
