@@ -22,7 +22,7 @@ from testbed.views import (
 )
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import checks, consoles, load, pages, power
+from testbed.views.guests import checks, consoles, load, pages, power, up
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -68,6 +68,7 @@ urlpatterns = [
     ),
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
     path("testbeds/<slug:slug>/power/", power.change, name="testbed-power"),
+    path("testbeds/<slug:slug>/up/", up.bring, name="testbed-up-guests"),
     path(
         "testbeds/<slug:slug>/guests/<str:name>/console/",
         consoles.show,

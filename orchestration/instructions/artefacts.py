@@ -31,8 +31,14 @@ def begin(task: Task) -> Outcome:
             "The key that logs in to this testbed's guests is missing.",
             hint="Restore the testbed's keys folder from a backup.",
         )
-    guests, hosts = len(task.state.guests), len(task.state.used_hosts)
-    task.log(f"{count_of(guests, 'guest')} on {count_of(hosts, 'host')}")
+    guests, hosts = (
+        count_of(len(task.state.guests), "guest"),
+        len(task.state.used_hosts),
+    )
+    if chosen := task.options.guests:
+        task.log(f"{len(chosen)} of {guests}")
+    else:
+        task.log(f"{guests} on {count_of(hosts, 'host')}")
     return done()
 
 

@@ -39,6 +39,7 @@ from orchestration.plan.resources import (
     remote_image_resources,
     whole_testbed,
 )
+from orchestration.plan.selected import part_with
 from orchestration.state.model import State
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "plan_generate_artefacts",
     "plan_power",
     "plan_up",
+    "plan_up_guests",
 ]
 Planner = Callable[[State, Options, State | None], Plan]
 
@@ -161,6 +163,17 @@ def plan_power(state: State, verb: Verb, guests: Sequence[str]) -> Plan:
     title = f"{verb.title} {count(resources, 'guest')}"
     change = entry(verb.kind, Stage.POWER, title, resources, keep_going=True)
     return numbered(Command.POWER, Options(), (change, _end()))
+
+
+def plan_up_guests(state: State, options: Options, guests: Sequence[str]) -> Plan:
+    """Create and start the guests named; others, and hosts without them, are left.
+
+    It is `up` of a part of the testbed, with the networks on the part's hosts.
+    """
+    part = part_with(state, guests)
+    names = tuple(guest.name for guest in part.guests)
+    whole = plan_up(part, replace(options, guests=names))
+    return replace(whole, command=Command.UP_GUESTS)
 
 
 def plan_check(state: State, guests: Sequence[str]) -> Plan:

@@ -53,6 +53,7 @@ class Command(StrEnum):
     EXEC = "exec"
     POWER = "power"
     CHECK = "check"
+    UP_GUESTS = "up-guests"
 
 
 class Kind(StrEnum):
@@ -188,10 +189,11 @@ class Instruction:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The switches of a command."""
+    """The switches of a command; with `guests`, it is for these alone."""
 
     provision: bool = False
     rerun_scripts: bool = False
+    guests: Annotated[tuple[str, ...], Field(exclude_if=not_)] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ class Plan:
         switches = (
             " --provision" if self.options.provision else "",
             " --rerun-scripts" if self.options.rerun_scripts else "",
+            f" --guests {','.join(chosen)}" if (chosen := self.options.guests) else "",
         )
         done = f" {self.execution.title}" if self.execution else ""
         lines = [f"{self.command}{''.join(switches)}{done}"]

@@ -58,7 +58,11 @@ def bridge_resources(state: State) -> Resources:
 
 
 def link_resources(state: State) -> Resources:
-    """Return the links on each of their hosts; an end of a tunnel names its host."""
+    """Return the links on each of their hosts; an end of a tunnel names its host.
+
+    Without those on hosts that a part of a testbed does not use.
+    """
+    hosts = {host.name for host in state.used_hosts}
     return tuple(
         Resource(
             f"{link.name} on {link.host}"
@@ -68,6 +72,7 @@ def link_resources(state: State) -> Resources:
             link.key,
         )
         for link in state.network.links
+        if link.host in hosts
     )
 
 

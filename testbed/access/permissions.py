@@ -11,6 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
 from orchestration.plan.execution import Execution, Form
+from orchestration.plan.selected import WAYS, GuestUp, Mode
 from testbed.models import Testbed
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ class Act(StrEnum):
 
     EXECUTE = "run a command"
     POWER = "start and stop guests"
+    UP_GUESTS = "bring guests up"
+    RECREATE_GUESTS = "recreate guests"
     CHECK = "check guests"
     CONSOLE = "type into consoles"
     WATCH_CONSOLE = "watch consoles"
@@ -50,6 +53,17 @@ def may(user: User, act: Act, testbed: Testbed) -> bool:
     if not user.is_active or user.is_superuser:
         return user.is_active
     return testbed.owner_id == user.pk and act not in _FOR_ADMINS
+
+
+def act_up(way: GuestUp) -> Act:
+    """Return what a user has to be allowed who brings guests up in this way."""
+    return Act.RECREATE_GUESTS if way.loses_data else Act.UP_GUESTS
+
+
+def ways_for(user: User, testbed: Testbed) -> list[GuestUp]:
+    """Return the ways to bring guests up that are offered beside their power."""
+    offered = (WAYS[Mode.UP], WAYS[Mode.RECREATE])
+    return [way for way in offered if may(user, act_up(way), testbed)]
 
 
 def require(user: User, act: Act, testbed: Testbed) -> None:

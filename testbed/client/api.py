@@ -141,6 +141,13 @@ class Client:
         wanted = {"verb": verb, "selection": selection}
         return self._ask(slug, "power", wanted)
 
+    def up_guests(self, slug: str, mode: str, selection: str) -> StartedRun:
+        """Request Up of some guests and return its plan. Raises: Refused.
+
+        `mode` is `up`, `recreate`, which erases their disks, or `scripts`.
+        """
+        return self._ask(slug, "up", {"mode": mode, "selection": selection})
+
     def check(self, slug: str, guest: str) -> StartedRun:
         """Request a check of one guest and return its plan. Raises: Refused."""
         path = f"/testbeds/{slug}/guests/{quote(guest)}/check/"

@@ -1,6 +1,6 @@
 """The guests that a user turned off or paused, which is no fault of the testbed.
 
-Read from the power runs since the last command that decided what should be there, such
+Read from the runs on single guests since the last command that decided what should be there, such
 as `up`. The observation and the pages ask here.
 """
 
@@ -8,6 +8,10 @@ from orchestration.plan.model import Command, Kind
 from orchestration.plan.power import RUNNING, VERBS
 from testbed.models import Task, Testbed
 
+LEAVES = {
+    Kind.START_GUESTS: RUNNING,
+    **{kind: verb.leaves for kind, verb in VERBS.items()},
+}
 NOT_BEGUN = (Task.Status.WAITING, Task.Status.SKIPPED)
 
 
@@ -19,13 +23,13 @@ def requested_statuses(testbed: Testbed) -> dict[str, str]:
     since = testbed.runs.deciding().values_list("pk", flat=True).first() or 0
     tasks = Task.objects.filter(
         instruction__run__testbed=testbed,
-        instruction__run__command=Command.POWER,
+        instruction__run__command__in=(Command.POWER, Command.UP_GUESTS),
         instruction__run__gt=since,
-        instruction__kind__in=VERBS,
+        instruction__kind__in=LEAVES,
     )
     last = tasks.exclude(status__in=NOT_BEGUN).order_by("pk")
     found = {
-        name: VERBS[Kind(kind)].leaves
+        name: LEAVES[Kind(kind)]
         for name, kind in last.values_list("resource", "instruction__kind")
     }
     return {name: status for name, status in found.items() if status != RUNNING}

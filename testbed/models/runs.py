@@ -23,6 +23,7 @@ COMMAND_NAMES: dict[str, str] = {
     Command.EXEC: "Command",
     Command.POWER: "Power",
     Command.CHECK: "Check",
+    Command.UP_GUESTS: "Up of guests",
 }
 FORM_NAMES = {
     Form.PUSH: "Push",
@@ -78,7 +79,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def deciding(self) -> "RunQuerySet":
         """Return the runs that decide what should be on the hosts, such as `up`."""
-        others = (Command.GENERATE_ARTEFACTS, Command.POWER)
+        others = (Command.GENERATE_ARTEFACTS, Command.POWER, Command.UP_GUESTS)
         return self.filter(is_exclusive=True).exclude(command__in=others)
 
 
@@ -201,6 +202,12 @@ class Run(models.Model):
         if self.form in FORM_NAMES:
             return FORM_NAMES[self.form]
         return "Tool" if self.is_tool else COMMAND_NAMES.get(self.command, self.command)
+
+    @property
+    def verb(self) -> str:
+        """The word for it in sentences about its end."""
+        on_guests = (Command.POWER, Command.UP_GUESTS)
+        return self.title if self.command in on_guests else self.name
 
     @property
     def target_noun(self) -> str:

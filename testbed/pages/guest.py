@@ -299,7 +299,7 @@ def _last_of(
     said = Q(message__startswith=f"{script.path} ") | Q(
         detail__startswith=f"{script.path} "
     )
-    tasks = _tasks(testbed, name, (Command.UP,), kind)
+    tasks = _tasks(testbed, name, (Command.UP, Command.UP_GUESTS), kind)
     return tasks.filter(said, status__in=ENDED).first()
 
 

@@ -19,6 +19,7 @@ from orchestration.plan.execution import Execution
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
+from orchestration.plan.selected import GuestUp
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
@@ -29,8 +30,13 @@ from testbed.runs.places.tools import (
     tools_of,
     with_capture_limits,
 )
-from testbed.testbeds.executions import plan_change, plan_checks, plan_execution
-from testbed.testbeds.planning import prepare
+from testbed.testbeds.executions import (
+    matched,
+    plan_change,
+    plan_checks,
+    plan_execution,
+)
+from testbed.testbeds.planning import prepare, prepare_guests
 
 # Their guests and networks go, and so do the tools that watch these.
 ENDS_TOOLS = (Command.DOWN, Command.CLEAR_ARTEFACTS)
@@ -91,6 +97,21 @@ def create_power(testbed: Testbed, user: User, verb: Verb, selection: str) -> Ru
         run = _reserve(testbed, user, Command.POWER, options)
         run.title = verb.title
         _store(run, plan_change(testbed, verb, selection))
+    return run
+
+
+def create_guest_up(testbed: Testbed, user: User, way: GuestUp, selection: str) -> Run:
+    """Plan Up of some guests and store it as a run that waits for its driver.
+
+    Raises: as `create_power`; StateError (the testbed was edited), NotEnoughSpace.
+    """
+    selection = clean(selection)
+    options = {"mode": way.mode.value, "selection": selection}
+    with transaction.atomic():
+        run = _reserve(testbed, user, Command.UP_GUESTS, options)
+        run.title = way.title
+        names = matched(testbed, selection)
+        _store(run, prepare_guests(testbed, names, way.options))
     return run
 
 

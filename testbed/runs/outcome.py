@@ -46,6 +46,7 @@ OPEN = (Task.Status.WAITING, Task.Status.CANCELLED, Task.Status.SKIPPED)
 SHOWN = 5
 # Their tasks are the guests that a user selected.
 ON_SELECTED = (Command.EXEC, Command.POWER, Command.CHECK)
+UPS = (Command.UP, Command.UP_GUESTS)
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
@@ -108,6 +109,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.EXEC: before,
             Command.POWER: before,
             Command.CHECK: before,
+            Command.UP_GUESTS: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -158,9 +160,11 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 def _succeeded_words(run: Run) -> tuple[str, str]:
     if run.command in ON_SELECTED:
         return execution_words(run)
-    if run.command != Command.UP:
+    if run.command not in UPS:
         return DONE_WORDS[Command(run.command)], ""
     count = len(_set_up_tasks(run))
+    if run.command == Command.UP_GUESTS:
+        return f"{count_of(count, 'guest')} up: {fold(_set_up_tasks(run))}.", ""
     few = {0: "The testbed is up.", 1: "The guest is up."}
     return few.get(count, f"All {count} guests are up."), ""
 
@@ -171,7 +175,7 @@ def _failed_words(run: Run) -> tuple[str, str]:
         return "The run failed.", ""
     if run.command in ON_SELECTED:
         return execution_words(run)
-    if run.command == Command.UP:
+    if run.command in UPS:
         return f"{_progress(run)}; {failed[0].message}", failed[0].hint
     if run.command == Command.GENERATE_ARTEFACTS:
         return failed[0].message, failed[0].hint
@@ -204,6 +208,8 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
     who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
     if run.command in ON_SELECTED:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""
+    if run.command == Command.UP_GUESTS:
+        return f"Cancelled{who}. {_progress(run)}.", "Start it again to go on."
     if run.command != Command.UP:
         return f"Cancelled{who}.", "Resume it, or leave it as is."
     return (
@@ -227,7 +233,7 @@ def _interrupted_words(run: Run) -> tuple[str, str]:
     )
     if rest := list(steps.exclude(status=good).values_list("title", flat=True)):
         message += f"; not done: {_some(rest)}"
-    progress = f" {_progress(run)}." if run.command == Command.UP else ""
+    progress = f" {_progress(run)}." if run.command in UPS else ""
     return (
         f"{message}.{progress}",
         "Resume it: what is done already stays as it is.",

@@ -7,7 +7,7 @@ and by `pages.changes` for the page that shows the effect of an edit.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from django.conf import settings
 
@@ -20,7 +20,7 @@ from orchestration.compose.language.schema import (
     Spec,
 )
 from orchestration.errors import StateError
-from orchestration.plan.lifecycle import Plan, plan
+from orchestration.plan.lifecycle import Plan, plan, plan_up_guests
 from orchestration.plan.model import Command, Options
 from orchestration.project.digests import is_golden_edited, with_files_now
 from orchestration.project.folder import YAML_NAME, Project
@@ -53,6 +53,33 @@ def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State
     project = testbed.project
     previous = project.read_known() if project.has_unfinished_change() else None
     return state, plan(command, state, options, previous=previous)
+
+
+def prepare_guests(testbed: Testbed, names: Collection[str], options: Options) -> Plan:
+    """Plan Up of some guests of a deployed testbed; their edited files count.
+
+    Raises: StateError (its YAML was edited: only all of it can follow), NotEnoughSpace.
+    """
+    project = testbed.project
+    state = project.read_state()
+    if project.has_unfinished_change() or is_edited(testbed, state):
+        raise StateError(
+            f"Testbed {testbed} was edited since it was deployed.",
+            hint="Use Up: it applies the edit to the whole testbed.",
+        )
+    wanted = _with_files_of(state, with_files_now(project.files, state), names)
+    _require_free_subnets(wanted)
+    require_disk_space(testbed, wanted, Command.UP)
+    if wanted != state:
+        project.write_state(wanted)
+    return plan_up_guests(wanted, options, tuple(names))
+
+
+def _with_files_of(state: State, now: State, names: Collection[str]) -> State:
+    """Return the state with some guests as they are now; others are not touched."""
+    pairs = zip(state.guests, now.guests, strict=True)
+    guests = tuple(new if new.name in names else old for old, new in pairs)
+    return state.model_copy(update={"guests": guests})
 
 
 def _require_free_subnets(state: State) -> None:

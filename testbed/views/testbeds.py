@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
 from orchestration.plan.power import VERBS
-from testbed.access.permissions import Act, may
+from testbed.access.permissions import Act, may, ways_for
 from testbed.access.visibility import (
     Request,
     not_stored,
@@ -185,6 +185,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "limits": settings.CAPTURE_LIMITS,
         "bar": command_bar(testbed, request.user, state) if can_run else None,
         "verbs": VERBS.values(),
+        "ways": ways_for(request.user, testbed),
         "condition": condition_of(testbed, last),
         "up_is_primary": active is None
         and testbed.condition != Testbed.Condition.UP

@@ -78,6 +78,7 @@ testbeds/<slug:slug>/captures/              owner-on    owner-refused
 testbeds/<slug:slug>/commands/              owner       owner-refused
 testbeds/<slug:slug>/commands/delete/       impossible  nothing
 testbeds/<slug:slug>/power/                 owner-on    owner-refused
+testbeds/<slug:slug>/up/                    owner-on    owner-refused
 testbeds/<slug:slug>/guests/<str:name>/console/         owner       impossible
 testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible  owner
 testbeds/<slug:slug>/runs/                  owner       owner-bad

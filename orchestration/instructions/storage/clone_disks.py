@@ -18,12 +18,12 @@ from orchestration.state.model import GuestState, Markers
 
 
 def create_clone_disks(task: Task) -> Outcome:
-    """Make all clones' disks on one host; `provision` makes them anew.
+    """Make the clones' disks on one host; `provision` makes them anew.
 
-    A clone that runs has its disk, or lost it: then `create_clones` refuses.
+    All of the host's, or only those that the command is for. A clone that runs has its disk, or lost it: then `create_clones` refuses.
     Raises: as `create_overlays`.
     """
-    clones = task.state.clones_on(task.resource.key)
+    clones = _clones(task)
     if task.options.provision:
         for clone in clones:
             discard_disk(task, clone)
@@ -36,6 +36,11 @@ def create_clone_disks(task: Task) -> Outcome:
             over[clone.image.path].append(clone)
     made = sum(_create(task, some) for some in over.values())
     return done(count_of(made, "disk")) if made else unchanged()
+
+
+def _clones(task: Task) -> tuple[GuestState, ...]:
+    found, chosen = task.state.clones_on(task.resource.key), task.options.guests
+    return tuple(c for c in found if c.name in chosen) if chosen else found
 
 
 def _running(task: Task) -> set[str]:

@@ -119,6 +119,12 @@ class ExecutionForm(forms.Form):
         return {name: value for name, value in found.items() if name not in left_out}
 
 
+def selection_of(data: QueryDict) -> str:
+    """Return the guests that a form is for; ticked rows join its selection."""
+    names = (data.get("selection", ""), *data.getlist("guests"))
+    return ",".join(name for name in names if name.strip())
+
+
 def form_of(wanted: Execution) -> ExecutionForm:
     """Return the form as it is filled for an execution."""
     conditions, form = wanted.conditions, wanted.form

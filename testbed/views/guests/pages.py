@@ -8,7 +8,7 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
 from orchestration.plan.power import VERBS
-from testbed.access.permissions import Act, may
+from testbed.access.permissions import Act, may, ways_for
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.models import Testbed
 from testbed.pages.guest import GuestPage, guest_page
@@ -51,10 +51,12 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "guest": page.row.guest,
         "is_usable": is_usable,
         "may_power": is_usable and may(user, Act.POWER, testbed),
+        "may_up": is_usable and may(user, Act.UP_GUESTS, testbed),
         "may_check": is_usable and may(user, Act.CHECK, testbed),
         "may_execute": is_usable and may(user, Act.EXECUTE, testbed),
         "may_watch": is_usable and may(user, Act.WATCH_CONSOLE, testbed),
         "may_type": is_usable and may(user, Act.CONSOLE, testbed),
-        "verbs": VERBS.values(),
+        "verbs": VERBS.values() if may(user, Act.POWER, testbed) else (),
+        "ways": ways_for(user, testbed),
         "active_run": running[0] if running else None,
     }

@@ -18,6 +18,7 @@ from testbed.models.runs import require_no_run
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_power
 from testbed.testbeds.executions import matched
+from testbed.views.execution.form import selection_of
 from testbed.views.execution.refusals import form_address, refused
 from testbed.views.problems import JSON, wants_json
 
@@ -51,11 +52,11 @@ def change(request: Request, slug: str) -> HttpResponse:
 
 
 def _wish(request: Request) -> PowerWish:
-    """Read the request; ticked rows join the selection. Raises: ExecutionRefused."""
+    """Read the request. Raises: ExecutionRefused."""
     if request.content_type != JSON:
-        names = (request.POST.get("selection", ""), *request.POST.getlist("guests"))
-        selection = ",".join(name for name in names if name.strip())
-        return PowerWish(verb=request.POST.get("verb", ""), selection=selection)
+        return PowerWish(
+            verb=request.POST.get("verb", ""), selection=selection_of(request.POST)
+        )
     try:
         return PowerWish.model_validate(json.loads(request.body))
     except (ValueError, RecursionError, ValidationError) as exc:

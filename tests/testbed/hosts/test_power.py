@@ -61,6 +61,19 @@ def test_last_verb_counts(up: Testbed, owner: User) -> None:
     assert requested_statuses(up) == {}
 
 
+def test_guest_that_was_brought_up_alone_is_off_by_request_no_more(
+    up: Testbed, owner: User
+) -> None:
+    changed(up, owner, Kind.SHUT_DOWN, "web", "db")
+    run = ran(up, owner, Command.UP_GUESTS, Run.Status.SUCCEEDED)
+    started = run.instructions.create(
+        index=0, kind=Kind.START_GUESTS, stage="Start guests", title="S"
+    )
+    Task.objects.create(instruction=started, resource="web", host="main", status="done")
+
+    assert requested_statuses(up) == {"db": "shut off"}
+
+
 @pytest.mark.parametrize("status", ["waiting", "skipped"])
 def test_verb_that_did_not_begin_counts_for_nothing(
     up: Testbed, owner: User, status: str

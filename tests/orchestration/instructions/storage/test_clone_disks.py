@@ -82,10 +82,10 @@ def clones(
     return make
 
 
-def again(task: Task, **options: bool) -> Task:
+def again(task: Task, **options: object) -> Task:
     """Return the task with the marks as they are now."""
     state = task.project.read_state()
-    return replace(task, state=state, options=Options(**options))
+    return replace(task, state=state, options=Options(**options))  # type: ignore[arg-type]
 
 
 def reported(task: Task) -> dict[str, Status]:
@@ -194,6 +194,22 @@ def test_clones_that_are_made_anew_lose_their_disks_first(
     assert outcome.message == "4 disks"
     assert b"an old disk" not in {disk.read_bytes() for disk in disks(task)}
     assert {guest.markers for guest in again(task).state.guests} == {Markers()}
+
+
+def test_only_the_clone_that_is_asked_for_is_made_anew(clones: MakeClones) -> None:
+    task = clones(3)
+    for guest in task.state.guests:
+        Path(guest.disk).write_bytes(b"an old disk")
+        task.project.mark(guest.name, disk=guest.image.identity, script="abc")
+    chosen = task.state.guests[1].name
+
+    outcome = create_clone_disks(again(task, provision=True, guests=(chosen,)))
+
+    assert outcome.message == "1 disk"
+    old = [disk.read_bytes() == b"an old disk" for disk in disks(task)]
+    assert old == [True, False, True]
+    marked = [g.name for g in again(task).state.guests if g.markers == Markers()]
+    assert marked == [chosen]
 
 
 def test_clones_of_an_image_without_a_shared_script_are_left_to_their_tasks(
