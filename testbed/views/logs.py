@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import StateError
 from testbed.access.visibility import Request, not_stored, run_for
 from testbed.models import Run
-from testbed.pages.guest import find_guest
+from testbed.pages.guests.page import find_guest
 from testbed.pages.logs import LogFilter, log_of, text_of, why_removed
 
 LogContext = dict[str, object]

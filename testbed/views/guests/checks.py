@@ -9,7 +9,7 @@ from orchestration.errors import TestbedError
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
-from testbed.pages.guest import find_guest
+from testbed.pages.guests.page import find_guest
 from testbed.runs.creation import create_check
 from testbed.views.execution.refusals import refused
 from testbed.views.problems import wants_json

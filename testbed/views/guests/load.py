@@ -7,7 +7,7 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
 from testbed.access.visibility import Request, not_stored, testbed_for
-from testbed.pages.guest import find_guest
+from testbed.pages.guests.page import find_guest
 from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
 from testbed.views.problems import problem_page

@@ -11,7 +11,7 @@ from orchestration.plan.power import VERBS
 from testbed.access.permissions import Act, may, ways_for
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.models import Testbed
-from testbed.pages.guest import GuestPage, guest_page
+from testbed.pages.guests.page import GuestPage, guest_page
 from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
 from testbed.views.problems import problem_page, wants_json

@@ -1,0 +1,1 @@
+"""The page of one guest as values."""
