@@ -75,6 +75,7 @@ def _save(rows: Iterable[ObservedGuest]) -> None:
             "cpu_time_ns",
             "memory_mib",
             *COUNTS,
+            "interfaces",
             "observed_at",
             "observed_since",
         ],
@@ -116,9 +117,26 @@ def _row(
         disk_written_bytes=domain.disk_written_bytes,
         received_bytes=sum(link.sent_bytes for link in links) if links else None,
         sent_bytes=sum(link.received_bytes for link in links) if links else None,
+        interfaces={link.name: _traffic(link) for link in links},
         observed_at=look.read_at,
         observed_since=look.read_at,
     )
+
+
+def _traffic(link: Link) -> dict[str, dict[str, int]]:
+    """Return what a guest's interface carried, as the guest sees it."""
+    return {
+        "received": {
+            "bytes": link.sent_bytes,
+            "packets": link.sent_packets,
+            "dropped": link.sent_dropped,
+        },
+        "sent": {
+            "bytes": link.received_bytes,
+            "packets": link.received_packets,
+            "dropped": link.received_dropped,
+        },
+    }
 
 
 def _figures(

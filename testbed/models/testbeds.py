@@ -74,7 +74,7 @@ class ObservedGuest(models.Model):
     `observed_since` is the first of the looks that saw this status on this host without
     another one between; it is None in rows of earlier versions. The bytes are counted
     since the guest started, as it read, wrote, received and sent; None where nobody
-    could count.
+    could count. `interfaces` has the counts of each tap that was there.
     """
 
     testbed = models.ForeignKey(
@@ -90,6 +90,7 @@ class ObservedGuest(models.Model):
     disk_written_bytes = models.BigIntegerField(null=True)
     received_bytes = models.BigIntegerField(null=True)
     sent_bytes = models.BigIntegerField(null=True)
+    interfaces = models.JSONField(default=dict)
     observed_at = models.DateTimeField()
     observed_since = models.DateTimeField(null=True, blank=True)
 

@@ -34,8 +34,8 @@ done
 class Link:
     """One network device as `ip link` reports it; `peer` is a veth's other end.
 
-    `index` is the kernel's number, which a device that is made again has not. The bytes
-    are counted since it was made, and 0 where they were not asked for.
+    `index` is the kernel's number, which a device that is made again has not. Bytes and
+    packets are counted since it was made, and 0 where they were not asked for.
     """
 
     name: str
@@ -47,6 +47,10 @@ class Link:
     index: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0
+    received_packets: int = 0
+    sent_packets: int = 0
+    received_dropped: int = 0
+    sent_dropped: int = 0
 
 
 def ensure_veth(
@@ -200,16 +204,21 @@ def _links(
                 for entry in row.get("addr_info", ())
                 if "local" in entry
             ),
-            received_bytes=_bytes(row, "rx"),
-            sent_bytes=_bytes(row, "tx"),
+            **_counts(row),
         )
         for row in json.loads(text or "[]")
         if "ifname" in row
     ]
 
 
-def _bytes(row: dict[str, Any], way: str) -> int:
-    return int(row.get("stats64", {}).get(way, {}).get("bytes", 0))
+def _counts(row: dict[str, Any]) -> dict[str, int]:
+    """Return the counts of a device as a `Link` names them; 0 for what is not there."""
+    ways = {"rx": "received", "tx": "sent"}
+    return {
+        f"{name}_{what}": int(row.get("stats64", {}).get(way, {}).get(what, 0))
+        for way, name in ways.items()
+        for what in ("bytes", "packets", "dropped")
+    }
 
 
 def _is_ready(pair: tuple[Link | None, Link | None], master_of_a: str) -> bool:

@@ -1,6 +1,6 @@
 """The interfaces, disks and clones of one guest, as a state has them and looks saw them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from orchestration.state.disk_sizes import disk_bytes
@@ -17,10 +17,22 @@ ORIGINS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Traffic:
+    """The traffic of an interface in one way since the guest started.
+
+    Dropped packets did not fit into a queue between the guest and its bridge.
+    """
+
+    bytes: int
+    packets: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class Interface:
     """One interface; `wanted` is its address in the state, `actual` those it had.
 
-    `actual` is None while no check has read them.
+    `actual` is None while no check has read them, the traffic while nobody counts it.
     """
 
     name: str
@@ -29,6 +41,8 @@ class Interface:
     tap: str
     wanted: str
     actual: tuple[str, ...] | None
+    received: Traffic | None
+    sent: Traffic | None
 
     @property
     def is_other(self) -> bool:
@@ -51,6 +65,7 @@ class Disk:
 def interfaces_of(row: GuestRow, addresses: object) -> Iterator[Interface]:
     """Yield a guest's interfaces; `addresses` are those that a check read, by name."""
     guest = row.guest
+    counts = row.observed.interfaces if row.observed else {}
     known = addresses if isinstance(addresses, dict) and addresses else None
 
     def actual(name: str) -> tuple[str, ...] | None:
@@ -67,6 +82,7 @@ def interfaces_of(row: GuestRow, addresses: object) -> Iterator[Interface]:
             one.tap,
             wanted,
             actual(one.name),
+            *_traffic(counts.get(one.tap)),
         )
     if (own := guest.management) is not None:
         wanted = f"{own.address}/{own.prefix}"
@@ -77,7 +93,16 @@ def interfaces_of(row: GuestRow, addresses: object) -> Iterator[Interface]:
             own.tap,
             wanted,
             actual(own.name),
+            *_traffic(counts.get(own.tap)),
         )
+
+
+def _traffic(
+    counts: Mapping[str, Mapping[str, int]] | None,
+) -> tuple[Traffic | None, Traffic | None]:
+    if not counts:
+        return None, None
+    return Traffic(**counts["received"]), Traffic(**counts["sent"])
 
 
 def disks_of(state: State, guest: GuestState) -> Iterator[Disk]:

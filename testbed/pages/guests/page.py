@@ -65,6 +65,11 @@ class GuestPage:
     runs: tuple[Run, ...]
 
     @property
+    def is_counted(self) -> bool:
+        """Return whether the last look counted what an interface carried."""
+        return any(interface.received for interface in self.interfaces)
+
+    @property
     def clones_shown(self) -> tuple[str, ...]:
         """The first of the other clones of its golden image."""
         return self.clones[:CLONES_SHOWN]

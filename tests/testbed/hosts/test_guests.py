@@ -132,3 +132,29 @@ def test_look_leaves_a_sample_of_each_active_guest(
     record = GuestFigures(*record_at(second.figures, 0, len(GuestFigures._fields)))
     assert record.memory_bytes == 256 << 20
     assert record.cpu_percent > 0  # the test driver counts its uptime
+
+
+def test_interfaces_keep_their_own_counts_as_the_guest_sees_them(
+    testbed: Testbed, taps: list[str]
+) -> None:
+    first = Link(
+        taps[0],
+        True,
+        "",
+        "",
+        received_bytes=10,
+        sent_bytes=20,
+        received_packets=1,
+        sent_packets=2,
+        received_dropped=3,
+        sent_dropped=4,
+    )
+
+    look(WEB, timezone.now(), first, Link("other", True, "", "", sent_bytes=9))
+
+    assert testbed.observed_guests.get().interfaces == {
+        taps[0]: {
+            "received": {"bytes": 20, "packets": 2, "dropped": 4},
+            "sent": {"bytes": 10, "packets": 1, "dropped": 3},
+        }
+    }

@@ -184,7 +184,10 @@ def test_addresses_are_listed_per_device():
 
 
 def test_devices_are_listed_with_what_they_carried():
-    counts = {"rx": {"bytes": 7, "packets": 1}, "tx": {"bytes": 9, "packets": 1}}
+    counts = {
+        "rx": {"bytes": 7, "packets": 1, "errors": 5, "dropped": 2},
+        "tx": {"bytes": 9, "packets": 3},
+    }
     shown = [{"ifname": "t1g0i0", "stats64": counts}, {"ifname": "lo"}]
     listed = ("ip -json -statistics link show", json.dumps(shown))
 
@@ -194,4 +197,6 @@ def test_devices_are_listed_with_what_they_carried():
 
     tap = found["t1g0i0"]
     assert (tap.received_bytes, tap.sent_bytes) == (7, 9)
+    assert (tap.received_packets, tap.sent_packets) == (1, 3)
+    assert (tap.received_dropped, tap.sent_dropped) == (2, 0)
     assert (found["lo"].received_bytes, found["lo"].sent_bytes) == (0, 0)

@@ -172,6 +172,34 @@ def test_check_gives_the_addresses_in_the_guest(
     assert f'href="/runs/{run.pk}/"' in page
 
 
+def test_interfaces_show_what_they_carried_and_when_it_was_read(
+    browser: Client, seen: ObservedGuest
+):
+    tap = seen.testbed.project.read_state().guest("web").interfaces[0].tap
+    counts = {
+        "received": {"bytes": 3 * 1024 * 1024, "packets": 4711, "dropped": 0},
+        "sent": {"bytes": 100, "packets": 1, "dropped": 7},
+    }
+    ObservedGuest.objects.update(interfaces={tap: counts})
+
+    text = visible(shown(browser))
+    shape = browser.get(PAGE, headers=JSON).json()
+
+    assert "counted since its start, updated just now" in text
+    assert "3.0 MiB 4711 packets" in text
+    assert "100 B 1 packet 7 dropped" in text
+    assert text.count("dropped") == 1
+    first, other = shape["interfaces"]
+    assert {"received": first["received"], "sent": first["sent"]} == counts
+    assert other["received"] is None
+
+
+def test_guest_whose_interfaces_nobody_counted_says_nothing_of_them(
+    browser: Client, seen: ObservedGuest
+):
+    assert "counted since" not in visible(shown(browser))
+
+
 def test_facts_stay_when_a_later_check_has_none(
     browser: Client, deployed: Testbed, owner: User
 ):
