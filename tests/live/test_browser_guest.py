@@ -58,3 +58,27 @@ def test_guest_is_checked_paused_and_commanded_from_its_page(page: Page):
 
     page.get_by_role("link", name="Run a command").click()
     expect(page.locator("[name=selection]")).to_have_value("web")
+
+
+def test_guest_is_recreated_from_its_page_after_a_question(page: Page):
+    create(page, "again")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    page.locator("#stage-start-guests-head").click()
+    page.get_by_role("link", name="Page of web").last.click()
+
+    page.get_by_role("button", name="Recreate").click()
+    expect(
+        page.get_by_role("heading", name="Recreate 1 guest of again?")
+    ).to_be_visible()
+    page.get_by_role("button", name="Recreate, and erase 1 disk").click()
+
+    expect(page.locator("#run-outcome")).to_contain_text("Recreate succeeded.")
+    expect(page.locator("#run-outcome")).to_contain_text("1 guest up: web.")
+    page.goto("/testbeds/again/guests/web/")
+    page.get_by_role("button", name="Fetch the whole log").click()
+    expect(page.locator("#run-outcome")).to_contain_text("Succeeded on 1 guest.")
+    page.goto("/testbeds/again/guests/web/")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="web-serial.log").click()
+    assert download.value.suggested_filename == "web-serial.log"

@@ -1,14 +1,24 @@
 """The page of a real guest: its state, its addresses, and why it cannot be reached."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from testbed.client.api import Client
 from tests.live.pair.conftest import SLUG
-from tests.live.watch import Guest, Ran, ran, wait_until, wait_until_observed
+from tests.live.watch import (
+    Guest,
+    Ran,
+    host_of,
+    project,
+    ran,
+    wait_until,
+    wait_until_observed,
+)
 
 pytestmark = pytest.mark.live
+EARLY_BYTES = 64 * 1024
 END_SSH = "while killall -KILL dropbear; do sleep 0.1; done"
 
 
@@ -46,6 +56,78 @@ def test_page_shows_the_guest_as_it_is(stack, owner, name, host):
         assert interface["wanted"].partition("/")[0] in seen
     shown = owner.page(f"/testbeds/{SLUG}/guests/{name}/")
     assert "testbed guest ready" in shown
+
+
+@pytest.mark.parametrize(("name", "host"), [("near", "main"), ("away", "host-b")])
+def test_whole_serial_log_is_fetched_from_the_guests_host(
+    stack, owner, tmp_path: Path, name, host
+):
+    wanted = {"form": "serial-log", "selection": name}
+    run = Ran(owner.execute(SLUG, wanted))
+    owner.drive(run.started, run.frames.append)
+
+    assert run.status == "succeeded", run.words
+    file = f"{name}-serial.log"
+    address = f"/runs/{run.started.number}/fetched/file/?guest={name}&path={file}"
+    owner.save(address, tmp_path / file)
+    log = (tmp_path / file).read_bytes()
+    path = project(stack, SLUG).read_state().guest(name).console
+    there = int(host_of(stack, host).run("stat", "-c", "%s", path))
+    assert b"testbed guest ready" in log
+    assert 0 < len(log) <= there  # its guest may have written since
+    assert file in owner.page(f"/testbeds/{SLUG}/guests/{name}/")
+
+
+def test_interfaces_are_counted_as_their_guest_counts(stack, owner):
+    guest = Guest(stack, SLUG, "away")
+    own = "cat /sys/class/net/mgmt0/statistics/rx_bytes"
+    guest.run("cat > /dev/null << END\n" + 200 * f"{'x' * 1000}\n" + "END")
+    least = int(guest.run(own))
+
+    def counted() -> int:
+        interfaces = {
+            one["name"]: one for one in owner.guest(SLUG, "away")["interfaces"]
+        }
+        return interfaces["mgmt0"]["received"]["bytes"]
+
+    # Some packets of the boot came before the guest's driver counted.
+    assert least > 200_000
+    wait_until(lambda: counted() >= least, "the counts do not follow the guest")
+    assert counted() <= int(guest.run(own)) + EARLY_BYTES
+
+
+def test_recreated_guest_loses_its_data_and_the_other_nothing(stack, owner):
+    near, away = Guest(stack, SLUG, "near"), Guest(stack, SLUG, "away")
+    boots = near.boot, away.boot
+    for guest in (near, away):
+        guest.run("echo data > /var/kept; sync")
+
+    run = Ran(owner.up_guests(SLUG, "recreate", "near"))
+    owner.drive(run.started, run.frames.append)
+
+    assert run.status == "succeeded", run.words
+    assert run.words.startswith("1 guest up: near.")
+    assert set(run.of("start-guests")) == {"near"}
+    again = Guest(stack, SLUG, "near")
+    assert again.boot != boots[0]
+    assert again.run("cat /var/kept || echo gone").endswith("gone")
+    assert (away.boot, away.run("cat /var/kept")) == (boots[1], "data")
+
+
+def test_guest_that_somebody_removed_comes_back_alone(stack, owner):
+    away, near = Guest(stack, SLUG, "away"), Guest(stack, SLUG, "near")
+    boot = near.boot
+    away.run("echo data > /var/kept; sync")
+    domain = project(stack, SLUG).read_state().guest("away").domain
+    host_of(stack, "host-b").run("virsh", "destroy", domain)
+    host_of(stack, "host-b").run("virsh", "undefine", domain)
+
+    run = Ran(owner.up_guests(SLUG, "up", "away"))
+    owner.drive(run.started, run.frames.append)
+
+    assert run.status == "succeeded", run.words
+    assert away.run("cat /var/kept") == "data"
+    assert near.boot == boot
 
 
 @pytest.fixture
