@@ -45,18 +45,20 @@ apt_get() {
     -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
 }
 
-# Ubuntu's chromium is a snap, which namespaces and root cannot use; there only an
-# already installed browser counts. Fails when there is none.
+# Chromium's headless shell is its engine without windows of its own, which cost more than
+# the pages in them. Ubuntu's chromium is a snap, which namespaces and root cannot use;
+# there only an already installed browser counts. Fails when there is none.
 ensure_browser() {
-  find_browser > /dev/null && return
-  if grep -qx 'ID=debian' /etc/os-release; then ensure_packages chromium; fi
+  if [[ -z ${CHROMIUM:-} ]] && grep -qx 'ID=debian' /etc/os-release; then
+    (ensure_packages chromium-headless-shell) || warn "Another browser will do."
+  fi
   find_browser > /dev/null
 }
 
 find_browser() {
   local path
-  for path in "${CHROMIUM:-}" /usr/bin/chromium /usr/bin/google-chrome \
-    /usr/bin/chromium-browser; do
+  for path in "${CHROMIUM:-}" /usr/bin/chromium-headless-shell /usr/bin/chromium \
+    /usr/bin/google-chrome /usr/bin/chromium-browser; do
     [[ -x $path ]] || continue
     # Ubuntu's chromium-browser only points to the snap.
     grep -qs snap <(head -c 4096 "$path") && continue

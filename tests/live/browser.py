@@ -31,7 +31,10 @@ network:
 
 def find_chromium() -> str | None:
     """Return the browser's path, or None when there is none."""
-    return os.environ.get("CHROMIUM") or shutil.which("chromium")
+    names = ("chromium-headless-shell", "chromium")
+    return os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, names)), None
+    )
 
 
 @contextmanager
