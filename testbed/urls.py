@@ -23,6 +23,7 @@ from testbed.views import (
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
 from testbed.views.guests import checks, consoles, load, pages, power, up
+from testbed.views.ssh import keys
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -118,6 +119,8 @@ urlpatterns = [
         ),
         name="password-change",
     ),
+    path("ssh-keys/", keys.index, name="ssh-keys"),
+    path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),
 ]

@@ -22,8 +22,8 @@ class Host(models.Model):
     `HostNetwork` as it was at `network_seen_at`, so that planning asks no machine.
     `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
     between the last two looks, None before the second; the disk is that of the guests'
-    disks. `problem` is empty while the host is online; `remark` says what has to be mended on
-    an online host.
+    disks. `jump` is what users' SSH clients need to go through this host. `problem` is
+    empty while the host is online; `remark` says what has to be mended on an online one.
     """
 
     name = models.SlugField(
@@ -79,6 +79,7 @@ class Host(models.Model):
     disk_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     disk_free_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     network = models.JSONField(default=dict, blank=True)
+    jump = models.JSONField(default=dict, blank=True, editable=False)
     network_seen_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)
     remark = models.TextField(blank=True)

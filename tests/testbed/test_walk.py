@@ -25,6 +25,7 @@ OTHERS = ("HEAD", "PUT", "PATCH", "DELETE", "TRACE")  # OPTIONS only names these
 ANSWERS = {
     "impossible": "302 405 405 405 405",  # with this method
     "users": "302 200 200 200 200",
+    "users-refused": "302 422 422 422 422",
     "owner": "302 404 200 404 200",
     "owner-on": "302 404 302 404 302",  # done, and on to another page
     "owner-busy": "302 404 409 404 409",
@@ -113,6 +114,8 @@ docs/yaml.md                                all         never
 login/                                      all         all
 logout/                                     never       on
 password/                                   users       users
+ssh-keys/                                   users       users-refused
+ssh-keys/remove/                            impossible  nothing
 admin/login/                                on          on
 admin/                                      staff       staff
 admin/logout/                               staff-405   on

@@ -1,0 +1,1 @@
+"""How users reach guests with SSH from their own machines."""

@@ -1,0 +1,72 @@
+"""Users' public SSH keys: added, removed, and written for the guests that accept them.
+
+The guests of a testbed accept the keys of its owner. Views call this with the signed-in
+user; `log_key` writes the act to the log, of the key its fingerprint.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+
+from orchestration.project.public_keys import KeyRefused, parse_public_key
+from testbed.models import UserKey
+
+logger = logging.getLogger(__name__)
+MOST_KEYS = 20
+MOST_NAME = 60
+_UNUSUAL = re.compile(r"[^A-Za-z0-9@._-]+")
+
+
+def add_key(user: User, name: str, text: str) -> UserKey:
+    """Add a key; without a name it gets its comment's. Raises: KeyRefused."""
+    key = parse_public_key(text)
+    name = " ".join(name.split()) or key.comment[:MOST_NAME] or key.kind
+    if len(name) > MOST_NAME or not name.isprintable():
+        raise KeyRefused(f"A name has 1 to {MOST_NAME} visible characters.")
+    try:
+        with transaction.atomic():
+            # A lock on the user's row: two requests do not pass the limit together.
+            User.objects.select_for_update().get(pk=user.pk)
+            if UserKey.objects.filter(user=user).count() >= MOST_KEYS:
+                raise KeyRefused(
+                    f"You have {MOST_KEYS} keys.",
+                    hint="Remove one that you do not use.",
+                )
+            row = UserKey.objects.create(
+                user=user,
+                name=name,
+                kind=key.kind,
+                blob=key.blob,
+                bits=key.bits,
+                comment=key.comment,
+                fingerprint=key.fingerprint,
+            )
+    except IntegrityError as exc:
+        raise KeyRefused("You have added this key already.") from exc
+    _log("added", row)
+    return row
+
+
+def remove_key(row: UserKey) -> None:
+    """Remove a key."""
+    row.delete()
+    _log("removed", row)
+
+
+def lines_of(keys: Iterable[UserKey]) -> tuple[str, ...]:
+    """Return the keys as lines of an `authorized_keys`, with names of plain letters."""
+    return tuple(
+        f"{key.kind} {key.blob} {_plain(key.user.get_username())}:{_plain(key.name)}"
+        for key in keys
+    )
+
+
+def _plain(name: str) -> str:
+    return _UNUSUAL.sub("_", name)
+
+
+def _log(did: str, key: UserKey) -> None:
+    logger.info("act ssh_key by %s: %s %s", key.user, did, key.fingerprint)

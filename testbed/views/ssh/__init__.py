@@ -1,0 +1,1 @@
+"""Pages of users' SSH keys, and files for their SSH clients."""

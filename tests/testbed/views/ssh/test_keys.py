@@ -1,0 +1,108 @@
+"""The account page of SSH keys."""
+
+import logging
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from orchestration.project.keys import fingerprint, generate_key_pair
+from testbed.models import UserKey
+from testbed.ssh.keys import MOST_KEYS, add_key, lines_of
+
+
+def new_line(comment: str = "olive@laptop") -> str:
+    return generate_key_pair(comment).public_line
+
+
+def test_key_is_added_and_shown_with_its_fingerprint(owner: User):
+    client, line = Client(), new_line()
+    client.force_login(owner)
+
+    answer = client.post("/ssh-keys/", {"key": line, "name": ""}, follow=True)
+
+    page = answer.content.decode()
+    assert answer.status_code == 200
+    assert fingerprint(line) in page
+    assert "Ed25519, 256 bits" in page
+    assert UserKey.objects.get().name == "olive@laptop"
+
+
+def test_private_key_is_neither_stored_nor_shown_nor_logged(
+    owner: User, caplog: pytest.LogCaptureFixture
+):
+    client, private = Client(), generate_key_pair("").private_openssh.decode()
+    client.force_login(owner)
+
+    with caplog.at_level(logging.DEBUG):
+        answer = client.post("/ssh-keys/", {"key": private, "name": "mine"})
+
+    page, body = answer.content.decode(), private.splitlines()[2]
+    assert answer.status_code == 422
+    assert "private key" in page
+    assert 'value="mine"' in page
+    assert body not in page
+    assert body not in caplog.text
+    assert not UserKey.objects.exists()
+
+
+def test_same_key_is_added_once(owner: User):
+    client, line = Client(), new_line()
+    client.force_login(owner)
+
+    statuses = [client.post("/ssh-keys/", {"key": line}).status_code for _ in "ab"]
+
+    assert statuses == [302, 422]
+    assert UserKey.objects.count() == 1
+
+
+def test_number_of_keys_is_bounded(owner: User):
+    client = Client()
+    client.force_login(owner)
+    for number in range(MOST_KEYS):
+        add_key(owner, str(number), new_line())
+
+    answer = client.post("/ssh-keys/", {"key": new_line()})
+
+    assert answer.status_code == 422
+    assert UserKey.objects.count() == MOST_KEYS
+
+
+def test_stranger_cannot_remove_a_key(owner: User, stranger: User, admin: User):
+    row = add_key(owner, "laptop", new_line())
+    client = Client()
+
+    for user in (stranger, admin):
+        client.force_login(user)
+        assert client.post("/ssh-keys/remove/", {"key": row.pk}).status_code == 404
+
+    client.force_login(owner)
+    assert client.post("/ssh-keys/remove/", {"key": row.pk}).status_code == 302
+    assert not UserKey.objects.exists()
+
+
+def test_another_users_keys_are_not_shown(owner: User, admin: User):
+    row = add_key(owner, "laptop", new_line())
+    client = Client()
+    client.force_login(admin)
+
+    page = client.get("/ssh-keys/").content.decode()
+
+    assert row.fingerprint not in page
+
+
+def test_line_for_guests_has_plain_letters_only(owner: User):
+    line = new_line("")
+
+    row = add_key(owner, "my key'; reboot", line)
+
+    assert lines_of([row]) == (f"{line} olive:my_key_reboot",)
+
+
+def test_add_and_removal_are_acts_in_the_log(
+    owner: User, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO):
+        row = add_key(owner, "laptop", new_line())
+
+    assert f"act ssh_key by olive: added {row.fingerprint}" in caplog.text
