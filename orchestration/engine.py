@@ -48,7 +48,8 @@ class Work:
 
     Without a `policy`, firewalls know only the state's hosts. `execution` is what an
     instruction of `exec` does; the guests' answers become files of the folder `answers`,
-    and what they send a folder each in `fetched`.
+    and what they send a folder each in `fetched`. Guests that are set up accept the
+    `user_keys`; None leaves those that they have.
     """
 
     instruction: Instruction
@@ -60,6 +61,7 @@ class Work:
     execution: Execution | None = None
     answers: Path | None = None
     fetched: Path | None = None
+    user_keys: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +293,7 @@ class _Batch:
             execution=work.execution,
             answers=work.answers,
             fetched=work.fetched,
+            user_keys=work.user_keys,
             quota=self._limits.quota,
         )
 

@@ -28,6 +28,7 @@ app.steps["worker"].add("testbed.beat:BeatWatch")
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 OBSERVE = "testbed.tasks.observe.observe"
 OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
+PUSH_KEYS = "testbed.tasks.ssh.push_keys"
 RUN_BATCH = "testbed.tasks.batches.run_batch"
 ADOPT = "testbed.tasks.periodic.adopt"
 
@@ -48,6 +49,12 @@ def request_image_observation() -> None:
     """Request an observation of the images."""
     with _logged("the images are observed later"):
         app.send_task(OBSERVE_IMAGES, expires=settings.OBSERVE_IMAGES_EVERY_S)
+
+
+def request_key_pushes() -> None:
+    """Request that guests get their users' SSH keys; the periodic task would later."""
+    with _logged("SSH keys are written later"):
+        app.send_task(PUSH_KEYS, expires=settings.PUSH_KEYS_EVERY_S)
 
 
 def request_batch(batch_id: int, celery_id: uuid.UUID) -> None:

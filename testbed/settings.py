@@ -241,6 +241,7 @@ CONSOLES = env_int("TESTBED_CONSOLES", 100)
 CONSOLE_IDLE_MIN = env_int("TESTBED_CONSOLE_IDLE_MIN", 60)
 DRIVER_PATIENCE_S = env_int("TESTBED_DRIVER_PATIENCE_S", 5)
 OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
+PUSH_KEYS_EVERY_S = 15
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 KEEP_HOUSE_EVERY_S = 60
 SWEEP_FILES_EVERY_S = 3600
@@ -260,6 +261,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.observe.observe",
         "schedule": OBSERVE_EVERY_S,
         "options": {"expires": OBSERVE_EVERY_S},
+    },
+    "push-keys": {
+        "task": "testbed.tasks.ssh.push_keys",
+        "schedule": PUSH_KEYS_EVERY_S,
+        "options": {"expires": PUSH_KEYS_EVERY_S},
     },
     "observe-images": {
         "task": "testbed.tasks.images.observe_images",

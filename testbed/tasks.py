@@ -16,6 +16,7 @@ from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, sweep
 from testbed.samples.recording import fold_samples, forget_samples
+from testbed.ssh.pushes import push_keys
 from testbed.testbeds.trash import empty_trash
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "keep_house",
     "observe",
     "observe_images",
+    "push_keys",
     "run_batch",
     "sweep",
     "sweep_files",

@@ -15,6 +15,7 @@ from orchestration.instructions.boot.reaching import (
     require_running,
     wait_until_reachable,
 )
+from orchestration.instructions.boot.user_keys import renew_keys
 from orchestration.instructions.contexts import renew_context
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.instructions.user_scripts import run_user_script
@@ -47,10 +48,11 @@ def set_up_guests(task: Task) -> Outcome:
 
 
 def _set_up(task: Task, guest: GuestState, transport: Transport) -> Outcome:
-    """Bring the guest's context and run its setup script, where they are due."""
-    copied = renew_context(task, guest, transport)
+    """Bring users' keys and the context and run the setup script, where due."""
+    renewed = renew_keys(task, guest, transport)
+    renewed = renew_context(task, guest, transport) or renewed
     outcome = _run_setup_script(task, guest, transport)
-    return done(copied) if copied and outcome.status is Status.UNCHANGED else outcome
+    return done(renewed) if renewed and outcome.status is Status.UNCHANGED else outcome
 
 
 def _run_setup_script(task: Task, guest: GuestState, transport: Transport) -> Outcome:

@@ -90,7 +90,8 @@ class Task:
     `boot.deadline_s` and something for each of them. `log_bytes` bounds the output of
     its commands in the log. Hosts' firewalls follow from `policy`. `execution` is what
     `exec` does; answers become files of the folder `answers`, and what the guest sends
-    becomes a folder in `fetched`, within the testbed's `quota`.
+    becomes a folder in `fetched`, within the testbed's `quota`. `user_keys` are lines of
+    SSH keys that guests accept; None leaves those that they have.
     """
 
     index: int
@@ -110,6 +111,7 @@ class Task:
     answers: Path | None = None
     fetched: Path | None = None
     quota: Quota = field(default_factory=Quota)
+    user_keys: tuple[str, ...] | None = None
     _reporter: Reporter = field(init=False)
     _log: BoundedLog = field(init=False)
 

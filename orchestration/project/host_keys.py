@@ -33,7 +33,7 @@ def pin_key(project: Project, guest: str, key: str) -> None:
 
 def forget_disk(project: Project, guest: str) -> None:
     """Forget a guest's former disk: its marks, and the host key that was on it."""
-    project.mark(guest, **Markers().model_dump())
+    project.mark(guest, **dict(Markers()))
     forget_key(project, guest)
 
 

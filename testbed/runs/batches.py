@@ -36,6 +36,7 @@ from testbed.runs.cancelling import conclude_cancel, open_tasks, record_ended, s
 from testbed.runs.joining import finish_batch
 from testbed.runs.lease import Lease, holder_name, lease_end
 from testbed.runs.recorder import Recorder, finish_tasks
+from testbed.ssh.keys import keys_for
 from testbed.worker import Inbox, Word
 
 logger = logging.getLogger(__name__)
@@ -153,6 +154,7 @@ class _Running:
             execution=plan.execution,
             answers=project.answers(self.of_run.pk),
             fetched=project.fetched(self.of_run.pk),
+            user_keys=keys_for(self.of_run.testbed),
         )
 
     def _settle(self, scope: Scope, lease: Lease) -> None:

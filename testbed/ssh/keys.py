@@ -10,9 +10,11 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from orchestration.project.public_keys import KeyRefused, parse_public_key
-from testbed.models import UserKey
+from testbed.celery import request_key_pushes
+from testbed.models import Testbed, UserKey
 
 logger = logging.getLogger(__name__)
 MOST_KEYS = 20
@@ -47,6 +49,7 @@ def add_key(user: User, name: str, text: str) -> UserKey:
     except IntegrityError as exc:
         raise KeyRefused("You have added this key already.") from exc
     _log("added", row)
+    request_key_pushes()
     return row
 
 
@@ -54,6 +57,16 @@ def remove_key(row: UserKey) -> None:
     """Remove a key."""
     row.delete()
     _log("removed", row)
+    request_key_pushes()
+
+
+def keys_for(testbed: Testbed) -> tuple[str, ...]:
+    """Return the lines of the keys that a testbed's guests are to accept.
+
+    An owner who may not sign in has none.
+    """
+    owner = Q(user=testbed.owner_id, user__is_active=True)
+    return lines_of(UserKey.objects.filter(owner).select_related("user"))
 
 
 def lines_of(keys: Iterable[UserKey]) -> tuple[str, ...]:

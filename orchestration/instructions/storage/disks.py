@@ -188,7 +188,7 @@ def _recorded(task: Task, guest: GuestState, *, is_new: bool) -> Outcome:
     if not is_new:
         return _kept(task, guest)
     made = Markers(disk=made_from(task, guest))
-    task.project.mark(guest.name, **made.model_dump())
+    task.project.mark(guest.name, **dict(made))
     forget_key(task.project, guest.name)
     task.hosts.forget_guest(task.state, guest)
     return done(MADE[guest.disk_origin].format(image=guest.image.name))

@@ -67,7 +67,7 @@ class Markers(Frozen):
     `disk` is the identity of the image that the disk was made from, `reached` the spec
     hash with which the guest was first reached, `script` the digest of the setup script
     that ended with `script_exit_code`, `context` the digest of the guest's current
-    context.
+    context, `user_keys` that of the users' SSH keys that it accepts.
     """
 
     disk: str = ""
@@ -77,6 +77,7 @@ class Markers(Frozen):
     run_script: str = ""
     run_script_exit_code: int | None = None
     context: str = ""
+    user_keys: str = Field(default="", exclude_if=not_)
 
 
 class GuestState(Frozen):

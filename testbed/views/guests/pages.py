@@ -14,6 +14,7 @@ from testbed.models import Testbed
 from testbed.pages.guests.page import GuestPage, guest_page
 from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
+from testbed.ssh.status import key_status
 from testbed.views.problems import problem_page, wants_json
 
 
@@ -58,5 +59,6 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "may_type": is_usable and may(user, Act.CONSOLE, testbed),
         "verbs": VERBS.values() if may(user, Act.POWER, testbed) else (),
         "ways": ways_for(user, testbed),
+        "keys": key_status(testbed, page.row.guest),
         "active_run": running[0] if running else None,
     }
