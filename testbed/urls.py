@@ -23,7 +23,7 @@ from testbed.views import (
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
 from testbed.views.guests import checks, consoles, load, pages, power, up
-from testbed.views.ssh import keys
+from testbed.views.ssh import config, keys
 
 urlpatterns = [
     path("", testbeds.index, name="testbeds"),
@@ -60,6 +60,7 @@ urlpatterns = [
     path("testbeds/<slug:slug>/artefacts/", artefacts.index, name="artefacts"),
     path("testbeds/<slug:slug>/artefacts.zip", artefacts.all_of, name="artefacts-zip"),
     path("testbeds/<slug:slug>/artefacts/<path:name>", artefacts.one, name="artefact"),
+    path("testbeds/<slug:slug>/ssh.zip", config.download, name="testbed-ssh"),
     path("testbeds/<slug:slug>/exec/", executions.start, name="testbed-exec"),
     path("testbeds/<slug:slug>/commands/", saved.index, name="testbed-commands"),
     path(

@@ -68,6 +68,28 @@ document.addEventListener("htmx:afterSwap", () => {
   if (title) document.title = title;
 });
 
+// [data-copies="id"]: a button that copies the text of an element.
+const COPIED_MS = 2000;
+const showCopies = () => {
+  for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
+};
+showCopies();
+document.addEventListener("htmx:afterSwap", showCopies);
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-copies]");
+  const source = button && document.getElementById(button.dataset.copies);
+  if (!source) return;
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    // Without HTTPS a browser keeps its clipboard from scripts.
+    getSelection().selectAllChildren(source);
+    button.textContent = "Selected: press Ctrl+C";
+  }
+  setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
+});
+
 // Fragments that come over the websocket know no token: forms take the page's.
 document.addEventListener("submit", ({ target }) => {
   if (target.method !== "post" || target.elements.csrfmiddlewaretoken) return;

@@ -27,6 +27,7 @@ class Act(StrEnum):
     CHECK = "check guests"
     CONSOLE = "type into consoles"
     WATCH_CONSOLE = "watch consoles"
+    SSH = "reach guests with SSH"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SAVE_COMMAND = "save commands"
     TAKE_FETCHED = "take fetched files"

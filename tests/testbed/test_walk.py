@@ -73,6 +73,7 @@ testbeds/<slug:slug>/files/<path:path>      owner       impossible
 testbeds/<slug:slug>/artefacts/             owner       impossible
 testbeds/<slug:slug>/artefacts.zip          owner       impossible
 testbeds/<slug:slug>/artefacts/<path:name>  owner       impossible
+testbeds/<slug:slug>/ssh.zip                owner       impossible
 testbeds/<slug:slug>/exec/                  owner-on    owner-refused
 testbeds/<slug:slug>/exec/match/            owner       impossible
 testbeds/<slug:slug>/captures/              owner-on    owner-refused

@@ -8,14 +8,17 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
 from orchestration.plan.power import VERBS
+from orchestration.state.model import GuestState
 from testbed.access.permissions import Act, may, ways_for
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.models import Testbed
-from testbed.pages.guests.page import GuestPage, guest_page
+from testbed.pages.guests.page import GuestPage, find_guest, guest_page
 from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
+from testbed.ssh.config import SshWay, ways_into
 from testbed.ssh.status import key_status
 from testbed.views.problems import problem_page, wants_json
+from testbed.views.ssh.config import web_name
 
 
 @not_stored
@@ -60,5 +63,16 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "verbs": VERBS.values() if may(user, Act.POWER, testbed) else (),
         "ways": ways_for(user, testbed),
         "keys": key_status(testbed, page.row.guest),
+        "ssh": _ssh(request, testbed, page.row.guest),
         "active_run": running[0] if running else None,
     }
+
+
+def _ssh(request: Request, testbed: Testbed, guest: GuestState) -> SshWay | None:
+    """Return the way into the guest that the user may take, if there is any."""
+    found = find_guest(testbed, guest.name)
+    if found is None or not may(request.user, Act.SSH, testbed):
+        return None
+    web = web_name(request)
+    ways = ways_into(found.state, testbed.project, (guest,), web=web)
+    return ways[0] if ways else None
