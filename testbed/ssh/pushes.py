@@ -27,6 +27,7 @@ from orchestration.state.model import GuestState, State
 from orchestration.transport.base import Scope
 from testbed.celery import PUSH_KEYS
 from testbed.models import KeyProblem, Testbed
+from testbed.ssh.jump_account import push_jump_keys
 from testbed.ssh.keys import keys_for
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
@@ -56,6 +57,7 @@ def push_keys() -> None:
     """Bring changed keys once; calls that overlap leave it to the first."""
     with held_if_free(settings.RUNTIME_DIR / "push-keys.lock") as is_mine:
         if is_mine:
+            push_jump_keys(kept_hosts())
             push_all(kept_hosts())
 
 

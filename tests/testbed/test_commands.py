@@ -272,3 +272,8 @@ def test_status_now_asks_the_hosts_first(
     assert all(host.checked_at for host in Host.objects.all())
     testbed.refresh_from_db()
     assert testbed.observed_at is not None
+
+
+def test_check_of_named_hosts_asks_no_other(hosts: tuple[Host, Host]) -> None:
+    assert "main" not in said("check_hosts", "host-b", "--set-up-jump")
+    assert refused("check_hosts", "nowhere") == "There is no host nowhere."

@@ -41,10 +41,13 @@ prepare_sshd() {
   [[ -f $dir/authorized_keys ]] || (umask 077 && : > "$dir/authorized_keys")
   # Without PAM, sshd refuses an account whose password is locked with "!".
   if grep -q '^root:!' "$root/etc/shadow"; then pam=yes; fi
+  # A host with a root of its own reads what is written below its /etc, as Debian does.
+  : > "$dir/sshd_config"
+  [[ -z $root ]] || printf '%s\n' 'Include /etc/ssh/sshd_config.d/*.conf' > "$dir/sshd_config"
   printf '%s\n' "HostKey $dir/ssh_host_ed25519_key" \
     "AuthorizedKeysFile $dir/authorized_keys" "ListenAddress $(cut -d/ -f1 "$dir/address")" \
     'PidFile /run/sshd.pid' 'PermitRootLogin prohibit-password' \
     'PasswordAuthentication no' 'KbdInteractiveAuthentication no' 'StrictModes no' \
     "UsePAM $pam" 'UseDNS no' 'MaxSessions 200' 'MaxStartups 200' 'LoginGraceTime 30' \
-    'Subsystem sftp internal-sftp' > "$dir/sshd_config"
+    'Subsystem sftp internal-sftp' >> "$dir/sshd_config"
 }
