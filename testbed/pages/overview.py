@@ -14,8 +14,10 @@ from orchestration.errors import StateError
 from orchestration.plan.model import Command
 from orchestration.project.digests import with_files_now
 from orchestration.state.model import GuestState, ScriptState, State
+from orchestration.state.selection import select_guests
 from testbed.hosts.power import requested_statuses
 from testbed.models import ObservedGuest, Run, Testbed
+from testbed.testbeds.executions import last_failed
 
 UP = {"running", "blocked"}
 # The condition of a testbed while a run changes it.
@@ -156,6 +158,17 @@ def guests_of(testbed: Testbed, state: State | None) -> list[GuestRow]:
         is_requested = requested.get(guest.name) == status
         rows.append(GuestRow(guest, status, one, is_requested))
     return rows
+
+
+def selected_guests(
+    testbed: Testbed, state: State | None, pattern: str
+) -> list[GuestRow]:
+    """Return the guests that a pattern selects, all for ''. Raises: SelectionFailed."""
+    rows = guests_of(testbed, state)
+    if state is None or not pattern:
+        return rows
+    names = set(select_guests(state, pattern, failed=last_failed(testbed)))
+    return [row for row in rows if row.guest.name in names]
 
 
 def _count_guests(rows: dict[int, Row]) -> None:

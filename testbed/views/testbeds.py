@@ -7,7 +7,13 @@ from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from orchestration.errors import Finding, StateError, TestbedBusy, TestbedError
+from orchestration.errors import (
+    Finding,
+    SelectionFailed,
+    StateError,
+    TestbedBusy,
+    TestbedError,
+)
 from orchestration.plan.power import VERBS
 from testbed.access.permissions import Act, may, ways_for
 from testbed.access.visibility import (
@@ -30,6 +36,7 @@ from testbed.pages.overview import (
     condition_of,
     guests_of,
     rows_for,
+    selected_guests,
     state_of,
     unseen_run,
 )
@@ -115,12 +122,17 @@ def live(request: Request, slug: str) -> HttpResponse:
 @login_required
 @require_GET
 def guests(request: Request, slug: str) -> HttpResponse:
-    """Show a testbed's guests, a page of them at a time."""
-    testbed = testbed_for(request, slug)
-    page = page_of(request, guests_of(testbed, state_of(testbed)[0]))
-    context = {"testbed": testbed, "page": page}
+    """Show a testbed's guests, or those of a selection, a page of them at a time."""
+    testbed, problem, found = testbed_for(request, slug), None, list[GuestRow]()
+    on = request.GET.get("on", "")[:MOST_SELECTION]
+    try:
+        found = selected_guests(testbed, state_of(testbed)[0], on)
+    except SelectionFailed as exc:
+        problem = exc
+    page, query = page_of(request, found), {"on": on} if on else {}
+    context = {"testbed": testbed, "page": page, "problem": problem, "query": query}
     template = "testbeds/_guests.html" if request.htmx else "testbeds/guests.html"
-    return render(request, template, context)
+    return render(request, template, context, status=422 if problem else 200)
 
 
 @login_required

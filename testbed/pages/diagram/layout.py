@@ -1,6 +1,6 @@
 """Computes from a scene the place of each part of a testbed's diagram.
 
-Pure: numbers and words only. `templates/testbeds/_diagram.html` draws them as SVG. Each
+Pure: numbers and words only. `templates/testbeds/diagram/_diagram.html` draws them as SVG. Each
 host is a box; in it each bridge is a bar that its guests hang from in rows. Lines have
 lanes of their own: patch links left of the bars, further interfaces of guests right of
 them, tunnels between the boxes. Very large testbeds show counts instead of guests.
@@ -42,7 +42,10 @@ MAX_NAME = 17
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One host. `management` is the subnet of its management network, or ''."""
+    """One host. `management` is the subnet of its management network, or ''.
+
+    `group` selects its guests, '' for none.
+    """
 
     name: str
     is_main: bool
@@ -53,6 +56,7 @@ class Box:
     y: int
     width: int
     height: int
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,7 @@ class _Placer:
                 self.top,
                 width,
                 height,
+                host.group,
             )
         )
         return left + width
@@ -172,7 +177,8 @@ class _Placer:
         device = band.bridge.device if band.bridge else ""
         label = band.bridge.label if band.bridge else UNPLUGGED
         net = self.nets.get(band.bridge.net, -1) if band.bridge else -1
-        self.bars.append(Bar(host, label, device, net, x, y, width, BAR_HEIGHT))
+        group = band.bridge.group if band.bridge else ""
+        self.bars.append(Bar(host, label, device, net, x, y, width, BAR_HEIGHT, group))
         y += BAR_HEIGHT
         if self.is_counted and band.guests:
             self.cards.append(_count_card(band.guests, device, x, y + ROW_GAP, width))

@@ -26,7 +26,8 @@ LABEL_WIDTH = 7
 class Bar:
     """One bridge on one host; `net` is the number of its colour, -1 for none.
 
-    `is_gone`: the bridge is missing on its host, as last observed.
+    `is_gone`: the bridge is missing on its host, as last observed. `group` selects the
+    guests on it, '' for none.
     """
 
     host: str
@@ -37,6 +38,7 @@ class Bar:
     y: int
     width: int
     height: int
+    group: str = ""
     is_gone: bool = False
 
     @property
@@ -62,16 +64,26 @@ class GuestBox:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A connection. `kind`: bus, further, patch, tunnel, outside."""
+    """A connection. `kind`: bus, further, patch, tunnel, outside.
+
+    It leads to the page of `guest`, or to the guests that `group` selects.
+    """
 
     kind: str
     path: str
     title: str
     net: int = -1
+    group: str = ""
+    guest: str = ""
     label: str = ""
     label_x: int = 0
     label_y: int = 0
     label_width: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Return whether it leads to a page."""
+        return bool(self.guest or self.group)
 
 
 class Placed(Protocol):
@@ -116,7 +128,8 @@ def bus_lines(bars: Sequence[Bar], cards: Sequence[GuestBox]) -> Iterator[Line]:
         if len(rows) > 1:
             path += f"M{bar.x} {bar.middle}H{bar.x - 4}V{rows[-1][0].y - STEM}"
         if path:
-            yield Line("bus", path, f"guests on {bar.label}", bar.net)
+            title = f"guests on {bar.label}"
+            yield Line("bus", path, title, bar.net, bar.group)
 
 
 def further_lines(
@@ -145,7 +158,8 @@ def further_lines(
                 f"M{start} {card.y + card.height}V{y}H{x}V{bar.middle}"
                 f"H{bar.x + bar.width}"
             )
-            yield Line("further", path, plug.title, nets.get(plug.net, -1))
+            net = nets.get(plug.net, -1)
+            yield Line("further", path, plug.title, net, guest=guest.name)
 
 
 def patch_lines(links: Iterable[Link], bars: Sequence[Bar]) -> Iterator[Line]:
@@ -185,7 +199,7 @@ def _nested(spans: Sequence[_Span]) -> Iterator[Line]:
         start = span.top.middle + min(below[span.top] * PORT_GAP, MOST_SHIFT)
         end = span.bottom.middle - min(above[span.bottom] * PORT_GAP, MOST_SHIFT)
         path = f"M{span.top.x} {start}H{x}V{end}H{span.bottom.x}"
-        yield Line("patch", path, span.title)
+        yield Line("patch", path, span.title, group=_groups(span.top, span.bottom))
 
 
 def outside_lines(cloud: Sized, bars: Sequence[Bar]) -> Iterator[Line]:
@@ -195,7 +209,8 @@ def outside_lines(cloud: Sized, bars: Sequence[Bar]) -> Iterator[Line]:
         if number:
             x = cloud.x + cloud.width // 2
             path = f"M{x} {cloud.y + cloud.height}V{bar.middle}H{bar.x}"
-        yield Line("outside", path, f"{bar.label} to the outside")
+        title = f"{bar.label} to the outside"
+        yield Line("outside", path, title, group=bar.group)
 
 
 def tunnel_top(tunnels: Sequence[TunnelState], hosts: Sequence[str]) -> int:
@@ -262,7 +277,21 @@ def _labelled(
         f"{tunnel.kind} tunnel {tunnel.key}: {one.label} on {one.host} "
         f"to {other.label} on {other.host}"
     )
-    return Line("tunnel", path, title, -1, label, x, y, width)
+    return Line(
+        "tunnel",
+        path,
+        title,
+        group=_groups(one, other),
+        label=label,
+        label_x=x,
+        label_y=y,
+        label_width=width,
+    )
+
+
+def _groups(*bars: Bar) -> str:
+    """Return a selection of the guests on any of the bars."""
+    return ",".join(dict.fromkeys(bar.group for bar in bars if bar.group))
 
 
 def _are_neighbours(tunnel: TunnelState, hosts: Sequence[str]) -> bool:

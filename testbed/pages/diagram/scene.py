@@ -10,27 +10,36 @@ from dataclasses import dataclass
 
 from orchestration.amounts import count_of
 from orchestration.state.model import GuestState, HostState, State, TunnelState
+from orchestration.state.selection import guest_groups
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One host, or the stand-in for all of them; `management` is a subnet, or ''."""
+    """One host, or the stand-in for all of them; `management` is a subnet, or ''.
+
+    `group` selects its guests, '' where there is none to select.
+    """
 
     name: str
     note: str
     is_main: bool = False
     management: str = ""
     icon: str = "host"
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Bridge:
-    """One bridge in a place; those of one `net` have one colour, '' has none."""
+    """One bridge in a place; those of one `net` have one colour, '' has none.
+
+    `group` selects the guests on it, on all hosts, '' where there is none.
+    """
 
     place: str
     device: str
     label: str
     net: str
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +97,18 @@ class Scene:
 def scene_of(state: State, statuses: Mapping[str, str]) -> Scene:
     """Read a state. `statuses` are libvirt's words by guest; missing is unknown."""
     nat = state.network.nat
+    groups = guest_groups(state)["bridge"]
     return Scene(
         places=_places(state),
         bridges=tuple(
-            Bridge(b.host, b.device, b.name, b.name) for b in state.network.bridges
+            Bridge(
+                b.host,
+                b.device,
+                b.name,
+                b.name,
+                f"@bridge:{b.name}" if b.name in groups else "",
+            )
+            for b in state.network.bridges
         ),
         guests=tuple(_guest(guest, statuses) for guest in state.guests),
         links=_links(state),
@@ -110,6 +127,7 @@ def _places(state: State) -> tuple[Place, ...]:
             note=count_of(counts[host.name], "guest"),
             is_main=host.is_main,
             management=subnets.get(host.name, ""),
+            group=f"@host:{host.name}" if counts[host.name] else "",
         )
         for host in _hosts(state)
     )

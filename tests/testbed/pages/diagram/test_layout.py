@@ -114,7 +114,7 @@ def is_inside(inner, outer) -> bool:
 def test_picture_is_as_reviewed(name: str, state: State, statuses, golden: Golden):
     diagram = layout(state, statuses)
 
-    svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
+    svg = render_to_string("testbeds/diagram/_diagram.html", {"diagram": diagram})
 
     golden(one_tag_a_line(svg), DATA / "expected" / f"{name}.diagram.svg")
 
@@ -192,7 +192,7 @@ def test_long_name_is_cut_and_kept_in_the_title():
     name = "a-very-long-name-of-a-guest"
     diagram = layout(state_of([(name, "lan")], ["lan"], 1), {})
 
-    svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
+    svg = render_to_string("testbeds/diagram/_diagram.html", {"diagram": diagram})
 
     assert diagram.cards[0].title == "a-very-long-name…"
     assert f"<title>{name}: unknown" in svg

@@ -45,7 +45,7 @@ def drawn(content: bytes) -> Diagram:
 def test_picture_of_a_refused_example_is_as_reviewed(name: str, golden: Golden):
     diagram = drawn(EXAMPLES[name].read_bytes())
 
-    svg = render_to_string("testbeds/_diagram.html", {"diagram": diagram})
+    svg = render_to_string("testbeds/diagram/_diagram.html", {"diagram": diagram})
 
     golden(one_tag_a_line(svg), DATA / "expected" / f"{name}.sketch.svg")
 

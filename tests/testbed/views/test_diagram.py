@@ -1,0 +1,127 @@
+"""The diagram on a testbed's page: its parts lead to guests, hosts fold."""
+
+import html
+import re
+
+import pytest
+from django.test import Client
+
+from orchestration.plan.model import Command, Options
+from testbed.models import Testbed
+from testbed.testbeds.planning import prepare
+from tests.testbed.reading import squeezed, visible
+
+PAGE = "/testbeds/lab/"
+GUESTS = f"{PAGE}guests/"
+
+
+def shown(browser: Client, address: str = PAGE) -> str:
+    """Return a page that is there, as a browser reads it."""
+    answer = browser.get(address)
+    assert answer.status_code == 200, address
+    return squeezed(answer.content.decode())
+
+
+def diagram_of(page: str) -> str:
+    return page.partition('<svg class="net')[2].partition("</svg>")[0]
+
+
+def listed(page: str) -> set[str]:
+    """Return the guests in a page's table."""
+    return set(re.findall(r'<tr id="guest-([\w-]+)"', page))
+
+
+def links_of(svg: str) -> dict[str, str]:
+    """Return the address of each link by its label."""
+    found = {}
+    for tag in re.findall(r"<a [^>]*>", svg):
+        label = re.search(r'aria-label="([^"]*)"', tag)
+        address = re.search(r'href="([^"]*)"', tag)
+        assert label
+        assert address, tag
+        found[html.unescape(label[1])] = html.unescape(address[1])
+    return found
+
+
+def many_guests(testbed: Testbed, count: int) -> None:
+    """Plan so many guests on one bridge."""
+    guest = (
+        "  - name: g{}\n    interfaces: [{{bridge: lan}}]\n    libvirt: {{cpus: 1, "
+        "memory_mb: 64, libvirt_type: {{cloud_image: {{name: ubuntu_22_04}}}}}}\n"
+    )
+    machines = "".join(guest.format(number) for number in range(count))
+    network = "network: {bridges: [{name: lan}], external_bridge: lan}\n"
+    testbed.project.yaml.write_text(f"machines:\n{machines}{network}")
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+
+def test_every_part_leads_to_its_guests(browser: Client, generated: Testbed):
+    state = generated.project.read_state()
+
+    links = links_of(diagram_of(shown(browser)))
+
+    for bridge in state.network.bridges:
+        address = links[f"Bridge {bridge.name} on {bridge.host}: its guests"]
+        wanted = {
+            guest.name
+            for guest in state.guests
+            if bridge.name in {i.bridge for i in guest.interfaces}
+        }
+        assert listed(shown(browser, address)) == wanted
+    for guest in state.guests:
+        address = links[f"Host {guest.host}: its guests"]
+        assert guest.name in listed(shown(browser, address))
+    joins = [label for label in links if "link of" in label or "tunnel" in label]
+    assert joins
+    for label in joins:
+        assert listed(shown(browser, links[label])) == {"web", "db"}
+
+
+def test_keyboard_meets_each_page_once(browser: Client, generated: Testbed):
+    tags = re.findall(r"<a [^>]*>", diagram_of(shown(browser)))
+
+    reached = [tag for tag in tags if 'tabindex="-1"' not in tag]
+    assert len(reached) < len(tags)
+    ids = re.findall(r' id="([^"]+)"', " ".join(reached))
+    assert len(set(ids)) == len(reached)
+
+
+def test_guests_of_a_selection_say_so_and_lead_to_a_command(
+    browser: Client, generated: Testbed
+):
+    command = f'href="{PAGE}?on=%40bridge%3Alan#command-bar"'
+    before = shown(browser, f"{GUESTS}?on=@bridge:lan")
+    Testbed.objects.update(condition="up")
+
+    page = shown(browser, f"{GUESTS}?on=@bridge:lan")
+
+    assert (command in before, command in page) == (False, True)
+    assert listed(page) == {"web"}
+    assert "selected by @bridge:lan" in visible(page)
+    assert listed(shown(browser, GUESTS)) == {"web", "db"}
+
+
+@pytest.mark.parametrize("on", ["@bridge:none", "other", "web[1-", "<b>"])
+def test_selection_without_guests_is_explained(
+    browser: Client, generated: Testbed, on: str
+):
+    answer = browser.get(GUESTS, {"on": on})
+
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert 'role="alert"' in page
+    assert "<table" not in page
+    assert f"<code>{html.escape(on)}</code>" in page
+
+
+def test_pages_keep_the_selection(browser: Client, testbed: Testbed):
+    many_guests(testbed, 60)
+
+    page = shown(browser, f"{GUESTS}?on=g[5-59]")
+
+    assert '?on=g%5B5-59%5D&amp;page=2"' in page
+    assert len(listed(shown(browser, f"{GUESTS}?on=g[5-59]&page=2"))) == 5
+
+
+def test_draft_has_no_links(browser: Client, testbed: Testbed):
+    assert links_of(diagram_of(shown(browser))) == {}
