@@ -15,6 +15,7 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.plan.power import VERBS
+from orchestration.state.model import State
 from testbed.access.permissions import Act, may, ways_for
 from testbed.access.visibility import (
     Request,
@@ -26,7 +27,7 @@ from testbed.access.visibility import (
 from testbed.models import Testbed
 from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import pending_changes
-from testbed.pages.diagram.layout import layout
+from testbed.pages.diagram.layout import Diagram, layout
 from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of
@@ -184,7 +185,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "is_edited": is_changed,
         "pending": None if active else pending_changes(testbed, state),
         "drift": drift,
-        "diagram": marked(layout(state, _statuses(found)), drift) if state else None,
+        "diagram": marked(_diagram(request, state, found), drift) if state else None,
         "sketch": sketch,
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
@@ -214,8 +215,9 @@ def _is_refused(testbed: Testbed, sketch: Sketch | None, is_new: bool) -> bool:
     return is_new and errors_among(findings_of(testbed)) > 0
 
 
-def _statuses(rows: list[GuestRow]) -> dict[str, str]:
-    return {row.guest.name: row.status for row in rows}
+def _diagram(request: Request, state: State, rows: list[GuestRow]) -> Diagram:
+    statuses = {row.guest.name: row.status for row in rows}
+    return layout(state, statuses, fold=request.GET.get("fold"))
 
 
 def _marked_lines(text: str, findings: tuple[Finding, ...]) -> list[tuple[str, str]]:

@@ -3,16 +3,17 @@
 Pure: numbers and words only. `templates/testbeds/diagram/_diagram.html` draws them as SVG. Each
 host is a box; in it each bridge is a bar that its guests hang from in rows. Lines have
 lanes of their own: patch links left of the bars, further interfaces of guests right of
-them, tunnels between the boxes. Very large testbeds show counts instead of guests.
-`scene.py` and `sketch.py` decide which parts there are.
+them, tunnels between the boxes. A folded host shows counts instead of guests.
+`scene.py` and `sketch.py` decide which parts there are, `folding.py` which are folded.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestration.amounts import count_of
 from orchestration.state.model import State
+from testbed.pages.diagram.folding import Folding, folding_of
 from testbed.pages.diagram.lines import (
     LANE,
     Bar,
@@ -27,10 +28,11 @@ from testbed.pages.diagram.lines import (
 )
 from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, scene_of
 
-AGGREGATE_ABOVE = 120
 CARD_WIDTH, CARD_HEIGHT = 164, 44
 # The width that the page has for the diagram.
 PAGE_WIDTH = 1204
+# Of a folded host: wide enough for the counts of four states.
+FOLDED_COLUMNS = 2
 GAP, ROW_GAP = 12, 22
 BAR_HEIGHT, BAND_GAP = 24, 26
 PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
@@ -44,7 +46,8 @@ MAX_NAME = 17
 class Box:
     """One host. `management` is the subnet of its management network, or ''.
 
-    `group` selects its guests, '' for none.
+    `group` selects its guests, '' for none; `toggled` is the choice of folded hosts
+    after a click on it.
     """
 
     name: str
@@ -57,6 +60,8 @@ class Box:
     width: int
     height: int
     group: str = ""
+    is_folded: bool = False
+    toggled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +87,7 @@ class Diagram:
     lines: tuple[Line, ...]
     cloud: Cloud | None
     summary: str
+    folding: Folding
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +98,22 @@ class _Band:
     guests: tuple[Guest, ...]
 
 
-def layout(state: State, statuses: Mapping[str, str]) -> Diagram:
-    """Place a testbed. `statuses` are libvirt's words by guest; missing is unknown."""
-    return place(scene_of(state, statuses))
+def layout(
+    state: State, statuses: Mapping[str, str], *, fold: str | None = None
+) -> Diagram:
+    """Place a testbed. `statuses` are libvirt's words by guest; missing is unknown.
+
+    `fold` names the folded hosts, as `folding.py` says.
+    """
+    return place(scene_of(state, statuses), fold)
 
 
-def place(scene: Scene) -> Diagram:
+def place(scene: Scene, fold: str | None = None) -> Diagram:
     """Place a scene."""
     bands = _bands(scene)
     left = CLOUD_WIDTH + 50 if scene.outside else 1
     top = 1 + tunnel_top(scene.tunnels, [place.name for place in scene.places])
-    placer = _Placer(scene, top)
+    placer = _Placer(scene, folding_of(scene, fold), top)
     for one in scene.places:
         left = placer.place_host(one, bands[one.name], left) + HOST_GAP
     return placer.finish(left - HOST_GAP + 1)
@@ -111,9 +122,9 @@ def place(scene: Scene) -> Diagram:
 class _Placer:
     """Collects the placed parts of one diagram."""
 
-    def __init__(self, scene: Scene, top: int) -> None:
+    def __init__(self, scene: Scene, folding: Folding, top: int) -> None:
         self.scene = scene
-        self.is_counted = len(scene.guests) > AGGREGATE_ABOVE
+        self.folding = folding
         self.top = top
         self.most_columns = _most_columns(len(scene.places))
         self.boxes: list[Box] = []
@@ -124,13 +135,15 @@ class _Placer:
 
     def place_host(self, host: Place, bands: list[_Band], left: int) -> int:
         """Place a host and its parts; return its right side."""
-        columns = 1 if self.is_counted else _columns(bands, self.most_columns)
+        is_folded = host.name in self.folding.folded
+        columns = FOLDED_COLUMNS if is_folded else _columns(bands, self.most_columns)
         inner = columns * (CARD_WIDTH + GAP) - GAP
         inside = left + PADDING + self._patch_room(host.name)
         bottom = self.top + HOST_HEAD
         for band in bands:
             bottom = self._place_band(host.name, band, inside, bottom, inner, columns)
-        width = inside + inner + self._further_room(bands) + PADDING - left
+        further = 0 if is_folded else _further_room(bands)
+        width = inside + inner + further + PADDING - left
         height = bottom - BAND_GAP + PADDING + HOST_FOOT - self.top
         self.boxes.append(
             Box(
@@ -144,6 +157,8 @@ class _Placer:
                 width,
                 height,
                 host.group,
+                is_folded,
+                self.folding.toggled(host.name),
             )
         )
         return left + width
@@ -169,6 +184,7 @@ class _Placer:
             lines=tuple(lines),
             cloud=cloud,
             summary=scene.summary,
+            folding=self.folding,
         )
 
     def _place_band(
@@ -180,8 +196,10 @@ class _Placer:
         group = band.bridge.group if band.bridge else ""
         self.bars.append(Bar(host, label, device, net, x, y, width, BAR_HEIGHT, group))
         y += BAR_HEIGHT
-        if self.is_counted and band.guests:
-            self.cards.append(_count_card(band.guests, device, x, y + ROW_GAP, width))
+        if host in self.folding.folded and band.guests:
+            here = f"{group}&@host:{host}" if group else f"@host:{host}"
+            card = _count_card(band.guests, device, x, y + ROW_GAP, width)
+            self.cards.append(replace(card, group=here))
             return y + ROW_GAP + CARD_HEIGHT + BAND_GAP
         for number, guest in enumerate(band.guests):
             row, column = divmod(number, columns)
@@ -195,17 +213,6 @@ class _Placer:
         links = sum(link.place == place for link in self.scene.links)
         return (links + 1) * LANE if links else 0
 
-    def _further_room(self, bands: list[_Band]) -> int:
-        if self.is_counted:
-            return 0
-        devices = {
-            plug.device
-            for band in bands
-            for guest in band.guests
-            for plug in guest.plugs[1:]
-        }
-        return (len(devices) + 1) * LANE if devices else 0
-
     def _cloud(self) -> tuple[Cloud | None, list[Bar]]:
         """Place the outside at the first of the bars that lead there."""
         outside = self.scene.outside
@@ -217,6 +224,16 @@ class _Placer:
             return None, []
         y = external[0].middle - CLOUD_HEIGHT // 2
         return Cloud(outside.note, 1, y, CLOUD_WIDTH, CLOUD_HEIGHT), external
+
+
+def _further_room(bands: list[_Band]) -> int:
+    devices = {
+        plug.device
+        for band in bands
+        for guest in band.guests
+        for plug in guest.plugs[1:]
+    }
+    return (len(devices) + 1) * LANE if devices else 0
 
 
 def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
@@ -236,13 +253,14 @@ def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
 def _count_card(
     guests: tuple[Guest, ...], device: str, x: int, y: int, width: int
 ) -> GuestBox:
-    counts = Counter(guest.status for guest in guests)
+    counts = Counter(guest.status for guest in guests).most_common()
     return GuestBox(
         guest="",
         device=device,
         title=count_of(len(guests), "guest"),
-        text=", ".join(f"{count} {word}" for word, count in counts.most_common(2)),
-        status=counts.most_common(1)[0][0],
+        text=", ".join(f"{count} {word}" for word, count in counts),
+        status=counts[0][0],
+        counts=tuple(counts),
         x=x,
         y=y,
         width=width,

@@ -49,7 +49,10 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class GuestBox:
-    """One guest, or the count of all guests of a bar (then `guest` is empty)."""
+    """One guest, or the count of all guests of a bar (then `guest` is empty).
+
+    `counts` are states with the number of guests in them, `group` selects those guests.
+    """
 
     guest: str
     device: str
@@ -60,6 +63,13 @@ class GuestBox:
     y: int
     width: int
     height: int
+    counts: tuple[tuple[str, int], ...] = ()
+    group: str = ""
+
+    @property
+    def leads(self) -> bool:
+        """Return whether it leads to a page."""
+        return bool(self.guest or self.group)
 
 
 @dataclass(frozen=True, slots=True)

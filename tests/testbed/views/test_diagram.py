@@ -125,3 +125,24 @@ def test_pages_keep_the_selection(browser: Client, testbed: Testbed):
 
 def test_draft_has_no_links(browser: Client, testbed: Testbed):
     assert links_of(diagram_of(shown(browser))) == {}
+
+
+def test_host_folds_by_a_link_and_stays_folded(browser: Client, generated: Testbed):
+    host = generated.project.read_state().guest("web").host
+    fold = links_of(diagram_of(shown(browser)))[f"Fold host {host}"]
+
+    folded = shown(browser, f"{PAGE}{fold}")
+
+    svg = diagram_of(folded)
+    assert ">web</text>" not in svg
+    assert f"Unfold host {host}" in links_of(svg)
+    assert f'hx-get="{PAGE}live/?fold={host}"' in folded
+    live = shown(browser, f"{PAGE}live/?fold={host}")
+    assert diagram_of(live) == svg
+
+
+def test_address_with_nonsense_folds_nothing(browser: Client, generated: Testbed):
+    page = shown(browser, f'{PAGE}?fold="><script>')
+
+    assert ">web</text>" in diagram_of(page)
+    assert f'hx-get="{PAGE}live/?fold="' in page

@@ -11,12 +11,8 @@ from orchestration.compose.loader import load_spec
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import HostState, State
-from testbed.pages.diagram.layout import (
-    AGGREGATE_ABOVE,
-    PAGE_WIDTH,
-    Diagram,
-    layout,
-)
+from testbed.pages.diagram.folding import FOLD_ABOVE
+from testbed.pages.diagram.layout import PAGE_WIDTH, Diagram, layout
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import sample
 from tests.testbed.reading import one_tag_a_line
@@ -155,12 +151,61 @@ def test_forty_guests_use_the_width_of_the_page(hosts: int):
 
 
 def test_many_guests_are_counted_instead():
-    count = AGGREGATE_ABOVE + 1
+    count = FOLD_ABOVE + 1
 
     diagram = layout(chain(count, 1, 1), {"g0": "running", "g1": "running"})
 
     assert [card.title for card in diagram.cards] == [f"{count} guests"]
     assert diagram.cards[0].text == f"{count - 2} unknown, 2 running"
+
+
+def test_folded_host_counts_its_guests_by_state():
+    statuses = {"g0": "running", "g2": "running", "g4": "crashed", "g1": "paused"}
+
+    diagram = layout(chain(8, 2, 2), statuses, fold="host-a")
+
+    folded = [card for card in diagram.cards if card.counts]
+    assert [card.counts for card in folded] == [
+        (("running", 2), ("crashed", 1), ("unknown", 1))
+    ]
+    assert folded[0].group == "@bridge:br0&@host:host-a"
+    assert {card.guest for card in diagram.cards if card.guest} == {
+        "g1",
+        "g3",
+        "g5",
+        "g7",
+    }
+    assert [box.is_folded for box in diagram.boxes] == [True, False]
+    assert [box.toggled for box in diagram.boxes] == ["", "host-a,host-b"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "folded"),
+    [
+        (None, set()),
+        ("", set()),
+        ("host-b", {"host-b"}),
+        ("host-b,host-b,<none>,", {"host-b"}),
+        ("host-b,host-a", {"host-a", "host-b"}),
+    ],
+)
+def test_address_says_which_hosts_are_folded(chosen: str | None, folded: set[str]):
+    folding = layout(chain(4, 2, 2), {}, fold=chosen).folding
+
+    assert folding.folded == folded
+    assert folding.chosen == (None if chosen is None else ",".join(sorted(folded)))
+    assert folding.is_full == (len(folded) == 2)
+
+
+def test_large_testbed_unfolds_one_host_at_a_time():
+    state = chain(FOLD_ABOVE + 2, 2, 2)
+
+    first = layout(state, {})
+    second = layout(state, {}, fold=first.boxes[0].toggled)
+
+    assert [box.is_folded for box in first.boxes] == [True, True]
+    assert [box.is_folded for box in second.boxes] == [False, True]
+    assert len([card for card in second.cards if card.guest]) == FOLD_ABOVE // 2 + 1
 
 
 def test_clones_are_shown_and_their_golden_image_is_not():

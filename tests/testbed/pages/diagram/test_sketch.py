@@ -13,7 +13,8 @@ from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import Spec
 from orchestration.compose.loader import load_spec
 from testbed.models import Testbed
-from testbed.pages.diagram.layout import AGGREGATE_ABOVE, Diagram
+from testbed.pages.diagram.folding import FOLD_ABOVE
+from testbed.pages.diagram.layout import Diagram
 from testbed.pages.diagram.sketch import sketch_of, sketch_scene
 from testbed.templatetags.display import with_code
 from tests.golden import DATA, Golden
@@ -115,7 +116,7 @@ def test_name_that_leads_nowhere_is_no_crash():
 
 
 def test_many_guests_are_counted_instead():
-    many = AGGREGATE_ABOVE + 5
+    many = FOLD_ABOVE + 5
     text = EXAMPLES["clones"].read_text().replace("count: 3", f"count: {many}")
 
     diagram = drawn(text.encode())
