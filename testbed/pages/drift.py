@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from testbed.models import Run, Testbed
-from testbed.pages.diagram.layout import Diagram
+from testbed.pages.diagram.parts import Diagram
 from testbed.pages.overview import ABSENT, GuestRow
 
 SHOWN = 8

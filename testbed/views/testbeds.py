@@ -27,7 +27,8 @@ from testbed.access.visibility import (
 from testbed.models import Testbed
 from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import pending_changes
-from testbed.pages.diagram.layout import Diagram, layout
+from testbed.pages.diagram.layout import layout
+from testbed.pages.diagram.parts import Diagram
 from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of

@@ -1,93 +1,45 @@
 """Computes from a scene the place of each part of a testbed's diagram.
 
-Pure: numbers and words only. `templates/testbeds/diagram/_diagram.html` draws them as SVG. Each
+Pure: numbers and words only. `templates/testbeds/diagram/` draws them as SVG. Each
 host is a box; in it each bridge is a bar that its guests hang from in rows. Lines have
 lanes of their own: patch links left of the bars, further interfaces of guests right of
-them, tunnels between the boxes. A folded host shows counts instead of guests.
-`scene.py` and `sketch.py` decide which parts there are, `folding.py` which are folded.
+them, tunnels between the boxes. Boxes stand side by side, in several rows where the
+page is too narrow for one. A folded host shows counts instead of guests. `scene.py` and
+`sketch.py` decide which parts there are, `folding.py` which are folded.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from orchestration.amounts import count_of
 from orchestration.state.model import State
 from testbed.pages.diagram.folding import Folding, folding_of
 from testbed.pages.diagram.lines import (
     LANE,
-    Bar,
-    GuestBox,
-    Line,
     bus_lines,
     further_lines,
     outside_lines,
     patch_lines,
-    tunnel_lines,
-    tunnel_top,
 )
+from testbed.pages.diagram.parts import Bar, Box, Cloud, Diagram, GuestBox
 from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, scene_of
+from testbed.pages.diagram.tunnels import cells_of, corridor_above, tunnel_lines
 
 CARD_WIDTH, CARD_HEIGHT = 164, 44
 # The width that the page has for the diagram.
 PAGE_WIDTH = 1204
+# Up to this width the page shows the whole of it, a little smaller.
+WIDEST = 1560
 # Of a folded host: wide enough for the counts of four states.
 FOLDED_COLUMNS = 2
 GAP, ROW_GAP = 12, 22
 BAR_HEIGHT, BAND_GAP = 24, 26
 PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
-HOST_GAP = 92
+HOST_GAP, HOST_ROW_GAP = 92, 36
 CLOUD_WIDTH, CLOUD_HEIGHT = 118, 46
 UNPLUGGED = "not connected"
 MAX_NAME = 17
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """One host. `management` is the subnet of its management network, or ''.
-
-    `group` selects its guests, '' for none; `toggled` is the choice of folded hosts
-    after a click on it.
-    """
-
-    name: str
-    is_main: bool
-    note: str
-    management: str
-    icon: str
-    x: int
-    y: int
-    width: int
-    height: int
-    group: str = ""
-    is_folded: bool = False
-    toggled: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Cloud:
-    """The outside: main's NAT network, with a line to the external bridge."""
-
-    subnet: str
-    x: int
-    y: int
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Diagram:
-    """Everything to draw, in a picture of `width` by `height`."""
-
-    width: int
-    height: int
-    boxes: tuple[Box, ...]
-    bars: tuple[Bar, ...]
-    cards: tuple[GuestBox, ...]
-    lines: tuple[Line, ...]
-    cloud: Cloud | None
-    summary: str
-    folding: Folding
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +50,27 @@ class _Band:
     guests: tuple[Guest, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """The guests side by side on a host, and the widths of its lanes and its box."""
+
+    columns: int
+    patches: int
+    width: int
+
+    @property
+    def inner(self) -> int:
+        """Return the width of its bars."""
+        return self.columns * (CARD_WIDTH + GAP) - GAP
+
+
 def layout(
-    state: State, statuses: Mapping[str, str], *, fold: str | None = None
+    state: State,
+    statuses: Mapping[str, str],
+    *,
+    fold: str | None = None,
 ) -> Diagram:
-    """Place a testbed. `statuses` are libvirt's words by guest; missing is unknown.
+    """Place a testbed. `statuses` are by guest, as `scene_of` says.
 
     `fold` names the folded hosts, as `folding.py` says.
     """
@@ -109,76 +78,63 @@ def layout(
 
 
 def place(scene: Scene, fold: str | None = None) -> Diagram:
-    """Place a scene."""
-    bands = _bands(scene)
-    left = CLOUD_WIDTH + 50 if scene.outside else 1
-    top = 1 + tunnel_top(scene.tunnels, [place.name for place in scene.places])
-    placer = _Placer(scene, folding_of(scene, fold), top)
-    for one in scene.places:
-        left = placer.place_host(one, bands[one.name], left) + HOST_GAP
-    return placer.finish(left - HOST_GAP + 1)
+    """Place a scene, in as few rows of hosts as the page has the width for."""
+    folding = folding_of(scene, fold)
+    for per_row in range(len(scene.places), 1, -1):
+        placer = _Placer(scene, folding, per_row)
+        if placer.width <= WIDEST:
+            return placer.placed()
+    return _Placer(scene, folding, 1).placed()
 
 
 class _Placer:
-    """Collects the placed parts of one diagram."""
+    """Collects the placed parts of one diagram, with so many hosts in a row."""
 
-    def __init__(self, scene: Scene, folding: Folding, top: int) -> None:
+    def __init__(self, scene: Scene, folding: Folding, per_row: int) -> None:
         self.scene = scene
         self.folding = folding
-        self.top = top
-        self.most_columns = _most_columns(len(scene.places))
+        self.bands = _bands(scene)
+        self.cells = cells_of([host.name for host in scene.places], per_row)
+        most = _most_columns(per_row)
+        self.shapes = {host.name: self._shape(host.name, most) for host in scene.places}
+        self.widths: dict[int, int] = defaultdict(int)
+        for name, cell in self.cells.items():
+            widest = max(self.widths[cell.column], self.shapes[name].width)
+            self.widths[cell.column] = widest
         self.boxes: list[Box] = []
         self.bars: list[Bar] = []
         self.cards: list[GuestBox] = []
         names = dict.fromkeys(bridge.net for bridge in scene.bridges if bridge.net)
         self.nets = {name: index % 6 for index, name in enumerate(names)}
 
-    def place_host(self, host: Place, bands: list[_Band], left: int) -> int:
-        """Place a host and its parts; return its right side."""
-        is_folded = host.name in self.folding.folded
-        columns = FOLDED_COLUMNS if is_folded else _columns(bands, self.most_columns)
-        inner = columns * (CARD_WIDTH + GAP) - GAP
-        inside = left + PADDING + self._patch_room(host.name)
-        bottom = self.top + HOST_HEAD
-        for band in bands:
-            bottom = self._place_band(host.name, band, inside, bottom, inner, columns)
-        further = 0 if is_folded else _further_room(bands)
-        width = inside + inner + further + PADDING - left
-        height = bottom - BAND_GAP + PADDING + HOST_FOOT - self.top
-        self.boxes.append(
-            Box(
-                host.name,
-                host.is_main,
-                host.note,
-                host.management,
-                host.icon,
-                left,
-                self.top,
-                width,
-                height,
-                host.group,
-                is_folded,
-                self.folding.toggled(host.name),
-            )
-        )
-        return left + width
+    @property
+    def width(self) -> int:
+        """Return the width of the picture; tunnels of one column need a gap, too."""
+        has_rows = len(self.widths) < len(self.scene.places)
+        return self._left(len(self.widths)) - (0 if has_rows else HOST_GAP) + 1
 
-    def finish(self, width: int) -> Diagram:
-        """Draw the lines and return the diagram."""
-        height = max((box.height for box in self.boxes), default=0)
-        boxes, scene = tuple(self.boxes), self.scene
+    def placed(self) -> Diagram:
+        """Place everything, row by row, and draw the lines."""
+        scene, bottom = self.scene, 1
+        for row in range(1 + max((c.row for c in self.cells.values()), default=0)):
+            top = bottom + (HOST_ROW_GAP if row else 0)
+            top += corridor_above(row, scene.tunnels, self.cells)
+            hosts = [h for h in scene.places if self.cells[h.name].row == row]
+            boxes = [self._place_host(host, top) for host in hosts]
+            bottom = max((box.y + box.height for box in boxes), default=top)
+            self.boxes += boxes
         cloud, external = self._cloud()
         lines = [
             *bus_lines(self.bars, self.cards),
             *further_lines(scene.guests, self.bars, self.cards, self.nets),
             *patch_lines(scene.links, self.bars),
-            *tunnel_lines(scene.tunnels, self.bars, boxes),
+            *tunnel_lines(scene.tunnels, self.bars, self.boxes, self.cells),
             *(outside_lines(cloud, external) if cloud else ()),
         ]
         return Diagram(
-            width=width,
-            height=self.top + height + 1,
-            boxes=boxes,
+            width=self.width,
+            height=bottom + 1,
+            boxes=tuple(self.boxes),
             bars=tuple(self.bars),
             cards=tuple(self.cards),
             lines=tuple(lines),
@@ -187,31 +143,61 @@ class _Placer:
             folding=self.folding,
         )
 
-    def _place_band(
-        self, host: str, band: _Band, x: int, y: int, width: int, columns: int
-    ) -> int:
+    def _shape(self, host: str, most_columns: int) -> _Shape:
+        bands = self.bands[host]
+        is_folded = host in self.folding.folded
+        columns = FOLDED_COLUMNS if is_folded else _columns(bands, most_columns)
+        links = sum(link.place == host for link in self.scene.links)
+        patches = (links + 1) * LANE if links else 0
+        further = 0 if is_folded else _further_room(bands)
+        inner = columns * (CARD_WIDTH + GAP) - GAP
+        return _Shape(columns, patches, patches + inner + further + 2 * PADDING)
+
+    def _left(self, column: int) -> int:
+        """Return the left side of a column of hosts."""
+        outside = CLOUD_WIDTH + 50 if self.scene.outside else 1
+        return outside + sum(self.widths[n] + HOST_GAP for n in range(column))
+
+    def _place_host(self, host: Place, top: int) -> Box:
+        """Place a host's parts; return its box, as wide as its column."""
+        shape, column = self.shapes[host.name], self.cells[host.name].column
+        left, bottom = self._left(column), top + HOST_HEAD
+        for band in self.bands[host.name]:
+            inside = left + PADDING + shape.patches
+            bottom = self._place_band(host.name, band, inside, bottom, shape)
+        return Box(
+            name=host.name,
+            is_main=host.is_main,
+            note=host.note,
+            management=host.management,
+            icon=host.icon,
+            x=left,
+            y=top,
+            width=self.widths[column],
+            height=bottom - BAND_GAP + PADDING + HOST_FOOT - top,
+            group=host.group,
+            is_folded=host.name in self.folding.folded,
+            toggled=self.folding.toggled(host.name),
+        )
+
+    def _place_band(self, host: str, band: _Band, x: int, y: int, shape: _Shape) -> int:
         device = band.bridge.device if band.bridge else ""
         label = band.bridge.label if band.bridge else UNPLUGGED
         net = self.nets.get(band.bridge.net, -1) if band.bridge else -1
         group = band.bridge.group if band.bridge else ""
-        self.bars.append(Bar(host, label, device, net, x, y, width, BAR_HEIGHT, group))
+        bar = Bar(host, label, device, net, x, y, shape.inner, BAR_HEIGHT, group)
+        self.bars.append(bar)
         y += BAR_HEIGHT
         if host in self.folding.folded and band.guests:
-            here = f"{group}&@host:{host}" if group else f"@host:{host}"
-            card = _count_card(band.guests, device, x, y + ROW_GAP, width)
-            self.cards.append(replace(card, group=here))
+            self.cards.append(_count_card(band.guests, bar))
             return y + ROW_GAP + CARD_HEIGHT + BAND_GAP
         for number, guest in enumerate(band.guests):
-            row, column = divmod(number, columns)
+            row, column = divmod(number, shape.columns)
             card_x = x + column * (CARD_WIDTH + GAP)
             card_y = y + ROW_GAP + row * (CARD_HEIGHT + ROW_GAP)
             self.cards.append(_card(guest, device, card_x, card_y))
-        rows = -(-len(band.guests) // columns)
+        rows = -(-len(band.guests) // shape.columns)
         return y + rows * (CARD_HEIGHT + ROW_GAP) + BAND_GAP
-
-    def _patch_room(self, place: str) -> int:
-        links = sum(link.place == place for link in self.scene.links)
-        return (links + 1) * LANE if links else 0
 
     def _cloud(self) -> tuple[Cloud | None, list[Bar]]:
         """Place the outside at the first of the bars that lead there."""
@@ -239,6 +225,7 @@ def _further_room(bands: list[_Band]) -> int:
 def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
     return GuestBox(
         guest=guest.name,
+        host=guest.place,
         device=device,
         title=_cut(guest.name),
         text=guest.text,
@@ -250,21 +237,22 @@ def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
     )
 
 
-def _count_card(
-    guests: tuple[Guest, ...], device: str, x: int, y: int, width: int
-) -> GuestBox:
+def _count_card(guests: tuple[Guest, ...], bar: Bar) -> GuestBox:
+    on_host = f"@host:{bar.host}"
     counts = Counter(guest.status for guest in guests).most_common()
     return GuestBox(
         guest="",
-        device=device,
+        host=bar.host,
+        device=bar.device,
         title=count_of(len(guests), "guest"),
         text=", ".join(f"{count} {word}" for word, count in counts),
         status=counts[0][0],
-        counts=tuple(counts),
-        x=x,
-        y=y,
-        width=width,
+        x=bar.x,
+        y=bar.y + BAR_HEIGHT + ROW_GAP,
+        width=bar.width,
         height=CARD_HEIGHT,
+        counts=tuple(counts),
+        group=f"{bar.group}&{on_host}" if bar.group else on_host,
     )
 
 

@@ -22,7 +22,8 @@ from orchestration.compose.language.schema import (
 )
 from orchestration.compose.loader import load_spec
 from orchestration.errors import Severity
-from testbed.pages.diagram.layout import Diagram, place
+from testbed.pages.diagram.layout import place
+from testbed.pages.diagram.parts import Diagram
 from testbed.pages.diagram.scene import (
     Bridge,
     Guest,

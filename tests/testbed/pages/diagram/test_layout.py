@@ -1,5 +1,6 @@
 """The diagram: golden pictures, and what must be in each of them."""
 
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from orchestration.project.folder import YAML_NAME
 from orchestration.state.build import Identity, Inputs, build_state
 from orchestration.state.model import HostState, State
 from testbed.pages.diagram.folding import FOLD_ABOVE
-from testbed.pages.diagram.layout import PAGE_WIDTH, Diagram, layout
+from testbed.pages.diagram.layout import PAGE_WIDTH, WIDEST, layout
+from testbed.pages.diagram.parts import Box, Diagram
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import sample
 from tests.testbed.reading import one_tag_a_line
@@ -148,6 +150,43 @@ def test_forty_guests_use_the_width_of_the_page(hosts: int):
     diagram = layout(chain(40, hosts, hosts), {})
 
     assert diagram.width > 0.7 * PAGE_WIDTH
+
+
+def test_hundred_guests_on_four_hosts_fit_the_page():
+    diagram = layout(chain(100, 4, 4), {})
+
+    assert len(diagram.cards) == 100
+    assert diagram.width <= WIDEST
+    assert len({box.y for box in diagram.boxes}) == 2
+    assert len({box.x for box in diagram.boxes}) == 2
+
+
+@pytest.mark.parametrize("hosts", [4, 7])
+def test_lines_of_tunnels_cross_no_host_but_their_ends(hosts: int):
+    diagram = layout(chain(hosts * 20, hosts, hosts), {})
+
+    tunnels = [line for line in diagram.lines if line.kind == "tunnel"]
+    assert len({box.y for box in diagram.boxes}) > 1
+    assert tunnels
+    for line in tunnels:
+        ends = set(re.findall(r" on (\S+)", line.title))
+        for box in diagram.boxes:
+            assert box.name in ends or not crosses(line.path, box)
+
+
+def crosses(path: str, box: Box) -> bool:
+    """Return whether a path of M, H and V has a part inside a box."""
+    x = y = 0
+    for command, numbers in re.findall(r"([MHV])([\d -]+)", path):
+        values = [int(number) for number in numbers.split()]
+        to_x = x if command == "V" else values[0]
+        to_y = y if command == "H" else values[-1]
+        is_beside = max(x, to_x) <= box.x or min(x, to_x) >= box.x + box.width
+        is_above = max(y, to_y) <= box.y or min(y, to_y) >= box.y + box.height
+        if command != "M" and not (is_beside or is_above):
+            return True
+        x, y = to_x, to_y
+    return False
 
 
 def test_many_guests_are_counted_instead():

@@ -14,7 +14,7 @@ from orchestration.compose.language.schema import Spec
 from orchestration.compose.loader import load_spec
 from testbed.models import Testbed
 from testbed.pages.diagram.folding import FOLD_ABOVE
-from testbed.pages.diagram.layout import Diagram
+from testbed.pages.diagram.parts import Diagram
 from testbed.pages.diagram.sketch import sketch_of, sketch_scene
 from testbed.templatetags.display import with_code
 from tests.golden import DATA, Golden
