@@ -75,6 +75,16 @@ class GuestRow:
         return self.status in UP
 
     @property
+    def load(self) -> float | None:
+        """Return how much of its vCPUs it used between the last two looks, in percent.
+
+        None before the second look, and while it does not run.
+        """
+        if self.observed is None or not self.is_up:
+            return None
+        return self.observed.cpu_percent or None
+
+    @property
     def management_address(self) -> str:
         """The address by which orchestration reaches it."""
         management = self.guest.management

@@ -23,7 +23,7 @@ from testbed.pages.diagram.lines import (
     patch_lines,
 )
 from testbed.pages.diagram.parts import Bar, Box, Cloud, Diagram, GuestBox
-from testbed.pages.diagram.scene import Bridge, Guest, Place, Scene, scene_of
+from testbed.pages.diagram.scene import NO_LOADS, Bridge, Guest, Place, Scene, scene_of
 from testbed.pages.diagram.tunnels import cells_of, corridor_above, tunnel_lines
 
 CARD_WIDTH, CARD_HEIGHT = 164, 44
@@ -68,13 +68,14 @@ def layout(
     state: State,
     statuses: Mapping[str, str],
     *,
+    loads: Mapping[str, float] = NO_LOADS,
     fold: str | None = None,
 ) -> Diagram:
-    """Place a testbed. `statuses` are by guest, as `scene_of` says.
+    """Place a testbed. `statuses` and `loads` are by guest, as `scene_of` says.
 
     `fold` names the folded hosts, as `folding.py` says.
     """
-    return place(scene_of(state, statuses), fold)
+    return place(scene_of(state, statuses, loads), fold)
 
 
 def place(scene: Scene, fold: str | None = None) -> Diagram:
@@ -230,6 +231,7 @@ def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
         title=_cut(guest.name),
         text=guest.text,
         status=guest.status,
+        load=guest.load,
         x=x,
         y=y,
         width=CARD_WIDTH,

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 
 from testbed.pages.diagram.folding import Folding
 
+# Percents of load from which a guest is busy, and has no more to give.
+BUSY, FULL = 70, 90
+# Left and right of the bar of a guest's load.
+LOAD_MARGIN = 40
+
 
 @dataclass(frozen=True, slots=True)
 class Box:
@@ -61,7 +66,7 @@ class GuestBox:
     """One guest, or the count of all guests of a bar (then `guest` is empty).
 
     `device` is that of its bar on `host`, '' where it hangs from none.
-    `counts` are states with the number of guests in them, `group` selects those guests.
+    `counts` are states with the number of guests in them, `group` selects those guests. `load` is a guest's, in percent of its vCPUs.
     """
 
     guest: str
@@ -76,11 +81,23 @@ class GuestBox:
     height: int
     counts: tuple[tuple[str, int], ...] = ()
     group: str = ""
+    load: int | None = None
 
     @property
     def leads(self) -> bool:
         """Return whether it leads to a page."""
         return bool(self.guest or self.group)
+
+    @property
+    def load_tone(self) -> str:
+        """Return the tone of its load."""
+        load = self.load or 0
+        return "bad" if load >= FULL else "warn" if load >= BUSY else "good"
+
+    @property
+    def load_width(self) -> int:
+        """Return the length of its load's bar."""
+        return (self.load or 0) * (self.width - LOAD_MARGIN) // 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,15 @@ YAML. `layout.py` computes their positions. Pure.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from orchestration.amounts import count_of
 from orchestration.state.model import GuestState, HostState, State, TunnelState
 from orchestration.state.selection import guest_groups
+
+NO_LOADS: Mapping[str, float] = MappingProxyType({})
+LOAD_STEP = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +57,17 @@ class Plug:
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """One guest; `text` stands below its name."""
+    """One guest; `text` stands below its name.
+
+    `load` is how much of its vCPUs it uses, in percent; None where it is not known.
+    """
 
     name: str
     place: str
     text: str
     status: str
     plugs: tuple[Plug, ...]
+    load: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +102,13 @@ class Scene:
     summary: str
 
 
-def scene_of(state: State, statuses: Mapping[str, str]) -> Scene:
-    """Read a state. `statuses` are libvirt's words by guest; missing is unknown."""
+def scene_of(
+    state: State, statuses: Mapping[str, str], loads: Mapping[str, float] = NO_LOADS
+) -> Scene:
+    """Read a state. `statuses` are libvirt's words by guest; missing is unknown.
+
+    `loads` are percents by guest.
+    """
     nat = state.network.nat
     groups = guest_groups(state)["bridge"]
     return Scene(
@@ -110,7 +123,10 @@ def scene_of(state: State, statuses: Mapping[str, str]) -> Scene:
             )
             for b in state.network.bridges
         ),
-        guests=tuple(_guest(guest, statuses) for guest in state.guests),
+        guests=tuple(
+            replace(_guest(guest, statuses), load=_stepped(loads.get(guest.name)))
+            for guest in state.guests
+        ),
         links=_links(state),
         tunnels=state.network.tunnels,
         outside=Outside(nat.host, nat.subnet, (nat.external_device,)) if nat else None,
@@ -145,6 +161,11 @@ def _guest(guest: GuestState, statuses: Mapping[str, str]) -> Guest:
             for i in guest.interfaces
         ),
     )
+
+
+def _stepped(percent: float | None) -> int | None:
+    """Return a load in steps, as a page that is replaced at each change needs it."""
+    return None if percent is None else LOAD_STEP * round(percent / LOAD_STEP)
 
 
 def _links(state: State) -> tuple[Link, ...]:

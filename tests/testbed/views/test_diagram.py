@@ -5,9 +5,10 @@ import re
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
-from testbed.models import Testbed
+from testbed.models import ObservedGuest, Testbed
 from testbed.testbeds.planning import prepare
 from tests.testbed.reading import squeezed, visible
 
@@ -146,3 +147,25 @@ def test_address_with_nonsense_folds_nothing(browser: Client, generated: Testbed
 
     assert ">web</text>" in diagram_of(page)
     assert f'hx-get="{PAGE}live/?fold="' in page
+
+
+@pytest.mark.parametrize(
+    ("status", "percent", "is_shown"),
+    [("running", 42.4, True), ("running", 0.0, False), ("shut off", 42.4, False)],
+)
+def test_load_is_shown_of_guests_that_run_and_were_looked_at_twice(
+    browser: Client, generated: Testbed, status: str, percent: float, is_shown: bool
+):
+    ObservedGuest.objects.create(
+        testbed=generated,
+        name="web",
+        host="main",
+        status=status,
+        cpu_percent=percent,
+        observed_at=timezone.now(),
+    )
+
+    svg = diagram_of(shown(browser))
+
+    assert ("CPU about 40 %" in svg) == is_shown
+    assert svg.count("CPU about") == (2 if is_shown else 0)

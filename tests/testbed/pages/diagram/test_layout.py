@@ -247,6 +247,22 @@ def test_large_testbed_unfolds_one_host_at_a_time():
     assert len([card for card in second.cards if card.guest]) == FOLD_ABOVE // 2 + 1
 
 
+@pytest.mark.parametrize(
+    ("percent", "load", "tone"),
+    [(0.4, 0, "good"), (43.7, 40, "good"), (71.0, 70, "warn"), (99.9, 100, "bad")],
+)
+def test_load_of_a_guest_is_drawn_in_steps(percent: float, load: int, tone: str):
+    diagram = layout(chain(2, 1, 1), {"g0": "running"}, loads={"g0": percent})
+
+    svg = render_to_string("testbeds/diagram/_diagram.html", {"diagram": diagram})
+
+    known, unknown = diagram.cards
+    assert (known.load, known.load_tone, unknown.load) == (load, tone, None)
+    assert 0 <= known.load_width <= known.width
+    assert f"CPU about {load} %" in svg
+    assert svg.count("net__load ") == 1
+
+
 def test_clones_are_shown_and_their_golden_image_is_not():
     diagram = layout(sample("clones"), {"worker-1": "running"})
 
