@@ -5,7 +5,7 @@ const seen = new Map();
 
 // [data-poll="4"]: ask htmx for news every 4 seconds, but never under a user's hands.
 const held = (element) =>
-  element.querySelector("details[data-hold][open]") !== null ||
+  element.querySelector("details[data-hold][open], [data-held]") !== null ||
   element.querySelector("form:focus-within input, form:focus-within textarea") !== null;
 
 let ticks = 0;
@@ -23,6 +23,10 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const { target, xhr } = detail;
   if (xhr.status === 422) detail.shouldSwap = true;
   if (!target.matches("[data-poll]")) return;
+  if (target.querySelector("[data-held]")) {
+    detail.shouldSwap = false;
+    return;
+  }
   if (xhr.responseURL && new URL(xhr.responseURL).pathname.startsWith("/login")) {
     location.reload();
     detail.shouldSwap = false;

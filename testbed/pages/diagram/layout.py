@@ -255,6 +255,7 @@ def _count_card(guests: tuple[Guest, ...], bar: Bar) -> GuestBox:
         height=CARD_HEIGHT,
         counts=tuple(counts),
         group=f"{bar.group}&{on_host}" if bar.group else on_host,
+        names=tuple(guest.name for guest in guests),
     )
 
 

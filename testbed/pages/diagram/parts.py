@@ -66,7 +66,8 @@ class GuestBox:
     """One guest, or the count of all guests of a bar (then `guest` is empty).
 
     `device` is that of its bar on `host`, '' where it hangs from none.
-    `counts` are states with the number of guests in them, `group` selects those guests. `load` is a guest's, in percent of its vCPUs.
+    `counts` are states with the number of guests in them, `group` selects those guests,
+    `names` are their names. `load` is a guest's, in percent of its vCPUs.
     """
 
     guest: str
@@ -81,6 +82,7 @@ class GuestBox:
     height: int
     counts: tuple[tuple[str, int], ...] = ()
     group: str = ""
+    names: tuple[str, ...] = ()
     load: int | None = None
 
     @property
@@ -98,6 +100,12 @@ class GuestBox:
     def load_width(self) -> int:
         """Return the length of its load's bar."""
         return (self.load or 0) * (self.width - LOAD_MARGIN) // 100
+
+    @property
+    def words(self) -> str:
+        """Return the words by which a search finds it."""
+        words = self.names or (self.guest, self.text)
+        return " ".join(words).lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,192 @@
+"""The diagram in a real browser: zoom, search and folding, also across polls.
+
+Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
+"""
+
+import re
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.live.browser import create
+from tests.live.stack import Stack
+
+pytestmark = pytest.mark.browser
+GUEST = (
+    "  - name: {}\n    interfaces: [{{bridge: {}}}]\n    libvirt: {{cpus: 1, "
+    "memory_mb: 64, libvirt_type: {{cloud_image: {{name: tiny}}}}}}\n"
+)
+NETWORK = (
+    "network:\n  bridges: [{name: lan}, {name: far}]\n  bridge_connections: "
+    "{lan: far}\n  external_bridge: lan\n"
+)
+
+
+def yaml_of(count: int) -> str:
+    """Return a YAML of so many guests, on two bridges in turn."""
+    guests = [GUEST.format(f"g{n}", ("lan", "far")[n % 2]) for n in range(count)]
+    return f"machines:\n{''.join(guests)}{NETWORK}"
+
+
+def generate(page: Page, slug: str) -> None:
+    """Generate the artefacts in another tab, and show the diagram."""
+    run(page, slug, "Generate artefacts")
+    page.goto(f"/testbeds/{slug}/")
+    expect(page.locator("#net-guest-g0")).to_be_visible()
+
+
+def run(page: Page, slug: str, button: str) -> None:
+    """Run a command in another tab."""
+    other = page.context.new_page()
+    other.goto(f"/testbeds/{slug}/")
+    other.get_by_role("button", name=button, exact=True).click()
+    expect(other.locator("#run-outcome")).to_contain_text("succeeded.")
+    other.close()
+
+
+def scale_of(page: Page) -> int:
+    """Return the zoom in percent, as measured."""
+    width = page.locator("#net").bounding_box()["width"]
+    natural = page.locator("#net").evaluate("net => net.viewBox.baseVal.width")
+    return round(100 * width / natural)
+
+
+def region_of(page: Page) -> Locator:
+    return page.get_by_role("region", name="Diagram of the network")
+
+
+def scroll_of(page: Page) -> list[float]:
+    return region_of(page).evaluate("at => [at.scrollLeft, at.scrollTop]")
+
+
+def test_zoom_search_and_place_outlive_the_poll(page: Page):
+    create(page, "zoomed", yaml_of(30))
+    generate(page, "zoomed")
+    before = scale_of(page)
+
+    page.get_by_role("button", name="Zoom in").click()
+    page.get_by_role("button", name="Zoom in").press("+")
+    field = page.get_by_label("Search the diagram")
+    field.fill("g17")
+    expect(page.locator("#net-found")).to_have_text("1 found")
+    expect(page.locator(".net__found--chosen")).to_be_in_viewport()
+    assert scale_of(page) == pytest.approx(1.25**2 * before, abs=2)
+    scroll = scroll_of(page)
+    assert scroll != [0, 0]
+    field.blur()
+    page.locator("#net").evaluate("net => { net.dataset.old = 'yes' }")
+    run(page, "zoomed", "Up")
+
+    expect(page.locator("#net .net__guest--good")).to_have_count(30)
+    expect(page.locator("#net[data-old]")).to_have_count(0)
+    assert scale_of(page) == pytest.approx(1.25**2 * before, abs=2)
+    assert scroll_of(page) == pytest.approx(scroll, abs=2)
+    expect(field).to_have_value("g17")
+    expect(page.locator(".net__found")).to_have_count(1)
+    expect(page.locator("[data-net-scale]")).to_have_text(f"{scale_of(page)} %")
+
+
+def test_mouse_zooms_where_it_is_and_drags_without_opening(page: Page):
+    create(page, "dragged", yaml_of(12))
+    generate(page, "dragged")
+    guest = page.locator("#net-guest-g3")
+    guest.scroll_into_view_if_needed()
+    box = guest.bounding_box()
+    at = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(*at)
+
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -500)
+    page.keyboard.up("Control")
+    page.wait_for_function("document.querySelector('.diagram--bounded') !== null")
+    after = guest.bounding_box()
+    assert after["width"] > 1.5 * box["width"]
+    assert after["x"] < at[0] < after["x"] + after["width"]
+    assert after["y"] < at[1] < after["y"] + after["height"]
+
+    scroll = scroll_of(page)
+    page.mouse.down()
+    page.mouse.move(at[0] - 40, at[1] - 30, steps=5)
+    page.mouse.up()
+    moved = scroll_of(page)
+    assert moved[0] == pytest.approx(scroll[0] + 40, abs=2)
+    expect(page).to_have_url(re.compile(r"/testbeds/dragged/"))
+    guest.click()
+    expect(page.get_by_role("heading", name="g3", exact=True)).to_be_visible()
+
+
+def test_two_fingers_pinch(product: Stack, chromium: Browser, page: Page):
+    create(page, "pinched", yaml_of(6))
+    phone = chromium.new_context(
+        base_url=product.url,
+        storage_state=page.context.storage_state(),
+        viewport={"width": 390, "height": 800},
+        has_touch=True,
+    )
+    small = phone.new_page()
+    small.goto("/testbeds/pinched/")
+    expect(small.get_by_role("button", name="Whole")).to_be_visible()
+    region_of(small).scroll_into_view_if_needed()
+    box = region_of(small).bounding_box()
+    before = scale_of(small)
+    fingers = phone.new_cdp_session(small)
+
+    for kind, apart in [("touchStart", 40), ("touchMove", 60), ("touchMove", 80)]:
+        x, y = box["x"] + 180, box["y"] + 60
+        points = [{"x": x - apart, "y": y, "id": 0}, {"x": x + apart, "y": y, "id": 1}]
+        event = {"type": kind, "touchPoints": points}
+        fingers.send("Input.dispatchTouchEvent", event)
+    fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    small.wait_for_function("document.querySelector('.diagram--bounded') !== null")
+    assert scale_of(small) > 1.3 * before
+    assert small.evaluate("document.documentElement.scrollWidth") <= 390
+    small.get_by_role("button", name="Whole").click()
+    assert small.locator("#net").bounding_box()["width"] <= 390
+    phone.close()
+
+
+def test_fold_is_kept_by_address_and_poll_and_search_looks_inside(page: Page):
+    create(page, "folded", yaml_of(20))
+    generate(page, "folded")
+    fold = page.locator("#net-fold-main")
+    inside = page.locator("#net .net__guest").count()
+
+    fold.focus()
+    page.keyboard.press("Enter")
+
+    expect(page).to_have_url(re.compile(r"\?fold=main$"))
+    expect(page.get_by_role("link", name="Unfold host main")).to_be_focused()
+    counted = page.locator("#net [data-folded='main']")
+    expect(counted.first).to_contain_text("guests")
+    assert page.locator("#net .net__guest").count() < inside
+    name = counted.first.get_attribute("data-find").split()[0]
+    page.get_by_label("Search the diagram").fill(name)
+    expect(page.locator("#net-found")).to_contain_text("here in folded main")
+    page.reload()
+    expect(page.get_by_role("link", name="Unfold host main")).to_be_visible()
+    assert "fold=main" in page.locator("#live").get_attribute("hx-get")
+    page.get_by_role("link", name="Fold all").click()
+    expect(page.get_by_role("link", name="Unfold all")).to_be_visible()
+    expect(page.locator("#net a[href*='/guests/g']")).to_have_count(0)
+
+
+def test_diagram_without_scripts_scrolls_and_leads(
+    product: Stack, chromium: Browser, page: Page
+):
+    create(page, "plain", yaml_of(6))
+    generate(page, "plain")
+    context = chromium.new_context(
+        base_url=product.url,
+        storage_state=page.context.storage_state(),
+        java_script_enabled=False,
+    )
+    plain = context.new_page()
+    plain.goto("/testbeds/plain/")
+
+    expect(plain.get_by_role("button", name="Zoom in")).to_have_count(0)
+    plain.get_by_role("link", name="Fold host main").click()
+    expect(plain.get_by_role("link", name="Unfold host main")).to_be_visible()
+    plain.get_by_role("link", name="Host main: its guests").click()
+    expect(plain.get_by_role("heading", name="Guests").first).to_be_visible()
+    context.close()
