@@ -1,6 +1,7 @@
-// The diagram of a testbed's page: zoom, search and folding, which outlive the
+// The diagram of a testbed's page: zoom, search, folding and saving, which outlive the
 // poll that replaces the picture. Without this script it scrolls, and its links work.
 
+import "./diagram/picture.js";
 import { listen } from "./diagram/gestures.js";
 import { searchAgain } from "./diagram/search.js";
 import { attach } from "./diagram/view.js";

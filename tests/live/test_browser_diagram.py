@@ -1,9 +1,11 @@
-"""The diagram in a real browser: zoom, search and folding, also across polls.
+"""The diagram in a real browser: zoom, search, folding and saving, also across polls.
 
 Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
 """
 
 import re
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -20,6 +22,7 @@ NETWORK = (
     "network:\n  bridges: [{name: lan}, {name: far}]\n  bridge_connections: "
     "{lan: far}\n  external_bridge: lan\n"
 )
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def yaml_of(count: int) -> str:
@@ -169,6 +172,33 @@ def test_fold_is_kept_by_address_and_poll_and_search_looks_inside(page: Page):
     page.get_by_role("link", name="Fold all").click()
     expect(page.get_by_role("link", name="Unfold all")).to_be_visible()
     expect(page.locator("#net a[href*='/guests/g']")).to_have_count(0)
+
+
+def test_saved_pictures_need_nothing_else(page: Page, tmp_path: Path):
+    create(page, "saved", yaml_of(4))
+    page.emulate_media(color_scheme="dark")
+    generate(page, "saved")
+
+    with page.expect_download() as svg:
+        page.get_by_role("button", name="Save as SVG").click()
+    with page.expect_download() as png:
+        page.get_by_role("button", name="Save as PNG").click()
+
+    assert svg.value.suggested_filename == "saved.svg"
+    text = svg.value.path().read_text()
+    root = ET.fromstring(text)  # noqa: S314 - the page's own picture
+    for word in ("var(", "class=", "href", "color-mix", "light-dark", "style="):
+        assert word not in text, word
+    words = "".join(root.itertext())
+    assert all(f"g{n}" in words for n in range(4))
+    background = root.find(f"{SVG}rect")
+    assert background is not None
+    assert background.get("fill") == "rgb(255, 255, 255)"
+    fills = {part.get("fill") for part in root.iter(f"{SVG}rect")}
+    assert len(fills) > 2
+    content = png.value.path().read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(content[16:20], "big") == 2 * int(root.get("width"))
 
 
 def test_diagram_without_scripts_scrolls_and_leads(
