@@ -24,6 +24,11 @@ class Folding:
         return _written(self.hosts, self.folded ^ {host})
 
     @property
+    def query(self) -> str:
+        """Return the address's end that keeps the choice; empty without one."""
+        return "" if self.chosen is None else f"?fold={self.chosen}"
+
+    @property
     def all(self) -> str:
         """Return the choice of every host."""
         return ",".join(self.hosts)

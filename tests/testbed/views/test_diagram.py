@@ -167,5 +167,5 @@ def test_load_is_shown_of_guests_that_run_and_were_looked_at_twice(
 
     svg = diagram_of(shown(browser))
 
-    assert ("CPU about 40 %" in svg) == is_shown
-    assert svg.count("CPU about") == (2 if is_shown else 0)
+    assert ("about 40 %" in svg) == is_shown
+    assert svg.count("vCPU in use about") == (2 if is_shown else 0)

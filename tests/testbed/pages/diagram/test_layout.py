@@ -259,7 +259,7 @@ def test_load_of_a_guest_is_drawn_in_steps(percent: float, load: int, tone: str)
     known, unknown = diagram.cards
     assert (known.load, known.load_tone, unknown.load) == (load, tone, None)
     assert 0 <= known.load_width <= known.width
-    assert f"CPU about {load} %" in svg
+    assert f"vCPU in use about {load} %" in svg
     assert svg.count("net__load ") == 1
 
 

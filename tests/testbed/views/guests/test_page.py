@@ -332,7 +332,7 @@ def test_guests_are_links_in_table_and_diagram(browser: Client, deployed: Testbe
     page = shown(browser, "/testbeds/lab/")
 
     svg = page.partition('<svg class="net')[2].partition("</svg>")[0]
-    assert f'<a class="net__to" href="{PAGE}"' in svg
+    assert f'id="net-guest-web" href="{PAGE}"' in " ".join(svg.split())
     assert f'<a class="table__link" href="{PAGE}">web</a>' in page
 
 
