@@ -101,8 +101,8 @@ class OwnHost(LocalTransport):
 
     def close(self) -> None:
         for process in (self._guests, self._holder):
-            process.kill()
-            process.wait()
+            with process:  # which closes its pipes and waits
+                process.kill()
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +181,18 @@ def test_second_set_up_changes_nothing_and_the_look_agrees(host, keys):
     assert jump_account.look(host, scope=Scope()).works
     assert not jump_account.ensure_keys(host, content(keys), scope=Scope())
     assert host.run(command("cat", "/run/sshd.pid"), scope=Scope()).stdout == before
+
+
+def test_account_whose_shell_is_missing_is_seen_and_mended(host, keys):
+    shell = command("usermod", "--shell", "/absent", jump_account.ACCOUNT)
+    host.run(shell, scope=Scope())
+    assert "shell is missing" in jump_account.look(host, scope=Scope()).problem
+    assert host.through(keys[0], f"{MINE}:22") == ""
+
+    jump_account.set_up(host, scope=Scope())
+
+    assert jump_account.look(host, scope=Scope()).works
+    assert host.through(keys[0], f"{MINE}:22") == f"SSH-2.0-{MINE}:22"
 
 
 def test_look_sees_an_administrators_other_setting(host):

@@ -20,6 +20,9 @@ KEYS_FILE = f"{FOLDER}/authorized_keys"
 CONFIG_FILE = f"/etc/ssh/sshd_config.d/60-{ACCOUNT}.conf"
 HOST_KEY_FILE = "/etc/ssh/ssh_host_ed25519_key.pub"
 SSH_PORT = 22
+# Not nologin: a minimal Debian 13 has none, and sshd lets no account in whose shell is
+# missing.
+NO_SHELL = "/bin/false"
 # Of one key: OpenSSH's SSH_AUTHOPT_PERMIT_MAX; it refuses a line with more.
 MOST_GUESTS = 4096
 # sshd reads the keys as the account itself.
@@ -45,7 +48,7 @@ Match User {ACCOUNT}
   PermitTTY no
   PermitUserRC no
   MaxSessions 0
-  ForceCommand /usr/sbin/nologin
+  ForceCommand {NO_SHELL}
 Match all
 """
 # The lines of `sshd -T` for the account that make both locks hold.
@@ -60,17 +63,21 @@ _NEEDED = frozenset(
         "permittty no",
         "permittunnel no",
         "maxsessions 0",
-        "forcecommand /usr/sbin/nologin",
+        f"forcecommand {NO_SHELL}",
     }
 )
-# $1 the account, $2 its folder, $3 the file for sshd; its text is stdin. A password of
-# `*` fits nobody, and unlike `!` is no locked account for an sshd without PAM.
+# $1 the account, $2 its folder, $3 the file for sshd, $4 its shell; stdin is the file's
+# text. A password of `*` fits nobody, and unlike `!` is no locked account for an sshd
+# without PAM.
 _SET_UP = """\
 set -eu
 umask 022
-id "$1" > /dev/null 2>&1 ||
+if id "$1" > /dev/null 2>&1; then
+  usermod --shell "$4" --password '*' "$1"
+else
   useradd --system --user-group --no-create-home --home-dir /nonexistent \\
-    --shell /usr/sbin/nologin --password '*' "$1"
+    --shell "$4" --password '*' "$1"
+fi
 mkdir -p "$2"
 chown root:root "$2"
 chmod 755 "$2"
@@ -97,9 +104,11 @@ fi
 """
 _LOOK = """\
 id "$1" > /dev/null 2>&1 || exit 3
+[ -x "$(getent passwd "$1" | cut -d: -f7)" ] || exit 4
 exec "$(command -v sshd || echo /usr/sbin/sshd)" -T -C "user=$1,host=client,addr=192.0.2.1"
 """
 _ABSENT = 3
+_WITHOUT_SHELL = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +130,7 @@ def set_up(transport: Transport, *, scope: Scope) -> None:
     An sshd that would not read the block keeps the configuration that it had. Raises:
     NetworkFailed, HostUnreachable.
     """
-    words = ("sh", "-c", _SET_UP, "jump", ACCOUNT, FOLDER, CONFIG_FILE)
+    words = ("sh", "-c", _SET_UP, "jump", ACCOUNT, FOLDER, CONFIG_FILE, NO_SHELL)
     make = command(*words, stdin=SSHD_CONFIG.encode()).with_root()
     message = f"The account {ACCOUNT} could not be set up on {transport.machine}."
     hint = "Run this as root, not in the worker's unit; see docs/ssh.md."
@@ -130,7 +139,7 @@ def set_up(transport: Transport, *, scope: Scope) -> None:
 
 
 def look(transport: Transport, *, scope: Scope) -> JumpAccount:
-    """Compare sshd's settings for the account with those that hold it.
+    """Compare the account and sshd's settings for it with those that hold it.
 
     Raises: HostUnreachable.
     """
@@ -138,6 +147,12 @@ def look(transport: Transport, *, scope: Scope) -> JumpAccount:
     said = transport.run(ask, scope=scope, check=False)
     if said.exit_code == _ABSENT:
         return JumpAccount()
+    if said.exit_code == _WITHOUT_SHELL:
+        problem = (
+            f"sshd on {transport.machine} refuses {ACCOUNT}: the account's shell is "
+            "missing there. Set it up again with `check_hosts --set-up-jump`."
+        )
+        return JumpAccount(is_there=True, problem=problem)
     if said.exit_code != 0:
         problem = f"sshd on {transport.machine} does not say its settings."
         return JumpAccount(is_there=True, problem=problem)

@@ -44,11 +44,12 @@ def test_key_with_too_many_guests_keeps_as_many_as_sshd_takes():
     ("reply", "is_there", "works"),
     [
         (Reply(exit_code=3), False, False),
+        (Reply(exit_code=4), True, False),
         (Reply(exit_code=255), True, False),
         (Reply(stdout=AS_WANTED), True, True),
         (Reply(stdout=AS_WANTED.replace("permittty no", "permittty yes")), True, False),
     ],
-    ids=["absent", "broken", "as wanted", "with a terminal"],
+    ids=["absent", "without shell", "broken", "as wanted", "with a terminal"],
 )
 def test_look_compares_what_sshd_says(reply: Reply, is_there: bool, works: bool):
     found = jump_account.look(FakeTransport("host-b", [(LOOK, reply)]), scope=Scope())
