@@ -62,7 +62,8 @@ def new_key(path: Path) -> str:
 
 
 def start_agent(key: Path, place: Path) -> "subprocess.Popen[bytes]":
-    agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(place)])
+    words = ["ssh-agent", "-D", "-a", str(place)]
+    agent = subprocess.Popen(words, stdout=subprocess.DEVNULL)
     wait_until(place.exists)
     environment = os.environ | {"SSH_AUTH_SOCK": str(place)}
     subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True)
