@@ -2,7 +2,7 @@
 
 `manage.py check_hosts` looks at it, and sets it up when an admin asks for that. The
 periodic task `push_keys` writes its keys: each of a user's with the guests of the user's
-testbeds that are reached from that host.
+testbeds that are up and reached from that host.
 """
 
 import logging
@@ -76,12 +76,14 @@ def allowed_on_hosts() -> Mapping[str, Mapping[str, frozenset[str]]]:
     """Return the guests that each key may reach from each host, by address.
 
     A key that several users have may reach the guests of each: all of them let it in.
+    Where a testbed is down, its addresses may lead to other machines.
     """
     keys: dict[int, set[str]] = {}
     for key in UserKey.objects.filter(user__is_active=True):
         keys.setdefault(key.user_id, set()).add(f"{key.kind} {key.blob}")
     found: dict[str, dict[str, frozenset[str]]] = {}
-    for testbed in Testbed.objects.filter(owner__in=list(keys)):
+    deployed = Testbed.objects.filter(condition__in=Testbed.DEPLOYED)
+    for testbed in deployed.filter(owner__in=list(keys)):
         for host, addresses in _addresses(testbed).items():
             of_host = found.setdefault(host, {})
             for line in keys[testbed.owner_id]:

@@ -20,7 +20,7 @@ from orchestration.providers.linux.jump_account import ACCOUNT, KEYS_FILE
 from testbed.client.api import Client
 from tests.live.namespace_host import NamespaceHost, wire
 from tests.live.stack import Stack
-from tests.live.watch import Guest, pair_up, project, wait_until
+from tests.live.watch import Guest, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 SLUG, FOREIGN = "sshed", "foreign"
@@ -51,6 +51,7 @@ class Laptop:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",  # a guest's first packet comes with its banner
             timeout=120,
         )
 
@@ -97,6 +98,14 @@ def keys_in(stack: Stack, slug: str, guest: str) -> str:
 def wait_until_written(client: Client, slug: str, guest: str) -> None:
     page = f"/testbeds/{slug}/guests/{guest}/"
     wait_until(lambda: "not yet written" not in client.page(page))
+
+
+def set_active(stack: Stack, user: str, *, is_active: bool) -> None:
+    """Do as the tick on the admin page does."""
+    stack.shell(
+        "from django.contrib.auth.models import User\n"
+        f"User.objects.filter(username={user!r}).update(is_active={is_active})"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -184,9 +193,45 @@ def test_another_users_guest_refuses_the_key(laptop, stack):
     assert "owner:laptop" not in theirs
 
 
+def test_another_users_key_does_not_reach_the_guest(laptop, stack):
+    key = laptop.folder.parent / "theirs"
+    options = ["-i", str(key), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"]
+
+    theirs = laptop.ssh(
+        *options, "-W", f"{address(stack, FOREIGN, 'away')}:22", "jump.host-b"
+    )
+    mine = laptop.ssh(
+        *options, "-W", f"{address(stack, SLUG, 'away')}:22", "jump.host-b"
+    )
+
+    assert theirs.stdout.startswith("SSH-2.0-")
+    assert mine.stdout == ""
+    assert "administratively prohibited" in mine.stderr
+
+
+def test_deactivated_user_is_let_in_nowhere_and_comes_back(laptop, stack):
+    set_active(stack, "owner", is_active=False)
+    try:
+        wait_until(lambda: "Permission denied" in laptop.ssh("jump.host-b").stderr)
+        wait_until(lambda: "owner:laptop" not in keys_in(stack, SLUG, "away"))
+    finally:
+        set_active(stack, "owner", is_active=True)
+
+    wait_until(lambda: laptop.ssh("away", "true").returncode == 0)
+
+
 def test_removed_key_is_let_in_nowhere(laptop, stack, owner):
     remove_keys(owner)
 
     wait_until_written(owner, SLUG, "away")
     assert "owner:laptop" not in keys_in(stack, SLUG, "away")
     wait_until(lambda: "Permission denied" in laptop.ssh("away", "id").stderr)
+
+
+def test_testbed_taken_down_is_reached_no_more(laptop, stack, other):
+    place = f'permitopen="{address(stack, FOREIGN, "away")}:22"'
+    assert place in stack.other.run("cat", KEYS_FILE)
+
+    assert ran(other, FOREIGN, "down").status == "succeeded"
+
+    wait_until(lambda: place not in stack.other.run("cat", KEYS_FILE))

@@ -96,3 +96,12 @@ def test_deleted_testbed_is_reached_no_more(up: Testbed, key: UserKey):
     Testbed.objects.all().delete()
 
     assert allowed_on_hosts() == {}
+
+
+@pytest.mark.usefixtures("_account")
+def test_testbed_that_is_down_is_reached_no_more(up: Testbed, key: UserKey):
+    assert len(allowed_on_hosts()) == 2
+
+    Testbed.objects.update(condition=Testbed.Condition.DOWN)
+
+    assert allowed_on_hosts() == {}
