@@ -195,17 +195,27 @@ def test_account_whose_shell_is_missing_is_seen_and_mended(host, keys):
     assert host.through(keys[0], f"{MINE}:22") == f"SSH-2.0-{MINE}:22"
 
 
-def test_look_sees_an_administrators_other_setting(host):
+@pytest.mark.parametrize(
+    ("setting", "missing"),
+    [
+        (
+            f"Match User {jump_account.ACCOUNT}\n  PermitTTY yes\nMatch all",
+            "permittty no",
+        ),
+        ("AllowUsers root", f"allowusers {jump_account.ACCOUNT}"),
+    ],
+    ids=["terminal", "list of users"],
+)
+def test_look_sees_an_administrators_other_setting(host, setting, missing):
     path = "/etc/ssh/sshd_config.d/10-admin.conf"
-    text = f"Match User {jump_account.ACCOUNT}\n  PermitTTY yes\nMatch all\n"
-    host.put(text.encode(), path, scope=Scope())
+    host.put(f"{setting}\n".encode(), path, scope=Scope())
     try:
         found = jump_account.look(host, scope=Scope())
     finally:
         host.run(command("rm", path), scope=Scope())
 
     assert not found.works
-    assert "permittty no" in found.problem
+    assert missing in found.problem
 
 
 def test_configuration_that_sshd_refuses_is_not_kept(host, monkeypatch):

@@ -66,6 +66,8 @@ _NEEDED = frozenset(
         f"forcecommand {NO_SHELL}",
     }
 )
+# Where sshd has such a list, it has to name the account, or its group of that name.
+_LISTS = ("allowusers", "allowgroups")
 # $1 the account, $2 its folder, $3 the file for sshd, $4 its shell; stdin is the file's
 # text. A password of `*` fits nobody, and unlike `!` is no locked account for an sshd
 # without PAM.
@@ -157,7 +159,8 @@ def look(transport: Transport, *, scope: Scope) -> JumpAccount:
         problem = f"sshd on {transport.machine} does not say its settings."
         return JumpAccount(is_there=True, problem=problem)
     settings = {line.strip().lower() for line in said.stdout.splitlines()}
-    missing = sorted(_NEEDED - settings)
+    lists = {line.split()[0] for line in settings if line.startswith(_LISTS)}
+    missing = sorted((_NEEDED | {f"{name} {ACCOUNT}" for name in lists}) - settings)
     if not missing:
         return JumpAccount(is_there=True)
     problem = (

@@ -13,6 +13,7 @@ from tests.fakes import FakeTransport, Reply
 LOOK = re.compile(r"sh -c .*sshd.* jump testbed-jump", re.DOTALL)
 SET_UP = re.compile(r"sh -c .*useradd.* jump testbed-jump .*", re.DOTALL)
 DIGEST = "sha256sum /var/lib/testbed-jump/authorized_keys"
+BOTH_ALLOWED = "allowusers root\nallowusers testbed-jump\n"
 AS_WANTED = "\n".join(sorted(jump_account._NEEDED)) + "\nport 22\n"
 
 
@@ -48,8 +49,18 @@ def test_key_with_too_many_guests_keeps_as_many_as_sshd_takes():
         (Reply(exit_code=255), True, False),
         (Reply(stdout=AS_WANTED), True, True),
         (Reply(stdout=AS_WANTED.replace("permittty no", "permittty yes")), True, False),
+        (Reply(stdout=f"{AS_WANTED}allowusers root\n"), True, False),
+        (Reply(stdout=f"{AS_WANTED}{BOTH_ALLOWED}"), True, True),
     ],
-    ids=["absent", "without shell", "broken", "as wanted", "with a terminal"],
+    ids=[
+        "absent",
+        "without shell",
+        "broken",
+        "as wanted",
+        "with a terminal",
+        "not in a list",
+        "in a list",
+    ],
 )
 def test_look_compares_what_sshd_says(reply: Reply, is_there: bool, works: bool):
     found = jump_account.look(FakeTransport("host-b", [(LOOK, reply)]), scope=Scope())
