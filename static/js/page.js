@@ -54,20 +54,8 @@ document.addEventListener("htmx:sendError", onSilence);
 document.addEventListener("htmx:timeout", onSilence);
 document.addEventListener("htmx:responseError", onSilence);
 
-// A region stops the keyboard only where it has something to scroll.
-const markScrolling = () => {
-  for (const region of document.querySelectorAll("[data-scrolls]")) {
-    const scrolls = region.scrollWidth > region.clientWidth;
-    region.toggleAttribute("tabindex", scrolls);
-    if (scrolls) region.tabIndex = 0;
-  }
-};
-markScrolling();
-window.addEventListener("resize", markScrolling);
-
 // The tab's title says how it stands, also after a poll.
 document.addEventListener("htmx:afterSwap", () => {
-  markScrolling();
   const title = document.querySelector("[data-title]")?.dataset.title;
   if (title) document.title = title;
 });

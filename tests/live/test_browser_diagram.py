@@ -144,8 +144,11 @@ def test_two_fingers_pinch(product: Stack, chromium: Browser, page: Page):
     small.wait_for_function("document.querySelector('.diagram--bounded') !== null")
     assert scale_of(small) > 1.3 * before
     assert small.evaluate("document.documentElement.scrollWidth") <= 390
+    hint = small.get_by_text("Scroll sideways")
+    expect(hint).to_be_visible()
     small.get_by_role("button", name="Whole").click()
     assert small.locator("#net").bounding_box()["width"] <= 390
+    expect(hint).to_be_hidden()
     phone.close()
 
 

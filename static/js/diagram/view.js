@@ -25,16 +25,27 @@ const showScale = () => {
   if (output) output.textContent = `${Math.round(scale() * 100)} %`;
 };
 
+// A region stops the keyboard only where it scrolls, but keeps a focus that it has.
+const markScrolling = () => {
+  const here = region();
+  here.removeAttribute("data-sideways"); // it makes room for the fade
+  const isWide = here.scrollWidth > here.clientWidth;
+  here.toggleAttribute("data-sideways", isWide);
+  const isBounded = here.classList.contains("diagram--bounded");
+  if (isWide || isBounded) here.tabIndex = 0;
+  else if (here !== document.activeElement) here.removeAttribute("tabindex");
+};
+
 const draw = () => {
   const { style } = picture();
   const isBounded = view.bounded || view.scale !== null;
   region().classList.toggle("diagram--bounded", isBounded);
-  if (isBounded) region().tabIndex = 0;
   if (view.scale !== null) {
     style.maxWidth = "none";
     style.width = `${size().width * view.scale}px`;
     style.height = `${size().height * view.scale}px`;
   }
+  markScrolling();
   showScale();
 };
 
@@ -88,7 +99,7 @@ document.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-net-zoom]");
   if (button) actions[button.dataset.netZoom]();
 });
-window.addEventListener("resize", () => picture() && showScale());
+window.addEventListener("resize", () => picture() && draw());
 
 // Gives a region that the server sent the view that the one before had, and lets
 // `listen` wait for what is done to it.
