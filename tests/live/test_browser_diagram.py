@@ -101,7 +101,7 @@ def test_mouse_zooms_where_it_is_and_drags_without_opening(page: Page):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -500)
     page.keyboard.up("Control")
-    page.wait_for_function("document.querySelector('.diagram--bounded') !== null")
+    expect(page.locator(".diagram--bounded")).to_be_visible()
     after = guest.bounding_box()
     assert after["width"] > 1.5 * box["width"]
     assert after["x"] < at[0] < after["x"] + after["width"]
@@ -141,7 +141,7 @@ def test_two_fingers_pinch(product: Stack, chromium: Browser, page: Page):
         fingers.send("Input.dispatchTouchEvent", event)
     fingers.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
 
-    small.wait_for_function("document.querySelector('.diagram--bounded') !== null")
+    expect(small.locator(".diagram--bounded")).to_be_visible()
     assert scale_of(small) > 1.3 * before
     assert small.evaluate("document.documentElement.scrollWidth") <= 390
     hint = small.get_by_text("Scroll sideways")
