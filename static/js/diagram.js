@@ -6,12 +6,24 @@ import { listen } from "./diagram/gestures.js";
 import { searchAgain } from "./diagram/search.js";
 import { attach } from "./diagram/view.js";
 
+// htmx gives the focus to the part of the same id, but too early: tools are hidden then,
+// and the region stops no keyboard.
+let focused = "";
+document.addEventListener("htmx:beforeSwap", () => {
+  focused = document.activeElement.id;
+});
+const focusAgain = () => {
+  if (!focused || document.activeElement !== document.body) return;
+  document.getElementById(focused)?.focus({ preventScroll: true });
+};
+
 const show = () => {
   if (!document.getElementById("net")) return;
   for (const tool of document.querySelectorAll("[data-net-tools] [hidden]"))
     tool.hidden = false;
   attach(listen);
   searchAgain();
+  focusAgain();
 };
 
 // Folds without a new page: the address keeps it, and the poll asks with it from then on.

@@ -76,7 +76,7 @@ def test_zoom_search_and_place_outlive_the_poll(page: Page):
     assert scale_of(page) == pytest.approx(1.25**2 * before, abs=2)
     scroll = scroll_of(page)
     assert scroll != [0, 0]
-    field.blur()
+    page.get_by_role("button", name="Whole").focus()
     page.locator("#net").evaluate("net => { net.dataset.old = 'yes' }")
     run(page, "zoomed", "Up")
 
@@ -84,6 +84,7 @@ def test_zoom_search_and_place_outlive_the_poll(page: Page):
     expect(page.locator("#net[data-old]")).to_have_count(0)
     assert scale_of(page) == pytest.approx(1.25**2 * before, abs=2)
     assert scroll_of(page) == pytest.approx(scroll, abs=2)
+    expect(page.get_by_role("button", name="Whole")).to_be_focused()
     expect(field).to_have_value("g17")
     expect(page.locator(".net__found")).to_have_count(1)
     expect(page.locator("[data-net-scale]")).to_have_text(f"{scale_of(page)} %")
@@ -116,6 +117,47 @@ def test_mouse_zooms_where_it_is_and_drags_without_opening(page: Page):
     expect(page).to_have_url(re.compile(r"/testbeds/dragged/"))
     guest.click()
     expect(page.get_by_role("heading", name="g3", exact=True)).to_be_visible()
+
+
+def test_keyboard_alone_zooms_moves_and_opens(page: Page):
+    create(page, "keyed", yaml_of(30))
+    generate(page, "keyed")
+    before = scale_of(page)
+    page.get_by_label("Search the diagram").focus()
+
+    tab_to(page, "net-zoom-in")
+    page.keyboard.press("Enter")
+    tab_to(page, "net-region")
+    for _ in range(3):
+        page.keyboard.press("+")
+    x, y = scroll_of(page)
+    for key in ("ArrowRight", "ArrowDown"):
+        page.keyboard.press(key)
+        page.wait_for_timeout(500)
+    assert scroll_of(page) == [
+        pytest.approx(x + 40, abs=5),
+        pytest.approx(y + 40, abs=5),
+    ]
+    run(page, "keyed", "Up")
+
+    expect(page.locator("#net .net__guest--good")).to_have_count(30)
+    expect(region_of(page)).to_be_focused()
+    assert scale_of(page) == pytest.approx(1.25**4 * before, abs=2)
+    page.keyboard.press("0")
+    assert scroll_of(page) == [0, 0]
+    tab_to(page, "net-guest-g3")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="g3", exact=True)).to_be_visible()
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Go on with Tab until a part has the focus, and can be seen."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == name:
+            break
+    expect(page.locator(f"#{name}")).to_be_focused()
+    expect(page.locator(f"#{name}")).to_be_in_viewport()
 
 
 def test_two_fingers_pinch(product: Stack, chromium: Browser, page: Page):
