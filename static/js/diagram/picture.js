@@ -15,6 +15,7 @@ const PROPERTIES = [
 ];
 const COLOURS = new Set(["fill", "stroke"]);
 const FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', Arial, sans-serif";
+const MARGIN = 16;
 const SCALE = 2;
 // Phones draw nothing on a larger canvas.
 const MOST_PIXELS = 16_000_000;
@@ -93,8 +94,13 @@ export const svgText = () => {
   const background = getComputedStyle(copy).backgroundColor;
   copy.remove();
   strip(copy);
+  const { width, height } = copy.viewBox.baseVal;
+  const box = [-MARGIN, -MARGIN, width + 2 * MARGIN, height + 2 * MARGIN];
   const paper = document.createElementNS(NAMESPACE, "rect");
-  for (const name of ["width", "height"]) paper.setAttribute(name, "100%");
+  ["x", "y", "width", "height"].forEach((name, n) => paper.setAttribute(name, box[n]));
+  copy.setAttribute("viewBox", box.join(" "));
+  copy.setAttribute("width", box[2]);
+  copy.setAttribute("height", box[3]);
   paint(paper, "fill", background);
   copy.querySelector("desc").after(paper);
   for (const name of ["class", "id", "aria-labelledby"]) copy.removeAttribute(name);
