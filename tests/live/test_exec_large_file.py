@@ -1,4 +1,7 @@
-"""A file of a gigabyte goes to a guest and comes back in the memory of a small one."""
+"""A file of a gigabyte goes to a guest and comes back in the memory of a small one.
+
+A cancel in the middle of either way leaves no half of it.
+"""
 
 import os
 import re
@@ -7,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Client, Frame
+from testbed.client.api import Client, Frame, StartedRun
 from tests.live.stack import Stack
-from tests.live.watch import Guest, project, ran
+from tests.live.watch import Guest, cancel, project, ran
 
 pytestmark = [pytest.mark.live, pytest.mark.slow, pytest.mark.timeout(1500)]
 SLUG = "gigabyte"
@@ -30,12 +33,16 @@ network:
 """
 
 
-@pytest.fixture(name="guest")
-def _guest(stack: Stack, owner: Client, tmp_path: Path):
-    (tmp_path / "kvm-compose.yaml").write_text(YAML)
-    owner.create_testbed(SLUG, tmp_path)
+@pytest.fixture(scope="module", name="guest")
+def _guest(stack: Stack, owner: Client, tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp(SLUG)
+    (folder / "kvm-compose.yaml").write_text(YAML)
+    owner.create_testbed(SLUG, folder)
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
+    source = project(stack, SLUG).files / "large"
+    source.write_bytes(os.urandom(MIB))
+    os.truncate(source, SIZE_BYTES)
     yield Guest(stack, SLUG, "wide")
     assert ran(owner, SLUG, "down").status == "succeeded"
 
@@ -55,11 +62,31 @@ def memory_bytes(process: Path, name: str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def copied(client: Client, wanted: Frame) -> None:
+def asked(client: Client, wanted: Frame) -> StartedRun:
     conditions = {"sudo": True}
-    run = client.execute(
+    return client.execute(
         SLUG, {"selection": "wide", "conditions": conditions, **wanted}
     )
+
+
+def cancelled_in_the_middle(client: Client, wanted: Frame) -> int:
+    """Cancel a copy once bytes of it have arrived; return the run's number."""
+    run = asked(client, wanted)
+    seen: list[Frame] = []
+
+    def act(frame: Frame) -> None:
+        is_progress = frame.get("kind") == "task-progressed"
+        if is_progress and not seen and frame["data"]["done"] > 0:
+            seen.append(frame["data"])
+            cancel(client, run.number)
+
+    assert client.drive(run, act) == "cancelled"
+    assert seen[0]["done"] < SIZE_BYTES
+    return run.number
+
+
+def copied(client: Client, wanted: Frame) -> None:
+    run = asked(client, wanted)
     assert client.drive(run, lambda _: None) == "succeeded", client.answers(run.number)
 
 
@@ -67,8 +94,6 @@ def test_gigabyte_travels_there_and_back_in_bounded_memory(
     stack: Stack, owner: Client, guest: Guest
 ) -> None:
     source = project(stack, SLUG).files / "large"
-    source.write_bytes(os.urandom(MIB))
-    os.truncate(source, SIZE_BYTES)
     processes = workers(stack)
     for process in processes:
         (process / "clear_refs").write_text("5")  # begin a new peak
@@ -88,3 +113,19 @@ def test_gigabyte_travels_there_and_back_in_bounded_memory(
     assert arrived.stat().st_size == SIZE_BYTES
     with arrived.open("rb") as file, source.open("rb") as sent:
         assert file.read(2 * MIB) == sent.read(2 * MIB)
+
+
+def test_cancelled_push_and_fetch_leave_no_half_file(
+    stack: Stack, owner: Client, guest: Guest
+) -> None:
+    guest.run(f"dd if=/dev/zero of=/srv/zeros bs=1 count=0 seek={SIZE_BYTES}")
+
+    cancelled_in_the_middle(
+        owner, {"form": "push", "path": "large", "target": "/srv/half"}
+    )
+    fetched = cancelled_in_the_middle(owner, {"form": "fetch", "path": "/srv/zeros"})
+
+    assert guest.run("find /srv -name '*half*'") == ""
+    assert guest.run("pgrep -x tar || true") == ""
+    folder = project(stack, SLUG).fetched(fetched)
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
