@@ -306,7 +306,7 @@ def execution_words(run: Run) -> tuple[str, str]:
     good = sum(len(names[status]) for status in SUCCESSFUL)
     if good == total:
         return (
-            f"Succeeded on {'all ' if total > 1 else ''}{count_of(total, 'guest')}.",
+            f"Succeeded on {'all ' if total > 1 else ''}{count_of(total, run.target_noun)}.",
             "",
         )
     parts = [
@@ -314,6 +314,6 @@ def execution_words(run: Run) -> tuple[str, str]:
         for status, words in ENDINGS.items()
         if names[status]
     ]
-    message = f"Succeeded on {good} of {count_of(total, 'guest')}; {'; '.join(parts)}."
+    message = f"Succeeded on {good} of {count_of(total, run.target_noun)}; {'; '.join(parts)}."
     failed = bool(names[Task.Status.FAILED]) and run.command == Command.EXEC
     return message, "See their answers, then run it again on @failed." if failed else ""
