@@ -8,6 +8,7 @@ share: the tag that marks their processes, and the request to cancel.
 
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -129,10 +130,38 @@ class Scope:
         if self.stop.is_set():
             raise Cancelled
 
+    def limited(self, seconds: float) -> "Scope":
+        """Return this scope with an end: after `seconds`, too, waits raise Cancelled."""
+        found = Scope(self.tag, stop=_StopInTime(self.stop, seconds))
+        found.ended, found.entered = self.ended, self.entered
+        return found
+
     def sleep(self, seconds: float) -> None:
         """Wait, or raise Cancelled as soon as the run is cancelled."""
         if self.stop.wait(seconds):
             raise Cancelled
+
+
+class _StopInTime(threading.Event):
+    """Another event, which is set after some time at the latest."""
+
+    def __init__(self, stop: threading.Event, seconds: float) -> None:
+        super().__init__()
+        self._stop = stop
+        self._deadline = time.monotonic() + seconds
+
+    def is_set(self) -> bool:
+        return self._stop.is_set() or time.monotonic() >= self._deadline
+
+    def set(self) -> None:
+        self._stop.set()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        left_s = max(0.0, self._deadline - time.monotonic())
+        if timeout is None or timeout >= left_s:
+            self._stop.wait(left_s)
+            return True
+        return self._stop.wait(timeout)
 
 
 class Transport(Protocol):

@@ -20,9 +20,12 @@ from orchestration.errors import (
 )
 from orchestration.events import Status, Stream
 from orchestration.instructions.execution.programs import (
+    UNLIMITED_S,
     copied,
     execution_of,
     in_guest,
+    limited,
+    raising_late,
 )
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.project.fetched import Arrival
@@ -34,7 +37,7 @@ from orchestration.providers.guest.copies.sending import (
     send_command,
 )
 from orchestration.providers.guest.copies.unpacking import Unpacker
-from orchestration.transport.base import Completed, Transport
+from orchestration.transport.base import Completed, Scope, Transport
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _REFUSED = (errno.EEXIST, errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
@@ -47,15 +50,15 @@ def fetch_files(task: Task) -> Outcome:
     """
     if task.fetched is None:
         raise StateError("There is no folder for the guests' files.")
-    return in_guest(task, partial(_fetch, task, task.fetched))
+    return in_guest(task, partial(_fetch, task, task.fetched, limited(task)))
 
 
-def _fetch(task: Task, run_folder: Path, transport: Transport) -> Outcome:
+def _fetch(task: Task, run_folder: Path, scope: Scope, transport: Transport) -> Outcome:
     wanted, guest = execution_of(task), task.resource.key
     arrival = Arrival(run_folder, guest, task.quota)
     try:
-        with arrival.opened() as folder:
-            return _unpack(task, transport, arrival, folder)
+        with raising_late(task), arrival.opened() as folder:
+            return _unpack(task, transport, arrival, folder, scope)
     except CommandTimedOut as exc:
         raise CommandTimedOut(
             f"{wanted.path} of guest {guest} did not arrive within "
@@ -74,7 +77,7 @@ def _fetch(task: Task, run_folder: Path, transport: Transport) -> Outcome:
 
 
 def _unpack(
-    task: Task, transport: Transport, arrival: Arrival, folder: Path
+    task: Task, transport: Transport, arrival: Arrival, folder: Path, scope: Scope
 ) -> Outcome:
     path = execution_of(task).path
     unpacker = Unpacker(
@@ -85,7 +88,7 @@ def _unpack(
     )
     with closing(unpacker):
         receiving = _Receiving(task, unpacker)
-        ended = receiving.run(transport)
+        ended = receiving.run(transport, scope)
         require_sent(ended, receiving.digest, path, task.resource.key)
         unpacker.finish()
     return _outcome(unpacker, ended)
@@ -106,13 +109,13 @@ class _Receiving:
         """The digest of all bytes."""
         return self._digest.hexdigest()
 
-    def run(self, transport: Transport) -> Completed:
+    def run(self, transport: Transport, scope: Scope) -> Completed:
         """Run the guest's program and take what it sends."""
         wanted = execution_of(self._task)
         return transport.run(
             send_command(wanted.path, wanted.conditions),
-            scope=self._task.scope,
-            timeout_s=wanted.conditions.timeout_s,
+            scope=scope,
+            timeout_s=UNLIMITED_S,
             check=False,
             on_line=self._on_line,
             on_bytes=self._on_bytes,

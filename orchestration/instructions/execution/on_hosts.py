@@ -5,7 +5,7 @@ worker, with the worker's rights; the worker's environment, which has its secret
 not passed on. Processes that are left behind are ended, as after each instruction.
 """
 
-from orchestration.instructions.execution.programs import answered
+from orchestration.instructions.execution.programs import answered, limited
 from orchestration.instructions.task import Outcome, Task
 from orchestration.providers.guest.programs import in_own_environment
 
@@ -15,4 +15,5 @@ def run_on_host(task: Task) -> Outcome:
 
     Raises: HostUnreachable, StateError (the script is gone).
     """
-    return answered(task, task.host.transport, around=in_own_environment)
+    transport = task.host.transport
+    return answered(task, transport, scope=limited(task), around=in_own_environment)

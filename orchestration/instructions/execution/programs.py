@@ -8,7 +8,7 @@ first and last lines also to the log that a page follows.
 import contextlib
 import secrets
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from orchestration.errors import (
     StateError,
     TestbedError,
 )
-from orchestration.events import Status, Stream
+from orchestration.events import Answer, Status, Stream
 from orchestration.instructions.boot.host_keys import known_key
 from orchestration.instructions.bounded_log import BoundedLog
 from orchestration.instructions.execution.answers import AnswerFile
@@ -46,6 +46,8 @@ _NO_AGENT = (
 )
 Wrapping = Callable[[Command], Command]
 _NOT_FOUND, _NOT_EXECUTABLE, _SIGNALLED = 127, 126, 128
+# As timeout(1) has it.
+LATE = 124
 
 
 def _as_it_is(cmd: Command) -> Command:
@@ -65,13 +67,32 @@ def run_program(task: Task) -> Outcome:
 
     Raises: GuestUnreachable (it does not answer), StateError (the script is gone).
     """
-    return in_guest(task, partial(answered, task))
+    return in_guest(task, partial(answered, task, scope=limited(task)))
+
+
+def limited(task: Task) -> Scope:
+    """Return the task's scope with the execution's time limit, from now on.
+
+    It covers connecting and the copy of a script. A tool may have none.
+    """
+    limit_s = execution_of(task).conditions.timeout_s
+    return task.scope.limited(limit_s) if limit_s else task.scope
+
+
+@contextlib.contextmanager
+def raising_late(task: Task) -> Iterator[None]:
+    """Raise CommandTimedOut where a limited scope ended the work, and no cancel."""
+    try:
+        yield
+    except Cancelled as exc:
+        task.scope.check_cancelled()
+        raise CommandTimedOut("The time limit is over.", exit_code=LATE) from exc
 
 
 def answered(
-    task: Task, transport: Transport, *, around: Wrapping = _as_it_is
+    task: Task, transport: Transport, *, scope: Scope, around: Wrapping = _as_it_is
 ) -> Outcome:
-    """Run the execution's program on a machine and keep its answer.
+    """Run the execution's program on a machine, in `scope`, and keep its answer.
 
     `around` gives the command that runs in the place of the program's own.
     """
@@ -79,15 +100,15 @@ def answered(
     answer = AnswerFile(answer_path(task), budget_bytes=task.log_bytes)
     exit_code = None
     try:
-        ready = _prepare(task, wanted, transport)
-        try:
-            exit_code = _run(task, transport, around(ready.cmd), answer)
-        except BaseException:
-            _remove(transport, ready.script)
-            raise
-    except CommandTimedOut as exc:
-        message = f"did not end within {wanted.conditions.timeout_s} s and was ended"
-        return Outcome(Status.FAILED, message, exc.hint, answer=answer.close(None))
+        with raising_late(task):
+            ready = _prepare(task, wanted, transport, scope)
+            try:
+                exit_code = _run(task, transport, around(ready.cmd), answer, scope)
+            except BaseException:
+                _remove(transport, ready.script)
+                raise
+    except CommandTimedOut:
+        return _late(task, transport, answer.close(None))
     except Cancelled as exc:  # a tool has no other end
         message = "Stopped." if wanted.tool else exc.message
         return Outcome(Status.CANCELLED, message, answer=answer.close(None))
@@ -175,14 +196,25 @@ def answer_path(task: Task) -> Path:
     return task.answers / task.resource.key
 
 
-def _prepare(task: Task, wanted: Execution, transport: Transport) -> _Program:
+def _late(task: Task, transport: Transport, answer: Answer) -> Outcome:
+    """Return the end by the time limit, which may come before anything was sent."""
+    limit = f"within {execution_of(task).conditions.timeout_s} s"
+    message = f"was not reached {limit}: nothing was begun"
+    if transport in task.scope.entered:
+        message = f"did not end {limit} and was ended"
+    return Outcome(Status.FAILED, message, "Give it more time.", answer=answer)
+
+
+def _prepare(
+    task: Task, wanted: Execution, transport: Transport, scope: Scope
+) -> _Program:
     if wanted.form is Form.COMMAND:
         return _Program(programs.program(wanted.words, wanted.conditions))
     if wanted.form is Form.SHELL:
         return _Program(programs.shell_line(wanted.words[0], wanted.conditions))
     content = _script_content(task, wanted)
     place = programs.script_place(secrets.token_hex(6), wanted.path)
-    transport.put(content, place, scope=task.scope, mode=0o755)
+    transport.put(content, place, scope=scope, mode=0o755)
     cmd = programs.script(content, place, wanted.words, wanted.conditions)
     return _Program(cmd, place)
 
@@ -211,7 +243,9 @@ def _script_content(task: Task, wanted: Execution) -> bytes:
     return content
 
 
-def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> int:
+def _run(
+    task: Task, transport: Transport, cmd: Command, answer: AnswerFile, scope: Scope
+) -> int:
     wanted = execution_of(task)
     budget_bytes = task.log_bytes if wanted.tool else FOLLOWED_BYTES
     followed = BoundedLog(task.tell_line, budget_bytes)
@@ -223,8 +257,8 @@ def _run(task: Task, transport: Transport, cmd: Command, answer: AnswerFile) -> 
     try:
         return transport.run(
             cmd,
-            scope=task.scope,
-            timeout_s=wanted.conditions.timeout_s or UNLIMITED_S,
+            scope=scope,
+            timeout_s=UNLIMITED_S,
             on_line=on_line,
             check=False,
         ).exit_code

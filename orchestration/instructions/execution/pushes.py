@@ -13,9 +13,12 @@ from orchestration.errors import (
 )
 from orchestration.instructions.execution.programs import (
     CLEAN_UP_S,
+    UNLIMITED_S,
     copied,
     execution_of,
     in_guest,
+    limited,
+    raising_late,
 )
 from orchestration.instructions.task import Outcome, Task, done
 from orchestration.plan.execution import Execution
@@ -38,18 +41,22 @@ def push_files(task: Task) -> Outcome:
     """
     source = _source(task, execution_of(task))
     amount = measure(source)
-    return in_guest(task, partial(_push, task, (source, amount)))
+    return in_guest(task, partial(_push, task, (source, amount), limited(task)))
 
 
-def _push(task: Task, given: tuple[Path, Measure], transport: Transport) -> Outcome:
+def _push(
+    task: Task, given: tuple[Path, Measure], scope: Scope, transport: Transport
+) -> Outcome:
     wanted, guest, (_, amount) = execution_of(task), task.resource.key, given
     target = target_of(wanted.target)
     try:
-        ended = _send(task, transport, target, given)
+        with raising_late(task):
+            ended = _send(task, transport, target, given, scope)
     except HostUnreachable:
         raise
     except CommandTimedOut as exc:
-        _remove(transport, target, wanted)
+        if transport in task.scope.entered:
+            _remove(transport, target, wanted)
         raise CommandTimedOut(
             f"{wanted.path} was not copied to guest {guest} within "
             f"{wanted.conditions.timeout_s} s; nothing was kept.",
@@ -75,15 +82,19 @@ def _source(task: Task, wanted: Execution) -> Path:
 
 
 def _send(
-    task: Task, transport: Transport, target: Target, given: tuple[Path, Measure]
+    task: Task,
+    transport: Transport,
+    target: Target,
+    given: tuple[Path, Measure],
+    scope: Scope,
 ) -> Completed:
     """Run the receiver and feed it."""
     source, amount = given
     conditions = execution_of(task).conditions
     return transport.run(
         receive_command(target, conditions, is_folder=amount.is_folder),
-        scope=task.scope,
-        timeout_s=conditions.timeout_s,
+        scope=scope,
+        timeout_s=UNLIMITED_S,
         check=False,
         feed=_fed(task, Packing(source), amount),
     )

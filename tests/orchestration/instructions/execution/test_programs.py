@@ -21,7 +21,7 @@ from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.state.model import GuestState, HostKind, State
 from orchestration.transport.agent import AgentTransport
-from orchestration.transport.base import Scope
+from orchestration.transport.base import Command, Completed, Scope
 from orchestration.transport.local import LocalTransport
 from tests.fakes import FakeTransport
 from tests.orchestration.instructions.boot.awaited_guest import OneGuest
@@ -133,6 +133,28 @@ def test_program_that_takes_too_long_is_ended_and_its_output_kept(task: Task) ->
     assert found.answer is not None
     assert found.answer.exit_code is None
     assert answer_of(task) == [(Stream.STDOUT, "begun")]
+
+
+class Unreached(FakeTransport):
+    """A guest that takes a connection and says nothing."""
+
+    def run(self, cmd: Command, *, scope: Scope, **_: Any) -> Completed:
+        scope.sleep(60)
+        raise AssertionError("nobody stopped waiting")
+
+
+def test_guest_that_is_not_reached_in_time_says_that_nothing_was_begun(
+    task: Task, tmp_path: Path
+) -> None:
+    unreached = replace(
+        running(task, Form.COMMAND, "true", conditions=Conditions(timeout_s=1)),
+        hosts=OneGuest(tmp_path / "other", Unreached("a")),
+    )
+
+    found = run_program(unreached)
+
+    assert found.status is Status.FAILED
+    assert found.message == "was not reached within 1 s: nothing was begun"
 
 
 def test_pasted_script_runs_with_its_arguments_and_leaves_no_file(task: Task) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
 
@@ -75,3 +76,27 @@ def test_cancel_while_dialling_leaves_at_once(server):
 
         with pytest.raises(Cancelled):
             machine.run(command("true"), scope=waiting)
+
+
+def test_scope_with_an_end_leaves_a_dialling_at_it(server):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        machine = server.transport(port=silent.getsockname()[1])
+        waiting, started = Scope("late.1"), time.monotonic()
+
+        with pytest.raises(Cancelled):
+            machine.run(command("true"), scope=waiting.limited(0.5))
+
+    assert 0.5 <= time.monotonic() - started < 5
+    assert not waiting.stop.is_set()
+    assert (waiting.entered, waiting.ended) == (set(), [])
+
+
+def test_scope_with_an_end_is_cancelled_with_its_own(server):
+    running = Scope(f"limited.{os.getpid()}")
+    threading.Timer(0.3, running.cancel).start()
+
+    with pytest.raises(Cancelled):
+        server.transport().run(command("sleep", "600"), scope=running.limited(60))
+
+    assert running.ended[0].survivors == ()
+    assert carriers(running.tag) == []
