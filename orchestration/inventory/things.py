@@ -22,6 +22,7 @@ from orchestration.providers.linux.firewall import Firewall
 from orchestration.providers.linux.ip_link import Link
 from orchestration.providers.ovs import flows, inventory
 from orchestration.providers.ovs.inventory import SwitchThing
+from orchestration.providers.ovs.mirrors import CAPTURE
 from orchestration.transport.base import Scope, command
 
 # The files of guests that are looked for in the folders of artefacts.
@@ -183,9 +184,11 @@ def _bridges(bridges: Sequence[SwitchThing]) -> Iterator[Thing]:
 def _ports(
     bridges: Sequence[SwitchThing], ports: Sequence[SwitchThing]
 ) -> Iterator[Thing]:
+    """Yield the ports of links; a capture's mirror ends with it, or with its bridge."""
     internal = {bridge.name for bridge in bridges}
     for port in ports:
-        if port.testbed and port.name not in internal:
+        is_link = port.name not in internal and CAPTURE not in port.ids
+        if port.testbed and is_link:
             yield Thing(
                 ThingKind.PORT, port.name, port.testbed, port.label, port.bridge
             )

@@ -1,7 +1,7 @@
-"""A packet capture: which interface, which packets, how many.
+"""A packet capture: which interface or bridge, which packets, how many.
 
-A user names a guest and a bridge of the testbed; the device on the host follows from
-the state. Nothing here touches a machine.
+A user names a guest or a bridge of the testbed; the device on the host follows from the
+state. Nothing here touches a machine.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from orchestration.errors import ExecutionRefused, SelectionFailed
-from orchestration.state.model import GuestState, InterfaceState, State
+from orchestration.state.model import State
 
 LEAST_SNAPLEN, MOST_SNAPLEN = 64, 262_144
 MOST_CHARACTERS = 1000
@@ -17,14 +17,17 @@ MOST_CHARACTERS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """The packets of a guest's interface, empty: its first, that a BPF filter passes.
+    """The packets, of a guest's interface or of a bridge, that a BPF filter passes.
 
-    `snaplen` bytes of each are kept. It ends after `most_mib` or `most_s`; 0 stands for
-    the usual value, filled in when the run is created.
+    An empty `interface` is the guest's first, an empty `host` the first of a bridge that
+    is on several. `snaplen` bytes of each packet are kept. It ends after `most_mib` or
+    `most_s`; 0 stands for the usual value, filled in when the run is created.
     """
 
-    guest: str
+    guest: str = ""
     interface: str = ""
+    bridge: str = ""
+    host: str = ""
     filter: str = ""
     snaplen: int = MOST_SNAPLEN
     most_mib: int = 0
@@ -32,7 +35,9 @@ class Capture:
 
     @property
     def place(self) -> str:
-        """Guest and interface, as titles have them."""
+        """Guest and interface, or the bridge, as titles have them."""
+        if self.bridge:
+            return f"bridge {self.bridge}{f' on {self.host}' if self.host else ''}"
         return f"{self.guest} {self.interface}".strip()
 
 
@@ -48,23 +53,49 @@ class CaptureLimits:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """An interface at which packets are captured, and the guest that has it."""
+    """A place at which packets are captured: a tap of a bridge; without one, all of it.
 
-    guest: GuestState
-    interface: InterfaceState
+    `capture` names it; `device` is the bridge's.
+    """
+
+    capture: Capture
+    host: str
+    bridge: str
+    device: str
+    tap: str = ""
+
+    @property
+    def name(self) -> str:
+        """The guest, or the bridge, that a task is for."""
+        return self.capture.guest or self.capture.place
+
+
+def place_named(text: str) -> Capture:
+    """Return the capture at a point, of whose capture this is the place."""
+    match text.split():
+        case ["bridge", bridge, "on", host]:
+            return Capture(bridge=bridge, host=host)
+    guest, _, interface = text.partition(" ")
+    return Capture(guest, interface)
 
 
 def points_of(state: State) -> Iterator[Point]:
-    """Yield the interfaces of all guests."""
+    """Yield the interfaces of all guests, then the bridges on each of their hosts."""
     for guest in state.guests:
-        for interface in guest.interfaces:
-            yield Point(guest, interface)
+        for wire in guest.interfaces:
+            named = Capture(guest.name, wire.name)
+            yield Point(named, guest.host, wire.bridge, wire.device, wire.tap)
+    for bridge in state.network.bridges:
+        named = Capture(bridge=bridge.name, host=bridge.host)
+        yield Point(named, bridge.host, bridge.name, bridge.device)
 
 
 def point_of(state: State, capture: Capture) -> Point:
     """Return where a capture takes place. Raises: SelectionFailed."""
-    own = [point for point in points_of(state) if point.guest.name == capture.guest]
-    names = [point.interface.name for point in own]
+    if capture.bridge:
+        return _bridge_of(state, capture)
+    own = [point for point in points_of(state) if point.capture.guest == capture.guest]
+    names = [point.capture.interface for point in own]
     if not own:
         raise SelectionFailed(
             f"There is no guest {capture.guest} with an interface in this testbed.",
@@ -76,6 +107,21 @@ def point_of(state: State, capture: Capture) -> Point:
             hint=f"It has {', '.join(names)}.",
         )
     return own[names.index(capture.interface) if capture.interface else 0]
+
+
+def _bridge_of(state: State, capture: Capture) -> Point:
+    name, host = capture.bridge, capture.host
+    own = [point for point in points_of(state) if point.capture.bridge == name]
+    hosts = [point.host for point in own]
+    if not own:
+        raise SelectionFailed(
+            f"There is no bridge {name} in this testbed.", hint="Choose another bridge."
+        )
+    if host and host not in hosts:
+        raise SelectionFailed(
+            f"Bridge {name} is not on {host}.", hint=f"It is on {', '.join(hosts)}."
+        )
+    return own[hosts.index(host) if host else 0]
 
 
 def with_limits(capture: Capture, limits: CaptureLimits) -> Capture:
@@ -96,8 +142,13 @@ def with_limits(capture: Capture, limits: CaptureLimits) -> Capture:
 
 def check_capture(capture: Capture) -> None:
     """Check everything that needs no state. Raises: ExecutionRefused."""
-    if not capture.guest:
-        raise ExecutionRefused("No guest is chosen whose packets are captured.")
+    if bool(capture.guest) is bool(capture.bridge):
+        raise ExecutionRefused(
+            "Packets are captured either of a guest or on a bridge.",
+            hint="Name one of the two.",
+        )
+    if capture.host if capture.guest else capture.interface:
+        raise ExecutionRefused("A guest has an interface, and a bridge a host.")
     if not LEAST_SNAPLEN <= capture.snaplen <= MOST_SNAPLEN:
         raise ExecutionRefused(
             f"{capture.snaplen} bytes of each packet cannot be kept.",

@@ -81,8 +81,8 @@ class Execution:
     `words` are a COMMAND's program and arguments, a SHELL's one line, or a SCRIPT's
     arguments. A SCRIPT is the testbed's file `path`, or the pasted `text`. PUSH copies
     the testbed's `path` to `target` in the guest; FETCH copies the guest's `path`.
-    CAPTURE keeps the packets of one interface, SERIAL_LOG fetches the log of the guest's
-    serial console from its host. A `tool` goes on while others run.
+    CAPTURE keeps the packets of one interface or bridge, SERIAL_LOG fetches the log of
+    the guest's serial console from its host. A `tool` goes on while others run.
     """
 
     form: Form
@@ -214,7 +214,7 @@ def _check_fetch(wanted: Execution) -> None:
 
 def _check_capture(wanted: Execution) -> None:
     if wanted.capture is None:
-        raise ExecutionRefused("No interface is chosen whose packets are captured.")
+        raise ExecutionRefused("No place is chosen where packets are captured.")
     check_capture(wanted.capture)
 
 
@@ -240,7 +240,7 @@ def _check_texts(wanted: Execution) -> None:
     texts = (
         *wanted.words,
         wanted.selection,
-        *((capture.guest, capture.interface) if capture else ()),
+        *((capture.place,) if capture else ()),
         wanted.path,
         wanted.text,
         wanted.target,

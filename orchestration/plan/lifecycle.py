@@ -9,6 +9,7 @@ same state always gives the same plan.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from orchestration.plan.captures import point_of
 from orchestration.plan.edits import changed_live, removed_and_stopped
 from orchestration.plan.execution import Execution, Form
 from orchestration.plan.model import (
@@ -141,7 +142,7 @@ def plan_clear_artefacts(
 def plan_exec(state: State, execution: Execution, names: Sequence[str]) -> Plan:
     """Do one thing on the guests or hosts named; all at once, or in groups in turn.
 
-    A failure on some of them does not keep the others from it.
+    A capture names its place itself. A failure on some of them does not keep the others from it.
     """
     chosen = _targets(state, execution, names)
     conditions = execution.conditions
@@ -366,17 +367,26 @@ def _clear_artefacts(state: State) -> Instruction:
 
 
 def _targets(state: State, execution: Execution, names: Sequence[str]) -> Resources:
+    if execution.capture is not None:
+        point = point_of(state, execution.capture)
+        return (Resource(point.name, point.host, point.name),)
     if execution.is_on_hosts:
         return tuple(Resource(name, name, name) for name in names)
     return guest_resources(state.guest(name) for name in names)
 
 
 def _execute(execution: Execution, resources: Resources) -> Instruction:
-    title = f"{execution.title} on {count(resources, execution.targets.noun)}"
+    title = f"{execution.title} on {_places(execution, resources)}"
     kind = _KINDS.get(execution.form, Kind.RUN_PROGRAM)
     if execution.is_on_hosts:
         kind = Kind.RUN_ON_HOST
     return entry(kind, Stage.EXECUTE, title, resources, keep_going=True)
+
+
+def _places(execution: Execution, resources: Resources) -> str:
+    if execution.capture is not None and execution.capture.bridge:
+        return execution.capture.place
+    return count(resources, execution.targets.noun)
 
 
 def _end() -> Instruction:

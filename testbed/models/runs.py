@@ -191,6 +191,11 @@ class Run(models.Model):
         return self.form is Form.CAPTURE
 
     @property
+    def has_mirror(self) -> bool:
+        """Return whether it captures a whole bridge, by a mirror port."""
+        return bool((self.options.get("capture") or {}).get("bridge"))
+
+    @property
     def shown_status(self) -> str:
         """The status in words: a tool has no other end than a stop."""
         words = {"cancelled": "stopped", "cancelling": "stopping"}
@@ -212,6 +217,8 @@ class Run(models.Model):
     @property
     def target_noun(self) -> str:
         """The word for what an execution acts on."""
+        if self.has_mirror:
+            return "bridge"
         return Targets.HOSTS.noun if self.is_on_hosts else Targets.GUESTS.noun
 
     @cached_property

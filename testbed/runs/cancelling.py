@@ -21,8 +21,9 @@ from django.utils import timezone
 from orchestration.errors import StateError, TestbedError
 from orchestration.events import Status
 from orchestration.plan.model import ENTERS_GUESTS
+from orchestration.providers.ovs import mirrors
 from orchestration.state.model import State
-from orchestration.transport.base import Ended
+from orchestration.transport.base import Ended, Scope
 from testbed import worker
 from testbed.celery import revoke
 from testbed.models import Batch, Event, Instruction, Run, Task
@@ -140,14 +141,18 @@ def places_of(batch: Batch) -> list[Place]:
 
 
 def end_processes(run: Run, places: Iterable[Place]) -> list[Leftover]:
-    """End the processes with a tag on each (host, machine, tag); return survivors."""
+    """End the processes with a tag on each (host, machine, tag); return survivors.
+
+    The mirror port of a capture is removed after them.
+    """
     places = list(places)
     try:
         state = run.testbed.project.read_known()
     except StateError as exc:
         return [_unknown(place, exc.message) for place in places]
+    end = partial(_end_processes, state, has_mirror=run.has_mirror)
     with ThreadPoolExecutor(max(1, min(len(places), 16))) as pool:
-        found = list(pool.map(partial(_end_processes, state), places))
+        found = list(pool.map(end, places))
     for ended, _ in found:
         if ended is not None:
             record_ended(run.pk, [ended])
@@ -180,10 +185,15 @@ def survivors(host: str, tag: str, proofs: Iterable[Ended]) -> list[Leftover]:
     ]
 
 
-def _end_processes(state: State, place: Place) -> tuple[Ended | None, list[Leftover]]:
+def _end_processes(
+    state: State, place: Place, *, has_mirror: bool
+) -> tuple[Ended | None, list[Leftover]]:
     host, machine, tag = place
     try:
-        ended = worker.machine(state, host, machine).end(tag)
+        transport = worker.machine(state, host, machine)
+        ended = transport.end(tag)
+        if has_mirror:
+            mirrors.delete(transport, tag, scope=Scope())  # a prefix is no tag
     except TestbedError as exc:
         reason = exc.message
     except (KeyError, StopIteration, OSError) as exc:

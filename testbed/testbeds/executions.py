@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from orchestration.errors import ExecutionRefused, StateError
 from orchestration.events import SUCCESSFUL
-from orchestration.plan.captures import point_of
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.plan.lifecycle import Plan, plan_check, plan_exec, plan_power
 from orchestration.plan.model import Command
@@ -33,8 +32,7 @@ def plan_execution(testbed: Testbed, wanted: Execution) -> Plan:
             hint="Read the script and paste it.",
         )
     if wanted.capture is not None:
-        state = _deployed(testbed)
-        return plan_exec(state, wanted, [point_of(state, wanted.capture).guest.name])
+        return plan_exec(_deployed(testbed), wanted, ())
     names = matched(testbed, wanted.selection, wanted.targets)
     return plan_exec(_deployed(testbed), wanted, names)
 

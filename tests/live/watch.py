@@ -105,7 +105,7 @@ def pair_up(stack: Stack, owner: Client, slug: str) -> Iterator[None]:
     """Have a testbed of two guests up, one on each host; nothing is left of it."""
     before = holdings(stack)
     if not owner.has_testbed(slug):  # the folder's files may come in parts
-        owner.create_testbed(slug, DATA / "pair")
+        owner.create_testbed(slug, DATA / "line")
     up = ran(owner, slug, "up")
     assert up.status == "succeeded", up.words
     yield

@@ -1,14 +1,16 @@
-"""The instruction of a packet capture: the packets of one guest's interface, to main.
+"""The instruction of a packet capture: one interface's packets, or a bridge's, to main.
 
-tcpdump on the guest's host writes to its standard output, and the worker keeps whole
-packets in a file of the run's folder, which can be read while it grows. The capture
-ends with its limits, with a cancel, and with the worker: like every process of a run,
-tcpdump carries the run's mark.
+tcpdump on the host writes to its standard output, and the worker keeps whole packets in
+a file of the run's folder, which can be read while it grows. A bridge's packets come to
+a mirror port of the capture's own. The capture ends with its limits, with a cancel, and
+with the worker: tcpdump and the mirror carry the run's mark.
 """
 
 import os
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from orchestration.amounts import count_of, size
@@ -18,6 +20,7 @@ from orchestration.errors import (
     CommandTimedOut,
     NotEnoughSpace,
     StateError,
+    TestbedError,
 )
 from orchestration.events import Status, Stream
 from orchestration.files import give_to_owner_of
@@ -26,9 +29,12 @@ from orchestration.instructions.execution.packet_lines import packet_line
 from orchestration.instructions.execution.pcap import LimitReached, PcapReader
 from orchestration.instructions.execution.programs import execution_of
 from orchestration.instructions.task import Outcome, Task, done
-from orchestration.plan.captures import Capture, point_of
+from orchestration.plan.captures import Capture, Point, point_of
 from orchestration.providers.linux import tcpdump
+from orchestration.providers.ovs import mirrors
 from orchestration.providers.ovs.taps import require_tap
+from orchestration.state.mtu import mtu_of
+from orchestration.transport.base import Ended, Process, Scope
 
 FILE = "capture.pcap"
 TELL_EVERY_S = 1.0
@@ -37,29 +43,25 @@ MIB = 1024 * 1024
 
 
 def capture_packets(task: Task) -> Outcome:
-    """Capture the packets of one interface until a limit is reached.
+    """Capture the packets of one interface or bridge until a limit is reached.
 
-    Raises: ExecutionRefused (the filter), NetworkFailed (the interface is not there),
+    Raises: ExecutionRefused (the filter), NetworkFailed (the place is not there),
     ForeignThing, CommandFailed, NotEnoughSpace, HostUnreachable.
     """
     capture = execution_of(task).capture
     if capture is None:
         raise StateError("The plan does not say which packets are captured.")
     transport, scope = task.host.transport, task.scope
-    interface = point_of(task.state, capture).interface
-    require_tap(
-        transport,
-        interface.device,
-        interface.tap,
-        testbed=task.state.testbed,
-        scope=scope,
-    )
+    point = point_of(task.state, capture)
+    if point.tap:
+        testbed = task.state.testbed
+        require_tap(transport, point.device, point.tap, testbed=testbed, scope=scope)
     tcpdump.check_filter(transport, capture.filter, scope=scope)
     user = tcpdump.account(transport, scope=scope)
-    cmd = tcpdump.capture(
-        interface.tap, capture.filter, snaplen=capture.snaplen, user=user
-    )
-    with _Kept(task, capture) as kept:
+    with _device(task, point) as device, _Kept(task, capture) as kept:
+        cmd = tcpdump.capture(
+            device, capture.filter, snaplen=capture.snaplen, user=user
+        )
         try:
             ended = transport.run(
                 cmd,
@@ -79,10 +81,41 @@ def capture_packets(task: Task) -> Outcome:
         raise CommandFailed(
             f"The capture on {transport.machine} ended by itself: {kept.words}.",
             exit_code=ended.exit_code,
-            hint="The guest may have been shut off.",
+            hint=f"The {'guest may be shut off' if point.tap else 'bridge may be gone'}.",
             detail=ended.stderr,
         )
     return done(kept.words)
+
+
+@contextmanager
+def _device(task: Task, point: Point) -> Iterator[str]:
+    """Give the device that has the packets: a tap, or a mirror that is removed again."""
+    if point.tap:
+        yield point.tap
+        return
+    port = mirrors.port_name(task.state.number, task.scope.tag)
+    try:
+        mirrors.create(
+            task.host.transport,
+            point.device,
+            port,
+            testbed=task.state.testbed,
+            mtu=mtu_of(task.state),
+            scope=task.scope,
+        )
+        yield port
+    finally:
+        _remove_mirror(task)
+
+
+def _remove_mirror(task: Task) -> None:
+    """Remove the mirror, also after a cancel; the sweeper does it where this fails."""
+    transport, scope = task.host.transport, Scope(task.scope.tag)
+    try:
+        mirrors.delete(transport, scope.tag, scope=scope)
+    except TestbedError as exc:
+        left = Process(0, f"its mirror port may be left: {exc.message}")
+        task.scope.ended.append(Ended(transport.machine, (), (left,)))
 
 
 class _Kept:

@@ -1,4 +1,4 @@
-"""A capture on pages: the interfaces to choose from, and its file while it grows."""
+"""A capture on pages: the places to choose from, and its file while it grows."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
 
-from orchestration.plan.captures import points_of
+from orchestration.plan.captures import Point, points_of
 from orchestration.state.model import State
 from testbed.access.sessions import user_of_session
 from testbed.models import Run
@@ -20,21 +20,21 @@ LOOK_EVERY_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An interface of a guest, as the form has it."""
+    """An interface of a guest, or a bridge, as the form has it."""
 
     value: str
     label: str
 
 
 def choices_of(state: State) -> list[Choice]:
-    """Return the interfaces whose packets can be captured."""
-    return [
-        Choice(
-            f"{point.guest.name} {point.interface.name}",
-            f"{point.guest.name} {point.interface.name}, on {point.interface.bridge}",
-        )
-        for point in points_of(state)
-    ]
+    """Return the interfaces and bridges whose packets can be captured."""
+    return [Choice(point.capture.place, _label(point)) for point in points_of(state)]
+
+
+def _label(point: Point) -> str:
+    if point.tap:
+        return f"{point.capture.place}, on {point.bridge}"
+    return f"all of {point.capture.place}"
 
 
 async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:

@@ -9,7 +9,7 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
 from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
-from orchestration.plan.captures import MOST_SNAPLEN
+from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
@@ -26,7 +26,7 @@ PCAP = "application/vnd.tcpdump.pcap"
 class CaptureForm(forms.Form):
     """Where packets are captured, which, and how many."""
 
-    place = forms.CharField(label="Interface")
+    place = forms.CharField(label="Place")
     filter = forms.CharField(label="Filter", required=False)
     snaplen = forms.IntegerField(label="Bytes of a packet", required=False)
     most_mib = forms.IntegerField(label="MiB", required=False)
@@ -38,10 +38,12 @@ class CaptureForm(forms.Form):
             name, problems = next(iter(self.errors.items()))
             raise ExecutionRefused(f"{self.fields[name].label}: {problems[0]}")
         values = self.cleaned_data
-        guest, _, interface = values["place"].partition(" ")
+        place = place_named(values["place"])
         capture = {
-            "guest": guest,
-            "interface": interface,
+            "guest": place.guest,
+            "interface": place.interface,
+            "bridge": place.bridge,
+            "host": place.host,
             "filter": values["filter"],
             "snaplen": values["snaplen"] or MOST_SNAPLEN,
             "most_mib": values["most_mib"] or 0,
@@ -53,7 +55,7 @@ class CaptureForm(forms.Form):
 @login_required
 @form_address
 def start(request: Request, slug: str) -> HttpResponse:
-    """Start a capture on the interface that was chosen."""
+    """Start a capture at the place that was chosen."""
     testbed = testbed_for(request, slug)
     require(request.user, Act.EXECUTE, testbed)
     try:

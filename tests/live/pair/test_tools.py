@@ -1,12 +1,16 @@
 """Packets of a ping between guests on two hosts, captured by a tool that ends in any way.
 
-A program as a tool is followed, and stopped, by the client of the command line.
+Between the guests' bridges is one without guests: a patch joins it to the one on main,
+a tunnel to the other. A program as a tool is followed, and stopped, by the client of the
+command line.
 """
 
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,14 +22,16 @@ from tests.live.stack import PASSWORD, Stack
 from tests.live.watch import Guest, cancel, project, ran, wait_until
 
 pytestmark = pytest.mark.live
+ECHO = "icmp[icmptype]"
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
 
 
 class Captured:
-    """A capture at guest `near`, which the server drives."""
+    """A capture at guest `near`, or on a bridge, which the server drives."""
 
     def __init__(self, stack: Stack, owner: Client, **capture: object) -> None:
-        wanted = {"form": "capture", "capture": {"guest": "near", **capture}}
+        place = {} if "bridge" in capture else {"guest": "near"}
+        wanted = {"form": "capture", "capture": {**place, **capture}}
         self.number = owner.execute(SLUG, wanted).number
         answers = project(stack, SLUG).answers(self.number)
         self.file: Path = answers / "capture.pcap"
@@ -71,6 +77,33 @@ def tcpdumps(stack: Stack) -> list[str]:
     return [pid for pid, path in names.items() if "tcpdump" in _read(path)]
 
 
+def mirrors(stack: Stack) -> list[str]:
+    """Return the testbeds whose captures have a mirror on main."""
+    ports, rows = (
+        stack.main.run(
+            *("ovs-vsctl", "-f", "csv", "--no-heading", "--"),
+            *("--columns=external_ids", "list", table),
+        )
+        for table in ("Port", "Mirror")
+    )
+    marks = [line for line in rows.splitlines() if "capture=" in line]
+    assert sorted(marks) == sorted(p for p in ports.splitlines() if "capture=" in p)
+    return [re.search(r"testbed=([\w-]+)", mark)[1] for mark in marks]
+
+
+@contextmanager
+def speaking_bridge(stack: Stack) -> Iterator[None]:
+    """Have a bridge of somebody else on main, with one machine that asks for another."""
+    netdev = ("--", "set", "Bridge", "br-else", "datapath_type=netdev")
+    try:
+        stack.main.run("ovs-vsctl", "add-br", "br-else", *netdev)
+        stack.main.run("ip", "address", "add", "192.0.2.1/24", "dev", "br-else")
+        stack.main.run("ip", "link", "set", "br-else", "up")
+        yield
+    finally:
+        stack.main.run("ovs-vsctl", "del-br", "br-else")
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text()
@@ -102,6 +135,33 @@ def test_capture_has_what_its_filter_passes_and_ends_by_cancel(stack, owner):
     assert message.startswith(f"Stopped by owner. {len(captured.packets)} packets, ")
     assert message.endswith(NONE_LEFT)
     assert all("ICMP echo" in line and address in line for line in captured.packets)
+
+
+def test_bridge_shows_what_its_patch_and_tunnel_carry_once_and_nothing_else(
+    stack, owner
+):
+    everything = Captured(stack, owner, bridge="br2")
+    asked = Captured(stack, owner, bridge="br2", filter=f"{ECHO} == icmp-echo")
+    made = mirrors(stack)
+
+    with speaking_bridge(stack):
+        stack.main.run("ping", "-c1", "-W1", "192.0.2.2", check=False)
+        address = ping(stack)
+    wait_until(lambda: len(asked.packets) >= 3, "the ping was not captured")
+    cancel(owner, asked.number)
+    asked.wait_for_the_end()
+    left = mirrors(stack)
+    cancel(owner, everything.number)
+
+    assert everything.wait_for_the_end() == "cancelled"
+    lines = everything.packets
+    assert made == [SLUG, SLUG]
+    assert left == [SLUG]
+    assert mirrors(stack) == tcpdumps(stack) == []
+    assert len([line for line in lines if f"> {address}: ICMP echo" in line]) == 3
+    assert len([line for line in lines if "ICMP echo reply" in line]) == 3
+    assert len(asked.packets) == 3
+    assert not any("192.0.2." in line for line in lines), lines
 
 
 def test_capture_ends_with_its_time(stack, owner):
@@ -145,21 +205,22 @@ def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(
     assert block["lines"] == len(block["output"]) >= 6
 
 
-def test_killed_worker_leaves_no_capture_after_repair(stack, owner):
-    captured = Captured(stack, owner)
+@pytest.mark.parametrize("place", [{"guest": "near"}, {"bridge": "br2"}])
+def test_killed_worker_leaves_no_capture_after_repair(stack, owner, place):
+    captured = Captured(stack, owner, **place)
 
     faults.kill_pool_process(stack)
 
     assert captured.wait_for_the_end() in ("interrupted", "failed")
-    assert tcpdumps(stack) == []
+    assert tcpdumps(stack) == mirrors(stack) == []
     captured.packets  # noqa: B018 - raises when the file is none
 
 
-def test_down_ends_a_capture(stack, owner):
-    captured = Captured(stack, owner)
+def test_down_ends_captures(stack, owner):
+    captured = [Captured(stack, owner), Captured(stack, owner, bridge="br2")]
 
     down = ran(owner, SLUG, "down")
 
     assert down.status == "succeeded", down.words
-    assert captured.wait_for_the_end() == "cancelled"
-    assert tcpdumps(stack) == []
+    assert {one.wait_for_the_end() for one in captured} == {"cancelled"}
+    assert tcpdumps(stack) == mirrors(stack) == []

@@ -92,6 +92,19 @@ def test_thing_without_our_tag_is_not_listed(up: Rehearsal) -> None:
     assert not {w for w in before if "default" in w}
 
 
+def test_mirror_of_a_capture_is_no_thing_of_its_own(up: Rehearsal) -> None:
+    host = up.hosts.open(up.state.main)
+    before = words(seen(up, "host-a"))
+    ids = ("external_ids:testbed=demo", "external_ids:capture=demo.r1.b1.t0")
+    add = ("--", "add-port", "t7-br0", "t7c1", "--", "set", "Port", "t7c1", *ids)
+    host.transport.run(command("ovs-vsctl", *add), scope=Scope())
+
+    inventory = seen(up, "host-a")
+
+    assert words(inventory) == before
+    assert "t7c1" in inventory.ports
+
+
 def test_veth_whose_testbed_nobody_knows_any_more_has_only_its_number(
     tmp_path: Path,
 ) -> None:

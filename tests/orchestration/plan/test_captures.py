@@ -1,9 +1,16 @@
-"""A capture names an interface of the state, a filter of known words, and its limits."""
+"""A capture names an interface or bridge of the state, a filter of known words, and its limits."""
 
 import pytest
 
 from orchestration.errors import ExecutionRefused, SelectionFailed
-from orchestration.plan.captures import Capture, CaptureLimits, point_of, with_limits
+from orchestration.plan.captures import (
+    Capture,
+    CaptureLimits,
+    place_named,
+    point_of,
+    points_of,
+    with_limits,
+)
 from orchestration.plan.execution import parse_execution
 from orchestration.plan.lifecycle import plan_exec
 from orchestration.plan.model import Kind, Plan
@@ -38,8 +45,32 @@ def test_interface_is_the_guests_first_unless_another_is_named() -> None:
     state = build(spec_of(machine("web", "br0", "br1"), bridges=("br0", "br1")))
     first, second = state.guest("web").interfaces
 
-    assert point_of(state, Capture("web")).interface == first
-    assert point_of(state, Capture("web", second.name)).interface == second
+    assert point_of(state, Capture("web")).tap == first.tap
+    assert point_of(state, Capture("web", second.name)).tap == second.tap
+
+
+def test_bridge_is_captured_on_its_host_as_a_whole() -> None:
+    state = build(
+        spec_of(machine("web", "br0"), machine("db", "br1"), bridges=("br0", "br1"))
+    )
+    [other] = [one for one in state.network.bridges if one.name == "br1"]
+    wanted = parse_execution({"form": "capture", "capture": {"bridge": "br1"}})
+
+    point = point_of(state, Capture(bridge="br1"))
+    plan = plan_exec(state, wanted, ())
+
+    assert (point.tap, point.device, point.host) == ("", other.device, other.host)
+    [resource] = plan.instructions[0].resources
+    assert (resource.name, resource.host) == (f"bridge br1 on {other.host}", other.host)
+    assert plan.instructions[0].title == "capture on bridge br1"
+    assert wanted.selection == "bridge br1"
+
+
+def test_each_place_that_a_form_offers_names_its_point() -> None:
+    state = build(spec_of(machine("web", "br0", "br1"), bridges=("br0", "br1")))
+    points = list(points_of(state))
+
+    assert [point_of(state, place_named(one.capture.place)) for one in points] == points
 
 
 @pytest.mark.parametrize(
@@ -47,6 +78,8 @@ def test_interface_is_the_guests_first_unless_another_is_named() -> None:
     [
         (Capture("db"), "There is no guest db with an interface in this testbed."),
         (Capture("web", "tap0"), "Guest web has no interface tap0."),
+        (Capture(bridge="br9"), "There is no bridge br9 in this testbed."),
+        (Capture(bridge="br0", host="host-x"), "Bridge br0 is not on host-x."),
     ],
 )
 def test_interface_that_is_not_in_the_state_is_refused(
@@ -90,7 +123,13 @@ def test_filter_of_known_words_and_numbers_is_taken(text: str) -> None:
         ({"snaplen": 1}, "1 bytes of each packet cannot be kept."),
         ({"snaplen": 10**6}, "1000000 bytes of each packet cannot be kept."),
         ({"most_mib": -1}, "The limits of a capture are 0 or more."),
-        ({"guest": ""}, "No guest is chosen"),
+        ({"guest": ""}, "either of a guest or on a bridge"),
+        ({"bridge": "br0"}, "either of a guest or on a bridge"),
+        ({"host": "main"}, "A guest has an interface, and a bridge a host."),
+        (
+            {"guest": "", "bridge": "br0", "interface": "eth0"},
+            "A guest has an interface, and a bridge a host.",
+        ),
     ],
 )
 def test_capture_that_cannot_be_is_refused(

@@ -12,8 +12,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from orchestration.errors import HostUnreachable
+from orchestration.errors import HostUnreachable, NetworkFailed
+from orchestration.providers.ovs import mirrors
 from orchestration.transport.base import Ended, Process
+from orchestration.transport.processes.tags import tag_of
 from testbed import worker
 from testbed.models import Batch, Run, Task
 from testbed.runs import sweeper
@@ -50,6 +52,38 @@ def test_lost_worker_interrupts_the_run_and_its_processes_end(
         "The worker that did this was lost.",
     )
     assert not finish_batch(batch)
+
+
+def test_lost_capture_of_a_bridge_leaves_no_mirror(
+    on_two_hosts, doors, machines, monkeypatch
+):
+    (lost, _), _ = doors.sent
+    batch = claim(lost, owner="dead")
+    Batch.objects.filter(pk=lost).update(lease_until=timezone.now() - LONG_AGO)
+    Run.objects.filter(pk=on_two_hosts.pk).update(
+        options={"form": "capture", "capture": {"bridge": "br0"}}
+    )
+    done = []
+
+    def delete(machine, mark, *, scope):
+        assert tag_of(scope), "a prefix is no tag"
+        done.append((machine, list(machine.tags), mark))
+        if len(done) == 1:
+            raise NetworkFailed("Open vSwitch could not be read.")
+
+    monkeypatch.setattr(mirrors, "delete", delete)
+
+    sweeper.end_lost_batches()
+    on_two_hosts.refresh_from_db()
+    left = on_two_hosts.leftovers
+    Run.objects.filter(pk=on_two_hosts.pk).update(ended_at=timezone.now())
+    sweeper.retry_leftovers()
+
+    mark = f"{on_two_hosts.tag}b{lost}."
+    assert done[0] == (machines[batch.host], [mark], mark)
+    assert [one["name"] for one in left] == ["Open vSwitch could not be read."]
+    on_two_hosts.refresh_from_db()
+    assert on_two_hosts.leftovers == []
 
 
 def test_lost_worker_is_looked_for_in_the_guests_it_was_in(

@@ -68,6 +68,19 @@ def test_form_starts_a_capture_with_the_usual_limits(
     assert (run.title, run.options["selection"]) == ("capture icmp", place)
 
 
+def test_form_starts_a_capture_of_a_whole_bridge(browser: Client, deployed: Testbed):
+    bridge = deployed.project.read_state().network.bridges[0]
+    place = f"bridge {bridge.name} on {bridge.host}"
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    browser.post(START, {"place": place})
+
+    run = Run.objects.get()
+    assert f"all of {place}" in visible(page)
+    assert run.options["selection"] == place
+    assert (run.has_mirror, run.target_noun) == (True, "bridge")
+
+
 def test_program_starts_a_capture(browser: Client):
     body = {"form": "capture", "capture": {"guest": "web", "most_s": 5}}
 
@@ -80,6 +93,7 @@ def test_program_starts_a_capture(browser: Client):
     ("values", "sentence"),
     [
         ({"place": "nothing"}, "There is no guest nothing with an interface"),
+        ({"place": "bridge no on main"}, "There is no bridge no in this testbed."),
         ({"filter": "host example.com"}, "The filter has the word example.com"),
         ({"most_mib": "5000"}, "more than one may take"),
         ({"most_mib": "x"}, "MiB: Enter a whole number."),

@@ -1,4 +1,4 @@
-"""A capture takes one guest's tap with the testbed's mark, and keeps whole packets."""
+"""A capture takes a tap or bridge with the testbed's mark, and keeps whole packets."""
 
 import shlex
 import shutil
@@ -27,7 +27,8 @@ from orchestration.instructions.task import Task
 from orchestration.plan.captures import Capture
 from orchestration.plan.execution import Execution, Form
 from orchestration.project.fetched import Quota
-from orchestration.transport.base import Command, Completed
+from orchestration.providers.ovs import mirrors
+from orchestration.transport.base import Command, Completed, Scope
 from tests.fakes import FakeTransport, Reply
 from tests.orchestration.instructions.conftest import MakeTask
 from tests.orchestration.instructions.execution.test_pcap import HEAD, record
@@ -43,12 +44,16 @@ class Packets(FakeTransport):
     end: BaseException | None = None
     exit_code = 0
 
+    def on_packets(self) -> None:
+        """Do something when the packets have come."""
+
     def run(self, cmd: Command, **more: object) -> Completed:
         on_bytes = more.get("on_bytes")
         if on_bytes is None:
             return super().run(cmd, **more)  # type: ignore[arg-type]
         self.calls.append(cmd)
         on_bytes(self.sent)  # type: ignore[operator]
+        self.on_packets()
         if self.end:
             raise self.end
         return Completed(cmd, self.exit_code, "", "tcpdump: gone", 0.1)
@@ -236,6 +241,79 @@ def test_filter_is_compiled_before_anything_is_captured(
 
     assert caught.value.message == message
     assert not (task.answers / captures.FILE).exists()  # type: ignore[operator]
+
+
+class Mirrors:
+    """The mirrors of a host; `error` is why one cannot be removed."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.there: dict[str, str] = {}
+        self.error: NetworkFailed | None = None
+        monkeypatch.setattr(mirrors, "create", self._create)
+        monkeypatch.setattr(mirrors, "delete", self._delete)
+
+    def _create(
+        self, host: Packets, device: str, port: str, *, scope: Scope, **_: object
+    ) -> None:
+        scope.check_cancelled()
+        self.there[scope.tag] = f"{port} of {device}"
+
+    def _delete(self, host: Packets, mark: str, *, scope: Scope) -> bool:
+        scope.check_cancelled()
+        if self.error:
+            raise self.error
+        return bool(self.there.pop(mark, ""))
+
+
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch) -> Mirrors:
+    return Mirrors(monkeypatch)
+
+
+def of_bridge(make: Make) -> tuple[Task, Packets]:
+    task, host = make(capture())
+    wanted = Capture(bridge="br0", most_mib=1, most_s=9)
+    task.execution = Execution(Form.CAPTURE, "bridge br0", capture=wanted, tool=True)
+    task.scope.tag = "demo.r1.b1.t0"
+    host._script = host._script[1:]
+    return task, host
+
+
+@pytest.mark.parametrize(
+    "end", [None, CommandTimedOut("late", exit_code=124), Cancelled("Stop.")]
+)
+def test_bridge_is_captured_at_a_mirror_that_goes_with_the_capture(
+    make: Make, switch: Mirrors, end: BaseException | None
+) -> None:
+    task, host = of_bridge(make)
+    host.end = end
+    seen: list[dict[str, str]] = []
+    task.sink = lambda _: seen.append(dict(switch.there))
+    if isinstance(end, Cancelled):
+        host.on_packets = task.scope.cancel
+
+    capture_packets(task)
+
+    port = host.calls[-1].argv[2]
+    device = task.state.network.bridges[0].device
+    assert {"demo.r1.b1.t0": f"{port} of {device}"} in seen
+    assert switch.there == {}
+    assert task.scope.ended == []
+    assert kept(task) == STREAM
+
+
+def test_mirror_that_cannot_be_removed_is_a_leftover(
+    make: Make, switch: Mirrors
+) -> None:
+    task, _ = of_bridge(make)
+    switch.error = NetworkFailed("Open vSwitch could not be read.")
+
+    capture_packets(task)
+
+    [proof] = task.scope.ended
+    assert proof.survivors[0].name == (
+        "its mirror port may be left: Open vSwitch could not be read."
+    )
 
 
 def test_full_disk_of_main_takes_no_capture(make: Make, tmp_path: Path) -> None:
