@@ -171,15 +171,18 @@ class Guest:
         self._known = stack.folder / f"known-{slug}-{name}"
         self._known.write_text(f"{self._address} {public.read_text()}")
 
-    def run(self, command: str) -> str:
-        """Run a shell command as root in the guest and return its output."""
+    def ssh(self, *flags: str) -> list[str]:
+        """Return the words that log in to the guest from its host."""
         options = ["BatchMode=yes", "ConnectTimeout=30", "LogLevel=ERROR"]
         options += [f"UserKnownHostsFile={self._known}", "IdentitiesOnly=yes"]
-        words = ["ssh", "-F", "none", "-i", self._key]
+        words = ["ssh", *flags, "-F", "none", "-i", self._key]
         words += [word for option in options for word in ("-o", option)]
-        target = f"nocloud@{self._address}"
+        return self.host.in_its_network(*words, f"nocloud@{self._address}")
+
+    def run(self, command: str) -> str:
+        """Run a shell command as root in the guest and return its output."""
         done = subprocess.run(
-            self.host.in_its_network(*words, target, "sudo", "sh", "-s"),
+            [*self.ssh(), "sudo", "sh", "-s"],
             input=command,
             capture_output=True,
             text=True,
