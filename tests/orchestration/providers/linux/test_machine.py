@@ -77,9 +77,9 @@ def test_this_machine_counts_as_its_kernel_does() -> None:
     after = observe(LocalTransport(), "/", scope=Scope())
 
     assert after.cpu_busy_s > before.cpu_busy_s > 0
-    assert (
-        after.cpu_total_s - before.cpu_total_s >= after.cpu_busy_s - before.cpu_busy_s
-    )
+    busy_s = after.cpu_busy_s - before.cpu_busy_s
+    # Equal where all processors were busy, but for the rounding of the differences.
+    assert after.cpu_total_s - before.cpu_total_s >= busy_s - 0.001
     disk = shutil.disk_usage("/")
     assert after.disk_bytes == pytest.approx(disk.total, rel=0.01)
     assert 0 < after.disk_free_bytes <= disk.free * 1.1
