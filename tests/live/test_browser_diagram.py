@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.live.browser import create
 from tests.live.stack import Stack
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 GUEST = (
@@ -120,8 +121,8 @@ def test_mouse_zooms_where_it_is_and_drags_without_opening(page: Page):
 
 
 def test_keyboard_alone_zooms_moves_and_opens(page: Page):
-    create(page, "keyed", yaml_of(30))
-    generate(page, "keyed")
+    create(page, "steered", yaml_of(30))
+    generate(page, "steered")
     before = scale_of(page)
     page.get_by_label("Search the diagram").focus()
 
@@ -133,12 +134,9 @@ def test_keyboard_alone_zooms_moves_and_opens(page: Page):
     x, y = scroll_of(page)
     for key in ("ArrowRight", "ArrowDown"):
         page.keyboard.press(key)
-        page.wait_for_timeout(500)
-    assert scroll_of(page) == [
-        pytest.approx(x + 40, abs=5),
-        pytest.approx(y + 40, abs=5),
-    ]
-    run(page, "keyed", "Up")
+    moved = [pytest.approx(x + 40, abs=5), pytest.approx(y + 40, abs=5)]
+    wait_until(lambda: scroll_of(page) == moved, "the diagram was not moved")
+    run(page, "steered", "Up")
 
     expect(page.locator("#net .net__guest--good")).to_have_count(30)
     expect(region_of(page)).to_be_focused()
@@ -249,15 +247,15 @@ def test_saved_pictures_need_nothing_else(page: Page, tmp_path: Path):
 def test_diagram_without_scripts_scrolls_and_leads(
     product: Stack, chromium: Browser, page: Page
 ):
-    create(page, "plain", yaml_of(6))
-    generate(page, "plain")
+    create(page, "unscripted", yaml_of(6))
+    generate(page, "unscripted")
     context = chromium.new_context(
         base_url=product.url,
         storage_state=page.context.storage_state(),
         java_script_enabled=False,
     )
     plain = context.new_page()
-    plain.goto("/testbeds/plain/")
+    plain.goto("/testbeds/unscripted/")
 
     expect(plain.get_by_role("button", name="Zoom in")).to_have_count(0)
     plain.get_by_role("link", name="Fold host main").click()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.browser
 
 def test_key_comes_to_a_running_guest_and_leaves_it(page: Page):
     line = generate_key_pair("owner@laptop").public_line
-    create(page, "keyed")
+    create(page, "with-keys")
     page.get_by_role("button", name="Up", exact=True).click()
     expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
 
@@ -25,20 +25,20 @@ def test_key_comes_to_a_running_guest_and_leaves_it(page: Page):
     page.keyboard.press("Enter")
     expect(page.get_by_role("table")).to_contain_text(fingerprint(line))
 
-    page.goto("/testbeds/keyed/guests/web/")
+    page.goto("/testbeds/with-keys/guests/web/")
     expect(page.locator("#ssh")).to_contain_text("1 key of owner")
     expect(page.locator("#ssh-line")).to_contain_text("ssh -J ")
     copy = page.locator("#ssh").get_by_role("button")
     copy.press("Enter")
     expect(copy).to_contain_text("Copied")
     with page.expect_download() as saved:
-        page.get_by_role("link", name="keyed-ssh.zip").click()
-    assert saved.value.suggested_filename == "keyed-ssh.zip"
+        page.get_by_role("link", name="with-keys-ssh.zip").click()
+    assert saved.value.suggested_filename == "with-keys-ssh.zip"
 
     page.goto("/ssh-keys/")
     page.get_by_role("button", name="Remove laptop").press("Enter")
     expect(page.get_by_text("None yet.")).to_be_visible()
-    page.goto("/testbeds/keyed/guests/web/")
+    page.goto("/testbeds/with-keys/guests/web/")
     expect(page.locator("#ssh")).to_contain_text("owner has none.")
 
 
