@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import weakref
+from queue import Empty, SimpleQueue
 from typing import ClassVar, NamedTuple, cast
 
 import paramiko
@@ -138,6 +139,19 @@ def _note_failure(channel: paramiko.Channel, m: paramiko.Message) -> None:
     channel._request_failed(m)  # type: ignore[attr-defined]
 
 
+class _Channel(paramiko.Channel):
+    """A channel whose end by the garbage collector sends nothing.
+
+    paramiko's sends a CLOSE. The collector runs in the middle of any other thread's
+    work, also while that one sends a message and holds the lock for it: it then waited
+    for itself, and every command over that host with it.
+    """
+
+    def __del__(self) -> None:
+        if self.active and not self.closed:
+            cast("Link", self.transport).close_later(self.remote_chanid)
+
+
 class Refusal(NamedTuple):
     """Reason for a refused channel: a number of RFC 4254, section 5.1, and a text."""
 
@@ -187,6 +201,8 @@ class Link(paramiko.Transport):
         self._answered = threading.Condition()
         self._answers = 0
         self._broken: ProtocolBroken | None = None
+        # Remote ids. A SimpleQueue may be filled by the garbage collector.
+        self._left: SimpleQueue[int] = SimpleQueue()
 
     @property
     def is_fragile(self) -> bool:
@@ -404,28 +420,30 @@ class Link(paramiko.Transport):
     def _parse_channel_open_success(self, m: paramiko.Message) -> None:
         own_id, remote_id = m.get_int(), m.get_int()
         self._ended_channels.discard(remote_id)
-        if self._channels.get(own_id) is None:  # type: ignore[attr-defined]
-            self._close_late(remote_id)
+        channel = self._channels.get(own_id)  # type: ignore[attr-defined]
+        if channel is None:
+            # A guest that boots opens tunnels after their time limit, and a server lets
+            # in a few only that have not logged in: five of a machine for dropbear, ten
+            # for OpenSSH.
+            self._send_message(_close_of(remote_id))
             return
+        channel.__class__ = _Channel
         m.rewind()
         super()._parse_channel_open_success(m)  # type: ignore[misc]
 
-    def _close_late(self, remote_id: int) -> None:
-        """Close a channel that opened after its time limit; nothing else would.
-
-        A guest that boots takes such connections later, and a server lets in a few only
-        that have not logged in: five of a machine for dropbear, ten for OpenSSH.
-        """
-        message = paramiko.Message()
-        message.add_byte(bytes([_CHANNEL_CLOSE]))
-        message.add_int(remote_id)
-        self._send_message(message)
+    def close_later(self, remote_id: int) -> None:
+        """Close a channel that nobody has any more, after the next message."""
+        self._left.put(remote_id)
 
     def _send_user_message(self, data: paramiko.Message) -> None:
         if rest := getattr(self._opening, "rest", b""):
             self._opening.rest = b""
             data.add_bytes(rest)
         super()._send_user_message(data)  # type: ignore[misc]
+        with contextlib.suppress(Empty):
+            while True:
+                close = _close_of(self._left.get_nowait())
+                super()._send_user_message(close)  # type: ignore[misc]
 
     def _send_message(self, data: paramiko.Message) -> None:
         with data.packet.getbuffer() as content:
@@ -446,6 +464,13 @@ class Link(paramiko.Transport):
         _CHANNEL_CLOSE: _note_close,
         _CHANNEL_FAILURE: _note_failure,
     }
+
+
+def _close_of(remote_id: int) -> paramiko.Message:
+    message = paramiko.Message()
+    message.add_byte(bytes([_CHANNEL_CLOSE]))
+    message.add_int(remote_id)
+    return message
 
 
 def was_closed_there(channel: paramiko.Channel) -> bool:

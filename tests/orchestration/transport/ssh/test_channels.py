@@ -1,8 +1,9 @@
-"""Commands requested on channels that the server closes before it starts them.
+"""Channels that end at a bad moment: by the server, or by the garbage collector.
 
-dropbear 2022.83 does it to each channel without a command when another command ends.
+dropbear 2022.83 closes each channel without a command when another command ends.
 """
 
+import gc
 import socket
 import threading
 import time
@@ -65,6 +66,24 @@ def close_there(server: paramiko.Transport, channel: paramiko.Channel) -> None:
     assert opened is not None
     opened.close()
     wait_until(lambda: channel.closed)
+
+
+def test_channel_that_is_collected_in_the_middle_of_a_message_is_closed_after_it(
+    ends: tuple[paramiko.Transport, Link],
+) -> None:
+    """The collector may run in a thread that holds the lock for sending."""
+    server, link = ends
+    channel = link.open_session()
+    opened = server.accept(30)
+    assert opened is not None
+
+    with link.clear_to_send_lock:  # type: ignore[attr-defined]
+        del channel
+        gc.collect()
+
+    assert link.answers(30)
+    wait_until(lambda: opened.closed)
+    assert link.open_session()
 
 
 @pytest.mark.parametrize("is_repeatable", [True, False])
