@@ -170,6 +170,8 @@ def checked(wanted: Execution) -> Execution:
 
     A capture is a tool, and its place stands in for the selection.
     """
+    if (wanted.capture is not None) is not (wanted.form is Form.CAPTURE):
+        raise ExecutionRefused("`capture` belongs to a capture of packets, and to it.")
     if wanted.form in _CHECKS:
         _CHECKS[wanted.form](wanted)
     if wanted.is_on_hosts and not wanted.is_program:

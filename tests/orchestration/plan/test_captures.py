@@ -141,6 +141,23 @@ def test_capture_that_cannot_be_is_refused(
     assert message in caught.value.message
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"form": "shell", "words": ["sleep 9"], "selection": "web"},
+        {"form": "serial-log", "selection": "web"},
+        {"form": "push", "path": "a", "target": "/b", "selection": "web"},
+    ],
+)
+def test_other_forms_take_no_capture(wanted: dict[str, object]) -> None:
+    """It would make a tool of them, and its limits are checked in a capture only."""
+    parse_execution(wanted)
+    with pytest.raises(ExecutionRefused, match="belongs to a capture"):
+        parse_execution({**wanted, "capture": {"guest": "web", "most_mib": -9}})
+    with pytest.raises(ExecutionRefused, match="belongs to a capture"):
+        parse_execution({"form": "capture", "selection": "web"})
+
+
 def test_missing_limits_are_the_usual_ones_and_large_ones_refused() -> None:
     usual = with_limits(Capture("web"), LIMITS)
 
