@@ -5,6 +5,7 @@ act on the server that accepts it, are refused. A private key is recognised, so 
 caller can say so; its text is in no error. Used by the web's account pages.
 """
 
+import base64
 import re
 from dataclasses import dataclass
 
@@ -82,6 +83,7 @@ def parse_public_key(text: str) -> PublicKey:
 
 def _bits(kind: str, blob: str) -> int:
     try:
+        base64.b64decode(blob, validate=True)  # the library skips other characters
         key = load_ssh_public_key(f"{kind} {blob}".encode())
     except (ValueError, UnsupportedAlgorithm) as exc:
         raise KeyRefused(

@@ -71,6 +71,7 @@ def test_private_key_is_refused_and_not_repeated():
         "ssh-ed25519 AAAA",
         "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI\N{SUPERSCRIPT TWO} x",
         "ssh-dss AAAAB3NzaC1kc3M= old",
+        generate_key_pair("").public_line.replace("AAAA", "AA!AA"),
         'command="sh" ' + generate_key_pair("").public_line,
         generate_key_pair("").public_line.replace("ssh-ed25519", "ssh-rsa"),
         "\n".join([generate_key_pair("").public_line] * 2),
