@@ -8,16 +8,17 @@ fails is tried again after a while, and its page shows the reason.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import zip_longest
 
 from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from orchestration.errors import StateError, TestbedError
+from orchestration.errors import Cancelled, StateError, TestbedError
 from orchestration.hosts import Hosts
 from orchestration.instructions.boot.user_keys import give_keys, is_ready, lacks_keys
 from orchestration.locks import held_if_free
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 RETRY_AFTER = timedelta(seconds=60)
 # The others wait for the next time: the worker has runs to do.
 LONGEST_S = 60.0
+# Of one guest: a hostile one answers slowly.
+GUEST_S = 20.0
 RUNNING = "running"
 Known = tuple[tuple[Stamp, ...], tuple[str, ...]]
 # The files and keys of each testbed as they were when all its guests had them: a state
@@ -64,7 +67,7 @@ def push_keys() -> None:
 def push_all(hosts: Hosts) -> None:
     """Bring changed keys into all guests that run, many at a time."""
     deployed = Testbed.objects.filter(condition__in=Testbed.DEPLOYED)
-    due = [push for testbed in deployed for push in _due(testbed)]
+    due = _in_turn([list(_due(testbed)) for testbed in deployed])
     deadline = time.monotonic() + LONGEST_S
 
     def attempt(push: Push) -> str | None:
@@ -78,8 +81,20 @@ def push_all(hosts: Hosts) -> None:
                 _note(push, problem)
 
 
+def _in_turn(queues: Iterable[list[Push]]) -> list[Push]:
+    """Return one push of each testbed, then the next: none waits for another's guests."""
+    rounds = zip_longest(*queues)
+    return [push for one in rounds for push in one if push is not None]
+
+
 def _due(testbed: Testbed) -> Iterator[Push]:
-    """Yield the guests that run with other keys, but those that failed just now."""
+    """Yield the guests that run with other keys, but those that failed just now.
+
+    A run that changes the testbed writes keys itself, those of its beginning: it goes
+    first.
+    """
+    if testbed.runs.changing().exists():
+        return
     lines = keys_for(testbed)
     known = (testbed.project.stamps(), lines)
     if _complete.get(testbed.pk) == known:
@@ -107,13 +122,16 @@ def _push(push: Push, hosts: Hosts) -> str | None:
 
     None: it still boots for the first time.
     """
-    project, guest, scope = push.testbed.project, push.guest, Scope()
+    project, guest = push.testbed.project, push.guest
+    scope = Scope().limited(GUEST_S)
     try:
         key = pinned_key(project, guest.name)
         transport = hosts.guest(push.state, guest, host_key=key)
         if not is_ready(guest, transport, scope=scope):
             return None
         give_keys(project, guest, transport, push.lines, scope=scope)
+    except Cancelled:
+        return f"It did not answer within {GUEST_S:.0f} s."
     except TestbedError as exc:
         return exc.sentence
     except Exception:  # one guest must not end the others' pushes

@@ -8,7 +8,7 @@ from django.test import Client
 
 from orchestration.hosts import Hosts
 from testbed.celery import PUSH_KEYS
-from testbed.models import KeyProblem, Testbed, UserKey
+from testbed.models import KeyProblem, Run, Testbed, UserKey
 from testbed.settings import CELERY_BEAT_SCHEDULE
 from testbed.ssh import pushes
 from testbed.ssh.keys import keys_for, remove_key
@@ -54,6 +54,26 @@ def test_guest_that_is_off_gets_them_when_it_runs(
     pushes.push_all(kept)
 
     assert is_current(up, "db")
+
+
+def test_run_that_changes_the_testbed_goes_first(
+    up: Testbed, key: UserKey, kept: Hosts, owner: User
+):
+    run = up.runs.create(
+        asked_by=owner, command="up", plan={}, status=Run.Status.RUNNING
+    )
+    pushes.push_all(kept)
+    assert not is_current(up, "web")
+
+    run.status = Run.Status.SUCCEEDED
+    run.save()
+    pushes.push_all(kept)
+
+    assert is_current(up, "web")
+
+
+def test_guests_of_all_testbeds_have_their_turn():
+    assert pushes._in_turn([["a1", "a2", "a3"], [], ["b1"]]) == ["a1", "b1", "a2", "a3"]
 
 
 def test_removed_key_leaves_the_guests(
