@@ -36,6 +36,7 @@ Match User {ACCOUNT}
   KbdInteractiveAuthentication no
   AuthorizedKeysFile {KEYS_FILE}
   AuthorizedKeysCommand none
+  TrustedUserCAKeys none
   DisableForwarding no
   AllowTcpForwarding local
   PermitOpen *:{SSH_PORT}
@@ -55,6 +56,8 @@ Match all
 _NEEDED = frozenset(
     {
         f"authorizedkeysfile {KEYS_FILE}",
+        "authorizedkeyscommand none",
+        "trustedusercakeys none",
         "authenticationmethods publickey",
         "allowtcpforwarding local",
         f"permitopen *:{SSH_PORT}",
