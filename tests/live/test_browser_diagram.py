@@ -247,15 +247,15 @@ def test_saved_pictures_need_nothing_else(page: Page, tmp_path: Path):
 def test_diagram_without_scripts_scrolls_and_leads(
     product: Stack, chromium: Browser, page: Page
 ):
-    create(page, "unscripted", yaml_of(6))
-    generate(page, "unscripted")
+    create(page, "scripts-off", yaml_of(6))
+    generate(page, "scripts-off")
     context = chromium.new_context(
         base_url=product.url,
         storage_state=page.context.storage_state(),
         java_script_enabled=False,
     )
     plain = context.new_page()
-    plain.goto("/testbeds/unscripted/")
+    plain.goto("/testbeds/scripts-off/")
 
     expect(plain.get_by_role("button", name="Zoom in")).to_have_count(0)
     plain.get_by_role("link", name="Fold host main").click()

@@ -3,6 +3,8 @@
 Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
 """
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -30,7 +32,8 @@ def test_key_comes_to_a_running_guest_and_leaves_it(page: Page):
     expect(page.locator("#ssh-line")).to_contain_text("ssh -J ")
     copy = page.locator("#ssh").get_by_role("button")
     copy.press("Enter")
-    expect(copy).to_contain_text("Copied")
+    # A browser without windows may have no clipboard.
+    expect(copy).to_contain_text(re.compile("Copied|Selected: press Ctrl"))
     with page.expect_download() as saved:
         page.get_by_role("link", name="with-keys-ssh.zip").click()
     assert saved.value.suggested_filename == "with-keys-ssh.zip"
