@@ -15,6 +15,7 @@ import pytest
 from orchestration.providers.linux import jump_account
 from orchestration.transport.base import Command, Completed, Scope, command
 from orchestration.transport.local import LocalTransport
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
 MINE, FOREIGN, HOST = "127.0.0.2", "127.0.0.3", "127.0.0.1"
@@ -37,15 +38,15 @@ exec sleep infinity
 # Stands for guests: each address and port says its name to whoever connects.
 GUESTS = """
 import socket, sys, threading
-def serve(address, port):
-    server = socket.create_server((address, port))
+def serve(server, place):
     while True:
         peer, _ = server.accept()
-        peer.sendall(f"SSH-2.0-{address}:{port}\\r\\n".encode())
+        peer.sendall(f"SSH-2.0-{place}\\r\\n".encode())
         peer.close()
 for place in sys.argv[1:]:
     address, port = place.split(":")
-    threading.Thread(target=serve, args=(address, int(port)), daemon=True).start()
+    server = socket.create_server((address, int(port)))
+    threading.Thread(target=serve, args=(server, place), daemon=True).start()
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -139,7 +140,8 @@ def content(keys: tuple[Path, Path]) -> bytes:
 
 
 def test_account_leads_to_the_named_guest(host, keys):
-    assert host.through(keys[0], f"{MINE}:22") == f"SSH-2.0-{MINE}:22"
+    # An sshd that reads its file again does not listen for a moment.
+    wait_until(lambda: host.through(keys[0], f"{MINE}:22") == f"SSH-2.0-{MINE}:22")
 
 
 @pytest.mark.parametrize(
