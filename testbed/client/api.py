@@ -81,9 +81,9 @@ class Client:
         """Upload a folder with a kvm-compose.yaml as one archive. Raises: Refused."""
         form = {"slug": slug, "source": "upload"}
         files = {"archive": ("testbed.zip", _zipped(folder), "application/zip")}
-        answer = self._post("/testbeds/new/", form, files=files)
+        answer = self._post("/testbeds/new/", form, files=files, headers=_WANTS_JSON)
         if answer.status_code != httpx.codes.FOUND:
-            raise Refused(f"{slug} was not created: {answer.text[:2000]}")
+            raise Refused(f"{slug} was not created: {_reason(answer)}")
 
     def update_files(self, slug: str, folder: Path) -> None:
         """Add a folder's files to a testbed, or replace them. Raises: Refused."""

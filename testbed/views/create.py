@@ -2,7 +2,7 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import (
     require_GET,
@@ -17,6 +17,7 @@ from testbed.models import Testbed
 from testbed.testbeds.files import create_testbed, list_examples, read_example
 from testbed.testbeds.findings import findings_of_upload
 from testbed.views.forms import NameForm, NewTestbedForm
+from testbed.views.problems import wants_json
 
 
 @login_required
@@ -81,8 +82,11 @@ def _create(
 
 
 def _page(request: Request, form: NewTestbedForm) -> HttpResponse:
-    context = {"form": form, "examples": list_examples()}
     status = 422 if form.is_bound else 200
+    if form.is_bound and wants_json(request):
+        said = (text for texts in form.errors.values() for text in texts)
+        return JsonResponse({"error": " ".join(said)}, status=status)
+    context = {"form": form, "examples": list_examples()}
     return render(request, "testbeds/new.html", context, status=status)
 
 
