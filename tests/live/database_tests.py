@@ -6,18 +6,33 @@ import pytest
 from django.db import connection
 
 # Their rows are found by key alone, or are what other tests ask for: requests that no view
-# takes, files, frames, bodies, the client at the other end.
+# takes, files, frames, bodies, the client at the other end. Of the pages, those that select,
+# lock or count are asked, and each once by the walk.
 SAME_EVERYWHERE = tuple(
     f"tests/testbed/{place}"
     for place in (
         "client/",
         "consoles/",
+        "pages/artefacts/",
+        "pages/diagram/",
+        "pages/execution/",
         "test_bodies.py",
         "test_walk.py::test_form_without_its_token",
         "test_walk.py::test_other_methods",
         "testbeds/test_uploads.py",
+        "views/guests/",
+        "views/ssh/",
+        "views/test_captures.py",
+        "views/test_command_bar.py",
+        "views/test_create.py",
+        "views/test_diagram.py",
         "views/test_editor",
         "views/test_fetched.py",
+        "views/test_sign_in.py",
+        "views/test_site.py",
+        "views/test_testbed_files.py",
+        "views/test_testbed_page.py",
+        "views/test_tools.py",
         "websocket/test_malformed.py",
         "websocket/test_walk.py",
     )

@@ -66,8 +66,10 @@ class Stack:
             "TESTBED_REDIS_URL": f"unix://{folder}/redis.sock",
             "TESTBED_DATABASE_URL": "sqlite:///db.sqlite3",
             "TESTBED_CATALOGUE": str(self.catalogue),
-            "TESTBED_OBSERVE_EVERY_S": "2",
+            # Each look starts some fifty programs on a host; no test is in a hurry.
+            "TESTBED_OBSERVE_EVERY_S": "5",
             "TESTBED_SWEEP_EVERY_S": "2",
+            "TESTBED_USER_TESTBEDS": "500",  # all tests share two users
             "TESTBED_WORKER_PROCESSES": "6",
             "DJANGO_SETTINGS_MODULE": "testbed.settings",
             "PYTHONPATH": str(CHECKOUT),  # a namespace host starts in its own /

@@ -24,11 +24,15 @@ SMALL = {
     ),
     "web": ("--seconds", "1", "--mib", "2"),
 }
+# Each starts a whole product; those of every day's suite stand for the others.
+SLOW = ("logs", "web")
 TIMEOUT_S = 240
 
 
 @pytest.mark.timeout(TIMEOUT_S + 60)
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in SMALL]
+)
 def test_benchmark_runs_without_an_image_cache(name: str, tmp_path: Path) -> None:
     folders = {"PYTHONPATH": f"{CHECKOUT}:{CHECKOUT / 'script'}"}
     none = {"TESTBED_IMAGE_CACHE": str(tmp_path / "none")}
