@@ -123,6 +123,7 @@ def test_up_goes_on_after_a_cancel_with_the_mended_script(stack, owner):
     assert again.statuses()["set-up-guests"] == {"unchanged"}
 
 
+@pytest.mark.slow
 def test_server_of_a_script_stays_and_what_a_failed_one_left_does_not(stack, owner):
     owner.update_files(SLUG, DATA / "serving")
     assert ran(owner, SLUG, "up").status == "succeeded"
@@ -169,6 +170,7 @@ def held_copy(host: NamespaceHost) -> Iterator[None]:
                 os.kill(pid, signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_copy_of_an_image_is_cancelled_and_leaves_no_part(stack, owner):
     image = stack.folder / "bulky.raw"
     with image.open("wb") as file, open("/dev/urandom", "rb") as source:  # noqa: PTH123

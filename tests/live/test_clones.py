@@ -166,6 +166,7 @@ def test_up_again_prepares_and_touches_nothing(stack, owner, first_up):
     assert {name: Guest(stack, SLUG, name).boot for name in NAMES} == boots
 
 
+@pytest.mark.slow
 def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
     stack, owner, first_up, tmp_path
 ):

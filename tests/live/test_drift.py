@@ -323,6 +323,7 @@ def remake_the_uplink_kill_dnsmasq_and_set_a_tap_down(
     ]
 
 
+@pytest.mark.slow
 def test_disk_that_was_deleted_under_a_guest_is_seen_and_not_made_again(
     stack, owner, edited
 ):

@@ -18,7 +18,7 @@ from testbed.client.api import Client, Frame
 from tests.live.stack import Stack
 from tests.live.watch import DATA, Ran, condition, host_of, project, ran
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.slow]
 SLUG = "unwell"
 SMALL = "/var/lib/testbed/small"
 UserData = dict[str, list[object]]

@@ -29,6 +29,8 @@ SEED = int(os.environ.get("FAULT_SEED", "1"))
 PATIENT = {
     "worker frozen",
     "pool process frozen",
+    "pool process killed",
+    "web server killed",
     "libvirtd restarted",
     "sshd restarted",
     "link to host lost",

@@ -209,6 +209,7 @@ def test_another_users_key_does_not_reach_the_guest(laptop, stack):
     assert "administratively prohibited" in mine.stderr
 
 
+@pytest.mark.slow
 def test_deactivated_user_is_let_in_nowhere_and_comes_back(laptop, stack):
     set_active(stack, "owner", is_active=False)
     try:

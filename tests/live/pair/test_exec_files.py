@@ -212,6 +212,7 @@ def test_folder_travels_there_and_back_with_modes_and_times(stack, owner, guests
         assert (arrived / "run").stat().st_mtime == 1_000_000_000
 
 
+@pytest.mark.slow
 def test_large_file_arrives_as_it_is(stack, guests):
     [pushed] = executed(stack, pushing("big", "/srv/big"))
 
@@ -282,6 +283,7 @@ def test_wrong_targets_get_one_sentence_for_each_guest(stack):
     ]
 
 
+@pytest.mark.slow
 def test_dead_guest_keeps_none_of_the_others(stack):
     domain = project(stack, SLUG).read_state().guest("away").domain
     stack.other.run("virsh", "destroy", domain)

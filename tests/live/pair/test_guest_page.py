@@ -114,6 +114,7 @@ def test_recreated_guest_loses_its_data_and_the_other_nothing(stack, owner):
     assert (away.boot, away.run("cat /var/kept")) == (boots[1], "data")
 
 
+@pytest.mark.slow
 def test_guest_that_somebody_removed_comes_back_alone(stack, owner):
     away, near = Guest(stack, SLUG, "away"), Guest(stack, SLUG, "near")
     boot = near.boot

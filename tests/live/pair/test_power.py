@@ -102,6 +102,7 @@ def test_reboot_is_observed_on_both_hosts(owner, near, away):
         wait_for_boot(guest, other_than=boot)
 
 
+@pytest.mark.slow
 def test_reset_restarts_one_guest(owner, near, away):
     others, before = away.boot, near.boot
 
@@ -136,6 +137,7 @@ def test_power_waits_for_no_other_run(owner):
     assert owner.drive(started, lambda frame: None) == "succeeded"
 
 
+@pytest.mark.slow
 def test_guest_that_is_not_defined_fails_with_a_sentence(stack, owner, away):
     domain = project(stack, SLUG).read_state().guest("away").domain
     away.host.run("virsh", "destroy", domain)

@@ -164,6 +164,7 @@ def test_bridge_shows_what_its_patch_and_tunnel_carry_once_and_nothing_else(
     assert not any("192.0.2." in line for line in lines), lines
 
 
+@pytest.mark.slow
 def test_capture_ends_with_its_time(stack, owner):
     captured = Captured(stack, owner, most_s=2)
 
@@ -205,7 +206,10 @@ def test_tool_shows_its_lines_at_the_command_line_until_it_is_stopped(
     assert block["lines"] == len(block["output"]) >= 6
 
 
-@pytest.mark.parametrize("place", [{"guest": "near"}, {"bridge": "br2"}])
+@pytest.mark.parametrize(
+    "place",
+    [pytest.param({"guest": "near"}, marks=pytest.mark.slow), {"bridge": "br2"}],
+)
 def test_killed_worker_leaves_no_capture_after_repair(stack, owner, place):
     captured = Captured(stack, owner, **place)
 
