@@ -127,10 +127,10 @@ class TunnelSocket:
 
 
 def _note_close(channel: paramiko.Channel, m: paramiko.Message) -> None:
-    link = cast("Link", channel.get_transport())
-    link.note_closed(channel)
-    # From now on no request is sent, which paramiko would wait for without end.
-    link.end_channel(channel.remote_chanid)
+    cast("Link", channel.get_transport()).note_closed(channel)
+    if isinstance(channel, _Channel):
+        # From now on no request is sent, which paramiko would wait for without end.
+        channel.transport.is_over = True
     channel._handle_close(m)  # type: ignore[attr-defined]
 
 
@@ -139,17 +139,43 @@ def _note_failure(channel: paramiko.Channel, m: paramiko.Message) -> None:
     channel._request_failed(m)  # type: ignore[attr-defined]
 
 
+class _Sender:
+    """The link as one channel uses it: each message says whose it is.
+
+    A message holds the server's number of its channel only, and the server gives that
+    to another channel as soon as both sides have closed.
+    """
+
+    def __init__(self, link: "Link") -> None:
+        self.link = link
+        # Nothing more is sent for the channel: data is dropped, a request is refused.
+        self.is_over = False
+
+    def _send_user_message(self, message: paramiko.Message) -> None:
+        message.sender = self  # type: ignore[attr-defined]
+        self.link._send_user_message(message)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.link, name)
+
+
 class _Channel(paramiko.Channel):
-    """A channel whose end by the garbage collector sends nothing.
+    """A channel with a sender, whose end by the garbage collector sends nothing.
 
     paramiko's sends a CLOSE. The collector runs in the middle of any other thread's
     work, also while that one sends a message and holds the lock for it: it then waited
     for itself, and every command over that host with it.
     """
 
+    transport: _Sender  # type: ignore[assignment]
+
+    def get_transport(self) -> "Link":
+        """Return the link."""
+        return self.transport.link
+
     def __del__(self) -> None:
         if self.active and not self.closed:
-            cast("Link", self.transport).close_later(self.remote_chanid)
+            self.get_transport().close_later(self.remote_chanid)
 
 
 class Refusal(NamedTuple):
@@ -193,7 +219,6 @@ class Link(paramiko.Transport):
         # The server's answer to each channel that is being opened; None so far.
         self._refusals: dict[int, Refusal | None] = {}
         self._opening = threading.local()
-        self._ended_channels: set[int] = set()
         self.is_spare = False
         self._turn = threading.Lock()
         self._holder: paramiko.Channel | None = None
@@ -299,10 +324,6 @@ class Link(paramiko.Transport):
         if channel.get_id() in self._refusals:
             self._refusals[channel.get_id()] = Refusal(0, "closed at once")
 
-    def end_channel(self, remote_id: int) -> None:
-        """Send nothing more for a channel: data is dropped, a request is refused."""
-        self._ended_channels.add(remote_id)
-
     def was_closed_there(self, channel: paramiko.Channel) -> bool:
         """Return whether `note_closed` recorded this channel."""
         return channel in self._closed_there
@@ -373,7 +394,7 @@ class Link(paramiko.Transport):
         request.add_string("exec")
         request.add_boolean(True)
         request.add_string(line)
-        self._send_user_message(request)
+        cast("_Channel", channel).transport._send_user_message(request)
 
     def start_command(self, channel: paramiko.Channel, line: str) -> None:
         """Request a command and wait for the server's answer or the channel's end.
@@ -419,7 +440,6 @@ class Link(paramiko.Transport):
 
     def _parse_channel_open_success(self, m: paramiko.Message) -> None:
         own_id, remote_id = m.get_int(), m.get_int()
-        self._ended_channels.discard(remote_id)
         channel = self._channels.get(own_id)  # type: ignore[attr-defined]
         if channel is None:
             # A guest that boots opens tunnels after their time limit, and a server lets
@@ -428,6 +448,7 @@ class Link(paramiko.Transport):
             self._send_message(_close_of(remote_id))
             return
         channel.__class__ = _Channel
+        channel.transport = _Sender(self)
         m.rewind()
         super()._parse_channel_open_success(m)  # type: ignore[misc]
 
@@ -446,15 +467,16 @@ class Link(paramiko.Transport):
                 super()._send_user_message(close)  # type: ignore[misc]
 
     def _send_message(self, data: paramiko.Message) -> None:
-        with data.packet.getbuffer() as content:
-            head = bytes(content[:5])
-        remote_id = int.from_bytes(head[1:], "big")
-        if head[0] == _CHANNEL_CLOSE:
-            self.end_channel(remote_id)
-        elif head[0] in _CHANNEL_MESSAGES and remote_id in self._ended_channels:
-            if head[0] == _CHANNEL_REQUEST:
-                raise NotSent("the channel is closed")
-            return
+        sender: _Sender | None = getattr(data, "sender", None)
+        if sender is not None:
+            with data.packet.getbuffer() as content:
+                kind = content[0]
+            if kind == _CHANNEL_CLOSE:
+                sender.is_over = True
+            elif sender.is_over and kind in _CHANNEL_MESSAGES:
+                if kind == _CHANNEL_REQUEST:
+                    raise NotSent("the channel is closed")
+                return
         super()._send_message(data)  # type: ignore[misc]
 
     _channel_handler_table: ClassVar = {

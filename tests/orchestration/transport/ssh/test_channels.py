@@ -144,3 +144,30 @@ def test_refused_command_is_no_success(
 
     with pytest.raises(paramiko.SSHException, match="closed"):
         link.start_command(link.open_session(), "here")
+
+
+def test_late_message_of_a_closed_channel_is_not_sent_to_the_next_with_its_number(
+    ends: tuple[paramiko.Transport, Link],
+) -> None:
+    """A thread has made its message before the server closes its channel."""
+    server, link = ends
+    first = link.open_session()
+    late = paramiko.Message()
+    late.add_byte(paramiko.common.cMSG_CHANNEL_DATA)
+    late.add_int(first.remote_chanid)
+    late.add_string(b"of the first")
+    server._channel_counter = first.remote_chanid  # type: ignore[attr-defined]
+    close_there(server, first)
+    second = link.open_session()
+    opened = server.accept(30)
+    assert second.remote_chanid == first.remote_chanid
+
+    first.transport._send_user_message(late)
+    with pytest.raises(NotSent):
+        link.request_command(first, "rm of-the-first")
+    second.sendall(b"of the second")
+
+    assert opened is not None
+    opened.settimeout(30)
+    assert opened.recv(100) == b"of the second"
+    assert link.open_command_channel(30)
