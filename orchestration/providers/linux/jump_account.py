@@ -25,6 +25,9 @@ SSH_PORT = 22
 NO_SHELL = "/bin/false"
 # Of one key: OpenSSH's SSH_AUTHOPT_PERMIT_MAX; it refuses a line with more.
 MOST_GUESTS = 4096
+# A client that is silent for two minutes is gone.
+ALIVE_S = 30
+ALIVE_COUNT = 4
 # sshd reads the keys as the account itself.
 KEYS_MODE = 0o644
 SSHD_CONFIG = f"""\
@@ -49,6 +52,8 @@ Match User {ACCOUNT}
   PermitTTY no
   PermitUserRC no
   MaxSessions 0
+  ClientAliveInterval {ALIVE_S}
+  ClientAliveCountMax {ALIVE_COUNT}
   ForceCommand {NO_SHELL}
 Match all
 """
@@ -66,6 +71,8 @@ _NEEDED = frozenset(
         "permittty no",
         "permittunnel no",
         "maxsessions 0",
+        f"clientaliveinterval {ALIVE_S}",
+        f"clientalivecountmax {ALIVE_COUNT}",
         f"forcecommand {NO_SHELL}",
     }
 )
@@ -169,7 +176,8 @@ def look(transport: Transport, *, scope: Scope) -> JumpAccount:
     problem = (
         f"sshd on {transport.machine} has other settings for {ACCOUNT}: "
         f"{', '.join(missing)} is missing. Its sshd_config has to include "
-        f"{CONFIG_FILE}, and nothing before that may set them."
+        f"{CONFIG_FILE}, and nothing before that may set them. `check_hosts "
+        "--set-up-jump` writes that file anew."
     )
     return JumpAccount(is_there=True, problem=problem)
 
