@@ -15,7 +15,7 @@ from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
-from testbed.models.ssh_keys import KeyProblem, UserKey
+from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import ObservedGuest, Testbed
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "ImageStore",
     "Instruction",
     "Inventory",
+    "JumpReach",
     "KeyProblem",
     "LoginCount",
     "MissingPart",

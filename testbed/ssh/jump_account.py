@@ -1,24 +1,23 @@
-"""The account on hosts through which users reach guests: looked at, and given its keys.
+"""The account on hosts through which users reach guests: looked at, and who may pass.
 
-`manage.py check_hosts` looks at it, and sets it up when an admin asks for that. The
-periodic task `push_keys` writes its keys: each of a user's with the guests of the user's
-testbeds that are up and reached from that host.
+`manage.py check_hosts` looks at it, and sets it up when an admin asks for that. Each of
+a user's keys leads to the guests of the user's testbeds that are up and reached from
+that host. jump_visits.py brings the keys there.
 """
 
-import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel
 
-from orchestration.errors import StateError, TestbedError
+from orchestration.errors import StateError
 from orchestration.hosts import Hosts
 from orchestration.project.folder import Stamp
 from orchestration.providers.linux import jump_account
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
-from testbed.models import Host, Testbed, UserKey
+from testbed.models import Host, JumpReach, Testbed, UserKey
 
-logger = logging.getLogger(__name__)
 ACCOUNT = jump_account.ACCOUNT
 Addresses = dict[str, frozenset[str]]
 # By testbed: its files' stamps, and the guests' addresses by host. A state of 1,000
@@ -38,6 +37,19 @@ class Jump(BaseModel):
     host_key: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The guests' addresses by `type key` on one host; the testbeds' numbers by id."""
+
+    keys: dict[str, frozenset[str]] = field(default_factory=dict)
+    numbers: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """All addresses that some key leads to."""
+        return frozenset().union(*self.keys.values())
+
+
 def look_at_jump(host: Host, hosts: Hosts, *, sets_up: bool = False) -> str:
     """Look at a host's account and save whether it works; return what is wrong.
 
@@ -52,30 +64,14 @@ def look_at_jump(host: Host, hosts: Hosts, *, sets_up: bool = False) -> str:
     key = jump_account.host_key(transport, scope=scope) if host.is_main else ""
     jump = Jump(is_there=found.is_there, works=found.works, host_key=key)
     Host.objects.filter(pk=host.pk).update(jump=jump.model_dump())
+    if not found.is_there:
+        # An account with connections is not removed: `userdel` refuses to.
+        JumpReach.objects.filter(host=host).delete()
     return found.problem
 
 
-def push_jump_keys(hosts: Hosts) -> None:
-    """Bring the keys of all users to the hosts that have the account.
-
-    Also where the host has a problem: its sshd may still let removed keys in.
-    """
-    rows = [r for r in Host.objects.all() if Jump.model_validate(r.jump).is_there]
-    if not rows:
-        return
-    allowed = allowed_on_hosts()
-    for row in rows:
-        content = jump_account.build_keys(allowed.get(row.name, {}))
-        try:
-            transport = hosts.open(row.to_state()).transport
-            if jump_account.ensure_keys(transport, content, scope=Scope()):
-                logger.info("%s has new keys of %s", row.name, ACCOUNT)
-        except TestbedError as exc:
-            logger.warning("keys of %s on %s: %s", ACCOUNT, row.name, exc.sentence)
-
-
-def allowed_on_hosts() -> Mapping[str, Mapping[str, frozenset[str]]]:
-    """Return the guests that each key may reach from each host, by address.
+def allowed_on_hosts() -> Mapping[str, Allowed]:
+    """Return the guests that each key may reach from each host.
 
     A key that several users have may reach the guests of each: all of them let it in.
     Where a testbed is down, its addresses may lead to other machines.
@@ -83,13 +79,18 @@ def allowed_on_hosts() -> Mapping[str, Mapping[str, frozenset[str]]]:
     keys: dict[int, set[str]] = {}
     for key in UserKey.objects.filter(user__is_active=True):
         keys.setdefault(key.user_id, set()).add(f"{key.kind} {key.blob}")
-    found: dict[str, dict[str, frozenset[str]]] = {}
+    found: dict[str, Allowed] = {}
     deployed = Testbed.objects.filter(condition__in=Testbed.DEPLOYED)
-    for testbed in deployed.filter(owner__in=list(keys)):
+    testbeds = list(deployed.filter(owner__in=list(keys)))
+    for gone in _known.keys() - {testbed.pk for testbed in testbeds}:
+        del _known[gone]
+    for testbed in testbeds:
         for host, addresses in _addresses(testbed).items():
-            of_host = found.setdefault(host, {})
+            of_host = found.setdefault(host, Allowed())
+            of_host.numbers[testbed.pk] = testbed.number
             for line in keys[testbed.owner_id]:
-                of_host[line] = of_host.get(line, frozenset()) | addresses
+                before = of_host.keys.get(line, frozenset())
+                of_host.keys[line] = before | addresses
     return found
 
 

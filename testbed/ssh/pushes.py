@@ -28,7 +28,7 @@ from orchestration.state.model import GuestState, State
 from orchestration.transport.base import Scope
 from testbed.celery import PUSH_KEYS
 from testbed.models import KeyProblem, Testbed
-from testbed.ssh.jump_account import push_jump_keys
+from testbed.ssh.jump_visits import visit_hosts
 from testbed.ssh.keys import keys_for
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
@@ -60,13 +60,15 @@ def push_keys() -> None:
     """Bring changed keys once; calls that overlap leave it to the first."""
     with held_if_free(settings.RUNTIME_DIR / "push-keys.lock") as is_mine:
         if is_mine:
-            push_jump_keys(kept_hosts())
+            visit_hosts(kept_hosts())
             push_all(kept_hosts())
 
 
 def push_all(hosts: Hosts) -> None:
     """Bring changed keys into all guests that run, many at a time."""
-    deployed = Testbed.objects.filter(condition__in=Testbed.DEPLOYED)
+    deployed = list(Testbed.objects.filter(condition__in=Testbed.DEPLOYED))
+    for gone in _complete.keys() - {testbed.pk for testbed in deployed}:
+        del _complete[gone]
     due = _in_turn([list(_due(testbed)) for testbed in deployed])
     deadline = time.monotonic() + LONGEST_S
 

@@ -25,7 +25,7 @@ from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
-from testbed.models import Run, Testbed
+from testbed.models import JumpReach, Run, Testbed
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
     last_observations,
@@ -209,7 +209,7 @@ def _guests(machine: Machine) -> int:
 
 
 def _allocate(user: User, slug: str, files_bytes: int) -> Testbed:
-    """Take the smallest free number; another request may take it first, so repeat.
+    """Take a free number; another request may take it first, so repeat.
 
     Raises: NameTaken, LimitReached, StateError.
     """
@@ -262,13 +262,27 @@ def _throw_away(folder: Path) -> None:
 
 
 def _free_number() -> int:
+    """Return the smallest number that is free and does not rest.
+
+    The resting ones are read last: a number whose testbed is deleted meanwhile is
+    among those or among the testbeds'. Raises: StateError.
+    """
     taken = {*Testbed.objects.values_list("number", flat=True), *orphan_numbers()}
+    resting = JumpReach.objects.all_numbers() - taken
     numbers = min(NUMBER_LIMIT, settings.ADDRESS_POOLS.size)
-    for number in range(numbers):
-        if number not in taken:
-            return number
+    free = set(range(numbers)) - taken
+    if free - resting:
+        return min(free - resting)
+    if not free:
+        raise StateError(
+            f"There are already {numbers} testbeds.",
+            hint="Delete one that is not needed.",
+        )
     raise StateError(
-        f"There are already {numbers} testbeds.", hint="Delete one that is not needed."
+        f"All {numbers} numbers of testbeds are taken or rest: users' open SSH "
+        "connections may still lead to the addresses of deleted testbeds. A number "
+        f"rests for {JumpReach.REST_H} hours at most, while all hosts answer.",
+        hint="Try again later, or ask a lab admin to end the connections: docs/ssh.md.",
     )
 
 

@@ -6,15 +6,26 @@ made for real and nowhere else. test_ssh.py does the same with the second host's
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from django.contrib.auth.models import User
 
-from orchestration.providers.linux import jump_account
+from orchestration.errors import NetworkFailed
+from orchestration.providers.linux import jump_account, jump_sessions
+from orchestration.providers.linux.jump_sessions import TICKS_PER_S, Session
 from orchestration.transport.base import Command, Completed, Scope, command
 from orchestration.transport.local import LocalTransport
+from testbed.models import Host, JumpReach
+from testbed.ssh import jump_visits
+from testbed.ssh.jump_account import Allowed, Jump
+from testbed.testbeds.files import create_testbed
+from tests.deployed_files import WORKER, rights
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
@@ -35,14 +46,19 @@ sed -i '/^ListenAddress/d' /etc/ssh/sshd_config
 echo ready
 exec sleep infinity
 """
-# Stands for guests: each address and port says its name to whoever connects.
+# Stands for guests: each address and port says its name to whoever connects, and then
+# the same as they.
 GUESTS = """
 import socket, sys, threading
+def answer(peer, place):
+    with peer:
+        peer.sendall(f"SSH-2.0-{place}\\r\\n".encode())
+        while data := peer.recv(1000):
+            peer.sendall(data)
 def serve(server, place):
     while True:
         peer, _ = server.accept()
-        peer.sendall(f"SSH-2.0-{place}\\r\\n".encode())
-        peer.close()
+        threading.Thread(target=answer, args=(peer, place), daemon=True).start()
 for place in sys.argv[1:]:
     address, port = place.split(":")
     server = socket.create_server((address, int(port)))
@@ -58,6 +74,7 @@ class OwnHost(LocalTransport):
     def __init__(self, folder: Path) -> None:
         super().__init__("host")
         self.folder = folder
+        self.rights: list[str] = []
         words = ["unshare", "--mount", "--net", "sh", "-c", BOOT, "boot", str(folder)]
         self._holder = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         assert self._holder.stdout.readline() == "ready\n"
@@ -74,7 +91,7 @@ class OwnHost(LocalTransport):
         return ["nsenter", "-t", str(self._holder.pid), *spaces, "--"]
 
     def run(self, cmd: Command, **options) -> Completed:
-        words = (*self.inside("-m", "-n"), *cmd.argv)
+        words = (*self.inside("-m", "-n"), *self.rights, *cmd.argv)
         return super().run(replace(cmd, argv=words), **options)
 
     def put(self, source: bytes, target: str, *, scope: Scope, **options) -> None:
@@ -83,17 +100,40 @@ class OwnHost(LocalTransport):
 
     def ssh(self, key: Path, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a user's ssh, towards the account."""
-        options = ["-F", "/dev/null", "-i", str(key), "-o", "IdentitiesOnly=yes"]
-        options += ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]
-        options += ["-o", "UserKnownHostsFile=/dev/null"]
-        options += ["-o", "ExitOnForwardFailure=yes"]
         return subprocess.run(
-            [*self.inside("-n"), "ssh", *options, *words],
+            self._ssh(key, *words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=30,
         )
+
+    def _ssh(self, key: Path, *words: str) -> list[str]:
+        options = ["-F", "/dev/null", "-i", str(key), "-o", "IdentitiesOnly=yes"]
+        options += ["-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"]
+        options += ["-o", "UserKnownHostsFile=/dev/null"]
+        options += ["-o", "ExitOnForwardFailure=yes"]
+        return [*self.inside("-n"), "ssh", *options, *words]
+
+    @contextmanager
+    def connection(
+        self, key: Path, *words: str
+    ) -> Iterator[tuple[subprocess.Popen[bytes], Session]]:
+        """Keep a user's ssh open, with its session on the host."""
+        before = self.sessions()
+        line = self._ssh(key, *words, f"{jump_account.ACCOUNT}@{HOST}")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(line, **pipes) as process:
+            try:
+                found = wait_until(lambda: self.sessions() - before)
+                yield process, found.pop()
+            finally:
+                process.kill()
+
+    def sessions(self) -> set[Session]:
+        """Return the connections, each without the addresses that it leads to."""
+        found = jump_sessions.look(self, scope=Scope()).all
+        return {Session(one.pid, one.begin) for one in found}
 
     def through(self, key: Path, place: str) -> str:
         """Return what a place says to a connection through the account."""
@@ -134,9 +174,19 @@ def host(
         host.close()
 
 
+def line_of(key: Path) -> str:
+    return " ".join(key.with_suffix(".pub").read_text().split()[:2])
+
+
 def content(keys: tuple[Path, Path]) -> bytes:
-    line = " ".join(keys[0].with_suffix(".pub").read_text().split()[:2])
-    return jump_account.build_keys({line: frozenset({MINE})})
+    return jump_account.build_keys({line_of(keys[0]): frozenset({MINE})})
+
+
+def still_answers(process: "subprocess.Popen[bytes]") -> bool:
+    """Return whether what is typed into a connection comes back through it."""
+    process.stdin.write(b"are you there\n")
+    process.stdin.flush()
+    return process.stdout.readline() == b"are you there\n"
 
 
 def test_account_leads_to_the_named_guest(host, keys):
@@ -234,3 +284,111 @@ def test_removed_key_is_let_in_no_more(host, keys):
         assert host.through(keys[0], f"{MINE}:22") == ""
     finally:
         jump_account.ensure_keys(host, content(keys), scope=Scope())
+
+
+def test_older_connection_is_ended_while_a_younger_one_goes_on(host, keys):
+    """The limit lies between their ages."""
+    way = ("-W", f"{MINE}:22")
+    with host.connection(keys[0], *way) as (old, first):
+        time.sleep(0.1)
+        with host.connection(keys[0], *way) as (young, second):
+            assert second.begin > first.begin
+            young.stdout.readline()
+            found = jump_sessions.look(host, scope=Scope())
+            due = found.older_than((found.now - first.begin) / TICKS_PER_S)
+            assert {one.pid for one in due} == {first.pid}
+
+            jump_sessions.end(host, due, scope=Scope())
+
+            assert old.wait(30) != 0
+            assert still_answers(young)
+            assert host.sessions() == {second}
+
+
+def test_connection_to_an_address_that_no_key_opens_any_more_is_ended(host, keys):
+    both = {line_of(keys[0]): frozenset({MINE, FOREIGN})}
+    jump_account.ensure_keys(host, jump_account.build_keys(both), scope=Scope())
+    try:
+        with (
+            host.connection(keys[0], "-W", f"{MINE}:22") as (stays, _),
+            host.connection(keys[0], "-W", f"{FOREIGN}:22") as (leaves, second),
+        ):
+            for process in (stays, leaves):
+                process.stdout.readline()
+            jump_account.ensure_keys(host, content(keys), scope=Scope())
+
+            found = jump_sessions.look(host, scope=Scope())
+            due = found.beside(frozenset({MINE}))
+            jump_sessions.end(host, due, scope=Scope())
+
+            assert due == {replace(second, addresses=frozenset({FOREIGN}))}
+            assert leaves.wait(30) != 0
+            assert still_answers(stays)
+    finally:
+        jump_account.ensure_keys(host, content(keys), scope=Scope())
+
+
+def test_ending_hits_no_process_of_another_account_and_none_that_began_later(
+    host, keys
+):
+    with host.connection(keys[0], "-W", f"{MINE}:22") as (process, session):
+        process.stdout.readline()
+        reused = replace(session, begin=session.begin - 1)
+        jump_sessions.end(host, [reused], scope=Scope())
+        assert still_answers(process)
+
+    sleeper = subprocess.Popen(["sleep", "300"])
+    try:
+        with open(f"/proc/{sleeper.pid}/stat") as file:  # noqa: PTH123
+            foreign = Session(sleeper.pid, int(file.read().split()[21]))
+        with pytest.raises(NetworkFailed, match="were not ended"):
+            jump_sessions.end(host, [foreign], scope=Scope())
+        assert sleeper.poll() is None
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_workers_rights_on_main_are_enough(host, keys, monkeypatch):
+    way = ("-W", f"{MINE}:22")
+    with host.connection(keys[0], *way) as (process, session):
+        process.stdout.readline()
+        monkeypatch.setattr(host, "rights", ["setpriv", *rights(WORKER)])
+
+        found = jump_sessions.look(host, scope=Scope())
+        assert found.all == (replace(session, addresses=frozenset({MINE})),)
+        jump_sessions.end(host, found.all, scope=Scope())
+
+        assert process.wait(30) != 0
+        assert host.sessions() == set()
+
+
+def test_number_of_a_deleted_testbed_rests_until_its_connection_has_ended(
+    host, keys, db, settings, tmp_path, monkeypatch
+):
+    """The visit is real; what the keys lead to is given, as no guest is there."""
+    settings.TESTBEDS_DIR = tmp_path
+    jump = Jump(is_there=True, works=True).model_dump()
+    Host.objects.create(name="host", address=HOST, jump=jump)
+    owner = User.objects.create_user("olive")
+    deleted = create_testbed(owner, "deleted", {})
+    line = line_of(keys[0])
+    allowed = {"host": Allowed({line: frozenset({MINE})}, {deleted.pk: deleted.number})}
+    monkeypatch.setattr(jump_visits, "allowed_on_hosts", lambda: allowed)
+    monkeypatch.setattr(jump_sessions, "LOGIN_TICKS", 0)
+    hosts = SimpleNamespace(open=lambda _: SimpleNamespace(transport=host))
+    jump_visits.visit_hosts(hosts)
+    with host.connection(keys[0], "-N"):
+        deleted.delete()
+        allowed.clear()
+        jump_visits.visit_hosts(hosts)
+        assert JumpReach.objects.all_numbers() == {0}
+        assert len(host.sessions()) == 1
+        assert create_testbed(owner, "next", {}).number == 1
+    wait_until(lambda: not host.sessions())
+
+    jump_visits.visit_hosts(hosts)
+
+    assert JumpReach.objects.all_numbers() == set()
+    assert create_testbed(owner, "last", {}).number == 0
+    jump_account.ensure_keys(host, content(keys), scope=Scope())

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from orchestration.project.keys import generate_key_pair
 from testbed.models import Testbed, UserKey
-from testbed.ssh import pushes
+from testbed.ssh import jump_account, pushes
 from testbed.ssh.keys import add_key
 from tests.testbed.conftest import Doors
 
@@ -18,9 +18,11 @@ def up(generated: Testbed, doors: Doors) -> Iterator[Testbed]:
     Testbed.objects.filter(pk=generated.pk).update(condition=Testbed.Condition.UP)
     for name, host in (("web", "main"), ("db", "host-b")):
         observe(generated, name, host)
-    pushes._complete.clear()
+    for kept in (pushes._complete, jump_account._known):
+        kept.clear()
     yield generated
-    pushes._complete.clear()
+    for kept in (pushes._complete, jump_account._known):
+        kept.clear()
 
 
 @pytest.fixture
@@ -33,3 +35,9 @@ def observe(testbed: Testbed, name: str, host: str, status: str = "running") -> 
         name=name,
         defaults={"host": host, "status": status, "observed_at": timezone.now()},
     )
+
+
+def address(testbed: Testbed, guest: str) -> str:
+    found = testbed.project.read_state().guest(guest).management
+    assert found is not None
+    return found.address

@@ -1,54 +1,21 @@
-"""Which key may reach which guests through which host, and its way to the hosts."""
+"""Which key may reach which guests through which host."""
 
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
-import pytest
 from django.contrib.auth.models import User
 
-from orchestration.errors import CommandFailed
-from orchestration.hosts import Hosts
-from orchestration.providers.linux import jump_account as account
-from orchestration.transport.base import Scope
-from testbed.models import Host, Testbed, UserKey
+from testbed.models import Testbed, UserKey
 from testbed.ssh import jump_account
-from testbed.ssh.jump_account import Jump, allowed_on_hosts, push_jump_keys
-from testbed.ssh.keys import add_key, remove_key
-
-
-def address(testbed: Testbed, guest: str) -> str:
-    found = testbed.project.read_state().guest(guest).management
-    assert found is not None
-    return found.address
-
-
-def written(hosts: Hosts, name: str) -> bytes:
-    """Return the keys that a simulated host keeps."""
-    row = Host.objects.get(name=name)
-    transport = hosts.open(row.to_state()).transport
-    with TemporaryDirectory() as folder:
-        target = Path(folder, "keys")
-        try:
-            transport.get(account.KEYS_FILE, target, scope=Scope())
-        except CommandFailed:  # there is none
-            return b""
-        return target.read_bytes()
-
-
-@pytest.fixture
-def _account(up: Testbed) -> None:
-    jump_account._known.clear()
-    Host.objects.filter(name="host-b").update(
-        jump=Jump(is_there=True, works=True).model_dump()
-    )
+from testbed.ssh.jump_account import allowed_on_hosts
+from testbed.ssh.keys import add_key
+from tests.testbed.ssh.conftest import address
 
 
 def test_key_reaches_its_users_guests_through_their_host(up: Testbed, key: UserKey):
     found = allowed_on_hosts()
 
     line = f"{key.kind} {key.blob}"
-    assert found["host-b"] == {line: frozenset({address(up, "db")})}
-    assert found["main"] == {line: frozenset({address(up, "web")})}
+    assert found["host-b"].keys == {line: frozenset({address(up, "db")})}
+    assert found["main"].keys == {line: frozenset({address(up, "web")})}
+    assert found["main"].numbers == {up.pk: up.number}
 
 
 def test_stranger_and_user_who_may_not_sign_in_reach_nothing(
@@ -62,43 +29,16 @@ def test_stranger_and_user_who_may_not_sign_in_reach_nothing(
     assert allowed_on_hosts() == {}
 
 
-@pytest.mark.usefixtures("_account")
-def test_keys_come_to_hosts_with_the_account_and_leave(
-    up: Testbed, key: UserKey, kept: Hosts
-):
-    push_jump_keys(kept)
-    assert address(up, "db").encode() in written(kept, "host-b")
-    assert written(kept, "main") == b""
+def test_deleted_testbed_is_reached_no_more_and_forgotten(up: Testbed, key: UserKey):
+    allowed_on_hosts()
+    assert up.pk in jump_account._known
 
-    remove_key(key)
-    push_jump_keys(kept)
-
-    assert written(kept, "host-b") == b""
-
-
-@pytest.mark.usefixtures("_account")
-def test_keys_are_renewed_where_the_account_has_a_fault(
-    up: Testbed, key: UserKey, kept: Hosts
-):
-    push_jump_keys(kept)
-    Host.objects.filter(name="host-b").update(
-        jump=Jump(is_there=True, works=False).model_dump()
-    )
-    remove_key(key)
-
-    push_jump_keys(kept)
-
-    assert written(kept, "host-b") == b""
-
-
-@pytest.mark.usefixtures("_account")
-def test_deleted_testbed_is_reached_no_more(up: Testbed, key: UserKey):
     Testbed.objects.all().delete()
 
     assert allowed_on_hosts() == {}
+    assert up.pk not in jump_account._known
 
 
-@pytest.mark.usefixtures("_account")
 def test_testbed_that_is_down_is_reached_no_more(up: Testbed, key: UserKey):
     assert len(allowed_on_hosts()) == 2
 
