@@ -72,6 +72,17 @@ def test_run_that_changes_the_testbed_goes_first(
     assert is_current(up, "web")
 
 
+def test_deleted_testbed_is_forgotten(up: Testbed, key: UserKey, kept: Hosts):
+    for _ in range(2):
+        pushes.push_all(kept)
+    assert up.pk in pushes._complete
+
+    Testbed.objects.all().delete()
+    pushes.push_all(kept)
+
+    assert up.pk not in pushes._complete
+
+
 def test_guests_of_all_testbeds_have_their_turn():
     assert pushes._in_turn([["a1", "a2", "a3"], [], ["b1"]]) == ["a1", "b1", "a2", "a3"]
 
