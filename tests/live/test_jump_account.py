@@ -4,6 +4,8 @@ The host is a mount and a network namespace with its own /etc, so that the accou
 made for real and nowhere else. test_ssh.py does the same with the second host's sshd.
 """
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -347,6 +349,22 @@ def test_ending_hits_no_process_of_another_account_and_none_that_began_later(
     finally:
         sleeper.kill()
         sleeper.wait()
+
+
+def test_process_of_a_container_with_the_accounts_number_is_no_connection(host):
+    number = host.run(command("id", "-u", jump_account.ACCOUNT), scope=Scope())
+    container = ["unshare", "--pid", "--fork", "setpriv", "--reuid"]
+    sleep = [number.stdout.strip(), "sleep", "300"]
+    with subprocess.Popen([*container, *sleep]) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        inside = int(wait_until(children.read_text))
+        try:
+            status = Path(f"/proc/{inside}/status")
+            wait_until(lambda: f"Uid:\t{sleep[0]}\t" in status.read_text())
+
+            assert host.sessions() == set()
+        finally:
+            os.kill(inside, signal.SIGKILL)
 
 
 def test_workers_rights_on_main_are_enough(host, keys, monkeypatch):

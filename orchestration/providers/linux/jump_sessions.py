@@ -23,13 +23,15 @@ LOGIN_TICKS = 600 * TICKS_PER_S
 _TIMES = r"s/^([0-9]+) \(.*\) [A-Za-z]( [0-9-]+){18} ([0-9]+) .*$/\1 \3/p"
 # $1 the account, $2 the expression for its times, $3 the port of guests. The clock is
 # read first, as the begin of the process that reads it. sshd's processes hide their
-# owner, not their status.
+# owner, not their status. A process of a container, which has a second number in
+# NSpid, may have the account's number as its own account.
 _LOOK = """\
 uid=$(id -u "$1") || exit 3
 echo "boot $(cat /proc/sys/kernel/random/boot_id)"
 echo "now $(sed -nE "$2" /proc/self/stat)"
-found=$(grep -lsE "^Uid:[[:space:]]$uid[[:space:]]" /proc/[0-9]*/status |
-  sed 's/us$//')
+found=$(grep -lsE "^Uid:[[:space:]]$uid[[:space:]]" /proc/[0-9]*/status)
+[ "$found" ] || exit 0
+found=$(grep -LsE '^NSpid:[[:space:]]+[0-9]+[[:space:]]' $found | sed 's/us$//')
 [ "$found" ] || exit 0
 sed -snE "$2" $found 2> /dev/null | sed 's/^/session /'
 exec ss -H -t -n -p state connected "dport = :$3"
