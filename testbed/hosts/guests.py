@@ -8,7 +8,7 @@ for their taps are those of the testbeds' states.
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from math import nan
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict
 
 from orchestration.errors import StateError
 from orchestration.inventory.things import Inventory
@@ -19,6 +19,15 @@ from testbed.samples.figures import GuestFigures
 
 COUNTS = ("disk_read_bytes", "disk_written_bytes", "received_bytes", "sent_bytes")
 Taps = Mapping[str, tuple[str, ...]]
+
+
+class Counts(TypedDict):
+    """The counts of an interface; a tap that is made anew has another index."""
+
+    index: int
+    received: dict[str, int]
+    sent: dict[str, int]
+    rate: NotRequired[dict[str, float]]
 
 
 class GuestsOfHost(NamedTuple):
@@ -54,6 +63,7 @@ def save_guests(looks: Iterable[GuestsOfHost]) -> dict[int, dict[str, GuestFigur
             row = _row(key, domain, links, look)
             load = _figures(row, domain, old.get(key))
             _compare(row, load, old.get(key))
+            _add_rates(row, old.get(key))
             seen[key] = row
             if domain.is_active:
                 figures.setdefault(testbed.pk, {})[domain.guest] = load
@@ -117,15 +127,16 @@ def _row(
         disk_written_bytes=domain.disk_written_bytes,
         received_bytes=sum(link.sent_bytes for link in links) if links else None,
         sent_bytes=sum(link.received_bytes for link in links) if links else None,
-        interfaces={link.name: _traffic(link) for link in links},
+        interfaces={link.name: _counts(link) for link in links},
         observed_at=look.read_at,
         observed_since=look.read_at,
     )
 
 
-def _traffic(link: Link) -> dict[str, dict[str, int]]:
+def _counts(link: Link) -> Counts:
     """Return what a guest's interface carried, as the guest sees it."""
     return {
+        "index": link.index,
         "received": {
             "bytes": link.sent_bytes,
             "packets": link.sent_packets,
@@ -163,3 +174,24 @@ def _compare(row: ObservedGuest, load: GuestFigures, old: ObservedGuest | None) 
         row.cpu_percent = round(load.cpu_percent, 1)
     if old is not None and (old.status, old.host) == (row.status, row.host):
         row.observed_since = old.observed_since or row.observed_since
+
+
+def _add_rates(row: ObservedGuest, old: ObservedGuest | None) -> None:
+    """Add to each tap's counts their growth per second since the look before.
+
+    There is none for a tap that was made anew meanwhile.
+    """
+    if old is None or old.host != row.host:
+        return
+    over_s = (row.observed_at - old.observed_at).total_seconds()
+    for tap, counts in row.interfaces.items():
+        former = old.interfaces.get(tap, {})
+        if over_s <= 0 or former.get("index") != counts["index"]:
+            continue
+        grown = {
+            way: counts[way]["bytes"] - former[way]["bytes"]
+            for way in ("received", "sent")
+        }
+        if min(grown.values()) >= 0:
+            rate = {way: round(count / over_s, 1) for way, count in grown.items()}
+            counts["rate"] = rate | {"over_s": over_s}

@@ -74,7 +74,8 @@ class ObservedGuest(models.Model):
     `observed_since` is the first of the looks that saw this status on this host without
     another one between; it is None in rows of earlier versions. The bytes are counted
     since the guest started, as it read, wrote, received and sent; None where nobody
-    could count. `interfaces` has the counts of each tap that was there.
+    could count. `interfaces` has the counts of each tap that was there, and its rate, as
+    `hosts/guests.py` saves and `pages/traffic.py` reads them.
     """
 
     testbed = models.ForeignKey(

@@ -17,6 +17,8 @@ from orchestration.state.model import GuestState, ScriptState, State
 from orchestration.state.selection import select_guests
 from testbed.hosts.power import requested_statuses
 from testbed.models import ObservedGuest, Run, Testbed
+from testbed.pages.freshness import is_late
+from testbed.pages.traffic import Rate
 from testbed.testbeds.executions import last_failed
 
 UP = {"running", "blocked"}
@@ -83,6 +85,22 @@ class GuestRow:
         if self.observed is None or not self.is_up:
             return None
         return self.observed.cpu_percent or None
+
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """Return the traffic of its taps between the last two looks.
+
+        Nothing while it does not run, and where the former of them is long ago.
+        """
+        if self.observed is None or not self.is_up:
+            return {}
+        until = self.observed.observed_at
+        known = (
+            (tap, Rate(until=until, **counts["rate"]))
+            for tap, counts in self.observed.interfaces.items()
+            if "rate" in counts
+        )
+        return {tap: rate for tap, rate in known if not is_late(rate.since)}
 
     @property
     def management_address(self) -> str:

@@ -7,6 +7,7 @@ from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, State
 from orchestration.state.model.images import DiskOrigin, ImageState
 from testbed.pages.overview import GuestRow
+from testbed.pages.traffic import Rate
 from testbed.testbeds.disk_space import virtual_bytes
 
 ORIGINS = {
@@ -32,7 +33,8 @@ class Traffic:
 class Interface:
     """One interface; `wanted` is its address in the state, `actual` those it had.
 
-    `actual` is None while no check has read them, the traffic while nobody counts it.
+    `actual` is None while no check has read them, the traffic while nobody counts it,
+    `rate` while no two looks tell it.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Interface:
     actual: tuple[str, ...] | None
     received: Traffic | None
     sent: Traffic | None
+    rate: Rate | None
 
     @property
     def is_other(self) -> bool:
@@ -67,6 +70,7 @@ def interfaces_of(row: GuestRow, addresses: object) -> Iterator[Interface]:
     guest = row.guest
     counts = row.observed.interfaces if row.observed else {}
     known = addresses if isinstance(addresses, dict) and addresses else None
+    rates = row.rates
 
     def actual(name: str) -> tuple[str, ...] | None:
         return None if known is None else tuple(known.get(name, ()))
@@ -83,6 +87,7 @@ def interfaces_of(row: GuestRow, addresses: object) -> Iterator[Interface]:
             wanted,
             actual(one.name),
             *_traffic(counts.get(one.tap)),
+            rates.get(one.tap),
         )
     if (own := guest.management) is not None:
         wanted = f"{own.address}/{own.prefix}"
@@ -94,6 +99,7 @@ def interfaces_of(row: GuestRow, addresses: object) -> Iterator[Interface]:
             wanted,
             actual(own.name),
             *_traffic(counts.get(own.tap)),
+            rates.get(own.tap),
         )
 
 

@@ -29,6 +29,7 @@ from testbed.pages.guests.work import (
     tasks_of,
 )
 from testbed.pages.overview import GuestRow, guests_of
+from testbed.pages.traffic import Rate
 from testbed.testbeds.planning import is_edited
 
 CLONES_SHOWN = 12
@@ -68,6 +69,11 @@ class GuestPage:
     def is_counted(self) -> bool:
         """Return whether the last look counted what an interface carried."""
         return any(interface.received for interface in self.interfaces)
+
+    @property
+    def rate(self) -> Rate | None:
+        """Return the first rate of its interfaces; all are over the same time."""
+        return next((one.rate for one in self.interfaces if one.rate), None)
 
     @property
     def clones_shown(self) -> tuple[str, ...]:

@@ -142,6 +142,7 @@ def test_interfaces_keep_their_own_counts_as_the_guest_sees_them(
         True,
         "",
         "",
+        index=7,
         received_bytes=10,
         sent_bytes=20,
         received_packets=1,
@@ -154,7 +155,59 @@ def test_interfaces_keep_their_own_counts_as_the_guest_sees_them(
 
     assert testbed.observed_guests.get().interfaces == {
         taps[0]: {
+            "index": 7,
             "received": {"bytes": 20, "packets": 2, "dropped": 4},
             "sent": {"bytes": 10, "packets": 1, "dropped": 3},
         }
     }
+
+
+def test_rate_of_an_interface_is_the_growth_of_its_counts(
+    testbed: Testbed, taps: list[str]
+) -> None:
+    now = timezone.now()
+    look(WEB, now, *carried(taps, 0, 500))
+
+    busy, quiet = carried(taps[:2], 100, 2500)
+    look(WEB, now + timedelta(seconds=10), busy, replace(quiet, sent_bytes=500))
+
+    found = testbed.observed_guests.get().interfaces
+    # It receives what its tap sends.
+    assert found[taps[0]]["rate"] == {"received": 200.0, "sent": 10.0, "over_s": 10.0}
+    assert found[taps[1]]["rate"] == {"received": 0.0, "sent": 10.0, "over_s": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "after_s"),
+    [
+        ({"sent_bytes": 499}, 10),  # it started anew
+        ({"received_bytes": 99}, 10),
+        ({"sent_bytes": 9999, "index": 9}, 10),  # and carried more than before
+        ({}, 0),
+        ({}, -10),  # the clock was set back
+    ],
+)
+def test_rate_of_an_interface_is_unknown_where_counts_began_anew(
+    testbed: Testbed, taps: list[str], change: dict[str, int], after_s: int
+) -> None:
+    now = timezone.now()
+    tap = replace(*carried(taps[:1], 100, 500), index=7)
+    look(WEB, now, tap)
+
+    look(WEB, now + timedelta(seconds=after_s), replace(tap, **change))
+
+    assert "rate" not in testbed.observed_guests.get().interfaces[taps[0]]
+
+
+def test_rate_is_unknown_after_a_look_of_another_host_or_version(
+    testbed: Testbed, taps: list[str]
+) -> None:
+    now, links = timezone.now(), carried(taps[:1], 100, 500)
+    look(WEB, now, *links)
+    rows = testbed.observed_guests
+    for change in ({"host": "host-b"}, {"interfaces": {}}):
+        rows.update(**change)
+
+        look(WEB, now := now + timedelta(seconds=10), *links)
+
+        assert "rate" not in rows.get().interfaces[taps[0]]

@@ -194,6 +194,32 @@ def test_interfaces_show_what_they_carried_and_when_it_was_read(
     assert other["received"] is None
 
 
+@pytest.mark.parametrize(
+    ("age_s", "status"), [(0, "running"), (300, "running"), (0, "paused")]
+)
+def test_rate_of_an_interface_is_shown_while_it_is_new(
+    browser: Client, seen: ObservedGuest, age_s: int, status: str
+):
+    tap = seen.testbed.project.read_state().guest("web").interfaces[0].tap
+    way = {"bytes": 9_000_000, "packets": 1, "dropped": 0}
+    rate = {"received": 2e6, "sent": 120.0, "over_s": 5.0}
+    ObservedGuest.objects.update(
+        interfaces={tap: {"index": 7, "received": way, "sent": way, "rate": rate}},
+        observed_at=timezone.now() - timedelta(seconds=age_s),
+        status=status,
+    )
+    is_shown = (age_s, status) == (0, "running")
+
+    text = visible(shown(browser))
+    first, other = browser.get(PAGE, headers=JSON).json()["interfaces"]
+
+    for words in ("1.9 MiB/s", "120 B/s", "; per second in the 5.0 s before"):
+        assert (words in text) == is_shown, words
+    found = first["rate"] and {name: first["rate"][name] for name in rate}
+    assert found == (rate if is_shown else None)
+    assert other["rate"] is None
+
+
 def test_guest_whose_interfaces_nobody_counted_says_nothing_of_them(
     browser: Client, seen: ObservedGuest
 ):
