@@ -219,7 +219,9 @@ def _is_refused(testbed: Testbed, sketch: Sketch | None, is_new: bool) -> bool:
 def _diagram(request: Request, state: State, rows: list[GuestRow]) -> Diagram:
     statuses = {row.guest.name: row.status for row in rows}
     loads = {row.guest.name: row.load for row in rows if row.load is not None}
-    return layout(state, statuses, loads=loads, fold=request.GET.get("fold"))
+    rates = {tap: rate for row in rows for tap, rate in row.rates.items()}
+    fold = request.GET.get("fold")
+    return layout(state, statuses, loads=loads, rates=rates, fold=fold)
 
 
 def _marked_lines(text: str, findings: tuple[Finding, ...]) -> list[tuple[str, str]]:

@@ -1,16 +1,24 @@
-"""A researcher watches a real guest come up, reloads, cancels, and takes it down."""
+"""A researcher watches real guests: coming up, cancelled, and busy."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from testbed.client.api import Client
 from tests.live.browser import signed_in
 from tests.live.stack import Stack
+from tests.live.watch import Guest, ran
 
 pytestmark = [pytest.mark.browser, pytest.mark.live]
-TALKING = Path(__file__).parents[1] / "data/live/talking"
+DATA = Path(__file__).parents[1] / "data/live"
+TALKING = DATA / "talking"
+# 100 a second, each 1400 bytes with 42 of headers.
+PING = "/usr/bin/ping -q -i 0.01 -s 1400 -w 600 10.0.0.6"
+PING_BYTES_PER_S = 100 * 1442
+RATE = re.compile(r"on br0 received ([\d.]+) KiB/s, sent ([\d.]+) KiB/s")
 
 
 def test_run_is_watched_reloaded_cancelled_and_taken_down(
@@ -54,3 +62,48 @@ def create(page: Page, slug: str, folder: Path) -> None:
     page.locator("input[name=folder]").set_input_files(folder)
     page.get_by_role("button", name="Create testbed").click()
     expect(page.get_by_role("heading", name=slug, exact=True)).to_be_visible()
+
+
+@pytest.fixture(scope="module")
+def twins(stack: Stack, owner: Client) -> Iterator[str]:
+    """A testbed that is up: `near` on main, `away` on host-b, with a tunnel between."""
+    slug = "watched-twins"
+    owner.create_testbed(slug, DATA / "twins")
+    up = ran(owner, slug, "up")
+    assert up.status == "succeeded", up.words
+    yield slug
+    assert ran(owner, slug, "down").status == "succeeded"
+
+
+def test_diagram_shows_the_traffic_of_real_guests(
+    stack: Stack, chromium: Browser, twins: str
+):
+    guest = Guest(stack, twins, "near")
+    guest.run(f"{PING} > /dev/null 2>&1 < /dev/null &")
+    with signed_in(chromium, stack.url, "owner") as page:
+        page.goto(f"/testbeds/{twins}/")
+        near, away = page.locator("#net-guest-near"), page.locator("#net-guest-away")
+
+        expect(near).to_have_attribute("aria-label", RATE)
+        for _ in range(2):  # a whole time between two looks
+            before = near.get_attribute("aria-label")
+            expect(near).not_to_have_attribute("aria-label", before or "")
+        found = RATE.search(near.get_attribute("aria-label") or "")
+        assert found
+        for rate in found.groups():
+            # The guest is slow, and two looks are never read at exactly their times.
+            assert 0.3 < float(rate) * 1024 / PING_BYTES_PER_S < 1.7
+        expect(away).to_have_attribute(
+            "aria-label", re.compile(RATE.pattern.replace("br0", "br1"))
+        )
+        expect(near.locator(".net__flow")).to_have_count(1)
+        expect(near.locator(".net__rate").first).to_contain_text("KiB/s")
+        expect(page.locator(".net__legend")).to_contain_text(" to ")
+        expect(page.locator(".net__line--tunnel[class*=net__flow]")).to_have_count(0)
+        with page.expect_download() as svg:
+            page.get_by_role("button", name="Save as SVG").click()
+        assert re.search(r"↓[\d.]+ KiB/s", svg.value.path().read_text())
+
+        guest.run("pkill ping")
+        expect(near).to_have_attribute("aria-label", re.compile("under 1 KiB/s each"))
+        expect(near.locator(".net__flow")).to_have_count(0)

@@ -4,6 +4,8 @@
 const LEAST = 0.2;
 const MOST = 4;
 const STEP = 1.25;
+// Below it the numbers beside links cannot be read.
+const READABLE = 0.8;
 
 // What outlives the poll, which replaces region and picture. `scale` is null as long as
 // the style sheet decides; `bounded` keeps the region lower than the window.
@@ -45,6 +47,7 @@ const draw = () => {
     style.width = `${size().width * view.scale}px`;
     style.height = `${size().height * view.scale}px`;
   }
+  picture().classList.toggle("net--small", scale() < READABLE);
   markScrolling();
   showScale();
 };

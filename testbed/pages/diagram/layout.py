@@ -15,16 +15,27 @@ from dataclasses import dataclass
 from orchestration.amounts import count_of
 from orchestration.state.model import State
 from testbed.pages.diagram.folding import Folding, folding_of
+from testbed.pages.diagram.legend import legend_of
 from testbed.pages.diagram.lines import (
     LANE,
+    STEM,
     bus_lines,
     further_lines,
     outside_lines,
     patch_lines,
 )
 from testbed.pages.diagram.parts import Bar, Box, Cloud, Diagram, GuestBox
-from testbed.pages.diagram.scene import NO_LOADS, Bridge, Guest, Place, Scene, scene_of
+from testbed.pages.diagram.scene import (
+    NO_LOADS,
+    NO_RATES,
+    Bridge,
+    Guest,
+    Place,
+    Scene,
+    scene_of,
+)
 from testbed.pages.diagram.tunnels import cells_of, corridor_above, tunnel_lines
+from testbed.pages.traffic import Rate, sum_of
 
 CARD_WIDTH, CARD_HEIGHT = 164, 44
 # The width that the page has for the diagram.
@@ -38,6 +49,7 @@ BAR_HEIGHT, BAND_GAP = 24, 26
 PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
 HOST_GAP, HOST_ROW_GAP = 92, 36
 CLOUD_WIDTH, CLOUD_HEIGHT = 118, 46
+BELOW_LEGEND = 6
 UNPLUGGED = "not connected"
 MAX_NAME = 17
 
@@ -69,13 +81,14 @@ def layout(
     statuses: Mapping[str, str],
     *,
     loads: Mapping[str, float] = NO_LOADS,
+    rates: Mapping[str, Rate] = NO_RATES,
     fold: str | None = None,
 ) -> Diagram:
-    """Place a testbed. `statuses` and `loads` are by guest, as `scene_of` says.
+    """Place a testbed. `statuses`, `loads` and `rates` are as `scene_of` says.
 
     `fold` names the folded hosts, as `folding.py` says.
     """
-    return place(scene_of(state, statuses, loads), fold)
+    return place(scene_of(state, statuses, loads, rates), fold)
 
 
 def place(scene: Scene, fold: str | None = None) -> Diagram:
@@ -132,9 +145,10 @@ class _Placer:
             *tunnel_lines(scene.tunnels, self.bars, self.boxes, self.cells),
             *(outside_lines(cloud, external) if cloud else ()),
         ]
+        legend = legend_of(scene.rates, self.width, bottom)
         return Diagram(
             width=self.width,
-            height=bottom + 1,
+            height=(legend[-1].y + BELOW_LEGEND if legend else bottom) + 1,
             boxes=tuple(self.boxes),
             bars=tuple(self.bars),
             cards=tuple(self.cards),
@@ -142,6 +156,7 @@ class _Placer:
             cloud=cloud,
             summary=scene.summary,
             folding=self.folding,
+            legend=legend,
         )
 
     def _shape(self, host: str, most_columns: int) -> _Shape:
@@ -196,7 +211,8 @@ class _Placer:
             row, column = divmod(number, shape.columns)
             card_x = x + column * (CARD_WIDTH + GAP)
             card_y = y + ROW_GAP + row * (CARD_HEIGHT + ROW_GAP)
-            self.cards.append(_card(guest, device, card_x, card_y))
+            drop = STEM if row else ROW_GAP
+            self.cards.append(_card(guest, bar, card_x, card_y, drop=drop))
         rows = -(-len(band.guests) // shape.columns)
         return y + rows * (CARD_HEIGHT + ROW_GAP) + BAND_GAP
 
@@ -223,11 +239,12 @@ def _further_room(bands: list[_Band]) -> int:
     return (len(devices) + 1) * LANE if devices else 0
 
 
-def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
+def _card(guest: Guest, bar: Bar, x: int, y: int, *, drop: int) -> GuestBox:
+    known = [plug for plug in guest.plugs if plug.rate]
     return GuestBox(
         guest=guest.name,
         host=guest.place,
-        device=device,
+        device=bar.device,
         title=_cut(guest.name),
         text=guest.text,
         status=guest.status,
@@ -236,12 +253,20 @@ def _card(guest: Guest, device: str, x: int, y: int) -> GuestBox:
         y=y,
         width=CARD_WIDTH,
         height=CARD_HEIGHT,
+        rate=guest.plugs[0].rate if bar.device else None,
+        drop=drop,
+        net=bar.net,
+        traffic="; ".join(f"on {p.net} {p.rate.words}" for p in known if p.rate),
     )
 
 
 def _count_card(guests: tuple[Guest, ...], bar: Bar) -> GuestBox:
     on_host = f"@host:{bar.host}"
     counts = Counter(guest.status for guest in guests).most_common()
+    plugs = [guest.plugs[0] for guest in guests if guest.plugs and bar.device]
+    rates = [plug.rate for plug in plugs if plug.rate]
+    total = sum_of(rates)
+    traffic = f"{total.words} at {count_of(len(rates), 'interface')}" if total else ""
     return GuestBox(
         guest="",
         host=bar.host,
@@ -256,6 +281,10 @@ def _count_card(guests: tuple[Guest, ...], bar: Bar) -> GuestBox:
         counts=tuple(counts),
         group=f"{bar.group}&{on_host}" if bar.group else on_host,
         names=tuple(guest.name for guest in guests),
+        rate=total,
+        drop=ROW_GAP,
+        net=bar.net,
+        traffic=traffic,
     )
 
 

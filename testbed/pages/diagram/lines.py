@@ -38,10 +38,10 @@ def bus_lines(bars: Sequence[Bar], cards: Sequence[GuestBox]) -> Iterator[Line]:
         path = ""
         for number, row in enumerate(rows):
             rail = bar.y + bar.height if number == 0 else row[0].y - STEM
-            stems = (f"M{_stem(card)} {rail}V{card.y}" for card in row)
+            stems = (f"M{card.middle} {rail}V{card.y}" for card in row)
             path += "".join(stems)
             if number:
-                path += f"M{bar.x - 4} {rail}H{_stem(row[-1])}"
+                path += f"M{bar.x - 4} {rail}H{row[-1].middle}"
         if len(rows) > 1:
             path += f"M{bar.x} {bar.middle}H{bar.x - 4}V{rows[-1][0].y - STEM}"
         if path:
@@ -76,7 +76,8 @@ def further_lines(
                 f"H{bar.x + bar.width}"
             )
             net = nets.get(plug.net, -1)
-            yield Line("further", path, plug.title, net, guest=guest.name)
+            step = plug.rate.step if plug.rate else 0
+            yield Line("further", path, plug.title, net, guest=guest.name, step=step)
 
 
 def patch_lines(links: Iterable[Link], bars: Sequence[Bar]) -> Iterator[Line]:
@@ -128,7 +129,3 @@ def outside_lines(cloud: Cloud, bars: Sequence[Bar]) -> Iterator[Line]:
             path = f"M{x} {cloud.y + cloud.height}V{bar.middle}H{bar.x}"
         title = f"{bar.label} to the outside"
         yield Line("outside", path, title, group=bar.group)
-
-
-def _stem(card: GuestBox) -> int:
-    return card.x + card.width // 2

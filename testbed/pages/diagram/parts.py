@@ -5,8 +5,10 @@ Made by `layout.py`, `lines.py` and `tunnels.py`. No decision is made here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from testbed.pages.diagram.folding import Folding
+from testbed.pages.traffic import Rate
 
 # Percents of load from which a guest is busy, and has no more to give.
 BUSY, FULL = 70, 90
@@ -68,6 +70,8 @@ class GuestBox:
     `device` is that of its bar on `host`, '' where it hangs from none.
     `counts` are states with the number of guests in them, `group` selects those guests,
     `names` are their names. `load` is a guest's, in percent of its vCPUs.
+    `rate` is the traffic of its line to the bar, of `drop` pixels in the colour `net`,
+    and `traffic` that of all its lines in words; both are empty where it is not known.
     """
 
     guest: str
@@ -84,6 +88,15 @@ class GuestBox:
     group: str = ""
     names: tuple[str, ...] = ()
     load: int | None = None
+    rate: Rate | None = None
+    drop: int = 0
+    net: int = -1
+    traffic: str = ""
+
+    @property
+    def middle(self) -> int:
+        """The x of its middle, and of its line to the bar."""
+        return self.x + self.width // 2
 
     @property
     def leads(self) -> bool:
@@ -112,7 +125,8 @@ class GuestBox:
 class Line:
     """A connection. `kind`: bus, further, patch, tunnel, outside.
 
-    It leads to the page of `guest`, or to the guests that `group` selects.
+    It leads to the page of `guest`, or to the guests that `group` selects. `step` is
+    that of its traffic, 0 where there is little or it is not known.
     """
 
     kind: str
@@ -121,6 +135,7 @@ class Line:
     net: int = -1
     group: str = ""
     guest: str = ""
+    step: int = 0
     label: str = ""
     label_x: int = 0
     label_y: int = 0
@@ -144,6 +159,20 @@ class Cloud:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """One part of the legend: the width of a step, where there is one, and a text.
+
+    `span` is the time that all drawn traffic was observed in.
+    """
+
+    text: str
+    x: int
+    y: int
+    step: int = 0
+    span: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Diagram:
     """Everything to draw, in a picture of `width` by `height`."""
 
@@ -156,6 +185,7 @@ class Diagram:
     cloud: Cloud | None
     summary: str
     folding: Folding
+    legend: tuple[Entry, ...] = ()
 
 
 def bar_at(bars: Sequence[Bar], host: str, device: str) -> Bar | None:

@@ -10,10 +10,18 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from orchestration.amounts import count_of
-from orchestration.state.model import GuestState, HostState, State, TunnelState
+from orchestration.state.model import (
+    GuestState,
+    HostState,
+    InterfaceState,
+    State,
+    TunnelState,
+)
 from orchestration.state.selection import guest_groups
+from testbed.pages.traffic import Rate
 
 NO_LOADS: Mapping[str, float] = MappingProxyType({})
+NO_RATES: Mapping[str, Rate] = MappingProxyType({})
 LOAD_STEP = 10
 
 
@@ -48,11 +56,15 @@ class Bridge:
 
 @dataclass(frozen=True, slots=True)
 class Plug:
-    """One interface of a guest; `title` is the text of its line."""
+    """One interface of a guest; `title` is the text of its line.
+
+    `rate` is its traffic, None where it is not known.
+    """
 
     device: str
     net: str
     title: str
+    rate: Rate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +113,22 @@ class Scene:
     outside: Outside | None
     summary: str
 
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """Return all known rates."""
+        plugs = (plug for guest in self.guests for plug in guest.plugs)
+        return tuple(plug.rate for plug in plugs if plug.rate)
+
 
 def scene_of(
-    state: State, statuses: Mapping[str, str], loads: Mapping[str, float] = NO_LOADS
+    state: State,
+    statuses: Mapping[str, str],
+    loads: Mapping[str, float] = NO_LOADS,
+    rates: Mapping[str, Rate] = NO_RATES,
 ) -> Scene:
     """Read a state. `statuses` are libvirt's words by guest; missing is unknown.
 
-    `loads` are percents by guest.
+    `loads` are percents by guest, `rates` are by tap.
     """
     nat = state.network.nat
     groups = guest_groups(state)["bridge"]
@@ -124,7 +145,9 @@ def scene_of(
             for b in state.network.bridges
         ),
         guests=tuple(
-            replace(_guest(guest, statuses), load=_stepped(loads.get(guest.name)))
+            replace(
+                _guest(guest, statuses, rates), load=_stepped(loads.get(guest.name))
+            )
             for guest in state.guests
         ),
         links=_links(state),
@@ -149,18 +172,23 @@ def _places(state: State) -> tuple[Place, ...]:
     )
 
 
-def _guest(guest: GuestState, statuses: Mapping[str, str]) -> Guest:
+def _guest(
+    guest: GuestState, statuses: Mapping[str, str], rates: Mapping[str, Rate]
+) -> Guest:
     addresses = [i.address for i in guest.interfaces if i.address]
     return Guest(
         name=guest.name,
         place=guest.host,
         text=addresses[0] if addresses else guest.image.name,
         status=statuses.get(guest.name, "unknown"),
-        plugs=tuple(
-            Plug(i.device, i.bridge, f"{guest.name} {i.name} on {i.bridge}")
-            for i in guest.interfaces
-        ),
+        plugs=tuple(_plug(guest, i, rates.get(i.tap)) for i in guest.interfaces),
     )
+
+
+def _plug(guest: GuestState, interface: InterfaceState, rate: Rate | None) -> Plug:
+    title = f"{guest.name} {interface.name} on {interface.bridge}"
+    words = f"{title}: {rate.words}" if rate else title
+    return Plug(interface.device, interface.bridge, words, rate)
 
 
 def _stepped(percent: float | None) -> int | None:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
@@ -169,3 +170,69 @@ def test_load_is_shown_of_guests_that_run_and_were_looked_at_twice(
 
     assert ("about 40 %" in svg) == is_shown
     assert svg.count("vCPU in use about") == (2 if is_shown else 0)
+
+
+def carrying(testbed: Testbed, *, over_s: float = 5.0, **row: object) -> ObservedGuest:
+    """Let a look have seen traffic at the first interface of web."""
+    tap = testbed.project.read_state().guest("web").interfaces[0].tap
+    way = {"bytes": 9, "packets": 9, "dropped": 0}
+    rate = {"received": 2e6, "sent": 3000.0, "over_s": over_s}
+    interfaces = {tap: {"index": 7, "received": way, "sent": way, "rate": rate}}
+    known = {"host": "main", "status": "running", "observed_at": timezone.now()}
+    return ObservedGuest.objects.create(
+        testbed=testbed, name="web", interfaces=interfaces, **known | row
+    )
+
+
+def test_traffic_is_a_width_a_number_and_words(browser: Client, generated: Testbed):
+    row = carrying(generated)
+
+    svg = diagram_of(shown(browser))
+
+    words = "on lan received 1.9 MiB/s, sent 2.9 KiB/s"
+    assert [name for name in links_of(svg) if words in name] == [
+        name for name in links_of(svg) if name.startswith("web: ")
+    ]
+    assert svg.count(words) == 2  # the title, too
+    assert 'class="net__flow net__flow--2 net-' in svg
+    assert ">↓1.9 MiB/s<" in svg
+    assert ">↑2.9 KiB/s<" in svg
+    until = timezone.localtime(row.observed_at)
+    since = until - timedelta(seconds=5)
+    assert f">{since:%-d %b %H:%M:%S} to {until:%H:%M:%S}<" in svg
+
+
+@pytest.mark.parametrize(
+    ("row", "over_s"),
+    [
+        ({"status": "shut off"}, 5.0),
+        ({"observed_at": timezone.now() - timedelta(minutes=5)}, 5.0),
+        ({}, 300.0),
+    ],
+)
+def test_traffic_of_old_looks_and_of_guests_that_are_off_is_unknown(
+    browser: Client, generated: Testbed, row: dict[str, object], over_s: float
+):
+    carrying(generated, over_s=over_s, **row)
+
+    svg = diagram_of(shown(browser))
+
+    assert "MiB/s" not in svg
+    assert "net__flow" not in svg
+    assert "net__legend" not in svg
+
+
+def test_quiet_picture_stays_the_same_from_look_to_look(
+    browser: Client, generated: Testbed
+):
+    row = carrying(generated)
+    pages = []
+    for received, sent in ((0.0, 9.0), (700.0, 0.0)):
+        for counts in row.interfaces.values():
+            counts["rate"] |= {"received": received, "sent": sent}
+        row.observed_at = timezone.now()
+        row.save()
+        pages.append(diagram_of(shown(browser)))
+
+    assert "under 1 KiB/s each way" in pages[0]
+    assert pages[0] == pages[1]

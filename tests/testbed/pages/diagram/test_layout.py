@@ -1,6 +1,7 @@
 """The diagram: golden pictures, and what must be in each of them."""
 
 import re
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from orchestration.state.model import HostState, State
 from testbed.pages.diagram.folding import FOLD_ABOVE
 from testbed.pages.diagram.layout import PAGE_WIDTH, WIDEST, layout
 from testbed.pages.diagram.parts import Box, Diagram
+from testbed.pages.traffic import Rate
 from tests.golden import DATA, Golden
 from tests.orchestration.state.samples import sample
 from tests.testbed.reading import one_tag_a_line
@@ -114,6 +116,42 @@ def test_picture_is_as_reviewed(name: str, state: State, statuses, golden: Golde
 
     svg = render_to_string("testbeds/diagram/_diagram.html", {"diagram": diagram})
 
+    golden(one_tag_a_line(svg), DATA / "expected" / f"{name}.diagram.svg")
+
+
+def rates_of(state: State, **traffic: tuple[float, float]) -> dict[str, Rate]:
+    """Return rates by tap; `g0_1` is the second interface of g0."""
+    until = datetime(2026, 11, 27, 16, 5, 7, tzinfo=UTC)
+    found = {}
+    for key, (received, sent) in traffic.items():
+        name, _, number = key.partition("_")
+        tap = state.guest(name).interfaces[int(number or 0)].tap
+        found[tap] = Rate(received, sent, until, 5)
+    return found
+
+
+ROUTED = state_of(
+    [("router", "wan", "lan"), ("web", "lan"), ("db", "lan"), ("away", "wan")],
+    ["wan", "lan"],
+    1,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "fold"), [("moving", ""), ("moving-folded", "host-a")]
+)
+def test_picture_of_traffic_is_as_reviewed(name: str, fold: str, golden: Golden):
+    rates = rates_of(
+        ROUTED,
+        router=(2e7, 300),
+        router_1=(300, 2e7),
+        web=(5e5, 2e4),
+        db=(10, 0),
+    )
+
+    diagram = layout(ROUTED, {"web": "running"}, rates=rates, fold=fold)
+
+    svg = render_to_string("testbeds/diagram/_diagram.html", {"diagram": diagram})
     golden(one_tag_a_line(svg), DATA / "expected" / f"{name}.diagram.svg")
 
 
@@ -261,6 +299,67 @@ def test_load_of_a_guest_is_drawn_in_steps(percent: float, load: int, tone: str)
     assert 0 <= known.load_width <= known.width
     assert f"vCPU in use about {load} %" in svg
     assert svg.count("net__load ") == 1
+
+
+def test_traffic_of_each_interface_has_a_width_and_words():
+    rates = rates_of(ROUTED, router=(2e7, 300), router_1=(300, 5e3), web=(9, 0))
+
+    diagram = layout(ROUTED, {}, rates=rates)
+
+    cards = {card.guest: card for card in diagram.cards}
+    assert cards["router"].rate.step == 3
+    assert cards["router"].traffic == (
+        "on wan received 19 MiB/s, sent under 1 KiB/s; "
+        "on lan received under 1 KiB/s, sent 4.9 KiB/s"
+    )
+    assert cards["web"].rate.step == 0
+    assert cards["web"].traffic == "on lan under 1 KiB/s each way"
+    assert (cards["db"].rate, cards["db"].traffic) == (None, "")
+    (further,) = (line for line in diagram.lines if line.kind == "further")
+    assert further.step == 1
+    assert further.title.endswith(" on lan: received under 1 KiB/s, sent 4.9 KiB/s")
+    unmeasured = [line for line in diagram.lines if line.kind != "further"]
+    assert not any(line.step for line in unmeasured)
+
+
+def test_folded_host_sums_the_traffic_that_is_known():
+    state = chain(6, 1, 1)
+    rates = rates_of(state, g0=(2000, 0), g1=(3000, 9e4), g2=(0, 2e4))
+
+    (card,) = layout(state, {}, rates=rates, fold="host-a").cards
+
+    assert (card.rate.received, card.rate.sent) == (5000, 11e4)
+    assert card.traffic == ("received 4.9 KiB/s, sent 107 KiB/s at 3 interfaces")
+
+
+def test_guest_without_a_bridge_has_no_line_for_its_traffic():
+    state = state_of([("lone",), ("web", "lan")], ["lan"], 1)
+
+    diagram = layout(state, {}, rates=rates_of(state, web=(2000, 0)))
+
+    assert {card.guest: card.rate is None for card in diagram.cards} == {
+        "web": False,
+        "lone": True,
+    }
+
+
+@pytest.mark.parametrize(("hosts", "guests"), [(1, 1), (4, 100)])
+def test_legend_is_below_the_hosts_and_inside_the_picture(hosts: int, guests: int):
+    state = chain(guests, hosts, hosts)
+
+    quiet = layout(state, {}, rates=rates_of(state, g0=(0, 0)))
+    busy = layout(state, {}, rates=rates_of(state, g0=(0, 1e9)))
+
+    assert [entry.span for entry in quiet.legend] == [None] * len(quiet.legend)
+    since, until = busy.legend[-1].span
+    assert (until - since).total_seconds() == 5
+    for diagram in (quiet, busy):
+        lowest = max(box.y + box.height for box in diagram.boxes)
+        for entry in diagram.legend:
+            assert lowest < entry.y - 10
+            assert entry.y < diagram.height
+            assert entry.x < diagram.width
+    assert layout(state, {}).legend == ()
 
 
 def test_clones_are_shown_and_their_golden_image_is_not():
