@@ -4,9 +4,11 @@ Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
 """
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.live.browser import create
+from tests.live.stack import Stack
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -82,3 +84,54 @@ def test_guest_is_recreated_from_its_page_after_a_question(page: Page):
     with page.expect_download() as download:
         page.get_by_role("link", name="web-serial.log").click()
     assert download.value.suggested_filename == "web-serial.log"
+
+
+def test_guest_is_used_without_scripts(product: Stack, chromium: Browser, page: Page):
+    create(page, "unscripted-guest")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    context = chromium.new_context(
+        base_url=product.url,
+        storage_state=page.context.storage_state(),
+        java_script_enabled=False,
+    )
+    plain, address = context.new_page(), "/testbeds/unscripted-guest/guests/web/"
+    plain.goto(address)
+
+    expect(plain.locator("#ssh-line")).to_contain_text("ssh -J ")
+    expect(plain.locator("#ssh").get_by_role("button")).to_have_count(0)
+    expect(plain.locator("tr[data-column=cpu_percent]")).to_be_visible()
+    plain.get_by_role("button", name="Check").click()
+    reload_until(plain, "#run", "Check succeeded.")
+    plain.get_by_role("link", name="To web").click()
+    expect(plain.locator("#last-check")).to_contain_text("can be reached.")
+
+    plain.get_by_role("button", name="Fetch the whole log").click()
+    reload_until(plain, "#run", "Succeeded on 1 guest.")
+    plain.goto(address)
+    with plain.expect_download() as download:
+        plain.get_by_role("link", name="web-serial.log").click()
+    assert download.value.suggested_filename == "web-serial.log"
+
+    plain.get_by_role("button", name="Pause").click()
+    reload_until(plain, "#run", "Pause succeeded.")
+    plain.goto(address)
+    reload_until(plain, "#guest", "paused by request")
+    plain.get_by_role("button", name="Force off").click()
+    expect(plain.get_by_role("heading", name="Force off")).to_be_visible()
+    plain.locator("form .button--danger").click()
+    reload_until(plain, "#run", "Force off succeeded.")
+    plain.goto(address)
+    reload_until(plain, "#guest", "shut off by request")
+    context.close()
+
+
+def reload_until(page: Page, part: str, words: str) -> None:
+    """Load a page again until a part of it says so, as a user without scripts does."""
+
+    def is_said() -> bool:
+        page.reload()
+        return words in " ".join(page.locator(part).inner_text().split())
+
+    expect(page.locator(part)).to_be_visible()
+    wait_until(is_said, f"{part} does not say {words}", timeout_s=120, pause_s=0.5)

@@ -1,4 +1,4 @@
-"""A researcher watches real guests: coming up, cancelled, and busy."""
+"""A researcher watches real guests: coming up, cancelled, busy, and without scripts."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 from testbed.client.api import Client
 from tests.live.browser import signed_in
 from tests.live.stack import Stack
-from tests.live.watch import Guest, ran
+from tests.live.watch import Guest, project, ran
 
 pytestmark = [pytest.mark.browser, pytest.mark.live]
 DATA = Path(__file__).parents[1] / "data/live"
@@ -107,3 +107,35 @@ def test_diagram_shows_the_traffic_of_real_guests(
         guest.run("pkill ping")
         expect(near).to_have_attribute("aria-label", re.compile("under 1 KiB/s each"))
         expect(near.locator(".net__flow")).to_have_count(0)
+
+
+def test_serial_log_of_a_real_guest_is_read_without_scripts(
+    stack: Stack, chromium: Browser, twins: str
+):
+    address = f"/testbeds/{twins}/guests/near/"
+    with signed_in(chromium, stack.url, "owner") as page:
+        for button, words in (
+            ("Check", "Check succeeded."),
+            ("Fetch the whole log", "Succeeded on 1 guest."),
+        ):
+            page.goto(address)
+            page.get_by_role("button", name=button).click()
+            expect(page.locator("#run-outcome")).to_contain_text(words)
+        context = chromium.new_context(
+            base_url=stack.url,
+            storage_state=page.context.storage_state(),
+            java_script_enabled=False,
+        )
+        plain = context.new_page()
+
+        plain.goto(address)
+
+        expect(plain.locator("#console")).to_contain_text("testbed guest ready")
+        with plain.expect_download() as download:
+            plain.get_by_role("link", name="near-serial.log").click()
+        assert b"testbed guest ready" in download.value.path().read_bytes()
+        jump = plain.locator("#ssh-line")
+        expect(jump).to_contain_text(
+            project(stack, twins).read_state().guest("near").user
+        )
+        context.close()
