@@ -84,7 +84,7 @@ def _create(
 def _page(request: Request, form: NewTestbedForm) -> HttpResponse:
     status = 422 if form.is_bound else 200
     if form.is_bound and wants_json(request):
-        said = (text for texts in form.errors.values() for text in texts)
+        said = (str(text) for texts in form.errors.values() for text in texts)
         return JsonResponse({"error": " ".join(said)}, status=status)
     context = {"form": form, "examples": list_examples()}
     return render(request, "testbeds/new.html", context, status=status)
