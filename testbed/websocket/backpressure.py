@@ -1,9 +1,12 @@
-"""Makes the sender wait for a slow browser, instead of filling the server's memory.
+"""Makes the faster side wait for the slower one, instead of filling the server's memory.
 
 ASGI cannot express that a socket's buffer is full, and Daphne accepts everything at
 once. Twisted below it does tell a registered push producer when to pause: `FlowControl`
 puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets a response of many
 parts wait. Servers whose `send` waits by itself are left alone.
+
+The other way, Daphne queues all messages of a websocket, also while the application
+waits for something that the client holds up: `FlowControl` stops reading then.
 
 Daphne has no door to its connections: they are taken from its `send`, which is no part
 of its interface. Its version is pinned, and a test runs Daphne's own `Server` to name
@@ -11,6 +14,7 @@ this module when another version hands `send` over in another way.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -18,6 +22,10 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[..., Awaitable[None]]
+# Above this a websocket is not read; four of the largest messages that are taken.
+MOST_WAITING_BYTES = 256 * 1024
+# An empty message takes memory as well.
+MESSAGE_BYTES = 512
 
 
 class Gate:
@@ -45,20 +53,49 @@ class Gate:
 
 
 class FlowControl:
-    """Adds a `gate` to each websocket's scope."""
+    """Adds a `gate` to each websocket's scope, and bounds what waits to be received."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Register the gate with Daphne's transport, when Daphne serves."""
-        gate = Gate()
-        transport = getattr(_connection_of(send), "transport", None)
+        gate, connection = Gate(), _connection_of(send)
+        transport = getattr(connection, "transport", None)
         if transport is not None:
             # Daphne's HTTP channel was its producer until the upgrade.
             transport.unregisterProducer()
             transport.registerProducer(gate, True)
+            receive = _Inbox(connection, receive).receive
         await self._application({**scope, "gate": gate}, receive, send)
+
+
+class _Inbox:
+    """The messages of one websocket that Daphne has read and nobody received yet."""
+
+    def __init__(self, connection: Any, receive: Receive) -> None:
+        self._transport = connection.transport
+        self._receive = receive
+        self._sizes = deque[int]()
+        self._waiting = 0
+        self._queue = connection.onMessage
+        connection.onMessage = self._put
+
+    def _put(self, payload: bytes, is_binary: bool) -> None:
+        self._sizes.append(len(payload) + MESSAGE_BYTES)
+        self._waiting += self._sizes[-1]
+        self._queue(payload, is_binary)
+        if self._waiting > MOST_WAITING_BYTES:
+            self._transport.pauseProducing()
+
+    async def receive(self) -> Message:
+        """Return the next message; its client may send again when there is room."""
+        message = await self._receive()
+        if message["type"] == "websocket.receive":
+            self._waiting -= self._sizes.popleft()
+            if self._waiting <= MOST_WAITING_BYTES:
+                self._transport.resumeProducing()
+        return message
 
 
 class ResponseFlow:

@@ -13,7 +13,12 @@ from twisted.internet.testing import StringTransport
 from twisted.web.test.requesthelper import DummyChannel
 from zope.interface.verify import verifyClass
 
-from testbed.websocket.backpressure import FlowControl, Gate, ResponseFlow
+from testbed.websocket.backpressure import (
+    MOST_WAITING_BYTES,
+    FlowControl,
+    Gate,
+    ResponseFlow,
+)
 
 TIMEOUT_S = 60
 
@@ -24,6 +29,9 @@ class Protocol:
     def __init__(self):
         self.transport = StringTransport()
         self.transport.registerProducer("the HTTP channel", streaming=True)
+
+    def onMessage(self, payload, isBinary):  # noqa: N802, N803
+        """Queue a message for the application."""
 
 
 async def handle_reply(protocol, message):
@@ -220,3 +228,49 @@ async def test_gate_is_registered_with_the_request_of_daphne():
     await server.connections[request]["application_instance"]
 
     assert [type(producer) for producer in producers] == [Gate], CHANGED
+
+
+async def test_websocket_is_not_read_while_its_messages_wait():
+    piece, room = 64 * 1024, asyncio.Event()
+
+    async def application(scope, receive, send):
+        await room.wait()
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    server, protocol = daphne_serving(FlowControl(application)), WebSocketProtocol()
+    protocol.transport, protocol.client_addr = StringTransport(), None
+    protocol.transport.registerProducer("the HTTP channel", streaming=True)
+    server.protocol_connected(protocol)
+    protocol.application_queue = server.create_application(
+        protocol, {"type": "websocket"}
+    )
+    await asyncio.sleep(0)
+
+    read = 0
+    while protocol.transport.producerState == "producing":
+        protocol.onMessage(bytes(piece), True)
+        read += piece
+        assert read <= MOST_WAITING_BYTES + piece, CHANGED
+    room.set()
+    protocol.application_queue.put_nowait({"type": "websocket.disconnect"})
+    await server.connections[protocol]["application_instance"]
+
+    assert read > piece
+    assert protocol.transport.producerState == "producing"
+
+
+async def test_empty_messages_of_a_websocket_are_bounded_too():
+    protocol = Protocol()
+
+    async def application(scope, receive, send):
+        await asyncio.Event().wait()
+
+    flow = FlowControl(application)({}, receive, partial(handle_reply, protocol))
+    task = asyncio.create_task(flow)
+    await asyncio.sleep(0)
+    for _ in range(1024):
+        protocol.onMessage(b"", False)
+    task.cancel()
+
+    assert protocol.transport.producerState == "paused"
