@@ -2,8 +2,8 @@
 
 ASGI cannot express that a socket's buffer is full, and Daphne accepts everything at
 once. Twisted below it does tell a registered push producer when to pause: `FlowControl`
-puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets a response of many
-parts wait. Servers whose `send` waits by itself are left alone.
+puts that into a websocket's scope as a `Gate`, `ResponseFlow` lets the parts of a
+response wait, and its end. Servers whose `send` waits by itself are left alone.
 
 The other way, Daphne queues all messages of a websocket, also while the application
 waits for something that the client holds up: `FlowControl` stops reading then.
@@ -99,7 +99,7 @@ class _Inbox:
 
 
 class ResponseFlow:
-    """Sends each part of a response when its client has taken the one before."""
+    """Sends each part of a response, and its end, when its client took the one before."""
 
     def __init__(self, application: Application) -> None:
         self._application = application
@@ -122,16 +122,23 @@ class _Parts:
         self._gate: Gate | None = None
 
     async def send(self, message: Message) -> None:
-        """Send a part; returns when the buffer can take the next."""
-        has_more = message.get("more_body", False)
-        if has_more and self._gate is None and self._is_there():
+        """Send a part; returns when the buffer can take the next.
+
+        With the end of the last one Twisted begins the connection's next request. A
+        client may have sent a thousand in one packet, and read no answer: the end waits
+        as well.
+        """
+        if message["type"] != "http.response.body" or not self._is_there():
+            await self._send(message)
+            return
+        if self._gate is None:
             self._gate = Gate()
             self._request.registerProducer(self._gate, True)
-        if message["type"] == "http.response.body" and not has_more:
+        await self._send({**message, "more_body": True})
+        await self._gate.wait()
+        if not message.get("more_body", False):
             self.end()
-        await self._send(message)
-        if self._gate is not None:
-            await self._gate.wait()
+            await self._send({**message, "body": b"", "more_body": False})
 
     def end(self) -> None:
         """End production, as Twisted requires before the response is finished."""

@@ -143,7 +143,7 @@ async def test_next_part_of_a_response_waits_until_there_is_room():
     await asyncio.wait_for(task, TIMEOUT_S)
 
     assert paused == [None, 0]
-    assert sent == [None, 0, 1, 2]
+    assert sent == [None, 0, 1, 2, b""]
     assert request.producer is None
 
 
@@ -159,12 +159,18 @@ async def test_response_whose_client_left_is_let_go():
     assert sent[-1] == 2
 
 
-async def test_short_response_is_not_touched():
+async def test_response_of_one_part_ends_when_its_client_has_taken_it():
     request, sent = Request(), []
 
-    await responder(request, sent, count=1)
+    task = responder(request, sent, count=1)
+    await asyncio.sleep(0.01)
+    paused = list(sent)
+    request.producer.resumeProducing()
+    await asyncio.wait_for(task, TIMEOUT_S)
 
-    assert sent == [None, 0]
+    assert paused == [None, 0]
+    assert sent == [None, 0, b""]
+    assert request.producer is None
 
 
 async def test_response_that_breaks_leaves_no_producer():
