@@ -1,11 +1,17 @@
 """Patterns select guests as ClusterShell's tools do, and refuse what they cannot mean."""
 
+import time
+
 import pytest
+from ClusterShell.NodeSet import NodeSet
 
 from orchestration.errors import SelectionFailed
 from orchestration.state.model import State
 from orchestration.state.selection import HOSTS_HINT, fold, select_guests, select_hosts
 from tests.orchestration.state.samples import HOSTS, build, machine, scaled, spec_of
+
+# Names that are no rectangle of numbers.
+MANY = [f"a{n * 7919 % 997}b{n * 104_729 % 991}c{n}" for n in range(3000)]
 
 
 @pytest.fixture
@@ -76,6 +82,9 @@ def test_selected_guests_keep_the_order_of_the_state(state: State) -> None:
         ("a*[0-19999]", "the selection names more than 20,000 guests"),
         (",".join(["@all"] * 10_000), "the selection names more than 20,000 guests"),
         ("x*" * 30_000, "has more than 1,024 characters."),
+        (f"web-{'9' * 5000}", "a number of more than 100 digits."),
+        (f"web-[0-{'9' * 5000}]", "a number of more than 100 digits."),
+        (f"{','.join(MANY)},@all", "more than 100 names with several numbers"),
         ("x" * 70_000, "The selection has 70,000 characters; 65,536 are read."),
     ],
 )
@@ -147,3 +156,23 @@ def test_selection_of_many_long_names_is_read(state: State) -> None:
 
     assert len(names) > 4096
     assert select_guests(state, names) == ("web-0", "web-1", "web-2", "web-3")
+
+
+def test_many_names_with_several_numbers_take_no_time(state: State) -> None:
+    before = time.process_time()
+
+    with pytest.raises(SelectionFailed, match="There is no guest a0b0c0,a"):
+        select_guests(state, ",".join(MANY))
+    folded = fold(MANY)
+
+    assert time.process_time() - before < 10
+    assert len(folded.split(",")) == len(MANY)
+
+
+def test_many_names_with_several_numbers_are_folded_by_the_last() -> None:
+    names = [f"rack{rack}-node{node:02}" for rack in range(9) for node in range(20)]
+
+    folded = fold(["db", *names])
+
+    assert folded == ",".join(["db", *(f"rack{n}-node[00-19]" for n in range(9))])
+    assert set(NodeSet(folded)) == {"db", *names}
