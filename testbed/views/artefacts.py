@@ -29,6 +29,7 @@ from testbed.pages.artefacts import (
 )
 from testbed.pages.overview import state_of
 from testbed.pages.streaming import File, while_made, zip_pieces
+from testbed.views.execution.downloads import bounded
 from testbed.views.problems import problem_page
 
 MAX_SHOWN_BYTES = 256 * 1024
@@ -78,6 +79,7 @@ def one(request: Request, slug: str, name: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
+@bounded
 def all_of(request: Request, slug: str) -> HttpResponseBase:
     """Send all artefacts as one archive, without any key."""
     testbed = testbed_for(request, slug)

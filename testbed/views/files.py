@@ -3,9 +3,13 @@
 Text files are edited in `editor`; others are only downloaded.
 """
 
+from collections.abc import Iterator
+from pathlib import Path
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import content_disposition_header
@@ -15,13 +19,16 @@ from django.views.decorators.http import (
     require_POST,
 )
 
+from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, TestbedError
 from testbed.access.limits import LimitReached
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Testbed
+from testbed.pages.streaming import PIECE_BYTES, while_made
 from testbed.testbeds.files import delete_file, files_locked, update_files
 from testbed.testbeds.stored_files import list_files
-from testbed.testbeds.texts import is_text
+from testbed.testbeds.texts import MAX_TEXT_BYTES, is_text
+from testbed.views.execution.downloads import bounded
 from testbed.views.forms import UploadForm
 from testbed.views.problems import problem_page
 
@@ -69,22 +76,33 @@ def remove(request: Request, slug: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
-def show(request: Request, slug: str, path: str) -> HttpResponse:
-    """Send one file as text; to be saved with `?download` or when it is binary."""
+@bounded
+def show(request: Request, slug: str, path: str) -> HttpResponseBase:
+    """Send one file as text; to be saved with `?download`, or if it is binary or long."""
     testbed = testbed_for(request, slug)
     try:
         file = testbed.project.file(path)
     except PathOutside as exc:
         raise Http404(exc.message) from exc
-    if path not in list_files(testbed):
+    size = list_files(testbed).get(path)
+    if size is None:
         raise Http404(f"There is no file {path}.")
-    content = file.read_bytes()
-    response = HttpResponse(content, content_type="text/plain; charset=utf-8")
-    if "download" in request.GET or not is_text(content):
-        response.headers["Content-Type"] = "application/octet-stream"
-        as_saved = content_disposition_header(True, file.name) or "attachment"
-        response.headers["Content-Disposition"] = as_saved
+    if "download" not in request.GET and size <= MAX_TEXT_BYTES:
+        content = file.read_bytes()
+        if is_text(content):
+            return HttpResponse(content, content_type="text/plain; charset=utf-8")
+    # A client that reads slowly would keep all of a large file in memory.
+    response = StreamingHttpResponse(
+        while_made(_pieces(file)), content_type="application/octet-stream"
+    )
+    as_saved = content_disposition_header(True, file.name) or "attachment"
+    response.headers["Content-Disposition"] = as_saved
     return response
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with open_real(path) as file:
+        yield from iter(lambda: file.read(PIECE_BYTES), b"")
 
 
 def _ask_to_remove(request: Request, testbed: Testbed, path: str) -> HttpResponse:

@@ -3,15 +3,21 @@
 Nothing beside them is shown, and what is refused changes nothing.
 """
 
+import asyncio
 import io
 import tarfile
+from collections import defaultdict
+from weakref import WeakSet
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import StreamingHttpResponse
 from django.test import Client
 
 from testbed.models import Testbed
+from testbed.pages.streaming import PIECE_BYTES
 from testbed.testbeds.stored_files import list_files
+from testbed.views.execution import downloads
 
 
 def test_files_are_added_shown_and_removed(browser: Client, testbed: Testbed):
@@ -31,6 +37,29 @@ def test_files_are_added_shown_and_removed(browser: Client, testbed: Testbed):
     assert shown["X-Content-Type-Options"] == "nosniff"
     assert saved["Content-Disposition"] == 'attachment; filename="setup.sh"'
     assert list(list_files(testbed)) == ["kvm-compose.yaml"]
+
+
+def test_large_file_is_sent_piece_by_piece_and_a_few_at_once(
+    browser: Client, testbed: Testbed, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(downloads, "MOST_DOWNLOADS", 1)
+    # Django's test client leaves the answers of other tests open.
+    monkeypatch.setattr(downloads, "_sent", defaultdict(WeakSet))
+    large = SimpleUploadedFile("large.log", b"line\n" * 200_000)
+    browser.post("/testbeds/lab/files/", {"uploads": [large]})
+
+    sent = browser.get("/testbeds/lab/files/large.log")
+    refused = browser.get("/testbeds/lab/files/large.log")
+    pieces = asyncio.run(pieces_of(sent))
+
+    assert max(map(len, pieces)) <= PIECE_BYTES
+    assert b"".join(pieces) == b"line\n" * 200_000
+    assert sent["Content-Disposition"] == 'attachment; filename="large.log"'
+    assert refused.status_code == 429
+
+
+async def pieces_of(answer: StreamingHttpResponse) -> list[bytes]:
+    return [piece async for piece in answer.streaming_content]
 
 
 @pytest.mark.parametrize(
