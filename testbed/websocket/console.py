@@ -18,7 +18,6 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 
 from channels.db import database_sync_to_async
-from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
 
 from testbed.access.permissions import log_act, may
@@ -36,6 +35,7 @@ from testbed.consoles.messages import (
 from testbed.consoles.tickets import Ticket, TicketRefused, read
 from testbed.models import Testbed
 from testbed.websocket import open_sockets
+from testbed.websocket.leaving import LeavingConsumer
 
 logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
@@ -58,7 +58,7 @@ class Times:
     check_s: float = 2.0
 
 
-class ConsoleConsumer(AsyncWebsocketConsumer):
+class ConsoleConsumer(LeavingConsumer):
     """One page at one console."""
 
     # Nothing here needs Redis.
@@ -67,9 +67,6 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
     def __init__(self, *, times: Times) -> None:
         super().__init__()
         self._times = times
-
-    async def connect(self) -> None:
-        """Accept a signed-in user, who has some seconds for the ticket."""
         self._user: User | None = None
         self._ticket: Ticket | None = None
         self._testbed: Testbed | None = None
@@ -79,6 +76,10 @@ class ConsoleConsumer(AsyncWebsocketConsumer):
         self._has_shown = asyncio.Event()
         self._opened_at = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
+
+    async def connect(self) -> None:
+        """Accept a signed-in user, who has some seconds for the ticket."""
+        self._opened_at = time.monotonic()
         self._user = await _in_thread(user_of_session)(self._session)
         await self.accept()
         if self._user is None:

@@ -42,6 +42,7 @@ from testbed.websocket.frames import (
     read_frame,
     texts_of,
 )
+from testbed.websocket.leaving import LeavingConsumer
 
 logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
@@ -83,7 +84,7 @@ class NothingHere(AsyncWebsocketConsumer):
         await self.close(NO_SUCH_RUN)
 
 
-class RunConsumer(AsyncWebsocketConsumer):
+class RunConsumer(LeavingConsumer):
     """One client of one run."""
 
     # The doorbell listens by itself: a socket must open while Redis is down.
@@ -92,15 +93,16 @@ class RunConsumer(AsyncWebsocketConsumer):
     def __init__(self, *, pace: Pace) -> None:
         super().__init__()
         self._pace = pace
+        self._user: User | None = None
+        self._is_driver = self._is_closed = self._has_spoken = False
+        self._is_flood = False
+        self._bad_frames = 0
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def connect(self) -> None:
         """Accept a user who may see the run, and follow it from here on."""
         self._run_id = int(self.scope["url_route"]["kwargs"]["run"])
         self._socket = uuid.uuid4().hex
-        self._is_driver = self._is_closed = self._has_spoken = False
-        self._is_flood = False
-        self._bad_frames = 0
-        self._tasks: list[asyncio.Task[None]] = []
         found = await self._visitor()
         if not found.refusal:
             self._cursor = await _in_thread(follower.last_seq)(self._run_id)

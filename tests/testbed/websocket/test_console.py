@@ -80,7 +80,9 @@ class Screen:
         if not self.socket.future.done():
             await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
         async with asyncio.timeout(PATIENCE_S):
-            await self.socket.future
+            await asyncio.wait([self.socket.future])
+        if not self.socket.future.cancelled():
+            self.socket.future.result()
         await asyncio.sleep(0)
 
     async def until_open(self):
@@ -273,6 +275,18 @@ async def test_page_that_shows_nothing_gets_a_window_only(
     await shown.say(type="taken", bytes=len(shown.data))
 
     await shown.until(lambda s: len(s.data) >= 2 * WINDOW_BYTES)
+
+
+async def test_console_of_a_cancelled_consumer_is_left(
+    screen, running, guests, owner, testbed
+):
+    shown = await screen(owner, testbed, mode=Mode.SHELL)
+    await shown.until_open()
+
+    # As Daphne does with one that waits longer than some seconds after its client left.
+    shown.socket.future.cancel()
+
+    await eventually(lambda: guests.shells[0].is_closed)
 
 
 async def test_opening_and_end_are_logged(screen, running, owner, testbed, caplog):
