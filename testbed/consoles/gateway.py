@@ -9,8 +9,10 @@ or written.
 import asyncio
 import contextlib
 import logging
+import math
 import os
 import signal
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,7 +50,7 @@ class AlreadyThere(TestbedError):
 
 
 class Gateway:
-    """All open consoles. `most` may be open at once."""
+    """All open consoles. `most` may be open at once, of one user half of them."""
 
     def __init__(self, machines: Machines, *, most: int, idle_s: float) -> None:
         self._machines = machines
@@ -59,6 +61,7 @@ class Gateway:
         self._serials = WeakValueDictionary[Place, SharedSerial]()
         self._screens = WeakValueDictionary[Place, SharedScreen]()
         self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._of_user = Counter[int]()
 
     async def serve(self, path: Path) -> None:
         """Listen until SIGTERM or SIGINT. Raises: AlreadyThere, OSError."""
@@ -103,6 +106,14 @@ class Gateway:
             with contextlib.suppress(ConnectionError):
                 await writer.drain()
             return
+        user = viewer.ticket.user_id
+        self._of_user[user] += 1
+        try:
+            await self._show(viewer)
+        finally:
+            self._of_user[user] -= 1
+
+    async def _show(self, viewer: Viewer) -> None:
         if viewer.ticket.mode is Mode.SHELL:
             await view_shell(viewer, self._machines, self._idle_s)
             return
@@ -134,6 +145,11 @@ class Gateway:
         if len(self._connections) > self._most:
             raise TestbedError(
                 f"{self._most} consoles are open already.", hint="Try again later."
+            )
+        if self._of_user[ticket.user_id] >= math.ceil(self._most / 2):
+            raise TestbedError(
+                f"You have {self._of_user[ticket.user_id]} open consoles, half of all.",
+                hint="Close some of them.",
             )
         return Viewer(ticket, opened, reader, writer)
 

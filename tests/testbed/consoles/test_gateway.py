@@ -78,6 +78,17 @@ async def test_no_more_consoles_than_allowed(guests, socket, page):
         assert words["text"] == "1 consoles are open already."
 
 
+async def test_one_user_leaves_consoles_for_others(guests, socket, page):
+    async with gateway(guests, socket, most=4):
+        for _ in range(2):
+            await (await page()).until_state("open")
+
+        words = await (await page()).until_state("failed")
+        await (await page(user_id=2)).until_state("open")
+
+    assert words["text"] == "You have 2 open consoles, half of all."
+
+
 async def test_console_ends_when_nothing_is_typed(guests, socket, page):
     async with gateway(guests, socket, idle_s=0.1):
         words = await (await page()).until_state("idle")
