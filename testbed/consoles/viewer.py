@@ -23,6 +23,8 @@ from testbed.consoles.messages import (
 from testbed.consoles.tickets import Mode, Ticket
 
 LOOK_AT_IDLE_S = 1.0
+# A page that takes nothing is left without hearing why.
+LAST_WORDS_S = 5.0
 DROPPED = "The guest does not read what is typed. Some of it was dropped."
 
 
@@ -75,9 +77,12 @@ class Viewer:
         while time.monotonic() - self.used_at < idle_s:
             await asyncio.sleep(LOOK_AT_IDLE_S)
         minutes = max(1, round(idle_s / 60))
-        await self.say(
-            state_words("idle", f"Closed: nothing was typed for {minutes} minutes.")
-        )
+        words = f"Closed: nothing was typed for {minutes} minutes."
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.say(state_words("idle", words))
+        except TimeoutError:
+            self.writer.transport.abort()
 
 
 def people_words(viewers: Iterable[Viewer]) -> Words:

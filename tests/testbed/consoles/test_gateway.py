@@ -5,6 +5,7 @@ import stat
 
 import pytest
 
+from testbed.consoles import viewer
 from testbed.consoles.gateway import AlreadyThere, Gateway
 from testbed.consoles.link import GatewayAway, open_link
 from testbed.consoles.messages import MAX_BYTES, Resize
@@ -87,6 +88,19 @@ async def test_one_user_leaves_consoles_for_others(guests, socket, page):
         await (await page(user_id=2)).until_state("open")
 
     assert words["text"] == "You have 2 open consoles, half of all."
+
+
+async def test_console_of_a_page_that_takes_nothing_ends_too(
+    guests, socket, page, monkeypatch
+):
+    monkeypatch.setattr(viewer, "LAST_WORDS_S", 0.1)
+    async with gateway(guests, socket, idle_s=1.0):
+        await (await page(mode=Mode.SHELL)).until_state("open")
+        [shell] = guests.shells
+        for _ in range(100):
+            shell.printed.put(b"y" * MAX_BYTES)
+
+        await eventually(lambda: shell.is_closed)
 
 
 async def test_console_ends_when_nothing_is_typed(guests, socket, page):
