@@ -11,11 +11,11 @@ than a scan (groups.py).
 
 import contextlib
 import os
-import re
 import shlex
 import signal
 import time
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,8 +31,11 @@ _LONG_NAP_S = 0.3
 NAME_BYTES = 100
 _NAP_S = 0.03
 _PROC = Path("/proc")
-# The output of `head` before and of each of several files, in one line.
-_HEADED = re.compile(r"==> /proc/(\d+)/cmdline <== (.*?)(?=\s+==> /|$)")
+# The output of `head` before the number of each of several files, after it, and behind
+# the last one.
+_HEAD, _HEADED, _NEXT_HEAD = "==> /proc/", "/cmdline <== ", " ==> /"
+# Of the processes that a machine names; a hostile guest names as many as it can print.
+MOST_PROCESSES = 1000
 
 # Reads /proc/*/stat with the headers of `head`. A process's name, of 15 bytes, may hold
 # newlines and look like another process's line, but not like a header. Inputs: pids
@@ -153,16 +156,33 @@ def parse_ended(machine: str, output: str) -> Ended:
     for line in whole.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "found":
-            found |= {int(pid): Process(int(pid), "") for pid in rest.split()}
+            found |= {pid: Process(pid, "") for pid in _pids(rest)}
         elif kind == "names":
-            for pid, name in _HEADED.findall(rest):
-                found[int(pid)] = Process(int(pid), name.strip())
+            found |= {process.pid: process for process in _named(rest)}
         elif kind == "groups":
             by_group = not rest
         elif kind == "survivors":
-            alive = tuple(_process(found, int(pid)) for pid in rest.split())
-            return Ended(machine, tuple(found.values()), alive, by_group)
+            alive = tuple(_process(found, pid) for pid in _pids(rest))
+            seen = islice(found.values(), MOST_PROCESSES)
+            return Ended(machine, tuple(seen), alive, by_group)
     raise ValueError("the ending script did not finish")
+
+
+def _pids(text: str) -> Iterator[int]:
+    return map(int, text.split(None, MOST_PROCESSES)[:MOST_PROCESSES])
+
+
+def _named(text: str) -> Iterator[Process]:
+    """Yield processes with their names.
+
+    Without a pattern: one that looks ahead over spaces held up the worker, and all its
+    threads, for half an hour where a guest printed a mebibyte of them.
+    """
+    for part in text.split(_HEAD, MOST_PROCESSES)[1 : MOST_PROCESSES + 1]:
+        pid, is_head, name = part.partition(_HEADED)
+        if is_head:
+            name = name.partition(_NEXT_HEAD)[0]
+            yield Process(int(pid), name[:NAME_BYTES].strip())
 
 
 def unconfirmed(machine: str, cmd: Command, why: str) -> Ended:

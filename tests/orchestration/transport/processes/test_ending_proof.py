@@ -6,9 +6,15 @@ Who forks and exits ahead of a look, or is between two programs, is not seen by 
 import os
 import shutil
 import subprocess
+import time
 
 from orchestration.transport.processes import ending
-from orchestration.transport.processes.ending import end_here, end_line, parse_ended
+from orchestration.transport.processes.ending import (
+    MOST_PROCESSES,
+    end_here,
+    end_line,
+    parse_ended,
+)
 from tests.orchestration.transport.conftest import carriers
 from tests.waiting import wait_until
 
@@ -75,3 +81,23 @@ def test_process_ahead_of_a_scan_here_is_found_by_the_next(scope, monkeypatch):
     assert len(ended.found) == 2
     assert ended.survivors == ()
     assert carriers(scope.tag) == []
+
+
+def test_name_of_many_spaces_takes_no_time():
+    before = time.process_time()
+
+    ended = parse_ended(
+        "a", f"names ==> /proc/7/cmdline <== {' ' * 60_000}x\nsurvivors\n"
+    )
+
+    assert time.process_time() - before < 2
+    assert [(process.pid, process.name) for process in ended.found] == [(7, "")]
+
+
+def test_number_of_processes_that_a_machine_names_is_bounded():
+    pids = " ".join(map(str, range(1, 100_000)))
+    names = " ".join(f"==> /proc/{pid}/cmdline <== x" for pid in range(1, 10_000))
+
+    ended = parse_ended("a", f"found {pids}\nnames {names}\nsurvivors {pids}\n")
+
+    assert len(ended.found) == len(ended.survivors) == MOST_PROCESSES
