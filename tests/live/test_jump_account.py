@@ -127,10 +127,12 @@ class OwnHost(LocalTransport):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         with subprocess.Popen(line, **pipes) as process:
             try:
-                found = wait_until(lambda: self.sessions() - before)
-                yield process, found.pop()
+                session = wait_until(lambda: self.sessions() - before).pop()
+                yield process, session
             finally:
                 process.kill()
+        # sshd notices that a moment later.
+        wait_until(lambda: session not in self.sessions())
 
     def sessions(self) -> set[Session]:
         """Return the connections, each without the addresses that it leads to."""
@@ -304,7 +306,7 @@ def test_older_connection_is_ended_while_a_younger_one_goes_on(host, keys):
 
             assert old.wait(30) != 0
             assert still_answers(young)
-            assert host.sessions() == {second}
+            wait_until(lambda: host.sessions() == {second})
 
 
 def test_connection_to_an_address_that_no_key_opens_any_more_is_ended(host, keys):
@@ -378,7 +380,7 @@ def test_workers_rights_on_main_are_enough(host, keys, monkeypatch):
         jump_sessions.end(host, found.all, scope=Scope())
 
         assert process.wait(30) != 0
-        assert host.sessions() == set()
+        wait_until(lambda: host.sessions() == set())
 
 
 def test_number_of_a_deleted_testbed_rests_until_its_connection_has_ended(
