@@ -19,8 +19,9 @@ TICKS_PER_S = 100
 # A connection's process begins after its keys were read: by default sshd ends a login
 # that takes longer than LoginGraceTime, 120 s.
 LOGIN_TICKS = 600 * TICKS_PER_S
-# /proc/PID/stat's PID and begin. The name between them may hold anything.
-_TIMES = r"s/^([0-9]+) \(.*\) [A-Za-z]( [0-9-]+){18} ([0-9]+) .*$/\1 \3/p"
+# /proc/PID/stat's PID and begin, of a process that is not a zombie. The name between
+# them may hold anything.
+_TIMES = r"s/^([0-9]+) \(.*\) [A-WYa-wy]( [0-9-]+){18} ([0-9]+) .*$/\1 \3/p"
 # $1 the account, $2 the expression for its times, $3 the port of guests. The clock is
 # read first, as the begin of the process that reads it. sshd's processes hide their
 # owner, not their status. A process of a container, which has a second number in
