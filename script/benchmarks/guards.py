@@ -10,6 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +20,7 @@ from benchmarks.up import write_testbed
 from orchestration.providers.linux.ruleset import TABLE
 from testbed.client.api import Client, Frame
 from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
+from tests.waiting import wait_until
 
 TARGET = 1.03
 SLUG = "guards"
@@ -130,9 +132,17 @@ def limits(stack: Stack) -> Iterator[None]:
         yield
     finally:
         for group in made:
-            left = (group / "cgroup.procs").read_text().split()
-            move(map(int, left), above)
-            group.rmdir()
+            wait_until(partial(is_dissolved, group, above))
+
+
+def is_dissolved(group: Path, above: Path) -> bool:
+    """Remove a group; False while a process began in it or has not quite ended."""
+    move(map(int, (group / "cgroup.procs").read_text().split()), above)
+    try:
+        group.rmdir()
+    except OSError:
+        return False
+    return True
 
 
 def limit_of(unit: str) -> str:
