@@ -14,9 +14,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    suppress,
+)
 from statistics import median, quantiles
+from threading import Thread
 from typing import Protocol
+
+from websockets.exceptions import ConnectionClosed
 
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from testbed.client.api import Client, Frame
@@ -213,7 +222,8 @@ def add_open(table: Table, stack: Stack, client: Client, count: int) -> None:
         for number in range(count):
             guest = GUESTS[number % len(GUESTS)]
             mode = "shell" if number < SHELLS * len(GUESTS) else "serial"
-            opened.enter_context(console_page(client, SLUG, guest, mode))
+            page = opened.enter_context(console_page(client, SLUG, guest, mode))
+            Thread(target=keep_reading, args=(page,), daemon=True).start()
         cpu_s = {name: cpu_of(stack, name) for name in PROCESSES}
         time.sleep(IDLE_S)
         for name, title in PROCESSES.items():
@@ -223,6 +233,14 @@ def add_open(table: Table, stack: Stack, client: Client, count: int) -> None:
             )
             table.add("  before", before[name], "MiB")
             table.add("  CPU while nothing is typed", load, "% of one")
+
+
+def keep_reading(page: ConsolePage) -> None:
+    """Read until the page is closed, as a browser does."""
+    with suppress(ConnectionClosed):
+        while True:
+            with suppress(TimeoutError):
+                page.read()
 
 
 def compare_floods(table: Table, ways: Ways, chosen: argparse.Namespace) -> None:
@@ -236,6 +254,7 @@ def compare_floods(table: Table, ways: Ways, chosen: argparse.Namespace) -> None
     title = f"shell, {chosen.mib} MiB of output"
     table.add(title, ours, "MiB/s", at_least=MIB_PER_S)
     table.add("  ssh", theirs, "MiB/s")
+    table.add("  ratio to ssh", ours / theirs)
 
 
 def flood(typist: Typist, mib: int) -> float:
