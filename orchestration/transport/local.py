@@ -87,6 +87,9 @@ class LocalTransport:
             raise running.timed_out(timeout_s)
         _release(child)
         code = child.returncode if child.returncode >= 0 else 128 - child.returncode
+        if code != 0:
+            # The cancel of another command of the task may have ended this one, too.
+            scope.check_cancelled()
         return running.ended(code, check=check)
 
     def put(

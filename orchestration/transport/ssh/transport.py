@@ -129,6 +129,9 @@ class SSHTransport(StreamedFiles):
             )
         except TimeUp:
             raise running.timed_out(timeout_s) from None
+        if code != 0:
+            # The cancel of another command of the task may have ended this one, too.
+            scope.check_cancelled()
         return running.ended(code, check=check)
 
     def open_terminal(self, columns: int, rows: int, *, scope: Scope) -> Terminal:
