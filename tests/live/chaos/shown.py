@@ -8,11 +8,12 @@ from testbed.client.api import Client
 
 CONDITION = re.compile(r'data-title="[\w-]+: ([^"]+) · Testbeds"')
 GUEST = re.compile(
-    r'<tr id="guest-([\w-]+)">.*?<td>.*?<span\s*>([^<]+)</span></span>\s*</td>\s*'
+    r'<tr id="guest-([\w-]+)">.*?<td>.*?<span\s*>([^<]+)</span></span>.*?</td>\s*'
     r'<td data-label="Host" class="quiet">([\w-]+)</td>',
     re.DOTALL,
 )
 DRIFT = re.compile(r'id="drift">.*?Drift detected:\s*(.*?)\.\s*<b>', re.DOTALL)
+TAG = re.compile(r"<[^>]+>")
 MORE = re.compile(r"and (\d+) more$")
 
 
@@ -37,7 +38,8 @@ def shown_to(client: Client, slug: str) -> Shown:
     assert condition, page[:2000]
     found = {name: (status, host) for name, status, host in GUEST.findall(page)}
     drift = DRIFT.search(page)
-    text = html.unescape(drift[1]).strip() if drift else ""
+    # Names are links.
+    text = html.unescape(TAG.sub("", drift[1])).strip() if drift else ""
     lines = [" ".join(line.split()) for line in text.split("; ")] if text else []
     more = MORE.match(lines[-1]) if lines else None
     if more:

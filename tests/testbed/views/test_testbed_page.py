@@ -5,6 +5,7 @@ An edited, wrong or unreadable testbed still has a page that says so.
 
 import re
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import User
@@ -14,6 +15,7 @@ from django.utils import timezone
 from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
 from testbed.testbeds.planning import prepare
+from tests.live.chaos.shown import shown_to
 from tests.testbed.conftest import YAML
 from tests.testbed.reading import squeezed, visible
 
@@ -214,3 +216,16 @@ def test_guests_are_counted_only_by_a_look_after_the_last_run(
 
     assert shown in page
     assert hidden not in page
+
+
+def test_chaos_test_reads_the_guests_of_the_page(browser: Client, generated: Testbed):
+    """It runs at night alone, and a page that it cannot read makes each act red."""
+    now = timezone.now()
+    Testbed.objects.update(condition=Testbed.Condition.PARTIAL, observed_at=now)
+    seen = {"testbed": generated, "host": "main", "observed_at": now}
+    ObservedGuest.objects.create(name="web", status="paused", **seen)
+    client = SimpleNamespace(page=lambda path: browser.get(path).content.decode())
+
+    shown = shown_to(client, "lab")
+
+    assert shown.guests["web"] == ("paused", "main")
