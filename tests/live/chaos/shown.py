@@ -39,8 +39,8 @@ def shown_to(client: Client, slug: str) -> Shown:
     found = {name: (status, host) for name, status, host in GUEST.findall(page)}
     drift = DRIFT.search(page)
     # Names are links.
-    text = html.unescape(TAG.sub("", drift[1])).strip() if drift else ""
-    lines = [" ".join(line.split()) for line in text.split("; ")] if text else []
+    text = html.unescape(TAG.sub("", drift[1])) if drift else ""
+    lines = " ".join(text.split()).split("; ") if text.strip() else []
     more = MORE.match(lines[-1]) if lines else None
     if more:
         lines.pop()
