@@ -25,8 +25,7 @@ STAGES = (
     "Set up guests",
 )
 SEED = int(os.environ.get("FAULT_SEED", "1"))
-# Half a minute each: leases and connections are given up, daemons come back. Each run
-# has the others, which are of the same kinds.
+# Half a minute each: leases and connections are given up, daemons come back.
 PATIENT = {
     "worker frozen",
     "pool process frozen",

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
-from django.db.models.signals import post_migrate
 from django.test import Client
 
 from orchestration.engine import ResourceResult, Work
@@ -58,16 +57,6 @@ network:
   bridge_connections: {lan: far}
   external_bridge: lan
 """
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None) -> None:
-    """Keep the flush after each test with threads from making the permissions anew.
-
-    They take longer than the test, and the product asks for none of them.
-    """
-    post_migrate.receivers.clear()
-    post_migrate.sender_receivers_cache.clear()
 
 
 @pytest.fixture
