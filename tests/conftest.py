@@ -1,7 +1,8 @@
 """Options and fixtures of the whole suite.
 
 `--lane` is for script/test, which runs the suite as three processes side by side: one
-test at a time on the real hosts, the other live tests, and the unit tests.
+test at a time on the real hosts, the other live tests with those that are marked
+`beside` on hosts of their own, and the unit tests.
 """
 
 import faulthandler
@@ -69,7 +70,9 @@ def pytest_collection_modifyitems(
         return
     others = [item for item in items if lane_of(item) is not chosen]
     config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if lane_of(item) is chosen]
+    mine = [item for item in items if lane_of(item) is chosen]
+    # Hosts are looked at while they are there: those of this lane come up last.
+    items[:] = sorted(mine, key=needs_hosts) if chosen is Lane.LIVE else mine
 
 
 def pytest_collection_finish() -> None:
@@ -78,9 +81,14 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def needs_hosts(item: pytest.Item) -> bool:
+    """Return whether a test asks for the real hosts: the fixture `stack`."""
+    return "stack" in getattr(item, "fixturenames", ())
+
+
 def lane_of(item: pytest.Item) -> Lane:
-    """Return the lane of a test: the fixture `stack` is the real hosts."""
-    if "stack" in getattr(item, "fixturenames", ()):
+    """Return the lane of a test; those marked `beside` keep the others' hosts free."""
+    if needs_hosts(item) and item.get_closest_marker("beside") is None:
         return Lane.HOSTS
     marks = map(item.get_closest_marker, ("live", "browser"))
     return Lane.LIVE if any(marks) else Lane.UNIT

@@ -19,7 +19,7 @@ from tests.live.watch import (
     wait_until_observed,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.beside]
 YAML = """
 machines:
   - name: {guest}

@@ -19,11 +19,12 @@ import pytest
 from orchestration.providers.linux.jump_account import ACCOUNT, KEYS_FILE
 from testbed.client.api import Client
 from tests.live.namespace_host import NamespaceHost, wire
+from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
 from tests.live.watch import Guest, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
-SLUG, FOREIGN = "sshed", "foreign"
+FOREIGN = "foreign"
 SET_UP = """
 from django.core.management import CommandError, call_command
 try:
@@ -120,7 +121,7 @@ def laptop(
     machine = NamespaceHost(f"{stack.label}-l", folder / "l")
     wire(stack.main, "w8", machine)
     try:
-        with pair_up(stack, owner, SLUG), pair_up(stack, other, FOREIGN):
+        with pair_up(stack, other, FOREIGN):
             stack.main.run("ovs-vsctl", "add-port", "br-phy", "w8")
             own = f"{stack.main.address.rpartition('.')[0]}.8/24"
             for words in (f"addr add {own} dev w0", "link set w0 up"):
