@@ -1,5 +1,7 @@
 """`/metrics`: who may read it, and that Prometheus' own parser understands it."""
 
+import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -15,6 +17,7 @@ from orchestration.plan.model import Command
 from testbed.api import metrics
 from testbed.environment import env_token
 from testbed.models import Batch, Host, ObservedGuest, Run, Testbed
+from tests.deployed_files import DEPLOY
 from tests.testbed.conftest import MakeRun
 
 TOKEN = "a-token-of-thirty-two-characters"
@@ -169,6 +172,55 @@ def test_queries_do_not_grow_with_the_guests(scraper: Client, testbed: Testbed) 
         counts.append(len(queries))
 
     assert counts[0] == counts[1]
+
+
+def test_dashboard_asks_for_metrics_and_labels_that_there_are(
+    scraper: Client, testbed: Testbed, make_run: MakeRun
+) -> None:
+    counters = ("disk_read_bytes", "disk_written_bytes", "received_bytes", "sent_bytes")
+    host = dict.fromkeys(("load", "cpu_busy_s", "cpu_total_s"), 1.0)
+    disk = dict.fromkeys(("disk_bytes", "disk_free_bytes"), 1)
+    Host.objects.update(**host, **disk, checked_at=timezone.now())
+    ObservedGuest.objects.create(
+        testbed=testbed,
+        name="web",
+        host="main",
+        status="running",
+        observed_at=timezone.now(),
+        **dict.fromkeys(counters, 1),
+    )
+    make_run(Command.UP)
+    labels: dict[str, set[str]] = {}
+    for name, pairs in read(scraper):
+        labels.setdefault(name, set()).update(label for label, _ in pairs)
+    panels = json.loads((DEPLOY / "grafana-dashboard.json").read_text())["panels"]
+    targets = [target for panel in panels for target in panel["targets"]]
+
+    assert len(targets) >= len(panels) >= 10
+    for target in targets:
+        asked = re.findall(r"testbed_\w+", target["expr"])
+        assert asked
+        assert set(asked) <= set(labels), target["expr"]
+        words = re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])
+        words += re.findall(r"[{,](\w+)=~?", target["expr"])
+        words += re.findall(r"by \((\w+)\)", target["expr"])
+        assert all(set(words) <= labels[name] for name in asked), target["expr"]
+
+
+def test_documents_name_each_metric(scraper: Client, testbed: Testbed) -> None:
+    answer = scraper.get("/metrics").content.decode()
+    served = re.findall(r"^# TYPE (\S+)", answer, re.MULTILINE)
+    text = (DEPLOY.parent / "docs/operations.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| `testbed_")]
+
+    named = []
+    for row in rows:
+        # `testbed_host_up`, `…_cpus`
+        words = re.findall(r"`((?:testbed|…)_\w+)`", row.split("|")[1])
+        kind = "_".join(words[0].split("_")[:2])
+        named += [word.replace("…", kind) for word in words]
+
+    assert sorted(named) == sorted(served)
 
 
 @pytest.mark.parametrize("given", ["", "wrong-token-of-the-same-length!!", "ü" * 32])
