@@ -9,7 +9,7 @@ CONSOLES = "testbed-consoles.service"
 
 def setting(unit: str, name: str) -> list[str]:
     """Return the words of a unit's setting; one that is given again adds words."""
-    lines = (DEPLOY / unit).read_text().splitlines()
+    lines = (DEPLOY / unit).read_text().replace("\\\n", " ").splitlines()
     given = [line.partition("=")[2] for line in lines if line.startswith(f"{name}=")]
     return " ".join(given).split()
 

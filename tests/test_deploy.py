@@ -1,5 +1,6 @@
 """The files that docs/operations.md installs are valid and agree with the documents."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,12 @@ from tests.deployed_files import CONSOLES, DEPLOY, WEB, WORKER, setting
 CHECKOUT = DEPLOY.parent
 OPERATIONS = (CHECKOUT / "docs/operations.md").read_text()
 SECURITY = (CHECKOUT / "docs/security.md").read_text()
+# What script/demo starts, by its program: the words that make it this process.
+PROCESSES = {
+    "daphne": {"testbed.asgi:application"},
+    "celery": {"worker", "-B"},
+    "python": {"console_gateway"},
+}
 NGINX = """\
 pid {folder}/pid;
 events {{}}
@@ -113,6 +120,31 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
 def _compose() -> dict[str, Any]:
     """The content of docker-compose.yml."""
     return yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+
+
+def test_demo_units_and_compose_start_the_same_processes(compose: dict[str, Any]):
+    demo = (CHECKOUT / "script/lab/demo.sh").read_text()
+    started = re.findall(r'exec setsid "\$VENV/bin/(\w+)"(.*?) >', demo, re.DOTALL)
+    units = [setting(unit.name, "ExecStart") for unit in DEPLOY.glob("*.service")]
+    image = (CHECKOUT / "Dockerfile").read_text().rpartition("\nCMD ")[2]
+    default = json.loads(image.replace("\\\n", ""))
+    built = [s for s in compose["services"].values() if "build" in s]
+
+    for commands in (
+        [[program, *words.split()] for program, words in started],
+        [[Path(words[0]).name, *words[1:]] for words in units],
+        [service.get("command", default) for service in built],
+    ):
+        assert sorted(words[0] for words in commands) == sorted(PROCESSES)
+        assert all(PROCESSES[words[0]] <= set(words) for words in commands)
+
+
+def test_console_gateway_of_compose_has_the_rights_of_its_unit(compose: dict[str, Any]):
+    service = compose["services"]["consoles"]
+
+    assert service["cap_drop"] == ["ALL"]
+    rights = {f"CAP_{name}" for name in service["cap_add"]}
+    assert rights == set(setting(CONSOLES, "CapabilityBoundingSet"))
 
 
 def test_secrets_of_compose_are_declared_and_made(compose: dict[str, Any]) -> None:
