@@ -91,6 +91,18 @@ def test_zoom_search_and_place_outlive_the_poll(page: Page):
     expect(page.locator("[data-net-scale]")).to_have_text(f"{scale_of(page)} %")
 
 
+def test_words_of_a_narrow_host_end_before_its_arrow(page: Page):
+    create(page, "narrow", yaml_of(2))
+    generate(page, "narrow")
+    hosts = page.locator(".net__host").all()
+
+    assert len(hosts) == 2
+    for host in hosts:
+        words = host.locator(".net__host-name").bounding_box()
+        arrow = host.locator(".net__fold").bounding_box()
+        assert words["x"] + words["width"] <= arrow["x"]
+
+
 def test_mouse_zooms_where_it_is_and_drags_without_opening(page: Page):
     create(page, "dragged", yaml_of(12))
     generate(page, "dragged")

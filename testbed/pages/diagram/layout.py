@@ -47,6 +47,8 @@ FOLDED_COLUMNS = 2
 GAP, ROW_GAP = 12, 22
 BAR_HEIGHT, BAND_GAP = 24, 26
 PADDING, HOST_HEAD, HOST_FOOT = 16, 38, 34
+# Left and right of a host's name and notes, and their characters, bold and small.
+HEAD_LEFT, HEAD_RIGHT, NAME_WIDTH, NOTE_WIDTH = 37, 38, 9, 6
 HOST_GAP, HOST_ROW_GAP = 92, 36
 CLOUD_WIDTH, CLOUD_HEIGHT = 118, 46
 BELOW_LEGEND = 6
@@ -110,7 +112,7 @@ class _Placer:
         self.bands = _bands(scene)
         self.cells = cells_of([host.name for host in scene.places], per_row)
         most = _most_columns(per_row)
-        self.shapes = {host.name: self._shape(host.name, most) for host in scene.places}
+        self.shapes = {host.name: self._shape(host, most) for host in scene.places}
         self.widths: dict[int, int] = defaultdict(int)
         for name, cell in self.cells.items():
             widest = max(self.widths[cell.column], self.shapes[name].width)
@@ -159,15 +161,16 @@ class _Placer:
             legend=legend,
         )
 
-    def _shape(self, host: str, most_columns: int) -> _Shape:
-        bands = self.bands[host]
-        is_folded = host in self.folding.folded
+    def _shape(self, host: Place, most_columns: int) -> _Shape:
+        bands = self.bands[host.name]
+        is_folded = host.name in self.folding.folded
         columns = FOLDED_COLUMNS if is_folded else _columns(bands, most_columns)
-        links = sum(link.place == host for link in self.scene.links)
+        links = sum(link.place == host.name for link in self.scene.links)
         patches = (links + 1) * LANE if links else 0
         further = 0 if is_folded else _further_room(bands)
         inner = columns * (CARD_WIDTH + GAP) - GAP
-        return _Shape(columns, patches, patches + inner + further + 2 * PADDING)
+        width = patches + inner + further + 2 * PADDING
+        return _Shape(columns, patches, max(width, _head_width(host)))
 
     def _left(self, column: int) -> int:
         """Return the left side of a column of hosts."""
@@ -227,6 +230,13 @@ class _Placer:
             return None, []
         y = external[0].middle - CLOUD_HEIGHT // 2
         return Cloud(outside.note, 1, y, CLOUD_WIDTH, CLOUD_HEIGHT), external
+
+
+def _head_width(host: Place) -> int:
+    """Return the width that a host's name and notes need, with icon and arrow."""
+    notes = ["controller"] * host.is_main + [host.note]
+    noted = sum(len(note) * NOTE_WIDTH + PADDING // 2 for note in notes)
+    return HEAD_LEFT + len(host.name) * NAME_WIDTH + noted + HEAD_RIGHT
 
 
 def _further_room(bands: list[_Band]) -> int:
