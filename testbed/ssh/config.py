@@ -55,9 +55,15 @@ class SshWay:
     through: Through
 
     @property
+    def alias(self) -> str:
+        """Its name for host keys: guests on other hosts may have the same address."""
+        return f"{self.guest}.{self.testbed}.testbed"
+
+    @property
     def line(self) -> str:
         """The command that logs in."""
-        return f"ssh -J {self.through.place} {self.user}@{self.address}"
+        words = f"-J {self.through.place} -o HostKeyAlias={self.alias}"
+        return f"ssh {words} {self.user}@{self.address}"
 
     @property
     def fingerprint(self) -> str:
@@ -109,7 +115,7 @@ def known_hosts_text(ways: list[SshWay]) -> str:
     """Return the pinned keys of guests and hosts."""
     hosts = {way.through.host: way.through for way in ways}.values()
     lines = [f"{_alias(h.host)} {h.host_key}\n" for h in hosts if h.host_key]
-    lines += [f"{_alias_of(way)} {way.host_key}\n" for way in ways if way.host_key]
+    lines += [f"{way.alias} {way.host_key}\n" for way in ways if way.host_key]
     return "".join(lines)
 
 
@@ -120,7 +126,7 @@ def _config(ways: list[SshWay]) -> Iterator[str]:
         yield f"  HostName {way.address}"
         yield f"  User {way.user}"
         yield f"  ProxyJump jump.{way.through.host}"
-        yield f"  HostKeyAlias {_alias_of(way)}"
+        yield f"  HostKeyAlias {way.alias}"
         if not way.host_key:
             yield "  # It has not reported its host key: download this again after Up."
     for host in {way.through.host: way.through for way in ways}.values():
@@ -143,10 +149,6 @@ def _config(ways: list[SshWay]) -> Iterator[str]:
 
 def _alias(host: str) -> str:
     return f"{host}.host.testbed"
-
-
-def _alias_of(way: SshWay) -> str:
-    return f"{way.guest}.{way.testbed}.testbed"
 
 
 def _key(line: str) -> str:

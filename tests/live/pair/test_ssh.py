@@ -155,11 +155,12 @@ def test_config_as_downloaded_reaches_the_guest_on_host_b(laptop, stack):
 def test_line_of_the_page_names_the_same_way(laptop, stack, owner):
     page = owner.page(f"/testbeds/{SLUG}/guests/away/")
 
-    found = re.search(r"ssh -J (\S+) (\S+)</code>", page)
+    found = re.search(r"ssh -J (\S+) -o HostKeyAlias=(\S+) (\S+)</code>", page)
 
     assert found is not None
     assert found[1] == f"{ACCOUNT}@{stack.other.address}"
-    assert found[2].endswith(f"@{address(stack, SLUG, 'away')}")
+    assert found[2] == f"away.{SLUG}.testbed"
+    assert found[3].endswith(f"@{address(stack, SLUG, 'away')}")
 
 
 def test_jump_host_gives_no_shell_and_runs_nothing(laptop):

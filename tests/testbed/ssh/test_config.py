@@ -97,7 +97,7 @@ def test_page_shows_the_line_through_the_host(
     browser: Client, generated: Testbed, pinned: tuple[str, str]
 ):
     guest = generated.project.read_state().guest("db")
-    target = f"{guest.user}@{guest.management.address}"
+    target = f"-o HostKeyAlias=db.lab.testbed {guest.user}@{guest.management.address}"
 
     before = browser.get("/testbeds/lab/guests/db/").content.decode()
     Host.objects.filter(name="host-b").update(jump={"is_there": True, "works": True})
