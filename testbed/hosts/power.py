@@ -13,12 +13,14 @@ LEAVES = {
     **{kind: verb.leaves for kind, verb in VERBS.items()},
 }
 NOT_BEGUN = (Task.Status.WAITING, Task.Status.SKIPPED)
+TURNS_ON = tuple(kind for kind, verb in VERBS.items() if verb.leaves == RUNNING)
 
 
 def requested_statuses(testbed: Testbed) -> dict[str, str]:
     """Return the status that users asked for, of guests that are not to run.
 
-    A shutdown that took too long counts as well: the guest may go off later.
+    A shutdown that took too long counts as well: the guest may go off later. A verb that
+    was to let a guest run, and failed, left it as it was asked for before.
     """
     since = testbed.runs.deciding().values_list("pk", flat=True).first() or 0
     tasks = Task.objects.filter(
@@ -27,7 +29,8 @@ def requested_statuses(testbed: Testbed) -> dict[str, str]:
         instruction__run__gt=since,
         instruction__kind__in=LEAVES,
     )
-    last = tasks.exclude(status__in=NOT_BEGUN).order_by("pk")
+    refused = {"status": Task.Status.FAILED, "instruction__kind__in": TURNS_ON}
+    last = tasks.exclude(status__in=NOT_BEGUN).exclude(**refused).order_by("pk")
     found = {
         name: LEAVES[Kind(kind)]
         for name, kind in last.values_list("resource", "instruction__kind")

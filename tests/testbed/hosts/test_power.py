@@ -83,6 +83,17 @@ def test_verb_that_did_not_begin_counts_for_nothing(
     assert requested_statuses(up) == {}
 
 
+@pytest.mark.parametrize("kind", [Kind.POWER_ON, Kind.REBOOT, Kind.RESET])
+def test_paused_guest_that_a_verb_refuses_is_paused_by_request_still(
+    up: Testbed, owner: User, kind: Kind
+) -> None:
+    changed(up, owner, Kind.PAUSE, "web")
+
+    changed(up, owner, kind, "web", status="failed")
+
+    assert requested_statuses(up) == {"web": "paused"}
+
+
 def test_testbed_stays_up_while_a_user_keeps_guests_off(
     up: Testbed, kept: Hosts, state: State, owner: User
 ) -> None:
