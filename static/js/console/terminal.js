@@ -10,12 +10,19 @@ const LARGEST = 28;
 const SERIAL_COLUMNS = 80;
 const HYPERLINK = 8;
 
-// xterm makes style elements, which the page's policy lets in with its nonce alone.
+// xterm makes style elements, which the page's policy lets in with its nonce alone, and style
+// attributes for colours, which it does not: what is set by `style` it does not ask for.
+function setAttribute(name, value) {
+  if (name === "style") this.style.cssText = value;
+  else Element.prototype.setAttribute.call(this, name, value);
+}
+
 const allowStyles = (nonce) => {
   const create = document.createElement.bind(document);
   document.createElement = (name, ...more) => {
     const made = create(name, ...more);
     if (name === "style") made.nonce = nonce;
+    if (name === "span") made.setAttribute = setAttribute;
     return made;
   };
 };

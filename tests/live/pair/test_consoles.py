@@ -158,6 +158,16 @@ def test_console_that_virsh_takes_is_named_and_opens_when_it_lets_go(
     answers(page, "again")
 
 
+def test_colours_of_a_guest_are_shown(page: Page):
+    go_to(page, "near", "shell")
+    page.locator(".xterm-helper-textarea").focus()
+
+    page.keyboard.type("printf '\\033[38;2;170;60;60m%s\\033[0m\\n' co'lou'red\n")
+
+    coloured = screen(page).get_by_text("coloured", exact=True)
+    expect(coloured).to_have_css("color", "rgb(170, 60, 60)")
+
+
 def _starts_shell(guest: Guest) -> bool:
     try:
         guest.run(SHELL)
