@@ -29,6 +29,7 @@ const loadDisplay = async () => {
 };
 
 const begin = (display) => {
+  let isOpen = false;
   const show = (words) => {
     if (words.type === "reset") display.clear();
     if (words.type === "skipped")
@@ -39,12 +40,14 @@ const begin = (display) => {
       people.textContent = names.length > 1 ? `Here now: ${names.join(", ")}` : "";
     }
     if (words.type !== "state") return;
+    isOpen = words.state === "open";
     const open = mayType() ? "Connected." : "Connected, read only.";
     const known = { opening: "Opening…", open }[words.state];
     say(TONES[words.state] ?? "", known ?? `${words.text} ${words.hint}`.trim());
   };
 
   const lose = (text, isFinal) => {
+    isOpen = false;
     people.textContent = "";
     if (text) say(isFinal ? "bad" : "warn", text);
     again.hidden = !isFinal;
@@ -76,7 +79,7 @@ const begin = (display) => {
   part("full").addEventListener("click", () =>
     document.fullscreenElement ? document.exitFullscreen() : panel.requestFullscreen(),
   );
-  display.addTools(part, say);
+  display.addTools(part, say, () => isOpen && mayType());
   display.onLeave(() => panel.querySelector(".console__tools button").focus());
   display.focus();
 };

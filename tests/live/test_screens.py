@@ -153,6 +153,53 @@ def test_button_sends_the_keys_that_the_browser_keeps(stack: Stack, page: Page):
     says(page, "Connected.")
 
 
+def test_page_has_the_keys_that_a_telephone_lacks_and_types_text(
+    stack: Stack, page: Page
+):
+    page.set_viewport_size({"width": 390, "height": 844})
+    go_to(page, "near")
+    page.get_by_role("button", name="Keys and text").click()
+    text = page.get_by_label("Text to type")
+    submit = page.get_by_role("button", name="Type", exact=True)
+
+    text.fill('Zy-{"1"} ~|\\@')
+    submit.click()
+    arrives(stack, "near", 'Zy-{"1"} ~|\\@')
+    page.get_by_role("button", name="Esc", exact=True).click()
+    arrives(stack, "near", "\x1b")
+    page.get_by_role("button", name="Ctrl", exact=True).click()
+    text.fill("c")
+    submit.click()
+    arrives(stack, "near", "\x03")
+
+    expect(page.locator("[data-typed]")).to_have_text("1 of 1 characters sent.")
+    expect(page.locator("[aria-pressed=true]")).to_have_count(0)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_text_that_cannot_be_typed_is_not_sent_in_part(stack: Stack, page: Page):
+    go_to(page, "away")
+    page.get_by_role("button", name="Keys and text").click()
+    text = page.get_by_label("Text to type")
+    submit = page.get_by_role("button", name="Type", exact=True)
+    told = page.locator("[data-typed]")
+
+    text.fill("q grün")
+    submit.click()
+    expect(told).to_have_text("Not sent: a US keyboard has no ü")
+    page.get_by_label("Read only").check()
+    says(page, "Connected, read only.")
+    text.fill("q")
+    submit.click()
+    expect(told).to_have_text("Stopped: 0 of 1 characters sent.")
+
+    page.get_by_label("Read only").uncheck()
+    says(page, re.compile("^Connected\\.$"))
+    press(page, "k")
+    arrives(stack, "away", "k")
+    assert "q" not in printed(stack, "away").rpartition(SENTENCE)[2]
+
+
 @pytest.mark.parametrize("guest", GUESTS)
 def test_guest_that_restarts_is_shown_again(stack: Stack, page: Page, guest: str):
     go_to(page, guest)

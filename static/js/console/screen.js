@@ -1,6 +1,7 @@
 // A guest's screen: noVNC on the console's websocket, which it takes for one of its own.
 
 import { RFB } from "../../vendor/novnc.js";
+import { createKeyboard } from "./keyboard.js";
 import { store, stored } from "./storage.js";
 
 // noVNC's side of one connection to the guest's VNC server.
@@ -90,7 +91,7 @@ export const createDisplay = async (box, { label }, mayType) => {
     size: () => ({}),
     focus: () => rfb?.focus(),
     onLeave: (go) => (leave = go),
-    addTools: (part) => {
+    addTools: (part, _say, takesKeys) => {
       const scaled = part("scaled");
       scaled.checked = isScaled;
       scaled.addEventListener("change", () => {
@@ -102,6 +103,8 @@ export const createDisplay = async (box, { label }, mayType) => {
         rfb?.sendCtrlAltDel();
         rfb?.focus();
       });
+      const send = (...key) => takesKeys() && (rfb.sendKey(...key), true);
+      if (part("keyboard")) createKeyboard(part, send);
     },
   };
 };

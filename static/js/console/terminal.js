@@ -2,7 +2,9 @@
 // prints and nothing more: no titles, no clipboard, no links.
 
 import { FitAddon, Terminal } from "../../vendor/xterm.js";
+import { createKeyboard } from "./keyboard.js";
 import { store, stored } from "./storage.js";
+import { keysOf } from "./terminal_keys.js";
 
 const SMALLEST = 9;
 const LARGEST = 28;
@@ -150,7 +152,12 @@ export const createDisplay = async (box, { mode, nonce }) => {
     onLeave: (go) => (leave = go),
     onReady: () => {},
     onFailure: () => {},
-    addTools: (part, say) => {
+    addTools: (part, say, takesKeys) => {
+      if (part("keyboard")) {
+        const press = keysOf(terminal);
+        const send = (...key) => takesKeys() && (press(...key), true);
+        createKeyboard(part, send, { anyText: true });
+      }
       part("copy").addEventListener("click", async () => {
         say("", (await copy()) ? "Copied." : "Select text in the terminal first.");
       });

@@ -168,6 +168,29 @@ def test_colours_of_a_guest_are_shown(page: Page):
     expect(coloured).to_have_css("color", "rgb(170, 60, 60)")
 
 
+def test_keys_that_a_telephone_lacks_reach_a_terminal(page: Page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    go_to(page, "near", "shell")
+    page.get_by_role("button", name="Keys and text").click()
+    text = page.get_by_label("Text to type")
+    submit = page.get_by_role("button", name="Type", exact=True)
+
+    text.fill("cat\n")
+    submit.click()
+    expect(page.locator("[data-typed]")).to_have_text("4 of 4 characters sent.")
+    for key in ("Up", "Esc", "Enter"):
+        page.get_by_role("button", name=key, exact=True).click()
+    expect(screen(page)).to_contain_text("^[[A^[")
+    page.get_by_role("button", name="Ctrl", exact=True).click()
+    text.fill("c")
+    submit.click()
+    text.fill("echo by-hand-$((6*7))\n")
+    submit.click()
+
+    expect(screen(page)).to_contain_text("by-hand-42")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 def _starts_shell(guest: Guest) -> bool:
     try:
         guest.run(SHELL)
