@@ -24,6 +24,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.live]
 # A shell that reads and writes the serial line, and outlives the login that starts it.
 SHELL = "setsid sh -c 'exec sh -i <>/dev/ttyS0 >&0 2>&0' > /dev/null 2>&1 &"
 GUESTS = ("near", "away")
+# For printf: another title, text for the clipboard, a link, a window of another size.
+HOSTILE = (
+    r"\033]0;theirs\007\033]52;c;dGhlaXJz\007"
+    r"\033]8;;javascript:alert(1)\007link\033]8;;\007\033[8;999;999t"
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -189,6 +194,39 @@ def test_keys_that_a_telephone_lacks_reach_a_terminal(page: Page):
 
     expect(screen(page)).to_contain_text("by-hand-42")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_console_of_a_host_that_is_cut_off_opens_when_it_is_back(
+    stack: Stack, page: Page
+):
+    stack.other.cut()
+    try:
+        page.goto(f"/testbeds/{SLUG}/guests/away/console/")
+        says(page, "Host host-b cannot be reached")
+    finally:
+        stack.other.mend()
+        stack.main.wait_until_it_reaches(stack.other)
+
+    says(page, "Connected.")
+    answers(page, "back")
+
+
+def test_hostile_output_stays_in_the_terminal(page: Page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    go_to(page, "near", "shell")
+    title = page.title()
+    page.evaluate("navigator.clipboard.writeText('mine')")
+    page.locator(".xterm-helper-textarea").focus()
+
+    page.keyboard.type(f"printf '{HOSTILE}'; head -c 100000 /dev/urandom\n")
+    page.wait_for_timeout(2_000)
+    page.keyboard.press("Control+c")
+    page.keyboard.type("printf '\\033c'\n")
+
+    answers(page, "unharmed")
+    assert page.title() == title
+    assert page.evaluate("navigator.clipboard.readText()") == "mine"
+    assert page.locator(".xterm a").count() == 0
 
 
 def _starts_shell(guest: Guest) -> bool:
