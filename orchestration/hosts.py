@@ -10,14 +10,21 @@ ways leads to a machine.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from orchestration.errors import ConsoleUnavailable, StateError
+from orchestration.errors import (
+    ConsoleUnavailable,
+    HostUnreachable,
+    LibvirtFailed,
+    StateError,
+)
 from orchestration.providers.libvirt import agent
 from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.consoles import screen
+from orchestration.providers.libvirt.consoles.running import look_whether_running
 from orchestration.providers.libvirt.consoles.serial import SerialConsole
 from orchestration.providers.libvirt.facts.node import node_facts
 from orchestration.providers.libvirt.ownership import domain_of
@@ -150,7 +157,14 @@ class Hosts:
         transport = self.guest(state, guest, host_key=host_key)
         if not isinstance(transport, SSHTransport):
             raise ConsoleUnavailable(f"Guest {guest.name} is simulated: no shell.")
-        return transport.open_terminal(*size, scope=Scope())
+        try:
+            return transport.open_terminal(*size, scope=Scope())
+        except HostUnreachable:
+            # Its host may know better why.
+            host = self._open_for_console(state, guest)
+            with suppress(LibvirtFailed):
+                look_whether_running(host.libvirt, domain_of(state.testbed, guest))
+            raise
 
     def forget_guest(self, state: State, guest: GuestState) -> None:
         """Close the transports of a guest that is gone or new."""

@@ -126,6 +126,10 @@ def test_guest_that_is_off_says_so_and_shows_its_next_boot(
     domain = project(stack, SLUG).read_state().guest("near").domain
     guest.host.run("virsh", "destroy", domain)
     says(page, "Guest near is off.")
+    shell = page.context.new_page()
+    shell.goto(f"/testbeds/{SLUG}/guests/near/console/?mode=shell")
+    says(shell, "Guest near is off.")
+    shell.close()
     guest.host.run("virsh", "start", domain)
 
     says(page, "Connected.")

@@ -3,6 +3,7 @@
 import libvirt
 
 from orchestration.errors import ConsoleUnavailable
+from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.ownership import GuestDomain, lookup
 
 
@@ -20,5 +21,19 @@ def require_running(
             f"Guest {guest.guest} does not exist on {machine}.", hint="Use Up."
         )
     if not domain.isActive():
-        raise ConsoleUnavailable(f"Guest {guest.guest} is off.")
+        raise ConsoleUnavailable(
+            f"Guest {guest.guest} is off.", hint="Use Start on its page."
+        )
     return domain
+
+
+def look_whether_running(conn: Connection, guest: GuestDomain) -> None:
+    """Raise what keeps a guest's domain from running.
+
+    Raises: ConsoleUnavailable, ForeignThing, LibvirtFailed, HostUnreachable.
+    """
+
+    def look(handle: libvirt.virConnect) -> None:
+        require_running(handle, guest, conn.machine)
+
+    conn.call(f"look for domain {guest.name}", look)
