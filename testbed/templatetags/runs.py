@@ -70,5 +70,14 @@ def by_results(run: Run) -> str:
     )
 
 
+@register.filter
+def only_guest(run: Run) -> str:
+    """Return the guest that a run on single guests is about; empty for several."""
+    tasks = Task.objects.filter(instruction__run=run).order_by()
+    tasks = tasks.filter(instruction__kind__in=(*VERBS, Kind.START_GUESTS))
+    names = set(tasks.values_list("resource", flat=True).distinct()[:2])
+    return names.pop() if len(names) == 1 else ""
+
+
 register.filter(why_removed)
 register.filter(captured)

@@ -47,6 +47,28 @@ def test_ticked_guests_join_the_selection(browser: Client):
     assert Run.objects.get().options["selection"] == "web,db"
 
 
+@pytest.mark.parametrize(
+    ("guests", "way", "words"),
+    [
+        (["web"], "/testbeds/lab/guests/web/", "To web"),
+        (["web", "db"], "/testbeds/lab/", "To lab"),
+    ],
+)
+def test_run_of_one_guest_leads_back_to_its_page(
+    browser: Client, guests: list[str], way: str, words: str
+):
+    browser.post(PAGE, {"verb": "pause", "guests": guests})
+    run = Run.objects.get()
+    Task.objects.update(status=Task.Status.DONE)
+    finish_run(run.pk, Run.Status.SUCCEEDED)
+
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+
+    outcome = page.partition('class="outcome__next"')[2]
+    assert f'href="{way}"' in outcome.partition("</a>")[0]
+    assert words in visible(outcome)
+
+
 @pytest.mark.parametrize("selection", ["web\0", "web\ud800"])
 def test_selection_that_no_database_stores_is_refused_and_not_sent_to_it(
     browser: Client, selection: str
