@@ -2,7 +2,8 @@
 
 Real guests, and the product's own port: the frames that a browser sends and gets. The
 floor is `virsh console` and `ssh` on the guest's own host, by turns with ours in the
-same run: a serial line has one reader at a time.
+same run: a serial line has one reader at a time. The flood comes from an sshd on main in
+a guest's place, as an emulated guest prints slower than anything takes it.
 """
 
 import argparse
@@ -30,11 +31,13 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.measuring import Table, conclude, folder, parser, usage
 from testbed.client.api import Client, Frame
 from tests.live.console_page import ConsolePage, console_page
+from tests.live.ssh_targets import targets_beside
 from tests.live.stack import Stack, real_stack
 from tests.live.watch import DATA, Guest, project
 
 RATIO, MIB_PER_S = 1.5, 10.0
 SLUG, NEAR, GUESTS = "consoles", "near", ("near", "away")
+TARGET = "to-main-0"
 # Of one guest: as many as there may be (`orchestration/transport/ssh/transport.py`).
 SHELLS = 8
 IDLE_S = 10.0
@@ -126,6 +129,30 @@ class Ways:
             yield program
 
 
+class WaysToTarget:
+    """Into the sshd on main: a shell in the browser, and `ssh` beside it."""
+
+    def __init__(self, stack: Stack, client: Client) -> None:
+        self._client = client
+        state = project(stack, SLUG).read_state()
+        way = state.way_to(state.guest(TARGET))
+        known = f"UserKnownHostsFile={stack.folder}/known-target"
+        options = (known, "StrictHostKeyChecking=no", "BatchMode=yes", "LogLevel=ERROR")
+        words = ["ssh", "-tt", "-F", "none", "-i", state.identity_file]
+        words += [word for option in options for word in ("-o", option)]
+        self._words = stack.main.in_its_network(*words, f"root@{way.address}")
+
+    def shell(self) -> AbstractContextManager[ConsolePage]:
+        """The shell in the browser."""
+        return console_page(self._client, SLUG, TARGET, "shell")
+
+    @contextmanager
+    def ssh(self) -> Iterator[OnTerminal]:
+        """`ssh` to the same sshd."""
+        with closing(OnTerminal(self._words)) as program:
+            yield program
+
+
 def main() -> int:
     """Run the benchmark."""
     options = parser("consoles, against virsh console and ssh")
@@ -160,7 +187,8 @@ def measure(
     )
     compare_keys(table, "shell", (ways.shell, ways.ssh), "ssh", SHELL_ECHO, chosen)
     add_open(table, stack, client, chosen.consoles)
-    compare_floods(table, ways, chosen)
+    with targets_beside(stack, SLUG, NEAR, 1):
+        compare_floods(table, WaysToTarget(stack, client), chosen)
     for name in PROCESSES:
         table.add(f"peak memory of {PROCESSES[name]}", memory_mib(stack, name), "MiB")
 
@@ -243,7 +271,9 @@ def keep_reading(page: ConsolePage) -> None:
                 page.read()
 
 
-def compare_floods(table: Table, ways: Ways, chosen: argparse.Namespace) -> None:
+def compare_floods(
+    table: Table, ways: WaysToTarget, chosen: argparse.Namespace
+) -> None:
     """Add the rates at which a shell's output comes, ours and over ssh."""
     rates: tuple[list[float], list[float]] = ([], [])
     for _ in range(chosen.repeat):
