@@ -57,9 +57,14 @@ class AnswerFile:
 def answer_lines(path: Path) -> Iterator[tuple[Stream, str]]:
     """Yield the lines of an answer that was written here, one after the other."""
     with path.open("rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):  # else it is being written
-                yield _STREAMS[line[0]], line[1:-1].decode()
+        yield from filter(None, map(read_line, file))
+
+
+def read_line(line: bytes) -> tuple[Stream, str] | None:
+    """Read a line of an answer's file; None while it is being written."""
+    if not line.endswith(b"\n"):
+        return None
+    return _STREAMS[line[0]], line[1:-1].decode()
 
 
 def make_answers_folder(folder: Path) -> None:

@@ -22,7 +22,6 @@ from testbed.models import Run, Task
 
 SHOWN_LINES = 20
 SHOWN_CHARACTERS = 2000
-SEARCHED_BYTES = 256 * 1024 * 1024
 # Failures first.
 ORDER = (
     Task.Status.FAILED,
@@ -213,8 +212,8 @@ def answer_file(run: Run, task: Task) -> Path:
     return run.testbed.project.answers(run.pk) / task.resource
 
 
-def excerpt(run: Run, block: Block, text: str = "") -> Excerpt | None:
-    """Return the first lines of a block's output, of all or of those with a text.
+def excerpt(run: Run, block: Block) -> Excerpt | None:
+    """Return the first lines of a block's output.
 
     None when nothing was printed, or it was removed with the run's log.
     """
@@ -222,23 +221,16 @@ def excerpt(run: Run, block: Block, text: str = "") -> Excerpt | None:
     if answer is None or not answer.lines or not path.is_file():
         return None
     lines = ((n, s, t) for n, (s, t) in enumerate(answer_lines(path), 1))
-    if not text:
-        return Excerpt(tuple(map(_cut, islice(lines, SHOWN_LINES))), answer.lines)
-    found = [line for line in lines if text.lower() in line[2].lower()]
-    return Excerpt(tuple(map(_cut, found[:SHOWN_LINES])), len(found))
+    return Excerpt(tuple(map(shortened, islice(lines, SHOWN_LINES))), answer.lines)
 
 
-def chosen(run: Run, answers: Answers, *, failed: bool, text: str) -> list[Block]:
-    """Return the failed blocks only, or those whose output or message has a text."""
-    blocks = [block for block in answers.blocks if block.is_failed or not failed]
-    if not text:
-        return blocks
-    left, found = SEARCHED_BYTES, []
-    for block in blocks:
-        left -= block.answer.size_bytes if block.answer else 0
-        if _has(block.message, text) or (left >= 0 and _prints(run, block, text)):
-            found.append(block)
-    return found
+def shortened(line: Line) -> Line:
+    """Return a line with the first characters of its text."""
+    number, stream, text = line
+    if len(text) <= SHOWN_CHARACTERS:
+        return line
+    more = len(text) - SHOWN_CHARACTERS
+    return number, stream, f"{text[:SHOWN_CHARACTERS]}… {more:,} more characters"
 
 
 def previous_run(run: Run) -> Run | None:
@@ -302,22 +294,3 @@ def _command(run: Run) -> dict[str, object]:
         "is_on_hosts": run.is_on_hosts,
         **{name: conditions.get(name) for name in alike},
     }
-
-
-def _prints(run: Run, block: Block, text: str) -> bool:
-    path = answer_file(run, block.first)
-    if block.answer is None or not path.is_file():
-        return False
-    return any(_has(line, text) for _, line in answer_lines(path))
-
-
-def _has(line: str, text: str) -> bool:
-    return text.lower() in line.lower()
-
-
-def _cut(line: Line) -> Line:
-    number, stream, text = line
-    if len(text) <= SHOWN_CHARACTERS:
-        return line
-    more = len(text) - SHOWN_CHARACTERS
-    return number, stream, f"{text[:SHOWN_CHARACTERS]}… {more:,} more characters"

@@ -27,12 +27,12 @@ from testbed.pages.execution.answers import (
     answer_file,
     answers_of,
     changed_since,
-    chosen,
     excerpt,
     previous_run,
 )
 from testbed.pages.execution.copies import is_copy, is_fetch, running_copies
 from testbed.pages.execution.differences import Difference, difference
+from testbed.pages.execution.search import search
 from testbed.pages.streaming import PIECE_BYTES, File, while_made, zip_pieces
 from testbed.runs.event_rows import clean
 from testbed.views.execution.downloads import bounded
@@ -63,7 +63,9 @@ def answers_context(request: Request, run: Run) -> dict[str, object]:
     answers = answers_of(run)
     text = clean(request.GET.get("text", ""))[:MOST_TEXT].strip()
     choice = Choice("failed" in request.GET, text)
-    page = page_of(request, chosen(run, answers, failed=choice.failed, text=text))
+    blocks = [b for b in answers.blocks if b.is_failed or not choice.failed]
+    found = search(request.user.pk, run, blocks, text) if text else None
+    page = page_of(request, found.blocks if found else blocks)
     query = {"failed": "on"} if choice.failed else {}
     query |= {"text": text} if text else {}
     good = [block for block in answers.blocks if not block.is_failed]
@@ -72,7 +74,11 @@ def answers_context(request: Request, run: Run) -> dict[str, object]:
         "answers": answers,
         "choice": choice,
         "page": page,
-        "shown": [(block, excerpt(run, block, text)) for block in page],
+        "found": found,
+        "shown": [
+            (block, found.excerpts.get(block.key) if found else excerpt(run, block))
+            for block in page
+        ],
         "query": f"{urlencode(query)}&" if query else "",
         "usual": max(good, key=lambda block: block.count, default=None),
         **_of_kind(run, answers),
@@ -100,10 +106,15 @@ def index(request: Request, pk: int) -> HttpResponseBase:
     """Show the list of folded answers, or send all as JSON to a program."""
     run = execution_for(request, pk)
     if wants_json(request) or request.GET.get("format") == "json":
-        pieces = while_made(_json_pieces(run, answers_of(run)))
-        return StreamingHttpResponse(pieces, content_type="application/json")
+        return _as_json(request, run)
     context = answers_context(request, run)
     return render(request, "executions/_answers_list.html", context)
+
+
+@bounded
+def _as_json(request: Request, run: Run) -> StreamingHttpResponse:
+    pieces = while_made(_json_pieces(run, answers_of(run)))
+    return StreamingHttpResponse(pieces, content_type="application/json")
 
 
 @not_stored

@@ -13,6 +13,7 @@ from django.test import Client
 from orchestration.events import Answer, Status, TaskFinished
 from testbed.models import Event, Run, Task, Testbed
 from testbed.pages.board import SHOWN_TASKS
+from testbed.pages.execution.search import search
 from testbed.runs.recorder import Recorder
 from testbed.websocket.follower import View, read_page
 from testbed.websocket.fragments import header_of
@@ -64,6 +65,17 @@ def test_filter_shows_the_failed_or_those_with_a_text(browser: Client, run: Run)
     assert ("web-2" in found, "web-[0-1]" in found) == (False, True)
     assert "Linux one" not in found, "only the lines with the text"
     assert "No answer fits the filter." in none
+
+
+def test_page_says_how_far_a_search_came(
+    browser: Client, run: Run, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(search.__kwdefaults__, "most_bytes", 15)
+
+    page = visible(browser.get(f"/runs/{run.pk}/", {"text": "broken"}).content.decode())
+
+    assert "web-2" in page
+    assert "Searched the first 11 B of 40 B: the rest may have the text, too." in page
 
 
 def test_program_gets_all_answers_as_json(browser: Client, run: Run):

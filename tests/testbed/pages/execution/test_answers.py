@@ -10,7 +10,6 @@ from testbed.pages.execution.answers import (
     SHOWN_LINES,
     answers_of,
     changed_since,
-    chosen,
     excerpt,
     previous_run,
 )
@@ -90,28 +89,6 @@ def test_excerpt_has_the_first_lines_and_counts_the_rest(run):
 
     assert [text for _, _, text in found.lines][:2] == ["line 0", "line 1"]
     assert (len(found.lines), found.hidden) == (SHOWN_LINES, 5000 - SHOWN_LINES)
-
-
-def test_text_finds_answers_and_the_lines_that_have_it(run):
-    answer(run, NAMES[0], "a", "Needle one", "b")
-    answer(run, NAMES[1], "c")
-    answer(run, NAMES[2], exit_code=None, message="The needle is gone.")
-    found = answers_of(run)
-
-    blocks = chosen(run, found, failed=False, text="needle")
-
-    assert [block.folded for block in blocks] == ["web-2", "web-0"]
-    lines = excerpt(run, blocks[1], "needle").lines
-    assert [(n, text) for n, _, text in lines] == [(2, "Needle one")]
-
-
-def test_only_failed_answers_are_chosen_when_asked_for(run):
-    answer(run, NAMES[0], "a")
-    answer(run, NAMES[1], "a", exit_code=2)
-
-    blocks = chosen(run, answers_of(run), failed=True, text="")
-
-    assert [block.folded for block in blocks] == ["web-1"]
 
 
 def test_output_that_was_removed_has_no_excerpt(run):
