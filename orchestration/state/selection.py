@@ -6,22 +6,19 @@
     @bridge:br0  @switch:sw0  @host:host-b  @clones:web  @failed  @all
 
 The notation is the one of the library's tools (clush, nodeset), so that its manual is
-ours. What a pattern matches is decided here alone, for pages, clients and plans.
+ours. The library reads the terms and folds names. Sets of guests are combined here: it
+would fold each, which compares names of several numbers, as `a1b2`, each with each.
+What a pattern matches is decided here alone, for pages, clients and plans.
 """
 
+import fnmatch
 import math
+import operator
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ClusterShell.NodeSet import NodeSet, NodeSetException
-from ClusterShell.NodeUtils import (
-    GroupResolver,
-    GroupResolverError,
-    GroupSource,
-    GroupSourceError,
-    GroupSourceQueryFailed,
-)
+from ClusterShell.NodeSet import RESOLVER_NOGROUP, NodeSet, NodeSetException
 from ClusterShell.RangeSet import RangeSet
 
 from orchestration.errors import SelectionFailed
@@ -36,22 +33,28 @@ MOST_PATTERN_CHARACTERS = 1024
 # The form of a run of hundreds of guests, which is run again, names each of them.
 MOST_CHARACTERS = 64 * 1024
 SHOWN_CHARACTERS = 200
-# Names with several numbers, as `a1b2`, are compared each with each: 300 took 1.5 s to
-# read and 1.5 s to fold, 2,000 more than a minute.
+# 300 names with several numbers took the library 1.5 s to fold, 2,000 more than a minute.
 MOST_SEVERAL = 100
 # Python reads 4,300 digits, and raises ValueError for more.
 MOST_DIGITS = 100
 _AROUND_OPERATOR = re.compile(r" ?([,!&^]) ?")
 _BRACKET = re.compile(r"\[[^\[\]]*\]")
 _TERM = re.compile(rf"(?:{_BRACKET.pattern}|[^,!&^\s\[\]])+")
+# Operators are done from left to right.
+_STEP = re.compile(rf"(^|(?!^)[,!&^])({_TERM.pattern})")
 _PATTERN = re.compile(r"^@|[*?]")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _LONG_NUMBER = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 _NUMBER = re.compile(rf"{_BRACKET.pattern}|\d+")
 _LAST_NUMBER = re.compile(r"(.*?)(\d+)(\D*)")
-# The source of groups without a kind, by a name that no kind has.
-_PLAIN = "testbed"
 Groups = Mapping[str, Mapping[str, Iterable[str]]]
+_OPERATIONS: Mapping[str, Callable[[set[str], set[str]], set[str]]] = {
+    "": operator.or_,
+    ",": operator.or_,
+    "!": operator.sub,
+    "&": operator.and_,
+    "^": operator.xor,
+}
 HINT = (
     "Write names, ranges and patterns: web-[0-3,7], web-*, !web-2; or groups: "
     "@all, @failed, @bridge:NAME, @switch:NAME, @host:NAME, @clones:NAME."
@@ -125,7 +128,7 @@ def fold(names: Iterable[str]) -> str:
     if len(several) > MOST_SEVERAL:
         others = fold(name for name in known if name not in several)
         return ",".join(filter(None, (others, *_by_last_number(several))))
-    return str(NodeSet.fromlist(known, resolver=GroupResolver()))
+    return str(NodeSet.fromlist(known, resolver=RESOLVER_NOGROUP))
 
 
 def _by_last_number(names: Iterable[str]) -> Iterator[str]:
@@ -169,19 +172,46 @@ def _parse(
             hint=HINT,
         )
     _require_few_names(pattern, len(known))
-    normal, resolver = _normal(pattern), _resolver(known, groups)
-    terms = _TERM.findall(normal)
-    if ",".join(terms) != normal or any(map(_PATTERN.search, terms)):
-        _require_few_several(terms)
-        terms = [normal]
+    groups = {**groups, "": {"all": known, **groups.get("", {})}}
+    found: set[str] = set()
     try:
-        # One after the other, because together they would be folded.
-        return {name for term in terms for name in NodeSet(term, resolver=resolver)}
-    except (NodeSetException, GroupResolverError, GroupSourceError) as exc:
+        for operation, term in _steps(_normal(pattern)):
+            found = _OPERATIONS[operation](found, _named(term, known, groups))
+    except (NodeSetException, ValueError) as exc:
         raise SelectionFailed(
             f"The selection `{_cut(pattern)}` cannot be read: {_cut(str(exc))}.",
             hint=HINT,
         ) from exc
+    return found
+
+
+def _steps(normal: str) -> list[tuple[str, str]]:
+    """Return the terms with the operators before them. Raises: ValueError."""
+    steps: list[tuple[str, str]] = _STEP.findall(normal)
+    if sum(map(len, map("".join, steps))) != len(normal):
+        raise ValueError("a name or a bracket is missing")
+    return steps
+
+
+def _named(term: str, known: tuple[str, ...], groups: Groups) -> set[str]:
+    """Return the names that a term stands for. Raises: NodeSetException, ValueError."""
+    expanded = map(str, NodeSet(term, resolver=RESOLVER_NOGROUP))
+    if term.startswith("@"):
+        return {name for group in expanded for name in _members(group, groups)}
+    if _PATTERN.search(term):
+        return {name for mask in expanded for name in fnmatch.filter(known, mask)}
+    return set(expanded)
+
+
+def _members(group: str, groups: Groups) -> Iterable[str]:
+    """Return the names of a group, as `@host:main`. Raises: ValueError."""
+    kind, _, name = group[1:].rpartition(":")
+    of_kind = groups.get(kind, {})
+    if name == "*" and of_kind:
+        return (member for members in of_kind.values() for member in members)
+    if name not in of_kind:
+        raise ValueError(f"there is no group {group}")
+    return of_kind[name]
 
 
 def _normal(pattern: str) -> str:
@@ -189,16 +219,6 @@ def _normal(pattern: str) -> str:
     # Single spaces first: looking ahead over many takes quadratic time.
     joined = _AROUND_OPERATOR.sub(r"\1", " ".join(pattern.split())).replace(" ", ",")
     return f"@all{joined}" if joined.startswith("!") else joined
-
-
-def _require_few_several(terms: Iterable[str]) -> None:
-    """Refuse many names with several numbers, where they have to be compared."""
-    if sum(map(_has_several, terms)) > MOST_SEVERAL:
-        raise SelectionFailed(
-            f"The selection has more than {MOST_SEVERAL} names with several numbers, "
-            "and patterns, groups or operators beside them.",
-            hint="Write the names alone, separated by commas.",
-        )
 
 
 def _has_several(name: str) -> bool:
@@ -247,27 +267,6 @@ def _size(bracket: str) -> int:
     """Return at most how many numbers a bracket names."""
     ranges = (max(int(to) - int(of), 0) for of, to in _RANGE.findall(bracket))
     return sum(ranges) + bracket.count(",") + 1
-
-
-class _Source(GroupSource):  # type: ignore[misc]
-    """Groups of one kind; an unknown one is an error, not an empty one."""
-
-    def resolv_map(self, group: str) -> str:
-        """Return the group's names. Raises: GroupSourceQueryFailed."""
-        if group not in self.groups:
-            place = f"@{self.name}:{group}" if self.name != _PLAIN else f"@{group}"
-            raise GroupSourceQueryFailed(f"there is no group {place}", self)
-        return ",".join(self.groups[group])
-
-
-def _resolver(known: tuple[str, ...], groups: Groups) -> GroupResolver:
-    """Return a resolver that knows these groups alone, and no file of this machine."""
-    plain = {"all": known, **groups.get("", {})}
-    resolver = GroupResolver(_Source(_PLAIN, plain))
-    for kind, found in groups.items():
-        if kind:
-            resolver.add_source(_Source(kind, dict(found)))
-    return resolver
 
 
 def _are(known: tuple[str, ...], thing: str) -> str:
