@@ -280,11 +280,17 @@ def _check_time(wanted: Execution) -> None:
 
 
 def _check_conditions(conditions: Conditions) -> None:
-    for name in conditions.env:
+    for name, value in conditions.env.items():
         if not _VARIABLE.fullmatch(name) or name.startswith("TESTBED_"):
             raise ExecutionRefused(
                 f"`{name}` cannot be set as an environment variable.",
                 hint="Use letters, digits and _; names with TESTBED_ are the testbed's.",
+            )
+        if len(f"{name}={value}".encode(errors="replace")) > MOST_ARGUMENT_BYTES:
+            raise ExecutionRefused(
+                f"The variable {name} has more than {size(MOST_ARGUMENT_BYTES)}, which "
+                "Linux does not pass on.",
+                hint="Give it as standard input, or push it as a file.",
             )
     if conditions.user and not _ACCOUNT.fullmatch(conditions.user):
         raise ExecutionRefused(f"`{conditions.user}` is no name of an account.")

@@ -224,7 +224,8 @@ class _Job:
         """Return the exit code. Raises: Cancelled, TimeoutError, HostUnreachable."""
         if self._wait(self._agent.execute(_BEGIN, "sh", self._folder)) != 0:
             raise HostUnreachable("The agent cannot write to /tmp.")
-        self._write(stdin)
+        self._write("in", stdin)
+        line = self._request(line)
         for name in ("out", "err"):
             self._handles.append(self._agent.open(f"{self._folder}/{name}", "r"))
         streams = tuple(zip(self._handles, sinks, strict=True))
@@ -241,10 +242,18 @@ class _Job:
             self._handles.clear()
             self._agent.execute('rm -rf -- "$1"', "sh", self._folder)
 
-    def _write(self, stdin: Iterator[bytes]) -> None:
-        handle = self._agent.open(f"{self._folder}/in", "w")
+    def _request(self, line: str) -> str:
+        """Return a line that fits in one argument of the guest's shell."""
+        content = line.encode()
+        if len(content) <= PIECE_BYTES:
+            return line
+        self._write("line", iter((content,)))
+        return f'eval "$(cat {self._folder}/line)"'
+
+    def _write(self, name: str, content: Iterator[bytes]) -> None:
+        handle = self._agent.open(f"{self._folder}/{name}", "w")
         try:
-            for piece in copying.cut(stdin, PIECE_BYTES):
+            for piece in copying.cut(content, PIECE_BYTES):
                 self._check()
                 self._agent.write(handle, piece)
         finally:

@@ -7,10 +7,12 @@ guests boot once: one on main, one behind a Debian 13 host.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 
 import pytest
 
 from testbed.client.api import Client, Frame
+from tests.live.odd_words import ODD_WORDS
 from tests.live.stack import Stack
 from tests.live.watch import DATA, Guest, Ran, host_of, project, ran, wait_until
 
@@ -77,6 +79,23 @@ def test_guest_without_network_answers_through_its_agent(
     assert "near: goes through the guest's agent: " in said.log
     assert ran_script.status == "succeeded", ran_script.words
     assert of_script["near"]["output"] == [["stdout", "a b"], ["stdout", "nocloud"]]
+
+
+def test_more_than_an_argument_holds_reaches_a_program_through_the_agent(
+    stack: Stack, owner: Client
+) -> None:
+    words = [*ODD_WORDS, "'$x\n\"ü " * 8_000]
+    digest = sha256("".join(f"{word}\0" for word in words).encode()).hexdigest()
+    sums = 'printf "%s\\0" "$@" | sha256sum'
+    with cut_off(stack, "near"):
+        run, answers = executed(
+            owner, form="command", words=["sh", "-c", sums, "sh", *words]
+        )
+
+    assert run.status == "succeeded", run.words
+    assert answers["near"]["by_agent"] == ["near"]
+    for guest in ("near", "away"):
+        assert answers[guest]["output"] == [["stdout", f"{digest}  -"]]
 
 
 def test_files_travel_through_the_agent(stack: Stack, owner: Client) -> None:

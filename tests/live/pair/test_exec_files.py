@@ -14,6 +14,7 @@ from hashlib import sha256
 import pytest
 
 from testbed.client.api import Client
+from tests.live.odd_words import ODD_WORDS
 from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
 from tests.live.watch import Guest, cancel, project
@@ -22,12 +23,6 @@ pytestmark = pytest.mark.live
 BIG_BYTES = 8 * 2**20
 HUGE_BYTES = 300 * 2**20
 SMALL_FILES = 300
-# What shells, SSH and `printf` may each take for their own.
-ODD_WORDS = (
-    *("a b", " ", "", "-n", "--", "'", '"', "`id`", "$HOME", "$(id)", "${x:-y}"),
-    *("*", "?", "~", "!", "#", ";", "&&", "|", ">x", "\\", "\\n", "%s", "a\nb\n"),
-    *("\t", "\r", "ü€漢🐚", "e\u0301", "\x1b[31m", "x" * 100_000),
-)
 PATIENCE_S = 300
 EXECUTE = """
 import json, time

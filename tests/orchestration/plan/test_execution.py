@@ -64,6 +64,7 @@ def test_command_is_read_with_its_conditions() -> None:
         ),
         (conditions(env={"A B": "x"}), "`A B` cannot be set"),
         (conditions(env={"TESTBED_TAG": "x"}), "`TESTBED_TAG` cannot be set"),
+        (conditions(env={"A": "x" * 131_070}), "The variable A has more than 128"),
         (conditions(user="-x"), "`-x` is no name of an account."),
         (conditions(user="a", sudo=True), "Choose root or another user, not both."),
         (conditions(folder="tmp"), "The working folder has no full path: `tmp`."),

@@ -1,6 +1,7 @@
 """A guest behind its agent, which here is this machine."""
 
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,22 @@ def test_missing_program_and_signal_count_as_in_shells(
     killed = guest.run(command("sh", "-c", "kill -9 $$"), scope=scope, check=False)
 
     assert (missing.exit_code, killed.exit_code) == (127, 137)
+
+
+@pytest.mark.parametrize("words", [1, 2, 8])
+def test_long_arguments_arrive_as_they_are(
+    guest: AgentTransport, agent: Agent, scope: Scope, words: int
+) -> None:
+    arguments = ["'$x\n\"ü " * 10_000] * words
+    digest = sha256("".join(f"{word}\0" for word in arguments).encode()).hexdigest()
+    sums = 'printf "%s\\0" "$@" | sha256sum; cat'
+
+    found = guest.run(
+        command("sh", "-c", sums, "sh", *arguments, stdin=b"in"), scope=scope
+    )
+
+    assert found.stdout == f"{digest}  -\nin"
+    assert max(map(len, agent.arguments)) <= 2 * PIECE_BYTES
 
 
 def test_large_streams_travel_in_pieces(guest: AgentTransport, scope: Scope) -> None:
