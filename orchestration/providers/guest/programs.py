@@ -2,14 +2,18 @@
 
 Words stay words: nothing of them is read by a shell, except a line that was asked to be
 a shell's. Another account is entered by root with `su`, which every guest has and which
-passes the environment on, with the mark of the run in it.
+passes the environment on, with the mark of the run in it. The values of the environment
+come before the program's input, since all accounts of a machine may read its command
+lines.
 """
 
 import re
+import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestration.plan.execution import Conditions
-from orchestration.transport.base import TAG_VARIABLE, Command, command
+from orchestration.transport.base import TAG_VARIABLE, Command
 
 SHELL = "/bin/sh"
 # A file's name has 255 bytes at most, and a copy's temporary name is longer than its own.
@@ -17,7 +21,13 @@ NAME_CHARACTERS = 40
 _UNUSUAL = re.compile(r"[^A-Za-z0-9._-]+")
 # $1 is the folder, then the words.
 _IN_FOLDER = 'cd -- "$1" || exit 126; shift; exec "$@"'
-# The words are assignments, then the command.
+# $1 is the size of the assignments that come first in the input; then the words. Blocks
+# of one byte leave the rest of the input alone, in every guest.
+_WITH_VARIABLES = """\
+eval "$(dd bs=1 count="$1" 2> /dev/null)"
+shift
+exec "$@"
+"""
 _OWN_ENVIRONMENT = (
     'exec env -i HOME="${HOME:-/}" PATH="$PATH" LANG=C.UTF-8 '
     f'{TAG_VARIABLE}="${TAG_VARIABLE}" "$@"'
@@ -60,9 +70,18 @@ def program(words: tuple[str, ...], conditions: Conditions) -> Command:
     if conditions.user:
         entry = ("su", "-s", SHELL, "-c", 'exec "$@"', "--", conditions.user, "sh")
         words = (*entry, *words)
-    found = command(*words, env=conditions.env, stdin=conditions.stdin.encode())
+    stdin = conditions.stdin.encode()
+    if conditions.env:
+        variables = _assignments(conditions.env).encode()
+        words = ("sh", "-c", _WITH_VARIABLES, "sh", str(len(variables)), *words)
+        stdin = variables + stdin
     as_root = conditions.sudo or bool(conditions.user)
-    return replace(found, as_root=as_root, grouped=as_root)
+    return Command(words, stdin=stdin, as_root=as_root, grouped=as_root)
+
+
+def _assignments(env: Mapping[str, str]) -> str:
+    pairs = (f"{name}={shlex.quote(value)}" for name, value in env.items())
+    return f"export {' '.join(pairs)}"
 
 
 def shell_line(line: str, conditions: Conditions) -> Command:
@@ -80,6 +99,4 @@ def script(
 
 def in_own_environment(cmd: Command) -> Command:
     """Return the same command without the variables of the process that starts it."""
-    pairs = (f"{name}={value}" for name, value in cmd.env.items())
-    words = ("sh", "-c", _OWN_ENVIRONMENT, "sh", *pairs, *cmd.argv)
-    return replace(cmd, argv=words, env={})
+    return replace(cmd, argv=("sh", "-c", _OWN_ENVIRONMENT, "sh", *cmd.argv))

@@ -7,10 +7,12 @@ killed and started again before a command and in the middle of one.
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 
 import pytest
 
 from testbed.client.api import Client, Frame
+from tests.live.odd_words import ODD_WORDS
 from tests.live.pair.conftest import SLUG
 from tests.live.ssh_targets import targets_beside
 from tests.live.stack import Stack
@@ -134,6 +136,30 @@ def test_dead_guest_among_twenty_keeps_none_of_the_others(stack, owner):
     assert run.words("away").startswith("Guest away on host-b does not answer: ")
     assert max(run.at_s.values()) < DEAD_S
     require_answers(after)
+
+
+def test_arguments_and_values_reach_a_program_on_hosts_and_no_command_line(admin):
+    values = {"KEY": "confidential 'x' $y\n", "LONG": ODD_WORDS[-1]}
+    texts = (*ODD_WORDS, *values.values(), "given")
+    digest = sha256("".join(f"{text}\0" for text in texts).encode()).hexdigest()
+    sums = (
+        'printf "%s\\0" "$@" "$KEY" "$LONG" "$(cat)" | sha256sum; '
+        "for f in $(grep -lz TESTBED_TAG=$TESTBED_TAG /proc/[0-9]*/environ); do "
+        "tr '\\0' ' ' < ${f%environ}cmdline | grep -o confident[i]al; done 2> /dev/null; :"
+    )
+
+    run = Ended(
+        admin,
+        "",
+        targets="hosts",
+        form="command",
+        words=["sh", "-c", sums, "sh", *ODD_WORDS],
+        conditions={"env": values, "stdin": "given"},
+    )
+
+    assert run.blocks.keys() == {"main", "host-b"}
+    for block in run.blocks.values():
+        assert block["output"] == [["stdout", f"{digest}  -"]]
 
 
 def test_host_without_a_session_left_fails_alone_and_its_guest_answers(

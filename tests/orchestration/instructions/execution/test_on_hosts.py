@@ -68,3 +68,14 @@ def test_environment_of_the_worker_is_not_passed_on(
     assert f"TESTBED_TAG={OWN_TAG}" in lines_of(task)
     assert "TESTBED_SECRET_KEY" not in names
     assert {"HOME", "PATH"} <= names
+
+
+def test_command_lines_on_the_host_show_no_values(task: Task) -> None:
+    conditions = Conditions(env={"KEY": "confidential"})
+    ours = f'grep -lsz "^TESTBED_TAG={OWN_TAG}$" /proc/[0-9]*/environ'
+    line = f'for f in $({ours}); do tr "\\0" " " < ${{f%environ}}cmdline; echo; done'
+
+    run_on_host(running(task, Form.SHELL, line, conditions=conditions))
+
+    assert any("tr " in words for words in lines_of(task))
+    assert not any("confidential" in words for words in lines_of(task))

@@ -95,6 +95,22 @@ def test_hundred_kilobytes_arrive_in_one_argument() -> None:
     assert found.stdout == "100000\n"
 
 
+def test_values_of_variables_are_in_no_command_line() -> None:
+    values = {"KEY": "confidential 'and' $odd\n", "EMPTY": "", "LONG": "x" * 100_000}
+    conditions = Conditions(env=values, stdin="rest\nof it", user="nobody")
+    show = (
+        'printf "%s|" "$KEY" "$EMPTY" "${#LONG}"; cat; '
+        "tr '\\0' ' ' < /proc/$PPID/cmdline; tr '\\0' ' ' < /proc/$$/cmdline"
+    )
+
+    cmd = program(("sh", "-c", show), conditions)
+    found = run(cmd)
+
+    assert found.stdout.startswith("confidential 'and' $odd\n||100000|rest\nof it")
+    assert "confidential" not in f"{found.stdout[10:]} {' '.join(cmd.argv)}"
+    assert cmd.env == {}
+
+
 def test_folder_that_is_not_there_is_an_error_of_the_command() -> None:
     found = run(program(("true",), Conditions(folder="/nowhere/at/all")))
 
