@@ -186,6 +186,7 @@ class Guests:
                 ),
                 "management": self._management(guest.name, guest.index),
                 "environment": source.environment,
+                "guest_agent": source.guest_agent,
                 "context": source.context,
                 "context_sha256": self.scripts.get(
                     context_key(source.context or ""), ""

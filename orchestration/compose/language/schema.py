@@ -61,6 +61,9 @@ class CloudImage(Entry):
     `/etc/nocloud/context/`."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Read in the guest with `/etc/nocloud/env.sh NAME`."""
+    guest_agent: StrictBool = False
+    """Install QEMU's guest agent at the first boot, from the distribution's
+    packages."""
 
 
 class DriverType(StrEnum):

@@ -13,7 +13,7 @@ from orchestration.compose.language.written import GoldenScaling
 from orchestration.compose.reading.positions import Path, Positions
 from orchestration.errors import Finding
 
-IN_IMAGE = ("setup_script", "run_script", "context", "environment")
+IN_IMAGE = ("setup_script", "run_script", "context", "environment", "guest_agent")
 OF_CLONES = ("shared_setup", "clone_setup", "clone_run")
 OF_GUEST = ("username", "password")
 

@@ -56,6 +56,21 @@ if [ -f {FOLDER}/seed/context.tar ]; then
 fi
 """
 
+# A clone has the agent of its golden image. Without a way to the packages the boot is
+# late, and goes on.
+INSTALL_AGENT_SCRIPT = """\
+#!/bin/sh
+# Install the QEMU guest agent from the distribution's packages, and start it.
+if command -v qemu-ga > /dev/null; then :
+elif command -v apt-get > /dev/null; then
+  timeout 60 apt-get -qq update &&
+    DEBIAN_FRONTEND=noninteractive apt-get -qq -y install qemu-guest-agent
+else
+  timeout 300 dnf -q -y install qemu-guest-agent
+fi
+if command -v systemctl > /dev/null; then systemctl start qemu-guest-agent; fi
+"""
+
 
 def instance_id(guest: GuestState) -> str:
     """Return the instance's id: a changed configuration is a new instance."""
@@ -65,6 +80,7 @@ def instance_id(guest: GuestState) -> str:
             "interfaces",
             "management",
             "environment",
+            "guest_agent",
             "context",
             "spec_hash",
         }
@@ -108,6 +124,8 @@ def _commands(guest: GuestState) -> list[str]:
     commands = [f"echo {instance_id(guest)} > {READY_FILE}"]
     if guest.golden:
         commands.insert(0, FILL_MACHINE_ID.format(id=guest.uuid.replace("-", "")))
+    if guest.guest_agent:
+        commands.insert(0, f"sh {FOLDER}/install-agent.sh")
     if guest.context:
         commands.insert(0, f"sh {FOLDER}/unpack-context.sh")
     return commands
@@ -199,6 +217,8 @@ def _files(guest: GuestState) -> list[Json]:
     ]
     if guest.context:
         files.append(_file("unpack-context.sh", UNPACK_SCRIPT, "0755"))
+    if guest.guest_agent:
+        files.append(_file("install-agent.sh", INSTALL_AGENT_SCRIPT, "0755"))
     return files
 
 

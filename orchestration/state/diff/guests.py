@@ -142,6 +142,8 @@ def _plain(
     )
     if changed:
         yield f"environment: {', '.join(changed)}"
+    if old.guest_agent != new.guest_agent:
+        yield f"guest agent: {'' if new.guest_agent else 'not '}installed at its boot"
     if old_host.domain_type != new_host.domain_type:
         yield f"host type {old_host.domain_type} → {new_host.domain_type}"
     if old_host.datapath != new_host.datapath:

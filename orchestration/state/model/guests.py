@@ -116,6 +116,7 @@ class GuestState(Frozen):
     interfaces: tuple[InterfaceState, ...]
     management: ManagementInterface | None
     environment: dict[str, str]
+    guest_agent: bool = Field(default=False, exclude_if=not_)
     context: str | None = None
     context_sha256: str = Field(default="", exclude_if=not_)
     setup_script: ScriptState | None = None

@@ -22,6 +22,10 @@ HASH_BASE = machine("g", "br0", setup_script="a.sh", environment={"A": "1", "B":
         pytest.param(machine("g", "br0", name="ubuntu_22_04"), id="image"),
         pytest.param(machine("g", "br0", expand_gigabytes=1), id="disk"),
         pytest.param(machine("g", "br0", context="context"), id="context"),
+        pytest.param(
+            machine("g", "br0", environment={"A": "1", "B": "2"}, guest_agent=True),
+            id="agent",
+        ),
     ],
 )
 def test_spec_hash_changes_with_what_the_guest_is(changed: object) -> None:

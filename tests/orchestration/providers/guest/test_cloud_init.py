@@ -118,6 +118,60 @@ def test_ready_mark_comes_last_and_context_before_it():
     assert "LABEL=cidata" in written(guest(context="f"), "unpack-context.sh")["content"]
 
 
+def test_guest_agent_is_installed_before_the_ready_mark_where_it_is_wanted():
+    wanted = guest(guest_agent=True)
+
+    assert user_data(wanted)["runcmd"][0] == "sh /etc/nocloud/install-agent.sh"
+    assert len(user_data(wanted)["runcmd"]) == 2
+    assert "install-agent" not in user_data_file(guest()).decode()
+    assert cloud_init.instance_id(wanted) != cloud_init.instance_id(guest())
+
+
+@pytest.mark.parametrize(
+    ("programs", "calls"),
+    [
+        (
+            ("apt-get", "dnf", "systemctl"),
+            [
+                "apt-get -qq update",
+                "apt-get -qq -y install qemu-guest-agent",
+                "systemctl start qemu-guest-agent",
+            ],
+        ),
+        (
+            ("dnf", "systemctl"),
+            [
+                "dnf -q -y install qemu-guest-agent",
+                "systemctl start qemu-guest-agent",
+            ],
+        ),
+        (
+            ("apt-get", "qemu-ga", "systemctl"),
+            ["systemctl start qemu-guest-agent"],
+        ),
+        (("qemu-ga",), []),
+    ],
+)
+def test_script_installs_and_starts_the_guest_agent_once(tmp_path, programs, calls):
+    for name in programs:
+        (tmp_path / name).write_text('#!/bin/sh\necho "${0##*/} $*"\n')
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "timeout").write_text('#!/bin/sh\nshift\nexec "$@"\n')
+    (tmp_path / "timeout").chmod(0o755)
+    script = written(guest(guest_agent=True), "install-agent.sh")["content"]
+
+    ran = subprocess.run(
+        ["/bin/sh"],
+        input=script,
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert (ran.stdout.splitlines(), ran.stderr) == (calls, "")
+
+
 @pytest.mark.parametrize(
     ("content", "is_ready"),
     [(None, False), ("", True), ("demo-a-1\n", True), ("demo-b-1\n", False)],

@@ -49,7 +49,7 @@ def test_edits_of_guests_are_as_reviewed(golden: Golden) -> None:
     )
     new = spec_of(
         sized("web", "br0", cpus=2, memory=256),
-        machine("db", "br0", environment={"MODE": "fast"}),
+        machine("db", "br0", environment={"MODE": "fast"}, guest_agent=True),
         machine("image", "br0", name="ubuntu_22_04", expand_gigabytes=4),
         machine("script", "br0", run_script="two.sh"),
         machine("cards", {"bridge": "br0", "mac": "02:00:00:00:00:01"}, "br1", "br0"),

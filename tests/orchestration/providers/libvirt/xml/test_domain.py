@@ -146,6 +146,13 @@ def test_emulated_guest_keeps_a_bounded_cache_of_translated_code(
     assert accelerated.find("features/tcg") is None
 
 
+@pytest.mark.parametrize("name", [name for name in BUILT if name.startswith("domain")])
+def test_each_guest_has_the_port_of_a_guest_agent(name: str) -> None:
+    ports = parse(BUILT[name]).iterfind("./devices/channel[@type='unix']/target")
+
+    assert [port.get("name") for port in ports] == ["org.qemu.guest_agent.0"]
+
+
 def test_guest_without_management_network_has_no_network_interface() -> None:
     guest = build_guest().model_copy(update={"management": None})
 
