@@ -24,6 +24,8 @@ CONTENT, NAMES, DIGEST = "content", "names", "digest"
 PIECE_BYTES = 256 * 1024
 _NOTE_IN_MEMORY = 1024 * 1024
 _PERMISSIONS = 0o777
+_OTHERS = 0o077
+_PROGRAMS = (b"#!", b"\x7fELF")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Packing:
         yield from padded(iter((digest,)), len(digest))
 
     def _folder(self, name: str, status: os.stat_result) -> bytes:
-        block = header(name, status)
+        block = header(name, status, mode=_mode(status, is_open=True))
         self._folders.write(block)
         return block
 
@@ -105,7 +107,9 @@ class Packing:
         elif file := open_in(folder, entry):
             with file:
                 status = os.fstat(file.fileno())
-                yield header(name, status)
+                start = os.pread(file.fileno(), 4, 0)
+                mode = _mode(status, is_open=start.startswith(_PROGRAMS))
+                yield header(name, status, mode=mode)
                 yield from padded(self._read(file, status.st_size), status.st_size)
             self._names.write(os.fsencode(name) + b"\0")
         else:
@@ -140,10 +144,24 @@ def _read_all(note: BinaryIO) -> Iterator[bytes]:
     yield from iter(lambda: note.read(PIECE_BYTES), b"")
 
 
-def header(name: str, status: os.stat_result, link: str = "") -> bytes:
+def _mode(status: os.stat_result, *, is_open: bool) -> int:
+    """Return the mode in a guest.
+
+    On main uploads are their owner's alone, which says nothing about the guest: there
+    all may read them, and run what is a program.
+    """
+    mode = status.st_mode & _PERMISSIONS
+    if mode & _OTHERS:
+        return mode
+    return 0o755 if is_open or mode & stat.S_IXUSR else 0o644
+
+
+def header(
+    name: str, status: os.stat_result, link: str = "", *, mode: int | None = None
+) -> bytes:
     """Build the header of an entry; the receiver owns what it unpacks."""
     info = tarfile.TarInfo(name)
-    info.mode = status.st_mode & _PERMISSIONS
+    info.mode = status.st_mode & _PERMISSIONS if mode is None else mode
     info.mtime = max(int(status.st_mtime), 0)
     if stat.S_ISDIR(status.st_mode):
         info.type, info.mode = tarfile.DIRTYPE, info.mode | stat.S_IRWXU

@@ -49,6 +49,30 @@ def test_modes_times_and_links_travel_and_no_right_of_another_user(
     assert archive.getmember("content").isdir()
 
 
+def test_uploads_which_only_their_owner_reads_are_readable_in_guests(
+    source: Path,
+) -> None:
+    modes = {"run": 0o600, "sub": 0o700, "sub/big": 0o600, "link": 0o777}
+    (source / "own").write_bytes(b"\x7fELF")
+    modes |= {"own": 0o600}
+    for name in modes.keys() - {"link"}:
+        (source / name).chmod(modes[name])
+    (source / "group").write_text("x")
+    (source / "group").chmod(0o640)
+
+    archive = packed(source)
+
+    found = {name: archive.getmember(f"content/{name}").mode for name in modes}
+    assert found == {
+        "run": 0o755,
+        "sub": 0o755,
+        "sub/big": 0o644,
+        "own": 0o755,
+        "link": 0o777,
+    }
+    assert archive.getmember("content/group").mode == 0o640
+
+
 def test_stream_ends_with_the_names_and_the_digest_of_their_contents(
     source: Path,
 ) -> None:
