@@ -8,6 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.fields.json import KT
+from django.db.models.functions import Left
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
@@ -15,6 +16,7 @@ from orchestration.plan.execution import Form, Targets
 from orchestration.plan.model import Command
 from testbed.models.testbeds import Testbed
 
+LISTED_CHARACTERS = 200
 COMMAND_NAMES: dict[str, str] = {
     Command.GENERATE_ARTEFACTS: "Generate artefacts",
     Command.CLEAR_ARTEFACTS: "Delete disks and artefacts",
@@ -52,7 +54,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return what a list shows: plans and pasted scripts are not read."""
         rows = self.select_related("asked_by").defer("plan", "options")
         return rows.annotate(
-            where=KT("options__selection"),
+            # The names of hundreds of ticked guests are kilobytes.
+            where=Left(KT("options__selection"), LISTED_CHARACTERS),
             where_kind=KT("options__targets"),
             listed_form=F("options__form"),
             listed_tool=F("options__tool"),

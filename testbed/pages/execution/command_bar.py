@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from django.contrib.auth.models import User
+from django.db.models.fields.json import KT
+from django.db.models.functions import Length
 
 from orchestration.plan.execution import Form
 from orchestration.plan.model import Command
@@ -17,6 +19,8 @@ from testbed.testbeds.stored_files import list_files
 
 RECALLED = 30
 READ_RUNS = 100
+# A command may have a mebibyte, and every look at the page reads all of these.
+MOST_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +64,18 @@ def _with_account(host: HostState) -> str:
 
 
 def earlier_commands(testbed: Testbed, user: User) -> tuple[Earlier, ...]:
-    """Return the commands and shell lines that ran, the last one first, each once."""
-    found = testbed.runs.filter(command=Command.EXEC).visible_to(user)
-    runs = found.order_by("-pk")[:READ_RUNS]
+    """Return the commands and shell lines that ran, the last one first, each once.
+
+    Very long ones are left out.
+    """
+    forms = (Form.COMMAND.value, Form.SHELL.value)
+    found = testbed.runs.filter(command=Command.EXEC, options__form__in=forms)
+    measured = found.visible_to(user).annotate(characters=Length(KT("options__words")))
+    short = measured.filter(characters__lte=MOST_CHARACTERS)
+    runs = short.order_by("-pk")[:READ_RUNS]
     earlier = (
         Earlier(form, line_of(form, words))
         for form, words in runs.values_list("options__form", "options__words")
-        if form in (Form.COMMAND, Form.SHELL)
     )
     return tuple(dict.fromkeys(earlier))[:RECALLED]
 

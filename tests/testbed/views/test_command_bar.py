@@ -1,6 +1,7 @@
 """The command bar of a testbed's page, which works without a script."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
@@ -8,7 +9,7 @@ from django.test import Client
 
 from orchestration.plan.execution import Conditions, Execution, Form
 from testbed.models import Run, Testbed
-from tests.testbed.answer_rows import end, execution
+from tests.testbed.answer_rows import UNAME, end, execution
 from tests.testbed.reading import squeezed, visible
 
 
@@ -101,6 +102,7 @@ def test_earlier_commands_are_recalled_each_once(
         (Form.SHELL, ("ls | wc",)),
         (Form.COMMAND, ("echo", "a b")),
         (Form.SCRIPT, ()),
+        (Form.COMMAND, ("echo", "x" * 4096)),
     ):
         wanted = Execution(form, "@all", words, text="id")
         end(execution(deployed, owner, ("web",), wanted))
@@ -166,3 +168,16 @@ def test_runs_are_listed_with_their_commands(
     execution(deployed, owner, ("web",))
 
     assert "uname" in visible(browser.get("/testbeds/lab/runs/").content.decode())
+
+
+def test_long_selections_are_shortened_in_lists(
+    browser: Client, deployed: Testbed, owner: User
+):
+    many = replace(UNAME, selection=",".join(f"web-{n}" for n in range(5000)))
+    end(execution(deployed, owner, ("web",), many))
+    execution(deployed, owner, ("web",), replace(many, tool=True))
+
+    pages = [browser.get(f"/testbeds/lab/{part}").content for part in ("", "runs/")]
+
+    assert all(b"web-9" in page for page in pages)
+    assert not any(b"web-99" in page for page in pages)
