@@ -144,6 +144,14 @@ def test_refusal_is_a_sentence_and_makes_no_run(browser: Client, values, sentenc
     assert not Run.objects.exists()
 
 
+def test_refusal_stands_in_the_bar_and_is_focused(browser: Client):
+    page = browser.post(PAGE, UNAME | {"selection": "nobody"}).content.decode()
+
+    before, _, bar = page.partition('id="command-bar"')
+    assert 'id="refusal"' not in before
+    assert 'id="refusal" role="alert" tabindex="-1" autofocus' in bar
+
+
 @pytest.mark.parametrize("form", ["exec", "captures", "power"])
 def test_address_of_a_refused_form_leads_to_the_testbed(browser: Client, form: str):
     refused = browser.post(f"/testbeds/lab/{form}/")
