@@ -43,6 +43,7 @@ _TERM = re.compile(rf"(?:{_BRACKET.pattern}|[^,!&^\s\[\]])+")
 # Operators are done from left to right.
 _STEP = re.compile(rf"(^|(?!^)[,!&^])({_TERM.pattern})")
 _PATTERN = re.compile(r"^@|[*?]")
+_MORE_THAN_NAMES = re.compile(r"[@*?!&^\[\]]")
 _RANGE = re.compile(r"(\d+)-(\d+)")
 _LONG_NUMBER = re.compile(rf"\d{{{MOST_DIGITS + 1}}}")
 _NUMBER = re.compile(rf"{_BRACKET.pattern}|\d+")
@@ -140,6 +141,15 @@ def _by_last_number(names: Iterable[str]) -> Iterator[str]:
     for (head, tail), them in sorted(numbers.items()):
         folded = RangeSet.fromlist(them)
         yield f"{head}[{folded}]{tail}" if len(them) > 1 else f"{head}{them[0]}{tail}"
+
+
+def shortest(pattern: str) -> str:
+    """Fold a list of names where that is shorter; anything else is left as it is."""
+    normal = _normal(pattern.strip())
+    names = normal.split(",")
+    if not all(names) or _MORE_THAN_NAMES.search(normal):
+        return pattern
+    return min(pattern, fold(names), key=len)
 
 
 def guest_groups(state: State) -> dict[str, dict[str, list[str]]]:

@@ -20,6 +20,7 @@ from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
 from orchestration.plan.selected import GuestUp
+from orchestration.state.selection import shortest
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
@@ -80,7 +81,11 @@ def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
         wanted = with_capture_limits(testbed, wanted)
         run = _reserve(testbed, user, Command.EXEC, asdict(wanted))
         run.title = clean(wanted.title.replace("\n", " "))
-        _store(run, plan_execution(testbed, wanted))
+        plan = plan_execution(testbed, wanted)
+        if wanted.capture is None:
+            # Ticked guests are names, which its page shows in fewer words.
+            run.options["selection"] = shortest(wanted.selection)
+        _store(run, plan)
         if wanted.tool:
             require_place(run)
     return run
@@ -135,7 +140,7 @@ def create_check(testbed: Testbed, user: User, guest: str) -> Run:
 def _store(run: Run, plan: Plan) -> None:
     text = plan.to_json()
     run.plan, run.log_bytes = json.loads(text), len(text)
-    run.save(update_fields=["plan", "log_bytes", "title"])
+    run.save(update_fields=["plan", "log_bytes", "title", "options"])
     _create_rows(run, plan)
     transaction.on_commit(partial(request_driver, run.pk))
 

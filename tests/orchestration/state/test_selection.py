@@ -8,7 +8,14 @@ from ClusterShell.NodeSet import NodeSet
 
 from orchestration.errors import SelectionFailed
 from orchestration.state.model import State
-from orchestration.state.selection import HOSTS_HINT, fold, select_guests, select_hosts
+from orchestration.state.selection import (
+    HOSTS_HINT,
+    fold,
+    select,
+    select_guests,
+    select_hosts,
+    shortest,
+)
 from tests.orchestration.state.samples import HOSTS, build, machine, scaled, spec_of
 
 # Names that are no rectangle of numbers.
@@ -194,6 +201,24 @@ def test_many_names_with_several_numbers_are_folded_by_the_last() -> None:
 
     assert folded == ",".join(["db", *(f"rack{n}-node[00-19]" for n in range(9))])
     assert set(NodeSet(folded)) == {"db", *names}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "wanted"),
+    [
+        ("web-0,web-1,web-2", "web-[0-2]"),
+        (" web-0 web-1  db ", "db,web-[0-1]"),
+        ("web,db", "web,db"),
+        ("@failed", "@failed"),
+        ("web-*,web-1,web-2,web-3", "web-*,web-1,web-2,web-3"),
+        ("!web-1,web-2,web-3", "!web-1,web-2,web-3"),
+        ("web-[0-1],web-[2-3]", "web-[0-1],web-[2-3]"),
+    ],
+)
+def test_list_of_names_is_written_in_its_shortest_form(
+    pattern: str, wanted: str
+) -> None:
+    assert shortest(pattern) == wanted
 
 
 def test_many_spaces_take_no_time(state: State) -> None:
