@@ -217,8 +217,8 @@ def _add_conditions(parser: argparse.ArgumentParser) -> None:
         "--timeout",
         type=int,
         metavar="SECONDS",
-        help="the limit of each guest, from the moment when it is connected: 3600 "
-        "unless given, none for a tool",
+        help="the limit of each guest, connecting included: 3600 unless given, none "
+        "for a tool",
     )
     add("--parallel", type=int, default=0, metavar="GUESTS", help="so many at once")
     add("--in-order", action="store_true", help="in groups of --parallel")

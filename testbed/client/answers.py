@@ -16,8 +16,8 @@ RULE = "-" * 15
 
 
 def show_answers(answers: Frame) -> None:
-    """Print each different answer below the guests that gave it."""
-    for block in reversed(answers["blocks"]):
+    """Print each different answer below its guests: usual ones first, failures last."""
+    for block in sorted(answers["blocks"], key=_place):
         for to, line in _lines(block):
             say(line, to=to)
 
@@ -53,6 +53,10 @@ def _lines(block: Frame) -> Iterator[tuple[TextIO, str]]:
             yield sys.stderr, plain(f"{block['folded']}: {text}")
         else:
             yield sys.stdout, plain(text)
+
+
+def _place(block: Frame) -> tuple[bool, int]:
+    return not _is_good(block), -block["count"]
 
 
 def _is_good(block: Frame) -> bool:
