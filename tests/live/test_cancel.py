@@ -95,7 +95,7 @@ def test_script_is_cancelled_with_all_that_it_started(stack, owner):
     far = Guest(stack, SLUG, "far")
     assert far.run(SLEEPERS) == ""
     assert "Ended on far: " in over.log
-    assert "All processes of its script have ended." in str(over.frames)
+    assert "All its processes have ended." in str(over.frames)
     assert sum(f.get("kind") == "cancel-requested" for f in over.frames) == 1
     assert "Not confirmed" not in over.words
     assert condition(stack, SLUG) == "partial"

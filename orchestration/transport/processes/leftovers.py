@@ -40,7 +40,7 @@ def words_of(proofs: Iterable[Ended]) -> str:
     if not proofs or any(proof.survivors for proof in proofs):
         return ""
     if all(proof.by_group for proof in proofs):
-        return "All processes of its script have ended."
+        return "All its processes have ended."
     return "No process that carries its mark is left."
 
 

@@ -84,7 +84,7 @@ def test_machine_that_was_known_is_not_asked_again():
     ("proofs", "words"),
     [
         ([], ""),
-        ([Ended("web", (), (), True)], "All processes of its script have ended."),
+        ([Ended("web", (), (), True)], "All its processes have ended."),
         ([Ended("web", (), ())], "No process that carries its mark is left."),
         (
             [Ended("web", (), (), True), Ended("main", (), ())],
