@@ -1,46 +1,113 @@
 """Answers whether a user may do something to a testbed, and logs what was done.
 
-Everything that asks goes through `may`: views, and later sockets, consoles and
-templates. Finding an object is `visibility`'s; there, strangers get 404.
+`TABLE` is the one table of roles and acts; docs/permissions.md has it for people, and
+tests compare both with each other and with what every address answers. Everything asks
+here: views when they take an object from `visibility`, the frames of sockets, consoles
+and templates. Strangers get 404 there, users of too low a role `NotAllowed`.
 """
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 
-from orchestration.plan.execution import Execution, Form
+from orchestration.errors import TestbedError
+from orchestration.plan.execution import Execution
+from orchestration.plan.model import Command
 from orchestration.plan.selected import WAYS, GuestUp, Mode
+from testbed.access.roles import Role, role_of
 from testbed.models import Testbed
 
 logger = logging.getLogger(__name__)
 
 
 class Act(StrEnum):
-    """One thing that a user may do to a testbed."""
+    """One thing that a user may do to a testbed, or to the whole lab."""
 
+    SEE = "see the testbed"
+    WATCH_CONSOLE = "watch consoles"
+    UP = "bring the testbed up and down"
+    DRIVE = "drive runs"
+    CANCEL = "cancel runs"
     EXECUTE = "run a command"
     POWER = "start and stop guests"
     UP_GUESTS = "bring guests up"
     RECREATE_GUESTS = "recreate guests"
     CHECK = "check guests"
     CONSOLE = "type into consoles"
-    WATCH_CONSOLE = "watch consoles"
     SSH = "reach guests with SSH"
-    EXECUTE_ON_HOSTS = "run a command on hosts"
     SAVE_COMMAND = "save commands"
     TAKE_FETCHED = "take fetched files"
+    TAKE_PACKETS = "take captured packets"
+    ARTEFACTS = "read artefacts"
+    EDIT = "edit the YAML and files"
+    DELETE_DISKS = "delete disks and artefacts"
+    SHARE = "share the testbed"
+    TRANSFER = "give the testbed to another owner"
+    DELETE = "delete the testbed"
+    EXECUTE_ON_HOSTS = "run a command on hosts"
     SHARE_COMMAND = "share commands with all testbeds"
+    ADMINISTER = "administer the lab"
 
 
-_FOR_ADMINS = (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND)
+# Each role may do its own acts and those of the roles above it here. An act that is in
+# no row may be done by no role: a test names it.
+TABLE: Mapping[Role, tuple[Act, ...]] = {
+    Role.VIEWER: (Act.SEE, Act.WATCH_CONSOLE),
+    Role.OPERATOR: (
+        Act.UP,
+        Act.DRIVE,
+        Act.CANCEL,
+        Act.EXECUTE,
+        Act.POWER,
+        Act.UP_GUESTS,
+        Act.RECREATE_GUESTS,
+        Act.CHECK,
+        Act.CONSOLE,
+        Act.SSH,
+        Act.SAVE_COMMAND,
+        Act.TAKE_FETCHED,
+        Act.TAKE_PACKETS,
+        Act.ARTEFACTS,
+    ),
+    Role.EDITOR: (Act.EDIT,),
+    Role.OWNER: (Act.DELETE_DISKS, Act.SHARE, Act.TRANSFER, Act.DELETE),
+    Role.ADMIN: (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND, Act.ADMINISTER),
+}
+LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}
+
+
+class NotAllowed(PermissionDenied):
+    """A user's role is too low; `problem` says which is needed, and who gives it."""
+
+    def __init__(self, problem: TestbedError) -> None:
+        super().__init__(problem.sentence)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    """What a role allows; templates ask `may.edit`, with an act's name."""
+
+    role: Role | None = None
+
+    def __getitem__(self, name: str) -> bool:
+        """Return whether it allows the act of this name. Raises: KeyError."""
+        return self.allows(Act[name.upper()])
+
+    def allows(self, act: Act) -> bool:
+        """Return whether it allows an act."""
+        least = LEAST.get(act)
+        if self.role is None or least is None:
+            return False
+        return self.role.rank >= least.rank
 
 
 def act_of(wanted: Execution) -> Act:
     """Return what a user has to be allowed who runs this."""
-    if wanted.form is Form.SERIAL_LOG:
-        return Act.WATCH_CONSOLE
     return act_on(hosts=wanted.is_on_hosts)
 
 
@@ -49,11 +116,9 @@ def act_on(*, hosts: bool) -> Act:
     return Act.EXECUTE_ON_HOSTS if hosts else Act.EXECUTE
 
 
-def may(user: User, act: Act, testbed: Testbed) -> bool:
-    """Return whether a user may do this: its owner almost all, lab admins all."""
-    if not user.is_active or user.is_superuser:
-        return user.is_active
-    return testbed.owner_id == user.pk and act not in _FOR_ADMINS
+def act_of_command(command: Command) -> Act:
+    """Return what a user has to be allowed who starts this run of a whole testbed."""
+    return Act.DELETE_DISKS if command is Command.CLEAR_ARTEFACTS else Act.UP
 
 
 def act_up(way: GuestUp) -> Act:
@@ -63,18 +128,74 @@ def act_up(way: GuestUp) -> Act:
 
 def ways_for(user: User, testbed: Testbed) -> list[GuestUp]:
     """Return the ways to bring guests up that are offered beside their power."""
+    allowed = permissions_of(user, testbed)
     offered = (WAYS[Mode.UP], WAYS[Mode.RECREATE])
-    return [way for way in offered if may(user, act_up(way), testbed)]
+    return [way for way in offered if allowed.allows(act_up(way))]
+
+
+def permissions_of(user: User, testbed: Testbed) -> Permissions:
+    """Return what a user may do to a testbed now."""
+    return Permissions(role_of(user, testbed))
+
+
+def may(user: User, act: Act, testbed: Testbed) -> bool:
+    """Return whether a user may do this."""
+    return permissions_of(user, testbed).allows(act)
 
 
 def require(user: User, act: Act, testbed: Testbed) -> None:
-    """Let a user do this. Raises: PermissionDenied."""
-    if not may(user, act, testbed):
-        raise PermissionDenied(f"{user} may not {act} on {testbed}.")
+    """Let a user do this. Raises: NotAllowed."""
+    role = role_of(user, testbed)
+    if not Permissions(role).allows(act):
+        raise NotAllowed(refusal(role, act, testbed))
 
 
-def log_act(user: User, act: Act, testbed: Testbed, what: str) -> None:
-    """Log on one line that a user did something to a testbed."""
+def refusal(role: Role | None, act: Act, testbed: Testbed) -> TestbedError:
+    """Say why a role may not do this, which one may, and who can give it."""
+    least, owner = LEAST.get(act, Role.ADMIN), testbed.owner
+    hint = f"That needs the role {least}, which {owner} or a lab admin can give you."
+    if least is Role.OWNER:
+        hint = f"Its owner {owner} and lab admins may do it."
+    elif least is Role.ADMIN:
+        hint = "Only lab admins may do it."
+    as_what = role.with_article if role else "a stranger"
+    message = f"As {as_what} of testbed {testbed} you may not {act}."
+    return TestbedError(message, hint=hint)
+
+
+def require_admin(user: User) -> None:
+    """Let lab admins administer the lab. Raises: NotAllowed."""
+    if not (user.is_active and user.is_superuser):
+        problem = TestbedError(
+            "This page is for lab admins.", hint="Ask a lab admin to do it."
+        )
+        raise NotAllowed(problem)
+
+
+def acted_as(user: User, testbed: Testbed) -> str:
+    """Return the role in which a user acts on another's testbed; '' for its owner."""
+    if testbed.owner_id == user.pk:
+        return ""
+    return role_of(user, testbed) or "without a role"
+
+
+def name_acting(user: User, testbed: Testbed) -> str:
+    """Return a user's name, with the role where the testbed is another's."""
+    role = acted_as(user, testbed)
+    return f"{user} ({role})" if role else str(user)
+
+
+def log_act(
+    user: User, act: Act, testbed: Testbed, what: str, *, role: str | None = None
+) -> None:
+    """Log on one line that a user did something to a testbed.
+
+    `role` is what `acted_as` returned, where rows cannot be read.
+    """
     # A command has any characters: a line break would begin another record.
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in what)
-    logger.info("act %s by %s on %s: %s", act.name.lower(), user, testbed, line)
+    who, where = str(user), str(testbed)
+    role = acted_as(user, testbed) if role is None else role
+    if role:
+        who, where = f"{user} ({role})", f"{testbed.owner}'s testbed {testbed}"
+    logger.info("act %s by %s on %s: %s", act.name.lower(), who, where, line)

@@ -1,17 +1,24 @@
-"""Finds the objects that a user may see; strangers get 404, not 403.
+"""Finds objects for a user and an act: 404 for strangers, 403 for too low a role.
 
-Every view takes its objects from here.
+Every view takes its objects from here, and so names the act that it is for.
 """
 
 from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
+from testbed.access.permissions import (
+    Act,
+    NotAllowed,
+    Permissions,
+    permissions_of,
+    refusal,
+)
 from testbed.models import Host, Run, Testbed
 from testbed.models.runs import RunQuerySet
 
@@ -25,23 +32,31 @@ Thing = TypeVar("Thing")
 
 
 class Request(HttpRequest):
-    """A request of a signed-in user, with htmx's details."""
+    """A request of a signed-in user, with htmx's details.
+
+    `may` has the user's permissions to the object that a view has found.
+    """
 
     user: User
     htmx: HtmxDetails
+    may: Permissions
 
 
-def testbed_for(request: Request, slug: str) -> Testbed:
-    """Return the testbed. Raises: Http404 when this user may not see it."""
+def testbed_for(request: Request, slug: str, act: Act) -> Testbed:
+    """Return the testbed for an act. Raises: Http404, NotAllowed."""
     visible = Testbed.objects.all().visible_to(request.user)
-    return get_object_or_404(visible.select_related("owner"), slug=slug)
+    found = get_object_or_404(visible.select_related("owner"), slug=slug)
+    _require(request, act, found)
+    return found
 
 
-def run_for(request: Request, pk: int) -> Run:
-    """Return the run. Raises: Http404 when this user may not see it."""
+def run_for(request: Request, pk: int, act: Act) -> Run:
+    """Return the run for an act. Raises: Http404, NotAllowed."""
     visible = Run.objects.all().visible_to(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
-    return get_object_or_404(visible.select_related(*people), pk=pk)
+    found = get_object_or_404(visible.select_related(*people), pk=pk)
+    _require(request, act, found.testbed)
+    return found
 
 
 def host_for(request: Request, name: str) -> Host:
@@ -54,12 +69,17 @@ def visible_runs(request: Request, testbed: Testbed) -> RunQuerySet:
     return Run.objects.filter(testbed=testbed).visible_to(request.user)
 
 
-def require_admin(request: Request) -> None:
-    """Let lab admins pass. Raises: Http404 for all other users."""
-    if not (request.user.is_active and request.user.is_superuser):
-        raise Http404("This page is for admins.")
+def permissions_context(request: HttpRequest) -> dict[str, object]:
+    """Give templates `may`; a page without an object allows nothing."""
+    return {"may": getattr(request, "may", Permissions())}
 
 
 def page_of(request: Request, things: "_SupportsPagination[Thing]") -> "Page[Thing]":
     """Return the page that `?page=` names; a wrong number shows the nearest."""
     return Paginator(things, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def _require(request: Request, act: Act, testbed: Testbed) -> None:
+    request.may = permissions_of(request.user, testbed)
+    if not request.may.allows(act):
+        raise NotAllowed(refusal(request.may.role, act, testbed))

@@ -16,7 +16,7 @@ from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
-from testbed.models.testbeds import ObservedGuest, Testbed
+from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
 
 __all__ = [
     "Allowance",
@@ -24,6 +24,7 @@ __all__ = [
     "Cleanup",
     "CleanupItem",
     "Event",
+    "GroupManager",
     "Host",
     "ImageStore",
     "Instruction",
@@ -37,6 +38,7 @@ __all__ = [
     "Sample",
     "SampleHour",
     "SavedCommand",
+    "Share",
     "Task",
     "Testbed",
     "UserKey",

@@ -98,6 +98,8 @@ class Run(models.Model):
     their limit. Old runs lose both, at `log_removed_at`, for the reason
     `log_removed_for` if it is not their age; results stay.
     An exclusive run changes the testbed, and no other run is active meanwhile.
+    When another than the owner asked for it, `asked_as` is that user's role then, and
+    `asked_of` the owner's name.
     """
 
     class Status(models.TextChoices):
@@ -125,6 +127,8 @@ class Run(models.Model):
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
     )
+    asked_as = models.CharField(max_length=20, blank=True)
+    asked_of = models.CharField(max_length=150, blank=True)
     status = models.CharField(
         max_length=12, choices=Status.choices, default=Status.PENDING
     )
@@ -166,6 +170,12 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return f"{self.testbed} {self.command} #{self.pk}"
+
+    @property
+    def asker(self) -> str:
+        """The user who asked for it, with the role in which on another's testbed."""
+        role = f" ({self.asked_as})" if self.asked_as else ""
+        return f"{self.asked_by}{role}"
 
     @property
     def is_over(self) -> bool:
@@ -249,7 +259,7 @@ def require_no_run(runs: RunQuerySet) -> None:
         is_execution = run.command == Command.EXEC
         what = f"a {run.name.lower()}" if is_execution else run.command
         raise TestbedBusy(
-            f"{run.asked_by} has been running {what} on testbed {run.testbed} "
+            f"{run.asker} has been running {what} on testbed {run.testbed} "
             f"since {since:%H:%M:%S} as run {run.pk}.",
             hint="Wait until it is over, or cancel it.",
         )

@@ -1,10 +1,14 @@
-"""Testbeds, the users who see them, and their guests as last observed."""
+"""Testbeds, the users who see them by which role, and their guests as last observed.
+
+The groups are Django's. `access/roles.py` reads shares, `sharing/` writes them.
+"""
 
 from pathlib import Path
 
 from django.conf import settings
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
 from django.db import models
+from django.db.models import Q
 
 from orchestration.project.folder import Project
 
@@ -13,10 +17,18 @@ class TestbedQuerySet(models.QuerySet["Testbed"]):
     """Selects the testbeds that a user may see."""
 
     def visible_to(self, user: AbstractBaseUser | AnonymousUser) -> "TestbedQuerySet":
-        """Return the user's own testbeds; an admin's are all."""
+        """Return the testbeds that a user owns or that are shared; an admin's are all."""
         if not isinstance(user, User) or not user.is_active:
             return self.none()
-        return self.all() if user.is_superuser else self.filter(owner=user)
+        if user.is_superuser:
+            return self.all()
+        shared = Testbed.objects.shared_with(user).values("pk")
+        return self.filter(Q(owner=user) | Q(pk__in=shared))
+
+    def shared_with(self, user: User) -> "TestbedQuerySet":
+        """Return the testbeds that are shared with a user or a group of the user's."""
+        found = self.filter(Q(shares__user=user) | Q(shares__group__user=user))
+        return found.exclude(owner=user).distinct()
 
 
 class Testbed(models.Model):
@@ -66,6 +78,77 @@ class Testbed(models.Model):
     def project(self) -> Project:
         """The folder's contents."""
         return Project(self.directory)
+
+
+class Share(models.Model):
+    """What one user, or each member of one group, is to a testbed of another."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer"
+        OPERATOR = "operator"
+        EDITOR = "editor"
+
+    testbed = models.ForeignKey(
+        Testbed, on_delete=models.CASCADE, related_name="shares"
+    )
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.CASCADE,
+        related_name="shares",
+    )
+    group = models.ForeignKey(
+        Group, null=True, on_delete=models.CASCADE, related_name="shares"
+    )
+    role = models.CharField(max_length=12, choices=Role.choices)
+    given_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    given_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(user=None, group__isnull=False)
+                | Q(user__isnull=False, group=None),
+                name="share_is_with_a_user_or_a_group",
+            ),
+            models.UniqueConstraint(
+                fields=["testbed", "user"], name="one_share_per_user"
+            ),
+            models.UniqueConstraint(
+                fields=["testbed", "group"], name="one_share_per_group"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.testbed}: {self.who} as {self.role}"
+
+    @property
+    def who(self) -> str:
+        """The name of the user or the group."""
+        return str(self.user or self.group)
+
+
+class GroupManager(models.Model):
+    """A user who adds and removes the members of a group."""
+
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="managers")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="managed_groups",
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["group", "user"], name="manager_of_a_group_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.group}: {self.user}"
 
 
 class ObservedGuest(models.Model):

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
 from testbed.pages.artefacts import (
@@ -40,7 +41,7 @@ MAX_SHOWN_BYTES = 256 * 1024
 @require_GET
 def index(request: Request, slug: str) -> HttpResponse:
     """Show the list of artefacts, and the one that `?show=` names."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.ARTEFACTS)
     state, problem = state_of(testbed)
     context: dict[str, object] = {"testbed": testbed, "problem": problem}
     if state is not None:
@@ -59,7 +60,7 @@ def index(request: Request, slug: str) -> HttpResponse:
 @require_GET
 def one(request: Request, slug: str, name: str) -> HttpResponse:
     """Send one artefact as text, or to be saved with `?download`."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.ARTEFACTS)
     artefact = _find(testbed, _state(testbed), name)
     try:
         content = artefact.read()
@@ -82,7 +83,7 @@ def one(request: Request, slug: str, name: str) -> HttpResponse:
 @bounded
 def all_of(request: Request, slug: str) -> HttpResponseBase:
     """Send all artefacts as one archive, without any key."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.ARTEFACTS)
     found = all_artefacts(testbed.project, _state(testbed))
     pieces = zip_pieces(_entries(f"{slug}-artefacts", found))
     response = StreamingHttpResponse(while_made(pieces), content_type="application/zip")

@@ -22,6 +22,7 @@ from django.views.decorators.http import (
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.overview import state_of
@@ -44,7 +45,7 @@ from testbed.views.forms import EditForm
 @require_http_methods(["GET", "POST"])
 def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:
     """Show a file in the editor, or save the typed text."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EDIT)
     opened = _opened(testbed, path)
     if request.method == "POST":
         return _save(request, testbed, opened)
@@ -58,7 +59,7 @@ def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:
 @require_POST
 def check(request: Request, slug: str) -> HttpResponse:
     """Show the findings of a YAML as it is typed, and the marks for its lines."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EDIT)
     findings = findings_of_text(testbed, request.POST.get("text", "").encode())
     context = {**_found(findings), "checked": True}
     return render(request, "testbeds/_editor_findings.html", context)
@@ -68,7 +69,7 @@ def check(request: Request, slug: str) -> HttpResponse:
 @require_GET
 def new(request: Request, slug: str) -> HttpResponse:
     """Begin a file: nothing is written before the first save."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EDIT)
     try:
         path = require_new(testbed, request.GET.get("path", "").strip())
     except TestbedError as exc:
@@ -81,7 +82,7 @@ def new(request: Request, slug: str) -> HttpResponse:
 @require_POST
 def rename(request: Request, slug: str) -> HttpResponse:
     """Give a file another path."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EDIT)
     path, new_path = request.POST.get("path", ""), request.POST.get("new", "").strip()
     try:
         renamed = rename_file(testbed, path, new_path)

@@ -22,6 +22,7 @@ from django.views.decorators.http import (
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, TestbedError
 from testbed.access.limits import LimitReached
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Testbed
 from testbed.pages.streaming import PIECE_BYTES, while_made
@@ -37,7 +38,7 @@ from testbed.views.problems import problem_page
 @require_POST
 def upload(request: Request, slug: str) -> HttpResponse:
     """Add files, or replace those of the same path."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EDIT)
     form = UploadForm(request.POST, request.FILES)
     try:
         problem = "" if form.is_valid() else _first_error(form)
@@ -61,7 +62,7 @@ def upload(request: Request, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def remove(request: Request, slug: str) -> HttpResponse:
     """Ask, then delete one file."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EDIT)
     if request.method == "GET":
         return _ask_to_remove(request, testbed, request.GET.get("path", ""))
     path = request.POST.get("path", "")
@@ -79,7 +80,7 @@ def remove(request: Request, slug: str) -> HttpResponse:
 @bounded
 def show(request: Request, slug: str, path: str) -> HttpResponseBase:
     """Send one file as text; to be saved with `?download`, or if it is binary or long."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.SEE)
     try:
         file = testbed.project.file(path)
     except PathOutside as exc:

@@ -8,7 +8,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
-from testbed.access.visibility import Request, require_admin
+from testbed.access.permissions import require_admin
+from testbed.access.visibility import Request
 from testbed.images.listing import (
     delete_images,
     look_again,
@@ -24,7 +25,7 @@ from testbed.views.problems import problem_page
 @require_GET
 def index(request: Request) -> HttpResponse:
     """List the images as last seen; htmx gets the part that changes."""
-    require_admin(request)
+    require_admin(request.user)
     stores = seen_stores()
     is_looking, waiting = waited_look()
     context = {
@@ -43,7 +44,7 @@ def index(request: Request) -> HttpResponse:
 @require_POST
 def look(request: Request) -> HttpResponse:
     """Request a look at the hosts."""
-    require_admin(request)
+    require_admin(request.user)
     look_again()
     return redirect("images")
 
@@ -52,7 +53,7 @@ def look(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def delete(request: Request) -> HttpResponse:
     """Show the chosen images and what that frees; delete once confirmed."""
-    require_admin(request)
+    require_admin(request.user)
     if request.method == "POST":
         try:
             found = delete_images(request.POST.getlist("pick"), request.user)

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, run_for
 from testbed.models import Run
 from testbed.pages.guests.page import find_guest
@@ -20,7 +21,7 @@ LogContext = dict[str, object]
 @require_GET
 def log(request: Request, pk: int) -> HttpResponse:
     """Show the log, of one resource or of all; `?before=` gives earlier lines only."""
-    context = log_context(request, run_for(request, pk))
+    context = log_context(request, run_for(request, pk, Act.SEE))
     is_part = context["before"] is not None
     template = "runs/_log_lines.html" if is_part else "runs/_log.html"
     return render(request, template, context)
@@ -31,7 +32,7 @@ def log(request: Request, pk: int) -> HttpResponse:
 @require_GET
 def log_text(request: Request, pk: int) -> HttpResponseBase:
     """Send the whole log as a text file, page by page."""
-    run = run_for(request, pk)
+    run = run_for(request, pk, Act.SEE)
     kind = "text/plain; charset=utf-8"
     response: HttpResponseBase
     if removed := run.log_removed_at:

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
-from testbed.access.visibility import Request, require_admin
+from testbed.access.permissions import require_admin
+from testbed.access.visibility import Request
 from testbed.models import Cleanup
 from testbed.orphans.adoption import adopt_lost, offer
 from testbed.orphans.listing import (
@@ -30,7 +31,7 @@ from testbed.views.problems import problem_page
 @require_GET
 def index(request: Request) -> HttpResponse:
     """List the orphans as last seen, with the possible actions."""
-    require_admin(request)
+    require_admin(request.user)
     context = {
         "groups": [(group, offer(group)) for group in orphan_groups()],
         "looked_at": oldest_look(),
@@ -44,7 +45,7 @@ def index(request: Request) -> HttpResponse:
 @require_POST
 def delete(request: Request) -> HttpResponse:
     """Request the deletion of all orphans of a name, once the name was typed."""
-    require_admin(request)
+    require_admin(request.user)
     name = request.POST.get("name", "")
     try:
         found = delete_orphans(name, request.POST.get("confirm", ""), request.user)
@@ -57,7 +58,7 @@ def delete(request: Request) -> HttpResponse:
 @require_POST
 def adopt(request: Request) -> HttpResponse:
     """Bring a lost testbed back for an owner."""
-    require_admin(request)
+    require_admin(request.user)
     name = clean(request.POST.get("name", ""))
     owner = get_object_or_404(
         User, is_active=True, username=clean(request.POST.get("owner", ""))
@@ -75,7 +76,7 @@ def adopt(request: Request) -> HttpResponse:
 @require_GET
 def cleanup(request: Request, pk: int) -> HttpResponse:
     """Show a deletion's progress; htmx gets the part that changes."""
-    require_admin(request)
+    require_admin(request.user)
     found = get_object_or_404(Cleanup.objects.select_related("asked_by"), pk=pk)
     template = "orphans/_cleanup.html" if request.htmx else "orphans/cleanup.html"
     context = {

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from orchestration.errors import SpecError, TestbedError
+from testbed.access.permissions import NotAllowed
 from testbed.api.shapes import problem_json
 from testbed.testbeds.uploads import MAX_FILES
 
@@ -60,8 +61,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Show 403."""
-    return _page(request, 403, "You may not do this", "Ask the testbed's owner.")
+    """Show 403, with the role that is needed and who gives it."""
+    if isinstance(exception, NotAllowed):
+        back = reverse("testbeds")
+        return problem_page(request, exception.problem, status=403, back=back)
+    return _page(request, 403, "You may not do this", "Ask a lab admin.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -15,6 +15,7 @@ from django.views.decorators.http import (
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
 from orchestration.plan.model import Command, Options
+from testbed.access.permissions import Act, act_of_command, require
 from testbed.access.visibility import (
     Request,
     not_stored,
@@ -46,7 +47,7 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
     """Show a testbed's past runs, or start a new one."""
     if request.method == "POST":
         return _start(request, slug)
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.SEE)
     runs = visible_runs(request, testbed).listed()
     text = clean(request.GET.get("text", "")).strip()
     is_history = request.GET.get("kind") == Command.EXEC
@@ -66,7 +67,7 @@ def of_testbed(request: Request, slug: str) -> HttpResponse:
 @require_GET
 def detail(request: Request, pk: int) -> HttpResponse:
     """Show a run from its rows; the page follows the events after `last_seq`."""
-    run = run_for(request, pk)
+    run = run_for(request, pk, Act.SEE)
     drives = _drives(request, run)
     is_execution = run.command == Command.EXEC
     shown = (
@@ -91,7 +92,7 @@ def detail(request: Request, pk: int) -> HttpResponse:
 @require_GET
 def stage(request: Request, pk: int) -> HttpResponse:
     """Show one stage of the board from its rows."""
-    run = run_for(request, pk)
+    run = run_for(request, pk, Act.SEE)
     name = clean(request.GET.get("name", ""))
     if not run.instructions.filter(stage=name).exists():
         raise Http404(f"This run has no stage {name!r}.")
@@ -104,7 +105,7 @@ def stage(request: Request, pk: int) -> HttpResponse:
 @require_GET
 def waiting(request: Request, pk: int) -> HttpResponse:
     """Show whether a worker has taken this run yet."""
-    run = run_for(request, pk)
+    run = run_for(request, pk, Act.SEE)
     context = {"run": run, "waiting": unclaimed_run(run)}
     return render(request, "runs/_waiting.html", context)
 
@@ -113,21 +114,24 @@ def waiting(request: Request, pk: int) -> HttpResponse:
 @require_POST
 def cancel(request: Request, pk: int) -> HttpResponse:
     """Ask a run to stop; its page shows the progress."""
-    run = run_for(request, pk)
+    run = run_for(request, pk, Act.CANCEL)
     request_cancel(run.pk, request.user)
     if request.htmx:
-        return render(request, "runs/_header.html", {"run": run_for(request, pk)})
+        return render(
+            request, "runs/_header.html", {"run": run_for(request, pk, Act.CANCEL)}
+        )
     return redirect("run", pk)
 
 
 def _start(request: Request, slug: str) -> HttpResponse:
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.UP)
     command = next((c for c in LIFECYCLE if c == request.POST.get("command")), None)
     if command is None:
         problem = TestbedError(
             "There is no such command.", hint=f"Use one of {', '.join(LIFECYCLE)}."
         )
         return _refused(request, testbed, problem, status=400)
+    require(request.user, act_of_command(command), testbed)
     try:
         if question := _question(request, testbed, command):
             return question
@@ -217,4 +221,5 @@ def _drives(request: Request, run: Run) -> bool:
         run.status == Run.Status.PENDING
         and run.driver == Run.Driver.NOBODY
         and run.asked_by_id == request.user.pk
+        and request.may.allows(Act.DRIVE)
     )

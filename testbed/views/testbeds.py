@@ -16,7 +16,7 @@ from orchestration.errors import (
 )
 from orchestration.plan.power import VERBS
 from orchestration.state.model import State
-from testbed.access.permissions import Act, may, ways_for
+from testbed.access.permissions import Act, ways_for
 from testbed.access.visibility import (
     Request,
     not_stored,
@@ -73,7 +73,7 @@ def index(request: Request) -> HttpResponse:
 @require_GET
 def detail(request: Request, slug: str) -> HttpResponse:
     """Show a testbed: its guests, its files, its runs."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.SEE)
     again, form, problem = request.GET.get("again"), None, None
     if on := request.GET.get("on"):
         form = ExecutionForm(initial={"selection": on[:MOST_SELECTION]})
@@ -116,7 +116,9 @@ def show_testbed(
 @require_GET
 def live(request: Request, slug: str) -> HttpResponse:
     """Show the part of a testbed's page that changes by itself."""
-    context = _live(request, testbed_for(request, slug)) | {"form": ExecutionForm()}
+    context = _live(request, testbed_for(request, slug, Act.SEE)) | {
+        "form": ExecutionForm()
+    }
     return render(request, "testbeds/_live.html", context)
 
 
@@ -125,7 +127,11 @@ def live(request: Request, slug: str) -> HttpResponse:
 @require_GET
 def guests(request: Request, slug: str) -> HttpResponse:
     """Show a testbed's guests, or those of a selection, a page of them at a time."""
-    testbed, problem, found = testbed_for(request, slug), None, list[GuestRow]()
+    testbed, problem, found = (
+        testbed_for(request, slug, Act.SEE),
+        None,
+        list[GuestRow](),
+    )
     on = request.GET.get("on", "")[:MOST_SELECTION]
     try:
         found = selected_guests(testbed, state_of(testbed)[0], on)
@@ -141,7 +147,7 @@ def guests(request: Request, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def delete(request: Request, slug: str) -> HttpResponse:
     """Ask, then delete a testbed that is not deployed."""
-    testbed, problem = testbed_for(request, slug), None
+    testbed, problem = testbed_for(request, slug, Act.DELETE), None
     try:
         if request.method == "POST":
             delete_testbed(testbed)
@@ -160,7 +166,7 @@ def delete(request: Request, slug: str) -> HttpResponse:
 @require_GET
 def delete_disks(request: Request, slug: str) -> HttpResponse:
     """Ask before a run deletes the disks and artefacts; the answer starts the run."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.DELETE_DISKS)
     context = {"testbed": testbed, "guests": guests_of(testbed, state_of(testbed)[0])}
     return render(request, "testbeds/delete_disks.html", context)
 
@@ -176,9 +182,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     found_active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(found_active, key=lambda run: run.is_tool)
     active = running[0] if running else None
-    can_run = testbed.condition in Testbed.DEPLOYED and may(
-        request.user, Act.EXECUTE, testbed
-    )
+    can_run = testbed.condition in Testbed.DEPLOYED and request.may.allows(Act.EXECUTE)
     return {
         "testbed": testbed,
         "state": state,
@@ -197,6 +201,8 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "tools": tools_of(testbed).visible_to(request.user).listed() if can_run else (),
         "capture_choices": choices_of(state) if can_run and state else (),
         "limits": settings.CAPTURE_LIMITS,
+        "can_watch": testbed.condition in Testbed.DEPLOYED
+        and request.may.allows(Act.WATCH_CONSOLE),
         "bar": command_bar(testbed, request.user, state) if can_run else None,
         "verbs": VERBS.values(),
         "ways": ways_for(request.user, testbed),

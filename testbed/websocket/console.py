@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
-from testbed.access.permissions import log_act, may
+from testbed.access.permissions import acted_as, log_act, may
 from testbed.access.sessions import hashed, user_of_session
 from testbed.consoles.link import GatewayAway, Link, open_link
 from testbed.consoles.messages import (
@@ -70,6 +70,7 @@ class ConsoleConsumer(LeavingConsumer):
         self._user: User | None = None
         self._ticket: Ticket | None = None
         self._testbed: Testbed | None = None
+        self._role = ""
         self._link: Link | None = None
         self._is_closed = False
         self._unshown = 0
@@ -106,10 +107,10 @@ class ConsoleConsumer(LeavingConsumer):
         self._leave()
         if self._user is not None:
             open_sockets.leave(self._user, self)
-        if self._link is not None and self._user and self._ticket and self._testbed:
+        if self._link is not None and self._ticket:
             seconds = round(time.monotonic() - self._opened_at)
             what = f"left the {self._ticket} after {seconds} s"
-            log_act(self._user, self._ticket.act, self._testbed, what)
+            self._log(self._ticket, what)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -159,7 +160,7 @@ class ConsoleConsumer(LeavingConsumer):
             return
         self._link = link
         await link.say(words)
-        log_act(self._user, ticket.act, self._testbed, f"opened the {ticket}")
+        self._log(ticket, f"opened the {ticket}")
         self._start(self._copy(link))
         self._start(self._check())
 
@@ -206,12 +207,16 @@ class ConsoleConsumer(LeavingConsumer):
             return NOT_SIGNED_IN
         if ticket is None:
             return NOT_UNDERSTOOD
-        visible = Testbed.objects.all().visible_to(user)
+        visible = Testbed.objects.all().visible_to(user).select_related("owner")
         found = visible.filter(pk=ticket.testbed_id).first()
         if found is None or not may(user, ticket.act, found):
             return NOT_FOR_YOU
-        self._testbed = found
+        self._testbed, self._role = found, acted_as(user, found)
         return 0
+
+    def _log(self, ticket: Ticket, what: str) -> None:
+        if self._user and self._testbed:
+            log_act(self._user, ticket.act, self._testbed, what, role=self._role)
 
     async def _say(self, words: dict[str, object]) -> None:
         await self._send(text_data=json.dumps(words))

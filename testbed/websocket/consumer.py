@@ -22,8 +22,11 @@ from urllib.parse import parse_qs
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.contrib.auth.models import User
+from pydantic import BaseModel
 
 from orchestration.plan.model import Kind
+from testbed.access.permissions import Act, Permissions, refusal
+from testbed.models import Run
 from testbed.pages.logs import LogFilter
 from testbed.runs import cancelling, dispatch, doorbell
 from testbed.websocket import follower, open_sockets
@@ -35,6 +38,7 @@ from testbed.websocket.frames import (
     Frame,
     Incoming,
     InstructionFrame,
+    PingFrame,
     SubscribeFrame,
     ack_frame,
     error_frame,
@@ -57,6 +61,14 @@ MAX_BAD_FRAMES = 10
 GATHER_S = 0.02
 # In a flood a page gets the newest lines at this interval.
 FLOOD_GATHER_S = 0.25
+# Each frame is an act, as a request is.
+ACTS: dict[type[BaseModel], Act] = {
+    SubscribeFrame: Act.SEE,
+    InstructionFrame: Act.DRIVE,
+    DetachFrame: Act.DRIVE,
+    CancelFrame: Act.CANCEL,
+    PingFrame: Act.SEE,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +106,8 @@ class RunConsumer(LeavingConsumer):
         super().__init__()
         self._pace = pace
         self._user: User | None = None
+        self._run: Run | None = None
+        self._may = Permissions()
         self._is_driver = self._is_closed = self._has_spoken = False
         self._is_flood = False
         self._bad_frames = 0
@@ -164,6 +178,11 @@ class RunConsumer(LeavingConsumer):
         await self._do(frame)
 
     async def _do(self, frame: Incoming) -> None:
+        act = ACTS[type(frame)]
+        if self._run is not None and not self._may.allows(act):
+            why = refusal(self._may.role, act, self._run.testbed)
+            await self._send(error_frame(why.sentence))
+            return
         match frame:
             case InstructionFrame():
                 await self._instruct(frame)
@@ -220,7 +239,7 @@ class RunConsumer(LeavingConsumer):
         while True:
             async with self._turn:
                 page: Page = await _in_thread(follower.read_page)(
-                    self._run_id, self._cursor, self._view
+                    self._run_id, self._cursor, replace(self._view, may=self._may)
                 )
                 self._is_flood = page.has_skipped
                 for frame in pack(page.frames) if self._is_packed else page.frames:
@@ -255,7 +274,7 @@ class RunConsumer(LeavingConsumer):
     async def _visitor(self) -> Visitor:
         session = self.scope["session"].session_key
         found: Visitor = await _in_thread(follower.visitor)(session, self._run_id)
-        self._user = found.user
+        self._user, self._run, self._may = found.user, found.run, found.may
         return found
 
     async def _send(self, frame: Frame) -> None:

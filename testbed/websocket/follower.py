@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import User
 
 from orchestration.plan.model import Command
+from testbed.access.permissions import Permissions, permissions_of
 from testbed.access.sessions import user_of_session
 from testbed.models import Event, Run
 from testbed.pages.logs import LogFilter, lines_of, newest
@@ -25,22 +26,28 @@ NO_SUCH_RUN = 4404
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """The user behind a socket; `refusal` is the close code when access is denied."""
+    """The user behind a socket; `refusal` is the close code when access is denied.
+
+    `may` has what the user may do to the testbed of the run, which `run` is.
+    """
 
     user: User | None
     refusal: int = 0
+    may: Permissions = field(default_factory=Permissions)
+    run: Run | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """A client's choice: fragments, the log's newest lines only, a part of the log.
 
-    A page has at most `page_events` events and, of a log's tail, `tail_lines` lines.
+    Fragments have the buttons that `may` allows. A page has at most `page_events` events and, of a log's tail, `tail_lines` lines.
     """
 
     has_html: bool = False
     is_tail: bool = False
     log: LogFilter = field(default_factory=LogFilter)
+    may: Permissions = field(default_factory=Permissions)
     page_events: int = PAGE_EVENTS
     tail_lines: int = TAIL_LINES
 
@@ -71,9 +78,11 @@ def visitor(session_key: str | None, run_id: int) -> Visitor:
     user = user_of_session(session_key)
     if user is None:
         return Visitor(None, NOT_SIGNED_IN)
-    if not Run.objects.all().visible_to(user).filter(pk=run_id).exists():
+    visible = Run.objects.all().visible_to(user).select_related("testbed__owner")
+    run = visible.defer("plan", "options").filter(pk=run_id).first()
+    if run is None:
         return Visitor(user, NO_SUCH_RUN)
-    return Visitor(user)
+    return Visitor(user, may=permissions_of(user, run.testbed), run=run)
 
 
 def last_seq(run_id: int) -> int:
@@ -96,7 +105,7 @@ def read_page(run_id: int, after: int, view: View) -> Page:
     run_end = None
     if run.is_over and not found.has_more:
         run_end = run_frame(run)
-        run_end |= {"html": header_of(run)} if view.has_html else {}
+        run_end |= {"html": header_of(run, view.may)} if view.has_html else {}
     has_skipped = bool(found.skipped_to)
     return Page(frames, found.last_seq, found.has_more, run_end, has_skipped)
 
@@ -140,7 +149,7 @@ def _frames(events: list[Event], run: Run, view: View) -> Iterable[Frame]:
         is_newest = (
             event.kind == Event.Kind.LOG or newest_of[_subject(event, run)] == event.seq
         )
-        html = html_of(event, run) if view.has_html and is_newest else ""
+        html = html_of(event, run, view.may) if view.has_html and is_newest else ""
         yield {**frame, "html": html} if html else frame
 
 

@@ -7,37 +7,43 @@ element whose id names the element to replace; a frame has one partial, two, or 
 from django.template.loader import render_to_string
 
 from orchestration.plan.model import Command
+from testbed.access.permissions import Permissions
 from testbed.models import Event, Instruction, Run, Task
 from testbed.pages.board import BYTES, copies_of, element_id, stage_of, stages_of
 from testbed.pages.execution.answers import answers_of
 
+NOTHING = Permissions()
 
-def html_of(event: Event, run: Run) -> str:
-    """Render the parts of the run page that an event changed; empty when none."""
+
+def html_of(event: Event, run: Run, may: Permissions = NOTHING) -> str:
+    """Render the parts of the run page that an event changed; empty when none.
+
+    They have the buttons that `may` allows.
+    """
     match event.kind:
         case Event.Kind.LOG:
             return _render("runs/_log_line.html", event=event, run=run)
         case Event.Kind.TASK_PROGRESSED:
             return _packets(run) if run.is_capture else _task(event, run)
         case _ if run.command == Command.EXEC:
-            return _answers_head(run) if event.is_of_task else header_of(run)
+            return _answers_head(run) if event.is_of_task else header_of(run, may)
         case _ if event.is_of_task:
             return _task(event, run)
         case Event.Kind.WAITING:
             return _stage(event, run)
         case Event.Kind.INSTRUCTION_STARTED | Event.Kind.RESULT:
-            return _stage(event, run) + header_of(run)
+            return _stage(event, run) + header_of(run, may)
         case Event.Kind.RUN:
-            return header_of(run) + _skipped(run)
+            return header_of(run, may) + _skipped(run)
         case Event.Kind.CANCEL_REQUESTED | Event.Kind.LEFTOVERS:
-            return header_of(run)
+            return header_of(run, may)
     return ""
 
 
-def header_of(run: Run) -> str:
+def header_of(run: Run, may: Permissions = NOTHING) -> str:
     """Render the head of the run page, and the outcome of the run."""
     parts = ("runs/_header.html", "runs/_outcome.html")
-    found = "".join(_render(part, run=run) for part in parts)
+    found = "".join(_render(part, run=run, may=may) for part in parts)
     return found + _answers_head(run) if run.command == Command.EXEC else found
 
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from orchestration.engine import ResourceResult, Work
 from orchestration.events import (
@@ -28,13 +29,14 @@ from orchestration.plan.model import Command, Options
 from orchestration.transport.base import Scope
 from testbed import worker
 from testbed.celery import ADOPT, RUN_BATCH, app
-from testbed.models import Host, Run, Testbed
+from testbed.models import Host, Run, Share, Testbed
 from testbed.runs.batches import run_batch
 from testbed.runs.creation import create_run
 from testbed.testbeds.planning import prepare
 from tests.testbed.images.image_hosts import Machines, stand_in
 
 MakeRun = Callable[..., Run]
+ShareWith = Callable[..., User]
 
 YAML = """\
 machines:
@@ -78,6 +80,28 @@ def stranger(db: None) -> User:
 @pytest.fixture
 def admin(db: None) -> User:
     return User.objects.create_superuser("ada", password="ada-pass")
+
+
+@pytest.fixture
+def share(db: None) -> ShareWith:
+    """Share a testbed with a new user of a role's name: `share(testbed, "viewer")`."""
+
+    def make(testbed: Testbed, role: str, *, by_group: bool = False) -> User:
+        user = User.objects.create_user(f"a-{role}", password="share-pass")
+        group = Group.objects.create(name=f"group of {role}") if by_group else None
+        if group:
+            user.groups.add(group)
+        Share.objects.create(
+            testbed=testbed,
+            user=None if group else user,
+            group=group,
+            role=role,
+            given_by=testbed.owner,
+            given_at=timezone.now(),
+        )
+        return user
+
+    return make
 
 
 @pytest.fixture

@@ -13,121 +13,128 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from orchestration.plan.execution import Execution, Form
+from testbed.access.permissions import LEAST, Act, Permissions
+from testbed.access.permissions import TABLE as ROLE_TABLE
+from testbed.access.roles import Role
 from testbed.models import Allowance, Cleanup, Host, LoginCount, Run, Testbed
 from tests.testbed.answer_rows import answer, end, execution
-from tests.testbed.conftest import MakeRun
+from tests.testbed.conftest import MakeRun, ShareWith
 
-# Staff has no rights.
-PERSONAS = ("anonymous", "stranger", "owner", "staff", "admin")
+# Staff has no rights. The others have a share each; two of them by a group.
+PERSONAS = (
+    "anonymous",
+    "stranger",
+    "viewer",
+    "operator",
+    "editor",
+    "owner",
+    "staff",
+    "admin",
+)
+ROLES = {role.value: role for role in Role} | {"admin": Role.ADMIN}
 OTHERS = ("HEAD", "PUT", "PATCH", "DELETE", "TRACE")  # OPTIONS only names these
 
-# Statuses of the five personas.
+# Statuses of those who are not signed in, of staff, and of lab admins; all other users
+# get the same: the first of these that no object decides.
 ANSWERS = {
-    "impossible": "302 405 405 405 405",  # with this method
-    "users": "302 200 200 200 200",
-    "users-refused": "302 422 422 422 422",
-    "owner": "302 404 200 404 200",
-    "owner-on": "302 404 302 404 302",  # done, and on to another page
-    "owner-busy": "302 404 409 404 409",
-    "owner-bad": "302 404 400 404 400",
-    "owner-refused": "302 404 422 404 422",
-    "admin": "302 404 404 404 200",
-    "admin-on": "302 404 404 404 302",
-    "admin-bad": "302 404 404 404 422",
-    "metrics": "401 404 404 404 200",
-    "all": "200 200 200 200 200",
-    "on": "302 302 302 302 302",
-    "never": "405 405 405 405 405",
-    "nothing": "302 404 404 404 404",
+    "impossible": "302 405 405 405",  # with this method
+    "users": "302 200 200 200",
+    "users-refused": "302 422 422 422",
+    "users-nothing": "302 404 404 404",
+    "metrics": "401 404 404 200",
+    "all": "200 200 200 200",
+    "on": "302 302 302 302",
+    "never": "405 405 405 405",
     # Pages of Django's admin: for staff, for those with rights, for nobody.
-    "staff": "302 302 302 200 200",
-    "rights": "302 302 302 403 200",
-    "nobody": "302 302 302 403 403",
-    "staff-app": "302 302 302 404 200",
-    "staff-404": "302 302 302 404 404",
-    "staff-405": "302 302 302 405 405",
+    "staff": "302 302 200 200",
+    "rights": "302 302 403 200",
+    "nobody": "302 302 403 403",
+    "staff-app": "302 302 404 200",
+    "staff-404": "302 302 404 404",
+    "staff-405": "302 302 405 405",
 }
-# Route, then what GET and POST (of nothing) answer.
+# Route, then what GET and POST (of nothing) answer: a row of ANSWERS, or the status for
+# those whose role allows the act. `permissions.TABLE` decides who these are.
 TABLE = """
-/                                           users       impossible
-testbeds/                                   on          on
-testbeds/new/                               users       users
-testbeds/new/name/                          users       impossible
-testbeds/new/yaml/                          impossible  users
-testbeds/<slug:slug>/                       owner       impossible
-testbeds/<slug:slug>/live/                  owner       impossible
-testbeds/<slug:slug>/guests/                owner       impossible
-testbeds/<slug:slug>/guests/<str:name>/     owner       impossible
-testbeds/<slug:slug>/guests/<str:name>/load/  owner       impossible
-testbeds/<slug:slug>/guests/<str:name>/check/  owner-on  owner-busy
-testbeds/<slug:slug>/delete/                owner-busy  owner-busy
-testbeds/<slug:slug>/disks/delete/          owner       impossible
-testbeds/<slug:slug>/edit/                  owner       owner-busy
-testbeds/<slug:slug>/edit/<path:path>       owner       owner-busy
-testbeds/<slug:slug>/check/                 impossible  owner
-testbeds/<slug:slug>/files/                 impossible  owner-on
-testbeds/<slug:slug>/files/new/             owner-on    impossible
-testbeds/<slug:slug>/files/rename/          impossible  owner-on
-testbeds/<slug:slug>/files/remove/          owner-on    owner-on
-testbeds/<slug:slug>/files/<path:path>      owner       impossible
-testbeds/<slug:slug>/artefacts/             owner       impossible
-testbeds/<slug:slug>/artefacts.zip          owner       impossible
-testbeds/<slug:slug>/artefacts/<path:name>  owner       impossible
-testbeds/<slug:slug>/ssh.zip                owner       impossible
-testbeds/<slug:slug>/exec/                  owner-on    owner-refused
-testbeds/<slug:slug>/exec/match/            owner       impossible
-testbeds/<slug:slug>/captures/              owner-on    owner-refused
-testbeds/<slug:slug>/commands/              owner       owner-refused
-testbeds/<slug:slug>/commands/delete/       impossible  nothing
-testbeds/<slug:slug>/power/                 owner-on    owner-refused
-testbeds/<slug:slug>/up/                    owner-on    owner-refused
-testbeds/<slug:slug>/guests/<str:name>/console/         owner       impossible
-testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible  owner
-testbeds/<slug:slug>/runs/                  owner       owner-bad
-runs/<int:pk>/                              owner       impossible
-runs/<int:pk>/stage/                        owner       impossible
-runs/<int:pk>/waiting/                      owner       impossible
-runs/<int:pk>/log/                          owner       impossible
-runs/<int:pk>/log.txt                       owner       impossible
-runs/<int:pk>/cancel/                       impossible  owner-on
-runs/<int:pk>/answers/                      owner       impossible
-runs/<int:pk>/answers.zip                   owner       impossible
-runs/<int:pk>/answers/<str:guest>/          owner       impossible
-runs/<int:pk>/difference/                   owner       impossible
-runs/<int:pk>/fetched/                      owner       impossible
-runs/<int:pk>/fetched/file/                 owner       impossible
-runs/<int:pk>/fetched/archive/              owner       impossible
-runs/<int:pk>/fetched/delete/               owner       owner-on
-runs/<int:pk>/capture.pcap                  nothing     impossible
-hosts/                                      users       impossible
-hosts/<slug:name>/                          users       impossible
-hosts/<slug:name>/load/                     users       impossible
-orphans/                                    admin       impossible
-orphans/delete/                             impossible  admin-bad
-orphans/adopt/                              impossible  nothing
-orphans/cleanups/<int:pk>/                  admin       impossible
-images/                                     admin       impossible
-images/look/                                impossible  admin-on
-images/delete/                              admin-on    admin-bad
-metrics                                     metrics     never
-kvm-compose.json                            all         never
-docs/yaml.md                                all         never
-login/                                      all         all
-logout/                                     never       on
-password/                                   users       users
-ssh-keys/                                   users       users-refused
-ssh-keys/remove/                            impossible  nothing
-admin/login/                                on          on
-admin/                                      staff       staff
-admin/logout/                               staff-405   on
-admin/password_change/                      staff       staff
-admin/password_change/done/                 staff       staff-405
-admin/autocomplete/                         nobody      staff-405
-admin/jsi18n/                               staff       staff-405
-admin/r/<path:content_type_id>/<path:object_id>/  staff-404  staff-404
-admin/^(?P<app_label>auth|testbed)/$        staff-app   staff-app
-admin/(?P<url>.*)$                          staff-404   staff-404
-admin/auth/user/<id>/password/              rights      rights
+/                                                       users              impossible
+testbeds/                                               on                 on
+testbeds/new/                                           users              users
+testbeds/new/name/                                      users              impossible
+testbeds/new/yaml/                                      impossible         users
+testbeds/<slug:slug>/                                   200:see            impossible
+testbeds/<slug:slug>/live/                              200:see            impossible
+testbeds/<slug:slug>/guests/                            200:see            impossible
+testbeds/<slug:slug>/guests/<str:name>/                 200:see            impossible
+testbeds/<slug:slug>/guests/<str:name>/load/            200:see            impossible
+testbeds/<slug:slug>/guests/<str:name>/check/           302:see            409:check
+testbeds/<slug:slug>/delete/                            409:delete         409:delete
+testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impossible
+testbeds/<slug:slug>/edit/                              200:edit           409:edit
+testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit
+testbeds/<slug:slug>/check/                             impossible         200:edit
+testbeds/<slug:slug>/files/                             impossible         302:edit
+testbeds/<slug:slug>/files/new/                         302:edit           impossible
+testbeds/<slug:slug>/files/rename/                      impossible         302:edit
+testbeds/<slug:slug>/files/remove/                      302:edit           302:edit
+testbeds/<slug:slug>/files/<path:path>                  200:see            impossible
+testbeds/<slug:slug>/artefacts/                         200:artefacts      impossible
+testbeds/<slug:slug>/artefacts.zip                      200:artefacts      impossible
+testbeds/<slug:slug>/artefacts/<path:name>              200:artefacts      impossible
+testbeds/<slug:slug>/ssh.zip                            200:ssh            impossible
+testbeds/<slug:slug>/exec/                              302:see            422:execute
+testbeds/<slug:slug>/exec/match/                        200:execute        impossible
+testbeds/<slug:slug>/captures/                          302:see            422:execute
+testbeds/<slug:slug>/commands/                          200:execute        422:save_command
+testbeds/<slug:slug>/commands/delete/                   impossible         404:save_command
+testbeds/<slug:slug>/power/                             302:see            422:power
+testbeds/<slug:slug>/up/                                302:see            422:up_guests
+testbeds/<slug:slug>/guests/<str:name>/console/         200:watch_console  impossible
+testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible         200:watch_console
+testbeds/<slug:slug>/runs/                              200:see            400:up
+runs/<int:pk>/                                          200:see            impossible
+runs/<int:pk>/stage/                                    200:see            impossible
+runs/<int:pk>/waiting/                                  200:see            impossible
+runs/<int:pk>/log/                                      200:see            impossible
+runs/<int:pk>/log.txt                                   200:see            impossible
+runs/<int:pk>/cancel/                                   impossible         302:cancel
+runs/<int:pk>/answers/                                  200:see            impossible
+runs/<int:pk>/answers.zip                               200:see            impossible
+runs/<int:pk>/answers/<str:guest>/                      200:see            impossible
+runs/<int:pk>/difference/                               200:see            impossible
+runs/<int:pk>/fetched/                                  200:take_fetched   impossible
+runs/<int:pk>/fetched/file/                             200:take_fetched   impossible
+runs/<int:pk>/fetched/archive/                          200:take_fetched   impossible
+runs/<int:pk>/fetched/delete/                           200:take_fetched   302:take_fetched
+runs/<int:pk>/capture.pcap                              404:take_packets   impossible
+hosts/                                                  users              impossible
+hosts/<slug:name>/                                      users              impossible
+hosts/<slug:name>/load/                                 users              impossible
+orphans/                                                200:administer     impossible
+orphans/delete/                                         impossible         422:administer
+orphans/adopt/                                          impossible         404:administer
+orphans/cleanups/<int:pk>/                              200:administer     impossible
+images/                                                 200:administer     impossible
+images/look/                                            impossible         302:administer
+images/delete/                                          302:administer     422:administer
+metrics                                                 metrics            never
+kvm-compose.json                                        all                never
+docs/yaml.md                                            all                never
+login/                                                  all                all
+logout/                                                 never              on
+password/                                               users              users
+ssh-keys/                                               users              users-refused
+ssh-keys/remove/                                        impossible         users-nothing
+admin/login/                                            on                 on
+admin/                                                  staff              staff
+admin/logout/                                           staff-405          on
+admin/password_change/                                  staff              staff
+admin/password_change/done/                             staff              staff-405
+admin/autocomplete/                                     nobody             staff-405
+admin/jsi18n/                                           staff              staff-405
+admin/r/<path:content_type_id>/<path:object_id>/        staff-404          staff-404
+admin/^(?P<app_label>auth|testbed)/$                    staff-app          staff-app
+admin/(?P<url>.*)$                                      staff-404          staff-404
+admin/auth/user/<id>/password/                          rights             rights
 """
 # Parts of routes, and what an address has in their place.
 PARTS = {
@@ -170,7 +177,28 @@ def row_of(route: str, get: str, post: str, address: str = "") -> Row:
     for part, stand_in in PARTS.items():
         address = address.replace(part, stand_in)
     path = "/" + address.removeprefix("/")
-    return route.removeprefix("/"), path, ANSWERS[get].split(), ANSWERS[post].split()
+    return route.removeprefix("/"), path, statuses(get), statuses(post)
+
+
+def statuses(cell: str) -> list[str]:
+    """Return what each persona gets by a cell of the table."""
+    status, _, name = cell.partition(":")
+    if name:
+        return [by_role(persona, Act[name.upper()], status) for persona in PERSONAS]
+    anonymous, user, staff, admin = ANSWERS[cell].split()
+    found = {"anonymous": anonymous, "staff": staff, "admin": admin}
+    return [found.get(persona, user) for persona in PERSONAS]
+
+
+def by_role(persona: str, act: Act, status: str) -> str:
+    """Return what a persona gets where an act decides."""
+    role = ROLES.get(persona)
+    if persona == "anonymous":
+        return "302"
+    if role and Permissions(role).allows(act):
+        return status
+    # The lab's own pages are no secret, as a testbed's are.
+    return "403" if role or act is Act.ADMINISTER else "404"
 
 
 def rows() -> Iterator[Row]:
@@ -204,10 +232,14 @@ def routes(patterns: list[URLPattern | URLResolver], above: str = "") -> Iterato
 
 
 @pytest.fixture
-def personas(owner: User, stranger: User, admin: User) -> dict[str, Client]:
+def personas(
+    owner: User, stranger: User, admin: User, testbed: Testbed, share: ShareWith
+) -> dict[str, Client]:
     staff = User.objects.create_user("steve", password="steve-pass", is_staff=True)
     clients = {name: Client() for name in PERSONAS}
     users = {"stranger": stranger, "owner": owner, "staff": staff, "admin": admin}
+    for name in ("viewer", "operator", "editor"):
+        users[name] = share(testbed, name, by_group=name != "operator")
     for name, user in users.items():
         clients[name].force_login(user)
     return clients
@@ -252,6 +284,11 @@ def answered(client: Client, method: str, address: str) -> int:
     client.cookies = cookies
     assert status < 500, (method, address)
     return status
+
+
+def test_each_act_is_named_once_in_the_table_of_roles():
+    assert sorted(act for acts in ROLE_TABLE.values() for act in acts) == sorted(Act)
+    assert LEAST.keys() == set(Act)
 
 
 def test_table_knows_every_address():

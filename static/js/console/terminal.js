@@ -161,7 +161,7 @@ export const createDisplay = async (box, { mode, nonce }) => {
       part("copy").addEventListener("click", async () => {
         say("", (await copy()) ? "Copied." : "Select text in the terminal first.");
       });
-      part("paste").addEventListener("click", async () => {
+      part("paste")?.addEventListener("click", async () => {
         if (!(await paste())) say("", "This browser pastes with Ctrl+Shift+V only.");
       });
       part("smaller").addEventListener("click", () => resizeText(-1));

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 
 from orchestration.plan.captures import Point, points_of
 from orchestration.state.model import State
+from testbed.access.permissions import Act, may
 from testbed.access.sessions import user_of_session
 from testbed.models import Run
 from testbed.pages.streaming import PIECE_BYTES
@@ -40,7 +41,7 @@ def _label(point: Point) -> str:
 async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:
     """Send a capture's file as it is, and what comes until its run is over.
 
-    It ends, too, when the session's user has signed out or may not see the run any more.
+    It ends, too, when the session's user has signed out or may not take its packets any more.
     """
     is_over = False
     file: BinaryIO | None = None
@@ -65,12 +66,15 @@ async def growing(run: Run, session_key: str | None) -> AsyncIterator[bytes]:
 
 
 def _status(run_id: int, session_key: str | None) -> str | None:
-    """Return the run's status; None when the session's user may not see the run."""
+    """Return the run's status; None when the session's user may not take its packets."""
     user = user_of_session(session_key)
     if user is None:
         return None
-    found = Run.objects.all().visible_to(user).filter(pk=run_id)
-    return found.values_list("status", flat=True).first()
+    visible = Run.objects.all().visible_to(user).select_related("testbed")
+    run = visible.defer("plan", "options").filter(pk=run_id).first()
+    if run is None or not may(user, Act.TAKE_PACKETS, run.testbed):
+        return None
+    return run.status
 
 
 def _opened(path: Path) -> BinaryIO:

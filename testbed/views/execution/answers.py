@@ -19,6 +19,7 @@ from orchestration.instructions.execution.answers import answer_lines
 from orchestration.plan.model import Command
 from orchestration.state.selection import fold
 from orchestration.terminal import plain
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, page_of, run_for
 from testbed.models import Run, Task
 from testbed.pages.execution.answers import (
@@ -50,9 +51,9 @@ class Choice:
     text: str
 
 
-def execution_for(request: Request, pk: int) -> Run:
-    """Return the run of a command for guests. Raises: Http404."""
-    run = run_for(request, pk)
+def execution_for(request: Request, pk: int, act: Act = Act.SEE) -> Run:
+    """Return the run of a command for guests. Raises: Http404, NotAllowed."""
+    run = run_for(request, pk, act)
     if run.command != Command.EXEC:
         raise Http404("This run has no answers.")
     return run

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
 from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
-from testbed.access.permissions import Act, log_act, require
+from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import growing
 from testbed.runs.creation import create_execution
@@ -56,8 +56,7 @@ class CaptureForm(forms.Form):
 @form_address
 def start(request: Request, slug: str) -> HttpResponse:
     """Start a capture at the place that was chosen."""
-    testbed = testbed_for(request, slug)
-    require(request.user, Act.EXECUTE, testbed)
+    testbed = testbed_for(request, slug, Act.EXECUTE)
     try:
         wanted = CaptureForm(request.POST).execution()
         run = create_execution(testbed, request.user, wanted)
@@ -75,7 +74,7 @@ def start(request: Request, slug: str) -> HttpResponse:
 @bounded
 def download(request: Request, pk: int) -> HttpResponseBase:
     """Send the packets of a capture; while it runs, also those that come."""
-    run = run_for(request, pk)
+    run = run_for(request, pk, Act.TAKE_PACKETS)
     is_there = not run.is_over or capture_file(run).is_file()
     if not (run.is_capture and is_there):
         raise Http404("This run has no packets.")

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedBusy, TestbedError
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed
@@ -29,7 +30,7 @@ def form_address(view: View) -> View:
     def answer(request: Request, slug: str) -> HttpResponse:
         if request.method == "POST":
             return view(request, slug)
-        return redirect("testbed", testbed_for(request, slug).slug)
+        return redirect("testbed", testbed_for(request, slug, Act.SEE).slug)
 
     return answer
 

@@ -25,9 +25,9 @@ from testbed.views.testbeds import show_testbed
 @require_http_methods(["GET", "POST"])
 def index(request: Request, slug: str) -> HttpResponse:
     """Show the saved commands of a testbed, or save the one of the command bar."""
-    testbed = testbed_for(request, slug)
     if request.method == "POST":
-        return _save(request, testbed)
+        return _save(request, testbed_for(request, slug, Act.SAVE_COMMAND))
+    testbed = testbed_for(request, slug, Act.EXECUTE)
     context = {
         "testbed": testbed,
         "saved": [
@@ -44,7 +44,7 @@ def index(request: Request, slug: str) -> HttpResponse:
 @require_POST
 def delete(request: Request, slug: str) -> HttpResponse:
     """Delete a saved command; a shared one only as a lab admin."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.SAVE_COMMAND)
     number = request.POST.get("command", "")
     is_number = number.isascii() and number.isdecimal() and len(number) < 19
     row = find_saved(testbed, int(number)) if is_number else None

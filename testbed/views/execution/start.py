@@ -28,7 +28,7 @@ VALUE = "value-"
 @form_address
 def start(request: Request, slug: str) -> HttpResponse:
     """Run a command on what a selection matches, sent as a form or as JSON."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.EXECUTE)
     try:
         wanted = _wanted(request, testbed)
         require(request.user, act_of(wanted), testbed)
@@ -47,7 +47,7 @@ def start(request: Request, slug: str) -> HttpResponse:
 @require_GET
 def match(request: Request, slug: str) -> HttpResponse:
     """Show which guests or hosts a selection matches now, before anything runs."""
-    testbed, problem = testbed_for(request, slug), None
+    testbed, problem = testbed_for(request, slug, Act.EXECUTE), None
     is_on_hosts = request.GET.get("targets") == Targets.HOSTS
     targets = Targets.HOSTS if is_on_hosts else Targets.GUESTS
     if is_on_hosts:

@@ -6,7 +6,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act, log_act, require
+from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.pages.guests.page import find_guest
@@ -19,10 +19,10 @@ from testbed.views.problems import wants_json
 @require_http_methods(["GET", "POST"])
 def start(request: Request, slug: str, name: str) -> HttpResponse:
     """Check one guest in a run of its own, or lead to the one that is not over."""
-    testbed = testbed_for(request, slug)
     if request.method == "GET":  # a refused form is loaded again
+        testbed_for(request, slug, Act.SEE)
         return redirect("guest", slug, name)
-    require(request.user, Act.CHECK, testbed)
+    testbed = testbed_for(request, slug, Act.CHECK)
     try:
         if find_guest(testbed, name) is None:
             raise Http404(f"Testbed {testbed} has no guest {name!r}.")

@@ -6,7 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.state.model import GuestState
-from testbed.access.permissions import Act, may, require
+from testbed.access.permissions import Act, require
 from testbed.access.sessions import hashed
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.consoles.tickets import Mode, Ticket, issue
@@ -19,14 +19,13 @@ from testbed.pages.overview import state_of
 @require_GET
 def show(request: Request, slug: str, name: str) -> HttpResponse:
     """Show a guest's serial console; with `?mode=`, a shell in it or its screen."""
-    testbed = testbed_for(request, slug)
-    require(request.user, Act.WATCH_CONSOLE, testbed)
+    testbed = testbed_for(request, slug, Act.WATCH_CONSOLE)
     guest = _guest(testbed, name)
     context = {
         "testbed": testbed,
         "guest": guest,
         "mode": _mode(request.GET.get("mode")),
-        "may_type": may(request.user, Act.CONSOLE, testbed),
+        "may_type": request.may.allows(Act.CONSOLE),
         "status": testbed.observed_guests.filter(name=name).first(),
     }
     return render(request, "guests/console.html", context)
@@ -37,11 +36,11 @@ def show(request: Request, slug: str, name: str) -> HttpResponse:
 @require_POST
 def ticket(request: Request, slug: str, name: str) -> HttpResponse:
     """Give a ticket for one opening; the shell is for those who may type alone."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.WATCH_CONSOLE)
     mode = _mode(request.POST.get("mode"))
     wants_to_type = mode is Mode.SHELL or request.POST.get("typing") == "1"
-    act = Act.CONSOLE if wants_to_type else Act.WATCH_CONSOLE
-    require(request.user, act, testbed)
+    if wants_to_type:
+        require(request.user, Act.CONSOLE, testbed)
     wanted = Ticket(
         user_id=request.user.pk,
         user=request.user.get_username(),

@@ -6,6 +6,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from orchestration.errors import StateError
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.pages.guests.page import find_guest
 from testbed.samples.charts import guest_load
@@ -18,7 +19,7 @@ from testbed.views.problems import problem_page
 @require_GET
 def show(request: Request, slug: str, name: str) -> HttpResponse:
     """Return the samples of one guest in the last hour or week."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.SEE)
     try:
         found = find_guest(testbed, name)
     except StateError as exc:

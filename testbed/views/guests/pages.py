@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import StateError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import GuestState
-from testbed.access.permissions import Act, may, ways_for
+from testbed.access.permissions import Act, Permissions, ways_for
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.models import Testbed
 from testbed.pages.guests.page import GuestPage, find_guest, guest_page
@@ -26,7 +26,7 @@ from testbed.views.ssh.config import web_name
 @require_GET
 def show(request: Request, slug: str, name: str) -> HttpResponse:
     """Show one guest; htmx gets the part that changes by itself, programs JSON."""
-    testbed = testbed_for(request, slug)
+    testbed = testbed_for(request, slug, Act.SEE)
     try:
         page = guest_page(testbed, name, visible_runs(request, testbed))
     except StateError as exc:
@@ -48,20 +48,20 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
     is_usable = testbed.condition in Testbed.DEPLOYED and not page.is_removed
     active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(active, key=lambda run: not run.is_exclusive)
-    user = request.user
+    allowed = (request.may if is_usable else Permissions()).allows
     return {
         "testbed": testbed,
         "page": page,
         "guest": page.row.guest,
         "is_usable": is_usable,
-        "may_power": is_usable and may(user, Act.POWER, testbed),
-        "may_up": is_usable and may(user, Act.UP_GUESTS, testbed),
-        "may_check": is_usable and may(user, Act.CHECK, testbed),
-        "may_execute": is_usable and may(user, Act.EXECUTE, testbed),
-        "may_watch": is_usable and may(user, Act.WATCH_CONSOLE, testbed),
-        "may_type": is_usable and may(user, Act.CONSOLE, testbed),
-        "verbs": VERBS.values() if may(user, Act.POWER, testbed) else (),
-        "ways": ways_for(user, testbed),
+        "may_power": allowed(Act.POWER),
+        "may_up": allowed(Act.UP_GUESTS),
+        "may_check": allowed(Act.CHECK),
+        "may_execute": allowed(Act.EXECUTE),
+        "may_watch": allowed(Act.WATCH_CONSOLE),
+        "may_type": allowed(Act.CONSOLE),
+        "verbs": VERBS.values() if request.may.allows(Act.POWER) else (),
+        "ways": ways_for(request.user, testbed),
         "keys": key_status(testbed, page.row.guest),
         "ssh": _ssh(request, testbed, page.row.guest),
         "active_run": running[0] if running else None,
@@ -71,7 +71,7 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
 def _ssh(request: Request, testbed: Testbed, guest: GuestState) -> SshWay | None:
     """Return the way into the guest that the user may take, if there is any."""
     found = find_guest(testbed, guest.name)
-    if found is None or not may(request.user, Act.SSH, testbed):
+    if found is None or not request.may.allows(Act.SSH):
         return None
     web = web_name(request)
     ways = ways_into(found.state, testbed.project, (guest,), web=web)

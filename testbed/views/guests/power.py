@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.power import Verb, verb_named
 from orchestration.state.selection import fold
-from testbed.access.permissions import Act, log_act, require
+from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.models import Testbed
@@ -34,8 +34,7 @@ class PowerWish(BaseModel):
 @form_address
 def change(request: Request, slug: str) -> HttpResponse:
     """Change the power of the guests of a selection, sent as a form or as JSON."""
-    testbed = testbed_for(request, slug)
-    require(request.user, Act.POWER, testbed)
+    testbed = testbed_for(request, slug, Act.POWER)
     try:
         wish = _wish(request)
         verb = verb_named(wish.verb)

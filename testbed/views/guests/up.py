@@ -34,8 +34,7 @@ class UpWish(BaseModel):
 @form_address
 def bring(request: Request, slug: str) -> HttpResponse:
     """Bring the guests of a selection up, sent as a form or as JSON."""
-    testbed = testbed_for(request, slug)
-    require(request.user, Act.UP_GUESTS, testbed)
+    testbed = testbed_for(request, slug, Act.UP_GUESTS)
     try:
         wish = _wish(request)
         way = way_named(wish.mode)

@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_GET
 
-from testbed.access.permissions import Act, log_act, require
+from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.pages.overview import state_of
 from testbed.ssh.config import config_text, known_hosts_text, ways_into
@@ -19,8 +19,7 @@ from testbed.ssh.config import config_text, known_hosts_text, ways_into
 @require_GET
 def download(request: Request, slug: str) -> HttpResponse:
     """Send `ssh_config` and `known_hosts` of a testbed in one archive."""
-    testbed = testbed_for(request, slug)
-    require(request.user, Act.SSH, testbed)
+    testbed = testbed_for(request, slug, Act.SSH)
     state, _ = state_of(testbed)
     if state is None:
         raise Http404("Nothing was generated yet.")

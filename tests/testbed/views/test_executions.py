@@ -258,7 +258,7 @@ def test_each_command_is_logged_with_its_user(
         page.post(PAGE, UNAME)
 
     number = Run.objects.get().pk
-    said = f"act execute by ada on lab: uname -a on @all, run {number}"
+    said = f"act execute by ada (lab admin) on olive's testbed lab: uname -a on @all, run {number}"
     assert said in caplog.messages
 
 

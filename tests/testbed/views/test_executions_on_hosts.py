@@ -44,7 +44,10 @@ def test_admin_runs_a_command_on_hosts_and_the_record_names_them(
     tasks = run.plan["instructions"][0]["resources"]
     assert run.plan["instructions"][0]["kind"] == "run-on-host"
     assert [task["host"] for task in tasks] == ["main", "host-b"]
-    said = f"act execute by ada on lab: uptime on hosts host-b,main, run {run.pk}"
+    said = (
+        "act execute by ada (lab admin) on olive's testbed lab: uptime on hosts "
+        f"host-b,main, run {run.pk}"
+    )
     assert said in caplog.messages
 
 

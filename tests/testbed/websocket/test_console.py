@@ -251,6 +251,48 @@ async def test_user_who_loses_the_right_loses_the_console(
     await eventually(lambda: not guests.serials[0].is_alive())
 
 
+async def _delete_share(user, testbed):
+    await testbed.shares.all().adelete()
+
+
+async def _leave_group(user, testbed):
+    await user.groups.aclear()
+
+
+async def _become_viewer(user, testbed):
+    await testbed.shares.aupdate(role="viewer")
+
+
+@pytest.mark.parametrize("loses", [_delete_share, _leave_group, _become_viewer])
+async def test_operator_who_loses_the_share_loses_the_console(
+    screen, running, guests, testbed, share, loses
+):
+    by_group = loses is _leave_group
+    user = await sync_to_async(share)(testbed, "operator", by_group=by_group)
+    shown = await screen(user, testbed)
+    await shown.until_open()
+
+    await loses(user, testbed)
+
+    assert await shown.to_close() == 4404
+    await eventually(lambda: not guests.serials[0].is_alive())
+
+
+async def test_viewer_watches_and_opens_nothing_to_type_into(
+    screen, running, guests, testbed, share
+):
+    viewer = await sync_to_async(share)(testbed, "viewer")
+
+    await (await screen(viewer, testbed, may_type=False)).until_open()
+
+    assert await (await screen(viewer, testbed)).to_close() == 4404
+
+
+def test_share_ends_within_five_seconds():
+    assert Times().check_s + 1 < 5
+    assert Pace().tick_s + 1 < 5
+
+
 async def test_page_learns_that_no_gateway_answers(
     screen, settings, tmp_path, owner, testbed
 ):

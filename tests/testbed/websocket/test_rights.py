@@ -92,6 +92,48 @@ async def test_user_who_loses_the_right_is_refused_at_the_next_frame(
     assert run.status == Run.Status.PENDING
 
 
+@pytest.mark.parametrize("by_group", [False, True])
+async def test_user_whose_share_is_taken_away_stops_hearing(
+    tab, run, share, reload, by_group
+):
+    user = await sync_to_async(share)(run.testbed, "operator", by_group=by_group)
+    socket = await tab(run.pk, user)
+    await socket.send("ping")
+
+    if by_group:
+        await user.groups.aclear()
+    else:
+        await run.testbed.shares.all().adelete()
+
+    assert await socket.to_close() == 4404
+
+
+async def test_operator_who_becomes_a_viewer_cancels_nothing(tab, run, share, reload):
+    user = await sync_to_async(share)(run.testbed, "operator")
+    socket = await tab(run.pk, user)
+    await run.testbed.shares.aupdate(role="viewer")
+
+    await socket.send("cancel")
+
+    assert "needs the role operator" in (await socket.until("error"))["message"]
+    await reload()
+    assert run.status == Run.Status.PENDING
+
+
+async def test_buttons_that_come_are_those_of_the_role(tab, run, owner, share):
+    viewer = await sync_to_async(share)(run.testbed, "viewer")
+    sees = await tab(run.pk, viewer, "?render=html")
+    acts = await tab(run.pk, owner, "?render=html")
+    for socket in (sees, acts):
+        await socket.send("subscribe", after=0)
+
+    await acts.send("cancel")
+
+    ends = [(await socket.until("run"))["html"] for socket in (sees, acts)]
+    assert ['value="up"' in html for html in ends] == [False, True]
+    assert ["To lab" in " ".join(html.split()) for html in ends] == [True, False]
+
+
 async def test_user_who_loses_the_right_stops_hearing_without_a_frame(tab, run, owner):
     socket = await tab(run.pk, owner)
 
