@@ -25,6 +25,7 @@ from orchestration.providers.ovs import mirrors
 from orchestration.state.model import State
 from orchestration.transport.base import Ended, Scope
 from testbed import worker
+from testbed.access.permissions import name_acting
 from testbed.celery import revoke
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.runs.joining import join
@@ -62,9 +63,9 @@ def request_cancel(run_id: int, user: User | None) -> bool:
         )
         if not asked:
             return False
-        record(
-            run_id, Event.Kind.CANCEL_REQUESTED, text=f"{user or 'The system'} cancels."
-        )
+        run = Run.objects.select_related("testbed").only("testbed").get(pk=run_id)
+        who = name_acting(user, run.testbed) if user else "The system"
+        record(run_id, Event.Kind.CANCEL_REQUESTED, text=f"{who} cancels.")
         drop_queued(run_id)
         transaction.on_commit(admit, robust=True)
         running = running_batches(run_id).values_list("celery_id", flat=True)

@@ -21,6 +21,7 @@ from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
 from orchestration.plan.selected import GuestUp
 from orchestration.state.selection import shortest
+from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.runs import require_no_run
@@ -161,9 +162,12 @@ def _reserve(
     require_no_run(others if is_exclusive else others.filter(is_exclusive=True))
     if command in ENDS_TOOLS:
         end_tools(testbed, user)
+    role = acted_as(user, testbed)
     return Run.objects.create(
         testbed=testbed,
         asked_by=user,
+        asked_as=role,
+        asked_of=str(testbed.owner) if role else "",
         command=command.value,
         is_exclusive=is_exclusive,
         options=options,

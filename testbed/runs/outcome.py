@@ -18,6 +18,7 @@ from orchestration.errors import StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
+from testbed.access.permissions import name_acting
 from testbed.celery import request_observation
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
 from testbed.runs.kept import kept_words
@@ -194,7 +195,7 @@ def _placed(task: Task) -> str:
 
 def _stopped_words(run: Run) -> tuple[str, str]:
     """Say what a tool has left: a stop is its usual end, and no failure."""
-    who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
+    who = _canceller(run)
     if run.started_at is None:
         return f"Stopped{who} before it began.", ""
     failed = fold(_failed_tasks(run).values_list("resource", flat=True))
@@ -205,7 +206,7 @@ def _stopped_words(run: Run) -> tuple[str, str]:
 def _cancelled_words(run: Run) -> tuple[str, str]:
     if run.is_tool:
         return _stopped_words(run)
-    who = f" by {run.cancel_requested_by}" if run.cancel_requested_by else ""
+    who = _canceller(run)
     if run.command in ON_SELECTED:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""
     if run.command == Command.UP_GUESTS:
@@ -216,6 +217,11 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
         f"Cancelled{who}. {_progress(run)}.",
         "Resume Up, stop the testbed with Down, or leave it as is.",
     )
+
+
+def _canceller(run: Run) -> str:
+    user = run.cancel_requested_by
+    return f" by {name_acting(user, run.testbed)}" if user else ""
 
 
 def _interrupted_words(run: Run) -> tuple[str, str]:
