@@ -23,6 +23,7 @@ from testbed.views import (
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
 from testbed.views.guests import checks, consoles, load, pages, power, up
+from testbed.views.sharing import groups, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -47,6 +48,8 @@ urlpatterns = [
         testbeds.delete_disks,
         name="testbed-delete-disks",
     ),
+    path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
+    path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
     path("testbeds/<slug:slug>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<slug:slug>/check/", editor.check, name="testbed-check"),
     path(
@@ -120,6 +123,8 @@ urlpatterns = [
         ),
         name="password-change",
     ),
+    path("groups/", groups.index, name="groups"),
+    path("groups/<int:pk>/", groups.show, name="group"),
     path("ssh-keys/", keys.index, name="ssh-keys"),
     path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),

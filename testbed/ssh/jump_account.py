@@ -1,7 +1,7 @@
 """The account on hosts through which users reach guests: looked at, and who may pass.
 
 `manage.py check_hosts` looks at it, and sets it up when an admin asks for that. Each of
-a user's keys leads to the guests of the user's testbeds that are up and reached from
+a user's keys leads to the guests that the user may use and that are up and reached from
 that host. jump_visits.py brings the keys there.
 """
 
@@ -16,6 +16,8 @@ from orchestration.project.folder import Stamp
 from orchestration.providers.linux import jump_account
 from orchestration.state.model import HostKind
 from orchestration.transport.base import Scope
+from testbed.access.permissions import LEAST, Act
+from testbed.access.roles import users_of_each
 from testbed.models import Host, JumpReach, Testbed, UserKey
 
 ACCOUNT = jump_account.ACCOUNT
@@ -80,15 +82,18 @@ def allowed_on_hosts() -> Mapping[str, Allowed]:
     for key in UserKey.objects.filter(user__is_active=True):
         keys.setdefault(key.user_id, set()).add(f"{key.kind} {key.blob}")
     found: dict[str, Allowed] = {}
-    deployed = Testbed.objects.filter(condition__in=Testbed.DEPLOYED)
-    testbeds = list(deployed.filter(owner__in=list(keys)))
+    testbeds = list(Testbed.objects.filter(condition__in=Testbed.DEPLOYED))
     for gone in _known.keys() - {testbed.pk for testbed in testbeds}:
         del _known[gone]
+    users = users_of_each(testbeds, LEAST[Act.SSH])
     for testbed in testbeds:
+        lines = {line for user in users[testbed.pk] for line in keys.get(user, ())}
+        if not lines:
+            continue
         for host, addresses in _addresses(testbed).items():
             of_host = found.setdefault(host, Allowed())
             of_host.numbers[testbed.pk] = testbed.number
-            for line in keys[testbed.owner_id]:
+            for line in lines:
                 before = of_host.keys.get(line, frozenset())
                 of_host.keys[line] = before | addresses
     return found

@@ -1,6 +1,6 @@
 """Users' public SSH keys: added, removed, and written for the guests that accept them.
 
-The guests of a testbed accept the keys of its owner. Views call this with the signed-in
+The guests of a testbed accept the keys of its owner and its operators. Views call this with the signed-in
 user; `log_key` writes the act to the log, of the key its fingerprint.
 """
 
@@ -10,9 +10,10 @@ from collections.abc import Iterable
 
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from orchestration.project.public_keys import KeyRefused, parse_public_key
+from testbed.access.permissions import LEAST, Act
+from testbed.access.roles import users_of
 from testbed.celery import request_key_pushes
 from testbed.models import Testbed, UserKey
 
@@ -63,10 +64,12 @@ def remove_key(row: UserKey) -> None:
 def keys_for(testbed: Testbed) -> tuple[str, ...]:
     """Return the lines of the keys that a testbed's guests are to accept.
 
-    An owner who may not sign in has none.
+    They are its owner's and those of users whose share lets them use the guests. Users
+    who may not sign in have none.
     """
-    owner = Q(user=testbed.owner_id, user__is_active=True)
-    return lines_of(UserKey.objects.filter(owner).select_related("user"))
+    users = users_of(testbed, LEAST[Act.SSH])
+    keys = UserKey.objects.filter(user__in=users).order_by("user", "pk")
+    return lines_of(keys.select_related("user"))
 
 
 def lines_of(keys: Iterable[UserKey]) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ ANSWERS = {
     "users": "302 200 200 200",
     "users-refused": "302 422 422 422",
     "users-nothing": "302 404 404 404",
+    "own-group": "302 404 404 200",
+    "own-group-bad": "302 404 404 422",
     "metrics": "401 404 404 200",
     "all": "200 200 200 200",
     "on": "302 302 302 302",
@@ -69,6 +71,8 @@ testbeds/<slug:slug>/guests/<str:name>/load/            200:see            impos
 testbeds/<slug:slug>/guests/<str:name>/check/           302:see            409:check
 testbeds/<slug:slug>/delete/                            409:delete         409:delete
 testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impossible
+testbeds/<slug:slug>/sharing/                           200:share          422:share
+testbeds/<slug:slug>/sharing/change/                    impossible         404:share
 testbeds/<slug:slug>/edit/                              200:edit           409:edit
 testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit
 testbeds/<slug:slug>/check/                             impossible         200:edit
@@ -122,6 +126,8 @@ docs/yaml.md                                            all                never
 login/                                                  all                all
 logout/                                                 never              on
 password/                                               users              users
+groups/                                                 users              422:administer
+groups/<int:pk>/                                        own-group          own-group-bad
 ssh-keys/                                               users              users-refused
 ssh-keys/remove/                                        impossible         users-nothing
 admin/login/                                            on                 on
@@ -141,6 +147,7 @@ PARTS = {
     "<slug:slug>": "lab",
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
+    "groups/<int:pk>/": "groups/{group}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",
     "<int:pk>/fetched/file/": "{fetch}/fetched/file/?guest=web&path=log",

@@ -1,0 +1,1 @@
+"""Sharing testbeds with users and groups, and giving them to other owners."""

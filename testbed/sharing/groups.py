@@ -1,0 +1,93 @@
+"""Groups of users: made by lab admins, kept by their managers.
+
+The groups are Django's, in which no permission of Django's is used. A manager of a
+course or project adds and removes its members; lab admins choose the managers.
+"""
+
+import logging
+
+from django.contrib.auth.models import Group, User
+from django.db import IntegrityError, transaction
+
+from orchestration.errors import TestbedError
+from testbed.celery import request_key_pushes
+from testbed.models import GroupManager
+from testbed.sharing.people import MOST_NAME, UnknownName, clean_name
+
+logger = logging.getLogger(__name__)
+
+
+class GroupRefused(TestbedError):
+    """A group was not made or changed."""
+
+
+def manages(user: User, group: Group) -> bool:
+    """Return whether a user may change a group's members."""
+    if not user.is_active or user.is_superuser:
+        return user.is_active
+    return GroupManager.objects.filter(group=group, user=user).exists()
+
+
+def create_group(name: str, by: User) -> Group:
+    """Make an empty group. Raises: GroupRefused."""
+    name = " ".join(name.split())
+    if not name or len(name) > MOST_NAME or not name.isprintable():
+        raise GroupRefused(f"A name has 1 to {MOST_NAME} visible characters.")
+    try:
+        with transaction.atomic():
+            group = Group.objects.create(name=name)
+    except IntegrityError as exc:
+        raise GroupRefused(f"There is already a group {name}.") from exc
+    _log(by, group, "made it")
+    return group
+
+
+def add_member(group: Group, name: str, by: User) -> None:
+    """Add a user by the exact name. Raises: UnknownName."""
+    user = _active(name)
+    user.groups.add(group)
+    _log(by, group, f"added {user}")
+    request_key_pushes()
+
+
+def remove_member(group: Group, name: str, by: User) -> None:
+    """Remove a user, who loses what is shared with the group. Raises: UnknownName."""
+    user = _of(group, name)
+    user.groups.remove(group)
+    _log(by, group, f"removed {user}")
+    request_key_pushes()
+
+
+def add_manager(group: Group, name: str, by: User) -> None:
+    """Let a user change the members. Raises: UnknownName."""
+    user = _active(name)
+    GroupManager.objects.get_or_create(group=group, user=user)
+    _log(by, group, f"made {user} its manager")
+
+
+def remove_manager(group: Group, name: str, by: User) -> None:
+    """Take that from a user, who stays a member if the user is one."""
+    GroupManager.objects.filter(group=group, user__username=clean_name(name)).delete()
+    _log(by, group, f"made {name} no manager")
+
+
+def _active(name: str) -> User:
+    name = clean_name(name)
+    found = User.objects.filter(username=name, is_active=True).first()
+    if found is None:
+        raise UnknownName(
+            f"There is no user {name}.", hint="Write the name as the user signs in."
+        )
+    return found
+
+
+def _of(group: Group, name: str) -> User:
+    name = clean_name(name)
+    found = group.user_set.filter(username=name).first()
+    if found is None:
+        raise UnknownName(f"{name} is not in {group}.")
+    return found
+
+
+def _log(by: User, group: Group, what: str) -> None:
+    logger.info("act group by %s on %s: %s", by, ascii(group.name), ascii(what)[1:-1])

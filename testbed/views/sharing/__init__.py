@@ -1,0 +1,1 @@
+"""Pages of shares, of another owner, and of groups."""

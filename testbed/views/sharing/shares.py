@@ -1,0 +1,84 @@
+"""The page on which an owner shares a testbed, or gives it to another owner."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import Group, User
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from orchestration.errors import TestbedBusy, TestbedError
+from testbed.access.permissions import Act
+from testbed.access.visibility import Request, not_stored, testbed_for
+from testbed.models import Share, Testbed
+from testbed.sharing.people import group_named, groups_of, known_to, user_named
+from testbed.sharing.shares import change_share, share_with, take_away
+
+# A browser suggests so many names.
+SUGGESTED = 300
+
+
+@not_stored
+@login_required
+@require_http_methods(["GET", "POST"])
+def index(request: Request, slug: str) -> HttpResponse:
+    """Show the shares of a testbed, or share it with a user or a group."""
+    testbed = testbed_for(request, slug, Act.SHARE)
+    if request.method == "GET":
+        return _page(request, testbed)
+    try:
+        who: User | Group
+        if group := request.POST.get("group", ""):
+            who = group_named(request.user, group)
+        else:
+            who = user_named(request.user, request.POST.get("user", ""))
+        share = share_with(testbed, who, request.POST.get("role", ""), request.user)
+    except TestbedError as exc:
+        return _page(request, testbed, exc)
+    messages.success(request, f"{share.who} is {share.role} of {testbed} now.")
+    return redirect("testbed-sharing", slug)
+
+
+@login_required
+@require_POST
+def change(request: Request, slug: str) -> HttpResponse:
+    """Give a share another role, or take it away."""
+    testbed = testbed_for(request, slug, Act.SHARE)
+    number = request.POST.get("share", "")
+    is_number = number.isascii() and number.isdecimal() and len(number) < 19
+    rows = testbed.shares.select_related("user", "group", "testbed__owner")
+    share = rows.filter(pk=int(number)).first() if is_number else None
+    if share is None:
+        raise Http404("There is no such share.")
+    try:
+        if "remove" in request.POST:
+            take_away(share, request.user)
+            messages.success(
+                request, f"{share.who} has no share of {testbed} any more."
+            )
+        else:
+            change_share(share, request.POST.get("role", ""), request.user)
+            messages.success(request, f"The role of {share.who} was changed.")
+    except TestbedError as exc:
+        return _page(request, testbed, exc)
+    return redirect("testbed-sharing", slug)
+
+
+def _page(
+    request: Request, testbed: Testbed, refused: TestbedError | None = None
+) -> HttpResponse:
+    shares = testbed.shares.select_related("user", "group", "given_by")
+    taken = [share.group_id for share in shares]
+    context = {
+        "testbed": testbed,
+        "shares": sorted(shares, key=lambda one: (one.group_id is not None, one.who)),
+        "roles": Share.Role.values,
+        "known": known_to(request.user).exclude(pk=testbed.owner_id)[:SUGGESTED],
+        "groups": groups_of(request.user).exclude(pk__in=filter(None, taken)),
+        "refused": refused,
+        "typed": request.POST,
+    }
+    status = 200
+    if refused is not None:
+        status = 409 if isinstance(refused, TestbedBusy) else 422
+    return render(request, "sharing/index.html", context, status=status)
