@@ -34,9 +34,12 @@ from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
 from testbed.pages.overview import (
+    SORT_WORDS,
     GuestRow,
+    ListWish,
     condition_of,
     guests_of,
+    listed,
     rows_for,
     selected_guests,
     state_of,
@@ -61,11 +64,28 @@ MOST_SELECTION = 200
 @login_required
 @require_GET
 def index(request: Request) -> HttpResponse:
-    """Show the testbeds; htmx gets the table only."""
-    rows = rows_for(request.user)
+    """Show the testbeds, searched and sorted; htmx gets the table only."""
+    wish = ListWish.of(request.GET.dict())
+    page = page_of(request, listed(request.user, wish))
+    rows = rows_for(request.user, list(page))
+    query = wish.query
+    polled = query | ({"page": str(page.number)} if page.number > 1 else {})
+    is_new = not rows and not query
+    left = Testbed.objects.filter(owner__is_active=False)
+    context = {
+        "page": page,
+        "rows": rows,
+        "wish": wish,
+        "sorts": SORT_WORDS.items(),
+        "query": query,
+        "polled": polled,
+        "has_others": any(row.testbed.owner_id != request.user.pk for row in rows),
+        "left": left.count() if request.user.is_superuser else 0,
+        "is_new": is_new,
+        "examples": list_examples() if is_new else {},
+    }
     template = "testbeds/_table.html" if request.htmx else "testbeds/list.html"
-    examples = {} if rows else list_examples()
-    return render(request, template, {"rows": rows, "examples": examples})
+    return render(request, template, context)
 
 
 @not_stored

@@ -4,6 +4,8 @@ A stranger finds nothing at any address of it; the list takes the same queries f
 number of testbeds.
 """
 
+import re
+
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -11,7 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
-from testbed.models import ObservedGuest, Run, Testbed
+from testbed.models import ObservedGuest, Run, Share, Testbed
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML, MakeRun
 from tests.testbed.reading import visible
@@ -99,6 +101,92 @@ def test_empty_list_offers_the_examples(browser: Client):
     assert "Create from quickstart" in page
 
 
+def slugs_of(page: str) -> list[str]:
+    return re.findall(r'<tr id="testbed-([\w-]+)"', page)
+
+
+@pytest.fixture
+def lab(owner: User, stranger: User, testbed: Testbed) -> None:
+    """Testbeds of two users; one of the stranger's is shared with the owner."""
+    for number, (user, slug) in enumerate(
+        [(owner, "alpha"), (owner, "zulu"), (stranger, "shared"), (stranger, "secret")]
+    ):
+        Testbed.objects.create(owner=user, slug=slug, number=20 + number)
+    Share.objects.create(
+        testbed=Testbed.objects.get(slug="shared"),
+        user=owner,
+        role="operator",
+        given_by=stranger,
+        given_at=timezone.now(),
+    )
+    Testbed.objects.filter(slug="zulu").update(condition="up")
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", ["alpha", "lab", "shared", "zulu"]),
+        ("whose=mine", ["alpha", "lab", "zulu"]),
+        ("whose=shared", ["shared"]),
+        ("whose=left", []),
+        ("q=AL", ["alpha"]),
+        ("q=sam", ["shared"]),
+        ("q=secret", []),
+        ("q=%25", []),
+        ("sort=-name", ["zulu", "shared", "lab", "alpha"]),
+        ("sort=condition", ["alpha", "lab", "shared", "zulu"]),
+        ("sort=-created&whose=mine", ["zulu", "alpha", "lab"]),
+        ("sort=owner", ["alpha", "lab", "zulu", "shared"]),
+        ("sort=password&whose=everything&page=99", ["alpha", "lab", "shared", "zulu"]),
+        ("q=%00", ["alpha", "lab", "shared", "zulu"]),
+    ],
+)
+def test_list_is_chosen_searched_and_sorted(
+    browser: Client, lab: None, query: str, expected: list[str]
+):
+    page = browser.get(f"/?{query}").content.decode()
+
+    assert slugs_of(page) == expected
+    assert "secret" not in page.replace("q=secret", "").replace('value="secret"', "")
+
+
+def test_list_says_the_role_in_a_shared_testbed(browser: Client, lab: None):
+    page = visible(browser.get("/").content.decode())
+
+    assert "sam operator" in page
+
+
+def test_admin_lists_those_of_all(page: Client, lab: None):
+    text = page.get("/?whose=all").content.decode()
+
+    assert slugs_of(text) == ["alpha", "lab", "secret", "shared", "zulu"]
+    assert slugs_of(page.get("/?whose=mine").content.decode()) == []
+    assert "Of deactivated users" not in text
+
+
+def test_polls_and_pages_keep_the_choice(browser: Client, owner: User, lab: None):
+    Testbed.objects.bulk_create(
+        Testbed(owner=owner, slug=f"many-{number:03}", number=100 + number)
+        for number in range(60)
+    )
+
+    page = browser.get("/?q=many&sort=-name&page=2").content.decode()
+    part = browser.get("/?q=many&page=2", headers={"HX-Request": "true"})
+
+    assert slugs_of(page) == [f"many-{number:03}" for number in reversed(range(10))]
+    assert 'hx-get="/?q=many&amp;sort=-name&amp;page=2"' in page
+    assert 'href="/?q=many&amp;sort=-name&amp;page=1"' in page
+    assert "51\N{EN DASH}60 of 60" in page
+    assert slugs_of(part.content.decode())[0] == "many-050"
+
+
+def test_search_without_a_hit_is_no_empty_lab(browser: Client, testbed: Testbed):
+    page = browser.get("/?q=nothing").content.decode()
+
+    assert "No testbed fits." in page
+    assert "No testbeds yet" not in page
+
+
 def test_every_example_is_offered_as_a_start(browser: Client, testbed: Testbed):
     page = visible(browser.get("/testbeds/new/").content.decode())
 
@@ -129,7 +217,7 @@ def test_list_takes_the_same_queries_for_any_number(
             for guest in range(3)
         )
 
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(8):
         page = browser.get("/").content.decode()
 
     assert page.count("host-0, host-1, host-2") == count
