@@ -96,14 +96,13 @@ class HostAdmin(HostBase):
 
 @admin.register(Testbed)
 class TestbedAdmin(TestbedBase):
-    """Testbeds and their owners."""
+    """Testbeds, read-only: their pages change them, and give them to other owners."""
 
     list_display = ("slug", "owner", "condition", "number", "created_at", "page")
     list_filter = ("condition", "owner")
     list_select_related = ("owner",)
     search_fields = ("slug", "owner__username")
-    readonly_fields = ("slug", "number", "condition", "created_at", "observed_at")
-    fields = ("owner", *readonly_fields)
+    fields = ("owner", "slug", "number", "condition", "created_at", "observed_at")
 
     @admin.display(description="page")
     def page(self, testbed: Testbed) -> SafeString:
@@ -112,6 +111,12 @@ class TestbedAdmin(TestbedBase):
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return False: testbeds are created with their files, on their own page."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Testbed | None = None
+    ) -> bool:
+        """Return False: a new owner's limits are compared on the testbed's page."""
         return False
 
     def has_delete_permission(

@@ -50,6 +50,7 @@ urlpatterns = [
     ),
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
     path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
+    path("testbeds/<slug:slug>/owner/", shares.give, name="testbed-give"),
     path("testbeds/<slug:slug>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<slug:slug>/check/", editor.check, name="testbed-check"),
     path(

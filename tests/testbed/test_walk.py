@@ -73,6 +73,7 @@ testbeds/<slug:slug>/delete/                            409:delete         409:d
 testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impossible
 testbeds/<slug:slug>/sharing/                           200:share          422:share
 testbeds/<slug:slug>/sharing/change/                    impossible         404:share
+testbeds/<slug:slug>/owner/                             impossible         422:transfer
 testbeds/<slug:slug>/edit/                              200:edit           409:edit
 testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit
 testbeds/<slug:slug>/check/                             impossible         200:edit
@@ -169,7 +170,7 @@ MODELS = {
     "auth/user": (ADD, CHANGE, DELETE),
     "auth/group": (ADD, CHANGE, DELETE),
     "testbed/host": (ADD, CHANGE, DELETE),
-    "testbed/testbed": (CHANGE,),
+    "testbed/testbed": (),
     "testbed/run": (),
     "testbed/logincount": (DELETE,),
     "testbed/allowance": (ADD, CHANGE, DELETE),

@@ -9,10 +9,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
 from testbed.access.permissions import Act
+from testbed.access.roles import role_of
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Share, Testbed
 from testbed.sharing.people import group_named, groups_of, known_to, user_named
 from testbed.sharing.shares import change_share, share_with, take_away
+from testbed.sharing.transfer import candidates, receiver_named, transfer
 
 # A browser suggests so many names.
 SUGGESTED = 300
@@ -64,6 +66,26 @@ def change(request: Request, slug: str) -> HttpResponse:
     return redirect("testbed-sharing", slug)
 
 
+@login_required
+@require_POST
+def give(request: Request, slug: str) -> HttpResponse:
+    """Ask, then give a testbed to another owner."""
+    testbed = testbed_for(request, slug, Act.TRANSFER)
+    former = request.POST.get("former", "")
+    try:
+        to = receiver_named(testbed, request.POST.get("to", ""), request.user)
+        if request.POST.get("sure") != to.username:
+            context = {"testbed": testbed, "to": to, "former": former}
+            return render(request, "sharing/give.html", context)
+        transfer(testbed, to, request.user, former_role=former)
+    except TestbedError as exc:
+        return _page(request, testbed, exc)
+    messages.success(request, f"{testbed} belongs to {to} now.")
+    testbed.refresh_from_db()
+    is_seen = role_of(request.user, testbed) is not None
+    return redirect("testbed", slug) if is_seen else redirect("testbeds")
+
+
 def _page(
     request: Request, testbed: Testbed, refused: TestbedError | None = None
 ) -> HttpResponse:
@@ -75,6 +97,7 @@ def _page(
         "roles": Share.Role.values,
         "known": known_to(request.user).exclude(pk=testbed.owner_id)[:SUGGESTED],
         "groups": groups_of(request.user).exclude(pk__in=filter(None, taken)),
+        "candidates": candidates(testbed, request.user)[:SUGGESTED],
         "refused": refused,
         "typed": request.POST,
     }

@@ -1,0 +1,77 @@
+"""Gives a testbed to another owner, whose limits it then counts against.
+
+An owner gives it to one with a share, a lab admin to anybody: a leaver's testbeds, too.
+Shares, files, runs and what is up stay as they are; so do golden images, which a later
+change of their scripts makes anew for the new owner.
+"""
+
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from testbed.access.limits import require_disks, require_files, require_testbed
+from testbed.access.permissions import Act, log_act
+from testbed.access.roles import Role, users_of
+from testbed.celery import request_key_pushes
+from testbed.models import Share, Testbed
+from testbed.models.runs import require_no_run
+from testbed.sharing.people import UnknownName, clean_name
+from testbed.testbeds.disk_space import held_by, held_by_each
+from testbed.testbeds.stored_files import (
+    files_bytes,
+    files_bytes_of,
+    wait_for_other_uploads,
+)
+
+
+def candidates(testbed: Testbed, by: User) -> QuerySet[User]:
+    """Return the users to whom another one may give a testbed."""
+    others = User.objects.filter(is_active=True).exclude(pk=testbed.owner_id)
+    if not by.is_superuser:
+        others = others.filter(pk__in=users_of(testbed, Role.VIEWER))
+    return others.order_by("username")
+
+
+def receiver_named(testbed: Testbed, name: str, by: User) -> User:
+    """Return the user to whom another gives a testbed. Raises: UnknownName."""
+    name = clean_name(name)
+    found = candidates(testbed, by).filter(username=name).first()
+    if found is None:
+        raise UnknownName(
+            f"{name or 'A user without a name'} has no share of {testbed}, or there is "
+            "no such user.",
+            hint="Share it with the user first. Lab admins give it to any user.",
+        )
+    return found
+
+
+def require_limits(testbed: Testbed, user: User) -> None:
+    """Let a user own a testbed besides the user's own. Raises: LimitReached."""
+    require_testbed(user)
+    elsewhere = files_bytes_of(user, but=testbed)
+    require_files(user, in_testbed=files_bytes(testbed), elsewhere=elsewhere)
+    if disks := sum(held_by(testbed).values()):
+        own = Testbed.objects.filter(owner=user).exclude(pk=testbed.pk)
+        others = sum(sum(held.values()) for held in held_by_each(own).values())
+        require_disks(user, in_testbed=disks, elsewhere=others)
+
+
+def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> None:
+    """Give a testbed to another owner; the former one may keep a role by a share.
+
+    Raises: LimitReached, TestbedBusy (a run changes it).
+    """
+    with transaction.atomic():
+        wait_for_other_uploads(to)
+        row = Testbed.objects.select_for_update(of=("self",)).get(pk=testbed.pk)
+        require_no_run(row.runs.changing())
+        require_limits(row, to)
+        former = row.owner
+        Testbed.objects.filter(pk=row.pk).update(owner=to)
+        row.shares.filter(user=to).delete()
+        if former_role in Share.Role.values:
+            given = {"role": former_role, "given_by": by, "given_at": timezone.now()}
+            Share.objects.update_or_create(testbed=row, user=former, defaults=given)
+        log_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}")
+    request_key_pushes()
