@@ -60,6 +60,8 @@ class Stack:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         # Words before a program's own, by process: setpriv and the like.
         self.prefixes: dict[str, list[str]] = {}
+        # Modules that the worker imports besides its own.
+        self.worker_modules: tuple[str, ...] = ()
         self.on_main = True
         self.environment = os.environ | {
             "TESTBED_DATA_DIR": str(self.data),
@@ -159,6 +161,8 @@ class Stack:
         words += ["-A", "testbed", "worker", "-B"]
         words += ["--schedule", str(self.folder / "beat")]
         words += ["--loglevel", "INFO"]
+        for module in self.worker_modules:
+            words += ["--include", module]
         before = self.log("worker").count(" ready.")
         self._start("worker", self.main.argv(*words) if self.on_main else words)
         self._wait_for("worker", lambda: self.log("worker").count(" ready.") > before)
@@ -314,10 +318,15 @@ def real_stack(
 
 @contextmanager
 def simulated_stack(
-    folder: Path, *, hosts: int = 2, **settings: str
+    folder: Path,
+    *,
+    hosts: int = 2,
+    worker_modules: tuple[str, ...] = (),
+    **settings: str,
 ) -> Iterator[Stack]:
     """Give a running product on simulated hosts."""
     stack = Stack(folder, label="sim", image_cache=images())
+    stack.worker_modules = worker_modules
     stack.environment |= settings
     try:
         stack.start_simulated(hosts)
