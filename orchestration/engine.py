@@ -28,6 +28,7 @@ from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution
 from orchestration.plan.model import Instruction, Options, Resource
+from orchestration.plan.snapshots import SnapshotWish
 from orchestration.project.fetched import Quota
 from orchestration.project.folder import Project
 from orchestration.providers.linux.ruleset import Policy, policy_of
@@ -49,7 +50,7 @@ class Work:
     Without a `policy`, firewalls know only the state's hosts. `execution` is what an
     instruction of `exec` does; the guests' answers become files of the folder `answers`,
     and what they send a folder each in `fetched`. Guests that are set up accept the
-    `user_keys`; None leaves those that they have.
+    `user_keys`; None leaves those that they have. `snapshot` is the act of a `snapshot`.
     """
 
     instruction: Instruction
@@ -62,6 +63,7 @@ class Work:
     answers: Path | None = None
     fetched: Path | None = None
     user_keys: tuple[str, ...] | None = None
+    snapshot: SnapshotWish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +296,7 @@ class _Batch:
             answers=work.answers,
             fetched=work.fetched,
             user_keys=work.user_keys,
+            snapshot=work.snapshot,
             quota=self._limits.quota,
         )
 

@@ -14,6 +14,7 @@
     │   └── ShellUnusable           its login shell does not run our commands
     ├── GuestUnreachable     a guest did not come up; names the first layer that failed
     ├── PowerFailed          a guest cannot be started or stopped as asked, or is not
+    ├── SnapshotFailed       a snapshot cannot be taken, restored or deleted
     ├── ConsoleUnavailable   a guest's console or shell cannot be opened now
     ├── CommandFailed        a command ended with a non-zero exit code
     │   └── CommandTimedOut  it did not end in time and was ended
@@ -109,6 +110,10 @@ class GuestUnreachable(TestbedError):
 
 class PowerFailed(TestbedError):
     """A guest is not in a state for the power verb, or did not obey it in time."""
+
+
+class SnapshotFailed(TestbedError):
+    """A guest's snapshot cannot be taken, restored, deleted or renamed as asked."""
 
 
 class ConsoleUnavailable(TestbedError):

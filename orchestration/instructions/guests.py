@@ -7,6 +7,7 @@ Each asks libvirt first, so that a half-done start or stop is continued.
 from orchestration.events import Status
 from orchestration.instructions.boot import admission
 from orchestration.instructions.storage.disks import define
+from orchestration.instructions.storage.snapshots import keep_records
 from orchestration.instructions.task import (
     Outcome,
     Task,
@@ -61,7 +62,10 @@ def stop(task: Task, guest: GuestState) -> Outcome:
     ):
         domains.destroy(conn, domain)
         message = f"did not answer within {SHUT_DOWN_TIMEOUT_S:.0f} s, powered off"
+    warning = keep_records(task, guest)
     domains.undefine(conn, domain)
+    if warning:
+        return Outcome(Status.WARNING, "; ".join(filter(None, (message, warning))))
     return done(message)
 
 

@@ -19,7 +19,7 @@ from orchestration.instructions.execution import (
     pushes,
     serial_logs,
 )
-from orchestration.instructions.storage import clone_disks, disks, images
+from orchestration.instructions.storage import clone_disks, disks, images, snapshots
 from orchestration.instructions.task import ActionTable
 from orchestration.plan.model import Kind
 
@@ -65,6 +65,10 @@ ACTIONS: ActionTable = {
     Kind.RESET: power.reset,
     Kind.PAUSE: power.pause,
     Kind.RESUME: power.resume,
+    Kind.CREATE_SNAPSHOTS: snapshots.create_snapshots,
+    Kind.RESTORE_SNAPSHOTS: snapshots.restore_snapshots,
+    Kind.DELETE_SNAPSHOTS: snapshots.delete_snapshots,
+    Kind.RENAME_SNAPSHOTS: snapshots.rename_snapshots,
     Kind.CAPTURE_PACKETS: captures.capture_packets,
     Kind.FETCH_SERIAL_LOGS: serial_logs.fetch_serial_logs,
     Kind.RUN_ON_HOST: on_hosts.run_on_host,

@@ -26,6 +26,7 @@ from orchestration.instructions.bounded_log import DEFAULT_BYTES, BoundedLog
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.execution import Execution
 from orchestration.plan.model import Options, Resource
+from orchestration.plan.snapshots import SnapshotWish
 from orchestration.project.fetched import Quota
 from orchestration.project.folder import Project
 from orchestration.providers.libvirt.ownership import GuestDomain, domain_of
@@ -91,7 +92,8 @@ class Task:
     its commands in the log. Hosts' firewalls follow from `policy`. `execution` is what
     `exec` does; answers become files of the folder `answers`, and what the guest sends
     becomes a folder in `fetched`, within the testbed's `quota`. `user_keys` are lines of
-    SSH keys that guests accept; None leaves those that they have.
+    SSH keys that guests accept; None leaves those that they have. `snapshot` is what
+    `snapshot` does.
     """
 
     index: int
@@ -112,6 +114,7 @@ class Task:
     fetched: Path | None = None
     quota: Quota = field(default_factory=Quota)
     user_keys: tuple[str, ...] | None = None
+    snapshot: SnapshotWish | None = None
     _reporter: Reporter = field(init=False)
     _log: BoundedLog = field(init=False)
 

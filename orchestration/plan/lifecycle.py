@@ -41,6 +41,7 @@ from orchestration.plan.resources import (
     whole_testbed,
 )
 from orchestration.plan.selected import part_with
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from orchestration.state.model import State
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "plan_exec",
     "plan_generate_artefacts",
     "plan_power",
+    "plan_snapshot",
     "plan_up",
     "plan_up_guests",
 ]
@@ -166,6 +168,21 @@ def plan_power(state: State, verb: Verb, guests: Sequence[str]) -> Plan:
     return numbered(Command.POWER, Options(), (change, _end()))
 
 
+def plan_snapshot(state: State, wish: SnapshotWish, guests: Sequence[str]) -> Plan:
+    """Take, restore, delete or rename a snapshot of each guest named.
+
+    A restore that is to keep the present state begins only when that is kept.
+    """
+    resources = guest_resources(state.guest(name) for name in guests)
+    on, act = count(resources, "guest"), _SNAPSHOT_KINDS[wish.verb]
+    entries = [entry(act, Stage.SNAPSHOTS, f"{wish.sentence} of {on}", resources)]
+    if wish.before:
+        title = f"Take snapshot {wish.before} of {on}"
+        first = entry(Kind.CREATE_SNAPSHOTS, Stage.SNAPSHOTS, title, resources)
+        entries.insert(0, first)
+    return numbered(Command.SNAPSHOT, Options(), (*entries, _end()), snapshot=wish)
+
+
 def plan_up_guests(state: State, options: Options, guests: Sequence[str]) -> Plan:
     """Create and start the guests named; others, and hosts without them, are left.
 
@@ -196,6 +213,12 @@ _KINDS = {
     Form.FETCH: Kind.FETCH_FILES,
     Form.CAPTURE: Kind.CAPTURE_PACKETS,
     Form.SERIAL_LOG: Kind.FETCH_SERIAL_LOGS,
+}
+_SNAPSHOT_KINDS = {
+    SnapshotVerb.CREATE: Kind.CREATE_SNAPSHOTS,
+    SnapshotVerb.RESTORE: Kind.RESTORE_SNAPSHOTS,
+    SnapshotVerb.DELETE: Kind.DELETE_SNAPSHOTS,
+    SnapshotVerb.RENAME: Kind.RENAME_SNAPSHOTS,
 }
 # They change the whole testbed, and nothing else runs on it meanwhile.
 LIFECYCLE = tuple(_PLANNERS)

@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.plan.execution import Execution
+from orchestration.plan.snapshots import SnapshotWish
 
 
 class Stage(StrEnum):
@@ -39,6 +40,7 @@ class Stage(StrEnum):
     CLEAN_UP = "Clean up"
     EXECUTE = "Execute"
     POWER = "Power"
+    SNAPSHOTS = "Snapshots"
     CHECK = "Check"
     FINISH = "Finish"
 
@@ -54,6 +56,7 @@ class Command(StrEnum):
     POWER = "power"
     CHECK = "check"
     UP_GUESTS = "up-guests"
+    SNAPSHOT = "snapshot"
 
 
 class Kind(StrEnum):
@@ -104,6 +107,10 @@ class Kind(StrEnum):
     CHECK_GUESTS = "check-guests"
     CAPTURE_PACKETS = "capture-packets"
     FETCH_SERIAL_LOGS = "fetch-serial-logs"
+    CREATE_SNAPSHOTS = "create-snapshots"
+    RESTORE_SNAPSHOTS = "restore-snapshots"
+    DELETE_SNAPSHOTS = "delete-snapshots"
+    RENAME_SNAPSHOTS = "rename-snapshots"
     END = "end"
 
 
@@ -149,6 +156,10 @@ ON_GUESTS = frozenset(
         Kind.CHECK_GUESTS,
         Kind.CAPTURE_PACKETS,
         Kind.FETCH_SERIAL_LOGS,
+        Kind.CREATE_SNAPSHOTS,
+        Kind.RESTORE_SNAPSHOTS,
+        Kind.DELETE_SNAPSHOTS,
+        Kind.RENAME_SNAPSHOTS,
     }
 )
 
@@ -200,13 +211,15 @@ class Options:
 class Plan:
     """The instructions in order; `instructions[i].index == i`.
 
-    `execution` says what the plan of an `exec` does on its guests or hosts.
+    `execution` says what the plan of an `exec` does on its guests or hosts, `snapshot`
+    what that of a `snapshot` does with its guests' snapshots.
     """
 
     command: Command
     options: Options
     instructions: tuple[Instruction, ...]
     execution: Annotated[Execution | None, Field(exclude_if=not_)] = None
+    snapshot: Annotated[SnapshotWish | None, Field(exclude_if=not_)] = None
 
     def to_json(self) -> str:
         """Return the plan as one line of JSON."""
@@ -232,6 +245,8 @@ class Plan:
             f" --guests {','.join(chosen)}" if (chosen := self.options.guests) else "",
         )
         done = f" {self.execution.title}" if self.execution else ""
+        if self.snapshot:
+            done = f": {self.snapshot.sentence}"
         lines = [f"{self.command}{''.join(switches)}{done}"]
         stage = None
         for instruction in self.instructions:
@@ -277,6 +292,7 @@ def numbered(
     entries: Iterable[Instruction],
     *,
     execution: Execution | None = None,
+    snapshot: SnapshotWish | None = None,
 ) -> Plan:
     """Drop instructions without resources, and number the rest."""
     kept = (found for found in entries if found.resources or found.kind == Kind.END)
@@ -285,6 +301,7 @@ def numbered(
         options,
         tuple(replace(found, index=index) for index, found in enumerate(kept)),
         execution,
+        snapshot,
     )
 
 

@@ -7,6 +7,7 @@
     <directory>/deployed.json  what may exist besides, until a change is applied
     <directory>/answers/     what programs printed in guests, a folder for each run
     <directory>/fetched/     what guests sent, a folder for each run and guest
+    <directory>/snapshots/   libvirt's records of snapshots while guests are down
     <directory>/markers.log  the events of each guest since, one JSON a line
 
 The only writer of these. Both states are always whole. Many workers write markers at
@@ -51,6 +52,7 @@ class Project:
         self.files = directory / "files"
         self.artefacts = directory / "artefacts"
         self.keys = directory / "keys"
+        self.snapshots = directory / "snapshots"
         self.state_file = directory / "state.json"
         self.markers_file = directory / "markers.log"
         self.deployed_file = directory / "deployed.json"
@@ -150,6 +152,7 @@ class Project:
             self.state_file.unlink(missing_ok=True)
             self.deployed_file.unlink(missing_ok=True)
             self.markers_file.unlink(missing_ok=True)
+            shutil.rmtree(self.snapshots, ignore_errors=True)
             if self.artefacts.exists():
                 shutil.rmtree(self.artefacts)
             self.artefacts.mkdir()

@@ -4,9 +4,10 @@ Read from the runs on single guests since the last command that decided what sho
 as `up`. The observation and the pages ask here.
 """
 
-from orchestration.plan.model import Command, Kind
+from orchestration.plan.model import Kind
 from orchestration.plan.power import RUNNING, VERBS
 from testbed.models import Task, Testbed
+from testbed.models.runs import ON_GUESTS
 
 LEAVES = {
     Kind.START_GUESTS: RUNNING,
@@ -25,14 +26,16 @@ def requested_statuses(testbed: Testbed) -> dict[str, str]:
     since = testbed.runs.deciding().values_list("pk", flat=True).first() or 0
     tasks = Task.objects.filter(
         instruction__run__testbed=testbed,
-        instruction__run__command__in=(Command.POWER, Command.UP_GUESTS),
+        instruction__run__command__in=ON_GUESTS,
         instruction__run__gt=since,
-        instruction__kind__in=LEAVES,
+        instruction__kind__in=(*LEAVES, Kind.RESTORE_SNAPSHOTS),
     )
     refused = {"status": Task.Status.FAILED, "instruction__kind__in": TURNS_ON}
     last = tasks.exclude(status__in=NOT_BEGUN).exclude(**refused).order_by("pk")
     found = {
-        name: LEAVES[Kind(kind)]
-        for name, kind in last.values_list("resource", "instruction__kind")
+        name: LEAVES.get(Kind(kind)) or (leaves or {}).get(name, RUNNING)
+        for name, kind, leaves in last.values_list(
+            "resource", "instruction__kind", "instruction__run__options__leaves"
+        )
     }
     return {name: status for name, status in found.items() if status != RUNNING}

@@ -26,7 +26,10 @@ COMMAND_NAMES: dict[str, str] = {
     Command.POWER: "Power",
     Command.CHECK: "Check",
     Command.UP_GUESTS: "Up of guests",
+    Command.SNAPSHOT: "Snapshot",
 }
+# Their titles say what they do to chosen guests.
+ON_GUESTS = (Command.POWER, Command.UP_GUESTS, Command.SNAPSHOT)
 FORM_NAMES = {
     Form.PUSH: "Push",
     Form.FETCH: "Fetch",
@@ -82,7 +85,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def deciding(self) -> "RunQuerySet":
         """Return the runs that decide what should be on the hosts, such as `up`."""
-        others = (Command.GENERATE_ARTEFACTS, Command.POWER, Command.UP_GUESTS)
+        others = (Command.GENERATE_ARTEFACTS, *ON_GUESTS)
         return self.filter(is_exclusive=True).exclude(command__in=others)
 
 
@@ -224,8 +227,7 @@ class Run(models.Model):
     @property
     def verb(self) -> str:
         """The word for it in sentences about its end."""
-        on_guests = (Command.POWER, Command.UP_GUESTS)
-        return self.title if self.command in on_guests else self.name
+        return self.title if self.command in ON_GUESTS else self.name
 
     @property
     def target_noun(self) -> str:

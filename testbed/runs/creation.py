@@ -20,6 +20,7 @@ from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
 from orchestration.plan.selected import GuestUp
+from orchestration.plan.snapshots import SnapshotWish
 from orchestration.state.selection import shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
@@ -37,12 +38,14 @@ from testbed.testbeds.executions import (
     plan_change,
     plan_checks,
     plan_execution,
+    plan_snapshots,
 )
 from testbed.testbeds.planning import prepare, prepare_guests
 
 # Their guests and networks go, and so do the tools that watch these.
 ENDS_TOOLS = (Command.DOWN, Command.CLEAR_ARTEFACTS)
 PlanJson = Mapping[str, object]
+TITLE_LENGTH = 120
 
 
 def create_run(
@@ -118,6 +121,28 @@ def create_guest_up(testbed: Testbed, user: User, way: GuestUp, selection: str) 
         run.title = way.title
         names = matched(testbed, selection)
         _store(run, prepare_guests(testbed, names, way.options))
+    return run
+
+
+def create_snapshot(
+    testbed: Testbed,
+    user: User,
+    wish: SnapshotWish,
+    selection: str,
+    *,
+    leaves: Mapping[str, str] | None = None,
+) -> Run:
+    """Plan an act on snapshots and store it as a run that waits for its driver.
+
+    `leaves` has the status in which a restore leaves each guest. Raises: as
+    `create_power`.
+    """
+    selection = clean(selection)
+    options = asdict(wish) | {"selection": selection, "leaves": dict(leaves or {})}
+    with transaction.atomic():
+        run = _reserve(testbed, user, Command.SNAPSHOT, options)
+        run.title = clean(wish.sentence)[:TITLE_LENGTH]
+        _store(run, plan_snapshots(testbed, wish, selection))
     return run
 
 

@@ -111,6 +111,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.POWER: before,
             Command.CHECK: before,
             Command.UP_GUESTS: before,
+            Command.SNAPSHOT: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -159,6 +160,8 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:
+    if run.command == Command.SNAPSHOT:
+        return _snapshot_words(run)
     if run.command in ON_SELECTED:
         return execution_words(run)
     if run.command not in UPS:
@@ -170,10 +173,22 @@ def _succeeded_words(run: Run) -> tuple[str, str]:
     return few.get(count, f"All {count} guests are up."), ""
 
 
+def _snapshot_words(run: Run) -> tuple[str, str]:
+    """Return how each instruction on snapshots ended, with its own words."""
+    tasks = Task.objects.filter(instruction__run=run).select_related("instruction")
+    words = [
+        f"{task.instruction.title}: {task.message.rstrip('.') or task.status}."
+        for task in tasks.exclude(instruction__kind=Kind.END).order_by("pk")[:SHOWN]
+    ]
+    return " ".join(words), ""
+
+
 def _failed_words(run: Run) -> tuple[str, str]:
     failed = list(_failed_tasks(run)[: SHOWN + 1])
     if not failed:
         return "The run failed.", ""
+    if run.command == Command.SNAPSHOT:
+        return failed[0].message, failed[0].hint
     if run.command in ON_SELECTED:
         return execution_words(run)
     if run.command in UPS:
@@ -211,6 +226,8 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""
     if run.command == Command.UP_GUESTS:
         return f"Cancelled{who}. {_progress(run)}.", "Start it again to go on."
+    if run.command == Command.SNAPSHOT:
+        return f"Cancelled{who}. {_snapshot_words(run)[0]}", ""
     if run.command != Command.UP:
         return f"Cancelled{who}.", "Resume it, or leave it as is."
     return (

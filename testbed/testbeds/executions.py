@@ -9,9 +9,16 @@ from dataclasses import replace
 from orchestration.errors import ExecutionRefused, StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.execution import Execution, Targets, parse_execution
-from orchestration.plan.lifecycle import Plan, plan_check, plan_exec, plan_power
+from orchestration.plan.lifecycle import (
+    Plan,
+    plan_check,
+    plan_exec,
+    plan_power,
+    plan_snapshot,
+)
 from orchestration.plan.model import Command
 from orchestration.plan.power import Verb
+from orchestration.plan.snapshots import SnapshotWish
 from orchestration.state.model import State
 from orchestration.state.selection import fold, select_guests, select_hosts
 from testbed.models import Run, Task, Testbed
@@ -50,6 +57,14 @@ def matched(
 def plan_change(testbed: Testbed, verb: Verb, selection: str) -> Plan:
     """Plan a power verb for the guests of a selection. Raises: as `plan_execution`."""
     return plan_power(_deployed(testbed), verb, matched(testbed, selection))
+
+
+def plan_snapshots(testbed: Testbed, wish: SnapshotWish, selection: str) -> Plan:
+    """Plan an act on a snapshot of the guests of a selection.
+
+    Raises: as `plan_execution`.
+    """
+    return plan_snapshot(_deployed(testbed), wish, matched(testbed, selection))
 
 
 def plan_checks(testbed: Testbed, selection: str) -> Plan:

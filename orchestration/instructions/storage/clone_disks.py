@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from orchestration.amounts import count_of
 from orchestration.instructions.storage.disks import discard_disk, source_of
+from orchestration.instructions.storage.snapshots import forget_records
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.project.host_keys import forget_disk
 from orchestration.providers.images.overlays import create_overlays
@@ -75,3 +76,4 @@ def _forget_marks(task: Task, clone: GuestState) -> None:
     """Forget the marks of a disk that was lost: they are not the new one's."""
     if clone.markers != Markers():
         forget_disk(task.project, clone.name)
+    forget_records(task, clone)

@@ -22,6 +22,10 @@ from orchestration.errors import ForeignThing, ImageFailed, StateError
 from orchestration.events import Status
 from orchestration.instructions.artefacts import local_artefact
 from orchestration.instructions.storage.own_disks import layers_over_copy
+from orchestration.instructions.storage.snapshots import (
+    forget_records,
+    give_records_back,
+)
 from orchestration.instructions.task import (
     Outcome,
     Task,
@@ -202,6 +206,7 @@ def _forget_lost_disk(task: Task, guest: GuestState) -> None:
     _require_disk_of_running(task, guest)
     if guest.markers.disk:
         forget_disk(task.project, guest.name)
+    forget_records(task, guest)
 
 
 def _require_disk_of_running(task: Task, guest: GuestState) -> None:
@@ -253,6 +258,7 @@ def discard_disk(task: Task, guest: GuestState) -> None:
     """Delete a guest's disk and its record; the guest is powered off first."""
     if domains.destroy(task.host.libvirt, task.domain(guest)):
         task.log(f"{guest.name} was stopped, to be recreated")
+    forget_records(task, guest)
     task.host.transport.run(
         command("rm", "-f", "--", guest.disk).with_root(), scope=task.scope
     )
@@ -274,6 +280,7 @@ def delete_disks(task: Task) -> Outcome:
     # With a killed worker's partial copy.
     files = (disk, f"{disk}.part", guest.console, guest.key_report)
     remove = command("rm", "-f", "--", *files).with_root()
+    forget_records(task, guest)
     transport.run(remove, scope=scope)
     if there.exit_code != 0:
         return unchanged("did not exist")
@@ -287,6 +294,7 @@ def define(task: Task, guest: GuestState) -> None:
     if guest.disk:
         text = with_layers(text, guest.disk, _layers(task, guest))
     domains.define(task.host.libvirt, task.domain(guest), text)
+    give_records_back(task, guest)
 
 
 def _layers(task: Task, guest: GuestState) -> Sequence[Layer]:

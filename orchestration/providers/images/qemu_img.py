@@ -7,9 +7,9 @@ dead worker is overwritten. Existing disks are never changed.
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestration.errors import (
@@ -41,7 +41,8 @@ _NOT_CHECKABLE = 63
 class ImageInfo:
     """Facts of an image file; `backing` and `data_file` are other files it needs.
 
-    They are as written in it, empty without.
+    They are as written in it, empty without. `snapshots` has the bytes of a guest's
+    memory in each internal snapshot by its name, 0 for one without.
     """
 
     format: str
@@ -50,6 +51,7 @@ class ImageInfo:
     backing: str
     data_file: str = ""
     backing_format: str = ""
+    snapshots: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def info(
             facts.get("backing-filename", ""),
             _data_file(facts),
             facts.get("backing-filename-format", ""),
+            {one["name"]: one["vm-state-size"] for one in facts.get("snapshots", ())},
         )
     except (ValueError, KeyError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc

@@ -29,6 +29,7 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 _TEST_NAMESPACE = "http://libvirt.org/schemas/domain/test/1.0"
+_PARENTS_FIRST = libvirt.VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL
 _DEFAULT_CPUS = 16
 _DEFAULT_MEMORY_MIB = 65_536
 
@@ -118,19 +119,30 @@ def _dump(handle: libvirt.virConnect, host: HostState) -> str:
     """Print the driver's whole state, in the format that it reads."""
     inactive = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
     objects = [
-        _with_state(domain.XMLDesc(inactive), domain.state()[0])
+        _with_state(domain.XMLDesc(inactive), domain)
         for domain in handle.listAllDomains()
     ]
     objects += [network.XMLDesc() for network in handle.listAllNetworks()]
     return _document(host, sorted(objects))
 
 
-def _with_state(xml: str, state: int) -> str:
-    """Add the state, which the driver reads from its file and does not print."""
+def _with_state(xml: str, domain: libvirt.virDomain) -> str:
+    """Add state and snapshots, which the driver reads from its file, not prints."""
     head, _, body = xml.partition(">")
     body = body.rstrip().removesuffix("</domain>")
-    mark = f"<test:runstate>{state}</test:runstate>"
+    mark = f"<test:runstate>{domain.state()[0]}</test:runstate>"
+    mark += "".join(_snapshot(one) for one in domain.listAllSnapshots(_PARENTS_FIRST))
     return f'{head} xmlns:test="{_TEST_NAMESPACE}">{body}{mark}</domain>\n'
+
+
+def _snapshot(snapshot: libvirt.virDomainSnapshot) -> str:
+    """Return a snapshot as the driver reads it: `active` says which is current."""
+    text = snapshot.getXMLDesc(libvirt.VIR_DOMAIN_SNAPSHOT_XML_SECURE)
+    body = (
+        text.rstrip().removeprefix("<domainsnapshot>").removesuffix("</domainsnapshot>")
+    )
+    active = f"<active>{int(snapshot.isCurrent())}</active>"
+    return f"<test:domainsnapshot>{body}{active}</test:domainsnapshot>"
 
 
 def _document(host: HostState, objects: list[str] | tuple[()]) -> str:

@@ -1,0 +1,89 @@
+"""A wish about snapshots of guests: take, restore, delete or rename one.
+
+Plans, pages, records and clients take it from here. Nothing here touches a machine.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestration.errors import ExecutionRefused
+
+MOST_TITLE = 80
+MOST_DESCRIPTION = 1000
+# QEMU also finds a snapshot by its number: a name of digits could be another's.
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,62}", re.ASCII)
+NAME_HINT = "Use a letter first, then letters, digits, dots, hyphens and underscores."
+
+
+class SnapshotVerb(StrEnum):
+    """The acts on snapshots."""
+
+    CREATE = "create"
+    RESTORE = "restore"
+    DELETE = "delete"
+    RENAME = "rename"
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotWish:
+    """One act on the snapshot `name` of each guest of the plan.
+
+    `by` is the user who asked. `before` is the name of a snapshot of the present state,
+    taken before another one is restored; empty for none. A deletion may include the
+    `children`. A `title` is shown instead of the name, which never changes.
+    """
+
+    verb: SnapshotVerb
+    name: str
+    by: str
+    description: str = ""
+    before: str = ""
+    children: bool = False
+    title: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The act in words, without its guests."""
+        words = {
+            SnapshotVerb.CREATE: f"Take snapshot {self.name}",
+            SnapshotVerb.RESTORE: f"Restore snapshot {self.name}",
+            SnapshotVerb.DELETE: f"Delete snapshot {self.name}",
+            SnapshotVerb.RENAME: f"Rename snapshot {self.name} to {self.title}",
+        }[self.verb]
+        return f"{words} and its children" if self.children else words
+
+
+def checked(wish: SnapshotWish) -> SnapshotWish:
+    """Return a wish that is complete and consistent. Raises: ExecutionRefused."""
+    if wish.verb is SnapshotVerb.CREATE:
+        _require_name(wish.name)
+    elif not wish.name or not wish.name.isprintable():
+        raise ExecutionRefused("No snapshot is named.", hint="Name one of the guest's.")
+    if wish.before:
+        _require_name(wish.before)
+    if wish.before == wish.name:
+        raise ExecutionRefused(
+            "The snapshot of the present state needs another name than the restored.",
+            hint="Choose another name.",
+        )
+    if wish.verb is SnapshotVerb.RENAME:
+        _require_text("name", wish.title, most=MOST_TITLE)
+        if not wish.title:
+            raise ExecutionRefused("The new name is empty.", hint="Write one.")
+    _require_text("description", wish.description, most=MOST_DESCRIPTION)
+    return wish
+
+
+def _require_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise ExecutionRefused(
+            f"A snapshot cannot be named `{name[:80]}`.", hint=NAME_HINT
+        )
+
+
+def _require_text(what: str, text: str, *, most: int) -> None:
+    if len(text) > most or not text.isprintable():
+        raise ExecutionRefused(
+            f"The {what} of a snapshot is one line of at most {most} characters."
+        )

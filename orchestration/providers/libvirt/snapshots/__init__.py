@@ -1,0 +1,1 @@
+"""libvirt's snapshots of a guest's domain: their text, their tree, their verbs."""
