@@ -7,7 +7,7 @@ bridges, networks and the rest in `inventory`, samples of all loads in `samples/
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,10 +21,12 @@ from django.utils import timezone
 from orchestration.errors import StateError, TestbedError
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.inventory import things
+from orchestration.inventory.snapshots import GuestSnapshots
 from orchestration.inventory.things import Inventory
 from orchestration.locks import held_if_free
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.facts.domains import DomainStatus
+from orchestration.providers.libvirt.snapshots.listing import Owner
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
 from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve
@@ -32,6 +34,12 @@ from testbed.hosts.firewall import wanted_firewalls
 from testbed.hosts.guests import GuestsOfHost, save_guests
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
 from testbed.hosts.power import requested_statuses
+from testbed.hosts.snapshots import (
+    SnapshotsOfHost,
+    known_snapshots,
+    look_at_snapshots,
+    save_snapshots,
+)
 from testbed.models import Host, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
 from testbed.samples.figures import HostFigures
@@ -55,14 +63,18 @@ class HostObservation:
     inventory: Inventory = field(default_factory=Inventory)
     facts: HostFacts | None = None
     network: HostNetwork | None = None
+    snapshots: tuple[GuestSnapshots, ...] = ()
     problem: str = ""
 
 
 def observe_all(hosts: Hosts) -> None:
     """Observe every host and save the results; a silent host keeps its guests' rows."""
     rows, began = list(Host.objects.all()), timezone.now()
+    known = known_snapshots()
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
-        observations = list(pool.map(lambda row: _observe(row, hosts), rows))
+        observations = list(
+            pool.map(lambda row: _observe(row, hosts, known.get(row.name, {})), rows)
+        )
     lock = settings.RUNTIME_DIR / "observe.lock"
     with held_if_free(lock, wait_s=_TURN_S) as is_in_turn:
         if is_in_turn:
@@ -96,6 +108,10 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
         save_inventory(observation.host, observation.inventory, began)
     guests = save_guests(
         GuestsOfHost(seen.host.name, seen.inventory, seen.read_at) for seen in answered
+    )
+    save_snapshots(
+        SnapshotsOfHost(seen.host.name, seen.snapshots, seen.read_at)
+        for seen in answered
     )
     figures = {
         seen.host.pk: _host_figures(seen.host, seen.facts)
@@ -144,7 +160,7 @@ def _save_time(silent: set[str], began: datetime) -> None:
     Testbed.objects.exclude(slug__in=kept).filter(older).update(observed_at=began)
 
 
-def _observe(row: Host, hosts: Hosts) -> HostObservation:
+def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObservation:
     try:
         resolve(row)
         host = hosts.open(row.to_state())
@@ -153,7 +169,8 @@ def _observe(row: Host, hosts: Hosts) -> HostObservation:
         network = look_at_network(row, host) if is_due else None
         read_at = timezone.now()
         seen = things.observe(host, scope=Scope())
-        return HostObservation(row, read_at, seen, facts, network)
+        snapshots = look_at_snapshots(host, known)
+        return HostObservation(row, read_at, seen, facts, network, snapshots)
     except TestbedError as exc:
         return HostObservation(row, timezone.now(), problem=exc.sentence)
 

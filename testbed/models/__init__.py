@@ -15,6 +15,7 @@ from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
+from testbed.models.snapshots import ObservedSnapshots
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
 
@@ -34,6 +35,7 @@ __all__ = [
     "LoginCount",
     "MissingPart",
     "ObservedGuest",
+    "ObservedSnapshots",
     "Run",
     "Sample",
     "SampleHour",

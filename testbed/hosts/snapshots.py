@@ -1,0 +1,110 @@
+"""Looks at the snapshots of a host's guests, and saves them.
+
+`observation` calls it with its other looks; pages read the rows. Names and the current
+snapshot are asked at each look. All else is read again where these changed, after a run
+on snapshots of the testbed, and every few minutes for changes by other programs.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from django.db.models import Max
+from django.utils import timezone
+from pydantic import TypeAdapter, ValidationError
+
+from orchestration.hosts import Host as OpenHost
+from orchestration.inventory import snapshots as inventory
+from orchestration.inventory.snapshots import GuestSnapshots
+from orchestration.plan.model import Command
+from orchestration.providers.libvirt.snapshots.listing import Owner
+from orchestration.providers.libvirt.snapshots.text import Snapshot
+from orchestration.transport.base import Scope
+from testbed.models import ObservedSnapshots, Run, Testbed
+
+READ_AGAIN = timedelta(minutes=5)
+_ADAPTER = TypeAdapter(tuple[Snapshot, ...])
+
+
+class SnapshotsOfHost(NamedTuple):
+    """The findings of one look at one host, and its time."""
+
+    host: str
+    found: tuple[GuestSnapshots, ...]
+    read_at: datetime
+
+
+def known_snapshots() -> dict[str, dict[Owner, str]]:
+    """Return by host the signatures of the guests whose rows are new enough."""
+    now = timezone.now()
+    new = ObservedSnapshots.objects.filter(
+        read_at__gt=now - READ_AGAIN, read_at__lte=now
+    )
+    rows = new.only("testbed__slug", "name", "host", "signature", "read_at")
+    found: dict[str, dict[Owner, str]] = {}
+    changed = _last_changes(set(new.values_list("testbed", flat=True)))
+    for row in rows.select_related("testbed"):
+        at = changed.get(row.testbed_id)
+        if at is None or row.read_at > at:
+            owner = (row.testbed.slug, row.name)
+            found.setdefault(row.host, {})[owner] = row.signature
+    return found
+
+
+def look_at_snapshots(
+    host: OpenHost, known: Mapping[Owner, str]
+) -> tuple[GuestSnapshots, ...]:
+    """Read the snapshots on a host. Raises: HostUnreachable, LibvirtFailed."""
+    return inventory.observe(host, known, scope=Scope())
+
+
+def save_snapshots(looks: Iterable[SnapshotsOfHost]) -> None:
+    """Save the snapshots; a guest without any loses its row."""
+    testbeds = dict(Testbed.objects.values_list("slug", "pk"))
+    for look in looks:
+        rows = ObservedSnapshots.objects.filter(host=look.host)
+        seen, same = set[Owner](), list[tuple[int, str]]()
+        for guest in look.found:
+            slug, name = guest.owner
+            if (testbed := testbeds.get(slug)) is None:
+                continue
+            seen.add((slug, name))
+            if guest.snapshots is None:
+                same.append((testbed, name))
+            else:
+                _save(testbed, guest, look)
+        old = rows.values_list("pk", "testbed_id", "testbed__slug", "name")
+        kept = [pk for pk, testbed, _, name in old if (testbed, name) in same]
+        rows.filter(pk__in=kept).update(observed_at=look.read_at)
+        gone = [pk for pk, _, slug, name in old if (slug, name) not in seen]
+        rows.filter(pk__in=gone).delete()
+
+
+def snapshots_in(row: ObservedSnapshots) -> tuple[Snapshot, ...]:
+    """Return the snapshots of a row; none of a row that another version wrote."""
+    try:
+        return _ADAPTER.validate_python(row.snapshots)
+    except ValidationError:
+        return ()
+
+
+def _save(testbed: int, guest: GuestSnapshots, look: SnapshotsOfHost) -> None:
+    ObservedSnapshots.objects.update_or_create(
+        testbed_id=testbed,
+        name=guest.owner[1],
+        defaults={
+            "host": look.host,
+            "signature": guest.signature,
+            "snapshots": _ADAPTER.dump_python(guest.snapshots or (), mode="json"),
+            "disk_bytes": guest.disk_bytes,
+            "read_at": look.read_at,
+            "observed_at": look.read_at,
+        },
+    )
+
+
+def _last_changes(testbeds: Iterable[int]) -> dict[int, datetime]:
+    """Return when the last run on snapshots of each testbed ended."""
+    runs = Run.objects.filter(testbed__in=testbeds, command=Command.SNAPSHOT)
+    ended = runs.filter(ended_at__isnull=False).values_list("testbed")
+    return dict(ended.annotate(at=Max("ended_at")).order_by())
