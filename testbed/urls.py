@@ -22,7 +22,7 @@ from testbed.views import (
 )
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import checks, consoles, load, pages, power, up
+from testbed.views.guests import checks, consoles, load, pages, power, snapshots, up
 from testbed.views.sharing import groups, shares
 from testbed.views.ssh import config, keys
 
@@ -75,6 +75,11 @@ urlpatterns = [
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
     path("testbeds/<slug:slug>/power/", power.change, name="testbed-power"),
     path("testbeds/<slug:slug>/up/", up.bring, name="testbed-up-guests"),
+    path(
+        "testbeds/<slug:slug>/snapshots/",
+        snapshots.snapshots,
+        name="testbed-snapshots",
+    ),
     path(
         "testbeds/<slug:slug>/guests/<str:name>/console/",
         consoles.show,

@@ -18,6 +18,7 @@ from orchestration.errors import TestbedError
 from orchestration.plan.execution import Execution
 from orchestration.plan.model import Command
 from orchestration.plan.selected import WAYS, GuestUp, Mode
+from orchestration.plan.snapshots import SnapshotVerb
 from testbed.access.roles import Role, role_of
 from testbed.models import Testbed
 
@@ -36,6 +37,9 @@ class Act(StrEnum):
     POWER = "start and stop guests"
     UP_GUESTS = "bring guests up"
     RECREATE_GUESTS = "recreate guests"
+    SNAPSHOT = "take and rename snapshots"
+    RESTORE_SNAPSHOT = "restore snapshots"
+    DELETE_SNAPSHOT = "delete snapshots"
     CHECK = "check guests"
     CONSOLE = "type into consoles"
     SSH = "reach guests with SSH"
@@ -65,6 +69,9 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.POWER,
         Act.UP_GUESTS,
         Act.RECREATE_GUESTS,
+        Act.SNAPSHOT,
+        Act.RESTORE_SNAPSHOT,
+        Act.DELETE_SNAPSHOT,
         Act.CHECK,
         Act.CONSOLE,
         Act.SSH,
@@ -124,6 +131,14 @@ def act_of_command(command: Command) -> Act:
 def act_up(way: GuestUp) -> Act:
     """Return what a user has to be allowed who brings guests up in this way."""
     return Act.RECREATE_GUESTS if way.loses_data else Act.UP_GUESTS
+
+
+def act_with(verb: SnapshotVerb) -> Act:
+    """Return what a user has to be allowed who does this with a snapshot."""
+    return {
+        SnapshotVerb.RESTORE: Act.RESTORE_SNAPSHOT,
+        SnapshotVerb.DELETE: Act.DELETE_SNAPSHOT,
+    }.get(verb, Act.SNAPSHOT)
 
 
 def ways_for(user: User, testbed: Testbed) -> list[GuestUp]:

@@ -1,9 +1,10 @@
 """`python -m testbed.client URL exec TESTBED GUESTS -- COMMAND…`: commands in guests.
 
 `push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
-TESTBED GUESTS` starts and stops guests. Signs in, starts the run, drives it, and prints
-the folded answers, or how each guest fared. The exit code is 0 when it succeeded on all
-guests, 130 when it was cancelled, else 1. A tool's output is printed as it comes.
+TESTBED GUESTS` starts and stops guests, `snapshot VERB TESTBED GUEST NAME` keeps and
+restores one. Signs in, starts the run, drives it, and prints the folded answers, or how
+each guest fared. The exit code is 0 when it succeeded on all guests, 130 when it was
+cancelled, else 1. A tool's output is printed as it comes.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import httpx
 from websockets.exceptions import WebSocketException
 
 from orchestration.plan.power import VERBS
+from orchestration.plan.snapshots import SnapshotVerb
 from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
 from testbed.client.screen import Lines, Screen, say
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     client = Client(options.url)
     try:
         client.sign_in(options.user, _password(options))
-        act = _power if options.form == "power" else _execute
+        act = {"power": _power, "snapshot": _snapshot}.get(options.form, _execute)
         return act(client, options)
     except httpx.HTTPError as exc:
         reason = str(exc) or type(exc).__name__
@@ -85,6 +87,19 @@ def _execute(client: Client, options: argparse.Namespace) -> int:
 
 def _power(client: Client, options: argparse.Namespace) -> int:
     run = client.power(options.testbed, options.verb, options.guests)
+    status = _drive(client, run, Screen(run.instructions).show)
+    return CODES.get(status, FAILED)
+
+
+def _snapshot(client: Client, options: argparse.Namespace) -> int:
+    wish = {
+        "name": options.name,
+        "description": options.description,
+        "before": options.before,
+        "children": options.children,
+        "title": options.title,
+    }
+    run = client.snapshot(options.testbed, options.verb, options.guest, **wish)
     status = _drive(client, run, Screen(run.instructions).show)
     return CODES.get(status, FAILED)
 
@@ -201,12 +216,26 @@ def _parser() -> argparse.ArgumentParser:
     power.set_defaults(form="power")
     power.add_argument("verb", choices=tuple(VERBS), help="what the guests do")
     _add_guests(power)
+    _add_snapshot(commands.add_parser("snapshot", help="keep and restore a guest"))
     return parser
 
 
 def _add_guests(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("testbed", help="the testbed's name")
     parser.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+
+
+def _add_snapshot(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(form="snapshot")
+    add = parser.add_argument
+    add("verb", choices=tuple(SnapshotVerb), help="what is done with the snapshot")
+    add("testbed", help="the testbed's name")
+    add("guest", help="the guest's name")
+    add("name", help="the snapshot's name")
+    add("--description", default="", help="words about a new one")
+    add("--before", default="", metavar="NAME", help="keep the present state first")
+    add("--children", action="store_true", help="delete all below it, too")
+    add("--title", default="", help="the name that is shown from now on")
 
 
 def _add_conditions(parser: argparse.ArgumentParser) -> None:

@@ -148,6 +148,22 @@ class Client:
         """
         return self._ask(slug, "up", {"mode": mode, "selection": selection})
 
+    def snapshot(self, slug: str, verb: str, guest: str, **wish: object) -> StartedRun:
+        """Request an act on a guest's snapshot and return its plan. Raises: Refused.
+
+        `wish` has what docs/protocol.md names: `name`, `description`, …
+        """
+        return self._ask(slug, "snapshots", {"verb": verb, "guest": guest, **wish})
+
+    def snapshots(self, slug: str) -> list[Frame]:
+        """Return each guest with its snapshots, as last observed. Raises: Refused."""
+        path = f"/testbeds/{slug}/snapshots/"
+        answer = self._http.get(path, headers=_WANTS_JSON)
+        if answer.status_code != httpx.codes.OK:
+            raise Refused(f"The snapshots of {slug}: {answer.status_code}.")
+        found: list[Frame] = answer.json()["guests"]
+        return found
+
     def check(self, slug: str, guest: str) -> StartedRun:
         """Request a check of one guest and return its plan. Raises: Refused."""
         path = f"/testbeds/{slug}/guests/{quote(guest)}/check/"

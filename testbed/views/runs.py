@@ -28,6 +28,7 @@ from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
 from testbed.pages.erasure import digest_of, erased_disks
+from testbed.pages.guests.snapshots import lost_with_disks
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import ENDS_TOOLS, PlanJson, create_run
@@ -172,6 +173,7 @@ def _question(
         "disks": disks,
         "digest": digest,
         "options": options,
+        "lost": lost_with_disks(testbed, {disk.guest for disk in disks}),
     }
     return render(request, "testbeds/erase_disks.html", context)
 

@@ -33,6 +33,7 @@ from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
+from testbed.pages.guests.snapshots import lost_with_disks
 from testbed.pages.overview import (
     SORT_WORDS,
     GuestRow,
@@ -176,7 +177,8 @@ def delete(request: Request, slug: str) -> HttpResponse:
         require_deletable(testbed)
     except (TestbedBusy, StateError) as exc:
         problem = exc
-    context = {"testbed": testbed, "problem": problem}
+    lost = [] if problem else lost_with_disks(testbed)
+    context = {"testbed": testbed, "problem": problem, "lost": lost}
     return render(
         request, "testbeds/delete.html", context, status=409 if problem else 200
     )
@@ -187,7 +189,9 @@ def delete(request: Request, slug: str) -> HttpResponse:
 def delete_disks(request: Request, slug: str) -> HttpResponse:
     """Ask before a run deletes the disks and artefacts; the answer starts the run."""
     testbed = testbed_for(request, slug, Act.DELETE_DISKS)
-    context = {"testbed": testbed, "guests": guests_of(testbed, state_of(testbed)[0])}
+    guests = guests_of(testbed, state_of(testbed)[0])
+    lost = lost_with_disks(testbed)
+    context = {"testbed": testbed, "guests": guests, "lost": lost}
     return render(request, "testbeds/delete_disks.html", context)
 
 

@@ -63,6 +63,7 @@ class GuestPage:
     check: Task | None
     facts: Task | None
     serial_log: SerialLog | None
+    snapshot_count: int
     runs: tuple[Run, ...]
 
     @property
@@ -151,8 +152,15 @@ def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | No
         check=checks.first(),
         facts=facts,
         serial_log=serial_log_of(testbed, name),
+        snapshot_count=_snapshots(testbed, name),
         runs=tuple(runs_of(runs, name)),
     )
+
+
+def _snapshots(testbed: Testbed, name: str) -> int:
+    """Return the number of a guest's snapshots at the last look."""
+    row = testbed.observed_snapshots.filter(name=name).first()
+    return len(row.snapshots) if row else 0
 
 
 def find_guest(testbed: Testbed, name: str) -> FoundGuest | None:

@@ -15,6 +15,7 @@ from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
+from testbed.pages.guests.snapshots import lost_with_disks
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_guest_up
 from testbed.testbeds.executions import matched
@@ -84,5 +85,7 @@ def _question(
     folded = fold(names)
     if not rows or request.POST.get("sure") == folded:
         return None
+    lost = lost_with_disks(testbed, names)
     context = {"testbed": testbed, "way": way, "rows": rows, "folded": folded}
+    context |= {"lost": lost}
     return render(request, "guests/recreate.html", context)

@@ -31,6 +31,9 @@ ANSWERS: Frame = {
 }
 
 
+VERBS_FIRST = ("power", "snapshot")
+
+
 class FakeServer:
     """Stands in for the client of a server."""
 
@@ -54,6 +57,10 @@ class FakeServer:
     def power(self, slug: str, verb: str, selection: str) -> StartedRun:
         FakeServer.asked = (slug, {"verb": verb, "selection": selection})
         return StartedRun(7, ({"index": 0, "title": "Pause 2 guests"},))
+
+    def snapshot(self, slug: str, verb: str, guest: str, **wish: object) -> StartedRun:
+        FakeServer.asked = (slug, {"verb": verb, "guest": guest, **wish})
+        return StartedRun(7, ({"index": 0, "title": "Take snapshot base"},))
 
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
         for frame in self.before:
@@ -89,7 +96,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     secret.write_text("secret\n")
     sign_in = ["http://server", "--user", "olive", "--password-file", str(secret)]
     return lambda *words, verb="exec": command_line.main(
-        [*sign_in, verb, *(() if verb == "power" else ("lab",)), *words]
+        [*sign_in, verb, *(() if verb in VERBS_FIRST else ("lab",)), *words]
     )
 
 
@@ -303,7 +310,11 @@ def at(live_server: LiveServer, owner: User, tmp_path: Path):
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "words",
-    [("exec", "ghost", "web", "--", "id"), ("power", "pause", "ghost", "web")],
+    [
+        ("exec", "ghost", "web", "--", "id"),
+        ("power", "pause", "ghost", "web"),
+        ("snapshot", "create", "ghost", "web", "base"),
+    ],
 )
 def test_unknown_testbed_is_one_sentence(at, capsys, words: tuple[str, ...]):
     assert at(*words) == 1
@@ -320,7 +331,7 @@ def test_server_that_is_gone_is_one_sentence(at, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("form", ["exec", "push", "fetch", "power"])
+@pytest.mark.parametrize("form", ["exec", "push", "fetch", "power", "snapshot"])
 def test_every_option_is_explained(form: str, capsys):
     with pytest.raises(SystemExit):
         command_line.main(["http://server", form, "--help"])
@@ -337,6 +348,24 @@ def test_power_verb_is_sent_with_its_guests(run, monkeypatch):
 
     assert FakeServer.asked == ("lab", {"verb": "pause", "selection": "web-*"})
     assert (code, failed) == (0, 1)
+
+
+def test_act_on_a_snapshot_is_sent_with_its_options(run):
+    words = ("restore", "lab", "web", "base", "--before", "now")
+
+    assert run(*words, verb="snapshot") == 0
+    assert FakeServer.asked == (
+        "lab",
+        {
+            "verb": "restore",
+            "guest": "web",
+            "name": "base",
+            "description": "",
+            "before": "now",
+            "children": False,
+            "title": "",
+        },
+    )
 
 
 def test_unknown_power_verb_is_refused_with_the_known_ones(run, capsys):

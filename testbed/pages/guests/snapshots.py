@@ -1,0 +1,175 @@
+"""The snapshots of a testbed's guests, as last observed, or as kept while they are down.
+
+From rows and files only. The number of queries does not grow with the testbed.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from orchestration.project.snapshots import kept
+from orchestration.providers.libvirt.snapshots import text
+from orchestration.providers.libvirt.snapshots.text import Snapshot
+from testbed.hosts.snapshots import snapshots_in
+from testbed.models import ObservedSnapshots, Run, Testbed
+from testbed.pages.overview import GuestRow, guests_of, state_of, unseen_run
+
+# Deeper branches are not indented further: a narrow page has no room.
+MOST_INDENTS = 6
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One snapshot of a tree; `depth` counts those above it, `below` all under it."""
+
+    snapshot: Snapshot
+    depth: int
+    below: tuple[Snapshot, ...]
+
+    @property
+    def indent(self) -> int:
+        """How far it is indented."""
+        return min(self.depth, MOST_INDENTS)
+
+    @property
+    def created_at(self) -> datetime:
+        """The time at which it was taken, by its host's clock."""
+        return datetime.fromtimestamp(self.snapshot.created_at, UTC)
+
+    @property
+    def token(self) -> str:
+        """A digest of the snapshot and all below it: an answer counts for these only."""
+        parts = [self.snapshot.name, str(self.snapshot.created_at)]
+        parts += [one.name for one in self.below]
+        return sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+    def to_json(self) -> Json:
+        """Return the snapshot for programs, as docs/protocol.md shows it."""
+        found = self.snapshot
+        return {
+            "name": found.name,
+            "title": found.title,
+            "description": found.description,
+            "parent": found.parent,
+            "current": found.is_current,
+            "status": found.status,
+            "memory": found.has_memory,
+            "memory_bytes": found.memory_bytes,
+            "created_at": self.created_at,
+            "by": found.label.by,
+            "outside": found.is_outside,
+            "external": found.is_external,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class GuestTree:
+    """A guest with its snapshots as a tree, each after its parent.
+
+    `seen` is the row of the last look, None for a guest without snapshots. `is_kept`:
+    the guest is not defined on its host, and the next Up gives libvirt these records.
+    """
+
+    row: GuestRow
+    nodes: tuple[Node, ...]
+    seen: ObservedSnapshots | None = None
+    is_kept: bool = False
+
+    @property
+    def disk_bytes(self) -> int:
+        """The bytes that its disk took with its snapshots; 0 where nobody read it."""
+        return self.seen.disk_bytes if self.seen else 0
+
+    @property
+    def current(self) -> Node | None:
+        """The snapshot that its disk was last taken as, or restored to."""
+        return next((one for one in self.nodes if one.snapshot.is_current), None)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Return whether another program made external snapshots."""
+        return any(one.snapshot.is_external for one in self.nodes)
+
+    def named(self, name: str) -> Node | None:
+        """Return the snapshot of this name, which is libvirt's."""
+        return next((one for one in self.nodes if one.snapshot.name == name), None)
+
+    def to_json(self) -> Json:
+        """Return the tree for programs."""
+        return {
+            "guest": self.row.guest.name,
+            "host": self.row.guest.host,
+            "status": self.row.status,
+            "observed_at": self.seen.observed_at if self.seen else None,
+            "kept": self.is_kept,
+            "disk_bytes": self.disk_bytes,
+            "snapshots": [node.to_json() for node in self.nodes],
+        }
+
+
+def trees_of(testbed: Testbed, names: Collection[str] | None = None) -> list[GuestTree]:
+    """Return the guests, or those named, with their snapshots."""
+    seen = {row.name: row for row in testbed.observed_snapshots.all()}
+    rows = guests_of(testbed, state_of(testbed)[0])
+    return [
+        _tree(testbed, row, seen.get(row.guest.name))
+        for row in rows
+        if names is None or row.guest.name in names
+    ]
+
+
+def lost_with_disks(
+    testbed: Testbed, names: Collection[str] | None = None
+) -> list[GuestTree]:
+    """Return the guests whose snapshots go with their disks."""
+    return [tree for tree in trees_of(testbed, names) if tree.nodes]
+
+
+def unseen_change(testbed: Testbed) -> Run | None:
+    """Return the last run that changed guests, if it ended after the last look."""
+    last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
+    return unseen_run(testbed, last)
+
+
+def _tree(testbed: Testbed, row: GuestRow, seen: ObservedSnapshots | None) -> GuestTree:
+    if seen is not None:
+        return GuestTree(row, tuple(_nodes(snapshots_in(seen))), seen)
+    if row.observed is not None:  # its domain is there, without any
+        return GuestTree(row, ())
+    texts, current = kept(testbed.project, row.guest.name)
+    found = tuple(map(text.read, texts))
+    return GuestTree(row, tuple(_nodes(found, current)), is_kept=bool(found))
+
+
+def _nodes(found: tuple[Snapshot, ...], current: str = "") -> Iterator[Node]:
+    """Yield the snapshots, each before those below it and after its parent.
+
+    Without recursion: a chain may be longer than Python's stack.
+    """
+    names = {one.name for one in found}
+    children: dict[str, list[Snapshot]] = {}
+    for one in found:
+        above = one.parent if one.parent in names else ""
+        children.setdefault(above, []).append(one)
+    waiting = [(one, 0) for one in reversed(children.get("", ()))]
+    while waiting:
+        one, depth = waiting.pop()
+        yield Node(_marked(one, current), depth, tuple(_below(one, children)))
+        own = children.get(one.name, ())
+        waiting += [(child, depth + 1) for child in reversed(own)]
+
+
+def _marked(found: Snapshot, current: str) -> Snapshot:
+    return replace(found, is_current=True) if found.name == current else found
+
+
+def _below(
+    found: Snapshot, children: Mapping[str, list[Snapshot]]
+) -> Iterator[Snapshot]:
+    waiting = list(children.get(found.name, ()))
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting += children.get(one.name, ())

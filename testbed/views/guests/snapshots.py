@@ -1,0 +1,193 @@
+"""The page of a testbed's snapshots, and the runs that it starts."""
+
+import json
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.http import require_http_methods
+from pydantic import BaseModel, ValidationError
+
+from orchestration.errors import (
+    ExecutionRefused,
+    SnapshotFailed,
+    TestbedBusy,
+    TestbedError,
+)
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish, checked
+from testbed.access.permissions import Act, act_with, log_act, require
+from testbed.access.visibility import Request, not_stored, page_of, testbed_for
+from testbed.api.shapes import instructions_of, problem_json
+from testbed.models import Testbed
+from testbed.models.runs import require_no_run
+from testbed.pages.guests.snapshots import Node, trees_of, unseen_change
+from testbed.runs.creation import create_snapshot
+from testbed.testbeds.executions import matched
+from testbed.views.problems import JSON, wants_json
+
+CONFLICT, UNPROCESSABLE = 409, 422
+_ASKS = (SnapshotVerb.RESTORE, SnapshotVerb.DELETE)
+
+
+class SnapshotForm(BaseModel):
+    """An act on a snapshot of one guest, as a form or a program sends it.
+
+    `keep`: take a snapshot `before` a restore; a program leaves it out and names it.
+    `sure` is the token of the question that was answered.
+    """
+
+    verb: str = ""
+    guest: str = ""
+    name: str = ""
+    description: str = ""
+    before: str = ""
+    keep: str = "on"
+    children: bool = False
+    title: str = ""
+    sure: str = ""
+
+    def wish(self, by: str) -> SnapshotWish:
+        """Return what was asked for. Raises: ExecutionRefused."""
+        if self.verb not in list(SnapshotVerb):
+            raise ExecutionRefused(
+                f"Nothing is called `{self.verb}` for a snapshot.",
+                hint=f"Use one of {', '.join(SnapshotVerb)}.",
+            )
+        verb = SnapshotVerb(self.verb)
+        is_restore = verb is SnapshotVerb.RESTORE
+        return checked(
+            SnapshotWish(
+                verb,
+                self.name.strip(),
+                by,
+                description=self.description.strip(),
+                before=self.before.strip() if is_restore and self.keep else "",
+                children=self.children and verb is SnapshotVerb.DELETE,
+                title=self.title.strip() if verb is SnapshotVerb.RENAME else "",
+            )
+        )
+
+
+@not_stored
+@login_required
+@require_http_methods(["GET", "POST"])
+def snapshots(request: Request, slug: str) -> HttpResponse:
+    """Show the snapshots of a testbed's guests, or start a run on one of them."""
+    if request.method == "GET":
+        return _page(request, testbed_for(request, slug, Act.SEE))
+    testbed = testbed_for(request, slug, Act.SNAPSHOT)
+    form = SnapshotForm()
+    try:
+        form = _form(request)
+        return _act(request, testbed, form)
+    except TestbedError as exc:
+        return _page(request, testbed, exc, form)
+
+
+def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse:
+    """Ask first where something is lost, else start the run."""
+    by = request.user.get_username()
+    node = _node(testbed, form)
+    if form.verb == SnapshotVerb.RENAME and not form.title and node:
+        return _question(request, testbed, form, node)
+    if form.verb in _ASKS and not wants_json(request):
+        if node is None:
+            raise SnapshotFailed(
+                f"{form.guest} had no snapshot {form.name} at the last look.",
+                hint="Choose another one.",
+            )
+        if form.sure != node.token:
+            require_no_run(testbed.runs.all())
+            return _question(request, testbed, form, node)
+    wish = form.wish(by)
+    act = act_with(wish.verb)
+    require(request.user, act, testbed)
+    if matched(testbed, form.guest) != (form.guest,):
+        raise ExecutionRefused(
+            "A snapshot is of one guest.", hint="Write the guest's name, no pattern."
+        )
+    leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
+    run = create_snapshot(testbed, request.user, wish, form.guest, leaves=leaves)
+    log_act(
+        request.user, act, testbed, f"{wish.sentence} of {form.guest}, run {run.pk}"
+    )
+    if wants_json(request):
+        return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
+    return redirect("run", run.pk)
+
+
+def _left(node: Node | None) -> str:
+    """Return the status in which a restored guest is; running where nobody knows."""
+    return node.snapshot.status if node else "running"
+
+
+def _node(testbed: Testbed, form: SnapshotForm) -> Node | None:
+    found = trees_of(testbed, (form.guest,))
+    return found[0].named(form.name) if found else None
+
+
+def _form(request: Request) -> SnapshotForm:
+    """Read the request. Raises: ExecutionRefused."""
+    if request.content_type != JSON:
+        values: dict[str, object] = {key: request.POST[key] for key in request.POST}
+        # A box that is not ticked is not sent.
+        keep = values.get("keep", "") if values.get("sure") else "on"
+        values |= {"keep": keep, "children": bool(values.get("children"))}
+        return SnapshotForm.model_validate(values)
+    try:
+        return SnapshotForm.model_validate(json.loads(request.body))
+    except (ValueError, RecursionError, ValidationError) as exc:
+        raise ExecutionRefused(
+            "The body is not the JSON of an act on a snapshot.",
+            hint="See docs/protocol.md.",
+        ) from exc
+
+
+def _question(
+    request: Request, testbed: Testbed, form: SnapshotForm, node: Node
+) -> HttpResponse:
+    (tree,) = trees_of(testbed, (form.guest,))
+    now = timezone.localtime()
+    context = {
+        "testbed": testbed,
+        "tree": tree,
+        "node": node,
+        "before": f"before-{now:%Y%m%d-%H%M%S}",
+    }
+    return render(request, f"snapshots/{form.verb}.html", context)
+
+
+def _page(
+    request: Request,
+    testbed: Testbed,
+    problem: TestbedError | None = None,
+    form: SnapshotForm | None = None,
+) -> HttpResponse:
+    status = 200
+    if problem is not None:
+        status = CONFLICT if isinstance(problem, TestbedBusy) else UNPROCESSABLE
+    if problem is not None and wants_json(request):
+        return JsonResponse(problem_json(problem), status=status)
+    guest = request.GET.get("guest", "")
+    trees = trees_of(testbed, (guest,) if guest else None)
+    if wants_json(request):
+        return JsonResponse({"guests": [tree.to_json() for tree in trees]})
+    active = testbed.runs.active().select_related("asked_by").defer("plan")
+    running = sorted(active, key=lambda run: not run.is_exclusive)
+    is_usable = testbed.condition in Testbed.DEPLOYED
+    context = {
+        "testbed": testbed,
+        "problem": problem,
+        "form": form,
+        "page": page_of(request, trees),
+        "query": {"guest": guest} if guest else {},
+        "count": sum(len(tree.nodes) for tree in trees),
+        "unseen_run": unseen_change(testbed),
+        "active_run": running[0] if running else None,
+        "may_act": is_usable and request.may.allows(Act.SNAPSHOT),
+        "suggested": f"snap-{timezone.localtime():%Y%m%d-%H%M%S}",
+    }
+    is_part = request.htmx and problem is None
+    template = "snapshots/_live.html" if is_part else "snapshots/page.html"
+    return render(request, template, context, status=status)

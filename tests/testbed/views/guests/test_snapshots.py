@@ -1,0 +1,410 @@
+"""The page of a testbed's snapshots: trees, questions, refusals, and JSON."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from pydantic import TypeAdapter
+
+from orchestration.plan.model import Command
+from orchestration.project.snapshots import keep
+from orchestration.providers.libvirt.snapshots import text
+from orchestration.providers.libvirt.snapshots.text import Label, Snapshot
+from testbed.models import ObservedSnapshots, Run, Task, Testbed
+from testbed.pages.guests.snapshots import trees_of
+from testbed.runs.creation import create_run
+from testbed.runs.outcome import finish_run
+from tests.testbed.reading import squeezed, visible
+
+PAGE = "/testbeds/lab/snapshots/"
+JSON = {"Accept": "application/json"}
+HOSTILE = "<script>alert(1)</script>"
+BASE = Snapshot(
+    name="base",
+    description="before the attack",
+    label=Label("olive"),
+    parent="",
+    status="running",
+    has_memory=True,
+    is_external=False,
+    created_at=1795808478,
+    memory_bytes=97 << 20,
+)
+OFF = replace(BASE, name="off", status="shut off", has_memory=False, memory_bytes=0)
+
+
+@pytest.fixture(autouse=True)
+def deployed(generated: Testbed, doors: object) -> Testbed:
+    generated.condition = Testbed.Condition.UP
+    generated.observed_at = timezone.now()
+    generated.save()
+    for name, host in (("web", "main"), ("db", "host-b")):
+        generated.observed_guests.create(
+            name=name, host=host, status="running", observed_at=timezone.now()
+        )
+    return generated
+
+
+@pytest.fixture
+def seen(deployed: Testbed) -> ObservedSnapshots:
+    """Guest web had a tree with two branches at the last look."""
+    return put(
+        deployed,
+        BASE,
+        replace(BASE, name="one", parent="base", label=Label("olive", "First try")),
+        replace(
+            BASE, name="by-virsh", parent="one", label=Label(), description=HOSTILE
+        ),
+        replace(OFF, name="two", parent="base", is_current=True),
+    )
+
+
+def put(testbed: Testbed, *found: Snapshot) -> ObservedSnapshots:
+    adapter = TypeAdapter(tuple[Snapshot, ...])
+    return testbed.observed_snapshots.create(
+        name="web",
+        host="main",
+        signature="",
+        snapshots=adapter.dump_python(found, mode="json"),
+        disk_bytes=350 << 20,
+        read_at=timezone.now(),
+        observed_at=timezone.now(),
+    )
+
+
+def token(testbed: Testbed, name: str) -> str:
+    (tree,) = trees_of(testbed, ("web",))
+    return tree.named(name).token
+
+
+def shown(client: Client, page: str = PAGE) -> str:
+    answer = client.get(page)
+    assert answer.status_code == 200
+    return squeezed(answer.content.decode())
+
+
+def kinds(run: Run) -> list[str]:
+    return [entry["kind"] for entry in run.plan["instructions"]]
+
+
+def test_tree_has_each_snapshot_after_its_parent(browser: Client, seen: object):
+    page = shown(browser)
+    words = visible(page)
+
+    places = [words.index(n) for n in ("base", "First try", "by-virsh", "two")]
+    assert places == sorted(places)
+    assert page.count("tree__row--0") == 1
+    assert page.count("tree__row--1") == 2
+    assert page.count("tree__row--2") == 1
+    assert "current" in words
+    assert "in virsh one" in words
+    assert "made outside" in words
+    assert "its disk takes 350.0 MiB with its snapshots" in words
+    assert "97.0 MiB of memory" in words
+    assert "off, the disk alone" in words
+    assert "updated just now" in words
+    assert HOSTILE not in page
+
+
+def test_chain_longer_than_pythons_stack_is_shown(browser: Client, deployed: Testbed):
+    chain = [replace(OFF, name="s0")]
+    chain += [replace(OFF, name=f"s{i}", parent=f"s{i - 1}") for i in range(1, 1500)]
+    put(deployed, *chain)
+
+    page = shown(browser)
+
+    assert page.count('class="tree__row ') == 1500
+
+
+def test_guest_leads_to_its_snapshots_and_back(browser: Client, seen: object):
+    guest = shown(browser, "/testbeds/lab/guests/web/")
+
+    assert "/testbeds/lab/snapshots/?guest=web" in guest
+    assert "4 snapshots" in visible(guest)
+    assert 'href="/testbeds/lab/snapshots/"' in shown(browser, "/testbeds/lab/")
+    own = shown(browser, f"{PAGE}?guest=web")
+    assert 'id="of-web"' in own
+    assert 'id="of-db"' not in own
+
+
+def test_number_of_queries_does_not_grow(browser: Client, seen: ObservedSnapshots):
+    with CaptureQueriesContext(connection) as few:
+        shown(browser)
+    rows = seen.snapshots
+    seen.snapshots = [
+        {**row, "name": f"{row['name']}{i}"} for row in rows for i in "abc"
+    ]
+    seen.save()
+    with CaptureQueriesContext(connection) as more:
+        shown(browser)
+
+    assert len(more) == len(few)
+
+
+def test_kept_snapshots_of_a_guest_that_is_down(browser: Client, deployed: Testbed):
+    deployed.observed_guests.all().delete()
+    record = text.build("base", "words", Label("olive"))
+    keep(deployed.project, "web", (record,), "base")
+
+    page = shown(browser)
+
+    assert "Its disk keeps these" in visible(page)
+    assert 'value="restore"' not in page
+
+
+def test_mixed_chain_offers_no_act_that_it_cannot_take(
+    browser: Client, deployed: Testbed
+):
+    put(deployed, BASE, replace(BASE, name="x", label=Label(), is_external=True))
+
+    page = shown(browser)
+
+    assert "Another program made external snapshots" in visible(page)
+    assert 'value="restore"' not in page
+    assert 'value="delete"' not in page
+    assert 'value="rename"' in page
+
+
+def test_run_that_ended_after_the_look_is_named(
+    browser: Client, deployed: Testbed, owner: User
+):
+    browser.post(PAGE, {"verb": "create", "guest": "web", "name": "base"})
+    run = Run.objects.get()
+    finish_run(run.pk, Run.Status.SUCCEEDED)
+
+    assert "before Take snapshot base ended" in visible(shown(browser))
+
+
+def test_button_takes_a_snapshot(browser: Client, caplog: pytest.LogCaptureFixture):
+    wish = {"verb": "create", "guest": "web", "name": "base", "description": "words"}
+    with caplog.at_level("INFO"):
+        answer = browser.post(PAGE, wish)
+
+    run = Run.objects.get()
+    assert answer["Location"] == f"/runs/{run.pk}/"
+    assert (run.command, run.title) == ("snapshot", "Take snapshot base")
+    assert run.is_exclusive
+    assert kinds(run) == ["create-snapshots", "end"]
+    assert run.plan["snapshot"]["by"] == "olive"
+    assert run.plan["snapshot"]["description"] == "words"
+    assert list(Task.objects.values_list("resource", "host")) == [("web", "main")]
+    assert "act snapshot by olive on lab: Take snapshot base of web" in caplog.text
+
+
+def test_restore_asks_and_offers_to_keep_the_present_state(
+    browser: Client, deployed: Testbed, seen: object
+):
+    wish = {"verb": "restore", "guest": "web", "name": "base"}
+    question = browser.post(PAGE, wish)
+    assert not Run.objects.exists()
+    sure = wish | {"sure": token(deployed, "base"), "keep": "on", "before": "now"}
+    answer = browser.post(PAGE, sure)
+
+    words = visible(question.content.decode())
+    assert question.status_code == 200
+    assert "The present state of web on main is lost" in words
+    assert "since two ," in words or "since two," in words
+    assert "the disk takes 350.0 MiB" in words
+    assert "checked" in question.content.decode()
+    run = Run.objects.get()
+    assert answer["Location"] == f"/runs/{run.pk}/"
+    assert kinds(run) == ["create-snapshots", "restore-snapshots", "end"]
+    assert run.options["leaves"] == {"web": "running"}
+
+
+def test_restore_without_keeping_is_one_instruction(
+    browser: Client, deployed: Testbed, seen: object
+):
+    wish = {"verb": "restore", "guest": "web", "name": "two", "before": "now"}
+
+    browser.post(PAGE, wish | {"sure": token(deployed, "two")})
+
+    run = Run.objects.get()
+    assert kinds(run) == ["restore-snapshots", "end"]
+    assert run.options["leaves"] == {"web": "shut off"}
+
+
+def test_deletion_names_what_goes(browser: Client, deployed: Testbed, seen: object):
+    wish = {"verb": "delete", "guest": "web", "name": "base"}
+    question = browser.post(PAGE, wish)
+    sure = wish | {"sure": token(deployed, "base"), "children": "1"}
+    browser.post(PAGE, sure)
+
+    words = visible(question.content.decode())
+    for name in ("First try", "by-virsh", "two"):
+        assert name in words
+    assert "Delete it and 3 below it" in words
+    run = Run.objects.get()
+    assert run.plan["snapshot"]["children"] is True
+    assert run.title == "Delete snapshot base and its children"
+
+
+def test_answer_for_another_tree_is_asked_again(
+    browser: Client, deployed: Testbed, seen: ObservedSnapshots
+):
+    sure = {"verb": "delete", "guest": "web", "name": "base", "children": "1"}
+    sure |= {"sure": token(deployed, "base")}
+    adapter = TypeAdapter(Snapshot)
+    new = replace(BASE, name="new", parent="base")
+    seen.snapshots = [*seen.snapshots, adapter.dump_python(new, mode="json")]
+    seen.save()
+
+    answer = browser.post(PAGE, sure)
+
+    assert answer.status_code == 200
+    assert not Run.objects.exists()
+
+
+def test_rename_asks_for_the_name(browser: Client, seen: object):
+    wish = {"verb": "rename", "guest": "web", "name": "base"}
+    question = browser.post(PAGE, wish)
+    browser.post(PAGE, wish | {"title": "Set up"})
+
+    assert 'value="base"' in question.content.decode()
+    run = Run.objects.get()
+    assert run.plan["snapshot"]["title"] == "Set up"
+
+
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"verb": "x", "guest": "web"}, "Nothing is called x for a snapshot"),
+        ({"verb": "create", "guest": "web", "name": "1"}, "cannot be named 1"),
+        (
+            {"verb": "create", "guest": "no", "name": "a"},
+            "There is no guest no in this testbed",
+        ),
+        ({"verb": "create", "guest": "@all", "name": "a"}, "is of one guest"),
+        (
+            {"verb": "restore", "guest": "web", "name": "no"},
+            "web had no snapshot no at the last look.",
+        ),
+    ],
+)
+def test_refusal_is_a_sentence_and_makes_no_run(
+    browser: Client, seen: object, wish: dict[str, str], sentence: str
+):
+    answer = browser.post(PAGE, wish)
+
+    assert answer.status_code == 422
+    assert sentence in visible(answer.content.decode())
+    assert not Run.objects.exists()
+
+
+def test_act_beside_another_run_is_refused(
+    browser: Client, deployed: Testbed, owner: User, seen: object
+):
+    create_run(deployed, owner, Command.UP)
+
+    for wish in ({"verb": "create", "name": "a"}, {"verb": "restore", "name": "base"}):
+        answer = browser.post(PAGE, {"guest": "web", **wish})
+        assert answer.status_code == 409
+        assert "has been running up" in visible(answer.content.decode())
+    page = shown(browser)
+    assert 'id="busy"' in page
+    assert "disabled" in page
+
+
+def test_testbed_that_is_not_up_takes_no_act(browser: Client, deployed: Testbed):
+    deployed.condition = Testbed.Condition.DOWN
+    deployed.save()
+
+    answer = browser.post(PAGE, {"verb": "create", "guest": "web", "name": "a"})
+
+    assert answer.status_code == 422
+    assert "is not up" in visible(answer.content.decode())
+    assert 'value="create"' not in shown(browser)
+
+
+def test_stranger_finds_nothing(client: Client, stranger: User, seen: object):
+    client.force_login(stranger)
+
+    assert client.get(PAGE).status_code == 404
+    wish = {"verb": "create", "guest": "web", "name": "a"}
+    assert client.post(PAGE, wish).status_code == 404
+
+
+def test_program_reads_the_trees_and_is_not_asked(browser: Client, seen: object):
+    found = browser.get(PAGE, headers=JSON).json()["guests"]
+    wish = {"verb": "restore", "guest": "web", "name": "base", "before": "now"}
+    started = browser.post(PAGE, wish, content_type="application/json").json()
+
+    (web,) = (guest for guest in found if guest["guest"] == "web")
+    assert web["disk_bytes"] == 350 << 20
+    assert [one["name"] for one in web["snapshots"]] == [
+        "base",
+        "one",
+        "by-virsh",
+        "two",
+    ]
+    assert web["snapshots"][2]["outside"] is True
+    assert [one["kind"] for one in started["instructions"]] == [
+        "create-snapshots",
+        "restore-snapshots",
+        "end",
+    ]
+
+
+def test_body_that_is_no_wish_is_refused_as_json(browser: Client):
+    answer = browser.post(PAGE, "[1", content_type="application/json")
+
+    assert answer.status_code == 422
+    assert "docs/protocol.md" in answer.json()["hint"]
+
+
+def test_outcome_has_the_words_of_the_guests(browser: Client, deployed: Testbed):
+    browser.post(PAGE, {"verb": "create", "guest": "web", "name": "base"})
+    run = Run.objects.get()
+    tasks = Task.objects.filter(instruction__run=run, resource="web")
+    tasks.update(
+        status="failed", message="Guest web on main is crashed.", hint="Start."
+    )
+
+    finish_run(run.pk, Run.Status.FAILED)
+
+    run.refresh_from_db()
+    assert (run.message, run.hint) == ("Guest web on main is crashed.", "Start.")
+    outcome = visible(shown(browser, f"/runs/{run.pk}/"))
+    assert "Take snapshot base failed." in outcome
+    assert "To the snapshots" in outcome
+
+
+def test_guest_that_was_restored_off_is_off_by_request(
+    browser: Client, deployed: Testbed, seen: object
+):
+    wish = {"verb": "restore", "guest": "web", "name": "two"}
+    browser.post(PAGE, wish | {"sure": token(deployed, "two")})
+    run = Run.objects.get()
+    Task.objects.filter(instruction__run=run).update(status="done")
+    finish_run(run.pk, Run.Status.SUCCEEDED)
+    deployed.observed_guests.filter(name="web").update(
+        status="shut off", observed_at=timezone.now() + timedelta(seconds=1)
+    )
+
+    assert "by request" in visible(shown(browser, "/testbeds/lab/"))
+
+
+def test_questions_before_disks_go_name_the_snapshots(
+    browser: Client, deployed: Testbed, seen: object
+):
+    deployed.project.mark("web", disk="image")
+    pages = [
+        browser.post("/testbeds/lab/runs/", {"command": "up", "provision": "on"}),
+        browser.post("/testbeds/lab/up/", {"mode": "recreate", "selection": "web"}),
+        browser.get("/testbeds/lab/disks/delete/"),
+    ]
+    deployed.condition = Testbed.Condition.DOWN
+    deployed.save()
+    pages.append(browser.get("/testbeds/lab/delete/"))
+
+    for page in pages:
+        words = visible(squeezed(page.content.decode()))
+        assert "Snapshots that go with the disks" in words
+        assert "web: base, First try, by-virsh, two" in words
+        assert "350.0 MiB with the disk" in words
+    assert not Run.objects.exists()
