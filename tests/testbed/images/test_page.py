@@ -34,7 +34,7 @@ def test_only_admins_see_images(
 ) -> None:
     assert getattr(client, method)(path).status_code == 302
     client.force_login(owner)
-    assert getattr(client, method)(path, {"pick": "all"}).status_code == 404
+    assert getattr(client, method)(path, {"pick": "all"}).status_code == 403
     assert "/images/" not in client.get("/hosts/").content.decode()
     assert not Cleanup.objects.exists()
 

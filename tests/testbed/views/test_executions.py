@@ -9,6 +9,7 @@ from django.test import Client
 from orchestration.plan.model import Command
 from testbed.models import Run, Testbed
 from testbed.runs.creation import create_run
+from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import visible
 
 PAGE, MATCH = "/testbeds/lab/exec/", "/testbeds/lab/exec/match/"
@@ -234,14 +235,16 @@ def test_refusal_of_a_key_names_those_that_there_are(browser: Client):
 
 
 def test_busy_testbed_says_who_waits_for_whom(
-    browser: Client, deployed: Testbed, member: User
+    browser: Client, deployed: Testbed, share: ShareWith
 ):
-    create_run(deployed, member, Command.DOWN)
+    create_run(deployed, share(deployed, "operator"), Command.DOWN)
 
     answer = browser.post(PAGE, UNAME, headers=JSON)
 
     assert answer.status_code == 409
-    assert answer.json()["error"].startswith("mark has been running down on")
+    assert answer.json()["error"].startswith(
+        "a-operator (operator) has been running down on"
+    )
 
 
 def test_stranger_starts_nothing(client: Client, stranger: User):

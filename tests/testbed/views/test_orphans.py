@@ -43,7 +43,7 @@ def test_only_admins_see_orphans(
 ) -> None:
     assert getattr(client, method)(path).status_code == 302
     client.force_login(owner)
-    assert getattr(client, method)(path, {"name": "ghost"}).status_code == 404
+    assert getattr(client, method)(path, {"name": "ghost"}).status_code == 403
     assert "Orphans" not in client.get("/hosts/").content.decode()
 
 

@@ -4,11 +4,10 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from testbed.access import permissions
-from testbed.access.permissions import Act
 from testbed.access.sessions import hashed
 from testbed.consoles.tickets import Mode, read
 from testbed.models import Testbed
+from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
 PAGE = "/testbeds/lab/guests/web/console/"
@@ -23,15 +22,9 @@ def deployed(generated: Testbed) -> Testbed:
 
 
 @pytest.fixture
-def watcher(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let all who see the testbed only watch its consoles."""
-    monkeypatch.setattr(
-        permissions, "may", lambda user, act, testbed: act is Act.WATCH_CONSOLE
-    )
-    monkeypatch.setattr(
-        "testbed.views.guests.consoles.may",
-        lambda user, act, testbed: act is Act.WATCH_CONSOLE,
-    )
+def watcher(browser: Client, deployed: Testbed, share: ShareWith) -> None:
+    """Let a viewer use the browser."""
+    browser.force_login(share(deployed, "viewer"))
 
 
 def test_guests_row_leads_to_its_console(browser: Client):

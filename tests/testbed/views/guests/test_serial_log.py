@@ -6,10 +6,9 @@ from django.contrib.auth.models import User
 from django.http import StreamingHttpResponse
 from django.test import Client
 
-from testbed.access import permissions
-from testbed.access.permissions import Act
 from testbed.models import Run, Task, Testbed
 from tests.testbed.answer_rows import end
+from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
 PAGE = "/testbeds/lab/guests/web/"
@@ -104,12 +103,10 @@ def test_stranger_can_neither_ask_nor_take(
     assert Run.objects.count() == 1
 
 
-def test_right_to_watch_consoles_is_asked_for(
-    browser: Client, monkeypatch: pytest.MonkeyPatch
+def test_viewer_starts_no_run_for_the_log(
+    browser: Client, testbed: Testbed, share: ShareWith
 ):
-    monkeypatch.setattr(
-        permissions, "may", lambda user, act, testbed: act is Act.EXECUTE
-    )
+    browser.force_login(share(testbed, "viewer"))
 
     assert browser.post(EXEC, ASK).status_code == 403
     assert not Run.objects.exists()
