@@ -97,7 +97,7 @@ class NotAllowed(PermissionDenied):
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What a role allows; templates ask `may.edit`, with an act's name."""
+    """The acts that a role allows; templates ask `may.edit`, with an act's name."""
 
     role: Role | None = None
 

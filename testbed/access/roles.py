@@ -1,4 +1,4 @@
-"""What a user is to a testbed: lab admin, owner, or by a share editor, operator, viewer.
+"""The roles of users in testbeds: lab admin, owner, and by shares editor to viewer.
 
 `permissions.py` has the table of what each role may do. A share with a group is one with
 each of its members; of several shares the highest role counts. Rows are read at each
@@ -15,7 +15,7 @@ from testbed.models import Share, Testbed
 
 
 class Role(StrEnum):
-    """What a user is to a testbed, the least first."""
+    """The role of a user in a testbed, the least first."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"

@@ -81,7 +81,7 @@ class Testbed(models.Model):
 
 
 class Share(models.Model):
-    """What one user, or each member of one group, is to a testbed of another."""
+    """The role of one user, or of each member of a group, in a testbed of another."""
 
     class Role(models.TextChoices):
         VIEWER = "viewer"

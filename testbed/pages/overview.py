@@ -66,7 +66,7 @@ SORT_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class ListWish:
-    """What of the list of testbeds is shown, as its address has it."""
+    """The part of the list of testbeds to show, and its order, as its address has it."""
 
     whose: Whose = Whose.ALL
     text: str = ""
