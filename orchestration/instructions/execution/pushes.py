@@ -92,7 +92,12 @@ def _send(
     source, amount = given
     conditions = execution_of(task).conditions
     return transport.run(
-        receive_command(target, conditions, is_folder=amount.is_folder),
+        receive_command(
+            target,
+            conditions,
+            is_folder=amount.is_folder,
+            size_bytes=amount.size_bytes,
+        ),
         scope=scope,
         timeout_s=UNLIMITED_S,
         check=False,

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 
 from orchestration.errors import CommandFailed, NotEnoughSpace, TestbedError
 from orchestration.plan.execution import Conditions
+from orchestration.providers.guest.copies.digest import DIGEST
 from orchestration.providers.guest.programs import program
 from orchestration.transport.base import Command, Completed
 from orchestration.transport.output import last_lines
@@ -24,11 +25,13 @@ IS_FOLDER, IS_FILE, IS_DIFFERENT, CONFLICTS, IS_SHORT = 71, 72, 73, 74, 75
 _NOT_FOUND = 127
 _NAME_BYTES = 200
 
-# $1 target, $2 new folder beside it, $3 the same inside of it, $4 file or folder. A lost
+# $1 target, $2 new folder beside it, $3 the same inside of it, $4 file or folder, $5 its
+# KiB. GNU tar wakes up for 10 KiB at a time unless told, which busybox does not hear. A lost
 # connection looks like the end of input: the digest is the last part of the stream. A
 # new folder of another boot is what the guest's own end left.
 RECEIVE = f"""\
-target=$1 part=$2 kind=$4
+{DIGEST}
+target=$1 part=$2 kind=$4 kib=$5
 clean() {{ cd /; rm -rf -- "$part"; }}
 fail() {{ clean; exit "${{1:-1}}"; }}
 trap 'clean; exit 143' TERM HUP INT; trap '' PIPE
@@ -68,9 +71,14 @@ for old in "${{part%.*.part}}".????????.part; do
 done
 umask 077
 mkdir -- "$part" && cd "$part" && echo "$boot" > boot || fail
-tar -x -p -o -f - || fail
+TAR_OPTIONS=-b128 tar -x -p -o -f - || fail
 [ -f digest ] || fail {IS_SHORT}
-got=$(if [ -s names ]; then xargs -0 cat -- < names; fi | sha256sum)
+got=$(
+  if [ ! -s names ]; then digest < names
+  elif [ "$kind" = file ]; then digest "$kib" < content
+  else xargs -0 cat -- < names | digest "$kib"
+  fi
+)
 [ "${{got%% *}}" = "$(cat digest)" ] || fail {IS_DIFFERENT}
 if [ "$part" = "$3" ]; then
   for what in check move; do
@@ -102,11 +110,11 @@ def target_of(path: str) -> Target:
 
 
 def receive_command(
-    target: Target, conditions: Conditions, *, is_folder: bool
+    target: Target, conditions: Conditions, *, is_folder: bool, size_bytes: int
 ) -> Command:
     """Build the program that receives the stream on its standard input."""
     kind = "folder" if is_folder else "file"
-    words = (target.path, target.beside, target.inside, kind)
+    words = (target.path, target.beside, target.inside, kind, str(size_bytes // 1024))
     return program(("sh", "-c", RECEIVE, "sh", *words), _account(conditions))
 
 

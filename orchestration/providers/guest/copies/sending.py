@@ -12,6 +12,7 @@ from posixpath import normpath
 
 from orchestration.errors import CommandFailed, TestbedError
 from orchestration.plan.execution import Conditions
+from orchestration.providers.guest.copies.digest import DIGEST
 from orchestration.providers.guest.programs import program
 from orchestration.transport.base import Command, Completed
 from orchestration.transport.output import last_lines
@@ -19,13 +20,14 @@ from orchestration.transport.output import last_lines
 IS_MISSING, IS_SPECIAL = 81, 82
 _SIZE = re.compile(r"testbed-size (\d{1,15})")
 _TAR = re.compile(r"^testbed-tar (\d{1,3})$", re.MULTILINE)
-_SUM = re.compile(r"^([0-9a-f]{64})  -$", re.MULTILINE)
+_SUM = re.compile(r"^([0-9a-f]{64}) (?: -|\*stdin)$", re.MULTILINE)
 _CHANGED = ("file changed as we read it", "removed before we read it")
 _RIGHTS = ("Permission denied", "Operation not permitted")
 
 # $1 is the path. A link there is followed, and none below it. The digest's pipe is
 # opened by /proc: not every small guest has /dev/fd.
 SEND = f"""\
+{DIGEST}
 path=$1
 LC_ALL=C; export LC_ALL
 if [ -d "$path" ]; then
@@ -42,7 +44,7 @@ fi
 echo "testbed-size $kib" >&2
 {{
   {{ tar -c -f - "$@"; echo "testbed-tar $?" >&2; }} |
-    tee /proc/self/fd/4 4>&1 >&3 | sha256sum >&2
+    tee /proc/self/fd/4 4>&1 >&3 | digest "$kib" >&2
 }} 3>&1
 """
 

@@ -24,6 +24,7 @@ from orchestration.instructions.task import Task
 from orchestration.plan.execution import Conditions, Execution, Form
 from orchestration.project.fetched import Quota
 from orchestration.providers.guest.copies import sending
+from orchestration.providers.guest.copies.digest import LARGE_BYTES
 from orchestration.transport.base import Command, Completed, Scope
 from orchestration.transport.local import LocalTransport
 from tests.fakes import FakeTransport, Reply
@@ -103,6 +104,19 @@ def test_folder_arrives_whole_with_its_times(task: Task, source: Path) -> None:
     assert (folder / "sub" / "-odd\nname").read_text() == "odd"
     assert (folder / "big").read_bytes() == (source / "big").read_bytes()
     assert (folder / "big").stat().st_mtime == 1_000_000_000
+
+
+def test_large_file_is_verified_by_the_program_that_the_guest_has(
+    task: Task, source: Path
+) -> None:
+    large = source / "large"
+    large.write_bytes(os.urandom(1024 * 1024) * (1 + LARGE_BYTES // 1024**2))
+
+    outcome = fetch_files(fetching(task, large))
+
+    assert outcome.message == "1 file, 17.0 MiB, digest verified"
+    arrived = task.project.fetched(7) / "a" / "large"
+    assert arrived.read_bytes() == large.read_bytes()
 
 
 def test_file_arrives_also_through_a_link(task: Task, source: Path) -> None:
@@ -223,7 +237,7 @@ def test_endless_guest_is_ended_in_time(
 def test_damaged_stream_is_not_kept(
     task: Task, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = sending.SEND.replace("| sha256sum", "| { cat; echo; } | sha256sum")
+    wrong = sending.SEND.replace('| digest "$kib"', "| { cat; echo; } | sha256sum")
     monkeypatch.setattr(sending, "SEND", wrong)
 
     with pytest.raises(CommandFailed, match="from guest a is damaged; nothing was"):

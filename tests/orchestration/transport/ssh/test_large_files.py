@@ -45,7 +45,10 @@ def test_gigabyte_travels_there_and_back_in_bounded_memory(
 
     transport.run(
         receive_command(
-            target_of(str(tmp_path / "there")), Conditions(), is_folder=False
+            target_of(str(tmp_path / "there")),
+            Conditions(),
+            is_folder=False,
+            size_bytes=SIZE_BYTES,
         ),
         scope=scope,
         timeout_s=TIMEOUT_S,

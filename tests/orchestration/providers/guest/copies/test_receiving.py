@@ -11,8 +11,10 @@ import pytest
 
 from orchestration.errors import CommandFailed, NotEnoughSpace
 from orchestration.plan.execution import Conditions
-from orchestration.project.packing import Packing
+from orchestration.project.packing import Packing, measure
+from orchestration.providers.guest.copies.digest import LARGE_BYTES
 from orchestration.providers.guest.copies.receiving import (
+    IS_DIFFERENT,
     push_failed,
     receive_command,
     target_of,
@@ -34,7 +36,10 @@ class Guest:
         self, source: Path, target: Path, stream: Iterator[bytes] | None = None
     ) -> Completed:
         found = receive_command(
-            target_of(str(target)), Conditions(), is_folder=source.is_dir()
+            target_of(str(target)),
+            Conditions(),
+            is_folder=source.is_dir(),
+            size_bytes=measure(source).size_bytes,
         )
         return LocalTransport("a").run(
             replace(found, env={"PATH": self.path}),
@@ -260,9 +265,31 @@ def test_full_file_system_is_named(guest: Guest, full: Path) -> None:
     assert tree(full) == {}
 
 
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_large_content_is_verified_by_the_program_that_the_guest_has(
+    guest: Guest, tmp_path: Path, place: Path, *, is_folder: bool
+) -> None:
+    source = tmp_path / "large"
+    file = source / "file" if is_folder else source
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(os.urandom(1024 * 1024) * (LARGE_BYTES // 1024**2))
+    damaged = bytearray(b"".join(Packing(source).stream()))
+    damaged[LARGE_BYTES // 2] ^= 1
+
+    good = guest.receive(source, place / "good")
+    bad = guest.receive(source, place / "bad", iter((bytes(damaged),)))
+
+    assert (good.exit_code, bad.exit_code) == (0, IS_DIFFERENT), good.stderr
+    arrived = place / "good" / "file" if is_folder else place / "good"
+    assert arrived.read_bytes() == file.read_bytes()
+    assert not (place / "bad").exists()
+
+
 def test_missing_right_is_named_with_what_to_do() -> None:
     ended = Completed(
-        receive_command(target_of("/etc/x"), Conditions(), is_folder=False),
+        receive_command(
+            target_of("/etc/x"), Conditions(), is_folder=False, size_bytes=1
+        ),
         *(1, "", "mkdir: can't create directory '/etc/.x': Permission denied", 0.1),
     )
 
