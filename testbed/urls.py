@@ -20,9 +20,11 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
+from testbed.views.erasing import files as file_deletion
+from testbed.views.erasing import testbeds as testbed_deletion
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import checks, consoles, load, pages, power, snapshots, up
+from testbed.views.guests import acts, checks, consoles, load, pages, snapshots
 from testbed.views.sharing import groups, shares
 from testbed.views.ssh import config, keys
 
@@ -42,10 +44,12 @@ urlpatterns = [
         checks.start,
         name="guest-check",
     ),
-    path("testbeds/<slug:slug>/delete/", testbeds.delete, name="testbed-delete"),
+    path(
+        "testbeds/<slug:slug>/delete/", testbed_deletion.delete, name="testbed-delete"
+    ),
     path(
         "testbeds/<slug:slug>/disks/delete/",
-        testbeds.delete_disks,
+        testbed_deletion.delete_disks,
         name="testbed-delete-disks",
     ),
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
@@ -59,7 +63,11 @@ urlpatterns = [
     path("testbeds/<slug:slug>/files/", files.upload, name="testbed-upload"),
     path("testbeds/<slug:slug>/files/new/", editor.new, name="testbed-new-file"),
     path("testbeds/<slug:slug>/files/rename/", editor.rename, name="testbed-rename"),
-    path("testbeds/<slug:slug>/files/remove/", files.remove, name="testbed-remove"),
+    path(
+        "testbeds/<slug:slug>/files/remove/",
+        file_deletion.remove,
+        name="testbed-remove",
+    ),
     path("testbeds/<slug:slug>/files/<path:path>", files.show, name="testbed-file"),
     path("testbeds/<slug:slug>/artefacts/", artefacts.index, name="artefacts"),
     path("testbeds/<slug:slug>/artefacts.zip", artefacts.all_of, name="artefacts-zip"),
@@ -73,8 +81,8 @@ urlpatterns = [
         name="testbed-command-delete",
     ),
     path("testbeds/<slug:slug>/exec/match/", executions.match, name="testbed-match"),
-    path("testbeds/<slug:slug>/power/", power.change, name="testbed-power"),
-    path("testbeds/<slug:slug>/up/", up.bring, name="testbed-up-guests"),
+    path("testbeds/<slug:slug>/power/", acts.power, name="testbed-power"),
+    path("testbeds/<slug:slug>/up/", acts.up, name="testbed-up-guests"),
     path(
         "testbeds/<slug:slug>/snapshots/",
         snapshots.snapshots,

@@ -9,6 +9,7 @@ changed here.
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
@@ -26,7 +27,8 @@ from orchestration.providers.ovs.mirrors import CAPTURE
 from orchestration.transport.base import Scope, command
 
 # The files of guests that are looked for in the folders of artefacts.
-GUEST_FILES = ("-disk.qcow2", "-seed.iso")
+DISK_FILE = "-disk.qcow2"
+GUEST_FILES = (DISK_FILE, "-seed.iso")
 # The names of `state/names.py`: taps of guests; ends of the way out and of links.
 TAP = re.compile(r"t\d{1,4}g\d+i(\d+|m)")
 VETH = re.compile(r"(t\d{1,4})(v[nb]|w\d+[ab])")
@@ -35,6 +37,7 @@ NUMBER = re.compile(r"(t\d{1,4})(?:\D|$)")
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 ARTEFACTS = "artefacts"
 ABSENT = "No such file or directory"
+BLOCK_BYTES = 512
 
 
 class ThingKind(StrEnum):
@@ -73,8 +76,8 @@ class Inventory:
     """Everything of ours on a host; `plugs` maps each tap to its bridge.
 
     `owners` maps the name of each domain and network, ours or not, to testbed and guest.
-    `files` are the guests' disks and seeds, each as its testbed and its name; None
-    where they could not be listed. `bridges` and `ports` are those of Open vSwitch,
+    `files` are the guests' disks and seeds, each as its testbed and its name, with the
+    bytes that they take on the host's disk; None where they could not be listed. `bridges` and `ports` are those of Open vSwitch,
     `links` the kernel's devices, all by name and of any owner; `on_bridge` are the
     ports of each bridge, `reflowed` our bridges whose flows somebody changed. `served`
     are the networks whose dnsmasq runs, None where there was none of ours to look for.
@@ -85,7 +88,7 @@ class Inventory:
     domains: tuple[DomainFacts, ...] = ()
     plugs: Mapping[str, str] = field(default_factory=dict)
     owners: Mapping[tuple[ThingKind, str], Owner] = field(default_factory=dict)
-    files: frozenset[tuple[str, str]] | None = None
+    files: Mapping[tuple[str, str], int] | None = None
     bridges: Mapping[str, SwitchThing] = field(default_factory=dict)
     ports: Mapping[str, SwitchThing] = field(default_factory=dict)
     on_bridge: Mapping[str, Sequence[SwitchThing]] = field(default_factory=dict)
@@ -241,7 +244,7 @@ def _plugs(ports: Sequence[SwitchThing], links: Mapping[str, Link]) -> dict[str,
 
 def _folders(
     host: Host, scope: Scope
-) -> tuple[list[Thing], frozenset[tuple[str, str]] | None]:
+) -> tuple[list[Thing], dict[tuple[str, str], int] | None]:
     """List the testbeds' folders, which contain one of artefacts, and guests' files.
 
     Main's are files of this machine, also where main only rehearses.
@@ -250,37 +253,48 @@ def _folders(
     if not root:
         return [], None
     paths = _local_paths(root) if host.state.is_main else _paths(host, root, scope)
-    places = [PurePosixPath(path).relative_to(root).parts for path in paths or ()]
+    places = {
+        PurePosixPath(path).relative_to(root).parts: taken
+        for path, taken in (paths or {}).items()
+    }
     things = [
         Thing(ThingKind.FOLDER, place[0], place[0], place=root)
         for place in sorted(places)
         if place[1:] == (ARTEFACTS,) and SLUG.fullmatch(place[0])
     ]
-    files = ((p[0], p[2]) for p in places if len(p) == 3 and p[1] == ARTEFACTS)
-    return things, None if paths is None else frozenset(files)
+    files = {
+        (place[0], place[2]): taken
+        for place, taken in places.items()
+        if len(place) == 3 and place[1] == ARTEFACTS
+    }
+    return things, None if paths is None else files
 
 
-def _local_paths(root: str) -> list[str]:
+def _local_paths(root: str) -> dict[str, int]:
     folders = [str(path) for path in Path(root).glob(f"*/{ARTEFACTS}")]
     # Matching each of thousands of names as a pattern takes 80 ms.
-    files = (f"{folder}/{name}" for folder in folders for name in _names(folder))
-    return [*folders, *(file for file in files if file.endswith(GUEST_FILES))]
+    files = (file for folder in folders for file in _files_in(folder))
+    return dict.fromkeys(folders, 0) | dict(files)
 
 
-def _names(folder: str) -> list[str]:
-    try:
-        return os.listdir(folder)  # noqa: PTH208
-    except OSError:  # it was just removed, or is no folder
-        return []
+def _files_in(folder: str) -> Iterator[tuple[str, int]]:
+    with suppress(OSError), os.scandir(folder) as entries:  # removed just now
+        for entry in entries:
+            if entry.name.endswith(GUEST_FILES):
+                blocks = entry.stat(follow_symlinks=False).st_blocks
+                yield entry.path, blocks * BLOCK_BYTES
 
 
-def _paths(host: Host, root: str, scope: Scope) -> list[str] | None:
+def _paths(host: Host, root: str, scope: Scope) -> dict[str, int] | None:
     """Find the folders of artefacts and the guests' files in them; None on errors."""
     names = [word for end in GUEST_FILES for word in ("-o", "-name", f"*{end}")][1:]
     files = ("-path", f"*/{ARTEFACTS}/*", "(", *names, ")")
     words = ("(", "-type", "d", "-name", ARTEFACTS, "-o", *files, ")")
-    find = command("find", root, "-mindepth", "2", "-maxdepth", "3", *words)
+    shape = ("-printf", r"%b %p\n")
+    find = command("find", root, "-mindepth", "2", "-maxdepth", "3", *words, *shape)
     listed = host.transport.run(find.with_root(), scope=scope, check=False)
     # A folder that was never made, or that goes just now, is no error.
     errors = [line for line in listed.stderr.splitlines() if ABSENT not in line]
-    return None if errors else listed.stdout.splitlines()
+    lines = (line.partition(" ") for line in listed.stdout.splitlines())
+    found = {p: int(blocks) * BLOCK_BYTES for blocks, _, p in lines if blocks.isdigit()}
+    return None if errors else found

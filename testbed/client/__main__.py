@@ -2,9 +2,10 @@
 
 `push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
 TESTBED GUESTS` starts and stops guests, `snapshot VERB TESTBED GUEST NAME` keeps and
-restores one. Signs in, starts the run, drives it, and prints the folded answers, or how
-each guest fared. The exit code is 0 when it succeeded on all guests, 130 when it was
-cancelled, else 1. A tool's output is printed as it comes.
+restores one, `up TESTBED` and its like change a testbed. Signs in, starts the run,
+drives it, and prints the folded answers, or how each guest fared. The exit code is 0
+when it succeeded on all guests, 130 when it was cancelled, else 1. A tool's output is
+printed as it comes.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from orchestration.plan.power import VERBS
 from orchestration.plan.snapshots import SnapshotVerb
 from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
+from testbed.client.changes import add_changes, agreement, delete, started
 from testbed.client.screen import Lines, Screen, say
 
 SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
@@ -31,11 +33,10 @@ CODES = {"succeeded": SUCCEEDED, "cancelled": CANCELLED}
 def main(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code."""
     options = _parsed(arguments)
-    client = Client(options.url)
+    client = Client(options.url, agrees=agreement(options))
     try:
         client.sign_in(options.user, _password(options))
-        act = {"power": _power, "snapshot": _snapshot}.get(options.form, _execute)
-        return act(client, options)
+        return _ACTS.get(options.form, _execute)(client, options)
     except httpx.HTTPError as exc:
         reason = str(exc) or type(exc).__name__
         say(f"Error: {options.url} does not answer: {reason}.", to=sys.stderr)
@@ -87,6 +88,19 @@ def _execute(client: Client, options: argparse.Namespace) -> int:
 
 def _power(client: Client, options: argparse.Namespace) -> int:
     run = client.power(options.testbed, options.verb, options.guests)
+    return _shown(client, run)
+
+
+def _change(client: Client, options: argparse.Namespace) -> int:
+    return _shown(client, started(client, options))
+
+
+def _delete(client: Client, options: argparse.Namespace) -> int:
+    delete(client, options)
+    return SUCCEEDED
+
+
+def _shown(client: Client, run: StartedRun) -> int:
     status = _drive(client, run, Screen(run.instructions).show)
     return CODES.get(status, FAILED)
 
@@ -118,6 +132,9 @@ def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
     say(f"Cancelling run {run.number}…", to=sys.stderr)
     client.send_form(f"/runs/{run.number}/cancel/", {})
     return client.follow(run.number, take, after=seen)
+
+
+_ACTS = {"power": _power, "snapshot": _snapshot, "run": _change, "recreate": _change, "delete": _delete}
 
 
 def _shown_live(options: argparse.Namespace) -> OnFrame:
@@ -217,6 +234,7 @@ def _parser() -> argparse.ArgumentParser:
     power.add_argument("verb", choices=tuple(VERBS), help="what the guests do")
     _add_guests(power)
     _add_snapshot(commands.add_parser("snapshot", help="keep and restore a guest"))
+    add_changes(commands)
     return parser
 
 

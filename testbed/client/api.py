@@ -28,11 +28,15 @@ from websockets.typing import Origin
 
 Frame = dict[str, Any]
 OnFrame = Callable[[Frame], None]
+# Asked before an act that erases something, with the server's list.
+Agrees = Callable[[Frame], bool]
 # A busy server is slow; a server that is gone refuses or breaks the connection.
 _TIMEOUT_S = 120.0
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
 _CONNECT_S = 10.0
 _WANTS_JSON = {"Accept": "application/json"}
+# The list of what dies may change between two answers, but not for long.
+_CONFIRMATIONS = 5
 RECONNECT_FOR_S = 120.0
 RECONNECT_EVERY_S = 0.5
 # Close codes from here on are the server's refusals, not accidents.
@@ -55,11 +59,20 @@ class StartedRun:
     instructions: tuple[Frame, ...]
 
 
-class Client:
-    """One signed-in user at one server; `base_url` has no path."""
+def declines(erases: Frame) -> bool:
+    """Agree to no act that erases something."""
+    return False
 
-    def __init__(self, base_url: str) -> None:
+
+class Client:
+    """One signed-in user at one server; `base_url` has no path.
+
+    `agrees` is asked before something is erased; without it, such acts are refused.
+    """
+
+    def __init__(self, base_url: str, *, agrees: Agrees = declines) -> None:
         self.base_url = base_url.rstrip("/")
+        self._agrees = agrees
         timeout = httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
         self._http = httpx.Client(base_url=self.base_url, timeout=timeout)
 
@@ -101,9 +114,14 @@ class Client:
 
     def send_form(self, path: str, form: dict[str, str]) -> str:
         """Send one of the pages' forms; return where it leads. Raises: Refused."""
-        answer = self._post(path, form)
+
+        def send(confirm: Frame) -> httpx.Response:
+            return self._post(path, form | confirm, headers=_WANTS_JSON)
+
+        answer = self._agreed(send)
         if answer.status_code != httpx.codes.FOUND:
-            raise Refused(f"{path} answers {answer.status_code}: {answer.text[:2000]}")
+            words = _reason(answer) if _body(answer) else answer.text[:2000]
+            raise Refused(f"{path} answers {answer.status_code}: {words}")
         return answer.headers["location"]
 
     @contextmanager
@@ -126,8 +144,15 @@ class Client:
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Request a run and return its plan. Raises: Refused with the reason."""
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}
-        answer = self._post(f"/testbeds/{slug}/runs/", form, headers=_WANTS_JSON)
-        return _started(answer)
+        return _started(self._confirmed(slug, "runs", form))
+
+    def delete_testbed(self, slug: str) -> None:
+        """Delete a testbed that is down. Raises: Refused."""
+        _require_ok(self._confirmed(slug, "delete", {}))
+
+    def delete_file(self, slug: str, path: str) -> None:
+        """Delete a file of a testbed. Raises: Refused."""
+        _require_ok(self._confirmed(slug, "files/remove", {"path": path}))
 
     def execute(self, slug: str, wanted: Frame) -> StartedRun:
         """Request a command in guests and return its plan. Raises: Refused.
@@ -242,13 +267,11 @@ class Client:
             yield socket
 
     def _ask(self, slug: str, what: str, wanted: Frame) -> StartedRun:
-        headers = self._token()
-        answer = self._http.post(
-            f"/testbeds/{slug}/{what}/", json=wanted, headers=headers
-        )
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            raise Refused(f"There is no testbed {slug}, or it is another user's.")
-        return _started(answer)
+        def send(confirm: Frame) -> httpx.Response:
+            path, body = f"/testbeds/{slug}/{what}/", wanted | confirm
+            return self._http.post(path, json=body, headers=self._token())
+
+        return _started(_of_testbed(slug, self._agreed(send)))
 
     def _watch(
         self,
@@ -279,6 +302,24 @@ class Client:
                     raise
             waiting = []
             time.sleep(RECONNECT_EVERY_S)
+
+    def _confirmed(self, slug: str, what: str, form: Frame) -> httpx.Response:
+        """Send a testbed's form, again with its token when the user agrees to it."""
+
+        def send(confirm: Frame) -> httpx.Response:
+            path = f"/testbeds/{slug}/{what}/"
+            return self._post(path, form | confirm, headers=_WANTS_JSON)
+
+        return _of_testbed(slug, self._agreed(send))
+
+    def _agreed(self, send: Callable[[Frame], httpx.Response]) -> httpx.Response:
+        answer = send({})
+        for _ in range(_CONFIRMATIONS):
+            erases = _body(answer).get("erases")
+            if erases is None or not self._agrees(erases):
+                break
+            answer = send({"confirm": erases["confirm"]})
+        return answer
 
     def _post(
         self,
@@ -343,6 +384,18 @@ def _started(answer: httpx.Response) -> StartedRun:
     if "run" not in body:
         raise Refused(_reason(answer), body)
     return StartedRun(body["run"], tuple(body["instructions"]))
+
+
+def _of_testbed(slug: str, answer: httpx.Response) -> httpx.Response:
+    """Return the answer about a testbed. Raises: Refused when there is none."""
+    if answer.status_code == httpx.codes.NOT_FOUND:
+        raise Refused(f"There is no testbed {slug}, or it is another user's.")
+    return answer
+
+
+def _require_ok(answer: httpx.Response) -> None:
+    if answer.status_code != httpx.codes.OK:
+        raise Refused(_reason(answer), _body(answer))
 
 
 def _is_refusal(exc: Exception) -> bool:

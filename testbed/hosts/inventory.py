@@ -14,19 +14,32 @@ from django.utils import timezone
 from orchestration.errors import StateError
 from orchestration.inventory import things as inventory
 from orchestration.inventory.drift import missing_parts
+from orchestration.inventory.things import DISK_FILE
 from testbed.models import Host, Inventory, MissingPart, Testbed
 
 
 def save_inventory(host: Host, seen: inventory.Inventory, now: datetime) -> None:
-    """Save the things on one host, for the list of orphans."""
+    """Save the things on one host, for the list of orphans, and the disks' sizes."""
     things = [asdict(thing) for thing in seen.things]
+    wanted: dict[str, object] = {"looked_at": now, "disks": _disks(seen)}
     known = Inventory.objects.filter(host=host).first()
-    if known is not None and known.things == things:
-        Inventory.objects.filter(pk=known.pk).update(looked_at=now)
-        return
-    Inventory.objects.update_or_create(
-        host=host, defaults={"things": things, "looked_at": now}
-    )
+    if known is None or known.things != things:
+        wanted["things"] = things  # much more than the rest, and it changes rarely
+    if known is None:
+        Inventory.objects.update_or_create(host=host, defaults=wanted)
+    else:
+        Inventory.objects.filter(pk=known.pk).update(**wanted)
+
+
+def _disks(seen: inventory.Inventory) -> dict[str, dict[str, int]] | None:
+    """Return the bytes that guests' disks take, by testbed and file."""
+    if seen.files is None:
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for (testbed, name), taken in seen.files.items():
+        if name.endswith(DISK_FILE):
+            found.setdefault(testbed, {})[name] = taken
+    return found
 
 
 def seen_since(began: datetime) -> set[str]:

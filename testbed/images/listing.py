@@ -15,14 +15,17 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.inventory.images import ImageKind, StoredImage, freed_bytes
 from testbed.celery import request_cleanup, request_image_observation
 from testbed.images.deletion import IMAGE, LEFTOVERS
 from testbed.models import Cleanup, Host, ImageStore, Testbed
 from testbed.pages.waiting import Unclaimed, unclaimed_look
+from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
 
 NAME = "unused images"
+DELETE_IMAGES = "delete-images"
 # No page waits longer for a worker: the next periodic look is due by then.
 LOOKING_FOR = timedelta(minutes=10)
 
@@ -99,10 +102,11 @@ class SeenStore:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The unused things that an admin chose."""
+    """The unused things that an admin chose, among the stores of some hosts."""
 
     images: tuple[SeenImage, ...] = ()
     stores: tuple[SeenStore, ...] = ()
+    among: tuple[SeenStore, ...] = ()
 
     @property
     def picks(self) -> tuple[str, ...]:
@@ -143,13 +147,41 @@ def selected(stores: Iterable[SeenStore], picks: Collection[str]) -> Selection:
             if is_all or image.pick in picks
         ),
         tuple(s for s in stores if s.leftovers and (is_all or s.pick in picks)),
+        tuple(stores),
     )
 
 
-def delete_images(picks: Collection[str], user: User) -> Cleanup:
+def erased_images(chosen: Selection) -> Erasure:
+    """Return what the deletion of the chosen images erases."""
+    images = [
+        Loss(
+            Sort.IMAGE,
+            image.stored.name,
+            image.host,
+            image.stored.disk_bytes,
+            " ".join(filter(None, (image.stored.kind, image.label))),
+        )
+        for image in chosen.images
+    ]
+    left = [
+        Loss(
+            Sort.FILE,
+            count_of(store.leftovers, "unfinished file"),
+            store.host.name,
+            store.leftover_bytes,
+        )
+        for store in chosen.stores
+    ]
+    looks = [store.row.seen_at for store in chosen.among if store.row]
+    seen_at = min(filter(None, looks), default=None)
+    return Erasure(DELETE_IMAGES, NAME, (*images, *left), seen_at=seen_at)
+
+
+def delete_images(picks: Collection[str], user: User, *, confirm: str = "") -> Cleanup:
     """Request the deletion of the confirmed images by a worker.
 
-    Raises: StateError (none of them is there, or unused, any more), TestbedBusy.
+    Raises: StateError (none of them is there, or unused, any more), TestbedBusy,
+    Unconfirmed.
     """
     chosen = selected(seen_stores(), picks)
     if not chosen.picks:
@@ -157,6 +189,7 @@ def delete_images(picks: Collection[str], user: User) -> Cleanup:
             "None of these images is unused any more; nothing was deleted.",
             hint="Look at the list again.",
         )
+    require_confirmed(erased_images(chosen), confirm)
     things = [(image.host, IMAGE, image.stored.name) for image in chosen.images]
     things += [(s.host.name, LEFTOVERS, "unfinished files") for s in chosen.stores]
     with transaction.atomic():

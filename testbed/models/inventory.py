@@ -13,11 +13,14 @@ from testbed.models.testbeds import Testbed
 class Inventory(models.Model):
     """Everything with our tags on one host when it last answered.
 
-    `things` are `orchestration.inventory.things.Thing`s as JSON.
+    `things` are `orchestration.inventory.things.Thing`s as JSON. `disks` has the bytes
+    that each disk of a guest takes there, by testbed and file; None where they could
+    not be listed.
     """
 
     host = models.OneToOneField(Host, on_delete=models.CASCADE)
     things = models.JSONField(default=list)
+    disks = models.JSONField(null=True)
     looked_at = models.DateTimeField()
 
     class Meta:

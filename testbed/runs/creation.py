@@ -33,6 +33,12 @@ from testbed.runs.places.tools import (
     tools_of,
     with_capture_limits,
 )
+from testbed.testbeds.erasure.disks import (
+    erased_by_clear,
+    erased_by_recreating,
+    erased_by_up,
+)
+from testbed.testbeds.erasure.losses import Erasure, require_confirmed
 from testbed.testbeds.executions import (
     matched,
     plan_change,
@@ -55,11 +61,13 @@ def create_run(
     options: Options | None = None,
     *,
     client_plan: PlanJson | None = None,
+    confirm: str = "",
 ) -> Run:
     """Plan a command and store it as a run that waits for its driver.
 
     When no client drives it in time, the server does. Raises: TestbedBusy (with user
-    and start), SpecError, StateError (also: the client's plan is another one).
+    and start), SpecError, StateError (also: the client's plan is another one),
+    Unconfirmed (it erases disks, and `confirm` is not their token).
     """
     options = options or Options()
     switches = {
@@ -68,6 +76,7 @@ def create_run(
     }
     with transaction.atomic():
         run = _reserve(testbed, user, command, switches)
+        require_confirmed(_erased_by(testbed, command, options), confirm)
         _, plan = prepare(testbed, command, options)
         if client_plan is not None:
             _compare(json.loads(plan.to_json()), json.loads(json.dumps(client_plan)))
@@ -109,10 +118,13 @@ def create_power(testbed: Testbed, user: User, verb: Verb, selection: str) -> Ru
     return run
 
 
-def create_guest_up(testbed: Testbed, user: User, way: GuestUp, selection: str) -> Run:
+def create_guest_up(
+    testbed: Testbed, user: User, way: GuestUp, selection: str, *, confirm: str = ""
+) -> Run:
     """Plan Up of some guests and store it as a run that waits for its driver.
 
-    Raises: as `create_power`; StateError (the testbed was edited), NotEnoughSpace.
+    Raises: as `create_power`; StateError (the testbed was edited), NotEnoughSpace,
+    Unconfirmed.
     """
     selection = clean(selection)
     options = {"mode": way.mode.value, "selection": selection}
@@ -120,6 +132,8 @@ def create_guest_up(testbed: Testbed, user: User, way: GuestUp, selection: str) 
         run = _reserve(testbed, user, Command.UP_GUESTS, options)
         run.title = way.title
         names = matched(testbed, selection)
+        if way.loses_data:
+            require_confirmed(erased_by_recreating(testbed, names), confirm)
         _store(run, prepare_guests(testbed, names, way.options))
     return run
 
@@ -161,6 +175,15 @@ def create_check(testbed: Testbed, user: User, guest: str) -> Run:
         run.title = "Check"
         _store(run, plan_checks(testbed, options["selection"]))
     return run
+
+
+def _erased_by(testbed: Testbed, command: Command, options: Options) -> Erasure:
+    """Return what a command erases. Raises: as `prepare`."""
+    if command == Command.UP:
+        return erased_by_up(testbed, options)
+    if command == Command.CLEAR_ARTEFACTS:
+        return erased_by_clear(testbed)
+    return Erasure(command.value, str(testbed.pk), ())
 
 
 def _store(run: Run, plan: Plan) -> None:

@@ -34,6 +34,8 @@ from testbed.orphans.detection import (
     things_there,
 )
 from testbed.orphans.listing import clean_up_after
+from testbed.testbeds.erasure.deletions import erased_file, erased_testbed
+from testbed.testbeds.erasure.losses import require_confirmed
 from testbed.testbeds.stored_files import (
     count_again,
     files_bytes_of,
@@ -105,14 +107,18 @@ def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
         count_again(testbed)
 
 
-def delete_file(testbed: Testbed, path: str) -> None:
-    """Remove one of the user's files. Raises: PathOutside, StateError (the YAML)."""
+def delete_file(testbed: Testbed, path: str, *, confirm: str = "") -> None:
+    """Remove one of the user's files.
+
+    Raises: PathOutside, StateError (the YAML; no such file), Unconfirmed.
+    """
     if safe_path(path) == YAML_NAME:
         raise StateError(
             f"{YAML_NAME} is what the testbed is made from.",
             hint="Replace it, or delete the testbed.",
         )
     with files_locked(testbed):
+        require_confirmed(erased_file(testbed, path), confirm)
         testbed.project.file(path).unlink(missing_ok=True)
         count_again(testbed)
 
@@ -125,14 +131,16 @@ def files_locked(testbed: Testbed) -> Iterator[None]:
         yield
 
 
-def delete_testbed(testbed: Testbed) -> None:
+def delete_testbed(testbed: Testbed, *, confirm: str = "") -> None:
     """Remove a testbed, its runs and its folder; a worker removes other hosts' folders.
 
-    Raises: TestbedBusy (a run is active), StateError (something is deployed).
+    Raises: TestbedBusy (a run is active), StateError (something is deployed),
+    Unconfirmed.
     """
     with transaction.atomic():
         locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
         require_deletable(locked)
+        require_confirmed(erased_testbed(locked), confirm)
         clean_up_after(locked)
         mark(testbed.directory)
         locked.delete()

@@ -1,6 +1,6 @@
-"""A testbed's own files: look at them, add to them, replace and delete them.
+"""A testbed's own files: look at them, add to them and replace them.
 
-Text files are edited in `editor`; others are only downloaded.
+Text files are edited in `editor`; others are only downloaded. `erasing` deletes them.
 """
 
 from collections.abc import Iterator
@@ -10,23 +10,18 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import content_disposition_header
-from django.views.decorators.http import (
-    require_GET,
-    require_http_methods,
-    require_POST,
-)
+from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, TestbedError
 from testbed.access.limits import LimitReached
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, testbed_for
-from testbed.models import Testbed
 from testbed.pages.streaming import PIECE_BYTES, while_made
-from testbed.testbeds.files import delete_file, files_locked, update_files
+from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import MAX_TEXT_BYTES, is_text
 from testbed.views.execution.downloads import bounded
@@ -55,22 +50,6 @@ def upload(request: Request, slug: str) -> HttpResponse:
         messages.success(request, f"Saved: {', '.join(sorted(found)[:5])}.")
     else:
         messages.error(request, problem or "No file was chosen.")
-    return redirect("testbed", slug)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def remove(request: Request, slug: str) -> HttpResponse:
-    """Ask, then delete one file."""
-    testbed = testbed_for(request, slug, Act.EDIT)
-    if request.method == "GET":
-        return _ask_to_remove(request, testbed, request.GET.get("path", ""))
-    path = request.POST.get("path", "")
-    try:
-        delete_file(testbed, path)
-        messages.success(request, f"{path} was deleted.")
-    except TestbedError as exc:
-        messages.error(request, exc.sentence)
     return redirect("testbed", slug)
 
 
@@ -104,15 +83,6 @@ def show(request: Request, slug: str, path: str) -> HttpResponseBase:
 def _pieces(path: Path) -> Iterator[bytes]:
     with open_real(path) as file:
         yield from iter(lambda: file.read(PIECE_BYTES), b"")
-
-
-def _ask_to_remove(request: Request, testbed: Testbed, path: str) -> HttpResponse:
-    size = list_files(testbed).get(path)
-    if size is None:
-        messages.error(request, f"There is no file {path}.")
-        return redirect("testbed", testbed.slug)
-    context = {"testbed": testbed, "path": path, "bytes": size}
-    return render(request, "testbeds/delete_file.html", context)
 
 
 def _first_error(form: UploadForm) -> str:

@@ -7,17 +7,22 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from orchestration.amounts import count_of, size
 from orchestration.errors import TestbedBusy, TestbedError
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request
 from testbed.images.listing import (
+    Selection,
     delete_images,
+    erased_images,
     look_again,
     seen_stores,
     selected,
     waited_look,
 )
 from testbed.models import Cleanup
+from testbed.testbeds.erasure.losses import Unconfirmed
+from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
 from testbed.views.problems import problem_page
 
 
@@ -55,8 +60,12 @@ def delete(request: Request) -> HttpResponse:
     """Show the chosen images and what that frees; delete once confirmed."""
     require_admin(request.user)
     if request.method == "POST":
+        picks = request.POST.getlist("pick")
         try:
-            found = delete_images(request.POST.getlist("pick"), request.user)
+            found = delete_images(picks, request.user, confirm=confirm_of(request))
+        except Unconfirmed as exc:
+            question = _question(selected(seen_stores(), picks))
+            return not_confirmed(request, exc, question)
         except TestbedError as exc:
             status = 409 if isinstance(exc, TestbedBusy) else 422
             return problem_page(request, exc, status=status, back=reverse("images"))
@@ -65,4 +74,19 @@ def delete(request: Request) -> HttpResponse:
     if not chosen.picks:
         messages.warning(request, "Choose what to delete first.")
         return redirect("images")
-    return render(request, "images/delete.html", {"chosen": chosen})
+    return ask(request, _question(chosen), erased_images(chosen))
+
+
+def _question(chosen: Selection) -> Question:
+    again = "Base images are downloaded again when a testbed needs them. "
+    number, amount = count_of(len(chosen.picks), "item"), size(chosen.bytes)
+    return Question(
+        title=f"Free {amount}?",
+        text=f"{again if chosen.has_base else ''}Golden images are prepared again. "
+        "Images in use by the time their turn comes stay.",
+        address=reverse("images-delete"),
+        button=f"Delete {number}, {amount}",
+        back=reverse("images"),
+        fields={"pick": chosen.picks},
+        section=("Images", reverse("images")),
+    )

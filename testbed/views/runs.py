@@ -12,6 +12,7 @@ from django.views.decorators.http import (
     require_POST,
 )
 
+from orchestration.amounts import count_of
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
 from orchestration.plan.model import Command, Options
@@ -27,13 +28,14 @@ from testbed.access.visibility import (
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Testbed
 from testbed.pages.board import stage_of, stages_of
-from testbed.pages.erasure import digest_of, erased_disks
-from testbed.pages.guests.snapshots import lost_with_disks
 from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import ENDS_TOOLS, PlanJson, create_run
 from testbed.runs.event_rows import clean
 from testbed.runs.places.tools import tools_of
+from testbed.testbeds.erasure.losses import Unconfirmed
+from testbed.views.erasing.question import Question, confirm_of, not_confirmed
+from testbed.views.erasing.testbeds import clear_question, kept_fields
 from testbed.views.execution.answers import answers_context
 from testbed.views.logs import log_context
 from testbed.views.problems import wants_json
@@ -134,7 +136,7 @@ def _start(request: Request, slug: str) -> HttpResponse:
         return _refused(request, testbed, problem, status=400)
     require(request.user, act_of_command(command), testbed)
     try:
-        if question := _question(request, testbed, command):
+        if question := _tools_question(request, testbed, command):
             return question
         run = create_run(
             testbed,
@@ -142,7 +144,10 @@ def _start(request: Request, slug: str) -> HttpResponse:
             command,
             _options(request),
             client_plan=_client_plan(request),
+            confirm=confirm_of(request),
         )
+    except Unconfirmed as exc:
+        return not_confirmed(request, exc, _question(request, testbed, command, exc))
     except TestbedError as exc:
         status = 409 if isinstance(exc, TestbedBusy) else 422
         return _refused(request, testbed, exc, status=status)
@@ -152,42 +157,39 @@ def _start(request: Request, slug: str) -> HttpResponse:
 
 
 def _question(
-    request: Request, testbed: Testbed, command: Command
-) -> HttpResponse | None:
-    """Ask before disks are erased or tools ended; none when nothing is, or confirmed.
-
-    Programs are not asked: they read the plan. Raises: SpecError, StateError.
-    """
-    is_busy = Run.objects.active().filter(testbed=testbed).exists()
-    if command in ENDS_TOOLS and not wants_json(request):
-        return _tools_question(request, testbed, command)
-    if command != Command.UP or is_busy or wants_json(request):
-        return None
-    options = _options(request)
-    disks = erased_disks(testbed, options)
-    digest = digest_of(disks)
-    if not disks or request.POST.get("erase") == digest:
-        return None
-    context = {
-        "testbed": testbed,
-        "disks": disks,
-        "digest": digest,
-        "options": options,
-        "lost": lost_with_disks(testbed, {disk.guest for disk in disks}),
-    }
-    return render(request, "testbeds/erase_disks.html", context)
+    request: Request, testbed: Testbed, command: Command, exc: Unconfirmed
+) -> Question:
+    """Return the question before disks are erased."""
+    if command == Command.CLEAR_ARTEFACTS:
+        return clear_question(testbed, request.POST)
+    disks = count_of(len(exc.erasure.disks), "disk")
+    return Question(
+        title=f"Erase {disks} of {testbed}?",
+        text="Up erases these disks, with everything that was written in them. This "
+        "cannot be undone.",
+        address=reverse("testbed-runs", args=[testbed.slug]),
+        answer=("command", command.value),
+        button=f"Up, and erase {disks}",
+        icon="arrow-up",
+        back=reverse("testbed", args=[testbed.slug]),
+        fields=kept_fields(request.POST),
+        testbed=testbed,
+    )
 
 
 def _tools_question(
     request: Request, testbed: Testbed, command: Command
 ) -> HttpResponse | None:
-    """Ask before tools are ended; one that began since the question is asked about."""
+    """Ask a person before tools are ended, also one that began since the question."""
+    if command not in ENDS_TOOLS or wants_json(request):
+        return None
     tools = list(tools_of(testbed).listed())
     digest = ",".join(str(run.pk) for run in tools)
     is_confirmed = request.POST.get("end_tools") == digest
     if not tools or is_confirmed:
         return None
     context = {"testbed": testbed, "digest": digest, "command": command}
+    context["fields"] = kept_fields(request.POST)
     context["tools"] = list(tools_of(testbed).visible_to(request.user).listed())
     context["count"] = len(tools)
     return render(request, "testbeds/end_tools.html", context)

@@ -1,19 +1,12 @@
 """The list of testbeds, and one testbed's page."""
 
 from django.conf import settings
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
-from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
 
-from orchestration.errors import (
-    Finding,
-    SelectionFailed,
-    StateError,
-    TestbedBusy,
-    TestbedError,
-)
+from orchestration.errors import Finding, SelectionFailed, TestbedError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import State
 from testbed.access.permissions import Act, ways_for
@@ -33,7 +26,6 @@ from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
-from testbed.pages.guests.snapshots import lost_with_disks
 from testbed.pages.overview import (
     SORT_WORDS,
     GuestRow,
@@ -48,11 +40,7 @@ from testbed.pages.overview import (
 )
 from testbed.runs.places.tools import tools_of
 from testbed.testbeds.executions import execution_again
-from testbed.testbeds.files import (
-    delete_testbed,
-    list_examples,
-    require_deletable,
-)
+from testbed.testbeds.files import list_examples
 from testbed.testbeds.findings import errors_among, findings_of
 from testbed.testbeds.planning import is_edited
 from testbed.testbeds.stored_files import list_files
@@ -162,37 +150,6 @@ def guests(request: Request, slug: str) -> HttpResponse:
     context = {"testbed": testbed, "page": page, "problem": problem, "query": query}
     template = "testbeds/_guests.html" if request.htmx else "testbeds/guests.html"
     return render(request, template, context, status=422 if problem else 200)
-
-
-@login_required
-@require_http_methods(["GET", "POST"])
-def delete(request: Request, slug: str) -> HttpResponse:
-    """Ask, then delete a testbed that is not deployed."""
-    testbed, problem = testbed_for(request, slug, Act.DELETE), None
-    try:
-        if request.method == "POST":
-            delete_testbed(testbed)
-            messages.success(request, f"{slug} was deleted.")
-            return redirect("testbeds")
-        require_deletable(testbed)
-    except (TestbedBusy, StateError) as exc:
-        problem = exc
-    lost = [] if problem else lost_with_disks(testbed)
-    context = {"testbed": testbed, "problem": problem, "lost": lost}
-    return render(
-        request, "testbeds/delete.html", context, status=409 if problem else 200
-    )
-
-
-@login_required
-@require_GET
-def delete_disks(request: Request, slug: str) -> HttpResponse:
-    """Ask before a run deletes the disks and artefacts; the answer starts the run."""
-    testbed = testbed_for(request, slug, Act.DELETE_DISKS)
-    guests = guests_of(testbed, state_of(testbed)[0])
-    lost = lost_with_disks(testbed)
-    context = {"testbed": testbed, "guests": guests, "lost": lost}
-    return render(request, "testbeds/delete_disks.html", context)
 
 
 def _live(request: Request, testbed: Testbed) -> dict[str, object]:

@@ -73,6 +73,7 @@ def test_guest_is_recreated_from_its_page_after_a_question(page: Page):
     expect(
         page.get_by_role("heading", name="Recreate 1 guest of again?")
     ).to_be_visible()
+    page.get_by_label("Type web to confirm").fill("web")
     page.get_by_role("button", name="Recreate, and erase 1 disk").click()
 
     expect(page.locator("#run-outcome")).to_contain_text("Recreate succeeded.")

@@ -191,7 +191,7 @@ def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
     cleared = ran(owner, OTHER_SLUG, "clear-artefacts")
 
     assert cleared.status == "succeeded", cleared.words
-    owner.send_form(f"/testbeds/{OTHER_SLUG}/delete/", {})
+    owner.delete_testbed(OTHER_SLUG)
     assert {host: stored(stack, host) for host in before} == before
     assert Guest(stack, SLUG, NAMES[2]).boot == boot
 

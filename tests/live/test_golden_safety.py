@@ -123,7 +123,7 @@ def test_image_stays_when_its_clones_go(stack, owner, first_up, before):
     image, good = Path(clone(stack, 0).image.path), digest(stack, 0)
 
     cleared = ran(owner, SLUG, "clear-artefacts")
-    owner.send_form(f"/testbeds/{SLUG}/delete/", {})
+    owner.delete_testbed(SLUG)
 
     assert cleared.status == "succeeded", cleared.words
     assert holdings(stack) == before

@@ -177,7 +177,7 @@ def stat(machine: Machine, words: list[str]) -> Answer:
 
 
 def find(machine: Machine, words: list[str]) -> Answer:
-    """`find FOLDER -mindepth 2 -maxdepth 2 -type d -name NAME`."""
+    """`find FOLDER -mindepth 2 -maxdepth 2 -type d -name NAME -printf '%b %p\\n'`."""
     root, name = words[0].rstrip("/"), words[words.index("-name") + 1]
     depth = root.count("/") + 2
     found = [
@@ -187,7 +187,7 @@ def find(machine: Machine, words: list[str]) -> Answer:
         and folder.endswith(f"/{name}")
         and folder.count("/") == depth
     ]
-    return Answer(stdout="".join(f"{folder}\n" for folder in sorted(found)))
+    return Answer(stdout="".join(f"0 {folder}\n" for folder in sorted(found)))
 
 
 def sha256sum(machine: Machine, words: list[str]) -> Answer:

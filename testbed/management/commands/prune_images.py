@@ -1,8 +1,8 @@
 """Deletes unused images from the hosts, and the leftovers of dead workers.
 
 Names only the files that go, one a line; the page *Images* lists all with their users.
-`--dry-run` deletes nothing. Without `--yes` it asks on the terminal. The exit status is
-1 when a host could not be asked.
+It says first how much each one takes. `--dry-run` deletes nothing; without `--yes` it
+asks on the terminal. The exit status is 1 when a host could not be asked.
 """
 
 import sys
@@ -60,8 +60,7 @@ class Command(BaseCommand):
             was_shown = (found.host.pk, verdict.image.name) in shown
             return was_shown and is_old(found, verdict)
 
-        if dry_run or not yes:
-            self._print(_planned(seen, is_old))
+        self._print(_planned(seen, is_old))
         if not dry_run and (yes or _is_wanted()):
             if not yes:  # the answer may have taken hours
                 seen = images.observe([host] if host else ())

@@ -44,7 +44,7 @@ class FakeServer:
     asked: tuple[str, Frame] = ("", {})
     forms: list[str]
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **options: object) -> None:
         self.forms = []
 
     def sign_in(self, user: str, password: str) -> None:
@@ -331,7 +331,13 @@ def test_server_that_is_gone_is_one_sentence(at, capsys):
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("form", ["exec", "push", "fetch", "power", "snapshot"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("exec", "push", "fetch", "power", "up", "down", "generate-artefacts"),
+        *("clear-artefacts", "recreate", "delete", "snapshot"),
+    ],
+)
 def test_every_option_is_explained(form: str, capsys):
     with pytest.raises(SystemExit):
         command_line.main(["http://server", form, "--help"])

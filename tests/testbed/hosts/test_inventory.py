@@ -46,3 +46,20 @@ def test_inventory_is_written_anew_only_when_it_changed() -> None:
         "t1-x",
         "t2-x",
     ]
+
+
+@pytest.mark.usefixtures("hosts")
+def test_sizes_of_disks_are_saved_by_testbed() -> None:
+    host, now = models.Host.objects.get(name="main"), timezone.now()
+    files = {
+        ("lab", "web-disk.qcow2"): 4096,
+        ("lab", "web-seed.iso"): 512,
+        ("far", "db-disk.qcow2"): 8192,
+    }
+    save_inventory(host, Inventory((MINE,), files=files), now)
+    saved = models.Inventory.objects.get().disks
+
+    save_inventory(host, Inventory((MINE,)), now)
+
+    assert saved == {"lab": {"web-disk.qcow2": 4096}, "far": {"db-disk.qcow2": 8192}}
+    assert models.Inventory.objects.get().disks is None

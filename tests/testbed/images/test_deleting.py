@@ -15,6 +15,7 @@ from testbed.images.listing import delete_images
 from testbed.images.pruning import look_at_images
 from testbed.models import Cleanup, Host, ImageStore
 from tests.orchestration.stores import BASE, GOLDEN, OWN
+from tests.testbed.confirming import agreed, answered, seal_of
 from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.page import shown
 
@@ -25,6 +26,8 @@ def test_choice_is_shown_with_its_bytes_before_anything_goes(
     text = shown(page, f"/images/delete/?pick=host-b:{GOLDEN}&pick=host-b:{BASE}")
 
     assert "Delete 2 items, 2.0 MiB" in text
+    assert GOLDEN in text
+    assert BASE in text
     assert "downloaded again" in text
     assert OWN not in text
     assert not Cleanup.objects.exists()
@@ -46,7 +49,9 @@ def test_confirmed_images_go_and_the_page_tells_of_each(
 ) -> None:
     picks = {"pick": [f"host-b:{GOLDEN}", f"host-b:{OWN}"]}
 
-    asked = page.post("/images/delete/", picks)
+    question = page.post("/images/delete/", picks)
+    assert not Cleanup.objects.exists()
+    asked = answered(page, question)
 
     cleanup = Cleanup.objects.get()
     assert asked["Location"] == f"/orphans/cleanups/{cleanup.pk}/"
@@ -61,9 +66,10 @@ def test_confirmed_images_go_and_the_page_tells_of_each(
 
 
 def test_second_deletion_waits(page: Client, seen: Machines) -> None:
-    page.post("/images/delete/", {"pick": "all"})
+    question = page.post("/images/delete/", {"pick": "all"})
+    answered(page, question)
 
-    assert page.post("/images/delete/", {"pick": "all"}).status_code == 409
+    assert answered(page, question).status_code == 409
 
 
 def test_only_a_second_deletion_is_told_as_one(seen: Machines, admin: User) -> None:
@@ -72,8 +78,19 @@ def test_only_a_second_deletion_is_told_as_one(seen: Machines, admin: User) -> N
     row.save()
 
     with pytest.raises(IntegrityError, match="cleanupitem"):
-        delete_images(["all"], admin)
+        agreed(delete_images, ["all"], admin)
 
+    assert not Cleanup.objects.exists()
+
+
+def test_answer_does_not_count_for_other_images(page: Client, seen: Machines) -> None:
+    question = page.post("/images/delete/", {"pick": f"host-b:{GOLDEN}"})
+    fields = {"pick": f"host-b:{BASE}", "seal": seal_of(question)}
+
+    again = page.post("/images/delete/", fields)
+
+    assert again.status_code == 422
+    assert "The list has changed since you were asked." in again.content.decode()
     assert not Cleanup.objects.exists()
 
 
@@ -89,7 +106,7 @@ def test_image_gone_from_the_list_cannot_be_confirmed(
 def test_image_that_found_a_user_since_the_look_stays_and_is_named(
     seen: Machines, admin: User
 ) -> None:
-    cleanup = delete_images(["all"], admin)
+    cleanup = agreed(delete_images, ["all"], admin)
     seen.other.layer("db", str(seen.other.images / GOLDEN))
     (seen.other.images / BASE).unlink()
 
@@ -106,7 +123,7 @@ def test_image_that_found_a_user_since_the_look_stays_and_is_named(
 
 
 def test_host_that_fell_silent_fails_its_items(seen: Machines, admin: User) -> None:
-    cleanup = delete_images(["all"], admin)
+    cleanup = agreed(delete_images, ["all"], admin)
     seen.dead = {"host-b"}
 
     clean_up(cleanup.pk)
@@ -120,7 +137,7 @@ def test_host_that_fell_silent_fails_its_items(seen: Machines, admin: User) -> N
 def test_host_that_was_removed_meanwhile_fails_its_items(
     seen: Machines, admin: User
 ) -> None:
-    cleanup = delete_images(["all"], admin)
+    cleanup = agreed(delete_images, ["all"], admin)
     Host.objects.filter(name="host-b").delete()
 
     clean_up(cleanup.pk)
@@ -132,7 +149,7 @@ def test_host_that_was_removed_meanwhile_fails_its_items(
 def test_deletions_of_images_are_not_listed_among_orphans(
     page: Client, seen: Machines, admin: User
 ) -> None:
-    delete_images(["all"], admin)
+    agreed(delete_images, ["all"], admin)
 
     assert "unused images" in shown(page)
     assert "unused images" not in shown(page, "/orphans/")
@@ -145,7 +162,7 @@ def test_unfinished_file_that_stays_is_no_success(
     seen.other.put(f"{BASE}.part")
     monkeypatch.setattr(pruning, "is_ripe", lambda left, now: True)
     look_at_images(seen)
-    cleanup = delete_images(["host-b:"], admin)
+    cleanup = agreed(delete_images, ["host-b:"], admin)
 
     clean_up(cleanup.pk)
 

@@ -17,6 +17,7 @@ from testbed.orphans.adoption import adopt_lost, offer
 from testbed.orphans.listing import Group, group_named, orphan_groups
 from testbed.testbeds.files import delete_testbed, require_deletable
 from testbed.testbeds.planning import prepare
+from tests.testbed.confirming import agreed
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import come_up, obey, on
 
@@ -147,12 +148,12 @@ def test_testbed_is_not_deleted_while_a_host_holds_something_of_it(
     testbed: Testbed, state: State, kept: Hosts, doors: Doors
 ) -> None:
     with pytest.raises(StateError, match=r"not know: bridge t7-old on host-b\.") as one:
-        delete_testbed(testbed)
+        agreed(delete_testbed, testbed)
     assert "among the orphans" in one.value.hint
 
     on(kept, state, "host-b", "ovs-vsctl -- del-br t7-old")
     observe_all(kept)
-    delete_testbed(testbed)
+    agreed(delete_testbed, testbed)
     assert not Testbed.objects.exists()
 
 

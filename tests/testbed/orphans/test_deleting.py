@@ -21,6 +21,7 @@ from testbed.models import Cleanup, Inventory, Run, Testbed
 from testbed.orphans import deletion
 from testbed.orphans.listing import delete_orphans
 from testbed.testbeds.files import delete_testbed
+from tests.testbed.confirming import agreed
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import obey, on
 from tests.testbed.orphans.listing import MAIN, OTHER, delete, listed, lose
@@ -196,7 +197,7 @@ def test_deleted_testbed_leaves_no_folder_on_other_hosts(
     obey(testbed, kept, Command.DOWN)
     observe_all(kept)
 
-    delete_testbed(testbed)
+    agreed(delete_testbed, testbed)
 
     (cleanup,) = Cleanup.objects.all()
     assert cleanup.asked_by == testbed.owner
@@ -213,6 +214,6 @@ def test_deleted_testbed_leaves_no_folder_on_other_hosts(
 def test_testbed_that_was_never_on_another_host_needs_no_worker_to_go(
     testbed: Testbed, doors: Doors
 ) -> None:
-    delete_testbed(testbed)
+    agreed(delete_testbed, testbed)
 
     assert not Cleanup.objects.exists()

@@ -21,6 +21,7 @@ from testbed.testbeds.files import (
 )
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.uploads import MAX_FILES, UploadRefused
+from tests.testbed.confirming import agreed
 
 FILES = {"kvm-compose.yaml": b"machines: []\n", "scripts/a.sh": b"echo a\n"}
 
@@ -50,7 +51,7 @@ def test_name_replaces_the_file_whose_name_has_another_form(owner: User, folders
     (folders / "lab" / "files" / decomposed).write_text("old")
 
     update_files(testbed, {"é.sh": b"new"})
-    delete_file(testbed, decomposed)
+    agreed(delete_file, testbed, decomposed)
 
     assert list(list_files(testbed)) == ["kvm-compose.yaml", "scripts/a.sh"]
 
@@ -138,9 +139,9 @@ def test_files_are_listed_with_the_yaml_first(owner: User):
 def test_file_is_deleted_but_never_the_yaml(owner: User):
     testbed = create_testbed(owner, "lab", FILES)
 
-    delete_file(testbed, "scripts/a.sh")
+    agreed(delete_file, testbed, "scripts/a.sh")
     with pytest.raises(StateError):
-        delete_file(testbed, "./kvm-compose.yaml")
+        agreed(delete_file, testbed, "./kvm-compose.yaml")
 
     assert list(list_files(testbed)) == ["kvm-compose.yaml"]
 
@@ -151,7 +152,7 @@ def test_delete_removes_rows_and_folder(owner: User, folders: Path):
         testbed=testbed, command="up", plan={}, asked_by=owner, status="failed"
     )
 
-    delete_testbed(testbed)
+    agreed(delete_testbed, testbed)
 
     assert not Testbed.objects.exists()
     assert not (folders / "lab").exists()
@@ -163,7 +164,7 @@ def test_deployed_testbed_is_not_deleted(owner: User, condition: str):
     Testbed.objects.update(condition=condition)
 
     with pytest.raises(StateError, match="still there"):
-        delete_testbed(testbed)
+        agreed(delete_testbed, testbed)
 
     assert testbed.project.yaml.exists()
 
@@ -173,7 +174,7 @@ def test_testbed_with_a_run_is_not_deleted(owner: User):
     Run.objects.create(testbed=testbed, command="down", plan={}, asked_by=owner)
 
     with pytest.raises(TestbedBusy, match="olive has been running down"):
-        delete_testbed(testbed)
+        agreed(delete_testbed, testbed)
 
     assert testbed.project.yaml.exists()
 

@@ -20,6 +20,7 @@ from testbed.testbeds.stored_files import (
     files_bytes_of,
     list_files,
 )
+from tests.testbed.confirming import agreed
 
 MIB = 1024 * 1024
 YAML = {"kvm-compose.yaml": b"machines: []\n"}
@@ -37,7 +38,7 @@ def test_sum_follows_what_is_added_replaced_and_deleted(owner: User):
 
     update_files(testbed, {"a": bytes(100), "b": bytes(50)})
     update_files(testbed, {"a": bytes(30)})
-    delete_file(testbed, "b")
+    agreed(delete_file, testbed, "b")
 
     assert files_bytes(testbed) == sum(list_files(testbed).values()) == 13 + 30
 

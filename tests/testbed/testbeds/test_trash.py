@@ -15,6 +15,7 @@ from testbed.testbeds import trash
 from testbed.testbeds.files import NameTaken, create_testbed, delete_testbed
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.trash import MARK, TRASH, empty_trash, mark
+from tests.testbed.confirming import agreed
 
 FILES = {"kvm-compose.yaml": b"machines: []\n", "secret.txt": b"olive's\n"}
 
@@ -65,7 +66,7 @@ def test_deletion_that_dies_after_its_commit_is_finished_by_the_upkeep(
 ):
     dying.setattr(place, call, dies)
     with pytest.raises(Died):
-        delete_testbed(lab)
+        agreed(delete_testbed, lab)
     dying.undo()
     assert not Testbed.objects.exists()
     assert left(folders) in ({"lab"}, {"trash: lab"})
@@ -80,7 +81,7 @@ def test_deletion_that_dies_before_its_commit_leaves_the_testbed_whole(
 ):
     dying.setattr(Testbed, "delete", dies)
     with pytest.raises(Died):
-        delete_testbed(lab)
+        agreed(delete_testbed, lab)
     dying.undo()
     assert (lab.directory / MARK).exists()
 
@@ -108,7 +109,7 @@ def test_new_testbed_of_the_name_never_gets_the_old_ones_files(
 ):
     dying.setattr(service, "throw_away", dies)
     with pytest.raises(Died):
-        delete_testbed(lab)
+        agreed(delete_testbed, lab)
     dying.undo()
     if is_left_to_the_upkeep:
         empty_trash()
@@ -132,7 +133,7 @@ def test_late_end_of_a_deletion_spares_the_new_testbed_of_the_name(
 
     dying.setattr(service, "throw_away", late)
 
-    delete_testbed(lab)
+    agreed(delete_testbed, lab)
 
     assert made[0].project.yaml.exists()
     assert left(folders) == {"lab"}
@@ -158,7 +159,7 @@ def test_folder_that_cannot_be_removed_now_is_tried_again(
     lab: Testbed, folders: Path, dying: pytest.MonkeyPatch
 ):
     dying.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
-    delete_testbed(lab)
+    agreed(delete_testbed, lab)
     assert left(folders) == {"trash: lab"}
     assert empty_trash() == 0
     dying.undo()
@@ -175,7 +176,7 @@ def test_folder_that_cannot_be_moved_waits_for_the_upkeep_and_keeps_its_name(
         raise PermissionError(13, "Permission denied")
 
     dying.setattr(trash.tempfile, "mkdtemp", refused)
-    delete_testbed(lab)
+    agreed(delete_testbed, lab)
     assert empty_trash() == 0
     with pytest.raises(NameTaken, match="still being removed"):
         create_testbed(stranger, "lab", FILES)
@@ -196,7 +197,7 @@ def test_folder_that_cannot_be_marked_keeps_its_testbed(
     monkeypatch.setattr(Path, "touch", full)
 
     with pytest.raises(StateError, match="could not be marked"):
-        delete_testbed(lab)
+        agreed(delete_testbed, lab)
 
     assert Testbed.objects.filter(slug="lab").exists()
     assert lab.project.yaml.exists()
@@ -206,6 +207,6 @@ def test_testbed_without_a_folder_can_be_deleted(lab: Testbed, folders: Path):
     shutil.rmtree(lab.directory)
 
     mark(lab.directory)
-    delete_testbed(lab)
+    agreed(delete_testbed, lab)
 
     assert not Testbed.objects.exists()

@@ -170,14 +170,16 @@ def test_script_of_a_guest_that_was_never_started_waits_for_nothing(
 def test_disks_are_deleted_only_after_a_question_that_names_them(
     browser: Client, generated: Testbed
 ):
+    for name in ("web", "db"):
+        generated.project.mark(name, disk="ubuntu_22_04 of today")
     page = browser.get("/testbeds/lab/").content.decode()
 
     question = browser.get("/testbeds/lab/disks/delete/").content.decode()
 
     assert 'value="clear-artefacts"' not in page
     assert 'href="/testbeds/lab/disks/delete/"' in page
-    assert "The disks of 2 guests are erased" in question
-    assert "web on main, db on host-b." in visible(question)
+    assert "web on main size not seen db on host-b size not seen" in visible(question)
+    assert "Type lab to confirm" in visible(question)
     assert 'value="clear-artefacts"' in question
     assert not Run.objects.exists()
 

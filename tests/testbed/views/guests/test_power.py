@@ -13,6 +13,7 @@ from testbed.models import Run, Task, Testbed
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
 from tests.testbed.answer_rows import execution
+from tests.testbed.confirming import answered, seal_of
 from tests.testbed.reading import squeezed, visible
 
 PAGE = "/testbeds/lab/power/"
@@ -91,21 +92,20 @@ def test_verb_that_loses_data_asks_first_and_names_the_guests(
     question = browser.post(PAGE, {"verb": verb, "selection": "@all"})
     assert not Run.objects.exists()
 
-    sure = {"verb": verb, "selection": "db,web", "sure": "db,web"}
-    answer = browser.post(PAGE, sure)
+    answer = answered(browser, question)
 
     page = squeezed(question.content.decode())
     assert question.status_code == 200
     assert "web on main" in visible(page)
     assert "db on host-b" in visible(page)
-    assert 'name="sure" value="db,web"' in page
     assert answer["Location"] == f"/runs/{Run.objects.get().pk}/"
 
 
 def test_answer_for_other_guests_is_asked_again(browser: Client):
-    sure = {"verb": "reset", "selection": "@all", "sure": "web"}
+    question = browser.post(PAGE, {"verb": "reset", "selection": "web"})
+    sure = {"verb": "reset", "selection": "@all", "seal": seal_of(question)}
 
-    assert browser.post(PAGE, sure).status_code == 200
+    assert browser.post(PAGE, sure).status_code == 422
     assert not Run.objects.exists()
 
 
@@ -148,7 +148,7 @@ def test_body_that_is_no_power_command_is_refused(browser: Client, body: str):
     answer = browser.post(PAGE, body, content_type="application/json")
 
     assert answer.status_code == 422
-    assert answer.json()["error"] == "The body is not the JSON of a power command."
+    assert answer.json()["error"] == "The body is not the JSON of an act on guests."
 
 
 @pytest.mark.parametrize("verb", ["pause", "reset"])

@@ -1,10 +1,10 @@
 """Up of single guests over HTTP: buttons, JSON, a question before disks are erased."""
 
 import logging
-import re
 
 import pytest
 from django.contrib.auth.models import User
+from django.http import HttpResponse
 from django.test import Client
 
 from orchestration.plan.model import Command
@@ -15,6 +15,7 @@ from testbed.models import Run, Task, Testbed
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
 from tests.testbed.answer_rows import execution
+from tests.testbed.confirming import answered, seal_of
 from tests.testbed.conftest import YAML
 from tests.testbed.reading import squeezed, visible
 
@@ -73,20 +74,21 @@ def test_recreation_asks_names_the_disks_and_then_erases_them(browser: Client):
     assert "web on main" in text
     assert "db on" not in text
     assert not Run.objects.exists()
-    hidden = r'<input type="hidden" name="(selection|sure)" value="(\w+)">'
-    fields = dict(re.findall(hidden, question.content.decode()))
-    browser.post(PAGE, fields | {"mode": "recreate"})
+    answered(browser, question, "web")
     run = Run.objects.get()
     assert run.plan["options"]["provision"] is True
     assert run.plan["options"]["guests"] == ["web"]
 
 
 def test_answer_counts_for_the_guests_that_were_named_only(browser: Client):
-    wish = {"mode": "recreate", "selection": "web,db", "sure": "web"}
+    question = browser.post(PAGE, {"mode": "recreate", "selection": "web"})
+    seal = seal_of(question)
+    wish = {"mode": "recreate", "selection": "web,db", "seal": seal, "typed": "web"}
 
     answer = browser.post(PAGE, wish)
 
-    assert answer.status_code == 200
+    assert answer.status_code == 422
+    assert "Type lab to confirm" in visible(answer.content.decode())
     assert not Run.objects.exists()
 
 
@@ -100,11 +102,19 @@ def test_guest_without_a_disk_is_recreated_without_a_question(
     assert Run.objects.exists()
 
 
-def test_program_is_not_asked_and_gets_the_plan(browser: Client):
+def test_program_confirms_what_dies_and_gets_the_plan(browser: Client):
     wish = {"mode": "recreate", "selection": "web"}
 
-    shape = browser.post(PAGE, wish, content_type="application/json", headers=JSON)
+    def sent(**more: str) -> HttpResponse:
+        body = {**wish, **more}
+        return browser.post(PAGE, body, content_type="application/json", headers=JSON)
 
+    refusal = sent()
+    assert not Run.objects.exists()
+    shape = sent(confirm=refusal.json()["erases"]["confirm"])
+
+    assert refusal.status_code == 428
+    assert refusal.json()["error"] == "This erases the disk of web."
     entries = shape.json()["instructions"]
     assert shape.json()["run"] == Run.objects.get().pk
     assert [e["resources"] for e in entries if e["kind"] == "start-guests"] == [["web"]]

@@ -1,0 +1,103 @@
+"""Commands that change or delete a testbed, and the question before something dies.
+
+`up`, `down`, `generate-artefacts` and `clear-artefacts` are the runs of a testbed,
+`recreate` makes single guests anew, `delete` removes a testbed or one of its files.
+The server says what an act erases: it is printed by name and size, then `--yes` agrees,
+or a person who types the name.
+"""
+
+import argparse
+import sys
+
+from orchestration.amounts import size
+from testbed.client.api import Agrees, Client, Frame, StartedRun
+from testbed.client.screen import say
+
+RUNS = {
+    "up": "bring a testbed up",
+    "down": "stop a testbed; its disks stay",
+    "generate-artefacts": "write the artefacts",
+    "clear-artefacts": "erase the disks and artefacts",
+}
+
+
+def add_changes(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> None:
+    """Add the commands that change a testbed to a command line."""
+    for command, about in RUNS.items():
+        parser = commands.add_parser(command, help=about)
+        parser.set_defaults(form="run")
+        _add_testbed(parser)
+        if command == "up":
+            for option, does in (
+                ("provision", "make all disks anew, which erases their data"),
+                ("rerun-scripts", "run setup scripts again that ran before"),
+            ):
+                parser.add_argument(f"--{option}", action="store_true", help=does)
+    recreate = commands.add_parser("recreate", help="make guests anew from their image")
+    recreate.set_defaults(form="recreate")
+    _add_testbed(recreate)
+    recreate.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+    delete = commands.add_parser("delete", help="delete a testbed, or a file of it")
+    delete.set_defaults(form="delete")
+    _add_testbed(delete)
+    delete.add_argument("path", nargs="?", default="", help="the file's path in it")
+
+
+def agreement(options: argparse.Namespace) -> Agrees:
+    """Return what prints the things that die, and agrees or asks."""
+
+    def agrees(erases: Frame) -> bool:
+        for line in _lines(erases):
+            say(line, to=sys.stderr)
+        if getattr(options, "yes", False):
+            return True
+        if not sys.stdin.isatty():
+            say("Nothing was done. Add --yes to erase this.", to=sys.stderr)
+            return False
+        name = erases["must_type"]
+        wanted = f"type {name}" if name else "type yes"
+        sys.stderr.write(f"To erase this, {wanted}: ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip() == (name or "yes")
+
+    return agrees
+
+
+def started(client: Client, options: argparse.Namespace) -> StartedRun:
+    """Start the run that a command line asks for. Raises: Refused."""
+    if options.form == "recreate":
+        return client.up_guests(options.testbed, "recreate", options.guests)
+    switches = {
+        name: getattr(options, name, False) for name in ("provision", "rerun_scripts")
+    }
+    return client.start(options.testbed, options.command, **switches)
+
+
+def delete(client: Client, options: argparse.Namespace) -> None:
+    """Delete what a command line names. Raises: Refused."""
+    if options.path:
+        client.delete_file(options.testbed, options.path)
+    else:
+        client.delete_testbed(options.testbed)
+    say(f"{options.path or options.testbed} was deleted.")
+
+
+def _lines(erases: Frame) -> list[str]:
+    """Return what dies and what stays, one thing a line."""
+    lines = ["This is erased:"]
+    for loss in erases["losses"]:
+        seen = loss["bytes"]
+        amount = "size not seen" if seen is None else size(seen)
+        where = f" on {loss['host']}" if loss["host"] else ""
+        why = f" ({loss['reason']})" if loss["reason"] else ""
+        lines.append(f"  {loss['sort']} {loss['name']}{where}, {amount}{why}")
+    return [*lines, *erases["kept"]]
+
+
+def _add_testbed(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument(
+        "--yes", action="store_true", help="erase what the server names, and do not ask"
+    )

@@ -1,0 +1,1 @@
+"""The answer to "what does this act erase", and its confirmation."""

@@ -1,0 +1,1 @@
+"""Questions before something is erased, and the pages that erase."""

@@ -1,0 +1,137 @@
+"""The client's commands that change a testbed, against a real server.
+
+One that erases data prints what dies, then waits for `--yes` or for the name.
+"""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import User
+from pytest_django.live_server_helper import LiveServer
+
+from testbed.client import __main__ as command_line
+from testbed.client.api import Client
+from testbed.models import Run, Testbed
+from tests.testbed.conftest import Doors
+
+pytestmark = pytest.mark.django_db(transaction=True)
+At = Callable[..., int]
+
+
+@pytest.fixture
+def at(
+    live_server: LiveServer,
+    owner: User,
+    doors: Doors,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> At:
+    """Run a command line of Olive at a real server, to the start of the run."""
+    secret = tmp_path / "password"
+    secret.write_text("olive-pass\n")
+    words = (live_server.url, "--user", "olive", "--password-file", str(secret))
+    monkeypatch.setattr(Client, "drive", lambda *_: "succeeded")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    return lambda *more: command_line.main([*words, *more])
+
+
+@pytest.fixture
+def lab(generated: Testbed) -> Testbed:
+    """The testbed, down, with a disk of each guest."""
+    for name in ("web", "db"):
+        generated.project.mark(name, disk="ubuntu_22_04 of today")
+    generated.project.file("setup.sh").write_text("#!/bin/sh\n")
+    return generated
+
+
+def types(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Let a person at a terminal type this."""
+    typed = io.StringIO(f"{text}\n")
+    monkeypatch.setattr(typed, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", typed)
+
+
+def test_script_without_yes_erases_nothing_and_hears_what_would_die(
+    at: At, lab: Testbed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = at("clear-artefacts", "lab")
+
+    said = capsys.readouterr().err.splitlines()
+    assert code == 1
+    assert said[:3] == [
+        "This is erased:",
+        "  disk web on main, size not seen",
+        "  disk db on host-b, size not seen",
+    ]
+    assert "Nothing was done. Add --yes to erase this." in said
+    assert said[-1].startswith("Error: This erases the disks of web and db.")
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("clear-artefacts", "lab"), ("up", "lab", "--provision")],
+)
+def test_yes_agrees_to_what_is_printed(
+    at: At, lab: Testbed, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    code = at(*words, "--yes")
+
+    assert code == 0
+    assert "disk web on main" in capsys.readouterr().err
+    assert Run.objects.get().command == words[0]
+
+
+@pytest.mark.parametrize(("name", "code"), [("lab", 0), ("web", 1), ("yes", 1)])
+def test_person_types_the_name(
+    at: At, lab: Testbed, monkeypatch: pytest.MonkeyPatch, name: str, code: int
+) -> None:
+    types(monkeypatch, name)
+
+    assert at("clear-artefacts", "lab") == code
+    assert Run.objects.exists() is (code == 0)
+
+
+def test_guest_is_recreated_under_its_own_name(
+    at: At, lab: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+    types(monkeypatch, "web")
+
+    assert at("recreate", "lab", "web") == 0
+    assert Run.objects.get().options == {"mode": "recreate", "selection": "web"}
+
+
+def test_run_that_erases_nothing_needs_no_yes(at: At, lab: Testbed) -> None:
+    assert at("generate-artefacts", "lab") == 0
+    assert Run.objects.get().command == "generate-artefacts"
+
+
+def test_file_and_testbed_are_deleted(
+    at: At, lab: Testbed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at("delete", "lab", "setup.sh", "--yes")
+    assert not lab.project.file("setup.sh").exists()
+
+    assert at("delete", "lab", "--yes") == 0
+
+    printed = capsys.readouterr()
+    assert "setup.sh was deleted." in printed.out
+    assert "lab was deleted." in printed.out
+    assert "disk db on host-b" in printed.err
+    assert not Testbed.objects.exists()
+
+
+def test_testbed_of_another_user_is_not_there(
+    at: At, lab: Testbed, stranger: User, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Testbed.objects.update(owner=stranger)
+
+    for words in (("clear-artefacts",), ("delete",)):
+        assert at(*words, "lab", "--yes") == 1
+
+    missing = "Error: There is no testbed lab, or it is another user's.\n"
+    assert capsys.readouterr().err == 2 * missing
+    assert Testbed.objects.exists()
