@@ -21,6 +21,7 @@ from testbed.views import (
     testbeds,
 )
 from testbed.views.erasing import files as file_deletion
+from testbed.views.erasing import protection
 from testbed.views.erasing import testbeds as testbed_deletion
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
@@ -55,6 +56,11 @@ urlpatterns = [
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
     path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
     path("testbeds/<slug:slug>/owner/", shares.give, name="testbed-give"),
+    path(
+        "testbeds/<slug:slug>/protection/",
+        protection.change,
+        name="testbed-protection",
+    ),
     path("testbeds/<slug:slug>/edit/", editor.edit, name="testbed-edit"),
     path("testbeds/<slug:slug>/check/", editor.check, name="testbed-check"),
     path(

@@ -51,6 +51,7 @@ class Act(StrEnum):
     DELETE_DISKS = "delete disks and artefacts"
     SHARE = "share the testbed"
     TRANSFER = "give the testbed to another owner"
+    PROTECT = "protect testbeds and guests"
     DELETE = "delete the testbed"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SHARE_COMMAND = "share commands with all testbeds"
@@ -81,7 +82,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.ARTEFACTS,
     ),
     Role.EDITOR: (Act.EDIT,),
-    Role.OWNER: (Act.DELETE_DISKS, Act.SHARE, Act.TRANSFER, Act.DELETE),
+    Role.OWNER: (Act.DELETE_DISKS, Act.PROTECT, Act.SHARE, Act.TRANSFER, Act.DELETE),
     Role.ADMIN: (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND, Act.ADMINISTER),
 }
 LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}

@@ -23,7 +23,13 @@ from orchestration.plan.power import VERBS
 from orchestration.plan.snapshots import SnapshotVerb
 from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
-from testbed.client.changes import add_changes, agreement, delete, started
+from testbed.client.changes import (
+    add_changes,
+    agreement,
+    delete,
+    protect,
+    started,
+)
 from testbed.client.screen import Lines, Screen, say
 
 SUCCEEDED, FAILED, CANCELLED = 0, 1, 130
@@ -134,7 +140,19 @@ def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
     return client.follow(run.number, take, after=seen)
 
 
-_ACTS = {"power": _power, "snapshot": _snapshot, "run": _change, "recreate": _change, "delete": _delete}
+def _protect(client: Client, options: argparse.Namespace) -> int:
+    protect(client, options)
+    return SUCCEEDED
+
+
+_ACTS = {
+    "power": _power,
+    "snapshot": _snapshot,
+    "run": _change,
+    "recreate": _change,
+    "delete": _delete,
+    "protect": _protect,
+}
 
 
 def _shown_live(options: argparse.Namespace) -> OnFrame:

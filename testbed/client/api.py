@@ -150,6 +150,11 @@ class Client:
         """Delete a testbed that is down. Raises: Refused."""
         _require_ok(self._confirmed(slug, "delete", {}))
 
+    def protect(self, slug: str, guest: str = "", *, lift: bool = False) -> None:
+        """Protect a testbed's data, or one guest's, or lift that. Raises: Refused."""
+        form = {"guest": guest} | ({"lift": "on"} if lift else {})
+        _require_ok(self._confirmed(slug, "protection", form))
+
     def delete_file(self, slug: str, path: str) -> None:
         """Delete a file of a testbed. Raises: Refused."""
         _require_ok(self._confirmed(slug, "files/remove", {"path": path}))

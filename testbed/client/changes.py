@@ -1,7 +1,8 @@
 """Commands that change or delete a testbed, and the question before something dies.
 
 `up`, `down`, `generate-artefacts` and `clear-artefacts` are the runs of a testbed,
-`recreate` makes single guests anew, `delete` removes a testbed or one of its files.
+`recreate` makes single guests anew, `delete` removes a testbed or one of its files,
+`protect` and `lift` decide whether any of that is accepted.
 The server says what an act erases: it is printed by name and size, then `--yes` agrees,
 or a person who types the name.
 """
@@ -39,6 +40,14 @@ def add_changes(
     recreate.set_defaults(form="recreate")
     _add_testbed(recreate)
     recreate.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
+    for verb, about in (
+        ("protect", "refuse all that erases a testbed's data, or a guest's"),
+        ("lift", "lift such a protection"),
+    ):
+        parser = commands.add_parser(verb, help=about)
+        parser.set_defaults(form="protect")
+        parser.add_argument("testbed", help="the testbed's name")
+        parser.add_argument("guest", nargs="?", default="", help="one of its guests")
     delete = commands.add_parser("delete", help="delete a testbed, or a file of it")
     delete.set_defaults(form="delete")
     _add_testbed(delete)
@@ -73,6 +82,14 @@ def started(client: Client, options: argparse.Namespace) -> StartedRun:
         name: getattr(options, name, False) for name in ("provision", "rerun_scripts")
     }
     return client.start(options.testbed, options.command, **switches)
+
+
+def protect(client: Client, options: argparse.Namespace) -> None:
+    """Protect what a command line names, or lift that. Raises: Refused."""
+    is_lift = options.command == "lift"
+    client.protect(options.testbed, options.guest, lift=is_lift)
+    state = "not protected any more" if is_lift else "protected"
+    say(f"{options.guest or options.testbed} is {state}.")
 
 
 def delete(client: Client, options: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart
 from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
+from testbed.models.protection import Protected, Protection
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
 from testbed.models.snapshots import ObservedSnapshots
@@ -36,6 +37,8 @@ __all__ = [
     "MissingPart",
     "ObservedGuest",
     "ObservedSnapshots",
+    "Protected",
+    "Protection",
     "Run",
     "Sample",
     "SampleHour",

@@ -20,6 +20,7 @@ from orchestration.inventory.things import ThingKind
 from orchestration.transport.base import Scope
 from testbed.celery import request_cleanup
 from testbed.models import Cleanup, Host, Inventory, Testbed
+from testbed.models.protection import require_unprotected
 from testbed.orphans.deletion import seen_now
 from testbed.orphans.detection import Orphan, last_observations, orphans_among
 
@@ -80,7 +81,8 @@ def oldest_look() -> datetime | None:
 def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
     """Request the deletion of all orphans of a name by a worker.
 
-    Raises: StateError (not confirmed by typing the name, none there), TestbedBusy.
+    Raises: StateError (not confirmed by typing the name, none there), TestbedBusy,
+    Protected.
     """
     if confirmed.strip() != name:
         raise StateError(
@@ -88,6 +90,8 @@ def delete_orphans(name: str, confirmed: str, user: User) -> Cleanup:
             hint="Nothing was deleted. Type it exactly to delete what it lists.",
         )
     group = group_named(name)
+    if group.testbed is not None:  # their folders may hold disks of its guests
+        require_unprotected(group.testbed, None)
     return _ask(name, user, [orphan.key for orphan in group.orphans])
 
 

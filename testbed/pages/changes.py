@@ -63,12 +63,16 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The effect of the next `up`; `problem` says why it cannot be computed."""
+    """The effect of the next `up`; `problem` says why it cannot be computed.
+
+    `erased` are the guests whose disks go.
+    """
 
     groups: tuple[Group, ...] = ()
     summary: str = ""
     hosts: tuple[Room, ...] = ()
     problem: str = ""
+    erased: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -120,7 +124,14 @@ def _pending(
     hosts = rooms(changes.hosts, dict(taken))
     time = estimate(testbed, wanted, changes.guests)
     summary = "; ".join(filter(None, (_summary(changes), time)))
-    return Pending(_groups(changes), summary, hosts)
+    made = {(g.name, g.host) for g in known.guests if g.markers.disk}
+    erasing = (ChangeKind.REMOVE, ChangeKind.RECREATE)
+    gone = {c.name for c in changes.guests if c.kind in erasing and _at(c) in made}
+    return Pending(_groups(changes), summary, hosts, erased=frozenset(gone))
+
+
+def _at(change: Change) -> tuple[str, str]:
+    return change.name, change.host
 
 
 def _summary(changes: Changes) -> str:

@@ -25,6 +25,7 @@ from orchestration.state.selection import shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
+from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
 from testbed.runs.places.tools import (
@@ -67,7 +68,8 @@ def create_run(
 
     When no client drives it in time, the server does. Raises: TestbedBusy (with user
     and start), SpecError, StateError (also: the client's plan is another one),
-    Unconfirmed (it erases disks, and `confirm` is not their token).
+    Unconfirmed (it erases disks, and `confirm` is not their token), Protected (one of
+    these is protected).
     """
     options = options or Options()
     switches = {
@@ -75,8 +77,11 @@ def create_run(
         "rerun_scripts": options.rerun_scripts,
     }
     with transaction.atomic():
+        _require_turn(testbed, command)
+        if command == Command.CLEAR_ARTEFACTS:  # the record of all addresses, too
+            require_unprotected(testbed)
+        _require_erasable(testbed, _erased_by(testbed, command, options), confirm)
         run = _reserve(testbed, user, command, switches)
-        require_confirmed(_erased_by(testbed, command, options), confirm)
         _, plan = prepare(testbed, command, options)
         if client_plan is not None:
             _compare(json.loads(plan.to_json()), json.loads(json.dumps(client_plan)))
@@ -124,7 +129,7 @@ def create_guest_up(
     """Plan Up of some guests and store it as a run that waits for its driver.
 
     Raises: as `create_power`; StateError (the testbed was edited), NotEnoughSpace,
-    Unconfirmed.
+    Unconfirmed, Protected.
     """
     selection = clean(selection)
     options = {"mode": way.mode.value, "selection": selection}
@@ -133,7 +138,8 @@ def create_guest_up(
         run.title = way.title
         names = matched(testbed, selection)
         if way.loses_data:
-            require_confirmed(erased_by_recreating(testbed, names), confirm)
+            erasure = erased_by_recreating(testbed, names)
+            _require_erasable(testbed, erasure, confirm)
         _store(run, prepare_guests(testbed, names, way.options))
     return run
 
@@ -177,6 +183,13 @@ def create_check(testbed: Testbed, user: User, guest: str) -> Run:
     return run
 
 
+def _require_erasable(testbed: Testbed, erasure: Erasure, confirm: str) -> None:
+    """Let a run erase disks. Raises: Protected, Unconfirmed."""
+    if erasure.losses:
+        require_unprotected(testbed, erasure.guests)
+    require_confirmed(erasure, confirm)
+
+
 def _erased_by(testbed: Testbed, command: Command, options: Options) -> Erasure:
     """Return what a command erases. Raises: as `prepare`."""
     if command == Command.UP:
@@ -201,13 +214,7 @@ def _reserve(
 
     Raises: TestbedBusy when another run excludes it.
     """
-    Testbed.objects.select_for_update().get(pk=testbed.pk)
-    is_exclusive = command not in BESIDE_OTHERS
-    others = Run.objects.filter(testbed=testbed)
-    if command in ENDS_TOOLS:
-        tools = list(tools_of(testbed).values_list("pk", flat=True))
-        others = others.exclude(pk__in=tools)
-    require_no_run(others if is_exclusive else others.filter(is_exclusive=True))
+    is_exclusive = _require_turn(testbed, command)
     if command in ENDS_TOOLS:
         end_tools(testbed, user)
     role = acted_as(user, testbed)
@@ -221,6 +228,21 @@ def _reserve(
         options=options,
         plan={},
     )
+
+
+def _require_turn(testbed: Testbed, command: Command) -> bool:
+    """Lock the testbed's row; return whether the command has to be alone on it.
+
+    Raises: TestbedBusy when another run excludes it.
+    """
+    Testbed.objects.select_for_update().get(pk=testbed.pk)
+    is_exclusive = command not in BESIDE_OTHERS
+    others = Run.objects.filter(testbed=testbed)
+    if command in ENDS_TOOLS:
+        tools = list(tools_of(testbed).values_list("pk", flat=True))
+        others = others.exclude(pk__in=tools)
+    require_no_run(others if is_exclusive else others.filter(is_exclusive=True))
+    return is_exclusive
 
 
 def _create_rows(run: Run, plan: Plan) -> None:

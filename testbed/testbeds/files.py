@@ -26,6 +26,7 @@ from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
 from testbed.models import JumpReach, Run, Testbed
+from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
     last_observations,
@@ -110,7 +111,7 @@ def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
 def delete_file(testbed: Testbed, path: str, *, confirm: str = "") -> None:
     """Remove one of the user's files.
 
-    Raises: PathOutside, StateError (the YAML; no such file), Unconfirmed.
+    Raises: PathOutside, StateError (the YAML; no such file), Unconfirmed, Protected.
     """
     if safe_path(path) == YAML_NAME:
         raise StateError(
@@ -118,6 +119,7 @@ def delete_file(testbed: Testbed, path: str, *, confirm: str = "") -> None:
             hint="Replace it, or delete the testbed.",
         )
     with files_locked(testbed):
+        require_unprotected(testbed)
         require_confirmed(erased_file(testbed, path), confirm)
         testbed.project.file(path).unlink(missing_ok=True)
         count_again(testbed)
@@ -135,7 +137,7 @@ def delete_testbed(testbed: Testbed, *, confirm: str = "") -> None:
     """Remove a testbed, its runs and its folder; a worker removes other hosts' folders.
 
     Raises: TestbedBusy (a run is active), StateError (something is deployed),
-    Unconfirmed.
+    Unconfirmed, Protected.
     """
     with transaction.atomic():
         locked = Testbed.objects.select_for_update().get(pk=testbed.pk)
@@ -148,7 +150,11 @@ def delete_testbed(testbed: Testbed, *, confirm: str = "") -> None:
 
 
 def require_deletable(testbed: Testbed) -> None:
-    """Raise TestbedBusy or StateError when a part of it runs or was seen."""
+    """Raise TestbedBusy, StateError or Protected when it has to stay.
+
+    A part of it runs or was seen, or its data is protected.
+    """
+    require_unprotected(testbed, None)
     require_no_run(Run.objects.filter(testbed=testbed))
     held = things_there(last_observations()).get(testbed.slug, [])
     named = [f"{thing.kind} {thing.name} on {host}" for host, thing in held]

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from orchestration.amounts import count_of, size
-from orchestration.errors import TestbedBusy, TestbedError
+from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request
 from testbed.images.listing import (
@@ -23,7 +23,7 @@ from testbed.images.listing import (
 from testbed.models import Cleanup
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
-from testbed.views.problems import problem_page
+from testbed.views.problems import problem_page, status_of
 
 
 @login_required
@@ -67,8 +67,8 @@ def delete(request: Request) -> HttpResponse:
             question = _question(selected(seen_stores(), picks))
             return not_confirmed(request, exc, question)
         except TestbedError as exc:
-            status = 409 if isinstance(exc, TestbedBusy) else 422
-            return problem_page(request, exc, status=status, back=reverse("images"))
+            back = reverse("images")
+            return problem_page(request, exc, status=status_of(exc), back=back)
         return redirect("cleanup", found.pk)
     chosen = selected(seen_stores(), request.GET.getlist("pick"))
     if not chosen.picks:

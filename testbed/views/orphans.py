@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
-from orchestration.errors import TestbedBusy, TestbedError
+from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
 from testbed.access.visibility import Request
 from testbed.models import Cleanup
@@ -24,7 +24,7 @@ from testbed.orphans.listing import (
 )
 from testbed.pages.waiting import unclaimed_cleanup
 from testbed.runs.event_rows import clean
-from testbed.views.problems import problem_page
+from testbed.views.problems import problem_page, status_of
 
 
 @login_required
@@ -88,5 +88,5 @@ def cleanup(request: Request, pk: int) -> HttpResponse:
 
 
 def _refused(request: Request, problem: TestbedError) -> HttpResponse:
-    status = 409 if isinstance(problem, TestbedBusy) else 422
-    return problem_page(request, problem, status=status, back=reverse("orphans"))
+    back = reverse("orphans")
+    return problem_page(request, problem, status=status_of(problem), back=back)

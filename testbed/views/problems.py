@@ -13,9 +13,10 @@ from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from orchestration.errors import SpecError, TestbedError
+from orchestration.errors import SpecError, TestbedBusy, TestbedError
 from testbed.access.permissions import NotAllowed
 from testbed.api.shapes import problem_json
+from testbed.models import Protected
 from testbed.testbeds.uploads import MAX_FILES
 
 JSON = "application/json"
@@ -25,6 +26,15 @@ Respond = Callable[[HttpRequest], HttpResponse]
 def wants_json(request: HttpRequest) -> bool:
     """Return whether a program asks: it sends JSON or wants it, browsers do not."""
     return request.content_type == JSON or JSON in request.headers.get("Accept", "")
+
+
+def status_of(problem: TestbedError) -> int:
+    """Return the status of a refusal: another run is on, protected, not possible."""
+    if isinstance(problem, TestbedBusy):
+        return HTTPStatus.CONFLICT
+    if isinstance(problem, Protected):
+        return HTTPStatus.LOCKED
+    return HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 def problem_page(

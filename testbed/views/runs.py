@@ -13,7 +13,7 @@ from django.views.decorators.http import (
 )
 
 from orchestration.amounts import count_of
-from orchestration.errors import TestbedBusy, TestbedError
+from orchestration.errors import TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
 from orchestration.plan.model import Command, Options
 from testbed.access.permissions import Act, act_of_command, require
@@ -38,7 +38,7 @@ from testbed.views.erasing.question import Question, confirm_of, not_confirmed
 from testbed.views.erasing.testbeds import clear_question, kept_fields
 from testbed.views.execution.answers import answers_context
 from testbed.views.logs import log_context
-from testbed.views.problems import wants_json
+from testbed.views.problems import status_of, wants_json
 from testbed.views.testbeds import show_testbed
 
 MOST_TEXT = 200
@@ -149,8 +149,7 @@ def _start(request: Request, slug: str) -> HttpResponse:
     except Unconfirmed as exc:
         return not_confirmed(request, exc, _question(request, testbed, command, exc))
     except TestbedError as exc:
-        status = 409 if isinstance(exc, TestbedBusy) else 422
-        return _refused(request, testbed, exc, status=status)
+        return _refused(request, testbed, exc, status=status_of(exc))
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)

@@ -1,5 +1,7 @@
 """The list of testbeds, and one testbed's page."""
 
+from collections.abc import Mapping
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
@@ -17,9 +19,9 @@ from testbed.access.visibility import (
     testbed_for,
     visible_runs,
 )
-from testbed.models import Testbed
+from testbed.models import Protection, Testbed
 from testbed.pages.budgets import budgets_of
-from testbed.pages.changes import pending_changes
+from testbed.pages.changes import Pending, pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.parts import Diagram
 from testbed.pages.diagram.sketch import Sketch, sketch_of
@@ -39,6 +41,7 @@ from testbed.pages.overview import (
     unseen_run,
 )
 from testbed.runs.places.tools import tools_of
+from testbed.testbeds.erasure.protection import protections_of
 from testbed.testbeds.executions import execution_again
 from testbed.testbeds.files import list_examples
 from testbed.testbeds.findings import errors_among, findings_of
@@ -148,6 +151,7 @@ def guests(request: Request, slug: str) -> HttpResponse:
         problem = exc
     page, query = page_of(request, found), {"on": on} if on else {}
     context = {"testbed": testbed, "page": page, "problem": problem, "query": query}
+    context["protected"] = protections_of(testbed)
     template = "testbeds/_guests.html" if request.htmx else "testbeds/guests.html"
     return render(request, template, context, status=422 if problem else 200)
 
@@ -163,13 +167,20 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     found_active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(found_active, key=lambda run: run.is_tool)
     active = running[0] if running else None
+    pending = None if active else pending_changes(testbed, state)
+    protections = protections_of(testbed)
     can_run = testbed.condition in Testbed.DEPLOYED and request.may.allows(Act.EXECUTE)
     return {
         "testbed": testbed,
         "state": state,
         "state_problem": problem,
         "is_edited": is_changed,
-        "pending": None if active else pending_changes(testbed, state),
+        "pending": pending,
+        "protection": protections.get(""),
+        "guest_protections": [one for one in protections.values() if one.guest],
+        "protected": protections,
+        "protecting": _protecting(protections, pending),
+        "may_protect": request.may.allows(Act.PROTECT),
         "drift": drift,
         "diagram": marked(_diagram(request, state, found), drift) if state else None,
         "sketch": sketch,
@@ -194,6 +205,15 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "recent_runs": list(recent)[:RUNS_SHOWN],
         "has_more_runs": len(recent) > RUNS_SHOWN,
     }
+
+
+def _protecting(
+    protections: Mapping[str, Protection], pending: Pending | None
+) -> Protection | None:
+    """Return the protection for which Up is refused, if there is one."""
+    erased = sorted(pending.erased) if pending else ()
+    found = (protections.get(name) for name in ("", *erased))
+    return next(filter(None, found), None) if erased else None
 
 
 def _is_refused(testbed: Testbed, sketch: Sketch | None, is_new: bool) -> bool:

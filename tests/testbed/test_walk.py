@@ -74,6 +74,7 @@ testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impos
 testbeds/<slug:slug>/sharing/                           200:share          422:share
 testbeds/<slug:slug>/sharing/change/                    impossible         404:share
 testbeds/<slug:slug>/owner/                             impossible         422:transfer
+testbeds/<slug:slug>/protection/                        302:see            409:protect
 testbeds/<slug:slug>/edit/                              200:edit           409:edit
 testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit
 testbeds/<slug:slug>/check/                             impossible         200:edit

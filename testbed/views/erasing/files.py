@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act
+from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed
@@ -21,7 +21,7 @@ from testbed.views.erasing.question import (
     confirm_of,
     not_confirmed,
 )
-from testbed.views.problems import wants_json
+from testbed.views.problems import status_of, wants_json
 
 
 @login_required
@@ -39,9 +39,10 @@ def remove(request: Request, slug: str) -> HttpResponse:
         return not_confirmed(request, exc, _question(testbed, path))
     except TestbedError as exc:
         if wants_json(request):
-            return JsonResponse(problem_json(exc), status=422)
+            return JsonResponse(problem_json(exc), status=status_of(exc))
         messages.error(request, exc.sentence)
         return redirect("testbed", slug)
+    log_act(request.user, Act.DELETE, testbed, f"the file {path}")
     if wants_json(request):
         return JsonResponse({"deleted": path})
     messages.success(request, f"{path} was deleted.")

@@ -11,10 +11,11 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.plan.model import Command
-from testbed.access.permissions import Act
+from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
-from testbed.models import Testbed
+from testbed.models import Protected, Testbed
+from testbed.models.protection import require_unprotected
 from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.erasure.disks import erased_by_clear
 from testbed.testbeds.erasure.losses import Unconfirmed
@@ -25,7 +26,7 @@ from testbed.views.erasing.question import (
     confirm_of,
     not_confirmed,
 )
-from testbed.views.problems import wants_json
+from testbed.views.problems import problem_page, status_of, wants_json
 
 # A question about a run gives them back with its answer.
 KEPT_FIELDS = ("provision", "rerun_scripts", "end_tools")
@@ -43,11 +44,13 @@ def delete(request: Request, slug: str) -> HttpResponse:
         delete_testbed(testbed, confirm=confirm_of(request))
     except Unconfirmed as exc:
         return not_confirmed(request, exc, _delete_question(testbed))
-    except (TestbedBusy, StateError) as exc:
+    except (TestbedBusy, StateError, Protected) as exc:
+        status = status_of(exc) if isinstance(exc, Protected) else 409
         if wants_json(request):
-            return JsonResponse(problem_json(exc), status=409)
+            return JsonResponse(problem_json(exc), status=status)
         context = {"testbed": testbed, "problem": exc}
-        return render(request, "testbeds/delete.html", context, status=409)
+        return render(request, "testbeds/delete.html", context, status=status)
+    log_act(request.user, Act.DELETE, testbed, "the testbed")
     if wants_json(request):
         return JsonResponse({"deleted": slug})
     messages.success(request, f"{slug} was deleted.")
@@ -59,6 +62,11 @@ def delete(request: Request, slug: str) -> HttpResponse:
 def delete_disks(request: Request, slug: str) -> HttpResponse:
     """Ask before a run deletes the disks and artefacts; the answer starts the run."""
     testbed = testbed_for(request, slug, Act.DELETE_DISKS)
+    try:
+        require_unprotected(testbed, None)
+    except Protected as exc:
+        back = reverse("testbed", args=[slug])
+        return problem_page(request, exc, status=status_of(exc), back=back)
     return ask(request, clear_question(testbed), erased_by_clear(testbed))
 
 

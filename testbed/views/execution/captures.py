@@ -8,7 +8,7 @@ from django.shortcuts import redirect
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET
 
-from orchestration.errors import ExecutionRefused, TestbedBusy, TestbedError
+from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
 from testbed.access.permissions import Act, log_act
@@ -18,6 +18,7 @@ from testbed.runs.creation import create_execution
 from testbed.runs.kept import capture_file
 from testbed.views.execution.downloads import bounded
 from testbed.views.execution.refusals import form_address
+from testbed.views.problems import status_of
 from testbed.views.testbeds import show_testbed
 
 PCAP = "application/vnd.tcpdump.pcap"
@@ -61,8 +62,7 @@ def start(request: Request, slug: str) -> HttpResponse:
         wanted = CaptureForm(request.POST).execution()
         run = create_execution(testbed, request.user, wanted)
     except TestbedError as exc:
-        status = 409 if isinstance(exc, TestbedBusy) else 422
-        return show_testbed(request, testbed, exc, status)
+        return show_testbed(request, testbed, exc, status_of(exc))
     what = f"{wanted.title} on {wanted.selection}, run {run.pk}"
     log_act(request.user, Act.EXECUTE, testbed, what)
     return redirect("run", run.pk)

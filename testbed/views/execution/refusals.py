@@ -10,13 +10,13 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
-from orchestration.errors import TestbedBusy, TestbedError
+from orchestration.errors import TestbedError
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed
 from testbed.views.execution.form import ExecutionForm
-from testbed.views.problems import wants_json
+from testbed.views.problems import status_of, wants_json
 from testbed.views.testbeds import show_testbed
 
 View = Callable[[Request, str], HttpResponse]
@@ -36,8 +36,8 @@ def form_address(view: View) -> View:
 
 
 def refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
-    """Answer 409 beside another run, else 422; the page keeps what was typed."""
-    status = 409 if isinstance(problem, TestbedBusy) else 422
+    """Answer 409 beside another run, mostly 422; the page keeps what was typed."""
+    status = status_of(problem)
     if wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     form = ExecutionForm(request.POST)

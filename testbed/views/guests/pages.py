@@ -17,6 +17,7 @@ from testbed.samples.charts import guest_load
 from testbed.samples.reading import Period
 from testbed.ssh.config import SshWay, ways_into
 from testbed.ssh.status import key_status
+from testbed.testbeds.erasure.protection import protections_of
 from testbed.views.problems import problem_page, wants_json
 from testbed.views.ssh.config import web_name
 
@@ -64,6 +65,8 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "ways": ways_for(request.user, testbed),
         "keys": key_status(testbed, page.row.guest),
         "ssh": _ssh(request, testbed, page.row.guest),
+        "protection": protections_of(testbed).get(page.row.guest.name),
+        "may_protect": request.may.allows(Act.PROTECT),
         "active_run": running[0] if running else None,
     }
 

@@ -1,0 +1,57 @@
+"""Protect the data of a testbed or of one guest, and lift that."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from orchestration.errors import TestbedError
+from testbed.access.permissions import Act, log_act
+from testbed.access.visibility import Request, testbed_for
+from testbed.models import Testbed
+from testbed.runs.event_rows import clean
+from testbed.testbeds.erasure.protection import lift, protect, protections_of
+from testbed.views.problems import problem_page, status_of, wants_json
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def change(request: Request, slug: str) -> HttpResponse:
+    """Protect the testbed, or the guest that `guest` names; with `lift`, no longer."""
+    act = Act.PROTECT if request.method == "POST" else Act.SEE
+    testbed = testbed_for(request, slug, act)
+    guest = clean(request.POST.get("guest", ""))
+    back = reverse("testbed", args=[slug])
+    if guest and "/" not in guest:
+        back = reverse("guest", args=[slug, guest])
+    if request.method == "POST":
+        try:
+            _change(request, testbed, guest)
+        except TestbedError as exc:
+            return problem_page(request, exc, status=status_of(exc), back=back)
+    if wants_json(request):
+        return JsonResponse({"protections": _shapes(testbed)})
+    return redirect(back)
+
+
+def _change(request: Request, testbed: Testbed, guest: str) -> None:
+    """Set or lift one. Raises: TestbedBusy, StateError."""
+    thing = f"guest {guest}" if guest else f"testbed {testbed}"
+    if "lift" in request.POST:
+        lift(testbed, guest)
+        done = "is not protected any more"
+    else:
+        protect(testbed, request.user, guest)
+        done = "is protected: nothing that erases its data is accepted"
+    log_act(request.user, Act.PROTECT, testbed, f"{thing} {done}")
+    if not wants_json(request):
+        messages.success(request, f"{thing[0].upper()}{thing[1:]} {done}.")
+
+
+def _shapes(testbed: Testbed) -> list[dict[str, object]]:
+    return [
+        {"guest": found.guest, "set_by": str(found.set_by), "set_at": found.set_at}
+        for found in protections_of(testbed).values()
+    ]
