@@ -250,6 +250,9 @@ OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
 KEEP_RUNS_DAYS = env_int("TESTBED_KEEP_RUNS_DAYS", 90, minimum=0)
 
+# Deleted testbeds and files can be brought back for so long; with 0 they are not kept.
+TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
+
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celery-beat")
 CELERY_BEAT_SCHEDULE = {

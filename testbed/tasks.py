@@ -17,7 +17,8 @@ from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, sweep
 from testbed.samples.recording import fold_samples, forget_samples
 from testbed.ssh.pushes import push_keys
-from testbed.testbeds.trash import empty_trash
+from testbed.testbeds.trash.folders import empty_trash
+from testbed.testbeds.trash.items import remove_old_items
 
 __all__ = [
     "adopt",
@@ -43,6 +44,7 @@ def keep_house_once() -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,
+        "things removed from the trash": remove_old_items,
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,
         "records of old deletions removed": forget_old_cleanups,

@@ -21,7 +21,7 @@ from testbed.views import (
     testbeds,
 )
 from testbed.views.erasing import files as file_deletion
-from testbed.views.erasing import protection
+from testbed.views.erasing import protection, trash
 from testbed.views.erasing import testbeds as testbed_deletion
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
@@ -121,6 +121,10 @@ urlpatterns = [
     path("runs/<int:pk>/fetched/file/", fetched.one, name="run-fetched-file"),
     path("runs/<int:pk>/fetched/archive/", fetched.archive, name="run-fetched-tar"),
     path("runs/<int:pk>/fetched/delete/", fetched.delete, name="run-fetched-delete"),
+    path("trash/", trash.index, name="trash"),
+    path("trash/empty/", trash.empty, name="trash-empty"),
+    path("trash/<int:pk>/restore/", trash.restore, name="trash-restore"),
+    path("trash/<int:pk>/delete/", trash.delete, name="trash-delete"),
     path("hosts/", hosts.index, name="hosts"),
     path("hosts/<slug:name>/", hosts.show, name="host"),
     path("hosts/<slug:name>/load/", hosts.load, name="host-load"),

@@ -80,7 +80,9 @@ def _require(
         return
     where = f"all testbeds of {user.username}" if in_all else "this testbed"
     would = "would take" if things == "files" else "may grow to"
+    trash = " and empty the trash" if things == "files" else ""
     raise LimitReached(
         f"The {things} of {where} {would} {size(used)}; {size(limit)} are allowed.",
-        hint=f"Delete {things} that are not needed, or ask your lab's admin for more.",
+        hint=f"Delete {things} that are not needed{trash}, or ask your lab's admin for "
+        "more.",
     )

@@ -52,6 +52,7 @@ class Act(StrEnum):
     SHARE = "share the testbed"
     TRANSFER = "give the testbed to another owner"
     PROTECT = "protect testbeds and guests"
+    RESTORE = "restore deleted files"
     DELETE = "delete the testbed"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SHARE_COMMAND = "share commands with all testbeds"
@@ -81,7 +82,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.TAKE_PACKETS,
         Act.ARTEFACTS,
     ),
-    Role.EDITOR: (Act.EDIT,),
+    Role.EDITOR: (Act.EDIT, Act.RESTORE),
     Role.OWNER: (Act.DELETE_DISKS, Act.PROTECT, Act.SHARE, Act.TRANSFER, Act.DELETE),
     Role.ADMIN: (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND, Act.ADMINISTER),
 }

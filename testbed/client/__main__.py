@@ -28,6 +28,8 @@ from testbed.client.changes import (
     agreement,
     delete,
     protect,
+    restore,
+    show_trash,
     started,
 )
 from testbed.client.screen import Lines, Screen, say
@@ -42,7 +44,10 @@ def main(arguments: Sequence[str]) -> int:
     client = Client(options.url, agrees=agreement(options))
     try:
         client.sign_in(options.user, _password(options))
-        return _ACTS.get(options.form, _execute)(client, options)
+        if options.form in _ACTS:
+            _ACTS[options.form](client, options)
+            return SUCCEEDED
+        return _RUNS.get(options.form, _execute)(client, options)
     except httpx.HTTPError as exc:
         reason = str(exc) or type(exc).__name__
         say(f"Error: {options.url} does not answer: {reason}.", to=sys.stderr)
@@ -101,11 +106,6 @@ def _change(client: Client, options: argparse.Namespace) -> int:
     return _shown(client, started(client, options))
 
 
-def _delete(client: Client, options: argparse.Namespace) -> int:
-    delete(client, options)
-    return SUCCEEDED
-
-
 def _shown(client: Client, run: StartedRun) -> int:
     status = _drive(client, run, Screen(run.instructions).show)
     return CODES.get(status, FAILED)
@@ -140,18 +140,13 @@ def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
     return client.follow(run.number, take, after=seen)
 
 
-def _protect(client: Client, options: argparse.Namespace) -> int:
-    protect(client, options)
-    return SUCCEEDED
-
-
+_RUNS = {"power": _power, "snapshot": _snapshot, "run": _change, "recreate": _change}
+# They are done when they return.
 _ACTS = {
-    "power": _power,
-    "snapshot": _snapshot,
-    "run": _change,
-    "recreate": _change,
-    "delete": _delete,
-    "protect": _protect,
+    "delete": delete,
+    "protect": protect,
+    "trash": show_trash,
+    "restore": restore,
 }
 
 

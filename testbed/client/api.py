@@ -155,6 +155,18 @@ class Client:
         form = {"guest": guest} | ({"lift": "on"} if lift else {})
         _require_ok(self._confirmed(slug, "protection", form))
 
+    def trash(self) -> list[Frame]:
+        """Return the deleted things that can be restored. Raises: Refused."""
+        answer = self._http.get("/trash/", headers=_WANTS_JSON)
+        _require_ok(answer)
+        return list(_body(answer)["items"])
+
+    def restore(self, number: int) -> str:
+        """Restore one of them; return a sentence about it. Raises: Refused."""
+        answer = self._post(f"/trash/{number}/restore/", {}, headers=_WANTS_JSON)
+        _require_ok(answer)
+        return str(_body(answer)["restored"])
+
     def delete_file(self, slug: str, path: str) -> None:
         """Delete a file of a testbed. Raises: Refused."""
         _require_ok(self._confirmed(slug, "files/remove", {"path": path}))

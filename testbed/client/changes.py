@@ -2,7 +2,8 @@
 
 `up`, `down`, `generate-artefacts` and `clear-artefacts` are the runs of a testbed,
 `recreate` makes single guests anew, `delete` removes a testbed or one of its files,
-`protect` and `lift` decide whether any of that is accepted.
+`protect` and `lift` decide whether any of that is accepted, and `restore` brings back
+what `trash` lists.
 The server says what an act erases: it is printed by name and size, then `--yes` agrees,
 or a person who types the name.
 """
@@ -48,6 +49,11 @@ def add_changes(
         parser.set_defaults(form="protect")
         parser.add_argument("testbed", help="the testbed's name")
         parser.add_argument("guest", nargs="?", default="", help="one of its guests")
+    trash = commands.add_parser("trash", help="list deleted testbeds and files")
+    trash.set_defaults(form="trash")
+    restore = commands.add_parser("restore", help="bring one of these back")
+    restore.set_defaults(form="restore")
+    restore.add_argument("number", type=int, help="its number in the list")
     delete = commands.add_parser("delete", help="delete a testbed, or a file of it")
     delete.set_defaults(form="delete")
     _add_testbed(delete)
@@ -82,6 +88,21 @@ def started(client: Client, options: argparse.Namespace) -> StartedRun:
         name: getattr(options, name, False) for name in ("provision", "rerun_scripts")
     }
     return client.start(options.testbed, options.command, **switches)
+
+
+def show_trash(client: Client, options: argparse.Namespace) -> None:
+    """Print the deleted things, one a line. Raises: Refused."""
+    for item in client.trash():
+        thing = (
+            f"{item['path']} of {item['testbed']}" if item["path"] else item["testbed"]
+        )
+        until = item["until"][:16].replace("T", " ")
+        say(f"{item['id']:>5}  {thing}, {size(item['bytes'])}, until {until}")
+
+
+def restore(client: Client, options: argparse.Namespace) -> None:
+    """Bring back what a command line names. Raises: Refused."""
+    say(client.restore(options.number))
 
 
 def protect(client: Client, options: argparse.Namespace) -> None:

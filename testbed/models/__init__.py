@@ -19,6 +19,7 @@ from testbed.models.samples import Sample, SampleHour
 from testbed.models.snapshots import ObservedSnapshots
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
+from testbed.models.trash import TrashItem
 
 __all__ = [
     "Allowance",
@@ -46,5 +47,6 @@ __all__ = [
     "Share",
     "Task",
     "Testbed",
+    "TrashItem",
     "UserKey",
 ]

@@ -13,7 +13,7 @@ from django.db.models import QuerySet, Sum
 from orchestration.amounts import size
 from orchestration.project.fetched import fetched_bytes
 from testbed.access.limits import GIB, MIB, limits_of
-from testbed.models import Run, Testbed
+from testbed.models import Run, Testbed, TrashItem
 from testbed.testbeds.disk_space import held_by_each
 from testbed.testbeds.stored_files import files_bytes, files_bytes_of
 
@@ -63,10 +63,15 @@ def budgets_of(owner: User, testbed: Testbed | None = None) -> tuple[Budget, ...
     own = Testbed.objects.filter(owner=owner)
     return (
         Budget("Testbeds", own.count(), limits.testbeds, is_size=False),
-        Budget("Files", files_bytes_of(owner), limits.user_mib * MIB),
+        Budget("Files", files_bytes_of(owner), limits.user_mib * MIB, _trash(owner)),
         Budget("Disks", _disks(own), limits.user_disk_gib * GIB, DISKS),
         Budget("Logs", _logs(own), limits.user_log_mib * MIB, LOGS),
     )
+
+
+def _trash(owner: User) -> str:
+    found = TrashItem.objects.filter(owner=owner).size_bytes()
+    return f"{size(found)} of it in the trash" if found else ""
 
 
 def _disks(testbeds: QuerySet[Testbed]) -> int:

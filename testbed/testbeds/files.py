@@ -25,7 +25,7 @@ from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
-from testbed.models import JumpReach, Run, Testbed
+from testbed.models import JumpReach, Run, Testbed, TrashItem
 from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
@@ -35,7 +35,11 @@ from testbed.orphans.detection import (
     things_there,
 )
 from testbed.orphans.listing import clean_up_after
-from testbed.testbeds.erasure.deletions import erased_file, erased_testbed
+from testbed.testbeds.erasure.deletions import (
+    erased_file,
+    erased_testbed,
+    stored_path,
+)
 from testbed.testbeds.erasure.losses import require_confirmed
 from testbed.testbeds.stored_files import (
     count_again,
@@ -44,7 +48,8 @@ from testbed.testbeds.stored_files import (
     reserve,
     wait_for_other_uploads,
 )
-from testbed.testbeds.trash import mark, throw_away
+from testbed.testbeds.trash.folders import mark, throw_away, throw_away_file
+from testbed.testbeds.trash.items import keep_file, keep_testbed
 from testbed.testbeds.uploads import check_bounds, safe_path
 
 logger = logging.getLogger(__name__)
@@ -82,7 +87,7 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
     check_bounds(files)
     for path in files:
         safe_path(path)
-    testbed = _allocate(user, slug, _bytes_of(files))
+    testbed = allocate(user, slug, _bytes_of(files))
     try:
         testbed.project.create()
         _write(testbed, files)
@@ -108,8 +113,10 @@ def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:
         count_again(testbed)
 
 
-def delete_file(testbed: Testbed, path: str, *, confirm: str = "") -> None:
-    """Remove one of the user's files.
+def delete_file(
+    testbed: Testbed, path: str, user: User, *, confirm: str = ""
+) -> TrashItem | None:
+    """Move one of the user's files to the trash; return its row, if files are kept.
 
     Raises: PathOutside, StateError (the YAML; no such file), Unconfirmed, Protected.
     """
@@ -121,8 +128,26 @@ def delete_file(testbed: Testbed, path: str, *, confirm: str = "") -> None:
     with files_locked(testbed):
         require_unprotected(testbed)
         require_confirmed(erased_file(testbed, path), confirm)
-        testbed.project.file(path).unlink(missing_ok=True)
+        item = keep_file(testbed, stored_path(testbed, path), user)
+        if item is None:
+            testbed.project.file(path).unlink()
+        else:
+            _throw_file_away(testbed, path, item)
         count_again(testbed)
+    return item
+
+
+def _throw_file_away(testbed: Testbed, path: str, item: TrashItem) -> None:
+    """Move a file to its place in the trash. Raises: StateError (it stays)."""
+    try:
+        throw_away_file(testbed.project.file(path), item.key)
+    except OSError as exc:
+        item.delete()
+        raise StateError(
+            f"{path} could not be moved to the trash; it was not deleted.",
+            hint="Ask your lab's admin to look at the disk of the server.",
+            detail=str(exc),
+        ) from exc
 
 
 @contextmanager
@@ -133,8 +158,13 @@ def files_locked(testbed: Testbed) -> Iterator[None]:
         yield
 
 
-def delete_testbed(testbed: Testbed, *, confirm: str = "") -> None:
-    """Remove a testbed, its runs and its folder; a worker removes other hosts' folders.
+def delete_testbed(
+    testbed: Testbed, user: User, *, confirm: str = ""
+) -> TrashItem | None:
+    """Remove a testbed with its disks and runs; its files go to the trash.
+
+    A worker removes the folders on other hosts. Returns the row of the trash, if files
+    are kept.
 
     Raises: TestbedBusy (a run is active), StateError (something is deployed),
     Unconfirmed, Protected.
@@ -144,9 +174,11 @@ def delete_testbed(testbed: Testbed, *, confirm: str = "") -> None:
         require_deletable(locked)
         require_confirmed(erased_testbed(locked), confirm)
         clean_up_after(locked)
-        mark(testbed.directory)
+        item = keep_testbed(locked, user)
+        mark(testbed.directory, item.key if item else "")
         locked.delete()
     _throw_away(testbed.directory)
+    return item
 
 
 def require_deletable(testbed: Testbed) -> None:
@@ -222,7 +254,7 @@ def _guests(machine: Machine) -> int:
     return len(machine.scaling.clones) if machine.scaling else 1
 
 
-def _allocate(user: User, slug: str, files_bytes: int) -> Testbed:
+def allocate(user: User, slug: str, files_bytes: int) -> Testbed:
     """Take a free number; another request may take it first, so repeat.
 
     Raises: NameTaken, LimitReached, StateError.

@@ -15,7 +15,7 @@ from django.db.models import Sum
 
 from orchestration.project.folder import YAML_NAME
 from testbed.access.limits import require_files
-from testbed.models import Testbed
+from testbed.models import Testbed, TrashItem
 
 
 def list_files(testbed: Testbed) -> dict[str, int]:
@@ -35,12 +35,13 @@ def files_bytes(testbed: Testbed) -> int:
 
 
 def files_bytes_of(user: User, *, but: Testbed | None = None) -> int:
-    """Return the sum of all files of a user, of one testbed excepted."""
+    """Return the sum of all files of a user with the trash, of one testbed excepted."""
     own = Testbed.objects.filter(owner=user)
     own = own.exclude(pk=but.pk) if but else own
     for uncounted in own.filter(files_bytes=None):
         count_again(uncounted)
-    return own.aggregate(sum=Sum("files_bytes"))["sum"] or 0
+    found: int = own.aggregate(sum=Sum("files_bytes"))["sum"] or 0
+    return found + TrashItem.objects.filter(owner=user).size_bytes()
 
 
 def reserve(testbed: Testbed, new_bytes: int, *, is_more: bool) -> None:

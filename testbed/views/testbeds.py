@@ -19,7 +19,7 @@ from testbed.access.visibility import (
     testbed_for,
     visible_runs,
 )
-from testbed.models import Protection, Testbed
+from testbed.models import Protection, Testbed, TrashItem
 from testbed.pages.budgets import budgets_of
 from testbed.pages.changes import Pending, pending_changes
 from testbed.pages.diagram.layout import layout
@@ -117,6 +117,7 @@ def show_testbed(
         "findings": findings,
         "error_count": errors_among(findings),
         "files": list_files(testbed),
+        "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
         "budgets": budgets_of(testbed.owner, testbed),
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }

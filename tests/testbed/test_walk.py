@@ -17,6 +17,7 @@ from testbed.access.permissions import LEAST, Act, Permissions
 from testbed.access.permissions import TABLE as ROLE_TABLE
 from testbed.access.roles import Role
 from testbed.models import Allowance, Cleanup, Host, LoginCount, Run, Testbed
+from testbed.testbeds.files import delete_file
 from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.conftest import MakeRun, ShareWith
 
@@ -55,6 +56,9 @@ ANSWERS = {
     "staff-404": "302 302 404 404",
     "staff-405": "302 302 405 405",
 }
+# Things of one user: the status of others, and of an admin where it is not the owner's,
+# who comes first. Of another's trash an admin empties nothing.
+OWN = {"own": ("404", ""), "own-once": ("404", "422"), "own-alone": ("302", "302")}
 # Route, then what GET and POST (of nothing) answer: a row of ANSWERS, or the status for
 # those whose role allows the act. `permissions.TABLE` decides who these are.
 TABLE = """
@@ -113,6 +117,10 @@ runs/<int:pk>/fetched/file/                             200:take_fetched   impos
 runs/<int:pk>/fetched/archive/                          200:take_fetched   impossible
 runs/<int:pk>/fetched/delete/                           200:take_fetched   302:take_fetched
 runs/<int:pk>/capture.pcap                              404:take_packets   impossible
+trash/                                                  users              impossible
+trash/empty/                                            users              200:own-alone
+trash/<int:pk>/restore/                                 impossible         302:own-once
+trash/<int:pk>/delete/                                  200:own            200:own
 hosts/                                                  users              impossible
 hosts/<slug:name>/                                      users              impossible
 hosts/<slug:name>/load/                                 users              impossible
@@ -151,6 +159,7 @@ PARTS = {
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "groups/<int:pk>/": "groups/{group}/",
+    "trash/<int:pk>/": "trash/{trash}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",
     "<int:pk>/fetched/file/": "{fetch}/fetched/file/?guest=web&path=log",
@@ -193,6 +202,10 @@ def row_of(route: str, get: str, post: str, address: str = "") -> Row:
 def statuses(cell: str) -> list[str]:
     """Return what each persona gets by a cell of the table."""
     status, _, name = cell.partition(":")
+    if name in OWN:
+        other, admin = OWN[name]
+        found = {"anonymous": "302", "owner": status, "admin": admin or status}
+        return [found.get(persona, other) for persona in PERSONAS]
     if name:
         return [by_role(persona, Act[name.upper()], status) for persona in PERSONAS]
     anonymous, user, staff, admin = ANSWERS[cell].split()
@@ -269,6 +282,8 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
     sent.mkdir(parents=True)
     (sent / "log").write_text("sent")
     things = [("main", "image", "old.qcow2")]
+    run.testbed.project.file("old.sh").write_text("echo")
+    deleted = delete_file(run.testbed, "old.sh", owner)
     found = {
         "run": run,
         "execution": executed,
@@ -279,6 +294,7 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "group": Group.objects.create(name="lab"),
         "logincount": LoginCount.objects.add("address 192.0.2.1"),
         "allowance": Allowance.objects.create(user=owner),
+        "trash": deleted,
         "cleanup": Cleanup.objects.begin("old", admin, things, subject="orphans"),
     }
     numbers = {name: row.pk for name, row in found.items()}

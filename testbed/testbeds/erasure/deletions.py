@@ -1,11 +1,15 @@
 """The things that go with a testbed, or with one of its files."""
 
 import os
+from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.db.models import Count, Max, Sum
+from django.utils import timezone
 
-from orchestration.amounts import count_of
+from orchestration.amounts import count_of, size
 from orchestration.errors import StateError
 from orchestration.project.fetched import fetched_bytes
 from testbed.models import Testbed
@@ -17,12 +21,17 @@ DELETE_TESTBED, DELETE_FILE = "delete-testbed", "delete-file"
 
 
 def erased_testbed(testbed: Testbed) -> Erasure:
-    """Return what the deletion of a testbed erases."""
+    """Return what the deletion of a testbed erases; its files mostly go to the trash."""
     disks, seen_at = all_disks(testbed)
-    losses = (*disks, *_files(testbed), *_fetched(testbed), *_runs(testbed))
-    typed = testbed.slug if disks else ""
+    files = _files(testbed)
+    lost = () if settings.TRASH_DAYS else files
     return Erasure(
-        DELETE_TESTBED, str(testbed.pk), losses, must_type=typed, seen_at=seen_at
+        DELETE_TESTBED,
+        str(testbed.pk),
+        (*disks, *lost, *_fetched(testbed), *_runs(testbed)),
+        must_type=testbed.slug if disks else "",
+        kept=_kept(files),
+        seen_at=seen_at,
     )
 
 
@@ -31,12 +40,30 @@ def erased_file(testbed: Testbed, path: str) -> Erasure:
 
     Raises: PathOutside, StateError (there is no such file).
     """
-    root = Path(os.path.realpath(testbed.project.files))
-    name = str(testbed.project.file(path).relative_to(root))
-    losses = tuple(loss for loss in _files(testbed) if loss.name == name)
-    if not losses:
+    name = stored_path(testbed, path)
+    found = [loss for loss in _files(testbed) if loss.name == name]
+    if not found:
         raise StateError(f"There is no file {path}.", hint="Load the page again.")
-    return Erasure(DELETE_FILE, str(testbed.pk), losses)
+    lost = () if settings.TRASH_DAYS else tuple(found)
+    return Erasure(DELETE_FILE, str(testbed.pk), lost, kept=_kept(found))
+
+
+def stored_path(testbed: Testbed, path: str) -> str:
+    """Return a file's path as the disk spells it. Raises: PathOutside."""
+    root = Path(os.path.realpath(testbed.project.files))
+    return str(testbed.project.file(path).relative_to(root))
+
+
+def _kept(files: Sequence[Loss]) -> tuple[str, ...]:
+    """Return the sentence about files that go to the trash."""
+    if not (files and settings.TRASH_DAYS):
+        return ()
+    name = files[0].name if len(files) == 1 else f"Its {len(files)} files"
+    until = timezone.localtime(timezone.now() + timedelta(days=settings.TRASH_DAYS))
+    amount = size(sum(file.size_bytes or 0 for file in files))
+    return (
+        f"{name} ({amount}) can be restored from the trash until {until:%-d %b %Y}.",
+    )
 
 
 def _files(testbed: Testbed) -> list[Loss]:

@@ -20,6 +20,7 @@ from testbed.views.erasing.question import (
     ask,
     confirm_of,
     not_confirmed,
+    say_deleted,
 )
 from testbed.views.problems import status_of, wants_json
 
@@ -34,7 +35,7 @@ def remove(request: Request, slug: str) -> HttpResponse:
     try:
         if request.method == "GET":
             return ask(request, _question(testbed, path), erased_file(testbed, path))
-        delete_file(testbed, path, confirm=confirm_of(request))
+        item = delete_file(testbed, path, request.user, confirm=confirm_of(request))
     except Unconfirmed as exc:
         return not_confirmed(request, exc, _question(testbed, path))
     except TestbedError as exc:
@@ -44,15 +45,15 @@ def remove(request: Request, slug: str) -> HttpResponse:
         return redirect("testbed", slug)
     log_act(request.user, Act.DELETE, testbed, f"the file {path}")
     if wants_json(request):
-        return JsonResponse({"deleted": path})
-    messages.success(request, f"{path} was deleted.")
+        return JsonResponse({"deleted": path, "trash": item and item.pk})
+    say_deleted(request, path, item)
     return redirect("testbed", slug)
 
 
 def _question(testbed: Testbed, path: str) -> Question:
     return Question(
         title=f"Delete {path}?",
-        text=f"The file is removed from {testbed}. This cannot be undone.",
+        text=f"The file is removed from {testbed}.",
         address=reverse("testbed-remove", args=[testbed.slug]),
         button="Delete it",
         keep="Keep it",

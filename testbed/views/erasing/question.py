@@ -7,18 +7,20 @@ A service that erases refuses what was not confirmed, with all that dies
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 
 from testbed.access.visibility import Request
 from testbed.api.shapes import problem_json
-from testbed.models import Testbed
+from testbed.models import Testbed, TrashItem
 from testbed.pages.guests.snapshots import GuestTree, lost_with_disks
 from testbed.testbeds.erasure.losses import Erasure, Unconfirmed, token_of
 from testbed.views.problems import wants_json
 
 SHOWN = 100
 PRECONDITION_REQUIRED = 428
+TRASH_TAG = "trash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,12 @@ def not_confirmed(
     elif seal:
         problem = "The list has changed since you were asked. Nothing was done."
     return ask(request, question, refusal.erasure, problem=problem)
+
+
+def say_deleted(request: Request, name: str, item: TrashItem | None) -> None:
+    """Tell a person of a deletion; the message leads to the trash that has it."""
+    where = TRASH_TAG if item else ""
+    messages.success(request, f"{name} was deleted.", extra_tags=where)
 
 
 def ask(

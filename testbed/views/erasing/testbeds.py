@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -25,6 +24,7 @@ from testbed.views.erasing.question import (
     ask,
     confirm_of,
     not_confirmed,
+    say_deleted,
 )
 from testbed.views.problems import problem_page, status_of, wants_json
 
@@ -41,7 +41,7 @@ def delete(request: Request, slug: str) -> HttpResponse:
         if request.method == "GET":
             require_deletable(testbed)
             return ask(request, _delete_question(testbed), erased_testbed(testbed))
-        delete_testbed(testbed, confirm=confirm_of(request))
+        item = delete_testbed(testbed, request.user, confirm=confirm_of(request))
     except Unconfirmed as exc:
         return not_confirmed(request, exc, _delete_question(testbed))
     except (TestbedBusy, StateError, Protected) as exc:
@@ -52,8 +52,8 @@ def delete(request: Request, slug: str) -> HttpResponse:
         return render(request, "testbeds/delete.html", context, status=status)
     log_act(request.user, Act.DELETE, testbed, "the testbed")
     if wants_json(request):
-        return JsonResponse({"deleted": slug})
-    messages.success(request, f"{slug} was deleted.")
+        return JsonResponse({"deleted": slug, "trash": item and item.pk})
+    say_deleted(request, slug, item)
     return redirect("testbeds")
 
 
@@ -95,8 +95,8 @@ def kept_fields(form: Mapping[str, str]) -> dict[str, str]:
 def _delete_question(testbed: Testbed) -> Question:
     return Question(
         title=f"Delete {testbed}?",
-        text="Its YAML, all of its files, its keys, the disks of its guests on all hosts "
-        "and the records of its runs are removed. This cannot be undone.",
+        text="Its keys, the disks of its guests on all hosts, the files that guests sent "
+        "and the records of its runs are removed for good.",
         address=reverse("testbed-delete", args=[testbed.slug]),
         button=f"Delete {testbed}",
         keep="Keep it",

@@ -148,12 +148,12 @@ def test_testbed_is_not_deleted_while_a_host_holds_something_of_it(
     testbed: Testbed, state: State, kept: Hosts, doors: Doors
 ) -> None:
     with pytest.raises(StateError, match=r"not know: bridge t7-old on host-b\.") as one:
-        agreed(delete_testbed, testbed)
+        agreed(delete_testbed, testbed, testbed.owner)
     assert "among the orphans" in one.value.hint
 
     on(kept, state, "host-b", "ovs-vsctl -- del-br t7-old")
     observe_all(kept)
-    agreed(delete_testbed, testbed)
+    agreed(delete_testbed, testbed, testbed.owner)
     assert not Testbed.objects.exists()
 
 

@@ -197,7 +197,7 @@ def test_deleted_testbed_leaves_no_folder_on_other_hosts(
     obey(testbed, kept, Command.DOWN)
     observe_all(kept)
 
-    agreed(delete_testbed, testbed)
+    agreed(delete_testbed, testbed, testbed.owner)
 
     (cleanup,) = Cleanup.objects.all()
     assert cleanup.asked_by == testbed.owner
@@ -214,6 +214,6 @@ def test_deleted_testbed_leaves_no_folder_on_other_hosts(
 def test_testbed_that_was_never_on_another_host_needs_no_worker_to_go(
     testbed: Testbed, doors: Doors
 ) -> None:
-    agreed(delete_testbed, testbed)
+    agreed(delete_testbed, testbed, testbed.owner)
 
     assert not Cleanup.objects.exists()

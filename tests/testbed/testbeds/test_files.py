@@ -51,7 +51,7 @@ def test_name_replaces_the_file_whose_name_has_another_form(owner: User, folders
     (folders / "lab" / "files" / decomposed).write_text("old")
 
     update_files(testbed, {"é.sh": b"new"})
-    agreed(delete_file, testbed, decomposed)
+    agreed(delete_file, testbed, decomposed, owner)
 
     assert list(list_files(testbed)) == ["kvm-compose.yaml", "scripts/a.sh"]
 
@@ -139,9 +139,9 @@ def test_files_are_listed_with_the_yaml_first(owner: User):
 def test_file_is_deleted_but_never_the_yaml(owner: User):
     testbed = create_testbed(owner, "lab", FILES)
 
-    agreed(delete_file, testbed, "scripts/a.sh")
+    agreed(delete_file, testbed, "scripts/a.sh", owner)
     with pytest.raises(StateError):
-        agreed(delete_file, testbed, "./kvm-compose.yaml")
+        agreed(delete_file, testbed, "./kvm-compose.yaml", owner)
 
     assert list(list_files(testbed)) == ["kvm-compose.yaml"]
 
@@ -152,7 +152,7 @@ def test_delete_removes_rows_and_folder(owner: User, folders: Path):
         testbed=testbed, command="up", plan={}, asked_by=owner, status="failed"
     )
 
-    agreed(delete_testbed, testbed)
+    agreed(delete_testbed, testbed, owner)
 
     assert not Testbed.objects.exists()
     assert not (folders / "lab").exists()
@@ -164,7 +164,7 @@ def test_deployed_testbed_is_not_deleted(owner: User, condition: str):
     Testbed.objects.update(condition=condition)
 
     with pytest.raises(StateError, match="still there"):
-        agreed(delete_testbed, testbed)
+        agreed(delete_testbed, testbed, owner)
 
     assert testbed.project.yaml.exists()
 
@@ -174,7 +174,7 @@ def test_testbed_with_a_run_is_not_deleted(owner: User):
     Run.objects.create(testbed=testbed, command="down", plan={}, asked_by=owner)
 
     with pytest.raises(TestbedBusy, match="olive has been running down"):
-        agreed(delete_testbed, testbed)
+        agreed(delete_testbed, testbed, owner)
 
     assert testbed.project.yaml.exists()
 

@@ -38,7 +38,7 @@ def test_sum_follows_what_is_added_replaced_and_deleted(owner: User):
 
     update_files(testbed, {"a": bytes(100), "b": bytes(50)})
     update_files(testbed, {"a": bytes(30)})
-    agreed(delete_file, testbed, "b")
+    agreed(delete_file, testbed, "b", owner)
 
     assert files_bytes(testbed) == sum(list_files(testbed).values()) == 13 + 30
 

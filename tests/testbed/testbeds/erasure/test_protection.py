@@ -56,11 +56,11 @@ def recreate_db(testbed: Testbed, user: User) -> object:
 def delete_it(testbed: Testbed, user: User) -> object:
     Testbed.objects.update(condition=Testbed.Condition.DOWN)
     testbed.refresh_from_db()
-    return agreed(delete_testbed, testbed)
+    return agreed(delete_testbed, testbed, user)
 
 
 def delete_script(testbed: Testbed, user: User) -> object:
-    return agreed(delete_file, testbed, "setup.sh")
+    return agreed(delete_file, testbed, "setup.sh", user)
 
 
 ALL = (

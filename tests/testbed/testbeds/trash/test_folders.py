@@ -8,13 +8,13 @@ import pytest
 from django.contrib.auth.models import User
 
 from orchestration.errors import StateError
-from testbed.models import Testbed
+from testbed.models import Testbed, TrashItem
 from testbed.tasks import keep_house_once
 from testbed.testbeds import files as service
-from testbed.testbeds import trash
 from testbed.testbeds.files import NameTaken, create_testbed, delete_testbed
 from testbed.testbeds.stored_files import list_files
-from testbed.testbeds.trash import MARK, TRASH, empty_trash, mark
+from testbed.testbeds.trash import folders as graves
+from testbed.testbeds.trash.folders import KEPT, MARK, TRASH, empty_trash, mark
 from tests.testbed.confirming import agreed
 
 FILES = {"kvm-compose.yaml": b"machines: []\n", "secret.txt": b"olive's\n"}
@@ -53,27 +53,38 @@ def dies(*args: object, **options: object) -> None:
 def left(folders: Path) -> set[str]:
     """The testbeds' folders, also those in the trash."""
     there = {path.name for path in folders.iterdir()} - {TRASH}
-    graves = folders / TRASH
-    return there | {f"trash: {path.name}" for path in graves.glob("*/*")}
+    return there | {f"trash: {path.name}" for path in (folders / TRASH).glob("*/*")}
+
+
+def kept(folders: Path) -> list[str]:
+    """The files that the trash keeps, of any testbed."""
+    found = (folders / TRASH).glob(f"*/{KEPT}/*")
+    return sorted(path.name for path in found)
 
 
 @pytest.mark.parametrize(
     ("place", "call"),
-    [(service, "throw_away"), (trash.tempfile, "mkdtemp"), (trash.shutil, "rmtree")],
+    [
+        (service, "throw_away"),
+        (graves, "_grave"),
+        (graves, "_settle"),
+        (shutil, "rmtree"),
+    ],
 )
 def test_deletion_that_dies_after_its_commit_is_finished_by_the_upkeep(
     lab: Testbed, folders: Path, dying: pytest.MonkeyPatch, place: object, call: str
 ):
     dying.setattr(place, call, dies)
     with pytest.raises(Died):
-        agreed(delete_testbed, lab)
+        agreed(delete_testbed, lab, lab.owner)
     dying.undo()
     assert not Testbed.objects.exists()
-    assert left(folders) in ({"lab"}, {"trash: lab"})
+    assert left(folders) & {"lab", "trash: whole"}
 
     keep_house_once()
 
-    assert left(folders) == set()
+    assert left(folders) == {"trash: kept"}
+    assert kept(folders) == sorted(FILES)
 
 
 def test_deletion_that_dies_before_its_commit_leaves_the_testbed_whole(
@@ -81,7 +92,7 @@ def test_deletion_that_dies_before_its_commit_leaves_the_testbed_whole(
 ):
     dying.setattr(Testbed, "delete", dies)
     with pytest.raises(Died):
-        agreed(delete_testbed, lab)
+        agreed(delete_testbed, lab, lab.owner)
     dying.undo()
     assert (lab.directory / MARK).exists()
 
@@ -109,7 +120,7 @@ def test_new_testbed_of_the_name_never_gets_the_old_ones_files(
 ):
     dying.setattr(service, "throw_away", dies)
     with pytest.raises(Died):
-        agreed(delete_testbed, lab)
+        agreed(delete_testbed, lab, lab.owner)
     dying.undo()
     if is_left_to_the_upkeep:
         empty_trash()
@@ -118,7 +129,7 @@ def test_new_testbed_of_the_name_never_gets_the_old_ones_files(
     empty_trash()
 
     assert list(list_files(new)) == ["kvm-compose.yaml"]
-    assert left(folders) == {"lab"}
+    assert left(folders) == {"lab", "trash: kept"}
 
 
 def test_late_end_of_a_deletion_spares_the_new_testbed_of_the_name(
@@ -129,14 +140,14 @@ def test_late_end_of_a_deletion_spares_the_new_testbed_of_the_name(
     def late(folder: Path) -> None:
         dying.undo()
         made.append(create_testbed(stranger, "lab", FILES))
-        trash.throw_away(folder)
+        graves.throw_away(folder)
 
     dying.setattr(service, "throw_away", late)
 
-    agreed(delete_testbed, lab)
+    agreed(delete_testbed, lab, lab.owner)
 
     assert made[0].project.yaml.exists()
-    assert left(folders) == {"lab"}
+    assert left(folders) == {"lab", "trash: kept"}
 
 
 def test_creation_that_fails_leaves_no_folder_when_it_dies_on_its_way_out(
@@ -159,8 +170,9 @@ def test_folder_that_cannot_be_removed_now_is_tried_again(
     lab: Testbed, folders: Path, dying: pytest.MonkeyPatch
 ):
     dying.setattr(shutil, "rmtree", lambda path, ignore_errors: None)
-    agreed(delete_testbed, lab)
-    assert left(folders) == {"trash: lab"}
+    agreed(delete_testbed, lab, lab.owner)
+    TrashItem.objects.all().delete()
+    assert left(folders) == {"trash: whole", "trash: kept"}
     assert empty_trash() == 0
     dying.undo()
 
@@ -175,8 +187,8 @@ def test_folder_that_cannot_be_moved_waits_for_the_upkeep_and_keeps_its_name(
     def refused(*args: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    dying.setattr(trash.tempfile, "mkdtemp", refused)
-    agreed(delete_testbed, lab)
+    dying.setattr(graves, "_grave", refused)
+    agreed(delete_testbed, lab, lab.owner)
     assert empty_trash() == 0
     with pytest.raises(NameTaken, match="still being removed"):
         create_testbed(stranger, "lab", FILES)
@@ -184,20 +196,20 @@ def test_folder_that_cannot_be_moved_waits_for_the_upkeep_and_keeps_its_name(
 
     empty_trash()
 
-    assert left(folders) == set()
+    assert left(folders) == {"trash: kept"}
     create_testbed(stranger, "lab", FILES)
 
 
 def test_folder_that_cannot_be_marked_keeps_its_testbed(
     lab: Testbed, folders: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def full(path: Path) -> None:
+    def full(path: Path, text: str) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "touch", full)
+    monkeypatch.setattr(Path, "write_text", full)
 
     with pytest.raises(StateError, match="could not be marked"):
-        agreed(delete_testbed, lab)
+        agreed(delete_testbed, lab, lab.owner)
 
     assert Testbed.objects.filter(slug="lab").exists()
     assert lab.project.yaml.exists()
@@ -207,6 +219,30 @@ def test_testbed_without_a_folder_can_be_deleted(lab: Testbed, folders: Path):
     shutil.rmtree(lab.directory)
 
     mark(lab.directory)
-    agreed(delete_testbed, lab)
+    agreed(delete_testbed, lab, lab.owner)
 
     assert not Testbed.objects.exists()
+
+
+def test_worker_gives_what_it_makes_to_the_owner_of_the_folder(
+    lab: Testbed, folders: Path, dying: pytest.MonkeyPatch
+):
+    given: list[Path] = []
+    dying.setattr(graves, "give_to_owner_of", lambda folder, made: given.append(made))
+
+    agreed(delete_testbed, lab, lab.owner)
+
+    key = TrashItem.objects.get().key
+    assert given == [folders / TRASH, folders / TRASH / key]
+
+
+def test_mark_of_any_words_names_no_place_outside_the_trash(
+    lab: Testbed, folders: Path
+):
+    Testbed.objects.all().delete()
+    (lab.directory / MARK).write_text("../../outside")
+
+    empty_trash()
+
+    assert left(folders) == set()
+    assert not (folders.parent / "outside").exists()

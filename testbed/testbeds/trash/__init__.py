@@ -1,0 +1,1 @@
+"""Deleted testbeds and files, until they are brought back or removed."""

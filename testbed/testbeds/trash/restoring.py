@@ -1,0 +1,105 @@
+"""Brings deleted testbeds and files back from the trash.
+
+A testbed comes back as a draft with its files, its saved commands and a number of its
+own, under its name or, where that is taken, the next free one. A file comes back to its
+testbed, and replaces nothing that is there by then.
+"""
+
+from contextlib import ExitStack, suppress
+from pathlib import PurePosixPath
+
+from django.db import transaction
+
+from orchestration.errors import StateError
+from testbed.access.limits import require_files
+from testbed.models import SavedCommand, Testbed, TrashItem
+from testbed.testbeds.editing import require_new
+from testbed.testbeds.files import NameTaken, allocate, files_locked
+from testbed.testbeds.stored_files import count_again, files_bytes, files_bytes_of
+from testbed.testbeds.trash.folders import mark, take_back, testbeds_held, unmark
+
+NAMES_TRIED = 20
+MOST_NAME = 40
+
+
+def restore_testbed(item: TrashItem) -> Testbed:
+    """Make a deleted testbed anew for its owner.
+
+    Raises: StateError (it is gone; no number or name is free), LimitReached.
+    """
+    with ExitStack() as moves:
+        with transaction.atomic():
+            _taken(item)  # its bytes count for the testbed from here on
+            testbed = _allocated(item)
+            moves.enter_context(testbeds_held())
+            testbed.project.create()
+            mark(testbed.directory, item.key)
+            take_back(item.key, testbed.project.files)
+            _bring_commands_back(testbed, item)
+            TrashItem.objects.filter(origin=item.origin).update(origin=testbed.pk)
+        unmark(testbed.directory)
+    return testbed
+
+
+def restore_file(item: TrashItem, testbed: Testbed) -> str:
+    """Bring a deleted file back to its testbed; return its path.
+
+    Raises: StateError (it is gone; there is no path for it), LimitReached.
+    """
+    with files_locked(testbed):
+        path = _free_path(testbed, item.path)
+        elsewhere = files_bytes_of(testbed.owner, but=testbed) - item.size_bytes
+        in_testbed = files_bytes(testbed) + item.size_bytes
+        require_files(testbed.owner, in_testbed=in_testbed, elsewhere=elsewhere)
+        target = testbed.project.file(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        take_back(item.key, target)
+        item.delete()
+        count_again(testbed)
+    return path
+
+
+def _taken(item: TrashItem) -> None:
+    """Delete an item's row; of two requests one does. Raises: StateError."""
+    if not TrashItem.objects.filter(pk=item.pk).delete()[0]:
+        raise StateError(f"The {item.thing} is not in the trash any more.")
+
+
+def _allocated(item: TrashItem) -> Testbed:
+    """Make the row, under the first name that is free. Raises: as `allocate`."""
+    for number in range(1, NAMES_TRIED):
+        end = f"-{number}" if number > 1 else ""
+        name = f"{item.slug[: MOST_NAME - len(end)]}{end}"
+        with suppress(NameTaken):
+            return allocate(item.owner, name, item.size_bytes)
+    raise StateError(
+        f"No name like {item.slug} is free.", hint="Delete or wait for one of them."
+    )
+
+
+def _free_path(testbed: Testbed, path: str) -> str:
+    """Return the path, or one beside it that is free. Raises: StateError."""
+    whole = PurePosixPath(path)
+    names = [whole.name]
+    for number in range(1, NAMES_TRIED):
+        end = f"-{number}" if number > 1 else ""
+        names.append(f"{whole.stem}-restored{end}{whole.suffix}")
+    problem: StateError | None = None
+    for name in names:
+        try:
+            return require_new(testbed, str(whole.with_name(name)))
+        except StateError as exc:
+            problem = exc
+    raise problem or StateError(f"There is no place for {path}.")
+
+
+def _bring_commands_back(testbed: Testbed, item: TrashItem) -> None:
+    SavedCommand.objects.bulk_create(
+        SavedCommand(
+            testbed=testbed,
+            name=saved["name"],
+            execution=saved["execution"],
+            saved_by_id=saved["saved_by"],
+        )
+        for saved in item.commands
+    )
