@@ -115,7 +115,7 @@ runs/<int:pk>/difference/                               200:see            impos
 runs/<int:pk>/fetched/                                  200:take_fetched   impossible
 runs/<int:pk>/fetched/file/                             200:take_fetched   impossible
 runs/<int:pk>/fetched/archive/                          200:take_fetched   impossible
-runs/<int:pk>/fetched/delete/                           200:take_fetched   302:take_fetched
+runs/<int:pk>/fetched/delete/                           200:take_fetched   200:take_fetched
 runs/<int:pk>/capture.pcap                              404:take_packets   impossible
 trash/                                                  users              impossible
 trash/empty/                                            users              200:own-alone

@@ -4,7 +4,6 @@ Files are sent as bytes to be saved and never shown: guests wrote them.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
@@ -15,6 +14,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_http_methods
 
@@ -23,7 +23,7 @@ from orchestration.plan.model import Kind
 from orchestration.project.fetched_files import end_of_archive
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, not_stored, page_of
-from testbed.models import Run, Task
+from testbed.models import Protected, Run, Task
 from testbed.pages.execution.copies import is_fetch
 from testbed.pages.execution.fetched import (
     are_removed,
@@ -35,8 +35,12 @@ from testbed.pages.execution.fetched import (
 )
 from testbed.pages.streaming import in_pieces, while_made
 from testbed.runs.event_rows import clean
+from testbed.testbeds.erasure.fetched import delete_fetched, erased_fetched
+from testbed.testbeds.erasure.losses import Unconfirmed
+from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
 from testbed.views.execution.answers import execution_for
 from testbed.views.execution.downloads import bounded
+from testbed.views.problems import problem_page, status_of
 
 BYTES, TAR = "application/octet-stream", "application/x-tar"
 
@@ -103,13 +107,32 @@ def delete(request: Request, pk: int) -> HttpResponse:
     require(request.user, Act.EXECUTE, run.testbed)
     if not run.is_over:
         raise Http404("This run is not over.")
-    if request.method == "GET":
-        return render(request, "executions/fetched_delete.html", {"run": run})
-    shutil.rmtree(run.testbed.project.fetched(run.pk), ignore_errors=True)
+    question = _delete_question(run)
+    try:
+        if request.method == "GET":
+            return ask(request, question, erased_fetched(run))
+        delete_fetched(run, confirm=confirm_of(request))
+    except Unconfirmed as exc:
+        return not_confirmed(request, exc, question)
+    except Protected as exc:
+        status = status_of(exc)
+        return problem_page(request, exc, status=status, back=question.back)
     what = f"deleted the fetched files of run {run.pk}"
     log_act(request.user, Act.TAKE_FETCHED, run.testbed, what)
     messages.success(request, f"The fetched files of #{run.pk} were deleted.")
     return redirect("run", run.pk)
+
+
+def _delete_question(run: Run) -> Question:
+    return Question(
+        title=f"Delete the fetched files of #{run.pk}?",
+        text=f"The files that guests sent for {run.title} are removed from the main "
+        "host. The guests keep theirs. This cannot be undone.",
+        address=reverse("run-fetched-delete", args=[run.pk]),
+        button="Delete them",
+        back=reverse("run-fetched", args=[run.pk]),
+        testbed=run.testbed,
+    )
 
 
 def _fetch_for(request: Request, pk: int) -> Run:

@@ -16,8 +16,9 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.execution import Execution, Form
-from testbed.models import Run, Task, Testbed
+from testbed.models import Protection, Run, Task, Testbed
 from tests.testbed.answer_rows import end, execution
+from tests.testbed.confirming import answered
 from tests.testbed.reading import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -177,14 +178,27 @@ def test_removed_files_are_said_on_each_page(browser: Client, run: Run):
 
 
 def test_files_are_deleted_after_a_question(browser: Client, run: Run):
-    question = browser.get(f"/runs/{run.pk}/fetched/delete/").content.decode()
-    assert sent(run).exists()
+    question = browser.get(f"/runs/{run.pk}/fetched/delete/")
     browser.post(f"/runs/{run.pk}/fetched/delete/")
+    assert sent(run).exists()
+    answered(browser, question)
 
-    assert "are removed from the main host" in visible(question)
+    asked = visible(question.content.decode())
+    assert "are removed from the main host" in asked
+    assert "web-0" in asked
     assert not sent(run).exists()
     page = visible(browser.get(f"/runs/{run.pk}/").content.decode())
     assert "Fetched files of this run were deleted." in page
+
+
+def test_files_of_a_protected_testbed_are_not_deleted(
+    browser: Client, run: Run, owner: User
+):
+    question = browser.get(f"/runs/{run.pk}/fetched/delete/")
+    Protection.objects.create(testbed=run.testbed, set_by=owner)
+
+    assert answered(browser, question).status_code == 423
+    assert sent(run).exists()
 
 
 def test_files_of_a_run_that_goes_on_are_not_deleted(browser: Client, run: Run):

@@ -8,6 +8,7 @@ from django.test import Client
 
 from testbed.models import Run, Task, Testbed
 from tests.testbed.answer_rows import end
+from tests.testbed.confirming import answered
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
@@ -73,7 +74,7 @@ def test_page_leads_to_the_newest_log(browser: Client):
 
 def test_log_that_was_deleted_is_offered_no_more(browser: Client):
     run = fetched(browser)
-    browser.post(f"/runs/{run.pk}/fetched/delete/")
+    answered(browser, browser.get(f"/runs/{run.pk}/fetched/delete/"))
 
     page = browser.get(PAGE)
 
