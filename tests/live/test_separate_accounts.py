@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from testbed.client.api import Frame
+from testbed.client.api import Client, Frame
 from tests.deployed_files import CONSOLES, DEPLOY, WORKER, rights, setting
 from tests.live.conftest import TOOLS as HOST_TOOLS
 from tests.live.console_page import console_page
 from tests.live.namespace_host import images
 from tests.live.stack import CHECKOUT, Stack
+from tests.live.stack import PASSWORD as USERS_PASSWORD
 
 WEB, REDIS, STRANGER = 64_901, 64_902, 64_903
 PASSWORD = secrets.token_hex(24)
@@ -212,3 +213,25 @@ def test_testbed_goes_down(product: SeparateAccounts) -> None:
         assert owner.run(SLUG, "down", ignore) == "succeeded"
 
     assert product.main.run("virsh", "list", "--name").strip() == ""
+
+
+def test_deleted_testbed_loses_its_disk_and_comes_back_from_the_trash(
+    product: SeparateAccounts,
+) -> None:
+    """The web's account keeps and brings back what root's worker wrote beside."""
+    asked: list[Frame] = []
+    owner = Client(product.url, agrees=lambda erases: asked.append(erases) or True)
+    with closing(owner):
+        owner.sign_in("owner", USERS_PASSWORD)
+        owner.delete_testbed(SLUG)
+        (item,) = owner.trash()
+        said = owner.restore(item["id"])
+
+        assert owner.has_testbed(SLUG)
+    disk = asked[0]["losses"][0]
+    assert (disk["sort"], disk["name"], disk["host"]) == ("disk", "solo", "main")
+    assert disk["bytes"] > 0
+    assert said == f"{SLUG} is back. Up makes its guests anew."
+    folder = product.data / "testbeds" / SLUG
+    assert (folder / "files/kvm-compose.yaml").is_file()
+    assert not list((folder / "artefacts").iterdir())
