@@ -25,7 +25,7 @@ from orchestration.state.selection import shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.models.protection import require_unprotected
+from testbed.models.erasure import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
 from testbed.runs.places.tools import (

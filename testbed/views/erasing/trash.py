@@ -16,7 +16,7 @@ from orchestration.errors import StateError, TestbedError
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, page_of
 from testbed.models import Testbed, TrashItem
-from testbed.models.trash import TrashQuerySet
+from testbed.models.erasure import TrashQuerySet
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.trash.items import erased_from_trash, remove_items
 from testbed.testbeds.trash.restoring import restore_file, restore_testbed

@@ -335,7 +335,15 @@ def test_server_that_is_gone_is_one_sentence(at, capsys):
     "form",
     [
         *("exec", "push", "fetch", "power", "up", "down", "generate-artefacts"),
-        *("clear-artefacts", "recreate", "delete", "snapshot", "protect", "lift", "restore"),
+        *(
+            "clear-artefacts",
+            "recreate",
+            "delete",
+            "snapshot",
+            "protect",
+            "lift",
+            "restore",
+        ),
     ],
 )
 def test_every_option_is_explained(form: str, capsys):

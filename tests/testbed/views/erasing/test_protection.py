@@ -6,11 +6,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from testbed.access import permissions
-from testbed.access.permissions import Act
 from testbed.models import Protection, Run, Testbed
 from testbed.testbeds.erasure.protection import protect
-from tests.testbed.conftest import Doors
+from tests.testbed.conftest import Doors, ShareWith
 from tests.testbed.reading import visible
 
 PAGE = "/testbeds/lab/"
@@ -135,24 +133,16 @@ def test_stranger_neither_protects_nor_lifts(
     assert Protection.objects.exists()
 
 
-def test_right_to_protect_is_one_of_its_own(
-    browser: Client, monkeypatch: pytest.MonkeyPatch
+def test_editor_deletes_files_but_neither_the_testbed_nor_a_protection(
+    client: Client, lab: Testbed, owner: User, share: ShareWith
 ) -> None:
-    monkeypatch.setattr(permissions, "may", lambda user, act, testbed: False)
+    protect(lab, owner, "web")
+    client.force_login(share(lab, "editor"))
 
-    assert browser.post(PROTECTION).status_code == 403
-    assert not Protection.objects.exists()
-
-
-def test_right_to_delete_is_one_of_its_own(
-    browser: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        permissions, "may", lambda user, act, testbed: act is not Act.DELETE
-    )
-
-    assert browser.post(f"{PAGE}delete/").status_code == 403
-    assert browser.post(f"{PAGE}files/remove/").status_code == 403
+    assert client.post(PROTECTION, {"guest": "web", "lift": "on"}).status_code == 403
+    assert client.post(f"{PAGE}delete/").status_code == 403
+    assert client.post(f"{PAGE}files/remove/").status_code == 302
+    assert Protection.objects.exists()
 
 
 def test_acts_are_logged(browser: Client, caplog: pytest.LogCaptureFixture) -> None:
