@@ -20,7 +20,7 @@ from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
 from orchestration.plan.selected import GuestUp
-from orchestration.plan.snapshots import SnapshotWish
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from orchestration.state.selection import shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
@@ -161,6 +161,8 @@ def create_snapshot(
     options = asdict(wish) | {"selection": selection, "leaves": dict(leaves or {})}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.SNAPSHOT, options)
+        if wish.verb in (SnapshotVerb.RESTORE, SnapshotVerb.DELETE):
+            require_unprotected(testbed, matched(testbed, selection))
         run.title = clean(wish.sentence)[:TITLE_LENGTH]
         _store(run, plan_snapshots(testbed, wish, selection))
     return run

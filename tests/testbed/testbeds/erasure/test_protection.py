@@ -8,8 +8,9 @@ from django.contrib.auth.models import User
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.plan.model import Command, Options
 from orchestration.plan.selected import WAYS, Mode
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from testbed.models import Protected, Protection, Run, Testbed
-from testbed.runs.creation import create_guest_up, create_run
+from testbed.runs.creation import create_guest_up, create_run, create_snapshot
 from testbed.testbeds.erasure.protection import lift, protect
 from testbed.testbeds.files import delete_file, delete_testbed
 from tests.testbed.confirming import agreed
@@ -130,6 +131,17 @@ def test_nothing_is_protected_beside_a_run_that_may_erase_it(
     with pytest.raises(TestbedBusy):
         protect(lab, owner)
     assert not Protection.objects.exists()
+
+
+@pytest.mark.parametrize("verb", [SnapshotVerb.RESTORE, SnapshotVerb.DELETE])
+def test_protected_guest_keeps_its_state_and_its_snapshots(
+    lab: Testbed, owner: User, verb: SnapshotVerb
+) -> None:
+    protect(lab, owner, "web")
+
+    with pytest.raises(Protected, match=r"^Guest web is protected"):
+        create_snapshot(lab, owner, SnapshotWish(verb, "before", "olive"), "web")
+    assert not Run.objects.exists()
 
 
 def test_first_one_who_protects_stays_the_one(
