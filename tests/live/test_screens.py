@@ -195,6 +195,7 @@ def test_text_that_cannot_be_typed_is_not_sent_in_part(stack: Stack, page: Page)
 
     page.get_by_label("Read only").uncheck()
     says(page, re.compile("^Connected\\.$"))
+    wait_until(lambda: lit(page) > 500, "the screen is black")
     press(page, "k")
     arrives(stack, "away", "k")
     assert "q" not in printed(stack, "away").rpartition(SENTENCE)[2]

@@ -99,7 +99,7 @@ export const createKeyboard = (part, send, { anyText = false } = {}) => {
     });
   };
 
-  const enter = async (held, strokes) => {
+  const enter = async (held, strokes, typed) => {
     let sent = 0;
     for (const key of strokes) {
       if (!isTyping || !(await stroke(key.isShifted ? [...held, "ShiftLeft"] : held, key))) break;
@@ -107,7 +107,7 @@ export const createKeyboard = (part, send, { anyText = false } = {}) => {
       if (sent % TOLD_AFTER === 0) tell(`${sent} of ${strokes.length} characters sent…`);
     }
     const isWhole = sent === strokes.length;
-    if (isWhole) text.value = "";
+    if (isWhole && text.value === typed) text.value = "";
     tell(`${isWhole ? "" : "Stopped: "}${sent} of ${strokes.length} characters sent.`);
     isTyping = false;
     type.textContent = "Type";
@@ -126,7 +126,8 @@ export const createKeyboard = (part, send, { anyText = false } = {}) => {
       type.textContent = "Stop";
       const held = takeHeld();
       const strokes = characters.map(strokeOf);
-      last = last.then(() => enter(held, strokes));
+      const typed = text.value;
+      last = last.then(() => enter(held, strokes, typed));
     }
   };
 

@@ -31,6 +31,7 @@ export const createDisplay = async (box, { label }, mayType) => {
   let channel = null;
   let send = () => {};
   let isReady = () => {};
+  let takesKeys = false;
   let leave = () => {};
   let fail = () => {};
   let isScaled = stored("scaled", true);
@@ -50,7 +51,9 @@ export const createDisplay = async (box, { label }, mayType) => {
       () => opened === channel && fail("This browser does not understand the guest's screen."),
     );
     channel = opened;
+    takesKeys = false;
     rfb = new RFB(box, opened, { shared: true });
+    rfb.addEventListener("connect", () => (takesKeys = opened === channel));
     rfb.viewOnly = !mayType();
     rfb.scaleViewport = isScaled;
     rfb.background = "transparent";
@@ -91,7 +94,7 @@ export const createDisplay = async (box, { label }, mayType) => {
     size: () => ({}),
     focus: () => rfb?.focus(),
     onLeave: (go) => (leave = go),
-    addTools: (part, _say, takesKeys) => {
+    addTools: (part, _say, mayPress) => {
       const scaled = part("scaled");
       scaled.checked = isScaled;
       scaled.addEventListener("change", () => {
@@ -103,7 +106,7 @@ export const createDisplay = async (box, { label }, mayType) => {
         rfb?.sendCtrlAltDel();
         rfb?.focus();
       });
-      const send = (...key) => takesKeys() && (rfb.sendKey(...key), true);
+      const send = (...key) => takesKeys && mayPress() && (rfb.sendKey(...key), true);
       if (part("keyboard")) createKeyboard(part, send);
     },
   };

@@ -152,10 +152,10 @@ export const createDisplay = async (box, { mode, nonce }) => {
     onLeave: (go) => (leave = go),
     onReady: () => {},
     onFailure: () => {},
-    addTools: (part, say, takesKeys) => {
+    addTools: (part, say, mayPress) => {
       if (part("keyboard")) {
         const press = keysOf(terminal);
-        const send = (...key) => takesKeys() && (press(...key), true);
+        const send = (...key) => mayPress() && (press(...key), true);
         createKeyboard(part, send, { anyText: true });
       }
       part("copy").addEventListener("click", async () => {

@@ -193,6 +193,7 @@ def test_keys_that_a_telephone_lacks_reach_a_terminal(page: Page):
     page.get_by_role("button", name="Ctrl", exact=True).click()
     text.fill("c")
     submit.click()
+    expect(page.locator("[data-typed]")).to_have_text("1 of 1 characters sent.")
     text.fill("echo by-hand-$((6*7))\n")
     submit.click()
 
