@@ -68,7 +68,7 @@ def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
         _SESSIONS[url, user] = context.storage_state()
     yield page
     context.close()
-    assert errors == []
+    assert errors == [], errors
 
 
 def sign_in(page: Page, name: str) -> None:

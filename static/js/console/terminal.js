@@ -66,6 +66,8 @@ export const createDisplay = async (box, { mode, nonce }) => {
   const terminal = new Terminal({
     fontFamily,
     fontSize: stored("size", 14),
+    // What a guest prints is no error of the page.
+    logLevel: "off",
     minimumContrastRatio: 4.5,
     scrollback: 5000,
     screenReaderMode: stored("reader", false),

@@ -207,7 +207,7 @@ def test_console_of_a_host_that_is_cut_off_opens_when_it_is_back(
     stack.other.cut()
     try:
         page.goto(f"/testbeds/{SLUG}/guests/away/console/")
-        says(page, "Host host-b cannot be reached")
+        says(page, "Host host-b does not answer")
     finally:
         stack.other.mend()
         stack.main.wait_until_it_reaches(stack.other)
