@@ -144,10 +144,11 @@ def _tree(testbed: Testbed, row: GuestRow, seen: ObservedSnapshots | None) -> Gu
 
 
 def _nodes(found: tuple[Snapshot, ...], current: str = "") -> Iterator[Node]:
-    """Yield the snapshots, each before those below it and after its parent.
+    """Yield the snapshots, each before those below it, siblings by their time.
 
     Without recursion: a chain may be longer than Python's stack.
     """
+    found = tuple(sorted(found, key=lambda one: (one.created_at, one.name)))
     names = {one.name for one in found}
     children: dict[str, list[Snapshot]] = {}
     for one in found:

@@ -111,6 +111,16 @@ def test_tree_has_each_snapshot_after_its_parent(browser: Client, seen: object):
     assert HOSTILE not in page
 
 
+def test_siblings_stand_in_the_order_of_their_time(browser: Client, deployed: Testbed):
+    later = replace(BASE, name="a-later", parent="base", created_at=1795808500)
+    put(deployed, later, BASE, replace(BASE, name="b-sooner", parent="base"))
+
+    (web,) = browser.get(f"{PAGE}?guest=web", headers=JSON).json()["guests"]
+
+    names = [one["name"] for one in web["snapshots"]]
+    assert names == ["base", "b-sooner", "a-later"]
+
+
 def test_chain_longer_than_pythons_stack_is_shown(browser: Client, deployed: Testbed):
     chain = [replace(OFF, name="s0")]
     chain += [replace(OFF, name=f"s{i}", parent=f"s{i - 1}") for i in range(1, 1500)]
