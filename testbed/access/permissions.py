@@ -51,9 +51,9 @@ class Act(StrEnum):
     DELETE_DISKS = "delete disks and artefacts"
     SHARE = "share the testbed"
     TRANSFER = "give the testbed to another owner"
-    PROTECT = "protect testbeds and guests"
-    RESTORE = "restore deleted files"
+    PROTECT = "protect the testbed and its guests"
     DELETE = "delete the testbed"
+    RESTORE = "restore the testbed from the trash"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SHARE_COMMAND = "share commands with all testbeds"
     ADMINISTER = "administer the lab"
@@ -73,7 +73,6 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.RECREATE_GUESTS,
         Act.SNAPSHOT,
         Act.RESTORE_SNAPSHOT,
-        Act.DELETE_SNAPSHOT,
         Act.CHECK,
         Act.CONSOLE,
         Act.SSH,
@@ -82,8 +81,15 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.TAKE_PACKETS,
         Act.ARTEFACTS,
     ),
-    Role.EDITOR: (Act.EDIT, Act.RESTORE),
-    Role.OWNER: (Act.DELETE_DISKS, Act.PROTECT, Act.SHARE, Act.TRANSFER, Act.DELETE),
+    Role.EDITOR: (Act.EDIT, Act.DELETE_SNAPSHOT),
+    Role.OWNER: (
+        Act.DELETE_DISKS,
+        Act.SHARE,
+        Act.TRANSFER,
+        Act.PROTECT,
+        Act.DELETE,
+        Act.RESTORE,
+    ),
     Role.ADMIN: (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND, Act.ADMINISTER),
 }
 LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}

@@ -88,6 +88,8 @@ def snapshots(request: Request, slug: str) -> HttpResponse:
 def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse:
     """Ask first where something is lost, else start the run."""
     by = request.user.get_username()
+    if form.verb == SnapshotVerb.DELETE:  # no question that would end in a refusal
+        require(request.user, Act.DELETE_SNAPSHOT, testbed)
     node = _node(testbed, form)
     if form.verb == SnapshotVerb.RENAME and not form.title and node:
         return _question(request, testbed, form, node)

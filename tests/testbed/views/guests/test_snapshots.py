@@ -19,6 +19,7 @@ from testbed.models import ObservedSnapshots, Run, Task, Testbed
 from testbed.pages.guests.snapshots import trees_of
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
+from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
 PAGE = "/testbeds/lab/snapshots/"
@@ -252,6 +253,25 @@ def test_deletion_names_what_goes(browser: Client, deployed: Testbed, seen: obje
     run = Run.objects.get()
     assert run.plan["snapshot"]["children"] is True
     assert run.title == "Delete snapshot base and its children"
+
+
+@pytest.mark.parametrize(("role", "status"), [("operator", 403), ("editor", 200)])
+def test_deletion_is_for_editors(
+    client: Client,
+    deployed: Testbed,
+    seen: object,
+    share: ShareWith,
+    role: str,
+    status: int,
+):
+    client.force_login(share(deployed, role))
+
+    page = client.get(PAGE).content.decode()
+    answer = client.post(PAGE, {"verb": "delete", "guest": "web", "name": "base"})
+
+    assert answer.status_code == status
+    assert ('value="delete"' in page) is (status == 200)
+    assert 'value="restore"' in page
 
 
 def test_answer_for_another_tree_is_asked_again(
