@@ -4,7 +4,6 @@ Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
 """
 
 import re
-import time
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -59,9 +58,9 @@ def test_viewer_watches_operator_acts_and_both_end(
         )
         expect(theirs.locator("#run-outcome")).to_contain_text("Up succeeded.")
 
-        began = time.monotonic()
+        # A run's page would ask for news that it may not have, which is an error there.
+        theirs.goto("/")
+        expect(row).to_contain_text("operator")
         page.get_by_role("button", name="Remove other").press("Enter")
         expect(page.get_by_text("Only owner and lab admins see it.")).to_be_visible()
-        theirs.goto("/")
-        expect(theirs.get_by_text("together")).to_have_count(0)
-        assert time.monotonic() - began < 5
+        expect(row).to_have_count(0)
