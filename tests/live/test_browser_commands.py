@@ -122,3 +122,17 @@ def test_command_runs_without_a_script(page: Page, product: Stack, chromium: Bro
 
     expect(plain.locator(".run-head__command")).to_contain_text("id on web")
     context.close()
+
+
+def test_refused_command_is_told_where_its_form_is(refused: Page):
+    bring_up(refused, "refused")
+    line = refused.locator("[name=line]")
+    refused.locator("[name=selection]").fill("nobody")
+    line.fill("id")
+    line.press("Control+Enter")
+
+    problem = refused.locator("#command-bar #refusal")
+    expect(problem).to_contain_text("There is no guest nobody")
+    expect(problem).to_be_focused()
+    expect(problem).to_be_in_viewport()
+    expect(line).to_have_value("id")

@@ -57,6 +57,15 @@ def test_refused_command_is_not_saved(browser: Client, values, sentence):
     assert not SavedCommand.objects.exists()
 
 
+def test_refused_command_keeps_its_name_in_the_form(browser: Client):
+    wrong = PING | {"name": "greet", "line": 'echo "{host}"'}
+
+    page = browser.post(PAGE, wrong).content.decode()
+
+    assert 'value="greet"' in page
+    assert 'command__save" open' in page
+
+
 def test_missing_value_and_unknown_command_run_nothing(browser: Client):
     browser.post(PAGE, PING)
     saved = SavedCommand.objects.get().pk
