@@ -43,6 +43,12 @@ class SnapshotWish:
     title: str = ""
 
     @property
+    def erases(self) -> bool:
+        """Return whether data is lost: a snapshot's, or the guest's present state."""
+        is_restore = self.verb is SnapshotVerb.RESTORE and not self.before
+        return is_restore or self.verb is SnapshotVerb.DELETE
+
+    @property
     def sentence(self) -> str:
         """The act in words, without its guests."""
         words = {

@@ -140,7 +140,12 @@ def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
     return client.follow(run.number, take, after=seen)
 
 
-_RUNS = {"power": _power, "snapshot": _snapshot, "run": _change, "recreate": _change}
+_RUNS = {
+    "power": _power,
+    "snapshot": _snapshot,
+    "run": _change,
+    "recreate": _change,
+}
 # They are done when they return.
 _ACTS = {
     "delete": delete,

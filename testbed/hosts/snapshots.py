@@ -11,19 +11,17 @@ from typing import NamedTuple
 
 from django.db.models import Max
 from django.utils import timezone
-from pydantic import TypeAdapter, ValidationError
 
 from orchestration.hosts import Host as OpenHost
 from orchestration.inventory import snapshots as inventory
 from orchestration.inventory.snapshots import GuestSnapshots
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.snapshots.listing import Owner
-from orchestration.providers.libvirt.snapshots.text import Snapshot
 from orchestration.transport.base import Scope
 from testbed.models import ObservedSnapshots, Run, Testbed
+from testbed.models.inventory import SNAPSHOTS
 
 READ_AGAIN = timedelta(minutes=5)
-_ADAPTER = TypeAdapter(tuple[Snapshot, ...])
 
 
 class SnapshotsOfHost(NamedTuple):
@@ -80,14 +78,6 @@ def save_snapshots(looks: Iterable[SnapshotsOfHost]) -> None:
         rows.filter(pk__in=gone).delete()
 
 
-def snapshots_in(row: ObservedSnapshots) -> tuple[Snapshot, ...]:
-    """Return the snapshots of a row; none of a row that another version wrote."""
-    try:
-        return _ADAPTER.validate_python(row.snapshots)
-    except ValidationError:
-        return ()
-
-
 def _save(testbed: int, guest: GuestSnapshots, look: SnapshotsOfHost) -> None:
     ObservedSnapshots.objects.update_or_create(
         testbed_id=testbed,
@@ -95,7 +85,7 @@ def _save(testbed: int, guest: GuestSnapshots, look: SnapshotsOfHost) -> None:
         defaults={
             "host": look.host,
             "signature": guest.signature,
-            "snapshots": _ADAPTER.dump_python(guest.snapshots or (), mode="json"),
+            "snapshots": SNAPSHOTS.dump_python(guest.snapshots or (), mode="json"),
             "disk_bytes": guest.disk_bytes,
             "read_at": look.read_at,
             "observed_at": look.read_at,

@@ -8,17 +8,17 @@ change rows, and `runs` alone writes events, tasks and batches.
 from testbed.models.allowances import Allowance
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.commands import SavedCommand
-from testbed.models.erasure import Protected, Protection, TrashItem
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
-from testbed.models.inventory import Inventory, MissingPart
+from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
+from testbed.models.protection import Protected, Protection
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
-from testbed.models.snapshots import ObservedSnapshots
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
+from testbed.models.trash import TrashItem
 
 __all__ = [
     "Allowance",

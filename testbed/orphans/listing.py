@@ -20,7 +20,7 @@ from orchestration.inventory.things import ThingKind
 from orchestration.transport.base import Scope
 from testbed.celery import request_cleanup
 from testbed.models import Cleanup, Host, Inventory, Testbed
-from testbed.models.erasure import require_unprotected
+from testbed.models.protection import require_unprotected
 from testbed.orphans.deletion import seen_now
 from testbed.orphans.detection import Orphan, last_observations, orphans_among
 

@@ -20,12 +20,12 @@ from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Options
 from orchestration.plan.power import Verb
 from orchestration.plan.selected import GuestUp
-from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
+from orchestration.plan.snapshots import SnapshotWish
 from orchestration.state.selection import shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
 from testbed.models import Instruction, Run, Task, Testbed
-from testbed.models.erasure import require_unprotected
+from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
 from testbed.runs.places.tools import (
@@ -155,13 +155,13 @@ def create_snapshot(
     """Plan an act on snapshots and store it as a run that waits for its driver.
 
     `leaves` has the status in which a restore leaves each guest. Raises: as
-    `create_power`.
+    `create_power`; Protected.
     """
     selection = clean(selection)
     options = asdict(wish) | {"selection": selection, "leaves": dict(leaves or {})}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.SNAPSHOT, options)
-        if wish.verb in (SnapshotVerb.RESTORE, SnapshotVerb.DELETE):
+        if wish.erases:
             require_unprotected(testbed, matched(testbed, selection))
         run.title = clean(wish.sentence)[:TITLE_LENGTH]
         _store(run, plan_snapshots(testbed, wish, selection))

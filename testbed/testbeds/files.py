@@ -26,7 +26,7 @@ from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
 from testbed.models import JumpReach, Run, Testbed, TrashItem
-from testbed.models.erasure import require_unprotected
+from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
     last_observations,

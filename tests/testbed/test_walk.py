@@ -35,8 +35,8 @@ PERSONAS = (
 ROLES = {role.value: role for role in Role} | {"admin": Role.ADMIN}
 OTHERS = ("HEAD", "PUT", "PATCH", "DELETE", "TRACE")  # OPTIONS only names these
 
-# Statuses of those who are not signed in, of staff, and of lab admins; all other users
-# get the same: the first of these that no object decides.
+# Statuses of those who are not signed in, of all users, of staff, of lab admins, and, where
+# theirs is another one, of the owner.
 ANSWERS = {
     "impossible": "302 405 405 405",  # with this method
     "users": "302 200 200 200",
@@ -48,6 +48,10 @@ ANSWERS = {
     "all": "200 200 200 200",
     "on": "302 302 302 302",
     "never": "405 405 405 405",
+    "own": "302 404 404 200 200",
+    "own-once": "302 404 404 422 302",  # the admin comes too late
+    # A question, to the one who has something to lose.
+    "users-on": "302 302 302 302 200",
     # Pages of Django's admin: for staff, for those with rights, for nobody.
     "staff": "302 302 200 200",
     "rights": "302 302 403 200",
@@ -56,9 +60,6 @@ ANSWERS = {
     "staff-404": "302 302 404 404",
     "staff-405": "302 302 405 405",
 }
-# Things of one user: the status of others, and of an admin where it is not the owner's,
-# who comes first. Of another's trash an admin empties nothing.
-OWN = {"own": ("404", ""), "own-once": ("404", "422"), "own-alone": ("302", "302")}
 # Route, then what GET and POST (of nothing) answer: a row of ANSWERS, or the status for
 # those whose role allows the act. `permissions.TABLE` decides who these are.
 TABLE = """
@@ -118,9 +119,9 @@ runs/<int:pk>/fetched/archive/                          200:take_fetched   impos
 runs/<int:pk>/fetched/delete/                           200:take_fetched   200:take_fetched
 runs/<int:pk>/capture.pcap                              404:take_packets   impossible
 trash/                                                  users              impossible
-trash/empty/                                            users              200:own-alone
-trash/<int:pk>/restore/                                 impossible         302:own-once
-trash/<int:pk>/delete/                                  200:own            200:own
+trash/empty/                                            users              users-on
+trash/<int:pk>/restore/                                 impossible         own-once
+trash/<int:pk>/delete/                                  own                own
 hosts/                                                  users              impossible
 hosts/<slug:name>/                                      users              impossible
 hosts/<slug:name>/load/                                 users              impossible
@@ -202,14 +203,11 @@ def row_of(route: str, get: str, post: str, address: str = "") -> Row:
 def statuses(cell: str) -> list[str]:
     """Return what each persona gets by a cell of the table."""
     status, _, name = cell.partition(":")
-    if name in OWN:
-        other, admin = OWN[name]
-        found = {"anonymous": "302", "owner": status, "admin": admin or status}
-        return [found.get(persona, other) for persona in PERSONAS]
     if name:
         return [by_role(persona, Act[name.upper()], status) for persona in PERSONAS]
-    anonymous, user, staff, admin = ANSWERS[cell].split()
+    anonymous, user, staff, admin, *owner = ANSWERS[cell].split()
     found = {"anonymous": anonymous, "staff": staff, "admin": admin}
+    found |= {"owner": owner[0]} if owner else {}
     return [found.get(persona, user) for persona in PERSONAS]
 
 

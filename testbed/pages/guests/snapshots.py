@@ -11,7 +11,6 @@ from hashlib import sha256
 from orchestration.project.snapshots import kept
 from orchestration.providers.libvirt.snapshots import text
 from orchestration.providers.libvirt.snapshots.text import Snapshot
-from testbed.hosts.snapshots import snapshots_in
 from testbed.models import ObservedSnapshots, Run, Testbed
 from testbed.pages.overview import GuestRow, guests_of, state_of, unseen_run
 
@@ -120,13 +119,6 @@ def trees_of(testbed: Testbed, names: Collection[str] | None = None) -> list[Gue
     ]
 
 
-def lost_with_disks(
-    testbed: Testbed, names: Collection[str] | None = None
-) -> list[GuestTree]:
-    """Return the guests whose snapshots go with their disks."""
-    return [tree for tree in trees_of(testbed, names) if tree.nodes]
-
-
 def unseen_change(testbed: Testbed) -> Run | None:
     """Return the last run that changed guests, if it ended after the last look."""
     last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
@@ -135,7 +127,7 @@ def unseen_change(testbed: Testbed) -> Run | None:
 
 def _tree(testbed: Testbed, row: GuestRow, seen: ObservedSnapshots | None) -> GuestTree:
     if seen is not None:
-        return GuestTree(row, tuple(_nodes(snapshots_in(seen))), seen)
+        return GuestTree(row, tuple(_nodes(seen.read())), seen)
     if row.observed is not None:  # its domain is there, without any
         return GuestTree(row, ())
     texts, current = kept(testbed.project, row.guest.name)

@@ -3,8 +3,8 @@
 Up erases the disks of guests that an edit removes, moves or recreates, and with
 `provision` all. Only disks that were recorded as made count: no guest ran on another.
 Where whole folders go, so do the disks that were seen in them and that no record has.
-Sizes are those of the last look at each host; no host is asked. Called by the services
-that make runs and delete testbeds.
+A guest's snapshots lie in its disk. Sizes are those of the last look at each host; no
+host is asked. Called by the services that make runs and delete testbeds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +14,9 @@ from pathlib import PurePosixPath
 from orchestration.errors import StateError
 from orchestration.inventory.things import DISK_FILE
 from orchestration.plan.model import Command, Options
+from orchestration.project import snapshots
+from orchestration.providers.libvirt.snapshots import text
+from orchestration.providers.libvirt.snapshots.text import Snapshot
 from orchestration.state.diff.changes import Change, ChangeKind, diff
 from orchestration.state.model import GuestState, State
 from testbed.models import Inventory, Testbed
@@ -116,7 +119,24 @@ def _losses(testbed: Testbed, gone: Iterable[Gone]) -> Losses:
         )
         for guest, reason in found
     )
-    return losses, seen_at
+    return losses + tuple(_snapshots(testbed, found)), seen_at
+
+
+def _snapshots(testbed: Testbed, gone: Iterable[Gone]) -> Iterator[Loss]:
+    """Yield the snapshots in the disks that go, as last seen, or kept while down."""
+    seen = {row.name: row for row in testbed.observed_snapshots.all()}
+    for guest, _ in gone:
+        row = seen.get(guest.name)
+        for one in row.read() if row else _kept(testbed, guest):
+            version = f"{guest.name} {one.name} {one.created_at}"
+            reason = f"snapshot of {guest.name}"
+            yield Loss(
+                Sort.SNAPSHOT, one.title, guest.host, reason=reason, version=version
+            )
+
+
+def _kept(testbed: Testbed, guest: GuestState) -> tuple[Snapshot, ...]:
+    return tuple(map(text.read, snapshots.kept(testbed.project, guest.name)[0]))
 
 
 def _changed(known: State, wanted: State, options: Options) -> Iterator[Gone]:

@@ -3,7 +3,7 @@
 import shutil
 
 from testbed.models import Run, Task
-from testbed.models.erasure import require_unprotected
+from testbed.models.protection import require_unprotected
 from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
 
 DELETE_FETCHED = "delete-fetched"

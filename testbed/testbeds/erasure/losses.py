@@ -23,6 +23,7 @@ class Sort(StrEnum):
     """The sorts of things that acts erase."""
 
     DISK = "disk"
+    SNAPSHOT = "snapshot"
     FILE = "file"
     LOGS = "logs"
     FETCHED = "fetched files"
@@ -148,7 +149,10 @@ def require_confirmed(erasure: Erasure, confirm: str) -> None:
 
 
 def _of_sort(sort: Sort, losses: Iterable[Loss]) -> str:
-    names = list(dict.fromkeys(loss.name for loss in losses if loss.sort is sort))
+    found = [loss.name for loss in losses if loss.sort is sort]
+    if sort is Sort.SNAPSHOT and found:  # two guests may each have one of a name
+        return count_of(len(found), sort)
+    names = list(dict.fromkeys(found))
     if not names:
         return ""
     if sort is not Sort.DISK:

@@ -1,7 +1,7 @@
 """Sets and lifts the protection of a testbed's data, or of one guest's.
 
 A run that was accepted before may erase, so that nothing is protected beside it. The
-services that erase ask `models/erasure.py`.
+services that erase ask `models/protection.py`.
 """
 
 from django.contrib.auth.models import User

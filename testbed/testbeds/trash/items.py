@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from testbed.models import Testbed, TrashItem
-from testbed.models.erasure import TrashQuerySet
+from testbed.models.trash import TrashQuerySet
 from testbed.testbeds.erasure.losses import (
     Erasure,
     Loss,

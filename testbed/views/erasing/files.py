@@ -43,7 +43,7 @@ def remove(request: Request, slug: str) -> HttpResponse:
             return JsonResponse(problem_json(exc), status=status_of(exc))
         messages.error(request, exc.sentence)
         return redirect("testbed", slug)
-    log_act(request.user, Act.DELETE, testbed, f"the file {path}")
+    log_act(request.user, Act.EDIT, testbed, f"deleted the file {path}")
     if wants_json(request):
         return JsonResponse({"deleted": path, "trash": item and item.pk})
     say_deleted(request, path, item)

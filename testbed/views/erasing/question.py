@@ -14,7 +14,6 @@ from django.shortcuts import render
 from testbed.access.visibility import Request
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed, TrashItem
-from testbed.pages.guests.snapshots import GuestTree, lost_with_disks
 from testbed.testbeds.erasure.losses import Erasure, Unconfirmed, token_of
 from testbed.views.problems import wants_json
 
@@ -93,14 +92,6 @@ def ask(
         "losses": erasure.losses[:SHOWN],
         "more": max(0, len(erasure.losses) - SHOWN),
         "problem": problem,
-        "lost": _lost(question.testbed, erasure),
     }
     status = 422 if problem else 200
     return render(request, "erasing/question.html", context, status=status)
-
-
-def _lost(testbed: Testbed | None, erasure: Erasure) -> list[GuestTree]:
-    """Return the guests whose snapshots go with the disks that die."""
-    if testbed is None or not erasure.disks:
-        return []
-    return lost_with_disks(testbed, erasure.guests)

@@ -14,7 +14,7 @@ from testbed.access.permissions import Act, log_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Protected, Testbed
-from testbed.models.erasure import require_unprotected
+from testbed.models.protection import require_unprotected
 from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.erasure.disks import erased_by_clear
 from testbed.testbeds.erasure.losses import Unconfirmed

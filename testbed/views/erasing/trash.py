@@ -16,7 +16,7 @@ from orchestration.errors import StateError, TestbedError
 from testbed.access.permissions import Act, log_act, require
 from testbed.access.visibility import Request, page_of
 from testbed.models import Testbed, TrashItem
-from testbed.models.erasure import TrashQuerySet
+from testbed.models.trash import TrashQuerySet
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.trash.items import erased_from_trash, remove_items
 from testbed.testbeds.trash.restoring import restore_file, restore_testbed
@@ -50,7 +50,8 @@ def restore(request: Request, pk: int) -> HttpResponse:
     except TestbedError as exc:
         back = reverse("trash")
         return problem_page(request, exc, status=status_of(exc), back=back)
-    log_act(request.user, Act.RESTORE, testbed, words)
+    act = Act.EDIT if item.path else Act.RESTORE
+    log_act(request.user, act, testbed, words)
     if wants_json(request):
         return JsonResponse({"restored": words, "testbed": testbed.slug})
     messages.success(request, words)
@@ -109,7 +110,7 @@ def _restored(request: Request, item: TrashItem) -> tuple[Testbed, str]:
             f"The testbed {item.slug} of this file is gone, or another user's.",
             hint="Restore the testbed first, if it is in the trash.",
         )
-    require(request.user, Act.RESTORE, found)
+    require(request.user, Act.EDIT, found)
     path = restore_file(item, found)
     other = "" if path == item.path else f" as {path}: its name was taken"
     return found, f"{item.path} is back{other}."

@@ -88,8 +88,8 @@ def snapshots(request: Request, slug: str) -> HttpResponse:
 def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse:
     """Ask first where something is lost, else start the run."""
     by = request.user.get_username()
-    if form.verb == SnapshotVerb.DELETE:  # no question that would end in a refusal
-        require(request.user, Act.DELETE_SNAPSHOT, testbed)
+    if form.verb in list(SnapshotVerb):
+        require(request.user, act_with(SnapshotVerb(form.verb)), testbed)
     node = _node(testbed, form)
     if form.verb == SnapshotVerb.RENAME and not form.title and node:
         return _question(request, testbed, form, node)
@@ -104,7 +104,6 @@ def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse
             return _question(request, testbed, form, node)
     wish = form.wish(by)
     act = act_with(wish.verb)
-    require(request.user, act, testbed)
     if matched(testbed, form.guest) != (form.guest,):
         raise ExecutionRefused(
             "A snapshot is of one guest.", hint="Write the guest's name, no pattern."

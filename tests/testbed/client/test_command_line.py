@@ -334,16 +334,17 @@ def test_server_that_is_gone_is_one_sentence(at, capsys):
 @pytest.mark.parametrize(
     "form",
     [
-        *("exec", "push", "fetch", "power", "up", "down", "generate-artefacts"),
         *(
-            "clear-artefacts",
-            "recreate",
-            "delete",
+            "exec",
+            "push",
+            "fetch",
+            "power",
             "snapshot",
-            "protect",
-            "lift",
-            "restore",
+            "up",
+            "down",
+            "generate-artefacts",
         ),
+        *("clear-artefacts", "recreate", "delete", "protect", "lift", "restore"),
     ],
 )
 def test_every_option_is_explained(form: str, capsys):

@@ -14,7 +14,6 @@ from orchestration.providers.libvirt.snapshots import listing, verbs
 from orchestration.providers.libvirt.snapshots.text import Label
 from orchestration.state.model import State
 from testbed.hosts.observation import observe_all
-from testbed.hosts.snapshots import snapshots_in
 from testbed.models import ObservedSnapshots, Testbed
 from tests.testbed.hosts.host_changes import ran, silence, start, stop
 
@@ -48,7 +47,7 @@ def _reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def names() -> dict[str, list[str]]:
     rows = ObservedSnapshots.objects.all()
-    return {row.name: [one.title for one in snapshots_in(row)] for row in rows}
+    return {row.name: [one.title for one in row.read()] for row in rows}
 
 
 def test_snapshots_are_seen_and_read_once(
@@ -59,7 +58,7 @@ def test_snapshots_are_seen_and_read_once(
     observe_all(kept)
 
     second = ObservedSnapshots.objects.get()
-    (base,) = snapshots_in(second)
+    (base,) = second.read()
     assert (base.name, base.description, base.label.by) == ("base", "first", "olive")
     assert base.is_current
     assert (second.name, second.host) == ("web", "main")
@@ -77,7 +76,7 @@ def test_new_snapshot_and_another_current_one_are_read(
     verbs.restore(*web, "base")
     observe_all(kept)
 
-    current = {one.name: one.is_current for one in snapshots_in(row())}
+    current = {one.name: one.is_current for one in row().read()}
     assert current == {"base": True, "next": False}
     assert len(reads) == 3
 

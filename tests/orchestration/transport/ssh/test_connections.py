@@ -119,6 +119,7 @@ def test_guest_that_dies_amid_input_leaves_the_jump_alone(make_server, scope):
 
     assert jump.run(command("true"), scope=scope).exit_code == 0
     assert host.connections() == connected
+    wait_until(lambda: not carriers(scope.tag))  # each reads the end of its input first
 
 
 def test_data_that_comes_late_for_a_closed_tunnel_is_dropped(make_server, scope):

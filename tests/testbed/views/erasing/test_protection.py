@@ -133,16 +133,22 @@ def test_stranger_neither_protects_nor_lifts(
     assert Protection.objects.exists()
 
 
-def test_editor_deletes_files_but_neither_the_testbed_nor_a_protection(
-    client: Client, lab: Testbed, owner: User, share: ShareWith
+def test_editor_neither_protects_nor_deletes(
+    client: Client, lab: Testbed, share: ShareWith
 ) -> None:
-    protect(lab, owner, "web")
     client.force_login(share(lab, "editor"))
 
-    assert client.post(PROTECTION, {"guest": "web", "lift": "on"}).status_code == 403
+    assert client.post(PROTECTION).status_code == 403
     assert client.post(f"{PAGE}delete/").status_code == 403
-    assert client.post(f"{PAGE}files/remove/").status_code == 302
-    assert Protection.objects.exists()
+    assert not Protection.objects.exists()
+
+
+def test_operator_deletes_no_file(
+    client: Client, lab: Testbed, share: ShareWith
+) -> None:
+    client.force_login(share(lab, "operator"))
+
+    assert client.post(f"{PAGE}files/remove/").status_code == 403
 
 
 def test_acts_are_logged(browser: Client, caplog: pytest.LogCaptureFixture) -> None:

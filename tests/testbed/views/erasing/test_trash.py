@@ -158,6 +158,6 @@ def test_acts_are_logged(
         browser.post(f"/trash/{TrashItem.objects.get().pk}/restore/")
 
     assert caplog.messages == [
-        "act delete by olive on lab: the file setup.sh",
-        "act restore by olive on lab: setup.sh is back.",
+        "act edit by olive on lab: deleted the file setup.sh",
+        "act edit by olive on lab: setup.sh is back.",
     ]
