@@ -20,7 +20,7 @@ from tests.live.watch import (
     wait_until_observed,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.beside]
 SLUG = "quickstart"
 GUESTS = ("web", "client", "sensor")
 

@@ -19,7 +19,7 @@ from tests.live.watch import (
     wait_until,
 )
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.beside]
 SLUG = "ring"
 GUESTS = ("a", "b")
 
