@@ -48,7 +48,7 @@ class Protection(models.Model):
         since = timezone.localtime(self.set_at)
         thing = self.thing
         return Protected(
-            f"{thing.capitalize()} is protected by {self.set_by} since "
+            f"{thing[0].upper()}{thing[1:]} is protected by {self.set_by} since "
             f"{since:%-d %b %Y %H:%M}: nothing that erases its data is accepted.",
             hint=f"Lift the protection on the page of {thing} first.",
         )

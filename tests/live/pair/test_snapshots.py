@@ -161,7 +161,7 @@ def test_guest_runs_on_when_the_worker_is_killed_meanwhile(
     def strike(frame: Frame) -> None:
         run.frames.append(frame)
         if run.is_at(frame, f"{verb}-snapshots", "task-started"):
-            time.sleep(0.15)
+            time.sleep(0.15)  # into libvirt's call, which no event marks
             kill_worker(stack)
             start_worker(stack)
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-from benchmarks import simulation_cost
 from benchmarks.measuring import Table, Usage, conclude, folder, parser, usage
+from benchmarks.orchestrator import simulation_cost, write_testbed
 from testbed.client.api import Frame
 from tests.live.stack import CHECKOUT, Stack, simulated_stack
 
@@ -36,18 +36,6 @@ COUNT = (
     "tasks = Task.objects.filter(instruction__run=run).count(); "
     "print(tasks, run.events.count())"
 )
-GUEST = """\
-  - name: g{n}
-    interfaces:
-      - bridge: br{bridge}
-    libvirt:
-      cpus: 1
-      memory_mb: 128
-      libvirt_type:
-        cloud_image:
-          name: test_guest
-          setup_script: setup.sh
-"""
 
 
 @dataclass(slots=True)
@@ -110,22 +98,6 @@ def main() -> int:
         ratio = costs_ms[1] / costs_ms[0]
         table.add("CPU per guest, large to small", ratio, at_most=TARGET_RATIO)
     return conclude(table, strict=chosen.strict)
-
-
-def write_testbed(target: Path, guests: int, hosts: int) -> None:
-    """Write a testbed with its guests on a row of bridges, one bridge per host."""
-    target.mkdir()
-    bridges = min(hosts, guests)
-    (target / "setup.sh").write_text("#!/bin/sh\necho hello\n")
-    lines = ["machines:\n"]
-    lines += [GUEST.format(n=n, bridge=n % bridges) for n in range(guests)]
-    lines += ["network:\n", "  bridges:\n"]
-    lines += [f"    - name: br{n}\n" for n in range(bridges)]
-    if bridges > 1:
-        lines.append("  bridge_connections:\n")
-        lines += [f"    br{n}: br{n + 1}\n" for n in range(bridges - 1)]
-    lines.append("  external_bridge: br0\n")
-    (target / "kvm-compose.yaml").write_text("".join(lines))
 
 
 @dataclass(frozen=True, slots=True)
