@@ -7,6 +7,8 @@ seconds later: it may wait for a console that takes no typing. Channels calls
 
 import asyncio
 
+from channels.consumer import get_handler_name
+from channels.exceptions import StopConsumer
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from testbed.websocket.backpressure import Message, Receive, Send
@@ -15,12 +17,22 @@ GONE = 1006
 
 
 class LeavingConsumer(AsyncWebsocketConsumer):
-    """A consumer whose `disconnect` is called at every end."""
+    """A consumer without a channel layer, whose `disconnect` is called at every end.
+
+    Before each message Channels enters the thread that all requests share and closes old
+    connections of the database there: a key would wait for other people's pages.
+    `database_sync_to_async` closes them for each question as well.
+    """
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one websocket."""
+        self.scope, self.base_send = scope, send
         try:
-            await super().__call__(scope, receive, send)
+            while True:
+                message = await receive()
+                await getattr(self, get_handler_name(message))(message)
+        except StopConsumer:
+            pass
         except asyncio.CancelledError:
             await self.disconnect(GONE)
             raise

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 
 import pytest
@@ -127,6 +128,21 @@ async def test_owner_types_and_sees(screen, running, guests, owner, testbed):
     guests.serials[0].print(b"uid=0")
 
     await shown.until(lambda s: s.data == b"uid=0")
+
+
+async def test_typing_waits_for_no_page(screen, running, guests, owner, testbed):
+    shown = await screen(owner, testbed)
+    await shown.until_open()
+    page_is_done = threading.Event()
+    page = asyncio.create_task(sync_to_async(page_is_done.wait)(PATIENCE_S))
+
+    try:
+        await shown.socket.send_to(bytes_data=b"id\n")
+        await eventually(lambda: guests.serials[0].typed == b"id\n")
+        assert not page.done()
+    finally:
+        page_is_done.set()
+        await page
 
 
 async def test_reader_types_nothing(screen, running, guests, owner, testbed):
