@@ -1,8 +1,7 @@
 """Options and fixtures of the whole suite.
 
-`--lane` is for script/test, which runs the suite as three processes side by side: one
-test at a time on the real hosts, the other live tests with those that are marked
-`beside` on hosts of their own, and the unit tests.
+`--lane` is for script/test, which runs the suite as three processes side by side. They
+take about as long as each other; two of them have real hosts, each of its own.
 """
 
 import faulthandler
@@ -10,6 +9,7 @@ import gc
 import os
 import signal
 from enum import StrEnum
+from pathlib import Path
 from types import FrameType
 
 import pytest
@@ -26,16 +26,25 @@ settings.register_profile(
 )
 settings.load_profile("suite")
 
+# Fixtures: the product on simulated hosts and on real ones, and a database server.
+PRODUCTS = frozenset({"product", "stack"})
+SIMULATED = frozenset({"product", "cluster"})
+PAIR = Path(__file__).parent / "live" / "pair"
 # What is interrupted has so long to end the daemons that it started.
 GRACE_S = 60
 
 
 class Lane(StrEnum):
-    """The part of the suite that a process runs."""
+    """The part of the suite that a process runs.
+
+    `hosts`: testbeds on real hosts, and the daemons of a host. `pair`: the machines that
+    tests make, then the two guests that files share. `web`: unit tests, then the web and
+    its pages on simulated hosts.
+    """
 
     HOSTS = "hosts"
-    LIVE = "live"
-    UNIT = "unit"
+    PAIR = "pair"
+    WEB = "web"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,7 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lane",
         type=Lane,
-        help="hosts: what runs on the real hosts; live: other live tests; unit: the rest",
+        help="one of the parts that script/test runs side by side",
     )
 
 
@@ -71,8 +80,8 @@ def pytest_collection_modifyitems(
     others = [item for item in items if lane_of(item) is not chosen]
     config.hook.pytest_deselected(items=others)
     mine = [item for item in items if lane_of(item) is chosen]
-    # Hosts are looked at while they are there: those of this lane come up last.
-    items[:] = sorted(mine, key=needs_hosts) if chosen is Lane.LIVE else mine
+    # What runs until the end of a process begins late.
+    items[:] = sorted(mine, key=starts_a_product)
 
 
 def pytest_collection_finish() -> None:
@@ -81,17 +90,21 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def needs_hosts(item: pytest.Item) -> bool:
-    """Return whether a test asks for the real hosts: the fixture `stack`."""
-    return "stack" in getattr(item, "fixturenames", ())
+def starts_a_product(item: pytest.Item) -> bool:
+    """Return whether a test asks for a product that its process keeps."""
+    return not PRODUCTS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 def lane_of(item: pytest.Item) -> Lane:
-    """Return the lane of a test; those marked `beside` keep the others' hosts free."""
-    if needs_hosts(item) and item.get_closest_marker("beside") is None:
-        return Lane.HOSTS
-    marks = map(item.get_closest_marker, ("live", "browser"))
-    return Lane.LIVE if any(marks) else Lane.UNIT
+    """Return the lane of a test."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    is_live = any(map(item.get_closest_marker, ("live", "browser")))
+    if not is_live or fixtures & SIMULATED:
+        return Lane.WEB
+    if item.path.is_relative_to(PAIR):
+        return Lane.PAIR
+    is_of_hosts = "stack" in fixtures or not item.path.is_relative_to(PAIR.parent)
+    return Lane.HOSTS if is_of_hosts else Lane.PAIR
 
 
 @pytest.fixture

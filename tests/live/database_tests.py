@@ -5,60 +5,57 @@ from collections.abc import Iterable
 import pytest
 from django.db import connection
 
-# Their rows are found by key alone, or are what other tests ask for: requests that no view
-# takes, files, frames, bodies, the client at the other end. Of the pages, those that select,
-# lock or count are asked, and each once by the walk.
-SAME_EVERYWHERE = tuple(
+# What databases do in their own way: locks, transactions beside each other, sorting,
+# searching, counting, ranges of rows. The rest finds rows by key and passes on one as on
+# the other; with `--database-tests=all` it runs, too.
+DIFFERENT = tuple(
     f"tests/testbed/{place}"
     for place in (
-        "client/",
-        "consoles/",
-        "pages/artefacts/",
-        "pages/diagram/",
-        "pages/execution/",
-        "pages/test_changes.py",
-        "templatetags/",
-        "test_bodies.py",
-        "test_commands.py",
-        "test_walk.py::test_form_without_its_token",
-        "test_walk.py::test_other_methods",
-        "testbeds/planning/",
-        "testbeds/test_files.py",
-        "testbeds/test_uploads.py",
-        "views/guests/",
-        "views/ssh/",
-        "views/test_captures.py",
-        "views/test_command_bar.py",
-        "views/test_create.py",
-        "views/test_diagram.py",
-        "views/test_editor",
-        "views/test_executions_on_hosts.py",
-        "views/test_fetched.py",
-        "views/test_sign_in.py",
-        "views/test_site.py",
-        "views/test_testbed_files.py",
-        "views/test_testbed_page.py",
-        "views/test_tools.py",
-        "websocket/test_console.py",
-        "websocket/test_malformed.py",
-        "websocket/test_walk.py",
+        "access/",
+        "api/",
+        "hosts/test_observed",
+        "images/test_deleting.py",
+        "pages/test_budgets.py",
+        "runs/",
+        "samples/",
+        "sharing/",
+        "test_admin.py",
+        "test_modes.py",
+        "test_retention.py",
+        "test_walk.py::test_each_persona_gets_what_the_table_says[GET]",
+        "testbeds/erasure/test_protection.py",
+        "testbeds/test_disk_space.py",
+        "testbeds/trash/",
+        "views/test_answers.py",
+        "views/test_logs.py",
+        "views/test_runs_page.py",
+        "views/test_runs_start.py",
+        "views/test_testbeds_list.py",
+        "websocket/test_driv",
+        "websocket/test_follower.py",
+        "websocket/test_news.py",
     )
 )
 FIXTURES = {"db", "transactional_db", "django_db_reset_sequences"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--database-tests",
+        choices=("different", "all"),
+        default="different",
+        help="the tests that use a database: those of what databases do in their own way",
+    )
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Leave out the tests that pass the same on every database."""
-    others = [item for item in items if not asks_it(item)]
-    config.hook.pytest_deselected(items=others)
-    items[:] = [item for item in items if asks_it(item)]
-
-
-def asks_it(item: pytest.Item) -> bool:
-    """Return whether a test asks the database for what databases do in their own way."""
-    return uses_database(item) and not item.nodeid.startswith(SAME_EVERYWHERE)
+    """Leave out the tests that need not run on this database."""
+    places = "" if config.getoption("--database-tests") == "all" else DIFFERENT
+    mine = [i for i in items if uses_database(i) and i.nodeid.startswith(places)]
+    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    items[:] = mine
 
 
 def uses_database(item: pytest.Item) -> bool:

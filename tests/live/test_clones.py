@@ -24,7 +24,7 @@ from tests.live.watch import (
     wait_until_observed,
 )
 
-pytestmark = [pytest.mark.live, pytest.mark.beside]
+pytestmark = pytest.mark.live
 SLUG = "clones"
 NAMES = tuple(f"node-{number}" for number in range(4))
 OTHER_SLUG = "borrowed"

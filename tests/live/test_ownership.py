@@ -19,7 +19,7 @@ from tests.live.watch import (
     wait_until_observed,
 )
 
-pytestmark = [pytest.mark.live, pytest.mark.beside]
+pytestmark = pytest.mark.live
 YAML = """
 machines:
   - name: {guest}

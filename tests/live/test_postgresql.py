@@ -87,13 +87,17 @@ def wait_until_it_answers(
             return
 
 
-def test_web_works_on_postgresql(cluster: str):
+@pytest.mark.parametrize(
+    "which", ["different", pytest.param("all", marks=pytest.mark.slow)]
+)
+def test_web_works_on_postgresql(cluster: str, which: str):
     mine = ("PYTEST_", "TESTBED_")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(mine)}
     words = [sys.executable, "-m", "pytest", "-q", "-m", "not slow", "--reuse-db"]
+    words += ["-p", "tests.live.database_tests", f"--database-tests={which}"]
 
     done = subprocess.run(
-        [*words, "-p", "no:cacheprovider", "-p", "tests.live.database_tests", *TESTS],
+        [*words, "-p", "no:cacheprovider", *TESTS],
         env=environment | {"TESTBED_DATABASE_URL": cluster},
         cwd=CHECKOUT,
         capture_output=True,

@@ -20,7 +20,7 @@ from tests.live.watch import (
     wait_until_observed,
 )
 
-pytestmark = [pytest.mark.live, pytest.mark.beside]
+pytestmark = pytest.mark.live
 SLUG = "quickstart"
 GUESTS = ("web", "client", "sensor")
 

@@ -19,7 +19,7 @@ from tests.live.watch import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.live, pytest.mark.beside]
+pytestmark = pytest.mark.live
 SLUG = "ring"
 GUESTS = ("a", "b")
 

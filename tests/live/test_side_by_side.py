@@ -28,7 +28,7 @@ from tests.live.watch import (
     wait_until_observed,
 )
 
-pytestmark = [pytest.mark.live, pytest.mark.beside]
+pytestmark = pytest.mark.live
 MINE, THEIRS = "mine", "theirs"
 AWAY = "10.0.0.6"
 

@@ -6,7 +6,7 @@ from testbed.client.api import Client
 from tests.live.stack import Stack
 from tests.live.watch import DATA, holdings, project, ran
 
-pytestmark = [pytest.mark.live, pytest.mark.beside]
+pytestmark = pytest.mark.live
 SLUG = "unmanaged"
 YAML = (DATA / "pair/kvm-compose.yaml").read_text()
 
