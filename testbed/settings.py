@@ -261,6 +261,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": SWEEP_EVERY_S,
         "options": {"expires": SWEEP_EVERY_S},
     },
+    "start-snapshot-orders": {
+        "task": "testbed.tasks.snapshots.start_orders",
+        "schedule": SWEEP_EVERY_S,
+        "options": {"expires": SWEEP_EVERY_S},
+    },
     "observe": {
         "task": "testbed.tasks.observe.observe",
         "schedule": OBSERVE_EVERY_S,

@@ -25,7 +25,15 @@ from testbed.views.erasing import protection, trash
 from testbed.views.erasing import testbeds as testbed_deletion
 from testbed.views.execution import answers, captures, fetched, saved
 from testbed.views.execution import start as executions
-from testbed.views.guests import acts, checks, consoles, load, pages, snapshots
+from testbed.views.guests import (
+    acts,
+    checks,
+    consoles,
+    lab_snapshots,
+    load,
+    pages,
+    snapshots,
+)
 from testbed.views.sharing import groups, shares
 from testbed.views.ssh import config, keys
 
@@ -135,6 +143,8 @@ urlpatterns = [
     path("images/", images.index, name="images"),
     path("images/look/", images.look, name="images-look"),
     path("images/delete/", images.delete, name="images-delete"),
+    path("snapshots/act/", lab_snapshots.act, name="lab-snapshots-act"),
+    path("snapshots/refresh/", lab_snapshots.refresh, name="lab-snapshots-refresh"),
     path("metrics", metrics, name="metrics"),
     path("kvm-compose.json", schema.kvm_compose, name="schema"),
     path("docs/yaml.md", schema.yaml_reference, name="yaml-reference"),

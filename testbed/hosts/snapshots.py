@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from django.db import transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -18,7 +19,7 @@ from orchestration.inventory.snapshots import GuestSnapshots
 from orchestration.plan.model import Command
 from orchestration.providers.libvirt.snapshots.listing import Owner
 from orchestration.transport.base import Scope
-from testbed.models import ObservedSnapshots, Run, Testbed
+from testbed.models import LabSnapshot, ObservedSnapshots, Run, Testbed
 from testbed.models.inventory import SNAPSHOTS
 
 READ_AGAIN = timedelta(minutes=5)
@@ -79,18 +80,21 @@ def save_snapshots(looks: Iterable[SnapshotsOfHost]) -> None:
 
 
 def _save(testbed: int, guest: GuestSnapshots, look: SnapshotsOfHost) -> None:
-    ObservedSnapshots.objects.update_or_create(
-        testbed_id=testbed,
-        name=guest.owner[1],
-        defaults={
-            "host": look.host,
-            "signature": guest.signature,
-            "snapshots": SNAPSHOTS.dump_python(guest.snapshots or (), mode="json"),
-            "disk_bytes": guest.disk_bytes,
-            "read_at": look.read_at,
-            "observed_at": look.read_at,
-        },
-    )
+    found = guest.snapshots or ()
+    with transaction.atomic():
+        row, _ = ObservedSnapshots.objects.update_or_create(
+            testbed_id=testbed,
+            name=guest.owner[1],
+            defaults={
+                "host": look.host,
+                "signature": guest.signature,
+                "snapshots": SNAPSHOTS.dump_python(found, mode="json"),
+                "disk_bytes": guest.disk_bytes,
+                "read_at": look.read_at,
+                "observed_at": look.read_at,
+            },
+        )
+        LabSnapshot.objects.replace(row, found)
 
 
 def _last_changes(testbeds: Iterable[int]) -> dict[int, datetime]:

@@ -16,6 +16,8 @@ from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
+from testbed.models.snapshots.lab import LabSnapshot
+from testbed.models.snapshots.orders import SnapshotOrder
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
 from testbed.models.trash import TrashItem
@@ -33,6 +35,7 @@ __all__ = [
     "Inventory",
     "JumpReach",
     "KeyProblem",
+    "LabSnapshot",
     "LoginCount",
     "MissingPart",
     "ObservedGuest",
@@ -44,6 +47,7 @@ __all__ = [
     "SampleHour",
     "SavedCommand",
     "Share",
+    "SnapshotOrder",
     "Task",
     "Testbed",
     "TrashItem",

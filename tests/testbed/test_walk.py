@@ -16,10 +16,19 @@ from orchestration.plan.execution import Execution, Form
 from testbed.access.permissions import LEAST, Act, Permissions
 from testbed.access.permissions import TABLE as ROLE_TABLE
 from testbed.access.roles import Role
-from testbed.models import Allowance, Cleanup, Host, LoginCount, Run, Testbed
+from testbed.models import (
+    Allowance,
+    Cleanup,
+    Host,
+    LoginCount,
+    Run,
+    SnapshotOrder,
+    Testbed,
+)
 from testbed.testbeds.files import delete_file
 from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.conftest import MakeRun, ShareWith
+from tests.testbed.snapshots.rows import put, taken
 
 # Staff has no rights. The others have a share each; two of them by a group.
 PERSONAS = (
@@ -132,6 +141,8 @@ orphans/cleanups/<int:pk>/                              200:administer     impos
 images/                                                 200:administer     impossible
 images/look/                                            impossible         302:administer
 images/delete/                                          302:administer     422:administer
+snapshots/act/                                          422:administer     422:administer
+snapshots/refresh/                                      impossible         302:administer
 metrics                                                 metrics            never
 kvm-compose.json                                        all                never
 docs/yaml.md                                            all                never
@@ -184,6 +195,8 @@ MODELS = {
     "testbed/host": (ADD, CHANGE, DELETE),
     "testbed/testbed": (),
     "testbed/run": (),
+    "testbed/labsnapshot": (),
+    "testbed/snapshotorder": (DELETE,),
     "testbed/logincount": (DELETE,),
     "testbed/allowance": (ADD, CHANGE, DELETE),
 }
@@ -293,6 +306,10 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "logincount": LoginCount.objects.add("address 192.0.2.1"),
         "allowance": Allowance.objects.create(user=owner),
         "trash": deleted,
+        "labsnapshot": put(run.testbed, "web", taken("base")).listed.get(),
+        "snapshotorder": SnapshotOrder.objects.create(
+            testbed=run.testbed, verb="delete", name="base", guests=[], asked_by=owner
+        ),
         "cleanup": Cleanup.objects.begin("old", admin, things, subject="orphans"),
     }
     numbers = {name: row.pk for name, row in found.items()}

@@ -24,6 +24,7 @@ class Sort(StrEnum):
 
     DISK = "disk"
     SNAPSHOT = "snapshot"
+    STATE = "present state"
     FILE = "file"
     LOGS = "logs"
     FETCHED = "fetched files"
