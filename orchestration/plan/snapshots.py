@@ -49,6 +49,11 @@ class SnapshotWish:
         return is_restore or self.verb is SnapshotVerb.DELETE
 
     @property
+    def stores(self) -> bool:
+        """Return whether a snapshot is taken."""
+        return self.verb is SnapshotVerb.CREATE or bool(self.before)
+
+    @property
     def sentence(self) -> str:
         """The act in words, without its guests."""
         words = {

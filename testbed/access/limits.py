@@ -67,7 +67,10 @@ def require_files(user: User, *, in_testbed: int, elsewhere: int) -> None:
 
 
 def require_disks(user: User, *, in_testbed: int, elsewhere: int) -> None:
-    """Let a user's disks grow to so many bytes, seeds included. Raises: LimitReached."""
+    """Let a user's disks grow to so many bytes. Raises: LimitReached.
+
+    Seeds and snapshots are included.
+    """
     limits, total = limits_of(user), in_testbed + elsewhere
     _require(user, "disks", in_testbed, limits.testbed_disk_gib * GIB)
     _require(user, "disks", total, limits.user_disk_gib * GIB, in_all=True)
@@ -80,9 +83,10 @@ def _require(
         return
     where = f"all testbeds of {user.username}" if in_all else "this testbed"
     would = "would take" if things == "files" else "may grow to"
+    deleted = "disks or snapshots" if things == "disks" else things
     trash = " and empty the trash" if things == "files" else ""
     raise LimitReached(
         f"The {things} of {where} {would} {size(used)}; {size(limit)} are allowed.",
-        hint=f"Delete {things} that are not needed{trash}, or ask your lab's admin for "
+        hint=f"Delete {deleted} that are not needed{trash}, or ask your lab's admin for "
         "more.",
     )

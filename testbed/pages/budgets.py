@@ -44,7 +44,7 @@ class Budget:
         return self.used >= self.limit
 
 
-DISKS = "at their full size, with seeds, on all hosts"
+DISKS = "at their full size, with seeds and snapshots, on all hosts"
 FETCHED = "what guests sent"
 LOGS = "above the limit, the oldest are removed first"
 

@@ -34,6 +34,7 @@ from testbed.runs.places.tools import (
     tools_of,
     with_capture_limits,
 )
+from testbed.testbeds.disk_space import require_memory_space
 from testbed.testbeds.erasure.disks import (
     erased_by_clear,
     erased_by_recreating,
@@ -155,14 +156,17 @@ def create_snapshot(
     """Plan an act on snapshots and store it as a run that waits for its driver.
 
     `leaves` has the status in which a restore leaves each guest. Raises: as
-    `create_power`; Protected.
+    `create_power`; Protected, LimitReached.
     """
     selection = clean(selection)
     options = asdict(wish) | {"selection": selection, "leaves": dict(leaves or {})}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.SNAPSHOT, options)
+        names = matched(testbed, selection)
         if wish.erases:
-            require_unprotected(testbed, matched(testbed, selection))
+            require_unprotected(testbed, names)
+        if wish.stores:
+            require_memory_space(testbed, names)
         run.title = clean(wish.sentence)[:TITLE_LENGTH]
         _store(run, plan_snapshots(testbed, wish, selection))
     return run

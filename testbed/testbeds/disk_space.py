@@ -2,16 +2,17 @@
 
 Called for each plan before its state is written. Disks count with their full size from
 the moment an Up is planned until they are deleted, seeds with the context that each
-contains; everything is computed from the testbeds' states. The space of a host is what
-its images' look saw last. Plans are compared one at a time, so that two of them never
+contains; everything is computed from the testbeds' states. Snapshots count beside their
+disk with the memory that they store, and where the disk takes more than both, it counts
+as it is, as last seen. The space of a host is what its images' look saw last. Plans are compared one at a time, so that two of them never
 take the same space.
 """
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache, lru_cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from django.conf import settings
 from django.db.models import QuerySet
@@ -22,20 +23,25 @@ from orchestration.compose.files import FolderFiles, open_real
 from orchestration.compose.language.schema import DriverType
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
 from orchestration.errors import NotEnoughSpace, PathOutside, StateError
+from orchestration.inventory.things import DISK_FILE
 from orchestration.plan.model import Command
 from orchestration.project.folder import Project, Stamp
 from orchestration.providers.images.qcow2 import HEADER_BYTES, parse_header
+from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, State
 from orchestration.state.model.images import ImageState
-from testbed.access.limits import require_disks
-from testbed.models import Host, ImageStore, Testbed
+from testbed.access.limits import MIB, require_disks
+from testbed.models import Host, ImageStore, LabSnapshot, Testbed
+from testbed.models.snapshots.lab import StoredBytes
 from testbed.testbeds.capacity import COMING_UP, DEPLOYED
 
 # Bytes by host.
 Bytes = Mapping[str, int]
 HasDisk = Callable[[GuestState], bool]
-File = tuple[tuple[str, str], int]
+# A host and a path on it, or a guest.
+Place = tuple[str, str]
+File = tuple[Place, int]
 
 
 def require_disk_space(testbed: Testbed, state: State, command: Command) -> None:
@@ -45,7 +51,9 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     wait until its end. Raises: NotEnoughSpace, LimitReached.
     """
     is_up = command is Command.UP
-    wanted = _by_host(_files(testbed.project, state, lambda _: is_up))
+    files = dict(_files(testbed.project, state, lambda _: is_up))
+    snapshots = LabSnapshot.objects.stored_in([testbed]).get(testbed.pk, {})
+    wanted = _by_host(files, snapshots)
     before = held_by(testbed)
     more = [host for host, count in wanted.items() if count > before.get(host, 0)]
     if not more:
@@ -65,13 +73,43 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
 
 def held_by(testbed: Testbed) -> Bytes:
     """Return the bytes that a testbed's disks and seeds may take, by host."""
-    return _held(testbed, is_whole=testbed.condition in Testbed.DEPLOYED)
+    snapshots = LabSnapshot.objects.stored_in([testbed]).get(testbed.pk, {})
+    return _held(testbed, snapshots, is_whole=testbed.condition in Testbed.DEPLOYED)
 
 
 def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
     """Return the same of some testbeds, by their keys; a planned Up counts."""
     whole = set(testbeds.filter(DEPLOYED | COMING_UP).values_list("pk", flat=True))
-    return {one.pk: _held(one, is_whole=one.pk in whole) for one in testbeds}
+    snapshots = LabSnapshot.objects.stored_in(testbeds)
+    return {
+        one.pk: _held(one, snapshots.get(one.pk, {}), is_whole=one.pk in whole)
+        for one in testbeds
+    }
+
+
+def require_memory_space(testbed: Testbed, guests: Collection[str]) -> None:
+    """Let a snapshot of each of these guests store its memory.
+
+    The disk of then needs no space of its own at first: it is what the guest has not
+    written over. Raises: LimitReached.
+    """
+    state = testbed.project.read_state()
+    seen = testbed.observed_guests.filter(status=DomainStatus.SHUT_OFF.value)
+    off = set(seen.values_list("name", flat=True))
+    memory = sum(
+        guest.memory_mib * MIB
+        for guest in state.guests
+        if guest.name in guests
+        and guest.name not in off
+        and state.host(guest.host).keeps_images
+    )
+    if not memory:
+        return
+    _wait_for_other_plans()
+    held = held_by_each(Testbed.objects.filter(owner=testbed.owner))
+    here = sum(held.pop(testbed.pk, {}).values())
+    elsewhere = sum(sum(others.values()) for others in held.values())
+    require_disks(testbed.owner, in_testbed=here + memory, elsewhere=elsewhere)
 
 
 def virtual_bytes(image: ImageState) -> int:
@@ -98,16 +136,21 @@ def _wait_for_other_plans() -> None:
     list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
 
 
-def _held(testbed: Testbed, *, is_whole: bool) -> Bytes:
+def _held(
+    testbed: Testbed, snapshots: Mapping[Place, StoredBytes], *, is_whole: bool
+) -> Bytes:
     project = testbed.project
-    return dict(_held_bytes(project.directory, project.stamps(), is_whole))
+    files = _held_files(project.directory, project.stamps(), is_whole)
+    return _by_host(dict(files), snapshots)
 
 
 @lru_cache(maxsize=4096)
-def _held_bytes(
+def _held_files(
     directory: Path, stamps: tuple[Stamp, ...], is_whole: bool
-) -> tuple[tuple[str, int], ...]:
-    """Compute a testbed's bytes by host; read again when a file of its state changed.
+) -> tuple[File, ...]:
+    """Compute the bytes of a testbed's files, of two with one path the larger.
+
+    Read again when a file of its state changed.
 
     `is_whole`: all its disks may exist, and not only those with a record.
     """
@@ -120,8 +163,11 @@ def _held_bytes(
     def has_disk(guest: GuestState) -> bool:
         return is_whole or bool(guest.markers.disk)
 
-    found = (file for state in states for file in _files(project, state, has_disk))
-    return tuple(_by_host(found).items())
+    largest: dict[Place, int] = {}
+    for state in states:
+        for place, count in _files(project, state, has_disk):
+            largest[place] = max(count, largest.get(place, 0))
+    return tuple(largest.items())
 
 
 def _files(project: Project, state: State, has_disk: HasDisk) -> Iterator[File]:
@@ -144,13 +190,15 @@ def _context_bytes(files: FolderFiles, context: str) -> int:
     return files.size_bytes(context, at_most=CONTEXT_LIMIT_BYTES)
 
 
-def _by_host(files: Iterable[File]) -> dict[str, int]:
-    """Sum the files of each host; of two with one path the larger counts."""
-    largest: dict[tuple[str, str], int] = {}
-    for place, count in files:
-        largest[place] = max(count, largest.get(place, 0))
+def _by_host(
+    files: Mapping[Place, int], snapshots: Mapping[Place, StoredBytes]
+) -> dict[str, int]:
+    """Sum the files of each host; disks with snapshots as the module says."""
     found: Counter[str] = Counter()
-    for (host, _), count in largest.items():
+    for (host, path), count in files.items():
+        name = PurePosixPath(path).name.removesuffix(DISK_FILE)
+        if stored := snapshots.get((host, name)):
+            count = max(count + stored.memory_bytes, stored.disk_bytes)
         found[host] += count
     return dict(found)
 

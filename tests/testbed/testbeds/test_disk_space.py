@@ -9,14 +9,16 @@ from django.utils import timezone
 
 from orchestration.errors import NotEnoughSpace
 from orchestration.plan.model import Command, Options
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from orchestration.providers.images.qcow2 import MAGIC
 from orchestration.state.model import Markers
 from testbed.access.limits import LimitReached
 from testbed.models import Allowance, Host, ImageStore, Run, Testbed
-from testbed.runs.creation import create_run
+from testbed.runs.creation import create_run, create_snapshot
 from testbed.testbeds.disk_space import held_by, virtual_bytes
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
+from tests.testbed.snapshots.rows import put, taken
 from tests.testbed.testbeds.planning.edits import edit
 
 GIB = 1024**3
@@ -190,6 +192,56 @@ def test_disks_of_all_testbeds_of_a_user_are_limited(testbed, owner, member):
 
     with pytest.raises(LimitReached, match="all testbeds of olive may grow to 40"):
         up(made(owner, "second", 8))
+
+
+def test_snapshots_count_with_their_memory_and_a_larger_disk_as_it_is(testbed):
+    up(testbed)
+    base, other = (taken(name, memory_bytes=GIB) for name in ("base", "other"))
+
+    row = put(testbed, "web", base, other, disk_bytes=3 * GIB)
+    assert held_by(testbed) == {"main": 12 * GIB, "host-b": 10 * GIB}
+    put(testbed, "web", base, other, disk_bytes=15 * GIB)
+    assert held_by(testbed) == {"main": 15 * GIB, "host-b": 10 * GIB}
+    row.delete()
+
+    assert held_by(testbed) == {"main": 10 * GIB, "host-b": 10 * GIB}
+
+
+def test_snapshots_of_a_user_are_limited_with_the_disks(testbed, owner, doors):
+    up(testbed)
+    put(testbed, "web", taken("base", memory_bytes=GIB))
+    Allowance.objects.create(user=owner, user_disk_gib=30)
+    small = LARGE.replace("10}", "5}")
+
+    with pytest.raises(LimitReached, match=r"may grow to 31\.0 GiB"):
+        up(made(owner, "second", 8, small))
+
+
+def test_snapshot_is_refused_where_its_memory_exceeds_the_limit(testbed, owner, doors):
+    up(testbed)
+    Allowance.objects.create(user=owner, testbed_disk_gib=20)
+    wish = SnapshotWish(SnapshotVerb.CREATE, "base", "olive")
+    restore = SnapshotWish(SnapshotVerb.RESTORE, "base", "olive", before="now")
+
+    for one in (wish, restore):
+        with pytest.raises(LimitReached) as refused:
+            create_snapshot(testbed, owner, one, "web")
+    assert "may grow to 20.2 GiB; 20.0 GiB are allowed" in refused.value.message
+    assert "Delete disks or snapshots that are not needed" in refused.value.hint
+    assert not Run.objects.exists()
+    delete = SnapshotWish(SnapshotVerb.DELETE, "base", "olive")
+    create_snapshot(testbed, owner, delete, "web")
+
+
+def test_guest_that_is_off_stores_no_memory(testbed, owner, doors):
+    up(testbed)
+    Allowance.objects.create(user=owner, testbed_disk_gib=20)
+    testbed.observed_guests.create(
+        name="web", host="main", status="shut off", observed_at=timezone.now()
+    )
+
+    wish = SnapshotWish(SnapshotVerb.CREATE, "base", "olive")
+    assert create_snapshot(testbed, owner, wish, "web").pk
 
 
 def test_size_of_an_image_is_in_its_header(testbed, tmp_path):
