@@ -74,6 +74,7 @@ INSTALLED_APPS = [
     "channels",
     "django_htmx",
     "csp",
+    "django_celery_beat",
     "testbed",
 ]
 MIDDLEWARE = [
@@ -254,42 +255,46 @@ KEEP_RUNS_DAYS = env_int("TESTBED_KEEP_RUNS_DAYS", 90, minimum=0)
 TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
 
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.
-CELERY_BEAT_SCHEDULE_FILENAME = str(DATA_DIR / "celery-beat")
+# It follows rows: those that it makes of these entries, and users' schedules. Only
+# `expire_seconds` of the options gets into a row, not `expires`.
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+# Without it beat would add a task that removes results, of which there are none.
+CELERY_RESULT_EXPIRES = None
 CELERY_BEAT_SCHEDULE = {
     "sweep": {
         "task": "testbed.tasks.periodic.sweep",
         "schedule": SWEEP_EVERY_S,
-        "options": {"expires": SWEEP_EVERY_S},
+        "options": {"expire_seconds": SWEEP_EVERY_S},
     },
     "start-snapshot-orders": {
         "task": "testbed.tasks.snapshots.start_orders",
         "schedule": SWEEP_EVERY_S,
-        "options": {"expires": SWEEP_EVERY_S},
+        "options": {"expire_seconds": SWEEP_EVERY_S},
     },
     "observe": {
         "task": "testbed.tasks.observe.observe",
         "schedule": OBSERVE_EVERY_S,
-        "options": {"expires": OBSERVE_EVERY_S},
+        "options": {"expire_seconds": OBSERVE_EVERY_S},
     },
     "push-keys": {
         "task": "testbed.tasks.ssh.push_keys",
         "schedule": PUSH_KEYS_EVERY_S,
-        "options": {"expires": PUSH_KEYS_EVERY_S},
+        "options": {"expire_seconds": PUSH_KEYS_EVERY_S},
     },
     "observe-images": {
         "task": "testbed.tasks.images.observe_images",
         "schedule": OBSERVE_IMAGES_EVERY_S,
-        "options": {"expires": OBSERVE_IMAGES_EVERY_S},
+        "options": {"expire_seconds": OBSERVE_IMAGES_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",
         "schedule": KEEP_HOUSE_EVERY_S,
-        "options": {"expires": KEEP_HOUSE_EVERY_S},
+        "options": {"expire_seconds": KEEP_HOUSE_EVERY_S},
     },
     "sweep-files": {
         "task": "testbed.tasks.stale_files.sweep_files",
         "schedule": SWEEP_FILES_EVERY_S,
-        "options": {"expires": SWEEP_FILES_EVERY_S},
+        "options": {"expire_seconds": SWEEP_FILES_EVERY_S},
     },
 }
 # Batches mostly wait for machines; each host of a stage is one. runs/places/fairness.py

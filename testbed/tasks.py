@@ -17,6 +17,7 @@ from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, sweep
 from testbed.samples.recording import fold_samples, forget_samples
 from testbed.snapshots.orders import forget_old_orders, start_orders
+from testbed.snapshots.schedules import order_deletions, take_snapshots
 from testbed.ssh.pushes import push_keys
 from testbed.testbeds.trash.folders import empty_trash
 from testbed.testbeds.trash.items import remove_old_items
@@ -32,6 +33,7 @@ __all__ = [
     "start_orders",
     "sweep",
     "sweep_files",
+    "take_snapshots",
 ]
 
 
@@ -50,6 +52,7 @@ def keep_house_once() -> dict[str, int]:
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,
         "records of old deletions removed": forget_old_cleanups,
+        "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,
         "samples folded into minutes": fold_samples,
         "hours of old samples removed": forget_samples,

@@ -32,6 +32,7 @@ from testbed.views.guests import (
     lab_snapshots,
     load,
     pages,
+    schedules,
     snapshots,
 )
 from testbed.views.sharing import groups, shares
@@ -101,6 +102,11 @@ urlpatterns = [
         "testbeds/<slug:slug>/snapshots/",
         snapshots.snapshots,
         name="testbed-snapshots",
+    ),
+    path(
+        "testbeds/<slug:slug>/snapshots/schedules/",
+        schedules.change,
+        name="testbed-snapshot-schedules",
     ),
     path(
         "testbeds/<slug:slug>/guests/<str:name>/console/",

@@ -25,13 +25,22 @@ class SnapshotVerb(StrEnum):
     RENAME = "rename"
 
 
+class Rhythm(StrEnum):
+    """The schedules by which snapshots are taken, one of each in a testbed."""
+
+    HOURLY = "hourly"
+    NIGHTLY = "nightly"
+    WEEKLY = "weekly"
+
+
 @dataclass(frozen=True, slots=True)
 class SnapshotWish:
     """One act on the snapshot `name` of each guest of the plan.
 
     `by` is the user who asked. `before` is the name of a snapshot of the present state,
     taken before another one is restored; empty for none. A deletion may include the
-    `children`. A `title` is shown instead of the name, which never changes.
+    `children`. A `title` is shown instead of the name, which never changes. `schedule`
+    is the rhythm of the schedule that asked, in the name of its user.
     """
 
     verb: SnapshotVerb
@@ -41,6 +50,7 @@ class SnapshotWish:
     before: str = ""
     children: bool = False
     title: str = ""
+    schedule: str = ""
 
     @property
     def erases(self) -> bool:
@@ -62,6 +72,8 @@ class SnapshotWish:
             SnapshotVerb.DELETE: f"Delete snapshot {self.name}",
             SnapshotVerb.RENAME: f"Rename snapshot {self.name} to {self.title}",
         }[self.verb]
+        if self.schedule:
+            return f"{words} by the {self.schedule} schedule"
         return f"{words} and its children" if self.children else words
 
 

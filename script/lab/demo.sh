@@ -117,7 +117,7 @@ start_worker() {
   stop_recorded worker
   mkdir -p "$STATE"
   (umask 077 && cd "$CHECKOUT" && exec setsid "$VENV/bin/celery" -A testbed worker -B \
-    --schedule "$DATA/celerybeat" --loglevel INFO > "$DATA/worker.log" 2>&1 < /dev/null) &
+    --loglevel INFO > "$DATA/worker.log" 2>&1 < /dev/null) &
   echo $! > "$STATE/worker.pid"
   wait_for_server worker grep -q ' ready\.$' "$DATA/worker.log"
 }

@@ -40,6 +40,7 @@ class Act(StrEnum):
     SNAPSHOT = "take and rename snapshots"
     RESTORE_SNAPSHOT = "restore snapshots"
     DELETE_SNAPSHOT = "delete snapshots"
+    SCHEDULE_SNAPSHOTS = "schedule snapshots"
     CHECK = "check guests"
     CONSOLE = "type into consoles"
     SSH = "reach guests with SSH"
@@ -81,7 +82,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.TAKE_PACKETS,
         Act.ARTEFACTS,
     ),
-    Role.EDITOR: (Act.EDIT, Act.DELETE_SNAPSHOT),
+    Role.EDITOR: (Act.EDIT, Act.DELETE_SNAPSHOT, Act.SCHEDULE_SNAPSHOTS),
     Role.OWNER: (
         Act.DELETE_DISKS,
         Act.SHARE,

@@ -18,6 +18,7 @@ from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
 from testbed.models.snapshots.lab import LabSnapshot
 from testbed.models.snapshots.orders import SnapshotOrder
+from testbed.models.snapshots.schedules import SnapshotSchedule
 from testbed.models.ssh_keys import JumpReach, KeyProblem, UserKey
 from testbed.models.testbeds import GroupManager, ObservedGuest, Share, Testbed
 from testbed.models.trash import TrashItem
@@ -48,6 +49,7 @@ __all__ = [
     "SavedCommand",
     "Share",
     "SnapshotOrder",
+    "SnapshotSchedule",
     "Task",
     "Testbed",
     "TrashItem",

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.state.selection import fold
-from testbed.access.permissions import NotAllowed, act_with, log_act, require
+from testbed.access.permissions import Act, NotAllowed, act_with, log_act, require
 from testbed.models import Run, SnapshotOrder
 from testbed.runs.creation import create_snapshot
 
@@ -75,6 +75,8 @@ def _start(pk: int) -> Run | None:
             return None
         user, testbed, wish = order.asked_by, order.testbed, order.wish
         require(user, act_with(wish.verb), testbed)
+        if order.schedule:
+            require(user, Act.SCHEDULE_SNAPSHOTS, testbed)
         selection = fold(order.guests)
         order.run = create_snapshot(testbed, user, wish, selection, leaves=order.leaves)
         order.status = Status.STARTED

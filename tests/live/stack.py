@@ -159,7 +159,6 @@ class Stack:
         """Start one Celery worker with its beat."""
         words = [*self.prefixes.get("worker", ()), sys.executable, "-m", "celery"]
         words += ["-A", "testbed", "worker", "-B"]
-        words += ["--schedule", str(self.folder / "beat")]
         words += ["--loglevel", "INFO"]
         for module in self.worker_modules:
             words += ["--include", module]

@@ -109,6 +109,7 @@ testbeds/<slug:slug>/commands/delete/                   impossible         404:s
 testbeds/<slug:slug>/power/                             302:see            422:power
 testbeds/<slug:slug>/up/                                302:see            422:up_guests
 testbeds/<slug:slug>/snapshots/                         200:see            422:snapshot
+testbeds/<slug:slug>/snapshots/schedules/               impossible         422:schedule_snapshots
 testbeds/<slug:slug>/guests/<str:name>/console/         200:watch_console  impossible
 testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible         200:watch_console
 testbeds/<slug:slug>/runs/                              200:see            400:up

@@ -55,7 +55,7 @@ def create_snapshots(task: Task) -> Outcome:
     words = wish.description
     if wish.before:
         words = f"before {wish.name} was restored"
-    label = Label(by=wish.by, marks=_marks_of(guest))
+    label = Label(by=wish.by, schedule=wish.schedule, marks=_marks_of(guest))
     task.log(f"{guest.name} is {found.status}")
     began = time.monotonic()
     verbs.create(task.host.libvirt, task.domain(guest), name, words, label)

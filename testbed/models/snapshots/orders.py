@@ -18,7 +18,8 @@ class SnapshotOrder(models.Model):
     """An act on the snapshot `name` of some guests; `run` is what it became.
 
     `before` names a snapshot of the present state, taken before a restore. `leaves` has
-    the status in which a restore leaves each guest. `message` says why it was refused.
+    the status in which a restore leaves each guest. `schedule` is the rhythm of the
+    schedule that asked. `message` says why it was refused.
     """
 
     class Status(models.TextChoices):
@@ -34,6 +35,7 @@ class SnapshotOrder(models.Model):
     guests = models.JSONField()
     before = models.CharField(max_length=63, blank=True)
     leaves = models.JSONField(default=dict)
+    schedule = models.CharField(max_length=8, blank=True)
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
     )
@@ -58,4 +60,10 @@ class SnapshotOrder(models.Model):
     def wish(self) -> SnapshotWish:
         """The act, in the name of the user who asked for it."""
         by = self.asked_by.get_username()
-        return SnapshotWish(SnapshotVerb(self.verb), self.name, by, before=self.before)
+        return SnapshotWish(
+            SnapshotVerb(self.verb),
+            self.name,
+            by,
+            before=self.before,
+            schedule=self.schedule,
+        )

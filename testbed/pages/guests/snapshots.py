@@ -58,6 +58,7 @@ class Node:
             "memory_bytes": found.memory_bytes,
             "created_at": self.created_at,
             "by": found.label.by,
+            "schedule": found.label.schedule,
             "outside": found.is_outside,
             "external": found.is_external,
         }

@@ -2,6 +2,7 @@
 
 import json
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -21,6 +22,7 @@ from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
+from testbed.pages.guests.schedules import schedules_of, shapes
 from testbed.pages.guests.snapshots import Node, trees_of, unseen_change
 from testbed.runs.creation import create_snapshot
 from testbed.testbeds.executions import matched
@@ -173,7 +175,8 @@ def _page(
     guest = request.GET.get("guest", "")
     trees = trees_of(testbed, (guest,) if guest else None)
     if wants_json(request):
-        return JsonResponse({"guests": [tree.to_json() for tree in trees]})
+        found = [tree.to_json() for tree in trees]
+        return JsonResponse({"guests": found, "schedules": shapes(testbed)})
     active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(active, key=lambda run: not run.is_exclusive)
     is_usable = testbed.condition in Testbed.DEPLOYED
@@ -187,6 +190,8 @@ def _page(
         "unseen_run": unseen_change(testbed),
         "active_run": running[0] if running else None,
         "may_act": is_usable and request.may.allows(Act.SNAPSHOT),
+        "schedules": schedules_of(testbed),
+        "time_zone": settings.TIME_ZONE,
         "suggested": f"snap-{timezone.localtime():%Y%m%d-%H%M%S}",
     }
     is_part = request.htmx and problem is None

@@ -9,7 +9,7 @@ Pure; `verbs.py` sends and fetches the texts.
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.xml.metadata import find_mark
@@ -24,13 +24,15 @@ Marks = Mapping[str, str | int | None]
 class Label:
     """Our record in a snapshot: the user who took it, empty for one made outside.
 
-    `title` is shown instead of its name, if any. `marks` are the guest's markers of
+    `title` is shown instead of its name, if any. `schedule` is the rhythm of the schedule
+    that took it in the user's name: `nightly`. `marks` are the guest's markers of
     then, as its disk has them.
     """
 
     by: str = ""
     title: str = ""
     marks: Marks = field(default_factory=dict)
+    schedule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def relabelled(text: str, title: str) -> str:
     element = root.find("description")
     if element is None:
         element = ET.SubElement(root, "description")
-    element.text = _described(description, Label(label.by, title, label.marks))
+    element.text = _described(description, replace(label, title=title))
     return ET.tostring(root, encoding="unicode")
 
 
@@ -156,7 +158,7 @@ def _status(state: str) -> str:
 
 
 def _described(description: str, label: Label) -> str:
-    record = {"by": label.by, "title": label.title, "marks": dict(label.marks)}
+    record = asdict(label)
     line = _LABEL + json.dumps({key: value for key, value in record.items() if value})
     return f"{description}\n\n{line}" if description else line
 
@@ -176,6 +178,7 @@ def _undescribed(text: str) -> tuple[str, Label]:
     return words.strip(), Label(
         by=str(record.get("by", "")),
         title=str(record.get("title", "")),
+        schedule=str(record.get("schedule", "")),
         marks=marks if isinstance(marks, dict) else {},
     )
 
