@@ -14,10 +14,17 @@ from orchestration.providers.libvirt.connection import Connection
 from orchestration.providers.libvirt.ownership import GuestDomain, call_on
 
 ANSWER_TIMEOUT_S = 10
+# A freeze writes out all that waits for the disk; others stand still meanwhile.
+FREEZE_TIMEOUT_S = 5
 
 
 def ask(
-    conn: Connection, guest: GuestDomain, name: str, arguments: Mapping[str, object]
+    conn: Connection,
+    guest: GuestDomain,
+    name: str,
+    arguments: Mapping[str, object],
+    *,
+    timeout_s: int = ANSWER_TIMEOUT_S,
 ) -> object:
     """Send one command to the agent and return its result, whatever that is.
 
@@ -29,7 +36,7 @@ def ask(
             conn,
             guest,
             f"ask the agent of guest {guest.guest}",
-            lambda d: libvirt_qemu.qemuAgentCommand(d, request, ANSWER_TIMEOUT_S, 0),
+            lambda d: libvirt_qemu.qemuAgentCommand(d, request, timeout_s, 0),
             changes=True,
         )
         found = json.loads(text)
@@ -40,3 +47,16 @@ def ask(
             detail=str(exc)[:2000],
         ) from exc
     return found.get("return") if isinstance(found, dict) else None
+
+
+def freeze(conn: Connection, guest: GuestDomain) -> None:
+    """Have the guest's file systems written out, and held until `thaw`.
+
+    Raises: HostUnreachable (it did not within seconds; it may do so later).
+    """
+    ask(conn, guest, "guest-fsfreeze-freeze", {}, timeout_s=FREEZE_TIMEOUT_S)
+
+
+def thaw(conn: Connection, guest: GuestDomain) -> None:
+    """Let the guest write again; harmless when it may. Raises: HostUnreachable."""
+    ask(conn, guest, "guest-fsfreeze-thaw", {})

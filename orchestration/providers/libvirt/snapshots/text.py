@@ -26,13 +26,17 @@ class Label:
 
     `title` is shown instead of its name, if any. `schedule` is the rhythm of the schedule
     that took it in the user's name: `nightly`. `marks` are the guest's markers of
-    then, as its disk has them.
+    then, as its disk has them. One of a group has the number of the group's guests;
+    all of these have a snapshot of this name. `frozen`: the guest's agent held its file
+    systems when the memory was stored, so that they are held after a restore, too.
     """
 
     by: str = ""
     title: str = ""
     marks: Marks = field(default_factory=dict)
     schedule: str = ""
+    group: int = 0
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,18 @@ def relabelled(text: str, title: str) -> str:
     return ET.tostring(root, encoding="unicode")
 
 
+def as_running(text: str) -> str:
+    """Return the text of a guest that was paused for its snapshot alone.
+
+    It runs when it is restored, by `virsh` as well.
+    """
+    root = _parse(text)
+    state = root.find("state")
+    if state is not None and state.text == DomainStatus.PAUSED:
+        state.text = DomainStatus.RUNNING.value
+    return ET.tostring(root, encoding="unicode")
+
+
 def keeping_logs(text: str) -> str:
     """Return the text with files that the guest's next process goes on to write.
 
@@ -174,12 +190,14 @@ def _undescribed(text: str) -> tuple[str, Label]:
         return text, Label()
     if not isinstance(record, dict):
         return text, Label()
-    marks = record.get("marks")
+    marks, group = record.get("marks"), record.get("group")
     return words.strip(), Label(
         by=str(record.get("by", "")),
         title=str(record.get("title", "")),
         schedule=str(record.get("schedule", "")),
         marks=marks if isinstance(marks, dict) else {},
+        group=group if isinstance(group, int) else 0,
+        frozen=record.get("frozen") is True,
     )
 
 

@@ -25,8 +25,10 @@ _PARENTS_FIRST = libvirt.VIR_DOMAIN_SNAPSHOT_LIST_TOPOLOGICAL
 _REDEFINE = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE
 _CURRENT = libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_CURRENT
 _CHILDREN = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_CHILDREN
+_PAUSED = libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_PAUSED
 _RECORD_ONLY = libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY
 _STATES = list(DomainStatus)
+_AGENT = "./devices/channel/target[@name='org.qemu.guest_agent.0'][@state='connected']"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Situation:
 
     `disks` are files and formats of the writable ones. `foreign` names devices with
     which QEMU stores no memory. `has_pflash`: its firmware has variables in a file.
+    `has_agent`: a guest agent has opened its channel, and may answer.
     """
 
     status: DomainStatus
@@ -42,6 +45,7 @@ class Situation:
     snapshots: tuple[Snapshot, ...]
     foreign: tuple[str, ...] = ()
     has_pflash: bool = False
+    has_agent: bool = False
 
     def named(self, name: str) -> Snapshot | None:
         """Return the snapshot of this name, which is libvirt's."""
@@ -95,11 +99,13 @@ def create(
     call_on(conn, guest, what, work, changes=True)
 
 
-def restore(conn: Connection, guest: GuestDomain, name: str) -> None:
+def restore(
+    conn: Connection, guest: GuestDomain, name: str, *, paused: bool = False
+) -> None:
     """Return a domain to the state of a snapshot, running, paused or off as it was.
 
-    Whatever runs is ended at once. Files that QEMU writes beside the disks go on.
-    Raises: LibvirtFailed, HostUnreachable.
+    One that ran is `paused` if wanted. Whatever runs is ended at once. Files that QEMU
+    writes beside the disks go on. Raises: LibvirtFailed, HostUnreachable.
     """
     what = f"restore snapshot {name} of domain {guest.name}"
 
@@ -110,8 +116,9 @@ def restore(conn: Connection, guest: GuestDomain, name: str) -> None:
             kept = text.keeping_logs(snapshot.getXMLDesc(_WHOLE))
             _redefine(domain, kept, is_current=bool(snapshot.isCurrent()))
             snapshot = domain.snapshotLookupByName(name)
-        domain.revertToSnapshot(snapshot)
-        if found.status == DomainStatus.RUNNING:
+        is_to_run = found.status == DomainStatus.RUNNING and not paused
+        domain.revertToSnapshot(snapshot, _PAUSED if paused and found.has_memory else 0)
+        if is_to_run:
             _let_run(domain)
 
     call_on(conn, guest, what, work, changes=True)
@@ -148,6 +155,36 @@ def retitle(conn: Connection, guest: GuestDomain, name: str, title: str) -> None
         _redefine(domain, wanted, is_current=bool(snapshot.isCurrent()))
 
     call_on(conn, guest, what, work, changes=True)
+
+
+def note_running(conn: Connection, guest: GuestDomain, name: str) -> None:
+    """Note in a snapshot's record that the domain was paused for it alone.
+
+    Raises: LibvirtFailed, HostUnreachable.
+    """
+    what = f"write the record of snapshot {name} of domain {guest.name}"
+
+    def work(domain: libvirt.virDomain) -> None:
+        snapshot = domain.snapshotLookupByName(name)
+        wanted = text.as_running(snapshot.getXMLDesc(_WHOLE))
+        _redefine(domain, wanted, is_current=bool(snapshot.isCurrent()))
+
+    call_on(conn, guest, what, work, changes=True)
+
+
+def resume(conn: Connection, guest: GuestDomain) -> bool:
+    """Resume a domain if it is paused; return whether it was.
+
+    Raises: LibvirtFailed, HostUnreachable.
+    """
+
+    def work(domain: libvirt.virDomain) -> bool:
+        if domain.state()[0] != libvirt.VIR_DOMAIN_PAUSED:
+            return False
+        domain.resume()
+        return True
+
+    return call_on(conn, guest, f"resume domain {guest.name}", work, changes=True)
 
 
 def record_of(conn: Connection, guest: GuestDomain) -> Record:
@@ -209,6 +246,7 @@ def _situation(domain: libvirt.virDomain) -> Situation:
         snapshots_of(domain),
         tuple(_foreign(root)),
         root.find("./os/loader[@type='pflash']") is not None,
+        root.find(_AGENT) is not None,
     )
 
 

@@ -49,7 +49,7 @@ def described(words: str, label: Label) -> str:
 
 @pytest.mark.parametrize("words", ["", "before the attack", "[testbed] is a word"])
 def test_label_is_beside_the_words_of_the_user(words: str) -> None:
-    label = Label("ann", marks=MARKS)
+    label = Label("ann", marks=MARKS, group=6, frozen=True)
 
     found = text.read(INTERNAL.format(description=described(words, label)))
 

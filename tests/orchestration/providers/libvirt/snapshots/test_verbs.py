@@ -256,3 +256,28 @@ def test_simulated_host_keeps_its_snapshots_for_other_processes(
     assert tree(other) == {"a": "", "b": "a"}
     assert [one.name for one in found(other) if one.is_current] == ["a"]
     other.close()
+
+
+def test_guest_that_was_paused_for_its_snapshot_runs_after_a_restore(
+    running: Connection,
+) -> None:
+    power.pause(running, WEB)
+    take(running, "base")
+    assert [one.status for one in found(running)] == ["paused"]
+
+    verbs.note_running(running, WEB, "base")
+    assert verbs.resume(running, WEB)
+    assert not verbs.resume(running, WEB)
+    verbs.restore(running, WEB, "base")
+
+    assert [one.status for one in found(running)] == ["running"]
+    assert found(running)[0].is_current
+    assert domains.find(running, WEB).status is DomainStatus.RUNNING
+
+
+def test_restore_may_leave_a_guest_paused(running: Connection) -> None:
+    take(running, "base")
+
+    verbs.restore(running, WEB, "base", paused=True)
+
+    assert domains.find(running, WEB).status is DomainStatus.PAUSED
