@@ -20,6 +20,7 @@ from orchestration.instructions.execution import (
     serial_logs,
 )
 from orchestration.instructions.storage import clone_disks, disks, images, snapshots
+from orchestration.instructions.storage.groups import creating, restoring
 from orchestration.instructions.task import ActionTable
 from orchestration.plan.model import Kind
 
@@ -69,6 +70,9 @@ ACTIONS: ActionTable = {
     Kind.RESTORE_SNAPSHOTS: snapshots.restore_snapshots,
     Kind.DELETE_SNAPSHOTS: snapshots.delete_snapshots,
     Kind.RENAME_SNAPSHOTS: snapshots.rename_snapshots,
+    Kind.CREATE_GROUP_SNAPSHOT: creating.create_group_snapshot,
+    Kind.RESTORE_GROUP_SNAPSHOT: restoring.restore_group_snapshot,
+    Kind.FORGET_GROUP_SNAPSHOT: restoring.forget_group_snapshot,
     Kind.CAPTURE_PACKETS: captures.capture_packets,
     Kind.FETCH_SERIAL_LOGS: serial_logs.fetch_serial_logs,
     Kind.RUN_ON_HOST: on_hosts.run_on_host,

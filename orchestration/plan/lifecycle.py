@@ -173,6 +173,9 @@ def plan_snapshot(state: State, wish: SnapshotWish, guests: Sequence[str]) -> Pl
 
     A restore that is to keep the present state begins only when that is kept.
     """
+    if wish.is_group:
+        whole = (*_group_snapshot(state, wish), _end())
+        return numbered(Command.SNAPSHOT, Options(), whole, snapshot=wish)
     resources = guest_resources(state.guest(name) for name in guests)
     on, act = count(resources, "guest"), _SNAPSHOT_KINDS[wish.verb]
     entries = [entry(act, Stage.SNAPSHOTS, f"{wish.sentence} of {on}", resources)]
@@ -220,8 +223,27 @@ _SNAPSHOT_KINDS = {
     SnapshotVerb.DELETE: Kind.DELETE_SNAPSHOTS,
     SnapshotVerb.RENAME: Kind.RENAME_SNAPSHOTS,
 }
+_GROUP_KINDS = {
+    SnapshotVerb.CREATE: Kind.CREATE_GROUP_SNAPSHOT,
+    SnapshotVerb.RESTORE: Kind.RESTORE_GROUP_SNAPSHOT,
+    SnapshotVerb.DELETE: Kind.FORGET_GROUP_SNAPSHOT,
+}
 # They change the whole testbed, and nothing else runs on it meanwhile.
 LIFECYCLE = tuple(_PLANNERS)
+
+
+def _group_snapshot(state: State, wish: SnapshotWish) -> Iterator[Instruction]:
+    """Act on all guests at one moment, which takes one task; a deletion needs none."""
+    guests, whole = guest_resources(state.guests), whole_testbed(state)
+    on, stage = count(guests, "guest"), Stage.SNAPSHOTS
+    if wish.before:
+        title = f"Take group snapshot {wish.before} of {on}"
+        yield entry(Kind.CREATE_GROUP_SNAPSHOT, stage, title, whole)
+    title = f"{wish.sentence} of {on}"
+    if wish.verb is SnapshotVerb.DELETE:
+        yield entry(Kind.DELETE_SNAPSHOTS, stage, title, guests)
+        title = f"Forget group snapshot {wish.name}"
+    yield entry(_GROUP_KINDS[wish.verb], stage, title, whole)
 
 
 def _init(state: State) -> Instruction:

@@ -111,6 +111,9 @@ class Kind(StrEnum):
     RESTORE_SNAPSHOTS = "restore-snapshots"
     DELETE_SNAPSHOTS = "delete-snapshots"
     RENAME_SNAPSHOTS = "rename-snapshots"
+    CREATE_GROUP_SNAPSHOT = "create-group-snapshot"
+    RESTORE_GROUP_SNAPSHOT = "restore-group-snapshot"
+    FORGET_GROUP_SNAPSHOT = "forget-group-snapshot"
     END = "end"
 
 
@@ -307,7 +310,7 @@ def numbered(
 
 def _instruction_lines(instruction: Instruction) -> Iterator[str]:
     flag = " (keeps going)" if instruction.keep_going else ""
-    yield f"{instruction.index:3}  {instruction.kind:<20}{instruction.title}{flag}"
+    yield f"{instruction.index:3}  {instruction.kind:<19} {instruction.title}{flag}"
     for resource in instruction.resources:
         line = f"{'':7}{resource.host:<18}{resource.name}"
         key = "" if resource.key == resource.name else f"  [{resource.key}]"

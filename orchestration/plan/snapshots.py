@@ -1,4 +1,4 @@
-"""A wish about snapshots of guests: take, restore, delete or rename one.
+"""A wish about snapshots of guests: take, restore, delete or rename one, or a group's.
 
 Plans, pages, records and clients take it from here. Nothing here touches a machine.
 """
@@ -51,6 +51,12 @@ class SnapshotWish:
     children: bool = False
     title: str = ""
     schedule: str = ""
+    is_group: bool = False
+
+    @property
+    def is_of_latest(self) -> bool:
+        """Return whether each guest returns to its own latest snapshot."""
+        return self.is_group and self.verb is SnapshotVerb.RESTORE and not self.name
 
     @property
     def erases(self) -> bool:
@@ -66,11 +72,14 @@ class SnapshotWish:
     @property
     def sentence(self) -> str:
         """The act in words, without its guests."""
+        if self.is_of_latest:
+            return "Restore the latest snapshot"
+        noun = "group snapshot" if self.is_group else "snapshot"
         words = {
-            SnapshotVerb.CREATE: f"Take snapshot {self.name}",
-            SnapshotVerb.RESTORE: f"Restore snapshot {self.name}",
-            SnapshotVerb.DELETE: f"Delete snapshot {self.name}",
-            SnapshotVerb.RENAME: f"Rename snapshot {self.name} to {self.title}",
+            SnapshotVerb.CREATE: f"Take {noun} {self.name}",
+            SnapshotVerb.RESTORE: f"Restore {noun} {self.name}",
+            SnapshotVerb.DELETE: f"Delete {noun} {self.name}",
+            SnapshotVerb.RENAME: f"Rename {noun} {self.name} to {self.title}",
         }[self.verb]
         if self.schedule:
             return f"{words} by the {self.schedule} schedule"
@@ -79,13 +88,17 @@ class SnapshotWish:
 
 def checked(wish: SnapshotWish) -> SnapshotWish:
     """Return a wish that is complete and consistent. Raises: ExecutionRefused."""
+    if wish.is_group and wish.verb is SnapshotVerb.RENAME:
+        raise ExecutionRefused(
+            "A group snapshot keeps its name: its guests find theirs by it."
+        )
     if wish.verb is SnapshotVerb.CREATE:
         _require_name(wish.name)
-    elif not wish.name or not wish.name.isprintable():
+    elif not wish.is_of_latest and not (wish.name and wish.name.isprintable()):
         raise ExecutionRefused("No snapshot is named.", hint="Name one of the guest's.")
     if wish.before:
         _require_name(wish.before)
-    if wish.before == wish.name:
+    if wish.before and wish.before == wish.name:
         raise ExecutionRefused(
             "The snapshot of the present state needs another name than the restored.",
             hint="Choose another name.",

@@ -13,6 +13,8 @@ LEAVES = {
     Kind.START_GUESTS: RUNNING,
     **{kind: verb.leaves for kind, verb in VERBS.items()},
 }
+# The run's options have the status in which each guest is left.
+RESTORES = (Kind.RESTORE_SNAPSHOTS, Kind.RESTORE_GROUP_SNAPSHOT)
 NOT_BEGUN = (Task.Status.WAITING, Task.Status.SKIPPED)
 TURNS_ON = tuple(kind for kind, verb in VERBS.items() if verb.leaves == RUNNING)
 
@@ -28,14 +30,16 @@ def requested_statuses(testbed: Testbed) -> dict[str, str]:
         instruction__run__testbed=testbed,
         instruction__run__command__in=ON_GUESTS,
         instruction__run__gt=since,
-        instruction__kind__in=(*LEAVES, Kind.RESTORE_SNAPSHOTS),
+        instruction__kind__in=(*LEAVES, *RESTORES),
     )
     refused = {"status": Task.Status.FAILED, "instruction__kind__in": TURNS_ON}
     last = tasks.exclude(status__in=NOT_BEGUN).exclude(**refused).order_by("pk")
-    found = {
-        name: LEAVES.get(Kind(kind)) or (leaves or {}).get(name, RUNNING)
-        for name, kind, leaves in last.values_list(
-            "resource", "instruction__kind", "instruction__run__options__leaves"
-        )
-    }
+    found: dict[str, str] = {}
+    for name, kind, leaves in last.values_list(
+        "resource", "instruction__kind", "instruction__run__options__leaves"
+    ):
+        if kind == Kind.RESTORE_GROUP_SNAPSHOT:  # its resource is the testbed
+            found |= leaves or {}
+        else:
+            found[name] = LEAVES.get(Kind(kind)) or (leaves or {}).get(name, RUNNING)
     return {name: status for name, status in found.items() if status != RUNNING}

@@ -175,11 +175,12 @@ def _succeeded_words(run: Run) -> tuple[str, str]:
 
 def _snapshot_words(run: Run) -> tuple[str, str]:
     """Return how each instruction on snapshots ended, with its own words."""
-    tasks = Task.objects.filter(instruction__run=run).select_related("instruction")
-    words = [
-        f"{task.instruction.title}: {task.message.rstrip('.') or task.status}."
-        for task in tasks.exclude(instruction__kind=Kind.END).order_by("pk")[:SHOWN]
-    ]
+    words = []
+    for instruction in run.instructions.exclude(kind=Kind.END).order_by("index"):
+        tasks = list(instruction.tasks.all()[:2])
+        said = instruction.message if len(tasks) > 1 else tasks[0].message
+        said = said.rstrip(".") or tasks[0].status
+        words.append(f"{instruction.title}: {said}.")
     return " ".join(words), ""
 
 

@@ -15,10 +15,16 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from orchestration.errors import StateError
 from orchestration.events import Status
+from orchestration.instructions.storage.groups.recovery import put_right
 from orchestration.locks import held_if_free
+from orchestration.plan.model import Command
+from orchestration.project import groups
+from orchestration.project.folder import Project
+from testbed import worker
 from testbed.celery import request_batch, revoke
-from testbed.models import Batch, Event, Instruction, Run
+from testbed.models import Batch, Event, Instruction, Run, Testbed
 from testbed.runs.cancelling import (
     Leftover,
     conclude_cancel,
@@ -69,6 +75,7 @@ def sweep_once() -> dict[str, int]:
         "cancelled runs ended": end_cancelled,
         "workers killed that did not stop": kill_stuck,
         "leftovers confirmed as ended": retry_leftovers,
+        "group snapshots put right": put_groups_right,
     }
     return {name: step() for name, step in steps.items()}
 
@@ -170,6 +177,14 @@ def retry_leftovers() -> int:
         return sum(_retry_leftovers(run) for run in runs.select_related("testbed"))
 
 
+def put_groups_right() -> int:
+    """Resume the guests that a lost worker paused, and remove its half group."""
+    since = timezone.now() - LEFTOVERS_FOR
+    runs = Run.objects.filter(command=Command.SNAPSHOT, created_at__gt=since)
+    testbeds = Testbed.objects.filter(pk__in=runs.values("testbed"))
+    return sum(_put_right(testbed.project) for testbed in testbeds)
+
+
 def lock_file(name: str) -> Path:
     """Return the lock of a long step, which only one sweep at a time runs."""
     return Path(settings.RUNTIME_DIR) / f"{name}.lock"
@@ -233,6 +248,22 @@ def _close(batch: Batch, left: list[Leftover]) -> bool:
             run.leftovers = [*run.leftovers, *new]
             run.save(update_fields=["leftovers"])
     return True
+
+
+def _put_right(project: Project) -> int:
+    """Finish what is in a testbed's journal, unless a worker still does."""
+    if groups.journal(project) is None or not project.has_state():
+        return 0
+    with groups.in_work(project) as is_held:
+        if not is_held:
+            return 0
+        try:
+            problems = put_right(worker.kept_hosts(), project.read_known(), project)
+        except StateError as exc:
+            problems = [exc.sentence]
+    for problem in problems:
+        logger.warning("a group of %s is not put right: %s", project.directory, problem)
+    return int(not problems)
 
 
 def _retry_leftovers(run: Run) -> int:

@@ -16,6 +16,7 @@ from orchestration.amounts import count_of, size
 from orchestration.errors import (
     Cancelled,
     ForeignThing,
+    HostUnreachable,
     SnapshotFailed,
     TestbedError,
 )
@@ -29,6 +30,7 @@ from orchestration.project import snapshots as kept_records
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.qemu_img import ImageInfo
 from orchestration.providers.images.space import free_bytes, require_space
+from orchestration.providers.libvirt import agent
 from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.snapshots import obstacles, verbs
 from orchestration.providers.libvirt.snapshots.obstacles import Obstacle
@@ -41,21 +43,23 @@ logger = logging.getLogger(__name__)
 
 # The tables of a disk that gets a snapshot while it is off.
 TABLES_BYTES = 16 << 20
+# A guest that was just restored opens its agent's channel anew.
+THAW_TRIES, THAW_EVERY_S = 8, 0.5
 
 
 def create_snapshots(task: Task) -> Outcome:
     """Take a snapshot of one guest, with its memory unless it is off."""
-    wish, guest = _wish(task), task.state.guest(task.resource.key)
-    found, disk = _situation(task, guest), _disk(task, guest)
+    wish, guest = wish_of(task), task.state.guest(task.resource.key)
+    found, disk = situation_of(task, guest), disk_of(task, guest)
     name = wish.before or wish.name
     stored = disk.snapshots if disk else ()
-    _refuse(guest, obstacles.to_create(found, guest.disk, name, stored))
+    refuse(guest, obstacles.to_create(found, guest.disk, name, stored))
     is_off = found.status is DomainStatus.SHUT_OFF
     _require_room(task, guest, name, TABLES_BYTES if is_off else guest.memory_mib << 20)
     words = wish.description
     if wish.before:
         words = f"before {wish.name} was restored"
-    label = Label(by=wish.by, schedule=wish.schedule, marks=_marks_of(guest))
+    label = Label(by=wish.by, schedule=wish.schedule, marks=marks_of(guest))
     task.log(f"{guest.name} is {found.status}")
     began = time.monotonic()
     verbs.create(task.host.libvirt, task.domain(guest), name, words, label)
@@ -63,7 +67,7 @@ def create_snapshots(task: Task) -> Outcome:
     _take_back_if_cancelled(task, guest, name)
     if is_off:
         return done("the disk alone: the guest is off")
-    after = _disk(task, guest)
+    after = disk_of(task, guest)
     memory_bytes = after.snapshots.get(name, 0) if after else 0
     memory = f"{size(memory_bytes)} of memory" if memory_bytes else "with memory"
     return done(f"{memory}; the guest stood still for at most {seconds:.1f} s")
@@ -71,12 +75,12 @@ def create_snapshots(task: Task) -> Outcome:
 
 def restore_snapshots(task: Task) -> Outcome:
     """Return one guest to a snapshot, running, paused or off as it was then."""
-    wish, guest = _wish(task), task.state.guest(task.resource.key)
-    found, disk = _situation(task, guest), _disk(task, guest)
-    snapshot = _named(guest, found, wish.name)
-    networks = _networks_on(task, guest.host)
+    wish, guest = wish_of(task), task.state.guest(task.resource.key)
+    found, disk = situation_of(task, guest), disk_of(task, guest)
+    snapshot = named(guest, found, wish.name)
+    networks = networks_on(task, guest.host)
     stored = disk.snapshots if disk else None
-    _refuse(
+    refuse(
         guest,
         obstacles.to_restore(
             found, guest.disk, snapshot, networks=networks, stored=stored
@@ -88,19 +92,23 @@ def restore_snapshots(task: Task) -> Outcome:
     verbs.restore(task.host.libvirt, task.domain(guest), wish.name)
     admission.boot_ended(task, guest)
     task.hosts.forget_guest(task.state, guest)
-    outcome = _restored(task, guest, snapshot)
+    outcome = note_restored(task, guest, snapshot)
     if snapshot.status == DomainStatus.RUNNING and snapshot.has_memory:
-        _set_clock(task, guest)
+        thaw(task, guest, snapshot)
+        set_clock(task, guest)
     return outcome
 
 
 def delete_snapshots(task: Task) -> Outcome:
     """Delete a snapshot of one guest, with its children if wanted."""
-    wish, guest = _wish(task), task.state.guest(task.resource.key)
-    found = _situation(task, guest)
-    if found.named(wish.name) is None:
+    wish, guest = wish_of(task), task.state.guest(task.resource.key)
+    found = situation_of(task, guest)
+    snapshot = found.named(wish.name)
+    if snapshot is None:
         return unchanged("did not exist")
-    _refuse(guest, obstacles.to_all(found, guest.disk))
+    if wish.is_group and not snapshot.label.group:
+        return unchanged("has one of this name that is not of the group")
+    refuse(guest, obstacles.to_all(found, guest.disk))
     below = found.below(wish.name) if wish.children else ()
     verbs.delete(
         task.host.libvirt, task.domain(guest), wish.name, children=wish.children
@@ -110,15 +118,15 @@ def delete_snapshots(task: Task) -> Outcome:
 
 def rename_snapshots(task: Task) -> Outcome:
     """Show a snapshot of one guest under another name; libvirt's stays."""
-    wish, guest = _wish(task), task.state.guest(task.resource.key)
-    found = _situation(task, guest)
-    snapshot = _named(guest, found, wish.name)
+    wish, guest = wish_of(task), task.state.guest(task.resource.key)
+    found = situation_of(task, guest)
+    snapshot = named(guest, found, wish.name)
     if snapshot.title == wish.title:
         return unchanged("has this name already")
     others = (one for one in found.snapshots if one.name != wish.name)
     if any(wish.title in (one.name, one.title) for one in others):
         problem = f"has a snapshot {wish.title} already"
-        raise _failed(guest, Obstacle(problem, "Choose another name."))
+        raise failed(guest, Obstacle(problem, "Choose another name."))
     verbs.retitle(task.host.libvirt, task.domain(guest), wish.name, wish.title)
     return done(f"virsh shows it as {wish.name}")
 
@@ -167,13 +175,13 @@ def forget_records(task: Task, guest: GuestState) -> None:
         task.log(f"{count_of(count, 'snapshot')} of {guest.name} went with its disk")
 
 
-def _wish(task: Task) -> SnapshotWish:
+def wish_of(task: Task) -> SnapshotWish:
     if task.snapshot is None:
         raise SnapshotFailed("The plan does not say which snapshot.")
     return task.snapshot
 
 
-def _situation(task: Task, guest: GuestState) -> Situation:
+def situation_of(task: Task, guest: GuestState) -> Situation:
     """Return a guest's situation. Raises: SnapshotFailed, ForeignThing."""
     found = verbs.look(task.host.libvirt, task.domain(guest))
     if found is None:
@@ -183,7 +191,7 @@ def _situation(task: Task, guest: GuestState) -> Situation:
     return found
 
 
-def _disk(task: Task, guest: GuestState) -> ImageInfo | None:
+def disk_of(task: Task, guest: GuestState) -> ImageInfo | None:
     """Return the facts of a guest's disk; None on a simulated host."""
     if not (task.host.state.keeps_images and guest.disk):
         return None
@@ -192,19 +200,19 @@ def _disk(task: Task, guest: GuestState) -> ImageInfo | None:
     )
 
 
-def _named(guest: GuestState, found: Situation, name: str) -> Snapshot:
+def named(guest: GuestState, found: Situation, name: str) -> Snapshot:
     snapshot = found.named(name)
     if snapshot is None:
-        raise _failed(guest, Obstacle(f"has no snapshot {name}", "Choose another one."))
+        raise failed(guest, Obstacle(f"has no snapshot {name}", "Choose another one."))
     return snapshot
 
 
-def _refuse(guest: GuestState, obstacle: Obstacle | None) -> None:
+def refuse(guest: GuestState, obstacle: Obstacle | None) -> None:
     if obstacle is not None:
-        raise _failed(guest, obstacle)
+        raise failed(guest, obstacle)
 
 
-def _failed(guest: GuestState, obstacle: Obstacle) -> SnapshotFailed:
+def failed(guest: GuestState, obstacle: Obstacle) -> SnapshotFailed:
     return SnapshotFailed(
         f"Guest {guest.name} on {guest.host} {obstacle.problem}.", hint=obstacle.hint
     )
@@ -231,7 +239,7 @@ def _take_back_if_cancelled(task: Task, guest: GuestState, name: str) -> None:
     raise Cancelled("Cancelled; the snapshot was deleted again.")
 
 
-def _networks_on(task: Task, host: str) -> set[str]:
+def networks_on(task: Task, host: str) -> set[str]:
     """Return the bridges and networks that a host has for the testbed."""
     network = task.state.network
     found = {bridge.device for bridge in network.bridges if bridge.host == host}
@@ -241,7 +249,23 @@ def _networks_on(task: Task, host: str) -> set[str]:
     return found
 
 
-def _set_clock(task: Task, guest: GuestState) -> None:
+def thaw(task: Task, guest: GuestState, snapshot: Snapshot) -> None:
+    """Let a guest write again whose file systems were held when it was stored."""
+    problem = ""
+    for _ in range(THAW_TRIES if snapshot.label.frozen else 0):
+        try:
+            agent.thaw(task.host.libvirt, task.domain(guest))
+        except HostUnreachable as exc:
+            problem = exc.message
+            time.sleep(THAW_EVERY_S)  # a cancelled task thaws, too
+        else:
+            return
+    if problem:
+        words = f"The file systems of {guest.name} may be held: {problem}"
+        task.log(f"{words} Run `virsh domfsthaw` on its host.", Stream.STDERR)
+
+
+def set_clock(task: Task, guest: GuestState) -> None:
     """Set the clock of a guest that goes on in the past; a failure is only logged.
 
     A guest without an account of ours keeps the time of then.
@@ -266,12 +290,12 @@ def _set_clock(task: Task, guest: GuestState) -> None:
     )
 
 
-def _marks_of(guest: GuestState) -> Marks:
+def marks_of(guest: GuestState) -> Marks:
     """Return a guest's markers but for the identity of its disk, which stays."""
     return guest.markers.model_dump(exclude={"disk"}, exclude_defaults=True)
 
 
-def _restored(task: Task, guest: GuestState, snapshot: Snapshot) -> Outcome:
+def note_restored(task: Task, guest: GuestState, snapshot: Snapshot) -> Outcome:
     """Restore the marks of a restored disk, and say how the guest is now."""
     is_as = "is off" if not snapshot.has_memory else f"is {snapshot.status}"
     if snapshot.is_outside:

@@ -69,3 +69,45 @@ def test_snapshot_from_outside_may_have_any_name() -> None:
 def test_wish_that_contradicts_itself_is_refused(wish: SnapshotWish) -> None:
     with pytest.raises(ExecutionRefused):
         checked(wish)
+
+
+def group(verb: SnapshotVerb, **more: object) -> SnapshotWish:
+    return replace(CREATE, verb=verb, is_group=True, **more)
+
+
+def test_group_is_taken_and_restored_by_one_task(state: State) -> None:
+    plan = plan_snapshot(state, group(SnapshotVerb.RESTORE, before="now"), [])
+
+    assert plan.to_text().splitlines() == [
+        "snapshot: Restore group snapshot base",
+        "",
+        "Snapshots",
+        "  0  create-group-snapshot Take group snapshot now of 2 guests",
+        "       host-a            demo",
+        "  1  restore-group-snapshot Restore group snapshot base of 2 guests",
+        "       host-a            demo",
+        "",
+        "Finish",
+        "  2  end                 End",
+    ]
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_group_is_deleted_guest_by_guest_and_then_forgotten(state: State) -> None:
+    plan = plan_snapshot(state, group(SnapshotVerb.DELETE), [])
+
+    first, second, _ = plan.instructions
+    assert (first.kind, second.kind) == ("delete-snapshots", "forget-group-snapshot")
+    assert [one.name for one in first.resources] == ["a", "b"]
+    assert not first.keep_going
+
+
+def test_only_a_restore_of_all_may_leave_the_name_out() -> None:
+    latest = group(SnapshotVerb.RESTORE, name="")
+
+    assert checked(latest).sentence == "Restore the latest snapshot"
+    for verb in (SnapshotVerb.CREATE, SnapshotVerb.DELETE):
+        with pytest.raises(ExecutionRefused):
+            checked(group(verb, name=""))
+    with pytest.raises(ExecutionRefused):
+        checked(group(SnapshotVerb.RENAME, title="x"))

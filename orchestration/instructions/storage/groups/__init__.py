@@ -1,0 +1,1 @@
+"""Snapshots of all guests of a testbed at one moment: taken, restored, put right."""
