@@ -2,7 +2,7 @@
 
 `push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
 TESTBED GUESTS` starts and stops guests, `snapshot VERB TESTBED GUEST NAME` keeps and
-restores one, `up TESTBED` and its like change a testbed. Signs in, starts the run,
+restores one or all, `up TESTBED` and its like change a testbed. Signs in, starts the run,
 drives it, and prints the folded answers, or how each guest fared. The exit code is 0
 when it succeeded on all guests, 130 when it was cancelled, else 1. A tool's output is
 printed as it comes.
@@ -19,8 +19,9 @@ from pathlib import Path
 import httpx
 from websockets.exceptions import WebSocketException
 
+from orchestration.errors import ExecutionRefused
 from orchestration.plan.power import VERBS
-from orchestration.plan.snapshots import SnapshotVerb
+from testbed.client import snapshots
 from testbed.client.answers import has_success, show_answers, show_failures
 from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
 from testbed.client.changes import (
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
         reason = str(exc) or type(exc).__name__
         say(f"Error: {options.url} does not answer: {reason}.", to=sys.stderr)
         return FAILED
-    except (Refused, OSError, WebSocketException) as exc:
+    except (Refused, ExecutionRefused, OSError, WebSocketException) as exc:
         say(f"Error: {exc}", to=sys.stderr)
         return FAILED
     except KeyboardInterrupt:  # the second one: the server goes on cancelling
@@ -112,16 +113,10 @@ def _shown(client: Client, run: StartedRun) -> int:
 
 
 def _snapshot(client: Client, options: argparse.Namespace) -> int:
-    wish = {
-        "name": options.name,
-        "description": options.description,
-        "before": options.before,
-        "children": options.children,
-        "title": options.title,
-    }
-    run = client.snapshot(options.testbed, options.verb, options.guest, **wish)
-    status = _drive(client, run, Screen(run.instructions).show)
-    return CODES.get(status, FAILED)
+    if options.verb == snapshots.LIST:
+        snapshots.show(client, options)
+        return SUCCEEDED
+    return _shown(client, snapshots.started(client, options))
 
 
 def _drive(client: Client, run: StartedRun, show: OnFrame) -> str:
@@ -251,7 +246,8 @@ def _parser() -> argparse.ArgumentParser:
     power.set_defaults(form="power")
     power.add_argument("verb", choices=tuple(VERBS), help="what the guests do")
     _add_guests(power)
-    _add_snapshot(commands.add_parser("snapshot", help="keep and restore a guest"))
+    keep = commands.add_parser("snapshot", help="keep and restore guests")
+    snapshots.add_snapshot(keep)
     add_changes(commands)
     return parser
 
@@ -259,19 +255,6 @@ def _parser() -> argparse.ArgumentParser:
 def _add_guests(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("testbed", help="the testbed's name")
     parser.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
-
-
-def _add_snapshot(parser: argparse.ArgumentParser) -> None:
-    parser.set_defaults(form="snapshot")
-    add = parser.add_argument
-    add("verb", choices=tuple(SnapshotVerb), help="what is done with the snapshot")
-    add("testbed", help="the testbed's name")
-    add("guest", help="the guest's name")
-    add("name", help="the snapshot's name")
-    add("--description", default="", help="words about a new one")
-    add("--before", default="", metavar="NAME", help="keep the present state first")
-    add("--children", action="store_true", help="delete all below it, too")
-    add("--title", default="", help="the name that is shown from now on")
 
 
 def _add_conditions(parser: argparse.ArgumentParser) -> None:

@@ -199,12 +199,16 @@ class Client:
 
     def snapshots(self, slug: str) -> list[Frame]:
         """Return each guest with its snapshots, as last observed. Raises: Refused."""
+        found: list[Frame] = self.all_snapshots(slug)["guests"]
+        return found
+
+    def all_snapshots(self, slug: str) -> Frame:
+        """Return `guests` with their snapshots, and the `groups`. Raises: Refused."""
         path = f"/testbeds/{slug}/snapshots/"
         answer = self._http.get(path, headers=_WANTS_JSON)
         if answer.status_code != httpx.codes.OK:
             raise Refused(f"The snapshots of {slug}: {answer.status_code}.")
-        found: list[Frame] = answer.json()["guests"]
-        return found
+        return _body(answer)
 
     def check(self, slug: str, guest: str) -> StartedRun:
         """Request a check of one guest and return its plan. Raises: Refused."""

@@ -10,7 +10,9 @@ from hashlib import sha256
 
 from orchestration.errors import PathOutside, StateError, TestbedError
 from orchestration.project.folder import YAML_NAME
+from orchestration.project.groups import GroupRecord
 from testbed.models import Testbed
+from testbed.models.runs import require_no_run
 from testbed.testbeds.files import files_locked, update_files
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.texts import Text, put_back, read_text
@@ -69,6 +71,27 @@ def save_text(testbed: Testbed, path: str, typed: str, *, seen: str) -> None:
         update_files(testbed, {path: put_back(typed, before)})
 
 
+def put_yaml_back(testbed: Testbed, found: GroupRecord) -> str:
+    """Make a group's YAML the present one; return the path of the one before.
+
+    Raises: StateError (nothing is known of it), TestbedBusy, LimitReached.
+    """
+    if not found.compose:
+        raise StateError(
+            f"The YAML of group snapshot {found.name} is not known.",
+            hint="Its file in the testbed's folder is gone.",
+        )
+    with files_locked(testbed):
+        require_no_run(testbed.runs.all())
+        kept = _free_name(testbed, f"kvm-compose.before-{found.name}")
+        files = {
+            kept: testbed.project.yaml.read_bytes(),
+            YAML_NAME: found.compose.encode(),
+        }
+        update_files(testbed, files)
+    return kept
+
+
 def require_new(testbed: Testbed, path: str) -> str:
     """Return the plain path of a new file. Raises: PathOutside, StateError."""
     plain = safe_path(path)
@@ -94,3 +117,12 @@ def rename_file(testbed: Testbed, path: str, new: str) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         testbed.project.file(path).rename(target)
         return plain
+
+
+def _free_name(testbed: Testbed, stem: str) -> str:
+    taken, number = list_files(testbed).keys(), 1
+    name = f"{stem}.yaml"
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}.yaml"
+    return name

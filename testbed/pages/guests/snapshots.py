@@ -61,6 +61,7 @@ class Node:
             "schedule": found.label.schedule,
             "outside": found.is_outside,
             "external": found.is_external,
+            "group": bool(found.label.group),
         }
 
 

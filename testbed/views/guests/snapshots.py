@@ -1,14 +1,11 @@
 """The page of a testbed's snapshots, and the runs that it starts."""
 
-import json
-
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
-from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import (
     ExecutionRefused,
@@ -16,59 +13,23 @@ from orchestration.errors import (
     TestbedBusy,
     TestbedError,
 )
-from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish, checked
+from orchestration.plan.snapshots import SnapshotVerb
 from testbed.access.permissions import Act, act_with, log_act, require
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
+from testbed.pages.guests.group_snapshots import group_of, groups_of
 from testbed.pages.guests.schedules import schedules_of, shapes
 from testbed.pages.guests.snapshots import Node, trees_of, unseen_change
 from testbed.runs.creation import create_snapshot
 from testbed.testbeds.executions import matched
-from testbed.views.problems import JSON, wants_json
+from testbed.views.guests.group_snapshots import act_on_group
+from testbed.views.guests.snapshot_forms import ALL, SnapshotForm, read_form
+from testbed.views.problems import wants_json
 
 CONFLICT, UNPROCESSABLE = 409, 422
 _ASKS = (SnapshotVerb.RESTORE, SnapshotVerb.DELETE)
-
-
-class SnapshotForm(BaseModel):
-    """An act on a snapshot of one guest, as a form or a program sends it.
-
-    `keep`: take a snapshot `before` a restore; a program leaves it out and names it.
-    `sure` is the token of the question that was answered.
-    """
-
-    verb: str = ""
-    guest: str = ""
-    name: str = ""
-    description: str = ""
-    before: str = ""
-    keep: str = "on"
-    children: bool = False
-    title: str = ""
-    sure: str = ""
-
-    def wish(self, by: str) -> SnapshotWish:
-        """Return what was asked for. Raises: ExecutionRefused."""
-        if self.verb not in list(SnapshotVerb):
-            raise ExecutionRefused(
-                f"Nothing is called `{self.verb}` for a snapshot.",
-                hint=f"Use one of {', '.join(SnapshotVerb)}.",
-            )
-        verb = SnapshotVerb(self.verb)
-        is_restore = verb is SnapshotVerb.RESTORE
-        return checked(
-            SnapshotWish(
-                verb,
-                self.name.strip(),
-                by,
-                description=self.description.strip(),
-                before=self.before.strip() if is_restore and self.keep else "",
-                children=self.children and verb is SnapshotVerb.DELETE,
-                title=self.title.strip() if verb is SnapshotVerb.RENAME else "",
-            )
-        )
 
 
 @not_stored
@@ -81,8 +42,9 @@ def snapshots(request: Request, slug: str) -> HttpResponse:
     testbed = testbed_for(request, slug, Act.SNAPSHOT)
     form = SnapshotForm()
     try:
-        form = _form(request)
-        return _act(request, testbed, form)
+        form = read_form(request)
+        act = act_on_group if form.is_group else _act
+        return act(request, testbed, form)
     except TestbedError as exc:
         return _page(request, testbed, exc, form)
 
@@ -130,23 +92,6 @@ def _node(testbed: Testbed, form: SnapshotForm) -> Node | None:
     return found[0].named(form.name) if found else None
 
 
-def _form(request: Request) -> SnapshotForm:
-    """Read the request. Raises: ExecutionRefused."""
-    if request.content_type != JSON:
-        values: dict[str, object] = {key: request.POST[key] for key in request.POST}
-        # A box that is not ticked is not sent.
-        keep = values.get("keep", "") if values.get("sure") else "on"
-        values |= {"keep": keep, "children": bool(values.get("children"))}
-        return SnapshotForm.model_validate(values)
-    try:
-        return SnapshotForm.model_validate(json.loads(request.body))
-    except (ValueError, RecursionError, ValidationError) as exc:
-        raise ExecutionRefused(
-            "The body is not the JSON of an act on a snapshot.",
-            hint="See docs/protocol.md.",
-        ) from exc
-
-
 def _question(
     request: Request, testbed: Testbed, form: SnapshotForm, node: Node
 ) -> HttpResponse:
@@ -174,9 +119,12 @@ def _page(
         return JsonResponse(problem_json(problem), status=status)
     guest = request.GET.get("guest", "")
     trees = trees_of(testbed, (guest,) if guest else None)
+    groups = [] if guest else groups_of(testbed, trees)
     if wants_json(request):
-        found = [tree.to_json() for tree in trees]
-        return JsonResponse({"guests": found, "schedules": shapes(testbed)})
+        body = {"guests": [tree.to_json() for tree in trees]}
+        body["groups"] = [group.to_json() for group in groups]
+        body["schedules"] = shapes(testbed)
+        return JsonResponse(body)
     active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(active, key=lambda run: not run.is_exclusive)
     is_usable = testbed.condition in Testbed.DEPLOYED
@@ -185,7 +133,11 @@ def _page(
         "problem": problem,
         "form": form,
         "page": page_of(request, trees),
+        "groups": groups,
+        "latest": None if guest else group_of(testbed, trees, ""),
+        "all": ALL,
         "query": {"guest": guest} if guest else {},
+        "count_of_guests": len(trees),
         "count": sum(len(tree.nodes) for tree in trees),
         "unseen_run": unseen_change(testbed),
         "active_run": running[0] if running else None,

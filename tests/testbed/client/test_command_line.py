@@ -62,6 +62,17 @@ class FakeServer:
         FakeServer.asked = (slug, {"verb": verb, "guest": guest, **wish})
         return StartedRun(7, ({"index": 0, "title": "Take snapshot base"},))
 
+    def all_snapshots(self, slug: str) -> Frame:
+        first = {"name": "all", "title": "all", "parent": "", "current": False}
+        first |= {"created_at": "then", "memory": True, "memory_bytes": 1 << 20}
+        first |= {"status": "running"}
+        second = first | {"name": "x", "title": "next", "parent": "all"}
+        second |= {"current": True, "memory": False, "created_at": "later"}
+        group = {"name": "all", "created_at": "then", "missing": ["db"]}
+        group |= {"description": "words"}
+        web = {"guest": "web", "host": "main", "snapshots": [first, second]}
+        return {"groups": [group], "guests": [web]}
+
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
         for frame in self.before:
             on_frame(frame)
@@ -380,6 +391,48 @@ def test_act_on_a_snapshot_is_sent_with_its_options(run):
             "children": False,
             "title": "",
         },
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (("create", "lab", "base", "--all"), "base"),
+        (("restore", "lab", "--all"), ""),
+    ],
+)
+def test_group_snapshot_is_asked_for_without_a_guest(run, words, name):
+    assert run(*words, verb="snapshot") == 0
+
+    asked = FakeServer.asked[1]
+    assert (asked["verb"], asked["guest"], asked["name"]) == (words[0], "@all", name)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("create", "lab", "web"),
+        ("create", "lab", "--all"),
+        ("delete", "lab", "--all"),
+        ("restore", "lab", "web", "base", "--all"),
+    ],
+)
+def test_missing_word_of_a_snapshot_is_one_sentence(run, capsys, words):
+    assert run(*words, verb="snapshot") == 1
+    assert capsys.readouterr().err.startswith("Error: W")
+
+
+def test_snapshots_are_listed_as_trees(run, capsys):
+    assert run("list", "lab", verb="snapshot") == 0
+    every = capsys.readouterr().out
+    assert run("list", "lab", "--all", verb="snapshot") == 0
+    of_all = capsys.readouterr().out
+
+    assert of_all == "all, all guests, then, without db: words\n"
+    assert every == of_all + (
+        "web on main:\n"
+        "  all, then, running, 1.0 MiB\n"
+        "    next (current), later, the disk alone\n"
     )
 
 

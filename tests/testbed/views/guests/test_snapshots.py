@@ -309,7 +309,7 @@ def test_rename_asks_for_the_name(browser: Client, seen: object):
             {"verb": "create", "guest": "no", "name": "a"},
             "There is no guest no in this testbed",
         ),
-        ({"verb": "create", "guest": "@all", "name": "a"}, "is of one guest"),
+        ({"verb": "create", "guest": "w*", "name": "a"}, "is of one guest"),
         (
             {"verb": "restore", "guest": "web", "name": "no"},
             "web had no snapshot no at the last look.",

@@ -1,0 +1,91 @@
+"""Commands about snapshots: `snapshot VERB TESTBED GUEST NAME`, or all guests at once.
+
+With `--all` the guest is left out, and the snapshot is a group snapshot. `list` prints
+what the last look at the hosts saw.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+from orchestration.amounts import size
+from orchestration.errors import ExecutionRefused
+from orchestration.plan.snapshots import SnapshotVerb
+from testbed.client.api import Client, Frame, StartedRun
+from testbed.client.screen import say
+
+LIST = "list"
+ALL = "@all"
+
+
+def add_snapshot(parser: argparse.ArgumentParser) -> None:
+    """Add the words and options of `snapshot`."""
+    parser.set_defaults(form="snapshot")
+    add = parser.add_argument
+    add("verb", choices=(*SnapshotVerb, LIST), help="what is done with the snapshot")
+    add("testbed", help="the testbed's name")
+    add("words", nargs="*", metavar="GUEST NAME", help="the guest's name, and its own")
+    add("--all", action="store_true", help="a group snapshot: only its NAME is written")
+    add("--description", default="", help="words about a new one")
+    add("--before", default="", metavar="NAME", help="keep the present state first")
+    add("--children", action="store_true", help="delete all below it, too")
+    add("--title", default="", help="the name that is shown from now on")
+
+
+def started(client: Client, options: argparse.Namespace) -> StartedRun:
+    """Request an act. Raises: Refused, ExecutionRefused (words are missing)."""
+    guest, name = _words(options)
+    wish = {
+        "name": name,
+        "description": options.description,
+        "before": options.before,
+        "children": options.children,
+        "title": options.title,
+    }
+    return client.snapshot(options.testbed, options.verb, guest, **wish)
+
+
+def show(client: Client, options: argparse.Namespace) -> None:
+    """Print the snapshots of a testbed, those of groups first. Raises: Refused."""
+    found = client.all_snapshots(options.testbed)
+    if not options.words:
+        for group in found["groups"]:
+            say(_group_line(group))
+    if options.all:
+        return
+    for guest in found["guests"]:
+        if not options.words or guest["guest"] in options.words:
+            say(f"{guest['guest']} on {guest['host']}:")
+            for line in _lines(guest["snapshots"]):
+                say(line)
+
+
+def _words(options: argparse.Namespace) -> tuple[str, str]:
+    """Return the guest and the snapshot. Raises: ExecutionRefused."""
+    words = list(options.words)
+    if options.all:
+        is_of_latest = options.verb == SnapshotVerb.RESTORE and not words
+        if len(words) != 1 and not is_of_latest:
+            raise ExecutionRefused("With --all, write the snapshot's name alone.")
+        return ALL, "".join(words)
+    if len(words) != 2:
+        raise ExecutionRefused("Write a guest's name and a snapshot's, or --all.")
+    return words[0], words[1]
+
+
+def _group_line(group: Frame) -> str:
+    lacks = f", without {', '.join(group['missing'])}" if group["missing"] else ""
+    words = f": {group['description']}" if group["description"] else ""
+    return f"{group['name']}, all guests, {group['created_at']}{lacks}{words}"
+
+
+def _lines(snapshots: list[Frame]) -> Iterator[str]:
+    """Yield a line for each, indented below its parent."""
+    depths: dict[str, int] = {}
+    for one in snapshots:
+        depth = depths[one["name"]] = depths.get(one["parent"], 0) + 1
+        memory = "the disk alone"
+        if one["memory"]:
+            amount = size(one["memory_bytes"]) if one["memory_bytes"] else "with memory"
+            memory = f"{one['status']}, {amount}"
+        marks = " (current)" if one["current"] else ""
+        yield f"{'  ' * depth}{one['title']}{marks}, {one['created_at']}, {memory}"

@@ -1,0 +1,77 @@
+"""An act on a snapshot as forms and programs send it."""
+
+import json
+
+from pydantic import BaseModel, ValidationError
+
+from orchestration.errors import ExecutionRefused
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish, checked
+from testbed.access.visibility import Request
+from testbed.views.problems import JSON
+
+# As in other selections; the act is then on a group snapshot.
+ALL = "@all"
+# It is no run: the YAML of a group snapshot becomes the present one.
+PUT_YAML_BACK = "put-yaml-back"
+
+
+class SnapshotForm(BaseModel):
+    """An act on a snapshot of one guest, or of all.
+
+    `keep`: take a snapshot `before` a restore; a program leaves it out and names it.
+    `sure` is the token of the question that was answered.
+    """
+
+    verb: str = ""
+    guest: str = ""
+    name: str = ""
+    description: str = ""
+    before: str = ""
+    keep: str = "on"
+    children: bool = False
+    title: str = ""
+    sure: str = ""
+
+    @property
+    def is_group(self) -> bool:
+        """Return whether it is for all guests."""
+        return self.guest == ALL
+
+    def wish(self, by: str) -> SnapshotWish:
+        """Return what was asked for. Raises: ExecutionRefused."""
+        if self.verb not in list(SnapshotVerb):
+            raise ExecutionRefused(
+                f"Nothing is called `{self.verb}` for a snapshot.",
+                hint=f"Use one of {', '.join(SnapshotVerb)}.",
+            )
+        verb = SnapshotVerb(self.verb)
+        is_restore = verb is SnapshotVerb.RESTORE
+        return checked(
+            SnapshotWish(
+                verb,
+                self.name.strip(),
+                by,
+                description=self.description.strip(),
+                before=self.before.strip() if is_restore and self.keep else "",
+                children=self.children and verb is SnapshotVerb.DELETE,
+                title=self.title.strip() if verb is SnapshotVerb.RENAME else "",
+                is_group=self.is_group,
+            )
+        )
+
+
+def read_form(request: Request) -> SnapshotForm:
+    """Read the request. Raises: ExecutionRefused."""
+    if request.content_type != JSON:
+        values: dict[str, object] = {key: request.POST[key] for key in request.POST}
+        # A box that is not ticked is not sent.
+        keep = values.get("keep", "") if values.get("sure") else "on"
+        values |= {"keep": keep, "children": bool(values.get("children"))}
+        return SnapshotForm.model_validate(values)
+    try:
+        return SnapshotForm.model_validate(json.loads(request.body))
+    except (ValueError, RecursionError, ValidationError) as exc:
+        raise ExecutionRefused(
+            "The body is not the JSON of an act on a snapshot.",
+            hint="See docs/protocol.md.",
+        ) from exc
