@@ -199,9 +199,13 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Of one user; an admin may give a user others (testbed/access/limits.py).
+# Of one user; an admin may give a user or a group others (testbed/access/limits.py).
 USER_LIMITS = {
     "testbeds": env_int("TESTBED_USER_TESTBEDS", 50),
+    "guests": env_int("TESTBED_USER_GUESTS", 2000),
+    "vcpus": env_int("TESTBED_USER_VCPUS", 4000),
+    "memory_gib": env_int("TESTBED_USER_MEMORY_GIB", 8192),
+    "runs": env_int("TESTBED_USER_RUNS", 10),
     "sockets": env_int("TESTBED_USER_SOCKETS", 100),
     "testbed_mib": env_int("TESTBED_TESTBED_FILES_MIB", 512),
     "user_mib": env_int("TESTBED_USER_FILES_MIB", 4096),
@@ -213,6 +217,10 @@ USER_LIMITS = {
 
 # All disks of a host at their full size together, as a multiple of the space for them.
 DISK_OVERCOMMIT = env_factor("TESTBED_DISK_OVERCOMMIT", 4.0)
+# All guests of a host together, as multiples of its CPUs and memory; a host may have
+# factors of its own.
+VCPU_OVERCOMMIT = env_factor("TESTBED_VCPU_OVERCOMMIT", 16.0)
+MEMORY_OVERCOMMIT = env_factor("TESTBED_MEMORY_OVERCOMMIT", 2.0)
 
 # Files from guests: of each testbed, of each guest in one fetch, and left free on main.
 FETCHED_QUOTA = Quota(

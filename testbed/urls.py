@@ -65,6 +65,7 @@ urlpatterns = [
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
     path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
     path("testbeds/<slug:slug>/owner/", shares.give, name="testbed-give"),
+    path("testbeds/<slug:slug>/charge/", shares.charge_to, name="testbed-charge"),
     path(
         "testbeds/<slug:slug>/protection/",
         protection.change,

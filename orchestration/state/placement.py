@@ -96,6 +96,12 @@ def place(
     return Placement(by_name, _stretch(spec, by_name, homes, guests), guests)
 
 
+def needs_of(machine: Machine) -> tuple[int, int]:
+    """Return the CPUs and the MiB of memory that a machine is written with."""
+    kind = machine.kind
+    return (kind.cpus, kind.memory_mb) if isinstance(kind, Libvirt) else (0, 0)
+
+
 def _place_bridges(
     spec: Spec, hosts: Sequence[str], previous: State | None
 ) -> dict[str, str]:
@@ -139,13 +145,13 @@ class _Load:
     memory_mib: int = 0
 
     def add(self, machine: Machine) -> None:
-        cpus, memory_mib = _needs(machine)
+        cpus, memory_mib = needs_of(machine)
         self.cpus += cpus
         self.memory_mib += memory_mib
 
     def share_with(self, machine: Machine) -> float:
         """Return the host's load with the machine: the higher of the two shares."""
-        cpus, memory_mib = _needs(machine)
+        cpus, memory_mib = needs_of(machine)
         return max(
             (self.cpus + cpus) / max(self.host.cpus, 1),
             (self.memory_mib + memory_mib) / max(self.host.memory_mib, 1024),
@@ -177,17 +183,12 @@ def _balance_guests(
     for machine in spec.machines:
         if machine.name in places:
             loads[places[machine.name]].add(machine)
-    for machine in sorted(waiting, key=_needs, reverse=True):
+    for machine in sorted(waiting, key=needs_of, reverse=True):
         shares = {name: load.share_with(machine) for name, load in loads.items()}
         chosen = min(shares, key=lambda name: shares[name])
         loads[chosen].add(machine)
         places[machine.name] = chosen
     return {machine.name: places[machine.name] for machine in spec.machines}
-
-
-def _needs(machine: Machine) -> tuple[int, int]:
-    kind = machine.kind
-    return (kind.cpus, kind.memory_mb) if isinstance(kind, Libvirt) else (0, 0)
 
 
 def _require_bridges(machine: Machine, homes: Mapping[str, str]) -> None:

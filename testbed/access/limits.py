@@ -1,32 +1,73 @@
-"""How much one user may have: testbeds, files, disks, logs and open websockets.
+"""How much one account may have: testbeds, guests, files, disks, logs, open websockets.
 
-The installation's limits are settings; an admin gives a user others by an `Allowance`.
-`testbeds/files.py`, `testbeds/disk_space.py` and the websocket ask here before they make
-something; `testbed/retention.py` removes the oldest logs above the limits.
+The installation's limits are settings; an admin gives a user or a group others by an
+allowance. A testbed is charged to one account: to its owner, or to the group that it is
+charged to; who pressed the button does not matter. Files, logs and websockets are always
+the user's. `testbeds/files.py`, `testbeds/disk_space.py`, `testbeds/quotas.py` and the
+websocket ask here before they make something; `testbed/retention.py` removes the oldest
+logs above the limits.
 """
 
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
 
-from orchestration.amounts import size
+from orchestration.amounts import count_of, mib, size
 from orchestration.errors import TestbedError
-from testbed.models import Allowance, Testbed
+from testbed.models import Allowance, GroupAllowance, Testbed
 
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+Account = User | Group
 
 
 class LimitReached(TestbedError):
-    """A user has as much as is allowed; nothing was made."""
+    """An account has as much as is allowed; nothing was made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """The part of a quota that the guests of testbeds that are up use, or may use."""
+
+    guests: int = 0
+    vcpus: int = 0
+    memory_mib: int = 0
+
+    def __add__(self, other: "Use") -> "Use":
+        return Use(
+            self.guests + other.guests,
+            self.vcpus + other.vcpus,
+            self.memory_mib + other.memory_mib,
+        )
+
+    def __sub__(self, other: "Use") -> "Use":
+        """Return what is left; nothing where more is used."""
+        return Use(
+            max(0, self.guests - other.guests),
+            max(0, self.vcpus - other.vcpus),
+            max(0, self.memory_mib - other.memory_mib),
+        )
+
+    def where_above(self, held: "Use") -> "Use":
+        """Return the amounts that are larger than what is held already."""
+        return Use(
+            self.guests if self.guests > held.guests else 0,
+            self.vcpus if self.vcpus > held.vcpus else 0,
+            self.memory_mib if self.memory_mib > held.memory_mib else 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a user may have."""
+    """How much an account may have."""
 
     testbeds: int
+    guests: int
+    vcpus: int
+    memory_gib: int
+    runs: int
     sockets: int
     testbed_mib: int
     user_mib: int
@@ -35,10 +76,21 @@ class Limits:
     testbed_log_mib: int
     user_log_mib: int
 
+    @property
+    def use(self) -> Use:
+        """The limits of guests."""
+        return Use(self.guests, self.vcpus, self.memory_gib * 1024)
 
-def limits_of(user: User) -> Limits:
-    """Return a user's limits."""
-    own = Allowance.objects.filter(user=user).first()
+
+def limits_of(account: Account) -> Limits:
+    """Return an account's limits; a group without an allowance may have nothing."""
+    own: Allowance | GroupAllowance | None
+    if isinstance(account, Group):
+        own = GroupAllowance.objects.filter(group=account).first()
+        if own is None:
+            return Limits(**dict.fromkeys(settings.USER_LIMITS, 0))
+    else:
+        own = Allowance.objects.filter(user=account).first()
     found: dict[str, int] = dict(settings.USER_LIMITS)
     for name in found:
         value = getattr(own, name, None)
@@ -46,14 +98,56 @@ def limits_of(user: User) -> Limits:
     return Limits(**found)
 
 
-def require_testbed(user: User) -> None:
-    """Let a user create one more testbed. Raises: LimitReached."""
-    limit, used = limits_of(user).testbeds, Testbed.objects.filter(owner=user).count()
+def account_of(testbed: Testbed) -> Account:
+    """Return the account that a testbed is charged to."""
+    return testbed.charged_group or testbed.owner
+
+
+def charged_to(account: Account) -> QuerySet[Testbed]:
+    """Return the testbeds that are charged to an account."""
+    if isinstance(account, Group):
+        return Testbed.objects.filter(charged_group=account)
+    return Testbed.objects.filter(owner=account, charged_group=None)
+
+
+def name_of(account: Account) -> str:
+    """Return an account's name in a sentence."""
+    return f"group {account}" if isinstance(account, Group) else str(account)
+
+
+def require_testbed(account: Account) -> None:
+    """Let an account have one more testbed. Raises: LimitReached."""
+    limit, used = limits_of(account).testbeds, charged_to(account).count()
     if used >= limit:
         raise LimitReached(
-            f"{user.username} has {used} testbeds; {limit} are allowed.",
+            f"{name_of(account)} has {used} testbeds; {limit} are allowed.",
             hint="Delete one that is not needed, or ask your lab's admin for more.",
         )
+
+
+def require_use(account: Account, wanted: Use, *, others: Use, what: str) -> None:
+    """Let a testbed use what it wants beside the account's others.
+
+    `what` is the sentence's subject, such as `Up of lab`. Raises: LimitReached.
+    """
+    parts = _above(wanted, limits_of(account).use - others)
+    if not parts:
+        return
+    hint = "Stop other testbeds with Down, or ask your lab's admin for more."
+    if over := overuse_of(account, others):
+        hint = (
+            f"Its other testbeds use {over}: the quota was lowered. Nothing is stopped "
+            f"for that. {hint}"
+        )
+    raise LimitReached(
+        f"{what} needs {' and '.join(parts)} left in the quota of {name_of(account)}.",
+        hint=hint,
+    )
+
+
+def overuse_of(account: Account, used: Use) -> str:
+    """Say how much more an account uses than is allowed; empty when it does not."""
+    return " and ".join(_above(used, limits_of(account).use))
 
 
 def require_files(user: User, *, in_testbed: int, elsewhere: int) -> None:
@@ -66,22 +160,35 @@ def require_files(user: User, *, in_testbed: int, elsewhere: int) -> None:
     _require(user, "files", in_testbed + elsewhere, limits.user_mib * MIB, in_all=True)
 
 
-def require_disks(user: User, *, in_testbed: int, elsewhere: int) -> None:
-    """Let a user's disks grow to so many bytes. Raises: LimitReached.
+def require_disks(account: Account, *, in_testbed: int, elsewhere: int) -> None:
+    """Let an account's disks grow to so many bytes. Raises: LimitReached.
 
     Seeds and snapshots are included.
     """
-    limits, total = limits_of(user), in_testbed + elsewhere
-    _require(user, "disks", in_testbed, limits.testbed_disk_gib * GIB)
-    _require(user, "disks", total, limits.user_disk_gib * GIB, in_all=True)
+    limits, total = limits_of(account), in_testbed + elsewhere
+    _require(account, "disks", in_testbed, limits.testbed_disk_gib * GIB)
+    _require(account, "disks", total, limits.user_disk_gib * GIB, in_all=True)
+
+
+def _above(amounts: Use, bounds: Use) -> list[str]:
+    """Return the amounts that are larger than their bounds: `6 of 4 vCPUs`."""
+    found = []
+    if amounts.guests > bounds.guests:
+        found.append(f"{amounts.guests} of {count_of(bounds.guests, 'guest')}")
+    if amounts.vcpus > bounds.vcpus:
+        found.append(f"{amounts.vcpus} of {count_of(bounds.vcpus, 'vCPU')}")
+    if amounts.memory_mib > bounds.memory_mib:
+        words = f"{mib(amounts.memory_mib)} of {mib(bounds.memory_mib)}"
+        found.append(f"{words} of memory")
+    return found
 
 
 def _require(
-    user: User, things: str, used: int, limit: int, *, in_all: bool = False
+    account: Account, things: str, used: int, limit: int, *, in_all: bool = False
 ) -> None:
     if used <= limit:
         return
-    where = f"all testbeds of {user.username}" if in_all else "this testbed"
+    where = f"all testbeds of {name_of(account)}" if in_all else "this testbed"
     would = "would take" if things == "files" else "may grow to"
     deleted = "disks or snapshots" if things == "disks" else things
     trash = " and empty the trash" if things == "files" else ""

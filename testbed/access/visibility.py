@@ -45,7 +45,8 @@ class Request(HttpRequest):
 def testbed_for(request: Request, slug: str, act: Act) -> Testbed:
     """Return the testbed for an act. Raises: Http404, NotAllowed."""
     visible = Testbed.objects.all().visible_to(request.user)
-    found = get_object_or_404(visible.select_related("owner"), slug=slug)
+    accounts = visible.select_related("owner", "charged_group")
+    found = get_object_or_404(accounts, slug=slug)
     _require(request, act, found)
     return found
 

@@ -8,26 +8,41 @@ lets its account or address try again.
 
 from typing import TYPE_CHECKING
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from testbed.models import Allowance, Host, Instruction, LoginCount, Run, Testbed
+from testbed.access.limits import Account, name_of, overuse_of
+from testbed.models import (
+    Allowance,
+    GroupAllowance,
+    Host,
+    Instruction,
+    LoginCount,
+    Run,
+    Testbed,
+)
+from testbed.testbeds.quotas import used_by
 
 if TYPE_CHECKING:  # these classes take type arguments in their stubs only
+    from django.forms import ModelForm
+
     HostBase = admin.ModelAdmin[Host]
     TestbedBase = admin.ModelAdmin[Testbed]
     RunBase = admin.ModelAdmin[Run]
     InstructionBase = admin.TabularInline[Instruction, Run]
     LoginCountBase = admin.ModelAdmin[LoginCount]
     AllowanceBase = admin.ModelAdmin[Allowance]
+    GroupAllowanceBase = admin.ModelAdmin[GroupAllowance]
 else:
     HostBase = TestbedBase = RunBase = admin.ModelAdmin
-    LoginCountBase = AllowanceBase = admin.ModelAdmin
+    LoginCountBase = AllowanceBase = GroupAllowanceBase = admin.ModelAdmin
     InstructionBase = admin.TabularInline
+
+QUOTA = ("testbeds", "guests", "vcpus", "memory_gib", "user_disk_gib", "runs")
 
 admin.site.site_header = "Testbed administration"
 admin.site.site_title = "Testbed"
@@ -66,7 +81,17 @@ class HostAdmin(HostBase):
             "How it is reached",
             {"fields": ("address", "port", "user", "identity_file", "host_key")},
         ),
-        ("How guests run there", {"fields": ("domain_type", "datapath")}),
+        (
+            "How guests run there",
+            {
+                "fields": (
+                    "domain_type",
+                    "datapath",
+                    "vcpu_overcommit",
+                    "memory_overcommit",
+                )
+            },
+        ),
         (
             "Network and folders",
             {
@@ -209,14 +234,73 @@ class AllowanceAdmin(AllowanceBase):
 
     list_display = (
         "user",
-        "testbeds",
+        *QUOTA,
         "sockets",
         "testbed_mib",
         "user_mib",
         "testbed_disk_gib",
-        "user_disk_gib",
         "testbed_log_mib",
         "user_log_mib",
     )
     list_select_related = ("user",)
     search_fields = ("user__username",)
+    fieldsets = (
+        (None, {"fields": ("user",)}),
+        ("Quota of the testbeds that are charged to the user", {"fields": QUOTA}),
+        ("Disks of one testbed", {"fields": ("testbed_disk_gib",)}),
+        (
+            "Files, logs and open pages",
+            {
+                "fields": (
+                    "testbed_mib",
+                    "user_mib",
+                    "testbed_log_mib",
+                    "user_log_mib",
+                    "sockets",
+                )
+            },
+        ),
+    )
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: Allowance,
+        form: "ModelForm[Allowance]",
+        change: bool,
+    ) -> None:
+        """Save it, and say when the user has more already."""
+        super().save_model(request, obj, form, change)
+        _warn(request, obj.user)
+
+
+@admin.register(GroupAllowance)
+class GroupAllowanceAdmin(GroupAllowanceBase):
+    """Quotas of groups: with one, a member's testbed can be charged to the group."""
+
+    list_display = ("group", *QUOTA)
+    list_select_related = ("group",)
+    search_fields = ("group__name",)
+    fields = ("group", *QUOTA)
+
+    def save_model(
+        self,
+        request: HttpRequest,
+        obj: GroupAllowance,
+        form: "ModelForm[GroupAllowance]",
+        change: bool,
+    ) -> None:
+        """Save it, and say when the group has more already."""
+        super().save_model(request, obj, form, change)
+        _warn(request, obj.group)
+
+
+def _warn(request: HttpRequest, account: Account) -> None:
+    """Say what is above a quota that was just saved."""
+    over = overuse_of(account, used_by(account))
+    if over:
+        text = (
+            f"The testbeds of {name_of(account)} use more than this quota: {over}. "
+            "Nothing is stopped; Up is refused where it needs more."
+        )
+        messages.warning(request, text)

@@ -5,7 +5,7 @@ one row live here; the packages `testbeds`, `hosts`, `images`, `orphans` and `ru
 change rows, and `runs` alone writes events, tasks and batches.
 """
 
-from testbed.models.allowances import Allowance
+from testbed.models.allowances import Allowance, GroupAllowance
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
@@ -29,6 +29,7 @@ __all__ = [
     "Cleanup",
     "CleanupItem",
     "Event",
+    "GroupAllowance",
     "GroupManager",
     "Host",
     "ImageStore",

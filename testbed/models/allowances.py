@@ -1,16 +1,46 @@
-"""The limits that an admin gives one user in place of the installation's."""
+"""The limits that an admin gives one user, or a group, in place of the installation's."""
 
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.db import models
 
 
-class Allowance(models.Model):
+class Quota(models.Model):
+    """The most that the testbeds which are charged to one account may use together.
+
+    An empty value is the installation's.
+    """
+
+    testbeds = models.PositiveIntegerField(null=True, blank=True)
+    guests = models.PositiveIntegerField(
+        "guests of testbeds that are up", null=True, blank=True
+    )
+    vcpus = models.PositiveIntegerField(
+        "vCPUs of testbeds that are up", null=True, blank=True
+    )
+    memory_gib = models.PositiveIntegerField(
+        "GiB of memory of testbeds that are up", null=True, blank=True
+    )
+    runs = models.PositiveIntegerField(
+        "runs at once",
+        null=True,
+        blank=True,
+        help_text="Of runs that change a testbed; further ones of Up wait.",
+    )
+    user_disk_gib = models.PositiveIntegerField(
+        "GiB of disks in all testbeds", null=True, blank=True
+    )
+
+    class Meta:
+        abstract = True
+
+
+class Allowance(Quota):
     """A user's own limits; an empty one is the installation's."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="allowance"
     )
-    testbeds = models.PositiveIntegerField(null=True, blank=True)
     sockets = models.PositiveIntegerField(
         "open run pages",
         null=True,
@@ -29,9 +59,6 @@ class Allowance(models.Model):
         blank=True,
         help_text="Disks count with their full size, seeds with their contexts.",
     )
-    user_disk_gib = models.PositiveIntegerField(
-        "GiB of disks in all testbeds", null=True, blank=True
-    )
     testbed_log_mib = models.PositiveIntegerField(
         "MiB of runs' logs in one testbed", null=True, blank=True
     )
@@ -44,3 +71,17 @@ class Allowance(models.Model):
 
     def __str__(self) -> str:
         return f"allowance of {self.user}"
+
+
+class GroupAllowance(Quota):
+    """A group's quota: with one, testbeds of its members can be charged to the group."""
+
+    group = models.OneToOneField(
+        Group, on_delete=models.CASCADE, related_name="allowance"
+    )
+
+    class Meta:
+        ordering = ("group__name",)
+
+    def __str__(self) -> str:
+        return f"allowance of group {self.group}"

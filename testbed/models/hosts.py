@@ -1,5 +1,7 @@
 """Testbed hosts: how they are reached, and the result of the last check."""
 
+from math import ceil
+
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -22,7 +24,8 @@ class Host(models.Model):
     `HostNetwork` as it was at `network_seen_at`, so that planning asks no machine.
     `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
     between the last two looks, None before the second; the disk is that of the guests'
-    disks. `jump` is what users' SSH clients need to go through this host. `problem` is
+    disks. The overcommit factors bound the guests' vCPUs and memory together; None: the
+    installation's. `jump` is what users' SSH clients need to go through this host. `problem` is
     empty while the host is online; `remark` says what has to be mended on an online one.
     """
 
@@ -68,6 +71,21 @@ class Host(models.Model):
         default=True,
         help_text="Keep guests on this host from its services and from the lab's "
         "networks, by nftables. Without it, let a firewall of your own do so.",
+    )
+    vcpu_overcommit = models.FloatField(
+        "overcommit of vCPUs",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text="The guests of all testbeds that are up may have so many vCPUs for "
+        "each processor of this host. Empty: TESTBED_VCPU_OVERCOMMIT.",
+    )
+    memory_overcommit = models.FloatField(
+        "overcommit of memory",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.1)],
+        help_text="The same for memory. Empty: TESTBED_MEMORY_OVERCOMMIT.",
     )
     cpus = models.PositiveIntegerField(default=0)
     memory_mib = models.PositiveIntegerField(default=0)
@@ -118,6 +136,18 @@ class Host(models.Model):
     def full_load(self) -> float:
         """The load from which its gauge is full: each CPU is busy."""
         return 0.95 * self.cpus
+
+    @property
+    def most_vcpus(self) -> int:
+        """The vCPUs that guests may have on it together; 0 while its size is unknown."""
+        factor = self.vcpu_overcommit or settings.VCPU_OVERCOMMIT
+        return ceil(self.cpus * factor)
+
+    @property
+    def most_memory_mib(self) -> int:
+        """The memory that guests may have on it together; 0 while it is unknown."""
+        factor = self.memory_overcommit or settings.MEMORY_OVERCOMMIT
+        return ceil(self.memory_mib * factor)
 
     @property
     def own_network(self) -> HostNetwork:

@@ -36,6 +36,7 @@ class Testbed(models.Model):
 
     `observed_at` is the beginning of the last look at all hosts that hold things of it.
     `files_bytes` is the sum of the user's files, or None before they are counted.
+    `charged_group` is the group whose quota it uses, in place of its owner's.
     """
 
     __test__ = False
@@ -51,6 +52,13 @@ class Testbed(models.Model):
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="testbeds"
+    )
+    charged_group = models.ForeignKey(
+        Group,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="charged_testbeds",
     )
     slug = models.SlugField(max_length=40, unique=True)
     number = models.PositiveIntegerField(unique=True)

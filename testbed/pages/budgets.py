@@ -1,4 +1,4 @@
-"""The budgets of a user, or of one testbed: what is used of what is allowed.
+"""The budgets of an account, or of one testbed: what is used of what is allowed.
 
 For pages, from rows and files on main only. The limits themselves are in
 `access/limits.py`, and are enforced where things are made.
@@ -12,15 +12,23 @@ from django.db.models import QuerySet, Sum
 
 from orchestration.amounts import size
 from orchestration.project.fetched import fetched_bytes
-from testbed.access.limits import GIB, MIB, limits_of
+from testbed.access.limits import (
+    GIB,
+    MIB,
+    Account,
+    account_of,
+    charged_to,
+    limits_of,
+)
 from testbed.models import Run, Testbed, TrashItem
 from testbed.testbeds.disk_space import held_by_each
+from testbed.testbeds.quotas import used_by
 from testbed.testbeds.stored_files import files_bytes, files_bytes_of
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`used` of `limit`, in bytes or, of testbeds, in numbers; `note` explains it."""
+    """`used` of `limit`, in bytes or in numbers; `note` explains it."""
 
     name: str
     used: int
@@ -45,27 +53,44 @@ class Budget:
 
 
 DISKS = "at their full size, with seeds and snapshots, on all hosts"
+UP = "of testbeds that are up or coming up"
 FETCHED = "what guests sent"
 LOGS = "above the limit, the oldest are removed first"
 
 
-def budgets_of(owner: User, testbed: Testbed | None = None) -> tuple[Budget, ...]:
-    """Return the budgets of a user, or of one testbed of theirs."""
-    limits = limits_of(owner)
-    if testbed is not None:
-        one = Testbed.objects.filter(pk=testbed.pk)
-        return (
-            Budget("Files", files_bytes(testbed), limits.testbed_mib * MIB),
-            Budget("Disks", _disks(one), limits.testbed_disk_gib * GIB, DISKS),
-            _fetched(testbed),
-            Budget("Logs", _logs(one), limits.testbed_log_mib * MIB, LOGS),
-        )
-    own = Testbed.objects.filter(owner=owner)
+def budgets_of_testbed(testbed: Testbed) -> tuple[Budget, ...]:
+    """Return the budgets of one testbed."""
+    own = limits_of(testbed.owner)
+    charged = own if testbed.charged_group is None else limits_of(account_of(testbed))
+    one = Testbed.objects.filter(pk=testbed.pk)
     return (
-        Budget("Testbeds", own.count(), limits.testbeds, is_size=False),
-        Budget("Files", files_bytes_of(owner), limits.user_mib * MIB, _trash(owner)),
-        Budget("Disks", _disks(own), limits.user_disk_gib * GIB, DISKS),
+        Budget("Files", files_bytes(testbed), own.testbed_mib * MIB),
+        Budget("Disks", _disks(one), charged.testbed_disk_gib * GIB, DISKS),
+        _fetched(testbed),
+        Budget("Logs", _logs(one), own.testbed_log_mib * MIB, LOGS),
+    )
+
+
+def files_and_logs_of(user: User) -> tuple[Budget, ...]:
+    """Return a user's budgets that no group is charged for."""
+    limits, own = limits_of(user), Testbed.objects.filter(owner=user)
+    return (
+        Budget("Files", files_bytes_of(user), limits.user_mib * MIB, _trash(user)),
         Budget("Logs", _logs(own), limits.user_log_mib * MIB, LOGS),
+    )
+
+
+def quota_of(account: Account) -> tuple[Budget, ...]:
+    """Return what the testbeds that are charged to an account use together."""
+    limits, charged, used = limits_of(account), charged_to(account), used_by(account)
+    runs = Run.objects.filter(testbed__in=charged).changing().count()
+    return (
+        Budget("Guests", used.guests, limits.guests, UP, is_size=False),
+        Budget("vCPUs", used.vcpus, limits.vcpus, UP, is_size=False),
+        Budget("Memory", used.memory_mib * MIB, limits.memory_gib * GIB, UP),
+        Budget("Disks", _disks(charged), limits.user_disk_gib * GIB, DISKS),
+        Budget("Testbeds", charged.count(), limits.testbeds, is_size=False),
+        Budget("Runs at once", runs, limits.runs, is_size=False),
     )
 
 

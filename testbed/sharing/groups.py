@@ -51,9 +51,14 @@ def add_member(group: Group, name: str, by: User) -> None:
 
 
 def remove_member(group: Group, name: str, by: User) -> None:
-    """Remove a user, who loses what is shared with the group. Raises: UnknownName."""
+    """Remove a user, who loses what is shared with the group. Raises: UnknownName.
+
+    The user's testbeds are no longer charged to the group.
+    """
     user = _of(group, name)
-    user.groups.remove(group)
+    with transaction.atomic():
+        user.groups.remove(group)
+        user.testbeds.filter(charged_group=group).update(charged_group=None)
     _log(by, group, f"removed {user}")
     request_key_pushes()
 

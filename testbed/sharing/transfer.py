@@ -1,23 +1,25 @@
 """Gives a testbed to another owner, whose limits it then counts against.
 
+It stays charged to its group if the new owner is in that.
+
 An owner gives it to one with a share, a lab admin to anybody: a leaver's testbeds, too.
 Shares, files, runs and what is up stay as they are; so do golden images, which a later
 change of their scripts makes anew for the new owner.
 """
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from testbed.access.limits import require_disks, require_files, require_testbed
+from testbed.access.limits import require_files
 from testbed.access.permissions import Act, log_act
 from testbed.access.roles import Role, users_of
 from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
 from testbed.models.runs import require_no_run
+from testbed.sharing.charging import require_account
 from testbed.sharing.people import UnknownName, clean_name
-from testbed.testbeds.disk_space import held_by, held_by_each
 from testbed.testbeds.stored_files import (
     files_bytes,
     files_bytes_of,
@@ -46,15 +48,15 @@ def receiver_named(testbed: Testbed, name: str, by: User) -> User:
     return found
 
 
-def require_limits(testbed: Testbed, user: User) -> None:
-    """Let a user own a testbed besides the user's own. Raises: LimitReached."""
-    require_testbed(user)
+def require_limits(testbed: Testbed, user: User, group: Group | None) -> None:
+    """Let a user own a testbed besides the user's own. Raises: LimitReached.
+
+    `group` is the one that it stays charged to.
+    """
     elsewhere = files_bytes_of(user, but=testbed)
     require_files(user, in_testbed=files_bytes(testbed), elsewhere=elsewhere)
-    if disks := sum(held_by(testbed).values()):
-        own = Testbed.objects.filter(owner=user).exclude(pk=testbed.pk)
-        others = sum(sum(held.values()) for held in held_by_each(own).values())
-        require_disks(user, in_testbed=disks, elsewhere=others)
+    if group is None:
+        require_account(testbed, user)
 
 
 def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> None:
@@ -66,9 +68,10 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
         wait_for_other_uploads(to)
         row = Testbed.objects.select_for_update(of=("self",)).get(pk=testbed.pk)
         require_no_run(row.runs.changing())
-        require_limits(row, to)
+        group = to.groups.filter(pk=row.charged_group_id).first()
+        require_limits(row, to, group)
         former = row.owner
-        Testbed.objects.filter(pk=row.pk).update(owner=to)
+        Testbed.objects.filter(pk=row.pk).update(owner=to, charged_group=group)
         row.shares.filter(user=to).delete()
         if former_role in Share.Role.values:
             given = {"role": former_role, "given_by": by, "given_at": timezone.now()}

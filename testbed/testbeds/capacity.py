@@ -1,8 +1,8 @@
 """Computes how much of the hosts is assigned to other testbeds, and how much is left.
 
-For placing guests and for the page of an edit. Computed from the states of the testbeds
-that are up, or are coming up, not from observations: a busy minute must not move a
-guest between the page that was read and the click on Up.
+For placing guests, for quotas, and for the page of an edit. Computed from the states of
+the testbeds that are up, or are coming up, not from observations: a busy minute must not
+move a guest between the page that was read and the click on Up.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,14 +14,27 @@ from django.db.models import Q
 
 from orchestration.amounts import mib
 from orchestration.errors import StateError
+from orchestration.plan.model import Command
 from orchestration.project.folder import Project, Stamp
 from orchestration.state.diff.changes import HostNeed
+from orchestration.state.model import GuestState, State
 from orchestration.state.placement import Taken
-from testbed.models import Run, Testbed
+from testbed.models import Host, Run, Testbed
 
 Show = Callable[[int], str]
 DEPLOYED = Q(condition__in=Testbed.DEPLOYED)
-COMING_UP = Q(runs__status__in=Run.ACTIVE, runs__command="up")
+COMING_UP = Q(
+    runs__status__in=Run.ACTIVE, runs__command__in=(Command.UP, Command.UP_GUESTS)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestNeed:
+    """A guest's processors and memory on a host."""
+
+    name: str
+    host: str
+    need: Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,53 @@ def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
     return taken
 
 
+def wait_for_other_plans() -> None:
+    """Let one plan at a time go on; the lock ends with the caller's transaction.
+
+    SQLite needs none: its transactions begin with the only lock for writers.
+    """
+    list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+
+
+def needs_of(testbed: Testbed, *, is_whole: bool) -> tuple[GuestNeed, ...]:
+    """Return the needs of a testbed's guests, on each host where they may run.
+
+    `is_whole`: of all in its states, and not only of those that have a disk, without
+    which no guest was ever started.
+    """
+    project = testbed.project
+    return _guests(project.directory, project.stamps(), is_whole)
+
+
+def held_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
+    """Return the needs of the guests that run already, as they were before an edit.
+
+    An Up that needs no more is never refused. It is the least that may run: the guests
+    of an edit count only once it is applied.
+    """
+    if testbed.condition not in Testbed.DEPLOYED:
+        return ()
+    try:
+        before = testbed.project.read_all()[-1:]
+    except StateError:
+        return ()
+    found = (guest for state in before for guest in state.guests)
+    return tuple(_need(guest) for guest in found if guest.markers.disk)
+
+
+def needs_in(state: State) -> tuple[GuestNeed, ...]:
+    """Return the needs of a state's guests."""
+    return tuple(map(_need, state.guests))
+
+
+def by_host(needs: Iterable[GuestNeed]) -> dict[str, Taken]:
+    """Sum the needs of each host."""
+    found: dict[str, Taken] = {}
+    for one in needs:
+        found[one.host] = found.get(one.host, Taken()) + one.need
+    return found
+
+
 def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
     """Describe the assigned part of each host before and after a change."""
     return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
@@ -57,6 +117,32 @@ def _needs(directory: Path, stamp: Stamp) -> tuple[tuple[str, Taken], ...]:
     except StateError:  # unknown then; the testbed's own page reports it
         return ()
     return tuple((g.host, Taken(g.cpus, g.memory_mib)) for g in guests)
+
+
+@lru_cache(maxsize=4096)
+def _guests(
+    directory: Path, stamps: tuple[Stamp, ...], is_whole: bool
+) -> tuple[GuestNeed, ...]:
+    """Return a testbed's guests; read again when a file of its state changed."""
+    try:
+        states = Project(directory).read_all()
+    except StateError:  # unknown then; the testbed's own page reports it
+        return ()
+    found: dict[tuple[str, str], GuestNeed] = {}
+    for guest in (guest for state in states for guest in state.guests):
+        if is_whole or guest.markers.disk:
+            one = _need(guest)
+            place = (one.name, one.host)
+            found[place] = max(found.get(place, one), one, key=_size)
+    return tuple(found.values())
+
+
+def _need(guest: GuestState) -> GuestNeed:
+    return GuestNeed(guest.name, guest.host, Taken(guest.cpus, guest.memory_mib))
+
+
+def _size(need: GuestNeed) -> tuple[int, int]:
+    return need.need.memory_mib, need.need.cpus
 
 
 def _room(need: HostNeed, others: Taken) -> Room:

@@ -31,10 +31,16 @@ from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, State
 from orchestration.state.model.images import ImageState
-from testbed.access.limits import MIB, require_disks
-from testbed.models import Host, ImageStore, LabSnapshot, Testbed
+from testbed.access.limits import (
+    MIB,
+    Account,
+    account_of,
+    charged_to,
+    require_disks,
+)
+from testbed.models import ImageStore, LabSnapshot, Testbed
 from testbed.models.snapshots.lab import StoredBytes
-from testbed.testbeds.capacity import COMING_UP, DEPLOYED
+from testbed.testbeds.capacity import COMING_UP, DEPLOYED, wait_for_other_plans
 
 # Bytes by host.
 Bytes = Mapping[str, int]
@@ -58,13 +64,14 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     more = [host for host, count in wanted.items() if count > before.get(host, 0)]
     if not more:
         return
-    _wait_for_other_plans()
+    wait_for_other_plans()
     others = held_by_each(Testbed.objects.exclude(pk=testbed.pk))
     if sum(wanted.values()) > sum(before.values()):
-        own = set(testbed.owner.testbeds.values_list("pk", flat=True))
+        account = account_of(testbed)
+        own = set(charged_to(account).values_list("pk", flat=True))
         elsewhere = sum(sum(held.values()) for pk, held in others.items() if pk in own)
         total = sum(wanted.values())
-        require_disks(testbed.owner, in_testbed=total, elsewhere=elsewhere)
+        require_disks(account, in_testbed=total, elsewhere=elsewhere)
     promised: Counter[str] = Counter()
     for held in others.values():
         promised.update(held)
@@ -105,11 +112,17 @@ def require_memory_space(testbed: Testbed, guests: Collection[str]) -> None:
     )
     if not memory:
         return
-    _wait_for_other_plans()
-    held = held_by_each(Testbed.objects.filter(owner=testbed.owner))
-    here = sum(held.pop(testbed.pk, {}).values())
-    elsewhere = sum(sum(others.values()) for others in held.values())
-    require_disks(testbed.owner, in_testbed=here + memory, elsewhere=elsewhere)
+    wait_for_other_plans()
+    account = account_of(testbed)
+    here = sum(held_by(testbed).values()) + memory
+    elsewhere = charged_disks(account, but=testbed)
+    require_disks(account, in_testbed=here, elsewhere=elsewhere)
+
+
+def charged_disks(account: Account, *, but: Testbed) -> int:
+    """Return the bytes of the disks and seeds that an account's other testbeds hold."""
+    held = held_by_each(charged_to(account).exclude(pk=but.pk))
+    return sum(sum(one.values()) for one in held.values())
 
 
 def virtual_bytes(image: ImageState) -> int:
@@ -126,14 +139,6 @@ def virtual_bytes(image: ImageState) -> int:
         header = None if image.format == DriverType.RAW else parse_header(head)
         return header.virtual_bytes if header else length
     return image.size_bytes
-
-
-def _wait_for_other_plans() -> None:
-    """Let one plan at a time go on; the lock ends with the caller's transaction.
-
-    SQLite needs none: its transactions begin with the only lock for writers.
-    """
-    list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
 
 
 def _held(

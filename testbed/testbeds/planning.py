@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 
 from django.conf import settings
 
-from orchestration.compose.catalogue import Catalogue, load_catalogue
+from orchestration.compose.catalogue import Catalogue
 from orchestration.compose.check import check
 from orchestration.compose.files import FolderFiles
 from orchestration.compose.language.built import require_built
@@ -28,15 +28,18 @@ from orchestration.project.inputs import is_disk_edited, read_inputs
 from orchestration.project.keys import ensure_key_pair
 from orchestration.project.passwords import salt_for
 from orchestration.state.build import Identity, Site, build_state
+from orchestration.state.clones import expand
 from orchestration.state.diff.changes import diff
 from orchestration.state.diff.guests import context_reasons, script_reasons
 from orchestration.state.model import GuestState, HostState, State
 from orchestration.state.mtu import JUMBO, mtu_of
 from orchestration.state.overlaps import require_free_subnets
+from orchestration.state.placement import Taken, needs_of, order_hosts, place
 from testbed.models import Host, Testbed
-from testbed.testbeds.capacity import taken_by_others
+from testbed.testbeds.capacity import GuestNeed, taken_by_others
 from testbed.testbeds.disk_space import require_disk_space
-from testbed.testbeds.findings import known_hosts
+from testbed.testbeds.findings import installed_catalogue, known_hosts
+from testbed.testbeds.quotas import require_quota
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +48,7 @@ def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State
     """Build or read the state, write it where it is new, and plan the command.
 
     Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed,
-    NotEnoughSpace, LimitReached.
+    NotEnoughSpace, LimitReached, HostTooSmall.
     """
     state = _state_for(testbed, command)
     if command == Command.UP:
@@ -58,7 +61,8 @@ def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State
 def prepare_guests(testbed: Testbed, names: Collection[str], options: Options) -> Plan:
     """Plan Up of some guests of a deployed testbed; their edited files count.
 
-    Raises: StateError (its YAML was edited: only all of it can follow), NotEnoughSpace.
+    Raises: StateError (its YAML was edited: only all of it can follow), NotEnoughSpace,
+    LimitReached, HostTooSmall.
     """
     project = testbed.project
     state = project.read_state()
@@ -69,6 +73,7 @@ def prepare_guests(testbed: Testbed, names: Collection[str], options: Options) -
         )
     wanted = _with_files_of(state, with_files_now(project.files, state), names)
     _require_free_subnets(wanted)
+    require_quota(testbed, wanted, names)
     require_disk_space(testbed, wanted, Command.UP)
     if wanted != state:
         project.write_state(wanted)
@@ -104,6 +109,24 @@ def wanted_state(testbed: Testbed) -> tuple[State | None, State]:
     return project.read_known(), wanted
 
 
+def wanted_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
+    """Return what the guests of the YAML will need, and on which hosts.
+
+    Writes nothing, and reads no file of the guests. Raises: as `wanted_state`.
+    """
+    hosts = known_hosts()
+    spec = _spec(testbed, installed_catalogue(), hosts)
+    require_built(spec)
+    is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
+    taken = taken_by_others(testbed) if is_balanced else None
+    machines = expand(spec).spec
+    places = place(machines, order_hosts(hosts), _previous(testbed), taken=taken)
+    return tuple(
+        GuestNeed(one.name, places.guests[one.name], Taken(*needs_of(one)))
+        for one in machines.machines
+    )
+
+
 def _state_for(testbed: Testbed, command: Command) -> State:
     project = testbed.project
     if command in (Command.DOWN, Command.CLEAR_ARTEFACTS):
@@ -115,7 +138,7 @@ def _state_for(testbed: Testbed, command: Command) -> State:
     if _is_deployed(testbed) and not is_edited(testbed, project.read_state()):
         return _kept(testbed, command)
     known, wanted = wanted_state(testbed)
-    require_disk_space(testbed, wanted, command)
+    _require_room(testbed, wanted, command)
     if known is None or diff(known, wanted).is_empty:
         project.write_state(wanted)
     else:
@@ -128,10 +151,17 @@ def _kept(testbed: Testbed, command: Command) -> State:
     project = testbed.project
     state = project.read_state()
     now = with_files_now(project.files, state)
-    require_disk_space(testbed, now, command)
+    _require_room(testbed, now, command)
     if now is not state:
         project.write_state(now)
     return now
+
+
+def _require_room(testbed: Testbed, state: State, command: Command) -> None:
+    """Let a command start guests and make their disks. Raises: as `prepare`."""
+    if command is Command.UP:
+        require_quota(testbed, state)
+    require_disk_space(testbed, state, command)
 
 
 def is_edited(testbed: Testbed, state: State) -> bool:
@@ -190,8 +220,7 @@ def _existing(project: Project, command: Command) -> State:
 
 def _build(testbed: Testbed, previous: State | None) -> State:
     project = testbed.project
-    local = settings.LOCAL_CATALOGUE
-    catalogue = load_catalogue(local if local.exists() else None)
+    catalogue = installed_catalogue()
     hosts = known_hosts()
     spec = _spec(testbed, catalogue, hosts)
     require_built(spec)

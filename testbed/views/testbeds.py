@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import Finding, SelectionFailed, TestbedError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import State
+from testbed.access.limits import account_of, name_of
 from testbed.access.permissions import Act, ways_for
 from testbed.access.visibility import (
     Request,
@@ -20,7 +21,7 @@ from testbed.access.visibility import (
     visible_runs,
 )
 from testbed.models import Protection, Testbed, TrashItem
-from testbed.pages.budgets import budgets_of
+from testbed.pages.budgets import budgets_of_testbed, quota_of
 from testbed.pages.changes import Pending, pending_changes
 from testbed.pages.diagram.layout import layout
 from testbed.pages.diagram.parts import Diagram
@@ -28,6 +29,7 @@ from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
+from testbed.pages.needs import needs_of_up
 from testbed.pages.overview import (
     SORT_WORDS,
     GuestRow,
@@ -118,7 +120,9 @@ def show_testbed(
         "error_count": errors_among(findings),
         "files": list_files(testbed),
         "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
-        "budgets": budgets_of(testbed.owner, testbed),
+        "budgets": budgets_of_testbed(testbed),
+        "quota": quota_of(account_of(testbed)) if request.may.allows(Act.UP) else (),
+        "account": name_of(account_of(testbed)),
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
     return render(request, "testbeds/detail.html", context, status=status)
@@ -169,6 +173,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     running = sorted(found_active, key=lambda run: run.is_tool)
     active = running[0] if running else None
     pending = None if active else pending_changes(testbed, state)
+    may_up = active is None and request.may.allows(Act.UP)
     protections = protections_of(testbed)
     can_run = testbed.condition in Testbed.DEPLOYED and request.may.allows(Act.EXECUTE)
     return {
@@ -177,6 +182,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "state_problem": problem,
         "is_edited": is_changed,
         "pending": pending,
+        "needs": needs_of_up(testbed, state) if may_up else None,
         "protection": protections.get(""),
         "guest_protections": [one for one in protections.values() if one.guest],
         "protected": protections,

@@ -72,6 +72,9 @@ class Stack:
             "TESTBED_OBSERVE_EVERY_S": "5",
             "TESTBED_SWEEP_EVERY_S": "2",
             "TESTBED_USER_TESTBEDS": "500",  # all tests share two users
+            # Their guests are small and mostly idle.
+            "TESTBED_VCPU_OVERCOMMIT": "64",
+            "TESTBED_MEMORY_OVERCOMMIT": "8",
             "TESTBED_WORKER_PROCESSES": "6",
             "DJANGO_SETTINGS_MODULE": "testbed.settings",
             "PYTHONPATH": str(CHECKOUT),  # a namespace host starts in its own /

@@ -19,6 +19,7 @@ from testbed.access.roles import Role
 from testbed.models import (
     Allowance,
     Cleanup,
+    GroupAllowance,
     Host,
     LoginCount,
     Run,
@@ -88,6 +89,7 @@ testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impos
 testbeds/<slug:slug>/sharing/                           200:share          422:share
 testbeds/<slug:slug>/sharing/change/                    impossible         404:share
 testbeds/<slug:slug>/owner/                             impossible         422:transfer
+testbeds/<slug:slug>/charge/                            impossible         422:transfer
 testbeds/<slug:slug>/protection/                        302:see            409:protect
 testbeds/<slug:slug>/edit/                              200:edit           409:edit
 testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit
@@ -200,6 +202,7 @@ MODELS = {
     "testbed/snapshotorder": (DELETE,),
     "testbed/logincount": (DELETE,),
     "testbed/allowance": (ADD, CHANGE, DELETE),
+    "testbed/groupallowance": (ADD, CHANGE, DELETE),
 }
 
 Row = tuple[str, str, list[str], list[str]]
@@ -303,9 +306,10 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "testbed": run.testbed,
         "host": Host.objects.first(),
         "user": owner,
-        "group": Group.objects.create(name="lab"),
+        "group": (group := Group.objects.create(name="lab")),
         "logincount": LoginCount.objects.add("address 192.0.2.1"),
         "allowance": Allowance.objects.create(user=owner),
+        "groupallowance": GroupAllowance.objects.create(group=group),
         "trash": deleted,
         "labsnapshot": put(run.testbed, "web", taken("base")).listed.get(),
         "snapshotorder": SnapshotOrder.objects.create(

@@ -1,4 +1,4 @@
-"""The page on which an owner shares a testbed, or gives it to another owner."""
+"""The page on which an owner shares a testbed, gives it away, and says who is charged."""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -8,10 +8,12 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
+from testbed.access.limits import name_of
 from testbed.access.permissions import Act
 from testbed.access.roles import role_of
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Share, Testbed
+from testbed.sharing.charging import charge, groups_for
 from testbed.sharing.people import group_named, groups_of, known_to, user_named
 from testbed.sharing.shares import change_share, share_with, take_away
 from testbed.sharing.transfer import candidates, receiver_named, transfer
@@ -86,6 +88,19 @@ def give(request: Request, slug: str) -> HttpResponse:
     return redirect("testbed", slug) if is_seen else redirect("testbeds")
 
 
+@login_required
+@require_POST
+def charge_to(request: Request, slug: str) -> HttpResponse:
+    """Charge a testbed to its owner or to a group."""
+    testbed = testbed_for(request, slug, Act.TRANSFER)
+    try:
+        account = charge(testbed, request.POST.get("charged", "none"), request.user)
+    except TestbedError as exc:
+        return _page(request, testbed, exc)
+    messages.success(request, f"{testbed} is charged to {name_of(account)} now.")
+    return redirect("testbed-sharing", slug)
+
+
 def _page(
     request: Request, testbed: Testbed, refused: TestbedError | None = None
 ) -> HttpResponse:
@@ -98,6 +113,7 @@ def _page(
         "known": known_to(request.user).exclude(pk=testbed.owner_id)[:SUGGESTED],
         "groups": groups_of(request.user).exclude(pk__in=filter(None, taken)),
         "candidates": candidates(testbed, request.user)[:SUGGESTED],
+        "chargeable": groups_for(testbed),
         "refused": refused,
         "typed": request.POST,
     }

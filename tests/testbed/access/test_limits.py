@@ -19,6 +19,10 @@ def limits(settings: object, tmp_path: object) -> None:
     settings.TESTBEDS_DIR = tmp_path / "testbeds"
     settings.USER_LIMITS = {
         "testbeds": 2,
+        "guests": 2,
+        "vcpus": 2,
+        "memory_gib": 1,
+        "runs": 2,
         "sockets": 2,
         "testbed_mib": 1,
         "user_mib": 2,

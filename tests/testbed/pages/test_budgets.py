@@ -4,14 +4,14 @@ import shutil
 
 from orchestration.project.fetched import Arrival, Quota
 from testbed.models import Allowance, Run, Testbed
-from testbed.pages.budgets import budgets_of
+from testbed.pages.budgets import budgets_of_testbed, files_and_logs_of, quota_of
 from testbed.testbeds.files import update_files
 
 MIB = 1024**2
 
 
-def shown(*subject):
-    return {budget.name: budget.shown for budget in budgets_of(*subject)}
+def shown(budgets):
+    return {budget.name: budget.shown for budget in budgets}
 
 
 def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
@@ -28,7 +28,8 @@ def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
             log_bytes=mib * MIB,
         )
 
-    one, all_of_them = shown(owner, testbed), shown(owner)
+    one = shown(budgets_of_testbed(testbed))
+    all_of_them = shown((*files_and_logs_of(owner), *quota_of(owner)))
 
     assert one == {
         "Files": "2.0 MiB of 512.0 MiB",
@@ -37,10 +38,14 @@ def test_testbed_and_its_owner_have_budgets_with_what_is_used(testbed, owner):
         "Logs": "3.0 MiB of 5.0 MiB",
     }
     assert all_of_them == {
-        "Testbeds": "2 of 3",
         "Files": "2.0 MiB of 7.0 MiB",
-        "Disks": "0 B of 32.0 TiB",
         "Logs": "3.0 MiB of 4.0 GiB",
+        "Guests": "0 of 2000",
+        "vCPUs": "0 of 4000",
+        "Memory": "0 B of 8.0 TiB",
+        "Disks": "0 B of 32.0 TiB",
+        "Testbeds": "2 of 3",
+        "Runs at once": "0 of 10",
     }
 
 
@@ -51,9 +56,9 @@ def test_fetched_files_count_until_they_are_removed(testbed, owner, settings):
     with arrival.opened():
         arrival.spend(2 * MIB)
 
-    there = shown(owner, testbed)
+    there = shown(budgets_of_testbed(testbed))
     shutil.rmtree(folder)
-    gone = shown(owner, testbed)
+    gone = shown(budgets_of_testbed(testbed))
 
     assert there["Fetched files"] == "2.0 MiB of 8.0 MiB"
     assert gone["Fetched files"] == "0 B of 8.0 MiB"

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from testbed.access.limits import LimitReached
 from testbed.models import Testbed, TrashItem
-from testbed.pages.budgets import budgets_of
+from testbed.pages.budgets import files_and_logs_of
 from testbed.tasks import keep_house_once
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.files import (
@@ -93,7 +93,7 @@ def test_trash_counts_among_its_owners_files(lab: Testbed, owner: User) -> None:
     delete_testbed(lab, owner)
 
     assert files_bytes_of(owner) == before == 1013
-    (files,) = (b for b in budgets_of(owner) if b.name == "Files")
+    (files,) = (b for b in files_and_logs_of(owner) if b.name == "Files")
     assert (files.used, files.note) == (1013, "1013 B of it in the trash")
 
 

@@ -1,0 +1,72 @@
+"""Says what Up will need of the quota, where it is planned and before it is refused.
+
+Computed from the YAML as it is written, and kept until it changes, since the page asks
+every few seconds; the use of others is read each time. `testbeds/quotas.py` compares the
+same numbers when Up begins.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from orchestration.amounts import count_of, mib
+from orchestration.errors import TestbedError
+from orchestration.state.model import State
+from testbed.access.limits import Use, account_of, limits_of, name_of
+from testbed.models import Testbed
+from testbed.testbeds.capacity import GuestNeed, held_needs, taken_by_others
+from testbed.testbeds.findings import known_hosts
+from testbed.testbeds.planning import is_edited, wanted_needs
+from testbed.testbeds.quotas import require_needs, use_in, used_by
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """The needs of Up in words; `problem` says why it will be refused."""
+
+    text: str
+    problem: TestbedError | None = None
+
+
+def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
+    """Return what Up needs of the quota; None where it needs no more than runs.
+
+    None as well while the YAML cannot be brought up: its findings say why.
+    """
+    is_up = testbed.condition in Testbed.DEPLOYED
+    if is_up and state is not None and not is_edited(testbed, state):
+        return None
+    wanted, held = _wanted(testbed), held_needs(testbed)
+    if not wanted or use_in(wanted).where_above(use_in(held)) == Use():
+        return None
+    account = account_of(testbed)
+    left = limits_of(account).use - used_by(account, but=testbed)
+    text = (
+        f"Up needs {_words(use_in(wanted))}. Other testbeds leave it {_words(left)} in "
+        f"the quota of {name_of(account)}."
+    )
+    try:
+        require_needs(testbed, wanted, held)
+    except TestbedError as exc:
+        return Needs(text, exc)
+    return Needs(text)
+
+
+def _wanted(testbed: Testbed) -> tuple[GuestNeed, ...]:
+    taken = tuple(sorted(taken_by_others(testbed).items()))
+    files = (testbed.project.yaml_sha256(), testbed.project.stamps())
+    return _needs(testbed.pk, testbed.condition, (*files, taken, tuple(known_hosts())))
+
+
+@lru_cache(maxsize=256)
+def _needs(
+    pk: int, condition: str, fingerprint: tuple[object, ...]
+) -> tuple[GuestNeed, ...]:
+    try:
+        return wanted_needs(Testbed.objects.get(pk=pk))
+    except TestbedError:
+        return ()
+
+
+def _words(use: Use) -> str:
+    guests, vcpus = count_of(use.guests, "guest"), count_of(use.vcpus, "vCPU")
+    return f"{guests}, {vcpus} and {mib(use.memory_mib)} of memory"

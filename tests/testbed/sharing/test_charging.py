@@ -1,0 +1,116 @@
+"""Charging a testbed to a group: by whom, to which, within its quota."""
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
+
+from testbed.models import GroupAllowance, Testbed
+from tests.testbed.conftest import MakeRun, ShareWith
+
+CHARGE = "/testbeds/lab/charge/"
+
+
+@pytest.fixture
+def group(owner: User) -> Group:
+    """A group of the owner with a quota."""
+    found = Group.objects.create(name="course")
+    owner.groups.add(found)
+    GroupAllowance.objects.create(group=found, testbeds=1)
+    return found
+
+
+def charged() -> Group | None:
+    return Testbed.objects.get(slug="lab").charged_group
+
+
+def test_owner_charges_it_to_a_group_and_back(
+    browser: Client, testbed: Testbed, group: Group
+):
+    offered = browser.get("/testbeds/lab/sharing/").content.decode()
+    done = browser.post(CHARGE, {"charged": group.pk}, follow=True)
+    of_group = charged()
+    browser.post(CHARGE, {"charged": ""})
+
+    assert "group course</option>" in offered
+    assert "lab is charged to group course now." in done.content.decode()
+    assert of_group == group
+    assert charged() is None
+
+
+def test_group_without_a_quota_is_not_offered(
+    browser: Client, testbed: Testbed, group: Group
+):
+    GroupAllowance.objects.all().delete()
+
+    page = browser.get("/testbeds/lab/sharing/").content.decode()
+    answer = browser.post(CHARGE, {"charged": group.pk})
+
+    assert "course</option>" not in page.split('id="charge"')[1].split("</section>")[0]
+    assert answer.status_code == 422
+    assert "olive has no such group with a quota." in answer.content.decode()
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "9" * 30, "²"])
+def test_bad_number_is_refused(browser: Client, testbed: Testbed, number: str):
+    assert browser.post(CHARGE, {"charged": number}).status_code == 422
+
+
+def test_group_of_others_is_not_charged(
+    browser: Client, testbed: Testbed, group: Group, owner: User
+):
+    owner.groups.clear()
+
+    assert browser.post(CHARGE, {"charged": group.pk}).status_code == 422
+    assert charged() is None
+
+
+def test_editor_charges_nothing(
+    client: Client, testbed: Testbed, group: Group, share: ShareWith
+):
+    client.force_login(share(testbed, "editor"))
+
+    assert client.post(CHARGE, {"charged": group.pk}).status_code == 403
+
+
+def test_group_takes_no_more_than_its_quota(
+    browser: Client, testbed: Testbed, group: Group, owner: User
+):
+    other = Testbed.objects.create(owner=owner, slug="other", number=8)
+    Testbed.objects.filter(pk=other.pk).update(charged_group=group)
+
+    answer = browser.post(CHARGE, {"charged": group.pk})
+
+    assert answer.status_code == 422
+    assert "group course has 1 testbeds; 1 are allowed." in answer.content.decode()
+
+
+def test_testbed_that_changes_is_charged_to_nothing_else(
+    browser: Client, make_run: MakeRun, group: Group
+):
+    make_run()
+
+    assert browser.post(CHARGE, {"charged": group.pk}).status_code == 409
+
+
+def test_owner_is_charged_again_after_leaving_the_group(
+    browser: Client, page: Client, testbed: Testbed, group: Group, admin: User
+):
+    Testbed.objects.update(charged_group=group)
+    page.force_login(admin)
+
+    page.post(f"/groups/{group.pk}/", {"do": "remove", "user": "olive"})
+
+    assert charged() is None
+
+
+@pytest.mark.parametrize("is_member", [True, False])
+def test_group_stays_charged_where_the_new_owner_is_in_it(
+    page: Client, testbed: Testbed, group: Group, stranger: User, is_member: bool
+):
+    Testbed.objects.update(charged_group=group)
+    if is_member:
+        stranger.groups.add(group)
+
+    page.post("/testbeds/lab/owner/", {"to": "sam", "sure": "sam"})
+
+    assert charged() == (group if is_member else None)

@@ -1,0 +1,326 @@
+"""Guests, vCPUs and memory stay within the quota of the account that is charged."""
+
+import threading
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
+
+from orchestration.plan.model import Command, Options
+from orchestration.plan.selected import WAYS, Mode
+from testbed.access.limits import LimitReached, Use
+from testbed.models import Allowance, GroupAllowance, Host, Run, Testbed
+from testbed.pages.needs import needs_of_up
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import create_guest_up, create_run
+from testbed.testbeds.capacity import needs_in
+from testbed.testbeds.planning import prepare, wanted_needs
+from testbed.testbeds.quotas import HostTooSmall, used_by
+from tests.testbed.conftest import YAML
+from tests.testbed.testbeds.planning.edits import edit
+
+UP = Testbed.Condition.UP
+CLONES = """\
+machines:
+  - name: node
+    interfaces: [{bridge: lan}]
+    libvirt:
+      cpus: 3
+      memory_mb: 512
+      libvirt_type:
+        cloud_image: {name: ubuntu_22_04}
+      scaling:
+        count: 3
+        interfaces: [{bridge: lan, clones: [0, 1, 2]}]
+network:
+  bridges: [{name: lan}]
+  external_bridge: lan
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_tables(transactional_db: None) -> None:
+    """Threads see what the test committed."""
+
+
+@pytest.fixture
+def make(owner, testbed):
+    """Make another testbed: `make("second")`."""
+
+    def made(slug, yaml=YAML, user=owner, **fields):
+        number = 10 + Testbed.objects.count()
+        found = Testbed.objects.create(owner=user, slug=slug, number=number, **fields)
+        found.project.create()
+        found.project.yaml.write_text(yaml)
+        return found
+
+    return made
+
+
+def up(testbed):
+    """Bring a testbed up as far as rows and files tell."""
+    state, _ = prepare(testbed, Command.UP, Options())
+    for guest in state.guests:
+        testbed.project.mark(guest.name, disk="made")
+    testbed.condition = UP
+    testbed.save()
+    return state
+
+
+def allow(owner, **limits):
+    Allowance.objects.update_or_create(user=owner, defaults=limits)
+
+
+def test_up_that_needs_more_than_is_left_is_refused_and_writes_nothing(
+    testbed, make, owner, doors
+):
+    up(testbed)
+    second = make("second", YAML.replace("cpus: 1", "cpus: 3"))
+    allow(owner, vcpus=6, memory_gib=1)
+
+    with pytest.raises(LimitReached) as refused:
+        create_run(second, owner, Command.UP)
+
+    assert refused.value.message == (
+        "Up of second needs 6 of 4 vCPUs left in the quota of olive."
+    )
+    assert "Stop other testbeds with Down" in refused.value.hint
+    assert not second.project.has_state()
+    assert not Run.objects.exists()
+
+
+def test_each_part_of_a_quota_counts(testbed, owner):
+    allow(owner, guests=1, vcpus=1, memory_gib=0)
+
+    with pytest.raises(LimitReached) as refused:
+        prepare(testbed, Command.UP, Options())
+
+    assert refused.value.message == (
+        "Up of lab needs 2 of 1 guest and 2 of 1 vCPU and 512 MiB of 0 B of memory left "
+        "in the quota of olive."
+    )
+
+
+@pytest.mark.parametrize("presses", ["member", "admin"])
+def test_owner_is_charged_and_not_the_user_who_presses(
+    request, testbed, owner, doors, presses
+):
+    user = request.getfixturevalue(presses)
+    allow(user, guests=0)
+
+    create_run(testbed, user, Command.UP)
+
+    assert used_by(owner) == Use(2, 2, 512)
+    assert used_by(user) == Use()
+
+
+def test_of_two_ups_at_once_one_passes(testbed, make, owner, doors):
+    second = make("second")
+    allow(owner, vcpus=3)
+    barrier, refused = threading.Barrier(2), []
+
+    def create(one):
+        barrier.wait(timeout=30)
+        try:
+            create_run(one, owner, Command.UP)
+        except LimitReached as exc:
+            refused.append(exc)
+        finally:
+            connection.close()
+
+    threads = [
+        threading.Thread(target=create, args=(one,)) for one in (testbed, second)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert (Run.objects.count(), len(refused)) == (1, 1)
+
+
+def test_testbed_counts_from_the_request_of_up_until_it_is_down(testbed, owner, doors):
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+    generated = used_by(owner)
+
+    run = create_run(testbed, owner, Command.UP)
+    coming_up = used_by(owner)
+    request_cancel(run.pk, owner)
+    cancelled = used_by(owner)
+    up(testbed)
+    is_up = used_by(owner)
+    Testbed.objects.update(condition=Testbed.Condition.DOWN)
+
+    assert (generated, cancelled, used_by(owner)) == (Use(), Use(), Use())
+    assert coming_up == is_up == Use(2, 2, 512)
+
+
+def test_quota_below_the_use_stops_nothing_and_refuses_what_adds(testbed, make, owner):
+    up(testbed)
+    up(second := make("second"))
+    allow(owner, vcpus=1)
+
+    up(testbed)
+    edit(second, "cpus: 1", "cpus: 2", 1)
+    with pytest.raises(LimitReached) as refused:
+        prepare(second, Command.UP, Options())
+
+    assert refused.value.message == (
+        "Up of second needs 3 of 0 vCPUs left in the quota of olive."
+    )
+    assert "Its other testbeds use 2 of 1 vCPU: the quota was lowered." in (
+        refused.value.hint
+    )
+    assert used_by(owner) == Use(4, 4, 1024)
+
+
+def test_edit_that_was_cancelled_counts_as_an_addition_again(testbed, owner, doors):
+    up(testbed)
+    edit(testbed, "cpus: 1", "cpus: 4", 1)
+    run = create_run(testbed, owner, Command.UP)
+    request_cancel(run.pk, owner)
+    testbed.refresh_from_db()
+    allow(owner, vcpus=4)
+
+    with pytest.raises(LimitReached, match="needs 5 of 4 vCPUs left"):
+        create_run(testbed, owner, Command.UP)
+
+
+def test_group_is_charged_for_the_testbeds_of_its_members(
+    testbed, make, owner, member, doors
+):
+    group = Group.objects.create(name="course")
+    GroupAllowance.objects.create(group=group, guests=3)
+    allow(owner, guests=0)
+    Testbed.objects.update(charged_group=group)
+    testbed.refresh_from_db()
+    second = make("second", user=member, charged_group=group)
+
+    up(testbed)
+    with pytest.raises(LimitReached) as refused:
+        create_run(second, member, Command.UP)
+
+    assert refused.value.message == (
+        "Up of second needs 2 of 1 guest left in the quota of group course."
+    )
+    assert (used_by(group), used_by(owner)) == (Use(2, 2, 512), Use())
+
+
+def test_group_without_an_allowance_may_have_nothing(testbed):
+    testbed.charged_group = Group.objects.create(name="course")
+    testbed.save()
+
+    with pytest.raises(LimitReached, match="2 of 0 guests"):
+        prepare(testbed, Command.UP, Options())
+
+
+def test_host_that_is_too_small_by_itself_is_named(testbed, hosts):
+    Host.objects.filter(name="host-b").update(cpus=2, vcpu_overcommit=1.5)
+    edit(testbed, "cpus: 1", "cpus: 4")
+
+    with pytest.raises(HostTooSmall) as refused:
+        prepare(testbed, Command.UP, Options())
+
+    assert refused.value.message == (
+        "Up of lab needs more than its hosts may have: 4 of 3 vCPUs on host-b."
+    )
+    assert not testbed.project.has_state()
+
+
+def test_host_of_unknown_size_is_not_judged(testbed, settings):
+    settings.VCPU_OVERCOMMIT = settings.MEMORY_OVERCOMMIT = 0.1
+    Host.objects.update(cpus=0, memory_mib=0)
+
+    assert up(testbed).guests
+
+
+def test_up_of_guests_counts_these_and_those_that_run(testbed, owner, doors):
+    prepare(testbed, Command.UP, Options())
+    Testbed.objects.update(condition=Testbed.Condition.PARTIAL)
+    testbed.refresh_from_db()
+    allow(owner, guests=1)
+
+    create_guest_up(testbed, owner, WAYS[Mode.UP], "web")
+    request_cancel(Run.objects.get().pk, owner)
+    testbed.project.mark("web", disk="made")
+    with pytest.raises(LimitReached, match="2 of 1 guest"):
+        create_guest_up(testbed, owner, WAYS[Mode.UP], "db")
+
+
+@pytest.mark.parametrize(
+    "yaml",
+    [
+        YAML,
+        YAML + "testbed_options: {load_balancing: Balanced}\n",
+        CLONES,
+    ],
+    ids=["as written", "balanced", "clones"],
+)
+def test_needs_as_written_are_those_of_the_plan(testbed, make, yaml):
+    up(testbed)
+    second = make("second", yaml)
+
+    before = wanted_needs(second)
+    state, _ = prepare(second, Command.UP, Options())
+
+    assert sorted(map(repr, before)) == sorted(map(repr, needs_in(state)))
+
+
+def test_page_says_what_up_needs_and_what_is_left(testbed, make, owner, browser):
+    up(make("second"))
+    allow(owner, guests=4, vcpus=4, memory_gib=1)
+
+    page = browser.get("/testbeds/lab/").content.decode()
+
+    assert (
+        "Up needs 2 guests, 2 vCPUs and 512 MiB of memory. Other testbeds leave it "
+        "2 guests, 2 vCPUs and 512 MiB of memory in the quota of olive."
+    ) in page
+    assert "Up is refused." not in page
+
+
+def test_page_says_before_that_up_is_refused(testbed, make, owner, browser):
+    up(make("second"))
+    allow(owner, vcpus=3)
+
+    page = browser.get("/testbeds/lab/").content.decode()
+    pressed = browser.post("/testbeds/lab/runs/", {"command": "up"})
+
+    sentence = "Up of lab needs 2 of 1 vCPU left in the quota of olive."
+    assert f"<b>Up is refused.</b> {sentence}" in page
+    assert pressed.status_code == 422
+    assert sentence in pressed.content.decode()
+
+
+def test_page_of_what_runs_says_nothing_of_needs(testbed, owner, browser):
+    state = up(testbed)
+    allow(owner, vcpus=1)
+
+    assert needs_of_up(testbed, state) is None
+    edit(testbed, "cpus: 1", "cpus: 2", 1)
+    needs = needs_of_up(testbed, testbed.project.read_state())
+
+    assert "3 of 1 vCPU left" in needs.problem.message
+
+
+def test_viewer_does_not_see_the_quota(testbed, client, share):
+    client.force_login(share(testbed, "viewer"))
+
+    page = client.get("/testbeds/lab/").content.decode()
+
+    assert 'id="quota"' not in page
+    assert 'id="needs"' not in page
+
+
+def test_admin_is_told_what_is_above_a_quota_when_it_is_saved(testbed, owner, page):
+    up(testbed)
+
+    saved = page.post(
+        "/admin/testbed/allowance/add/",
+        {"user": owner.pk, "guests": 1, "vcpus": 2},
+        follow=True,
+    )
+
+    text = saved.content.decode()
+    assert "The testbeds of olive use more than this quota: 2 of 1 guest." in text
+    assert Allowance.objects.get().guests == 1
