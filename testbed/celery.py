@@ -31,6 +31,7 @@ OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
 PUSH_KEYS = "testbed.tasks.ssh.push_keys"
 RUN_BATCH = "testbed.tasks.batches.run_batch"
 ADOPT = "testbed.tasks.periodic.adopt"
+START_RUNS = "testbed.tasks.periodic.start_runs"
 
 
 def request_cleanup(cleanup_id: int) -> None:
@@ -67,6 +68,12 @@ def request_driver(run_id: int) -> None:
     """Send the task that drives a run which no client drives in time."""
     with _logged(f"run {run_id} waits for the sweeper to be driven"):
         app.send_task(ADOPT, args=(run_id,), countdown=settings.DRIVER_PATIENCE_S)
+
+
+def request_start() -> None:
+    """Request that the runs whose turn it is start; the sweeper does it later."""
+    with _logged("waiting runs start later"):
+        app.send_task(START_RUNS, expires=settings.SWEEP_EVERY_S)
 
 
 def revoke(celery_ids: Sequence[str], signal: str) -> None:

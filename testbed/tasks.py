@@ -14,7 +14,7 @@ from testbed.images.pruning import observe_images
 from testbed.images.stale_files import sweep_files
 from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.runs.batches import run_batch
-from testbed.runs.sweeper import adopt, sweep
+from testbed.runs.sweeper import adopt, start_runs, sweep
 from testbed.samples.recording import fold_samples, forget_samples
 from testbed.snapshots.orders import forget_old_orders, start_orders
 from testbed.snapshots.schedules import order_deletions, take_snapshots
@@ -31,6 +31,7 @@ __all__ = [
     "push_keys",
     "run_batch",
     "start_orders",
+    "start_runs",
     "sweep",
     "sweep_files",
     "take_snapshots",

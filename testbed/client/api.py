@@ -53,10 +53,14 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StartedRun:
-    """A run that was created: its number and its ordered instructions."""
+    """A run that was created: its number and its ordered instructions.
+
+    When it `waits` in the queue, the server will drive it.
+    """
 
     number: int
     instructions: tuple[Frame, ...]
+    waits: bool = False
 
 
 def declines(erases: Frame) -> bool:
@@ -236,9 +240,11 @@ class Client:
         """Send the instructions one by one and return how the run ended.
 
         After a failed instruction the next is offered, too: in a teardown the server
-        accepts it and continues; otherwise it answers that the run is over.
+        accepts it and continues; otherwise it answers that the run is over. Of a run
+        that waits only the first is offered: the answer says so.
         """
-        return self._watch(run.number, on_frame, list(run.instructions))
+        offered = run.instructions[:1] if run.waits else run.instructions
+        return self._watch(run.number, on_frame, list(offered))
 
     def follow(self, number: int, on_frame: OnFrame, *, after: int = 0) -> str:
         """Receive every event of a run after `after`; return how the run ended."""
@@ -404,7 +410,8 @@ def _started(answer: httpx.Response) -> StartedRun:
     body = _body(answer)
     if "run" not in body:
         raise Refused(_reason(answer), body)
-    return StartedRun(body["run"], tuple(body["instructions"]))
+    waits = body.get("status") == "waiting"
+    return StartedRun(body["run"], tuple(body["instructions"]), waits)
 
 
 def _of_testbed(slug: str, answer: httpx.Response) -> httpx.Response:

@@ -75,6 +75,14 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Return the runs that are not over."""
         return self.filter(status__in=Run.ACTIVE)
 
+    def waiting(self) -> "RunQuerySet":
+        """Return the runs that wait in the queue."""
+        return self.filter(status=Run.Status.WAITING)
+
+    def begun(self) -> "RunQuerySet":
+        """Leave out the runs that wait in the queue: they have done nothing."""
+        return self.exclude(status=Run.Status.WAITING)
+
     def tools(self) -> "RunQuerySet":
         """Return the active runs that go on until they are stopped."""
         return self.active().filter(options__tool=True)
@@ -100,12 +108,14 @@ class Run(models.Model):
     its events and its plan take, and `log_is_cut` says that output was left out for
     their limit. Old runs lose both, at `log_removed_at`, for the reason
     `log_removed_for` if it is not their age; results stay.
-    An exclusive run changes the testbed, and no other run is active meanwhile.
+    An exclusive run changes the testbed, and no other run is active meanwhile; while it
+    is `waiting` in the queue, commands in guests are.
     When another than the owner asked for it, `asked_as` is that user's role then, and
     `asked_of` the owner's name.
     """
 
     class Status(models.TextChoices):
+        WAITING = "waiting"
         PENDING = "pending"
         RUNNING = "running"
         CANCELLING = "cancelling"
@@ -119,7 +129,7 @@ class Run(models.Model):
         CLIENT = "client"
         SERVER = "server"
 
-    ACTIVE = (Status.PENDING, Status.RUNNING, Status.CANCELLING)
+    ACTIVE = (Status.WAITING, Status.PENDING, Status.RUNNING, Status.CANCELLING)
 
     testbed = models.ForeignKey(Testbed, on_delete=models.CASCADE, related_name="runs")
     command = models.CharField(max_length=32)
@@ -165,7 +175,8 @@ class Run(models.Model):
             models.UniqueConstraint(
                 fields=["testbed"],
                 condition=Q(
-                    status__in=["pending", "running", "cancelling"], is_exclusive=True
+                    status__in=["waiting", "pending", "running", "cancelling"],
+                    is_exclusive=True,
                 ),
                 name="one_exclusive_run_per_testbed",
             ),
@@ -184,6 +195,11 @@ class Run(models.Model):
     def is_over(self) -> bool:
         """Return whether the run has ended."""
         return self.status not in self.ACTIVE
+
+    @property
+    def has_begun(self) -> bool:
+        """Return whether it does not wait in the queue."""
+        return self.status != self.Status.WAITING
 
     @property
     def is_on_hosts(self) -> bool:
@@ -260,6 +276,12 @@ def require_no_run(runs: RunQuerySet) -> None:
         since = timezone.localtime(run.created_at)
         is_execution = run.command == Command.EXEC
         what = f"a {run.name.lower()}" if is_execution else run.command
+        if run.status == Run.Status.WAITING:
+            raise TestbedBusy(
+                f"The {what} of {run.asker} on testbed {run.testbed} has been waiting in "
+                f"the queue since {since:%H:%M:%S} as run {run.pk}.",
+                hint="Wait until it is over, or cancel it.",
+            )
         raise TestbedBusy(
             f"{run.asker} has been running {what} on testbed {run.testbed} "
             f"since {since:%H:%M:%S} as run {run.pk}.",

@@ -1,4 +1,4 @@
-"""Says what Up will need of the quota, where it is planned and before it is refused.
+"""Says what Up will need of quota and hosts, where it is planned.
 
 Computed from the YAML as it is written, and kept until it changes, since the page asks
 every few seconds; the use of others is read each time. `testbeds/quotas.py` compares the
@@ -13,7 +13,13 @@ from orchestration.errors import TestbedError
 from orchestration.state.model import State
 from testbed.access.limits import Use, account_of, limits_of, name_of
 from testbed.models import Testbed
-from testbed.testbeds.capacity import GuestNeed, held_needs, taken_by_others
+from testbed.runs.places.queue import obstacle_for
+from testbed.testbeds.capacity import (
+    GuestNeed,
+    added_to_hosts,
+    held_needs,
+    taken_by_others,
+)
 from testbed.testbeds.findings import known_hosts
 from testbed.testbeds.planning import is_edited, wanted_needs
 from testbed.testbeds.quotas import require_needs, use_in, used_by
@@ -21,10 +27,11 @@ from testbed.testbeds.quotas import require_needs, use_in, used_by
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The needs of Up in words; `problem` says why it will be refused."""
+    """The needs of Up in words; why it will be refused, or why it will wait."""
 
     text: str
     problem: TestbedError | None = None
+    waits: str = ""
 
 
 def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
@@ -48,7 +55,7 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
         require_needs(testbed, wanted, held)
     except TestbedError as exc:
         return Needs(text, exc)
-    return Needs(text)
+    return Needs(text, waits=obstacle_for(testbed, added_to_hosts(wanted, held)))
 
 
 def _wanted(testbed: Testbed) -> tuple[GuestNeed, ...]:

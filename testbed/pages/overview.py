@@ -216,8 +216,8 @@ def script_status(
 
 
 def condition_of(testbed: Testbed, last_run: Run | None) -> str:
-    """Return a testbed's condition as shown; an active run takes precedence."""
-    if last_run is not None and last_run.status in Run.ACTIVE:
+    """Return a testbed's condition as shown; a run that has begun takes precedence."""
+    if last_run is not None and last_run.has_begun and not last_run.is_over:
         return CHANGING.get(last_run.command, testbed.condition)
     return testbed.condition
 

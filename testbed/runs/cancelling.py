@@ -53,7 +53,7 @@ def request_cancel(run_id: int, user: User | None) -> bool:
     A run without running batches ends at once.
     """
     with transaction.atomic():
-        going = (Run.Status.PENDING, Run.Status.RUNNING)
+        going = (Run.Status.WAITING, Run.Status.PENDING, Run.Status.RUNNING)
         asked = Run.objects.filter(
             pk=run_id, status__in=going, cancel_requested_at=None
         ).update(

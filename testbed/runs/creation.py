@@ -3,7 +3,8 @@
 Called by views and tests, always with an authorised user. The run's row is made first,
 under the testbed's lock, so that of concurrent requests one wins, and only the winner
 touches the testbed's state. Many executions run beside each other; a run that changes
-the testbed is alone.
+the testbed is alone. One that starts guests begins when its turn comes
+(`places/queue.py`), mostly at once.
 """
 
 import json
@@ -28,12 +29,14 @@ from testbed.models import Instruction, Run, Task, Testbed
 from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
+from testbed.runs.places.queue import start_waiting
 from testbed.runs.places.tools import (
     end_tools,
     require_place,
     tools_of,
     with_capture_limits,
 )
+from testbed.testbeds.capacity import STARTS_GUESTS
 from testbed.testbeds.disk_space import require_memory_space
 from testbed.testbeds.erasure.disks import (
     erased_by_clear,
@@ -67,7 +70,8 @@ def create_run(
 ) -> Run:
     """Plan a command and store it as a run that waits for its driver.
 
-    When no client drives it in time, the server does. Raises: TestbedBusy (with user
+    When no client drives it in time, the server does. An Up that has to wait for its
+    turn has the status `waiting`. Raises: TestbedBusy (with user
     and start), SpecError, StateError (also: the client's plan is another one),
     Unconfirmed (it erases disks, and `confirm` is not their token), Protected (one of
     these is protected).
@@ -210,7 +214,11 @@ def _store(run: Run, plan: Plan) -> None:
     run.plan, run.log_bytes = json.loads(text), len(text)
     run.save(update_fields=["plan", "log_bytes", "title", "options"])
     _create_rows(run, plan)
-    transaction.on_commit(partial(request_driver, run.pk))
+    if run.status == Run.Status.WAITING:
+        start_waiting(run)
+        run.refresh_from_db(fields=["status"])
+    else:
+        transaction.on_commit(partial(request_driver, run.pk))
 
 
 def _reserve(
@@ -223,13 +231,14 @@ def _reserve(
     is_exclusive = _require_turn(testbed, command)
     if command in ENDS_TOOLS:
         end_tools(testbed, user)
-    role = acted_as(user, testbed)
+    role, is_queued = acted_as(user, testbed), command in STARTS_GUESTS
     return Run.objects.create(
         testbed=testbed,
         asked_by=user,
         asked_as=role,
         asked_of=str(testbed.owner) if role else "",
         command=command.value,
+        status=Run.Status.WAITING if is_queued else Run.Status.PENDING,
         is_exclusive=is_exclusive,
         options=options,
         plan={},
@@ -247,7 +256,7 @@ def _require_turn(testbed: Testbed, command: Command) -> bool:
     if command in ENDS_TOOLS:
         tools = list(tools_of(testbed).values_list("pk", flat=True))
         others = others.exclude(pk__in=tools)
-    require_no_run(others if is_exclusive else others.filter(is_exclusive=True))
+    require_no_run(others if is_exclusive else others.changing().begun())
     return is_exclusive
 
 

@@ -91,7 +91,7 @@ def keep_driving(run_id: int, channel: str) -> bool:
 
 def _let_server_drive(run_id: int, condition: Q) -> bool:
     with transaction.atomic():
-        taken = Run.objects.active().filter(condition, pk=run_id)
+        taken = Run.objects.active().begun().filter(condition, pk=run_id)
         if not taken.update(driver=Run.Driver.SERVER, driver_channel=""):
             return False
         drive(run_id)
@@ -104,6 +104,8 @@ def _refuse(run: Run, index: int, kind: str, channel: str) -> str:
         return f"This run is over: {run.status}."
     if run.cancel_requested_at:
         return "This run is being cancelled."
+    if run.status == Run.Status.WAITING:
+        return "This run waits in the queue; it starts by itself."
     if other := _other_driver(run, channel):
         return other
     if index < run.next_index:

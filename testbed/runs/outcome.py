@@ -19,7 +19,7 @@ from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
 from testbed.access.permissions import name_acting
-from testbed.celery import request_observation
+from testbed.celery import request_observation, request_start
 from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
@@ -87,6 +87,8 @@ def finish_run(
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         if run.command not in BESIDE_OTHERS:
             transaction.on_commit(request_observation)
+        if Run.objects.waiting().exists():
+            transaction.on_commit(request_start)
     return True
 
 

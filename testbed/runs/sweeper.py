@@ -39,6 +39,7 @@ from testbed.runs.joining import finish_batch, join
 from testbed.runs.lease import held, holder_name, is_dead, is_late, kill_frozen
 from testbed.runs.outcome import NONE_LEFT
 from testbed.runs.places.admission import admit
+from testbed.runs.places.queue import start_waiting
 from testbed.runs.recorder import finish_tasks, record
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,12 @@ def adopt(run_id: int) -> None:
     take_over(run_id)
 
 
+@shared_task(name="testbed.tasks.periodic.start_runs", ignore_result=True)
+def start_runs() -> None:
+    """Start the runs whose turn it is; sent whenever a run ends."""
+    start_waiting()
+
+
 @shared_task(name="testbed.tasks.periodic.sweep", ignore_result=True)
 def sweep() -> None:
     """Find and repair everything that is stuck."""
@@ -68,6 +75,7 @@ def sweep_once() -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "batches whose worker was lost": end_lost_batches,
         "batches sent again": send_again,
+        "waiting runs started": start_waiting,
         "waiting batches sent": admit,
         "instructions joined": join_finished,
         "runs taken over from their drivers": take_over_unattended,
@@ -123,7 +131,7 @@ def join_finished() -> int:
 
 def take_over_unattended() -> int:
     """Let the server drive the runs whose driver disconnected silently."""
-    runs = Run.objects.active().filter(unattended(timezone.now()))
+    runs = Run.objects.active().begun().filter(unattended(timezone.now()))
     return sum(take_over(pk) for pk in list(runs.values_list("pk", flat=True)))
 
 
@@ -131,6 +139,7 @@ def drive_on() -> int:
     """Start the next instruction in runs that the server drives and that are idle."""
     idle = (
         Run.objects.active()
+        .begun()
         .filter(driver=Run.Driver.SERVER, cancel_requested_at=None)
         .exclude(instructions__status=Instruction.Status.RUNNING)
     )

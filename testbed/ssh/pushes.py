@@ -97,7 +97,7 @@ def _due(testbed: Testbed) -> Iterator[Push]:
     """
     lines = keys_for(testbed)
     known = (testbed.project.stamps(), lines)
-    if _complete.get(testbed.pk) == known or testbed.runs.changing().exists():
+    if _complete.get(testbed.pk) == known or testbed.runs.changing().begun().exists():
         return
     try:
         state = testbed.project.read_state()

@@ -22,10 +22,10 @@ from orchestration.state.placement import Taken
 from testbed.models import Host, Run, Testbed
 
 Show = Callable[[int], str]
+UNBOUNDED = 2**62
+STARTS_GUESTS = (Command.UP, Command.UP_GUESTS)
 DEPLOYED = Q(condition__in=Testbed.DEPLOYED)
-COMING_UP = Q(
-    runs__status__in=Run.ACTIVE, runs__command__in=(Command.UP, Command.UP_GUESTS)
-)
+COMING_UP = Q(runs__status__in=Run.ACTIVE, runs__command__in=STARTS_GUESTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,52 @@ def by_host(needs: Iterable[GuestNeed]) -> dict[str, Taken]:
     for one in needs:
         found[one.host] = found.get(one.host, Taken()) + one.need
     return found
+
+
+def added_to_hosts(
+    wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
+) -> dict[str, Taken]:
+    """Return what guests need on each host beyond those that are held there."""
+    before, found = by_host(held), {}
+    for host, need in by_host(wanted).items():
+        old = before.get(host, Taken())
+        cpus, memory_mib = need.cpus - old.cpus, need.memory_mib - old.memory_mib
+        if cpus > 0 or memory_mib > 0:
+            found[host] = Taken(max(0, cpus), max(0, memory_mib))
+    return found
+
+
+def rest_of_hosts() -> dict[str, Taken]:
+    """Return what each host may have besides the guests that run or are being started.
+
+    A size that is not known counts as unbounded. A testbed whose Up waits counts as it
+    was before.
+    """
+    used = _used_on_hosts()
+    found = {}
+    for host in Host.objects.all():
+        cpus = host.most_vcpus or UNBOUNDED
+        memory_mib = host.most_memory_mib or UNBOUNDED
+        taken = used.get(host.name, Taken())
+        found[host.name] = Taken(cpus - taken.cpus, memory_mib - taken.memory_mib)
+    return found
+
+
+def _used_on_hosts() -> dict[str, Taken]:
+    ups = Run.objects.filter(command__in=STARTS_GUESTS)
+    starting = set(ups.active().begun().values_list("testbed", flat=True))
+    waiting = set(ups.waiting().values_list("testbed", flat=True))
+    used: dict[str, Taken] = {}
+    for one in Testbed.objects.filter(DEPLOYED | Q(pk__in=starting)):
+        is_waiting = one.pk in waiting
+        needs = (
+            held_needs(one)
+            if is_waiting
+            else needs_of(one, is_whole=one.pk in starting)
+        )
+        for host, need in by_host(needs).items():
+            used[host] = used.get(host, Taken()) + need
+    return used
 
 
 def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:

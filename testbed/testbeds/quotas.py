@@ -17,9 +17,11 @@ from testbed.access.limits import (
     Use,
     account_of,
     charged_to,
+    limits_of,
+    name_of,
     require_use,
 )
-from testbed.models import Host, Testbed
+from testbed.models import Host, Run, Testbed
 from testbed.testbeds.capacity import (
     COMING_UP,
     DEPLOYED,
@@ -72,9 +74,26 @@ def require_quota_of(testbed: Testbed, account: Account) -> None:
         require_use(account, mine, others=others, what=f"Testbed {testbed}")
 
 
-def used_by(account: Account, *, but: Testbed | None = None) -> Use:
-    """Return what the testbeds of an account use, those whose Up waits included."""
+def lowered_for(
+    testbed: Testbed, wanted: Collection[GuestNeed], held: Collection[GuestNeed]
+) -> str:
+    """Say why guests of a waiting run are above a quota that was lowered since; or ''."""
+    account, more = account_of(testbed), use_in(wanted).where_above(use_in(held))
+    others = used_by(account, but=testbed, with_waiting=False)
+    left = limits_of(account).use - others
+    if more.where_above(left) == Use():
+        return ""
+    return f"The quota of {name_of(account)} was lowered, and has not enough left."
+
+
+def used_by(
+    account: Account, *, but: Testbed | None = None, with_waiting: bool = True
+) -> Use:
+    """Return what the testbeds of an account use, also those whose Up waits."""
     found = charged_to(account).filter(DEPLOYED | COMING_UP).distinct()
+    if not with_waiting:
+        waiting = Run.objects.waiting().values("testbed")
+        found = found.exclude(pk__in=waiting)
     if but is not None:
         found = found.exclude(pk=but.pk)
     coming = set(found.filter(COMING_UP).values_list("pk", flat=True))

@@ -32,6 +32,7 @@ from testbed.pages.waiting import unclaimed_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import ENDS_TOOLS, PlanJson, create_run
 from testbed.runs.event_rows import clean
+from testbed.runs.places.queue import turn_of
 from testbed.runs.places.tools import tools_of
 from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.views.erasing.question import Question, confirm_of, not_confirmed
@@ -82,6 +83,7 @@ def detail(request: Request, pk: int) -> HttpResponse:
         "instructions": instructions_of(run) if drives else [],
         "drives": drives,
         "waiting": unclaimed_run(run),
+        "queued": turn_of(run),
     }
     template = "executions/detail.html" if is_execution else "runs/detail.html"
     if run.is_capture:
@@ -107,9 +109,9 @@ def stage(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def waiting(request: Request, pk: int) -> HttpResponse:
-    """Show whether a worker has taken this run yet."""
+    """Show whether a worker has taken this run yet, or its place in the queue."""
     run = run_for(request, pk, Act.SEE)
-    context = {"run": run, "waiting": unclaimed_run(run)}
+    context = {"run": run, "waiting": unclaimed_run(run), "queued": turn_of(run)}
     return render(request, "runs/_waiting.html", context)
 
 
@@ -151,7 +153,8 @@ def _start(request: Request, slug: str) -> HttpResponse:
     except TestbedError as exc:
         return _refused(request, testbed, exc, status=status_of(exc))
     if wants_json(request):
-        return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
+        answer = {"run": run.pk, "instructions": instructions_of(run)}
+        return JsonResponse(answer | {"status": run.status})
     return redirect("run", run.pk)
 
 

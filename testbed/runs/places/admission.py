@@ -30,7 +30,8 @@ def admit() -> int:
         return 0
     with transaction.atomic():
         # One at a time, where the database writes in parallel.
-        list(Run.objects.active().select_for_update().order_by("pk").values_list("pk"))
+        runs = Run.objects.active().begun().select_for_update()
+        list(runs.order_by("pk").values_list("pk"))
         waiting = list(_batches().filter(_WAITING))
         working = list(_batches().exclude(_WAITING))
         places = Places.of_workers(settings.CELERY_WORKER_CONCURRENCY)

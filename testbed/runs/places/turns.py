@@ -1,0 +1,113 @@
+"""Decides whose turn it is in the queue of runs. Pure.
+
+Each account's first run comes before the second of any other, and of these the oldest is
+first. The hosts that a run waits for are kept for it at first: no later run takes their
+rest, so that a large testbed starts although small ones come all the time. Runs that
+wait for others of their own account keep no host. `queue` reads the rows and starts what
+may start.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from orchestration.amounts import count_of, mib
+from orchestration.state.placement import Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run that waits, with what it adds to its hosts.
+
+    `held_up` is a reason of its own; without `keeps` others may pass it on its hosts.
+    """
+
+    run: int
+    account: str
+    adds: Mapping[str, Taken] = field(default_factory=dict)
+    held_up: str = ""
+    keeps: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """Places that are left to accounts, and of hosts; one not named is unbounded."""
+
+    runs: Mapping[str, int]
+    hosts: Mapping[str, Taken]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run's place in the queue from 1 on, and why it waits; '' when it may start."""
+
+    run: int
+    place: int
+    total: int
+    obstacle: str
+
+
+def in_order(waiting: Iterable[Waiting]) -> list[Waiting]:
+    """Return the runs in the order of their turns."""
+    ranks: Counter[str] = Counter()
+    ordered: list[tuple[int, int, Waiting]] = []
+    for one in sorted(waiting, key=lambda one: one.run):
+        ranks[one.account] += 1
+        ordered.append((ranks[one.account], one.run, one))
+    return [one for *_, one in sorted(ordered, key=lambda entry: entry[:2])]
+
+
+def turns(waiting: Iterable[Waiting], rest: Rest) -> list[Turn]:
+    """Return each run's turn, in order; those that may start take their part at once."""
+    runs, hosts = dict(rest.runs), dict(rest.hosts)
+    kept: set[str] = set()
+    found, ordered = [], in_order(waiting)
+    for place, one in enumerate(ordered, 1):
+        obstacle = one.held_up or _of_account(one, runs)
+        if not obstacle:
+            obstacle = _of_hosts(one, hosts, kept)
+            if not obstacle:
+                _take(one, runs, hosts)
+            elif one.keeps:
+                kept |= one.adds.keys()
+        found.append(Turn(one.run, place, len(ordered), obstacle))
+    return found
+
+
+def _of_account(one: Waiting, runs: Mapping[str, int]) -> str:
+    if runs.get(one.account, 0) > 0:
+        return ""
+    return f"Other runs of {one.account} have to end first: its quota allows no more."
+
+
+def _of_hosts(one: Waiting, hosts: Mapping[str, Taken], kept: set[str]) -> str:
+    lacking = [
+        f"{words} on {name}"
+        for name, need in sorted(one.adds.items())
+        if name in hosts and (words := _lacking(need, hosts[name]))
+    ]
+    if lacking:
+        return f"It needs {'; '.join(lacking)}. Other testbeds there have to go down first."
+    if names := sorted(kept & one.adds.keys()):
+        return f"A run that came before needs {', '.join(names)}, too."
+    return ""
+
+
+def _lacking(need: Taken, left: Taken) -> str:
+    words = []
+    if need.cpus > max(0, left.cpus):
+        words.append(f"{need.cpus} of {count_of(max(0, left.cpus), 'vCPU')} left")
+    if need.memory_mib > max(0, left.memory_mib):
+        of = mib(max(0, left.memory_mib))
+        words.append(f"{mib(need.memory_mib)} of {of} of memory left")
+    return " and ".join(words)
+
+
+def _take(one: Waiting, runs: dict[str, int], hosts: dict[str, Taken]) -> None:
+    runs[one.account] -= 1
+    for name, need in one.adds.items():
+        if name in hosts:
+            left = hosts[name]
+            hosts[name] = Taken(
+                left.cpus - need.cpus, left.memory_mib - need.memory_mib
+            )

@@ -1,0 +1,328 @@
+"""Runs that start guests wait for their turn, and start by themselves when it comes."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.utils import timezone
+
+from orchestration.errors import TestbedBusy
+from orchestration.plan.execution import Execution, Form
+from orchestration.plan.model import Command
+from testbed.celery import START_RUNS
+from testbed.models import Allowance, Batch, GroupAllowance, Host, Run, Testbed
+from testbed.runs.cancelling import request_cancel
+from testbed.runs.creation import create_execution, create_run
+from testbed.runs.dispatch import accept
+from testbed.runs.outcome import finish_run
+from testbed.runs.places.queue import start_waiting, turn_of
+from testbed.runs.sweeper import sweep_once
+from tests.testbed.conftest import YAML
+from tests.testbed.testbeds.planning.edits import edit
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Status = Run.Status
+
+
+@pytest.fixture
+def make(owner, testbed):
+    """Make another testbed: `make("second")`."""
+
+    def made(slug, user=owner, **fields):
+        number = 10 + Testbed.objects.count()
+        found = Testbed.objects.create(owner=user, slug=slug, number=number, **fields)
+        found.project.create()
+        found.project.yaml.write_text(YAML)
+        return found
+
+    return made
+
+
+@pytest.fixture
+def full(testbed, owner, doors):
+    """`testbed` is up, and its hosts have no vCPU left."""
+    Host.objects.update(cpus=1, vcpu_overcommit=1)
+    up(testbed, owner)
+    return testbed
+
+
+def up(testbed, user):
+    """Bring a testbed up as far as rows and files tell."""
+    run = create_run(testbed, user, Command.UP)
+    for guest in testbed.project.read_state().guests:
+        testbed.project.mark(guest.name, disk="made")
+    finish_run(run.pk, Status.SUCCEEDED)
+    testbed.refresh_from_db()
+
+
+def down(testbed, user):
+    run = create_run(testbed, user, Command.DOWN)
+    finish_run(run.pk, Status.SUCCEEDED)
+
+
+def status_of(run):
+    run.refresh_from_db()
+    return run.status
+
+
+def place_of(run):
+    run.refresh_from_db()
+    turn = turn_of(run)
+    return turn.place, turn.total
+
+
+def test_run_that_nothing_holds_up_begins_at_once(testbed, owner, doors):
+    run = create_run(testbed, owner, Command.UP)
+
+    assert (run.status, run.driver) == (Status.PENDING, Run.Driver.NOBODY)
+    assert doors.adopted == [run.pk]
+    assert turn_of(run) is None
+
+
+def test_run_above_the_accounts_number_waits_and_starts_by_itself(
+    testbed, make, owner, doors
+):
+    Allowance.objects.create(user=owner, runs=1)
+    first = create_run(testbed, owner, Command.UP)
+
+    second = create_run(make("second"), owner, Command.UP)
+    turn = turn_of(second)
+    early = start_waiting()
+    finish_run(first.pk, Status.FAILED)
+    sweep_once()
+
+    assert (turn.place, turn.total, early) == (1, 1, 0)
+    assert "Other runs of olive have to end first" in turn.obstacle
+    assert doors.adopted == [first.pk]
+    assert (status_of(second), second.driver) == (Status.RUNNING, Run.Driver.SERVER)
+    assert Batch.objects.filter(instruction__run=second).exists()
+    assert "Its turn came after 0:00:0" in second.events.first().text
+
+
+def test_end_of_a_run_asks_the_workers_to_start_the_next(
+    testbed, make, owner, doors, monkeypatch
+):
+    Allowance.objects.create(user=owner, runs=1)
+    first = create_run(testbed, owner, Command.UP)
+    create_run(make("second"), owner, Command.UP)
+    sent = []
+    monkeypatch.setattr(
+        "testbed.celery.app.send_task", lambda name, *_, **__: sent.append(name)
+    )
+
+    finish_run(first.pk, Status.SUCCEEDED)
+
+    assert START_RUNS in sent
+
+
+def test_run_waits_until_others_go_down(full, make, owner, member):
+    run = create_run(make("second", member), member, Command.UP)
+    turn = turn_of(run)
+    waits = status_of(run)
+
+    down(full, owner)
+    start_waiting()
+
+    assert waits == Status.WAITING
+    assert turn.obstacle == (
+        "It needs 1 of 0 vCPUs left on host-b; 1 of 0 vCPUs left on main. Other "
+        "testbeds there have to go down first."
+    )
+    assert status_of(run) == Status.RUNNING
+
+
+def test_first_runs_of_all_accounts_come_before_second_ones(full, make, owner, member):
+    runs = [
+        create_run(make("a"), owner, Command.UP),
+        create_run(make("b"), owner, Command.UP),
+        create_run(make("c", member), member, Command.UP),
+    ]
+
+    assert [place_of(run) for run in runs] == [(1, 3), (3, 3), (2, 3)]
+
+
+def test_group_is_the_account_of_its_testbeds(testbed, make, owner, member, doors):
+    group = Group.objects.create(name="course")
+    GroupAllowance.objects.create(group=group, runs=1)
+    one, two = make("a", charged_group=group), make("b", member, charged_group=group)
+
+    of_group = [create_run(each, owner, Command.UP).status for each in (one, two)]
+    own = create_run(testbed, owner, Command.UP).status
+
+    assert of_group == [Status.PENDING, Status.WAITING]
+    assert own == Status.PENDING
+
+
+def test_waiting_run_is_cancelled_at_once_and_the_next_moves_up(full, make, owner):
+    first = create_run(make("a"), owner, Command.UP)
+    second = create_run(make("b"), owner, Command.UP)
+
+    cancelled = request_cancel(first.pk, owner)
+
+    assert cancelled
+    assert status_of(first) == Status.CANCELLED
+    assert first.message == (
+        "Cancelled by olive. The set-up of guests had not begun. No process that "
+        "carries the mark of an unfinished task is left."
+    )
+    assert first.testbed.condition == Testbed.Condition.EMPTY
+    assert place_of(second) == (1, 1)
+
+
+def test_of_two_starts_at_once_one_begins(testbed, make, owner, doors):
+    Allowance.objects.create(user=owner, runs=1)
+    testbeds = [testbed, make("second")]
+    barrier, made = threading.Barrier(2), []
+
+    def create(one):
+        barrier.wait(timeout=30)
+        try:
+            made.append(create_run(one, owner, Command.UP).status)
+        finally:
+            connection.close()
+
+    together(create, testbeds)
+
+    assert sorted(made) == [Status.PENDING, Status.WAITING]
+
+
+def test_two_processes_start_a_waiting_run_once(full, make, owner):
+    runs = [create_run(make(slug), owner, Command.UP) for slug in "ab"]
+    down(full, owner)
+    barrier, started = threading.Barrier(3), []
+
+    def start(_):
+        barrier.wait(timeout=30)
+        try:
+            started.append(start_waiting())
+        finally:
+            connection.close()
+
+    together(start, range(3))
+    # One that another process held for a moment is started by the sweeper.
+    started.append(start_waiting())
+
+    assert sum(started) == 1
+    assert [status_of(run) for run in runs] == [Status.RUNNING, Status.WAITING]
+
+
+def test_waiting_run_takes_no_instruction_and_no_driver(full, make, owner):
+    run = create_run(make("second"), owner, Command.UP)
+    Run.objects.update(created_at=timezone.now() - timedelta(days=1))
+
+    ack = accept(run.pk, 0, "init", "tab")
+    sweep_once()
+
+    assert ack.message == "This run waits in the queue; it starts by itself."
+    assert (status_of(run), run.driver) == (Status.WAITING, Run.Driver.NOBODY)
+
+
+def test_up_that_adds_nothing_does_not_wait_for_hosts(full, owner):
+    Host.objects.update(vcpu_overcommit=0.5)
+
+    assert create_run(full, owner, Command.UP).status == Status.PENDING
+
+
+def test_cancelled_edit_does_not_pass_the_queue(full, owner, make):
+    Host.objects.update(vcpu_overcommit=2)
+    up(make("second"), owner)
+    edit(full, "cpus: 1", "cpus: 2")
+
+    first = create_run(full, owner, Command.UP)
+    request_cancel(first.pk, owner)
+    again = create_run(full, owner, Command.UP)
+
+    assert (first.status, again.status) == (Status.WAITING, Status.WAITING)
+
+
+def test_commands_run_while_up_waits_and_it_waits_for_them(full, owner, make):
+    Host.objects.update(vcpu_overcommit=2)
+    up(second := make("second"), owner)
+    edit(full, "cpus: 1", "cpus: 2")
+
+    run = create_run(full, owner, Command.UP)
+    execution = create_execution(full, owner, Execution(Form.SHELL, "web", ("true",)))
+    down(second, owner)
+    start_waiting()
+    reason = turn_of(run).obstacle
+    finish_run(execution.pk, Status.SUCCEEDED)
+    start_waiting()
+
+    assert run.status == Status.WAITING
+    assert reason == "Commands or tools run on its testbed: they have to end first."
+    assert status_of(run) == Status.RUNNING
+
+
+def test_testbed_of_a_waiting_run_is_busy(full, make, owner):
+    second = make("second")
+    run = create_run(second, owner, Command.UP)
+
+    with pytest.raises(TestbedBusy) as busy:
+        create_run(second, owner, Command.DOWN)
+
+    assert "The up of olive on testbed second has been waiting in the queue since" in (
+        busy.value.message
+    )
+    assert busy.value.message.endswith(f"as run {run.pk}.")
+
+
+def test_quota_that_was_lowered_holds_a_waiting_run_up(full, make, owner):
+    run = create_run(make("second"), owner, Command.UP)
+    Allowance.objects.create(user=owner, vcpus=1)
+    down(full, owner)
+
+    lowered = turn_of(run).obstacle
+    start_waiting()
+    waits = status_of(run)
+    Allowance.objects.update(vcpus=2)
+    start_waiting()
+
+    assert lowered == "The quota of olive was lowered, and has not enough left."
+    assert (waits, status_of(run)) == (Status.WAITING, Status.RUNNING)
+
+
+def test_page_shows_place_and_reason_until_the_run_begins(full, make, owner, browser):
+    run = create_run(make("second"), owner, Command.UP)
+
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+    testbed = browser.get("/testbeds/second/").content.decode()
+    down(full, owner)
+    start_waiting()
+    later = browser.get(f"/runs/{run.pk}/waiting/").content.decode()
+
+    assert "Place 1 of 1 in the queue." in page
+    assert "Other testbeds there have to go down first." in page
+    assert 'id="cancel"' in page
+    assert "waits in the queue since" in " ".join(testbed.split())
+    assert "in the queue" not in later
+
+
+def test_program_is_told_that_its_run_waits(full, make, owner, browser):
+    make("second")
+
+    answer = browser.post(
+        "/testbeds/second/runs/",
+        {"command": "up"},
+        headers={"Accept": "application/json"},
+    )
+
+    assert answer.json()["status"] == "waiting"
+    assert answer.json()["instructions"]
+
+
+def together(do, things):
+    threads = [threading.Thread(target=do, args=(one,)) for one in things]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_page_says_before_that_up_will_wait(full, make, owner, browser):
+    make("second")
+
+    page = browser.get("/testbeds/second/").content.decode()
+
+    assert "<b>Up will wait in the queue.</b> It needs 1 of 0 vCPUs left" in page
