@@ -83,7 +83,7 @@ def files_and_logs_of(user: User) -> tuple[Budget, ...]:
 def quota_of(account: Account) -> tuple[Budget, ...]:
     """Return what the testbeds that are charged to an account use together."""
     limits, charged, used = limits_of(account), charged_to(account), used_by(account)
-    runs = Run.objects.filter(testbed__in=charged).changing().count()
+    runs = Run.objects.filter(testbed__in=charged).changing().begun().count()
     return (
         Budget("Guests", used.guests, limits.guests, UP, is_size=False),
         Budget("vCPUs", used.vcpus, limits.vcpus, UP, is_size=False),

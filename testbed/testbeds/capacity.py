@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from django.db import transaction
 from django.db.models import Q
 
 from orchestration.amounts import mib
@@ -62,7 +63,8 @@ def wait_for_other_plans() -> None:
 
     SQLite needs none: its transactions begin with the only lock for writers.
     """
-    list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+    with transaction.atomic(savepoint=False):
+        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
 
 
 def needs_of(testbed: Testbed, *, is_whole: bool) -> tuple[GuestNeed, ...]:

@@ -90,6 +90,7 @@ def restore_snapshots(task: Task) -> Outcome:
         task.log(f"{guest.name} is off, and starts with its memory of then")
     task.scope.check_cancelled()
     verbs.restore(task.host.libvirt, task.domain(guest), wish.name)
+    task.log(f"{guest.name} is back")
     admission.boot_ended(task, guest)
     task.hosts.forget_guest(task.state, guest)
     outcome = note_restored(task, guest, snapshot)

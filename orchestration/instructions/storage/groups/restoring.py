@@ -66,6 +66,7 @@ def restore_group_snapshot(task: Task) -> Outcome:
             raise _told(exc, members, wish) from exc
         guards.stop()
         groups.clear_journal(task.project)
+        task.log(f"all are back: {count_of(len(members), 'guest')}")
         return _outcome(task, wish, members, _settle(task, members))
 
 
