@@ -1,0 +1,1 @@
+"""`script/bench snapshots`: of one guest and of eight at one moment, against virsh."""

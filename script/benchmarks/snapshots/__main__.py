@@ -1,0 +1,182 @@
+"""Snapshots of 1 and 8 guests on two hosts, against `virsh` for all of them at once.
+
+Ours and virsh take turns in the same run, each with snapshots of its own, which are
+deleted again. The targets compare the tasks of our run, a restore until the guests are
+back: clocks are set over SSH after that, which virsh leaves to its user. The time from
+the click to the end of the run has that, and the web's and the queue's share. virsh
+runs on the guests' own hosts, a process for each guest, and takes no common moment.
+"""
+
+import os
+import re
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.measuring import Table, conclude, folder, parser
+from testbed.client.api import Client, Frame
+from tests.live.stack import Stack, real_stack
+from tests.live.watch import Ran, host_of, project
+
+SLUG, GUESTS = "kept", 8
+WITHIN = 1.3
+VERBS = ("create", "restore", "delete")
+_STOOD = re.compile(r"stood still for at most ([0-9.]+) s")
+BACK = re.compile(r" is back$|^all are back: ")
+_GUEST = """\
+  - name: g{number}
+    interfaces: [{{bridge: br{side}}}]
+    libvirt: {{cpus: 1, memory_mb: 128, libvirt_type: {{cloud_image: {{name: test_guest}}}}}}
+"""
+_NETWORK = """\
+network:
+  bridges: [{name: br0}, {name: br1}]
+  bridge_connections: {br0: br1}
+  external_bridge: br0
+"""
+
+
+@dataclass
+class Times:
+    """Seconds of one verb on so many guests: our task's, our click's, virsh's."""
+
+    task: list[float] = field(default_factory=list)
+    click: list[float] = field(default_factory=list)
+    virsh: list[float] = field(default_factory=list)
+
+
+def main() -> int:
+    """Run the benchmark."""
+    options = parser("snapshots, against parallel virsh")
+    options.add_argument("--repeat", type=int, default=5, help="turns of each")
+    chosen = options.parse_args()
+    with folder(keep=chosen.keep) as place, real_stack(place, label="tbs") as stack:
+        stack.add_user("owner")
+        client = stack.client("owner")
+        client.create_testbed(SLUG, written(place / "testbed"))
+        if (status := client.run(SLUG, "up", ignore)) != "succeeded":
+            raise RuntimeError(f"up ended {status}: {stack.log('worker')[-2000:]}")
+        table = Table(f"snapshots, load {os.getloadavg()[0]:.1f}")
+        for names in (["g0"], [f"g{number}" for number in range(GUESTS)]):
+            compare(table, stack, client, names, chosen.repeat)
+    return conclude(table, strict=chosen.strict)
+
+
+def ignore(frame: Frame) -> None:
+    """Take a frame of a run."""
+
+
+def written(place: Path) -> Path:
+    """Write a testbed of eight guests, half of them on each host."""
+    place.mkdir()
+    guests = (
+        _GUEST.format(number=number, side=number * 2 // GUESTS)
+        for number in range(GUESTS)
+    )
+    text = f"machines:\n{''.join(guests)}{_NETWORK}"
+    (place / "kvm-compose.yaml").write_text(text)
+    return place
+
+
+def compare(
+    table: Table, stack: Stack, client: Client, names: Sequence[str], repeat: int
+) -> None:
+    """Add the rows of each verb on these guests, and of the standstill."""
+    times = {verb: Times() for verb in VERBS}
+    stood: list[float] = []
+    titles = {"restore": "restore, until back"}
+    for turn in range(repeat):
+        for verb in VERBS:
+            found = times[verb]
+            run, seconds = ours(client, verb, names, f"ours{turn}")
+            found.click.append(seconds)
+            found.task.append(acted(run))
+            if verb == "create":
+                stood.append(longest(run))
+            found.virsh.append(with_virsh(stack, verb, names, f"virsh{turn}"))
+    count = f"{len(names)} guest{'s' if len(names) > 1 else ''}"
+    for verb, found in times.items():
+        virsh = median(found.virsh)
+        limit = WITHIN * virsh
+        table.add(
+            f"{titles.get(verb, verb)}, {count}", median(found.task), "s", at_most=limit
+        )
+        table.add("  from the click to the end of the run", median(found.click), "s")
+        table.add("  virsh", virsh, "s")
+    if len(names) == 1:
+        table.add("standstill of one", median(stood), "s")
+        return
+    singles = [longest(ours(client, "create", [n], "one")[0]) for n in names]
+    for name in names:
+        ours(client, "delete", [name], "one")
+    limit = WITHIN * max(singles)
+    table.add("longest standstill of eight", median(stood), "s", at_most=limit)
+    table.add("  slowest single one", max(singles), "s")
+
+
+def ours(
+    client: Client, verb: str, names: Sequence[str], snapshot: str
+) -> tuple[Ran, float]:
+    """Let the product act on one guest, or on all; return the run and its seconds."""
+    guest = names[0] if len(names) == 1 else "@all"
+    began = time.monotonic()
+    run = Ran(client.snapshot(SLUG, verb, guest, name=snapshot))
+
+    def take(frame: Frame) -> None:
+        run.frames.append(frame | {"came_at": time.monotonic()})
+
+    if (status := client.drive(run.started, take)) != "succeeded":
+        raise RuntimeError(f"{verb} ended {status}: {run.words}")
+    return run, time.monotonic() - began
+
+
+def acted(run: Ran) -> float:
+    """Return the seconds of a run's tasks, of a restore until the guests are back."""
+    kinds = [frame.get("kind") for frame in run.frames]
+    first = run.frames[kinds.index("task-started")]["came_at"]
+    back = [f["came_at"] for f in run.frames if BACK.search(f.get("text") or "")]
+    tasks = [f for f in run.frames if f.get("kind") == "task-finished"]
+    if back:
+        return float(back[0] - first)
+    return max(float(frame["data"]["seconds"]) for frame in tasks)
+
+
+def longest(run: Ran) -> float:
+    """Return the longest standstill that a run tells."""
+    told = "\n".join(
+        f"{f['data']['message']}\n{f['data']['detail']}"
+        for f in run.frames
+        if f.get("kind") == "task-finished"
+    )
+    return max(map(float, _STOOD.findall(told)))
+
+
+def with_virsh(stack: Stack, verb: str, names: Sequence[str], snapshot: str) -> float:
+    """Let virsh act on all at once; return the seconds."""
+    state = project(stack, SLUG).read_state()
+    words = {
+        "create": ("snapshot-create-as", snapshot),
+        "restore": ("snapshot-revert", snapshot),
+        "delete": ("snapshot-delete", snapshot),
+    }[verb]
+
+    def act(name: str) -> None:
+        guest = state.guest(name)
+        host_of(stack, guest.host).run("virsh", words[0], guest.domain, *words[1:])
+
+    return timed(act, names)
+
+
+def timed(act: Callable[[str], None], names: Sequence[str]) -> float:
+    """Return the seconds of an act on all at once."""
+    with ThreadPoolExecutor(len(names)) as pool:
+        began = time.monotonic()
+        list(pool.map(act, names))
+        return time.monotonic() - began
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
