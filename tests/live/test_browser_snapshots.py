@@ -34,10 +34,10 @@ def take(page: Page, slug: str, guest: str, name: str) -> None:
 def test_schedule_is_set_and_an_admin_deletes_what_was_taken(
     product: Stack, page: Page, office: Page
 ):
-    create(page, "kept")
+    create(page, "semester")
     page.get_by_role("button", name="Up", exact=True).click()
     expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
-    page.goto("/testbeds/kept/snapshots/")
+    page.goto("/testbeds/semester/snapshots/")
     page.locator("#weekly-at").fill("03:30")
     page.locator("#weekly-keep").fill("2")
     page.get_by_role("button", name="Set: Weekly").press("Enter")
@@ -47,13 +47,13 @@ def test_schedule_is_set_and_an_admin_deletes_what_was_taken(
     product.shell(
         "from testbed.snapshots.schedules import take_snapshots\n"
         "from testbed.models import Testbed\n"
-        "take_snapshots.delay(Testbed.objects.get(slug='kept').pk, 'weekly')"
+        "take_snapshots.delay(Testbed.objects.get(slug='semester').pk, 'weekly')"
     )
     expect(page.locator("#snapshots")).to_contain_text("owner, weekly schedule")
     page.reload()
     expect(schedules.get_by_role("link", name="run ")).to_be_visible()
     expect(schedules).to_contain_text("succeeded")
-    take(page, "kept", "web", "by-hand")
+    take(page, "semester", "web", "by-hand")
 
     office.goto("/hosts/")
     office.get_by_role("link", name="Snapshots").click()
@@ -68,7 +68,7 @@ def test_schedule_is_set_and_an_admin_deletes_what_was_taken(
         if is_listed():
             break
         office.wait_for_timeout(1000)
-    office.goto(f"{LIST}?q=kept")
+    office.goto(f"{LIST}?q=semester")
     office.locator("#action-toggle").check()
     office.get_by_label("Action:").select_option(label="Delete…")
     office.get_by_role("button", name="Go").click()
@@ -77,7 +77,7 @@ def test_schedule_is_set_and_an_admin_deletes_what_was_taken(
     office.get_by_role("button", name="Delete 3 snapshots").click()
     expect(office.locator(".messagelist")).to_contain_text("1 run started, 1 waiting.")
 
-    page.goto("/testbeds/kept/snapshots/")
+    page.goto("/testbeds/semester/snapshots/")
     expect(page.locator("#snapshots")).to_contain_text("0 snapshots")
     page.get_by_role("button", name="Remove: Weekly").click()
     expect(schedules).not_to_contain_text("Every Sunday")
