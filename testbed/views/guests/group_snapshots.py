@@ -36,7 +36,7 @@ def act_on_group(
         require(request.user, Act.EDIT, testbed)
     group = None
     if form.verb in ASKS:
-        group = group_of(testbed, trees_of(testbed), form.name.strip())
+        group = group_of(testbed, trees_of(testbed), form.name)
     if group is None and (is_yaml or (form.verb in ASKS and not wants_json(request))):
         name = f"group snapshot {form.name}" if form.name else "snapshot"
         raise SnapshotFailed(

@@ -46,10 +46,12 @@ class SnapshotForm(BaseModel):
             )
         verb = SnapshotVerb(self.verb)
         is_restore = verb is SnapshotVerb.RESTORE
+        is_new = verb is SnapshotVerb.CREATE
         return checked(
             SnapshotWish(
                 verb,
-                self.name.strip(),
+                # Other programs make names with spaces at their ends.
+                self.name.strip() if is_new else self.name,
                 by,
                 description=self.description.strip(),
                 before=self.before.strip() if is_restore and self.keep else "",

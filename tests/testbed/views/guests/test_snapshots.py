@@ -300,6 +300,15 @@ def test_rename_asks_for_the_name(browser: Client, seen: object):
     assert run.plan["snapshot"]["title"] == "Set up"
 
 
+def test_name_with_a_space_is_not_taken_for_another(browser: Client, deployed: Testbed):
+    put(deployed, BASE, replace(BASE, name=" base", label=Label()))
+    wish = {"verb": "delete", "guest": "web", "name": " base"}
+
+    browser.post(PAGE, wish | {"sure": token(deployed, " base")})
+
+    assert Run.objects.get().plan["snapshot"]["name"] == " base"
+
+
 @pytest.mark.parametrize(
     ("wish", "sentence"),
     [
