@@ -68,6 +68,9 @@ def read_form(request: Request) -> SnapshotForm:
         values: dict[str, object] = {key: request.POST[key] for key in request.POST}
         # A box that is not ticked is not sent.
         keep = values.get("keep", "") if values.get("sure") else "on"
+        is_restore = values.get("verb") == SnapshotVerb.RESTORE
+        if is_restore and values.get("sure") and keep:
+            _require_before(request.POST.get("before", ""))
         values |= {"keep": keep, "children": bool(values.get("children"))}
         return SnapshotForm.model_validate(values)
     try:
@@ -77,3 +80,12 @@ def read_form(request: Request) -> SnapshotForm:
             "The body is not the JSON of an act on a snapshot.",
             hint="See docs/protocol.md.",
         ) from exc
+
+
+def _require_before(name: str) -> None:
+    """Refuse to keep the present state without a name: it would be lost."""
+    if not name.strip():
+        raise ExecutionRefused(
+            "The snapshot of the present state has no name.",
+            hint="Write one, or untick that it is taken.",
+        )

@@ -240,6 +240,18 @@ def test_restore_without_keeping_is_one_instruction(
     assert run.options["leaves"] == {"web": "shut off"}
 
 
+def test_present_state_that_is_to_be_kept_needs_a_name(
+    browser: Client, deployed: Testbed, seen: object
+):
+    wish = {"verb": "restore", "guest": "web", "name": "base", "keep": "on"}
+
+    answer = browser.post(PAGE, wish | {"before": " ", "sure": token(deployed, "base")})
+
+    assert answer.status_code == 422
+    assert "present state has no name" in visible(answer.content.decode())
+    assert not Run.objects.exists()
+
+
 def test_deletion_names_what_goes(browser: Client, deployed: Testbed, seen: object):
     wish = {"verb": "delete", "guest": "web", "name": "base"}
     question = browser.post(PAGE, wish)
