@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse, JsonResponse
+from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_http_methods
@@ -55,7 +55,8 @@ def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse
     if form.verb in list(SnapshotVerb):
         require(request.user, act_with(SnapshotVerb(form.verb)), testbed)
     node = _node(testbed, form)
-    if form.verb == SnapshotVerb.RENAME and not form.title and node:
+    is_nameless = form.verb == SnapshotVerb.RENAME and not form.title
+    if is_nameless and node and not wants_json(request):
         return _question(request, testbed, form, node)
     if form.verb in _ASKS and not wants_json(request):
         if node is None:
@@ -119,6 +120,8 @@ def _page(
         return JsonResponse(problem_json(problem), status=status)
     guest = request.GET.get("guest", "")
     trees = trees_of(testbed, (guest,) if guest else None)
+    if guest and not trees:
+        raise Http404
     groups = [] if guest else groups_of(testbed, trees)
     if wants_json(request):
         body = {"guests": [tree.to_json() for tree in trees]}

@@ -380,6 +380,22 @@ def test_stranger_finds_nothing(client: Client, stranger: User, seen: object):
     assert client.post(PAGE, wish).status_code == 404
 
 
+@pytest.mark.parametrize("guest", ["no", "a/b", "../web", "\0"])
+def test_guest_that_is_not_there_is_not_found(browser: Client, guest: str):
+    assert browser.get(PAGE, {"guest": guest}).status_code == 404
+
+
+def test_program_that_renames_to_nothing_is_refused_as_json(
+    browser: Client, seen: object
+):
+    wish = {"verb": "rename", "guest": "web", "name": "base"}
+
+    answer = browser.post(PAGE, wish, content_type="application/json")
+
+    assert answer.status_code == 422
+    assert answer.json()["error"] == "The new name is empty."
+
+
 def test_program_reads_the_trees_and_is_not_asked(browser: Client, seen: object):
     found = browser.get(PAGE, headers=JSON).json()["guests"]
     wish = {"verb": "restore", "guest": "web", "name": "base", "before": "now"}
