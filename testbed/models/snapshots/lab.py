@@ -17,8 +17,12 @@ from testbed.models.testbeds import Testbed
 
 # As many as an address of a page may name.
 MOST_CHOSEN = 200
-# The end of the year 9999: libvirt takes any time of a snapshot from other programs.
-LATEST_S = 253_402_300_799
+LATEST_S = 253_402_300_799  # the end of the year 9999
+
+
+def time_of(created_s: int) -> datetime:
+    """Return a snapshot's time: libvirt takes any from other programs."""
+    return datetime.fromtimestamp(min(max(0, created_s), LATEST_S), UTC)
 
 
 class StoredBytes(NamedTuple):
@@ -92,14 +96,13 @@ class LabSnapshot(models.Model):
 
 
 def _values(found: Snapshot) -> dict[str, Any]:
-    created_s = min(max(0, found.created_at), LATEST_S)
     return {
         "name": found.name,
         "title": found.title,
         "by": found.label.by,
         "status": found.status[:16],
-        "taken_at": datetime.fromtimestamp(created_s, UTC),
-        "created_s": created_s,
+        "taken_at": time_of(found.created_at),
+        "created_s": found.created_at,
         "memory_bytes": found.memory_bytes,
         "has_memory": found.has_memory,
         "is_outside": found.is_outside,

@@ -5,13 +5,14 @@ From rows and files only. The number of queries does not grow with the testbed.
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 
 from orchestration.project.snapshots import kept
 from orchestration.providers.libvirt.snapshots import text
 from orchestration.providers.libvirt.snapshots.text import Snapshot
 from testbed.models import ObservedSnapshots, Run, Testbed
+from testbed.models.snapshots.lab import time_of
 from testbed.pages.overview import GuestRow, guests_of, state_of, unseen_run
 
 # Deeper branches are not indented further: a narrow page has no room.
@@ -35,7 +36,7 @@ class Node:
     @property
     def created_at(self) -> datetime:
         """The time at which it was taken, by its host's clock."""
-        return datetime.fromtimestamp(self.snapshot.created_at, UTC)
+        return time_of(self.snapshot.created_at)
 
     @property
     def token(self) -> str:

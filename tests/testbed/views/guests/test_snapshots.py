@@ -132,6 +132,17 @@ def test_chain_longer_than_pythons_stack_is_shown(browser: Client, deployed: Tes
     assert page.count('class="tree__row ') == 1500
 
 
+@pytest.mark.parametrize("seconds", [2**63 - 1, -(2**63)])
+def test_time_that_no_calendar_has_is_shown(
+    browser: Client, deployed: Testbed, seconds: int
+):
+    put(deployed, replace(BASE, label=Label("olive", group=1), created_at=seconds))
+
+    page = shown(browser)
+
+    assert ("31 Dec 9999" if seconds > 0 else "1 Jan 1970") in page
+
+
 def test_guest_leads_to_its_snapshots_and_back(browser: Client, seen: object):
     guest = shown(browser, "/testbeds/lab/guests/web/")
 
