@@ -23,6 +23,7 @@ from testbed.models.protection import require_unprotected
 from testbed.models.snapshots.lab import MOST_CHOSEN
 from testbed.snapshots.orders import start_waiting
 from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
+from testbed.testbeds.executions import NUMBER
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def chosen(verb: str, picks: Iterable[str], *, keeps: bool = False) -> Choice:
     """
     if verb not in (SnapshotVerb.DELETE, SnapshotVerb.RESTORE):
         raise SnapshotFailed("No act is chosen.", hint="Choose one of the list.")
-    keys = [int(pick) for pick in picks if pick.isascii() and pick.isdigit()]
+    keys = [int(pick) for pick in picks if NUMBER.fullmatch(pick)]
     if len(keys) > MOST_CHOSEN:
         raise SnapshotFailed(
             f"More than {MOST_CHOSEN} snapshots are chosen.", hint="Choose fewer."

@@ -278,6 +278,8 @@ def test_testbed_that_is_down_refuses_with_its_reason(page: Client, lab: Testbed
     [
         ("verb=rename&pick=1", "No act is chosen."),
         ("verb=delete&pick=x&pick=²", "No snapshot that is still there"),
+        ("verb=delete&pick=" + "9" * 30, "No snapshot that is still there"),
+        ("verb=delete&pick=" + "9" * 5000, "No snapshot that is still there"),
         ("verb=delete&" + "pick=7&" * 201, "More than 200 snapshots are chosen."),
     ],
 )
