@@ -26,6 +26,8 @@ from testbed.runs.creation import create_snapshot
 from testbed.testbeds.executions import matched
 
 logger = logging.getLogger(__name__)
+# It stays where the worker dies: the run before is not that of this occasion.
+BEGUN = "Begun by a worker that said no more."
 ALL_GUESTS = "@all"
 
 
@@ -96,7 +98,7 @@ def _begun(testbed: int, rhythm: str) -> SnapshotSchedule | None:
     limit = now - timedelta(minutes=TWICE_WITHIN_MIN)
     rows = SnapshotSchedule.objects.filter(testbed=testbed, rhythm=rhythm)
     first = rows.filter(Q(tried_at=None) | Q(tried_at__lt=limit))
-    if not first.update(tried_at=now):
+    if not first.update(tried_at=now, run=None, said=BEGUN):
         return None
     return rows.select_related("testbed__owner", "set_by").first()
 

@@ -15,6 +15,7 @@ from testbed.celery import app
 from testbed.models import Run, SnapshotOrder, SnapshotSchedule, Testbed
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
+from testbed.snapshots import schedules
 from testbed.snapshots.orders import start_waiting
 from testbed.snapshots.schedules import (
     order_deletions,
@@ -148,6 +149,24 @@ def test_occasion_that_is_sent_twice_is_one(lab: Testbed, owner: User):
     SnapshotSchedule.objects.update(tried_at=timezone.now() - timedelta(minutes=21))
 
     assert take(lab.pk, "nightly") is not None
+
+
+def test_worker_that_dies_leaves_no_run_of_another_occasion(
+    lab: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    schedule = scheduled(lab, owner)
+    finish_run(take(lab.pk, "nightly").pk, Run.Status.SUCCEEDED)
+    SnapshotSchedule.objects.update(tried_at=timezone.now() - timedelta(minutes=21))
+
+    def die(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(schedules, "create_snapshot", die)
+    with pytest.raises(KeyboardInterrupt):
+        take(lab.pk, "nightly")
+
+    assert said(schedule) == "Begun by a worker that said no more."
+    assert schedule.run is None
 
 
 def test_occasion_of_a_removed_schedule_does_nothing(lab: Testbed, owner: User):
