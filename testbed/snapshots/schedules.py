@@ -13,7 +13,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy, TestbedError
@@ -71,6 +71,9 @@ def set_schedule(schedule: SnapshotSchedule, user: User) -> None:
             schedule = old
         schedule.set_by, schedule.set_at = user, timezone.now()
         schedule.set_time()
+        # They follow from the number before, and are ordered anew where due.
+        waiting = _waiting(schedule.testbed, schedule.rhythm)
+        waiting.filter(verb=SnapshotVerb.DELETE.value).delete()
     what = f"snapshots {schedule.when}, the last {schedule.keep} of each guest stay"
     log_act(user, Act.SCHEDULE_SNAPSHOTS, schedule.testbed, what)
 
@@ -80,7 +83,9 @@ def remove_schedule(testbed: Testbed, rhythm: str, user: User) -> bool:
     found = SnapshotSchedule.objects.filter(testbed=testbed, rhythm=rhythm).first()
     if found is None:
         return False
-    found.delete()
+    with transaction.atomic():
+        found.delete()
+        _waiting(testbed, rhythm).delete()
     log_act(user, Act.SCHEDULE_SNAPSHOTS, testbed, f"no more {rhythm} snapshots")
     return True
 
@@ -90,6 +95,13 @@ def order_deletions() -> int:
     people = ("testbed__owner", "set_by")
     schedules = SnapshotSchedule.objects.select_related(*people)
     return sum(_order_deletions(schedule) for schedule in schedules)
+
+
+def _waiting(testbed: Testbed, rhythm: str) -> QuerySet[SnapshotOrder]:
+    """Return the acts of a schedule that wait for their turn."""
+    return SnapshotOrder.objects.filter(
+        testbed=testbed, schedule=rhythm, status=SnapshotOrder.Status.WAITING
+    )
 
 
 def _begun(testbed: int, rhythm: str) -> SnapshotSchedule | None:

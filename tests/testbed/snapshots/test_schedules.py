@@ -196,6 +196,32 @@ def test_oldest_above_the_number_are_deleted_and_no_other(lab: Testbed, owner: U
     assert run.asked_by == owner
 
 
+def test_removed_schedule_deletes_nothing_any_more(lab: Testbed, owner: User):
+    scheduled(lab, owner, keep=1)
+    scheduled(lab, owner, rhythm="weekly")
+    take(lab.pk, "nightly")
+    take(lab.pk, "weekly")
+    finish_run(Run.objects.get().pk, Run.Status.SUCCEEDED)
+    put(lab, "web", *nights(3))
+    seen(lab)
+    assert order_deletions() == 2
+
+    remove_schedule(lab, "nightly", owner)
+
+    assert SnapshotOrder.objects.get().schedule == "weekly"
+
+
+def test_larger_number_saves_those_that_wait_for_deletion(lab: Testbed, owner: User):
+    scheduled(lab, owner, keep=1)
+    put(lab, "web", *nights(4))
+    assert order_deletions() == 3
+
+    scheduled(lab, owner, keep=3)
+
+    assert not SnapshotOrder.objects.exists()
+    assert order_deletions() == 1
+
+
 def test_snapshots_of_another_schedule_stay(lab: Testbed, owner: User):
     scheduled(lab, owner, keep=1)
     put(lab, "web", *nights(3, label=Label("olive", schedule="weekly")))
