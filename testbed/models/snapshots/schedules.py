@@ -94,14 +94,17 @@ class SnapshotSchedule(PeriodicTask):
             self.rhythm == Rhythm.HOURLY,
             self.rhythm == Rhythm.WEEKLY,
         )
-        self.crontab, _ = CrontabSchedule.objects.get_or_create(
-            minute="0" if is_hourly else str(self.at.minute),
-            hour=f"*/{self.every_h}" if is_hourly else str(self.at.hour),
-            day_of_week=str(self.weekday) if is_weekly else "*",
-            day_of_month="*",
-            month_of_year="*",
-            timezone=ZoneInfo(settings.TIME_ZONE),
-        )
+        when = {
+            "minute": "0" if is_hourly else str(self.at.minute),
+            "hour": f"*/{self.every_h}" if is_hourly else str(self.at.hour),
+            "day_of_week": str(self.weekday) if is_weekly else "*",
+            "day_of_month": "*",
+            "month_of_year": "*",
+            "timezone": ZoneInfo(settings.TIME_ZONE),
+        }
+        # Two users at once, or an admin, may have made two of one time.
+        found = CrontabSchedule.objects.filter(**when).first()
+        self.crontab = found or CrontabSchedule.objects.create(**when)
         self.name = f"{self.rhythm} snapshots of testbed {self.testbed.pk}"
         self.task = TAKE_SNAPSHOTS
         self.args = f'[{self.testbed.pk}, "{self.rhythm}"]'

@@ -289,6 +289,14 @@ def test_schedule_is_changed_in_place_and_ends_with_its_testbed(
     assert PeriodicTasks.last_change() > before
 
 
+def test_time_that_there_is_twice_can_be_set(lab: Testbed, owner: User):
+    first = scheduled(lab, owner).crontab
+    first.pk = None
+    first.save()
+
+    assert scheduled(lab, owner, keep=5).keep == 5
+
+
 @pytest.mark.parametrize(
     ("values", "words", "at"),
     [
