@@ -11,10 +11,13 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 
+from pydantic import TypeAdapter, ValidationError
+
 from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.xml.metadata import find_mark
 
 _LABEL = "[testbed] "
+_NUL = "\\u0000"
 # A disk alone was copied while the guest ran: its state is that of a power cut.
 _CRASH_LIKE = "disk-snapshot"
 Marks = Mapping[str, str | int | None]
@@ -37,6 +40,9 @@ class Label:
     schedule: str = ""
     group: int = 0
     frozen: bool = False
+
+
+_LABELS = TypeAdapter(Label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,23 +188,13 @@ def _described(description: str, label: Label) -> str:
 def _undescribed(text: str) -> tuple[str, Label]:
     """Separate the user's words from our label."""
     words, _, last = text.rpartition("\n")
-    if not last.startswith(_LABEL):
+    # PostgreSQL stores no NUL, and none of ours has one.
+    if not last.startswith(_LABEL) or _NUL in last:
         return text, Label()
     try:
-        record = json.loads(last.removeprefix(_LABEL))
-    except ValueError:
+        return words.strip(), _LABELS.validate_json(last.removeprefix(_LABEL))
+    except ValidationError:
         return text, Label()
-    if not isinstance(record, dict):
-        return text, Label()
-    marks, group = record.get("marks"), record.get("group")
-    return words.strip(), Label(
-        by=str(record.get("by", "")),
-        title=str(record.get("title", "")),
-        schedule=str(record.get("schedule", "")),
-        marks=marks if isinstance(marks, dict) else {},
-        group=group if isinstance(group, int) else 0,
-        frozen=record.get("frozen") is True,
-    )
 
 
 def _parse(text: str) -> ET.Element:

@@ -58,7 +58,18 @@ def test_label_is_beside_the_words_of_the_user(words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["", "by hand", "[testbed] no record", "[testbed] [1]", "a\n[testbed] {"]
+    "words",
+    [
+        "",
+        "by hand",
+        "[testbed] no record",
+        "[testbed] [1]",
+        "a\n[testbed] {",
+        '[testbed] {"by": "ann", "marks": {"script": [1]}}',
+        '[testbed] {"by": "an\\u0000n"}',
+        '[testbed] {"by": "an\\ud800n"}',
+        '[testbed] {"by": "ann", "marks": ' + "[" * 100_000,
+    ],
 )
 def test_snapshot_without_a_label_was_made_outside(words: str) -> None:
     found = text.read(INTERNAL.format(description=words))
