@@ -53,8 +53,16 @@ class Situation:
 
     def below(self, name: str) -> tuple[Snapshot, ...]:
         """Return a snapshot's children, and theirs."""
-        own = [one for one in self.snapshots if one.parent == name]
-        return tuple(x for one in own for x in (one, *self.below(one.name)))
+        children: dict[str, list[Snapshot]] = {}
+        for one in self.snapshots:
+            children.setdefault(one.parent, []).append(one)
+        found, waiting = [], list(children.get(name, ()))
+        # Without recursion: a chain may be longer than Python's stack.
+        while waiting:
+            one = waiting.pop()
+            found.append(one)
+            waiting += children.get(one.name, ())
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,3 +116,16 @@ def test_all_below_a_snapshot_are_its_children_and_theirs() -> None:
     below = Situation(DomainStatus.RUNNING, (), found).below("a")
 
     assert {one.name for one in below} == {"b", "c", "d"}
+
+
+def test_chain_longer_than_pythons_stack_has_all_below() -> None:
+    names = [f"s{i}" for i in range(3000)]
+    chain = [
+        replace(BASE, name=name, parent=names[i - 1] if i else "")
+        for i, name in enumerate(names)
+    ]
+    chain.append(replace(BASE, name="side"))
+
+    below = replace(GOOD, snapshots=tuple(chain)).below("s0")
+
+    assert [one.name for one in below] == names[1:]
