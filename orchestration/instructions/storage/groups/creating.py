@@ -100,12 +100,16 @@ def _take(task: Task, members: list[Member], wish: SnapshotWish) -> None:
             group=len(members),
             frozen=one.is_frozen,
         )
-        with slots[one.guest.host]:
-            try:
-                verbs.create(one.task.host.libvirt, one.domain, name, words, label)
-            finally:
-                if one.runs:
-                    _let_go(one)
+        try:
+            with slots[one.guest.host]:
+                try:
+                    verbs.create(one.task.host.libvirt, one.domain, name, words, label)
+                finally:
+                    if one.runs:
+                        _let_go(one)
+        finally:
+            # Its agent may take seconds, in which the next guest would stand still.
+            _thaw(one)
         task.progress(next(numbers), len(members), unit="guests", note="are stored")
 
     task.log(f"{count_of(len(running), 'guest')} will stand still for {name}")
@@ -140,6 +144,9 @@ def _pause(one: Member) -> None:
 def _let_go(one: Member) -> None:
     verbs.resume(one.task.host.libvirt, one.domain)
     one.went_on_at = now()
+
+
+def _thaw(one: Member) -> None:
     if one.is_frozen:
         with suppress(HostUnreachable):
             agent.thaw(one.task.host.libvirt, one.domain)

@@ -1,6 +1,7 @@
 """A snapshot of all guests: at one moment, on all of them or on none."""
 
 from dataclasses import replace
+from threading import BoundedSemaphore, get_ident
 
 import pytest
 
@@ -156,6 +157,29 @@ def test_file_systems_are_held_where_an_agent_answers_and_always_let_go(
 
     both.act("restore", "base")
     assert asked[2:] == ["thaw a"]
+
+
+def test_guest_that_thaws_slowly_delays_no_other(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    freed, thawed = set[int](), list[bool]()
+
+    class Slot(BoundedSemaphore):
+        def __exit__(self, *args: object) -> None:
+            super().__exit__(*args)
+            freed.add(get_ident())
+
+    situation = verbs._situation
+    monkeypatch.setattr(
+        verbs, "_situation", lambda d: _with_agent(situation(d), d.name())
+    )
+    monkeypatch.setattr(creating, "BoundedSemaphore", Slot)
+    monkeypatch.setattr(agent, "freeze", lambda c, d: None)
+    monkeypatch.setattr(agent, "thaw", lambda c, d: thawed.append(get_ident() in freed))
+
+    both.act("create", "base")
+
+    assert thawed == [True]
 
 
 def _with_agent(found, name: str):
