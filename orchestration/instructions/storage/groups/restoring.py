@@ -64,10 +64,10 @@ def restore_group_snapshot(task: Task) -> Outcome:
             end_early(task, guards)
             _settle(task, members)
             raise _told(exc, members, wish) from exc
-        guards.stop()
+        early = guards.stop()
         groups.clear_journal(task.project)
         task.log(f"all are back: {count_of(len(members), 'guest')}")
-        return _outcome(task, wish, members, _settle(task, members))
+        return _outcome(task, wish, members, _settle(task, members), early)
 
 
 def forget_group_snapshot(task: Task) -> Outcome:
@@ -177,12 +177,18 @@ def _told(
 
 
 def _outcome(
-    task: Task, wish: SnapshotWish, members: list[Member], found: dict[str, Outcome]
+    task: Task,
+    wish: SnapshotWish,
+    members: list[Member],
+    found: dict[str, Outcome],
+    early: list[str],
 ) -> Outcome:
     back = count_of(len(members), "guest")
     times = [one.went_on_at for one in members if one.went_on_at]
     message = f"{back} restored"
-    if len(times) > 1:
+    if early:  # they had heard nothing of this worker for seconds
+        message += f"; those on {', '.join(early)} may have gone on before the others"
+    elif len(times) > 1:
         message += f"; they went on within {(max(times) - min(times)) * 1000:.0f} ms"
     left = [g.name for g in task.state.guests if g.name not in found]
     if left:
@@ -199,7 +205,7 @@ def _outcome(
         for one in members
         if one.name in found
     )
-    status = Status.WARNING if warned or left else Status.DONE
+    status = Status.WARNING if warned or left or early else Status.DONE
     return Outcome(status, message, hint, "\n".join(lines))
 
 

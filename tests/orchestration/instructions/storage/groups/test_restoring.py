@@ -54,6 +54,20 @@ def test_all_go_back_and_go_on_together(
     assert groups.journal(both.rehearsal.project) is None
 
 
+def test_host_that_resumed_its_guests_itself_is_named(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.act("create", "base")
+    monkeypatch.setattr(restoring.Guards, "stop", lambda self: ["host-b"])
+
+    restored = both.act("restore", "base")
+
+    assert restored.status is Status.WARNING
+    assert restored.message == (
+        "2 guests restored; those on host-b may have gone on before the others"
+    )
+
+
 def test_other_yaml_is_named(both: Both) -> None:
     both.rehearsal.project.yaml.write_text("then")
     both.act("create", "base")
