@@ -92,6 +92,11 @@ def checked(wish: SnapshotWish) -> SnapshotWish:
         raise ExecutionRefused(
             "A group snapshot keeps its name: its guests find theirs by it."
         )
+    if wish.is_group and wish.children:
+        raise ExecutionRefused(
+            "A group snapshot is deleted without those below it.",
+            hint="Delete these on each guest.",
+        )
     if wish.verb is SnapshotVerb.CREATE:
         _require_name(wish.name)
     elif not wish.is_of_latest and not (wish.name and wish.name.isprintable()):

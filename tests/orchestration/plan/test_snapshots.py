@@ -61,6 +61,7 @@ def test_snapshot_from_outside_may_have_any_name() -> None:
         replace(RESTORE, name=""),
         replace(CREATE, description="two\nlines"),
         replace(CREATE, description="a" * 1001),
+        replace(CREATE, verb=SnapshotVerb.DELETE, is_group=True, children=True),
         replace(CREATE, verb=SnapshotVerb.RENAME),
         replace(CREATE, verb=SnapshotVerb.RENAME, title="a" * 81),
         replace(CREATE, verb=SnapshotVerb.RENAME, title="\x1b[2J"),
