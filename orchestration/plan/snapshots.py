@@ -4,7 +4,8 @@ Plans, pages, records and clients take it from here. Nothing here touches a mach
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestration.errors import ExecutionRefused
@@ -40,7 +41,8 @@ class SnapshotWish:
     `by` is the user who asked. `before` is the name of a snapshot of the present state,
     taken before another one is restored; empty for none. A deletion may include the
     `children`. A `title` is shown instead of the name, which never changes. `schedule`
-    is the rhythm of the schedule that asked, in the name of its user.
+    is the rhythm of the schedule that asked, in the name of its user. A restore of each
+    guest's `latest` has the names by guest that were seen when it was asked for.
     """
 
     verb: SnapshotVerb
@@ -52,6 +54,7 @@ class SnapshotWish:
     title: str = ""
     schedule: str = ""
     is_group: bool = False
+    latest: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_of_latest(self) -> bool:

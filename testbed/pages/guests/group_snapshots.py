@@ -124,6 +124,14 @@ class Group:
             if one.node
         }
 
+    def names(self) -> dict[str, str]:
+        """Return the name of each guest's snapshot."""
+        return {
+            one.tree.row.guest.name: one.node.snapshot.name
+            for one in self.members
+            if one.node
+        }
+
     def to_json(self) -> Json:
         """Return the group for programs, as docs/protocol.md shows it."""
         return {

@@ -3,6 +3,8 @@
 `snapshots` calls `act_on_group` for a form that names all guests.
 """
 
+from dataclasses import replace
+
 from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
@@ -61,6 +63,8 @@ def _start(
 ) -> HttpResponse:
     wish = form.wish(request.user.get_username())
     is_restore = wish.verb is SnapshotVerb.RESTORE
+    if group and wish.is_of_latest:
+        wish = replace(wish, latest=group.names())
     leaves = group.leaves() if group and is_restore else {}
     run = create_snapshot(testbed, request.user, wish, ALL, leaves=leaves)
     log_act(

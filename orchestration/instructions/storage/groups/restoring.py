@@ -88,6 +88,7 @@ def _chosen(task: Task, wish: SnapshotWish) -> list[Member]:
             # A time has whole seconds: of two in one, the child is the later.
             kept.reverse()
             one.snapshot = max(kept, key=lambda s: s.created_at, default=None)
+            _require_as_asked(one, wish)
         else:
             one.snapshot = one.found.named(wish.name)
     if wish.is_of_latest:
@@ -105,6 +106,18 @@ def _chosen(task: Task, wish: SnapshotWish) -> list[Member]:
                 ),
             )
     return found
+
+
+def _require_as_asked(one: Member, wish: SnapshotWish) -> None:
+    """Refuse a snapshot that is newer than those that the user was asked about."""
+    name = one.snapshot.name if one.snapshot else ""
+    if wish.latest and name != wish.latest.get(one.name, ""):
+        raise failed(
+            one.guest,
+            Obstacle(
+                f"has {name or 'no snapshot'} as its latest now", "Choose once more."
+            ),
+        )
 
 
 def _require_restorable(task: Task, one: Member) -> None:

@@ -153,6 +153,7 @@ def test_latest_of_each_is_restored(browser: Client, whole: Testbed):
     run = Run.objects.get()
     assert kinds(run) == ["restore-group-snapshot", "end"]
     assert run.title == "Restore the latest snapshot"
+    assert run.plan["snapshot"]["latest"] == {"web": "own", "db": "all"}
     assert run.options["leaves"] == {"web": "shut off", "db": "running"}
 
 

@@ -90,6 +90,18 @@ def test_each_returns_to_its_latest_and_not_to_the_one_just_taken(both: Both) ->
     assert "not restored: b" in restored.message
 
 
+def test_snapshot_newer_than_the_question_is_not_restored(both: Both) -> None:
+    take_one(both, "a", "old")
+    take_one(both, "a", "new")
+
+    with pytest.raises(SnapshotFailed, match="a on host-a has new as its latest now"):
+        both.act("restore", latest={"a": "old"})
+
+    assert both.act("restore", latest={"a": "new"}).detail.startswith(
+        "a on host-a, new"
+    )
+
+
 def test_group_that_is_not_whole_is_refused(both: Both) -> None:
     both.act("create", "base")
     both.by_hand("b", lambda domain: domain.snapshotLookupByName("base").delete())
