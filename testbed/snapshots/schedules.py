@@ -18,11 +18,19 @@ from django.utils import timezone
 
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.snapshots import Rhythm, SnapshotVerb, SnapshotWish
+from orchestration.providers.libvirt.snapshots.text import Snapshot
 from testbed.access.permissions import Act, NotAllowed, log_act, may, require
-from testbed.models import Run, SnapshotOrder, SnapshotSchedule, Testbed
+from testbed.models import (
+    ObservedSnapshots,
+    Run,
+    SnapshotOrder,
+    SnapshotSchedule,
+    Testbed,
+)
 from testbed.models.protection import Protected, require_unprotected
 from testbed.models.snapshots.schedules import TAKE_SNAPSHOTS, TWICE_WITHIN_MIN
 from testbed.runs.creation import create_snapshot
+from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
 from testbed.testbeds.executions import matched
 
 logger = logging.getLogger(__name__)
@@ -60,10 +68,14 @@ def take(testbed: int, rhythm: str) -> Run | None:
     return run
 
 
-def set_schedule(schedule: SnapshotSchedule, user: User) -> None:
-    """Save a schedule in a user's name; one of the same rhythm is changed to it."""
+def set_schedule(schedule: SnapshotSchedule, user: User, *, confirm: str = "") -> None:
+    """Save a schedule in a user's name; one of the same rhythm is changed to it.
+
+    Raises: Unconfirmed (there are more snapshots of its rhythm than it keeps).
+    """
     with transaction.atomic():
         Testbed.objects.select_for_update().get(pk=schedule.testbed.pk)
+        require_confirmed(_erased_by(schedule), confirm)
         known = SnapshotSchedule.objects.filter(testbed=schedule.testbed)
         if old := known.filter(rhythm=schedule.rhythm).first():
             for name in ("every_h", "at", "weekday", "keep"):
@@ -95,6 +107,22 @@ def order_deletions() -> int:
     people = ("testbed__owner", "set_by")
     schedules = SnapshotSchedule.objects.select_related(*people)
     return sum(_order_deletions(schedule) for schedule in schedules)
+
+
+def _erased_by(schedule: SnapshotSchedule) -> Erasure:
+    """Return the snapshots that are above the number as soon as it is set."""
+    losses = tuple(
+        Loss(
+            Sort.SNAPSHOT,
+            one.title,
+            row.host,
+            one.memory_bytes or None,
+            f"snapshot of {row.name}",
+            f"{row.name} {one.name} {one.created_at}",
+        )
+        for row, one in _above(schedule)
+    )
+    return Erasure(f"{schedule.rhythm} schedule", str(schedule.testbed.pk), losses)
 
 
 def _waiting(testbed: Testbed, rhythm: str) -> QuerySet[SnapshotOrder]:
@@ -165,9 +193,9 @@ def _order_deletions(schedule: SnapshotSchedule) -> int:
     recent = orders.filter(Q(status="waiting") | Q(created_at__gt=since))
     known = set(recent.values_list("name", flat=True))
     above: dict[str, list[str]] = {}
-    for guest, name in _above(schedule):
-        if name not in known:
-            above.setdefault(name, []).append(guest)
+    for row, one in _above(schedule):
+        if one.name not in known:
+            above.setdefault(one.name, []).append(row.name)
     for name, guests in above.items():
         SnapshotOrder.objects.create(
             testbed=testbed,
@@ -180,8 +208,10 @@ def _order_deletions(schedule: SnapshotSchedule) -> int:
     return len(above)
 
 
-def _above(schedule: SnapshotSchedule) -> Iterator[tuple[str, str]]:
-    """Yield guest and name of each snapshot that is above the number, oldest first.
+def _above(
+    schedule: SnapshotSchedule,
+) -> Iterator[tuple[ObservedSnapshots, Snapshot]]:
+    """Yield each snapshot that is above the number with its guest's row, oldest first.
 
     Those of protected guests stay.
     """
@@ -190,7 +220,7 @@ def _above(schedule: SnapshotSchedule) -> Iterator[tuple[str, str]]:
         own.sort(key=lambda one: (one.created_at, one.name))
         gone = own[: max(0, len(own) - schedule.keep)]
         if gone and not _is_protected(schedule.testbed, row.name):
-            yield from ((row.name, one.name) for one in gone if not one.is_external)
+            yield from ((row, one) for one in gone if not one.is_external)
 
 
 def _is_protected(testbed: Testbed, guest: str) -> bool:

@@ -18,6 +18,8 @@ from testbed.models import SnapshotSchedule, Testbed
 from testbed.models.snapshots.schedules import DAYS, HOURS, MOST_KEPT
 from testbed.pages.guests.schedules import shapes
 from testbed.snapshots.schedules import remove_schedule, set_schedule
+from testbed.testbeds.erasure.losses import Unconfirmed
+from testbed.views.erasing.question import Question, confirm_of, not_confirmed
 from testbed.views.problems import problem_page, status_of, wants_json
 
 
@@ -69,12 +71,29 @@ def change(request: Request, slug: str) -> HttpResponse:
         said = f"No more {rhythm} snapshots are taken. Those that there are stay."
     else:
         schedule = _schedule(testbed, form.cleaned_data)
-        set_schedule(schedule, request.user)
+        try:
+            set_schedule(schedule, request.user, confirm=confirm_of(request))
+        except Unconfirmed as exc:
+            return not_confirmed(request, exc, _question(request, schedule))
         said = f"Snapshots are taken {schedule.when}."
     if wants_json(request):
         return JsonResponse({"schedules": shapes(testbed)})
     messages.success(request, said)
     return redirect(f"{back}#schedules")
+
+
+def _question(request: Request, schedule: SnapshotSchedule) -> Question:
+    sent = {name: request.POST.get(name, "") for name in ScheduleForm.base_fields}
+    return Question(
+        title=f"Keep the last {schedule.keep} {schedule.rhythm} snapshots?",
+        text=f"There are more of the {schedule.rhythm} rhythm, which this or a former "
+        "schedule took. They are deleted within minutes. This cannot be undone.",
+        address=reverse("testbed-snapshot-schedules", args=[schedule.testbed.slug]),
+        button="Set the schedule, and delete them",
+        back=reverse("testbed-snapshots", args=[schedule.testbed.slug]),
+        fields={name: value for name, value in sent.items() if value},
+        testbed=schedule.testbed,
+    )
 
 
 def _schedule(testbed: Testbed, sent: dict[str, object]) -> SnapshotSchedule:

@@ -41,7 +41,7 @@ def lab(generated: Testbed, doors: object) -> Testbed:
 
 def scheduled(lab: Testbed, user: User, **values: object) -> SnapshotSchedule:
     wanted = {"rhythm": "nightly", "keep": 2} | values
-    set_schedule(SnapshotSchedule(testbed=lab, **wanted), user)
+    agreed(set_schedule, SnapshotSchedule(testbed=lab, **wanted), user)
     return SnapshotSchedule.objects.get(testbed=lab, rhythm=wanted["rhythm"])
 
 

@@ -5,10 +5,13 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
+from orchestration.providers.libvirt.snapshots.text import Label
 from testbed.models import Run, SnapshotSchedule, Testbed
 from testbed.snapshots.schedules import take
+from tests.testbed.confirming import answered
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
+from tests.testbed.snapshots.rows import put, taken
 
 PAGE = "/testbeds/lab/snapshots/"
 SET = "/testbeds/lab/snapshots/schedules/"
@@ -66,6 +69,36 @@ def test_schedule_is_changed_and_removed(browser: Client):
     assert (changed.every_h, changed.keep) == (4, 8)
     assert not SnapshotSchedule.objects.exists()
     assert "No more hourly snapshots are taken." in words(browser)
+
+
+def test_snapshots_above_the_number_are_named_before_it_is_set(
+    browser: Client, deployed: Testbed
+):
+    nights = [
+        taken(f"night-{i}", label=Label("olive", schedule="nightly"), created_at=i)
+        for i in range(3)
+    ]
+    put(deployed, "web", *nights, taken("by-hand"))
+    sent = {"rhythm": "nightly", "at": "04:00", "keep": "1"}
+
+    question = browser.post(SET, sent)
+    program = browser.post(SET, sent, headers={"Accept": "application/json"})
+    assert not SnapshotSchedule.objects.exists()
+    answer = answered(browser, question)
+
+    listed = visible(squeezed(question.content.decode()))
+    assert "Keep the last 1 nightly snapshots?" in listed
+    assert "night-0 on main snapshot of web" in listed
+    assert "night-2" not in listed
+    assert "by-hand" not in listed
+    assert program.status_code == 428
+    assert [one["name"] for one in program.json()["erases"]["losses"]] == [
+        "night-0",
+        "night-1",
+    ]
+    assert answer["Location"] == f"{PAGE}#schedules"
+    schedule = SnapshotSchedule.objects.get()
+    assert (schedule.keep, schedule.at.hour) == (1, 4)
 
 
 @pytest.mark.parametrize(
