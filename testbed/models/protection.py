@@ -9,6 +9,8 @@ from django.utils import timezone
 from orchestration.errors import TestbedError
 from testbed.models.testbeds import Testbed
 
+WHOLE_TESTBED = ""  # in place of a guest's name
+
 
 class Protected(TestbedError):
     """The data of a testbed or guest is protected; nothing was erased."""

@@ -27,7 +27,7 @@ from testbed.models import (
     SnapshotSchedule,
     Testbed,
 )
-from testbed.models.protection import Protected, require_unprotected
+from testbed.models.protection import WHOLE_TESTBED
 from testbed.models.snapshots.schedules import TAKE_SNAPSHOTS, TWICE_WITHIN_MIN
 from testbed.runs.creation import create_snapshot
 from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
@@ -215,20 +215,15 @@ def _above(
 
     Those of protected guests stay.
     """
-    for row in schedule.testbed.observed_snapshots.all():
+    testbed: Testbed = schedule.testbed
+    protected = set(testbed.protections.values_list("guest", flat=True))
+    for row in testbed.observed_snapshots.all():
+        if protected & {WHOLE_TESTBED, row.name}:
+            continue
         own = [one for one in row.read() if one.label.schedule == schedule.rhythm]
         own.sort(key=lambda one: (one.created_at, one.name))
         gone = own[: max(0, len(own) - schedule.keep)]
-        if gone and not _is_protected(schedule.testbed, row.name):
-            yield from ((row, one) for one in gone if not one.is_external)
-
-
-def _is_protected(testbed: Testbed, guest: str) -> bool:
-    try:
-        require_unprotected(testbed, [guest])
-    except Protected:
-        return True
-    return False
+        yield from ((row, one) for one in gone if not one.is_external)
 
 
 def _is_unseen(testbed: Testbed) -> bool:

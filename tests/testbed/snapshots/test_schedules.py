@@ -4,6 +4,8 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django_celery_beat import schedulers
 from django_celery_beat.models import PeriodicTask, PeriodicTasks
@@ -267,6 +269,20 @@ def test_protected_guests_keep_theirs(
     order_deletions()
 
     assert {one.name: one.guests for one in SnapshotOrder.objects.all()} == left
+
+
+def test_number_of_queries_does_not_grow_with_the_guests(lab: Testbed, owner: User):
+    scheduled(lab, owner, keep=1)
+    counts = []
+    for guests in (["web"], ["web", *(f"g{i}" for i in range(9))]):
+        for guest in guests:
+            put(lab, guest, *nights(2))
+        SnapshotOrder.objects.all().delete()
+        with CaptureQueriesContext(connection) as queries:
+            assert order_deletions() == 1
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1]
 
 
 def test_schedule_is_changed_in_place_and_ends_with_its_testbed(
