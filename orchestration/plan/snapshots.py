@@ -10,6 +10,8 @@ from enum import StrEnum
 
 from orchestration.errors import ExecutionRefused
 
+# libvirt stores each in a file of its name.
+MOST_NAME = 255
 MOST_TITLE = 80
 MOST_DESCRIPTION = 1000
 # QEMU also finds a snapshot by its number: a name of digits could be another's.
@@ -104,6 +106,7 @@ def checked(wish: SnapshotWish) -> SnapshotWish:
         _require_name(wish.name)
     elif not wish.is_of_latest and not (wish.name and wish.name.isprintable()):
         raise ExecutionRefused("No snapshot is named.", hint="Name one of the guest's.")
+    _require_text("name", wish.name, most=MOST_NAME)
     if wish.before:
         _require_name(wish.before)
     if wish.before and wish.before == wish.name:

@@ -59,6 +59,7 @@ def test_snapshot_from_outside_may_have_any_name() -> None:
     [
         replace(RESTORE, before="base"),
         replace(RESTORE, name=""),
+        replace(RESTORE, name="a" * 256),
         replace(CREATE, description="two\nlines"),
         replace(CREATE, description="a" * 1001),
         replace(CREATE, verb=SnapshotVerb.DELETE, is_group=True, children=True),
