@@ -246,11 +246,13 @@ def _reserve(
 
 
 def _require_turn(testbed: Testbed, command: Command) -> bool:
-    """Lock the testbed's row; return whether the command has to be alone on it.
+    """Lock and read the testbed's row; return whether the command has to be alone on it.
 
     Raises: TestbedBusy when another run excludes it.
     """
-    Testbed.objects.select_for_update().get(pk=testbed.pk)
+    rows = Testbed.objects.select_for_update(of=("self",))
+    # Who pays for it, and whether it is up, may have changed since the caller read it.
+    testbed.refresh_from_db(from_queryset=rows.select_related("owner", "charged_group"))
     is_exclusive = command not in BESIDE_OTHERS
     others = Run.objects.filter(testbed=testbed)
     if command in ENDS_TOOLS:

@@ -13,6 +13,7 @@ from testbed.models import Allowance, GroupAllowance, Host, Run, Testbed
 from testbed.pages.needs import needs_of_up
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_guest_up, create_run
+from testbed.sharing.transfer import transfer
 from testbed.testbeds.capacity import needs_in
 from testbed.testbeds.planning import prepare, wanted_needs
 from testbed.testbeds.quotas import HostTooSmall, used_by
@@ -112,6 +113,21 @@ def test_owner_is_charged_and_not_the_user_who_presses(
 
     assert used_by(owner) == Use(2, 2, 512)
     assert used_by(user) == Use()
+
+
+def test_up_is_charged_to_the_owner_that_the_testbed_has_by_then(
+    testbed, owner, member, doors
+):
+    allow(member, vcpus=1)
+    read_before = Testbed.objects.select_related("owner").get()
+    transfer(testbed, member, owner, former_role="operator")
+
+    with pytest.raises(LimitReached) as refused:
+        create_run(read_before, owner, Command.UP)
+
+    assert refused.value.message == (
+        "Up of lab needs 2 of 1 vCPU left in the quota of mark."
+    )
 
 
 def test_of_two_ups_at_once_one_passes(testbed, make, owner, doors):
