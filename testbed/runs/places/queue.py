@@ -49,8 +49,11 @@ def start_waiting(new: Run | None = None) -> int:
         return 0
     with transaction.atomic():
         wait_for_other_plans()
-        # One that is being cancelled is locked, and no longer waits.
-        rows = Run.objects.waiting().select_for_update(of=("self",), skip_locked=True)
+        # One that is being cancelled is locked, and no longer waits; on a testbed that is
+        # locked a command may be about to begin, which the run has to wait for.
+        rows = Run.objects.waiting().select_for_update(
+            of=("self", "testbed"), no_key=True, skip_locked=True
+        )
         waiting = {run.pk: run for run in _with_accounts(rows)}
         found = [turn for turn in _turns(waiting.values()) if not turn.obstacle]
         for turn in found:

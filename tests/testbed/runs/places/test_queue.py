@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from orchestration.errors import TestbedBusy
@@ -253,6 +253,35 @@ def test_commands_run_while_up_waits_and_it_waits_for_them(full, owner, make):
     assert run.status == Status.WAITING
     assert reason == "Commands or tools run on its testbed: they have to end first."
     assert status_of(run) == Status.RUNNING
+
+
+def test_command_that_is_about_to_begin_is_waited_for(full, owner, make):
+    Host.objects.update(vcpu_overcommit=2)
+    up(second := make("second"), owner)
+    edit(full, "cpus: 1", "cpus: 2")
+    run = create_run(full, owner, Command.UP)
+    down(second, owner)
+    made, looked = threading.Event(), threading.Event()
+
+    def begin():
+        try:
+            with transaction.atomic():
+                wanted = Execution(Form.SHELL, "web", ("true",))
+                create_execution(full, owner, wanted)
+                made.set()
+                # On SQLite the other one waits for this transaction instead.
+                looked.wait(timeout=2)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    made.wait(timeout=30)
+    started = start_waiting()
+    looked.set()
+    thread.join()
+
+    assert (started, status_of(run)) == (0, Status.WAITING)
 
 
 def test_testbed_of_a_waiting_run_is_busy(full, make, owner):
