@@ -89,15 +89,24 @@ def lowered_for(
 def used_by(
     account: Account, *, but: Testbed | None = None, with_waiting: bool = True
 ) -> Use:
-    """Return what the testbeds of an account use, also those whose Up waits."""
+    """Return what the testbeds of an account use, also those whose Up waits.
+
+    Without these, they count with the guests that run already.
+    """
     found = charged_to(account).filter(DEPLOYED | COMING_UP).distinct()
-    if not with_waiting:
-        waiting = Run.objects.waiting().values("testbed")
-        found = found.exclude(pk__in=waiting)
     if but is not None:
         found = found.exclude(pk=but.pk)
     coming = set(found.filter(COMING_UP).values_list("pk", flat=True))
-    uses = (use_in(needs_of(one, is_whole=one.pk in coming)) for one in found)
+    runs = Run.objects.none() if with_waiting else Run.objects.waiting()
+    waiting = set(runs.values_list("testbed", flat=True))
+    uses = (
+        use_in(
+            held_needs(one)
+            if one.pk in waiting
+            else needs_of(one, is_whole=one.pk in coming)
+        )
+        for one in found
+    )
     return sum(uses, Use())
 
 

@@ -55,10 +55,15 @@ def start_waiting(new: Run | None = None) -> int:
             of=("self", "testbed"), no_key=True, skip_locked=True
         )
         waiting = {run.pk: run for run in _with_accounts(rows)}
-        found = [turn for turn in _turns(waiting.values()) if not turn.obstacle]
-        for turn in found:
-            _start(waiting[turn.run], is_new=new is not None and turn.run == new.pk)
-    return len(found)
+        started = 0
+        for turn in _turns(waiting.values()):
+            run = waiting[turn.run]
+            # Those that started count by now: a lowered quota may have nothing left.
+            if turn.obstacle or (started and _waiting(run).held_up):
+                continue
+            _start(run, is_new=new is not None and run.pk == new.pk)
+            started += 1
+    return started
 
 
 def turn_of(run: Run) -> Turn | None:

@@ -312,6 +312,37 @@ def test_quota_that_was_lowered_holds_a_waiting_run_up(full, make, owner):
     assert (waits, status_of(run)) == (Status.WAITING, Status.RUNNING)
 
 
+def test_lowered_quota_starts_one_of_two_that_fit_alone(full, make, owner, member):
+    down(full, owner)
+    up(filler := make("filler", member), member)
+    runs = [create_run(make(slug), owner, Command.UP) for slug in "ab"]
+    Allowance.objects.create(user=owner, vcpus=2)
+    Host.objects.update(vcpu_overcommit=2)
+
+    down(filler, member)
+    started = start_waiting()
+
+    assert started == 1
+    assert [status_of(run) for run in runs] == [Status.RUNNING, Status.WAITING]
+
+
+def test_guests_of_an_edited_testbed_count_while_its_up_waits(
+    full, make, owner, member
+):
+    Host.objects.update(vcpu_overcommit=3)
+    up(filler := make("filler", member), member)
+    Host.objects.update(vcpu_overcommit=2)
+    edit(full, "cpus: 1", "cpus: 2")
+    runs = [create_run(one, owner, Command.UP) for one in (full, make("second"))]
+    Allowance.objects.create(user=owner, vcpus=3)
+
+    Host.objects.update(vcpu_overcommit=4)
+    down(filler, member)
+    start_waiting()
+
+    assert [status_of(run) for run in runs] == [Status.WAITING, Status.WAITING]
+
+
 def test_page_shows_place_and_reason_until_the_run_begins(full, make, owner, browser):
     run = create_run(make("second"), owner, Command.UP)
 
