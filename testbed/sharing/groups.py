@@ -71,8 +71,13 @@ def add_manager(group: Group, name: str, by: User) -> None:
 
 
 def remove_manager(group: Group, name: str, by: User) -> None:
-    """Take that from a user, who stays a member if the user is one."""
-    GroupManager.objects.filter(group=group, user__username=clean_name(name)).delete()
+    """Take that from a user, who stays a member if the user is one.
+
+    Raises: UnknownName.
+    """
+    name = clean_name(name)
+    if not group.managers.filter(user__username=name).delete()[0]:
+        raise UnknownName(f"{name} is no manager of {group}.")
     _log(by, group, f"made {name} no manager")
 
 

@@ -83,6 +83,13 @@ def test_stranger_gets_404(client: Client, stranger: User, group: Group):
     assert ">course<" not in client.get("/groups/").content.decode()
 
 
+def test_user_who_is_no_manager_cannot_stop_being_one(page: Client, group: Group):
+    answer = page.post(f"/groups/{group.pk}/", {"do": "remove-manager", "user": "sam"})
+
+    assert answer.status_code == 422
+    assert "sam is no manager of course." in answer.content.decode()
+
+
 def test_manager_who_is_removed_is_led_to_the_list(
     page: Client, client: Client, member: User, group: Group
 ):
