@@ -52,9 +52,8 @@ def _batches() -> QuerySet[Batch]:
         status=Batch.Status.QUEUED,
         instruction__run__cancel_requested_at__isnull=False,
     )
-    return wanted.select_related(
-        "instruction__run__testbed", "instruction__run__asked_by"
-    ).defer("instruction__run__plan")
+    found = wanted.select_related("instruction__run__asked_by")
+    return found.defer("instruction__run__plan")
 
 
 def _claim(batch: Batch) -> Claim:
@@ -90,12 +89,15 @@ def _explain(
 
 
 def _for_whom(run: Run, working: list[Batch]) -> str:
-    """Name the work that has to end first: this run's, its user's, or others'."""
+    """Name the work that has to end first: this run's, its user's, or others'.
+
+    Not by testbeds: those who see this run may not see all of its user's.
+    """
     runs = {b.instruction.run_id: b.instruction.run for b in working}
     mine = [r for r in runs.values() if r.asked_by_id == run.asked_by_id]
     others = [r for r in mine if r.pk != run.pk]
     if others:
-        names = _listed([f"{r.command} of {r.testbed.slug} (#{r.pk})" for r in others])
+        names = _listed([f"{r.command} #{r.pk}" for r in others])
         return f"for {run.asked_by}'s other runs: {names}"
     if mine:
         return "until another host of this run is done"

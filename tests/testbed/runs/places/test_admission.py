@@ -101,7 +101,7 @@ def test_second_run_of_a_person_names_the_first(tight, testbed, owner, doors):
     accept(second.pk, 0, "init", "tab")
 
     begin = second.instructions.get(index=0)
-    words = f"waits on main for olive's other runs: up of lab (#{first.pk})."
+    words = f"waits on main for olive's other runs: up #{first.pk}."
     assert begin.message == words
 
 
