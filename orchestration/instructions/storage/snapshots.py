@@ -84,7 +84,8 @@ def restore_snapshots(task: Task) -> Outcome:
         guest,
         obstacles.to_restore(
             found, guest.disk, snapshot, networks=networks, stored=stored
-        ),
+        )
+        or to_grow(guest, snapshot),
     )
     if snapshot.has_memory and found.status is DomainStatus.SHUT_OFF:
         task.log(f"{guest.name} is off, and starts with its memory of then")
@@ -211,6 +212,10 @@ def named(guest: GuestState, found: Situation, name: str) -> Snapshot:
 def refuse(guest: GuestState, obstacle: Obstacle | None) -> None:
     if obstacle is not None:
         raise failed(guest, obstacle)
+
+
+def to_grow(guest: GuestState, snapshot: Snapshot) -> Obstacle | None:
+    return obstacles.to_grow(snapshot, cpus=guest.cpus, memory_mib=guest.memory_mib)
 
 
 def failed(guest: GuestState, obstacle: Obstacle) -> SnapshotFailed:

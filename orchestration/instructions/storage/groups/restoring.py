@@ -27,6 +27,7 @@ from orchestration.instructions.storage.snapshots import (
     refuse,
     set_clock,
     thaw,
+    to_grow,
     wish_of,
 )
 from orchestration.instructions.task import Outcome, Task, done
@@ -131,7 +132,8 @@ def _require_restorable(task: Task, one: Member) -> None:
             _snapshot(one),
             networks=networks,
             stored=stored,
-        ),
+        )
+        or to_grow(one.guest, _snapshot(one)),
     )
 
 

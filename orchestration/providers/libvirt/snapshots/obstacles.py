@@ -8,6 +8,7 @@ restores no external one, and a restore across both kinds left a guest off (seen
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from orchestration.amounts import count_of, mib
 from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.snapshots.text import Snapshot
 from orchestration.providers.libvirt.snapshots.verbs import Situation
@@ -100,6 +101,20 @@ def to_restore(
             "It cannot be restored: delete it.",
         )
     return None
+
+
+def to_grow(snapshot: Snapshot, *, cpus: int, memory_mib: int) -> Obstacle | None:
+    """Return what keeps a guest from a snapshot of when it was larger than it is now.
+
+    Its definition of then comes back with it, and nobody counted that.
+    """
+    if snapshot.cpus <= cpus and snapshot.memory_mib <= memory_mib:
+        return None
+    size = f"{count_of(snapshot.cpus, 'vCPU')} and {mib(snapshot.memory_mib)} of memory"
+    return Obstacle(
+        f"had {size} when {snapshot.title} was taken, which is more than it has now",
+        "Write these into the YAML and use Up, then restore it.",
+    )
 
 
 def _of_machine(found: Situation) -> Obstacle | None:

@@ -52,7 +52,8 @@ class Snapshot:
     `status` is the guest's of then. An external one lies in files of its own.
     `created_at` counts seconds since the epoch, `memory_bytes` the stored memory, 0
     where nobody counted. `disks` are the files of its writable disks, `networks` the
-    bridges and networks of its interfaces, `spec_hash` is that of its settings.
+    bridges and networks of its interfaces, `spec_hash` is that of its settings. `cpus`
+    and `memory_mib` are those settings themselves, 0 where they were not read.
     """
 
     name: str
@@ -68,6 +69,8 @@ class Snapshot:
     spec_hash: str = ""
     is_current: bool = False
     memory_bytes: int = 0
+    cpus: int = 0
+    memory_mib: int = 0
 
     @property
     def title(self) -> str:
@@ -111,6 +114,8 @@ def read(text: str) -> Snapshot:
         disks=tuple(file for file, _ in writable_disks(domain)),
         networks=_networks(domain),
         spec_hash=find_mark(domain).spec_hash,
+        cpus=int(domain.findtext("vcpu", "0")),
+        memory_mib=int(domain.findtext("memory", "0")) // 1024,  # libvirt prints KiB
     )
 
 

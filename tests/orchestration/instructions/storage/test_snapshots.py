@@ -156,6 +156,17 @@ def test_older_settings_are_named(act: Act, rehearsal: Rehearsal) -> None:
     assert restored.message == "is running, with the settings of then"
 
 
+def test_guest_gets_no_memory_back_that_an_edit_took(
+    act: Act, rehearsal: Rehearsal
+) -> None:
+    act("create", "base")
+    state = rehearsal.state
+    smaller = tuple(g.model_copy(update={"memory_mib": 64}) for g in state.guests)
+    rehearsal.project.write_state(state.model_copy(update={"guests": smaller}))
+
+    assert "which is more than it has now" in sentence(act, "restore", "base")
+
+
 def test_snapshot_that_was_taken_while_the_run_was_cancelled_goes(
     act: Act, rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -109,6 +109,25 @@ def test_snapshot_on_a_network_that_is_gone_is_not_restored() -> None:
     assert to_restore(GOOD, off, networks=()) == ""
 
 
+@pytest.mark.parametrize(
+    ("cpus", "memory_mib", "is_refused"),
+    [(2, 1024, False), (4, 4096, False), (1, 1024, True), (2, 1023, True)],
+)
+def test_guest_does_not_grow_by_a_snapshot(
+    cpus: int, memory_mib: int, is_refused: bool
+) -> None:
+    large = replace(BASE, cpus=2, memory_mib=1024)
+
+    obstacle = obstacles.to_grow(large, cpus=cpus, memory_mib=memory_mib)
+
+    assert (obstacle is not None) == is_refused
+    if obstacle is not None:
+        assert obstacle.problem == (
+            "had 2 vCPUs and 1 GiB of memory when Base was taken, which is more than "
+            "it has now"
+        )
+
+
 def test_all_below_a_snapshot_are_its_children_and_theirs() -> None:
     tree = {"a": "", "b": "a", "c": "b", "d": "a", "e": ""}
     found = tuple(replace(BASE, name=n, parent=p) for n, p in tree.items())
