@@ -215,6 +215,7 @@ def refuse(guest: GuestState, obstacle: Obstacle | None) -> None:
 
 
 def to_grow(guest: GuestState, snapshot: Snapshot) -> Obstacle | None:
+    """Return what keeps a guest from a snapshot of when it was larger."""
     return obstacles.to_grow(snapshot, cpus=guest.cpus, memory_mib=guest.memory_mib)
 
 
