@@ -13,6 +13,7 @@ from orchestration.errors import SnapshotFailed
 from orchestration.providers.libvirt.snapshots import guard
 from orchestration.providers.libvirt.snapshots.guard import Guard, Guarded
 from orchestration.transport.local import LocalTransport
+from tests.waiting import wait_until
 
 DOMAINS = (Guarded("uuid-a"), Guarded("uuid-b", has_agent=True))
 RESUMED = {"resume uuid-a", "resume uuid-b", "domfsthaw uuid-b"}
@@ -107,7 +108,7 @@ def test_guest_that_libvirt_still_stores_is_resumed_later(notes: Path) -> None:
     refuses.touch()
     held._is_to_act = True
     held._over.set()
-    time.sleep(1.2)
+    wait_until(lambda: "resume uuid-a" in asked(notes))
 
     refuses.unlink()
 
