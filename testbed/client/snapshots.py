@@ -1,7 +1,8 @@
 """Commands about snapshots: `snapshot VERB TESTBED GUEST NAME`, or all guests at once.
 
 With `--all` the guest is left out, and the snapshot is a group snapshot. `list` prints
-what the last look at the hosts saw.
+what the last look at the hosts saw. Before something is lost, the server names it, and
+`--yes` or a person agrees.
 """
 
 import argparse
@@ -29,6 +30,7 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
     add("--before", default="", metavar="NAME", help="keep the present state first")
     add("--children", action="store_true", help="delete all below it, too")
     add("--title", default="", help="the name that is shown from now on")
+    add("--yes", action="store_true", help="erase what the server names, do not ask")
 
 
 def started(client: Client, options: argparse.Namespace) -> StartedRun:

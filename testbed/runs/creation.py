@@ -156,11 +156,14 @@ def create_snapshot(
     selection: str,
     *,
     leaves: Mapping[str, str] | None = None,
+    erasure: Erasure | None = None,
+    confirm: str = "",
 ) -> Run:
     """Plan an act on snapshots and store it as a run that waits for its driver.
 
-    `leaves` has the status in which a restore leaves each guest. Raises: as
-    `create_power`; Protected, LimitReached.
+    `leaves` has the status in which a restore leaves each guest. An `erasure` needs its
+    token; an act that waited was confirmed before. Raises: as `create_power`;
+    Protected, Unconfirmed, LimitReached.
     """
     selection = clean(selection)
     options = asdict(wish) | {"selection": selection, "leaves": dict(leaves or {})}
@@ -169,6 +172,8 @@ def create_snapshot(
         names = matched(testbed, selection)
         if wish.erases:
             require_unprotected(testbed, names)
+        if erasure:
+            require_confirmed(erasure, confirm)
         if wish.stores:
             require_memory_space(testbed, names)
         run.title = clean(wish.sentence)[:TITLE_LENGTH]

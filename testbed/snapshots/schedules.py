@@ -30,7 +30,7 @@ from testbed.models import (
 from testbed.models.protection import WHOLE_TESTBED
 from testbed.models.snapshots.schedules import TAKE_SNAPSHOTS, TWICE_WITHIN_MIN
 from testbed.runs.creation import create_snapshot
-from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, require_confirmed
+from testbed.testbeds.erasure.losses import Erasure, require_confirmed, snapshot_loss
 from testbed.testbeds.executions import matched
 
 logger = logging.getLogger(__name__)
@@ -112,15 +112,7 @@ def order_deletions() -> int:
 def _erased_by(schedule: SnapshotSchedule) -> Erasure:
     """Return the snapshots that are above the number as soon as it is set."""
     losses = tuple(
-        Loss(
-            Sort.SNAPSHOT,
-            one.title,
-            row.host,
-            one.memory_bytes or None,
-            f"snapshot of {row.name}",
-            f"{row.name} {one.name} {one.created_at}",
-        )
-        for row, one in _above(schedule)
+        snapshot_loss(row.name, row.host, one) for row, one in _above(schedule)
     )
     return Erasure(f"{schedule.rhythm} schedule", str(schedule.testbed.pk), losses)
 

@@ -108,13 +108,9 @@ class Group:
         return difference(now, then)
 
     @property
-    def token(self) -> str:
-        """A digest of its snapshots: an answer counts for these only."""
-        parts = [
-            f"{one.tree.row.guest.name} {one.node.token if one.node else ''}"
-            for one in self.members
-        ]
-        return sha256("\n".join((self.name, *parts)).encode()).hexdigest()[:32]
+    def yaml_token(self) -> str:
+        """A digest of the YAML of then: an answer counts for this text only."""
+        return sha256(self.record.compose.encode()).hexdigest()[:32]
 
     def leaves(self) -> dict[str, str]:
         """Return the status in which a restore leaves each guest."""

@@ -6,7 +6,6 @@ From rows and files only. The number of queries does not grow with the testbed.
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 
 from orchestration.project.snapshots import kept
 from orchestration.providers.libvirt.snapshots import text
@@ -37,13 +36,6 @@ class Node:
     def created_at(self) -> datetime:
         """The time at which it was taken, by its host's clock."""
         return time_of(self.snapshot.created_at)
-
-    @property
-    def token(self) -> str:
-        """A digest of the snapshot and all below it: an answer counts for these only."""
-        parts = [self.snapshot.name, str(self.snapshot.created_at)]
-        parts += [one.name for one in self.below]
-        return sha256("\n".join(parts).encode()).hexdigest()[:32]
 
     def to_json(self) -> Json:
         """Return the snapshot for programs, as docs/protocol.md shows it."""

@@ -8,6 +8,7 @@ host is asked. Called by the services that make runs and delete testbeds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import PurePosixPath
 
@@ -20,7 +21,7 @@ from orchestration.providers.libvirt.snapshots.text import Snapshot
 from orchestration.state.diff.changes import Change, ChangeKind, diff
 from orchestration.state.model import GuestState, State
 from testbed.models import Inventory, Testbed
-from testbed.testbeds.erasure.losses import Erasure, Loss, Sort
+from testbed.testbeds.erasure.losses import Erasure, Loss, Sort, snapshot_loss
 from testbed.testbeds.planning import wanted_state
 
 PROVISIONED = "all disks are recreated"
@@ -128,11 +129,9 @@ def _snapshots(testbed: Testbed, gone: Iterable[Gone]) -> Iterator[Loss]:
     for guest, _ in gone:
         row = seen.get(guest.name)
         for one in row.read() if row else _kept(testbed, guest):
-            version = f"{guest.name} {one.name} {one.created_at}"
-            reason = f"snapshot of {guest.name}"
-            yield Loss(
-                Sort.SNAPSHOT, one.title, guest.host, reason=reason, version=version
-            )
+            # The size of its disk has its memory.
+            loss = snapshot_loss(guest.name, guest.host, one)
+            yield replace(loss, size_bytes=None)
 
 
 def _kept(testbed: Testbed, guest: GuestState) -> tuple[Snapshot, ...]:

@@ -15,6 +15,7 @@ from hashlib import sha256
 
 from orchestration.amounts import count_of, size
 from orchestration.errors import TestbedError
+from orchestration.providers.libvirt.snapshots.text import Snapshot
 
 NAMED = 3
 
@@ -138,6 +139,18 @@ class Unconfirmed(TestbedError):
         self.erasure = erasure
 
 
+def snapshot_loss(guest: str, host: str, found: Snapshot) -> Loss:
+    """Return a guest's snapshot as a loss; another one of its name is another loss."""
+    return Loss(
+        Sort.SNAPSHOT,
+        found.title,
+        host,
+        found.memory_bytes or None,
+        f"snapshot of {guest}",
+        f"{guest} {found.name} {found.created_at}",
+    )
+
+
 def token_of(seal: str, typed: str) -> str:
     """Return what a person's form confirms: its seal with the name that was typed."""
     return _digest(seal, typed)
@@ -156,12 +169,12 @@ def _of_sort(sort: Sort, losses: Iterable[Loss]) -> str:
     names = list(dict.fromkeys(found))
     if not names:
         return ""
-    if sort is not Sort.DISK:
+    if sort not in (Sort.DISK, Sort.STATE):
         return names[0] if len(names) == 1 else count_of(len(names), sort)
     if len(names) > NAMED:
-        return f"the disks of {count_of(len(names), 'guest')}"
+        return f"the {sort}s of {count_of(len(names), 'guest')}"
     last = f"{', '.join(names[:-1])} and {names[-1]}" if names[1:] else names[0]
-    return f"the disk{'s' if names[1:] else ''} of {last}"
+    return f"the {sort}{'s' if names[1:] else ''} of {last}"
 
 
 def _digest(*parts: str) -> str:

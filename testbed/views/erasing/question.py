@@ -65,8 +65,7 @@ def not_confirmed(
 ) -> HttpResponse:
     """Ask a person once more, or tell a program what dies and how to confirm it."""
     if wants_json(request):
-        shape = problem_json(refusal) | {"erases": refusal.erasure.to_json()}
-        return JsonResponse(shape, status=PRECONDITION_REQUIRED)
+        return not_confirmed_json(refusal)
     seal, problem = request.POST.get("seal"), ""
     if seal == refusal.erasure.seal:
         name = refusal.erasure.must_type
@@ -74,6 +73,12 @@ def not_confirmed(
     elif seal:
         problem = "The list has changed since you were asked. Nothing was done."
     return ask(request, question, refusal.erasure, problem=problem)
+
+
+def not_confirmed_json(refusal: Unconfirmed) -> JsonResponse:
+    """Tell a program what dies and how to confirm it."""
+    shape = problem_json(refusal) | {"erases": refusal.erasure.to_json()}
+    return JsonResponse(shape, status=PRECONDITION_REQUIRED)
 
 
 def say_deleted(request: Request, name: str, item: TrashItem | None) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+from django.utils import timezone
 from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import ExecutionRefused
@@ -19,7 +20,7 @@ class SnapshotForm(BaseModel):
     """An act on a snapshot of one guest, or of all.
 
     `keep`: take a snapshot `before` a restore; a program leaves it out and names it.
-    `sure` is the token of the question that was answered.
+    `confirm` is the token of what the act erases.
     """
 
     verb: str = ""
@@ -30,7 +31,7 @@ class SnapshotForm(BaseModel):
     keep: str = "on"
     children: bool = False
     title: str = ""
-    sure: str = ""
+    confirm: str = ""
 
     @property
     def is_group(self) -> bool:
@@ -66,10 +67,13 @@ def read_form(request: Request) -> SnapshotForm:
     """Read the request. Raises: ExecutionRefused."""
     if request.content_type != JSON:
         values: dict[str, object] = {key: request.POST[key] for key in request.POST}
-        # A box that is not ticked is not sent.
-        keep = values.get("keep", "") if values.get("sure") else "on"
+        is_answer = bool(values.get("confirm"))
         is_restore = values.get("verb") == SnapshotVerb.RESTORE
-        if is_restore and values.get("sure") and keep:
+        # A box that is not ticked is not sent.
+        keep = values.get("keep", "") if is_answer else "on"
+        if is_restore and not is_answer:
+            values["before"] = f"before-{timezone.localtime():%Y%m%d-%H%M%S}"
+        elif is_restore and keep:
             _require_before(request.POST.get("before", ""))
         values |= {"keep": keep, "children": bool(values.get("children"))}
         return SnapshotForm.model_validate(values)

@@ -10,26 +10,24 @@ from django.views.decorators.http import require_http_methods
 from orchestration.errors import (
     ExecutionRefused,
     SnapshotFailed,
-    TestbedBusy,
     TestbedError,
 )
-from orchestration.plan.snapshots import SnapshotVerb
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from testbed.access.permissions import Act, act_with, log_act, require
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
-from testbed.models.runs import require_no_run
 from testbed.pages.guests.group_snapshots import group_of, groups_of
 from testbed.pages.guests.schedules import schedules_of, shapes
-from testbed.pages.guests.snapshots import Node, trees_of, unseen_change
+from testbed.pages.guests.snapshot_losses import erased_by
+from testbed.pages.guests.snapshots import GuestTree, Node, trees_of, unseen_change
 from testbed.runs.creation import create_snapshot
+from testbed.testbeds.erasure.losses import Erasure, Unconfirmed
 from testbed.testbeds.executions import matched
+from testbed.views.erasing.question import not_confirmed_json
 from testbed.views.guests.group_snapshots import act_on_group
 from testbed.views.guests.snapshot_forms import ALL, SnapshotForm, read_form
-from testbed.views.problems import wants_json
-
-CONFLICT, UNPROCESSABLE = 409, 422
-_ASKS = (SnapshotVerb.RESTORE, SnapshotVerb.DELETE)
+from testbed.views.problems import status_of, wants_json
 
 
 @not_stored
@@ -51,36 +49,53 @@ def snapshots(request: Request, slug: str) -> HttpResponse:
 
 def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse:
     """Ask first where something is lost, else start the run."""
-    by = request.user.get_username()
     if form.verb in list(SnapshotVerb):
         require(request.user, act_with(SnapshotVerb(form.verb)), testbed)
-    node = _node(testbed, form)
+    tree, is_person = _tree(testbed, form.guest), not wants_json(request)
+    node = tree.named(form.name)
     is_nameless = form.verb == SnapshotVerb.RENAME and not form.title
-    if is_nameless and node and not wants_json(request):
-        return _question(request, testbed, form, node)
-    if form.verb in _ASKS and not wants_json(request):
-        if node is None:
-            raise SnapshotFailed(
-                f"{form.guest} had no snapshot {form.name} at the last look.",
-                hint="Choose another one.",
-            )
-        if form.sure != node.token:
-            require_no_run(testbed.runs.all())
-            return _question(request, testbed, form, node)
-    wish = form.wish(by)
-    act = act_with(wish.verb)
-    if matched(testbed, form.guest) != (form.guest,):
-        raise ExecutionRefused(
-            "A snapshot is of one guest.", hint="Write the guest's name, no pattern."
-        )
+    if is_nameless and node and is_person:
+        return _question(request, testbed, form, tree)
+    wish = form.wish(request.user.get_username())
     leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
-    run = create_snapshot(testbed, request.user, wish, form.guest, leaves=leaves)
-    log_act(
-        request.user, act, testbed, f"{wish.sentence} of {form.guest}, run {run.pk}"
-    )
-    if wants_json(request):
+    erasure = _erasure(testbed, wish, tree, is_person=is_person)
+    try:
+        run = create_snapshot(
+            testbed,
+            request.user,
+            wish,
+            form.guest,
+            leaves=leaves,
+            erasure=erasure,
+            confirm=form.confirm,
+        )
+    except Unconfirmed as exc:
+        if not is_person:
+            return not_confirmed_json(exc)
+        return _question(request, testbed, form, tree, exc.erasure)
+    words = f"{wish.sentence} of {form.guest}, run {run.pk}"
+    log_act(request.user, act_with(wish.verb), testbed, words)
+    if not is_person:
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
+
+
+def _erasure(
+    testbed: Testbed, wish: SnapshotWish, tree: GuestTree, *, is_person: bool
+) -> Erasure | None:
+    """Return what has to be confirmed. Raises: SnapshotFailed.
+
+    A person is asked before each restore, and says with the answer whether the present
+    state is kept, and whether children go, too.
+    """
+    if not (wish.erases or (is_person and wish.verb is SnapshotVerb.RESTORE)):
+        return None
+    if tree.named(wish.name) is None and (is_person or wish.children):
+        raise SnapshotFailed(
+            f"{tree.row.guest.name} had no snapshot {wish.name} at the last look.",
+            hint="Choose another one.",
+        )
+    return erased_by(testbed, wish, tree, children=is_person or wish.children)
 
 
 def _left(node: Node | None) -> str:
@@ -88,21 +103,30 @@ def _left(node: Node | None) -> str:
     return node.snapshot.status if node else "running"
 
 
-def _node(testbed: Testbed, form: SnapshotForm) -> Node | None:
-    found = trees_of(testbed, (form.guest,))
-    return found[0].named(form.name) if found else None
+def _tree(testbed: Testbed, guest: str) -> GuestTree:
+    """Return a guest with its snapshots. Raises: as `matched`; ExecutionRefused."""
+    if matched(testbed, guest) != (guest,):
+        raise ExecutionRefused(
+            "A snapshot is of one guest.", hint="Write the guest's name, no pattern."
+        )
+    (tree,) = trees_of(testbed, (guest,))
+    return tree
 
 
 def _question(
-    request: Request, testbed: Testbed, form: SnapshotForm, node: Node
+    request: Request,
+    testbed: Testbed,
+    form: SnapshotForm,
+    tree: GuestTree,
+    erasure: Erasure | None = None,
 ) -> HttpResponse:
-    (tree,) = trees_of(testbed, (form.guest,))
-    now = timezone.localtime()
     context = {
         "testbed": testbed,
         "tree": tree,
-        "node": node,
-        "before": f"before-{now:%Y%m%d-%H%M%S}",
+        "node": tree.named(form.name),
+        "before": form.before,
+        "confirm": erasure.token if erasure else "",
+        "has_changed": bool(form.confirm),
     }
     return render(request, f"snapshots/{form.verb}.html", context)
 
@@ -113,9 +137,7 @@ def _page(
     problem: TestbedError | None = None,
     form: SnapshotForm | None = None,
 ) -> HttpResponse:
-    status = 200
-    if problem is not None:
-        status = CONFLICT if isinstance(problem, TestbedBusy) else UNPROCESSABLE
+    status = status_of(problem) if problem else 200
     if problem is not None and wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     guest = request.GET.get("guest", "")

@@ -11,10 +11,12 @@ import pytest
 from django.contrib.auth.models import User
 from pytest_django.live_server_helper import LiveServer
 
+from orchestration.providers.libvirt.snapshots.text import Label
 from testbed.client import __main__ as command_line
 from testbed.client.api import Client
 from testbed.models import Run, Testbed
 from tests.testbed.conftest import Doors
+from tests.testbed.snapshots.rows import put, taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 At = Callable[..., int]
@@ -102,6 +104,32 @@ def test_guest_is_recreated_under_its_own_name(
 
     assert at("recreate", "lab", "web") == 0
     assert Run.objects.get().options == {"mode": "recreate", "selection": "web"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("delete", "lab", "web", "base"), "snapshot base on main, 97.0 MiB"),
+        (("restore", "lab", "web", "base"), "present state web on main"),
+        (("delete", "lab", "base", "--all"), "snapshot base on host-b, 97.0 MiB"),
+    ],
+)
+def test_act_on_a_snapshot_needs_yes_where_something_is_lost(
+    at: At,
+    lab: Testbed,
+    capsys: pytest.CaptureFixture[str],
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+    for guest, host in (("web", "main"), ("db", "host-b")):
+        put(lab, guest, taken("base", label=Label("olive", group=2)), host=host)
+
+    assert at("snapshot", *words) == 1
+    assert said in capsys.readouterr().err
+    assert not Run.objects.exists()
+    assert at("snapshot", *words, "--yes") == 0
+    assert Run.objects.get().command == "snapshot"
 
 
 def test_run_that_erases_nothing_needs_no_yes(at: At, lab: Testbed) -> None:

@@ -13,8 +13,6 @@ from orchestration.project import groups
 from orchestration.project.groups import GroupRecord, Standstill
 from orchestration.providers.libvirt.snapshots.text import Label, Snapshot
 from testbed.models import Protection, Run, Task, Testbed
-from testbed.pages.guests.group_snapshots import group_of
-from testbed.pages.guests.snapshots import trees_of
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
 from tests.testbed.conftest import ShareWith
@@ -26,7 +24,9 @@ from tests.testbed.views.guests.test_snapshots import (
     PAGE,
     deployed,
     kinds,
+    program,
     shown,
+    token,
 )
 
 __all__ = ["deployed"]
@@ -63,12 +63,6 @@ def _whole(deployed: Testbed) -> Testbed:
     record = RECORD.model_copy(update={"compose": groups.compose_of(deployed.project)})
     groups.write_record(deployed.project, record)
     return deployed
-
-
-def token(testbed: Testbed, name: str) -> str:
-    group = group_of(testbed, trees_of(testbed), name)
-    assert group is not None
-    return group.token
 
 
 def edit(testbed: Testbed) -> str:
@@ -129,7 +123,7 @@ def test_restore_asks_names_all_and_offers_to_keep_the_present_state(
     wish = {"verb": "restore", "guest": "@all", "name": "all"}
     question = browser.post(PAGE, wish)
     assert not Run.objects.exists()
-    sure = wish | {"sure": token(whole, "all"), "keep": "on", "before": "now"}
+    sure = wish | {"confirm": token(browser, wish), "keep": "on", "before": "now"}
     answer = browser.post(PAGE, sure)
 
     words = visible(question.content.decode())
@@ -145,7 +139,7 @@ def test_restore_asks_names_all_and_offers_to_keep_the_present_state(
 def test_latest_of_each_is_restored(browser: Client, whole: Testbed):
     wish = {"verb": "restore", "guest": "@all", "name": ""}
     question = visible(browser.post(PAGE, wish).content.decode())
-    browser.post(PAGE, wish | {"sure": token(whole, "")})
+    browser.post(PAGE, wish | {"confirm": token(browser, wish)})
 
     assert "Restore each guest's latest snapshot?" in question
     assert "web on main: own of" in question
@@ -160,8 +154,8 @@ def test_latest_of_each_is_restored(browser: Client, whole: Testbed):
 def test_guest_that_a_group_restore_left_off_is_off_by_request(
     browser: Client, whole: Testbed
 ):
-    wish = {"verb": "restore", "guest": "@all", "name": "", "sure": token(whole, "")}
-    browser.post(PAGE, wish)
+    wish = {"verb": "restore", "guest": "@all", "name": ""}
+    browser.post(PAGE, wish | {"confirm": token(browser, wish)})
     run = Run.objects.get()
     Task.objects.filter(instruction__run=run).update(status="done")
     finish_run(run.pk, Run.Status.SUCCEEDED)
@@ -173,7 +167,7 @@ def test_guest_that_a_group_restore_left_off_is_off_by_request(
 def test_deletion_asks_and_forgets(browser: Client, whole: Testbed):
     wish = {"verb": "delete", "guest": "@all", "name": "all"}
     question = visible(browser.post(PAGE, wish).content.decode())
-    browser.post(PAGE, wish | {"sure": token(whole, "all")})
+    browser.post(PAGE, wish | {"confirm": token(browser, wish)})
 
     assert "194.0 MiB of memory are erased" in question
     assert kinds(Run.objects.get()) == [
@@ -224,8 +218,9 @@ def test_protected_guest_keeps_its_snapshot_of_the_group(
     Protection.objects.create(testbed=whole, guest="db", set_by=owner)
     wish = {"verb": "delete", "guest": "@all", "name": "all"}
 
-    answer = browser.post(PAGE, wish | {"sure": token(whole, "all")})
+    answer = browser.post(PAGE, wish)
 
+    assert answer.status_code == 423
     assert "Guest db is protected" in visible(answer.content.decode())
     assert not Run.objects.exists()
 
@@ -238,7 +233,7 @@ def test_yaml_of_then_is_shown_and_put_back(browser: Client, whole: Testbed):
 
     question = browser.post(PAGE, wish).content.decode()
     assert whole.project.yaml.read_text() == now
-    answer = browser.post(PAGE, wish | {"sure": token(whole, "all")})
+    answer = browser.post(PAGE, wish | {"confirm": token(browser, wish)})
 
     assert "-# &lt;b&gt;edited&lt;/b&gt;" in question
     assert answer["Location"] == "/testbeds/lab/"
@@ -252,10 +247,11 @@ def test_yaml_is_not_exchanged_under_a_run(
 ):
     edit(whole)
     now = whole.project.yaml.read_text()
-    create_run(whole, owner, Command.GENERATE_ARTEFACTS)
     wish = {"verb": "put-yaml-back", "guest": "@all", "name": "all"}
+    sure = wish | {"confirm": token(browser, wish)}
+    create_run(whole, owner, Command.GENERATE_ARTEFACTS)
 
-    answer = browser.post(PAGE, wish | {"sure": token(whole, "all")})
+    answer = browser.post(PAGE, sure)
 
     assert answer.status_code == 409
     assert whole.project.yaml.read_text() == now
@@ -274,19 +270,54 @@ def test_yaml_is_not_exchanged_under_a_run(
 def test_refusal_is_a_sentence_and_makes_no_run(
     browser: Client, whole: Testbed, wish: dict[str, str], sentence: str
 ):
-    sure = {"sure": token(whole, wish["name"])} if not wish["name"] else {}
+    wish = {"guest": "@all", **wish}
+    sure = {} if wish["name"] else {"confirm": token(browser, wish)}
 
-    answer = browser.post(PAGE, {"guest": "@all", **wish, **sure})
+    answer = browser.post(PAGE, wish | sure)
 
     assert answer.status_code == 422
     assert sentence in visible(answer.content.decode())
     assert not Run.objects.exists()
 
 
-def test_program_reads_groups_and_is_not_asked(browser: Client, whole: Testbed):
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"verb": "restore", "name": "all"}, "the present states of web and db"),
+        ({"verb": "restore", "name": ""}, "the present states of web and db"),
+        ({"verb": "delete", "name": "all"}, "2 snapshots, the YAML of all (194.0 MiB)"),
+        ({"verb": "delete", "name": "new"}, "2 snapshots"),
+        ({"verb": "restore", "name": "new"}, "the present states of web and db"),
+    ],
+)
+def test_program_confirms_what_dies_on_all_guests(
+    browser: Client, whole: Testbed, wish: dict[str, object], sentence: str
+):
+    wish = {"guest": "@all", **wish}
+
+    refused = program(browser, wish)
+    assert not Run.objects.exists()
+    confirm = refused.json()["erases"]["confirm"]
+    started = program(browser, wish | {"confirm": confirm})
+
+    assert refused.status_code == 428
+    assert refused.json()["error"] == f"This erases {sentence}."
+    assert started.json()["run"] == Run.objects.get().pk
+
+
+def test_latest_that_no_look_saw_cannot_be_named(browser: Client, deployed: Testbed):
+    answer = program(browser, {"guest": "@all", "verb": "restore", "name": ""})
+
+    assert answer.status_code == 422
+    assert "had no snapshot at the last look" in answer.json()["error"]
+
+
+def test_program_that_keeps_the_present_state_is_not_asked(
+    browser: Client, whole: Testbed
+):
     found = browser.get(PAGE, headers=JSON).json()
     wish = {"verb": "restore", "guest": "@all", "name": "all", "before": "now"}
-    started = browser.post(PAGE, wish, content_type="application/json").json()
+    started = program(browser, wish).json()
 
     (group,) = found["groups"]
     assert (group["name"], group["whole"], group["missing"]) == ("all", True, [])

@@ -16,9 +16,9 @@ from orchestration.project.snapshots import keep
 from orchestration.providers.libvirt.snapshots import text
 from orchestration.providers.libvirt.snapshots.text import Label, Snapshot
 from testbed.models import ObservedSnapshots, Run, Task, Testbed
-from testbed.pages.guests.snapshots import trees_of
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
+from tests.testbed.confirming import HIDDEN
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
@@ -78,9 +78,15 @@ def put(testbed: Testbed, *found: Snapshot) -> ObservedSnapshots:
     )
 
 
-def token(testbed: Testbed, name: str) -> str:
-    (tree,) = trees_of(testbed, ("web",))
-    return tree.named(name).token
+def token(browser: Client, wish: dict[str, str]) -> str:
+    """Return the token in the question about an act."""
+    question = browser.post(PAGE, {k: v for k, v in wish.items() if k != "keep"})
+    assert question.status_code == 200
+    return dict(HIDDEN.findall(question.content.decode()))["confirm"]
+
+
+def program(browser: Client, wish: dict[str, object]):
+    return browser.post(PAGE, wish, content_type="application/json")
 
 
 def shown(client: Client, page: str = PAGE) -> str:
@@ -224,7 +230,7 @@ def test_restore_asks_and_offers_to_keep_the_present_state(
     wish = {"verb": "restore", "guest": "web", "name": "base"}
     question = browser.post(PAGE, wish)
     assert not Run.objects.exists()
-    sure = wish | {"sure": token(deployed, "base"), "keep": "on", "before": "now"}
+    sure = wish | {"confirm": token(browser, wish), "keep": "on", "before": "now"}
     answer = browser.post(PAGE, sure)
 
     words = visible(question.content.decode())
@@ -244,7 +250,7 @@ def test_restore_without_keeping_is_one_instruction(
 ):
     wish = {"verb": "restore", "guest": "web", "name": "two", "before": "now"}
 
-    browser.post(PAGE, wish | {"sure": token(deployed, "two")})
+    browser.post(PAGE, wish | {"confirm": token(browser, wish)})
 
     run = Run.objects.get()
     assert kinds(run) == ["restore-snapshots", "end"]
@@ -256,7 +262,7 @@ def test_present_state_that_is_to_be_kept_needs_a_name(
 ):
     wish = {"verb": "restore", "guest": "web", "name": "base", "keep": "on"}
 
-    answer = browser.post(PAGE, wish | {"before": " ", "sure": token(deployed, "base")})
+    answer = browser.post(PAGE, wish | {"before": " ", "confirm": token(browser, wish)})
 
     assert answer.status_code == 422
     assert "present state has no name" in visible(answer.content.decode())
@@ -266,7 +272,7 @@ def test_present_state_that_is_to_be_kept_needs_a_name(
 def test_deletion_names_what_goes(browser: Client, deployed: Testbed, seen: object):
     wish = {"verb": "delete", "guest": "web", "name": "base"}
     question = browser.post(PAGE, wish)
-    sure = wish | {"sure": token(deployed, "base"), "children": "1"}
+    sure = wish | {"confirm": token(browser, wish), "children": "1"}
     browser.post(PAGE, sure)
 
     words = visible(question.content.decode())
@@ -301,7 +307,7 @@ def test_answer_for_another_tree_is_asked_again(
     browser: Client, deployed: Testbed, seen: ObservedSnapshots
 ):
     sure = {"verb": "delete", "guest": "web", "name": "base", "children": "1"}
-    sure |= {"sure": token(deployed, "base")}
+    sure |= {"confirm": token(browser, sure)}
     adapter = TypeAdapter(Snapshot)
     new = replace(BASE, name="new", parent="base")
     seen.snapshots = [*seen.snapshots, adapter.dump_python(new, mode="json")]
@@ -310,6 +316,7 @@ def test_answer_for_another_tree_is_asked_again(
     answer = browser.post(PAGE, sure)
 
     assert answer.status_code == 200
+    assert "The list has changed" in visible(answer.content.decode())
     assert not Run.objects.exists()
 
 
@@ -327,7 +334,7 @@ def test_name_with_a_space_is_not_taken_for_another(browser: Client, deployed: T
     put(deployed, BASE, replace(BASE, name=" base", label=Label()))
     wish = {"verb": "delete", "guest": "web", "name": " base"}
 
-    browser.post(PAGE, wish | {"sure": token(deployed, " base")})
+    browser.post(PAGE, wish | {"confirm": token(browser, wish)})
 
     assert Run.objects.get().plan["snapshot"]["name"] == " base"
 
@@ -407,10 +414,101 @@ def test_program_that_renames_to_nothing_is_refused_as_json(
     assert answer.json()["error"] == "The new name is empty."
 
 
-def test_program_reads_the_trees_and_is_not_asked(browser: Client, seen: object):
+@pytest.mark.parametrize(
+    ("wish", "dies", "sentence"),
+    [
+        (
+            {"verb": "restore", "name": "base"},
+            [("present state", "web", "returns to base")],
+            "This erases the present state of web.",
+        ),
+        (
+            {"verb": "delete", "name": "one"},
+            [("snapshot", "First try", "snapshot of web")],
+            "This erases 1 snapshot (97.0 MiB).",
+        ),
+        (
+            {"verb": "delete", "name": "one", "children": True},
+            [
+                ("snapshot", "First try", "snapshot of web"),
+                ("snapshot", "by-virsh", "snapshot of web"),
+            ],
+            "This erases 2 snapshots (194.0 MiB).",
+        ),
+        (
+            {"verb": "delete", "name": "new"},
+            [("snapshot", "new", "snapshot of web, which no look has seen yet")],
+            "This erases 1 snapshot.",
+        ),
+    ],
+)
+def test_program_confirms_what_dies_by_its_token(
+    browser: Client,
+    seen: object,
+    wish: dict[str, object],
+    dies: list[tuple[str, str, str]],
+    sentence: str,
+):
+    wish = {"guest": "web", **wish}
+
+    refused = program(browser, wish)
+    assert not Run.objects.exists()
+    erases = refused.json()["erases"]
+    started = program(browser, wish | {"confirm": erases["confirm"]})
+
+    assert refused.status_code == 428
+    assert refused.json()["error"] == sentence
+    losses = [(one["sort"], one["name"], one["reason"]) for one in erases["losses"]]
+    assert losses == dies
+    assert started.json()["run"] == Run.objects.get().pk
+
+
+def test_token_of_a_snapshot_is_not_that_of_a_later_one_of_its_name(
+    browser: Client, deployed: Testbed, seen: ObservedSnapshots
+):
+    wish = {"verb": "delete", "guest": "web", "name": "two"}
+    confirm = program(browser, wish).json()["erases"]["confirm"]
+    seen.snapshots[-1]["created_at"] += 1
+    seen.save()
+
+    again = program(browser, wish | {"confirm": confirm})
+
+    assert again.status_code == 428
+    assert again.json()["error"].startswith("The list is not the one that was")
+    assert not Run.objects.exists()
+
+
+def test_program_cannot_delete_what_is_below_a_snapshot_that_no_look_saw(
+    browser: Client, seen: object
+):
+    wish = {"verb": "delete", "guest": "web", "name": "new", "children": True}
+
+    answer = program(browser, wish)
+
+    assert answer.status_code == 422
+    assert "had no snapshot new at the last look" in answer.json()["error"]
+
+
+def test_protection_and_other_runs_come_before_the_question(
+    browser: Client, deployed: Testbed, owner: User, seen: object
+):
+    guarded = deployed.protections.create(guest="web", set_by=owner)
+    wishes = [{"verb": "delete", "name": "two"}, {"verb": "restore", "name": "two"}]
+
+    for wish in wishes:
+        assert program(browser, {"guest": "web", **wish}).status_code == 423
+    guarded.delete()
+    create_run(deployed, owner, Command.UP)
+    for wish in wishes:
+        assert program(browser, {"guest": "web", **wish}).status_code == 409
+
+
+def test_program_that_keeps_the_present_state_is_not_asked(
+    browser: Client, seen: object
+):
     found = browser.get(PAGE, headers=JSON).json()["guests"]
     wish = {"verb": "restore", "guest": "web", "name": "base", "before": "now"}
-    started = browser.post(PAGE, wish, content_type="application/json").json()
+    started = program(browser, wish).json()
 
     (web,) = (guest for guest in found if guest["guest"] == "web")
     assert web["disk_bytes"] == 350 << 20
@@ -456,7 +554,7 @@ def test_guest_that_was_restored_off_is_off_by_request(
     browser: Client, deployed: Testbed, seen: object
 ):
     wish = {"verb": "restore", "guest": "web", "name": "two"}
-    browser.post(PAGE, wish | {"sure": token(deployed, "two")})
+    browser.post(PAGE, wish | {"confirm": token(browser, wish)})
     run = Run.objects.get()
     Task.objects.filter(instruction__run=run).update(status="done")
     finish_run(run.pk, Run.Status.SUCCEEDED)
