@@ -44,7 +44,9 @@ class SnapshotWish:
     taken before another one is restored; empty for none. A deletion may include the
     `children`. A `title` is shown instead of the name, which never changes. `schedule`
     is the rhythm of the schedule that asked, in the name of its user. A restore of each
-    guest's `latest` has the names by guest that were seen when it was asked for.
+    guest's `latest` has the names by guest that were seen when it was asked for. `taken`
+    has the times, by guest, of the snapshots that were seen then: no other one of the
+    name is touched. It lacks guests of which nobody had seen one.
     """
 
     verb: SnapshotVerb
@@ -57,6 +59,7 @@ class SnapshotWish:
     schedule: str = ""
     is_group: bool = False
     latest: Mapping[str, str] = field(default_factory=dict)
+    taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def is_of_latest(self) -> bool:

@@ -126,6 +126,7 @@ def _order(
         guests=[row.guest.name for row in rows],
         before=before,
         leaves={row.guest.name: row.status for row in rows} if is_restore else {},
+        taken={row.guest.name: row.created_s for row in rows},
         asked_by=user,
     )
 

@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from orchestration.errors import TestbedBusy, TestbedError
+from orchestration.errors import SnapshotFailed, TestbedBusy, TestbedError
 from orchestration.state.selection import fold
 from testbed.access.permissions import Act, NotAllowed, act_with, log_act, require
-from testbed.models import Run, SnapshotOrder
+from testbed.models import LabSnapshot, Run, SnapshotOrder
 from testbed.runs.creation import create_snapshot
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,7 @@ def _start(pk: int) -> Run | None:
         require(user, act_with(wish.verb), testbed)
         if order.schedule:
             require(user, Act.SCHEDULE_SNAPSHOTS, testbed)
+        _require_chosen(order)
         selection = fold(order.guests)
         order.run = create_snapshot(testbed, user, wish, selection, leaves=order.leaves)
         order.status = Status.STARTED
@@ -84,6 +85,22 @@ def _start(pk: int) -> Run | None:
     what = f"{wish.sentence} of {selection}, run {order.run.pk}"
     log_act(user, act_with(wish.verb), testbed, what)
     return order.run
+
+
+def _require_chosen(order: SnapshotOrder) -> None:
+    """Refuse an act on a snapshot that was deleted and taken again meanwhile.
+
+    The run compares with libvirt's record once more. Raises: SnapshotFailed.
+    """
+    rows = LabSnapshot.objects.filter(
+        guest__testbed=order.testbed, guest__name__in=order.taken, name=order.name
+    )
+    for guest, created_s in rows.values_list("guest__name", "created_s"):
+        if created_s != order.taken[guest]:
+            raise SnapshotFailed(
+                f"{guest} has another snapshot {order.name} than the one that was chosen.",
+                hint="Look at its snapshots, and choose once more.",
+            )
 
 
 def _refuse(pk: int, problem: TestbedError) -> None:

@@ -184,16 +184,17 @@ def _order_deletions(schedule: SnapshotSchedule) -> int:
     orders = testbed.snapshot_orders.filter(schedule=schedule.rhythm)
     recent = orders.filter(Q(status="waiting") | Q(created_at__gt=since))
     known = set(recent.values_list("name", flat=True))
-    above: dict[str, list[str]] = {}
+    above: dict[str, dict[str, int]] = {}
     for row, one in _above(schedule):
         if one.name not in known:
-            above.setdefault(one.name, []).append(row.name)
-    for name, guests in above.items():
+            above.setdefault(one.name, {})[row.name] = one.created_at
+    for name, taken in above.items():
         SnapshotOrder.objects.create(
             testbed=testbed,
             verb=SnapshotVerb.DELETE.value,
             name=name,
-            guests=guests,
+            guests=list(taken),
+            taken=taken,
             asked_by=user,
             schedule=schedule.rhythm,
         )

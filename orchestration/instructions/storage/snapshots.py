@@ -77,7 +77,7 @@ def restore_snapshots(task: Task) -> Outcome:
     """Return one guest to a snapshot, running, paused or off as it was then."""
     wish, guest = wish_of(task), task.state.guest(task.resource.key)
     found, disk = situation_of(task, guest), disk_of(task, guest)
-    snapshot = named(guest, found, wish.name)
+    snapshot = named(guest, found, wish)
     networks = networks_on(task, guest.host)
     stored = disk.snapshots if disk else None
     refuse(
@@ -110,7 +110,9 @@ def delete_snapshots(task: Task) -> Outcome:
         return unchanged("did not exist")
     if wish.is_group and not snapshot.label.group:
         return unchanged("has one of this name that is not of the group")
-    refuse(guest, obstacles.to_all(found, guest.disk))
+    refuse(
+        guest, obstacles.to_all(found, guest.disk) or to_touch(wish, guest, snapshot)
+    )
     below = found.below(wish.name) if wish.children else ()
     verbs.delete(
         task.host.libvirt, task.domain(guest), wish.name, children=wish.children
@@ -122,7 +124,7 @@ def rename_snapshots(task: Task) -> Outcome:
     """Show a snapshot of one guest under another name; libvirt's stays."""
     wish, guest = wish_of(task), task.state.guest(task.resource.key)
     found = situation_of(task, guest)
-    snapshot = named(guest, found, wish.name)
+    snapshot = named(guest, found, wish)
     if snapshot.title == wish.title:
         return unchanged("has this name already")
     others = (one for one in found.snapshots if one.name != wish.name)
@@ -202,11 +204,21 @@ def disk_of(task: Task, guest: GuestState) -> ImageInfo | None:
     )
 
 
-def named(guest: GuestState, found: Situation, name: str) -> Snapshot:
-    snapshot = found.named(name)
+def named(guest: GuestState, found: Situation, wish: SnapshotWish) -> Snapshot:
+    """Return the snapshot that an act is on. Raises: SnapshotFailed."""
+    snapshot = found.named(wish.name)
     if snapshot is None:
-        raise failed(guest, Obstacle(f"has no snapshot {name}", "Choose another one."))
+        problem = f"has no snapshot {wish.name}"
+        raise failed(guest, Obstacle(problem, "Choose another one."))
+    refuse(guest, to_touch(wish, guest, snapshot))
     return snapshot
+
+
+def to_touch(
+    wish: SnapshotWish, guest: GuestState, snapshot: Snapshot
+) -> Obstacle | None:
+    """Return what keeps an act from a snapshot that is not the one of the wish."""
+    return obstacles.to_touch(snapshot, taken=wish.taken.get(guest.name))
 
 
 def refuse(guest: GuestState, obstacle: Obstacle | None) -> None:

@@ -18,7 +18,8 @@ class SnapshotOrder(models.Model):
     """An act on the snapshot `name` of some guests; `run` is what it became.
 
     `before` names a snapshot of the present state, taken before a restore. `leaves` has
-    the status in which a restore leaves each guest. `schedule` is the rhythm of the
+    the status in which a restore leaves each guest, `taken` the times of the snapshots
+    that were chosen, by guest: another one of the name is refused. `schedule` is the rhythm of the
     schedule that asked. `message` says why it was refused.
     """
 
@@ -35,6 +36,7 @@ class SnapshotOrder(models.Model):
     guests = models.JSONField()
     before = models.CharField(max_length=63, blank=True)
     leaves = models.JSONField(default=dict)
+    taken = models.JSONField(default=dict)
     schedule = models.CharField(max_length=8, blank=True)
     asked_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+"
@@ -66,4 +68,5 @@ class SnapshotOrder(models.Model):
             by,
             before=self.before,
             schedule=self.schedule,
+            taken=self.taken,
         )

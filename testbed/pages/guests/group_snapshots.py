@@ -128,6 +128,14 @@ class Group:
             if one.node
         }
 
+    def taken(self) -> dict[str, int]:
+        """Return the time of each guest's snapshot, by libvirt's record."""
+        return {
+            one.tree.row.guest.name: one.node.snapshot.created_at
+            for one in self.members
+            if one.node
+        }
+
     def to_json(self) -> Json:
         """Return the group for programs, as docs/protocol.md shows it."""
         return {

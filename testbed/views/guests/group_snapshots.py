@@ -45,8 +45,9 @@ def act_on_group(
             raise _not_there(testbed, wish.name)
         if wish.erases or is_person:
             erasure = erased_by_group(testbed, wish, trees, group)
-    if group and wish.is_of_latest:
-        wish = replace(wish, latest=group.names())
+    if group:
+        latest = group.names() if wish.is_of_latest else {}
+        wish = replace(wish, latest=latest, taken=group.taken())
     try:
         run = create_snapshot(
             testbed,

@@ -1,5 +1,7 @@
 """The page of a testbed's snapshots, and the runs that it starts."""
 
+from dataclasses import replace
+
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, JsonResponse
@@ -56,7 +58,8 @@ def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse
     is_nameless = form.verb == SnapshotVerb.RENAME and not form.title
     if is_nameless and node and is_person:
         return _question(request, testbed, form, tree)
-    wish = form.wish(request.user.get_username())
+    taken = {form.guest: node.snapshot.created_at} if node else {}
+    wish = replace(form.wish(request.user.get_username()), taken=taken)
     leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
     erasure = _erasure(testbed, wish, tree, is_person=is_person)
     try:

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from testbed.models import Run, SnapshotOrder, Testbed
 from testbed.snapshots.orders import forget_old_orders, start_waiting
+from tests.testbed.snapshots.rows import TAKEN, put, taken
 
 
 def ordered(testbed: Testbed, user: User, **values: object) -> SnapshotOrder:
@@ -46,6 +47,23 @@ def test_refused_act_lets_the_next_one_start(
     assert gone.status == "refused"
     assert "gone" in gone.message
     assert there.run == Run.objects.get()
+
+
+def test_act_is_not_done_to_a_later_snapshot_of_the_name(
+    generated: Testbed, owner: User, doors: object
+):
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+    put(generated, "web", taken("base", created_at=TAKEN + 1))
+    other = ordered(generated, owner, taken={"web": TAKEN})
+    same = ordered(generated, owner, taken={"web": TAKEN + 1})
+
+    assert start_waiting() == 1
+
+    other.refresh_from_db()
+    same.refresh_from_db()
+    assert other.status == "refused"
+    assert "another snapshot base than the one that was chosen" in other.message
+    assert same.run.plan["snapshot"]["taken"] == {"web": TAKEN + 1}
 
 
 def test_old_records_go_and_acts_that_wait_stay(testbed: Testbed, owner: User):

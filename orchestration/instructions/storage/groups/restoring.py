@@ -28,6 +28,7 @@ from orchestration.instructions.storage.snapshots import (
     set_clock,
     thaw,
     to_grow,
+    to_touch,
     wish_of,
 )
 from orchestration.instructions.task import Outcome, Task, done
@@ -92,6 +93,8 @@ def _chosen(task: Task, wish: SnapshotWish) -> list[Member]:
             _require_as_asked(one, wish)
         else:
             one.snapshot = one.found.named(wish.name)
+        if one.snapshot:
+            refuse(one.guest, to_touch(wish, one.guest, one.snapshot))
     if wish.is_of_latest:
         if not any(one.snapshot for one in found):
             raise SnapshotFailed("No guest has a snapshot.", hint="Take one first.")

@@ -103,6 +103,20 @@ def to_restore(
     return None
 
 
+def to_touch(snapshot: Snapshot, *, taken: int | None) -> Obstacle | None:
+    """Return what keeps a guest from an act on the snapshot that was seen.
+
+    One that was deleted and taken again under its name is another one. `taken` is the
+    time of the seen one, None where nobody had seen it.
+    """
+    if taken is None or snapshot.created_at == taken:
+        return None
+    return Obstacle(
+        f"has another snapshot {snapshot.name} than the one that was chosen",
+        "Look at its snapshots, and choose once more.",
+    )
+
+
 def to_grow(snapshot: Snapshot, *, cpus: int, memory_mib: int) -> Obstacle | None:
     """Return what keeps a guest from a snapshot of when it was larger than it is now.
 

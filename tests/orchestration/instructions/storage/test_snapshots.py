@@ -106,6 +106,20 @@ def test_present_state_is_kept_before_a_restore(
     assert tree(rehearsal)["now"].description == "before base was restored"
 
 
+@pytest.mark.parametrize("verb", ["restore", "delete", "rename"])
+def test_snapshot_that_was_taken_again_under_its_name_is_another_one(
+    act: Act, rehearsal: Rehearsal, verb: str
+) -> None:
+    act("create", "base")
+    now = tree(rehearsal)["base"].created_at
+
+    words = sentence(act, verb, "base", title="x", taken={"a": now - 60})
+
+    assert "a on host-a has another snapshot base than the one that was" in words
+    assert tree(rehearsal)["base"].title == "base"
+    act(verb, "base", title="x", taken={"a": now})
+
+
 def test_marks_come_back_with_the_disk(act: Act, rehearsal: Rehearsal) -> None:
     project = rehearsal.project
     project.mark("a", script="old", script_exit_code=0, user_keys="k1")

@@ -148,6 +148,8 @@ def test_latest_of_each_is_restored(browser: Client, whole: Testbed):
     assert kinds(run) == ["restore-group-snapshot", "end"]
     assert run.title == "Restore the latest snapshot"
     assert run.plan["snapshot"]["latest"] == {"web": "own", "db": "all"}
+    then = BASE.created_at
+    assert run.plan["snapshot"]["taken"] == {"web": then + 60, "db": then}
     assert run.options["leaves"] == {"web": "shut off", "db": "running"}
 
 

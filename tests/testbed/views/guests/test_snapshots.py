@@ -243,6 +243,7 @@ def test_restore_asks_and_offers_to_keep_the_present_state(
     assert answer["Location"] == f"/runs/{run.pk}/"
     assert kinds(run) == ["create-snapshots", "restore-snapshots", "end"]
     assert run.options["leaves"] == {"web": "running"}
+    assert run.plan["snapshot"]["taken"] == {"web": BASE.created_at}
 
 
 def test_restore_without_keeping_is_one_instruction(

@@ -102,6 +102,16 @@ def test_snapshot_newer_than_the_question_is_not_restored(both: Both) -> None:
     )
 
 
+def test_group_that_was_taken_again_under_its_name_is_another_one(both: Both) -> None:
+    both.act("create", "base")
+    times = {guest: both.tree(guest)["base"].created_at for guest in ("a", "b")}
+
+    with pytest.raises(SnapshotFailed, match="b on host-b has another snapshot base"):
+        both.act("restore", "base", taken=times | {"b": times["b"] - 60})
+
+    assert "2 guests restored" in both.act("restore", "base", taken=times).message
+
+
 def test_group_that_is_not_whole_is_refused(both: Both) -> None:
     both.act("create", "base")
     both.by_hand("b", lambda domain: domain.snapshotLookupByName("base").delete())
