@@ -26,6 +26,7 @@ from orchestration.errors import NotEnoughSpace, PathOutside, StateError
 from orchestration.inventory.things import DISK_FILE
 from orchestration.plan.model import Command
 from orchestration.project.folder import Project, Stamp
+from orchestration.project.snapshots import kept_sizes
 from orchestration.providers.images.qcow2 import HEADER_BYTES, parse_header
 from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.state.disk_sizes import disk_bytes
@@ -59,7 +60,7 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     is_up = command is Command.UP
     files = dict(_files(testbed.project, state, lambda _: is_up))
     snapshots = LabSnapshot.objects.stored_in([testbed]).get(testbed.pk, {})
-    wanted = _by_host(files, snapshots)
+    wanted = _by_host(files, snapshots, kept_sizes(testbed.project))
     before = held_by(testbed)
     more = [host for host, count in wanted.items() if count > before.get(host, 0)]
     if not more:
@@ -146,7 +147,7 @@ def _held(
 ) -> Bytes:
     project = testbed.project
     files = _held_files(project.directory, project.stamps(), is_whole)
-    return _by_host(dict(files), snapshots)
+    return _by_host(dict(files), snapshots, kept_sizes(project))
 
 
 @lru_cache(maxsize=4096)
@@ -196,14 +197,20 @@ def _context_bytes(files: FolderFiles, context: str) -> int:
 
 
 def _by_host(
-    files: Mapping[Place, int], snapshots: Mapping[Place, StoredBytes]
+    files: Mapping[Place, int],
+    snapshots: Mapping[Place, StoredBytes],
+    kept: Mapping[str, tuple[int, int]],
 ) -> dict[str, int]:
-    """Sum the files of each host; disks with snapshots as the module says."""
+    """Sum the files of each host; disks with snapshots as the module says.
+
+    `kept` has those of guests that are down, which no look at a host finds.
+    """
     found: Counter[str] = Counter()
     for (host, path), count in files.items():
         name = PurePosixPath(path).name.removesuffix(DISK_FILE)
-        if stored := snapshots.get((host, name)):
-            count = max(count + stored.memory_bytes, stored.disk_bytes)
+        memory, disk = snapshots.get((host, name)) or kept.get(name, (0, 0))
+        if path.endswith(DISK_FILE):
+            count = max(count + memory, disk)
         found[host] += count
     return dict(found)
 

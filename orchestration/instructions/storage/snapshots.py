@@ -17,6 +17,7 @@ from orchestration.errors import (
     Cancelled,
     ForeignThing,
     HostUnreachable,
+    ImageFailed,
     SnapshotFailed,
     TestbedError,
 )
@@ -27,6 +28,7 @@ from orchestration.instructions.boot.reaching import try_to_reach
 from orchestration.instructions.task import Outcome, Task, done, unchanged
 from orchestration.plan.snapshots import SnapshotWish
 from orchestration.project import snapshots as kept_records
+from orchestration.project.snapshots import KeptRecord
 from orchestration.providers.images import qemu_img
 from orchestration.providers.images.qemu_img import ImageInfo
 from orchestration.providers.images.space import free_bytes, require_space
@@ -141,7 +143,17 @@ def keep_records(task: Task, guest: GuestState) -> str:
     Nothing is read into them on a domain without snapshots. Raises: ForeignThing.
     """
     record = verbs.record_of(task.host.libvirt, task.domain(guest))
-    kept_records.keep(task.project, guest.name, record.texts, record.current)
+    disk = _sizes_of(task, guest) if record.texts else None
+    kept_records.keep(
+        task.project,
+        guest.name,
+        KeptRecord(
+            texts=record.texts,
+            current=record.current,
+            memory_bytes=dict(disk.snapshots) if disk else {},
+            disk_bytes=disk.actual_size_bytes if disk else 0,
+        ),
+    )
     if not record.texts:
         return ""
     task.log(f"{count_of(len(record.texts), 'snapshot')} kept for the next Up")
@@ -157,10 +169,10 @@ def keep_records(task: Task, guest: GuestState) -> str:
 
 def give_records_back(task: Task, guest: GuestState) -> None:
     """Give a domain that was defined anew its records back."""
-    texts, current = kept_records.kept(task.project, guest.name)
-    if not texts:
+    kept = kept_records.kept(task.project, guest.name)
+    if not kept.texts:
         return
-    record = Record(texts, current)
+    record = Record(kept.texts, kept.current)
     refused = verbs.give_back(task.host.libvirt, task.domain(guest), record)
     for reason in refused:
         task.log(f"libvirt did not take a snapshot back: {reason}", Stream.STDERR)
@@ -202,6 +214,15 @@ def disk_of(task: Task, guest: GuestState) -> ImageInfo | None:
     return qemu_img.info(
         task.host.transport, guest.disk, image_format="qcow2", scope=task.scope
     )
+
+
+def _sizes_of(task: Task, guest: GuestState) -> ImageInfo | None:
+    """Return the facts of a disk with snapshots; None where it cannot be read."""
+    try:
+        return disk_of(task, guest)
+    except ImageFailed as exc:
+        task.log(f"The sizes of the snapshots are not known: {exc.message}")
+        return None
 
 
 def named(guest: GuestState, found: Situation, wish: SnapshotWish) -> Snapshot:

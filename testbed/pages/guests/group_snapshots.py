@@ -163,8 +163,9 @@ def groups_of(testbed: Testbed, trees: Sequence[GuestTree]) -> list[Group]:
         for node in tree.nodes
         if node.snapshot.label.group
     }
+    of_trees = [(tree, _of_groups(tree)) for tree in trees]
     return sorted(
-        (Group(testbed, name, _members(trees, name)) for name in found),
+        (Group(testbed, name, _members(of_trees, name)) for name in found),
         key=lambda group: (group.created_at, group.name),
     )
 
@@ -184,9 +185,12 @@ def _latest(tree: GuestTree) -> Node | None:
     return max(newest_first, key=lambda node: node.created_at, default=None)
 
 
-def _members(trees: Sequence[GuestTree], name: str) -> tuple[GroupMember, ...]:
-    found = ((tree, tree.named(name)) for tree in trees)
-    return tuple(
-        GroupMember(tree, node if node and node.snapshot.label.group else None)
-        for tree, node in found
-    )
+def _of_groups(tree: GuestTree) -> dict[str, Node]:
+    """Return a guest's snapshots that are parts of groups, by name."""
+    return {one.snapshot.name: one for one in tree.nodes if one.snapshot.label.group}
+
+
+def _members(
+    of_trees: Sequence[tuple[GuestTree, dict[str, Node]]], name: str
+) -> tuple[GroupMember, ...]:
+    return tuple(GroupMember(tree, nodes.get(name)) for tree, nodes in of_trees)

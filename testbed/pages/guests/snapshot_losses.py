@@ -64,5 +64,5 @@ def _losses(
         reason = f"snapshot of {guest}, which no look has seen yet"
         yield Loss(Sort.SNAPSHOT, wish.name, host, reason=reason, version=guest)
     else:
-        for one in (node.snapshot, *(node.below if children else ())):
+        for one in (node.snapshot, *(tree.below(wish.name) if children else ())):
             yield snapshot_loss(guest, host, one)

@@ -3,12 +3,12 @@
 From rows and files only. The number of queries does not grow with the testbed.
 """
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import dropwhile, takewhile
 
-from orchestration.project.snapshots import kept
-from orchestration.providers.libvirt.snapshots import text
+from orchestration.inventory.snapshots import kept_snapshots
 from orchestration.providers.libvirt.snapshots.text import Snapshot
 from testbed.models import ObservedSnapshots, Run, Testbed
 from testbed.models.snapshots.lab import time_of
@@ -21,11 +21,10 @@ Json = dict[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One snapshot of a tree; `depth` counts those above it, `below` all under it."""
+    """One snapshot of a tree; `depth` counts those above it."""
 
     snapshot: Snapshot
     depth: int
-    below: tuple[Snapshot, ...]
 
     @property
     def indent(self) -> int:
@@ -90,6 +89,14 @@ class GuestTree:
         """Return the snapshot of this name, which is libvirt's."""
         return next((one for one in self.nodes if one.snapshot.name == name), None)
 
+    def below(self, name: str) -> tuple[Snapshot, ...]:
+        """Return all that are below a snapshot: they follow it, deeper than it is."""
+        rest = dropwhile(lambda one: one.snapshot.name != name, self.nodes)
+        if (top := next(rest, None)) is None:
+            return ()
+        under = takewhile(lambda one: one.depth > top.depth, rest)
+        return tuple(one.snapshot for one in under)
+
     def to_json(self) -> Json:
         """Return the tree for programs."""
         return {
@@ -125,12 +132,11 @@ def _tree(testbed: Testbed, row: GuestRow, seen: ObservedSnapshots | None) -> Gu
         return GuestTree(row, tuple(_nodes(seen.read())), seen)
     if row.observed is not None:  # its domain is there, without any
         return GuestTree(row, ())
-    texts, current = kept(testbed.project, row.guest.name)
-    found = tuple(map(text.read, texts))
-    return GuestTree(row, tuple(_nodes(found, current)), is_kept=bool(found))
+    found = kept_snapshots(testbed.project, row.guest.name)
+    return GuestTree(row, tuple(_nodes(found)), is_kept=bool(found))
 
 
-def _nodes(found: tuple[Snapshot, ...], current: str = "") -> Iterator[Node]:
+def _nodes(found: tuple[Snapshot, ...]) -> Iterator[Node]:
     """Yield the snapshots, each before those below it, siblings by their time.
 
     Without recursion: a chain may be longer than Python's stack.
@@ -144,20 +150,6 @@ def _nodes(found: tuple[Snapshot, ...], current: str = "") -> Iterator[Node]:
     waiting = [(one, 0) for one in reversed(children.get("", ()))]
     while waiting:
         one, depth = waiting.pop()
-        yield Node(_marked(one, current), depth, tuple(_below(one, children)))
+        yield Node(one, depth)
         own = children.get(one.name, ())
         waiting += [(child, depth + 1) for child in reversed(own)]
-
-
-def _marked(found: Snapshot, current: str) -> Snapshot:
-    return replace(found, is_current=True) if found.name == current else found
-
-
-def _below(
-    found: Snapshot, children: Mapping[str, list[Snapshot]]
-) -> Iterator[Snapshot]:
-    waiting = list(children.get(found.name, ()))
-    while waiting:
-        one = waiting.pop()
-        yield one
-        waiting += children.get(one.name, ())

@@ -13,11 +13,9 @@ from datetime import datetime
 from pathlib import PurePosixPath
 
 from orchestration.errors import StateError
+from orchestration.inventory.snapshots import kept_snapshots
 from orchestration.inventory.things import DISK_FILE
 from orchestration.plan.model import Command, Options
-from orchestration.project import snapshots
-from orchestration.providers.libvirt.snapshots import text
-from orchestration.providers.libvirt.snapshots.text import Snapshot
 from orchestration.state.diff.changes import Change, ChangeKind, diff
 from orchestration.state.model import GuestState, State
 from testbed.models import Inventory, Testbed
@@ -128,14 +126,11 @@ def _snapshots(testbed: Testbed, gone: Iterable[Gone]) -> Iterator[Loss]:
     seen = {row.name: row for row in testbed.observed_snapshots.all()}
     for guest, _ in gone:
         row = seen.get(guest.name)
-        for one in row.read() if row else _kept(testbed, guest):
+        kept = () if row else kept_snapshots(testbed.project, guest.name)
+        for one in row.read() if row else kept:
             # The size of its disk has its memory.
             loss = snapshot_loss(guest.name, guest.host, one)
             yield replace(loss, size_bytes=None)
-
-
-def _kept(testbed: Testbed, guest: GuestState) -> tuple[Snapshot, ...]:
-    return tuple(map(text.read, snapshots.kept(testbed.project, guest.name)[0]))
 
 
 def _changed(known: State, wanted: State, options: Options) -> Iterator[Gone]:

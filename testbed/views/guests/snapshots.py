@@ -127,6 +127,7 @@ def _question(
         "testbed": testbed,
         "tree": tree,
         "node": tree.named(form.name),
+        "below": tree.below(form.name),
         "before": form.before,
         "confirm": erasure.token if erasure else "",
         "has_changed": bool(form.confirm),

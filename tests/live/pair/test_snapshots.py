@@ -239,7 +239,9 @@ def test_snapshots_survive_down_and_up(
     assert down.status == "succeeded", down.words
     assert "2 snapshots kept for the next Up" in down.log
     wait_until(lambda: of(owner, "away")["kept"], "the look did not see the Down")
-    assert list(tree(owner, "away")) == ["base", "by-virsh"]
+    kept = tree(owner, "away")
+    assert list(kept) == ["base", "by-virsh"]
+    assert all(one["memory_bytes"] > 1 << 20 for one in kept.values())
     up = ran(owner, SLUG, "up")
     assert up.status == "succeeded", up.words
 

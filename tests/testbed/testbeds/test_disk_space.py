@@ -10,9 +10,11 @@ from django.utils import timezone
 from orchestration.errors import NotEnoughSpace
 from orchestration.plan.model import Command, Options
 from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
+from orchestration.project.snapshots import KeptRecord, drop, keep
 from orchestration.providers.images.qcow2 import MAGIC
 from orchestration.state.model import Markers
 from testbed.access.limits import LimitReached
+from testbed.hosts.snapshots import SnapshotsOfHost, save_snapshots
 from testbed.models import Allowance, Host, ImageStore, Run, Testbed
 from testbed.runs.creation import create_run, create_snapshot
 from testbed.testbeds.disk_space import held_by, virtual_bytes
@@ -203,6 +205,24 @@ def test_snapshots_count_with_their_memory_and_a_larger_disk_as_it_is(testbed):
     put(testbed, "web", base, other, disk_bytes=15 * GIB)
     assert held_by(testbed) == {"main": 15 * GIB, "host-b": 10 * GIB}
     row.delete()
+
+    assert held_by(testbed) == {"main": 10 * GIB, "host-b": 10 * GIB}
+
+
+def test_snapshots_of_a_guest_that_is_down_count_on(testbed):
+    up(testbed)
+    put(testbed, "web", taken("base", memory_bytes=GIB), disk_bytes=3 * GIB)
+    sizes = {"base": GIB, "other": GIB}
+    record = KeptRecord(texts=("<domainsnapshot/>",), memory_bytes=sizes)
+    keep(testbed.project, "web", record)
+    # A look finds no domain.
+    save_snapshots([SnapshotsOfHost("main", (), timezone.now())])
+
+    assert held_by(testbed) == {"main": 12 * GIB, "host-b": 10 * GIB}
+    whole = record.model_copy(update={"disk_bytes": 15 * GIB})
+    keep(testbed.project, "web", whole)
+    assert held_by(testbed) == {"main": 15 * GIB, "host-b": 10 * GIB}
+    drop(testbed.project, "web")
 
     assert held_by(testbed) == {"main": 10 * GIB, "host-b": 10 * GIB}
 

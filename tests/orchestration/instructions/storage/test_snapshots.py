@@ -7,14 +7,14 @@ from dataclasses import replace
 import libvirt
 import pytest
 
-from orchestration.errors import Cancelled, NotEnoughSpace, SnapshotFailed
+from orchestration.errors import Cancelled, ImageFailed, NotEnoughSpace, SnapshotFailed
 from orchestration.events import Status
 from orchestration.hosts import Host
 from orchestration.instructions.storage import snapshots
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.model import Command, Kind
 from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
-from orchestration.project.snapshots import kept
+from orchestration.project.snapshots import KeptRecord, kept, kept_sizes
 from orchestration.providers.images.qemu_img import ImageInfo
 from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.snapshots import verbs
@@ -256,12 +256,46 @@ def test_snapshots_survive_down_and_up(act: Act, rehearsal: Rehearsal) -> None:
     assert down.failed() == {}
     assert "4 snapshots kept for the next Up" in rehearsal.lines("a")
     assert tree(rehearsal) == {}
-    assert len(kept(rehearsal.project, "a")[0]) == 4
+    assert len(kept(rehearsal.project, "a").texts) == 4
     assert rehearsal.up().failed() == {}
 
     assert tree(rehearsal) == before
-    assert kept(rehearsal.project, "a") == ((), "")
+    assert kept(rehearsal.project, "a") == KeptRecord()
     assert act("restore", "one").status is Status.DONE
+
+
+def test_sizes_are_kept_with_the_records(
+    act: Act,
+    rehearsal: Rehearsal,
+    make_task: MakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    act("create", "base")
+    info = ImageInfo("qcow2", 1 << 31, 300 << 20, "", snapshots={"base": 97 << 20})
+    monkeypatch.setattr(snapshots.qemu_img, "info", lambda *_, **__: info)
+    task = on_real(make_task("a"), "")
+
+    snapshots.keep_records(task, task.state.guest("a"))
+
+    assert kept_sizes(rehearsal.project) == {"a": (97 << 20, 300 << 20)}
+
+
+def test_down_goes_on_where_sizes_cannot_be_read(
+    act: Act,
+    rehearsal: Rehearsal,
+    make_task: MakeTask,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object, **__: object) -> ImageInfo:
+        raise ImageFailed("The disk of a is locked.")
+
+    act("create", "base")
+    monkeypatch.setattr(snapshots.qemu_img, "info", fail)
+    task = on_real(make_task("a"), "")
+
+    assert snapshots.keep_records(task, task.state.guest("a")) == ""
+
+    assert kept_sizes(rehearsal.project) == {"a": (0, 0)}
 
 
 def test_refused_record_stays_kept(
@@ -275,7 +309,7 @@ def test_refused_record_stays_kept(
 
     said = "libvirt did not take a snapshot back: base: of another version"
     assert said in rehearsal.lines("a")
-    assert len(kept(rehearsal.project, "a")[0]) == 1
+    assert len(kept(rehearsal.project, "a").texts) == 1
 
 
 def test_snapshots_go_with_their_disk(act: Act, rehearsal: Rehearsal) -> None:
@@ -304,7 +338,7 @@ def test_removed_guest_leaves_no_records(
 
     snapshots.forget_records(make_task("a"), rehearsal.state.guest("a"))
 
-    assert kept(rehearsal.project, "a") == ((), "")
+    assert kept(rehearsal.project, "a") == KeptRecord()
 
 
 def test_overlay_of_another_program_is_named_by_down(

@@ -12,7 +12,7 @@ from django.utils import timezone
 from pydantic import TypeAdapter
 
 from orchestration.plan.model import Command
-from orchestration.project.snapshots import keep
+from orchestration.project.snapshots import KeptRecord, keep
 from orchestration.providers.libvirt.snapshots import text
 from orchestration.providers.libvirt.snapshots.text import Label, Snapshot
 from testbed.models import ObservedSnapshots, Run, Task, Testbed
@@ -177,12 +177,30 @@ def test_number_of_queries_does_not_grow(browser: Client, seen: ObservedSnapshot
 def test_kept_snapshots_of_a_guest_that_is_down(browser: Client, deployed: Testbed):
     deployed.observed_guests.all().delete()
     record = text.build("base", "words", Label("olive"))
-    keep(deployed.project, "web", (record,), "base")
+    sizes = {"base": 97 << 20}
+    kept = KeptRecord(texts=(record,), current="base", memory_bytes=sizes)
+    keep(deployed.project, "web", kept)
 
     page = shown(browser)
+    (web, _) = browser.get(PAGE, headers=JSON).json()["guests"]
 
     assert "Its disk keeps these" in visible(page)
     assert 'value="restore"' not in page
+    assert web["snapshots"][0]["memory_bytes"] == 97 << 20
+    assert web["snapshots"][0]["current"] is True
+
+
+@pytest.mark.parametrize("content", [b'{"current": "", "texts": ["<no"]}', b"[]"])
+def test_kept_record_that_cannot_be_read_breaks_no_page(
+    browser: Client, deployed: Testbed, content: bytes
+):
+    deployed.project.mark("web", disk="image")
+    keep(deployed.project, "web", KeptRecord(texts=("<a/>",)))
+    (deployed.project.snapshots / "web.json").write_bytes(content)
+
+    assert "None." in visible(shown(browser))
+    question = browser.get("/testbeds/lab/disks/delete/")
+    assert "web on main" in visible(squeezed(question.content.decode()))
 
 
 def test_mixed_chain_offers_no_act_that_it_cannot_take(
