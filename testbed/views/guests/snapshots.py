@@ -31,6 +31,9 @@ from testbed.views.guests.group_snapshots import act_on_group
 from testbed.views.guests.snapshot_forms import ALL, SnapshotForm, read_form
 from testbed.views.problems import status_of, wants_json
 
+# Of each guest, on the page of all; its own page has the rest.
+MOST_SHOWN = 50
+
 
 @not_stored
 @login_required
@@ -157,11 +160,15 @@ def _page(
     active = testbed.runs.active().select_related("asked_by").defer("plan")
     running = sorted(active, key=lambda run: not run.is_exclusive)
     is_usable = testbed.condition in Testbed.DEPLOYED
+    guests = page_of(request, trees)
+    nodes = page_of(request, trees[0].nodes) if guest else None
+    shown = [(tree, nodes or tree.nodes[:MOST_SHOWN]) for tree in guests]
     context = {
         "testbed": testbed,
         "problem": problem,
         "form": form,
-        "page": page_of(request, trees),
+        "page": nodes or guests,
+        "shown": shown,
         "groups": groups,
         "latest": None if guest else group_of(testbed, trees, ""),
         "all": ALL,
