@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import nan
+from uuid import uuid4
 
 from celery import shared_task
 from django.conf import settings
@@ -172,7 +173,15 @@ def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObserva
         snapshots = look_at_snapshots(host, known)
         return HostObservation(row, read_at, seen, facts, network, snapshots)
     except TestbedError as exc:
-        return HostObservation(row, timezone.now(), problem=exc.sentence)
+        problem = exc.sentence
+    except Exception:  # the looks at the other hosts stay
+        reference = uuid4().hex[:8]
+        logger.exception("the look at %s failed, reference %s", row.name, reference)
+        problem = (
+            "The look at it ended with an unexpected error. Give the reference "
+            f"{reference} to your administrator."
+        )
+    return HostObservation(row, timezone.now(), problem=problem)
 
 
 def _save_host(observation: HostObservation, now: datetime) -> None:

@@ -13,6 +13,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from orchestration.errors import StateError
+from orchestration.hosts import Host as OpenHost
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
@@ -45,6 +46,35 @@ def test_silent_host_keeps_its_guests_and_gets_its_problem(
     observe_all(kept)
     silent.refresh_from_db()
     assert silent.problem == ""
+
+
+def test_unexpected_error_on_one_host_is_told_for_that_host_alone(
+    testbed: Testbed,
+    kept: Hosts,
+    state: State,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start(kept, state, "web")
+    start(kept, state, "db")
+    observe_all(kept)
+    stop(kept, state, "web")
+
+    def surprised(host: OpenHost, **options: object) -> HostFacts:
+        if host.state.name == "host-b":
+            raise ZeroDivisionError
+        return examine(host, **options)
+
+    monkeypatch.setattr(observation, "examine", surprised)
+    observe_all(kept)
+
+    assert seen(testbed) == {"db": "running"}
+    broken, main = Host.objects.get(name="host-b"), Host.objects.get(name="main")
+    assert main.problem == ""
+    assert broken.problem.startswith("The look at it ended with an unexpected error.")
+    reference = broken.problem.split("reference ")[1].split()[0]
+    assert reference in caplog.text
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_testbed_is_as_old_as_the_last_look_at_all_of_its_hosts(
