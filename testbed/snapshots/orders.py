@@ -7,6 +7,7 @@ that is refused then says why, and the next one of its testbed follows.
 
 import logging
 from datetime import timedelta
+from uuid import uuid4
 
 from celery import shared_task
 from django.conf import settings
@@ -21,6 +22,8 @@ from testbed.runs.creation import create_snapshot
 
 logger = logging.getLogger(__name__)
 Status = SnapshotOrder.Status
+UNEXPECTED = "It could not be started: an unexpected error happened."
+HINT = "Give the reference {} to your administrator."
 
 
 @shared_task(name="testbed.tasks.snapshots.start_orders", ignore_result=True)
@@ -59,6 +62,10 @@ def _start_first(orders: list[int]) -> bool:
             _refuse(pk, exc.problem)
         except TestbedError as exc:
             _refuse(pk, exc)
+        except Exception:  # the acts behind it are started
+            reference = uuid4().hex[:8]
+            logger.exception("act %d on snapshots, reference %s", pk, reference)
+            _refuse(pk, TestbedError(UNEXPECTED, hint=HINT.format(reference)))
     return False
 
 

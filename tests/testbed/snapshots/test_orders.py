@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
@@ -46,6 +47,24 @@ def test_refused_act_lets_the_next_one_start(
     there.refresh_from_db()
     assert gone.status == "refused"
     assert "gone" in gone.message
+    assert there.run == Run.objects.get()
+
+
+def test_unexpected_error_lets_the_next_one_start(
+    generated: Testbed, owner: User, doors: object, caplog: pytest.LogCaptureFixture
+):
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+    broken = ordered(generated, owner, verb="no-verb")
+    there = ordered(generated, owner)
+
+    assert start_waiting() == 1
+
+    broken.refresh_from_db()
+    there.refresh_from_db()
+    assert broken.status == "refused"
+    reference = broken.message.split("reference ")[1].split()[0]
+    assert reference in caplog.text
+    assert "no-verb" in caplog.text
     assert there.run == Run.objects.get()
 
 
