@@ -19,7 +19,6 @@ from orchestration.errors import StateError
 from orchestration.events import Status
 from orchestration.instructions.storage.groups.recovery import put_right
 from orchestration.locks import held_if_free
-from orchestration.plan.model import Command
 from orchestration.project import groups
 from orchestration.project.folder import Project
 from testbed import worker
@@ -187,11 +186,11 @@ def retry_leftovers() -> int:
 
 
 def put_groups_right() -> int:
-    """Resume the guests that a lost worker paused, and remove its half group."""
-    since = timezone.now() - LEFTOVERS_FOR
-    runs = Run.objects.filter(command=Command.SNAPSHOT, created_at__gt=since)
-    testbeds = Testbed.objects.filter(pk__in=runs.values("testbed"))
-    return sum(_put_right(testbed.project) for testbed in testbeds)
+    """Resume the guests that a lost worker paused, and remove its half group.
+
+    It goes on until each host has answered, however long that takes.
+    """
+    return sum(_put_right(testbed.project) for testbed in Testbed.objects.all())
 
 
 def lock_file(name: str) -> Path:

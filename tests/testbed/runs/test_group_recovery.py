@@ -1,7 +1,10 @@
 """The sweeper puts right what a lost worker left of a group snapshot."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from orchestration.hosts import Hosts
 from orchestration.plan.model import Command, Options
@@ -12,7 +15,7 @@ from orchestration.providers.libvirt.ownership import domain_of
 from orchestration.providers.libvirt.snapshots import verbs
 from orchestration.providers.libvirt.snapshots.text import Label
 from testbed import worker
-from testbed.models import Testbed
+from testbed.models import Run, Testbed
 from testbed.runs import sweeper
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import Doors
@@ -59,6 +62,14 @@ def test_paused_guest_runs_and_the_half_is_deleted(lost: Testbed, kept: Hosts):
 
     assert web(lost, kept) == ("running", 0)
     assert sweeper.put_groups_right() == 0
+
+
+def test_host_that_was_away_for_days_is_put_right(lost: Testbed, kept: Hosts):
+    Run.objects.update(created_at=timezone.now() - timedelta(days=9))
+
+    assert sweeper.put_groups_right() == 1
+
+    assert web(lost, kept) == ("running", 0)
 
 
 def test_worker_that_lives_is_left_alone(lost: Testbed, kept: Hosts):
