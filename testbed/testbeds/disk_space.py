@@ -11,6 +11,7 @@ take the same space.
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import cache, lru_cache, partial
 from pathlib import Path, PurePosixPath
 
@@ -22,9 +23,15 @@ from orchestration.amounts import size
 from orchestration.compose.files import FolderFiles, open_real
 from orchestration.compose.language.schema import DriverType
 from orchestration.compose.rules.files import CONTEXT_LIMIT_BYTES
-from orchestration.errors import NotEnoughSpace, PathOutside, StateError
+from orchestration.errors import (
+    NotEnoughSpace,
+    PathOutside,
+    SelectionFailed,
+    StateError,
+)
 from orchestration.inventory.things import DISK_FILE
 from orchestration.plan.model import Command
+from orchestration.plan.snapshots import SnapshotVerb
 from orchestration.project.folder import Project, Stamp
 from orchestration.project.snapshots import kept_sizes
 from orchestration.providers.images.qcow2 import HEADER_BYTES, parse_header
@@ -32,6 +39,7 @@ from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, State
 from orchestration.state.model.images import ImageState
+from orchestration.state.selection import select_guests
 from testbed.access.limits import (
     MIB,
     Account,
@@ -39,7 +47,7 @@ from testbed.access.limits import (
     charged_to,
     require_disks,
 )
-from testbed.models import ImageStore, LabSnapshot, Testbed
+from testbed.models import ImageStore, LabSnapshot, Run, Testbed
 from testbed.models.snapshots.lab import StoredBytes
 from testbed.testbeds.capacity import COMING_UP, DEPLOYED, wait_for_other_plans
 
@@ -115,9 +123,45 @@ def require_memory_space(testbed: Testbed, guests: Collection[str]) -> None:
         return
     wait_for_other_plans()
     account = account_of(testbed)
-    here = sum(held_by(testbed).values()) + memory
-    elsewhere = charged_disks(account, but=testbed)
+    here = sum(held_by(testbed).values()) + _unseen_memory(testbed) + memory
+    others = charged_to(account).exclude(pk=testbed.pk)
+    elsewhere = charged_disks(account, but=testbed) + sum(map(_unseen_memory, others))
     require_disks(account, in_testbed=here, elsewhere=elsewhere)
+
+
+def _unseen_memory(testbed: Testbed) -> int:
+    """Return the memory that snapshots may have stored since the last look at a testbed.
+
+    Without it, many could be taken before the next look counts the first.
+    """
+    runs = testbed.runs.filter(command=Command.SNAPSHOT, ended_at__isnull=False)
+    if testbed.observed_at:
+        runs = runs.filter(ended_at__gte=testbed.observed_at)
+    stored = [run for run in runs.only("options", "ended_at") if _stores(run)]
+    if not stored:
+        return 0
+    state = testbed.project.read_state()
+    reads = dict(testbed.observed_snapshots.values_list("name", "read_at"))
+    return sum(
+        guest.memory_mib * MIB
+        for run in stored
+        for guest in _chosen(state, run.options["selection"])
+        if run.ended_at and reads.get(guest.name, run.ended_at) <= run.ended_at
+    )
+
+
+def _stores(run: Run) -> bool:
+    """Return whether a run on snapshots took some."""
+    return run.options["verb"] == SnapshotVerb.CREATE or bool(run.options["before"])
+
+
+def _chosen(state: State, selection: str) -> Iterator[GuestState]:
+    """Yield the guests of a selection that store memory; none where one is gone."""
+    with suppress(SelectionFailed):
+        for name in select_guests(state, selection):
+            guest = state.guest(name)
+            if state.host(guest.host).keeps_images:
+                yield guest
 
 
 def charged_disks(account: Account, *, but: Testbed) -> int:

@@ -17,6 +17,7 @@ from testbed.access.limits import LimitReached
 from testbed.hosts.snapshots import SnapshotsOfHost, save_snapshots
 from testbed.models import Allowance, Host, ImageStore, Run, Testbed
 from testbed.runs.creation import create_run, create_snapshot
+from testbed.runs.outcome import finish_run
 from testbed.testbeds.disk_space import held_by, virtual_bytes
 from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
@@ -251,6 +252,22 @@ def test_snapshot_is_refused_where_its_memory_exceeds_the_limit(testbed, owner, 
     assert not Run.objects.exists()
     delete = SnapshotWish(SnapshotVerb.DELETE, "base", "olive")
     create_snapshot(testbed, owner, delete, "web")
+
+
+def test_snapshot_counts_before_a_look_has_read_it(testbed, owner, doors):
+    (web, _) = up(testbed).guests
+    Testbed.objects.update(observed_at=timezone.now())
+    Allowance.objects.create(user=owner, testbed_disk_gib=21)
+    wish = SnapshotWish(SnapshotVerb.CREATE, "base", "olive")
+
+    for _ in range(1024 // web.memory_mib):
+        run = create_snapshot(testbed, owner, wish, "web")
+        finish_run(run.pk, Run.Status.SUCCEEDED)
+    with pytest.raises(LimitReached, match=r"21\.0 GiB are allowed"):
+        create_snapshot(testbed, owner, wish, "web")
+    Testbed.objects.update(observed_at=timezone.now())  # they are gone again
+
+    assert create_snapshot(testbed, owner, wish, "web").pk
 
 
 def test_guest_that_is_off_stores_no_memory(testbed, owner, doors):
