@@ -3,7 +3,8 @@
 Beat calls `take_snapshots` for each occasion, and the housekeeping `order_deletions`.
 All is done in the name of the user who set the schedule, and only while that user still
 may set one. While a run is on, an occasion is skipped; the schedule's row says why.
-A snapshot has its schedule in libvirt's record: retention touches no other.
+A snapshot has its schedule in libvirt's record: retention touches no other, and none
+that a user renamed.
 """
 
 import logging
@@ -206,14 +207,15 @@ def _above(
 ) -> Iterator[tuple[ObservedSnapshots, Snapshot]]:
     """Yield each snapshot that is above the number with its guest's row, oldest first.
 
-    Those of protected guests stay.
+    Those of protected guests stay, and those that a user gave another name.
     """
     testbed: Testbed = schedule.testbed
     protected = set(testbed.protections.values_list("guest", flat=True))
     for row in testbed.observed_snapshots.all():
         if protected & {WHOLE_TESTBED, row.name}:
             continue
-        own = [one for one in row.read() if one.label.schedule == schedule.rhythm]
+        taken = (o for o in row.read() if o.label.schedule == schedule.rhythm)
+        own = [one for one in taken if not one.label.title]
         own.sort(key=lambda one: (one.created_at, one.name))
         gone = own[: max(0, len(own) - schedule.keep)]
         yield from ((row, one) for one in gone if not one.is_external)

@@ -1,5 +1,6 @@
 """Snapshots by schedules: taken, skipped with the reason, and the oldest deleted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -196,6 +197,17 @@ def test_oldest_above_the_number_are_deleted_and_no_other(lab: Testbed, owner: U
     run = Run.objects.get()
     assert run.title == "Delete snapshot night-0 by the nightly schedule"
     assert run.asked_by == owner
+
+
+def test_renamed_snapshot_of_a_schedule_is_the_users(lab: Testbed, owner: User):
+    scheduled(lab, owner, keep=2)
+    first, *rest = nights(4)
+    label = replace(first.label, title="Before the attack")
+    put(lab, "web", replace(first, label=label), *rest)
+
+    assert order_deletions() == 1
+
+    assert SnapshotOrder.objects.get().name == "night-1"
 
 
 def test_removed_schedule_deletes_nothing_any_more(lab: Testbed, owner: User):
