@@ -23,14 +23,15 @@ logger = logging.getLogger(__name__)
 class Standstill(BaseModel, frozen=True):
     """How long a guest stood still, at most; `after_s` counts from the first's stop.
 
-    A guest that did not run stood still anyway: its seconds are 0.
+    A guest that did not run stood still anyway: its seconds are 0. `held_systems` counts
+    the file systems that its agent held meanwhile.
     """
 
     guest: str
     host: str
     seconds: float = 0.0
     after_s: float = 0.0
-    is_frozen: bool = False
+    held_systems: int = 0
 
 
 class GroupRecord(BaseModel, frozen=True):

@@ -49,12 +49,13 @@ def ask(
     return found.get("return") if isinstance(found, dict) else None
 
 
-def freeze(conn: Connection, guest: GuestDomain) -> None:
+def freeze(conn: Connection, guest: GuestDomain) -> int:
     """Have the guest's file systems written out, and held until `thaw`.
 
-    Raises: HostUnreachable (it did not within seconds; it may do so later).
+    Returns the number that the agent holds: it skips those that cannot be. Raises: HostUnreachable (it did not within seconds; it may do so later).
     """
-    ask(conn, guest, "guest-fsfreeze-freeze", {}, timeout_s=FREEZE_TIMEOUT_S)
+    told = ask(conn, guest, "guest-fsfreeze-freeze", {}, timeout_s=FREEZE_TIMEOUT_S)
+    return told if isinstance(told, int) else 0
 
 
 def thaw(conn: Connection, guest: GuestDomain) -> None:

@@ -98,7 +98,7 @@ def _take(task: Task, members: list[Member], wish: SnapshotWish) -> None:
             by=wish.by,
             marks=marks_of(one.guest),
             group=len(members),
-            frozen=one.is_frozen,
+            frozen=one.held_systems > 0,
         )
         try:
             with slots[one.guest.host]:
@@ -123,14 +123,14 @@ def _take(task: Task, members: list[Member], wish: SnapshotWish) -> None:
 
 def _freeze(one: Member) -> None:
     """Have a guest's file systems written out; its agent may not be able to."""
+    problem = "its agent could freeze none."
     try:
-        agent.freeze(one.task.host.libvirt, one.domain)
-        one.is_frozen = True
+        one.held_systems = agent.freeze(one.task.host.libvirt, one.domain)
     except HostUnreachable as exc:
-        one.task.log(
-            f"The file systems of {one.name} are not frozen: {exc.message}",
-            Stream.STDERR,
-        )
+        problem = exc.message
+    if not one.held_systems:
+        words = f"The file systems of {one.name} are not frozen: {problem}"
+        one.task.log(words, Stream.STDERR)
         with suppress(HostUnreachable):  # it may have frozen them late
             agent.thaw(one.task.host.libvirt, one.domain)
 
@@ -147,7 +147,7 @@ def _let_go(one: Member) -> None:
 
 
 def _thaw(one: Member) -> None:
-    if one.is_frozen:
+    if one.held_systems:
         with suppress(HostUnreachable):
             agent.thaw(one.task.host.libvirt, one.domain)
 
@@ -180,7 +180,7 @@ def _record(task: Task, name: str, members: list[Member]) -> GroupRecord:
             host=one.guest.host,
             seconds=round(one.went_on_at - one.asked_at, 4),
             after_s=round(one.stopped_at - first, 4) if one.runs else 0.0,
-            is_frozen=one.is_frozen,
+            held_systems=one.held_systems,
         )
         for one in members
     )
@@ -209,7 +209,8 @@ def _outcome(found: GroupRecord, members: list[Member]) -> Outcome:
 def _line(stood: Standstill) -> str:
     if not stood.seconds:
         return f"{stood.guest} on {stood.host}: did not run"
-    frozen = "; its file systems were frozen" if stood.is_frozen else ""
+    held = count_of(stood.held_systems, "file system")
+    frozen = f"; {held} frozen" if stood.held_systems else ""
     return (
         f"{stood.guest} on {stood.host}: stood still for at most {stood.seconds:.3f} s, "
         f"stopped {stood.after_s * 1000:.0f} ms after the first was told to{frozen}"

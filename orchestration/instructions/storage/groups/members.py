@@ -54,7 +54,7 @@ class Member:
     asked_at: float = 0.0
     stopped_at: float = 0.0
     went_on_at: float = 0.0
-    is_frozen: bool = False
+    held_systems: int = 0
     is_restored: bool = False
 
     @property

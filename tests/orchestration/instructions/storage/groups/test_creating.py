@@ -144,7 +144,9 @@ def test_file_systems_are_held_where_an_agent_answers_and_always_let_go(
     monkeypatch.setattr(
         verbs, "_situation", lambda d: _with_agent(situation(d), d.name())
     )
-    monkeypatch.setattr(agent, "freeze", lambda c, d: asked.append(f"freeze {d.guest}"))
+    monkeypatch.setattr(
+        agent, "freeze", lambda c, d: asked.append(f"freeze {d.guest}") or 2
+    )
     monkeypatch.setattr(agent, "thaw", lambda c, d: asked.append(f"thaw {d.guest}"))
 
     both.act("create", "base")
@@ -153,7 +155,7 @@ def test_file_systems_are_held_where_an_agent_answers_and_always_let_go(
     assert both.tree("a")["base"].label.frozen
     assert not both.tree("b")["base"].label.frozen
     record = groups.record(both.rehearsal.project, "base")
-    assert [one.is_frozen for one in record.guests] == [True, False]
+    assert [one.held_systems for one in record.guests] == [2, 0]
 
     both.act("restore", "base")
     assert asked[2:] == ["thaw a"]
@@ -174,12 +176,32 @@ def test_guest_that_thaws_slowly_delays_no_other(
         verbs, "_situation", lambda d: _with_agent(situation(d), d.name())
     )
     monkeypatch.setattr(creating, "BoundedSemaphore", Slot)
-    monkeypatch.setattr(agent, "freeze", lambda c, d: None)
+    monkeypatch.setattr(agent, "freeze", lambda c, d: 1)
     monkeypatch.setattr(agent, "thaw", lambda c, d: thawed.append(get_ident() in freed))
 
     both.act("create", "base")
 
     assert thawed == [True]
+
+
+def test_agent_that_held_no_file_system_froze_none(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thawed: list[str] = []
+    situation = verbs._situation
+    monkeypatch.setattr(
+        verbs, "_situation", lambda d: _with_agent(situation(d), d.name())
+    )
+    monkeypatch.setattr(agent, "ask", lambda *_, **__: 0)
+    monkeypatch.setattr(agent, "thaw", lambda c, d: thawed.append(d.guest))
+
+    outcome = both.act("create", "base")
+
+    assert "frozen" not in outcome.detail
+    assert not both.tree("a")["base"].label.frozen
+    assert thawed == ["a"]
+    said = "The file systems of a are not frozen: its agent could freeze none."
+    assert said in both.rehearsal.lines("demo")
 
 
 def _with_agent(found, name: str):
