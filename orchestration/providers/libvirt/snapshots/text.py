@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from pydantic import TypeAdapter, ValidationError
 
+from orchestration.plan.snapshots import MOST_DESCRIPTION
 from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.xml.metadata import find_mark
 
@@ -95,6 +96,8 @@ def read(text: str) -> Snapshot:
     """Read libvirt's text of a snapshot; `is_current` is not in it."""
     root = _parse(text)
     description, label = _undescribed(root.findtext("description", ""))
+    if len(description) > MOST_DESCRIPTION:  # of another program
+        description = f"{description[:MOST_DESCRIPTION]} … (cut)"
     state = root.findtext("state", "")
     memory = root.find("memory")
     disks = root.findall("./disks/disk")

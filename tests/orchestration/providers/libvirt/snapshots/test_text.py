@@ -2,6 +2,7 @@
 
 import pytest
 
+from orchestration.plan.snapshots import MOST_DESCRIPTION
 from orchestration.providers.libvirt.snapshots import text
 from orchestration.providers.libvirt.snapshots.text import Label
 
@@ -75,7 +76,7 @@ def test_snapshot_without_a_label_was_made_outside(words: str) -> None:
     found = text.read(INTERNAL.format(description=words))
 
     assert found.is_outside
-    assert found.description == words
+    assert found.description.removesuffix(" … (cut)") == words[:MOST_DESCRIPTION]
     assert found.title == "base"
 
 
@@ -140,3 +141,12 @@ def test_files_go_on_in_the_restored_process_alone() -> None:
     assert restored.count('append="on"') == 3
     assert 'append="off"' not in restored
     assert 'append="off"' in later
+
+
+def test_long_description_of_another_program_is_cut_and_says_so():
+    found = text.read(INTERNAL.format(description="x" * 9_000_000))
+
+    assert found.description == "x" * MOST_DESCRIPTION + " … (cut)"
+    assert text.read(
+        text.build("a", "y" * MOST_DESCRIPTION, Label("ann"))
+    ).description == ("y" * MOST_DESCRIPTION)
