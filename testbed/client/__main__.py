@@ -116,6 +116,9 @@ def _snapshot(client: Client, options: argparse.Namespace) -> int:
     if options.verb == snapshots.LIST:
         snapshots.show(client, options)
         return SUCCEEDED
+    if options.verb in (snapshots.SCHEDULE, snapshots.UNSCHEDULE):
+        snapshots.schedule(client, options)
+        return SUCCEEDED
     return _shown(client, snapshots.started(client, options))
 
 

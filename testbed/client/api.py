@@ -214,6 +214,13 @@ class Client:
             raise Refused(f"The snapshots of {slug}: {answer.status_code}.")
         return _body(answer)
 
+    def schedule_snapshots(self, slug: str, form: dict[str, str]) -> list[Frame]:
+        """Set or remove a schedule; return those of the testbed. Raises: Refused."""
+        answer = self._confirmed(slug, "snapshots/schedules", form)
+        _require_ok(answer)
+        found: list[Frame] = _body(answer)["schedules"]
+        return found
+
     def check(self, slug: str, guest: str) -> StartedRun:
         """Request a check of one guest and return its plan. Raises: Refused."""
         path = f"/testbeds/{slug}/guests/{quote(guest)}/check/"

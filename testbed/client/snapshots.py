@@ -2,7 +2,8 @@
 
 With `--all` the guest is left out, and the snapshot is a group snapshot. `list` prints
 what the last look at the hosts saw. Before something is lost, the server names it, and
-`--yes` or a person agrees.
+`--yes` or a person agrees. `schedule TESTBED RHYTHM` and `unschedule` set and remove the
+schedules.
 """
 
 import argparse
@@ -10,11 +11,11 @@ from collections.abc import Iterator
 
 from orchestration.amounts import size
 from orchestration.errors import ExecutionRefused
-from orchestration.plan.snapshots import SnapshotVerb
+from orchestration.plan.snapshots import Rhythm, SnapshotVerb
 from testbed.client.api import Client, Frame, StartedRun
 from testbed.client.screen import say
 
-LIST = "list"
+LIST, SCHEDULE, UNSCHEDULE = "list", "schedule", "unschedule"
 ALL = "@all"
 
 
@@ -22,7 +23,11 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
     """Add the words and options of `snapshot`."""
     parser.set_defaults(form="snapshot")
     add = parser.add_argument
-    add("verb", choices=(*SnapshotVerb, LIST), help="what is done with the snapshot")
+    add(
+        "verb",
+        choices=(*SnapshotVerb, LIST, SCHEDULE, UNSCHEDULE),
+        help="what is done with the snapshot",
+    )
     add("testbed", help="the testbed's name")
     add("words", nargs="*", metavar="GUEST NAME", help="the guest's name, and its own")
     add("--all", action="store_true", help="a group snapshot: only its NAME is written")
@@ -30,6 +35,10 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
     add("--before", default="", metavar="NAME", help="keep the present state first")
     add("--children", action="store_true", help="delete all below it, too")
     add("--title", default="", help="the name that is shown from now on")
+    add("--keep", type=int, default=7, help="of each guest, the last of a schedule")
+    add("--every-h", type=int, default=6, help="the hours of the hourly schedule")
+    add("--at", default="02:00", help="the time of the nightly or weekly schedule")
+    add("--weekday", type=int, default=0, help="of the weekly schedule, 0 for Sunday")
     add("--yes", action="store_true", help="erase what the server names, do not ask")
 
 
@@ -46,6 +55,20 @@ def started(client: Client, options: argparse.Namespace) -> StartedRun:
     return client.snapshot(options.testbed, options.verb, guest, **wish)
 
 
+def schedule(client: Client, options: argparse.Namespace) -> None:
+    """Set or remove the schedule of a rhythm. Raises: Refused, ExecutionRefused."""
+    words = list(options.words)
+    if len(words) != 1 or words[0] not in list(Rhythm):
+        raise ExecutionRefused(f"Write a rhythm: {', '.join(Rhythm)}.")
+    form = {"rhythm": words[0]}
+    if options.verb == UNSCHEDULE:
+        form["remove"] = "1"
+    else:
+        for name in ("keep", "every_h", "at", "weekday"):
+            form[name] = str(getattr(options, name))
+    _show_schedules(client.schedule_snapshots(options.testbed, form))
+
+
 def show(client: Client, options: argparse.Namespace) -> None:
     """Print the snapshots of a testbed, those of groups first. Raises: Refused."""
     found = client.all_snapshots(options.testbed)
@@ -59,6 +82,14 @@ def show(client: Client, options: argparse.Namespace) -> None:
             say(f"{guest['guest']} on {guest['host']}:")
             for line in _lines(guest["snapshots"]):
                 say(line)
+    if not options.words:
+        _show_schedules(found["schedules"])
+
+
+def _show_schedules(found: list[Frame]) -> None:
+    for one in found:
+        words = f" {one['said']}" if one["said"] else ""
+        say(f"{one['rhythm']}: {one['when']}, the last {one['keep']} stay.{words}")
 
 
 def _words(options: argparse.Namespace) -> tuple[str, str]:

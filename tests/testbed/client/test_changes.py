@@ -14,9 +14,9 @@ from pytest_django.live_server_helper import LiveServer
 from orchestration.providers.libvirt.snapshots.text import Label
 from testbed.client import __main__ as command_line
 from testbed.client.api import Client
-from testbed.models import Run, Testbed
+from testbed.models import Run, SnapshotSchedule, Testbed
 from tests.testbed.conftest import Doors
-from tests.testbed.snapshots.rows import put, taken
+from tests.testbed.snapshots.rows import TAKEN, put, taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
 At = Callable[..., int]
@@ -130,6 +130,32 @@ def test_act_on_a_snapshot_needs_yes_where_something_is_lost(
     assert not Run.objects.exists()
     assert at("snapshot", *words, "--yes") == 0
     assert Run.objects.get().command == "snapshot"
+
+
+def test_schedule_is_set_with_yes_where_snapshots_die_and_removed(
+    at: At, lab: Testbed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nights = [
+        taken(
+            f"night-{i}", created_at=TAKEN + i, label=Label("olive", "", {}, "nightly")
+        )
+        for i in range(3)
+    ]
+    put(lab, "web", *nights)
+    words = ("snapshot", "schedule", "lab", "nightly", "--at", "03:30")
+
+    assert at(*words, "--keep", "2") == 1
+    assert "snapshot night-0 on main" in capsys.readouterr().err
+    assert not SnapshotSchedule.objects.exists()
+    assert at(*words, "--keep", "2", "--yes") == 0
+    said = capsys.readouterr().out
+    assert said == "nightly: every night at 03:30 UTC, the last 2 stay.\n"
+    assert at("snapshot", "list", "lab") == 0
+    assert said in capsys.readouterr().out
+    assert at("snapshot", "schedule", "lab", "daily") == 1
+    assert "Write a rhythm: hourly, nightly, weekly." in capsys.readouterr().err
+    assert at("snapshot", "unschedule", "lab", "nightly") == 0
+    assert not SnapshotSchedule.objects.exists()
 
 
 def test_run_that_erases_nothing_needs_no_yes(at: At, lab: Testbed) -> None:

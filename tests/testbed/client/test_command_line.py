@@ -71,7 +71,7 @@ class FakeServer:
         group = {"name": "all", "created_at": "then", "missing": ["db"]}
         group |= {"description": "words"}
         web = {"guest": "web", "host": "main", "snapshots": [first, second]}
-        return {"groups": [group], "guests": [web]}
+        return {"groups": [group], "guests": [web], "schedules": []}
 
     def drive(self, run: StartedRun, on_frame: OnFrame) -> str:
         for frame in self.before:
