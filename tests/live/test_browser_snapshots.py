@@ -1,4 +1,4 @@
-"""Schedules and the admin's list of snapshots in a real browser.
+"""Group snapshots, schedules and the admin's list of snapshots in a real browser.
 
 Redis, Celery worker with its beat and Daphne are the real ones, the hosts are rehearsed.
 """
@@ -28,7 +28,54 @@ def take(page: Page, slug: str, guest: str, name: str) -> None:
     page.get_by_label("Guest", exact=True).select_option(guest)
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Take snapshot").click()
+    outcome(page)
+
+
+def outcome(page: Page) -> None:
     expect(page.locator("#run-outcome")).to_contain_text("succeeded.")
+
+
+def test_group_snapshot_is_taken_shown_restored_and_deleted(product: Stack, page: Page):
+    create(page, "moment")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    take(page, "moment", "@all", "together")
+
+    page.goto("/testbeds/moment/snapshots/")
+    group = page.locator("#group-together")
+    summary = group.locator("summary")
+    expect(summary).to_contain_text("Each guest stood still for at most")
+    expect(summary).to_contain_text("all stopped within")
+    summary.focus()
+    summary.press("Enter")
+    pauses = group.locator("tbody tr")
+    guests = page.locator("section[id^='of-']")
+    expect(pauses).to_have_count(guests.count())
+    expect(pauses.first).to_contain_text(" s")
+    expect(guests.first).to_contain_text("of a group snapshot")
+
+    page.get_by_role("button", name="Restore group snapshot together…").press("Enter")
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Restore group snapshot together?")
+    expect(page.get_by_label("Guests")).to_contain_text("together of")
+    keep = page.get_by_label("Take a group snapshot of the present state first")
+    expect(keep).to_be_checked()
+    page.get_by_label("Its name").fill("present")
+    page.get_by_role("button", name="Restore ").click()
+    outcome(page)
+
+    page.goto("/testbeds/moment/snapshots/")
+    expect(page.locator("#group-present")).to_be_visible()
+    page.get_by_role("button", name="Delete group snapshot together…").click()
+    expect(heading).to_have_text("Delete group snapshot together?")
+    page.get_by_role("link", name="Keep it").click()
+    page.get_by_role("button", name="Delete group snapshot together…").click()
+    page.get_by_role("button", name="Delete together").click()
+    outcome(page)
+
+    page.goto("/testbeds/moment/snapshots/")
+    expect(page.locator("#group-present")).to_be_visible()
+    expect(group).to_have_count(0)
 
 
 def test_schedule_is_set_and_an_admin_deletes_what_was_taken(
