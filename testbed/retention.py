@@ -1,4 +1,4 @@
-"""Deletes the logs of old runs, because a lab's database would otherwise only grow.
+"""Deletes the logs of old runs and old entries of the record, because a lab's database would otherwise only grow.
 
 A run loses its events (its log and its progress) and the plan that it followed. The run
 itself stays with its stages, tasks and outcome, and says when and why its log went.
@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from orchestration.amounts import size
 from testbed.access.limits import MIB, limits_of
-from testbed.models import Cleanup, Event, Run
+from testbed.models import Cleanup, Entry, Event, Run
 
 logger = logging.getLogger(__name__)
 # A chunk takes some ten milliseconds on SQLite, which has one writer at a time.
@@ -65,6 +65,14 @@ def forget_old_cleanups() -> int:
         return 0
     old = Cleanup.objects.filter(ended_at__lt=_limit())
     return old.delete()[1].get("testbed.Cleanup", 0)
+
+
+def forget_old_entries(*, most: int = CHUNK_EVENTS) -> int:
+    """Remove entries of the record that are older than is kept; return how many."""
+    if not settings.KEEP_RECORD_DAYS:
+        return 0
+    limit = timezone.now() - timedelta(days=settings.KEEP_RECORD_DAYS)
+    return Entry.objects.forget_before(limit, most=most)
 
 
 def _due() -> dict[int, str]:

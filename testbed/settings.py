@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "testbed",
 ]
 MIDDLEWARE = [
+    "testbed.access.origin.note_address",
     "django.middleware.security.SecurityMiddleware",
     # Compressing pages with secrets invites BREACH: the only secret in these pages, the
     # token of forms, is masked anew in each response, and Django pads at random.
@@ -258,6 +259,9 @@ SWEEP_FILES_EVERY_S = 3600
 OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
 KEEP_RUNS_DAYS = env_int("TESTBED_KEEP_RUNS_DAYS", 90, minimum=0)
+
+# Who did what is kept longer than logs; 0 keeps it for ever.
+KEEP_RECORD_DAYS = env_int("TESTBED_KEEP_RECORD_DAYS", 730, minimum=0)
 
 # Deleted testbeds and files can be brought back for so long; with 0 they are not kept.
 TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)

@@ -12,7 +12,7 @@ from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.hosts.observation import observe
 from testbed.images.pruning import observe_images
 from testbed.images.stale_files import sweep_files
-from testbed.retention import forget_old_cleanups, remove_old_logs
+from testbed.retention import forget_old_cleanups, forget_old_entries, remove_old_logs
 from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, start_runs, sweep
 from testbed.samples.recording import fold_samples, forget_samples
@@ -53,6 +53,7 @@ def keep_house_once() -> dict[str, int]:
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,
         "records of old deletions removed": forget_old_cleanups,
+        "old entries of the record removed": forget_old_entries,
         "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,
         "samples folded into minutes": fold_samples,

@@ -11,21 +11,27 @@ import math
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.contrib.auth.signals import (
+    user_logged_in,
+    user_logged_out,
+    user_login_failed,
+)
 from django.db.models import F
 from django.dispatch import receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
-from testbed.models.logins import WINDOW, LoginCount
+from testbed.access.origin import address_of
+from testbed.access.record import Outcome, write
+from testbed.models.record.entries import SIGN_IN, SIGN_OUT
+from testbed.models.record.logins import WINDOW, LoginCount
 
 logger = logging.getLogger(__name__)
 PER_ADDRESS = 60
 PER_ACCOUNT_AND_ADDRESS = 10
 PER_ACCOUNT = 100
-# As long as an address of IPv6, and an account's name.
-MAX_ADDRESS = 45
+# As long as an account's name.
 MAX_NAME = 150
 
 
@@ -87,27 +93,39 @@ def attempt_of(request: HttpRequest) -> Attempt:
     return Attempt(name[:MAX_NAME], address_of(request))
 
 
-def address_of(request: HttpRequest | None) -> str:
-    """Return the client's address; Daphne reads it from its proxy's header."""
-    address = request.META.get("REMOTE_ADDR", "") if request else ""
-    return str(address)[:MAX_ADDRESS]
-
-
 @receiver(user_logged_in)
-def log_success(
+def record_sign_in(
     sender: object, request: HttpRequest, user: AbstractBaseUser, **more: object
 ) -> None:
-    """Log who signed in, from where."""
-    logger.info("%r signed in from %s.", user.get_username(), address_of(request))
+    """Record who signed in, from where."""
+    write(user, SIGN_IN, "signed in", address=address_of(request))
+
+
+@receiver(user_logged_out)
+def record_sign_out(
+    sender: object,
+    request: HttpRequest,
+    user: AbstractBaseUser | None,
+    **more: object,
+) -> None:
+    """Record who signed out; None: the session had ended before."""
+    if user is not None:
+        write(user, SIGN_OUT, "signed out", address=address_of(request))
 
 
 @receiver(user_login_failed)
-def log_failure(
+def record_failure(
     sender: object,
     credentials: dict[str, str],
     request: HttpRequest | None = None,
     **more: object,
 ) -> None:
-    """Log which account was tried in vain, and from where."""
-    name = str(credentials.get("username", ""))[:MAX_NAME]
-    logger.warning("%r could not sign in from %s.", name, address_of(request))
+    """Record which account was tried in vain, and from where."""
+    name = str(credentials.get("username", "")).replace("\0", "")[:MAX_NAME]
+    write(
+        name,
+        SIGN_IN,
+        "could not sign in",
+        outcome=Outcome.FAILED,
+        address=address_of(request),
+    )

@@ -1,4 +1,4 @@
-"""Answers whether a user may do something to a testbed, and logs what was done.
+"""Answers whether a user may do something to a testbed, and records what was done.
 
 `TABLE` is the one table of roles and acts; docs/permissions.md has it for people, and
 tests compare both with each other and with what every address answers. Everything asks
@@ -6,7 +6,6 @@ here: views when they take an object from `visibility`, the frames of sockets, c
 and templates. Strangers get 404 there, users of too low a role `NotAllowed`.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,10 +18,9 @@ from orchestration.plan.execution import Execution
 from orchestration.plan.model import Command
 from orchestration.plan.selected import WAYS, GuestUp, Mode
 from orchestration.plan.snapshots import SnapshotVerb
+from testbed.access.record import Outcome, write_on_testbed
 from testbed.access.roles import Role, role_of
-from testbed.models import Testbed
-
-logger = logging.getLogger(__name__)
+from testbed.models import Run, Testbed
 
 
 class Act(StrEnum):
@@ -55,6 +53,7 @@ class Act(StrEnum):
     PROTECT = "protect the testbed and its guests"
     DELETE = "delete the testbed"
     RESTORE = "restore the testbed from the trash"
+    READ_RECORD = "read the testbed's record"
     EXECUTE_ON_HOSTS = "run a command on hosts"
     SHARE_COMMAND = "share commands with all testbeds"
     ADMINISTER = "administer the lab"
@@ -90,6 +89,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.PROTECT,
         Act.DELETE,
         Act.RESTORE,
+        Act.READ_RECORD,
     ),
     Role.ADMIN: (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND, Act.ADMINISTER),
 }
@@ -209,17 +209,25 @@ def name_acting(user: User, testbed: Testbed) -> str:
     return f"{user} ({role})" if role else str(user)
 
 
-def log_act(
-    user: User, act: Act, testbed: Testbed, what: str, *, role: str | None = None
+def record_act(
+    user: User,
+    act: Act,
+    testbed: Testbed,
+    what: str,
+    *,
+    role: str | None = None,
+    run: Run | None = None,
 ) -> None:
-    """Log on one line that a user did something to a testbed.
+    """Record that a user did something to a testbed, or began a run on it.
 
-    `role` is what `acted_as` returned, where rows cannot be read.
+    `role` is what `acted_as` returned, where the testbed may be gone.
     """
-    # A command has any characters: a line break would begin another record.
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in what)
-    who, where = str(user), str(testbed)
-    role = acted_as(user, testbed) if role is None else role
-    if role:
-        who, where = f"{user} ({role})", f"{testbed.owner}'s testbed {testbed}"
-    logger.info("act %s by %s on %s: %s", act.name.lower(), who, where, line)
+    write_on_testbed(
+        user,
+        act.name.lower(),
+        testbed,
+        what,
+        role=acted_as(user, testbed) if role is None else role,
+        run=run,
+        outcome=Outcome.STARTED if run else Outcome.DONE,
+    )

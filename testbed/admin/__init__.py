@@ -7,7 +7,7 @@ the settings are written again at each start, users' schedules are on their page
 from django.contrib import admin
 from django_celery_beat import models as beat
 
-from testbed.admin import lab, snapshots
+from testbed.admin import lab, record, snapshots
 
 for model in (
     beat.PeriodicTask,
@@ -18,4 +18,4 @@ for model in (
 ):
     admin.site.unregister(model)
 
-__all__ = ["lab", "snapshots"]
+__all__ = ["lab", "record", "snapshots"]

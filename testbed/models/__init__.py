@@ -11,9 +11,10 @@ from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
-from testbed.models.logins import LoginCount
 from testbed.models.progress import Batch, Event, Instruction, Task
 from testbed.models.protection import Protected, Protection
+from testbed.models.record.entries import Entry
+from testbed.models.record.logins import LoginCount
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
 from testbed.models.snapshots.lab import LabSnapshot
@@ -28,6 +29,7 @@ __all__ = [
     "Batch",
     "Cleanup",
     "CleanupItem",
+    "Entry",
     "Event",
     "GroupAllowance",
     "GroupManager",

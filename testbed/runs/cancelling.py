@@ -25,7 +25,7 @@ from orchestration.providers.ovs import mirrors
 from orchestration.state.model import State
 from orchestration.transport.base import Ended, Scope
 from testbed import worker
-from testbed.access.permissions import name_acting
+from testbed.access.permissions import Act, name_acting, record_act
 from testbed.celery import revoke
 from testbed.models import Batch, Event, Instruction, Run, Task
 from testbed.runs.joining import join
@@ -63,9 +63,13 @@ def request_cancel(run_id: int, user: User | None) -> bool:
         )
         if not asked:
             return False
-        run = Run.objects.select_related("testbed").only("testbed").get(pk=run_id)
+        run = (
+            Run.objects.select_related("testbed__owner").only("testbed").get(pk=run_id)
+        )
         who = name_acting(user, run.testbed) if user else "The system"
         record(run_id, Event.Kind.CANCEL_REQUESTED, text=f"{who} cancels.")
+        if user:
+            record_act(user, Act.CANCEL, run.testbed, f"cancelled run {run_id}")
         drop_queued(run_id)
         transaction.on_commit(admit, robust=True)
         running = running_batches(run_id).values_list("celery_id", flat=True)

@@ -19,8 +19,10 @@ from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
 from testbed.access.permissions import name_acting
+from testbed.access.record import write_on_testbed
 from testbed.celery import request_observation, request_start
-from testbed.models import Batch, Event, Instruction, Run, Task, Testbed
+from testbed.models import Batch, Entry, Event, Instruction, Run, Task, Testbed
+from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
 
@@ -69,7 +71,7 @@ def finish_run(
     `leftovers` replaces the notes of its batches, when all of them were asked again.
     """
     with transaction.atomic():
-        run = Run.objects.select_related("testbed").defer("plan").get(pk=run_id)
+        run = Run.objects.select_related("testbed__owner").defer("plan").get(pk=run_id)
         left = list(run.leftovers if leftovers is None else leftovers)
         message, hint = _words(run, status, left)
         ended = Run.objects.filter(pk=run_id, status__in=Run.ACTIVE).update(
@@ -85,6 +87,8 @@ def finish_run(
             condition=condition_after(run, status)
         )
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
+        ending = Entry.Outcome(status.value)
+        write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
         if run.command not in BESIDE_OTHERS:
             transaction.on_commit(request_observation)
         if Run.objects.waiting().exists():

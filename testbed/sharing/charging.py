@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from testbed.access.limits import Account, name_of, require_disks, require_testbed
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.sharing.people import UnknownName
@@ -39,7 +39,7 @@ def charge(testbed: Testbed, number: str, by: User) -> Account:
         require_no_run(row.runs.changing())
         require_account(row, account)
         Testbed.objects.filter(pk=row.pk).update(charged_group=group)
-        log_act(by, Act.TRANSFER, row, f"charged it to {name_of(account)}")
+        record_act(by, Act.TRANSFER, row, f"charged it to {name_of(account)}")
     return account
 
 

@@ -4,17 +4,15 @@ The groups are Django's, in which no permission of Django's is used. A manager o
 course or project adds and removes its members; lab admins choose the managers.
 """
 
-import logging
-
 from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, transaction
 
 from orchestration.errors import TestbedError
+from testbed.access.record import write
 from testbed.celery import request_key_pushes
 from testbed.models import GroupManager
+from testbed.models.record.entries import GROUPS
 from testbed.sharing.people import MOST_NAME, UnknownName, clean_name
-
-logger = logging.getLogger(__name__)
 
 
 class GroupRefused(TestbedError):
@@ -100,4 +98,4 @@ def _of(group: Group, name: str) -> User:
 
 
 def _log(by: User, group: Group, what: str) -> None:
-    logger.info("act group by %s on %s: %s", by, ascii(group.name), ascii(what)[1:-1])
+    write(by, GROUPS, what, thing=f"group {group}")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
 
@@ -60,5 +60,5 @@ def _named(share: Share) -> str:
 
 
 def _note(share: Share, by: User, what: str) -> None:
-    log_act(by, Act.SHARE, share.testbed, what)
+    record_act(by, Act.SHARE, share.testbed, what)
     request_key_pushes()

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from testbed.access.limits import require_files
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.access.roles import Role, users_of
 from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
@@ -76,5 +76,5 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
         if former_role in Share.Role.values:
             given = {"role": former_role, "given_by": by, "given_at": timezone.now()}
             Share.objects.update_or_create(testbed=row, user=former, defaults=given)
-        log_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}")
+        record_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}")
     request_key_pushes()

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from orchestration.errors import SnapshotFailed, TestbedBusy, TestbedError
 from orchestration.state.selection import fold
-from testbed.access.permissions import Act, NotAllowed, act_with, log_act, require
+from testbed.access.permissions import Act, NotAllowed, act_with, record_act, require
 from testbed.models import LabSnapshot, Run, SnapshotOrder
 from testbed.runs.creation import create_snapshot
 
@@ -89,8 +89,8 @@ def _start(pk: int) -> Run | None:
         order.run = create_snapshot(testbed, user, wish, selection, leaves=order.leaves)
         order.status = Status.STARTED
         order.save(update_fields=["run", "status"])
-    what = f"{wish.sentence} of {selection}, run {order.run.pk}"
-    log_act(user, act_with(wish.verb), testbed, what)
+    what = f"{wish.sentence} of {selection}"
+    record_act(user, act_with(wish.verb), testbed, what, run=order.run)
     return order.run
 
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from orchestration.errors import TestbedBusy, TestbedError
 from orchestration.plan.snapshots import Rhythm, SnapshotVerb, SnapshotWish
 from orchestration.providers.libvirt.snapshots.text import Snapshot
-from testbed.access.permissions import Act, NotAllowed, log_act, may, require
+from testbed.access.permissions import Act, NotAllowed, may, record_act, require
 from testbed.models import (
     ObservedSnapshots,
     Run,
@@ -88,7 +88,7 @@ def set_schedule(schedule: SnapshotSchedule, user: User, *, confirm: str = "") -
         waiting = _waiting(schedule.testbed, schedule.rhythm)
         waiting.filter(verb=SnapshotVerb.DELETE.value).delete()
     what = f"snapshots {schedule.when}, the last {schedule.keep} of each guest stay"
-    log_act(user, Act.SCHEDULE_SNAPSHOTS, schedule.testbed, what)
+    record_act(user, Act.SCHEDULE_SNAPSHOTS, schedule.testbed, what)
 
 
 def remove_schedule(testbed: Testbed, rhythm: str, user: User) -> bool:
@@ -99,7 +99,7 @@ def remove_schedule(testbed: Testbed, rhythm: str, user: User) -> bool:
     with transaction.atomic():
         found.delete()
         _waiting(testbed, rhythm).delete()
-    log_act(user, Act.SCHEDULE_SNAPSHOTS, testbed, f"no more {rhythm} snapshots")
+    record_act(user, Act.SCHEDULE_SNAPSHOTS, testbed, f"no more {rhythm} snapshots")
     return True
 
 
@@ -150,7 +150,9 @@ def _started(schedule: SnapshotSchedule) -> Run:
         schedule=schedule.rhythm,
     )
     run = create_snapshot(testbed, user, wish, ALL_GUESTS)
-    log_act(user, Act.SNAPSHOT, testbed, f"{wish.sentence}, run {run.pk}")
+    record_act(
+        user, Act.SNAPSHOT, testbed, f"{wish.sentence}, by its schedule", run=run
+    )
     return run
 
 

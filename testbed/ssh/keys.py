@@ -1,10 +1,9 @@
 """Users' public SSH keys: added, removed, and written for the guests that accept them.
 
 The guests of a testbed accept the keys of its owner and its operators. Views call this with the signed-in
-user; `log_key` writes the act to the log, of the key its fingerprint.
+user; the record gets the fingerprint of the key.
 """
 
-import logging
 import re
 from collections.abc import Iterable
 
@@ -13,11 +12,12 @@ from django.db import IntegrityError, transaction
 
 from orchestration.project.public_keys import KeyRefused, parse_public_key
 from testbed.access.permissions import LEAST, Act
+from testbed.access.record import write
 from testbed.access.roles import users_of
 from testbed.celery import request_key_pushes
 from testbed.models import Testbed, UserKey
+from testbed.models.record.entries import SSH_KEYS
 
-logger = logging.getLogger(__name__)
 MOST_KEYS = 20
 MOST_NAME = 60
 _UNUSUAL = re.compile(r"[^A-Za-z0-9@._-]+")
@@ -85,4 +85,4 @@ def _plain(name: str) -> str:
 
 
 def _log(did: str, key: UserKey) -> None:
-    logger.info("act ssh_key by %s: %s %s", key.user, did, key.fingerprint)
+    write(key.user, SSH_KEYS, f"{did} {key.fingerprint}", thing=f"key {key.name}")

@@ -12,6 +12,7 @@ from django.views.decorators.http import (
 
 from orchestration.errors import TestbedError
 from orchestration.project.folder import YAML_NAME
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.models import Testbed
 from testbed.testbeds.files import create_testbed, list_examples, read_example
@@ -77,6 +78,7 @@ def _create(
     except TestbedError as exc:
         form.add_error("slug", exc.sentence)
         return None
+    record_act(request.user, Act.EDIT, testbed, "created it")
     messages.success(request, f"{testbed.slug} was created.")
     return testbed
 

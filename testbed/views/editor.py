@@ -22,7 +22,7 @@ from django.views.decorators.http import (
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
-from testbed.access.permissions import Act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Run, Testbed
 from testbed.pages.overview import state_of
@@ -89,6 +89,7 @@ def rename(request: Request, slug: str) -> HttpResponse:
     except TestbedError as exc:
         messages.error(request, exc.sentence)
         return redirect("testbed", slug)
+    record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
     messages.success(request, f"{path} is {renamed} now.")
     return redirect("testbed-edit-file", slug, renamed)
 
@@ -121,6 +122,7 @@ def _save(request: Request, testbed: Testbed, opened: Opened) -> HttpResponse:
     except TestbedError as exc:
         problem = exc.sentence
         return _page(request, testbed, opened, text=typed, problem=problem, status=422)
+    record_act(request.user, Act.EDIT, testbed, f"saved {opened.path}")
     messages.success(request, f"{opened.path} was saved.")
     return redirect(_address(testbed, opened.path))
 

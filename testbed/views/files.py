@@ -3,7 +3,7 @@
 Text files are edited in `editor`; others are only downloaded. `erasing` deletes them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from django.contrib import messages
@@ -18,7 +18,7 @@ from django.views.decorators.http import require_GET, require_POST
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, TestbedError
 from testbed.access.limits import LimitReached
-from testbed.access.permissions import Act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.pages.streaming import PIECE_BYTES, while_made
 from testbed.testbeds.files import files_locked, update_files
@@ -27,6 +27,8 @@ from testbed.testbeds.texts import MAX_TEXT_BYTES, is_text
 from testbed.views.execution.downloads import bounded
 from testbed.views.forms import UploadForm
 from testbed.views.problems import problem_page
+
+NAMED = 5
 
 
 @login_required
@@ -47,7 +49,8 @@ def upload(request: Request, slug: str) -> HttpResponse:
         found, problem = {}, exc.sentence
     count = len(found)
     if count:
-        messages.success(request, f"Saved: {', '.join(sorted(found)[:5])}.")
+        record_act(request.user, Act.EDIT, testbed, _uploaded(found))
+        messages.success(request, f"Saved: {', '.join(sorted(found)[:NAMED])}.")
     else:
         messages.error(request, problem or "No file was chosen.")
     return redirect("testbed", slug)
@@ -87,3 +90,9 @@ def _pieces(path: Path) -> Iterator[bytes]:
 
 def _first_error(form: UploadForm) -> str:
     return str(next(iter(form.errors.values()))[0])
+
+
+def _uploaded(paths: Collection[str]) -> str:
+    named = ", ".join(sorted(paths)[:NAMED])
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return f"uploaded {named}{more}"

@@ -11,10 +11,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
+from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from testbed.access.permissions import require_admin
+from testbed.access.record import write
 from testbed.access.visibility import Request
 from testbed.models import Cleanup
+from testbed.models.record.entries import ORPHANS
 from testbed.orphans.adoption import adopt_lost, offer
 from testbed.orphans.listing import (
     delete_orphans,
@@ -51,6 +54,8 @@ def delete(request: Request) -> HttpResponse:
         found = delete_orphans(name, request.POST.get("confirm", ""), request.user)
     except TestbedError as exc:
         return _refused(request, exc)
+    count = count_of(found.items.count(), "thing")
+    write(request.user, ORPHANS, f"asked to delete {count}", thing=found.name)
     return redirect("cleanup", found.pk)
 
 
@@ -66,6 +71,7 @@ def adopt(request: Request) -> HttpResponse:
     try:
         if group_named(name).testbed is None:
             adopt_lost(name, owner)
+            write(request.user, ORPHANS, f"adopted it for {owner}", thing=name)
             messages.success(request, f"{name} is back, and belongs to {owner}.")
     except TestbedError as exc:
         return _refused(request, exc)

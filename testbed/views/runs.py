@@ -16,7 +16,7 @@ from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
 from orchestration.plan.model import Command, Options
-from testbed.access.permissions import Act, act_of_command, require
+from testbed.access.permissions import Act, act_of_command, record_act, require
 from testbed.access.visibility import (
     Request,
     not_stored,
@@ -152,6 +152,8 @@ def _start(request: Request, slug: str) -> HttpResponse:
         return not_confirmed(request, exc, _question(request, testbed, command, exc))
     except TestbedError as exc:
         return _refused(request, testbed, exc, status=status_of(exc))
+    act = act_of_command(command)
+    record_act(request.user, act, testbed, f"{run.name}{_said(run)}", run=run)
     if wants_json(request):
         answer = {"run": run.pk, "instructions": instructions_of(run)}
         return JsonResponse(answer | {"status": run.status})
@@ -203,6 +205,13 @@ def _refused(
     if wants_json(request):
         return JsonResponse(problem_json(problem), status=status)
     return show_testbed(request, testbed, problem, status)
+
+
+def _said(run: Run) -> str:
+    """Return the options of a run that change what it does, in words."""
+    words = {"provision": "recreate disks", "rerun_scripts": "run scripts again"}
+    chosen = [text for name, text in words.items() if run.options.get(name)]
+    return f" ({', '.join(chosen)})" if chosen else ""
 
 
 def _options(request: Request) -> Options:

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User
 
-from testbed.access.permissions import acted_as, log_act, may
+from testbed.access.origin import note_address_of_socket
+from testbed.access.permissions import acted_as, may, record_act
 from testbed.access.sessions import hashed, user_of_session
 from testbed.consoles.link import GatewayAway, Link, open_link
 from testbed.consoles.messages import (
@@ -81,6 +82,7 @@ class ConsoleConsumer(LeavingConsumer):
     async def connect(self) -> None:
         """Accept a signed-in user, who has some seconds for the ticket."""
         self._opened_at = time.monotonic()
+        note_address_of_socket(self.scope)
         self._user = await _in_thread(user_of_session)(self._session)
         await self.accept()
         if self._user is None:
@@ -110,7 +112,7 @@ class ConsoleConsumer(LeavingConsumer):
         if self._link is not None and self._ticket:
             seconds = round(time.monotonic() - self._opened_at)
             what = f"left the {self._ticket} after {seconds} s"
-            self._log(self._ticket, what)
+            await self._record(self._ticket, what)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -160,7 +162,7 @@ class ConsoleConsumer(LeavingConsumer):
             return
         self._link = link
         await link.say(words)
-        self._log(ticket, f"opened the {ticket}")
+        await self._record(ticket, f"opened the {ticket}")
         self._start(self._copy(link))
         self._start(self._check())
 
@@ -214,9 +216,10 @@ class ConsoleConsumer(LeavingConsumer):
         self._testbed, self._role = found, acted_as(user, found)
         return 0
 
-    def _log(self, ticket: Ticket, what: str) -> None:
+    async def _record(self, ticket: Ticket, what: str) -> None:
         if self._user and self._testbed:
-            log_act(self._user, ticket.act, self._testbed, what, role=self._role)
+            write = _in_thread(record_act)
+            await write(self._user, ticket.act, self._testbed, what, role=self._role)
 
     async def _say(self, words: dict[str, object]) -> None:
         await self._send(text_data=json.dumps(words))

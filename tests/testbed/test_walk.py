@@ -130,6 +130,9 @@ runs/<int:pk>/fetched/file/                             200:take_fetched   impos
 runs/<int:pk>/fetched/archive/                          200:take_fetched   impossible
 runs/<int:pk>/fetched/delete/                           200:take_fetched   200:take_fetched
 runs/<int:pk>/capture.pcap                              404:take_packets   impossible
+testbeds/<slug:slug>/record/                            200:read_record    impossible
+record/                                                 200:administer     impossible
+record/download/                                        200:administer     impossible
 trash/                                                  users              impossible
 trash/empty/                                            users              users-on
 trash/<int:pk>/restore/                                 impossible         own-once

@@ -8,8 +8,10 @@ from django.core.management.base import BaseCommand, CommandError
 
 from orchestration.errors import TestbedError
 from orchestration.state.model import HostKind
+from testbed.access.record import write
 from testbed.hosts.checks import add_host
 from testbed.models import Host
+from testbed.models.record.entries import HOSTS
 
 
 class Command(BaseCommand):
@@ -49,6 +51,7 @@ class Command(BaseCommand):
         try:
             host.full_clean()
             add_host(host)
+            write("", HOSTS, "added or changed by manage.py", thing=f"host {name}")
         except ValidationError as exc:
             raise CommandError("\n".join(_in_words(exc))) from exc
         except TestbedError as exc:

@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import Testbed
 from testbed.runs.event_rows import clean
@@ -45,7 +45,7 @@ def _change(request: Request, testbed: Testbed, guest: str) -> None:
     else:
         protect(testbed, request.user, guest)
         done = "is protected: nothing that erases its data is accepted"
-    log_act(request.user, Act.PROTECT, testbed, f"{thing} {done}")
+    record_act(request.user, Act.PROTECT, testbed, f"{thing} {done}")
     if not wants_json(request):
         messages.success(request, f"{thing[0].upper()}{thing[1:]} {done}.")
 

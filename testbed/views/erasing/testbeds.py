@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.plan.model import Command
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Protected, Testbed
@@ -50,7 +50,7 @@ def delete(request: Request, slug: str) -> HttpResponse:
             return JsonResponse(problem_json(exc), status=status)
         context = {"testbed": testbed, "problem": exc}
         return render(request, "testbeds/delete.html", context, status=status)
-    log_act(request.user, Act.DELETE, testbed, "the testbed")
+    record_act(request.user, Act.DELETE, testbed, "the testbed")
     if wants_json(request):
         return JsonResponse({"deleted": slug, "trash": item and item.pk})
     say_deleted(request, slug, item)

@@ -13,7 +13,7 @@ from django.views.decorators.http import (
 
 from orchestration.amounts import count_of
 from orchestration.errors import StateError, TestbedError
-from testbed.access.permissions import Act, log_act, require
+from testbed.access.permissions import Act, record_act, require
 from testbed.access.visibility import Request, page_of
 from testbed.models import Testbed, TrashItem
 from testbed.models.trash import TrashQuerySet
@@ -51,7 +51,7 @@ def restore(request: Request, pk: int) -> HttpResponse:
         back = reverse("trash")
         return problem_page(request, exc, status=status_of(exc), back=back)
     act = Act.EDIT if item.path else Act.RESTORE
-    log_act(request.user, act, testbed, words)
+    record_act(request.user, act, testbed, words)
     if wants_json(request):
         return JsonResponse({"restored": words, "testbed": testbed.slug})
     messages.success(request, words)

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import growing
 from testbed.runs.creation import create_execution
@@ -63,8 +63,8 @@ def start(request: Request, slug: str) -> HttpResponse:
         run = create_execution(testbed, request.user, wanted)
     except TestbedError as exc:
         return show_testbed(request, testbed, exc, status_of(exc))
-    what = f"{wanted.title} on {wanted.selection}, run {run.pk}"
-    log_act(request.user, Act.EXECUTE, testbed, what)
+    what = f"{wanted.title} on {wanted.selection}"
+    record_act(request.user, Act.EXECUTE, testbed, what, run=run)
     return redirect("run", run.pk)
 
 

@@ -21,7 +21,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from orchestration.errors import TestbedError
 from orchestration.plan.model import Kind
 from orchestration.project.fetched_files import end_of_archive
-from testbed.access.permissions import Act, log_act, require
+from testbed.access.permissions import Act, record_act, require
 from testbed.access.visibility import Request, not_stored, page_of
 from testbed.models import Protected, Run, Task
 from testbed.pages.execution.copies import is_fetch
@@ -118,7 +118,7 @@ def delete(request: Request, pk: int) -> HttpResponse:
         status = status_of(exc)
         return problem_page(request, exc, status=status, back=question.back)
     what = f"deleted the fetched files of run {run.pk}"
-    log_act(request.user, Act.TAKE_FETCHED, run.testbed, what)
+    record_act(request.user, Act.TAKE_FETCHED, run.testbed, what)
     messages.success(request, f"The fetched files of #{run.pk} were deleted.")
     return redirect("run", run.pk)
 
@@ -218,4 +218,5 @@ def _download(pieces: Iterator[bytes], kind: str, name: str) -> StreamingHttpRes
 
 
 def _log(request: Request, run: Run, what: str) -> None:
-    log_act(request.user, Act.TAKE_FETCHED, run.testbed, f"run {run.pk}, {shown(what)}")
+    words = f"run {run.pk}, {shown(what)}"
+    record_act(request.user, Act.TAKE_FETCHED, run.testbed, words)

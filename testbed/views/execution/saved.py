@@ -7,7 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act, act_of, act_on, log_act, may, require
+from testbed.access.permissions import Act, act_of, act_on, may, record_act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import SavedCommand, Testbed
 from testbed.testbeds.saved_commands import (
@@ -54,7 +54,7 @@ def delete(request: Request, slug: str) -> HttpResponse:
     require(request.user, act, testbed)
     _require_running(request, testbed, row)
     row.delete()
-    log_act(request.user, act, testbed, f"deleted {row.name}")
+    record_act(request.user, act, testbed, f"deleted {row.name}")
     messages.success(request, f"The saved command {row.name} was deleted.")
     return redirect("testbed-commands", slug)
 
@@ -73,7 +73,7 @@ def _save(request: Request, testbed: Testbed) -> HttpResponse:
         row = save_command(request.user, name, wanted, testbed=place)
     except TestbedError as exc:
         return show_testbed(request, testbed, exc, 422, form=form)
-    log_act(request.user, act, testbed, f"saved {row.name}")
+    record_act(request.user, act, testbed, f"saved {row.name}")
     messages.success(request, f"The command {row.name} was saved.")
     return redirect("testbed-commands", testbed.slug)
 

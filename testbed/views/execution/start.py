@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.state.selection import fold
-from testbed.access.permissions import Act, act_of, log_act, require
+from testbed.access.permissions import Act, act_of, record_act, require
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Run, Task, Testbed
@@ -35,8 +35,8 @@ def start(request: Request, slug: str) -> HttpResponse:
         run = create_execution(testbed, request.user, wanted)
     except TestbedError as exc:
         return refused(request, testbed, exc)
-    what = f"{wanted.title} on {_places(wanted, run)}, run {run.pk}"
-    log_act(request.user, Act.EXECUTE, testbed, what)
+    what = f"{wanted.title} on {_places(wanted, run)}"
+    record_act(request.user, act_of(wanted), testbed, what, run=run)
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)

@@ -18,7 +18,7 @@ from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.model import Kind
 from orchestration.plan.power import Verb, verb_named
 from orchestration.plan.selected import way_named
-from testbed.access.permissions import Act, act_up, log_act, require
+from testbed.access.permissions import Act, act_up, record_act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.models import Run, Testbed
@@ -87,8 +87,8 @@ def _power(request: Request, testbed: Testbed, wish: Wish) -> Run:
         require_no_run(testbed.runs.all())
         require_confirmed(_unsaved(testbed, verb, wish.selection), wish.confirm)
     run = create_power(testbed, request.user, verb, wish.selection)
-    what = f"{verb.title} on {wish.selection}, run {run.pk}"
-    log_act(request.user, Act.POWER, testbed, what)
+    what = f"{verb.title} on {wish.selection}"
+    record_act(request.user, Act.POWER, testbed, what, run=run)
     return run
 
 
@@ -100,7 +100,7 @@ def _up(request: Request, testbed: Testbed, wish: Wish) -> Run:
     run = create_guest_up(
         testbed, request.user, way, wish.selection, confirm=wish.confirm
     )
-    log_act(request.user, act, testbed, f"{wish.selection}, run {run.pk}")
+    record_act(request.user, act, testbed, f"{way.title} on {wish.selection}", run=run)
     return run
 
 

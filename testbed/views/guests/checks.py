@@ -6,7 +6,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
 from testbed.pages.guests.page import find_guest
@@ -29,7 +29,7 @@ def start(request: Request, slug: str, name: str) -> HttpResponse:
         run = create_check(testbed, request.user, name)
     except TestbedError as exc:
         return refused(request, testbed, exc)
-    log_act(request.user, Act.CHECK, testbed, f"{name}, run {run.pk}")
+    record_act(request.user, Act.CHECK, testbed, f"Check of {name}", run=run)
     if wants_json(request):
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)

@@ -11,7 +11,7 @@ from django.shortcuts import redirect, render
 
 from orchestration.errors import SnapshotFailed
 from orchestration.plan.snapshots import SnapshotVerb
-from testbed.access.permissions import Act, act_with, log_act, require
+from testbed.access.permissions import Act, act_with, record_act, require
 from testbed.access.visibility import Request
 from testbed.api.shapes import instructions_of
 from testbed.models import Testbed
@@ -62,8 +62,7 @@ def act_on_group(
         if group is None or not is_person:
             return not_confirmed_json(exc)
         return _question(request, group, form, exc.erasure.token)
-    words = f"{wish.sentence}, run {run.pk}"
-    log_act(request.user, act_with(wish.verb), testbed, words)
+    record_act(request.user, act_with(wish.verb), testbed, wish.sentence, run=run)
     if not is_person:
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)
@@ -81,7 +80,7 @@ def _put_yaml_back(
         require_no_run(testbed.runs.all())
         return _question(request, group, form, group.yaml_token)
     kept = put_yaml_back(testbed, group.record)
-    log_act(request.user, Act.EDIT, testbed, f"put the YAML of {group.name} back")
+    record_act(request.user, Act.EDIT, testbed, f"put the YAML of {group.name} back")
     if wants_json(request):
         return JsonResponse({"kept": kept})
     words = f"The YAML of {group.name} is back. The one before is in {kept}."

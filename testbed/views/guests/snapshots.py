@@ -15,7 +15,7 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
-from testbed.access.permissions import Act, act_with, log_act, require
+from testbed.access.permissions import Act, act_with, record_act, require
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
@@ -79,8 +79,8 @@ def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse
         if not is_person:
             return not_confirmed_json(exc)
         return _question(request, testbed, form, tree, exc.erasure)
-    words = f"{wish.sentence} of {form.guest}, run {run.pk}"
-    log_act(request.user, act_with(wish.verb), testbed, words)
+    words = f"{wish.sentence} of {form.guest}"
+    record_act(request.user, act_with(wish.verb), testbed, words, run=run)
     if not is_person:
         return JsonResponse({"run": run.pk, "instructions": instructions_of(run)})
     return redirect("run", run.pk)

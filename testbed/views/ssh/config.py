@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_GET
 
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.pages.overview import state_of
 from testbed.ssh.config import config_text, known_hosts_text, ways_into
@@ -25,7 +25,7 @@ def download(request: Request, slug: str) -> HttpResponse:
         raise Http404("Nothing was generated yet.")
     web = web_name(request)
     ways = ways_into(state, testbed.project, state.guests, web=web)
-    log_act(request.user, Act.SSH, testbed, "took its SSH configuration")
+    record_act(request.user, Act.SSH, testbed, "took its SSH configuration")
     folder = f"{testbed.slug}-ssh"
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:

@@ -4,7 +4,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from testbed.access.permissions import Act, log_act
+from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
 from testbed.runs.cancelling import request_cancel
 from tests.testbed.conftest import MakeRun, ShareWith
@@ -13,11 +13,11 @@ from tests.testbed.conftest import MakeRun, ShareWith
 def test_admin_acts_visibly_on_anothers_testbed(
     page: Client, make_run: MakeRun, admin: User, caplog: pytest.LogCaptureFixture
 ):
-    caplog.set_level("INFO", "testbed.access.permissions")
+    caplog.set_level("INFO", "testbed.access.record")
     run = make_run(user=admin)
 
     shown = page.get(f"/runs/{run.pk}/").content.decode()
-    log_act(admin, Act.POWER, run.testbed, "Pause on web")
+    record_act(admin, Act.POWER, run.testbed, "Pause on web")
 
     assert "by ada (lab admin) on olive's testbed" in shown
     assert caplog.messages[-1] == (

@@ -28,7 +28,7 @@ def give_key(user: User) -> UserKey:
 def test_owner_shares_changes_and_takes_away(
     browser: Client, testbed: Testbed, share: ShareWith, caplog
 ):
-    caplog.set_level("INFO", "testbed.access.permissions")
+    caplog.set_level("INFO", "testbed.access.record")
     user = share(testbed, "viewer")
     number = Share.objects.get().pk
 

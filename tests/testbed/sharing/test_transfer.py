@@ -20,7 +20,7 @@ def give(client: Client, to: str, **fields: str):
 def test_owner_gives_it_to_a_user_with_a_share(
     browser: Client, testbed: Testbed, owner: User, share: ShareWith, caplog
 ):
-    caplog.set_level("INFO", "testbed.access.permissions")
+    caplog.set_level("INFO", "testbed.access.record")
     viewer = share(testbed, "viewer")
 
     asked = browser.post(GIVE, {"to": "a-viewer", "former": "operator"})

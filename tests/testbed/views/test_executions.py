@@ -257,7 +257,7 @@ def test_stranger_starts_nothing(client: Client, stranger: User):
 def test_each_command_is_logged_with_its_user(
     page: Client, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         page.post(PAGE, UNAME)
 
     number = Run.objects.get().pk

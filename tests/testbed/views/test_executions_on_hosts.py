@@ -37,7 +37,7 @@ def of_admin(deployed: Testbed, admin: User) -> Run:
 def test_admin_runs_a_command_on_hosts_and_the_record_names_them(
     page: Client, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         page.post(PAGE, ON_ALL)
 
     run = Run.objects.get()
@@ -45,7 +45,7 @@ def test_admin_runs_a_command_on_hosts_and_the_record_names_them(
     assert run.plan["instructions"][0]["kind"] == "run-on-host"
     assert [task["host"] for task in tasks] == ["main", "host-b"]
     said = (
-        "act execute by ada (lab admin) on olive's testbed lab: uptime on hosts "
+        "act execute_on_hosts by ada (lab admin) on olive's testbed lab: uptime on hosts "
         f"host-b,main, run {run.pk}"
     )
     assert said in caplog.messages
@@ -54,7 +54,7 @@ def test_admin_runs_a_command_on_hosts_and_the_record_names_them(
 def test_program_of_an_admin_runs_a_command_on_one_host(
     page: Client, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         found = page.post(PAGE, BODY, content_type="application/json").json()
 
     assert found["instructions"][0]["resources"] == ["main"]

@@ -213,7 +213,7 @@ def test_files_of_a_run_that_goes_on_are_not_deleted(browser: Client, run: Run):
 def test_download_is_logged_with_its_user(
     browser: Client, run: Run, caplog: pytest.LogCaptureFixture
 ):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         body(browser.get(address(run, "file/", path="log/syslog")))
 
     said = f"act take_fetched by olive on lab: run {run.pk}, web-0: log/syslog"

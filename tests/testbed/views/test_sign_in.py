@@ -134,14 +134,14 @@ def test_admin_pages_have_no_form_of_their_own(admin: User):
 
 
 def test_outcome_is_logged(owner: User, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.INFO, logger="testbed.access.logins")
+    caplog.set_level(logging.INFO, logger="testbed.access.record")
 
     attempt(name="olive\nforged")
     attempt(password="olive-pass")
 
     assert caplog.messages == [
-        r"'olive\nforged' could not sign in from 192.0.2.1.",
-        "'olive' signed in from 192.0.2.1.",
+        r"act sign_in by olive\nforged from 192.0.2.1: could not sign in (failed)",
+        "act sign_in by olive from 192.0.2.1: signed in",
     ]
 
 

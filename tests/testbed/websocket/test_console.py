@@ -348,7 +348,7 @@ async def test_console_of_a_cancelled_consumer_is_left(
 
 
 async def test_opening_and_end_are_logged(screen, running, owner, testbed, caplog):
-    caplog.set_level("INFO", "testbed.access.permissions")
+    caplog.set_level("INFO", "testbed.access.record")
     shown = await screen(owner, testbed)
     await shown.until_open()
 

@@ -152,7 +152,7 @@ def test_operator_deletes_no_file(
 
 
 def test_acts_are_logged(browser: Client, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         browser.post(PROTECTION, {"guest": "web"})
         browser.post(PROTECTION, {"guest": "web", "lift": "on"})
 

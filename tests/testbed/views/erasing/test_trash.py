@@ -152,7 +152,7 @@ def test_program_deletes_lists_restores_and_removes(browser: Client) -> None:
 def test_acts_are_logged(
     browser: Client, lab: Testbed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         form = {"path": "setup.sh"}
         browser.post("/testbeds/lab/files/remove/", form)
         browser.post(f"/trash/{TrashItem.objects.get().pk}/restore/")

@@ -92,10 +92,10 @@ def test_stranger_finds_nothing(client: Client, stranger: User):
 
 
 def test_act_is_logged(browser: Client, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         browser.post(PAGE)
 
-    assert f"act check by olive on lab: web, run {Run.objects.get().pk}" in (
+    assert f"act check by olive on lab: Check of web, run {Run.objects.get().pk}" in (
         caplog.messages
     )
 

@@ -173,7 +173,7 @@ def test_testbed_that_is_not_up_has_no_power(browser: Client, deployed: Testbed)
 
 
 def test_act_is_logged(browser: Client, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         browser.post(PAGE, {"verb": "pause", "selection": "web"})
 
     run = Run.objects.get()

@@ -210,11 +210,11 @@ def test_right_to_recreate_is_one_of_its_own(
 
 
 def test_act_is_logged(browser: Client, caplog: pytest.LogCaptureFixture):
-    with caplog.at_level(logging.INFO, "testbed.access.permissions"):
+    with caplog.at_level(logging.INFO, "testbed.access.record"):
         browser.post(PAGE, {"mode": "up", "selection": "web"})
 
     run = Run.objects.get()
-    assert f"act up_guests by olive on lab: web, run {run.pk}" in caplog.messages
+    assert f"act up_guests by olive on lab: Up on web, run {run.pk}" in caplog.messages
 
 
 def test_run_that_succeeded_names_its_guests_and_keeps_the_condition(

@@ -1,0 +1,1 @@
+"""The record of who did what, and the counts of attempts to sign in."""
