@@ -16,7 +16,6 @@ from testbed.views import (
     images,
     logs,
     orphans,
-    record,
     runs,
     sign_in,
     testbeds,
@@ -36,7 +35,7 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
-from testbed.views.sharing import groups, shares
+from testbed.views.sharing import groups, record, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [

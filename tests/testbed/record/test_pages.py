@@ -4,8 +4,10 @@ import csv
 import io
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
+from django.http import StreamingHttpResponse
 from django.test import Client
 
 from testbed.access.permissions import Act, record_act
@@ -29,6 +31,13 @@ def as_owner(owner: User) -> Client:
     client = Client(REMOTE_ADDR="192.0.2.8")
     client.force_login(owner)
     return client
+
+
+def text_of(answer: StreamingHttpResponse) -> str:
+    async def read() -> bytes:
+        return b"".join([part async for part in answer.streaming_content])
+
+    return async_to_sync(read)().decode()
 
 
 def rows(client: Client, query: str = "") -> list[str]:
@@ -109,8 +118,7 @@ def test_table_for_programs_has_all_and_computes_nothing(
 
     answer = as_admin.get("/record/download/?act=execute")
 
-    text = async_to_sync(read)(answer).decode()
-    [line] = csv.DictReader(io.StringIO(text))
+    [line] = csv.DictReader(io.StringIO(text_of(answer)))
     assert line["what"] == '\'=HYPERLINK("x")'
     assert (line["user"], line["run"], line["outcome"]) == (
         "olive",
@@ -123,6 +131,8 @@ def test_things_that_are_gone_have_no_link(
     as_admin: Client, owner: User, make_run: MakeRun
 ):
     run = make_run()
+    Testbed.objects.update(number=0)
+    run.testbed.refresh_from_db()
     record_act(owner, Act.UP, run.testbed, "Up", run=run)
     number = run.pk
     with_links = as_admin.get("/record/?act=up").content.decode()

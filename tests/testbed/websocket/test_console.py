@@ -354,7 +354,7 @@ async def test_opening_and_end_are_logged(screen, running, owner, testbed, caplo
 
     await shown.leave()
 
-    acts = [text for text in caplog.messages if text.startswith("act ")]
+    acts = [text for text in caplog.messages if text.startswith("act console ")]
     assert acts[0] == "act console by olive on lab: opened the serial console of web"
     assert acts[1].startswith(
         "act console by olive on lab: left the serial console of web after "

@@ -105,4 +105,7 @@ def test_add_and_removal_are_acts_in_the_log(
     with caplog.at_level(logging.INFO):
         row = add_key(owner, "laptop", new_line())
 
-    assert f"act ssh_keys by olive on key {row.name}: added {row.fingerprint}" in caplog.text
+    assert (
+        f"act ssh_keys by olive on key {row.name}: added {row.fingerprint}"
+        in caplog.text
+    )

@@ -86,7 +86,7 @@ def rows_of(entries: list[Entry]) -> list[Row]:
             "pk", flat=True
         )
     )
-    numbers = {one.testbed_number for one in entries if one.testbed_number}
+    numbers = {one.testbed_number for one in entries if one.testbed_number is not None}
     found = Testbed.objects.filter(number__in=numbers).values_list("number", "slug")
     testbeds = set(found)
     return [
