@@ -61,7 +61,9 @@ def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse
     is_nameless = form.verb == SnapshotVerb.RENAME and not form.title
     if is_nameless and node and is_person:
         return _question(request, testbed, form, tree)
-    taken = {form.guest: node.snapshot.created_at} if node else {}
+    # A program may name what a run has taken since the last look.
+    is_seen = is_person or unseen_change(testbed) is None
+    taken = {form.guest: node.snapshot.created_at} if node and is_seen else {}
     wish = replace(form.wish(request.user.get_username()), taken=taken)
     leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
     erasure = _erasure(testbed, wish, tree, is_person=is_person)

@@ -277,6 +277,19 @@ def test_restore_asks_and_offers_to_keep_the_present_state(
     assert run.plan["snapshot"]["taken"] == {"web": BASE.created_at}
 
 
+def test_program_restores_what_was_taken_again_before_a_look(
+    browser: Client, owner: User, seen: ObservedSnapshots, deployed: Testbed
+):
+    again = create_run(deployed, owner, Command.DOWN)
+    finish_run(again.pk, Run.Status.FAILED)
+
+    wish = {"verb": "restore", "guest": "web", "name": "base", "before": "now"}
+    started = program(browser, wish)
+
+    assert started.status_code == 200, started.content
+    assert Run.objects.first().plan["snapshot"]["taken"] == {}
+
+
 def test_restore_without_keeping_is_one_instruction(
     browser: Client, deployed: Testbed, seen: object
 ):
