@@ -125,6 +125,22 @@ def require_testbed(account: Account) -> None:
         )
 
 
+def require_membership(testbed: Testbed) -> None:
+    """Let a testbed use more of the quota that it is charged to. Raises: LimitReached.
+
+    The owner may have left the group since.
+    """
+    group, owner = testbed.charged_group, testbed.owner
+    if group is None or owner.groups.filter(pk=group.pk).exists():
+        return
+    raise LimitReached(
+        f"Testbed {testbed} is charged to group {group}, in which {owner} is no longer: "
+        "it may use no more of that quota.",
+        hint=f"Charge it to {owner} on its page Sharing, where that quota has enough "
+        "left.",
+    )
+
+
 def require_use(account: Account, wanted: Use, *, others: Use, what: str) -> None:
     """Let a testbed use what it wants beside the account's others.
 

@@ -37,6 +37,7 @@ from testbed.access.limits import (
     account_of,
     charged_to,
     require_disks,
+    require_membership,
 )
 from testbed.models import ImageStore, LabSnapshot, Testbed
 from testbed.models.snapshots.lab import StoredBytes
@@ -68,6 +69,7 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     others = held_by_each(Testbed.objects.exclude(pk=testbed.pk))
     if sum(wanted.values()) > sum(before.values()):
         account = account_of(testbed)
+        require_membership(testbed)
         own = set(charged_to(account).values_list("pk", flat=True))
         elsewhere = sum(sum(held.values()) for pk, held in others.items() if pk in own)
         total = sum(wanted.values())
@@ -114,6 +116,7 @@ def require_memory_space(testbed: Testbed, guests: Collection[str]) -> None:
         return
     wait_for_other_plans()
     account = account_of(testbed)
+    require_membership(testbed)
     here = sum(held_by(testbed).values()) + memory
     elsewhere = charged_disks(account, but=testbed)
     require_disks(account, in_testbed=here, elsewhere=elsewhere)

@@ -19,6 +19,7 @@ from testbed.access.limits import (
     charged_to,
     limits_of,
     name_of,
+    require_membership,
     require_use,
 )
 from testbed.models import Host, Run, Testbed
@@ -61,6 +62,8 @@ def require_needs(
 ) -> None:
     """Let guests run in place of those that are held. Raises: as `require_quota`."""
     account, more = account_of(testbed), use_in(wanted).where_above(use_in(held))
+    if more != Use():
+        require_membership(testbed)
     others = used_by(account, but=testbed)
     require_use(account, more, others=others, what=f"Up of {testbed}")
     _require_hosts(testbed, wanted, held)

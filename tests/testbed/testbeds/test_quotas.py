@@ -207,6 +207,7 @@ def test_group_is_charged_for_the_testbeds_of_its_members(
 ):
     group = Group.objects.create(name="course")
     GroupAllowance.objects.create(group=group, guests=3)
+    group.user_set.add(owner, member)
     allow(owner, guests=0)
     Testbed.objects.update(charged_group=group)
     testbed.refresh_from_db()
@@ -222,8 +223,9 @@ def test_group_is_charged_for_the_testbeds_of_its_members(
     assert (used_by(group), used_by(owner)) == (Use(2, 2, 512), Use())
 
 
-def test_group_without_an_allowance_may_have_nothing(testbed):
+def test_group_without_an_allowance_may_have_nothing(testbed, owner):
     testbed.charged_group = Group.objects.create(name="course")
+    owner.groups.add(testbed.charged_group)
     testbed.save()
 
     with pytest.raises(LimitReached, match="2 of 0 guests"):

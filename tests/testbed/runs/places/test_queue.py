@@ -146,6 +146,7 @@ def test_first_runs_of_all_accounts_come_before_second_ones(full, make, owner, m
 def test_group_is_the_account_of_its_testbeds(testbed, make, owner, member, doors):
     group = Group.objects.create(name="course")
     GroupAllowance.objects.create(group=group, runs=1)
+    group.user_set.add(owner, member)
     one, two = make("a", charged_group=group), make("b", member, charged_group=group)
 
     of_group = [create_run(each, owner, Command.UP).status for each in (one, two)]
