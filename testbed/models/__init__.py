@@ -12,7 +12,7 @@ from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.logins import LoginCount
-from testbed.models.progress import Batch, Event, Instruction, Task
+from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
@@ -42,6 +42,7 @@ __all__ = [
     "MissingPart",
     "ObservedGuest",
     "ObservedSnapshots",
+    "PlannedStart",
     "Protected",
     "Protection",
     "Run",

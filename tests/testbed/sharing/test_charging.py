@@ -7,9 +7,9 @@ from django.test import Client
 from orchestration.plan.model import Command, Options
 from testbed.access.limits import LimitReached, Use
 from testbed.models import Allowance, GroupAllowance, Testbed
-from testbed.testbeds.planning import prepare
 from testbed.testbeds.quotas import used_by
 from tests.testbed.conftest import MakeRun, ShareWith
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import edit
 
 CHARGE = "/testbeds/lab/charge/"
@@ -136,8 +136,8 @@ def test_testbed_of_a_group_that_its_owner_left_uses_no_more_of_it(testbed: Test
         prepare(testbed, Command.UP, Options())
 
     assert refused.value.message == (
-        "Testbed lab is charged to group course, in which olive is no longer: it may use "
-        "no more of that quota."
+        "Testbed lab is charged to a group in which olive is no longer: it may use no "
+        "more of that quota."
     )
 
 

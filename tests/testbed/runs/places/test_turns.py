@@ -37,7 +37,7 @@ def test_account_starts_as_many_as_it_has_left():
         (2, 3, True),
     ]
     assert found[1].obstacle == (
-        "Other runs of mark have to end first: its quota allows no more."
+        "Other runs of its account have to end first: the quota allows no more at once."
     )
 
 
