@@ -19,6 +19,8 @@ from django.utils import timezone
 
 from orchestration.amounts import duration
 from orchestration.errors import TestbedError
+from orchestration.plan.model import Command
+from orchestration.plan.selected import WAYS, Mode
 from orchestration.state.placement import Taken
 from orchestration.state.versions import load_state
 from testbed.access.limits import (
@@ -26,7 +28,9 @@ from testbed.access.limits import (
     key_of,
     key_of_row,
     limits_of_each,
+    require_membership,
 )
+from testbed.access.permissions import act_of_command, act_up, may
 from testbed.celery import request_driver
 from testbed.models import Event, Host, PlannedStart, Run, Testbed
 from testbed.models.runs import RunQuerySet
@@ -161,6 +165,8 @@ def _start(run: Run, *, is_new: bool) -> bool:
     start, testbed = PlannedStart.objects.get(run=run), run.testbed
     try:
         with transaction.atomic():
+            if not is_new:
+                _require_right(run)
             wanted = load_state(start.state.encode())
             write(testbed, wanted, is_change=start.is_change)
     except TestbedError as exc:
@@ -183,3 +189,23 @@ def _start(run: Run, *, is_new: bool) -> bool:
     record(run.pk, Event.Kind.LOG, text=f"Its turn came after {waited}.")
     transaction.on_commit(partial(drive, run.pk), robust=True)
     return True
+
+
+def _require_right(run: Run) -> None:
+    """Let a run begin whose user still may do it. Raises: TestbedError."""
+    user, testbed = run.asked_by, run.testbed
+    if not user.is_active:
+        raise TestbedError(
+            f"the account of {user}, who asked for it, was deactivated meanwhile.",
+            hint="Press Up again, if it is still wanted.",
+        )
+    command = Command(run.command)
+    act = act_of_command(command)
+    if command is Command.UP_GUESTS:
+        act = act_up(WAYS[Mode(run.options["mode"])])
+    if not may(user, act, testbed):
+        raise TestbedError(
+            f"{user}, who asked for it, lost the right to {act} meanwhile.",
+            hint="Press Up again, if it is still wanted.",
+        )
+    require_membership(testbed)

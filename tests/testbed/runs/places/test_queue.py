@@ -20,6 +20,7 @@ from testbed.models import (
     Host,
     PlannedStart,
     Run,
+    Share,
     Testbed,
 )
 from testbed.runs.cancelling import request_cancel
@@ -302,6 +303,57 @@ def test_disks_of_a_waiting_run_count(full, owner, make):
 
     assert before == after == {}
     assert set(waits) == {"main", "host-b"}
+
+
+@pytest.mark.parametrize("lost", ["account", "share", "group"])
+def test_run_of_a_user_who_may_not_any_more_is_ended(full, make, owner, member, lost):
+    second = make("second")
+    Share.objects.create(
+        testbed=second,
+        user=member,
+        role="operator",
+        given_by=owner,
+        given_at=timezone.now(),
+    )
+    if lost == "group":
+        group = Group.objects.create(name="course")
+        GroupAllowance.objects.create(group=group)
+        owner.groups.add(group)
+        Testbed.objects.filter(pk=second.pk).update(charged_group=group)
+    run = create_run(second, member, Command.UP)
+
+    {"account": lose_account, "share": lose_share, "group": lose_group}[lost](member)
+    down(full, owner)
+    started = start_waiting()
+
+    assert (started, status_of(run)) == (0, Status.FAILED)
+    assert (
+        run.message
+        == {
+            "account": "It did not begin: the account of mark, who asked for it, was "
+            "deactivated meanwhile.",
+            "share": "It did not begin: mark, who asked for it, lost the right to bring the "
+            "testbed up and down meanwhile.",
+            "group": "It did not begin: Testbed second is charged to a group in which olive "
+            "is no longer: it may use no more of that quota.",
+        }[lost]
+    )
+    assert run.hint
+    assert not second.project.has_state()
+    second.refresh_from_db()
+    assert second.condition == Testbed.Condition.EMPTY
+
+
+def lose_account(user):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def lose_share(user):
+    user.shares.all().delete()
+
+
+def lose_group(_):
+    Group.objects.get().user_set.clear()
 
 
 def test_state_that_cannot_be_written_ends_the_run_and_not_the_queue(
