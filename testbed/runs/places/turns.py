@@ -1,10 +1,10 @@
 """Decides whose turn it is in the queue of runs. Pure.
 
 Each account's first run comes before the second of any other, and of these the oldest is
-first. The hosts that a run waits for are kept for it at first: no later run takes their
-rest, so that a large testbed starts although small ones come all the time. Runs that
-wait for others of their own account keep no host. `queue` reads the rows and starts what
-may start.
+first; a run that could not begin with free hosts either is not counted. The hosts that a
+run waits for are kept for it at first: no later run takes their rest, so that a large
+testbed starts although small ones come all the time. Runs that wait for others of their
+own account keep no host. `queue` reads the rows and starts what may start.
 """
 
 from collections import Counter
@@ -55,7 +55,7 @@ def in_order(waiting: Iterable[Waiting]) -> list[Waiting]:
     ordered: list[tuple[int, int, Waiting]] = []
     for one in sorted(waiting, key=lambda one: one.run):
         ordered.append((ranks[one.account], one.run, one))
-        ranks[one.account] += 1
+        ranks[one.account] += not one.held_up
     return [one for *_, one in sorted(ordered, key=lambda entry: entry[:2])]
 
 
