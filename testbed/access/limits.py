@@ -145,6 +145,14 @@ def name_of(account: Account) -> str:
     return f"group {account}" if isinstance(account, Group) else str(account)
 
 
+def payer(account: Account) -> str:
+    """Return an account in sentences about a testbed.
+
+    Not all who may bring a testbed up may know the names of its owner's groups.
+    """
+    return "its group" if isinstance(account, Group) else str(account)
+
+
 def require_testbed(account: Account) -> None:
     """Let an account have one more testbed. Raises: LimitReached."""
     limit, used = limits_of(account).testbeds, charged_to(account).count()
@@ -175,7 +183,7 @@ def require_runs(account: Account) -> None:
     """Refuse what would wait for ever. Raises: LimitReached."""
     if not limits_of(account).runs:
         raise LimitReached(
-            f"The quota of {name_of(account)} allows no runs.",
+            f"The quota of {payer(account)} allows no runs.",
             hint="Ask your lab's admin for some.",
         )
 
@@ -195,7 +203,7 @@ def require_use(account: Account, wanted: Use, *, others: Use, what: str) -> Non
             f"for that. {hint}"
         )
     raise LimitReached(
-        f"{what} needs {' and '.join(parts)} left in the quota of {name_of(account)}.",
+        f"{what} needs {' and '.join(parts)} left in the quota of {payer(account)}.",
         hint=hint,
     )
 
@@ -243,7 +251,7 @@ def _require(
 ) -> None:
     if used <= limit:
         return
-    where = f"all testbeds of {name_of(account)}" if in_all else "this testbed"
+    where = f"all testbeds of {payer(account)}" if in_all else "this testbed"
     would = "would take" if things == "files" else "may grow to"
     deleted = "disks or snapshots" if things == "disks" else things
     trash = " and empty the trash" if things == "files" else ""

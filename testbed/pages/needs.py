@@ -11,7 +11,7 @@ from functools import lru_cache
 from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
-from testbed.access.limits import Use, account_of, limits_of, name_of
+from testbed.access.limits import Use, account_of, limits_of, payer
 from testbed.models import Testbed
 from testbed.runs.places.queue import obstacle_for
 from testbed.testbeds.capacity import (
@@ -39,7 +39,7 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
 
     None as well while the YAML cannot be brought up: its findings say why.
     """
-    is_up = testbed.condition in Testbed.DEPLOYED
+    is_up = testbed.condition == Testbed.Condition.UP
     if is_up and state is not None and not is_edited(testbed, state):
         return None
     wanted, held = _wanted(testbed), held_needs(testbed)
@@ -49,7 +49,7 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
     left = limits_of(account).use - used_by(account, but=testbed)
     text = (
         f"Up needs {_words(use_in(wanted))}. Other testbeds leave it {_words(left)} in "
-        f"the quota of {name_of(account)}."
+        f"the quota of {payer(account)}."
     )
     try:
         require_needs(testbed, wanted, held)

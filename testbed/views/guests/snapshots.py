@@ -21,7 +21,8 @@ from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.pages.guests.group_snapshots import group_of, groups_of
 from testbed.pages.guests.schedules import schedules_of, shapes
-from testbed.pages.guests.snapshots import Node, trees_of, unseen_change
+from testbed.pages.guests.snapshots import Node, trees_of
+from testbed.pages.overview import unseen_run
 from testbed.runs.creation import create_snapshot
 from testbed.testbeds.executions import matched
 from testbed.views.guests.group_snapshots import act_on_group
@@ -142,7 +143,7 @@ def _page(
         "query": {"guest": guest} if guest else {},
         "count_of_guests": len(trees),
         "count": sum(len(tree.nodes) for tree in trees),
-        "unseen_run": unseen_change(testbed),
+        "unseen_run": unseen_run(testbed),
         "active_run": running[0] if running else None,
         "may_act": is_usable and request.may.allows(Act.SNAPSHOT),
         "schedules": schedules_of(testbed),

@@ -157,6 +157,28 @@ def test_edit_that_adds_nothing_is_not_refused_for_it(testbed: Testbed, owner, g
     assert {guest.memory_mib for guest in state.guests} == {128}
 
 
+def test_group_is_named_to_those_who_know_it(
+    client: Client, testbed: Testbed, group: Group, owner: User, share: ShareWith
+):
+    Testbed.objects.update(charged_group=group)
+    GroupAllowance.objects.update(vcpus=1)
+    operator = share(testbed, "operator")
+
+    pages = {}
+    for user in (owner, operator):
+        client.force_login(user)
+        pages[user] = client.get("/testbeds/lab/").content.decode()
+    refused = client.post("/testbeds/lab/runs/", {"command": "up"}).content.decode()
+    operator.groups.add(group)
+    as_member = client.get("/testbeds/lab/").content.decode()
+
+    assert "of group course," in pages[owner]
+    assert "of its group," in pages[operator]
+    assert "left in the quota of its group." in refused
+    assert "course" not in pages[operator] + refused
+    assert "of group course," in as_member
+
+
 @pytest.fixture
 def owner_without_group(testbed: Testbed, group: Group, owner: User) -> None:
     """The testbed is charged to the group, which its owner has left."""

@@ -16,7 +16,7 @@ from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_guest_up, create_run
 from testbed.runs.outcome import finish_run
 from testbed.sharing.transfer import transfer
-from testbed.testbeds.capacity import needs_in
+from testbed.testbeds.capacity import needs_in, set_started
 from testbed.testbeds.planning import wanted_needs
 from testbed.testbeds.quotas import HostTooSmall, used_by
 from tests.testbed.conftest import YAML
@@ -275,7 +275,7 @@ def test_group_is_charged_for_the_testbeds_of_its_members(
         create_run(second, member, Command.UP)
 
     assert refused.value.message == (
-        "Up of second needs 2 of 1 guest left in the quota of group course."
+        "Up of second needs 2 of 1 guest left in the quota of its group."
     )
     assert (used_by(group), used_by(owner)) == (Use(2, 2, 512), Use())
 
@@ -379,6 +379,17 @@ def test_page_of_what_runs_says_nothing_of_needs(testbed, owner, browser):
     needs = needs_of_up(testbed, testbed.project.read_state())
 
     assert "3 of 1 vCPU left" in needs.problem.message
+
+
+def test_page_of_what_runs_in_part_says_what_the_rest_needs(testbed, owner):
+    state = up(testbed)
+    set_started(testbed, needs_in(state)[:1])
+    testbed.condition = Testbed.Condition.PARTIAL
+    allow(owner, vcpus=1)
+
+    needs = needs_of_up(testbed, state)
+
+    assert "2 of 1 vCPU left" in needs.problem.message
 
 
 def test_viewer_does_not_see_the_quota(testbed, client, share):

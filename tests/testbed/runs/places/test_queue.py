@@ -23,6 +23,7 @@ from testbed.models import (
     Share,
     Testbed,
 )
+from testbed.pages.overview import unseen_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_execution, create_run
 from testbed.runs.dispatch import accept
@@ -179,6 +180,7 @@ def test_waiting_run_is_cancelled_at_once_and_the_next_moves_up(full, make, owne
         "Cancelled by olive while it waited in the queue. Nothing was changed."
     )
     assert first.testbed.condition == Testbed.Condition.EMPTY
+    assert unseen_run(first.testbed) is None
     assert place_of(second) == (1, 1)
 
 
