@@ -302,6 +302,35 @@ def test_host_that_is_too_small_by_itself_is_named(testbed, hosts):
     assert not testbed.project.has_state()
 
 
+@pytest.mark.parametrize("factor", ["1e308", "1001", "0", "nan", "-1"])
+def test_impossible_overcommit_is_refused_with_its_bounds(page, hosts, factor):
+    address = f"/admin/testbed/host/{hosts[0].pk}/change/"
+    fields = {"name": "main", "kind": "simulated", "is_main": "on", "port": 22}
+    fields |= {"user": "root", "domain_type": "qemu", "datapath": "system"}
+    fields |= {"projects_dir": "/srv/p", "images_dir": "/srv/i"}
+
+    answer = page.post(address, fields | {"memory_overcommit": factor})
+
+    assert answer.status_code == 200
+    assert 'class="errorlist"' in answer.content.decode()
+    assert Host.objects.get(name="main").memory_overcommit is None
+
+
+def test_impossible_overcommit_of_an_earlier_version_is_bounded(testbed, owner, doors):
+    Host.objects.update(vcpu_overcommit=1e308, memory_overcommit=1e308)
+
+    assert create_run(testbed, owner, Command.UP).status == Run.Status.PENDING
+
+
+def test_quota_without_runs_refuses_what_would_wait_for_ever(testbed, owner, doors):
+    allow(owner, runs=0)
+
+    with pytest.raises(LimitReached) as refused:
+        create_run(testbed, owner, Command.UP)
+
+    assert refused.value.message == "The quota of olive allows no runs."
+
+
 def test_host_of_unknown_size_is_not_judged(testbed, settings):
     settings.VCPU_OVERCOMMIT = settings.MEMORY_OVERCOMMIT = 0.1
     Host.objects.update(cpus=0, memory_mib=0)

@@ -451,6 +451,23 @@ def test_quota_that_was_lowered_holds_a_waiting_run_up(full, make, owner):
     assert (waits, status_of(run)) == (Status.WAITING, Status.RUNNING)
 
 
+def test_run_that_can_never_begin_is_not_told_that_others_have_to_end(
+    full, make, owner
+):
+    second = make("second")
+    edit(second, "cpus: 1", "cpus: 2")
+    Host.objects.update(vcpu_overcommit=2)
+    run = create_run(second, owner, Command.UP)
+
+    Host.objects.filter(name="host-b").update(vcpu_overcommit=1)
+    too_small = turn_of(run).obstacle
+    Allowance.objects.create(user=owner, runs=0)
+    no_runs = turn_of(run).obstacle
+
+    assert too_small == "A host became too small for it: 2 of 1 vCPU on host-b."
+    assert no_runs == "Its quota was lowered, and allows no runs."
+
+
 def test_lowered_quota_starts_one_of_two_that_fit_alone(full, make, owner, member):
     down(full, owner)
     up(filler := make("filler", member), member)
