@@ -15,8 +15,10 @@ from testbed.access.limits import Use, account_of, limits_of, payer
 from testbed.models import Testbed
 from testbed.runs.places.queue import obstacle_for
 from testbed.testbeds.capacity import (
+    Counted,
     GuestNeed,
     added_to_hosts,
+    counted,
     held_needs,
     taken_by_others,
 )
@@ -42,7 +44,8 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
     is_up = testbed.condition == Testbed.Condition.UP
     if is_up and state is not None and not is_edited(testbed, state):
         return None
-    wanted, held = _wanted(testbed), held_needs(testbed)
+    found = counted()
+    wanted, held = _wanted(testbed, found), held_needs(testbed)
     if not wanted or use_in(wanted).where_above(use_in(held)) == Use():
         return None
     account = account_of(testbed)
@@ -55,11 +58,12 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
         require_needs(testbed, wanted, held)
     except TestbedError as exc:
         return Needs(text, exc)
-    return Needs(text, waits=obstacle_for(testbed, added_to_hosts(wanted, held)))
+    adds = added_to_hosts(wanted, held)
+    return Needs(text, waits=obstacle_for(testbed, adds, found))
 
 
-def _wanted(testbed: Testbed) -> tuple[GuestNeed, ...]:
-    taken = tuple(sorted(taken_by_others(testbed).items()))
+def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:
+    taken = tuple(sorted(taken_by_others(testbed, found).items()))
     files = (testbed.project.yaml_sha256(), testbed.project.stamps())
     return _needs(testbed.pk, testbed.condition, (*files, taken, tuple(known_hosts())))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orchestration.amounts import mib
 from orchestration.plan.model import Command
@@ -53,7 +53,7 @@ class Counted:
     @property
     def whole(self) -> tuple[GuestNeed, ...]:
         """The guests that count once the waiting Up begins."""
-        return largest(self.held, self.wanted)
+        return largest(self.held, self.wanted) if self.wanted else self.held
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,16 @@ class Room:
     cpus: str
 
 
-def counted() -> list[Counted]:
+def counted(testbeds: QuerySet[Testbed] | None = None) -> list[Counted]:
     """Return the guests that count of each testbed that is up, or for which Up is asked.
 
-    Two queries, and no file.
+    Of all, or of some. Two queries, and no file.
     """
     ups = Run.objects.active().filter(command__in=STARTS_GUESTS)
     starts = ups.values_list("testbed", "has_begun", "planned_start__needs")
     plans = {pk: (has_begun, needs) for pk, has_begun, needs in starts}
-    rows = Testbed.objects.filter(DEPLOYED | Q(pk__in=plans))
+    among = Testbed.objects.all() if testbeds is None else testbeds
+    rows = among.filter(DEPLOYED | Q(pk__in=plans))
     fields = ("pk", "owner", "charged_group", "condition", "started")
     found = []
     for pk, owner, group, condition, started in rows.values_list(*fields):
@@ -87,9 +88,15 @@ def counted() -> list[Counted]:
     return found
 
 
-def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
-    """Return the needs of all other testbeds' guests, by host."""
-    others = (one for one in counted() if one.testbed != testbed.pk)
+def taken_by_others(
+    testbed: Testbed, found: Iterable[Counted] | None = None
+) -> dict[str, Taken]:
+    """Return the needs of all other testbeds' guests, by host.
+
+    `found` is what `counted` returned for all testbeds, where it was asked before.
+    """
+    found = counted() if found is None else found
+    others = (one for one in found if one.testbed != testbed.pk)
     return by_host(need for one in others for need in one.whole)
 
 
@@ -162,10 +169,12 @@ def largest(*parts: Iterable[GuestNeed]) -> tuple[GuestNeed, ...]:
 
 def by_host(needs: Iterable[GuestNeed]) -> dict[str, Taken]:
     """Sum the needs of each host."""
-    found: dict[str, Taken] = {}
+    sums: dict[str, list[int]] = {}  # there may be thousands of guests
     for one in needs:
-        found[one.host] = found.get(one.host, Taken()) + one.need
-    return found
+        total = sums.setdefault(one.host, [0, 0])
+        total[0] += one.need.cpus
+        total[1] += one.need.memory_mib
+    return {host: Taken(*total) for host, total in sums.items()}
 
 
 def added_to_hosts(

@@ -17,7 +17,7 @@ from testbed.access.limits import (
     Limits,
     Use,
     account_of,
-    key_of,
+    charged_to,
     require_membership,
     require_runs,
     require_use,
@@ -82,15 +82,10 @@ def require_quota_of(testbed: Testbed, account: Account) -> None:
 
 def used_by(account: Account, *, but: Testbed | None = None) -> Use:
     """Return what the testbeds of an account use, also those whose Up waits."""
-    key, excluded = key_of(account), but.pk if but else None
-    return sum(
-        (
-            use_in(one.whole)
-            for one in counted()
-            if one.account == key and one.testbed != excluded
-        ),
-        Use(),
-    )
+    charged = charged_to(account)
+    if but is not None:
+        charged = charged.exclude(pk=but.pk)
+    return sum((use_in(one.whole) for one in counted(charged)), Use())
 
 
 def is_above_quota(one: Counted, found: Iterable[Counted], limits: Limits) -> bool:

@@ -10,7 +10,7 @@ it begins. Each call asks the same number of queries, however many runs wait.
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -69,10 +69,10 @@ def start_waiting(new: Run | None = None) -> int:
         )
         waiting = {run.pk: run for run in _with_accounts(rows)}
         started = 0
-        for turn in _turns(waiting.values()):
+        for turn in _turns(waiting.values(), counted()):
             run = waiting[turn.run]
             # Those that started count by now: a lowered quota may have nothing left.
-            if turn.obstacle or (started and _held_up([run])[run.pk]):
+            if turn.obstacle or (started and _held_up([run], counted())[run.pk]):
                 continue
             started += _start(run, is_new=new is not None and run.pk == new.pk)
     return started
@@ -82,15 +82,20 @@ def turn_of(run: Run) -> Turn | None:
     """Return a run's turn; None when it does not wait."""
     if run.has_begun:
         return None
-    found = _turns(_with_accounts(Run.objects.waiting()))
+    found = _turns(_with_accounts(Run.objects.waiting()), counted())
     return next((turn for turn in found if turn.run == run.pk), None)
 
 
-def obstacle_for(testbed: Testbed, adds: Mapping[str, Taken]) -> str:
-    """Say why an Up that adds so much to its hosts would wait now; or ''."""
+def obstacle_for(
+    testbed: Testbed, adds: Mapping[str, Taken], found: Iterable[Counted]
+) -> str:
+    """Say why an Up that adds so much to its hosts would wait now; or ''.
+
+    `found` are the guests of all testbeds that count.
+    """
     last = Waiting(sys.maxsize, key_of(account_of(testbed)), adds)
-    found = _turns(_with_accounts(Run.objects.waiting()), last)
-    return next(turn.obstacle for turn in found if turn.run == last.run)
+    turns_ = _turns(_with_accounts(Run.objects.waiting()), found, last)
+    return next(turn.obstacle for turn in turns_ if turn.run == last.run)
 
 
 def _with_accounts(runs: RunQuerySet) -> list[Run]:
@@ -98,13 +103,16 @@ def _with_accounts(runs: RunQuerySet) -> list[Run]:
     return list(runs.select_related(*related).defer("plan").order_by("pk"))
 
 
-def _turns(runs: Collection[Run], *others: Waiting) -> list[Turn]:
+def _turns(
+    runs: Collection[Run], found: Iterable[Counted], *others: Waiting
+) -> list[Turn]:
     """Return the turns of runs, and of others that are not asked for yet."""
     if not runs and not others:
         return []
-    found = {one.testbed: one for one in counted()}
-    held_up = _held_up(runs, found)
-    waiting = [_waiting(run, found[run.testbed_id], held_up[run.pk]) for run in runs]
+    held_up, by_testbed = _held_up(runs, found), {one.testbed: one for one in found}
+    waiting = [
+        _waiting(run, by_testbed[run.testbed_id], held_up[run.pk]) for run in runs
+    ]
     waiting += others
     at_work = Counter(
         key_of_row(*row)
@@ -114,7 +122,7 @@ def _turns(runs: Collection[Run], *others: Waiting) -> list[Turn]:
     )
     limits = limits_of_each({one.account for one in waiting})
     left = {key: most.runs - at_work[key] for key, most in limits.items()}
-    return turns(waiting, Rest(left, rest_of_hosts(found.values())))
+    return turns(waiting, Rest(left, rest_of_hosts(found)))
 
 
 def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
@@ -128,22 +136,20 @@ def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
     )
 
 
-def _held_up(
-    runs: Collection[Run], found: Mapping[int, Counted] | None = None
-) -> dict[int, str]:
+def _held_up(runs: Collection[Run], found: Iterable[Counted]) -> dict[int, str]:
     """Return what besides the queue holds each run up, by their ids; or ''."""
-    found = found or {one.testbed: one for one in counted()}
-    limits = limits_of_each({found[run.testbed_id].account for run in runs})
+    by_testbed = {one.testbed: one for one in found}
+    limits = limits_of_each({by_testbed[run.testbed_id].account for run in runs})
     hosts, busy = list(Host.objects.order_by("name")), _busy(runs)
     held_up = {}
     for run in runs:
-        one = found[run.testbed_id]
+        one = by_testbed[run.testbed_id]
         reason = ""
         if run.testbed_id in busy:
             reason = "Commands or tools run on its testbed: they have to end first."
         elif not limits[one.account].runs:
             reason = "Its quota was lowered, and allows no runs."
-        elif is_above_quota(one, found.values(), limits[one.account]):
+        elif is_above_quota(one, found, limits[one.account]):
             reason = "Its quota was lowered, and has not enough left."
         elif problems := too_small(hosts, one.wanted, one.held):
             reason = f"A host became too small for it: {'; '.join(problems)}."
