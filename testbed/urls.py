@@ -35,7 +35,7 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
-from testbed.views.sharing import groups, shares
+from testbed.views.sharing import groups, quotas, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -164,6 +164,7 @@ urlpatterns = [
         ),
         name="password-change",
     ),
+    path("quotas/", quotas.index, name="quotas"),
     path("groups/", groups.index, name="groups"),
     path("groups/<int:pk>/", groups.show, name="group"),
     path("ssh-keys/", keys.index, name="ssh-keys"),
