@@ -109,7 +109,10 @@ def _turns(
     """Return the turns of runs, and of others that are not asked for yet."""
     if not runs and not others:
         return []
-    held_up, by_testbed = _held_up(runs, found), {one.testbed: one for one in found}
+    by_testbed = {one.testbed: one for one in found}
+    # Without a lock a run may have come or gone between two queries.
+    runs = [run for run in runs if run.testbed_id in by_testbed]
+    held_up = _held_up(runs, found)
     waiting = [
         _waiting(run, by_testbed[run.testbed_id], held_up[run.pk]) for run in runs
     ]

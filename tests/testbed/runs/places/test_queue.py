@@ -28,8 +28,9 @@ from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_execution, create_run
 from testbed.runs.dispatch import accept
 from testbed.runs.outcome import finish_run
-from testbed.runs.places.queue import start_waiting, turn_of
+from testbed.runs.places.queue import obstacle_for, start_waiting, turn_of
 from testbed.runs.sweeper import sweep_once
+from testbed.testbeds.capacity import counted
 from testbed.testbeds.disk_space import held_by_each
 from tests.testbed.conftest import YAML
 from tests.testbed.testbeds.planning.edits import edit
@@ -548,6 +549,13 @@ def together(do, things):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_run_that_came_after_the_look_at_testbeds_breaks_no_page(full, make, owner):
+    found = [one for one in counted() if one.testbed == full.pk]
+    create_run(make("second"), owner, Command.UP)
+
+    assert obstacle_for(full, {}, found) == ""
 
 
 def test_page_says_before_that_up_will_wait(full, make, owner, browser):
