@@ -8,6 +8,7 @@ from pathlib import Path
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+from django.utils import timezone
 
 from orchestration.errors import StateError
 from orchestration.project.folder import Project
@@ -25,7 +26,12 @@ def read_folders(apps, schema_editor):
         testbeds.filter(pk=testbed.pk).update(started=sorted(found))
     runs = apps.get_model("testbed", "Run").objects.filter(status="waiting")
     for run in runs.select_related("testbed").defer("plan"):
-        for state in _states(run.testbed)[:1]:
+        states = _states(run.testbed)
+        if not states:
+            message = "It did not begin: the state of its testbed cannot be read."
+            ended = {"status": "failed", "ended_at": timezone.now(), "message": message}
+            runs.filter(pk=run.pk).update(**ended, has_begun=False)
+        for state in states[:1]:
             needs = [[g.name, g.host, g.cpus, g.memory_mib] for g in state.guests]
             apps.get_model("testbed", "PlannedStart").objects.create(
                 run=run, state=state.model_dump_json(), is_change=False, needs=needs

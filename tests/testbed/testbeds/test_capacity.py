@@ -61,9 +61,10 @@ def test_migration_counts_what_the_folders_say(testbed, second, owner):
     testbed.project.mark("web", disk="made")
     Testbed.objects.update(started=[])
     prepare(second, Command.GENERATE_ARTEFACTS, Options())
-    Run.objects.create(
-        testbed=second, asked_by=owner, status="waiting", plan={}, command="up"
-    )
+    waits = {"asked_by": owner, "status": "waiting", "plan": {}, "command": "up"}
+    Run.objects.create(testbed=second, **waits)
+    draft = Testbed.objects.create(owner=owner, slug="draft", number=9)
+    lost = Run.objects.create(testbed=draft, **waits)
 
     import_module("testbed.migrations.0037_planned_starts").read_folders(apps, None)
 
@@ -71,6 +72,9 @@ def test_migration_counts_what_the_folders_say(testbed, second, owner):
     held, waiting = by_testbed[testbed.pk].held, by_testbed[second.pk].wanted
     assert [(one.name, one.need) for one in held] == [("web", Taken(1, 256))]
     assert len(waiting) == 2
+    lost.refresh_from_db()
+    assert lost.message == "It did not begin: the state of its testbed cannot be read."
+    assert lost.status == "failed"
 
 
 def test_number_of_queries_does_not_grow_with_the_testbeds(
