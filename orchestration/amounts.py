@@ -48,6 +48,17 @@ def speed(rate: int) -> str:
     return f"{value:.{1 if unit and value < 10 else 0}f} {SIZES[unit]}/s"
 
 
+def duration(seconds: float) -> str:
+    """Return `0.4 s`, `12 s`, `3 min 07 s`, `2 h 05 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes == 0:
+        return f"{rest} s"
+    hours, minutes_left = divmod(minutes, 60)
+    return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
 def time_left(left_s: int | None) -> str:
     """Return `12 s left`, `3 min left`, `2 h 05 min left`; empty when unknown."""
     if left_s is None:

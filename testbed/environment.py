@@ -9,7 +9,6 @@ import secrets
 import tempfile
 from contextlib import suppress
 from ipaddress import IPv4Network
-from math import inf
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +19,8 @@ from orchestration.compose.pools import SUBNET_PREFIX, Pools
 
 LARGEST_POOL_PREFIX = 8
 SHORTEST_TOKEN = 24
+# Of a host's processors or memory: beyond that nothing is bounded, and sums overflow.
+MOST_FACTOR = 1000.0
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -60,15 +61,16 @@ def env_int(name: str, default: int, *, minimum: int = 1) -> int:
 
 
 def env_factor(name: str, default: float) -> float:
-    """Return a number above 0. Raises: ImproperlyConfigured."""
+    """Return a number above 0, at most `MOST_FACTOR`. Raises: ImproperlyConfigured."""
     value = os.environ.get(name, "")
     try:
         number = float(value) if value else default
     except ValueError:
         number = 0.0
-    if not 0 < number < inf:
+    if not 0 < number <= MOST_FACTOR:
         raise ImproperlyConfigured(
-            f"{name}={value!r}: use a number above 0, such as 1.5."
+            f"{name}={value!r}: use a number above 0, at most {MOST_FACTOR:g}, such as "
+            "1.5."
         )
     return number
 

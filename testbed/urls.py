@@ -35,7 +35,7 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
-from testbed.views.sharing import groups, record, shares
+from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -167,6 +167,7 @@ urlpatterns = [
     path("record/", record.index, name="record"),
     path("record/download/", record.download, name="record-download"),
     path("testbeds/<slug:slug>/record/", record.of_testbed, name="testbed-record"),
+    path("quotas/", quotas.index, name="quotas"),
     path("groups/", groups.index, name="groups"),
     path("groups/<int:pk>/", groups.show, name="group"),
     path("ssh-keys/", keys.index, name="ssh-keys"),

@@ -8,6 +8,7 @@ websocket ask here before they make something; `testbed/retention.py` removes th
 logs above the limits.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -21,6 +22,8 @@ from testbed.models import Allowance, GroupAllowance, Testbed
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 Account = User | Group
+# An account without its row: whether it is a group, and its id.
+AccountKey = tuple[bool, int]
 
 
 class LimitReached(TestbedError):
@@ -87,10 +90,27 @@ def limits_of(account: Account) -> Limits:
     own: Allowance | GroupAllowance | None
     if isinstance(account, Group):
         own = GroupAllowance.objects.filter(group=account).first()
-        if own is None:
-            return Limits(**dict.fromkeys(settings.USER_LIMITS, 0))
     else:
         own = Allowance.objects.filter(user=account).first()
+    return _limits(key_of(account), own)
+
+
+def limits_of_each(keys: Collection[AccountKey]) -> dict[AccountKey, Limits]:
+    """Return the limits of accounts by their keys (two queries)."""
+    users = [pk for is_group, pk in keys if not is_group]
+    groups = [pk for is_group, pk in keys if is_group]
+    own: dict[AccountKey, Allowance | GroupAllowance] = {}
+    for allowance in Allowance.objects.filter(user__in=users):
+        own[False, allowance.user_id] = allowance
+    for of_group in GroupAllowance.objects.filter(group__in=groups):
+        own[True, of_group.group_id] = of_group
+    return {key: _limits(key, own.get(key)) for key in keys}
+
+
+def _limits(key: AccountKey, own: Allowance | GroupAllowance | None) -> Limits:
+    is_group, _ = key
+    if is_group and own is None:
+        return Limits(**dict.fromkeys(settings.USER_LIMITS, 0))
     found: dict[str, int] = dict(settings.USER_LIMITS)
     for name in found:
         value = getattr(own, name, None)
@@ -101,6 +121,16 @@ def limits_of(account: Account) -> Limits:
 def account_of(testbed: Testbed) -> Account:
     """Return the account that a testbed is charged to."""
     return testbed.charged_group or testbed.owner
+
+
+def key_of(account: Account) -> AccountKey:
+    """Return an account's key: of a user and a group with one id they differ."""
+    return isinstance(account, Group), account.pk
+
+
+def key_of_row(owner: int, charged_group: int | None) -> AccountKey:
+    """Return the key of the account that a testbed is charged to, from its row's ids."""
+    return (True, charged_group) if charged_group is not None else (False, owner)
 
 
 def charged_to(account: Account) -> QuerySet[Testbed]:
@@ -115,6 +145,14 @@ def name_of(account: Account) -> str:
     return f"group {account}" if isinstance(account, Group) else str(account)
 
 
+def payer(account: Account) -> str:
+    """Return an account in sentences about a testbed.
+
+    Not all who may bring a testbed up may know the names of its owner's groups.
+    """
+    return "its group" if isinstance(account, Group) else str(account)
+
+
 def require_testbed(account: Account) -> None:
     """Let an account have one more testbed. Raises: LimitReached."""
     limit, used = limits_of(account).testbeds, charged_to(account).count()
@@ -122,6 +160,31 @@ def require_testbed(account: Account) -> None:
         raise LimitReached(
             f"{name_of(account)} has {used} testbeds; {limit} are allowed.",
             hint="Delete one that is not needed, or ask your lab's admin for more.",
+        )
+
+
+def require_membership(testbed: Testbed) -> None:
+    """Let a testbed use more of the quota that it is charged to. Raises: LimitReached.
+
+    The owner may have left the group since.
+    """
+    group, owner = testbed.charged_group, testbed.owner
+    if group is None or owner.groups.filter(pk=group.pk).exists():
+        return
+    raise LimitReached(
+        f"Testbed {testbed} is charged to a group in which {owner} is no longer: it may "
+        "use no more of that quota.",
+        hint=f"Charge it to {owner} on its page Sharing, where that quota has enough "
+        "left.",
+    )
+
+
+def require_runs(account: Account) -> None:
+    """Refuse what would wait for ever. Raises: LimitReached."""
+    if not limits_of(account).runs:
+        raise LimitReached(
+            f"The quota of {payer(account)} allows no runs.",
+            hint="Ask your lab's admin for some.",
         )
 
 
@@ -140,7 +203,7 @@ def require_use(account: Account, wanted: Use, *, others: Use, what: str) -> Non
             f"for that. {hint}"
         )
     raise LimitReached(
-        f"{what} needs {' and '.join(parts)} left in the quota of {name_of(account)}.",
+        f"{what} needs {' and '.join(parts)} left in the quota of {payer(account)}.",
         hint=hint,
     )
 
@@ -188,7 +251,7 @@ def _require(
 ) -> None:
     if used <= limit:
         return
-    where = f"all testbeds of {name_of(account)}" if in_all else "this testbed"
+    where = f"all testbeds of {payer(account)}" if in_all else "this testbed"
     would = "would take" if things == "files" else "may grow to"
     deleted = "disks or snapshots" if things == "disks" else things
     trash = " and empty the trash" if things == "files" else ""

@@ -1,4 +1,4 @@
-"""Django admin: the lab's own rows, and its snapshots.
+"""Django admin: users, the lab's own rows, and its snapshots.
 
 Django finds the modules here. The rows that beat follows are nobody's to edit: those of
 the settings are written again at each start, users' schedules are on their pages.
@@ -7,7 +7,7 @@ the settings are written again at each start, users' schedules are on their page
 from django.contrib import admin
 from django_celery_beat import models as beat
 
-from testbed.admin import lab, record, snapshots
+from testbed.admin import lab, record, snapshots, users
 
 for model in (
     beat.PeriodicTask,
@@ -18,4 +18,4 @@ for model in (
 ):
     admin.site.unregister(model)
 
-__all__ = ["lab", "record", "snapshots"]
+__all__ = ["lab", "record", "snapshots", "users"]

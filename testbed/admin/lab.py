@@ -1,4 +1,4 @@
-"""Django admin for users, hosts, testbeds, runs, login counts and allowances.
+"""Django admin for hosts, testbeds, runs, login counts and allowances.
 
 Hosts are edited here. Runs are records and read-only. A testbed's number and name are
 fixed, because subnets and guests on the hosts are named after them. Testbeds are

@@ -128,8 +128,9 @@ def _save(observations: list[HostObservation], began: datetime) -> None:
     held = things_there(last_observations())
     # A look from before a run's end says nothing about the testbed after it.
     firewalls = wanted_firewalls()
-    idle = Testbed.objects.exclude(pk__in=Run.objects.changing().values("testbed"))
-    ended = Run.objects.filter(is_exclusive=True, ended_at__gt=began)
+    changing = Run.objects.changing().begun()
+    idle = Testbed.objects.exclude(pk__in=changing.values("testbed"))
+    ended = Run.objects.begun().filter(is_exclusive=True, ended_at__gt=began)
     for testbed in idle.exclude(pk__in=ended.values("testbed")):
         save_missing(testbed, share(testbed.slug), firewalls)
         save_condition(testbed, held=held.get(testbed.slug, ()))

@@ -11,7 +11,7 @@ from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
-from testbed.models.progress import Batch, Event, Instruction, Task
+from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
 from testbed.models.record.logins import LoginCount
@@ -44,6 +44,7 @@ __all__ = [
     "MissingPart",
     "ObservedGuest",
     "ObservedSnapshots",
+    "PlannedStart",
     "Protected",
     "Protection",
     "Run",

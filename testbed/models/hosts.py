@@ -14,6 +14,7 @@ from orchestration.state.model import (
     HostNetwork,
     HostState,
 )
+from testbed.environment import MOST_FACTOR
 
 
 class Host(models.Model):
@@ -76,7 +77,7 @@ class Host(models.Model):
         "overcommit of vCPUs",
         null=True,
         blank=True,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(MOST_FACTOR)],
         help_text="The guests of all testbeds that are up may have so many vCPUs for "
         "each processor of this host. Empty: TESTBED_VCPU_OVERCOMMIT.",
     )
@@ -84,7 +85,7 @@ class Host(models.Model):
         "overcommit of memory",
         null=True,
         blank=True,
-        validators=[MinValueValidator(0.1)],
+        validators=[MinValueValidator(0.1), MaxValueValidator(MOST_FACTOR)],
         help_text="The same for memory. Empty: TESTBED_MEMORY_OVERCOMMIT.",
     )
     cpus = models.PositiveIntegerField(default=0)
@@ -141,13 +142,13 @@ class Host(models.Model):
     def most_vcpus(self) -> int:
         """The vCPUs that guests may have on it together; 0 while its size is unknown."""
         factor = self.vcpu_overcommit or settings.VCPU_OVERCOMMIT
-        return ceil(self.cpus * factor)
+        return ceil(self.cpus * min(factor, MOST_FACTOR))
 
     @property
     def most_memory_mib(self) -> int:
         """The memory that guests may have on it together; 0 while it is unknown."""
         factor = self.memory_overcommit or settings.MEMORY_OVERCOMMIT
-        return ceil(self.memory_mib * factor)
+        return ceil(self.memory_mib * min(factor, MOST_FACTOR))
 
     @property
     def own_network(self) -> HostNetwork:

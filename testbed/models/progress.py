@@ -1,9 +1,28 @@
-"""The progress of a run: its instructions, their tasks and batches, and the events."""
+"""The progress of a run: its wait, its instructions, their tasks and batches, and events."""
 
 from django.db import models
 
 from orchestration.plan.model import guest_of
 from testbed.models.runs import Run
+
+
+class PlannedStart(models.Model):
+    """The state that a run of Up writes when it begins, and its needs until its end.
+
+    `state` is the JSON of the wanted state, empty once it was written. `is_change` says
+    that parts of another state may be on the hosts, which are recorded then. `needs` are
+    those of all guests that run afterwards, as in `Testbed.started`.
+    """
+
+    run = models.OneToOneField(
+        Run, primary_key=True, on_delete=models.CASCADE, related_name="planned_start"
+    )
+    state = models.TextField(blank=True)
+    is_change = models.BooleanField()
+    needs = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"start of {self.run}"
 
 
 class Instruction(models.Model):

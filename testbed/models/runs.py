@@ -80,8 +80,8 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(status=Run.Status.WAITING)
 
     def begun(self) -> "RunQuerySet":
-        """Leave out the runs that wait in the queue: they have done nothing."""
-        return self.exclude(status=Run.Status.WAITING)
+        """Leave out the runs that wait in the queue, or ended there: they do nothing."""
+        return self.filter(has_begun=True)
 
     def tools(self) -> "RunQuerySet":
         """Return the active runs that go on until they are stopped."""
@@ -94,7 +94,7 @@ class RunQuerySet(models.QuerySet["Run"]):
     def deciding(self) -> "RunQuerySet":
         """Return the runs that decide what should be on the hosts, such as `up`."""
         others = (Command.GENERATE_ARTEFACTS, *ON_GUESTS)
-        return self.filter(is_exclusive=True).exclude(command__in=others)
+        return self.begun().filter(is_exclusive=True).exclude(command__in=others)
 
 
 class Run(models.Model):
@@ -109,7 +109,7 @@ class Run(models.Model):
     their limit. Old runs lose both, at `log_removed_at`, for the reason
     `log_removed_for` if it is not their age; results stay.
     An exclusive run changes the testbed, and no other run is active meanwhile; while it
-    is `waiting` in the queue, commands in guests are.
+    is `waiting` in the queue, commands in guests are. One that ends there never begins.
     When another than the owner asked for it, `asked_as` is that user's role then, and
     `asked_of` the owner's name.
     """
@@ -135,6 +135,7 @@ class Run(models.Model):
     command = models.CharField(max_length=32)
     title = models.CharField(max_length=120, blank=True)
     is_exclusive = models.BooleanField(default=True)
+    has_begun = models.BooleanField(default=True)
     options = models.JSONField(default=dict)
     plan = models.JSONField()
     asked_by = models.ForeignKey(
@@ -195,11 +196,6 @@ class Run(models.Model):
     def is_over(self) -> bool:
         """Return whether the run has ended."""
         return self.status not in self.ACTIVE
-
-    @property
-    def has_begun(self) -> bool:
-        """Return whether it does not wait in the queue."""
-        return self.status != self.Status.WAITING
 
     @property
     def is_on_hosts(self) -> bool:

@@ -36,7 +36,9 @@ class Testbed(models.Model):
 
     `observed_at` is the beginning of the last look at all hosts that hold things of it.
     `files_bytes` is the sum of the user's files, or None before they are counted.
-    `charged_group` is the group whose quota it uses, in place of its owner's.
+    `charged_group` is the group whose quota it uses, in place of its owner's. `started`
+    has the name, host, vCPUs and MiB of memory of each guest with which an Up began since
+    Down; `testbeds/capacity.py` writes and reads it.
     """
 
     __test__ = False
@@ -68,6 +70,7 @@ class Testbed(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     observed_at = models.DateTimeField(null=True, blank=True)
     files_bytes = models.PositiveBigIntegerField(null=True, editable=False)
+    started = models.JSONField(default=list, editable=False)
 
     objects = TestbedQuerySet.as_manager()
 

@@ -45,14 +45,15 @@ def offer(group: Group) -> Offer | None:
 def adopt_lost(name: str, owner: User) -> Testbed:
     """Make the row of a lost testbed anew. Raises: StateError with the reason."""
     project = _lost_project(name)
-    number = project.read_state().number
+    state = project.read_state()
     try:
         with transaction.atomic():
             return Testbed.objects.create(
                 owner=owner,
                 slug=name,
-                number=number,
+                number=state.number,
                 condition=Testbed.Condition.PARTIAL,
+                started=[(g.name, g.host, g.cpus, g.memory_mib) for g in state.guests],
             )
     except IntegrityError as exc:
         raise StateError(

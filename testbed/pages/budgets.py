@@ -4,11 +4,13 @@ For pages, from rows and files on main only. The limits themselves are in
 `access/limits.py`, and are enforced where things are made.
 """
 
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.contrib.auth.models import User
-from django.db.models import QuerySet, Sum
+from django.contrib.auth.models import Group, User
+from django.db.models import Q, QuerySet, Sum
+from django.urls import reverse
 
 from orchestration.amounts import size
 from orchestration.project.fetched import fetched_bytes
@@ -16,13 +18,21 @@ from testbed.access.limits import (
     GIB,
     MIB,
     Account,
+    AccountKey,
+    Limits,
+    Use,
     account_of,
     charged_to,
+    key_of,
+    key_of_row,
     limits_of,
+    limits_of_each,
+    name_of,
 )
 from testbed.models import Run, Testbed, TrashItem
+from testbed.testbeds.capacity import counted
 from testbed.testbeds.disk_space import held_by_each
-from testbed.testbeds.quotas import used_by
+from testbed.testbeds.quotas import use_in, used_by
 from testbed.testbeds.stored_files import files_bytes, files_bytes_of
 
 
@@ -47,9 +57,59 @@ class Budget:
         return f"{used} of {limit}"
 
     @property
+    def percent(self) -> int:
+        """The used part, also above 100; of a limit of 0 anything is 100."""
+        return (
+            -(-100 * self.used // self.limit) if self.limit else 100 * bool(self.used)
+        )
+
+    @property
     def is_spent(self) -> bool:
         """Return whether nothing is left."""
         return self.used >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """The use of an account's testbeds together."""
+
+    guests: Use
+    disk_bytes: int
+    testbeds: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuota:
+    """An account with all parts of its quota."""
+
+    account: Account
+    budgets: tuple[Budget, ...]
+
+    @property
+    def name(self) -> str:
+        """The account's name, of a group with that word."""
+        return name_of(self.account)
+
+    @property
+    def is_group(self) -> bool:
+        """Return whether it is a group."""
+        return isinstance(self.account, Group)
+
+    @property
+    def address(self) -> str:
+        """The admin's page of the account's allowance, or of a new one."""
+        kind = "groupallowance" if self.is_group else "allowance"
+        allowance = getattr(self.account, "allowance", None)
+        if allowance is not None:
+            return reverse(f"admin:testbed_{kind}_change", args=[allowance.pk])
+        field = "group" if self.is_group else "user"
+        return reverse(f"admin:testbed_{kind}_add", query={field: self.account.pk})
+
+    @property
+    def pressure(self) -> int:
+        """The percent of the part that is used most."""
+        return max(budget.percent for budget in self.budgets)
 
 
 DISKS = "at their full size, with seeds and snapshots, on all hosts"
@@ -82,15 +142,55 @@ def files_and_logs_of(user: User) -> tuple[Budget, ...]:
 
 def quota_of(account: Account) -> tuple[Budget, ...]:
     """Return what the testbeds that are charged to an account use together."""
-    limits, charged, used = limits_of(account), charged_to(account), used_by(account)
+    charged = charged_to(account)
     runs = Run.objects.filter(testbed__in=charged).changing().begun().count()
+    used = Used(used_by(account), _disks(charged), charged.count(), runs)
+    return _quota(limits_of(account), used)
+
+
+def all_quotas() -> list[AccountQuota]:
+    """Return the quotas of all users and groups, those with the least left first.
+
+    A group without an allowance, and without testbeds, has none. The number of queries is
+    the same for any number of accounts.
+    """
+    testbeds: dict[AccountKey, list[int]] = defaultdict(list)
+    for pk, *ids in Testbed.objects.values_list("pk", "owner", "charged_group"):
+        testbeds[key_of_row(*ids)].append(pk)
+    guests = {one.testbed: use_in(one.whole) for one in counted()}
+    disks = held_by_each(Testbed.objects.all())
+    running = Run.objects.changing().begun().values_list("testbed", flat=True)
+    runs = Counter(running)
+    users = User.objects.filter(Q(is_active=True) | Q(testbeds__isnull=False))
+    has_quota = Q(allowance__isnull=False) | Q(charged_testbeds__isnull=False)
+    groups = Group.objects.filter(has_quota)
+    accounts: list[Account] = [
+        *users.select_related("allowance").distinct(),
+        *groups.select_related("allowance").distinct(),
+    ]
+    limits = limits_of_each(list(map(key_of, accounts)))
+    found = []
+    for account in accounts:
+        mine = testbeds[key_of(account)]
+        used = Used(
+            sum((guests.get(pk, Use()) for pk in mine), Use()),
+            sum(sum(disks[pk].values()) for pk in mine if pk in disks),
+            len(mine),
+            sum(runs[pk] for pk in mine),
+        )
+        found.append(AccountQuota(account, _quota(limits[key_of(account)], used)))
+    return sorted(found, key=lambda one: (-one.pressure, one.name))
+
+
+def _quota(limits: Limits, used: Used) -> tuple[Budget, ...]:
+    guests = used.guests
     return (
-        Budget("Guests", used.guests, limits.guests, UP, is_size=False),
-        Budget("vCPUs", used.vcpus, limits.vcpus, UP, is_size=False),
-        Budget("Memory", used.memory_mib * MIB, limits.memory_gib * GIB, UP),
-        Budget("Disks", _disks(charged), limits.user_disk_gib * GIB, DISKS),
-        Budget("Testbeds", charged.count(), limits.testbeds, is_size=False),
-        Budget("Runs at once", runs, limits.runs, is_size=False),
+        Budget("Guests", guests.guests, limits.guests, UP, is_size=False),
+        Budget("vCPUs", guests.vcpus, limits.vcpus, UP, is_size=False),
+        Budget("Memory", guests.memory_mib * MIB, limits.memory_gib * GIB, UP),
+        Budget("Disks", used.disk_bytes, limits.user_disk_gib * GIB, DISKS),
+        Budget("Testbeds", used.testbeds, limits.testbeds, is_size=False),
+        Budget("Runs at once", used.runs, limits.runs, is_size=False),
     )
 
 

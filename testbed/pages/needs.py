@@ -11,12 +11,14 @@ from functools import lru_cache
 from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
-from testbed.access.limits import Use, account_of, limits_of, name_of
+from testbed.access.limits import Use, account_of, limits_of, payer
 from testbed.models import Testbed
 from testbed.runs.places.queue import obstacle_for
 from testbed.testbeds.capacity import (
+    Counted,
     GuestNeed,
     added_to_hosts,
+    counted,
     held_needs,
     taken_by_others,
 )
@@ -39,27 +41,29 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
 
     None as well while the YAML cannot be brought up: its findings say why.
     """
-    is_up = testbed.condition in Testbed.DEPLOYED
+    is_up = testbed.condition == Testbed.Condition.UP
     if is_up and state is not None and not is_edited(testbed, state):
         return None
-    wanted, held = _wanted(testbed), held_needs(testbed)
+    found = counted()
+    wanted, held = _wanted(testbed, found), held_needs(testbed)
     if not wanted or use_in(wanted).where_above(use_in(held)) == Use():
         return None
     account = account_of(testbed)
     left = limits_of(account).use - used_by(account, but=testbed)
     text = (
         f"Up needs {_words(use_in(wanted))}. Other testbeds leave it {_words(left)} in "
-        f"the quota of {name_of(account)}."
+        f"the quota of {payer(account)}."
     )
     try:
         require_needs(testbed, wanted, held)
     except TestbedError as exc:
         return Needs(text, exc)
-    return Needs(text, waits=obstacle_for(testbed, added_to_hosts(wanted, held)))
+    adds = added_to_hosts(wanted, held)
+    return Needs(text, waits=obstacle_for(testbed, adds, found))
 
 
-def _wanted(testbed: Testbed) -> tuple[GuestNeed, ...]:
-    taken = tuple(sorted(taken_by_others(testbed).items()))
+def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:
+    taken = tuple(sorted(taken_by_others(testbed, found).items()))
     files = (testbed.project.yaml_sha256(), testbed.project.stamps())
     return _needs(testbed.pk, testbed.condition, (*files, taken, tuple(known_hosts())))
 

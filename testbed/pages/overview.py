@@ -222,8 +222,10 @@ def condition_of(testbed: Testbed, last_run: Run | None) -> str:
     return testbed.condition
 
 
-def unseen_run(testbed: Testbed, last_run: Run | None) -> Run | None:
-    """Return the run that ended after the last look at the hosts, if it touched any."""
+def unseen_run(testbed: Testbed) -> Run | None:
+    """Return the last run that changed it, if it ended after the last look at the hosts."""
+    runs = testbed.runs.begun().filter(is_exclusive=True)
+    last_run = runs.defer("plan").first()
     if last_run is None or last_run.ended_at is None:
         return None
     if last_run.command == Command.GENERATE_ARTEFACTS:

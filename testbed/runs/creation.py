@@ -25,7 +25,7 @@ from orchestration.plan.snapshots import SnapshotWish
 from orchestration.state.selection import shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
-from testbed.models import Instruction, Run, Task, Testbed
+from testbed.models import Instruction, PlannedStart, Run, Task, Testbed
 from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
@@ -36,7 +36,7 @@ from testbed.runs.places.tools import (
     tools_of,
     with_capture_limits,
 )
-from testbed.testbeds.capacity import STARTS_GUESTS
+from testbed.testbeds.capacity import STARTS_GUESTS, rows_of
 from testbed.testbeds.disk_space import require_memory_space
 from testbed.testbeds.erasure.disks import (
     erased_by_clear,
@@ -51,7 +51,7 @@ from testbed.testbeds.executions import (
     plan_execution,
     plan_snapshots,
 )
-from testbed.testbeds.planning import prepare, prepare_guests
+from testbed.testbeds.planning import Prepared, planned, planned_guests, write
 
 # Their guests and networks go, and so do the tools that watch these.
 ENDS_TOOLS = (Command.DOWN, Command.CLEAR_ARTEFACTS)
@@ -87,10 +87,11 @@ def create_run(
             require_unprotected(testbed)
         _require_erasable(testbed, _erased_by(testbed, command, options), confirm)
         run = _reserve(testbed, user, command, switches)
-        _, plan = prepare(testbed, command, options)
+        prepared = planned(testbed, command, options)
         if client_plan is not None:
-            _compare(json.loads(plan.to_json()), json.loads(json.dumps(client_plan)))
-        _store(run, plan)
+            own = json.loads(prepared.plan.to_json())
+            _compare(own, json.loads(json.dumps(client_plan)))
+        _store_prepared(run, prepared)
     return run
 
 
@@ -145,7 +146,7 @@ def create_guest_up(
         if way.loses_data:
             erasure = erased_by_recreating(testbed, names)
             _require_erasable(testbed, erasure, confirm)
-        _store(run, prepare_guests(testbed, names, way.options))
+        _store_prepared(run, planned_guests(testbed, names, way.options))
     return run
 
 
@@ -206,7 +207,7 @@ def _require_erasable(testbed: Testbed, erasure: Erasure, confirm: str) -> None:
 
 
 def _erased_by(testbed: Testbed, command: Command, options: Options) -> Erasure:
-    """Return what a command erases. Raises: as `prepare`."""
+    """Return what a command erases. Raises: as `planned`."""
     if command == Command.UP:
         return erased_by_up(testbed, options)
     if command == Command.CLEAR_ARTEFACTS:
@@ -214,16 +215,31 @@ def _erased_by(testbed: Testbed, command: Command, options: Options) -> Erasure:
     return Erasure(command.value, str(testbed.pk), ())
 
 
+def _store_prepared(run: Run, prepared: Prepared) -> None:
+    """Store a plan with what its begin writes: now, or when its turn comes."""
+    is_change = prepared.known is not None
+    if not run.has_begun:
+        PlannedStart.objects.create(
+            run=run,
+            state=prepared.state.model_dump_json(),
+            is_change=is_change,
+            needs=rows_of(prepared.needs),
+        )
+    else:
+        write(run.testbed, prepared.state, is_change=is_change)
+    _store(run, prepared.plan)
+
+
 def _store(run: Run, plan: Plan) -> None:
     text = plan.to_json()
     run.plan, run.log_bytes = json.loads(text), len(text)
     run.save(update_fields=["plan", "log_bytes", "title", "options"])
     _create_rows(run, plan)
-    if run.status == Run.Status.WAITING:
-        start_waiting(run)
-        run.refresh_from_db(fields=["status"])
-    else:
+    if run.has_begun:
         transaction.on_commit(partial(request_driver, run.pk))
+    else:
+        start_waiting(run)
+        run.refresh_from_db(fields=["status", "has_begun"])
 
 
 def _reserve(
@@ -244,6 +260,7 @@ def _reserve(
         asked_of=str(testbed.owner) if role else "",
         command=command.value,
         status=Run.Status.WAITING if is_queued else Run.Status.PENDING,
+        has_begun=not is_queued,
         is_exclusive=is_exclusive,
         options=options,
         plan={},

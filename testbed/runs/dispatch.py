@@ -15,11 +15,12 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.plan.model import Kind
-from testbed.models import Batch, Event, Instruction, Run
+from testbed.models import Batch, Event, Instruction, PlannedStart, Run
 from testbed.runs.outcome import finish_run, outcome
 from testbed.runs.places.admission import admit
 from testbed.runs.recorder import record
 from testbed.runs.stages import record_begin
+from testbed.testbeds.capacity import add_started, needs_of_rows
 
 SERVER = ""
 
@@ -182,4 +183,12 @@ def _start(run: Run, index: int) -> None:
         hosts=hosts,
     )
     record_begin(instruction)
+    if instruction.kind == Kind.START_GUESTS:
+        _count_guests(run)
     transaction.on_commit(admit, robust=True)
+
+
+def _count_guests(run: Run) -> None:
+    """Count the guests that a run starts, until Down, also if it fails."""
+    for start in PlannedStart.objects.filter(run=run):
+        add_started(run.testbed, needs_of_rows(start.needs))

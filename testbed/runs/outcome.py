@@ -8,23 +8,34 @@ from the intention: a failed or cancelled `up` is not `up`.
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.amounts import count_of
-from orchestration.errors import StateError
+from orchestration.errors import StateError, TestbedError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
 from testbed.access.permissions import name_acting
 from testbed.access.record import write_on_testbed
 from testbed.celery import request_observation, request_start
-from testbed.models import Batch, Entry, Event, Instruction, Run, Task, Testbed
+from testbed.models import (
+    Batch,
+    Entry,
+    Event,
+    Instruction,
+    PlannedStart,
+    Run,
+    Task,
+    Testbed,
+)
 from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
+from testbed.testbeds.capacity import needs_in, set_started
 
 logger = logging.getLogger(__name__)
 DEPLOYING = (
@@ -65,15 +76,19 @@ def finish_run(
     status: Run.Status,
     *,
     leftovers: Sequence[Mapping[str, object]] | None = None,
+    reason: TestbedError | None = None,
 ) -> bool:
     """End a run: row, testbed and event in one transaction. False: it was over.
 
     `leftovers` replaces the notes of its batches, when all of them were asked again.
+    `reason` is why a run never began.
     """
     with transaction.atomic():
         run = Run.objects.select_related("testbed__owner").defer("plan").get(pk=run_id)
         left = list(run.leftovers if leftovers is None else leftovers)
         message, hint = _words(run, status, left)
+        if reason is not None:
+            message, hint = f"It did not begin: {reason.message}", reason.hint
         ended = Run.objects.filter(pk=run_id, status__in=Run.ACTIVE).update(
             status=status,
             message=message,
@@ -86,6 +101,8 @@ def finish_run(
         Testbed.objects.filter(pk=run.testbed_id).update(
             condition=condition_after(run, status)
         )
+        _count_guests(run, status)
+        PlannedStart.objects.filter(run=run_id).delete()
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)
         write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
@@ -128,6 +145,20 @@ def condition_after(run: Run, status: Run.Status) -> str:
     return before
 
 
+def _count_guests(run: Run, status: Run.Status) -> None:
+    """Let only the guests count that run after an Up or a Down that succeeded.
+
+    After any other end all count that may run.
+    """
+    if status != Run.Status.SUCCEEDED:
+        return
+    if run.command in (Command.DOWN, Command.CLEAR_ARTEFACTS):
+        set_started(run.testbed, ())
+    elif run.command == Command.UP:
+        with suppress(StateError):
+            set_started(run.testbed, needs_in(run.testbed.project.read_state()))
+
+
 def _has_touched(run: Run, kinds: Sequence[Kind]) -> bool:
     """Return whether a task of these kinds changed anything, or may have."""
     tasks = Task.objects.filter(instruction__run=run, instruction__kind__in=kinds)
@@ -139,6 +170,9 @@ def _has_touched(run: Run, kinds: Sequence[Kind]) -> bool:
 def _words(
     run: Run, status: Run.Status, left: Sequence[Mapping[str, object]]
 ) -> tuple[str, str]:
+    if not run.has_begun:
+        who = _canceller(run)
+        return f"Cancelled{who} while it waited in the queue. Nothing was changed.", ""
     message, hint = {
         Run.Status.SUCCEEDED: _succeeded_words,
         Run.Status.CANCELLED: _cancelled_words,

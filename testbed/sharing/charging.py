@@ -1,8 +1,9 @@
 """Charges a testbed to its owner's quota, or to that of one of the owner's groups.
 
 Only groups to which a lab admin gave an allowance have a quota. A testbed falls back to
-its owner when the group is deleted, when the owner leaves it, or when the testbed gets
-an owner who is not in it; nothing is stopped for that.
+its owner when the group is deleted, when the testbed gets an owner who is not in it, or
+when the owner leaves it and has enough left; nothing is stopped for that. One that stays
+charged to a group that its owner left may use no more of its quota.
 """
 
 from django.contrib.auth.models import Group, User

@@ -4,14 +4,19 @@ The groups are Django's, in which no permission of Django's is used. A manager o
 course or project adds and removes its members; lab admins choose the managers.
 """
 
+from contextlib import suppress
+
 from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, transaction
 
-from orchestration.errors import TestbedError
+from orchestration.amounts import count_of
+from orchestration.errors import TestbedBusy, TestbedError
+from testbed.access.limits import LimitReached
 from testbed.access.record import write
 from testbed.celery import request_key_pushes
 from testbed.models import GroupManager
 from testbed.models.record.entries import GROUPS
+from testbed.sharing.charging import charge
 from testbed.sharing.people import MOST_NAME, UnknownName, clean_name
 
 
@@ -40,35 +45,50 @@ def create_group(name: str, by: User) -> Group:
     return group
 
 
-def add_member(group: Group, name: str, by: User) -> None:
-    """Add a user by the exact name. Raises: UnknownName."""
+def add_member(group: Group, name: str, by: User) -> str:
+    """Add a user by the exact name. Raises: UnknownName.
+
+    Like each of these changes it returns what there is to say about it, or ''.
+    """
     user = _active(name)
     user.groups.add(group)
     _log(by, group, f"added {user}")
     request_key_pushes()
+    return ""
 
 
-def remove_member(group: Group, name: str, by: User) -> None:
+def remove_member(group: Group, name: str, by: User) -> str:
     """Remove a user, who loses what is shared with the group. Raises: UnknownName.
 
-    The user's testbeds are no longer charged to the group.
+    The user is charged for the user's testbeds again, as far as the own quota has room:
+    else to leave and come back would give both quotas.
     """
     user = _of(group, name)
-    with transaction.atomic():
-        user.groups.remove(group)
-        user.testbeds.filter(charged_group=group).update(charged_group=None)
+    user.groups.remove(group)
     _log(by, group, f"removed {user}")
     request_key_pushes()
+    charged = user.testbeds.filter(charged_group=group)
+    for testbed in charged:
+        # One transaction each: its row is locked before all plans are.
+        with suppress(LimitReached, TestbedBusy):
+            charge(testbed, "", by)
+    if not (count := charged.count()):
+        return ""
+    return (
+        f"{count_of(count, 'testbed')} of {user} will stay charged to it: the quota of "
+        f"{user} has not enough left, or a run changes them."
+    )
 
 
-def add_manager(group: Group, name: str, by: User) -> None:
+def add_manager(group: Group, name: str, by: User) -> str:
     """Let a user change the members. Raises: UnknownName."""
     user = _active(name)
     GroupManager.objects.get_or_create(group=group, user=user)
     _log(by, group, f"made {user} its manager")
+    return ""
 
 
-def remove_manager(group: Group, name: str, by: User) -> None:
+def remove_manager(group: Group, name: str, by: User) -> str:
     """Take that from a user, who stays a member if the user is one.
 
     Raises: UnknownName.
@@ -77,6 +97,7 @@ def remove_manager(group: Group, name: str, by: User) -> None:
     if not group.managers.filter(user__username=name).delete()[0]:
         raise UnknownName(f"{name} is no manager of {group}.")
     _log(by, group, f"made {name} no manager")
+    return ""
 
 
 def _active(name: str) -> User:

@@ -19,7 +19,7 @@ from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
 from testbed.models.runs import require_no_run
 from testbed.sharing.charging import require_account
-from testbed.sharing.people import UnknownName, clean_name
+from testbed.sharing.people import UnknownName, clean_name, known_to
 from testbed.testbeds.stored_files import (
     files_bytes,
     files_bytes_of,
@@ -28,10 +28,13 @@ from testbed.testbeds.stored_files import (
 
 
 def candidates(testbed: Testbed, by: User) -> QuerySet[User]:
-    """Return the users to whom another one may give a testbed."""
+    """Return the users to whom another one may give a testbed.
+
+    Of a group that has a share, its members only to those who know them.
+    """
     others = User.objects.filter(is_active=True).exclude(pk=testbed.owner_id)
     if not by.is_superuser:
-        others = others.filter(pk__in=users_of(testbed, Role.VIEWER))
+        others = known_to(by).filter(pk__in=users_of(testbed, Role.VIEWER))
     return others.order_by("username")
 
 

@@ -172,13 +172,7 @@ def duration(seconds: float | timedelta | None) -> str:
         return ""
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes == 0:
-        return f"{rest} s"
-    hours, minutes_left = divmod(minutes, 60)
-    return f"{hours} h {minutes_left:02} min" if hours else f"{minutes} min {rest:02} s"
+    return amounts.duration(seconds)
 
 
 @register.filter

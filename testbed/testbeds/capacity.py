@@ -1,28 +1,28 @@
 """Computes how much of the hosts is assigned to other testbeds, and how much is left.
 
-For placing guests, for quotas, and for the page of an edit. Computed from the states of
-the testbeds that are up, or are coming up, not from observations: a busy minute must not
-move a guest between the page that was read and the click on Up.
+For placing guests, for quotas, and for the page of an edit. Counted are the guests with
+which an Up began until the testbed is down, and those of an Up that waits; not what was
+observed: a busy minute must not move a guest between the page that was read and the click
+on Up.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from orchestration.amounts import mib
-from orchestration.errors import StateError
 from orchestration.plan.model import Command
-from orchestration.project.folder import Project, Stamp
 from orchestration.state.diff.changes import HostNeed
-from orchestration.state.model import GuestState, State
+from orchestration.state.model import State
 from orchestration.state.placement import Taken
+from testbed.access.limits import AccountKey, key_of_row
 from testbed.models import Host, Run, Testbed
 
 Show = Callable[[int], str]
+# As a row has a guest: its name, host, vCPUs and MiB of memory.
+Row = tuple[str, str, int, int]
 UNBOUNDED = 2**62
 STARTS_GUESTS = (Command.UP, Command.UP_GUESTS)
 DEPLOYED = Q(condition__in=Testbed.DEPLOYED)
@@ -39,6 +39,24 @@ class GuestNeed:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """A testbed's guests that count: of the Ups that began, and of one that waits.
+
+    `wanted` is all that runs after the waiting Up; empty without one.
+    """
+
+    testbed: int
+    account: AccountKey
+    held: tuple[GuestNeed, ...]
+    wanted: tuple[GuestNeed, ...] = ()
+
+    @property
+    def whole(self) -> tuple[GuestNeed, ...]:
+        """The guests that count once the waiting Up begins."""
+        return largest(self.held, self.wanted) if self.wanted else self.held
+
+
+@dataclass(frozen=True, slots=True)
 class Room:
     """A host's CPUs and memory assigned to guests after a change, in words."""
 
@@ -47,15 +65,39 @@ class Room:
     cpus: str
 
 
-def taken_by_others(testbed: Testbed) -> dict[str, Taken]:
-    """Return the needs of all other testbeds' guests, by host."""
-    taken: dict[str, Taken] = {}
-    others = Testbed.objects.exclude(pk=testbed.pk)
-    for other in others.filter(DEPLOYED | COMING_UP).distinct():
-        project = other.project
-        for host, need in _needs(project.directory, project.stamps()[0]):
-            taken[host] = taken.get(host, Taken()) + need
-    return taken
+def counted(testbeds: QuerySet[Testbed] | None = None) -> list[Counted]:
+    """Return the guests that count of each testbed that is up, or for which Up is asked.
+
+    Of all, or of some. Two queries, and no file.
+    """
+    ups = Run.objects.active().filter(command__in=STARTS_GUESTS)
+    starts = ups.values_list("testbed", "has_begun", "planned_start__needs")
+    plans = {pk: (has_begun, needs) for pk, has_begun, needs in starts}
+    among = Testbed.objects.all() if testbeds is None else testbeds
+    rows = among.filter(DEPLOYED | Q(pk__in=plans))
+    fields = ("pk", "owner", "charged_group", "condition", "started")
+    found = []
+    for pk, owner, group, condition, started in rows.values_list(*fields):
+        has_begun, needs = plans.get(pk, (False, None))
+        wanted = needs_of_rows(needs or ())
+        held = needs_of_rows(started) if condition in Testbed.DEPLOYED else ()
+        if has_begun:
+            held = largest(held, wanted)
+        key = key_of_row(owner, group)
+        found.append(Counted(pk, key, held, () if has_begun else wanted))
+    return found
+
+
+def taken_by_others(
+    testbed: Testbed, found: Iterable[Counted] | None = None
+) -> dict[str, Taken]:
+    """Return the needs of all other testbeds' guests, by host.
+
+    `found` is what `counted` returned for all testbeds, where it was asked before.
+    """
+    found = counted() if found is None else found
+    others = (one for one in found if one.testbed != testbed.pk)
+    return by_host(need for one in others for need in one.whole)
 
 
 def wait_for_other_plans() -> None:
@@ -67,43 +109,72 @@ def wait_for_other_plans() -> None:
         list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
 
 
-def needs_of(testbed: Testbed, *, is_whole: bool) -> tuple[GuestNeed, ...]:
-    """Return the needs of a testbed's guests, on each host where they may run.
-
-    `is_whole`: of all in its states, and not only of those that have a disk, without
-    which no guest was ever started.
-    """
-    project = testbed.project
-    return _guests(project.directory, project.stamps(), is_whole)
-
-
 def held_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
-    """Return the needs of the guests that run already, as they were before an edit.
+    """Return the needs of the guests that count already: an Up may keep them."""
+    return (
+        needs_of_rows(testbed.started) if testbed.condition in Testbed.DEPLOYED else ()
+    )
 
-    An Up that needs no more is never refused. It is the least that may run: the guests
-    of an edit count only once it is applied.
+
+def add_started(testbed: Testbed, needs: Iterable[GuestNeed]) -> None:
+    """Count guests from now on, whatever becomes of the Up that starts them.
+
+    Those that run until they are changed or removed count, too.
     """
-    if testbed.condition not in Testbed.DEPLOYED:
-        return ()
-    try:
-        before = testbed.project.read_all()[-1:]
-    except StateError:
-        return ()
-    found = (guest for state in before for guest in state.guests)
-    return tuple(_need(guest) for guest in found if guest.markers.disk)
+    set_started(testbed, largest(held_needs(testbed), needs))
+
+
+def set_started(testbed: Testbed, needs: Iterable[GuestNeed]) -> None:
+    """Count these guests and no others: what an Up or Down has proven."""
+    testbed.started = rows_of(needs)
+    Testbed.objects.filter(pk=testbed.pk).update(started=testbed.started)
 
 
 def needs_in(state: State) -> tuple[GuestNeed, ...]:
     """Return the needs of a state's guests."""
-    return tuple(map(_need, state.guests))
+    return tuple(
+        GuestNeed(guest.name, guest.host, Taken(guest.cpus, guest.memory_mib))
+        for guest in state.guests
+    )
+
+
+def rows_of(needs: Iterable[GuestNeed]) -> list[Row]:
+    """Return needs as a row of the database has them."""
+    return [(n.name, n.host, n.need.cpus, n.need.memory_mib) for n in needs]
+
+
+def needs_of_rows(rows: Iterable[Row]) -> tuple[GuestNeed, ...]:
+    """Return needs from what a row of the database has of them."""
+    return tuple(
+        GuestNeed(name, host, Taken(cpus, memory_mib))
+        for name, host, cpus, memory_mib in rows
+    )
+
+
+def largest(*parts: Iterable[GuestNeed]) -> tuple[GuestNeed, ...]:
+    """Return the guests of all parts; of one that is in two the larger amounts."""
+    found: dict[tuple[str, str], GuestNeed] = {}
+    for one in (one for part in parts for one in part):
+        place = (one.name, one.host)
+        other = found.get(place, one)
+        found[place] = GuestNeed(
+            *place,
+            Taken(
+                max(one.need.cpus, other.need.cpus),
+                max(one.need.memory_mib, other.need.memory_mib),
+            ),
+        )
+    return tuple(found.values())
 
 
 def by_host(needs: Iterable[GuestNeed]) -> dict[str, Taken]:
     """Sum the needs of each host."""
-    found: dict[str, Taken] = {}
+    sums: dict[str, list[int]] = {}  # there may be thousands of guests
     for one in needs:
-        found[one.host] = found.get(one.host, Taken()) + one.need
-    return found
+        total = sums.setdefault(one.host, [0, 0])
+        total[0] += one.need.cpus
+        total[1] += one.need.memory_mib
+    return {host: Taken(*total) for host, total in sums.items()}
 
 
 def added_to_hosts(
@@ -119,78 +190,25 @@ def added_to_hosts(
     return found
 
 
-def rest_of_hosts() -> dict[str, Taken]:
+def rest_of_hosts(found: Iterable[Counted]) -> dict[str, Taken]:
     """Return what each host may have besides the guests that run or are being started.
 
     A size that is not known counts as unbounded. A testbed whose Up waits counts as it
     was before.
     """
-    used = _used_on_hosts()
-    found = {}
+    used = by_host(need for one in found for need in one.held)
+    rest = {}
     for host in Host.objects.all():
         cpus = host.most_vcpus or UNBOUNDED
         memory_mib = host.most_memory_mib or UNBOUNDED
         taken = used.get(host.name, Taken())
-        found[host.name] = Taken(cpus - taken.cpus, memory_mib - taken.memory_mib)
-    return found
-
-
-def _used_on_hosts() -> dict[str, Taken]:
-    ups = Run.objects.filter(command__in=STARTS_GUESTS)
-    starting = set(ups.active().begun().values_list("testbed", flat=True))
-    waiting = set(ups.waiting().values_list("testbed", flat=True))
-    used: dict[str, Taken] = {}
-    for one in Testbed.objects.filter(DEPLOYED | Q(pk__in=starting)):
-        is_waiting = one.pk in waiting
-        needs = (
-            held_needs(one)
-            if is_waiting
-            else needs_of(one, is_whole=one.pk in starting)
-        )
-        for host, need in by_host(needs).items():
-            used[host] = used.get(host, Taken()) + need
-    return used
+        rest[host.name] = Taken(cpus - taken.cpus, memory_mib - taken.memory_mib)
+    return rest
 
 
 def rooms(needs: Iterable[HostNeed], taken: Mapping[str, Taken]) -> tuple[Room, ...]:
     """Describe the assigned part of each host before and after a change."""
     return tuple(_room(need, taken.get(need.name, Taken())) for need in needs)
-
-
-@lru_cache(maxsize=1024)
-def _needs(directory: Path, stamp: Stamp) -> tuple[tuple[str, Taken], ...]:
-    """Return the need of each guest of a testbed, by host; read when it changed."""
-    try:
-        guests = Project(directory).read_state().guests
-    except StateError:  # unknown then; the testbed's own page reports it
-        return ()
-    return tuple((g.host, Taken(g.cpus, g.memory_mib)) for g in guests)
-
-
-@lru_cache(maxsize=4096)
-def _guests(
-    directory: Path, stamps: tuple[Stamp, ...], is_whole: bool
-) -> tuple[GuestNeed, ...]:
-    """Return a testbed's guests; read again when a file of its state changed."""
-    try:
-        states = Project(directory).read_all()
-    except StateError:  # unknown then; the testbed's own page reports it
-        return ()
-    found: dict[tuple[str, str], GuestNeed] = {}
-    for guest in (guest for state in states for guest in state.guests):
-        if is_whole or guest.markers.disk:
-            one = _need(guest)
-            place = (one.name, one.host)
-            found[place] = max(found.get(place, one), one, key=_size)
-    return tuple(found.values())
-
-
-def _need(guest: GuestState) -> GuestNeed:
-    return GuestNeed(guest.name, guest.host, Taken(guest.cpus, guest.memory_mib))
-
-
-def _size(need: GuestNeed) -> tuple[int, int]:
-    return need.need.memory_mib, need.need.cpus
 
 
 def _room(need: HostNeed, others: Taken) -> Room:

@@ -40,14 +40,16 @@ from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, State
 from orchestration.state.model.images import ImageState
 from orchestration.state.selection import select_guests
+from orchestration.state.versions import load_state
 from testbed.access.limits import (
     MIB,
     Account,
     account_of,
     charged_to,
     require_disks,
+    require_membership,
 )
-from testbed.models import ImageStore, LabSnapshot, Run, Testbed
+from testbed.models import ImageStore, LabSnapshot, PlannedStart, Run, Testbed
 from testbed.models.snapshots.lab import StoredBytes
 from testbed.testbeds.capacity import COMING_UP, DEPLOYED, wait_for_other_plans
 
@@ -77,6 +79,7 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
     others = held_by_each(Testbed.objects.exclude(pk=testbed.pk))
     if sum(wanted.values()) > sum(before.values()):
         account = account_of(testbed)
+        require_membership(testbed)
         own = set(charged_to(account).values_list("pk", flat=True))
         elsewhere = sum(sum(held.values()) for pk, held in others.items() if pk in own)
         total = sum(wanted.values())
@@ -96,9 +99,16 @@ def held_by(testbed: Testbed) -> Bytes:
 def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
     """Return the same of some testbeds, by their keys; a planned Up counts."""
     whole = set(testbeds.filter(DEPLOYED | COMING_UP).values_list("pk", flat=True))
+    starts = PlannedStart.objects.filter(run__status=Run.Status.WAITING)
+    queued = dict(starts.values_list("run__testbed", "run"))
     snapshots = LabSnapshot.objects.stored_in(testbeds)
     return {
-        one.pk: _held(one, snapshots.get(one.pk, {}), is_whole=one.pk in whole)
+        one.pk: _held(
+            one,
+            snapshots.get(one.pk, {}),
+            is_whole=one.pk in whole,
+            queued=queued.get(one.pk),
+        )
         for one in testbeds
     }
 
@@ -123,6 +133,7 @@ def require_memory_space(testbed: Testbed, guests: Collection[str]) -> None:
         return
     wait_for_other_plans()
     account = account_of(testbed)
+    require_membership(testbed)
     here = sum(held_by(testbed).values()) + _unseen_memory(testbed) + memory
     others = charged_to(account).exclude(pk=testbed.pk)
     elsewhere = charged_disks(account, but=testbed) + sum(map(_unseen_memory, others))
@@ -187,26 +198,35 @@ def virtual_bytes(image: ImageState) -> int:
 
 
 def _held(
-    testbed: Testbed, snapshots: Mapping[Place, StoredBytes], *, is_whole: bool
+    testbed: Testbed,
+    snapshots: Mapping[Place, StoredBytes],
+    *,
+    is_whole: bool,
+    queued: int | None = None,
 ) -> Bytes:
     project = testbed.project
-    files = _held_files(project.directory, project.stamps(), is_whole)
+    files = _held_files(project.directory, project.stamps(), is_whole, queued)
     return _by_host(dict(files), snapshots, kept_sizes(project))
 
 
 @lru_cache(maxsize=4096)
 def _held_files(
-    directory: Path, stamps: tuple[Stamp, ...], is_whole: bool
+    directory: Path, stamps: tuple[Stamp, ...], is_whole: bool, queued: int | None
 ) -> tuple[File, ...]:
     """Compute the bytes of a testbed's files, of two with one path the larger.
 
     Read again when a file of its state changed.
 
-    `is_whole`: all its disks may exist, and not only those with a record.
+    `is_whole`: all its disks may exist, and not only those with a record. `queued` is
+    the run in the queue that will make those of its own state.
     """
     project = Project(directory)
+    starts = PlannedStart.objects.filter(run=queued) if queued else ()
     try:
-        states = project.read_all()
+        states = (
+            *project.read_all(),
+            *(load_state(start.state.encode()) for start in starts),
+        )
     except StateError:  # unknown then; the testbed's own page reports it
         return ()
 

@@ -1,13 +1,15 @@
 """Builds a testbed's state from its folder, and a plan, before anything runs.
 
-Reads the user's YAML and files, checks them, builds the state, and writes state.json.
-The parts of an earlier state that may exist are recorded before state.json is replaced:
-both together are the only record of the names in use on the hosts. Called by `runs`,
-and by `pages.changes` for the page that shows the effect of an edit.
+Reads the user's YAML and files, checks them, builds the state, and writes state.json when
+the command begins: one that waits in the queue changes nothing. The parts of an earlier
+state that may exist are recorded before state.json is replaced: both together are the only
+record of the names in use on the hosts. Called by `runs`, and by `pages.changes` for the
+page that shows the effect of an edit.
 """
 
 import logging
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from django.conf import settings
 
@@ -30,8 +32,9 @@ from orchestration.project.passwords import salt_for
 from orchestration.state.build import Identity, Site, build_state
 from orchestration.state.clones import expand
 from orchestration.state.diff.changes import diff
+from orchestration.state.diff.deployed import union
 from orchestration.state.diff.guests import context_reasons, script_reasons
-from orchestration.state.model import GuestState, HostState, State
+from orchestration.state.model import GuestState, HostState, Markers, State
 from orchestration.state.mtu import JUMBO, mtu_of
 from orchestration.state.overlaps import require_free_subnets
 from orchestration.state.placement import Taken, needs_of, order_hosts, place
@@ -39,26 +42,42 @@ from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import GuestNeed, taken_by_others
 from testbed.testbeds.disk_space import require_disk_space
 from testbed.testbeds.findings import installed_catalogue, known_hosts
-from testbed.testbeds.quotas import require_quota
+from testbed.testbeds.quotas import needs_after, require_quota
 
 logger = logging.getLogger(__name__)
 
 
-def prepare(testbed: Testbed, command: Command, options: Options) -> tuple[State, Plan]:
-    """Build or read the state, write it where it is new, and plan the command.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A command that was planned, and what is written when it begins.
+
+    `known` has the parts that may be on the hosts and that the state has not; `needs`
+    are those of all guests that will run.
+    """
+
+    state: State
+    plan: Plan
+    known: State | None = None
+    needs: tuple[GuestNeed, ...] = ()
+
+
+def planned(testbed: Testbed, command: Command, options: Options) -> Prepared:
+    """Build or read the state, and plan the command; `write` gives it an effect.
 
     Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed,
     NotEnoughSpace, LimitReached, HostTooSmall.
     """
-    state = _state_for(testbed, command)
-    if command == Command.UP:
+    state, known = _state_for(testbed, command)
+    if command is Command.UP:
         _require_free_subnets(state)
-    project = testbed.project
-    previous = project.read_known() if project.has_unfinished_change() else None
-    return state, plan(command, state, options, previous=previous)
+    plan_ = plan(command, state, options, previous=_previous_of(testbed, state, known))
+    needs = needs_after(testbed, state) if command is Command.UP else ()
+    return Prepared(state, plan_, known, needs)
 
 
-def prepare_guests(testbed: Testbed, names: Collection[str], options: Options) -> Plan:
+def planned_guests(
+    testbed: Testbed, names: Collection[str], options: Options
+) -> Prepared:
     """Plan Up of some guests of a deployed testbed; their edited files count.
 
     Raises: StateError (its YAML was edited: only all of it can follow), NotEnoughSpace,
@@ -73,11 +92,48 @@ def prepare_guests(testbed: Testbed, names: Collection[str], options: Options) -
         )
     wanted = _with_files_of(state, with_files_now(project.files, state), names)
     _require_free_subnets(wanted)
-    require_quota(testbed, wanted, names)
+    needs = needs_after(testbed, wanted, names)
+    require_quota(testbed, needs)
     require_disk_space(testbed, wanted, Command.UP)
-    if wanted != state:
+    return Prepared(wanted, plan_up_guests(wanted, options, tuple(names)), needs=needs)
+
+
+def write(testbed: Testbed, wanted: State, *, is_change: bool) -> None:
+    """Write the state with which a command begins; first what may exist besides.
+
+    Keys that guests have by now are kept: it may have waited. Raises: StateError.
+    """
+    project = testbed.project
+    now = _previous(testbed)
+    if now is not None:
+        wanted = _with_keys_of(now, wanted)
+    if is_change:
+        project.write_change(project.read_known(), wanted)
+    elif wanted != now:
         project.write_state(wanted)
-    return plan_up_guests(wanted, options, tuple(names))
+
+
+def _with_keys_of(now: State, wanted: State) -> State:
+    """Return a state with the marks of users' keys as they are in guests now."""
+    keys = {guest.name: guest.markers for guest in now.guests}
+    return wanted.model_copy(
+        update={"guests": tuple(_with_keys(g, keys.get(g.name)) for g in wanted.guests)}
+    )
+
+
+def _with_keys(guest: GuestState, now: Markers | None) -> GuestState:
+    if now is None or guest.markers.user_keys in ("", now.user_keys):
+        return guest
+    markers = guest.markers.model_copy(update={"user_keys": now.user_keys})
+    return guest.model_copy(update={"markers": markers})
+
+
+def _previous_of(testbed: Testbed, wanted: State, known: State | None) -> State | None:
+    """Return all that may exist while a change to `wanted` is not finished, or None."""
+    project = testbed.project
+    if known is None and project.has_unfinished_change():
+        known = project.read_all()[-1]
+    return None if known is None else union(known, wanted)
 
 
 def _with_files_of(state: State, now: State, names: Collection[str]) -> State:
@@ -127,40 +183,31 @@ def wanted_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
     )
 
 
-def _state_for(testbed: Testbed, command: Command) -> State:
+def _state_for(testbed: Testbed, command: Command) -> tuple[State, State | None]:
+    """Return a command's state, and what may exist besides if that is recorded then."""
     project = testbed.project
     if command in (Command.DOWN, Command.CLEAR_ARTEFACTS):
-        return _existing(project, command)
+        return _existing(project, command), None
     if command == Command.GENERATE_ARTEFACTS and _is_deployed(testbed):
         deployed = project.read_state()
         _refuse_changes(deployed, _build(testbed, deployed))
-        return deployed
+        return deployed, None
     if _is_deployed(testbed) and not is_edited(testbed, project.read_state()):
-        return _kept(testbed, command)
+        # As it is, but for the digests of edited files.
+        now = with_files_now(project.files, project.read_state())
+        _require_room(testbed, now, command)
+        return now, None
     known, wanted = wanted_state(testbed)
     _require_room(testbed, wanted, command)
     if known is None or diff(known, wanted).is_empty:
-        project.write_state(wanted)
-    else:
-        project.write_change(known, wanted)
-    return wanted
-
-
-def _kept(testbed: Testbed, command: Command) -> State:
-    """Return the state as it is, but for the digests of edited files."""
-    project = testbed.project
-    state = project.read_state()
-    now = with_files_now(project.files, state)
-    _require_room(testbed, now, command)
-    if now is not state:
-        project.write_state(now)
-    return now
+        return wanted, None
+    return wanted, known
 
 
 def _require_room(testbed: Testbed, state: State, command: Command) -> None:
-    """Let a command start guests and make their disks. Raises: as `prepare`."""
+    """Let a command start guests and make their disks. Raises: as `planned`."""
     if command is Command.UP:
-        require_quota(testbed, state)
+        require_quota(testbed, needs_after(testbed, state))
     require_disk_space(testbed, state, command)
 
 

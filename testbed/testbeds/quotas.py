@@ -14,22 +14,22 @@ from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.access.limits import (
     Account,
+    Limits,
     Use,
     account_of,
     charged_to,
-    limits_of,
-    name_of,
+    require_membership,
+    require_runs,
     require_use,
 )
-from testbed.models import Host, Run, Testbed
+from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import (
-    COMING_UP,
-    DEPLOYED,
+    Counted,
     GuestNeed,
     by_host,
+    counted,
     held_needs,
     needs_in,
-    needs_of,
     wait_for_other_plans,
 )
 
@@ -38,22 +38,26 @@ class HostTooSmall(TestbedError):
     """A host cannot have a testbed's guests, even without all others."""
 
 
-def require_quota(
-    testbed: Testbed, state: State, names: Collection[str] | None = None
-) -> None:
-    """Let Up start the guests of a state, or those with these names.
+def require_quota(testbed: Testbed, wanted: Collection[GuestNeed]) -> None:
+    """Let Up start guests, in place of those that run.
 
     In a transaction other plans wait until its end. Raises: LimitReached, HostTooSmall.
     """
     held = held_needs(testbed)
-    running = {one.name for one in held}
-    wanted = tuple(
+    wait_for_other_plans()
+    require_needs(testbed, wanted, held)
+
+
+def needs_after(
+    testbed: Testbed, state: State, names: Collection[str] | None = None
+) -> tuple[GuestNeed, ...]:
+    """Return what runs after Up of a state, or of its guests with these names."""
+    running = {one.name for one in held_needs(testbed)}
+    return tuple(
         one
         for one in needs_in(state)
         if names is None or one.name in names or one.name in running
     )
-    wait_for_other_plans()
-    require_needs(testbed, wanted, held)
 
 
 def require_needs(
@@ -61,53 +65,43 @@ def require_needs(
 ) -> None:
     """Let guests run in place of those that are held. Raises: as `require_quota`."""
     account, more = account_of(testbed), use_in(wanted).where_above(use_in(held))
+    if more != Use():
+        require_membership(testbed)
     others = used_by(account, but=testbed)
     require_use(account, more, others=others, what=f"Up of {testbed}")
+    require_runs(account)
     _require_hosts(testbed, wanted, held)
 
 
 def require_quota_of(testbed: Testbed, account: Account) -> None:
     """Let another account be charged for what a testbed uses. Raises: LimitReached."""
-    if Testbed.objects.filter(DEPLOYED, pk=testbed.pk).exists():
-        mine = use_in(needs_of(testbed, is_whole=False))
+    if (mine := use_in(held_needs(testbed))) != Use():
         others = used_by(account, but=testbed)
         require_use(account, mine, others=others, what=f"Testbed {testbed}")
 
 
-def lowered_for(
-    testbed: Testbed, wanted: Collection[GuestNeed], held: Collection[GuestNeed]
-) -> str:
-    """Say why guests of a waiting run are above a quota that was lowered since; or ''."""
-    account, more = account_of(testbed), use_in(wanted).where_above(use_in(held))
-    others = used_by(account, but=testbed, with_waiting=False)
-    left = limits_of(account).use - others
-    if more.where_above(left) == Use():
-        return ""
-    return f"The quota of {name_of(account)} was lowered, and has not enough left."
-
-
-def used_by(
-    account: Account, *, but: Testbed | None = None, with_waiting: bool = True
-) -> Use:
-    """Return what the testbeds of an account use, also those whose Up waits.
-
-    Without these, they count with the guests that run already.
-    """
-    found = charged_to(account).filter(DEPLOYED | COMING_UP).distinct()
+def used_by(account: Account, *, but: Testbed | None = None) -> Use:
+    """Return what the testbeds of an account use, also those whose Up waits."""
+    charged = charged_to(account)
     if but is not None:
-        found = found.exclude(pk=but.pk)
-    coming = set(found.filter(COMING_UP).values_list("pk", flat=True))
-    runs = Run.objects.none() if with_waiting else Run.objects.waiting()
-    waiting = set(runs.values_list("testbed", flat=True))
-    uses = (
-        use_in(
-            held_needs(one)
-            if one.pk in waiting
-            else needs_of(one, is_whole=one.pk in coming)
-        )
-        for one in found
+        charged = charged.exclude(pk=but.pk)
+    return sum((use_in(one.whole) for one in counted(charged)), Use())
+
+
+def is_above_quota(one: Counted, found: Iterable[Counted], limits: Limits) -> bool:
+    """Return whether a waiting run is above a quota that was lowered since.
+
+    Other runs that wait are not counted.
+    """
+    more = use_in(one.wanted).where_above(use_in(one.held))
+    if more == Use():
+        return False
+    others = (
+        use_in(other.held)
+        for other in found
+        if other.account == one.account and other.testbed != one.testbed
     )
-    return sum(uses, Use())
+    return more.where_above(limits.use - sum(others, Use())) != Use()
 
 
 def use_in(needs: Iterable[GuestNeed]) -> Use:
@@ -122,16 +116,24 @@ def use_in(needs: Iterable[GuestNeed]) -> Use:
     return Use(len(largest), total.cpus, total.memory_mib)
 
 
+def too_small(
+    hosts: Iterable[Host], wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
+) -> list[str]:
+    """Return which hosts can never have the guests: `4 of 3 vCPUs on host-b`."""
+    needs, before = by_host(wanted), by_host(held)
+    return [
+        problem
+        for host in hosts
+        if host.name in needs
+        and (problem := _too_much(host, needs[host.name], before.get(host.name)))
+    ]
+
+
 def _require_hosts(
     testbed: Testbed, wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
 ) -> None:
     """Refuse what no waiting helps: more than a host may have without all others."""
-    needs, before = by_host(wanted), by_host(held)
-    problems = [
-        problem
-        for host in Host.objects.filter(name__in=needs).order_by("name")
-        if (problem := _too_much(host, needs[host.name], before.get(host.name)))
-    ]
+    problems = too_small(Host.objects.order_by("name"), wanted, held)
     if problems:
         raise HostTooSmall(
             f"Up of {testbed} needs more than its hosts may have: "

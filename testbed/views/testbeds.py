@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -11,7 +12,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import Finding, SelectionFailed, TestbedError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import State
-from testbed.access.limits import account_of, name_of
+from testbed.access.limits import account_of, name_of, payer
 from testbed.access.permissions import Act, ways_for
 from testbed.access.visibility import (
     Request,
@@ -43,6 +44,7 @@ from testbed.pages.overview import (
     unseen_run,
 )
 from testbed.runs.places.tools import tools_of
+from testbed.sharing.people import groups_of
 from testbed.testbeds.erasure.protection import protections_of
 from testbed.testbeds.executions import execution_again
 from testbed.testbeds.files import list_examples
@@ -122,10 +124,19 @@ def show_testbed(
         "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
         "budgets": budgets_of_testbed(testbed),
         "quota": quota_of(account_of(testbed)) if request.may.allows(Act.UP) else (),
-        "account": name_of(account_of(testbed)),
+        "account": _account_shown(request, testbed),
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
     return render(request, "testbeds/detail.html", context, status=status)
+
+
+def _account_shown(request: Request, testbed: Testbed) -> str:
+    """Return the name of the charged account, of a group only to those who know it."""
+    account = account_of(testbed)
+    is_own = testbed.owner_id == request.user.pk
+    if isinstance(account, User) or is_own or account in groups_of(request.user):
+        return name_of(account)
+    return payer(account)
 
 
 @not_stored
@@ -194,7 +205,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,
-        "unseen_run": unseen_run(testbed, last),
+        "unseen_run": unseen_run(testbed),
         "active_run": active,
         "only_tools": active is not None and active.is_tool,
         "tools": tools_of(testbed).visible_to(request.user).listed() if can_run else (),

@@ -32,8 +32,8 @@ from testbed.celery import ADOPT, RUN_BATCH, app
 from testbed.models import Host, Run, Share, Testbed
 from testbed.runs.batches import run_batch
 from testbed.runs.creation import create_run
-from testbed.testbeds.planning import prepare
 from tests.testbed.images.image_hosts import Machines, stand_in
+from tests.testbed.preparing import prepare
 
 MakeRun = Callable[..., Run]
 ShareWith = Callable[..., User]

@@ -18,7 +18,7 @@ from orchestration.transport.base import Scope, command
 from testbed.hosts.firewall import current_policy
 from testbed.hosts.observation import observe_all
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 
 
 def come_up(testbed: Testbed, hosts: Hosts) -> State:

@@ -1,7 +1,7 @@
 """The admin: hosts are edited, runs only read, and nothing is left unregistered."""
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from testbed.models import Host, Run, Testbed
@@ -30,6 +30,27 @@ def test_lists_can_be_read_and_searched(office: Client, run: Run, model: str):
 
 def test_users_are_there_too(office: Client, owner: User):
     assert "olive" in office.get("/admin/auth/user/").content.decode()
+
+
+def test_groups_of_a_user_are_changed_on_their_own_pages_alone(
+    office: Client, owner: User
+):
+    group = Group.objects.create(name="course")
+    owner.groups.add(group)
+    address = f"/admin/auth/user/{owner.pk}/change/"
+
+    shown = office.get(address).content.decode()
+    fields = {"username": "olive", "is_active": "on", "email": "o@example.org"}
+    dates = {"date_joined_0": "2026-11-28", "date_joined_1": "10:00:00"}
+    answer = office.post(address, {**fields, **dates, "groups": []})
+
+    owner.refresh_from_db()
+    assert answer.status_code == 302
+    assert owner.email == "o@example.org"
+    assert list(owner.groups.all()) == [group]
+    assert f'<a href="/groups/{group.pk}/">course</a>' in shown
+    assert 'name="groups"' not in shown
+    assert 'name="user_permissions"' not in shown
 
 
 def test_host_is_added(office: Client):

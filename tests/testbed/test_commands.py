@@ -18,7 +18,7 @@ from orchestration.state.model import Claim, ClaimKind, HostNetwork, State
 from testbed.hosts import checks
 from testbed.management.commands import status as status_command
 from testbed.models import Host, Testbed
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIx"

@@ -308,7 +308,7 @@ def test_pages_of_errors_for_developers_are_off_and_no_script_switches_them_on()
     assert product.DEBUG is False
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "four"])
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "1e308", "four"])
 def test_factor_that_cannot_be_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:

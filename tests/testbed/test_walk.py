@@ -155,6 +155,7 @@ docs/yaml.md                                            all                never
 login/                                                  all                all
 logout/                                                 never              on
 password/                                               users              users
+quotas/                                                 200:administer     impossible
 groups/                                                 users              422:administer
 groups/<int:pk>/                                        own-group          own-group-bad
 ssh-keys/                                               users              users-refused

@@ -10,9 +10,9 @@ from itertools import dropwhile, takewhile
 
 from orchestration.inventory.snapshots import kept_snapshots
 from orchestration.providers.libvirt.snapshots.text import Snapshot
-from testbed.models import ObservedSnapshots, Run, Testbed
+from testbed.models import ObservedSnapshots, Testbed
 from testbed.models.snapshots.lab import time_of
-from testbed.pages.overview import GuestRow, guests_of, state_of, unseen_run
+from testbed.pages.overview import GuestRow, guests_of, state_of
 
 # Deeper branches are not indented further: a narrow page has no room.
 MOST_INDENTS = 6
@@ -119,12 +119,6 @@ def trees_of(testbed: Testbed, names: Collection[str] | None = None) -> list[Gue
         for row in rows
         if names is None or row.guest.name in names
     ]
-
-
-def unseen_change(testbed: Testbed) -> Run | None:
-    """Return the last run that changed guests, if it ended after the last look."""
-    last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
-    return unseen_run(testbed, last)
 
 
 def _tree(testbed: Testbed, row: GuestRow, seen: ObservedSnapshots | None) -> GuestTree:

@@ -4,37 +4,50 @@
 workers do it at each run's end, and the sweeper. The rows are all there is: whatever
 process dies, the queue goes on. Turns are decided under the lock that plans share, so
 that two processes never give away the same place. A run that waited is driven by the
-server; its plan is the one that was made when it was asked for.
+server; its plan is the one that was made when it was asked for. Its state is written when
+it begins. Each call asks the same number of queries, however many runs wait.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
 
 from django.db import transaction
 from django.utils import timezone
 
-from orchestration.errors import StateError
-from orchestration.plan.model import Kind
+from orchestration.amounts import duration
+from orchestration.errors import TestbedError
+from orchestration.plan.model import Command
+from orchestration.plan.selected import WAYS, Mode
 from orchestration.state.placement import Taken
-from testbed.access.limits import account_of, limits_of, name_of
+from orchestration.state.versions import load_state
+from testbed.access.limits import (
+    account_of,
+    key_of,
+    key_of_row,
+    limits_of_each,
+    require_membership,
+)
+from testbed.access.permissions import act_of_command, act_up, may
 from testbed.celery import request_driver
-from testbed.models import Event, Run, Task, Testbed
+from testbed.models import Event, Host, PlannedStart, Run, Testbed
 from testbed.models.runs import RunQuerySet
 from testbed.runs.dispatch import drive
+from testbed.runs.outcome import finish_run
 from testbed.runs.places.turns import Rest, Turn, Waiting, turns
 from testbed.runs.recorder import record
 from testbed.testbeds.capacity import (
-    GuestNeed,
+    Counted,
     added_to_hosts,
-    held_needs,
-    needs_in,
+    counted,
     rest_of_hosts,
+    set_started,
     wait_for_other_plans,
 )
-from testbed.testbeds.quotas import lowered_for
+from testbed.testbeds.planning import write
+from testbed.testbeds.quotas import is_above_quota, too_small
 
 # A testbed that is up has no known end: nothing is kept for a run for ever.
 KEPT_FOR = timedelta(hours=1)
@@ -56,13 +69,12 @@ def start_waiting(new: Run | None = None) -> int:
         )
         waiting = {run.pk: run for run in _with_accounts(rows)}
         started = 0
-        for turn in _turns(waiting.values()):
+        for turn in _turns(waiting.values(), counted()):
             run = waiting[turn.run]
             # Those that started count by now: a lowered quota may have nothing left.
-            if turn.obstacle or (started and _waiting(run).held_up):
+            if turn.obstacle or (started and _held_up([run], counted())[run.pk]):
                 continue
-            _start(run, is_new=new is not None and run.pk == new.pk)
-            started += 1
+            started += _start(run, is_new=new is not None and run.pk == new.pk)
     return started
 
 
@@ -70,84 +82,139 @@ def turn_of(run: Run) -> Turn | None:
     """Return a run's turn; None when it does not wait."""
     if run.has_begun:
         return None
-    found = _turns(_with_accounts(Run.objects.waiting()))
+    found = _turns(_with_accounts(Run.objects.waiting()), counted())
     return next((turn for turn in found if turn.run == run.pk), None)
 
 
-def obstacle_for(testbed: Testbed, adds: Mapping[str, Taken]) -> str:
-    """Say why an Up that adds so much to its hosts would wait now; or ''."""
-    last = Waiting(sys.maxsize, name_of(account_of(testbed)), adds)
-    found = _turns(_with_accounts(Run.objects.waiting()), last=last, of=testbed)
-    return next(turn.obstacle for turn in found if turn.run == last.run)
+def obstacle_for(
+    testbed: Testbed, adds: Mapping[str, Taken], found: Iterable[Counted]
+) -> str:
+    """Say why an Up that adds so much to its hosts would wait now; or ''.
+
+    `found` are the guests of all testbeds that count.
+    """
+    last = Waiting(sys.maxsize, key_of(account_of(testbed)), adds)
+    turns_ = _turns(_with_accounts(Run.objects.waiting()), found, last)
+    return next(turn.obstacle for turn in turns_ if turn.run == last.run)
 
 
 def _with_accounts(runs: RunQuerySet) -> list[Run]:
-    related = ("testbed__owner", "testbed__charged_group")
+    related = ("asked_by", "testbed__owner", "testbed__charged_group")
     return list(runs.select_related(*related).defer("plan").order_by("pk"))
 
 
 def _turns(
-    runs: Collection[Run], *, last: Waiting | None = None, of: Testbed | None = None
+    runs: Collection[Run], found: Iterable[Counted], *others: Waiting
 ) -> list[Turn]:
-    """Return the turns of runs, and of one more of a testbed that is not asked for."""
-    if not runs and last is None:
+    """Return the turns of runs, and of others that are not asked for yet."""
+    if not runs and not others:
         return []
+    by_testbed = {one.testbed: one for one in found}
+    # Without a lock a run may have come or gone between two queries.
+    runs = [run for run in runs if run.testbed_id in by_testbed]
+    held_up = _held_up(runs, found)
+    waiting = [
+        _waiting(run, by_testbed[run.testbed_id], held_up[run.pk]) for run in runs
+    ]
+    waiting += others
     at_work = Counter(
-        name_of(account_of(run.testbed))
-        for run in _with_accounts(Run.objects.changing().begun())
+        key_of_row(*row)
+        for row in Run.objects.changing()
+        .begun()
+        .values_list("testbed__owner", "testbed__charged_group")
     )
-    testbeds = [run.testbed for run in runs] + ([of] if of else [])
-    accounts = set(map(account_of, testbeds))
-    left = {
-        name_of(account): limits_of(account).runs - at_work[name_of(account)]
-        for account in accounts
-    }
-    waiting = [*map(_waiting, runs), *([last] if last else [])]
-    return turns(waiting, Rest(left, rest_of_hosts()))
+    limits = limits_of_each({one.account for one in waiting})
+    left = {key: most.runs - at_work[key] for key, most in limits.items()}
+    return turns(waiting, Rest(left, rest_of_hosts(found)))
 
 
-def _waiting(run: Run) -> Waiting:
+def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
     """Return what a run adds to its hosts, and what besides the queue holds it up."""
-    testbed = run.testbed
-    wanted, held = _wanted(run), held_needs(testbed)
-    adds = added_to_hosts(wanted, held)
-    held_up = ""
-    if testbed.runs.active().begun().exists():
-        held_up = "Commands or tools run on its testbed: they have to end first."
-    elif adds:
-        held_up = lowered_for(testbed, wanted, held)
     return Waiting(
         run.pk,
-        name_of(account_of(testbed)),
-        adds,
+        one.account,
+        added_to_hosts(one.wanted, one.held),
         held_up,
         keeps=run.created_at > timezone.now() - KEPT_FOR,
     )
 
 
-def _wanted(run: Run) -> tuple[GuestNeed, ...]:
-    """Return the needs of the guests that a run starts, and of those that run."""
+def _held_up(runs: Collection[Run], found: Iterable[Counted]) -> dict[int, str]:
+    """Return what besides the queue holds each run up, by their ids; or ''."""
+    by_testbed = {one.testbed: one for one in found}
+    limits = limits_of_each({by_testbed[run.testbed_id].account for run in runs})
+    hosts, busy = list(Host.objects.order_by("name")), _busy(runs)
+    held_up = {}
+    for run in runs:
+        one = by_testbed[run.testbed_id]
+        reason = ""
+        if run.testbed_id in busy:
+            reason = "Commands or tools run on its testbed: they have to end first."
+        elif not limits[one.account].runs:
+            reason = "Its quota was lowered, and allows no runs."
+        elif is_above_quota(one, found, limits[one.account]):
+            reason = "Its quota was lowered, and has not enough left."
+        elif problems := too_small(hosts, one.wanted, one.held):
+            reason = f"A host became too small for it: {'; '.join(problems)}."
+        held_up[run.pk] = reason
+    return held_up
+
+
+def _busy(runs: Collection[Run]) -> set[int]:
+    testbeds = [run.testbed_id for run in runs]
+    others = Run.objects.active().begun().filter(testbed__in=testbeds)
+    return set(others.values_list("testbed", flat=True))
+
+
+def _start(run: Run, *, is_new: bool) -> bool:
+    """Let a run begin; without a client of its own the server drives it.
+
+    One that may not begin any more is ended, with the reason.
+    """
+    start, testbed = PlannedStart.objects.get(run=run), run.testbed
     try:
-        state = run.testbed.project.read_state()
-    except StateError:  # it fails by itself, with the reason
-        return ()
-    started = Task.objects.filter(
-        instruction__run=run, instruction__kind=Kind.START_GUESTS
+        with transaction.atomic():
+            if not is_new:
+                _require_right(run)
+            wanted = load_state(start.state.encode())
+            write(testbed, wanted, is_change=start.is_change)
+    except TestbedError as exc:
+        if is_new:
+            raise
+        finish_run(run.pk, Run.Status.FAILED, reason=exc)
+        return False
+    if testbed.condition not in Testbed.DEPLOYED:
+        set_started(testbed, ())
+    PlannedStart.objects.filter(run=run).update(state="")
+    Run.objects.filter(pk=run.pk).update(
+        status=Run.Status.PENDING,
+        has_begun=True,
+        driver=Run.Driver.NOBODY if is_new else Run.Driver.SERVER,
     )
-    names = set(started.values_list("resource", flat=True))
-    names |= {one.name for one in held_needs(run.testbed)}
-    return tuple(one for one in needs_in(state) if one.name in names)
-
-
-def _start(run: Run, *, is_new: bool) -> None:
-    """Let a run begin; without a client of its own the server drives it."""
-    waits = Run.objects.waiting().filter(pk=run.pk, cancel_requested_at=None)
-    driver = Run.Driver.NOBODY if is_new else Run.Driver.SERVER
-    if not waits.update(status=Run.Status.PENDING, driver=driver):
-        return
     if is_new:
         transaction.on_commit(partial(request_driver, run.pk))
-        return
-    waited = f"{timezone.now() - run.created_at}".split(".", maxsplit=1)[0]
-    record(run.pk, Event.Kind.LOG, text=f"Its turn came after {waited} h.")
+        return True
+    waited = duration((timezone.now() - run.created_at).total_seconds())
+    record(run.pk, Event.Kind.LOG, text=f"Its turn came after {waited}.")
     transaction.on_commit(partial(drive, run.pk), robust=True)
+    return True
+
+
+def _require_right(run: Run) -> None:
+    """Let a run begin whose user still may do it. Raises: TestbedError."""
+    user, testbed = run.asked_by, run.testbed
+    if not user.is_active:
+        raise TestbedError(
+            f"the account of {user}, who asked for it, was deactivated meanwhile.",
+            hint="Press Up again, if it is still wanted.",
+        )
+    command = Command(run.command)
+    act = act_of_command(command)
+    if command is Command.UP_GUESTS:
+        act = act_up(WAYS[Mode(run.options["mode"])])
+    if not may(user, act, testbed):
+        raise TestbedError(
+            f"{user}, who asked for it, lost the right to {act} meanwhile.",
+            hint="Press Up again, if it is still wanted.",
+        )
+    require_membership(testbed)

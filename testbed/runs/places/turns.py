@@ -1,10 +1,10 @@
 """Decides whose turn it is in the queue of runs. Pure.
 
 Each account's first run comes before the second of any other, and of these the oldest is
-first. The hosts that a run waits for are kept for it at first: no later run takes their
-rest, so that a large testbed starts although small ones come all the time. Runs that
-wait for others of their own account keep no host. `queue` reads the rows and starts what
-may start.
+first; a run that could not begin with free hosts either is not counted. The hosts that a
+run waits for are kept for it at first: no later run takes their rest, so that a large
+testbed starts although small ones come all the time. Runs that wait for others of their
+own account keep no host. `queue` reads the rows and starts what may start.
 """
 
 from collections import Counter
@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 
 from orchestration.amounts import count_of, mib
 from orchestration.state.placement import Taken
+from testbed.access.limits import AccountKey
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A run that waits, with what it adds to its hosts.
 
+    `account` is a key and never shown: not all who see a run may know its group.
     `held_up` is a reason of its own; without `keeps` others may pass it on its hosts.
     """
 
     run: int
-    account: str
+    account: AccountKey
     adds: Mapping[str, Taken] = field(default_factory=dict)
     held_up: str = ""
     keeps: bool = True
@@ -33,7 +35,7 @@ class Waiting:
 class Rest:
     """Places that are left to accounts, and of hosts; one not named is unbounded."""
 
-    runs: Mapping[str, int]
+    runs: Mapping[AccountKey, int]
     hosts: Mapping[str, Taken]
 
 
@@ -49,11 +51,11 @@ class Turn:
 
 def in_order(waiting: Iterable[Waiting]) -> list[Waiting]:
     """Return the runs in the order of their turns."""
-    ranks: Counter[str] = Counter()
+    ranks: Counter[AccountKey] = Counter()
     ordered: list[tuple[int, int, Waiting]] = []
     for one in sorted(waiting, key=lambda one: one.run):
-        ranks[one.account] += 1
         ordered.append((ranks[one.account], one.run, one))
+        ranks[one.account] += not one.held_up
     return [one for *_, one in sorted(ordered, key=lambda entry: entry[:2])]
 
 
@@ -74,10 +76,12 @@ def turns(waiting: Iterable[Waiting], rest: Rest) -> list[Turn]:
     return found
 
 
-def _of_account(one: Waiting, runs: Mapping[str, int]) -> str:
+def _of_account(one: Waiting, runs: Mapping[AccountKey, int]) -> str:
     if runs.get(one.account, 0) > 0:
         return ""
-    return f"Other runs of {one.account} have to end first: its quota allows no more."
+    return (
+        "Other runs of its account have to end first: the quota allows no more at once."
+    )
 
 
 def _of_hosts(one: Waiting, hosts: Mapping[str, Taken], kept: set[str]) -> str:
@@ -103,7 +107,7 @@ def _lacking(need: Taken, left: Taken) -> str:
     return " and ".join(words)
 
 
-def _take(one: Waiting, runs: dict[str, int], hosts: dict[str, Taken]) -> None:
+def _take(one: Waiting, runs: dict[AccountKey, int], hosts: dict[str, Taken]) -> None:
     runs[one.account] -= 1
     for name, need in one.adds.items():
         if name in hosts:

@@ -18,7 +18,8 @@ from testbed.models import Testbed
 from testbed.models.runs import require_no_run
 from testbed.pages.guests.group_snapshots import Group, group_of
 from testbed.pages.guests.snapshot_losses import erased_by_group
-from testbed.pages.guests.snapshots import trees_of, unseen_change
+from testbed.pages.guests.snapshots import trees_of
+from testbed.pages.overview import unseen_run
 from testbed.runs.creation import create_snapshot
 from testbed.testbeds.editing import put_yaml_back
 from testbed.testbeds.erasure.losses import Unconfirmed
@@ -48,7 +49,7 @@ def act_on_group(
     if group:
         latest = group.names() if wish.is_of_latest else {}
         # A program may name what a run has taken since the last look.
-        is_seen = is_person or unseen_change(testbed) is None
+        is_seen = is_person or unseen_run(testbed) is None
         wish = replace(wish, latest=latest, taken=group.taken() if is_seen else {})
     try:
         run = create_snapshot(

@@ -22,7 +22,8 @@ from testbed.models import Testbed
 from testbed.pages.guests.group_snapshots import group_of, groups_of
 from testbed.pages.guests.schedules import schedules_of, shapes
 from testbed.pages.guests.snapshot_losses import erased_by
-from testbed.pages.guests.snapshots import GuestTree, Node, trees_of, unseen_change
+from testbed.pages.guests.snapshots import GuestTree, Node, trees_of
+from testbed.pages.overview import unseen_run
 from testbed.runs.creation import create_snapshot
 from testbed.testbeds.erasure.losses import Erasure, Unconfirmed
 from testbed.testbeds.executions import matched
@@ -62,7 +63,7 @@ def _act(request: Request, testbed: Testbed, form: SnapshotForm) -> HttpResponse
     if is_nameless and node and is_person:
         return _question(request, testbed, form, tree)
     # A program may name what a run has taken since the last look.
-    is_seen = is_person or unseen_change(testbed) is None
+    is_seen = is_person or unseen_run(testbed) is None
     taken = {form.guest: node.snapshot.created_at} if node and is_seen else {}
     wish = replace(form.wish(request.user.get_username()), taken=taken)
     leaves = {form.guest: _left(node)} if wish.verb is SnapshotVerb.RESTORE else {}
@@ -177,7 +178,7 @@ def _page(
         "query": {"guest": guest} if guest else {},
         "count_of_guests": len(trees),
         "count": sum(len(tree.nodes) for tree in trees),
-        "unseen_run": unseen_change(testbed),
+        "unseen_run": unseen_run(testbed),
         "active_run": running[0] if running else None,
         "may_act": is_usable and request.may.allows(Act.SNAPSHOT),
         "schedules": schedules_of(testbed),

@@ -1,1 +1,1 @@
-"""Pages of shares, of another owner, and of groups."""
+"""Pages of shares, of another owner, of groups, and of quotas."""

@@ -22,7 +22,7 @@ from testbed.sharing.groups import (
 )
 from testbed.sharing.people import groups_of
 
-Change = Callable[[Group, str, User], None]
+Change = Callable[[Group, str, User], str]
 OF_MANAGERS: Mapping[str, Change] = {"add": add_member, "remove": remove_member}
 OF_ADMINS: Mapping[str, Change] = {
     "add-manager": add_manager,
@@ -60,11 +60,11 @@ def show(request: Request, pk: int) -> HttpResponse:
     if request.method == "POST":
         name, do = request.POST.get("user", ""), request.POST.get("do", "")
         try:
-            _change_of(request.user, group, do)(group, name, request.user)
+            note = _change_of(request.user, group, do)(group, name, request.user)
         except TestbedError as exc:
             refused = exc
         else:
-            messages.success(request, f"{group} was changed.")
+            messages.success(request, f"{group} was changed. {note}".strip())
             is_seen = groups_of(request.user).filter(pk=pk).exists()
             return redirect("group", pk) if is_seen else redirect("groups")
     context = {

@@ -9,8 +9,8 @@ import pytest
 from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import Doors
+from tests.testbed.preparing import prepare
 
 
 @pytest.fixture

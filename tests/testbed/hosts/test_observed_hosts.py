@@ -21,8 +21,8 @@ from testbed.hosts import observation
 from testbed.hosts.observation import observe_all
 from testbed.models import Host, Run, Sample, Testbed
 from testbed.samples.figures import HostFigures, record_at
-from testbed.testbeds.planning import prepare
 from tests.testbed.hosts.host_changes import ran, seen, silence, start, stop
+from tests.testbed.preparing import prepare
 
 
 def test_silent_host_keeps_its_guests_and_gets_its_problem(

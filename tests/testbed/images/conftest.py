@@ -15,11 +15,11 @@ from testbed import cleanups
 from testbed.images.pruning import look_at_images
 from testbed.management.commands import prune_images
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
 from tests.orchestration.stores import BASE, GOLDEN, OWN
 from tests.testbed.conftest import YAML, Doors
 from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.pruning import name_of
+from tests.testbed.preparing import prepare
 
 
 @pytest.fixture

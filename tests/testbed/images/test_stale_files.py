@@ -10,10 +10,10 @@ from testbed.images import pruning as images_task
 from testbed.images import stale_files
 from testbed.images.stale_files import sweep_files_of, sweep_images_of
 from testbed.models import Run, Testbed
-from testbed.testbeds.planning import prepare
 from tests.orchestration.stores import BASE, GOLDEN, OWN
 from tests.testbed.conftest import YAML
 from tests.testbed.images.image_hosts import Machines
+from tests.testbed.preparing import prepare
 
 GONE = "../projects/lab/artefacts/gone-seed.iso"
 MINE = "../projects/lab/artefacts/web-seed.iso"

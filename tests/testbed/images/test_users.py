@@ -10,11 +10,11 @@ from orchestration.plan.model import Command, Options
 from orchestration.state.model import State
 from testbed.images.pruning import Images
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
 from tests.orchestration.stores import GOLDEN, qcow2
 from tests.testbed.conftest import Doors
 from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.pruning import command, name_of, prune
+from tests.testbed.preparing import prepare
 
 
 def test_image_of_a_testbed_that_is_down_stays_and_an_unused_one_goes_everywhere(

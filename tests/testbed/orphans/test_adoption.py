@@ -16,10 +16,10 @@ from testbed.models import Host, Run, Testbed
 from testbed.orphans.adoption import adopt_lost, offer
 from testbed.orphans.listing import Group, group_named, orphan_groups
 from testbed.testbeds.files import delete_testbed, require_deletable
-from testbed.testbeds.planning import prepare
 from tests.testbed.confirming import agreed
 from tests.testbed.conftest import Doors
 from tests.testbed.deployment import come_up, obey, on
+from tests.testbed.preparing import prepare
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from orchestration.plan.model import Command, Options
 from testbed.models import Host, ObservedGuest, Run, Testbed
 from testbed.pages.changes import SHOWN, pending_changes
 from testbed.pages.drift import drift_of
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
 
 PAGE = "/testbeds/lab/"

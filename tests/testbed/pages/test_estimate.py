@@ -8,7 +8,7 @@ from django.utils import timezone
 from orchestration.plan.model import Command, Options
 from testbed.models import Instruction, Task, Testbed
 from testbed.pages.changes import pending_changes
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 
 
 @pytest.fixture

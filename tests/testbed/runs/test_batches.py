@@ -16,7 +16,7 @@ from testbed.models import Batch, Instruction, Run, Task, Testbed
 from testbed.runs.batches import claim, run_batch
 from testbed.runs.dispatch import hand_over
 from testbed.runs.joining import finish_batch
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 from tests.testbed.runs.batches import results
 
 pytestmark = pytest.mark.django_db(transaction=True)

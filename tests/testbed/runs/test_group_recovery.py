@@ -17,9 +17,9 @@ from orchestration.providers.libvirt.snapshots.text import Label
 from testbed import worker
 from testbed.models import Run, Testbed
 from testbed.runs import sweeper
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import Doors
 from tests.testbed.hosts.host_changes import ran, start
+from tests.testbed.preparing import prepare
 
 
 @pytest.fixture(name="lost")

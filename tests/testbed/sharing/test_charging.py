@@ -4,8 +4,13 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from testbed.models import GroupAllowance, Testbed
+from orchestration.plan.model import Command, Options
+from testbed.access.limits import LimitReached, Use
+from testbed.models import Allowance, GroupAllowance, Testbed
+from testbed.testbeds.quotas import used_by
 from tests.testbed.conftest import MakeRun, ShareWith
+from tests.testbed.preparing import prepare
+from tests.testbed.testbeds.planning.edits import edit
 
 CHARGE = "/testbeds/lab/charge/"
 
@@ -101,6 +106,85 @@ def test_owner_is_charged_again_after_leaving_the_group(
     page.post(f"/groups/{group.pk}/", {"do": "remove", "user": "olive"})
 
     assert charged() is None
+
+
+def test_owner_who_leaves_the_group_and_comes_back_has_not_both_quotas(
+    page: Client, testbed: Testbed, group: Group, owner: User
+):
+    Allowance.objects.create(user=owner, vcpus=1)
+    Testbed.objects.update(charged_group=group)
+    testbed.refresh_from_db()
+    prepare(testbed, Command.UP, Options())
+    for guest in ("web", "db"):
+        testbed.project.mark(guest, disk="made")
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+
+    left = page.post(
+        f"/groups/{group.pk}/", {"do": "remove", "user": "olive"}, follow=True
+    )
+
+    assert not owner.groups.exists()
+    assert "1 testbed of olive will stay charged to it" in left.content.decode()
+    assert (used_by(group).vcpus, used_by(owner)) == (2, Use())
+
+
+@pytest.mark.usefixtures("owner_without_group")
+def test_testbed_of_a_group_that_its_owner_left_uses_no_more_of_it(testbed: Testbed):
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    with pytest.raises(LimitReached) as refused:
+        prepare(testbed, Command.UP, Options())
+
+    assert refused.value.message == (
+        "Testbed lab is charged to a group in which olive is no longer: it may use no "
+        "more of that quota."
+    )
+
+
+@pytest.mark.usefixtures("owner_without_group")
+def test_edit_that_adds_nothing_is_not_refused_for_it(testbed: Testbed, owner, group):
+    owner.groups.add(group)
+    prepare(testbed, Command.UP, Options())
+    for guest in ("web", "db"):
+        testbed.project.mark(guest, disk="made")
+    testbed.condition = Testbed.Condition.UP
+    testbed.save()
+    owner.groups.clear()
+    edit(testbed, "memory_mb: 256", "memory_mb: 128")
+
+    state, _ = prepare(testbed, Command.UP, Options())
+
+    assert {guest.memory_mib for guest in state.guests} == {128}
+
+
+def test_group_is_named_to_those_who_know_it(
+    client: Client, testbed: Testbed, group: Group, owner: User, share: ShareWith
+):
+    Testbed.objects.update(charged_group=group)
+    GroupAllowance.objects.update(vcpus=1)
+    operator = share(testbed, "operator")
+
+    pages = {}
+    for user in (owner, operator):
+        client.force_login(user)
+        pages[user] = client.get("/testbeds/lab/").content.decode()
+    refused = client.post("/testbeds/lab/runs/", {"command": "up"}).content.decode()
+    operator.groups.add(group)
+    as_member = client.get("/testbeds/lab/").content.decode()
+
+    assert "of group course," in pages[owner]
+    assert "of its group," in pages[operator]
+    assert "left in the quota of its group." in refused
+    assert "course" not in pages[operator] + refused
+    assert "of group course," in as_member
+
+
+@pytest.fixture
+def owner_without_group(testbed: Testbed, group: Group, owner: User) -> None:
+    """The testbed is charged to the group, which its owner has left."""
+    owner.groups.clear()
+    testbed.charged_group = group
+    testbed.save()
 
 
 @pytest.mark.parametrize("is_member", [True, False])

@@ -44,13 +44,26 @@ def test_owner_gives_it_to_a_user_with_a_share(
 def test_former_owner_may_keep_nothing(
     browser: Client, testbed: Testbed, owner: User, share: ShareWith
 ):
-    share(testbed, "viewer", by_group=True)
+    share(testbed, "viewer")
 
     done = give(browser, "a-viewer")
 
     testbed.refresh_from_db()
     assert role_of(owner, testbed) is None
     assert done["Location"] == "/"
+
+
+def test_members_of_a_group_of_others_are_not_told_to_the_owner(
+    browser: Client, testbed: Testbed, share: ShareWith
+):
+    share(testbed, "viewer", by_group=True)
+
+    page = browser.get("/testbeds/lab/sharing/").content.decode()
+    answer = give(browser, "a-viewer")
+
+    assert "a-viewer" not in page
+    assert answer.status_code == 422
+    assert "has no share of lab, or there is no such user" in answer.content.decode()
 
 
 @pytest.mark.parametrize("name", ["sam", "never", "", "olive"])

@@ -1,15 +1,18 @@
 """The shares of other testbeds' guests in the hosts, for placement and for the page."""
 
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 
 from orchestration.plan.model import Command, Options
 from orchestration.state.diff.changes import HostNeed
 from orchestration.state.placement import Taken
-from testbed.models import Testbed
+from testbed.models import Run, Testbed
 from testbed.runs.creation import create_run
-from testbed.testbeds.capacity import rooms, taken_by_others
-from testbed.testbeds.planning import prepare
+from testbed.testbeds.capacity import counted, rooms, taken_by_others
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 
 BALANCED = YAML + "testbed_options: {load_balancing: Balanced}\n"
 ONE_GUEST = {"main": Taken(1, 256), "host-b": Taken(1, 256)}
@@ -46,11 +49,44 @@ def test_testbed_that_is_down_takes_nothing_and_one_that_comes_up_does(
     assert taken_by_others(second) == ONE_GUEST
 
 
-def test_state_that_cannot_be_read_takes_nothing(testbed, second):
+def test_testbed_that_is_up_counts_also_when_its_state_cannot_be_read(testbed, second):
     deploy(testbed)
     testbed.project.state_file.write_text("{")
 
-    assert taken_by_others(second) == {}
+    assert taken_by_others(second) == ONE_GUEST
+
+
+def test_migration_counts_what_the_folders_say(testbed, second, owner):
+    deploy(testbed)
+    testbed.project.mark("web", disk="made")
+    Testbed.objects.update(started=[])
+    prepare(second, Command.GENERATE_ARTEFACTS, Options())
+    waits = {"asked_by": owner, "status": "waiting", "plan": {}, "command": "up"}
+    Run.objects.create(testbed=second, **waits)
+    draft = Testbed.objects.create(owner=owner, slug="draft", number=9)
+    lost = Run.objects.create(testbed=draft, **waits)
+
+    import_module("testbed.migrations.0037_planned_starts").read_folders(apps, None)
+
+    by_testbed = {one.testbed: one for one in counted()}
+    held, waiting = by_testbed[testbed.pk].held, by_testbed[second.pk].wanted
+    assert [(one.name, one.need) for one in held] == [("web", Taken(1, 256))]
+    assert len(waiting) == 2
+    lost.refresh_from_db()
+    assert lost.message == "It did not begin: the state of its testbed cannot be read."
+    assert lost.status == "failed"
+
+
+def test_number_of_queries_does_not_grow_with_the_testbeds(
+    testbed, owner, django_assert_num_queries
+):
+    for number in range(20, 60):
+        one = Testbed(owner=owner, slug=f"t{number}", number=number, condition="up")
+        one.started = [("web", "main", 1, 256)]
+        one.save()
+
+    with django_assert_num_queries(2):
+        assert len(counted()) == 40
 
 
 def test_balanced_guests_go_where_other_testbeds_leave_room(testbed, second, hosts):

@@ -19,8 +19,8 @@ from testbed.models import Allowance, Host, ImageStore, Run, Testbed
 from testbed.runs.creation import create_run, create_snapshot
 from testbed.runs.outcome import finish_run
 from testbed.testbeds.disk_space import held_by, virtual_bytes
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 from tests.testbed.snapshots.rows import put, taken
 from tests.testbed.testbeds.planning.edits import edit
 

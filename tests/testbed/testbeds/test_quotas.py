@@ -6,18 +6,21 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 
-from orchestration.plan.model import Command, Options
+from orchestration.plan.model import Command, Kind, Options
 from orchestration.plan.selected import WAYS, Mode
 from testbed.access.limits import LimitReached, Use
-from testbed.models import Allowance, GroupAllowance, Host, Run, Testbed
+from testbed.models import Allowance, GroupAllowance, Host, Run, Task, Testbed
 from testbed.pages.needs import needs_of_up
+from testbed.runs import dispatch
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_guest_up, create_run
+from testbed.runs.outcome import finish_run
 from testbed.sharing.transfer import transfer
-from testbed.testbeds.capacity import needs_in
-from testbed.testbeds.planning import prepare, wanted_needs
+from testbed.testbeds.capacity import needs_in, set_started
+from testbed.testbeds.planning import wanted_needs
 from testbed.testbeds.quotas import HostTooSmall, used_by
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import edit
 
 UP = Testbed.Condition.UP
@@ -190,6 +193,60 @@ def test_quota_below_the_use_stops_nothing_and_refuses_what_adds(testbed, make, 
     assert used_by(owner) == Use(4, 4, 1024)
 
 
+def begin(run):
+    """Send a run's instructions until one starts guests."""
+    for instruction in run.instructions.order_by("index"):
+        run.refresh_from_db()
+        dispatch._start(run, instruction.index)
+        if instruction.kind == Kind.START_GUESTS:
+            return
+    raise AssertionError("it starts no guests")
+
+
+def test_disks_of_guests_that_were_stopped_give_no_right_to_start_them(
+    testbed, make, owner, doors
+):
+    allow(owner, vcpus=10)
+    edit(testbed, "cpus: 1", "cpus: 4")
+    up(testbed)
+    finish_run(create_run(testbed, owner, Command.DOWN).pk, Run.Status.SUCCEEDED)
+    edit(testbed, "cpus: 4", "cpus: 1")
+    testbed.refresh_from_db()
+
+    run = create_run(testbed, owner, Command.UP)
+    begin(run)
+    Task.objects.filter(instruction__run=run).update(status="running")
+    request_cancel(run.pk, owner)
+    finish_run(run.pk, Run.Status.CANCELLED)
+    up(make("second", YAML.replace("cpus: 1", "cpus: 4")))
+    edit(testbed, "cpus: 1", "cpus: 4")
+    testbed.refresh_from_db()
+
+    assert testbed.condition == Testbed.Condition.PARTIAL
+    assert testbed.project.has_unfinished_change()
+    assert used_by(owner) == Use(4, 10, 1024)
+    with pytest.raises(LimitReached, match="needs 8 of 2 vCPUs left"):
+        create_run(testbed, owner, Command.UP)
+
+
+def test_guests_that_run_count_until_an_up_that_makes_them_smaller_succeeds(
+    testbed, owner, doors
+):
+    edit(testbed, "cpus: 1", "cpus: 4")
+    up(testbed)
+    edit(testbed, "cpus: 4", "cpus: 1")
+
+    run = create_run(testbed, owner, Command.UP)
+    begin(run)
+    begun = used_by(owner).vcpus
+    finish_run(run.pk, Run.Status.FAILED)
+    failed = used_by(owner).vcpus
+    again = create_run(testbed, owner, Command.UP)
+    finish_run(again.pk, Run.Status.SUCCEEDED)
+
+    assert (begun, failed, used_by(owner).vcpus) == (8, 8, 2)
+
+
 def test_edit_that_was_cancelled_counts_as_an_addition_again(testbed, owner, doors):
     up(testbed)
     edit(testbed, "cpus: 1", "cpus: 4", 1)
@@ -207,6 +264,7 @@ def test_group_is_charged_for_the_testbeds_of_its_members(
 ):
     group = Group.objects.create(name="course")
     GroupAllowance.objects.create(group=group, guests=3)
+    group.user_set.add(owner, member)
     allow(owner, guests=0)
     Testbed.objects.update(charged_group=group)
     testbed.refresh_from_db()
@@ -217,13 +275,14 @@ def test_group_is_charged_for_the_testbeds_of_its_members(
         create_run(second, member, Command.UP)
 
     assert refused.value.message == (
-        "Up of second needs 2 of 1 guest left in the quota of group course."
+        "Up of second needs 2 of 1 guest left in the quota of its group."
     )
     assert (used_by(group), used_by(owner)) == (Use(2, 2, 512), Use())
 
 
-def test_group_without_an_allowance_may_have_nothing(testbed):
+def test_group_without_an_allowance_may_have_nothing(testbed, owner):
     testbed.charged_group = Group.objects.create(name="course")
+    owner.groups.add(testbed.charged_group)
     testbed.save()
 
     with pytest.raises(LimitReached, match="2 of 0 guests"):
@@ -243,6 +302,35 @@ def test_host_that_is_too_small_by_itself_is_named(testbed, hosts):
     assert not testbed.project.has_state()
 
 
+@pytest.mark.parametrize("factor", ["1e308", "1001", "0", "nan", "-1"])
+def test_impossible_overcommit_is_refused_with_its_bounds(page, hosts, factor):
+    address = f"/admin/testbed/host/{hosts[0].pk}/change/"
+    fields = {"name": "main", "kind": "simulated", "is_main": "on", "port": 22}
+    fields |= {"user": "root", "domain_type": "qemu", "datapath": "system"}
+    fields |= {"projects_dir": "/srv/p", "images_dir": "/srv/i"}
+
+    answer = page.post(address, fields | {"memory_overcommit": factor})
+
+    assert answer.status_code == 200
+    assert 'class="errorlist"' in answer.content.decode()
+    assert Host.objects.get(name="main").memory_overcommit is None
+
+
+def test_impossible_overcommit_of_an_earlier_version_is_bounded(testbed, owner, doors):
+    Host.objects.update(vcpu_overcommit=1e308, memory_overcommit=1e308)
+
+    assert create_run(testbed, owner, Command.UP).status == Run.Status.PENDING
+
+
+def test_quota_without_runs_refuses_what_would_wait_for_ever(testbed, owner, doors):
+    allow(owner, runs=0)
+
+    with pytest.raises(LimitReached) as refused:
+        create_run(testbed, owner, Command.UP)
+
+    assert refused.value.message == "The quota of olive allows no runs."
+
+
 def test_host_of_unknown_size_is_not_judged(testbed, settings):
     settings.VCPU_OVERCOMMIT = settings.MEMORY_OVERCOMMIT = 0.1
     Host.objects.update(cpus=0, memory_mib=0)
@@ -251,14 +339,17 @@ def test_host_of_unknown_size_is_not_judged(testbed, settings):
 
 
 def test_up_of_guests_counts_these_and_those_that_run(testbed, owner, doors):
-    prepare(testbed, Command.UP, Options())
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
     Testbed.objects.update(condition=Testbed.Condition.PARTIAL)
     testbed.refresh_from_db()
     allow(owner, guests=1)
 
-    create_guest_up(testbed, owner, WAYS[Mode.UP], "web")
-    request_cancel(Run.objects.get().pk, owner)
-    testbed.project.mark("web", disk="made")
+    run = create_guest_up(testbed, owner, WAYS[Mode.UP], "web")
+    alone = used_by(owner)
+    begin(run)
+    request_cancel(run.pk, owner)
+
+    assert alone == used_by(owner) == Use(1, 1, 256)
     with pytest.raises(LimitReached, match="2 of 1 guest"):
         create_guest_up(testbed, owner, WAYS[Mode.UP], "db")
 
@@ -317,6 +408,17 @@ def test_page_of_what_runs_says_nothing_of_needs(testbed, owner, browser):
     needs = needs_of_up(testbed, testbed.project.read_state())
 
     assert "3 of 1 vCPU left" in needs.problem.message
+
+
+def test_page_of_what_runs_in_part_says_what_the_rest_needs(testbed, owner):
+    state = up(testbed)
+    set_started(testbed, needs_in(state)[:1])
+    testbed.condition = Testbed.Condition.PARTIAL
+    allow(owner, vcpus=1)
+
+    needs = needs_of_up(testbed, state)
+
+    assert "2 of 1 vCPU left" in needs.problem.message
 
 
 def test_viewer_does_not_see_the_quota(testbed, client, share):

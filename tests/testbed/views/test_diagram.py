@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Testbed
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 
 PAGE = "/testbeds/lab/"

@@ -10,8 +10,8 @@ from django.test import Client
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Run, Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 from tests.testbed.views.editor_page import EDIT, load
 
 BROKEN = YAML.replace("cpus: 1", "cpus: two", 1)

@@ -11,9 +11,9 @@ from django.test import Client
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
 from testbed.testbeds.stored_files import list_files
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 from tests.testbed.views.editor_page import EDIT, load, save, shown
 
 

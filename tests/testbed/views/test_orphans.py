@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Cleanup, CleanupItem, Host, Inventory, Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import Doors
+from tests.testbed.preparing import prepare
 from tests.testbed.unclaimed_work import LONG_AGO, waited_s
 
 PLACES = (

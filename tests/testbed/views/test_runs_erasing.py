@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Host, Inventory, Run, Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.confirming import answered
 from tests.testbed.conftest import Doors
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
 
 RUNS = "/testbeds/lab/runs/"

@@ -11,8 +11,8 @@ from django.test import Client
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Run, Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import Doors, MakeRun
+from tests.testbed.preparing import prepare
 
 
 def test_button_leads_to_the_run_page(browser: Client, testbed: Testbed, doors: Doors):

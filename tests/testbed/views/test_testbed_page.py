@@ -14,9 +14,9 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Testbed
-from testbed.testbeds.planning import prepare
 from tests.live.chaos.shown import shown_to
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 
 BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"

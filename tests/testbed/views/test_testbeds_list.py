@@ -14,8 +14,8 @@ from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.models import ObservedGuest, Run, Share, Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.conftest import YAML, MakeRun
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
 
 

@@ -13,8 +13,8 @@ from orchestration.instructions.task import Task
 from orchestration.plan.model import Command, Options, Resource
 from orchestration.transport.base import Scope
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.pages.artefacts.downloads import SCRIPT, SECRETIVE
+from tests.testbed.preparing import prepare
 
 
 @pytest.fixture

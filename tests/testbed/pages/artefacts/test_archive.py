@@ -10,8 +10,8 @@ from orchestration.plan.model import Command, Options
 from orchestration.project.host_keys import pin_key
 from orchestration.state.model import GoldenState
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
 from tests.testbed.pages.artefacts.downloads import ARTEFACTS, archive_of
+from tests.testbed.preparing import prepare
 
 
 def test_archive_holds_everything_in_its_place(browser: Client, generated: Testbed):

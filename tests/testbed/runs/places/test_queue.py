@@ -4,7 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -12,13 +12,26 @@ from orchestration.errors import TestbedBusy
 from orchestration.plan.execution import Execution, Form
 from orchestration.plan.model import Command
 from testbed.celery import START_RUNS
-from testbed.models import Allowance, Batch, GroupAllowance, Host, Run, Testbed
+from testbed.hosts.observation import save_condition
+from testbed.models import (
+    Allowance,
+    Batch,
+    GroupAllowance,
+    Host,
+    PlannedStart,
+    Run,
+    Share,
+    Testbed,
+)
+from testbed.pages.overview import unseen_run
 from testbed.runs.cancelling import request_cancel
 from testbed.runs.creation import create_execution, create_run
 from testbed.runs.dispatch import accept
 from testbed.runs.outcome import finish_run
-from testbed.runs.places.queue import start_waiting, turn_of
+from testbed.runs.places.queue import obstacle_for, start_waiting, turn_of
 from testbed.runs.sweeper import sweep_once
+from testbed.testbeds.capacity import counted
+from testbed.testbeds.disk_space import held_by_each
 from tests.testbed.conftest import YAML
 from tests.testbed.testbeds.planning.edits import edit
 
@@ -94,11 +107,11 @@ def test_run_above_the_accounts_number_waits_and_starts_by_itself(
     sweep_once()
 
     assert (turn.place, turn.total, early) == (1, 1, 0)
-    assert "Other runs of olive have to end first" in turn.obstacle
+    assert "Other runs of its account have to end first" in turn.obstacle
     assert doors.adopted == [first.pk]
     assert (status_of(second), second.driver) == (Status.RUNNING, Run.Driver.SERVER)
     assert Batch.objects.filter(instruction__run=second).exists()
-    assert "Its turn came after 0:00:0" in second.events.first().text
+    assert "Its turn came after 0." in second.events.first().text
 
 
 def test_end_of_a_run_asks_the_workers_to_start_the_next(
@@ -146,6 +159,7 @@ def test_first_runs_of_all_accounts_come_before_second_ones(full, make, owner, m
 def test_group_is_the_account_of_its_testbeds(testbed, make, owner, member, doors):
     group = Group.objects.create(name="course")
     GroupAllowance.objects.create(group=group, runs=1)
+    group.user_set.add(owner, member)
     one, two = make("a", charged_group=group), make("b", member, charged_group=group)
 
     of_group = [create_run(each, owner, Command.UP).status for each in (one, two)]
@@ -164,10 +178,10 @@ def test_waiting_run_is_cancelled_at_once_and_the_next_moves_up(full, make, owne
     assert cancelled
     assert status_of(first) == Status.CANCELLED
     assert first.message == (
-        "Cancelled by olive. The set-up of guests had not begun. No process that "
-        "carries the mark of an unfinished task is left."
+        "Cancelled by olive while it waited in the queue. Nothing was changed."
     )
     assert first.testbed.condition == Testbed.Condition.EMPTY
+    assert unseen_run(first.testbed) is None
     assert place_of(second) == (1, 1)
 
 
@@ -235,6 +249,132 @@ def test_cancelled_edit_does_not_pass_the_queue(full, owner, make):
     again = create_run(full, owner, Command.UP)
 
     assert (first.status, again.status) == (Status.WAITING, Status.WAITING)
+
+
+def test_edit_that_is_cancelled_in_the_queue_changes_nothing(full, owner, make, kept):
+    Host.objects.update(vcpu_overcommit=2)
+    up(make("second"), owner)
+    before = folder_of(full)
+    edit(full, "cpus: 1", "cpus: 2")
+
+    run = create_run(full, owner, Command.UP)
+    while_it_waits = folder_of(full)
+    request_cancel(run.pk, owner)
+    save_condition(full)
+    full.refresh_from_db()
+
+    assert run.status == Status.WAITING
+    assert before == while_it_waits == folder_of(full)
+    assert not full.project.deployed_file.exists()
+    # No guest of it was observed, so that `up` is corrected; the run is not why.
+    assert full.runs.deciding().first() != run
+    assert not PlannedStart.objects.exists()
+
+
+def folder_of(testbed):
+    project = testbed.project
+    files = (project.state_file, project.deployed_file, project.markers_file)
+    return [path.read_bytes() if path.exists() else None for path in files]
+
+
+def test_run_that_waited_writes_its_state_when_it_begins(full, owner, make):
+    Host.objects.update(vcpu_overcommit=2)
+    up(second := make("second"), owner)
+    edit(full, "cpus: 1", "cpus: 2")
+    run = create_run(full, owner, Command.UP)
+    edit(full, "cpus: 2", "cpus: 8")
+    full.project.mark("web", user_keys="new")
+
+    down(second, owner)
+    start_waiting()
+    state, deployed = full.project.read_all()
+
+    assert status_of(run) == Status.RUNNING
+    assert [guest.cpus for guest in state.guests] == [2, 2]
+    assert [guest.cpus for guest in deployed.guests] == [1, 1]
+    assert deployed.guests[0].markers.user_keys == "new"
+
+
+def test_disks_of_a_waiting_run_count(full, owner, make):
+    second = make("second")
+    before = held_by_each(Testbed.objects.filter(pk=second.pk))[second.pk]
+
+    run = create_run(second, owner, Command.UP)
+    waits = held_by_each(Testbed.objects.filter(pk=second.pk))[second.pk]
+    request_cancel(run.pk, owner)
+    after = held_by_each(Testbed.objects.filter(pk=second.pk))[second.pk]
+
+    assert before == after == {}
+    assert set(waits) == {"main", "host-b"}
+
+
+@pytest.mark.parametrize("lost", ["account", "share", "group"])
+def test_run_of_a_user_who_may_not_any_more_is_ended(full, make, owner, member, lost):
+    second = make("second")
+    Share.objects.create(
+        testbed=second,
+        user=member,
+        role="operator",
+        given_by=owner,
+        given_at=timezone.now(),
+    )
+    if lost == "group":
+        group = Group.objects.create(name="course")
+        GroupAllowance.objects.create(group=group)
+        owner.groups.add(group)
+        Testbed.objects.filter(pk=second.pk).update(charged_group=group)
+    run = create_run(second, member, Command.UP)
+
+    {"account": lose_account, "share": lose_share, "group": lose_group}[lost](member)
+    down(full, owner)
+    started = start_waiting()
+
+    assert (started, status_of(run)) == (0, Status.FAILED)
+    assert (
+        run.message
+        == {
+            "account": "It did not begin: the account of mark, who asked for it, was "
+            "deactivated meanwhile.",
+            "share": "It did not begin: mark, who asked for it, lost the right to bring the "
+            "testbed up and down meanwhile.",
+            "group": "It did not begin: Testbed second is charged to a group in which olive "
+            "is no longer: it may use no more of that quota.",
+        }[lost]
+    )
+    assert run.hint
+    assert not second.project.has_state()
+    second.refresh_from_db()
+    assert second.condition == Testbed.Condition.EMPTY
+
+
+def lose_account(user):
+    User.objects.filter(pk=user.pk).update(is_active=False)
+
+
+def lose_share(user):
+    user.shares.all().delete()
+
+
+def lose_group(_):
+    Group.objects.get().user_set.clear()
+
+
+def test_state_that_cannot_be_written_ends_the_run_and_not_the_queue(
+    full, make, owner, member
+):
+    first, second = make("a"), make("b", member)
+    runs = [
+        create_run(first, owner, Command.UP),
+        create_run(second, member, Command.UP),
+    ]
+    PlannedStart.objects.filter(run=runs[0]).update(state='{"schema_version": 99999}')
+
+    down(full, owner)
+    start_waiting()
+    start_waiting()  # which the end of the first one asks the workers for
+
+    assert [status_of(run) for run in runs] == [Status.FAILED, Status.RUNNING]
+    assert "written by a newer version" in runs[0].message
 
 
 def test_commands_run_while_up_waits_and_it_waits_for_them(full, owner, make):
@@ -308,8 +448,25 @@ def test_quota_that_was_lowered_holds_a_waiting_run_up(full, make, owner):
     Allowance.objects.update(vcpus=2)
     start_waiting()
 
-    assert lowered == "The quota of olive was lowered, and has not enough left."
+    assert lowered == "Its quota was lowered, and has not enough left."
     assert (waits, status_of(run)) == (Status.WAITING, Status.RUNNING)
+
+
+def test_run_that_can_never_begin_is_not_told_that_others_have_to_end(
+    full, make, owner
+):
+    second = make("second")
+    edit(second, "cpus: 1", "cpus: 2")
+    Host.objects.update(vcpu_overcommit=2)
+    run = create_run(second, owner, Command.UP)
+
+    Host.objects.filter(name="host-b").update(vcpu_overcommit=1)
+    too_small = turn_of(run).obstacle
+    Allowance.objects.create(user=owner, runs=0)
+    no_runs = turn_of(run).obstacle
+
+    assert too_small == "A host became too small for it: 2 of 1 vCPU on host-b."
+    assert no_runs == "Its quota was lowered, and allows no runs."
 
 
 def test_lowered_quota_starts_one_of_two_that_fit_alone(full, make, owner, member):
@@ -359,6 +516,20 @@ def test_page_shows_place_and_reason_until_the_run_begins(full, make, owner, bro
     assert "in the queue" not in later
 
 
+def test_queries_of_the_place_in_the_queue_do_not_grow_with_it(
+    full, make, owner, browser, django_assert_max_num_queries
+):
+    users = [User.objects.create_user(f"user-{number}") for number in range(8)]
+    for number in range(39):
+        create_run(make(f"t{number}", users[number % 8]), owner, Command.UP)
+    run = create_run(make("mine"), owner, Command.UP)
+
+    with django_assert_max_num_queries(15):
+        page = browser.get(f"/runs/{run.pk}/waiting/").content.decode()
+
+    assert "of 40 in the queue." in page
+
+
 def test_program_is_told_that_its_run_waits(full, make, owner, browser):
     make("second")
 
@@ -378,6 +549,13 @@ def together(do, things):
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def test_run_that_came_after_the_look_at_testbeds_breaks_no_page(full, make, owner):
+    found = [one for one in counted() if one.testbed == full.pk]
+    create_run(make("second"), owner, Command.UP)
+
+    assert obstacle_for(full, {}, found) == ""
 
 
 def test_page_says_before_that_up_will_wait(full, make, owner, browser):

@@ -37,7 +37,7 @@ def test_account_starts_as_many_as_it_has_left():
         (2, 3, True),
     ]
     assert found[1].obstacle == (
-        "Other runs of mark have to end first: its quota allows no more."
+        "Other runs of its account have to end first: the quota allows no more at once."
     )
 
 
@@ -124,3 +124,14 @@ def test_never_more_starts_than_is_left(found, olive, mark, main, other):
         taken = [one.adds[host] for one in chosen if host in one.adds]
         assert sum(one.cpus for one in taken) <= most.cpus
         assert sum(one.memory_mib for one in taken) <= most.memory_mib
+
+
+def test_stuck_run_does_not_put_the_next_of_its_account_behind_all():
+    waiting = [
+        Waiting(1, "olive", held_up="Commands run on its testbed."),
+        Waiting(2, "olive"),
+        Waiting(3, "mark"),
+        Waiting(4, "olive"),
+    ]
+
+    assert [one.run for one in in_order(waiting)] == [1, 2, 3, 4]

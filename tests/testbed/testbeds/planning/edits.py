@@ -6,7 +6,7 @@ plan does to what.
 
 from orchestration.plan.model import Command, Options
 from testbed.models import Testbed
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 
 CONDITIONS = Testbed.Condition
 

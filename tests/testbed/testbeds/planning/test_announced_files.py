@@ -10,8 +10,8 @@ from orchestration.providers.libvirt import domains
 from orchestration.providers.libvirt.ownership import domain_of
 from testbed.models import Testbed
 from testbed.pages.changes import pending_changes
-from testbed.testbeds.planning import prepare
 from tests.testbed.deployment import obey
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import edit
 
 IMAGE = "{name: ubuntu_22_04}"

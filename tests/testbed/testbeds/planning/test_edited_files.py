@@ -12,7 +12,8 @@ import pytest
 from orchestration.plan.model import Command, Kind, Options
 from orchestration.project import digests
 from orchestration.state.diff.changes import diff
-from testbed.testbeds.planning import is_edited, prepare, wanted_state
+from testbed.testbeds.planning import is_edited, wanted_state
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import deploy, edit
 
 pytestmark = pytest.mark.django_db

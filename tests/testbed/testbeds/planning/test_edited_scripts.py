@@ -11,7 +11,8 @@ from orchestration.state.diff.changes import ChangeKind, diff
 from testbed.models import Testbed
 from testbed.pages.changes import pending_changes
 from testbed.pages.overview import guests_of
-from testbed.testbeds.planning import is_edited, prepare, wanted_state
+from testbed.testbeds.planning import is_edited, wanted_state
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import deploy, edit
 
 pytestmark = pytest.mark.django_db

@@ -7,7 +7,7 @@ only planned needs no removal.
 import pytest
 
 from orchestration.plan.model import Command, Options
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import CONDITIONS, deploy, edit, kinds
 
 pytestmark = pytest.mark.django_db

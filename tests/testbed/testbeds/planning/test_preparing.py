@@ -8,7 +8,7 @@ import pytest
 
 from orchestration.errors import StateError
 from orchestration.plan.model import Command, Options
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import deploy, edit
 
 pytestmark = pytest.mark.django_db

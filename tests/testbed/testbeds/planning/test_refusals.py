@@ -10,7 +10,7 @@ from orchestration.errors import NotBuiltYet, SpecError, StateError
 from orchestration.plan.model import Command, Options
 from testbed.models import Host
 from testbed.testbeds.findings import findings_of
-from testbed.testbeds.planning import prepare
+from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import deploy, edit
 
 pytestmark = pytest.mark.django_db

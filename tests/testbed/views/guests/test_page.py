@@ -14,9 +14,9 @@ from orchestration.plan.model import Command, Options
 from testbed.models import Host, ObservedGuest, Run, Task, Testbed
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
-from testbed.testbeds.planning import prepare
 from tests.testbed.answer_rows import execution
 from tests.testbed.conftest import YAML
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 from tests.testbed.views.guests.checks import checked
 
