@@ -39,6 +39,7 @@ class Act(StrEnum):
     RESTORE_SNAPSHOT = "restore snapshots"
     DELETE_SNAPSHOT = "delete snapshots"
     SCHEDULE_SNAPSHOTS = "schedule snapshots"
+    SAVE_IMAGE = "save guests as images"
     CHECK = "check guests"
     CONSOLE = "type into consoles"
     SSH = "reach guests with SSH"
@@ -81,7 +82,12 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.TAKE_PACKETS,
         Act.ARTEFACTS,
     ),
-    Role.EDITOR: (Act.EDIT, Act.DELETE_SNAPSHOT, Act.SCHEDULE_SNAPSHOTS),
+    Role.EDITOR: (
+        Act.EDIT,
+        Act.DELETE_SNAPSHOT,
+        Act.SCHEDULE_SNAPSHOTS,
+        Act.SAVE_IMAGE,
+    ),
     Role.OWNER: (
         Act.DELETE_DISKS,
         Act.SHARE,

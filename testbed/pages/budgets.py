@@ -21,7 +21,7 @@ from testbed.access.limits import (
     limits_of,
 )
 from testbed.models import Run, Testbed, TrashItem
-from testbed.testbeds.disk_space import held_by_each
+from testbed.testbeds.disk_space import held_by_each, saved_bytes
 from testbed.testbeds.quotas import used_by
 from testbed.testbeds.stored_files import files_bytes, files_bytes_of
 
@@ -53,6 +53,7 @@ class Budget:
 
 
 DISKS = "at their full size, with seeds and snapshots, on all hosts"
+ALL_DISKS = f"{DISKS}, and saved images"
 UP = "of testbeds that are up or coming up"
 FETCHED = "what guests sent"
 LOGS = "above the limit, the oldest are removed first"
@@ -83,12 +84,13 @@ def files_and_logs_of(user: User) -> tuple[Budget, ...]:
 def quota_of(account: Account) -> tuple[Budget, ...]:
     """Return what the testbeds that are charged to an account use together."""
     limits, charged, used = limits_of(account), charged_to(account), used_by(account)
+    disks = _disks(charged) + saved_bytes(account)
     runs = Run.objects.filter(testbed__in=charged).changing().begun().count()
     return (
         Budget("Guests", used.guests, limits.guests, UP, is_size=False),
         Budget("vCPUs", used.vcpus, limits.vcpus, UP, is_size=False),
         Budget("Memory", used.memory_mib * MIB, limits.memory_gib * GIB, UP),
-        Budget("Disks", _disks(charged), limits.user_disk_gib * GIB, DISKS),
+        Budget("Disks", disks, limits.user_disk_gib * GIB, ALL_DISKS),
         Budget("Testbeds", charged.count(), limits.testbeds, is_size=False),
         Budget("Runs at once", runs, limits.runs, is_size=False),
     )

@@ -21,7 +21,16 @@ from orchestration.state.selection import fold
 from testbed.access.permissions import name_acting
 from testbed.access.record import write_on_testbed
 from testbed.celery import request_observation, request_start
-from testbed.models import Batch, Entry, Event, Instruction, Run, Task, Testbed
+from testbed.models import (
+    Batch,
+    Entry,
+    Event,
+    Instruction,
+    Run,
+    SavedImage,
+    Task,
+    Testbed,
+)
 from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
@@ -50,6 +59,8 @@ SHOWN = 5
 # Their tasks are the guests that a user selected.
 ON_SELECTED = (Command.EXEC, Command.POWER, Command.CHECK)
 UPS = (Command.UP, Command.UP_GUESTS)
+# Their instructions' own words say how they ended.
+WITH_WORDS = (Command.SNAPSHOT, Command.SAVE_IMAGE)
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
@@ -86,6 +97,7 @@ def finish_run(
         Testbed.objects.filter(pk=run.testbed_id).update(
             condition=condition_after(run, status)
         )
+        SavedImage.objects.settle(run)
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)
         write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
@@ -118,6 +130,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.CHECK: before,
             Command.UP_GUESTS: before,
             Command.SNAPSHOT: before,
+            Command.SAVE_IMAGE: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -166,8 +179,8 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:
-    if run.command == Command.SNAPSHOT:
-        return _snapshot_words(run)
+    if run.command in WITH_WORDS:
+        return _own_words(run)
     if run.command in ON_SELECTED:
         return execution_words(run)
     if run.command not in UPS:
@@ -179,8 +192,8 @@ def _succeeded_words(run: Run) -> tuple[str, str]:
     return few.get(count, f"All {count} guests are up."), ""
 
 
-def _snapshot_words(run: Run) -> tuple[str, str]:
-    """Return how each instruction on snapshots ended, with its own words."""
+def _own_words(run: Run) -> tuple[str, str]:
+    """Return how each instruction ended, with its own words."""
     words = []
     for instruction in run.instructions.exclude(kind=Kind.END).order_by("index"):
         tasks = list(instruction.tasks.all()[:2])
@@ -194,7 +207,7 @@ def _failed_words(run: Run) -> tuple[str, str]:
     failed = list(_failed_tasks(run)[: SHOWN + 1])
     if not failed:
         return "The run failed.", ""
-    if run.command == Command.SNAPSHOT:
+    if run.command in WITH_WORDS:
         return failed[0].message, failed[0].hint
     if run.command in ON_SELECTED:
         return execution_words(run)
@@ -233,8 +246,8 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""
     if run.command == Command.UP_GUESTS:
         return f"Cancelled{who}. {_progress(run)}.", "Start it again to go on."
-    if run.command == Command.SNAPSHOT:
-        return f"Cancelled{who}. {_snapshot_words(run)[0]}", ""
+    if run.command in WITH_WORDS:
+        return f"Cancelled{who}. {_own_words(run)[0]}", ""
     if run.command != Command.UP:
         return f"Cancelled{who}.", "Resume it, or leave it as is."
     return (
