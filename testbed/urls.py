@@ -20,8 +20,8 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
+from testbed.views.catalogue import copying, saving
 from testbed.views.catalogue import images as catalogue
-from testbed.views.catalogue import saving
 from testbed.views.erasing import files as file_deletion
 from testbed.views.erasing import protection, trash
 from testbed.views.erasing import testbeds as testbed_deletion
@@ -139,6 +139,7 @@ urlpatterns = [
     path("runs/<int:pk>/fetched/archive/", fetched.archive, name="run-fetched-tar"),
     path("runs/<int:pk>/fetched/delete/", fetched.delete, name="run-fetched-delete"),
     path("testbeds/<slug:slug>/images/", saving.save, name="testbed-save-image"),
+    path("testbeds/<slug:slug>/copy/", copying.copy, name="testbed-copy"),
     path("catalogue/", catalogue.index, name="catalogue"),
     path("catalogue/<int:pk>/delete/", catalogue.delete, name="catalogue-delete"),
     path("catalogue/<int:pk>/share/", catalogue.share, name="catalogue-share"),

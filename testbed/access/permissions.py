@@ -28,6 +28,7 @@ class Act(StrEnum):
 
     SEE = "see the testbed"
     WATCH_CONSOLE = "watch consoles"
+    COPY = "copy the testbed"
     UP = "bring the testbed up and down"
     DRIVE = "drive runs"
     CANCEL = "cancel runs"
@@ -63,7 +64,7 @@ class Act(StrEnum):
 # Each role may do its own acts and those of the roles above it here. An act that is in
 # no row may be done by no role: a test names it.
 TABLE: Mapping[Role, tuple[Act, ...]] = {
-    Role.VIEWER: (Act.SEE, Act.WATCH_CONSOLE),
+    Role.VIEWER: (Act.SEE, Act.WATCH_CONSOLE, Act.COPY),
     Role.OPERATOR: (
         Act.UP,
         Act.DRIVE,

@@ -35,6 +35,7 @@ from testbed.client.changes import (
     started,
 )
 from testbed.client.images import (
+    add_copy,
     add_images,
     delete_image,
     list_images,
@@ -118,6 +119,14 @@ def _save_image(client: Client, options: argparse.Namespace) -> int:
     return _shown(client, save_image(client, options))
 
 
+def _copy(client: Client, options: argparse.Namespace) -> int:
+    if options.disks:
+        return _shown(client, client.copy_with_disks(options.testbed, options.name))
+    client.copy_testbed(options.testbed, options.name)
+    say(f"{options.name} was created.")
+    return SUCCEEDED
+
+
 def _shown(client: Client, run: StartedRun) -> int:
     status = _drive(client, run, Screen(run.instructions).show)
     return CODES.get(status, FAILED)
@@ -155,6 +164,7 @@ _RUNS = {
     "run": _change,
     "recreate": _change,
     "image-save": _save_image,
+    "copy": _copy,
 }
 # They are done when they return.
 _ACTS = {
@@ -266,6 +276,7 @@ def _parser() -> argparse.ArgumentParser:
     keep = commands.add_parser("snapshot", help="keep and restore guests")
     snapshots.add_snapshot(keep)
     add_images(commands)
+    add_copy(commands)
     add_changes(commands)
     return parser
 

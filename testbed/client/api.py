@@ -231,6 +231,16 @@ class Client:
         wanted = {"guest": guest, "name": name, "shut_down": shut_down}
         return self._ask(slug, "images", wanted)
 
+    def copy_testbed(self, slug: str, name: str) -> None:
+        """Copy a testbed's YAML and files under a new name. Raises: Refused."""
+        path, body = f"/testbeds/{slug}/copy/", {"name": name}
+        answer = self._http.post(path, json=body, headers=self._token())
+        _require_ok(_of_testbed(slug, answer))
+
+    def copy_with_disks(self, slug: str, name: str) -> StartedRun:
+        """Request the same with the guests' disks; return the plan. Raises: Refused."""
+        return self._ask(slug, "copy", {"name": name, "disks": True})
+
     def images(self) -> list[Frame]:
         """Return the images that were saved of guests. Raises: Refused."""
         answer = self._http.get("/catalogue/", headers=_WANTS_JSON)

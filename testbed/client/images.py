@@ -1,4 +1,4 @@
-"""Commands about images: `image save TESTBED GUEST NAME`, `image list`, `image delete`.
+"""Commands about images, `image save TESTBED GUEST NAME` and its like, and `copy`.
 
 `list` prints those of the user and the shared ones; an admin's list has all.
 """
@@ -27,6 +27,19 @@ def add_images(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     delete.set_defaults(form="image-delete")
     delete.add_argument("name", help="the image's name")
     delete.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def add_copy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command that copies a testbed to a command line."""
+    parser = commands.add_parser("copy", help="copy a testbed under a new name")
+    parser.set_defaults(form="copy")
+    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument("name", help="the name of the copy")
+    parser.add_argument(
+        "--disks",
+        action="store_true",
+        help="with the guests' disks; those that run are shut down meanwhile",
+    )
 
 
 def save_image(client: Client, options: argparse.Namespace) -> StartedRun:

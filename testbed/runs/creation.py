@@ -16,6 +16,7 @@ from functools import partial
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from orchestration.amounts import count_of
 from orchestration.errors import ExecutionRefused, StateError
 from orchestration.plan.execution import Execution
 from orchestration.plan.images import ImageWish, require_name
@@ -190,15 +191,22 @@ def create_snapshot(
 
 
 def create_saving(
-    testbed: Testbed, user: User, names: Mapping[str, str], *, shut_down: bool
+    testbed: Testbed,
+    user: User,
+    names: Mapping[str, str],
+    *,
+    shut_down: bool,
+    copy: Testbed | None = None,
 ) -> Run:
     """Plan to save guests as images of the user, each under its name, as a run.
 
     With `shut_down`, those that were seen running are shut down before and started
-    after. Raises: StateError (there are no disks), ExecutionRefused (no such guest; a
+    after. The images may be those of a `copy` of the testbed. Raises: StateError (there are no disks), ExecutionRefused (no such guest; a
     name that cannot be used, or is in use), LimitReached, TestbedBusy.
     """
     options: dict[str, object] = {"images": dict(names), "selection": fold(names)}
+    if copy is not None:
+        options |= {"copy": copy.pk}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.SAVE_IMAGE, options)
         seen = testbed.observed_guests.filter(name__in=names, status=RUNNING)
@@ -210,6 +218,8 @@ def create_saving(
         what = f"{first} as image {names[first]}"
         if len(names) > 1:
             what = f"{len(names)} guests as images"
+        if copy is not None:
+            what = f"the disks of {count_of(len(names), 'guest')} for {copy}"
         run.title = f"Save {what}"[:TITLE_LENGTH]
         _store(run, plan)
     return run

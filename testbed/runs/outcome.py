@@ -8,13 +8,14 @@ from the intention: a failed or cancelled `up` is not `up`.
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from orchestration.amounts import count_of
-from orchestration.errors import StateError
+from orchestration.errors import StateError, TestbedError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
@@ -34,6 +35,7 @@ from testbed.models import (
 from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
+from testbed.testbeds.files import delete_testbed
 
 logger = logging.getLogger(__name__)
 DEPLOYING = (
@@ -97,7 +99,8 @@ def finish_run(
         Testbed.objects.filter(pk=run.testbed_id).update(
             condition=condition_after(run, status)
         )
-        SavedImage.objects.settle(run)
+        if not SavedImage.objects.settle(run):
+            transaction.on_commit(partial(_delete_copy, run))
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)
         write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
@@ -106,6 +109,18 @@ def finish_run(
         if Run.objects.waiting().exists():
             transaction.on_commit(request_start)
     return True
+
+
+def _delete_copy(run: Run) -> None:
+    """Move a copied testbed whose disks were not saved to the trash, if it is new."""
+    drafts = Testbed.objects.filter(condition=Testbed.Condition.EMPTY, runs=None)
+    copy = drafts.filter(pk=run.options.get("copy"), owner=run.asked_by).first()
+    if copy is None:
+        return
+    try:
+        delete_testbed(copy, run.asked_by)
+    except TestbedError as exc:
+        logger.info("the copy %s of %s stays: %s", copy, run.testbed, exc)
 
 
 def outcome(run: Run) -> Run.Status:

@@ -113,6 +113,7 @@ testbeds/<slug:slug>/power/                             302:see            422:p
 testbeds/<slug:slug>/up/                                302:see            422:up_guests
 testbeds/<slug:slug>/snapshots/                         200:see            422:snapshot
 testbeds/<slug:slug>/snapshots/schedules/               impossible         422:schedule_snapshots
+testbeds/<slug:slug>/copy/                              200:copy         422:copy
 testbeds/<slug:slug>/images/                            200:save_image     409:save_image
 testbeds/<slug:slug>/guests/<str:name>/console/         200:watch_console  impossible
 testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible         200:watch_console

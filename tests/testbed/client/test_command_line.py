@@ -31,7 +31,7 @@ ANSWERS: Frame = {
 }
 
 
-VERBS_FIRST = ("power", "snapshot", "image")
+VERBS_FIRST = ("power", "snapshot", "image", "copy")
 
 
 class FakeServer:
@@ -66,6 +66,13 @@ class FakeServer:
         self, slug: str, guest: str, name: str, **wish: object
     ) -> StartedRun:
         FakeServer.asked = (slug, {"guest": guest, "name": name, **wish})
+        return StartedRun(7, ({"index": 0, "title": "Save 1 guest as an image"},))
+
+    def copy_testbed(self, slug: str, name: str) -> None:
+        FakeServer.asked = (slug, {"name": name})
+
+    def copy_with_disks(self, slug: str, name: str) -> StartedRun:
+        FakeServer.asked = (slug, {"name": name, "disks": True})
         return StartedRun(7, ({"index": 0, "title": "Save 1 guest as an image"},))
 
     def images(self) -> list[Frame]:
@@ -441,6 +448,13 @@ def test_guest_is_saved_as_an_image(run):
 
     wanted = {"guest": "web", "name": "base", "shut_down": True}
     assert FakeServer.asked == ("lab", wanted)
+
+
+@pytest.mark.parametrize("disks", [{}, {"disks": True}])
+def test_testbed_is_copied(run, disks: Frame):
+    assert run("lab", "two", *(["--disks"] if disks else []), verb="copy") == 0
+
+    assert FakeServer.asked == ("lab", {"name": "two"} | disks)
 
 
 def test_images_are_listed_and_only_an_own_one_is_deleted(run, capsys):
