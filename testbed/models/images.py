@@ -61,18 +61,21 @@ class SavedImageQuerySet(models.QuerySet["SavedImage"]):
         """Return the bytes that all of them take."""
         return int(self.aggregate(sum=Sum("size_bytes"))["sum"] or 0)
 
-    def settle(self, run: Run) -> bool:
-        """Keep the images of a run that is over, if all of them are whole, or none."""
+    def settle(self, run: Run) -> list[str]:
+        """Keep the images of a run that is over, if all of them are whole, or none.
+
+        Returns the files of those that are not kept.
+        """
         rows = list(self.filter(run=run, sha256=""))
         stamps = [read_stamp(row.path) for row in rows]
         if not all(stamps):
             self.filter(pk__in=[row.pk for row in rows]).delete()
-            return False
+            return [row.file for row in rows]
         for row, stamp in zip(rows, stamps, strict=True):
             if stamp is not None:
                 row.sha256, row.size_bytes = stamp.digest.value, stamp.size_bytes
                 row.save(update_fields=["sha256", "size_bytes"])
-        return True
+        return []
 
 
 class SavedImage(models.Model):

@@ -21,7 +21,7 @@ from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
 from testbed.access.permissions import name_acting
 from testbed.access.record import write_on_testbed
-from testbed.celery import request_observation, request_start
+from testbed.celery import request_observation, request_removal, request_start
 from testbed.models import (
     Batch,
     Entry,
@@ -99,7 +99,8 @@ def finish_run(
         Testbed.objects.filter(pk=run.testbed_id).update(
             condition=condition_after(run, status)
         )
-        if not SavedImage.objects.settle(run):
+        if unsaved := SavedImage.objects.settle(run):
+            transaction.on_commit(partial(request_removal, unsaved))
             transaction.on_commit(partial(_delete_copy, run))
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)

@@ -18,6 +18,7 @@ from tests.live.watch import (
     cancel,
     project,
     ran,
+    wait_until,
     wait_until_observed,
 )
 
@@ -76,6 +77,7 @@ def test_cancel_leaves_no_image_and_no_file(stack: Stack, owner: Client):
 
 
 def test_killed_worker_leaves_no_image(stack: Stack, owner: Client):
+    before = files_on(stack)
     run = Ran(owner.save_image(SLUG, NEAR, "lost", shut_down=True))
 
     def take(frame: Frame) -> None:
@@ -89,6 +91,7 @@ def test_killed_worker_leaves_no_image(stack: Stack, owner: Client):
     # Its programs die with it, which it may still report.
     assert run.status in ("interrupted", "failed"), run.words
     assert owner.images() == []
+    wait_until(lambda: files_on(stack) == before, "parts of the image stay")
     up = Ran(owner.up_guests(SLUG, "up", NEAR))
     owner.drive(up.started, up.frames.append)
     assert up.status == "succeeded", up.words
