@@ -27,6 +27,7 @@ from orchestration.instructions.execution.places import Places
 from orchestration.instructions.table import ACTIONS
 from orchestration.instructions.task import Outcome, Task
 from orchestration.plan.execution import Conditions, Execution
+from orchestration.plan.images import ImageWish
 from orchestration.plan.model import Instruction, Options, Resource
 from orchestration.plan.snapshots import SnapshotWish
 from orchestration.project.fetched import Quota
@@ -50,7 +51,8 @@ class Work:
     Without a `policy`, firewalls know only the state's hosts. `execution` is what an
     instruction of `exec` does; the guests' answers become files of the folder `answers`,
     and what they send a folder each in `fetched`. Guests that are set up accept the
-    `user_keys`; None leaves those that they have. `snapshot` is the act of a `snapshot`.
+    `user_keys`; None leaves those that they have. `snapshot` is the act of a `snapshot`,
+    `image` that of a `save-image`.
     """
 
     instruction: Instruction
@@ -64,6 +66,7 @@ class Work:
     fetched: Path | None = None
     user_keys: tuple[str, ...] | None = None
     snapshot: SnapshotWish | None = None
+    image: ImageWish | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +300,7 @@ class _Batch:
             fetched=work.fetched,
             user_keys=work.user_keys,
             snapshot=work.snapshot,
+            image=work.image,
             quota=self._limits.quota,
         )
 

@@ -29,6 +29,7 @@ CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 OBSERVE = "testbed.tasks.observe.observe"
 OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
 PUSH_KEYS = "testbed.tasks.ssh.push_keys"
+REMOVE_UNSAVED = "testbed.tasks.images.remove_unsaved"
 RUN_BATCH = "testbed.tasks.batches.run_batch"
 ADOPT = "testbed.tasks.periodic.adopt"
 START_RUNS = "testbed.tasks.periodic.start_runs"
@@ -50,6 +51,12 @@ def request_image_observation() -> None:
     """Request an observation of the images."""
     with _logged("the images are observed later"):
         app.send_task(OBSERVE_IMAGES, expires=settings.OBSERVE_IMAGES_EVERY_S)
+
+
+def request_removal(files: Sequence[str]) -> None:
+    """Request that files of unsaved images are removed; a sweep would do it later."""
+    with _logged("files of images that were not saved are removed later"):
+        app.send_task(REMOVE_UNSAVED, args=(list(files),))
 
 
 def request_key_pushes() -> None:

@@ -11,7 +11,7 @@ from celery import shared_task
 from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.hosts.observation import observe
 from testbed.images.pruning import observe_images
-from testbed.images.stale_files import sweep_files
+from testbed.images.stale_files import remove_unsaved, sweep_files
 from testbed.retention import forget_old_cleanups, forget_old_entries, remove_old_logs
 from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, start_runs, sweep
@@ -29,6 +29,7 @@ __all__ = [
     "observe",
     "observe_images",
     "push_keys",
+    "remove_unsaved",
     "run_batch",
     "start_orders",
     "start_runs",

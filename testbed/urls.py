@@ -20,6 +20,8 @@ from testbed.views import (
     sign_in,
     testbeds,
 )
+from testbed.views.catalogue import copying, saving
+from testbed.views.catalogue import images as catalogue
 from testbed.views.erasing import files as file_deletion
 from testbed.views.erasing import protection, trash
 from testbed.views.erasing import testbeds as testbed_deletion
@@ -136,6 +138,11 @@ urlpatterns = [
     path("runs/<int:pk>/fetched/file/", fetched.one, name="run-fetched-file"),
     path("runs/<int:pk>/fetched/archive/", fetched.archive, name="run-fetched-tar"),
     path("runs/<int:pk>/fetched/delete/", fetched.delete, name="run-fetched-delete"),
+    path("testbeds/<slug:slug>/images/", saving.save, name="testbed-save-image"),
+    path("testbeds/<slug:slug>/copy/", copying.copy, name="testbed-copy"),
+    path("catalogue/", catalogue.index, name="catalogue"),
+    path("catalogue/<int:pk>/delete/", catalogue.delete, name="catalogue-delete"),
+    path("catalogue/<int:pk>/share/", catalogue.share, name="catalogue-share"),
     path("trash/", trash.index, name="trash"),
     path("trash/empty/", trash.empty, name="trash-empty"),
     path("trash/<int:pk>/restore/", trash.restore, name="trash-restore"),

@@ -35,7 +35,8 @@ class Image(BaseModel):
     only that. `sums_url` lists the publisher's own sums of the release. `size_bytes` is
     0 when unknown, `user` the account that the seed creates, `boots_s` the time until
     it answers on SSH with KVM (a hint for deadlines, 0: unknown). A guest without
-    cloud-init gets no seed, and only runs.
+    cloud-init gets no seed, and only runs. One that `is_stored` was made here: its
+    `path` is in main's images folder, where it stays under its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -51,6 +52,7 @@ class Image(BaseModel):
     user: str = "nocloud"
     boots_s: Annotated[int, Field(ge=0)] = 0
     has_cloud_init: bool = True
+    is_stored: bool = False
 
     @property
     def digest(self) -> str:

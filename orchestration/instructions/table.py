@@ -19,7 +19,13 @@ from orchestration.instructions.execution import (
     pushes,
     serial_logs,
 )
-from orchestration.instructions.storage import clone_disks, disks, images, snapshots
+from orchestration.instructions.storage import (
+    clone_disks,
+    disks,
+    images,
+    saving,
+    snapshots,
+)
 from orchestration.instructions.storage.groups import creating, restoring
 from orchestration.instructions.task import ActionTable
 from orchestration.plan.model import Kind
@@ -73,6 +79,7 @@ ACTIONS: ActionTable = {
     Kind.CREATE_GROUP_SNAPSHOT: creating.create_group_snapshot,
     Kind.RESTORE_GROUP_SNAPSHOT: restoring.restore_group_snapshot,
     Kind.FORGET_GROUP_SNAPSHOT: restoring.forget_group_snapshot,
+    Kind.SAVE_IMAGES: saving.save_images,
     Kind.CAPTURE_PACKETS: captures.capture_packets,
     Kind.FETCH_SERIAL_LOGS: serial_logs.fetch_serial_logs,
     Kind.RUN_ON_HOST: on_hosts.run_on_host,

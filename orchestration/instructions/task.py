@@ -25,6 +25,7 @@ from orchestration.instructions.boot.limits import USUAL, BootLimits
 from orchestration.instructions.bounded_log import DEFAULT_BYTES, BoundedLog
 from orchestration.instructions.progress import Reading, Reporter
 from orchestration.plan.execution import Execution
+from orchestration.plan.images import ImageWish
 from orchestration.plan.model import Options, Resource
 from orchestration.plan.snapshots import SnapshotWish
 from orchestration.project.fetched import Quota
@@ -93,7 +94,7 @@ class Task:
     `exec` does; answers become files of the folder `answers`, and what the guest sends
     becomes a folder in `fetched`, within the testbed's `quota`. `user_keys` are lines of
     SSH keys that guests accept; None leaves those that they have. `snapshot` is what
-    `snapshot` does.
+    `snapshot` does, `image` which images a `save-image` makes.
     """
 
     index: int
@@ -115,6 +116,7 @@ class Task:
     quota: Quota = field(default_factory=Quota)
     user_keys: tuple[str, ...] | None = None
     snapshot: SnapshotWish | None = None
+    image: ImageWish | None = None
     _reporter: Reporter = field(init=False)
     _log: BoundedLog = field(init=False)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from orchestration.plan.captures import point_of
 from orchestration.plan.edits import changed_live, removed_and_stopped
 from orchestration.plan.execution import Execution, Form
+from orchestration.plan.images import ImageWish
 from orchestration.plan.model import (
     Command,
     Instruction,
@@ -54,6 +55,7 @@ __all__ = [
     "plan_exec",
     "plan_generate_artefacts",
     "plan_power",
+    "plan_save_images",
     "plan_snapshot",
     "plan_up",
     "plan_up_guests",
@@ -184,6 +186,24 @@ def plan_snapshot(state: State, wish: SnapshotWish, guests: Sequence[str]) -> Pl
         first = entry(Kind.CREATE_SNAPSHOTS, Stage.SNAPSHOTS, title, resources)
         entries.insert(0, first)
     return numbered(Command.SNAPSHOT, Options(), (*entries, _end()), snapshot=wish)
+
+
+def plan_save_images(state: State, wish: ImageWish) -> Plan:
+    """Save the disks of guests as images, which are off meanwhile.
+
+    Those that are shut down for it start again, also where saving failed.
+    """
+    saved = guest_resources(state.guest(name) for name in wish.files)
+    running = guest_resources(state.guest(name) for name in wish.running)
+    on = count(running, "guest")
+    title = f"Save {count(saved, 'guest')} as {'images' if saved[1:] else 'an image'}"
+    entries = (
+        entry(Kind.SHUT_DOWN, Stage.POWER, f"Shut down {on}", running),
+        entry(Kind.SAVE_IMAGES, Stage.SAVE_IMAGES, title, saved, keep_going=True),
+        entry(Kind.POWER_ON, Stage.POWER, f"Start {on}", running),
+        _end(),
+    )
+    return numbered(Command.SAVE_IMAGE, Options(), entries, image=wish)
 
 
 def plan_up_guests(state: State, options: Options, guests: Sequence[str]) -> Plan:

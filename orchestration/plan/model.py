@@ -16,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from orchestration.amounts import count_of
 from orchestration.errors import StateError
 from orchestration.plan.execution import Execution
+from orchestration.plan.images import ImageWish
 from orchestration.plan.snapshots import SnapshotWish
 
 
@@ -41,6 +42,7 @@ class Stage(StrEnum):
     EXECUTE = "Execute"
     POWER = "Power"
     SNAPSHOTS = "Snapshots"
+    SAVE_IMAGES = "Save images"
     CHECK = "Check"
     FINISH = "Finish"
 
@@ -57,6 +59,7 @@ class Command(StrEnum):
     CHECK = "check"
     UP_GUESTS = "up-guests"
     SNAPSHOT = "snapshot"
+    SAVE_IMAGE = "save-image"
 
 
 class Kind(StrEnum):
@@ -114,6 +117,7 @@ class Kind(StrEnum):
     CREATE_GROUP_SNAPSHOT = "create-group-snapshot"
     RESTORE_GROUP_SNAPSHOT = "restore-group-snapshot"
     FORGET_GROUP_SNAPSHOT = "forget-group-snapshot"
+    SAVE_IMAGES = "save-images"
     END = "end"
 
 
@@ -163,6 +167,7 @@ ON_GUESTS = frozenset(
         Kind.RESTORE_SNAPSHOTS,
         Kind.DELETE_SNAPSHOTS,
         Kind.RENAME_SNAPSHOTS,
+        Kind.SAVE_IMAGES,
     }
 )
 
@@ -215,7 +220,8 @@ class Plan:
     """The instructions in order; `instructions[i].index == i`.
 
     `execution` says what the plan of an `exec` does on its guests or hosts, `snapshot`
-    what that of a `snapshot` does with its guests' snapshots.
+    what that of a `snapshot` does with its guests' snapshots, `image` which images a
+    `save-image` makes.
     """
 
     command: Command
@@ -223,6 +229,7 @@ class Plan:
     instructions: tuple[Instruction, ...]
     execution: Annotated[Execution | None, Field(exclude_if=not_)] = None
     snapshot: Annotated[SnapshotWish | None, Field(exclude_if=not_)] = None
+    image: Annotated[ImageWish | None, Field(exclude_if=not_)] = None
 
     def to_json(self) -> str:
         """Return the plan as one line of JSON."""
@@ -296,6 +303,7 @@ def numbered(
     *,
     execution: Execution | None = None,
     snapshot: SnapshotWish | None = None,
+    image: ImageWish | None = None,
 ) -> Plan:
     """Drop instructions without resources, and number the rest."""
     kept = (found for found in entries if found.resources or found.kind == Kind.END)
@@ -305,6 +313,7 @@ def numbered(
         tuple(replace(found, index=index) for index, found in enumerate(kept)),
         execution,
         snapshot,
+        image,
     )
 
 

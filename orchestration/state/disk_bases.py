@@ -122,6 +122,8 @@ class Bases:
 
     def _of_catalogue(self, image: Image, host: HostState) -> ImageState:
         file = f"{image.name}-{image.digest[:16] or 'unverified'}.{image.format}"
+        if image.is_stored:
+            file = PurePosixPath(image.path).name
         return ImageState(
             name=image.name,
             sha256=image.sha256,

@@ -233,6 +233,12 @@ def require_disks(account: Account, *, in_testbed: int, elsewhere: int) -> None:
     _require(account, "disks", total, limits.user_disk_gib * GIB, in_all=True)
 
 
+def require_images(user: User, total: int) -> None:
+    """Let a user's disks and saved images take so many bytes. Raises: LimitReached."""
+    limit = limits_of(user).user_disk_gib * GIB
+    _require(user, "disks", total, limit, in_all=True)
+
+
 def _above(amounts: Use, bounds: Use) -> list[str]:
     """Return the amounts that are larger than their bounds: `6 of 4 vCPUs`."""
     found = []
@@ -253,7 +259,7 @@ def _require(
         return
     where = f"all testbeds of {payer(account)}" if in_all else "this testbed"
     would = "would take" if things == "files" else "may grow to"
-    deleted = "disks or snapshots" if things == "disks" else things
+    deleted = "disks, snapshots or images" if things == "disks" else things
     trash = " and empty the trash" if things == "files" else ""
     raise LimitReached(
         f"The {things} of {where} {would} {size(used)}; {size(limit)} are allowed.",

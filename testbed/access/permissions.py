@@ -28,6 +28,7 @@ class Act(StrEnum):
 
     SEE = "see the testbed"
     WATCH_CONSOLE = "watch consoles"
+    COPY = "copy the testbed"
     UP = "bring the testbed up and down"
     DRIVE = "drive runs"
     CANCEL = "cancel runs"
@@ -39,6 +40,7 @@ class Act(StrEnum):
     RESTORE_SNAPSHOT = "restore snapshots"
     DELETE_SNAPSHOT = "delete snapshots"
     SCHEDULE_SNAPSHOTS = "schedule snapshots"
+    SAVE_IMAGE = "save guests as images"
     CHECK = "check guests"
     CONSOLE = "type into consoles"
     SSH = "reach guests with SSH"
@@ -62,7 +64,7 @@ class Act(StrEnum):
 # Each role may do its own acts and those of the roles above it here. An act that is in
 # no row may be done by no role: a test names it.
 TABLE: Mapping[Role, tuple[Act, ...]] = {
-    Role.VIEWER: (Act.SEE, Act.WATCH_CONSOLE),
+    Role.VIEWER: (Act.SEE, Act.WATCH_CONSOLE, Act.COPY),
     Role.OPERATOR: (
         Act.UP,
         Act.DRIVE,
@@ -81,7 +83,12 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.TAKE_PACKETS,
         Act.ARTEFACTS,
     ),
-    Role.EDITOR: (Act.EDIT, Act.DELETE_SNAPSHOT, Act.SCHEDULE_SNAPSHOTS),
+    Role.EDITOR: (
+        Act.EDIT,
+        Act.DELETE_SNAPSHOT,
+        Act.SCHEDULE_SNAPSHOTS,
+        Act.SAVE_IMAGE,
+    ),
     Role.OWNER: (
         Act.DELETE_DISKS,
         Act.SHARE,

@@ -2,7 +2,8 @@
 
 `push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
 TESTBED GUESTS` starts and stops guests, `snapshot VERB TESTBED GUEST NAME` keeps and
-restores one or all, `up TESTBED` and its like change a testbed. Signs in, starts the run,
+restores one or all, `image save TESTBED GUEST NAME` saves one as an image, `up TESTBED`
+and its like change a testbed. Signs in, starts the run,
 drives it, and prints the folded answers, or how each guest fared. The exit code is 0
 when it succeeded on all guests, 130 when it was cancelled, else 1. A tool's output is
 printed as it comes.
@@ -32,6 +33,13 @@ from testbed.client.changes import (
     restore,
     show_trash,
     started,
+)
+from testbed.client.images import (
+    add_copy,
+    add_images,
+    delete_image,
+    list_images,
+    save_image,
 )
 from testbed.client.screen import Lines, Screen, say
 
@@ -107,6 +115,18 @@ def _change(client: Client, options: argparse.Namespace) -> int:
     return _shown(client, started(client, options))
 
 
+def _save_image(client: Client, options: argparse.Namespace) -> int:
+    return _shown(client, save_image(client, options))
+
+
+def _copy(client: Client, options: argparse.Namespace) -> int:
+    if options.disks:
+        return _shown(client, client.copy_with_disks(options.testbed, options.name))
+    client.copy_testbed(options.testbed, options.name)
+    say(f"{options.name} was created.")
+    return SUCCEEDED
+
+
 def _shown(client: Client, run: StartedRun) -> int:
     status = _drive(client, run, Screen(run.instructions).show)
     return CODES.get(status, FAILED)
@@ -143,6 +163,8 @@ _RUNS = {
     "snapshot": _snapshot,
     "run": _change,
     "recreate": _change,
+    "image-save": _save_image,
+    "copy": _copy,
 }
 # They are done when they return.
 _ACTS = {
@@ -150,6 +172,8 @@ _ACTS = {
     "protect": protect,
     "trash": show_trash,
     "restore": restore,
+    "image-list": list_images,
+    "image-delete": delete_image,
 }
 
 
@@ -251,6 +275,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_guests(power)
     keep = commands.add_parser("snapshot", help="keep and restore guests")
     snapshots.add_snapshot(keep)
+    add_images(commands)
+    add_copy(commands)
     add_changes(commands)
     return parser
 

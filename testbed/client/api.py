@@ -221,6 +221,41 @@ class Client:
         found: list[Frame] = _body(answer)["schedules"]
         return found
 
+    def save_image(
+        self, slug: str, guest: str, name: str, *, shut_down: bool = False
+    ) -> StartedRun:
+        """Request that a guest is saved as an image and return the plan. Raises: Refused.
+
+        A guest is off meanwhile; `shut_down` does that, and starts it after.
+        """
+        wanted = {"guest": guest, "name": name, "shut_down": shut_down}
+        return self._ask(slug, "images", wanted)
+
+    def copy_testbed(self, slug: str, name: str) -> None:
+        """Copy a testbed's YAML and files under a new name. Raises: Refused."""
+        path, body = f"/testbeds/{slug}/copy/", {"name": name}
+        answer = self._http.post(path, json=body, headers=self._token())
+        _require_ok(_of_testbed(slug, answer))
+
+    def copy_with_disks(self, slug: str, name: str) -> StartedRun:
+        """Request the same with the guests' disks; return the plan. Raises: Refused."""
+        return self._ask(slug, "copy", {"name": name, "disks": True})
+
+    def images(self) -> list[Frame]:
+        """Return the images that were saved of guests. Raises: Refused."""
+        answer = self._http.get("/catalogue/", headers=_WANTS_JSON)
+        _require_ok(answer)
+        return list(_body(answer)["saved"])
+
+    def delete_image(self, number: int) -> None:
+        """Delete one of them. Raises: Refused."""
+
+        def send(confirm: Frame) -> httpx.Response:
+            path = f"/catalogue/{number}/delete/"
+            return self._post(path, confirm, headers=_WANTS_JSON)
+
+        _require_ok(self._agreed(send))
+
     def check(self, slug: str, guest: str) -> StartedRun:
         """Request a check of one guest and return its plan. Raises: Refused."""
         path = f"/testbeds/{slug}/guests/{quote(guest)}/check/"

@@ -45,7 +45,7 @@ from orchestration.providers.images.locks import remove_old_locks
 from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.images.needs import KnownStates
-from testbed.models import Host, ImageStore
+from testbed.models import Host, ImageStore, SavedImage
 from testbed.worker import ASKED_AT_ONCE, kept_hosts
 
 logger = logging.getLogger(__name__)
@@ -254,5 +254,8 @@ def _catalogued(main: str) -> Claims:
     local = settings.LOCAL_CATALOGUE
     images = load_catalogue(local if local.exists() else None).values()
     names = {PurePosixPath(image.path).name for image in images if image.path}
+    # Those that a run saves now, too.
+    saved = SavedImage.objects.select_related("owner")
+    labels = {one.file: f"image {one} of {one.owner}" for one in saved}
     use = frozenset({Use("", CATALOGUE)})
-    return Claims({(main, name): use for name in names})
+    return Claims({(main, name): use for name in names | labels.keys()}, labels)

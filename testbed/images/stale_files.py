@@ -7,23 +7,25 @@ admin deletes all others (`deletion`).
 """
 
 import logging
+from pathlib import PurePosixPath
 
 from celery import shared_task
 
 from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
 from orchestration.inventory.image_uses import Verdict
-from orchestration.inventory.images import ImageKind
+from orchestration.inventory.images import ImageKind, has_store
 from orchestration.inventory.stale_files import (
     old_artefacts,
     remove_artefacts,
     stale_among,
 )
-from orchestration.transport.base import Scope
+from orchestration.transport.base import Scope, command
 from orchestration.transport.reachable import require_answer
+from testbed.celery import REMOVE_UNSAVED
 from testbed.images.needs import KnownStates
 from testbed.images.pruning import HostImages, Images
-from testbed.models import Host
+from testbed.models import Host, SavedImage
 from testbed.testbeds.stored_files import count_all_again
 from testbed.worker import kept_hosts
 
@@ -39,6 +41,28 @@ def sweep_files() -> None:
     sweep_images_of(hosts)
     if wrong := count_all_again():
         logger.info("the sums of the files of %d testbeds were corrected", wrong)
+
+
+@shared_task(name=REMOVE_UNSAVED, ignore_result=True)
+def remove_unsaved(files: list[str]) -> None:
+    """Remove from all hosts what a run left of images that it did not save."""
+    known = SavedImage.objects.filter(file__in=files).values_list("file", flat=True)
+    remove_files_of(kept_hosts(), sorted(set(files) - set(known)))
+
+
+def remove_files_of(hosts: Hosts, files: list[str]) -> None:
+    """Remove files of these names, and their parts, from the images of each host."""
+    for row in Host.objects.all():
+        state = row.to_state()
+        if not (files and has_store(state)):
+            continue
+        paths = [str(PurePosixPath(state.images_dir, file)) for file in files]
+        names = [f"{path}{end}" for path in paths for end in ("", ".part", ".verified")]
+        remove = command("rm", "-f", "--", *names).with_root()
+        try:
+            hosts.open(state).transport.run(remove, scope=Scope())
+        except TestbedError as exc:
+            logger.info("%s keeps parts of images: %s", row, exc)
 
 
 def sweep_files_of(hosts: Hosts) -> int:

@@ -9,7 +9,7 @@ from testbed.models.allowances import Allowance, GroupAllowance
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
-from testbed.models.images import ImageStore
+from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
@@ -51,6 +51,7 @@ __all__ = [
     "Sample",
     "SampleHour",
     "SavedCommand",
+    "SavedImage",
     "Share",
     "SnapshotOrder",
     "SnapshotSchedule",

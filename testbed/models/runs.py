@@ -27,9 +27,15 @@ COMMAND_NAMES: dict[str, str] = {
     Command.CHECK: "Check",
     Command.UP_GUESTS: "Up of guests",
     Command.SNAPSHOT: "Snapshot",
+    Command.SAVE_IMAGE: "Save as image",
 }
 # Their titles say what they do to chosen guests.
-ON_GUESTS = (Command.POWER, Command.UP_GUESTS, Command.SNAPSHOT)
+ON_GUESTS = (
+    Command.POWER,
+    Command.UP_GUESTS,
+    Command.SNAPSHOT,
+    Command.SAVE_IMAGE,
+)
 FORM_NAMES = {
     Form.PUSH: "Push",
     Form.FETCH: "Fetch",

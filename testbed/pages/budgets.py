@@ -29,9 +29,9 @@ from testbed.access.limits import (
     limits_of_each,
     name_of,
 )
-from testbed.models import Run, Testbed, TrashItem
+from testbed.models import Run, SavedImage, Testbed, TrashItem
 from testbed.testbeds.capacity import counted
-from testbed.testbeds.disk_space import held_by_each
+from testbed.testbeds.disk_space import held_by_each, saved_bytes
 from testbed.testbeds.quotas import use_in, used_by
 from testbed.testbeds.stored_files import files_bytes, files_bytes_of
 
@@ -113,6 +113,7 @@ class AccountQuota:
 
 
 DISKS = "at their full size, with seeds and snapshots, on all hosts"
+ALL_DISKS = f"{DISKS}, and saved images"
 UP = "of testbeds that are up or coming up"
 FETCHED = "what guests sent"
 LOGS = "above the limit, the oldest are removed first"
@@ -144,7 +145,8 @@ def quota_of(account: Account) -> tuple[Budget, ...]:
     """Return what the testbeds that are charged to an account use together."""
     charged = charged_to(account)
     runs = Run.objects.filter(testbed__in=charged).changing().begun().count()
-    used = Used(used_by(account), _disks(charged), charged.count(), runs)
+    disks = _disks(charged) + saved_bytes(account)
+    used = Used(used_by(account), disks, charged.count(), runs)
     return _quota(limits_of(account), used)
 
 
@@ -159,6 +161,8 @@ def all_quotas() -> list[AccountQuota]:
         testbeds[key_of_row(*ids)].append(pk)
     guests = {one.testbed: use_in(one.whole) for one in counted()}
     disks = held_by_each(Testbed.objects.all())
+    by_owner = SavedImage.objects.bytes_by_owner()
+    saved = {key_of_row(pk, None): size for pk, size in by_owner.items()}
     running = Run.objects.changing().begun().values_list("testbed", flat=True)
     runs = Counter(running)
     users = User.objects.filter(Q(is_active=True) | Q(testbeds__isnull=False))
@@ -174,7 +178,8 @@ def all_quotas() -> list[AccountQuota]:
         mine = testbeds[key_of(account)]
         used = Used(
             sum((guests.get(pk, Use()) for pk in mine), Use()),
-            sum(sum(disks[pk].values()) for pk in mine if pk in disks),
+            sum(sum(disks[pk].values()) for pk in mine if pk in disks)
+            + saved.get(key_of(account), 0),
             len(mine),
             sum(runs[pk] for pk in mine),
         )
@@ -188,7 +193,7 @@ def _quota(limits: Limits, used: Used) -> tuple[Budget, ...]:
         Budget("Guests", guests.guests, limits.guests, UP, is_size=False),
         Budget("vCPUs", guests.vcpus, limits.vcpus, UP, is_size=False),
         Budget("Memory", guests.memory_mib * MIB, limits.memory_gib * GIB, UP),
-        Budget("Disks", used.disk_bytes, limits.user_disk_gib * GIB, DISKS),
+        Budget("Disks", used.disk_bytes, limits.user_disk_gib * GIB, ALL_DISKS),
         Budget("Testbeds", used.testbeds, limits.testbeds, is_size=False),
         Budget("Runs at once", used.runs, limits.runs, is_size=False),
     )

@@ -153,6 +153,7 @@ class _Running:
             policy=current_policy() if instruction.kind in _ABOUT_FIREWALLS else None,
             execution=plan.execution,
             snapshot=plan.snapshot,
+            image=plan.image,
             answers=project.answers(self.of_run.pk),
             fetched=project.fetched(self.of_run.pk),
             user_keys=keys_for(self.of_run.testbed),

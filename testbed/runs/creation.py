@@ -8,6 +8,7 @@ the testbed is alone. One that starts guests begins when its turn comes
 """
 
 import json
+import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -15,17 +16,26 @@ from functools import partial
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from orchestration.errors import StateError
+from orchestration.amounts import count_of
+from orchestration.errors import ExecutionRefused, StateError
 from orchestration.plan.execution import Execution
+from orchestration.plan.images import ImageWish, require_name
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Options
-from orchestration.plan.power import Verb
+from orchestration.plan.power import RUNNING, Verb
 from orchestration.plan.selected import GuestUp
 from orchestration.plan.snapshots import SnapshotWish
-from orchestration.state.selection import shortest
+from orchestration.state.selection import fold, shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
-from testbed.models import Instruction, PlannedStart, Run, Task, Testbed
+from testbed.models import (
+    Instruction,
+    PlannedStart,
+    Run,
+    SavedImage,
+    Task,
+    Testbed,
+)
 from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.runs.event_rows import clean
@@ -37,7 +47,11 @@ from testbed.runs.places.tools import (
     with_capture_limits,
 )
 from testbed.testbeds.capacity import STARTS_GUESTS, rows_of
-from testbed.testbeds.disk_space import require_memory_space
+from testbed.testbeds.disk_space import (
+    full_sizes,
+    require_image_space,
+    require_memory_space,
+)
 from testbed.testbeds.erasure.disks import (
     erased_by_clear,
     erased_by_recreating,
@@ -49,8 +63,10 @@ from testbed.testbeds.executions import (
     plan_change,
     plan_checks,
     plan_execution,
+    plan_saving,
     plan_snapshots,
 )
+from testbed.testbeds.findings import catalogue_of
 from testbed.testbeds.planning import Prepared, planned, planned_guests, write
 
 # Their guests and networks go, and so do the tools that watch these.
@@ -180,6 +196,71 @@ def create_snapshot(
         run.title = clean(wish.sentence)[:TITLE_LENGTH]
         _store(run, plan_snapshots(testbed, wish, selection))
     return run
+
+
+def create_saving(
+    testbed: Testbed,
+    user: User,
+    names: Mapping[str, str],
+    *,
+    shut_down: bool,
+    copy: Testbed | None = None,
+) -> Run:
+    """Plan to save guests as images of the user, each under its name, as a run.
+
+    With `shut_down`, those that were seen running are shut down before and started
+    after. The images may be those of a `copy` of the testbed. Raises: StateError (there are no disks), ExecutionRefused (no such guest; a
+    name that cannot be used, or is in use), LimitReached, TestbedBusy.
+    """
+    options: dict[str, object] = {"images": dict(names), "selection": fold(names)}
+    if copy is not None:
+        options |= {"copy": copy.pk}
+    with transaction.atomic():
+        run = _reserve(testbed, user, Command.SAVE_IMAGE, options)
+        seen = testbed.observed_guests.filter(name__in=names, status=RUNNING)
+        running = tuple(seen.values_list("name", flat=True)) if shut_down else ()
+        files = {guest: f"own-{secrets.token_hex(8)}.qcow2" for guest in names}
+        plan = plan_saving(testbed, ImageWish(files, running))
+        _reserve_images(run, names, files)
+        first = next(iter(names))
+        what = f"{first} as image {names[first]}"
+        if len(names) > 1:
+            what = f"{len(names)} guests as images"
+        if copy is not None:
+            what = f"the disks of {count_of(len(names), 'guest')} for {copy}"
+        run.title = f"Save {what}"[:TITLE_LENGTH]
+        _store(run, plan)
+    return run
+
+
+def _reserve_images(
+    run: Run, names: Mapping[str, str], files: Mapping[str, str]
+) -> None:
+    """Make the rows of images that a run saves. Raises: as `create_saving`."""
+    user, testbed = run.asked_by, run.testbed
+    sizes, state = full_sizes(testbed), testbed.project.read_state()
+    # Others wait from here on, so that no two get one name.
+    require_image_space(user, sum(sizes[guest] for guest in names))
+    taken = {*catalogue_of(user), *user.saved_images.values_list("name", flat=True)}
+    for name in names.values():
+        require_name(name)
+        if name in taken:
+            raise ExecutionRefused(
+                f"There is an image {name} already.", hint="Choose another name."
+            )
+        taken.add(name)
+    for name in names:
+        guest = state.guest(name)
+        SavedImage.objects.create(
+            owner=user,
+            name=names[name],
+            file=files[name],
+            size_bytes=sizes[name],
+            account=guest.user,
+            has_cloud_init=bool(guest.seed),
+            origin=f"{testbed}/{name}",
+            run=run,
+        )
 
 
 def create_check(testbed: Testbed, user: User, guest: str) -> Run:

@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
@@ -21,7 +22,7 @@ from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
 from testbed.access.permissions import name_acting
 from testbed.access.record import write_on_testbed
-from testbed.celery import request_observation, request_start
+from testbed.celery import request_observation, request_removal, request_start
 from testbed.models import (
     Batch,
     Entry,
@@ -29,6 +30,7 @@ from testbed.models import (
     Instruction,
     PlannedStart,
     Run,
+    SavedImage,
     Task,
     Testbed,
 )
@@ -36,6 +38,7 @@ from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
 from testbed.testbeds.capacity import needs_in, set_started
+from testbed.testbeds.files import delete_testbed
 
 logger = logging.getLogger(__name__)
 DEPLOYING = (
@@ -61,6 +64,8 @@ SHOWN = 5
 # Their tasks are the guests that a user selected.
 ON_SELECTED = (Command.EXEC, Command.POWER, Command.CHECK)
 UPS = (Command.UP, Command.UP_GUESTS)
+# Their instructions' own words say how they ended.
+WITH_WORDS = (Command.SNAPSHOT, Command.SAVE_IMAGE)
 # True of each way in which processes are ended; a task says more where it was proven.
 # A server that a finished script left carries the mark, too, and stays.
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
@@ -103,6 +108,9 @@ def finish_run(
         )
         _count_guests(run, status)
         PlannedStart.objects.filter(run=run_id).delete()
+        if unsaved := SavedImage.objects.settle(run):
+            transaction.on_commit(partial(request_removal, unsaved))
+            transaction.on_commit(partial(_delete_copy, run))
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)
         write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
@@ -111,6 +119,18 @@ def finish_run(
         if Run.objects.waiting().exists():
             transaction.on_commit(request_start)
     return True
+
+
+def _delete_copy(run: Run) -> None:
+    """Move a copied testbed whose disks were not saved to the trash, if it is new."""
+    drafts = Testbed.objects.filter(condition=Testbed.Condition.EMPTY, runs=None)
+    copy = drafts.filter(pk=run.options.get("copy"), owner=run.asked_by).first()
+    if copy is None:
+        return
+    try:
+        delete_testbed(copy, run.asked_by)
+    except TestbedError as exc:
+        logger.info("the copy %s of %s stays: %s", copy, run.testbed, exc)
 
 
 def outcome(run: Run) -> Run.Status:
@@ -135,6 +155,7 @@ def condition_after(run: Run, status: Run.Status) -> str:
             Command.CHECK: before,
             Command.UP_GUESTS: before,
             Command.SNAPSHOT: before,
+            Command.SAVE_IMAGE: before,
         }[Command(run.command)]
     if _has_touched(run, DEPLOYING):
         return conditions.PARTIAL
@@ -200,8 +221,8 @@ def _unconfirmed(left: Sequence[Mapping[str, object]]) -> str:
 
 
 def _succeeded_words(run: Run) -> tuple[str, str]:
-    if run.command == Command.SNAPSHOT:
-        return _snapshot_words(run)
+    if run.command in WITH_WORDS:
+        return _own_words(run)
     if run.command in ON_SELECTED:
         return execution_words(run)
     if run.command not in UPS:
@@ -213,8 +234,8 @@ def _succeeded_words(run: Run) -> tuple[str, str]:
     return few.get(count, f"All {count} guests are up."), ""
 
 
-def _snapshot_words(run: Run) -> tuple[str, str]:
-    """Return how each instruction on snapshots ended, with its own words."""
+def _own_words(run: Run) -> tuple[str, str]:
+    """Return how each instruction ended, with its own words."""
     words = []
     for instruction in run.instructions.exclude(kind=Kind.END).order_by("index"):
         tasks = list(instruction.tasks.all()[:2])
@@ -228,7 +249,7 @@ def _failed_words(run: Run) -> tuple[str, str]:
     failed = list(_failed_tasks(run)[: SHOWN + 1])
     if not failed:
         return "The run failed.", ""
-    if run.command == Command.SNAPSHOT:
+    if run.command in WITH_WORDS:
         return failed[0].message, failed[0].hint
     if run.command in ON_SELECTED:
         return execution_words(run)
@@ -267,8 +288,8 @@ def _cancelled_words(run: Run) -> tuple[str, str]:
         return f"Cancelled{who}. {execution_words(run)[0]}", ""
     if run.command == Command.UP_GUESTS:
         return f"Cancelled{who}. {_progress(run)}.", "Start it again to go on."
-    if run.command == Command.SNAPSHOT:
-        return f"Cancelled{who}. {_snapshot_words(run)[0]}", ""
+    if run.command in WITH_WORDS:
+        return f"Cancelled{who}. {_own_words(run)[0]}", ""
     if run.command != Command.UP:
         return f"Cancelled{who}.", "Resume it, or leave it as is."
     return (

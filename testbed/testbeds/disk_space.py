@@ -4,7 +4,7 @@ Called for each plan before its state is written. Disks count with their full si
 the moment an Up is planned until they are deleted, seeds with the context that each
 contains; everything is computed from the testbeds' states. Snapshots count beside their
 disk with the memory that they store, and where the disk takes more than both, it counts
-as it is, as last seen. The space of a host is what its images' look saw last. Plans are compared one at a time, so that two of them never
+as it is, as last seen. Saved images count to their owner. The space of a host is what its images' look saw last. Plans are compared one at a time, so that two of them never
 take the same space.
 """
 
@@ -16,6 +16,7 @@ from functools import cache, lru_cache, partial
 from pathlib import Path, PurePosixPath
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -47,6 +48,7 @@ from testbed.access.limits import (
     account_of,
     charged_to,
     require_disks,
+    require_images,
     require_membership,
 )
 from testbed.models import ImageStore, LabSnapshot, PlannedStart, Run, Testbed
@@ -82,6 +84,7 @@ def require_disk_space(testbed: Testbed, state: State, command: Command) -> None
         require_membership(testbed)
         own = set(charged_to(account).values_list("pk", flat=True))
         elsewhere = sum(sum(held.values()) for pk, held in others.items() if pk in own)
+        elsewhere += saved_bytes(account)
         total = sum(wanted.values())
         require_disks(account, in_testbed=total, elsewhere=elsewhere)
     promised: Counter[str] = Counter()
@@ -176,9 +179,27 @@ def _chosen(state: State, selection: str) -> Iterator[GuestState]:
 
 
 def charged_disks(account: Account, *, but: Testbed) -> int:
-    """Return the bytes of the disks and seeds that an account's other testbeds hold."""
+    """Return the bytes of an account's images, and of its other testbeds' disks."""
     held = held_by_each(charged_to(account).exclude(pk=but.pk))
-    return sum(sum(one.values()) for one in held.values())
+    return sum(sum(one.values()) for one in held.values()) + saved_bytes(account)
+
+
+def saved_bytes(account: Account) -> int:
+    """Return the bytes of the images that a user saved of guests; groups have none."""
+    return account.saved_images.size_bytes() if isinstance(account, User) else 0
+
+
+def full_sizes(testbed: Testbed) -> dict[str, int]:
+    """Return the full size of each guest's disk by the guest's name."""
+    return disk_bytes(testbed.project.read_state(), cache(virtual_bytes))
+
+
+def require_image_space(user: User, wanted_bytes: int) -> None:
+    """Let a user save images of so many bytes. Raises: LimitReached."""
+    wait_for_other_plans()
+    held = held_by_each(charged_to(user))
+    disks = sum(sum(one.values()) for one in held.values())
+    require_images(user, disks + saved_bytes(user) + wanted_bytes)
 
 
 def virtual_bytes(image: ImageState) -> int:

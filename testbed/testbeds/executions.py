@@ -9,11 +9,13 @@ from dataclasses import replace
 from orchestration.errors import ExecutionRefused, StateError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.execution import Execution, Targets, parse_execution
+from orchestration.plan.images import ImageWish
 from orchestration.plan.lifecycle import (
     Plan,
     plan_check,
     plan_exec,
     plan_power,
+    plan_save_images,
     plan_snapshot,
 )
 from orchestration.plan.model import Command
@@ -65,6 +67,26 @@ def plan_snapshots(testbed: Testbed, wish: SnapshotWish, selection: str) -> Plan
     Raises: as `plan_execution`.
     """
     return plan_snapshot(_deployed(testbed), wish, matched(testbed, selection))
+
+
+def plan_saving(testbed: Testbed, wish: ImageWish) -> Plan:
+    """Plan to save the disks of guests, also where the testbed is down.
+
+    Raises: StateError (it has no disks), ExecutionRefused (no such guest).
+    """
+    if not testbed.project.has_state():
+        raise StateError(
+            f"Testbed {testbed} is a draft: its guests have no disks.",
+            hint="Use Up first.",
+        )
+    state = testbed.project.read_state()
+    known = {guest.name for guest in state.guests}
+    if strange := sorted(wish.files.keys() - known):
+        raise ExecutionRefused(
+            f"Testbed {testbed} has no guest `{strange[0][:80]}`.",
+            hint="Write the guest's name, no pattern.",
+        )
+    return plan_save_images(state, wish)
 
 
 def plan_checks(testbed: Testbed, selection: str) -> Plan:

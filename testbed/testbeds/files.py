@@ -5,6 +5,8 @@ written below the testbed's folder only. Runs change the hosts, never this modul
 """
 
 import logging
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,12 +17,12 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
-from orchestration.compose.files import composed
+from orchestration.compose.files import composed, open_real
 from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.compose.loader import load_spec
 from orchestration.errors import PathOutside, StateError, TestbedError
-from orchestration.files import write_whole
+from orchestration.files import give_to_owner_of, write_whole
 from orchestration.locks import held
 from orchestration.project.folder import YAML_NAME, Project
 from orchestration.state.names import NUMBER_LIMIT
@@ -87,17 +89,49 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
     check_bounds(files)
     for path in files:
         safe_path(path)
-    testbed = allocate(user, slug, _bytes_of(files))
+    with _created(user, slug, _bytes_of(files)) as testbed:
+        _write(testbed, files)
+    return testbed
+
+
+def copy_testbed(source: Testbed, user: User, slug: str, yaml: bytes) -> Testbed:
+    """Create a testbed with another's files, which the user may see, and this YAML.
+
+    The keys, states and runs of the other stay its own. Raises: as `create_testbed`.
+    """
+    with files_locked(source):
+        sizes = list_files(source) | {YAML_NAME: len(yaml)}
+        check_bounds(dict.fromkeys(sizes, b""))
+        with _created(user, slug, sum(sizes.values())) as testbed:
+            for path in sizes.keys() - {YAML_NAME}:
+                _copy(source.project.file(path), testbed.project.file(path))
+            _write(testbed, {YAML_NAME: yaml})
+            count_again(testbed)
+    return testbed
+
+
+@contextmanager
+def _created(user: User, slug: str, files_bytes: int) -> Iterator[Testbed]:
+    """Make a testbed's row and folder; of one that is not filled nothing stays."""
+    testbed = allocate(user, slug, files_bytes)
     try:
         testbed.project.create()
-        _write(testbed, files)
+        yield testbed
     except BaseException:
         with transaction.atomic():
             mark(testbed.directory)
             testbed.delete()
         _throw_away(testbed.directory)
         raise
-    return testbed
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy one file in pieces, with the rights to run it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open_real(source) as reader, target.open("xb") as writer:
+        os.fchmod(writer.fileno(), os.fstat(reader.fileno()).st_mode & 0o777)
+        give_to_owner_of(target.parent, writer.fileno())
+        shutil.copyfileobj(reader, writer)
 
 
 def update_files(testbed: Testbed, files: Mapping[str, bytes]) -> None:

@@ -7,6 +7,7 @@ this module gives them the installation's image catalogue and files in memory.
 from collections.abc import Mapping
 
 from django.conf import settings
+from django.contrib.auth.models import User
 
 from orchestration.compose.catalogue import Catalogue, load_catalogue
 from orchestration.compose.check import check
@@ -14,7 +15,7 @@ from orchestration.compose.files import HEAD_BYTES, FolderFiles, composed
 from orchestration.errors import Finding, PathOutside, Severity
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import HostState
-from testbed.models import Host, Testbed
+from testbed.models import Host, SavedImage, Testbed
 from testbed.testbeds.uploads import safe_path
 
 
@@ -63,12 +64,14 @@ def _plain(path: str) -> str:
     return safe_path(composed(path))
 
 
-def findings_of_upload(files: Mapping[str, bytes], slug: str) -> tuple[Finding, ...]:
-    """Check a YAML that is not saved yet."""
+def findings_of_upload(
+    files: Mapping[str, bytes], slug: str, user: User
+) -> tuple[Finding, ...]:
+    """Check a YAML of a user that is not saved yet."""
     return check(
         files.get(YAML_NAME, b""),
         files=MemoryFiles(files),
-        catalogue=installed_catalogue(),
+        catalogue=catalogue_of(user),
         testbed_name=slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
@@ -88,7 +91,7 @@ def findings_of_text(testbed: Testbed, content: bytes) -> tuple[Finding, ...]:
     return check(
         content,
         files=FolderFiles(testbed.project.files),
-        catalogue=installed_catalogue(),
+        catalogue=catalogue_of(testbed.owner),
         testbed_name=testbed.slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
@@ -105,6 +108,17 @@ def errors_among(findings: tuple[Finding, ...]) -> int:
 def known_hosts() -> list[HostState]:
     """Return the testbed hosts, for the rules about capacity and names of hosts."""
     return [host.to_state() for host in Host.objects.all()]
+
+
+def catalogue_of(user: User) -> Catalogue:
+    """Return the images that a user's YAML may name.
+
+    Where two have one name, the user's own is used, and a shared one last.
+    """
+    usable = SavedImage.objects.usable_by(user)
+    own = [image.entry for image in usable if image.owner_id == user.pk]
+    shared = [image.entry for image in usable if image.owner_id != user.pk]
+    return Catalogue([*shared, *installed_catalogue().values(), *own])
 
 
 def installed_catalogue() -> Catalogue:

@@ -41,7 +41,7 @@ from orchestration.state.placement import Taken, needs_of, order_hosts, place
 from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import GuestNeed, taken_by_others
 from testbed.testbeds.disk_space import require_disk_space
-from testbed.testbeds.findings import installed_catalogue, known_hosts
+from testbed.testbeds.findings import catalogue_of, known_hosts
 from testbed.testbeds.quotas import needs_after, require_quota
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def wanted_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
     Writes nothing, and reads no file of the guests. Raises: as `wanted_state`.
     """
     hosts = known_hosts()
-    spec = _spec(testbed, installed_catalogue(), hosts)
+    spec = _spec(testbed, catalogue_of(testbed.owner), hosts)
     require_built(spec)
     is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
     taken = taken_by_others(testbed) if is_balanced else None
@@ -267,7 +267,7 @@ def _existing(project: Project, command: Command) -> State:
 
 def _build(testbed: Testbed, previous: State | None) -> State:
     project = testbed.project
-    catalogue = installed_catalogue()
+    catalogue = catalogue_of(testbed.owner)
     hosts = known_hosts()
     spec = _spec(testbed, catalogue, hosts)
     require_built(spec)

@@ -27,7 +27,8 @@ def new(request: Request) -> HttpResponse:
     """Show the form of a new testbed, or create it."""
     if request.method == "POST" and request.POST.get("example"):
         return _from_example(request)
-    form = NewTestbedForm(request.POST or None, request.FILES or None)
+    posted = (request.POST or None, request.FILES or None)
+    form = NewTestbedForm(*posted, user=request.user)
     if request.method == "POST" and form.is_valid():
         testbed = _create(request, form, form.files_to_write)
         if testbed is not None:
@@ -48,7 +49,8 @@ def check_name(request: Request) -> HttpResponse:
 def check_yaml(request: Request) -> HttpResponse:
     """Show the findings of a YAML, while it is typed."""
     text = request.POST.get("yaml") or request.POST.get("text") or ""
-    findings = findings_of_upload({YAML_NAME: text.encode()}, "") if text else ()
+    files = {YAML_NAME: text.encode()}
+    findings = findings_of_upload(files, "", request.user) if text else ()
     context = {"findings": findings, "checked": bool(text)}
     return render(request, "testbeds/_findings.html", context)
 
@@ -58,7 +60,7 @@ def _from_example(request: Request) -> HttpResponse:
     example = request.POST["example"]
     data = request.POST.copy()
     data["slug"] = request.POST.get("slug") or _free_name(example)
-    form = NewTestbedForm(data, is_example=True)
+    form = NewTestbedForm(data, user=request.user, is_example=True)
     if form.is_valid():
         try:
             testbed = _create(request, form, read_example(example))

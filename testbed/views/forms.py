@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from django import forms
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import RegexValidator
 from django.utils.datastructures import MultiValueDict
@@ -154,9 +155,11 @@ class NewTestbedForm(UploadForm, NameForm):
         data: MultiValueDict[str, str] | None = None,
         files: MultiValueDict[str, Upload] | None = None,
         *,
+        user: User,
         is_example: bool = False,
     ) -> None:
         super().__init__(data, files)
+        self.user = user
         self.is_example = is_example
         self.files_to_write: dict[str, bytes] = {}
         self.findings: tuple[Finding, ...] = ()
@@ -174,7 +177,7 @@ class NewTestbedForm(UploadForm, NameForm):
             self.add_error(self._field_at_fault(), exc.sentence)
             return values
         self.findings = findings_of_upload(
-            self.files_to_write, str(values.get("slug") or "")
+            self.files_to_write, str(values.get("slug") or ""), self.user
         )
         return values
 

@@ -23,6 +23,7 @@ from testbed.models import (
     Host,
     LoginCount,
     Run,
+    SavedImage,
     SnapshotOrder,
     Testbed,
 )
@@ -112,6 +113,8 @@ testbeds/<slug:slug>/power/                             302:see            422:p
 testbeds/<slug:slug>/up/                                302:see            422:up_guests
 testbeds/<slug:slug>/snapshots/                         200:see            422:snapshot
 testbeds/<slug:slug>/snapshots/schedules/               impossible         422:schedule_snapshots
+testbeds/<slug:slug>/copy/                              200:copy         422:copy
+testbeds/<slug:slug>/images/                            200:save_image     409:save_image
 testbeds/<slug:slug>/guests/<str:name>/console/         200:watch_console  impossible
 testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible         200:watch_console
 testbeds/<slug:slug>/runs/                              200:see            400:up
@@ -133,6 +136,9 @@ runs/<int:pk>/capture.pcap                              404:take_packets   impos
 testbeds/<slug:slug>/record/                            200:read_record    impossible
 record/                                                 200:administer     impossible
 record/download/                                        200:administer     impossible
+catalogue/                                              users              impossible
+catalogue/<int:pk>/delete/                              own                own
+catalogue/<int:pk>/share/                               impossible         302:administer
 trash/                                                  users              impossible
 trash/empty/                                            users              users-on
 trash/<int:pk>/restore/                                 impossible         own-once
@@ -177,6 +183,7 @@ PARTS = {
     "<slug:slug>": "lab",
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
+    "catalogue/<int:pk>/": "catalogue/{image}/",
     "groups/<int:pk>/": "groups/{group}/",
     "trash/<int:pk>/": "trash/{trash}/",
     "<int:pk>/answers": "{execution}/answers",
@@ -315,6 +322,16 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "allowance": Allowance.objects.create(user=owner),
         "groupallowance": GroupAllowance.objects.create(group=group),
         "trash": deleted,
+        "image": SavedImage.objects.create(
+            owner=owner,
+            name="base",
+            file="own-0123456789abcdef.qcow2",
+            sha256="0" * 64,
+            size_bytes=1 << 20,
+            account="nocloud",
+            has_cloud_init=True,
+            origin="lab/web",
+        ),
         "labsnapshot": put(run.testbed, "web", taken("base")).listed.get(),
         "snapshotorder": SnapshotOrder.objects.create(
             testbed=run.testbed, verb="delete", name="base", guests=[], asked_by=owner

@@ -292,12 +292,12 @@ def define(task: Task, guest: GuestState) -> None:
     """Define a guest's domain. Raises: ImageFailed when its disk's chain is broken."""
     text = local_artefact(task, guest.xml).read_text()
     if guest.disk:
-        text = with_layers(text, guest.disk, _layers(task, guest))
+        text = with_layers(text, guest.disk, layers_below(task, guest))
     domains.define(task.host.libvirt, task.domain(guest), text)
     give_records_back(task, guest)
 
 
-def _layers(task: Task, guest: GuestState) -> Sequence[Layer]:
+def layers_below(task: Task, guest: GuestState) -> Sequence[Layer]:
     """Return the layers below a guest's disk; those of a user's file are not opened."""
     if guest.image.is_own:
         return layers_over_copy(

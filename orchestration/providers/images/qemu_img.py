@@ -163,6 +163,7 @@ def convert(
     target: str,
     *,
     over: Layer | None = None,
+    is_private: bool = False,
     target_format: str = "qcow2",
     scope: Scope,
     on_progress: OnProgress | None = None,
@@ -170,7 +171,8 @@ def convert(
     """Copy an image into another format, flattened; progress in bytes of its data.
 
     Nothing but `over` may lie below it, whatever it says itself. It is read without
-    rights: a user or a guest may have made it. The partial copy is removed when it
+    rights, a user or a guest may have made it, unless it `is_private`: root's alone, and
+    known to refer to no data file. The partial copy is removed when it
     fails or is cancelled.
     """
     failure = Failure(
@@ -178,7 +180,7 @@ def convert(
         f"The image {source.path} on {transport.machine} could not be converted.",
         "Check that the file is a whole disk image.",
     )
-    reading = _Reading(source, over)
+    reading = _Reading(source, over, is_private)
     on_line: OnLine | None = None
     if on_progress is not None:
         total = _data_bytes(transport, reading, failure, scope=scope)
@@ -195,6 +197,22 @@ def convert(
         )
         for owned in (("chown", "0:0", part), ("chmod", "0600", part)):
             transport.run(command(*owned).with_root(), scope=scope)
+
+
+def data_bytes(
+    transport: Transport, source: Layer, *, over: Layer | None = None, scope: Scope
+) -> int:
+    """Return the bytes that a private image takes when it is flattened.
+
+    Raises: ImageFailed.
+    """
+    failure = Failure(
+        ImageFailed,
+        f"The image {source.path} on {transport.machine} cannot be read.",
+        "Check that the file is a whole disk image.",
+    )
+    reading = _Reading(source, over, is_private=True)
+    return _data_bytes(transport, reading, failure, scope=scope)
 
 
 def rebase(
@@ -339,6 +357,7 @@ class _Reading:
 
     source: Layer
     over: Layer | None
+    is_private: bool
 
     @property
     def node(self) -> str:
@@ -349,7 +368,14 @@ class _Reading:
     def command(self, target: str, *words: str) -> Command:
         """The command; `target` is empty when nothing is written."""
         base = self.over.path if self.over else ""
-        return confined(self.source.path, target, "qemu-img", *words, base=base)
+        return confined(
+            self.source.path,
+            target,
+            "qemu-img",
+            *words,
+            base=base,
+            is_private=self.is_private,
+        )
 
 
 def _node(image: Layer, *below: Layer) -> str:

@@ -279,12 +279,12 @@ def _unwrapped(cmd: Command) -> Command:
 
 
 def _unconfined(cmd: Command) -> Command:
-    """Return the qemu-img command in `sh -c SCRIPT sh SOURCE TARGET BASE qemu-img …`."""
+    """Return the qemu-img command behind SCRIPT and what `confined` gives it."""
     words = cmd.argv
     if words[0] != "sh" or "qemu-img" not in words:
         return cmd
     at = words.index("qemu-img")
-    named = {f"/dev/fd/{n}": words[at - 6 + n] for n in (3, 4, 5)}
+    named = {f"/dev/fd/{n}": words[at - 7 + n] for n in (3, 4, 5)}
     return replace(cmd, argv=tuple(named.get(word, word) for word in words[at:]))
 
 

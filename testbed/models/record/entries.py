@@ -27,7 +27,7 @@ OTHER_ACTS = {
     SSH_KEYS: "change SSH keys",
     ADMIN_PAGES: "use the admin pages",
     ORPHANS: "delete and adopt orphans",
-    IMAGES: "delete images",
+    IMAGES: "delete and share images",
     HOSTS: "add hosts",
 }
 

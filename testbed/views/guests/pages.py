@@ -66,6 +66,7 @@ def _context(request: Request, testbed: Testbed, page: GuestPage) -> dict[str, o
         "keys": key_status(testbed, page.row.guest),
         "ssh": _ssh(request, testbed, page.row.guest),
         "protection": protections_of(testbed).get(page.row.guest.name),
+        "may_save_image": request.may.allows(Act.SAVE_IMAGE),
         "may_protect": request.may.allows(Act.PROTECT),
         "active_run": running[0] if running else None,
     }

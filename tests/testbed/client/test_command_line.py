@@ -31,7 +31,7 @@ ANSWERS: Frame = {
 }
 
 
-VERBS_FIRST = ("power", "snapshot")
+VERBS_FIRST = ("power", "snapshot", "image", "copy")
 
 
 class FakeServer:
@@ -61,6 +61,27 @@ class FakeServer:
     def snapshot(self, slug: str, verb: str, guest: str, **wish: object) -> StartedRun:
         FakeServer.asked = (slug, {"verb": verb, "guest": guest, **wish})
         return StartedRun(7, ({"index": 0, "title": "Take snapshot base"},))
+
+    def save_image(
+        self, slug: str, guest: str, name: str, **wish: object
+    ) -> StartedRun:
+        FakeServer.asked = (slug, {"guest": guest, "name": name, **wish})
+        return StartedRun(7, ({"index": 0, "title": "Save 1 guest as an image"},))
+
+    def copy_testbed(self, slug: str, name: str) -> None:
+        FakeServer.asked = (slug, {"name": name})
+
+    def copy_with_disks(self, slug: str, name: str) -> StartedRun:
+        FakeServer.asked = (slug, {"name": name, "disks": True})
+        return StartedRun(7, ({"index": 0, "title": "Save 1 guest as an image"},))
+
+    def images(self) -> list[Frame]:
+        own = {"id": 3, "name": "base", "owner": "olive", "bytes": 1 << 20}
+        own |= {"sha256": "ab" * 32, "ready": True, "shared": False}
+        return [own | {"id": 2, "owner": "mark", "shared": True}, own]
+
+    def delete_image(self, number: int) -> None:
+        FakeServer.asked = ("", {"deleted": number})
 
     def all_snapshots(self, slug: str) -> Frame:
         first = {"name": "all", "title": "all", "parent": "", "current": False}
@@ -420,6 +441,33 @@ def test_group_snapshot_is_asked_for_without_a_guest(run, words, name):
 def test_missing_word_of_a_snapshot_is_one_sentence(run, capsys, words):
     assert run(*words, verb="snapshot") == 1
     assert capsys.readouterr().err.startswith("Error: W")
+
+
+def test_guest_is_saved_as_an_image(run):
+    assert run("save", "lab", "web", "base", "--shut-down", verb="image") == 0
+
+    wanted = {"guest": "web", "name": "base", "shut_down": True}
+    assert FakeServer.asked == ("lab", wanted)
+
+
+@pytest.mark.parametrize("disks", [{}, {"disks": True}])
+def test_testbed_is_copied(run, disks: Frame):
+    assert run("lab", "two", *(["--disks"] if disks else []), verb="copy") == 0
+
+    assert FakeServer.asked == ("lab", {"name": "two"} | disks)
+
+
+def test_images_are_listed_and_only_an_own_one_is_deleted(run, capsys):
+    assert run("list", verb="image") == 0
+    listed = capsys.readouterr().out
+    assert run("delete", "base", "--yes", verb="image") == 0
+    assert FakeServer.asked == ("", {"deleted": 3})
+    assert run("delete", "other", verb="image") == 1
+
+    first, second = listed.splitlines()
+    assert first.startswith("base of mark, 1.0 MiB, shared with all, sha256 abab")
+    assert second.startswith("base of olive, 1.0 MiB, sha256 abab")
+    assert "You have no image other." in capsys.readouterr().err
 
 
 def test_snapshots_are_listed_as_trees(run, capsys):

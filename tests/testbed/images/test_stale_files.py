@@ -8,8 +8,12 @@ from django.contrib.auth.models import User
 from orchestration.plan.model import Command, Options
 from testbed.images import pruning as images_task
 from testbed.images import stale_files
-from testbed.images.stale_files import sweep_files_of, sweep_images_of
-from testbed.models import Run, Testbed
+from testbed.images.stale_files import (
+    remove_files_of,
+    sweep_files_of,
+    sweep_images_of,
+)
+from testbed.models import Run, SavedImage, Testbed
 from tests.orchestration.stores import BASE, GOLDEN, OWN
 from tests.testbed.conftest import YAML
 from tests.testbed.images.image_hosts import Machines
@@ -44,6 +48,44 @@ def test_stale_files_of_all_hosts_go_and_are_counted(
 ) -> None:
     assert sweep_files_of(machines) == 2
     assert left(machines) == [False, False]
+
+
+def test_files_of_an_image_that_was_not_saved_go_from_all_hosts(
+    machines: Machines, lab: Testbed
+) -> None:
+    file, other = "own-00000000000000ff.qcow2", "own-00000000000000fe.qcow2"
+    for folder in (machines.main, machines.other):
+        for name in (f"{file}.part", file, f"{other}.part"):
+            folder.put(name)
+
+    remove_files_of(machines, [file])
+
+    for folder in (machines.main, machines.other):
+        assert {path.name for path in folder.images.glob("own-0*f?.*")} == {
+            f"{other}.part"
+        }
+
+
+def test_files_of_a_saved_image_are_not_removed(
+    machines: Machines, lab: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = "own-00000000000000ff.qcow2"
+    machines.main.put(file)
+    SavedImage.objects.create(
+        owner=owner,
+        name="base",
+        file=file,
+        sha256="0" * 64,
+        size_bytes=1,
+        account="nocloud",
+        has_cloud_init=True,
+        origin="lab/web",
+    )
+    monkeypatch.setattr(stale_files, "kept_hosts", lambda: machines)
+
+    stale_files.remove_unsaved([file])
+
+    assert (machines.main.images / file).exists()
 
 
 def test_testbed_with_a_run_on_is_left_alone(

@@ -248,7 +248,7 @@ def test_snapshot_is_refused_where_its_memory_exceeds_the_limit(testbed, owner, 
         with pytest.raises(LimitReached) as refused:
             create_snapshot(testbed, owner, one, "web")
     assert "may grow to 20.2 GiB; 20.0 GiB are allowed" in refused.value.message
-    assert "Delete disks or snapshots that are not needed" in refused.value.hint
+    assert "Delete disks, snapshots or images that are not needed" in refused.value.hint
     assert not Run.objects.exists()
     delete = SnapshotWish(SnapshotVerb.DELETE, "base", "olive")
     create_snapshot(testbed, owner, delete, "web")

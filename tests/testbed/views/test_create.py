@@ -281,10 +281,12 @@ def test_example_takes_the_name_that_was_typed(browser: Client):
     assert answer["Location"] == "/testbeds/mine/"
 
 
-def test_fixed_address_is_judged_by_the_pools_of_the_installation(settings):
+def test_fixed_address_is_judged_by_the_pools_of_the_installation(
+    settings: object, owner: User
+):
     settings.ADDRESS_POOLS = Pools(management=IPv4Network("198.18.0.0/15"))
     yaml = YAML.replace("{bridge: lan}", "{bridge: lan, ip: 198.18.0.5}", 1)
 
-    findings = findings_of_upload({"kvm-compose.yaml": yaml.encode()}, "lab")
+    findings = findings_of_upload({"kvm-compose.yaml": yaml.encode()}, "lab", owner)
 
     assert any("management networks, 198.18.0.0/15" in f.message for f in findings)

@@ -187,3 +187,28 @@ def test_overlay_whose_size_is_known_does_not_open_its_base(tmp_path: Path) -> N
     )
     assert found.virtual_size_bytes == 65536
     assert (found.backing, found.backing_format) == ("/nowhere/own.qcow2", "qcow2")
+
+
+def test_private_file_is_read_and_nothing_else_is_allowed(
+    secret: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "target"
+    words = ("sh", "-c", f"cat /dev/fd/3 > /dev/fd/4; id -u; echo no > {secret}")
+    reading = confined(str(secret), str(target), *words, is_private=True)
+    blind = confined(str(secret), str(target), *words)
+    capabilities = confined(
+        str(secret), "", "grep", "^Cap[EBA]", "/proc/self/status", is_private=True
+    )
+    transport = LocalTransport()
+
+    ran = transport.run(reading, scope=Scope(), check=False)
+    content = target.read_bytes()
+    transport.run(blind, scope=Scope(), check=False)
+
+    assert ran.stdout == "65534\n"
+    assert "Permission denied" in ran.stderr
+    assert content == secret.read_bytes() == SECRET
+    assert target.read_bytes() == b""
+    # CAP_DAC_READ_SEARCH alone.
+    shown = transport.run(capabilities, scope=Scope()).stdout.split()
+    assert set(shown[1::2]) == {"0000000000000004"}

@@ -1,0 +1,1 @@
+"""Saving guests as images, and the page of the images that users saved."""

@@ -1,0 +1,113 @@
+"""The image catalogue: what a user's YAML may name, and what users saved of guests."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from orchestration.amounts import size
+from orchestration.errors import TestbedError
+from testbed.access.permissions import require_admin
+from testbed.access.visibility import Request, page_of
+from testbed.images.saved import delete_saved, erased_image, share_with_all
+from testbed.models import SavedImage
+from testbed.models.images import SavedImageQuerySet
+from testbed.testbeds.erasure.losses import Unconfirmed
+from testbed.testbeds.findings import installed_catalogue
+from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
+from testbed.views.problems import problem_page, status_of, wants_json
+
+
+@login_required
+@require_GET
+def index(request: Request) -> HttpResponse:
+    """List the images that the user may name; lab admins see those of all users."""
+    saved = _visible(request).select_related("owner", "run__testbed")
+    ours = installed_catalogue().values()
+    if wants_json(request):
+        return JsonResponse({"saved": [_shape(one, request.user) for one in saved]})
+    context = {
+        "page": page_of(request, saved),
+        "installed": [image.name for image in ours],
+    }
+    return render(request, "catalogue/images.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete(request: Request, pk: int) -> HttpResponse:
+    """Ask what dies, and delete an image of the user's; lab admins delete any."""
+    image = get_object_or_404(_deletable(request), pk=pk)
+    question = Question(
+        title=f"Delete image {image}?",
+        text="No YAML can name it any more. Its file goes from all hosts within a day of "
+        "its last use. This cannot be undone.",
+        address=reverse("catalogue-delete", args=[image.pk]),
+        button=f"Delete {image}, {size(image.size_bytes)}",
+        back=reverse("catalogue"),
+        keep="Keep it",
+        section=("Images", reverse("catalogue")),
+    )
+    if request.method == "GET":
+        return ask(request, question, erased_image(image))
+    try:
+        delete_saved(image, request.user, confirm=confirm_of(request))
+    except Unconfirmed as exc:
+        return not_confirmed(request, exc, question)
+    except TestbedError as exc:
+        back = reverse("catalogue")
+        return problem_page(request, exc, status=status_of(exc), back=back)
+    if wants_json(request):
+        return JsonResponse({"deleted": image.name})
+    messages.success(request, f"Image {image} was deleted.")
+    return redirect("catalogue")
+
+
+@login_required
+@require_POST
+def share(request: Request, pk: int) -> HttpResponse:
+    """Let all users name an image, or take it back."""
+    require_admin(request.user)
+    image = get_object_or_404(SavedImage.objects.ready(), pk=pk)
+    is_shared = request.POST.get("shared") == "on"
+    try:
+        share_with_all(image, request.user, is_shared=is_shared)
+    except TestbedError as exc:
+        back = reverse("catalogue")
+        return problem_page(request, exc, status=status_of(exc), back=back)
+    if wants_json(request):
+        return JsonResponse({"shared": is_shared})
+    return redirect("catalogue")
+
+
+def _visible(request: Request) -> SavedImageQuerySet:
+    if request.user.is_superuser:
+        return SavedImage.objects.all()
+    own = SavedImage.objects.filter(owner=request.user)
+    return own | SavedImage.objects.usable_by(request.user)
+
+
+def _deletable(request: Request) -> SavedImageQuerySet:
+    if request.user.is_superuser:
+        return SavedImage.objects.all()
+    return SavedImage.objects.filter(owner=request.user)
+
+
+def _shape(image: SavedImage, user: User) -> dict[str, object]:
+    """Return an image for programs; its testbed only to those who may know of it."""
+    is_known = user.is_superuser or image.owner_id == user.pk
+    return {
+        "id": image.pk,
+        "name": image.name,
+        "owner": str(image.owner),
+        "shared": image.is_shared,
+        "ready": bool(image.sha256),
+        "bytes": image.size_bytes,
+        "sha256": image.sha256,
+        "account": image.account,
+        "origin": image.origin if is_known else "",
+        "created_at": image.created_at,
+    }
