@@ -229,11 +229,11 @@ def test_mixed_chain_is_refused_before_anything_happens(
 def test_snapshots_survive_down_and_up(
     stack: Stack, owner: Client, guests: dict[str, Guest]
 ):
+    boot = guests["away"].boot  # made when it is read first, and then in memory
     guests["away"].run("echo keep > /root/kept")
     done(owner, "create", "away", name="base", description="before down")
     virsh(stack, guests["away"], "away", "snapshot-create-as", "by-virsh")
     guests["away"].run("rm /root/kept; sync")
-    boot = guests["away"].boot
 
     down = ran(owner, SLUG, "down")
     assert down.status == "succeeded", down.words
