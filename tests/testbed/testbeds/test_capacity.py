@@ -66,7 +66,7 @@ def test_migration_counts_what_the_folders_say(testbed, second, owner):
     draft = Testbed.objects.create(owner=owner, slug="draft", number=9)
     lost = Run.objects.create(testbed=draft, **waits)
 
-    import_module("testbed.migrations.0037_planned_starts").read_folders(apps, None)
+    import_module("testbed.migrations.0039_planned_starts").read_folders(apps, None)
 
     by_testbed = {one.testbed: one for one in counted()}
     held, waiting = by_testbed[testbed.pk].held, by_testbed[second.pk].wanted
