@@ -95,6 +95,7 @@ def _flatten(task: Task, guest: GuestState, target: str) -> None:
     """
     transport, scope = task.host.transport, task.scope
     below = layers_below(task, guest)
+    images = PurePosixPath(task.host.state.images_dir)
     if len(below) > 1:
         raise _failed(
             guest,
@@ -102,6 +103,13 @@ def _flatten(task: Task, guest: GuestState, target: str) -> None:
             "Another program laid it there; undo that.",
         )
     disk, over = Layer(guest.disk, "qcow2"), next(iter(below), None)
+    # The disk says so itself, and root reads it: QEMU may have written there.
+    if over is not None and PurePosixPath(over.path).parent != images:
+        raise _failed(
+            guest,
+            f"has a disk that lies over {over.path}, which is not in {images}",
+            "Use Up with Recreate disks: it erases the disk.",
+        )
     folder = str(PurePosixPath(target).parent)
     transport.run(command("mkdir", "-p", folder).with_root(), scope=scope)
     require_space(

@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("qemu-img"), reason="qemu-img not installed"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
 ]
-FILE = "own-0123456789abcdef.qcow2"
+FILE, BASE_FILE = "own-0123456789abcdef.qcow2", "base.qcow2"
 BASE, OVER = b"of the base\n", b"of the guest\n"
 Before = Callable[[Command], None]
 
@@ -60,8 +60,10 @@ def _saved(rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path) -> Callabl
         name: str, before: Before = lambda _: None, *, is_defined: bool = False
     ) -> Task:
         guest, folder = rehearsal.state.guest(name), tmp_path / "real" / name
-        disk, base = folder / f"{name}-disk.qcow2", folder / "base.qcow2"
+        images = tmp_path / f"images of {guest.host}"
+        disk, base = folder / f"{name}-disk.qcow2", images / BASE_FILE
         folder.mkdir(parents=True)
+        images.mkdir()
         raw = tmp_path / "raw"
         raw.write_bytes(BASE.ljust(1 << 20, b"\0"))
         here("qemu-img", "convert", "-q", "-Oqcow2", str(raw), str(base))
@@ -103,9 +105,10 @@ def _saved(rehearsal: Rehearsal, make_task: MakeTask, tmp_path: Path) -> Callabl
 
 
 def files_of(task: Task) -> set[str]:
-    """Return the names of all files in the image folders of all hosts."""
+    """Return the names of all files but the base in the image folders of all hosts."""
     folders = [Path(host.images_dir) for host in task.state.hosts]
-    return {path.name for one in folders if one.is_dir() for path in one.iterdir()}
+    found = {path.name for one in folders if one.is_dir() for path in one.iterdir()}
+    return found - {BASE_FILE}
 
 
 @pytest.mark.parametrize("name", ["a", "b"], ids=["on main", "on another host"])
@@ -206,6 +209,21 @@ def test_disk_over_two_others_is_refused(
 
     with pytest.raises(ImageFailed, match="lies over /one over /two"):
         saving.save_images(task)
+
+
+def test_disk_over_another_file_of_the_host_is_refused(
+    saved: Callable[..., Task], tmp_path: Path
+) -> None:
+    task, secret = saved("a"), tmp_path / "secret"
+    secret.write_bytes(b"of root alone".ljust(1 << 20, b"\0"))
+    secret.chmod(0o600)
+    disk = task.state.guest("a").disk
+    here("qemu-img", "rebase", "-u", "-fqcow2", "-Fraw", "-b", str(secret), disk)
+
+    with pytest.raises(ImageFailed, match="secret, which is not in"):
+        saving.save_images(task)
+
+    assert files_of(task) == set()
 
 
 def test_rehearsal_saves_nothing(rehearsal: Rehearsal, make_task: MakeTask) -> None:
