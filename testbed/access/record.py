@@ -5,6 +5,7 @@ sends it, out of reach of whoever has the database.
 """
 
 import logging
+import re
 
 from django.contrib.auth.models import AbstractBaseUser
 
@@ -13,6 +14,7 @@ from testbed.models import Entry, Run, Testbed
 
 logger = logging.getLogger(__name__)
 Outcome = Entry.Outcome
+NAME = re.compile(r"[\w.@+-]*")  # as Django lets users be named
 
 
 def write(
@@ -70,7 +72,9 @@ def write_on_testbed(
 def _add(entry: Entry) -> None:
     entry.what = _on_one_line(entry.what)
     entry.save()
-    who = f"{entry.user} ({entry.role})" if entry.role else entry.user or "the system"
+    # A name that was tried in vain is anything, also the words of another line.
+    name = entry.user if NAME.fullmatch(entry.user) else repr(entry.user)
+    who = f"{name} ({entry.role})" if entry.role else name or "the system"
     where = f"{entry.owner}'s testbed {entry.thing}" if entry.role else entry.thing
     where = f"on {where}" if where else f"from {entry.address or 'nowhere'}"
     words = f"{entry.what}, run {entry.run_number}" if entry.run_number else entry.what

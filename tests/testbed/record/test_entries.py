@@ -9,7 +9,7 @@ from django.utils import timezone
 from testbed.access.permissions import Act, record_act
 from testbed.access.record import write
 from testbed.models import Entry, Run, Testbed
-from testbed.models.record.entries import GROUPS, MOST_TEXT
+from testbed.models.record.entries import GROUPS, MOST_TEXT, SIGN_IN
 from testbed.retention import forget_old_entries
 from testbed.runs.outcome import finish_run
 from tests.testbed.conftest import MakeRun, ShareWith
@@ -70,6 +70,15 @@ def test_long_words_are_cut_and_line_breaks_written_out(owner: User):
 
     assert only().what.startswith("a\\nact b")
     assert len(only().what) == MOST_TEXT
+
+
+def test_name_in_vain_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+
+    write("olive from 10.0.0.1: signed in", SIGN_IN, "could not sign in", address="::1")
+
+    assert "by olive from" not in caplog.text
+    assert "by 'olive from 10.0.0.1: signed in' from ::1: could not" in caplog.text
 
 
 def test_run_has_its_outcome_where_it_began(make_run: MakeRun, owner: User):
