@@ -20,7 +20,7 @@ from orchestration.errors import StateError, TestbedError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
-from testbed.access.permissions import name_acting
+from testbed.access.permissions import Act, name_acting
 from testbed.access.record import write_on_testbed
 from testbed.celery import request_observation, request_removal, request_start
 from testbed.models import (
@@ -131,6 +131,9 @@ def _delete_copy(run: Run) -> None:
         delete_testbed(copy, run.asked_by)
     except TestbedError as exc:
         logger.info("the copy %s of %s stays: %s", copy, run.testbed, exc)
+        return
+    what = f"the copy: run {run.pk} did not save its disks"
+    write_on_testbed(None, Act.DELETE.name.lower(), copy, what)
 
 
 def outcome(run: Run) -> Run.Status:

@@ -9,7 +9,7 @@ from django.test import Client
 from orchestration.errors import StateError, TestbedBusy
 from testbed.access.limits import LimitReached
 from testbed.images.copies import copy, copy_with_disks
-from testbed.models import Allowance, Run, SavedImage, Testbed, TrashItem
+from testbed.models import Allowance, Entry, Run, SavedImage, Testbed, TrashItem
 from testbed.runs.outcome import finish_run
 from testbed.testbeds.files import NameTaken
 from testbed.testbeds.findings import findings_of
@@ -159,6 +159,18 @@ def test_refused_images_leave_no_copy(used: Testbed, owner: User):
 
     assert Testbed.objects.count() == 1
     assert not Run.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_removal_of_a_copy_without_its_disks_is_recorded(used: Testbed, owner: User):
+    run = copy_with_disks(used, owner, "two")
+    number = Testbed.objects.get(slug="two").number
+
+    finished(run, Run.Status.FAILED)
+
+    entry = Entry.objects.filter(testbed_number=number, act="delete").get()
+    assert (entry.user, entry.thing) == ("", "two")
+    assert f"run {run.pk}" in entry.what
 
 
 def test_testbed_without_disks_is_copied_without(generated: Testbed, owner: User):
