@@ -15,6 +15,7 @@ from testbed.access.permissions import Act, record_act
 from testbed.models import Run, Testbed
 from testbed.models.runs import require_no_run
 from testbed.runs.creation import create_saving
+from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.files import copy_testbed, delete_testbed
 
 
@@ -22,6 +23,7 @@ def copy(testbed: Testbed, user: User, slug: str) -> Testbed:
     """Copy a testbed's YAML and files. Raises: as `copy_testbed`."""
     found = copy_testbed(testbed, user, slug, _yaml(testbed))
     record_act(user, Act.COPY, testbed, f"as {slug}")
+    _record_origin(found, testbed, user)
     return found
 
 
@@ -38,10 +40,16 @@ def copy_with_disks(testbed: Testbed, user: User, slug: str) -> Run:
     try:
         run = create_saving(testbed, user, names, shut_down=True, copy=found)
     except BaseException:
-        delete_testbed(found, user)
+        delete_testbed(found, user, confirm=erased_testbed(found).token)
         raise
     record_act(user, Act.COPY, testbed, f"as {slug} with disks", run=run)
+    _record_origin(found, testbed, user)
     return run
+
+
+def _record_origin(found: Testbed, source: Testbed, user: User) -> None:
+    """Let a copy's own record begin with it."""
+    record_act(user, Act.EDIT, found, f"created it as a copy of {source}")
 
 
 def _yaml(testbed: Testbed) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from orchestration.errors import StateError, TestbedBusy
+from orchestration.errors import ExecutionRefused, StateError, TestbedBusy
 from testbed.access.limits import LimitReached
 from testbed.images.copies import copy, copy_with_disks
 from testbed.models import Allowance, Entry, Run, SavedImage, Testbed, TrashItem
@@ -15,7 +15,7 @@ from testbed.testbeds.files import NameTaken
 from testbed.testbeds.findings import findings_of
 from testbed.testbeds.stored_files import files_bytes, list_files
 from tests.testbed.conftest import ShareWith
-from tests.testbed.images.saved_images import written
+from tests.testbed.images.saved_images import made, written
 from tests.testbed.reading import visible
 
 PAGE = "/testbeds/lab/copy/"
@@ -159,6 +159,25 @@ def test_refused_images_leave_no_copy(used: Testbed, owner: User):
 
     assert Testbed.objects.count() == 1
     assert not Run.objects.exists()
+
+
+def test_refused_images_leave_no_copy_without_a_trash(
+    used: Testbed, owner: User, settings: pytest.FixtureRequest
+):
+    settings.TRASH_DAYS = 0
+    made(used, owner, "two-db")
+
+    with pytest.raises(ExecutionRefused, match="an image two-db already"):
+        copy_with_disks(used, owner, "two")
+
+    assert Testbed.objects.count() == 1
+
+
+def test_copys_own_record_says_where_it_is_from(used: Testbed, stranger: User):
+    found = copy(used, stranger, "two")
+
+    entry = Entry.objects.get(testbed_number=found.number)
+    assert (entry.user, entry.what) == (str(stranger), "created it as a copy of lab")
 
 
 @pytest.mark.django_db(transaction=True)
