@@ -140,7 +140,7 @@ def test_outcome_is_logged(owner: User, caplog: pytest.LogCaptureFixture):
     attempt(password="olive-pass")
 
     assert caplog.messages == [
-        r"act sign_in by olive\nforged from 192.0.2.1: could not sign in (failed)",
+        r"act sign_in by 'olive\nforged' from 192.0.2.1: could not sign in (failed)",
         "act sign_in by olive from 192.0.2.1: signed in",
     ]
 
