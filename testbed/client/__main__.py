@@ -12,6 +12,7 @@ printed as it comes.
 import argparse
 import getpass
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -73,11 +74,14 @@ def main(arguments: Sequence[str]) -> int:
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     head, words = _at_dashes(arguments)
     parser = _parser()
-    options = parser.parse_args(head)
-    if options.form == "program":
-        options.words += words
-    elif words:
+    options, rest = parser.parse_known_args(head)
+    # argparse leaves over what stands behind an option: --all NAME, --shell LINE.
+    if rest and (rest[0].startswith("-") or "words" not in options):
+        parser.error(f"unknown: {shlex.join(rest)}")
+    if words and options.form != "program":
         parser.error("only exec takes words behind --")
+    if rest or words:
+        options.words += [*rest, *words]
     return options
 
 

@@ -30,7 +30,9 @@ def show_failures(
         is_stopped = block["status"] == "cancelled" and not stopped_is_failed
         if not _is_good(block) and not is_stopped:
             text = f"{block['folded']}: {block['message'] or block['status']}"
-            say(plain(f"{text} {block['hint']}".rstrip()), to=out or sys.stderr)
+            if hint := block["hint"]:
+                text = f"{text.removesuffix('.')}. {hint}"
+            say(plain(text), to=out or sys.stderr)
 
 
 def has_success(answers: Frame) -> bool:

@@ -143,6 +143,27 @@ def test_command_after_two_dashes_reaches_the_server_word_by_word(run):
     assert wanted["conditions"]["sudo"]
 
 
+def test_command_behind_its_options_needs_no_dashes(run):
+    run("web", "--shell", "ls | wc")
+
+    assert FakeServer.asked[1]["words"] == ["ls | wc"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "said"),
+    [
+        ("exec", ("web", "--root", "--", "id"), "unknown: --root"),
+        ("push", ("web", "a", "/b", "c d"), "unknown: 'c d'"),
+        ("fetch", ("web", "/a", "--", "x"), "only exec takes words behind --"),
+    ],
+)
+def test_word_that_a_verb_does_not_know_is_named(run, capsys, verb, words, said):
+    with pytest.raises(SystemExit):
+        run(*words, verb=verb)
+
+    assert said in capsys.readouterr().err
+
+
 def test_shell_and_scripts_are_asked_for(run, tmp_path: Path, monkeypatch):
     script = tmp_path / "x.sh"
     script.write_text("id\n")
@@ -199,8 +220,12 @@ def test_copies_are_printed_with_what_arrived(
     assert capsys.readouterr().out == f"web-[0-1] (2): {message}\n"
 
 
-def test_failure_is_printed_with_what_to_do(run, monkeypatch, capsys):
-    said = {"message": "Could not write /srv in guest web.", "hint": "Use sudo."}
+@pytest.mark.parametrize(
+    "message",
+    ["Could not write /srv in guest web.", "Could not write /srv in guest web"],
+)
+def test_failure_is_printed_with_what_to_do(run, monkeypatch, capsys, message: str):
+    said = {"message": message, "hint": "Use sudo."}
     block = {**BLOCK, **said, "folded": "web", "status": "failed", "output": None}
     monkeypatch.setattr(FakeServer, "answers", lambda *_: {"blocks": [block]})
 
@@ -419,6 +444,7 @@ def test_act_on_a_snapshot_is_sent_with_its_options(run):
     ("words", "name"),
     [
         (("create", "lab", "base", "--all"), "base"),
+        (("create", "lab", "--all", "base"), "base"),
         (("restore", "lab", "--all"), ""),
     ],
 )
