@@ -1,0 +1,130 @@
+"""Every page that a lab admin can reach by links, as axe judges it.
+
+The pages are found by following links, one for each route, so that a new one is judged
+without a line here. Light on a wide window, then dark on a telephone's, where nothing
+may stick out at the side.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.urls import Resolver404, resolve
+from playwright.sync_api import Browser, Page, expect
+
+from tests.live.browser import PATIENCE_MS, create, sign_in
+from tests.live.stack import Stack
+
+pytestmark = pytest.mark.browser
+AXE = Path(__file__).parents[2] / "front_end/node_modules/axe-core/axe.min.js"
+WIDE = {"width": 1280, "height": 900}
+TELEPHONE = {"width": 390, "height": 844}
+# Django's own pages, which are not ours to mend.
+LEFT_OUT = ("/admin/",)
+# The editor's lines are reached by the keyboard through the text inside of its scroller.
+# A node of the diagram has a name that begins with the visible one, then says it in words.
+JUDGE = """async () => {
+  const found = await axe.run({exclude: ['.cm-scroller']}, {resultTypes: ['violations']});
+  return found.violations.flatMap(rule => rule.nodes
+    .filter(node => rule.id !== 'label-content-name-mismatch' ||
+      !node.html.includes('class="net__to"'))
+    .map(node => `${rule.id}: ${node.html.slice(0, 200)}`));
+}"""
+# Links of the diagram are no strings.
+ADDRESSES = "all => all.map(a => new URL(a.getAttribute('href'), location).href)"
+STICKS_OUT = (
+    "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+)
+
+
+@pytest.fixture(name="office")
+def _office(product: Stack, chromium: Browser) -> Iterator[Page]:
+    """A lab admin's page; the browser calls each question an error (status 409)."""
+    if not AXE.exists():
+        pytest.skip("axe-core is missing: npm ci in front_end")
+    product.add_user("boss", is_admin=True)
+    context = chromium.new_context(base_url=product.url)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    sign_in(page, "boss")
+    yield page
+    context.close()
+
+
+def test_every_page_is_clean(office: Page):
+    prepare(office)
+
+    found = {path: faults(office, path) for path in pages(office)}
+
+    assert len(found) > 30, sorted(found)
+    assert {path: said for path, said in found.items() if said} == {}
+
+
+def prepare(page: Page) -> None:
+    """Make a testbed with something on each of its pages."""
+    create(page, "walked")
+    page.get_by_role("button", name="Up", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("Up succeeded.")
+    page.goto("/testbeds/walked/snapshots/")
+    page.get_by_role("button", name="Take snapshot").click()
+    expect(page.locator("#run-outcome")).to_contain_text("succeeded.")
+    page.goto("/testbeds/walked/")
+    page.locator("[name=selection]").fill("@all")
+    page.locator("[name=line]").fill("uname -a")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.locator("#run-outcome")).to_contain_text("succeeded.")
+
+
+def pages(page: Page) -> Iterator[str]:
+    """Yield an address of each route whose answer is a page, by following links."""
+    known, waiting = set[str](), ["/"]
+    while waiting:
+        path = waiting.pop(0)
+        if (route := route_of(path)) in known:
+            continue
+        known.add(route)
+        answer = page.request.get(path)
+        if not answer.headers.get("content-type", "").startswith("text/html"):
+            continue
+        page.goto(path)
+        links = page.locator("a[href]").evaluate_all(ADDRESSES)
+        waiting += [path_of(link) for link in links if is_ours(link, page.url)]
+        yield path
+
+
+def is_ours(link: str, here: str) -> bool:
+    there = urlsplit(link)
+    is_left_out = there.path.startswith(LEFT_OUT)
+    return there.netloc == urlsplit(here).netloc and not is_left_out
+
+
+def path_of(link: str) -> str:
+    there = urlsplit(link)
+    return f"{there.path}?{there.query}" if there.query else there.path
+
+
+def route_of(path: str) -> str:
+    """Return the route of an address with the names of its parameters."""
+    there = urlsplit(path)
+    try:
+        route = resolve(there.path).route
+    except Resolver404:
+        return path
+    return (
+        f"{route}?{'&'.join(sorted(p.split('=')[0] for p in there.query.split('&')))}"
+    )
+
+
+def faults(page: Page, path: str) -> list[str]:
+    """Return the faults of a page: those of axe, and what sticks out at the side."""
+    said = []
+    for size, scheme in ((WIDE, "light"), (TELEPHONE, "dark")):
+        page.set_viewport_size(size)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.goto(path)
+        page.evaluate(AXE.read_text())
+        said += [f"{scheme}: {fault}" for fault in page.evaluate(JUDGE)]
+        if page.evaluate(STICKS_OUT):
+            said.append(f"{size['width']} px: it sticks out at the side")
+    return said
