@@ -142,6 +142,22 @@ def generated(testbed: Testbed) -> Testbed:
 
 
 @pytest.fixture
+def down(generated: Testbed) -> Testbed:
+    """The testbed, whose guests are off."""
+    generated.condition = Testbed.Condition.DOWN
+    generated.save()
+    return generated
+
+
+@pytest.fixture
+def image_store(settings: object, tmp_path: Path, doors: "Doors") -> None:
+    """An empty folder of images on main, and no messages to workers."""
+    settings.IMAGES_DIR = tmp_path / "images"
+    settings.LOCAL_CATALOGUE = settings.IMAGES_DIR / "local.json"
+    settings.IMAGES_DIR.mkdir()
+
+
+@pytest.fixture
 def kept(testbed: Testbed, settings: object) -> Iterator[Hosts]:
     """The simulated hosts, open as long as the test runs."""
     hosts = Hosts(settings.RUNTIME_DIR)
