@@ -213,7 +213,8 @@ def create_saving(
     are no disks), ExecutionRefused (no such guest; a name that cannot be used, or is in
     use), LimitReached, TestbedBusy.
     """
-    options: dict[str, object] = {"images": dict(names), "selection": fold(names)}
+    names = {clean(guest): clean(name) for guest, name in names.items()}
+    options: dict[str, object] = {"images": names, "selection": fold(names)}
     if copy is not None:
         options |= {"copy": copy.pk}
     with transaction.atomic():

@@ -382,3 +382,13 @@ def test_second_shared_image_of_a_name_is_refused_by_the_database(
         share_with_all(other, admin, is_shared=True)
 
     assert SavedImage.objects.filter(is_shared=True).count() == 1
+
+
+@pytest.mark.parametrize(
+    ("guest", "name"), [("we\0b", "base"), ("web", "ba\0se"), ("\ud800", "\ud800")]
+)
+def test_name_that_no_database_stores_is_refused(
+    down: Testbed, owner: User, guest: str, name: str
+):
+    with pytest.raises(ExecutionRefused):
+        begun(down, owner, name, guest)
