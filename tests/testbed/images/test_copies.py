@@ -126,6 +126,18 @@ def test_copy_whose_disks_were_not_saved_goes_to_the_trash(
     assert TrashItem.objects.get().slug == "two"
 
 
+@pytest.mark.django_db(transaction=True)
+def test_copy_whose_disks_were_not_saved_goes_also_without_a_trash(
+    used: Testbed, owner: User, settings: pytest.FixtureRequest
+):
+    settings.TRASH_DAYS = 0
+    run = copy_with_disks(used, owner, "two")
+
+    finished(run, Run.Status.FAILED)
+
+    assert list(Testbed.objects.values_list("slug", flat=True)) == ["lab"]
+
+
 def test_nothing_is_copied_while_a_run_is_on(used: Testbed, owner: User):
     copy_with_disks(used, owner, "two")
 
