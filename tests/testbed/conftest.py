@@ -158,6 +158,20 @@ def image_store(settings: object, tmp_path: Path, doors: "Doors") -> None:
 
 
 @pytest.fixture
+def as_postgresql(db: None) -> Iterator[None]:
+    """Refuse texts that PostgreSQL does not take; SQLite stores them."""
+
+    def execute(run: Callable[..., object], sql: str, params: object, *rest: object):
+        for value in params or ():
+            if isinstance(value, str) and ("\0" in value or "\\u0000" in value):
+                raise ValueError("PostgreSQL's texts and JSON have no NUL.")
+        return run(sql, params, *rest)
+
+    with connection.execute_wrapper(execute):
+        yield
+
+
+@pytest.fixture
 def kept(testbed: Testbed, settings: object) -> Iterator[Hosts]:
     """The simulated hosts, open as long as the test runs."""
     hosts = Hosts(settings.RUNTIME_DIR)

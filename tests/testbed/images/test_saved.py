@@ -384,6 +384,7 @@ def test_second_shared_image_of_a_name_is_refused_by_the_database(
     assert SavedImage.objects.filter(is_shared=True).count() == 1
 
 
+@pytest.mark.usefixtures("as_postgresql")
 @pytest.mark.parametrize(
     ("guest", "name"), [("we\0b", "base"), ("web", "ba\0se"), ("\ud800", "\ud800")]
 )
