@@ -54,8 +54,8 @@ def request_image_observation() -> None:
 
 
 def request_removal(files: Sequence[str]) -> None:
-    """Request that files of unsaved images are removed; a sweep would do it later."""
-    with _logged("files of images that were not saved are removed later"):
+    """Request that files of images are removed; the hourly sweep would do it later."""
+    with _logged("files of images that are not kept are removed later"):
         app.send_task(REMOVE_UNSAVED, args=(list(files),))
 
 

@@ -75,9 +75,11 @@ def permissions_context(request: HttpRequest) -> dict[str, object]:
     return {"may": getattr(request, "may", Permissions())}
 
 
-def page_of(request: Request, things: "_SupportsPagination[Thing]") -> "Page[Thing]":
+def page_of(
+    request: Request, things: "_SupportsPagination[Thing]", field: str = "page"
+) -> "Page[Thing]":
     """Return the page that `?page=` names; a wrong number shows the nearest."""
-    return Paginator(things, PAGE_SIZE).get_page(request.GET.get("page"))
+    return Paginator(things, PAGE_SIZE).get_page(request.GET.get(field))
 
 
 def _require(request: Request, act: Act, testbed: Testbed) -> None:

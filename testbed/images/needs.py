@@ -5,7 +5,7 @@ before each deletion, which for a lab of many large states would take seconds if
 state were parsed each time.
 
 A run's row appears after its state was written: a read that begins after a run began
-therefore sees the run's needs.
+therefore sees the run's needs. The state of an Up that waits in the queue counts, too.
 """
 
 import logging
@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestration.errors import StateError
 from orchestration.inventory.image_uses import Claims, claims, merged
 from orchestration.project.folder import Project
-from testbed.models import Run, Testbed
+from testbed.models import PlannedStart, Run, Testbed
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,12 @@ class KnownStates:
     def read(self) -> Known:
         """Return the current needs."""
         needs, broken = {}, []
+        # Before the states: an Up that begins writes its state, then forgets the planned.
+        queued = PlannedStart.objects.queued()
         for testbed in Testbed.objects.all():
             try:
-                if (need := self._needs(testbed.project)) is not None:
+                need = self._needs(testbed.project, queued.get(testbed.pk))
+                if need is not None:
                     needs[testbed.slug] = need
             except StateError as exc:
                 logger.info("the state of %s is not known: %s", testbed, exc)
@@ -77,12 +80,13 @@ class KnownStates:
         busy = Run.objects.changing().values_list("testbed__slug", flat=True)
         return Known(needs, tuple(broken), frozenset(busy))
 
-    def _needs(self, project: Project) -> Needs | None:
-        stamps = project.stamps()
+    def _needs(self, project: Project, queued: int | None) -> Needs | None:
+        stamps = (project.stamps(), queued)
         known = self._read.get(project.directory)
         if known is not None and known[0] == stamps:
             return known[1]
-        states = project.read_all()
+        planned = PlannedStart.objects.states_of(queued) if queued else ()
+        states = (*planned, *project.read_all())
         if not states:
             return None
         guests = frozenset(g.name for state in states for g in state.machines)

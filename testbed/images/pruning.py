@@ -74,6 +74,12 @@ class HostImages:
         return [image for image in images if self.outcomes.get(image.name) == ""]
 
     @property
+    def left(self) -> list[StoredImage]:
+        """The images that were not deleted."""
+        images = (verdict.image for verdict in self.verdicts)
+        return [image for image in images if self.outcomes.get(image.name) != ""]
+
+    @property
     def unused(self) -> list[StoredImage]:
         """The images without a user."""
         return [verdict.image for verdict in self.verdicts if verdict.is_unused]
@@ -255,7 +261,7 @@ def _catalogued(main: str) -> Claims:
     images = load_catalogue(local if local.exists() else None).values()
     names = {PurePosixPath(image.path).name for image in images if image.path}
     # Those that a run saves now, too.
-    saved = SavedImage.objects.select_related("owner")
+    saved = SavedImage.objects.kept().select_related("owner")
     labels = {one.file: f"image {one} of {one.owner}" for one in saved}
     use = frozenset({Use("", CATALOGUE)})
     return Claims({(main, name): use for name in names | labels.keys()}, labels)

@@ -1,20 +1,22 @@
-"""Shares and deletes the images that users saved of guests, and says who uses each.
+"""Shares and deletes the images that users saved of guests.
 
-Deleting takes an image out of the catalogue at once; its files go with the next hourly
-sweep, and never while a disk lies over them. An image that a YAML names, or a state, is
-not deleted: the next Up of that testbed could not be planned.
+Deleting takes an image out of the catalogue at once. A worker removes its files then, but
+none over which a disk lies or that a state needs; until they are gone, the image counts to
+its owner's disks (`stale_files`). An image that a testbed needs stays, as the next Up that
+reads the YAML could not be planned; a lab admin may confirm that.
 """
 
-from pathlib import Path
+from functools import partial
 
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from orchestration.amounts import count_of
-from orchestration.compose.language.schema import CloudImage, Libvirt
-from orchestration.compose.loader import load_spec
 from orchestration.errors import StateError, TestbedError
 from testbed.access.record import write
+from testbed.celery import request_removal
+from testbed.images.uses import users_of
 from testbed.models import SavedImage, Testbed
 from testbed.models.record.entries import IMAGES
 from testbed.testbeds.erasure.losses import (
@@ -32,94 +34,140 @@ class ImageInUse(TestbedError):
     """Testbeds need an image."""
 
 
-def erased_image(image: SavedImage) -> Erasure:
-    """Return what is erased when an image is deleted now."""
-    loss = Loss(Sort.IMAGE, image.name, "", image.size_bytes, version=image.file)
-    return Erasure("delete-image", str(image.pk), (loss,))
+def erased_image(image: SavedImage, user: User) -> Erasure:
+    """Return what is erased when a user deletes an image now.
+
+    A lab admin confirms which testbeds it is taken from. Raises: ImageInUse.
+    """
+    users = _unblocked(users_of(image), image, user, "deleted")
+    loss = Loss(
+        Sort.IMAGE,
+        image.name,
+        "",
+        image.size_bytes,
+        version=_version(image, users),
+    )
+    return Erasure(
+        "delete-image",
+        str(image.pk),
+        (loss,),
+        must_type=image.name if users else "",
+        kept=_broken_by(
+            users, "The file stays as long, and counts to the image's owner."
+        ),
+    )
+
+
+def erased_share(image: SavedImage, user: User) -> Erasure:
+    """Return what is erased when a lab admin takes an image back now: mostly nothing."""
+    users = [one for one in users_of(image) if one.owner_id != image.owner_id]
+    users = _unblocked(users, image, user, "taken back")
+    loss = Loss(Sort.SHARED, f"image {image}", version=_version(image, users))
+    return Erasure(
+        "take-image-back",
+        str(image.pk),
+        (loss,) if users else (),
+        must_type=image.name if users else "",
+        kept=_broken_by(users),
+    )
 
 
 def delete_saved(image: SavedImage, user: User, *, confirm: str = "") -> None:
     """Take an image out of the catalogue. Raises: ImageInUse, StateError, Unconfirmed."""
+    users_of(image)  # reads what changed before the row is locked
     with transaction.atomic():
         image = SavedImage.objects.select_for_update().get(pk=image.pk)
+        if image.deleted_at:
+            raise StateError(
+                f"Image {image} is deleted already.", hint="Nothing to do."
+            )
         if not image.sha256:
             raise StateError(f"Image {image} is being saved.", hint="Cancel that run.")
-        _require_unused(users_of(image), image, user, "deleted")
-        require_confirmed(erased_image(image), confirm)
-        image.delete()
-    what = f"deleted image {image} of {image.owner}"
-    write(user, IMAGES, what, thing=f"image {image}")
+        require_confirmed(erased_image(image, user), confirm)
+        SavedImage.objects.filter(pk=image.pk).update(deleted_at=timezone.now())
+        what = f"deleted image {image} of {image.owner}"
+        write(user, IMAGES, what, thing=f"image {image}")
+        transaction.on_commit(partial(request_removal, [image.file]))
 
 
-def share_with_all(image: SavedImage, user: User, *, is_shared: bool) -> None:
+def share_with_all(
+    image: SavedImage, user: User, *, is_shared: bool, confirm: str = ""
+) -> None:
     """Let all users' YAMLs name an image, or its owner's alone again.
 
-    Raises: StateError (all have one of its name), ImageInUse (others need it).
+    Raises: StateError (all have one of its name), ImageInUse, Unconfirmed (others need
+    it).
     """
-    others = SavedImage.objects.filter(is_shared=True, name=image.name)
-    is_taken = image.name in installed_catalogue() or others.exists()
-    if is_shared and not image.is_shared and is_taken:
+    if not is_shared:
+        users_of(image)
+    try:
+        with transaction.atomic():
+            image = SavedImage.objects.ready().select_for_update().get(pk=image.pk)
+            did = f"took image {image} of {image.owner} back"
+            if is_shared:
+                did = f"shared image {image} of {image.owner} with all"
+                _require_free_name(image)
+            else:
+                require_confirmed(erased_share(image, user), confirm)
+            SavedImage.objects.filter(pk=image.pk).update(is_shared=is_shared)
+            write(user, IMAGES, did, thing=f"image {image}")
+    except IntegrityError as exc:  # another one was shared at the same moment
+        raise _taken(image) from exc
+    except SavedImage.DoesNotExist as exc:
         raise StateError(
-            f"All users have an image {image} already.",
-            hint="Let its owner save it under another name.",
-        )
-    if not is_shared:
-        others_of = [one for one in users_of(image) if one.owner_id != image.owner_id]
-        _require_unused(others_of, image, user, "taken back")
-    SavedImage.objects.filter(pk=image.pk).update(is_shared=is_shared)
-    did = f"shared image {image} of {image.owner} with all"
-    if not is_shared:
-        did = f"took image {image} of {image.owner} back"
-    write(user, IMAGES, did, thing=f"image {image}")
+            f"Image {image} was deleted meanwhile.", hint="Load the page again."
+        ) from exc
 
 
-def users_of(image: SavedImage) -> list[Testbed]:
-    """Return the testbeds whose state has an image, or whose YAML can name it and does."""
-    return [
-        testbed
-        for testbed in Testbed.objects.select_related("owner")
-        if _has(testbed, image)
-        or (_can_name(testbed, image) and _names(testbed, image))
-    ]
+def _require_free_name(image: SavedImage) -> None:
+    others = SavedImage.objects.kept().filter(is_shared=True, name=image.name)
+    if image.name in installed_catalogue() or others.exclude(pk=image.pk).exists():
+        raise _taken(image)
 
 
-def _require_unused(
-    testbeds: list[Testbed], image: SavedImage, user: User, act: str
-) -> None:
-    """Refuse what testbeds need; those that the user may not see are counted."""
-    if not testbeds:
-        return
+def _taken(image: SavedImage) -> StateError:
+    return StateError(
+        f"All users have an image {image} already.",
+        hint="Let its owner save it under another name.",
+    )
+
+
+def _unblocked(
+    users: list[Testbed], image: SavedImage, user: User, act: str
+) -> list[Testbed]:
+    """Return the testbeds that lose an image; only a lab admin lets them.
+
+    To others those that they may not see are counted. Raises: ImageInUse.
+    """
+    if user.is_superuser or not users:
+        return users
     seen = set(Testbed.objects.all().visible_to(user).values_list("pk", flat=True))
-    names = [str(one) for one in testbeds if one.pk in seen]
-    hidden = len(testbeds) - len(names)
-    words = names[:NAMED]
-    if len(names) > NAMED:
-        words.append(f"{len(names) - NAMED} more")
+    names = [str(one) for one in users if one.pk in seen]
+    hidden, words = len(users) - len(names), _first(names)
     if hidden:
         words.append(f"{count_of(hidden, 'testbed')} of others")
     raise ImageInUse(
         f"Image {image} cannot be {act}: it is used by {', '.join(words)}.",
-        hint="Delete their disks and artefacts, and let their YAML name another image.",
+        hint="Delete their disks and artefacts, and let their YAML name another image. "
+        "A lab admin can delete it all the same.",
     )
 
 
-def _can_name(testbed: Testbed, image: SavedImage) -> bool:
-    return image.is_shared or testbed.owner_id == image.owner_id
+def _broken_by(users: list[Testbed], more: str = "") -> tuple[str, ...]:
+    if not users:
+        return ()
+    names = _first([f"{one} of {one.owner}" for one in users])
+    return (
+        f"It is used by {', '.join(names)}. Their guests and disks stay. An Up that reads "
+        "the YAML again, after a Down or an edit, is refused until the YAML names "
+        f"another image. {more}".strip(),
+    )
 
 
-def _has(testbed: Testbed, image: SavedImage) -> bool:
-    try:
-        states = testbed.project.read_all()
-    except StateError:  # the sweep keeps every image while a state cannot be read
-        return False
-    machines = (guest for state in states for guest in state.machines)
-    return any(Path(guest.image.main_path).name == image.file for guest in machines)
+def _first(names: list[str]) -> list[str]:
+    more = [f"{len(names) - NAMED} more"] if len(names) > NAMED else []
+    return [*names[:NAMED], *more]
 
 
-def _names(testbed: Testbed, image: SavedImage) -> bool:
-    yaml = testbed.project.yaml
-    if not yaml.is_file():
-        return False
-    kinds = (one.machine.kind for one in load_spec(yaml.read_bytes()).draft.machines)
-    disks = [kind.libvirt_type for kind in kinds if isinstance(kind, Libvirt)]
-    return any(isinstance(one, CloudImage) and one.name == image.name for one in disks)
+def _version(image: SavedImage, users: list[Testbed]) -> str:
+    return " ".join([image.file, *(str(one.pk) for one in users)])

@@ -38,6 +38,7 @@ def sweep_files() -> None:
     """Remove stale files on every host that answers."""
     hosts = kept_hosts()
     sweep_files_of(hosts)
+    remove_deleted(hosts)
     sweep_images_of(hosts)
     if wrong := count_all_again():
         logger.info("the sums of the files of %d testbeds were corrected", wrong)
@@ -45,9 +46,10 @@ def sweep_files() -> None:
 
 @shared_task(name=REMOVE_UNSAVED, ignore_result=True)
 def remove_unsaved(files: list[str]) -> None:
-    """Remove from all hosts what a run left of images that it did not save."""
+    """Remove the files of images that a run did not save, and of deleted ones."""
     known = SavedImage.objects.filter(file__in=files).values_list("file", flat=True)
     remove_files_of(kept_hosts(), sorted(set(files) - set(known)))
+    remove_deleted(kept_hosts())
 
 
 def remove_files_of(hosts: Hosts, files: list[str]) -> None:
@@ -74,6 +76,25 @@ def sweep_files_of(hosts: Hosts) -> int:
         except TestbedError as exc:
             logger.info("%s is not swept: %s", row, exc)
     return removed
+
+
+def remove_deleted(hosts: Hosts) -> None:
+    """Remove the files of deleted images that nothing needs, and forget those images.
+
+    An image counts to its owner until its file was seen to be gone: one that a disk lies
+    over, or that a silent host may need, stays, and the hourly sweep tries again.
+    """
+    files = set(SavedImage.objects.deleted().values_list("file", flat=True))
+    if not files:
+        return
+    images = Images(hosts)
+    seen = images.observe()
+    for found in seen:
+        images.prune(found, lambda _, verdict: verdict.image.name in files)
+    main = next((found for found in seen if found.host.is_main), None)
+    if main is not None and not main.problem:
+        left = {one.name for found in seen for one in found.left}
+        SavedImage.objects.deleted().filter(file__in=files - left).delete()
 
 
 def sweep_images_of(hosts: Hosts) -> int:

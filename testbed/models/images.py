@@ -47,9 +47,17 @@ class ImageStore(models.Model):
 class SavedImageQuerySet(models.QuerySet["SavedImage"]):
     """Selects the images that a user may use."""
 
+    def kept(self) -> "SavedImageQuerySet":
+        """Return those that are not deleted: of the others only a file is left."""
+        return self.filter(deleted_at=None)
+
+    def deleted(self) -> "SavedImageQuerySet":
+        """Return the deleted ones, whose file is still on a host."""
+        return self.exclude(deleted_at=None)
+
     def ready(self) -> "SavedImageQuerySet":
         """Return the images that are whole."""
-        return self.exclude(sha256="")
+        return self.kept().exclude(sha256="")
 
     def usable_by(self, user: AbstractBaseUser | AnonymousUser) -> "SavedImageQuerySet":
         """Return the whole images that a YAML of this user may name."""
@@ -58,7 +66,7 @@ class SavedImageQuerySet(models.QuerySet["SavedImage"]):
         return self.ready().filter(Q(owner=user) | Q(is_shared=True))
 
     def size_bytes(self) -> int:
-        """Return the bytes that all of them take."""
+        """Return the bytes that all of them take, deleted ones too."""
         return int(self.aggregate(sum=Sum("size_bytes"))["sum"] or 0)
 
     def bytes_by_owner(self) -> dict[int, int]:
@@ -86,9 +94,11 @@ class SavedImageQuerySet(models.QuerySet["SavedImage"]):
 class SavedImage(models.Model):
     """An image that a user saved of a guest; `origin` is `testbed/guest` of then.
 
-    Its name is unique among its owner's. While `run` saves it, it has no `sha256`, and
-    counts with the full size of the guest's disk. `file` is its name in the images
-    folders of all hosts; `account` the user that the guest's system knows.
+    Its name is unique among its owner's, and among those that are shared. While `run`
+    saves it, it has no `sha256`, and counts with the full size of the guest's disk.
+    From `deleted_at` on no YAML can name it; the row counts the file until it is gone.
+    `file` is its name in the images folders of all hosts; `account` the user that the
+    guest's system knows.
     """
 
     owner = models.ForeignKey(
@@ -103,6 +113,7 @@ class SavedImage(models.Model):
     origin = models.CharField(max_length=160)
     is_shared = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
     run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL)
 
     objects = SavedImageQuerySet.as_manager()
@@ -111,7 +122,14 @@ class SavedImage(models.Model):
         ordering = ("name", "pk")
         constraints = (
             models.UniqueConstraint(
-                fields=["owner", "name"], name="one_saved_image_per_name"
+                fields=["owner", "name"],
+                condition=Q(deleted_at=None),
+                name="one_saved_image_per_name",
+            ),
+            models.UniqueConstraint(
+                fields=["name"],
+                condition=Q(is_shared=True, deleted_at=None),
+                name="one_shared_image_per_name",
             ),
         )
 

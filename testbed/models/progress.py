@@ -3,7 +3,23 @@
 from django.db import models
 
 from orchestration.plan.model import guest_of
+from orchestration.state.model import State
+from orchestration.state.versions import load_state
 from testbed.models.runs import Run
+
+
+class PlannedStartQuerySet(models.QuerySet["PlannedStart"]):
+    """Selects the states of Ups in the queue."""
+
+    def queued(self) -> dict[int, int]:
+        """Return the run in the queue of each testbed that has one, by their keys."""
+        waiting = self.filter(run__status=Run.Status.WAITING)
+        return dict(waiting.values_list("run__testbed", "run"))
+
+    def states_of(self, run: int) -> tuple[State, ...]:
+        """Return the state that a run will write; none when it did. Raises: StateError."""
+        found = self.filter(run=run).exclude(state="").values_list("state", flat=True)
+        return tuple(load_state(state.encode()) for state in found)
 
 
 class PlannedStart(models.Model):
@@ -20,6 +36,8 @@ class PlannedStart(models.Model):
     state = models.TextField(blank=True)
     is_change = models.BooleanField()
     needs = models.JSONField()
+
+    objects = PlannedStartQuerySet.as_manager()
 
     def __str__(self) -> str:
         return f"start of {self.run}"

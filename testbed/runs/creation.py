@@ -209,10 +209,12 @@ def create_saving(
     """Plan to save guests as images of the user, each under its name, as a run.
 
     With `shut_down`, those that were seen running are shut down before and started
-    after. The images may be those of a `copy` of the testbed. Raises: StateError (there are no disks), ExecutionRefused (no such guest; a
-    name that cannot be used, or is in use), LimitReached, TestbedBusy.
+    after. The images may be those of a `copy` of the testbed. Raises: StateError (there
+    are no disks), ExecutionRefused (no such guest; a name that cannot be used, or is in
+    use), LimitReached, TestbedBusy.
     """
-    options: dict[str, object] = {"images": dict(names), "selection": fold(names)}
+    names = {clean(guest): clean(name) for guest, name in names.items()}
+    options: dict[str, object] = {"images": names, "selection": fold(names)}
     if copy is not None:
         options |= {"copy": copy.pk}
     with transaction.atomic():
@@ -241,7 +243,8 @@ def _reserve_images(
     sizes, state = full_sizes(testbed), testbed.project.read_state()
     # Others wait from here on, so that no two get one name.
     require_image_space(user, sum(sizes[guest] for guest in names))
-    taken = {*catalogue_of(user), *user.saved_images.values_list("name", flat=True)}
+    own = SavedImage.objects.kept().filter(owner=user)
+    taken = {*catalogue_of(user), *own.values_list("name", flat=True)}
     for name in names.values():
         require_name(name)
         if name in taken:

@@ -38,6 +38,7 @@ from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
 from testbed.testbeds.capacity import needs_in, set_started
+from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.files import delete_testbed
 
 logger = logging.getLogger(__name__)
@@ -122,13 +123,14 @@ def finish_run(
 
 
 def _delete_copy(run: Run) -> None:
-    """Move a copied testbed whose disks were not saved to the trash, if it is new."""
+    """Delete a copied testbed whose disks were not saved, if it is new."""
     drafts = Testbed.objects.filter(condition=Testbed.Condition.EMPTY, runs=None)
     copy = drafts.filter(pk=run.options.get("copy"), owner=run.asked_by).first()
     if copy is None:
         return
     try:
-        delete_testbed(copy, run.asked_by)
+        # Without a trash its files die: they are those of the testbed that was copied.
+        delete_testbed(copy, run.asked_by, confirm=erased_testbed(copy).token)
     except TestbedError as exc:
         logger.info("the copy %s of %s stays: %s", copy, run.testbed, exc)
         return

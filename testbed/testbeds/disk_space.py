@@ -41,7 +41,6 @@ from orchestration.state.disk_sizes import disk_bytes
 from orchestration.state.model import GuestState, State
 from orchestration.state.model.images import ImageState
 from orchestration.state.selection import select_guests
-from orchestration.state.versions import load_state
 from testbed.access.limits import (
     MIB,
     Account,
@@ -102,8 +101,7 @@ def held_by(testbed: Testbed) -> Bytes:
 def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
     """Return the same of some testbeds, by their keys; a planned Up counts."""
     whole = set(testbeds.filter(DEPLOYED | COMING_UP).values_list("pk", flat=True))
-    starts = PlannedStart.objects.filter(run__status=Run.Status.WAITING)
-    queued = dict(starts.values_list("run__testbed", "run"))
+    queued = PlannedStart.objects.queued()
     snapshots = LabSnapshot.objects.stored_in(testbeds)
     return {
         one.pk: _held(
@@ -242,12 +240,9 @@ def _held_files(
     the run in the queue that will make those of its own state.
     """
     project = Project(directory)
-    starts = PlannedStart.objects.filter(run=queued) if queued else ()
     try:
-        states = (
-            *project.read_all(),
-            *(load_state(start.state.encode()) for start in starts),
-        )
+        planned = PlannedStart.objects.states_of(queued) if queued else ()
+        states = (*project.read_all(), *planned)
     except StateError:  # unknown then; the testbed's own page reports it
         return ()
 

@@ -15,6 +15,7 @@ from orchestration.project.folder import YAML_NAME
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.models import Testbed
+from testbed.runs.event_rows import clean
 from testbed.testbeds.files import create_testbed, list_examples, read_example
 from testbed.testbeds.findings import findings_of_upload
 from testbed.views.forms import NameForm, NewTestbedForm
@@ -57,7 +58,7 @@ def check_yaml(request: Request) -> HttpResponse:
 
 def _from_example(request: Request) -> HttpResponse:
     """Create a testbed from an example; without a name it gets the example's."""
-    example = request.POST["example"]
+    example = clean(request.POST["example"])
     data = request.POST.copy()
     data["slug"] = request.POST.get("slug") or _free_name(example)
     form = NewTestbedForm(data, user=request.user, is_example=True)

@@ -5,15 +5,17 @@ archives into relative paths and bytes; nothing is written here.
 """
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from django import forms
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.core.validators import RegexValidator
+from django.http import HttpRequest
 from django.utils.datastructures import MultiValueDict
+from pydantic import BaseModel, ValidationError
 
-from orchestration.errors import Finding, TestbedError
+from orchestration.errors import ExecutionRefused, Finding, TestbedError
 from orchestration.project.folder import YAML_NAME
 from testbed.models import Testbed
 from testbed.testbeds.archive_reader import is_clutter
@@ -37,6 +39,17 @@ NAME_RULE = RegexValidator(
 )
 NAME_LENGTH = 40
 RESERVED_NAMES = {"new"}
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_json(request: HttpRequest, model: type[Model], thing: str) -> Model:
+    """Read a program's body; `thing` names it in errors. Raises: ExecutionRefused."""
+    try:
+        return model.model_validate(json.loads(request.body))
+    except (ValueError, RecursionError, ValidationError) as exc:
+        raise ExecutionRefused(
+            f"The body is not the JSON of {thing}.", hint="See docs/protocol.md."
+        ) from exc
 
 
 class ManyFiles(forms.ClearableFileInput):

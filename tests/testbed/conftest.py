@@ -142,6 +142,36 @@ def generated(testbed: Testbed) -> Testbed:
 
 
 @pytest.fixture
+def down(generated: Testbed) -> Testbed:
+    """The testbed, whose guests are off."""
+    generated.condition = Testbed.Condition.DOWN
+    generated.save()
+    return generated
+
+
+@pytest.fixture
+def image_store(settings: object, tmp_path: Path, doors: "Doors") -> None:
+    """An empty folder of images on main, and no messages to workers."""
+    settings.IMAGES_DIR = tmp_path / "images"
+    settings.LOCAL_CATALOGUE = settings.IMAGES_DIR / "local.json"
+    settings.IMAGES_DIR.mkdir()
+
+
+@pytest.fixture
+def as_postgresql(db: None) -> Iterator[None]:
+    """Refuse texts that PostgreSQL does not take; SQLite stores them."""
+
+    def execute(run: Callable[..., object], sql: str, params: object, *rest: object):
+        for value in params or ():
+            if isinstance(value, str) and ("\0" in value or "\\u0000" in value):
+                raise ValueError("PostgreSQL's texts and JSON have no NUL.")
+        return run(sql, params, *rest)
+
+    with connection.execute_wrapper(execute):
+        yield
+
+
+@pytest.fixture
 def kept(testbed: Testbed, settings: object) -> Iterator[Hosts]:
     """The simulated hosts, open as long as the test runs."""
     hosts = Hosts(settings.RUNTIME_DIR)

@@ -20,7 +20,13 @@ from orchestration.errors import (
 )
 from orchestration.events import Stream
 from orchestration.providers.failures import Failure, failure_of, run_or_fail
-from orchestration.providers.images.confinement import BASE, SOURCE, TARGET, confined
+from orchestration.providers.images.confinement import (
+    BASE,
+    SERVED,
+    SOURCE,
+    TARGET,
+    confined,
+)
 from orchestration.transport.base import (
     Command,
     OnLine,
@@ -171,9 +177,8 @@ def convert(
     """Copy an image into another format, flattened; progress in bytes of its data.
 
     Nothing but `over` may lie below it, whatever it says itself. It is read without
-    rights, a user or a guest may have made it, unless it `is_private`: root's alone, and
-    known to refer to no data file. The partial copy is removed when it
-    fails or is cancelled.
+    rights, as a user or a guest may have made it; one that `is_private` is not readable
+    for all. The partial copy is removed when it fails or is cancelled.
     """
     failure = Failure(
         ImageFailed,
@@ -363,7 +368,8 @@ class _Reading:
     def node(self) -> str:
         """The image's name, with format and everything below it."""
         below = [Layer(BASE, self.over.format)] if self.over else []
-        return _node(Layer(SOURCE, self.source.format), *below)
+        path = SERVED if self.is_private else SOURCE
+        return _node(Layer(path, self.source.format), *below)
 
     def command(self, target: str, *words: str) -> Command:
         """The command; `target` is empty when nothing is written."""
@@ -384,10 +390,10 @@ def _node(image: Layer, *below: Layer) -> str:
 
 
 def _described(image: Layer, *below: Layer) -> dict[str, object]:
-    found: dict[str, object] = {
-        "driver": image.format,
-        "file": {"driver": "file", "filename": image.path},
-    }
+    file: dict[str, object] = {"driver": "file", "filename": image.path}
+    if image.path == SERVED:
+        file = {"driver": "nbd", "server": {"type": "unix", "path": SERVED}}
+    found: dict[str, object] = {"driver": image.format, "file": file}
     if image.format != "raw":
         found["backing"] = _described(*below) if below else None
     return found

@@ -30,6 +30,7 @@ class Sort(StrEnum):
     LOGS = "logs"
     FETCHED = "fetched files"
     IMAGE = "image"
+    SHARED = "share with all"
     TRASH = "trash"
     UNSAVED = "unsaved data"
 

@@ -1,22 +1,20 @@
 """Copy a testbed under a new name, without or with its guests' disks."""
 
-import json
-
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from orchestration.errors import ExecutionRefused, TestbedError
+from orchestration.errors import TestbedError
 from testbed.access.permissions import Act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.images import copies
 from testbed.models import Testbed
 from testbed.testbeds.uploads import UploadRefused
-from testbed.views.forms import NameForm
+from testbed.views.forms import NameForm, read_json
 from testbed.views.problems import JSON, status_of, wants_json
 
 
@@ -75,12 +73,7 @@ def _read(request: Request) -> CopyForm:
     if request.content_type != JSON:
         disks = "disks" in request.POST
         return CopyForm(name=request.POST.get("name", ""), disks=disks)
-    try:
-        return CopyForm.model_validate(json.loads(request.body))
-    except (ValueError, RecursionError, ValidationError) as exc:
-        raise ExecutionRefused(
-            "The body is not the JSON of a copy.", hint="See docs/protocol.md."
-        ) from exc
+    return read_json(request, CopyForm, "a copy")
 
 
 def _page(

@@ -24,11 +24,15 @@ from testbed.views.problems import problem_page, status_of, wants_json
 @login_required
 @require_GET
 def index(request: Request) -> HttpResponse:
-    """List the images that the user may name; lab admins see those of all users."""
+    """List the images that the user may name; lab admins see those of all users.
+
+    The page also has deleted ones, which count until their file is gone.
+    """
     saved = _visible(request).select_related("owner", "run__testbed")
     ours = installed_catalogue().values()
     if wants_json(request):
-        return JsonResponse({"saved": [_shape(one, request.user) for one in saved]})
+        shapes = [_shape(one, request.user) for one in saved.kept()]
+        return JsonResponse({"saved": shapes})
     context = {
         "page": page_of(request, saved),
         "installed": [image.name for image in ours],
@@ -41,19 +45,16 @@ def index(request: Request) -> HttpResponse:
 def delete(request: Request, pk: int) -> HttpResponse:
     """Ask what dies, and delete an image of the user's; lab admins delete any."""
     image = get_object_or_404(_deletable(request), pk=pk)
-    question = Question(
-        title=f"Delete image {image}?",
-        text="No YAML can name it any more. Its file goes from all hosts within a day of "
-        "its last use. This cannot be undone.",
-        address=reverse("catalogue-delete", args=[image.pk]),
-        button=f"Delete {image}, {size(image.size_bytes)}",
-        back=reverse("catalogue"),
-        keep="Keep it",
-        section=("Images", reverse("catalogue")),
+    question = _question(
+        f"Delete image {image}?",
+        "No YAML can name it any more. Its file goes from all hosts, and counts to its "
+        "owner's disks until it is gone. This cannot be undone.",
+        reverse("catalogue-delete", args=[image.pk]),
+        f"Delete {image}, {size(image.size_bytes)}",
     )
-    if request.method == "GET":
-        return ask(request, question, erased_image(image))
     try:
+        if request.method == "GET":
+            return ask(request, question, erased_image(image, request.user))
         delete_saved(image, request.user, confirm=confirm_of(request))
     except Unconfirmed as exc:
         return not_confirmed(request, exc, question)
@@ -69,18 +70,39 @@ def delete(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def share(request: Request, pk: int) -> HttpResponse:
-    """Let all users name an image, or take it back."""
+    """Let all users name an image, or take it back; others may need it then."""
     require_admin(request.user)
     image = get_object_or_404(SavedImage.objects.ready(), pk=pk)
-    is_shared = request.POST.get("shared") == "on"
+    is_shared, confirm = request.POST.get("shared") == "on", confirm_of(request)
     try:
-        share_with_all(image, request.user, is_shared=is_shared)
+        share_with_all(image, request.user, is_shared=is_shared, confirm=confirm)
+    except Unconfirmed as exc:
+        question = _question(
+            f"Take image {image} back?",
+            f"Only YAMLs of {image.owner} can name it then.",
+            reverse("catalogue-share", args=[image.pk]),
+            f"Take {image} back",
+        )
+        return not_confirmed(request, exc, question)
     except TestbedError as exc:
         back = reverse("catalogue")
         return problem_page(request, exc, status=status_of(exc), back=back)
     if wants_json(request):
         return JsonResponse({"shared": is_shared})
     return redirect("catalogue")
+
+
+def _question(title: str, text: str, address: str, button: str) -> Question:
+    back = reverse("catalogue")
+    return Question(
+        title=title,
+        text=text,
+        address=address,
+        button=button,
+        back=back,
+        keep="Keep it",
+        section=("Images", back),
+    )
 
 
 def _visible(request: Request) -> SavedImageQuerySet:
@@ -91,9 +113,8 @@ def _visible(request: Request) -> SavedImageQuerySet:
 
 
 def _deletable(request: Request) -> SavedImageQuerySet:
-    if request.user.is_superuser:
-        return SavedImage.objects.all()
-    return SavedImage.objects.filter(owner=request.user)
+    kept = SavedImage.objects.kept()
+    return kept if request.user.is_superuser else kept.filter(owner=request.user)
 
 
 def _shape(image: SavedImage, user: User) -> dict[str, object]:

@@ -1,14 +1,12 @@
 """Save a guest's disk as an image of the catalogue: the form, and the run it starts."""
 
-import json
-
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from orchestration.errors import ExecutionRefused, TestbedError
+from orchestration.errors import TestbedError
 from orchestration.plan.images import NAME_HINT
 from orchestration.plan.power import RUNNING
 from testbed.access.permissions import Act, record_act
@@ -17,6 +15,7 @@ from testbed.api.shapes import instructions_of, problem_json
 from testbed.models import Testbed
 from testbed.pages.overview import guests_of, state_of
 from testbed.runs.creation import create_saving
+from testbed.views.forms import read_json
 from testbed.views.problems import JSON, status_of, wants_json
 
 
@@ -55,13 +54,7 @@ def _read(request: Request) -> SavingForm:
         return SavingForm.model_validate(
             fields | {"shut_down": "shut_down" in fields}  # a box that is not ticked
         )
-    try:
-        return SavingForm.model_validate(json.loads(request.body))
-    except (ValueError, RecursionError, ValidationError) as exc:
-        raise ExecutionRefused(
-            "The body is not the JSON of an image to save.",
-            hint="See docs/protocol.md.",
-        ) from exc
+    return read_json(request, SavingForm, "an image to save")
 
 
 def _page(

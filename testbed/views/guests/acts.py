@@ -4,17 +4,16 @@ Both come from the buttons beside the guests, or from a program as JSON, and bot
 before something is lost.
 """
 
-import json
 from collections.abc import Callable
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from orchestration.amounts import count_of
-from orchestration.errors import ExecutionRefused, TestbedError
+from orchestration.errors import TestbedError
 from orchestration.plan.model import Kind
 from orchestration.plan.power import Verb, verb_named
 from orchestration.plan.selected import way_named
@@ -37,6 +36,7 @@ from testbed.testbeds.executions import matched
 from testbed.views.erasing.question import Question, confirm_of, not_confirmed
 from testbed.views.execution.form import selection_of
 from testbed.views.execution.refusals import form_address, refused
+from testbed.views.forms import read_json
 from testbed.views.problems import JSON, wants_json
 
 
@@ -113,13 +113,7 @@ def _wish(request: Request) -> Wish:
             selection=selection_of(request.POST),
             confirm=confirm_of(request),
         )
-    try:
-        return Wish.model_validate(json.loads(request.body))
-    except (ValueError, RecursionError, ValidationError) as exc:
-        raise ExecutionRefused(
-            "The body is not the JSON of an act on guests.",
-            hint="See docs/protocol.md.",
-        ) from exc
+    return read_json(request, Wish, "an act on guests")
 
 
 def _unsaved(testbed: Testbed, verb: Verb, selection: str) -> Erasure:

@@ -1,13 +1,12 @@
 """An act on a snapshot as forms and programs send it."""
 
-import json
-
 from django.utils import timezone
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from orchestration.errors import ExecutionRefused
 from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish, checked
 from testbed.access.visibility import Request
+from testbed.views.forms import read_json
 from testbed.views.problems import JSON
 
 # As in other selections; the act is then on a group snapshot.
@@ -77,13 +76,7 @@ def read_form(request: Request) -> SnapshotForm:
             _require_before(request.POST.get("before", ""))
         values |= {"keep": keep, "children": bool(values.get("children"))}
         return SnapshotForm.model_validate(values)
-    try:
-        return SnapshotForm.model_validate(json.loads(request.body))
-    except (ValueError, RecursionError, ValidationError) as exc:
-        raise ExecutionRefused(
-            "The body is not the JSON of an act on a snapshot.",
-            hint="See docs/protocol.md.",
-        ) from exc
+    return read_json(request, SnapshotForm, "an act on a snapshot")
 
 
 def _require_before(name: str) -> None:

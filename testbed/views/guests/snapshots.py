@@ -95,11 +95,13 @@ def _erasure(
     """Return what has to be confirmed. Raises: SnapshotFailed.
 
     A person is asked before each restore, and says with the answer whether the present
-    state is kept, and whether children go, too.
+    state is kept, and whether children go, too. A program may name a snapshot that no
+    look has seen, while a run has ended since the last one.
     """
     if not (wish.erases or (is_person and wish.verb is SnapshotVerb.RESTORE)):
         return None
-    if tree.named(wish.name) is None and (is_person or wish.children):
+    is_searched = is_person or wish.children or unseen_run(testbed) is None
+    if tree.named(wish.name) is None and is_searched:
         raise SnapshotFailed(
             f"{tree.row.guest.name} had no snapshot {wish.name} at the last look.",
             hint="Choose another one.",
@@ -165,17 +167,22 @@ def _page(
     is_usable = testbed.condition in Testbed.DEPLOYED
     guests = page_of(request, trees)
     nodes = page_of(request, trees[0].nodes) if guest else None
+    page, shown_groups = nodes or guests, page_of(request, groups, "groups")
+    query = {"guest": guest} if guest else {}
+    groups_at = {"groups": shown_groups.number} if shown_groups.number > 1 else {}
     shown = [(tree, nodes or tree.nodes[:MOST_SHOWN]) for tree in guests]
     context = {
         "testbed": testbed,
         "problem": problem,
         "form": form,
-        "page": nodes or guests,
+        "page": page,
+        "page_query": query | groups_at,
         "shown": shown,
-        "groups": groups,
+        "groups": shown_groups,
+        "groups_query": {"page": page.number} if page.number > 1 else {},
         "latest": None if guest else group_of(testbed, trees, ""),
         "all": ALL,
-        "query": {"guest": guest} if guest else {},
+        "query": query,
         "count_of_guests": len(trees),
         "count": sum(len(tree.nodes) for tree in trees),
         "unseen_run": unseen_run(testbed),

@@ -22,25 +22,19 @@ PAGE = "/testbeds/lab/copy/"
 JSON = {"Accept": "application/json"}
 
 
-@pytest.fixture(autouse=True)
-def _store(settings: object, tmp_path: Path, doors: object) -> None:
-    settings.IMAGES_DIR = tmp_path / "images"
-    settings.LOCAL_CATALOGUE = settings.IMAGES_DIR / "local.json"
-    settings.IMAGES_DIR.mkdir()
+pytestmark = pytest.mark.usefixtures("image_store")
 
 
 @pytest.fixture(name="used")
-def _used(generated: Testbed) -> Testbed:
+def _used(down: Testbed) -> Testbed:
     """A testbed that is down, with the disks of its guests, and a script."""
-    generated.condition = Testbed.Condition.DOWN
-    generated.save()
     for name in ("web", "db"):
-        generated.project.mark(name, disk="ubuntu_22_04-0.qcow2")
-    script = generated.project.file("scripts/run.sh")
+        down.project.mark(name, disk="ubuntu_22_04-0.qcow2")
+    script = down.project.file("scripts/run.sh")
     script.parent.mkdir(parents=True)
     script.write_text("echo")
     script.chmod(0o700)
-    return generated
+    return down
 
 
 def finished(run: Run, status: Run.Status = Run.Status.SUCCEEDED) -> None:
@@ -130,6 +124,18 @@ def test_copy_whose_disks_were_not_saved_goes_to_the_trash(
     assert list(Testbed.objects.values_list("slug", flat=True)) == ["lab"]
     assert not SavedImage.objects.exists()
     assert TrashItem.objects.get().slug == "two"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_copy_whose_disks_were_not_saved_goes_also_without_a_trash(
+    used: Testbed, owner: User, settings: pytest.FixtureRequest
+):
+    settings.TRASH_DAYS = 0
+    run = copy_with_disks(used, owner, "two")
+
+    finished(run, Run.Status.FAILED)
+
+    assert list(Testbed.objects.values_list("slug", flat=True)) == ["lab"]
 
 
 def test_nothing_is_copied_while_a_run_is_on(used: Testbed, owner: User):

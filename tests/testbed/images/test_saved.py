@@ -9,36 +9,28 @@ from django.contrib.auth.models import User
 from orchestration.errors import ExecutionRefused, SpecError, StateError
 from orchestration.plan.model import Command, Options
 from testbed.access.limits import LimitReached
+from testbed.images import saved
+from testbed.images.needs import KnownStates
 from testbed.images.pruning import _catalogued
 from testbed.images.saved import (
     ImageInUse,
     delete_saved,
     erased_image,
+    erased_share,
     share_with_all,
-    users_of,
 )
-from testbed.models import Allowance, Run, SavedImage, Testbed
+from testbed.images.uses import users_of
+from testbed.models import Allowance, PlannedStart, Run, SavedImage, Testbed
 from testbed.runs.creation import create_saving
 from testbed.runs.outcome import finish_run
 from testbed.testbeds.disk_space import require_image_space, saved_bytes
+from testbed.testbeds.erasure.losses import Unconfirmed
 from testbed.testbeds.findings import catalogue_of, findings_of
+from testbed.testbeds.planning import planned
 from tests.testbed.images.saved_images import begun, made, written
 from tests.testbed.preparing import prepare
 
-
-@pytest.fixture(autouse=True)
-def _store(settings: object, tmp_path: Path, doors: object) -> None:
-    settings.IMAGES_DIR = tmp_path / "images"
-    settings.LOCAL_CATALOGUE = settings.IMAGES_DIR / "local.json"
-    settings.IMAGES_DIR.mkdir()
-
-
-@pytest.fixture(name="down")
-def _down(generated: Testbed) -> Testbed:
-    """A testbed whose guests are off."""
-    generated.condition = Testbed.Condition.DOWN
-    generated.save()
-    return generated
+pytestmark = pytest.mark.usefixtures("image_store")
 
 
 def naming(testbed: Testbed, name: str) -> None:
@@ -47,7 +39,7 @@ def naming(testbed: Testbed, name: str) -> None:
 
 
 def delete(image: SavedImage, user: User) -> None:
-    delete_saved(image, user, confirm=erased_image(image).token)
+    delete_saved(image, user, confirm=erased_image(image, user).token)
 
 
 def test_image_is_in_its_owners_catalogue_when_the_run_has_ended(
@@ -235,7 +227,34 @@ def test_unused_image_is_deleted(down: Testbed, owner: User):
     delete(image, owner)
 
     assert "base" not in catalogue_of(owner)
-    assert saved_bytes(owner) == 0
+    assert ("main", image.file) not in _catalogued("main").uses
+    begun(down, owner)  # its name is free
+
+
+def test_deleted_image_counts_until_its_file_is_gone(down: Testbed, owner: User):
+    image = made(down, owner)
+
+    delete(image, owner)
+
+    assert saved_bytes(owner) == len(b"image")
+    assert not SavedImage.objects.ready().exists()
+    with pytest.raises(StateError, match="is deleted already"):
+        delete(image, owner)
+
+
+def test_deletion_and_its_entry_are_one(
+    down: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+):
+    image = made(down, owner)
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space")
+
+    monkeypatch.setattr(saved, "write", fail)
+    with pytest.raises(OSError, match="no space"):
+        delete(image, owner)
+
+    assert "base" in catalogue_of(owner)
 
 
 def test_image_that_is_being_saved_is_not_deleted(down: Testbed, owner: User):
@@ -272,8 +291,105 @@ def test_shared_image_that_others_need_is_neither_deleted_nor_taken_back(
     down.owner = stranger
     down.save()
 
+    prepare(down, Command.GENERATE_ARTEFACTS, Options())
+
     assert users_of(image) == [down]
     with pytest.raises(ImageInUse, match="used by 1 testbed of others"):
         delete(image, owner)
-    with pytest.raises(ImageInUse, match="used by lab"):
+    with pytest.raises(Unconfirmed):
         share_with_all(image, admin, is_shared=False)
+    image.refresh_from_db()
+    assert (image.is_shared, image.deleted_at) == (True, None)
+
+
+def test_draft_of_another_user_keeps_no_image(
+    down: Testbed, owner: User, stranger: User, admin: User
+):
+    image = made(down, owner)
+    share_with_all(image, admin, is_shared=True)
+    draft = Testbed.objects.create(owner=stranger, slug="draft", number=8)
+    draft.project.create()
+    draft.project.yaml.write_bytes(down.project.yaml.read_bytes())
+    naming(draft, "base")
+
+    share_with_all(image, admin, is_shared=False)
+    (told,) = [one.message for one in findings_of(draft) if "base" in one.message]
+    share_with_all(image, admin, is_shared=True)
+    delete(image, owner)
+
+    assert "Unknown cloud image" in told
+
+
+def test_admin_takes_an_image_from_those_that_the_question_names(
+    down: Testbed, owner: User, stranger: User, admin: User
+):
+    image = made(down, owner)
+    share_with_all(image, admin, is_shared=True)
+    naming(down, "base")
+    down.owner = stranger
+    down.save()
+    prepare(down, Command.GENERATE_ARTEFACTS, Options())
+    image.refresh_from_db()
+    back, gone = erased_share(image, admin), erased_image(image, admin)
+
+    share_with_all(image, admin, is_shared=False, confirm=back.token)
+    delete_saved(image, admin, confirm=gone.token)
+
+    for question in (back, gone):
+        assert question.must_type == "base"
+        assert "used by lab of sam. Their guests and disks stay" in question.kept[0]
+    assert "base" not in catalogue_of(owner)
+    claimed = KnownStates().read().claims.uses
+    assert ("main", image.file) in claimed  # so that its file stays
+
+
+def test_image_of_an_up_in_the_queue_stays(
+    down: Testbed, owner: User, admin: User, stranger: User
+):
+    image = made(down, owner)
+    naming(down, "base")
+    state = planned(down, Command.UP, Options()).state
+    naming_none = down.project.yaml.read_text().replace("base", "ubuntu_22_04")
+    down.project.yaml.write_text(naming_none)
+    run = Run.objects.create(
+        testbed=down, command="up", plan={}, asked_by=owner, status="waiting"
+    )
+    PlannedStart.objects.create(
+        run=run, state=state.model_dump_json(), is_change=False, needs=[]
+    )
+
+    with pytest.raises(ImageInUse, match="used by lab"):
+        delete(image, owner)
+    assert ("main", image.file) in KnownStates().read().claims.uses
+
+    Run.objects.filter(pk=run.pk).update(status="cancelled")
+    delete(image, owner)
+
+
+def test_second_shared_image_of_a_name_is_refused_by_the_database(
+    down: Testbed,
+    owner: User,
+    member: User,
+    admin: User,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    one, other = made(down, owner), made(down, member)
+    share_with_all(one, admin, is_shared=True)
+    # As for an admin who looked at the same moment.
+    monkeypatch.setattr(saved, "_require_free_name", lambda _: None)
+
+    with pytest.raises(StateError, match="All users have an image base already"):
+        share_with_all(other, admin, is_shared=True)
+
+    assert SavedImage.objects.filter(is_shared=True).count() == 1
+
+
+@pytest.mark.usefixtures("as_postgresql")
+@pytest.mark.parametrize(
+    ("guest", "name"), [("we\0b", "base"), ("web", "ba\0se"), ("\ud800", "\ud800")]
+)
+def test_name_that_no_database_stores_is_refused(
+    down: Testbed, owner: User, guest: str, name: str
+):
+    with pytest.raises(ExecutionRefused):
+        begun(down, owner, name, guest)

@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
 from testbed.images import pruning as images_task
 from testbed.images import stale_files
 from testbed.images.stale_files import (
+    remove_deleted,
     remove_files_of,
     sweep_files_of,
     sweep_images_of,
@@ -86,6 +88,64 @@ def test_files_of_a_saved_image_are_not_removed(
     stale_files.remove_unsaved([file])
 
     assert (machines.main.images / file).exists()
+
+
+def deleted(owner: User, file: str) -> SavedImage:
+    return SavedImage.objects.create(
+        owner=owner,
+        name="base",
+        file=file,
+        sha256="0" * 64,
+        size_bytes=1,
+        account="nocloud",
+        has_cloud_init=True,
+        origin="lab/web",
+        deleted_at=timezone.now(),
+    )
+
+
+def test_deleted_image_goes_at_once_and_is_forgotten(
+    machines: Machines, lab: Testbed, owner: User
+) -> None:
+    image = deleted(owner, OWN)
+    for folder in (machines.main, machines.other):
+        folder.put(OWN)
+
+    remove_deleted(machines)
+
+    assert not (machines.main.images / OWN).exists()
+    assert not (machines.other.images / OWN).exists()
+    assert not SavedImage.objects.filter(pk=image.pk).exists()
+
+
+def test_deleted_image_below_a_disk_stays_and_counts(
+    machines: Machines, lab: Testbed, owner: User
+) -> None:
+    deleted(owner, OWN)
+    used = machines.other.put(OWN)
+    machines.main.put(OWN)
+    machines.other.layer("web", str(used), testbed="ghost")
+
+    remove_deleted(machines)
+
+    assert used.exists()
+    assert SavedImage.objects.deleted().size_bytes() == 1
+
+
+def test_deleted_image_counts_while_a_host_is_silent(
+    machines: Machines, lab: Testbed, owner: User
+) -> None:
+    deleted(owner, OWN)
+    machines.main.put(OWN)
+    machines.dead = {"host-b"}
+
+    remove_deleted(machines)
+    stayed = SavedImage.objects.deleted().exists()
+    machines.dead = set()
+    remove_deleted(machines)
+
+    assert stayed
+    assert not SavedImage.objects.exists()
 
 
 def test_testbed_with_a_run_on_is_left_alone(

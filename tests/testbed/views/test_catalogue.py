@@ -1,27 +1,22 @@
 """Saving a guest as an image, and the page of images."""
 
-from pathlib import Path
-
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from orchestration.plan.model import Command, Options
 from testbed.models import Run, SavedImage, Testbed
 from testbed.runs.outcome import finish_run
 from tests.testbed.conftest import ShareWith
 from tests.testbed.images.saved_images import made
+from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 
 FORM = "/testbeds/lab/images/"
 JSON = {"Accept": "application/json"}
 
 
-@pytest.fixture(autouse=True)
-def _down(generated: Testbed, settings: object, tmp_path: Path, doors: object) -> None:
-    settings.IMAGES_DIR = tmp_path / "images"
-    settings.IMAGES_DIR.mkdir()
-    generated.condition = Testbed.Condition.DOWN
-    generated.save()
+pytestmark = pytest.mark.usefixtures("image_store", "down")
 
 
 def client_of(user: User) -> Client:
@@ -143,4 +138,43 @@ def test_deletion_asks_with_the_size_and_then_deletes(
     assert refused.status_code == 428
     assert refused.json()["erases"]["losses"][0]["name"] == "base"
     assert deleted.json() == {"deleted": "base"}
-    assert not SavedImage.objects.exists()
+    assert not SavedImage.objects.kept().exists()
+    assert browser.get("/catalogue/", headers=JSON).json()["saved"] == []
+    page = visible(browser.get("/catalogue/").content.decode())
+    assert "until its file is gone" in page
+
+
+def test_admin_is_asked_before_an_image_is_taken_from_others(
+    testbed: Testbed, owner: User, stranger: User, admin: User
+):
+    image = made(testbed, owner)
+    lab, address = client_of(admin), f"/catalogue/{image.pk}/share/"
+    lab.post(address, {"shared": "on"})
+    yaml = testbed.project.yaml
+    yaml.write_text(yaml.read_text().replace("ubuntu_22_04", "base", 1))
+    testbed.owner = stranger
+    testbed.save()
+    prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
+
+    asked = lab.post(address)
+    seal = asked.context["erasure"].seal
+    taken = lab.post(address, {"seal": seal, "typed": "base"})
+
+    words = visible(asked.content.decode())
+    assert "It is used by lab of sam" in words
+    assert "Type base to confirm" in words
+    assert taken["Location"] == "/catalogue/"
+    assert not SavedImage.objects.get().is_shared
+
+
+def test_owner_is_told_what_keeps_an_image(
+    testbed: Testbed, owner: User, browser: Client
+):
+    image = made(testbed, owner)
+    yaml = testbed.project.yaml
+    yaml.write_text(yaml.read_text().replace("ubuntu_22_04", "base", 1))
+
+    told = browser.get(f"/catalogue/{image.pk}/delete/")
+
+    assert told.status_code == 422
+    assert "it is used by lab" in visible(told.content.decode())

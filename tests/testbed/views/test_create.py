@@ -119,6 +119,13 @@ def test_from_an_example_twice(browser: Client):
     assert second["Location"] == "/testbeds/single-2/"
 
 
+@pytest.mark.usefixtures("as_postgresql")
+def test_example_whose_name_no_database_stores_is_refused(browser: Client):
+    answer = browser.post("/testbeds/new/", {"example": "no\0thing"})
+
+    assert answer.status_code == 422
+
+
 def test_unknown_example_is_said(browser: Client):
     answer = browser.post("/testbeds/new/", {"example": "nothing"})
 

@@ -13,6 +13,7 @@ from orchestration.providers.images.confinement import BASE, SOURCE, TARGET, con
 from orchestration.providers.images.qemu_img import Layer
 from orchestration.transport.base import Command, Scope
 from orchestration.transport.local import LocalTransport
+from tests.deployed_files import WORKER, rights
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
@@ -189,26 +190,84 @@ def test_overlay_whose_size_is_known_does_not_open_its_base(tmp_path: Path) -> N
     assert (found.backing, found.backing_format) == ("/nowhere/own.qcow2", "qcow2")
 
 
-def test_private_file_is_read_and_nothing_else_is_allowed(
-    secret: Path, tmp_path: Path
-) -> None:
-    target = tmp_path / "target"
-    words = ("sh", "-c", f"cat /dev/fd/3 > /dev/fd/4; id -u; echo no > {secret}")
-    reading = confined(str(secret), str(target), *words, is_private=True)
-    blind = confined(str(secret), str(target), *words)
-    capabilities = confined(
-        str(secret), "", "grep", "^Cap[EBA]", "/proc/self/status", is_private=True
+def flattened(disk: Path, base: Path | None = None) -> bytes:
+    target = disk.with_name("flat.raw")
+    qemu_img.convert(
+        LocalTransport(),
+        Layer(str(disk), "qcow2"),
+        str(target),
+        over=Layer(str(base), "raw") if base else None,
+        is_private=True,
+        target_format="raw",
+        scope=Scope(),
     )
-    transport = LocalTransport()
+    return target.read_bytes()
 
-    ran = transport.run(reading, scope=Scope(), check=False)
-    content = target.read_bytes()
-    transport.run(blind, scope=Scope(), check=False)
 
-    assert ran.stdout == "65534\n"
+def test_private_disk_is_read_over_its_base(tmp_path: Path) -> None:
+    base, disk = tmp_path / "base", tmp_path / "disk"
+    base.write_bytes(b"expected" * 8192)
+    create("-f", "qcow2", "-F", "raw", "-b", base, disk)
+    subprocess.run(["qemu-io", "-c", "write -P 7 0 512", disk], check=True)
+    disk.chmod(0o600)
+
+    needed = qemu_img.data_bytes(
+        LocalTransport(),
+        Layer(str(disk), "qcow2"),
+        over=Layer(str(base), "raw"),
+        scope=Scope(),
+    )
+
+    assert flattened(disk, base) == b"\7" * 512 + base.read_bytes()[512:]
+    assert needed > len(base.read_bytes())
+
+
+def test_private_disk_cannot_name_another_file(tmp_path: Path, secret: Path) -> None:
+    disk = with_data_file(tmp_path)
+    disk.chmod(0o600)
+
+    with pytest.raises(ImageFailed, match="could not be converted") as caught:
+        flattened(disk)
+
+    assert "Permission denied" in caught.value.detail
+
+
+def test_reader_of_a_private_file_has_no_right_and_leaves_nothing(
+    tmp_path: Path, secret: Path
+) -> None:
+    script = f"id -u; grep ^Cap[EBA] /proc/self/status; pwd; cat {secret} /dev/fd/3"
+    reading = confined(str(secret), "", "sh", "-c", script, is_private=True)
+
+    ran = LocalTransport().run(reading, scope=Scope(), check=False)
+
+    user, *capabilities, folder = ran.stdout.split()
+    assert user == str(confinement.NOBODY)
+    assert set(capabilities[1::2]) == {"0000000000000000"}
+    assert not Path(folder).parent.exists()
     assert "Permission denied" in ran.stderr
-    assert content == secret.read_bytes() == SECRET
-    assert target.read_bytes() == b""
-    # CAP_DAC_READ_SEARCH alone.
-    shown = transport.run(capabilities, scope=Scope()).stdout.split()
-    assert set(shown[1::2]) == {"0000000000000004"}
+
+
+def test_private_file_that_cannot_be_served_is_an_error(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    with pytest.raises(ImageFailed) as caught:
+        flattened(folder)
+
+    assert "to be a regular file" in caught.value.detail
+
+
+def test_worker_of_the_shipped_unit_reads_a_private_disk(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    create("-f", "qcow2", disk, "1M")
+    disk.chmod(0o600)
+    os.chown(disk, 1234, 1234)
+    node = '{"driver":"raw","file":{"driver":"nbd","server":%s}}'
+    node %= '{"type":"unix","path":"source"}'
+    words = ("qemu-img", "info", f"json:{node}")
+    reading = confined(str(disk), "", *words, is_private=True)
+
+    as_worker = Command(("setpriv", *rights(WORKER), *reading.argv), as_root=True)
+    told = LocalTransport().run(as_worker, scope=Scope()).stdout
+
+    assert "file format: raw" in told

@@ -16,7 +16,7 @@ from testbed.models import Protection, Run, Task, Testbed
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
 from tests.testbed.conftest import ShareWith
-from tests.testbed.reading import visible
+from tests.testbed.reading import squeezed, visible
 from tests.testbed.views.guests.test_snapshots import (
     BASE,
     JSON,
@@ -85,6 +85,24 @@ def test_group_stands_beside_the_trees_with_its_standstills(
     assert "All guests at one moment" in words
     assert "another YAML" not in words
     assert 'id="group-snapshots"' not in shown(browser, f"{PAGE}?guest=web")
+
+
+def test_groups_are_in_pages_of_their_own(browser: Client, deployed: Testbed):
+    many = [
+        replace(OF_GROUP, name=f"all-{n:02}", created_at=BASE.created_at + n)
+        for n in range(51)
+    ]
+    for guest in HOSTS:
+        put(deployed, guest, *many)
+
+    first = shown(browser)
+    second = browser.get(f"{PAGE}?groups=2").content.decode()
+
+    assert (first.count('id="group-all-'), second.count('id="group-all-')) == (50, 1)
+    assert f'href="{PAGE}?groups=2"' in squeezed(first)
+    assert f'hx-get="{PAGE}?groups=2&amp;page=1"' in squeezed(second)
+    assert "50 of 51" in visible(first)
+    assert len(browser.get(PAGE, headers=JSON).json()["groups"]) == 51
 
 
 def test_group_that_is_not_whole_cannot_be_restored(browser: Client, deployed: Testbed):

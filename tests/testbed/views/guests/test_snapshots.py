@@ -459,6 +459,32 @@ def test_program_that_renames_to_nothing_is_refused_as_json(
     assert answer.json()["error"] == "The new name is empty."
 
 
+@pytest.mark.parametrize("verb", ["delete", "restore"])
+def test_program_names_an_unseen_snapshot_only_after_a_run(
+    browser: Client, seen: object, deployed: Testbed, owner: User, verb: str
+):
+    wish = {"guest": "web", "verb": verb, "name": "new"}
+    Testbed.objects.filter(pk=deployed.pk).update(observed_at=timezone.now())
+
+    refused = program(browser, wish)
+    Run.objects.create(
+        testbed=deployed,
+        command="snapshot",
+        plan={},
+        asked_by=owner,
+        status="succeeded",
+        ended_at=timezone.now(),
+    )
+    asked = program(browser, wish)
+
+    assert refused.status_code == 422
+    assert refused.json()["error"] == "web had no snapshot new at the last look."
+    assert asked.status_code == 428
+    (loss,) = asked.json()["erases"]["losses"]
+    unseen = "snapshot of web, which no look has seen yet"
+    assert loss["reason"] == {"delete": unseen, "restore": "returns to new"}[verb]
+
+
 @pytest.mark.parametrize(
     ("wish", "dies", "sentence"),
     [
@@ -479,11 +505,6 @@ def test_program_that_renames_to_nothing_is_refused_as_json(
                 ("snapshot", "by-virsh", "snapshot of web"),
             ],
             "This erases 2 snapshots (194.0 MiB).",
-        ),
-        (
-            {"verb": "delete", "name": "new"},
-            [("snapshot", "new", "snapshot of web, which no look has seen yet")],
-            "This erases 1 snapshot.",
         ),
     ],
 )
