@@ -37,11 +37,12 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
+from testbed.views.listing import testbeds as listing
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
-    path("", testbeds.index, name="testbeds"),
+    path("", listing.index, name="testbeds"),
     path("testbeds/", RedirectView.as_view(pattern_name="testbeds")),
     path("testbeds/new/", create.new, name="testbed-new"),
     path("testbeds/new/name/", create.check_name, name="testbed-check-name"),
