@@ -37,6 +37,7 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
+from testbed.views.listing import labels
 from testbed.views.listing import testbeds as listing
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
@@ -65,6 +66,8 @@ urlpatterns = [
         testbed_deletion.delete_disks,
         name="testbed-delete-disks",
     ),
+    path("testbeds/<slug:slug>/labels/", labels.change, name="testbed-labels"),
+    path("testbeds/<slug:slug>/favourite/", labels.favourite, name="testbed-favourite"),
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
     path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
     path("testbeds/<slug:slug>/owner/", shares.give, name="testbed-give"),

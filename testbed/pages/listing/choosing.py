@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.db.models import (
     Count,
     Exists,
+    F,
     IntegerField,
     OuterRef,
     Q,
@@ -20,7 +21,7 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
-from testbed.models import Host, ObservedGuest, Run, Share, Testbed
+from testbed.models import Favourite, Host, ObservedGuest, Run, Share, Tag, Testbed
 from testbed.models.testbeds import TestbedQuerySet
 from testbed.pages.listing.wish import FILTERS, ListWish, Whose
 from testbed.pages.overview import UP
@@ -42,11 +43,13 @@ SORTED_BY = {
 def listed(user: User, wish: ListWish) -> QuerySet[Testbed]:
     """Return the testbeds that a user sees and wishes to, in order."""
     found = seen_by(user, wish.whose)
+    found = found.annotate(is_favourite=_is_favourite_of(user))
     if wish.text:
         found = found.filter(_with_text(wish.text))
     for name, value in wish.filters.items():
         found = NARROWED_BY[name](found, user, value)
-    return _sorted(found.select_related("owner"), wish)
+    rows = found.select_related("owner").prefetch_related("tags")
+    return _sorted(rows, wish)
 
 
 def seen_by(user: User, whose: Whose = Whose.ALL) -> TestbedQuerySet:
@@ -72,7 +75,7 @@ def offered(user: User, wish: ListWish) -> list[tuple[str, str, list[tuple[str, 
         chosen = wish.filters.get(name, "")
         if chosen:
             options.setdefault(chosen, chosen)
-        if chosen or len(options) > 1:
+        if chosen or fixed or len(options) > (name != "tag"):
             found.append((name, label, list(options.items())))
     return found
 
@@ -88,6 +91,7 @@ def _names(user: User) -> dict[str, list[str]]:
         _named("owner", owners, "username"),
         _named("group", groups, "name"),
         _named("host", Host.objects.all(), "name"),
+        _named("tag", Tag.objects.filter(testbed__in=mine), "name").distinct(),
     ]
     rows = sorted(parts[0].union(*parts[1:], all=True))
     return {
@@ -102,8 +106,10 @@ def _named(kind: str, rows: QuerySet, field: str) -> QuerySet:  # type: ignore[t
 
 
 def _with_text(text: str) -> Q:
-    """Return the condition that a testbed's name or its owner's has a text."""
-    return Q(slug__icontains=text) | Q(owner__username__icontains=text)
+    """Return the condition that one of a testbed's words or its owner has a text."""
+    tags = Tag.objects.filter(_of_outer(), name__icontains=text.lower())
+    words = Q(slug__icontains=text) | Q(description__icontains=text)
+    return words | Q(owner__username__icontains=text) | Q(Exists(tags))
 
 
 def _of_condition(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet:
@@ -128,12 +134,27 @@ def _on_host(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet:
     return found.filter(Exists(guests))
 
 
+def _with_tag(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet:
+    tags = Tag.objects.filter(_of_outer(), name=value.lower())
+    return found.filter(Exists(tags))
+
+
+def _is_favourite_of(user: User) -> Exists:
+    return Exists(Favourite.objects.filter(_of_outer(), user=user))
+
+
+def _starred(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet:
+    return found.filter(_is_favourite_of(user))
+
+
 # A filter more is a row here and one of `wish.FILTERS`.
 NARROWED_BY: Mapping[str, Narrow] = {
     "condition": _of_condition,
     "owner": _of_owner,
     "group": _of_group,
     "host": _on_host,
+    "tag": _with_tag,
+    "starred": _starred,
 }
 
 
@@ -142,7 +163,10 @@ def _of_outer() -> Q:
 
 
 def _sorted(found: TestbedQuerySet, wish: ListWish) -> QuerySet[Testbed]:
-    """Sort; the name decides among equals, so that pages neither share nor miss one."""
+    """Sort, favourites first.
+
+    The name decides among equals, so that pages neither share nor miss one.
+    """
     if wish.sort == "guests":
         up = ObservedGuest.objects.filter(_of_outer(), status__in=UP)
         counted = up.order_by().values("testbed").annotate(count=Count("pk"))
@@ -151,7 +175,9 @@ def _sorted(found: TestbedQuerySet, wish: ListWish) -> QuerySet[Testbed]:
         runs = Run.objects.filter(_of_outer(), is_exclusive=True).order_by("-pk")
         found = found.annotate(newest_run=_number(runs.values("pk")[:1]))
     keys = (*SORTED_BY[wish.sort], "slug")
-    return found.order_by(*_turned(keys, is_descending=wish.is_descending))
+    return found.order_by(
+        F("is_favourite").desc(), *_turned(keys, is_descending=wish.is_descending)
+    )
 
 
 def _number(rows: "QuerySet") -> Coalesce:  # type: ignore[type-arg]

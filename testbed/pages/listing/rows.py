@@ -21,6 +21,7 @@ class Row:
     guests_total: int = 0
     hosts: set[str] = field(default_factory=set)
     last_run: Run | None = None
+    is_favourite: bool = False
 
     @property
     def condition(self) -> str:
@@ -37,6 +38,8 @@ def rows_for(user: User, testbeds: Collection[Testbed]) -> list[Row]:
     """Return the rows of testbeds that a user sees (three queries)."""
     roles = roles_in(user, testbeds)
     rows = {testbed.pk: Row(testbed, roles.get(testbed.pk)) for testbed in testbeds}
+    for row in rows.values():
+        row.is_favourite = getattr(row.testbed, "is_favourite", False)
     _count_guests(rows)
     for run in _last_runs(rows):
         rows[run.testbed_id].last_run = run

@@ -55,6 +55,8 @@ FILTERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "owner": ("Owner", {}),
     "group": ("Group", {}),
     "host": ("Host", {}),
+    "tag": ("Tag", {}),
+    "starred": ("Favourites", {"1": "favourites only"}),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
-from testbed.models import ObservedGuest, Run, Share, Testbed
+from testbed.models import ObservedGuest, Run, Share, Tag, Testbed
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ def lab(owner: User, stranger: User, hosts: object) -> Lab:
     share_with_group(lesson, found.course)
     share_with_group(lesson, found.staff)
     share_with_group(secret, found.staff)
+    Testbed.objects.filter(slug="zulu").update(description="The first exercise")
+    for testbed, names in ((alpha, ["bgp"]), (lesson, ["ospf"]), (secret, ["hidden"])):
+        Tag.objects.bulk_create(Tag(testbed=testbed, name=name) for name in names)
     put_run(lesson, stranger)
     put_run(secret, stranger)
     put_run(alpha, owner, "running")

@@ -43,6 +43,11 @@ def options_of(page: str, name: str) -> list[str]:
         ("host=host-b", ["alpha"]),
         ("host=main", ["lesson"]),
         ("host=main&q=alpha", []),
+        ("q=exercise", ["zulu"]),
+        ("q=OSP", ["lesson"]),
+        ("tag=ospf", ["lesson"]),
+        ("tag=OSPF&owner=olive", []),
+        ("tag=hidden", []),
         ("sort=-guests", ["alpha", "lesson", "zulu"]),
         ("sort=guests", ["zulu", "lesson", "alpha"]),
         ("sort=-run", ["alpha", "lesson", "zulu"]),
@@ -62,6 +67,8 @@ def test_list_is_filtered_and_sorted(
         "whose=shared",
         "q=secret",
         "q=staff",
+        "q=hidden",
+        "tag=hidden",
         "group=staff",
         "group=staff&host=host-b",
         "owner=sam",
@@ -77,7 +84,7 @@ def test_list_is_filtered_and_sorted(
 )
 def test_strangers_testbed_leaves_no_trace(browser: Client, lab: Lab, query: str):
     before = without_token(browser, query)
-    typed = re.compile(r'value="secret"|q=secret')
+    typed = re.compile(r'value="(secret|hidden)"|q=(secret|hidden)')
 
     Testbed.objects.filter(slug="secret").delete()
 
@@ -92,6 +99,7 @@ def test_filters_offer_what_the_user_knows(browser: Client, lab: Lab, stranger: 
     page = browser.get("/").content.decode()
 
     assert options_of(page, "owner") == ["olive", "sam"]
+    assert options_of(page, "tag") == ["bgp", "ospf"]
     assert "staff" not in page
     assert "unknown" not in page
 
@@ -173,7 +181,7 @@ def test_wrong_value_is_named_and_left_out(
     assert len(answer.content) < 40_000
 
 
-@pytest.mark.parametrize("name", ["q", "owner", "group", "host", "page", "sort"])
+@pytest.mark.parametrize("name", ["q", "owner", "group", "host", "tag", "page", "sort"])
 @pytest.mark.parametrize(
     "value", ["%00", "a%00b", "%ED%A0%80", "%25", "%5C", "'", HUGE]
 )
