@@ -37,13 +37,14 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
-from testbed.views.listing import labels
+from testbed.views.listing import activity, labels
 from testbed.views.listing import testbeds as listing
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
     path("", listing.index, name="testbeds"),
+    path("activity/", activity.index, name="activity"),
     path("testbeds/", RedirectView.as_view(pattern_name="testbeds")),
     path("testbeds/new/", create.new, name="testbed-new"),
     path("testbeds/new/name/", create.check_name, name="testbed-check-name"),

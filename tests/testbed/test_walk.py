@@ -75,6 +75,7 @@ ANSWERS = {
 # those whose role allows the act. `permissions.TABLE` decides who these are.
 TABLE = """
 /                                                       users              impossible
+activity/                                               users              impossible
 testbeds/                                               on                 on
 testbeds/new/                                           users              users
 testbeds/new/name/                                      users              impossible

@@ -8,6 +8,7 @@ from django.db.models import Count, Max
 
 from testbed.access.roles import Role, roles_in
 from testbed.models import ObservedGuest, Run, Testbed
+from testbed.pages.listing.running import Progress, progress_of
 from testbed.pages.overview import UP, condition_of
 
 
@@ -22,6 +23,7 @@ class Row:
     hosts: set[str] = field(default_factory=set)
     last_run: Run | None = None
     is_favourite: bool = False
+    progress: Progress | None = None
 
     @property
     def condition(self) -> str:
@@ -35,14 +37,20 @@ class Row:
 
 
 def rows_for(user: User, testbeds: Collection[Testbed]) -> list[Row]:
-    """Return the rows of testbeds that a user sees (three queries)."""
+    """Return the rows of testbeds that a user sees (three queries).
+
+    Two more where runs are going on.
+    """
     roles = roles_in(user, testbeds)
     rows = {testbed.pk: Row(testbed, roles.get(testbed.pk)) for testbed in testbeds}
     for row in rows.values():
         row.is_favourite = getattr(row.testbed, "is_favourite", False)
     _count_guests(rows)
-    for run in _last_runs(rows):
-        rows[run.testbed_id].last_run = run
+    last = list(_last_runs(rows))
+    progress = progress_of(last)
+    for run in last:
+        row = rows[run.testbed_id]
+        row.last_run, row.progress = run, progress.get(run.pk)
     return list(rows.values())
 
 

@@ -12,6 +12,7 @@ from testbed.access.visibility import Request, page_of
 from testbed.models import Testbed
 from testbed.pages.listing.choosing import listed, offered, seen_by
 from testbed.pages.listing.rows import rows_for
+from testbed.pages.listing.running import active_runs
 from testbed.pages.listing.wish import MOST_SHOWN, SORT_WORDS, ListWish, Whose
 from testbed.testbeds.files import list_examples
 
@@ -49,6 +50,7 @@ def _table(request: Request, wish: ListWish, page: Page[Testbed]) -> dict[str, o
     return {
         "page": page,
         "rows": rows,
+        "running": active_runs(request.user).count(),
         "wish": wish,
         "query": wish.query,
         "polled": wish.of_page(page.number),
