@@ -38,6 +38,7 @@ from testbed.views.guests import (
     snapshots,
 )
 from testbed.views.listing import activity, labels
+from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
@@ -45,6 +46,7 @@ from testbed.views.ssh import config, keys
 urlpatterns = [
     path("", listing.index, name="testbeds"),
     path("activity/", activity.index, name="activity"),
+    path("ticked/", ticked.act, name="testbeds-act"),
     path("testbeds/", RedirectView.as_view(pattern_name="testbeds")),
     path("testbeds/new/", create.new, name="testbed-new"),
     path("testbeds/new/name/", create.check_name, name="testbed-check-name"),

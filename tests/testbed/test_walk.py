@@ -76,6 +76,7 @@ ANSWERS = {
 TABLE = """
 /                                                       users              impossible
 activity/                                               users              impossible
+ticked/                                                 on                 users-refused
 testbeds/                                               on                 on
 testbeds/new/                                           users              users
 testbeds/new/name/                                      users              impossible
