@@ -37,11 +37,16 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
+from testbed.views.listing import activity, labels
+from testbed.views.listing import acts as ticked
+from testbed.views.listing import testbeds as listing
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
-    path("", testbeds.index, name="testbeds"),
+    path("", listing.index, name="testbeds"),
+    path("activity/", activity.index, name="activity"),
+    path("ticked/", ticked.act, name="testbeds-act"),
     path("testbeds/", RedirectView.as_view(pattern_name="testbeds")),
     path("testbeds/new/", create.new, name="testbed-new"),
     path("testbeds/new/name/", create.check_name, name="testbed-check-name"),
@@ -64,6 +69,8 @@ urlpatterns = [
         testbed_deletion.delete_disks,
         name="testbed-delete-disks",
     ),
+    path("testbeds/<slug:slug>/labels/", labels.change, name="testbed-labels"),
+    path("testbeds/<slug:slug>/favourite/", labels.favourite, name="testbed-favourite"),
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
     path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
     path("testbeds/<slug:slug>/owner/", shares.give, name="testbed-give"),

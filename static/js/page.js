@@ -22,13 +22,13 @@ setInterval(() => {
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const { target, xhr } = detail;
   if (xhr.status === 422) detail.shouldSwap = true;
-  if (!target.matches("[data-poll]")) return;
-  if (target.querySelector("[data-held]")) {
+  if (xhr.responseURL && new URL(xhr.responseURL).pathname.startsWith("/login")) {
+    location.reload();
     detail.shouldSwap = false;
     return;
   }
-  if (xhr.responseURL && new URL(xhr.responseURL).pathname.startsWith("/login")) {
-    location.reload();
+  if (!target.matches("[data-poll]")) return;
+  if (target.querySelector("[data-held]")) {
     detail.shouldSwap = false;
     return;
   }
@@ -71,6 +71,7 @@ document.addEventListener("click", async ({ target }) => {
   const button = target.closest("[data-copies]");
   const source = button && document.getElementById(button.dataset.copies);
   if (!source) return;
+  button.dataset.words ??= button.textContent;
   try {
     await navigator.clipboard.writeText(source.textContent);
     button.textContent = "Copied";
@@ -79,7 +80,7 @@ document.addEventListener("click", async ({ target }) => {
     getSelection().selectAllChildren(source);
     button.textContent = "Selected: press Ctrl+C";
   }
-  setTimeout(() => (button.textContent = "Copy"), COPIED_MS);
+  setTimeout(() => (button.textContent = button.dataset.words), COPIED_MS);
 });
 
 // Fragments that come over the websocket know no token: forms take the page's.

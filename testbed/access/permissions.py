@@ -49,6 +49,7 @@ class Act(StrEnum):
     TAKE_PACKETS = "take captured packets"
     ARTEFACTS = "read artefacts"
     EDIT = "edit the YAML and files"
+    DESCRIBE = "change description and tags"
     DELETE_DISKS = "delete disks and artefacts"
     SHARE = "share the testbed"
     TRANSFER = "give the testbed to another owner"
@@ -85,6 +86,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
     ),
     Role.EDITOR: (
         Act.EDIT,
+        Act.DESCRIBE,
         Act.DELETE_SNAPSHOT,
         Act.SCHEDULE_SNAPSHOTS,
         Act.SAVE_IMAGE,

@@ -11,6 +11,7 @@ from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
+from testbed.models.listing.labels import Favourite, Tag
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
@@ -31,6 +32,7 @@ __all__ = [
     "CleanupItem",
     "Entry",
     "Event",
+    "Favourite",
     "GroupAllowance",
     "GroupManager",
     "Host",
@@ -55,6 +57,7 @@ __all__ = [
     "Share",
     "SnapshotOrder",
     "SnapshotSchedule",
+    "Tag",
     "Task",
     "Testbed",
     "TrashItem",

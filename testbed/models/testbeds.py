@@ -12,6 +12,8 @@ from django.db.models import Q
 
 from orchestration.project.folder import Project
 
+MOST_DESCRIPTION = 200
+
 
 class TestbedQuerySet(models.QuerySet["Testbed"]):
     """Selects the testbeds that a user may see."""
@@ -67,6 +69,7 @@ class Testbed(models.Model):
     condition = models.CharField(
         max_length=12, choices=Condition.choices, default=Condition.EMPTY
     )
+    description = models.CharField(max_length=MOST_DESCRIPTION, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     observed_at = models.DateTimeField(null=True, blank=True)
     files_bytes = models.PositiveBigIntegerField(null=True, editable=False)

@@ -221,6 +221,12 @@ def plural(count: int, word: str) -> str:
 
 
 @register.filter
+def of(values: Mapping[str, str], name: str) -> str:
+    """Return the value of a name, or nothing."""
+    return values.get(name, "")
+
+
+@register.filter
 def query(values: Mapping[str, str | bytes]) -> str:
     """Return a query string."""
     return urlencode(values)

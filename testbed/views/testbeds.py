@@ -1,4 +1,4 @@
-"""The list of testbeds, and one testbed's page."""
+"""One testbed's page."""
 
 from collections.abc import Mapping
 
@@ -32,13 +32,9 @@ from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
 from testbed.pages.needs import needs_of_up
 from testbed.pages.overview import (
-    SORT_WORDS,
     GuestRow,
-    ListWish,
     condition_of,
     guests_of,
-    listed,
-    rows_for,
     selected_guests,
     state_of,
     unseen_run,
@@ -47,7 +43,6 @@ from testbed.runs.places.tools import tools_of
 from testbed.sharing.people import groups_of
 from testbed.testbeds.erasure.protection import protections_of
 from testbed.testbeds.executions import execution_again
-from testbed.testbeds.files import list_examples
 from testbed.testbeds.findings import errors_among, findings_of
 from testbed.testbeds.planning import is_edited
 from testbed.testbeds.stored_files import list_files
@@ -55,33 +50,6 @@ from testbed.views.execution.form import ExecutionForm, form_of
 
 RUNS_SHOWN = 5
 MOST_SELECTION = 200
-
-
-@login_required
-@require_GET
-def index(request: Request) -> HttpResponse:
-    """Show the testbeds, searched and sorted; htmx gets the table only."""
-    wish = ListWish.of(request.GET.dict())
-    page = page_of(request, listed(request.user, wish))
-    rows = rows_for(request.user, list(page))
-    query = wish.query
-    polled = query | ({"page": str(page.number)} if page.number > 1 else {})
-    is_new = not rows and not query
-    left = Testbed.objects.filter(owner__is_active=False)
-    context = {
-        "page": page,
-        "rows": rows,
-        "wish": wish,
-        "sorts": SORT_WORDS.items(),
-        "query": query,
-        "polled": polled,
-        "has_others": any(row.testbed.owner_id != request.user.pk for row in rows),
-        "left": left.count() if request.user.is_superuser else 0,
-        "is_new": is_new,
-        "examples": list_examples() if is_new else {},
-    }
-    template = "testbeds/_table.html" if request.htmx else "testbeds/list.html"
-    return render(request, template, context)
 
 
 @not_stored

@@ -26,6 +26,8 @@ DIFFERENT = tuple(
         "testbeds/erasure/test_protection.py",
         "testbeds/test_disk_space.py",
         "testbeds/trash/",
+        "testbeds/listing/",
+        "views/listing/",
         "views/test_answers.py",
         "views/test_logs.py",
         "views/test_runs_page.py",

@@ -75,6 +75,8 @@ ANSWERS = {
 # those whose role allows the act. `permissions.TABLE` decides who these are.
 TABLE = """
 /                                                       users              impossible
+activity/                                               users              impossible
+ticked/                                                 on                 users-refused
 testbeds/                                               on                 on
 testbeds/new/                                           users              users
 testbeds/new/name/                                      users              impossible
@@ -87,6 +89,8 @@ testbeds/<slug:slug>/guests/<str:name>/load/            200:see            impos
 testbeds/<slug:slug>/guests/<str:name>/check/           302:see            409:check
 testbeds/<slug:slug>/delete/                            409:delete         409:delete
 testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impossible
+testbeds/<slug:slug>/labels/                            302:see            302:describe
+testbeds/<slug:slug>/favourite/                         impossible         302:see
 testbeds/<slug:slug>/sharing/                           200:share          422:share
 testbeds/<slug:slug>/sharing/change/                    impossible         404:share
 testbeds/<slug:slug>/owner/                             impossible         422:transfer

@@ -1,0 +1,1 @@
+"""The rows by which users find testbeds again: tags, and each user's favourites."""

@@ -1,0 +1,78 @@
+"""The rows of the list of testbeds, read in few queries for any number of them."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Max
+
+from testbed.access.roles import Role, roles_in
+from testbed.models import ObservedGuest, Run, Testbed
+from testbed.pages.listing.running import Progress, progress_of
+from testbed.pages.overview import UP, condition_of
+
+
+@dataclass(slots=True)
+class Row:
+    """One testbed of the list."""
+
+    testbed: Testbed
+    role: Role | None = None
+    guests_up: int = 0
+    guests_total: int = 0
+    hosts: set[str] = field(default_factory=set)
+    last_run: Run | None = None
+    is_favourite: bool = False
+    progress: Progress | None = None
+
+    @property
+    def condition(self) -> str:
+        """Return its condition, or the one that its active run is about to reach."""
+        return condition_of(self.testbed, self.last_run)
+
+    @property
+    def host_names(self) -> list[str]:
+        """The hosts that its guests are assigned to."""
+        return sorted(self.hosts)
+
+
+def rows_for(user: User, testbeds: Collection[Testbed]) -> list[Row]:
+    """Return the rows of testbeds that a user sees (three queries).
+
+    Two more where runs are going on.
+    """
+    roles = roles_in(user, testbeds)
+    rows = {testbed.pk: Row(testbed, roles.get(testbed.pk)) for testbed in testbeds}
+    for row in rows.values():
+        row.is_favourite = getattr(row.testbed, "is_favourite", False)
+    _count_guests(rows)
+    last = list(_last_runs(rows))
+    progress = progress_of(last)
+    for run in last:
+        row = rows[run.testbed_id]
+        row.last_run, row.progress = run, progress.get(run.pk)
+    return list(rows.values())
+
+
+def _count_guests(rows: dict[int, Row]) -> None:
+    found = ObservedGuest.objects.filter(testbed__in=list(rows))
+    for pk, host, status, count in (
+        found.order_by()
+        .values_list("testbed", "host", "status")
+        .annotate(count=Count("id"))
+    ):
+        row = rows[pk]
+        row.guests_total += count
+        row.guests_up += count if status in UP else 0
+        row.hosts |= {host} if host else set()
+
+
+def _last_runs(rows: dict[int, Row]) -> Iterable[Run]:
+    newest = (
+        Run.objects.filter(testbed__in=list(rows), is_exclusive=True)
+        .order_by()
+        .values("testbed")
+        .annotate(newest=Max("id"))
+        .values("newest")
+    )
+    return Run.objects.filter(pk__in=newest).select_related("asked_by").defer("plan")

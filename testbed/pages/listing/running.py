@@ -1,0 +1,103 @@
+"""The runs that are going on, with their progress, and the last ones that ended.
+
+Read from the rows that the workers keep up to date.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from django.contrib.auth.models import User
+from django.db.models import Count, Q
+
+from testbed.models import Instruction, Run, Task
+from testbed.models.runs import RunQuerySet
+from testbed.pages.board import OVER
+
+MOST_RUNNING = 50
+MOST_RECENT = 50
+ENDED = (
+    Instruction.Status.SUCCEEDED,
+    Instruction.Status.FAILED,
+    Instruction.Status.CANCELLED,
+)
+
+
+@dataclass(slots=True)
+class Progress:
+    """The place of a run in its plan.
+
+    `ended` of `instructions` are over; `stage` is the one that is worked on, with `over`
+    of `total` tasks of its present instructions.
+    """
+
+    stage: str = ""
+    ended: int = 0
+    instructions: int = 0
+    over: int = 0
+    total: int = 0
+
+    @property
+    def percent(self) -> int:
+        """Return how much of the plan is over, each instruction counting the same."""
+        part = self.over / self.total if self.total else 0
+        return int(100 * (self.ended + part) / max(1, self.instructions))
+
+
+@dataclass(frozen=True, slots=True)
+class RunningRow:
+    """A run that is going on, and its progress."""
+
+    run: Run
+    progress: Progress
+
+
+def progress_of(runs: Iterable[Run]) -> dict[int, Progress]:
+    """Return the progress of runs that have begun, by their ids (two queries or none)."""
+    found = {run.pk: Progress() for run in runs if run.has_begun and not run.is_over}
+    if not found:
+        return {}
+    steps = Instruction.objects.filter(run__in=found).order_by("run", "index")
+    running: list[int] = []
+    for pk, run, stage, status in steps.values_list("pk", "run", "stage", "status"):
+        one = found[run]
+        one.instructions += 1
+        one.ended += status in ENDED
+        if status not in ENDED:
+            one.stage = one.stage or stage
+        if status == Instruction.Status.RUNNING:
+            running.append(pk)
+    _count_tasks(found, running)
+    return found
+
+
+def running_rows(user: User) -> tuple[list[RunningRow], int]:
+    """Return the newest runs that a user sees and that are going on, and their count."""
+    active = active_runs(user)
+    people = active.select_related("testbed__owner", "asked_by").defer("plan")
+    runs = list(people.order_by("-pk")[:MOST_RUNNING])
+    progress = progress_of(runs)
+    rows = [RunningRow(run, progress.get(run.pk, Progress())) for run in runs]
+    return rows, active.count() if len(runs) == MOST_RUNNING else len(runs)
+
+
+def active_runs(user: User) -> RunQuerySet:
+    """Return the runs that a user sees and that are not over."""
+    return Run.objects.all().visible_to(user).active()
+
+
+def recent_runs(user: User) -> list[Run]:
+    """Return the last runs that a user sees and that are over."""
+    over = Run.objects.all().visible_to(user).exclude(status__in=Run.ACTIVE)
+    rows = over.listed().select_related("asked_by", "testbed__owner")
+    return list(rows.order_by("-pk")[:MOST_RECENT])
+
+
+def _count_tasks(found: dict[int, Progress], running: Collection[int]) -> None:
+    over = Count("pk", filter=Q(status__in=OVER))
+    tasks = Task.objects.filter(instruction__in=running).order_by()
+    for run, total, ended in (
+        tasks.values("instruction__run")
+        .annotate(total=Count("pk"), ended=over)
+        .values_list("instruction__run", "total", "ended")
+    ):
+        found[run].total, found[run].over = total, ended

@@ -1,0 +1,1 @@
+"""Changes to several testbeds, and to the words by which the list finds them."""

@@ -1,0 +1,1 @@
+"""The list of testbeds, and acts on several of them."""

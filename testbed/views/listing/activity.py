@@ -1,0 +1,24 @@
+"""The runs that are going on in the lab, and the last ones, as far as the user sees them."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from testbed.access.visibility import Request, not_stored
+from testbed.pages.listing.running import recent_runs, running_rows
+
+
+@not_stored
+@login_required
+@require_GET
+def index(request: Request) -> HttpResponse:
+    """Show what runs now and what ended last; htmx gets the part that changes."""
+    running, count = running_rows(request.user)
+    context = {
+        "running": running,
+        "more": count - len(running),
+        "recent": recent_runs(request.user),
+    }
+    part = "activity/_activity.html" if request.htmx else "activity/index.html"
+    return render(request, part, context)

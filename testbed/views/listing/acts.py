@@ -1,0 +1,94 @@
+"""Up, Down and Delete of the testbeds that are ticked in the list."""
+
+from functools import partial
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from orchestration.amounts import count_of
+from orchestration.errors import TestbedError
+from testbed.access.visibility import Request
+from testbed.api.shapes import problem_json
+from testbed.testbeds.erasure.losses import Unconfirmed, require_confirmed
+from testbed.views.erasing.question import Question, ask, confirm_of, not_confirmed
+from testbed.views.listing.ticked import Choice, Result, TickedAct, carry_out, chosen
+from testbed.views.problems import problem_page, status_of, wants_json
+
+DONE = {
+    TickedAct.UP: "Up was started",
+    TickedAct.DOWN: "Down was started",
+    TickedAct.DELETE: "Deleted",
+}
+TEXTS = {
+    TickedAct.UP: "Up erases these disks, with everything that was written in them. "
+    "This cannot be undone.",
+    TickedAct.DOWN: "Their guests and networks stop; disks and artefacts stay.",
+    TickedAct.DELETE: "Their keys, the disks of their guests on all hosts, the files "
+    "that guests sent and the records of their runs are removed for good.",
+}
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def act(request: Request) -> HttpResponse:
+    """Do one thing to each ticked testbed, after a question where something is lost."""
+    if request.method == "GET":
+        return redirect("testbeds")
+    refuse = partial(problem_page, request, back=reverse("testbeds"))
+    try:
+        names = request.POST.getlist("testbed")
+        choice = chosen(request.user, request.POST.get("act", ""), names)
+        if _must_ask(request, choice):
+            return ask(request, _question(choice), choice.erasure)
+        require_confirmed(choice.erasure, confirm_of(request))
+    except Unconfirmed as exc:
+        return not_confirmed(request, exc, _question(choice))
+    except TestbedError as exc:
+        return refuse(exc, status=status_of(exc))
+    return _answer(request, choice, carry_out(choice, request.user))
+
+
+def _must_ask(request: Request, choice: Choice) -> bool:
+    """Return whether a person has to answer first, also where no data is lost."""
+    if wants_json(request) or not choice.testbeds:
+        return False
+    if choice.act is TickedAct.DELETE:
+        return "seal" not in request.POST
+    return request.POST.get("end_tools", "") != choice.tools_digest
+
+
+def _question(choice: Choice) -> Question:
+    count = count_of(len(choice.testbeds), "testbed")
+    return Question(
+        title=f"{choice.act.word} {count}?",
+        text=f"{choice.names}. {TEXTS[choice.act]}",
+        address=reverse("testbeds-act"),
+        answer=("act", choice.act.value),
+        button=f"{choice.act.word} {count}",
+        icon="trash" if choice.act is TickedAct.DELETE else f"arrow-{choice.act}",
+        back=reverse("testbeds"),
+        fields={
+            "testbed": [testbed.slug for testbed in choice.testbeds],
+            "end_tools": choice.tools_digest,
+        },
+        section=("Testbeds", reverse("testbeds")),
+    )
+
+
+def _answer(request: Request, choice: Choice, result: Result) -> HttpResponse:
+    if wants_json(request):
+        refused = [
+            {"testbed": name, **problem_json(problem)}
+            for name, problem in result.refused.items()
+        ]
+        return JsonResponse({"done": result.done, "refused": refused})
+    if result.done:
+        messages.success(request, f"{DONE[choice.act]}: {', '.join(result.done)}.")
+    for name, problem in result.refused.items():
+        words = f"{name} was left out: {problem.sentence}"
+        messages.error(request, words)
+    return redirect("testbeds")

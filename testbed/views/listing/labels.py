@@ -1,0 +1,66 @@
+"""A testbed's description and tags, and the star by which a user marks favourites."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_http_methods, require_POST
+
+from orchestration.errors import TestbedError
+from testbed.access.permissions import Act, record_act
+from testbed.access.visibility import Request, testbed_for
+from testbed.api.shapes import problem_json
+from testbed.models import Testbed
+from testbed.testbeds.listing.labels import describe, set_favourite
+from testbed.views.problems import status_of, wants_json
+from testbed.views.testbeds import show_testbed
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def change(request: Request, slug: str) -> HttpResponse:
+    """Change a testbed's description or tags; a program may ask for them."""
+    act = Act.DESCRIBE if request.method == "POST" else Act.SEE
+    testbed = testbed_for(request, slug, act)
+    form = request.POST
+    try:
+        words = describe(testbed, form.get("description"), form.get("tags"))
+    except TestbedError as exc:
+        return _refused(request, testbed, exc)
+    if words:
+        record_act(request.user, Act.DESCRIBE, testbed, words)
+    if wants_json(request):
+        return JsonResponse(_shape(testbed))
+    if words:
+        messages.success(request, f"{testbed} has another description or other tags.")
+    return redirect("testbed", slug)
+
+
+@login_required
+@require_POST
+def favourite(request: Request, slug: str) -> HttpResponse:
+    """Mark a testbed as a favourite of the user, or with `star=0` no longer."""
+    testbed = testbed_for(request, slug, Act.SEE)
+    is_favourite = request.POST.get("star") != "0"
+    set_favourite(testbed, request.user, is_favourite=is_favourite)
+    if wants_json(request):
+        return JsonResponse({"favourite": is_favourite})
+    if request.htmx:
+        context = {"slug": slug, "is_favourite": is_favourite}
+        return render(request, "testbeds/listing/_star.html", context)
+    back = request.POST.get("back", "")
+    is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return redirect(back if is_ours and back else reverse("testbeds"))
+
+
+def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:
+    if wants_json(request):
+        return JsonResponse(problem_json(problem), status=status_of(problem))
+    return show_testbed(request, testbed, problem, status_of(problem))
+
+
+def _shape(testbed: Testbed) -> dict[str, object]:
+    tags = [tag.name for tag in testbed.tags.all()]
+    return {"description": testbed.description, "tags": tags}

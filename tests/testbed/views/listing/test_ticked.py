@@ -1,0 +1,277 @@
+"""Up, Down and Delete of ticked testbeds: each with its own right and its own answer."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from orchestration.plan.model import Command, Options
+from testbed.models import Entry, Protection, Run, Share, Testbed, TrashItem
+from tests.testbed.answer_rows import execution
+from tests.testbed.confirming import answered
+from tests.testbed.conftest import YAML, Doors
+from tests.testbed.preparing import prepare
+from tests.testbed.reading import visible
+
+TICKED = "/ticked/"
+JSON = {"Accept": "application/json"}
+
+
+def add(owner: User, slug: str, number: int) -> Testbed:
+    found = Testbed.objects.create(owner=owner, slug=slug, number=number)
+    found.project.create()
+    found.project.yaml.write_text(YAML)
+    return found
+
+
+def give(testbed: Testbed, user: User, role: str) -> None:
+    Share.objects.create(
+        testbed=testbed,
+        user=user,
+        role=role,
+        given_by=testbed.owner,
+        given_at=timezone.now(),
+    )
+
+
+@pytest.fixture
+def several(
+    testbed: Testbed, owner: User, stranger: User, doors: Doors
+) -> dict[str, Testbed]:
+    """Olive owns `lab` and `own`; she is an operator of `used` and a viewer of `seen`.
+
+    Sam's `secret` is not shared.
+    """
+    found = {"lab": testbed, "own": add(owner, "own", 20)}
+    for number, slug in enumerate(("used", "seen", "secret"), 30):
+        found[slug] = add(stranger, slug, number)
+    give(found["used"], owner, "operator")
+    give(found["seen"], owner, "viewer")
+    return found
+
+
+def post(browser: Client, act: str, *slugs: str, **fields: str) -> object:
+    form = {"act": act, "testbed": slugs, **fields}
+    return browser.post(TICKED, form, follow=True)
+
+
+def test_up_is_started_where_it_is_allowed_and_refused_by_name(
+    browser: Client, several: dict[str, Testbed]
+):
+    answer = post(browser, "up", *several)
+
+    page = visible(answer.content.decode())
+    assert sorted(str(run.testbed) for run in Run.objects.all()) == [
+        "lab",
+        "own",
+        "used",
+    ]
+    assert "Up was started: lab, own, used." in page
+    assert "seen was left out: As a viewer of testbed seen you may not" in page
+    assert "There is no testbed secret, or none that you see." in page
+
+
+def test_each_started_run_is_in_the_record_with_the_role(
+    browser: Client, several: dict[str, Testbed]
+):
+    post(browser, "up", "lab", "used")
+
+    entries = Entry.objects.filter(act="up").order_by("thing")
+    assert [(one.thing, one.role, one.what) for one in entries] == [
+        ("lab", "", "Up"),
+        ("used", "operator", "Up"),
+    ]
+    assert all(one.run_number for one in entries)
+
+
+def test_busy_testbed_stops_no_other(browser: Client, several: dict[str, Testbed]):
+    post(browser, "up", "lab")
+
+    page = visible(post(browser, "up", "lab", "own").content.decode())
+
+    assert "Up was started: own." in page
+    assert "lab was left out: olive has been running up on testbed lab" in page
+
+
+def test_stranger_is_answered_as_for_a_testbed_that_does_not_exist(
+    browser: Client, several: dict[str, Testbed]
+):
+    pages = [
+        visible(post(browser, act, name).content.decode()).replace(name, "NAME")
+        for act in ("up", "down", "delete")
+        for name in ("secret", "nosuch")
+    ]
+
+    assert pages[0::2] == pages[1::2]
+    assert Testbed.objects.filter(slug="secret").exists()
+
+
+@pytest.mark.parametrize("act", ["up", "down", "delete"])
+def test_user_without_a_share_acts_on_none(
+    client: Client, member: User, several: dict[str, Testbed], act: str
+):
+    client.force_login(member)
+
+    answer = client.post(
+        TICKED, {"act": act, "testbed": [*several], "confirm": "x"}, headers=JSON
+    )
+
+    assert answer.json()["done"] == []
+    assert {one["testbed"] for one in answer.json()["refused"]} == {*several}
+    assert not Run.objects.exists()
+    assert Testbed.objects.count() == 5
+
+
+def test_delete_asks_first_and_names_the_testbeds(
+    browser: Client, several: dict[str, Testbed]
+):
+    question = post(browser, "delete", "lab", "own", "used")
+    before = Testbed.objects.count()
+    answer = answered(browser, question)
+
+    page = visible(question.content.decode())
+    assert "Delete 2 testbeds?" in page
+    assert "lab, own." in page
+    assert "used is left out: As an operator of testbed used you may not delete" in page
+    assert before == 5
+    assert answer.status_code == 302
+    left = Testbed.objects.values_list("slug", flat=True)
+    assert sorted(left) == ["secret", "seen", "used"]
+    assert TrashItem.objects.count() == 2
+
+
+def test_loss_is_named_with_its_testbed(browser: Client, several: dict[str, Testbed]):
+    for name in ("lab", "own"):
+        give_run(several[name])
+
+    question = post(browser, "delete", "lab", "own")
+    token = browser.post(
+        TICKED, {"act": "delete", "testbed": ["lab", "own"]}, headers=JSON
+    )
+
+    page = visible(question.content.decode())
+    assert "lab: records and logs of 1 run" in page
+    assert "own: records and logs of 1 run" in page
+    assert token.status_code == 428
+    assert Testbed.objects.count() == 5
+
+
+def give_run(testbed: Testbed) -> None:
+    Run.objects.create(
+        testbed=testbed,
+        command="up",
+        plan={},
+        asked_by=testbed.owner,
+        status="succeeded",
+    )
+
+
+def test_disks_die_after_the_count_was_typed(
+    browser: Client, several: dict[str, Testbed]
+):
+    for name in ("lab", "own"):
+        prepare(several[name], Command.GENERATE_ARTEFACTS, Options())
+        several[name].project.mark("web", disk="ubuntu_22_04 of today")
+
+    question = post(browser, "delete", "lab", "own")
+    wrong = answered(browser, question, typed="lab")
+    before = Testbed.objects.count()
+    answered(browser, question, typed="2 testbeds")
+
+    page = visible(question.content.decode())
+    assert "lab: web on main" in page
+    assert "own: web on main" in page
+    assert "Type 2 testbeds to confirm" in page
+    assert "The name was not typed as it is: 2 testbeds." in wrong.content.decode()
+    assert before == 5
+    assert not Testbed.objects.filter(slug__in=["lab", "own"]).exists()
+
+
+def test_list_that_changed_since_the_question_deletes_nothing(
+    browser: Client, several: dict[str, Testbed]
+):
+    give_run(several["lab"])
+    question = post(browser, "delete", "lab", "own")
+    give_run(several["own"])
+
+    answer = answered(browser, question)
+
+    assert "The list has changed since you were asked." in answer.content.decode()
+    assert Testbed.objects.count() == 5
+
+
+def test_program_deletes_with_the_token_of_the_list(
+    browser: Client, several: dict[str, Testbed]
+):
+    give_run(several["lab"])
+    form = {"act": "delete", "testbed": ["lab", "own", "seen"]}
+    asked = browser.post(TICKED, form, headers=JSON).json()
+
+    confirm = asked["erases"]["confirm"]
+    done = browser.post(TICKED, {**form, "confirm": confirm}, headers=JSON).json()
+
+    assert done["done"] == ["lab", "own"]
+    assert [one["testbed"] for one in done["refused"]] == ["seen"]
+
+
+def test_protected_testbed_is_left_out(
+    browser: Client, owner: User, several: dict[str, Testbed]
+):
+    Protection.objects.create(testbed=several["lab"], guest="", set_by=owner)
+
+    question = post(browser, "delete", "lab", "own")
+    answered(browser, question)
+
+    assert "lab is left out:" in visible(question.content.decode())
+    assert Testbed.objects.filter(slug="lab").exists()
+    assert not Testbed.objects.filter(slug="own").exists()
+
+
+def test_down_asks_before_tools_are_ended(
+    browser: Client, owner: User, several: dict[str, Testbed]
+):
+    for name in ("lab", "own"):
+        prepare(several[name], Command.GENERATE_ARTEFACTS, Options())
+    tool = execution(several["lab"], owner, ("web",))
+    tool.options["tool"] = True
+    tool.save()
+
+    question = post(browser, "down", "lab", "own")
+    before = Run.objects.filter(command="down").count()
+    answered(browser, question)
+
+    assert f"run {tool.pk}) is ended." in visible(question.content.decode())
+    assert before == 0
+    assert Run.objects.filter(command="down").count() == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "words"),
+    [
+        ({"act": "up"}, "No testbed is ticked."),
+        ({"act": "format", "testbed": "lab"}, "There is no such act."),
+        ({"testbed": "lab"}, "There is no such act."),
+        (
+            {"act": "up", "testbed": [f"t{n}" for n in range(51)]},
+            "51 testbeds are ticked; 50 at once are possible.",
+        ),
+        ({"act": "up", "testbed": ["\0", "x" * 9999]}, ""),
+    ],
+)
+def test_wrong_form_is_refused_with_a_sentence(
+    browser: Client, several: dict[str, Testbed], form: dict[str, object], words: str
+):
+    answer = browser.post(TICKED, form, follow=True)
+
+    assert answer.status_code in (200, 422)
+    assert words in visible(answer.content.decode())
+    assert not Run.objects.exists()
+
+
+def test_row_that_the_user_may_not_act_on_has_no_box(
+    browser: Client, several: dict[str, Testbed]
+):
+    page = browser.get("/").content.decode()
+
+    assert 'id="tick-used"' in page
+    assert 'id="tick-seen"' not in page
