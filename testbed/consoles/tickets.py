@@ -87,7 +87,8 @@ def read(text: str) -> Ticket:
 class Redemption:
     """Takes each ticket once.
 
-    One from before the start may have been used then: it is refused.
+    One from before the start may have been used then: it is refused. When the clock is
+    set back to before the start, as at a boot, tickets of that time are as good as others.
     """
 
     def __init__(self) -> None:
@@ -98,6 +99,7 @@ class Redemption:
         """Return the ticket that a text is, once. Raises: TicketRefused."""
         ticket, now = read(text), time.time()
         self._used = {n: at for n, at in self._used.items() if now - at <= DURATION_S}
+        self._began_at = min(self._began_at, now)
         is_old = ticket.issued_at <= self._began_at
         if is_old or ticket.number in self._used:
             raise TicketRefused

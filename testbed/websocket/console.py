@@ -109,13 +109,14 @@ class ConsoleConsumer(LeavingConsumer):
         self._leave()
         if self._user is not None:
             open_sockets.leave(self._user, self)
-        if self._link is not None and self._ticket:
-            seconds = round(time.monotonic() - self._opened_at)
-            what = f"left the {self._ticket} after {seconds} s"
-            await self._record(self._ticket, what)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # At last, as it may fail; a second call has nothing left to record.
+        ticket, self._ticket = self._ticket, None
+        if self._link is not None and ticket:
+            seconds = round(time.monotonic() - self._opened_at)
+            await self._record(ticket, f"left the {ticket} after {seconds} s")
 
     @property
     def _session(self) -> str:

@@ -2,7 +2,8 @@
 
 Daphne tells a consumer that its client is gone, and cancels one that is not over some
 seconds later: it may wait for a console that takes no typing. Channels calls
-`disconnect` for the first alone, and the consumer's tasks would go on for ever.
+`disconnect` for the first alone, also not for a consumer that fails, as when the
+database is away; its tasks would go on for ever.
 """
 
 import asyncio
@@ -33,6 +34,6 @@ class LeavingConsumer(AsyncWebsocketConsumer):
                 await getattr(self, get_handler_name(message))(message)
         except StopConsumer:
             pass
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, Exception):
             await self.disconnect(GONE)
             raise

@@ -60,6 +60,18 @@ def test_ticket_from_before_the_start_is_refused():
         Redemption().take(text)
 
 
+def test_clock_that_is_set_back_keeps_nobody_out(monkeypatch):
+    tickets, then = Redemption(), time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: then)
+    text = issue(ticket(issued_at=then))
+    with pytest.raises(TicketRefused):  # it may have been used before the clock changed
+        tickets.take(text)
+
+    monkeypatch.setattr(time, "time", lambda: then + 5)
+
+    assert tickets.take(issue(ticket(issued_at=then + 4)))
+
+
 def test_old_ticket_is_refused_and_used_ones_are_forgotten(monkeypatch):
     tickets = Redemption()
     first, second = (issue(ticket(issued_at=time.time() + 1)) for _ in range(2))

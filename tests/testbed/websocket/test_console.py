@@ -8,6 +8,7 @@ import time
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.db import OperationalError
 from django.test import Client
 
 from testbed.access.sessions import SessionStore, hashed
@@ -16,6 +17,7 @@ from testbed.consoles.messages import MAX_BYTES
 from testbed.consoles.rfb import VERSION
 from testbed.consoles.tickets import Mode, Ticket, issue
 from testbed.models import Testbed
+from testbed.websocket import console
 from testbed.websocket.console import WINDOW_BYTES, Times
 from testbed.websocket.consumer import Pace
 from tests.testbed.consoles.guests import Guests, eventually, gateway
@@ -42,6 +44,7 @@ class Screen:
             websockets(Pace(), times), "/ws/console/", headers=headers
         )
         self.words, self.data, self.code = [], bytearray(), None
+        self.has_failed = False
 
     def ticket(self, testbed, **fields):
         values = {
@@ -82,7 +85,7 @@ class Screen:
             await self.socket.send_input({"type": "websocket.disconnect", "code": 1000})
         async with asyncio.timeout(PATIENCE_S):
             await asyncio.wait([self.socket.future])
-        if not self.socket.future.cancelled():
+        if not self.has_failed and not self.socket.future.cancelled():
             self.socket.future.result()
         await asyncio.sleep(0)
 
@@ -345,6 +348,29 @@ async def test_console_of_a_cancelled_consumer_is_left(
     shown.socket.future.cancel()
 
     await eventually(lambda: guests.shells[0].is_closed)
+
+
+async def test_console_of_a_consumer_that_fails_is_left(
+    screen, running, guests, owner, testbed, monkeypatch
+):
+    shown = await screen(owner, testbed, mode=Mode.SHELL)
+    await shown.until_open()
+    before = asyncio.all_tasks()
+
+    def fail(*_: object, **__: object):
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(console, "record_act", fail)
+    monkeypatch.setattr(console, "read_words", fail)
+    await shown.say(type="resize")
+    await eventually(shown.socket.future.done)
+
+    await eventually(lambda: guests.shells[0].is_closed)
+    left = {task.get_coro().__name__ for task in before if not task.done()}
+    assert not left & {"_check", "_copy"}
+    shown.has_failed = True
+    with pytest.raises(OperationalError):
+        shown.socket.future.result()
 
 
 async def test_opening_and_end_are_logged(screen, running, owner, testbed, caplog):
