@@ -17,6 +17,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_expiry,
     env_factor,
     env_generated,
     env_int,
@@ -265,6 +266,9 @@ KEEP_RECORD_DAYS = env_int("TESTBED_KEEP_RECORD_DAYS", 730, minimum=0)
 
 # Deleted testbeds and files can be brought back for so long; with 0 they are not kept.
 TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
+
+# When testbeds that are up end (testbed/expiry/).
+EXPIRY = env_expiry("TESTBED_EXPIRY")
 
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.
 # It follows rows: those that it makes of these entries, and users' schedules. Only

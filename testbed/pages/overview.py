@@ -18,8 +18,9 @@ from orchestration.project.digests import with_files_now
 from orchestration.state.model import GuestState, ScriptState, State
 from orchestration.state.selection import select_guests
 from testbed.access.roles import Role, roles_in
+from testbed.expiry.shown import expiry_of
 from testbed.hosts.power import requested_statuses
-from testbed.models import ObservedGuest, Run, Testbed
+from testbed.models import Expiry, ObservedGuest, Run, Testbed
 from testbed.pages.freshness import is_late
 from testbed.pages.traffic import Rate
 from testbed.testbeds.executions import last_failed
@@ -134,6 +135,14 @@ class Row:
         return condition_of(self.testbed, self.last_run)
 
     @property
+    def expiry(self) -> Expiry | None:
+        """Return its end while it is up, or as one that never comes."""
+        found = expiry_of(self.testbed)
+        is_up = self.testbed.condition in Testbed.DEPLOYED
+        is_kept = found is not None and found.action == Expiry.Action.KEEP
+        return found if found and is_up and (is_kept or found.ends_at) else None
+
+    @property
     def host_names(self) -> list[str]:
         """The hosts that its guests are assigned to."""
         return sorted(self.hosts)
@@ -236,7 +245,7 @@ def unseen_run(testbed: Testbed) -> Run | None:
 
 def listed(user: User, wish: ListWish) -> QuerySet[Testbed]:
     """Return the testbeds that a user sees and wishes to, in order."""
-    found = Testbed.objects.all().visible_to(user).select_related("owner")
+    found = Testbed.objects.all().visible_to(user).select_related("owner", "expiry")
     if wish.whose is Whose.MINE:
         found = found.filter(owner=user)
     elif wish.whose is Whose.SHARED:
