@@ -269,6 +269,18 @@ TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
 
 # When testbeds that are up end (testbed/expiry/).
 EXPIRY = env_expiry("TESTBED_EXPIRY")
+EXPIRE_EVERY_S = 30
+
+# Without a server no mail is sent. "none" is for a server on this machine.
+EMAIL_HOST = env_str("TESTBED_SMTP_HOST")
+EMAIL_PORT = env_int("TESTBED_SMTP_PORT", 25)
+EMAIL_HOST_USER = env_str("TESTBED_SMTP_USER")
+EMAIL_HOST_PASSWORD = env_secret("TESTBED_SMTP_PASSWORD")
+_SMTP_SECURITY = env_choice("TESTBED_SMTP_SECURITY", "none", "starttls", "tls")
+EMAIL_USE_TLS = _SMTP_SECURITY == "starttls"
+EMAIL_USE_SSL = _SMTP_SECURITY == "tls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("TESTBED_MAIL_FROM", "testbeds@localhost")
 
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.
 # It follows rows: those that it makes of these entries, and users' schedules. Only
@@ -301,6 +313,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.images.observe_images",
         "schedule": OBSERVE_IMAGES_EVERY_S,
         "options": {"expire_seconds": OBSERVE_IMAGES_EVERY_S},
+    },
+    "expire": {
+        "task": "testbed.tasks.expiry.expire",
+        "schedule": EXPIRE_EVERY_S,
+        "options": {"expire_seconds": EXPIRE_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",
