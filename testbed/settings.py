@@ -270,6 +270,7 @@ TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
 # When testbeds that are up end (testbed/expiry/).
 EXPIRY = env_expiry("TESTBED_EXPIRY")
 EXPIRE_EVERY_S = 30
+FIND_IDLE_EVERY_S = 300
 
 # Without a server no mail is sent. "none" is for a server on this machine.
 EMAIL_HOST = env_str("TESTBED_SMTP_HOST")
@@ -318,6 +319,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.expiry.expire",
         "schedule": EXPIRE_EVERY_S,
         "options": {"expire_seconds": EXPIRE_EVERY_S},
+    },
+    "find-idle": {
+        "task": "testbed.tasks.expiry.find_idle",
+        "schedule": FIND_IDLE_EVERY_S,
+        "options": {"expire_seconds": FIND_IDLE_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",

@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db.models import Q
 
 from testbed.expiry.ending import end
+from testbed.expiry.idleness import find_idle_ends, is_used_again
 from testbed.expiry.mail import send_warnings
 from testbed.models import Expiry, Testbed
 from testbed.models.expiry import NO_END, database_now
@@ -27,6 +28,12 @@ MOST_AT_ONCE = 50
 def expire() -> None:
     """Announce and begin the ends that are due."""
     expire_once(database_now())
+
+
+@shared_task(name="testbed.tasks.expiry.find_idle", ignore_result=True)
+def find_idle() -> None:
+    """Find the testbeds that are not used, and those that are used again."""
+    find_idle_ends(database_now())
 
 
 def expire_once(now: datetime) -> dict[str, int]:
@@ -94,5 +101,6 @@ def _end(now: datetime) -> int:
     for row in rows:
         if begun >= MOST_AT_ONCE:
             break
-        begun += end(row.testbed, now) is not None
+        if not is_used_again(row, now):
+            begun += end(row.testbed, now) is not None
     return begun
