@@ -8,8 +8,10 @@ import os
 import secrets
 import tempfile
 from contextlib import suppress
+from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -21,6 +23,26 @@ LARGEST_POOL_PREFIX = 8
 SHORTEST_TOKEN = 24
 # Of a host's processors or memory: beyond that nothing is bounded, and sums overflow.
 MOST_FACTOR = 1000.0
+MOST_EXPIRY_H = 87_600  # ten years
+MOST_IDLE_H = 160  # samples are kept for a week
+
+
+class ExpiryTimes(NamedTuple):
+    """After which time testbeds that are up end; nought: not by themselves.
+
+    `longest` bounds every end, `warning` is between its announcement and the end, and
+    `idle` the time without any use that ends a testbed earlier.
+    """
+
+    usual: timedelta
+    longest: timedelta
+    warning: timedelta
+    idle: timedelta
+
+    @property
+    def is_on(self) -> bool:
+        """Return whether testbeds end by themselves."""
+        return bool(self.usual or self.idle)
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -73,6 +95,35 @@ def env_factor(name: str, default: float) -> float:
             "1.5."
         )
     return number
+
+
+def env_expiry(prefix: str) -> ExpiryTimes:
+    """Return when testbeds end, from `<prefix>_HOURS` and its like.
+
+    Raises: ImproperlyConfigured (out of range; the usual end is after the longest, or
+    not after the warning).
+    """
+    names = (prefix, f"{prefix}_LONGEST", f"{prefix}_WARNING", "TESTBED_IDLE")
+    defaults = ((0, 0), (720, 1), (24, 1), (0, 0))
+    hours = [
+        env_int(f"{name}_HOURS", default, minimum=minimum)
+        for name, (default, minimum) in zip(names, defaults, strict=True)
+    ]
+    bounds = (MOST_EXPIRY_H, MOST_EXPIRY_H, MOST_EXPIRY_H, MOST_IDLE_H)
+    for name, count, most in zip(names, hours, bounds, strict=True):
+        if count > most:
+            raise ImproperlyConfigured(f"{name}_HOURS={count}: use at most {most}.")
+    usual, longest, warning, _ = hours
+    if usual > longest:
+        raise ImproperlyConfigured(
+            f"{names[0]}_HOURS={usual}: use at most {names[1]}_HOURS, {longest}."
+        )
+    if 0 < usual <= warning or longest <= warning:
+        raise ImproperlyConfigured(
+            f"{names[2]}_HOURS={warning}: use fewer hours than {names[0]}_HOURS and "
+            f"{names[1]}_HOURS."
+        )
+    return ExpiryTimes(*(timedelta(hours=count) for count in hours))
 
 
 def env_choice(name: str, *choices: str) -> str:

@@ -17,6 +17,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_expiry,
     env_factor,
     env_generated,
     env_int,
@@ -266,6 +267,22 @@ KEEP_RECORD_DAYS = env_int("TESTBED_KEEP_RECORD_DAYS", 730, minimum=0)
 # Deleted testbeds and files can be brought back for so long; with 0 they are not kept.
 TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
 
+# When testbeds that are up end (testbed/expiry/).
+EXPIRY = env_expiry("TESTBED_EXPIRY")
+EXPIRE_EVERY_S = 30
+FIND_IDLE_EVERY_S = 300
+
+# Without a server no mail is sent. "none" is for a server on this machine.
+EMAIL_HOST = env_str("TESTBED_SMTP_HOST")
+EMAIL_PORT = env_int("TESTBED_SMTP_PORT", 25)
+EMAIL_HOST_USER = env_str("TESTBED_SMTP_USER")
+EMAIL_HOST_PASSWORD = env_secret("TESTBED_SMTP_PASSWORD")
+_SMTP_SECURITY = env_choice("TESTBED_SMTP_SECURITY", "none", "starttls", "tls")
+EMAIL_USE_TLS = _SMTP_SECURITY == "starttls"
+EMAIL_USE_SSL = _SMTP_SECURITY == "tls"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env_str("TESTBED_MAIL_FROM", "testbeds@localhost")
+
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.
 # It follows rows: those that it makes of these entries, and users' schedules. Only
 # `expire_seconds` of the options gets into a row, not `expires`.
@@ -297,6 +314,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.images.observe_images",
         "schedule": OBSERVE_IMAGES_EVERY_S,
         "options": {"expire_seconds": OBSERVE_IMAGES_EVERY_S},
+    },
+    "expire": {
+        "task": "testbed.tasks.expiry.expire",
+        "schedule": EXPIRE_EVERY_S,
+        "options": {"expire_seconds": EXPIRE_EVERY_S},
+    },
+    "find-idle": {
+        "task": "testbed.tasks.expiry.find_idle",
+        "schedule": FIND_IDLE_EVERY_S,
+        "options": {"expire_seconds": FIND_IDLE_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from celery import shared_task
 
 from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
+from testbed.expiry.sweeping import expire, find_idle
 from testbed.hosts.observation import observe
 from testbed.images.pruning import observe_images
 from testbed.images.stale_files import remove_unsaved, sweep_files
@@ -25,6 +26,8 @@ from testbed.testbeds.trash.items import remove_old_items
 __all__ = [
     "adopt",
     "clean_up",
+    "expire",
+    "find_idle",
     "keep_house",
     "observe",
     "observe_images",

@@ -40,7 +40,7 @@ from testbed.views.guests import (
 from testbed.views.listing import activity, labels
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
-from testbed.views.sharing import groups, quotas, record, shares
+from testbed.views.sharing import expiry, groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
 urlpatterns = [
@@ -74,6 +74,7 @@ urlpatterns = [
     path("testbeds/<slug:slug>/sharing/", shares.index, name="testbed-sharing"),
     path("testbeds/<slug:slug>/sharing/change/", shares.change, name="testbed-share"),
     path("testbeds/<slug:slug>/owner/", shares.give, name="testbed-give"),
+    path("testbeds/<slug:slug>/expiry/", expiry.change, name="testbed-expiry"),
     path("testbeds/<slug:slug>/charge/", shares.charge_to, name="testbed-charge"),
     path(
         "testbeds/<slug:slug>/protection/",

@@ -54,10 +54,12 @@ class Act(StrEnum):
     SHARE = "share the testbed"
     TRANSFER = "give the testbed to another owner"
     PROTECT = "protect the testbed and its guests"
+    EXTEND = "extend the testbed"
     DELETE = "delete the testbed"
     RESTORE = "restore the testbed from the trash"
     READ_RECORD = "read the testbed's record"
     EXECUTE_ON_HOSTS = "run a command on hosts"
+    KEEP = "keep the testbed without an end"
     SHARE_COMMAND = "share commands with all testbeds"
     ADMINISTER = "administer the lab"
 
@@ -96,11 +98,17 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.SHARE,
         Act.TRANSFER,
         Act.PROTECT,
+        Act.EXTEND,
         Act.DELETE,
         Act.RESTORE,
         Act.READ_RECORD,
     ),
-    Role.ADMIN: (Act.EXECUTE_ON_HOSTS, Act.SHARE_COMMAND, Act.ADMINISTER),
+    Role.ADMIN: (
+        Act.EXECUTE_ON_HOSTS,
+        Act.KEEP,
+        Act.SHARE_COMMAND,
+        Act.ADMINISTER,
+    ),
 }
 LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}
 

@@ -30,6 +30,7 @@ from testbed.client.changes import (
     add_changes,
     agreement,
     delete,
+    extend,
     protect,
     restore,
     show_trash,
@@ -173,6 +174,7 @@ _RUNS = {
 # They are done when they return.
 _ACTS = {
     "delete": delete,
+    "extend": extend,
     "protect": protect,
     "trash": show_trash,
     "restore": restore,

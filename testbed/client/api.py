@@ -159,6 +159,17 @@ class Client:
         form = {"guest": guest} | ({"lift": "on"} if lift else {})
         _require_ok(self._confirmed(slug, "protection", form))
 
+    def expiry(self, slug: str, form: dict[str, str]) -> Frame:
+        """Move a testbed's end, or choose what it does; return it. Raises: Refused.
+
+        `form` has `until`, `hours`, `extend` or `at_end`, as docs/expiry.md says.
+        """
+        address = f"/testbeds/{slug}/expiry/"
+        answer = self._post(address, form, headers=_WANTS_JSON)
+        _require_ok(answer)
+        found: Frame = _body(answer)["expiry"]
+        return found
+
     def trash(self) -> list[Frame]:
         """Return the deleted things that can be restored. Raises: Refused."""
         answer = self._http.get("/trash/", headers=_WANTS_JSON)

@@ -2,7 +2,7 @@
 
 `up`, `down`, `generate-artefacts` and `clear-artefacts` are the runs of a testbed,
 `recreate` makes single guests anew, `delete` removes a testbed or one of its files,
-`protect` and `lift` decide whether any of that is accepted, and `restore` brings back
+`extend` and `at-end` move a testbed's end, `protect` and `lift` decide whether any of that is accepted, and `restore` brings back
 what `trash` lists.
 The server says what an act erases: it is printed by name and size, then `--yes` agrees,
 or a person who types the name.
@@ -10,6 +10,7 @@ or a person who types the name.
 
 import argparse
 import sys
+from datetime import UTC, datetime
 
 from orchestration.amounts import size
 from testbed.client.api import Agrees, Client, Frame, StartedRun
@@ -21,6 +22,9 @@ RUNS = {
     "generate-artefacts": "write the artefacts",
     "clear-artefacts": "erase the disks and artefacts",
 }
+
+
+AT_END = ("snapshot", "stop", "keep")
 
 
 def add_changes(
@@ -49,6 +53,16 @@ def add_changes(
         parser.set_defaults(form="protect")
         parser.add_argument("testbed", help="the testbed's name")
         parser.add_argument("guest", nargs="?", default="", help="one of its guests")
+    extend = commands.add_parser("extend", help="let a testbed end later")
+    extend.set_defaults(form="extend")
+    extend.add_argument("testbed", help="the testbed's name")
+    when = extend.add_mutually_exclusive_group()
+    when.add_argument("--hours", help="from now; the usual time more unless given")
+    when.add_argument("--until", metavar="TIME", help="as 2026-11-28T18:00+01:00")
+    choice = commands.add_parser("at-end", help="choose what a testbed's end does")
+    choice.set_defaults(form="extend")
+    choice.add_argument("testbed", help="the testbed's name")
+    choice.add_argument("at_end", choices=AT_END, help="keep is for lab admins")
     trash = commands.add_parser("trash", help="list deleted testbeds and files")
     trash.set_defaults(form="trash")
     restore = commands.add_parser("restore", help="bring one of these back")
@@ -111,6 +125,19 @@ def protect(client: Client, options: argparse.Namespace) -> None:
     client.protect(options.testbed, options.guest, lift=is_lift)
     state = "not protected any more" if is_lift else "protected"
     say(f"{options.guest or options.testbed} is {state}.")
+
+
+def extend(client: Client, options: argparse.Namespace) -> None:
+    """Move a testbed's end as a command line asks, and print it. Raises: Refused."""
+    sent = {name: getattr(options, name, None) for name in ("hours", "until", "at_end")}
+    form = {name: value for name, value in sent.items() if value is not None}
+    found = client.expiry(options.testbed, form or {"extend": "on"})
+    ends_at = found["ends_at"]
+    when = "has no end"
+    if ends_at:
+        moment = datetime.fromisoformat(ends_at).astimezone(UTC)
+        when = f"ends at {moment:%Y-%m-%d %H:%M} UTC"
+    say(f"{options.testbed} {when}. At the end: {found['at_end']}.")
 
 
 def delete(client: Client, options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('testbed', '0041_saved_images'),
+        ('testbed', '0042_expiry'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

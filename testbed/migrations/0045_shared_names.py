@@ -14,7 +14,7 @@ def take_doubles_back(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("testbed", "0041_saved_images")]
+    dependencies = [("testbed", "0043_tags")]
 
     operations = [
         migrations.RunPython(take_doubles_back, migrations.RunPython.noop),

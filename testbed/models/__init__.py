@@ -8,6 +8,7 @@ change rows, and `runs` alone writes events, tasks and batches.
 from testbed.models.allowances import Allowance, GroupAllowance
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.commands import SavedCommand
+from testbed.models.expiry import Expiry
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
@@ -32,6 +33,7 @@ __all__ = [
     "CleanupItem",
     "Entry",
     "Event",
+    "Expiry",
     "Favourite",
     "GroupAllowance",
     "GroupManager",

@@ -17,6 +17,7 @@ from orchestration.plan.model import Command
 from testbed.models.testbeds import Testbed
 
 LISTED_CHARACTERS = 200
+SYSTEM = "the system"
 COMMAND_NAMES: dict[str, str] = {
     Command.GENERATE_ARTEFACTS: "Generate artefacts",
     Command.CLEAR_ARTEFACTS: "Delete disks and artefacts",
@@ -117,7 +118,8 @@ class Run(models.Model):
     An exclusive run changes the testbed, and no other run is active meanwhile; while it
     is `waiting` in the queue, commands in guests are. One that ends there never begins.
     When another than the owner asked for it, `asked_as` is that user's role then, and
-    `asked_of` the owner's name.
+    `asked_of` the owner's name. With `SYSTEM` as the role, no user asked: it belongs to
+    the end of the testbed, and is in its owner's name.
     """
 
     class Status(models.TextChoices):
@@ -195,6 +197,8 @@ class Run(models.Model):
     @property
     def asker(self) -> str:
         """The user who asked for it, with the role in which on another's testbed."""
+        if self.asked_as == SYSTEM:
+            return SYSTEM
         role = f" ({self.asked_as})" if self.asked_as else ""
         return f"{self.asked_by}{role}"
 

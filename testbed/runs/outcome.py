@@ -27,6 +27,7 @@ from testbed.models import (
     Batch,
     Entry,
     Event,
+    Expiry,
     Instruction,
     PlannedStart,
     Run,
@@ -104,9 +105,9 @@ def finish_run(
         )
         if not ended:
             return False
-        Testbed.objects.filter(pk=run.testbed_id).update(
-            condition=condition_after(run, status)
-        )
+        condition = condition_after(run, status)
+        Testbed.objects.filter(pk=run.testbed_id).update(condition=condition)
+        Expiry.objects.settle(run.testbed, condition)
         _count_guests(run, status)
         PlannedStart.objects.filter(run=run_id).delete()
         if unsaved := SavedImage.objects.settle(run):

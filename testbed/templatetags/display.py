@@ -191,6 +191,18 @@ def elapsed(moment: datetime) -> str:
 
 
 @register.filter
+def remaining(moment: datetime) -> str:
+    """Show the time until a moment: `in 3 days`, `in 5 h 12 min`, `now`."""
+    minutes = round((moment - timezone.now()).total_seconds() / 60)
+    if minutes < 1:
+        return "now"
+    hours, rest = divmod(minutes, 60)
+    if hours >= 72:
+        return f"in {round(hours / 24)} days"
+    return f"in {hours} h {rest:02} min" if hours else f"in {rest} min"
+
+
+@register.filter
 def ago(moment: datetime | None) -> str:
     """Show a moment in words: `now`, `4 min ago`, `yesterday`, `12 Mar 2026`."""
     if moment is None:

@@ -7,6 +7,7 @@ from django.contrib.auth.decorators import login_required
 from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from orchestration.errors import Finding, SelectionFailed, TestbedError
@@ -21,6 +22,7 @@ from testbed.access.visibility import (
     testbed_for,
     visible_runs,
 )
+from testbed.expiry.shown import shown_end
 from testbed.models import Protection, Testbed, TrashItem
 from testbed.pages.budgets import budgets_of_testbed, quota_of
 from testbed.pages.changes import Pending, pending_changes
@@ -93,6 +95,7 @@ def show_testbed(
         "budgets": budgets_of_testbed(testbed),
         "quota": quota_of(account_of(testbed)) if request.may.allows(Act.UP) else (),
         "account": _account_shown(request, testbed),
+        "times": settings.EXPIRY,
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
     return render(request, "testbeds/detail.html", context, status=status)
@@ -163,6 +166,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "pending": pending,
         "needs": needs_of_up(testbed, state) if may_up else None,
         "protection": protections.get(""),
+        "end": shown_end(testbed, request.may, timezone.now()),
         "guest_protections": [one for one in protections.values() if one.guest],
         "protected": protections,
         "protecting": _protecting(protections, pending),

@@ -13,6 +13,7 @@ DIFFERENT = tuple(
     for place in (
         "access/",
         "api/",
+        "expiry/",
         "hosts/test_observed",
         "images/test_deleting.py",
         "pages/test_budgets.py",

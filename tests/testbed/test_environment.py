@@ -1,6 +1,7 @@
 """Reading settings: secrets from files, database addresses, and bad values."""
 
 import threading
+from datetime import timedelta
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from testbed.environment import (
     database,
     env_bool,
     env_choice,
+    env_expiry,
     env_factor,
     env_generated,
     env_int,
@@ -322,3 +324,35 @@ def test_factor_is_a_number_or_its_default(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SOME_FACTOR", "1.5")
 
     assert (env_factor("SOME_FACTOR", 4.0), env_factor("OTHER", 4.0)) == (1.5, 4.0)
+
+
+def test_ends_are_off_unless_the_lab_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = env_expiry("SOME_END")
+    assert (times.usual, times.idle, times.is_on) == (timedelta(), timedelta(), False)
+
+    monkeypatch.setenv("SOME_END_HOURS", "72")
+    times = env_expiry("SOME_END")
+    assert times.usual == timedelta(hours=72)
+    assert times.warning == timedelta(hours=24)
+    assert times.is_on
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SOME_END_HOURS", "721", "use at most SOME_END_LONGEST_HOURS, 720"),
+        ("SOME_END_HOURS", "24", "SOME_END_WARNING_HOURS=24: use fewer hours"),
+        ("SOME_END_LONGEST_HOURS", "20", "SOME_END_WARNING_HOURS=24: use fewer hours"),
+        ("SOME_END_LONGEST_HOURS", "9" * 30, "use at most 87600"),
+        ("SOME_END_LONGEST_HOURS", "0", "use a whole number from 1 on"),
+        ("SOME_END_HOURS", "nan", "use a whole number"),
+        ("TESTBED_IDLE_HOURS", "161", "TESTBED_IDLE_HOURS=161: use at most 160"),
+    ],
+)
+def test_ends_that_cannot_be_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ImproperlyConfigured, match=words):
+        env_expiry("SOME_END")

@@ -95,6 +95,7 @@ testbeds/<slug:slug>/sharing/                           200:share          422:s
 testbeds/<slug:slug>/sharing/change/                    impossible         404:share
 testbeds/<slug:slug>/owner/                             impossible         422:transfer
 testbeds/<slug:slug>/charge/                            impossible         422:transfer
+testbeds/<slug:slug>/expiry/                            302:see            422:extend
 testbeds/<slug:slug>/protection/                        302:see            409:protect
 testbeds/<slug:slug>/edit/                              200:edit           409:edit
 testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit

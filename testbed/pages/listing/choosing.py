@@ -48,7 +48,7 @@ def listed(user: User, wish: ListWish) -> QuerySet[Testbed]:
         found = found.filter(_with_text(wish.text))
     for name, value in wish.filters.items():
         found = NARROWED_BY[name](found, user, value)
-    rows = found.select_related("owner").prefetch_related("tags")
+    rows = found.select_related("owner", "expiry").prefetch_related("tags")
     return _sorted(rows, wish)
 
 

@@ -7,7 +7,8 @@ from django.contrib.auth.models import User
 from django.db.models import Count, Max
 
 from testbed.access.roles import Role, roles_in
-from testbed.models import ObservedGuest, Run, Testbed
+from testbed.expiry.shown import expiry_of
+from testbed.models import Expiry, ObservedGuest, Run, Testbed
 from testbed.pages.listing.running import Progress, progress_of
 from testbed.pages.overview import UP, condition_of
 
@@ -29,6 +30,14 @@ class Row:
     def condition(self) -> str:
         """Return its condition, or the one that its active run is about to reach."""
         return condition_of(self.testbed, self.last_run)
+
+    @property
+    def expiry(self) -> Expiry | None:
+        """Return its end while it is up, or as one that never comes."""
+        found = expiry_of(self.testbed)
+        is_up = self.testbed.condition in Testbed.DEPLOYED
+        is_kept = found is not None and found.action == Expiry.Action.KEEP
+        return found if found and is_up and (is_kept or found.ends_at) else None
 
     @property
     def host_names(self) -> list[str]:

@@ -44,8 +44,8 @@ def require_place(run: Run) -> None:
         )
 
 
-def end_tools(testbed: Testbed, user: User) -> int:
-    """Ask all tools of a testbed to stop; return how many were asked."""
+def end_tools(testbed: Testbed, user: User | None) -> int:
+    """Ask all tools of a testbed to stop, for None by the system; return how many."""
     found = list(tools_of(testbed).values_list("pk", flat=True))
     return sum(request_cancel(pk, user) for pk in found)
 

@@ -380,6 +380,23 @@ def test_unknown_testbed_is_one_sentence(at, capsys, words: tuple[str, ...]):
     )
 
 
+@pytest.mark.django_db(transaction=True)
+def test_end_is_extended_and_chosen(at, capsys, generated: Testbed):
+    Testbed.objects.update(condition=Testbed.Condition.UP)
+
+    assert at("extend", "lab", "--until", "2001-01-01T00:00") == 1
+    assert "is in the past" in capsys.readouterr().err
+    assert at("extend", "lab", "--hours", "nan") == 1
+    assert "is no number of hours" in capsys.readouterr().err
+    assert at("at-end", "lab", "keep") == 1
+    assert "Only lab admins" in capsys.readouterr().err
+    assert at("at-end", "lab", "stop") == 0
+    assert capsys.readouterr().out == "lab has no end. At the end: stop.\n"
+    assert at("extend", "lab") == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(r"lab ends at \d{4}-\d\d-\d\d \d\d:\d\d UTC\. .*stop\.\n", said)
+
+
 def test_server_that_is_gone_is_one_sentence(at, capsys):
     assert at("exec", "lab", "web", "--", "id", url="http://127.0.0.1:9") == 1
 
@@ -401,7 +418,16 @@ def test_server_that_is_gone_is_one_sentence(at, capsys):
             "down",
             "generate-artefacts",
         ),
-        *("clear-artefacts", "recreate", "delete", "protect", "lift", "restore"),
+        *(
+            "clear-artefacts",
+            "recreate",
+            "delete",
+            "extend",
+            "at-end",
+            "protect",
+            "lift",
+            "restore",
+        ),
     ],
 )
 def test_every_option_is_explained(form: str, capsys):

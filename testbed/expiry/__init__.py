@@ -1,0 +1,1 @@
+"""The end of testbeds that are up: set, extended, announced, and done by the sweeper."""
