@@ -5,6 +5,7 @@ hosts that the user may know: an unknown name and a stranger's filter alike to n
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from itertools import groupby
 
 from django.contrib.auth.models import Group, User
@@ -21,7 +22,17 @@ from django.db.models import (
 )
 from django.db.models.functions import Coalesce
 
-from testbed.models import Favourite, Host, ObservedGuest, Run, Share, Tag, Testbed
+from testbed.models import (
+    Expiry,
+    Favourite,
+    Host,
+    ObservedGuest,
+    Run,
+    Share,
+    Tag,
+    Testbed,
+)
+from testbed.models.expiry import database_now
 from testbed.models.testbeds import TestbedQuerySet
 from testbed.pages.listing.wish import FILTERS, ListWish, Whose
 from testbed.pages.overview import UP
@@ -29,6 +40,7 @@ from testbed.sharing.people import groups_of
 
 # A filter offers so many values; the search finds the others.
 MOST_OFFERED = 200
+ENDS_WITHIN = {"day": timedelta(days=1), "week": timedelta(weeks=1)}
 Narrow = Callable[[TestbedQuerySet, User, str], TestbedQuerySet]
 SORTED_BY = {
     "name": (),
@@ -139,6 +151,16 @@ def _with_tag(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet
     return found.filter(Exists(tags))
 
 
+def _with_end(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet:
+    """Narrow to testbeds that end soon, or that a lab admin lets never end."""
+    ends = Expiry.objects.all()
+    if value == "never":
+        ends = ends.filter(action=Expiry.Action.KEEP)
+    else:
+        ends = ends.ending(database_now() + ENDS_WITHIN[value])
+    return found.filter(pk__in=ends.order_by().values("testbed"))
+
+
 def _is_favourite_of(user: User) -> Exists:
     return Exists(Favourite.objects.filter(_of_outer(), user=user))
 
@@ -154,6 +176,7 @@ NARROWED_BY: Mapping[str, Narrow] = {
     "group": _of_group,
     "host": _on_host,
     "tag": _with_tag,
+    "ends": _with_end,
     "starred": _starred,
 }
 

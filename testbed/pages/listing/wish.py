@@ -49,6 +49,7 @@ CONDITIONS = {
     "generated": "generated",
     "empty": "draft",
 }
+ENDS = {"day": "within a day", "week": "within a week", "never": "never"}
 # By the parameter's name, its label and, where they are always the same, its values.
 FILTERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "condition": ("Condition", CONDITIONS),
@@ -56,6 +57,7 @@ FILTERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "group": ("Group", {}),
     "host": ("Host", {}),
     "tag": ("Tag", {}),
+    "ends": ("Ends", ENDS),
     "starred": ("Favourites", {"1": "favourites only"}),
 }
 

@@ -5,12 +5,14 @@ values that are offered.
 """
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from testbed.models import Share, Testbed
+from testbed.models import Expiry, Share, Testbed
+from testbed.models.expiry import database_now
 from tests.testbed.reading import visible
 from tests.testbed.views.listing.conftest import Lab, add, share_with_group
 
@@ -58,6 +60,26 @@ def test_list_is_filtered_and_sorted(
     browser: Client, lab: Lab, query: str, expected: list[str]
 ):
     assert slugs_of(browser.get(f"/?{query}").content.decode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("day", ["alpha"]), ("week", ["alpha"]), ("never", ["zulu"])],
+)
+def test_list_is_filtered_by_the_end(
+    browser: Client, lab: Lab, value: str, expected: list[str]
+):
+    soon = {"alpha": 23, "secret": 1}
+    for slug, hours in soon.items():
+        testbed = Testbed.objects.get(slug=slug)
+        ends_at = database_now() + timedelta(hours=hours)
+        Expiry.objects.create(testbed=testbed, expires_at=ends_at)
+    kept = Testbed.objects.get(slug="zulu")
+    Expiry.objects.create(testbed=kept, action=Expiry.Action.KEEP)
+
+    page = browser.get(f"/?ends={value}")
+
+    assert slugs_of(page.content.decode()) == expected
 
 
 @pytest.mark.parametrize(
