@@ -15,6 +15,7 @@ DIFFERENT = tuple(
         "api/",
         "hosts/test_observed",
         "images/test_deleting.py",
+        "images/test_saved.py",
         "pages/test_budgets.py",
         "runs/",
         "samples/",
