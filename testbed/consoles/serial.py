@@ -101,7 +101,9 @@ class SharedSerial:
             on_end=on_end,
         )
         try:
-            ring.put_before(await self._past())
+            past = await self._past()
+            # It compares 100 KiB with each other, while other consoles go on.
+            await asyncio.to_thread(ring.put_before, past)
             self._ring, self._console = ring, console
             self._tell(state_words("open"))
             while self._viewers:

@@ -16,6 +16,7 @@ DIFFERENT = tuple(
         "expiry/",
         "hosts/test_observed",
         "images/test_deleting.py",
+        "images/test_saved.py",
         "pages/test_budgets.py",
         "runs/",
         "samples/",

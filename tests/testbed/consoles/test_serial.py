@@ -1,7 +1,9 @@
 """One serial console, seen by several: the past, typing, losses, slow readers."""
 
 import asyncio
+import threading
 
+from testbed.consoles.ring import Ring
 from testbed.consoles.serial import KEPT_BYTES, REPLAYED_BYTES
 from tests.testbed.consoles.guests import eventually, is_off
 
@@ -15,6 +17,21 @@ async def test_past_is_shown_first_and_marked(running, guests, page):
     await shown.until(lambda p: p.data == guests.past + b"olive")
 
     assert [w["bytes"] for w in shown.of("replay")] == [len(guests.past)]
+
+
+async def test_past_is_compared_beside_the_loop(running, guests, page, monkeypatch):
+    guests.past, threads = b"login: ", []
+    real = Ring.put_before
+
+    def put_before(ring, past):
+        threads.append(threading.current_thread())
+        real(ring, past)
+
+    monkeypatch.setattr(Ring, "put_before", put_before)
+    shown = await page()
+    await shown.until(lambda p: p.data == guests.past)
+
+    assert threading.current_thread() not in threads
 
 
 async def test_viewers_share_one_stream_and_see_who_is_there(running, guests, page):
