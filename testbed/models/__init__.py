@@ -11,6 +11,7 @@ from testbed.models.commands import SavedCommand
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
+from testbed.models.new_hosts import HostFinding, NewHost
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
@@ -34,6 +35,7 @@ __all__ = [
     "GroupAllowance",
     "GroupManager",
     "Host",
+    "HostFinding",
     "ImageStore",
     "Instruction",
     "Inventory",
@@ -42,6 +44,7 @@ __all__ = [
     "LabSnapshot",
     "LoginCount",
     "MissingPart",
+    "NewHost",
     "ObservedGuest",
     "ObservedSnapshots",
     "PlannedStart",
