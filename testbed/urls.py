@@ -12,7 +12,6 @@ from testbed.views import (
     create,
     editor,
     files,
-    hosts,
     images,
     logs,
     orphans,
@@ -37,6 +36,8 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
+from testbed.views.hosts import adding as new_hosts
+from testbed.views.hosts import pages as hosts
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
@@ -150,6 +151,12 @@ urlpatterns = [
     path("hosts/", hosts.index, name="hosts"),
     path("hosts/<slug:name>/", hosts.show, name="host"),
     path("hosts/<slug:name>/load/", hosts.load, name="host-load"),
+    path("new-hosts/", new_hosts.index, name="new-hosts"),
+    path("new-hosts/<slug:name>/", new_hosts.show, name="new-host"),
+    path("new-hosts/<slug:name>/check/", new_hosts.check, name="new-host-check"),
+    path("new-hosts/<slug:name>/confirm/", new_hosts.confirm, name="new-host-confirm"),
+    path("new-hosts/<slug:name>/add/", new_hosts.add, name="new-host-add"),
+    path("new-hosts/<slug:name>/discard/", new_hosts.discard, name="new-host-discard"),
     path("orphans/", orphans.index, name="orphans"),
     path("orphans/delete/", orphans.delete, name="orphans-delete"),
     path("orphans/adopt/", orphans.adopt, name="orphans-adopt"),
