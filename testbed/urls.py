@@ -37,6 +37,7 @@ from testbed.views.guests import (
     snapshots,
 )
 from testbed.views.hosts import adding as new_hosts
+from testbed.views.hosts import changing as host_changes
 from testbed.views.hosts import pages as hosts
 from testbed.views.sharing import groups, quotas, record, shares
 from testbed.views.ssh import config, keys
@@ -151,6 +152,7 @@ urlpatterns = [
     path("hosts/", hosts.index, name="hosts"),
     path("hosts/<slug:name>/", hosts.show, name="host"),
     path("hosts/<slug:name>/load/", hosts.load, name="host-load"),
+    path("hosts/<slug:name>/drain/", host_changes.drain, name="host-drain"),
     path("new-hosts/", new_hosts.index, name="new-hosts"),
     path("new-hosts/<slug:name>/", new_hosts.show, name="new-host"),
     path("new-hosts/<slug:name>/check/", new_hosts.check, name="new-host-check"),

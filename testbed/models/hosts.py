@@ -10,6 +10,7 @@ from django.core.validators import (
 )
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from orchestration.state.model import (
     Datapath,
@@ -79,7 +80,8 @@ class Host(HostAccess):
 
     When `address` is a name, `resolved_address` is its address at that time, for
     tunnels. `network` is a `HostNetwork` as it was at `network_seen_at`, so that
-    planning asks no machine.
+    planning asks no machine. A drained host gets no new guests, since and by
+    `drained_by`, for the reason that they gave. `version` counts the edits.
     `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
     between the last two looks, None before the second; the disk is that of the guests'
     disks. The overcommit factors bound the guests' vCPUs and memory together; None: the
@@ -144,6 +146,10 @@ class Host(HostAccess):
     problem = models.TextField(blank=True)
     remark = models.TextField(blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
+    drained_at = models.DateTimeField(null=True, blank=True, editable=False)
+    drained_by = models.CharField(max_length=150, blank=True, editable=False)
+    drain_reason = models.CharField(max_length=200, blank=True, editable=False)
+    version = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
         ordering = ("-is_main", "name")
@@ -165,6 +171,17 @@ class Host(HostAccess):
         if self.checked_at is None:
             return "unknown"
         return "overloaded" if self.load > self.cpus > 0 else "online"
+
+    @property
+    def drained_words(self) -> str:
+        """Say since when it is drained, by whom and why; empty when it is not."""
+        if self.drained_at is None:
+            return ""
+        since = timezone.localtime(self.drained_at)
+        words = (
+            f"{self.name} was drained by {self.drained_by} on {since:%d %b %Y %H:%M}"
+        )
+        return f"{words}: {self.drain_reason}" if self.drain_reason else words
 
     @property
     def busy_load(self) -> float:

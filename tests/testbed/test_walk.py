@@ -147,6 +147,7 @@ trash/<int:pk>/delete/                                  own                own
 hosts/                                                  users              impossible
 hosts/<slug:name>/                                      users              impossible
 hosts/<slug:name>/load/                                 users              impossible
+hosts/<slug:name>/drain/                                impossible         302:administer
 new-hosts/                                              200:administer     422:administer
 new-hosts/<slug:name>/                                  200:administer     impossible
 new-hosts/<slug:name>/check/                            impossible         302:administer
