@@ -147,6 +147,8 @@ trash/<int:pk>/delete/                                  own                own
 hosts/                                                  users              impossible
 hosts/<slug:name>/                                      users              impossible
 hosts/<slug:name>/load/                                 users              impossible
+hosts/<slug:name>/edit/                                 200:administer     422:administer
+hosts/<slug:name>/remove/                               200:administer     422:administer
 hosts/<slug:name>/drain/                                impossible         302:administer
 new-hosts/                                              200:administer     422:administer
 new-hosts/<slug:name>/                                  200:administer     impossible
@@ -215,7 +217,7 @@ ADD, CHANGE, DELETE = "add", "change", "delete"
 MODELS = {
     "auth/user": (ADD, CHANGE, DELETE),
     "auth/group": (ADD, CHANGE, DELETE),
-    "testbed/host": (ADD, CHANGE, DELETE),
+    "testbed/host": (),
     "testbed/testbed": (),
     "testbed/run": (),
     "testbed/labsnapshot": (),

@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from django import forms
 
+from orchestration.errors import HostUnreachable
+from orchestration.transport.ssh.first_contact import host_key_of
+from testbed.hosts.editing import FIELDS
 from testbed.models import Host, NewHost
 
-if TYPE_CHECKING:  # takes a type argument in its stubs only
+if TYPE_CHECKING:  # these take a type argument in their stubs only
     NewHostBase = forms.ModelForm[NewHost]
+    HostBase = forms.ModelForm[Host]
 else:
-    NewHostBase = forms.ModelForm
+    NewHostBase = HostBase = forms.ModelForm
 
 DEFAULT_KEY = "/etc/testbed/host-key"
 REACHED = ("name", "address", "port", "user", "identity_file", "tunnel_address")
@@ -26,6 +30,12 @@ LABELS = {
     "tunnel_address": "Tunnel address",
     "projects_dir": "Folder of guests' disks",
     "images_dir": "Folder of images",
+    "host_key": "Host key",
+    "domain_type": "Guests run with",
+    "compress_copies": "Compress images on their way to it",
+    "has_firewall": "Firewall of the testbeds",
+    "vcpu_overcommit": "Overcommit of vCPUs",
+    "memory_overcommit": "Overcommit of memory",
 }
 HINTS = {
     "name": "Letters, digits, hyphens and underscores; shown everywhere.",
@@ -33,7 +43,14 @@ HINTS = {
     "user": "root, or an account with sudo and libvirt.",
     "identity_file": "A path, readable by the worker; the key has no passphrase.",
     "tunnel_address": "Where tunnels end; empty: the address.",
+    "domain_type": "kvm, or qemu without acceleration.",
+    "datapath": "Of Open vSwitch: system is the kernel's, netdev is slower.",
 }
+
+KEY_HINT = (
+    "The pinned key, one line. Change it only after the host was installed again, to what "
+    "its own console shows: `cat /etc/ssh/ssh_host_ed25519_key.pub`."
+)
 
 
 class NewHostForm(NewHostBase):
@@ -83,6 +100,36 @@ class NewHostForm(NewHostBase):
             self.add_error("address", "This address is main itself.")
         elif found := other or main:
             self.add_error("address", f"{found.name} has this address and port.")
+
+
+class HostForm(HostBase):
+    """An edit of a host; `seen` is the version that was edited."""
+
+    seen = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
+
+    class Meta:
+        model = Host
+        fields = FIELDS
+        labels = LABELS
+        help_texts = HINTS | {"host_key": KEY_HINT}
+        widgets: ClassVar = {"host_key": forms.Textarea(attrs={"rows": 3})}
+
+    def clean_host_key(self) -> str:
+        """Return the line without its comment; refuse what is no public key."""
+        line = str(self.cleaned_data["host_key"]).strip()
+        try:
+            return host_key_of(line).line if line else ""
+        except HostUnreachable as exc:
+            raise forms.ValidationError(exc.hint) from exc
+
+    def clean(self) -> dict[str, object]:
+        """Require a way to a host over SSH."""
+        values = super().clean() or self.cleaned_data
+        if self.instance.to_state().is_remote:
+            for field in ("address", "identity_file", "host_key"):
+                if field not in self.errors and not values.get(field):
+                    self.add_error(field, "This field is required.")
+        return values
 
 
 def _usual_key() -> str:

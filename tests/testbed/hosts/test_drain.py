@@ -86,7 +86,9 @@ def test_all_hosts_drained_is_a_refusal_that_names_them(
     for host in hosts:
         drain(host, "ada", "")
 
-    with pytest.raises(HostDrained, match=r"main was drained by ada on .* web would be"):
+    with pytest.raises(
+        HostDrained, match=r"main was drained by ada on .* web would be"
+    ):
         make_run(Command.UP)
 
 
