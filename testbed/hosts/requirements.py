@@ -44,6 +44,8 @@ LEAST_FREE_BYTES = 5 << 30
 LEAST_MTU = 1280
 MOST_AHEAD_S = 2.0
 ON_MAIN = "Main itself: the worker reaches it without SSH."
+CAPTURES = "tcpdump"
+INSTALL = "apt-get install --no-install-recommends"
 _DEVICE = re.compile(r"[A-Za-z0-9_.-]{1,15}")
 SSHD_LINES = "DisableForwarding no\\nAllowTcpForwarding local\\nPermitOpen any\\n"
 
@@ -195,13 +197,19 @@ def _machine(site: Site) -> Verdict:
 
 
 def _programs(site: Site) -> Verdict:
-    missing = site.basics.missing
+    missing = [name for name in site.basics.missing if name != CAPTURES]
     if not missing:
         return ok("All packages of docs/hosts.md are there.")
     return lacking(
         f"Missing: {', '.join(missing)}.",
-        f"apt-get install --no-install-recommends {' '.join(missing)}",
+        f"{INSTALL} {' '.join(missing)}",
     )
+
+
+def _tcpdump(site: Site) -> Verdict:
+    if CAPTURES in site.basics.missing:
+        return lacking("Packets cannot be captured there.", MENDS["tcpdump"])
+    return ok("Packets can be captured.")
 
 
 def _libvirt(site: Site) -> Verdict:
@@ -335,11 +343,12 @@ MENDS = {
     "ssh": "systemctl enable --now ssh",
     "forwarding": f"printf '{SSHD_LINES}' > /etc/ssh/sshd_config.d/00-testbed.conf && "
     "systemctl reload ssh",
+    "tcpdump": f"{INSTALL} {CAPTURES}",
     "libvirt": "systemctl enable --now libvirtd",
-    "qemu": "apt-get install --no-install-recommends qemu-system-x86",
+    "qemu": f"{INSTALL} qemu-system-x86",
     "kvm": "chgrp kvm /dev/kvm && chmod 660 /dev/kvm",
     "ovs": "systemctl enable --now openvswitch-switch",
-    "nftables": "apt-get install --no-install-recommends nftables && modprobe nf_tables",
+    "nftables": f"{INSTALL} nftables && modprobe nf_tables",
     "clock": "timedatectl set-ntp true",
 }
 REQUIREMENTS = (
@@ -358,6 +367,9 @@ REQUIREMENTS = (
     Requirement("mtu", "MTU", "of tunnels", _mtu, "sudo", is_required=False),
     Requirement("ranges", "Address ranges", "are free", _ranges, "sudo"),
     Requirement("disk", "Disk", "for images and guests", _disk, "login"),
+    Requirement(
+        "tcpdump", "tcpdump", "captures packets", _tcpdump, "login", is_required=False
+    ),
     Requirement("clock", "Clock", "agrees", _clock, "login", is_required=False),
 )
 TITLES = {one.key: one.title for one in REQUIREMENTS}

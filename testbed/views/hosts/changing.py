@@ -47,7 +47,9 @@ def edit(request: Request, name: str) -> HttpResponse:
         seen, by = form.cleaned_data["seen"], request.user.get_username()
         conflicts = save_edit(host, form.cleaned_data, seen, by)
         if not conflicts:
-            messages.success(request, f"{name} was saved, and is looked at again.")
+            messages.success(
+                request, f"{name} was saved; its facts are updated within seconds."
+            )
             return redirect("host", name)
     return _edit_page(request, form, conflicts)
 

@@ -112,7 +112,9 @@ class HostForm(HostBase):
         fields = FIELDS
         labels = LABELS
         help_texts = HINTS | {"host_key": KEY_HINT}
-        widgets: ClassVar = {"host_key": forms.Textarea(attrs={"rows": 3})}
+        widgets: ClassVar = {
+            "host_key": forms.Textarea(attrs={"rows": 3, "class": "code-input"})
+        }
 
     def clean_host_key(self) -> str:
         """Return the line without its comment; refuse what is no public key."""

@@ -50,10 +50,17 @@ def test_account_without_sudo_gets_the_line_that_gives_it() -> None:
 
 
 def test_missing_packages_are_installed_by_one_command() -> None:
-    found = looked("programs", site(missing=("zstd", "tcpdump")))
+    found = looked("programs", site(missing=("zstd", "ethtool")))
 
-    assert found.observed == "Missing: zstd, tcpdump."
-    assert found.command == "apt-get install --no-install-recommends zstd tcpdump"
+    assert found.observed == "Missing: zstd, ethtool."
+    assert found.command == "apt-get install --no-install-recommends zstd ethtool"
+
+
+def test_host_without_captures_lacks_nothing_that_is_required() -> None:
+    at = site(missing=("tcpdump",))
+
+    assert looked("programs", at).outcome == "ok"
+    assert looked("tcpdump", at).command.endswith(" tcpdump")
 
 
 def test_main_by_another_name_is_refused() -> None:
