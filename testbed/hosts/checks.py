@@ -23,6 +23,20 @@ from testbed.models import Host
 
 # Addresses, routes and firewalls change rarely, and reading them is not cheap.
 NETWORK_LASTS = timedelta(minutes=10)
+OBSERVED = (
+    "resolved_address",
+    "network",
+    "network_seen_at",
+    "cpus",
+    "memory_mib",
+    "free_memory_mib",
+    "load",
+    "domain_type",
+    "datapath",
+    "problem",
+    "remark",
+    "checked_at",
+)
 _FIREWALL_HINT = (
     'There: set firewall_backend = "iptables" in /etc/libvirt/network.conf and restart '
     "libvirtd; or let the firewall forward (Docker, ufw)."
@@ -48,7 +62,8 @@ def check_host(host: Host, hosts: Hosts) -> None:
     except TestbedError as exc:
         host.problem = exc.sentence
     host.checked_at = timezone.now()
-    host.save()
+    # Only this: a lab admin may have edited or drained it meanwhile.
+    host.save(update_fields=None if host._state.adding else OBSERVED)
 
 
 def resolve(host: Host) -> None:

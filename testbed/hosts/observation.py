@@ -209,7 +209,9 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
                 "domain_type": observation.facts.domain_type,
                 "datapath": observation.facts.datapath,
             }
-    Host.objects.filter(pk=observation.host.pk).update(**changes)
+    # What was seen of a host that was edited meanwhile may be of another machine.
+    row = observation.host
+    Host.objects.filter(pk=row.pk, version=row.version).update(**changes)
 
 
 def _host_figures(row: Host, facts: HostFacts) -> HostFigures:

@@ -99,6 +99,16 @@ def test_check_clears_the_problem_of_a_host_that_answers_again(
     assert Host.objects.get().problem == ""
 
 
+def test_edit_and_drain_during_a_check_stay(runtime: Path, kept: Hosts) -> None:
+    host = add_host(Host(name="host-b", kind="simulated"))
+    Host.objects.update(port=2222, drained_at=timezone.now(), drained_by="ada")
+
+    check_host(host, kept)
+
+    row = Host.objects.get()
+    assert (row.port, row.drained_by) == (2222, "ada")
+
+
 def test_everything_that_a_host_showed_is_written_down(
     runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
