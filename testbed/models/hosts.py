@@ -85,7 +85,7 @@ class Host(HostAccess):
     `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
     between the last two looks, None before the second; the disk is that of the guests'
     disks. The overcommit factors bound the guests' vCPUs and memory together; None: the
-    installation's. `jump` is what users' SSH clients need to go through this host. `problem` is
+    installation's. `versions` has those of its programs, by name. `jump` is what users' SSH clients need to go through this host. `problem` is
     empty while the host is online; `remark` says what has to be mended on an online one.
     """
 
@@ -141,6 +141,7 @@ class Host(HostAccess):
     disk_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     disk_free_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     network = models.JSONField(default=dict, blank=True)
+    versions = models.JSONField(default=dict, blank=True, editable=False)
     jump = models.JSONField(default=dict, blank=True, editable=False)
     network_seen_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)

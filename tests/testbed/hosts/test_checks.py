@@ -124,6 +124,18 @@ def test_everything_that_a_host_showed_is_written_down(
         "load": 0.5,
     }
     assert Host.objects.filter(domain_type="kvm", datapath="netdev").exists()
+    assert Host.objects.get().versions == {"Open vSwitch": "3.1.0"}
+
+
+def test_version_with_control_characters_is_shown_without_them(
+    runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = HostFacts(**{**_fields(FACTS), "switch_version": "\x1b[2J\x07" + "9" * 9999})
+    monkeypatch.setattr(services, "examine", lambda *_, **__: odd)
+
+    check_host(Host(name="host-b", kind="simulated"), kept)
+
+    assert Host.objects.get().versions == {"Open vSwitch": "␇" + "9" * 39}
 
 
 def test_remark_about_a_host_that_answers_is_kept_with_its_remedy(
