@@ -302,6 +302,7 @@ class HostFacts:
     cpu_total_s: float = 0.0
     disk_bytes: int = 0
     disk_free_bytes: int = 0
+    qemu_version: str = ""
 
 
 def examine(host: Host, *, scope: Scope) -> HostFacts:
@@ -325,6 +326,7 @@ def examine(host: Host, *, scope: Scope) -> HostFacts:
         cpu_total_s=seen.cpu_total_s,
         disk_bytes=seen.disk_bytes,
         disk_free_bytes=seen.disk_free_bytes,
+        qemu_version=node.version,
     )
 
 

@@ -25,6 +25,7 @@ app.autodiscover_tasks()
 # By name: only a worker imports it.
 app.steps["worker"].add("testbed.beat:BeatWatch")
 
+CHECK_NEW_HOST = "testbed.tasks.hosts.check_new_host"
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
 OBSERVE = "testbed.tasks.observe.observe"
 OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
@@ -39,6 +40,12 @@ def request_cleanup(cleanup_id: int) -> None:
     """Send a cleanup to the workers; a message that fails is sent again later."""
     with _logged(f"cleanup {cleanup_id} is sent later"):
         app.send_task(CLEAN_UP, args=(cleanup_id,))
+
+
+def request_host_check(new_host_id: int) -> None:
+    """Request the check of a new host; a message that fails is sent again later."""
+    with _logged(f"new host {new_host_id} is checked later"):
+        app.send_task(CHECK_NEW_HOST, args=(new_host_id,))
 
 
 def request_observation() -> None:

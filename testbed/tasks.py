@@ -10,6 +10,7 @@ from celery import shared_task
 
 from testbed.cleanups import clean_up, end_lost_cleanups, send_cleanups_again
 from testbed.expiry.sweeping import expire, find_idle
+from testbed.hosts.adding import check_new_host, send_checks_again
 from testbed.hosts.observation import observe
 from testbed.images.pruning import observe_images
 from testbed.images.stale_files import remove_unsaved, sweep_files
@@ -25,6 +26,7 @@ from testbed.testbeds.trash.items import remove_old_items
 
 __all__ = [
     "adopt",
+    "check_new_host",
     "clean_up",
     "expire",
     "find_idle",
@@ -53,6 +55,7 @@ def keep_house_once() -> dict[str, int]:
     steps: dict[str, Callable[[], int]] = {
         "deletions of orphans sent again": send_cleanups_again,
         "deletions of orphans whose worker was lost": end_lost_cleanups,
+        "checks of new hosts sent again or ended": send_checks_again,
         "things removed from the trash": remove_old_items,
         "folders of deleted testbeds removed": empty_trash,
         "logs of old runs removed": remove_old_logs,

@@ -12,7 +12,6 @@ from testbed.views import (
     create,
     editor,
     files,
-    hosts,
     images,
     logs,
     orphans,
@@ -37,6 +36,9 @@ from testbed.views.guests import (
     schedules,
     snapshots,
 )
+from testbed.views.hosts import adding as new_hosts
+from testbed.views.hosts import changing as host_changes
+from testbed.views.hosts import pages as hosts
 from testbed.views.listing import activity, labels
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
@@ -158,6 +160,15 @@ urlpatterns = [
     path("hosts/", hosts.index, name="hosts"),
     path("hosts/<slug:name>/", hosts.show, name="host"),
     path("hosts/<slug:name>/load/", hosts.load, name="host-load"),
+    path("hosts/<slug:name>/drain/", host_changes.drain, name="host-drain"),
+    path("hosts/<slug:name>/edit/", host_changes.edit, name="host-edit"),
+    path("hosts/<slug:name>/remove/", host_changes.remove, name="host-remove"),
+    path("new-hosts/", new_hosts.index, name="new-hosts"),
+    path("new-hosts/<slug:name>/", new_hosts.show, name="new-host"),
+    path("new-hosts/<slug:name>/check/", new_hosts.check, name="new-host-check"),
+    path("new-hosts/<slug:name>/confirm/", new_hosts.confirm, name="new-host-confirm"),
+    path("new-hosts/<slug:name>/add/", new_hosts.add, name="new-host-add"),
+    path("new-hosts/<slug:name>/discard/", new_hosts.discard, name="new-host-discard"),
     path("orphans/", orphans.index, name="orphans"),
     path("orphans/delete/", orphans.delete, name="orphans-delete"),
     path("orphans/adopt/", orphans.adopt, name="orphans-adopt"),

@@ -6,7 +6,7 @@ places, bridges and links, MACs and addresses, guests. Pure: the same input give
 same state, byte for byte. `project/folder.py` reads and writes the files.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from ipaddress import IPv4Network
 
@@ -98,16 +98,17 @@ def build_state(
     previous: State | None = None,
     site: Site = DEFAULT_SITE,
     taken: Mapping[str, Taken] | None = None,
+    closed: Collection[str] = (),
     most_mtu: int = JUMBO,
 ) -> State:
     """Build the state of a spec on these hosts; `taken` is by host.
 
-    `most_mtu` bounds the guests' MTU: running guests keep a smaller one.
+    `closed` hosts get no new guests. `most_mtu` bounds the guests' MTU: running guests keep a smaller one.
 
     Raises: StateError (no host, a full subnet, faults that the checks report).
     """
     ordered, expanded = order_hosts(hosts), expand(spec)
-    placement = place(expanded.spec, ordered, previous, taken=taken)
+    placement = place(expanded.spec, ordered, previous, taken=taken, closed=closed)
     decided = _decide(expanded, identity, placement, site, previous)
     patches, tunnels = _links(decided, site.tunnel_kind)
     mtu = _mtu(decided, most_mtu)

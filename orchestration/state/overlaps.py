@@ -32,6 +32,18 @@ def pool_overlaps(network: HostNetwork, pools: Pools, *, is_main: bool) -> list[
     return [text for pool, use in ranges for text in _overlaps(network, pool, use)]
 
 
+def overlapping(network: HostNetwork, pools: Pools, *, is_main: bool) -> list[Claim]:
+    """Return a host's own ranges that overlap the pools.
+
+    A route that the kernel made for an address goes with that address.
+    """
+    taken = (pools.nat, pools.management) if is_main else (pools.management,)
+    found = [c for c in network.claims if any(_range(c).overlaps(p) for p in taken)]
+    own = {(c.by, _range(c)) for c in found if c.kind is ClaimKind.ADDRESS}
+    made = [c.kind is ClaimKind.ROUTE and (c.by, _range(c)) in own for c in found]
+    return [claim for claim, is_made in zip(found, made, strict=True) if not is_made]
+
+
 def require_free_subnets(state: State, networks: dict[str, HostNetwork]) -> None:
     """Refuse a testbed whose guests would be unreachable. Raises: StateError.
 

@@ -4,10 +4,11 @@ Bridges are assigned to the hosts in turn; a guest goes to the host of its first
 a bridge is then *stretched* to every further host that has a guest on it. Bridges and
 guests of the previous state stay on their host while it exists, so that an edited YAML
 moves nothing by accident. `Balanced` places a guest instead where memory and processors
-are least used, other testbeds included. Used by `state.build` and `state.topology`.
+are least used, other testbeds included. A closed host gets no guest that has no disk
+there yet. Used by `state.build` and `state.topology`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from orchestration.compose.language.schema import Libvirt, LoadBalancing, Machine, Spec
@@ -80,19 +81,25 @@ def place(
     previous: State | None = None,
     *,
     taken: Mapping[str, Taken] | None = None,
+    closed: Collection[str] = (),
 ) -> Placement:
     """Place bridges and guests on ordered hosts; `taken` is the use by other testbeds.
+
+    `closed` hosts keep what they have; with all of them closed, they count as open.
 
     Raises: StateError (an interface, or the external bridge, names no bridge).
     """
     by_name = {host.name: host for host in hosts}
-    homes = _place_bridges(spec, tuple(by_name), previous)
+    free = [host for host in hosts if host.name not in closed] or list(hosts)
+    names = tuple(host.name for host in free)
+    homes = _place_bridges(spec, tuple(by_name), names, previous)
     for machine in spec.machines:
         _require_bridges(machine, homes)
+    stays = _stays(previous, by_name, names)
     if spec.testbed_options.load_balancing is LoadBalancing.BALANCED:
-        guests = _balance_guests(spec, hosts, previous, taken or {})
+        guests = _balance_guests(spec, hosts, names, stays, taken or {})
     else:
-        guests = _place_guests(spec, tuple(by_name), homes, previous)
+        guests = _place_guests(spec, names, homes, stays)
     return Placement(by_name, _stretch(spec, by_name, homes, guests), guests)
 
 
@@ -102,8 +109,19 @@ def needs_of(machine: Machine) -> tuple[int, int]:
     return (kind.cpus, kind.memory_mb) if isinstance(kind, Libvirt) else (0, 0)
 
 
+def _stays(
+    previous: State | None, hosts: Collection[str], free: Collection[str]
+) -> dict[str, str]:
+    """Return where guests stay: a closed host keeps those that have a disk there."""
+    return {
+        guest.name: guest.host
+        for guest in (previous.guests if previous else ())
+        if guest.host in hosts and (guest.host in free or guest.markers.disk)
+    }
+
+
 def _place_bridges(
-    spec: Spec, hosts: Sequence[str], previous: State | None
+    spec: Spec, hosts: Collection[str], free: Sequence[str], previous: State | None
 ) -> dict[str, str]:
     stays: dict[str, str] = {}
     for bridge in previous.network.bridges if previous else ():
@@ -111,28 +129,26 @@ def _place_bridges(
     homes: dict[str, str] = {}
     for index, new in enumerate(spec.network.bridges):
         home = stays.get(new.name, "")
-        homes[new.name] = home if home in hosts else hosts[index % len(hosts)]
+        homes[new.name] = home if home in hosts else free[index % len(free)]
     return homes
 
 
 def _place_guests(
     spec: Spec,
-    hosts: Sequence[str],
+    free: Sequence[str],
     homes: Mapping[str, str],
-    previous: State | None,
+    stays: Mapping[str, str],
 ) -> dict[str, str]:
-    stays = {guest.name: guest.host for guest in previous.guests} if previous else {}
-    known = frozenset(hosts)
     guests: dict[str, str] = {}
     loose = 0
     for machine in spec.machines:
-        host = stays.get(machine.name, "")
-        if machine.interfaces:
-            wanted = homes[machine.interfaces[0].attached_to]
+        at = machine.interfaces[0].attached_to if machine.interfaces else ""
+        if homes.get(at) in free:
+            wanted = homes[at]
         else:
-            wanted = hosts[loose % len(hosts)]
+            wanted = free[loose % len(free)]
             loose += 1
-        guests[machine.name] = host if host in known else wanted
+        guests[machine.name] = stays.get(machine.name, wanted)
     return guests
 
 
@@ -161,7 +177,8 @@ class _Load:
 def _balance_guests(
     spec: Spec,
     hosts: Sequence[HostState],
-    previous: State | None,
+    free: Collection[str],
+    stays: Mapping[str, str],
     taken: Mapping[str, Taken],
 ) -> dict[str, str]:
     """Keep guests in place; place each other one on the host with the least load.
@@ -173,18 +190,21 @@ def _balance_guests(
         for host in hosts
         for by_others in (taken.get(host.name, Taken()),)
     }
-    before = {guest.name: guest.host for guest in previous.guests} if previous else {}
     places = {
-        machine.name: before[machine.name]
+        machine.name: stays[machine.name]
         for machine in spec.machines
-        if before.get(machine.name) in loads
+        if machine.name in stays
     }
     waiting = [machine for machine in spec.machines if machine.name not in places]
     for machine in spec.machines:
         if machine.name in places:
             loads[places[machine.name]].add(machine)
     for machine in sorted(waiting, key=needs_of, reverse=True):
-        shares = {name: load.share_with(machine) for name, load in loads.items()}
+        shares = {
+            name: load.share_with(machine)
+            for name, load in loads.items()
+            if name in free
+        }
         chosen = min(shares, key=lambda name: shares[name])
         loads[chosen].add(machine)
         places[machine.name] = chosen

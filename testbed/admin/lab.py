@@ -1,6 +1,6 @@
 """Django admin for hosts, testbeds, runs, login counts and allowances.
 
-Hosts are edited here. Runs are records and read-only. A testbed's number and name are
+Hosts are changed on their own pages. Runs are records and read-only. A testbed's number and name are
 fixed, because subnets and guests on the hosts are named after them. Testbeds are
 deleted on their own page, which first checks that nothing is up. Deleting a login count
 lets its account or address try again.
@@ -51,7 +51,7 @@ admin.site.index_title = "Users, hosts, testbeds and runs"
 
 @admin.register(Host)
 class HostAdmin(HostBase):
-    """Hosts: how to reach them, and what the last check found."""
+    """Hosts, read-only: their pages add, change and remove them."""
 
     list_display = (
         "name",
@@ -62,50 +62,32 @@ class HostAdmin(HostBase):
         "datapath",
         "works",
         "checked_at",
+        "page",
     )
     list_filter = ("kind", "domain_type")
     search_fields = ("name", "address")
-    readonly_fields = (
-        "resolved_address",
-        "cpus",
-        "memory_mib",
-        "load",
-        "free_memory_mib",
-        "problem",
-        "remark",
-        "checked_at",
-    )
-    fieldsets = (
-        (None, {"fields": ("name", "kind", "is_main")}),
-        (
-            "How it is reached",
-            {"fields": ("address", "port", "user", "identity_file", "host_key")},
-        ),
-        (
-            "How guests run there",
-            {
-                "fields": (
-                    "domain_type",
-                    "datapath",
-                    "vcpu_overcommit",
-                    "memory_overcommit",
-                )
-            },
-        ),
-        (
-            "Network and folders",
-            {
-                "fields": (
-                    "tunnel_address",
-                    "projects_dir",
-                    "images_dir",
-                    "compress_copies",
-                    "has_firewall",
-                )
-            },
-        ),
-        ("Findings of the last check", {"fields": readonly_fields}),
-    )
+    fields = ("name", "kind", "is_main", "address", "port", "checked_at", "page")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return False: hosts are added on their own page, which checks them."""
+        return False
+
+    def has_change_permission(
+        self, request: HttpRequest, obj: Host | None = None
+    ) -> bool:
+        """Return False: their own page tells two admins of each other."""
+        return False
+
+    def has_delete_permission(
+        self, request: HttpRequest, obj: Host | None = None
+    ) -> bool:
+        """Return False: their own page looks whether a testbed uses them."""
+        return False
+
+    @admin.display(description="page")
+    def page(self, host: Host) -> SafeString:
+        """Link to the host's own page."""
+        return format_html('<a href="{}">open</a>', reverse("host", args=[host]))
 
     @admin.display(description="role", ordering="is_main")
     def role(self, host: Host) -> str:

@@ -17,12 +17,28 @@ from orchestration.providers.linux import firewall
 from orchestration.state.model import HostNetwork
 from orchestration.state.overlaps import HINT, pool_overlaps
 from orchestration.state.topology import is_address
+from orchestration.terminal import plain
 from orchestration.transport.base import Scope
 from orchestration.transport.names import addresses_of
 from testbed.models import Host
 
 # Addresses, routes and firewalls change rarely, and reading them is not cheap.
 NETWORK_LASTS = timedelta(minutes=10)
+OBSERVED = (
+    "resolved_address",
+    "network",
+    "network_seen_at",
+    "cpus",
+    "memory_mib",
+    "free_memory_mib",
+    "load",
+    "domain_type",
+    "datapath",
+    "problem",
+    "remark",
+    "versions",
+    "checked_at",
+)
 _FIREWALL_HINT = (
     'There: set firewall_backend = "iptables" in /etc/libvirt/network.conf and restart '
     "libvirtd; or let the firewall forward (Docker, ufw)."
@@ -48,7 +64,8 @@ def check_host(host: Host, hosts: Hosts) -> None:
     except TestbedError as exc:
         host.problem = exc.sentence
     host.checked_at = timezone.now()
-    host.save()
+    # Only this: a lab admin may have edited or drained it meanwhile.
+    host.save(update_fields=None if host._state.adding else OBSERVED)
 
 
 def resolve(host: Host) -> None:
@@ -102,6 +119,12 @@ def _moved(host: Host) -> str:
     )
 
 
+def versions_of(facts: HostFacts) -> dict[str, str]:
+    """Return the versions that a host said, by program; its text has no end."""
+    found = {"QEMU": facts.qemu_version, "Open vSwitch": facts.switch_version}
+    return {name: plain(said)[:40] for name, said in found.items() if said}
+
+
 def look_at_network(host: Host, opened: OpenHost) -> HostNetwork:
     """Look at a host's network from inside and at its name from main.
 
@@ -120,5 +143,6 @@ def _note(host: Host, hosts: Hosts) -> None:
     host.cpus, host.memory_mib = facts.cpus, facts.memory_mib
     host.free_memory_mib, host.load = facts.free_memory_mib, facts.load
     host.domain_type, host.datapath = facts.domain_type, facts.datapath
+    host.versions = versions_of(facts)
     host.problem, host.remark = "", remark_of(host, facts)
     host.checked_at = timezone.now()

@@ -30,7 +30,13 @@ from orchestration.providers.libvirt.facts.domains import DomainStatus
 from orchestration.providers.libvirt.snapshots.listing import Owner
 from orchestration.state.model import HostNetwork
 from orchestration.transport.base import Scope
-from testbed.hosts.checks import has_old_network, look_at_network, remark_of, resolve
+from testbed.hosts.checks import (
+    has_old_network,
+    look_at_network,
+    remark_of,
+    resolve,
+    versions_of,
+)
 from testbed.hosts.firewall import wanted_firewalls
 from testbed.hosts.guests import GuestsOfHost, save_guests
 from testbed.hosts.inventory import save_inventory, save_missing, seen_since, shares
@@ -194,6 +200,7 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
     if observation.facts is not None:
         changes |= {
             "remark": remark_of(observation.host, observation.facts),
+            "versions": versions_of(observation.facts),
             "load": observation.facts.load,
             "free_memory_mib": observation.facts.free_memory_mib,
             "cpus": observation.facts.cpus,
@@ -209,7 +216,9 @@ def _save_host(observation: HostObservation, now: datetime) -> None:
                 "domain_type": observation.facts.domain_type,
                 "datapath": observation.facts.datapath,
             }
-    Host.objects.filter(pk=observation.host.pk).update(**changes)
+    # What was seen of a host that was edited meanwhile may be of another machine.
+    row = observation.host
+    Host.objects.filter(pk=row.pk, version=row.version).update(**changes)
 
 
 def _host_figures(row: Host, facts: HostFacts) -> HostFigures:

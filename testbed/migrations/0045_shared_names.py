@@ -14,7 +14,7 @@ def take_doubles_back(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("testbed", "0043_tags")]
+    dependencies = [("testbed", "0044_host_checks")]
 
     operations = [
         migrations.RunPython(take_doubles_back, migrations.RunPython.noop),

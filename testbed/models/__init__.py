@@ -13,6 +13,7 @@ from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.listing.labels import Favourite, Tag
+from testbed.models.new_hosts import HostFinding, NewHost
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
@@ -38,6 +39,7 @@ __all__ = [
     "GroupAllowance",
     "GroupManager",
     "Host",
+    "HostFinding",
     "ImageStore",
     "Instruction",
     "Inventory",
@@ -46,6 +48,7 @@ __all__ = [
     "LabSnapshot",
     "LoginCount",
     "MissingPart",
+    "NewHost",
     "ObservedGuest",
     "ObservedSnapshots",
     "PlannedStart",

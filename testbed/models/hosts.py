@@ -3,9 +3,14 @@
 from math import ceil
 
 from django.conf import settings
-from django.core.validators import MaxValueValidator, MinValueValidator
+from django.core.validators import (
+    MaxValueValidator,
+    MinValueValidator,
+    RegexValidator,
+)
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from orchestration.state.model import (
     Datapath,
@@ -16,18 +21,30 @@ from orchestration.state.model import (
 )
 from testbed.environment import MOST_FACTOR
 
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_IPV6 = r"[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(%[A-Za-z0-9_.-]+)?"
+# None of these ever looks like an option of a program.
+ADDRESS_RULE = RegexValidator(
+    rf"^({_LABEL}(\.{_LABEL})*\.?|{_IPV6})\Z",
+    "Use an IP address or a DNS name, without a port or an account.",
+)
+ACCOUNT_RULE = RegexValidator(
+    r"^[a-z_][a-z0-9_-]*\Z",
+    "Use the name of an account: lower-case letters, digits, - and _; the first is a "
+    "letter or _.",
+)
+# A quotation mark would end the path in ssh's configuration.
+PATH_RULE = RegexValidator(
+    r'^(?!.*/\.\.(/|\Z))/[^\x00-\x1f\x7f"\\]*\Z',
+    "Use an absolute path, without `..`, quotation marks and control characters.",
+)
 
-class Host(models.Model):
-    """A testbed host as an admin added it, and the result of the last check.
 
-    `host_key` is pinned when the host is added. When `address` is a name,
-    `resolved_address` is its address at that time, for tunnels. `network` is a
-    `HostNetwork` as it was at `network_seen_at`, so that planning asks no machine.
-    `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
-    between the last two looks, None before the second; the disk is that of the guests'
-    disks. The overcommit factors bound the guests' vCPUs and memory together; None: the
-    installation's. `jump` is what users' SSH clients need to go through this host. `problem` is
-    empty while the host is online; `remark` says what has to be mended on an online one.
+class HostAccess(models.Model):
+    """How a host is reached, and where its folders are: what an admin types.
+
+    `host_key` is the pinned public key line, `identity_file` a path on main. Tunnels end
+    at `tunnel_address`, or else at `address`.
     """
 
     name = models.SlugField(
@@ -35,23 +52,49 @@ class Host(models.Model):
         unique=True,
         error_messages={"invalid": "Use letters, digits, hyphens and underscores."},
     )
+    is_main = models.BooleanField(default=False)
+    address = models.CharField(max_length=255, blank=True, validators=[ADDRESS_RULE])
+    port = models.PositiveIntegerField(
+        default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
+    )
+    user = models.CharField(max_length=32, default="root", validators=[ACCOUNT_RULE])
+    identity_file = models.CharField(max_length=255, blank=True, validators=[PATH_RULE])
+    host_key = models.TextField(blank=True)
+    tunnel_address = models.GenericIPAddressField(null=True, blank=True)
+    projects_dir = models.CharField(
+        max_length=255, default="/var/lib/testbed/projects", validators=[PATH_RULE]
+    )
+    images_dir = models.CharField(
+        max_length=255, default="/var/lib/testbed/images", validators=[PATH_RULE]
+    )
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Host(HostAccess):
+    """A testbed host as an admin added it, and the result of the last check.
+
+    When `address` is a name, `resolved_address` is its address at that time, for
+    tunnels. `network` is a `HostNetwork` as it was at `network_seen_at`, so that
+    planning asks no machine. A drained host gets no new guests, since and by
+    `drained_by`, for the reason that they gave. `version` counts the edits.
+    `cpu_busy_s` and `cpu_total_s` count since its boot, `cpu_percent` is what was busy
+    between the last two looks, None before the second; the disk is that of the guests'
+    disks. The overcommit factors bound the guests' vCPUs and memory together; None: the
+    installation's. `versions` has those of its programs, by name. `jump` is what users' SSH clients need to go through this host. `problem` is
+    empty while the host is online; `remark` says what has to be mended on an online one.
+    """
+
     kind = models.CharField(
         max_length=10,
         choices=[(kind.value, kind.value) for kind in HostKind],
         default=HostKind.REAL.value,
     )
-    is_main = models.BooleanField(default=False)
-    address = models.CharField(max_length=255, blank=True)
-    port = models.PositiveIntegerField(
-        default=22, validators=[MinValueValidator(1), MaxValueValidator(65535)]
-    )
-    user = models.CharField(max_length=32, default="root")
-    identity_file = models.CharField(max_length=255, blank=True)
-    host_key = models.TextField(blank=True)
-    tunnel_address = models.GenericIPAddressField(null=True, blank=True)
     resolved_address = models.GenericIPAddressField(null=True, blank=True)
-    projects_dir = models.CharField(max_length=255, default="/var/lib/testbed/projects")
-    images_dir = models.CharField(max_length=255, default="/var/lib/testbed/images")
     domain_type = models.CharField(
         max_length=8,
         choices=[(kind.value, kind.value) for kind in DomainType],
@@ -98,11 +141,16 @@ class Host(models.Model):
     disk_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     disk_free_bytes = models.PositiveBigIntegerField(default=0, editable=False)
     network = models.JSONField(default=dict, blank=True)
+    versions = models.JSONField(default=dict, blank=True, editable=False)
     jump = models.JSONField(default=dict, blank=True, editable=False)
     network_seen_at = models.DateTimeField(null=True, blank=True)
     problem = models.TextField(blank=True)
     remark = models.TextField(blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
+    drained_at = models.DateTimeField(null=True, blank=True, editable=False)
+    drained_by = models.CharField(max_length=150, blank=True, editable=False)
+    drain_reason = models.CharField(max_length=200, blank=True, editable=False)
+    version = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta:
         ordering = ("-is_main", "name")
@@ -116,9 +164,6 @@ class Host(models.Model):
             ),
         )
 
-    def __str__(self) -> str:
-        return self.name
-
     @property
     def availability(self) -> str:
         """Return `online`, `overloaded`, `offline`, or `unknown` before any check."""
@@ -127,6 +172,17 @@ class Host(models.Model):
         if self.checked_at is None:
             return "unknown"
         return "overloaded" if self.load > self.cpus > 0 else "online"
+
+    @property
+    def drained_words(self) -> str:
+        """Say since when it is drained, by whom and why; empty when it is not."""
+        if self.drained_at is None:
+            return ""
+        since = timezone.localtime(self.drained_at)
+        words = (
+            f"{self.name} was drained by {self.drained_by} on {since:%d %b %Y %H:%M}"
+        )
+        return f"{words}: {self.drain_reason}" if self.drain_reason else words
 
     @property
     def busy_load(self) -> float:

@@ -21,7 +21,7 @@ from orchestration.state.placement import Taken
 from testbed.models import SavedImage, Testbed
 from testbed.pages.estimate import estimate
 from testbed.testbeds.capacity import Room, rooms, taken_by_others
-from testbed.testbeds.findings import known_hosts
+from testbed.testbeds.findings import closed_hosts, known_hosts
 from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
 
 SHOWN = 20
@@ -103,6 +103,7 @@ def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
         tuple((s.st_ino, s.st_mtime_ns, s.st_size) if s else None for s in stats),
         look_at(project.files),
         tuple(known_hosts()),
+        closed_hosts(),
         tuple(SavedImage.objects.usable_by(testbed.owner).values_list("pk", flat=True)),
     )
 

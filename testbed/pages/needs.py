@@ -22,7 +22,7 @@ from testbed.testbeds.capacity import (
     held_needs,
     taken_by_others,
 )
-from testbed.testbeds.findings import known_hosts
+from testbed.testbeds.findings import closed_hosts, known_hosts
 from testbed.testbeds.planning import is_edited, wanted_needs
 from testbed.testbeds.quotas import require_needs, use_in, used_by
 
@@ -65,7 +65,11 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
 def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:
     taken = tuple(sorted(taken_by_others(testbed, found).items()))
     files = (testbed.project.yaml_sha256(), testbed.project.stamps())
-    return _needs(testbed.pk, testbed.condition, (*files, taken, tuple(known_hosts())))
+    return _needs(
+        testbed.pk,
+        testbed.condition,
+        (*files, taken, tuple(known_hosts()), closed_hosts()),
+    )
 
 
 @lru_cache(maxsize=256)

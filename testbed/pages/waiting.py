@@ -11,7 +11,7 @@ from datetime import datetime
 from django.conf import settings
 from django.utils import timezone
 
-from testbed.models import Batch, Cleanup, Instruction, Run
+from testbed.models import Batch, Cleanup, Instruction, NewHost, Run
 
 UNCLAIMED_S = 8
 
@@ -36,6 +36,12 @@ def unclaimed_cleanup(cleanup: Cleanup) -> Unclaimed | None:
     """Return a deletion that no worker takes."""
     is_pending = cleanup.status == Cleanup.Status.PENDING
     return _unclaimed("deletion", cleanup.created_at if is_pending else None)
+
+
+def unclaimed_check(new: NewHost) -> Unclaimed | None:
+    """Return the check of a new host that no worker takes."""
+    is_pending = new.status == NewHost.Status.PENDING
+    return _unclaimed("check", new.asked_at if is_pending else None)
 
 
 def unclaimed_look(asked_at: datetime | None) -> Unclaimed | None:

@@ -125,3 +125,9 @@ def installed_catalogue() -> Catalogue:
     """Return the shipped images and those that were built here."""
     extra = settings.LOCAL_CATALOGUE
     return load_catalogue(extra if extra.exists() else None)
+
+
+def closed_hosts() -> frozenset[str]:
+    """Return the hosts that get no new guests: lab admins drained them."""
+    drained = Host.objects.filter(drained_at__isnull=False)
+    return frozenset(drained.values_list("name", flat=True))

@@ -41,7 +41,7 @@ from orchestration.state.placement import Taken, needs_of, order_hosts, place
 from testbed.models import Host, Testbed
 from testbed.testbeds.capacity import GuestNeed, taken_by_others
 from testbed.testbeds.disk_space import require_disk_space
-from testbed.testbeds.findings import catalogue_of, known_hosts
+from testbed.testbeds.findings import catalogue_of, closed_hosts, known_hosts
 from testbed.testbeds.quotas import needs_after, require_quota
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def planned(testbed: Testbed, command: Command, options: Options) -> Prepared:
     """Build or read the state, and plan the command; `write` gives it an effect.
 
     Raises: SpecError (with all findings), NotBuiltYet, StateError, ImageFailed,
-    NotEnoughSpace, LimitReached, HostTooSmall.
+    NotEnoughSpace, LimitReached, HostTooSmall, HostDrained.
     """
     state, known = _state_for(testbed, command)
     if command is Command.UP:
@@ -81,7 +81,7 @@ def planned_guests(
     """Plan Up of some guests of a deployed testbed; their edited files count.
 
     Raises: StateError (its YAML was edited: only all of it can follow), NotEnoughSpace,
-    LimitReached, HostTooSmall.
+    LimitReached, HostTooSmall, HostDrained.
     """
     project = testbed.project
     state = project.read_state()
@@ -176,7 +176,13 @@ def wanted_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
     is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
     taken = taken_by_others(testbed) if is_balanced else None
     machines = expand(spec).spec
-    places = place(machines, order_hosts(hosts), _previous(testbed), taken=taken)
+    places = place(
+        machines,
+        order_hosts(hosts),
+        _previous(testbed),
+        taken=taken,
+        closed=closed_hosts(),
+    )
     return tuple(
         GuestNeed(one.name, places.guests[one.name], Taken(*needs_of(one)))
         for one in machines.machines
@@ -283,6 +289,7 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         previous=previous,
         site=Site(settings.TUNNEL_KIND, settings.ADDRESS_POOLS),
         taken=taken_by_others(testbed) if is_balanced else None,
+        closed=closed_hosts(),
         most_mtu=_most_mtu(testbed, previous),
     )
 

@@ -12,6 +12,7 @@ from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
+from orchestration.state.selection import fold
 from testbed.access.limits import (
     Account,
     Limits,
@@ -38,10 +39,15 @@ class HostTooSmall(TestbedError):
     """A host cannot have a testbed's guests, even without all others."""
 
 
+class HostDrained(TestbedError):
+    """A lab admin drained a host, and a guest would be started there."""
+
+
 def require_quota(testbed: Testbed, wanted: Collection[GuestNeed]) -> None:
     """Let Up start guests, in place of those that run.
 
-    In a transaction other plans wait until its end. Raises: LimitReached, HostTooSmall.
+    In a transaction other plans wait until its end. Raises: LimitReached, HostTooSmall,
+    HostDrained.
     """
     held = held_needs(testbed)
     wait_for_other_plans()
@@ -70,6 +76,7 @@ def require_needs(
     others = used_by(account, but=testbed)
     require_use(account, more, others=others, what=f"Up of {testbed}")
     require_runs(account)
+    _require_open_hosts(testbed, wanted, held)
     _require_hosts(testbed, wanted, held)
 
 
@@ -127,6 +134,36 @@ def too_small(
         if host.name in needs
         and (problem := _too_much(host, needs[host.name], before.get(host.name)))
     ]
+
+
+def drained_hosts(
+    hosts: Iterable[Host], wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
+) -> dict[Host, list[str]]:
+    """Return the drained hosts on which guests would be started, and these guests."""
+    before = {(one.name, one.host) for one in held}
+    found: dict[Host, list[str]] = {}
+    drained = {host.name: host for host in hosts if host.drained_at}
+    for one in wanted:
+        if one.host in drained and (one.name, one.host) not in before:
+            found.setdefault(drained[one.host], []).append(one.name)
+    return found
+
+
+def _require_open_hosts(
+    testbed: Testbed, wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
+) -> None:
+    found = drained_hosts(Host.objects.filter(drained_at__isnull=False), wanted, held)
+    if not found:
+        return
+    places = "; ".join(
+        f"{host.drained_words}, and {fold(names)} would be started there"
+        for host, names in found.items()
+    )
+    raise HostDrained(
+        f"Up of {testbed} is refused. {places}.",
+        hint="Wait until a lab admin takes the host out of the drain. A guest without "
+        "a disk there, after Delete disks and artefacts, is started on another host.",
+    )
 
 
 def _require_hosts(

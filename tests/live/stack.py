@@ -97,12 +97,20 @@ class Stack:
     @contextmanager
     def third_host(self) -> Iterator[None]:
         """Add `host-c` at main's switch, and remove it afterwards with all it holds."""
+        with self.third_machine():
+            self._add_remote("host-c", self.third, 3)
+            yield
+
+    @contextmanager
+    def third_machine(self, root: Path | None = None) -> Iterator[NamespaceHost]:
+        """Start a machine at main's switch; `host-c` is removed with it."""
+        self.third.root = root
         try:
             wire(self.main, "w1", self.third)
             self.main.run("ovs-vsctl", "add-port", "br-phy", "w1")
             self._start_host(self.third, 3)
-            self._add_remote("host-c", self.third, 3)
-            yield
+            self.main.wait_until_it_reaches(self.third)
+            yield self.third
         finally:
             self.shell(
                 "from testbed.models import Host; "

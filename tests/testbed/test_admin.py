@@ -1,4 +1,4 @@
-"""The admin: hosts are edited, runs only read, and nothing is left unregistered."""
+"""The admin: hosts and runs are only read, and nothing is left unregistered."""
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -53,22 +53,20 @@ def test_groups_of_a_user_are_changed_on_their_own_pages_alone(
     assert 'name="user_permissions"' not in shown
 
 
-def test_host_is_added(office: Client):
-    values = {
-        "name": "host-z",
-        "kind": "simulated",
-        "port": 22,
-        "user": "root",
-        "domain_type": "qemu",
-        "datapath": "system",
-        "projects_dir": "/srv/p",
-        "images_dir": "/srv/i",
-    }
+def test_hosts_are_changed_on_their_own_pages_alone(office: Client):
+    host = Host.objects.create(name="host-z", address="192.0.2.7")
+    address = f"/admin/testbed/host/{host.pk}/"
 
-    answer = office.post("/admin/testbed/host/add/", values)
+    answers = [
+        office.post("/admin/testbed/host/add/", {"name": "host-y"}),
+        office.post(f"{address}change/", {"name": "host-y"}),
+        office.post(f"{address}delete/", {"post": "yes"}),
+    ]
 
-    assert answer.status_code == 302
+    assert [answer.status_code for answer in answers] == [403, 403, 403]
     assert Host.objects.get().name == "host-z"
+    shown = office.get("/admin/testbed/host/").content.decode()
+    assert 'href="/hosts/host-z/"' in shown
 
 
 def test_run_is_a_record(office: Client, run: Run):

@@ -22,6 +22,7 @@ from testbed.models import (
     GroupAllowance,
     Host,
     LoginCount,
+    NewHost,
     Run,
     SavedImage,
     SnapshotOrder,
@@ -151,6 +152,15 @@ trash/<int:pk>/delete/                                  own                own
 hosts/                                                  users              impossible
 hosts/<slug:name>/                                      users              impossible
 hosts/<slug:name>/load/                                 users              impossible
+hosts/<slug:name>/edit/                                 200:administer     422:administer
+hosts/<slug:name>/remove/                               200:administer     422:administer
+hosts/<slug:name>/drain/                                impossible         302:administer
+new-hosts/                                              200:administer     422:administer
+new-hosts/<slug:name>/                                  200:administer     impossible
+new-hosts/<slug:name>/check/                            impossible         302:administer
+new-hosts/<slug:name>/confirm/                          impossible         422:administer
+new-hosts/<slug:name>/add/                              impossible         302:administer
+new-hosts/<slug:name>/discard/                          impossible         302:administer
 orphans/                                                200:administer     impossible
 orphans/delete/                                         impossible         422:administer
 orphans/adopt/                                          impossible         404:administer
@@ -186,6 +196,7 @@ admin/auth/user/<id>/password/                          rights             right
 # Parts of routes, and what an address has in their place.
 PARTS = {
     "<slug:slug>": "lab",
+    "new-hosts/<slug:name>": "new-hosts/host-c",
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "catalogue/<int:pk>/": "catalogue/{image}/",
@@ -211,7 +222,7 @@ ADD, CHANGE, DELETE = "add", "change", "delete"
 MODELS = {
     "auth/user": (ADD, CHANGE, DELETE),
     "auth/group": (ADD, CHANGE, DELETE),
-    "testbed/host": (ADD, CHANGE, DELETE),
+    "testbed/host": (),
     "testbed/testbed": (),
     "testbed/run": (),
     "testbed/labsnapshot": (),
@@ -343,6 +354,7 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         ),
         "cleanup": Cleanup.objects.begin("old", admin, things, subject="orphans"),
     }
+    NewHost.objects.create(name="host-c", address="192.0.2.3", begun_by="ada")
     numbers = {name: row.pk for name, row in found.items()}
     return numbers | {"stage": run.instructions.first().stage}
 

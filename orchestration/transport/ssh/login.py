@@ -110,14 +110,15 @@ def dial(
         # A link whose thread has not started or has ended does not close its socket.
         link.close()
         sock.close()
-        translated = _translated(login, exc)
-        if translated is None:
+        known = translated(login, exc)
+        if known is None:
             raise
-        raise translated from exc
+        raise known from exc
     return link
 
 
-def _translated(login: Login, error: BaseException) -> HostUnreachable | None:
+def translated(login: Login, error: BaseException) -> HostUnreachable | None:
+    """Return the error of ours for one of paramiko's or of a socket, or None."""
     if isinstance(error, paramiko.AuthenticationException):
         return AuthenticationRefused(
             f"{login.machine} does not let {login.user} in with the key "
@@ -246,16 +247,26 @@ def fingerprint(blob: bytes) -> str:
     return "SHA256:" + digest.rstrip("=")
 
 
-def _start(link: paramiko.Transport, login: Login, kind: str) -> None:
+def exchange_keys(
+    link: paramiko.Transport, login: Login, key_types: tuple[str, ...]
+) -> None:
+    """Begin the protocol; the server proves a key of the first type that it has.
+
+    Raises: paramiko.SSHException, ValueError (a type is not known), EOFError, OSError.
+    """
     link.banner_timeout = login.connect_timeout_s
     link.handshake_timeout = login.connect_timeout_s
     link.auth_timeout = login.connect_timeout_s
     options = link.get_security_options()
     options.kex = _KEX
     options.ciphers = _CIPHERS
+    options.key_types = key_types
+    link.start_client(timeout=2 * login.connect_timeout_s)
+
+
+def _start(link: paramiko.Transport, login: Login, kind: str) -> None:
     try:
-        options.key_types = _signatures(kind)
-        link.start_client(timeout=2 * login.connect_timeout_s)
+        exchange_keys(link, login, _signatures(kind))
     except (IncompatiblePeer, ValueError) as exc:
         if "key" not in str(exc) or "kex" in str(exc):
             raise

@@ -28,7 +28,7 @@ OTHER_ACTS = {
     ADMIN_PAGES: "use the admin pages",
     ORPHANS: "delete and adopt orphans",
     IMAGES: "delete and share images",
-    HOSTS: "add hosts",
+    HOSTS: "add and change hosts",
 }
 
 

@@ -47,7 +47,7 @@ from testbed.testbeds.capacity import (
     wait_for_other_plans,
 )
 from testbed.testbeds.planning import write
-from testbed.testbeds.quotas import is_above_quota, too_small
+from testbed.testbeds.quotas import drained_hosts, is_above_quota, too_small
 
 # A testbed that is up has no known end: nothing is kept for a run for ever.
 KEPT_FOR = timedelta(hours=1)
@@ -154,6 +154,8 @@ def _held_up(runs: Collection[Run], found: Iterable[Counted]) -> dict[int, str]:
             reason = "Its quota was lowered, and allows no runs."
         elif is_above_quota(one, found, limits[one.account]):
             reason = "Its quota was lowered, and has not enough left."
+        elif drained := drained_hosts(hosts, one.wanted, one.held):
+            reason = f"{'; '.join(host.drained_words for host in drained)}."
         elif problems := too_small(hosts, one.wanted, one.held):
             reason = f"A host became too small for it: {'; '.join(problems)}."
         held_up[run.pk] = reason

@@ -4,7 +4,7 @@ import pytest
 
 from orchestration.compose.language.schema import LoadBalancing, Spec
 from orchestration.errors import StateError
-from orchestration.state.model import HostState
+from orchestration.state.model import HostState, State
 from orchestration.state.placement import Taken, order_hosts, place
 from tests.orchestration.state.samples import HOSTS, build, machine, spec_of
 
@@ -190,3 +190,71 @@ def test_balanced_hosts_of_unknown_size_share_alike() -> None:
     hosts = [*place(spec, [A, B]).guests.values()]
 
     assert sorted(hosts) == ["host-a", "host-a", "host-b", "host-b"]
+
+
+def test_closed_host_gets_no_new_bridge_and_no_new_guest() -> None:
+    spec = spec_of(
+        machine("g0", "br0"),
+        machine("g1", "br1"),
+        machine("g2"),
+        bridges=("br0", "br1"),
+    )
+
+    placement = place(spec, [A, B, C], closed={"host-b"})
+
+    assert placement.guests == {"g0": "host-a", "g1": "host-c", "g2": "host-a"}
+    assert placement.home("br1") == "host-c"
+
+
+def test_bridge_of_a_closed_host_stays_and_its_new_guest_goes_elsewhere() -> None:
+    before = build(spec_of(machine("g0", "br0"), machine("g1", "br1"), bridges=BRIDGES))
+    after = spec_of(
+        machine("g0", "br0"),
+        machine("g1", "br1"),
+        machine("g2", "br1"),
+        bridges=BRIDGES,
+    )
+    kept = with_disks(before)
+
+    placement = place(after, HOSTS, kept, closed={"host-b"})
+
+    assert placement.guests["g1"] == "host-b"
+    assert placement.guests["g2"] != "host-b"
+    assert placement.home("br1") == "host-b"
+    assert place(after, HOSTS, before, closed={"host-b"}).guests["g1"] != "host-b"
+
+
+def test_balance_leaves_closed_hosts_out() -> None:
+    spec = spec_of(machine("g0"), machine("g1"), machine("g2"))
+    balanced = spec.model_copy(
+        update={
+            "testbed_options": spec.testbed_options.model_copy(
+                update={"load_balancing": LoadBalancing.BALANCED}
+            )
+        }
+    )
+
+    placement = place(balanced, HOSTS, closed={"host-b", "host-c"})
+
+    assert set(placement.guests.values()) == {"host-a"}
+
+
+def test_with_all_hosts_closed_all_count_as_open() -> None:
+    spec = spec_of(machine("g0"), machine("g1"))
+    names = {host.name for host in HOSTS}
+
+    assert place(spec, HOSTS, closed=names) == place(spec, HOSTS)
+
+
+BRIDGES = ("br0", "br1")
+
+
+def with_disks(state: State) -> State:
+    """Return a state whose guests have their disks."""
+    guests = [
+        guest.model_copy(
+            update={"markers": guest.markers.model_copy(update={"disk": "d"})}
+        )
+        for guest in state.guests
+    ]
+    return state.model_copy(update={"guests": tuple(guests)})

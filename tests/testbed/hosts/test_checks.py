@@ -99,6 +99,16 @@ def test_check_clears_the_problem_of_a_host_that_answers_again(
     assert Host.objects.get().problem == ""
 
 
+def test_edit_and_drain_during_a_check_stay(runtime: Path, kept: Hosts) -> None:
+    host = add_host(Host(name="host-b", kind="simulated"))
+    Host.objects.update(port=2222, drained_at=timezone.now(), drained_by="ada")
+
+    check_host(host, kept)
+
+    row = Host.objects.get()
+    assert (row.port, row.drained_by) == (2222, "ada")
+
+
 def test_everything_that_a_host_showed_is_written_down(
     runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +124,18 @@ def test_everything_that_a_host_showed_is_written_down(
         "load": 0.5,
     }
     assert Host.objects.filter(domain_type="kvm", datapath="netdev").exists()
+    assert Host.objects.get().versions == {"Open vSwitch": "3.1.0"}
+
+
+def test_version_with_control_characters_is_shown_without_them(
+    runtime: Path, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = HostFacts(**{**_fields(FACTS), "switch_version": "\x1b[2J\x07" + "9" * 9999})
+    monkeypatch.setattr(services, "examine", lambda *_, **__: odd)
+
+    check_host(Host(name="host-b", kind="simulated"), kept)
+
+    assert Host.objects.get().versions == {"Open vSwitch": "␇" + "9" * 39}
 
 
 def test_remark_about_a_host_that_answers_is_kept_with_its_remedy(

@@ -221,3 +221,20 @@ def test_silent_host_has_no_sample(
     observe_all(kept)
 
     assert [row.host.name for row in Sample.objects.all()] == ["main"]
+
+
+def test_look_at_a_host_that_is_edited_meanwhile_is_not_saved(
+    testbed: Testbed, kept: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def edited() -> dict[str, object]:
+        Host.objects.filter(name="host-b").update(version=1)
+        return {}
+
+    # It is called when the rows were read and no host was asked.
+    monkeypatch.setattr(observation, "known_snapshots", edited)
+
+    observe_all(kept)
+
+    checked = dict(Host.objects.values_list("name", "checked_at"))
+    assert checked["main"] is not None
+    assert checked["host-b"] is None

@@ -1,4 +1,4 @@
-"""The testbed hosts for all users; admins change them in the admin."""
+"""The testbed hosts for all users, with all guests there for lab admins."""
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count
@@ -6,13 +6,11 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from testbed.access.visibility import Request, host_for, not_stored
+from testbed.access.visibility import Request, host_for, not_stored, page_of
 from testbed.models import Host, ObservedGuest, Testbed
 from testbed.pages.overview import UP
 from testbed.samples.charts import host_load
 from testbed.samples.reading import Period
-
-GUESTS_SHOWN = 20
 
 
 @login_required
@@ -33,11 +31,12 @@ def show(request: Request, name: str) -> HttpResponse:
     host = host_for(request, name)
     running = ObservedGuest.objects.filter(host=name, status__in=UP)
     own = running.filter(testbed__in=Testbed.objects.all().visible_to(request.user))
-    busiest = own.select_related("testbed").order_by("-cpu_percent", "name")
+    busiest = own.select_related("testbed__owner").order_by("-cpu_percent", "name")
     context = {
         "host": host,
         "guests": running.count(),
-        "busiest": busiest[:GUESTS_SHOWN],
+        "page": page_of(request, busiest),
+        "query": {"load": Period.of(request.GET.get("load")).value},
     }
     if request.htmx:
         return render(request, "hosts/_page.html", context)

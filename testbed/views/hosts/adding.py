@@ -1,0 +1,141 @@
+"""Adding a host by its requirements, for lab admins. No view speaks to a host."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import (
+    require_GET,
+    require_http_methods,
+    require_POST,
+)
+from django_htmx.http import HttpResponseClientRedirect
+
+from orchestration.errors import TestbedError
+from orchestration.transport.ssh.first_contact import host_key_of
+from testbed.access.permissions import require_admin
+from testbed.access.record import write
+from testbed.access.visibility import Request, not_stored
+from testbed.hosts.adding import (
+    ask_for_check,
+    confirm_key,
+    lacks_optional,
+    may_be_added,
+    rows_of,
+)
+from testbed.hosts.requirements import TITLES
+from testbed.models import Host, NewHost
+from testbed.models.record.entries import HOSTS
+from testbed.pages.waiting import unclaimed_check
+from testbed.views.hosts.forms import NewHostForm
+from testbed.views.problems import problem_page, status_of
+
+
+@not_stored
+@login_required
+@require_http_methods(["GET", "POST"])
+def index(request: Request) -> HttpResponse:
+    """Begin to add a host, or show those that are being added."""
+    require_admin(request.user)
+    form = NewHostForm(request.POST if request.method == "POST" else None)
+    if form.is_valid():
+        form.instance.begun_by = request.user.get_username()
+        new = form.save()
+        what = f"began to add it at {new.address or 'main'}"
+        write(request.user, HOSTS, what, thing=f"host {new}")
+        ask_for_check(new, NewHost.ALL, request.user.get_username())
+        return redirect("new-host", new.name)
+    context = {"form": form, "begun": NewHost.objects.all()}
+    status = 422 if form.is_bound else 200
+    return render(request, "hosts/new.html", context, status=status)
+
+
+@not_stored
+@login_required
+@require_GET
+def show(request: Request, name: str) -> HttpResponse:
+    """Show the requirements of a new host; htmx gets the part that changes."""
+    require_admin(request.user)
+    if Host.objects.filter(name=name).exists():
+        return _go(request, reverse("host", args=[name]))
+    new = get_object_or_404(NewHost, name=name)
+    rows = rows_of(new)
+    context = {
+        "new": new,
+        "rows": rows,
+        "may_be_added": may_be_added(rows),
+        "lacks_optional": lacks_optional(rows),
+        "seen": host_key_of(new.seen_key) if new.seen_key else None,
+        "waiting": unclaimed_check(new),
+    }
+    template = "hosts/_new_host.html" if request.htmx else "hosts/new_host.html"
+    return render(request, template, context)
+
+
+@login_required
+@require_POST
+def check(request: Request, name: str) -> HttpResponse:
+    """Ask for a check of all requirements, or of one."""
+    require_admin(request.user)
+    new = get_object_or_404(NewHost, name=name)
+    wanted = request.POST.get("requirement", "")
+    try:
+        ask_for_check(
+            new, wanted if wanted in TITLES else NewHost.ALL, str(request.user)
+        )
+    except TestbedError as exc:
+        return _refused(request, new, exc)
+    write(request.user, HOSTS, "checked it again", thing=f"host {new}")
+    return redirect("new-host", name)
+
+
+@login_required
+@require_POST
+def confirm(request: Request, name: str) -> HttpResponse:
+    """Pin the key whose fingerprint was compared."""
+    require_admin(request.user)
+    new = get_object_or_404(NewHost, name=name)
+    fingerprint = request.POST.get("fingerprint", "")
+    try:
+        confirm_key(new, fingerprint, request.user.get_username())
+    except TestbedError as exc:
+        return _refused(request, new, exc)
+    what = f"confirmed its key {fingerprint}"
+    write(request.user, HOSTS, what, thing=f"host {new}")
+    return redirect("new-host", name)
+
+
+@login_required
+@require_POST
+def add(request: Request, name: str) -> HttpResponse:
+    """Ask the worker to check all once more, and to add the host."""
+    require_admin(request.user)
+    new = get_object_or_404(NewHost, name=name)
+    try:
+        ask_for_check(new, NewHost.ADD, request.user.get_username())
+    except TestbedError as exc:
+        return _refused(request, new, exc)
+    write(request.user, HOSTS, "asked to add it", thing=f"host {new}")
+    return redirect("new-host", name)
+
+
+@login_required
+@require_POST
+def discard(request: Request, name: str) -> HttpResponse:
+    """Forget a host that is being added; nothing on it was changed."""
+    require_admin(request.user)
+    new = get_object_or_404(NewHost, name=name)
+    new.delete()
+    write(request.user, HOSTS, "gave up adding it", thing=f"host {name}")
+    return redirect("new-hosts")
+
+
+def _go(request: Request, address: str) -> HttpResponse:
+    if request.htmx:
+        return HttpResponseClientRedirect(address)
+    return HttpResponseRedirect(address)
+
+
+def _refused(request: Request, new: NewHost, problem: TestbedError) -> HttpResponse:
+    back = reverse("new-host", args=[new.name])
+    return problem_page(request, problem, status=status_of(problem), back=back)

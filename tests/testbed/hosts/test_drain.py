@@ -1,0 +1,147 @@
+"""Drained hosts: nothing new is started there, and what is there goes on."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from orchestration.plan.model import Command
+from testbed.hosts.drain import DrainRefused, drain, end_drain
+from testbed.models import Entry, Host, Run, Testbed
+from testbed.runs.places.queue import start_waiting, turn_of
+from testbed.testbeds.capacity import needs_in, set_started
+from testbed.testbeds.planning import wanted_needs
+from testbed.testbeds.quotas import HostDrained
+from tests.testbed.conftest import MakeRun
+
+WHY = "its disks are replaced"
+
+
+@pytest.fixture
+def other(hosts: tuple[Host, Host]) -> Host:
+    return hosts[1]
+
+
+def acts() -> list[tuple[str, str, str]]:
+    entries = Entry.objects.filter(act="hosts").order_by("pk")
+    return list(entries.values_list("user", "thing", "what"))
+
+
+def test_new_guests_go_to_the_other_hosts(testbed: Testbed, other: Host) -> None:
+    assert {need.host for need in wanted_needs(testbed)} == {"main", "host-b"}
+
+    drain(other, "ada", WHY)
+
+    assert {need.host for need in wanted_needs(testbed)} == {"main"}
+
+
+def test_guest_that_has_a_disk_there_is_refused_with_who_when_and_why(
+    testbed: Testbed, other: Host, make_run: MakeRun, generated: Testbed
+) -> None:
+    state = testbed.project.read_state()
+    marked = [
+        guest.model_copy(
+            update={"markers": guest.markers.model_copy(update={"disk": "d"})}
+        )
+        for guest in state.guests
+    ]
+    testbed.project.write_state(state.model_copy(update={"guests": tuple(marked)}))
+    drain(other, "ada", WHY)
+
+    with pytest.raises(HostDrained) as refused:
+        make_run(Command.UP)
+
+    text = refused.value.sentence
+    assert "Up of lab is refused. host-b was drained by ada on " in text
+    assert f": {WHY}, and db would be started there." in text
+    assert not Run.objects.exists()
+
+
+def test_guest_without_a_disk_there_moves(
+    testbed: Testbed, other: Host, make_run: MakeRun, generated: Testbed
+) -> None:
+    drain(other, "ada", WHY)
+
+    make_run(Command.UP)
+
+    assert {guest.host for guest in testbed.project.read_state().guests} == {"main"}
+
+
+def test_guests_that_run_there_stay_when_up_is_repeated(
+    testbed: Testbed, other: Host, make_run: MakeRun, generated: Testbed
+) -> None:
+    Testbed.objects.filter(pk=testbed.pk).update(condition="up")
+    testbed.refresh_from_db()
+    set_started(testbed, needs_in(testbed.project.read_state()))
+    drain(other, "ada", WHY)
+
+    make_run(Command.UP)
+
+    hosts = {guest.name: guest.host for guest in testbed.project.read_state().guests}
+    assert hosts == {"web": "main", "db": "host-b"}
+
+
+def test_all_hosts_drained_is_a_refusal_that_names_them(
+    testbed: Testbed, hosts: tuple[Host, Host], make_run: MakeRun
+) -> None:
+    for host in hosts:
+        drain(host, "ada", "")
+
+    with pytest.raises(
+        HostDrained, match=r"main was drained by ada on .* web would be"
+    ):
+        make_run(Command.UP)
+
+
+def test_up_that_waits_goes_on_waiting_until_the_drain_ends(
+    testbed: Testbed, other: Host, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(Command.UP)
+    Run.objects.filter(pk=run.pk).update(status="waiting", has_begun=False)
+    Testbed.objects.filter(pk=testbed.pk).update(condition="empty", started=[])
+    run.refresh_from_db()
+    drain(other, "ada", WHY)
+
+    assert start_waiting() == 0
+    turn = turn_of(run)
+    assert turn is not None
+    assert turn.obstacle.startswith("host-b was drained by ada on ")
+    end_drain(other, "ada")
+    assert turn_of(run).obstacle == ""
+
+
+def test_each_act_is_in_the_record_once(other: Host, doors: object) -> None:
+    drain(other, "ada", "a\nb\x1b[2J" + "x" * 300)
+    with pytest.raises(DrainRefused, match=r"host-b was drained by ada .* already"):
+        drain(other, "bob", "")
+    end_drain(other, "bob")
+    with pytest.raises(DrainRefused, match="is not drained"):
+        end_drain(other, "ada")
+
+    (first, second) = acts()
+    assert first[:2] == ("ada", "host host-b")
+    assert first[2].startswith("drained it: a b")
+    assert second == ("bob", "host host-b", "ended its drain")
+
+
+def test_page_names_the_drain_and_only_admins_end_it(
+    client: Client, other: Host, owner: User, admin: User, doors: object
+) -> None:
+    client.force_login(admin)
+    answer = client.post("/hosts/host-b/drain/", {"do": "drain", "reason": "<b>"})
+    assert answer.status_code == 302
+    shown = client.get("/hosts/host-b/").content.decode()
+    assert "host-b was drained by ada on" in shown
+    assert "&lt;b&gt;" in shown
+    assert "End the drain" in shown
+    assert client.post("/hosts/host-b/drain/").status_code == 422
+
+    client.force_login(owner)
+    shown = client.get("/hosts/host-b/").content.decode()
+    assert "host-b was drained by ada on" in shown
+    assert "End the drain" not in shown
+    assert "drained" in client.get("/hosts/").content.decode()
+    assert client.post("/hosts/host-b/drain/", {"do": "end"}).status_code == 403
+
+    client.force_login(admin)
+    client.post("/hosts/host-b/drain/", {"do": "end"})
+    assert Host.objects.get(name="host-b").drained_at is None
