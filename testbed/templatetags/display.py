@@ -7,9 +7,11 @@ testbed, guest, run, stage or task to its display, so that all pages agree.
 import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from urllib.parse import urlencode
 
 from django import template
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
@@ -87,18 +89,29 @@ def display_of(word: str) -> tuple[str, str, str]:
     return DISPLAY.get(word.lower(), ("calm", "question", word))
 
 
-@register.inclusion_tag("_status.html")
-def status(word: str) -> dict[str, str]:
+@register.simple_tag
+def status(word: str) -> SafeString:
     """Show the status of a thing: colour, icon and word."""
-    tone, icon, text = display_of(str(word))
-    return {"tone": tone, "icon": icon, "text": text}
+    return _status(display_of(str(word)))
 
 
-@register.inclusion_tag("_status.html")
-def work_status(word: str, *, bare: bool = False) -> dict[str, str | bool]:
+@register.simple_tag
+def work_status(word: str, *, bare: bool = False) -> SafeString:
     """Show the status of work (run, stage, task): the icon of `running` turns."""
-    tone, icon, text = RUN_DISPLAY.get(str(word), display_of(str(word)))
-    return {"tone": tone, "icon": icon, "text": text, "bare": bare}
+    return _status(RUN_DISPLAY.get(str(word), display_of(str(word))), bare=bare)
+
+
+# A list of fifty rows has hundreds of these few.
+@lru_cache(maxsize=256)
+def _status(display: tuple[str, str, str], *, bare: bool = False) -> SafeString:
+    tone, icon, text = display
+    context = {"tone": tone, "icon": icon, "text": text, "bare": bare}
+    return render_to_string("_status.html", context)
+
+
+@lru_cache(maxsize=256)
+def _icon(name: str) -> SafeString:
+    return render_to_string("_icon.html", {"name": name})
 
 
 @register.filter
@@ -136,10 +149,10 @@ def half(number: int) -> int:
     return number // 2
 
 
-@register.inclusion_tag("_icon.html")
-def icon(name: str) -> dict[str, str]:
+@register.simple_tag
+def icon(name: str) -> SafeString:
     """Show an icon of the sprite, hidden from screen readers."""
-    return {"name": name}
+    return _icon(name)
 
 
 @register.filter

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import User
 from django.db.models import Count, Max
 
+from testbed.access.permissions import Act, Permissions
 from testbed.access.roles import Role, roles_in
 from testbed.expiry.shown import expiry_of
 from testbed.models import Expiry, ObservedGuest, Run, Testbed
@@ -38,6 +39,11 @@ class Row:
         is_up = self.testbed.condition in Testbed.DEPLOYED
         is_kept = found is not None and found.action == Expiry.Action.KEEP
         return found if found and is_up and (is_kept or found.ends_at) else None
+
+    @property
+    def can_act(self) -> bool:
+        """Return whether the user may bring it up and down."""
+        return Permissions(self.role).allows(Act.UP)
 
     @property
     def host_names(self) -> list[str]:

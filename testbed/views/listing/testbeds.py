@@ -50,6 +50,7 @@ def _table(request: Request, wish: ListWish, page: Page[Testbed]) -> dict[str, o
     return {
         "page": page,
         "rows": rows,
+        "can_act": any(row.can_act for row in rows),
         "running": active_runs(request.user).count(),
         "wish": wish,
         "query": wish.query,

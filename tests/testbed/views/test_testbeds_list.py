@@ -224,6 +224,23 @@ def test_list_takes_the_same_queries_for_any_number(
     assert page.count('2<span class="quiet"> / 3</span>') == count
 
 
+def test_page_of_the_list_is_small_on_the_wire(browser: Client, owner: User):
+    Testbed.objects.bulk_create(
+        Testbed(
+            owner=owner,
+            slug=f"testbed-{number:04}",
+            number=number,
+            description=f"The description of testbed {number}",
+        )
+        for number in range(1000)
+    )
+
+    answer = browser.get("/?page=7", headers={"Accept-Encoding": "gzip"})
+
+    assert answer["Content-Encoding"] == "gzip"
+    assert len(answer.content) < 60 * 1024
+
+
 def test_poll_gets_the_table_only(browser: Client, testbed: Testbed):
     page = browser.get("/", headers={"HX-Request": "true"}).content.decode()
 
