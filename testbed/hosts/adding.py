@@ -30,7 +30,7 @@ from testbed.hosts.checks import add_host
 from testbed.hosts.contact import contact
 from testbed.hosts.requirements import REQUIREMENTS, Requirement, Site, Verdict, check
 from testbed.models import Host, HostFinding, NewHost
-from testbed.models.new_hosts import LOST_AFTER, MOST_TEXT, SEND_AGAIN_AFTER
+from testbed.models.checks.new_hosts import LOST_AFTER, MOST_TEXT, SEND_AGAIN_AFTER
 from testbed.models.record.entries import HOSTS
 
 logger = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ change rows, and `runs` alone writes events, tasks and batches.
 """
 
 from testbed.models.allowances import Allowance, GroupAllowance
+from testbed.models.checks.new_hosts import HostFinding, NewHost
 from testbed.models.cleanups import Cleanup, CleanupItem
 from testbed.models.commands import SavedCommand
 from testbed.models.expiry import Expiry
@@ -13,7 +14,6 @@ from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.listing.labels import Favourite, Tag
-from testbed.models.new_hosts import HostFinding, NewHost
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry

@@ -1,0 +1,1 @@
+"""Rows of the checks that a new host has to pass."""
