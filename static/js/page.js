@@ -22,16 +22,18 @@ setInterval(() => {
 document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   const { target, xhr } = detail;
   if (xhr.status === 422) detail.shouldSwap = true;
+  const isPoll = target.matches("[data-poll]");
+  if (!isPoll && !target.matches("#listing, .star")) return;
+  if (isPoll && target.querySelector("[data-held]")) {
+    detail.shouldSwap = false;
+    return;
+  }
   if (xhr.responseURL && new URL(xhr.responseURL).pathname.startsWith("/login")) {
     location.reload();
     detail.shouldSwap = false;
     return;
   }
-  if (!target.matches("[data-poll]")) return;
-  if (target.querySelector("[data-held]")) {
-    detail.shouldSwap = false;
-    return;
-  }
+  if (!isPoll) return;
   const text = xhr.responseText.replace(token, "");
   if (seen.get(target.id) === text) detail.shouldSwap = false;
   seen.set(target.id, text);

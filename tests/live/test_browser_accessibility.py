@@ -43,11 +43,11 @@ def _office(product: Stack, chromium: Browser) -> Iterator[Page]:
     """A lab admin's page; the browser calls each question an error (status 409)."""
     if not AXE.exists():
         pytest.skip("axe-core is missing: npm ci in front_end")
-    product.add_user("boss", is_admin=True)
+    product.add_user("judge", is_admin=True)
     context = chromium.new_context(base_url=product.url)
     page = context.new_page()
     page.set_default_timeout(PATIENCE_MS)
-    sign_in(page, "boss")
+    sign_in(page, "judge")
     yield page
     context.close()
 

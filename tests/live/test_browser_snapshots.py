@@ -46,6 +46,9 @@ def test_group_snapshot_is_taken_shown_restored_and_deleted(product: Stack, page
     summary = group.locator("summary")
     expect(summary).to_contain_text("Each guest stood still for at most")
     expect(summary).to_contain_text("all stopped within")
+    # While the details are open, the page waits with what the next look at hosts sees.
+    restore = page.get_by_role("button", name="Restore group snapshot together…")
+    expect(restore).to_be_visible()
     summary.focus()
     summary.press("Enter")
     pauses = group.locator("tbody tr")
@@ -54,7 +57,7 @@ def test_group_snapshot_is_taken_shown_restored_and_deleted(product: Stack, page
     expect(pauses.first).to_contain_text(" s")
     expect(guests.first).to_contain_text("of a group snapshot")
 
-    page.get_by_role("button", name="Restore group snapshot together…").press("Enter")
+    restore.press("Enter")
     heading = page.get_by_role("heading", level=1)
     expect(heading).to_have_text("Restore group snapshot together?")
     expect(page.get_by_label("Guests")).to_contain_text("together of")
