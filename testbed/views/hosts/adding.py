@@ -1,5 +1,8 @@
 """Adding a host by its requirements, for lab admins. No view speaks to a host."""
 
+from collections.abc import Callable
+from functools import partial
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
@@ -76,47 +79,30 @@ def show(request: Request, name: str) -> HttpResponse:
 @require_POST
 def check(request: Request, name: str) -> HttpResponse:
     """Ask for a check of all requirements, or of one."""
-    require_admin(request.user)
-    new = get_object_or_404(NewHost, name=name)
-    wanted = request.POST.get("requirement", "")
-    try:
-        ask_for_check(
-            new, wanted if wanted in TITLES else NewHost.ALL, str(request.user)
-        )
-    except TestbedError as exc:
-        return _refused(request, new, exc)
-    write(request.user, HOSTS, "checked it again", thing=f"host {new}")
-    return redirect("new-host", name)
+    asked = request.POST.get("requirement", "")
+    wanted = asked if asked in TITLES else NewHost.ALL
+    by = request.user.get_username()
+    ask = partial(ask_for_check, wanted=wanted, by=by)
+    return _done(request, name, ask, "checked it again")
 
 
 @login_required
 @require_POST
 def confirm(request: Request, name: str) -> HttpResponse:
     """Pin the key whose fingerprint was compared."""
-    require_admin(request.user)
-    new = get_object_or_404(NewHost, name=name)
     fingerprint = request.POST.get("fingerprint", "")
-    try:
-        confirm_key(new, fingerprint, request.user.get_username())
-    except TestbedError as exc:
-        return _refused(request, new, exc)
-    what = f"confirmed its key {fingerprint}"
-    write(request.user, HOSTS, what, thing=f"host {new}")
-    return redirect("new-host", name)
+    by = request.user.get_username()
+    pin = partial(confirm_key, fingerprint=fingerprint, by=by)
+    return _done(request, name, pin, f"confirmed its key {fingerprint}")
 
 
 @login_required
 @require_POST
 def add(request: Request, name: str) -> HttpResponse:
     """Ask the worker to check all once more, and to add the host."""
-    require_admin(request.user)
-    new = get_object_or_404(NewHost, name=name)
-    try:
-        ask_for_check(new, NewHost.ADD, request.user.get_username())
-    except TestbedError as exc:
-        return _refused(request, new, exc)
-    write(request.user, HOSTS, "asked to add it", thing=f"host {new}")
-    return redirect("new-host", name)
+    by = request.user.get_username()
+    ask = partial(ask_for_check, wanted=NewHost.ADD, by=by)
+    return _done(request, name, ask, "asked to add it")
 
 
 @login_required
@@ -136,6 +122,16 @@ def _go(request: Request, address: str) -> HttpResponse:
     return HttpResponseRedirect(address)
 
 
-def _refused(request: Request, new: NewHost, problem: TestbedError) -> HttpResponse:
-    back = reverse("new-host", args=[new.name])
-    return problem_page(request, problem, status=status_of(problem), back=back)
+def _done(
+    request: Request, name: str, act: Callable[[NewHost], None], what: str
+) -> HttpResponse:
+    """Do an act of a lab admin on a host that is being added, and record it."""
+    require_admin(request.user)
+    new = get_object_or_404(NewHost, name=name)
+    try:
+        act(new)
+    except TestbedError as exc:
+        back = reverse("new-host", args=[name])
+        return problem_page(request, exc, status=status_of(exc), back=back)
+    write(request.user, HOSTS, what, thing=f"host {new}")
+    return redirect("new-host", name)

@@ -1,6 +1,7 @@
 """Which testbeds' files are swept: only what is idle, readable and nobody's."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from django.contrib.auth.models import User
@@ -68,29 +69,7 @@ def test_files_of_an_image_that_was_not_saved_go_from_all_hosts(
         }
 
 
-def test_files_of_a_saved_image_are_not_removed(
-    machines: Machines, lab: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = "own-00000000000000ff.qcow2"
-    machines.main.put(file)
-    SavedImage.objects.create(
-        owner=owner,
-        name="base",
-        file=file,
-        sha256="0" * 64,
-        size_bytes=1,
-        account="nocloud",
-        has_cloud_init=True,
-        origin="lab/web",
-    )
-    monkeypatch.setattr(stale_files, "kept_hosts", lambda: machines)
-
-    stale_files.remove_unsaved([file])
-
-    assert (machines.main.images / file).exists()
-
-
-def deleted(owner: User, file: str) -> SavedImage:
+def saved(owner: User, file: str, deleted_at: datetime | None = None) -> SavedImage:
     return SavedImage.objects.create(
         owner=owner,
         name="base",
@@ -100,14 +79,27 @@ def deleted(owner: User, file: str) -> SavedImage:
         account="nocloud",
         has_cloud_init=True,
         origin="lab/web",
-        deleted_at=timezone.now(),
+        deleted_at=deleted_at,
     )
+
+
+def test_files_of_a_saved_image_are_not_removed(
+    machines: Machines, lab: Testbed, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = "own-00000000000000ff.qcow2"
+    machines.main.put(file)
+    saved(owner, file)
+    monkeypatch.setattr(stale_files, "kept_hosts", lambda: machines)
+
+    stale_files.remove_unsaved([file])
+
+    assert (machines.main.images / file).exists()
 
 
 def test_deleted_image_goes_at_once_and_is_forgotten(
     machines: Machines, lab: Testbed, owner: User
 ) -> None:
-    image = deleted(owner, OWN)
+    image = saved(owner, OWN, timezone.now())
     for folder in (machines.main, machines.other):
         folder.put(OWN)
 
@@ -121,7 +113,7 @@ def test_deleted_image_goes_at_once_and_is_forgotten(
 def test_deleted_image_below_a_disk_stays_and_counts(
     machines: Machines, lab: Testbed, owner: User
 ) -> None:
-    deleted(owner, OWN)
+    saved(owner, OWN, timezone.now())
     used = machines.other.put(OWN)
     machines.main.put(OWN)
     machines.other.layer("web", str(used), testbed="ghost")
@@ -135,7 +127,7 @@ def test_deleted_image_below_a_disk_stays_and_counts(
 def test_deleted_image_counts_while_a_host_is_silent(
     machines: Machines, lab: Testbed, owner: User
 ) -> None:
-    deleted(owner, OWN)
+    saved(owner, OWN, timezone.now())
     machines.main.put(OWN)
     machines.dead = {"host-b"}
 
