@@ -93,10 +93,16 @@ def test_scope_with_an_end_leaves_a_dialling_at_it(server):
 
 def test_scope_with_an_end_is_cancelled_with_its_own(server):
     running = Scope(f"limited.{os.getpid()}")
-    threading.Timer(0.3, running.cancel).start()
 
+    def cancel_once_it_runs() -> None:
+        wait_until(lambda: carriers(running.tag))
+        running.cancel()
+
+    canceller = threading.Thread(target=cancel_once_it_runs)
+    canceller.start()
     with pytest.raises(Cancelled):
-        server.transport().run(command("sleep", "600"), scope=running.limited(60))
+        server.transport().run(command("sleep", "600"), scope=running.limited(600))
+    canceller.join()
 
     assert running.ended[0].survivors == ()
     assert carriers(running.tag) == []
