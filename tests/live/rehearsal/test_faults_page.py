@@ -4,32 +4,24 @@ On simulated hosts, one of which is held in the middle of a run until it is let 
 """
 
 import json
-import shutil
 import signal
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.live.browser import PATIENCE_MS, sign_in
-from tests.live.stack import simulated_stack
 from tests.testbed.conftest import YAML
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server"),
-]
+pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory):
-    with simulated_stack(tmp_path_factory.mktemp("page")) as rehearsal:
-        rehearsal.add_user("owner")
-        folder = tmp_path_factory.mktemp("lab")
-        (folder / "kvm-compose.yaml").write_text(YAML)
-        owner = rehearsal.client("owner")
-        owner.create_testbed("lab", folder)
-        owner.close()
-        yield rehearsal
+@pytest.fixture(scope="module", autouse=True)
+def _testbed(rehearsal, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    (folder / "kvm-compose.yaml").write_text(YAML)
+    owner = rehearsal.client("owner")
+    owner.create_testbed("lab", folder)
+    owner.close()
 
 
 @pytest.fixture

@@ -1,18 +1,13 @@
 """The protocol with a real Redis, worker and Daphne, on simulated hosts."""
 
 import json
-import shutil
 import signal
 
 import pytest
 
-from tests.live.stack import simulated_stack
 from tests.testbed.conftest import YAML
 
-pytestmark = [
-    pytest.mark.live,
-    pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server"),
-]
+pytestmark = pytest.mark.live
 HELD = "host-01"
 
 
@@ -49,13 +44,6 @@ class Lab:
         send(socket, "instruction", index=held, kind="prepare-hosts")
         read_until(socket, "event", kind="task-started", host=HELD, index=held)
         return held
-
-
-@pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory):
-    with simulated_stack(tmp_path_factory.mktemp("protocol")) as stack:
-        stack.add_user("olive")
-        yield stack
 
 
 @pytest.fixture

@@ -1,28 +1,20 @@
 """A real worker whose beat is killed or stopped: it comes back, or the pages say so."""
 
 import os
-import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.live.stack import Stack, simulated_stack
+from tests.live.stack import Stack
 from tests.waiting import wait_until
 
-pytestmark = [
-    pytest.mark.live,
-    pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server"),
-]
+pytestmark = pytest.mark.live
 
 
-@pytest.fixture(scope="module", name="lab")
-def _lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    often = {"TESTBED_OBSERVE_EVERY_S": "1", "TESTBED_SWEEP_EVERY_S": "1"}
-    with simulated_stack(tmp_path_factory.mktemp("beat"), **often) as lab:
-        lab.add_user("olive")
-        yield lab
+@pytest.fixture(name="lab")
+def _lab(rehearsal: Stack) -> Stack:
+    return rehearsal
 
 
 def beat(lab: Stack) -> int:
