@@ -1,9 +1,6 @@
-"""A plugin of pytest for PostgreSQL: tests that depend on a database, emptied quickly."""
-
-from collections.abc import Iterable
+"""A plugin of pytest for PostgreSQL: only tests that depend on the database."""
 
 import pytest
-from django.db import connection
 
 # What databases do in their own way: locks, transactions beside each other, sorting,
 # searching, counting, ranges of rows. The rest finds rows by key and passes on one as on
@@ -66,16 +63,3 @@ def uses_database(item: pytest.Item) -> bool:
     """Return whether a test asks for the database, by its mark or by a fixture."""
     fixtures = FIXTURES.intersection(getattr(item, "fixturenames", ()))
     return bool(fixtures) or item.get_closest_marker("django_db") is not None
-
-
-@pytest.fixture(autouse=True, scope="session")
-def quick_flush() -> None:
-    """Empty tables by DELETE: TRUNCATE makes a new file for each table and index."""
-
-    def flush(
-        _ops: object, _style: object, tables: Iterable[str], **_: bool
-    ) -> list[str]:
-        names = map(connection.ops.quote_name, tables)
-        return [f"DELETE FROM {name};" for name in names]  # noqa: S608 - quoted
-
-    type(connection.ops).sql_flush = flush
