@@ -99,8 +99,8 @@ def pytest_collection_modifyitems(
     others = [item for item in items if lane_of(item) is not chosen]
     config.hook.pytest_deselected(items=others)
     mine = [item for item in items if lane_of(item) is chosen]
-    # What runs until the end of a process begins late.
-    items[:] = sorted(mine, key=starts_a_product)
+    # What runs until the end of a process begins late: products, then a browser.
+    items[:] = sorted(mine, key=lambda item: (starts_a_product(item), shows(item)))
 
 
 def pytest_collection_finish() -> None:
@@ -113,6 +113,11 @@ def pytest_collection_finish() -> None:
 def starts_a_product(item: pytest.Item) -> bool:
     """Return whether a test asks for a product that its process keeps."""
     return not PRODUCTS.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+def shows(item: pytest.Item) -> bool:
+    """Return whether a test has a browser, on the simulated product that stays."""
+    return {"product", "chromium"} <= set(getattr(item, "fixturenames", ()))
 
 
 def lane_of(item: pytest.Item) -> Lane:
