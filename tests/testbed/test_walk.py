@@ -393,7 +393,9 @@ def test_table_knows_every_address():
     assert sorted(known) == sorted({*routes(get_resolver().url_patterns)})
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    "method", [pytest.param("GET", marks=pytest.mark.database), "POST"]
+)
 def test_each_persona_gets_what_the_table_says(
     personas: dict[str, Client], places: dict[str, object], method: str
 ):
