@@ -11,6 +11,7 @@ import signal
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -29,6 +30,7 @@ settings.load_profile("suite")
 # Fixtures: the product on simulated hosts and on real ones, and a database server.
 PRODUCTS = frozenset({"product", "stack"})
 SIMULATED = frozenset({"product", "cluster"})
+LIVE_MARKS = ("live", "browser")
 PAIR = Path(__file__).parent / "live" / "pair"
 # What is interrupted has so long to end the daemons that it started.
 GRACE_S = 60
@@ -61,14 +63,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Let SIGTERM end what was started, too, as an interrupt from the keyboard does."""
+    """Let SIGTERM end what was started, too, as an interrupt from the keyboard does.
+
+    Nearly all that is collected stays: until then there is no garbage to look for.
+    """
     signal.signal(signal.SIGTERM, _end)
+    gc.disable()
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     # Threads that wait for the interrupted test would hold the process for ever.
     faulthandler.dump_traceback_later(GRACE_S, exit=True)
     signal.default_int_handler(number, frame)
+
+
+def pytest_ignore_collect(
+    collection_path: Path, config: pytest.Config
+) -> Literal[True] | None:
+    """Spare the lanes of live tests the import of files that have none of these."""
+    if config.getoption("--lane") in (None, Lane.WEB):
+        return None
+    named = {Path(word.split("::")[0]).resolve() for word in config.args}
+    if not collection_path.match("test_*.py") or collection_path in named:
+        return None
+    text = collection_path.read_text()
+    return None if any(f"mark.{mark}" in text for mark in LIVE_MARKS) else True
 
 
 def pytest_collection_modifyitems(
@@ -80,14 +99,15 @@ def pytest_collection_modifyitems(
     others = [item for item in items if lane_of(item) is not chosen]
     config.hook.pytest_deselected(items=others)
     mine = [item for item in items if lane_of(item) is chosen]
-    # What runs until the end of a process begins late.
-    items[:] = sorted(mine, key=starts_a_product)
+    # What runs until the end of a process begins late: products, then a browser.
+    items[:] = sorted(mine, key=lambda item: (starts_a_product(item), shows(item)))
 
 
 def pytest_collection_finish() -> None:
     """Keep the garbage collector from going through all modules and tests each time."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def starts_a_product(item: pytest.Item) -> bool:
@@ -95,10 +115,15 @@ def starts_a_product(item: pytest.Item) -> bool:
     return not PRODUCTS.isdisjoint(getattr(item, "fixturenames", ()))
 
 
+def shows(item: pytest.Item) -> bool:
+    """Return whether a test has a browser, on the simulated product that stays."""
+    return {"product", "chromium"} <= set(getattr(item, "fixturenames", ()))
+
+
 def lane_of(item: pytest.Item) -> Lane:
     """Return the lane of a test."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    is_live = any(map(item.get_closest_marker, ("live", "browser")))
+    is_live = any(map(item.get_closest_marker, LIVE_MARKS))
     if not is_live or fixtures & SIMULATED:
         return Lane.WEB
     if item.path.is_relative_to(PAIR):

@@ -47,15 +47,14 @@ def launched(path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
-    """Give a user's page; fails on any error in the console of any of its tabs.
+def page_of(browser: Browser, url: str, user: str, errors: list[str]) -> Iterator[Page]:
+    """Give a user's page; `errors` gets those in the console of any of its tabs.
 
     A user signs in once, and again after a test that signed out: the hash of a password
     and four pages take a second of processor time.
     """
     session = _SESSIONS.get((url, user))
     context = browser.new_context(base_url=url, storage_state=session)
-    errors: list[str] = []
     context.on(
         "console", lambda m: errors.append(m.text) if m.type == "error" else None
     )
@@ -68,6 +67,14 @@ def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
         _SESSIONS[url, user] = context.storage_state()
     yield page
     context.close()
+
+
+@contextmanager
+def signed_in(browser: Browser, url: str, user: str) -> Iterator[Page]:
+    """Give a user's page; fails on any error in the console of any of its tabs."""
+    errors: list[str] = []
+    with page_of(browser, url, user, errors) as page:
+        yield page
     assert errors == [], errors
 
 

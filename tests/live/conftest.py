@@ -17,7 +17,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from testbed.client.api import Client
-from tests.live.browser import PATIENCE_MS, find_chromium, launched, sign_in, signed_in
+from tests.conftest import Lane
+from tests.live.browser import find_chromium, launched, page_of, signed_in
 from tests.live.namespace_host import debian_13, images
 from tests.live.stack import Stack, real_stack, simulated_stack
 
@@ -47,9 +48,18 @@ def stack() -> Iterator[Stack]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
+def lifetime(*, config: pytest.Config, **_: str) -> str:
+    """Return the scope of the browser.
+
+    Playwright's loop must be over before asynchronous tests. The web's lane has its
+    browser tests last, and one browser for all.
+    """
+    return "session" if config.getoption("--lane") is Lane.WEB else "module"
+
+
+@pytest.fixture(scope=lifetime)
 def chromium() -> Iterator[Browser]:
-    """A real browser; playwright's loop must be over before asynchronous tests."""
+    """A real browser; each test has a context of its own."""
     path = find_chromium()
     if path is None:
         pytest.skip("not installed: chromium")
@@ -98,9 +108,5 @@ def other(stack: Stack) -> Iterator[Client]:
 @pytest.fixture
 def refused(product: Stack, chromium: Browser) -> Iterator[Page]:
     """A page that may be refused; the browser calls each refusal an error."""
-    context = chromium.new_context(base_url=product.url)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    sign_in(page, "owner")
-    yield page
-    context.close()
+    with page_of(chromium, product.url, "owner", []) as page:
+        yield page

@@ -1,44 +1,40 @@
-"""A plugin of pytest for PostgreSQL: tests that depend on a database, emptied quickly."""
+"""A plugin of pytest for PostgreSQL: only tests that depend on the database.
 
-from collections.abc import Iterable
+What databases do in their own way: locks, transactions beside each other, constraints,
+sorting, searching, counting, ranges of rows. The rest finds rows by key and passes on
+one as on the other. So these run there, new ones without a line here:
+
+* the tests of FOLDERS, whose subjects are such;
+* tests that ask for transactions of their own, but for those of ASKERS: there a thread
+  of a server is the reason;
+* those marked `database`, wherever they are. The walk of routes is one: it opens each
+  page once.
+
+With `--database-tests=all` all run that use a database.
+"""
 
 import pytest
-from django.db import connection
 
-# What databases do in their own way: locks, transactions beside each other, sorting,
-# searching, counting, ranges of rows. The rest finds rows by key and passes on one as on
-# the other; with `--database-tests=all` it runs, too.
-DIFFERENT = tuple(
-    f"tests/testbed/{place}"
-    for place in (
-        "access/",
-        "api/",
-        "expiry/",
-        "hosts/test_observed",
-        "images/test_deleting.py",
-        "images/test_saved.py",
-        "pages/test_budgets.py",
-        "runs/",
-        "samples/",
-        "sharing/",
-        "test_admin.py",
-        "test_modes.py",
-        "test_retention.py",
-        "test_walk.py::test_each_persona_gets_what_the_table_says[GET]",
-        "testbeds/erasure/test_protection.py",
-        "testbeds/test_disk_space.py",
-        "testbeds/trash/",
-        "testbeds/listing/",
-        "views/listing/",
-        "views/test_answers.py",
-        "views/test_logs.py",
-        "views/test_runs_page.py",
-        "views/test_runs_start.py",
-        "views/test_testbeds_list.py",
-        "websocket/test_driv",
-        "websocket/test_follower.py",
-        "websocket/test_news.py",
+PLACE = "tests/testbed"
+FOLDERS = tuple(
+    f"{PLACE}/{folder}/"
+    for folder in (
+        "access",
+        "api",
+        "expiry",
+        "runs",
+        "samples",
+        "sharing",
+        "testbeds/erasure",
+        "testbeds/listing",
+        "testbeds/trash",
+        "views/listing",
     )
+)
+# They reach the product through requests, pages, sockets and the client.
+ASKERS = tuple(
+    f"{PLACE}/{place}"
+    for place in ("client/", "test_bodies.py", "views/", "websocket/")
 )
 FIXTURES = {"db", "transactional_db", "django_db_reset_sequences"}
 
@@ -56,9 +52,10 @@ def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
     """Leave out the tests that need not run on this database."""
-    places = "" if config.getoption("--database-tests") == "all" else DIFFERENT
-    mine = [i for i in items if uses_database(i) and i.nodeid.startswith(places)]
-    config.hook.pytest_deselected(items=[item for item in items if item not in mine])
+    has_all = config.getoption("--database-tests") == "all"
+    mine = [i for i in items if uses_database(i) and (has_all or depends_on_it(i))]
+    chosen = {*mine}
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = mine
 
 
@@ -68,14 +65,16 @@ def uses_database(item: pytest.Item) -> bool:
     return bool(fixtures) or item.get_closest_marker("django_db") is not None
 
 
-@pytest.fixture(autouse=True, scope="session")
-def quick_flush() -> None:
-    """Empty tables by DELETE: TRUNCATE makes a new file for each table and index."""
+def depends_on_it(item: pytest.Item) -> bool:
+    """Return whether a test is of what databases do in their own way."""
+    if item.nodeid.startswith(FOLDERS) or item.get_closest_marker("database"):
+        return True
+    return has_own_transactions(item) and not item.nodeid.startswith(ASKERS)
 
-    def flush(
-        _ops: object, _style: object, tables: Iterable[str], **_: bool
-    ) -> list[str]:
-        names = map(connection.ops.quote_name, tables)
-        return [f"DELETE FROM {name};" for name in names]  # noqa: S608 - quoted
 
-    type(connection.ops).sql_flush = flush
+def has_own_transactions(item: pytest.Item) -> bool:
+    mark = item.get_closest_marker("django_db")
+    fixtures = getattr(item, "fixturenames", ())
+    return "transactional_db" in fixtures or bool(
+        mark and mark.kwargs.get("transaction")
+    )

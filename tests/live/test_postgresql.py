@@ -1,8 +1,10 @@
 """The web's tests pass on PostgreSQL too, on which production runs.
 
 A private cluster in a folder of its own, on a unix socket, as the `postgres` user:
-PostgreSQL refuses root. There the tests of the web that use a database run once more,
-in a process of their own, because the database is chosen when Django starts.
+PostgreSQL refuses root. There the tests of the web run once more whose subject is what
+databases do in their own way, in a process of their own, because the database is chosen
+when Django starts. `database_tests.py` chooses them by their folder, their transactions
+or their mark, so that it finds new ones.
 """
 
 import os

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection
-from django.test import Client
+from django.test import Client, TransactionTestCase
 from django.utils import timezone
 
 from orchestration.engine import ResourceResult, Work
@@ -32,6 +32,7 @@ from testbed.celery import ADOPT, RUN_BATCH, app
 from testbed.models import Host, Run, Share, Testbed
 from testbed.runs.batches import run_batch
 from testbed.runs.creation import create_run
+from tests.testbed.emptying import empty_tables
 from tests.testbed.images.image_hosts import Machines, stand_in
 from tests.testbed.preparing import prepare
 
@@ -59,6 +60,14 @@ network:
   bridge_connections: {lan: far}
   external_bridge: lan
 """
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_emptying() -> Iterator[None]:
+    """Let tests with transactions of their own leave an empty database quickly."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", empty_tables)
+        yield
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from django.test import Client
 
 from testbed.models import Host, Run, Testbed
 
+pytestmark = pytest.mark.database
+
 
 @pytest.fixture
 def office(client: Client, admin: User) -> Client:

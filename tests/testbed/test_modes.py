@@ -19,6 +19,8 @@ from testbed.testbeds.files import create_testbed
 from tests.testbed.conftest import YAML
 from tests.testbed.deployment import come_up
 
+pytestmark = pytest.mark.database
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 PASSED = 0o711
 SEED = (0o600, 0o640)

@@ -11,6 +11,8 @@ from testbed.models import Allowance, Cleanup, Event, Run, Testbed
 from testbed.retention import forget_old_cleanups, remove_old_logs
 from testbed.tasks import keep_house_once
 
+pytestmark = pytest.mark.database
+
 PLAN = {"command": "up", "options": {}, "instructions": []}
 
 

@@ -1,7 +1,6 @@
 """A screen through the gateway's real socket, with a small VNC server."""
 
 import asyncio
-import time
 
 import pytest
 
@@ -115,7 +114,6 @@ async def test_screen_ends_when_nothing_is_typed_although_it_is_watched(
         await shown.until(lambda p: p.data == VERSION)
         await shown.link.say(Ready())
         await shown.link.type(HELLO)
-        began = time.monotonic()
 
         async def watch():
             while True:
@@ -125,8 +123,6 @@ async def test_screen_ends_when_nothing_is_typed_although_it_is_watched(
         watching = asyncio.create_task(watch())
         await shown.until_state("idle")
         watching.cancel()
-
-    assert time.monotonic() - began < 10
 
 
 async def test_screen_waits_for_a_slow_browser(running, guests, opened):

@@ -26,6 +26,8 @@ from tests.testbed.hosts.host_changes import (
     stop,
 )
 
+pytestmark = pytest.mark.database
+
 
 def test_testbed_is_up_only_while_all_its_guests_run(
     testbed: Testbed, kept: Hosts, state: State, owner: User

@@ -21,6 +21,8 @@ from testbed.models import Inventory, ObservedGuest, Testbed
 from tests.orchestration.providers.libvirt.samples import define_text
 from tests.testbed.hosts.host_changes import seen, start, stop
 
+pytestmark = pytest.mark.database
+
 
 def test_guests_are_seen_where_they_run(
     testbed: Testbed, kept: Hosts, state: State

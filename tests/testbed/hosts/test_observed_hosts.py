@@ -24,6 +24,8 @@ from testbed.samples.figures import HostFigures, record_at
 from tests.testbed.hosts.host_changes import ran, seen, silence, start, stop
 from tests.testbed.preparing import prepare
 
+pytestmark = pytest.mark.database
+
 
 def test_silent_host_keeps_its_guests_and_gets_its_problem(
     testbed: Testbed, kept: Hosts, state: State, settings: object

@@ -19,6 +19,8 @@ from tests.testbed.confirming import agreed, answered, seal_of
 from tests.testbed.images.image_hosts import Machines
 from tests.testbed.images.page import shown
 
+pytestmark = pytest.mark.database
+
 
 def test_choice_is_shown_with_its_bytes_before_anything_goes(
     page: Client, seen: Machines

@@ -30,7 +30,7 @@ from testbed.testbeds.planning import planned
 from tests.testbed.images.saved_images import begun, made, written
 from tests.testbed.preparing import prepare
 
-pytestmark = pytest.mark.usefixtures("image_store")
+pytestmark = [pytest.mark.usefixtures("image_store"), pytest.mark.database]
 
 
 def naming(testbed: Testbed, name: str) -> None:

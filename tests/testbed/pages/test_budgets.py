@@ -2,10 +2,14 @@
 
 import shutil
 
+import pytest
+
 from orchestration.project.fetched import Arrival, Quota
 from testbed.models import Allowance, Run, Testbed
 from testbed.pages.budgets import budgets_of_testbed, files_and_logs_of, quota_of
 from testbed.testbeds.files import update_files
+
+pytestmark = pytest.mark.database
 
 MIB = 1024**2
 

@@ -24,6 +24,8 @@ from tests.testbed.preparing import prepare
 from tests.testbed.snapshots.rows import put, taken
 from tests.testbed.testbeds.planning.edits import edit
 
+pytestmark = pytest.mark.database
+
 GIB = 1024**3
 MIB = 1024**2
 # One guest on main and one on host-b, 10 GiB each besides their images.

@@ -21,7 +21,7 @@ from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.reading import squeezed, visible
 
 NAMES = ("web-0", "web-1", "web-2")
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from testbed.runs.recorder import Recorder
 from tests.testbed.conftest import MakeRun
 from tests.testbed.event_rows import say
 
+pytestmark = pytest.mark.database
+
 
 async def download(run: Run, user: User, query: str = "") -> str:
     """Fetch the log as Daphne would, part by part."""

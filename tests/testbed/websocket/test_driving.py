@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from orchestration.plan.model import Command
 from tests.testbed.websocket.browser_tab import drive
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 async def test_client_drives_a_run_to_its_end(tab, run, plan, owner, doors):

@@ -12,7 +12,7 @@ from testbed.websocket.follower import Page, View, read_page
 from tests.testbed.conftest import MakeRun
 from tests.testbed.event_rows import say
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 ALL = View(page_events=5, tail_lines=3)
 TAIL = replace(ALL, is_tail=True)
 

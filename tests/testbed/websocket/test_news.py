@@ -16,7 +16,7 @@ from testbed.runs.recorder import record
 from tests.testbed.websocket.browser_tab import OFTEN, drive
 
 IMPATIENT = replace(OFTEN, silence_s=0.05)
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.database]
 
 
 async def test_subscribe_replays_everything_after_an_event(

@@ -86,7 +86,8 @@ def test_scope_with_an_end_leaves_a_dialling_at_it(server):
         with pytest.raises(Cancelled):
             machine.run(command("true"), scope=waiting.limited(0.5))
 
-    assert 0.5 <= time.monotonic() - started < 5
+    # At the limit of the dialling itself, the host would be unreachable instead.
+    assert time.monotonic() - started >= 0.5
     assert not waiting.stop.is_set()
     assert (waiting.entered, waiting.ended) == (set(), [])
 
