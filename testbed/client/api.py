@@ -137,13 +137,22 @@ class Client:
             yield answer.iter_text()
 
     def save(self, path: str, to: Path) -> None:
-        """Save a long answer as a file, part by part. Raises: Refused."""
+        """Save a long answer as a file, part by part, or leave none. Raises: Refused."""
+        # What is there and is no file, such as /dev/stdout, has no other name.
+        is_stream = to.exists() and not to.is_file()
+        part = to if is_stream else to.with_name(f"{to.name}.part")
         with self._http.stream("GET", path) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise Refused(f"{path} answers {answer.status_code}.")
-            with to.open("wb") as file:
-                for part in answer.iter_bytes():
-                    file.write(part)
+            try:
+                with part.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
+                if not is_stream:
+                    part.replace(to)
+            finally:
+                if not is_stream:
+                    part.unlink(missing_ok=True)
 
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Request a run and return its plan. Raises: Refused with the reason."""
