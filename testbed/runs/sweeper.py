@@ -87,7 +87,7 @@ def sweep_once() -> dict[str, int]:
     repaired = dict.fromkeys(steps, 0)
     for name, step in steps.items():
         # A run or a host that surprises one step keeps none of the others from theirs.
-        with worker.ErrorsTold(f"The sweeper's step '{name}'", logger.warning):
+        with worker.ErrorsTold(f"The sweeper's work '{name}'", logger.warning):
             repaired[name] = step()
     return repaired
 
