@@ -25,7 +25,14 @@ from orchestration.errors import ExecutionRefused
 from orchestration.plan.power import VERBS
 from testbed.client import snapshots
 from testbed.client.answers import has_success, show_answers, show_failures
-from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
+from testbed.client.api import (
+    Client,
+    Declined,
+    Frame,
+    OnFrame,
+    Refused,
+    StartedRun,
+)
 from testbed.client.changes import (
     add_changes,
     agreement,
@@ -62,6 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     except httpx.HTTPError as exc:
         reason = str(exc) or type(exc).__name__
         say(f"Error: {options.url} does not answer: {reason}.", to=sys.stderr)
+        return FAILED
+    except Declined:  # `agreement` has said all
         return FAILED
     except (Refused, ExecutionRefused, OSError, WebSocketException) as exc:
         say(f"Error: {exc}", to=sys.stderr)

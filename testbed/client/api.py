@@ -51,6 +51,10 @@ class Refused(Exception):
         self.body = body or {}
 
 
+class Declined(Refused):
+    """The user did not agree to what the act erases."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartedRun:
     """A run that was created: its number and its ordered instructions.
@@ -230,8 +234,7 @@ class Client:
         """Return `guests` with their snapshots, and the `groups`. Raises: Refused."""
         path = f"/testbeds/{slug}/snapshots/"
         answer = self._http.get(path, headers=_WANTS_JSON)
-        if answer.status_code != httpx.codes.OK:
-            raise Refused(f"The snapshots of {slug}: {answer.status_code}.")
+        _require_ok(_of_testbed(slug, answer))
         return _body(answer)
 
     def schedule_snapshots(self, slug: str, form: dict[str, str]) -> list[Frame]:
@@ -405,8 +408,10 @@ class Client:
         answer = send({})
         for _ in range(_CONFIRMATIONS):
             erases = _body(answer).get("erases")
-            if erases is None or not self._agrees(erases):
+            if erases is None:
                 break
+            if not self._agrees(erases):
+                raise Declined(_reason(answer), _body(answer))
             answer = send({"confirm": erases["confirm"]})
         return answer
 

@@ -390,6 +390,7 @@ def at(live_server: LiveServer, owner: User, tmp_path: Path):
         ("exec", "ghost", "web", "--", "id"),
         ("power", "pause", "ghost", "web"),
         ("snapshot", "create", "ghost", "web", "base"),
+        ("snapshot", "list", "ghost"),
     ],
 )
 def test_unknown_testbed_is_one_sentence(at, capsys, words: tuple[str, ...]):
