@@ -4,14 +4,17 @@ They are made on first use, in the process that uses them: pool processes are fo
 a connection that crosses a fork is broken in both.
 """
 
+import logging
 import os
 import queue
 import signal
 import threading
+from collections.abc import Callable
 from enum import Enum, auto
 from functools import lru_cache
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
+from uuid import uuid4
 
 from celery import current_app
 from celery.exceptions import SoftTimeLimitExceeded
@@ -29,6 +32,7 @@ from orchestration.state.model import State
 from orchestration.state.names import Names
 from orchestration.transport.base import Transport
 
+logger = logging.getLogger(__name__)
 # The number of hosts that one process asks at the same time.
 ASKED_AT_ONCE = 16
 
@@ -48,6 +52,40 @@ _inboxes: list[Inbox] = []
 def kept_hosts() -> Hosts:
     """Return this process's hosts, with their open connections."""
     return _hosts(os.getpid())
+
+
+class ErrorsTold:
+    """Tells an error in words, so that the others, hosts mostly, are still done.
+
+    `what` begins the sentence about one that was not foreseen; the log has it whole.
+    """
+
+    def __init__(self, what: str, tell: Callable[[str], None]) -> None:
+        self._what = what
+        self._tell = tell
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Tell an error, and let the next line run; an exit of the process goes on."""
+        if not isinstance(problem, Exception):
+            return False
+        if isinstance(problem, TestbedError):
+            self._tell(problem.sentence)
+            return True
+        reference = uuid4().hex[:8]
+        logger.error("%s failed, reference %s", self._what, reference, exc_info=problem)
+        self._tell(
+            f"{self._what} ended with an unexpected error. Give the reference "
+            f"{reference} to your administrator."
+        )
+        return True
 
 
 def engine() -> Engine:

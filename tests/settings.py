@@ -23,6 +23,7 @@ if "sqlite3" in DATABASES["default"]["ENGINE"]:  # noqa: F405
     # Nobody needs the tests' rows after a power cut, and each flush waits for the disk.
     DATABASES["default"]["OPTIONS"]["init_command"] += " PRAGMA synchronous=OFF;"  # noqa: F405
 STATIC_ROOT.mkdir(exist_ok=True)  # noqa: F405
-CELERY_BROKER_URL = "memory://"
+# With a host's name: without one, a process's first message logs a warning.
+CELERY_BROKER_URL = "memory://localhost/"
 # Each test's client makes the middleware anew: without this, it reads every file's size.
 WHITENOISE_AUTOREFRESH = True

@@ -15,6 +15,8 @@ ADMIN="admin"
 ADMIN_PASSWORD_FILE=$DATA/admin-password
 # shellcheck disable=SC2034  # said by script/demo
 HOSTS_IN_WORDS="two testbed hosts"
+# The pid of each server that this script started: the files of STATE may be another's.
+declare -A STARTED=()
 
 export TESTBED_DATA_DIR=$DATA
 export TESTBED_WORKER_PROCESSES=${TESTBED_WORKER_PROCESSES:-6}
@@ -111,7 +113,26 @@ start_product() {
   step "Start the worker" start_worker
   step "Start the console gateway" start_consoles
   step "Start the web server" start_daphne
+  note_started
 }
+
+# From here on this script stops its own servers only.
+note_started() {
+  local name
+  for name in worker consoles daphne; do STARTED[$name]=$(recorded_pid "$name"); done
+  trap stop_own_servers EXIT
+}
+
+# recorded_pid NAME: empty when nothing is recorded.
+recorded_pid() { cat "$STATE/$1.pid" 2> /dev/null || true; }
+
+is_running() {
+  local pid
+  pid=$(recorded_pid "$1")
+  [[ -n $pid && -e /proc/$pid/exe ]]
+}
+
+is_own() { [[ $(recorded_pid "$1") == "${STARTED[$1]:-none}" ]]; }
 
 start_worker() {
   stop_recorded worker
@@ -145,10 +166,10 @@ wait_for_server() {
   shift
   for ((attempt = 0; attempt < 150; attempt++)); do
     if "$@"; then return; fi
-    [[ -e /proc/$(< "$STATE/$name.pid")/exe ]] || break
+    is_running "$name" || break
     sleep 0.2
   done
-  fail "The $name did not start." "Its last words: $(tail -n 3 "$DATA/$name.log")"
+  fail "The $name did not start." "Its last words: $(tail -n 3 "$DATA/$name.log" 2> /dev/null)"
 }
 
 # stop_recorded NAME: end what an earlier demo started, by its pid.
@@ -166,14 +187,24 @@ stop_recorded() {
   kill -KILL -- "-$pid" 2> /dev/null || true
 }
 
-# Until Ctrl+C, or until one of the servers dies.
+# Until Ctrl+C, until one of the servers dies, or until another script/demo ends them.
 wait_for_the_end() {
   local name
   while sleep 1; do
     for name in worker consoles daphne; do
-      [[ -e /proc/$(< "$STATE/$name.pid")/exe ]] ||
+      is_own "$name" ||
+        fail "Another script/demo ended this one." "To start it again: script/demo."
+      is_running "$name" ||
         fail "The $name ended by itself." "Its last words are in $DATA/$name.log."
     done
+  done
+}
+
+# A script/demo --clean beside this one has servers of its own there.
+stop_own_servers() {
+  local name
+  for name in daphne consoles worker; do
+    if is_own "$name"; then stop_recorded "$name"; fi
   done
 }
 

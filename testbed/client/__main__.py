@@ -25,7 +25,14 @@ from orchestration.errors import ExecutionRefused
 from orchestration.plan.power import VERBS
 from testbed.client import snapshots
 from testbed.client.answers import has_success, show_answers, show_failures
-from testbed.client.api import Client, Frame, OnFrame, Refused, StartedRun
+from testbed.client.api import (
+    Client,
+    Declined,
+    Frame,
+    OnFrame,
+    Refused,
+    StartedRun,
+)
 from testbed.client.changes import (
     add_changes,
     agreement,
@@ -63,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
         reason = str(exc) or type(exc).__name__
         say(f"Error: {options.url} does not answer: {reason}.", to=sys.stderr)
         return FAILED
+    except Declined:  # `agreement` has said all
+        return FAILED
     except (Refused, ExecutionRefused, OSError, WebSocketException) as exc:
         say(f"Error: {exc}", to=sys.stderr)
         return FAILED
@@ -78,7 +87,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     options, rest = parser.parse_known_args(head)
     # argparse leaves over what stands behind an option: --all NAME, --shell LINE.
     if rest and (rest[0].startswith("-") or "words" not in options):
-        parser.error(f"unknown: {shlex.join(rest)}")
+        where = ". Write the command behind --" if options.form == "program" else ""
+        parser.error(f"unknown: {shlex.join(rest)}{where}")
     if words and options.form != "program":
         parser.error("only exec takes words behind --")
     if rest or words:
@@ -207,7 +217,7 @@ def _wanted(options: argparse.Namespace) -> Frame:
         conditions |= {
             "env": dict(options.env),
             "folder": options.folder,
-            "stdin": options.stdin.read() if options.stdin else "",
+            "stdin": _text(options.stdin) if options.stdin else "",
         }
         wanted["targets"] = "hosts" if options.hosts else "guests"
         wanted["tool"] = options.tool
@@ -222,11 +232,22 @@ def _program(options: argparse.Namespace) -> Frame:
     if options.shell:
         wanted = {"form": "shell", "words": [" ".join(options.words)]}
     if options.script:
-        text = options.script.read_text(encoding="utf-8")
+        text = _text(options.script)
         wanted = {"form": "script", "text": text, "words": options.words}
     if options.file:
         wanted = {"form": "script", "path": options.file, "words": options.words}
     return wanted
+
+
+def _text(file: Path) -> str:
+    """Return a file's text; `-` is standard input. Raises: OSError, ExecutionRefused."""
+    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise ExecutionRefused(
+            f"{file} is no text in UTF-8. Push it as a file, and name it in the command."
+        ) from exc
 
 
 def _seconds(options: argparse.Namespace) -> int:
@@ -238,8 +259,7 @@ def _seconds(options: argparse.Namespace) -> int:
 
 def _password(options: argparse.Namespace) -> str:
     if options.password_file:
-        text: str = options.password_file.read_text(encoding="utf-8")
-        return text.strip()
+        return _text(options.password_file).strip()
     return getpass.getpass(f"Password of {options.user} at {options.url}: ")
 
 
@@ -340,7 +360,7 @@ def _add_program(parser: argparse.ArgumentParser) -> None:
     add("--folder", default="", help="where it runs, as a full path")
     add(
         "--stdin",
-        type=argparse.FileType("r"),
+        type=Path,
         metavar="FILE",
         help="its standard input; - is ours",
     )

@@ -51,6 +51,10 @@ class Refused(Exception):
         self.body = body or {}
 
 
+class Declined(Refused):
+    """The user did not agree to what the act erases."""
+
+
 @dataclass(frozen=True, slots=True)
 class StartedRun:
     """A run that was created: its number and its ordered instructions.
@@ -137,13 +141,22 @@ class Client:
             yield answer.iter_text()
 
     def save(self, path: str, to: Path) -> None:
-        """Save a long answer as a file, part by part. Raises: Refused."""
+        """Save a long answer as a file, part by part, or leave none. Raises: Refused."""
+        # What is there and is no file, such as /dev/stdout, has no other name.
+        is_stream = to.exists() and not to.is_file()
+        part = to if is_stream else to.with_name(f"{to.name}.part")
         with self._http.stream("GET", path) as answer:
             if answer.status_code != httpx.codes.OK:
                 raise Refused(f"{path} answers {answer.status_code}.")
-            with to.open("wb") as file:
-                for part in answer.iter_bytes():
-                    file.write(part)
+            try:
+                with part.open("wb") as file:
+                    for piece in answer.iter_bytes():
+                        file.write(piece)
+                if not is_stream:
+                    part.replace(to)
+            finally:
+                if not is_stream:
+                    part.unlink(missing_ok=True)
 
     def start(self, slug: str, command: str, **options: bool) -> StartedRun:
         """Request a run and return its plan. Raises: Refused with the reason."""
@@ -221,8 +234,7 @@ class Client:
         """Return `guests` with their snapshots, and the `groups`. Raises: Refused."""
         path = f"/testbeds/{slug}/snapshots/"
         answer = self._http.get(path, headers=_WANTS_JSON)
-        if answer.status_code != httpx.codes.OK:
-            raise Refused(f"The snapshots of {slug}: {answer.status_code}.")
+        _require_ok(_of_testbed(slug, answer))
         return _body(answer)
 
     def schedule_snapshots(self, slug: str, form: dict[str, str]) -> list[Frame]:
@@ -396,8 +408,10 @@ class Client:
         answer = send({})
         for _ in range(_CONFIRMATIONS):
             erases = _body(answer).get("erases")
-            if erases is None or not self._agrees(erases):
+            if erases is None:
                 break
+            if not self._agrees(erases):
+                raise Declined(_reason(answer), _body(answer))
             answer = send({"confirm": erases["confirm"]})
         return answer
 

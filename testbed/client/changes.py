@@ -89,7 +89,10 @@ def agreement(options: argparse.Namespace) -> Agrees:
         wanted = f"type {name}" if name else "type yes"
         sys.stderr.write(f"To erase this, {wanted}: ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip() == (name or "yes")
+        if sys.stdin.readline().strip() == (name or "yes"):
+            return True
+        say(f"That is not {name or 'yes'}. Nothing was done.", to=sys.stderr)
+        return False
 
     return agrees
 

@@ -12,14 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from math import nan
-from uuid import uuid4
 
 from celery import shared_task
 from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from orchestration.errors import StateError, TestbedError
+from orchestration.errors import StateError
 from orchestration.hosts import HostFacts, Hosts, examine
 from orchestration.inventory import things
 from orchestration.inventory.snapshots import GuestSnapshots
@@ -51,7 +50,7 @@ from testbed.models import Host, Run, Testbed
 from testbed.orphans.detection import Held, last_observations, speaks_for, things_there
 from testbed.samples.figures import HostFigures
 from testbed.samples.recording import record
-from testbed.worker import ASKED_AT_ONCE, kept_hosts
+from testbed.worker import ASKED_AT_ONCE, ErrorsTold, kept_hosts
 
 logger = logging.getLogger(__name__)
 # Saving takes a fraction of a second.
@@ -169,7 +168,8 @@ def _save_time(silent: set[str], began: datetime) -> None:
 
 
 def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObservation:
-    try:
+    problems: list[str] = []
+    with ErrorsTold(f"The look at {row.name}", problems.append):
         resolve(row)
         host = hosts.open(row.to_state())
         facts = examine(host, scope=Scope())
@@ -179,16 +179,7 @@ def _observe(row: Host, hosts: Hosts, known: Mapping[Owner, str]) -> HostObserva
         seen = things.observe(host, scope=Scope())
         snapshots = look_at_snapshots(host, known)
         return HostObservation(row, read_at, seen, facts, network, snapshots)
-    except TestbedError as exc:
-        problem = exc.sentence
-    except Exception:  # the looks at the other hosts stay
-        reference = uuid4().hex[:8]
-        logger.exception("the look at %s failed, reference %s", row.name, reference)
-        problem = (
-            "The look at it ended with an unexpected error. Give the reference "
-            f"{reference} to your administrator."
-        )
-    return HostObservation(row, timezone.now(), problem=problem)
+    return HostObservation(row, timezone.now(), problem=problems[0])
 
 
 def _save_host(observation: HostObservation, now: datetime) -> None:

@@ -2,7 +2,7 @@
 
 With disks, a run on the testbed saves each guest as an image of the user who copies, and
 the copy's YAML names these. The copy is there at once, so that its name is taken; when
-the run saved nothing, it goes to its owner's trash (`runs/outcome.py`).
+the run saved nothing, it goes to its owner's trash (`testbeds/trash/copies.py`).
 """
 
 from django.contrib.auth.models import User

@@ -22,7 +22,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from orchestration.compose.catalogue import load_catalogue
-from orchestration.errors import ImageFailed, TestbedError
+from orchestration.errors import ImageFailed
 from orchestration.hosts import Hosts
 from orchestration.inventory.image_uses import Claims, Verdict, judge, merged
 from orchestration.inventory.images import (
@@ -46,7 +46,7 @@ from orchestration.transport.base import Scope
 from orchestration.transport.reachable import require_answer
 from testbed.images.needs import KnownStates
 from testbed.models import Host, ImageStore, SavedImage
-from testbed.worker import ASKED_AT_ONCE, kept_hosts
+from testbed.worker import ASKED_AT_ONCE, ErrorsTold, kept_hosts
 
 logger = logging.getLogger(__name__)
 CATALOGUE = "the image catalogue"
@@ -66,6 +66,10 @@ class HostImages:
     verdicts: tuple[Verdict, ...] = ()
     outcomes: dict[str, str] = field(default_factory=dict)
     swept: frozenset[str] = frozenset()
+
+    def note(self, problem: str) -> None:
+        """Keep the reason why the host could not be asked."""
+        self.problem = problem
 
     @property
     def removed(self) -> list[StoredImage]:
@@ -141,13 +145,11 @@ class Images:
         """Delete dead workers' files and old locks; a problem is noted, not raised."""
         if found.problem:
             return
-        try:
+        with ErrorsTold(f"The sweep of the images on {found.host}", found.note):
             host = self._hosts.open(found.host.to_state())
             found.swept = remove_leftovers(
                 host, found.ripe, locks=self._locks, scope=Scope()
             )
-        except TestbedError as exc:
-            found.problem = exc.sentence
         if found.host.is_main:
             remove_old_locks(self._locks.folder, age_s=ABANDONED_S)
         for path in sorted(found.swept):
@@ -157,19 +159,19 @@ class Images:
         state = row.to_state()
         if not has_store(state):
             return HostImages(row)
-        try:
+        found = HostImages(row)
+        with ErrorsTold(f"The look at the images on {row}", found.note):
             host = self._hosts.open(state)
             require_answer(host.transport)
-            return HostImages(row, store=observe(host, scope=Scope()))
-        except TestbedError as exc:
-            return HostImages(row, problem=exc.sentence)
+            found.store = observe(host, scope=Scope())
+        return found
 
     def _remove(self, found: HostImages, image: StoredImage) -> str:
         def is_unused() -> bool:
             (verdict,) = self._judge(found, replace(found.store, images=(image,)))
             return verdict.is_unused
 
-        try:
+        with ErrorsTold(f"The deletion of images on {found.host}", found.note):
             return remove_image(
                 self._hosts.open(found.host.to_state()),
                 image,
@@ -177,9 +179,7 @@ class Images:
                 is_unused=is_unused,
                 scope=Scope(),
             )
-        except TestbedError as exc:
-            found.problem = exc.sentence
-            return found.problem
+        return found.problem
 
     def _judge(self, found: HostImages, store: Store) -> tuple[Verdict, ...]:
         known = self._states.read()

@@ -7,11 +7,11 @@ admin deletes all others (`deletion`).
 """
 
 import logging
+from functools import partial
 from pathlib import PurePosixPath
 
 from celery import shared_task
 
-from orchestration.errors import TestbedError
 from orchestration.hosts import Hosts
 from orchestration.inventory.image_uses import Verdict
 from orchestration.inventory.images import ImageKind, has_store
@@ -27,7 +27,7 @@ from testbed.images.needs import KnownStates
 from testbed.images.pruning import HostImages, Images
 from testbed.models import Host, SavedImage
 from testbed.testbeds.stored_files import count_all_again
-from testbed.worker import kept_hosts
+from testbed.worker import ErrorsTold, kept_hosts
 
 logger = logging.getLogger(__name__)
 YOUNG_COPY_S = 24 * 3600.0
@@ -61,20 +61,18 @@ def remove_files_of(hosts: Hosts, files: list[str]) -> None:
         paths = [str(PurePosixPath(state.images_dir, file)) for file in files]
         names = [f"{path}{end}" for path in paths for end in ("", ".part", ".verified")]
         remove = command("rm", "-f", "--", *names).with_root()
-        try:
+        tell = partial(logger.info, "%s keeps parts of images: %s", row)
+        with ErrorsTold(f"The removal of images' files on {row}", tell):
             hosts.open(state).transport.run(remove, scope=Scope())
-        except TestbedError as exc:
-            logger.info("%s keeps parts of images: %s", row, exc)
 
 
 def sweep_files_of(hosts: Hosts) -> int:
     """Remove stale artefacts; return how many files were removed."""
     states, removed = KnownStates(), 0
     for row in Host.objects.all():
-        try:
+        tell = partial(logger.info, "%s is not swept: %s", row)
+        with ErrorsTold(f"The sweep of files on {row}", tell):
             removed += _sweep_host(row, hosts, states)
-        except TestbedError as exc:
-            logger.info("%s is not swept: %s", row, exc)
     return removed
 
 

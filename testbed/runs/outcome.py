@@ -5,7 +5,6 @@ processes find it over. The testbed's condition follows from the tasks' results,
 from the intention: a failed or cancelled `up` is not `up`.
 """
 
-import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,7 @@ from orchestration.errors import StateError, TestbedError
 from orchestration.events import SUCCESSFUL
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind
 from orchestration.state.selection import fold
-from testbed.access.permissions import Act, name_acting
+from testbed.access.permissions import name_acting
 from testbed.access.record import write_on_testbed
 from testbed.celery import request_observation, request_removal, request_start
 from testbed.models import (
@@ -39,10 +38,8 @@ from testbed.models.record.entries import RUN_END
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
 from testbed.testbeds.capacity import needs_in, set_started
-from testbed.testbeds.erasure.deletions import erased_testbed
-from testbed.testbeds.files import delete_testbed
+from testbed.testbeds.trash.copies import throw_copy_away
 
-logger = logging.getLogger(__name__)
 DEPLOYING = (
     Kind.ENSURE_NETWORKS,
     Kind.ENSURE_BRIDGES,
@@ -112,7 +109,7 @@ def finish_run(
         PlannedStart.objects.filter(run=run_id).delete()
         if unsaved := SavedImage.objects.settle(run):
             transaction.on_commit(partial(request_removal, unsaved))
-            transaction.on_commit(partial(_delete_copy, run))
+            transaction.on_commit(partial(throw_copy_away, run))
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)
         write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
@@ -121,22 +118,6 @@ def finish_run(
         if Run.objects.waiting().exists():
             transaction.on_commit(request_start)
     return True
-
-
-def _delete_copy(run: Run) -> None:
-    """Delete a copied testbed whose disks were not saved, if it is new."""
-    drafts = Testbed.objects.filter(condition=Testbed.Condition.EMPTY, runs=None)
-    copy = drafts.filter(pk=run.options.get("copy"), owner=run.asked_by).first()
-    if copy is None:
-        return
-    try:
-        # Without a trash its files die: they are those of the testbed that was copied.
-        delete_testbed(copy, run.asked_by, confirm=erased_testbed(copy).token)
-    except TestbedError as exc:
-        logger.info("the copy %s of %s stays: %s", copy, run.testbed, exc)
-        return
-    what = f"the copy: run {run.pk} did not save its disks"
-    write_on_testbed(None, Act.DELETE.name.lower(), copy, what)
 
 
 def outcome(run: Run) -> Run.Status:

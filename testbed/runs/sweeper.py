@@ -84,7 +84,12 @@ def sweep_once() -> dict[str, int]:
         "leftovers confirmed as ended": retry_leftovers,
         "group snapshots put right": put_groups_right,
     }
-    return {name: step() for name, step in steps.items()}
+    repaired = dict.fromkeys(steps, 0)
+    for name, step in steps.items():
+        # A run or a host that surprises one step keeps none of the others from theirs.
+        with worker.ErrorsTold(f"The sweeper's work '{name}'", logger.warning):
+            repaired[name] = step()
+    return repaired
 
 
 def end_lost_batches() -> int:

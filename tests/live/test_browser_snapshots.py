@@ -56,6 +56,10 @@ def test_group_snapshot_is_taken_shown_restored_and_deleted(product: Stack, page
     expect(pauses).to_have_count(guests.count())
     expect(pauses.first).to_contain_text(" s")
     expect(guests.first).to_contain_text("of a group snapshot")
+    page.set_viewport_size({"width": 390, "height": 844})
+    lines = guests.first.locator("h2 a").evaluate("e => e.getClientRects().length")
+    assert lines == 1  # the guest's name is not cut to the width that its status leaves
+    page.set_viewport_size({"width": 1280, "height": 844})
 
     restore.press("Enter")
     heading = page.get_by_role("heading", level=1)

@@ -137,7 +137,7 @@ def _from_host(task: Task, guest: GuestState, target: Path) -> Digest:
     try:
         _flatten(task, guest, there)
         part = target.with_name(f"{target.name}.part")
-        _fetch(task, there, part)
+        _fetch(task, guest, there, part)
         found = digest_of(part, "sha256", task.scope, task.on_progress("verify"))
         told = transport.run(
             command("sha256sum", there).with_root(),
@@ -158,10 +158,13 @@ def _from_host(task: Task, guest: GuestState, target: Path) -> Digest:
             transport.run(remove, scope=Scope(task.scope.tag), check=False)
 
 
-def _fetch(task: Task, there: str, part: Path) -> None:
+def _fetch(task: Task, guest: GuestState, there: str, part: Path) -> None:
     """Copy an image from its host into a new file of main."""
     transport, scope, received = task.host.transport, task.scope, 0
     asked = transport.run(command("stat", "-c", "%s", there).with_root(), scope=scope)
+    if not asked.stdout.strip().isdecimal():
+        problem = f"has an image of unknown size: stat said {asked.stdout[:100]!r}"
+        raise _failed(guest, problem, "Look at what `stat` is on that host.")
     total = int(asked.stdout)
     base_images.check_space(part, total)
     report = task.on_progress("fetch")

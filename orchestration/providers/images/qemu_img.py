@@ -94,7 +94,7 @@ def info(
             facts.get("backing-filename-format", ""),
             {one["name"]: one["vm-state-size"] for one in facts.get("snapshots", ())},
         )
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
 
 
@@ -409,7 +409,7 @@ def _data_bytes(
     )
     try:
         return int(json.loads(completed.stdout)["required"])
-    except (ValueError, KeyError) as exc:
+    except (ValueError, KeyError, TypeError) as exc:
         raise failure.build(f"qemu-img said: {completed.stdout[:500]}") from exc
 
 

@@ -153,6 +153,7 @@ def test_command_behind_its_options_needs_no_dashes(run):
     ("verb", "words", "said"),
     [
         ("exec", ("web", "--root", "--", "id"), "unknown: --root"),
+        ("exec", ("web", "uname", "-r"), "unknown: -r. Write the command behind --"),
         ("push", ("web", "a", "/b", "c d"), "unknown: 'c d'"),
         ("fetch", ("web", "/a", "--", "x"), "only exec takes words behind --"),
     ],
@@ -167,7 +168,7 @@ def test_word_that_a_verb_does_not_know_is_named(run, capsys, verb, words, said)
 def test_shell_and_scripts_are_asked_for(run, tmp_path: Path, monkeypatch):
     script = tmp_path / "x.sh"
     script.write_text("id\n")
-    monkeypatch.setattr("sys.stdin", io.StringIO("typed"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"typed")))
 
     run("@all", "--shell", "--stdin", "-", "--", "ls", "|", "wc")
     shell = FakeServer.asked[1]
@@ -180,6 +181,24 @@ def test_shell_and_scripts_are_asked_for(run, tmp_path: Path, monkeypatch):
     assert shell["conditions"]["stdin"] == "typed"
     assert (pasted["text"], pasted["words"]) == ("id\n", ["one"])
     assert (stored["form"], stored["path"]) == ("script", "setup.sh")
+
+
+@pytest.mark.parametrize("option", ["--stdin", "--script"])
+def test_file_that_is_no_text_is_one_sentence(run, capsys, tmp_path: Path, option: str):
+    file = tmp_path / "picture"
+    file.write_bytes(b"\xff\xd8\xff")
+
+    code = run("web", option, str(file), "--", "cat")
+
+    said = capsys.readouterr().err
+    assert code == 1
+    assert said.startswith(f"Error: {file} is no text in UTF-8.")
+
+
+@pytest.mark.parametrize("option", ["--stdin", "--script"])
+def test_file_that_is_not_there_is_one_sentence(run, capsys, option: str):
+    assert run("web", option, "/nowhere", "--", "cat") == 1
+    assert "Error: [Errno 2] No such file" in capsys.readouterr().err
 
 
 def test_pushes_and_fetches_are_asked_for(run):
@@ -371,6 +390,7 @@ def at(live_server: LiveServer, owner: User, tmp_path: Path):
         ("exec", "ghost", "web", "--", "id"),
         ("power", "pause", "ghost", "web"),
         ("snapshot", "create", "ghost", "web", "base"),
+        ("snapshot", "list", "ghost"),
     ],
 )
 def test_unknown_testbed_is_one_sentence(at, capsys, words: tuple[str, ...]):

@@ -73,7 +73,9 @@ def test_unexpected_error_on_one_host_is_told_for_that_host_alone(
     assert seen(testbed) == {"db": "running"}
     broken, main = Host.objects.get(name="host-b"), Host.objects.get(name="main")
     assert main.problem == ""
-    assert broken.problem.startswith("The look at it ended with an unexpected error.")
+    assert broken.problem.startswith(
+        "The look at host-b ended with an unexpected error."
+    )
     reference = broken.problem.split("reference ")[1].split()[0]
     assert reference in caplog.text
     assert "ZeroDivisionError" in caplog.text

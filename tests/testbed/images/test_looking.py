@@ -64,6 +64,32 @@ def test_silent_host_keeps_what_was_seen_with_the_reason(
     assert row.looked_at > row.seen_at
 
 
+def test_surprising_answer_of_one_host_costs_no_other_its_look(
+    machines: Machines,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    machines.main.put(GOLDEN)
+    machines.other.put(GOLDEN)
+    real = images_task.observe
+
+    def surprised(host: Host, **more: Scope) -> Store:
+        if host.state.name == "host-b":
+            raise ZeroDivisionError
+        return real(host, **more)
+
+    monkeypatch.setattr(images_task, "observe", surprised)
+
+    look_at_images(machines)
+
+    main, other = (ImageStore.objects.get(host__name=n) for n in ("main", "host-b"))
+    assert GOLDEN in [image["name"] for image in main.images]
+    # Of an image that another host may need, too, nobody says that it is unused.
+    assert "host-b could not be asked" in str(main.images)
+    assert "The look at the images on host-b ended with an unexpected" in other.problem
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_host_that_is_removed_during_a_look_does_not_cost_the_others_theirs(
     machines: Machines, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.utils import timezone
 
+from orchestration.hosts import Host
 from orchestration.plan.model import Command, Options
+from orchestration.transport.base import Scope
 from testbed.images import pruning as images_task
 from testbed.images import stale_files
 from testbed.images.stale_files import (
@@ -51,6 +53,22 @@ def test_stale_files_of_all_hosts_go_and_are_counted(
 ) -> None:
     assert sweep_files_of(machines) == 2
     assert left(machines) == [False, False]
+
+
+def test_host_with_a_surprising_answer_keeps_no_other_from_its_sweep(
+    machines: Machines, lab: Testbed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = stale_files.old_artefacts
+
+    def surprised(host: Host, **more: Scope) -> object:
+        if host.state.is_main:
+            raise ZeroDivisionError
+        return real(host, **more)
+
+    monkeypatch.setattr(stale_files, "old_artefacts", surprised)
+
+    assert sweep_files_of(machines) == 1
+    assert left(machines) == [True, False]
 
 
 def test_files_of_an_image_that_was_not_saved_go_from_all_hosts(

@@ -28,6 +28,22 @@ def test_vanished_message_is_sent_again(on_two_hosts, doors):
     assert sweeper.send_again() == 0
 
 
+def test_step_that_fails_keeps_no_other_from_its_work(
+    on_two_hosts, doors, monkeypatch, caplog
+):
+    def surprised() -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(sweeper, "end_lost_batches", surprised)
+    Batch.objects.update(queued_at=timezone.now() - LONG_AGO)
+
+    repaired = sweeper.sweep_once()
+
+    assert repaired["batches sent again"] == 2
+    assert repaired["batches whose worker was lost"] == 0
+    assert "'batches whose worker was lost' ended with an unexpected" in caplog.text
+
+
 def test_instruction_whose_worker_died_before_the_join_is_joined(on_two_hosts, doors):
     for batch_id, _ in doors.sent:
         claim(batch_id, owner="dead")

@@ -1,12 +1,15 @@
 """Commands for guests over HTTP: forms for people, JSON for programs."""
 
 import logging
+import re
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
 from orchestration.plan.model import Command
+from orchestration.state.selection import HINT
 from testbed.models import Run, Testbed
 from testbed.runs.creation import create_run
 from tests.testbed.conftest import ShareWith
@@ -293,3 +296,12 @@ def test_match_is_json_for_programs(browser: Client):
     assert found.json() == {"guests": ["web"], "folded": "web", "count": 1}
     assert wrong.status_code == 422
     assert "cannot be read" in wrong.json()["error"]
+
+
+def test_empty_selection_names_every_group_as_the_manual_does(browser: Client):
+    page = browser.get(MATCH, {"selection": ""}).content.decode()
+
+    manual = (settings.BASE_DIR / "docs/exec.md").read_text(encoding="utf-8")
+    for group in re.findall(r"@\w+(?::NAME)?", HINT):
+        assert group in page
+        assert group.removesuffix("NAME") in manual

@@ -5,6 +5,7 @@ and the web's sweeper where a worker died. The guards on the hosts have resumed 
 guests by then, unless they died as well.
 """
 
+import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -23,6 +24,7 @@ from orchestration.providers.libvirt.ownership import domain_of
 from orchestration.providers.libvirt.snapshots import verbs
 from orchestration.state.model import State
 
+logger = logging.getLogger(__name__)
 # An act that is being put right, on a host that falls silent meanwhile.
 WAIT_S = 20.0
 
@@ -83,6 +85,9 @@ def _problem(hosts: Hosts, state: State, found: Journal, name: str) -> str:
         _put_right(hosts, state, found, name)
     except TestbedError as exc:
         return exc.sentence
+    except Exception:  # the other guests are put right
+        logger.exception("guest %s of %s is not put right", name, state.testbed)
+        return f"Guest {name}: an unexpected error, which is in the log."
     return ""
 
 

@@ -19,7 +19,7 @@ from orchestration.providers.images import qemu_img
 from orchestration.providers.images.digests import read_stamp
 from orchestration.providers.images.qemu_img import Layer
 from orchestration.providers.libvirt import domains
-from orchestration.state.model import HostKind
+from orchestration.state.model import GuestState, HostKind
 from orchestration.transport.base import Command, Completed, Scope, command
 from orchestration.transport.local import LocalTransport
 from tests.orchestration.instructions.conftest import MakeTask
@@ -32,19 +32,18 @@ pytestmark = [
 ]
 FILE, BASE_FILE = "own-0123456789abcdef.qcow2", "base.qcow2"
 BASE, OVER = b"of the base\n", b"of the guest\n"
-Before = Callable[[Command], None]
+Before = Callable[[Command], Completed | None]
 
 
 class Watched(LocalTransport):
-    """This machine; something happens before a command."""
+    """This machine; something happens before a command, or in its place."""
 
     def __init__(self, name: str, before: Before = lambda _: None) -> None:
         super().__init__(name)
         self.before = before
 
     def run(self, cmd: Command, **options: object) -> Completed:
-        self.before(cmd)
-        return super().run(cmd, **options)
+        return self.before(cmd) or super().run(cmd, **options)
 
 
 def here(*words: str) -> None:
@@ -158,14 +157,30 @@ def test_damaged_arrival_is_not_an_image(
     task = saved("b")
     whole = saving._fetch
 
-    def damaged(task: Task, there: str, part: Path) -> None:
-        whole(task, there, part)
+    def damaged(task: Task, guest: GuestState, there: str, part: Path) -> None:
+        whole(task, guest, there, part)
         with part.open("ab") as file:
             file.write(b"more")
 
     monkeypatch.setattr(saving, "_fetch", damaged)
 
     with pytest.raises(ImageFailed, match="arrived damaged"):
+        saving.save_images(task)
+
+    assert files_of(task) == set()
+
+
+def test_size_that_is_no_number_is_said_and_leaves_no_image(
+    saved: Callable[..., Task],
+) -> None:
+    def odd(cmd: Command) -> Completed | None:
+        if cmd.argv[:3] != ("stat", "-c", "%s"):
+            return None
+        return Completed(cmd, 0, "one GiB\n", "", seconds=0.0)
+
+    task = saved("b", odd)
+
+    with pytest.raises(ImageFailed, match="unknown size: stat said 'one GiB"):
         saving.save_images(task)
 
     assert files_of(task) == set()

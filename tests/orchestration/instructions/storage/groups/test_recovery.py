@@ -67,6 +67,27 @@ def test_guest_that_is_paused_by_its_user_stays_so(both: Both) -> None:
     assert both.statuses() == ["paused", "running"]
 
 
+def test_surprising_answer_about_one_guest_leaves_no_other_paused(
+    lost: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = verbs.look
+
+    def surprised(conn, domain):
+        if domain.guest == "b":
+            raise ZeroDivisionError
+        return look(conn, domain)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(verbs, "look", surprised)
+        problems = put_right(lost)
+
+    assert problems == ["Guest b: an unexpected error, which is in the log."]
+    assert lost.statuses() == ["running", "paused"]
+    assert groups.journal(lost.rehearsal.project) is not None
+    assert put_right(lost) == []
+    assert lost.statuses() == ["running", "running"]
+
+
 def test_host_that_is_silent_is_tried_again(
     lost: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,9 +40,10 @@ def test_file_that_is_no_image_cannot_be_read(host, tmp_path, scope):
     assert "No such file" in failed.value.detail
 
 
-def test_nonsense_from_the_tool_is_an_image_error(scope):
+@pytest.mark.parametrize("said", ["{}", "[]", '{"format": 1, "virtual-size": {}}'])
+def test_nonsense_from_the_tool_is_an_image_error(scope, said):
     words = "qemu-img info --force-share --output=json /d"
-    host = FakeTransport("host-b", [(words, "{}")])
+    host = FakeTransport("host-b", [(words, said)])
 
     with pytest.raises(ImageFailed, match="cannot be read"):
         qemu_img.info(host, "/d", scope=scope)
