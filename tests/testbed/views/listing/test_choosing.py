@@ -224,6 +224,13 @@ def test_pages_neither_share_nor_miss_a_testbed(browser: Client, owner: User, la
         assert len({*pages[0], *pages[1]}) == 63
 
 
+@pytest.mark.parametrize("typed", ["übung", "ÜBUNG", "Übung", "übung 1"])
+def test_search_finds_upper_and_lower_case_alike(browser: Client, lab: Lab, typed: str):
+    Testbed.objects.filter(slug="zulu").update(description="Übung 1 der Vorlesung")
+
+    assert slugs_of(browser.get("/", {"q": typed}).content.decode()) == ["zulu"]
+
+
 def test_choice_has_an_address_to_keep(browser: Client, lab: Lab):
     page = browser.get("/?owner=sam&sort=name&q=&group=").content.decode()
 
