@@ -1,4 +1,4 @@
-"""Up, Down and Delete of the testbeds that are ticked in the list."""
+"""Up, Down, Extend and Delete of the testbeds that are ticked in the list."""
 
 from functools import partial
 
@@ -21,6 +21,7 @@ from testbed.views.problems import problem_page, status_of, wants_json
 DONE = {
     TickedAct.UP: "Up was started",
     TickedAct.DOWN: "Down was started",
+    TickedAct.EXTEND: "Extended",
     TickedAct.DELETE: "Deleted",
 }
 TEXTS = {
@@ -55,6 +56,8 @@ def act(request: Request) -> HttpResponse:
 def _must_ask(request: Request, choice: Choice) -> bool:
     """Return whether a person has to answer first, also where no data is lost."""
     if wants_json(request) or not choice.testbeds:
+        return False
+    if choice.act is TickedAct.EXTEND:
         return False
     if choice.act is TickedAct.DELETE:
         return "seal" not in request.POST

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, page_of
 from testbed.models import Testbed
 from testbed.pages.listing.choosing import listed, offered, seen_by
@@ -51,6 +52,7 @@ def _table(request: Request, wish: ListWish, page: Page[Testbed]) -> dict[str, o
         "page": page,
         "rows": rows,
         "can_act": any(row.can_act for row in rows),
+        "can_extend": any(row.ends_at and row.may(Act.EXTEND) for row in rows),
         "running": active_runs(request.user).count(),
         "wish": wish,
         "query": wish.query,
