@@ -44,6 +44,13 @@ def describe(
     return "; ".join(changes)
 
 
+def give_labels(testbed: Testbed, description: str, tags: Iterable[str]) -> None:
+    """Give a new testbed the words of another, or those that it had in the trash."""
+    testbed.description = description
+    Testbed.objects.filter(pk=testbed.pk).update(description=description)
+    Tag.objects.bulk_create(Tag(testbed=testbed, name=name) for name in tags)
+
+
 def tags_of(text: str) -> list[str]:
     """Return the tags of a text: words with commas or spaces between, each once.
 
