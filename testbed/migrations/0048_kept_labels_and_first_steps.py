@@ -21,4 +21,9 @@ class Migration(migrations.Migration):
             name='tags',
             field=models.JSONField(default=list),
         ),
+        migrations.AlterField(
+            model_name='entry',
+            name='outcome',
+            field=models.CharField(choices=[('done', 'Done'), ('started', 'Started'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('interrupted', 'Interrupted'), ('refused', 'Refused')], max_length=12),
+        ),
     ]

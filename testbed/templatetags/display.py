@@ -62,6 +62,7 @@ DISPLAY = {
     "error": ("bad", "cross", "error"),
     "crashed": ("bad", "cross", "crashed"),
     "interrupted": ("bad", "alert", "interrupted"),
+    "refused": ("warn", "stop", "refused"),
     "cancelled": ("calm", "stop", "cancelled"),
     "skipped": ("calm", "skip", "skipped"),
     "waiting": ("calm", "clock", "waiting"),

@@ -18,6 +18,7 @@ from testbed.access.permissions import (
     Act,
     NotAllowed,
     record_act,
+    record_refusal,
     require,
 )
 from testbed.access.visibility import PAGE_SIZE
@@ -178,6 +179,7 @@ def _allowed(user: User, act: TickedAct, testbed: Testbed | None, name: str) -> 
     try:
         require(user, act.permission, testbed)
     except NotAllowed as exc:
+        record_refusal(user, exc, f"{act.word}, ticked in the list")
         raise exc.problem from exc
     return testbed
 
