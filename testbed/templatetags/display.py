@@ -115,6 +115,12 @@ def _icon(name: str) -> SafeString:
     return render_to_string("_icon.html", {"name": name})
 
 
+@register.inclusion_tag("_heads.html")
+def heads(*titles: str, hidden: str = "") -> dict[str, object]:
+    """Show the heads of a table's columns; the last one may be for screen readers."""
+    return {"titles": titles, "hidden": hidden}
+
+
 @register.filter
 def tone(word: str) -> str:
     """Return the tone of a status word, for a class name."""
