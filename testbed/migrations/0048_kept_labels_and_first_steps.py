@@ -26,4 +26,11 @@ class Migration(migrations.Migration):
             name='outcome',
             field=models.CharField(choices=[('done', 'Done'), ('started', 'Started'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('interrupted', 'Interrupted'), ('refused', 'Refused')], max_length=12),
         ),
+        migrations.CreateModel(
+            name='HiddenTour',
+            fields=[
+                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='hidden_tour', serialize=False, to=settings.AUTH_USER_MODEL)),
+                ('hidden_at', models.DateTimeField(auto_now_add=True)),
+            ],
+        ),
     ]

@@ -78,6 +78,7 @@ TABLE = """
 /                                                       users              impossible
 activity/                                               users              impossible
 ticked/                                                 on                 users-refused
+first-steps/                                            impossible         on
 testbeds/                                               on                 on
 testbeds/new/                                           users              users
 testbeds/new/name/                                      users              impossible

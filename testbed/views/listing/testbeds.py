@@ -14,6 +14,7 @@ from testbed.models import Testbed
 from testbed.pages.listing.choosing import listed, offered, seen_by
 from testbed.pages.listing.rows import rows_for
 from testbed.pages.listing.running import active_runs
+from testbed.pages.listing.steps import first_steps
 from testbed.pages.listing.wish import MOST_SHOWN, SORT_WORDS, ListWish, Whose
 from testbed.testbeds.files import list_examples
 
@@ -34,6 +35,8 @@ def index(request: Request) -> HttpResponse:
     part, context = _part(request), _table(request, wish, page)
     if part != "testbeds":
         context |= _around(request, wish, page)
+    if not part:
+        context["steps"] = first_steps(request.user)
     response = render(request, PARTS[part], context)
     if part == "listing":
         response.headers["HX-Push-Url"] = _address(wish, page)

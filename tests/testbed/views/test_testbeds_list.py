@@ -217,7 +217,7 @@ def test_list_takes_the_same_queries_for_any_number(
             for guest in range(3)
         )
 
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         page = browser.get("/").content.decode()
 
     assert page.count("host-0, host-1, host-2") == count
