@@ -134,6 +134,38 @@ def test_end_that_cannot_be_later_is_said(
     assert not Entry.objects.filter(act="extend").exists()
 
 
+def test_one_reason_is_said_once_for_all_testbeds(
+    browser: Client, several: dict[str, Testbed], settings: object
+):
+    settings.EXPIRY = ExpiryTimes(72 * HOUR, 240 * HOUR, 24 * HOUR, 0 * HOUR)
+
+    page = visible(post(browser, "extend", "lab", "own", "used").content.decode())
+
+    assert "lab, own were left out: The testbed is not up: it has no end." in page
+    assert "used was left out: As an operator of testbed used you may not" in page
+
+
+def test_list_keeps_its_place_after_an_act(
+    browser: Client, several: dict[str, Testbed]
+):
+    page = browser.get("/?q=a&sort=-run").content.decode()
+    assert 'name="back" value="/?q=a&amp;sort=-run"' in page.split('id="ticked"')[1]
+
+    form = {"act": "up", "testbed": ["lab"], "back": "/?q=a&sort=-run"}
+    assert browser.post(TICKED, form).headers["Location"] == "/?q=a&sort=-run"
+    asked = browser.post(TICKED, form | {"act": "delete", "testbed": ["own"]})
+    assert 'name="back" value="/?q=a&amp;sort=-run"' in asked.content.decode()
+
+
+@pytest.mark.parametrize("back", ["https://x.example/", "//x.example", "", "a\nb:c"])
+def test_form_leads_to_no_other_site(
+    browser: Client, several: dict[str, Testbed], back: str
+):
+    answer = browser.post(TICKED, {"act": "up", "testbed": ["lab"], "back": back})
+
+    assert not answer.headers["Location"].startswith(("https:", "//"))
+
+
 def test_list_without_ends_offers_no_extension(browser: Client, testbed: Testbed):
     assert 'value="extend"' not in browser.get("/").content.decode()
 
