@@ -26,6 +26,10 @@ class Migration(migrations.Migration):
             name='outcome',
             field=models.CharField(choices=[('done', 'Done'), ('started', 'Started'), ('succeeded', 'Succeeded'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('interrupted', 'Interrupted'), ('refused', 'Refused')], max_length=12),
         ),
+        migrations.AddIndex(
+            model_name='run',
+            index=models.Index(fields=['status'], name='runs_by_status'),
+        ),
         migrations.CreateModel(
             name='HiddenTour',
             fields=[
