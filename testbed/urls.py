@@ -39,7 +39,7 @@ from testbed.views.guests import (
 from testbed.views.hosts import adding as new_hosts
 from testbed.views.hosts import changing as host_changes
 from testbed.views.hosts import pages as hosts
-from testbed.views.listing import activity, labels
+from testbed.views.listing import activity, labels, steps
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
 from testbed.views.sharing import expiry, groups, quotas, record, shares
@@ -49,6 +49,7 @@ urlpatterns = [
     path("", listing.index, name="testbeds"),
     path("activity/", activity.index, name="activity"),
     path("ticked/", ticked.act, name="testbeds-act"),
+    path("first-steps/", steps.hide, name="first-steps"),
     path("testbeds/", RedirectView.as_view(pattern_name="testbeds")),
     path("testbeds/new/", create.new, name="testbed-new"),
     path("testbeds/new/name/", create.check_name, name="testbed-check-name"),

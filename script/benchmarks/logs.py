@@ -97,7 +97,7 @@ def measure(stack: Stack, testbed: Path, flood: Flood) -> Table:
     before = usage(stack.processes["web"].pid)
     reader = Listener(client, run, "?batch=1", is_whole=True)
     watcher = Listener(client, run, "?render=html&batch=1&log=tail", is_whole=False)
-    with log_writers(stack, run, flood, processes=LOG_WRITERS) as writing:
+    with log_writers(stack, [run], flood, processes=LOG_WRITERS) as writing:
         memory_mib, worker_cpu_s = wait_for(writing)
     close_run(stack, run)
     reader.join()

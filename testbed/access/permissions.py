@@ -8,17 +8,24 @@ and templates. Strangers get 404 there, users of too low a role `NotAllowed`.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
+from django.utils import timezone
 
 from orchestration.errors import TestbedError
 from orchestration.plan.execution import Execution
 from orchestration.plan.model import Command
 from orchestration.plan.selected import WAYS, GuestUp, Mode
 from orchestration.plan.snapshots import SnapshotVerb
-from testbed.access.record import Outcome, write_on_testbed
+from testbed.access.record import (
+    Outcome,
+    was_refused_since,
+    write,
+    write_on_testbed,
+)
 from testbed.access.roles import Role, role_of
 from testbed.models import Run, Testbed
 
@@ -110,15 +117,24 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.ADMINISTER,
     ),
 }
+REFUSED_AGAIN_AFTER = timedelta(minutes=10)
 LEAST: Mapping[Act, Role] = {act: role for role, acts in TABLE.items() for act in acts}
 
 
 class NotAllowed(PermissionDenied):
-    """A user's role is too low; `problem` says which is needed, and who gives it."""
+    """A user's role is too low; `problem` says which is needed, and who gives it.
 
-    def __init__(self, problem: TestbedError) -> None:
+    `testbed` is None where the act is on none.
+    """
+
+    def __init__(
+        self,
+        problem: TestbedError,
+        act: Act = Act.ADMINISTER,
+        testbed: Testbed | None = None,
+    ) -> None:
         super().__init__(problem.sentence)
-        self.problem = problem
+        self.problem, self.act, self.testbed = problem, act, testbed
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +204,7 @@ def require(user: User, act: Act, testbed: Testbed) -> None:
     """Let a user do this. Raises: NotAllowed."""
     role = role_of(user, testbed)
     if not Permissions(role).allows(act):
-        raise NotAllowed(refusal(role, act, testbed))
+        raise NotAllowed(refusal(role, act, testbed), act, testbed)
 
 
 def refusal(role: Role | None, act: Act, testbed: Testbed) -> TestbedError:
@@ -248,3 +264,18 @@ def record_act(
         run=run,
         outcome=Outcome.STARTED if run else Outcome.DONE,
     )
+
+
+def record_refusal(user: User, refused: NotAllowed, what: str) -> None:
+    """Record that a user's role did not allow an act, at most once in ten minutes.
+
+    So neither a page that asks again and again nor a program fills the record.
+    """
+    act, testbed = refused.act.name.lower(), refused.testbed
+    if was_refused_since(str(user), act, testbed, timezone.now() - REFUSED_AGAIN_AFTER):
+        return
+    if testbed is None:
+        write(user, act, what, outcome=Outcome.REFUSED)
+        return
+    role, outcome = acted_as(user, testbed), Outcome.REFUSED
+    write_on_testbed(user, act, testbed, what, role=role, outcome=outcome)

@@ -6,6 +6,7 @@ sends it, out of reach of whoever has the database.
 
 import logging
 import re
+from datetime import datetime
 
 from django.contrib.auth.models import AbstractBaseUser
 
@@ -67,6 +68,15 @@ def write_on_testbed(
             outcome=outcome,
         )
     )
+
+
+def was_refused_since(
+    user: str, act: str, testbed: Testbed | None, since: datetime
+) -> bool:
+    """Return whether the same act was refused to a user since a time."""
+    number = testbed.number if testbed else None
+    found = Entry.objects.filter(user=user, act=act, testbed_number=number)
+    return found.filter(outcome=Outcome.REFUSED, at__gt=since).exists()
 
 
 def _add(entry: Entry) -> None:

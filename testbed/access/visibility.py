@@ -85,4 +85,4 @@ def page_of(
 def _require(request: Request, act: Act, testbed: Testbed) -> None:
     request.may = permissions_of(request.user, testbed)
     if not request.may.allows(act):
-        raise NotAllowed(refusal(request.may.role, act, testbed))
+        raise NotAllowed(refusal(request.may.role, act, testbed), act, testbed)

@@ -1,24 +1,36 @@
-"""Django admin for users. Their groups are changed on the pages of these alone.
+"""Django admin for users, and for groups: their names, and their deletion.
 
-There a change has its consequences: who is charged for the user's testbeds, which guests
-get or lose the user's keys, and the log. No permission of Django's is used.
+Members and managers are changed on the groups' own pages alone: there a change has its
+consequences, such as who is charged for testbeds, and which guests get or lose a user's
+keys. No permission of Django's is used.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-if TYPE_CHECKING:  # the class takes type arguments in its stubs only
+from orchestration.errors import TestbedError
+from testbed.sharing.groups import delete_group, reason_to_keep
+
+if TYPE_CHECKING:  # these classes take type arguments in their stubs only
     UserBase = DjangoUserAdmin[User]
+    GroupBase = admin.ModelAdmin[Group]
 else:
     UserBase = DjangoUserAdmin
+    GroupBase = admin.ModelAdmin
 
 admin.site.unregister(User)
+admin.site.unregister(Group)
 
 
 @admin.register(User)
@@ -44,3 +56,46 @@ class UserAdmin(UserBase):
             for group in user.groups.order_by("name")
         ] + [(reverse("groups"), "All groups")]
         return format_html_join(" · ", '<a href="{}">{}</a>', links)
+
+
+@admin.register(Group)
+class GroupAdmin(GroupBase):
+    """Groups; one is deleted where the owners of its testbeds have enough left."""
+
+    list_display = ("name", "page")
+    search_fields = ("name",)
+    fields = ("name",)
+
+    @admin.display(description="page")
+    def page(self, group: Group) -> SafeString:
+        """Link to the group's own page."""
+        return format_html('<a href="{}">open</a>', reverse("group", args=[group.pk]))
+
+    def get_deleted_objects(
+        self, objs: Sequence[Group] | QuerySet[Group], request: HttpRequest
+    ) -> tuple[list[str], dict[str, int], set[str], list[str]]:
+        """Name what keeps a group: Django refuses to delete it then."""
+        things, counts, needs, protected = super().get_deleted_objects(objs, request)
+        for group in objs:
+            if problem := reason_to_keep(group):
+                messages.error(request, f"Group {group} stays. {problem.sentence}")
+                protected.append(f"testbeds that are charged to group {group}")
+        return things, counts, needs, protected
+
+    def delete_model(self, request: HttpRequest, obj: Group) -> None:
+        """Delete one, and charge its testbeds to their owners."""
+        _delete(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Group]) -> None:
+        """Delete several in one transaction, or none."""
+        with transaction.atomic():
+            for group in queryset:
+                _delete(request, group)
+
+
+def _delete(request: HttpRequest, group: Group) -> None:
+    """Delete a group; a testbed may have been charged to it since the page was asked."""
+    try:
+        delete_group(group, cast(User, request.user))
+    except TestbedError as exc:
+        raise PermissionDenied(exc.sentence) from exc

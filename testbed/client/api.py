@@ -113,9 +113,9 @@ class Client:
         if answer.status_code != httpx.codes.FOUND:
             raise Refused(f"The files of {slug} were not taken: {answer.text[:2000]}")
 
-    def page(self, path: str) -> str:
-        """Return a page's HTML. Raises: Refused."""
-        answer = self._http.get(path)
+    def page(self, path: str, *, headers: dict[str, str] | None = None) -> str:
+        """Return a page's HTML, or with htmx's headers a part. Raises: Refused."""
+        answer = self._http.get(path, headers=headers)
         if answer.status_code != httpx.codes.OK:
             raise Refused(f"{path} answers {answer.status_code}.")
         return answer.text

@@ -17,7 +17,7 @@ from orchestration.errors import StateError, TestbedError
 from orchestration.plan.model import Command
 from testbed.access.permissions import Act, record_act, require
 from testbed.models import Expiry, Testbed
-from testbed.models.expiry import NO_END, NOT_BEGUN
+from testbed.models.expiry import NO_END, NOT_BEGUN, expiry_of
 from testbed.models.runs import require_no_run
 
 MOST_TEXT = 40
@@ -50,6 +50,17 @@ def extend(testbed: Testbed, user: User, until: datetime, now: datetime) -> Expi
         _change(expiry, NOT_BEGUN, expires_at=until, extended_at=now)
     record_act(user, Act.EXTEND, testbed, f"it ends at {said(until)}")
     return expiry
+
+
+def extend_once(testbed: Testbed, user: User, now: datetime) -> Expiry:
+    """Let a testbed end later, as one click does. Raises: as `extend`."""
+    expiry = expiry_of(testbed)
+    wanted, latest = next_end(expiry, now), expiry.latest if expiry else None
+    if latest is not None and now < latest and wanted <= latest:
+        raise ExpiryRefused(
+            f"Testbed {testbed} ends at {said(latest)}, as late as is possible now."
+        )
+    return extend(testbed, user, wanted, now)
 
 
 def choose(testbed: Testbed, user: User, action: str, now: datetime) -> Expiry:

@@ -7,19 +7,23 @@ and schedules do is no use.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from heapq import merge
+from itertools import groupby
 from math import isnan
+from operator import itemgetter
 
 from django.conf import settings
-from django.db.models import Max, Q
+from django.db.models import Count, F, Max, Q
 
 from orchestration.plan.snapshots import Rhythm
 from testbed.access.permissions import Act
 from testbed.models import Entry, Expiry, Run, Sample, SampleHour, Testbed
+from testbed.models.expiry import expiry_of
 from testbed.models.runs import SYSTEM
-from testbed.samples.figures import GuestFigures, unpack
-from testbed.samples.recording import HOUR, minute_of
+from testbed.samples.figures import shares_of
+from testbed.samples.recording import HOUR
 
 BUSY_PERCENT = 2.0
 MEAN_OF_MIN = 10
@@ -27,26 +31,56 @@ SEEN_SHARE = 0.9  # of the minutes: a worker may restart
 # A console that was opened before and never left may be open still.
 LONGEST_CONSOLE = timedelta(days=1)
 CONSOLES = (Act.CONSOLE.name.lower(), Act.WATCH_CONSOLE.name.lower())
-Load = tuple[datetime, str, float]
+# So many testbeds are looked at with one set of queries.
+MOST_AT_ONCE = 200
+MINUTE_S = 60
+# A testbed's id, seconds since 1970, a guest, and the share of its vCPUs that it used.
+Load = tuple[int, int, str, float]
 
 
 def find_idle_ends(now: datetime) -> int:
     """Set an earlier end where a testbed is idle, and put it back where it is used."""
-    changed = 0
     rows = Testbed.objects.filter(condition__in=Testbed.DEPLOYED)
-    for testbed in rows.exclude(expiry__action=Expiry.Action.KEEP):
-        expiry = Expiry.objects.filter(testbed=testbed).first()
-        if expiry is not None and expiry.idle_at is not None:
-            changed += is_used_again(expiry, now)
-        elif is_idle(testbed, expiry, now):
-            changed += _set(testbed, now)
+    kept = rows.exclude(expiry__action=Expiry.Action.KEEP)
+    testbeds = list(kept.select_related("expiry").defer("started").order_by("pk"))
+    idle, changed = idle_among(testbeds, now), 0
+    for testbed in testbeds:
+        expiry = expiry_of(testbed)
+        if expiry is None or expiry.idle_at is None:
+            changed += testbed.pk in idle and _set(testbed, expiry, now)
+        elif testbed.pk not in idle:
+            changed += _put_back(expiry, now)
     return changed
 
 
 def is_used_again(expiry: Expiry, now: datetime) -> bool:
     """Put an end back that was earlier for idleness; True if its testbed is used."""
-    if expiry.idle_at is None or is_idle(expiry.testbed, expiry, now):
+    if expiry.idle_at is None or idle_among([expiry.testbed], now):
         return False
+    return _put_back(expiry, now)
+
+
+def idle_among(testbeds: Sequence[Testbed], now: datetime) -> set[int]:
+    """Return which testbeds were not used for the whole time, as samples prove.
+
+    Four queries for each 200 of them; returns primary keys.
+    """
+    idle = settings.EXPIRY.idle
+    if not idle:
+        return set()
+    since, found = now - idle, set[int]()
+    left = [one for one in testbeds if not _was_extended(one, since)]
+    for first in range(0, len(left), MOST_AT_ONCE):
+        part = {one.pk: one.number for one in left[first : first + MOST_AT_ONCE]}
+        for pk in _with_runs(part, since):
+            part.pop(pk, None)
+        seen = _with_consoles(part.values(), since)
+        unused = [pk for pk, number in part.items() if number not in seen]
+        found |= _quiet_among(unused, since, now)
+    return found
+
+
+def _put_back(expiry: Expiry, now: datetime) -> bool:
     warning = settings.EXPIRY.warning
     is_near = expiry.expires_at is not None and expiry.expires_at <= now + warning
     mine = Expiry.objects.filter(pk=expiry.pk, idle_at=expiry.idle_at)
@@ -55,82 +89,112 @@ def is_used_again(expiry: Expiry, now: datetime) -> bool:
     return bool(mine.update(idle_at=None, warned_at=None, seen_at=None))
 
 
-def is_idle(testbed: Testbed, expiry: Expiry | None, now: datetime) -> bool:
-    """Return whether a testbed was not used for the whole time, as samples prove."""
-    idle = settings.EXPIRY.idle
-    if not idle:
-        return False
-    since = now - idle
-    extended_at = expiry.extended_at if expiry else None
-    if extended_at is not None and extended_at > since:
-        return False
-    return not (
-        _had_runs(testbed, since)
-        or _had_consoles(testbed, since)
-        or not _was_quiet(testbed, since, now)
-    )
-
-
-def _set(testbed: Testbed, now: datetime) -> bool:
+def _set(testbed: Testbed, expiry: Expiry | None, now: datetime) -> bool:
     """Let an idle testbed end after the warning, unless it ends by then anyway."""
     ends_at = now + settings.EXPIRY.warning
-    Expiry.objects.get_or_create(testbed=testbed)
+    if expiry is None:
+        Expiry.objects.get_or_create(testbed=testbed)
+    elif expiry.expires_at is not None and expiry.expires_at <= ends_at:
+        return False
     rows = Expiry.objects.filter(testbed=testbed, idle_at=None)
     later = Q(expires_at=None) | Q(expires_at__gt=ends_at)
     return bool(rows.filter(later).update(idle_at=ends_at))
 
 
-def _had_runs(testbed: Testbed, since: datetime) -> bool:
-    runs = Run.objects.filter(testbed=testbed).exclude(asked_as=SYSTEM)
+def _was_extended(testbed: Testbed, since: datetime) -> bool:
+    expiry = expiry_of(testbed)
+    extended_at = expiry.extended_at if expiry else None
+    return extended_at is not None and extended_at > since
+
+
+def _with_runs(testbeds: Iterable[int], since: datetime) -> Iterable[int]:
+    """Return the testbeds on which a run was on that a user asked for."""
+    runs = Run.objects.filter(testbed__in=list(testbeds)).exclude(asked_as=SYSTEM)
     own = runs.exclude(
         Q(options__schedule__isnull=False, options__schedule__in=list(Rhythm))
     )
-    if own.active().exists():
-        return True
-    last = own.aggregate(created=Max("created_at"), ended=Max("ended_at"))
-    return any(at is not None and at > since for at in last.values())
+    was_on = Q(created_at__gt=since) | Q(ended_at__gt=since)
+    found = own.filter(was_on | Q(status__in=Run.ACTIVE)).order_by()
+    return found.values_list("testbed", flat=True).distinct()
 
 
-def _had_consoles(testbed: Testbed, since: datetime) -> bool:
-    """Return whether a console was opened, left, or open, by the record."""
-    found = Entry.objects.filter(
+def _with_consoles(numbers: Iterable[int], since: datetime) -> set[int]:
+    """Return the testbeds' numbers of which a console was opened, left, or open.
+
+    By the record.
+    """
+    entries = Entry.objects.filter(
         act__in=CONSOLES,
-        testbed_number=testbed.number,
+        testbed_number__in=list(numbers),
         at__gt=since - LONGEST_CONSOLE,
     )
-    if found.filter(at__gt=since).exists():
-        return True
-    opened = found.filter(what__startswith="opened").count()
-    return opened > found.filter(what__startswith="left").count()
+    entries = entries.exclude(outcome=Entry.Outcome.REFUSED)
+    opened, gone = Q(what__startswith="opened"), Q(what__startswith="left")
+    sums = (
+        entries.order_by()
+        .values("testbed_number")
+        .annotate(
+            last=Max("at"),
+            opened=Count("pk", filter=opened),
+            gone=Count("pk", filter=gone),
+        )
+    )
+    found = sums.filter(Q(last__gt=since) | Q(opened__gt=F("gone")))
+    seen = found.values_list("testbed_number", flat=True)
+    return {number for number in seen if number is not None}
 
 
-def _was_quiet(testbed: Testbed, since: datetime, until: datetime) -> bool:
+def _quiet_among(
+    testbeds: Collection[int], since: datetime, until: datetime
+) -> set[int]:
+    """Return the testbeds of which samples prove that no guest was busy."""
+    among = Q(testbed__in=list(testbeds))
+    loads = merge(
+        _looks(among, since, until), _minutes(among, since, until), key=itemgetter(0)
+    )
+    return {
+        testbed
+        for testbed, own in groupby(loads, itemgetter(0))
+        if _was_quiet(own, since, until)
+    }
+
+
+def _was_quiet(found: Iterable[Load], since: datetime, until: datetime) -> bool:
     """Return whether samples cover the time, and no guest was busy in any of them."""
-    minutes: set[datetime] = set()
+    first, end = since.timestamp(), until.timestamp()
+    minutes: set[int] = set()
     loads: dict[tuple[str, int], list[float]] = defaultdict(list)
-    for at, name, percent in _loads(testbed, since, until):
-        if isnan(percent) or not since <= at < until:
+    for _, at, name, percent in found:
+        if isnan(percent) or not first <= at < end:
             continue
-        minutes.add(minute_of(at))
-        loads[name, int(at.timestamp()) // (60 * MEAN_OF_MIN)].append(percent)
-    if any(sum(found) / len(found) >= BUSY_PERCENT for found in loads.values()):
+        minutes.add(at // MINUTE_S)
+        loads[name, at // (MINUTE_S * MEAN_OF_MIN)].append(percent)
+    if any(sum(values) / len(values) >= BUSY_PERCENT for values in loads.values()):
         return False
     return len(minutes) >= SEEN_SHARE * ((until - since) / timedelta(minutes=1))
 
 
-def _loads(testbed: Testbed, since: datetime, until: datetime) -> Iterator[Load]:
-    """Yield the share of its vCPUs that each guest used, by looks and then by minutes."""
-    width = len(GuestFigures._fields)
-    looks = Sample.objects.filter(
-        testbed=testbed, taken_at__gte=since, taken_at__lt=until
+def _looks(among: Q, since: datetime, until: datetime) -> Iterator[Load]:
+    """Yield the loads of single looks, by testbed."""
+    looks = Sample.objects.filter(among, taken_at__gte=since, taken_at__lt=until)
+    rows = looks.order_by("testbed_id").values_list(
+        "testbed", "taken_at", "names", "figures"
     )
-    for look in looks.order_by("-taken_at").iterator():
-        records = unpack(look.figures, width)
-        for name, record in zip(look.names.split("\n"), records, strict=True):
-            yield look.taken_at, name, record[0]
+    for testbed, taken_at, names, figures in rows.iterator():
+        at, shares = int(taken_at.timestamp()), shares_of(figures)
+        for name, share in zip(names.split("\n"), shares, strict=True):
+            yield testbed, at, name, share
+
+
+def _minutes(among: Q, since: datetime, until: datetime) -> Iterator[Load]:
+    """Yield the loads of the minutes of past hours, by testbed."""
     hours = SampleHour.objects.filter(
-        testbed=testbed, began_at__gt=since - HOUR, began_at__lt=until
+        among, began_at__gt=since - HOUR, began_at__lt=until
     )
-    for hour in hours.order_by("-began_at").iterator():
-        for minute, record in enumerate(unpack(hour.figures, width)):
-            yield hour.began_at + timedelta(minutes=minute), hour.name, record[0]
+    rows = hours.order_by("testbed_id").values_list(
+        "testbed", "began_at", "name", "figures"
+    )
+    for testbed, began_at, name, figures in rows.iterator():
+        at = int(began_at.timestamp())
+        for minute, share in enumerate(shares_of(figures)):
+            yield testbed, at + MINUTE_S * minute, name, share

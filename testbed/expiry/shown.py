@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.conf import settings
-from django.core.exceptions import ObjectDoesNotExist
 
 from testbed.access.permissions import Act, Permissions
 from testbed.expiry.changes import next_end
 from testbed.models import Expiry, Testbed
+from testbed.models.expiry import expiry_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,6 @@ class ShownEnd:
             "idle": self.is_idle,
             "said": self.said,
         }
-
-
-def expiry_of(testbed: Testbed) -> Expiry | None:
-    """Return a testbed's end, if it has a row."""
-    try:
-        found: Expiry = testbed.expiry
-    except ObjectDoesNotExist:
-        return None
-    return found
 
 
 def shown_end(testbed: Testbed, may: Permissions, now: datetime) -> ShownEnd:

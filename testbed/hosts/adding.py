@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from orchestration.errors import HostKeyMismatch, TestbedBusy, TestbedError
+from orchestration.errors import HostKeyMismatch, StateError, TestbedBusy, TestbedError
 from orchestration.hosts import Hosts
 from orchestration.providers.linux.basics import read_basics
 from orchestration.terminal import plain
@@ -84,7 +84,8 @@ def ask_for_check(new: NewHost, wanted: str, by: str) -> None:
 def confirm_key(new: NewHost, fingerprint: str, by: str) -> None:
     """Pin the key that an admin compared, and check the rest.
 
-    Raises: HostKeyMismatch (the host has shown another one since, or none).
+    Raises: HostKeyMismatch (the host has shown another one since, or none), StateError
+    (one was confirmed before).
     """
     if not new.seen_key or host_key_of(new.seen_key).fingerprint != fingerprint:
         raise HostKeyMismatch(
@@ -92,11 +93,30 @@ def confirm_key(new: NewHost, fingerprint: str, by: str) -> None:
             hint="Look at the fingerprint again, and compare it with the host's own.",
         )
     unpinned = NewHost.objects.filter(pk=new.pk, host_key="", seen_key=new.seen_key)
-    if unpinned.update(
+    if not unpinned.update(
         host_key=new.seen_key, confirmed_by=by, confirmed_at=timezone.now()
     ):
-        new.ask(NewHost.ALL, by)
-        transaction.on_commit(partial(request_host_check, new.pk))
+        raise _not_pinned(new)
+    new.ask(NewHost.ALL, by)
+    transaction.on_commit(partial(request_host_check, new.pk))
+
+
+def _not_pinned(new: NewHost) -> TestbedError:
+    """Return why the key that an admin compared was not pinned just now."""
+    there = NewHost.objects.filter(pk=new.pk).first()
+    if there is None:
+        return StateError(f"{new.name} is not being added any more.")
+    if there.host_key:
+        pinned = host_key_of(there.host_key)
+        return StateError(
+            f"A key of {new.name} was confirmed already, by {there.confirmed_by}: "
+            f"{pinned.kind} {pinned.fingerprint}.",
+            hint="If that is wrong, discard this host and add it again.",
+        )
+    return HostKeyMismatch(
+        f"{new.name} answered with another key just now.",
+        hint="Look at the fingerprint again, and compare it with the host's own.",
+    )
 
 
 def send_checks_again() -> int:
@@ -127,6 +147,9 @@ def check_new_host(pk: int) -> None:
         message = _checked(new)
     finally:
         new.finish(message)
+    confirmed = NewHost.objects.filter(pk=pk).exclude(host_key=new.host_key).first()
+    if confirmed is not None and confirmed.ask(NewHost.ALL, confirmed.confirmed_by):
+        request_host_check(pk)  # the rows are those from before
 
 
 def _checked(new: NewHost) -> str:

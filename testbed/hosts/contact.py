@@ -18,6 +18,7 @@ from orchestration.errors import (
 from orchestration.transport.base import Scope, Transport
 from orchestration.transport.reachable import HOST, require_login
 from orchestration.transport.ssh.first_contact import HostKey, host_key_of, public_line
+from orchestration.transport.ssh.login import UNKNOWN_NAME
 from testbed.hosts.requirements import (
     CONTACT,
     MENDS,
@@ -69,6 +70,11 @@ def _first(new: NewHost, ask: Ask, known_keys: Mapping[str, str]) -> Contact:
 
 
 def _no_server(problem: TestbedError) -> Verdict:
+    if UNKNOWN_NAME in problem.message:  # nothing on the host mends that
+        return lacking(
+            f"{problem.message} Correct it in the DNS or in /etc/hosts of main, or "
+            "discard this host and add it again with its IP address."
+        )
     return lacking(problem.sentence, MENDS["ssh"])
 
 

@@ -1,5 +1,6 @@
 """Drains hosts: what runs there goes on, and planning puts no new guests there."""
 
+from django.db import transaction
 from django.utils import timezone
 
 from orchestration.errors import TestbedError
@@ -22,11 +23,16 @@ def drain(host: Host, by: str, reason: str) -> None:
     said = " ".join(plain(reason.replace("\n", " ")).split())[:MOST_REASON]
     values = {"drained_by": by, "drain_reason": said}
     opened = Host.objects.filter(pk=host.pk, drained_at=None)
-    if not opened.update(drained_at=timezone.now(), **values):
-        host.refresh_from_db()
-        raise DrainRefused(f"{host.drained_words or f'{host.name} changed'} already.")
-    what = f"drained it: {said}" if said else "drained it"
-    write(by, HOSTS, what, thing=f"host {host.name}")
+    with transaction.atomic():
+        Host.wait_for_plans()  # one that looked before starts guests there, none after
+        if opened.update(drained_at=timezone.now(), **values):
+            what = f"drained it: {said}" if said else "drained it"
+            write(by, HOSTS, what, thing=f"host {host.name}")
+            return
+    there = Host.objects.filter(pk=host.pk).first()
+    if there is None:
+        raise DrainRefused(f"{host.name} was removed.")
+    raise DrainRefused(f"{there.drained_words or f'{host.name} changed'} already.")
 
 
 def end_drain(host: Host, by: str) -> None:
@@ -35,7 +41,8 @@ def end_drain(host: Host, by: str) -> None:
     Raises: DrainRefused.
     """
     drained = Host.objects.filter(pk=host.pk, drained_at__isnull=False)
-    if not drained.update(drained_at=None, drained_by="", drain_reason=""):
-        raise DrainRefused(f"{host.name} is not drained (any more).")
-    write(by, HOSTS, "ended its drain", thing=f"host {host.name}")
+    with transaction.atomic():
+        if not drained.update(drained_at=None, drained_by="", drain_reason=""):
+            raise DrainRefused(f"{host.name} is not drained (any more).")
+        write(by, HOSTS, "ended its drain", thing=f"host {host.name}")
     request_start()

@@ -90,8 +90,7 @@ def things_on(host: Host) -> list[str]:
 def remove_host(host: Host, by: str) -> None:
     """Remove a host that no testbed uses. Raises: HostInUse."""
     with transaction.atomic():
-        # As plans do (`testbeds.capacity`): none is made for it at the same time.
-        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+        Host.wait_for_plans()  # none is made for it at the same time
         if host.is_main and Host.objects.exclude(pk=host.pk).exists():
             raise HostInUse(
                 f"{host.name} is main, by which all other hosts are used.",

@@ -13,7 +13,7 @@ from testbed.models.expiry import Expiry
 from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
-from testbed.models.listing.labels import Favourite, Tag
+from testbed.models.listing.labels import Favourite, HiddenTour, Tag
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
@@ -38,6 +38,7 @@ __all__ = [
     "Favourite",
     "GroupAllowance",
     "GroupManager",
+    "HiddenTour",
     "Host",
     "HostFinding",
     "ImageStore",

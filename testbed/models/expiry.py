@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection, models
 from django.db.models.functions import Coalesce, Least
 
@@ -112,6 +113,15 @@ class Expiry(models.Model):
         """Return whether the testbed ends now."""
         ends_at = self.ends_at
         return ends_at is not None and self.warned_at is not None and ends_at <= now
+
+
+def expiry_of(testbed: Testbed) -> Expiry | None:
+    """Return a testbed's end, if it has a row."""
+    try:
+        found: Expiry = testbed.expiry
+    except ObjectDoesNotExist:
+        return None
+    return found
 
 
 # The values of a row whose end was not announced and not begun.

@@ -164,6 +164,14 @@ class Host(HostAccess):
             ),
         )
 
+    @staticmethod
+    def wait_for_plans() -> None:
+        """Let one plan at a time go on; the lock ends with the caller's transaction.
+
+        SQLite needs none: its transactions begin with the only lock for writers.
+        """
+        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+
     @property
     def availability(self) -> str:
         """Return `online`, `overloaded`, `offline`, or `unknown` before any check."""

@@ -180,6 +180,8 @@ class Run(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        # Few of many runs are going on, and each poll of each list counts them.
+        indexes = (models.Index(fields=["status"], name="runs_by_status"),)
         constraints = (
             models.UniqueConstraint(
                 fields=["testbed"],

@@ -7,6 +7,8 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import models
 from django.db.models import Sum
 
+from testbed.models.testbeds import MOST_DESCRIPTION
+
 
 class TrashQuerySet(models.QuerySet["TrashItem"]):
     """Selects the items that a user may see, and sums them."""
@@ -28,7 +30,7 @@ class TrashItem(models.Model):
 
     `key` names its folder in the trash. `origin` is the primary key of the testbed that
     it was, or was a file of; such keys are not given again. `commands` are the saved
-    commands of a testbed as JSON.
+    commands of a testbed as JSON, `description` and `tags` its words in the list.
     """
 
     owner = models.ForeignKey(
@@ -41,6 +43,8 @@ class TrashItem(models.Model):
     size_bytes = models.PositiveBigIntegerField()
     files = models.PositiveIntegerField()
     commands = models.JSONField(default=list)
+    description = models.CharField(max_length=MOST_DESCRIPTION, blank=True)
+    tags = models.JSONField(default=list)
     deleted_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )

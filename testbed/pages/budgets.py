@@ -168,8 +168,10 @@ def all_quotas() -> list[AccountQuota]:
     users = User.objects.filter(Q(is_active=True) | Q(testbeds__isnull=False))
     has_quota = Q(allowance__isnull=False) | Q(charged_testbeds__isnull=False)
     groups = Group.objects.filter(has_quota)
+    # A lab has hundreds of users, and their rows many columns.
+    shown = users.only("username", "is_active", "allowance__id")
     accounts: list[Account] = [
-        *users.select_related("allowance").distinct(),
+        *shown.select_related("allowance").distinct(),
         *groups.select_related("allowance").distinct(),
     ]
     limits = limits_of_each(list(map(key_of, accounts)))

@@ -21,7 +21,7 @@ from orchestration.errors import ExecutionRefused, StateError
 from orchestration.plan.execution import Execution
 from orchestration.plan.images import ImageWish, require_name
 from orchestration.plan.lifecycle import Plan
-from orchestration.plan.model import BESIDE_OTHERS, Command, Options
+from orchestration.plan.model import BESIDE_OTHERS, Command, Kind, Options
 from orchestration.plan.power import RUNNING, Verb
 from orchestration.plan.selected import GuestUp
 from orchestration.plan.snapshots import SnapshotWish
@@ -68,6 +68,7 @@ from testbed.testbeds.executions import (
 )
 from testbed.testbeds.findings import catalogue_of
 from testbed.testbeds.planning import Prepared, planned, planned_guests, write
+from testbed.testbeds.quotas import require_starts
 
 # Their guests and networks go, and so do the tools that watch these.
 ENDS_TOOLS = (Command.DOWN, Command.CLEAR_ARTEFACTS)
@@ -134,12 +135,15 @@ def create_execution(testbed: Testbed, user: User, wanted: Execution) -> Run:
 def create_power(testbed: Testbed, user: User, verb: Verb, selection: str) -> Run:
     """Plan a power verb for guests and store it as a run that waits for its driver.
 
-    Raises: SelectionFailed, StateError (the testbed is not up), TestbedBusy.
+    Raises: SelectionFailed, StateError (the testbed is not up), TestbedBusy, HostDrained
+    (a guest that is off would be started there).
     """
     selection = clean(selection)
     options = {"verb": verb.kind.value, "selection": selection}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.POWER, options)
+        if verb.kind is Kind.POWER_ON:
+            require_starts(testbed, matched(testbed, selection), verb.title)
         run.title = verb.title
         _store(run, plan_change(testbed, verb, selection))
     return run
@@ -159,6 +163,7 @@ def create_guest_up(
         run = _reserve(testbed, user, Command.UP_GUESTS, options)
         run.title = way.title
         names = matched(testbed, selection)
+        require_starts(testbed, names, way.title)
         if way.loses_data:
             erasure = erased_by_recreating(testbed, names)
             _require_erasable(testbed, erasure, confirm)

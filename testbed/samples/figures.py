@@ -46,6 +46,12 @@ def unpack(packed: Packed, width: int) -> Iterator[Record]:
     return struct.iter_unpack(f"<{width}f", packed)
 
 
+def shares_of(packed: Packed) -> tuple[float, ...]:
+    """Return the CPU shares of packed guests or minutes, the first figure of each."""
+    count = len(packed) // 4
+    return struct.unpack(f"<{count}f", packed)[:: len(GuestFigures._fields)]
+
+
 def record_at(packed: Packed, number: int, width: int) -> Record:
     """Return one record."""
     return struct.unpack_from(f"<{width}f", packed, 4 * width * number)

@@ -1,8 +1,9 @@
 """Charges a testbed to its owner's quota, or to that of one of the owner's groups.
 
 Only groups to which a lab admin gave an allowance have a quota. A testbed falls back to
-its owner when the group is deleted, when the testbed gets an owner who is not in it, or
-when the owner leaves it and has enough left; nothing is stopped for that. One that stays
+its owner when the testbed gets an owner who is not in the group, or when the owner leaves
+it and has enough left; nothing is stopped for that. A group is deleted only when all its
+testbeds can fall back. One that stays
 charged to a group that its owner left may use no more of its quota.
 """
 
@@ -37,11 +38,28 @@ def charge(testbed: Testbed, number: str, by: User) -> Account:
         account: Account = group or row.owner
         if row.charged_group == group:
             return account
-        require_no_run(row.runs.changing())
-        require_account(row, account)
-        Testbed.objects.filter(pk=row.pk).update(charged_group=group)
+        _charge(row, group)
         record_act(by, Act.TRANSFER, row, f"charged it to {name_of(account)}")
     return account
+
+
+def uncharge(group: Group) -> list[Testbed]:
+    """Charge all testbeds of a group to their owners, in the caller's transaction.
+
+    Raises: LimitReached, TestbedBusy (the transaction is to be rolled back).
+    """
+    rows = Testbed.objects.select_for_update(of=("self",)).select_related("owner")
+    # All rows are locked before all plans are, as for a single one.
+    found = list(rows.filter(charged_group=group).order_by("pk"))
+    for row in found:
+        _charge(row, None)
+    return found
+
+
+def _charge(row: Testbed, group: Group | None) -> None:
+    require_no_run(row.runs.changing())
+    require_account(row, group or row.owner)
+    Testbed.objects.filter(pk=row.pk).update(charged_group=group)
 
 
 def require_account(testbed: Testbed, account: Account) -> None:

@@ -12,11 +12,12 @@ from django.db import IntegrityError, transaction
 from orchestration.amounts import count_of
 from orchestration.errors import TestbedBusy, TestbedError
 from testbed.access.limits import LimitReached
+from testbed.access.permissions import Act, record_act
 from testbed.access.record import write
 from testbed.celery import request_key_pushes
 from testbed.models import GroupManager
 from testbed.models.record.entries import GROUPS
-from testbed.sharing.charging import charge
+from testbed.sharing.charging import charge, uncharge
 from testbed.sharing.people import MOST_NAME, UnknownName, clean_name
 
 
@@ -43,6 +44,31 @@ def create_group(name: str, by: User) -> Group:
         raise GroupRefused(f"There is already a group {name}.") from exc
     _log(by, group, "made it")
     return group
+
+
+def reason_to_keep(group: Group) -> TestbedError | None:
+    """Return why a group cannot be deleted now: its testbeds have to be charged to it."""
+    try:
+        with transaction.atomic():
+            uncharge(group)
+            transaction.set_rollback(True)
+    except TestbedError as exc:
+        return exc
+    return None
+
+
+def delete_group(group: Group, by: User) -> None:
+    """Delete a group, and charge its testbeds to their owners.
+
+    Raises: LimitReached, TestbedBusy (nothing is done).
+    """
+    with transaction.atomic():
+        for testbed in uncharge(group):
+            what = f"charged it to {testbed.owner}: group {group} was deleted"
+            record_act(by, Act.TRANSFER, testbed, what)
+        _log(by, group, "deleted it")
+        group.delete()
+    request_key_pushes()
 
 
 def add_member(group: Group, name: str, by: User) -> str:

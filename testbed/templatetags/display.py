@@ -62,6 +62,7 @@ DISPLAY = {
     "error": ("bad", "cross", "error"),
     "crashed": ("bad", "cross", "crashed"),
     "interrupted": ("bad", "alert", "interrupted"),
+    "refused": ("warn", "stop", "refused"),
     "cancelled": ("calm", "stop", "cancelled"),
     "skipped": ("calm", "skip", "skipped"),
     "waiting": ("calm", "clock", "waiting"),
@@ -112,6 +113,12 @@ def _status(display: tuple[str, str, str], *, bare: bool = False) -> SafeString:
 @lru_cache(maxsize=256)
 def _icon(name: str) -> SafeString:
     return render_to_string("_icon.html", {"name": name})
+
+
+@register.inclusion_tag("_heads.html")
+def heads(*titles: str, hidden: str = "") -> dict[str, object]:
+    """Show the heads of a table's columns; the last one may be for screen readers."""
+    return {"titles": titles, "hidden": hidden}
 
 
 @register.filter

@@ -101,12 +101,9 @@ def taken_by_others(
 
 
 def wait_for_other_plans() -> None:
-    """Let one plan at a time go on; the lock ends with the caller's transaction.
-
-    SQLite needs none: its transactions begin with the only lock for writers.
-    """
+    """Let one plan at a time go on; the lock ends with the caller's transaction."""
     with transaction.atomic(savepoint=False):
-        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+        Host.wait_for_plans()
 
 
 def held_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:

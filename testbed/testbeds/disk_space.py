@@ -110,7 +110,7 @@ def held_by_each(testbeds: QuerySet[Testbed]) -> dict[int, Bytes]:
             is_whole=one.pk in whole,
             queued=queued.get(one.pk),
         )
-        for one in testbeds
+        for one in testbeds.defer("started", "description")
     }
 
 

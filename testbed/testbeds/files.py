@@ -43,6 +43,7 @@ from testbed.testbeds.erasure.deletions import (
     stored_path,
 )
 from testbed.testbeds.erasure.losses import require_confirmed
+from testbed.testbeds.listing.labels import give_labels
 from testbed.testbeds.stored_files import (
     count_again,
     files_bytes_of,
@@ -97,7 +98,8 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
 def copy_testbed(source: Testbed, user: User, slug: str, yaml: bytes) -> Testbed:
     """Create a testbed with another's files, which the user may see, and this YAML.
 
-    The keys, states and runs of the other stay its own. Raises: as `create_testbed`.
+    It gets the other's description and tags, too. The keys, states and runs of the
+    other stay its own. Raises: as `create_testbed`.
     """
     with files_locked(source):
         sizes = list_files(source) | {YAML_NAME: len(yaml)}
@@ -107,6 +109,8 @@ def copy_testbed(source: Testbed, user: User, slug: str, yaml: bytes) -> Testbed
                 _copy(source.project.file(path), testbed.project.file(path))
             _write(testbed, {YAML_NAME: yaml})
             count_again(testbed)
+            tags = source.tags.values_list("name", flat=True)
+            give_labels(testbed, source.description, tags)
     return testbed
 
 

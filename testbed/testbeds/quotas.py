@@ -2,7 +2,7 @@
 
 Called for each plan that starts guests, before its state is written, and by the pages
 that show what Up needs. A testbed counts from the moment an Up of it is asked for until
-Down: also its guests that a user turned off, so that starting them is never refused.
+Down: also its guests that a user turned off, so that no quota refuses their start.
 Plans are compared one at a time, so that two of them never take the same rest.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 
 from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
+from orchestration.plan.power import PAUSED, RUNNING
 from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from orchestration.state.selection import fold
@@ -33,6 +34,9 @@ from testbed.testbeds.capacity import (
     needs_in,
     wait_for_other_plans,
 )
+
+# The statuses of guests that need no start, in libvirt's words.
+ON = (RUNNING, PAUSED, "blocked")
 
 
 class HostTooSmall(TestbedError):
@@ -76,7 +80,7 @@ def require_needs(
     others = used_by(account, but=testbed)
     require_use(account, more, others=others, what=f"Up of {testbed}")
     require_runs(account)
-    _require_open_hosts(testbed, wanted, held)
+    require_open_hosts(f"Up of {testbed}", wanted, held)
     _require_hosts(testbed, wanted, held)
 
 
@@ -149,9 +153,13 @@ def drained_hosts(
     return found
 
 
-def _require_open_hosts(
-    testbed: Testbed, wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
+def require_open_hosts(
+    what: str, wanted: Iterable[GuestNeed], held: Iterable[GuestNeed] = ()
 ) -> None:
+    """Let guests be started where they are to be, but for those that are held there.
+
+    `what` is the sentence's subject, such as `Up of lab`. Raises: HostDrained.
+    """
     found = drained_hosts(Host.objects.filter(drained_at__isnull=False), wanted, held)
     if not found:
         return
@@ -160,10 +168,23 @@ def _require_open_hosts(
         for host, names in found.items()
     )
     raise HostDrained(
-        f"Up of {testbed} is refused. {places}.",
+        f"{what} is refused. {places}.",
         hint="Wait until a lab admin takes the host out of the drain. A guest without "
         "a disk there, after Delete disks and artefacts, is started on another host.",
     )
+
+
+def require_starts(testbed: Testbed, names: Collection[str], verb: str) -> None:
+    """Let guests of a testbed that is up be started, but for those that were seen on.
+
+    Raises: HostDrained.
+    """
+    seen = testbed.observed_guests.filter(status__in=ON)
+    wanted = {*names}.difference(seen.values_list("name", flat=True))
+    needs = needs_in(testbed.project.read_state())
+    wait_for_other_plans()
+    started = [need for need in needs if need.name in wanted]
+    require_open_hosts(f"{verb} in {testbed}", started)
 
 
 def _require_hosts(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -14,7 +15,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from orchestration.errors import SpecError, TestbedBusy, TestbedError
-from testbed.access.permissions import NotAllowed
+from testbed.access.permissions import NotAllowed, record_refusal
 from testbed.api.shapes import problem_json
 from testbed.models import Protected
 from testbed.testbeds.uploads import MAX_FILES
@@ -71,8 +72,11 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Show 403, with the role that is needed and who gives it."""
+    """Show 403, with the role that is needed and who gives it, and record it."""
     if isinstance(exception, NotAllowed):
+        if isinstance(request.user, User):
+            what = f"{request.method} {request.path}"
+            record_refusal(request.user, exception, what)
         back = reverse("testbeds")
         return problem_page(request, exception.problem, status=403, back=back)
     return _page(request, 403, "You may not do this", "Ask a lab admin.")

@@ -9,7 +9,7 @@ lost, double or in disorder. Used by script/bench logs and the browser tests.
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -87,10 +87,10 @@ def close_run(stack: Stack, run: int) -> None:
 
 @contextmanager
 def log_writers(
-    stack: Stack, run: int, flood: Flood, *, processes: int
+    stack: Stack, runs: Sequence[int], flood: Flood, *, processes: int
 ) -> "Iterator[list[subprocess.Popen[bytes]]]":
-    """Run the processes; each has its share of the guests, and ends by itself."""
-    started = _start(stack, run, flood, processes)
+    """Run the processes; each has its share of each run's guests, and ends by itself."""
+    started = _start(stack, runs, flood, processes)
     try:
         yield started
     finally:
@@ -106,13 +106,19 @@ def read_line(text: str) -> tuple[float, int]:
 
 
 def _start(
-    stack: Stack, run: int, flood: Flood, processes: int
+    stack: Stack, runs: Sequence[int], flood: Flood, processes: int
 ) -> "list[subprocess.Popen[bytes]]":
     share = -(-flood.resources // processes)
     started = []
     for first in range(0, flood.resources, share):
         count = min(share, flood.resources - first)
-        numbers = (run, first, count, flood.lines_per_s, flood.lines_each)
+        numbers = (
+            ",".join(map(str, runs)),
+            first,
+            count,
+            flood.lines_per_s,
+            flood.lines_each,
+        )
         words = [sys.executable, "-m", "tests.live.log_writer", *map(str, numbers)]
         started.append(
             subprocess.Popen(

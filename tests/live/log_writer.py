@@ -1,6 +1,6 @@
 """One process of a flood: a recorder, and a thread for each guest that talks.
 
-Started by tests/live/flood.py with the numbers of the run, the first guest, the count
+Started by tests/live/flood.py with the numbers of the runs, the first guest, the count
 of guests, lines per second, and lines in all.
 """
 
@@ -42,20 +42,22 @@ def talk(recorder: Recorder, resource: str, lines_per_s: float, lines: int) -> N
 
 def main() -> None:
     """Talk until everything is said and stored."""
-    run, first, count, lines = (int(sys.argv[n]) for n in (1, 2, 3, 5))
+    first, count, lines = (int(sys.argv[n]) for n in (2, 3, 5))
     lines_per_s = float(sys.argv[4])
-    recorder = Recorder(run)
+    recorders = [Recorder(int(run)) for run in sys.argv[1].split(",")]
     threads = [
         threading.Thread(
             target=talk, args=(recorder, f"guest-{number:03}", lines_per_s, lines)
         )
+        for recorder in recorders
         for number in range(first, first + count)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    recorder.close()
+    for recorder in recorders:
+        recorder.close()
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ def test_page_stays_usable_in_a_flood_and_loses_nothing(
     product: Stack, flooded: int, page: Page
 ):
     page.goto(f"/runs/{flooded}/")
-    with log_writers(product, flooded, FLOOD, processes=2) as writing:
+    with log_writers(product, [flooded], FLOOD, processes=2) as writing:
         page_shows_and_follows_the_tail_only(page)
         reader_goes_back_by_keyboard_amid_the_flood(page)
         for process in writing:

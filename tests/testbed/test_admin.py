@@ -4,7 +4,8 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
-from testbed.models import Host, Run, Testbed
+from testbed.models import Allowance, Entry, GroupAllowance, Host, Run, Testbed
+from tests.testbed.reading import visible
 
 pytestmark = pytest.mark.database
 
@@ -53,6 +54,53 @@ def test_groups_of_a_user_are_changed_on_their_own_pages_alone(
     assert f'<a href="/groups/{group.pk}/">course</a>' in shown
     assert 'name="groups"' not in shown
     assert 'name="user_permissions"' not in shown
+
+
+@pytest.fixture
+def course(testbed: Testbed) -> Group:
+    """A group with a quota, to which olive's testbed is charged."""
+    group = Group.objects.create(name="course")
+    testbed.owner.groups.add(group)
+    GroupAllowance.objects.create(group=group, testbeds=5)
+    Testbed.objects.update(charged_group=group)
+    return group
+
+
+def delete(office: Client, group: Group, *, ticked: bool) -> str:
+    """Delete a group as one of the two ways of the admin does; return the page."""
+    if not ticked:
+        address = f"/admin/auth/group/{group.pk}/delete/"
+        answer = office.post(address, {"post": "yes"}, follow=True)
+    else:
+        form = {"action": "delete_selected", "_selected_action": [group.pk]}
+        answer = office.post("/admin/auth/group/", form | {"post": "yes"}, follow=True)
+    return visible(answer.content.decode())
+
+
+@pytest.mark.parametrize("ticked", [False, True])
+def test_group_stays_when_an_owner_has_too_little_left(
+    office: Client, course: Group, owner: User, ticked: bool
+):
+    Allowance.objects.create(user=owner, testbeds=0)
+
+    page = delete(office, course, ticked=ticked)
+
+    assert "Group course stays. olive has 0 testbeds; 0 are allowed." in page
+    assert Testbed.objects.get().charged_group == course
+    assert not Entry.objects.filter(act="transfer").exists()
+
+
+@pytest.mark.parametrize("ticked", [False, True])
+def test_deleted_groups_testbeds_are_charged_to_their_owners_and_recorded(
+    office: Client, course: Group, admin: User, ticked: bool
+):
+    delete(office, course, ticked=ticked)
+
+    assert not Group.objects.exists()
+    assert Testbed.objects.get().charged_group is None
+    entry = Entry.objects.get(act="transfer")
+    assert (entry.user, entry.thing) == (str(admin), "lab")
+    assert entry.what == "charged it to olive: group course was deleted"
 
 
 def test_hosts_are_changed_on_their_own_pages_alone(office: Client):

@@ -80,6 +80,7 @@ TABLE = """
 /                                                       users              impossible
 activity/                                               users              impossible
 ticked/                                                 on                 users-refused
+first-steps/                                            impossible         on
 testbeds/                                               on                 on
 testbeds/new/                                           users              users
 testbeds/new/name/                                      users              impossible
@@ -191,7 +192,7 @@ admin/password_change/done/                             staff              staff
 admin/autocomplete/                                     nobody             staff-405
 admin/jsi18n/                                           staff              staff-405
 admin/r/<path:content_type_id>/<path:object_id>/        staff-404          staff-404
-admin/^(?P<app_label>auth|testbed)/$                    staff-app          staff-app
+admin/^(?P<app_label>testbed|auth)/$                    staff-app          staff-app
 admin/(?P<url>.*)$                                      staff-404          staff-404
 admin/auth/user/<id>/password/                          rights             rights
 """
@@ -216,7 +217,7 @@ PARTS = {
     "<path:name>": "state.json",
     "<id>": "{user}",
     "<path:content_type_id>/<path:object_id>": "1/999999",
-    "^(?P<app_label>auth|testbed)/$": "auth/",
+    "^(?P<app_label>testbed|auth)/$": "auth/",
     "(?P<url>.*)$": "nothing/",
 }
 # The rights of an admin to the rows of each model, beside reading them.

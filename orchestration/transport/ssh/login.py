@@ -40,6 +40,7 @@ from orchestration.transport.ssh.link import (
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 KEEPALIVE_S = 5
+UNKNOWN_NAME = "its name is not known"
 _KEX = ("curve25519-sha256@libssh.org", "ecdh-sha2-nistp256", "ecdh-sha2-nistp384")
 _CIPHERS = ("aes128-gcm@openssh.com", "aes128-ctr", "aes256-ctr")
 
@@ -197,7 +198,7 @@ def unreachable(login: Login, error: Exception) -> HostUnreachable:
 def reason_of(error: Exception) -> str:
     """Describe an error of a socket or of paramiko in plain words."""
     if isinstance(error, socket.gaierror):
-        return "its name is not known"
+        return UNKNOWN_NAME
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, ConnectionRefusedError):

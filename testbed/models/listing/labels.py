@@ -1,4 +1,4 @@
-"""The tags of testbeds, and the testbeds that a user has marked as favourites.
+"""The tags of testbeds, users' favourites, and who has hidden the first steps.
 
 `testbeds/listing/labels.py` writes tags; a testbed's description is in its own row.
 """
@@ -27,6 +27,21 @@ class Tag(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class HiddenTour(models.Model):
+    """A user who does not want to see the first steps above the list any more."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        primary_key=True,
+        related_name="hidden_tour",
+    )
+    hidden_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.user} since {self.hidden_at}"
 
 
 class Favourite(models.Model):

@@ -76,6 +76,7 @@ class Entry(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
         INTERRUPTED = "interrupted"
+        REFUSED = "refused"
 
     at = models.DateTimeField(default=timezone.now, db_index=True)
     user = models.CharField(max_length=150, blank=True, db_index=True)

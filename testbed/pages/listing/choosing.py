@@ -120,8 +120,15 @@ def _named(kind: str, rows: QuerySet, field: str) -> QuerySet:  # type: ignore[t
 def _with_text(text: str) -> Q:
     """Return the condition that one of a testbed's words or its owner has a text."""
     tags = Tag.objects.filter(_of_outer(), name__icontains=text.lower())
-    words = Q(slug__icontains=text) | Q(description__icontains=text)
-    return words | Q(owner__username__icontains=text) | Q(Exists(tags))
+    found = Q(slug__icontains=text) | Q(Exists(tags))
+    # SQLite compares upper and lower case alike in ASCII alone.
+    for form in {text} if text.isascii() else _cases(text):
+        found |= Q(description__icontains=form) | Q(owner__username__icontains=form)
+    return found
+
+
+def _cases(text: str) -> set[str]:
+    return {text, text.lower(), text.upper(), text.title(), text.capitalize()}
 
 
 def _of_condition(found: TestbedQuerySet, user: User, value: str) -> TestbedQuerySet:

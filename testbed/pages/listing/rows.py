@@ -2,14 +2,15 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db.models import Count, Max
 
 from testbed.access.permissions import Act, Permissions
 from testbed.access.roles import Role, roles_in
-from testbed.expiry.shown import expiry_of
 from testbed.models import Expiry, ObservedGuest, Run, Testbed
+from testbed.models.expiry import expiry_of
 from testbed.pages.listing.running import Progress, progress_of
 from testbed.pages.overview import UP, condition_of
 
@@ -41,9 +42,18 @@ class Row:
         return found if found and is_up and (is_kept or found.ends_at) else None
 
     @property
+    def ends_at(self) -> datetime | None:
+        """Return when it ends; None while it is down, and where it never does."""
+        return self.expiry.ends_at if self.expiry else None
+
+    @property
     def can_act(self) -> bool:
         """Return whether the user may bring it up and down."""
-        return Permissions(self.role).allows(Act.UP)
+        return self.may(Act.UP)
+
+    def may(self, act: Act) -> bool:
+        """Return whether the user may do this to it."""
+        return Permissions(self.role).allows(act)
 
     @property
     def host_names(self) -> list[str]:

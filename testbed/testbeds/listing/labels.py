@@ -1,4 +1,4 @@
-"""Changes a testbed's description and its tags, and a user's favourites.
+"""Changes a testbed's description and its tags, and what a user sees of the list.
 
 Called by the views with an authorised user. All of it is shown to each user who sees
 the testbed; favourites are seen by their own user alone.
@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from orchestration.errors import TestbedError
-from testbed.models import Favourite, Tag, Testbed
+from testbed.models import Favourite, HiddenTour, Tag, Testbed
 from testbed.models.listing.labels import MOST_TAG
 from testbed.models.testbeds import MOST_DESCRIPTION
 
@@ -44,6 +44,13 @@ def describe(
     return "; ".join(changes)
 
 
+def give_labels(testbed: Testbed, description: str, tags: Iterable[str]) -> None:
+    """Give a new testbed the words of another, or those that it had in the trash."""
+    testbed.description = description
+    Testbed.objects.filter(pk=testbed.pk).update(description=description)
+    Tag.objects.bulk_create(Tag(testbed=testbed, name=name) for name in tags)
+
+
 def tags_of(text: str) -> list[str]:
     """Return the tags of a text: words with commas or spaces between, each once.
 
@@ -71,6 +78,11 @@ def set_favourite(testbed: Testbed, user: User, *, is_favourite: bool) -> None:
         Favourite.objects.get_or_create(testbed=testbed, user=user)
     else:
         Favourite.objects.filter(testbed=testbed, user=user).delete()
+
+
+def hide_steps(user: User) -> None:
+    """Show a user the first steps never again."""
+    HiddenTour.objects.get_or_create(user=user)
 
 
 def _description_of(text: str) -> str:

@@ -38,7 +38,9 @@ def keep_testbed(testbed: Testbed, user: User) -> TrashItem | None:
         return None
     saved = testbed.saved_commands.values("name", "execution", "saved_by")
     commands = [dict[str, object](command) for command in saved]
-    return _keep(testbed, user, files.values(), commands=commands)
+    tags = [tag.name for tag in testbed.tags.all()]
+    words = {"description": testbed.description, "tags": tags}
+    return _keep(testbed, user, files.values(), commands=commands, **words)
 
 
 def keep_file(testbed: Testbed, path: str, user: User) -> TrashItem | None:
@@ -80,21 +82,18 @@ def _keep(
     testbed: Testbed,
     user: User,
     sizes: Iterable[int],
-    *,
-    path: str = "",
-    commands: list[dict[str, object]] | None = None,
+    **values: object,
 ) -> TrashItem:
     found = list(sizes)
     item = TrashItem.objects.create(
         owner=testbed.owner,
         key=new_key(),
         slug=testbed.slug,
-        path=path,
         origin=testbed.pk,
         size_bytes=sum(found),
         files=len(found),
-        commands=commands or [],
         deleted_by=user,
+        **values,
     )
     _trim(testbed.owner)
     return item

@@ -1,7 +1,7 @@
 """Brings deleted testbeds and files back from the trash.
 
-A testbed comes back as a draft with its files, its saved commands and a number of its
-own, under its name or, where that is taken, the next free one. A file comes back to its
+A testbed comes back as a draft with its files, description, tags, saved commands and a
+number of its own, under its name or, where that is taken, the next free one. A file comes back to its
 testbed, and replaces nothing that is there by then.
 """
 
@@ -15,6 +15,7 @@ from testbed.access.limits import require_files
 from testbed.models import SavedCommand, Testbed, TrashItem
 from testbed.testbeds.editing import require_new
 from testbed.testbeds.files import NameTaken, allocate, files_locked
+from testbed.testbeds.listing.labels import give_labels
 from testbed.testbeds.stored_files import count_again, files_bytes, files_bytes_of
 from testbed.testbeds.trash.folders import mark, take_back, testbeds_held, unmark
 
@@ -36,6 +37,7 @@ def restore_testbed(item: TrashItem) -> Testbed:
             mark(testbed.directory, item.key)
             take_back(item.key, testbed.project.files)
             _bring_commands_back(testbed, item)
+            give_labels(testbed, item.description, item.tags)
             TrashItem.objects.filter(origin=item.origin).update(origin=testbed.pk)
         unmark(testbed.directory)
     return testbed

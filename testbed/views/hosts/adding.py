@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -42,12 +43,7 @@ def index(request: Request) -> HttpResponse:
     require_admin(request.user)
     form = NewHostForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
-        form.instance.begun_by = request.user.get_username()
-        new = form.save()
-        what = f"began to add it at {new.address or 'main'}"
-        write(request.user, HOSTS, what, thing=f"host {new}")
-        ask_for_check(new, NewHost.ALL, request.user.get_username())
-        return redirect("new-host", new.name)
+        return redirect("new-host", _begun(request, form).name)
     context = {"form": form, "begun": NewHost.objects.all()}
     status = 422 if form.is_bound else 200
     return render(request, "hosts/new.html", context, status=status)
@@ -111,9 +107,21 @@ def discard(request: Request, name: str) -> HttpResponse:
     """Forget a host that is being added; nothing on it was changed."""
     require_admin(request.user)
     new = get_object_or_404(NewHost, name=name)
-    new.delete()
-    write(request.user, HOSTS, "gave up adding it", thing=f"host {name}")
+    with transaction.atomic():
+        new.delete()
+        write(request.user, HOSTS, "gave up adding it", thing=f"host {name}")
     return redirect("new-hosts")
+
+
+def _begun(request: Request, form: NewHostForm) -> NewHost:
+    """Save a host that is to be added, and ask for its first check."""
+    form.instance.begun_by = request.user.get_username()
+    with transaction.atomic():
+        new = form.save()
+        what = f"began to add it at {new.address or 'main'}"
+        write(request.user, HOSTS, what, thing=f"host {new}")
+        ask_for_check(new, NewHost.ALL, request.user.get_username())
+    return new
 
 
 def _go(request: Request, address: str) -> HttpResponse:
@@ -129,9 +137,10 @@ def _done(
     require_admin(request.user)
     new = get_object_or_404(NewHost, name=name)
     try:
-        act(new)
+        with transaction.atomic():
+            act(new)
+            write(request.user, HOSTS, what, thing=f"host {new}")
     except TestbedError as exc:
         back = reverse("new-host", args=[name])
         return problem_page(request, exc, status=status_of(exc), back=back)
-    write(request.user, HOSTS, what, thing=f"host {new}")
     return redirect("new-host", name)

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, ClassVar
 
 from django import forms
+from django.db.models import Q, QuerySet
 
 from orchestration.errors import HostUnreachable
 from orchestration.transport.ssh.first_contact import host_key_of
@@ -89,17 +90,10 @@ class NewHostForm(NewHostBase):
             if field not in self.errors and not values.get(field):
                 self.add_error(field, "This field is required.")
         if not self.errors:
-            self._require_own_place(str(values["address"]), int(values["port"]))
+            address, port = str(values["address"]), int(values["port"])
+            if problem := _taken(address, port, Host.objects.all()):
+                self.add_error("address", problem)
         return values
-
-    def _require_own_place(self, address: str, port: int) -> None:
-        places = {"address__iexact": address, "port": port}
-        other = Host.objects.filter(**places, is_main=False).first()
-        main = Host.objects.filter(is_main=True, address__iexact=address).first()
-        if _is_loopback(address):
-            self.add_error("address", "This address is main itself.")
-        elif found := other or main:
-            self.add_error("address", f"{found.name} has this address and port.")
 
 
 class HostForm(HostBase):
@@ -131,7 +125,22 @@ class HostForm(HostBase):
             for field in ("address", "identity_file", "host_key"):
                 if field not in self.errors and not values.get(field):
                     self.add_error(field, "This field is required.")
+        is_moved = {"address", "port"}.intersection(self.changed_data)
+        if self.instance.to_state().is_remote and is_moved and not self.errors:
+            others = Host.objects.exclude(pk=self.instance.pk)
+            address, port = str(values["address"]), int(values["port"])
+            if problem := _taken(address, port, others):
+                self.add_error("address", problem)
         return values
+
+
+def _taken(address: str, port: int, hosts: QuerySet[Host]) -> str:
+    """Return why a host cannot be at a place: main or another one is there."""
+    if _is_loopback(address):
+        return "This address is main itself."
+    there = hosts.filter(address__iexact=address)
+    found = there.filter(Q(is_main=True) | Q(port=port)).first()
+    return f"{found.name} has this address and port." if found else ""
 
 
 def _usual_key() -> str:

@@ -4,8 +4,6 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
@@ -14,6 +12,7 @@ from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
 from testbed.models import Testbed
 from testbed.testbeds.listing.labels import describe, set_favourite
+from testbed.views.listing.places import list_of
 from testbed.views.problems import status_of, wants_json
 from testbed.views.testbeds import show_testbed
 
@@ -50,9 +49,7 @@ def favourite(request: Request, slug: str) -> HttpResponse:
     if request.htmx:
         context = {"slug": slug, "is_favourite": is_favourite}
         return render(request, "testbeds/listing/_star.html", context)
-    back = request.POST.get("back", "")
-    is_ours = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
-    return redirect(back if is_ours and back else reverse("testbeds"))
+    return redirect(list_of(request))
 
 
 def _refused(request: Request, testbed: Testbed, problem: TestbedError) -> HttpResponse:

@@ -8,11 +8,13 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
+from testbed.access.permissions import Act
 from testbed.access.visibility import Request, page_of
 from testbed.models import Testbed
 from testbed.pages.listing.choosing import listed, offered, seen_by
 from testbed.pages.listing.rows import rows_for
 from testbed.pages.listing.running import active_runs
+from testbed.pages.listing.steps import first_steps
 from testbed.pages.listing.wish import MOST_SHOWN, SORT_WORDS, ListWish, Whose
 from testbed.testbeds.files import list_examples
 
@@ -33,6 +35,8 @@ def index(request: Request) -> HttpResponse:
     part, context = _part(request), _table(request, wish, page)
     if part != "testbeds":
         context |= _around(request, wish, page)
+    if not part:
+        context["steps"] = first_steps(request.user)
     response = render(request, PARTS[part], context)
     if part == "listing":
         response.headers["HX-Push-Url"] = _address(wish, page)
@@ -51,6 +55,7 @@ def _table(request: Request, wish: ListWish, page: Page[Testbed]) -> dict[str, o
         "page": page,
         "rows": rows,
         "can_act": any(row.can_act for row in rows),
+        "can_extend": any(row.ends_at and row.may(Act.EXTEND) for row in rows),
         "running": active_runs(request.user).count(),
         "wish": wish,
         "query": wish.query,

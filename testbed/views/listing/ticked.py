@@ -14,9 +14,17 @@ from django.contrib.auth.models import User
 from orchestration.amounts import count_of
 from orchestration.errors import StateError, TestbedError
 from orchestration.plan.model import Command, Options
-from testbed.access.permissions import Act, NotAllowed, record_act, require
+from testbed.access.permissions import (
+    Act,
+    NotAllowed,
+    record_act,
+    record_refusal,
+    require,
+)
 from testbed.access.visibility import PAGE_SIZE
+from testbed.expiry.changes import extend_once
 from testbed.models import Run, Testbed
+from testbed.models.expiry import database_now
 from testbed.runs.creation import create_run
 from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.erasure.disks import erased_by_up
@@ -31,6 +39,7 @@ class TickedAct(StrEnum):
 
     UP = "up"
     DOWN = "down"
+    EXTEND = "extend"
     DELETE = "delete"
 
     @property
@@ -41,7 +50,8 @@ class TickedAct(StrEnum):
     @property
     def permission(self) -> Act:
         """Return what the user has to be allowed in each testbed."""
-        return Act.DELETE if self is TickedAct.DELETE else Act.UP
+        own = {TickedAct.DELETE: Act.DELETE, TickedAct.EXTEND: Act.EXTEND}
+        return own.get(self, Act.UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +122,13 @@ def chosen(user: User, act: str, names: Iterable[str]) -> Choice:
     Raises: StateError (no such act, none or too many testbeds).
     """
     if act not in set(TickedAct):
-        raise StateError("There is no such act.", hint="Use up, down or delete.")
+        raise StateError(
+            "There is no such act.", hint="Use up, down, extend or delete."
+        )
     wanted, ticked = TickedAct(act), _bounded(names)
     visible = Testbed.objects.all().visible_to(user).filter(slug__in=ticked)
-    rows = {row.slug: row for row in visible.select_related("owner", "charged_group")}
+    people = ("owner", "charged_group", "expiry")
+    rows = {row.slug: row for row in visible.select_related(*people)}
     found, refused, erasures = [], dict[str, TestbedError](), dict[int, Erasure]()
     for name in ticked:
         try:
@@ -166,6 +179,7 @@ def _allowed(user: User, act: TickedAct, testbed: Testbed | None, name: str) -> 
     try:
         require(user, act.permission, testbed)
     except NotAllowed as exc:
+        record_refusal(user, exc, f"{act.word}, ticked in the list")
         raise exc.problem from exc
     return testbed
 
@@ -174,7 +188,7 @@ def _erased(act: TickedAct, testbed: Testbed) -> Erasure | None:
     """Return what an act erases of a testbed. Raises: TestbedError (it is refused)."""
     if act is TickedAct.UP:
         return erased_by_up(testbed, Options())
-    if act is TickedAct.DOWN:
+    if act in (TickedAct.DOWN, TickedAct.EXTEND):
         return None
     require_deletable(testbed)
     return erased_testbed(testbed)
@@ -185,6 +199,9 @@ def _act(act: TickedAct, testbed: Testbed, user: User, confirm: str) -> None:
     if act is TickedAct.DELETE:
         delete_testbed(testbed, user, confirm=confirm)
         record_act(user, Act.DELETE, testbed, "the testbed")
+        return
+    if act is TickedAct.EXTEND:
+        extend_once(testbed, user, database_now())
         return
     run = create_run(testbed, user, Command(act.value), confirm=confirm)
     record_act(user, Act.UP, testbed, run.name, run=run)

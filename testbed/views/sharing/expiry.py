@@ -11,9 +11,9 @@ from orchestration.errors import TestbedError
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.expiry.changes import choose, extend, said, wanted_end
-from testbed.expiry.shown import expiry_of, shown_end
+from testbed.expiry.shown import shown_end
 from testbed.models import Testbed
-from testbed.models.expiry import database_now
+from testbed.models.expiry import database_now, expiry_of
 from testbed.views.problems import problem_page, status_of, wants_json
 
 

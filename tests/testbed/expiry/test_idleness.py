@@ -202,6 +202,22 @@ def test_console_is_use_also_while_it_is_open(
     assert idle_at(lab) is not None
 
 
+def test_console_that_was_refused_is_no_use(
+    lab: Testbed, owner: User, end: Expiry, load: Load
+):
+    load()
+    Entry(
+        at=NOW - HOUR,
+        user="sam",
+        act=Act.CONSOLE.name.lower(),
+        testbed_number=lab.number,
+        what="POST /testbeds/lab/guests/web/console/",
+        outcome=Entry.Outcome.REFUSED,
+    ).save()
+
+    assert idle_at(lab) is not None
+
+
 def test_console_that_was_left_lately_is_use(
     lab: Testbed, owner: User, end: Expiry, load: Load
 ):
@@ -280,3 +296,37 @@ def test_testbed_that_never_ends_is_not_idle(
     load()
 
     assert idle_at(lab) is None
+
+
+def test_hundreds_of_testbeds_are_looked_at_with_one_set_of_queries(
+    lab: Testbed,
+    owner: User,
+    load: Load,
+    django_assert_num_queries: Callable[..., object],
+):
+    load(busy={5: 30.0})
+    for number in range(100, 150):
+        Testbed.objects.create(
+            owner=owner, slug=f"t{number}", number=number, condition="up"
+        )
+
+    with django_assert_num_queries(5):
+        assert find_idle_ends(NOW) == 0
+
+
+def test_each_testbed_is_judged_by_its_own_samples(
+    lab: Testbed, owner: User, load: Load
+):
+    load()
+    # Its name sorts before the first's, and its key after.
+    other = Testbed.objects.create(owner=owner, slug="a", number=99, condition="up")
+    Sample.objects.create(
+        testbed=other,
+        taken_at=NOW - 5 * MINUTE,
+        names="db",
+        figures=pack([GuestFigures(90.0)]),
+    )
+
+    assert find_idle_ends(NOW) == 1
+    assert end_of(lab).idle_at == NOW + 24 * HOUR
+    assert not Expiry.objects.filter(testbed=other, idle_at__isnull=False).exists()

@@ -7,7 +7,12 @@ from functools import partial
 import pytest
 from django.utils import timezone
 
-from orchestration.errors import HostKeyMismatch, HostUnreachable, TestbedBusy
+from orchestration.errors import (
+    HostKeyMismatch,
+    HostUnreachable,
+    StateError,
+    TestbedBusy,
+)
 from testbed.hosts import adding
 from testbed.hosts.adding import (
     ask_for_check,
@@ -114,9 +119,46 @@ def test_confirmed_key_is_not_replaced_by_a_second_confirmation(
     NewHost.objects.update(seen_key=OTHER)
     confirmed.refresh_from_db()
 
-    confirm_key(confirmed, adding.host_key_of(OTHER).fingerprint, "bob")
+    with pytest.raises(StateError, match="was confirmed already, by ada: ssh-ed25519"):
+        confirm_key(confirmed, adding.host_key_of(OTHER).fingerprint, "bob")
 
     assert NewHost.objects.get().host_key == LINE
+
+
+def test_key_that_changes_between_page_and_click_is_refused(new: NewHost) -> None:
+    checked(new)
+    NewHost.objects.update(seen_key=OTHER)  # `new` is as the view read it
+
+    with pytest.raises(HostKeyMismatch, match="another key just now"):
+        confirm_key(new, KEY.fingerprint, "ada")
+
+    assert NewHost.objects.get().host_key == ""
+
+
+def test_host_that_was_discarded_meanwhile_is_named(new: NewHost) -> None:
+    checked(new)
+    NewHost.objects.all().delete()
+
+    with pytest.raises(StateError, match="host-b is not being added any more"):
+        confirm_key(new, KEY.fingerprint, "ada")
+
+
+def test_key_that_is_confirmed_during_a_check_is_checked_after_it(
+    new: NewHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked(new)
+    first = adding.contact
+
+    def confirmed_meanwhile(row: NewHost, *more: object) -> Contact:
+        if not NewHost.objects.get().host_key:
+            confirm_key(NewHost.objects.get(), KEY.fingerprint, "bob")
+        return first(row, *more)
+
+    monkeypatch.setattr(adding, "contact", confirmed_meanwhile)
+    checked(new)
+
+    assert (new.status, new.wanted) == ("pending", NewHost.ALL)
+    assert new.asked_by == "bob"
 
 
 def test_host_serves_no_testbed_before_it_is_added(confirmed: NewHost) -> None:

@@ -1,5 +1,6 @@
 """The first rows: no key is trusted before it was confirmed, and no other afterwards."""
 
+from socket import gaierror
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.transport.ssh.first_contact import HostKey, host_key_of
+from orchestration.transport.ssh.login import reason_of
 from testbed.hosts import contact as contacts
 from testbed.hosts.contact import contact
 from testbed.models import NewHost
@@ -51,6 +53,22 @@ def refuse(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(contacts, "require_login", login)
 
     return make
+
+
+def test_name_that_is_not_known_is_mended_on_main() -> None:
+    reason = reason_of(gaierror())
+
+    def ask() -> HostKey:
+        raise HostUnreachable(
+            f"host-b (nosuch.invalid:22) cannot be reached over SSH: {reason}.",
+            hint="Is the machine up?",
+        )
+
+    found = contact(new_host(address="nosuch.invalid"), ask, SimpleNamespace(), {})
+
+    verdict = found.verdicts["ssh"]
+    assert "its name is not known. Correct it in the DNS" in verdict.observed
+    assert verdict.command == ""
 
 
 def test_first_key_is_shown_and_not_trusted() -> None:

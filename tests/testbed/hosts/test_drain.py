@@ -3,10 +3,14 @@
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
-from orchestration.plan.model import Command
+from orchestration.plan.model import Command, Kind
+from orchestration.plan.power import RUNNING, SHUT_OFF, VERBS
+from orchestration.plan.selected import WAYS, Mode
 from testbed.hosts.drain import DrainRefused, drain, end_drain
-from testbed.models import Entry, Host, Run, Testbed
+from testbed.models import Entry, Host, ObservedGuest, Run, Testbed
+from testbed.runs.creation import create_guest_up, create_power
 from testbed.runs.places.queue import start_waiting, turn_of
 from testbed.testbeds.capacity import needs_in, set_started
 from testbed.testbeds.planning import wanted_needs
@@ -78,6 +82,64 @@ def test_guests_that_run_there_stay_when_up_is_repeated(
 
     hosts = {guest.name: guest.host for guest in testbed.project.read_state().guests}
     assert hosts == {"web": "main", "db": "host-b"}
+
+
+@pytest.fixture
+def up(generated: Testbed) -> Testbed:
+    """A testbed that is up: web runs on main, db is off on host-b."""
+    set_started(generated, needs_in(generated.project.read_state()))
+    Testbed.objects.filter(pk=generated.pk).update(condition="up")
+    for name, host, status in (("web", "main", RUNNING), ("db", "host-b", SHUT_OFF)):
+        ObservedGuest.objects.update_or_create(
+            testbed=generated,
+            name=name,
+            defaults={"host": host, "status": status, "observed_at": timezone.now()},
+        )
+    generated.refresh_from_db()
+    return generated
+
+
+def test_start_of_a_guest_that_is_off_there_is_refused(
+    up: Testbed, other: Host, owner: User, doors: object
+) -> None:
+    drain(other, "ada", WHY)
+
+    with pytest.raises(HostDrained) as refused:
+        create_power(up, owner, VERBS[Kind.POWER_ON], "@all")
+
+    text = refused.value.sentence
+    assert "Start in lab is refused. host-b was drained by ada on " in text
+    assert f": {WHY}, and db would be started there." in text
+    with pytest.raises(HostDrained, match="Up in lab is refused"):
+        create_guest_up(up, owner, WAYS[Mode.UP], "db")
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("kind", [Kind.REBOOT, Kind.POWER_OFF, Kind.POWER_ON])
+def test_guest_that_runs_there_obeys_its_power_verbs(
+    up: Testbed, other: Host, owner: User, doors: object, kind: Kind
+) -> None:
+    up.observed_guests.filter(name="db").update(status=RUNNING)
+    drain(other, "ada", WHY)
+
+    assert create_power(up, owner, VERBS[kind], "db").command == Command.POWER
+
+
+def test_guest_on_another_host_is_started(
+    up: Testbed, other: Host, owner: User, doors: object
+) -> None:
+    up.observed_guests.filter(name="web").update(status=SHUT_OFF)
+    drain(other, "ada", WHY)
+
+    assert create_power(up, owner, VERBS[Kind.POWER_ON], "web").pk
+
+
+def test_drain_of_a_host_that_was_removed_says_so(other: Host) -> None:
+    gone = Host.objects.get(pk=other.pk)
+    other.delete()
+
+    with pytest.raises(DrainRefused, match=r"host-b was removed\."):
+        drain(gone, "ada", WHY)
 
 
 def test_all_hosts_drained_is_a_refusal_that_names_them(

@@ -84,6 +84,27 @@ def test_second_admin_is_told_what_changed_and_keeps_what_was_typed(
     assert (other.address, other.vcpu_overcommit) == ("192.0.2.8", 3.0)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("192.0.2.3", "host-c has this address and port."),
+        ("192.0.2.1", "main has this address and port."),
+        ("localhost", "This address is main itself."),
+    ],
+)
+def test_place_of_another_host_is_refused(
+    page: Client, other: Host, address: str, words: str
+) -> None:
+    Host.objects.create(name="host-c", address="192.0.2.3")
+    Host.objects.filter(is_main=True).update(address="192.0.2.1")
+
+    answer = page.post(EDIT, TYPED | {"seen": "0", "address": address})
+
+    assert answer.status_code == 422
+    assert words in text(answer)
+    assert Host.objects.get(name="host-b").address == "192.0.2.2"
+
+
 def test_observation_in_between_is_no_edit(page: Client, other: Host) -> None:
     Host.objects.filter(pk=other.pk).update(load=2.5, cpus=4)
 

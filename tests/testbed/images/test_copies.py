@@ -13,6 +13,7 @@ from testbed.models import Allowance, Entry, Run, SavedImage, Testbed, TrashItem
 from testbed.runs.outcome import finish_run
 from testbed.testbeds.files import NameTaken
 from testbed.testbeds.findings import findings_of
+from testbed.testbeds.listing.labels import describe
 from testbed.testbeds.stored_files import files_bytes, list_files
 from tests.testbed.conftest import ShareWith
 from tests.testbed.images.saved_images import made, written
@@ -56,6 +57,16 @@ def test_copy_has_the_files_and_an_owner_of_its_own(used: Testbed, stranger: Use
     assert not found.runs.exists()
     assert not found.shares.exists()
     assert files_bytes(found) == sum(list_files(found).values())
+
+
+def test_copy_has_the_description_and_tags(used: Testbed, stranger: User):
+    describe(used, "For the course", "course")
+    used.refresh_from_db()
+
+    found = copy(used, stranger, "two")
+
+    assert Testbed.objects.get(slug="two").description == "For the course"
+    assert [tag.name for tag in found.tags.all()] == ["course"]
 
 
 def test_copy_has_no_key_of_the_other(used: Testbed, stranger: User):

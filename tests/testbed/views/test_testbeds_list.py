@@ -5,6 +5,7 @@ number of testbeds.
 """
 
 import re
+from datetime import timedelta
 
 import pytest
 from django.conf import settings
@@ -13,7 +14,15 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
-from testbed.models import ObservedGuest, Run, Share, Testbed
+from testbed.models import (
+    Expiry,
+    Favourite,
+    ObservedGuest,
+    Run,
+    Share,
+    Tag,
+    Testbed,
+)
 from tests.testbed.conftest import YAML, MakeRun
 from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
@@ -217,7 +226,7 @@ def test_list_takes_the_same_queries_for_any_number(
             for guest in range(3)
         )
 
-    with django_assert_num_queries(12):
+    with django_assert_num_queries(13):
         page = browser.get("/").content.decode()
 
     assert page.count("host-0, host-1, host-2") == count
@@ -269,3 +278,44 @@ def test_address_above_a_testbeds_leads_to_the_list(browser: Client):
 
     assert answer.status_code == 302
     assert answer.url == "/"
+
+
+def test_each_change_of_a_row_is_in_the_next_poll(
+    browser: Client, owner: User, testbed: Testbed
+):
+    """Equal rows are kept as HTML, so nothing that a row shows may be missing there."""
+    poll = {"HX-Request": "true", "HX-Target": "testbeds"}
+
+    def row() -> str:
+        page = browser.get("/", headers=poll).content.decode()
+        return page.partition('<tr id="testbed-lab"')[2].partition("</tr>")[0]
+
+    now = timezone.now()
+    run = Run(testbed=testbed, command="up", plan={}, asked_by=owner)
+    changes = [
+        lambda: Testbed.objects.update(description="Told later"),
+        lambda: Testbed.objects.update(condition="up"),
+        lambda: Tag.objects.create(testbed=testbed, name="late"),
+        lambda: Favourite.objects.create(testbed=testbed, user=owner),
+        lambda: ObservedGuest.objects.create(
+            testbed=testbed, name="g", host="far", status="running", observed_at=now
+        ),
+        lambda: ObservedGuest.objects.update(status="shut off"),
+        lambda: Expiry.objects.create(
+            testbed=testbed, expires_at=now + timedelta(hours=90)
+        ),
+        lambda: Expiry.objects.update(warned_at=now),
+        run.save,
+        lambda: Run.objects.filter(pk=run.pk).update(status="running", has_begun=True),
+        lambda: Run.objects.filter(pk=run.pk).update(status="failed", ended_at=now),
+        lambda: Run.objects.filter(pk=run.pk).update(
+            created_at=now - timedelta(days=9)
+        ),
+    ]
+    before = row()
+    assert 'href="/testbeds/lab/"' in before
+    for change in changes:
+        change()
+        after = row()
+        assert after != before
+        before = after

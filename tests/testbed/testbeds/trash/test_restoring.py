@@ -12,6 +12,7 @@ from testbed.access.limits import LimitReached
 from testbed.models import SavedCommand, Testbed, TrashItem
 from testbed.tasks import keep_house_once
 from testbed.testbeds.files import create_testbed, delete_file, delete_testbed
+from testbed.testbeds.listing.labels import describe
 from testbed.testbeds.stored_files import files_bytes, list_files
 from testbed.testbeds.trash import folders as graves
 from testbed.testbeds.trash import restoring
@@ -46,6 +47,18 @@ def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Lets a process die at a call: `dying.setattr(place, name, dies)`."""
     with monkeypatch.context() as patch:
         yield patch
+
+
+def test_description_and_tags_come_back(lab: Testbed, owner: User) -> None:
+    describe(lab, "For the course", "course, 2026")
+    lab.refresh_from_db()
+    item = delete_testbed(lab, owner)
+    assert item is not None
+
+    back = restore_testbed(item)
+
+    assert Testbed.objects.get().description == back.description == "For the course"
+    assert [tag.name for tag in back.tags.all()] == ["2026", "course"]
 
 
 def test_testbed_comes_back_as_a_draft_with_all_its_files(

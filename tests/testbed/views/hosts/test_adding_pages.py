@@ -178,6 +178,26 @@ def test_seen_key_is_offered_and_pinned_by_its_fingerprint(
     assert KEY.fingerprint in Entry.objects.filter(act="hosts").get().what
 
 
+@pytest.mark.parametrize("act", ["confirm", "discard"])
+def test_act_that_cannot_be_recorded_is_not_done(
+    page: Client,
+    new: NewHost,
+    sent: list[object],
+    monkeypatch: pytest.MonkeyPatch,
+    act: str,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("the disk is full")
+
+    NewHost.objects.update(seen_key=LINE)
+    monkeypatch.setattr(Entry, "save", fail)
+
+    with pytest.raises(OSError, match="full"):
+        page.post(f"/new-hosts/host-b/{act}/", {"fingerprint": KEY.fingerprint})
+
+    assert NewHost.objects.get().host_key == ""
+
+
 def test_check_again_names_its_row_and_a_second_click_is_told(
     page: Client, new: NewHost, sent: list[object]
 ) -> None:

@@ -166,5 +166,5 @@ def test_running_rows_take_few_queries(
         run = put_run(add(owner, f"many-{number}", 100 + number), owner, "running")
         put_plan(run, done=1)
 
-    with django_assert_max_num_queries(13):
+    with django_assert_max_num_queries(14):
         assert browser.get(path).status_code == 200

@@ -1,18 +1,22 @@
 """Up, Down and Delete of ticked testbeds: each with its own right and its own answer."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.model import Command, Options
-from testbed.models import Entry, Protection, Run, Share, Testbed, TrashItem
+from testbed.environment import ExpiryTimes
+from testbed.models import Entry, Expiry, Protection, Run, Share, Testbed, TrashItem
 from tests.testbed.answer_rows import execution
 from tests.testbed.confirming import answered
 from tests.testbed.conftest import YAML, Doors
 from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
 
+HOUR = timedelta(hours=1)
 TICKED = "/ticked/"
 JSON = {"Accept": "application/json"}
 
@@ -93,12 +97,85 @@ def test_busy_testbed_stops_no_other(browser: Client, several: dict[str, Testbed
     assert "lab was left out: olive has been running up on testbed lab" in page
 
 
+def test_extend_moves_the_ends_of_own_testbeds_that_are_up(
+    browser: Client, several: dict[str, Testbed], settings: object
+):
+    settings.EXPIRY = ExpiryTimes(72 * HOUR, 240 * HOUR, 24 * HOUR, 0 * HOUR)
+    now = timezone.now()
+    Testbed.objects.filter(slug__in=("lab", "used", "seen")).update(condition="up")
+    for name in ("lab", "used", "seen"):
+        Expiry.objects.create(testbed=several[name], expires_at=now + HOUR)
+    assert 'value="extend"' in browser.get("/").content.decode()
+
+    page = visible(post(browser, "extend", *several).content.decode())
+
+    assert "Extended: lab." in page
+    assert "own was left out: Testbed own is not up: it has no end." in page
+    assert "used was left out: As an operator of testbed used you may not" in page
+    assert "There is no testbed secret, or none that you see." in page
+    ends = dict(Expiry.objects.values_list("testbed__slug", "expires_at"))
+    assert ends["lab"] > now + 72 * HOUR
+    assert ends["used"] == ends["seen"] == now + HOUR
+    extended = Entry.objects.filter(act="extend", outcome="done")
+    assert [one.thing for one in extended] == ["lab"]
+
+
+def test_end_that_cannot_be_later_is_said(
+    browser: Client, testbed: Testbed, settings: object
+):
+    settings.EXPIRY = ExpiryTimes(72 * HOUR, 240 * HOUR, 24 * HOUR, 0 * HOUR)
+    Testbed.objects.update(condition="up")
+    Expiry.objects.create(testbed=testbed, expires_at=timezone.now() + 240 * HOUR)
+
+    page = visible(post(browser, "extend", "lab").content.decode())
+
+    assert "lab was left out: Testbed lab ends at" in page
+    assert "as late as is possible now." in page
+    assert not Entry.objects.filter(act="extend").exists()
+
+
+def test_one_reason_is_said_once_for_all_testbeds(
+    browser: Client, several: dict[str, Testbed], settings: object
+):
+    settings.EXPIRY = ExpiryTimes(72 * HOUR, 240 * HOUR, 24 * HOUR, 0 * HOUR)
+
+    page = visible(post(browser, "extend", "lab", "own", "used").content.decode())
+
+    assert "lab, own were left out: The testbed is not up: it has no end." in page
+    assert "used was left out: As an operator of testbed used you may not" in page
+
+
+def test_list_keeps_its_place_after_an_act(
+    browser: Client, several: dict[str, Testbed]
+):
+    page = browser.get("/?q=a&sort=-run").content.decode()
+    assert 'name="back" value="/?q=a&amp;sort=-run"' in page.split('id="ticked"')[1]
+
+    form = {"act": "up", "testbed": ["lab"], "back": "/?q=a&sort=-run"}
+    assert browser.post(TICKED, form).headers["Location"] == "/?q=a&sort=-run"
+    asked = browser.post(TICKED, form | {"act": "delete", "testbed": ["own"]})
+    assert 'name="back" value="/?q=a&amp;sort=-run"' in asked.content.decode()
+
+
+@pytest.mark.parametrize("back", ["https://x.example/", "//x.example", "", "a\nb:c"])
+def test_form_leads_to_no_other_site(
+    browser: Client, several: dict[str, Testbed], back: str
+):
+    answer = browser.post(TICKED, {"act": "up", "testbed": ["lab"], "back": back})
+
+    assert not answer.headers["Location"].startswith(("https:", "//"))
+
+
+def test_list_without_ends_offers_no_extension(browser: Client, testbed: Testbed):
+    assert 'value="extend"' not in browser.get("/").content.decode()
+
+
 def test_stranger_is_answered_as_for_a_testbed_that_does_not_exist(
     browser: Client, several: dict[str, Testbed]
 ):
     pages = [
         visible(post(browser, act, name).content.decode()).replace(name, "NAME")
-        for act in ("up", "down", "delete")
+        for act in ("up", "down", "extend", "delete")
         for name in ("secret", "nosuch")
     ]
 
@@ -106,7 +183,7 @@ def test_stranger_is_answered_as_for_a_testbed_that_does_not_exist(
     assert Testbed.objects.filter(slug="secret").exists()
 
 
-@pytest.mark.parametrize("act", ["up", "down", "delete"])
+@pytest.mark.parametrize("act", ["up", "down", "extend", "delete"])
 def test_user_without_a_share_acts_on_none(
     client: Client, member: User, several: dict[str, Testbed], act: str
 ):
