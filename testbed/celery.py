@@ -27,6 +27,7 @@ app.steps["worker"].add("testbed.beat:BeatWatch")
 
 CHECK_NEW_HOST = "testbed.tasks.hosts.check_new_host"
 CLEAN_UP = "testbed.tasks.cleanups.clean_up"
+DELIVER = "testbed.tasks.notifications.deliver"
 OBSERVE = "testbed.tasks.observe.observe"
 OBSERVE_IMAGES = "testbed.tasks.images.observe_images"
 PUSH_KEYS = "testbed.tasks.ssh.push_keys"
@@ -46,6 +47,12 @@ def request_host_check(new_host_id: int) -> None:
     """Request the check of a new host; a message that fails is sent again later."""
     with _logged(f"new host {new_host_id} is checked later"):
         app.send_task(CHECK_NEW_HOST, args=(new_host_id,))
+
+
+def request_deliveries() -> None:
+    """Request that mails and webhooks are sent; the periodic task would later."""
+    with _logged("notifications are delivered later"):
+        app.send_task(DELIVER, expires=settings.DELIVER_EVERY_S)
 
 
 def request_observation() -> None:

@@ -20,12 +20,13 @@ from django.utils import timezone
 
 from orchestration.amounts import size
 from testbed.access.limits import MIB, limits_of
-from testbed.models import Cleanup, Entry, Event, Run
+from testbed.models import Cleanup, Entry, Event, Notification, Run
 
 logger = logging.getLogger(__name__)
 # A chunk takes some ten milliseconds on SQLite, which has one writer at a time.
 CHUNK_EVENTS = 2_000
 CHUNKS_AT_ONCE = 50
+KEPT_NOTIFICATIONS = timedelta(days=30)
 
 
 class Kept(NamedTuple):
@@ -73,6 +74,11 @@ def forget_old_entries(*, most: int = CHUNK_EVENTS) -> int:
         return 0
     limit = timezone.now() - timedelta(days=settings.KEEP_RECORD_DAYS)
     return Entry.objects.forget_before(limit, most=most)
+
+
+def forget_old_notifications() -> int:
+    """Remove what users were told long ago; return how many rows."""
+    return Notification.objects.forget(timezone.now() - KEPT_NOTIFICATIONS)
 
 
 def _due() -> dict[int, str]:

@@ -256,6 +256,7 @@ OBSERVE_EVERY_S = env_int("TESTBED_OBSERVE_EVERY_S", 10)
 PUSH_KEYS_EVERY_S = 15
 SWEEP_EVERY_S = env_int("TESTBED_SWEEP_EVERY_S", 5)
 KEEP_HOUSE_EVERY_S = 60
+DELIVER_EVERY_S = 30
 SWEEP_FILES_EVERY_S = 3600
 OBSERVE_IMAGES_EVERY_S = 600
 # Logs of older runs are removed; 0 keeps them for ever.
@@ -281,6 +282,9 @@ _SMTP_SECURITY = env_choice("TESTBED_SMTP_SECURITY", "none", "starttls", "tls")
 EMAIL_USE_TLS = _SMTP_SECURITY == "starttls"
 EMAIL_USE_SSL = _SMTP_SECURITY == "tls"
 EMAIL_TIMEOUT = 10
+
+# Where users' webhooks may be besides public addresses (testbed/notifications/).
+WEBHOOK_NETWORKS = env_networks("TESTBED_WEBHOOK_NETWORKS")
 DEFAULT_FROM_EMAIL = env_str("TESTBED_MAIL_FROM", "testbeds@localhost")
 
 # Beat runs inside a worker started with -B; a call that waited too long is dropped.
@@ -324,6 +328,11 @@ CELERY_BEAT_SCHEDULE = {
         "task": "testbed.tasks.expiry.find_idle",
         "schedule": FIND_IDLE_EVERY_S,
         "options": {"expire_seconds": FIND_IDLE_EVERY_S},
+    },
+    "deliver": {
+        "task": "testbed.tasks.notifications.deliver",
+        "schedule": DELIVER_EVERY_S,
+        "options": {"expire_seconds": DELIVER_EVERY_S},
     },
     "keep-house": {
         "task": "testbed.tasks.upkeep.keep_house",

@@ -14,7 +14,14 @@ from testbed.hosts.adding import check_new_host, send_checks_again
 from testbed.hosts.observation import observe
 from testbed.images.pruning import observe_images
 from testbed.images.stale_files import remove_unsaved, sweep_files
-from testbed.retention import forget_old_cleanups, forget_old_entries, remove_old_logs
+from testbed.notifications.delivery import deliver
+from testbed.notifications.telling import watch_hosts
+from testbed.retention import (
+    forget_old_cleanups,
+    forget_old_entries,
+    forget_old_notifications,
+    remove_old_logs,
+)
 from testbed.runs.batches import run_batch
 from testbed.runs.sweeper import adopt, start_runs, sweep
 from testbed.samples.recording import fold_samples, forget_samples
@@ -28,6 +35,7 @@ __all__ = [
     "adopt",
     "check_new_host",
     "clean_up",
+    "deliver",
     "expire",
     "find_idle",
     "keep_house",
@@ -61,6 +69,8 @@ def keep_house_once() -> dict[str, int]:
         "logs of old runs removed": remove_old_logs,
         "records of old deletions removed": forget_old_cleanups,
         "old entries of the record removed": forget_old_entries,
+        "users told of hosts": watch_hosts,
+        "old notifications removed": forget_old_notifications,
         "scheduled snapshots above their number": order_deletions,
         "records of old acts on snapshots removed": forget_old_orders,
         "samples folded into minutes": fold_samples,

@@ -42,6 +42,7 @@ from testbed.views.hosts import pages as hosts
 from testbed.views.listing import activity, labels, steps
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
+from testbed.views.notifications import choices, inbox
 from testbed.views.sharing import expiry, groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
@@ -198,6 +199,13 @@ urlpatterns = [
     path("groups/", groups.index, name="groups"),
     path("groups/<int:pk>/", groups.show, name="group"),
     path("ssh-keys/", keys.index, name="ssh-keys"),
+    path("notifications/", inbox.index, name="notifications"),
+    path("notifications/<int:pk>/", inbox.show, name="notification"),
+    path("notifications/read/", inbox.read, name="notifications-read"),
+    path("notifications/bell/", inbox.bell, name="notifications-bell"),
+    path("notifications/new/", inbox.new, name="notifications-new"),
+    path("notifications/settings/", choices.index, name="notification-settings"),
+    path("notifications/webhook/", choices.webhook, name="notification-webhook"),
     path("ssh-keys/remove/", keys.remove, name="ssh-key-remove"),
     path("admin/login/", RedirectView.as_view(pattern_name="login", query_string=True)),
     path("admin/", admin.site.urls),

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 
 from celery import shared_task
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Q
 
 from testbed.expiry.ending import end
 from testbed.expiry.idleness import find_idle_ends, is_used_again
-from testbed.expiry.mail import send_warnings
+from testbed.expiry.warning import tell_end
 from testbed.models import Expiry, Testbed
 from testbed.models.expiry import NO_END, database_now
 
@@ -81,15 +82,16 @@ def _follow_clock(now: datetime) -> int:
 def _warn(now: datetime) -> int:
     """Announce the ends that are near, each once, on the page and by mail."""
     near = Expiry.objects.ending(now + settings.EXPIRY.warning).filter(warned_at=None)
-    warned = []
+    warned = 0
     for row in near.select_related("testbed__owner")[:MOST_AT_ONCE]:
         mine = Expiry.objects.filter(pk=row.pk, warned_at=None)
-        if mine.update(warned_at=now, seen_at=now):
-            row.warned_at = row.seen_at = now
-            warned.append(row)
-            logger.info("%s is at %s: announced", row, row.ends_at)
-    send_warnings(warned)
-    return len(warned)
+        with transaction.atomic():
+            if mine.update(warned_at=now, seen_at=now):
+                row.warned_at = row.seen_at = now
+                tell_end(row)
+                warned += 1
+                logger.info("%s is at %s: announced", row, row.ends_at)
+    return warned
 
 
 def _end(now: datetime) -> int:

@@ -14,6 +14,12 @@ from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.listing.labels import Favourite, HiddenTour, Tag
+from testbed.models.notifications.choices import NotificationChoice
+from testbed.models.notifications.notifications import (
+    Delivery,
+    HostSilence,
+    Notification,
+)
 from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Task
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
@@ -32,6 +38,7 @@ __all__ = [
     "Batch",
     "Cleanup",
     "CleanupItem",
+    "Delivery",
     "Entry",
     "Event",
     "Expiry",
@@ -41,6 +48,7 @@ __all__ = [
     "HiddenTour",
     "Host",
     "HostFinding",
+    "HostSilence",
     "ImageStore",
     "Instruction",
     "Inventory",
@@ -50,6 +58,8 @@ __all__ = [
     "LoginCount",
     "MissingPart",
     "NewHost",
+    "Notification",
+    "NotificationChoice",
     "ObservedGuest",
     "ObservedSnapshots",
     "PlannedStart",

@@ -35,6 +35,7 @@ from testbed.models import (
     Testbed,
 )
 from testbed.models.record.entries import RUN_END
+from testbed.notifications.telling import tell_run_ended
 from testbed.runs.kept import kept_words
 from testbed.runs.recorder import record
 from testbed.testbeds.capacity import needs_in, set_started
@@ -113,6 +114,8 @@ def finish_run(
         record(run_id, Event.Kind.RUN, status=status.value, message=message, hint=hint)
         ending = Entry.Outcome(status.value)
         write_on_testbed(None, RUN_END, run.testbed, message, run=run, outcome=ending)
+        run.status, run.message, run.ended_at = status, message, timezone.now()
+        tell_run_ended(run)
         if run.command not in BESIDE_OTHERS:
             transaction.on_commit(request_observation)
         if Run.objects.waiting().exists():

@@ -23,11 +23,13 @@ from testbed.models import (
     Host,
     LoginCount,
     NewHost,
+    Notification,
     Run,
     SavedImage,
     SnapshotOrder,
     Testbed,
 )
+from testbed.models.notifications.choices import Kind
 from testbed.testbeds.files import delete_file
 from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.conftest import MakeRun, ShareWith
@@ -63,6 +65,7 @@ ANSWERS = {
     "on": "302 302 302 302",
     "never": "405 405 405 405",
     "own": "302 404 404 200 200",
+    "own-on": "302 404 404 404 302",
     "own-once": "302 404 404 422 302",  # the admin comes too late
     # A question, to the one who has something to lose.
     "users-on": "302 302 302 302 200",
@@ -183,6 +186,13 @@ quotas/                                                 200:administer     impos
 groups/                                                 users              422:administer
 groups/<int:pk>/                                        own-group          own-group-bad
 ssh-keys/                                               users              users-refused
+notifications/                                          users              impossible
+notifications/<int:pk>/                                 own-on             impossible
+notifications/read/                                     impossible         on
+notifications/bell/                                     users              impossible
+notifications/new/                                      users              impossible
+notifications/settings/                                 users              on
+notifications/webhook/                                  impossible         users-refused
 ssh-keys/remove/                                        impossible         users-nothing
 admin/login/                                            on                 on
 admin/                                                  staff              staff
@@ -204,6 +214,7 @@ PARTS = {
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "catalogue/<int:pk>/": "catalogue/{image}/",
     "groups/<int:pk>/": "groups/{group}/",
+    "notifications/<int:pk>/": "notifications/{told}/",
     "trash/<int:pk>/": "trash/{trash}/",
     "<int:pk>/answers": "{execution}/answers",
     "<int:pk>/difference": "{execution}/difference",
@@ -341,6 +352,7 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
         "allowance": Allowance.objects.create(user=owner),
         "groupallowance": GroupAllowance.objects.create(group=group),
         "trash": deleted,
+        "told": Notification.objects.create(user=owner, kind=Kind.TEST, title="told"),
         "image": SavedImage.objects.create(
             owner=owner,
             name="base",

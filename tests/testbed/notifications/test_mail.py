@@ -3,14 +3,20 @@
 import socketserver
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from email import message_from_string
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 
+from testbed.environment import ExpiryTimes
 from testbed.expiry.sweeping import expire_once
-from testbed.models import Expiry, Testbed
-from tests.testbed.expiry.conftest import HOUR, NOW
+from testbed.models import Delivery, Expiry, Notification, NotificationChoice, Testbed
+from testbed.notifications.delivery import WAITS, deliver_once
+
+HOUR = timedelta(hours=1)
+NOW = timezone.now()
 
 
 class Receiver(socketserver.StreamRequestHandler):
@@ -57,24 +63,53 @@ def received(settings: object) -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def near(lab: Testbed, owner: User) -> Expiry:
+def near(generated: Testbed, owner: User, settings: object) -> Expiry:
+    """The end of a testbed that is up, in 20 hours."""
+    settings.EXPIRY = ExpiryTimes(72 * HOUR, 240 * HOUR, 24 * HOUR, 0 * HOUR)
+    Testbed.objects.update(condition=Testbed.Condition.UP)
     User.objects.filter(pk=owner.pk).update(email="olive@lab.example")
-    return Expiry.objects.create(testbed=lab, expires_at=NOW + 20 * HOUR)
+    return Expiry.objects.create(testbed=generated, expires_at=NOW + 20 * HOUR)
 
 
 def test_warning_is_delivered(near: Expiry, received: list[str]):
     expire_once(NOW)
+    expire_once(NOW)
+
+    assert deliver_once(timezone.now()) == 1
 
     (text,) = received
     mail = message_from_string(text)
     assert mail["To"] == "olive@lab.example"
     assert mail["From"] == "testbeds@localhost"
-    assert mail["Subject"] == "Testbed lab ends at 29 Nov 2026 12:00 UTC"
+    assert mail["Subject"].startswith("Testbed lab ends at ")
     assert "press Extend on its page" in mail.get_payload()
+    assert "/testbeds/lab/" in mail.get_payload()
+
+
+def test_mail_is_not_sent_to_an_owner_who_wants_none(
+    near: Expiry, owner: User, received: list[str]
+):
+    NotificationChoice.objects.create(user=owner, channels={"end_near": ["browser"]})
+
+    assert expire_once(NOW)["warned"] == 1
+    assert deliver_once(timezone.now()) == 0
+    assert received == []
+
+
+def test_owner_who_left_is_stood_in_for_by_lab_admins(
+    near: Expiry, owner: User, admin: User, received: list[str]
+):
+    User.objects.filter(pk=owner.pk).update(is_active=False)
+    User.objects.filter(pk=admin.pk).update(email="ada@lab.example")
+
+    expire_once(NOW)
+    deliver_once(timezone.now())
+
+    assert [message_from_string(text)["To"] for text in received] == ["ada@lab.example"]
 
 
 def test_refused_address_keeps_no_other_mail_back(
-    near: Expiry, lab: Testbed, owner: User, stranger: User, received: list[str]
+    near: Expiry, owner: User, stranger: User, received: list[str]
 ):
     User.objects.filter(pk=owner.pk).update(email="nobody@lab.example")
     User.objects.filter(pk=stranger.pk).update(email="sam@lab.example")
@@ -84,5 +119,31 @@ def test_refused_address_keeps_no_other_mail_back(
     Expiry.objects.create(testbed=other, expires_at=NOW + 21 * HOUR)
 
     assert expire_once(NOW)["warned"] == 2
+    assert deliver_once(timezone.now()) == 1
 
     assert [message_from_string(text)["To"] for text in received] == ["sam@lab.example"]
+    assert "no such user" in Delivery.objects.get(status="waiting").said
+
+
+def test_mail_waits_for_a_server_that_is_away(
+    near: Expiry, received: list[str], settings: object
+):
+    port, settings.EMAIL_PORT = settings.EMAIL_PORT, 1
+    expire_once(NOW)
+    now = timezone.now()
+    assert deliver_once(now) == 0
+    assert "The mail server is away" in Delivery.objects.get().said
+
+    settings.EMAIL_PORT = port
+    assert deliver_once(now + WAITS[0]) == 1
+    assert len(received) == 1
+
+
+def test_lab_without_a_mail_server_tells_on_the_page_alone(
+    near: Expiry, settings: object, owner: User
+):
+    settings.EMAIL_HOST = ""
+    expire_once(NOW)
+
+    assert Notification.objects.unread(owner).count() == 1
+    assert not Delivery.objects.exists()

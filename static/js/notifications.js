@@ -1,0 +1,62 @@
+// Notifications of the system, for users who asked for them in this browser; and the switch.
+// Loaded by every page: it asks for what is new, also while the page is not seen.
+
+const ON = "testbed-notifications";
+const SHOWN = "testbed-notifications-shown";
+const EVERY_MS = 20000;
+
+const isOn = () => "Notification" in window && Notification.permission === "granted" && localStorage.getItem(ON) === "on";
+
+// Several tabs ask: what one has shown, the others leave; the tag replaces a second one.
+const show = ({ id, title, text }) => {
+  if (id <= Number(localStorage.getItem(SHOWN) || 0)) return;
+  localStorage.setItem(SHOWN, String(id));
+  const shown = new Notification(title, { body: text, tag: `testbed-${id}` });
+  shown.onclick = () => {
+    window.focus();
+    location.assign(`/notifications/${id}/`);
+  };
+};
+
+const ask = async (address) => {
+  if (!isOn()) return;
+  try {
+    const answer = await fetch(address, { headers: { Accept: "application/json" }, redirect: "error" });
+    if (!answer.ok) return;
+    const { notifications } = await answer.json();
+    notifications.reverse().forEach(show);
+  } catch {
+    // The page itself says when the server is away.
+  }
+};
+
+const bell = document.querySelector("#bell[data-new]");
+if (bell && "Notification" in window) {
+  setInterval(() => ask(bell.dataset.new), EVERY_MS);
+  ask(bell.dataset.new);
+}
+
+const panel = document.querySelector("[data-browser]");
+if (panel && "Notification" in window) {
+  const [state, on, off] = ["state", "on", "off"].map((name) => panel.querySelector(`[data-browser-${name}]`));
+  const draw = () => {
+    const denied = Notification.permission === "denied";
+    on.hidden = denied || isOn();
+    off.hidden = !isOn();
+    state.textContent = denied
+      ? "This browser refuses notifications of this site. Allow them in the browser's settings of the site."
+      : isOn()
+        ? "New notifications are shown on this screen while a page of the testbed is open, also in the background."
+        : "Nothing is shown on this screen outside of the pages.";
+  };
+  on.addEventListener("click", async () => {
+    if ((await Notification.requestPermission()) === "granted") localStorage.setItem(ON, "on");
+    draw();
+  });
+  off.addEventListener("click", () => {
+    localStorage.setItem(ON, "off");
+    draw();
+  });
+  panel.hidden = false;
+  draw();
+}

@@ -1,0 +1,1 @@
+"""Tells users of runs, ends and hosts: on pages, by mail and by webhooks."""

@@ -1,0 +1,155 @@
+"""Sends the mails and webhooks that are due; each is tried a few times.
+
+A worker claims a delivery for some minutes, so that one that dies leaves it due again.
+A webhook may therefore get one twice; both have the same `webhook-id`.
+"""
+
+import logging
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from smtplib import SMTPRecipientsRefused, SMTPResponseException
+
+from celery import shared_task
+from django.conf import settings
+from django.core.mail import EmailMessage, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.db.models import F
+from django.urls import reverse
+from django.utils import timezone
+
+from testbed.models import Delivery, NotificationChoice
+from testbed.models.notifications.choices import Channel, Kind
+from testbed.models.notifications.notifications import MOST_SAID
+from testbed.notifications.webhooks import WebhookRefused, send
+
+logger = logging.getLogger(__name__)
+MOST_AT_ONCE = 40
+CALLED_AT_ONCE = 8
+LEASE = timedelta(minutes=5)
+# Between an attempt and the next one; after the last one it is given up.
+WAITS = tuple(timedelta(minutes=count) for count in (1, 5, 30, 120))
+MOST_FAILURES = 10
+Outcomes = dict[int, str]  # ids of deliveries, and why each failed; empty: it did not
+
+
+@shared_task(name="testbed.tasks.notifications.deliver", ignore_result=True)
+def deliver() -> None:
+    """Send what is due."""
+    deliver_once(timezone.now())
+
+
+def deliver_once(now: datetime) -> int:
+    """Send what is due now; return how many were delivered."""
+    rows = Delivery.objects.claim(now, most=MOST_AT_ONCE, lease=LEASE)
+    mails = [row for row in rows if row.channel == Channel.MAIL]
+    calls = [row for row in rows if row.channel == Channel.WEBHOOK]
+    problems = _mail(mails) | _call(calls, now)
+    for row in rows:
+        _save(row, problems[row.pk], now)
+    return sum(1 for problem in problems.values() if not problem)
+
+
+def _mail(rows: Iterable[Delivery]) -> Outcomes:
+    """Send mails over one connection; a server that is away fails all that are left."""
+    waiting = {row.pk: row for row in rows}
+    problems = dict.fromkeys(waiting, "")
+    if not waiting:
+        return problems
+    connection = get_connection()
+    try:
+        connection.open()
+        while waiting:
+            pk, row = next(iter(waiting.items()))
+            try:
+                _message(row, connection).send()
+            except (SMTPRecipientsRefused, SMTPResponseException, ValueError) as exc:
+                problems[pk] = f"The mail server refused it: {exc}"
+            del waiting[pk]
+        connection.close()
+    except OSError as exc:
+        logger.warning("%d mails were not sent: %s", len(waiting), exc)
+        problems |= dict.fromkeys(waiting, f"The mail server is away: {exc}")
+    return problems
+
+
+def _message(row: Delivery, connection: BaseEmailBackend) -> EmailMessage:
+    told = row.notification
+    text = "\n\n".join(part for part in (told.text, address_of(told.path)) if part)
+    settings_page = address_of(reverse("notification-settings"))
+    footer = f"Choose what you are told: {settings_page}"
+    return EmailMessage(
+        told.title, f"{text}\n\n{footer}\n", to=[told.user.email], connection=connection
+    )
+
+
+def address_of(path: str) -> str:
+    """Return the whole address of a page, or its path where the lab has no address."""
+    origins = settings.CSRF_TRUSTED_ORIGINS
+    return f"{origins[0] if origins else ''}{path}" if path else ""
+
+
+def _call(rows: list[Delivery], now: datetime) -> Outcomes:
+    if not rows:
+        return {}
+    with ThreadPoolExecutor(CALLED_AT_ONCE) as pool:
+        problems = pool.map(lambda row: _call_one(row, now), rows)
+        return {row.pk: problem for row, problem in zip(rows, problems, strict=True)}
+
+
+def _call_one(row: Delivery, now: datetime) -> str:
+    """Call a webhook; return why it failed. Runs in a thread, and reads no rows."""
+    told = row.notification
+    choice = getattr(told.user, "notification_choice", None)
+    if choice is None or not choice.has_webhook or not told.user.is_active:
+        return "The webhook was removed."
+    body = {
+        "type": told.kind,
+        "timestamp": told.at.isoformat(),
+        "data": {
+            "title": told.title,
+            "text": told.text,
+            "address": address_of(told.path),
+            **told.data,
+        },
+    }
+    try:
+        send(
+            choice.webhook_url,
+            choice.secret,
+            f"msg_{row.pk}",
+            int(now.timestamp()),
+            body,
+        )
+    except WebhookRefused as exc:
+        return exc.message
+    except Exception:  # the others are delivered all the same
+        logger.exception("the webhook of %s", told.user)
+        return "An unexpected error happened; the server's log has it."
+    return ""
+
+
+def _save(row: Delivery, problem: str, now: datetime) -> None:
+    is_last = row.tries > len(WAITS) or row.notification.kind == Kind.TEST
+    if not problem:
+        row.status = Delivery.Status.DELIVERED
+    elif is_last:
+        row.status = Delivery.Status.FAILED
+    else:
+        row.due_at = now + WAITS[row.tries - 1]
+    row.said, row.tried_at = problem[:MOST_SAID], now
+    row.save(update_fields=["status", "due_at", "said", "tried_at"])
+    if row.channel == Channel.WEBHOOK and row.notification.kind != Kind.TEST:
+        _count(row, problem)
+
+
+def _count(row: Delivery, problem: str) -> None:
+    """Count what a webhook did not take; one that takes nothing is called no more."""
+    mine = NotificationChoice.objects.filter(user=row.notification.user)
+    if row.status == Delivery.Status.DELIVERED:
+        mine.exclude(failures=0).update(failures=0)
+    elif row.status == Delivery.Status.FAILED:
+        mine.update(failures=F("failures") + 1)
+        said = f"{MOST_FAILURES} deliveries in a row failed; the last one: {problem}"
+        many = mine.filter(failures__gte=MOST_FAILURES, stopped_because="")
+        many.update(stopped_because=said[:MOST_SAID])

@@ -1,0 +1,103 @@
+"""The pages of notifications; nobody sees those of another user."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from testbed.models import Entry, Notification, NotificationChoice
+from testbed.models.notifications.choices import Channel, Kind
+from testbed.notifications.choosing import choice_of
+
+
+@pytest.fixture
+def told(owner: User) -> Notification:
+    return Notification.objects.create(
+        user=owner, kind=Kind.RUN_ENDED, title="Up of <lab> failed", path="/trash/"
+    )
+
+
+def test_bell_counts_what_is_unread(browser: Client, told: Notification):
+    assert "Notifications, 1 unread" in browser.get("/notifications/bell/").text
+
+    response = browser.get(f"/notifications/{told.pk}/")
+
+    assert (response.status_code, response.url) == (302, "/trash/")
+    assert "unread" not in browser.get("/notifications/bell/").text
+
+
+def test_all_that_the_page_showed_is_marked_as_read(
+    browser: Client, told: Notification, owner: User
+):
+    assert "Up of &lt;lab&gt; failed" in browser.get("/notifications/").text
+    later = Notification.objects.create(user=owner, kind=Kind.RUN_ENDED, title="later")
+
+    browser.post("/notifications/read/", {"newest": told.pk})
+
+    assert list(Notification.objects.unread(owner)) == [later]
+
+
+@pytest.mark.parametrize("newest", ["", "x", "-1", "9" * 40, "\u0661"])
+def test_wrong_number_marks_nothing(browser: Client, told: Notification, newest: str):
+    assert browser.post("/notifications/read/", {"newest": newest}).status_code == 302
+    assert Notification.objects.unread(told.user).exists()
+
+
+def test_notifications_of_another_user_are_not_there(
+    client: Client, told: Notification, stranger: User
+):
+    client.force_login(stranger)
+
+    assert client.get(f"/notifications/{told.pk}/").status_code == 404
+    assert "failed" not in client.get("/notifications/").text
+    assert client.get("/notifications/new/").json() == {"notifications": []}
+    client.post("/notifications/read/", {"newest": told.pk})
+    assert Notification.objects.unread(told.user).exists()
+
+
+def test_browser_gets_what_its_user_chose_for_it(
+    browser: Client, told: Notification, owner: User
+):
+    (found,) = browser.get("/notifications/new/").json()["notifications"]
+    assert found == {"id": told.pk, "title": "Up of <lab> failed", "text": ""}
+
+    browser.post("/notifications/settings/", {"way": ["run_ended:mail", "x:y", "mail"]})
+
+    assert browser.get("/notifications/new/").json() == {"notifications": []}
+    choice = choice_of(owner)
+    assert choice.chose(Kind.RUN_ENDED, Channel.MAIL)
+    assert choice.channels == {"run_ended": ["mail"], "end_near": [], "host_away": []}
+    assert Entry.objects.latest("pk").act == "notifications"
+
+
+def test_secret_of_a_webhook_is_shown_once(browser: Client, owner: User):
+    url = "https://hooks.example.org/lab"
+
+    response = browser.post("/notifications/webhook/", {"do": "set", "url": url})
+
+    secret = NotificationChoice.objects.get(user=owner).secret
+    assert secret in response.text
+    page = browser.get("/notifications/settings/").text
+    assert url in page
+    assert secret not in page
+
+
+def test_wrong_webhook_keeps_what_was_typed(browser: Client):
+    response = browser.post(
+        "/notifications/webhook/", {"do": "set", "url": "ftp://lab.example"}
+    )
+
+    assert response.status_code == 422
+    assert "This is no address of a webhook." in response.text
+    assert 'value="ftp://lab.example"' in response.text
+
+
+def test_removed_webhook_leaves_no_secret(browser: Client, owner: User):
+    url = "https://hooks.example.org/lab"
+    browser.post("/notifications/webhook/", {"do": "set", "url": url})
+
+    browser.post("/notifications/webhook/", {"do": "remove"})
+
+    choice = NotificationChoice.objects.get(user=owner)
+    assert (choice.webhook_url, choice.secret) == ("", "")
+    response = browser.post("/notifications/webhook/", {"do": "test"})
+    assert response.status_code == 422

@@ -1,0 +1,261 @@
+"""Webhooks: real HTTP on this machine, and the addresses that are never called."""
+
+import base64
+import hashlib
+import hmac
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network, ip_address
+
+import pytest
+from django.contrib.auth.models import User
+from django.utils import timezone
+
+from testbed.models import Delivery, NotificationChoice
+from testbed.models.notifications.choices import Channel, Kind
+from testbed.notifications.choosing import choice_of, set_webhook, try_webhook
+from testbed.notifications.delivery import LEASE, MOST_FAILURES, WAITS, deliver_once
+from testbed.notifications.telling import tell
+from testbed.notifications.webhooks import (
+    PREFIX,
+    WebhookRefused,
+    check_url,
+    choose,
+    new_secret,
+    send,
+)
+
+LOOPBACK = IPv4Network("127.0.0.0/8")
+STATUSES = Delivery.Status
+
+
+@dataclass
+class Receiver:
+    """A server of webhooks: what it got, and how it answers."""
+
+    url: str = ""
+    status: int = 204
+    location: str = ""
+    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+
+
+@pytest.fixture
+def receiver(settings: object) -> Iterator[Receiver]:
+    found = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            headers = {name.lower(): text for name, text in self.headers.items()}
+            found.got.append((headers, self.rfile.read(length)))
+            self.send_response(found.status)
+            if found.location:
+                self.send_header("Location", found.location)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        found.url = f"http://localhost:{server.server_address[1]}/hook?lab=1"
+        settings.WEBHOOK_NETWORKS = (LOOPBACK,)
+        yield found
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def hooked(receiver: Receiver, owner: User) -> User:
+    """A user whose webhook gets the ends of runs."""
+    NotificationChoice.objects.create(
+        user=owner,
+        channels={Kind.RUN_ENDED: [Channel.WEBHOOK]},
+        webhook_url=receiver.url,
+        secret=new_secret(),
+    )
+    return owner
+
+
+def test_delivery_is_signed_and_says_what_happened(hooked: User, receiver: Receiver):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed", path="/runs/7/", data={"run": 7})
+
+    assert deliver_once(timezone.now()) == 1
+
+    ((headers, content),) = receiver.got
+    body = json.loads(content)
+    assert body["type"] == "run_ended"
+    assert (body["data"]["title"], body["data"]["run"]) == ("Up of lab failed", 7)
+    assert headers["host"] == receiver.url.split("/")[2]
+    key = base64.b64decode(choice_of(hooked).secret.removeprefix(PREFIX))
+    signed = (
+        f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + content
+    )
+    digest = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{digest}"
+    assert Delivery.objects.get().status == STATUSES.DELIVERED
+
+
+def test_delivery_that_fails_is_repeated_with_the_same_number(
+    hooked: User, receiver: Receiver
+):
+    receiver.status = 500
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    now = timezone.now()
+
+    for wait in (timedelta(), *WAITS):
+        now += wait
+        assert deliver_once(now) == 0
+        assert deliver_once(now) == 0
+
+    row = Delivery.objects.get()
+    assert (row.status, row.said) == (STATUSES.FAILED, "It answered 500.")
+    assert row.tries == len(receiver.got) == 1 + len(WAITS)
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 1
+
+
+def test_redirect_is_not_followed(hooked: User, receiver: Receiver):
+    receiver.status, receiver.location = 302, receiver.url
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+
+    assert deliver_once(timezone.now()) == 0
+    assert Delivery.objects.get().said == "It answered 302."
+    assert len(receiver.got) == 1
+
+
+def test_delivery_of_a_worker_that_died_is_due_again(hooked: User, receiver: Receiver):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    now = timezone.now()
+    (claimed,) = Delivery.objects.claim(now, most=10, lease=LEASE)
+
+    assert deliver_once(now) == 0
+    assert deliver_once(now + LEASE) == 1
+    assert claimed.pk == Delivery.objects.get().pk
+
+
+def test_webhook_that_takes_nothing_is_stopped_until_it_is_tested(
+    hooked: User, receiver: Receiver
+):
+    receiver.status = 500
+    for _ in range(MOST_FAILURES):
+        tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    now = timezone.now()
+    for wait in (timedelta(), *WAITS):
+        now += wait
+        deliver_once(now)
+
+    assert "10 deliveries in a row failed" in choice_of(hooked).stopped_because
+    assert tell([hooked], Kind.RUN_ENDED, "Up of lab failed") == 0
+
+    receiver.status = 204
+    try_webhook(hooked)
+    assert deliver_once(timezone.now()) == 1
+    assert tell([hooked], Kind.RUN_ENDED, "Up of lab failed") == 1
+
+
+def test_only_one_test_is_under_way(hooked: User):
+    try_webhook(hooked)
+
+    with pytest.raises(WebhookRefused, match="being sent"):
+        try_webhook(hooked)
+
+
+def test_removed_webhook_is_not_called(hooked: User, receiver: Receiver):
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    NotificationChoice.objects.update(webhook_url="")
+
+    assert deliver_once(timezone.now()) == 0
+    assert receiver.got == []
+
+
+def test_private_address_is_not_called(
+    hooked: User, receiver: Receiver, settings: object
+):
+    settings.WEBHOOK_NETWORKS = ()
+    tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+
+    assert deliver_once(timezone.now()) == 0
+    assert "not public" in Delivery.objects.get().said
+    assert receiver.got == []
+
+
+def test_server_that_never_answers_is_left(settings: object):
+    settings.WEBHOOK_NETWORKS = (LOOPBACK,)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(WebhookRefused, match="did not answer within 0 s"):
+            send(url, new_secret(), "msg_1", int(time.time()), {}, limit_s=0.1)
+
+
+def test_server_that_is_not_there_is_named(settings: object):
+    settings.WEBHOOK_NETWORKS = (LOOPBACK,)
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(WebhookRefused, match="could not be called"):
+        send(f"http://127.0.0.1:{port}/", new_secret(), "msg_1", int(time.time()), {})
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.7.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "0.0.0.0",  # noqa: S104
+        "224.0.0.1",
+        "255.255.255.255",
+        "::1",
+        "::",
+        "fe80::1",
+        "fd00::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "2001:0:53aa:64c::1",
+    ],
+)
+def test_addresses_of_the_lab_are_refused(address: str):
+    with pytest.raises(WebhookRefused):
+        choose([ip_address("93.184.216.34"), ip_address(address)], ())
+
+
+def test_allowed_network_is_called_also_as_mapped_address():
+    assert str(choose([ip_address("::ffff:10.0.0.1")], [IPv4Network("10.0.0.0/24")]))
+    assert str(choose([ip_address("2606:2800:220:1::1")], ()))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "hooks.example.org",
+        "ftp://hooks.example.org/",
+        "file:///etc/passwd",
+        "https://",
+        "https://user:word@hooks.example.org/",
+        "https://hooks.example.org:99999/",
+        "https://hooks.example.org:0/",
+        "https://hooks.example.org/\n",
+        "https://[::1/",
+        "https://hooks.example.org/" + "x" * 500,
+    ],
+)
+def test_wrong_addresses_are_refused(text: str, owner: User):
+    if text.endswith("\n"):  # spaces around are not the user's meaning
+        assert check_url(text) == text.strip()
+        return
+    with pytest.raises(WebhookRefused):
+        set_webhook(owner, text)
+    assert not NotificationChoice.objects.exists()
