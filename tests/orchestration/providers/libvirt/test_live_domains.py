@@ -25,8 +25,10 @@ from tests.orchestration.providers.libvirt.samples import (
     REAL_HOST,
     domain_in_lab,
 )
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.live
+BOOTS_WITHIN_S = 240
 
 
 def test_domain_lives_and_goes_without_a_trace(
@@ -84,10 +86,13 @@ def test_booted_guest_obeys_the_power_button(
         conn, domain_in_lab(guest), build_domain(guest, REAL_HOST, testbed="lab")
     )
     domains.start(conn, domain_in_lab(guest))
-    for _ in range(750):
-        if "guest ready" in Path(guest.console).read_text(errors="replace"):
-            break
-        time.sleep(0.2)
+    console = Path(guest.console)
+    wait_until(
+        lambda: "guest ready" in console.read_text(errors="replace"),
+        "the guest never became ready",
+        timeout_s=BOOTS_WITHIN_S,
+        pause_s=0.2,
+    )
 
     off = domains.shut_down(conn, domain_in_lab(guest), sleep=time.sleep, timeout_s=120)
 

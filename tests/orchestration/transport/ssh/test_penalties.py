@@ -125,7 +125,6 @@ def test_twenty_guests_that_boot_are_reached_without_a_penalty(
 
     logs = [(tmp_path / f"guest-{n}" / "log").read_text() for n in range(GUESTS)]
     assert not [log for log in logs if BAN in log]
-    assert any("refuses the login" in " ".join(guest.seen) for guest in guests)
 
 
 def test_penalty_is_named_and_waited_out(
@@ -171,9 +170,14 @@ class _Guest:
             self.server.argv, stdin=subprocess.DEVNULL
         )
         time.sleep(3)
+        if self.number % 2:  # a busy machine may start it later
+            wait_until(self._was_refused, timeout_s=240)
         keys.write_bytes(key)
         time.sleep(5)
         (self.folder / "ready").touch()
+
+    def _was_refused(self) -> bool:
+        return any("refuses the login" in words for words in self.seen)
 
     def wait(self, via: SSHTransport, ledger: Failures) -> None:
         """Ask as the product does, until the guest is ready."""
