@@ -11,6 +11,7 @@ from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.celery import request_observation
 from testbed.models import Host, Inventory, ObservedGuest, PlannedStart, Run, Testbed
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.record.entries import HOSTS
 
 # What an admin may change; a host keeps its name, which states and marks have.
@@ -90,8 +91,7 @@ def things_on(host: Host) -> list[str]:
 def remove_host(host: Host, by: str) -> None:
     """Remove a host that no testbed uses. Raises: HostInUse."""
     with transaction.atomic():
-        # As plans do (`testbeds.capacity`): none is made for it at the same time.
-        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
+        wait_for_other_plans()  # none is made for it at the same time
         if host.is_main and Host.objects.exclude(pk=host.pk).exists():
             raise HostInUse(
                 f"{host.name} is main, by which all other hosts are used.",

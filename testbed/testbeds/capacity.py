@@ -9,7 +9,6 @@ on Up.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from orchestration.amounts import mib
@@ -98,15 +97,6 @@ def taken_by_others(
     found = counted() if found is None else found
     others = (one for one in found if one.testbed != testbed.pk)
     return by_host(need for one in others for need in one.whole)
-
-
-def wait_for_other_plans() -> None:
-    """Let one plan at a time go on; the lock ends with the caller's transaction.
-
-    SQLite needs none: its transactions begin with the only lock for writers.
-    """
-    with transaction.atomic(savepoint=False):
-        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
 
 
 def held_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:

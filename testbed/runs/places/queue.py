@@ -33,6 +33,7 @@ from testbed.access.limits import (
 from testbed.access.permissions import act_of_command, act_up, may
 from testbed.celery import request_driver
 from testbed.models import Event, Host, PlannedStart, Run, Testbed
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.runs import RunQuerySet
 from testbed.runs.dispatch import drive
 from testbed.runs.outcome import finish_run
@@ -44,7 +45,6 @@ from testbed.testbeds.capacity import (
     counted,
     rest_of_hosts,
     set_started,
-    wait_for_other_plans,
 )
 from testbed.testbeds.planning import write
 from testbed.testbeds.quotas import drained_hosts, is_above_quota, too_small
