@@ -18,6 +18,7 @@ DIFFERENT = tuple(
         "images/test_deleting.py",
         "images/test_saved.py",
         "pages/test_budgets.py",
+        "reservations/",
         "runs/",
         "samples/",
         "sharing/",

@@ -5,12 +5,14 @@ An address that the table does not know fails, as does a row without an address.
 
 from collections.abc import Iterator
 from copy import deepcopy
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from orchestration.plan.execution import Execution, Form
 from testbed.access.permissions import LEAST, Act, Permissions
@@ -23,6 +25,7 @@ from testbed.models import (
     Host,
     LoginCount,
     NewHost,
+    Reservation,
     Run,
     SavedImage,
     SnapshotOrder,
@@ -61,6 +64,8 @@ ANSWERS = {
     "on": "302 302 302 302",
     "never": "405 405 405 405",
     "own": "302 404 404 200 200",
+    "own-bad": "302 404 404 422 422",
+    "own-on": "302 404 404 302 302",
     "own-once": "302 404 404 422 302",  # the admin comes too late
     # A question, to the one who has something to lose.
     "users-on": "302 302 302 302 200",
@@ -161,6 +166,11 @@ new-hosts/<slug:name>/check/                            impossible         302:a
 new-hosts/<slug:name>/confirm/                          impossible         422:administer
 new-hosts/<slug:name>/add/                              impossible         302:administer
 new-hosts/<slug:name>/discard/                          impossible         302:administer
+reservations/                                           users              impossible
+reservations/new/                                       users              users-refused
+reservations/<int:pk>/                                  own                impossible
+reservations/<int:pk>/change/                           own                own-bad
+reservations/<int:pk>/cancel/                           own                own-on
 orphans/                                                200:administer     impossible
 orphans/delete/                                         impossible         422:administer
 orphans/adopt/                                          impossible         404:administer
@@ -200,6 +210,7 @@ PARTS = {
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "catalogue/<int:pk>/": "catalogue/{image}/",
+    "reservations/<int:pk>/": "reservations/{reservation}/",
     "groups/<int:pk>/": "groups/{group}/",
     "trash/<int:pk>/": "trash/{trash}/",
     "<int:pk>/answers": "{execution}/answers",
@@ -347,6 +358,18 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
             account="nocloud",
             has_cloud_init=True,
             origin="lab/web",
+        ),
+        "reservation": Reservation.objects.create(
+            host=Host.objects.first(),
+            host_name="main",
+            vcpus=1,
+            memory_mib=512,
+            begins_at=timezone.now(),
+            ends_at=timezone.now() + timedelta(hours=1),
+            user=owner,
+            holder_name="olive",
+            made_by="olive",
+            made_at=timezone.now(),
         ),
         "labsnapshot": put(run.testbed, "web", taken("base")).listed.get(),
         "snapshotorder": SnapshotOrder.objects.create(

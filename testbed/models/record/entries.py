@@ -19,6 +19,7 @@ MOST_NAME = 200
 SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
 GROUPS, SSH_KEYS, ADMIN_PAGES = "groups", "ssh_keys", "admin_pages"
 ORPHANS, IMAGES, HOSTS = "orphans", "images", "hosts"
+RESERVATIONS = "reservations"
 RUN_END = "run_end"
 OTHER_ACTS = {
     SIGN_IN: "sign in",
@@ -29,6 +30,7 @@ OTHER_ACTS = {
     ORPHANS: "delete and adopt orphans",
     IMAGES: "delete and share images",
     HOSTS: "add and change hosts",
+    RESERVATIONS: "reserve hosts",
 }
 
 
