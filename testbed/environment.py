@@ -25,6 +25,7 @@ SHORTEST_TOKEN = 24
 MOST_FACTOR = 1000.0
 MOST_EXPIRY_H = 87_600  # ten years
 MOST_IDLE_H = 160  # samples are kept for a week
+MOST_AHEAD_DAYS = 365
 
 
 class ExpiryTimes(NamedTuple):
@@ -43,6 +44,17 @@ class ExpiryTimes(NamedTuple):
     def is_on(self) -> bool:
         """Return whether testbeds end by themselves."""
         return bool(self.usual or self.idle)
+
+
+class ReservationTimes(NamedTuple):
+    """The bounds of users' own reservations; lab admins have none of these.
+
+    `ahead` is until their begin, nought where users make none; `longest` from their
+    begin to their end.
+    """
+
+    ahead: timedelta
+    longest: timedelta
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -124,6 +136,24 @@ def env_expiry(prefix: str) -> ExpiryTimes:
             f"{names[1]}_HOURS."
         )
     return ExpiryTimes(*(timedelta(hours=count) for count in hours))
+
+
+def env_reservations(prefix: str) -> ReservationTimes:
+    """Return users' bounds, from `<prefix>_AHEAD_DAYS` and `<prefix>_LONGEST_HOURS`.
+
+    Raises: ImproperlyConfigured.
+    """
+    days = env_int(f"{prefix}_AHEAD_DAYS", 30, minimum=0)
+    hours = env_int(f"{prefix}_LONGEST_HOURS", 168)
+    if days > MOST_AHEAD_DAYS:
+        raise ImproperlyConfigured(
+            f"{prefix}_AHEAD_DAYS={days}: use at most {MOST_AHEAD_DAYS}."
+        )
+    if hours > MOST_AHEAD_DAYS * 24:
+        raise ImproperlyConfigured(
+            f"{prefix}_LONGEST_HOURS={hours}: use at most {MOST_AHEAD_DAYS * 24}."
+        )
+    return ReservationTimes(timedelta(days=days), timedelta(hours=hours))
 
 
 def env_choice(name: str, *choices: str) -> str:

@@ -25,6 +25,7 @@ from testbed.environment import (
     env_networks,
     env_pools,
     env_redis,
+    env_reservations,
     env_secret,
     env_str,
     env_token,
@@ -272,6 +273,9 @@ TRASH_DAYS = env_int("TESTBED_TRASH_DAYS", 7, minimum=0)
 EXPIRY = env_expiry("TESTBED_EXPIRY")
 EXPIRE_EVERY_S = 30
 FIND_IDLE_EVERY_S = 300
+
+# Reservations that users make themselves (testbed/reservations/).
+RESERVATIONS = env_reservations("TESTBED_RESERVATION")
 
 # Without a server no mail is sent. "none" is for a server on this machine.
 EMAIL_HOST = env_str("TESTBED_SMTP_HOST")

@@ -43,6 +43,8 @@ from testbed.views.listing import activity, labels, steps
 from testbed.views.listing import acts as ticked
 from testbed.views.listing import testbeds as listing
 from testbed.views.notifications import choices, inbox
+from testbed.views.reservations import acts as reservation_acts
+from testbed.views.reservations import pages as reservations
 from testbed.views.sharing import expiry, groups, quotas, record, shares
 from testbed.views.ssh import config, keys
 
@@ -171,6 +173,19 @@ urlpatterns = [
     path("new-hosts/<slug:name>/confirm/", new_hosts.confirm, name="new-host-confirm"),
     path("new-hosts/<slug:name>/add/", new_hosts.add, name="new-host-add"),
     path("new-hosts/<slug:name>/discard/", new_hosts.discard, name="new-host-discard"),
+    path("reservations/", reservations.index, name="reservations"),
+    path("reservations/new/", reservation_acts.new, name="reservation-new"),
+    path("reservations/<int:pk>/", reservations.show, name="reservation"),
+    path(
+        "reservations/<int:pk>/change/",
+        reservation_acts.change,
+        name="reservation-change",
+    ),
+    path(
+        "reservations/<int:pk>/cancel/",
+        reservation_acts.cancel,
+        name="reservation-cancel",
+    ),
     path("orphans/", orphans.index, name="orphans"),
     path("orphans/delete/", orphans.delete, name="orphans-delete"),
     path("orphans/adopt/", orphans.adopt, name="orphans-adopt"),

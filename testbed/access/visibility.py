@@ -19,7 +19,7 @@ from testbed.access.permissions import (
     permissions_of,
     refusal,
 )
-from testbed.models import Host, Run, Testbed
+from testbed.models import Host, Reservation, Run, Testbed
 from testbed.models.runs import RunQuerySet
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ def run_for(request: Request, pk: int, act: Act) -> Run:
 def host_for(request: Request, name: str) -> Host:
     """Return the host, which every user may see. Raises: Http404 without one."""
     return get_object_or_404(Host, name=name)
+
+
+def reservation_for(request: Request, pk: int) -> Reservation:
+    """Return a reservation whose holder this user may read. Raises: Http404."""
+    visible = Reservation.objects.visible_to(request.user)
+    return get_object_or_404(visible.select_related("host", "user", "group"), pk=pk)
 
 
 def visible_runs(request: Request, testbed: Testbed) -> RunQuerySet:

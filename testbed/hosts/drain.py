@@ -8,6 +8,7 @@ from orchestration.terminal import plain
 from testbed.access.record import write
 from testbed.celery import request_start
 from testbed.models import Host
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.record.entries import HOSTS
 
 MOST_REASON = 200
@@ -24,7 +25,7 @@ def drain(host: Host, by: str, reason: str) -> None:
     values = {"drained_by": by, "drain_reason": said}
     opened = Host.objects.filter(pk=host.pk, drained_at=None)
     with transaction.atomic():
-        Host.wait_for_plans()  # one that looked before starts guests there, none after
+        wait_for_other_plans()  # one that looked before starts guests there, none after
         if opened.update(drained_at=timezone.now(), **values):
             what = f"drained it: {said}" if said else "drained it"
             write(by, HOSTS, what, thing=f"host {host.name}")

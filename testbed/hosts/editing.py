@@ -10,7 +10,16 @@ from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from testbed.access.record import write
 from testbed.celery import request_observation
-from testbed.models import Host, Inventory, ObservedGuest, PlannedStart, Run, Testbed
+from testbed.models import (
+    Host,
+    Inventory,
+    ObservedGuest,
+    PlannedStart,
+    Reservation,
+    Run,
+    Testbed,
+)
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.record.entries import HOSTS
 
 # What an admin may change; a host keeps its name, which states and marks have.
@@ -84,13 +93,14 @@ def things_on(host: Host) -> list[str]:
         *_testbeds_on(host),
         *_planned_on(host),
         *_left_on(host),
+        *_reserved_on(host),
     ]
 
 
 def remove_host(host: Host, by: str) -> None:
     """Remove a host that no testbed uses. Raises: HostInUse."""
     with transaction.atomic():
-        Host.wait_for_plans()  # none is made for it at the same time
+        wait_for_other_plans()  # none is made for it at the same time
         if host.is_main and Host.objects.exclude(pk=host.pk).exists():
             raise HostInUse(
                 f"{host.name} is main, by which all other hosts are used.",
@@ -101,7 +111,7 @@ def remove_host(host: Host, by: str) -> None:
             raise HostInUse(
                 f"{host.name} is in use: {'; '.join(things[:SHOWN])}{more}.",
                 hint="Use Down, and then Delete disks and artefacts, of these testbeds, "
-                "and delete the orphans.",
+                "delete the orphans, and cancel the reservations.",
             )
         host.delete()
         write(by, HOSTS, "removed it", thing=f"host {host.name}")
@@ -129,6 +139,12 @@ def _planned_on(host: Host) -> Iterator[str]:
         if any(place == host.name for _, place, *_ in start.needs or ()):
             testbed = start.run.testbed
             yield f"run {start.run_id} of {testbed.owner}'s {testbed.slug}"
+
+
+def _reserved_on(host: Host) -> Iterator[str]:
+    """Yield the reservations that are current or to come."""
+    for row in Reservation.objects.claiming().not_over().filter(host=host):
+        yield f"{row} of {row.holder_name}"
 
 
 def _left_on(host: Host) -> Iterator[str]:

@@ -24,6 +24,7 @@ from testbed.models.progress import Batch, Event, Instruction, PlannedStart, Tas
 from testbed.models.protection import Protected, Protection
 from testbed.models.record.entries import Entry
 from testbed.models.record.logins import LoginCount
+from testbed.models.reservations.rows import Reservation
 from testbed.models.runs import Run
 from testbed.models.samples import Sample, SampleHour
 from testbed.models.snapshots.lab import LabSnapshot
@@ -65,6 +66,7 @@ __all__ = [
     "PlannedStart",
     "Protected",
     "Protection",
+    "Reservation",
     "Run",
     "Sample",
     "SampleHour",

@@ -8,7 +8,7 @@ from django.core.validators import (
     MinValueValidator,
     RegexValidator,
 )
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -164,14 +164,6 @@ class Host(HostAccess):
             ),
         )
 
-    @staticmethod
-    def wait_for_plans() -> None:
-        """Let one plan at a time go on; the lock ends with the caller's transaction.
-
-        SQLite needs none: its transactions begin with the only lock for writers.
-        """
-        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))
-
     @property
     def availability(self) -> str:
         """Return `online`, `overloaded`, `offline`, or `unknown` before any check."""
@@ -244,3 +236,12 @@ class Host(HostAccess):
             memory_mib=self.memory_mib,
             compress_copies=self.compress_copies,
         )
+
+
+def wait_for_other_plans() -> None:
+    """Let one plan at a time go on; the lock ends with the caller's transaction.
+
+    SQLite needs none: its transactions begin with the only lock for writers.
+    """
+    with transaction.atomic(savepoint=False):
+        list(Host.objects.select_for_update(no_key=True).filter(is_main=True))

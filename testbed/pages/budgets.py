@@ -30,6 +30,7 @@ from testbed.access.limits import (
     name_of,
 )
 from testbed.models import Run, SavedImage, Testbed, TrashItem
+from testbed.pages.reservations.accounts import reserved_words
 from testbed.testbeds.capacity import counted
 from testbed.testbeds.disk_space import held_by_each, saved_bytes
 from testbed.testbeds.quotas import use_in, used_by
@@ -81,10 +82,11 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class AccountQuota:
-    """An account with all parts of its quota."""
+    """An account with all parts of its quota, and its reservations in words."""
 
     account: Account
     budgets: tuple[Budget, ...]
+    reserved: str = ""
 
     @property
     def name(self) -> str:
@@ -174,7 +176,7 @@ def all_quotas() -> list[AccountQuota]:
         *shown.select_related("allowance").distinct(),
         *groups.select_related("allowance").distinct(),
     ]
-    limits = limits_of_each(list(map(key_of, accounts)))
+    limits, reserved = limits_of_each(list(map(key_of, accounts))), reserved_words()
     found = []
     for account in accounts:
         mine = testbeds[key_of(account)]
@@ -185,7 +187,9 @@ def all_quotas() -> list[AccountQuota]:
             len(mine),
             sum(runs[pk] for pk in mine),
         )
-        found.append(AccountQuota(account, _quota(limits[key_of(account)], used)))
+        budgets = _quota(limits[key_of(account)], used)
+        said = reserved.get(key_of(account), "")
+        found.append(AccountQuota(account, budgets, said))
     return sorted(found, key=lambda one: (-one.pressure, one.name))
 
 

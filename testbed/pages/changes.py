@@ -20,7 +20,8 @@ from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.models import SavedImage, Testbed
 from testbed.pages.estimate import estimate
-from testbed.testbeds.capacity import Room, rooms, taken_by_others
+from testbed.reservations.held import held_now
+from testbed.testbeds.capacity import Room, parties, rooms, taken_by_others
 from testbed.testbeds.findings import closed_hosts, known_hosts
 from testbed.testbeds.planning import has_edited_files, is_edited, wanted_state
 
@@ -104,6 +105,7 @@ def _fingerprint(testbed: Testbed) -> tuple[object, ...]:
         look_at(project.files),
         tuple(known_hosts()),
         closed_hosts(),
+        held_now(parties()),
         tuple(SavedImage.objects.usable_by(testbed.owner).values_list("pk", flat=True)),
     )
 

@@ -13,13 +13,17 @@ from orchestration.errors import TestbedError
 from orchestration.state.model import State
 from testbed.access.limits import Use, account_of, limits_of, payer
 from testbed.models import Testbed
+from testbed.reservations.held import held_now
+from testbed.reservations.notes import notes_on
 from testbed.runs.places.queue import obstacle_for
 from testbed.testbeds.capacity import (
     Counted,
     GuestNeed,
     added_to_hosts,
+    by_host,
     counted,
     held_needs,
+    parties,
     taken_by_others,
 )
 from testbed.testbeds.findings import closed_hosts, known_hosts
@@ -29,11 +33,15 @@ from testbed.testbeds.quotas import require_needs, use_in, used_by
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The needs of Up in words; why it will be refused, or why it will wait."""
+    """The needs of Up in words; why it will be refused, or why it will wait.
+
+    `notes` say which reservations it uses, and into which it would run.
+    """
 
     text: str
     problem: TestbedError | None = None
     waits: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
@@ -59,7 +67,8 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
     except TestbedError as exc:
         return Needs(text, exc)
     adds = added_to_hosts(wanted, held)
-    return Needs(text, waits=obstacle_for(testbed, adds, found))
+    notes = tuple(notes_on(testbed, by_host(wanted)))
+    return Needs(text, waits=obstacle_for(testbed, adds, found), notes=notes)
 
 
 def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:
@@ -68,7 +77,7 @@ def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:
     return _needs(
         testbed.pk,
         testbed.condition,
-        (*files, taken, tuple(known_hosts()), closed_hosts()),
+        (*files, taken, tuple(known_hosts()), closed_hosts(), held_now(parties(found))),
     )
 
 

@@ -14,9 +14,9 @@ from django.db.models import QuerySet
 from testbed.access.limits import Account, name_of, require_disks, require_testbed
 from testbed.access.permissions import Act, record_act
 from testbed.models import Testbed
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.runs import require_no_run
 from testbed.sharing.people import UnknownName
-from testbed.testbeds.capacity import wait_for_other_plans
 from testbed.testbeds.disk_space import charged_disks, held_by
 from testbed.testbeds.quotas import require_quota_of
 

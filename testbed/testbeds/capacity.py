@@ -6,10 +6,9 @@ observed: a busy minute must not move a guest between the page that was read and
 on Up.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from orchestration.amounts import mib
@@ -19,6 +18,7 @@ from orchestration.state.model import State
 from orchestration.state.placement import Taken
 from testbed.access.limits import AccountKey, key_of_row
 from testbed.models import Host, Run, Testbed
+from testbed.reservations.held import Party, held_now, kept_from
 
 Show = Callable[[int], str]
 # As a row has a guest: its name, host, vCPUs and MiB of memory.
@@ -46,9 +46,16 @@ class Counted:
     """
 
     testbed: int
+    owner: int
     account: AccountKey
     held: tuple[GuestNeed, ...]
     wanted: tuple[GuestNeed, ...] = ()
+
+    @property
+    def group(self) -> int | None:
+        """The id of the group that it is charged to, if it is one."""
+        is_group, pk = self.account
+        return pk if is_group else None
 
     @property
     def whole(self) -> tuple[GuestNeed, ...]:
@@ -84,7 +91,7 @@ def counted(testbeds: QuerySet[Testbed] | None = None) -> list[Counted]:
         if has_begun:
             held = largest(held, wanted)
         key = key_of_row(owner, group)
-        found.append(Counted(pk, key, held, () if has_begun else wanted))
+        found.append(Counted(pk, owner, key, held, () if has_begun else wanted))
     return found
 
 
@@ -100,10 +107,18 @@ def taken_by_others(
     return by_host(need for one in others for need in one.whole)
 
 
-def wait_for_other_plans() -> None:
-    """Let one plan at a time go on; the lock ends with the caller's transaction."""
-    with transaction.atomic(savepoint=False):
-        Host.wait_for_plans()
+def reserved_for_others(testbed: Testbed) -> dict[str, Taken]:
+    """Return what reservations keep from a testbed now, by host."""
+    return kept_from(held_now(parties()), testbed.owner_id, testbed.charged_group_id)
+
+
+def parties(found: Iterable[Counted] | None = None) -> Iterator[Party]:
+    """Yield the testbeds with the guests that run or are being started.
+
+    `found` is what `counted` returned, where it was asked before.
+    """
+    for one in counted() if found is None else found:
+        yield Party(one.owner, one.group, by_host(one.held))
 
 
 def held_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:

@@ -51,8 +51,9 @@ from testbed.access.limits import (
     require_membership,
 )
 from testbed.models import ImageStore, LabSnapshot, PlannedStart, Run, Testbed
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.snapshots.lab import StoredBytes
-from testbed.testbeds.capacity import COMING_UP, DEPLOYED, wait_for_other_plans
+from testbed.testbeds.capacity import COMING_UP, DEPLOYED
 
 # Bytes by host.
 Bytes = Mapping[str, int]

@@ -39,7 +39,16 @@ from orchestration.state.mtu import JUMBO, mtu_of
 from orchestration.state.overlaps import require_free_subnets
 from orchestration.state.placement import Taken, needs_of, order_hosts, place
 from testbed.models import Host, Testbed
-from testbed.testbeds.capacity import GuestNeed, taken_by_others
+from testbed.reservations.held import held_now
+from testbed.reservations.placing import closed_for
+from testbed.testbeds.capacity import (
+    GuestNeed,
+    counted,
+    parties,
+    reserved_for_others,
+    rest_of_hosts,
+    taken_by_others,
+)
 from testbed.testbeds.disk_space import require_disk_space
 from testbed.testbeds.findings import catalogue_of, closed_hosts, known_hosts
 from testbed.testbeds.quotas import needs_after, require_quota
@@ -174,14 +183,13 @@ def wanted_needs(testbed: Testbed) -> tuple[GuestNeed, ...]:
     spec = _spec(testbed, catalogue_of(testbed.owner), hosts)
     require_built(spec)
     is_balanced = spec.testbed_options.load_balancing is LoadBalancing.BALANCED
-    taken = taken_by_others(testbed) if is_balanced else None
-    machines = expand(spec).spec
+    machines, previous = expand(spec).spec, _previous(testbed)
     places = place(
         machines,
         order_hosts(hosts),
-        _previous(testbed),
-        taken=taken,
-        closed=closed_hosts(),
+        previous,
+        taken=_taken(testbed) if is_balanced else None,
+        closed=_closed(testbed, spec, previous),
     )
     return tuple(
         GuestNeed(one.name, places.guests[one.name], Taken(*needs_of(one)))
@@ -288,10 +296,33 @@ def _build(testbed: Testbed, previous: State | None) -> State:
         catalogue=catalogue,
         previous=previous,
         site=Site(settings.TUNNEL_KIND, settings.ADDRESS_POOLS),
-        taken=taken_by_others(testbed) if is_balanced else None,
-        closed=closed_hosts(),
+        taken=_taken(testbed) if is_balanced else None,
+        closed=_closed(testbed, spec, previous),
         most_mtu=_most_mtu(testbed, previous),
     )
+
+
+def _taken(testbed: Testbed) -> dict[str, Taken]:
+    """Return what other testbeds use, and what reservations keep from this one."""
+    taken = taken_by_others(testbed)
+    for host, kept in reserved_for_others(testbed).items():
+        taken[host] = taken.get(host, Taken()) + kept
+    return taken
+
+
+def _closed(testbed: Testbed, spec: Spec, previous: State | None) -> frozenset[str]:
+    """Return the hosts for none of the new guests: drained, or reserved for others."""
+    drained, held = closed_hosts(), held_now(parties())
+    if not held:
+        return drained
+    disks = {g.name for g in previous.guests if g.markers.disk} if previous else set()
+    machines = expand(spec).spec.machines
+    new = [Taken(*needs_of(one)) for one in machines if one.name not in disks]
+    rest = rest_of_hosts(counted())
+    for name in drained:
+        rest.pop(name, None)
+    owner, group = testbed.owner_id, testbed.charged_group_id
+    return drained | closed_for(held, new, rest, owner=owner, group=group)
 
 
 def _most_mtu(testbed: Testbed, previous: State | None) -> int:

@@ -25,6 +25,7 @@ from testbed.access.limits import (
     require_use,
 )
 from testbed.models import Host, Testbed
+from testbed.models.hosts import wait_for_other_plans
 from testbed.testbeds.capacity import (
     Counted,
     GuestNeed,
@@ -32,7 +33,6 @@ from testbed.testbeds.capacity import (
     counted,
     held_needs,
     needs_in,
-    wait_for_other_plans,
 )
 
 # The statuses of guests that need no start, in libvirt's words.

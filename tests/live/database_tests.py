@@ -22,6 +22,7 @@ FOLDERS = tuple(
         "access",
         "api",
         "expiry",
+        "reservations",
         "runs",
         "samples",
         "sharing",

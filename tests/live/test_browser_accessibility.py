@@ -6,6 +6,7 @@ may stick out at the side.
 """
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -74,6 +75,18 @@ def prepare(page: Page) -> None:
     page.locator("[name=line]").fill("uname -a")
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.locator("#run-outcome")).to_contain_text("succeeded.")
+    reserve(page)
+
+
+def reserve(page: Page) -> None:
+    """Reserve a little of a host for an hour or two."""
+    page.goto("/reservations/new/")
+    page.get_by_label("vCPUs").fill("1")
+    page.get_by_label("Memory in MiB").fill("64")
+    begin = datetime.fromisoformat(page.get_by_label("From").input_value())
+    page.get_by_label("Until").fill((begin + timedelta(hours=1)).isoformat()[:16])
+    page.get_by_role("button", name="Reserve", exact=True).click()
+    expect(page.get_by_role("heading", name="Reservation 1")).to_be_visible()
 
 
 def pages(page: Page) -> Iterator[str]:

@@ -23,6 +23,7 @@ from testbed.environment import (
     env_pool,
     env_pools,
     env_redis,
+    env_reservations,
     env_secret,
     env_str,
     env_zone,
@@ -356,3 +357,22 @@ def test_ends_that_cannot_be_stop_the_start(
 
     with pytest.raises(ImproperlyConfigured, match=words):
         env_expiry("SOME_END")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SOME_AHEAD_DAYS", "366", "SOME_AHEAD_DAYS=366: use at most 365"),
+        ("SOME_AHEAD_DAYS", "-1", "use a whole number from 0 on"),
+        ("SOME_LONGEST_HOURS", "0", "use a whole number from 1 on"),
+        ("SOME_LONGEST_HOURS", "9" * 30, "use at most 8760"),
+    ],
+)
+def test_bounds_of_reservations_that_cannot_be_stop_the_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    assert env_reservations("SOME").ahead == timedelta(days=30)
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ImproperlyConfigured, match=words):
+        env_reservations("SOME")

@@ -5,12 +5,14 @@ An address that the table does not know fails, as does a row without an address.
 
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
 
 from orchestration.plan.execution import Execution, Form
 from testbed.access.permissions import LEAST, Act, Permissions
@@ -24,6 +26,7 @@ from testbed.models import (
     LoginCount,
     NewHost,
     Notification,
+    Reservation,
     Run,
     SavedImage,
     SnapshotOrder,
@@ -65,7 +68,9 @@ ANSWERS = {
     "on": "302 302 302 302",
     "never": "405 405 405 405",
     "own": "302 404 404 200 200",
-    "own-on": "302 404 404 404 302",
+    "own-goes": "302 404 404 404 302",
+    "own-bad": "302 404 404 422 422",
+    "own-on": "302 404 404 302 302",
     "own-once": "302 404 404 422 302",  # the admin comes too late
     # A question, to the one who has something to lose.
     "users-on": "302 302 302 302 200",
@@ -167,6 +172,11 @@ new-hosts/<slug:name>/check/                            impossible         302:a
 new-hosts/<slug:name>/confirm/                          impossible         422:administer
 new-hosts/<slug:name>/add/                              impossible         302:administer
 new-hosts/<slug:name>/discard/                          impossible         302:administer
+reservations/                                           users              impossible
+reservations/new/                                       users              users-refused
+reservations/<int:pk>/                                  own                impossible
+reservations/<int:pk>/change/                           own                own-bad
+reservations/<int:pk>/cancel/                           own                own-on
 orphans/                                                200:administer     impossible
 orphans/delete/                                         impossible         422:administer
 orphans/adopt/                                          impossible         404:administer
@@ -187,7 +197,7 @@ groups/                                                 users              422:a
 groups/<int:pk>/                                        own-group          own-group-bad
 ssh-keys/                                               users              users-refused
 notifications/                                          users              impossible
-notifications/<int:pk>/                                 own-on             impossible
+notifications/<int:pk>/                                 own-goes           impossible
 notifications/read/                                     impossible         on
 notifications/bell/                                     users              impossible
 notifications/new/                                      users              impossible
@@ -213,6 +223,7 @@ PARTS = {
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
     "catalogue/<int:pk>/": "catalogue/{image}/",
+    "reservations/<int:pk>/": "reservations/{reservation}/",
     "groups/<int:pk>/": "groups/{group}/",
     "notifications/<int:pk>/": "notifications/{told}/",
     "trash/<int:pk>/": "trash/{trash}/",
@@ -362,6 +373,18 @@ def places(make_run: MakeRun, owner: User, admin: User) -> dict[str, object]:
             account="nocloud",
             has_cloud_init=True,
             origin="lab/web",
+        ),
+        "reservation": Reservation.objects.create(
+            host=Host.objects.first(),
+            host_name="main",
+            vcpus=1,
+            memory_mib=512,
+            begins_at=timezone.now(),
+            ends_at=timezone.now() + timedelta(hours=1),
+            user=owner,
+            holder_name="olive",
+            made_by="olive",
+            made_at=timezone.now(),
         ),
         "labsnapshot": put(run.testbed, "web", taken("base")).listed.get(),
         "snapshotorder": SnapshotOrder.objects.create(

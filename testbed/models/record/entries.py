@@ -20,6 +20,7 @@ SIGN_IN, SIGN_OUT = "sign_in", "sign_out"
 GROUPS, SSH_KEYS, ADMIN_PAGES = "groups", "ssh_keys", "admin_pages"
 ORPHANS, IMAGES, HOSTS = "orphans", "images", "hosts"
 NOTIFICATIONS = "notifications"
+RESERVATIONS = "reservations"
 RUN_END = "run_end"
 OTHER_ACTS = {
     SIGN_IN: "sign in",
@@ -31,6 +32,7 @@ OTHER_ACTS = {
     IMAGES: "delete and share images",
     HOSTS: "add and change hosts",
     NOTIFICATIONS: "choose notifications",
+    RESERVATIONS: "reserve hosts",
 }
 
 

@@ -33,7 +33,10 @@ from testbed.access.limits import (
 from testbed.access.permissions import act_of_command, act_up, may
 from testbed.celery import request_driver
 from testbed.models import Event, Host, PlannedStart, Run, Testbed
+from testbed.models.hosts import wait_for_other_plans
 from testbed.models.runs import RunQuerySet
+from testbed.reservations.held import held_now
+from testbed.reservations.notes import notes_on
 from testbed.runs.dispatch import drive
 from testbed.runs.outcome import finish_run
 from testbed.runs.places.turns import Rest, Turn, Waiting, turns
@@ -41,10 +44,12 @@ from testbed.runs.recorder import record
 from testbed.testbeds.capacity import (
     Counted,
     added_to_hosts,
+    by_host,
     counted,
+    needs_of_rows,
+    parties,
     rest_of_hosts,
     set_started,
-    wait_for_other_plans,
 )
 from testbed.testbeds.planning import write
 from testbed.testbeds.quotas import drained_hosts, is_above_quota, too_small
@@ -93,7 +98,13 @@ def obstacle_for(
 
     `found` are the guests of all testbeds that count.
     """
-    last = Waiting(sys.maxsize, key_of(account_of(testbed)), adds)
+    last = Waiting(
+        sys.maxsize,
+        key_of(account_of(testbed)),
+        adds,
+        owner=testbed.owner_id,
+        group=testbed.charged_group_id,
+    )
     turns_ = _turns(_with_accounts(Run.objects.waiting()), found, last)
     return next(turn.obstacle for turn in turns_ if turn.run == last.run)
 
@@ -125,7 +136,7 @@ def _turns(
     )
     limits = limits_of_each({one.account for one in waiting})
     left = {key: most.runs - at_work[key] for key, most in limits.items()}
-    return turns(waiting, Rest(left, rest_of_hosts(found)))
+    return turns(waiting, Rest(left, rest_of_hosts(found), held_now(parties(found))))
 
 
 def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
@@ -136,6 +147,8 @@ def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
         added_to_hosts(one.wanted, one.held),
         held_up,
         keeps=run.created_at > timezone.now() - KEPT_FOR,
+        owner=one.owner,
+        group=one.group,
     )
 
 
@@ -193,6 +206,8 @@ def _start(run: Run, *, is_new: bool) -> bool:
         has_begun=True,
         driver=Run.Driver.NOBODY if is_new else Run.Driver.SERVER,
     )
+    for note in notes_on(testbed, by_host(needs_of_rows(start.needs or ()))):
+        record(run.pk, Event.Kind.LOG, text=note)
     if is_new:
         transaction.on_commit(partial(request_driver, run.pk))
         return True

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from testbed.access.visibility import Request, host_for, not_stored, page_of
 from testbed.models import Host, ObservedGuest, Testbed
 from testbed.pages.overview import UP
+from testbed.pages.reservations.shown import next_on
 from testbed.samples.charts import host_load
 from testbed.samples.reading import Period
 
@@ -37,6 +38,7 @@ def show(request: Request, name: str) -> HttpResponse:
         "guests": running.count(),
         "page": page_of(request, busiest),
         "query": {"load": Period.of(request.GET.get("load")).value},
+        "reservations": next_on(host, request.user),
     }
     if request.htmx:
         return render(request, "hosts/_page.html", context)

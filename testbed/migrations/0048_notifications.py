@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('auth', '0012_alter_user_first_name_max_length'),
-        ('testbed', '0048_kept_labels_and_first_steps'),
+        ('testbed', '0047_reservations'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -1,0 +1,1 @@
+"""The rows of reservations: capacity of a host for a time."""

@@ -1,0 +1,1 @@
+"""Reservations as pages show them: the calendar of a week, and single ones."""

@@ -1,0 +1,88 @@
+"""Says what reservations mean for a testbed that is about to come up.
+
+For the testbed's page before Up, and for the log of the run when it begins. Other users'
+reservations are told by host, time and amount alone.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+
+from django.conf import settings
+
+from orchestration.state.placement import Taken
+from testbed.models import Expiry, Host, Reservation, Testbed
+from testbed.models.expiry import database_now
+from testbed.reservations.booking import amount, whole_of
+from testbed.reservations.held import Held, held_of_rows, is_within
+from testbed.reservations.moments import in_words, period
+from testbed.reservations.timeline import Claim, most
+
+MOST_NOTES = 3
+MOST_ROWS = 200
+
+
+def notes_on(testbed: Testbed, needs: Mapping[str, Taken]) -> list[str]:
+    """Return which reservations guests use, and into which they would run.
+
+    `needs` has what all guests of the testbed need, by host. One query where there is no
+    reservation on these hosts.
+    """
+    rows = Reservation.objects.claiming().not_over().filter(host_name__in=needs)
+    found = held_of_rows(rows[:MOST_ROWS])
+    if not found:
+        return []
+    now, owner, group = database_now(), testbed.owner_id, testbed.charged_group_id
+    mine = [one for one in found if one.is_for(owner, group)]
+    others = [one for one in found if not one.is_for(owner, group)]
+    said = [*_used(mine, now), *_run_into(testbed, needs, others, now)]
+    return said[: 2 * MOST_NOTES]
+
+
+def _used(mine: Iterable[Held], now: datetime) -> Iterator[str]:
+    current = [one for one in mine if one.begins_at <= now]
+    for one in current[:MOST_NOTES]:
+        yield (
+            f"On {one.host} its guests count against reservation {one.reservation}, "
+            f"{amount(one.rest)} until {in_words(one.ends_at)}."
+        )
+
+
+def _run_into(
+    testbed: Testbed, needs: Mapping[str, Taken], others: list[Held], now: datetime
+) -> Iterator[str]:
+    """Yield the reservations of others beside which the guests would not fit."""
+    coming = [one for one in others if one.begins_at > now]
+    if not coming:
+        return
+    end, said = _end_of(testbed, now), 0
+    wholes = {host.name: whole_of(host) for host in Host.objects.all()}
+    for one in sorted(coming, key=lambda one: (one.begins_at, one.reservation)):
+        if one.host not in wholes or (end is not None and one.begins_at >= end):
+            continue
+        beside = [
+            Claim(other.begins_at, other.ends_at, other.rest)
+            for other in others
+            if other.host == one.host
+        ]
+        reserved = most(beside, one.begins_at, one.ends_at)
+        if is_within(needs[one.host] + reserved, wholes[one.host]):
+            continue
+        yield (
+            f"{one.host} is reserved from {period(one.begins_at, one.ends_at)} for "
+            f"other users, {amount(one.rest)}. Guests that run then go on; stop them with "
+            "Down before, to leave the capacity to them."
+        )
+        said += 1
+        if said == MOST_NOTES:
+            return
+
+
+def _end_of(testbed: Testbed, now: datetime) -> datetime | None:
+    """Return when a testbed that comes up now ends; None where it does not."""
+    expiry = Expiry.objects.filter(testbed=testbed).first()
+    if expiry is not None and expiry.action == Expiry.Action.KEEP:
+        return None
+    if expiry is not None and expiry.ends_at is not None:
+        return expiry.ends_at
+    usual = settings.EXPIRY.usual
+    return now + usual if usual else None

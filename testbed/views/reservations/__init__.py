@@ -1,0 +1,1 @@
+"""Pages of reservations: the calendar, single ones, and the acts on them."""
