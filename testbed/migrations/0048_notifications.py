@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
             name='Notification',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('run_ended', 'A run ended'), ('end_near', 'The end of a testbed is near'), ('host_away', 'A host does not answer'), ('test', 'A test')], max_length=12)),
+                ('kind', models.CharField(choices=[('run_ended', 'A run ended'), ('end_near', 'A testbed ends soon'), ('host_away', 'A host is away'), ('test', 'A test')], max_length=12)),
                 ('title', models.CharField(max_length=200)),
                 ('text', models.CharField(blank=True, max_length=1000)),
                 ('path', models.CharField(blank=True, max_length=300)),
