@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from orchestration.state.placement import Taken
 from testbed.models import Host, Reservation
 from testbed.models.expiry import database_now
-from testbed.reservations.booking import amount, need_of
+from testbed.reservations.changes import amount, need_of
 from testbed.reservations.held import beyond, held_now
 from testbed.reservations.moments import period
 from testbed.testbeds.capacity import parties

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from orchestration.state.placement import Taken
 from testbed.models import Host, Reservation
-from testbed.reservations.booking import claims_of, whole_of
+from testbed.reservations.changes import claims_of, whole_of
 from testbed.reservations.held import beyond, held_now, total_of
 from testbed.reservations.timeline import Claim, most, spans
 from testbed.testbeds.capacity import by_host, counted, parties
@@ -48,7 +48,6 @@ class Day:
     percent: int
     bars: tuple[Bar, ...]
     is_today: bool
-    is_past: bool
 
     @property
     def is_empty(self) -> bool:
@@ -215,7 +214,6 @@ def _day(
         ceil(100 * share(reserved, whole)),
         bars,
         is_today=begin <= now < end,
-        is_past=end <= now,
     )
 
 

@@ -16,7 +16,7 @@ from testbed.access.visibility import Request, not_stored, reservation_for
 from testbed.models import Reservation
 from testbed.models.expiry import database_now
 from testbed.pages.reservations.shown import shown_as, used_of
-from testbed.reservations import booking
+from testbed.reservations import changes
 from testbed.reservations.holders import require_change
 from testbed.views.problems import problem_page, status_of, wants_json
 from testbed.views.reservations.forms import TYPED, ReservationForm
@@ -32,11 +32,11 @@ def new(request: Request) -> HttpResponse:
     form, problem = ReservationForm(typed, request.user, initial=first), None
     if form.is_valid():
         try:
-            made = booking.reserve(form.wish, form.account, request.user)
+            made = changes.reserve(form.wish, form.account, request.user)
         except TestbedError as exc:
             problem = exc
         else:
-            return _done(request, made, f"Reserved: {booking.in_full(made)}.")
+            return _done(request, made, f"Reserved: {changes.in_full(made)}.")
     return _form_page(request, form, problem)
 
 
@@ -51,11 +51,11 @@ def change(request: Request, pk: int) -> HttpResponse:
     form = ReservationForm(typed, request.user, row=row)
     if form.is_valid():
         try:
-            changed = booking.change(row, form.wish, request.user, form.seen)
+            changed = changes.change(row, form.wish, request.user, form.seen)
         except TestbedError as exc:
             problem = exc
         else:
-            return _done(request, changed, f"It is {booking.in_full(changed)}.")
+            return _done(request, changed, f"It is {changes.in_full(changed)}.")
     return _form_page(request, form, problem)
 
 
@@ -72,7 +72,7 @@ def cancel(request: Request, pk: int) -> HttpResponse:
         context = {"one": one, "used": used}
         return render(request, "reservations/cancel.html", context)
     try:
-        booking.cancel(row, request.user)
+        changes.cancel(row, request.user)
     except TestbedError as exc:
         back = reverse("reservation", args=[pk])
         return problem_page(request, exc, status=status_of(exc), back=back)

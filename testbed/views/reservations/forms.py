@@ -12,7 +12,7 @@ from orchestration.state.placement import Taken
 from testbed.access.limits import Account, name_of
 from testbed.models import Host, Reservation
 from testbed.models.reservations.rows import MOST_PURPOSE
-from testbed.reservations.booking import MOST_AMOUNT, Wish
+from testbed.reservations.changes import MOST_AMOUNT, Wish
 from testbed.reservations.holders import holders_for
 from testbed.reservations.moments import MOST_TEXT, NoMoment, moment, zones
 

@@ -12,7 +12,7 @@ from orchestration.state.placement import Taken
 from testbed.models import Event, Expiry, Host, Reservation, Run, Testbed
 from testbed.models.expiry import database_now
 from testbed.pages.needs import needs_of_up
-from testbed.reservations.booking import cancel, reserve
+from testbed.reservations.changes import cancel, reserve
 from testbed.reservations.held import held_now
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
@@ -20,7 +20,7 @@ from testbed.runs.places.queue import start_waiting, turn_of
 from testbed.testbeds.capacity import parties
 from testbed.testbeds.planning import wanted_needs
 from tests.testbed.conftest import YAML
-from tests.testbed.reservations.test_booking import HOUR, Wish
+from tests.testbed.reservations.test_changes import HOUR, Wish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Status = Run.Status

@@ -20,7 +20,7 @@ from testbed.models import (
     Reservation,
 )
 from testbed.models.expiry import database_now
-from testbed.reservations.booking import (
+from testbed.reservations.changes import (
     ReservationRefused,
     Wish,
     cancel,
