@@ -89,9 +89,12 @@ class Stack:
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._start_host, (self.main, self.other), (1, 2)))
         self.start_redis()
-        self.manage("migrate", "--verbosity", "0")
-        self.manage("add_host", "main", "--main", "--address", self._address(1))
-        self._add_remote("host-b", self.other, 2)
+        self.main.wait_until_it_reaches(self.other)
+        self._manage_all(
+            ("migrate", "--verbosity", "0"),
+            ("add_host", "main", "--main", "--address", self._address(1)),
+            self._adding("host-b", self.other, 2),
+        )
         self.start_services()
 
     @contextmanager
@@ -130,10 +133,20 @@ class Stack:
         return f"172.30.{self._net}.{number}"
 
     def _add_remote(self, name: str, host: NamespaceHost, number: int) -> None:
-        key_of_host = host.folder / "ssh_host_ed25519_key.pub"
-        words = ["--address", self._address(number), "--identity-file", str(self.key)]
         self.main.wait_until_it_reaches(host)
-        self.manage("add_host", name, *words, "--host-key-file", str(key_of_host))
+        self.manage(*self._adding(name, host, number))
+
+    def _adding(self, name: str, host: NamespaceHost, number: int) -> tuple[str, ...]:
+        key_of_host = str(host.folder / "ssh_host_ed25519_key.pub")
+        words = ("--address", self._address(number), "--identity-file", str(self.key))
+        return ("add_host", name, *words, "--host-key-file", key_of_host)
+
+    def _manage_all(self, *commands: tuple[str, ...]) -> None:
+        """Run commands of manage.py in one process: each start takes a second."""
+        self.shell(
+            "from django.core.management import call_command\n"
+            f"for words in {commands}: call_command(*words)"
+        )
 
     def start_simulated(self, hosts: int) -> None:
         """Start the product with hosts that only rehearse; needs no root.
@@ -145,11 +158,7 @@ class Stack:
         self.start_redis()
         added = [("add_host", "main", "--simulated", "--main")]
         added += [("add_host", f"host-{n:02}", "--simulated") for n in range(1, hosts)]
-        self.shell(
-            "from django.core.management import call_command\n"
-            "call_command('migrate', verbosity=0)\n"
-            f"for words in {added}: call_command(*words)"
-        )
+        self._manage_all(("migrate", "--verbosity", "0"), *added)
         self.start_worker()
         self.start_web()
 

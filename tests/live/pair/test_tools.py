@@ -18,11 +18,13 @@ import pytest
 from testbed.client.api import Client
 from tests.live import faults
 from tests.live.pair.conftest import SLUG
+from tests.live.rows import rows
 from tests.live.stack import PASSWORD, Stack
 from tests.live.watch import Guest, cancel, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 ECHO = "icmp[icmptype]"
+ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 NONE_LEFT = "No process that carries the mark of an unfinished task is left."
 
 
@@ -51,18 +53,14 @@ class Captured:
         return done.stdout.splitlines()
 
     def wait_for_the_end(self) -> str:
-        """Return how its run ended."""
-        code = (
-            "from testbed.models import Run\n"
-            f"run = Run.objects.get(pk={self.number})\n"
-            "print(run.status if run.is_over and not run.leftovers else '')"
-        )
+        """Return how its run ended, with nothing left of it."""
+        query = "SELECT status, leftovers FROM testbed_run WHERE id = ?"
 
         def status() -> str:
-            return self._stack.shell(code).strip()
+            ((status, leftovers),) = rows(self._stack, query, self.number)
+            return str(status) if status in ENDED and leftovers == "[]" else ""
 
-        wait_until(lambda: bool(status()), f"run {self.number} does not end")
-        return status()
+        return wait_until(status, f"run {self.number} does not end")
 
 
 def tcpdumps(stack: Stack) -> list[str]:
