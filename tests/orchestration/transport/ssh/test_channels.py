@@ -36,6 +36,9 @@ class Server(paramiko.ServerInterface):
 
     @staticmethod
     def _answer(channel: paramiko.Channel) -> None:
+        # A server's answer to the request comes before the command's output. The thread
+        # that sends it also takes the reply to this question.
+        channel.get_transport().global_request("answered?", wait=True)
         channel.sendall(MARK + b"here")
         channel.send_exit_status(0)
         channel.close()
