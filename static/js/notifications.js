@@ -1,5 +1,5 @@
-// Notifications of the system, for users who asked for them in this browser; and the switch.
-// Loaded by every page: it asks for what is new, also while the page is not seen.
+// The bell of every page; and notifications on the screen, for users who asked for them in
+// this browser, which are asked for also while the page is not seen. And the switch.
 
 const ON = "testbed-notifications";
 const SHOWN = "testbed-notifications-shown";
@@ -31,9 +31,17 @@ const ask = async (address) => {
 };
 
 const bell = document.querySelector("#bell[data-new]");
-if (bell && "Notification" in window) {
-  setInterval(() => ask(bell.dataset.new), EVERY_MS);
+if (bell) {
+  setInterval(() => {
+    if (document.visibilityState === "visible" && window.htmx) window.htmx.trigger(bell, "look");
+    ask(bell.dataset.new);
+  }, EVERY_MS);
   ask(bell.dataset.new);
+  // Signed out, the answer is the page of the sign-in; what is typed here stays.
+  bell.addEventListener("htmx:beforeSwap", ({ detail }) => {
+    if (new URL(detail.xhr.responseURL).pathname !== new URL(bell.getAttribute("hx-get"), location).pathname)
+      detail.shouldSwap = false;
+  });
 }
 
 const panel = document.querySelector("[data-browser]");
