@@ -47,7 +47,7 @@ ImageStore.objects.update_or_create(
 
 
 def test_example_is_created_and_looked_at(page: Page):
-    page.get_by_role("link", name="New testbed").click()
+    page.locator(".head").get_by_role("link", name="New testbed").click()
     page.get_by_role("button", name="Create from two-bridges").click()
 
     expect(page.get_by_role("heading", name="two-bridges", exact=True)).to_be_visible()

@@ -56,7 +56,7 @@ def test_notification_is_counted_shown_once_and_followed(page: Page, product: St
 
     page.get_by_role("link", name="Notifications, 1 unread").click()
     page.get_by_role("link", name="Up of lab failed").click()
-    expect(page.get_by_role("heading", name="Trash")).to_be_visible()
+    expect(page.get_by_role("heading", name="Trash", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="Notifications", exact=True)).to_be_visible()
 
 
