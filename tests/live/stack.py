@@ -145,8 +145,7 @@ class Stack:
         """Run commands of manage.py in one process: each start takes a second."""
         self.shell(
             "from django.core.management import call_command\n"
-            f"for words in {commands}: call_command(*words)",
-            account_of=commands[0][0],
+            f"for words in {commands}: call_command(*words)"
         )
 
     def start_simulated(self, hosts: int) -> None:
@@ -224,9 +223,9 @@ class Stack:
         path = self.folder / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def manage(self, *words: str, account_of: str = "") -> str:
-        """Run manage.py where main's daemons are, with the account of a command."""
-        command = [*self.prefixes.get(account_of or words[0], ()), sys.executable]
+    def manage(self, *words: str) -> str:
+        """Run manage.py where main's daemons are."""
+        command = [*self.prefixes.get(words[0], ()), sys.executable]
         command += [str(CHECKOUT / "manage.py"), *words]
         done = subprocess.run(
             self.main.argv(*command) if self.on_main else command,
@@ -239,9 +238,9 @@ class Stack:
             raise RuntimeError(f"{words}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def shell(self, code: str, account_of: str = "shell") -> str:
+    def shell(self, code: str) -> str:
         """Run Python code inside the product, as `manage.py shell` does."""
-        return self.manage("shell", "-v", "0", "-c", code, account_of=account_of)
+        return self.manage("shell", "-v", "0", "-c", code)
 
     def add_user(self, *names: str, is_admin: bool = False) -> None:
         """Create users with the password PASSWORD."""

@@ -53,7 +53,7 @@ def test_example_is_created_and_looked_at(page: Page):
     expect(page.get_by_role("heading", name="two-bridges", exact=True)).to_be_visible()
     expect(page.get_by_text("This testbed is a draft.")).to_be_visible()
     page.get_by_role("link", name="Testbeds").first.click()
-    expect(page.get_by_role("link", name="two-bridges")).to_be_visible()
+    expect(page.locator("#to-two-bridges")).to_be_visible()
 
 
 def test_form_answers_while_it_is_filled_in(page: Page):

@@ -90,6 +90,11 @@ def account(number: int, *groups: int) -> list[str]:
 class SeparateAccounts(Stack):
     """The product on real hosts, with an account for each of its processes."""
 
+    def _manage_all(self, *commands: tuple[str, ...]) -> None:
+        """Run each command with its own account: the web's makes the database."""
+        for words in commands:
+            self.manage(*words)
+
     def start_redis(self) -> None:
         """Start Redis with the documented configuration, and choose the accounts."""
         self.data.chmod(0o711)
