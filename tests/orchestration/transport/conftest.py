@@ -118,7 +118,11 @@ def name_of(pid: int) -> str:
 
 
 def parent_of(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
+    """Return a process' parent; 0 when it ended meanwhile."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
     return int(status.split("\nPPid:")[1].split()[0])
 
 

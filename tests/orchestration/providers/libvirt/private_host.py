@@ -150,7 +150,7 @@ def is_alive(pid: int) -> bool:
     """Tell a running process from one that is gone or waits to be collected."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except OSError:
         return False
     return stat.rpartition(")")[2].split()[0] != "Z"
 
