@@ -308,7 +308,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_guests(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument("testbed", help="its name, owner/name or key")
     parser.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
 
 

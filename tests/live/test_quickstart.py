@@ -15,6 +15,7 @@ from tests.live.watch import (
     Ran,
     condition,
     holdings,
+    key_of,
     project,
     ran,
     wait_until_observed,
@@ -52,7 +53,7 @@ def test_quickstart_comes_up_on_both_hosts(stack, first_up, before):
         sensor="running on host-b",
     )
     said = stack.manage("status", SLUG).splitlines()
-    assert said[0] == f"{SLUG}: up"
+    assert said[0] == f"owner/{SLUG} ({key_of(stack, SLUG)}): up"
     assert said[1].split()[:4] == ["web", "running", "on", "main"]
 
     state = project(stack, SLUG).read_state()

@@ -101,7 +101,8 @@ async def test_form_is_not_parsed_by_twisted(channel):
 
 
 @pytest.mark.parametrize(
-    "path", ["/login/", "/testbeds/new/", "/testbeds/lab/files/?a", "/nothing/%ff"]
+    "path",
+    ["/login/", "/testbeds/new/", "/testbeds/olive/lab/files/?a", "/nothing/%ff"],
 )
 async def test_large_body_without_a_session_is_refused_by_its_headers(channel, path):
     channel.head(path, f"Content-Length: {MIB + 1}")
@@ -151,7 +152,7 @@ class TestSession:
         cookie = await sync_to_async(cookie_of)(owner)
         size = 3 * MIB
 
-        channel.head("/testbeds/lab/files/", cookie, f"Content-Length: {size}")
+        channel.head("/testbeds/olive/lab/files/", cookie, f"Content-Length: {size}")
         paused = channel.transport.producerState
         await until(lambda: channel.transport.producerState == "producing")
         channel.dataReceived(bytes(size))
@@ -162,7 +163,7 @@ class TestSession:
     @pytest.mark.parametrize(
         ("path", "size"),
         [
-            ("/testbeds/lab/edit/", 2 * MIB + 1),
+            ("/testbeds/olive/lab/edit/", 2 * MIB + 1),
             ("/nothing/", MIB + 1),
             ("/testbeds/new/", 70 * MIB + 1),
         ],

@@ -1,0 +1,196 @@
+"""Names of testbeds: unique among their owner's, and keys that are never given again."""
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import IntegrityError, transaction
+from django.test import Client
+
+from orchestration.plan.model import Command, Options
+from testbed.access.names import NameTaken, place, rename
+from testbed.models import Entry, FormerName, Testbed
+from testbed.models.listing.names import MOST_FORMER, free_name, next_key
+from testbed.sharing.transfer import transfer
+from testbed.testbeds.erasure.deletions import erased_testbed
+from testbed.testbeds.files import copy_testbed, create_testbed, delete_testbed
+from testbed.testbeds.trash.restoring import restore_testbed
+from tests.testbed.conftest import YAML, ShareWith
+from tests.testbed.preparing import prepare
+
+FILES = {"kvm-compose.yaml": YAML.encode()}
+
+
+def delete(testbed: Testbed, user: User):
+    return delete_testbed(testbed, user, confirm=erased_testbed(testbed).token)
+
+
+def test_name_of_anothers_testbed_is_free(testbed: Testbed, member: User):
+    found = create_testbed(member, "lab", FILES)
+
+    assert (found.name, found.full_name) == ("lab", "mark/lab")
+    assert found.directory.name == found.slug != "lab"
+
+
+def test_name_of_ones_own_is_refused_and_the_next_is_offered(
+    testbed: Testbed, owner: User
+):
+    with pytest.raises(NameTaken, match="already a testbed lab of olive") as caught:
+        create_testbed(owner, "lab", FILES)
+
+    assert caught.value.hint == "lab-2 is free."
+
+
+def test_typed_name_is_compared_with_ones_own_alone(
+    testbed: Testbed, browser: Client, member: User
+):
+    other = Client()
+    other.force_login(member)
+    check = "/testbeds/new/name/"
+
+    assert "lab-2 is free" in browser.get(check, {"slug": "lab"}).content.decode()
+    assert "lab is free" in other.get(check, {"slug": "lab"}).content.decode()
+
+
+def test_key_is_not_given_again_after_a_deletion(testbed: Testbed, owner: User):
+    first = create_testbed(owner, "one", FILES)
+    key, number = first.slug, first.number
+    delete(first, owner)
+    second = create_testbed(owner, "one", FILES)
+
+    assert second.number == number
+    assert second.slug != key
+
+
+def test_key_of_a_lost_testbeds_folder_is_left_out(testbed: Testbed, owner: User):
+    with transaction.atomic():
+        number = int(next_key().removeprefix("tb"))
+    lost = testbed.directory.parent / f"tb{number + 1}"
+    lost.mkdir()
+
+    assert create_testbed(owner, "one", FILES).slug == f"tb{number + 2}"
+    assert not any(lost.iterdir())
+
+
+def test_database_holds_names_apart(testbed: Testbed, owner: User):
+    with pytest.raises(IntegrityError), transaction.atomic():
+        Testbed.objects.create(owner=owner, slug="tb3", name="lab", number=3)
+
+
+def test_name_that_was_taken_just_now_is_told_as_one_that_is_taken(
+    testbed: Testbed, owner: User
+):
+    other = create_testbed(owner, "other", FILES)
+
+    with pytest.raises(NameTaken):
+        place(other, owner, "lab")  # the other browser came between check and write
+
+    other.refresh_from_db()
+    assert other.name == "other"
+
+
+def test_long_name_keeps_its_length_with_a_number(testbed: Testbed, owner: User):
+    name = "a" * 38 + "-b"
+    Testbed.objects.filter(pk=testbed.pk).update(name=name)
+
+    assert free_name(owner, name) == "a" * 38 + "-2"
+    assert len(free_name(owner, name)) == 40
+
+
+def test_copy_of_anothers_testbed_may_keep_its_name(testbed: Testbed, member: User):
+    assert copy_testbed(testbed, member, "lab", YAML.encode()).full_name == "mark/lab"
+
+
+def test_restored_testbed_gets_a_free_name(testbed: Testbed, owner: User):
+    item = delete(testbed, owner)
+    create_testbed(owner, "lab", FILES)
+    assert item is not None
+
+    assert restore_testbed(item).name == "lab-2"
+
+
+def test_new_owner_who_has_the_name_is_told_before(
+    testbed: Testbed, browser: Client, owner: User, share: ShareWith
+):
+    viewer = share(testbed, "viewer")
+    create_testbed(viewer, "lab", FILES)
+    give = "/testbeds/olive/lab/owner/"
+
+    asked = browser.post(give, {"to": "a-viewer"}).content.decode()
+    transfer(testbed, viewer, owner)
+
+    testbed.refresh_from_db()
+    assert "It is named lab-2 then" in asked
+    assert testbed.full_name == "a-viewer/lab-2"
+    entry = Entry.objects.get(act="transfer")
+    assert entry.what == "gave it from olive to a-viewer as lab-2"
+
+
+def test_rename_is_recorded_and_touches_nothing_else(
+    testbed: Testbed, browser: Client, owner: User
+):
+    before = (testbed.slug, testbed.number, testbed.directory)
+    answer = browser.post("/testbeds/olive/lab/name/", {"name": "ring"})
+
+    testbed.refresh_from_db()
+    assert answer["Location"] == "/testbeds/olive/ring/"
+    assert (testbed.slug, testbed.number, testbed.directory) == before
+    entry = Entry.objects.get(act="rename")
+    assert (entry.act, entry.thing, entry.what) == (
+        "rename",
+        "ring",
+        "renamed it from lab",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("other", "already a testbed other of olive"),
+        ("Ring", "lower-case letters"),
+        ("", "Give the testbed a name"),
+        ("runs", "an address of the web itself"),
+    ],
+)
+def test_rename_to_a_wrong_name_is_refused(
+    name: str, words: str, testbed: Testbed, browser: Client, owner: User
+):
+    create_testbed(owner, "other", FILES)
+    answer = browser.post("/testbeds/olive/lab/name/", {"name": name})
+
+    assert answer.status_code == 422
+    assert words in answer.content.decode()
+
+
+def test_few_former_names_are_kept(testbed: Testbed, owner: User):
+    for number in range(MOST_FORMER + 5):
+        rename(testbed, f"lab-{number}", owner)
+
+    assert FormerName.objects.count() == MOST_FORMER
+
+
+@pytest.mark.parametrize("name", ["runs", "new"])
+def test_word_of_addresses_is_not_offered_as_a_name(
+    name: str, testbed: Testbed, owner: User
+):
+    """Such a testbed of before accounts may come back from the trash."""
+    item = delete(create_testbed(owner, "old", FILES), owner)
+    assert item is not None
+    item.slug = name
+    item.save()
+
+    assert restore_testbed(item).name == f"{name}-2"
+
+
+def test_testbeds_of_one_name_share_nothing_on_hosts(testbed: Testbed, member: User):
+    """Domains, uuids, devices, folders and DNS names of the two are apart."""
+    other = create_testbed(member, "lab", FILES)
+    states = [
+        prepare(each, Command.UP, Options(provision=False))[0]
+        for each in (testbed, other)
+    ]
+
+    for part in ("domain", "uuid", "hostname"):
+        names = [
+            {getattr(guest, part) for guest in state.guests} - {""} for state in states
+        ]
+        assert not names[0] & names[1], part
+    assert states[0].directory != states[1].directory
