@@ -1,8 +1,11 @@
 """Names of testbeds: unique among their owner's, and keys that are never given again."""
 
+import threading
+from collections.abc import Callable
+
 import pytest
 from django.contrib.auth.models import User
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from orchestration.plan.model import Command, Options
@@ -178,6 +181,76 @@ def test_word_of_addresses_is_not_offered_as_a_name(
     item.save()
 
     assert restore_testbed(item).name == f"{name}-2"
+
+
+def at_once(*acts: Callable[[], object]) -> list[object]:
+    """Do each act in a thread of its own; return what each gave, or was refused by."""
+    barrier, found = threading.Barrier(len(acts)), dict[int, object]()
+
+    def do(number: int, act: Callable[[], object]) -> None:
+        barrier.wait(timeout=30)
+        try:
+            found[number] = act()
+        except NameTaken as exc:
+            found[number] = exc
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=do, args=each) for each in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found.get(number) for number in range(len(acts))]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_browsers_with_one_new_name_one_is_told_another(
+    testbed: Testbed, owner: User
+):
+    found = at_once(*[lambda: create_testbed(owner, "same", FILES)] * 2)
+
+    (refused,) = (one for one in found if isinstance(one, NameTaken))
+    assert refused.hint == "same-2 is free."
+    assert owner.testbeds.filter(name="same").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_users_create_one_name_at_once(
+    testbed: Testbed, owner: User, member: User, stranger: User
+):
+    users = (owner, member, stranger)
+    acts = [lambda user=user: create_testbed(user, "same", FILES) for user in users]
+    found = at_once(*acts)
+
+    testbeds = Testbed.objects.filter(name="same")
+    assert {one.full_name for one in testbeds} == set(map(str, found))
+    assert len({one.slug for one in testbeds}) == len({t.number for t in testbeds}) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_rename_and_creation_of_one_name_at_once(testbed: Testbed, owner: User):
+    found = at_once(
+        lambda: rename(testbed, "same", owner),
+        lambda: create_testbed(owner, "same", FILES),
+    )
+
+    assert [type(one) for one in found].count(NameTaken) == 1
+    assert owner.testbeds.filter(name="same").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_owners_give_testbeds_of_one_name_to_a_user_at_once(
+    testbed: Testbed, owner: User, stranger: User, member: User
+):
+    other = create_testbed(stranger, "lab", FILES)
+    at_once(
+        lambda: transfer(testbed, member, owner),
+        lambda: transfer(other, member, stranger),
+    )
+
+    names = member.testbeds.values_list("name", flat=True)
+    assert sorted(names) == ["lab", "lab-2"]
 
 
 def test_testbeds_of_one_name_share_nothing_on_hosts(testbed: Testbed, member: User):
