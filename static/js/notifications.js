@@ -5,7 +5,8 @@ const ON = "testbed-notifications";
 const SHOWN = "testbed-notifications-shown";
 const EVERY_MS = 20000;
 
-const isOn = () => "Notification" in window && Notification.permission === "granted" && localStorage.getItem(ON) === "on";
+const mayShow = () => "Notification" in window && Notification.permission === "granted";
+const isOn = () => mayShow() && localStorage.getItem(ON) === "on";
 
 // Several tabs ask: what one has shown, the others leave; the tag replaces a second one.
 const show = ({ id, title, text }) => {

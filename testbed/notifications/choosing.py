@@ -46,8 +46,8 @@ def set_webhook(user: User, text: str) -> str:
 
 def remove_webhook(user: User) -> None:
     """Forget the webhook and its secret."""
-    mine = NotificationChoice.objects.filter(user=user)
-    mine.update(webhook_url="", secret="", failures=0, stopped_because="")
+    empty = dict.fromkeys(("webhook_url", "secret", "stopped_because"), "")
+    NotificationChoice.objects.filter(user=user).update(**empty, failures=0)
     write(user, NOTIFICATIONS, "removed the webhook")
 
 

@@ -5,7 +5,6 @@ A webhook may therefore get one twice; both have the same `webhook-id`.
 """
 
 import logging
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from smtplib import SMTPRecipientsRefused, SMTPResponseException
@@ -50,40 +49,40 @@ def deliver_once(now: datetime) -> int:
     return sum(1 for problem in problems.values() if not problem)
 
 
-def _mail(rows: Iterable[Delivery]) -> Outcomes:
+def _mail(rows: list[Delivery]) -> Outcomes:
     """Send mails over one connection; a server that is away fails all that are left."""
-    waiting = {row.pk: row for row in rows}
-    problems = dict.fromkeys(waiting, "")
-    if not waiting:
+    problems: Outcomes = {}
+    if not rows:
         return problems
     connection = get_connection()
     try:
         connection.open()
-        while waiting:
-            pk, row = next(iter(waiting.items()))
+        for row in rows:
+            problem = ""
             try:
                 _message(row, connection).send()
             except (SMTPRecipientsRefused, SMTPResponseException, ValueError) as exc:
-                problems[pk] = f"The mail server refused it: {exc}"
-            del waiting[pk]
+                problem = f"The mail server refused it: {exc}"
+            problems[row.pk] = problem
         connection.close()
     except OSError as exc:
-        logger.warning("%d mails were not sent: %s", len(waiting), exc)
-        problems |= dict.fromkeys(waiting, f"The mail server is away: {exc}")
+        left = [row.pk for row in rows if row.pk not in problems]
+        logger.warning("%d mails were not sent: %s", len(left), exc)
+        problems |= dict.fromkeys(left, f"The mail server is away: {exc}")
     return problems
 
 
 def _message(row: Delivery, connection: BaseEmailBackend) -> EmailMessage:
     told = row.notification
-    text = "\n\n".join(part for part in (told.text, address_of(told.path)) if part)
-    settings_page = address_of(reverse("notification-settings"))
+    text = "\n\n".join(part for part in (told.text, whole_address(told.path)) if part)
+    settings_page = whole_address(reverse("notification-settings"))
     footer = f"Choose what you are told: {settings_page}"
     return EmailMessage(
         told.title, f"{text}\n\n{footer}\n", to=[told.user.email], connection=connection
     )
 
 
-def address_of(path: str) -> str:
+def whole_address(path: str) -> str:
     """Return the whole address of a page, or its path where the lab has no address."""
     origins = settings.CSRF_TRUSTED_ORIGINS
     return f"{origins[0] if origins else ''}{path}" if path else ""
@@ -109,7 +108,7 @@ def _call_one(row: Delivery, now: datetime) -> str:
         "data": {
             "title": told.title,
             "text": told.text,
-            "address": address_of(told.path),
+            "address": whole_address(told.path),
             **told.data,
         },
     }

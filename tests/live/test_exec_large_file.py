@@ -106,7 +106,8 @@ def test_gigabyte_travels_there_and_back_in_bounded_memory(
         process.name: memory_bytes(process, "VmHWM") - before[process]
         for process in processes
     }
-    assert set(workers(stack)) == set(processes)
+    # None was replaced. One that starts a program just now may be seen as one more.
+    assert set(workers(stack)) >= set(processes)
     assert max(grown.values()) < MORE_BYTES, grown
     assert guest.run("stat -c %s /srv/large") == str(SIZE_BYTES)
     [arrived] = project(stack, SLUG).fetched_of_all.glob("*/wide/large")

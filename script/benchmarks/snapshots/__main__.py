@@ -115,6 +115,9 @@ def compare(
     limit = WITHIN * max(singles)
     table.add("longest standstill of eight", median(stood), "s", at_most=limit)
     table.add("  slowest single one", max(singles), "s")
+    by_virsh = [paused_with_virsh(stack, names, f"all{n}") for n in range(repeat)]
+    table.add("  virsh, all at once", median(by_virsh), "s")
+    table.add("  ratio to virsh", median(stood) / median(by_virsh), at_most=WITHIN)
 
 
 def ours(
@@ -156,26 +159,43 @@ def longest(run: Ran) -> float:
 
 def with_virsh(stack: Stack, verb: str, names: Sequence[str], snapshot: str) -> float:
     """Let virsh act on all at once; return the seconds."""
-    state = project(stack, SLUG).read_state()
-    words = {
-        "create": ("snapshot-create-as", snapshot),
-        "restore": ("snapshot-revert", snapshot),
-        "delete": ("snapshot-delete", snapshot),
+    command = {
+        "create": "snapshot-create-as",
+        "restore": "snapshot-revert",
+        "delete": "snapshot-delete",
     }[verb]
+    return timed(lambda: on_all(stack, names, command, snapshot))
+
+
+def paused_with_virsh(stack: Stack, names: Sequence[str], snapshot: str) -> float:
+    """Let virsh take a snapshot of all at one moment; return how long all stand still.
+
+    That is the least: all are paused before the first is taken, as in a group snapshot.
+    """
+    on_all(stack, names, "suspend")
+    seconds = timed(lambda: on_all(stack, names, "snapshot-create-as", snapshot))
+    on_all(stack, names, "resume")
+    on_all(stack, names, "snapshot-delete", snapshot)
+    return seconds
+
+
+def on_all(stack: Stack, names: Sequence[str], command: str, *words: str) -> None:
+    """Let virsh act on all of these guests at once."""
+    state = project(stack, SLUG).read_state()
 
     def act(name: str) -> None:
         guest = state.guest(name)
-        host_of(stack, guest.host).run("virsh", words[0], guest.domain, *words[1:])
+        host_of(stack, guest.host).run("virsh", command, guest.domain, *words)
 
-    return timed(act, names)
-
-
-def timed(act: Callable[[str], None], names: Sequence[str]) -> float:
-    """Return the seconds of an act on all at once."""
     with ThreadPoolExecutor(len(names)) as pool:
-        began = time.monotonic()
         list(pool.map(act, names))
-        return time.monotonic() - began
+
+
+def timed(act: Callable[[], None]) -> float:
+    """Return the seconds of an act."""
+    began = time.monotonic()
+    act()
+    return time.monotonic() - began
 
 
 if __name__ == "__main__":
