@@ -148,11 +148,12 @@ async def test_slow_body_is_refused(channel, monkeypatch):
 class TestSession:
     """The bodies that a session allows."""
 
-    async def test_upload_of_a_user_is_received(self, channel, owner):
+    @pytest.mark.parametrize("testbed", ["olive/lab", "lab"])
+    async def test_upload_of_a_user_is_received(self, channel, owner, testbed):
         cookie = await sync_to_async(cookie_of)(owner)
         size = 3 * MIB
 
-        channel.head("/testbeds/olive/lab/files/", cookie, f"Content-Length: {size}")
+        channel.head(f"/testbeds/{testbed}/files/", cookie, f"Content-Length: {size}")
         paused = channel.transport.producerState
         await until(lambda: channel.transport.producerState == "producing")
         channel.dataReceived(bytes(size))
@@ -164,6 +165,7 @@ class TestSession:
         ("path", "size"),
         [
             ("/testbeds/olive/lab/edit/", 2 * MIB + 1),
+            ("/testbeds/lab/edit/", 2 * MIB + 1),
             ("/nothing/", MIB + 1),
             ("/testbeds/new/", 70 * MIB + 1),
         ],
