@@ -11,6 +11,7 @@ from urllib.parse import quote
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import resolve, reverse
+from django.utils.cache import add_never_cache_headers
 
 from testbed.access.addresses import SeveralTestbeds, find_by_word
 from testbed.access.visibility import Moved, Request, not_stored
@@ -70,7 +71,10 @@ def _led(request: HttpRequest, testbed: Testbed, rest: str) -> HttpResponse:
     if HTML in request.headers.get("Accept", ""):
         query = request.META.get("QUERY_STRING", "")
         target = quote(path, safe=_PLAIN) + (f"?{query}" if query else "")
-        return PermanentRedirect(target)
+        moved = PermanentRedirect(target)
+        # A browser keeps a 308 for ever; another testbed may get the address.
+        add_never_cache_headers(moved)
+        return moved
     found = resolve(path)
     request.resolver_match = found
     answer: HttpResponse = found.func(request, *found.args, **found.kwargs)

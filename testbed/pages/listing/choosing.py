@@ -120,7 +120,7 @@ def _named(kind: str, rows: QuerySet, field: str) -> QuerySet:  # type: ignore[t
 def _with_text(text: str) -> Q:
     """Return the condition that one of a testbed's words or its owner has a text."""
     tags = Tag.objects.filter(_of_outer(), name__icontains=text.lower())
-    found = Q(name__icontains=text) | Q(Exists(tags))
+    found = Q(name__icontains=text) | Q(slug__iexact=text) | Q(Exists(tags))
     # SQLite compares upper and lower case alike in ASCII alone.
     for form in {text} if text.isascii() else _cases(text):
         found |= Q(description__icontains=form) | Q(owner__username__icontains=form)

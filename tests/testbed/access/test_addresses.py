@@ -102,6 +102,13 @@ def test_search_finds_a_full_name(testbed: Testbed, others: Testbed, admin: User
     assert "olive/lab" not in shown
 
 
+def test_search_finds_a_key(testbed: Testbed, others: Testbed, admin: User):
+    shown = signed_in(admin).get("/", {"q": others.slug}).content.decode()
+
+    assert "mark/lab" in shown
+    assert "olive/lab" not in shown
+
+
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_browser_is_led_from_an_old_address(method: str, testbed: Testbed, owner: User):
     send = getattr(signed_in(owner), method)
@@ -175,6 +182,7 @@ def test_old_name_leads_to_the_new_one(testbed: Testbed, owner: User, stranger: 
     answer = signed_in(owner).get(old, headers=HTML)
     assert answer.status_code == 308
     assert answer["Location"] == "/testbeds/olive/ring/live/?x=1"
+    assert "no-store" in answer["Cache-Control"]  # another one may get the old name
     assert signed_in(owner).get(old).status_code == 200  # a program
     assert signed_in(stranger).get(old, headers=HTML).status_code == 404
 
@@ -195,3 +203,18 @@ def test_name_that_is_given_again_leads_nowhere_else(testbed: Testbed, owner: Us
     answer = signed_in(owner).get("/testbeds/olive/lab/", headers=HTML)
     assert answer.status_code == 200
     assert str(again.full_name) == str(Address("olive", "lab"))
+
+
+def test_program_is_refused_at_a_former_address_as_at_the_present_one(
+    testbed: Testbed, owner: User, share: ShareWith
+):
+    client = signed_in(share(testbed, "viewer"))
+    rename(testbed, "ring", owner)
+    json = {"Accept": "application/json"}
+
+    for place in ("olive/ring", "olive/lab", "ring"):
+        change = client.post(f"/testbeds/{place}/labels/", {}, headers=json)
+        assert change.status_code == 403
+        assert "role editor" in change.json()["hint"]
+        nothing = client.get(f"/testbeds/{place}/nothing/", headers=json)
+        assert nothing.status_code == 404
