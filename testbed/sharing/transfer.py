@@ -64,11 +64,6 @@ def require_limits(testbed: Testbed, user: User, group: Group | None) -> None:
         require_account(testbed, user)
 
 
-def name_with(testbed: Testbed, to: User) -> str:
-    """Return the name that a testbed will have when it belongs to a user."""
-    return free_name(to, testbed.name, but=testbed)
-
-
 def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> None:
     """Give a testbed to another owner; the former one may keep a role by a share.
 
@@ -83,7 +78,7 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
         group = to.groups.filter(pk=row.charged_group_id).first()
         require_limits(row, to, group)
         former = row.owner
-        name = name_with(row, to)
+        name = free_name(to, row.name, but=row)
         place(row, to, name)
         Testbed.objects.filter(pk=row.pk).update(charged_group=group)
         row.shares.filter(user=to).delete()

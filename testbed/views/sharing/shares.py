@@ -17,7 +17,7 @@ from testbed.models import Share, Testbed
 from testbed.sharing.charging import charge, groups_for
 from testbed.sharing.people import group_named, groups_of, known_to, user_named
 from testbed.sharing.shares import change_share, share_with, take_away
-from testbed.sharing.transfer import candidates, name_with, receiver_named, transfer
+from testbed.sharing.transfer import candidates, receiver_named, transfer
 
 # A browser suggests so many names.
 SUGGESTED = 300
@@ -79,14 +79,14 @@ def give(request: Request, address: Address) -> HttpResponse:
         to = receiver_named(testbed, request.POST.get("to", ""), request.user)
         if request.POST.get("sure") != to.username:
             context = {"testbed": testbed, "to": to, "former": former}
-            context["named"] = name_with(testbed, to)
             return render(request, "sharing/give.html", context)
         transfer(testbed, to, request.user, former_role=former)
     except TestbedError as exc:
         return _page(request, testbed, exc)
+    name = str(testbed)
     testbed.refresh_from_db(from_queryset=Testbed.objects.select_related("owner"))
-    messages.success(request, f"{testbed} belongs to {to} now.")
     is_seen = role_of(request.user, testbed) is not None
+    messages.success(request, f"{testbed if is_seen else name} belongs to {to} now.")
     return redirect("testbed", testbed) if is_seen else redirect("testbeds")
 
 

@@ -18,6 +18,7 @@ from testbed.testbeds.files import copy_testbed, create_testbed, delete_testbed
 from testbed.testbeds.trash.restoring import restore_testbed
 from tests.testbed.conftest import YAML, ShareWith
 from tests.testbed.preparing import prepare
+from tests.testbed.reading import visible
 
 FILES = {"kvm-compose.yaml": YAML.encode()}
 
@@ -110,18 +111,21 @@ def test_restored_testbed_gets_a_free_name(testbed: Testbed, owner: User):
     assert restore_testbed(item).name == "lab-2"
 
 
-def test_new_owner_who_has_the_name_is_told_before(
+def test_testbed_of_a_new_owner_who_has_the_name_gets_another(
     testbed: Testbed, browser: Client, owner: User, share: ShareWith
 ):
     viewer = share(testbed, "viewer")
-    create_testbed(viewer, "lab", FILES)
     give = "/testbeds/olive/lab/owner/"
+    before = visible(browser.post(give, {"to": "a-viewer"}).content.decode())
+    create_testbed(viewer, "lab", FILES)
 
-    asked = browser.post(give, {"to": "a-viewer"}).content.decode()
-    transfer(testbed, viewer, owner)
+    asked = visible(browser.post(give, {"to": "a-viewer"}).content.decode())
+    answer = browser.post(give, {"to": "a-viewer", "sure": "a-viewer"}, follow=True)
 
     testbed.refresh_from_db()
-    assert "It is named lab-2 then" in asked
+    assert asked == before  # it does not tell the receiver's names
+    assert "gets the next free name" in asked
+    assert "lab-2" not in visible(answer.content.decode())
     assert testbed.full_name == "a-viewer/lab-2"
     entry = Entry.objects.get(act="transfer")
     assert entry.what == "gave it from olive to a-viewer as lab-2"
