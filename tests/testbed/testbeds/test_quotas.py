@@ -391,7 +391,7 @@ def test_page_says_before_that_up_is_refused(testbed, make, owner, browser):
     page = browser.get("/testbeds/olive/lab/").content.decode()
     pressed = browser.post("/testbeds/olive/lab/runs/", {"command": "up"})
 
-    sentence = "Up of olive/lab needs 2 of 1 vCPU left in the quota of olive."
+    sentence = "Up of lab needs 2 of 1 vCPU left in the quota of olive."
     assert f"<b>Up is refused.</b> {sentence}" in page
     assert pressed.status_code == 422
     assert sentence in pressed.content.decode()

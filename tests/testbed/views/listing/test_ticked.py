@@ -126,7 +126,7 @@ def test_extend_moves_the_ends_of_own_testbeds_that_are_up(
 
     assert "Extended: lab." in page
     assert "own was left out: Testbed own is not up: it has no end." in page
-    assert "used was left out: As an operator of testbed used you may not" in page
+    assert "used was left out: As an operator of testbed sam/used you may not" in page
     assert "There is no testbed secret, or none that you see." in page
     ends = dict(Expiry.objects.values_list("testbed__slug", "expires_at"))
     assert ends["lab"] > now + 72 * HOUR
@@ -157,7 +157,7 @@ def test_one_reason_is_said_once_for_all_testbeds(
     page = visible(post(browser, "extend", "lab", "own", "used").content.decode())
 
     assert "lab, own were left out: The testbed is not up: it has no end." in page
-    assert "used was left out: As an operator of testbed used you may not" in page
+    assert "used was left out: As an operator of testbed sam/used you may not" in page
 
 
 def test_list_keeps_its_place_after_an_act(
@@ -306,7 +306,7 @@ def test_program_deletes_with_the_token_of_the_list(
     done = browser.post(TICKED, {**form, "confirm": confirm}, headers=JSON).json()
 
     assert done["done"] == ["lab", "own"]
-    assert [one["testbed"] for one in done["refused"]] == ["seen"]
+    assert [one["testbed"] for one in done["refused"]] == ["sam/seen"]
 
 
 def test_protected_testbed_is_left_out(
