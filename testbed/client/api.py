@@ -165,6 +165,12 @@ class Client:
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}
         return _started(self._confirmed(slug, "runs", form))
 
+    def rename_testbed(self, slug: str, name: str) -> str:
+        """Give a testbed another name; return it with its account. Raises: Refused."""
+        answer = self._post(_path(slug, "name/"), {"name": name}, headers=_WANTS_JSON)
+        _require_ok(_of_testbed(slug, answer))
+        return str(_body(answer)["testbed"])
+
     def delete_testbed(self, slug: str) -> None:
         """Delete a testbed that is down. Raises: Refused."""
         _require_ok(self._confirmed(slug, "delete", {}))

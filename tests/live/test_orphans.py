@@ -65,7 +65,7 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
     assert not owner.has_testbed(SLUG)
 
     admin.send_form("/orphans/adopt/", {"name": key, "owner": "owner"})
-    owner.send_form(f"/testbeds/{key}/name/", {"name": SLUG})
+    assert owner.rename_testbed(key, SLUG) == f"owner/{SLUG}"
 
     assert owner.has_testbed(SLUG)
     near = name_of(stack, "near")
