@@ -46,9 +46,9 @@ def name_of(stack: Stack, thing: str) -> str:
 def lose(stack: Stack, admin: Client) -> str:
     """Delete the row only, wait until its things are listed as orphans; return the key."""
     key = key_of(stack, SLUG)
+    things = [name_of(stack, thing) for thing in ("near", "away", "nat")]
     model = "from testbed.models import Testbed as T"
     stack.shell(f"{model}; T.objects.get(name={SLUG!r}).delete()")
-    things = [name_of(stack, thing) for thing in ("near", "away", "nat")]
     wait_until(
         lambda: all(f"<code>{t}</code>" in admin.page("/orphans/") for t in things),
         "the orphans are not listed",

@@ -29,7 +29,7 @@ from tests.live.watch import (
 )
 
 pytestmark = pytest.mark.live
-NAME = "quickstart"
+NAME = "alike"
 MINE, THEIRS = f"owner/{NAME}", f"other/{NAME}"
 AWAY = "10.0.0.6"
 

@@ -88,13 +88,15 @@ def rows_of(entries: list[Entry]) -> list[Row]:
     )
     numbers = {one.testbed_number for one in entries if one.testbed_number is not None}
     rows = Testbed.objects.filter(number__in=numbers)
-    testbeds = {row.number: row for row in rows.select_related("owner")}
+    testbeds: dict[int | None, Testbed] = {
+        row.number: row for row in rows.select_related("owner")
+    }
     return [
         Row(
             one,
             ACT_WORDS.get(one.act, one.act),
             one.run_number in runs,
-            _still(one, testbeds.get(one.testbed_number or -1)),
+            _still(one, testbeds.get(one.testbed_number)),
         )
         for one in entries
     ]
