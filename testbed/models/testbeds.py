@@ -108,7 +108,7 @@ class Testbed(models.Model):
 
     @property
     def key(self) -> str:
-        """What it is called on hosts, in marks and folders."""
+        """Its name on hosts, in marks and folders."""
         return self.slug
 
     @property
