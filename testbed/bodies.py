@@ -32,6 +32,8 @@ SIGNED_IN_BYTES = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 # Above the limit of an upload's files, so that the form can report it.
 UPLOAD_BYTES = MAX_BYTES + 6 * MIB
 UPLOADS = {"testbed-new", "testbed-upload"}
+# The same address with the testbed's name or key alone, as programs write it.
+UPLOAD_BY_WORD = ("testbed-word-part", "files/")
 # A body may take a minute, and longer at this rate. Twisted ends silent connections.
 GRACE_S = 60
 BYTES_PER_S = 16 * 1024
@@ -160,7 +162,9 @@ def _limit_for(address: bytes) -> int:
     """Return how many bytes a user may send to an address."""
     path = unquote(address.partition(b"?")[0].decode("ascii", "replace"))
     try:
-        name = resolve(path).url_name
+        found = resolve(path)
     except Resolver404:
         return ANONYMOUS_BYTES
-    return UPLOAD_BYTES if name in UPLOADS else SIGNED_IN_BYTES
+    by_word = (found.url_name, found.kwargs.get("rest"))
+    is_upload = found.url_name in UPLOADS or by_word == UPLOAD_BY_WORD
+    return UPLOAD_BYTES if is_upload else SIGNED_IN_BYTES

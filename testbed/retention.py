@@ -104,7 +104,7 @@ def _above_limits(owner: User) -> dict[int, str]:
 
 def _with_log(owner: User) -> list[Kept]:
     runs = Run.objects.filter(testbed__owner=owner, log_bytes__gt=0).order_by("pk")
-    names = ("pk", "testbed__slug", "status", "log_bytes")
+    names = ("pk", "testbed__name", "status", "log_bytes")
     return [Kept(*values) for values in runs.values_list(*names)]
 
 

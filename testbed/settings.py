@@ -95,6 +95,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "testbed.views.problems.explain_wrong_method",
+    "testbed.views.addresses.FormerAddresses",
 ]
 ROOT_URLCONF = "testbed.urls"
 ASGI_APPLICATION = "testbed.asgi.application"

@@ -17,6 +17,7 @@ from statistics import median
 from benchmarks.measuring import Table, conclude, folder, parser
 from testbed.client.api import Client, Frame, frames, send
 from tests.live.stack import Stack, real_stack
+from tests.live.watch import key_of, project
 
 TARGET_S = 2
 PATIENCE_S = 120
@@ -63,13 +64,13 @@ class Watcher:
     """Counts the sleeps in the guest over an SSH session from its own host."""
 
     def __init__(self, stack: Stack) -> None:
-        text = (stack.data / "testbeds" / SLUG / "state.json").read_text()
+        text = project(stack, SLUG).state_file.read_text()
         state = json.loads(text)
         (guest,) = state["guests"]
         if guest["host"] != "host-b":
             raise RuntimeError(f"the guest is on {guest['host']}, not on host-b")
         address = guest["management"]["address"]
-        artefacts = stack.data / "testbeds" / SLUG / "artefacts"
+        artefacts = project(stack, SLUG).artefacts
         known_hosts = stack.folder / "known-hosts"
         key = (artefacts / f"{guest['name']}-host-key.pub").read_text()
         known_hosts.write_text(f"{address} {key}")
@@ -170,7 +171,7 @@ def measure(stack: Stack, client: Client, repeat: int) -> Table:
             if end["status"] != "cancelled":
                 raise RuntimeError(f"the run ended {end}")
             gone.append(watcher.wait_for(0, after=asked) - asked)
-            left += watcher.count + len(tagged(f"{SLUG}.r{run.number}."))
+            left += watcher.count + len(tagged(f"{key_of(stack, SLUG)}.r{run.number}."))
             print(f"  {turn + 1}: ended {ended[-1]:.2f} s, gone {gone[-1]:.2f} s")
     finally:
         if watcher:

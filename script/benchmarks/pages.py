@@ -26,7 +26,7 @@ from django.utils import timezone
 from testbed.models import Host, SampleHour, Testbed
 from testbed.samples.figures import GuestFigures, HostFigures, pack
 from testbed.samples.recording import record
-testbed, host = Testbed.objects.get(slug="large"), Host.objects.get(name="main")
+testbed, host = Testbed.objects.get(name="large"), Host.objects.get(name="main")
 names = [guest.name for guest in testbed.project.read_state().guests]
 for guest in names: testbed.observed_guests.update_or_create(name=guest, defaults=dict(
     host="main", status="running", observed_at=timezone.now()))
@@ -47,6 +47,7 @@ now, count = timezone.now(), {count}
 users = User.objects.bulk_create(User(username=f"user{{n}}") for n in range(30))
 groups = Group.objects.bulk_create(Group(name=f"group{{n}}") for n in range(20))
 made = Testbed.objects.bulk_create(Testbed(owner=users[n % 30], slug=f"small-{{n:04}}",
+    name=f"small-{{n:04}}",
     number=2000 + n, condition=("up", "down", "empty")[n % 3],
     description=f"The description of testbed {{n}}") for n in range(count))
 Share.objects.bulk_create(Share(testbed=one, group=groups[n % 20], role="operator",

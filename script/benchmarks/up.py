@@ -22,6 +22,7 @@ from benchmarks.peers.site import CPUS, MEMORY_MIB, PeerGuest, Site
 from benchmarks.peers.tools import PEERS
 from testbed.client.api import Client, Frame
 from tests.live.stack import CHECKOUT, NamespaceHost, Stack, real_stack
+from tests.live.watch import project
 
 TARGET = 1.3
 OURS = "ours"
@@ -138,7 +139,7 @@ class Contest:
             print(f"  {median(seconds):6.2f} s  {self.titles.get(index, 'Plan')}")
 
     def _state(self) -> Frame:
-        text = (self.stack.data / "testbeds" / self.slug / "state.json").read_text()
+        text = project(self.stack, self.slug).state_file.read_text()
         return json.loads(text)
 
     def _list(self, host: NamespaceHost, guests: list[Frame]) -> Path:

@@ -172,7 +172,7 @@ def require_membership(testbed: Testbed) -> None:
     if group is None or owner.groups.filter(pk=group.pk).exists():
         return
     raise LimitReached(
-        f"Testbed {testbed} is charged to a group in which {owner} is no longer: it may "
+        f"Testbed {testbed.name} is charged to a group in which {owner} is no longer: it may "
         "use no more of that quota.",
         hint=f"Charge it to {owner} on its page Sharing, where that quota has enough "
         "left.",

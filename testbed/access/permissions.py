@@ -60,6 +60,7 @@ class Act(StrEnum):
     DELETE_DISKS = "delete disks and artefacts"
     SHARE = "share the testbed"
     TRANSFER = "give the testbed to another owner"
+    RENAME = "rename the testbed"
     PROTECT = "protect the testbed and its guests"
     EXTEND = "extend the testbed"
     DELETE = "delete the testbed"
@@ -104,6 +105,7 @@ TABLE: Mapping[Role, tuple[Act, ...]] = {
         Act.DELETE_DISKS,
         Act.SHARE,
         Act.TRANSFER,
+        Act.RENAME,
         Act.PROTECT,
         Act.EXTEND,
         Act.DELETE,

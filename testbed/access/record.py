@@ -60,7 +60,7 @@ def write_on_testbed(
             role=role,
             address=address_now(),
             act=act,
-            thing=str(testbed),
+            thing=testbed.name,
             owner=str(testbed.owner),
             testbed_number=testbed.number,
             run_number=run.pk if run else None,

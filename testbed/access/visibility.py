@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.shortcuts import get_object_or_404
 from django.views.decorators.cache import cache_control
 from django_htmx.middleware import HtmxDetails
 
+from testbed.access.addresses import Address, find, find_moved
 from testbed.access.permissions import (
     Act,
     NotAllowed,
@@ -42,11 +43,23 @@ class Request(HttpRequest):
     may: Permissions
 
 
-def testbed_for(request: Request, slug: str, act: Act) -> Testbed:
-    """Return the testbed for an act. Raises: Http404, NotAllowed."""
+class Moved(Exception):
+    """A testbed has another address by now; `views/addresses.py` leads there."""
+
+    def __init__(self, testbed: Testbed) -> None:
+        super().__init__(str(testbed))
+        self.testbed = testbed
+
+
+def testbed_for(request: Request, address: Address, act: Act) -> Testbed:
+    """Return the testbed for an act. Raises: Http404, NotAllowed, Moved."""
     visible = Testbed.objects.all().visible_to(request.user)
-    accounts = visible.select_related("owner", "charged_group")
-    found = get_object_or_404(accounts, slug=slug)
+    found = find(visible, address)
+    if found is None:
+        if moved := find_moved(visible, address):
+            raise Moved(moved)
+        raise Http404("There is no such testbed.")
+    found.seen_by(request.user)
     _require(request, act, found)
     return found
 
@@ -56,6 +69,7 @@ def run_for(request: Request, pk: int, act: Act) -> Run:
     visible = Run.objects.all().visible_to(request.user)
     people = ("testbed__owner", "asked_by", "cancel_requested_by")
     found = get_object_or_404(visible.select_related(*people), pk=pk)
+    found.testbed.seen_by(request.user)
     _require(request, act, found.testbed)
     return found
 

@@ -104,11 +104,27 @@ class HostAdmin(HostBase):
 class TestbedAdmin(TestbedBase):
     """Testbeds, read-only: their pages change them, and give them to other owners."""
 
-    list_display = ("slug", "owner", "condition", "number", "created_at", "page")
+    list_display = (
+        "name",
+        "owner",
+        "slug",
+        "condition",
+        "number",
+        "created_at",
+        "page",
+    )
     list_filter = ("condition", "owner")
     list_select_related = ("owner",)
-    search_fields = ("slug", "owner__username")
-    fields = ("owner", "slug", "number", "condition", "created_at", "observed_at")
+    search_fields = ("name", "slug", "owner__username")
+    fields = (
+        "owner",
+        "name",
+        "slug",
+        "number",
+        "condition",
+        "created_at",
+        "observed_at",
+    )
 
     @admin.display(description="page")
     def page(self, testbed: Testbed) -> SafeString:
@@ -160,8 +176,8 @@ class RunAdmin(RunBase):
         "page",
     )
     list_filter = ("status", "command", "asked_by")
-    list_select_related = ("testbed", "asked_by")
-    search_fields = ("testbed__slug", "asked_by__username", "message")
+    list_select_related = ("testbed__owner", "asked_by")
+    search_fields = ("testbed__name", "testbed__slug", "asked_by__username", "message")
     date_hierarchy = "created_at"
     exclude = ("plan",)
     inlines = (InstructionInline,)

@@ -25,6 +25,7 @@ from orchestration.amounts import size
 from orchestration.plan.snapshots import SnapshotVerb
 from testbed.models import LabSnapshot, ObservedSnapshots, SnapshotOrder
 from testbed.models.snapshots.lab import MOST_CHOSEN
+from testbed.models.testbeds import Testbed
 
 if TYPE_CHECKING:  # these classes take type arguments in their stubs only
     LabSnapshotBase = admin.ModelAdmin[LabSnapshot]
@@ -139,7 +140,7 @@ class LabSnapshotAdmin(Recorded, LabSnapshotBase):
     )
     list_select_related = ("guest__testbed__owner",)
     list_per_page = 50
-    search_fields = ("title", "name", "guest__name", "guest__testbed__slug", "by")
+    search_fields = ("title", "name", "guest__name", "guest__testbed__name", "by")
     exclude = ("created_s",)
     actions = ("delete_them", "restore_keeping", "restore_them")
 
@@ -148,10 +149,10 @@ class LabSnapshotAdmin(Recorded, LabSnapshotBase):
         """Return the guest's name."""
         return found.guest.name
 
-    @admin.display(description="testbed", ordering="guest__testbed__slug")
+    @admin.display(description="testbed", ordering="guest__testbed__name")
     def testbed(self, found: LabSnapshot) -> SafeString:
         """Link to the guest's own page of snapshots."""
-        page = reverse("testbed-snapshots", args=[found.guest.testbed.slug])
+        page = reverse("testbed-snapshots", args=[found.guest.testbed])
         query = urlencode({"guest": found.guest.name})
         return format_html('<a href="{}?{}">{}</a>', page, query, found.guest.testbed)
 
@@ -235,8 +236,8 @@ class SnapshotOrderAdmin(Recorded, SnapshotOrderBase):
         "asked",
     )
     list_filter = ("status", "verb", "asked_by")
-    list_select_related = ("testbed", "asked_by", "run")
-    search_fields = ("name", "testbed__slug")
+    list_select_related = ("testbed__owner", "asked_by", "run")
+    search_fields = ("name", "testbed__name")
 
     @admin.display(description="act", ordering="verb")
     def act(self, order: SnapshotOrder) -> str:
@@ -312,8 +313,10 @@ def _totals(rows: Rows, by: str) -> list[dict[str, Any]]:
         .values(by)
         .annotate(guests=Count("pk"), disk_bytes=Sum("disk_bytes"))
     )
+    rows_of = Testbed.objects.select_related("owner").filter(slug__in=counts)
+    names = {row.slug: row.full_name for row in rows_of} if "slug" in by else {}
     return [
-        {**row, "name": row[by], **counts[row[by]]}
+        {**row, "name": names.get(row[by], row[by]), **counts[row[by]]}
         for row in disks.order_by("-disk_bytes")
         if row[by] in counts
     ]

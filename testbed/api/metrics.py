@@ -160,8 +160,8 @@ def _hosts() -> Iterator[Metric]:
 
 
 def _guests() -> Iterator[Metric]:
-    rows = list(ObservedGuest.objects.select_related("testbed").order_by("pk"))
-    labels = [(row.testbed.slug, row.name, row.host) for row in rows]
+    rows = list(ObservedGuest.objects.select_related("testbed__owner").order_by("pk"))
+    labels = [(row.testbed.full_name, row.name, row.host) for row in rows]
     for kind, table in (
         (GaugeMetricFamily, GUEST_GAUGES),
         (CounterMetricFamily, GUEST_COUNTERS),

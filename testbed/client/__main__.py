@@ -39,6 +39,7 @@ from testbed.client.changes import (
     delete,
     extend,
     protect,
+    rename,
     restore,
     show_trash,
     started,
@@ -186,6 +187,7 @@ _ACTS = {
     "delete": delete,
     "extend": extend,
     "protect": protect,
+    "rename": rename,
     "trash": show_trash,
     "restore": restore,
     "image-list": list_images,
@@ -308,7 +310,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_guests(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument("testbed", help="its name, owner/name or key")
     parser.add_argument("guests", help="as web-[0-3], web-*, @all, @failed")
 
 

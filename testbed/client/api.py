@@ -8,6 +8,7 @@ meanwhile, and the client follows from the last event that it saw.
 
 import io
 import json
+import re
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,6 +33,7 @@ OnFrame = Callable[[Frame], None]
 Agrees = Callable[[Frame], bool]
 # A busy server is slow; a server that is gone refuses or breaks the connection.
 _TIMEOUT_S = 120.0
+_SPECIAL = re.compile(r"[^A-Za-z0-9_.@+-]")
 _MAX_FRAME_BYTES = 64 * 1024 * 1024
 _CONNECT_S = 10.0
 _WANTS_JSON = {"Accept": "application/json"}
@@ -96,7 +98,7 @@ class Client:
 
     def has_testbed(self, slug: str) -> bool:
         """Return whether the user can see this testbed."""
-        return self._http.get(f"/testbeds/{slug}/").status_code == httpx.codes.OK
+        return self._http.get(_path(slug)).status_code == httpx.codes.OK
 
     def create_testbed(self, slug: str, folder: Path) -> None:
         """Upload a folder with a kvm-compose.yaml as one archive. Raises: Refused."""
@@ -109,7 +111,7 @@ class Client:
     def update_files(self, slug: str, folder: Path) -> None:
         """Add a folder's files to a testbed, or replace them. Raises: Refused."""
         files = {"archive": ("files.zip", _zipped(folder), "application/zip")}
-        answer = self._post(f"/testbeds/{slug}/files/", {}, files=files)
+        answer = self._post(_path(slug, "files/"), {}, files=files)
         if answer.status_code != httpx.codes.FOUND:
             raise Refused(f"The files of {slug} were not taken: {answer.text[:2000]}")
 
@@ -163,6 +165,12 @@ class Client:
         form = {"command": command, **{k: "on" for k, on in options.items() if on}}
         return _started(self._confirmed(slug, "runs", form))
 
+    def rename_testbed(self, slug: str, name: str) -> str:
+        """Give a testbed another name; return it with its account. Raises: Refused."""
+        answer = self._post(_path(slug, "name/"), {"name": name}, headers=_WANTS_JSON)
+        _require_ok(_of_testbed(slug, answer))
+        return str(_body(answer)["testbed"])
+
     def delete_testbed(self, slug: str) -> None:
         """Delete a testbed that is down. Raises: Refused."""
         _require_ok(self._confirmed(slug, "delete", {}))
@@ -177,7 +185,7 @@ class Client:
 
         `form` has `until`, `hours`, `extend` or `at_end`, as docs/expiry.md says.
         """
-        address = f"/testbeds/{slug}/expiry/"
+        address = _path(slug, "expiry/")
         answer = self._post(address, form, headers=_WANTS_JSON)
         _require_ok(answer)
         found: Frame = _body(answer)["expiry"]
@@ -232,7 +240,7 @@ class Client:
 
     def all_snapshots(self, slug: str) -> Frame:
         """Return `guests` with their snapshots, and the `groups`. Raises: Refused."""
-        path = f"/testbeds/{slug}/snapshots/"
+        path = _path(slug, "snapshots/")
         answer = self._http.get(path, headers=_WANTS_JSON)
         _require_ok(_of_testbed(slug, answer))
         return _body(answer)
@@ -256,7 +264,7 @@ class Client:
 
     def copy_testbed(self, slug: str, name: str) -> None:
         """Copy a testbed's YAML and files under a new name. Raises: Refused."""
-        path, body = f"/testbeds/{slug}/copy/", {"name": name}
+        path, body = _path(slug, "copy/"), {"name": name}
         answer = self._http.post(path, json=body, headers=self._token())
         _require_ok(_of_testbed(slug, answer))
 
@@ -281,12 +289,12 @@ class Client:
 
     def check(self, slug: str, guest: str) -> StartedRun:
         """Request a check of one guest and return its plan. Raises: Refused."""
-        path = f"/testbeds/{slug}/guests/{quote(guest)}/check/"
+        path = _path(slug, f"guests/{quote(guest)}/check/")
         return _started(self._http.post(path, json={}, headers=self._token()))
 
     def guest(self, slug: str, name: str) -> Frame:
         """Return one guest's page as JSON. Raises: Refused."""
-        path = f"/testbeds/{slug}/guests/{quote(name)}/"
+        path = _path(slug, f"guests/{quote(name)}/")
         answer = self._http.get(path, headers={"Accept": "application/json"})
         if answer.status_code != httpx.codes.OK:
             raise Refused(f"The guest {name}: {answer.status_code}.")
@@ -334,7 +342,7 @@ class Client:
         Output stops after 512 KiB until a frame of the type `taken` says how much of it
         was read. Raises: Refused.
         """
-        path = f"/testbeds/{slug}/guests/{quote(guest)}/console/ticket/"
+        path = _path(slug, f"guests/{quote(guest)}/console/ticket/")
         answer = self._post(path, {"mode": mode, "typing": str(int(typing))})
         if answer.status_code != httpx.codes.OK:
             raise Refused(f"No console of {guest}: {answer.status_code}.")
@@ -360,7 +368,7 @@ class Client:
 
     def _ask(self, slug: str, what: str, wanted: Frame) -> StartedRun:
         def send(confirm: Frame) -> httpx.Response:
-            path, body = f"/testbeds/{slug}/{what}/", wanted | confirm
+            path, body = _path(slug, f"{what}/"), wanted | confirm
             return self._http.post(path, json=body, headers=self._token())
 
         return _started(_of_testbed(slug, self._agreed(send)))
@@ -399,7 +407,7 @@ class Client:
         """Send a testbed's form, again with its token when the user agrees to it."""
 
         def send(confirm: Frame) -> httpx.Response:
-            path = f"/testbeds/{slug}/{what}/"
+            path = _path(slug, f"{what}/")
             return self._post(path, form | confirm, headers=_WANTS_JSON)
 
         return _of_testbed(slug, self._agreed(send))
@@ -479,6 +487,24 @@ def _started(answer: httpx.Response) -> StartedRun:
         raise Refused(_reason(answer), body)
     waits = body.get("status") == "waiting"
     return StartedRun(body["run"], tuple(body["instructions"]), waits)
+
+
+def _path(testbed: str, rest: str = "") -> str:
+    """Return the path of a testbed: a name, `alice/name` or a key, and of what is below.
+
+    The account is written as `testbed/access/addresses.py` says.
+    """
+    account, _, name = testbed.rpartition("/")
+    written = _SPECIAL.sub(lambda sign: _escaped(sign[0]), account)
+    if account and (not account.strip(".") or account == "new"):
+        written = _escaped(account)
+    return (
+        f"/testbeds/{written}/{name}/{rest}" if account else f"/testbeds/{name}/{rest}"
+    )
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"~{byte:02X}" for byte in text.encode())
 
 
 def _of_testbed(slug: str, answer: httpx.Response) -> httpx.Response:

@@ -2,8 +2,8 @@
 
 `up`, `down`, `generate-artefacts` and `clear-artefacts` are the runs of a testbed,
 `recreate` makes single guests anew, `delete` removes a testbed or one of its files,
-`extend` and `at-end` move a testbed's end, `protect` and `lift` decide whether any of that is accepted, and `restore` brings back
-what `trash` lists.
+`rename` gives a testbed another name, `extend` and `at-end` move its end, `protect` and `lift` decide whether any of that is
+accepted, and `restore` brings back what `trash` lists.
 The server says what an act erases: it is printed by name and size, then `--yes` agrees,
 or a person who types the name.
 """
@@ -51,17 +51,21 @@ def add_changes(
     ):
         parser = commands.add_parser(verb, help=about)
         parser.set_defaults(form="protect")
-        parser.add_argument("testbed", help="the testbed's name")
+        parser.add_argument("testbed", help="its name, owner/name or key")
         parser.add_argument("guest", nargs="?", default="", help="one of its guests")
+    rename = commands.add_parser("rename", help="give a testbed another name")
+    rename.set_defaults(form="rename")
+    rename.add_argument("testbed", help="its name, owner/name or key")
+    rename.add_argument("name", help="its new name")
     extend = commands.add_parser("extend", help="let a testbed end later")
     extend.set_defaults(form="extend")
-    extend.add_argument("testbed", help="the testbed's name")
+    extend.add_argument("testbed", help="its name, owner/name or key")
     when = extend.add_mutually_exclusive_group()
     when.add_argument("--hours", help="from now; the usual time more unless given")
     when.add_argument("--until", metavar="TIME", help="as 2026-11-28T18:00+01:00")
     choice = commands.add_parser("at-end", help="choose what a testbed's end does")
     choice.set_defaults(form="extend")
-    choice.add_argument("testbed", help="the testbed's name")
+    choice.add_argument("testbed", help="its name, owner/name or key")
     choice.add_argument("at_end", choices=AT_END, help="keep is for lab admins")
     trash = commands.add_parser("trash", help="list deleted testbeds and files")
     trash.set_defaults(form="trash")
@@ -122,6 +126,12 @@ def restore(client: Client, options: argparse.Namespace) -> None:
     say(client.restore(options.number))
 
 
+def rename(client: Client, options: argparse.Namespace) -> None:
+    """Give a testbed another name. Raises: Refused."""
+    found = client.rename_testbed(options.testbed, options.name)
+    say(f"{options.testbed} is {found} now.")
+
+
 def protect(client: Client, options: argparse.Namespace) -> None:
     """Protect what a command line names, or lift that. Raises: Refused."""
     is_lift = options.command == "lift"
@@ -165,7 +175,7 @@ def _lines(erases: Frame) -> list[str]:
 
 
 def _add_testbed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument("testbed", help="its name, owner/name or key")
     parser.add_argument(
         "--yes", action="store_true", help="erase what the server names, and do not ask"
     )

@@ -16,7 +16,7 @@ def add_images(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     verbs = parser.add_subparsers(dest="verb", required=True)
     save = verbs.add_parser("save", help="save a guest's disk as an image")
     save.set_defaults(form="image-save")
-    save.add_argument("testbed", help="the testbed's name")
+    save.add_argument("testbed", help="its name, owner/name or key")
     save.add_argument("guest", help="the guest's name")
     save.add_argument("name", help="the image's name")
     save.add_argument(
@@ -33,7 +33,7 @@ def add_copy(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     """Add the command that copies a testbed to a command line."""
     parser = commands.add_parser("copy", help="copy a testbed under a new name")
     parser.set_defaults(form="copy")
-    parser.add_argument("testbed", help="the testbed's name")
+    parser.add_argument("testbed", help="its name, owner/name or key")
     parser.add_argument("name", help="the name of the copy")
     parser.add_argument(
         "--disks",

@@ -28,7 +28,7 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
         choices=(*SnapshotVerb, LIST, SCHEDULE, UNSCHEDULE),
         help="what is done with the snapshot",
     )
-    add("testbed", help="the testbed's name")
+    add("testbed", help="its name, owner/name or key")
     add("words", nargs="*", metavar="GUEST NAME", help="the guest's name, and its own")
     add("--all", action="store_true", help="a group snapshot: only its NAME is written")
     add("--description", default="", help="words about a new one")

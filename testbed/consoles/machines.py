@@ -76,14 +76,14 @@ class Machines:
         state = project.read_state()
         if state.number != place.number:
             raise ConsoleUnavailable(
-                f"Testbed {place.testbed} is not the one that this page was opened for.",
+                "The testbed is not the one that this page was opened for.",
                 hint="Load the page again.",
             )
         try:
             return state, state.guest(place.guest)
         except KeyError:
             raise ConsoleUnavailable(
-                f"Testbed {place.testbed} has no guest {place.guest}."
+                f"The testbed has no guest {place.guest}."
             ) from None
 
 

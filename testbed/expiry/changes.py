@@ -124,6 +124,7 @@ def locked(testbed: Testbed) -> Expiry:
     found = rows.filter(pk=testbed.pk).first()
     if found is None:
         raise StateError(f"Testbed {testbed} was deleted.")
+    found.viewer_id = testbed.viewer_id
     expiry, _ = Expiry.objects.get_or_create(testbed=found)
     expiry.testbed = found
     return expiry

@@ -11,8 +11,13 @@ AT_END = {
 
 
 def tell_end(expiry: Expiry) -> None:
-    """Tell the owner that a testbed's end is near; inside a transaction."""
+    """Tell the owner that a testbed's end is near; inside a transaction.
+
+    Lab admins, who read it where the owner left, do not know a name alone.
+    """
     testbed, ends_at = expiry.testbed, expiry.ends_at
+    if testbed.owner.is_active:
+        testbed.seen_by(testbed.owner)
     when = said(ends_at) if ends_at else ""
     why = ""
     if expiry.idle_at is not None and expiry.planned_at == expiry.idle_at:

@@ -118,9 +118,11 @@ def remove_host(host: Host, by: str) -> None:
 
 
 def _guests_on(host: Host) -> Iterator[str]:
-    guests = ObservedGuest.objects.filter(host=host.name).order_by("testbed__slug")
+    guests = ObservedGuest.objects.filter(host=host.name).order_by(
+        "testbed__name", "name"
+    )
     for guest in guests.select_related("testbed__owner"):
-        yield f"guest {guest.name} of {guest.testbed.owner}'s {guest.testbed.slug}"
+        yield f"guest {guest.name} of {guest.testbed.full_name}"
 
 
 def _testbeds_on(host: Host) -> Iterator[str]:
@@ -129,7 +131,7 @@ def _testbeds_on(host: Host) -> Iterator[str]:
     for testbed in up.select_related("owner"):
         count = sum(place == host.name for _, place, *_ in testbed.started)
         if count:
-            yield f"{testbed.owner}'s {testbed.slug} is up with {count_of(count, 'guest')}"
+            yield f"{testbed.full_name} is up with {count_of(count, 'guest')}"
 
 
 def _planned_on(host: Host) -> Iterator[str]:
@@ -138,7 +140,7 @@ def _planned_on(host: Host) -> Iterator[str]:
     for start in starts.select_related("run__testbed__owner"):
         if any(place == host.name for _, place, *_ in start.needs or ()):
             testbed = start.run.testbed
-            yield f"run {start.run_id} of {testbed.owner}'s {testbed.slug}"
+            yield f"run {start.run_id} of {testbed.full_name}"
 
 
 def _reserved_on(host: Host) -> Iterator[str]:

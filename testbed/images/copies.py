@@ -19,30 +19,30 @@ from testbed.testbeds.erasure.deletions import erased_testbed
 from testbed.testbeds.files import copy_testbed, delete_testbed
 
 
-def copy(testbed: Testbed, user: User, slug: str) -> Testbed:
+def copy(testbed: Testbed, user: User, name: str) -> Testbed:
     """Copy a testbed's YAML and files. Raises: as `copy_testbed`."""
-    found = copy_testbed(testbed, user, slug, _yaml(testbed))
-    record_act(user, Act.COPY, testbed, f"as {slug}")
+    found = copy_testbed(testbed, user, name, _yaml(testbed))
+    record_act(user, Act.COPY, testbed, f"as {name}")
     _record_origin(found, testbed, user)
     return found
 
 
-def copy_with_disks(testbed: Testbed, user: User, slug: str) -> Run:
+def copy_with_disks(testbed: Testbed, user: User, name: str) -> Run:
     """Copy a testbed, and begin to save its guests' disks for the copy.
 
     Guests that run are shut down meanwhile. Raises: as `copy_testbed`, `create_saving`
     and `with_images`.
     """
     require_no_run(testbed.runs.all())
-    names = _names(testbed, slug)
+    names = _names(testbed, name)
     yaml = with_images(_yaml(testbed).decode(), names)
-    found = copy_testbed(testbed, user, slug, yaml.encode())
+    found = copy_testbed(testbed, user, name, yaml.encode())
     try:
         run = create_saving(testbed, user, names, shut_down=True, copy=found)
     except BaseException:
         delete_testbed(found, user, confirm=erased_testbed(found).token)
         raise
-    record_act(user, Act.COPY, testbed, f"as {slug} with disks", run=run)
+    record_act(user, Act.COPY, testbed, f"as {name} with disks", run=run)
     _record_origin(found, testbed, user)
     return run
 
@@ -58,7 +58,7 @@ def _yaml(testbed: Testbed) -> bytes:
     return testbed.project.yaml.read_bytes()
 
 
-def _names(testbed: Testbed, slug: str) -> dict[str, str]:
+def _names(testbed: Testbed, copy: str) -> dict[str, str]:
     """Return the image's name of each guest that has a disk. Raises: StateError."""
     state = testbed.project.read_state() if testbed.project.has_state() else None
     disks = {g.name for g in state.guests if g.markers.disk} if state else set()
@@ -70,4 +70,4 @@ def _names(testbed: Testbed, slug: str) -> dict[str, str]:
             f"The guests of testbed {testbed} have no disks.",
             hint="Copy it without the disks.",
         )
-    return {name: f"{slug}-{name}".lower() for name in names}
+    return {name: f"{copy}-{name}".lower() for name in names}

@@ -32,7 +32,7 @@ LOOKING_FOR = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class SeenImage:
-    """One image as last seen; `testbeds` counts the guests that need it.
+    """One image as last seen; `testbeds` has each with its number of guests that need it.
 
     `others` are domains and disks of no testbed, and testbeds without a row.
     """
@@ -41,7 +41,7 @@ class SeenImage:
     stored: StoredImage
     label: str
     kept: str
-    testbeds: Mapping[str, int]
+    testbeds: tuple[tuple[Testbed, int], ...]
     others: tuple[str, ...]
 
     @property
@@ -131,9 +131,12 @@ class Selection:
 
 def seen_stores() -> list[SeenStore]:
     """Return all hosts' images as last seen; main first."""
-    slugs = frozenset(Testbed.objects.values_list("slug", flat=True))
     hosts = Host.objects.select_related("image_store")
-    return [_seen(host, getattr(host, "image_store", None), slugs) for host in hosts]
+    stores = [(host, getattr(host, "image_store", None)) for host in hosts]
+    images = (image for _, row in stores if row for image in row.images)
+    keys = {key for image in images for key in image["testbeds"]}
+    testbeds = Testbed.objects.select_related("owner").in_bulk(keys, field_name="slug")
+    return [_seen(host, row, testbeds) for host, row in stores]
 
 
 def selected(stores: Iterable[SeenStore], picks: Collection[str]) -> Selection:
@@ -217,25 +220,30 @@ def waited_look() -> tuple[bool, Unclaimed | None]:
     return first is not None, unclaimed_look(first)
 
 
-def _seen(host: Host, row: ImageStore | None, slugs: frozenset[str]) -> SeenStore:
+def _seen(
+    host: Host, row: ImageStore | None, testbeds: Mapping[str, Testbed]
+) -> SeenStore:
     if row is None:
         return SeenStore(host, None)
-    found = (_image(host.name, image, slugs) for image in row.images)
+    found = (_image(host.name, image, testbeds) for image in row.images)
     order = sorted(found, key=lambda i: (not i.is_unused, i.stored.kind, i.stored.name))
     return SeenStore(host, row, tuple(order))
 
 
-def _image(host: str, saved: Mapping[str, Any], slugs: frozenset[str]) -> SeenImage:
+def _image(
+    host: str, saved: Mapping[str, Any], testbeds: Mapping[str, Testbed]
+) -> SeenImage:
     """Read an image from its row."""
     values = {field.name: saved[field.name] for field in fields(StoredImage)}
     values["kind"] = ImageKind(values["kind"])
     users: dict[str, int] = saved["testbeds"]
-    lost = (f"{name} (orphans)" for name in users if name not in slugs)
+    there = [(testbeds[key], count) for key, count in users.items() if key in testbeds]
+    lost = (f"{key} (orphans)" for key in users if key not in testbeds)
     return SeenImage(
         host,
         StoredImage(**values),
         label=saved["label"],
         kept=saved["kept"],
-        testbeds={name: count for name, count in users.items() if name in slugs},
+        testbeds=tuple(there),
         others=(*lost, *saved["others"]),
     )

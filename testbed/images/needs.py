@@ -68,14 +68,14 @@ class KnownStates:
         needs, broken = {}, []
         # Before the states: an Up that begins writes its state, then forgets the planned.
         queued = PlannedStart.objects.queued()
-        for testbed in Testbed.objects.all():
+        for testbed in Testbed.objects.select_related("owner"):
             try:
                 need = self._needs(testbed.project, queued.get(testbed.pk))
                 if need is not None:
                     needs[testbed.slug] = need
             except StateError as exc:
                 logger.info("the state of %s is not known: %s", testbed, exc)
-                broken.append(testbed.slug)
+                broken.append(testbed.full_name)
         # After the states: a run that began meanwhile is seen, if not its state.
         busy = Run.objects.changing().values_list("testbed__slug", flat=True)
         return Known(needs, tuple(broken), frozenset(busy))

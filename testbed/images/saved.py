@@ -156,7 +156,7 @@ def _unblocked(
 def _broken_by(users: list[Testbed], more: str = "") -> tuple[str, ...]:
     if not users:
         return ()
-    names = _first([f"{one} of {one.owner}" for one in users])
+    names = _first([one.full_name for one in users])
     return (
         f"It is used by {', '.join(names)}. Their guests and disks stay. An Up that reads "
         "the YAML again, after a Down or an edit, is refused until the YAML names "

@@ -27,7 +27,7 @@ def users_of(image: SavedImage) -> list[Testbed]:
     queued = PlannedStart.objects.queued()
     return [
         testbed
-        for testbed in Testbed.objects.select_related("owner").order_by("slug")
+        for testbed in Testbed.objects.select_related("owner").order_by("name")
         if _has(testbed, image, queued.get(testbed.pk)) or _names(testbed, image)
     ]
 

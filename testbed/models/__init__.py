@@ -14,6 +14,7 @@ from testbed.models.hosts import Host
 from testbed.models.images import ImageStore, SavedImage
 from testbed.models.inventory import Inventory, MissingPart, ObservedSnapshots
 from testbed.models.listing.labels import Favourite, HiddenTour, Tag
+from testbed.models.listing.names import FormerName, KeyCount
 from testbed.models.notifications.choices import NotificationChoice
 from testbed.models.notifications.notifications import (
     Delivery,
@@ -44,6 +45,7 @@ __all__ = [
     "Event",
     "Expiry",
     "Favourite",
+    "FormerName",
     "GroupAllowance",
     "GroupManager",
     "HiddenTour",
@@ -54,6 +56,7 @@ __all__ = [
     "Instruction",
     "Inventory",
     "JumpReach",
+    "KeyCount",
     "KeyProblem",
     "LabSnapshot",
     "LoginCount",

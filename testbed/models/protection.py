@@ -42,7 +42,7 @@ class Protection(models.Model):
     @property
     def thing(self) -> str:
         """The protected thing in words."""
-        return f"guest {self.guest}" if self.guest else f"testbed {self.testbed}"
+        return f"guest {self.guest}" if self.guest else f"testbed {self.testbed.name}"
 
     @property
     def refusal(self) -> Protected:

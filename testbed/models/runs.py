@@ -286,12 +286,12 @@ def require_no_run(runs: RunQuerySet) -> None:
         what = f"a {run.name.lower()}" if is_execution else run.command
         if run.status == Run.Status.WAITING:
             raise TestbedBusy(
-                f"The {what} of {run.asker} on testbed {run.testbed} has been waiting in "
-                f"the queue since {since:%H:%M:%S} as run {run.pk}.",
+                f"The {what} of {run.asker} on testbed {run.testbed.name} has been "
+                f"waiting in the queue since {since:%H:%M:%S} as run {run.pk}.",
                 hint="Wait until it is over, or cancel it.",
             )
         raise TestbedBusy(
-            f"{run.asker} has been running {what} on testbed {run.testbed} "
+            f"{run.asker} has been running {what} on testbed {run.testbed.name} "
             f"since {since:%H:%M:%S} as run {run.pk}.",
             hint="Wait until it is over, or cancel it.",
         )

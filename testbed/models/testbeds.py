@@ -4,6 +4,7 @@ The groups are Django's. `access/roles.py` reads shares, `sharing/` writes them.
 """
 
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, User
@@ -13,6 +14,7 @@ from django.db.models import Q
 from orchestration.project.folder import Project
 
 MOST_DESCRIPTION = 200
+MOST_NAME = 40
 
 
 class TestbedQuerySet(models.QuerySet["Testbed"]):
@@ -35,6 +37,11 @@ class TestbedQuerySet(models.QuerySet["Testbed"]):
 
 class Testbed(models.Model):
     """One user's project. Subnets and device names follow from its unique `number`.
+
+    `slug` is its key: the name of its folders and of its things on hosts, which stays for
+    ever. `name` is how users call it, unique among its owner's. `viewer_id` is the user
+    for whom it was found: as text, the viewer's own testbed is its name, another's
+    `alice/quickstart`.
 
     `observed_at` is the beginning of the last look at all hosts that hold things of it.
     `files_bytes` is the sum of the user's files, or None before they are counted.
@@ -64,7 +71,8 @@ class Testbed(models.Model):
         on_delete=models.SET_NULL,
         related_name="charged_testbeds",
     )
-    slug = models.SlugField(max_length=40, unique=True)
+    slug = models.SlugField(max_length=MOST_NAME, unique=True)
+    name = models.SlugField(max_length=MOST_NAME)
     number = models.PositiveIntegerField(unique=True)
     condition = models.CharField(
         max_length=12, choices=Condition.choices, default=Condition.EMPTY
@@ -77,11 +85,46 @@ class Testbed(models.Model):
 
     objects = TestbedQuerySet.as_manager()
 
+    viewer_id: int | None = None
+
     class Meta:
-        ordering = ("slug",)
+        ordering = ("name", "pk")
+        constraints = (
+            models.UniqueConstraint(
+                fields=["owner", "name"], name="testbed_name_of_an_owner_once"
+            ),
+        )
 
     def __str__(self) -> str:
+        is_own = self.viewer_id == self.owner_id
+        # Threads without the database print it, too.
+        is_known = Testbed.owner.is_cached(self)
+        return self.full_name if is_known and not is_own else self.name
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save it; a row without a name is named as its key."""
+        self.name = self.name or self.slug
+        super().save(*args, **kwargs)
+
+    @property
+    def key(self) -> str:
+        """Its name on hosts, in marks and folders."""
         return self.slug
+
+    @property
+    def account(self) -> str:
+        """The owner's name, the first part of its address."""
+        return self.owner.get_username()
+
+    @property
+    def full_name(self) -> str:
+        """The name with its account, which tells it from every other testbed."""
+        return f"{self.account}/{self.name}"
+
+    def seen_by(self, user: AbstractBaseUser | AnonymousUser) -> "Testbed":
+        """Note for whom it was found, and return it."""
+        self.viewer_id = user.pk
+        return self
 
     @property
     def directory(self) -> Path:

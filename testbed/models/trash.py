@@ -28,8 +28,8 @@ class TrashQuerySet(models.QuerySet["TrashItem"]):
 class TrashItem(models.Model):
     """The files of a deleted testbed, or one deleted file (`path` is its path).
 
-    `key` names its folder in the trash. `origin` is the primary key of the testbed that
-    it was, or was a file of; such keys are not given again. `commands` are the saved
+    `key` names its folder in the trash, `slug` is the testbed's name. `origin` is the
+    primary key of the testbed that it was, or was a file of; it is not given again. `commands` are the saved
     commands of a testbed as JSON, `description` and `tags` its words in the list.
     """
 

@@ -94,13 +94,14 @@ def tell_run_ended(run: Run) -> int:
         return 0
     if role_of(user, run.testbed) is None:  # a share that was taken away meanwhile
         return 0
+    testbed = run.testbed.seen_by(user)
     return tell(
         [user],
         Kind.RUN_ENDED,
-        TITLES[Run.Status(run.status)].format(run.name, run.testbed),
+        TITLES[Run.Status(run.status)].format(run.name, testbed),
         text=run.message,
         path=reverse("run", args=[run.pk]),
-        data={"testbed": str(run.testbed), "run": run.pk, "status": str(run.status)},
+        data={**_named(testbed), "run": run.pk, "status": str(run.status)},
     )
 
 
@@ -123,9 +124,14 @@ def tell_end_near(expiry: Expiry, title: str, text: str) -> int:
         Kind.END_NEAR,
         title,
         text=text,
-        path=reverse("testbed", args=[testbed.slug]),
-        data={"testbed": str(testbed), "ends_at": ends_at},
+        path=reverse("testbed", args=[testbed]),
+        data={**_named(testbed), "ends_at": ends_at},
     )
+
+
+def _named(testbed: Testbed) -> dict[str, str]:
+    """Return what programs get of a testbed: the name that its text has, and its key."""
+    return {"testbed": str(testbed), "key": testbed.key}
 
 
 def watch_hosts() -> int:
@@ -159,8 +165,8 @@ def _tell_of_host(row: HostSilence, title: str, problem: str) -> int:
     guests = ObservedGuest.objects.filter(host=host.name).values("testbed")
     testbeds = Testbed.objects.filter(pk__in=guests).select_related("owner")
     owned: dict[User, list[str]] = {}
-    for testbed in testbeds.order_by("slug"):
-        owned.setdefault(testbed.owner, []).append(str(testbed))
+    for testbed in testbeds.order_by("name", "pk"):
+        owned.setdefault(testbed.owner, []).append(testbed.name)
     told = 0
     for user in {*_admins(), *owned}:
         names = owned.get(user, [])

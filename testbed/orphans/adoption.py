@@ -16,6 +16,7 @@ from orchestration.errors import StateError
 from orchestration.inventory.things import SLUG
 from orchestration.project.folder import YAML_NAME, Project
 from testbed.models import Host, Testbed
+from testbed.models.listing.names import free_name
 from testbed.orphans.listing import Group
 
 
@@ -51,6 +52,7 @@ def adopt_lost(name: str, owner: User) -> Testbed:
             return Testbed.objects.create(
                 owner=owner,
                 slug=name,
+                name=free_name(owner, name),
                 number=state.number,
                 condition=Testbed.Condition.PARTIAL,
                 started=[(g.name, g.host, g.cpus, g.memory_mib) for g in state.guests],
@@ -86,7 +88,8 @@ def _lost_project(name: str) -> Project:
             f"The state in its folder is that of {state.testbed} in {state.directory}.",
             hint=instead,
         )
-    taken = Testbed.objects.filter(number=state.number).first()
+    rows = Testbed.objects.select_related("owner")
+    taken = rows.filter(number=state.number).first()
     if taken is not None:
         raise StateError(
             f"Its number {state.number}, which its networks are named after, belongs "

@@ -103,6 +103,11 @@ def orphan_numbers() -> set[int]:
     return {int(found[1]) for name in names if (found := NUMBERED.match(name))}
 
 
+def orphan_names() -> set[str]:
+    """Return the keys of testbeds of which hosts have orphans."""
+    return {orphan.name for orphan in orphans_among(last_observations())}
+
+
 class _Judge:
     """The testbeds as they are now, each state read once."""
 

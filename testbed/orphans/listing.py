@@ -52,7 +52,9 @@ def orphan_groups(orphans: Iterable[Orphan] | None = None) -> list[Group]:
     found: dict[str, list[Orphan]] = {}
     for orphan in orphans_among(last_observations()) if orphans is None else orphans:
         found.setdefault(orphan.name, []).append(orphan)
-    testbeds = Testbed.objects.in_bulk(list(found), field_name="slug")
+    testbeds = Testbed.objects.select_related("owner").in_bulk(
+        list(found), field_name="slug"
+    )
     return [
         Group(name, _by_host(found[name]), testbeds.get(name)) for name in sorted(found)
     ]

@@ -234,7 +234,7 @@ def create_saving(
         if len(names) > 1:
             what = f"{len(names)} guests as images"
         if copy is not None:
-            what = f"the disks of {count_of(len(names), 'guest')} for {copy}"
+            what = f"the disks of {count_of(len(names), 'guest')} for {copy.name}"
         run.title = f"Save {what}"[:TITLE_LENGTH]
         _store(run, plan)
     return run
@@ -266,7 +266,7 @@ def _reserve_images(
             size_bytes=sizes[name],
             account=guest.user,
             has_cloud_init=bool(guest.seed),
-            origin=f"{testbed}/{name}",
+            origin=f"{testbed.name}/{name}",
             run=run,
         )
 

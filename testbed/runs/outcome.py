@@ -247,14 +247,16 @@ def _failed_words(run: Run) -> tuple[str, str]:
         return f"{_progress(run)}; {failed[0].message}", failed[0].hint
     if run.command == Command.GENERATE_ARTEFACTS:
         return failed[0].message, failed[0].hint
-    names = ", ".join(_placed(task) for task in failed[:SHOWN])
+    names = ", ".join(_placed(task, run.testbed) for task in failed[:SHOWN])
     more = " and more" if len(failed) > SHOWN else ""
     message = f"Not everything could be stopped: {names}{more}. {failed[0].message}"
     return message, f"{failed[0].hint} Then press Down again.".strip()
 
 
-def _placed(task: Task) -> str:
+def _placed(task: Task, testbed: Testbed) -> str:
     """Name a resource with its host; some already carry it in their name."""
+    if task.resource == testbed.key and not task.guest:
+        return f"{testbed.name} on {task.host}"
     end = f" on {task.host}"
     is_host = task.resource == task.host
     return task.resource if is_host else f"{task.resource.removesuffix(end)}{end}"

@@ -13,10 +13,12 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from testbed.access.limits import require_files
+from testbed.access.names import place
 from testbed.access.permissions import Act, record_act
 from testbed.access.roles import Role, users_of
 from testbed.celery import request_key_pushes
 from testbed.models import Share, Testbed
+from testbed.models.listing.names import free_name
 from testbed.models.runs import require_no_run
 from testbed.sharing.charging import require_account
 from testbed.sharing.people import UnknownName, clean_name, known_to
@@ -65,7 +67,9 @@ def require_limits(testbed: Testbed, user: User, group: Group | None) -> None:
 def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> None:
     """Give a testbed to another owner; the former one may keep a role by a share.
 
-    Raises: LimitReached, TestbedBusy (a run changes it).
+    Where the new owner has one of its name, it gets the next free one.
+
+    Raises: LimitReached, NameTaken (just now), TestbedBusy (a run changes it).
     """
     with transaction.atomic():
         wait_for_other_uploads(to)
@@ -74,10 +78,13 @@ def transfer(testbed: Testbed, to: User, by: User, *, former_role: str = "") -> 
         group = to.groups.filter(pk=row.charged_group_id).first()
         require_limits(row, to, group)
         former = row.owner
-        Testbed.objects.filter(pk=row.pk).update(owner=to, charged_group=group)
+        name = free_name(to, row.name, but=row)
+        place(row, to, name)
+        Testbed.objects.filter(pk=row.pk).update(charged_group=group)
         row.shares.filter(user=to).delete()
         if former_role in Share.Role.values:
             given = {"role": former_role, "given_by": by, "given_at": timezone.now()}
             Share.objects.update_or_create(testbed=row, user=former, defaults=given)
-        record_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}")
+        named = f" as {name}" if name != row.name else ""
+        record_act(by, Act.TRANSFER, row, f"gave it from {former} to {to}{named}")
     request_key_pushes()

@@ -50,7 +50,7 @@ class Choice:
         return f"{self.verb}{kept} snapshots"
 
     def _loss(self, row: LabSnapshot) -> Loss:
-        guest, testbed = row.guest.name, row.guest.testbed.slug
+        guest, testbed = row.guest.name, row.guest.testbed.full_name
         version = f"{testbed} {guest} {row.name} {row.created_s}"
         if self.verb is SnapshotVerb.DELETE:
             reason, taken = (
@@ -78,9 +78,9 @@ def chosen(verb: str, picks: Iterable[str], *, keeps: bool = False) -> Choice:
             f"More than {MOST_CHOSEN} snapshots are chosen.", hint="Choose fewer."
         )
     rows = LabSnapshot.objects.filter(pk__in=keys).order_by(
-        "guest__testbed__slug", "guest__name", "pk"
+        "guest__testbed__name", "guest__testbed", "guest__name", "pk"
     )
-    found = tuple(rows.select_related("guest__testbed"))
+    found = tuple(rows.select_related("guest__testbed__owner"))
     if not found:
         raise SnapshotFailed(
             "No snapshot that is still there is chosen.", hint="Choose one of the list."

@@ -36,13 +36,24 @@ class ShownOwner:
 
 @dataclass(frozen=True, slots=True)
 class ShownTestbed:
-    """A testbed's own words."""
+    """A testbed's own words; `shown` is how the user calls it."""
 
     slug: str
+    account: str
+    name: str
+    shown: str
     owner: ShownOwner
     description: str
     tags: tuple[str, ...]
     created_at: datetime
+
+    def __str__(self) -> str:
+        return self.shown
+
+    @property
+    def full_name(self) -> str:
+        """The name with its account."""
+        return f"{self.account}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +139,9 @@ def _testbed(testbed: Testbed) -> ShownTestbed:
     owner: User = testbed.owner
     return ShownTestbed(
         testbed.slug,
+        testbed.account,
+        testbed.name,
+        str(testbed),
         ShownOwner(owner.username, owner.is_active),
         testbed.description,
         tuple(tag.name for tag in testbed.tags.all()),

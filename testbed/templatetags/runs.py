@@ -12,7 +12,7 @@ from django import template
 from orchestration.plan.model import Kind, guest_of
 from orchestration.plan.power import VERBS
 from testbed.models import Event, Run, Task
-from testbed.pages.logs import why_removed
+from testbed.pages.logs import LogFilter, why_removed
 from testbed.runs.kept import captured
 from testbed.templatetags.display import display_of, plural
 
@@ -37,6 +37,13 @@ def failed_tasks(run: Run) -> list[Task]:
 def guest_in(event: Event, run: Run) -> str:
     """Return the guest that a line of a run's log is of; empty for another thing."""
     return guest_of(run.kinds.get(event.index, ""), event.resource)
+
+
+@register.filter
+def name_in(found: Task | Event | LogFilter, run: Run) -> str:
+    """Return what a task or a line is of: a whole testbed by its name, not its key."""
+    is_whole = found.resource == run.testbed.key and not getattr(found, "guest", "")
+    return str(run.testbed.name if is_whole else found.resource)
 
 
 @register.filter

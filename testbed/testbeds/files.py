@@ -7,7 +7,7 @@ written below the testbed's folder only. Runs change the hosts, never this modul
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
@@ -21,17 +21,20 @@ from orchestration.compose.files import composed, open_real
 from orchestration.compose.language.built import not_built
 from orchestration.compose.language.schema import CloudImage, Libvirt, Machine, Spec
 from orchestration.compose.loader import load_spec
-from orchestration.errors import PathOutside, StateError, TestbedError
+from orchestration.errors import PathOutside, StateError
 from orchestration.files import give_to_owner_of, write_whole
 from orchestration.locks import held
-from orchestration.project.folder import YAML_NAME, Project
+from orchestration.project.folder import YAML_NAME
 from orchestration.state.names import NUMBER_LIMIT
 from testbed.access.limits import require_files, require_testbed
+from testbed.access.names import require_free
 from testbed.models import JumpReach, Run, Testbed, TrashItem
+from testbed.models.listing.names import next_key
 from testbed.models.protection import require_unprotected
 from testbed.models.runs import require_no_run
 from testbed.orphans.detection import (
     last_observations,
+    orphan_names,
     orphan_numbers,
     speaks_for,
     things_there,
@@ -77,11 +80,7 @@ class Example:
     needs_disk: bool = False
 
 
-class NameTaken(TestbedError):
-    """Another testbed has this name."""
-
-
-def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed:
+def create_testbed(user: User, name: str, files: Mapping[str, bytes]) -> Testbed:
     """Create a testbed with its folder and files.
 
     Raises: NameTaken, UploadRefused, PathOutside, LimitReached, StateError (no number
@@ -90,12 +89,12 @@ def create_testbed(user: User, slug: str, files: Mapping[str, bytes]) -> Testbed
     check_bounds(files)
     for path in files:
         safe_path(path)
-    with _created(user, slug, _bytes_of(files)) as testbed:
+    with _created(user, name, _bytes_of(files)) as testbed:
         _write(testbed, files)
     return testbed
 
 
-def copy_testbed(source: Testbed, user: User, slug: str, yaml: bytes) -> Testbed:
+def copy_testbed(source: Testbed, user: User, name: str, yaml: bytes) -> Testbed:
     """Create a testbed with another's files, which the user may see, and this YAML.
 
     It gets the other's description and tags, too. The keys, states and runs of the
@@ -104,7 +103,7 @@ def copy_testbed(source: Testbed, user: User, slug: str, yaml: bytes) -> Testbed
     with files_locked(source):
         sizes = list_files(source) | {YAML_NAME: len(yaml)}
         check_bounds(dict.fromkeys(sizes, b""))
-        with _created(user, slug, sum(sizes.values())) as testbed:
+        with _created(user, name, sum(sizes.values())) as testbed:
             for path in sizes.keys() - {YAML_NAME}:
                 _copy(source.project.file(path), testbed.project.file(path))
             _write(testbed, {YAML_NAME: yaml})
@@ -115,9 +114,9 @@ def copy_testbed(source: Testbed, user: User, slug: str, yaml: bytes) -> Testbed
 
 
 @contextmanager
-def _created(user: User, slug: str, files_bytes: int) -> Iterator[Testbed]:
+def _created(user: User, name: str, files_bytes: int) -> Iterator[Testbed]:
     """Make a testbed's row and folder; of one that is not filled nothing stays."""
-    testbed = allocate(user, slug, files_bytes)
+    testbed = allocate(user, name, files_bytes)
     try:
         testbed.project.create()
         yield testbed
@@ -292,23 +291,25 @@ def _guests(machine: Machine) -> int:
     return len(machine.scaling.clones) if machine.scaling else 1
 
 
-def allocate(user: User, slug: str, files_bytes: int) -> Testbed:
-    """Take a free number; another request may take it first, so repeat.
+def allocate(user: User, name: str, files_bytes: int) -> Testbed:
+    """Take a free number and a new key; another request may take them, so repeat.
 
     Raises: NameTaken, LimitReached, StateError.
     """
-    _require_allowed(user, files_bytes)  # before an old folder of this name is removed
+    _require_allowed(user, files_bytes)
     for _ in range(ATTEMPTS):
-        if Testbed.objects.filter(slug=slug).exists():
-            raise NameTaken(f"There is already a testbed named {slug}.")
-        _require_no_folder(slug)
-        number = _free_number()
+        number, lost = _free_number(), orphan_names()
         try:
             with transaction.atomic():
                 wait_for_other_uploads(user)
+                require_free(user, name)
                 _require_allowed(user, files_bytes)
                 return Testbed.objects.create(
-                    owner=user, slug=slug, number=number, files_bytes=files_bytes
+                    owner=user,
+                    slug=_free_key(lost),
+                    name=name,
+                    number=number,
+                    files_bytes=files_bytes,
                 )
         except IntegrityError:
             continue
@@ -321,21 +322,16 @@ def _require_allowed(user: User, files_bytes: int) -> None:
     require_files(user, in_testbed=files_bytes, elsewhere=elsewhere)
 
 
-def _require_no_folder(slug: str) -> None:
-    """Make sure that a new testbed never gets another one's files."""
-    folder = Path(settings.TESTBEDS_DIR) / slug
-    try:
-        throw_away(folder)
-    except OSError as exc:
-        raise NameTaken(
-            f"The folder of a deleted testbed named {slug} is still being removed.",
-            hint="Choose another name, or try again in some minutes.",
-        ) from exc
-    if Project(folder).has_state():
-        raise NameTaken(
-            f"A testbed named {slug} was lost, and its folder is still there.",
-            hint="Choose another name, or ask a lab admin: it is among the orphans.",
-        )
+def _free_key(lost: Collection[str]) -> str:
+    """Return a key that nothing has: no testbed, no folder, nothing on hosts.
+
+    The count of an older database gives keys again whose testbeds were lost with it.
+    """
+    while True:
+        key = next_key()
+        is_there = (Path(settings.TESTBEDS_DIR) / key).exists() or key in lost
+        if not is_there and not Testbed.objects.filter(slug=key).exists():
+            return key
 
 
 def _throw_away(folder: Path) -> None:

@@ -64,15 +64,12 @@ def _plain(path: str) -> str:
     return safe_path(composed(path))
 
 
-def findings_of_upload(
-    files: Mapping[str, bytes], slug: str, user: User
-) -> tuple[Finding, ...]:
+def findings_of_upload(files: Mapping[str, bytes], user: User) -> tuple[Finding, ...]:
     """Check a YAML of a user that is not saved yet."""
     return check(
         files.get(YAML_NAME, b""),
         files=MemoryFiles(files),
         catalogue=catalogue_of(user),
-        testbed_name=slug,
         image_folders=settings.DISK_FOLDERS,
         network_cards=settings.NETWORK_CARDS,
         hosts=known_hosts(),

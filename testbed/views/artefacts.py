@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
@@ -39,9 +40,9 @@ MAX_SHOWN_BYTES = 256 * 1024
 @not_stored
 @login_required
 @require_GET
-def index(request: Request, slug: str) -> HttpResponse:
+def index(request: Request, address: Address) -> HttpResponse:
     """Show the list of artefacts, and the one that `?show=` names."""
-    testbed = testbed_for(request, slug, Act.ARTEFACTS)
+    testbed = testbed_for(request, address, Act.ARTEFACTS)
     state, problem = state_of(testbed)
     context: dict[str, object] = {"testbed": testbed, "problem": problem}
     if state is not None:
@@ -58,20 +59,20 @@ def index(request: Request, slug: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
-def one(request: Request, slug: str, name: str) -> HttpResponse:
+def one(request: Request, address: Address, name: str) -> HttpResponse:
     """Send one artefact as text, or to be saved with `?download`."""
-    testbed = testbed_for(request, slug, Act.ARTEFACTS)
+    testbed = testbed_for(request, address, Act.ARTEFACTS)
     artefact = _find(testbed, _state(testbed), name)
     try:
         content = artefact.read()
     except TestbedError as exc:
-        back = f"{reverse('artefacts', args=[slug])}?show={quote(name)}"
+        back = f"{reverse('artefacts', args=[address])}?show={quote(name)}"
         return problem_page(request, exc, status=409, back=back)
     is_text = artefact.describe is None
     kind = "text/plain; charset=utf-8" if is_text else "application/octet-stream"
     response = HttpResponse(content, content_type=kind)
     if "download" in request.GET or not is_text:
-        saved_as = f"{slug}-{artefact.name.replace('/', '-')}"
+        saved_as = f"{testbed.name}-{artefact.name.replace('/', '-')}"
         header = content_disposition_header(True, saved_as) or "attachment"
         response.headers["Content-Disposition"] = header
     return response
@@ -81,13 +82,13 @@ def one(request: Request, slug: str, name: str) -> HttpResponse:
 @login_required
 @require_GET
 @bounded
-def all_of(request: Request, slug: str) -> HttpResponseBase:
+def all_of(request: Request, address: Address) -> HttpResponseBase:
     """Send all artefacts as one archive, without any key."""
-    testbed = testbed_for(request, slug, Act.ARTEFACTS)
+    testbed = testbed_for(request, address, Act.ARTEFACTS)
     found = all_artefacts(testbed.project, _state(testbed))
-    pieces = zip_pieces(_entries(f"{slug}-artefacts", found))
+    pieces = zip_pieces(_entries(f"{testbed.name}-artefacts", found))
     response = StreamingHttpResponse(while_made(pieces), content_type="application/zip")
-    saved_as = f'attachment; filename="{slug}-artefacts.zip"'
+    saved_as = f'attachment; filename="{testbed.name}-artefacts.zip"'
     response.headers["Content-Disposition"] = saved_as
     return response
 

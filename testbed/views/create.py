@@ -15,6 +15,7 @@ from orchestration.project.folder import YAML_NAME
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request
 from testbed.models import Testbed
+from testbed.models.listing.names import free_name
 from testbed.runs.event_rows import clean
 from testbed.testbeds.files import create_testbed, list_examples, read_example
 from testbed.testbeds.findings import findings_of_upload
@@ -33,7 +34,7 @@ def new(request: Request) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         testbed = _create(request, form, form.files_to_write)
         if testbed is not None:
-            return redirect("testbed", testbed.slug)
+            return redirect("testbed", testbed)
     return _page(request, form)
 
 
@@ -41,7 +42,7 @@ def new(request: Request) -> HttpResponse:
 @require_GET
 def check_name(request: Request) -> HttpResponse:
     """Show whether a name can be used, while it is typed."""
-    form = NameForm(request.GET)
+    form = NameForm(request.GET, user=request.user)
     return render(request, "testbeds/_name_check.html", {"form": form})
 
 
@@ -51,7 +52,7 @@ def check_yaml(request: Request) -> HttpResponse:
     """Show the findings of a YAML, while it is typed."""
     text = request.POST.get("yaml") or request.POST.get("text") or ""
     files = {YAML_NAME: text.encode()}
-    findings = findings_of_upload(files, "", request.user) if text else ()
+    findings = findings_of_upload(files, request.user) if text else ()
     context = {"findings": findings, "checked": bool(text)}
     return render(request, "testbeds/_findings.html", context)
 
@@ -60,7 +61,7 @@ def _from_example(request: Request) -> HttpResponse:
     """Create a testbed from an example; without a name it gets the example's."""
     example = clean(request.POST["example"])
     data = request.POST.copy()
-    data["slug"] = request.POST.get("slug") or _free_name(example)
+    data["slug"] = request.POST.get("slug") or free_name(request.user, example)
     form = NewTestbedForm(data, user=request.user, is_example=True)
     if form.is_valid():
         try:
@@ -69,7 +70,7 @@ def _from_example(request: Request) -> HttpResponse:
             form.add_error("yaml", exc.message)
         else:
             if testbed is not None:
-                return redirect("testbed", testbed.slug)
+                return redirect("testbed", testbed)
     return _page(request, form)
 
 
@@ -82,7 +83,7 @@ def _create(
         form.add_error("slug", exc.sentence)
         return None
     record_act(request.user, Act.EDIT, testbed, "created it")
-    messages.success(request, f"{testbed.slug} was created.")
+    messages.success(request, f"{testbed.name} was created.")
     return testbed
 
 
@@ -93,11 +94,3 @@ def _page(request: Request, form: NewTestbedForm) -> HttpResponse:
         return JsonResponse({"error": " ".join(said)}, status=status)
     context = {"form": form, "examples": list_examples()}
     return render(request, "testbeds/new.html", context, status=status)
-
-
-def _free_name(example: str) -> str:
-    taken = set(
-        Testbed.objects.filter(slug__startswith=example).values_list("slug", flat=True)
-    )
-    names = [example, *(f"{example}-{number}" for number in range(2, len(taken) + 3))]
-    return next(name for name in names if name not in taken)

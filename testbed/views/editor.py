@@ -22,6 +22,7 @@ from django.views.decorators.http import (
 from orchestration.errors import Finding, PathOutside, TestbedError
 from orchestration.project.folder import YAML_NAME
 from orchestration.state.model import State
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
 from testbed.models import Run, Testbed
@@ -43,9 +44,9 @@ from testbed.views.forms import EditForm
 @not_stored
 @login_required
 @require_http_methods(["GET", "POST"])
-def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:
+def edit(request: Request, address: Address, path: str = YAML_NAME) -> HttpResponse:
     """Show a file in the editor, or save the typed text."""
-    testbed = testbed_for(request, slug, Act.EDIT)
+    testbed = testbed_for(request, address, Act.EDIT)
     opened = _opened(testbed, path)
     if request.method == "POST":
         return _save(request, testbed, opened)
@@ -57,9 +58,9 @@ def edit(request: Request, slug: str, path: str = YAML_NAME) -> HttpResponse:
 
 @login_required
 @require_POST
-def check(request: Request, slug: str) -> HttpResponse:
+def check(request: Request, address: Address) -> HttpResponse:
     """Show the findings of a YAML as it is typed, and the marks for its lines."""
-    testbed = testbed_for(request, slug, Act.EDIT)
+    testbed = testbed_for(request, address, Act.EDIT)
     findings = findings_of_text(testbed, request.POST.get("text", "").encode())
     context = {**_found(findings), "checked": True}
     return render(request, "testbeds/_editor_findings.html", context)
@@ -67,31 +68,31 @@ def check(request: Request, slug: str) -> HttpResponse:
 
 @login_required
 @require_GET
-def new(request: Request, slug: str) -> HttpResponse:
+def new(request: Request, address: Address) -> HttpResponse:
     """Begin a file: nothing is written before the first save."""
-    testbed = testbed_for(request, slug, Act.EDIT)
+    testbed = testbed_for(request, address, Act.EDIT)
     try:
         path = require_new(testbed, request.GET.get("path", "").strip())
     except TestbedError as exc:
         messages.error(request, exc.sentence)
-        return redirect("testbed", slug)
-    return redirect(f"{reverse('testbed-edit-file', args=[slug, path])}?new")
+        return redirect("testbed", address)
+    return redirect(f"{reverse('testbed-edit-file', args=[address, path])}?new")
 
 
 @login_required
 @require_POST
-def rename(request: Request, slug: str) -> HttpResponse:
+def rename(request: Request, address: Address) -> HttpResponse:
     """Give a file another path."""
-    testbed = testbed_for(request, slug, Act.EDIT)
+    testbed = testbed_for(request, address, Act.EDIT)
     path, new_path = request.POST.get("path", ""), request.POST.get("new", "").strip()
     try:
         renamed = rename_file(testbed, path, new_path)
     except TestbedError as exc:
         messages.error(request, exc.sentence)
-        return redirect("testbed", slug)
+        return redirect("testbed", address)
     record_act(request.user, Act.EDIT, testbed, f"renamed {path} to {renamed}")
     messages.success(request, f"{path} is {renamed} now.")
-    return redirect("testbed-edit-file", slug, renamed)
+    return redirect("testbed-edit-file", address, renamed)
 
 
 def _opened(testbed: Testbed, path: str) -> Opened:
@@ -154,8 +155,8 @@ def _digest(text: str) -> str:
 
 def _address(testbed: Testbed, path: str) -> str:
     if path == YAML_NAME:
-        return reverse("testbed-edit", args=[testbed.slug])
-    return reverse("testbed-edit-file", args=[testbed.slug, path])
+        return reverse("testbed-edit", args=[testbed])
+    return reverse("testbed-edit-file", args=[testbed, path])
 
 
 def _page(

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.compose.files import open_real
 from orchestration.errors import PathOutside, TestbedError
+from testbed.access.addresses import Address
 from testbed.access.limits import LimitReached
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, testbed_for
@@ -33,9 +34,9 @@ NAMED = 5
 
 @login_required
 @require_POST
-def upload(request: Request, slug: str) -> HttpResponse:
+def upload(request: Request, address: Address) -> HttpResponse:
     """Add files, or replace those of the same path."""
-    testbed = testbed_for(request, slug, Act.EDIT)
+    testbed = testbed_for(request, address, Act.EDIT)
     form = UploadForm(request.POST, request.FILES)
     try:
         problem = "" if form.is_valid() else _first_error(form)
@@ -43,7 +44,7 @@ def upload(request: Request, slug: str) -> HttpResponse:
         with files_locked(testbed):
             update_files(testbed, found)
     except LimitReached as exc:
-        back = reverse("testbed", args=[slug])
+        back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=422, back=back)
     except TestbedError as exc:
         found, problem = {}, exc.sentence
@@ -53,16 +54,16 @@ def upload(request: Request, slug: str) -> HttpResponse:
         messages.success(request, f"Saved: {', '.join(sorted(found)[:NAMED])}.")
     else:
         messages.error(request, problem or "No file was chosen.")
-    return redirect("testbed", slug)
+    return redirect("testbed", address)
 
 
 @not_stored
 @login_required
 @require_GET
 @bounded
-def show(request: Request, slug: str, path: str) -> HttpResponseBase:
+def show(request: Request, address: Address, path: str) -> HttpResponseBase:
     """Send one file as text; to be saved with `?download`, or if it is binary or long."""
-    testbed = testbed_for(request, slug, Act.SEE)
+    testbed = testbed_for(request, address, Act.SEE)
     try:
         file = testbed.project.file(path)
     except PathOutside as exc:

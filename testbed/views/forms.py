@@ -5,7 +5,8 @@ archives into relative paths and bytes; nothing is written here.
 """
 
 import json
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django import forms
 from django.contrib.auth.models import User
@@ -17,7 +18,9 @@ from pydantic import BaseModel, ValidationError
 
 from orchestration.errors import ExecutionRefused, Finding, TestbedError
 from orchestration.project.folder import YAML_NAME
+from testbed.access.names import NameTaken, require_free
 from testbed.models import Testbed
+from testbed.models.listing.names import PARTS
 from testbed.testbeds.archive_reader import is_clutter
 from testbed.testbeds.findings import findings_of_upload
 from testbed.testbeds.uploads import (
@@ -38,7 +41,6 @@ NAME_RULE = RegexValidator(
     "Use lower-case letters, digits and hyphens; start and end with a letter or digit.",
 )
 NAME_LENGTH = 40
-RESERVED_NAMES = {"new"}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -78,7 +80,7 @@ class ManyFilesField(forms.FileField):
 
 
 class NameForm(forms.Form):
-    """A testbed's name."""
+    """A name for a testbed of a user; `but` is the testbed, if there is one already."""
 
     slug = forms.CharField(
         label="Name",
@@ -87,13 +89,33 @@ class NameForm(forms.Form):
         error_messages={"required": "Give the testbed a name."},
     )
 
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        files: MultiValueDict[str, Upload] | None = None,
+        *,
+        user: User,
+        but: Testbed | None = None,
+    ) -> None:
+        super().__init__(data, files)
+        self.user, self._but = user, but
+
+    def name(self) -> str:
+        """Return the name. Raises: UploadRefused."""
+        if not self.is_valid():
+            sentence = str(self.errors["slug"][0])
+            raise UploadRefused(sentence, hint="Choose another name.")
+        return str(self.cleaned_data["slug"])
+
     def clean_slug(self) -> str:
-        """Refuse a name that any user's testbed has: guests are named after it."""
+        """Refuse a name that another testbed of the same account has."""
         slug = str(self.cleaned_data["slug"])
-        if slug in RESERVED_NAMES:
+        if slug in PARTS:
             raise forms.ValidationError("This name is an address of the web itself.")
-        if Testbed.objects.filter(slug=slug).exists():
-            raise forms.ValidationError("There is already a testbed with this name.")
+        try:
+            require_free(self.user, slug, but=self._but)
+        except NameTaken as exc:
+            raise forms.ValidationError(exc.sentence) from exc
         return slug
 
 
@@ -171,8 +193,7 @@ class NewTestbedForm(UploadForm, NameForm):
         user: User,
         is_example: bool = False,
     ) -> None:
-        super().__init__(data, files)
-        self.user = user
+        super().__init__(data, files, user=user)
         self.is_example = is_example
         self.files_to_write: dict[str, bytes] = {}
         self.findings: tuple[Finding, ...] = ()
@@ -189,9 +210,7 @@ class NewTestbedForm(UploadForm, NameForm):
         except TestbedError as exc:
             self.add_error(self._field_at_fault(), exc.sentence)
             return values
-        self.findings = findings_of_upload(
-            self.files_to_write, str(values.get("slug") or ""), self.user
-        )
+        self.findings = findings_of_upload(self.files_to_write, self.user)
         return values
 
     def _collect(self, yaml: str) -> dict[str, bytes]:

@@ -41,7 +41,7 @@ def log_text(request: Request, pk: int) -> HttpResponseBase:
     else:
         text = text_of(run, _filter(request))
         response = StreamingHttpResponse(text, content_type=kind)
-    name = f"{run.testbed.slug}-{run.command}-{run.pk}.log"
+    name = f"{run.testbed.name}-{run.command}-{run.pk}.log"
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     return response
 

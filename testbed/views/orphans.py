@@ -69,13 +69,14 @@ def adopt(request: Request) -> HttpResponse:
         User, is_active=True, username=clean(request.POST.get("owner", ""))
     )
     try:
-        if group_named(name).testbed is None:
-            adopt_lost(name, owner)
+        found = group_named(name).testbed
+        if found is None:
+            found = adopt_lost(name, owner)
             write(request.user, ORPHANS, f"adopted it for {owner}", thing=name)
-            messages.success(request, f"{name} is back, and belongs to {owner}.")
+            messages.success(request, f"{name} is back as {found.full_name}.")
     except TestbedError as exc:
         return _refused(request, exc)
-    return redirect("testbed", name)
+    return redirect("testbed", found)
 
 
 @login_required

@@ -16,6 +16,7 @@ from orchestration.amounts import count_of
 from orchestration.errors import TestbedError
 from orchestration.plan.lifecycle import LIFECYCLE, Plan
 from orchestration.plan.model import Command, Options
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, act_of_command, record_act, require
 from testbed.access.visibility import (
     Request,
@@ -47,11 +48,11 @@ MOST_TEXT = 200
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def of_testbed(request: Request, slug: str) -> HttpResponse:
+def of_testbed(request: Request, address: Address) -> HttpResponse:
     """Show a testbed's past runs, or start a new one."""
     if request.method == "POST":
-        return _start(request, slug)
-    testbed = testbed_for(request, slug, Act.SEE)
+        return _start(request, address)
+    testbed = testbed_for(request, address, Act.SEE)
     runs = visible_runs(request, testbed).listed()
     text = clean(request.GET.get("text", "")).strip()
     is_history = request.GET.get("kind") == Command.EXEC
@@ -128,8 +129,8 @@ def cancel(request: Request, pk: int) -> HttpResponse:
     return redirect("run", pk)
 
 
-def _start(request: Request, slug: str) -> HttpResponse:
-    testbed = testbed_for(request, slug, Act.UP)
+def _start(request: Request, address: Address) -> HttpResponse:
+    testbed = testbed_for(request, address, Act.UP)
     command = next((c for c in LIFECYCLE if c == request.POST.get("command")), None)
     if command is None:
         problem = TestbedError(
@@ -171,11 +172,11 @@ def _question(
         title=f"Erase {disks} of {testbed}?",
         text="Up erases these disks, with everything that was written in them. This "
         "cannot be undone.",
-        address=reverse("testbed-runs", args=[testbed.slug]),
+        address=reverse("testbed-runs", args=[testbed]),
         answer=("command", command.value),
         button=f"Up, and erase {disks}",
         icon="arrow-up",
-        back=reverse("testbed", args=[testbed.slug]),
+        back=reverse("testbed", args=[testbed]),
         fields=kept_fields(request.POST),
         testbed=testbed,
     )

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import Finding, SelectionFailed, TestbedError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import State
+from testbed.access.addresses import Address
 from testbed.access.limits import account_of, name_of, payer
 from testbed.access.permissions import Act, ways_for
 from testbed.access.visibility import (
@@ -57,9 +58,9 @@ MOST_SELECTION = 200
 @not_stored
 @login_required
 @require_GET
-def detail(request: Request, slug: str) -> HttpResponse:
+def detail(request: Request, address: Address) -> HttpResponse:
     """Show a testbed: its guests, its files, its runs."""
-    testbed = testbed_for(request, slug, Act.SEE)
+    testbed = testbed_for(request, address, Act.SEE)
     again, form, problem = request.GET.get("again"), None, None
     if on := request.GET.get("on"):
         form = ExecutionForm(initial={"selection": on[:MOST_SELECTION]})
@@ -113,9 +114,9 @@ def _account_shown(request: Request, testbed: Testbed) -> str:
 @not_stored
 @login_required
 @require_GET
-def live(request: Request, slug: str) -> HttpResponse:
+def live(request: Request, address: Address) -> HttpResponse:
     """Show the part of a testbed's page that changes by itself."""
-    context = _live(request, testbed_for(request, slug, Act.SEE)) | {
+    context = _live(request, testbed_for(request, address, Act.SEE)) | {
         "form": ExecutionForm()
     }
     return render(request, "testbeds/_live.html", context)
@@ -124,10 +125,10 @@ def live(request: Request, slug: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
-def guests(request: Request, slug: str) -> HttpResponse:
+def guests(request: Request, address: Address) -> HttpResponse:
     """Show a testbed's guests, or those of a selection, a page of them at a time."""
     testbed, problem, found = (
-        testbed_for(request, slug, Act.SEE),
+        testbed_for(request, address, Act.SEE),
         None,
         list[GuestRow](),
     )

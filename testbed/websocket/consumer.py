@@ -238,8 +238,10 @@ class RunConsumer(LeavingConsumer):
         """Send all new rows, page by page; return the run's end if it is reached."""
         while True:
             async with self._turn:
+                viewer_id = self._user.pk if self._user else None
+                view = replace(self._view, may=self._may, viewer_id=viewer_id)
                 page: Page = await _in_thread(follower.read_page)(
-                    self._run_id, self._cursor, replace(self._view, may=self._may)
+                    self._run_id, self._cursor, view
                 )
                 self._is_flood = page.has_skipped
                 for frame in pack(page.frames) if self._is_packed else page.frames:

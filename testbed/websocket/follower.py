@@ -41,13 +41,15 @@ class Visitor:
 class View:
     """A client's choice: fragments, the log's newest lines only, a part of the log.
 
-    Fragments have the buttons that `may` allows. A page has at most `page_events` events and, of a log's tail, `tail_lines` lines.
+    Fragments have the buttons that `may` allows, for the user `viewer_id`. A page has at
+    most `page_events` events and, of a log's tail, `tail_lines` lines.
     """
 
     has_html: bool = False
     is_tail: bool = False
     log: LogFilter = field(default_factory=LogFilter)
     may: Permissions = field(default_factory=Permissions)
+    viewer_id: int | None = None
     page_events: int = PAGE_EVENTS
     tail_lines: int = TAIL_LINES
 
@@ -95,8 +97,9 @@ def read_page(run_id: int, after: int, view: View) -> Page:
 
     The run's row is read before the events: when it is over, its last event is there.
     """
-    runs = Run.objects.select_related("testbed", "asked_by").defer("plan")
+    runs = Run.objects.select_related("testbed__owner", "asked_by").defer("plan")
     run = runs.get(pk=run_id)
+    run.testbed.viewer_id = view.viewer_id
     found = _Found([], after, has_more=False)
     if run.last_seq > after:
         found = (_tail if view.is_tail else _next)(run, after, view)

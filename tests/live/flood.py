@@ -24,7 +24,7 @@ from orchestration.plan.model import Command, Options
 from orchestration.plan.model import Plan
 from testbed.models import Run, Task, Testbed
 now = timezone.now()
-testbed = Testbed.objects.get(slug={slug!r})
+testbed = Testbed.objects.get(name={slug!r})
 run = Run.objects.create(
     testbed=testbed, command="up", asked_by=testbed.owner,
     plan=json.loads(Plan(Command.UP, Options(), ()).to_json()),

@@ -11,7 +11,7 @@ from testbed.client.api import Client, Frame
 from tests.live.faults import Fault
 from tests.live.rows import rows
 from tests.live.stack import Stack
-from tests.live.watch import Guest, Ran, condition, followed, host_of, project
+from tests.live.watch import Guest, Ran, condition, followed, host_of, key_of, project
 
 GOOD = {"done", "unchanged", "warning"}
 # What is looked at anew each time has no "unchanged".
@@ -116,7 +116,7 @@ def _tagged(stack: Stack, slug: str, number: int) -> list[str]:
     """Return what the run started and what still runs, on hosts and in guests."""
     look = (
         "for file in /proc/[0-9]*/environ; do tr '\\0' '\\n' < $file |"
-        f" grep -q '^TESTBED_TAG={slug}.r{number}[.]' && echo $file;"
+        f" grep -q '^TESTBED_TAG={key_of(stack, slug)}.r{number}[.]' && echo $file;"
         " done 2> /dev/null; true"
     )
     found = {
@@ -136,7 +136,7 @@ def _answering_guests(stack: Stack, slug: str) -> list[str]:
         " JOIN testbed_instruction i ON i.id = t.instruction_id"
         " JOIN testbed_run r ON r.id = i.run_id"
         " JOIN testbed_testbed b ON b.id = r.testbed_id"
-        " WHERE b.slug = ? AND i.kind = 'set-up-guests' AND t.status = 'done'"
+        " WHERE b.name = ? AND i.kind = 'set-up-guests' AND t.status = 'done'"
         " AND r.id = (SELECT MAX(id) FROM testbed_run WHERE testbed_id = b.id)",
         slug,
     )

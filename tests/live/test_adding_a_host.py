@@ -149,7 +149,7 @@ def hosts_of_guests(stack: Stack, admin: Client, folder: Path) -> set[str]:
     code = (
         "import json\n"
         "from testbed.models import Testbed\n"
-        "state = Testbed.objects.get(slug='three').project.read_state()\n"
+        "state = Testbed.objects.get(name='three').project.read_state()\n"
         "print(json.dumps([guest.host for guest in state.guests]))"
     )
     placed = set(json.loads(stack.shell(code)))

@@ -19,6 +19,7 @@ from tests.live.watch import (
     condition,
     followed,
     holdings,
+    key_of,
     project,
     ran,
     wait_until_observed,
@@ -168,7 +169,7 @@ def test_script_that_fails_runs_again_at_the_next_up(stack, owner):
     mended = ran(owner, "failing", "up")
 
     assert mended.status == "succeeded", mended.words
-    assert "solo: set up on failing-solo" in mended.log
+    assert f"solo: set up on {key_of(stack, 'failing')}-solo" in mended.log
     assert _exit_code(stack) == 0
 
     again = ran(owner, "failing", "up")

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.live.browser import YAML, create, sign_in, signed_in
 from tests.live.stack import Stack
+from tests.live.watch import key_of
 
 pytestmark = pytest.mark.browser
 # Replaces the lines of a log by a number of others.
@@ -53,7 +54,7 @@ def test_example_is_created_and_looked_at(page: Page):
     expect(page.get_by_role("heading", name="two-bridges", exact=True)).to_be_visible()
     expect(page.get_by_text("This testbed is a draft.")).to_be_visible()
     page.get_by_role("link", name="Testbeds").first.click()
-    expect(page.locator("#to-two-bridges")).to_be_visible()
+    expect(page.locator("#testbeds a", has_text="two-bridges")).to_be_visible()
 
 
 def test_form_answers_while_it_is_filled_in(page: Page):
@@ -192,12 +193,13 @@ def test_links_amid_words_of_the_images_are_underlined(
     product.add_user("image-admin", is_admin=True)
     with signed_in(chromium, product.url, "image-admin") as page:
         create(page, "imaged")
-        product.shell(IMAGE_OF.format(slug="imaged"))
+        key = key_of(product, "imaged")
+        product.shell(IMAGE_OF.format(slug=key))
 
         page.goto("/images/")
 
         links = page.locator("main a").evaluate_all(LINKS_AMID_WORDS)
-        assert links == [["imaged", "underline"]]
+        assert links == [["image-admin/imaged", "underline"]]
 
 
 def test_many_files_scroll_in_their_panel(page: Page, tmp_path: Path):

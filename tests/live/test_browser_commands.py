@@ -73,7 +73,7 @@ def test_bar_keeps_what_was_typed_when_the_page_gets_news(page: Page):
     line.fill("uptime")
     page.get_by_role("heading", name="typed", exact=True).click()
 
-    with page.expect_response("**/testbeds/typed/live/") as news:
+    with page.expect_response("**/testbeds/owner/typed/live/") as news:
         page.evaluate("htmx.trigger('#live', 'poll')")
 
     news.value.finished()

@@ -127,7 +127,7 @@ def test_mouse_zooms_where_it_is_and_drags_without_opening(page: Page):
     page.mouse.up()
     moved = scroll_of(page)
     assert moved[0] == pytest.approx(scroll[0] + 40, abs=2)
-    expect(page).to_have_url(re.compile(r"/testbeds/dragged/"))
+    expect(page).to_have_url(re.compile(r"/testbeds/owner/dragged/"))
     guest.click()
     expect(page.get_by_role("heading", name="g3", exact=True)).to_be_visible()
 

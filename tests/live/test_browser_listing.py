@@ -17,7 +17,7 @@ from django.contrib.auth.models import User
 from testbed.models import Testbed
 owner = User.objects.get(username="owner")
 Testbed.objects.bulk_create(
-    Testbed(owner=owner, slug=f"row-{n:02}", number=400 + n, description="A row")
+    Testbed(owner=owner, slug=f"row-{n:02}", name=f"row-{n:02}", number=400 + n, description="A row")
     for n in range(60)
 )
 """
@@ -72,16 +72,18 @@ def test_ticked_testbeds_go_up_and_down_while_the_rows_follow(
 
     page.goto("/?q=tick-")
     for name in ("first", "second"):
-        row = page.locator(f"#testbed-tick-{name}")
+        row = page.locator("#testbeds tr", has_text=f"tick-{name}")
         expect(row).to_contain_text("succeeded")
         box = page.get_by_label(f"Tick tick-{name}")
         box.check()
     # The rows are brought up to date, and stay ticked.
     product.shell(
         "from testbed.models import Testbed; "
-        "Testbed.objects.filter(slug='tick-first').update(description='Told later')"
+        "Testbed.objects.filter(name='tick-first').update(description='Told later')"
     )
-    expect(page.locator("#testbed-tick-first")).to_contain_text("Told later")
+    expect(page.locator("#testbeds tr", has_text="tick-first")).to_contain_text(
+        "Told later"
+    )
     expect(page.get_by_label("Tick tick-second")).to_be_checked()
     expect(page.locator("[data-ticked]")).to_have_text(" (2)")
     page.locator("#ticked").get_by_role("button", name="Down").click()

@@ -41,7 +41,7 @@ def test_viewer_watches_operator_acts_and_both_end(
     expect(page.get_by_role("table")).to_contain_text("by owner")
 
     with signed_in(chromium, product.url, "other") as theirs:
-        row = theirs.locator("#testbed-together")
+        row = theirs.locator("#testbeds tr", has_text="owner/together")
         expect(row).to_contain_text(re.compile(r"owner\s+viewer"))
         row.get_by_role("link", name="together").click()
         expect(theirs.get_by_text("you are a viewer")).to_be_visible()

@@ -101,7 +101,7 @@ def test_schedule_is_set_and_an_admin_deletes_what_was_taken(
     product.shell(
         "from testbed.snapshots.schedules import take_snapshots\n"
         "from testbed.models import Testbed\n"
-        "take_snapshots.delay(Testbed.objects.get(slug='semester').pk, 'weekly')"
+        "take_snapshots.delay(Testbed.objects.get(name='semester').pk, 'weekly')"
     )
     expect(page.locator("#snapshots")).to_contain_text("owner, weekly schedule")
     page.reload()

@@ -19,6 +19,7 @@ from tests.live.watch import (
     Ran,
     holdings,
     host_of,
+    key_of,
     project,
     ran,
     wait_until_observed,
@@ -112,12 +113,13 @@ def test_each_clone_is_itself_and_has_what_is_shared(stack, first_up):
 
     told = {name: looked(guest) for name, guest in guests.items()}
 
-    assert [told[name]["hostname"] for name in NAMES] == [f"clones-{n}" for n in NAMES]
-    assert {t["shared"] for t in told.values()} == {"prepared by clones-node"}
+    own = {name: f"{key_of(stack, SLUG)}-{name}" for name in (*NAMES, "node")}
+    assert [told[name]["hostname"] for name in NAMES] == [own[n] for n in NAMES]
+    assert {t["shared"] for t in told.values()} == {f"prepared by {own['node']}"}
     assert len({t["prepared"] for t in told.values()}) == 1
     assert [told[name]["cloned"] for name in NAMES] == [
-        "first clones-node-0",
-        *(f"other clones-{name}" for name in NAMES[1:]),
+        f"first {own[NAMES[0]]}",
+        *(f"other {own[name]}" for name in NAMES[1:]),
     ]
     for key in ("machine-id", "address", "hostkey"):
         assert len({t[key] for t in told.values()}) == len(NAMES), key
@@ -183,8 +185,8 @@ def test_another_testbed_of_the_owner_uses_the_image_and_cannot_change_it(
     assert up.statuses()["push-goldens"] == {"unchanged"}
     guest = Guest(stack, OTHER_SLUG, "mine-0")
     assert guest.run("cat /etc/shared; hostname").split() == [
-        *("prepared", "by", "clones-node"),
-        "borrowed-mine-0",
+        *("prepared", "by", f"{key_of(stack, SLUG)}-node"),
+        f"{key_of(stack, OTHER_SLUG)}-mine-0",
     ]
     boot = Guest(stack, SLUG, NAMES[2]).boot
 

@@ -22,7 +22,7 @@ from datetime import timedelta
 from testbed.models import Expiry
 from testbed.models.expiry import database_now
 now = database_now()
-Expiry.objects.filter(testbed__slug="ending").update(
+Expiry.objects.filter(testbed__name="ending").update(
     expires_at=now, warned_at=now - timedelta(hours=25), seen_at=now
 )
 """
@@ -59,7 +59,7 @@ def runs(stack: Stack) -> list[tuple[object, ...]]:
     query = (
         "SELECT r.command, r.status FROM testbed_run r"
         " JOIN testbed_testbed t ON t.id = r.testbed_id"
-        " WHERE t.slug = ? AND r.asked_as = 'the system' ORDER BY r.id"
+        " WHERE t.name = ? AND r.asked_as = 'the system' ORDER BY r.id"
     )
     return rows(stack, query, SLUG)
 
@@ -94,7 +94,7 @@ def test_end_takes_a_snapshot_and_stops_the_guest_and_its_tool(
     assert name.startswith("end-20")
     query = (
         "SELECT expires_at FROM testbed_expiry e JOIN testbed_testbed t"
-        " ON t.id = e.testbed_id WHERE t.slug = ?"
+        " ON t.id = e.testbed_id WHERE t.name = ?"
     )
     assert rows(stack, query, SLUG) == [(None,)]
     entries = rows(

@@ -14,7 +14,7 @@ import pytest
 
 from testbed.client.api import Client
 from tests.live.stack import CHECKOUT, Stack, images
-from tests.live.watch import Guest, holdings, ran
+from tests.live.watch import Guest, holdings, key_of, ran
 
 pytestmark = [
     pytest.mark.live,
@@ -88,7 +88,8 @@ def test_clones_of_debian_are_machines_of_their_own(
     assert len(ids) == 3
     assert {len(one) for one in ids} == {32}
     assert len({told[name]["prepared"] for name in NAMES}) == 1
-    assert [told[name]["hostname"] for name in NAMES] == [f"debian-{n}" for n in NAMES]
+    key = key_of(stack, "debian")
+    assert [told[name]["hostname"] for name in NAMES] == [f"{key}-{n}" for n in NAMES]
     for name in NAMES:
         assert told[name]["logins"] == "1"
         assert told[name]["hostkeys"] == "/etc/ssh/ssh_host_ed25519_key"

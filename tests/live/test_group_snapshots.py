@@ -16,7 +16,7 @@ from testbed.client.api import Client, Frame
 from tests.live.faults import kill_worker, start_worker
 from tests.live.stack import Stack
 from tests.live.traffic import reached
-from tests.live.watch import DATA, Guest, Ran, cancel, project, ran, wait_until
+from tests.live.watch import DATA, Guest, Ran, cancel, key_of, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 SLUG = "six"
@@ -127,10 +127,13 @@ def test_all_go_back_to_one_moment_and_on_together(
     yaml.write_text(f"{before}# edited\n")
     restored = done(owner, "restore", "base", before="present")
 
-    said = taken.of("create-group-snapshot")[SLUG]["message"]
+    said = taken.of("create-group-snapshot")[key_of(stack, SLUG)]["message"]
     assert "6 guests on 2 hosts; each stood still for at most" in said
-    assert taken.finished(SLUG)["detail"].count("stood still for at most") == 6
-    words = restored.of("restore-group-snapshot")[SLUG]["message"]
+    assert (
+        taken.finished(key_of(stack, SLUG))["detail"].count("stood still for at most")
+        == 6
+    )
+    words = restored.of("restore-group-snapshot")[key_of(stack, SLUG)]["message"]
     assert words.startswith("6 guests restored; they went on within")
     assert "the YAML of then differs" in words
     assert on_all(guests, "cat /root/file") == dict.fromkeys(NAMES, "keep")

@@ -15,6 +15,7 @@ from tests.live.watch import (
     Guest,
     condition,
     holdings,
+    key_of,
     project,
     ran,
     wait_until,
@@ -42,15 +43,17 @@ def name_of(stack: Stack, thing: str) -> str:
     return f"t{project(stack, SLUG).read_state().number}-{thing}"
 
 
-def lose(stack: Stack, admin: Client) -> None:
-    """Delete the row only, and wait until its things are listed as orphans."""
-    model = "from testbed.models import Testbed as T"
-    stack.shell(f"{model}; T.objects.get(slug={SLUG!r}).delete()")
+def lose(stack: Stack, admin: Client) -> str:
+    """Delete the row only, wait until its things are listed as orphans; return the key."""
+    key = key_of(stack, SLUG)
     things = [name_of(stack, thing) for thing in ("near", "away", "nat")]
+    model = "from testbed.models import Testbed as T"
+    stack.shell(f"{model}; T.objects.get(name={SLUG!r}).delete()")
     wait_until(
         lambda: all(f"<code>{t}</code>" in admin.page("/orphans/") for t in things),
         "the orphans are not listed",
     )
+    return key
 
 
 def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, before):
@@ -58,10 +61,11 @@ def test_lost_testbed_is_adopted_and_its_guests_run_on(stack, owner, admin, befo
     assert ran(owner, SLUG, "up").status == "succeeded"
     guests = [Guest(stack, SLUG, name) for name in ("near", "away")]
     boots = [guest.boot for guest in guests]
-    lose(stack, admin)
+    key = lose(stack, admin)
     assert not owner.has_testbed(SLUG)
 
-    admin.send_form("/orphans/adopt/", {"name": SLUG, "owner": "owner"})
+    admin.send_form("/orphans/adopt/", {"name": key, "owner": "owner"})
+    assert owner.rename_testbed(key, SLUG) == f"owner/{SLUG}"
 
     assert owner.has_testbed(SLUG)
     near = name_of(stack, "near")
@@ -91,7 +95,7 @@ for found in images.observe(["host-b"]):
 
 
 def test_files_that_nothing_refers_to_go_from_a_remote_host(stack, before):
-    folder = f"/var/lib/testbed/projects/{SLUG}/artefacts"
+    folder = f"/var/lib/testbed/projects/{key_of(stack, SLUG)}/artefacts"
     images = "/var/lib/testbed/images"
     unused, layered = "own-0123456789abcdef.img", "own-fedcba9876543210.img"
     stack.other.run("sh", "-c", f"truncate -s 1M {images}/{unused} {images}/{layered}")
@@ -118,7 +122,7 @@ def test_admin_looks_at_the_images_and_deletes_an_unused_one(stack, admin, befor
     admin.send_form("/images/look/", {})
     wait_until(lambda: "data-poll" not in admin.page("/images/"), "nobody looks")
     shown = admin.page("/images/")
-    assert f'href="/testbeds/{SLUG}/"' in shown
+    assert f'href="/testbeds/owner/{SLUG}/"' in shown
     assert f'value="host-b:{unused}"' in shown
 
     deletion = admin.send_form("/images/delete/", {"pick": f"host-b:{unused}"})
@@ -130,17 +134,17 @@ def test_admin_looks_at_the_images_and_deletes_an_unused_one(stack, admin, befor
 
 def test_deleted_orphans_leave_nothing_on_any_host(stack, admin, before):
     near = name_of(stack, "near")
-    lose(stack, admin)
+    key = lose(stack, admin)
 
-    asked = {"name": SLUG, "confirm": SLUG}
+    asked = {"name": key, "confirm": key}
     deletion = admin.send_form("/orphans/delete/", asked)
 
     wait_until(lambda: "data-poll" not in admin.page(deletion), "it does not end")
     assert "All of it is gone." in admin.page(deletion)
     assert holdings(stack) == before
-    assert not (stack.data / "testbeds" / SLUG).exists()
+    assert not (stack.data / "testbeds" / key).exists()
     projects = "/var/lib/testbed/projects"
-    assert SLUG not in stack.other.run("ls", projects).split()
+    assert key not in stack.other.run("ls", projects).split()
     wait_until(
         lambda: f"<code>{near}</code>" not in admin.page("/orphans/"),
         "they are still listed",

@@ -13,6 +13,7 @@ from tests.live.stack import Stack
 from tests.live.watch import (
     Guest,
     holdings,
+    key_of,
     project,
     ran,
     wait_until,
@@ -96,7 +97,8 @@ def test_guest_of_another_testbed_with_the_same_name_runs_on(stack, owner, other
     down = ran(owner, "own", "down")
 
     assert up.status == "failed"
-    words = f"The domain {OLD_NAME} on main belongs to guest web of testbed own-x"
+    key = key_of(stack, "own-x")
+    words = f"The domain {OLD_NAME} on main belongs to guest web of testbed {key}"
     assert words in up.finished("x-web")["message"]
     assert down.status == "succeeded", down.words
     assert words in down.finished("x-web")["message"]

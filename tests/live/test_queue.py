@@ -32,12 +32,12 @@ for host in Host.objects.all():
 STATUSES = """\
 from testbed.models import Run
 runs = Run.objects.filter(command="up").order_by("pk")
-print(dict(runs.values_list("testbed__slug", "status")))
+print(dict(runs.values_list("testbed__name", "status")))
 """
 BEGINS = """\
 from testbed.models import Run
 runs = Run.objects.filter(command="up").order_by("started_at")
-print([slug for slug in runs.values_list("testbed__slug", flat=True)])
+print([name for name in runs.values_list("testbed__name", flat=True)])
 """
 
 

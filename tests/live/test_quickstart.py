@@ -15,6 +15,7 @@ from tests.live.watch import (
     Ran,
     condition,
     holdings,
+    key_of,
     project,
     ran,
     wait_until_observed,
@@ -52,7 +53,7 @@ def test_quickstart_comes_up_on_both_hosts(stack, first_up, before):
         sensor="running on host-b",
     )
     said = stack.manage("status", SLUG).splitlines()
-    assert said[0] == f"{SLUG}: up"
+    assert said[0] == f"owner/{SLUG} ({key_of(stack, SLUG)}): up"
     assert said[1].split()[:4] == ["web", "running", "on", "main"]
 
     state = project(stack, SLUG).read_state()
@@ -71,7 +72,8 @@ def test_quickstart_comes_up_on_both_hosts(stack, first_up, before):
 
 
 def test_scripts_fetched_the_page_by_name_over_the_tunnel(stack, first_up):
-    assert "client: Fetching http://web/ from quickstart-client" in first_up.log
+    client = f"{key_of(stack, SLUG)}-client"
+    assert f"client: Fetching http://web/ from {client}" in first_up.log
     assert "Hello from the testbed" in first_up.log
     # ping counts an answer as lost that takes a second longer than the others.
     assert re.search("sensor: 3 packets transmitted, [1-3] received", first_up.log)

@@ -24,6 +24,7 @@ from tests.live.console_page import console_page
 from tests.live.namespace_host import images
 from tests.live.stack import CHECKOUT, Stack
 from tests.live.stack import PASSWORD as USERS_PASSWORD
+from tests.live.watch import project
 
 WEB, REDIS, STRANGER = 64_901, 64_902, 64_903
 PASSWORD = secrets.token_hex(24)
@@ -237,6 +238,6 @@ def test_deleted_testbed_loses_its_disk_and_comes_back_from_the_trash(
     assert (disk["sort"], disk["name"], disk["host"]) == ("disk", "solo", "main")
     assert disk["bytes"] > 0
     assert said == f"{SLUG} is back. Up makes its guests anew."
-    folder = product.data / "testbeds" / SLUG
+    folder = project(product, SLUG).directory
     assert (folder / "files/kvm-compose.yaml").is_file()
     assert not list((folder / "artefacts").iterdir())

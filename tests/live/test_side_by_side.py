@@ -1,6 +1,6 @@
 """Two users, one pair of hosts, the same YAML: nothing of one reaches the other.
 
-Both call their guests, bridges and addresses alike. What runs in one testbed is never
+Both call their testbeds, guests, bridges and addresses alike. What runs in one testbed is never
 heard in the other, and taking one down does not touch the other.
 """
 
@@ -29,17 +29,18 @@ from tests.live.watch import (
 )
 
 pytestmark = pytest.mark.live
-MINE, THEIRS = "mine", "theirs"
+NAME = "alike"
+MINE, THEIRS = f"owner/{NAME}", f"other/{NAME}"
 AWAY = "10.0.0.6"
 
 
 @pytest.fixture(name="twins")
 def _twins(stack: Stack, owner: Client, other: Client):
     before = holdings(stack)
-    owner.create_testbed(MINE, DATA / "twins")
-    other.create_testbed(THEIRS, DATA / "twins")
+    owner.create_testbed(NAME, DATA / "twins")
+    other.create_testbed(NAME, DATA / "twins")
     with ThreadPoolExecutor(2) as pool:
-        ups = list(pool.map(ran, (owner, other), (MINE, THEIRS), ("up", "up")))
+        ups = list(pool.map(ran, (owner, other), (NAME, NAME), ("up", "up")))
     assert [up.status for up in ups] == ["succeeded"] * 2, [up.words for up in ups]
     yield {
         (slug, name): Guest(stack, slug, name)

@@ -129,15 +129,26 @@ def cancel(client: Client, number: int) -> None:
                 return
 
 
+def key_of(stack: Stack, name: str) -> str:
+    """Return the key of `owner/lab`, or of the only `lab`: what it is called on hosts."""
+    owner, _, name = name.rpartition("/")
+    query = (
+        "SELECT t.slug FROM testbed_testbed t JOIN auth_user u ON u.id = t.owner_id"
+        " WHERE t.name = ? AND ? IN (u.username, '')"
+    )
+    ((key,),) = rows(stack, query, name, owner)
+    return str(key)
+
+
 def project(stack: Stack, slug: str) -> Project:
     """Return a testbed's folder."""
-    return Project(stack.data / "testbeds" / slug)
+    return Project(stack.data / "testbeds" / key_of(stack, slug))
 
 
 def condition(stack: Stack, slug: str) -> str:
     """Return the testbed's condition, as pages name it."""
     query = "SELECT condition FROM testbed_testbed WHERE slug = ?"
-    ((found,),) = rows(stack, query, slug)
+    ((found,),) = rows(stack, query, key_of(stack, slug))
     return WORDS.get(str(found), str(found))
 
 
@@ -147,10 +158,11 @@ def wait_until_observed(stack: Stack, slug: str, **wanted: str) -> None:
         "SELECT g.name, g.status FROM testbed_observedguest g"
         " JOIN testbed_testbed t ON t.id = g.testbed_id WHERE t.slug = ?"
     )
+    key = key_of(stack, slug)
     places = {g.name: g.host for g in project(stack, slug).read_state().guests}
 
     def seen() -> dict[str, str]:
-        found = {str(name): str(status) for name, status in rows(stack, query, slug)}
+        found = {str(name): str(status) for name, status in rows(stack, query, key)}
         found = {name: WORDS.get(status, status) for name, status in found.items()}
         return {n: f"{found.get(n, 'stopped')} on {h}" for n, h in places.items()}
 
@@ -168,7 +180,7 @@ class Guest:
         self._address = guest.management.address
         self._key = state.identity_file
         public = project(stack, slug).artefacts / f"{name}-host-key.pub"
-        self._known = stack.folder / f"known-{slug}-{name}"
+        self._known = stack.folder / f"known-{state.testbed}-{name}"
         self._known.write_text(f"{self._address} {public.read_text()}")
 
     def ssh(self, *flags: str) -> list[str]:

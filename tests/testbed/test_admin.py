@@ -137,7 +137,7 @@ def test_rows_link_to_the_pages(office: Client, run: Run):
         f'href="/runs/{run.pk}/"' in office.get("/admin/testbed/run/").content.decode()
     )
     testbeds = office.get("/admin/testbed/testbed/").content.decode()
-    assert 'href="/testbeds/lab/"' in testbeds
+    assert 'href="/testbeds/olive/lab/"' in testbeds
 
 
 def test_researcher_is_kept_out(client: Client, owner: User):

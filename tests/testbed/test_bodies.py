@@ -101,7 +101,8 @@ async def test_form_is_not_parsed_by_twisted(channel):
 
 
 @pytest.mark.parametrize(
-    "path", ["/login/", "/testbeds/new/", "/testbeds/lab/files/?a", "/nothing/%ff"]
+    "path",
+    ["/login/", "/testbeds/new/", "/testbeds/olive/lab/files/?a", "/nothing/%ff"],
 )
 async def test_large_body_without_a_session_is_refused_by_its_headers(channel, path):
     channel.head(path, f"Content-Length: {MIB + 1}")
@@ -147,11 +148,12 @@ async def test_slow_body_is_refused(channel, monkeypatch):
 class TestSession:
     """The bodies that a session allows."""
 
-    async def test_upload_of_a_user_is_received(self, channel, owner):
+    @pytest.mark.parametrize("testbed", ["olive/lab", "lab"])
+    async def test_upload_of_a_user_is_received(self, channel, owner, testbed):
         cookie = await sync_to_async(cookie_of)(owner)
         size = 3 * MIB
 
-        channel.head("/testbeds/lab/files/", cookie, f"Content-Length: {size}")
+        channel.head(f"/testbeds/{testbed}/files/", cookie, f"Content-Length: {size}")
         paused = channel.transport.producerState
         await until(lambda: channel.transport.producerState == "producing")
         channel.dataReceived(bytes(size))
@@ -162,6 +164,7 @@ class TestSession:
     @pytest.mark.parametrize(
         ("path", "size"),
         [
+            ("/testbeds/olive/lab/edit/", 2 * MIB + 1),
             ("/testbeds/lab/edit/", 2 * MIB + 1),
             ("/nothing/", MIB + 1),
             ("/testbeds/new/", 70 * MIB + 1),

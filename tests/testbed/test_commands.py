@@ -230,7 +230,7 @@ def test_status_lists_guests_with_their_places_and_addresses(
 
     title, web, db = said("status").splitlines()
 
-    assert title == "lab: draft"
+    assert title == "olive/lab (lab): draft"
     assert web.split()[:4] == ["web", "running", "on", "main"]
     assert web.split()[-1] == state.way_to(state.guest("web")).address
     assert db.split()[:4] == ["db", "stopped", "on", "host-b"]
@@ -239,8 +239,11 @@ def test_status_lists_guests_with_their_places_and_addresses(
 def test_status_can_be_asked_for_one_testbed(testbed: Testbed, owner: object) -> None:
     Testbed.objects.create(owner=owner, slug="other", number=8)
 
-    assert said("status", "other") == "other: draft\n"
-    assert said("status").splitlines() == ["lab: draft", "other: draft"]
+    assert said("status", "other") == "olive/other (other): draft\n"
+    assert said("status").splitlines() == [
+        "olive/lab (lab): draft",
+        "olive/other (other): draft",
+    ]
 
 
 def test_status_of_an_unknown_testbed_is_refused(db: None) -> None:
@@ -255,9 +258,9 @@ def test_broken_state_is_said_and_the_next_testbed_is_listed(
 
     lines = said("status").splitlines()
 
-    assert lines[0] == "lab: draft"
+    assert lines[0] == "olive/lab (lab): draft"
     assert "state.json" in lines[1]
-    assert lines[2] == "other: draft"
+    assert lines[2] == "olive/other (other): draft"
 
 
 def test_status_now_asks_the_hosts_first(

@@ -52,7 +52,7 @@ def test_nothing_of_a_testbed_is_readable_by_other_accounts(
     come_up(testbed, kept)
     kept.close()
 
-    lab = data / "testbeds" / "lab"
+    lab = testbed.directory
     passed = {lab.parent, lab, lab / "artefacts"}
     modes = {path: mode_of(path) for path in data.rglob("*")}
     assert {path for path in modes if modes[path] == PASSED} == passed

@@ -35,7 +35,7 @@ from testbed.models import (
 from testbed.models.notifications.choices import Kind
 from testbed.testbeds.files import delete_file
 from tests.testbed.answer_rows import answer, end, execution
-from tests.testbed.conftest import MakeRun, ShareWith
+from tests.testbed.conftest import YAML, MakeRun, ShareWith
 from tests.testbed.snapshots.rows import put, taken
 
 # Staff has no rights. The others have a share each; two of them by a group.
@@ -83,142 +83,148 @@ ANSWERS = {
     "staff-405": "302 302 405 405",
 }
 # Route, then what GET and POST (of nothing) answer: a row of ANSWERS, or the status for
-# those whose role allows the act. `permissions.TABLE` decides who these are.
+# those whose role allows the act. `permissions.TABLE` decides who these are. With `!` the
+# stranger gets it as well, of an own testbed of the same name.
 TABLE = """
-/                                                       users              impossible
-activity/                                               users              impossible
-ticked/                                                 on                 users-refused
-first-steps/                                            impossible         on
-testbeds/                                               on                 on
-testbeds/new/                                           users              users
-testbeds/new/name/                                      users              impossible
-testbeds/new/yaml/                                      impossible         users
-testbeds/<slug:slug>/                                   200:see            impossible
-testbeds/<slug:slug>/live/                              200:see            impossible
-testbeds/<slug:slug>/guests/                            200:see            impossible
-testbeds/<slug:slug>/guests/<str:name>/                 200:see            impossible
-testbeds/<slug:slug>/guests/<str:name>/load/            200:see            impossible
-testbeds/<slug:slug>/guests/<str:name>/check/           302:see            409:check
-testbeds/<slug:slug>/delete/                            409:delete         409:delete
-testbeds/<slug:slug>/disks/delete/                      200:delete_disks   impossible
-testbeds/<slug:slug>/labels/                            302:see            302:describe
-testbeds/<slug:slug>/favourite/                         impossible         302:see
-testbeds/<slug:slug>/sharing/                           200:share          422:share
-testbeds/<slug:slug>/sharing/change/                    impossible         404:share
-testbeds/<slug:slug>/owner/                             impossible         422:transfer
-testbeds/<slug:slug>/charge/                            impossible         422:transfer
-testbeds/<slug:slug>/expiry/                            302:see            422:extend
-testbeds/<slug:slug>/protection/                        302:see            409:protect
-testbeds/<slug:slug>/edit/                              200:edit           409:edit
-testbeds/<slug:slug>/edit/<path:path>                   200:edit           409:edit
-testbeds/<slug:slug>/check/                             impossible         200:edit
-testbeds/<slug:slug>/files/                             impossible         302:edit
-testbeds/<slug:slug>/files/new/                         302:edit           impossible
-testbeds/<slug:slug>/files/rename/                      impossible         302:edit
-testbeds/<slug:slug>/files/remove/                      302:edit           302:edit
-testbeds/<slug:slug>/files/<path:path>                  200:see            impossible
-testbeds/<slug:slug>/artefacts/                         200:artefacts      impossible
-testbeds/<slug:slug>/artefacts.zip                      200:artefacts      impossible
-testbeds/<slug:slug>/artefacts/<path:name>              200:artefacts      impossible
-testbeds/<slug:slug>/ssh.zip                            200:ssh            impossible
-testbeds/<slug:slug>/exec/                              302:see            422:execute
-testbeds/<slug:slug>/exec/match/                        200:execute        impossible
-testbeds/<slug:slug>/captures/                          302:see            422:execute
-testbeds/<slug:slug>/commands/                          200:execute        422:save_command
-testbeds/<slug:slug>/commands/delete/                   impossible         404:save_command
-testbeds/<slug:slug>/power/                             302:see            422:power
-testbeds/<slug:slug>/up/                                302:see            422:up_guests
-testbeds/<slug:slug>/snapshots/                         200:see            422:snapshot
-testbeds/<slug:slug>/snapshots/schedules/               impossible         422:schedule_snapshots
-testbeds/<slug:slug>/copy/                              200:copy         422:copy
-testbeds/<slug:slug>/images/                            200:save_image     409:save_image
-testbeds/<slug:slug>/guests/<str:name>/console/         200:watch_console  impossible
-testbeds/<slug:slug>/guests/<str:name>/console/ticket/  impossible         200:watch_console
-testbeds/<slug:slug>/runs/                              200:see            400:up
-runs/<int:pk>/                                          200:see            impossible
-runs/<int:pk>/stage/                                    200:see            impossible
-runs/<int:pk>/waiting/                                  200:see            impossible
-runs/<int:pk>/log/                                      200:see            impossible
-runs/<int:pk>/log.txt                                   200:see            impossible
-runs/<int:pk>/cancel/                                   impossible         302:cancel
-runs/<int:pk>/answers/                                  200:see            impossible
-runs/<int:pk>/answers.zip                               200:see            impossible
-runs/<int:pk>/answers/<str:guest>/                      200:see            impossible
-runs/<int:pk>/difference/                               200:see            impossible
-runs/<int:pk>/fetched/                                  200:take_fetched   impossible
-runs/<int:pk>/fetched/file/                             200:take_fetched   impossible
-runs/<int:pk>/fetched/archive/                          200:take_fetched   impossible
-runs/<int:pk>/fetched/delete/                           200:take_fetched   200:take_fetched
-runs/<int:pk>/capture.pcap                              404:take_packets   impossible
-testbeds/<slug:slug>/record/                            200:read_record    impossible
-record/                                                 200:administer     impossible
-record/download/                                        200:administer     impossible
-catalogue/                                              users              impossible
-catalogue/<int:pk>/delete/                              own                own
-catalogue/<int:pk>/share/                               impossible         302:administer
-trash/                                                  users              impossible
-trash/empty/                                            users              users-on
-trash/<int:pk>/restore/                                 impossible         own-once
-trash/<int:pk>/delete/                                  own                own
-hosts/                                                  users              impossible
-hosts/<slug:name>/                                      users              impossible
-hosts/<slug:name>/load/                                 users              impossible
-hosts/<slug:name>/edit/                                 200:administer     422:administer
-hosts/<slug:name>/remove/                               200:administer     422:administer
-hosts/<slug:name>/drain/                                impossible         302:administer
-new-hosts/                                              200:administer     422:administer
-new-hosts/<slug:name>/                                  200:administer     impossible
-new-hosts/<slug:name>/check/                            impossible         302:administer
-new-hosts/<slug:name>/confirm/                          impossible         422:administer
-new-hosts/<slug:name>/add/                              impossible         302:administer
-new-hosts/<slug:name>/discard/                          impossible         302:administer
-reservations/                                           users              impossible
-reservations/new/                                       users              users-refused
-reservations/<int:pk>/                                  own                impossible
-reservations/<int:pk>/change/                           own                own-bad
-reservations/<int:pk>/cancel/                           own                own-on
-orphans/                                                200:administer     impossible
-orphans/delete/                                         impossible         422:administer
-orphans/adopt/                                          impossible         404:administer
-orphans/cleanups/<int:pk>/                              200:administer     impossible
-images/                                                 200:administer     impossible
-images/look/                                            impossible         302:administer
-images/delete/                                          302:administer     422:administer
-snapshots/act/                                          422:administer     422:administer
-snapshots/refresh/                                      impossible         302:administer
-metrics                                                 metrics            never
-kvm-compose.json                                        all                never
-docs/yaml.md                                            all                never
-login/                                                  all                all
-logout/                                                 never              on
-password/                                               users              users
-quotas/                                                 200:administer     impossible
-groups/                                                 users              422:administer
-groups/<int:pk>/                                        own-group          own-group-bad
-ssh-keys/                                               users              users-refused
-notifications/                                          users              impossible
-notifications/<int:pk>/                                 own-goes           impossible
-notifications/read/                                     impossible         on
-notifications/bell/                                     users              impossible
-notifications/new/                                      users              impossible
-notifications/settings/                                 users              on
-notifications/webhook/                                  impossible         users-refused
-ssh-keys/remove/                                        impossible         users-nothing
-admin/login/                                            on                 on
-admin/                                                  staff              staff
-admin/logout/                                           staff-405          on
-admin/password_change/                                  staff              staff
-admin/password_change/done/                             staff              staff-405
-admin/autocomplete/                                     nobody             staff-405
-admin/jsi18n/                                           staff              staff-405
-admin/r/<path:content_type_id>/<path:object_id>/        staff-404          staff-404
-admin/^(?P<app_label>testbed|auth)/$                    staff-app          staff-app
-admin/(?P<url>.*)$                                      staff-404          staff-404
-admin/auth/user/<id>/password/                          rights             rights
+/                                                               users              impossible
+activity/                                                       users              impossible
+ticked/                                                         on                 users-refused
+first-steps/                                                    impossible         on
+testbeds/                                                       on                 on
+testbeds/new/                                                   users              users
+testbeds/new/name/                                              users              impossible
+testbeds/new/yaml/                                              impossible         users
+testbeds/<testbed:address>/                                     200:see            impossible
+testbeds/<testbed:address>/live/                                200:see            impossible
+testbeds/<testbed:address>/guests/                              200:see            impossible
+testbeds/<testbed:address>/guests/<str:name>/                   200:see            impossible
+testbeds/<testbed:address>/guests/<str:name>/load/              200:see            impossible
+testbeds/<testbed:address>/guests/<str:name>/check/             302:see            409:check
+testbeds/<testbed:address>/delete/                              409:delete         409:delete
+testbeds/<testbed:address>/disks/delete/                        200:delete_disks   impossible
+testbeds/<testbed:address>/labels/                              302:see            302:describe
+testbeds/<testbed:address>/favourite/                           impossible         302:see
+testbeds/<testbed:address>/sharing/                             200:share          422:share
+testbeds/<testbed:address>/sharing/change/                      impossible         404:share
+testbeds/<testbed:address>/owner/                               impossible         422:transfer
+testbeds/<testbed:address>/charge/                              impossible         422:transfer
+testbeds/<testbed:address>/expiry/                              302:see            422:extend
+testbeds/<testbed:address>/protection/                          302:see            409:protect
+testbeds/<testbed:address>/edit/                                200:edit           409:edit
+testbeds/<testbed:address>/edit/<path:path>                     200:edit           409:edit
+testbeds/<testbed:address>/check/                               impossible         200:edit
+testbeds/<testbed:address>/files/                               impossible         302:edit
+testbeds/<testbed:address>/files/new/                           302:edit           impossible
+testbeds/<testbed:address>/files/rename/                        impossible         302:edit
+testbeds/<testbed:address>/files/remove/                        302:edit           302:edit
+testbeds/<testbed:address>/files/<path:path>                    200:see            impossible
+testbeds/<testbed:address>/artefacts/                           200:artefacts      impossible
+testbeds/<testbed:address>/artefacts.zip                        200:artefacts      impossible
+testbeds/<testbed:address>/artefacts/<path:name>                200:artefacts      impossible
+testbeds/<testbed:address>/ssh.zip                              200:ssh            impossible
+testbeds/<testbed:address>/exec/                                302:see            422:execute
+testbeds/<testbed:address>/exec/match/                          200:execute        impossible
+testbeds/<testbed:address>/captures/                            302:see            422:execute
+testbeds/<testbed:address>/commands/                            200:execute        422:save_command
+testbeds/<testbed:address>/commands/delete/                     impossible         404:save_command
+testbeds/<testbed:address>/power/                               302:see            422:power
+testbeds/<testbed:address>/up/                                  302:see            422:up_guests
+testbeds/<testbed:address>/snapshots/                           200:see            422:snapshot
+testbeds/<testbed:address>/snapshots/schedules/                 impossible         422:schedule_snapshots
+testbeds/<testbed:address>/copy/                                200:copy           422:copy
+testbeds/<testbed:address>/images/                              200:save_image     409:save_image
+testbeds/<testbed:address>/guests/<str:name>/console/           200:watch_console  impossible
+testbeds/<testbed:address>/guests/<str:name>/console/ticket/    impossible         200:watch_console
+testbeds/<testbed:address>/runs/                                200:see            400:up
+runs/<int:pk>/                                                  200:see            impossible
+runs/<int:pk>/stage/                                            200:see            impossible
+runs/<int:pk>/waiting/                                          200:see            impossible
+runs/<int:pk>/log/                                              200:see            impossible
+runs/<int:pk>/log.txt                                           200:see            impossible
+runs/<int:pk>/cancel/                                           impossible         302:cancel
+runs/<int:pk>/answers/                                          200:see            impossible
+runs/<int:pk>/answers.zip                                       200:see            impossible
+runs/<int:pk>/answers/<str:guest>/                              200:see            impossible
+runs/<int:pk>/difference/                                       200:see            impossible
+runs/<int:pk>/fetched/                                          200:take_fetched   impossible
+runs/<int:pk>/fetched/file/                                     200:take_fetched   impossible
+runs/<int:pk>/fetched/archive/                                  200:take_fetched   impossible
+runs/<int:pk>/fetched/delete/                                   200:take_fetched   200:take_fetched
+runs/<int:pk>/capture.pcap                                      404:take_packets   impossible
+testbeds/<testbed:address>/record/                              200:read_record    impossible
+testbeds/<testbed:address>/name/                                302:see            422:rename
+testbeds/<str:word>/                                            200:see!           405:see!
+testbeds/<str:word>/<part:rest>                                 200:artefacts!     405:see!
+record/                                                         200:administer     impossible
+record/download/                                                200:administer     impossible
+catalogue/                                                      users              impossible
+catalogue/<int:pk>/delete/                                      own                own
+catalogue/<int:pk>/share/                                       impossible         302:administer
+trash/                                                          users              impossible
+trash/empty/                                                    users              users-on
+trash/<int:pk>/restore/                                         impossible         own-once
+trash/<int:pk>/delete/                                          own                own
+hosts/                                                          users              impossible
+hosts/<slug:name>/                                              users              impossible
+hosts/<slug:name>/load/                                         users              impossible
+hosts/<slug:name>/edit/                                         200:administer     422:administer
+hosts/<slug:name>/remove/                                       200:administer     422:administer
+hosts/<slug:name>/drain/                                        impossible         302:administer
+new-hosts/                                                      200:administer     422:administer
+new-hosts/<slug:name>/                                          200:administer     impossible
+new-hosts/<slug:name>/check/                                    impossible         302:administer
+new-hosts/<slug:name>/confirm/                                  impossible         422:administer
+new-hosts/<slug:name>/add/                                      impossible         302:administer
+new-hosts/<slug:name>/discard/                                  impossible         302:administer
+reservations/                                                   users              impossible
+reservations/new/                                               users              users-refused
+reservations/<int:pk>/                                          own                impossible
+reservations/<int:pk>/change/                                   own                own-bad
+reservations/<int:pk>/cancel/                                   own                own-on
+orphans/                                                        200:administer     impossible
+orphans/delete/                                                 impossible         422:administer
+orphans/adopt/                                                  impossible         404:administer
+orphans/cleanups/<int:pk>/                                      200:administer     impossible
+images/                                                         200:administer     impossible
+images/look/                                                    impossible         302:administer
+images/delete/                                                  302:administer     422:administer
+snapshots/act/                                                  422:administer     422:administer
+snapshots/refresh/                                              impossible         302:administer
+metrics                                                         metrics            never
+kvm-compose.json                                                all                never
+docs/yaml.md                                                    all                never
+login/                                                          all                all
+logout/                                                         never              on
+password/                                                       users              users
+quotas/                                                         200:administer     impossible
+groups/                                                         users              422:administer
+groups/<int:pk>/                                                own-group          own-group-bad
+ssh-keys/                                                       users              users-refused
+notifications/                                                  users              impossible
+notifications/<int:pk>/                                         own-goes           impossible
+notifications/read/                                             impossible         on
+notifications/bell/                                             users              impossible
+notifications/new/                                              users              impossible
+notifications/settings/                                         users              on
+notifications/webhook/                                          impossible         users-refused
+ssh-keys/remove/                                                impossible         users-nothing
+admin/login/                                                    on                 on
+admin/                                                          staff              staff
+admin/logout/                                                   staff-405          on
+admin/password_change/                                          staff              staff
+admin/password_change/done/                                     staff              staff-405
+admin/autocomplete/                                             nobody             staff-405
+admin/jsi18n/                                                   staff              staff-405
+admin/r/<path:content_type_id>/<path:object_id>/                staff-404          staff-404
+admin/^(?P<app_label>testbed|auth)/$                            staff-app          staff-app
+admin/(?P<url>.*)$                                              staff-404          staff-404
+admin/auth/user/<id>/password/                                  rights             rights
 """
 # Parts of routes, and what an address has in their place.
 PARTS = {
-    "<slug:slug>": "lab",
+    "<testbed:address>": "olive/lab",
+    "<str:word>": "lab",
+    "<part:rest>": "artefacts/",
     "new-hosts/<slug:name>": "new-hosts/host-c",
     "<slug:name>": "main",
     "cleanups/<int:pk>/": "cleanups/{cleanup}/",
@@ -273,7 +279,10 @@ def statuses(cell: str) -> list[str]:
     """Return what each persona gets by a cell of the table."""
     status, _, name = cell.partition(":")
     if name:
-        return [by_role(persona, Act[name.upper()], status) for persona in PERSONAS]
+        act = Act[name.rstrip("!").upper()]
+        found = {persona: by_role(persona, act, status) for persona in PERSONAS}
+        found |= {"stranger": status} if name.endswith("!") else {}
+        return [*found.values()]
     anonymous, user, staff, admin, *owner = ANSWERS[cell].split()
     found = {"anonymous": anonymous, "staff": staff, "admin": admin}
     found |= {"owner": owner[0]} if owner else {}
@@ -322,8 +331,22 @@ def routes(patterns: list[URLPattern | URLResolver], above: str = "") -> Iterato
 
 
 @pytest.fixture
+def namesake(stranger: User, testbed: Testbed) -> Testbed:
+    """The stranger's testbed, of the same name as the one that all others share."""
+    found = Testbed.objects.create(owner=stranger, slug="tb9", name="lab", number=9)
+    found.project.create()
+    found.project.yaml.write_text(YAML)
+    return found
+
+
+@pytest.fixture
 def personas(
-    owner: User, stranger: User, admin: User, testbed: Testbed, share: ShareWith
+    owner: User,
+    stranger: User,
+    admin: User,
+    testbed: Testbed,
+    share: ShareWith,
+    namesake: Testbed,
 ) -> dict[str, Client]:
     staff = User.objects.create_user("steve", password="steve-pass", is_staff=True)
     clients = {name: Client() for name in PERSONAS}
@@ -451,6 +474,24 @@ def test_each_persona_gets_what_the_table_says(
     assert wrong == []
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_testbed_of_the_same_name_is_its_owners_alone(
+    personas: dict[str, Client], places: dict[str, object], method: str
+):
+    """Those who have a role in `olive/lab` have none in `sam/lab`."""
+    reached = []
+    for route, address, *_ in rows():
+        if "<testbed:address>" not in route:
+            continue
+        other = address.replace("/olive/lab/", "/sam/lab/").format(**places)
+        for name in ("owner", "editor", "operator", "viewer", "staff"):
+            if (status := answered(personas[name], method, other)) not in (404, 405):
+                reached.append(f"{method} {other} by {name}: {status}")
+    own = answered(personas["stranger"], "GET", "/testbeds/sam/lab/")
+
+    assert (reached, own) == ([], 200)
+
+
 @pytest.mark.parametrize("method", OTHERS)
 def test_other_methods_get_nobody_further(
     personas: dict[str, Client], places: dict[str, object], method: str
@@ -481,4 +522,4 @@ def test_form_without_its_token_changes_nothing(
                 accepted.append(f"{address} by {name}: {status}, else {post}")
 
     assert accepted == []
-    assert (Run.objects.count(), Testbed.objects.count()) == (3, 1)
+    assert (Run.objects.count(), Testbed.objects.count()) == (3, 2)

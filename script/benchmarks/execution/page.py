@@ -17,9 +17,9 @@ from benchmarks.execution.deployed import MAIN, deploy
 from benchmarks.execution.site import Site
 from benchmarks.measuring import usage
 from benchmarks.orchestrator import write_testbed
-from orchestration.project.folder import Project
 from testbed.client.api import Client, Frame, frames, send
 from tests.live.stack import Stack, simulated_stack
+from tests.live.watch import project
 
 OWNER = "owner"
 # Nothing is observed meanwhile: no domain of these guests is there.
@@ -29,7 +29,7 @@ QUERY = "?render=html&log=tail&batch=1"
 AS_IF_UP = """
 from testbed.models import Host, Testbed
 Host.objects.filter(name="main").update(kind="real")
-Testbed.objects.filter(slug="{slug}").update(condition="up")
+Testbed.objects.filter(name="{slug}").update(condition="up")
 """
 
 
@@ -129,8 +129,8 @@ def page_of(site: Site, place: Path, count: int) -> Iterator[Page]:
     with simulated_stack(place, hosts=1, **PACE) as stack:
         stack.add_user(OWNER)
         stack.client(OWNER).create_testbed(slug, files)
-        project = Project(stack.data / "testbeds" / slug)
-        deploy(project, slug, site, count=count, host=MAIN)
+        folder = project(stack, slug)
+        deploy(folder, slug, site, count=count, host=MAIN)
         stack.shell(AS_IF_UP.format(slug=slug))
         yield Page(stack, slug, count)
 

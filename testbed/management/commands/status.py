@@ -25,13 +25,14 @@ class Command(BaseCommand):
         """Print from rows and state."""
         if now:
             observe_all(kept_hosts())
-        testbeds = Testbed.objects.all()
-        if testbed:
-            testbeds = testbeds.filter(slug=testbed)
-            if not testbeds:
-                raise CommandError(f"There is no testbed {testbed}.")
-        for row in testbeds:
-            self.stdout.write(f"{row.slug}: {word(row.condition)}")
+        rows = Testbed.objects.select_related("owner")
+        found = [
+            row for row in rows if testbed in ("", row.slug, row.name, row.full_name)
+        ]
+        if testbed and not found:
+            raise CommandError(f"There is no testbed {testbed}.")
+        for row in found:
+            self.stdout.write(f"{row.full_name} ({row.slug}): {word(row.condition)}")
             self._guests(row)
 
     def _guests(self, testbed: Testbed) -> None:

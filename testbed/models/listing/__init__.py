@@ -1,1 +1,1 @@
-"""The rows by which users find testbeds again: tags, and each user's favourites."""
+"""The rows by which users find testbeds again: tags, names, each user's favourites."""

@@ -239,7 +239,7 @@ def previous_run(run: Run) -> Run | None:
         testbed=run.testbed_id, command=Command.EXEC, title=run.title, pk__lt=run.pk
     ).exclude(status__in=Run.ACTIVE)
     wanted = _command(run)
-    recent = before.select_related("testbed").defer("plan")[:20]
+    recent = before.select_related("testbed__owner").defer("plan")[:20]
     return next((found for found in recent if _command(found) == wanted), None)
 
 

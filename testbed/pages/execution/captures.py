@@ -70,7 +70,7 @@ def _status(run_id: int, session_key: str | None) -> str | None:
     user = user_of_session(session_key)
     if user is None:
         return None
-    visible = Run.objects.all().visible_to(user).select_related("testbed")
+    visible = Run.objects.all().visible_to(user).select_related("testbed__owner")
     run = visible.defer("plan", "options").filter(pk=run_id).first()
     if run is None or not may(user, Act.TAKE_PACKETS, run.testbed):
         return None

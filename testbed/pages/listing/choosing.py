@@ -120,10 +120,13 @@ def _named(kind: str, rows: QuerySet, field: str) -> QuerySet:  # type: ignore[t
 def _with_text(text: str) -> Q:
     """Return the condition that one of a testbed's words or its owner has a text."""
     tags = Tag.objects.filter(_of_outer(), name__icontains=text.lower())
-    found = Q(slug__icontains=text) | Q(Exists(tags))
+    found = Q(name__icontains=text) | Q(slug__iexact=text) | Q(Exists(tags))
     # SQLite compares upper and lower case alike in ASCII alone.
     for form in {text} if text.isascii() else _cases(text):
         found |= Q(description__icontains=form) | Q(owner__username__icontains=form)
+    account, _, name = text.rpartition("/")
+    if account:  # as others' testbeds are shown
+        found |= Q(owner__username__iexact=account, name__istartswith=name)
     return found
 
 
@@ -204,7 +207,7 @@ def _sorted(found: TestbedQuerySet, wish: ListWish) -> QuerySet[Testbed]:
     elif wish.sort == "run":
         runs = Run.objects.filter(_of_outer(), is_exclusive=True).order_by("-pk")
         found = found.annotate(newest_run=_number(runs.values("pk")[:1]))
-    keys = (*SORTED_BY[wish.sort], "slug")
+    keys = (*SORTED_BY[wish.sort], "name", "pk")
     return found.order_by(
         F("is_favourite").desc(), *_turned(keys, is_descending=wish.is_descending)
     )

@@ -67,7 +67,10 @@ def rows_for(user: User, testbeds: Collection[Testbed]) -> list[Row]:
     Two more where runs are going on.
     """
     roles = roles_in(user, testbeds)
-    rows = {testbed.pk: Row(testbed, roles.get(testbed.pk)) for testbed in testbeds}
+    rows = {
+        testbed.pk: Row(testbed.seen_by(user), roles.get(testbed.pk))
+        for testbed in testbeds
+    }
     for row in rows.values():
         row.is_favourite = getattr(row.testbed, "is_favourite", False)
     _count_guests(rows)

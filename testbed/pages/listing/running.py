@@ -76,7 +76,9 @@ def running_rows(user: User) -> tuple[list[RunningRow], int]:
     people = active.select_related("testbed__owner", "asked_by").defer("plan")
     runs = list(people.order_by("-pk")[:MOST_RUNNING])
     progress = progress_of(runs)
-    rows = [RunningRow(run, progress.get(run.pk, Progress())) for run in runs]
+    rows = [
+        RunningRow(run, progress.get(run.pk, Progress())) for run in _seen(runs, user)
+    ]
     return rows, active.count() if len(runs) == MOST_RUNNING else len(runs)
 
 
@@ -91,7 +93,15 @@ def recent_runs(user: User) -> list[Run]:
     # Of one query with the users and testbeds, SQLite reads and sorts all runs.
     newest = list(over.order_by("-pk").values_list("pk", flat=True)[:MOST_RECENT])
     rows = Run.objects.filter(pk__in=newest).listed()
-    return list(rows.select_related("testbed__owner").order_by("-pk"))
+    return _seen(rows.select_related("testbed__owner").order_by("-pk"), user)
+
+
+def _seen(runs: Iterable[Run], user: User) -> list[Run]:
+    """Return the runs with the names of their testbeds as the user calls them."""
+    found = list(runs)
+    for run in found:
+        run.testbed.seen_by(user)
+    return found
 
 
 def _count_tasks(found: dict[int, Progress], running: Collection[int]) -> None:

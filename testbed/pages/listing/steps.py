@@ -7,6 +7,7 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, Subquery
 from django.urls import reverse
 
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.models import Entry, HiddenTour, Testbed
 from testbed.models.record.entries import RUN_END
@@ -51,7 +52,7 @@ def first_steps(user: User) -> Sequence[Step]:
     consoles = Entry.objects.filter(user=name, act__in=CONSOLES, outcome=Outcome.DONE)
     found = User.objects.filter(pk=user.pk).annotate(
         is_hidden=Exists(HiddenTour.objects.filter(user=OuterRef("pk"))),
-        newest=Subquery(own.values("slug")[:1]),
+        newest=Subquery(own.values("name")[:1]),
         has_created=Exists(created),
         has_upped=Exists(ups.filter(Exists(ended))),
         has_looked=Exists(consoles),
@@ -64,7 +65,10 @@ def first_steps(user: User) -> Sequence[Step]:
         return ()
     link, address = "New testbed", reverse("testbed-new")
     if newest:
-        link, address = newest, reverse("testbed", args=[newest])
+        link, address = (
+            newest,
+            reverse("testbed", args=[Address(user.get_username(), newest)]),
+        )
     return [
         Step(title, text, link, address, is_done, number == done.index(False))
         for number, ((title, text), is_done) in enumerate(zip(WORDS, done, strict=True))

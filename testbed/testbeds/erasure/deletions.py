@@ -29,7 +29,7 @@ def erased_testbed(testbed: Testbed) -> Erasure:
         DELETE_TESTBED,
         str(testbed.pk),
         (*disks, *lost, *_fetched(testbed), *_runs(testbed)),
-        must_type=testbed.slug if disks else "",
+        must_type=testbed.name if disks else "",
         kept=_kept(files),
         seen_at=seen_at,
     )

@@ -98,7 +98,7 @@ def _erasure(
     kept: tuple[str, ...] = (),
 ) -> Erasure:
     losses, seen_at = disks
-    typed = (must_type or testbed.slug) if losses else ""
+    typed = (must_type or testbed.name) if losses else ""
     return Erasure(command.value, str(testbed.pk), losses, typed, kept, seen_at)
 
 

@@ -88,7 +88,7 @@ def _keep(
     item = TrashItem.objects.create(
         owner=testbed.owner,
         key=new_key(),
-        slug=testbed.slug,
+        slug=testbed.name,
         origin=testbed.pk,
         size_bytes=sum(found),
         files=len(found),

@@ -12,15 +12,16 @@ from django.db import transaction
 
 from orchestration.errors import StateError
 from testbed.access.limits import require_files
+from testbed.access.names import NameTaken
 from testbed.models import SavedCommand, Testbed, TrashItem
+from testbed.models.listing.names import free_name
 from testbed.testbeds.editing import require_new
-from testbed.testbeds.files import NameTaken, allocate, files_locked
+from testbed.testbeds.files import allocate, files_locked
 from testbed.testbeds.listing.labels import give_labels
 from testbed.testbeds.stored_files import count_again, files_bytes, files_bytes_of
 from testbed.testbeds.trash.folders import mark, take_back, testbeds_held, unmark
 
 NAMES_TRIED = 20
-MOST_NAME = 40
 
 
 def restore_testbed(item: TrashItem) -> Testbed:
@@ -69,10 +70,9 @@ def _taken(item: TrashItem) -> None:
 
 def _allocated(item: TrashItem) -> Testbed:
     """Make the row, under the first name that is free. Raises: as `allocate`."""
-    for number in range(1, NAMES_TRIED):
-        end = f"-{number}" if number > 1 else ""
-        name = f"{item.slug[: MOST_NAME - len(end)]}{end}"
-        with suppress(NameTaken):
+    for _ in range(NAMES_TRIED):
+        with suppress(NameTaken):  # taken just now
+            name = free_name(item.owner, item.slug)
             return allocate(item.owner, name, item.size_bytes)
     raise StateError(
         f"No name like {item.slug} is free.", hint="Delete or wait for one of them."

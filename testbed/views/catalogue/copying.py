@@ -8,12 +8,13 @@ from django.views.decorators.http import require_http_methods
 from pydantic import BaseModel
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
 from testbed.images import copies
 from testbed.models import Testbed
-from testbed.testbeds.uploads import UploadRefused
+from testbed.models.listing.names import free_name
 from testbed.views.forms import NameForm, read_json
 from testbed.views.problems import JSON, status_of, wants_json
 
@@ -27,24 +28,25 @@ class CopyForm(BaseModel):
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def copy(request: Request, slug: str) -> HttpResponse:
+def copy(request: Request, address: Address) -> HttpResponse:
     """Show the form, or copy a testbed."""
-    testbed = testbed_for(request, slug, Act.COPY)
-    form = CopyForm(name=f"{slug}-copy"[:40])
+    testbed = testbed_for(request, address, Act.COPY)
+    wanted = f"{testbed.name[:35]}-copy"
+    form = CopyForm(name=free_name(request.user, wanted))
     if request.method == "GET":
         return _page(request, testbed, form)
     try:
         form = _read(request)
-        name = _checked(form.name)
+        name = NameForm({"slug": form.name}, user=request.user).name()
         if form.disks:
             return _with_disks(request, testbed, name)
-        copies.copy(testbed, request.user, name)
+        found = copies.copy(testbed, request.user, name)
     except TestbedError as exc:
         return _page(request, testbed, form, exc)
     if wants_json(request):
         return JsonResponse({"testbed": name})
     messages.success(request, f"{name} was created as a copy of {testbed}.")
-    return redirect("testbed", name)
+    return redirect("testbed", found)
 
 
 def _with_disks(request: Request, testbed: Testbed, name: str) -> HttpResponse:
@@ -58,14 +60,6 @@ def _with_disks(request: Request, testbed: Testbed, name: str) -> HttpResponse:
         f"{name} was created. It can be brought up when this run has succeeded.",
     )
     return redirect("run", run.pk)
-
-
-def _checked(name: str) -> str:
-    """Return a name that a testbed can have. Raises: UploadRefused."""
-    form = NameForm({"slug": name})
-    if not form.is_valid():
-        raise UploadRefused(str(form.errors["slug"][0]), hint="Choose another name.")
-    return str(form.cleaned_data["slug"])
 
 
 def _read(request: Request) -> CopyForm:

@@ -28,7 +28,7 @@ def index(request: Request) -> HttpResponse:
 
     The page also has deleted ones, which count until their file is gone.
     """
-    saved = _visible(request).select_related("owner", "run__testbed")
+    saved = _visible(request).select_related("owner", "run__testbed__owner")
     ours = installed_catalogue().values()
     if wants_json(request):
         shapes = [_shape(one, request.user) for one in saved.kept()]

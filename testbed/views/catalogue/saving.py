@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from orchestration.errors import TestbedError
 from orchestration.plan.images import NAME_HINT
 from orchestration.plan.power import RUNNING
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
@@ -29,9 +30,9 @@ class SavingForm(BaseModel):
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def save(request: Request, slug: str) -> HttpResponse:
+def save(request: Request, address: Address) -> HttpResponse:
     """Show the form for one guest, or start the run."""
-    testbed = testbed_for(request, slug, Act.SAVE_IMAGE)
+    testbed = testbed_for(request, address, Act.SAVE_IMAGE)
     form = SavingForm(guest=request.GET.get("guest", ""))
     if request.method == "GET":
         return _page(request, testbed, form)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
@@ -27,9 +28,9 @@ from testbed.views.problems import status_of, wants_json
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def remove(request: Request, slug: str) -> HttpResponse:
+def remove(request: Request, address: Address) -> HttpResponse:
     """Ask, then delete one file."""
-    testbed = testbed_for(request, slug, Act.EDIT)
+    testbed = testbed_for(request, address, Act.EDIT)
     sent = request.POST if request.method == "POST" else request.GET
     path = sent.get("path", "")
     try:
@@ -42,22 +43,22 @@ def remove(request: Request, slug: str) -> HttpResponse:
         if wants_json(request):
             return JsonResponse(problem_json(exc), status=status_of(exc))
         messages.error(request, exc.sentence)
-        return redirect("testbed", slug)
+        return redirect("testbed", address)
     record_act(request.user, Act.EDIT, testbed, f"deleted the file {path}")
     if wants_json(request):
         return JsonResponse({"deleted": path, "trash": item and item.pk})
     say_deleted(request, path, item)
-    return redirect("testbed", slug)
+    return redirect("testbed", address)
 
 
 def _question(testbed: Testbed, path: str) -> Question:
     return Question(
         title=f"Delete {path}?",
         text=f"The file is removed from {testbed}.",
-        address=reverse("testbed-remove", args=[testbed.slug]),
+        address=reverse("testbed-remove", args=[testbed]),
         button="Delete it",
         keep="Keep it",
-        back=reverse("testbed", args=[testbed.slug]),
+        back=reverse("testbed", args=[testbed]),
         fields={"path": path},
         testbed=testbed,
     )

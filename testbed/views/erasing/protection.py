@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import Testbed
@@ -18,14 +19,14 @@ from testbed.views.problems import problem_page, status_of, wants_json
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def change(request: Request, slug: str) -> HttpResponse:
+def change(request: Request, address: Address) -> HttpResponse:
     """Protect the testbed, or the guest that `guest` names; with `lift`, no longer."""
     act = Act.PROTECT if request.method == "POST" else Act.SEE
-    testbed = testbed_for(request, slug, act)
+    testbed = testbed_for(request, address, act)
     guest = clean(request.POST.get("guest", ""))
-    back = reverse("testbed", args=[slug])
+    back = reverse("testbed", args=[address])
     if guest and "/" not in guest:
-        back = reverse("guest", args=[slug, guest])
+        back = reverse("guest", args=[address, guest])
     if request.method == "POST":
         try:
             _change(request, testbed, guest)

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from orchestration.errors import StateError, TestbedBusy
 from orchestration.plan.model import Command
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
@@ -34,9 +35,9 @@ KEPT_FIELDS = ("provision", "rerun_scripts", "end_tools")
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def delete(request: Request, slug: str) -> HttpResponse:
+def delete(request: Request, address: Address) -> HttpResponse:
     """Ask, then delete a testbed that is not deployed."""
-    testbed = testbed_for(request, slug, Act.DELETE)
+    testbed = testbed_for(request, address, Act.DELETE)
     try:
         if request.method == "GET":
             require_deletable(testbed)
@@ -52,20 +53,20 @@ def delete(request: Request, slug: str) -> HttpResponse:
         return render(request, "testbeds/delete.html", context, status=status)
     record_act(request.user, Act.DELETE, testbed, "the testbed")
     if wants_json(request):
-        return JsonResponse({"deleted": slug, "trash": item and item.pk})
-    say_deleted(request, slug, item)
+        return JsonResponse({"deleted": testbed.name, "trash": item and item.pk})
+    say_deleted(request, str(testbed), item)
     return redirect("testbeds")
 
 
 @login_required
 @require_GET
-def delete_disks(request: Request, slug: str) -> HttpResponse:
+def delete_disks(request: Request, address: Address) -> HttpResponse:
     """Ask before a run deletes the disks and artefacts; the answer starts the run."""
-    testbed = testbed_for(request, slug, Act.DELETE_DISKS)
+    testbed = testbed_for(request, address, Act.DELETE_DISKS)
     try:
         require_unprotected(testbed, None)
     except Protected as exc:
-        back = reverse("testbed", args=[slug])
+        back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=status_of(exc), back=back)
     return ask(request, clear_question(testbed), erased_by_clear(testbed))
 
@@ -78,10 +79,10 @@ def clear_question(
         title=f"Delete disks and artefacts of {testbed}?",
         text="The disks of its guests are erased, with everything that was written in "
         "them. This cannot be undone.",
-        address=reverse("testbed-runs", args=[testbed.slug]),
+        address=reverse("testbed-runs", args=[testbed]),
         answer=("command", Command.CLEAR_ARTEFACTS.value),
         button="Delete disks and artefacts",
-        back=reverse("testbed", args=[testbed.slug]),
+        back=reverse("testbed", args=[testbed]),
         fields=kept_fields(fields or {}),
         testbed=testbed,
     )
@@ -97,9 +98,9 @@ def _delete_question(testbed: Testbed) -> Question:
         title=f"Delete {testbed}?",
         text="Its keys, the disks of its guests on all hosts, the files that guests sent "
         "and the records of its runs are removed for good.",
-        address=reverse("testbed-delete", args=[testbed.slug]),
+        address=reverse("testbed-delete", args=[testbed]),
         button=f"Delete {testbed}",
         keep="Keep it",
-        back=reverse("testbed", args=[testbed.slug]),
+        back=reverse("testbed", args=[testbed]),
         testbed=testbed,
     )

@@ -53,9 +53,9 @@ def restore(request: Request, pk: int) -> HttpResponse:
     act = Act.EDIT if item.path else Act.RESTORE
     record_act(request.user, act, testbed, words)
     if wants_json(request):
-        return JsonResponse({"restored": words, "testbed": testbed.slug})
+        return JsonResponse({"restored": words, "testbed": testbed.full_name})
     messages.success(request, words)
-    return redirect("testbed", testbed.slug)
+    return redirect("testbed", testbed)
 
 
 @login_required
@@ -100,7 +100,9 @@ def _restored(request: Request, item: TrashItem) -> tuple[Testbed, str]:
     if not item.path:
         testbed = restore_testbed(item)
         other = (
-            "" if testbed.slug == item.slug else f" as {testbed}: its name was taken"
+            ""
+            if testbed.name == item.slug
+            else f" as {testbed.name}: its name was taken"
         )
         return testbed, f"{item.slug} is back{other}. Up makes its guests anew."
     testbeds = Testbed.objects.all().visible_to(request.user)

@@ -144,7 +144,7 @@ def one(request: Request, pk: int, guest: str) -> HttpResponseBase:
 def archive(request: Request, pk: int) -> HttpResponseBase:
     """Send all answers as one ZIP archive, while it is made."""
     run = execution_for(request, pk)
-    name = f"{run.testbed.slug}-answers-{run.pk}"
+    name = f"{run.testbed.name}-answers-{run.pk}"
     pieces = while_made(zip_pieces(_files(run, answers_of(run), name)))
     response = StreamingHttpResponse(pieces, content_type="application/zip")
     header = content_disposition_header(True, f"{name}.zip") or "attachment"
@@ -229,7 +229,7 @@ def _json_texts(run: Run, answers: Answers, *, has_output: bool) -> Iterator[str
     """Yield the JSON of all answers, one block after the other."""
     head = {
         "run": run.pk,
-        "testbed": run.testbed.slug,
+        "testbed": run.testbed.full_name,
         "command": run.title,
         "selection": run.options.get("selection", ""),
         "status": run.status,

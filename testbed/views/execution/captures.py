@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.captures import MOST_SNAPLEN, place_named
 from orchestration.plan.execution import Execution, Form, parse_execution
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, not_stored, run_for, testbed_for
 from testbed.pages.execution.captures import growing
@@ -55,9 +56,9 @@ class CaptureForm(forms.Form):
 
 @login_required
 @form_address
-def start(request: Request, slug: str) -> HttpResponse:
+def start(request: Request, address: Address) -> HttpResponse:
     """Start a capture at the place that was chosen."""
-    testbed = testbed_for(request, slug, Act.EXECUTE)
+    testbed = testbed_for(request, address, Act.EXECUTE)
     try:
         wanted = CaptureForm(request.POST).execution()
         run = create_execution(testbed, request.user, wanted)
@@ -80,7 +81,7 @@ def download(request: Request, pk: int) -> HttpResponseBase:
         raise Http404("This run has no packets.")
     pieces = growing(run, request.session.session_key)
     response = StreamingHttpResponse(pieces, content_type=PCAP)
-    name = f"{run.testbed.slug}-{run.pk}.pcap"
+    name = f"{run.testbed.name}-{run.pk}.pcap"
     header = content_disposition_header(True, name) or "attachment"
     response.headers["Content-Disposition"] = header
     # nginx would keep packets back until it has a buffer of them.

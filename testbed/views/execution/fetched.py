@@ -89,7 +89,7 @@ def archive(request: Request, pk: int) -> HttpResponseBase:
     guest, path = _asked(request)
     if guest:
         _require_guest(run, guest)
-    name = f"{run.testbed.slug}-fetched-{run.pk}"
+    name = f"{run.testbed.name}-fetched-{run.pk}"
     with _found():
         members = _packed(run, guest, path) if guest else _all_packed(run, name)
     _log(request, run, f"{guest or 'all guests'}: {path or 'all files'}")

@@ -11,6 +11,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import problem_json
@@ -19,7 +20,7 @@ from testbed.views.execution.form import ExecutionForm
 from testbed.views.problems import status_of, wants_json
 from testbed.views.testbeds import show_testbed
 
-View = Callable[[Request, str], HttpResponse]
+View = Callable[[Request, Address], HttpResponse]
 
 
 def form_address(view: View) -> View:
@@ -27,10 +28,10 @@ def form_address(view: View) -> View:
 
     @require_http_methods(["GET", "POST"])
     @wraps(view)
-    def answer(request: Request, slug: str) -> HttpResponse:
+    def answer(request: Request, address: Address) -> HttpResponse:
         if request.method == "POST":
-            return view(request, slug)
-        return redirect("testbed", testbed_for(request, slug, Act.SEE).slug)
+            return view(request, address)
+        return redirect("testbed", testbed_for(request, address, Act.SEE))
 
     return answer
 

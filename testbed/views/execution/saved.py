@@ -7,6 +7,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, act_of, act_on, may, record_act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import SavedCommand, Testbed
@@ -23,11 +24,11 @@ from testbed.views.testbeds import show_testbed
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def index(request: Request, slug: str) -> HttpResponse:
+def index(request: Request, address: Address) -> HttpResponse:
     """Show the saved commands of a testbed, or save the one of the command bar."""
     if request.method == "POST":
-        return _save(request, testbed_for(request, slug, Act.SAVE_COMMAND))
-    testbed = testbed_for(request, slug, Act.EXECUTE)
+        return _save(request, testbed_for(request, address, Act.SAVE_COMMAND))
+    testbed = testbed_for(request, address, Act.EXECUTE)
     context = {
         "testbed": testbed,
         "saved": [
@@ -42,9 +43,9 @@ def index(request: Request, slug: str) -> HttpResponse:
 
 @login_required
 @require_POST
-def delete(request: Request, slug: str) -> HttpResponse:
+def delete(request: Request, address: Address) -> HttpResponse:
     """Delete a saved command; a shared one only as a lab admin."""
-    testbed = testbed_for(request, slug, Act.SAVE_COMMAND)
+    testbed = testbed_for(request, address, Act.SAVE_COMMAND)
     number = request.POST.get("command", "")
     is_number = number.isascii() and number.isdecimal() and len(number) < 19
     row = find_saved(testbed, int(number)) if is_number else None
@@ -56,7 +57,7 @@ def delete(request: Request, slug: str) -> HttpResponse:
     row.delete()
     record_act(request.user, act, testbed, f"deleted {row.name}")
     messages.success(request, f"The saved command {row.name} was deleted.")
-    return redirect("testbed-commands", slug)
+    return redirect("testbed-commands", address)
 
 
 def _save(request: Request, testbed: Testbed) -> HttpResponse:
@@ -75,7 +76,7 @@ def _save(request: Request, testbed: Testbed) -> HttpResponse:
         return show_testbed(request, testbed, exc, 422, form=form)
     record_act(request.user, act, testbed, f"saved {row.name}")
     messages.success(request, f"The command {row.name} was saved.")
-    return redirect("testbed-commands", testbed.slug)
+    return redirect("testbed-commands", testbed)
 
 
 def _require_running(request: Request, testbed: Testbed, row: SavedCommand) -> None:

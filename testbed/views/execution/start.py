@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import ExecutionRefused, TestbedError
 from orchestration.plan.execution import Execution, Targets, parse_execution
 from orchestration.state.selection import fold
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, act_of, record_act, require
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.api.shapes import instructions_of, problem_json
@@ -26,9 +27,9 @@ VALUE = "value-"
 
 @login_required
 @form_address
-def start(request: Request, slug: str) -> HttpResponse:
+def start(request: Request, address: Address) -> HttpResponse:
     """Run a command on what a selection matches, sent as a form or as JSON."""
-    testbed = testbed_for(request, slug, Act.EXECUTE)
+    testbed = testbed_for(request, address, Act.EXECUTE)
     try:
         wanted = _wanted(request, testbed)
         require(request.user, act_of(wanted), testbed)
@@ -45,9 +46,9 @@ def start(request: Request, slug: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
-def match(request: Request, slug: str) -> HttpResponse:
+def match(request: Request, address: Address) -> HttpResponse:
     """Show which guests or hosts a selection matches now, before anything runs."""
-    testbed, problem = testbed_for(request, slug, Act.EXECUTE), None
+    testbed, problem = testbed_for(request, address, Act.EXECUTE), None
     is_on_hosts = request.GET.get("targets") == Targets.HOSTS
     targets = Targets.HOSTS if is_on_hosts else Targets.GUESTS
     if is_on_hosts:

@@ -17,6 +17,7 @@ from orchestration.errors import TestbedError
 from orchestration.plan.model import Kind
 from orchestration.plan.power import Verb, verb_named
 from orchestration.plan.selected import way_named
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, act_up, record_act, require
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
@@ -54,20 +55,20 @@ Begin = Callable[[Request, Testbed, Wish], Run]
 
 @login_required
 @form_address
-def power(request: Request, slug: str) -> HttpResponse:
+def power(request: Request, address: Address) -> HttpResponse:
     """Change the power of the guests of a selection."""
-    return _begun(request, slug, Act.POWER, _power)
+    return _begun(request, address, Act.POWER, _power)
 
 
 @login_required
 @form_address
-def up(request: Request, slug: str) -> HttpResponse:
+def up(request: Request, address: Address) -> HttpResponse:
     """Bring the guests of a selection up: as they are, with new disks, or scripts."""
-    return _begun(request, slug, Act.UP_GUESTS, _up)
+    return _begun(request, address, Act.UP_GUESTS, _up)
 
 
-def _begun(request: Request, slug: str, act: Act, begin: Begin) -> HttpResponse:
-    testbed = testbed_for(request, slug, act)
+def _begun(request: Request, address: Address, act: Act, begin: Begin) -> HttpResponse:
+    testbed = testbed_for(request, address, act)
     try:
         wish = _wish(request)
         run = begin(request, testbed, wish)
@@ -133,7 +134,7 @@ def _unsaved(testbed: Testbed, verb: Verb, selection: str) -> Erasure:
 
 
 def _question(testbed: Testbed, wish: Wish, refusal: Unconfirmed) -> Question:
-    back = reverse("testbed", args=[testbed.slug])
+    back = reverse("testbed", args=[testbed])
     fields = {"selection": wish.selection}
     if not wish.verb:
         disks = count_of(len(refusal.erasure.losses), "disk")
@@ -145,7 +146,7 @@ def _question(testbed: Testbed, wish: Wish, refusal: Unconfirmed) -> Question:
             "in them, and made again from their images. A guest that runs is ended at "
             "once. Its setup script runs again. This cannot be undone. Other guests are "
             "not touched.",
-            address=reverse("testbed-up-guests", args=[testbed.slug]),
+            address=reverse("testbed-up-guests", args=[testbed]),
             answer=("mode", way.mode.value),
             button=f"{way.title}, and erase {disks}",
             back=back,
@@ -159,7 +160,7 @@ def _question(testbed: Testbed, wish: Wish, refusal: Unconfirmed) -> Question:
         title=f"{verb.title} {guests} of {testbed}?",
         text=f"{verb.title} ends each guest's system at once, as a power cut does. Data "
         f"that it has not written to its disk is lost. {softer} lets it save them.",
-        address=reverse("testbed-power", args=[testbed.slug]),
+        address=reverse("testbed-power", args=[testbed]),
         answer=("verb", verb.kind.value),
         button=f"{verb.title} {guests}",
         icon="stop",

@@ -6,6 +6,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, record_act
 from testbed.access.visibility import Request, testbed_for
 from testbed.api.shapes import instructions_of
@@ -17,12 +18,12 @@ from testbed.views.problems import wants_json
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def start(request: Request, slug: str, name: str) -> HttpResponse:
+def start(request: Request, address: Address, name: str) -> HttpResponse:
     """Check one guest in a run of its own, or lead to the one that is not over."""
     if request.method == "GET":  # a refused form is loaded again
-        testbed_for(request, slug, Act.SEE)
-        return redirect("guest", slug, name)
-    testbed = testbed_for(request, slug, Act.CHECK)
+        testbed_for(request, address, Act.SEE)
+        return redirect("guest", address, name)
+    testbed = testbed_for(request, address, Act.CHECK)
     try:
         if find_guest(testbed, name) is None:
             raise Http404(f"Testbed {testbed} has no guest {name!r}.")

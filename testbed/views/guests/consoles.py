@@ -6,6 +6,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
 from orchestration.state.model import GuestState
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, require
 from testbed.access.sessions import hashed
 from testbed.access.visibility import Request, not_stored, testbed_for
@@ -17,9 +18,9 @@ from testbed.pages.overview import state_of
 @not_stored
 @login_required
 @require_GET
-def show(request: Request, slug: str, name: str) -> HttpResponse:
+def show(request: Request, address: Address, name: str) -> HttpResponse:
     """Show a guest's serial console; with `?mode=`, a shell in it or its screen."""
-    testbed = testbed_for(request, slug, Act.WATCH_CONSOLE)
+    testbed = testbed_for(request, address, Act.WATCH_CONSOLE)
     guest = _guest(testbed, name)
     context = {
         "testbed": testbed,
@@ -34,9 +35,9 @@ def show(request: Request, slug: str, name: str) -> HttpResponse:
 @not_stored
 @login_required
 @require_POST
-def ticket(request: Request, slug: str, name: str) -> HttpResponse:
+def ticket(request: Request, address: Address, name: str) -> HttpResponse:
     """Give a ticket for one opening; the shell is for those who may type alone."""
-    testbed = testbed_for(request, slug, Act.WATCH_CONSOLE)
+    testbed = testbed_for(request, address, Act.WATCH_CONSOLE)
     mode = _mode(request.POST.get("mode"))
     wants_to_type = mode is Mode.SHELL or request.POST.get("typing") == "1"
     if wants_to_type:

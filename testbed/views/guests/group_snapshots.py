@@ -88,7 +88,7 @@ def _put_yaml_back(
         return JsonResponse({"kept": kept})
     words = f"The YAML of {group.name} is back. The one before is in {kept}."
     messages.success(request, words)
-    return redirect("testbed", testbed.slug)
+    return redirect("testbed", testbed)
 
 
 def _not_there(testbed: Testbed, name: str) -> SnapshotFailed:

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_GET
 from orchestration.errors import StateError
 from orchestration.plan.power import VERBS
 from orchestration.state.model import GuestState
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, Permissions, ways_for
 from testbed.access.visibility import Request, not_stored, testbed_for, visible_runs
 from testbed.models import Testbed
@@ -25,13 +26,13 @@ from testbed.views.ssh.config import web_name
 @not_stored
 @login_required
 @require_GET
-def show(request: Request, slug: str, name: str) -> HttpResponse:
+def show(request: Request, address: Address, name: str) -> HttpResponse:
     """Show one guest; htmx gets the part that changes by itself, programs JSON."""
-    testbed = testbed_for(request, slug, Act.SEE)
+    testbed = testbed_for(request, address, Act.SEE)
     try:
         page = guest_page(testbed, name, visible_runs(request, testbed))
     except StateError as exc:
-        back = reverse("testbed", args=[slug])
+        back = reverse("testbed", args=[address])
         return problem_page(request, exc, status=422, back=back)
     if page is None:
         raise Http404(f"Testbed {testbed} has no guest {name!r}.")

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_POST
 
 from orchestration.errors import ExecutionRefused
 from orchestration.plan.snapshots import Rhythm
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import SnapshotSchedule, Testbed
@@ -57,10 +58,10 @@ class ScheduleForm(forms.Form):
 
 @login_required
 @require_POST
-def change(request: Request, slug: str) -> HttpResponse:
+def change(request: Request, address: Address) -> HttpResponse:
     """Set a schedule, or remove it with `remove`."""
-    testbed = testbed_for(request, slug, Act.SCHEDULE_SNAPSHOTS)
-    back = reverse("testbed-snapshots", args=[slug])
+    testbed = testbed_for(request, address, Act.SCHEDULE_SNAPSHOTS)
+    back = reverse("testbed-snapshots", args=[address])
     form = ScheduleForm(request.POST)
     if not form.is_valid():
         problem = form.problem()
@@ -88,9 +89,9 @@ def _question(request: Request, schedule: SnapshotSchedule) -> Question:
         title=f"Keep the last {schedule.keep} {schedule.rhythm} snapshots?",
         text=f"There are more of the {schedule.rhythm} rhythm, which this or a former "
         "schedule took. They are deleted within minutes. This cannot be undone.",
-        address=reverse("testbed-snapshot-schedules", args=[schedule.testbed.slug]),
+        address=reverse("testbed-snapshot-schedules", args=[schedule.testbed]),
         button="Set the schedule, and delete them",
-        back=reverse("testbed-snapshots", args=[schedule.testbed.slug]),
+        back=reverse("testbed-snapshots", args=[schedule.testbed]),
         fields={name: value for name, value in sent.items() if value},
         testbed=schedule.testbed,
     )

@@ -15,6 +15,7 @@ from orchestration.errors import (
     TestbedError,
 )
 from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, act_with, record_act, require
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.api.shapes import instructions_of, problem_json
@@ -39,11 +40,11 @@ MOST_SHOWN = 50
 @not_stored
 @login_required
 @require_http_methods(["GET", "POST"])
-def snapshots(request: Request, slug: str) -> HttpResponse:
+def snapshots(request: Request, address: Address) -> HttpResponse:
     """Show the snapshots of a testbed's guests, or start a run on one of them."""
     if request.method == "GET":
-        return _page(request, testbed_for(request, slug, Act.SEE))
-    testbed = testbed_for(request, slug, Act.SNAPSHOT)
+        return _page(request, testbed_for(request, address, Act.SEE))
+    testbed = testbed_for(request, address, Act.SNAPSHOT)
     form = SnapshotForm()
     try:
         form = read_form(request)

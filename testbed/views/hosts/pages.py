@@ -33,10 +33,13 @@ def show(request: Request, name: str) -> HttpResponse:
     running = ObservedGuest.objects.filter(host=name, status__in=UP)
     own = running.filter(testbed__in=Testbed.objects.all().visible_to(request.user))
     busiest = own.select_related("testbed__owner").order_by("-cpu_percent", "name")
+    page = page_of(request, busiest)
+    for guest in page:
+        guest.testbed.seen_by(request.user)
     context = {
         "host": host,
         "guests": running.count(),
-        "page": page_of(request, busiest),
+        "page": page,
         "query": {"load": Period.of(request.GET.get("load")).value},
         "reservations": next_on(host, request.user),
     }

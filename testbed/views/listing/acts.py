@@ -80,7 +80,7 @@ def _question(request: Request, choice: Choice) -> Question:
         back=back,
         fields={
             "back": back,
-            "testbed": [testbed.slug for testbed in choice.testbeds],
+            "testbed": [testbed.full_name for testbed in choice.testbeds],
             "end_tools": choice.tools_digest,
         },
         section=("Testbeds", reverse("testbeds")),
@@ -109,8 +109,9 @@ def _reasons(refused: Mapping[str, TestbedError]) -> list[tuple[list[str], str]]
     """
     found: dict[str, list[str]] = {}
     for name, problem in refused.items():
+        own = re.escape(name.rpartition("/")[2])
         same = re.sub(
-            rf"\b([Tt])estbed {re.escape(name)}\b", r"\1he testbed", problem.sentence
+            rf"\b([Tt])estbed (?:\S+/)?{own}\b", r"\1he testbed", problem.sentence
         )
         found.setdefault(same, []).append(name)
     return [

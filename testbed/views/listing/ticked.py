@@ -14,6 +14,7 @@ from django.contrib.auth.models import User
 from orchestration.amounts import count_of
 from orchestration.errors import StateError, TestbedError
 from orchestration.plan.model import Command, Options
+from testbed.access.addresses import find_by_words
 from testbed.access.permissions import (
     Act,
     NotAllowed,
@@ -31,7 +32,8 @@ from testbed.testbeds.erasure.disks import erased_by_up
 from testbed.testbeds.erasure.losses import Erasure, Loss
 from testbed.testbeds.files import delete_testbed, require_deletable
 
-MOST_NAME = 40
+# Of a name with its account.
+MOST_NAME = 200
 
 
 class TickedAct(StrEnum):
@@ -70,7 +72,7 @@ class Choice:
     @property
     def names(self) -> str:
         """Return the testbeds that are acted on, as words."""
-        return ", ".join(testbed.slug for testbed in self.testbeds)
+        return ", ".join(map(str, self.testbeds))
 
     @property
     def tools_digest(self) -> str:
@@ -94,7 +96,7 @@ class Choice:
             kept=tuple(self._sentences()),
             seen_at=min(looks, default=None),
         )
-        one = self.testbeds[0].slug if len(self.testbeds) == 1 else ""
+        one = self.testbeds[0].name if len(self.testbeds) == 1 else ""
         typed = one or count_of(len(self.testbeds), "testbed")
         return replace(found, must_type=typed if found.disks else "")
 
@@ -126,9 +128,8 @@ def chosen(user: User, act: str, names: Iterable[str]) -> Choice:
             "There is no such act.", hint="Use up, down, extend or delete."
         )
     wanted, ticked = TickedAct(act), _bounded(names)
-    visible = Testbed.objects.all().visible_to(user).filter(slug__in=ticked)
-    people = ("owner", "charged_group", "expiry")
-    rows = {row.slug: row for row in visible.select_related(*people)}
+    visible = Testbed.objects.all().visible_to(user).select_related("expiry")
+    rows = find_by_words(visible, ticked, user)
     found, refused, erasures = [], dict[str, TestbedError](), dict[int, Erasure]()
     for name in ticked:
         try:
@@ -137,7 +138,7 @@ def chosen(user: User, act: str, names: Iterable[str]) -> Choice:
                 erasures[testbed.pk] = erasure
             found.append(testbed)
         except TestbedError as exc:
-            refused[name] = exc
+            refused[str(rows.get(name) or name)] = exc
     tools = _tools(found, user) if wanted is TickedAct.DOWN else ()
     return Choice(wanted, tuple(found), refused, erasures, tools)
 
@@ -150,9 +151,9 @@ def carry_out(choice: Choice, user: User) -> Result:
         try:
             _act(choice.act, testbed, user, erasure.token if erasure else "")
         except TestbedError as exc:
-            result.refused[testbed.slug] = exc
+            result.refused[str(testbed)] = exc
         else:
-            result.done.append(testbed.slug)
+            result.done.append(str(testbed))
     return result
 
 
@@ -210,7 +211,7 @@ def _act(act: TickedAct, testbed: Testbed, user: User, confirm: str) -> None:
 def _tools(testbeds: Iterable[Testbed], user: User) -> tuple[Run, ...]:
     """Return the tools that Down ends, as far as the user sees them."""
     runs = Run.objects.tools().visible_to(user).filter(testbed__in=list(testbeds))
-    people = runs.select_related("testbed", "asked_by").defer("plan")
+    people = runs.select_related("testbed__owner", "asked_by").defer("plan")
     return tuple(people.order_by("pk"))
 
 

@@ -8,6 +8,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from orchestration.errors import TestbedError
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.expiry.changes import choose, extend, said, wanted_end
@@ -19,17 +20,18 @@ from testbed.views.problems import problem_page, status_of, wants_json
 
 @login_required
 @require_http_methods(["GET", "POST"])
-def change(request: Request, slug: str) -> HttpResponse:
+def change(request: Request, address: Address) -> HttpResponse:
     """Extend a testbed, or choose what its end does with `at_end`."""
     act = Act.EXTEND if request.method == "POST" else Act.SEE
-    testbed, back = testbed_for(request, slug, act), reverse("testbed", args=[slug])
+    testbed = testbed_for(request, address, act)
+    back = reverse("testbed", args=[address])
     if request.method == "POST":
         try:
             _change(request, testbed)
         except TestbedError as exc:
             return problem_page(request, exc, status=status_of(exc), back=back)
     if wants_json(request):
-        found = testbed_for(request, slug, Act.SEE)
+        found = testbed_for(request, address, Act.SEE)
         shown = shown_end(found, request.may, database_now())
         return JsonResponse({"expiry": shown.json()})
     return redirect(f"{back}#expiry")

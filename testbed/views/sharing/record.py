@@ -6,6 +6,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
+from testbed.access.addresses import Address
 from testbed.access.permissions import Act, require_admin
 from testbed.access.visibility import Request, not_stored, page_of, testbed_for
 from testbed.models import Testbed
@@ -26,9 +27,9 @@ def index(request: Request) -> HttpResponse:
 @not_stored
 @login_required
 @require_GET
-def of_testbed(request: Request, slug: str) -> HttpResponse:
+def of_testbed(request: Request, address: Address) -> HttpResponse:
     """Show what was done to a testbed."""
-    return _page(request, testbed_for(request, slug, Act.READ_RECORD))
+    return _page(request, testbed_for(request, address, Act.READ_RECORD))
 
 
 @not_stored

@@ -76,7 +76,7 @@ class Row(NamedTuple):
     entry: Entry
     act: str
     has_run: bool
-    has_testbed: bool
+    testbed: Testbed | None
 
 
 def rows_of(entries: list[Entry]) -> list[Row]:
@@ -87,17 +87,24 @@ def rows_of(entries: list[Entry]) -> list[Row]:
         )
     )
     numbers = {one.testbed_number for one in entries if one.testbed_number is not None}
-    found = Testbed.objects.filter(number__in=numbers).values_list("number", "slug")
-    testbeds = set(found)
+    rows = Testbed.objects.filter(number__in=numbers)
+    testbeds: dict[int | None, Testbed] = {
+        row.number: row for row in rows.select_related("owner")
+    }
     return [
         Row(
             one,
             ACT_WORDS.get(one.act, one.act),
             one.run_number in runs,
-            (one.testbed_number, one.thing) in testbeds,
+            _still(one, testbeds.get(one.testbed_number)),
         )
         for one in entries
     ]
+
+
+def _still(entry: Entry, testbed: Testbed | None) -> Testbed | None:
+    """Return the testbed if the entry is of it: numbers are given again."""
+    return testbed if testbed and testbed.created_at <= entry.at else None
 
 
 def as_csv(entries: EntryQuerySet) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST
 
 from orchestration.errors import TestbedBusy, TestbedError
+from testbed.access.addresses import Address
 from testbed.access.limits import name_of
 from testbed.access.permissions import Act
 from testbed.access.roles import role_of
@@ -25,9 +26,9 @@ SUGGESTED = 300
 @not_stored
 @login_required
 @require_http_methods(["GET", "POST"])
-def index(request: Request, slug: str) -> HttpResponse:
+def index(request: Request, address: Address) -> HttpResponse:
     """Show the shares of a testbed, or share it with a user or a group."""
-    testbed = testbed_for(request, slug, Act.SHARE)
+    testbed = testbed_for(request, address, Act.SHARE)
     if request.method == "GET":
         return _page(request, testbed)
     try:
@@ -40,14 +41,14 @@ def index(request: Request, slug: str) -> HttpResponse:
     except TestbedError as exc:
         return _page(request, testbed, exc)
     messages.success(request, f"{share.who} is {share.role} of {testbed} now.")
-    return redirect("testbed-sharing", slug)
+    return redirect("testbed-sharing", address)
 
 
 @login_required
 @require_POST
-def change(request: Request, slug: str) -> HttpResponse:
+def change(request: Request, address: Address) -> HttpResponse:
     """Give a share another role, or take it away."""
-    testbed = testbed_for(request, slug, Act.SHARE)
+    testbed = testbed_for(request, address, Act.SHARE)
     number = request.POST.get("share", "")
     is_number = number.isascii() and number.isdecimal() and len(number) < 19
     rows = testbed.shares.select_related("user", "group", "testbed__owner")
@@ -65,14 +66,14 @@ def change(request: Request, slug: str) -> HttpResponse:
             messages.success(request, f"The role of {share.who} was changed.")
     except TestbedError as exc:
         return _page(request, testbed, exc)
-    return redirect("testbed-sharing", slug)
+    return redirect("testbed-sharing", address)
 
 
 @login_required
 @require_POST
-def give(request: Request, slug: str) -> HttpResponse:
+def give(request: Request, address: Address) -> HttpResponse:
     """Ask, then give a testbed to another owner."""
-    testbed = testbed_for(request, slug, Act.TRANSFER)
+    testbed = testbed_for(request, address, Act.TRANSFER)
     former = request.POST.get("former", "")
     try:
         to = receiver_named(testbed, request.POST.get("to", ""), request.user)
@@ -82,23 +83,24 @@ def give(request: Request, slug: str) -> HttpResponse:
         transfer(testbed, to, request.user, former_role=former)
     except TestbedError as exc:
         return _page(request, testbed, exc)
-    messages.success(request, f"{testbed} belongs to {to} now.")
-    testbed.refresh_from_db()
+    name = str(testbed)
+    testbed.refresh_from_db(from_queryset=Testbed.objects.select_related("owner"))
     is_seen = role_of(request.user, testbed) is not None
-    return redirect("testbed", slug) if is_seen else redirect("testbeds")
+    messages.success(request, f"{testbed if is_seen else name} belongs to {to} now.")
+    return redirect("testbed", testbed) if is_seen else redirect("testbeds")
 
 
 @login_required
 @require_POST
-def charge_to(request: Request, slug: str) -> HttpResponse:
+def charge_to(request: Request, address: Address) -> HttpResponse:
     """Charge a testbed to its owner or to a group."""
-    testbed = testbed_for(request, slug, Act.TRANSFER)
+    testbed = testbed_for(request, address, Act.TRANSFER)
     try:
         account = charge(testbed, request.POST.get("charged", "none"), request.user)
     except TestbedError as exc:
         return _page(request, testbed, exc)
     messages.success(request, f"{testbed} is charged to {name_of(account)} now.")
-    return redirect("testbed-sharing", slug)
+    return redirect("testbed-sharing", testbed)
 
 
 def _page(

@@ -161,7 +161,7 @@ class Lab:
 
     def number(self, testbed: Testbed) -> int:
         """Return the number that the names of a testbed's things begin with."""
-        query = "SELECT number FROM testbed_testbed WHERE slug = ?"
+        query = "SELECT number FROM testbed_testbed WHERE name = ?"
         ((number,),) = rows(self.stack, query, testbed.slug)
         return int(str(number))
 

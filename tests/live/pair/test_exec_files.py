@@ -34,7 +34,7 @@ from testbed.runs.dispatch import hand_over
 
 asked = json.loads(ASKED)
 owner = User.objects.get(username="owner")
-testbed = Testbed.objects.get(slug=asked["slug"])
+testbed = Testbed.objects.get(name=asked["slug"])
 runs = []
 for wanted in asked["wanted"]:
     runs.append(create_execution(testbed, owner, parse_execution(wanted)))

@@ -103,7 +103,7 @@ def test_metrics_have_both_guests(stack, owner):
         (sample.name, sample.labels.get("guest"), sample.labels.get("host")): sample
         for family in families
         for sample in family.samples
-        if sample.labels.get("testbed", SLUG) == SLUG
+        if sample.labels.get("testbed", f"owner/{SLUG}") == f"owner/{SLUG}"
     }
     for name, host in NAMES.items():
         assert samples["testbed_guest_up", name, host].value == 1

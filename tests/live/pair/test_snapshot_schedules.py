@@ -50,7 +50,7 @@ def occasion(stack: Stack, guests: dict[str, Guest], count: int) -> str:
         "from testbed.models import SnapshotSchedule, Testbed\n"
         "from testbed.snapshots.schedules import take_snapshots\n"
         "SnapshotSchedule.objects.update(tried_at=None)\n"
-        f"take_snapshots.delay(Testbed.objects.get(slug={SLUG!r}).pk, 'nightly')"
+        f"take_snapshots.delay(Testbed.objects.get(name={SLUG!r}).pk, 'nightly')"
     )
     for name, guest in guests.items():
         wait_until(
@@ -87,7 +87,7 @@ def test_schedule_keeps_the_last_of_its_own_and_an_admin_deletes_the_rest(
         "from django.contrib.auth.models import User\n"
         "from testbed.models import SnapshotSchedule, Testbed\n"
         "from testbed.snapshots.schedules import set_schedule\n"
-        f"lab = Testbed.objects.get(slug={SLUG!r})\n"
+        f"lab = Testbed.objects.get(name={SLUG!r})\n"
         "one = SnapshotSchedule(testbed=lab, rhythm='nightly', keep=1)\n"
         "set_schedule(one, User.objects.get(username='owner'))"
     )

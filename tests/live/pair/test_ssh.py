@@ -21,7 +21,7 @@ from testbed.client.api import Client
 from tests.live.namespace_host import NamespaceHost, wire
 from tests.live.pair.conftest import SLUG
 from tests.live.stack import Stack
-from tests.live.watch import Guest, pair_up, project, ran, wait_until
+from tests.live.watch import Guest, key_of, pair_up, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 FOREIGN = "foreign"
@@ -159,7 +159,7 @@ def test_line_of_the_page_names_the_same_way(laptop, stack, owner):
 
     assert found is not None
     assert found[1] == f"{ACCOUNT}@{stack.other.address}"
-    assert found[2] == f"away.{SLUG}.testbed"
+    assert found[2] == f"away.{key_of(stack, SLUG)}.testbed"
     assert found[3].endswith(f"@{address(stack, SLUG, 'away')}")
 
 

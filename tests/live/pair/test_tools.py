@@ -20,7 +20,7 @@ from tests.live import faults
 from tests.live.pair.conftest import SLUG
 from tests.live.rows import rows
 from tests.live.stack import PASSWORD, Stack
-from tests.live.watch import Guest, cancel, project, ran, wait_until
+from tests.live.watch import Guest, cancel, key_of, project, ran, wait_until
 
 pytestmark = pytest.mark.live
 ECHO = "icmp[icmptype]"
@@ -153,8 +153,9 @@ def test_bridge_shows_what_its_patch_and_tunnel_carry_once_and_nothing_else(
 
     assert everything.wait_for_the_end() == "cancelled"
     lines = everything.packets
-    assert made == [SLUG, SLUG]
-    assert left == [SLUG]
+    key = key_of(stack, SLUG)
+    assert made == [key, key]
+    assert left == [key]
     assert mirrors(stack) == tcpdumps(stack) == []
     assert len([line for line in lines if f"> {address}: ICMP echo" in line]) == 3
     assert len([line for line in lines if "ICMP echo reply" in line]) == 3

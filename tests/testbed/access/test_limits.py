@@ -95,7 +95,9 @@ def test_text_above_the_limit_is_not_saved(browser: Client, owner: User, setting
     made(owner, "lab")
     settings.USER_LIMITS["testbed_mib"] = 0
 
-    page = browser.post("/testbeds/lab/edit/a.sh?new", {"text": "echo\n", "seen": ""})
+    page = browser.post(
+        "/testbeds/olive/lab/edit/a.sh?new", {"text": "echo\n", "seen": ""}
+    )
 
     assert page.status_code == 422
     assert "0 B are allowed" in page.content.decode()

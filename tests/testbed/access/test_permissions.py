@@ -101,21 +101,21 @@ def test_user_who_may_not_sign_in_has_no_role(testbed: Testbed, share: ShareWith
         (
             Act.POWER,
             (
-                "As a viewer of testbed lab you may not start and stop guests. That needs "
+                "As a viewer of testbed olive/lab you may not start and stop guests. That needs "
                 "the role operator, which olive or a lab admin can give you."
             ),
         ),
         (
             Act.DELETE,
             (
-                "As a viewer of testbed lab you may not delete the testbed. Its owner olive "
+                "As a viewer of testbed olive/lab you may not delete the testbed. Its owner olive "
                 "and lab admins may do it."
             ),
         ),
         (
             Act.EXECUTE_ON_HOSTS,
             (
-                "As a viewer of testbed lab you may not run a command on hosts. Only lab "
+                "As a viewer of testbed olive/lab you may not run a command on hosts. Only lab "
                 "admins may do it."
             ),
         ),
@@ -133,14 +133,14 @@ def test_refusal_is_shown_and_sent_as_json(
 ):
     client.force_login(share(testbed, "viewer"))
 
-    page = client.post("/testbeds/lab/power/")
+    page = client.post("/testbeds/olive/lab/power/")
     program = client.post(
-        "/testbeds/lab/power/", headers={"Accept": "application/json"}
+        "/testbeds/olive/lab/power/", headers={"Accept": "application/json"}
     )
 
     assert "needs the role operator" in page.content.decode()
     assert page.status_code == program.status_code == 403
-    assert "As a viewer of testbed lab" in program.json()["error"]
+    assert "As a viewer of testbed olive/lab" in program.json()["error"]
 
 
 def test_operator_may_not_delete_disks(testbed: Testbed, share: ShareWith):

@@ -93,7 +93,7 @@ def test_hosts_and_guests_are_as_last_observed(
     assert found["testbed_host_memory_free_bytes", main] == 256 << 20
     assert found["testbed_host_cpu_busy_seconds_total", main] == 12.5
     assert found["testbed_host_disk_free_bytes", main] == 400
-    guest = (("guest", 'we"b\\'), ("host", "main"), ("testbed", "lab"))
+    guest = (("guest", 'we"b\\'), ("host", "main"), ("testbed", "olive/lab"))
     assert found["testbed_guest_up", guest] == 1
     assert found["testbed_guest_cpu_seconds_total", guest] == 2.5
     assert found["testbed_guest_memory_bytes", guest] == 256 << 20

@@ -25,7 +25,7 @@ def test_schema_can_only_be_read(client: Client, method: str):
 def test_pages_where_yaml_is_written_lead_to_its_reference(
     browser: Client, testbed: Testbed
 ):
-    pages = ("/testbeds/new/", "/testbeds/lab/edit/")
+    pages = ("/testbeds/new/", "/testbeds/olive/lab/edit/")
     shown = [browser.get(path).content.decode() for path in pages]
 
     reference = browser.get("/docs/yaml.md")

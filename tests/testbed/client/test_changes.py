@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils import timezone
 from pytest_django.live_server_helper import LiveServer
 
 from orchestration.providers.libvirt.snapshots.text import Label
 from testbed.client import __main__ as command_line
 from testbed.client.api import Client
-from testbed.models import Run, SnapshotSchedule, Testbed
+from testbed.models import Run, Share, SnapshotSchedule, Testbed
 from tests.testbed.conftest import Doors
 from tests.testbed.snapshots.rows import TAKEN, put, taken
 
@@ -195,3 +196,32 @@ def test_testbed_of_another_user_is_not_there(
     missing = "Error: There is no testbed lab, or it is another user's.\n"
     assert capsys.readouterr().err == 2 * missing
     assert Testbed.objects.exists()
+
+
+def test_testbed_is_renamed(
+    at: At, lab: Testbed, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert at("rename", "olive/lab", "ring") == 0
+    assert at("rename", "ring", "runs") == 1
+
+    lab.refresh_from_db()
+    printed = capsys.readouterr()
+    assert (lab.name, lab.key) == ("ring", "lab")
+    assert "olive/lab is olive/ring now." in printed.out
+    assert "This name is an address of the web itself." in printed.err
+
+
+@pytest.mark.parametrize(
+    ("word", "found"), [("lab", "lab"), ("mark/lab", "tb9"), ("tb9", "tb9")]
+)
+def test_name_is_ones_own_and_a_full_name_or_key_anothers(
+    word: str, found: str, at: At, lab: Testbed, member: User, owner: User
+) -> None:
+    other = Testbed.objects.create(owner=member, slug="tb9", name="lab", number=9)
+    rights = {"role": "editor", "given_by": member, "given_at": timezone.now()}
+    Share.objects.create(testbed=other, user=owner, **rights)
+    other.project.create()
+    other.project.yaml.write_text(lab.project.yaml.read_text())
+
+    assert at("generate-artefacts", word) == 0
+    assert Run.objects.get().testbed.key == found

@@ -48,7 +48,7 @@ def client(
 def test_refused_yaml_is_told_line_by_line(client: Client, folder: Path) -> None:
     client.create_testbed("mine", folder)
     wrong = YAML.replace("bridge: far", "bridge: away")
-    Testbed.objects.get(slug="mine").project.yaml.write_text(wrong)
+    Testbed.objects.get(name="mine").project.yaml.write_text(wrong)
 
     with pytest.raises(Refused) as told:
         client.start("mine", "up")
@@ -74,7 +74,7 @@ def test_folder_becomes_a_testbed(client: Client, folder: Path) -> None:
     client.create_testbed("lab", folder)
 
     assert client.has_testbed("lab")
-    project = Testbed.objects.get(slug="lab").project
+    project = Testbed.objects.get(name="lab").project
     assert project.yaml.read_text() == YAML
     assert (project.files / "scripts" / "setup.sh").read_text() == "#!/bin/sh\n"
 
@@ -103,7 +103,7 @@ def test_files_are_added_and_replaced(client: Client, folder: Path) -> None:
 
     client.update_files("lab", folder)
 
-    files = Testbed.objects.get(slug="lab").project.files
+    files = Testbed.objects.get(name="lab").project.files
     assert (files / "scripts" / "setup.sh").read_text() == "new"
     assert (files / "more.txt").read_text() == "more"
 
@@ -118,7 +118,7 @@ def test_files_of_a_testbed_that_is_not_there_are_refused(
 def test_pages_are_read(client: Client, folder: Path) -> None:
     client.create_testbed("lab", folder)
 
-    assert "lab" in client.page("/testbeds/lab/")
+    assert "lab" in client.page("/testbeds/olive/lab/")
     with pytest.raises(Refused, match="/testbeds/nowhere/ answers 404"):
         client.page("/testbeds/nowhere/")
 

@@ -28,7 +28,7 @@ def test_guest_without_an_account_has_no_shell(generated: Testbed, tmp_path: Pat
 def test_guest_that_is_not_in_the_state_is_named(generated: Testbed, tmp_path: Path):
     with (
         closing(Hosts(tmp_path)) as hosts,
-        pytest.raises(ConsoleUnavailable, match="Testbed lab has no guest other"),
+        pytest.raises(ConsoleUnavailable, match="The testbed has no guest other"),
     ):
         Machines(hosts).open_shell(Place("lab", generated.number, "other"), 80, 24)
 
@@ -40,6 +40,6 @@ def test_testbed_that_has_the_name_of_a_deleted_one_is_refused(
 
     with (
         closing(Hosts(tmp_path)) as hosts,
-        pytest.raises(ConsoleUnavailable, match="Testbed lab is not the one"),
+        pytest.raises(ConsoleUnavailable, match="The testbed is not the one"),
     ):
         Machines(hosts).open_shell(earlier, 80, 24)

@@ -211,7 +211,7 @@ def test_console_that_was_refused_is_no_use(
         user="sam",
         act=Act.CONSOLE.name.lower(),
         testbed_number=lab.number,
-        what="POST /testbeds/lab/guests/web/console/",
+        what="POST /testbeds/olive/lab/guests/web/console/",
         outcome=Entry.Outcome.REFUSED,
     ).save()
 

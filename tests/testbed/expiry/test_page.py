@@ -13,8 +13,8 @@ from testbed.models import Expiry, Testbed
 from tests.testbed.conftest import ShareWith
 from tests.testbed.expiry.conftest import HOUR, end_of
 
-PAGE = "/testbeds/lab/"
-EXPIRY = "/testbeds/lab/expiry/"
+PAGE = "/testbeds/olive/lab/"
+EXPIRY = "/testbeds/olive/lab/expiry/"
 JSON = {"Accept": "application/json"}
 
 

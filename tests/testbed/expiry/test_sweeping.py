@@ -133,7 +133,7 @@ def test_warning_is_mailed_once_to_the_owner(
     (sent,) = mail.outbox
     assert sent.to == ["olive@lab.example"]
     assert sent.subject == "Testbed lab ends at 29 Nov 2026 18:00 UTC"
-    assert "https://lab.example/testbeds/lab/" in sent.body
+    assert "https://lab.example/testbeds/olive/lab/" in sent.body
     assert "A snapshot of all guests is taken" in sent.body
 
 

@@ -162,9 +162,9 @@ def test_host_with_a_guest_stays_and_names_it_with_its_owner(
 
     asked, answer = page.get(REMOVE), page.post(REMOVE)
 
-    assert "guest db of olive&#x27;s lab" in text(asked)
+    assert "guest db of olive/lab" in text(asked)
     assert answer.status_code == 422
-    assert "host-b is in use: guest db of olive&#x27;s lab" in text(answer)
+    assert "host-b is in use: guest db of olive/lab" in text(answer)
     assert Host.objects.filter(name="host-b").exists()
 
 
@@ -175,7 +175,7 @@ def test_host_stays_while_a_testbed_that_is_up_counts_there(
     generated.refresh_from_db()
     set_started(generated, needs_in(generated.project.read_state()))
 
-    assert "olive&#x27;s lab is up with 1 guest" in text(page.post(REMOVE))
+    assert "olive/lab is up with 1 guest" in text(page.post(REMOVE))
     assert Host.objects.filter(name="host-b").exists()
 
 
@@ -184,7 +184,7 @@ def test_host_stays_while_an_up_is_about_to_use_it(
 ) -> None:
     run = make_run(Command.UP)
 
-    assert f"run {run.pk} of olive&#x27;s lab" in text(page.post(REMOVE))
+    assert f"run {run.pk} of olive/lab" in text(page.post(REMOVE))
 
 
 def test_host_with_kept_disks_stays(page: Client, other: Host) -> None:

@@ -8,10 +8,10 @@ from django.test import Client
 
 from orchestration.errors import ExecutionRefused, StateError, TestbedBusy
 from testbed.access.limits import LimitReached
+from testbed.access.names import NameTaken
 from testbed.images.copies import copy, copy_with_disks
 from testbed.models import Allowance, Entry, Run, SavedImage, Testbed, TrashItem
 from testbed.runs.outcome import finish_run
-from testbed.testbeds.files import NameTaken
 from testbed.testbeds.findings import findings_of
 from testbed.testbeds.listing.labels import describe
 from testbed.testbeds.stored_files import files_bytes, list_files
@@ -19,7 +19,7 @@ from tests.testbed.conftest import ShareWith
 from tests.testbed.images.saved_images import made, written
 from tests.testbed.reading import visible
 
-PAGE = "/testbeds/lab/copy/"
+PAGE = "/testbeds/olive/lab/copy/"
 JSON = {"Accept": "application/json"}
 
 
@@ -65,7 +65,7 @@ def test_copy_has_the_description_and_tags(used: Testbed, stranger: User):
 
     found = copy(used, stranger, "two")
 
-    assert Testbed.objects.get(slug="two").description == "For the course"
+    assert Testbed.objects.get(name="two").description == "For the course"
     assert [tag.name for tag in found.tags.all()] == ["course"]
 
 
@@ -112,7 +112,7 @@ def test_copy_with_disks_names_the_images_that_a_run_saves(
 
     run = copy_with_disks(used, editor, "two")
 
-    found = Testbed.objects.get(slug="two")
+    found = Testbed.objects.get(name="two")
     names = {image.name: image.owner for image in SavedImage.objects.all()}
     assert names == {"two-web": editor, "two-db": editor}
     assert "name: two-web" in found.project.yaml.read_text()
@@ -155,7 +155,7 @@ def test_nothing_is_copied_while_a_run_is_on(used: Testbed, owner: User):
     with pytest.raises(TestbedBusy):
         copy_with_disks(used, owner, "three")
 
-    assert not Testbed.objects.filter(slug="three").exists()
+    assert not Testbed.objects.filter(name="three").exists()
 
 
 def test_refused_images_leave_no_copy(used: Testbed, owner: User):
@@ -194,13 +194,16 @@ def test_copys_own_record_says_where_it_is_from(used: Testbed, stranger: User):
     found = copy(used, stranger, "two")
 
     entry = Entry.objects.get(testbed_number=found.number)
-    assert (entry.user, entry.what) == (str(stranger), "created it as a copy of lab")
+    assert (entry.user, entry.what) == (
+        str(stranger),
+        "created it as a copy of olive/lab",
+    )
 
 
 @pytest.mark.django_db(transaction=True)
 def test_removal_of_a_copy_without_its_disks_is_recorded(used: Testbed, owner: User):
     run = copy_with_disks(used, owner, "two")
-    number = Testbed.objects.get(slug="two").number
+    number = Testbed.objects.get(name="two").number
 
     finished(run, Run.Status.FAILED)
 
@@ -224,8 +227,8 @@ def test_viewer_copies_without_disks_alone(used: Testbed, share: ShareWith):
 
     assert "With the disks" not in page
     assert refused.status_code == 403
-    assert copied["Location"] == "/testbeds/two/"
-    assert Testbed.objects.get(slug="two").owner.username == "a-viewer"
+    assert copied["Location"] == "/testbeds/a-viewer/two/"
+    assert Testbed.objects.get(name="two").owner.username == "a-viewer"
 
 
 def test_stranger_learns_nothing(used: Testbed, stranger: User):
@@ -247,7 +250,7 @@ def test_page_says_what_is_copied_and_keeps_a_refused_name(
     assert 'value="lab-copy"' in browser.get(PAGE).content.decode()
     assert refused.status_code == 422
     assert 'value="not a name"' in refused.content.decode()
-    assert "Copy…" in visible(browser.get("/testbeds/lab/").content.decode())
+    assert "Copy…" in visible(browser.get("/testbeds/olive/lab/").content.decode())
 
 
 def test_programs_copy(used: Testbed, browser: Client):

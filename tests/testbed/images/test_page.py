@@ -67,7 +67,7 @@ def test_images_are_listed_with_their_users(
 
     text = shown(page)
 
-    assert '<a href="/testbeds/ghost/">ghost</a>' in text
+    assert '<a href="/testbeds/olive/ghost/">olive/ghost</a>' in text
     assert "1 machine" in text
     assert text.count('type="checkbox"') == 3
     assert f'value="host-b:{GOLDEN}"' in text

@@ -212,7 +212,7 @@ def test_image_that_a_yaml_or_a_state_needs_is_not_deleted(down: Testbed, owner:
     image = made(down, owner)
     naming(down, "base")
 
-    with pytest.raises(ImageInUse, match="it is used by lab"):
+    with pytest.raises(ImageInUse, match="it is used by olive/lab"):
         delete(image, owner)
     prepare(down, Command.GENERATE_ARTEFACTS, Options())
     yaml = down.project.yaml
@@ -337,7 +337,7 @@ def test_admin_takes_an_image_from_those_that_the_question_names(
 
     for question in (back, gone):
         assert question.must_type == "base"
-        assert "used by lab of sam. Their guests and disks stay" in question.kept[0]
+        assert "used by sam/lab. Their guests and disks stay" in question.kept[0]
     assert "base" not in catalogue_of(owner)
     claimed = KnownStates().read().claims.uses
     assert ("main", image.file) in claimed  # so that its file stays
@@ -358,7 +358,7 @@ def test_image_of_an_up_in_the_queue_stays(
         run=run, state=state.model_dump_json(), is_change=False, needs=[]
     )
 
-    with pytest.raises(ImageInUse, match="used by lab"):
+    with pytest.raises(ImageInUse, match="used by olive/lab"):
         delete(image, owner)
     assert ("main", image.file) in KnownStates().read().claims.uses
 

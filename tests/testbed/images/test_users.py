@@ -60,7 +60,7 @@ def test_broken_state_keeps_every_image_and_is_named(
     lab.project.state_file.write_text("{")
 
     assert prune(machines) == {"main": set(), "host-b": set()}
-    assert "the state of lab cannot be read" in command("--dry-run")
+    assert "the state of olive/lab cannot be read" in command("--dry-run")
 
 
 def test_broken_disk_of_a_user_keeps_no_image(machines: Machines) -> None:

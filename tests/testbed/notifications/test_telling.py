@@ -44,8 +44,26 @@ def test_long_run_is_told_to_the_user_who_asked_for_it(long_run: Run, owner: Use
     assert (row.user, row.kind) == (owner, Kind.RUN_ENDED)
     assert row.title == f"{long_run.name} of lab succeeded"
     assert row.path == f"/runs/{long_run.pk}/"
-    assert row.data == {"testbed": "lab", "run": long_run.pk, "status": "succeeded"}
+    assert row.data == {
+        "testbed": "lab",
+        "key": "lab",
+        "run": long_run.pk,
+        "status": "succeeded",
+    }
     assert not Delivery.objects.exists()
+
+
+def test_user_of_anothers_testbed_is_told_its_account(
+    long_run: Run, share: ShareWith, testbed: Testbed
+):
+    operator = share(testbed, "operator")
+    Run.objects.filter(pk=long_run.pk).update(asked_by=operator)
+
+    finish_run(long_run.pk, Run.Status.FAILED)
+
+    (row,) = Notification.objects.filter(user=operator)
+    assert row.title == f"{long_run.name} of olive/lab failed"
+    assert (row.data["testbed"], row.data["key"]) == ("olive/lab", "lab")
 
 
 def test_short_run_is_told_only_when_it_failed(make_run: MakeRun, owner: User):

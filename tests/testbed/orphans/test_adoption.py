@@ -106,7 +106,7 @@ def test_reason_is_said_when_the_state_is_of_another_testbed(
 def test_reason_is_said_when_the_number_is_taken(lost: Group, owner: User) -> None:
     Testbed.objects.create(owner=owner, slug="young", number=7)
 
-    assert "belongs to testbed young now" in why()
+    assert "belongs to testbed olive/young now" in why()
 
 
 def test_reason_is_said_when_a_host_is_unknown(lost: Group) -> None:

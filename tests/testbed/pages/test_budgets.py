@@ -69,7 +69,7 @@ def test_fetched_files_count_until_they_are_removed(testbed, owner, settings):
 
 
 def test_page_of_a_testbed_shows_its_budgets(testbed, browser):
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert "Budgets" in page
     assert "of 512.0 MiB" in page

@@ -10,7 +10,7 @@ from testbed.pages.drift import drift_of
 from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
 
-PAGE = "/testbeds/lab/"
+PAGE = "/testbeds/olive/lab/"
 INTERFACES = "interfaces: [{bridge: lan}, {bridge: lan}]"
 
 
@@ -91,10 +91,10 @@ def test_change_of_interfaces_is_said_to_be_live(deployed, page):
 
 def test_poll_shows_it_too_and_follows_the_next_edit(deployed, page):
     edit(deployed, "memory_mb: 256", "memory_mb: 512", count=1)
-    assert "memory 256 → 512 MiB" in page("/testbeds/lab/live/")
+    assert "memory 256 → 512 MiB" in page("/testbeds/olive/lab/live/")
     edit(deployed, "memory_mb: 512", "memory_mb: 768", count=1)
 
-    assert "memory 256 → 768 MiB" in page("/testbeds/lab/live/")
+    assert "memory 256 → 768 MiB" in page("/testbeds/olive/lab/live/")
 
 
 def test_edit_of_a_file_that_keeps_its_size_is_looked_at_again(testbed):

@@ -77,9 +77,10 @@ def test_entries_are_chosen(
 
 
 def test_request_is_recorded_with_its_address(as_owner: Client, testbed: Testbed):
-    as_owner.post("/testbeds/lab/files/new/")
+    as_owner.post("/testbeds/olive/lab/files/new/")
     as_owner.post(
-        "/testbeds/lab/edit/note.txt?new", {"text": "hello", "seen": "", "take": ""}
+        "/testbeds/olive/lab/edit/note.txt?new",
+        {"text": "hello", "seen": "", "take": ""},
     )
 
     entry = Entry.objects.get(act="edit")
@@ -102,7 +103,7 @@ def test_owner_sees_the_own_testbeds_acts_without_addresses(
         address="192.0.2.9",
     ).save()
 
-    page = as_owner.get("/testbeds/lab/record/")
+    page = as_owner.get("/testbeds/olive/lab/record/")
 
     assert [row.entry.what for row in page.context["rows"]] == ["saved a.sh"]
     assert "192.0.2." not in page.content.decode()
@@ -142,10 +143,10 @@ def test_things_that_are_gone_have_no_link(
     without = as_admin.get("/record/?act=up").content.decode()
 
     assert f'href="/runs/{number}/"' in with_links
-    assert 'href="/testbeds/lab/"' in with_links
+    assert 'href="/testbeds/olive/lab/"' in with_links
     assert f"#{number}" in without
     assert "/runs/" not in without
-    assert 'href="/testbeds/lab/"' not in without
+    assert 'href="/testbeds/olive/lab/"' not in without
 
 
 def test_page_of_many_entries_takes_few_queries(

@@ -28,22 +28,24 @@ def refused() -> list[tuple[str, str, str, str]]:
 
 
 def test_refused_act_is_recorded_with_the_role(client: Client, viewer: User):
-    answer = client.post("/testbeds/lab/labels/", {"tags": "x"})
+    answer = client.post("/testbeds/olive/lab/labels/", {"tags": "x"})
 
     assert answer.status_code == 403
     assert refused() == [(str(viewer), "viewer", "describe", "lab")]
-    assert Entry.objects.get(outcome="refused").what == "POST /testbeds/lab/labels/"
+    assert (
+        Entry.objects.get(outcome="refused").what == "POST /testbeds/olive/lab/labels/"
+    )
 
 
 def test_repeated_refusal_is_recorded_once_until_later(client: Client, viewer: User):
     for _ in range(3):
-        client.post("/testbeds/lab/labels/", {"tags": "x"})
-    client.post("/testbeds/lab/expiry/", {"extend": ""})
+        client.post("/testbeds/olive/lab/labels/", {"tags": "x"})
+    client.post("/testbeds/olive/lab/expiry/", {"extend": ""})
     assert [act for *_, act, _ in refused()] == ["describe", "extend"]
 
     earlier = timezone.now() - REFUSED_AGAIN_AFTER - timedelta(seconds=1)
     QuerySet.update(Entry.objects.all(), at=earlier)
-    client.post("/testbeds/lab/labels/", {"tags": "x"})
+    client.post("/testbeds/olive/lab/labels/", {"tags": "x"})
 
     assert [act for *_, act, _ in refused()] == ["describe", "extend", "describe"]
 
@@ -66,17 +68,19 @@ def test_stranger_leaves_no_entry_on_a_testbed(
 ):
     client.force_login(stranger)
 
-    assert client.post("/testbeds/lab/labels/", {"tags": "x"}).status_code == 404
+    assert client.post("/testbeds/olive/lab/labels/", {"tags": "x"}).status_code == 404
     assert refused() == []
 
 
 def test_owner_finds_it_in_the_record(
     client: Client, viewer: User, testbed: Testbed, owner: User
 ):
-    client.post("/testbeds/lab/labels/", {"tags": "x"})
+    client.post("/testbeds/olive/lab/labels/", {"tags": "x"})
     client.force_login(owner)
 
-    page = visible(client.get("/testbeds/lab/record/?outcome=refused").content.decode())
+    page = visible(
+        client.get("/testbeds/olive/lab/record/?outcome=refused").content.decode()
+    )
 
     assert "change description and tags" in page
     assert "refused" in page

@@ -90,7 +90,7 @@ def test_execution_waits_for_a_change_and_says_for_whom(deployed, owner, member,
 
 
 def test_testbed_that_is_not_up_runs_nothing(generated, owner):
-    with pytest.raises(StateError, match="Testbed lab is not up"):
+    with pytest.raises(StateError, match="Testbed olive/lab is not up"):
         create_execution(generated, owner, UNAME)
 
     assert not Run.objects.exists()

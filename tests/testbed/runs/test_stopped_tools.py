@@ -121,7 +121,7 @@ def test_pages_call_a_stopped_tool_stopped(tool: Run, owner: User, client: Clien
     stopped(tool, owner, [])
 
     page = visible(client.get(f"/runs/{tool.pk}/").content.decode())
-    listed = visible(client.get("/testbeds/lab/runs/").content.decode())
+    listed = visible(client.get("/testbeds/olive/lab/runs/").content.decode())
 
     assert "Stopped by olive." in page
     assert "stopped" in listed

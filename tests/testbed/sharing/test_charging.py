@@ -12,7 +12,7 @@ from tests.testbed.conftest import MakeRun, ShareWith
 from tests.testbed.preparing import prepare
 from tests.testbed.testbeds.planning.edits import edit
 
-CHARGE = "/testbeds/lab/charge/"
+CHARGE = "/testbeds/olive/lab/charge/"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def charged() -> Group | None:
 def test_owner_charges_it_to_a_group_and_back(
     browser: Client, testbed: Testbed, group: Group
 ):
-    offered = browser.get("/testbeds/lab/sharing/").content.decode()
+    offered = browser.get("/testbeds/olive/lab/sharing/").content.decode()
     done = browser.post(CHARGE, {"charged": group.pk}, follow=True)
     of_group = charged()
     browser.post(CHARGE, {"charged": ""})
@@ -47,7 +47,7 @@ def test_group_without_a_quota_is_not_offered(
 ):
     GroupAllowance.objects.all().delete()
 
-    page = browser.get("/testbeds/lab/sharing/").content.decode()
+    page = browser.get("/testbeds/olive/lab/sharing/").content.decode()
     answer = browser.post(CHARGE, {"charged": group.pk})
 
     assert "course</option>" not in page.split('id="charge"')[1].split("</section>")[0]
@@ -136,7 +136,7 @@ def test_testbed_of_a_group_that_its_owner_left_uses_no_more_of_it(testbed: Test
         prepare(testbed, Command.UP, Options())
 
     assert refused.value.message == (
-        "Testbed lab is charged to a group in which olive is no longer: it may use no "
+        "Testbed olive/lab is charged to a group in which olive is no longer: it may use no "
         "more of that quota."
     )
 
@@ -167,10 +167,12 @@ def test_group_is_named_to_those_who_know_it(
     pages = {}
     for user in (owner, operator):
         client.force_login(user)
-        pages[user] = client.get("/testbeds/lab/").content.decode()
-    refused = client.post("/testbeds/lab/runs/", {"command": "up"}).content.decode()
+        pages[user] = client.get("/testbeds/olive/lab/").content.decode()
+    refused = client.post(
+        "/testbeds/olive/lab/runs/", {"command": "up"}
+    ).content.decode()
     operator.groups.add(group)
-    as_member = client.get("/testbeds/lab/").content.decode()
+    as_member = client.get("/testbeds/olive/lab/").content.decode()
 
     assert "of group course," in pages[owner]
     assert "of its group," in pages[operator]
@@ -195,6 +197,6 @@ def test_group_stays_charged_where_the_new_owner_is_in_it(
     if is_member:
         stranger.groups.add(group)
 
-    page.post("/testbeds/lab/owner/", {"to": "sam", "sure": "sam"})
+    page.post("/testbeds/olive/lab/owner/", {"to": "sam", "sure": "sam"})
 
     assert charged() == (group if is_member else None)

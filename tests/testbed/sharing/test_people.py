@@ -7,7 +7,7 @@ from django.test import Client
 from testbed.models import GroupManager, Share, Testbed
 from testbed.sharing.people import groups_of, known_to
 
-SHARING = "/testbeds/lab/sharing/"
+SHARING = "/testbeds/olive/lab/sharing/"
 
 
 @pytest.fixture

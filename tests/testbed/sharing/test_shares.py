@@ -10,8 +10,8 @@ from testbed.sharing.shares import MOST_SHARES
 from testbed.ssh.keys import keys_for
 from tests.testbed.conftest import MakeRun, ShareWith
 
-SHARING = "/testbeds/lab/sharing/"
-CHANGE = "/testbeds/lab/sharing/change/"
+SHARING = "/testbeds/olive/lab/sharing/"
+CHANGE = "/testbeds/olive/lab/sharing/change/"
 
 
 def give_key(user: User) -> UserKey:
@@ -146,7 +146,12 @@ def test_viewer_sees_pages_without_a_form_or_button_of_others(
 
     pages = {
         path: client.get(path)
-        for path in ("/testbeds/lab/", f"/runs/{run.pk}/", "/testbeds/lab/runs/", "/")
+        for path in (
+            "/testbeds/olive/lab/",
+            f"/runs/{run.pk}/",
+            "/testbeds/olive/lab/runs/",
+            "/",
+        )
     }
 
     assert {page.status_code for page in pages.values()} == {200}
@@ -159,7 +164,7 @@ def test_viewer_sees_pages_without_a_form_or_button_of_others(
         assert posts == [], path
         assert "/edit/" not in text
         assert "Delete" not in text
-    assert "you are a viewer" in pages["/testbeds/lab/"].content.decode()
+    assert "you are a viewer" in pages["/testbeds/olive/lab/"].content.decode()
 
 
 def test_operator_sees_runs_buttons_and_no_editing(
@@ -167,7 +172,7 @@ def test_operator_sees_runs_buttons_and_no_editing(
 ):
     client.force_login(share(testbed, "operator"))
 
-    text = client.get("/testbeds/lab/").content.decode()
+    text = client.get("/testbeds/olive/lab/").content.decode()
 
     assert 'id="do-up"' in text
     assert 'id="do-clear"' not in text

@@ -9,7 +9,7 @@ from testbed.models import Allowance, Share, Testbed
 from testbed.testbeds.stored_files import count_again
 from tests.testbed.conftest import MakeRun, ShareWith
 
-GIVE = "/testbeds/lab/owner/"
+GIVE = "/testbeds/olive/lab/owner/"
 
 
 def give(client: Client, to: str, **fields: str):
@@ -35,7 +35,7 @@ def test_owner_gives_it_to_a_user_with_a_share(
     assert [(one.user, one.role) for one in Share.objects.all()] == [
         (owner, "operator")
     ]
-    assert done["Location"] == "/testbeds/lab/"
+    assert done["Location"] == "/testbeds/a-viewer/lab/"
     assert caplog.messages == [
         "act transfer by olive on lab: gave it from olive to a-viewer"
     ]
@@ -58,7 +58,7 @@ def test_members_of_a_group_of_others_are_not_told_to_the_owner(
 ):
     share(testbed, "viewer", by_group=True)
 
-    page = browser.get("/testbeds/lab/sharing/").content.decode()
+    page = browser.get("/testbeds/olive/lab/sharing/").content.decode()
     answer = give(browser, "a-viewer")
 
     assert "a-viewer" not in page

@@ -117,7 +117,7 @@ def test_testbed_that_is_down_is_skipped(lab: Testbed, owner: User):
 
     assert take(lab.pk, "nightly") is None
 
-    assert "Skipped: Testbed lab is not up" in said(schedule)
+    assert "Skipped: Testbed olive/lab is not up" in said(schedule)
 
 
 def test_user_who_lost_the_right_takes_and_deletes_nothing(

@@ -34,7 +34,7 @@ def pinned(generated: Testbed) -> tuple[str, str]:
 
 def downloaded(client: Client, folder: Path) -> Path:
     """Unpack the archive, and return its folder."""
-    answer = client.get("/testbeds/lab/ssh.zip")
+    answer = client.get("/testbeds/olive/lab/ssh.zip")
     assert answer.status_code == 200
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         archive.extractall(folder)
@@ -99,9 +99,9 @@ def test_page_shows_the_line_through_the_host(
     guest = generated.project.read_state().guest("db")
     target = f"-o HostKeyAlias=db.lab.testbed {guest.user}@{guest.management.address}"
 
-    before = browser.get("/testbeds/lab/guests/db/").content.decode()
+    before = browser.get("/testbeds/olive/lab/guests/db/").content.decode()
     Host.objects.filter(name="host-b").update(jump={"is_there": True, "works": True})
-    after = browser.get("/testbeds/lab/guests/db/").content.decode()
+    after = browser.get("/testbeds/olive/lab/guests/db/").content.decode()
 
     assert f"ssh -J root@192.0.2.2:2222 {target}" in before
     assert "has no account for users" in before
@@ -112,7 +112,9 @@ def test_page_shows_the_line_through_the_host(
 
 
 def test_main_is_where_the_browser_finds_it(browser: Client, generated: Testbed):
-    page = browser.get("/testbeds/lab/guests/web/", headers={"host": "localhost:8000"})
+    page = browser.get(
+        "/testbeds/olive/lab/guests/web/", headers={"host": "localhost:8000"}
+    )
 
     assert "ssh -J root@localhost " in page.content.decode()
 
@@ -133,4 +135,4 @@ def test_text_of_a_row_adds_no_line(
 def test_stranger_gets_nothing(client: Client, stranger: User, generated: Testbed):
     client.force_login(stranger)
 
-    assert client.get("/testbeds/lab/ssh.zip").status_code == 404
+    assert client.get("/testbeds/olive/lab/ssh.zip").status_code == 404

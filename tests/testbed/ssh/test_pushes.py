@@ -120,7 +120,7 @@ def test_failure_is_shown_and_tried_again_after_a_while(
     pushes.push_all(kept)
 
     problem = KeyProblem.objects.get()
-    page = browser.get("/testbeds/lab/guests/web/").content.decode()
+    page = browser.get("/testbeds/olive/lab/guests/web/").content.decode()
     assert problem.guest == "web"
     assert "not yet written" in page
     assert is_current(up, "db")

@@ -90,7 +90,10 @@ def test_message_that_claims_to_be_safe_is_escaped_all_the_same():
 def test_templates_show_a_hostile_message_as_text(template: str, text: str):
     task = Task(resource="web", host="main", status="failed", message=f"`{text}`")
 
-    shown = render_to_string(template, {"task": task, "messages": [Message(40, text)]})
+    run = Run(testbed=Testbed(slug="tb1", name="lab"))
+
+    context = {"task": task, "run": run, "messages": [Message(40, text)]}
+    shown = render_to_string(template, context)
 
     assert not re.search(r"<(script|img|b)\b|<[^>]* on\w+=", shown)
     assert escape(text) in shown

@@ -10,7 +10,7 @@ from testbed.models import Host, Run, Testbed
 from testbed.templatetags.freshness import updated
 from tests.testbed.conftest import MakeRun
 
-PAGES = ("/", "/testbeds/lab/", "/hosts/")
+PAGES = ("/", "/testbeds/olive/lab/", "/hosts/")
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_page_names_the_host_that_made_it_late(
         checked_at=timezone.now(), problem="host-b does not answer."
     )
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert "Not updated for 52 s: host-b is offline." in " ".join(page.split())
     assert "not updated for 52 s" in page

@@ -130,6 +130,6 @@ def test_page_of_an_edit_tells_what_is_free_after_it(testbed, second, client, ow
     testbed.project.yaml.write_text(text.replace("memory_mb: 256", "memory_mb: 512", 1))
     client.force_login(owner)
 
-    shown = client.get("/testbeds/lab/").content.decode()
+    shown = client.get("/testbeds/olive/lab/").content.decode()
 
     assert "<b>main</b>: memory 768 MiB of 16 GiB assigned (now 512 MiB)" in shown

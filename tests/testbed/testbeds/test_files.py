@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError
 
 from orchestration.errors import PathOutside, StateError, TestbedBusy
+from testbed.access.names import NameTaken
 from testbed.models import Run, Testbed
 from testbed.testbeds import files as service
 from testbed.testbeds.files import (
-    NameTaken,
     create_testbed,
     delete_file,
     delete_testbed,
@@ -33,9 +33,9 @@ def folders(settings: object, tmp_path: Path) -> Path:
 
 
 def test_files_are_written_below_the_testbeds_folder(owner: User, folders: Path):
-    create_testbed(owner, "lab", FILES)
+    testbed = create_testbed(owner, "lab", FILES)
 
-    root = folders / "lab" / "files"
+    root = folders / testbed.key / "files"
     assert (root / "kvm-compose.yaml").read_bytes() == b"machines: []\n"
     assert (root / "scripts/a.sh").read_bytes() == b"echo a\n"
     assert sorted(path.name for path in root.rglob("*")) == [
@@ -48,7 +48,7 @@ def test_files_are_written_below_the_testbeds_folder(owner: User, folders: Path)
 def test_name_replaces_the_file_whose_name_has_another_form(owner: User, folders: Path):
     testbed = create_testbed(owner, "lab", FILES)
     decomposed = unicodedata.normalize("NFD", "é.sh")
-    (folders / "lab" / "files" / decomposed).write_text("old")
+    (folders / testbed.key / "files" / decomposed).write_text("old")
 
     update_files(testbed, {"é.sh": b"new"})
     agreed(delete_file, testbed, decomposed, owner)
@@ -73,10 +73,10 @@ def test_number_that_was_taken_meanwhile_is_not_taken_twice(
     assert create_testbed(owner, "lab", FILES).number == 5
 
 
-def test_name_of_somebody_else_is_taken_too(owner: User, stranger: User):
-    create_testbed(stranger, "lab", FILES)
+def test_name_of_ones_own_is_taken(owner: User):
+    create_testbed(owner, "lab", FILES)
 
-    with pytest.raises(NameTaken, match="already a testbed named lab"):
+    with pytest.raises(NameTaken, match="already a testbed lab of olive"):
         create_testbed(owner, "lab", FILES)
 
 

@@ -86,7 +86,7 @@ def test_up_that_needs_more_than_is_left_is_refused_and_writes_nothing(
         create_run(second, owner, Command.UP)
 
     assert refused.value.message == (
-        "Up of second needs 6 of 4 vCPUs left in the quota of olive."
+        "Up of olive/second needs 6 of 4 vCPUs left in the quota of olive."
     )
     assert "Stop other testbeds with Down" in refused.value.hint
     assert not second.project.has_state()
@@ -100,7 +100,7 @@ def test_each_part_of_a_quota_counts(testbed, owner):
         prepare(testbed, Command.UP, Options())
 
     assert refused.value.message == (
-        "Up of lab needs 2 of 1 guest and 2 of 1 vCPU and 512 MiB of 0 B of memory left "
+        "Up of olive/lab needs 2 of 1 guest and 2 of 1 vCPU and 512 MiB of 0 B of memory left "
         "in the quota of olive."
     )
 
@@ -129,7 +129,7 @@ def test_up_is_charged_to_the_owner_that_the_testbed_has_by_then(
         create_run(read_before, owner, Command.UP)
 
     assert refused.value.message == (
-        "Up of lab needs 2 of 1 vCPU left in the quota of mark."
+        "Up of mark/lab needs 2 of 1 vCPU left in the quota of mark."
     )
 
 
@@ -185,7 +185,7 @@ def test_quota_below_the_use_stops_nothing_and_refuses_what_adds(testbed, make, 
         prepare(second, Command.UP, Options())
 
     assert refused.value.message == (
-        "Up of second needs 3 of 0 vCPUs left in the quota of olive."
+        "Up of olive/second needs 3 of 0 vCPUs left in the quota of olive."
     )
     assert "Its other testbeds use 2 of 1 vCPU: the quota was lowered." in (
         refused.value.hint
@@ -275,7 +275,7 @@ def test_group_is_charged_for_the_testbeds_of_its_members(
         create_run(second, member, Command.UP)
 
     assert refused.value.message == (
-        "Up of second needs 2 of 1 guest left in the quota of its group."
+        "Up of mark/second needs 2 of 1 guest left in the quota of its group."
     )
     assert (used_by(group), used_by(owner)) == (Use(2, 2, 512), Use())
 
@@ -297,7 +297,7 @@ def test_host_that_is_too_small_by_itself_is_named(testbed, hosts):
         prepare(testbed, Command.UP, Options())
 
     assert refused.value.message == (
-        "Up of lab needs more than its hosts may have: 4 of 3 vCPUs on host-b."
+        "Up of olive/lab needs more than its hosts may have: 4 of 3 vCPUs on host-b."
     )
     assert not testbed.project.has_state()
 
@@ -375,7 +375,7 @@ def test_page_says_what_up_needs_and_what_is_left(testbed, make, owner, browser)
     up(make("second"))
     allow(owner, guests=4, vcpus=4, memory_gib=1)
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert (
         "Up needs 2 guests, 2 vCPUs and 512 MiB of memory. Other testbeds leave it "
@@ -388,8 +388,8 @@ def test_page_says_before_that_up_is_refused(testbed, make, owner, browser):
     up(make("second"))
     allow(owner, vcpus=3)
 
-    page = browser.get("/testbeds/lab/").content.decode()
-    pressed = browser.post("/testbeds/lab/runs/", {"command": "up"})
+    page = browser.get("/testbeds/olive/lab/").content.decode()
+    pressed = browser.post("/testbeds/olive/lab/runs/", {"command": "up"})
 
     sentence = "Up of lab needs 2 of 1 vCPU left in the quota of olive."
     assert f"<b>Up is refused.</b> {sentence}" in page
@@ -422,7 +422,7 @@ def test_page_of_what_runs_in_part_says_what_the_rest_needs(testbed, owner):
 def test_viewer_does_not_see_the_quota(testbed, client, share):
     client.force_login(share(testbed, "viewer"))
 
-    page = client.get("/testbeds/lab/").content.decode()
+    page = client.get("/testbeds/olive/lab/").content.decode()
 
     assert 'id="quota"' not in page
     assert 'id="needs"' not in page

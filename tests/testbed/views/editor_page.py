@@ -9,7 +9,7 @@ import re
 
 from django.test import Client
 
-EDIT = "/testbeds/lab/edit/"
+EDIT = "/testbeds/olive/lab/edit/"
 
 
 def shown(page: str) -> tuple[str, str]:

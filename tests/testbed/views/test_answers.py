@@ -168,9 +168,9 @@ def test_command_runs_again_on_the_failed_or_on_all(
     end(first, "failed")
 
     for on in ("failed", "all"):
-        browser.post("/testbeds/lab/exec/", {"again": first.pk, "on": on})
+        browser.post("/testbeds/olive/lab/exec/", {"again": first.pk, "on": on})
     page = browser.get(f"/runs/{first.pk}/").content.decode()
-    unknown = browser.post("/testbeds/lab/exec/", {"again": "99999"})
+    unknown = browser.post("/testbeds/olive/lab/exec/", {"again": "99999"})
 
     found = Run.objects.exclude(pk=first.pk).order_by("pk")
     assert [run.options["selection"] for run in found] == ["db", "@all"]

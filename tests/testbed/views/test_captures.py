@@ -17,7 +17,7 @@ from tests.testbed.answer_rows import end, execution
 from tests.testbed.reading import visible
 
 pytestmark = pytest.mark.django_db(transaction=True)
-START, EXEC = "/testbeds/lab/captures/", "/testbeds/lab/exec/"
+START, EXEC = "/testbeds/olive/lab/captures/", "/testbeds/olive/lab/exec/"
 WANTED = Execution(
     Form.CAPTURE,
     "web",
@@ -71,7 +71,7 @@ def test_form_starts_a_capture_with_the_usual_limits(
 def test_form_starts_a_capture_of_a_whole_bridge(browser: Client, deployed: Testbed):
     bridge = deployed.project.read_state().network.bridges[0]
     place = f"bridge {bridge.name} on {bridge.host}"
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     browser.post(START, {"place": place})
 

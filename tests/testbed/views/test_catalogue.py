@@ -12,7 +12,7 @@ from tests.testbed.images.saved_images import made
 from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 
-FORM = "/testbeds/lab/images/"
+FORM = "/testbeds/olive/lab/images/"
 JSON = {"Accept": "application/json"}
 
 
@@ -55,7 +55,7 @@ def test_form_starts_a_run_and_the_page_lists_the_image(
     end = browser.get(f"/runs/{run.pk}/").content.decode()
     assert "To the images" in end
     assert "Save as image" in visible(
-        browser.get("/testbeds/lab/guests/web/").content.decode()
+        browser.get("/testbeds/olive/lab/guests/web/").content.decode()
     )
 
 
@@ -161,7 +161,7 @@ def test_admin_is_asked_before_an_image_is_taken_from_others(
     taken = lab.post(address, {"seal": seal, "typed": "base"})
 
     words = visible(asked.content.decode())
-    assert "It is used by lab of sam" in words
+    assert "It is used by sam/lab" in words
     assert "Type base to confirm" in words
     assert taken["Location"] == "/catalogue/"
     assert not SavedImage.objects.get().is_shared
@@ -177,4 +177,4 @@ def test_owner_is_told_what_keeps_an_image(
     told = browser.get(f"/catalogue/{image.pk}/delete/")
 
     assert told.status_code == 422
-    assert "it is used by lab" in visible(told.content.decode())
+    assert "it is used by olive/lab" in visible(told.content.decode())

@@ -21,7 +21,7 @@ def deployed(generated: Testbed, doors: object) -> Testbed:
 
 
 def shown(browser: Client, query: str = "") -> str:
-    return squeezed(browser.get(f"/testbeds/lab/{query}").content.decode())
+    return squeezed(browser.get(f"/testbeds/olive/lab/{query}").content.decode())
 
 
 def test_bar_is_there_while_guests_may_run(browser: Client, deployed: Testbed):
@@ -69,7 +69,7 @@ def test_refused_copy_names_the_field_and_stays_as_it_was_typed(
 ):
     values = {"selection": "web", "form": "push", "source": "kvm-compose.yaml"}
 
-    answer = browser.post("/testbeds/lab/exec/", values | {"target": "srv/x"})
+    answer = browser.post("/testbeds/olive/lab/exec/", values | {"target": "srv/x"})
 
     page = squeezed(answer.content.decode())
     assert answer.status_code == 422
@@ -83,7 +83,7 @@ def test_refused_copy_names_the_field_and_stays_as_it_was_typed(
 def test_refused_command_stays_as_it_was_typed(browser: Client, deployed: Testbed):
     values = {"selection": "x-*", "form": "shell", "line": "a | b", "sudo": "on"}
 
-    answer = browser.post("/testbeds/lab/exec/", values)
+    answer = browser.post("/testbeds/olive/lab/exec/", values)
 
     page = squeezed(answer.content.decode())
     assert "selects no guest" in visible(page)
@@ -121,7 +121,7 @@ def test_earlier_run_fills_the_bar(browser: Client, deployed: Testbed, owner: Us
     run = execution(deployed, owner, ("web",), wanted)
 
     page = shown(browser, f"?again={run.pk}")
-    unknown = browser.get("/testbeds/lab/?again=none")
+    unknown = browser.get("/testbeds/olive/lab/?again=none")
 
     assert 'value="script" checked' in page
     assert 'value="x &#x27;y z&#x27;"' in page
@@ -156,7 +156,7 @@ def test_command_of_another_user_keeps_up_and_down_away(
     running = execution(deployed, admin, ("web",))
     end(execution(deployed, owner, ("web",)))
 
-    page = visible(browser.get("/testbeds/lab/").content.decode())
+    page = visible(browser.get("/testbeds/olive/lab/").content.decode())
 
     assert Run.objects.active().get() == running
     assert "ada runs Command since" in page
@@ -167,7 +167,7 @@ def test_runs_are_listed_with_their_commands(
 ):
     execution(deployed, owner, ("web",))
 
-    assert "uname" in visible(browser.get("/testbeds/lab/runs/").content.decode())
+    assert "uname" in visible(browser.get("/testbeds/olive/lab/runs/").content.decode())
 
 
 def test_long_selections_are_shortened_in_lists(
@@ -177,7 +177,9 @@ def test_long_selections_are_shortened_in_lists(
     end(execution(deployed, owner, ("web",), many))
     execution(deployed, owner, ("web",), replace(many, tool=True))
 
-    pages = [browser.get(f"/testbeds/lab/{part}").content for part in ("", "runs/")]
+    pages = [
+        browser.get(f"/testbeds/olive/lab/{part}").content for part in ("", "runs/")
+    ]
 
     assert all(b"web-9" in page for page in pages)
     assert not any(b"web-99" in page for page in pages)

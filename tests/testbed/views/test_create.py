@@ -35,7 +35,7 @@ def upload(name: str, content: bytes | str) -> SimpleUploadedFile:
 
 
 def files_of(slug: str) -> list[str]:
-    return list(list_files(Testbed.objects.get(slug=slug)))
+    return list(list_files(Testbed.objects.get(name=slug)))
 
 
 def test_from_text(browser: Client, owner: User):
@@ -43,8 +43,8 @@ def test_from_text(browser: Client, owner: User):
 
     answer = browser.post("/testbeds/new/", {"slug": "lab", "yaml": text})
 
-    assert answer["Location"] == "/testbeds/lab/"
-    testbed = Testbed.objects.get(slug="lab")
+    assert answer["Location"] == "/testbeds/olive/lab/"
+    testbed = Testbed.objects.get(name="lab")
     assert testbed.owner == owner
     assert testbed.project.yaml.read_text() == YAML
 
@@ -115,8 +115,8 @@ def test_from_an_example_twice(browser: Client):
     first = browser.post("/testbeds/new/", {"example": "single"})
     second = browser.post("/testbeds/new/", {"example": "single"})
 
-    assert first["Location"] == "/testbeds/single/"
-    assert second["Location"] == "/testbeds/single-2/"
+    assert first["Location"] == "/testbeds/olive/single/"
+    assert second["Location"] == "/testbeds/olive/single-2/"
 
 
 @pytest.mark.usefixtures("as_postgresql")
@@ -164,21 +164,21 @@ def test_broken_upload_is_created_so_that_no_file_is_lost(browser: Client):
         ("läb", "Use lower-case letters"),
         ("a" * 41, "at most 40 characters"),
         ("new", "an address of the web"),
-        ("taken", "already a testbed with this name"),
+        ("taken", "already a testbed taken of olive"),
     ],
 )
-def test_name_is_checked(browser: Client, stranger: User, slug: str, said: str | None):
-    Testbed.objects.create(owner=stranger, slug="taken", number=9)
+def test_name_is_checked(browser: Client, owner: User, slug: str, said: str | None):
+    Testbed.objects.create(owner=owner, slug="taken", number=9)
 
     answer = browser.post("/testbeds/new/", {"slug": slug, "yaml": YAML})
     typed = browser.get("/testbeds/new/name/", {"slug": slug}).content.decode()
 
     if said is None:
-        assert Testbed.objects.filter(slug=slug.strip()).exists()
+        assert Testbed.objects.filter(name=slug.strip()).exists()
         return
     assert said in answer.content.decode()
     assert said in typed or not slug
-    assert not Testbed.objects.filter(owner__username="olive").exists()
+    assert Testbed.objects.count() == 1
 
 
 def test_free_name_is_said_while_it_is_typed(browser: Client):
@@ -285,7 +285,7 @@ def test_folder_whose_paths_were_not_sent_is_refused(browser: Client):
 def test_example_takes_the_name_that_was_typed(browser: Client):
     answer = browser.post("/testbeds/new/", {"slug": "mine", "example": "quickstart"})
 
-    assert answer["Location"] == "/testbeds/mine/"
+    assert answer["Location"] == "/testbeds/olive/mine/"
 
 
 def test_fixed_address_is_judged_by_the_pools_of_the_installation(
@@ -294,6 +294,6 @@ def test_fixed_address_is_judged_by_the_pools_of_the_installation(
     settings.ADDRESS_POOLS = Pools(management=IPv4Network("198.18.0.0/15"))
     yaml = YAML.replace("{bridge: lan}", "{bridge: lan, ip: 198.18.0.5}", 1)
 
-    findings = findings_of_upload({"kvm-compose.yaml": yaml.encode()}, "lab", owner)
+    findings = findings_of_upload({"kvm-compose.yaml": yaml.encode()}, owner)
 
     assert any("management networks, 198.18.0.0/15" in f.message for f in findings)

@@ -13,7 +13,7 @@ from testbed.models import ObservedGuest, Testbed
 from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/"
+PAGE = "/testbeds/olive/lab/"
 GUESTS = f"{PAGE}guests/"
 
 

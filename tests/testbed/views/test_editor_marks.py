@@ -34,7 +34,7 @@ def test_styles_of_codemirror_are_allowed_on_no_other_page(
     policy = "Content-Security-Policy"
 
     editor = browser.get(EDIT)
-    other = browser.get("/testbeds/lab/")
+    other = browser.get("/testbeds/olive/lab/")
 
     nonce = re.search(r'data-nonce="([^"]+)"', editor.content.decode())
     assert nonce
@@ -49,10 +49,14 @@ def test_typing_is_checked_beside_the_testbeds_files(browser: Client, testbed: T
         "cloud_image: {name: ubuntu_22_04, setup_script: a.sh}",
     )
 
-    wrong = browser.post("/testbeds/lab/check/", {"text": BROKEN}).content.decode()
-    there = browser.post("/testbeds/lab/check/", {"text": script}).content.decode()
+    wrong = browser.post(
+        "/testbeds/olive/lab/check/", {"text": BROKEN}
+    ).content.decode()
+    there = browser.post(
+        "/testbeds/olive/lab/check/", {"text": script}
+    ).content.decode()
     testbed.project.file("a.sh").unlink()
-    gone = browser.post("/testbeds/lab/check/", {"text": script}).content.decode()
+    gone = browser.post("/testbeds/olive/lab/check/", {"text": script}).content.decode()
 
     assert 'data-line="5"' in wrong
     assert 'data-severity="error"' in wrong

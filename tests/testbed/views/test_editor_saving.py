@@ -65,7 +65,7 @@ def test_binary_file_is_not_edited(browser: Client, testbed: Testbed):
 
 
 def test_new_file_is_written_at_its_first_save(browser: Client, testbed: Testbed):
-    begun = browser.get("/testbeds/lab/files/new/?path=scripts/a.sh")
+    begun = browser.get("/testbeds/olive/lab/files/new/?path=scripts/a.sh")
     files_then = set(list_files(testbed))
     text, seen = load(browser, begun["Location"])
     answer = save(browser, f"{EDIT}scripts/a.sh", "echo\n", seen)
@@ -94,18 +94,18 @@ def test_new_file_needs_a_free_path_inside(
     testbed.project.file("empty-folder").mkdir()
     testbed.project.file("old.sh").write_text("old")
 
-    answer = browser.get("/testbeds/lab/files/new/", {"path": path})
+    answer = browser.get("/testbeds/olive/lab/files/new/", {"path": path})
     renamed = browser.post(
-        "/testbeds/lab/files/rename/", {"path": "old.sh", "new": path}
+        "/testbeds/olive/lab/files/rename/", {"path": "old.sh", "new": path}
     )
 
-    assert answer["Location"] == "/testbeds/lab/"
-    assert renamed["Location"] == "/testbeds/lab/"
+    assert answer["Location"] == "/testbeds/olive/lab/"
+    assert renamed["Location"] == "/testbeds/olive/lab/"
     assert list(list_files(testbed)) == ["kvm-compose.yaml", "old.sh"]
 
 
 def test_yaml_keeps_its_name(browser: Client, testbed: Testbed):
-    url = "/testbeds/lab/files/rename/"
+    url = "/testbeds/olive/lab/files/rename/"
     page = browser.post(url, {"path": "kvm-compose.yaml", "new": "b"}, follow=True)
 
     assert "keeps its name" in page.content.decode()
@@ -138,7 +138,7 @@ def test_file_is_renamed_but_not_over_another(browser: Client, testbed: Testbed)
     for name in ("a.sh", "b.sh"):
         testbed.project.file(name).write_text(name)
 
-    url = "/testbeds/lab/files/rename/"
+    url = "/testbeds/olive/lab/files/rename/"
     good = browser.post(url, {"path": "a.sh", "new": "scripts/a.sh"})
     for new in ("b.sh", "../a.sh", "kvm-compose.yaml"):
         browser.post(url, {"path": "scripts/a.sh", "new": new})

@@ -15,7 +15,7 @@ from testbed.runs.creation import create_run
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import visible
 
-PAGE, MATCH = "/testbeds/lab/exec/", "/testbeds/lab/exec/match/"
+PAGE, MATCH = "/testbeds/olive/lab/exec/", "/testbeds/olive/lab/exec/match/"
 JSON = {"Accept": "application/json"}
 UNAME = {"selection": "@all", "form": "command", "line": "uname -a"}
 
@@ -158,11 +158,11 @@ def test_refusal_stands_in_the_bar_and_is_focused(browser: Client):
 
 @pytest.mark.parametrize("form", ["exec", "captures", "power"])
 def test_address_of_a_refused_form_leads_to_the_testbed(browser: Client, form: str):
-    refused = browser.post(f"/testbeds/lab/{form}/")
-    again = browser.get(f"/testbeds/lab/{form}/")
+    refused = browser.post(f"/testbeds/olive/lab/{form}/")
+    again = browser.get(f"/testbeds/olive/lab/{form}/")
 
     assert refused.status_code == 422
-    assert (again.status_code, again["Location"]) == (302, "/testbeds/lab/")
+    assert (again.status_code, again["Location"]) == (302, "/testbeds/olive/lab/")
 
 
 def test_program_sends_json_and_gets_the_plan(browser: Client):
@@ -269,7 +269,9 @@ def test_each_command_is_logged_with_its_user(
 
 
 def test_runs_address_starts_no_command_for_guests(browser: Client):
-    answer = browser.post("/testbeds/lab/runs/", {"command": "exec"}, headers=JSON)
+    answer = browser.post(
+        "/testbeds/olive/lab/runs/", {"command": "exec"}, headers=JSON
+    )
 
     assert answer.status_code == 400
 

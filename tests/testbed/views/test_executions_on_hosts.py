@@ -12,7 +12,11 @@ from testbed.models import Run, SavedCommand, Testbed
 from tests.testbed.answer_rows import answer, end, execution
 from tests.testbed.reading import squeezed, visible
 
-LAB, PAGE, MATCH = "/testbeds/lab/", "/testbeds/lab/exec/", "/testbeds/lab/exec/match/"
+LAB, PAGE, MATCH = (
+    "/testbeds/olive/lab/",
+    "/testbeds/olive/lab/exec/",
+    "/testbeds/olive/lab/exec/match/",
+)
 ON_ALL = {"targets": "hosts", "selection": "@all", "form": "command", "line": "uptime"}
 BODY = {"targets": "hosts", "selection": "main", "form": "shell", "words": ["id"]}
 WANTED = Execution(Form.COMMAND, "main", ("secret-tool",), targets=Targets.HOSTS)
@@ -75,7 +79,7 @@ def test_owner_who_is_no_admin_is_forbidden(browser: Client, of_admin: Run):
     form = browser.post(PAGE, ON_ALL)
     body = browser.post(PAGE, BODY, content_type="application/json")
     match = browser.get(MATCH, {"targets": "hosts", "selection": "@all"})
-    saved = browser.post("/testbeds/lab/commands/", ON_ALL | {"name": "x"})
+    saved = browser.post("/testbeds/olive/lab/commands/", ON_ALL | {"name": "x"})
 
     statuses = [found.status_code for found in (form, body, match, saved)]
     assert statuses == [403, 403, 403, 403]
@@ -92,10 +96,10 @@ def test_owner_runs_no_command_of_an_admin_again(browser: Client, of_admin: Run)
 
 
 def test_owner_runs_no_command_that_an_admin_saved_for_hosts(page: Client, owner: User):
-    page.post("/testbeds/lab/commands/", ON_ALL | {"name": "load"})
+    page.post("/testbeds/olive/lab/commands/", ON_ALL | {"name": "load"})
     page.force_login(owner)
 
-    listed = page.get("/testbeds/lab/commands/")
+    listed = page.get("/testbeds/olive/lab/commands/")
     started = page.post(PAGE, {"saved": SavedCommand.objects.get().pk})
 
     assert "uptime" not in listed.content.decode()
@@ -132,7 +136,11 @@ def test_histories_have_commands_on_hosts_for_admins_only(
     browser: Client, deployed: Testbed, owner: User, admin: User, of_admin: Run
 ):
     end(execution(deployed, owner, ("web",)))
-    addresses = (LAB, "/testbeds/lab/runs/", "/testbeds/lab/runs/?kind=exec")
+    addresses = (
+        LAB,
+        "/testbeds/olive/lab/runs/",
+        "/testbeds/olive/lab/runs/?kind=exec",
+    )
 
     own = [visible(browser.get(one).content.decode()) for one in addresses]
     browser.force_login(admin)
@@ -194,14 +202,14 @@ def test_earlier_command_on_hosts_is_no_earlier_command_in_guests(
 def test_owner_neither_replaces_nor_deletes_what_an_admin_saved_for_hosts(
     page: Client, owner: User
 ):
-    page.post("/testbeds/lab/commands/", ON_ALL | {"name": "load"})
+    page.post("/testbeds/olive/lab/commands/", ON_ALL | {"name": "load"})
     saved = SavedCommand.objects.get()
     page.force_login(owner)
 
     guests = ON_ALL | {"name": "load", "targets": "guests", "line": "true"}
-    page.post("/testbeds/lab/commands/", guests)
+    page.post("/testbeds/olive/lab/commands/", guests)
     saved.refresh_from_db()
     is_kept = saved.execution["targets"] == "hosts"
-    page.post("/testbeds/lab/commands/delete/", {"command": saved.pk})
+    page.post("/testbeds/olive/lab/commands/delete/", {"command": saved.pk})
 
     assert (is_kept, SavedCommand.objects.filter(pk=saved.pk).exists()) == (True, True)

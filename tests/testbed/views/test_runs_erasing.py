@@ -14,7 +14,7 @@ from tests.testbed.conftest import Doors
 from tests.testbed.preparing import prepare
 from tests.testbed.reading import visible
 
-RUNS = "/testbeds/lab/runs/"
+RUNS = "/testbeds/olive/lab/runs/"
 JSON = {"Accept": "application/json"}
 
 

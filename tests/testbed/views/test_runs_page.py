@@ -55,6 +55,22 @@ def test_only_the_one_who_asked_drives(
     assert " data-drive" not in other
 
 
+def test_whole_testbed_is_named_and_not_called_by_its_key(
+    browser: Client, make_run: MakeRun
+):
+    run = make_run()
+    Testbed.objects.update(name="ring")
+    task = Task.objects.filter(instruction__run=run, resource="lab").first()
+    assert task is not None
+    say(run, ["told"], resource="lab")
+
+    page = browser.get(f"/runs/{run.pk}/").content.decode()
+
+    assert '<span class="task__name">ring</span>' in page
+    assert '<span class="task__name">lab</span>' not in page
+    assert ">lab<" not in squeezed(page)
+
+
 def test_cancel_button_works_without_a_script(browser: Client, make_run: MakeRun):
     run = make_run()
 
@@ -193,8 +209,8 @@ def test_past_runs_are_paged_and_all_kept(
             testbed=testbed, command="up", plan={}, asked_by=owner, status="failed"
         )
 
-    first = browser.get("/testbeds/lab/runs/").content.decode()
-    second = browser.get("/testbeds/lab/runs/?page=2").content.decode()
+    first = browser.get("/testbeds/olive/lab/runs/").content.decode()
+    second = browser.get("/testbeds/olive/lab/runs/?page=2").content.decode()
 
     assert first.count('class="runs__row"') == 50
     assert second.count('class="runs__row"') == 5

@@ -17,7 +17,7 @@ from tests.testbed.preparing import prepare
 
 def test_button_leads_to_the_run_page(browser: Client, testbed: Testbed, doors: Doors):
     answer = browser.post(
-        "/testbeds/lab/runs/", {"command": "up", "provision": "on"}, follow=True
+        "/testbeds/olive/lab/runs/", {"command": "up", "provision": "on"}, follow=True
     )
 
     run = Run.objects.get()
@@ -30,7 +30,7 @@ def test_json_client_gets_the_instructions(
     browser: Client, testbed: Testbed, doors: Doors
 ):
     answer = browser.post(
-        "/testbeds/lab/runs/",
+        "/testbeds/olive/lab/runs/",
         {"command": "up"},
         headers={"Accept": "application/json"},
     ).json()
@@ -64,7 +64,7 @@ def test_clients_own_plan_is_taken_only_when_it_is_ours_too(
 
 def post_plan(browser: Client, plan: str) -> HttpResponse:
     return browser.post(
-        "/testbeds/lab/runs/",
+        "/testbeds/olive/lab/runs/",
         {"command": "up", "plan": plan},
         headers={"Accept": "application/json"},
     )
@@ -75,9 +75,9 @@ def test_busy_testbed_says_who_and_since_when(
 ):
     make_run()
 
-    page = browser.post("/testbeds/lab/runs/", {"command": "down"})
+    page = browser.post("/testbeds/olive/lab/runs/", {"command": "down"})
     body = browser.post(
-        "/testbeds/lab/runs/",
+        "/testbeds/olive/lab/runs/",
         {"command": "down"},
         headers={"Accept": "application/json"},
     )
@@ -93,20 +93,22 @@ def test_wrong_yaml_is_refused_with_its_findings(
 ):
     testbed.project.yaml.write_text("machines:\n  - name: web\n")
 
-    page = browser.post("/testbeds/lab/runs/", {"command": "up"})
+    page = browser.post("/testbeds/olive/lab/runs/", {"command": "up"})
     body = browser.post(
-        "/testbeds/lab/runs/", {"command": "up"}, headers={"Accept": "application/json"}
+        "/testbeds/olive/lab/runs/",
+        {"command": "up"},
+        headers={"Accept": "application/json"},
     )
 
     assert (page.status_code, body.status_code) == (422, 422)
-    assert f'href="/testbeds/{testbed.slug}/edit/"' in page.content.decode()
+    assert f'href="/testbeds/olive/{testbed.slug}/edit/"' in page.content.decode()
     assert "line 2" in page.content.decode()
     assert body.json()["findings"][0]["line"] == 2
     assert not Run.objects.exists()
 
 
 def test_unknown_command_is_refused(browser: Client, testbed: Testbed):
-    answer = browser.post("/testbeds/lab/runs/", {"command": "rm -rf"})
+    answer = browser.post("/testbeds/olive/lab/runs/", {"command": "rm -rf"})
 
     assert answer.status_code == 400
     assert not Run.objects.exists()
@@ -118,7 +120,7 @@ def test_up_of_what_is_not_built_yet_is_refused_in_one_sentence(
     yaml = "machines: [{name: box, docker: {image: nginx}}]\nnetwork: {}\n"
     testbed.project.yaml.write_text(yaml)
 
-    answer = browser.post("/testbeds/lab/runs/", {"command": "up"})
+    answer = browser.post("/testbeds/olive/lab/runs/", {"command": "up"})
 
     assert answer.status_code == 422
     page = answer.content.decode()

@@ -7,7 +7,7 @@ from django.test import Client
 from testbed.models import Run, SavedCommand, Testbed
 from tests.testbed.reading import squeezed, visible
 
-PAGE, RUN = "/testbeds/lab/commands/", "/testbeds/lab/exec/"
+PAGE, RUN = "/testbeds/olive/lab/commands/", "/testbeds/olive/lab/exec/"
 PING = {"name": "ping", "form": "shell", "line": "ping -c1 {host} | tail -1"}
 
 
@@ -117,7 +117,7 @@ def test_command_is_deleted_by_the_testbeds_owner_only(
     client.force_login(stranger)
     foreign = client.post("/testbeds/far/commands/delete/", {"command": saved})
     client.force_login(owner)
-    own = client.post("/testbeds/lab/commands/delete/", {"command": saved})
+    own = client.post("/testbeds/olive/lab/commands/delete/", {"command": saved})
 
     assert (foreign.status_code, own.status_code) == (404, 302)
     assert not SavedCommand.objects.exists()
@@ -135,7 +135,7 @@ def test_history_finds_commands_by_text_and_user(
 
     def found(text: str) -> str:
         query = {"kind": "exec", "text": text}
-        return visible(browser.get("/testbeds/lab/runs/", query).content.decode())
+        return visible(browser.get("/testbeds/olive/lab/runs/", query).content.decode())
 
     assert ("uname -r" in found("UNAME"), "uptime" in found("UNAME")) == (True, False)
     assert ("id" in found("ada"), "uptime" in found("ada")) == (True, False)

@@ -19,9 +19,9 @@ from tests.testbed.reading import visible
 PAGES = (
     "/",
     "/testbeds/new/",
-    "/testbeds/lab/",
-    "/testbeds/lab/edit/",
-    "/testbeds/lab/artefacts/",
+    "/testbeds/olive/lab/",
+    "/testbeds/olive/lab/edit/",
+    "/testbeds/olive/lab/artefacts/",
 )
 
 
@@ -99,7 +99,7 @@ def test_missing_token_is_json_for_a_client_that_asks_for_it(owner: User):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(owner)
 
-    answer = browser.post("/testbeds/lab/runs/", {"command": "up"}, headers=JSON)
+    answer = browser.post("/testbeds/olive/lab/runs/", {"command": "up"}, headers=JSON)
 
     assert answer.status_code == 403
     assert "no longer valid" in answer.json()["error"]
@@ -120,7 +120,7 @@ def test_page_for_a_wrong_method_names_the_right_one(browser: Client):
 
 
 def test_hint_for_a_wrong_command_names_the_commands(browser: Client, testbed: Testbed):
-    answer = browser.post("/testbeds/lab/runs/", {"command": "fly"}, headers=JSON)
+    answer = browser.post("/testbeds/olive/lab/runs/", {"command": "fly"}, headers=JSON)
 
     assert answer.status_code == 400
     assert answer.json()["hint"] == (
@@ -142,14 +142,14 @@ def test_pages_hold_no_inline_code(browser: Client, generated: Testbed):
 @pytest.mark.parametrize(
     "path",
     [
-        "/testbeds/lab/",
-        "/testbeds/lab/live/",
-        "/testbeds/lab/guests/",
-        "/testbeds/lab/edit/",
-        "/testbeds/lab/files/kvm-compose.yaml",
-        "/testbeds/lab/artefacts/",
-        "/testbeds/lab/artefacts/state.json",
-        "/testbeds/lab/artefacts.zip",
+        "/testbeds/olive/lab/",
+        "/testbeds/olive/lab/live/",
+        "/testbeds/olive/lab/guests/",
+        "/testbeds/olive/lab/edit/",
+        "/testbeds/olive/lab/files/kvm-compose.yaml",
+        "/testbeds/olive/lab/artefacts/",
+        "/testbeds/olive/lab/artefacts/state.json",
+        "/testbeds/olive/lab/artefacts.zip",
         "/runs/{run}/",
         "/runs/{run}/log/",
         "/runs/{run}/log.txt",

@@ -23,7 +23,7 @@ BROKEN = "machines:\n  - name: web\n    libvirt: {cpus: two, memory_mb: 1}\n"
 
 
 def test_page_says_what_is_not_generated(browser: Client, testbed: Testbed):
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert "This testbed is a draft." in page
     assert "A draft has nothing to stop" in page
@@ -32,7 +32,7 @@ def test_page_says_what_is_not_generated(browser: Client, testbed: Testbed):
 def test_title_says_the_condition(browser: Client, testbed: Testbed):
     Testbed.objects.update(condition="partial")
 
-    page = squeezed(browser.get("/testbeds/lab/").content.decode())
+    page = squeezed(browser.get("/testbeds/olive/lab/").content.decode())
 
     assert "<title>lab: partial · Testbeds</title>" in page
     assert 'data-title="lab: partial · Testbeds"' in page
@@ -51,7 +51,7 @@ def test_up_is_the_primary_button_only_where_it_is_not_known_to_refuse(
 ):
     testbed.project.yaml.write_text(yaml)
 
-    page = squeezed(browser.get("/testbeds/lab/").content.decode())
+    page = squeezed(browser.get("/testbeds/olive/lab/").content.decode())
 
     (button,) = re.findall(r'<button [^>]*id="do-up"[^>]*>', page)
     assert ("button--primary" in button) == is_primary
@@ -68,7 +68,7 @@ def test_page_shows_guests_as_planned_and_as_observed(
         observed_at=timezone.now(),
     )
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     state = generated.project.read_state()
     assert state.guest("web").interfaces[0].address in page
@@ -79,10 +79,10 @@ def test_page_shows_guests_as_planned_and_as_observed(
 
 
 def test_edited_yaml_is_said(browser: Client, generated: Testbed):
-    before = browser.get("/testbeds/lab/").content.decode()
+    before = browser.get("/testbeds/olive/lab/").content.decode()
     generated.project.yaml.write_text(YAML + "\n# more\n")
 
-    after = browser.get("/testbeds/lab/").content.decode()
+    after = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert "The YAML was edited" not in before
     assert "The YAML was edited since this was generated." in after
@@ -93,7 +93,7 @@ def test_edited_yaml_is_said(browser: Client, generated: Testbed):
 def test_findings_are_shown_with_their_lines(browser: Client, testbed: Testbed):
     testbed.project.yaml.write_text(BROKEN)
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert '<a href="#L3">line 3</a>' in page
     assert 'id="L3" class="code--error"' in page
@@ -105,7 +105,7 @@ def test_broken_state_is_said_and_the_page_still_works(
 ):
     testbed.project.state_file.write_text("{")
 
-    answer = browser.get("/testbeds/lab/")
+    answer = browser.get("/testbeds/olive/lab/")
 
     assert answer.status_code == 200
     assert "state.json of this testbed cannot be read" in answer.content.decode()
@@ -116,7 +116,7 @@ def test_buttons_are_off_while_a_run_is_on(
 ):
     run = Run.objects.create(testbed=generated, command="up", plan={}, asked_by=owner)
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert page.count('disabled aria-describedby="busy"') == 4
     assert f'<a href="/runs/{run.pk}/">watch it</a>' in page
@@ -133,8 +133,8 @@ def test_long_list_of_guests_is_paged(browser: Client, testbed: Testbed):
     testbed.project.yaml.write_text(f"machines:\n{machines}{network}")
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
 
-    first = browser.get("/testbeds/lab/").content.decode()
-    second = browser.get("/testbeds/lab/guests/?page=2").content.decode()
+    first = browser.get("/testbeds/olive/lab/").content.decode()
+    second = browser.get("/testbeds/olive/lab/guests/?page=2").content.decode()
 
     assert ('id="guest-g49"' in first, 'id="guest-g50"' in first) == (True, False)
     assert 'id="guest-g50"' in second
@@ -144,7 +144,7 @@ def test_long_list_of_guests_is_paged(browser: Client, testbed: Testbed):
 def test_cells_of_a_guest_say_what_they_are_on_a_narrow_screen(
     browser: Client, generated: Testbed
 ):
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     labels = re.findall(r'<td data-label="(\w+)"', page.split("</tr>")[1])
     assert '<table class="table table--cells">' in page
@@ -160,7 +160,7 @@ def test_script_of_a_guest_that_was_never_started_waits_for_nothing(
     (testbed.project.files / "a.sh").write_text("#!/bin/sh\n")
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     setup = page.split('<td data-label="Setup">')[1].split("</td>")[0]
     assert "not run yet" in setup
@@ -172,12 +172,12 @@ def test_disks_are_deleted_only_after_a_question_that_names_them(
 ):
     for name in ("web", "db"):
         generated.project.mark(name, disk="ubuntu_22_04 of today")
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
-    question = browser.get("/testbeds/lab/disks/delete/").content.decode()
+    question = browser.get("/testbeds/olive/lab/disks/delete/").content.decode()
 
     assert 'value="clear-artefacts"' not in page
-    assert 'href="/testbeds/lab/disks/delete/"' in page
+    assert 'href="/testbeds/olive/lab/disks/delete/"' in page
     assert "web on main size not seen db on host-b size not seen" in visible(question)
     assert "Type lab to confirm" in visible(question)
     assert 'value="clear-artefacts"' in question
@@ -214,7 +214,7 @@ def test_guests_are_counted_only_by_a_look_after_the_last_run(
         name="web", host="main", status="running", observed_at=generated.observed_at
     )
 
-    page = visible(browser.get("/testbeds/lab/").content.decode())
+    page = visible(browser.get("/testbeds/olive/lab/").content.decode())
 
     assert shown in page
     assert hidden not in page

@@ -175,7 +175,9 @@ def test_admin_lists_those_of_all(page: Client, lab: None):
 
 def test_polls_and_pages_keep_the_choice(browser: Client, owner: User, lab: None):
     Testbed.objects.bulk_create(
-        Testbed(owner=owner, slug=f"many-{number:03}", number=100 + number)
+        Testbed(
+            owner=owner, slug=(n := f"many-{number:03}"), name=n, number=100 + number
+        )
         for number in range(60)
     )
 
@@ -238,6 +240,7 @@ def test_page_of_the_list_is_small_on_the_wire(browser: Client, owner: User):
         Testbed(
             owner=owner,
             slug=f"testbed-{number:04}",
+            name=f"testbed-{number:04}",
             number=number,
             description=f"The description of testbed {number}",
         )
@@ -268,7 +271,7 @@ def test_testbed_that_comes_up_is_shown_as_starting(browser: Client, make_run: M
 
 
 def test_pages_are_compressed(browser: Client, testbed: Testbed):
-    answer = browser.get("/testbeds/lab/", headers={"Accept-Encoding": "gzip"})
+    answer = browser.get("/testbeds/olive/lab/", headers={"Accept-Encoding": "gzip"})
 
     assert answer["Content-Encoding"] == "gzip"
 
@@ -294,6 +297,7 @@ def test_each_change_of_a_row_is_in_the_next_poll(
     run = Run(testbed=testbed, command="up", plan={}, asked_by=owner)
     changes = [
         lambda: Testbed.objects.update(description="Told later"),
+        lambda: Testbed.objects.update(name="ring"),
         lambda: Testbed.objects.update(condition="up"),
         lambda: Tag.objects.create(testbed=testbed, name="late"),
         lambda: Favourite.objects.create(testbed=testbed, user=owner),
@@ -313,7 +317,7 @@ def test_each_change_of_a_row_is_in_the_next_poll(
         ),
     ]
     before = row()
-    assert 'href="/testbeds/lab/"' in before
+    assert 'href="/testbeds/olive/lab/"' in before
     for change in changes:
         change()
         after = row()

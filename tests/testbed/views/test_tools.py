@@ -10,7 +10,11 @@ from testbed.models import Run, Testbed
 from tests.testbed.answer_rows import end, execution
 from tests.testbed.reading import squeezed, visible
 
-LAB, EXEC, RUNS = "/testbeds/lab/", "/testbeds/lab/exec/", "/testbeds/lab/runs/"
+LAB, EXEC, RUNS = (
+    "/testbeds/olive/lab/",
+    "/testbeds/olive/lab/exec/",
+    "/testbeds/olive/lab/runs/",
+)
 MONITOR = Execution(
     Form.SHELL, "web", ("vmstat 1",), tool=True, conditions=Conditions(timeout_s=0)
 )

@@ -131,7 +131,7 @@ async def test_buttons_that_come_are_those_of_the_role(tab, run, owner, share):
 
     ends = [(await socket.until("run"))["html"] for socket in (sees, acts)]
     assert ['value="up"' in html for html in ends] == [False, True]
-    assert ["To lab" in " ".join(html.split()) for html in ends] == [True, False]
+    assert ["To olive/lab" in " ".join(html.split()) for html in ends] == [True, False]
 
 
 async def test_user_who_loses_the_right_stops_hearing_without_a_frame(tab, run, owner):

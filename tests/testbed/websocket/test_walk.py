@@ -118,7 +118,7 @@ async def test_frame_beyond_the_role_is_refused_with_a_sentence(
     said = await tab.until("error")
     await tab.close()
     await reload()
-    assert said["message"].startswith("As a viewer of testbed lab you may not ")
+    assert said["message"].startswith("As a viewer of testbed olive/lab you may not ")
     assert "the role operator, which olive or a lab admin can give" in said["message"]
     assert (run.status, run.driver, doors.sent) == ("pending", "nobody", [])
 

@@ -3,6 +3,7 @@
 from orchestration.state.model import GuestState
 from tests.live.chaos.acts.act import Act, Family, down, running
 from tests.live.chaos.lab import Lab, Testbed
+from tests.live.watch import key_of
 
 GuestPlace = tuple[Testbed, GuestState]
 OTHER = "host-b"
@@ -23,7 +24,7 @@ def delete_seed(lab: Lab, place: GuestPlace) -> None:
 
 def fill_store(lab: Lab, testbed: Testbed) -> None:
     """Up on a host without space fails and names the host; with space it succeeds."""
-    folder = f"/var/lib/testbed/projects/{testbed.slug}/artefacts"
+    folder = f"/var/lib/testbed/projects/{key_of(lab.stack, testbed.slug)}/artefacts"
     host = lab.host(OTHER)
     host.run("mkdir", "-p", folder)
     host.run("mount", "-t", "tmpfs", "-o", f"size={FULL},mode=755", "tmpfs", folder)

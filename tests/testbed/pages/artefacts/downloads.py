@@ -15,7 +15,7 @@ from django.test import Client
 from testbed.models import Testbed
 from tests.testbed.conftest import YAML
 
-ARTEFACTS = "/testbeds/lab/artefacts/"
+ARTEFACTS = "/testbeds/olive/lab/artefacts/"
 PASSWORD = "correct horse battery\nstaple"
 SECRETIVE = YAML.replace(
     "cloud_image: {name: ubuntu_22_04}",
@@ -29,7 +29,7 @@ SCRIPT = "#!/bin/sh\necho set up\n"
 
 def archive_of(browser: Client) -> dict[str, bytes]:
     """Download everything, as a browser does."""
-    answer = browser.get("/testbeds/lab/artefacts.zip")
+    answer = browser.get("/testbeds/olive/lab/artefacts.zip")
     assert isinstance(answer, StreamingHttpResponse)
     assert answer["Content-Disposition"].endswith('filename="lab-artefacts.zip"')
 

@@ -103,7 +103,7 @@ def test_golden_image_has_artefacts_when_it_is_started(
 
 def test_page_says_what_was_not_generated_yet(browser: Client, testbed: Testbed):
     empty = browser.get(ARTEFACTS).content.decode()
-    archive = browser.get("/testbeds/lab/artefacts.zip")
+    archive = browser.get("/testbeds/olive/lab/artefacts.zip")
     prepare(testbed, Command.GENERATE_ARTEFACTS, Options())
     begun = browser.get(ARTEFACTS).content.decode()
 

@@ -26,7 +26,7 @@ EXAMPLES = {
     file.parent.name: file
     for file in sorted((DATA.parent.parent / "examples").glob("*/kvm-compose.yaml"))
 }
-PAGE = "/testbeds/lab/"
+PAGE = "/testbeds/olive/lab/"
 
 
 def spec_of(file: Path) -> Spec:

@@ -1,5 +1,6 @@
 """Runs that start guests wait for their turn, and start by themselves when it comes."""
 
+import re
 import threading
 from datetime import timedelta
 
@@ -111,7 +112,7 @@ def test_run_above_the_accounts_number_waits_and_starts_by_itself(
     assert doors.adopted == [first.pk]
     assert (status_of(second), second.driver) == (Status.RUNNING, Run.Driver.SERVER)
     assert Batch.objects.filter(instruction__run=second).exists()
-    assert "Its turn came after 0." in second.events.first().text
+    assert re.search(r"Its turn came after \d", second.events.first().text)
 
 
 def test_end_of_a_run_asks_the_workers_to_start_the_next(

@@ -9,8 +9,8 @@ from testbed.testbeds.listing.labels import LabelsRefused, describe, tags_of
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import visible
 
-LABELS = "/testbeds/lab/labels/"
-STAR = "/testbeds/lab/favourite/"
+LABELS = "/testbeds/olive/lab/labels/"
+STAR = "/testbeds/olive/lab/favourite/"
 JSON = {"Accept": "application/json"}
 
 
@@ -65,7 +65,7 @@ def test_change_is_recorded_once(browser: Client, testbed: Testbed):
     for _ in range(2):
         answer = browser.post(LABELS, {"description": "A router.", "tags": "ospf"})
 
-    assert answer.url == "/testbeds/lab/"
+    assert answer.url == "/testbeds/olive/lab/"
     entries = Entry.objects.filter(act="describe")
     assert [one.what for one in entries] == ["description: A router.; tags: ospf"]
 
@@ -75,7 +75,7 @@ def test_page_shows_the_words_and_leads_to_the_filter(
 ):
     describe(testbed, "A <b>router</b>.", "ospf")
 
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert "A &lt;b&gt;router&lt;/b&gt;." in page
     assert 'href="/?tag=ospf"' in page
@@ -111,7 +111,7 @@ def test_editor_describes_and_lower_roles_do_not(
     client.force_login(share(testbed, role))
 
     answer = client.post(LABELS, {"tags": "ospf"})
-    page = client.get("/testbeds/lab/").content.decode()
+    page = client.get("/testbeds/olive/lab/").content.decode()
 
     assert answer.status_code == status
     assert ("Change description and tags" in page) == (status == 302)

@@ -88,7 +88,7 @@ def test_page_shows_the_edit_and_the_button_says_it(scripted, client, owner):
     client.force_login(owner)
     write(scripted, "setup.sh", "two\n")
 
-    shown = client.get("/testbeds/lab/").content.decode()
+    shown = client.get("/testbeds/olive/lab/").content.decode()
 
     assert "setup script setup.sh was edited, will run again" in shown
     assert "Up: apply the changes" in shown

@@ -11,7 +11,7 @@ from orchestration.errors import StateError
 from testbed.models import Testbed, TrashItem
 from testbed.tasks import keep_house_once
 from testbed.testbeds import files as service
-from testbed.testbeds.files import NameTaken, create_testbed, delete_testbed
+from testbed.testbeds.files import create_testbed, delete_testbed
 from testbed.testbeds.stored_files import list_files
 from testbed.testbeds.trash import folders as graves
 from testbed.testbeds.trash.folders import KEPT, MARK, TRASH, empty_trash, mark
@@ -79,7 +79,7 @@ def test_deletion_that_dies_after_its_commit_is_finished_by_the_upkeep(
         agreed(delete_testbed, lab, lab.owner)
     dying.undo()
     assert not Testbed.objects.exists()
-    assert left(folders) & {"lab", "trash: whole"}
+    assert left(folders) & {lab.slug, "trash: whole"}
 
     keep_house_once()
 
@@ -129,7 +129,7 @@ def test_new_testbed_of_the_name_never_gets_the_old_ones_files(
     empty_trash()
 
     assert list(list_files(new)) == ["kvm-compose.yaml"]
-    assert left(folders) == {"lab", "trash: kept"}
+    assert left(folders) == {new.slug, "trash: kept"}
 
 
 def test_late_end_of_a_deletion_spares_the_new_testbed_of_the_name(
@@ -147,19 +147,18 @@ def test_late_end_of_a_deletion_spares_the_new_testbed_of_the_name(
     agreed(delete_testbed, lab, lab.owner)
 
     assert made[0].project.yaml.exists()
-    assert left(folders) == {"lab", "trash: kept"}
+    assert left(folders) == {made[0].slug, "trash: kept"}
 
 
 def test_creation_that_fails_leaves_no_folder_when_it_dies_on_its_way_out(
     owner: User, folders: Path, dying: pytest.MonkeyPatch
 ):
     clash = {**FILES, "a": b"x", "a/b": b"x"}
-    calls = iter([lambda folder: None, dies])
-    dying.setattr(service, "throw_away", lambda folder: next(calls)(folder))
+    dying.setattr(service, "throw_away", dies)
     with pytest.raises(Died):
         create_testbed(owner, "lab", clash)
     dying.undo()
-    assert left(folders) == {"lab"}
+    assert left(folders) == {"tb1"}
 
     empty_trash()
 
@@ -181,8 +180,8 @@ def test_folder_that_cannot_be_removed_now_is_tried_again(
     assert left(folders) == set()
 
 
-def test_folder_that_cannot_be_moved_waits_for_the_upkeep_and_keeps_its_name(
-    lab: Testbed, folders: Path, stranger: User, dying: pytest.MonkeyPatch
+def test_folder_that_cannot_be_moved_waits_for_the_upkeep(
+    lab: Testbed, folders: Path, dying: pytest.MonkeyPatch
 ):
     def refused(*args: object, **options: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -190,14 +189,13 @@ def test_folder_that_cannot_be_moved_waits_for_the_upkeep_and_keeps_its_name(
     dying.setattr(graves, "_grave", refused)
     agreed(delete_testbed, lab, lab.owner)
     assert empty_trash() == 0
-    with pytest.raises(NameTaken, match="still being removed"):
-        create_testbed(stranger, "lab", FILES)
+    new = create_testbed(lab.owner, "lab", FILES)
     dying.undo()
+    assert left(folders) == {lab.slug, new.slug}
 
     empty_trash()
 
-    assert left(folders) == {"trash: kept"}
-    create_testbed(stranger, "lab", FILES)
+    assert left(folders) == {new.slug, "trash: kept"}
 
 
 def test_folder_that_cannot_be_marked_keeps_its_testbed(
@@ -211,7 +209,7 @@ def test_folder_that_cannot_be_marked_keeps_its_testbed(
     with pytest.raises(StateError, match="could not be marked"):
         agreed(delete_testbed, lab, lab.owner)
 
-    assert Testbed.objects.filter(slug="lab").exists()
+    assert Testbed.objects.filter(name="lab").exists()
     assert lab.project.yaml.exists()
 
 

@@ -72,7 +72,7 @@ def test_testbed_comes_back_as_a_draft_with_all_its_files(
 
     back = restore_testbed(item)
 
-    assert (back.slug, back.owner, back.condition) == ("lab", owner, "empty")
+    assert (back.name, back.owner, back.condition) == ("lab", owner, "empty")
     assert back.pk != lab.pk
     assert list(list_files(back)) == list(FILES)
     assert back.project.file("scripts/setup.sh").read_bytes() == b"#!/bin/sh\n"
@@ -86,16 +86,16 @@ def test_testbed_comes_back_as_a_draft_with_all_its_files(
 
 
 def test_name_and_number_that_are_taken_stay_with_the_other(
-    lab: Testbed, owner: User, stranger: User
+    lab: Testbed, owner: User
 ) -> None:
     item = delete_testbed(lab, owner)
-    other = create_testbed(stranger, "lab", {"kvm-compose.yaml": b"other: 1\n"})
+    other = create_testbed(owner, "lab", {"kvm-compose.yaml": b"other: 1\n"})
     assert item is not None
     assert other.number == lab.number
 
     back = restore_testbed(item)
 
-    assert (back.slug, back.owner) == ("lab-2", owner)
+    assert (back.name, back.owner) == ("lab-2", owner)
     assert back.number != other.number
     assert other.project.yaml.read_bytes() == b"other: 1\n"
     assert back.project.yaml.read_bytes() == YAML
@@ -107,7 +107,7 @@ def test_longest_name_stays_within_its_length(owner: User, folders: Path) -> Non
     create_testbed(owner, name, FILES)
     assert item is not None
 
-    assert restore_testbed(item).slug == f"{'x' * 38}-2"
+    assert restore_testbed(item).name == f"{'x' * 38}-2"
 
 
 def test_testbed_named_like_a_part_of_the_trash_comes_back(
@@ -182,7 +182,7 @@ def test_process_that_dies_on_the_way_loses_nothing(
 
     keep_house_once()
 
-    back = Testbed.objects.filter(slug="lab").first()
+    back = Testbed.objects.filter(name="lab").first()
     if back is None:
         back = restore_testbed(TrashItem.objects.get())
     assert list(list_files(back)) == list(FILES)

@@ -11,7 +11,7 @@ from testbed.testbeds.erasure.protection import protect
 from tests.testbed.conftest import Doors, ShareWith
 from tests.testbed.reading import visible
 
-PAGE = "/testbeds/lab/"
+PAGE = "/testbeds/olive/lab/"
 PROTECTION = f"{PAGE}protection/"
 JSON = {"Accept": "application/json"}
 

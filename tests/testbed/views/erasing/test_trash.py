@@ -23,7 +23,7 @@ def lab(testbed: Testbed, doors: Doors) -> Testbed:
 
 
 def test_deleted_testbed_is_undone_with_one_click(browser: Client) -> None:
-    question = browser.get("/testbeds/lab/delete/")
+    question = browser.get("/testbeds/olive/lab/delete/")
     answered(browser, question)
     after = browser.get("/")
     item = TrashItem.objects.get()
@@ -44,7 +44,7 @@ def test_deleted_testbed_is_undone_with_one_click(browser: Client) -> None:
 
 
 def test_deleted_file_is_undone_with_one_click(browser: Client, lab: Testbed) -> None:
-    answered(browser, browser.get("/testbeds/lab/files/remove/?path=setup.sh"))
+    answered(browser, browser.get("/testbeds/olive/lab/files/remove/?path=setup.sh"))
     assert "setup.sh" not in list_files(lab)
 
     item = TrashItem.objects.get()
@@ -133,10 +133,10 @@ def test_stranger_finds_nothing(
 
 
 def test_program_deletes_lists_restores_and_removes(browser: Client) -> None:
-    deleted = browser.post("/testbeds/lab/delete/", headers=JSON).json()
+    deleted = browser.post("/testbeds/olive/lab/delete/", headers=JSON).json()
     (item,) = browser.get("/trash/", headers=JSON).json()["items"]
     restored = browser.post(f"/trash/{item['id']}/restore/", headers=JSON).json()
-    again = browser.post("/testbeds/lab/delete/", headers=JSON).json()
+    again = browser.post("/testbeds/olive/lab/delete/", headers=JSON).json()
     address = f"/trash/{again['trash']}/delete/"
     refusal = browser.post(address, headers=JSON)
     confirm = refusal.json()["erases"]["confirm"]
@@ -144,7 +144,7 @@ def test_program_deletes_lists_restores_and_removes(browser: Client) -> None:
 
     assert deleted == {"deleted": "lab", "trash": item["id"]}
     assert (item["testbed"], item["path"], item["owner"]) == ("lab", "", "olive")
-    assert restored["testbed"] == "lab"
+    assert restored["testbed"] == "olive/lab"
     assert refusal.status_code == 428
     assert removed == {"removed": 1}
 
@@ -154,7 +154,7 @@ def test_acts_are_logged(
 ) -> None:
     with caplog.at_level(logging.INFO, "testbed.access.record"):
         form = {"path": "setup.sh"}
-        browser.post("/testbeds/lab/files/remove/", form)
+        browser.post("/testbeds/olive/lab/files/remove/", form)
         browser.post(f"/trash/{TrashItem.objects.get().pk}/restore/")
 
     assert caplog.messages == [

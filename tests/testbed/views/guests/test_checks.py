@@ -13,7 +13,7 @@ from tests.testbed.answer_rows import execution
 from tests.testbed.reading import visible
 from tests.testbed.views.guests.checks import REACHED, checked
 
-PAGE = "/testbeds/lab/guests/web/check/"
+PAGE = "/testbeds/olive/lab/guests/web/check/"
 JSON = {"Accept": "application/json"}
 
 
@@ -119,6 +119,6 @@ def test_run_says_how_it_stands_and_leads_back(
     assert deployed.condition == Testbed.Condition.UP
     assert ended in visible(page)
     assert "<b>.</" not in page
-    assert 'href="/testbeds/lab/guests/web/"' in page
+    assert 'href="/testbeds/olive/lab/guests/web/"' in page
     assert f'action="{PAGE}"' in page
     assert "Resume" not in visible(page)

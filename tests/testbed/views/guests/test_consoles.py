@@ -10,7 +10,7 @@ from testbed.models import Testbed
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/guests/web/console/"
+PAGE = "/testbeds/olive/lab/guests/web/console/"
 TICKET = f"{PAGE}ticket/"
 
 
@@ -28,7 +28,7 @@ def watcher(browser: Client, deployed: Testbed, share: ShareWith) -> None:
 
 
 def test_guests_row_leads_to_its_console(browser: Client):
-    page = browser.get("/testbeds/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/").content.decode()
 
     assert f'href="{PAGE}"' in page
     assert 'aria-label="Console of web"' in page

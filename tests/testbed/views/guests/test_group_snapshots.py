@@ -181,7 +181,7 @@ def test_guest_that_a_group_restore_left_off_is_off_by_request(
     finish_run(run.pk, Run.Status.SUCCEEDED)
     whole.observed_guests.filter(name="web").update(status="shut off")
 
-    assert "by request" in visible(shown(browser, "/testbeds/lab/"))
+    assert "by request" in visible(shown(browser, "/testbeds/olive/lab/"))
 
 
 def test_deletion_asks_and_forgets(browser: Client, whole: Testbed):
@@ -256,7 +256,7 @@ def test_yaml_of_then_is_shown_and_put_back(browser: Client, whole: Testbed):
     answer = browser.post(PAGE, wish | {"confirm": token(browser, wish)})
 
     assert "-# &lt;b&gt;edited&lt;/b&gt;" in question
-    assert answer["Location"] == "/testbeds/lab/"
+    assert answer["Location"] == "/testbeds/olive/lab/"
     assert whole.project.yaml.read_text() == before
     kept = whole.project.files / "kvm-compose.before-all.yaml"
     assert kept.read_text() == now

@@ -111,10 +111,10 @@ def test_totals_are_those_of_what_the_filters_leave(page: Client):
     of_host = dict(page.get(f"{LIST}?guest__host=host-b").context_data["totals"])
 
     lab, other = everything["Testbed"]
-    assert (lab["name"], lab["guests"], lab["count"]) == ("lab", 2, 3)
+    assert (lab["name"], lab["guests"], lab["count"]) == ("olive/lab", 2, 3)
     assert lab["memory"] == 3 * 97 * MIB
     assert lab["disk_bytes"] == 2 * GIB + 350 * MIB
-    assert (other["name"], other["guests"], other["count"]) == ("other", 1, 1)
+    assert (other["name"], other["guests"], other["count"]) == ("mark/other", 1, 1)
     (host,) = of_host["Host"]
     assert (host["name"], host["guests"], host["count"]) == ("host-b", 2, 2)
     assert host["memory"] == 97 * MIB
@@ -131,7 +131,7 @@ def test_deletion_asks_and_becomes_a_run_of_each_name_one_after_the_other(
 
     words = visible(question.content.decode())
     assert "Delete 3 snapshots?" in words
-    assert "base on main snapshot of web in lab" in words
+    assert "base on main snapshot of web in olive/lab" in words
     assert "97.0 MiB" in words
     assert answer["Location"] == ORDERS
     first = Run.objects.get()
@@ -173,7 +173,7 @@ def test_restore_without_keeping_says_what_is_lost(page: Client, lab: Testbed):
 
     words = visible(question.content.decode())
     assert "The present state of each is lost." in words
-    assert "web on main of lab returns to fresh" in words
+    assert "web on main of olive/lab returns to fresh" in words
     run = Run.objects.get()
     kinds = [entry["kind"] for entry in run.plan["instructions"]]
     assert kinds == ["restore-snapshots", "end"]
@@ -270,7 +270,7 @@ def test_testbed_that_is_down_refuses_with_its_reason(page: Client, lab: Testbed
 
     refused = SnapshotOrder.objects.get()
     assert refused.status == "refused"
-    assert "Testbed other is not up" in refused.message
+    assert "Testbed mark/other is not up" in refused.message
 
 
 @pytest.mark.parametrize(

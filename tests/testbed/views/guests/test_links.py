@@ -18,7 +18,7 @@ from tests.testbed.conftest import YAML
 from tests.testbed.event_rows import say
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/guests/web/"
+PAGE = "/testbeds/olive/lab/guests/web/"
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_folded_answers_lead_to_their_guests(
     page = shown(browser, f"/runs/{run.pk}/")
 
     block = page.partition('class="answer__links')[2].partition("</p>")[0]
-    assert block.count('href="/testbeds/lab/guests/web') == 8
+    assert block.count('href="/testbeds/olive/lab/guests/web') == 8
     assert "and 2 more" in visible(block)
 
 
@@ -151,7 +151,7 @@ def test_guest_that_is_missing_is_a_link_in_the_notice(
         observed_at=timezone.now() + timedelta(seconds=1),
     )
 
-    page = shown(browser, "/testbeds/lab/")
+    page = shown(browser, "/testbeds/olive/lab/")
 
     drift = page.partition('id="drift"')[2].partition("</div>")[0]
     assert f'<a href="{PAGE}">web</a>' in drift
@@ -167,7 +167,7 @@ def test_changes_link_the_guests_that_are_there(browser: Client, deployed: Testb
     )
     deployed.project.yaml.write_text(more)
 
-    page = shown(browser, "/testbeds/lab/")
+    page = shown(browser, "/testbeds/olive/lab/")
 
     changes = page.partition('id="changes"')[2].partition("</section>")[0]
     assert f'<b><a href="{PAGE}">web</a></b>' in changes

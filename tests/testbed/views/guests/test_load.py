@@ -13,7 +13,7 @@ from testbed.samples.figures import GuestFigures, HostFigures
 from testbed.samples.recording import fold_samples, record
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/guests/web/"
+PAGE = "/testbeds/olive/lab/guests/web/"
 MIB = 1 << 20
 NOTHING = "\N{EN DASH}"
 
@@ -98,7 +98,7 @@ def test_week_is_asked_for_by_its_name(browser: Client, sampled: Testbed) -> Non
 def test_guest_that_is_not_there_has_no_samples(
     browser: Client, sampled: Testbed, where: str
 ) -> None:
-    assert browser.get(f"/testbeds/lab/guests/{where}/load/").status_code == 404
+    assert browser.get(f"/testbeds/olive/lab/guests/{where}/load/").status_code == 404
 
 
 def test_stranger_gets_no_samples(

@@ -20,7 +20,7 @@ from tests.testbed.preparing import prepare
 from tests.testbed.reading import squeezed, visible
 from tests.testbed.views.guests.checks import checked
 
-PAGE = "/testbeds/lab/guests/web/"
+PAGE = "/testbeds/olive/lab/guests/web/"
 JSON = {"Accept": "application/json"}
 HOSTILE = "<script>alert(1)</script>\x1b]0;title\x07\u202e end"
 
@@ -80,7 +80,7 @@ def test_page_has_the_plan_of_the_guest(browser: Client, deployed: Testbed):
 
 @pytest.mark.parametrize("name", ["nothing", "lan", "main", "web,db"])
 def test_unknown_guest_is_not_found(browser: Client, deployed: Testbed, name: str):
-    assert browser.get(f"/testbeds/lab/guests/{name}/").status_code == 404
+    assert browser.get(f"/testbeds/olive/lab/guests/{name}/").status_code == 404
 
 
 def test_stranger_finds_nothing(client: Client, stranger: User, deployed: Testbed):
@@ -306,7 +306,7 @@ def test_clones_of_one_image_are_linked(browser: Client, deployed: Testbed):
 
     page = shown(browser)
 
-    assert page.count('<a href="/testbeds/lab/guests/web-') == 12
+    assert page.count('<a href="/testbeds/olive/lab/guests/web-') == 12
     assert "and 8 more" in visible(page)
 
 
@@ -317,9 +317,9 @@ def test_buttons_act_on_this_guest_alone(browser: Client, seen: ObservedGuest):
     button = page.partition('id="power-shut-down"')[2].partition(">")[0]
     assert 'name="selection" value="web"' in form
     assert 'form="power-form"' in button
-    assert 'formaction="/testbeds/lab/power/"' in button
+    assert 'formaction="/testbeds/olive/lab/power/"' in button
     assert "disabled" not in button
-    browser.post("/testbeds/lab/power/", {"selection": "web", "verb": "pause"})
+    browser.post("/testbeds/olive/lab/power/", {"selection": "web", "verb": "pause"})
     assert Run.objects.get().options["selection"] == "web"
 
 
@@ -336,7 +336,7 @@ def test_buttons_wait_for_another_run(browser: Client, deployed: Testbed, owner:
 
 
 def test_command_bar_opens_with_the_guest(browser: Client, deployed: Testbed):
-    link = "/testbeds/lab/?on=web#command-bar"
+    link = "/testbeds/olive/lab/?on=web#command-bar"
     assert f'href="{link}"' in shown(browser)
 
     bar = shown(browser, link).partition('id="command-selection"')[2].partition(">")[0]
@@ -355,7 +355,7 @@ def test_console_and_shell_are_a_click_away_and_lead_back(
 
 
 def test_guests_are_links_in_table_and_diagram(browser: Client, deployed: Testbed):
-    page = shown(browser, "/testbeds/lab/")
+    page = shown(browser, "/testbeds/olive/lab/")
 
     svg = page.partition('<svg class="net')[2].partition("</svg>")[0]
     assert f'id="net-guest-web" href="{PAGE}"' in " ".join(svg.split())

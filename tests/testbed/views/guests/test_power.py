@@ -16,7 +16,7 @@ from tests.testbed.answer_rows import execution
 from tests.testbed.confirming import answered, seal_of
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/power/"
+PAGE = "/testbeds/olive/lab/power/"
 JSON = {"Accept": "application/json"}
 
 
@@ -51,8 +51,8 @@ def test_ticked_guests_join_the_selection(browser: Client):
 @pytest.mark.parametrize(
     ("guests", "way", "words"),
     [
-        (["web"], "/testbeds/lab/guests/web/", "To web"),
-        (["web", "db"], "/testbeds/lab/", "To lab"),
+        (["web"], "/testbeds/olive/lab/guests/web/", "To web"),
+        (["web", "db"], "/testbeds/olive/lab/", "To lab"),
     ],
 )
 def test_run_of_one_guest_leads_back_to_its_page(
@@ -182,7 +182,7 @@ def test_act_is_logged(browser: Client, caplog: pytest.LogCaptureFixture):
 
 
 def test_buttons_send_the_form_of_the_command_bar(browser: Client):
-    page = squeezed(browser.get("/testbeds/lab/").content.decode())
+    page = squeezed(browser.get("/testbeds/olive/lab/").content.decode())
 
     button = page.partition('id="power-shut-down"')[2].partition(">")[0]
     assert 'form="command-form"' in button
@@ -197,7 +197,7 @@ def test_buttons_wait_while_a_run_is_on(
     create_run(deployed, owner, Command.UP)
     Testbed.objects.update(condition=Testbed.Condition.UP)
 
-    page = squeezed(browser.get("/testbeds/lab/").content.decode())
+    page = squeezed(browser.get("/testbeds/olive/lab/").content.decode())
 
     button = page.partition('id="power-pause"')[2].partition(">")[0]
     assert 'disabled aria-describedby="busy"' in button

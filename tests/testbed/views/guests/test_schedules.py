@@ -13,8 +13,8 @@ from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 from tests.testbed.snapshots.rows import put, taken
 
-PAGE = "/testbeds/lab/snapshots/"
-SET = "/testbeds/lab/snapshots/schedules/"
+PAGE = "/testbeds/olive/lab/snapshots/"
+SET = "/testbeds/olive/lab/snapshots/schedules/"
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ from tests.testbed.confirming import answered
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/guests/web/"
-EXEC = "/testbeds/lab/exec/"
+PAGE = "/testbeds/olive/lab/guests/web/"
+EXEC = "/testbeds/olive/lab/exec/"
 ASK = {"form": "serial-log", "selection": "web"}
 LOG = b"\x1b[2JBooting <b>\r\n"
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -24,7 +24,7 @@ from tests.testbed.confirming import HIDDEN
 from tests.testbed.conftest import ShareWith
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/snapshots/"
+PAGE = "/testbeds/olive/lab/snapshots/"
 JSON = {"Accept": "application/json"}
 HOSTILE = "<script>alert(1)</script>"
 BASE = Snapshot(
@@ -163,11 +163,13 @@ def test_time_that_no_calendar_has_is_shown(
 
 
 def test_guest_leads_to_its_snapshots_and_back(browser: Client, seen: object):
-    guest = shown(browser, "/testbeds/lab/guests/web/")
+    guest = shown(browser, "/testbeds/olive/lab/guests/web/")
 
-    assert "/testbeds/lab/snapshots/?guest=web" in guest
+    assert "/testbeds/olive/lab/snapshots/?guest=web" in guest
     assert "4 snapshots" in visible(guest)
-    assert 'href="/testbeds/lab/snapshots/"' in shown(browser, "/testbeds/lab/")
+    assert 'href="/testbeds/olive/lab/snapshots/"' in shown(
+        browser, "/testbeds/olive/lab/"
+    )
     own = shown(browser, f"{PAGE}?guest=web")
     assert 'id="of-web"' in own
     assert 'id="of-db"' not in own
@@ -212,7 +214,7 @@ def test_kept_record_that_cannot_be_read_breaks_no_page(
     (deployed.project.snapshots / "web.json").write_bytes(content)
 
     assert "None." in visible(shown(browser))
-    question = browser.get("/testbeds/lab/disks/delete/")
+    question = browser.get("/testbeds/olive/lab/disks/delete/")
     assert "web on main" in visible(squeezed(question.content.decode()))
 
 
@@ -628,7 +630,7 @@ def test_guest_that_was_restored_off_is_off_by_request(
         status="shut off", observed_at=timezone.now() + timedelta(seconds=1)
     )
 
-    assert "by request" in visible(shown(browser, "/testbeds/lab/"))
+    assert "by request" in visible(shown(browser, "/testbeds/olive/lab/"))
 
 
 def test_questions_before_disks_go_name_the_snapshots(
@@ -636,13 +638,15 @@ def test_questions_before_disks_go_name_the_snapshots(
 ):
     deployed.project.mark("web", disk="image")
     pages = [
-        browser.post("/testbeds/lab/runs/", {"command": "up", "provision": "on"}),
-        browser.post("/testbeds/lab/up/", {"mode": "recreate", "selection": "web"}),
-        browser.get("/testbeds/lab/disks/delete/"),
+        browser.post("/testbeds/olive/lab/runs/", {"command": "up", "provision": "on"}),
+        browser.post(
+            "/testbeds/olive/lab/up/", {"mode": "recreate", "selection": "web"}
+        ),
+        browser.get("/testbeds/olive/lab/disks/delete/"),
     ]
     deployed.condition = Testbed.Condition.DOWN
     deployed.save()
-    pages.append(browser.get("/testbeds/lab/delete/"))
+    pages.append(browser.get("/testbeds/olive/lab/delete/"))
 
     for page in pages:
         words = visible(squeezed(page.content.decode()))

@@ -19,8 +19,8 @@ from tests.testbed.confirming import answered, seal_of
 from tests.testbed.conftest import YAML
 from tests.testbed.reading import squeezed, visible
 
-PAGE = "/testbeds/lab/up/"
-GUEST = "/testbeds/lab/guests/web/"
+PAGE = "/testbeds/olive/lab/up/"
+GUEST = "/testbeds/olive/lab/guests/web/"
 JSON = {"Accept": "application/json"}
 
 

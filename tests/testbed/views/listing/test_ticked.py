@@ -1,5 +1,6 @@
 """Up, Down and Delete of ticked testbeds: each with its own right and its own answer."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -54,6 +55,20 @@ def several(
     return found
 
 
+def test_tick_is_of_its_row_where_the_key_is_the_name_of_another(
+    page: Client, several: dict[str, Testbed], admin: User
+):
+    own = Testbed.objects.create(owner=admin, slug="tb99", name="lab", number=99)
+    shown = page.get("/", {"owner": "olive", "q": "lab"}).content.decode()
+    (tick,) = re.findall(r'name="testbed" value="([^"]+)"', shown)
+
+    form = {"act": "delete", "testbed": [tick]}
+    done = page.post(TICKED, form, headers=JSON).json()["done"]
+
+    assert done == ["olive/lab"]
+    assert [one.pk for one in Testbed.objects.filter(name="lab")] == [own.pk]
+
+
 def post(browser: Client, act: str, *slugs: str, **fields: str) -> object:
     form = {"act": act, "testbed": slugs, **fields}
     return browser.post(TICKED, form, follow=True)
@@ -65,13 +80,13 @@ def test_up_is_started_where_it_is_allowed_and_refused_by_name(
     answer = post(browser, "up", *several)
 
     page = visible(answer.content.decode())
-    assert sorted(str(run.testbed) for run in Run.objects.all()) == [
+    assert sorted(run.testbed.name for run in Run.objects.all()) == [
         "lab",
         "own",
         "used",
     ]
-    assert "Up was started: lab, own, used." in page
-    assert "seen was left out: As a viewer of testbed seen you may not" in page
+    assert "Up was started: lab, own, sam/used." in page
+    assert "sam/seen was left out: As a viewer of testbed sam/seen you may not" in page
     assert "There is no testbed secret, or none that you see." in page
 
 
@@ -111,7 +126,7 @@ def test_extend_moves_the_ends_of_own_testbeds_that_are_up(
 
     assert "Extended: lab." in page
     assert "own was left out: Testbed own is not up: it has no end." in page
-    assert "used was left out: As an operator of testbed used you may not" in page
+    assert "used was left out: As an operator of testbed sam/used you may not" in page
     assert "There is no testbed secret, or none that you see." in page
     ends = dict(Expiry.objects.values_list("testbed__slug", "expires_at"))
     assert ends["lab"] > now + 72 * HOUR
@@ -142,7 +157,7 @@ def test_one_reason_is_said_once_for_all_testbeds(
     page = visible(post(browser, "extend", "lab", "own", "used").content.decode())
 
     assert "lab, own were left out: The testbed is not up: it has no end." in page
-    assert "used was left out: As an operator of testbed used you may not" in page
+    assert "used was left out: As an operator of testbed sam/used you may not" in page
 
 
 def test_list_keeps_its_place_after_an_act(
@@ -209,7 +224,10 @@ def test_delete_asks_first_and_names_the_testbeds(
     page = visible(question.content.decode())
     assert "Delete 2 testbeds?" in page
     assert "lab, own." in page
-    assert "used is left out: As an operator of testbed used you may not delete" in page
+    assert (
+        "sam/used is left out: As an operator of testbed sam/used you may not delete"
+        in page
+    )
     assert before == 5
     assert answer.status_code == 302
     left = Testbed.objects.values_list("slug", flat=True)
@@ -288,7 +306,7 @@ def test_program_deletes_with_the_token_of_the_list(
     done = browser.post(TICKED, {**form, "confirm": confirm}, headers=JSON).json()
 
     assert done["done"] == ["lab", "own"]
-    assert [one["testbed"] for one in done["refused"]] == ["seen"]
+    assert [one["testbed"] for one in done["refused"]] == ["sam/seen"]
 
 
 def test_protected_testbed_is_left_out(
