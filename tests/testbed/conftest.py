@@ -37,6 +37,7 @@ from tests.testbed.images.image_hosts import Machines, stand_in
 from tests.testbed.preparing import prepare
 
 MakeRun = Callable[..., Run]
+MakeTestbed = Callable[..., Testbed]
 ShareWith = Callable[..., User]
 
 YAML = """\
@@ -141,6 +142,22 @@ def testbed(
     found.project.create()
     found.project.yaml.write_text(YAML)
     return found
+
+
+@pytest.fixture
+def make(owner: User, testbed: Testbed) -> MakeTestbed:
+    """Make another testbed: `make("second")`, of a user with `user=member`."""
+
+    def made(
+        slug: str, yaml: str = YAML, user: User = owner, **fields: object
+    ) -> Testbed:
+        number = 10 + Testbed.objects.count()
+        found = Testbed.objects.create(owner=user, slug=slug, number=number, **fields)
+        found.project.create()
+        found.project.yaml.write_text(yaml)
+        return found
+
+    return made
 
 
 @pytest.fixture
