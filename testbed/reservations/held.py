@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 
 from orchestration.state.placement import Taken
 from testbed.models import Reservation
-from testbed.reservations.changes import need_of
+from testbed.reservations.wishes import need_of
 
 
 @dataclass(frozen=True, slots=True)

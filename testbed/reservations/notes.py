@@ -12,10 +12,10 @@ from django.conf import settings
 from orchestration.state.placement import Taken
 from testbed.models import Expiry, Host, Reservation, Testbed
 from testbed.models.expiry import database_now
-from testbed.reservations.changes import amount, whole_of
 from testbed.reservations.held import Held, held_of_rows, is_within
 from testbed.reservations.moments import in_words, period
 from testbed.reservations.timeline import Claim, most
+from testbed.reservations.wishes import amount, whole_of
 
 MOST_NOTES = 3
 MOST_ROWS = 200

@@ -12,9 +12,10 @@ from orchestration.state.placement import Taken
 from testbed.access.limits import Account, name_of
 from testbed.models import Host, Reservation
 from testbed.models.reservations.rows import MOST_PURPOSE
-from testbed.reservations.changes import MOST_AMOUNT, Wish
+from testbed.reservations.bounds import MOST_AMOUNT
 from testbed.reservations.holders import holders_for
 from testbed.reservations.moments import MOST_TEXT, NoMoment, moment, zones
+from testbed.reservations.wishes import Wish
 
 TYPED = "%Y-%m-%dT%H:%M"
 AT_A_TIME = {"type": "datetime-local"}

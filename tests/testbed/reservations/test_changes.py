@@ -20,13 +20,8 @@ from testbed.models import (
     Reservation,
 )
 from testbed.models.expiry import database_now
-from testbed.reservations.changes import (
-    ReservationRefused,
-    Wish,
-    cancel,
-    change,
-    reserve,
-)
+from testbed.reservations.changes import cancel, change, reserve
+from testbed.reservations.wishes import ReservationRefused, Wish
 
 pytestmark = pytest.mark.django_db(transaction=True)
 HOUR = timedelta(hours=1)

@@ -14,13 +14,14 @@ from testbed.models.expiry import database_now
 from testbed.pages.needs import needs_of_up
 from testbed.reservations.changes import cancel, reserve
 from testbed.reservations.held import held_now
+from testbed.reservations.wishes import Wish
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
 from testbed.runs.places.queue import start_waiting, turn_of
 from testbed.testbeds.capacity import parties
 from testbed.testbeds.planning import wanted_needs
 from tests.testbed.conftest import YAML
-from tests.testbed.reservations.test_changes import HOUR, Wish
+from tests.testbed.reservations.conftest import HOUR
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Status = Run.Status
@@ -30,20 +31,6 @@ Status = Run.Status
 def small(testbed, doors):
     """Each host may have two vCPUs; a testbed needs one of each."""
     Host.objects.update(cpus=2, vcpu_overcommit=1, memory_overcommit=1)
-
-
-@pytest.fixture
-def make(owner, testbed):
-    """Make another testbed: `make("second", user)`."""
-
-    def made(slug, user=owner, **fields):
-        number = 10 + Testbed.objects.count()
-        found = Testbed.objects.create(owner=user, slug=slug, number=number, **fields)
-        found.project.create()
-        found.project.yaml.write_text(YAML)
-        return found
-
-    return made
 
 
 def hosts_of(testbed):
@@ -135,7 +122,7 @@ def test_holder_passes_others_that_wait_for_the_reservation(
         reserved(member, name, vcpus=2)
     waiting = create_run(testbed, owner, Command.UP)
 
-    run = create_run(make("second", member), member, Command.UP)
+    run = create_run(make("second", user=member), member, Command.UP)
 
     assert (status_of(waiting), run.status) == (Status.WAITING, Status.PENDING)
 
@@ -145,7 +132,7 @@ def test_guests_of_the_holder_use_it_up_and_the_rest_stays_reserved(
 ):
     for name in ("main", "host-b"):
         reserved(member, name, vcpus=2, memory_mib=2048)
-    up(make("second", member), member)
+    up(make("second", user=member), member)
 
     rests = {one.host: one.rest for one in held_now(parties())}
 
@@ -187,7 +174,7 @@ def test_holder_waits_for_guests_of_others_that_run_already(
     for name in ("main", "host-b"):
         reserved(member, name, vcpus=1)
 
-    run = create_run(make("second", member), member, Command.UP)
+    run = create_run(make("second", user=member), member, Command.UP)
 
     assert "Other testbeds there have to go down first." in turn_of(run).obstacle
 
