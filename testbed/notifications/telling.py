@@ -58,7 +58,8 @@ def tell(
     """
     found = {user.pk: user for user in users if user.is_active}
     choices = NotificationChoice.objects.of(found)
-    values = {"title": title[:MOST_TITLE], "text": text[:MOST_TEXT], "path": path}
+    line = " ".join(title.split())  # it is the subject of a mail
+    values = {"title": line[:MOST_TITLE], "text": text[:MOST_TEXT], "path": path}
     told = 0
     with transaction.atomic():
         for pk, user in sorted(found.items()):
