@@ -254,6 +254,13 @@ def test_server_that_is_not_there_is_named(settings: object):
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:53aa:64c::1",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "fec0::1",
+        "fe80::1%1",
+        "3fff::1",
+        "2001:db8::1",
     ],
 )
 def test_addresses_of_the_lab_are_refused(address: str):
