@@ -1,10 +1,13 @@
 """Sends the mails and webhooks that are due; each is tried a few times.
 
 A worker claims a delivery for some minutes, so that one that dies leaves it due again.
-A webhook may therefore get one twice; both have the same `webhook-id`.
+A webhook may therefore get one twice; both have the same `webhook-id`. Slow servers do not
+make a batch longer than that: it begins nothing after some time, and gives the rest back.
 """
 
 import logging
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from smtplib import SMTPRecipientsRefused, SMTPResponseException
@@ -26,10 +29,16 @@ logger = logging.getLogger(__name__)
 MOST_AT_ONCE = 40
 CALLED_AT_ONCE = 8
 LEASE = timedelta(minutes=5)
+# A mail that is begun may take eight waits of EMAIL_TIMEOUT, a call its time limit and a
+# slow resolver's: all end within the lease.
+BEGINS_WITHIN_S = 120.0
 # Between an attempt and the next one; after the last one it is given up.
 WAITS = tuple(timedelta(minutes=count) for count in (1, 5, 30, 120))
 MOST_FAILURES = 10
+UNEXPECTED = "An unexpected error happened; the server's log has it."
 Outcomes = dict[int, str]  # ids of deliveries, and why each failed; empty: it did not
+Clock = Callable[[], float]
+MayBegin = Callable[[], bool]
 
 
 @shared_task(name="testbed.tasks.notifications.deliver", ignore_result=True)
@@ -38,18 +47,59 @@ def deliver() -> None:
     deliver_once(timezone.now())
 
 
-def deliver_once(now: datetime) -> int:
+def deliver_once(now: datetime, *, clock: Clock = time.monotonic) -> int:
     """Send what is due now; return how many were delivered."""
+    until = clock() + BEGINS_WITHIN_S
     rows = Delivery.objects.claim(now, most=MOST_AT_ONCE, lease=LEASE)
-    mails = [row for row in rows if row.channel == Channel.MAIL]
-    calls = [row for row in rows if row.channel == Channel.WEBHOOK]
-    problems = _mail(mails) | _call(calls, now)
+    lost = {row.pk: reason for row in rows if (reason := _lost(row))}
+    mails, calls = (
+        [row for row in rows if row.channel == channel and row.pk not in lost]
+        for channel in (Channel.MAIL, Channel.WEBHOOK)
+    )
+    found = _sent(mails, calls, lambda: clock() < until)
     for row in rows:
-        _save(row, problems[row.pk], now)
-    return sum(1 for problem in problems.values() if not problem)
+        if row.pk in lost:
+            _save(row, lost[row.pk], now, is_last=True)
+        elif row.pk in found:
+            _save(row, found[row.pk], now)
+            _count(row, found[row.pk])
+    Delivery.objects.give_back(
+        [row for row in rows if row.pk not in lost and row.pk not in found], now
+    )
+    return sum(1 for problem in found.values() if not problem)
 
 
-def _mail(rows: list[Delivery]) -> Outcomes:
+def _lost(row: Delivery) -> str:
+    """Say why a delivery reaches its user no more; or ''."""
+    user = row.notification.user
+    if not user.is_active:
+        return "The account was deactivated."
+    if row.channel == Channel.MAIL:
+        return "" if user.email else "The account has no address for mail any more."
+    choice = getattr(user, "notification_choice", None)
+    if choice is None or not choice.webhook_url:
+        return "The webhook was removed."
+    return "Nothing is sent to the webhook any more." if choice.stopped_because else ""
+
+
+def _sent(
+    mails: list[Delivery], calls: list[Delivery], may_begin: MayBegin
+) -> Outcomes:
+    """Send mails, and call webhooks at the same time; those that were not begun are left.
+
+    Threads read no rows.
+    """
+    if not mails and not calls:
+        return {}
+    with ThreadPoolExecutor(CALLED_AT_ONCE + 1) as pool:
+        mailed = pool.submit(_mail, mails, may_begin)
+        problems = pool.map(lambda row: _call_one(row, may_begin), calls)
+        found = {row.pk: said for row, said in zip(calls, problems, strict=True)}
+        called = {pk: problem for pk, problem in found.items() if problem is not None}
+        return mailed.result() | called
+
+
+def _mail(rows: list[Delivery], may_begin: MayBegin) -> Outcomes:
     """Send mails over one connection; a server that is away fails all that are left."""
     problems: Outcomes = {}
     if not rows:
@@ -58,11 +108,18 @@ def _mail(rows: list[Delivery]) -> Outcomes:
     try:
         connection.open()
         for row in rows:
+            if not may_begin():
+                break
             problem = ""
             try:
                 _message(row, connection).send()
             except (SMTPRecipientsRefused, SMTPResponseException, ValueError) as exc:
                 problem = f"The mail server refused it: {exc}"
+            except OSError:
+                raise
+            except Exception:  # the others are delivered all the same
+                logger.exception("the mail to %s", row.notification.user)
+                problem = UNEXPECTED
             problems[row.pk] = problem
         connection.close()
     except OSError as exc:
@@ -88,20 +145,11 @@ def whole_address(path: str) -> str:
     return f"{origins[0] if origins else ''}{path}" if path else ""
 
 
-def _call(rows: list[Delivery], now: datetime) -> Outcomes:
-    if not rows:
-        return {}
-    with ThreadPoolExecutor(CALLED_AT_ONCE) as pool:
-        problems = pool.map(lambda row: _call_one(row, now), rows)
-        return {row.pk: problem for row, problem in zip(rows, problems, strict=True)}
-
-
-def _call_one(row: Delivery, now: datetime) -> str:
-    """Call a webhook; return why it failed. Runs in a thread, and reads no rows."""
-    told = row.notification
-    choice = getattr(told.user, "notification_choice", None)
-    if choice is None or not choice.has_webhook or not told.user.is_active:
-        return "The webhook was removed."
+def _call_one(row: Delivery, may_begin: MayBegin) -> str | None:
+    """Call a webhook; return why it failed, or None when it was not begun."""
+    if not may_begin():
+        return None
+    told, choice = row.notification, row.notification.user.notification_choice
     body = {
         "type": told.kind,
         "timestamp": told.at.isoformat(),
@@ -117,19 +165,19 @@ def _call_one(row: Delivery, now: datetime) -> str:
             choice.webhook_url,
             choice.secret,
             f"msg_{row.pk}",
-            int(now.timestamp()),
+            int(time.time()),
             body,
         )
     except WebhookRefused as exc:
         return exc.message
     except Exception:  # the others are delivered all the same
         logger.exception("the webhook of %s", told.user)
-        return "An unexpected error happened; the server's log has it."
+        return UNEXPECTED
     return ""
 
 
-def _save(row: Delivery, problem: str, now: datetime) -> None:
-    is_last = row.tries > len(WAITS) or row.notification.kind == Kind.TEST
+def _save(row: Delivery, problem: str, now: datetime, *, is_last: bool = False) -> None:
+    is_last |= row.tries > len(WAITS) or row.notification.kind == Kind.TEST
     if not problem:
         row.status = Delivery.Status.DELIVERED
     elif is_last:
@@ -138,12 +186,12 @@ def _save(row: Delivery, problem: str, now: datetime) -> None:
         row.due_at = now + WAITS[row.tries - 1]
     row.said, row.tried_at = problem[:MOST_SAID], now
     row.save(update_fields=["status", "due_at", "said", "tried_at"])
-    if row.channel == Channel.WEBHOOK and row.notification.kind != Kind.TEST:
-        _count(row, problem)
 
 
 def _count(row: Delivery, problem: str) -> None:
     """Count what a webhook did not take; one that takes nothing is called no more."""
+    if row.channel != Channel.WEBHOOK or row.notification.kind == Kind.TEST:
+        return
     mine = NotificationChoice.objects.filter(user=row.notification.user)
     if row.status == Delivery.Status.DELIVERED:
         mine.exclude(failures=0).update(failures=0)

@@ -1,6 +1,7 @@
 """Adds up reservations over time. Pure: the reserved part at each moment, and gaps.
 
-Made from rows by `changes.py`, which refuses what does not fit, and by the calendar.
+Made from rows by `bounds.py` and `fitting.py`, which refuse what does not fit, and by
+the calendar.
 """
 
 from collections.abc import Collection, Iterable

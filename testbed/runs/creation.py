@@ -22,9 +22,9 @@ from orchestration.plan.execution import Execution
 from orchestration.plan.images import ImageWish, require_name
 from orchestration.plan.lifecycle import Plan
 from orchestration.plan.model import BESIDE_OTHERS, Command, Kind, Options
-from orchestration.plan.power import RUNNING, Verb
+from orchestration.plan.power import RUNNING, SHUT_OFF, Verb
 from orchestration.plan.selected import GuestUp
-from orchestration.plan.snapshots import SnapshotWish
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from orchestration.state.selection import fold, shortest
 from testbed.access.permissions import acted_as
 from testbed.celery import request_driver
@@ -184,14 +184,18 @@ def create_snapshot(
     """Plan an act on snapshots and store it as a run that waits for its driver.
 
     `leaves` has the status in which a restore leaves each guest. An `erasure` needs its
-    token; an act that waited was confirmed before. Raises: as `create_power`;
-    Protected, Unconfirmed, LimitReached.
+    token; an act that waited was confirmed before. Raises: as `create_power` (also where
+    a restore would start a guest); Protected, Unconfirmed, LimitReached.
     """
     selection = clean(selection)
     options = asdict(wish) | {"selection": selection, "leaves": dict(leaves or {})}
     with transaction.atomic():
         run = _reserve(testbed, user, Command.SNAPSHOT, options)
         names = matched(testbed, selection)
+        if wish.verb is SnapshotVerb.RESTORE:
+            left = leaves or {}
+            on = [name for name in names if left.get(name, RUNNING) != SHUT_OFF]
+            require_starts(testbed, on, wish.sentence)
         if wish.erases:
             require_unprotected(testbed, names)
         if erasure:

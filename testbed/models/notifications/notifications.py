@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import models
+from django.db.models import F, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from testbed.models.notifications.choices import Channel, Kind
@@ -76,16 +78,27 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
     """Selects and claims what is to be sent."""
 
     def claim(self, now: datetime, *, most: int, lease: timedelta) -> "list[Delivery]":
-        """Take deliveries that are due; a worker that dies leaves them due again."""
+        """Take deliveries that are due; a worker that dies leaves them due again.
+
+        Each user's first one comes before the second of any other.
+        """
         due = self.filter(status=Delivery.Status.WAITING, due_at__lte=now)
+        user, oldest = F("notification__user"), ("due_at", "pk")
+        turn = Window(RowNumber(), partition_by=user, order_by=oldest)
         rows = due.select_related("notification__user__notification_choice")
         claimed = []
-        for row in rows.order_by("due_at", "pk")[:most]:
+        for row in rows.annotate(turn=turn).order_by("turn", *oldest)[:most]:
             mine = self.filter(pk=row.pk, due_at=row.due_at, tries=row.tries)
             row.tries, row.due_at = row.tries + 1, now + lease
             if mine.update(tries=row.tries, due_at=row.due_at):
                 claimed.append(row)
         return claimed
+
+    def give_back(self, rows: "Iterable[Delivery]", now: datetime) -> None:
+        """Let claimed deliveries that were not begun be due again, as if never taken."""
+        for row in rows:
+            mine = self.filter(pk=row.pk, due_at=row.due_at, tries=row.tries)
+            mine.update(tries=row.tries - 1, due_at=now)
 
 
 class Delivery(models.Model):

@@ -7,7 +7,7 @@ from orchestration.amounts import count_of
 from orchestration.state.placement import Taken
 from testbed.access.limits import AccountKey, key_of_row
 from testbed.models import Reservation
-from testbed.reservations.changes import amount
+from testbed.reservations.wishes import amount
 
 
 def reserved_words() -> dict[AccountKey, str]:

@@ -9,9 +9,9 @@ from django.contrib.auth.models import User
 from orchestration.state.placement import Taken
 from testbed.models import Host, Reservation
 from testbed.models.expiry import database_now
-from testbed.reservations.changes import amount, need_of
 from testbed.reservations.held import beyond, held_now
 from testbed.reservations.moments import period
+from testbed.reservations.wishes import amount, need_of
 from testbed.testbeds.capacity import parties
 
 MOST_ON_HOST = 10

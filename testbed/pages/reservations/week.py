@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from orchestration.state.placement import Taken
 from testbed.models import Host, Reservation
-from testbed.reservations.changes import claims_of, whole_of
 from testbed.reservations.held import beyond, held_now, total_of
 from testbed.reservations.timeline import Claim, most, spans
+from testbed.reservations.wishes import claims_of, whole_of
 from testbed.testbeds.capacity import by_host, counted, parties
 
 FIRST_YEAR, LAST_YEAR = 2000, 2100

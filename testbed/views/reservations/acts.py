@@ -1,11 +1,13 @@
 """Making, changing and cancelling reservations."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse, JsonResponse
+from django.db import transaction
+from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -15,9 +17,11 @@ from orchestration.errors import TestbedError
 from testbed.access.visibility import Request, not_stored, reservation_for
 from testbed.models import Reservation
 from testbed.models.expiry import database_now
+from testbed.notifications.reservations import tell_of_act
 from testbed.pages.reservations.shown import shown_as, used_of
 from testbed.reservations import changes
 from testbed.reservations.holders import require_change
+from testbed.reservations.wishes import in_full
 from testbed.views.problems import problem_page, status_of, wants_json
 from testbed.views.reservations.forms import TYPED, ReservationForm
 
@@ -28,16 +32,12 @@ from testbed.views.reservations.forms import TYPED, ReservationForm
 def new(request: Request) -> HttpResponse:
     """Make a reservation; what was typed stays where it is refused."""
     first = {"host": request.GET.get("host", "")} | _next_hours()
-    typed = request.POST if request.method == "POST" else None
-    form, problem = ReservationForm(typed, request.user, initial=first), None
-    if form.is_valid():
-        try:
-            made = changes.reserve(form.wish, form.account, request.user)
-        except TestbedError as exc:
-            problem = exc
-        else:
-            return _done(request, made, f"Reserved: {changes.in_full(made)}.")
-    return _form_page(request, form, problem)
+    form = ReservationForm(_typed(request), request.user, initial=first)
+
+    def save() -> Reservation:
+        return changes.reserve(form.wish, form.account, request.user)
+
+    return _saved(request, form, save, "made", "Reserved: {}.")
 
 
 @not_stored
@@ -45,18 +45,14 @@ def new(request: Request) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 def change(request: Request, pk: int) -> HttpResponse:
     """Change a reservation that is not over."""
-    row, problem = reservation_for(request, pk), None
+    row = reservation_for(request, pk)
     require_change(request.user, row)
-    typed = request.POST if request.method == "POST" else None
-    form = ReservationForm(typed, request.user, row=row)
-    if form.is_valid():
-        try:
-            changed = changes.change(row, form.wish, request.user, form.seen)
-        except TestbedError as exc:
-            problem = exc
-        else:
-            return _done(request, changed, f"It is {changes.in_full(changed)}.")
-    return _form_page(request, form, problem)
+    form = ReservationForm(_typed(request), request.user, row=row)
+
+    def save() -> Reservation:
+        return changes.change(row, form.wish, request.user, form.seen)
+
+    return _saved(request, form, save, "changed", "It is {}.")
 
 
 @not_stored
@@ -72,13 +68,39 @@ def cancel(request: Request, pk: int) -> HttpResponse:
         context = {"one": one, "used": used}
         return render(request, "reservations/cancel.html", context)
     try:
-        changes.cancel(row, request.user)
+        with transaction.atomic():
+            tell_of_act(changes.cancel(row, request.user), "cancelled", request.user)
     except TestbedError as exc:
         back = reverse("reservation", args=[pk])
         return problem_page(request, exc, status=status_of(exc), back=back)
     return _done(
         request, reservation_for(request, pk), f"{row} is cancelled.".capitalize()
     )
+
+
+def _typed(request: Request) -> QueryDict | None:
+    return request.POST if request.method == "POST" else None
+
+
+def _saved(
+    request: Request,
+    form: ReservationForm,
+    save: Callable[[], Reservation],
+    verb: str,
+    said: str,
+) -> HttpResponse:
+    """Save what a form asks for, or show the form again with the reason."""
+    problem = None
+    if form.is_valid():
+        try:
+            with transaction.atomic():
+                row = save()
+                tell_of_act(row, verb, request.user)
+        except TestbedError as exc:
+            problem = exc
+        else:
+            return _done(request, row, said.format(in_full(row)))
+    return _form_page(request, form, problem)
 
 
 def _done(request: Request, row: Reservation, said: str) -> HttpResponse:

@@ -6,11 +6,13 @@ from django.test import Client
 from django.utils import timezone
 
 from orchestration.plan.model import Command, Kind
-from orchestration.plan.power import RUNNING, SHUT_OFF, VERBS
+from orchestration.plan.power import PAUSED, RUNNING, SHUT_OFF, VERBS
 from orchestration.plan.selected import WAYS, Mode
+from orchestration.plan.snapshots import SnapshotVerb, SnapshotWish
 from testbed.hosts.drain import DrainRefused, drain, end_drain
 from testbed.models import Entry, Host, ObservedGuest, Run, Testbed
-from testbed.runs.creation import create_guest_up, create_power
+from testbed.runs.creation import create_guest_up, create_power, create_snapshot
+from testbed.runs.outcome import finish_run
 from testbed.runs.places.queue import start_waiting, turn_of
 from testbed.testbeds.capacity import needs_in, set_started
 from testbed.testbeds.planning import wanted_needs
@@ -114,6 +116,40 @@ def test_start_of_a_guest_that_is_off_there_is_refused(
     with pytest.raises(HostDrained, match=r"Up in (olive/)?lab is refused"):
         create_guest_up(up, owner, WAYS[Mode.UP], "db")
     assert not Run.objects.exists()
+
+
+def restore(testbed: Testbed, user: User, guest: str, leaves: dict[str, str]) -> Run:
+    wish = SnapshotWish(SnapshotVerb.RESTORE, "base", str(user), before="now")
+    return create_snapshot(testbed, user, wish, guest, leaves=leaves)
+
+
+@pytest.mark.parametrize("leaves", [{"db": RUNNING}, {"db": PAUSED}, {}])
+def test_restore_that_would_start_a_guest_there_is_refused(
+    up: Testbed, other: Host, owner: User, doors: object, leaves: dict[str, str]
+) -> None:
+    drain(other, "ada", WHY)
+
+    with pytest.raises(HostDrained) as refused:
+        restore(up, owner, "@all", leaves)
+
+    text = refused.value.sentence
+    assert "Restore snapshot base in lab is refused. host-b was drained by" in text
+    assert f": {WHY}, and db would be started there." in text
+    assert not Run.objects.exists()
+
+
+def test_restore_that_starts_nothing_there_is_made(
+    up: Testbed, other: Host, owner: User, doors: object
+) -> None:
+    drain(other, "ada", WHY)
+
+    off = restore(up, owner, "db", {"db": SHUT_OFF})
+    finish_run(off.pk, Run.Status.SUCCEEDED)
+    elsewhere = restore(up, owner, "web", {"web": RUNNING})
+    finish_run(elsewhere.pk, Run.Status.SUCCEEDED)
+    up.observed_guests.filter(name="db").update(status=RUNNING)
+
+    assert restore(up, owner, "db", {"db": RUNNING}).command == Command.SNAPSHOT
 
 
 @pytest.mark.parametrize("kind", [Kind.REBOOT, Kind.POWER_OFF, Kind.POWER_ON])

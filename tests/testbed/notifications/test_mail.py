@@ -1,5 +1,6 @@
 """The warning reaches a real SMTP server of this machine."""
 
+import itertools
 import socketserver
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,9 @@ from django.utils import timezone
 from testbed.environment import ExpiryTimes
 from testbed.expiry.sweeping import expire_once
 from testbed.models import Delivery, Expiry, Notification, NotificationChoice, Testbed
-from testbed.notifications.delivery import WAITS, deliver_once
+from testbed.models.notifications.choices import Channel, Kind
+from testbed.notifications.delivery import MOST_AT_ONCE, WAITS, deliver_once
+from testbed.notifications.telling import tell
 
 HOUR = timedelta(hours=1)
 NOW = timezone.now()
@@ -149,3 +152,75 @@ def test_lab_without_a_mail_server_tells_on_the_page_alone(
 
     assert Notification.objects.unread(owner).count() == 1
     assert not Delivery.objects.exists()
+
+
+@pytest.fixture
+def mailed(owner: User, received: list[str]) -> User:
+    """A user who is told by mail that runs ended."""
+    owner.email = "olive@lab.example"
+    owner.save()
+    channels = {Kind.RUN_ENDED: [Channel.MAIL]}
+    NotificationChoice.objects.create(user=owner, channels=channels)
+    return owner
+
+
+def test_batch_of_slow_mails_gives_the_rest_back_and_sends_none_twice(
+    mailed: User, received: list[str]
+):
+    for number in range(5):
+        tell([mailed], Kind.RUN_ENDED, f"Run {number} ended")
+    now, seconds = timezone.now(), itertools.count(step=50)
+
+    first = deliver_once(now, clock=lambda: next(seconds))
+    left = Delivery.objects.filter(status="waiting")
+    given_back = set(left.values_list("tries", "due_at"))
+    second = deliver_once(now)
+
+    assert (first, second) == (2, 3)
+    assert given_back == {(0, now)}
+    subjects = [message_from_string(text)["Subject"] for text in received]
+    assert subjects == [f"Run {number} ended" for number in range(5)]
+
+
+def test_flood_of_one_user_keeps_no_mail_of_another_back(
+    mailed: User, member: User, received: list[str]
+):
+    User.objects.filter(pk=member.pk).update(email="mark@lab.example")
+    for number in range(MOST_AT_ONCE + 5):
+        tell([mailed], Kind.RUN_ENDED, f"Run {number} ended")
+    member.refresh_from_db()
+    tell([member], Kind.END_NEAR, "It ends")
+
+    assert deliver_once(timezone.now()) == MOST_AT_ONCE
+
+    to = [message_from_string(text)["To"] for text in received]
+    assert to.count("mark@lab.example") == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"is_active": False}, "The account was deactivated."),
+        ({"email": ""}, "The account has no address for mail any more."),
+    ],
+)
+def test_mail_to_an_account_that_gets_none_any_more_is_given_up(
+    mailed: User, received: list[str], change: dict, said: str
+):
+    tell([mailed], Kind.RUN_ENDED, "It ended")
+    User.objects.filter(pk=mailed.pk).update(**change)
+
+    assert deliver_once(timezone.now()) == 0
+
+    row = Delivery.objects.get()
+    assert (row.status, row.said, received) == ("failed", said, [])
+
+
+def test_subject_is_one_line(mailed: User, received: list[str]):
+    tell([mailed], Kind.RUN_ENDED, "Run\r\nBcc: sam@lab.example\nended")
+
+    assert deliver_once(timezone.now()) == 1
+
+    mail = message_from_string(received[0])
+    assert mail["Subject"] == "Run Bcc: sam@lab.example ended"
+    assert mail["Bcc"] is None

@@ -20,7 +20,13 @@ from django.utils import timezone
 from testbed.models import Delivery, NotificationChoice
 from testbed.models.notifications.choices import Channel, Kind
 from testbed.notifications.choosing import choice_of, set_webhook, try_webhook
-from testbed.notifications.delivery import LEASE, MOST_FAILURES, WAITS, deliver_once
+from testbed.notifications.delivery import (
+    BEGINS_WITHIN_S,
+    LEASE,
+    MOST_FAILURES,
+    WAITS,
+    deliver_once,
+)
 from testbed.notifications.telling import tell
 from testbed.notifications.webhooks import (
     PREFIX,
@@ -167,12 +173,36 @@ def test_only_one_test_is_under_way(hooked: User):
         try_webhook(hooked)
 
 
-def test_removed_webhook_is_not_called(hooked: User, receiver: Receiver):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"webhook_url": ""}, "The webhook was removed."),
+        ({"stopped_because": "x"}, "Nothing is sent to the webhook any more."),
+    ],
+)
+def test_removed_or_stopped_webhook_is_not_called(
+    hooked: User, receiver: Receiver, change: dict, said: str
+):
     tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
-    NotificationChoice.objects.update(webhook_url="")
+    NotificationChoice.objects.update(**change)
 
     assert deliver_once(timezone.now()) == 0
     assert receiver.got == []
+    row = Delivery.objects.get()
+    assert (row.status, row.said) == (STATUSES.FAILED, said)
+    assert choice_of(hooked).failures == 0
+
+
+def test_calls_that_were_not_begun_in_time_are_given_back(
+    hooked: User, receiver: Receiver
+):
+    for _ in range(3):
+        tell([hooked], Kind.RUN_ENDED, "Up of lab failed")
+    now, seconds = timezone.now(), iter((0, 10, BEGINS_WITHIN_S, BEGINS_WITHIN_S))
+
+    assert deliver_once(now, clock=lambda: next(seconds)) == 1
+    assert deliver_once(now) == 2
+    assert len({headers["webhook-id"] for headers, _ in receiver.got}) == 3
 
 
 def test_private_address_is_not_called(
@@ -224,6 +254,13 @@ def test_server_that_is_not_there_is_named(settings: object):
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:53aa:64c::1",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "fec0::1",
+        "fe80::1%1",
+        "3fff::1",
+        "2001:db8::1",
     ],
 )
 def test_addresses_of_the_lab_are_refused(address: str):

@@ -47,20 +47,6 @@ def own_tables(transactional_db: None) -> None:
     """Threads see what the test committed."""
 
 
-@pytest.fixture
-def make(owner, testbed):
-    """Make another testbed: `make("second")`."""
-
-    def made(slug, yaml=YAML, user=owner, **fields):
-        number = 10 + Testbed.objects.count()
-        found = Testbed.objects.create(owner=user, slug=slug, number=number, **fields)
-        found.project.create()
-        found.project.yaml.write_text(yaml)
-        return found
-
-    return made
-
-
 def up(testbed):
     """Bring a testbed up as far as rows and files tell."""
     state, _ = prepare(testbed, Command.UP, Options())

@@ -33,25 +33,10 @@ from testbed.runs.places.queue import obstacle_for, start_waiting, turn_of
 from testbed.runs.sweeper import sweep_once
 from testbed.testbeds.capacity import counted
 from testbed.testbeds.disk_space import held_by_each
-from tests.testbed.conftest import YAML
 from tests.testbed.testbeds.planning.edits import edit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Status = Run.Status
-
-
-@pytest.fixture
-def make(owner, testbed):
-    """Make another testbed: `make("second")`."""
-
-    def made(slug, user=owner, **fields):
-        number = 10 + Testbed.objects.count()
-        found = Testbed.objects.create(owner=user, slug=slug, number=number, **fields)
-        found.project.create()
-        found.project.yaml.write_text(YAML)
-        return found
-
-    return made
 
 
 @pytest.fixture
@@ -132,7 +117,7 @@ def test_end_of_a_run_asks_the_workers_to_start_the_next(
 
 
 def test_run_waits_until_others_go_down(full, make, owner, member):
-    run = create_run(make("second", member), member, Command.UP)
+    run = create_run(make("second", user=member), member, Command.UP)
     turn = turn_of(run)
     waits = status_of(run)
 
@@ -151,7 +136,7 @@ def test_first_runs_of_all_accounts_come_before_second_ones(full, make, owner, m
     runs = [
         create_run(make("a"), owner, Command.UP),
         create_run(make("b"), owner, Command.UP),
-        create_run(make("c", member), member, Command.UP),
+        create_run(make("c", user=member), member, Command.UP),
     ]
 
     assert [place_of(run) for run in runs] == [(1, 3), (3, 3), (2, 3)]
@@ -161,7 +146,10 @@ def test_group_is_the_account_of_its_testbeds(testbed, make, owner, member, door
     group = Group.objects.create(name="course")
     GroupAllowance.objects.create(group=group, runs=1)
     group.user_set.add(owner, member)
-    one, two = make("a", charged_group=group), make("b", member, charged_group=group)
+    one, two = (
+        make("a", charged_group=group),
+        make("b", user=member, charged_group=group),
+    )
 
     of_group = [create_run(each, owner, Command.UP).status for each in (one, two)]
     own = create_run(testbed, owner, Command.UP).status
@@ -363,7 +351,7 @@ def lose_group(_):
 def test_state_that_cannot_be_written_ends_the_run_and_not_the_queue(
     full, make, owner, member
 ):
-    first, second = make("a"), make("b", member)
+    first, second = make("a"), make("b", user=member)
     runs = [
         create_run(first, owner, Command.UP),
         create_run(second, member, Command.UP),
@@ -472,7 +460,7 @@ def test_run_that_can_never_begin_is_not_told_that_others_have_to_end(
 
 def test_lowered_quota_starts_one_of_two_that_fit_alone(full, make, owner, member):
     down(full, owner)
-    up(filler := make("filler", member), member)
+    up(filler := make("filler", user=member), member)
     runs = [create_run(make(slug), owner, Command.UP) for slug in "ab"]
     Allowance.objects.create(user=owner, vcpus=2)
     Host.objects.update(vcpu_overcommit=2)
@@ -488,7 +476,7 @@ def test_guests_of_an_edited_testbed_count_while_its_up_waits(
     full, make, owner, member
 ):
     Host.objects.update(vcpu_overcommit=3)
-    up(filler := make("filler", member), member)
+    up(filler := make("filler", user=member), member)
     Host.objects.update(vcpu_overcommit=2)
     edit(full, "cpus: 1", "cpus: 2")
     runs = [create_run(one, owner, Command.UP) for one in (full, make("second"))]
@@ -522,7 +510,7 @@ def test_queries_of_the_place_in_the_queue_do_not_grow_with_it(
 ):
     users = [User.objects.create_user(f"user-{number}") for number in range(8)]
     for number in range(39):
-        create_run(make(f"t{number}", users[number % 8]), owner, Command.UP)
+        create_run(make(f"t{number}", user=users[number % 8]), owner, Command.UP)
     run = create_run(make("mine"), owner, Command.UP)
 
     with django_assert_max_num_queries(15):

@@ -1,0 +1,77 @@
+"""Tells the holders of reservations what other users did to them, or to their host.
+
+The holder of a group's reservation are its members and managers. Called by views, in the
+transaction of the act.
+"""
+
+from collections.abc import Iterable
+
+from django.contrib.auth.models import User
+from django.db.models import Q
+from django.urls import reverse
+
+from testbed.models import Host, Reservation
+from testbed.models.notifications.choices import Kind
+from testbed.notifications.telling import listed, tell
+from testbed.reservations.wishes import in_full
+
+
+def tell_of_act(row: Reservation, verb: str, by: User) -> int:
+    """Tell that a user `made`, `changed` or `cancelled` the reservation of others."""
+    return tell(
+        (user for user in _holders(row) if user != by),
+        Kind.RESERVATION,
+        f"{by} {verb} {row}",
+        text=f"It {'was' if verb == 'cancelled' else 'is'} {in_full(row)}.",
+        path=reverse("reservation", args=[row.pk]),
+        data={"host": row.host_name, "reservations": [row.pk], "act": verb},
+    )
+
+
+def tell_drained(host: Host, by: User) -> int:
+    """Tell that a host with reservations, current or to come, was drained."""
+    return _tell_of_host(
+        host,
+        by,
+        "drained",
+        f"Host {host} with your reservation was drained",
+        f"{host.drained_words}. No guest is started there until that ends. Wait, or "
+        "change to another host:",
+    )
+
+
+def tell_drain_ended(host: Host, by: User) -> int:
+    """Tell that guests are started on a host with reservations again."""
+    title = f"Host {host} with your reservation starts guests again"
+    return _tell_of_host(host, by, "open", title, "The drain ended. On it is")
+
+
+def _tell_of_host(host: Host, by: User, act: str, title: str, text: str) -> int:
+    """Tell each holder once, of all reservations, whose names end the text."""
+    rows = Reservation.objects.claiming().not_over().filter(host=host)
+    mine: dict[User, list[Reservation]] = {}
+    for row in rows.select_related("user", "group"):
+        for user in _holders(row):
+            mine.setdefault(user, []).append(row)
+    mine.pop(by, None)
+    told = 0
+    for user, own in mine.items():
+        path = reverse("reservations")
+        if len(own) == 1:
+            path = reverse("reservation", args=[own[0].pk])
+        told += tell(
+            [user],
+            Kind.RESERVATION,
+            title,
+            text=f"{text} {listed([str(row) for row in own])}.",
+            path=path,
+            data={"host": host.name, "reservations": [r.pk for r in own], "act": act},
+        )
+    return told
+
+
+def _holders(row: Reservation) -> Iterable[User]:
+    if row.group_id is None:
+        return [] if row.user is None else [row.user]
+    of_group = Q(groups=row.group_id) | Q(managed_groups__group=row.group_id)
+    return User.objects.filter(of_group).distinct().order_by("pk")
