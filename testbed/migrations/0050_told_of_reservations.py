@@ -4,15 +4,23 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('testbed', '0048_notifications'),
+        ("testbed", "0049_names"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='notification',
-            name='kind',
-            field=models.CharField(choices=[('run_ended', 'A run ended'), ('end_near', 'A testbed ends soon'), ('host_away', 'A host is away'), ('reservation', 'A reservation changes'), ('test', 'A test')], max_length=12),
+            model_name="notification",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("run_ended", "A run ended"),
+                    ("end_near", "A testbed ends soon"),
+                    ("host_away", "A host is away"),
+                    ("reservation", "A reservation changes"),
+                    ("test", "A test"),
+                ],
+                max_length=12,
+            ),
         ),
     ]
