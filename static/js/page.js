@@ -3,18 +3,26 @@
 const token = /name="csrfmiddlewaretoken" value="[^"]*"/g;
 const seen = new Map();
 
-// [data-poll="4"]: ask htmx for news every 4 seconds, but never under a user's hands.
+// [data-poll="4"]: ask htmx for news every 4 seconds, but never under a user's hands; with
+// [data-poll-live="30"] every 30 while a websocket brings them, and at once with [data-due].
 const held = (element) =>
   element.querySelector("details[data-hold][open], [data-held]") !== null ||
   element.querySelector("form:focus-within input, form:focus-within textarea") !== null;
+
+const period = ({ dataset }) => {
+  const isLive = document.documentElement.hasAttribute("data-live");
+  return Number((isLive && dataset.pollLive) || dataset.poll);
+};
 
 let ticks = 0;
 setInterval(() => {
   ticks += 1;
   if (document.visibilityState !== "visible" || !window.htmx) return;
   for (const element of document.querySelectorAll("[data-poll]")) {
-    const due = ticks % Number(element.dataset.poll) === 0;
-    if (due && !held(element)) window.htmx.trigger(element, "poll");
+    const due = ticks % period(element) === 0 || "due" in element.dataset;
+    if (!due || held(element)) continue;
+    delete element.dataset.due;
+    window.htmx.trigger(element, "poll");
   }
 }, 1000);
 
@@ -38,6 +46,9 @@ document.addEventListener("htmx:beforeSwap", ({ detail }) => {
   if (seen.get(target.id) === text) detail.shouldSwap = false;
   seen.set(target.id, text);
 });
+
+// What came by a websocket is newer than the last poll: the next one counts again.
+document.addEventListener("page:changed", ({ detail }) => seen.delete(detail));
 
 // A poll that gets no answer: the page says since when it shows nothing new.
 const cut = document.querySelector("[data-cut]");

@@ -1,13 +1,13 @@
 // The page of a run: follows it over the websocket, drives it if this page asked for it.
-import { connect } from "./run/socket.js";
-import { applyFragments } from "./run/fragments.js";
+import { connect } from "./socket.js";
+import { applyFragments } from "./fragments.js";
 import { createDriver } from "./run/driver.js";
 import { createLog } from "./run/log.js";
 import { createLogTools } from "./run/logtools.js";
 import { createCancel } from "./run/cancel.js";
 import { createStages } from "./run/stages.js";
 import { createAnswers } from "./run/answers.js";
-import { startClock } from "./run/clock.js";
+import { startClock } from "./clock.js";
 
 const root = document.getElementById("run");
 const notice = root.querySelector("[data-connection]");

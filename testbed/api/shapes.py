@@ -1,11 +1,12 @@
-"""The JSON shapes that views answer with: a run's instructions, an error."""
+"""The JSON shapes that views answer with: a run's instructions, hosts, an error."""
 
 from dataclasses import asdict
 from json import dumps
 
 from orchestration.errors import SpecError, TestbedError
 from orchestration.plan.lifecycle import Plan
-from testbed.models import Run
+from orchestration.state.model import HostKind
+from testbed.models import Host, Run
 
 
 def instructions_of(run: Run) -> list[dict[str, object]]:
@@ -20,6 +21,37 @@ def instructions_of(run: Run) -> list[dict[str, object]]:
         }
         for instruction in plan.instructions
     ]
+
+
+def host_json(host: Host, guests: int, *, for_admin: bool) -> dict[str, object]:
+    """Return a host as its page shows it, and to lab admins the place of its SSH.
+
+    `guests` is how many run there. What no look has seen yet is null.
+    """
+    shape: dict[str, object] = {
+        "name": host.name,
+        "main": host.is_main,
+        "simulated": host.kind == HostKind.SIMULATED,
+        "state": host.availability,
+        "drained": host.drained_words or None,
+        "guests": guests,
+        "cpus": host.cpus or None,
+        "load": host.load if host.cpus else None,
+        "cpu_percent": host.cpu_percent,
+        "memory_mib": host.memory_mib or None,
+        "free_memory_mib": host.free_memory_mib if host.memory_mib else None,
+        "disk_bytes": host.disk_bytes or None,
+        "free_disk_bytes": host.disk_free_bytes if host.disk_bytes else None,
+        "runs_with": host.domain_type,
+        "datapath": host.datapath,
+        "versions": host.versions,
+        "problem": host.problem,
+        "remark": host.remark,
+        "seen_at": host.checked_at,
+    }
+    if for_admin:
+        shape |= {"address": host.address, "port": host.port, "user": host.user}
+    return shape
 
 
 def problem_json(problem: TestbedError) -> dict[str, object]:

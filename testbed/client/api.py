@@ -305,6 +305,18 @@ class Client:
         """Request the same with the guests' disks; return the plan. Raises: Refused."""
         return self._ask(slug, "copy", {"name": name, "disks": True})
 
+    def hosts(self) -> list[Frame]:
+        """Return the testbed hosts, as last observed. Raises: Refused."""
+        answer = self._http.get("/hosts/", headers=_WANTS_JSON)
+        _require_ok(answer)
+        return list(_body(answer)["hosts"])
+
+    def activity(self) -> Frame:
+        """Return the runs that go on and the last that ended. Raises: Refused."""
+        answer = self._http.get("/activity/", headers=_WANTS_JSON)
+        _require_ok(answer)
+        return _body(answer)
+
     def images(self) -> list[Frame]:
         """Return the images that were saved of guests. Raises: Refused."""
         answer = self._http.get("/catalogue/", headers=_WANTS_JSON)

@@ -1,4 +1,4 @@
-"""Tells how old a page's facts are, and why they are not updated.
+"""Tells how old a page's facts are, in words, and why they are not updated.
 
 From the times of the looks themselves. A look at the hosts is due every
 OBSERVE_EVERY_S; facts are late when LATE_LOOKS of them have not come.
@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Max
 from django.utils import timezone
 
+from orchestration import amounts
 from testbed.models import Host, Testbed
 
 # A dead host delays a look by two periods; a new one then needs one more.
@@ -50,3 +51,37 @@ def silence(testbed: Testbed | None = None) -> Silence | None:
         return None
     offline = Host.objects.exclude(problem="").values_list("name", flat=True)
     return Silence(read_at, tuple(offline)) if offline else None
+
+
+def elapsed(moment: datetime) -> str:
+    """Show the time since a start, in the format of the clock in the browser."""
+    seconds = max(0, round((timezone.now() - moment).total_seconds()))
+    return f"{seconds} s" if seconds < 60 else amounts.duration(seconds)
+
+
+def remaining(moment: datetime) -> str:
+    """Show the time until a moment: `in 3 days`, `in 5 h 12 min`, `now`."""
+    minutes = round((moment - timezone.now()).total_seconds() / 60)
+    if minutes < 1:
+        return "now"
+    hours, rest = divmod(minutes, 60)
+    if hours >= 72:
+        return f"in {round(hours / 24)} days"
+    return f"in {hours} h {rest:02} min" if hours else f"in {rest} min"
+
+
+def ago(moment: datetime | None) -> str:
+    """Show a moment in words: `now`, `4 min ago`, `yesterday`, `12 Mar 2026`."""
+    if moment is None:
+        return "never"
+    seconds = (timezone.now() - moment).total_seconds()
+    if seconds < 45:
+        return "just now"
+    if seconds < 3600:
+        return f"{max(1, round(seconds / 60))} min ago"
+    if seconds < 86400:
+        return f"{round(seconds / 3600)} h ago"
+    if seconds < 7 * 86400:
+        days = max(1, round(seconds / 86400))
+        return "yesterday" if days == 1 else f"{days} days ago"
+    return timezone.localtime(moment).strftime("%-d %b %Y")

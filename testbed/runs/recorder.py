@@ -105,7 +105,7 @@ class Recorder:
         try:
             while batch := self._next_batch():
                 if seq := self._store(_without_old_progress(batch)):
-                    ring(self._run_id, seq)
+                    ring(self._run_id, seq, is_output=_is_output(batch))
         finally:
             database.close()
 
@@ -192,7 +192,8 @@ def record(
     row = fact_row(kind, at=timezone.now(), index=index, text=text, data=data)
     with transaction.atomic():
         seq = insert(run_id, [row])
-        transaction.on_commit(partial(ring, run_id, seq))
+        is_output = kind == Event.Kind.LOG
+        transaction.on_commit(partial(ring, run_id, seq, is_output=is_output))
 
 
 def finish_tasks(
@@ -238,6 +239,10 @@ def _without_old_progress(batch: list[Stamped]) -> list[Stamped]:
             seen.add(_key(event))
         kept.append((at, event))
     return kept[::-1]
+
+
+def _is_output(batch: list[Stamped]) -> bool:
+    return all(isinstance(event, engine.LogLine) for _, event in batch)
 
 
 def _key(event: engine.Event) -> TaskKey:

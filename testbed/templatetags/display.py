@@ -6,13 +6,12 @@ testbed, guest, run, stage or task to its display, so that all pages agree.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import lru_cache
 from urllib.parse import urlencode
 
 from django import template
 from django.template.loader import render_to_string
-from django.utils import timezone
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
@@ -22,6 +21,7 @@ from orchestration.terminal import plain, plain_lines
 from testbed.models import Task
 from testbed.models.runs import COMMAND_NAMES
 from testbed.pages.board import Copies
+from testbed.pages.freshness import ago, elapsed, remaining
 from testbed.testbeds.findings import errors_among
 
 register = template.Library()
@@ -30,6 +30,9 @@ register.filter("plain_text", plain_lines)
 register.filter("size", amounts.size)
 register.filter("speed", amounts.speed)
 register.filter("time_left", amounts.time_left)
+register.filter("ago", ago)
+register.filter("elapsed", elapsed)
+register.filter("remaining", remaining)
 
 # For each status word: its tone, its icon, and its text.
 DISPLAY = {
@@ -211,43 +214,6 @@ def took(thing: object) -> str:
     started = getattr(thing, "started_at", None)
     ended = getattr(thing, "ended_at", None)
     return duration(ended - started) if started and ended else ""
-
-
-@register.filter
-def elapsed(moment: datetime) -> str:
-    """Show the time since a start, in the format of the clock in the browser."""
-    seconds = max(0, round((timezone.now() - moment).total_seconds()))
-    return f"{seconds} s" if seconds < 60 else duration(seconds)
-
-
-@register.filter
-def remaining(moment: datetime) -> str:
-    """Show the time until a moment: `in 3 days`, `in 5 h 12 min`, `now`."""
-    minutes = round((moment - timezone.now()).total_seconds() / 60)
-    if minutes < 1:
-        return "now"
-    hours, rest = divmod(minutes, 60)
-    if hours >= 72:
-        return f"in {round(hours / 24)} days"
-    return f"in {hours} h {rest:02} min" if hours else f"in {rest} min"
-
-
-@register.filter
-def ago(moment: datetime | None) -> str:
-    """Show a moment in words: `now`, `4 min ago`, `yesterday`, `12 Mar 2026`."""
-    if moment is None:
-        return "never"
-    seconds = (timezone.now() - moment).total_seconds()
-    if seconds < 45:
-        return "just now"
-    if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} min ago"
-    if seconds < 86400:
-        return f"{round(seconds / 3600)} h ago"
-    if seconds < 7 * 86400:
-        days = max(1, round(seconds / 86400))
-        return "yesterday" if days == 1 else f"{days} days ago"
-    return timezone.localtime(moment).strftime("%-d %b %Y")
 
 
 @register.filter

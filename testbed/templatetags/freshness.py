@@ -6,7 +6,7 @@ from django import template
 
 from testbed.models import Testbed
 from testbed.pages import freshness
-from testbed.templatetags.display import ago, elapsed
+from testbed.pages.freshness import ago, elapsed
 
 register = template.Library()
 

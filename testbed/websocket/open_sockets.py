@@ -17,7 +17,7 @@ async def enter(user: User, socket: object) -> str:
     others = _open[user.pk]
     if len(others) >= limits.sockets:
         return (
-            f"You have {len(others)} open connections to runs and consoles; "
+            f"You have {len(others)} open connections to runs, consoles and lists; "
             f"{limits.sockets} are allowed. Close some of these pages, or ask your "
             "lab's admin for more."
         )

@@ -4,11 +4,13 @@ Redis, Celery worker and Daphne are the real ones, the hosts are rehearsed.
 """
 
 import re
+import threading
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, WebSocketRoute, expect
 
 from tests.live.browser import create, signed_in
+from tests.live.flood import Flood, close_run, open_run
 from tests.live.stack import Stack
 
 pytestmark = pytest.mark.browser
@@ -22,6 +24,13 @@ Testbed.objects.bulk_create(
 )
 """
 CLEAR = "from testbed.models import Testbed; Testbed.objects.filter(number__gte=400).delete()"
+END_TASK = """
+from orchestration.events import Status, TaskFinished
+from testbed.runs.recorder import Recorder
+recorder = Recorder({run})
+recorder.sink(TaskFinished(0, "guest-000", "main", Status.DONE))
+recorder.close()
+"""
 SIXTY = "51\N{EN DASH}60 of 60"
 
 
@@ -95,6 +104,51 @@ def test_ticked_testbeds_go_up_and_down_while_the_rows_follow(
     recent = page.get_by_role("region", name="Recent activity")
     expect(recent.locator("li", has_text="tick-first").first).to_contain_text("Down")
     expect(recent.locator("li", has_text="tick-second").first).to_contain_text("Down")
+
+
+def test_row_of_a_run_moves_without_a_poll(page: Page, product: Stack):
+    create(page, "moves")
+    run = open_run(product, "moves", Flood(2, 1, 1))
+    page.goto("/?q=moves")
+    row = page.locator("#testbed-moves")
+    expect(row).to_contain_text("Set up guests, 0 of 2")
+    expect(page.locator("html[data-live]")).to_be_attached()
+    row.get_by_role("link", name="Up").focus()
+
+    def answer(route: Route) -> None:
+        is_poll = "hx-request" in route.request.headers
+        route.fulfill(status=204) if is_poll else route.continue_()
+
+    page.route("**/*", answer)
+    product.shell(END_TASK.format(run=run))
+    expect(row).to_contain_text("Set up guests, 1 of 2")
+    expect(row.get_by_role("link", name="Up")).to_be_focused()
+    expect(page.locator("#running-count")).to_contain_text("going on now")
+    close_run(product, run)
+    expect(row).to_contain_text("succeeded")
+    expect(page.locator("#running-count")).to_have_text("no run is going on")
+
+
+def test_list_polls_more_often_while_its_socket_is_away(page: Page, product: Stack):
+    sockets: list[WebSocketRoute] = []
+    is_cut = threading.Event()
+
+    def open_socket(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        socket.close(code=1012) if is_cut.is_set() else socket.connect_to_server()
+
+    page.route_web_socket("**/ws/testbeds/", open_socket)
+    page.goto("/")
+    live = page.locator("html[data-live]")
+    expect(live).to_be_attached()
+
+    is_cut.set()
+    sockets[0].close(code=1012)
+    expect(live).not_to_be_attached()
+    with page.expect_request(lambda asked: "hx-request" in asked.headers):
+        is_cut.clear()
+
+    expect(live).to_be_attached()
 
 
 def test_list_works_without_javascript(

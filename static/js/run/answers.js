@@ -2,7 +2,7 @@
 // answered, at most so often that two hundred answers do not make two hundred lists.
 // One list at a time: a search for a text may take seconds, and a newer one ends it. The
 // list of a push or fetch begins with the copies that run: there a start is news.
-import { applyFragments } from "./fragments.js";
+import { applyFragments } from "../fragments.js";
 
 const EVERY = 700;
 const FIRST = 100;

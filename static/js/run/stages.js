@@ -1,6 +1,6 @@
 // Stage heads hold counts of all their tasks, also of those that are not shown: when a
 // task of a stage has news, the stage is fetched again, at most once a second.
-import { applyFragments } from "./fragments.js";
+import { applyFragments } from "../fragments.js";
 
 const EVERY = 1000;
 

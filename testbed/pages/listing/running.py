@@ -104,6 +104,26 @@ def _seen(runs: Iterable[Run], user: User) -> list[Run]:
     return found
 
 
+def run_json(run: Run, progress: Progress | None = None) -> dict[str, object]:
+    """Return a run for programs, with the progress of one that goes on."""
+    shape: dict[str, object] = {
+        "run": run.pk,
+        "testbed": run.testbed.name,
+        "key": run.testbed.slug,
+        "owner": run.testbed.owner.username,
+        "name": run.name,
+        "title": run.title,
+        "status": run.status,
+        "asked_by": run.asker,
+        "created_at": run.created_at,
+        "ended_at": run.ended_at,
+        "message": run.message,
+    }
+    if progress:
+        shape |= {"stage": progress.stage, "percent": progress.percent}
+    return shape
+
+
 def _count_tasks(found: dict[int, Progress], running: Collection[int]) -> None:
     over = Count("pk", filter=Q(status__in=OVER))
     tasks = Task.objects.filter(instruction__in=running).order_by()

@@ -7,13 +7,16 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
 from testbed.access.visibility import Request, host_for, not_stored, page_of
+from testbed.api.shapes import host_json
 from testbed.models import Host, ObservedGuest, Testbed
 from testbed.pages.overview import UP
 from testbed.pages.reservations.shown import next_on
 from testbed.samples.charts import host_load
 from testbed.samples.reading import Period
+from testbed.views.problems import wants_json
 
 
+@not_stored
 @login_required
 @require_GET
 def index(request: Request) -> HttpResponse:
@@ -21,6 +24,10 @@ def index(request: Request) -> HttpResponse:
     running = ObservedGuest.objects.filter(status__in=UP).order_by()
     counts = dict(running.values_list("host").annotate(count=Count("id")))
     hosts = [(host, counts.get(host.name, 0)) for host in Host.objects.all()]
+    if wants_json(request):
+        is_admin = request.user.is_superuser
+        shapes = [host_json(host, n, for_admin=is_admin) for host, n in hosts]
+        return JsonResponse({"hosts": shapes})
     template = "hosts/_table.html" if request.htmx else "hosts/list.html"
     return render(request, template, {"hosts": hosts})
 

@@ -31,7 +31,7 @@ def rings(monkeypatch):
     """The numbers that the doorbell rang with."""
     rung = []
     monkeypatch.setattr(
-        recorder_module, "ring", lambda run_id, seq: rung.append((run_id, seq))
+        recorder_module, "ring", lambda run_id, seq, **_: rung.append((run_id, seq))
     )
     return rung
 

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from django.utils import timezone
 
-from testbed.models import Host, Testbed
+from testbed.models import Host, ObservedGuest, Testbed
 from testbed.views.problems import failed
 from tests.testbed.conftest import MakeRun
 from tests.testbed.reading import visible
@@ -40,6 +40,36 @@ def test_hosts_are_shown_to_everyone_and_edited_by_admins(
     assert "Host host-b did not answer." in pages["olive"]
     assert "Add a host" not in pages["olive"]
     assert "Add a host" in visible(pages["ada"])
+
+
+def test_hosts_are_json_for_programs_with_their_addresses_for_admins(
+    client: Client, owner: User, admin: User, testbed: Testbed
+):
+    looked_at = timezone.now()
+    Host.objects.filter(name="host-b").update(
+        load=1.5, free_memory_mib=8192, checked_at=looked_at, versions={"QEMU": "7.2"}
+    )
+    ObservedGuest.objects.create(
+        testbed=testbed,
+        name="web",
+        host="host-b",
+        status="running",
+        observed_at=looked_at,
+    )
+
+    answers = {}
+    for user in (owner, admin):
+        client.force_login(user)
+        found = client.get("/hosts/", headers={"Accept": "application/json"}).json()
+        answers[user.username] = {host["name"]: host for host in found["hosts"]}
+
+    theirs, full = answers["olive"]["host-b"], answers["ada"]["host-b"]
+    assert list(answers["ada"]) == ["main", "host-b"]
+    assert (theirs["state"], theirs["guests"], theirs["load"]) == ("online", 1, 1.5)
+    assert (theirs["free_memory_mib"], theirs["versions"]) == (8192, {"QEMU": "7.2"})
+    assert (theirs["drained"], theirs["disk_bytes"]) == (None, None)
+    assert full == theirs | {"address": "192.0.2.2", "port": 22, "user": "root"}
+    assert answers["olive"]["main"]["state"] == "unknown"
 
 
 def test_remark_about_a_host_that_is_online_is_shown(

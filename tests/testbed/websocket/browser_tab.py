@@ -20,10 +20,17 @@ OFTEN = Pace(tick_s=0.05, silence_s=600.0)
 
 
 class Tab:
-    """One browser tab on a run's websocket."""
+    """One browser tab on a run's websocket, or on that of another `path`."""
 
     def __init__(
-        self, run_id, user=None, query="", origin=b"http://localhost", pace=OFTEN
+        self,
+        run_id,
+        user=None,
+        query="",
+        origin=b"http://localhost",
+        pace=OFTEN,
+        path="",
+        application=None,
     ):
         headers = [(b"host", b"localhost")]
         headers += [(b"origin", origin)] if origin else []
@@ -32,8 +39,9 @@ class Tab:
             client.force_login(user)
             self.session_key = client.cookies["sessionid"].value
             headers.append((b"cookie", f"sessionid={self.session_key}".encode()))
-        path = f"/ws/orchestration/{run_id}/{query}"
-        self.socket = WebsocketCommunicator(websockets(pace), path, headers=headers)
+        path = path or f"/ws/orchestration/{run_id}/{query}"
+        application = application or websockets(pace)
+        self.socket = WebsocketCommunicator(application, path, headers=headers)
         self.seen = []
 
     async def open(self):

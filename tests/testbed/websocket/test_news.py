@@ -85,7 +85,7 @@ async def test_run_that_is_over_ends_a_silent_client(tab, run, owner):
 async def test_events_come_without_a_doorbell_a_little_later(
     tab, run, owner, monkeypatch
 ):
-    monkeypatch.setattr("testbed.runs.recorder.ring", lambda run_id, seq: None)
+    monkeypatch.setattr("testbed.runs.recorder.ring", lambda *_, **__: None)
     socket = await tab(run.pk, owner)
     await socket.send("ping")
 

@@ -18,7 +18,12 @@ from tests.testbed.websocket.browser_tab import Tab
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROUTES = [r"^ws/orchestration/(?P<run>[0-9]{1,18})/$", r"^ws/console/$", ""]
+ROUTES = [
+    r"^ws/orchestration/(?P<run>[0-9]{1,18})/$",
+    r"^ws/console/$",
+    r"^ws/testbeds/$",
+    "",
+]
 FRAMES = {
     "subscribe": {"text_data": '{"type": "subscribe", "after": 0}'},
     "instruction": {"text_data": '{"type": "instruction", "index": 0, "kind": "init"}'},

@@ -168,3 +168,14 @@ def test_running_rows_take_few_queries(
 
     with django_assert_max_num_queries(14):
         assert browser.get(path).status_code == 200
+
+
+def test_activity_is_json_for_programs(browser: Client, running: Run):
+    found = browser.get("/activity/", headers={"Accept": "application/json"}).json()
+
+    (row,) = [one for one in found["running"] if one["run"] == running.pk]
+    assert found["count"] == len(found["running"])
+    assert (row["testbed"], row["owner"]) == ("alpha", "olive")
+    assert (row["status"], row["stage"], row["percent"]) == ("running", "Disks", 50)
+    assert row["ended_at"] is None
+    assert all(one["status"] not in Run.ACTIVE for one in found["recent"])

@@ -7,7 +7,7 @@ const FINAL = {
   4400: "The server did not understand this page. Load it again.",
   4401: "You are signed out. Load the page again to sign in.",
   4404: "This run is gone, or no longer yours.",
-  4429: "You have too many pages of runs open. Close some, then load this one again.",
+  4429: "You have too many pages open that follow runs. Close some, then load this one again.",
 };
 
 export const connect = (path, { onOpen, onFrame, onState, isOver }) => {
@@ -16,10 +16,17 @@ export const connect = (path, { onOpen, onFrame, onState, isOver }) => {
   let socket;
   let wait = FIRST_WAIT;
   let timer = 0;
+  let isEnded = false;
 
   const live = {
     isOpen: () => socket.readyState === WebSocket.OPEN,
     send: (frame) => live.isOpen() && socket.send(JSON.stringify(frame)),
+    close: () => {
+      isEnded = true;
+      clearTimeout(timer);
+      window.removeEventListener("online", retry);
+      socket.close();
+    },
   };
 
   const open = () => {
@@ -32,7 +39,7 @@ export const connect = (path, { onOpen, onFrame, onState, isOver }) => {
     });
     socket.addEventListener("message", ({ data }) => onFrame(JSON.parse(data), live));
     socket.addEventListener("close", ({ code }) => {
-      if (isOver() || code === 1000) return;
+      if (isEnded || isOver() || code === 1000) return;
       if (code in FINAL) {
         onState(FINAL[code]);
         return;

@@ -1,0 +1,221 @@
+"""`/ws/testbeds/`: the rows of one open list of testbeds, as they change.
+
+A page names the rows that it shows, and gets the cells of those that change
+(docs/protocol.md). The board reads and renders them once for all; here is asked who may
+see which. Every frame and every tick asks again, and tells a page to load its rows when
+there are other testbeds for its user.
+
+Close codes: 4400 for a frame that is none, is binary or above 64 KiB; 4401 and 4429 as
+in `consumer`; 1011 when a task failed.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Collection, Coroutine
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
+
+from channels.db import database_sync_to_async
+from django.contrib.auth.models import User
+from django.db.models import Count, Max
+from django.template.loader import render_to_string
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from testbed.access.sessions import user_of_session
+from testbed.access.visibility import PAGE_SIZE
+from testbed.models import Testbed
+from testbed.pages.listing.running import active_runs
+from testbed.websocket import open_sockets
+from testbed.websocket.board import Board, Watcher
+from testbed.websocket.consumer import (
+    BROKEN,
+    MAX_FRAME_BYTES,
+    NOT_UNDERSTOOD,
+    TOO_MANY,
+)
+from testbed.websocket.follower import NOT_SIGNED_IN
+from testbed.websocket.frames import error_frame
+from testbed.websocket.leaving import LeavingConsumer
+
+logger = logging.getLogger(__name__)
+_in_thread = database_sync_to_async
+
+Number = Annotated[int, Field(ge=1, lt=2**63)]
+Version = Annotated[str, Field(max_length=40)]
+
+
+class ShowFrame(BaseModel):
+    """The rows that a page shows from now on, each with the version that it has."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: Literal["show"]
+    rows: Annotated[dict[Number, Version], Field(max_length=PAGE_SIZE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The testbeds and runs that a user sees at one moment.
+
+    `rows` are those of the asked ones that are visible; `count` and `newest` are of all
+    visible testbeds, `running` counts the runs that go on.
+    """
+
+    user: User | None
+    rows: frozenset[int] = frozenset()
+    count: int = 0
+    newest: int = 0
+    running: int = 0
+
+
+class RowsConsumer(LeavingConsumer):
+    """One page of the list of testbeds."""
+
+    # The board listens by itself: a socket must open while Redis is down.
+    channel_layer_alias = ""
+
+    def __init__(self, *, board: Board) -> None:
+        super().__init__()
+        self._board = board
+        self._watcher = Watcher()
+        # Of two looks the later one counts.
+        self._turn = asyncio.Lock()
+        self._user: User | None = None
+        self._sight: Sight | None = None
+        self._is_closed = self._is_stale = self._has_other_count = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def connect(self) -> None:
+        """Accept a signed-in user, who says what the page shows."""
+        self._user = await _in_thread(user_of_session)(self._session)
+        await self.accept()
+        if self._user is None:
+            await self._close(NOT_SIGNED_IN)
+            return
+        if refusal := await open_sockets.enter(self._user, self):
+            await self._close(TOO_MANY, refusal)
+            return
+        self._board.enter(self._watcher)
+        self._start(self._follow())
+        self._start(self._tick())
+
+    async def receive(
+        self, text_data: str | None = None, bytes_data: bytes | None = None
+    ) -> None:
+        """Show the rows of a frame, as far as the user sees them."""
+        if self._is_closed:
+            return
+        text = text_data or ""
+        if (
+            bytes_data is not None
+            or len(text.encode(errors="replace")) > MAX_FRAME_BYTES
+        ):
+            await self._close(NOT_UNDERSTOOD, "Frames are JSON text of at most 64 KiB.")
+            return
+        try:
+            frame = ShowFrame.model_validate_json(text)
+        except ValidationError:
+            await self._close(NOT_UNDERSTOOD, "This frame was not understood.")
+            return
+        sight = await self._look(frame.rows)
+        if sight is None:
+            return
+        seen = {pk: v for pk, v in frame.rows.items() if pk in sight.rows}
+        await self._board.show(self._watcher, seen)
+        await self._send({"type": "shown", "rows": len(seen)})
+
+    async def disconnect(self, code: int) -> None:
+        """Leave the board."""
+        self._is_closed = True
+        self._board.leave(self._watcher)
+        if self._user is not None:
+            open_sockets.leave(self._user, self)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def _session(self) -> str:
+        return self.scope["session"].session_key or ""
+
+    async def _follow(self) -> None:
+        """Send what changed, when the client took what was sent before."""
+        while True:
+            await self._watcher.news.wait()
+            await self.scope["gate"].wait()
+            self._watcher.news.clear()
+            if rows := self._watcher.take():
+                await self._send_text(self._board.frame_of(rows))
+            if self._has_other_count and self._sight:
+                self._has_other_count = False
+                context = {"running": self._sight.running}
+                html = render_to_string("testbeds/listing/_running.html", context)
+                await self._send({"type": "running", "html": html.strip()})
+            if self._is_stale:
+                self._is_stale = False
+                await self._send({"type": "stale"})
+
+    async def _tick(self) -> None:
+        """Ask again what the user sees, until the user is gone."""
+        while await self._look(self._watcher.shown):
+            await asyncio.sleep(self._board.beat.check_s)
+
+    async def _look(self, rows: Collection[int]) -> Sight | None:
+        """Ask what the user sees of these rows; close where nobody is signed in."""
+        async with self._turn:
+            sight: Sight = await _in_thread(_sight)(self._session, rows)
+            if sight.user is None:
+                await self._close(NOT_SIGNED_IN)
+                return None
+            self._watcher.shown -= frozenset(rows) - sight.rows
+            self._compare(sight)
+        return sight
+
+    def _compare(self, sight: Sight) -> None:
+        """Note what has to be said of all testbeds since the last look."""
+        before, self._sight = self._sight, sight
+        if before is None or sight.running != before.running:
+            self._has_other_count = True
+        if before and (sight.count, sight.newest) != (before.count, before.newest):
+            self._is_stale = True
+        if self._is_stale or self._has_other_count:
+            self._watcher.news.set()
+
+    async def _send(self, frame: dict[str, object]) -> None:
+        await self._send_text(json.dumps(frame, ensure_ascii=False))
+
+    async def _send_text(self, text: str) -> None:
+        if not self._is_closed:
+            await self.send(text)
+
+    async def _close(self, code: int, reason: str = "") -> None:
+        if self._is_closed:
+            return
+        if reason:
+            await self._send({**error_frame(reason)})
+        self._is_closed = True
+        self._board.leave(self._watcher)
+        await self.close(code)
+
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._note_end)
+        self._tasks.append(task)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        """Close the socket of a failed task, so that the page opens another."""
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            logger.error("a list is not followed", exc_info=problem)
+            self._tasks.append(asyncio.create_task(self._close(BROKEN)))
+
+
+def _sight(session: str, rows: Collection[int]) -> Sight:
+    user = user_of_session(session)
+    if user is None:
+        return Sight(None)
+    visible = Testbed.objects.all().visible_to(user)
+    seen = visible.filter(pk__in=rows).values_list("pk", flat=True) if rows else ()
+    all_of = visible.order_by().aggregate(count=Count("pk"), newest=Max("pk"))
+    sight = Sight(user, frozenset(seen), all_of["count"], all_of["newest"] or 0)
+    return replace(sight, running=active_runs(user).count())
