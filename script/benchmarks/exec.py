@@ -10,6 +10,7 @@ import argparse
 import os
 import sys
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -70,6 +71,7 @@ def options() -> argparse.ArgumentParser:
     found.add_argument("--targets", default="10,50,200", help="how many, with commas")
     found.add_argument("--repeat", type=int, default=5)
     found.add_argument("--only", help=f"some of {','.join(PARTS)}, with commas")
+    found.add_argument("--against", help="some of the others' titles, with commas")
     found.add_argument("--mib", type=int, default=100, help="of the large files")
     found.add_argument("--files", type=int, default=1000, help="the small files")
     found.add_argument(
@@ -94,7 +96,9 @@ def measure(
     """Add the rows of all parts that were asked for."""
     parts = chosen.only.split(",") if chosen.only else PARTS
     if "commands" in parts:
-        Contest(table, site, Tools(chosen.venv)).run(counts, chosen.repeat)
+        against = chosen.against.split(",") if chosen.against else ()
+        contestants = all_of(site, Tools(chosen.venv), against)
+        Contest(table, contestants).run(counts, chosen.repeat)
     if "copies" in parts:
         copies(table, site, chosen)
     for count in counts:
@@ -108,12 +112,11 @@ def measure(
 class Contest:
     """All contestants by turns; one that fails is not tried again."""
 
-    def __init__(self, table: Table, site: Site, tools: Tools) -> None:
+    def __init__(self, table: Table, contestants: Sequence[Contestant]) -> None:
         self._table = table
         self._ready: list[Contestant] = []
-        for contestant in all_of(site, tools):
-            self._try(contestant, contestant.find)
-        self._failed: set[str] = set()
+        for contestant in contestants:
+            self._add_ready(contestant)
 
     def run(self, counts: list[int], repeat: int) -> None:
         """Add the rows of each number of targets, direct and through the jump."""
@@ -127,7 +130,7 @@ class Contest:
             for contestant in self._ready:
                 contestant.stop()
 
-    def _try(self, contestant: Contestant, find: object) -> None:
+    def _add_ready(self, contestant: Contestant) -> None:
         try:
             contestant.find()
         except CannotRun as exc:

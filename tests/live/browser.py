@@ -1,5 +1,6 @@
 """A real Chromium for the tests: signed-in pages that must stay free of errors."""
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, Page, StorageState, expect, sync_playwright
 
-from tests.live.stack import PASSWORD
+from tests.live.stack import PASSWORD, Stack
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PATIENCE_MS = 60_000
@@ -27,6 +28,14 @@ network:
   bridges: [{name: lan}]
   external_bridge: lan
 """
+
+
+def add_tiny_image(stack: Stack) -> None:
+    """Give a simulated product the image of `YAML`."""
+    image = stack.folder / "tiny.raw"
+    image.write_bytes(b"tiny" * 1024)
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    stack.add_image("tiny", image, sha256=digest, format="raw")
 
 
 def find_chromium() -> str | None:

@@ -6,7 +6,6 @@ must pass through the folder of the first, so it is not pytest's own. The tests 
 file use testbeds of their own.
 """
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -18,7 +17,13 @@ from playwright.sync_api import Browser, Page
 
 from testbed.client.api import Client
 from tests.conftest import Lane
-from tests.live.browser import find_chromium, launched, page_of, signed_in
+from tests.live.browser import (
+    add_tiny_image,
+    find_chromium,
+    launched,
+    page_of,
+    signed_in,
+)
 from tests.live.namespace_host import debian_13, images
 from tests.live.stack import Stack, real_stack, simulated_stack
 
@@ -74,10 +79,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         pytest.skip("not installed: redis-server")
     folder = tmp_path_factory.mktemp("browser")
     with simulated_stack(folder) as stack:
-        image = folder / "tiny.raw"
-        image.write_bytes(b"tiny" * 1024)
-        digest = hashlib.sha256(image.read_bytes()).hexdigest()
-        stack.add_image("tiny", image, sha256=digest, format="raw")
+        add_tiny_image(stack)
         stack.add_user("owner", "other")
         yield stack
 

@@ -314,7 +314,9 @@ def install(venv: Path, requirements: Path) -> None:
             raise CannotRun(done.stderr.strip()[-400:])
 
 
-def all_of(site: Site, tools: Tools) -> Sequence[Contestant]:
-    """Return all contestants, ours first."""
-    kinds = (Ours, Asyncssh, ParallelSSH, OpenSSH, Clush, Ansible, Pyinfra)
-    return [kind(site, tools) for kind in kinds]
+def all_of(site: Site, tools: Tools, against: Sequence[str]) -> Sequence[Contestant]:
+    """Return ours and then the others, of `against` those whose titles begin so."""
+    kinds = (Asyncssh, ParallelSSH, OpenSSH, Clush, Ansible, Pyinfra)
+    wanted = tuple(against) or ("",)
+    others = [kind for kind in kinds if kind.title.startswith(wanted)]
+    return [kind(site, tools) for kind in (Ours, *others)]
