@@ -142,7 +142,7 @@ def _unblocked(
     if user.is_superuser or not users:
         return users
     seen = set(Testbed.objects.all().visible_to(user).values_list("pk", flat=True))
-    names = [str(one) for one in users if one.pk in seen]
+    names = [str(one.seen_by(user)) for one in users if one.pk in seen]
     hidden, words = len(users) - len(names), _first(names)
     if hidden:
         words.append(f"{count_of(hidden, 'testbed')} of others")

@@ -23,6 +23,7 @@ from tests.live.watch import (
     condition,
     followed,
     holdings,
+    key_of,
     project,
     ran,
     wait_until,
@@ -112,7 +113,7 @@ def test_up_goes_on_after_a_cancel_with_the_mended_script(stack, owner):
     assert over.status == "succeeded", over.words
     assert over.statuses()["create-disks"] == {"unchanged"}
     assert over.statuses()["start-guests"] == {"unchanged"}
-    assert "far: set up on stubborn-far" in over.log
+    assert f"far: set up on {key_of(stack, SLUG)}-far" in over.log
     mended = sha256((DATA / "far/scripts/setup.sh").read_bytes()).hexdigest()
     markers = project(stack, SLUG).read_state().guest("far").markers
     assert (markers.script, markers.script_exit_code) == (mended, 0)

@@ -255,7 +255,8 @@ class WrittenMachine(Entry):
 
     name: LowerCase
     """`a-z`, `0-9` and `-`, no `-` at the ends, up to 40 characters; capital letters
-    become small ones. Unique. The guest's host name is `<testbed>-<name>`."""
+    become small ones. Unique. The guest's host name is `<key of the testbed>-<name>`,
+    such as `tb12-worker`."""
     interfaces: tuple[BridgeInterface, ...] | None = None
     """Network cards on bridges, up to 32."""
     network: (

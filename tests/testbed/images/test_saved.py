@@ -212,7 +212,7 @@ def test_image_that_a_yaml_or_a_state_needs_is_not_deleted(down: Testbed, owner:
     image = made(down, owner)
     naming(down, "base")
 
-    with pytest.raises(ImageInUse, match="it is used by olive/lab"):
+    with pytest.raises(ImageInUse, match="it is used by lab"):
         delete(image, owner)
     prepare(down, Command.GENERATE_ARTEFACTS, Options())
     yaml = down.project.yaml

@@ -177,4 +177,4 @@ def test_owner_is_told_what_keeps_an_image(
     told = browser.get(f"/catalogue/{image.pk}/delete/")
 
     assert told.status_code == 422
-    assert "it is used by olive/lab" in visible(told.content.decode())
+    assert "it is used by lab" in visible(told.content.decode())
