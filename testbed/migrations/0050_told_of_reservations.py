@@ -17,7 +17,7 @@ class Migration(migrations.Migration):
                     ("run_ended", "A run ended"),
                     ("end_near", "A testbed ends soon"),
                     ("host_away", "A host is away"),
-                    ("reservation", "A reservation changes"),
+                    ("reservation", "Reservation changes"),
                     ("test", "A test"),
                 ],
                 max_length=12,

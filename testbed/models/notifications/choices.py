@@ -14,7 +14,7 @@ class Kind(models.TextChoices):
     RUN_ENDED = "run_ended", "A run ended"
     END_NEAR = "end_near", "A testbed ends soon"
     HOST_AWAY = "host_away", "A host is away"
-    RESERVATION = "reservation", "A reservation changes"
+    RESERVATION = "reservation", "Reservation changes"
     TEST = "test", "A test"
 
 

@@ -5,6 +5,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from testbed.models import Delivery, GroupManager, Host, Notification, Reservation
+from testbed.notifications.reservations import MOST_IN_AN_HOUR
 from tests.testbed.conftest import Reserved
 
 DRAIN = "/hosts/host-b/drain/"
@@ -108,3 +109,21 @@ def test_holder_is_not_told_of_the_own_acts(
 
     assert Reservation.objects.get().cancelled_by == "olive"
     assert told(owner) == []
+
+
+def test_manager_who_acts_again_and_again_floods_no_member(
+    client: Client, owner: User, member: User, reserved: Reserved
+):
+    course = Group.objects.create(name="course")
+    GroupManager.objects.create(group=course, user=owner)
+    member.groups.add(course)
+    row = reserved(course, "host-b", begin=5)
+    client.force_login(owner)
+
+    for number in range(MOST_IN_AN_HOUR + 3):
+        purpose = {"purpose": f"lesson {number}"}
+        client.post(f"/reservations/{row.pk}/change/", purpose)
+
+    row.refresh_from_db()
+    assert row.purpose == f"lesson {MOST_IN_AN_HOUR + 2}"
+    assert len(told(member)) == MOST_IN_AN_HOUR

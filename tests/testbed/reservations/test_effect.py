@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from orchestration.plan.model import Command
 from orchestration.state.placement import Taken
@@ -330,3 +331,18 @@ def test_part_that_the_holder_uses_already_leaves_a_running_testbed_its_place(
     (note,) = coming_on(testbed)
 
     assert note.endswith("this testbed fits beside that.")
+
+
+def test_queries_of_a_running_testbeds_page_do_not_grow_with_reservations(
+    testbed, owner, member, browser, reserved
+):
+    up(testbed, owner)
+    counts = []
+    for begin in range(3, 6):
+        reserved(member, "host-b", begin=begin)
+        with CaptureQueriesContext(connection) as found:
+            page = browser.get("/testbeds/lab/", follow=True).text
+        counts.append(len(found))
+
+    assert page.count("host-b is reserved from") == 3
+    assert counts[-1] <= counts[0]
