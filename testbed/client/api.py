@@ -379,6 +379,12 @@ class Client:
             yield socket
 
     @contextmanager
+    def listing(self) -> Iterator[ClientConnection]:
+        """Open the websocket of the list of testbeds with this user's session."""
+        with self._connected("/ws/testbeds/") as socket:
+            yield socket
+
+    @contextmanager
     def console(
         self, slug: str, guest: str, mode: str, *, typing: bool = True
     ) -> Iterator[ClientConnection]:

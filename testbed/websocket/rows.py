@@ -107,10 +107,8 @@ class RowsConsumer(LeavingConsumer):
         if self._is_closed:
             return
         text = text_data or ""
-        if (
-            bytes_data is not None
-            or len(text.encode(errors="replace")) > MAX_FRAME_BYTES
-        ):
+        is_large = len(text.encode(errors="replace")) > MAX_FRAME_BYTES
+        if bytes_data is not None or is_large:
             await self._close(NOT_UNDERSTOOD, "Frames are JSON text of at most 64 KiB.")
             return
         try:

@@ -2,7 +2,8 @@
 
 `open_run` makes a run whose one batch is leased to nobody who exists, so that the
 product leaves it alone; `log_writers` starts processes that put lines into real
-recorders, as the workers of many batches do; `close_run` ends it. Each line begins
+recorders, as the workers of many batches do, `step_writer` one that ends tasks;
+`close_run` ends it. Each line begins
 with the clock of the machine and its number, by which a reader finds what is late,
 lost, double or in disorder. Used by script/bench logs and the browser tests.
 """
@@ -77,12 +78,19 @@ class Flood:
 
 def open_run(stack: Stack, slug: str, flood: Flood) -> int:
     """Make a run that is on, with a task for each guest; return its number."""
-    return int(stack.shell(_OPEN.format(slug=slug, resources=flood.resources)))
+    return open_runs(stack, [slug], flood)[0]
 
 
-def close_run(stack: Stack, run: int) -> None:
-    """End the run well."""
-    stack.shell(_CLOSE.format(run=run))
+def open_runs(stack: Stack, slugs: Sequence[str], flood: Flood) -> list[int]:
+    """Make such a run of each testbed; return their numbers."""
+    tasks = flood.resources
+    code = "".join(_OPEN.format(slug=slug, resources=tasks) for slug in slugs)
+    return [int(number) for number in stack.shell(code).split()]
+
+
+def close_run(stack: Stack, *runs: int) -> None:
+    """End the runs well."""
+    stack.shell("".join(_CLOSE.format(run=run) for run in runs))
 
 
 @contextmanager
@@ -97,6 +105,27 @@ def log_writers(
         for process in started:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def step_writer(
+    stack: Stack, runs: Sequence[int], *, first: int, count: int, pace_s: float
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Run a process that ends tasks of the runs, and prints when."""
+    numbers = (",".join(map(str, runs)), first, count, pace_s)
+    words = [sys.executable, "-m", "tests.live.step_writer", *map(str, numbers)]
+    process = subprocess.Popen(
+        words,
+        env=stack.environment,
+        cwd=CHECKOUT,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def read_line(text: str) -> tuple[float, int]:

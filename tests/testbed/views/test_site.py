@@ -4,6 +4,7 @@ Hosts, a page that is not there, a form that expired, the password; and no page 
 any code of its own.
 """
 
+import gzip
 import json
 
 import pytest
@@ -220,3 +221,47 @@ def test_page_is_compressed_for_a_browser_that_accepts_it(browser: Client) -> No
     page = browser.get("/testbeds/new/", headers={"accept-encoding": "gzip, br"})
 
     assert page.headers["Content-Encoding"] == "gzip"
+
+
+STYLES = "/static/css/blocks/table.css"
+
+
+def test_static_text_is_compressed_for_a_browser_that_accepts_it(client: Client):
+    plain = client.get(STYLES)
+    packed = client.get(STYLES, headers={"accept-encoding": "gzip, br"})
+
+    text = b"".join(plain.streaming_content)
+    plain.close()
+    assert gzip.decompress(packed.content) == text
+    assert len(packed.content) < len(text) / 2
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Content-Type"] == plain.headers["Content-Type"]
+    assert {a.headers["Vary"] for a in (plain, packed)} == {"Accept-Encoding"}
+    assert "Content-Encoding" not in plain.headers
+
+
+def test_static_text_that_is_there_already_is_not_sent_again(client: Client):
+    first = client.get(STYLES, headers={"accept-encoding": "gzip"})
+
+    again = client.get(
+        STYLES,
+        headers={
+            "accept-encoding": "gzip",
+            "if-modified-since": first.headers["Last-Modified"],
+        },
+    )
+
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("extra", [{"range": "bytes=0-9"}, {}])
+def test_part_of_a_static_file_and_its_head_stay_plain(
+    client: Client, extra: dict[str, str]
+):
+    ask = client.get if extra else client.head
+
+    found = ask(STYLES, headers={"accept-encoding": "gzip", **extra})
+
+    found.close()
+    assert found.status_code == (206 if extra else 200)
+    assert "Content-Encoding" not in found.headers
