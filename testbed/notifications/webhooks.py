@@ -30,8 +30,10 @@ from testbed.models.notifications.choices import MOST_ADDRESS
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 TIME_LIMIT_S = 15.0
-# Translated addresses (RFC 6052) may lead to private ones.
-NAT64 = IPv6Network("64:ff9b::/96")
+# Only these are of the internet. Others stand for an IPv4 address, as those of RFC 4291,
+# 6052 and 8215 do, or are of a site.
+UNICAST = IPv6Network("2000::/3")
+DOCUMENTATION = IPv6Network("3fff::/20")
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 MOST_PORT = 65_535
@@ -161,7 +163,10 @@ def _meant(address: Address) -> Address:
 
 def _is_public(address: Address) -> bool:
     if isinstance(address, IPv6Address) and (
-        address in NAT64 or address.sixtofour is not None or address.teredo is not None
+        address not in UNICAST
+        or address in DOCUMENTATION
+        or address.sixtofour is not None
+        or address.teredo is not None
     ):
         return False
     return address.is_global and not address.is_multicast

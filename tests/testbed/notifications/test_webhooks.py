@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -254,11 +255,68 @@ def test_server_that_is_not_there_is_named(settings: object):
         "64:ff9b::7f00:1",
         "2002:7f00:1::",
         "2001:0:53aa:64c::1",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "fec0::1",
+        "fe80::1%1",
+        "3fff::1",
+        "2001:db8::1",
     ],
 )
 def test_addresses_of_the_lab_are_refused(address: str):
     with pytest.raises(WebhookRefused):
         choose([ip_address("93.184.216.34"), ip_address(address)], ())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[0:0:0:0:0:0:0:1]",
+    ],
+)
+def test_other_ways_to_write_a_private_address_are_refused(host: str, settings: object):
+    settings.WEBHOOK_NETWORKS = ()
+
+    with pytest.raises(WebhookRefused, match=r"not public|no address of a webhook"):
+        send(check_url(f"http://{host}:9/"), new_secret(), "msg_1", 1, {})
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\n\r\n", "It answered 200."),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", "could not be called"),
+    ],
+)
+def test_endless_answer_is_not_read(head: bytes, said: str, settings: object):
+    settings.WEBHOOK_NETWORKS = (LOOPBACK,)
+
+    def answer(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.sendall(head)
+            while True:
+                connection.sendall(b"x" * 65_536)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer, args=(server,))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        try:
+            found = send(url, new_secret(), "msg_1", 1, {})
+        except WebhookRefused as exc:
+            found = exc.message
+        thread.join()
+
+    assert said in found
 
 
 def test_allowed_network_is_called_also_as_mapped_address():
