@@ -14,7 +14,7 @@ from orchestration.state.model import State
 from testbed.access.limits import Use, account_of, limits_of, payer
 from testbed.models import Testbed
 from testbed.reservations.held import held_now
-from testbed.reservations.notes import notes_on
+from testbed.reservations.notes import notes_on, notes_while_up, others_on
 from testbed.runs.places.queue import obstacle_for
 from testbed.testbeds.capacity import (
     Counted,
@@ -24,6 +24,7 @@ from testbed.testbeds.capacity import (
     counted,
     held_needs,
     parties,
+    rest_of_hosts,
     taken_by_others,
 )
 from testbed.testbeds.findings import closed_hosts, known_hosts
@@ -69,6 +70,17 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
     adds = added_to_hosts(wanted, held)
     notes = tuple(notes_on(testbed, by_host(wanted)))
     return Needs(text, waits=obstacle_for(testbed, adds, found), notes=notes)
+
+
+def coming_on(testbed: Testbed) -> list[str]:
+    """Return what reservations of others mean for a testbed that is up, in sentences."""
+    if testbed.condition not in Testbed.DEPLOYED:
+        return []
+    others = others_on(testbed, by_host(held_needs(testbed)))
+    if not others:
+        return []
+    found = counted()
+    return notes_while_up(testbed, others, rest_of_hosts(found), parties(found))
 
 
 def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:

@@ -30,11 +30,13 @@ class Party:
 class Held:
     """A reservation, and what of it its holder's guests do not use yet.
 
-    `users` are those whose testbeds may use it; a testbed charged to `group` may, too.
+    `need` is all of it. `users` are those whose testbeds may use it; a testbed charged to
+    `group` may, too.
     """
 
     reservation: int
     host: str
+    need: Taken
     rest: Taken
     begins_at: datetime
     ends_at: datetime
@@ -68,6 +70,7 @@ def held_of_rows(rows: Iterable[Reservation]) -> tuple[Held, ...]:
         Held(
             row.pk,
             row.host_name,
+            need_of(row),
             need_of(row),
             row.begins_at,
             row.ends_at,

@@ -1,10 +1,10 @@
-"""Says what reservations mean for a testbed that is about to come up.
+"""Says what reservations mean for a testbed that is about to come up, or is up.
 
-For the testbed's page before Up, and for the log of the run when it begins. Other users'
+For the testbed's page, and for the log of the run when it begins. Other users'
 reservations are told by host, time and amount alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 
 from django.conf import settings
@@ -12,7 +12,13 @@ from django.conf import settings
 from orchestration.state.placement import Taken
 from testbed.models import Expiry, Host, Reservation, Testbed
 from testbed.models.expiry import database_now
-from testbed.reservations.held import Held, held_of_rows, is_within
+from testbed.reservations.held import (
+    Held,
+    Party,
+    held_of_rows,
+    is_within,
+    use_up,
+)
 from testbed.reservations.moments import in_words, period
 from testbed.reservations.timeline import Claim, most
 from testbed.reservations.wishes import amount, whole_of
@@ -38,6 +44,59 @@ def notes_on(testbed: Testbed, needs: Mapping[str, Taken]) -> list[str]:
     return said[: 2 * MOST_NOTES]
 
 
+def others_on(testbed: Testbed, hosts: Collection[str]) -> tuple[Held, ...]:
+    """Return the reservations of others on hosts that are not over, in order of time.
+
+    One query where there is none.
+    """
+    rows = Reservation.objects.claiming().not_over().filter(host_name__in=hosts)
+    owner, group = testbed.owner_id, testbed.charged_group_id
+    found = held_of_rows(rows[:MOST_ROWS])
+    others = (one for one in found if not one.is_for(owner, group))
+    return tuple(sorted(others, key=lambda one: (one.begins_at, one.reservation)))
+
+
+def notes_while_up(
+    testbed: Testbed,
+    others: Iterable[Held],
+    rest: Mapping[str, Taken],
+    parties: Iterable[Party],
+) -> list[str]:
+    """Return what the reservations of others mean for a testbed that is up.
+
+    `others` are those on its hosts; `rest` is what all running guests leave of each host,
+    `parties` are the testbeds of these guests. Those that begin after its end are left
+    out.
+    """
+    now = database_now()
+    end = _end_of(testbed, now)
+    for party in parties:
+        others = use_up(others, party.owner, party.group, party.used)
+    others = [one for one in others if end is None or one.begins_at < end]
+    return [_while_up(one, others, rest, now) for one in others[:MOST_NOTES]]
+
+
+def _while_up(
+    one: Held, others: Iterable[Held], rest: Mapping[str, Taken], now: datetime
+) -> str:
+    reserved = most(_claims_on(one.host, others), one.begins_at, one.ends_at)
+    when = period(one.begins_at, one.ends_at)
+    words = f"{one.host} is reserved from {when} for other users, {amount(one.need)}."
+    if reserved == Taken() or is_within(reserved, rest.get(one.host, Taken())):
+        return f"{words} As the host is used now, this testbed fits beside that."
+    since = "now on" if one.begins_at <= now else "then on"
+    return (
+        f"{words} Its guests there go on. After a Down, from {since}, the next Up waits "
+        f"until {in_words(one.ends_at)}, as the host is used now."
+    )
+
+
+def _claims_on(host: str, held: Iterable[Held]) -> list[Claim]:
+    return [
+        Claim(one.begins_at, one.ends_at, one.rest) for one in held if one.host == host
+    ]
+
+
 def _used(mine: Iterable[Held], now: datetime) -> Iterator[str]:
     current = [one for one in mine if one.begins_at <= now]
     for one in current[:MOST_NOTES]:
@@ -59,12 +118,7 @@ def _run_into(
     for one in sorted(coming, key=lambda one: (one.begins_at, one.reservation)):
         if one.host not in wholes or (end is not None and one.begins_at >= end):
             continue
-        beside = [
-            Claim(other.begins_at, other.ends_at, other.rest)
-            for other in others
-            if other.host == one.host
-        ]
-        reserved = most(beside, one.begins_at, one.ends_at)
+        reserved = most(_claims_on(one.host, others), one.begins_at, one.ends_at)
         if is_within(needs[one.host] + reserved, wholes[one.host]):
             continue
         yield (

@@ -32,7 +32,7 @@ from testbed.pages.diagram.sketch import Sketch, sketch_of
 from testbed.pages.drift import drift_of, marked
 from testbed.pages.execution.captures import choices_of
 from testbed.pages.execution.command_bar import command_bar
-from testbed.pages.needs import needs_of_up
+from testbed.pages.needs import coming_on, needs_of_up
 from testbed.pages.overview import (
     GuestRow,
     condition_of,
@@ -156,6 +156,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     active = running[0] if running else None
     pending = None if active else pending_changes(testbed, state)
     may_up = active is None and request.may.allows(Act.UP)
+    needs = needs_of_up(testbed, state) if may_up else None
     protections = protections_of(testbed)
     can_run = testbed.condition in Testbed.DEPLOYED and request.may.allows(Act.EXECUTE)
     return {
@@ -164,7 +165,8 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "state_problem": problem,
         "is_edited": is_changed,
         "pending": pending,
-        "needs": needs_of_up(testbed, state) if may_up else None,
+        "needs": needs,
+        "coming": [] if needs else coming_on(testbed),
         "protection": protections.get(""),
         "end": shown_end(testbed, request.may, timezone.now()),
         "guest_protections": [one for one in protections.values() if one.guest],

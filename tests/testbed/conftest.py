@@ -7,6 +7,7 @@ engine; nothing else is faked: services, tasks, recorder and consumers are real.
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,8 @@ from orchestration.plan.model import Command, Options
 from orchestration.transport.base import Scope
 from testbed import worker
 from testbed.celery import ADOPT, RUN_BATCH, app
-from testbed.models import Host, Run, Share, Testbed
+from testbed.models import Host, Reservation, Run, Share, Testbed
+from testbed.models.expiry import database_now
 from testbed.runs.batches import run_batch
 from testbed.runs.creation import create_run
 from tests.testbed.emptying import empty_tables
@@ -38,6 +40,8 @@ from tests.testbed.preparing import prepare
 
 MakeRun = Callable[..., Run]
 MakeTestbed = Callable[..., Testbed]
+Reserved = Callable[..., Reservation]
+HOUR = timedelta(hours=1)
 ShareWith = Callable[..., User]
 
 YAML = """\
@@ -158,6 +162,40 @@ def make(owner: User, testbed: Testbed) -> MakeTestbed:
         return found
 
     return made
+
+
+@pytest.fixture
+def reserved(db: None) -> Reserved:
+    """Reserve from some hours from now on: `reserved(user, "host-b", vcpus=2)`."""
+
+    def make(
+        holder: User | Group,
+        host: str,
+        *,
+        vcpus: int = 1,
+        memory_mib: int = 1024,
+        begin: float = -1,
+        hours: float = 3,
+        **fields: object,
+    ) -> Reservation:
+        now = database_now().replace(second=0, microsecond=0)
+        is_group = isinstance(holder, Group)
+        return Reservation.objects.create(
+            host=Host.objects.get(name=host),
+            host_name=host,
+            vcpus=vcpus,
+            memory_mib=memory_mib,
+            begins_at=now + begin * HOUR,
+            ends_at=now + (begin + hours) * HOUR,
+            user=None if is_group else holder,
+            group=holder if is_group else None,
+            holder_name=f"group {holder}" if is_group else str(holder),
+            made_by="ada",
+            made_at=now,
+            **fields,
+        )
+
+    return make
 
 
 @pytest.fixture

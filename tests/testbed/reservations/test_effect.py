@@ -6,22 +6,23 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from orchestration.plan.model import Command
 from orchestration.state.placement import Taken
 from testbed.models import Event, Expiry, Host, Reservation, Run, Testbed
 from testbed.models.expiry import database_now
-from testbed.pages.needs import needs_of_up
+from testbed.pages.needs import coming_on, needs_of_up
 from testbed.reservations.changes import cancel, reserve
 from testbed.reservations.held import held_now
+from testbed.reservations.moments import in_words, period
 from testbed.reservations.wishes import Wish
 from testbed.runs.creation import create_run
 from testbed.runs.outcome import finish_run
 from testbed.runs.places.queue import start_waiting, turn_of
 from testbed.testbeds.capacity import parties
 from testbed.testbeds.planning import wanted_needs
-from tests.testbed.conftest import YAML
-from tests.testbed.reservations.conftest import HOUR
+from tests.testbed.conftest import HOUR, YAML
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Status = Run.Status
@@ -269,3 +270,79 @@ def test_page_says_that_up_will_wait_and_until_when(testbed, owner, member, rese
 
     assert found.problem is None
     assert "is reserved there for other users until" in found.waits
+
+
+def test_page_of_a_running_testbed_says_what_a_coming_reservation_means_for_it(
+    testbed, owner, member, browser, reserved
+):
+    up(testbed, owner)
+    row = reserved(member, "host-b", vcpus=2, begin=5, purpose="secret")
+
+    (note,) = coming_on(testbed)
+
+    assert note == (
+        f"host-b is reserved from {period(row.begins_at, row.ends_at)} for other users, "
+        "2 vCPUs and 1 GiB of memory. Its guests there go on. After a Down, from then "
+        f"on, the next Up waits until {in_words(row.ends_at)}, as the host is used now."
+    )
+    assert note in browser.get("/testbeds/lab/", follow=True).text
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "begin", "said"),
+    [
+        (1, 5, "As the host is used now, this testbed fits beside that."),
+        (2, -1, "After a Down, from now on, the next Up waits until "),
+    ],
+)
+def test_running_testbed_is_told_whether_it_fits_beside_and_since_when(
+    testbed, owner, member, reserved, vcpus, begin, said
+):
+    up(testbed, owner)
+    reserved(member, "host-b", vcpus=vcpus, begin=begin)
+
+    (note,) = coming_on(testbed)
+
+    assert said in note
+
+
+def test_running_testbed_is_told_nothing_of_its_own_and_of_other_hosts(
+    testbed, owner, member, reserved, settings
+):
+    up(testbed, owner)
+    Host.objects.create(name="host-c", kind="simulated", cpus=8, memory_mib=9999)
+    settings.EXPIRY = settings.EXPIRY._replace(usual=timedelta(hours=24))
+    reserved(owner, "host-b", vcpus=2, begin=5)
+    reserved(member, "host-c", vcpus=2, begin=5)
+    reserved(member, "main", vcpus=2, begin=50)
+    reserved(member, "main", vcpus=2, begin=-9)
+
+    assert coming_on(testbed) == []
+
+
+def test_part_that_the_holder_uses_already_leaves_a_running_testbed_its_place(
+    testbed, owner, make, member, reserved
+):
+    Host.objects.update(cpus=4)
+    up(testbed, owner)
+    up(make("second", user=member), member)
+    reserved(member, "host-b", vcpus=3, begin=5)
+
+    (note,) = coming_on(testbed)
+
+    assert note.endswith("this testbed fits beside that.")
+
+
+def test_queries_of_a_running_testbeds_page_do_not_grow_with_reservations(
+    testbed, owner, member, browser, reserved
+):
+    up(testbed, owner)
+    counts = []
+    for begin in range(3, 6):
+        reserved(member, "host-b", begin=begin)
+        with CaptureQueriesContext(connection) as found:
+            page = browser.get("/testbeds/lab/", follow=True).text
+        counts.append(len(found))
+
+    assert page.count("host-b is reserved from") == 3
+    assert counts[-1] <= counts[0]
