@@ -3,7 +3,8 @@
 `push TESTBED GUESTS PATH TARGET` and `fetch TESTBED GUESTS PATH` copy files, `power VERB
 TESTBED GUESTS` starts and stops guests, `snapshot VERB TESTBED GUEST NAME` keeps and
 restores one or all, `image save TESTBED GUEST NAME` saves one as an image, `up TESTBED`
-and its like change a testbed. Signs in, starts the run,
+and its like change a testbed, `reservation make FROM UNTIL` keeps a host's capacity.
+Signs in, starts the run,
 drives it, and prints the folded answers, or how each guest fared. The exit code is 0
 when it succeeded on all guests, 130 when it was cancelled, else 1. A tool's output is
 printed as it comes.
@@ -49,6 +50,12 @@ from testbed.client.images import (
     delete_image,
     list_images,
     save_image,
+)
+from testbed.client.reservations import (
+    add_reservations,
+    cancel_reservation,
+    list_reservations,
+    make_reservation,
 )
 from testbed.client.screen import Lines, Screen, say
 
@@ -190,6 +197,9 @@ _ACTS = {
     "restore": restore,
     "image-list": list_images,
     "image-delete": delete_image,
+    "reservation-list": list_reservations,
+    "reservation-make": make_reservation,
+    "reservation-cancel": cancel_reservation,
 }
 
 
@@ -304,6 +314,7 @@ def _parser() -> argparse.ArgumentParser:
     add_images(commands)
     add_copy(commands)
     add_changes(commands)
+    add_reservations(commands)
     return parser
 
 

@@ -195,6 +195,39 @@ class Client:
         _require_ok(answer)
         return str(_body(answer)["restored"])
 
+    def reservations(self, week: str = "") -> list[Frame]:
+        """Return the reservations of a week such as 2026-W48. Raises: Refused."""
+        found: list[Frame] = []
+        number = pages = 1
+        while number <= pages:
+            asked = {"page": str(number)} | ({"week": week} if week else {})
+            answer = self._http.get("/reservations/", params=asked, headers=_WANTS_JSON)
+            _require_ok(answer)
+            body = _body(answer)
+            found += body["reservations"]
+            number, pages = number + 1, body["pages"]
+        return found
+
+    def reserve(self, form: dict[str, str]) -> Frame:
+        """Make a reservation and return it. Raises: Refused.
+
+        `form` has the fields of docs/reservations.md.
+        """
+        answer = self._post("/reservations/new/", form, headers=_WANTS_JSON)
+        _require_ok(answer)
+        made: Frame = _body(answer)["reservation"]
+        return made
+
+    def cancel_reservation(self, number: int) -> Frame:
+        """Cancel a reservation and return it. Raises: Refused."""
+        address = f"/reservations/{number}/cancel/"
+        answer = self._post(address, {}, headers=_WANTS_JSON)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise Refused(f"There is no reservation {number} of yours.")
+        _require_ok(answer)
+        cancelled: Frame = _body(answer)["reservation"]
+        return cancelled
+
     def delete_file(self, slug: str, path: str) -> None:
         """Delete a file of a testbed. Raises: Refused."""
         _require_ok(self._confirmed(slug, "files/remove", {"path": path}))

@@ -4,39 +4,26 @@ One that erases data prints what dies, then waits for `--yes` or for the name.
 """
 
 import io
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
-from pytest_django.live_server_helper import LiveServer
 
 from orchestration.providers.libvirt.snapshots.text import Label
-from testbed.client import __main__ as command_line
 from testbed.client.api import Client
 from testbed.models import Run, SnapshotSchedule, Testbed
+from tests.testbed.client.conftest import At
 from tests.testbed.conftest import Doors
 from tests.testbed.snapshots.rows import TAKEN, put, taken
 
 pytestmark = pytest.mark.django_db(transaction=True)
-At = Callable[..., int]
 
 
 @pytest.fixture
-def at(
-    live_server: LiveServer,
-    owner: User,
-    doors: Doors,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> At:
+def at(at: At, doors: Doors, monkeypatch: pytest.MonkeyPatch) -> At:
     """Run a command line of Olive at a real server, to the start of the run."""
-    secret = tmp_path / "password"
-    secret.write_text("olive-pass\n")
-    words = (live_server.url, "--user", "olive", "--password-file", str(secret))
     monkeypatch.setattr(Client, "drive", lambda *_: "succeeded")
     monkeypatch.setattr("sys.stdin", io.StringIO())
-    return lambda *more: command_line.main([*words, *more])
+    return at
 
 
 @pytest.fixture

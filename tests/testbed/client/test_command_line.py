@@ -372,17 +372,6 @@ def test_client_starts_a_command_at_a_real_server(
     assert [entry["kind"] for entry in run.instructions] == ["run-program", "end"]
 
 
-@pytest.fixture
-def at(live_server: LiveServer, owner: User, tmp_path: Path):
-    """Run a command line of Olive at a real server, or at another address."""
-    secret = tmp_path / "password"
-    secret.write_text("olive-pass\n")
-    sign_in = ["--user", "olive", "--password-file", str(secret)]
-    return lambda *words, url=live_server.url: command_line.main(
-        [url, *sign_in, *words]
-    )
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     "words",
