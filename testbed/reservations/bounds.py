@@ -53,10 +53,15 @@ def require_time(wish: Wish, now: datetime, *, is_begun: bool = False) -> None:
 
 
 def require_limits(
-    wish: Wish, holder: Account, now: datetime, but: Reservation | None = None
+    wish: Wish,
+    holder: Account,
+    now: datetime,
+    but: Reservation | None = None,
+    since: datetime | None = None,
 ) -> None:
     """Hold users to the lab's settings and the holder's quota.
 
+    The wish is in place of the reservation `but`, which may have begun at `since`.
     Raises: ReservationRefused.
     """
     bounds = settings.RESERVATIONS
@@ -71,11 +76,12 @@ def require_limits(
             "from now.",
             hint=f"Choose a begin until {in_words(now + bounds.ahead)}. {ask}",
         )
-    if wish.ends_at - wish.begins_at > bounds.longest:
+    begins_at = since or wish.begins_at
+    if wish.ends_at - begins_at > bounds.longest:
         hours = count_of(bounds.longest // HOUR, "hour")
         raise ReservationRefused(
             f"A reservation is for at most {hours}.",
-            hint=f"Choose an end until {in_words(wish.begins_at + bounds.longest)}. {ask}",
+            hint=f"Choose an end until {in_words(begins_at + bounds.longest)}. {ask}",
         )
     others = Reservation.objects.claiming().of(holder)
     others = others.filter(ends_at__gt=now).exclude(pk__in=[but.pk] if but else [])

@@ -28,7 +28,12 @@ from testbed.reservations.bounds import require_limits, require_time, this_minut
 from testbed.reservations.fitting import host_for
 from testbed.reservations.holders import holders_for
 from testbed.reservations.moments import in_words
-from testbed.reservations.wishes import ReservationRefused, Wish, in_full
+from testbed.reservations.wishes import (
+    ReservationRefused,
+    Wish,
+    in_full,
+    is_part_of,
+)
 
 
 def reserve(wish: Wish, holder: Account, user: User) -> Reservation:
@@ -67,7 +72,8 @@ def reserve(wish: Wish, holder: Account, user: User) -> Reservation:
 def change(reservation: Reservation, wish: Wish, user: User, seen: int) -> Reservation:
     """Change a reservation as it was at the version `seen`.
 
-    One that has begun keeps its begin. Raises: as `reserve`; ReservationRefused (it is
+    One that has begun keeps its begin. A part of what it was is always granted: a quota
+    or a host may have become smaller. Raises: as `reserve`; ReservationRefused (it is
     over, or was cancelled), TestbedBusy (another user changed it since).
     """
     with _alone() as now:
@@ -81,23 +87,24 @@ def change(reservation: Reservation, wish: Wish, user: User, seen: int) -> Reser
         begun = found.begins_at <= now
         wish = replace(wish, begins_at=found.begins_at) if begun else wish
         require_time(wish, now, is_begun=begun)
-        holder = found.holder
-        if not user.is_superuser and holder is not None:
-            require_limits(wish, holder, now, but=found)
         # Its past is over, and so is that of the others.
         rest = replace(wish, begins_at=max(wish.begins_at, this_minute(now)))
-        host = host_for(rest, but=found)
-        found.host, found.host_name = host, host.name
+        if found.host is None or not is_part_of(rest, found):
+            holder = found.holder
+            if not user.is_superuser and holder is not None:
+                require_limits(rest, holder, now, but=found, since=wish.begins_at)
+            found.host = host_for(rest, but=found)
+            found.host_name = found.host.name
         found.vcpus, found.memory_mib = wish.need.cpus, wish.need.memory_mib
         found.begins_at, found.ends_at = wish.begins_at, wish.ends_at
         found.purpose, found.version = _one_line(wish.purpose), seen + 1
         found.save()
         _record(user, found, f"changed it to {in_full(found)}")
-    request_start()
+        transaction.on_commit(request_start)
     return found
 
 
-def cancel(reservation: Reservation, user: User) -> None:
+def cancel(reservation: Reservation, user: User) -> Reservation:
     """Cancel a reservation that is not over; its guests go on, and queued runs begin.
 
     Raises: ReservationRefused.
@@ -107,7 +114,8 @@ def cancel(reservation: Reservation, user: User) -> None:
         found.cancelled_at, found.cancelled_by = now, user.get_username()
         found.save(update_fields=["cancelled_at", "cancelled_by"])
         _record(user, found, f"cancelled it: {in_full(found)}")
-    request_start()
+        transaction.on_commit(request_start)
+    return found
 
 
 @contextmanager

@@ -57,6 +57,17 @@ def in_full(reservation: Reservation) -> str:
     )
 
 
+def is_part_of(wish: Wish, reservation: Reservation) -> bool:
+    """Return whether a wish has nothing that the reservation does not have already."""
+    return (
+        wish.host == reservation.host_name
+        and reservation.begins_at <= wish.begins_at
+        and wish.ends_at <= reservation.ends_at
+        and wish.need.cpus <= reservation.vcpus
+        and wish.need.memory_mib <= reservation.memory_mib
+    )
+
+
 def whole_of(host: Host) -> Taken:
     """Return the most that guests may have on a host; nothing while it is unknown."""
     return Taken(host.most_vcpus, host.most_memory_mib)

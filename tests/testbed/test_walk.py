@@ -69,7 +69,6 @@ ANSWERS = {
     "never": "405 405 405 405",
     "own": "302 404 404 200 200",
     "own-goes": "302 404 404 404 302",
-    "own-bad": "302 404 404 422 422",
     "own-on": "302 404 404 302 302",
     "own-once": "302 404 404 422 302",  # the admin comes too late
     # A question, to the one who has something to lose.
@@ -175,7 +174,7 @@ new-hosts/<slug:name>/discard/                          impossible         302:a
 reservations/                                           users              impossible
 reservations/new/                                       users              users-refused
 reservations/<int:pk>/                                  own                impossible
-reservations/<int:pk>/change/                           own                own-bad
+reservations/<int:pk>/change/                           own                own-on
 reservations/<int:pk>/cancel/                           own                own-on
 orphans/                                                200:administer     impossible
 orphans/delete/                                         impossible         422:administer

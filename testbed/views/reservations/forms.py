@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from typing import cast
+from zoneinfo import ZoneInfo
 
 from django import forms
 from django.contrib.auth.models import User
 from django.http import QueryDict
-from django.utils import timezone
 
 from orchestration.state.placement import Taken
 from testbed.access.limits import Account, name_of
@@ -24,7 +24,8 @@ AT_A_TIME = {"type": "datetime-local"}
 class ReservationForm(forms.Form):
     """A reservation's host, amounts, time, holder and purpose.
 
-    Programs may leave out the host, the time zone, the holder and the purpose.
+    Programs may leave out the host, the time zone, the holder and the purpose; and all
+    that a change leaves as it is.
     """
 
     host = forms.ChoiceField(required=False, help_text="Any host: the emptiest one.")
@@ -64,6 +65,8 @@ class ReservationForm(forms.Form):
         row: Reservation | None = None,
     ) -> None:
         first = _initial(row) if row else {"memory_mib": 4096, "vcpus": 2}
+        if row is not None and data is not None:
+            data = _completed(data, row)
         super().__init__(data, initial=first | dict(initial or {}))
         self.user, self.row, self.holders = user, row, holders_for(user)
         names = list(Host.objects.values_list("name", flat=True))
@@ -118,12 +121,43 @@ def _offer(field: forms.Field, choices: list[tuple[str, str]]) -> None:
 
 
 def _initial(row: Reservation) -> dict[str, object]:
+    zone = _zone_of(row)
     return {
         "host": row.host_name,
         "vcpus": row.vcpus,
         "memory_mib": row.memory_mib,
-        "begins": timezone.localtime(row.begins_at).strftime(TYPED),
-        "ends": timezone.localtime(row.ends_at).strftime(TYPED),
+        "begins": row.begins_at.astimezone(ZoneInfo(zone)).strftime(TYPED),
+        "ends": row.ends_at.astimezone(ZoneInfo(zone)).strftime(TYPED),
+        "zone": zone,
         "purpose": row.purpose,
         "seen": row.version,
     }
+
+
+def _zone_of(row: Reservation) -> str:
+    """Return the zone in which both times can be typed: not all can in the lab's."""
+    for zone in zones():
+        here = ZoneInfo(zone)
+        try:
+            for at in (row.begins_at, row.ends_at):
+                moment(at.astimezone(here).strftime(TYPED), zone)
+        except NoMoment:
+            continue
+        return zone
+    return "UTC"
+
+
+def _completed(data: QueryDict, row: Reservation) -> QueryDict:
+    """Return what was sent, with the present value of each field that was left out."""
+    now = {
+        "host": row.host_name,
+        "vcpus": str(row.vcpus),
+        "memory_mib": str(row.memory_mib),
+        "begins": row.begins_at.isoformat(),
+        "ends": row.ends_at.isoformat(),
+        "purpose": row.purpose,
+    }
+    whole = data.copy()
+    for name, value in now.items():
+        whole.setdefault(name, value)
+    return whole

@@ -2,6 +2,8 @@
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.db.models import Q
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
@@ -25,7 +27,7 @@ def index(request: Request) -> HttpResponse:
     week = week_of(request.GET.get("week", ""), now)
     page = page_of(request, Host.objects.all(), "hosts")
     hosts = hosts_in(week, list(page), now)
-    rows = page_of(request, _rows(week))
+    rows = page_of(request, _rows(week, request.user))
     found = shown(rows.object_list, request.user, now)
     if wants_json(request):
         shape = {"hosts": [one.json() for one in hosts], "week": week.name}
@@ -62,8 +64,14 @@ def show(request: Request, pk: int) -> HttpResponse:
     return render(request, "reservations/page.html", context)
 
 
-def _rows(week: Week) -> ReservationQuerySet:
-    """Return the week's reservations, in order; those that were cancelled as well."""
+def _rows(week: Week, user: User) -> ReservationQuerySet:
+    """Return the week's reservations, in order.
+
+    Those that were cancelled, of which there may be any number, for their readers alone.
+    """
     edges = week.edges
+    own = Q(pk__in=Reservation.objects.visible_to(user).values("pk"))
     rows = Reservation.objects.between(edges[0], edges[-1])
-    return rows.select_related("host", "user", "group")
+    return rows.filter(Q(cancelled_at=None) | own).select_related(
+        "host", "user", "group"
+    )

@@ -279,6 +279,43 @@ def test_one_that_has_begun_keeps_its_begin_and_may_end_earlier(
         change(made, replace(wish, ends_at=now - HOUR), owner, 1)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"need": Taken(3, 8 * GIB)},
+        {"ends_at": timedelta(minutes=-30)},
+        {"purpose": "another"},
+    ],
+)
+def test_part_of_it_is_granted_when_quota_settings_and_host_became_smaller(
+    wish: Wish, owner: User, settings: object, part: dict
+) -> None:
+    made = reserve(wish, owner, owner)
+    Allowance.objects.create(user=owner, vcpus=1)
+    Host.objects.update(cpus=2)
+    settings.RESERVATIONS = ReservationTimes(timedelta(), HOUR)
+    if "ends_at" in part:
+        part = {"ends_at": wish.ends_at + part["ends_at"]}
+
+    assert change(made, replace(wish, **part), owner, 0).version == 1
+
+    for more in ({"need": Taken(5, GIB)}, {"host": "main"}, {"host": ""}):
+        with pytest.raises(ReservationRefused):
+            change(made, replace(wish, **more), owner, 1)
+
+
+def test_past_of_others_does_not_bound_one_that_has_begun(
+    wish: Wish, owner: User, now: datetime
+) -> None:
+    Allowance.objects.create(user=owner, vcpus=6)
+    past, made = (reserve(replace(wish, need=Taken(3, 1)), owner, owner) for _ in "ab")
+    rows = Reservation.objects
+    rows.filter(pk=made.pk).update(begins_at=now - 3 * HOUR)
+    rows.filter(pk=past.pk).update(begins_at=now - 3 * HOUR, ends_at=now - HOUR)
+
+    assert change(made, replace(wish, need=Taken(6, 1)), owner, 0).vcpus == 6
+
+
 def test_cancelled_and_past_ones_stay_for_the_record(
     wish: Wish, owner: User, now: datetime
 ) -> None:

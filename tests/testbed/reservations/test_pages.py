@@ -1,6 +1,6 @@
 """The calendar, the page of a reservation, and its forms."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth.models import Group, User
@@ -107,6 +107,47 @@ def test_others_see_that_and_how_much_and_not_for_which_user(
         "ends_at",
         "state",
     }
+
+
+def test_cancelled_ones_are_listed_for_their_readers_alone(
+    as_user, owner, stranger, admin, reserved
+):
+    row = reserved(owner, "host-b", cancelled_at=timezone.now(), cancelled_by="olive")
+
+    listed = {
+        user: as_user(user).get(CALENDAR, headers=JSON).json()["reservations"]
+        for user in (owner, stranger, admin)
+    }
+
+    assert listed[stranger] == []
+    assert [one["id"] for one in listed[owner] + listed[admin]] == [row.pk, row.pk]
+
+
+def test_change_keeps_what_a_program_leaves_out(as_user, owner, reserved):
+    row = reserved(owner, "host-b", vcpus=2, begin=5, purpose="lesson 3")
+
+    answer = as_user(owner).post(
+        f"/reservations/{row.pk}/change/", {"vcpus": 3}, headers=JSON
+    )
+
+    changed = answer.json()["reservation"]
+    assert (changed["vcpus"], changed["memory_mib"]) == (3, 1024)
+    assert (changed["host"], changed["purpose"]) == ("host-b", "lesson 3")
+    row.refresh_from_db()
+    assert changed["begins_at"] == f"{row.begins_at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_time_that_comes_twice_is_offered_in_utc(as_user, owner, reserved, settings):
+    settings.TIME_ZONE = "Europe/Berlin"
+    row = reserved(owner, "host-b", vcpus=2)
+    twice = datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
+    Reservation.objects.update(begins_at=twice, ends_at=twice + timedelta(hours=1))
+
+    with timezone.override("Europe/Berlin"):
+        page = text_of(as_user(owner).get(f"/reservations/{row.pk}/change/"))
+
+    assert 'value="2027-10-31T00:30"' in page
+    assert '<option value="UTC" selected>' in page
 
 
 def test_member_of_the_group_reads_and_its_manager_changes(
