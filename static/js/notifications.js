@@ -9,13 +9,13 @@ const mayShow = () => "Notification" in window && Notification.permission === "g
 const isOn = () => mayShow() && localStorage.getItem(ON) === "on";
 
 // Several tabs ask: what one has shown, the others leave; the tag replaces a second one.
-const show = ({ id, title, text }) => {
+const show = ({ id, title, text, address }) => {
   if (id <= Number(localStorage.getItem(SHOWN) || 0)) return;
   localStorage.setItem(SHOWN, String(id));
   const shown = new Notification(title, { body: text, tag: `testbed-${id}` });
   shown.onclick = () => {
     window.focus();
-    location.assign(`/notifications/${id}/`);
+    location.assign(address);
   };
 };
 

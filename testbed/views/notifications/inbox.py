@@ -3,12 +3,14 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
 from testbed.access.visibility import Request, not_stored, page_of
 from testbed.models import Notification
 from testbed.models.notifications.choices import Channel, Kind
+from testbed.models.notifications.notifications import MOST_KEPT
 from testbed.notifications.choosing import choice_of
 
 MOST_NEW = 5
@@ -22,8 +24,10 @@ MOST_DIGITS = 18
 def index(request: Request) -> HttpResponse:
     """Show what the user was told, the newest first."""
     rows = Notification.objects.of(request.user)
+    newest = rows.values_list("pk", flat=True).first()
     unread = Notification.objects.unread(request.user).exists()
-    context = {"page": page_of(request, rows), "has_unread": unread}
+    context = {"page": page_of(request, rows[:MOST_KEPT]), "has_unread": unread}
+    context["newest"] = newest
     return render(request, "notifications/list.html", context)
 
 
@@ -41,7 +45,7 @@ def show(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def read(request: Request) -> HttpResponse:
-    """Mark as read all that the page showed."""
+    """Mark as read all that there was when the page was shown."""
     newest = request.POST.get("newest", "")
     if newest.isascii() and newest.isdecimal() and len(newest) <= MOST_DIGITS:
         shown = Notification.objects.unread(request.user).filter(pk__lte=int(newest))
@@ -67,5 +71,13 @@ def new(request: Request) -> JsonResponse:
     choice = choice_of(request.user)
     kinds = [kind for kind in Kind if choice.wants(kind, Channel.BROWSER)]
     rows = Notification.objects.unread(request.user).filter(kind__in=kinds)[:MOST_NEW]
-    found = [{"id": row.pk, "title": row.title, "text": row.text} for row in rows]
+    found = [
+        {
+            "id": row.pk,
+            "title": row.title,
+            "text": row.text,
+            "address": reverse("notification", args=[row.pk]),
+        }
+        for row in rows
+    ]
     return JsonResponse({"notifications": found})

@@ -3,6 +3,7 @@
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from testbed.models import Entry, Notification, NotificationChoice
 from testbed.models.notifications.choices import Channel, Kind
@@ -36,6 +37,29 @@ def test_all_that_the_page_showed_is_marked_as_read(
     assert list(Notification.objects.unread(owner)) == [later]
 
 
+def test_flood_is_listed_up_to_the_last_200_and_read_at_once(
+    browser: Client,
+    owner: User,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+):
+    Notification.objects.bulk_create(
+        Notification(user=owner, kind=Kind.RUN_ENDED, title=f"Run {number}")
+        for number in range(10_000)
+    )
+
+    with django_assert_max_num_queries(15):
+        last = browser.get("/notifications/", {"page": 999}).text
+        bell = browser.get("/notifications/bell/").text
+
+    assert ">99+<" in bell
+    assert "Run 9800" in last
+    assert "Run 9799" not in last
+    newest = Notification.objects.latest("pk").pk
+    assert f'name="newest" value="{newest}"' in last
+    browser.post("/notifications/read/", {"newest": newest})
+    assert not Notification.objects.unread(owner).exists()
+
+
 @pytest.mark.parametrize("newest", ["", "x", "-1", "9" * 40, "\u0661"])
 def test_wrong_number_marks_nothing(browser: Client, told: Notification, newest: str):
     assert browser.post("/notifications/read/", {"newest": newest}).status_code == 302
@@ -58,7 +82,12 @@ def test_browser_gets_what_its_user_chose_for_it(
     browser: Client, told: Notification, owner: User
 ):
     (found,) = browser.get("/notifications/new/").json()["notifications"]
-    assert found == {"id": told.pk, "title": "Up of <lab> failed", "text": ""}
+    assert found == {
+        "id": told.pk,
+        "title": "Up of <lab> failed",
+        "text": "",
+        "address": f"/notifications/{told.pk}/",
+    }
 
     browser.post("/notifications/settings/", {"way": ["run_ended:mail", "x:y", "mail"]})
 
