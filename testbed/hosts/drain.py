@@ -46,4 +46,4 @@ def end_drain(host: Host, by: str) -> None:
         if not drained.update(drained_at=None, drained_by="", drain_reason=""):
             raise DrainRefused(f"{host.name} is not drained (any more).")
         write(by, HOSTS, "ended its drain", thing=f"host {host.name}")
-    request_start()
+        transaction.on_commit(request_start)

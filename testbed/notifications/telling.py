@@ -165,7 +165,7 @@ def _tell_of_host(row: HostSilence, title: str, problem: str) -> int:
     told = 0
     for user in {*_admins(), *owned}:
         names = owned.get(user, [])
-        mine = f"It has guests of {_listed(names)}." if names else ""
+        mine = f"It has guests of {listed(names)}." if names else ""
         told += tell(
             [user],
             Kind.HOST_AWAY,
@@ -177,7 +177,8 @@ def _tell_of_host(row: HostSilence, title: str, problem: str) -> int:
     return told
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """Return the first of names, and how many more there are."""
     shown = ", ".join(names[:MOST_NAMES])
     left = len(names) - MOST_NAMES
     return f"{shown} and {left} more" if left > 0 else shown

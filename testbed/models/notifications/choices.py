@@ -14,6 +14,7 @@ class Kind(models.TextChoices):
     RUN_ENDED = "run_ended", "A run ended"
     END_NEAR = "end_near", "A testbed ends soon"
     HOST_AWAY = "host_away", "A host is away"
+    RESERVATION = "reservation", "Reservation changes"
     TEST = "test", "A test"
 
 
@@ -26,11 +27,12 @@ class Channel(models.TextChoices):
 
 
 # What users choose; a test is sent to the webhook that it is for.
-CHOSEN_KINDS = (Kind.RUN_ENDED, Kind.END_NEAR, Kind.HOST_AWAY)
+CHOSEN_KINDS = (Kind.RUN_ENDED, Kind.END_NEAR, Kind.HOST_AWAY, Kind.RESERVATION)
 USUAL: Mapping[str, tuple[str, ...]] = {
     Kind.RUN_ENDED: (Channel.BROWSER,),
     Kind.END_NEAR: (Channel.BROWSER, Channel.MAIL),
     Kind.HOST_AWAY: (Channel.BROWSER,),
+    Kind.RESERVATION: (Channel.BROWSER, Channel.MAIL),
 }
 
 

@@ -2,6 +2,7 @@
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -13,6 +14,7 @@ from testbed.access.visibility import Request, host_for, not_stored
 from testbed.hosts import drain as drains
 from testbed.hosts.editing import Conflict, remove_host, save_edit, things_on
 from testbed.models import Host
+from testbed.notifications.reservations import tell_drain_ended, tell_drained
 from testbed.views.hosts.forms import HostForm
 from testbed.views.problems import problem_page, status_of
 
@@ -22,12 +24,10 @@ from testbed.views.problems import problem_page, status_of
 def drain(request: Request, name: str) -> HttpResponse:
     """Drain a host, or end its drain."""
     require_admin(request.user)
-    host, by = host_for(request, name), request.user.get_username()
+    host = host_for(request, name)
     try:
-        if request.POST.get("do") == "end":
-            drains.end_drain(host, by)
-        else:
-            drains.drain(host, by, request.POST.get("reason", ""))
+        with transaction.atomic():
+            _drain_or_end(request, host)
     except TestbedError as exc:
         back = reverse("host", args=[name])
         return problem_page(request, exc, status=status_of(exc), back=back)
@@ -70,6 +70,18 @@ def remove(request: Request, name: str) -> HttpResponse:
         return problem_page(request, exc, status=status_of(exc), back=back)
     messages.success(request, f"{name} was removed.")
     return redirect("hosts")
+
+
+def _drain_or_end(request: Request, host: Host) -> None:
+    """Drain a host or end that, and tell the holders of its reservations."""
+    by = request.user
+    if request.POST.get("do") == "end":
+        drains.end_drain(host, by.get_username())
+        tell_drain_ended(host, by)
+        return
+    drains.drain(host, by.get_username(), request.POST.get("reason", ""))
+    host.refresh_from_db()
+    tell_drained(host, by)
 
 
 def _edit_page(

@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db import transaction
 from django.http import HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -16,6 +17,7 @@ from orchestration.errors import TestbedError
 from testbed.access.visibility import Request, not_stored, reservation_for
 from testbed.models import Reservation
 from testbed.models.expiry import database_now
+from testbed.notifications.reservations import tell_of_act
 from testbed.pages.reservations.shown import shown_as, used_of
 from testbed.reservations import changes
 from testbed.reservations.holders import require_change
@@ -35,7 +37,7 @@ def new(request: Request) -> HttpResponse:
     def save() -> Reservation:
         return changes.reserve(form.wish, form.account, request.user)
 
-    return _saved(request, form, save, "Reserved: {}.")
+    return _saved(request, form, save, "made", "Reserved: {}.")
 
 
 @not_stored
@@ -50,7 +52,7 @@ def change(request: Request, pk: int) -> HttpResponse:
     def save() -> Reservation:
         return changes.change(row, form.wish, request.user, form.seen)
 
-    return _saved(request, form, save, "It is {}.")
+    return _saved(request, form, save, "changed", "It is {}.")
 
 
 @not_stored
@@ -66,7 +68,8 @@ def cancel(request: Request, pk: int) -> HttpResponse:
         context = {"one": one, "used": used}
         return render(request, "reservations/cancel.html", context)
     try:
-        changes.cancel(row, request.user)
+        with transaction.atomic():
+            tell_of_act(changes.cancel(row, request.user), "cancelled", request.user)
     except TestbedError as exc:
         back = reverse("reservation", args=[pk])
         return problem_page(request, exc, status=status_of(exc), back=back)
@@ -80,13 +83,19 @@ def _typed(request: Request) -> QueryDict | None:
 
 
 def _saved(
-    request: Request, form: ReservationForm, save: Callable[[], Reservation], said: str
+    request: Request,
+    form: ReservationForm,
+    save: Callable[[], Reservation],
+    verb: str,
+    said: str,
 ) -> HttpResponse:
     """Save what a form asks for, or show the form again with the reason."""
     problem = None
     if form.is_valid():
         try:
-            row = save()
+            with transaction.atomic():
+                row = save()
+                tell_of_act(row, verb, request.user)
         except TestbedError as exc:
             problem = exc
         else:
