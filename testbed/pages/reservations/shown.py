@@ -1,7 +1,7 @@
 """A reservation as a page shows it to one user, also to those who may not read it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.contrib.auth.models import User
@@ -86,8 +86,10 @@ def next_on(host: Host, user: User) -> list[Shown]:
 
 def shown_as(row: Reservation, now: datetime, *, may_read: bool) -> Shown:
     """Return a reservation for a user who may read it, or may not."""
-    problem = _problem(row)
-    return Shown(row, may_read, _state(row, now), problem if may_read else "")
+    found = Shown(row, may_read, _state(row, now))
+    return (
+        replace(found, problem=_problem(row)) if may_read and found.is_open else found
+    )
 
 
 def used_of(row: Reservation) -> Taken:

@@ -53,7 +53,8 @@ class ReservationForm(forms.Form):
     purpose = forms.CharField(
         required=False,
         max_length=MOST_PURPOSE,
-        help_text="Shown to its holder and to lab admins.",
+        help_text="Shown to its holder, of a group its members and managers, and to lab "
+        "admins.",
     )
 
     def __init__(
@@ -150,7 +151,7 @@ def _zone_of(row: Reservation) -> str:
 def _completed(data: QueryDict, row: Reservation) -> QueryDict:
     """Return what was sent, with the present value of each field that was left out."""
     now = {
-        "host": row.host_name,
+        "host": row.host_name if row.host else "",
         "vcpus": str(row.vcpus),
         "memory_mib": str(row.memory_mib),
         "begins": row.begins_at.isoformat(),

@@ -137,6 +137,32 @@ def test_change_keeps_what_a_program_leaves_out(as_user, owner, reserved):
     assert changed["begins_at"] == f"{row.begins_at:%Y-%m-%dT%H:%M:%SZ}"
 
 
+def test_program_moves_one_whose_host_was_removed_to_any_host(
+    as_user, owner, admin, reserved
+):
+    row = reserved(owner, "host-b", begin=5)
+    Host.objects.get(name="host-b").delete()
+
+    answer = as_user(admin).post(f"/reservations/{row.pk}/change/", headers=JSON)
+
+    assert answer.json()["reservation"]["host"] == "main"
+
+
+def test_page_of_one_that_is_over_or_cancelled_promises_nothing(
+    as_user, owner, reserved
+):
+    rows = [
+        reserved(owner, "host-b", begin=-9),
+        reserved(owner, "host-b", cancelled_at=timezone.now(), cancelled_by="olive"),
+    ]
+    Host.objects.update(drained_at=timezone.now(), drained_by="ada")
+
+    for address in (CALENDAR, *(f"/reservations/{row.pk}/" for row in rows)):
+        page = text_of(as_user(owner).get(address))
+        assert "From its begin on" not in page
+        assert "No guest is started there" not in page
+
+
 def test_time_that_comes_twice_is_offered_in_utc(as_user, owner, reserved, settings):
     settings.TIME_ZONE = "Europe/Berlin"
     row = reserved(owner, "host-b", vcpus=2)
