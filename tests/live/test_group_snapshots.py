@@ -211,7 +211,7 @@ def test_cancelled_run_leaves_all_or_none(
 
     struck(owner, run, strike)
 
-    is_taken = run.finished(SLUG)["status"] == "done"
+    is_taken = run.finished(key_of(stack, SLUG))["status"] == "done"
     assert snapshots(stack) == dict.fromkeys(NAMES, "x" if is_taken else "")
     assert set(states(stack).values()) == {"running"}
 

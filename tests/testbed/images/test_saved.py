@@ -358,7 +358,7 @@ def test_image_of_an_up_in_the_queue_stays(
         run=run, state=state.model_dump_json(), is_change=False, needs=[]
     )
 
-    with pytest.raises(ImageInUse, match="used by olive/lab"):
+    with pytest.raises(ImageInUse, match="used by lab"):
         delete(image, owner)
     assert ("main", image.file) in KnownStates().read().claims.uses
 
