@@ -136,7 +136,7 @@ def test_testbed_of_a_group_that_its_owner_left_uses_no_more_of_it(testbed: Test
         prepare(testbed, Command.UP, Options())
 
     assert refused.value.message == (
-        "Testbed olive/lab is charged to a group in which olive is no longer: it may use no "
+        "Testbed lab is charged to a group in which olive is no longer: it may use no "
         "more of that quota."
     )
 
