@@ -60,6 +60,9 @@ urlpatterns = [
     path("testbeds/new/yaml/", create.check_yaml, name="testbed-check-yaml"),
     path("testbeds/<testbed:address>/", testbeds.detail, name="testbed"),
     path("testbeds/<testbed:address>/live/", testbeds.live, name="testbed-live"),
+    path(
+        "testbeds/<testbed:address>/budgets/", testbeds.budgets, name="testbed-budgets"
+    ),
     path("testbeds/<testbed:address>/guests/", testbeds.guests, name="testbed-guests"),
     path("testbeds/<testbed:address>/guests/<str:name>/", pages.show, name="guest"),
     path(

@@ -179,25 +179,27 @@ def require_membership(testbed: Testbed) -> None:
     )
 
 
-def require_runs(account: Account) -> None:
+def require_runs(account: Account, limits: Limits) -> None:
     """Refuse what would wait for ever. Raises: LimitReached."""
-    if not limits_of(account).runs:
+    if not limits.runs:
         raise LimitReached(
             f"The quota of {payer(account)} allows no runs.",
             hint="Ask your lab's admin for some.",
         )
 
 
-def require_use(account: Account, wanted: Use, *, others: Use, what: str) -> None:
+def require_use(
+    account: Account, wanted: Use, *, limits: Limits, others: Use, what: str
+) -> None:
     """Let a testbed use what it wants beside the account's others.
 
     `what` is the sentence's subject, such as `Up of lab`. Raises: LimitReached.
     """
-    parts = _above(wanted, limits_of(account).use - others)
+    parts = _above(wanted, limits.use - others)
     if not parts:
         return
     hint = "Stop other testbeds with Down, or ask your lab's admin for more."
-    if over := overuse_of(account, others):
+    if over := " and ".join(_above(others, limits.use)):
         hint = (
             f"Its other testbeds use {over}: the quota was lowered. Nothing is stopped "
             f"for that. {hint}"

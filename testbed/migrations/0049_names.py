@@ -9,7 +9,7 @@ from django.db import migrations, models
 MOST = 40
 # As `access/addresses.py` has them at this migration: parts of addresses.
 PARTS = frozenset(
-    """artefacts captures charge check commands copy delete disks edit exec expiry
+    """artefacts budgets captures charge check commands copy delete disks edit exec expiry
     favourite files guests images labels live name new owner power protection record
     reservations runs sharing snapshots up""".split()
 )

@@ -11,11 +11,11 @@ from functools import lru_cache
 from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
 from orchestration.state.model import State
-from testbed.access.limits import Use, account_of, limits_of, payer
-from testbed.models import Testbed
-from testbed.reservations.held import held_now
+from testbed.access.limits import Use, account_of, key_of, limits_of, payer
+from testbed.models import Host, Testbed
+from testbed.reservations.held import Held, held_now
 from testbed.reservations.notes import notes_on, notes_while_up, others_on
-from testbed.runs.places.queue import obstacle_for
+from testbed.runs.places.queue import Look, obstacle_for
 from testbed.testbeds.capacity import (
     Counted,
     GuestNeed,
@@ -27,9 +27,13 @@ from testbed.testbeds.capacity import (
     rest_of_hosts,
     taken_by_others,
 )
-from testbed.testbeds.findings import closed_hosts, known_hosts
 from testbed.testbeds.planning import is_edited, wanted_needs
-from testbed.testbeds.quotas import require_needs, use_in, used_by
+from testbed.testbeds.quotas import (
+    Standing,
+    require_needs,
+    use_in,
+    used_by_others,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +57,26 @@ def needs_of_up(testbed: Testbed, state: State | None) -> Needs | None:
     is_up = testbed.condition == Testbed.Condition.UP
     if is_up and state is not None and not is_edited(testbed, state):
         return None
-    found = counted()
-    wanted, held = _wanted(testbed, found), held_needs(testbed)
+    found, hosts = counted(), list(Host.objects.all())
+    reserved, held = held_now(parties(found)), held_needs(testbed)
+    wanted = _wanted(testbed, found, hosts, reserved)
     if not wanted or use_in(wanted).where_above(use_in(held)) == Use():
         return None
-    account = account_of(testbed)
-    left = limits_of(account).use - used_by(account, but=testbed)
+    account, others = account_of(testbed), used_by_others(testbed, found)
+    limits = limits_of(account)
     text = (
-        f"Up needs {_words(use_in(wanted))}. Other testbeds leave it {_words(left)} in "
-        f"the quota of {payer(account)}."
+        f"Up needs {_words(use_in(wanted))}. Other testbeds leave it "
+        f"{_words(limits.use - others)} in the quota of {payer(account)}."
     )
     try:
-        require_needs(testbed, wanted, held)
+        require_needs(testbed, wanted, held, Standing(limits, others, hosts))
     except TestbedError as exc:
         return Needs(text, exc)
     adds = added_to_hosts(wanted, held)
     notes = tuple(notes_on(testbed, by_host(wanted)))
-    return Needs(text, waits=obstacle_for(testbed, adds, found), notes=notes)
+    look = Look(hosts, reserved, {key_of(account): limits})
+    waits = obstacle_for(testbed, adds, found, look)
+    return Needs(text, waits=waits, notes=notes)
 
 
 def coming_on(testbed: Testbed) -> list[str]:
@@ -83,13 +90,20 @@ def coming_on(testbed: Testbed) -> list[str]:
     return notes_while_up(testbed, others, rest_of_hosts(found), parties(found))
 
 
-def _wanted(testbed: Testbed, found: list[Counted]) -> tuple[GuestNeed, ...]:
+def _wanted(
+    testbed: Testbed,
+    found: list[Counted],
+    hosts: list[Host],
+    reserved: tuple[Held, ...],
+) -> tuple[GuestNeed, ...]:
     taken = tuple(sorted(taken_by_others(testbed, found).items()))
     files = (testbed.project.yaml_sha256(), testbed.project.stamps())
+    states = tuple(host.to_state() for host in hosts)
+    drained = frozenset(host.name for host in hosts if host.drained_at)
     return _needs(
         testbed.pk,
         testbed.condition,
-        (*files, taken, tuple(known_hosts()), closed_hosts(), held_now(parties(found))),
+        (*files, taken, states, drained, reserved),
     )
 
 

@@ -202,15 +202,17 @@ def added_to_hosts(
     return found
 
 
-def rest_of_hosts(found: Iterable[Counted]) -> dict[str, Taken]:
+def rest_of_hosts(
+    found: Iterable[Counted], hosts: Iterable[Host] | None = None
+) -> dict[str, Taken]:
     """Return what each host may have besides the guests that run or are being started.
 
     A size that is not known counts as unbounded. A testbed whose Up waits counts as it
-    was before.
+    was before. `hosts` are all hosts, where they were asked before.
     """
     used = by_host(need for one in found for need in one.held)
     rest = {}
-    for host in Host.objects.all():
+    for host in Host.objects.all() if hosts is None else hosts:
         cpus = host.most_vcpus or UNBOUNDED
         memory_mib = host.most_memory_mib or UNBOUNDED
         taken = used.get(host.name, Taken())

@@ -7,6 +7,7 @@ Plans are compared one at a time, so that two of them never take the same rest.
 """
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
 from orchestration.amounts import count_of, mib
 from orchestration.errors import TestbedError
@@ -20,6 +21,8 @@ from testbed.access.limits import (
     Use,
     account_of,
     charged_to,
+    key_of,
+    limits_of,
     require_membership,
     require_runs,
     require_use,
@@ -47,15 +50,26 @@ class HostDrained(TestbedError):
     """A lab admin drained a host, and a guest would be started there."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The limits of an account, what its other testbeds use, and all hosts."""
+
+    limits: Limits
+    others: Use
+    hosts: Collection[Host]
+
+
 def require_quota(testbed: Testbed, wanted: Collection[GuestNeed]) -> None:
     """Let Up start guests, in place of those that run.
 
     In a transaction other plans wait until its end. Raises: LimitReached, HostTooSmall,
     HostDrained.
     """
-    held = held_needs(testbed)
+    held, account = held_needs(testbed), account_of(testbed)
     wait_for_other_plans()
-    require_needs(testbed, wanted, held)
+    others, hosts = used_by(account, but=testbed), list(Host.objects.all())
+    standing = Standing(limits_of(account), others, hosts)
+    require_needs(testbed, wanted, held, standing)
 
 
 def needs_after(
@@ -71,24 +85,28 @@ def needs_after(
 
 
 def require_needs(
-    testbed: Testbed, wanted: Collection[GuestNeed], held: Collection[GuestNeed]
+    testbed: Testbed,
+    wanted: Collection[GuestNeed],
+    held: Collection[GuestNeed],
+    standing: Standing,
 ) -> None:
     """Let guests run in place of those that are held. Raises: as `require_quota`."""
     account, more = account_of(testbed), use_in(wanted).where_above(use_in(held))
     if more != Use():
         require_membership(testbed)
-    others = used_by(account, but=testbed)
-    require_use(account, more, others=others, what=f"Up of {testbed}")
-    require_runs(account)
-    require_open_hosts(f"Up of {testbed}", wanted, held)
-    _require_hosts(testbed, wanted, held)
+    limits, others, what = standing.limits, standing.others, f"Up of {testbed}"
+    require_use(account, more, limits=limits, others=others, what=what)
+    require_runs(account, limits)
+    _require_open_hosts(what, standing.hosts, wanted, held)
+    _require_hosts(testbed, standing.hosts, wanted, held)
 
 
 def require_quota_of(testbed: Testbed, account: Account) -> None:
     """Let another account be charged for what a testbed uses. Raises: LimitReached."""
     if (mine := use_in(held_needs(testbed))) != Use():
-        others = used_by(account, but=testbed)
-        require_use(account, mine, others=others, what=f"Testbed {testbed}")
+        limits, others = limits_of(account), used_by(account, but=testbed)
+        what = f"Testbed {testbed}"
+        require_use(account, mine, limits=limits, others=others, what=what)
 
 
 def used_by(account: Account, *, but: Testbed | None = None) -> Use:
@@ -97,6 +115,20 @@ def used_by(account: Account, *, but: Testbed | None = None) -> Use:
     if but is not None:
         charged = charged.exclude(pk=but.pk)
     return sum((use_in(one.whole) for one in counted(charged)), Use())
+
+
+def used_by_others(testbed: Testbed, found: Iterable[Counted]) -> Use:
+    """Return what the other testbeds of its account use, also those whose Up waits.
+
+    `found` is what `counted` returned for all testbeds.
+    """
+    account = key_of(account_of(testbed))
+    others = (
+        use_in(one.whole)
+        for one in found
+        if one.account == account and one.testbed != testbed.pk
+    )
+    return sum(others, Use())
 
 
 def is_above_quota(one: Counted, found: Iterable[Counted], limits: Limits) -> bool:
@@ -153,14 +185,17 @@ def drained_hosts(
     return found
 
 
-def require_open_hosts(
-    what: str, wanted: Iterable[GuestNeed], held: Iterable[GuestNeed] = ()
+def _require_open_hosts(
+    what: str,
+    hosts: Iterable[Host],
+    wanted: Iterable[GuestNeed],
+    held: Iterable[GuestNeed] = (),
 ) -> None:
     """Let guests be started where they are to be, but for those that are held there.
 
     `what` is the sentence's subject, such as `Up of lab`. Raises: HostDrained.
     """
-    found = drained_hosts(Host.objects.filter(drained_at__isnull=False), wanted, held)
+    found = drained_hosts(hosts, wanted, held)
     if not found:
         return
     places = "; ".join(
@@ -184,14 +219,18 @@ def require_starts(testbed: Testbed, names: Collection[str], verb: str) -> None:
     needs = needs_in(testbed.project.read_state())
     wait_for_other_plans()
     started = [need for need in needs if need.name in wanted]
-    require_open_hosts(f"{verb} in {testbed}", started)
+    drained = Host.objects.filter(drained_at__isnull=False)
+    _require_open_hosts(f"{verb} in {testbed}", drained, started)
 
 
 def _require_hosts(
-    testbed: Testbed, wanted: Iterable[GuestNeed], held: Iterable[GuestNeed]
+    testbed: Testbed,
+    hosts: Iterable[Host],
+    wanted: Iterable[GuestNeed],
+    held: Iterable[GuestNeed],
 ) -> None:
     """Refuse what no waiting helps: more than a host may have without all others."""
-    problems = too_small(Host.objects.order_by("name"), wanted, held)
+    problems = too_small(hosts, wanted, held)
     if problems:
         raise HostTooSmall(
             f"Up of {testbed} needs more than its hosts may have: "

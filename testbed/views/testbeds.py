@@ -93,13 +93,26 @@ def show_testbed(
         "error_count": errors_among(findings),
         "files": list_files(testbed),
         "trashed": TrashItem.objects.filter(origin=testbed.pk).count(),
-        "budgets": budgets_of_testbed(testbed),
-        "quota": quota_of(account_of(testbed)) if request.may.allows(Act.UP) else (),
-        "account": _account_shown(request, testbed),
         "times": settings.EXPIRY,
         "yaml_lines": _marked_lines(_yaml(testbed).decode(errors="replace"), findings),
     }
     return render(request, "testbeds/detail.html", context, status=status)
+
+
+@not_stored
+@login_required
+@require_GET
+def budgets(request: Request, address: Address) -> HttpResponse:
+    """Show what a testbed and its account use of what they may; htmx gets a part."""
+    testbed = testbed_for(request, address, Act.SEE)
+    part = "testbeds/_budgets.html" if request.htmx else "testbeds/budgets.html"
+    context = {
+        "testbed": testbed,
+        "budgets": budgets_of_testbed(testbed),
+        "quota": quota_of(account_of(testbed)) if request.may.allows(Act.UP) else (),
+        "account": _account_shown(request, testbed),
+    }
+    return render(request, part, context)
 
 
 def _account_shown(request: Request, testbed: Testbed) -> str:

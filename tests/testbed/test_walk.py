@@ -95,6 +95,7 @@ testbeds/new/name/                                              users           
 testbeds/new/yaml/                                              impossible         users
 testbeds/<testbed:address>/                                     200:see            impossible
 testbeds/<testbed:address>/live/                                200:see            impossible
+testbeds/<testbed:address>/budgets/                             200:see            impossible
 testbeds/<testbed:address>/guests/                              200:see            impossible
 testbeds/<testbed:address>/guests/<str:name>/                   200:see            impossible
 testbeds/<testbed:address>/guests/<str:name>/load/              200:see            impossible

@@ -16,6 +16,7 @@ from testbed.models.testbeds import MOST_NAME, Testbed
 PARTS = frozenset(
     [
         "artefacts",
+        "budgets",
         "captures",
         "charge",
         "check",

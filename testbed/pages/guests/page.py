@@ -139,7 +139,9 @@ def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | No
     alone = found.state.model_copy(update={"guests": (found.guest,)})
     (row,) = guests_of(testbed, alone)
     checks = tasks_of(testbed, name, (Command.CHECK,), Kind.CHECK_GUESTS)
-    facts = checks.filter(found__isnull=False).first()
+    check = facts = checks.first()
+    if check and check.found is None:
+        facts = checks.filter(found__isnull=False).first()
     return GuestPage(
         row=row,
         host=Host.objects.filter(name=row.guest.host).first(),
@@ -149,7 +151,7 @@ def guest_page(testbed: Testbed, name: str, runs: RunQuerySet) -> GuestPage | No
         disks=tuple(disks_of(alone, row.guest)),
         clones=other_clones(found.state, row.guest),
         scripts=tuple(scripts_of(testbed, row.guest)),
-        check=checks.first(),
+        check=check,
         facts=facts,
         serial_log=serial_log_of(testbed, name),
         snapshot_count=_snapshots(testbed, name),

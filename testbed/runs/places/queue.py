@@ -11,6 +11,7 @@ it begins. Each call asks the same number of queries, however many runs wait.
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 
@@ -24,6 +25,8 @@ from orchestration.plan.selected import WAYS, Mode
 from orchestration.state.placement import Taken
 from orchestration.state.versions import load_state
 from testbed.access.limits import (
+    AccountKey,
+    Limits,
     account_of,
     key_of,
     key_of_row,
@@ -35,7 +38,7 @@ from testbed.celery import request_driver
 from testbed.models import Event, Host, PlannedStart, Run, Testbed
 from testbed.models.hosts import wait_for_other_plans
 from testbed.models.runs import RunQuerySet
-from testbed.reservations.held import held_now
+from testbed.reservations.held import Held, held_now
 from testbed.reservations.notes import notes_on
 from testbed.runs.dispatch import drive
 from testbed.runs.outcome import finish_run
@@ -91,8 +94,20 @@ def turn_of(run: Run) -> Turn | None:
     return next((turn for turn in found if turn.run == run.pk), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """All hosts, the current reservations, and limits of accounts, read once for a page."""
+
+    hosts: Collection[Host]
+    reserved: tuple[Held, ...]
+    limits: dict[AccountKey, Limits]
+
+
 def obstacle_for(
-    testbed: Testbed, adds: Mapping[str, Taken], found: Iterable[Counted]
+    testbed: Testbed,
+    adds: Mapping[str, Taken],
+    found: Iterable[Counted],
+    look: Look | None = None,
 ) -> str:
     """Say why an Up that adds so much to its hosts would wait now; or ''.
 
@@ -105,7 +120,9 @@ def obstacle_for(
         owner=testbed.owner_id,
         group=testbed.charged_group_id,
     )
-    turns_ = _turns(_with_accounts(Run.objects.waiting()), found, last)
+    is_any = any(one.wanted for one in found)
+    waiting = _with_accounts(Run.objects.waiting()) if is_any else []
+    turns_ = _turns(waiting, found, last, look=look)
     return next(turn.obstacle for turn in turns_ if turn.run == last.run)
 
 
@@ -115,7 +132,10 @@ def _with_accounts(runs: RunQuerySet) -> list[Run]:
 
 
 def _turns(
-    runs: Collection[Run], found: Iterable[Counted], *others: Waiting
+    runs: Collection[Run],
+    found: Iterable[Counted],
+    *others: Waiting,
+    look: Look | None = None,
 ) -> list[Turn]:
     """Return the turns of runs, and of others that are not asked for yet."""
     if not runs and not others:
@@ -134,9 +154,12 @@ def _turns(
         .begun()
         .values_list("testbed__owner", "testbed__charged_group")
     )
-    limits = limits_of_each({one.account for one in waiting})
+    look = look or Look(list(Host.objects.all()), held_now(parties(found)), {})
+    accounts = {one.account for one in waiting}
+    limits = limits_of_each(accounts - look.limits.keys()) | look.limits
     left = {key: most.runs - at_work[key] for key, most in limits.items()}
-    return turns(waiting, Rest(left, rest_of_hosts(found), held_now(parties(found))))
+    rest = rest_of_hosts(found, look.hosts)
+    return turns(waiting, Rest(left, rest, look.reserved))
 
 
 def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
@@ -154,6 +177,8 @@ def _waiting(run: Run, one: Counted, held_up: str) -> Waiting:
 
 def _held_up(runs: Collection[Run], found: Iterable[Counted]) -> dict[int, str]:
     """Return what besides the queue holds each run up, by their ids; or ''."""
+    if not runs:
+        return {}
     by_testbed = {one.testbed: one for one in found}
     limits = limits_of_each({by_testbed[run.testbed_id].account for run in runs})
     hosts, busy = list(Host.objects.order_by("name")), _busy(runs)

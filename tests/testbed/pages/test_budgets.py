@@ -68,9 +68,13 @@ def test_fetched_files_count_until_they_are_removed(testbed, owner, settings):
     assert gone["Fetched files"] == "0 B of 8.0 MiB"
 
 
-def test_page_of_a_testbed_shows_its_budgets(testbed, browser):
-    page = browser.get("/testbeds/olive/lab/").content.decode()
+def test_page_of_a_testbed_asks_for_its_budgets(testbed, browser):
+    whole = browser.get("/testbeds/olive/lab/").content.decode()
+    page = browser.get("/testbeds/olive/lab/budgets/").content.decode()
+    asked = browser.get("/testbeds/olive/lab/budgets/", headers={"HX-Request": "true"})
 
-    assert "Budgets" in page
+    assert 'hx-get="/testbeds/olive/lab/budgets/"' in whole
+    assert "<h1>Budgets of lab</h1>" in page
+    assert asked.content.decode().strip() in page
     assert "of 512.0 MiB" in page
     assert "above the limit, the oldest are removed first" in page

@@ -167,12 +167,15 @@ def test_group_is_named_to_those_who_know_it(
     pages = {}
     for user in (owner, operator):
         client.force_login(user)
-        pages[user] = client.get("/testbeds/olive/lab/").content.decode()
+        found = map(
+            client.get, ("/testbeds/olive/lab/", "/testbeds/olive/lab/budgets/")
+        )
+        pages[user] = "".join(page.content.decode() for page in found)
     refused = client.post(
         "/testbeds/olive/lab/runs/", {"command": "up"}
     ).content.decode()
     operator.groups.add(group)
-    as_member = client.get("/testbeds/olive/lab/").content.decode()
+    as_member = client.get("/testbeds/olive/lab/budgets/").content.decode()
 
     assert "of group course," in pages[owner]
     assert "of its group," in pages[operator]

@@ -409,8 +409,9 @@ def test_viewer_does_not_see_the_quota(testbed, client, share):
     client.force_login(share(testbed, "viewer"))
 
     page = client.get("/testbeds/olive/lab/").content.decode()
+    budgets = client.get("/testbeds/olive/lab/budgets/").content.decode()
 
-    assert 'id="quota"' not in page
+    assert 'id="quota"' not in budgets
     assert 'id="needs"' not in page
 
 
