@@ -78,8 +78,10 @@ def users_of_each(testbeds: Collection[Testbed], least: Role) -> Mapping[int, se
     members = shares.filter(group__user__isnull=False)
     for pk, user in pairs.union(members.values_list("testbed", "group__user")):
         found[pk].add(user)
-    gone = User.objects.filter(is_active=False).values_list("pk", flat=True)
-    return {pk: users.difference(gone) for pk, users in found.items()}
+    everybody = set().union(*found.values())
+    inactive = User.objects.filter(is_active=False, pk__in=everybody)
+    gone = frozenset(inactive.values_list("pk", flat=True))
+    return {pk: users - gone for pk, users in found.items()}
 
 
 def _highest(shares: QuerySet[Share]) -> Role | None:
