@@ -39,7 +39,7 @@ def test_first_paint_of_each_page_needs_few_bytes(page: Page, product: Stack):
     with closing(product.client("owner")) as client:
         run = client.start("painted", "generate-artefacts")
         client.drive(run, lambda frame: None)
-    pages = ("/testbeds/painted/", "/testbeds/painted/guests/web/")
+    pages = ("/testbeds/owner/painted/", "/testbeds/owner/painted/guests/web/")
     paths = ("/", *pages, f"/runs/{run.number}/")
 
     sizes = {path: blocking(page, path) for path in paths}
