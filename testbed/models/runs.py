@@ -37,6 +37,8 @@ ON_GUESTS = (
     Command.SNAPSHOT,
     Command.SAVE_IMAGE,
 )
+# They leave what should be on the hosts as it was.
+UNDECIDING = (Command.GENERATE_ARTEFACTS, *ON_GUESTS)
 FORM_NAMES = {
     Form.PUSH: "Push",
     Form.FETCH: "Fetch",
@@ -100,8 +102,7 @@ class RunQuerySet(models.QuerySet["Run"]):
 
     def deciding(self) -> "RunQuerySet":
         """Return the runs that decide what should be on the hosts, such as `up`."""
-        others = (Command.GENERATE_ARTEFACTS, *ON_GUESTS)
-        return self.begun().filter(is_exclusive=True).exclude(command__in=others)
+        return self.begun().filter(is_exclusive=True).exclude(command__in=UNDECIDING)
 
 
 class Run(models.Model):
@@ -213,6 +214,11 @@ class Run(models.Model):
     def is_on_hosts(self) -> bool:
         """Return whether it runs a command on hosts themselves."""
         return bool(self.options.get("targets") == Targets.HOSTS)
+
+    @property
+    def is_deciding(self) -> bool:
+        """Return whether it decides what should be on the hosts; as `deciding`."""
+        return self.has_begun and self.is_exclusive and self.command not in UNDECIDING
 
     @property
     def is_tool(self) -> bool:

@@ -38,9 +38,14 @@ class Drift:
         return bool(self.faults)
 
 
-def drift_of(testbed: Testbed, rows: Iterable[GuestRow]) -> Drift:
-    """Return the parts that should be there and were observed to be missing."""
-    last = testbed.runs.deciding().defer("plan").first()
+def drift_of(testbed: Testbed, rows: Iterable[GuestRow], newest: Run | None) -> Drift:
+    """Return the parts that should be there and were observed to be missing.
+
+    `newest` is the testbed's newest exclusive run.
+    """
+    last = newest
+    if newest is not None and not newest.is_deciding:
+        last = testbed.runs.deciding().defer("plan").first()
     if last is None or last.command != "up" or last.status in Run.ACTIVE:
         return Drift()
     if testbed.observed_at is None or testbed.condition != Testbed.Condition.PARTIAL:

@@ -114,7 +114,11 @@ def condition_of(testbed: Testbed, last_run: Run | None) -> str:
 def unseen_run(testbed: Testbed) -> Run | None:
     """Return the last run that changed it, if it ended after the last look at the hosts."""
     runs = testbed.runs.begun().filter(is_exclusive=True)
-    last_run = runs.defer("plan").first()
+    return unseen_of(testbed, runs.defer("plan").first())
+
+
+def unseen_of(testbed: Testbed, last_run: Run | None) -> Run | None:
+    """Return the last run that changed it, if no look at the hosts came after its end."""
     if last_run is None or last_run.ended_at is None:
         return None
     if last_run.command == Command.GENERATE_ARTEFACTS:

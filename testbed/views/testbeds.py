@@ -40,6 +40,7 @@ from testbed.pages.overview import (
     guests_of,
     selected_guests,
     state_of,
+    unseen_of,
     unseen_run,
 )
 from testbed.runs.places.tools import tools_of
@@ -162,7 +163,7 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
     found = guests_of(testbed, state)
     recent = visible_runs(request, testbed).listed()[: RUNS_SHOWN + 1]
     last = testbed.runs.filter(is_exclusive=True).defer("plan").first()
-    drift = drift_of(testbed, found)
+    drift = drift_of(testbed, found, last)
     is_changed = state is not None and is_edited(testbed, state)
     sketch = None if state else sketch_of(_yaml(testbed))
     found_active = testbed.runs.active().select_related("asked_by").defer("plan")
@@ -193,7 +194,9 @@ def _live(request: Request, testbed: Testbed) -> dict[str, object]:
         "page": page_of(request, found),
         "up_count": sum(row.is_up for row in found),
         "last_run": last,
-        "unseen_run": unseen_run(testbed),
+        "unseen_run": unseen_run(testbed)
+        if last and not last.has_begun
+        else unseen_of(testbed, last),
         "active_run": active,
         "only_tools": active is not None and active.is_tool,
         "tools": tools_of(testbed).visible_to(request.user).listed() if can_run else (),

@@ -45,7 +45,7 @@ def changed(
 
 def drift(testbed: Testbed, state: State) -> tuple[str, ...]:
     testbed.refresh_from_db()
-    faults = drift_of(testbed, guests_of(testbed, state)).faults
+    faults = drift_of(testbed, guests_of(testbed, state), testbed.runs.first()).faults
     return tuple(map(str, faults))
 
 

@@ -241,7 +241,7 @@ def test_guests_that_nobody_wants_up_are_no_drift(deployed, owner, command, page
     observe(deployed, web="running")
 
     deployed.refresh_from_db()
-    assert not drift_of(deployed, [])
+    assert not drift_of(deployed, [], deployed.runs.first())
     assert "Drift detected" not in page()
 
 

@@ -7,8 +7,8 @@ from pytest_django import DjangoAssertNumQueries
 from testbed.models import Testbed
 
 PAGES = (
-    ("/testbeds/olive/lab/", 23),
-    ("/testbeds/olive/lab/live/", 19),
+    ("/testbeds/olive/lab/", 21),
+    ("/testbeds/olive/lab/live/", 17),
     ("/testbeds/olive/lab/budgets/", 21),
     ("/testbeds/olive/lab/guests/web/", 17),
     ("/testbeds/olive/lab/snapshots/", 15),
