@@ -26,7 +26,7 @@ from tests.live.watch import (
 )
 
 pytestmark = pytest.mark.live
-SLUG = "disks"
+SLUG = "own-disks"
 # What an overlay takes before its guest has written anything.
 FRESH_BYTES = 200 * 1024
 YAML = """\
