@@ -110,7 +110,7 @@ def test_row_of_a_run_moves_without_a_poll(page: Page, product: Stack):
     create(page, "moves")
     run = open_run(product, "moves", Flood(2, 1, 1))
     page.goto("/?q=moves")
-    row = page.locator("#testbed-moves")
+    row = page.locator("#testbeds tr", has_text="moves")
     expect(row).to_contain_text("Set up guests, 0 of 2")
     expect(page.locator("html[data-live]")).to_be_attached()
     row.get_by_role("link", name="Up").focus()
