@@ -20,8 +20,9 @@ from testbed.models.testbeds import Testbed
 # The name of the Celery task.
 TAKE_SNAPSHOTS = "testbed.tasks.snapshots.take"
 RHYTHMS = [(rhythm.value, rhythm.value) for rhythm in Rhythm]
-# Each divides a day, so that the clock alone says when.
-HOURS = (1, 2, 3, 4, 6, 8, 12)
+# Counted from midnight of each day, so that the clock alone says when.
+HOURS = range(1, 24)
+USUAL_HOURS = 6
 DAYS = (
     "Sunday",
     "Monday",
@@ -36,6 +37,16 @@ MOST_KEPT = 99
 TWICE_WITHIN_MIN = 20
 
 
+def hours_in_words(every_h: int) -> str:
+    """Return `every 6 hours`, or `every 18 hours from midnight (00, 18)`."""
+    if every_h == 1:
+        return "every hour"
+    if 24 % every_h == 0:
+        return f"every {every_h} hours"
+    hours = ", ".join(f"{hour:02}" for hour in range(0, 24, every_h))
+    return f"every {every_h} hours from midnight ({hours})"
+
+
 class SnapshotSchedule(PeriodicTask):
     """One rhythm of a testbed: of each guest the last `keep` of its snapshots stay.
 
@@ -46,7 +57,7 @@ class SnapshotSchedule(PeriodicTask):
 
     testbed = models.ForeignKey(Testbed, on_delete=models.CASCADE, related_name="+")
     rhythm = models.CharField(max_length=8, choices=RHYTHMS)
-    every_h = models.PositiveSmallIntegerField(default=6)
+    every_h = models.PositiveSmallIntegerField(default=USUAL_HOURS)
     at = models.TimeField(default=time(2))
     weekday = models.PositiveSmallIntegerField(default=0)
     keep = models.PositiveSmallIntegerField()
@@ -75,7 +86,7 @@ class SnapshotSchedule(PeriodicTask):
     def when(self) -> str:
         """Its rhythm in words: `every 6 hours`, `every Sunday at 02:00 UTC`."""
         if self.rhythm == Rhythm.HOURLY:
-            return "every hour" if self.every_h == 1 else f"every {self.every_h} hours"
+            return hours_in_words(self.every_h)
         day = "night" if self.rhythm == Rhythm.NIGHTLY else DAYS[self.weekday]
         return f"every {day} at {self.at:%H:%M} {settings.TIME_ZONE}"
 

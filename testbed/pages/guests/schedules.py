@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from orchestration.plan.snapshots import Rhythm
 from testbed.models import SnapshotSchedule, Testbed
-from testbed.models.snapshots.schedules import DAYS, HOURS, MOST_KEPT
+from testbed.models.snapshots.schedules import DAYS, HOURS, MOST_KEPT, USUAL_HOURS
 
 KEEP = {Rhythm.HOURLY: 4, Rhythm.NIGHTLY: 7, Rhythm.WEEKLY: 4}
 TITLES = {
@@ -22,14 +22,14 @@ class ScheduleRow:
     title: str
     found: SnapshotSchedule | None
     keep: int
-    hours: tuple[int, ...] = HOURS
+    hours: range = HOURS
     days: list[tuple[int, str]] = field(default_factory=lambda: list(enumerate(DAYS)))
     most: int = MOST_KEPT
 
     @property
     def every_h(self) -> int:
         """The hours that its form shows first."""
-        return self.found.every_h if self.found else 6
+        return self.found.every_h if self.found else USUAL_HOURS
 
     @property
     def at(self) -> str:

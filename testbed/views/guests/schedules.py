@@ -16,7 +16,7 @@ from testbed.access.addresses import Address
 from testbed.access.permissions import Act
 from testbed.access.visibility import Request, testbed_for
 from testbed.models import SnapshotSchedule, Testbed
-from testbed.models.snapshots.schedules import DAYS, HOURS, MOST_KEPT
+from testbed.models.snapshots.schedules import DAYS, HOURS, MOST_KEPT, USUAL_HOURS
 from testbed.pages.guests.schedules import shapes
 from testbed.snapshots.schedules import remove_schedule, set_schedule
 from testbed.testbeds.erasure.losses import Unconfirmed
@@ -33,7 +33,7 @@ class ScheduleForm(forms.Form):
         choices=[(hours, str(hours)) for hours in HOURS],
         coerce=int,
         required=False,
-        empty_value=str(HOURS[4]),
+        empty_value=str(USUAL_HOURS),
     )
     at = forms.TimeField(label="time", required=False)
     weekday = forms.TypedChoiceField(

@@ -330,6 +330,11 @@ def test_time_that_there_is_twice_can_be_set(lab: Testbed, owner: User):
     [
         ({"rhythm": "hourly", "every_h": 6}, "every 6 hours", (None, 0)),
         ({"rhythm": "hourly", "every_h": 1}, "every hour", (None, 0)),
+        (
+            {"rhythm": "hourly", "every_h": 9},
+            "every 9 hours from midnight (00, 09, 18)",
+            (None, 0),
+        ),
         ({"at": time(2, 30)}, "every night at 02:30 UTC", (2, 30)),
         (
             {"rhythm": "weekly", "weekday": 1, "at": time(3)},

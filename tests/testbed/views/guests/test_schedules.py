@@ -106,7 +106,7 @@ def test_snapshots_above_the_number_are_named_before_it_is_set(
     [
         ({}, "The rhythm of the schedule is not right."),
         ({"rhythm": "daily"}, "The rhythm of the schedule is not right."),
-        ({"rhythm": "hourly", "every_h": "5"}, "The hours of the schedule"),
+        ({"rhythm": "hourly", "every_h": "24"}, "The hours of the schedule"),
         ({"rhythm": "nightly", "at": "25:00"}, "The time of the schedule"),
         ({"rhythm": "weekly", "weekday": "7"}, "The day of the schedule"),
         ({"rhythm": "nightly", "keep": "0"}, "The number to keep of the schedule"),
