@@ -160,8 +160,12 @@ def _hosts() -> Iterator[Metric]:
 
 
 def _guests() -> Iterator[Metric]:
-    rows = list(ObservedGuest.objects.select_related("testbed__owner").order_by("pk"))
-    labels = [(row.testbed.full_name, row.name, row.host) for row in rows]
+    # Not joined: each row would bring all that is known of its testbed along.
+    testbeds = Testbed.objects.select_related("owner").only("name", "owner__username")
+    names = {testbed.pk: testbed.full_name for testbed in testbeds}
+    observed = ObservedGuest.objects.defer("interfaces").order_by("pk")
+    rows = [row for row in observed if row.testbed_id in names]
+    labels = [(names[row.testbed_id], row.name, row.host) for row in rows]
     for kind, table in (
         (GaugeMetricFamily, GUEST_GAUGES),
         (CounterMetricFamily, GUEST_COUNTERS),

@@ -36,7 +36,12 @@ def add_snapshot(parser: argparse.ArgumentParser) -> None:
     add("--children", action="store_true", help="delete all below it, too")
     add("--title", default="", help="the name that is shown from now on")
     add("--keep", type=int, default=7, help="of each guest, the last of a schedule")
-    add("--every-h", type=int, default=6, help="hours of the hourly one, 1 to 23, from midnight")
+    add(
+        "--every-h",
+        type=int,
+        default=6,
+        help="hours of the hourly one, 1 to 23, from midnight",
+    )
     add("--at", default="02:00", help="the time of the nightly or weekly schedule")
     add("--weekday", type=int, default=0, help="of the weekly schedule, 0 for Sunday")
     add("--yes", action="store_true", help="erase what the server names, do not ask")

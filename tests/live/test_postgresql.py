@@ -1,26 +1,20 @@
 """The web's tests pass on PostgreSQL too, on which production runs.
 
-A private cluster in a folder of its own, on a unix socket, as the `postgres` user:
-PostgreSQL refuses root. There the tests of the web run once more whose subject is what
-databases do in their own way, in a process of their own, because the database is chosen
-when Django starts. `database_tests.py` chooses them by their folder, their transactions
-or their mark, so that it finds new ones.
+The tests of the web run once more there whose subject is what databases do in their own
+way, in a process of their own, because the database is chosen when Django starts.
+`database_tests.py` chooses them by their folder, their transactions or their mark, so
+that it finds new ones.
 """
 
 import os
-import shutil
-import signal
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from pathlib import Path
-from urllib.parse import quote
 
 import psycopg
 import pytest
 
+from tests.live.postgresql import TOOLS, cluster
 from tests.live.stack import CHECKOUT
 
 pytestmark = [
@@ -28,65 +22,16 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become postgres"),
 ]
-TOOLS = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
-START_TIMEOUT_S = 180
 TESTS = ("tests/testbed",)
 
 
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder of the user `postgres`, with a short path for the socket."""
+@pytest.fixture(name="cluster")
+def _cluster() -> Iterator[str]:
+    """The URL of an empty cluster that is thrown away."""
     if not TOOLS:
         pytest.skip("not installed: postgresql")
-    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="testbed-pg-"))
-    shutil.chown(folder, "postgres", "postgres")
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def cluster(folder: Path) -> Iterator[str]:
-    """The URL of an empty cluster that is thrown away."""
-    who = {"user": "postgres", "group": "postgres", "extra_groups": [], "cwd": folder}
-    data, log = folder / "data", folder / "log"
-    make = [TOOLS[-1] / "initdb", "--auth=trust", "--username=postgres", "--no-sync"]
-    make += ["--encoding=UTF8", "--locale=C", f"--pgdata={data}"]
-    subprocess.run(make, check=True, capture_output=True, **who)
-    words = [
-        TOOLS[-1] / "postgres",
-        "-D",
-        data,
-        "-k",
-        folder,
-        "-c",
-        "listen_addresses=",
-    ]
-    words += [word for setting in NOT_DURABLE for word in ("-c", setting)]
-    with log.open("wb") as output:
-        server = subprocess.Popen(words, stdout=output, stderr=output, **who)
-    url = f"postgresql://postgres@{quote(str(folder), safe='')}/postgres"
-    try:
-        wait_until_it_answers(server, url, log)
+    with cluster() as url:
         yield url
-    finally:
-        server.send_signal(signal.SIGINT)  # ends connections, then itself
-        server.wait(180)
-
-
-def wait_until_it_answers(
-    server: "subprocess.Popen[bytes]", url: str, log: Path
-) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            psycopg.connect(url).close()
-        except psycopg.OperationalError:
-            assert server.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        else:
-            return
 
 
 @pytest.mark.parametrize(
