@@ -7,9 +7,11 @@ PICKED_PROGRAMS=(usr/bin/bash usr/bin/sudo usr/bin/jq usr/bin/ping
   usr/bin/dropbearkey usr/bin/dropbearconvert usr/lib/openssh/sftp-server
   usr/sbin/qemu-ga)
 
-# Drivers that the disk and network need, then those of a booted guest, then those
-# for a seed that is a CD. Kernels differ in what is built in or missing.
-EARLY_MODULES=(virtio_pci virtio_rng virtio_blk virtio_scsi sd_mod virtio_net ext4)
+# Drivers that the disk and network need, those of a disk that is not virtio's, then
+# those of a booted guest, then those for a seed that is a CD. Kernels differ in what is
+# built in or missing.
+EARLY_MODULES=(virtio_pci virtio_rng virtio_blk virtio_net ext4)
+SCSI_MODULES=(virtio_scsi sd_mod)
 BOOT_MODULES=(button evdev isofs virtio_console)
 CDROM_MODULES=(ata_piix ahci sr_mod)
 
@@ -91,10 +93,20 @@ add_modules() {
         *.xz) xz -dc "$path" > "$directory/$target" ;;
         *) cp "$path" "$directory/$target" ;;
       esac
+      remove_signature "$directory/$target"
       echo "$target" >> "$directory/$list"
     done < <(modprobe -d "$stage" -S "$version" --show-depends "$name" 2> /dev/null |
       awk '$1 == "insmod" {print $2}')
   done
+}
+
+# The kernel would check each at each boot, which emulation makes dear. The signature's
+# length is in the four bytes before the words at the end.
+remove_signature() {
+  local module=$1 words='~Module signature appended~' length
+  [[ $(tail -c 28 "$module" | tr -d '\0') == "$words" ]] || return 0
+  length=$(tail -c 32 "$module" | od -A n -t u4 -N 4 --endian=big)
+  truncate -s "-$((length + 40))" "$module"
 }
 
 build_root() {
@@ -107,6 +119,7 @@ build_root() {
   install_busybox "$1" "$root"
   ln -s openssh/sftp-server "$root/usr/lib/sftp-server"
   add_modules "$stage" "$1/early-modules" order "${EARLY_MODULES[@]}"
+  add_modules "$stage" "$1/early-modules" scsi "${SCSI_MODULES[@]}"
   install -D "$1/early-modules/order" "$root/usr/lib/testbed/modules/order"
   add_modules "$stage" "$root/usr/lib/testbed/modules" boot "${BOOT_MODULES[@]}"
   add_modules "$stage" "$root/usr/lib/testbed/modules" cdrom "${CDROM_MODULES[@]}"
