@@ -10,9 +10,7 @@ in `consumer`; 1011 when a task failed.
 """
 
 import asyncio
-import json
-import logging
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
@@ -26,19 +24,11 @@ from testbed.access.sessions import user_of_session
 from testbed.access.visibility import PAGE_SIZE
 from testbed.models import Testbed
 from testbed.pages.listing.running import active_runs
-from testbed.websocket import open_sockets
 from testbed.websocket.board import Board, Watcher
-from testbed.websocket.consumer import (
-    BROKEN,
-    MAX_FRAME_BYTES,
-    NOT_UNDERSTOOD,
-    TOO_MANY,
-)
 from testbed.websocket.follower import NOT_SIGNED_IN
-from testbed.websocket.frames import error_frame
-from testbed.websocket.leaving import LeavingConsumer
+from testbed.websocket.frames import MAX_FRAME_BYTES
+from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
 
-logger = logging.getLogger(__name__)
 _in_thread = database_sync_to_async
 
 Number = Annotated[int, Field(ge=1, lt=2**63)]
@@ -72,19 +62,14 @@ class Sight:
 class RowsConsumer(LeavingConsumer):
     """One page of the list of testbeds."""
 
-    # The board listens by itself: a socket must open while Redis is down.
-    channel_layer_alias = ""
-
     def __init__(self, *, board: Board) -> None:
         super().__init__()
         self._board = board
         self._watcher = Watcher()
         # Of two looks the later one counts.
         self._turn = asyncio.Lock()
-        self._user: User | None = None
         self._sight: Sight | None = None
-        self._is_closed = self._is_stale = self._has_other_count = False
-        self._tasks: list[asyncio.Task[None]] = []
+        self._is_stale = self._has_other_count = False
 
     async def connect(self) -> None:
         """Accept a signed-in user, who says what the page shows."""
@@ -93,8 +78,7 @@ class RowsConsumer(LeavingConsumer):
         if self._user is None:
             await self._close(NOT_SIGNED_IN)
             return
-        if refusal := await open_sockets.enter(self._user, self):
-            await self._close(TOO_MANY, refusal)
+        if not await self._enter(self._user):
             return
         self._board.enter(self._watcher)
         self._start(self._follow())
@@ -123,19 +107,10 @@ class RowsConsumer(LeavingConsumer):
         await self._board.show(self._watcher, seen)
         await self._send({"type": "shown", "rows": len(seen)})
 
-    async def disconnect(self, code: int) -> None:
+    def _end(self) -> None:
         """Leave the board."""
-        self._is_closed = True
+        super()._end()
         self._board.leave(self._watcher)
-        if self._user is not None:
-            open_sockets.leave(self._user, self)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    @property
-    def _session(self) -> str:
-        return self.scope["session"].session_key or ""
 
     async def _follow(self) -> None:
         """Send what changed, when the client took what was sent before."""
@@ -179,33 +154,6 @@ class RowsConsumer(LeavingConsumer):
             self._is_stale = True
         if self._is_stale or self._has_other_count:
             self._watcher.news.set()
-
-    async def _send(self, frame: dict[str, object]) -> None:
-        await self._send_text(json.dumps(frame, ensure_ascii=False))
-
-    async def _send_text(self, text: str) -> None:
-        if not self._is_closed:
-            await self.send(text)
-
-    async def _close(self, code: int, reason: str = "") -> None:
-        if self._is_closed:
-            return
-        if reason:
-            await self._send({**error_frame(reason)})
-        self._is_closed = True
-        self._board.leave(self._watcher)
-        await self.close(code)
-
-    def _start(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work)
-        task.add_done_callback(self._note_end)
-        self._tasks.append(task)
-
-    def _note_end(self, task: asyncio.Task[None]) -> None:
-        """Close the socket of a failed task, so that the page opens another."""
-        if not task.cancelled() and (problem := task.exception()) is not None:
-            logger.error("a list is not followed", exc_info=problem)
-            self._tasks.append(asyncio.create_task(self._close(BROKEN)))
 
 
 def _sight(session: str, rows: Collection[int]) -> Sight:
