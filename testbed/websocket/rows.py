@@ -10,6 +10,7 @@ in `consumer`; 1011 when a task failed.
 """
 
 import asyncio
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
@@ -24,13 +25,15 @@ from testbed.access.sessions import user_of_session
 from testbed.access.visibility import PAGE_SIZE
 from testbed.models import Testbed
 from testbed.pages.listing.running import active_runs
-from testbed.websocket.board import Board, Watcher
+from testbed.websocket.board import Beat, Board, Watcher
 from testbed.websocket.follower import NOT_SIGNED_IN
 from testbed.websocket.frames import MAX_FRAME_BYTES
 from testbed.websocket.leaving import NOT_UNDERSTOOD, LeavingConsumer
 
 _in_thread = database_sync_to_async
 
+# A page rests so many times as long as its last frame took.
+BUSY = 9
 Number = Annotated[int, Field(ge=1, lt=2**63)]
 Version = Annotated[str, Field(max_length=40)]
 
@@ -70,6 +73,7 @@ class RowsConsumer(LeavingConsumer):
         self._turn = asyncio.Lock()
         self._sight: Sight | None = None
         self._is_stale = self._has_other_count = False
+        self._rests_until = 0.0
 
     async def connect(self) -> None:
         """Accept a signed-in user, who says what the page shows."""
@@ -88,9 +92,10 @@ class RowsConsumer(LeavingConsumer):
         self, text_data: str | None = None, bytes_data: bytes | None = None
     ) -> None:
         """Show the rows of a frame, as far as the user sees them."""
+        await asyncio.sleep(self._rests_until - time.monotonic())
         if self._is_closed:
             return
-        text = text_data or ""
+        begun, text = time.monotonic(), text_data or ""
         is_large = len(text.encode(errors="replace")) > MAX_FRAME_BYTES
         if bytes_data is not None or is_large:
             await self._close(NOT_UNDERSTOOD, "Frames are JSON text of at most 64 KiB.")
@@ -105,7 +110,10 @@ class RowsConsumer(LeavingConsumer):
             return
         seen = {pk: v for pk, v in frame.rows.items() if pk in sight.rows}
         await self._board.show(self._watcher, seen)
+        await self.scope["gate"].wait()
         await self._send({"type": "shown", "rows": len(seen)})
+        now = time.monotonic()
+        self._rests_until = now + rest_s(now - begun, self._board.beat)
 
     def _end(self) -> None:
         """Leave the board."""
@@ -141,7 +149,9 @@ class RowsConsumer(LeavingConsumer):
             if sight.user is None:
                 await self._close(NOT_SIGNED_IN)
                 return None
-            self._watcher.shown -= frozenset(rows) - sight.rows
+            lost = self._watcher.shown.intersection(rows) - sight.rows
+            self._watcher.shown -= lost
+            self._is_stale |= bool(lost)
             self._compare(sight)
         return sight
 
@@ -154,6 +164,14 @@ class RowsConsumer(LeavingConsumer):
             self._is_stale = True
         if self._is_stale or self._has_other_count:
             self._watcher.news.set()
+
+
+def rest_s(spent_s: float, beat: Beat) -> float:
+    """Return the seconds until the next frame of a page whose last one took so long.
+
+    One that sends all the time has a tenth of the time that others have to wait for.
+    """
+    return min(max(beat.least_s, BUSY * spent_s), beat.check_s)
 
 
 def _sight(session: str, rows: Collection[int]) -> Sight:
